@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db.models import Count, QuerySet
 
+from audit.entries.readable_rows import iterate_entries
 from audit.export.line_formats import LineFormat, Row
 from audit.models import Entry
 from database.connection import streaming_transaction
@@ -130,9 +131,18 @@ def _attempt_counts(keys: list[int]) -> dict[int, int]:
 
 
 def entry_rows(queryset: QuerySet[Any]) -> Iterator[Row]:
-    """Yield audit entries; `body` is the text that is hashed, byte for byte."""
-    for entry in queryset.iterator(chunk_size=CHUNK_SIZE):
-        yield [entry.pk, _format_time(entry.at), entry.stream, entry.action, entry.actor, entry.body]
+    """Yield audit entries; `body` is the text that is hashed, byte for byte.
+
+    A damaged time is written as it is stored. The entry has no body then, nor with another column that makes none.
+    """
+    for entry in iterate_entries(queryset, CHUNK_SIZE):
+        at = entry.damaged.get("at") or _format_time(entry.at)
+        yield [entry.pk, at, entry.stream, entry.action, entry.actor, _entry_body(entry)]
+
+
+def _entry_body(entry: Entry) -> str | None:
+    # Damaged details are part of a body all the same.
+    return None if entry.damaged.keys() - {"details", "leaf"} else entry.body
 
 
 def _format_time(at: datetime | None) -> str | None:

@@ -1,8 +1,8 @@
 """The events of a request that had several: those that it brought, and those that were stored before."""
 
-import json
 from typing import NamedTuple
 
+from audit.entries.readable_rows import parse_details
 from audit.models import Entry
 from webhooks.catalogue.reference import from_reference
 from webhooks.models import Event, Receipt
@@ -44,7 +44,7 @@ def _read_event_references(receipt: Receipt) -> list[str]:
         return []
     entries = Entry.objects.filter(at=receipt.answered_at, action="webhook.batch")
     for text in entries.values_list("details", flat=True):
-        details = json.loads(text)
+        details = parse_details(text)
         if details.get("receipt") == receipt.own_reference:
             return list(details["events"])[:MOST_EVENTS]
     return []

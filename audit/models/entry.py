@@ -1,5 +1,8 @@
 """Table of audit entries. Entries are inserted and read; the database refuses all else."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from django.db import models
 from django.db.models.functions import Left, StrIndex
 
@@ -26,6 +29,9 @@ class Entry(models.Model):
     stream_seq = models.BigIntegerField(help_text="1, 2, 3 … in its stream")
     prev_leaf = models.BinaryField(help_text="of the entry before it in its stream")
     leaf = models.BinaryField(help_text="the hash of its body")
+
+    # Stored text of the columns that have no valid value, by name: see `audit.entries.readable_rows`.
+    damaged: Mapping[str, str] = MappingProxyType({})
 
     class Meta:
         verbose_name_plural = "entries"

@@ -4,17 +4,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from django.db import DataError
 from django.db.models import QuerySet
 
 from audit.format.entry_body import BODY_COLUMNS, entry_body
 from audit.format.hashes import sha256_digest
 from audit.format.signed_records import Record, format_time
 from audit.models import Checkpoint, Entry, Segment, SigningKey
-
-# What a column raises, when it is read or converted, if its value is not of its type: SQLite stores values of any type,
-# and PostgreSQL times that Python does not have.
-UNREADABLE = (AttributeError, DataError, OverflowError, TypeError, ValueError)
+from audit.models.column_values import UNREADABLE
 
 # Stands in an export for an entry whose columns make no body. No entry has its hash, so a verifier finds it.
 NO_BODY = "{}"

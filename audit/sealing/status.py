@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 
 from audit.format.segment_record import SegmentHead
 from audit.models import Entry, Outlet, Segment, Verification
-from audit.sealing.record_rows import UNREADABLE
+from audit.models.column_values import UNREADABLE
 from audit.sealing.unsealed_entries import last_segment
 
 Row = TypeVar("Row")

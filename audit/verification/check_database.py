@@ -20,8 +20,8 @@ from audit.checks.segments import Checkpoints, CheckProgress, check_segments
 from audit.format.canonical_json import MAX_NUMBER
 from audit.format.signed_records import Record
 from audit.models import Checkpoint, Entry, Segment, Stub
+from audit.models.column_values import UNREADABLE
 from audit.retention.prune_entries import newest_announcement
-from audit.sealing.record_rows import UNREADABLE
 from audit.sealing.segment_index import load_segment_leaves
 from audit.sealing.signing_keys import SIGNING_KEY_STREAM as KEYS
 from audit.sealing.unsealed_entries import SETTLE_TIME

@@ -1,27 +1,20 @@
 """Conversion of the log's rows to the types that the checks take. A row that has no such form becomes a fault."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import MAXYEAR, MINYEAR, datetime
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import TypeVar
 
-from django.db import DatabaseError, models
+from django.db import DatabaseError
 from django.db.models import QuerySet
 
 from audit.checks.findings import EntryRow, IntegrityFault, KeyRow, SegmentRow
 from audit.format.canonical_json import MAX_NUMBER
 from audit.format.signed_records import Record, format_time
 from audit.models import Checkpoint, Entry, Segment, SigningKey
-from audit.sealing.record_rows import UNREADABLE, checkpoint_record, key_record, segment_record
+from audit.models.column_values import UNREADABLE, is_valid_value
+from audit.sealing.record_rows import checkpoint_record, key_record, segment_record
 
 Row = TypeVar("Row", Segment, SigningKey, Checkpoint)
-
-_TYPES: Sequence[tuple[type, type | tuple[type, ...]]] = (
-    (models.BinaryField, (bytes, memoryview)),
-    (models.DateTimeField, datetime),
-    (models.BooleanField, bool),
-    (models.IntegerField, int),
-    (models.CharField, str),
-)
 
 
 def key_rows(damaged: list[IntegrityFault]) -> list[KeyRow]:
@@ -98,19 +91,10 @@ def _is_readable(rows: QuerySet[Row], key: int, column: str) -> bool:
 def _invalid_columns(row: Segment | SigningKey | Checkpoint) -> str:
     """Return the names of the columns whose values the hub does not write; empty if there is none."""
     return ", ".join(
-        field.name for field in row._meta.concrete_fields if not _is_valid(field, getattr(row, field.attname))
+        field.name
+        for field in row._meta.concrete_fields
+        if not is_valid_value(field, getattr(row, field.attname))
     )
-
-
-def _is_valid(field: "models.Field[Any, Any]", value: object) -> bool:
-    if value is None:
-        return field.null
-    if isinstance(value, int) and abs(value) >= MAX_NUMBER:
-        return False
-    # A time in the first or last year may have no UTC time.
-    if isinstance(value, datetime) and not MINYEAR < value.year < MAXYEAR:
-        return False
-    return all(isinstance(value, type_) for kind, type_ in _TYPES if isinstance(field, kind))
 
 
 def _invalid_column(location: str, names: str) -> IntegrityFault:

@@ -9,6 +9,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from audit.entries.readable_rows import load_entries
 from audit.models import Entry
 from console.base.audit_trail import client_address, require_staff_user
 from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin
@@ -112,5 +113,5 @@ def _last_password(row: AccessRequest) -> Entry | None:
         return None
     stream = f"person:{row.person_id}"
     entries = Entry.objects.filter(stream=stream, action__in=("person.created", "person.password-changed"))
-    latest = entries.order_by("-id").first()
+    latest = next(iter(load_entries(entries.order_by("-id")[:1])), None)
     return latest if latest is not None and latest.actor != stream else None

@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
+from audit.entries.readable_rows import earliest_time, find_entry
 from audit.models import Entry
 from audit.sealing.status import sealing_status
 from console.audit_log.entry_page import build_entry_page, find_sealing_segment
@@ -43,6 +44,10 @@ class EntryAdmin(DetailPageMixin, ReadOnlyAdmin, DownloadableListAdmin):
     def filtered_rows(self, request: HttpRequest) -> QuerySet[Any]:
         return listed_entries(request)
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Entry | None:
+        """Return an entry, also with columns that cannot be read."""
+        return find_entry(int(object_id)) if object_id.isdecimal() and len(object_id) < 19 else None
+
     def render_detail(self, request: HttpRequest, row: Entry) -> HttpResponse:
         page = build_entry_page(row, request.user)
         context = {"title": page.row.sentence, "page": page, "sealed": find_sealing_segment(row)}
@@ -51,6 +56,9 @@ class EntryAdmin(DetailPageMixin, ReadOnlyAdmin, DownloadableListAdmin):
     def standing_view(self, request: HttpRequest) -> HttpResponse:
         """Show how far the log is sealed, published and verified."""
         self.require_permissions(request)
-        first = Entry.objects.order_by("pk").values_list("at", flat=True).first()
-        context = {"title": _("Audit log integrity"), "sealing": sealing_status(), "begins_at": first}
+        context = {
+            "title": _("Audit log integrity"),
+            "sealing": sealing_status(),
+            "begins_at": earliest_time(Entry.objects.all()),
+        }
         return self.render_page(request, "console/audit_log/seals.html", context)

@@ -10,8 +10,11 @@ from django.db import connection
 from django.utils.safestring import SafeString
 
 from audit.entries.actor_context import CONTEXT_FIELD
+from audit.entries.readable_rows import load_entries, parse_details
 from audit.entries.search import filter_by_actor
+from audit.format.entry_body import BODY_COLUMNS
 from audit.format.id_ranges import unpack_ids
+from audit.format.signed_records import format_time
 from audit.models import Entry, Segment
 from console.audit_log.entry_details import detail_rows, plain_name
 from console.audit_log.entry_words import EntryRow, describe_entries
@@ -44,7 +47,7 @@ class EntryPage:
 
 def build_entry_page(entry: Entry, user: Any) -> EntryPage:
     """Load the page of an entry, by four statements."""
-    details: Mapping[str, Any] = json.loads(entry.details)
+    details = parse_details(entry.details)
     same_request = _entries_of_request(entry, details)
     same_object = _entries_of_object(entry)
     row, *others = describe_entries([entry, *same_request, *same_object], user)
@@ -52,12 +55,36 @@ def build_entry_page(entry: Entry, user: Any) -> EntryPage:
     return EntryPage(
         row=row,
         changes=diff_fields(before, after, {name: plain_name(name) for name in {**before, **after}}),
-        hidden=[plain_name(str(name)) for name in details.get("changed", ())],
-        facts=detail_rows(details, _SHOWN_ELSEWHERE),
+        hidden=[plain_name(str(name)) for name in _as_list(details.get("changed"))],
+        facts=_facts(details),
         of_request=others[: len(same_request)],
         of_object=others[len(same_request) :],
-        recorded=json.dumps(json.loads(entry.body), indent=2, sort_keys=True, ensure_ascii=False),
+        recorded=_recorded_text(entry),
     )
+
+
+def _facts(details: Mapping[str, Any]) -> Sequence[tuple[str, str | SafeString]]:
+    """Return the details in words; none if they are of no form that the hub writes."""
+    try:
+        return detail_rows(details, _SHOWN_ELSEWHERE)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return []
+
+
+def _recorded_text(entry: Entry) -> str:
+    """Return the body of the entry, or the stored columns if they make none."""
+    if not entry.damaged:
+        return _indented(json.loads(entry.body))
+    columns = {name: getattr(entry, name) for name in BODY_COLUMNS if name not in entry.damaged}
+    return _indented({**columns, **entry.damaged})
+
+
+def _indented(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, default=_column_text)
+
+
+def _column_text(value: Any) -> str:
+    return format_time(value) if isinstance(value, datetime) else bytes(value).hex()
 
 
 def _entries_of_request(entry: Entry, details: Mapping[str, Any]) -> list[Entry]:
@@ -65,8 +92,8 @@ def _entries_of_request(entry: Entry, details: Mapping[str, Any]) -> list[Entry]
 
     No column names the request, so it is searched among the entries of the same actor around that time.
     """
-    request = details.get(CONTEXT_FIELD, {}).get("request")
-    if not request:
+    request = _as_mapping(details.get(CONTEXT_FIELD)).get("request")
+    if not request or "at" in entry.damaged:
         return []
     around = Entry.objects.filter(
         at__gte=entry.at - _REQUEST_WINDOW, at__lte=entry.at + _REQUEST_WINDOW
@@ -74,8 +101,8 @@ def _entries_of_request(entry: Entry, details: Mapping[str, Any]) -> list[Entry]
     entries = filter_by_actor(around, entry.actor, connection.vendor).order_by("at", "pk")[:_MAX_READ]
     same = [
         other
-        for other in entries
-        if json.loads(other.details).get(CONTEXT_FIELD, {}).get("request") == request
+        for other in load_entries(entries)
+        if _as_mapping(parse_details(other.details).get(CONTEXT_FIELD)).get("request") == request
     ]
     return same[:_MAX_SHOWN]
 
@@ -84,11 +111,15 @@ def _entries_of_object(entry: Entry) -> list[Entry]:
     stream = Entry.objects.filter(stream=entry.stream)
     earlier = stream.filter(stream_seq__lt=entry.stream_seq).order_by("-stream_seq")[:_MAX_NEIGHBOURS]
     later = stream.filter(stream_seq__gt=entry.stream_seq).order_by("stream_seq")[:_MAX_NEIGHBOURS]
-    return [*reversed(earlier), *later]
+    return [*reversed(load_entries(earlier)), *load_entries(later)]
 
 
 def _as_mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 # Entries are not committed in the order of their ids, so an entry may be sealed some segments later than its id

@@ -1,6 +1,5 @@
 """Describe audit entries in words: actor, role, action, object, reason, address."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from audit.entries.actor_context import CONTEXT_FIELD
+from audit.entries.readable_rows import parse_details
 from audit.models import Entry
 from console.audit_log.action_names import action_label
 from console.audit_log.lookups import ObjectKey, resolve_names
@@ -102,13 +102,19 @@ class EntryRow:
         return f"{self.actor} {self.action_text}: {name if is_named and name else self.object_text}"
 
     @property
+    def damaged_columns(self) -> list[tuple[str, str]]:
+        """Return the name of each column that has no valid value, and what is stored there."""
+        return list(self.entry.damaged.items())
+
+    @property
     def address(self) -> str:
         return str(self.details.get("address", ""))
 
     @property
     def roles(self) -> str:
         """Return the roles that the actor had at that time."""
-        return ", ".join(self._context_value("roles", ()))
+        roles = self._context_value("roles", ())
+        return ", ".join(map(str, roles)) if isinstance(roles, list) else ""
 
     @property
     def session(self) -> str:
@@ -119,12 +125,13 @@ class EntryRow:
         return str(self._context_value("request", ""))
 
     def _context_value(self, name: str, absent: Any) -> Any:
-        return self.details.get(CONTEXT_FIELD, {}).get(name, absent)
+        context = self.details.get(CONTEXT_FIELD)
+        return context.get(name, absent) if isinstance(context, dict) else absent
 
 
 def describe_entries(entries: Iterable[Entry], user: Any) -> list[EntryRow]:
     """Describe the entries for this person, in the given order, by one statement."""
-    rows = [(entry, json.loads(entry.details)) for entry in entries]
+    rows = [(entry, parse_details(entry.details)) for entry in entries]
     names = resolve_names(key for row in rows for key in _lookup_keys(*row))
     return [_entry_row(entry, details, names, user) for entry, details in rows]
 

@@ -6,11 +6,13 @@ from functools import partial
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.db import connection
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from audit.entries.readable_rows import load_entries, load_entries_by
 from audit.models import Entry, Verification
 from console.audit_log.action_names import ACTION_LABELS
 from console.audit_log.entry_filter import FILTER_PARAMS, EntryFilter, parse_entry_filter
@@ -92,7 +94,7 @@ def _fetch_rows(entry_filter: EntryFilter, condition: Q, order: Sequence[str], l
         part.order_by(*order)[:limit]
         for part in entry_filter.querysets_by_action(Entry.objects.filter(condition))
     ]
-    return list(parts[0]) if len(parts) == 1 else _merge_querysets(parts, order, limit)
+    return load_entries(parts[0]) if len(parts) == 1 else _merge_querysets(parts, order, limit)
 
 
 def _merge_querysets(parts: Sequence[QuerySet[Entry]], order: Sequence[str], limit: int) -> list[Any]:
@@ -102,7 +104,14 @@ def _merge_querysets(parts: Sequence[QuerySet[Entry]], order: Sequence[str], lim
     union = " UNION ALL ".join(f"SELECT * FROM ({text}) AS part" for text in texts)  # noqa: S608 - Django's own texts
     direction = "DESC" if order[0].startswith("-") else "ASC"
     sql = f"{union} ORDER BY at {direction}, id {direction} LIMIT {limit}"
-    return list(Entry.objects.raw(sql, [value for part_values in values for value in part_values]))
+    params = [value for part_values in values for value in part_values]
+
+    def read_keys() -> list[int]:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT id FROM ({sql}) AS every ORDER BY at {direction}, id {direction}", params)  # noqa: S608
+            return [key for (key,) in cursor.fetchall()]
+
+    return load_entries_by(lambda: Entry.objects.raw(sql, params), read_keys)
 
 
 def _filter_chips(params: FilterParams) -> list[FilterChip]:

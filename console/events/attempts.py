@@ -1,6 +1,5 @@
 """Load the newest attempts of an event's deliveries, with their outgoing requests."""
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from django.db.models import Prefetch
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
+from audit.entries.readable_rows import parse_details
 from audit.models import Entry
 from console.events.waterfall import BarSegment, CallSpan, bar_segments, longest_seconds, waiting_text
 from console.payloads.content import (
@@ -187,8 +187,12 @@ def _sent_field_names(deliveries: Sequence[Delivery]) -> dict[str, tuple[str, ..
     """Return the names of the fields that each attempt sent, by its key, from the audit log, which has no values."""
     streams = [delivery.stream for delivery in deliveries]
     entries = Entry.objects.filter(stream__in=streams, action__startswith="attempt.").order_by("-id")
-    details = map(json.loads, entries.values_list("details", flat=True)[:MAX_ATTEMPTS])
-    return {str(ended["attempt"]): tuple(ended["fields"]) for ended in details if "fields" in ended}
+    details = map(parse_details, entries.values_list("details", flat=True)[:MAX_ATTEMPTS])
+    return {
+        str(ended.get("attempt")): tuple(map(str, ended["fields"]))
+        for ended in details
+        if isinstance(ended.get("fields"), list)
+    }
 
 
 def _calls_by_attempt(

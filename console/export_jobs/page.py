@@ -8,6 +8,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from audit.entries.readable_rows import load_entries
 from audit.models import Checkpoint, Entry
 from console.audit_log.entry_words import describe_entries
 from console.events.list_filters import FILTER_BAR, filter_chips
@@ -89,7 +90,7 @@ def detail_context(export: Export, user: Any, *, may_export: bool) -> dict[str, 
 def _archive_downloads(export: Export, user: Any) -> Sequence[ArchiveDownload]:
     """Return the downloads that the audit log has, newest first."""
     entries = Entry.objects.filter(stream=export.stream, action="export.downloaded")
-    newest = list(entries.order_by("-stream_seq")[:_MAX_SHOWN])
+    newest = load_entries(entries.order_by("-stream_seq")[:_MAX_SHOWN])
     return [
         ArchiveDownload(row.actor, entry.at)
         for row, entry in zip(describe_entries(newest, user), newest, strict=True)

@@ -1,9 +1,9 @@
 """Load the history of a failure group from the audit log, with the reasons that people gave."""
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 
+from audit.entries.readable_rows import load_entries, parse_details
 from audit.models import Entry
 from console.audit_log.action_names import action_label
 from console.ui.actors import load_person_names
@@ -24,8 +24,8 @@ class HistoryRow:
 
 def load_history(group: FailureGroup) -> list[HistoryRow]:
     """Return the history, newest first, by three statements."""
-    entries = list(Entry.objects.filter(stream=group.stream).order_by("-stream_seq")[:MAX_ENTRIES])
-    described = [(entry, json.loads(entry.details)) for entry in entries]
+    entries = load_entries(Entry.objects.filter(stream=group.stream).order_by("-stream_seq")[:MAX_ENTRIES])
+    described = [(entry, parse_details(entry.details)) for entry in entries]
     keys = [details["decision"] for _, details in described if "decision" in details]
     decisions = FailureDecision.objects.select_related("made_by").in_bulk(keys)
     people = load_person_names([entry.actor for entry in entries])

@@ -71,9 +71,12 @@ class KeysetPage:
 
 
 def build_page(
-    fetched: Sequence[Any], page_request: PageRequest, cursor_of: Callable[[Any], Cursor]
+    fetched: Sequence[Any], page_request: PageRequest, cursor_of: Callable[[Any], Cursor | None]
 ) -> KeysetPage:
-    """Build a page from at most `PAGE_SIZE` + 1 rows in the order of `page_request.is_upward`."""
+    """Build a page from at most `PAGE_SIZE` + 1 rows in the order of `page_request.is_upward`.
+
+    A row without a cursor has no readable time: the page next to it begins at the nearest row that has one.
+    """
     # One row more than a page was fetched: it tells if there is another page.
     more, rows = len(fetched) > PAGE_SIZE, list(fetched[:PAGE_SIZE])
     if not rows:
@@ -81,7 +84,8 @@ def build_page(
     upward = page_request.is_upward
     if upward:
         rows.reverse()
-    first, last = cursor_of(rows[0]), cursor_of(rows[-1])
+    cursors = [cursor for row in rows if (cursor := cursor_of(row)) is not None]
+    first, last = (cursors[0], cursors[-1]) if cursors else (None, None)
     has_newer = more if upward else page_request.before is not None
     has_older = more if not upward else page_request.after is not None
     shown = rows[::-1] if page_request.oldest_first else rows
@@ -115,9 +119,10 @@ class Keyset:
 
     time_column: str
 
-    def cursor_of(self, row: Any) -> Cursor:
-        """Return the cursor of a row."""
-        return Cursor(getattr(row, self.time_column), row.pk)
+    def cursor_of(self, row: Any) -> Cursor | None:
+        """Return the cursor of a row; None if its time cannot be read."""
+        at = getattr(row, self.time_column)
+        return None if at is None else Cursor(at, row.pk)
 
     def older_than(self, cursor: Cursor) -> Q:
         """Filter for rows after the cursor in newest-first order."""

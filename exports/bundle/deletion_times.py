@@ -4,11 +4,11 @@ The entry of such a deletion may be missing in the export, so the hub states the
 only what a sealed entry says: the next export has that entry.
 """
 
-import json
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from audit.entries.readable_rows import iterate_entries, parse_details
 from audit.format.hashes import leaf_hash
 from audit.models import Entry
 from audit.sealing.segment_index import SegmentIndex, load_segment_leaves
@@ -44,9 +44,10 @@ def load_deletion_times() -> dict[str, str]:
 def _read_entries() -> dict[RetentionCategory, list[_DeletionEntry]]:
     """Return the entries of the deletions of each kind, those with the latest time first."""
     entries: dict[RetentionCategory, list[_DeletionEntry]] = {kind: [] for kind in KINDS}
-    for entry in Entry.objects.filter(action__in=check_rows.DELETED).iterator(1_000):
-        details = json.loads(entry.details)
-        if details["kind"] in entries:
+    for entry in iterate_entries(Entry.objects.filter(action__in=check_rows.DELETED), 1_000):
+        details = parse_details(entry.details)
+        # What a damaged entry says is not sealed.
+        if not entry.damaged and details.get("kind") in entries:
             entries[details["kind"]].append(_DeletionEntry(str(details["up_to"]), entry.pk, entry.body))
     return {kind: sorted(some, reverse=True) for kind, some in entries.items()}
 

@@ -1,6 +1,5 @@
 """Find all rows of one entity, for the preview and for the erasure."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from audit.entries.readable_rows import parse_details
 from audit.models import Entry
 from sync.models import (
     OPEN_STATES,
@@ -157,7 +157,7 @@ def _replays_in_audit_log(subject: ErasureSubject) -> Iterator[tuple[int, int]]:
             stream__in=names[start : start + _STREAM_BATCH_SIZE], action__in=_REQUEST_ACTIONS
         )
         for stream, text in entries.values_list("stream", "details"):
-            details = json.loads(text)
+            details = parse_details(text)
             named.append((details.get("replay") or details.get("request"), streams[stream]))
     known = Replay.objects.filter(uuid__in={uuid for uuid, _ in named if uuid})
     keys = {str(uuid): key for uuid, key in known.values_list("uuid", "pk")}

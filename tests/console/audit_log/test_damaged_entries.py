@@ -1,0 +1,145 @@
+"""A page that reads the audit log shows an entry with a damaged column, with what is stored there."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from audit.entries import readable_rows
+from audit.entries.append import NewEntry, append_entries
+from audit.models import Entry
+from console.ui.keyset import PAGE_SIZE
+from sync.monitoring.health_figures import _count_break_glass_uses
+from tests.support.audit.triggers import disable_triggers
+from tests.support.hub import EXAMPLE, Hub
+from tests.support.pages import visible_text
+from tests.support.people import browser
+from webhooks.models import Event
+
+pytestmark = pytest.mark.usefixtures("database")
+
+LIST = "/admin/audit/entry/"
+is_sqlite = connection.vendor == "sqlite"
+TIMES = (
+    ["'moonday'", "'2026-13-01 00:00:00'", "5", "'0001-01-01 00:00:00+23:00'", "CAST(x'ff' AS TEXT)"]
+    if is_sqlite
+    else ["'infinity'", "'-infinity'", "'0044-03-15 12:00:00+00 BC'"]
+)
+DETAILS = ["'moonday'", "'[]'", '\'{"context": 5, "changed": 3, "fields": "x", "reason": {}}\'', "''"]
+if is_sqlite:
+    DETAILS += ["x'00ff'", "CAST(x'ff' AS TEXT)"]
+OTHERS = ["stream_seq = 'x'", "actor = x'00'", "prev_leaf = 'x'"] if is_sqlite else []
+DAMAGE = [f"at = {value}" for value in TIMES] + [f"details = {value}" for value in DETAILS] + OTHERS
+
+
+def append_now(*entries: NewEntry) -> None:
+    with transaction.atomic():
+        append_entries(*entries)
+
+
+def damage_entries(change: str, condition: str = "TRUE") -> None:
+    with transaction.atomic():
+        disable_triggers()
+        with connection.cursor() as cursor:
+            cursor.execute(f"UPDATE audit_entry SET {change} WHERE {condition}")
+
+
+@pytest.fixture
+def target() -> Entry:
+    """Return the middle one of three entries of a setting."""
+    stream = "setting:source:7"
+    for _ in range(3):
+        append_now(NewEntry(stream, "source.changed", details={"code": "held"}))
+    return Entry.objects.get(stream=stream, stream_seq=2)
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_the_list_and_the_page_show_a_damaged_entry(target: Entry, damage: str) -> None:
+    damage_entries(damage, f"id = {target.pk}")
+    client = browser("auditor")
+    for query in ("", "?order=oldest", "?action=secrets", "?q=setting:source:7"):
+        assert client.get(f"{LIST}{query}").status_code == 200, query
+    assert f"/admin/audit/entry/{target.pk}/change/" in client.get(LIST).content.decode()
+    for pk in Entry.objects.filter(stream=target.stream).values_list("pk", flat=True):
+        page = client.get(f"/admin/audit/entry/{pk}/change/")
+        assert page.status_code == 200
+        assert ("Damaged: " in page.content.decode()) is (pk == target.pk and "context" not in damage)
+
+
+@pytest.mark.parametrize(
+    ("damage", "shown"), [("at = 'moonday'", "moonday"), ("details = 'moonday'", "moonday")]
+)
+@pytest.mark.skipif(not is_sqlite, reason="PostgreSQL stores only times in a column of times")
+def test_the_stored_text_of_a_damaged_column_is_shown(target: Entry, damage: str, shown: str) -> None:
+    damage_entries(damage, f"id = {target.pk}")
+    client = browser("auditor")
+    column = damage.partition(" ")[0]
+    assert f"damaged {column}: {shown}" in visible_text(client.get(LIST))
+    text = visible_text(client.get(f"/admin/audit/entry/{target.pk}/change/"))
+    assert f"Damaged: {column}" in text
+    assert shown in text
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_the_downloaded_list_has_a_damaged_entry(target: Entry, damage: str) -> None:
+    damage_entries(damage, f"id = {target.pk}")
+    client = browser("auditor")
+    answer = client.get(f"{LIST}download/jsonl")
+    assert answer.status_code == 200
+    lines = [json.loads(line) for line in b"".join(answer.streaming_content).splitlines()]  # type: ignore[attr-defined]
+    assert target.pk in [line["id"] for line in lines]
+
+
+@pytest.mark.parametrize("damage", [f"at = {TIMES[1]}", f"at = {TIMES[-1]}", "details = 'x'"])
+def test_every_page_about_events_is_shown_with_damaged_entries(hub: Hub, damage: str) -> None:
+    hub.post_signed(EXAMPLE)
+    hub.wait_until_quiet()
+    damage_entries(damage)
+    event = Event.objects.get()
+    client = browser("administrator")
+    for address in (
+        "/admin/",
+        f"/admin/webhooks/event/{event.pk}/change/",
+        "/admin/webhooks/event/",
+        "/admin/audit/entry/",
+        "/admin/audit/entry/standing/",
+        "/admin/sync/failuregroup/",
+        "/admin/exports/export/",
+    ):
+        assert client.get(address, follow=True).status_code == 200, address
+
+
+def test_the_pages_of_the_list_reach_every_entry_past_damaged_ones(target: Entry) -> None:
+    append_now(*(NewEntry(f"setting:source:{number}", "source.changed") for number in range(2 * PAGE_SIZE)))
+    damage_entries(f"at = {TIMES[1]}", f"id = {target.pk}")
+    client, address, seen = browser("auditor"), "", set[int]()
+    for _ in range(5):
+        page = client.get(f"{LIST}{address}").context["page"]
+        seen |= {row.entry.pk for row in page.rows}
+        if not (address := page.page_links.older_url):
+            break
+    assert seen >= set(Entry.objects.filter(stream__startswith="setting:source").values_list("pk", flat=True))
+
+
+def test_the_alarm_about_changed_logins_counts_a_damaged_time() -> None:
+    append_now(NewEntry("person:1", "person.break-glass"), NewEntry("person:1", "person.break-glass"))
+    now = timezone.now()
+    first = "at = strftime('%Y-%m-%d', 'now', '+1 day') || ' 99:00:00'" if is_sqlite else "at = 'infinity'"
+    damage_entries(first, "stream = 'person:1' AND stream_seq = 1")
+    count, since = _count_break_glass_uses(now)
+    assert count == 2
+    assert since is not None
+    assert since <= now + timedelta(seconds=5)
+
+
+def test_a_variant_that_reads_rows_as_they_are_fails(target: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+    damage_entries(f"at = {TIMES[1]}", f"id = {target.pk}")
+
+    def read(read_rows: Any, _: Any) -> list[Entry]:
+        return list(read_rows())
+
+    monkeypatch.setattr(readable_rows, "load_entries_by", read)
+    assert browser("auditor").get(LIST).status_code == 500
