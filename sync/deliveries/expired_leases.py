@@ -2,6 +2,7 @@
 
 import logging
 from datetime import datetime
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -96,6 +97,31 @@ def release_delivery(delivery: Delivery, *, skips_locked: bool = False) -> bool:
             refresh_event_states([delivery.event_id])
             append_entries(*lost, at=now)
     return bool(freed)
+
+
+def give_back_delivery(delivery: Delivery, token: UUID) -> bool:
+    """Make a claimed delivery pending again, whose attempt was never run: it ends as `unknown`, and costs no try.
+
+    Returns False if the delivery has another claim by now.
+    """
+    with transaction.atomic():
+        given_back = Delivery.objects.filter(pk=delivery.pk, state=State.RUNNING, token=token).update(
+            state=State.PENDING,
+            token=None,
+            lease_until=None,
+            identity_slot=None,
+            commercial_slot=None,
+            due_at=database_now(),
+            code="interrupted",
+            tries=F("tries") - 1,
+        )
+        if given_back:
+            now = timezone.now()
+            entries = _end_attempts(delivery, now)
+            refresh_event_states([delivery.event_id])
+            reopened = NewEntry(delivery.stream, "delivery.reopened", details={"cause": "interrupted"})
+            append_entries(*entries, reopened, at=now)
+    return bool(given_back)
 
 
 def _is_locked(delivery: Delivery) -> bool:

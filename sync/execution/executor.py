@@ -21,12 +21,26 @@ from sync.attempts.delivery_run import RunResult, run_claim, run_delivery
 from sync.attempts.waiters import notify_waiters
 from sync.deliveries.claims import Claim
 from sync.deliveries.due_deliveries import read_due_deliveries
-from sync.deliveries.expired_leases import release_expired_leases
+from sync.deliveries.expired_leases import give_back_delivery, release_expired_leases
 
 logger = logging.getLogger("hub.deliver")
 
 # Keeps the threads free for new requests, and lets the process stop.
 _FOLLOWERS_SECONDS = 5.0
+
+
+class _Task:
+    """A function that one caller takes: the thread that runs it, or the one that gives up its slot."""
+
+    def __init__(self, run: Callable[[], object]) -> None:
+        self._run: Callable[[], object] | None = run
+        self._lock = threading.Lock()
+
+    def take(self) -> Callable[[], object] | None:
+        """Return the function, the first time; None after that."""
+        with self._lock:
+            run, self._run = self._run, None
+        return run
 
 
 class BoundedExecutor:
@@ -57,16 +71,25 @@ class BoundedExecutor:
             self.used_slots -= 1
 
     def submit(self, run: Callable[[], object]) -> bool:
-        """Run a function in the reserved slot. Returns False, and releases the slot, at shutdown."""
+        """Run a function in the reserved slot. Returns False, and releases the slot, if it will not run.
+
+        That is at shutdown, and where the system starts no more threads.
+        """
+        task = _Task(run)
         try:
-            self._threads.submit(self._run_in_slot, run)
+            self._threads.submit(self._run_in_slot, task)
         except RuntimeError:
-            # The process is shutting down.
+            # The pool queues a function before it starts a thread for it, so another of its threads may have begun it.
+            if task.take() is None:
+                return True
             self.release_slot()
             return False
         return True
 
-    def _run_in_slot(self, run: Callable[[], object]) -> None:
+    def _run_in_slot(self, task: "_Task") -> None:
+        run = task.take()
+        if run is None:
+            return
         try:
             try:
                 run()
@@ -104,8 +127,11 @@ class ReservedSlot:
         self.starts_at_once = executor.has_thread_for_all
 
     def start_claim(self, claim: Claim) -> None:
-        """Run a claimed delivery in this slot. Its end releases the slot."""
-        self._executor.submit(partial(_run_with_followers_briefly, partial(run_claim, claim)))
+        """Run a claimed delivery in this slot, whose end releases it; leave it to the workers if it cannot."""
+        if not self._executor.submit(partial(_run_with_followers_briefly, partial(run_claim, claim))):
+            logger.warning("no thread could be started for %s; a worker runs it", claim.delivery)
+            give_back_delivery(claim.delivery, claim.token)
+            defer_to_workers([claim.delivery.pk])
 
     def release_slot(self) -> None:
         """Give back the slot, which was not used."""

@@ -1,6 +1,7 @@
 """The web process's executor is bounded: excess webhooks are answered 202 at once and delivered by a worker."""
 
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +12,14 @@ from django.core.management import call_command
 from django.db import connections
 from django.http import HttpResponse
 
+from exports.row_checks.nightly_rows import find_row_faults
 from sync.deliveries.routes import resolved_routes
 from sync.delivery_service import DeliveryService, EventSession
 from sync.execution import executor as execution_executor
 from sync.models import Connection, Delivery, Route
 from tests.support.hub import ANNA, EXAMPLE, Hub, wait_until_quiet
 from webhooks.models import Event, Source, State
+from webhooks.receiving.source_cache import find_source
 
 MIKKO = "5f2a9c0e7b1d4e8890aa0001"
 
@@ -208,3 +211,87 @@ def wait_until(is_so: Callable[[], bool]) -> None:
             return
         time.sleep(0.01)
     raise AssertionError("it did not come so far")
+
+
+def _refuse_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make each new thread of an executor fail, as where the system has too many."""
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("delivery"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+def _submit_as_before(executor: execution_executor.BoundedExecutor, run: Callable[[], object]) -> bool:
+    """The broken variant: what the pool has queued runs although its slot was released."""
+    try:
+        executor._threads.submit(executor._run_in_slot, execution_executor._Task(run))
+    except RuntimeError:
+        executor.release_slot()
+        return False
+    return True
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_thread_that_does_not_start_releases_its_slot_once(
+    monkeypatch: pytest.MonkeyPatch, is_broken: bool
+) -> None:
+    if is_broken:
+        monkeypatch.setattr(execution_executor.BoundedExecutor, "submit", _submit_as_before)
+    executor = execution_executor.BoundedExecutor(threads=2, slots=4)
+    may_end, runs = threading.Event(), []
+    assert executor.reserve_slot()
+    assert executor.submit(may_end.wait)
+    _refuse_threads(monkeypatch)
+    # The pool has queued each of them when its thread fails to start, for the thread that it has.
+    for _ in range(2):
+        assert executor.reserve_slot()
+        assert not executor.submit(lambda: runs.append(1))
+    assert executor.used_slots == 1
+    may_end.set()
+    executor._threads.shutdown(wait=True)
+    assert (executor.used_slots, len(runs)) == ((-2, 2) if is_broken else (0, 0))
+
+
+def test_a_task_that_a_thread_has_begun_keeps_its_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    executor = execution_executor.BoundedExecutor(threads=2, slots=4)
+    may_end = threading.Event()
+
+    def submit_late(
+        run: Callable[[execution_executor._Task], object], task: execution_executor._Task
+    ) -> None:
+        threading.Thread(target=run, args=(task,)).start()
+        wait_until(lambda: task._run is None)
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(executor._threads, "submit", submit_late)
+    assert executor.reserve_slot()
+    assert executor.submit(may_end.wait)
+    assert executor.used_slots == 1
+    may_end.set()
+    wait_until(lambda: executor.used_slots == 0)
+
+
+def test_a_delivery_without_a_thread_is_given_back_at_once(
+    hub: Hub, one_thread: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    email = hub.change_email("anna.first@example.com")
+    _refuse_threads(monkeypatch)
+    Source.objects.update(wait_seconds=1)
+    find_source.invalidate()
+    answer = hub.post(EXAMPLE)
+    assert answer.status_code == 202
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.token, delivery.tries, delivery.deaths) == (State.PENDING, None, 0, 0)
+    assert (delivery.lease_until, delivery.identity_slot, delivery.commercial_slot) == (None, None, None)
+    executor = execution_executor._executor
+    assert executor is not None
+    assert executor.used_slots == 0
+    call_command("deliver_due", wait=0)
+    assert hub.customer(ANNA)["email"] == email
+    outcomes = list(Delivery.objects.get().attempts.order_by("number").values_list("outcome", flat=True))
+    assert outcomes[-1] == "succeeded"
+    assert list(find_row_faults()) == []
