@@ -43,7 +43,15 @@ class JobRunner:
                 if is_free:
                     self._busy.add(name)
             if is_free:
-                threading.Thread(target=self._run_kind, args=(name,), name=f"job-{name}", daemon=True).start()
+                self._start_kind(name)
+
+    def _start_kind(self, name: str) -> None:
+        try:
+            threading.Thread(target=self._run_kind, args=(name,), name=f"job-{name}", daemon=True).start()
+        except RuntimeError:
+            logger.warning("no thread could be started for jobs of the kind %s; retrying", name)
+            with self._lock:
+                self._busy.discard(name)
 
     def _run_kind(self, name: str) -> None:
         try:

@@ -109,8 +109,9 @@ class DeadlineWatchdog:
             # The counter decides between equal times, since deadlines cannot be compared.
             heapq.heappush(self._heap, (deadline.ends_at, next(self._order), deadline))
             if not self._started:
-                self._started = True
                 threading.Thread(target=self._expire_forever, name="exchange-watchdog", daemon=True).start()
+                # Not before: where no thread can be started, the next deadline tries again.
+                self._started = True
             elif deadline.ends_at < self._wakes_at:
                 self._changed.notify()
 

@@ -103,10 +103,20 @@ class HostResolver:
                 return known
             lookup = self._lookups[name] = Future()
             if self._threads < min(len(self._lookups), MAX_THREADS):
-                self._threads += 1
-                threading.Thread(target=self._serve_lookups, name="name-lookup", daemon=True).start()
+                self._start_thread(name)
         self._queue.put(name)
         return lookup
+
+    def _start_thread(self, name: HostAndPort) -> None:
+        """Start a thread more. Raises OSError, and forgets the lookup, if there is none then that would serve it."""
+        try:
+            threading.Thread(target=self._serve_lookups, name="name-lookup", daemon=True).start()
+        except RuntimeError as error:
+            if not self._threads:
+                del self._lookups[name]
+                raise OSError("no thread could be started for a name lookup") from error
+            return
+        self._threads += 1
 
     def _serve_lookups(self) -> None:
         while True:

@@ -117,3 +117,19 @@ def test_a_kind_that_requires_its_own_process_gets_one(
         job_runner.run_here_or_in_subprocess(job, lambda: True)
     assert (apart, here) == ([keys[0]], [keys[1]])
     assert Job.objects.filter(state="running").count() == 2
+
+
+def test_a_kind_whose_thread_does_not_start_is_tried_again(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    recorder.action = lambda job, _: job.finish()
+    key, runner = submit_source_job(), JobRunner(lambda: True)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        runner.start_due_kinds()
+    assert job_of(key).state == "waiting"
+    runner.start_due_kinds()
+    assert is_so(lambda: job_of(key).state == "done")

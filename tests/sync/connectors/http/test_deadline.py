@@ -16,7 +16,7 @@ from sync.connectors.contracts.errors import (
     SystemUnavailable,
     UnreadableResponse,
 )
-from sync.connectors.http.deadline import Deadline
+from sync.connectors.http.deadline import Deadline, DeadlineWatchdog
 from tests.support.http.connectors import DEADLINE, MemoryRecorder, identity, shop, shop_settings
 from tests.support.http.servers import Reply, dripping, raw_serving, read_request, serving
 
@@ -241,3 +241,19 @@ def test_a_forked_child_has_a_watchdog_and_connections_of_its_own() -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         identity(service.url).fetch_entity("USER", "a1")
         assert len({seen.connection for seen in service.seen}) == 2
+
+
+def test_a_watchdog_that_could_not_start_is_started_by_the_next_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    watchdog = DeadlineWatchdog()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            watchdog.add_deadline(Deadline(60.0))
+    assert not watchdog._started
+    watchdog.add_deadline(Deadline(60.0))
+    assert watchdog._started

@@ -15,7 +15,7 @@ import pytest
 from config_schema.errors import SettingsInvalid
 from sync.connectors.contracts.errors import RequestTimedOut, SystemUnavailable
 from sync.connectors.http import transport
-from sync.connectors.http.dns import MAX_THREADS, is_address_allowed, resolve_addresses
+from sync.connectors.http.dns import MAX_THREADS, HostResolver, is_address_allowed, resolve_addresses
 from sync.connectors.http.message_types import ConnectionFailed, HttpEndpoint, HttpRequest
 from sync.connectors.registry import validate_connection
 from tests.support.http.connectors import DEADLINE, identity, shop, shop_settings
@@ -228,3 +228,23 @@ def test_a_connection_goes_to_the_host_and_port_of_its_origin(
     with pytest.raises(ConnectionFailed):
         transport.transmit_request(request, HttpEndpoint(origin, 1.0, 1_000))
     assert asked == [(host, port)]
+
+
+@pytest.mark.parametrize("has_thread", [False, True])
+def test_a_lookup_whose_thread_does_not_start_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch, has_thread: bool
+) -> None:
+    resolver, name = HostResolver(), ("localhost", 80)
+    if has_thread:
+        assert resolver.resolve_host(name, 5.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", _refuse_start)
+        with contextlib.nullcontext() if has_thread else pytest.raises(OSError, match="no thread"):
+            resolver.resolve_host(name, 5.0)
+    assert resolver._lookups == {}
+    assert resolver.resolve_host(name, 5.0)
+    assert resolver._threads >= 1
+
+
+def _refuse_start(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
