@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 from django.db import models
+from django.db.models.query_utils import DeferredAttribute
 
 _VERSION = b"\x02"
 _SALT = slice(5, 21)
@@ -117,3 +118,38 @@ class EncryptedJSONField(models.BinaryField):  # type: ignore[type-arg]
 
     def to_python(self, value: Any) -> Any:
         return value
+
+
+class _EncryptedValue:
+    """A value as it is stored. An object of its own, so that no JSON value is taken for it."""
+
+    __slots__ = ("encrypted",)
+
+    def __init__(self, encrypted: bytes) -> None:
+        self.encrypted = encrypted
+
+
+class _DecryptedOnRead(DeferredAttribute):
+    """The attribute of a `LazyEncryptedJSONField`: decrypts when it is read first."""
+
+    def __get__(self, instance: Any, cls: Any = None) -> Any:
+        value = super().__get__(instance, cls)
+        if isinstance(value, _EncryptedValue):
+            value = instance.__dict__[self.field.attname] = json.loads(decrypt(value.encrypted))
+        return value
+
+    # With a setter, Python asks this attribute before the dictionary of the object.
+    def __set__(self, instance: Any, value: Any) -> None:
+        instance.__dict__[self.field.attname] = value
+
+
+class LazyEncryptedJSONField(EncryptedJSONField):
+    """An encrypted JSON value that is decrypted when it is read first, so a row of no use costs and breaks nothing.
+
+    Reading the attribute raises CannotDecrypt; loading the row does not.
+    """
+
+    descriptor_class = _DecryptedOnRead
+
+    def from_db_value(self, value: Any, *_: Any) -> Any:
+        return None if value is None else _EncryptedValue(bytes(value))

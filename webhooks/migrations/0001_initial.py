@@ -177,7 +177,7 @@ class Migration(migrations.Migration):
             name='SourceSecret',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('value', webhooks.encryption.at_rest.EncryptedJSONField()),
+                ('value', webhooks.encryption.at_rest.LazyEncryptedJSONField()),
                 ('hint', models.CharField(help_text='the last characters, to tell two secrets apart', max_length=8)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('ends_at', models.DateTimeField(blank=True, null=True)),

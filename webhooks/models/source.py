@@ -15,7 +15,7 @@ from config_schema.errors import SettingsInvalid
 from config_schema.kinds import AnyTextList, ValueKind
 from config_schema.model_fields import FieldSetting, find_invalid_setting
 from config_schema.translatable import error_sentence, translatable
-from webhooks.encryption.at_rest import EncryptedJSONField
+from webhooks.encryption.at_rest import LazyEncryptedJSONField
 from webhooks.models.pausable import Pausable
 from webhooks.protocol.formats.webhook_format import DEFAULT_FORMAT, WEBHOOK_FORMAT, WebhookFormat
 from webhooks.protocol.handshake import HANDSHAKE
@@ -219,7 +219,12 @@ class Source(Pausable):
         return has_secret(self.scheme, self.scheme_settings)
 
     def live_secrets(self, at: datetime) -> "list[SourceSecret]":
-        """Return the secrets that verify a webhook at this time, oldest first."""
+        """Return the secrets that verify a webhook at this time, oldest first.
+
+        Raises CannotDecrypt if one of them is damaged. One that is left over, or has expired, is not decrypted.
+        """
+        if not self.needs_secret:
+            return []
         # A secret of an earlier scheme proves nothing: a public key must not count as a password.
         return [secret for secret in self.secrets.all() if secret.is_live(at) and secret.fits_scheme]
 
@@ -233,7 +238,7 @@ class SourceSecret(models.Model):
     """One live or former secret of a source. Write-only: the console shows its age and last four characters."""
 
     source = models.ForeignKey(Source, models.CASCADE, related_name="secrets")
-    value = EncryptedJSONField()
+    value = LazyEncryptedJSONField()
     hint = models.CharField(max_length=8, help_text="the last characters, to tell two secrets apart")
     created_at = models.DateTimeField(auto_now_add=True)
     ends_at = models.DateTimeField(null=True, blank=True)
@@ -250,6 +255,8 @@ class SourceSecret(models.Model):
     @cached_property
     def fits_scheme(self) -> bool:
         """True if the secret is valid for its source's current scheme: a public key, for example, is no password."""
+        if not self.source.needs_secret:
+            return False
         try:
             check_secret(self.source.scheme, self.value, self.source.scheme_settings)
         except ValueError:

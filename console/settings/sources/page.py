@@ -19,6 +19,7 @@ from console.ui.formatting import long_duration
 from sync.models import EventCount, RefusalCount, Route
 from sync.models.counts import HOUR, start_of_hour
 from sync.monitoring.health_figures import newest_events_of_source
+from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import Receipt, Source, SourceSecret
 
 MAX_RECEIPTS = 2_000
@@ -66,7 +67,7 @@ def load_secret_rows(source: Source) -> list[SecretRow]:
         return []
     since, used = _usage_by_secret(source, secrets[0].created_at)
     span = long_duration((now - since).total_seconds())
-    live = [secret.pk for secret in secrets if secret.is_live(now) and secret.fits_scheme]
+    live = [secret.pk for secret in secrets if secret.is_live(now) and _fits_scheme(secret)]
     lines = []
     for secret in secrets:
         signed, last_at = used.get(str(secret.pk), (0, None))
@@ -74,7 +75,7 @@ def load_secret_rows(source: Source) -> list[SecretRow]:
             SecretRow(
                 secret,
                 is_live=secret.is_live(now),
-                fits=secret.fits_scheme,
+                fits=_fits_scheme(secret),
                 is_old=secret.pk != secrets[0].pk,
                 age=long_duration((now - secret.created_at).total_seconds()),
                 time_left=_time_left(secret, now),
@@ -85,6 +86,14 @@ def load_secret_rows(source: Source) -> list[SecretRow]:
             )
         )
     return lines
+
+
+def _fits_scheme(secret: SourceSecret) -> bool:
+    """Return True if the secret verifies webhooks; False also for a damaged one, which can still be ended."""
+    try:
+        return secret.fits_scheme
+    except CannotDecrypt:
+        return False
 
 
 def _time_left(secret: SourceSecret, now: datetime) -> str:
