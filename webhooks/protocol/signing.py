@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 import jwt
+from jwt.api_jws import PyJWS
 
 from webhooks.protocol.body_secret import add_secret
 from webhooks.protocol.hmac_rule import (
@@ -82,6 +83,10 @@ def _sign_jwt(
     rule = JWT.read(settings, ())
     if rule.header is None:
         return {"content-type": "application/jwt"}
+    if rule.is_detached:
+        return {
+            rule.header: PyJWS().encode(body, rule.key_of(secret), rule.algorithm, is_payload_detached=True)
+        }
     token = _encode_token(rule, _claims_of(rule, body, webhook_id, at), secret)
     return {rule.header: f"Bearer {token}"}
 

@@ -12,6 +12,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt.api_jws import PyJWS
 
 from webhooks.protocol.schemes import check_secret, check_settings, has_secret, new_secret
 from webhooks.protocol.signatures import BadSignature, LiveSecret, VerifiedSignature, verify_signature
@@ -381,3 +382,120 @@ def test_invalid_settings_are_refused_when_saved(changes: dict[str, Any], fault:
 def test_what_is_no_public_key_is_refused(pem: str) -> None:
     with pytest.raises(ValueError, match="PEM|characters"):
         check_settings("jwt", {"algorithm": "RS256", "public_keys": [pem]})
+
+
+DETACHED = {
+    "algorithm": "RS256",
+    "header": "Saleor-Signature",
+    "detached": True,
+    "jwks_url": "https://shop.example.com/.well-known/jwks.json",
+}
+
+
+def detached_token(body: bytes = SEED, *, is_encoded: bool = False, key: Any = RSA_KEY, **header: Any) -> str:
+    """Sign a body as Saleor does, or encoded as RFC 7515, appendix F says."""
+    if is_encoded:
+        head, _, signature = PyJWS().encode(body, key, "RS256", {"kid": "k1", **header}).split(".")
+        return f"{head}..{signature}"
+    return PyJWS().encode(body, key, "RS256", {"kid": "k1", **header}, is_payload_detached=True)
+
+
+@pytest.mark.parametrize("is_encoded", [False, True])
+def test_a_detached_token_signs_the_body(is_encoded: bool) -> None:
+    token = detached_token(is_encoded=is_encoded)
+    assert ".." in token
+    assert verify(DETACHED, token) == VerifiedSignature(None)
+    # Of any content: it need not be JSON.
+    body = b"\xff.\x00a=1&b"
+    assert verify(DETACHED, detached_token(body, is_encoded=is_encoded), body=body) == VerifiedSignature(None)
+
+
+@pytest.mark.parametrize("number", range(40))
+@pytest.mark.parametrize("is_encoded", [False, True])
+def test_a_tampered_detached_token_or_body_is_refused(is_encoded: bool, number: int) -> None:
+    choose = random.Random(f"{is_encoded} {number}")
+    token, body = detached_token(is_encoded=is_encoded), SEED
+    if number % 2:
+        at = choose.randrange(len(body))
+        body = body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
+    else:
+        at = choose.randrange(len(token) - 3)
+        token = token[:at] + choose.choice([c for c in "abcXYZ019" if c != token[at]]) + token[at + 1 :]
+    with pytest.raises(BadSignature):
+        verify(DETACHED, token, body=body)
+
+
+def test_the_encoding_of_a_detached_body_is_that_which_was_signed() -> None:
+    """Neither may the body be taken for its encoding, nor the encoding for the body."""
+    encoded = base64.urlsafe_b64encode(SEED).rstrip(b"=")
+    with pytest.raises(BadSignature):
+        verify(DETACHED, detached_token(encoded), body=SEED)
+    with pytest.raises(BadSignature):
+        verify(DETACHED, detached_token(SEED, is_encoded=True), body=encoded)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "..",
+        "a..b",
+        keycloak_token(),
+        detached_token().replace("..", "."),
+        detached_token().replace("..", "...."),
+        detached_token().replace("..", ".e30."),
+        detached_token() + ".",
+        detached_token(key=rsa.generate_private_key(65_537, 2_048)),
+    ],
+)
+def test_what_is_no_detached_token_of_the_sender_is_refused(token: str) -> None:
+    with pytest.raises(BadSignature):
+        verify(DETACHED, token)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"crit": ["b64"]},
+        {"b64": False},
+        {"b64": True, "crit": ["b64"]},
+        {"b64": False, "crit": ["b64", "exp"]},
+        {"b64": False, "crit": "b64"},
+        {"b64": 0, "crit": ["b64"]},
+        {"b64": "false", "crit": ["b64"]},
+        {"crit": []},
+    ],
+)
+def test_a_detached_token_may_name_no_other_extension(header: dict[str, Any]) -> None:
+    settings = {"algorithm": "HS256", "header": "X-Signature", "detached": True}
+    for content in (SEED, base64.urlsafe_b64encode(SEED).rstrip(b"=")):
+        head = base64.urlsafe_b64encode(json.dumps({"alg": "HS256"} | header).encode()).rstrip(b"=").decode()
+        signature = hmac.digest(SECRET.encode(), head.encode() + b"." + content, "sha256")
+        token = f"{head}..{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+        with pytest.raises(BadSignature):
+            verify(settings, token)
+
+
+def test_a_detached_token_is_refused_where_a_whole_one_is_expected() -> None:
+    settings = {name: value for name, value in DETACHED.items() if name != "detached"}
+    for is_encoded in (False, True):
+        with pytest.raises(BadSignature):
+            verify(settings, detached_token(is_encoded=is_encoded))
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"header": None}, "header"),
+        ({"issuer": "https://id.example.com"}, "no claims"),
+        ({"audience": "https://hub.example.com"}, "no claims"),
+        ({"needs_expiry": True}, "no claims"),
+        ({"digest_claim": "digest"}, "no claims"),
+        ({"id_claim": "jti"}, "no claims"),
+        ({"detached": "yes"}, "true or false"),
+    ],
+)
+def test_settings_that_a_detached_token_cannot_have_are_refused(changes: dict[str, Any], fault: str) -> None:
+    settings = {name: value for name, value in (DETACHED | changes).items() if value is not None}
+    with pytest.raises(ValueError, match=fault):
+        check_settings("jwt", settings)

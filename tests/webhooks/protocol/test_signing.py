@@ -35,6 +35,7 @@ WAYS: list[tuple[str, dict[str, Any]]] = [
         for algorithm in ("HS256", "HS384", "HS512")
         for place in ({"header": "Authorization", **DIGEST}, {"type": "secevent+jwt", "secret": "base64"})
     ),
+    ("jwt", {"algorithm": "HS256", "header": "X-Sig", "detached": True}),
     ("timestamped-hmac", {"header": "X-Sig", "unit": "milliseconds", "time": "at", "signature": "s"}),
     *(
         (

@@ -8,14 +8,18 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.core.exceptions import ValidationError
 from django.test import Client
+from jwt.api_jws import PyJWS
 
 from audit.models import Entry
 from webhooks.models import Event, Receipt, Refusal, Source, SourceSecret
 
 CLIENT = Client(raise_request_exception=False)
 SECRET = "the-client-secret-of-the-sender"
+PRIVATE_KEY = rsa.generate_private_key(65_537, 2_048)
 BODY = json.dumps({"id": "X1", "entityType": "DEVICE", "eventType": "UPDATE"}).encode()
 HUBSPOT = {
     "header": "X-HubSpot-Signature-v3",
@@ -159,3 +163,33 @@ def test_a_secret_in_the_body_is_stored_with_no_webhook(database: None) -> None:
     assert not any(SECRET in entry.body for entry in Entry.objects.all())
     wrong = usable | {"clientState": SECRET[:-1]}
     assert CLIENT.generic("POST", "/webhooks/graph", json.dumps(wrong), headers=headers).status_code == 401
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])
+def test_a_detached_token_in_a_header_signs_the_bytes_of_any_body(content_type: str) -> None:
+    settings = {"algorithm": "RS256", "header": "Saleor-Signature", "detached": True}
+    pem = PRIVATE_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    source = Source(
+        slug="shop",
+        name="Shop",
+        scheme="jwt",
+        scheme_settings=settings | {"public_keys": [pem]},
+        webhook_format={"content_types": [content_type]},
+    )
+    source.full_clean()
+    source.save()
+    body = BODY if content_type.endswith("json") else b"id=X1&entityType=DEVICE&eventType=UPDATE"
+    token = PyJWS().encode(body, PRIVATE_KEY, "RS256", is_payload_detached=True)
+
+    def send_body(sent: bytes, **headers: str) -> Any:
+        return CLIENT.generic("POST", "/webhooks/shop", sent, content_type=content_type, headers=headers)
+
+    assert send_body(body, **{"Saleor-Signature": token}).status_code == 200
+    assert Event.objects.get().is_signed
+    other = PyJWS().encode(body + b" ", PRIVATE_KEY, "RS256", is_payload_detached=True)
+    for headers in ({}, {"Saleor-Signature": other}, {"Saleor-Signature": token.replace("..", ".e30.")}):
+        refused = send_body(body, **headers)
+        assert (refused.status_code, refused.json()["code"]) == (401, "bad-signature")
+    assert send_body(body.replace(b"X1", b"X2"), **{"Saleor-Signature": token}).status_code == 401
+    assert Receipt.objects.count() == 1

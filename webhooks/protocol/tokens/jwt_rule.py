@@ -83,7 +83,8 @@ class KeySetUrl(ValueKind[str]):
 class JwtRule:
     """Settings of a token: its verification and its place in the request.
 
-    `header`: the name of the header in lower case, None if the body is the token.
+    `header`: the name of the header in lower case, None if the body is the token. `is_detached`: the token signs the
+    body, and has no claims.
     """
 
     algorithm: str
@@ -99,6 +100,7 @@ class JwtRule:
     digest_encoding: str
     id_claim: str | None
     has_base64_secret: bool
+    is_detached: bool
 
     @property
     def is_symmetric(self) -> bool:
@@ -126,6 +128,14 @@ _HEADER = optional(
     "the webhook.",
     example="Authorization",
     is_nullable=False,
+)
+_DETACHED = defaulted(
+    "detached",
+    Boolean(),
+    False,
+    "The token in the header signs the body, which is left out of it: its middle part is empty (RFC 7515, appendix F; "
+    "also unencoded, RFC 7797). It has no claims.",
+    example=True,
 )
 _PUBLIC_KEYS = optional(
     "public_keys",
@@ -205,7 +215,7 @@ _SECRET = defaulted(
     example="base64",
 )
 SETTINGS = (
-    *(_ALGORITHM, _HEADER, _PUBLIC_KEYS, _JWKS_URL, _SECRET, _ISSUER, _AUDIENCE, _TYPE),
+    *(_ALGORITHM, _HEADER, _DETACHED, _PUBLIC_KEYS, _JWKS_URL, _SECRET, _ISSUER, _AUDIENCE, _TYPE),
     *(_NEEDS_EXPIRY, _LEEWAY, _DIGEST_CLAIM, _DIGEST_ENCODING, _ID_CLAIM),
 )
 EXAMPLE: Mapping[str, Any] = {
@@ -237,6 +247,12 @@ def build_rule(values: SettingValues) -> JwtRule:
         )
     if values[_HEADER] is None and values[_DIGEST_CLAIM] is not None:
         values.reject(_DIGEST_CLAIM, "The body is the token itself: no claim can hold its digest.")
+    if values[_DETACHED]:
+        if values[_HEADER] is None:
+            values.reject(_HEADER, "This field is required, because the token is detached.")
+        for claim in (_ISSUER, _AUDIENCE, _NEEDS_EXPIRY, _DIGEST_CLAIM, _ID_CLAIM):
+            if values.is_given(claim):
+                values.reject(claim, "A detached token has no claims.")
     keys = []
     for index, pem in enumerate(pems or ()):
         try:
@@ -258,6 +274,7 @@ def build_rule(values: SettingValues) -> JwtRule:
         values[_DIGEST_ENCODING],
         values[_ID_CLAIM],
         values[_SECRET] == "base64",
+        values[_DETACHED],
     )
 
 

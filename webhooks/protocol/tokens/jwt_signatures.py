@@ -1,9 +1,10 @@
 """Verify a JSON Web Signature by a rule. The library verifies the signature; algorithm and keys are those of the rule.
 
 Nothing that a token says chooses its key or its algorithm: `jku`, `x5u`, `x5c` and `jwk` are not read, `crit` is
-refused, and `kid` only picks one of the keys that the source has.
+refused but for `b64` of a detached token, and `kid` only picks one of the keys that the source has.
 """
 
+import base64
 import hashlib
 import hmac
 import json
@@ -22,6 +23,7 @@ from webhooks.protocol.tokens.public_keys import PublicKey, load_key_set
 from webhooks.protocol.verification_result import BadSignature, LiveSecret, VerifiedSignature, require_header
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,2048}\.[A-Za-z0-9_-]{1,98304}\.[A-Za-z0-9_-]{1,2048}")
+_DETACHED_TOKEN = re.compile(r"([A-Za-z0-9_-]{1,2048})\.\.([A-Za-z0-9_-]{1,2048})")
 _ID = re.compile(r"[!-~]{1,255}")
 _BEARER = re.compile(r"bearer +", re.IGNORECASE)
 
@@ -44,7 +46,10 @@ def verify_jwt(
     """
     token = _read_token(rule, headers, body)
     header = _read_header(rule, token)
-    secret_id, payload = _verify_with_any(rule, token, header, secrets, find_key_set)
+    content = body if rule.is_detached else None
+    secret_id, payload = _verify_with_any(rule, token, content, header, secrets, find_key_set)
+    if rule.is_detached:
+        return VerifiedSignature(secret_id)
     claims = _read_claims(payload)
     _check_claims(rule, claims, now)
     if rule.digest_claim is not None:
@@ -62,8 +67,11 @@ def _read_token(rule: JwtRule, headers: Mapping[str, str], body: bytes) -> str:
         text = require_header(headers, rule.header)
         bearer = _BEARER.match(text)
         text = text[bearer.end() :] if bearer else text
-    if not _TOKEN.fullmatch(text):
-        raise BadSignature(SignatureReason.MALFORMED_TOKEN, "there is no token of three parts")
+    if not (_DETACHED_TOKEN if rule.is_detached else _TOKEN).fullmatch(text):
+        raise BadSignature(
+            SignatureReason.MALFORMED_TOKEN,
+            "there is no detached token" if rule.is_detached else "there is no token of three parts",
+        )
     return text
 
 
@@ -79,7 +87,9 @@ def _read_header(rule: JwtRule, token: str) -> Mapping[str, Any]:
         raise BadSignature(
             SignatureReason.WRONG_TOKEN, "the token has another algorithm than the configured one"
         )
-    if "crit" in header or "b64" in header:
+    # RFC 7797, section 6: `b64` must be named in `crit`.
+    is_unencoded = rule.is_detached and header.get("crit") == ["b64"] and header.get("b64") is False
+    if ("crit" in header or "b64" in header) and not is_unencoded:
         raise BadSignature(SignatureReason.WRONG_TOKEN, "the token asks for an extension")
     if rule.token_type is not None and str(header.get("typ", "")).lower() != rule.token_type.lower():
         raise BadSignature(SignatureReason.WRONG_TOKEN, "the token has another type than the configured one")
@@ -89,11 +99,17 @@ def _read_header(rule: JwtRule, token: str) -> Mapping[str, Any]:
 def _verify_with_any(
     rule: JwtRule,
     token: str,
+    content: bytes | None,
     header: Mapping[str, Any],
     secrets: Sequence[LiveSecret],
     find_key_set: Callable[[str], str | None],
 ) -> tuple[int | str | None, bytes]:
-    """Return the id of the secret that signed, None for a public key, and the payload."""
+    """Return the id of the secret that signed, None for a public key, and the payload. `content`: what a detached token
+    signs.
+    """
+    if content is not None and "b64" not in header:
+        # The signature covers the content in base64url, as if it were not detached.
+        token, content = token.replace("..", f".{_encode_content(content)}."), None
     if rule.is_symmetric:
         offered: list[tuple[int | str | None, Any]] = [
             (secret.id, key) for secret in secrets if (key := rule.key_of(secret.value))
@@ -103,7 +119,7 @@ def _verify_with_any(
     if not offered:
         raise BadSignature(SignatureReason.NO_LIVE_SECRET, "the source has no usable key")
     # All are tried, also after a match: the time must not reveal which secret matched.
-    tried = [(key_id, _decode_with_key(rule, token, key)) for key_id, key in offered]
+    tried = [(key_id, _decode_with_key(rule, token, content, key)) for key_id, key in offered]
     found = next(((key_id, payload) for key_id, payload in tried if payload is not None), None)
     if found is None:
         raise BadSignature(SignatureReason.WRONG_SIGNATURE, "the signature fits no key of the source")
@@ -126,7 +142,11 @@ def _select_keys(
     return fitting
 
 
-def _decode_with_key(rule: JwtRule, token: str, key: Any) -> bytes | None:
+def _encode_content(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).decode("ascii").rstrip("=")
+
+
+def _decode_with_key(rule: JwtRule, token: str, content: bytes | None, key: Any) -> bytes | None:
     """Return the payload if the key signed the token."""
     try:
         decoded = PyJWS().decode_complete(
@@ -134,6 +154,7 @@ def _decode_with_key(rule: JwtRule, token: str, key: Any) -> bytes | None:
             key,
             algorithms=[rule.algorithm],
             options={"verify_signature": True, "enforce_minimum_key_length": True},
+            detached_payload=content,
         )
     except (PyJWTError, ValueError, TypeError):
         return None
