@@ -11,7 +11,7 @@ from django.db import models, transaction
 
 from audit.models import SigningKey
 from exports.models import Export
-from sync.models import Connection
+from sync.models import Connection, RefreshedToken
 from webhooks.encryption.at_rest import encrypt_again
 from webhooks.models import CapturedRequest, Payload, Pepper, SourceSecret, SubjectKey
 
@@ -39,6 +39,7 @@ ENCRYPTED_COLUMNS = (
     EncryptedColumn("pepper", Pepper, "encrypted"),
     EncryptedColumn("secrets", SourceSecret, "value"),
     EncryptedColumn("credentials", Connection, "credentials"),
+    EncryptedColumn("refresh tokens", RefreshedToken, "tokens", ~models.Q(tokens=None)),
     EncryptedColumn("signing keys", SigningKey, "private"),
     EncryptedColumn("keys of exports", Export, "register_key"),
 )

@@ -8,8 +8,11 @@ class SyncConfig(AppConfig):
     verbose_name = "Deliveries"
 
     def ready(self) -> None:
-        """Share refused log-ins among all processes."""
+        """Share refused log-ins and refreshed tokens among all processes."""
         from sync.connectors.client.log_in_guard import use_log_in_guard
+        from sync.connectors.client.refresh_tokens import use_refresh_token_store
         from sync.limits.log_in_attempts import StoredGuard
+        from sync.limits.stored_refresh_tokens import StoredRefreshTokens
 
         use_log_in_guard(StoredGuard())
+        use_refresh_token_store(StoredRefreshTokens())

@@ -78,6 +78,7 @@ ACTION_LABELS: Mapping[str, str] = {
     "connection.paused": "paused a failing connection",
     "connection.resumed": "resumed a recovered connection",
     "connection.retried": "resumed a connection early",
+    "connection.credentials-renewed": "stored the refresh token that a system issued",
     "alarm.raised": "raised an alarm",
     "alarm.woken": "repeated an alarm after its snooze",
     "alarm.snoozed": "snoozed an alarm",

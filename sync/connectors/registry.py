@@ -12,6 +12,7 @@ from sync.connectors.client.authentication import make_authenticator
 from sync.connectors.client.client_config import AttemptOptions, ClientConfig
 from sync.connectors.client.exchange import Recorder
 from sync.connectors.client.http_client import HttpClient
+from sync.connectors.client.oauth_tokens import OAuthAuthenticator
 from sync.connectors.client.placed_secrets import place_credentials
 from sync.connectors.client.session_log_in import SessionAuthenticator
 from sync.connectors.contracts.errors import Side
@@ -176,6 +177,19 @@ def find_log_in_key(
         return None
     side = CONNECTOR_SIDES.get(connector, "identity")
     return SessionAuthenticator(scheme, Credentials(credentials), base, side, SecretSet()).log_in_key
+
+
+def find_refresh_key(
+    connector: str, base_url: str, authentication: Mapping[str, Any], credentials: Mapping[str, str]
+) -> str | None:
+    """Return the key by which the store of refresh tokens knows a connection; None if it has no refresh token. Raises
+    SettingsInvalid, and KeyError if a credential is missing.
+    """
+    scheme = parse_authentication(authentication, _parse_base(base_url))
+    if scheme.token_url is None:
+        return None
+    side = CONNECTOR_SIDES.get(connector, "identity")
+    return OAuthAuthenticator(scheme, Credentials(credentials), side, SecretSet()).refresh_key
 
 
 _ConnectorSettings = identity.IdentitySettings | target.TargetSettings

@@ -1,4 +1,4 @@
-"""Choose the log-in attempts to delete: those whose credentials no connection would send any more."""
+"""Choose the log-in attempts and refreshed tokens to delete: those whose credentials no connection sends any more."""
 
 import logging
 from datetime import datetime, timedelta
@@ -7,8 +7,8 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from config_schema.errors import SettingsInvalid
-from sync.connectors.registry import find_log_in_key
-from sync.models import Connection, LogInAttempt
+from sync.connectors.registry import find_log_in_key, find_refresh_key
+from sync.models import Connection, LogInAttempt, RefreshedToken
 from webhooks.encryption.at_rest import CannotDecrypt
 
 logger = logging.getLogger("hub.audit")
@@ -32,6 +32,27 @@ def find_expired_log_in_attempts(now: datetime) -> QuerySet[Any]:
         return LogInAttempt.objects.filter(undecided)
     is_old = Q(refused_at__lt=now - REFUSED_RETENTION) & ~Q(pk__in=current_keys)
     return LogInAttempt.objects.filter(undecided | is_old)
+
+
+def find_expired_refreshed_tokens(now: datetime) -> QuerySet[Any]:
+    """Return refreshed tokens to delete: those of a refresh token that no connection has any more.
+
+    If a connection cannot be read, no token that a system issued is returned.
+    """
+    idle = Q(busy_until=None) | Q(busy_until__lt=now - UNDECIDED_RETENTION)
+    without_token = idle & Q(renewed_at=None)
+    try:
+        keys = [
+            find_refresh_key(row.connector, row.base_url, row.authentication, row.credentials)
+            for row in Connection.objects.filter(authentication__scheme="oauth2-refresh-token")
+            if row.credentials
+        ]
+    except (CannotDecrypt, SettingsInvalid, KeyError):
+        logger.warning("refreshed tokens were not deleted: a connection cannot be read")
+        return RefreshedToken.objects.filter(without_token)
+    current = [RefreshedToken.digest_key(key) for key in keys if key is not None]
+    is_old = idle & Q(renewed_at__lt=now - UNDECIDED_RETENTION) & ~Q(pk__in=current)
+    return RefreshedToken.objects.filter(without_token | is_old)
 
 
 def _find_current_keys() -> list[str] | None:

@@ -26,7 +26,7 @@ from logins.models import FailedLogins, KnownAddress
 from sync.housekeeping import batch_deletion as housekeeping_prune
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.housekeeping.batch_deletion import PrunedBatch
-from sync.housekeeping.log_in_pruning import find_expired_log_in_attempts
+from sync.housekeeping.log_in_pruning import find_expired_log_in_attempts, find_expired_refreshed_tokens
 from sync.housekeeping.unusable_bodies import expired_unusable_bodies
 from sync.models import Alarm, PruningRun, RetentionCategory
 from webhooks.models import Refusal
@@ -108,6 +108,7 @@ def prune_expired() -> int:
         _prune_rows(lambda _: Session.objects.filter(expire_date__lt=now)),
         _prune_rows(lambda _: RateLimitState.objects.filter(free_at__lt=now - IDLE_RATE_LIMIT_RETENTION)),
         _prune_rows(lambda _: find_expired_log_in_attempts(now)),
+        _prune_rows(lambda _: find_expired_refreshed_tokens(now)),
         _prune_rows(lambda _: expired_unusable_bodies(now)),
         _prune_rows(lambda _: KnownAddress.objects.filter(last_at__lt=now - KNOWN_ADDRESS_RETENTION)),
     )

@@ -269,6 +269,19 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='RefreshedToken',
+            fields=[
+                ('key', models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ('tokens', webhooks.encryption.at_rest.LazyEncryptedJSONField(null=True)),
+                ('renewals', models.PositiveIntegerField(default=0)),
+                ('renewed_at', models.DateTimeField(null=True)),
+                ('busy_until', models.DateTimeField(null=True)),
+            ],
+            options={
+                'default_permissions': (),
+            },
+        ),
+        migrations.CreateModel(
             name='Mapping',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),

@@ -18,6 +18,7 @@ from sync.models.connection import (
     ConnectionSide,
     ConnectionTest,
     LogInAttempt,
+    RefreshedToken,
 )
 from sync.models.counts import (
     CallCount,
@@ -108,6 +109,7 @@ __all__ = [
     "PeriodicTask",
     "PruningRun",
     "Recheck",
+    "RefreshedToken",
     "RefusalCount",
     "Replay",
     "ReplayKind",

@@ -14,7 +14,7 @@ from config_schema.errors import SettingsInvalid
 from config_schema.model_fields import FieldSetting
 from config_schema.translatable import translatable
 from sync.connectors.registry import CONNECTORS, validate_connection
-from webhooks.encryption.at_rest import EncryptedJSONField
+from webhooks.encryption.at_rest import EncryptedJSONField, LazyEncryptedJSONField
 
 # Seconds that a lease must last beyond the deadline of the request that is about to be sent.
 LEASE_MARGIN_SECONDS = 5.0
@@ -274,3 +274,29 @@ class LogInAttempt(models.Model):
         """Return what a row stores of the key of a log-in."""
         # Keyed, so that nobody who reads the database can try passwords against it.
         return salted_hmac("sync.log_in", key, algorithm="sha256").hexdigest()
+
+
+class RefreshedToken(models.Model):
+    """The tokens that a system has issued in place of the refresh token of credentials, for all processes.
+
+    `key` is a keyed digest of the client and that refresh token, so that a new one begins a row of its own. Until
+    `busy_until` one process refreshes. `tokens`: `sync.connectors.client.refresh_tokens.IssuedTokens`, once the system
+    has replaced the token; `renewals`: how often it did.
+    """
+
+    key = models.CharField(max_length=64, primary_key=True)
+    tokens = LazyEncryptedJSONField(null=True)
+    renewals = models.PositiveIntegerField(default=0)
+    renewed_at = models.DateTimeField(null=True)
+    busy_until = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"refresh token {self.key[:8]}"
+
+    @staticmethod
+    def digest_key(key: str) -> str:
+        """Return what a row stores of the key of a refresh token."""
+        return salted_hmac("sync.refresh_token", key, algorithm="sha256").hexdigest()

@@ -1,5 +1,6 @@
 """OAuth 2.0 without a browser: fetch tokens on demand and cache them in the process."""
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -7,8 +8,14 @@ from urllib.parse import urlencode
 
 from config_schema.errors import SettingsInvalid
 from sync.connectors.client.exchange import PreparedRequest, TokenSender
+from sync.connectors.client.refresh_tokens import (
+    MAX_TOKEN_LENGTH,
+    IssuedTokens,
+    RefreshClaim,
+    current_store,
+)
 from sync.connectors.client.signed_tokens import TokenSigner
-from sync.connectors.client.token_cache import FetchedToken, TokenCache, digest_client
+from sync.connectors.client.token_cache import RENEW_EARLY_SECONDS, FetchedToken, TokenCache, digest_client
 from sync.connectors.contracts import errors
 from sync.connectors.contracts.permissions import RenewedCredentials
 from sync.connectors.http.urls import allowed_url_pattern
@@ -21,6 +28,9 @@ from sync.connectors.values.secret_forms import SecretSet
 DEFAULT_LIFETIME_SECONDS = 300.0
 # For whole numbers of any length, which JSON allows.
 _MAX_LIFETIME_SECONDS = 999_999_999
+# The pause of a thread that waits for another process, and how much longer a claim lasts than its request.
+_BUSY_PAUSE_SECONDS = 0.05
+_CLAIM_MARGIN_SECONDS = 5.0
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -42,7 +52,8 @@ class OAuthAuthenticator:
         self._signer = (
             TokenSigner(scheme.signed_token, held["signing_key"]) if scheme.signed_token is not None else None
         )
-        self._cache = TokenCache(self._fingerprint(), side, f"POST {self._base.prefix}", self._fetch_token)
+        self._client_digest = self._fingerprint()
+        self._cache = TokenCache(self._client_digest, side, f"POST {self._base.prefix}", self._fetch_token)
 
     def get_headers(self, sender: TokenSender) -> Mapping[str, str]:
         return self._token_header(self._cache.get_token(sender))
@@ -52,7 +63,19 @@ class OAuthAuthenticator:
 
     def renew_credentials(self, sender: TokenSender) -> RenewedCredentials:
         """Fetch a new token, replace the cached one, and describe it."""
-        return self._cache.renew_token(sender).granted
+        return self._cache.renew_token(sender, self._fetch_anew).granted
+
+    @property
+    def refresh_key(self) -> str | None:
+        """Return the digest of the refresh token and its client by which the store knows them; None without one.
+
+        It leaves out what may change while the system still goes by the same grant, such as the client's secret.
+        """
+        if "refresh_token" not in self._scheme.credential_names:
+            return None
+        held = self._credentials
+        parts = (self._base.origin, self._base.prefix, held["client_id"], held["refresh_token"])
+        return digest_client(*parts).hex()
 
     def _token_header(self, token: FetchedToken) -> dict[str, str]:
         # Before it is sent: the system may repeat it in its response.
@@ -60,7 +83,68 @@ class OAuthAuthenticator:
         return {self._scheme.header: token.value}
 
     def _fetch_token(self, sender: TokenSender) -> FetchedToken:
-        call, secret_headers = self._prepare_request()
+        return self._refresh(sender, may_share=True) if self.refresh_key else self._request_token(sender)[0]
+
+    def _fetch_anew(self, sender: TokenSender) -> FetchedToken:
+        return self._refresh(sender, may_share=False) if self.refresh_key else self._request_token(sender)[0]
+
+    def _refresh(self, sender: TokenSender, *, may_share: bool) -> FetchedToken:
+        """Refresh as the only one of all processes. `may_share`: use the token that another process has just fetched.
+
+        Some systems accept a refresh token once, and withdraw all if it comes again; some also end the access token
+        that they issued before.
+        """
+        store, claim = current_store(), self._claim_refresh(sender)
+        issued: IssuedTokens | None = None
+        try:
+            shared = self._shared_token(claim) if may_share else None
+            if shared is not None:
+                return shared
+            sent = claim.tokens["refresh_token"] if claim.tokens else self._credentials["refresh_token"]
+            token, received = self._request_token(sender, sent)
+            if received and received != sent:
+                issued = {
+                    "refresh_token": received,
+                    "access_token": token.secrets[0],
+                    "ends_at": time.time() + token.granted.lifetime_seconds,
+                    "client": self._client_digest.hex(),
+                }
+            return token
+        finally:
+            store.finish_refresh(claim, issued)
+
+    def _claim_refresh(self, sender: TokenSender) -> RefreshClaim:
+        store, key, ends_at = current_store(), self.refresh_key, time.monotonic() + sender.timeout_seconds
+        assert key is not None
+        while (claim := store.claim_refresh(key, sender.timeout_seconds + _CLAIM_MARGIN_SECONDS)) is None:
+            if time.monotonic() >= ends_at:
+                message = (
+                    f"POST {self._base.prefix}: no token was received after {sender.timeout_seconds:g} s"
+                )
+                raise errors.RequestTimedOut(message, side=self._side)
+            time.sleep(_BUSY_PAUSE_SECONDS)
+        if claim.tokens is not None:
+            self._secrets.add_recent(claim.tokens["refresh_token"], claim.tokens["access_token"])
+        return claim
+
+    def _shared_token(self, claim: RefreshClaim) -> FetchedToken | None:
+        """Return the access token that another process has stored; None if this process had it, or it is expiring."""
+        tokens = claim.tokens
+        if tokens is None or tokens["client"] != self._client_digest.hex():
+            return None
+        # One that this process used is asked for again only once it was refused or has expired.
+        if tokens["access_token"] in self._cache.last_token.secrets:
+            return None
+        left = tokens["ends_at"] - time.time()
+        if left <= RENEW_EARLY_SECONDS:
+            return None
+        return self._complete_token(
+            FetchedToken(tokens["access_token"], RenewedCredentials(left), (tokens["access_token"],))
+        )
+
+    def _request_token(self, sender: TokenSender, refresh_token: str = "") -> tuple[FetchedToken, str]:
+        """Return a new access token, and the refresh token of the response, "" if it has none."""
+        call, secret_headers = self._prepare_request(refresh_token)
         answer = sender.send(call, secret_headers)
         kind = call.error_for(answer)
         if kind is not None:
@@ -70,7 +154,7 @@ class OAuthAuthenticator:
                 retry_after=errors.parse_retry_after(answer.headers.get("retry-after"), datetime.now(UTC)),
             )
         try:
-            token = _parse_token_response(answer.body, self._scheme.scope or "")
+            token, refreshed = _parse_token_response(answer.body, self._scheme.scope or "")
         except _TokenRefused:
             raise errors.CredentialsRefused(
                 f"{call.label}: the token endpoint responded with {answer.status} and an error",
@@ -78,15 +162,21 @@ class OAuthAuthenticator:
             ) from None
         except UnreadableError as error:
             raise errors.UnreadableResponse(f"{call.label}: {error}", side=self._side) from None
+        if refreshed:
+            self._secrets.add_recent(refreshed)
+        return self._complete_token(token), refreshed
+
+    def _complete_token(self, token: FetchedToken) -> FetchedToken:
+        """Return the token as it is sent."""
         sent = template.render({"token": token.value}) if (template := self._scheme.template) else token.value
         return token._replace(value=sent, secrets=(token.value, sent))
 
-    def _prepare_request(self) -> tuple[PreparedRequest, Mapping[str, str]]:
+    def _prepare_request(self, refresh_token: str) -> tuple[PreparedRequest, Mapping[str, str]]:
         form = {"grant_type": self._scheme.grant_type, **self._scheme.token_parameters}
         secret_headers: dict[str, str] = {}
         client_id = self._credentials["client_id"]
-        if "refresh_token" in self._scheme.credential_names:
-            form["refresh_token"] = self._credentials["refresh_token"]
+        if refresh_token:
+            form["refresh_token"] = refresh_token
         if self._signer is not None and self._scheme.client_authentication == "assertion":
             subject = (
                 self._scheme.signed_token.claims.get("sub", client_id) if self._scheme.signed_token else ""
@@ -144,9 +234,10 @@ class _TokenRefused(Exception):
     """A successful response that is the error of RFC 6749, 5.2."""
 
 
-def _parse_token_response(body: bytes, requested_scope: str) -> FetchedToken:
-    """Return the token and what was granted from a response by RFC 6749, 5.1. Raises UnreadableError, and
-    _TokenRefused: some services send an error with status 200.
+def _parse_token_response(body: bytes, requested_scope: str) -> tuple[FetchedToken, str]:
+    """Return the token and what was granted from a response by RFC 6749, 5.1, and its refresh token, "" without one.
+
+    Raises UnreadableError, and _TokenRefused: some services send an error with status 200.
     """
     answer = parse_object(body)
     if "access_token" not in answer and isinstance(answer.get("error"), str):
@@ -162,7 +253,15 @@ def _parse_token_response(body: bytes, requested_scope: str) -> FetchedToken:
     known = isinstance(lifetime, int | float) and not isinstance(lifetime, bool)
     seconds = float(min(max(lifetime, 0), _MAX_LIFETIME_SECONDS)) if known else DEFAULT_LIFETIME_SECONDS
     granted = RenewedCredentials(seconds, _missing_scopes(requested_scope, answer.get("scope")))
-    return FetchedToken(token, granted, (token,))
+    return FetchedToken(token, granted, (token,)), _readable_refresh_token(answer.get("refresh_token"))
+
+
+def _readable_refresh_token(value: Any) -> str:
+    """Return a refresh token that can be stored and sent; "" for anything else."""
+    if not isinstance(value, str) or len(value) > MAX_TOKEN_LENGTH:
+        return ""
+    # Half of a surrogate pair, which JSON allows, is no Unicode.
+    return "" if any("\ud800" <= one <= "\udfff" or one == "\0" for one in value) else value
 
 
 def _missing_scopes(requested: str, granted: Any) -> tuple[str, ...]:

@@ -106,6 +106,11 @@ class TokenCache:
         self._label = label
         self._fetch = fetch
 
+    @property
+    def last_token(self) -> FetchedToken:
+        """Return the token that this process fetched last, expired or not; an empty one before the first."""
+        return self._slot.token
+
     def get_token(self, sender: TokenSender) -> FetchedToken:
         """Return a usable token: the cached one, one that another thread is fetching, or a new one."""
         return self._slot.usable_token() or self._get_token(sender, refused=None)

@@ -220,8 +220,9 @@ AUTHENTICATION = VariantObject(
         ),
         "oauth2-refresh-token": Variant(
             "The hub fetches an access token with a refresh token (RFC 6749, section 6), keeps it until it expires, "
-            "and sends it as a bearer token. Not for a system in which each refresh token is good for one use: the hub "
-            "does not store the one that follows.",
+            "and sends it as a bearer token. A refresh token in the response replaces the one of the credentials: the "
+            "hub stores it encrypted, and one process refreshes at a time. If the hub is killed between the response "
+            "and the commit, a system that accepts each refresh token only once needs a new one, entered by a person.",
             {
                 "scheme": "oauth2-refresh-token",
                 "token_url": "https://accounts.example.com/oauth/v2/token",

@@ -364,6 +364,7 @@ def test_every_statement_finds_its_rows_by_an_index() -> None:
         "sync_connection",
         "sync_loginattempt",
         "sync_pruningrun",
+        "sync_refreshedtoken",
         "webhooks_refusal",
         "logins_failedlogins",
         "logins_knownaddress",

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from config_schema.errors import SettingsInvalid
+from sync.connectors.client import refresh_tokens
 from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused
 from sync.connectors.settings.authentication import credential_names
 from tests.support.http.connectors import MemoryRecorder, identity
@@ -46,6 +47,11 @@ class Accounts:
         return Reply(
             200, {"access_token": f"access-token-{number}", "token_type": "Bearer", "expires_in": 3600}
         )
+
+
+@pytest.fixture(autouse=True)
+def _tokens_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refresh_tokens, "_store", refresh_tokens.MemoryRefreshTokens())
 
 
 def _client() -> dict[str, str]:

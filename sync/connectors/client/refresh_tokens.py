@@ -1,0 +1,82 @@
+"""Keep the refresh tokens that a system issues in place of those of the credentials (RFC 6749, section 6)."""
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Protocol, TypedDict
+
+# No system issues longer ones; the database stores it, and each token request sends it.
+MAX_TOKEN_LENGTH = 8_192
+
+
+class IssuedTokens(TypedDict):
+    """The tokens of the last refresh. `ends_at`: when the access token expires, in seconds of the Unix epoch.
+
+    `client`: a digest of everything that the access token depends on. A client with another one uses the refresh token
+    alone.
+    """
+
+    refresh_token: str
+    access_token: str
+    ends_at: float
+    client: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshClaim:
+    """The right to be the only one that refreshes, and the tokens issued last. `renewals`: how often some were."""
+
+    key: str
+    tokens: IssuedTokens | None = field(default=None, repr=False)
+    renewals: int = 0
+
+
+class RefreshTokenStore(Protocol):
+    """Allows one refresh at a time with the same credentials. `key`: a digest from which nothing can be read."""
+
+    def claim_refresh(self, key: str, seconds: float) -> RefreshClaim | None:
+        """Claim the only refresh for so many seconds; None while another thread or process has it."""
+
+    def finish_refresh(self, claim: RefreshClaim, issued: IssuedTokens | None) -> None:
+        """End a claimed refresh, and store the tokens if the refresh token was replaced.
+
+        They are stored after the end of the claim too, unless another refresh has stored newer ones: the token of the
+        system that was sent is used up.
+        """
+
+
+class MemoryRefreshTokens:
+    """The store of this process alone."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._claims: dict[str, RefreshClaim] = {}
+        self._busy_until: dict[str, float] = {}
+
+    def claim_refresh(self, key: str, seconds: float) -> RefreshClaim | None:
+        with self._lock:
+            if self._busy_until.get(key, 0.0) > time.monotonic():
+                return None
+            self._busy_until[key] = time.monotonic() + seconds
+            return self._claims.get(key) or RefreshClaim(key)
+
+    def finish_refresh(self, claim: RefreshClaim, issued: IssuedTokens | None) -> None:
+        with self._lock:
+            self._busy_until.pop(claim.key, None)
+            known = self._claims.get(claim.key)
+            if issued is not None and (known.renewals if known else 0) == claim.renewals:
+                self._claims[claim.key] = RefreshClaim(claim.key, issued, claim.renewals + 1)
+
+
+_store: RefreshTokenStore = MemoryRefreshTokens()
+
+
+def use_refresh_token_store(store: RefreshTokenStore) -> None:
+    """Make a store that all processes share the store of this process."""
+    global _store  # noqa: PLW0603
+    _store = store
+
+
+def current_store() -> RefreshTokenStore:
+    """Return the store of this process."""
+    return _store

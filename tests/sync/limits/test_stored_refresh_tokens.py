@@ -1,0 +1,298 @@
+"""A system that replaces the refresh token at each refresh keeps working, with any number of processes."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+from django.db import OperationalError, connection, connections
+from django.utils import timezone
+
+from audit.models import Entry
+from console.audit_log.action_names import ACTION_LABELS
+from database.clock import read_clock
+from integration_hub.key_rotation import ENCRYPTED_COLUMNS, reencrypt_column
+from sync.connectors import registry
+from sync.connectors.client import oauth_tokens, refresh_tokens, token_cache
+from sync.connectors.client.refresh_tokens import IssuedTokens, RefreshClaim, current_store
+from sync.connectors.contracts.errors import CredentialsRefused, RequestTimedOut
+from sync.connectors.presets import load_preset
+from sync.housekeeping.log_in_pruning import find_expired_refreshed_tokens
+from sync.limits import stored_refresh_tokens
+from sync.limits.stored_refresh_tokens import StoredRefreshTokens
+from sync.models import Connection, RefreshedToken
+from tests.support.http.connectors import MemoryRecorder, identity
+from tests.support.http.servers import Reply, SeenRequest, Service, serving
+
+pytestmark = pytest.mark.usefixtures("database")
+
+AUTHENTICATION = {"scheme": "oauth2-refresh-token", "client_authentication": "post"}
+CREDENTIALS = {
+    "client_id": "hub",
+    "client_secret": "s3cret-of-the-client",
+    "refresh_token": "refresh-token-0",
+}
+ISSUED: IssuedTokens = {
+    "refresh_token": "refresh-token-1",
+    "access_token": "access-token-1",
+    "ends_at": time.time() + 3600,
+    "client": "c",
+}
+
+
+class RotatingAccounts:
+    """A token endpoint that accepts each refresh token once, and an API. Only the newest access token is valid."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.number = 0
+        self.used: list[str] = []
+        self.pause = 0.0
+
+    def __call__(self, seen: SeenRequest) -> Reply:
+        if seen.path != "/oauth/token":
+            is_valid = seen.headers.get("authorization") == f"Bearer access-token-{self.number}"
+            return Reply(200, {"id": "a1"}) if is_valid else Reply(401, {"error": "invalid_token"})
+        time.sleep(self.pause)
+        with self.lock:
+            sent = parse_qs(seen.body.decode())["refresh_token"][0]
+            self.used.append(sent)
+            if sent != f"refresh-token-{self.number}":
+                return Reply(400, {"error": "invalid_grant"})
+            self.number += 1
+            return Reply(
+                200,
+                {
+                    "access_token": f"access-token-{self.number}",
+                    "refresh_token": f"refresh-token-{self.number}",
+                    "expires_in": 3600,
+                },
+            )
+
+
+@pytest.fixture
+def accounts() -> RotatingAccounts:
+    return RotatingAccounts()
+
+
+@pytest.fixture
+def service(accounts: RotatingAccounts) -> Iterator[Service]:
+    forget_tokens()
+    with serving(accounts) as service:
+        yield service
+
+
+def fetch(service: Service, notebook: MemoryRecorder | None = None, **credentials: str) -> None:
+    connector = identity(
+        service.url, notebook, authentication=AUTHENTICATION, credentials=CREDENTIALS | credentials
+    )
+    assert connector.fetch_entity("USER", "a1")
+
+
+def forget_tokens() -> None:
+    """Go on as another process: it has no token in memory."""
+    registry._cache.clear()
+    token_cache._slots.clear()
+
+
+def add_connection(service: Service, **values: Any) -> Connection:
+    return Connection.objects.create(
+        slug="rotating",
+        name="Rotating",
+        side="identity",
+        connector="rest-identity",
+        base_url=service.url,
+        authentication=AUTHENTICATION,
+        credentials=CREDENTIALS,
+        settings=load_preset("sandbox-identity")["settings"],
+        **values,
+    )
+
+
+def test_the_hub_uses_this_store() -> None:
+    assert isinstance(current_store(), StoredRefreshTokens)
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_each_refresh_sends_the_token_that_was_issued_last(
+    service: Service, accounts: RotatingAccounts, monkeypatch: pytest.MonkeyPatch, is_broken: bool
+) -> None:
+    if is_broken:  # as before: the token of the response is lost
+        monkeypatch.setattr(oauth_tokens, "_readable_refresh_token", lambda _: "")
+    fetch(service)
+    forget_tokens()
+    _expire_access_tokens()
+    if is_broken:
+        with pytest.raises(CredentialsRefused):
+            fetch(service)
+        return
+    fetch(service)
+    forget_tokens()
+    _expire_access_tokens()
+    fetch(service)
+    assert accounts.used == ["refresh-token-0", "refresh-token-1", "refresh-token-2"]
+
+
+def _expire_access_tokens() -> None:
+    for row in RefreshedToken.objects.exclude(tokens=None):
+        RefreshedToken.objects.filter(pk=row.pk).update(tokens=row.tokens | {"ends_at": time.time()})
+
+
+def test_another_process_uses_the_token_that_was_fetched_until_it_is_refused(
+    service: Service, accounts: RotatingAccounts
+) -> None:
+    fetch(service)
+    forget_tokens()
+    fetch(service)
+    assert accounts.used == ["refresh-token-0"], "the access token is shared"
+    # Someone else refreshed, so the token of this process is refused; the stored one is as old.
+    stored = RefreshedToken.objects.get()
+    with accounts.lock:
+        accounts.number = 7
+    RefreshedToken.objects.update(tokens=stored.tokens | {"refresh_token": "refresh-token-7"})
+    fetch(service)
+    assert accounts.used == ["refresh-token-0", "refresh-token-7"]
+
+
+def test_many_workers_refresh_one_at_a_time(service: Service, accounts: RotatingAccounts) -> None:
+    accounts.pause = 0.2
+    barrier = threading.Barrier(4)
+
+    def run(_: int) -> None:
+        try:
+            barrier.wait(10)
+            connector = identity(service.url, authentication=AUTHENTICATION, credentials=CREDENTIALS)
+            # Past the cache of this process, whose threads would share one refresh.
+            prover = connector._client._config.authenticator  # type: ignore[attr-defined]
+            sender = connector._client._token_sender()  # type: ignore[attr-defined]
+            assert prover._refresh(sender, may_share=True).value == "Bearer access-token-1"
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(run, range(4)))
+    assert accounts.used == ["refresh-token-0"], "the losers read the token that the winner stored"
+
+
+def test_a_renewal_is_in_the_audit_log_and_no_token_is_anywhere(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    stored, notebook = add_connection(service), MemoryRecorder()
+    caplog.set_level(logging.DEBUG, "hub")
+    fetch(service, notebook)
+    entry = Entry.objects.get(stream=f"setting:connection:{stored.pk}")
+    assert (entry.action, entry.actor, entry.details) == ("connection.credentials-renewed", "system", "{}")
+    assert entry.action in ACTION_LABELS
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM sync_refreshedtoken")
+        rows = repr(
+            [[bytes(v) if isinstance(v, memoryview) else v for v in row] for row in cursor.fetchall()]
+        )
+    shown = (
+        rows
+        + caplog.text
+        + repr(notebook.sent)
+        + repr(notebook.exchanges)
+        + repr(RefreshedToken.objects.get())
+    )
+    for secret in ("refresh-token-", "access-token-", "s3cret-of-the-client"):
+        assert secret not in shown
+
+
+def test_a_system_that_keeps_its_refresh_token_leaves_nothing_stored(service: Service) -> None:
+    def answer(seen: SeenRequest) -> Reply:
+        return Reply(200, {"access_token": "access-token-1", "refresh_token": "refresh-token-0", "id": "a1"})
+
+    with serving(answer) as other:
+        fetch(other)
+    row = RefreshedToken.objects.get()
+    assert (row.tokens, row.busy_until, row.renewals) == (None, None, 0)
+    assert not Entry.objects.filter(action="connection.credentials-renewed").exists()
+
+
+def test_a_new_refresh_token_of_a_person_begins_anew_and_a_new_client_secret_does_not(
+    service: Service, accounts: RotatingAccounts
+) -> None:
+    fetch(service)
+    fetch(service, client_secret="the-next-secret-of-it")
+    assert accounts.used == ["refresh-token-0", "refresh-token-1"]
+    with accounts.lock:
+        accounts.number = 20
+    fetch(service, refresh_token="refresh-token-20")
+    assert accounts.used[-1] == "refresh-token-20"
+
+
+def test_a_refresh_that_ends_late_is_stored_unless_a_newer_one_is() -> None:
+    store = StoredRefreshTokens()
+    first = store.claim_refresh("k", 30.0)
+    assert first is not None
+    assert store.claim_refresh("k", 30.0) is None
+    # Its process stood still: another one may refresh.
+    RefreshedToken.objects.update(busy_until=timezone.now() - timedelta(seconds=1))
+    second = store.claim_refresh("k", 30.0)
+    assert second is not None
+    store.finish_refresh(first, ISSUED)
+    store.finish_refresh(second, ISSUED | {"refresh_token": "of-the-second"})  # type: ignore[arg-type]
+    third = store.claim_refresh("k", 30.0)
+    assert third is not None
+    assert third.tokens is not None
+    assert (third.tokens["refresh_token"], third.renewals) == ("refresh-token-1", 1)
+
+
+def test_storing_is_tried_again_while_the_database_is_away(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(stored_refresh_tokens, "STORE_PAUSES", (0.01, 0.01))
+    caplog.set_level(logging.DEBUG, "hub")
+    finish, failures = stored_refresh_tokens._finish_refresh, [2]
+
+    def fail_at_first(claim: RefreshClaim, issued: IssuedTokens | None) -> None:
+        if failures[0]:
+            failures[0] -= 1
+            raise OperationalError("refresh-token-1 is a part of this text")
+        finish(claim, issued)
+
+    monkeypatch.setattr(stored_refresh_tokens, "_finish_refresh", fail_at_first)
+    store = StoredRefreshTokens()
+    claim = store.claim_refresh("k", 30.0)
+    assert claim is not None
+    store.finish_refresh(claim, ISSUED)
+    assert RefreshedToken.objects.get().tokens == ISSUED
+    failures[0] = 3
+    store.finish_refresh(claim, ISSUED)
+    assert "a refresh could not be stored: OperationalError" in caplog.text
+    assert "refresh-token-1" not in caplog.text
+
+
+def test_a_thread_waits_for_a_refresh_until_its_deadline(service: Service) -> None:
+    connector = identity(service.url, authentication=AUTHENTICATION, credentials=CREDENTIALS, deadline=0.3)
+    key = connector._client._config.authenticator.refresh_key  # type: ignore[attr-defined]
+    assert StoredRefreshTokens().claim_refresh(key, 30.0)
+    with pytest.raises(RequestTimedOut):
+        connector.fetch_entity("USER", "a1")
+
+
+def test_tokens_are_encrypted_again_with_a_new_key_and_deleted_with_their_connection(
+    service: Service, accounts: RotatingAccounts
+) -> None:
+    stored = add_connection(service)
+    fetch(service)
+    [column] = [column for column in ENCRYPTED_COLUMNS if column.model is RefreshedToken]
+    assert [count for _, count in reencrypt_column(column)] == [1]
+    assert RefreshedToken.objects.get().tokens["refresh_token"] == "refresh-token-1"
+    later = read_clock() + timedelta(days=2)
+    assert not find_expired_refreshed_tokens(later).exists()
+    stored.delete()
+    assert find_expired_refreshed_tokens(later).count() == 1
+
+
+@pytest.mark.parametrize(
+    "value", [7, "", "x" * (refresh_tokens.MAX_TOKEN_LENGTH + 1), "\ud800", "a\0b", ["a"]]
+)
+def test_a_refresh_token_that_cannot_be_stored_is_ignored(value: Any) -> None:
+    assert oauth_tokens._readable_refresh_token(value) == ""
