@@ -224,12 +224,20 @@ class HttpClient:
         raise judged.error(
             f"{call.label}: responded with {response.status}",
             side=self.side,
-            retry_after=errors.parse_retry_after(response.headers.get("retry-after"), datetime.now(UTC)),
+            retry_after=self._seconds_to_wait(response),
             sentence=sentence,
             fields=fields,
             maybe_applied=call.is_write and errors.write_may_have_applied(judged.status),
             status=judged.status,
         )
+
+    def _seconds_to_wait(self, response: HttpResponse) -> float | None:
+        """Return the seconds that the system asks to wait, by its header, else by its body; None without either."""
+        stated = errors.parse_retry_after(response.headers.get("retry-after"), datetime.now(UTC))
+        if stated is not None:
+            return stated
+        seconds = self._config.error_extractor.extract_wait(response.body)
+        return None if seconds is None else min(seconds, errors.MAX_RETRY_AFTER_SECONDS)
 
     def _over_budget_error(
         self, costly: ExpressionOverBudget, label: str, may_have_applied: bool

@@ -30,6 +30,7 @@ from sync.connectors.settings.shared_settings import (
     ERROR_HEADER,
     ERROR_HINTS,
     ERROR_SENTENCE,
+    ERROR_WAIT,
     OPTIONS,
     PROBE,
     ConnectionOptions,
@@ -247,9 +248,11 @@ _ENTITIES = required(
 _ERROR = defaulted(
     "error",
     Object(
-        (ERROR_SENTENCE, ERROR_HEADER),
+        (ERROR_SENTENCE, ERROR_HEADER, ERROR_WAIT),
         lambda values: ErrorExtractor(
-            values[ERROR_SENTENCE], header=(values[ERROR_HEADER] or "").lower() or None
+            values[ERROR_SENTENCE],
+            header=(values[ERROR_HEADER] or "").lower() or None,
+            wait=values[ERROR_WAIT],
         ),
         hints=ERROR_HINTS,
     ),

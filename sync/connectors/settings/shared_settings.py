@@ -92,6 +92,13 @@ ERROR_HEADER = optional(
     "The header of an error response that has the message, where `sentence` finds none.",
     example="X-Status-Reason",
 )
+ERROR_WAIT = optional(
+    "wait",
+    Expression(),
+    "Where the seconds to wait before the next request are in an error response, if it has no `Retry-After` header. A "
+    "number, or a text of digits; at most an hour counts.",
+    example="retry_after",
+)
 ERROR_HINTS = {
     "when": translatable(
         "Unknown field. Write a rule of “answers” instead, whose “when” sees the response as {status, headers, body}: "

@@ -31,6 +31,7 @@ from sync.connectors.settings.shared_settings import (
     ERROR_HEADER,
     ERROR_HINTS,
     ERROR_SENTENCE,
+    ERROR_WAIT,
     OPTIONS,
     PROBE,
     ConnectionOptions,
@@ -230,9 +231,12 @@ _ANSWERS = answer_rules(
 _ERROR = defaulted(
     "error",
     Object(
-        (ERROR_SENTENCE, ERROR_FIELDS, ERROR_HEADER),
+        (ERROR_SENTENCE, ERROR_FIELDS, ERROR_HEADER, ERROR_WAIT),
         lambda values: ErrorExtractor(
-            values[ERROR_SENTENCE], values[ERROR_FIELDS], (values[ERROR_HEADER] or "").lower() or None
+            values[ERROR_SENTENCE],
+            values[ERROR_FIELDS],
+            (values[ERROR_HEADER] or "").lower() or None,
+            values[ERROR_WAIT],
         ),
         hints=ERROR_HINTS,
     ),

@@ -160,15 +160,36 @@ def read_item(
     return as_id(id_expression.evaluate(fields, budget)), fields
 
 
+_SECONDS = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?", re.ASCII)
+_MOST_SECONDS = 999_999_999
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorExtractor:
     """Expressions for the error text and field errors in a response of a system. `header`: the header, in lower case,
-    that has the text where the body has none.
+    that has the text where the body has none. `wait`: expression for the seconds to wait.
     """
 
     sentence: JmesPathExpression | None = None
     fields: JmesPathExpression | None = None
     header: str | None = None
+    wait: JmesPathExpression | None = None
+
+    def extract_wait(self, body: bytes) -> float | None:
+        """Return the seconds to wait that a body states, 0 or more; None if it states none. Never raises."""
+        if self.wait is None:
+            return None
+        try:
+            value = self.wait.evaluate(parse_json(body))
+        except (UnreadableError, ExpressionOverBudget):
+            return None
+        if isinstance(value, str) and _SECONDS.fullmatch(value):
+            value = float(value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        # JSON has whole numbers of any length.
+        seconds = float(min(value, _MOST_SECONDS))
+        return seconds if seconds >= 0 else None
 
     def extract_error(
         self, body: bytes, headers: Mapping[str, str], scrub: Callable[[str], str]
