@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from config_schema.errors import SettingsInvalid
-from sync.connectors.client import connector_request, log_in_guard
+from sync.connectors.client import connector_request, log_in_guard, refresh_tokens
 from sync.connectors.contracts.errors import ConnectorError
 from sync.connectors.http import dns, placeholders, urls
 from sync.connectors.registry import CONNECTOR_SIDES, make_connector, validate_connection
@@ -316,6 +316,7 @@ def drive(service: Service, name: str, settings: Any, authentication: Any, value
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     monkeypatch.setattr(log_in_guard, "_guard", log_in_guard.MemoryGuard())
+    monkeypatch.setattr(refresh_tokens, "_store", refresh_tokens.MemoryRefreshTokens())
     with serving(answer) as running:
         yield running
 
