@@ -114,14 +114,16 @@ def prepare_hub(database: Database, systems: Systems, folder: Path) -> dict[str,
 
 @contextmanager
 def running_naive(database: Database, systems: Systems, folder: Path, web: str = "") -> Iterator[Server]:
-    """Run the naive project with the hub's own server command."""
+    """Run the naive project with the hub's own server command, and gunicorn's default settings."""
     environment = _environment(database) | {
         "DJANGO_SETTINGS_MODULE": "tests.bench.naive.settings",
         "BENCH_IDENTITY_URL": f"http://127.0.0.1:{systems.identity}",
         "BENCH_SHOP_URL": f"http://127.0.0.1:{systems.shop}",
     }
     _run([sys.executable, "-m", "django", "migrate", "--run-syncdb", "--verbosity", "0"], environment)
-    command = (web or web_command()).replace("integration_hub.wsgi", "tests.bench.naive.wsgi")
+    command = (web or web_command()).replace(
+        "integration_hub.wsgi", "tests.bench.naive.wsgi --config python:tests.bench.naive.gunicorn_config"
+    )
     with _serving(database, environment, command, folder, None) as server:
         yield server
 

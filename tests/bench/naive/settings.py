@@ -20,6 +20,7 @@ ROOT_URLCONF = "tests.bench.naive.urls"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 USE_I18N = False
+KEEP_TO_ONE_CORE = False
 
 _SQLITE = {
     "CONN_MAX_AGE": None,
