@@ -31,7 +31,7 @@ $(CHECKS): $(READY) requirements-dev.txt
 run: $(READY) .env  ## the hub, its worker and both stand-in services; ONCE=1 ends after one change; EMPTY=1 without them
 	$(BIN)/python manage.py migrate --verbosity 0
 	$(BIN)/python manage.py seed_sandbox $(if $(EMPTY),--only-logins)
-	PATH="$(CURDIR)/$(BIN):$$PATH" LOG_FORMAT=$${LOG_FORMAT:-text} $(BIN)/honcho start $(if $(EMPTY),web worker)
+	MALLOC_ARENA_MAX=2 PATH="$(CURDIR)/$(BIN):$$PATH" LOG_FORMAT=$${LOG_FORMAT:-text} $(BIN)/honcho start $(if $(EMPTY),web worker)
 
 test: $(CHECKS) test-sqlite test-postgresql  ## the whole suite, on SQLite and on PostgreSQL
 

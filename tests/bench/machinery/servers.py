@@ -73,6 +73,13 @@ def documented_command(beginning: str) -> str:
     return match[1]
 
 
+def documented_variables() -> dict[str, str]:
+    """Return the environment variables that docs/operations.md exports in the lines before the command of gunicorn."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    lines = re.search(r"^((?:    export .*\n)*)    gunicorn ", text, re.MULTILINE)
+    return dict(re.findall(r"export (\w+)=(\S+)", lines[1] if lines else ""))
+
+
 def web_command() -> str:
     """Return the documented command of the web processes, two of them, on the port that HUB_PORT names."""
     return re.sub(
@@ -151,6 +158,7 @@ def _hub_environment(database: Database, systems: Systems, folder: Path) -> dict
         "DJANGO_SETTINGS_MODULE": "integration_hub.settings",
         "HUB_ENV_FILE": os.devnull,
         "DEBUG": "off",
+        **documented_variables(),
         "SECRET_KEY": "only-for-the-benchmark-0123456789abcdefghijklmnopqrstuvwxyz",
         "SEALING_KEYS": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
         "ALLOWED_HOSTS": "127.0.0.1",

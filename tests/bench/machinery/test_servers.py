@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench.machinery.servers import documented_command, web_command
+from tests.bench.machinery.servers import documented_command, documented_variables, web_command
 
 pytestmark = pytest.mark.pure
 
@@ -18,3 +18,7 @@ def test_the_web_processes_are_two_as_documented_on_a_port_of_the_benchmark() ->
 def test_an_undocumented_command_is_an_error() -> None:
     with pytest.raises(AssertionError, match="no command uwsgi"):
         documented_command("uwsgi ")
+
+
+def test_the_processes_get_the_documented_variables() -> None:
+    assert documented_variables() == {"MALLOC_ARENA_MAX": "2"}
