@@ -12,7 +12,7 @@ from django.utils import timezone
 from audit.entries.append import NewEntry, append_entries
 from audit.entries.stream_heads import StreamHead
 from database.write_batch import WriteBatch
-from sync.attempts.event_outcome import initial_outcome, load_event_outcome
+from sync.attempts.event_outcome import initial_outcome, load_event_outcome, load_event_outcomes
 from sync.attempts.waiters import wait_for_outcome, waiting_for
 from sync.deliveries.creation import OpenedDeliveries, open_deliveries, resolve_routes
 from sync.deliveries.event_state import refresh_event_states
@@ -182,14 +182,12 @@ class DeliveryService:
                 for key, waiter in zip(awaited, waiters, strict=True)
                 if wait_for_outcome(key, waiter, until)
             }
-        return {
-            event.pk: _load_outcome_after_wait(event, is_done=event.pk in done, with_entity=False)
-            for event in events
-        }
+        _end_retries_and_wake_followers([event for event in events if event.pk in done])
+        return load_event_outcomes(events)
 
-    def load_outcome(self, event: Event) -> EventOutcome:
-        """Return the outcome of the event so far."""
-        return load_event_outcome(event)
+    def load_outcomes(self, events: Sequence[Event]) -> dict[int, EventOutcome]:
+        """Return the outcomes of the events so far, by their keys."""
+        return load_event_outcomes(events)
 
 
 def _store_answer(pending_answer: T) -> T:
@@ -200,14 +198,20 @@ def _store_answer(pending_answer: T) -> T:
 def _load_outcome_after_wait(event: Event, *, is_done: bool, with_entity: bool) -> EventOutcome:
     # After a timeout the answer reports no failure, so the retries continue.
     if is_done:
-        _end_retries_and_wake_followers(event)
+        _end_retries_and_wake_followers([event])
     return load_event_outcome(event, with_entity=with_entity)
 
 
-def _end_retries_and_wake_followers(event: Event) -> None:
+def _end_retries_and_wake_followers(events: Sequence[Event]) -> None:
     """End the retries that must not run after the answer, then start the next deliveries of their subjects."""
-    if not event.deliveries.filter(state=State.RETRYING).exists():
-        return
+    retrying = Delivery.objects.filter(event__in=events, state=State.RETRYING)
+    keys = set(retrying.values_list("event_id", flat=True))
+    for event in events:
+        if event.pk in keys:
+            _end_retries_of_event(event)
+
+
+def _end_retries_of_event(event: Event) -> None:
     with transaction.atomic():
         ended = end_relayed_retries(event)
         if ended:

@@ -87,5 +87,5 @@ class DeliveryPort(Protocol):
         outcome of each by its key. Call it outside a transaction.
         """
 
-    def load_outcome(self, event: Event) -> EventOutcome:
-        """Return the outcome of the event so far."""
+    def load_outcomes(self, events: Sequence[Event]) -> dict[int, EventOutcome]:
+        """Return the outcomes of the events so far, by their keys."""

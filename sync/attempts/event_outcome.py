@@ -19,13 +19,31 @@ _DONE = (State.SUCCEEDED, State.UNCHANGED)
 
 def load_event_outcome(event: Event, *, with_entity: bool = False) -> EventOutcome:
     """Read an event's outcome from the database."""
+    return load_event_outcomes([event], with_entity=with_entity)[event.pk]
+
+
+def load_event_outcomes(events: Sequence[Event], *, with_entity: bool = False) -> dict[int, EventOutcome]:
+    """Read the outcomes of events from the database. Returns them by the key of the event."""
     related = ("identity", "commercial", "route", "covered_by__findings__subject")
-    deliveries = list(event.deliveries.select_related(*related).order_by("pk"))
-    latest = _latest_attempts(deliveries)
+    found = Delivery.objects.filter(event__in=events).select_related(*related).order_by("pk")
+    deliveries: dict[int, list[Delivery]] = {event.pk: [] for event in events}
+    for delivery in found:
+        deliveries[delivery.event_id].append(delivery)
+    latest = _latest_attempts([delivery for of_event in deliveries.values() for delivery in of_event])
+    return {
+        event: _event_outcome(of_event, latest, with_entity=with_entity)
+        for event, of_event in deliveries.items()
+    }
+
+
+def _event_outcome(
+    deliveries: Sequence[Delivery], latest: Mapping[int, Attempt], *, with_entity: bool
+) -> EventOutcome:
     results = tuple(_delivery_result(delivery, latest.get(delivery.pk)) for delivery in deliveries)
     state = event_state([result.state for result in results])
     code = next((result.code for result in results if result.state == state), "ignored")
-    entity = _fetched_entity(latest.values()) if with_entity else None
+    attempts = [latest[delivery.pk] for delivery in deliveries if delivery.pk in latest]
+    entity = _fetched_entity(attempts) if with_entity else None
     return EventOutcome(state, code or str(state), results, entity)
 
 

@@ -54,7 +54,7 @@ def answer_current_outcome(found: Event | Receipt, language: Language, delivery_
     if isinstance(found, Receipt):
         return _answer_current_batch(found, language, delivery_port)
     answer = outcome_answer(
-        delivery_port.load_outcome(found),
+        delivery_port.load_outcomes([found])[found.pk],
         language,
         reference=found.reference,
         location_of=outcome_path,
@@ -80,6 +80,7 @@ def _answer_current_batch(receipt: Receipt, language: Language, delivery_port: D
     events = [batch_event.event for batch_event in events_of_batch(receipt)]
     if not events:
         return format_answer(receipt.source, problem_answer("unknown-outcome", language))
+    outcomes = delivery_port.load_outcomes(events)
     codes, remaining_events = _unreadable_codes(receipt), iter(events)
     results: list[BatchResult] = []
     for position in range(receipt.event_count or 0):
@@ -87,7 +88,7 @@ def _answer_current_batch(receipt: Receipt, language: Language, delivery_port: D
             results.append(BatchResult(codes[position]))
         elif (event := next(remaining_events, None)) is not None:
             event.source = receipt.source
-            results.append(BatchResult("", event.reference, delivery_port.load_outcome(event)))
+            results.append(BatchResult("", event.reference, outcomes[event.pk]))
     return build_batch_answer(receipt, results, language)
 
 

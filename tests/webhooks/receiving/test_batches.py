@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.http import HttpResponse
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.models import Entry
@@ -264,6 +265,18 @@ def test_a_source_can_accept_500_events_in_one_request_and_no_more(formatted: Hu
     assert references[0] == references[1]
     assert Event.objects.count() == MOST_EVENTS
     assert list(find_row_faults()) == []
+
+
+def test_outcomes_of_many_events_take_no_more_statements_than_those_of_two(formatted: Hub) -> None:
+    counts = []
+    for numbers in (range(2), range(2, 22)):
+        answer = post(formatted, *[event(f"U{number}", uid=str(number)) for number in numbers])
+        formatted.wait_until_idle()
+        with CaptureQueriesContext(connection) as captured:
+            outcomes = formatted.client.get(answer["Location"])
+        assert len(results(outcomes)) == len(numbers)
+        counts.append(len(captured))
+    assert counts[0] == counts[1]
 
 
 def test_a_request_with_an_id_is_a_conflict_even_if_the_limit_was_higher_before(numbered: Hub) -> None:
