@@ -73,13 +73,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
     """Django's SQLite connection, which holds its place in the writer queue for the length of a transaction.
 
     `uses_own_transactions`: a PRAGMA changed this connection, so its transactions do not run on the shared one.
+    `keeps_connection`: set it while no other thread may get this connection, because it has temporary tables.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._timeout = float(self.settings_dict.get("OPTIONS", {}).get("timeout", 5.0))
         self.writers = WriterQueue(lambda: str(self.settings_dict["NAME"]), self._timeout)
-        self.uses_own_transactions = False
+        self.uses_own_transactions = self.keeps_connection = False
         self._cursors: WeakSet[QueuedCursor] = WeakSet()
         # True while `connection` is the shared one. The thread's own, if it could not be given back, waits meanwhile.
         self._is_shared = False
@@ -103,22 +104,22 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self.connection = link
 
     def close_if_unusable_or_obsolete(self) -> None:
-        """Give the connection back for the next thread, unless it is changed, or inside a transaction."""
+        """Give the connection back for the next thread, unless it is changed, or this thread depends on it."""
         if self.in_atomic_block or self.uses_own_transactions or not self.autocommit:
             super().close_if_unusable_or_obsolete()
         else:
             self._give_back()
 
     def _give_back(self) -> None:
-        """Give the connection back for the next thread; close it if it failed, keep it while a cursor is open on it.
+        """Give the connection back for the next thread; close it if it failed, keep it if this thread depends on it.
 
-        An open cursor may hold an old snapshot, from which the next thread would read as well.
+        An open cursor or transaction may hold an old snapshot, from which the next thread would read as well.
         """
         link = self.connection
-        if link is None or self._cursors:
+        if link is None or self.keeps_connection or self._cursors or link.in_transaction:
             return
         self.connection = None
-        if self.errors_occurred or link.in_transaction or not self._idle_connections.keep(link):
+        if self.errors_occurred or not self._idle_connections.keep(link):
             self._close_link(link)
         self.errors_occurred = False
 
@@ -134,9 +135,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if not self.is_in_memory_db():
             _create_private_file(str(conn_params["database"]))
         connection: sqlite3.Connection = super().get_new_connection(
-            conn_params | {"factory": TrackedConnection}
+            # The driver begins no transactions itself.
+            conn_params | {"factory": TrackedConnection, "isolation_level": None}
         )
         return connection
+
+    def _set_autocommit(self, autocommit: bool) -> None:
+        # The driver commits when it is set again, and would end a snapshot that this thread reads.
+        if not autocommit or self.connection.isolation_level is not None:
+            super()._set_autocommit(autocommit)  # type: ignore[misc]
 
     def create_cursor(self, name: str | None = None) -> QueuedCursor:
         cursor: QueuedCursor = self.connection.cursor(factory=QueuedCursor)

@@ -7,7 +7,8 @@ fraction of the time that it takes to write them out.
 
 The copies are temporary tables of this thread's connection, under the names of the original tables. SQLite looks
 there first, so that the code that reads rows need not know. They are in an unnamed file that is deleted when the
-connection is closed. A transaction runs on another connection, that of the process's writer, and does not see them.
+connection is closed; until then no other thread gets the connection. A transaction runs on another one, that of the
+process's writer, and does not see them.
 """
 
 import json
@@ -15,11 +16,13 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, connection
 
 from config_schema.translatable import translatable
+from database.connection import thread_connection
 from exports.bundle.export_rows import EVENT_TABLES, LOOKUP_TABLES, SourceTable
 from exports.bundle.snapshot import pin_wal_snapshot, read_snapshot
 from sync.models import delivery_stream
@@ -60,14 +63,17 @@ def snapshot_with_copy(commit_elsewhere: Callable[[], None]) -> Iterator[CopyRow
         with read_snapshot(commit_elsewhere):
             yield lambda _: None
         return
-    connection.ensure_connection()
-    link = connection.connection
+    thread: Any = thread_connection()
+    thread.ensure_connection()
+    thread.keeps_connection = True
+    link = thread.connection
     try:
         pin_wal_snapshot(link, commit_elsewhere)
         yield partial(_copy_or_raise, link)
     finally:
+        thread.keeps_connection = False
         # Closing the connection ends its transaction and deletes the copies.
-        connection.close()
+        thread.close()
 
 
 def _copy_or_raise(link: sqlite3.Connection, keys: Iterable[Sequence[int]]) -> None:

@@ -87,6 +87,18 @@ def give_back_anyway(self):
     self._cursors = kept
 DatabaseWrapper._give_back = give_back_anyway
 """
+SNAPSHOT = """
+connection.ensure_connection()
+link = connection.connection
+link.execute("BEGIN DEFERRED")
+link.execute("SELECT number FROM counter").fetchone()
+add_one()
+release_connection()
+print(number())
+in_threads(lambda: print(number()))
+link.rollback()
+print(number())
+"""
 FAILED = """
 number()
 link = connection.connection
@@ -150,6 +162,10 @@ def test_a_connection_with_an_open_cursor_is_not_given_to_another_thread(file: P
 
 def test_a_thread_that_gets_one_with_an_open_cursor_reads_what_is_outdated(file: Path) -> None:
     assert said(file, OPEN_CURSOR.format(broken=IGNORE_CURSORS)) == ["0", "2"]
+
+
+def test_a_connection_that_holds_a_snapshot_stays_with_its_thread(file: Path) -> None:
+    assert said(file, SNAPSHOT) == ["0", "1", "1"]
 
 
 def test_a_connection_on_which_something_failed_is_closed(file: Path) -> None:

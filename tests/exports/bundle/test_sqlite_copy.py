@@ -6,8 +6,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, connections, transaction
 
+from database.connection import release_connection
+from database.sqlite.idle_connections import idle_connections_for
 from exports.bundle import builder, sqlite_copy
 from exports.bundle import snapshot as taking
 from exports.bundle.snapshot import read_snapshot
@@ -61,6 +63,39 @@ def test_the_log_is_free_while_rows_are_written(
     assert {row["state"] for row in read_lines(folder, "events")} == {"succeeded"}
     assert Event.objects.count() == 7, "the copies went with the export"
     assert Event.objects.get(pk=events[5].pk).state == "dead"
+
+
+@pytest.mark.parametrize("is_careless", [False, True])
+def test_the_copies_stay_with_the_thread_that_made_them(
+    database: None, monkeypatch: pytest.MonkeyPatch, is_careless: bool
+) -> None:
+    """Another thread would read the copies, and write to them in place of the tables."""
+    a_recorded_history(3)
+    seen = list[int]()
+    if is_careless:
+        monkeypatch.setattr(
+            type(connections["default"]),
+            "keeps_connection",
+            property(lambda _: False, lambda *_: None),
+            raising=False,
+        )
+    with sqlite_copy.snapshot_with_copy(lambda: None) as copy_rows:
+        copy_rows([])
+        with transaction.atomic():
+            elsewhere(lambda: seen.append(Event.objects.count()))
+        release_connection()
+        elsewhere(lambda: seen.append(Event.objects.count()))
+        seen.append(Event.objects.count())
+    seen.append(Event.objects.count())
+    assert (seen == [3, 3, 0, 3]) is not is_careless
+    _close_idle_connections()
+
+
+def _close_idle_connections() -> None:
+    """Close what a careless variant gave back."""
+    idle = idle_connections_for(str(connection.settings_dict["NAME"]))
+    while (link := idle.take()) is not None:
+        link.close()
 
 
 @pytest.mark.parametrize("is_careless", [False, True])
