@@ -101,7 +101,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if link is None:
             super().connect()
         else:
-            self.connection = link
+            self.connection, self.uses_own_transactions = link, False
 
     def close_if_unusable_or_obsolete(self) -> None:
         """Give the connection back for the next thread, unless it is changed, or this thread depends on it."""
@@ -135,7 +135,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if not self.is_in_memory_db():
             _create_private_file(str(conn_params["database"]))
         connection: sqlite3.Connection = super().get_new_connection(
-            # The driver begins no transactions itself.
+            # The driver begins no transactions itself: one that `_stop_writing` opens is in autocommit mode, too.
             conn_params | {"factory": TrackedConnection, "isolation_level": None}
         )
         return connection
@@ -218,7 +218,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return
         self._shared_writer.unregister_user(self)
         if self.connection is None:
-            self.connection = self.get_new_connection(self.get_connection_params())
+            with self.wrap_database_errors:
+                self.connection = self.get_new_connection(self.get_connection_params())
 
     def _close_link(self, link: sqlite3.Connection) -> None:
         self._shared_writer.unregister_user(link)

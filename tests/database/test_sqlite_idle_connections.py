@@ -99,6 +99,43 @@ in_threads(lambda: print(number()))
 link.rollback()
 print(number())
 """
+CANNOT_OPEN = """
+import sqlite3
+from django.db import Error
+from database.sqlite import idle_connections
+idle_connections.MOST_IDLE = 0
+opened, refusals = DatabaseWrapper._open_connection, []
+def refuse(self, params):
+    if refusals:
+        raise sqlite3.OperationalError(refusals.pop())
+    return opened(self, params)
+DatabaseWrapper._open_connection = refuse
+def change(end):
+    with transaction.atomic():
+        connection.cursor().execute("UPDATE counter SET number = number + 1")
+        refusals.append("unable to open database file")
+        end()
+for end in (lambda: None, lambda: int("none")):
+    try:
+        change(end)
+    except (Error, ValueError) as error:
+        print(type(error).__name__)
+in_threads(add_one)
+print(number())
+"""
+AFTER_ROLLBACK = """
+connection.rollback()
+connection.cursor().execute("UPDATE counter SET number = 5")
+in_threads(lambda: print(number()))
+"""
+CHANGED_AND_CLOSED = """
+in_threads(lambda: (number(), release_connection()))
+connection.cursor().execute("PRAGMA cache_size = -777")
+connection.close()
+in_threads(lambda: (number(), release_connection()))
+number()
+print(connection.uses_own_transactions)
+"""
 FAILED = """
 number()
 link = connection.connection
@@ -166,6 +203,19 @@ def test_a_thread_that_gets_one_with_an_open_cursor_reads_what_is_outdated(file:
 
 def test_a_connection_that_holds_a_snapshot_stays_with_its_thread(file: Path) -> None:
     assert said(file, SNAPSHOT) == ["0", "1", "1"]
+
+
+def test_a_connection_that_cannot_be_opened_after_a_transaction_is_a_database_error(file: Path) -> None:
+    # What was committed stays so; after a rollback, the first error is the one that is raised.
+    assert said(file, CANNOT_OPEN) == ["OperationalError", "ValueError", "2"]
+
+
+def test_a_connection_that_is_opened_after_a_rollback_commits_each_statement(file: Path) -> None:
+    assert said(file, AFTER_ROLLBACK) == ["5"]
+
+
+def test_a_thread_whose_changed_connection_was_closed_shares_again(file: Path) -> None:
+    assert said(file, CHANGED_AND_CLOSED) == ["False"]
 
 
 def test_a_connection_on_which_something_failed_is_closed(file: Path) -> None:
