@@ -15,6 +15,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
@@ -43,7 +44,7 @@ class SharedWriter:
     def register_user(self, user: object) -> None:
         """Register an open connection to this file, or whoever writes through this one.
 
-        While one is registered, this connection stays open and the write-ahead log stays the same file.
+        While one is registered, this connection stays open unless a transaction fails.
         """
         with self._users_lock:
             if not self._users:
@@ -133,13 +134,25 @@ class SharedWriter:
         # Read before the sync: a commit that arrives during it is not covered.
         reached = self._last_committed
         try:
-            if self._log is None:
+            if self._log is None or self._close_deleted_log():
                 self._log = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
             os.fdatasync(self._log)
         except OSError as error:
             self._log_may_have_gap = True
             raise OperationalError("disk I/O error: the log did not reach the disk") from error
         self._last_synced = reached
+
+    def _close_deleted_log(self) -> bool:
+        """Close the log and return True if it was deleted and another one exists.
+
+        The last connection to close deletes it, though users may be left: one may have no connection of its own, or one
+        that has read nothing yet. What it contained is in the database file then, which SQLite syncs.
+        """
+        assert self._log is not None, "it was opened before"
+        if os.fstat(self._log).st_nlink or not Path(f"{self._path}-wal").exists():
+            return False
+        self._close_log()
+        return True
 
     def _move_log_into_file(self, link: sqlite3.Connection) -> None:
         """Copy the log into the database file and begin a new log, after a sync that failed.

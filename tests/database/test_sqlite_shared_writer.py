@@ -189,6 +189,38 @@ with transaction.atomic():
 attempt(lambda: inside.execute("UPDATE counter SET number = 5"))
 print(number())
 """
+OTHER_LOG = """
+log = os.environ["DATABASE_URL"].removeprefix("sqlite:///") + "-wal"
+connection.close()
+gate.clear()
+threads = [in_thread()]
+begun.acquire()
+with transaction.atomic():
+    connection.close()
+number()
+connection.close()
+print(os.path.exists(log))
+threads.append(in_thread())
+wait_until(lambda: os.path.exists(log) and number() == 2)
+gate.set()
+for thread in threads:
+    thread.join()
+tell()
+print(os.path.samestat(os.fstat(syncs[-1]), os.stat(log)), told)
+"""
+NO_LOG = """
+connection.close()
+gate.clear()
+thread = in_thread()
+begun.acquire()
+with transaction.atomic():
+    connection.close()
+number()
+connection.close()
+gate.set()
+thread.join()
+print(told)
+"""
 KILLED = """
 gate.clear()
 in_thread()
@@ -285,6 +317,17 @@ def test_closing_inside_a_transaction_undoes_it_and_the_last_to_close_closes_all
 
 def test_closing_inside_a_transaction_undoes_it_while_others_stay_open(file: Path) -> None:
     assert said(file, CLOSED_AMONG_OTHERS) == ["1"]
+
+
+def test_a_log_that_is_begun_anew_while_a_thread_waits_for_the_disk_is_the_one_that_is_synced(
+    file: Path,
+) -> None:
+    """Every connection may close meanwhile, and the last one deletes the log."""
+    assert said(file, OTHER_LOG) == ["False", "True [1, 2, 3]"]
+
+
+def test_a_commit_whose_log_the_last_connection_deleted_is_on_disk(file: Path) -> None:
+    assert said(file, NO_LOG) == ["[1]"]
 
 
 def test_a_connection_with_changed_settings_is_not_shared(file: Path) -> None:
