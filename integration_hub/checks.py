@@ -5,6 +5,7 @@ fit.
 """
 
 import shlex
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -155,3 +156,12 @@ def check_database_at_start() -> None:
         connection.close()
         if connection.vendor == "postgresql":
             connection.close_pool()  # type: ignore[attr-defined]
+
+
+def check_database_or_exit() -> None:
+    """Check the database before a web process serves. Exits with the code with which gunicorn starts no other one."""
+    try:
+        check_database_at_start()
+    except CommandError as refusal:
+        print(refusal, file=sys.stderr)
+        sys.exit(3)

@@ -1,15 +1,13 @@
 """The WSGI entry point of the production server. It refuses to start with unsafe settings or another schema."""
 
 import os
-import sys
 
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import CommandError
 from django.core.wsgi import get_wsgi_application
 
 from database.private_files import make_new_files_private
-from integration_hub.checks import check_database_at_start
+from integration_hub.checks import check_database_or_exit
 
 make_new_files_private()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integration_hub.settings")
@@ -21,8 +19,4 @@ if _serious_messages:
         "; ".join(f"{message.msg} {message.hint or ''} ({message.id})" for message in _serious_messages)
     )
 
-try:
-    check_database_at_start()
-except CommandError as refusal:
-    print(refusal, file=sys.stderr)
-    sys.exit(3)  # with this exit code, gunicorn does not start another worker
+check_database_or_exit()

@@ -64,8 +64,16 @@ class HubWorker(ConnectionLoop):
         super().init_process()
 
     def load_wsgi(self) -> None:
-        """Load the application, unless the master has, and pin this process to a core before its threads start."""
+        """Load the application, unless the master has, and pin this process to a core before its threads start.
+
+        The master looked at the database when it started. A process that is forked later looks itself.
+        """
         super().load_wsgi()
+        if self.age > self.cfg.workers:
+            # Imported here, because gunicorn imports this module before Django is set up.
+            from integration_hub.checks import check_database_or_exit
+
+            check_database_or_exit()
         pin_to_one_core()
 
     def handle(self, conn: ClientConnection) -> bool:

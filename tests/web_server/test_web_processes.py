@@ -41,6 +41,20 @@ def cores_of_two(hub: RunningHub, expected: list[list[int]]) -> list[list[int]]:
     return cores
 
 
+def test_a_process_that_is_forked_later_refuses_the_schema_of_another_version(start_hub: StartHub) -> None:
+    """The master may have started while the database was away, or long ago."""
+    with start_hub() as hub:
+        assert hub.process is not None
+        hub.write(
+            "INSERT INTO django_migrations (app, name, applied) VALUES ('sync', '0099_newer', '2026-01-01')"
+        )
+        hub.process.send_signal(signal.SIGHUP)
+        ended, hub.process = hub.process.wait(timeout=20), None
+        assert ended == 3
+        assert hub.log is not None
+        assert "created by another version" in hub.log.read_text()
+
+
 @pytest.mark.skipif(len(allowed_cores()) < 2 or is_cpu_limited(), reason="needs two cores without a limit")
 def test_web_processes_are_spread_over_the_cores(start_hub: StartHub) -> None:
     with start_hub(KEEP_TO_ONE_CORE="on") as hub:
