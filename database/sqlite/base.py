@@ -110,6 +110,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
         else:
             self._give_back()
 
+    def close(self) -> None:
+        """Close this thread's connection, and those that no thread uses: then the file can be replaced."""
+        super().close()
+        while link := self._idle_connections.take():
+            self._close_link(link)
+
     def _give_back(self) -> None:
         """Give the connection back for the next thread; close it if it failed, keep it if this thread depends on it.
 

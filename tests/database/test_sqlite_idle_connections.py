@@ -151,6 +151,13 @@ except Exception as error:
     print(error)
 print(number())
 """
+CLOSED = """
+in_threads(lambda: (number(), release_connection()), 5)
+before = open_connections()
+connection.close()
+path = str(connection.settings_dict["NAME"])
+print(before > 0, open_connections(), os.path.exists(path + "-wal"))
+"""
 HOOKS = """
 from database.sqlite import idle_connections
 idle_connections.MOST_IDLE = 0
@@ -220,6 +227,10 @@ def test_a_thread_whose_changed_connection_was_closed_shares_again(file: Path) -
 
 def test_a_connection_on_which_something_failed_is_closed(file: Path) -> None:
     assert said(file, FAILED) == ["Cannot operate on a closed database.", "0"]
+
+
+def test_closing_a_connection_closes_the_idle_ones_too(file: Path) -> None:
+    assert said(file, CLOSED) == ["True 0 False"]
 
 
 def test_hooks_run_after_a_commit_if_no_connection_is_idle(file: Path) -> None:
