@@ -187,9 +187,8 @@ class ErrorExtractor:
             value = float(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
-        # JSON has whole numbers of any length.
-        seconds = float(min(value, _MOST_SECONDS))
-        return seconds if seconds >= 0 else None
+        # JSON has whole numbers of any length, so the bounds come before the conversion.
+        return float(min(value, _MOST_SECONDS)) if value >= 0 else None
 
     def extract_error(
         self, body: bytes, headers: Mapping[str, str], scrub: Callable[[str], str]

@@ -67,6 +67,7 @@ def test_an_identity_service_may_state_it_too() -> None:
         (b'{"wait": 0}', 0.0),
         (b'{"wait": "0.5"}', 0.5),
         (b'{"wait": -1}', None),
+        (b'{"wait": -1%s}' % (b"0" * 400), None),
         (b'{"wait": true}', None),
         (b'{"wait": null}', None),
         (b'{"wait": "1e3"}', None),
