@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 import pytest
 from django.db import OperationalError, connection, connections
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from audit.models import Entry
 from console.audit_log.action_names import ACTION_LABELS
@@ -225,6 +226,30 @@ def test_a_new_refresh_token_of_a_person_begins_anew_and_a_new_client_secret_doe
         accounts.number = 20
     fetch(service, refresh_token="refresh-token-20")
     assert accounts.used[-1] == "refresh-token-20"
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_tokens_are_found_after_the_secret_key_was_rotated(
+    service: Service,
+    accounts: RotatingAccounts,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    is_broken: bool,
+) -> None:
+    if is_broken:
+        monkeypatch.setattr(
+            RefreshedToken, "digest_key", lambda key: salted_hmac("sync.refresh_token", key).hexdigest()
+        )
+    fetch(service)
+    forget_tokens()
+    _expire_access_tokens()
+    settings.SECRET_KEY = "another-key-of-this-hub-" * 3
+    if is_broken:
+        with pytest.raises(CredentialsRefused):
+            fetch(service)
+        return
+    fetch(service)
+    assert accounts.used == ["refresh-token-0", "refresh-token-1"]
 
 
 def test_a_refresh_that_ends_late_is_stored_unless_a_newer_one_is() -> None:
