@@ -26,9 +26,14 @@ from webhooks.protocol.schemes import (
     has_secret,
     needs_form,
     needs_public_url,
+    signs_same_text_of_empty_bodies,
 )
 from webhooks.protocol.strict_form import FORM_TYPE
 from webhooks.responses.response_format import RESPONSE_FORMAT
+
+
+def _invalid_setting(name: str, sentence: str) -> ValidationError:
+    return ValidationError("%(setting)s", params={"setting": SettingsInvalid((name,), sentence)})
 
 
 class AnswerMode(models.TextChoices):
@@ -188,11 +193,8 @@ class Source(Pausable):
         for name, kind in documents.items():
             if fault := find_invalid_setting(kind, getattr(self, name)):
                 errors[name] = ValidationError("%(setting)s", params={"setting": fault})
-        accepted = WEBHOOK_FORMAT.read(self.webhook_format, ()).content_types if not errors else frozenset()
-        if accepted and accepted != {FORM_TYPE} and needs_form(self.scheme, self.scheme_settings):
-            sentence = "{fields} needs a webhook format that accepts only forms, in content_types."
-            fault = SettingsInvalid(("signed",), sentence)
-            errors["scheme_settings"] = ValidationError("%(setting)s", params={"setting": fault})
+        if not errors:
+            errors |= self._find_unsuitable_format()
         if not SOURCE_SETTINGS["entity_fields"].accepts(self.entity_fields):
             errors["entity_fields"] = _("Enter a JSON list of field names.")
         # Anyone can send to a source that is not signed, and would get the entity as the answer.
@@ -202,6 +204,21 @@ class Source(Pausable):
             )
         if errors:
             raise ValidationError(errors)
+
+    def _find_unsuitable_format(self) -> dict[str, ValidationError]:
+        """Return the error of the webhook format or the verification if they do not fit together."""
+        webhook_format = WEBHOOK_FORMAT.read(self.webhook_format, ())
+        if webhook_format.content_types != {FORM_TYPE} and needs_form(self.scheme, self.scheme_settings):
+            sentence = "{fields} needs a webhook format that accepts only forms, in content_types."
+            return {"scheme_settings": _invalid_setting("signed", sentence)}
+        if webhook_format.allows_empty_body and signs_same_text_of_empty_bodies(
+            self.scheme, self.scheme_settings
+        ):
+            sentence = (
+                "All empty bodies have the same signature: anyone who has seen one could write the headers."
+            )
+            return {"webhook_format": _invalid_setting("allow_empty_body", sentence)}
+        return {}
 
     @cached_property
     def parsed_format(self) -> WebhookFormat:

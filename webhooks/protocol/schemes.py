@@ -210,6 +210,13 @@ def needs_form(scheme: str, settings: Mapping[str, Any]) -> bool:
     return scheme == "hmac" and hmac_rule.FIELDS in settings.get("signed", ())
 
 
+def signs_same_text_of_empty_bodies(scheme: str, settings: Mapping[str, Any]) -> bool:
+    """Return True if one signature fits all requests without a body to one address, whatever their headers say."""
+    if scheme == "hmac":
+        return not {hmac_rule.TIME, hmac_rule.ID} & set(settings.get("signed", ()))
+    return scheme == "body-hmac" or (scheme == "jwt" and bool(settings.get("detached")))
+
+
 def check_secret(scheme: str, value: str, settings: Mapping[str, Any] | None = None) -> None:
     """Raise ValueError with a sentence, which never repeats the value, if a secret is invalid for `scheme` with these
     settings.

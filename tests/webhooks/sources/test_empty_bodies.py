@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.utils import timezone
 
@@ -15,7 +16,7 @@ from sandbox.shop import ShopService
 from tests.support.builders.event_batches import TOKEN, add_token, documents, set_format
 from tests.support.hub import ANNA, SIGNING_SECRET, Hub
 from tests.support.processes.hub_processes import RunningHub, running_hub
-from webhooks.models import Event, Receipt
+from webhooks.models import Event, Receipt, Source
 from webhooks.protocol.formats import event_reader
 from webhooks.receiving.incoming_request import IncomingRequest
 from webhooks.receiving.request_verification import RequestRefused, verify_request
@@ -163,6 +164,32 @@ def test_an_unverified_request_without_a_body_is_refused(pushed: Hub) -> None:
     )
     assert code_of(answer) == (401, "bad-signature")
     assert not Receipt.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "scheme_settings", "is_accepted"),
+    [
+        ("body-hmac", {"header": "X-Signature"}, False),
+        ("hmac", {"header": "X-Signature"}, False),
+        ("hmac", {"header": "X-Signature", "signed": ["{method}", "{url}", "{body}"]}, False),
+        ("jwt", {"header": "X-Signature", "detached": True, "algorithm": "HS256"}, False),
+        ("hmac", {"header": "X-Signature", "signed": ["{time}", "{body}"], "time_header": "X-Time"}, True),
+        ("header", {"header": "X-Goog-Channel-Token"}, True),
+    ],
+)
+def test_a_signature_that_all_empty_bodies_share_is_no_verification(
+    hub: Hub, settings: Any, scheme: str, scheme_settings: dict[str, Any], is_accepted: bool
+) -> None:
+    settings.PUBLIC_URL = "https://hub.example.org"
+    source = Source.objects.get(slug="aurora-unsigned")
+    source.scheme, source.scheme_settings = scheme, scheme_settings
+    source.full_clean()
+    source.webhook_format = FORMAT
+    if is_accepted:
+        source.full_clean()
+        return
+    with pytest.raises(ValidationError, match="All empty bodies have the same signature"):
+        source.full_clean()
 
 
 @pytest.fixture(scope="module")

@@ -333,7 +333,8 @@ _ALLOW_EMPTY_BODY = defaulted(
     Boolean(),
     False,
     "A request may have no body, whatever its media type: the expressions then see `body` as null, and look into "
-    "`headers` and `query`. Otherwise it is refused (`400`).",
+    "`headers` and `query`. Otherwise it is refused (`400`). Not for a sender that signs only the body: all empty "
+    "bodies have the same signature, and it does not cover the headers.",
     example=True,
 )
 _MAX_EVENTS = defaulted(
