@@ -21,18 +21,22 @@ from integration_hub.web_server.refusals import RefusedRequest, build_response, 
 
 logger = logging.getLogger("hub.server")
 
-# Bodies above the usual size of a webhook that may be on their way at once: long forms, and webhooks with many events.
+# Bodies above the usual size of a webhook that may be in memory at once: long forms, and webhooks with many events.
+# They count from their beginning to the end of their response, because they may wait long for a thread.
 MOST_LARGE_BODIES = 16
 # Bytes of responses that clients have not taken yet, of all connections together.
 MOST_UNSENT = 32 * 1024 * 1024
 
 
 class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
-    """The part of the worker that runs in the loop. `waiting` holds the connections that no thread has."""
+    """The part of the worker that runs in the loop. `waiting` holds the connections that no thread has, `_large` those
+    with a large body that a thread has, or will have.
+    """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.waiting: set[ClientConnection] = set()
+        self._large: set[ClientConnection] = set()
 
     def accept(self, listener: socket.socket) -> None:
         """Accept a connection. Where there are too many, the one that has waited longest is closed."""
@@ -104,13 +108,15 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
             return
         if reader.is_complete:
             self._stop_waiting(connection)
+            if reader.is_large:
+                self._large.add(connection)
             self.enqueue_req(connection)
         elif reader.take_expectation():
             with suppress(OSError):
                 connection.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _count_large_bodies(self) -> int:
-        return sum(
+        return len(self._large) + sum(
             connection.phase is ConnectionPhase.READING and connection.reader.is_large
             for connection in self.waiting
         )
@@ -129,6 +135,7 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
 
     def end_response(self, connection: ClientConnection) -> None:
         """Send what is left of a response, then wait for the next request, or close the connection."""
+        self._large.discard(connection)
         if connection.unsent:
             connection.send_rest(time.monotonic())
             self.waiting.add(connection)

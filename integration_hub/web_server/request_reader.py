@@ -57,10 +57,10 @@ class RequestReader:
 
     @property
     def is_large(self) -> bool:
-        """True if the body that is still to come may need more memory than that of a usual webhook."""
-        if self.is_complete:
-            return False
-        return self._length > USUAL_BODY or (self._chunks is not None and len(self._chunks.data) > USUAL_BODY)
+        """True if the body needs more memory than that of a usual webhook, or will when it has arrived."""
+        if self._chunks is not None:
+            return len(self._chunks.data) > USUAL_BODY
+        return self._length > USUAL_BODY and not self.is_cut_off
 
     @property
     def is_head(self) -> bool:

@@ -1,9 +1,11 @@
 """Hundreds of slow clients: the hub serves others meanwhile, and closes the slow ones in time."""
 
+import json
 import signal
 import socket
+import sqlite3
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import pytest
 
@@ -72,6 +74,35 @@ def fill_with_large_bodies(running: RunningHub, status: int) -> None:
         time.sleep(0.5)
         assert read_answer(exchange(running.port, beginning))[0] == status
         assert seconds_of(running, webhook()) < 3
+
+
+def test_large_bodies_that_have_arrived_count_until_they_are_answered(start_hub: StartHub) -> None:
+    document = {"max_bytes": 1_048_576}
+    body = b'{"id":"D-1","entityType":"DEVICE","eventType":"UPDATE","x":"%s"}' % (b"x" * 70_000)
+    large = webhook(body=body)
+    with start_hub() as running, ExitStack() as stack:
+        running.write(
+            f"UPDATE webhooks_source SET webhook_format = '{json.dumps(document)}' WHERE slug = 'aurora-unsigned'"
+        )
+        time.sleep(1.5)  # sources are cached
+        # While the database is locked, no request is answered.
+        lock = stack.enter_context(closing(sqlite3.connect(running.database, isolation_level=None)))
+        lock.execute("BEGIN IMMEDIATE")
+        links = []
+        for _ in range(MOST_LARGE_BODIES):
+            link = stack.enter_context(socket.create_connection(("127.0.0.1", running.port), timeout=20))
+            link.sendall(large)
+            links.append(link)
+        time.sleep(0.5)
+        assert read_answer(exchange(running.port, large))[0] == 503
+        lock.execute("ROLLBACK")
+        assert {status_of(link) for link in links} == {200}
+        assert read_answer(exchange(running.port, large))[0] == 200
+
+
+def status_of(link: socket.socket) -> int:
+    """Return the status of the answer on a connection that the server closes after it."""
+    return int(read_answer(b"".join(iter(lambda: link.recv(65_536), b"")))[0])
 
 
 def test_a_request_that_is_arriving_when_the_hub_stops_is_answered(start_hub: StartHub) -> None:
