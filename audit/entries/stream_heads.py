@@ -61,8 +61,9 @@ def _damaged_head(stream: str, seq: Any) -> StreamHead:
 
 
 # One lookup in the unique index of stream and place, however long the stream is. A number that the hub never gives is
-# passed over, and so is text, which SQLite sorts after all numbers.
-_LAST_ENTRY = """(SELECT {} FROM audit_entry WHERE stream = wanted.stream AND stream_seq BETWEEN 0 AND 9007199254740990
+# passed over, and so is text, which SQLite sorts after all numbers. The hub gives none above the entry's own id. With a
+# fixed limit, the entries that follow a forged number just below it would reach it.
+_LAST_ENTRY = """(SELECT {} FROM audit_entry WHERE stream = wanted.stream AND stream_seq BETWEEN 0 AND id
     ORDER BY stream_seq DESC LIMIT 1)"""
 _STUB = "(SELECT {} FROM audit_stub WHERE stream = wanted.stream)"
 

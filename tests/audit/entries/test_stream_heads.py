@@ -20,6 +20,7 @@ from audit.format.canonical_json import canonical_json
 from audit.models import Entry
 from database.bulk_insert import insert_rows
 from tests.support.audit.chain_faults import find_chain_faults
+from tests.support.audit.triggers import disable_triggers
 from tests.support.hub import EXAMPLE, Hub
 from tests.support.threads import in_threads
 
@@ -37,6 +38,31 @@ def test_entries_of_a_stream_follow_each_other(database: None) -> None:
     rows = Entry.objects.order_by("id").values_list("stream", "stream_seq")
     assert list(rows) == [("delivery:1", 1), ("event:a", 1), ("event:a", 2), ("event:a", 3)]
     assert find_chain_faults() == []
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+@pytest.mark.parametrize("forged", [2**53 - 3, 2**53 - 2, 2**53 - 1, 2**53, 2**63 - 1])
+def test_a_stream_goes_on_after_a_forged_number(
+    database: None, monkeypatch: pytest.MonkeyPatch, forged: int, is_broken: bool
+) -> None:
+    if is_broken:  # a fixed limit, which the entries after a number just below it reach
+        limited = stream_heads._LAST_ENTRY.replace("0 AND id", f"0 AND {2**53 - 2}")
+        monkeypatch.setattr(stream_heads, "_LAST_ENTRY", limited)
+    stream_heads._heads_statement.cache_clear()
+    write("event:a", "event:a")
+    with transaction.atomic():
+        disable_triggers()
+        Entry.objects.filter(stream_seq=2).update(stream_seq=forged)
+    try:
+        for _ in range(3):
+            write("event:a")
+    except IntegrityError:
+        assert is_broken
+    else:
+        assert not is_broken or forged > 2**53 - 2
+        assert list(Entry.objects.order_by("id").values_list("stream_seq", flat=True)) == [1, forged, 2, 3, 4]
+    finally:
+        stream_heads._heads_statement.cache_clear()
 
 
 def test_a_broken_chain_is_detected(database: None) -> None:
