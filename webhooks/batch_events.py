@@ -46,5 +46,16 @@ def _read_event_references(receipt: Receipt) -> list[str]:
     for text in entries.values_list("details", flat=True):
         details = parse_details(text)
         if details.get("receipt") == receipt.own_reference:
-            return list(details["events"])[:MOST_EVENTS]
+            references = details.get("events")
+            # Someone may have changed the entry.
+            return (
+                list(filter(_is_reference, references[:MOST_EVENTS])) if isinstance(references, list) else []
+            )
     return []
+
+
+def _is_reference(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(from_reference(value))
+    except ValueError:
+        return False

@@ -46,9 +46,10 @@ def _read_entries() -> dict[RetentionCategory, list[_DeletionEntry]]:
     entries: dict[RetentionCategory, list[_DeletionEntry]] = {kind: [] for kind in KINDS}
     for entry in iterate_entries(Entry.objects.filter(action__in=check_rows.DELETED), 1_000):
         details = parse_details(entry.details)
+        kind, up_to = details.get("kind"), details.get("up_to")
         # What a damaged entry says is not sealed.
-        if not entry.damaged and details.get("kind") in entries:
-            entries[details["kind"]].append(_DeletionEntry(str(details["up_to"]), entry.pk, entry.body))
+        if not entry.damaged and kind in list(entries) and up_to is not None:
+            entries[RetentionCategory(kind)].append(_DeletionEntry(str(up_to), entry.pk, entry.body))
     return {kind: sorted(some, reverse=True) for kind, some in entries.items()}
 
 

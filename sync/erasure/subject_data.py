@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
+from uuid import UUID
 
 from django.db.models import QuerySet
 
@@ -158,10 +159,20 @@ def _replays_in_audit_log(subject: ErasureSubject) -> Iterator[tuple[int, int]]:
         )
         for stream, text in entries.values_list("stream", "details"):
             details = parse_details(text)
-            named.append((details.get("replay") or details.get("request"), streams[stream]))
-    known = Replay.objects.filter(uuid__in={uuid for uuid, _ in named if uuid})
+            uuid = details.get("replay") or details.get("request")
+            # Someone may have changed the entry.
+            if _is_uuid(uuid):
+                named.append((uuid, streams[stream]))
+    known = Replay.objects.filter(uuid__in={uuid for uuid, _ in named})
     keys = {str(uuid): key for uuid, key in known.values_list("uuid", "pk")}
     return ((keys[uuid], event) for uuid, event in named if uuid in keys)
+
+
+def _is_uuid(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(UUID(value))
+    except ValueError:
+        return False
 
 
 def _payload_ids(subject: ErasureSubject) -> set[int]:
