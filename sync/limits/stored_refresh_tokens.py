@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db import OperationalError, transaction
 from django.db.models import F
@@ -35,13 +35,14 @@ class StoredRefreshTokens:
         Raises CannotDecrypt if the stored tokens are damaged.
         """
         digest, now = RefreshedToken.digest_key(key), timezone.now()
+        until = (now + timedelta(seconds=seconds)).timestamp()
         RefreshedToken.objects.bulk_create([RefreshedToken(key=digest)], ignore_conflicts=True)
         claim = None
         with transaction.atomic():
             row = RefreshedToken.objects.select_for_update().filter(pk=digest).first()
             if row is not None and (row.busy_until is None or row.busy_until <= now):
-                claim = RefreshClaim(key, row.tokens, row.renewals)
-                RefreshedToken.objects.filter(pk=digest).update(busy_until=now + timedelta(seconds=seconds))
+                claim = RefreshClaim(key, until, row.tokens, row.renewals)
+                RefreshedToken.objects.filter(pk=digest).update(busy_until=_end_of(claim))
         # The request may take long.
         release_connection()
         return claim
@@ -67,7 +68,8 @@ class StoredRefreshTokens:
 def _finish_refresh(claim: RefreshClaim, issued: IssuedTokens | None) -> None:
     rows = RefreshedToken.objects.filter(pk=RefreshedToken.digest_key(claim.key), renewals=claim.renewals)
     if issued is None:
-        rows.update(busy_until=None)
+        # After the end of this claim another process may have made one.
+        rows.filter(busy_until=_end_of(claim)).update(busy_until=None)
     else:
         connections = _find_connections(claim.key)
         now = timezone.now()
@@ -80,6 +82,10 @@ def _finish_refresh(claim: RefreshClaim, issued: IssuedTokens | None) -> None:
                 ]
                 append_entries(*entries, at=now)
     release_connection()
+
+
+def _end_of(claim: RefreshClaim) -> datetime:
+    return datetime.fromtimestamp(claim.until, UTC)
 
 
 def _find_connections(key: str) -> Sequence[int]:

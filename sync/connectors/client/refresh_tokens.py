@@ -2,7 +2,7 @@
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypedDict
 
 # No system issues longer ones; the database stores it, and each token request sends it.
@@ -24,9 +24,13 @@ class IssuedTokens(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class RefreshClaim:
-    """The right to be the only one that refreshes, and the tokens issued last. `renewals`: how often some were."""
+    """The right to be the only one that refreshes, and the tokens issued last. `renewals`: how often some were.
+
+    `until`: when the right ends, in seconds of the store's clock.
+    """
 
     key: str
+    until: float
     tokens: IssuedTokens | None = field(default=None, repr=False)
     renewals: int = 0
 
@@ -38,7 +42,8 @@ class RefreshTokenStore(Protocol):
         """Claim the only refresh for so many seconds; None while another thread or process has it."""
 
     def finish_refresh(self, claim: RefreshClaim, issued: IssuedTokens | None) -> None:
-        """End a claimed refresh, and store the tokens if the refresh token was replaced.
+        """End a claimed refresh, and store the tokens if the refresh token was replaced. A claim that another thread or
+        process has made since then goes on, unless tokens are stored.
 
         They are stored after the end of the claim too, unless another refresh has stored newer ones: the token of the
         system that was sent is used up.
@@ -57,15 +62,17 @@ class MemoryRefreshTokens:
         with self._lock:
             if self._busy_until.get(key, 0.0) > time.monotonic():
                 return None
-            self._busy_until[key] = time.monotonic() + seconds
-            return self._claims.get(key) or RefreshClaim(key)
+            self._busy_until[key] = until = time.monotonic() + seconds
+            known = self._claims.get(key)
+            return RefreshClaim(key, until) if known is None else replace(known, until=until)
 
     def finish_refresh(self, claim: RefreshClaim, issued: IssuedTokens | None) -> None:
         with self._lock:
-            self._busy_until.pop(claim.key, None)
+            if self._busy_until.get(claim.key) == claim.until:
+                del self._busy_until[claim.key]
             known = self._claims.get(claim.key)
             if issued is not None and (known.renewals if known else 0) == claim.renewals:
-                self._claims[claim.key] = RefreshClaim(claim.key, issued, claim.renewals + 1)
+                self._claims[claim.key] = RefreshClaim(claim.key, claim.until, issued, claim.renewals + 1)
 
 
 _store: RefreshTokenStore = MemoryRefreshTokens()

@@ -20,7 +20,12 @@ from database.clock import read_clock
 from integration_hub.key_rotation import ENCRYPTED_COLUMNS, reencrypt_column
 from sync.connectors import registry
 from sync.connectors.client import oauth_tokens, refresh_tokens, token_cache
-from sync.connectors.client.refresh_tokens import IssuedTokens, RefreshClaim, current_store
+from sync.connectors.client.refresh_tokens import (
+    IssuedTokens,
+    MemoryRefreshTokens,
+    RefreshClaim,
+    current_store,
+)
 from sync.connectors.contracts.errors import CredentialsRefused, RequestTimedOut
 from sync.connectors.presets import load_preset
 from sync.housekeeping.log_in_pruning import find_expired_refreshed_tokens
@@ -267,6 +272,20 @@ def test_a_refresh_that_ends_late_is_stored_unless_a_newer_one_is() -> None:
     assert third is not None
     assert third.tokens is not None
     assert (third.tokens["refresh_token"], third.renewals) == ("refresh-token-1", 1)
+
+
+@pytest.mark.parametrize("store", [StoredRefreshTokens(), MemoryRefreshTokens()])
+def test_a_refresh_that_fails_late_does_not_end_the_claim_of_another(
+    store: refresh_tokens.RefreshTokenStore,
+) -> None:
+    first = store.claim_refresh("k", 0.0)
+    second = store.claim_refresh("k", 30.0)
+    assert first is not None
+    assert second is not None
+    store.finish_refresh(first, None)
+    assert store.claim_refresh("k", 30.0) is None, "the second would send the same token at the same time"
+    store.finish_refresh(second, None)
+    assert store.claim_refresh("k", 30.0) is not None
 
 
 def test_storing_is_tried_again_while_the_database_is_away(
