@@ -29,16 +29,17 @@ from sync.models import delivery_stream
 from webhooks.catalogue.reference import to_reference
 
 COPY_BATCH = 2_000  # events
-# Of the audit log, how far each stream goes. A stub counts where no entry is stored any more.
+# Of the audit log, how far each stream goes. A stub counts where no entry is stored any more. The id stands for that of
+# the entry: no entry has a number above its id (`audit.entries.stream_heads`).
 _CREATE_HEADS = (
-    "CREATE TEMP TABLE audit_entry (stream TEXT PRIMARY KEY, stream_seq INTEGER, leaf BLOB) WITHOUT ROWID",
+    "CREATE TEMP TABLE audit_entry (stream TEXT PRIMARY KEY, stream_seq INTEGER, leaf BLOB, id INTEGER) WITHOUT ROWID",
     "CREATE TEMP TABLE audit_stub (stream TEXT, seq INTEGER, leaf BLOB)",
 )
 _STREAMS = """SELECT e.uuid, NULL FROM main.webhooks_event e WHERE e.id IN (SELECT value FROM json_each(?1))
     UNION ALL SELECT e.uuid, d.route_id FROM main.sync_delivery d JOIN main.webhooks_event e ON e.id = d.event_id
     WHERE d.event_id IN (SELECT value FROM json_each(?1))"""
-_INSERT_HEADS = """INSERT INTO temp.audit_entry SELECT wanted.value, seq, zeroblob(32) FROM (SELECT value, COALESCE(
-    (SELECT stream_seq FROM main.audit_entry WHERE stream = value AND stream_seq < 9007199254740992
+_INSERT_HEADS = """INSERT INTO temp.audit_entry SELECT wanted.value, seq, zeroblob(32), seq FROM (SELECT value,
+    COALESCE((SELECT stream_seq FROM main.audit_entry WHERE stream = value AND stream_seq BETWEEN 0 AND id
     ORDER BY stream_seq DESC LIMIT 1),
     (SELECT seq FROM main.audit_stub WHERE stream = value), 0) AS seq FROM json_each(?)) AS wanted"""
 # All keys of a batch are one JSON parameter: SQLite limits the number of parameters.
