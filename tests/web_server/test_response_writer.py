@@ -99,7 +99,8 @@ def test_no_thread_waits_where_enough_of_them_do(ends: Any) -> None:
 def loop() -> Iterator[ConnectionLoop]:
     """Yield a loop without a server. Its poller is real."""
     loop = object.__new__(ConnectionLoop)
-    loop.waiting, loop.nr_conns, loop.poller = set(), 0, selectors.DefaultSelector()
+    loop.waiting, loop._large = set(), set()
+    loop.nr_conns, loop.poller = 0, selectors.DefaultSelector()
     yield loop
     loop.poller.close()
 
