@@ -16,6 +16,7 @@ pytestmark = pytest.mark.pure
 # `gate` holds each sync up once it is closed; `syncs` counts those that ended, `broken` makes the next one fail.
 GATE = """
 import errno, threading
+from database.sqlite.shared_writer import shared_writer_for
 gate, begun, broken, syncs, told = threading.Event(), threading.Semaphore(0), [], [], []
 gate.set()
 sync = os.fdatasync
@@ -63,7 +64,8 @@ gate.clear()
 threads = [in_thread()]
 begun.acquire()
 threads += [in_thread() for _ in range(8)]
-wait_until(lambda: number() == 9)
+writer = shared_writer_for(str(connection.settings_dict["NAME"]))
+wait_until(lambda: writer._last_committed == 9)
 # The gate of the first sync opens before that of the next one.
 first_gate, gate = gate, threading.Event()
 first_gate.set()
