@@ -209,12 +209,15 @@ class Source(Pausable):
         """Return the error of the webhook format or the verification if they do not fit together."""
         webhook_format = WEBHOOK_FORMAT.read(self.webhook_format, ())
         if webhook_format.content_types != {FORM_TYPE} and needs_form(self.scheme, self.scheme_settings):
-            sentence = "{fields} needs a webhook format that accepts only forms, in content_types."
+            sentence = translatable(
+                "%(fields)s needs a webhook format that accepts only forms, in content_types.",
+                fields="{fields}",
+            )
             return {"scheme_settings": _invalid_setting("signed", sentence)}
         if webhook_format.allows_empty_body and signs_same_text_of_empty_bodies(
             self.scheme, self.scheme_settings
         ):
-            sentence = (
+            sentence = translatable(
                 "All empty bodies have the same signature: anyone who has seen one could write the headers."
             )
             return {"webhook_format": _invalid_setting("allow_empty_body", sentence)}

@@ -118,9 +118,8 @@ class OAuthAuthenticator:
         assert key is not None
         while (claim := store.claim_refresh(key, sender.timeout_seconds + _CLAIM_MARGIN_SECONDS)) is None:
             if time.monotonic() >= ends_at:
-                message = (
-                    f"POST {self._base.prefix}: no token was received after {sender.timeout_seconds:g} s"
-                )
+                label = f"POST {self._base.prefix}"
+                message = f"{label}: no token was received after {sender.timeout_seconds:g} s"
                 raise errors.RequestTimedOut(message, side=self._side)
             time.sleep(_BUSY_PAUSE_SECONDS)
         if claim.tokens is not None:

@@ -57,7 +57,7 @@ def test_nothing_is_added_without_a_reason(reason: str) -> None:
         (
             "webhook_format",
             '{"identifier": "body.id"}',
-            "Line 1, identifier: Unknown field. Available: batch_response",
+            "Line 1, identifier: Unknown field. Available: allow_empty_body, batch_response",
         ),
         ("webhook_format", '{"id": "body["}', "Line 1, id: This must be a JMESPath expression."),
         ("wait_seconds", "99", "less than or equal to 30."),
