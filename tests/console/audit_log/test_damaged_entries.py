@@ -72,7 +72,7 @@ def test_the_list_and_the_page_show_a_damaged_entry(target: Entry, damage: str) 
 @pytest.mark.parametrize(
     ("damage", "shown"), [("at = 'moonday'", "moonday"), ("details = 'moonday'", "moonday")]
 )
-@pytest.mark.skipif(not is_sqlite, reason="PostgreSQL stores only times in a column of times")
+@pytest.mark.only_sqlite  # PostgreSQL stores only times in a column of times
 def test_the_stored_text_of_a_damaged_column_is_shown(target: Entry, damage: str, shown: str) -> None:
     damage_entries(damage, f"id = {target.pk}")
     client = browser("auditor")
