@@ -41,6 +41,7 @@ def test_killed_after_every_operation_other_work_is_neither_lost_nor_done_twice(
 def kill_at_every_operation(lanes: list[Lane], scenario: Scenario, moments: tuple[bool, ...]) -> None:
     unhurt = lanes[0].run(Case(scenario))
     assert unhurt.complaints == []
+    assert "database commit" in unhurt.operations, "the operations of the database are not counted"
     total = len(unhurt.operations)
     print(f"\n{scenario.name}: K = {total}: {dict(Counter(unhurt.operations))}")
     cases = [Case(scenario, at, after) for at in range(1, total + 1) for after in moments]

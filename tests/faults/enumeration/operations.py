@@ -116,7 +116,12 @@ def _watch_sqlite(operations: Operations) -> None:
 
     connect = operations.count_calls("database connect", sqlite3.connect)
 
-    def connect_counted(*arguments: Any, **named: Any) -> Any:
-        return connect(*arguments, **{"factory": Connection, **named})
+    def connect_counted(
+        *arguments: Any, factory: type[sqlite3.Connection] = sqlite3.Connection, **named: Any
+    ) -> Any:
+        mixed = (
+            Connection if factory is sqlite3.Connection else type(factory.__name__, (Connection, factory), {})
+        )
+        return connect(*arguments, factory=mixed, **named)
 
     sqlite3.connect = sqlite3.dbapi2.connect = connect_counted  # type: ignore[assignment]

@@ -12,14 +12,14 @@ from django.http import HttpResponse
 from django.test import Client
 
 from integration_hub.logs import LineFormatter
-from sync.models import Connection
+from sync.models import Connection, RefreshedToken
 from tests.support.people import browser
 from webhooks.encryption.at_rest import EncryptedJSONField
 from webhooks.models import Event, Payload, SourceSecret
 
 ROLES = ("support", "auditor", "administrator")
 # The columns that may hold a secret, and do so encrypted; and the bytes of payloads, which are decrypted below.
-ALLOWED = {(Connection, "credentials"), (SourceSecret, "value")}
+ALLOWED = {(Connection, "credentials"), (RefreshedToken, "tokens"), (SourceSecret, "value")}
 OWN_APPS = ("audit", "webhooks", "sync", "exports", "console")
 
 
