@@ -18,7 +18,7 @@ from django.db import ProgrammingError
 from django.db.backends.sqlite3 import base
 from django.db.backends.sqlite3.base import SQLiteCursorWrapper
 
-from database.sqlite.idle_connections import IdleConnections, TrackedConnection, idle_connections_for
+from database.sqlite.idle_connections import TrackedConnection
 from database.sqlite.shared_writer import SharedWriter, shared_writer_for
 from database.sqlite.writer_queue import WriterQueue
 
@@ -90,14 +90,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _shared_writer(self) -> SharedWriter:
         return shared_writer_for(str(self.settings_dict["NAME"]))
 
-    @property
-    def _idle_connections(self) -> IdleConnections:
-        return idle_connections_for(str(self.settings_dict["NAME"]))
-
     def connect(self) -> None:
         """Take a connection that another thread gave back, or open one."""
         # Otherwise Django has state of this thread to set, or to reset.
-        link = self._idle_connections.take() if self.autocommit else None
+        link = self._shared_writer.idle_connections.take() if self.autocommit else None
         if link is None:
             super().connect()
         else:
@@ -113,7 +109,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def close(self) -> None:
         """Close this thread's connection, and those that no thread uses: then the file can be replaced."""
         super().close()
-        while link := self._idle_connections.take():
+        while link := self._shared_writer.idle_connections.take():
             self._close_link(link)
 
     def _give_back(self) -> None:
@@ -125,13 +121,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if link is None or self.keeps_connection or self._cursors or link.in_transaction:
             return
         self.connection = None
-        if self.errors_occurred or not self._idle_connections.keep(link):
+        if self.errors_occurred or not self._shared_writer.idle_connections.keep(link):
             self._close_link(link)
         self.errors_occurred = False
 
     def get_new_connection(self, conn_params: Any) -> sqlite3.Connection:
         self.uses_own_transactions = self.is_in_memory_db()
-        link = self._idle_connections.take()
+        link = self._shared_writer.idle_connections.take()
         if link is None:
             link = self._open_connection(conn_params)
             self._shared_writer.register_user(link)

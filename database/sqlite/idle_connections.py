@@ -4,9 +4,7 @@ A connection keeps the schema in memory, 0.4 MB for the hub's, and the statement
 of a process share the few connections that are in use at the same time.
 """
 
-import os
 import sqlite3
-import threading
 
 # More are in use at the same time only for moments.
 MOST_IDLE = 4
@@ -17,7 +15,10 @@ class TrackedConnection(sqlite3.Connection):
 
 
 class IdleConnections:
-    """The open connections of this process to a database file that no thread uses; the last used one is taken first."""
+    """The open connections of this process to a database file that no thread uses; the last used one is taken first.
+
+    `SharedWriter.idle_connections` has those of its file.
+    """
 
     def __init__(self) -> None:
         # Appending to a list, and popping from it, are atomic.
@@ -36,17 +37,3 @@ class IdleConnections:
             return False
         self._links.append(link)
         return True
-
-
-_idle: dict[tuple[int, str], IdleConnections] = {}
-_idle_lock = threading.Lock()
-
-
-def idle_connections_for(path: str) -> IdleConnections:
-    """Return this process's idle connections to a file. A forked child gets its own and never touches its parent's."""
-    key = (os.getpid(), path)
-    idle = _idle.get(key)
-    if idle is None:
-        with _idle_lock:
-            idle = _idle.setdefault(key, IdleConnections())
-    return idle

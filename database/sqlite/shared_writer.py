@@ -21,6 +21,8 @@ from weakref import WeakSet
 
 from django.db import OperationalError
 
+from database.sqlite.idle_connections import IdleConnections
+
 _FULL, _NORMAL = 2, 1
 
 
@@ -28,10 +30,12 @@ class SharedWriter:
     """The connection through which this process writes to a database file. It stays open while a user is registered.
 
     Only the thread whose turn it is in the writer queue calls `begin_transaction` and `commit_transaction`.
+    `idle_connections`: the other connections to this file that are open, and that no thread uses.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self.idle_connections = IdleConnections()
         self._link: sqlite3.Connection | None = None
         self._log: int | None = None
         self._waits_for_disk = True

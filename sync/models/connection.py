@@ -300,6 +300,6 @@ class RefreshedToken(models.Model):
     @staticmethod
     def digest_key(key: str) -> str:
         """Return what a row stores of the key of a refresh token."""
-        # Not keyed, because the tokens must be found after SECRET_KEY was rotated: the system no longer accepts the one
-        # of the credentials. Refresh tokens are random, so nobody who reads the database can try them out.
+        # Not keyed: the tokens must be found after a rotation of SECRET_KEY, because the system no longer accepts the
+        # one in the credentials. Refresh tokens are random, so the token cannot be guessed from its digest.
         return hashlib.sha256(f"sync.refresh_token:{key}".encode()).hexdigest()

@@ -170,8 +170,8 @@ number()
 release_connection()
 child = os.fork()
 if not child:
-    from database.sqlite.idle_connections import idle_connections_for
-    print(idle_connections_for(str(connection.settings_dict["NAME"])).take(), number(), flush=True)
+    writer = shared_writer_for(str(connection.settings_dict["NAME"]))
+    print(writer.idle_connections.take(), number(), flush=True)
     os._exit(0)
 os.waitpid(child, 0)
 print(number())

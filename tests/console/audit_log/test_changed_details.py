@@ -1,4 +1,4 @@
-"""What reads the details of audit entries bears an object of any shape, which someone has written there."""
+"""Pages and jobs that read the details of audit entries work with any JSON object that someone has written there."""
 
 from typing import Any
 

@@ -9,7 +9,7 @@ import pytest
 from django.db import OperationalError, connection, connections, transaction
 
 from database.connection import release_connection
-from database.sqlite.idle_connections import idle_connections_for
+from database.sqlite.shared_writer import shared_writer_for
 from exports.bundle import builder, sqlite_copy
 from exports.bundle import snapshot as taking
 from exports.bundle.snapshot import read_snapshot
@@ -95,7 +95,7 @@ def test_the_copies_stay_with_the_thread_that_made_them(
 
 def _close_idle_connections() -> None:
     """Close what a careless variant gave back."""
-    idle = idle_connections_for(str(connection.settings_dict["NAME"]))
+    idle = shared_writer_for(str(connection.settings_dict["NAME"])).idle_connections
     while (link := idle.take()) is not None:
         link.close()
 
