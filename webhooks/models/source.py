@@ -29,6 +29,7 @@ from webhooks.protocol.schemes import (
     signs_same_text_of_empty_bodies,
 )
 from webhooks.protocol.strict_form import FORM_TYPE
+from webhooks.protocol.verification_result import LiveSecret
 from webhooks.responses.response_format import RESPONSE_FORMAT
 
 
@@ -243,8 +244,6 @@ class Source(Pausable):
 
         Raises CannotDecrypt if one of them is damaged. One that is left over, or has expired, is not decrypted.
         """
-        if not self.needs_secret:
-            return []
         # A secret of an earlier scheme proves nothing: a public key must not count as a password.
         return [secret for secret in self.secrets.all() if secret.is_live(at) and secret.fits_scheme]
 
@@ -271,6 +270,11 @@ class SourceSecret(models.Model):
 
     def is_live(self, at: datetime) -> bool:
         return self.ends_at is None or self.ends_at > at
+
+    @cached_property
+    def as_live_secret(self) -> LiveSecret:
+        """The number and the value, as `verify_signature` takes them, decrypted once. Raises CannotDecrypt."""
+        return LiveSecret(self.pk, self.value)
 
     @cached_property
     def fits_scheme(self) -> bool:

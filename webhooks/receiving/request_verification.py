@@ -11,7 +11,7 @@ from config_schema.errors import SettingsInvalid
 from webhooks.models import AnswerMode, Source, find_key_set, request_key_set
 from webhooks.protocol.formats.event_reader import RequestEvents, UnreadableEvent, read_request
 from webhooks.protocol.formats.webhook_format import WebhookFormat
-from webhooks.protocol.signatures import BadSignature, LiveSecret, verify_signature
+from webhooks.protocol.signatures import BadSignature, verify_signature
 from webhooks.protocol.strict_json import MalformedBody
 from webhooks.protocol.tokens.jwt_signatures import UnknownKey
 from webhooks.protocol.webhook_parser import ParsedWebhook, parse_webhook
@@ -90,9 +90,7 @@ def verify_request(source: Source, incoming: IncomingRequest) -> VerifiedRequest
         signature = verify_signature(
             source.scheme,
             settings=source.scheme_settings,
-            secrets=[
-                LiveSecret(secret.pk, secret.value) for secret in source.live_secrets(incoming.received_at)
-            ],
+            secrets=[secret.as_live_secret for secret in source.live_secrets(incoming.received_at)],
             headers=incoming.headers,
             body=incoming.body,
             now=incoming.received_at,
