@@ -89,11 +89,8 @@ class AttemptRecorder:
     def record_request(self, request: OutgoingRequest) -> None:
         """Wait for the connection's rate limit, then commit the row of a write, or renew the lease for a read.
 
-        Raises ClaimLost if the claim is not ours any more, RateLimited if the request would have to wait too long, and
-        CannotDecrypt if the key of the person is destroyed: nothing about an erased person is sent.
+        Raises ClaimLost if the claim is not ours any more, and RateLimited if the request would have to wait too long.
         """
-        # From here on the request and its response can be encrypted, whenever the key is destroyed.
-        self._key.require_usable()
         if (limit := self.connection.requests_per_second) is not None:
             # The lease must outlast the wait and the request after it.
             wait_for_turn(self.connection, limit, settings.LEASE_SECONDS - self.connection.deadline_seconds)

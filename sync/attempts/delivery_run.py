@@ -164,6 +164,9 @@ def _run_attempt(claim: Claim, findings: AttemptFindings, recorders: list[Attemp
         claim = _with_current_link(claim)
         if is_older_than_applied(claim):
             return superseded_result()
+        # Raises CannotDecrypt if the key of the person is destroyed: nothing about an erased person is sent. From here
+        # on requests and responses can be encrypted, whenever it is destroyed.
+        claim.delivery.event.key.require_usable()
         connectors = _open_connectors(claim, recorders, findings.scrubber)
         try:
             plan_and_apply(claim, connectors, findings)
