@@ -87,20 +87,15 @@ class FinishedAttempt:
         )
         return [ended] if pending_answer is None else [ended, pending_answer.audit_entry]
 
-    @property
-    def updates_link(self) -> bool:
-        """True if the subject's link must be written."""
-        is_well = self.result.state in (State.SUCCEEDED, State.UNCHANGED)
-        # A relayed delivery writes its timestamp even without a record: an older one must not undo a deletion.
-        return is_well and bool(self.findings.record_id or self.claim.delivery.is_relayed)
+    def applied_record(self) -> AppliedRecord | None:
+        """Return the values that the subject's link takes; None if it is not written.
 
-    def applied_record(self) -> AppliedRecord:
-        """Return the values that the subject's link takes.
-
-        For a relayed delivery these include its timestamp even if there is no record: an older delivery must not undo a
-        deletion.
+        A relayed delivery writes its timestamp even without a record: an older one must not undo a deletion.
         """
         findings = self.findings
+        is_well = self.result.state in (State.SUCCEEDED, State.UNCHANGED)
+        if not (is_well and (findings.record_id or self.claim.delivery.is_relayed)):
+            return None
         is_deleted = findings.change is not None and findings.change.action is ChangeAction.DELETE
         return AppliedRecord(
             applied_at=self.ended_at,

@@ -20,7 +20,7 @@ from sync.deliveries.claims import Claim
 from sync.deliveries.event_state import _END_EVENT, _SETTLED, refresh_event_states
 from sync.deliveries.ordering import lock_open_siblings
 from sync.deliveries.predicates import STILL_CLAIMED
-from sync.deliveries.record_links import link_update, new_link
+from sync.deliveries.record_links import AppliedRecord, link_update, new_link
 from sync.models import WAITING_STATES, Delivery, MissingReference, delivery_stream
 from sync.references.missing_references import store_missing
 from webhooks.catalogue.outcome import EventOutcome
@@ -132,8 +132,8 @@ def _settle_in_one_batch(ending: FinishedAttempt, answer: _WaitingAnswer) -> Set
     # The link of a relayed delivery was not read at the claim, and that of a record which was found by a value was
     # written since: None does not mean that there is none.
     is_link_unknown = claim.delivery.is_relayed or ending.findings.is_matched
-    updates_link = ending.updates_link
-    if claim.link is None and updates_link and is_link_unknown:
+    applied = ending.applied_record()
+    if claim.link is None and applied is not None and is_link_unknown:
         return None
     answer.claim_answer(ending)
     batch = WriteBatch()
@@ -141,11 +141,11 @@ def _settle_in_one_batch(ending: FinishedAttempt, answer: _WaitingAnswer) -> Set
     batch.require(_END_DELIVERY.bind(*_delivery_values(ending)), str(result.state))
     ending.add_to(batch, answer.pending_answer)
     batch.execute(_END_EVENT.bind(str(result.state), result.code, claim.delivery.event_id))
-    if updates_link and claim.link is None:
-        batch.insert(new_link(claim.delivery, ending.applied_record()))
-    elif updates_link:
+    if applied is not None and claim.link is None:
+        batch.insert(new_link(claim.delivery, applied))
+    elif applied is not None:
         # Fails if the link was deleted since the claim; the locked path makes it again.
-        batch.require(link_update(claim.delivery, ending.applied_record()))
+        batch.require(link_update(claim.delivery, applied))
     entries = prepare_append(
         *ending.audit_entries(answer.pending_answer, str(result.state)),
         at=ending.ended_at,
@@ -179,8 +179,9 @@ def _settle_with_locks(ending: FinishedAttempt, answer: _WaitingAnswer) -> Settl
     batch.run()
     if ending.result.missing:
         store_missing(claim.delivery, ending.result.missing, are_left_out=ending.result.state in _SETTLED)
-    if ending.updates_link and not link_update(claim.delivery, ending.applied_record()).execute():
-        _insert_link(ending)
+    applied = ending.applied_record()
+    if applied is not None and not link_update(claim.delivery, applied).execute():
+        _insert_link(claim.delivery, applied)
     events, covered = _end_siblings_and_events(claim, ending.result)
     append_entries(
         *ending.audit_entries(answer.pending_answer, state, covered=len(events) - 1),
@@ -190,9 +191,9 @@ def _settle_with_locks(ending: FinishedAttempt, answer: _WaitingAnswer) -> Settl
     return SettledAttempt(events, ending.result, is_due_again=state == State.PENDING, outcome=answer.outcome)
 
 
-def _insert_link(ending: FinishedAttempt) -> None:
+def _insert_link(delivery: Delivery, applied: AppliedRecord) -> None:
     batch = WriteBatch()
-    batch.insert(new_link(ending.claim.delivery, ending.applied_record()))
+    batch.insert(new_link(delivery, applied))
     batch.run()
 
 
