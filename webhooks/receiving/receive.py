@@ -222,13 +222,10 @@ def _store_answer(stored: StoredWebhook, answer: Answer) -> Answer:
 
 def _log_answer(stored: StoredWebhook, answer: Answer) -> Answer:
     event, receipt = stored.event, stored.receipt
-    what = f"{event.entity_type} {event.event_type}" if event is not None else "an unusable webhook"
-    logger.info(
-        "%s %s from %s: response %s %s",
-        receipt.reference,
-        what,
-        receipt.source.slug,
-        answer.status,
-        answer.code,
-    )
+    if event is None:
+        reference, what = receipt.own_reference, "an unusable webhook"
+    else:
+        reference, what = event.reference, f"{event.entity_type} {event.event_type}"
+    source = receipt.source.slug
+    logger.info("%s %s from %s: response %s %s", reference, what, source, answer.status, answer.code)
     return answer
