@@ -1,0 +1,24 @@
+"""How often the path of one webhook goes from one module of the product to another: a measure of how hard it is to
+follow, listed so that it cannot grow unnoticed.
+"""
+
+from tests.bench.account.module_moves import PACKAGES, counted_moves
+from tests.support.hub import EXAMPLE, Hub
+
+# The webhook of `make bench ARGS=--account`, whose connections have fewer settings, takes 298.
+MOST = 340
+
+
+def moves_of_one_event(hub: Hub, address: str) -> int:
+    hub.change_email(address)
+    with counted_moves(PACKAGES) as moves:
+        assert b'"updated"' in hub.post_signed(EXAMPLE).content
+        hub.wait_until_quiet()
+    return sum(moves.by_pair.values())
+
+
+def test_the_path_of_a_webhook_that_waits_for_the_result(hub: Hub) -> None:
+    """Of three events the one with the fewest, because a cache that expires meanwhile is read again."""
+    moves_of_one_event(hub, "anna.warm@example.com")
+    fewest = min(moves_of_one_event(hub, f"anna.{number}@example.com") for number in range(3))
+    assert 300 < fewest <= MOST, "with fewer, the threads of the deliveries were not counted"
