@@ -5,14 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jmespath.exceptions import JMESPathError
-
-from config_schema.errors import SettingPath, SettingsInvalid
-from config_schema.kinds import Choice, JsonSchema, Text, TextList, ValueKind, WholeNumber
+from config_schema.errors import SettingPath
+from config_schema.kinds import Choice, Text, TextList, WholeNumber
 from config_schema.objects import ListOf, Object, Variant, VariantObject
 from config_schema.settings import SettingValues, defaulted, optional, required
-from config_schema.translatable import error_sentence, translatable
-from webhooks.expressions.jmespath_paths import MAX_LENGTH, Evaluator, ExpressionRefused, compile_expression
+from config_schema.translatable import translatable
+from webhooks.expressions.expression_kind import ExpressionKind, read_expression
+from webhooks.expressions.jmespath_paths import Evaluator
 
 MAX_ANSWERS = 16
 # `failed` stands for every failure, whose state is its code.
@@ -27,26 +26,11 @@ _CONTENT_TYPES = {
 
 
 @dataclass(frozen=True)
-class AnswerExpressionKind(ValueKind[Evaluator]):
+class AnswerExpressionKind(ExpressionKind[Evaluator]):
     """Kind of a JMESPath expression over the document of the standard answer."""
 
-    label: str = translatable("JMESPath expression")
-    limits: str = translatable("at most %(most)s characters", most=f"{MAX_LENGTH:,}")
-
     def read(self, value: Any, place: SettingPath) -> Evaluator:
-        if not isinstance(value, str):
-            raise SettingsInvalid(place, "This must be a text.")
-        try:
-            return compile_expression(value)
-        except ExpressionRefused as refused:
-            raise SettingsInvalid(
-                place, translatable("This JMESPath expression %(refused)s", refused=error_sentence(refused))
-            ) from None
-        except JMESPathError:
-            raise SettingsInvalid(place, "This must be a JMESPath expression.") from None
-
-    def to_schema(self) -> JsonSchema:
-        return {"type": "string", "maxLength": MAX_LENGTH}
+        return read_expression(value, place)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
 
-from jmespath.exceptions import JMESPathError
-
 from config_schema.errors import SettingPath, SettingsInvalid, format_pointer
 from config_schema.kinds import JsonSchema, Text, TextList, TextMap, ValueKind, anchor_pattern
 from config_schema.translatable import error_sentence, translatable
@@ -17,13 +15,8 @@ from sync.connectors.http.placeholders import find_placeholders
 from sync.connectors.http.query_parameters import Query, QueryValue, list_values
 from sync.connectors.http.urls import PATH_CHARACTERS, is_plain_path, parse_base_url
 from sync.connectors.values.json_responses import JmesPathExpression
-from webhooks.expressions.jmespath_paths import (
-    MAX_DEPTH,
-    MAX_LENGTH,
-    ExpressionRefused,
-    compile_expression,
-    is_plain_expression,
-)
+from webhooks.expressions.expression_kind import ExpressionKind, read_expression
+from webhooks.expressions.jmespath_paths import compile_expression, is_plain_expression
 
 ENTITY_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,63}", re.ASCII)
 ENTITY_TYPE_SENTENCE = translatable("This is not the name of an entity type.")
@@ -117,26 +110,12 @@ class BaseAddress(ValueKind[str]):
 
 
 @dataclass(frozen=True)
-class Expression(ValueKind[JmesPathExpression]):
+class Expression(ExpressionKind[JmesPathExpression]):
     """A JMESPath expression. Reading compiles it."""
 
-    label: str = translatable("JMESPath expression")
-    limits: str = translatable(
-        "at most %(most)s characters, nested at most %(depth)s deep", most=f"{MAX_LENGTH:,}", depth=MAX_DEPTH
-    )
-
     def read(self, value: Any, place: SettingPath) -> JmesPathExpression:
-        try:
-            return compile_setting(_NON_BLANK.read(value, place), format_pointer(place))
-        except ExpressionRefused as refused:
-            raise SettingsInvalid(
-                place, translatable("This JMESPath expression %(refused)s", refused=error_sentence(refused))
-            ) from None
-        except JMESPathError:
-            raise SettingsInvalid(place, "This must be a JMESPath expression.") from None
-
-    def to_schema(self) -> JsonSchema:
-        return {"type": "string", "maxLength": MAX_LENGTH, "pattern": r"\S", "format": "jmespath"}
+        find = read_expression(value, place)
+        return JmesPathExpression(find, format_pointer(place), value, is_plain=is_plain_expression(value))
 
 
 @dataclass(frozen=True)
@@ -316,9 +295,9 @@ class Networks(ValueKind[tuple[Network, ...]]):
         return {"type": "array", "items": {"type": "string", "pattern": r"^[0-9A-Fa-f:.]+(?:/[0-9.]+)?$"}}
 
 
-def compile_setting(text: str, pointer: str = "") -> JmesPathExpression:
-    """Compile an expression that stands at a JSON pointer in the settings. Raises JMESPathError."""
-    return JmesPathExpression(compile_expression(text), pointer, text, is_plain=is_plain_expression(text))
+def compile_setting(text: str) -> JmesPathExpression:
+    """Compile an expression that the hub itself writes for a setting. Raises JMESPathError."""
+    return JmesPathExpression(compile_expression(text), "", text, is_plain=is_plain_expression(text))
 
 
 def is_settable_header(name: str) -> bool:

@@ -5,21 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jmespath.exceptions import JMESPathError
-
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import Boolean, Choice, JsonSchema, ValueKind, WholeNumber
 from config_schema.objects import MapOf, Object
 from config_schema.settings import Setting, SettingValues, defaulted, optional
-from config_schema.translatable import error_sentence, translatable
+from config_schema.translatable import translatable
 from webhooks.expressions.expression_budget import ExpressionBudget
-from webhooks.expressions.jmespath_paths import (
-    MAX_DEPTH,
-    MAX_LENGTH,
-    Evaluator,
-    ExpressionRefused,
-    compile_expression,
-)
+from webhooks.expressions.expression_kind import ExpressionKind, read_expression
+from webhooks.expressions.jmespath_paths import MAX_DEPTH, MAX_LENGTH, Evaluator
 from webhooks.protocol.formats.dropped_paths import DroppedPathList
 from webhooks.protocol.strict_form import FORM_TYPE, MAX_FIELDS
 from webhooks.protocol.webhook_parser import TYPE_NAME
@@ -99,7 +92,7 @@ class ExpressionOrConstantKind(ValueKind[ExpressionOrConstant]):
             if set(value) != {"constant"} or not isinstance(value["constant"], str):
                 raise SettingsInvalid(place, 'A constant is written as {"constant": "text"}.')
             return ExpressionOrConstant(None, value["constant"])
-        return _compile_expression(value, place)
+        return ExpressionOrConstant(read_expression(value, place))
 
     def to_schema(self) -> JsonSchema:
         constant = {
@@ -108,23 +101,15 @@ class ExpressionOrConstantKind(ValueKind[ExpressionOrConstant]):
             "required": ["constant"],
             "additionalProperties": False,
         }
-        return {"anyOf": [ExpressionKind().to_schema(), constant]}
+        return {"anyOf": [EntryExpressionKind().to_schema(), constant]}
 
 
 @dataclass(frozen=True)
-class ExpressionKind(ValueKind[ExpressionOrConstant]):
+class EntryExpressionKind(ExpressionKind[ExpressionOrConstant]):
     """Kind of an entry of a webhook format that must be a JMESPath expression."""
 
-    label: str = translatable("JMESPath expression")
-    limits: str = translatable(
-        "at most %(most)s characters, nested at most %(depth)s deep", most=f"{MAX_LENGTH:,}", depth=MAX_DEPTH
-    )
-
     def read(self, value: Any, place: SettingPath) -> ExpressionOrConstant:
-        return _compile_expression(value, place)
-
-    def to_schema(self) -> JsonSchema:
-        return {"type": "string", "maxLength": MAX_LENGTH, "pattern": r"\S", "format": "jmespath"}
+        return ExpressionOrConstant(read_expression(value, place))
 
 
 @dataclass(frozen=True)
@@ -194,23 +179,10 @@ class EntityTypeName(ValueKind[str]):
         return {"type": "string", "pattern": f"^{TYPE_NAME.pattern}$"}
 
 
-def _compile_expression(value: Any, place: SettingPath) -> ExpressionOrConstant:
-    if not isinstance(value, str) or not value.strip():
-        raise SettingsInvalid(place, "This must be a JMESPath expression.")
-    try:
-        return ExpressionOrConstant(compile_expression(value))
-    except ExpressionRefused as refused:
-        raise SettingsInvalid(
-            place, translatable("This JMESPath expression %(refused)s", refused=error_sentence(refused))
-        ) from None
-    except JMESPathError:
-        raise SettingsInvalid(place, "This must be a JMESPath expression.") from None
-
-
 _CONTEXT_SENTENCE = translatable("The expression looks into `{event, body, headers, query}`.")
 _EVENTS = defaulted(
     "events",
-    ExpressionKind(),
+    EntryExpressionKind(),
     "[body]",
     "Where the list of events is in a request, at most `max_events`. The expression looks into `{body, headers, "
     "query}`; names of headers are in lower case.",
@@ -218,7 +190,7 @@ _EVENTS = defaulted(
 )
 _WHEN = optional(
     "when",
-    ExpressionKind(),
+    EntryExpressionKind(),
     translatable(
         "An event for which this is false is stored and not delivered (`filtered`). %(context)s",
         context=_CONTEXT_SENTENCE,

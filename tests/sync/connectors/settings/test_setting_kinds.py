@@ -15,7 +15,7 @@ pytestmark = pytest.mark.pure
         ("linked('USER', id)", "This JMESPath expression calls linked(). Known functions: abs, "),
         ("a" * 1_001, "This JMESPath expression is longer than 1,000 characters"),
         ("a ||", "This must be a JMESPath expression."),
-        ("", "This must be a non-empty text."),
+        ("", "This must be a JMESPath expression."),
     ],
 )
 def test_an_expression_is_refused_with_the_reason(text: str, sentence: str) -> None:

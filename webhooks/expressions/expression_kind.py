@@ -1,0 +1,46 @@
+"""Kind of a setting that is a JMESPath expression. Pure."""
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from jmespath.exceptions import JMESPathError
+
+from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.kinds import JsonSchema, ValueKind
+from config_schema.translatable import error_sentence, translatable
+from webhooks.expressions.jmespath_paths import (
+    MAX_DEPTH,
+    MAX_LENGTH,
+    Evaluator,
+    ExpressionRefused,
+    compile_expression,
+)
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class ExpressionKind(ValueKind[Value]):
+    """Base of kinds of a JMESPath expression, which differ in what reading one returns."""
+
+    label: str = translatable("JMESPath expression")
+    limits: str = translatable(
+        "at most %(most)s characters, nested at most %(depth)s deep", most=f"{MAX_LENGTH:,}", depth=MAX_DEPTH
+    )
+
+    def to_schema(self) -> JsonSchema:
+        return {"type": "string", "maxLength": MAX_LENGTH, "pattern": r"\S", "format": "jmespath"}
+
+
+def read_expression(value: Any, place: SettingPath) -> Evaluator:
+    """Compile the expression at a place in the settings. Raises SettingsInvalid."""
+    if not isinstance(value, str) or not value.strip():
+        raise SettingsInvalid(place, "This must be a JMESPath expression.")
+    try:
+        return compile_expression(value)
+    except ExpressionRefused as refused:
+        raise SettingsInvalid(
+            place, translatable("This JMESPath expression %(refused)s", refused=error_sentence(refused))
+        ) from None
+    except JMESPathError:
+        raise SettingsInvalid(place, "This must be a JMESPath expression.") from None
