@@ -2,6 +2,7 @@
 
 import logging
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -81,22 +82,19 @@ def release_delivery(delivery: Delivery, *, skips_locked: bool = False) -> bool:
         # so that no covered sibling is claimed in between.
         freed = Delivery.objects.filter(
             pk=delivery.pk, state=State.RUNNING, token=delivery.token, lease_until__lte=database_now()
-        ).update(
-            state=State.RETRYING,
-            token=None,
-            lease_until=None,
-            identity_slot=None,
-            commercial_slot=None,
-            due_at=database_now(),
-            code="interrupted",
-            deaths=F("deaths") + 1,
-        )
+        ).update(state=State.RETRYING, deaths=F("deaths") + 1, **_interrupted_values())
         if freed:
             now = timezone.now()
             lost = _end_attempts(delivery, now)
             refresh_event_states([delivery.event_id])
             append_entries(*lost, at=now)
     return bool(freed)
+
+
+def _interrupted_values() -> dict[str, Any]:
+    """Return the columns of a delivery whose claim ended without a result: it is due at once."""
+    released = {"token": None, "lease_until": None, "identity_slot": None, "commercial_slot": None}
+    return {**released, "due_at": database_now(), "code": "interrupted"}
 
 
 def give_back_delivery(delivery: Delivery, token: UUID) -> bool:
@@ -106,14 +104,7 @@ def give_back_delivery(delivery: Delivery, token: UUID) -> bool:
     """
     with transaction.atomic():
         given_back = Delivery.objects.filter(pk=delivery.pk, state=State.RUNNING, token=token).update(
-            state=State.PENDING,
-            token=None,
-            lease_until=None,
-            identity_slot=None,
-            commercial_slot=None,
-            due_at=database_now(),
-            code="interrupted",
-            tries=F("tries") - 1,
+            state=State.PENDING, tries=F("tries") - 1, **_interrupted_values()
         )
         if given_back:
             now = timezone.now()
