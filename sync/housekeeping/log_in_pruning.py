@@ -1,6 +1,7 @@
 """Choose the log-in attempts and refreshed tokens to delete: those whose credentials no connection sends any more."""
 
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,10 +28,11 @@ def find_expired_log_in_attempts(now: datetime) -> QuerySet[Any]:
     is returned at all.
     """
     undecided = Q(refused_at=None) & (Q(busy_until=None) | Q(busy_until__lt=now - UNDECIDED_RETENTION))
-    current_keys = _find_current_keys()
-    if current_keys is None:
+    keys = _find_current_keys("session", find_log_in_key)
+    if keys is None:
         return LogInAttempt.objects.filter(undecided)
-    is_old = Q(refused_at__lt=now - REFUSED_RETENTION) & ~Q(pk__in=current_keys)
+    current = [LogInAttempt.digest_key(key) for key in keys]
+    is_old = Q(refused_at__lt=now - REFUSED_RETENTION) & ~Q(pk__in=current)
     return LogInAttempt.objects.filter(undecided | is_old)
 
 
@@ -41,29 +43,23 @@ def find_expired_refreshed_tokens(now: datetime) -> QuerySet[Any]:
     """
     idle = Q(busy_until=None) | Q(busy_until__lt=now - UNDECIDED_RETENTION)
     without_token = idle & Q(renewed_at=None)
-    try:
-        keys = [
-            find_refresh_key(row.connector, row.base_url, row.authentication, row.credentials)
-            for row in Connection.objects.filter(authentication__scheme="oauth2-refresh-token")
-            if row.credentials
-        ]
-    except (CannotDecrypt, SettingsInvalid, KeyError):
-        logger.warning("refreshed tokens were not deleted: a connection cannot be read")
+    keys = _find_current_keys("oauth2-refresh-token", find_refresh_key)
+    if keys is None:
         return RefreshedToken.objects.filter(without_token)
-    current = [RefreshedToken.digest_key(key) for key in keys if key is not None]
+    current = [RefreshedToken.digest_key(key) for key in keys]
     is_old = idle & Q(renewed_at__lt=now - UNDECIDED_RETENTION) & ~Q(pk__in=current)
     return RefreshedToken.objects.filter(without_token | is_old)
 
 
-def _find_current_keys() -> list[str] | None:
-    """Return the keys of the log-ins of all connections; None if a connection cannot be read."""
+def _find_current_keys(scheme: str, find_key: Callable[..., str | None]) -> list[str] | None:
+    """Return the keys of all connections with this scheme of authentication; None if one of them cannot be read."""
     try:
         keys = [
-            find_log_in_key(row.connector, row.base_url, row.authentication, row.credentials)
-            for row in Connection.objects.filter(authentication__scheme="session")
+            find_key(row.connector, row.base_url, row.authentication, row.credentials)
+            for row in Connection.objects.filter(authentication__scheme=scheme)
             if row.credentials
         ]
     except (CannotDecrypt, SettingsInvalid, KeyError):
-        logger.warning("refusals of log-ins were not deleted: a connection cannot be read")
+        logger.warning("nothing about %s was deleted: a connection cannot be read", scheme)
         return None
-    return [LogInAttempt.digest_key(key) for key in keys if key is not None]
+    return [key for key in keys if key is not None]
