@@ -176,4 +176,3 @@ ENTRY_EXPORT = ListExport(
     ("id", "at", "stream", "action", "actor", "body"),
     entry_rows,
 )
-LIST_EXPORTS = {Event: EVENT_EXPORT, Entry: ENTRY_EXPORT}

@@ -2,7 +2,6 @@
 saves nothing.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -212,8 +211,3 @@ def _last_known_record(kept: PastEvent) -> tuple[Mapping[str, Any] | None, str]:
     changed = {field["name"]: field[side] for field in document["fields"]}
     left_out = {field["name"]: field["before"] for field in document.get("left_out", ())}
     return {**document["same"], **changed, **left_out}, attempt.record_id
-
-
-def indent_json(value: Any) -> str:
-    """Format JSON with indents for a form."""
-    return json.dumps(value, indent=2, ensure_ascii=False)

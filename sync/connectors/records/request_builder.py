@@ -36,10 +36,6 @@ class RequestBuilder:
         """Return the request for one record. A status for an absent record is a result."""
         return self._build("get", operation, {"id": record_id}, accepted_statuses=NOT_FOUND_STATUSES)
 
-    def build_read(self, purpose: Purpose, operation: Operation, context: Context) -> ConnectorRequest:
-        """Return a request that changes nothing."""
-        return self._build(purpose, operation, context)
-
     def build_list(self, operation: Operation) -> PageSource:
         """Return the list that an operation describes. Its requests may use the values that name a page."""
         assert operation.paging is not None, "every list has it"

@@ -458,8 +458,6 @@ def _operation_setting(name: str) -> Setting[Any]:
 
 _SETTINGS = {name: _operation_setting(name) for name in OPERATION_NAMES}
 
-GivenOperations = Mapping[str, Any]
-
 OPERATIONS = optional(
     "operations",
     Object(
