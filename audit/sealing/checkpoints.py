@@ -6,7 +6,6 @@ from audit.format.canonical_json import canonical_json
 from audit.format.merkle_tree import tree_root
 from audit.format.signed_records import Record, format_time
 from audit.models import Checkpoint
-from audit.sealing.record_rows import checkpoint_record
 from audit.sealing.seal_lock import sealing_lock
 from audit.sealing.signing_keys import SecretBox, load_current_key
 from audit.sealing.stored_tree import stored_tree
@@ -50,9 +49,3 @@ def make_checkpoint(box: SecretBox, at: datetime) -> Checkpoint | None:
 def checkpoint_bytes(record: Record) -> bytes:
     """Return the content of a checkpoint file."""
     return canonical_json(record).encode() + b"\n"
-
-
-def newest_checkpoint() -> Record | None:
-    """Return the record of the newest checkpoint, or None."""
-    row = Checkpoint.objects.order_by("-count").first()
-    return None if row is None else checkpoint_record(row)

@@ -27,11 +27,6 @@ class SegmentIndex:
         """Return the last pruned entry of a stream that `entries_by_stream` has yielded, or None."""
         return self._pruned_heads.get(stream)
 
-    def stream_entries(self, stream: str) -> Iterator[PlacedEntry]:
-        """Yield the entries of a stream from the first on, up to one that these segments do not hold."""
-        for _, placed in self.entries_by_stream([stream]):
-            yield from placed
-
     def entries_by_stream(self, names: Sequence[str]) -> Iterator[tuple[str, list[PlacedEntry]]]:
         """Yield streams with their entries, in the order of `names`, without streams that have none. All in memory."""
         rows: dict[str, list[tuple[int, str]]] = defaultdict(list)

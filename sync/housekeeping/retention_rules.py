@@ -192,9 +192,3 @@ def _end_run(run: PruningRun) -> None:
         append_entries(
             NewEntry("system", "retention.pruned", details={**_run_details(run), "rows": run.rows})
         )
-
-
-def pruned_at(kind: RetentionCategory, moment: datetime) -> datetime | None:
-    """Return when retention deleted the rows of a category from `moment`; None if it did not."""
-    runs = PruningRun.objects.filter(kind=kind, up_to__gt=moment).order_by("up_to")
-    return runs.values_list("began_at", flat=True).first()

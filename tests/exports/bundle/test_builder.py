@@ -17,7 +17,7 @@ from audit.entries.append import append_entries
 from audit.export import verify
 from audit.export.line_formats import neutralize_formula
 from audit.models import Entry
-from audit.sealing.checkpoints import checkpoint_bytes, make_checkpoint, newest_checkpoint
+from audit.sealing.checkpoints import checkpoint_bytes, make_checkpoint
 from audit.sealing.publish_checkpoints import publish_checkpoint
 from database.clock import read_clock
 from exports.bundle import builder, event_selection
@@ -38,6 +38,7 @@ from tests.support.builders.exports import (
     a_recorded_history,
     a_requested_export,
     delete_event_rows,
+    newest_checkpoint,
     read_lines,
     readme_commands,
     run_command,
@@ -106,7 +107,6 @@ def test_an_old_saved_checkpoint_is_compared(database: None, tmp_path: Path, wor
     seal_audit()
     publish_checkpoint(BOX, read_clock(), {})
     history_before = newest_checkpoint()
-    assert history_before is not None
     a_recorded_event(7)
     folder = unpack_export(a_finished_export(words), tmp_path)
     (folder.parent / "kept.json").write_bytes(checkpoint_bytes(history_before))

@@ -45,7 +45,7 @@ def export_filtered(folder: Path, streams: Sequence[str] = (), earlier: Sequence
     return finish_bundle(
         bundle,
         bundle.write_streams(
-            ((stream, places.stream_entries(stream)) for stream in streams or all_streams[::2]),
+            places.entries_by_stream(streams or all_streams[::2]),
             load_segment_leaves,
         ),
     )

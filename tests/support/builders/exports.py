@@ -14,7 +14,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
-from audit.sealing.checkpoints import checkpoint_bytes, newest_checkpoint
+from audit.format.signed_records import Record
+from audit.models import Checkpoint
+from audit.sealing.checkpoints import checkpoint_bytes
+from audit.sealing.record_rows import checkpoint_record
 from exports.jobs import lifecycle
 from exports.models import Export, ExportState
 from sync.deliveries.claims import attempt_started_entry
@@ -148,12 +151,16 @@ def run_readme_commands(folder: Path) -> list[int]:
     return [run_command(command, folder)[0] for command in readme_commands(folder)]
 
 
+def newest_checkpoint() -> Record:
+    """Return the record of the newest checkpoint."""
+    return checkpoint_record(Checkpoint.objects.latest("count"))
+
+
 def save_checkpoint(folder: Path) -> bytes:
     """Save the newest checkpoint as the file that the README names. Returns its bytes."""
-    record = newest_checkpoint()
-    assert record is not None
-    (folder.parent / "kept.json").write_bytes(checkpoint_bytes(record))
-    return checkpoint_bytes(record)
+    content = checkpoint_bytes(newest_checkpoint())
+    (folder.parent / "kept.json").write_bytes(content)
+    return content
 
 
 def delete_event_rows(event: Event) -> None:

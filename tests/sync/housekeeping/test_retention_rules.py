@@ -13,12 +13,13 @@ from django.test import Client
 from audit.entries.append import NewEntry, append_entries
 from audit.models import Entry
 from audit.sealing.seal import seal_entries
+from console.payloads.content import PayloadAbsence
 from database.clock import read_clock
 from integration_hub.checks import check_retention
 from sync.housekeeping import batch_deletion as housekeeping_prune
 from sync.housekeeping import retention_rules
 from sync.housekeeping.audit_upkeep import BOX
-from sync.housekeeping.retention_rules import prune_expired, pruned_at
+from sync.housekeeping.retention_rules import prune_expired
 from sync.models import (
     Alarm,
     Attempt,
@@ -325,8 +326,10 @@ def test_the_reason_of_a_missing_payload_is_the_first_run_that_reached_it() -> N
         PruningRun.objects.create(
             kind=RetentionCategory.PAYLOADS, up_to=at - 10 * DAY, began_at=at, ended_at=at, rows=1
         )
-    assert pruned_at(RetentionCategory.PAYLOADS, now - 12 * DAY - timedelta(hours=1)) == now - 2 * DAY
-    assert pruned_at(RetentionCategory.PAYLOADS, now - 9 * DAY) is None
+    absence = PayloadAbsence(Event(entity_id="7", received_at=now - 13 * DAY))
+    reached, not_reached = (absence.reason_text(now - days * DAY - timedelta(hours=1)) for days in (12, 9))
+    assert reached == f"Deleted after its retention period, on {now - 2 * DAY:%Y-%m-%d}."
+    assert not_reached == "Not stored, or deleted in the meantime."
 
 
 def page(client: Client, event: Event) -> str:
