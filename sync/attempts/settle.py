@@ -17,11 +17,11 @@ from sync.attempts.event_outcome import outcome_of_attempt
 from sync.attempts.plan import AttemptFindings
 from sync.attempts.waiters import find_only_waiter
 from sync.deliveries.claims import Claim
-from sync.deliveries.event_state import _END_EVENT, _SETTLED, refresh_event_states
+from sync.deliveries.event_state import END_EVENT, refresh_event_states
 from sync.deliveries.ordering import lock_open_siblings
 from sync.deliveries.predicates import STILL_CLAIMED
 from sync.deliveries.record_links import AppliedRecord, link_update, new_link
-from sync.models import WAITING_STATES, Delivery, MissingReference, delivery_stream
+from sync.models import SETTLED_STATES, WAITING_STATES, Delivery, MissingReference, delivery_stream
 from sync.references.missing_references import store_missing
 from webhooks.catalogue.outcome import EventOutcome
 from webhooks.delivery_port import PendingAnswer
@@ -140,7 +140,7 @@ def _settle_in_one_batch(ending: FinishedAttempt, answer: _WaitingAnswer) -> Set
     # Any other state means that a replay was requested meanwhile: then the locked path decides.
     batch.require(_END_DELIVERY.bind(*_delivery_values(ending)), str(result.state))
     ending.add_to(batch, answer.pending_answer)
-    batch.execute(_END_EVENT.bind(str(result.state), result.code, claim.delivery.event_id))
+    batch.execute(END_EVENT.bind(str(result.state), result.code, claim.delivery.event_id))
     if applied is not None and claim.link is None:
         batch.insert(new_link(claim.delivery, applied))
     elif applied is not None:
@@ -178,7 +178,7 @@ def _settle_with_locks(ending: FinishedAttempt, answer: _WaitingAnswer) -> Settl
     ending.add_to(batch, answer.pending_answer)
     batch.run()
     if ending.result.missing:
-        store_missing(claim.delivery, ending.result.missing, are_left_out=ending.result.state in _SETTLED)
+        store_missing(claim.delivery, ending.result.missing, are_left_out=ending.result.state in SETTLED_STATES)
     applied = ending.applied_record()
     if applied is not None and not link_update(claim.delivery, applied).execute():
         _insert_link(claim.delivery, applied)
@@ -219,7 +219,7 @@ def _delivery_values(ending: FinishedAttempt) -> tuple[Any, ...]:
         result.retry_delay or 0.0,
         requested_delay > 0,
         requested_delay,
-        result.state in _SETTLED,
+        result.state in SETTLED_STATES,
         # The time that the audit entry has too.
         ending.ended_at,
         # The claim has counted this try already.
@@ -253,7 +253,7 @@ def _end_siblings_and_events(claim: Claim, result: AttemptResult) -> tuple[tuple
         Delivery.objects.filter(pk__in=[key for key, *_ in rows]).update(
             state=result.state,
             code=result.code,
-            settled_at=claim.attempt.ended_at if result.state in _SETTLED else None,
+            settled_at=claim.attempt.ended_at if result.state in SETTLED_STATES else None,
             due_at=None if result.retry_delay is None else database_now(plus_seconds=result.retry_delay),
             not_before=database_now(plus_seconds=result.requested_delay) if result.requested_delay else None,
         )

@@ -7,8 +7,7 @@ from sync.models import SETTLED_STATES, Delivery
 from sync.models.counts import mark_hours_for_recount
 from webhooks.models import Event, event_state
 
-_SETTLED = frozenset(str(state) for state in SETTLED_STATES)
-_END_EVENT = Statement("UPDATE webhooks_event SET state = %s, code = %s WHERE id = %s")
+END_EVENT = Statement("UPDATE webhooks_event SET state = %s, code = %s WHERE id = %s")
 
 
 def refresh_event_states(event_ids: Iterable[int]) -> None:
@@ -21,14 +20,14 @@ def refresh_event_states(event_ids: Iterable[int]) -> None:
     rows = Event.objects.select_for_update(of=("self",)).filter(pk__in=list(event_ids)).order_by("pk")
     events = list(rows.only("pk", "state", "received_at"))
     # Hours of events that were not settled are counted again anyway: a webhook costs no extra statement.
-    mark_hours_for_recount(event.received_at for event in events if event.state in _SETTLED)
+    mark_hours_for_recount(event.received_at for event in events if event.state in SETTLED_STATES)
     states_by_event: dict[int, list[tuple[str, str]]] = {event.pk: [] for event in events}
     columns = ("event_id", "state", "state_before_recheck", "code")
-    kept = Delivery.objects.filter(event_id__in=states_by_event).values_list(*columns)
-    for event_id, state, before, code in kept:
+    deliveries = Delivery.objects.filter(event_id__in=states_by_event).values_list(*columns)
+    for event_id, state, before, code in deliveries:
         # A re-check counts once it has ended.
         states_by_event[event_id].append((before or state, code))
     for event_id, states in states_by_event.items():
         state = event_state([state for state, _ in states])
         code = next((code for other, code in states if other == state), "")
-        _END_EVENT.execute(state, code, event_id)
+        END_EVENT.execute(state, code, event_id)
