@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from sync.attempts.call_log import reading_others
+from sync.attempts.call_log import without_stored_content
 from sync.connectors.contracts.types import Access, IdentityConnector, TargetConnector
 from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import known_entity_ids, known_record_ids
@@ -34,7 +34,7 @@ def prove_entity_absence(claim: Claim, identity: IdentityConnector) -> None:
     if _is_approved(claim, ENTITY_UNPROVEN):
         return
     known = known_entity_ids(delivery)
-    with reading_others():
+    with without_stored_content():
         access = identity.check_access(claim.route.identity_type, delivery.entity_id, known)
     if access != Access.GRANTED:
         raise EntityAbsenceUnproven
@@ -47,7 +47,7 @@ def prove_record_absence(claim: Claim, target: TargetConnector, record_id: str) 
     delivery = claim.delivery
     if _is_approved(claim, RECORD_UNPROVEN):
         return
-    with reading_others():
+    with without_stored_content():
         access = target.check_access(claim.route.target_type, record_id, known_record_ids(delivery))
     if access != Access.GRANTED:
         raise RecordAbsenceUnproven

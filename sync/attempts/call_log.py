@@ -39,20 +39,20 @@ _COMPLETE_CALL = Statement(
 )
 
 
-_reads_others: ContextVar[bool] = ContextVar("reads_others", default=False)
+_leaves_content_out: ContextVar[bool] = ContextVar("leaves_content_out", default=False)
 
 
 @contextmanager
-def reading_others() -> Iterator[None]:
-    """Store no content of the calls in the block: they read other entities than that of the attempt.
+def without_stored_content() -> Iterator[None]:
+    """Store no content of the calls in the block, which read other entities or records than that of the attempt.
 
-    It would be stored under the key of this entity, and an erasure of the others would not find it.
+    It would be encrypted with the key of this entity, and an erasure of the others would not find it.
     """
-    token = _reads_others.set(True)
+    token = _leaves_content_out.set(True)
     try:
         yield
     finally:
-        _reads_others.reset(token)
+        _leaves_content_out.reset(token)
 
 
 class ClaimLost(Exception):
@@ -122,7 +122,9 @@ class AttemptRecorder:
         call.error = exchange.error_code or ""
         call.sent_bytes = exchange.sent_bytes
         call.received_bytes = exchange.received_bytes
-        response = {} if _reads_others.get() else _response_document(exchange, with_request=not is_on_record)
+        response = (
+            {} if _leaves_content_out.get() else _response_document(exchange, with_request=not is_on_record)
+        )
         self.calls.append(RecordedCall(call, response, is_on_record))
 
     def _commit_write(self, request: OutgoingRequest, needed: float) -> Call:

@@ -1,6 +1,6 @@
 """Find out what a refusal is about: all that the credentials may do, one entity or record, or the data."""
 
-from sync.attempts.call_log import reading_others
+from sync.attempts.call_log import without_stored_content
 from sync.attempts.plan import AttemptFindings, Connectors
 from sync.connectors.contracts.errors import (
     ConnectorError,
@@ -61,11 +61,11 @@ def _check_access(
     delivery = claim.delivery
     if error.side == "identity":
         known = known_entity_ids(delivery)
-        with reading_others():
+        with without_stored_content():
             return connectors.identity.check_access(claim.route.identity_type, delivery.entity_id, known)
     linked = claim.link.record_id if claim.link else None
     record_id, known = findings.record_id or linked or "", known_record_ids(delivery)
-    with reading_others():
+    with without_stored_content():
         return connectors.target.check_access(claim.route.target_type, record_id, known)
 
 

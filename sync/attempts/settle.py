@@ -178,7 +178,9 @@ def _settle_with_locks(ending: FinishedAttempt, answer: _WaitingAnswer) -> Settl
     ending.add_to(batch, answer.pending_answer)
     batch.run()
     if ending.result.missing:
-        store_missing(claim.delivery, ending.result.missing, are_left_out=ending.result.state in SETTLED_STATES)
+        store_missing(
+            claim.delivery, ending.result.missing, are_left_out=ending.result.state in SETTLED_STATES
+        )
     applied = ending.applied_record()
     if applied is not None and not link_update(claim.delivery, applied).execute():
         _insert_link(claim.delivery, applied)

@@ -265,7 +265,7 @@ def test_what_proves_the_access_is_not_stored_with_another_entity(
     link_anna(hub)
     if is_broken:
         for module in (absence, refused_access):
-            monkeypatch.setattr(module, "reading_others", nullcontext)
+            monkeypatch.setattr(module, "without_stored_content", nullcontext)
     if refusal is not None:
         refusal(hub)
     post_event(hub, user="NOBODY")
