@@ -240,16 +240,16 @@ def _call_update(call: Call) -> BoundStatement:
     )
 
 
-def recheck_taken_over(claim: Claim, recorders: Iterable[AttemptRecorder]) -> None:
-    """Begin the re-checks of an attempt anew, from now on, if it sent a write and was taken over.
+def renew_rechecks(claim: Claim, recorders: Iterable[AttemptRecorder]) -> None:
+    """Begin the re-checks of an attempt again, from now on. Does nothing if it sent no write.
 
-    The process that took it over ended it as `unknown`, with re-checks that count from then; this write may have been
-    sent much later.
+    Call it if another process took the delivery over: that process ended the attempt as `unknown`, with re-checks that
+    count from that moment, and this write may have been sent much later.
     """
     if not (claim.delivery.gets_rechecks and any(recorder.has_sent_write for recorder in recorders)):
         return
     with transaction.atomic():
-        # A check that runs goes on, but does not count: it may have read the record before this write.
+        # A check that runs continues, but does not count: it may have read the record before this write.
         begun_anew = Recheck.objects.filter(attempt=claim.attempt).update(
             began_at=database_now(),
             due_at=database_now(plus_seconds=settings.RECHECK_SECONDS[0]),

@@ -18,7 +18,7 @@ from sync.attempts.attempt_result import (
     success_result,
     superseded_result,
 )
-from sync.attempts.call_log import AttemptRecorder, ClaimLost, recheck_taken_over
+from sync.attempts.call_log import AttemptRecorder, ClaimLost, renew_rechecks
 from sync.attempts.plan import AttemptFindings, Connectors
 from sync.attempts.refused_access import correct_refusal
 from sync.attempts.settle import SettledAttempt, settle_attempt
@@ -98,7 +98,7 @@ def run_claim(claim: Claim) -> RunResult:
     except ClaimLost:
         logger.warning("%s lost its lease before sending; nothing was sent", claim.delivery)
         # A write before this request may have been sent.
-        recheck_taken_over(claim, recorders)
+        renew_rechecks(claim, recorders)
         return RunResult()
     settled = _settle_with_retries(claim, result, findings, recorders)
     if settled is None:

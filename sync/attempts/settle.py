@@ -12,7 +12,7 @@ from database.write_batch import GuardFailed, WriteBatch
 from sync.attempts.attempt_record import FinishedAttempt
 from sync.attempts.attempt_result import AttemptResult
 from sync.attempts.breaker_feedback import leaves_breakers_unchanged, update_breakers
-from sync.attempts.call_log import AttemptRecorder, collect_calls, recheck_taken_over
+from sync.attempts.call_log import AttemptRecorder, collect_calls, renew_rechecks
 from sync.attempts.event_outcome import outcome_of_attempt
 from sync.attempts.plan import AttemptFindings
 from sync.attempts.waiters import find_only_waiter
@@ -78,7 +78,7 @@ def settle_attempt(
             with transaction.atomic():
                 settled = _settle_with_locks(ending, answer)
         if settled is None:
-            recheck_taken_over(claim, recorders)
+            renew_rechecks(claim, recorders)
     except BaseException:
         # BaseException, because the request must not wait for an answer that never comes.
         answer.release_answer()

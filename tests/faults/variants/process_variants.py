@@ -85,7 +85,7 @@ def do_nothing(_: Any) -> Callable[..., None]:
 _RECORDED, _CHECKED, _TAKEN_OVER = (
     "sync.attempts.call_log:AttemptRecorder.record_request",
     "sync.attempts.call_log:AttemptRecorder.check_before_sending",
-    "sync.attempts.call_log:recheck_taken_over",
+    "sync.attempts.call_log:renew_rechecks",
 )
 _DIES = {"sync.attempts.delivery_run:schedule_referring": die_before_wake_up}
 _POISON = {"sync.attempts.plan:_fetch_current_entity": die_of_poison}

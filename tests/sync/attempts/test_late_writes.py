@@ -87,7 +87,7 @@ def test_old_data_that_a_stopped_process_sends_are_repaired(
     settings.RECHECK_SECONDS = (0.1, 0.2)
     if is_broken:
         for module in (settle, delivery_run):
-            monkeypatch.setattr(module, "recheck_taken_over", lambda *_: None)
+            monkeypatch.setattr(module, "renew_rechecks", lambda *_: None)
     let_continue = stop_and_take_over(hub, monkeypatch)
     time.sleep(0.25)
     assert run_checks_now() == 1, "the last delay has passed"
