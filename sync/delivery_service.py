@@ -26,7 +26,7 @@ from webhooks.delivery_port import OpenedRows, PendingAnswer
 from webhooks.models import Event, State
 
 
-def end_relayed_retries(event: Event) -> list[Delivery]:
+def end_reported_retries(event: Event) -> list[Delivery]:
     """End the event's deliveries that wait for a retry, since the answer to their source reports that they failed.
 
     A delivery is not ended if its route retries after the answer, or if a person requested a replay of it that has not
@@ -213,7 +213,7 @@ def _end_retries_and_wake_followers(events: Sequence[Event]) -> None:
 
 def _end_retries_of_event(event: Event) -> None:
     with transaction.atomic():
-        ended = end_relayed_retries(event)
+        ended = end_reported_retries(event)
         if ended:
             refresh_event_states([event.pk])
     # After the commit: only then can a follower be claimed.

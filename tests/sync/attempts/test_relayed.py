@@ -17,7 +17,7 @@ from sync.deliveries import creation, redelivery
 from sync.deliveries.due_deliveries import find_suspects
 from sync.deliveries.ordering import SubjectState
 from sync.deliveries.predicates import SUSPECT_DEATHS
-from sync.delivery_service import end_relayed_retries
+from sync.delivery_service import end_reported_retries
 from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Delivery, Route
 from sync.replays.requests import request_replay
@@ -274,7 +274,7 @@ def test_a_replay_that_waits_for_its_turn_is_not_given_up(relay: Hub) -> None:
     replay = a_replay(User.objects.create_user("staff"))
     Delivery.objects.update(replay=replay)  # while the attempt ran
     with transaction.atomic():
-        assert end_relayed_retries(Event.objects.get()) == []
+        assert end_reported_retries(Event.objects.get()) == []
     relay.shop.faults.clear()
     make_due()
     assert run_due_deliveries() == 1
