@@ -293,16 +293,16 @@ def _find_unlinked_record(
     mapping: ParsedMapping,
     query: RecordQuery,
     findings: AttemptFindings,
-    wanted: dict[str, Any] | None,
+    target_fields: dict[str, Any] | None,
 ) -> Record | None:
     """Find the unlinked record that the route's matching policy binds; None if a record may be created.
 
     Raises MatchUndecided, with the candidates among the findings, if a person has to decide.
     """
     try:
-        record = match_unlinked_record(claim, target, mapping, query, findings.entity, wanted)
+        record = match_unlinked_record(claim, target, mapping, query, findings.entity, target_fields)
     except MatchUndecided as undecided:
-        findings.change = plan_candidates(tuple(mapping.fields), wanted, undecided.candidates)
+        findings.change = plan_candidates(tuple(mapping.fields), target_fields, undecided.candidates)
         raise
     findings.is_matched = record is not None
     return record

@@ -16,24 +16,24 @@ def match_unlinked_record(
     mapping: ParsedMapping,
     query: RecordQuery,
     entity: Entity | None,
-    wanted: dict[str, Any] | None,
+    target_fields: dict[str, Any] | None,
 ) -> Record | None:
     """Return the record that the policy binds to the entity; None if a record may be created.
 
-    `wanted`: the mapped fields; None, like the entity, if the entity was deleted. Raises MatchUndecided if a person has
-    to decide, and ConnectorError.
+    `target_fields`: the mapped fields; None, like the entity, if the entity was deleted. Raises MatchUndecided if a
+    person has to decide, and ConnectorError.
     """
     if claim.delivery.creates_record:
         return None
     # Each previous value once, however many events name it.
     previous = mapping.previous_values(previous_values(claim.events))
     new: list[MatchValue] = []
-    if entity is not None and wanted is not None:
-        new = mapping.new_values(entity.attributes, webhook_fields(claim.delivery.event), wanted)
+    if entity is not None and target_fields is not None:
+        new = mapping.new_values(entity.attributes, webhook_fields(claim.delivery.event), target_fields)
     try:
         return match_record(target, mapping, query, _effective_policy(claim), previous=previous, new=new)
     except MatchUndecided:
-        if wanted is not None and _is_creation_decided(claim):
+        if target_fields is not None and _is_creation_decided(claim):
             return None
         raise
 

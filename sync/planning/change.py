@@ -87,7 +87,7 @@ def _to_documents(fields: Iterable[FieldChange]) -> list[dict[str, Any]]:
 
 
 def plan_existing_entity(
-    wanted: Mapping[str, Any],
+    target_fields: Mapping[str, Any],
     record: Record | None,
     caseless: frozenset[str],
     *,
@@ -101,9 +101,11 @@ def plan_existing_entity(
     """
     if record is None:
         return Change(
-            ChangeAction.CREATE, None, tuple(FieldChange(name, None, value) for name, value in wanted.items())
+            ChangeAction.CREATE,
+            None,
+            tuple(FieldChange(name, None, value) for name, value in target_fields.items()),
         )
-    updatable = {name: value for name, value in wanted.items() if name not in only_on_create}
+    updatable = {name: value for name, value in target_fields.items() if name not in only_on_create}
     changes, same = _compare_fields(updatable, record, caseless, not_compared)
     return without_uncaused(Change(ChangeAction.UPDATE, record.id, changes, same))
 
@@ -129,27 +131,27 @@ def plan_deleted_entity(
 
 
 def plan_candidates(
-    names: Iterable[str], wanted: Mapping[str, Any] | None, candidates: Iterable[Record]
+    names: Iterable[str], target_fields: Mapping[str, Any] | None, candidates: Iterable[Record]
 ) -> Change:
-    """Describe a change that waits until a person chooses its record. `wanted`: None for a deleted entity.
+    """Describe a change that waits until a person chooses its record. `target_fields`: None for a deleted entity.
 
     The candidates are reduced to the fields of these names: a person compares them, and nothing else is stored.
     """
     reduced = tuple(
         Record(candidate.id, {name: candidate.fields.get(name) for name in names}) for candidate in candidates
     )
-    fields = tuple(FieldChange(name, None, value) for name, value in (wanted or {}).items())
+    fields = tuple(FieldChange(name, None, value) for name, value in (target_fields or {}).items())
     return Change(ChangeAction.NOTHING, None, fields, candidates=reduced)
 
 
 def _compare_fields(
-    wanted: Mapping[str, Any],
+    target_fields: Mapping[str, Any],
     record: Record,
     caseless: frozenset[str],
     not_compared: frozenset[str] = frozenset(),
 ) -> tuple[tuple[FieldChange, ...], tuple[tuple[str, Any], ...]]:
     changes, same = [], []
-    for name, after in wanted.items():
+    for name, after in target_fields.items():
         before = record.fields.get(name)
         if _values_equal(before, after, name in caseless):
             same.append((name, after))

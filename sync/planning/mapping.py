@@ -278,27 +278,27 @@ class ParsedMapping:
         return self._without_duplicates([*verified, *others])
 
     def new_values(
-        self, entity: Mapping[str, Any], webhook: Mapping[str, Any], wanted: Mapping[str, Any]
+        self, entity: Mapping[str, Any], webhook: Mapping[str, Any], target_fields: Mapping[str, Any]
     ) -> list[MatchValue]:
-        """Return each new value that a record may be found by, verified ones first. `wanted`: the mapped fields.
+        """Return each new value that a record may be found by, verified ones first. `target_fields`: the mapped fields.
 
         Raises MappingOverBudget.
         """
         document = {"entity": entity, "webhook": webhook}
         verified = _compute_verified("new", self.match.verified_new, document, _new_budget())
         return self._without_duplicates(
-            [*verified, *(MatchValue(name, wanted.get(name)) for name in self.match.new)]
+            [*verified, *(MatchValue(name, target_fields.get(name)) for name in self.match.new)]
         )
 
     def _without_duplicates(self, values: Iterable[MatchValue]) -> list[MatchValue]:
         """Drop empty values, which would match records that have none, and each value that an earlier one equals."""
-        kept: dict[tuple[str, str], MatchValue] = {}
+        unique: dict[tuple[str, str], MatchValue] = {}
         for value in values:
             if isinstance(value.value, str | int) and value.value != "":
                 text = str(value.value)
                 is_caseless = value.field in self.caseless_fields
-                kept.setdefault((value.field, text.casefold() if is_caseless else text), value)
-        return list(kept.values())
+                unique.setdefault((value.field, text.casefold() if is_caseless else text), value)
+        return list(unique.values())
 
     @cached_property
     def caseless_fields(self) -> frozenset[str]:
@@ -315,10 +315,10 @@ class ParsedMapping:
         """Return the fields that are sent with other changes, and cause none."""
         return frozenset(name for name, rule in self.fields.items() if rule.is_not_compared)
 
-    def plan_record(self, wanted: Mapping[str, Any], record: Record | None) -> Change:
+    def plan_record(self, target_fields: Mapping[str, Any], record: Record | None) -> Change:
         """Plan the change of the record from the mapped fields. None: it is created."""
         return plan_existing_entity(
-            wanted,
+            target_fields,
             record,
             self.caseless_fields,
             only_on_create=self.creation_fields,
