@@ -51,8 +51,8 @@ def _lacks_values(error: ConnectorError, findings: AttemptFindings) -> bool:
     sent = change.values_to_send
     # A record that exists may have values that were not sent.
     names = [field.field for field in error.fields]
-    is_told = change.action is ChangeAction.CREATE or all(name in sent for name in names)
-    return is_told and all(sent.get(name) in (None, "") for name in names)
+    are_all_known = change.action is ChangeAction.CREATE or all(name in sent for name in names)
+    return are_all_known and all(sent.get(name) in (None, "") for name in names)
 
 
 def _check_access(
