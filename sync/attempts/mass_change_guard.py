@@ -29,10 +29,10 @@ _CACHE_SECONDS = 60.0
 class HeldForApproval(Exception):
     """The change waits for a person's approval; nothing was sent."""
 
-    def __init__(self, weight: ChangeCategory, limit: int, minutes: int) -> None:
-        kind = "deletions" if weight == ChangeCategory.REMOVAL else "changed records"
+    def __init__(self, category: ChangeCategory, limit: int, minutes: int) -> None:
+        kind = "deletions" if category == ChangeCategory.REMOVAL else "changed records"
         super().__init__(f"{kind} in {minutes} minutes are limited to {limit:,}")
-        self.category = weight
+        self.category = category
         self.limit = limit
 
 
@@ -43,19 +43,19 @@ def check_mass_change(claim: Claim, change: Change, *, is_deleted: bool) -> None
     Call it before the first write. It reads nothing if nothing changes, if the delivery was approved, or if the route
     has no guard of this kind.
     """
-    weight = categorize_change(change, is_deleted=is_deleted)
+    category = categorize_change(change, is_deleted=is_deleted)
     # An attempt that plans again, because its record was changed meanwhile, is counted once.
-    if weight is None or claim.delivery.is_approved or claim.attempt.weighed == weight:
+    if category is None or claim.delivery.is_approved or claim.attempt.weighed == category:
         return
-    limit = _window_limit(claim.delivery, weight)
+    limit = _window_limit(claim.delivery, category)
     if limit is None:
         return
     # The lock of the route lasts until the mark is committed: its attempts are counted one after the other.
     with transaction.atomic():
-        is_marked = _count_subject(claim, weight, limit)
+        is_marked = _count_subject(claim, category, limit)
         if is_marked:
-            Attempt.objects.filter(pk=claim.attempt.pk).update(weighed=weight)
-    claim.attempt.weighed = weight if is_marked else ""
+            Attempt.objects.filter(pk=claim.attempt.pk).update(weighed=category)
+    claim.attempt.weighed = category if is_marked else ""
 
 
 def categorize_change(change: Change, *, is_deleted: bool) -> ChangeCategory | None:
@@ -72,10 +72,10 @@ def categorize_change(change: Change, *, is_deleted: bool) -> ChangeCategory | N
     )
 
 
-def _window_limit(delivery: Delivery, weight: ChangeCategory) -> int | None:
+def _window_limit(delivery: Delivery, category: ChangeCategory) -> int | None:
     """Return how many subjects may count within the window; None if there is no guard."""
     route = delivery.route
-    if weight == ChangeCategory.REMOVAL:
+    if category == ChangeCategory.REMOVAL:
         return route.most_removals
     if route.most_changed_percent is None:
         return None
@@ -83,14 +83,14 @@ def _window_limit(delivery: Delivery, weight: ChangeCategory) -> int | None:
     return int(known * route.most_changed_percent / 100) if known >= MIN_KNOWN_RECORDS else None
 
 
-def _count_subject(claim: Claim, weight: ChangeCategory, limit: int) -> bool:
+def _count_subject(claim: Claim, category: ChangeCategory, limit: int) -> bool:
     """True if this attempt must be marked. Raises HeldForApproval if its subject would exceed the limit."""
     route, now = claim.delivery.route, timezone.now()
     # FOR NO KEY UPDATE: transactions that insert deliveries of the route need not wait.
     Route.objects.select_for_update(no_key=True).values_list("pk").get(pk=route.pk)
     window = timedelta(minutes=route.guard_minutes)
     # A subject is not marked again for `_RECOUNT_SHARE` of the window, so marks count for that much longer.
-    marks = _counted_attempts(route, weight).filter(started_at__gte=now - window * (1 + _RECOUNT_SHARE))
+    marks = _counted_attempts(route, category).filter(started_at__gte=now - window * (1 + _RECOUNT_SHARE))
     own = marks.filter(delivery__entity_id=claim.delivery.entity_id).aggregate(at=Max("started_at"))["at"]
     if own is not None:
         return bool(own < now - window * _RECOUNT_SHARE)
@@ -100,7 +100,7 @@ def _count_subject(claim: Claim, weight: ChangeCategory, limit: int) -> bool:
         return True
     if _is_approved(claim):
         return False
-    raise HeldForApproval(weight, limit, route.guard_minutes)
+    raise HeldForApproval(category, limit, route.guard_minutes)
 
 
 def _is_approved(claim: Claim) -> bool:
@@ -109,10 +109,10 @@ def _is_approved(claim: Claim) -> bool:
     return Delivery.objects.filter(concerned, is_approved=True).exists()
 
 
-def _counted_attempts(route: Route, weight: ChangeCategory) -> QuerySet[Attempt]:
+def _counted_attempts(route: Route, category: ChangeCategory) -> QuerySet[Attempt]:
     """Select the attempts of a route that count in a category."""
     # Redundant, but the condition of the partial index `attempt_weighed`.
-    return Attempt.objects.exclude(weighed="").filter(weighed=weight, delivery__route=route)
+    return Attempt.objects.exclude(weighed="").filter(weighed=category, delivery__route=route)
 
 
 @dataclass(frozen=True, slots=True)
