@@ -156,7 +156,7 @@ def _get_or_create_route(
         defaults={
             "identity": identity,
             "mapping": mapping,
-            "when_gone": Route.DeletionPolicy.DEACTIVATE if is_person else Route.DeletionPolicy.DELETE,
+            "when_deleted": Route.DeletionPolicy.DEACTIVATE if is_person else Route.DeletionPolicy.DELETE,
             "deactivation": {"active": False} if is_person else {},
         },
     )

@@ -213,7 +213,7 @@ def _find_record_and_plan(
 ) -> tuple[Record | None, Change]:
     route, entity = claim.delivery.route, findings.entity
     # Decided before any request to the target.
-    if entity is None and route.when_gone == Route.DeletionPolicy.IGNORE:
+    if entity is None and route.when_deleted == Route.DeletionPolicy.IGNORE:
         return None, Change(ChangeAction.NOTHING)
     target_fields = None
     if entity is not None:
@@ -251,7 +251,7 @@ def _plan_with_version(
 
 def _plan_deletion(route: Route, record: Record | None) -> Change:
     return plan_deleted_entity(
-        record, route.deactivation, deletes=route.when_gone == Route.DeletionPolicy.DELETE
+        record, route.deactivation, deletes=route.when_deleted == Route.DeletionPolicy.DELETE
     )
 
 

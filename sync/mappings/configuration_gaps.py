@@ -32,14 +32,14 @@ def route_gaps(route: Route) -> Iterator[tuple[str, str]]:
     version = route.mapping.versions.first()
     if version is not None and (sentence := _search_gap(route, version.declaration)):
         yield "mapping", sentence
-    if route.when_gone == Route.DeletionPolicy.DELETE and _is_deletion_without_version(route):
+    if route.when_deleted == Route.DeletionPolicy.DELETE and _is_deletion_without_version(route):
         sentence = _(
             "Records are deleted, and the settings of %(connection)s do not say how a DELETE request sends the "
             "version: %(path)s is missing."
         )
         path = _settings_path(route.commercial, route.target_type, "version", "send", "query")
         yield "commercial", sentence % {"connection": route.commercial, "path": path}
-    if route.when_gone == Route.DeletionPolicy.DELETE and not _can_delete(route):
+    if route.when_deleted == Route.DeletionPolicy.DELETE and not _can_delete(route):
         sentence = _(
             "Records are deleted, and the settings of %(connection)s do not say how: %(path)s is missing."
         )

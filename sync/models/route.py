@@ -73,7 +73,7 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
         "What happens if no record matches: the record is created, or the change is refused (`no-match`).",
         "create",
     ),
-    "when_gone": FieldSetting(
+    "when_deleted": FieldSetting(
         "What happens to the record when the entity is deleted.",
         "deactivate",
         rules=(translatable("`deactivate` needs `deactivation`."),),
@@ -174,7 +174,7 @@ class Route(Pausable):
     without_match = models.CharField(
         "if no record matches", max_length=12, choices=NoMatchPolicy, default=NoMatchPolicy.CREATE
     )
-    when_gone = models.CharField(
+    when_deleted = models.CharField(
         "when the entity is deleted", max_length=12, choices=DeletionPolicy, default=DeletionPolicy.DEACTIVATE
     )
     deactivation = models.JSONField(
@@ -258,7 +258,7 @@ class Route(Pausable):
     @property
     def ignores_deletion(self) -> bool:
         """True if the record of a deleted entity is left alone."""
-        return self.when_gone == self.DeletionPolicy.IGNORE
+        return self.when_deleted == self.DeletionPolicy.IGNORE
 
     @property
     def retries_after_answer(self) -> bool:
@@ -279,7 +279,7 @@ class Route(Pausable):
             errors["matching"] = _("Only a signed source can be trusted.")
         if not ROUTE_SETTINGS["deactivation"].accepts(self.deactivation):
             errors["deactivation"] = _("Enter a JSON object of field names and values.")
-        elif self.when_gone == self.DeletionPolicy.DEACTIVATE and not self.deactivation:
+        elif self.when_deleted == self.DeletionPolicy.DEACTIVATE and not self.deactivation:
             errors["deactivation"] = _("Enter the fields that mark a record as inactive.")
         for name, side in (("identity", ConnectionSide.IDENTITY), ("commercial", ConnectionSide.TARGET)):
             if getattr(self, f"{name}_id") and getattr(self, name).side != side:

@@ -22,7 +22,7 @@ class DirectusToTryton(DirectusPair):
     settings_name = "tryton"
 
     def __init__(self, hub: HubProcesses, directus: Directus, tryton: Tryton) -> None:
-        policy = {"when_gone": Route.DeletionPolicy.DEACTIVATE, "deactivation": {"active": False}}
+        policy = {"when_deleted": Route.DeletionPolicy.DEACTIVATE, "deactivation": {"active": False}}
         super().__init__(hub, directus, tryton.rest_url, {"token": tryton.key}, {"token": "wrong"}, **policy)
         self.target_peer = self._tryton = tryton
 

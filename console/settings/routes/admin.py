@@ -43,7 +43,7 @@ class RouteAdmin(PauseMixin):
             gettext_lazy("Behavior"),
             {
                 "fields": (
-                    *("matching", "without_match", "when_gone", "deactivation"),
+                    *("matching", "without_match", "when_deleted", "deactivation"),
                     *("relays", "continues_after_failure"),
                 )
             },

@@ -61,7 +61,7 @@ def policy_sentences(route: Route) -> list[str]:
     if route.without_match == Route.NoMatchPolicy.REFUSE:
         creates = _("A missing record is created only for a CREATE event; an UPDATE event fails.")
     matching = matching_texts[MatchingPolicy(route.matching)]
-    return [matching, creates, deletion_texts[Route.DeletionPolicy(route.when_gone)]]
+    return [matching, creates, deletion_texts[Route.DeletionPolicy(route.when_deleted)]]
 
 
 def _mapping_text(route: Route, version: int | None) -> str:

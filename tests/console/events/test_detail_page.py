@@ -376,7 +376,7 @@ NO_CHANGE = "there was nothing to change, so nothing was sent."
 
 
 @pytest.mark.parametrize(
-    ("when_gone", "entity_id", "record_id", "told"),
+    ("when_deleted", "entity_id", "record_id", "told"),
     [
         ("delete", "USR-0", "", f"{GONE} The shop has no record of it. Nothing was sent."),
         ("ignore", "USR-0", "", f"{GONE} the route does not change the record. Nothing was sent."),
@@ -385,12 +385,14 @@ NO_CHANGE = "there was nothing to change, so nothing was sent."
     ],
 )
 def test_without_a_record_no_field_is_called_equal(
-    support: Client, when_gone: str, entity_id: str, record_id: str, told: str
+    support: Client, when_deleted: str, entity_id: str, record_id: str, told: str
 ) -> None:
     event = an_event(state="unchanged", code="unchanged", entity_id=entity_id)
     nothing = sealed_findings(change={"action": "nothing", "record": None, "fields": [], "same": {}})
     found = {"outcome": "unchanged", "code": "unchanged", "action": "none", "record_id": record_id}
-    an_attempt(a_delivery(event, a_route(event.source, when_gone=when_gone)), 1, findings=nothing, **found)
+    an_attempt(
+        a_delivery(event, a_route(event.source, when_deleted=when_deleted)), 1, findings=nothing, **found
+    )
     text = page_of(support, event)
     assert told in text
     assert "Changes" not in text

@@ -257,7 +257,7 @@ def test_a_route_is_added_changed_and_deleted_on_the_record() -> None:
         "mapping": mapping().pk,
         "matching": "hold",
         "without_match": "create",
-        "when_gone": "delete",
+        "when_deleted": "delete",
         "deactivation": "",
         "continues_after_failure": "unknown",
         "tries": "8",

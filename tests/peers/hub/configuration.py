@@ -72,7 +72,7 @@ def add_route(
         commercial=target,
         mapping=mapping,
         **{
-            "when_gone": Route.DeletionPolicy.DELETE,
+            "when_deleted": Route.DeletionPolicy.DELETE,
             "tries": 60,
             "retry_base_seconds": 0.5,
             "retry_cap_seconds": 2.0,

@@ -144,7 +144,7 @@ def test_an_entity_that_comes_back_before_the_second_look_is_updated(hub: Hub) -
 
 
 def test_a_route_that_ignores_deletions_is_no_success_without_proof(hub: Hub) -> None:
-    Route.objects.update(when_gone=Route.DeletionPolicy.IGNORE)
+    Route.objects.update(when_deleted=Route.DeletionPolicy.IGNORE)
     hide_everything(hub)
     assert post_event(hub)[1]["code"] == ENTITY_UNPROVEN
 

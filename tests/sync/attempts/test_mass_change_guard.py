@@ -76,10 +76,10 @@ def at_once(run: Any, arguments: list[Any]) -> list[Any]:
         return list(threads.map(one, arguments))
 
 
-@pytest.mark.parametrize("when_gone", [Route.DeletionPolicy.DELETE, Route.DeletionPolicy.DEACTIVATE])
-def test_removals_beyond_the_limit_are_held_and_not_sent(hub: Hub, when_gone: str) -> None:
+@pytest.mark.parametrize("when_deleted", [Route.DeletionPolicy.DELETE, Route.DeletionPolicy.DEACTIVATE])
+def test_removals_beyond_the_limit_are_held_and_not_sent(hub: Hub, when_deleted: str) -> None:
     users = customers(hub, 5)
-    bound(most_removals=3, when_gone=when_gone)
+    bound(most_removals=3, when_deleted=when_deleted)
     writes = len(hub.writes())
     assert [delete_person(hub, user) for user in users] == [200, 200, 200, 202, 202]
     assert len(hub.writes()) == writes + 3

@@ -324,11 +324,11 @@ def test_a_relayed_deletion_fetches_nothing_and_follows_the_policy(relay: Hub) -
 
 
 @pytest.mark.parametrize("is_known", [True, False])
-@pytest.mark.parametrize("when_gone", Route.DeletionPolicy.values)
+@pytest.mark.parametrize("when_deleted", Route.DeletionPolicy.values)
 def test_an_older_update_does_not_restore_a_deleted_record(
-    relay: Hub, when_gone: str, is_known: bool
+    relay: Hub, when_deleted: str, is_known: bool
 ) -> None:
-    Route.objects.filter(entity_type="USER").update(when_gone=when_gone)
+    Route.objects.filter(entity_type="USER").update(when_deleted=when_deleted)
     user = ANNA if is_known else "NOBODY1"
     relay.post_signed(
         {"id": user, "entityType": "USER", "eventType": "DELETE", "timestamp": "2026-01-01T00:00:01Z"}
@@ -340,7 +340,7 @@ def test_an_older_update_does_not_restore_a_deleted_record(
 
 
 def test_a_later_creation_after_a_deletion_is_applied(relay: Hub) -> None:
-    Route.objects.filter(entity_type="USER").update(when_gone=Route.DeletionPolicy.DELETE)
+    Route.objects.filter(entity_type="USER").update(when_deleted=Route.DeletionPolicy.DELETE)
     relay.post_signed(
         {"id": ANNA, "entityType": "USER", "eventType": "DELETE", "timestamp": "2026-01-01T00:00:01Z"}
     )

@@ -60,12 +60,12 @@ def test_an_entity_older_than_its_event_is_fetched_three_more_times_and_then_use
     assert hub.customer()["email"] == address
 
 
-@pytest.mark.parametrize("when_gone", Route.DeletionPolicy)
+@pytest.mark.parametrize("when_deleted", Route.DeletionPolicy)
 def test_a_creation_whose_entity_does_not_exist_yet_is_retried_and_delivered(
-    hub: Hub, when_gone: str
+    hub: Hub, when_deleted: str
 ) -> None:
     """A source that sends before its own commit and waits for the answer has the entity only later."""
-    Route.objects.update(when_gone=when_gone)
+    Route.objects.update(when_deleted=when_deleted)
     created = {"id": "LATE1", "entityType": "USER", "eventType": "CREATE"}
     answer = hub.post_signed(created, "msg_late")
     assert (answer.status_code, answer.json()["code"]) == (424, "identity-missing")

@@ -115,7 +115,7 @@ def test_a_field_that_cannot_be_searched_is_told_as_a_missing_setting(hub: Hub) 
 
 
 @pytest.mark.parametrize(
-    ("when_gone", "send", "method", "is_gap"),
+    ("when_deleted", "send", "method", "is_gap"),
     [
         ("delete", {"field": "version"}, "DELETE", True),
         ("delete", {"field": "version"}, "POST", False),
@@ -125,9 +125,9 @@ def test_a_field_that_cannot_be_searched_is_told_as_a_missing_setting(hub: Hub) 
     ],
 )
 def test_a_deletion_that_cannot_name_its_version_is_a_gap(
-    hub: Hub, when_gone: str, send: dict[str, str], method: str, is_gap: bool
+    hub: Hub, when_deleted: str, send: dict[str, str], method: str, is_gap: bool
 ) -> None:
-    Route.objects.update(when_gone=when_gone)
+    Route.objects.update(when_deleted=when_deleted)
     shop = Connection.objects.get(slug="shop")
     version = {"read": {"path": "version"}, "send": send}
     shop.settings["entities"]["USER"] |= {"version": version, "delete": {"method": method}}
@@ -138,7 +138,7 @@ def test_a_deletion_that_cannot_name_its_version_is_a_gap(
 
 @pytest.mark.parametrize("delete", [None, {"method": "POST", "path": "/c/{id}/anonymize"}])
 def test_a_deletion_that_no_operation_describes_is_a_gap(hub: Hub, delete: dict[str, Any] | None) -> None:
-    Route.objects.update(when_gone="delete")
+    Route.objects.update(when_deleted="delete")
     shop = Connection.objects.get(slug="shop")
     operations = {
         "get": {"path": "/c/{id}"},
@@ -194,7 +194,7 @@ def route_form(route: Route, **changed: Any) -> dict[str, Any]:
         "mapping": route.mapping_id,
         "matching": "verified",
         "without_match": "create",
-        "when_gone": "delete",
+        "when_deleted": "delete",
         "deactivation": "{}",
         "tries": 8,
         "gives_up_after_hours": 72,
@@ -361,7 +361,7 @@ def test_each_gap_names_its_setting_by_path_as_the_settings_write_it(hub: Hub) -
     entities = route.commercial.settings["entities"]
     entities["user"] = entities.pop("USER")
     entities["user"]["search"]["fields"] = []
-    route.when_gone = Route.DeletionPolicy.DELETE
+    route.when_deleted = Route.DeletionPolicy.DELETE
     entities["user"]["version"] = {"read": {"field": "rev"}, "send": {"field": "rev"}}
     paths = [re.findall(r"entities\.[\w.]+\w", sentence) for _field, sentence in route_gaps(route)]
     assert paths == [["entities.user.search.fields"], ["entities.user.version.send.query"]]

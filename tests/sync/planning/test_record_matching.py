@@ -159,7 +159,7 @@ def test_without_an_external_id_a_record_that_is_linked_to_another_person_is_not
 
 
 def test_a_deleted_entity_deletes_no_record_of_another(hub: Hub) -> None:
-    Route.objects.update(when_gone=Route.DeletionPolicy.DELETE)
+    Route.objects.update(when_deleted=Route.DeletionPolicy.DELETE)
     other = a_customer(hub, SHARED, "SOMEBODY")
     deletion = webhook(GRACE, "DELETE", previous={"email": SHARED})
     assert outcome(hub.post_signed(deletion)) == (200, "none")

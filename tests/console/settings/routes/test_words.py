@@ -47,8 +47,8 @@ def test_a_route_describes_its_steps_and_the_active_version() -> None:
         ({"matching": "hold"}, "A person decides whether a record with the same value, such as an address"),
         ({"matching": "verified"}, "Otherwise, a person decides."),
         ({"matching": "trusted"}, "such as an address, is linked, verified or not"),
-        ({"when_gone": "delete"}, "its record is deleted"),
-        ({"when_gone": "ignore"}, "its record is not changed"),
+        ({"when_deleted": "delete"}, "its record is deleted"),
+        ({"when_deleted": "ignore"}, "its record is not changed"),
     ],
 )
 def test_the_description_of_a_route_contains_its_policy(values: dict[str, object], told: str) -> None:
