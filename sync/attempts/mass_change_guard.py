@@ -76,11 +76,11 @@ def _window_limit(delivery: Delivery, category: ChangeCategory) -> int | None:
     """Return how many subjects may count within the window; None if there is no guard."""
     route = delivery.route
     if category == ChangeCategory.REMOVAL:
-        return route.most_removals
-    if route.most_changed_percent is None:
+        return route.max_removals
+    if route.max_changed_percent is None:
         return None
     known = _count_known_records(delivery.identity_id, delivery.commercial_id, delivery.entity_type)
-    return int(known * route.most_changed_percent / 100) if known >= MIN_KNOWN_RECORDS else None
+    return int(known * route.max_changed_percent / 100) if known >= MIN_KNOWN_RECORDS else None
 
 
 def _count_subject(claim: Claim, category: ChangeCategory, limit: int) -> bool:

@@ -430,8 +430,8 @@ class Migration(migrations.Migration):
                 ('retry_base_seconds', models.FloatField(default=2.0, help_text='maximum seconds before the second attempt; doubled with each further attempt', validators=[django.core.validators.MinValueValidator(0.1), django.core.validators.MaxValueValidator(86400)], verbose_name='first pause')),
                 ('retry_cap_seconds', models.FloatField(default=3600.0, help_text='seconds', validators=[django.core.validators.MinValueValidator(1.0), django.core.validators.MaxValueValidator(2592000)], verbose_name='longest pause')),
                 ('guard_minutes', models.PositiveIntegerField(default=60, help_text='minutes', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(525600)], verbose_name='time window of the limits')),
-                ('most_removals', models.PositiveIntegerField(blank=True, default=50, help_text='more deletions or deactivations than this are held for approval; leave empty for no limit', null=True, verbose_name='deletions per time window')),
-                ('most_changed_percent', models.FloatField(blank=True, help_text='percent of all known records; changes beyond this are held for approval; leave empty for no limit', null=True, validators=[django.core.validators.MinValueValidator(0.1), django.core.validators.MaxValueValidator(100)], verbose_name='changed records per time window')),
+                ('max_removals', models.PositiveIntegerField(blank=True, default=50, help_text='more deletions or deactivations than this are held for approval; leave empty for no limit', null=True, verbose_name='deletions per time window')),
+                ('max_changed_percent', models.FloatField(blank=True, help_text='percent of all known records; changes beyond this are held for approval; leave empty for no limit', null=True, validators=[django.core.validators.MinValueValidator(0.1), django.core.validators.MaxValueValidator(100)], verbose_name='changed records per time window')),
             ],
             options={
                 'ordering': ['source', 'entity_type', 'id'],

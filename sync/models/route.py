@@ -103,12 +103,12 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
     ),
     "retry_cap_seconds": FieldSetting("The maximum number of seconds between two attempts.", 3600.0),
     "guard_minutes": FieldSetting("The time window of the two limits below, in minutes.", 60),
-    "most_removals": FieldSetting(
+    "max_removals": FieldSetting(
         "The number of deletions and deactivations that the time window allows. More are held for approval. Empty: "
         "no limit.",
         50,
     ),
-    "most_changed_percent": FieldSetting(
+    "max_changed_percent": FieldSetting(
         "The percentage of all known records that the time window allows to change. More are held for "
         "approval. Empty: no limit.",
         5.0,
@@ -220,14 +220,14 @@ class Route(Pausable):
         validators=[MinValueValidator(1), MaxValueValidator(525_600)],
         help_text="minutes",
     )
-    most_removals = models.PositiveIntegerField(
+    max_removals = models.PositiveIntegerField(
         "deletions per time window",
         default=50,
         null=True,
         blank=True,
         help_text="more deletions or deactivations than this are held for approval; leave empty for no limit",
     )
-    most_changed_percent = models.FloatField(
+    max_changed_percent = models.FloatField(
         "changed records per time window",
         null=True,
         blank=True,

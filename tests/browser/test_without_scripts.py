@@ -210,7 +210,7 @@ def test_a_setting_is_added_changed_and_deleted(log_in: LogIn, hub: Hub) -> None
 
 def test_held_deliveries_are_approved(log_in: LogIn, hub: Hub) -> None:
     send_webhook(hub, ANNA)
-    Route.objects.update(most_removals=0)
+    Route.objects.update(max_removals=0)
     hub.identity.directory.delete_record("users", ANNA)
     event = send_webhook(hub, ANNA, "DELETE")
     assert event.state == "held"

@@ -67,7 +67,7 @@ def moody(database: None, systems: tuple[MoodyIdentity, MoodyShop]) -> Iterator[
         service.temper.released.clear()
     seed_configuration(SandboxSystems(identity.url, "identity-token", shop.url, "shop-token", SIGNING_SECRET))
     Connection.objects.update(breaker_failures=10_000, deadline_seconds=DEADLINE)
-    Route.objects.update(tries=TRIES, retry_base_seconds=0.1, retry_cap_seconds=1.0, most_removals=None)
+    Route.objects.update(tries=TRIES, retry_base_seconds=0.1, retry_cap_seconds=1.0, max_removals=None)
     yield Hub(identity, shop, Client(raise_request_exception=False))
     for service in systems:
         service.temper.released.set()

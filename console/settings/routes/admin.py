@@ -52,7 +52,7 @@ class RouteAdmin(PauseMixin):
             gettext_lazy("Retries"),
             {"fields": ("tries", "gives_up_after_hours", "retry_base_seconds", "retry_cap_seconds")},
         ),
-        (gettext_lazy("Limits"), {"fields": ("guard_minutes", "most_removals", "most_changed_percent")}),
+        (gettext_lazy("Limits"), {"fields": ("guard_minutes", "max_removals", "max_changed_percent")}),
     )
     list_display = ("route_name", "summary", "active_mapping", "activity")
     list_display_links = ("route_name",)

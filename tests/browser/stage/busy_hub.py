@@ -218,7 +218,7 @@ def _hold_removals(stage: Stage) -> None:
         )
         stage.hub.post({"id": user, "entityType": "USER", "eventType": "CREATE"})
     stage.hub.wait_until_quiet()
-    Route.objects.update(most_removals=0)
+    Route.objects.update(max_removals=0)
     for user in LEAVERS:
         stage.hub.identity.directory.delete_record("users", user)
         stage.hub.post({"id": user, "entityType": "USER", "eventType": "DELETE"})

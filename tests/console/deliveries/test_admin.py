@@ -85,7 +85,7 @@ def two_left(hub: Hub) -> tuple[Hub, list[Delivery]]:
             "users", {"id": user, "username": user.lower(), "emails": emails}
         )
         hub.post({"id": user, "entityType": "USER", "eventType": "CREATE"})
-    Route.objects.update(most_removals=0)
+    Route.objects.update(max_removals=0)
     for user in users:
         hub.identity.directory.delete_record("users", user)
         answer = hub.post({"id": user, "entityType": "USER", "eventType": "DELETE"})
@@ -374,18 +374,18 @@ def test_the_intended_change_is_shown_and_a_row_without_one_has_no_details() -> 
 @pytest.mark.parametrize(
     ("bounds", "told"),
     [
-        ({"most_removals": 0}, "Every deletion waits for approval."),
-        ({"most_removals": 1}, "More than 1 deletion in 10 minutes needs approval"),
-        ({"most_removals": 5}, "More than 5 deletions in 10 minutes need approval"),
+        ({"max_removals": 0}, "Every deletion waits for approval."),
+        ({"max_removals": 1}, "More than 1 deletion in 10 minutes needs approval"),
+        ({"max_removals": 5}, "More than 5 deletions in 10 minutes need approval"),
         (
-            {"most_removals": None, "most_changed_percent": 20},
+            {"max_removals": None, "max_changed_percent": 20},
             "Changes to more than 20 % of the known records",
         ),
-        ({"most_removals": None}, "This route no longer has a limit"),
+        ({"max_removals": None}, "This route no longer has a limit"),
     ],
 )
 def test_the_page_of_a_route_shows_its_limits(bounds: dict[str, Any], told: str) -> None:
-    route = of_route(guard_minutes=10, **({"most_changed_percent": None} | bounds))
+    route = of_route(guard_minutes=10, **({"max_changed_percent": None} | bounds))
     assert told in text_of(logged_in("support").get(f"{LIST}route/{route.pk}/"))
 
 

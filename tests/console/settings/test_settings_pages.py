@@ -265,7 +265,7 @@ def test_a_route_is_added_changed_and_deleted_on_the_record() -> None:
         "retry_base_seconds": "2",
         "retry_cap_seconds": "3600",
         "guard_minutes": "60",
-        "most_removals": "50",
+        "max_removals": "50",
         "reason": WHY,
     }
     page = client.get("/admin/sync/route/add/").text

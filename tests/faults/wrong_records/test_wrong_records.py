@@ -131,7 +131,7 @@ def records_of(hub: Hub) -> dict[str, tuple[Any, ...]]:
 def keep_hub_trying() -> None:
     """Let neither a circuit breaker nor the mass-change guard hold up a campaign; give up after a few tries."""
     Connection.objects.update(breaker_failures=10_000)
-    Route.objects.update(most_removals=None, most_changed_percent=None, tries=TRIES)
+    Route.objects.update(max_removals=None, max_changed_percent=None, tries=TRIES)
 
 
 def run_absence_campaign(hub: Hub, skip: int = 1) -> Figures:

@@ -182,7 +182,7 @@ def test_after_the_third_refusal_the_delivery_is_retried_later(
 def test_an_attempt_that_plans_again_counts_once_for_the_limits_of_its_route(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Route.objects.update(when_deleted=Route.DeletionPolicy.DELETE, most_removals=1)
+    Route.objects.update(when_deleted=Route.DeletionPolicy.DELETE, max_removals=1)
     use_versions(ETAG)
     link_anna(hub)
     change_before_writes(hub, monkeypatch, 2, {"phone": "1"})

@@ -79,7 +79,7 @@ def at_once(run: Any, arguments: list[Any]) -> list[Any]:
 @pytest.mark.parametrize("when_deleted", [Route.DeletionPolicy.DELETE, Route.DeletionPolicy.DEACTIVATE])
 def test_removals_beyond_the_limit_are_held_and_not_sent(hub: Hub, when_deleted: str) -> None:
     users = customers(hub, 5)
-    bound(most_removals=3, when_deleted=when_deleted)
+    bound(max_removals=3, when_deleted=when_deleted)
     writes = len(hub.writes())
     assert [delete_person(hub, user) for user in users] == [200, 200, 200, 202, 202]
     assert len(hub.writes()) == writes + 3
@@ -94,7 +94,7 @@ def test_removals_beyond_the_limit_are_held_and_not_sent(hub: Hub, when_deleted:
 
 def test_of_simultaneous_removals_exactly_the_limit_passes(hub: Hub) -> None:
     users = customers(hub, 12)
-    bound(most_removals=4)
+    bound(max_removals=4)
     writes = len(hub.writes())
     at_once(lambda user: delete_person(hub, user), users)
     hub.wait_until_idle()
@@ -108,14 +108,14 @@ def test_of_simultaneous_removals_exactly_the_limit_passes(hub: Hub) -> None:
 
 def test_a_limit_of_zero_holds_the_first_removal(hub: Hub) -> None:
     (user,) = customers(hub, 1)
-    bound(most_removals=0)
+    bound(max_removals=0)
     assert delete_person(hub, user) == 202
     assert Delivery.objects.filter(state=State.HELD).count() == 1
 
 
 def test_a_retry_does_not_count_twice(hub: Hub) -> None:
     first, second, third = customers(hub, 3)
-    bound(most_removals=2)
+    bound(max_removals=2)
     hub.shop.faults.add("error", times=1, methods=["PATCH"])
     assert delete_person(hub, first) == 424
     assert Attempt.objects.latest("pk").weighed == ChangeCategory.REMOVAL
@@ -127,7 +127,7 @@ def test_a_retry_does_not_count_twice(hub: Hub) -> None:
 
 def test_removals_pass_again_after_the_window(hub: Hub) -> None:
     users = customers(hub, 3)
-    bound(most_removals=1, guard_minutes=10)
+    bound(max_removals=1, guard_minutes=10)
     assert [delete_person(hub, user) for user in users[:2]] == [200, 202]
     Attempt.objects.update(started_at=F("started_at") - timedelta(minutes=9))
     hub.identity.directory.delete_record("users", users[2])
@@ -149,7 +149,7 @@ def approve(*held: Delivery) -> None:
 
 def test_an_approved_removal_passes_and_does_not_count(hub: Hub) -> None:
     first, second = customers(hub, 2)
-    bound(most_removals=0)
+    bound(max_removals=0)
     assert delete_person(hub, first) == 202
     approve(Delivery.objects.get(state=State.HELD))
     hub.wait_until_idle()
@@ -160,7 +160,7 @@ def test_an_approved_removal_passes_and_does_not_count(hub: Hub) -> None:
 
 def test_an_approved_removal_passes_with_the_attempt_that_covers_it(hub: Hub) -> None:
     (user,) = customers(hub, 1)
-    bound(most_removals=0)
+    bound(max_removals=0)
     assert delete_person(hub, user) == 202
     hub.shop.faults.add("error", times=1, methods=["PATCH"])
     approve(Delivery.objects.get(state=State.HELD))
@@ -191,7 +191,7 @@ def test_records_changed_beyond_their_share_are_held(
 ) -> None:
     route = Route.objects.get(source__slug=SLUG, entity_type="USER")
     Link.objects.bulk_create([a_link(number, route) for number in range(known)])
-    bound(most_changed_percent=percent)
+    bound(max_changed_percent=percent)
     users = [person(hub, number) for number in range(changed)]
     answers = [post_webhook(user) for user in users]
     assert answers == [200] * (changed - held) + [202] * held
@@ -202,7 +202,7 @@ def test_a_person_who_changes_repeatedly_counts_once(hub: Hub) -> None:
     users = customers(hub, 2)
     route = Route.objects.get(source__slug=SLUG, entity_type="USER")
     Link.objects.bulk_create([a_link(number, route) for number in range(MIN_KNOWN_RECORDS - 2)])
-    bound(most_changed_percent=5.0)
+    bound(max_changed_percent=5.0)
     for number in range(4):
         hub.change_email(f"again.{number}@example.com", users[0])
         assert post_webhook(users[0]) == 200
@@ -263,14 +263,14 @@ def test_a_change_counts_by_its_kind(change: Change, is_gone: bool, weight: Chan
 def test_a_route_without_limits_costs_no_statement(
     database: None, change: Change, is_gone: bool, is_approved: bool
 ) -> None:
-    claim = a_claim(guarded(an_event().source, most_removals=0), 1, is_approved=is_approved)
+    claim = a_claim(guarded(an_event().source, max_removals=0), 1, is_approved=is_approved)
     with CaptureQueriesContext(connection) as queries:
         check_mass_change(claim, change, is_deleted=is_gone)
     assert len(queries) == 0
 
 
 def test_a_mark_is_renewed_only_shortly_before_it_leaves_the_window(database: None) -> None:
-    route = guarded(an_event().source, most_removals=1, guard_minutes=60)
+    route = guarded(an_event().source, max_removals=1, guard_minutes=60)
     first = a_claim(route, 1)
     check_mass_change(first, DELETE, is_deleted=True)
     assert weigh_attempt(first) == ChangeCategory.REMOVAL
@@ -286,7 +286,7 @@ def test_a_mark_is_renewed_only_shortly_before_it_leaves_the_window(database: No
 
 
 def test_the_attempts_of_one_delivery_count_once(database: None) -> None:
-    claim = a_claim(guarded(an_event().source, most_removals=1), 1)
+    claim = a_claim(guarded(an_event().source, max_removals=1), 1)
     check_mass_change(claim, DELETE, is_deleted=True)
     retry = an_attempt(claim.delivery, 2, started_at=timezone.now())
     check_mass_change(replace(claim, attempt=retry), DELETE, is_deleted=True)
@@ -294,8 +294,8 @@ def test_the_attempts_of_one_delivery_count_once(database: None) -> None:
 
 def test_routes_do_not_count_for_each_other(database: None) -> None:
     source = an_event().source
-    one = guarded(source, most_removals=1)
-    other = guarded(source, entity_type="GROUP", most_removals=1)
+    one = guarded(source, max_removals=1)
+    other = guarded(source, entity_type="GROUP", max_removals=1)
     check_mass_change(a_claim(one, 1), DELETE, is_deleted=True)
     check_mass_change(a_claim(other, 2), DELETE, is_deleted=True)
     with pytest.raises(HeldForApproval):
@@ -303,7 +303,7 @@ def test_routes_do_not_count_for_each_other(database: None) -> None:
 
 
 def test_changes_and_removals_do_not_count_for_each_other(database: None) -> None:
-    route = guarded(an_event().source, most_removals=1, most_changed_percent=5.0)
+    route = guarded(an_event().source, max_removals=1, max_changed_percent=5.0)
     Link.objects.bulk_create([a_link(number, route) for number in range(MIN_KNOWN_RECORDS)])
     check_mass_change(a_claim(route, 1), UPDATE, is_deleted=False)
     check_mass_change(a_claim(route, 2), DELETE, is_deleted=True)
@@ -312,7 +312,7 @@ def test_changes_and_removals_do_not_count_for_each_other(database: None) -> Non
 
 
 def test_an_approval_after_the_delivery_was_read_counts(database: None) -> None:
-    claim = a_claim(guarded(an_event().source, most_removals=0), 1)
+    claim = a_claim(guarded(an_event().source, max_removals=0), 1)
     Delivery.objects.filter(pk=claim.delivery.pk).update(is_approved=True)
     check_mass_change(claim, DELETE, is_deleted=True)
     assert weigh_attempt(claim) == ""

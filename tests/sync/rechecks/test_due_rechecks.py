@@ -230,7 +230,7 @@ def test_a_repair_beyond_the_limits_of_the_route_is_held(hub: Hub) -> None:
         )
         for number in range(MIN_KNOWN_RECORDS)
     )
-    Route.objects.update(most_changed_percent=0.1)  # of so few records none may change
+    Route.objects.update(max_changed_percent=0.1)  # of so few records none may change
     run_check_now()
     held = Delivery.objects.get(event=newest)
     assert (held.state, held.event.state, email(hub)) == (State.HELD, State.HELD, OLD)

@@ -72,7 +72,7 @@ def test_an_older_event_is_not_skipped_for_a_newer_one_that_failed(hub: Hub) -> 
 
 
 def test_an_event_of_an_entity_whose_record_was_deleted_is_skipped_as_gone(hub: Hub) -> None:
-    Route.objects.update(when_deleted="delete", most_removals=None)
+    Route.objects.update(when_deleted="delete", max_removals=None)
     user = create_person(hub, "LEAVER")
     send_webhook(hub, user)
     fail_events(hub, user)

@@ -276,7 +276,7 @@ def test_a_failure_that_will_be_retried_counts_as_failed_again(hub: Hub, hurry: 
 
 
 def test_held_deliveries_count_neither_as_success_nor_as_failure(hub: Hub, hurry: None) -> None:
-    Route.objects.update(most_removals=0)
+    Route.objects.update(max_removals=0)
     user = create_person(hub, "LEAVER")
     send_webhook(hub, user)
     fail_events(hub, user)
