@@ -27,7 +27,7 @@ from webhooks.models import Payload, State
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
 _END_ATTEMPT = Statement(
     """UPDATE sync_attempt SET ended_at = %s, outcome = %s, code = %s, is_retryable = %s, action = %s,
-    record_id = %s, findings_id = %s, weighed = %s WHERE id = %s"""
+    record_id = %s, findings_id = %s, counted_as = %s WHERE id = %s"""
 )
 
 
@@ -150,7 +150,7 @@ class FinishedAttempt:
             attempt.action,
             attempt.record_id,
             attempt.findings,
-            str(attempt.weighed),
+            str(attempt.counted_as),
             attempt.pk,
         )
 

@@ -1,6 +1,6 @@
 """The mass-change guard: hold a delivery for approval if its route removes or changes too many records.
 
-An attempt that is about to write is marked with its category (`Attempt.weighed`), one attempt of a route after the
+An attempt that is about to write is marked with its category (`Attempt.counted_as`), one attempt of a route after the
 other. The marks of the last `guard_minutes` are the count. A subject counts once, however often it changes.
 """
 
@@ -45,7 +45,7 @@ def check_mass_change(claim: Claim, change: Change, *, is_deleted: bool) -> None
     """
     category = categorize_change(change, is_deleted=is_deleted)
     # An attempt that plans again, because its record was changed meanwhile, is counted once.
-    if category is None or claim.delivery.is_approved or claim.attempt.weighed == category:
+    if category is None or claim.delivery.is_approved or claim.attempt.counted_as == category:
         return
     limit = _window_limit(claim.delivery, category)
     if limit is None:
@@ -54,8 +54,8 @@ def check_mass_change(claim: Claim, change: Change, *, is_deleted: bool) -> None
     with transaction.atomic():
         is_marked = _count_subject(claim, category, limit)
         if is_marked:
-            Attempt.objects.filter(pk=claim.attempt.pk).update(weighed=category)
-    claim.attempt.weighed = category if is_marked else ""
+            Attempt.objects.filter(pk=claim.attempt.pk).update(counted_as=category)
+    claim.attempt.counted_as = category if is_marked else ""
 
 
 def categorize_change(change: Change, *, is_deleted: bool) -> ChangeCategory | None:
@@ -111,8 +111,8 @@ def _is_approved(claim: Claim) -> bool:
 
 def _counted_attempts(route: Route, category: ChangeCategory) -> QuerySet[Attempt]:
     """Select the attempts of a route that count in a category."""
-    # Redundant, but the condition of the partial index `attempt_weighed`.
-    return Attempt.objects.exclude(weighed="").filter(weighed=category, delivery__route=route)
+    # Redundant, but the condition of the partial index `attempt_counted_as`.
+    return Attempt.objects.exclude(counted_as="").filter(counted_as=category, delivery__route=route)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,8 @@ def attempt_facts(attempt: Attempt, event: Event) -> dict[str, JSONValue]:
     if attempt.record_id:
         # The id of a record may identify a person, and an erasure removes it from the row.
         facts["record"] = keyed_row_digest(subject_row_key(event.uuid), "record", attempt.record_id)
-    if attempt.weighed:
-        facts["weighed"] = str(attempt.weighed)
+    if attempt.counted_as:
+        facts["counted_as"] = str(attempt.counted_as)
     return facts
 
 

@@ -504,7 +504,7 @@ class Migration(migrations.Migration):
                 ('takes', models.CharField(blank=True, choices=[('', 'as the route says: fetched afresh, or relayed'), ('received', 'the payload as received, unless something newer was applied'), ('anyway', 'the payload as received, over whatever was applied since')], default='', help_text='what a person chose to be delivered', max_length=10)),
                 ('action', models.CharField(blank=True, help_text='created, updated, deleted or none', max_length=12)),
                 ('record_id', models.CharField(blank=True, max_length=255)),
-                ('weighed', models.CharField(blank=True, choices=[('removal', 'a removal'), ('change', 'a change')], default='', help_text='as what the mass-change guard counted it', max_length=8)),
+                ('counted_as', models.CharField(blank=True, choices=[('removal', 'a removal'), ('change', 'a change')], default='', help_text='as what the mass-change guard counted it', max_length=8)),
                 ('findings', models.ForeignKey(db_constraint=False, db_index=False, help_text="the entity, the change and the remote system's answer, as far as they exist", null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload')),
             ],
             options={
@@ -939,7 +939,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='attempt',
-            index=models.Index(condition=models.Q(('weighed', ''), _negated=True), fields=['started_at'], name='attempt_weighed'),
+            index=models.Index(condition=models.Q(('counted_as', ''), _negated=True), fields=['started_at'], name='attempt_counted_as'),
         ),
         migrations.AddIndex(
             model_name='attempt',

@@ -89,7 +89,7 @@ class Attempt(models.Model):
     )
     action = models.CharField(max_length=12, blank=True, help_text="created, updated, deleted or none")
     record_id = models.CharField(max_length=255, blank=True)
-    weighed = models.CharField(
+    counted_as = models.CharField(
         max_length=8,
         choices=ChangeCategory,
         blank=True,
@@ -107,7 +107,9 @@ class Attempt(models.Model):
         constraints = [models.UniqueConstraint("delivery", "number", name="attempt_once")]
         indexes = [
             # Holds the few attempts that the mass-change guard counts.
-            models.Index(fields=["started_at"], condition=~models.Q(weighed=""), name="attempt_weighed"),
+            models.Index(
+                fields=["started_at"], condition=~models.Q(counted_as=""), name="attempt_counted_as"
+            ),
             *indexes_where_set("attempt", "replay", "findings"),
         ]
 

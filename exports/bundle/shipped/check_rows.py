@@ -222,7 +222,7 @@ class DeliveryLog:
             row["action"] = details["action"]
         if "retryable" in details:
             row["retryable"] = details["retryable"]
-            row["record"], row["weighed"] = details.get("record", ""), details.get("weighed", "")
+            row["record"], row["counted_as"] = details.get("record", ""), details.get("counted_as", "")
         if word == "unknown":
             row["retryable"] = details["code"] != "crashes-hub"
         else:

@@ -188,7 +188,7 @@ def test_an_attempt_that_plans_again_counts_once_for_the_limits_of_its_route(
     change_before_writes(hub, monkeypatch, 2, {"phone": "1"})
     hub.identity.directory.delete_record("users", ANNA)
     assert post(hub, "DELETE") == (200, "succeeded")
-    assert Attempt.objects.latest("pk").weighed == "removal"
+    assert Attempt.objects.latest("pk").counted_as == "removal"
     assert len(hub.writes()) == 3
 
 

@@ -87,7 +87,7 @@ def test_removals_beyond_the_limit_are_held_and_not_sent(hub: Hub, when_deleted:
     assert set(held.values_list("entity_id", "code")) == {(users[3], "held"), (users[4], "held")}
     assert set(Event.objects.filter(deliveries__in=held).values_list("state", "code")) == {("held", "held")}
     for attempt in Attempt.objects.filter(delivery__in=held):
-        assert (attempt.weighed, attempt.findings is None) == ("", False)
+        assert (attempt.counted_as, attempt.findings is None) == ("", False)
         assert not attempt.calls.filter(is_write=True).exists()
     assert hub.customer(users[4])["active"] is True
 
@@ -102,7 +102,9 @@ def test_of_simultaneous_removals_exactly_the_limit_passes(hub: Hub) -> None:
         make_due()
         run_due_deliveries()
     assert Delivery.objects.filter(state=State.HELD).count() == 8
-    assert Attempt.objects.filter(weighed=ChangeCategory.REMOVAL).values("delivery").distinct().count() == 4
+    assert (
+        Attempt.objects.filter(counted_as=ChangeCategory.REMOVAL).values("delivery").distinct().count() == 4
+    )
     assert len({write["path"] for write in hub.writes()[writes:]}) == 4
 
 
@@ -118,7 +120,7 @@ def test_a_retry_does_not_count_twice(hub: Hub) -> None:
     bound(max_removals=2)
     hub.shop.faults.add("error", times=1, methods=["PATCH"])
     assert delete_person(hub, first) == 424
-    assert Attempt.objects.latest("pk").weighed == ChangeCategory.REMOVAL
+    assert Attempt.objects.latest("pk").counted_as == ChangeCategory.REMOVAL
     assert post_webhook(first, "DELETE") == 200
     assert delete_person(hub, second) == 200
     assert delete_person(hub, third) == 202
@@ -154,7 +156,7 @@ def test_an_approved_removal_passes_and_does_not_count(hub: Hub) -> None:
     approve(Delivery.objects.get(state=State.HELD))
     hub.wait_until_idle()
     assert hub.customer(first)["active"] is False
-    assert not Attempt.objects.filter(weighed=ChangeCategory.REMOVAL).exists()
+    assert not Attempt.objects.filter(counted_as=ChangeCategory.REMOVAL).exists()
     assert delete_person(hub, second) == 202
 
 
@@ -206,7 +208,7 @@ def test_a_person_who_changes_repeatedly_counts_once(hub: Hub) -> None:
     for number in range(4):
         hub.change_email(f"again.{number}@example.com", users[0])
         assert post_webhook(users[0]) == 200
-    assert Attempt.objects.filter(weighed=ChangeCategory.CHANGE).count() == 1
+    assert Attempt.objects.filter(counted_as=ChangeCategory.CHANGE).count() == 1
     hub.change_email("one.more@example.com", users[1])
     assert post_webhook(users[1]) == 202
 
@@ -232,7 +234,7 @@ def weigh_attempt(taken: Claim) -> str:
     Delivery.objects.filter(pk=taken.delivery.pk).update(
         state=State.SUCCEEDED, token=None, lease_until=None, due_at=None
     )
-    return Attempt.objects.get(pk=taken.attempt.pk).weighed
+    return Attempt.objects.get(pk=taken.attempt.pk).counted_as
 
 
 UPDATE = Change(ChangeAction.UPDATE, "R1", (FieldChange("email", "a", "b"),))
@@ -331,4 +333,4 @@ def test_the_count_reads_marked_attempts_only(database: None) -> None:
     marks = _counted_attempts(route, ChangeCategory.REMOVAL).filter(
         started_at__gte=timezone.now() - timedelta(hours=1)
     )
-    assert "attempt_weighed" in marks.values("delivery__entity_id").distinct().explain()
+    assert "attempt_counted_as" in marks.values("delivery__entity_id").distinct().explain()
