@@ -122,10 +122,12 @@ def recordable_filters(query: Mapping[str, str]) -> dict[str, str]:
 
     A search term or an entity id may identify a person, and the audit log is never erased.
     """
-    # Bounded: anybody can write a long query string, and entries are kept for years.
-    kept = {name: value[:200] for name, value in query.items() if name not in _PAGING_PARAMS}
-    return kept | {
-        name: "withheld" for name in PERSONAL_PARAMS if kept.get(name) and not _is_event_reference(kept[name])
+    # Bounded: anyone can send a long query string, and the entry is stored for years.
+    filters = {name: value[:200] for name, value in query.items() if name not in _PAGING_PARAMS}
+    return filters | {
+        name: "withheld"
+        for name in PERSONAL_PARAMS
+        if filters.get(name) and not _is_event_reference(filters[name])
     }
 
 

@@ -104,16 +104,16 @@ def get_by_public_id_or_pk(rows: QuerySet[Any], name: str, parse_public_id: Call
 
 def redirect_without_params(request: HttpRequest, unknown: Sequence[str]) -> HttpResponseRedirect:
     """Redirect to the list without unknown parameters, and name them in a message."""
-    kept = request.GET.copy()
+    params = request.GET.copy()
     for name in unknown:
-        del kept[name]
+        del params[name]
     text = ngettext(
         "This list has no filter %(names)s. It was removed.",
         "This list has no filters %(names)s. They were removed.",
         len(unknown),
     )
     warning(request, text % {"names": ", ".join(f"“{name[:40]}”" for name in unknown[:3])})
-    return HttpResponseRedirect(f"{request.path}?{kept.urlencode()}" if kept else request.path)
+    return HttpResponseRedirect(f"{request.path}?{params.urlencode()}" if params else request.path)
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]

@@ -95,8 +95,8 @@ class ReasonRequiredAdmin(AuditedAdmin):
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Name the kinds of rows that protect these, without loading every such row as Django would."""
-        if kept := [kind for row in objs for kind in protected_relations(row)]:
-            return [], {}, set(), kept
+        if protected := [kind for row in objs for kind in protected_relations(row)]:
+            return [], {}, set(), protected
         return super().get_deleted_objects(objs, request)
 
 

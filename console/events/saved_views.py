@@ -84,5 +84,5 @@ def erase_from_saved_views(entity_id: str, name: str) -> int:
 def _normalize_query(query: str) -> str:
     """Return only the filters of a query, in one order, so that the same filters are the same view."""
     params = dict(parse_qsl(query.lstrip("?")))
-    kept = urlencode({name: params[name] for name in FILTER_PARAMS if params.get(name)})
-    return kept if len(kept) <= 1000 else ""
+    normalized = urlencode({name: params[name] for name in FILTER_PARAMS if params.get(name)})
+    return normalized if len(normalized) <= 1000 else ""

@@ -136,11 +136,11 @@ def revealed_events(request: HttpRequest, purpose: RevealPurpose = RevealPurpose
 def _store_reveals(request: HttpRequest, keys: Sequence[int], purpose: RevealPurpose) -> None:
     now = time.time()
     # Expired reveals are dropped, so that the session does not grow.
-    kept = {key: until for key, until in _load_reveals(request, purpose).items() if float(until) > now}
+    reveals = {key: until for key, until in _load_reveals(request, purpose).items() if float(until) > now}
     for key in map(str, keys):
-        kept.pop(key, None)
-        kept[key] = now + _SECONDS[purpose]
-    request.session[purpose.value] = dict(list(kept.items())[-MAX_REVEALS:])
+        reveals.pop(key, None)
+        reveals[key] = now + _SECONDS[purpose]
+    request.session[purpose.value] = dict(list(reveals.items())[-MAX_REVEALS:])
 
 
 def _load_reveals(request: HttpRequest, purpose: RevealPurpose) -> dict[str, Any]:

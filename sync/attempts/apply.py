@@ -94,10 +94,10 @@ def _write_context(
     claim: Claim, change: Change, values: Mapping[str, Any], record: Record | None, entity: Entity | None
 ) -> WriteContext:
     """Return what a request of the change may name. A field that the target does not keep has the target's value."""
-    kept = {one.name: one.before for one in change.left_out_fields}
+    left_out = {field.name: field.before for field in change.left_out_fields}
     return WriteContext(
         key=claim.delivery.entity_id,
-        fields={**kept, **dict(change.unchanged_fields), **values},
+        fields={**left_out, **dict(change.unchanged_fields), **values},
         current=None if record is None else record.fields,
         entity=None if entity is None else entity.attributes,
     )

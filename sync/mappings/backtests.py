@@ -153,10 +153,10 @@ class BackTestResult:
                 }
             )
 
-    def _count_event(self, kept: PastEvent) -> None:
+    def _count_event(self, past_event: PastEvent) -> None:
         self.looked_at += 1
-        self.newest_at = self.newest_at or kept.event.received_at
-        self.oldest_at = kept.event.received_at
+        self.newest_at = self.newest_at or past_event.event.received_at
+        self.oldest_at = past_event.event.received_at
 
     def to_columns(self) -> dict[str, Any]:
         """Return the column values of the back-test's row."""
@@ -215,11 +215,11 @@ def _compare_chunk(
     """Compare the events of a chunk. Returns the reason to end here, empty if there is none."""
     if chunk is None:
         return "no-more"
-    for kept in chunk:
-        if kept.mapping_input is None:
-            result.add_untestable(kept)
+    for past_event in chunk:
+        if past_event.mapping_input is None:
+            result.add_untestable(past_event)
             continue
-        result.add_comparison(kept, compare_mappings(current, draft, kept.mapping_input))
+        result.add_comparison(past_event, compare_mappings(current, draft, past_event.mapping_input))
         if result.tested_count >= wanted:
             return "enough"
         if result.over_budget_count >= MAX_OVER_BUDGET:

@@ -44,14 +44,14 @@ def to_absolute_params(params: Mapping[str, str], name: str, zone: tzinfo) -> di
     A bound that was not edited keeps its exact value, fractions of seconds included. A text that is no time
     is left for `parse_range` to refuse.
     """
-    kept = {key: value for key, value in params.items() if not key.startswith(f"{name}_")}
+    absolute = {key: value for key, value in params.items() if not key.startswith(f"{name}_")}
     for edge in ("from", "to"):
-        stood = params.get(f"{name}_{edge}", "")
-        if text := params.get(f"{name}_{edge}_local", to_input_value(stood, zone)):
-            kept[f"{name}_{edge}"] = (
-                stood if text == to_input_value(stood, zone) else _widest_reading(text, edge, zone)
+        unedited = params.get(f"{name}_{edge}", "")
+        if text := params.get(f"{name}_{edge}_local", to_input_value(unedited, zone)):
+            absolute[f"{name}_{edge}"] = (
+                unedited if text == to_input_value(unedited, zone) else _widest_reading(text, edge, zone)
             )
-    return kept
+    return absolute
 
 
 def _widest_reading(text: str, edge: str, zone: tzinfo) -> str:

@@ -33,10 +33,10 @@ def recount_hour(hour: datetime, now: datetime) -> bool:
         usual = _usual_p95(hour, calls)
         took = time.monotonic() - began
         with transaction.atomic():
-            kept = CountedHour.objects.filter(pk=hour, version=row.version).update(
+            is_stored = CountedHour.objects.filter(pk=hour, version=row.version).update(
                 version=F("version") + 1, counted_at=now, seconds=took, open=events.open_count
             )
-            if kept:
+            if is_stored:
                 _store_counts(hour, events, calls, usual)
                 return True
         row.refresh_from_db()

@@ -137,10 +137,11 @@ def load_examples(row: BackTest, revealed: frozenset[int]) -> list[BacktestExamp
     Four queries.
     """
     stored = {example["event"]: example for example in row.examples[:MAX_EXAMPLES]}
-    kept = read_past_events(list(stored), routes_using_mapping(row.draft.mapping_id)) if stored else []
+    past_events = read_past_events(list(stored), routes_using_mapping(row.draft.mapping_id)) if stored else []
     versions = parse_both_mappings(row)
     return [
-        _build_example(stored[past_event.event.pk], past_event, versions, revealed) for past_event in kept
+        _build_example(stored[past_event.event.pk], past_event, versions, revealed)
+        for past_event in past_events
     ]
 
 

@@ -171,7 +171,7 @@ class MappingEditorMixin(MappingViewMixin):
     ) -> HttpResponse:
         """Render the form. After a conflict it is based on the current draft, so that saving again is a decision."""
         current, draft = current_version(mapping), open_draft(mapping)
-        kept = seen_versions(current, draft)
+        newest = seen_versions(current, draft)
         if "choices" not in context:
             context["choices"] = _list_choices(request, mapping)
         is_bound = request.method == "POST" and "overtaken" not in context
@@ -182,7 +182,7 @@ class MappingEditorMixin(MappingViewMixin):
             title=_("Edit %(mapping)s") % {"mapping": mapping},
             trial_input=trial_input,
             note=request.POST.get("note", "") if note is None else note,
-            seen=posted_base_version(request) if is_bound else kept,
+            seen=posted_base_version(request) if is_bound else newest,
             draft=draft,
             current=current,
             longest=MAX_LENGTH,

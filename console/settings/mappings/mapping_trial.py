@@ -106,8 +106,8 @@ def run_trial(
         if parse_pk(trial_input.event) not in revealed:
             return MappingTrial(is_masked=True)
         sample = next((event for event in recent if str(event.event.pk) == trial_input.event), None)
-        kept = sample or _find_event(trial_input.event, routes)
-        return _compare_with_last_known(mapping, kept)
+        past_event = sample or _find_event(trial_input.event, routes)
+        return _compare_with_last_known(mapping, past_event)
     except JsonTextError as error:
         return MappingTrial(TrialProblem(error.sentence))
     except EntityNotMappable as error:
@@ -157,10 +157,10 @@ def _map_pasted(mapping: ParsedMapping, mapping_input: MappingInput) -> MappingT
     )
 
 
-def _compare_with_last_known(mapping: ParsedMapping, kept: PastEvent) -> MappingTrial:
-    assert kept.mapping_input is not None
-    made = _map_past(mapping, kept, kept.mapping_input)
-    known, record_id = _last_known_record(kept)
+def _compare_with_last_known(mapping: ParsedMapping, past_event: PastEvent) -> MappingTrial:
+    assert past_event.mapping_input is not None
+    made = _map_past(mapping, past_event, past_event.mapping_input)
+    known, record_id = _last_known_record(past_event)
     record = None if known is None else Record(record_id, known)
     change = mapping.plan_record(made, record)
     changing = {field.name for field in change.fields}
@@ -180,25 +180,25 @@ def _compare_with_last_known(mapping: ParsedMapping, kept: PastEvent) -> Mapping
     return MappingTrial(fields=tuple(fields), action=action)
 
 
-def _map_past(mapping: ParsedMapping, kept: PastEvent, given: MappingInput) -> dict[str, Any]:
+def _map_past(mapping: ParsedMapping, past_event: PastEvent, given: MappingInput) -> dict[str, Any]:
     """Map the entity of an event as a delivery would now: a reference without a record is a problem.
 
     Reads the links of the entities that it refers to, if there are any.
     """
-    if not mapping.reference_types or kept.attempt is None:
+    if not mapping.reference_types or past_event.attempt is None:
         apply_mapping = mapping.map_partial_entity if given.is_partial else mapping.map_entity
         return apply_mapping(given.entity, given.webhook)
-    delivery = kept.attempt.delivery
+    delivery = past_event.attempt.delivery
     return map_with_references(
         mapping, given.entity, given.webhook, record_finder_of(delivery), is_partial=given.is_partial
     ).fields
 
 
-def _last_known_record(kept: PastEvent) -> tuple[Mapping[str, Any] | None, str]:
+def _last_known_record(past_event: PastEvent) -> tuple[Mapping[str, Any] | None, str]:
     """Return the record's fields as the attempt left them, as far as known, and its id. Fields are None if there was no
     record.
     """
-    attempt = kept.attempt
+    attempt = past_event.attempt
     document = stored_finding(attempt, Finding.CHANGE) if attempt is not None else {}
     # With candidates it is not known yet which record is the entity's.
     if attempt is None or not document or "candidates" in document:
