@@ -74,7 +74,7 @@ def run_erasure(erasure: Erasure) -> bool:
     return erasure.state == ErasureState.DONE
 
 
-def _run_job(job: RunningJob, goes_on: ShouldContinue) -> None:
+def _run_job(job: RunningJob, should_continue: ShouldContinue) -> None:
     """Run the job of an erasure. Raises JobLost, JobStopped."""
     erasure = Erasure.objects.get(pk=job.subject)
     with overwriting_deleted_rows():
@@ -85,16 +85,16 @@ def _run_job(job: RunningJob, goes_on: ShouldContinue) -> None:
         except AttemptStillRunning:
             job.hand_back(after=RUNNING_RETRY_SECONDS)
             return
-        _erase_after_keys(erasure, job, goes_on)
+        _erase_after_keys(erasure, job, should_continue)
 
 
-def _erase_after_keys(erasure: Erasure, job: RunningJob, goes_on: ShouldContinue) -> None:
+def _erase_after_keys(erasure: Erasure, job: RunningJob, should_continue: ShouldContinue) -> None:
     """Erase everything else after the commit that destroyed the keys."""
     subject = _subject_of(erasure)
     redact_free_text(subject)
     _run_other_erasers(erasure, job, subject)
     while _erase_batch(erasure, job, subject):
-        if not goes_on():
+        if not should_continue():
             raise JobStopped
         time.sleep(PAUSE_SECONDS)
     # Again, because exports and other data that were made meanwhile may have read rows before they were rewritten.

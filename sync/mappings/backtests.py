@@ -91,13 +91,13 @@ def run_in_request(backtest: BackTest, seconds: float = REQUEST_SECONDS) -> bool
     return True
 
 
-def _run_within(seconds: float, job: RunningJob, goes_on: ShouldContinue) -> None:
+def _run_within(seconds: float, job: RunningJob, should_continue: ShouldContinue) -> None:
     """Run a back-test for at most `seconds`. Its end is written in one transaction with its job's. Raises
     JobLost, JobStopped.
     """
     try:
         backtest = BackTest.objects.select_related("draft", "base").get(pk=job.subject)
-        _run_backtest(backtest, job, time.monotonic() + seconds, goes_on)
+        _run_backtest(backtest, job, time.monotonic() + seconds, should_continue)
     except (JobLost, JobStopped, DatabaseError):
         raise
     except Exception:
@@ -182,12 +182,12 @@ def routes_using_mapping(mapping_id: int) -> list[Route]:
     return list(Route.objects.filter(mapping=mapping_id).select_related("source", "identity", "commercial"))
 
 
-def _run_backtest(backtest: BackTest, job: RunningJob, until: float, goes_on: ShouldContinue) -> None:
+def _run_backtest(backtest: BackTest, job: RunningJob, until: float, should_continue: ShouldContinue) -> None:
     current, draft = parse_both_mappings(backtest)
     tally, chunks = BackTestResult(), past_event_chunks(routes_using_mapping(backtest.draft.mapping_id))
     chunk, ended_by = next(chunks, None), ""
     while not ended_by:
-        if not goes_on():
+        if not should_continue():
             raise JobStopped
         ended_by = _compare_chunk(chunk, tally, current, draft, backtest.wanted)
         if not ended_by and time.monotonic() >= until:

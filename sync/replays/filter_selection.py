@@ -55,13 +55,13 @@ def filter_of(replay: Replay) -> EventFilter:
     return resolve_filter(replay.filter or {}, timezone.now())
 
 
-def _run_selection(job: RunningJob, goes_on: ShouldContinue) -> None:
+def _run_selection(job: RunningJob, should_continue: ShouldContinue) -> None:
     """Resume a selection until it is frozen. Raises JobLost, JobStopped."""
     replay = Replay.objects.get(pk=job.subject)
     matching = filter_of(replay).apply_to(Event.objects.all())
     try:
         while not fill_selection(replay, matching, _RUN_SECONDS, job):
-            if not goes_on():
+            if not should_continue():
                 raise JobStopped
     except TooManyEvents:
         logger.info("%s matched too many events; none were selected", replay)

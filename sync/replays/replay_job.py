@@ -17,7 +17,7 @@ PAUSED_STEP_SECONDS = 3600.0
 _UNDER_WAY = (ReplayState.RUNNING, ReplayState.PAUSED, ReplayState.STOPPING)
 
 
-def _run_step(job: RunningJob, _goes_on: ShouldContinue) -> None:
+def _run_step(job: RunningJob, _should_continue: ShouldContinue) -> None:
     """Run one short step.
 
     1. Record the results of sent events: that may pause or finish the replay.

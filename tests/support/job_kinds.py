@@ -24,9 +24,9 @@ class Recorder:
         self.at_once: int | None = None
         self.tidied = 0
 
-    def run(self, job: RunningJob, goes_on: ShouldContinue) -> None:
+    def run(self, job: RunningJob, should_continue: ShouldContinue) -> None:
         self.runs.append(job.subject)
-        self.action(job, goes_on)
+        self.action(job, should_continue)
 
     def tidy_up(self) -> None:
         self.tidied += 1
@@ -41,7 +41,7 @@ def follow(subject: int, state: JobState, failure: str) -> None:
 
 COUNTING = JobKind(
     "counting",
-    lambda job, goes_on: RECORDER.run(job, goes_on),
+    lambda job, should_continue: RECORDER.run(job, should_continue),
     follow,
     lambda: RECORDER.at_once,
     tidy_up=lambda: RECORDER.tidy_up(),

@@ -23,8 +23,8 @@ class Command(BaseCommand):
         parser.add_argument("token", type=uuid.UUID)
 
     def handle(self, *, job: int, token: uuid.UUID, **_: Any) -> None:
-        goes_on = until_signal()
+        should_continue = until_signal()
         lower_priority()
         running = load_claimed_job(job, token)
         if running is not None:
-            run_job(running, yield_cpu_when_busy(goes_on))
+            run_job(running, yield_cpu_when_busy(should_continue))
