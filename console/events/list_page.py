@@ -19,6 +19,7 @@ from console.ui.chips import FilterChip, ViewTab
 from console.ui.formatting import time_until
 from console.ui.keyset import BY_RECEIVED_TIME, Cursor, KeysetPage, PageLinks, PageRequest
 from console.ui.outcome_texts import explain_outcome, explain_pause
+from sync.models import SUCCESS_STATES
 from sync.search.event_filter import EventFilter, resolve_filter
 from sync.search.time_ranges import InvalidFilter
 from webhooks.catalogue.codes import is_about_identity
@@ -173,12 +174,11 @@ def _bounded_count(count: int) -> str:
 
 
 def _event_row(event: Any, now: Any) -> EventRow:
-    ended_well = event.state in (State.SUCCEEDED, State.UNCHANGED)
     system = event.identity if is_about_identity(event.code) else event.commercial
     words = explain_pause() if event.is_paused else explain_outcome(event.state, event.code, system or "")
     is_ahead = event.state == State.RETRYING and event.next_at is not None
     return EventRow(
         event=event,
-        reason="" if ended_well else words.title,
+        reason="" if event.state in SUCCESS_STATES else words.title,
         next_try=time_until(event.next_at, now) if is_ahead else "",
     )

@@ -18,11 +18,11 @@ from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import AppliedRecord
 from sync.deliveries.stored_webhook import wants_entity
 from sync.evidence.row_facts import attempt_facts, call_digests
-from sync.models import Delivery, Finding, PayloadChoice, new_recheck
+from sync.models import SUCCESS_STATES, Delivery, Finding, PayloadChoice, new_recheck
 from sync.planning.change import ChangeAction
 from sync.references.missing_references import delete_missing
 from webhooks.delivery_port import PendingAnswer
-from webhooks.models import Payload, State
+from webhooks.models import Payload
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
 _END_ATTEMPT = Statement(
@@ -93,8 +93,8 @@ class FinishedAttempt:
         A relayed delivery writes its timestamp even without a record: an older one must not undo a deletion.
         """
         findings = self.findings
-        is_well = self.result.state in (State.SUCCEEDED, State.UNCHANGED)
-        if not (is_well and (findings.record_id or self.claim.delivery.is_relayed)):
+        is_success = self.result.state in SUCCESS_STATES
+        if not (is_success and (findings.record_id or self.claim.delivery.is_relayed)):
             return None
         is_deleted = findings.change is not None and findings.change.action is ChangeAction.DELETE
         return AppliedRecord(

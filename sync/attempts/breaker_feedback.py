@@ -14,10 +14,9 @@ from sync.limits.circuit_breaker import (
     record_success,
     unhealthy_breakers,
 )
-from sync.models import AttemptOutcome
+from sync.models import SUCCESSFUL_OUTCOMES, AttemptOutcome
 from webhooks.catalogue.codes import is_about_identity
 
-_SUCCESSFUL_OUTCOMES = (AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED)
 # Refused before the target was called: they say nothing about the target.
 _IDENTITY_REFUSALS = ("identity-rejected", "identity-missing", "identity-forbidden", ENTITY_UNPROVEN)
 _REFUSALS = (
@@ -64,7 +63,7 @@ def update_breakers(
         if result.code not in _IDENTITY_REFUSALS:
             connections.append(delivery.commercial)
         for connection in (
-            connections if result.outcome in _SUCCESSFUL_OUTCOMES or result.code in _REFUSALS else ()
+            connections if result.outcome in SUCCESSFUL_OUTCOMES or result.code in _REFUSALS else ()
         ):
             record_success(connection, evidence[connection])
         return result

@@ -34,7 +34,7 @@ from sync.deliveries.predicates import is_due, is_not_suspect
 from sync.deliveries.record_links import read_link
 from sync.deliveries.routes import is_referenced
 from sync.deliveries.superseded import was_superseded
-from sync.models import AttemptCause, Connection, Delivery, PayloadChoice
+from sync.models import SUCCESS_STATES, AttemptCause, Connection, Delivery, PayloadChoice
 from sync.planning.mapping import EntityNotMappable
 from sync.references.missing_references import schedule_arrived, schedule_referring
 from webhooks.catalogue.outcome import EventOutcome
@@ -119,8 +119,8 @@ def run_claim(claim: Claim) -> RunResult:
 
 def _has_new_record(claim: Claim, result: AttemptResult, findings: AttemptFindings) -> bool:
     """True if other deliveries may wait for the record that this attempt has linked to the entity."""
-    is_well = result.state in (State.SUCCEEDED, State.UNCHANGED) and findings.change is not None
-    if not (is_well and findings.record_id) or findings.entity is None:
+    is_planned_success = result.state in SUCCESS_STATES and findings.change is not None
+    if not (is_planned_success and findings.record_id) or findings.entity is None:
         return False
     # A retry or replay may find a link that an earlier attempt, or a person, has stored.
     is_known = claim.link is not None and claim.link.record_id == findings.record_id

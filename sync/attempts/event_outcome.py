@@ -7,14 +7,13 @@ from sync.attempts.attempt_result import ACTION_CODES, AttemptResult
 from sync.attempts.plan import AttemptFindings
 from sync.deliveries.claims import Claim
 from sync.deliveries.stored_webhook import wants_entity
-from sync.models import Attempt, Connection, Delivery, Finding
+from sync.models import SUCCESS_STATES, Attempt, Connection, Delivery, Finding
 from webhooks.catalogue.outcome import EventOutcome, FieldProblem, TargetResult
 from webhooks.models import Event, State, event_state
 
 _FAILED = (State.DEAD, State.RETRYING, State.CLOSED)
 # What a system says about credentials, or about itself, is not for the person who saved.
 _ABOUT_DATA = ("identity-rejected", "target-rejected", "target-missing-value", "unmappable")
-_DONE = (State.SUCCEEDED, State.UNCHANGED)
 
 
 def load_event_outcome(event: Event, *, with_entity: bool = False) -> EventOutcome:
@@ -54,7 +53,7 @@ def outcome_of_attempt(
 
     Returns None for a failure.
     """
-    if attempt_result.state not in _DONE:
+    if attempt_result.state not in SUCCESS_STATES:
         # The answer to a failure needs the stored response.
         return None
     delivery = claim.delivery
@@ -113,7 +112,7 @@ def _delivery_result(delivery: Delivery, attempt: Attempt | None) -> TargetResul
         connection_name=spoke.name,
         state=state,
         code=delivery.code or state,
-        action=attempt.action if attempt and state in _DONE else "",
+        action=attempt.action if attempt and state in SUCCESS_STATES else "",
         record_id=attempt.record_id if attempt else "",
         is_retrying=state == State.RETRYING,
         sentence=remote_answer.get("sentence") if relays else None,

@@ -6,10 +6,8 @@ from typing import Any
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
 from sync.deliveries.predicates import SUBJECT_OF_OUTER_ROW
-from sync.models import Attempt, AttemptOutcome, Delivery, Link
-from webhooks.models import State
+from sync.models import SUCCESS_STATES, SUCCESSFUL_OUTCOMES, Attempt, Delivery, Link
 
-APPLIED_STATES = (State.SUCCEEDED, State.UNCHANGED)
 # Largest difference between the clocks of receiving hosts.
 _MAX_CLOCK_SKEW = timedelta(days=1)
 
@@ -25,12 +23,10 @@ def annotate_newer(
     `max_clock_skew`: the largest difference between clocks of receiving hosts; None, for a single delivery, searches
     all events of the entity.
     """
-    was_applied = Attempt.objects.filter(
-        delivery=OuterRef("pk"), outcome__in=[AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED]
-    )
+    was_applied = Attempt.objects.filter(delivery=OuterRef("pk"), outcome__in=SUCCESSFUL_OUTCOMES)
     later = Delivery.objects.filter(
         # Attempts count too: a replay may have changed the delivery's state after it was applied.
-        Q(state__in=APPLIED_STATES) | Exists(was_applied),
+        Q(state__in=SUCCESS_STATES) | Exists(was_applied),
         **SUBJECT_OF_OUTER_ROW,
         event__gt=OuterRef("event"),
         event__entity_id=OuterRef("entity_id"),

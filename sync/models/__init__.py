@@ -9,7 +9,15 @@ from sync.models.alarm import (
     NotificationState,
     Snooze,
 )
-from sync.models.attempt import Attempt, AttemptCause, AttemptOutcome, Call, ChangeCategory, Finding
+from sync.models.attempt import (
+    SUCCESSFUL_OUTCOMES,
+    Attempt,
+    AttemptCause,
+    AttemptOutcome,
+    Call,
+    ChangeCategory,
+    Finding,
+)
 from sync.models.backtest import BackTest, BackTestState
 from sync.models.connection import (
     CONNECTION_SETTINGS,
@@ -32,6 +40,7 @@ from sync.models.delivery import (
     MATCH_HELD_CODE,
     OPEN_STATES,
     SETTLED_STATES,
+    SUCCESS_STATES,
     WAITING_STATES,
     Delivery,
     Link,
@@ -64,6 +73,8 @@ __all__ = [
     "OPEN_STATES",
     "ROUTE_SETTINGS",
     "SETTLED_STATES",
+    "SUCCESSFUL_OUTCOMES",
+    "SUCCESS_STATES",
     "WAITING_STATES",
     "Alarm",
     "AlarmKind",

@@ -36,6 +36,9 @@ class AttemptOutcome(models.TextChoices):
     UNKNOWN = "unknown", _("unknown")
 
 
+SUCCESSFUL_OUTCOMES = (AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED)
+
+
 class ChangeCategory(models.TextChoices):
     """A category that the mass-change guard of a route counts."""
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from audit.entries.append import NewEntry, append_entries
 from sync.deliveries.event_state import refresh_event_states
 from sync.deliveries.predicates import SUBJECT_OF_OUTER_ROW
-from sync.models import Attempt, AttemptOutcome, Delivery, PayloadChoice
+from sync.models import SUCCESSFUL_OUTCOMES, Attempt, Delivery, PayloadChoice
 from webhooks.models import State
 
 MAX_DELIVERIES = 20_000
@@ -55,7 +55,7 @@ def _later_successes() -> QuerySet[Any]:
         delivery__route=OuterRef("route"),
         delivery__is_relayed=False,
         takes=PayloadChoice.AS_ROUTED,
-        outcome__in=[AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED],
+        outcome__in=SUCCESSFUL_OUTCOMES,
         started_at__gt=OuterRef("event__received_at"),
     )
     return attempts.order_by("-pk").values("pk")[:1]

@@ -11,7 +11,7 @@ from sync.deliveries.predicates import (
 )
 from sync.erasure.requests import has_confirmed_erasure
 from sync.evidence.row_facts import reopened_entries
-from sync.models import Attempt, AttemptOutcome, Delivery
+from sync.models import SUCCESSFUL_OUTCOMES, Attempt, Delivery
 from webhooks.models import State, is_erased
 
 # Events of a subject among which the newest applied one is searched.
@@ -67,7 +67,7 @@ def choose_delivery(attempt: Attempt) -> Delivery:
     applied = (
         Attempt.objects.filter(
             delivery__in=[delivery.pk for delivery in deliveries],
-            outcome__in=[AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED],
+            outcome__in=SUCCESSFUL_OUTCOMES,
             pk__gt=attempt.pk,
         )
         .order_by("-pk")

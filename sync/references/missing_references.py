@@ -10,7 +10,7 @@ from django.db import DatabaseError, transaction
 
 from database.clock import database_now, read_clock
 from database.statement import BoundStatement, Statement
-from sync.models import Delivery, MissingReference
+from sync.models import SUCCESS_STATES, Delivery, MissingReference
 from sync.models.delivery import sql_list
 from sync.planning.references import Reference
 from webhooks.models import State
@@ -29,7 +29,6 @@ _ID_LENGTH = 128
 _SHORTEST_DELAY = 0.5
 
 # The states of a delivery whose record was made without some references.
-_SUCCESS_STATES = (State.SUCCEEDED, State.UNCHANGED)
 
 _DELETE_MISSING = Statement("DELETE FROM sync_missingreference WHERE delivery_id = %s")
 _SCHEDULE_ARRIVED, _SCHEDULE_SLICE = (
@@ -38,7 +37,7 @@ _SCHEDULE_ARRIVED, _SCHEDULE_SLICE = (
         SELECT m.id FROM sync_missingreference m JOIN sync_delivery d ON d.id = m.delivery_id
         JOIN sync_link l ON l.entity_id = m.entity_id AND l.entity_type = m.entity_type
         AND l.identity_id = m.identity_id AND l.commercial_id = m.commercial_id
-        WHERE {condition} AND m.due_at IS NULL AND l.record_id <> '' AND d.state IN {sql_list(_SUCCESS_STATES)})"""  # noqa: S608
+        WHERE {condition} AND m.due_at IS NULL AND l.record_id <> '' AND d.state IN {sql_list(SUCCESS_STATES)})"""  # noqa: S608
     )
     for condition in ("m.delivery_id = %s", "m.id > %s AND m.id <= %s")
 )
@@ -162,7 +161,7 @@ def _schedule_in_transaction(delivery: Delivery) -> None:
         return
     referring = list(found.values())
     complete = list(
-        Delivery.objects.filter(pk__in=referring, state__in=_SUCCESS_STATES).values_list("pk", flat=True)
+        Delivery.objects.filter(pk__in=referring, state__in=SUCCESS_STATES).values_list("pk", flat=True)
     )
     for keys, seconds in _split_by_completeness(complete, delivery):
         arrived.filter(delivery__in=keys).update(due_at=database_now(plus_seconds=seconds))

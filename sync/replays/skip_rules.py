@@ -10,9 +10,10 @@ from typing import Any
 from django.db.models import Q
 
 from sync.deliveries.creation import EVENT_TYPES, enabled_routes
-from sync.deliveries.superseded import APPLIED_STATES, annotate_newer, is_outdated
+from sync.deliveries.superseded import annotate_newer, is_outdated
 from sync.models import (
     OPEN_STATES,
+    SUCCESS_STATES,
     Delivery,
     Erasure,
     ErasureState,
@@ -79,7 +80,7 @@ def _succeeded_since_frozen(rows: list[Any], replay: Replay) -> bool:
     """
     frozen_at = replay.frozen_at
     return frozen_at is not None and all(
-        row.state in APPLIED_STATES and row.settled_at and row.settled_at > frozen_at for row in rows
+        row.state in SUCCESS_STATES and row.settled_at and row.settled_at > frozen_at for row in rows
     )
 
 

@@ -17,7 +17,7 @@ from console.settings.mappings.backtest_words import untestable_text
 from console.ui.translation import translate_text
 from sync.connectors.contracts.types import Record
 from sync.mappings.past_entities import PastEvent, past_event_chunks, read_past_events
-from sync.models import AttemptOutcome, Finding, Route
+from sync.models import SUCCESSFUL_OUTCOMES, Finding, Route
 from sync.planning.mapping import EntityNotMappable, ParsedMapping
 from sync.planning.mapping_comparison import MappingInput
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
@@ -26,7 +26,6 @@ from sync.references.linked_records import record_finder_of
 
 MAX_SAMPLE_EVENTS = 20
 _SEARCHED_EVENTS = 200
-_APPLIED_OUTCOMES = (AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +202,7 @@ def _last_known_record(past_event: PastEvent) -> tuple[Mapping[str, Any] | None,
     # With candidates it is not known yet which record is the entity's.
     if attempt is None or not document or "candidates" in document:
         return {}, attempt.record_id if attempt else ""
-    is_applied = attempt.outcome in _APPLIED_OUTCOMES
+    is_applied = attempt.outcome in SUCCESSFUL_OUTCOMES
     # Before the attempt there was no record, and the attempt did not create one.
     if document["action"] == "create" and not is_applied:
         return None, ""
