@@ -28,12 +28,12 @@ _ANY_TIME_SECONDS = 10 * 365 * 86_400.0
 
 _JOINED = """sync_delivery d JOIN sync_route r ON r.id = d.route_id
     JOIN webhooks_event e ON e.id = d.event_id JOIN webhooks_source s ON s.id = e.source_id"""
-_IS_PAUSED, _GOES_ON = (
+_IS_PAUSED, _IS_RELEASING = (
     f"EXISTS (SELECT 1 FROM webhooks_source WHERE {column} IS NOT NULL)"  # noqa: S608
     f" OR EXISTS (SELECT 1 FROM sync_route WHERE {column} IS NOT NULL)"
     for column in ("paused_at", "resumed_at")
 )
-_READ_PAUSES = Statement(f"SELECT {_IS_PAUSED}, {_GOES_ON}")
+_READ_PAUSES = Statement(f"SELECT {_IS_PAUSED}, {_IS_RELEASING}")
 # Both state their conditions twice: a statement that waited for the lock of a row checks only the outer conditions
 # again.
 _HOLD = Statement(
@@ -54,24 +54,24 @@ _RESUME_FORGOTTEN = Statement(
     WHERE {waits_for_resume("d")} AND s.paused_at IS NULL AND r.paused_at IS NULL)"""  # noqa: S608
 )
 _COUNT_ON_HOLD = {
-    of: Statement(
+    model: Statement(
         f"""SELECT COUNT(*) FROM (SELECT d.id FROM sync_delivery d JOIN webhooks_event e ON e.id = d.event_id
         WHERE {waits_for_resume("d")} AND {column} = %s LIMIT %s) w"""  # noqa: S608
     )
-    for of, column in ((Source, "e.source_id"), (Route, "d.route_id"))
+    for model, column in ((Source, "e.source_id"), (Route, "d.route_id"))
 }
 
 
-def pause_flow(what: Source | Route, reason: str, by: Any) -> bool:
+def pause_flow(flow: Source | Route, reason: str, by: Any) -> bool:
     """Pause a source or route: hold new and waiting deliveries. Returns False if it was paused already."""
     values = {"paused_at": timezone.now(), "paused_by": by, "pause_reason": reason, "resumed_at": None}
-    return bool(type(what).objects.filter(pk=what.pk, paused_at=None).update(**values))
+    return bool(type(flow).objects.filter(pk=flow.pk, paused_at=None).update(**values))
 
 
-def resume_flow(what: Source | Route) -> bool:
+def resume_flow(flow: Source | Route) -> bool:
     """Resume a source or route. Returns False if it was not paused. Workers release its deliveries in batches."""
     values = {"paused_at": None, "paused_by": None, "pause_reason": "", "resumed_at": database_now()}
-    return bool(type(what).objects.filter(pk=what.pk, paused_at__isnull=False).update(**values))
+    return bool(type(flow).objects.filter(pk=flow.pk, paused_at__isnull=False).update(**values))
 
 
 def hold_waiting() -> int:
@@ -81,10 +81,10 @@ def hold_waiting() -> int:
 
 def enforce_pauses() -> None:
     """Hold paused deliveries that become due, and release a batch of those whose source and route are resumed."""
-    is_paused, goes_on = _READ_PAUSES.fetch_all()[0]
+    is_paused, is_releasing = _READ_PAUSES.fetch_all()[0]
     if is_paused:
         _hold_due(_HOLD_AHEAD_SECONDS)
-    if goes_on:
+    if is_releasing:
         # The cached settings of every process must have expired.
         settled = database_now(plus_seconds=-max(_RELEASE_SECONDS, 2 * settings.CONFIGURATION_SECONDS))
         if not _RELEASE.execute(RELEASED_AT_ONCE):
@@ -100,9 +100,9 @@ def resume_forgotten() -> int:
     return _RESUME_FORGOTTEN.execute()
 
 
-def count_on_hold(what: Source | Route, limit: int) -> int:
+def count_on_hold(flow: Source | Route, limit: int) -> int:
     """Return how many deliveries wait for a source or route to be resumed, counted up to `limit`."""
-    row = _COUNT_ON_HOLD[type(what)].fetch_one(what.pk, limit)
+    row = _COUNT_ON_HOLD[type(flow)].fetch_one(flow.pk, limit)
     return int(row[0]) if row else 0
 
 
