@@ -170,11 +170,15 @@ def find_blockers(delivery: Delivery, contention: DeliveryContention) -> tuple[B
 
 def _own_blockers(delivery: Delivery) -> Iterator[Blocker]:
     if delivery.due_at is None:
-        for what in (delivery.event.source, delivery.route):
-            if what.paused_at is not None:
-                yield PausedByPerson(what)
+        for setting in _paused_settings(delivery):
+            yield PausedByPerson(setting)
     if delivery.deaths >= SUSPECT_DEATHS:
         yield KilledProcesses(delivery.deaths)
+
+
+def _paused_settings(delivery: Delivery) -> list[Source | Route]:
+    settings: tuple[Source | Route, ...] = (delivery.event.source, delivery.route)
+    return [setting for setting in settings if setting.paused_at is not None]
 
 
 def _order_blockers(delivery: Delivery, contention: DeliveryContention) -> Iterator[Blocker]:
@@ -216,7 +220,7 @@ def is_claim_expired(delivery: Delivery, clock: datetime) -> bool:
 def is_paused_by_person(delivery: Delivery) -> bool:
     """True if the delivery waits until a person resumes its source or route."""
     is_undue = delivery.state in WAITING_STATES and delivery.due_at is None
-    return is_undue and any(what.paused_at is not None for what in (delivery.event.source, delivery.route))
+    return is_undue and bool(_paused_settings(delivery))
 
 
 def next_try_at(delivery: Delivery, clock: datetime) -> datetime | None:
