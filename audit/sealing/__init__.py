@@ -1,1 +1,1 @@
-"""How do entries become signed segments and checkpoints that leave the house?"""
+"""How do entries become signed segments, and checkpoints that are sent outside?"""

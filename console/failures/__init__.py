@@ -1,1 +1,1 @@
-"""What broke, and who looks after it?"""
+"""Which failures are open, and who owns them?"""

@@ -1,1 +1,1 @@
-"""Is the hub well, and who is told?"""
+"""Is the hub healthy, and who is notified?"""

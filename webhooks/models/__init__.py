@@ -1,4 +1,4 @@
-"""Which tables hold what came in?"""
+"""Which tables hold sources, requests and events?"""
 
 from webhooks.models.capture import CapturedRequest, CaptureWindow
 from webhooks.models.event import Event, State, event_state
