@@ -40,8 +40,8 @@ _WRITTEN_AS = defaulted(
     "How the challenge is sent back: in a JSON object, or as plain text.",
     example="text",
 )
-_MEMBER = defaulted(
-    "member",
+_FIELD = defaulted(
+    "field",
     Text(
         re.compile(r"[A-Za-z0-9_.-]{1,64}"),
         translatable("1 to 64 letters, digits, `_`, `.` and `-`"),
@@ -57,19 +57,19 @@ _MEMBER = defaulted(
 class Handshake:
     """Settings of a sender's handshake: its question and the answer.
 
-    `header`: the name of the header in lower case, None for a query parameter `parameter`. `member`: the name of the
+    `header`: the name of the header in lower case, None for a query parameter `parameter`. `field`: the name of the
     JSON field, None for plain text.
     """
 
     header: str | None
     parameter: str
     method: str
-    member: str | None
+    field: str | None
 
     @property
     def media_type(self) -> str:
         """Return the content type of the answer. Never HTML: the challenge may contain any characters."""
-        return "text/plain; charset=utf-8" if self.member is None else "application/json"
+        return "text/plain; charset=utf-8" if self.field is None else "application/json"
 
     def find_challenge(self, method: str, headers: Mapping[str, str], query_string: str) -> str | None:
         """Return the challenge of a request; None if it has none, or one that is longer than 1,024 characters or not
@@ -86,7 +86,7 @@ class Handshake:
 
     def write_answer(self, challenge: str) -> bytes:
         """Return the body that answers a challenge."""
-        return (challenge if self.member is None else json.dumps({self.member: challenge})).encode()
+        return (challenge if self.field is None else json.dumps({self.field: challenge})).encode()
 
 
 def _build_handshake(values: SettingValues) -> Handshake:
@@ -97,11 +97,11 @@ def _build_handshake(values: SettingValues) -> Handshake:
         name.lower() if is_header else None,
         name,
         values[_METHOD],
-        values[_MEMBER] if values[_WRITTEN_AS] == "json" else None,
+        values[_FIELD] if values[_WRITTEN_AS] == "json" else None,
     )
 
 
-HANDSHAKE = Object((_PLACE, _PARAMETER, _METHOD, _WRITTEN_AS, _MEMBER), _build_handshake)
+HANDSHAKE = Object((_PLACE, _PARAMETER, _METHOD, _WRITTEN_AS, _FIELD), _build_handshake)
 EXAMPLE: Mapping[str, Any] = {"from": "header", "name": "x-okta-verification-challenge"}
 
 

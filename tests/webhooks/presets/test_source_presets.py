@@ -225,7 +225,7 @@ def test_the_handshake_of_the_sender_is_answered(name: str) -> None:
     if handshake.get("as") == "text":
         assert answer.content.decode() == challenge
     else:
-        assert answer.json() == {handshake["member"]: challenge}
+        assert answer.json() == {handshake["field"]: challenge}
 
 
 @pytest.mark.parametrize("name", SIGNED)

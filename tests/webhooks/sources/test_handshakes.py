@@ -75,7 +75,7 @@ def test_graph_gets_its_token_as_plain_text_decoded() -> None:
 
 
 def test_the_name_of_the_field_is_a_setting() -> None:
-    create_source(OKTA | {"member": "challenge"})
+    create_source(OKTA | {"field": "challenge"})
     assert get().json() == {"challenge": "abc"}
 
 
@@ -179,7 +179,7 @@ def test_handshakes_are_listed_with_the_requests_and_counted_nowhere_else(handsh
         ({"from": "query", "name": "a b"}, "name"),
         (OKTA | {"method": "PUT"}, "method"),
         (OKTA | {"as": "html"}, "as"),
-        (OKTA | {"member": ""}, "member"),
+        (OKTA | {"field": ""}, "field"),
         (OKTA | {"secret": 1}, "Unknown field"),
     ],
 )
