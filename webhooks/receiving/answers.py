@@ -66,9 +66,9 @@ def problem_answer(
     errors: list[dict[str, str]] | None = None,
     headers: Mapping[str, str] | None = None,
     is_final: bool = False,
-    **members: Any,
+    **extra_fields: Any,
 ) -> Answer:
-    """Return the answer for a failure, with the catalogue's texts. `members` are added to the problem document."""
+    """Return the answer for a failure, with the catalogue's texts. `extra_fields` are added to the problem document."""
     entry, text = CATALOGUE[code], code_texts(code, language, connection=connection)
     status = status or entry.status
     document: dict[str, Any] = {
@@ -79,7 +79,7 @@ def problem_answer(
         "code": code,
     }
     document |= {"reference": reference} if reference else {}
-    document |= members | ({"errors": errors} if errors else {})
+    document |= extra_fields | ({"errors": errors} if errors else {})
     return Answer(status, _encode_within_limit(document), code, headers or {}, is_final)
 
 
