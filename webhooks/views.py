@@ -119,10 +119,10 @@ class OutcomeView(MachineView):
 
     def get(self, request: Request, token: str) -> HttpResponse:
         assert self.delivery_port is not None, "urls.py passes it"
-        found, language = find_by_token(token), request_language(request)
-        if found is None:
+        event_or_batch, language = find_by_token(token), request_language(request)
+        if event_or_batch is None:
             return to_http_response(problem_answer("unknown-outcome", language))
-        return to_http_response(answer_current_outcome(found, language, self.delivery_port))
+        return to_http_response(answer_current_outcome(event_or_batch, language, self.delivery_port))
 
 
 def problem_page(request: HttpRequest, code: str) -> HttpResponse:

@@ -47,20 +47,22 @@ def find_by_token(token: str) -> Event | Receipt | None:
     return batches.filter(uuid=uuid).first()
 
 
-def answer_current_outcome(found: Event | Receipt, language: Language, delivery_port: DeliveryPort) -> Answer:
+def answer_current_outcome(
+    event_or_batch: Event | Receipt, language: Language, delivery_port: DeliveryPort
+) -> Answer:
     """Return the answer that mode `result` would give now, without the entity: for an event, or for a request with
     several.
     """
-    if isinstance(found, Receipt):
-        return _answer_current_batch(found, language, delivery_port)
+    if isinstance(event_or_batch, Receipt):
+        return _answer_current_batch(event_or_batch, language, delivery_port)
     answer = outcome_answer(
-        delivery_port.load_outcomes([found])[found.pk],
+        delivery_port.load_outcomes([event_or_batch])[event_or_batch.pk],
         language,
-        reference=found.reference,
+        reference=event_or_batch.reference,
         location_of=outcome_path,
-        is_signed=found.is_signed,
+        is_signed=event_or_batch.is_signed,
     )
-    return format_answer(found.source, answer)
+    return format_answer(event_or_batch.source, answer)
 
 
 def build_batch_answer(receipt: Receipt, results: Sequence[BatchResult], language: Language) -> Answer:
