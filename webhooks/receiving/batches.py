@@ -13,7 +13,6 @@ from django.utils import timezone
 
 from audit.entries.append import NEW_STREAMS, NewEntry, append_entries, prepare_append
 from audit.entries.stream_heads import StreamHead
-from audit.format.signed_records import format_time
 from database.connection import is_deadlock
 from database.model_rows import row_from_columns, select_list
 from database.statement import Statement
@@ -33,6 +32,7 @@ from webhooks.receiving.record import (
     choose_event_id,
     event_id_by_position,
     plan_deliveries,
+    request_entry,
     stored_body,
 )
 from webhooks.receiving.request_verification import RequestRefused, VerifiedRequest
@@ -339,18 +339,9 @@ def _store_answer(stored: _StoredBatch, answer: Answer) -> None:
     receipt.answer, receipt.answered_at = payload, at
     receipt.status, receipt.code, receipt.is_final = answer.status, answer.code, answer.is_final
     receipt.save(update_fields=["answer", "answered_at", "status", "code", "is_final"])
-    details: dict[str, Any] = {
-        "receipt": receipt.own_reference,
-        "verified_by": receipt.verified_by,
-        "size": receipt.size,
-        "received": format_time(receipt.received_at),
-        "status": answer.status,
-        "code": answer.code,
-        "final": answer.is_final,
-    }
-    action = "webhook.unusable"
-    if receipt.event_count is not None:
-        action = "webhook.batch"
-        details |= {"events": [event.reference for event in stored.events], "count": receipt.event_count}
-    stream, actor = f"setting:source:{receipt.source_id}", f"source:{receipt.source.slug}"
-    append_entries(NewEntry(stream, action, actor, details), at=at)
+    if receipt.event_count is None:
+        entry = request_entry("webhook.unusable", receipt, answer, at)
+    else:
+        events = [event.reference for event in stored.events]
+        entry = request_entry("webhook.batch", receipt, answer, at, events=events, count=receipt.event_count)
+    append_entries(entry, at=at)

@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Model, QuerySet
 
 from audit.entries.append import NewEntry, append_entries
+from audit.format.canonical_json import JSONValue
 from audit.format.signed_records import format_time
 from database.group_commit import GroupFailed
 from database.model_rows import new_row
@@ -218,22 +219,39 @@ def plan_deliveries(session: DeliverySession, event: Event, parsed: ParsedWebhoo
 
 def answered_entry(receipt: Receipt, event: Event | None, answer: Answer, at: datetime) -> NewEntry:
     """Build the audit entry of an answer that is stored at `at`, later than its webhook."""
-    details = {
+    if event is None:
+        return request_entry("webhook.unusable", receipt, answer, at)
+    return NewEntry(event.stream, "webhook.answered", details=_answer_details(receipt, answer), at=at)
+
+
+def request_entry(
+    action: str, receipt: Receipt, answer: Answer, at: datetime, **details: JSONValue
+) -> NewEntry:
+    """Build the audit entry of an answered request that belongs to no single event. `details` are added to it."""
+    source = receipt.source
+    return NewEntry(
+        f"setting:source:{source.pk}",
+        action,
+        f"source:{source.slug}",
+        {
+            **_answer_details(receipt, answer),
+            # The request has no other entry, so this one says what it was.
+            "verified_by": receipt.verified_by,
+            "size": receipt.size,
+            "received": format_time(receipt.received_at),
+            **details,
+        },
+        at,
+    )
+
+
+def _answer_details(receipt: Receipt, answer: Answer) -> dict[str, JSONValue]:
+    return {
         "receipt": receipt.own_reference,
         "status": answer.status,
         "code": answer.code,
         "final": answer.is_final,
     }
-    if event is not None:
-        return NewEntry(event.stream, "webhook.answered", details=details, at=at)
-    source = receipt.source
-    # The request has no other entry, so this one says what it was.
-    details |= {
-        "verified_by": receipt.verified_by,
-        "size": receipt.size,
-        "received": format_time(receipt.received_at),
-    }
-    return NewEntry(f"setting:source:{source.pk}", "webhook.unusable", f"source:{source.slug}", details, at)
 
 
 def _record_repeat(
