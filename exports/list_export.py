@@ -4,7 +4,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -12,6 +12,7 @@ from django.db.models import Count, QuerySet
 
 from audit.entries.readable_rows import iterate_entries
 from audit.export.line_formats import LineFormat, Row
+from audit.format.signed_records import format_time
 from audit.models import Entry
 from database.connection import streaming_transaction
 from sync.models import Attempt
@@ -104,8 +105,8 @@ def _event_cells(event: Event) -> Row:
         event.entity_type,
         event.entity_id,
         event.event_type,
-        _format_time(event.occurred_at),
-        _format_time(event.received_at),
+        _optional_time(event.occurred_at),
+        _optional_time(event.received_at),
         event.is_signed,
         event.state,
         event.code,
@@ -120,7 +121,7 @@ def _answers_by_event(keys: list[int]) -> dict[int, list[dict[str, Any]]]:
     names = ("event_id", "uuid", "status", "code", "answered_at")
     for key, uuid, status, code, at in receipts.values_list(*names):
         answers[key].append(
-            {"receipt": to_reference(uuid), "status": status, "code": code, "at": _format_time(at)}
+            {"receipt": to_reference(uuid), "status": status, "code": code, "at": _optional_time(at)}
         )
     return answers
 
@@ -136,7 +137,7 @@ def entry_rows(queryset: QuerySet[Any]) -> Iterator[Row]:
     A damaged time is written as it is stored. The entry has no body then, nor with another column that makes none.
     """
     for entry in iterate_entries(queryset, CHUNK_SIZE):
-        at = entry.damaged.get("at") or _format_time(entry.at)
+        at = entry.damaged.get("at") or _optional_time(entry.at)
         yield [entry.pk, at, entry.stream, entry.action, entry.actor, _entry_body(entry)]
 
 
@@ -145,8 +146,8 @@ def _entry_body(entry: Entry) -> str | None:
     return None if entry.damaged.keys() - {"details", "leaf"} else entry.body
 
 
-def _format_time(at: datetime | None) -> str | None:
-    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z") if at else None
+def _optional_time(at: datetime | None) -> str | None:
+    return format_time(at) if at else None
 
 
 EVENT_EXPORT = ListExport(
