@@ -11,4 +11,4 @@ class LoginsConfig(AppConfig):
         """Connect the signals that follow the permissions of people and keep logins."""
         # Django can import models from here on.
         import logins.held_permissions
-        import logins.kept_logins  # noqa: F401
+        import logins.login_deletion  # noqa: F401

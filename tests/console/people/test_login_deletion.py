@@ -7,7 +7,7 @@ from django.db.models import ProtectedError
 from django.db.models.signals import pre_delete
 
 from console.models import SavedView
-from logins.kept_logins import refuse_deletion
+from logins.login_deletion import refuse_deletion
 from logins.models import HeldPermission
 from tests.support.pages import text_of
 from tests.support.people import browser, entries, person
