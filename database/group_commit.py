@@ -61,36 +61,36 @@ class GroupCommit(Generic[T]):
     def submit(self, item: T, seconds: float = WAIT_SECONDS) -> None:
         """Return when the item is stored, by whichever thread.
 
-        Raises what `run` raised if the item was alone, and GroupFailed if it was among several, but for an error of the
-        database itself, which all of them get. Raises OperationalError after `seconds` in the queue; the item is not
-        stored then. A batch that has begun is bounded by the deadlines of the database.
+        Raises what `run` raised if the item was alone, and GroupFailed if it was among several, except for an error of
+        the database itself, which all of them get. Raises OperationalError after `seconds` in the queue; the item is
+        not stored then. A batch that has begun is bounded by the deadlines of the database.
         """
-        member = _QueuedThread(item)
-        if not self._becomes_leader(member):
-            if not member.wait_for_turn(seconds):
-                if self._leave_queue(member):
+        thread = _QueuedThread(item)
+        if not self._becomes_leader(thread):
+            if not thread.wait_for_turn(seconds):
+                if self._leave_queue(thread):
                     raise OperationalError("the queue of webhooks to be stored did not move in time")
-                member.wait_for_turn()
-            if member.failure is not None:
-                raise member.failure
-            if not member.is_leader:
+                thread.wait_for_turn()
+            if thread.failure is not None:
+                raise thread.failure
+            if not thread.is_leader:
                 return
-        self._lead_batch(member)
+        self._lead_batch(thread)
 
-    def _becomes_leader(self, member: _QueuedThread[T]) -> bool:
+    def _becomes_leader(self, thread: _QueuedThread[T]) -> bool:
         with self._lock:
             if self._is_running:
-                self._queue.append(member)
+                self._queue.append(thread)
                 return False
             self._is_running = True
             return True
 
-    def _leave_queue(self, member: _QueuedThread[T]) -> bool:
+    def _leave_queue(self, thread: _QueuedThread[T]) -> bool:
         """Leave the queue after too long a wait; False if the item is being stored already."""
         with self._lock:
-            is_queued = member in self._queue
+            is_queued = thread in self._queue
             if is_queued:
-                self._queue.remove(member)
+                self._queue.remove(thread)
             return is_queued
 
     def _lead_batch(self, leader: _QueuedThread[T]) -> None:
