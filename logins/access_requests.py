@@ -59,7 +59,7 @@ def request_permissions(
 
 
 def requested_permissions(request: AccessRequest) -> QuerySet[Permission]:
-    """Return what would be given: the permissions that a role has now, or those that it gets."""
+    """Return the permissions that approval gives: those that the role has now, or those that it gets."""
     if request.person_id:
         return Permission.objects.filter(group=request.role_id)
     named = [name.partition(".") for name in request.permissions]
@@ -108,7 +108,9 @@ def decide_request(request: AccessRequest, *, approves: bool, by: User, address:
         if changed:
             kind = "person.changed" if request.person_id else "group.changed"
             actions.append((kind, changed | {"address": address}))
-        append_entries(*(NewEntry(request.stream, name, f"person:{by.pk}", what) for name, what in actions))
+        append_entries(
+            *(NewEntry(request.stream, name, f"person:{by.pk}", values) for name, values in actions)
+        )
     request.refresh_from_db()
 
 

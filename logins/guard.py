@@ -31,8 +31,8 @@ _BUSY_SECONDS = 2.0
 _REMEMBERED_SECONDS = 2.0
 _MAX_REMEMBERED = 1_000
 
-_places = threading.BoundedSemaphore(MAX_CHECKS)
-_known_places = threading.BoundedSemaphore(MAX_KNOWN_CHECKS)
+_slots = threading.BoundedSemaphore(MAX_CHECKS)
+_known_slots = threading.BoundedSemaphore(MAX_KNOWN_CHECKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def guard_attempt(username: str, address: str, check: Callable[[], ResultT | Non
     _refuse_from_memory(username, network)
     account = find_account(username)
     try:
-        with _hold_place(account, network):
+        with _hold_slot(account, network):
             admission = admit_attempt(account, network)
             result = check()
     except LoginRefused as refusal:
@@ -95,8 +95,8 @@ def forget_refusals() -> None:
 
 def _refuse_from_memory(username: str, network: str) -> None:
     now = time.monotonic()
-    for place in (network, None):
-        refusal = _refused.get((username, place))
+    for refused_network in (network, None):
+        refusal = _refused.get((username, refused_network))
         if refusal and now < min(refusal.until, refusal.opens) and network not in refusal.exempt:
             count_refused_in_memory(refusal.account.number, network)
             raise LoginRefused(refusal.opens - now)
@@ -117,18 +117,18 @@ def _remember_refusal(username: str, network: str, account: Account, refusal: Lo
 
 
 @contextmanager
-def _hold_place(account: Account, network: str) -> Iterator[None]:
-    """Hold one of the few places of this process. Raises LoginRefused if there is none for this attempt.
+def _hold_slot(account: Account, network: str) -> Iterator[None]:
+    """Hold one of the few slots of this process for checks. Raises LoginRefused if none is free for this attempt.
 
-    Strangers cannot take the places of known addresses.
+    Strangers cannot take the slots of known addresses.
     """
-    for places in (_places, _known_places):
-        if places is _known_places and not is_known_address(account, network):
+    for slots in (_slots, _known_slots):
+        if slots is _known_slots and not is_known_address(account, network):
             break
-        if places.acquire(blocking=False):
+        if slots.acquire(blocking=False):
             try:
                 yield
             finally:
-                places.release()
+                slots.release()
             return
     raise LoginRefused(_BUSY_SECONDS, is_busy=True)

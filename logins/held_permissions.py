@@ -1,4 +1,4 @@
-"""Write down since when people have held the permissions to decide what another person requested.
+"""Record since when people have held the permissions to decide what another person requested.
 
 Signals keep the rows in step with every change through the ORM. A permission that was given in another way counts
 from the moment that it is first seen here.
@@ -33,7 +33,7 @@ def held_since(person: int, permission: str) -> datetime | None:
 
 
 def record_held_permissions(people: Iterable[int] | None = None) -> None:
-    """Begin the time of permissions that people hold by now, and end it for those that they lost. None: all people."""
+    """Record permissions that people hold now, from now on, and delete those that they lost. None: all people."""
     numbers = None if people is None else list(people)
     now = timezone.now()
     for permission in PERMISSIONS:

@@ -1,10 +1,10 @@
 """Decide who may be the second person of an act that needs two.
 
-The second person has held the permission for 24 hours. Nobody is made, changed or unlocked to approve: in the 24 hours
-before the request and since, neither of both changed the login of the other one, and no third person made or set the
-passwords of both, alone or through logins that they took over. A password stays known to whoever set it last, however
-long ago: a login that a person made, or whose password they set, is never their second person. Superusers are exempt
-from this: they make the logins of a hub, and may do everything alone.
+The second person has held the permission for 24 hours. No login can be made, changed or unlocked in order to approve:
+in the 24 hours before the request and since then, neither person changed the login of the other, and no third person
+made both logins or set both passwords, directly or through logins that they took over. A password counts as known to
+the person who set it last, however long ago: a login that a person made, or whose password they set, is never their
+second person. Superusers are exempt from this: they make the logins of a hub, and may do everything alone.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ WAIT = timedelta(hours=24)
 # Whoever does this can log in as the person.
 _TAKEOVERS = ("person.created", "person.password-changed")
 _CHANGES = (*_TAKEOVERS, "person.changed", "person.unlocked")
-# Beyond this number nobody can approve: the entries that are not read could be those that matter.
+# Beyond this number no one can approve: the entries that are not read could be those that matter.
 _MAX_CHANGES = 5_000
 
 
@@ -52,7 +52,7 @@ def why_not_second(second: int, first: int, permission: str, asked_at: datetime)
 
 
 def _know_a_password(first: int, second: int) -> bool:
-    """Return True if one of both, or a third person, may know the password of the other one, or of both."""
+    """Return True if one of the two may know the other's password, or a third person both passwords."""
     of_first, of_second = _password_setters(first), _password_setters(second)
     suspects = ({first} & of_second) | ({second} & of_first) | (of_first & of_second)
     return User.objects.filter(pk__in=suspects, is_superuser=False).exists()

@@ -214,14 +214,14 @@ def test_a_change_of_ones_own_password_guesses_within_the_same_limits(anna: User
 
 def test_only_so_many_passwords_are_checked_at_once(anna: User, clock: LoginClock) -> None:
     assert log_in(address=HOME) == 302
-    strangers = [guard._places.acquire(blocking=False) for _ in range(guard.MAX_CHECKS)]
+    strangers = [guard._slots.acquire(blocking=False) for _ in range(guard.MAX_CHECKS)]
     try:
         assert all(strangers)
         assert log_in(address=OFFICE) == 429
         assert log_in(address=HOME) == 302
     finally:
         for _ in strangers:
-            guard._places.release()
+            guard._slots.release()
 
 
 def test_an_attempt_that_was_refused_costs_no_statement_when_it_is_repeated_at_once(
