@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from console.settings.connections.forms import CREDENTIALS
 from exports.jobs.lifecycle import request_export
+from sync.operations.failure_groups import refresh_failure_groups
 from sync.search.event_filter import resolve_filter
 from tests.browser.conftest import LogIn
 from tests.browser.driver.chromium import Browser
@@ -114,6 +115,23 @@ def test_every_page_of_the_console_is_clean_and_fits_a_phone(log_in: LogIn, hub:
     seen, faults = walk(browser, f"{browser.site}/admin/")
     assert faults == []
     assert seen >= CONSOLE
+
+
+def test_a_laptop_shows_reasons_and_advice_in_full(log_in: LogIn, hub: Hub) -> None:
+    hub.change_email("taken@example.com")
+    hub.post_signed(EXAMPLE)
+    refresh_failure_groups()
+    browser = log_in("support")
+    browser.narrow(1280)
+    browser.open("/admin/webhooks/event/")
+    cells = browser.page.locator("table.events :is(thead th, td.why, td.state)")
+    cut = "all => all.filter(cell => cell.scrollWidth > cell.clientWidth).map(cell => cell.innerText)"
+    assert "The shop rejected the change" in browser.read("table.events td.why")
+    assert cells.evaluate_all(cut) == []
+    browser.open("/admin/sync/failuregroup/")
+    assert browser.run("document.querySelector('table.reasons td.whole').clientWidth") >= 200
+    browser.open("/admin/webhooks/entity/?type=USER&id=IDNUMBER1234")
+    assert browser.run("document.querySelector('table.timeline td.why').clientWidth") >= 120
 
 
 @pytest.mark.parametrize("name", SANDBOX)
