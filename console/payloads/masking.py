@@ -114,14 +114,30 @@ def _texts_of(value: Any) -> Iterator[str]:
 
 
 def mask_url(url: str, path_pattern: str) -> str:
-    """Return the URL with the host and the path pattern, and with only the names of its query parameters."""
+    """Return the URL with the path pattern in place of the values, and with only the names of its query parameters.
+
+    The path of the connection's base URL stays: it comes before what the pattern stands for.
+    """
     try:
         parts = urlsplit(url)
         names = "&".join(
             f"{quote(name)}={MASK}" for name, _ in parse_qsl(parts.query, keep_blank_values=True)
         )
-        return urlunsplit(
-            (parts.scheme, parts.netloc, path_pattern.partition("?")[0] or parts.path, names, "")
-        )
+        pattern = path_pattern.partition("?")[0]
+        path = f"{_base_path(parts.path, pattern)}{pattern}" if pattern else parts.path
+        return urlunsplit((parts.scheme, parts.netloc, path, names, ""))
     except ValueError:
         return path_pattern
+
+
+def _base_path(path: str, pattern: str) -> str:
+    """Return what comes before the part of a path that the pattern stands for; empty if the path does not end so.
+
+    A value fills one segment at most, so both have the same number of segments.
+    """
+    segments, wanted = path.split("/"), pattern.removeprefix("/").split("/")
+    ending = segments[-len(wanted) :]
+    same = len(ending) == len(wanted) and all(
+        "{" in want or want == have for want, have in zip(wanted, ending, strict=True)
+    )
+    return "/".join(segments[: -len(wanted)]) if same else ""

@@ -108,6 +108,22 @@ def test_a_url_keeps_parameter_names_and_loses_values() -> None:
     assert mask_url("http://[broken", "/x") == "/x"
 
 
+@pytest.mark.parametrize(
+    ("path", "pattern", "shown"),
+    [
+        ("/peer/rest/model/party.party/7", "/party.party/{id}", "/peer/rest/model/party.party/{id}"),
+        ("/api/v2/users/anna%2Faalto", "/users/{id}", "/api/v2/users/{id}"),
+        ("/odata/Users('anna')", "/Users('{id}')", "/odata/Users('{id}')"),
+        ("/customers", "/customers?expand=all", "/customers"),
+        # Nothing of a path that the pattern does not fit: it may hold values.
+        ("/anna/customers/7", "/users/{id}", "/users/{id}"),
+        ("/7", "/users/{id}", "/users/{id}"),
+    ],
+)
+def test_a_masked_url_keeps_the_path_of_the_base_url(path: str, pattern: str, shown: str) -> None:
+    assert mask_url(f"https://x.test{path}", pattern) == f"https://x.test{shown}"
+
+
 @given(st.text(), st.text(min_size=1, max_size=20), st.text(max_size=50))
 def test_a_copied_command_is_quoted_for_the_shell(body: str, name: str, value: str) -> None:
     sent = {"url": "https://x.test/a", "headers": {name: value}, "body": body}
