@@ -90,7 +90,8 @@ def search_sentence(search: SearchMatch) -> str:
         SearchKind.ENTITY: _("All events of the entity %(term)s.") % {"term": search.term},
         SearchKind.NOTHING: _(
             "Nothing found for “%(term)s”. Enter a complete reference, event id or entity id: exact "
-            "match only."
+            "match only. Names and e-mail addresses cannot be searched, because the hub stores them "
+            "encrypted; find the person's id in the identity service."
         )
         % {"term": search.term},
     }.get(search.match, "")
