@@ -1,6 +1,7 @@
 """JSON fields of the forms: an error names the line of what was typed and the path of the setting."""
 
 import json
+import re
 from html import unescape
 from typing import Any
 
@@ -147,3 +148,12 @@ def test_the_test_of_the_line_fails_if_it_is_always_the_first(monkeypatch: pytes
     monkeypatch.setattr(forms, "line_number_of", lambda *_: 1)
     with pytest.raises(AssertionError):
         test_an_invalid_setting_of_a_connection_is_named_by_line_and_path()
+
+
+def test_a_refused_form_begins_with_links_to_its_errors() -> None:
+    page = refuse("/admin/webhooks/source/add/", source_form(reason="", scheme_settings="{"))
+    text = page.content.decode()
+    listed = text.split('<ul class="error-links">', 1)[1].split("</ul>", 1)[0]
+    assert re.findall(r'href="#(\w+)">', listed) == ["id_scheme_settings", "id_reason"]
+    assert "Line 1: A name in double quotes" in listed
+    assert all(f'id="{name}"' in text for name in ("id_scheme_settings", "id_reason"))
