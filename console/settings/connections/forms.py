@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django import forms
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -72,6 +74,12 @@ def _credential_help(name: str, stored: Any) -> str:
         return text
     state = _("Stored. Leave empty to keep it.") if name in stored else _("Not set.")
     return f"{text} {state}"
+
+
+def _typed_help(help_text: str) -> SafeString:
+    """Return the help text of a credential that was typed into a form that is shown again, without it."""
+    reminder = _("Enter it again before you save: what you type here is never shown.")
+    return format_html('<strong class="reminder">{}</strong> {}', reminder, help_text)
 
 
 def _json_textarea() -> JSONTextarea:
@@ -153,7 +161,10 @@ class ConnectionForm(SettingsForm):
         self._origins = _credential_origins(self.instance.base_url, self.instance.authentication)
         for name in CREDENTIALS:
             if name in self.fields:
-                self.fields[name].help_text = _credential_help(name, stored)
+                help_text = _credential_help(name, stored)
+                # Seen only if the form is shown again: it was checked or refused.
+                is_typed = self.is_bound and self.data.get(self.add_prefix(name))
+                self.fields[name].help_text = _typed_help(help_text) if is_typed else help_text
 
     def field_lists(self) -> Mapping[str, FieldList]:
         return connection_field_lists()

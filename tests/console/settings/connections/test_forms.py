@@ -183,3 +183,14 @@ def test_the_audit_log_has_no_secret_of_settings_that_were_stored_unchecked() ->
     assert of.settings["headers"] == {}
     assert '"X-Api-Key":"***"' in Entry.objects.get(action="connection.changed").body
     assert not Entry.objects.filter(details__contains="plain-secret-1").exists()
+
+
+@pytest.mark.parametrize("button", [{"_check": "1"}, {"reason": ""}])
+def test_a_form_that_is_shown_again_asks_for_what_it_does_not_show(button: dict[str, str]) -> None:
+    client = browser("administrator")
+    form = connection_form(connection(), slug="other", password="typed-secret", username="") | button
+    text = client.post("/admin/sync/connection/add/", form).content.decode()
+    assert text.count("Enter it again before you save") == 1
+    assert "typed-secret" not in text
+    fresh = client.get("/admin/sync/connection/add/").content.decode()
+    assert "Enter it again before you save" not in fresh
