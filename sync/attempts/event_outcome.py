@@ -30,14 +30,16 @@ def load_event_outcomes(events: Sequence[Event], *, with_entity: bool = False) -
         deliveries[delivery.event_id].append(delivery)
     latest = _latest_attempts([delivery for of_event in deliveries.values() for delivery in of_event])
     return {
-        event: _event_outcome(of_event, latest, with_entity=with_entity)
-        for event, of_event in deliveries.items()
+        event.pk: _event_outcome(event, deliveries[event.pk], latest, with_entity=with_entity)
+        for event in events
     }
 
 
 def _event_outcome(
-    deliveries: Sequence[Delivery], latest: Mapping[int, Attempt], *, with_entity: bool
+    event: Event, deliveries: Sequence[Delivery], latest: Mapping[int, Attempt], *, with_entity: bool
 ) -> EventOutcome:
+    if not deliveries:
+        return EventOutcome(State.IGNORED, event.code or State.IGNORED, (), None)
     results = tuple(_delivery_result(delivery, latest.get(delivery.pk)) for delivery in deliveries)
     state = event_state([result.state for result in results])
     code = next((result.code for result in results if result.state == state), "ignored")

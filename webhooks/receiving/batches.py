@@ -168,12 +168,7 @@ def _store_batch(
                 stored = _insert_batch(source, incoming, verified, keys, items)
                 answer = None
                 if answers_now:
-                    outcomes = {
-                        item.event.pk: item.outcome
-                        for item in items
-                        if isinstance(item, _NewEvent) and item.outcome is not None
-                    }
-                    answer = _build_answer(stored, outcomes, language)
+                    answer = _build_answer(stored, _known_outcomes(stored, delivery_port), language)
                     _store_answer(stored, answer)
         except (IntegrityError, OperationalError) as error:
             if is_last or not (isinstance(error, IntegrityError) or is_deadlock(error)):
@@ -279,6 +274,20 @@ def _find_statement(ids: int, *, locks: bool) -> Statement:
         WHERE e.source_id = %s AND e.event_id IN ({marks}) ORDER BY e.id"""  # noqa: S608
     # The weakest lock that keeps the cleanup away: deliveries may change the events meanwhile.
     return Statement(f"{select} FOR KEY SHARE" if locks else select)
+
+
+def _known_outcomes(stored: _StoredBatch, delivery_port: DeliveryPort) -> dict[int, EventOutcome]:
+    """Return the outcomes for an acknowledgement by event. It reports the outcome of an event that is ignored without a
+    delivery, also when the event is sent again. It leaves out a stored event that has deliveries.
+    """
+    ignored = [event for event in stored.repeats if event.state == State.IGNORED]
+    outcomes = delivery_port.load_outcomes(ignored) if ignored else {}
+    new = {
+        item.event.pk: item.outcome
+        for item in stored.items
+        if isinstance(item, _NewEvent) and item.outcome is not None
+    }
+    return {key: outcome for key, outcome in outcomes.items() if not outcome.results} | new
 
 
 def _retry_failures(repeats: Sequence[Event], delivery_port: DeliveryPort) -> None:

@@ -457,6 +457,43 @@ def test_a_batch_without_a_route_is_stored_and_ignored(formatted: Hub) -> None:
     assert list(find_row_faults()) == []
 
 
+@pytest.mark.parametrize("ignored", [{}, {"ok": False}], ids=["no route", "excluded by the format"])
+def test_a_request_without_deliveries_is_answered_as_before_when_it_is_sent_again(
+    formatted: Hub, ignored: dict[str, Any]
+) -> None:
+    Route.objects.all().update(is_enabled=False)
+    for sent in (
+        [event(ANNA, uid="1", **ignored), {"who": "TWO", "ok": True}],
+        [event("THREE", uid="2", **ignored), event("FOUR", uid="3", **ignored)],
+    ):
+        first, again = post(formatted, *sent), post(formatted, *sent)
+        assert first.status_code == (400 if "who" in sent[1] else 200)
+        assert (again.status_code, results(again)) == (first.status_code, results(first))
+        assert results(first)[0][0] == "ignored"
+    assert Event.objects.count() == 3
+    assert list(find_row_faults()) == []
+
+
+def test_an_outcome_left_out_of_an_acknowledgement_would_change_the_answer(
+    formatted: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Route.objects.all().update(is_enabled=False)
+    sent = [event(ANNA, uid="1"), {"who": "TWO", "ok": True}]
+    assert post(formatted, *sent).status_code == 400
+    monkeypatch.setattr(batches, "_known_outcomes", lambda stored, delivery_port: {})
+    assert post(formatted, *sent).status_code == 202
+
+
+def test_a_repeat_whose_delivery_had_nothing_to_do_is_accepted_as_before(formatted: Hub) -> None:
+    sent = [event(ANNA, uid="1"), {"who": "TWO", "ok": True}]
+    first = post(formatted, *sent)
+    formatted.wait_until_idle()
+    Delivery.objects.update(state=State.IGNORED)
+    Event.objects.update(state=State.IGNORED)
+    again = post(formatted, *sent)
+    assert (again.status_code, results(again)) == (202, results(first))
+
+
 def test_an_erased_subject_in_the_middle_gets_a_new_key_and_stops_nothing(formatted: Hub) -> None:
     post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"), event("THREE", uid="3"))
     formatted.wait_until_idle()
