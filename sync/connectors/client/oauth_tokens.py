@@ -83,16 +83,16 @@ class OAuthAuthenticator:
         return {self._scheme.header: token.value}
 
     def _fetch_token(self, sender: TokenSender) -> FetchedToken:
-        return self._refresh(sender, may_share=True) if self.refresh_key else self._request_token(sender)[0]
+        return self._refresh(sender, may_share=True) if self.refresh_key else self._request_token(sender)
 
     def _fetch_anew(self, sender: TokenSender) -> FetchedToken:
-        return self._refresh(sender, may_share=False) if self.refresh_key else self._request_token(sender)[0]
+        return self._refresh(sender, may_share=False) if self.refresh_key else self._request_token(sender)
 
     def _refresh(self, sender: TokenSender, *, may_share: bool) -> FetchedToken:
         """Refresh as the only one of all processes. `may_share`: use the token that another process has just fetched.
 
         Some systems accept a refresh token once, and withdraw all if it comes again; some also end the access token
-        that they issued before.
+        that they issued before. So a new refresh token is stored even if the access token beside it is of no use.
         """
         store, claim = current_store(), self._claim_refresh(sender)
         issued: IssuedTokens | None = None
@@ -101,14 +101,16 @@ class OAuthAuthenticator:
             if shared is not None:
                 return shared
             sent = claim.tokens["refresh_token"] if claim.tokens else self._credentials["refresh_token"]
-            token, received = self._request_token(sender, sent)
+            call, answer = self._request_tokens(sender, sent)
+            received = _readable_refresh_token(answer.get("refresh_token"))
             if received and received != sent:
-                issued = {
-                    "refresh_token": received,
-                    "access_token": token.secrets[0],
-                    "ends_at": time.time() + token.granted.lifetime_seconds,
-                    "client": self._client_digest.hex(),
-                }
+                self._secrets.add_recent(received)
+                client = self._client_digest.hex()
+                issued = {"refresh_token": received, "access_token": "", "ends_at": 0.0, "client": client}
+            token = self._read_token(call, answer)
+            if issued is not None:
+                issued["access_token"] = token.secrets[0]
+                issued["ends_at"] = time.time() + token.granted.lifetime_seconds
             return token
         finally:
             store.finish_refresh(claim, issued)
@@ -131,8 +133,9 @@ class OAuthAuthenticator:
         tokens = claim.tokens
         if tokens is None or tokens["client"] != self._client_digest.hex():
             return None
-        # One that this process used is asked for again only once it was refused or has expired.
-        if tokens["access_token"] in self._cache.last_token.secrets:
+        # There is none if it was of no use. One that this process used is asked for again only once it was refused or
+        # has expired.
+        if not tokens["access_token"] or tokens["access_token"] in self._cache.last_token.secrets:
             return None
         left = tokens["ends_at"] - time.time()
         if left <= RENEW_EARLY_SECONDS:
@@ -141,29 +144,40 @@ class OAuthAuthenticator:
             FetchedToken(tokens["access_token"], RenewedCredentials(left), (tokens["access_token"],))
         )
 
-    def _request_token(self, sender: TokenSender, refresh_token: str = "") -> tuple[FetchedToken, str]:
-        """Return a new access token, and the refresh token of the response, "" if it has none."""
+    def _request_token(self, sender: TokenSender) -> FetchedToken:
+        return self._read_token(*self._request_tokens(sender))
+
+    def _request_tokens(
+        self, sender: TokenSender, refresh_token: str = ""
+    ) -> tuple[PreparedRequest, dict[str, Any]]:
+        """Send a token request. Returns it, and the fields of its response, which are not checked yet."""
         call, secret_headers = self._prepare_request(refresh_token)
-        answer = sender.send(call, secret_headers)
-        kind = call.error_for(answer)
+        response = sender.send(call, secret_headers)
+        kind = call.error_for(response)
         if kind is not None:
             raise kind(
-                f"{call.label}: the token endpoint responded with {answer.status}",
+                f"{call.label}: the token endpoint responded with {response.status}",
                 side=self._side,
-                retry_after=errors.parse_retry_after(answer.headers.get("retry-after"), datetime.now(UTC)),
+                retry_after=errors.parse_retry_after(response.headers.get("retry-after"), datetime.now(UTC)),
             )
         try:
-            token, refreshed = _parse_token_response(answer.body, self._scheme.scope or "")
-        except _TokenRefused:
-            raise errors.CredentialsRefused(
-                f"{call.label}: the token endpoint responded with {answer.status} and an error",
-                side=self._side,
-            ) from None
+            answer = parse_object(response.body)
         except UnreadableError as error:
             raise errors.UnreadableResponse(f"{call.label}: {error}", side=self._side) from None
-        if refreshed:
-            self._secrets.add_recent(refreshed)
-        return self._complete_token(token), refreshed
+        # The error of RFC 6749, 5.2: some services send it with status 200. A refusal issues no refresh token.
+        if "access_token" not in answer and isinstance(answer.get("error"), str):
+            raise errors.CredentialsRefused(
+                f"{call.label}: the token endpoint responded with {response.status} and an error",
+                side=self._side,
+            )
+        return call, answer
+
+    def _read_token(self, call: PreparedRequest, answer: Mapping[str, Any]) -> FetchedToken:
+        """Return the access token of a response to a token request."""
+        try:
+            return self._complete_token(_parse_access_token(answer, self._scheme.scope or ""))
+        except UnreadableError as error:
+            raise errors.UnreadableResponse(f"{call.label}: {error}", side=self._side) from None
 
     def _complete_token(self, token: FetchedToken) -> FetchedToken:
         """Return the token as it is sent."""
@@ -229,18 +243,8 @@ class OAuthAuthenticator:
         return digest_client(*parts)
 
 
-class _TokenRefused(Exception):
-    """A successful response that is the error of RFC 6749, 5.2."""
-
-
-def _parse_token_response(body: bytes, requested_scope: str) -> tuple[FetchedToken, str]:
-    """Return the token and what was granted from a response by RFC 6749, 5.1, and its refresh token, "" without one.
-
-    Raises UnreadableError, and _TokenRefused: some services send an error with status 200.
-    """
-    answer = parse_object(body)
-    if "access_token" not in answer and isinstance(answer.get("error"), str):
-        raise _TokenRefused
+def _parse_access_token(answer: Mapping[str, Any], requested_scope: str) -> FetchedToken:
+    """Return the token and what was granted with it from a response by RFC 6749, 5.1. Raises UnreadableError."""
     token, lifetime = answer.get("access_token"), answer.get("expires_in", DEFAULT_LIFETIME_SECONDS)
     if not isinstance(token, str) or not is_header_value(token):
         raise UnreadableError("the response contains no token")
@@ -252,7 +256,7 @@ def _parse_token_response(body: bytes, requested_scope: str) -> tuple[FetchedTok
     known = isinstance(lifetime, int | float) and not isinstance(lifetime, bool)
     seconds = float(min(max(lifetime, 0), _MAX_LIFETIME_SECONDS)) if known else DEFAULT_LIFETIME_SECONDS
     granted = RenewedCredentials(seconds, _missing_scopes(requested_scope, answer.get("scope")))
-    return FetchedToken(token, granted, (token,)), _readable_refresh_token(answer.get("refresh_token"))
+    return FetchedToken(token, granted, (token,))
 
 
 def _readable_refresh_token(value: Any) -> str:

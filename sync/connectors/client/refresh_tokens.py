@@ -12,6 +12,8 @@ MAX_TOKEN_LENGTH = 8_192
 class IssuedTokens(TypedDict):
     """The tokens of the last refresh. `ends_at`: when the access token expires, in seconds of the Unix epoch.
 
+    `access_token` is "" if the response with the refresh token had no usable one.
+
     `client`: a digest of everything that the access token depends on. A client with another one uses the refresh token
     alone.
     """

@@ -26,7 +26,7 @@ from sync.connectors.client.refresh_tokens import (
     RefreshClaim,
     current_store,
 )
-from sync.connectors.contracts.errors import CredentialsRefused, RequestTimedOut
+from sync.connectors.contracts.errors import CredentialsRefused, RequestTimedOut, UnreadableResponse
 from sync.connectors.presets import load_preset
 from sync.housekeeping.log_in_pruning import find_expired_refreshed_tokens
 from sync.limits import stored_refresh_tokens
@@ -59,6 +59,8 @@ class RotatingAccounts:
         self.number = 0
         self.used: list[str] = []
         self.pause = 0.0
+        # Fields of the next token response alone, and those that it leaves out (None).
+        self.once: dict[str, Any] = {}
 
     def __call__(self, seen: SeenRequest) -> Reply:
         if seen.path != "/oauth/token":
@@ -71,14 +73,13 @@ class RotatingAccounts:
             if sent != f"refresh-token-{self.number}":
                 return Reply(400, {"error": "invalid_grant"})
             self.number += 1
-            return Reply(
-                200,
-                {
-                    "access_token": f"access-token-{self.number}",
-                    "refresh_token": f"refresh-token-{self.number}",
-                    "expires_in": 3600,
-                },
-            )
+            answer = {
+                "access_token": f"access-token-{self.number}",
+                "refresh_token": f"refresh-token-{self.number}",
+                "expires_in": 3600,
+            } | self.once
+            self.once = {}
+            return Reply(200, {name: value for name, value in answer.items() if value is not None})
 
 
 @pytest.fixture
@@ -147,6 +148,64 @@ def test_each_refresh_sends_the_token_that_was_issued_last(
 def _expire_access_tokens() -> None:
     for row in RefreshedToken.objects.exclude(tokens=None):
         RefreshedToken.objects.filter(pk=row.pk).update(tokens=row.tokens | {"ends_at": time.time()})
+
+
+UNUSABLE: list[dict[str, Any]] = [
+    {"access_token": None},
+    {"access_token": 7},
+    {"access_token": ""},
+    {"access_token": "a\nb"},
+    {"access_token": "x" * 20_000},
+    {"token_type": "mac"},
+    {"access_token": None, "error": {"code": 1}},
+]
+
+
+@pytest.mark.parametrize("unusable", UNUSABLE, ids=repr)
+def test_a_new_refresh_token_is_stored_although_the_access_token_is_of_no_use(
+    service: Service, accounts: RotatingAccounts, unusable: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    stored, accounts.once, notebook = add_connection(service), unusable, MemoryRecorder()
+    caplog.set_level(logging.DEBUG, "hub")
+    with pytest.raises(UnreadableResponse) as caught:
+        fetch(service, notebook)
+    row = RefreshedToken.objects.get()
+    assert (row.renewals, row.busy_until) == (1, None)
+    assert row.tokens | {"client": ""} == {
+        "refresh_token": "refresh-token-1",
+        "access_token": "",
+        "ends_at": 0.0,
+        "client": "",
+    }
+    assert Entry.objects.filter(stream=f"setting:connection:{stored.pk}").count() == 1
+    assert "refresh-token-" not in f"{caught.value}{caplog.text}{notebook.sent}{notebook.exchanges}"
+    # Now, and in another process.
+    fetch(service)
+    forget_tokens()
+    _expire_access_tokens()
+    fetch(service)
+    assert accounts.used == ["refresh-token-0", "refresh-token-1", "refresh-token-2"]
+
+
+def test_a_refresh_token_beside_a_useless_access_token_would_be_lost_if_it_was_read_after_it(
+    service: Service, accounts: RotatingAccounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts.once = {"access_token": None}
+    with monkeypatch.context() as broken:  # as before: the response was judged as a whole
+        broken.setattr(oauth_tokens, "_readable_refresh_token", lambda _: "")
+        with pytest.raises(UnreadableResponse):
+            fetch(service)
+    with pytest.raises(CredentialsRefused):
+        fetch(service)
+
+
+def test_a_refusal_with_status_200_issues_no_refresh_token(
+    service: Service, accounts: RotatingAccounts
+) -> None:
+    accounts.once = {"access_token": None, "error": "invalid_grant", "refresh_token": "of-a-refusal"}
+    with pytest.raises(CredentialsRefused):
+        fetch(service)
+    assert RefreshedToken.objects.get().tokens is None
 
 
 def test_another_process_uses_the_token_that_was_fetched_until_it_is_refused(
