@@ -55,6 +55,9 @@ TEMPLATES = (
     gettext_noop("the token is not a bearer token"),
     gettext_noop("no token was received after %(span)s"),
     gettext_noop(
+        "the stored refresh token cannot be decrypted: restore its key, or enter a new refresh token"
+    ),
+    gettext_noop(
         "the log-in was refused before, and is not tried again until the settings change or the connection is tested"
     ),
     gettext_noop("the answer to the log-in has no token"),

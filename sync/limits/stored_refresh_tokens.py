@@ -12,7 +12,7 @@ from django.utils import timezone
 from audit.entries.append import NewEntry, append_entries
 from config_schema.errors import SettingsInvalid
 from database.connection import release_connection
-from sync.connectors.client.refresh_tokens import IssuedTokens, RefreshClaim
+from sync.connectors.client.refresh_tokens import IssuedTokens, RefreshClaim, TokensUnreadable
 from sync.connectors.registry import find_refresh_key
 from sync.models import Connection, RefreshedToken
 from webhooks.encryption.at_rest import CannotDecrypt
@@ -32,7 +32,7 @@ class StoredRefreshTokens:
         1. Insert the row if there is none.
         2. Lock it, and mark it as busy unless another process refreshes.
 
-        Raises CannotDecrypt if the stored tokens are damaged.
+        Raises TokensUnreadable if the stored tokens are damaged, or their key is not among SEALING_KEYS.
         """
         digest, now = RefreshedToken.digest_key(key), timezone.now()
         until = (now + timedelta(seconds=seconds)).timestamp()
@@ -41,7 +41,7 @@ class StoredRefreshTokens:
         with transaction.atomic():
             row = RefreshedToken.objects.select_for_update().filter(pk=digest).first()
             if row is not None and (row.busy_until is None or row.busy_until <= now):
-                claim = RefreshClaim(key, until, row.tokens, row.renewals)
+                claim = RefreshClaim(key, until, _read_tokens(row), row.renewals)
                 RefreshedToken.objects.filter(pk=digest).update(busy_until=_end_of(claim))
         # The request may take long.
         release_connection()
@@ -63,6 +63,14 @@ class StoredRefreshTokens:
                 time.sleep(pause)
             else:
                 return
+
+
+def _read_tokens(row: RefreshedToken) -> IssuedTokens | None:
+    try:
+        tokens: IssuedTokens | None = row.tokens
+    except CannotDecrypt as error:
+        raise TokensUnreadable from error
+    return tokens
 
 
 def _finish_refresh(claim: RefreshClaim, issued: IssuedTokens | None) -> None:

@@ -12,6 +12,7 @@ from sync.connectors.client.refresh_tokens import (
     MAX_TOKEN_LENGTH,
     IssuedTokens,
     RefreshClaim,
+    TokensUnreadable,
     current_store,
 )
 from sync.connectors.client.signed_tokens import TokenSigner
@@ -116,9 +117,8 @@ class OAuthAuthenticator:
             store.finish_refresh(claim, issued)
 
     def _claim_refresh(self, sender: TokenSender) -> RefreshClaim:
-        store, key, ends_at = current_store(), self.refresh_key, time.monotonic() + sender.timeout_seconds
-        assert key is not None
-        while (claim := store.claim_refresh(key, sender.timeout_seconds + _CLAIM_MARGIN_SECONDS)) is None:
+        ends_at = time.monotonic() + sender.timeout_seconds
+        while (claim := self._try_claim(sender.timeout_seconds + _CLAIM_MARGIN_SECONDS)) is None:
             if time.monotonic() >= ends_at:
                 label = f"POST {self._base.prefix}"
                 message = f"{label}: no token was received after {sender.timeout_seconds:g} s"
@@ -127,6 +127,20 @@ class OAuthAuthenticator:
         if claim.tokens is not None:
             self._secrets.add_recent(claim.tokens["refresh_token"], claim.tokens["access_token"])
         return claim
+
+    def _try_claim(self, seconds: float) -> RefreshClaim | None:
+        key = self.refresh_key
+        assert key is not None
+        try:
+            return current_store().claim_refresh(key, seconds)
+        except TokensUnreadable:
+            # The older token of the credentials is not sent instead: a system that sees it again may withdraw the
+            # stored one, which the right key makes readable again.
+            label = f"POST {self._base.prefix}"
+            raise errors.CredentialsRefused(
+                f"{label}: the stored refresh token cannot be decrypted: restore its key, or enter a new refresh token",
+                side=self._side,
+            ) from None
 
     def _shared_token(self, claim: RefreshClaim) -> FetchedToken | None:
         """Return the access token that another process has stored; None if this process had it, or it is expiring."""

@@ -24,6 +24,10 @@ class IssuedTokens(TypedDict):
     client: str
 
 
+class TokensUnreadable(Exception):
+    """The tokens that a system issued last are stored, and cannot be decrypted."""
+
+
 @dataclass(frozen=True, slots=True)
 class RefreshClaim:
     """The right to be the only one that refreshes, and the tokens issued last. `renewals`: how often some were.
@@ -41,7 +45,10 @@ class RefreshTokenStore(Protocol):
     """Allows one refresh at a time with the same credentials. `key`: a digest from which nothing can be read."""
 
     def claim_refresh(self, key: str, seconds: float) -> RefreshClaim | None:
-        """Claim the only refresh for so many seconds; None while another thread or process has it."""
+        """Claim the only refresh for so many seconds; None while another thread or process has it.
+
+        Raises TokensUnreadable, having claimed nothing: the refresh token to send is not known.
+        """
 
     def finish_refresh(self, claim: RefreshClaim, issued: IssuedTokens | None) -> None:
         """End a claimed refresh, and store the tokens if the refresh token was replaced. A claim that another thread or

@@ -222,7 +222,9 @@ AUTHENTICATION = VariantObject(
             "The hub fetches an access token with a refresh token (RFC 6749, section 6), keeps it until it expires, "
             "and sends it as a bearer token. A refresh token in the response replaces the one of the credentials: the "
             "hub stores it encrypted, and one process refreshes at a time. If the hub is killed between the response "
-            "and the commit, a system that accepts each refresh token only once needs a new one, entered by a person.",
+            "and the commit, a system that accepts each refresh token only once needs a new one, entered by a person. "
+            "If the stored token cannot be decrypted, nothing is sent: the delivery fails as with refused credentials, "
+            "and is retried. Add its key to `SEALING_KEYS` again, or enter a new refresh token.",
             {
                 "scheme": "oauth2-refresh-token",
                 "token_url": "https://accounts.example.com/oauth/v2/token",

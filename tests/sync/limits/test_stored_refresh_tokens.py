@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -11,13 +12,15 @@ from urllib.parse import parse_qs
 
 import pytest
 from django.db import OperationalError, connection, connections
+from django.db.models import BinaryField, Value
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from audit.models import Entry
 from console.audit_log.action_names import ACTION_LABELS
+from console.ui.request_failures import TEMPLATES
 from database.clock import read_clock
-from integration_hub.key_rotation import ENCRYPTED_COLUMNS, reencrypt_column
+from integration_hub.key_rotation import ENCRYPTED_COLUMNS, _with_stored_bytes, reencrypt_column
 from sync.connectors import registry
 from sync.connectors.client import oauth_tokens, refresh_tokens, token_cache
 from sync.connectors.client.refresh_tokens import (
@@ -399,3 +402,48 @@ def test_tokens_are_encrypted_again_with_a_new_key_and_deleted_with_their_connec
 )
 def test_a_refresh_token_that_cannot_be_stored_is_ignored(value: Any) -> None:
     assert oauth_tokens._readable_refresh_token(value) == ""
+
+
+@pytest.mark.parametrize("is_key_missing", [True, False])
+def test_a_stored_token_that_cannot_be_decrypted_is_refused_credentials_and_nothing_is_sent(
+    service: Service, accounts: RotatingAccounts, settings: Any, is_key_missing: bool
+) -> None:
+    fetch(service)
+    forget_tokens()
+    row = RefreshedToken.objects.get()
+    [column] = [column for column in ENCRYPTED_COLUMNS if column.model is RefreshedToken]
+    stored = bytes(_with_stored_bytes(column).values_list("stored_bytes", flat=True).get())
+    keys = settings.SEALING_KEYS
+    if is_key_missing:
+        settings.SEALING_KEYS = [urlsafe_b64encode(bytes(range(32))).decode()]
+    else:
+        store_bytes(row, stored[:-1] + bytes([stored[-1] ^ 1]))
+    with pytest.raises(CredentialsRefused) as caught:
+        fetch(service)
+    assert (caught.value.code, caught.value.retryable) == ("identity-credentials", True)
+    reason = str(caught.value).partition(": ")[2]
+    assert (reason in TEMPLATES, "enter a new refresh token" in reason) == (True, True)
+    assert accounts.used == ["refresh-token-0"], "a token that was used up may end the grant"
+    assert RefreshedToken.objects.get().busy_until is None
+    # The key is back.
+    settings.SEALING_KEYS = keys
+    store_bytes(row, stored)
+    fetch(service)
+    assert accounts.used == ["refresh-token-0"]
+
+
+def test_a_new_refresh_token_of_a_person_replaces_one_that_cannot_be_decrypted(
+    service: Service, accounts: RotatingAccounts
+) -> None:
+    fetch(service)
+    forget_tokens()
+    store_bytes(RefreshedToken.objects.get(), b"damaged")
+    with accounts.lock:
+        accounts.number = 30
+    fetch(service, refresh_token="refresh-token-30")
+    assert accounts.used[-1] == "refresh-token-30"
+
+
+def store_bytes(row: RefreshedToken, encrypted: bytes) -> None:
+    stored = Value(encrypted, output_field=BinaryField())
+    RefreshedToken.objects.filter(pk=row.pk).update(tokens=stored)
