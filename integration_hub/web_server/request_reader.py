@@ -5,7 +5,7 @@ the application the whole body.
 import io
 import re
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import RequestDataTooBig
 from gunicorn.http.body import ChunkedReader
@@ -20,7 +20,8 @@ from webhooks.protocol.formats.webhook_format import LARGEST_BODY, USUAL_BODY
 LARGEST_HEAD = 65_536
 # Of a form of the console, as in Django's DATA_UPLOAD_MAX_MEMORY_SIZE.
 LARGEST_FORM = 2_621_440
-# The largest body by the beginning of its path. Which sources accept more than the usual is known to the application.
+# The largest body by the beginning of its path, decoded as the application decodes it. Which sources accept more than
+# the usual is known to the application.
 _LARGEST_BODIES = (("/admin/", LARGEST_FORM), ("/webhooks/", LARGEST_BODY))
 
 # Bytes that no head may contain. They are looked for before its end has come, which may never come: TLS, for example.
@@ -115,8 +116,8 @@ class RequestReader:
         return request
 
     def _prepare_body(self, request: Any) -> None:
-        reader = request.body.reader
-        most = next((size for path, size in _LARGEST_BODIES if request.path.startswith(path)), USUAL_BODY)
+        reader, path = request.body.reader, unquote(request.path)
+        most = next((size for beginning, size in _LARGEST_BODIES if path.startswith(beginning)), USUAL_BODY)
         if isinstance(reader, ChunkedReader):
             self._chunks = ChunkedBody(most, lambda fields: _check_trailers(request, fields))
         else:
@@ -141,11 +142,13 @@ class RequestReader:
 
 
 class _CutOffBody(io.BytesIO):
-    """The beginning of a body that is larger than anything the application reads."""
+    """The beginning of a body that is larger than anything the application reads. Nobody gets it in place of the whole
+    body: a read beyond its end raises RequestDataTooBig.
+    """
 
     def read(self, size: int | None = -1, /) -> bytes:
         data = super().read(size)
-        if not data and size:
+        if size is None or size < 0 or len(data) < size:
             raise RequestDataTooBig
         return data
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.core.exceptions import RequestDataTooBig
 from gunicorn.config import Config
 
 from integration_hub.web_server.refusals import RefusedRequest
@@ -59,7 +60,15 @@ def test_what_cannot_become_a_request_is_refused_before_its_end() -> None:
     assert read(b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 12_000) == (431,)
 
 
-@pytest.mark.parametrize(("path", "most"), [("/health", 65_536), (PATH, 1_048_576), ("/admin/", 2_621_440)])
+@pytest.mark.parametrize(
+    ("path", "most"),
+    [
+        ("/health", 65_536),
+        (PATH, 1_048_576),
+        (PATH.replace("webhooks/", "%77ebhooks%2F"), 1_048_576),
+        ("/admin/", 2_621_440),
+    ],
+)
 def test_the_largest_body_depends_on_the_path(path: str, most: int) -> None:
     for size, expected in ((most, "incomplete"), (most + 1, "too large")):
         head = webhook(f"Content-Length: {size}", length=False, body=b"").replace(
@@ -86,3 +95,18 @@ def test_a_body_is_large_from_one_byte_above_that_of_a_usual_webhook(is_chunked:
 def test_the_largest_form_arrives_in_whole() -> None:
     case = Case("", "", webhook(line=b"POST /admin/ HTTP/1.1", body=b"x" * 2_621_440))
     assert len(read(*in_pieces(case.data, 65_536))[3]) == 2_621_440
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_the_beginning_of_a_body_is_never_read_in_place_of_the_whole(is_chunked: bool) -> None:
+    reader = RequestReader(CONFIG, ("192.0.2.1", 1))
+    head = "Transfer-Encoding: chunked" if is_chunked else "Content-Length: 70000"
+    body = b"1ffff\r\n" + b"x" * 70_000 if is_chunked else b"x" * 300
+    reader.feed(webhook(head, length=False, body=body, line=b"POST /health HTTP/1.1"))
+    assert reader.is_cut_off
+    for size in (-1, None, 70_001, 1_048_577):
+        reader.request.body.seek(0)
+        with pytest.raises(RequestDataTooBig):
+            reader.request.body.read(size)
+    reader.request.body.seek(0)
+    assert reader.request.body.read(100) == b"x" * 100

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 from django.http.request import HttpHeaders, UnreadablePostError
 from django.utils import timezone
@@ -74,14 +75,19 @@ def _declared_size(request: HttpRequest) -> int | None:
     return _LARGEST_SIZE if len(text) > len(str(_LARGEST_SIZE)) else min(int(text), _LARGEST_SIZE)
 
 
-def _read_body(request: HttpRequest) -> bytes:
-    """Return the body. A chunked body has no declared length, so it is read from the server's stream up to its end."""
+def _read_body(request: HttpRequest) -> bytes | None:
+    """Return the body, None if the server has not read it to its end because it is too large.
+
+    A chunked body has no declared length, so it is read from the server's stream up to its end.
+    """
     is_chunked = "chunked" in request.headers.get("Transfer-Encoding", "").lower()
     stream: Any = (
         request.META["wsgi.input"] if is_chunked and request.META.get("wsgi.input_terminated") else request
     )
     try:
         return bytes(stream.read(LARGEST_BODY + 1))
+    except RequestDataTooBig:
+        return None
     except (UnreadablePostError, OSError):
         return b""
 

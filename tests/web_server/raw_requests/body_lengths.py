@@ -26,6 +26,15 @@ _PAIRS = (
 _WHOLE = webhook()
 _CHUNKED_WHOLE = webhook("Transfer-Encoding: chunked", body=_CHUNKED, length=False)
 _HEAD_SIZE = _WHOLE.index(b"\r\n\r\n") + 4
+# Valid JSON after any of its bytes behind the webhook.
+_LARGE = WEBHOOK + b" " * 70_000
+_LARGE_IN_CHUNKS = b"%x\r\n%s\r\n0\r\n\r\n" % (len(_LARGE), _LARGE)
+_SPELLINGS = (
+    PATH,
+    PATH.replace("/w", "/%77"),
+    PATH.replace("s/", "s%2F"),
+    PATH.replace("/webhooks", "http://localhost/webhook%73"),
+)
 _KEPT = webhook().replace(b"Connection: close\r\n", b"")
 
 CASES = (
@@ -36,6 +45,16 @@ CASES = (
     *(
         Case("huge length", str(size), webhook(f"Content-Length: {size}", length=False), frozenset({413}))
         for size in _HUGE
+    ),
+    *(
+        Case(
+            "large",
+            f"{path}, {coding or 'a length'}",
+            webhook(*coding, line=f"POST {path} HTTP/1.1".encode(), body=body, length=not coding),
+            frozenset({413}),
+        )
+        for path in _SPELLINGS
+        for coding, body in (((), _LARGE), (("Transfer-Encoding: chunked",), _LARGE_IN_CHUNKS))
     ),
     *(
         Case("coding", name, webhook(b"Transfer-Encoding: " + data, body=_CHUNKED, length=False), ends=True)
