@@ -35,10 +35,11 @@ def _write_count(bucket: _RefusalBucket, count: _RefusalCount) -> None:
     # The server imports this module before Django has loaded the models, and may refuse a request before that.
     if not apps.models_ready:
         return
-    from webhooks.receiving.incoming_request import IncomingRequest
+    from webhooks.receiving.incoming_request import IncomingRequest, remove_zone
     from webhooks.receiving.refusals import record_refusal
 
-    refused = IncomingRequest("", {}, None, None, bucket.address, count.last_at)
+    address = None if bucket.address is None else remove_zone(bucket.address)
+    refused = IncomingRequest("", {}, None, None, address, count.last_at)
     record_refusal(bucket.code, refused, None, bucket.status)
     # The row exists now, so all others are counted in memory.
     for _ in range(count.times - 1):

@@ -45,3 +45,11 @@ def test_a_flood_from_many_addresses_shares_a_count(hub: Hub) -> None:
     refusals.refusal_counts.flush()
     assert sum(Refusal.objects.values_list("times", flat=True)) == 6 * refusal_counts.MAX_COUNTS
     assert set(Refusal.objects.values_list("code", flat=True)) == {"bad-request", "slow-request"}
+
+
+def test_a_link_local_address_is_counted_without_its_zone(hub: Hub) -> None:
+    del hub
+    refusal_counts.pending_counts.reset()
+    refusal_counts.count_refusal("bad-request", "fe80::1234:5678:9abc:def0%br-0123456789ab", 400)
+    refusal_counts.pending_counts.flush()
+    assert Refusal.objects.get().address == "fe80::1234:5678:9abc:def0"

@@ -104,8 +104,8 @@ def sender_url(incoming: IncomingRequest) -> str:
 
 
 def read_client_address(request: HttpRequest) -> str | None:
-    """Return the client's IP address, or None if it is not valid. X-Forwarded-For counts only as far as trusted proxies
-    wrote it.
+    """Return the client's IP address without a zone, or None if it is not valid. X-Forwarded-For counts only as far as
+    trusted proxies wrote it.
     """
     address = request.META.get("REMOTE_ADDR", "")
     if settings.TRUSTED_PROXIES:
@@ -114,6 +114,13 @@ def read_client_address(request: HttpRequest) -> str | None:
             # Counted from the end: the client can write anything in front of what the trusted proxies append.
             address = hops[-settings.TRUSTED_PROXIES]
     try:
-        return str(ipaddress.ip_address(address))
+        return str(ipaddress.ip_address(remove_zone(address)))
     except ValueError:
         return None
+
+
+def remove_zone(address: str) -> str:
+    """Return an address without its zone (RFC 4007), which names an interface of this machine: `fe80::1%eth0` becomes
+    `fe80::1`. PostgreSQL stores no zone.
+    """
+    return address.partition("%")[0]

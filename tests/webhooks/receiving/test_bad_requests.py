@@ -193,6 +193,16 @@ def test_only_the_configured_number_of_proxies_is_trusted(source: Source, settin
     assert list(Receipt.objects.order_by("pk").values_list("address", flat=True)) == ["198.51.100.9", None]
 
 
+@pytest.mark.parametrize("zone", ["%eth0", "%br-0123456789ab", "%" + CANARY])
+def test_a_link_local_address_is_stored_without_its_zone(source: Source, zone: str) -> None:
+    address = f"fe80::1234:5678:9abc:def0{zone}"
+    for content_type, status in (("application/json", 200), ("text/plain", 415)):
+        answer = CLIENT.post("/webhooks/sender", IGNORED, content_type=content_type, REMOTE_ADDR=address)
+        assert answer.status_code == status
+    for model in (Receipt, Refusal):
+        assert model.objects.get().address == address.removesuffix(zone)
+
+
 @pytest.mark.one_database
 def test_an_unknown_host_is_refused_in_json(source: Source) -> None:
     answer = send(Host=f"{CANARY}.example")
