@@ -16,6 +16,7 @@ from jwt.api_jws import PyJWS
 
 from audit.models import Entry
 from webhooks.models import Event, Receipt, Refusal, Source, SourceSecret
+from webhooks.receiving.source_cache import find_source
 
 CLIENT = Client(raise_request_exception=False)
 SECRET = "the-client-secret-of-the-sender"
@@ -132,6 +133,19 @@ def test_the_claims_of_a_token_are_the_webhook(issuer: Source) -> None:
     again = send_token(claims)
     assert (again.status_code, again["Webhook-Replayed"]) == (200, "true")
     assert send_token(claims | {"id": "X2"}).json()["code"] == "event-id-conflict"
+
+
+def test_a_token_may_be_as_large_as_its_source_accepts(issuer: Source) -> None:
+    claims = {"jti": "e1", "id": "X1", "entityType": "DEVICE", "eventType": "UPDATE"}
+    for max_bytes in (65_536, 1_048_576):
+        issuer.webhook_format = {"max_bytes": max_bytes}
+        issuer.save()
+        find_source.invalidate()
+        # Three bytes of the claims take four of the token.
+        for length, status in ((max_bytes * 3 // 4 - 400, 200), (max_bytes, 413)):
+            answer = send_token(claims | {"jti": f"e{length}", "note": "x" * length})
+            assert (answer.status_code, length) == (status, length)
+    assert Event.objects.count() == 2
 
 
 def test_a_token_is_refused_like_any_other_signature(issuer: Source) -> None:
