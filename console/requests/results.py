@@ -63,6 +63,7 @@ SIGNATURE_REASON_NAMES: Mapping[str, Any] = {
     SignatureReason.WRONG_SIGNATURE: gettext_lazy("No secret matches the signature"),
     SignatureReason.NO_LIVE_SECRET: gettext_lazy("Source has no active secret"),
     SignatureReason.INVALID_SETTINGS: gettext_lazy("Invalid settings of the source"),
+    SignatureReason.WRONG_QUERY: gettext_lazy("Query of the address differs from the settings"),
     SignatureReason.MALFORMED_BODY: gettext_lazy("Body is not JSON"),
     SignatureReason.SECRET_MISSING: gettext_lazy("Secret missing in the body"),
     SignatureReason.MALFORMED_TOKEN: gettext_lazy("Malformed token"),

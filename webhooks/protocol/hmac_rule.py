@@ -7,10 +7,11 @@ import base64
 import binascii
 import hmac
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from config_schema.errors import SettingPath, SettingsInvalid
@@ -39,6 +40,12 @@ PART_NAME = Text(
     re.compile(r"[A-Za-z0-9_-]{1,32}"),
     translatable("1 to 32 letters, digits, `_` and `-`"),
     translatable("This must be 1 to 32 letters, digits, underscores or hyphens."),
+)
+# As it is sent, still percent-encoded: without the `?` before it and without a fragment.
+_QUERY_TEXT = Text(
+    re.compile(r"(?!\?)[!-\"$-~]{1,512}"),
+    translatable("1 to 512 printable ASCII characters, no space and no `#`"),
+    translatable("This must be the query of an address as it is sent, without the question mark before it."),
 )
 _PREFIX = Text(
     re.compile(r"[ -~]{0,32}"),
@@ -105,6 +112,7 @@ class HmacRule:
     id_header: str | None = None
     id: str | None = None
     has_base64_secret: bool = False
+    query: str = ""
 
     @property
     def member_separator(self) -> str:
@@ -121,7 +129,22 @@ class HmacRule:
 
     def join_parts(self, values: Mapping[str, bytes]) -> bytes:
         """Return the signed text. `values` are the bytes of the placeholders."""
-        return b"".join(values[part] if part in PLACEHOLDERS else part.encode() for part in self.signed)
+        return _join(self.signed, values)
+
+    @property
+    def has_open_url(self) -> bool:
+        """True if the signed text does not say where the address ends, whatever the body is."""
+        return FIELDS in self.signed or (URL, ID) in pairwise(self.signed)
+
+    def list_texts_after_url(self, values: Mapping[str, bytes]) -> list[bytes]:
+        """Return all that is signed after each `{url}`."""
+        return [
+            _join(self.signed[place + 1 :], values) for place, part in enumerate(self.signed) if part == URL
+        ]
+
+
+def _join(parts: Sequence[str], values: Mapping[str, bytes]) -> bytes:
+    return b"".join(values[part] if part in PLACEHOLDERS else part.encode() for part in parts)
 
 
 ENCODINGS: Mapping[str, Callable[[bytes], bytes]] = {
@@ -136,10 +159,22 @@ _SIGNED = defaulted(
     "signed",
     SignedParts(),
     [BODY],
-    "What is signed: these parts, one after the other. `{url}` is the address under which the sender knows the hub, "
-    "with its query: `PUBLIC_URL` and the path. `{fields}` are the names and values of a form, sorted by name, with "
-    "nothing between them: such a signature does not say where a name ends, so use `{body}` if the sender offers it.",
+    "What is signed: these parts, one after the other. `{url}` is the address under which the sender knows the hub: "
+    "`PUBLIC_URL`, the path and the query. `{fields}` are the names and values of a form, sorted by name, with nothing "
+    "between them: such a signature does not say where a name ends, so use `{body}` if the sender offers it. Nor does "
+    "it say where `{url}` ends directly before `{fields}`, as Twilio signs: `query` fixes that, and the source needs "
+    "a secret that no other source has.",
     example=[ID, ".", TIME, ".", BODY],
+)
+_QUERY = optional(
+    "query",
+    _QUERY_TEXT,
+    "The query of the address under which the sender knows the hub, without the question mark. A request with another "
+    "query is refused. Without this setting every query is refused of a form or an empty body, and where `{id}` is "
+    "directly after `{url}`: the signed text does not say where the address ends, so whoever repeats a request could "
+    "move the beginning of the form into the query.",
+    example="tenant=7",
+    is_nullable=False,
 )
 _ALGORITHM = defaulted("algorithm", Choice(ALGORITHMS), "sha256", "The hash of the HMAC.", example="sha512")
 _ENCODING = defaulted(
@@ -211,7 +246,7 @@ _SECRET = defaulted(
 )
 
 SETTINGS = (
-    *(_HEADER, _SIGNED, _ALGORITHM, _ENCODING, _PREFIX_SETTING, _SIGNATURE, _SEPARATOR),
+    *(_HEADER, _SIGNED, _QUERY, _ALGORITHM, _ENCODING, _PREFIX_SETTING, _SIGNATURE, _SEPARATOR),
     *(_TIME_HEADER, _TIME, _UNIT, _WINDOW, _ID_HEADER, _ID, _SECRET),
 )
 EXAMPLE: Mapping[str, Any] = {
@@ -235,6 +270,11 @@ def build_rule(values: SettingValues) -> HmacRule:
                 fields=FIELDS,
             ),
         )
+    if values[_QUERY] is not None and URL not in signed:
+        values.reject(_QUERY, translatable("This field is for a signed text with %(part)s.", part=URL))
+    # The address may end with a slash or not.
+    if any(part == URL and following.startswith("/") for part, following in pairwise(signed)):
+        values.reject(_SIGNED, translatable("What follows %(part)s must not begin with a slash.", part=URL))
     time_header = _place_of(values, _TIME_HEADER, _TIME, header)
     id_header = _place_of(values, _ID_HEADER, _ID, header)
     for part, place, setting in ((TIME, time_header, _TIME_HEADER), (ID, id_header, _ID_HEADER)):
@@ -266,6 +306,7 @@ def build_rule(values: SettingValues) -> HmacRule:
         id_header,
         values[_ID],
         values[_SECRET] == "base64",
+        values[_QUERY] or "",
     )
 
 

@@ -68,6 +68,11 @@ def verify_hmac(
         values[URL] = _require_url(url)
     if FIELDS in rule.signed:
         values[FIELDS] = _read_fields(headers, body)
+    if URL in rule.signed:
+        # No end of a JSON object or list is one itself, so it does not begin in the query.
+        is_whole = bool(body) and not is_form(headers.get("content-type", ""))
+        if rule.has_open_url or rule.query or not is_whole:
+            _check_url(rule, values)
     content = rule.join_parts(values)
     encode = ENCODINGS[rule.encoding]
     expected = [
@@ -150,6 +155,22 @@ def _read_fields(headers: Mapping[str, str], body: bytes) -> bytes:
         return join_fields(parse_form(body))
     except MalformedBody as error:
         raise BadSignature(SignatureReason.MALFORMED_BODY, "the body is no valid form") from error
+
+
+def _check_url(rule: HmacRule, values: Mapping[str, bytes]) -> None:
+    """Check that the signed text can be split after a signed address in one way only. Raises BadSignature.
+
+    The address of a source is fixed except for its query, which the settings say, and a slash at the end of its path.
+    """
+    query = values[URL].partition(b"?")[2]
+    if query != rule.query.encode():
+        raise BadSignature(
+            SignatureReason.WRONG_QUERY, "the query of the address is not that of the settings"
+        )
+    if not query and any(text.startswith(b"/") for text in rule.list_texts_after_url(values)):
+        raise BadSignature(
+            SignatureReason.MALFORMED_BODY, "what is signed after the address begins with a slash"
+        )
 
 
 def _require_url(url: Callable[[], str]) -> bytes:

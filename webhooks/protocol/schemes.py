@@ -205,6 +205,11 @@ def needs_public_url(scheme: str, settings: Mapping[str, Any]) -> bool:
     return scheme == "hmac" and hmac_rule.URL in settings.get("signed", ())
 
 
+def signed_query(scheme: str, settings: Mapping[str, Any]) -> str:
+    """Return the query of the address that the sender uses, where that is signed; "" without one."""
+    return str(settings.get("query", "")) if needs_public_url(scheme, settings) else ""
+
+
 def needs_form(scheme: str, settings: Mapping[str, Any]) -> bool:
     """Return True if the fields of a form are signed, so that no other body can be verified."""
     return scheme == "hmac" and hmac_rule.FIELDS in settings.get("signed", ())

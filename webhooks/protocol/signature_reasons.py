@@ -13,6 +13,7 @@ class SignatureReason(StrEnum):
     WRONG_SIGNATURE = "wrong-signature"
     NO_LIVE_SECRET = "no-live-secret"  # noqa: S105
     INVALID_SETTINGS = "invalid-settings"
+    WRONG_QUERY = "wrong-query"
     MALFORMED_BODY = "malformed-body"
     SECRET_MISSING = "secret-missing"  # noqa: S105
     MALFORMED_TOKEN = "malformed-token"  # noqa: S105

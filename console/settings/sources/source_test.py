@@ -19,7 +19,7 @@ from console.base.audit_trail import client_address, record_action
 from sync.delivery_service import DeliveryService
 from sync.monitoring.health_figures import TEST_EVENT_TYPE
 from webhooks.models import Event, Source
-from webhooks.protocol.schemes import is_public_key
+from webhooks.protocol.schemes import is_public_key, signed_query
 from webhooks.protocol.signing import sign_body, sign_request
 from webhooks.receiving.answers import Answer
 from webhooks.receiving.incoming_request import IncomingRequest, sender_url
@@ -108,6 +108,7 @@ def _build_request(request: HttpRequest, source: Source, secret: str, name: str)
         len(body),
         client_address(request) or None,
         now,
+        query_string=signed_query(source.scheme, source.scheme_settings),
         path=reverse("inbox", args=[source.slug]),
     )
     headers |= sign_request(

@@ -1,5 +1,6 @@
 """The general HMAC with what vendors send: recorded or computed vectors, and tampered variants of each."""
 
+import base64
 import random
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from webhooks.protocol.hmac_rule import compute_hmac
 from webhooks.protocol.schemes import check_secret, check_settings
 from webhooks.protocol.signatures import BadSignature, LiveSecret, VerifiedSignature, verify_signature
 from webhooks.protocol.strict_form import FORM_TYPE
@@ -130,6 +132,7 @@ VECTORS = {
         {
             "header": "X-Twilio-Signature",
             "signed": ["{url}", "{fields}"],
+            "query": "foo=1&bar=2",
             "algorithm": "sha1",
             "encoding": "base64",
         },
@@ -226,6 +229,35 @@ def test_signed_fields_may_come_in_any_order_and_their_borders_are_not_signed() 
     assert replace(sent, body=sent.body.replace(b"Digits=1234", b"Digits1=234")).verify().secret_id == 2
 
 
+def test_a_signed_body_cannot_move_into_the_query_as_a_whole() -> None:
+    """A source may accept empty bodies."""
+    sent = VECTORS["HubSpot v3"]
+    sent = replace(sent, url=f"{sent.url}?a=1")
+    text = f"POST{sent.url}".encode() + sent.body + sent.headers["x-hubspot-request-timestamp"].encode()
+    signature = base64.b64encode(compute_hmac(sent.secret.encode(), text, "sha256")).decode()
+    sent = replace(sent, headers=sent.headers | {"x-hubspot-signature-v3": signature})
+    assert sent.verify().secret_id == 2
+    with pytest.raises(BadSignature) as refused:
+        replace(sent, url=sent.url + sent.body.decode(), body=b"").verify()
+    assert refused.value.reason == "wrong-query"
+
+
+def test_an_id_directly_after_the_address_cannot_begin_in_the_query() -> None:
+    """A shorter id would make a new event of a request that is repeated."""
+    url = "https://hub.example/in/x"
+    settings = {"header": "X-Sig", "signed": ["{url}", "{id}", ".", "{body}"], "id_header": "X-Id"}
+
+    def send(settings: dict[str, Any], query: str, webhook_id: str) -> VerifiedSignature:
+        signature = compute_hmac(b"hubsecret", f"{url}?a=1msg7.".encode() + SEED, "sha256").hex()
+        return Sent(settings, {"x-sig": signature, "x-id": webhook_id}, url=f"{url}?{query}").verify()
+
+    assert send(settings | {"query": "a=1"}, "a=1", "msg7").webhook_id == "msg7"
+    for query in ({}, {"query": "a=1"}):
+        with pytest.raises(BadSignature) as refused:
+            send(settings | query, "a=1msg", "7")
+        assert refused.value.reason == "wrong-query"
+
+
 @pytest.mark.parametrize(
     ("name", "seconds"),
     [
@@ -320,6 +352,10 @@ def test_a_secret_that_is_no_base64_matches_nothing(secret: str) -> None:
         ({"window": 0}, "whole number"),
         ({"window": 3601}, "whole number"),
         ({"header": "X_Signature"}, "without an underscore"),
+        ({"query": "a=1"}, "signed text with {url}"),
+        ({"signed": ["{url}", "{body}"], "query": "?a=1"}, "without the question mark"),
+        ({"signed": ["{url}", "{body}"], "query": "a=1#b"}, "query of an address"),
+        ({"signed": ["{url}", "/", "{body}"]}, "begin with a slash"),
         ({"unknown": 1}, "Unknown field"),
     ],
 )

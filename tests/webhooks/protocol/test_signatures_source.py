@@ -32,7 +32,11 @@ COMPARISONS = {
     *("encoding == 'hex'", "encoding == 'base64url'"),
     *("member is None", "len(values) != 1", "member_name == name"),
     *("part not in PLACEHOLDERS", "part in webhook_id", "part in PLACEHOLDERS"),
+    # Of the address, whose query the settings fix.
+    *("query != rule.query.encode()", "part == URL", "(URL, ID) in pairwise(self.signed)"),
+    "FIELDS in self.signed",
     # Of the settings.
+    *("values[_QUERY] is not None", "URL not in signed"),
     *(
         "1 <= len(value) <= MAX_PARTS",
         "sum((signed.count(part) for part in _CONTENTS)) != 1",
@@ -56,6 +60,8 @@ TEXT_COMPARISONS = {
     "rule.signed.index(ID)",
     "require_header(headers, 'authorization').partition(' ')",
     "listed.split(' ', MAX_SIGNATURES)",
+    # Of the address, and of what is signed after it.
+    *("values[URL].partition(b'?')", "text.startswith(b'/')", "following.startswith('/')"),
     # Of the settings, and of the secret's own notation.
     *("signed.count(part)", "secret.removeprefix(BASE64_SECRET_PREFIX)"),
 }

@@ -17,6 +17,7 @@ from tests.support.builders.event_batches import TOKEN, add_token, documents, se
 from tests.support.hub import ANNA, Hub, signature_headers
 from tests.support.people import browser
 from webhooks.models import Event, Payload, Receipt, Refusal, Source, SourceSecret
+from webhooks.protocol import hmac_signatures
 from webhooks.protocol.formats import body_reader
 from webhooks.protocol.strict_form import FORM_TYPE
 from webhooks.receiving.source_cache import find_source
@@ -230,6 +231,7 @@ def test_a_signature_may_cover_the_address_and_the_sorted_fields_of_a_form(hub: 
     source.scheme_settings = {
         "header": "X-Twilio-Signature",
         "signed": ["{url}", "{fields}"],
+        "query": "a=1",
         "algorithm": "sha1",
         "encoding": "base64",
     }
@@ -262,6 +264,91 @@ def test_a_signature_may_cover_the_address_and_the_sorted_fields_of_a_form(hub: 
         assert code_of(send_signed(changed)) == (401, "bad-signature")
     assert code_of(send_signed(fields, "?a=2")) == (401, "bad-signature")
     assert Event.objects.count() == 1
+
+
+AUTH_TOKEN = "an-auth-token-of-thirty-two-chars"
+ADDRESS = "https://hub.example.org/webhooks/aurora-unsigned"
+
+
+def sign_address_and_content(signed: list[str], **more: str) -> None:
+    """Have the source verify an HMAC in hex of these parts."""
+    source = Source.objects.get(slug="aurora-unsigned")
+    source.scheme = "hmac"
+    source.scheme_settings = {"header": "X-Signature", "signed": signed} | more
+    source.webhook_format = FORMAT
+    source.full_clean()
+    source.save()
+    SourceSecret.objects.create(source=source, value=AUTH_TOKEN, hint="test")
+    find_source.invalidate()
+
+
+def repeat_signed(hub: Hub, text: str, rest: str, body: str) -> HttpResponse:
+    """Send a body with the signature of a text, to the address of the source and the rest of it."""
+    signature = hmac.digest(AUTH_TOKEN.encode(), text.encode(), "sha256").hex()
+    return hub.client.generic(
+        "POST",
+        f"/webhooks/aurora-unsigned{rest}",
+        body.encode(),
+        content_type=FORM_TYPE,
+        headers={"X-Signature": signature},
+    )
+
+
+def as_signed(fields: dict[str, str]) -> str:
+    return "".join(name + fields[name] for name in sorted(fields))
+
+
+@pytest.mark.parametrize("is_checked", [True, False])
+def test_a_repeated_form_cannot_move_its_beginning_into_the_query(
+    hub: Hub, settings: Any, monkeypatch: pytest.MonkeyPatch, is_checked: bool
+) -> None:
+    settings.PUBLIC_URL = "https://hub.example.org"
+    sign_address_and_content(["{url}", "{fields}"], query="a=1")
+    if not is_checked:
+        monkeypatch.setattr(hmac_signatures, "_check_url", lambda *_: None)
+    fields = {"a-warning": "do-not", **profile()}
+    text = f"{ADDRESS}?a=1{as_signed(fields)}"
+    assert repeat_signed(hub, text, "?a=1", urlencode(fields)).status_code == 200
+    # The first field of the sender in the query, and the others alone in the form.
+    longer = repeat_signed(hub, text, "?a=1a-warningdo-not", urlencode(profile()))
+    # The other way: the query in the first field.
+    shorter = repeat_signed(hub, text, "", urlencode({"?a=1a-warning": "do-not", **profile()}))
+    assert {longer.status_code, shorter.status_code} == {401 if is_checked else 200}
+    reasons = set(Refusal.objects.values_list("reason", flat=True))
+    assert reasons == ({"wrong-query"} if is_checked else set())
+
+
+@pytest.mark.parametrize("is_checked", [True, False])
+def test_an_address_without_a_query_ends_where_its_path_ends(
+    hub: Hub, settings: Any, monkeypatch: pytest.MonkeyPatch, is_checked: bool
+) -> None:
+    settings.PUBLIC_URL = "https://hub.example.org"
+    sign_address_and_content(["{url}", "{fields}"])
+    if not is_checked:
+        monkeypatch.setattr(hmac_signatures, "_check_url", lambda *_: None)
+    # Fields whose names go on as an address could.
+    for first, rest in (("?b", "?b1"), ("/note", "/")):
+        fields = {first: "1", **profile()}
+        text = f"{ADDRESS}{as_signed(fields)}"
+        moved = {"note": "1", **profile()} if rest == "/" else profile()
+        answers = [
+            repeat_signed(hub, text, "", urlencode(fields)),
+            repeat_signed(hub, text, rest, urlencode(moved)),
+        ]
+        # One of the two at most.
+        assert [answer.status_code for answer in answers].count(200) == (1 if is_checked else 2)
+
+
+def test_a_signed_body_that_is_a_form_cannot_move_into_the_query_either(hub: Hub, settings: Any) -> None:
+    settings.PUBLIC_URL = "https://hub.example.org"
+    sign_address_and_content(["{url}", "{body}"], query="a=1")
+    body = urlencode({"a-warning": "do-not", **profile()})
+    text = f"{ADDRESS}?a=1{body}"
+    assert repeat_signed(hub, text, "?a=1", body).status_code == 200
+    first, _, others = body.partition("&")
+    assert repeat_signed(hub, text, f"?a=1{first}&", others).status_code == 401
+    sign_address_and_content(["{url}", "{body}"])
+    assert repeat_signed(hub, text, "?a=1", body).status_code == 401
 
 
 @pytest.mark.parametrize(("field", "has_json"), [("token", False), ("payload.token", True)])
