@@ -224,7 +224,9 @@ def _can_exceed_document(root: Any) -> bool:
     while pending_nodes:
         node = pending_nodes.pop()
         kind = node["type"]
-        if kind not in _SELECTING_NODE_TYPES:
+        # `[body]` gives each part once, as long as it has one item.
+        is_list_of_one = kind == "multi_select_list" and len(node["children"]) == 1
+        if kind not in _SELECTING_NODE_TYPES and not is_list_of_one:
             return True
         # A slice has numbers as children, and the last child of a filter is its condition.
         if kind not in ("slice", "comparator"):

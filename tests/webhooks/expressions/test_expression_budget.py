@@ -122,8 +122,11 @@ def test_a_result_of_256_kib_is_allowed_and_not_one_byte_more() -> None:
 
 def test_what_is_only_found_may_be_as_large_as_the_document() -> None:
     large = {"a": ["x" * MAX_BYTES] * 20}
-    for text in ("a[*]", "a || b", "a[?@ != 'b']", "*[]", "@ | a[1:]"):
+    for text in ("a[*]", "a || b", "a[?@ != 'b']", "*[]", "@ | a[1:]", "[@]", "a[].[@]", "b || [a]"):
         assert compile_expression(text)(large)
+    for text in ("[a, a]", "[a[0], a[1]]", "{a: a}"):
+        with pytest.raises(OverBudget):
+            compile_expression(text)(large)
 
 
 @pytest.mark.parametrize("digits", ["9" * 4_000, "0." + "1" * 4_000])

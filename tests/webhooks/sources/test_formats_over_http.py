@@ -1,6 +1,7 @@
 """Requests in a sender's own format: stored, delivered and answered as any other webhook."""
 
 import json
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -65,6 +66,16 @@ def test_an_id_in_a_header_that_is_not_signed_is_stored_if_the_format_names_it(f
     send("msg-named")
     named = Event.objects.get(event_id="msg-named")
     assert list(Event.objects.filter(search_events("msg-named").condition)) == [named]
+
+
+@pytest.mark.parametrize("others", [[], [event("U2")]])
+def test_an_event_may_be_as_large_as_the_format_allows(formatted: Hub, others: list[Any]) -> None:
+    set_format(FORMAT | {"max_bytes": 1_048_576})
+    large = event(ANNA, note="x" * 1_000_000)
+    answer = post(formatted, large, *others)
+    assert answer.status_code == (202 if others else 200), answer.content
+    assert large in [document["event"] for document in documents()]
+    formatted.wait_until_idle()
 
 
 def test_only_the_media_types_of_the_format_are_accepted(formatted: Hub) -> None:

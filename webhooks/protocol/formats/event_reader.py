@@ -25,8 +25,10 @@ from webhooks.protocol.webhook_parser import (
     parse_word,
 )
 
-# For the stored part of one event: what the sender sent, and the results of the expressions.
-MAX_STORED_BYTES = 262_144
+# How much larger the stored part of one event may be than what the sender sent of it.
+MAX_ADDED_BYTES = 262_144
+# The entries `event`, `previous` and `data` of what is stored.
+_MOST_COPIES = 3
 # For all expressions over one request.
 MAX_REQUEST_STEPS = 20 * MAX_STEPS
 MAX_REQUEST_BYTES = 16 * MAX_BYTES
@@ -157,6 +159,7 @@ class RequestReader:
         extra_id_characters: str,
     ) -> None:
         self._format = webhook_format
+        self._body_bytes = len(body)
         self.document = read_body(webhook_format, body, headers.get("content-type", ""))
         self._context = {"body": self.document, "headers": headers, "query": _parse_query(query_string)}
         self._budget = ExpressionBudget(MAX_REQUEST_STEPS, MAX_REQUEST_BYTES)
@@ -223,7 +226,10 @@ class RequestReader:
             stored_body = _ENCODER.encode(document).encode()
         except _ENCODING_ERRORS:
             raise _UnreadableEntry("format-error", "data") from None
-        if len(stored_body) > MAX_STORED_BYTES:
+        sent = _SORTED_ENCODER.encode(element).encode()
+        # The entries of the only event may be any parts of the body.
+        sent_bytes = max(len(sent), self._body_bytes if len(self.elements) == 1 else 0)
+        if len(stored_body) > MAX_ADDED_BYTES + _MOST_COPIES * sent_bytes:
             raise _UnreadableEntry("format-error", "data")
         return ParsedWebhook(
             entity_id=entity_id,
@@ -237,7 +243,7 @@ class RequestReader:
             respond=ResponsePreferences(),
             document=document,
             stored_body=stored_body,
-            digest=hashlib.sha256(_SORTED_ENCODER.encode(element).encode()).digest(),
+            digest=hashlib.sha256(sent).digest(),
             ignored_as="filtered" if is_filtered else "" if is_known_type else "ignored",
         )
 

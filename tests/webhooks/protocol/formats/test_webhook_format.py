@@ -20,6 +20,7 @@ from webhooks.protocol.webhook_parser import ParsedWebhook
 
 pytestmark = pytest.mark.pure
 
+SMALL = {"entityType": "USER", "eventType": "UPDATE"}
 DIRECTUS: dict[str, Any] = {
     "events": "body.keys || [body.key]",
     "id": "event",
@@ -167,6 +168,31 @@ def test_an_expression_that_fails_or_costs_too_much_is_a_fault_of_the_format(exp
     assert isinstance(event, UnreadableEvent)
     assert event.code in ("format-error", "wrong-data")
     assert event.entry == "data"
+
+
+@pytest.mark.parametrize(
+    ("form", "wrap"),
+    [
+        ({"id": "event.id"}, lambda one: one),
+        ({"events": "[body.event]"}, lambda one: {"event": one}),
+        ({"events": "type(body) == 'array' && body || [body]"}, lambda one: one),
+        ({"events": "body.all"}, lambda one: {"all": [one, {"id": "b"} | SMALL]}),
+        (
+            {"events": "body.all", "data": "body.user"},
+            lambda one: {"all": [SMALL | {"id": "a"}], "user": one},
+        ),
+    ],
+)
+def test_an_event_may_be_as_large_as_the_body(form: dict[str, Any], wrap: Any) -> None:
+    large = SMALL | {"id": "a", "previous": {"note": "ä" * 150_000}, "data": {"numbers": [0.5] * 80_000}}
+    for event in read(form | {"max_bytes": 1_048_576}, wrap(large)).events:
+        assert isinstance(event, ParsedWebhook), (event.code, event.entry)
+
+
+def test_an_event_of_several_is_not_stored_with_the_large_body_of_all() -> None:
+    form = {"events": "body.all", "data": "body"}
+    body = {"all": [{"id": "a"} | SMALL, {"id": "b"} | SMALL], "note": "x" * 300_000}
+    assert {getattr(event, "code", "") for event in read(form, body).events} == {"format-error"}
 
 
 def test_a_value_that_is_no_json_is_not_stored() -> None:
