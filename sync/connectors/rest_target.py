@@ -123,7 +123,8 @@ class RestTargetConnector:
         document = {**_context_document(context, fields), "current": None, "raw": None}
         write = PlannedWrite(operation, dict(fields))
         request = self._requests.build_write("create", write, document, idempotency_key)
-        record = self._reader.read_one(request, known, operation, self._client.send_request(request))
+        answer = self._client.send_request(request)
+        record = self._reader.read_created(request, known, operation, fields, answer)
         self._check_new_id(request, record)
         return record
 

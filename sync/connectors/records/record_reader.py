@@ -10,7 +10,8 @@ from sync.connectors.http.message_types import HttpResponse
 from sync.connectors.record_versions import read_version
 from sync.connectors.settings.operations.operation import Operation
 from sync.connectors.settings.target import RecordSettings
-from sync.connectors.values.json_responses import JmesPathExpression
+from sync.connectors.values.answer_meaning import describe_response
+from sync.connectors.values.json_responses import JmesPathExpression, UnreadableError, as_id
 
 
 class RecordReader:
@@ -36,6 +37,27 @@ class RecordReader:
     ) -> Record:
         """Return the record in an answer about one record."""
         return self.parse(request, known, self.select(request, operation, answer), answer)
+
+    def read_created(
+        self,
+        request: ConnectorRequest,
+        known: RecordSettings,
+        operation: Operation,
+        fields: Mapping[str, Any],
+        answer: HttpResponse,
+    ) -> Record:
+        """Return the record in the answer to a creation: as it was sent, with the id that `created_id` finds, if the
+        settings have that.
+        """
+        if operation.created_id is None:
+            return self.read_one(request, known, operation, answer)
+        response = describe_response(answer.status, answer.headers, answer.body)
+        found = self._client.evaluate(operation.created_id, request, response)
+        try:
+            record_id = as_id(found)
+        except UnreadableError:
+            raise self._client.unreadable_error(request, "the setting `created_id` finds no id") from None
+        return Record(record_id, dict(fields))
 
     def read_same(
         self,

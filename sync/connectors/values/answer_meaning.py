@@ -89,11 +89,16 @@ def find_meaning(
             return rule.means
         if document is None:
             # Once for all conditions: a body may have a megabyte.
-            document = {"status": status, "headers": dict(headers), "body": _read_body(body)}
+            document = describe_response(status, headers, body)
             budget = ExpressionBudget(MAX_RULE_STEPS, MAX_RULE_BYTES)
         if rule.condition.is_true(document, budget):
             return rule.means
     return None
+
+
+def describe_response(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+    """Return a response as expressions see it: `status`, `headers` and `body`, as in `find_meaning`."""
+    return {"status": status, "headers": dict(headers), "body": _read_body(body)}
 
 
 def _read_body(body: bytes) -> Any:

@@ -35,6 +35,7 @@ def _operation_to_json(operation: Operation, name: str) -> dict[str, Any]:
         "body": operation.body.to_json() if operation.body else None,
         "result": operation.result.text if operation.result.text != "@" else None,
         "raw": operation.raw.text if operation.raw else None,
+        "created_id": operation.created_id.text if operation.created_id else None,
         "fields": sorted(operation.fields),
         "answers": rules_to_json(operation.answers),
     }

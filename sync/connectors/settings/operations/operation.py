@@ -70,7 +70,8 @@ class Operation:
     Texts of `path`, `query` and `headers` may hold placeholders, among them the names in `values`. `result` selects
     the record, or the list of them, from the answer. `when`: an update is sent only if it is true. `style` says what
     an update sends. `fields`: those that a search may ask for. `raw` selects the record as the system gave it where
-    `result` makes a new object. `paging`: how the pages of a list are found.
+    `result` makes a new object. `paging`: how the pages of a list are found. `created_id` selects the id of a new
+    record from the whole response, of which `result` is not read then.
     """
 
     method: str
@@ -88,6 +89,7 @@ class Operation:
     fields: frozenset[str] = frozenset()
     raw: JmesPathExpression | None = None
     paging: Paging | None = None
+    created_id: JmesPathExpression | None = None
 
     @property
     def label(self) -> str:
@@ -314,6 +316,14 @@ _RAW = optional(
     example="data.customer",
 )
 
+_CREATED_ID = optional(
+    "created_id",
+    Expression(),
+    "Where the id of the new record is in a response, for a system that answers without the record: an expression over "
+    "an object with `status`, `headers` (names in lower case) and `body`. `result` is not read then.",
+    example="split(headers.location, '/')[-1]",
+)
+
 
 def _method(name: str) -> Setting[str]:
     choices = ("GET", "POST") if name in READS else ("POST", "PUT", "PATCH", "DELETE")
@@ -324,6 +334,7 @@ def _method(name: str) -> Setting[str]:
 _EXTRA: Mapping[str, tuple[Setting[Any], ...]] = {
     "get": (_RAW,),
     "search": (_SEARCH_FIELDS,),
+    "create": (_CREATED_ID,),
     "update": (_WHEN, _STYLE, _OMIT),
     "list": OPTIONAL_PAGING,
 }
@@ -349,6 +360,7 @@ def _operation_kind(name: str) -> Object[Operation]:
             fields=frozenset(values[_SEARCH_FIELDS]) if _SEARCH_FIELDS in extra else frozenset(),
             raw=values[_RAW] if _RAW in extra else None,
             paging=read_paging(values, OPTIONAL_STYLE) if OPTIONAL_STYLE in extra else None,
+            created_id=values[_CREATED_ID] if _CREATED_ID in extra else None,
         )
         _refuse_contradictions(name, operation, values)
         _refuse_unsafe_templates(name, operation, values)

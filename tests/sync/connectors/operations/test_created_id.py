@@ -1,0 +1,99 @@
+"""A system may answer a creation without the record: its id is in the address that a header names."""
+
+from typing import Any
+
+import pytest
+
+from config_schema.errors import SettingsInvalid
+from sync.connectors.contracts.errors import UnreadableResponse, UnsafeRequest
+from sync.connectors.registry import validate_connection
+from tests.support.http.connectors import shop
+from tests.support.http.servers import Reply, SeenRequest, serving
+
+pytestmark = pytest.mark.pure
+
+LAST_SEGMENT = "split(headers.location, '/')[-1]"
+IN_BRACKETS = "split(split(headers.\"odata-entityid\", '(')[-1], ')')[0]"
+ID = "0ba3e1c4-73d2-4f25-8c86-2b1f6c3d9a10"
+
+
+def settings(created_id: str | None, **user: Any) -> dict[str, Any]:
+    create = {"path": "/users"} | ({"created_id": created_id} if created_id else {})
+    operations = {"get": {"path": "/users/{id}"}, "create": create, "update": {"path": "/users/{id}"}}
+    return {"entities": {"USER": {"operations": operations, **user}}}
+
+
+def create(reply: Reply, created_id: str | None = LAST_SEGMENT, **user: Any) -> Any:
+    with serving(lambda _: reply) as service:
+        target = shop(service.url, settings=settings(created_id, **user))
+        return target.create_record("USER", {"email": "a@b.test"}, "k1")
+
+
+@pytest.mark.parametrize(
+    ("created_id", "reply"),
+    [
+        (LAST_SEGMENT, Reply(201, None, {"Location": f"https://id.example.com/admin/realms/a/users/{ID}"})),
+        (LAST_SEGMENT, Reply(204, None, {"location": f"/users/{ID}"})),
+        (LAST_SEGMENT, Reply(201, {"message": "created"}, {"Location": f"/users/{ID}"})),
+        (LAST_SEGMENT, Reply(201, raw=b"<html>", headers={"Location": f"/users/{ID}"})),
+        (IN_BRACKETS, Reply(204, None, {"OData-EntityId": f"https://o.example.com/api/contacts({ID})"})),
+        ("body", Reply(201, raw=ID.encode())),
+        ("body.ids[0]", Reply(201, {"ids": [ID]})),
+    ],
+)
+def test_the_id_of_a_new_record_is_read_from_the_whole_response(created_id: str, reply: Reply) -> None:
+    made = create(reply, created_id)
+    assert (made.id, made.fields) == (ID, {"email": "a@b.test"})
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(201),
+        Reply(201, {"id": ID}),
+        Reply(201, None, {"Location": "/users/"}),
+        Reply(201, None, {"Location": "/users/" + "9" * 300}),
+    ],
+)
+def test_a_response_without_the_id_is_unreadable_and_the_record_may_exist(reply: Reply) -> None:
+    with pytest.raises(UnreadableResponse) as caught:
+        create(reply)
+    assert caught.value.maybe_applied
+
+
+@pytest.mark.parametrize("own", ["..", "a%2Fb", "a?b"])
+def test_an_id_that_no_path_may_hold_is_refused(own: str) -> None:
+    with pytest.raises(UnsafeRequest) as caught:
+        create(Reply(201, None, {"Location": f"/users/{own}"}))
+    assert caught.value.maybe_applied
+
+
+def test_without_the_setting_an_answer_without_a_record_is_unreadable() -> None:
+    with pytest.raises(UnreadableResponse):
+        create(Reply(201, None, {"Location": f"/users/{ID}"}), None)
+
+
+def test_a_version_is_read_before_the_next_write() -> None:
+    def answer(seen: SeenRequest) -> Reply:
+        if seen.method == "POST":
+            return Reply(201, None, {"Location": f"/users/{ID}"})
+        if seen.method == "PATCH":
+            assert seen.headers["if-match"] == '"1"'
+        return Reply(200, {"id": ID}, {"ETag": '"1"'})
+
+    version = {"read": {"header": "ETag"}, "send": {"header": "If-Match"}}
+    with serving(answer) as service:
+        target = shop(service.url, settings=settings(LAST_SEGMENT, version=version))
+        made = target.create_record("USER", {"email": "a@b.test"}, "k1")
+        current = target.load_version("USER", made)
+        target.update_record("USER", made.id, {"email": "b@b.test"}, "k2", current.version)
+
+
+@pytest.mark.parametrize(
+    ("operation", "value"), [("create", "split("), ("create", 7), ("update", LAST_SEGMENT)]
+)
+def test_a_setting_that_cannot_be_used_is_refused(operation: str, value: Any) -> None:
+    document = settings(None)
+    document["entities"]["USER"]["operations"][operation]["created_id"] = value
+    with pytest.raises(SettingsInvalid, match="created_id"):
+        validate_connection("rest-commercial", document, {"scheme": "none"}, "https://a.example.com")
