@@ -224,19 +224,25 @@ class HttpClient:
         raise judged.error(
             f"{call.label}: responded with {response.status}",
             side=self.side,
-            retry_after=self._seconds_to_wait(response),
+            retry_after=self._seconds_to_wait(response, is_throttled=judged.error is errors.RequestThrottled),
             sentence=sentence,
             fields=fields,
             maybe_applied=call.is_write and errors.write_may_have_applied(judged.status),
             status=judged.status,
         )
 
-    def _seconds_to_wait(self, response: HttpResponse) -> float | None:
-        """Return the seconds that the system asks to wait, by its header, else by its body; None without either."""
-        stated = errors.parse_retry_after(response.headers.get("retry-after"), datetime.now(UTC))
+    def _seconds_to_wait(self, response: HttpResponse, *, is_throttled: bool) -> float | None:
+        """Return the seconds that the system asks to wait: by Retry-After, else by its body, else by the header of the
+        settings; None without any.
+        """
+        now = datetime.now(UTC)
+        stated = errors.parse_retry_after(response.headers.get("retry-after"), now)
         if stated is not None:
             return stated
-        seconds = self._config.error_extractor.extract_wait(response.body)
+        extractor = self._config.error_extractor
+        seconds = extractor.extract_wait(response.body)
+        if seconds is None and is_throttled and extractor.wait_header is not None:
+            seconds = extractor.wait_header.read_seconds(response.headers, now.timestamp())
         return None if seconds is None else min(seconds, errors.MAX_RETRY_AFTER_SECONDS)
 
     def _over_budget_error(

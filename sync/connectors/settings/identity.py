@@ -31,6 +31,7 @@ from sync.connectors.settings.shared_settings import (
     ERROR_HINTS,
     ERROR_SENTENCE,
     ERROR_WAIT,
+    ERROR_WAIT_HEADER,
     OPTIONS,
     PROBE,
     ConnectionOptions,
@@ -248,11 +249,12 @@ _ENTITIES = required(
 _ERROR = defaulted(
     "error",
     Object(
-        (ERROR_SENTENCE, ERROR_HEADER, ERROR_WAIT),
+        (ERROR_SENTENCE, ERROR_HEADER, ERROR_WAIT, ERROR_WAIT_HEADER),
         lambda values: ErrorExtractor(
             values[ERROR_SENTENCE],
             header=(values[ERROR_HEADER] or "").lower() or None,
             wait=values[ERROR_WAIT],
+            wait_header=values[ERROR_WAIT_HEADER],
         ),
         hints=ERROR_HINTS,
     ),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from config_schema.kinds import Choice
 from config_schema.objects import Object
 from config_schema.settings import SettingValues, defaulted, optional, required
 from config_schema.translatable import translatable
@@ -17,6 +18,7 @@ from sync.connectors.settings.setting_kinds import (
     PathTemplate,
     QueryParameters,
 )
+from sync.connectors.values.json_responses import WaitHeader, WaitUnit
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,25 @@ ERROR_WAIT = optional(
     "Where the seconds to wait before the next request are in an error response, if it has no `Retry-After` header. A "
     "number, or a text of digits; at most an hour counts.",
     example="retry_after",
+)
+_WAIT_HEADER_NAME = required("name", HeaderName(), "The name of the header.", example="X-RateLimit-Reset")
+_WAIT_HEADER_UNIT = required(
+    "unit",
+    Choice(tuple(unit.value for unit in WaitUnit)),
+    "What the header holds: `seconds` or `milliseconds` to wait, or the `time` when the wait is over, in seconds since "
+    "1970.",
+    example="time",
+)
+ERROR_WAIT_HEADER = optional(
+    "wait_header",
+    Object(
+        (_WAIT_HEADER_NAME, _WAIT_HEADER_UNIT),
+        lambda values: WaitHeader(values[_WAIT_HEADER_NAME].lower(), WaitUnit(values[_WAIT_HEADER_UNIT])),
+    ),
+    "The header of an error response that has the wait, if there is no `Retry-After` header and `wait` finds nothing. "
+    "It counts only where the answer means that there were too many requests, because some systems send it with every "
+    "response; at most an hour counts.",
+    example={"name": "X-RateLimit-Reset", "unit": "time"},
 )
 ERROR_HINTS = {
     "when": translatable(

@@ -32,6 +32,7 @@ from sync.connectors.settings.shared_settings import (
     ERROR_HINTS,
     ERROR_SENTENCE,
     ERROR_WAIT,
+    ERROR_WAIT_HEADER,
     OPTIONS,
     PROBE,
     ConnectionOptions,
@@ -231,12 +232,13 @@ _ANSWERS = answer_rules(
 _ERROR = defaulted(
     "error",
     Object(
-        (ERROR_SENTENCE, ERROR_FIELDS, ERROR_HEADER, ERROR_WAIT),
+        (ERROR_SENTENCE, ERROR_FIELDS, ERROR_HEADER, ERROR_WAIT, ERROR_WAIT_HEADER),
         lambda values: ErrorExtractor(
             values[ERROR_SENTENCE],
             values[ERROR_FIELDS],
             (values[ERROR_HEADER] or "").lower() or None,
             values[ERROR_WAIT],
+            values[ERROR_WAIT_HEADER],
         ),
         hints=ERROR_HINTS,
     ),

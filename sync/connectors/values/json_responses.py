@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, NoReturn
 
 from jmespath.exceptions import JMESPathError
@@ -164,16 +165,49 @@ _SECONDS = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?", re.ASCII)
 _MOST_SECONDS = 999_999_999
 
 
+class WaitUnit(StrEnum):
+    """What a header that asks to wait holds."""
+
+    SECONDS = "seconds"
+    MILLISECONDS = "milliseconds"
+    # Seconds since 1970.
+    TIME = "time"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitHeader:
+    """A header, in lower case, that says how long to wait."""
+
+    name: str
+    unit: WaitUnit
+
+    def read_seconds(self, headers: Mapping[str, str], now: float) -> float | None:
+        """Return the seconds to wait from `now`, which counts from 1970: 0 or more; None if none are stated. Of a
+        header that is repeated, the last value counts.
+        """
+        text = headers.get(self.name, "").rpartition(",")[2].strip()
+        if not _SECONDS.fullmatch(text):
+            return None
+        value = float(text)
+        if self.unit is WaitUnit.TIME:
+            value -= now
+        elif self.unit is WaitUnit.MILLISECONDS:
+            value /= 1_000
+        return min(max(value, 0.0), _MOST_SECONDS)
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorExtractor:
     """Expressions for the error text and field errors in a response of a system. `header`: the header, in lower case,
-    that has the text where the body has none. `wait`: expression for the seconds to wait.
+    that has the text where the body has none. `wait`: expression for the seconds to wait. `wait_header`: the header
+    that has them where the body has none, if there were too many requests.
     """
 
     sentence: JmesPathExpression | None = None
     fields: JmesPathExpression | None = None
     header: str | None = None
     wait: JmesPathExpression | None = None
+    wait_header: WaitHeader | None = None
 
     def extract_wait(self, body: bytes) -> float | None:
         """Return the seconds to wait that a body states, 0 or more; None if it states none. Never raises."""

@@ -1,5 +1,6 @@
 """Users read with each preset of an identity service, from a stand-in that answers as its vendor documents it."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -7,11 +8,16 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused, UnreadableResponse
+from sync.connectors.contracts.errors import (
+    ConnectorError,
+    CredentialsRefused,
+    RequestThrottled,
+    UnreadableResponse,
+)
 from sync.connectors.contracts.types import Access, IdentityConnector
 from sync.connectors.presets import PRESETS, load_preset
 from tests.support.http.connectors import identity
-from tests.support.http.servers import Service, serving
+from tests.support.http.servers import Reply, SeenRequest, Service, serving
 from tests.support.identity_services import vendors as identity_vendors
 from tests.support.identity_services.vendors import IdentityVendor
 
@@ -146,6 +152,25 @@ def test_a_refused_client_is_told_in_the_words_of_the_service() -> None:
     with users_of("directus-identity") as (_, service), pytest.raises(CredentialsRefused) as caught:
         connect("directus-identity", service, token="expired").fetch_entity("USER", "u3")
     assert caught.value.sentence == "Invalid user credentials."
+
+
+@pytest.mark.parametrize(
+    ("name", "header"), [("okta-identity", "X-Rate-Limit-Reset"), ("auth0-identity", "X-RateLimit-Reset")]
+)
+def test_a_service_without_retry_after_says_when_its_limit_ends(name: str, header: str) -> None:
+    token = {"access_token": "s3cret-token", "expires_in": 3600, "token_type": "Bearer"}
+
+    def answer(seen: SeenRequest) -> Reply:
+        if seen.path == "/oauth/token":
+            return Reply(200, token)
+        return Reply(
+            429, {"errorSummary": "API call exceeded rate limit"}, {header: str(int(time.time()) + 30)}
+        )
+
+    with serving(answer) as service, pytest.raises(RequestThrottled) as caught:
+        connect(name, service).fetch_entity("USER", VENDORS[name].prefix + "u3")
+    assert caught.value.retry_after is not None
+    assert 20 < caught.value.retry_after <= 30
 
 
 # Broken variants: a preset with one wrong setting.
