@@ -17,6 +17,7 @@ from sync.connectors.client.placed_secrets import place_credentials
 from sync.connectors.client.session_log_in import SessionAuthenticator
 from sync.connectors.contracts.errors import Side
 from sync.connectors.contracts.types import IdentityConnector, TargetConnector
+from sync.connectors.csrf_tokens import CsrfAuthenticator
 from sync.connectors.http.urls import BaseUrl, parse_base_url
 from sync.connectors.rest_identity import RestIdentityConnector
 from sync.connectors.rest_target import RestTargetConnector
@@ -230,8 +231,16 @@ def _parse_connection(
     )
     remember_secrets(secrets)
     prover = make_authenticator(scheme, credentials, base, side, secrets)
+    if scheme.csrf is not None:
+        identity_of = fingerprint_json(authentication, credentials).hex()
+        prover = CsrfAuthenticator(
+            prover, scheme.csrf, base, side, secrets, parsed.options.headers, identity_of
+        )
     header = getattr(parsed, "idempotency_header", None)
-    refused_rules = scheme.session.refused_rules if scheme.session else ()
+    refused_rules = (
+        *(scheme.session.refused_rules if scheme.session else ()),
+        *(scheme.csrf.refused_rules if scheme.csrf else ()),
+    )
     answers = getattr(parsed, "answers", ())
     config = ClientConfig(
         side,

@@ -11,6 +11,7 @@ from config_schema.objects import MapOf, ObjectRule, Variant, VariantObject
 from config_schema.settings import SettingValues, defaulted, optional, required
 from config_schema.translatable import error_sentence, translatable
 from sync.connectors.http.urls import BaseUrl, parse_base_url
+from sync.connectors.settings.csrf import CSRF, CsrfSettings
 from sync.connectors.settings.secret_places import PARAMETER, PARAMETER_IN, SECOND, SecretPlace
 from sync.connectors.settings.session import SESSION_RULES, SESSION_SETTINGS, SessionSettings, read_session
 from sync.connectors.settings.setting_kinds import BaseAddress, HeaderName, PlainPath
@@ -165,7 +166,7 @@ _SECRET_AUTHENTICATION = defaulted(
     example="post",
 )
 _TOKEN_REQUEST_SETTINGS = (_TOKEN_URL, _TOKEN_PATH, _SCOPE, _AUDIENCE, _RESOURCE, _PARAMETERS)
-_ACCESS_TOKEN_SETTINGS = (TOKEN_HEADER, TOKEN_TEMPLATE, SECOND)
+_ACCESS_TOKEN_SETTINGS = (TOKEN_HEADER, TOKEN_TEMPLATE, CSRF, SECOND)
 _OAUTH_RULES = (
     ObjectRule(
         "`algorithm`, `key_id`, `lifetime` and `assertion_audience` need `private_key_jwt`.",
@@ -189,19 +190,19 @@ AUTHENTICATION = VariantObject(
     {
         "none": Variant("Requests have no credentials.", {"scheme": "none"}),
         "basic": Variant(
-            "Each request has a user name and a password (RFC 7617).", {"scheme": "basic"}, (SECOND,)
+            "Each request has a user name and a password (RFC 7617).", {"scheme": "basic"}, (CSRF, SECOND)
         ),
-        "bearer": Variant("Each request has a token (RFC 6750).", {"scheme": "bearer"}, (SECOND,)),
+        "bearer": Variant("Each request has a token (RFC 6750).", {"scheme": "bearer"}, (CSRF, SECOND)),
         "header": Variant(
             "Each request has a secret in a header of its own.",
             {"scheme": "header", "header": "X-Api-Key"},
-            (_HEADER, SECOND),
+            (_HEADER, CSRF, SECOND),
         ),
         "parameter": Variant(
             "Each request has a secret in a query parameter, or in a field of its body. Only for a system that takes "
             "it nowhere else.",
             {"scheme": "parameter", "parameter": "wstoken", "in": "body"},
-            (PARAMETER, PARAMETER_IN, SECOND),
+            (PARAMETER, PARAMETER_IN, CSRF, SECOND),
         ),
         "oauth2-client-credentials": Variant(
             "The hub fetches an access token (RFC 6749, client credentials), keeps it until it expires, and "
@@ -268,13 +269,13 @@ AUTHENTICATION = VariantObject(
                 "token": {"path": "token"},
                 "template": "Bearer {token}",
             },
-            (*SESSION_SETTINGS, SECOND),
+            (*SESSION_SETTINGS, CSRF, SECOND),
             SESSION_RULES,
         ),
         "jwt": Variant(
             "The hub signs a token for each request (RFC 7519).",
             {"scheme": "jwt", "algorithm": "ES256", "claims": {"iss": "hub"}, "lifetime": 60},
-            (*TOKEN_SETTINGS, SECOND),
+            (*TOKEN_SETTINGS, CSRF, SECOND),
             (
                 ObjectRule(
                     "`encoding` other than `text` needs `HS256`.",
@@ -322,7 +323,7 @@ class AuthenticationScheme:
     Only OAuth uses `token_url`, `grant_type`, `client_authentication` and `token_parameters`, which are those of the
     token request. `signed_token`: the token of the scheme `jwt`, or the assertion of OAuth. `template`: how requests
     send a token.
-    `secret_places`: where requests have secrets besides `header`.
+    `secret_places`: where requests have secrets besides `header`. `csrf`: the token that requests send besides.
     """
 
     name: str
@@ -337,6 +338,7 @@ class AuthenticationScheme:
     template: HeaderTemplate | None = None
     session: SessionSettings | None = None
     secret_places: tuple[SecretPlace, ...] = ()
+    csrf: CsrfSettings | None = None
 
 
 def credential_names(document: Any) -> tuple[str, ...]:
@@ -369,7 +371,12 @@ def parse_authentication(document: Any, base: BaseUrl) -> AuthenticationScheme:
         if (second.kind == "header", second.name.lower()) in taken:
             values.reject(SECOND, "The first secret is sent in the same place.")
         places.append(second)
-    return replace(scheme, secret_places=tuple(places)) if places else scheme
+    csrf = None if scheme.name == "none" else values[CSRF]
+    if csrf is not None:
+        headers = {scheme.header.lower(), *(place.name.lower() for place in places if place.kind == "header")}
+        if csrf.header.lower() in headers:
+            values.reject(CSRF, "Another secret is sent in the same header.")
+    return replace(scheme, secret_places=tuple(places), csrf=csrf) if places or csrf else scheme
 
 
 def _read_scheme(values: SettingValues, base: BaseUrl, needed: tuple[str, ...]) -> AuthenticationScheme:

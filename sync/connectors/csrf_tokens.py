@@ -1,0 +1,152 @@
+"""Fetch a CSRF token with the credentials of a connection, keep it in the process, and send it with its cookies."""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from sync.connectors.client.authentication import Authenticator
+from sync.connectors.client.exchange import PreparedRequest, TokenSender
+from sync.connectors.client.token_cache import FetchedToken, TokenCache, digest_client
+from sync.connectors.contracts import errors
+from sync.connectors.contracts.permissions import RenewedCredentials
+from sync.connectors.http.message_types import HttpResponse
+from sync.connectors.http.urls import BaseUrl, allowed_url_pattern, build_url
+from sync.connectors.settings.csrf import CsrfSettings
+from sync.connectors.settings.setting_kinds import is_header_value
+from sync.connectors.values.answer_meaning import describe_response
+from sync.connectors.values.json_responses import ExpressionOverBudget, as_text
+from sync.connectors.values.secret_forms import SecretSet
+
+MAX_COOKIES = 20
+_MAX_TOKEN_LENGTH = 8_192
+_MIN_SECRET_LENGTH = 8
+# At the start of a Set-Cookie header, or after the comma with which repeated ones are joined. The comma inside a date
+# is followed by no name with an equals sign.
+_COOKIE = re.compile(
+    r'(?:^|, ?)([A-Za-z0-9!#$%&\'*+.^_`|~-]{1,100})=("?[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]{1,8192}"?)(?=;|,|$)',
+    re.ASCII,
+)
+
+
+class CsrfHeaders(dict[str, str]):
+    """Headers of a request. `inner`: those of the credentials alone; `token`: the CSRF token and its cookies as they
+    are cached.
+    """
+
+    def __init__(self, headers: Mapping[str, str], inner: Mapping[str, str], token: str) -> None:
+        super().__init__(headers)
+        self.inner = inner
+        self.token = token
+
+    def __repr__(self) -> str:
+        return "<CsrfHeaders>"
+
+
+class CsrfAuthenticator:
+    """Adds a CSRF token to the headers of another authenticator. `headers`: those of every request of the connection.
+    `identity`: what makes other credentials another client.
+    """
+
+    def __init__(
+        self,
+        inner: Authenticator,
+        settings: CsrfSettings,
+        base: BaseUrl,
+        side: errors.Side,
+        secrets: SecretSet,
+        headers: Mapping[str, str],
+        identity: str,
+    ) -> None:
+        self._inner = inner
+        self._settings = settings
+        self._side = side
+        self._secrets = secrets
+        self._call = PreparedRequest(
+            purpose="token",
+            method="GET",
+            url=build_url(base, settings.path, {}, settings.query),
+            path_template=settings.path,
+            origin=base.origin,
+            allowed_url=allowed_url_pattern(base, settings.path),
+            headers={**headers, settings.header: "Fetch"},
+            body=None,
+            idempotency_key=None,
+            is_write=False,
+        )
+        use = (settings.header, settings.token and settings.token.text, settings.lifetime_seconds)
+        fingerprint = digest_client("csrf", self._call.url, dict(self._call.headers), identity, *use)
+        self._cache = TokenCache(fingerprint, side, self._call.label, self._fetch)
+
+    def get_headers(self, sender: TokenSender) -> Mapping[str, str]:
+        token = self._cache.get_token(sender)
+        return self._join(self._inner.get_headers(sender), token)
+
+    def renew_headers(self, sender: TokenSender, refused: Mapping[str, str]) -> Mapping[str, str] | None:
+        """Return headers with another token, and with renewed credentials where there are any."""
+        assert isinstance(refused, CsrfHeaders)
+        inner = self._inner.renew_headers(sender, refused.inner) or refused.inner
+        return self._join(inner, self._cache.replace_token(sender, refused.token))
+
+    def renew_credentials(self, sender: TokenSender) -> RenewedCredentials | None:
+        """Renew the credentials and the token, and describe the credentials."""
+        granted = self._inner.renew_credentials(sender)
+        self._cache.renew_token(sender)
+        return granted
+
+    def _join(self, inner: Mapping[str, str], token: FetchedToken) -> CsrfHeaders:
+        # Before it is sent: the system may repeat it in its response.
+        self._secrets.add_recent(*token.secrets)
+        value, cookies = json.loads(token.value)
+        headers = {**inner, self._settings.header: value}
+        if cookies:
+            own = dict(part.partition("=")[::2] for part in inner.get("Cookie", "").split("; ") if part)
+            headers["Cookie"] = "; ".join(f"{name}={text}" for name, text in {**own, **cookies}.items())
+        return CsrfHeaders(headers, inner, token.value)
+
+    def _fetch(self, sender: TokenSender) -> FetchedToken:
+        held = self._inner.get_headers(sender)
+        answer = sender.send(self._call, held)
+        if answer.status == 401:
+            renewed = self._inner.renew_headers(sender, held)
+            if renewed is not None:
+                answer = sender.send(self._call, renewed)
+        kind = errors.error_for_status(answer.status)
+        if kind is not None:
+            # A wrong path is no refusal of the credentials, nor of a record.
+            kind = errors.UnreadableResponse if kind is errors.RequestRejected else kind
+            raise kind(
+                f"{self._call.label}: the request for a CSRF token was answered with {answer.status}",
+                side=self._side,
+                retry_after=errors.parse_retry_after(answer.headers.get("retry-after"), datetime.now(UTC)),
+                status=answer.status,
+            )
+        token, cookies = self._find_token(answer), _find_cookies(answer.headers.get("set-cookie", ""))
+        granted = RenewedCredentials(float(self._settings.lifetime_seconds))
+        # Short values, such as a language, are no secrets, and would be found in ordinary words.
+        secrets = (token, *(value for value in cookies.values() if len(value) >= _MIN_SECRET_LENGTH))
+        return FetchedToken(json.dumps([token, cookies]), granted, secrets)
+
+    def _find_token(self, answer: HttpResponse) -> str:
+        settings = self._settings
+        found: object = answer.headers.get(settings.header.lower())
+        if settings.token is not None:
+            try:
+                found = settings.token.evaluate(describe_response(answer.status, answer.headers, answer.body))
+            except ExpressionOverBudget as costly:
+                raise errors.SettingOverBudget(
+                    f"{self._call.label}: {costly}", side=self._side, fields=(costly.field,)
+                ) from None
+        text = (as_text(found) or "").strip()
+        if not text or len(text) > _MAX_TOKEN_LENGTH or not is_header_value(text):
+            reason = "the response has no CSRF token that can be sent"
+            raise errors.UnreadableResponse(
+                f"{self._call.label}: {reason}", side=self._side, status=answer.status
+            )
+        return text
+
+
+def _find_cookies(header: str) -> dict[str, str]:
+    """Return the cookies that a response sets, by name; the last of each name, and at most `MAX_COOKIES`."""
+    found = {match[1]: match[2].strip('"') for match in _COOKIE.finditer(header)}
+    return dict(list(found.items())[-MAX_COOKIES:])

@@ -1,0 +1,276 @@
+"""A system that wants a token with each write, which it gives to a read: fetched once, sent with its cookies, renewed."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from config_schema.errors import SettingsInvalid
+from sync.connectors import csrf_tokens
+from sync.connectors.client import log_in_guard
+from sync.connectors.contracts.errors import (
+    ConnectorError,
+    CredentialsRefused,
+    RequestThrottled,
+    SystemUnavailable,
+    UnreadableResponse,
+)
+from sync.connectors.registry import validate_connection
+from tests.support.http.connectors import MemoryRecorder, shop
+from tests.support.http.servers import Reply, SeenRequest, Service, serving
+from tests.support.targets.csrf_gateway import PASSWORD, USER, CsrfGateway
+
+pytestmark = pytest.mark.pure
+
+BASIC: dict[str, Any] = {"scheme": "basic", "csrf": {"path": "/odata/"}}
+SETTINGS = {
+    "entities": {"USER": {"collection": "/odata/users", "item": "/odata/users/{id}"}},
+    "headers": {"sap-client": "100"},
+    "error": {"sentence": "error.message"},
+}
+
+
+def connect(service: Service, notebook: MemoryRecorder | None = None, **over: Any) -> Any:
+    return shop(
+        service.url,
+        notebook,
+        **{
+            "authentication": BASIC,
+            "credentials": {"username": USER, "password": PASSWORD},
+            "settings": SETTINGS,
+            "deadline": 5.0,
+            **over,
+        },
+    )
+
+
+def write(target: Any, key: str = "k1") -> Any:
+    return target.create_record("USER", {"email": "a@b.test"}, key)
+
+
+def test_one_token_serves_all_writes_of_all_threads() -> None:
+    gateway = CsrfGateway()
+    with serving(gateway.answer) as service:
+        threads = [threading.Thread(target=lambda: write(connect(service))) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert write(connect(service)).id == "7"
+    assert (gateway.fetches, len(gateway.live)) == (1, 7)
+
+
+def test_every_cookie_of_the_answer_is_sent_and_the_headers_of_the_connection_too() -> None:
+    gateway = CsrfGateway()
+    with serving(gateway.answer) as service:
+        write(connect(service))
+        fetch, create = service.seen
+    assert (fetch.method, fetch.headers["x-csrf-token"], fetch.headers["sap-client"]) == (
+        "GET",
+        "Fetch",
+        "100",
+    )
+    assert create.headers["authorization"] == fetch.headers["authorization"]
+    assert create.headers["cookie"].startswith("sap-usercontext=sap-client=100; sap-XSRF_ABC=")
+
+
+def test_a_token_that_has_ended_is_fetched_again_and_the_write_sent_once_more() -> None:
+    gateway = CsrfGateway()
+    with serving(gateway.answer) as service:
+        target = connect(service)
+        write(target)
+        gateway.tokens.clear()
+        write(target, "k2")
+        assert target.get_record("USER", "2") is not None
+    assert (gateway.fetches, len(gateway.live)) == (2, 2)
+
+
+def test_a_system_that_refuses_every_token_is_not_asked_for_ever() -> None:
+    gateway = CsrfGateway(is_stubborn=True)
+    with serving(gateway.answer) as service:
+        with pytest.raises(CredentialsRefused) as caught:
+            write(connect(service))
+        assert [seen.method for seen in service.seen] == ["GET", "POST", "GET", "POST"]
+    assert caught.value.sentence == "CSRF token validation failed"
+
+
+def test_wrong_credentials_are_refused_before_any_write() -> None:
+    gateway = CsrfGateway()
+    with serving(gateway.answer) as service:
+        wrong = connect(service, credentials={"username": USER, "password": "another-password"})
+        with pytest.raises(CredentialsRefused):
+            write(wrong)
+        assert [seen.method for seen in service.seen] == ["GET"]
+
+
+def test_other_credentials_have_a_token_of_their_own() -> None:
+    gateway = CsrfGateway()
+    with serving(gateway.answer) as service:
+        write(connect(service))
+        gateway.password = "changed-password"
+        write(connect(service, credentials={"username": USER, "password": gateway.password}), "k2")
+    assert gateway.fetches == 2
+
+
+def test_neither_token_nor_cookie_is_on_record() -> None:
+    gateway, notebook = CsrfGateway(), MemoryRecorder()
+
+    def repeat(seen: SeenRequest) -> Reply:
+        if seen.method == "GET":
+            return gateway.answer(seen)
+        return Reply(400, {"error": {"message": f"you sent {dict(seen.headers)}"}})
+
+    with serving(repeat) as service, pytest.raises(ConnectorError) as caught:
+        write(connect(service, notebook))
+    shown = f"{caught.value} {caught.value.sentence} {notebook.sent!r} {notebook.exchanges!r}"
+    assert "***" in shown
+    [(token, cookie)] = gateway.tokens.items()
+    assert token not in shown
+    assert cookie.partition("=")[2] not in shown
+    assert PASSWORD not in shown
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (Reply(200, {"d": {}}), UnreadableResponse),
+        (Reply(200, {"d": {}}, {"X-CSRF-Token": "a\u00e9"}), UnreadableResponse),
+        (Reply(200, {"d": {}}, {"X-CSRF-Token": "t" * 9_000}), UnreadableResponse),
+        (Reply(302, None, {"Location": "/login"}), UnreadableResponse),
+        (Reply(404), UnreadableResponse),
+        (Reply(401), CredentialsRefused),
+        (Reply(503), SystemUnavailable),
+        (Reply(429, None, {"Retry-After": "7"}), RequestThrottled),
+    ],
+)
+def test_an_answer_without_a_token_sends_no_write(reply: Reply, kind: type[ConnectorError]) -> None:
+    with serving(lambda _: reply) as service:
+        with pytest.raises(kind) as caught:
+            write(connect(service))
+        assert len(service.seen) == 1
+    assert not caught.value.maybe_applied
+    assert caught.value.retry_after == (7.0 if kind is RequestThrottled else None)
+
+
+@pytest.mark.parametrize(
+    ("csrf", "reply"),
+    [
+        (
+            {"path": "/crumb", "header": "Jenkins-Crumb", "token": "body.crumb"},
+            Reply(200, {"crumb": "c0ffee"}),
+        ),
+        ({"path": "/session/token", "header": "Jenkins-Crumb", "token": "body"}, Reply(200, raw=b"c0ffee\n")),
+    ],
+)
+def test_the_token_may_be_in_the_body(csrf: dict[str, Any], reply: Reply) -> None:
+    def answer(seen: SeenRequest) -> Reply:
+        if seen.path == csrf["path"]:
+            return reply
+        return Reply(201, {"id": "1"}) if seen.headers.get("jenkins-crumb") == "c0ffee" else Reply(403)
+
+    with serving(answer) as service:
+        assert write(connect(service, authentication={"scheme": "basic", "csrf": csrf})).id == "1"
+
+
+def test_a_rule_may_say_that_the_token_is_refused() -> None:
+    tokens = iter(["first-token", "second-token"])
+
+    def answer(seen: SeenRequest) -> Reply:
+        if seen.method == "GET":
+            return Reply(200, {"crumb": next(tokens)})
+        is_valid = seen.headers["x-csrf-token"] == "second-token"
+        return Reply(201, {"id": "1"}) if is_valid else Reply(400, {"error": {"code": "badtoken"}})
+
+    csrf = {"path": "/odata/", "token": "body.crumb", "refused": [{"when": "body.error.code == 'badtoken'"}]}
+    with serving(answer) as service:
+        assert write(connect(service, authentication={"scheme": "basic", "csrf": csrf})).id == "1"
+
+
+def test_a_session_and_its_token_are_sent_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in Drupal: the log-in gives a cookie, and a read with this cookie gives the token."""
+    monkeypatch.setattr(log_in_guard, "_guard", log_in_guard.MemoryGuard())
+    log_ins = 0
+
+    def answer(seen: SeenRequest) -> Reply:
+        nonlocal log_ins
+        if seen.path == "/login":
+            log_ins += 1
+            return Reply(200, {}, {"Set-Cookie": f"SESS=session-{log_ins}; path=/; HttpOnly"})
+        if f"SESS=session-{log_ins}" not in seen.headers.get("cookie", "") or (
+            log_ins == 1 and len(seen.body)
+        ):
+            return Reply(401)
+        if seen.path == "/token":
+            return Reply(200, raw=f"token-{log_ins}".encode(), headers={"Set-Cookie": "lang=en"})
+        assert seen.headers["cookie"] == f"SESS=session-{log_ins}; lang=en"
+        return Reply(201, {"id": "1"}) if seen.headers["x-csrf-token"] == f"token-{log_ins}" else Reply(403)
+
+    session = {
+        "scheme": "session",
+        "log_in": {
+            "path": "/login",
+            "body": {"name": {"expression": "username"}, "pass": {"expression": "password"}},
+        },
+        "token": {"cookie": "SESS"},
+        "cookie": "SESS",
+        "csrf": {"path": "/token", "token": "body"},
+    }
+    with serving(answer) as service:
+        # The first write is answered with 401: both are renewed.
+        assert write(connect(service, authentication=session)).id == "1"
+    assert log_ins == 2
+
+
+@pytest.mark.parametrize(
+    ("header", "cookies"),
+    [
+        ("", {}),
+        ("a=1", {"a": "1"}),
+        ("a=1; path=/; expires=Wed, 21 Oct 2026 07:28:00 GMT; secure, b=x=y; path=/", {"a": "1", "b": "x=y"}),
+        ('a="quoted"; HttpOnly, a=last', {"a": "last"}),
+        ("a=; path=/, b=2", {"b": "2"}),
+        ("a=1 2; path=/", {}),
+        ("=1, b", {}),
+        (", ".join(f"c{number}=1" for number in range(50)), {f"c{number}": "1" for number in range(30, 50)}),
+    ],
+)
+def test_cookies_are_read_from_the_joined_headers(header: str, cookies: dict[str, str]) -> None:
+    assert csrf_tokens._find_cookies(header) == cookies
+
+
+@pytest.mark.parametrize(
+    ("authentication", "place"),
+    [
+        ({"scheme": "basic", "csrf": {}}, "/authentication/csrf/path"),
+        ({"scheme": "basic", "csrf": {"path": "odata"}}, "/authentication/csrf/path"),
+        ({"scheme": "basic", "csrf": {"path": "/", "header": "Cookie"}}, "/authentication/csrf/header"),
+        ({"scheme": "basic", "csrf": {"path": "/", "lifetime": 1}}, "/authentication/csrf/lifetime"),
+        ({"scheme": "header", "header": "X-Csrf-Token", "csrf": {"path": "/"}}, "/authentication/csrf"),
+        (
+            {"scheme": "basic", "second": {"header": "x-csrf-token"}, "csrf": {"path": "/"}},
+            "/authentication/csrf",
+        ),
+        ({"scheme": "none", "csrf": {"path": "/"}}, "/authentication/csrf"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused(authentication: dict[str, Any], place: str) -> None:
+    with pytest.raises(SettingsInvalid, match=place):
+        validate_connection("rest-commercial", SETTINGS, authentication, "https://a.example.com")
+
+
+# Broken variants: a client that forgets one part.
+
+BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "without the cookies": lambda patch: patch.setattr(csrf_tokens, "_find_cookies", lambda _: {}),
+    "never renewed": lambda patch: patch.setattr(
+        csrf_tokens.CsrfAuthenticator, "renew_headers", lambda *_: None
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_client_that_forgets_a_part_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    BREAKS[name](monkeypatch)
+    with pytest.raises((AssertionError, ConnectorError)):
+        test_a_token_that_has_ended_is_fetched_again_and_the_write_sent_once_more()
