@@ -20,6 +20,7 @@ from sync.connectors.settings.signed_token import (
     ASSERTION_AUDIENCE,
     ASSERTION_CLAIMS,
     ASYMMETRIC_ALGORITHM,
+    CLIENT_CLAIMS,
     KEY_ID,
     LIFETIME,
     TOKEN_HEADER,
@@ -169,12 +170,12 @@ _TOKEN_REQUEST_SETTINGS = (_TOKEN_URL, _TOKEN_PATH, _SCOPE, _AUDIENCE, _RESOURCE
 _ACCESS_TOKEN_SETTINGS = (TOKEN_HEADER, TOKEN_TEMPLATE, CSRF, SECOND)
 _OAUTH_RULES = (
     ObjectRule(
-        "`algorithm`, `key_id`, `lifetime` and `assertion_audience` need `private_key_jwt`.",
+        "`algorithm`, `key_id`, `claims`, `lifetime` and `assertion_audience` need `private_key_jwt`.",
         {
             "if": {
                 "anyOf": [
                     {"required": [setting.name]}
-                    for setting in (ASYMMETRIC_ALGORITHM, KEY_ID, LIFETIME, ASSERTION_AUDIENCE)
+                    for setting in (ASYMMETRIC_ALGORITHM, KEY_ID, CLIENT_CLAIMS, LIFETIME, ASSERTION_AUDIENCE)
                 ]
             },
             "then": {
@@ -213,6 +214,7 @@ AUTHENTICATION = VariantObject(
                 _CLIENT_AUTHENTICATION,
                 ASYMMETRIC_ALGORITHM,
                 KEY_ID,
+                CLIENT_CLAIMS,
                 LIFETIME,
                 ASSERTION_AUDIENCE,
                 *_ACCESS_TOKEN_SETTINGS,
@@ -430,10 +432,9 @@ def _read_client_assertion(values: SettingValues, token_url: BaseUrl) -> SignedT
     """Return the settings of the assertion by which a client proves who it is; None if it does so by its secret."""
     if values[_CLIENT_AUTHENTICATION] == "private_key_jwt":
         audience = values[ASSERTION_AUDIENCE] or token_url.origin + token_url.prefix
-        return SignedTokenSettings(
-            values[ASYMMETRIC_ALGORITHM], values[KEY_ID], {"aud": audience}, values[LIFETIME]
-        )
-    for setting in (ASYMMETRIC_ALGORITHM, KEY_ID, LIFETIME, ASSERTION_AUDIENCE):
+        claims = {**values[CLIENT_CLAIMS], "aud": audience}
+        return SignedTokenSettings(values[ASYMMETRIC_ALGORITHM], values[KEY_ID], claims, values[LIFETIME])
+    for setting in (ASYMMETRIC_ALGORITHM, KEY_ID, CLIENT_CLAIMS, LIFETIME, ASSERTION_AUDIENCE):
         if values.is_given(setting):
             values.reject(setting, "This needs “client_authentication”: “private_key_jwt”.")
     return None

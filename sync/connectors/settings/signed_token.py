@@ -21,6 +21,7 @@ MAX_TEMPLATE_LENGTH = 300
 # The hub sets these claims itself.
 _OWN_CLAIMS = frozenset({"exp", "iat", "jti", "nbf"})
 _OWN_ASSERTION_CLAIMS = _OWN_CLAIMS | {"iss"}
+_OWN_CLIENT_CLAIMS = _OWN_ASSERTION_CLAIMS | {"sub", "aud"}
 
 
 def _claim_pattern(own: frozenset[str]) -> re.Pattern[str]:
@@ -183,4 +184,22 @@ ASSERTION_CLAIMS = defaulted(
     "The claims of the assertion, besides `iss`, `iat`, `exp` and `jti`, which the hub sets. Without `aud`: the "
     "address of the token endpoint.",
     example={"sub": "admin@example.com"},
+)
+CLIENT_CLAIMS = defaulted(
+    "claims",
+    MapOf(
+        AnyValue(),
+        "CLAIM",
+        0,
+        MAX_CLAIMS,
+        _claim_pattern(_OWN_CLIENT_CLAIMS),
+        translatable(
+            "This is not the name of a claim that can be set. The hub sets iss, sub, aud, iat, exp and jti."
+        ),
+        noun=translatable("claims"),
+    ),
+    {},
+    "With `private_key_jwt`: further claims of the assertion, besides `iss`, `sub`, `aud`, `iat`, `exp` and `jti`, "
+    "which the hub sets.",
+    example={"scope": "rest_webservices"},
 )

@@ -141,6 +141,19 @@ def test_a_client_proves_itself_by_an_assertion(algorithm: str) -> None:
     assert form["client_assertion"] not in repr(notebook.sent) + repr(notebook.exchanges)
 
 
+def test_an_assertion_may_have_further_claims() -> None:
+    """NetSuite reads the scope from the assertion, and from nowhere else."""
+    key, public = make_key("PS256")
+    server = AssertionServer(public, "PS256", f"client {next(_clients)}")
+    with serving(server) as service:
+        server.audience = f"{service.url}/oauth/token"
+        for scope in ("rest_webservices", "restlets"):
+            over = {"algorithm": "PS256", "claims": {"scope": scope}}
+            assert oauth(service.url, key, server.client_id, **over).fetch_entity("USER", "a1")
+    assert [claims["scope"] for claims in server.assertions] == ["rest_webservices", "restlets"]
+    assert "scope" not in server.forms[0]
+
+
 def test_an_assertion_for_another_audience_or_by_another_key_is_refused() -> None:
     key, public = make_key("RS256")
     other_key, _ = make_key("RS256")
@@ -194,6 +207,12 @@ def test_the_credentials_of_a_client_depend_on_how_it_proves_itself() -> None:
         ({**OAUTH, "parameters": {"api_key": "x"}}, "/authentication/parameters"),
         ({**OAUTH, "parameters": {f"p{i}": "x" for i in range(21)}}, "/authentication/parameters"),
         ({**OAUTH, "lifetime": 100_000}, "/authentication/lifetime"),
+        ({**OAUTH, "claims": {"sub": "admin"}}, "/authentication/claims/sub"),
+        ({**OAUTH, "claims": {"aud": "another"}}, "/authentication/claims/aud"),
+        (
+            {**OAUTH, "client_authentication": "post", "claims": {"scope": "a"}},
+            "/authentication/claims",
+        ),
         ({**JWT, "algorithm": "none"}, "/authentication/algorithm"),
         ({**JWT, "claims": {"exp": 1}}, "/authentication/claims/exp"),
         ({**JWT, "algorithm": "ES256", "encoding": "hex"}, "/authentication/encoding"),
