@@ -36,6 +36,7 @@ TEMPLATES = (
     gettext_noop("Old audit entries were deleted while this export was running. Export again."),
     gettext_noop("New audit entries are not being sealed. Check that a worker is running."),
     gettext_noop("There is no space left for temporary files (SQLITE_TMPDIR or /var/tmp)."),
+    gettext_noop("A stored value of event %(event)s cannot be read. Run verify_audit, which names the row."),
     # Notifications of alarms, and checkpoints.
     gettext_noop("internal error; see the log"),
     gettext_noop("this channel is no longer configured"),

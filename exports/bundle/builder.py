@@ -31,6 +31,7 @@ from exports.bundle.key_file import count_keys, read_keys, write_keys
 from exports.bundle.schema import EVENTS, TABLES
 from exports.bundle.snapshot import progress_connection
 from exports.bundle.sqlite_copy import COPY_BATCH, snapshot_with_copy
+from exports.bundle.unreadable_rows import READ_ERRORS, find_unreadable_event, is_damage
 from exports.models import Export
 from exports.resumable_files import ResumableFiles, are_files_complete
 from exports.subject_register import clear_register, decrypt_register_key, register_entities
@@ -109,6 +110,21 @@ class ExportRun:
             self.heartbeat()
             yield keys
 
+    def selected_keys(self) -> Iterator[list[int]]:
+        """Yield the keys of all selected events, in batches; those of the filter if they are not written yet."""
+        if self.export.total is not None:
+            for keys in read_keys(key_file_path(self.export), 0, CHUNK_SIZE):
+                self.heartbeat()
+                yield keys
+            return
+        after = 0
+        event_filter = resolve_filter(self.export.filter, timezone.now())
+        selected = select_events(event_filter, int(self.export.segments or 0)).values_list("pk", flat=True)
+        while keys := list(selected.filter(pk__gt=after)[:CHUNK_SIZE]):
+            self.heartbeat()
+            yield keys
+            after = keys[-1]
+
     def write_rows(self, at: datetime) -> None:
         """Write all remaining rows, as of the snapshot taken at that time."""
         export, key = self.export, decrypt_register_key(self.export)
@@ -184,14 +200,23 @@ def delete_working_files(export: Export) -> None:
 def make_export(job: RunningJob, should_continue: ShouldContinue) -> dict[str, Any]:
     """Make the export, or resume one that an earlier run began.
 
-    Returns the values of the finished export. Raises JobLost, NotSealed, NoTemporarySpace, OSError and DatabaseError;
-    JobStopped soon after `should_continue` returns False, with the progress saved.
+    Returns the values of the finished export. Raises JobLost, NotSealed, NoTemporarySpace, UnreadableRows, OSError and
+    DatabaseError; JobStopped soon after `should_continue` returns False, with the progress saved.
     """
     # The default connection holds the snapshot, so progress is saved over another one.
     with progress_connection() as alias:
         export = Export.objects.get(pk=job.subject)
         run = ExportRun(export, job, alias, should_continue, _saved_position=export.position)
-        _write_rows(run)
+        try:
+            _write_rows(run)
+        except READ_ERRORS as error:
+            if not is_damage(error):
+                raise
+            # The snapshot is closed: this reads the events as they are now.
+            found = find_unreadable_event(run.selected_keys())
+            if found is None:
+                raise
+            raise found from error
         return run.finish_export()
 
 

@@ -16,6 +16,7 @@ from config_schema.translatable import translatable
 from exports.bundle.builder import delete_working_files, make_export
 from exports.bundle.event_selection import NotSealed
 from exports.bundle.sqlite_copy import NoTemporarySpace
+from exports.bundle.unreadable_rows import UnreadableRows
 from exports.models import Export, ExportState, TableFormat
 from exports.subject_register import (
     clear_register,
@@ -109,7 +110,7 @@ def run_export(job: RunningJob, should_continue: ShouldContinue) -> None:
         if isinstance(lost, JobCancelled):
             delete_files(export)
         raise
-    except (NotSealed, TooManyRows, NoTemporarySpace) as error:
+    except (NotSealed, TooManyRows, NoTemporarySpace, UnreadableRows) as error:
         _fail_export(export, job, str(error))
     except OSError as error:
         _fail_export(

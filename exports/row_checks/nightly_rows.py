@@ -1,34 +1,42 @@
 """Compares all rows about events with the audit log, page by page, with the code that checks an export.
 
 Each page is read in a snapshot of its own, with all entries of its streams, so that running deliveries raise no false
-alarm and no snapshot is long. Memory does not grow with the number of events.
+alarm and no snapshot is long. Memory does not grow with the number of events. A value that cannot be read is a fault of
+its row or entry, and ends no check: otherwise it would hide what was changed elsewhere.
 """
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 
 from django.db import connection
 
 from audit.format.signed_records import format_time
 from audit.models import Entry
-from audit.retention.prune_entries import newest_announcement
-from audit.sealing.unsealed_entries import last_segment
 from database.snapshot import read_snapshot
 from exports.bundle.export_rows import read_rows
 from exports.bundle.schema import TABLES
-from exports.bundle.shipped.check_rows import CLOCKS_APART, Deletions, EventRows, RowFault, check_event
+from exports.bundle.shipped.check_rows import Deletions, EventRows, RowFault, check_event
+from exports.bundle.unreadable_rows import (
+    READ_ERRORS,
+    is_damage,
+    name_event,
+    read_values,
+    unreadable_faults,
+)
+from exports.row_checks.recorded_deletions import RecordedDeletions
 from exports.row_checks.unusable_requests import ReadBody, check_unusable_requests, uuid_of
-from sync.models import Attempt, Delivery, Erasure, ErasureState
+from sync.models import Attempt, Delivery
 from webhooks.catalogue.reference import to_reference
 from webhooks.models import Event, Receipt, Source
 
+logger = logging.getLogger("hub.audit")
+
 PAGE_SIZE = 500  # events
 _STREAM = "event:"
-_DELETING = ("retention.begun", "retention.pruned")
 Streams = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
@@ -41,7 +49,8 @@ def find_row_faults() -> Iterator[str]:
             with page_snapshot():
                 after, faults = page(after)
             yield from map(_fault_text, faults)
-    yield from map(_fault_text, check_unusable_requests(json.loads, checker.load_deletions))
+    yield from map(_fault_text, check_unusable_requests(json.loads, checker.deletions.load))
+    yield from map(_fault_text, checker.deletions.unreadable.values())
 
 
 def _fault_text(fault: RowFault) -> str:
@@ -53,19 +62,7 @@ class _RowCheck:
 
     def __init__(self, read_body: ReadBody) -> None:
         self._read_body = read_body
-        self._deletions: Deletions | None = None
-
-    def load_deletions(self) -> Deletions:
-        """Return what the log says was deleted on purpose, as of this moment."""
-        deletions = Deletions()
-        for entry in Entry.objects.filter(action__in=[*_DELETING, "subject.erased"]):
-            deletions.add_entry(self._read_body(entry.body))
-        # While one goes on, there are pseudonyms that no entry has yet.
-        if Erasure.objects.filter(state=ErasureState.CONFIRMED).exists():
-            deletions.erased = None
-        deletions.entries_before = _deleted_entries_time()
-        self._deletions = deletions
-        return deletions
+        self.deletions = RecordedDeletions(read_body)
 
     def check_events(self, after: int) -> tuple[int | None, list[RowFault]]:
         """Check the next events with the rows under them. Returns the last key, None at the end, and the faults."""
@@ -74,21 +71,35 @@ class _RowCheck:
         )
         if not keys:
             return None, []
+        return keys[-1], self._check_events_of(keys)
+
+    def _check_events_of(self, keys: Sequence[int]) -> list[RowFault]:
+        """Check these events. One with something that cannot be read is found by halves, and the others are checked."""
+        try:
+            return self._compare_events(keys)
+        except READ_ERRORS as error:
+            if not is_damage(error):
+                raise
+            if len(keys) == 1:
+                return list(unreadable_faults(keys[0])) or [_unreadable_entry(keys[0])]
+        half = len(keys) // 2
+        return [*self._check_events_of(keys[:half]), *self._check_events_of(keys[half:])]
+
+    def _compare_events(self, keys: Sequence[int]) -> list[RowFault]:
         tables = {
             table.name: [dict(zip(table.column_names, row, strict=True)) for row in rows]
             for table, rows in zip(TABLES, read_rows(keys).values(), strict=True)
         }
         _add_page_columns(tables, keys)
         streams = self._read_streams(tables)
-        faults = self._check_page(tables, streams, self._deletions or self.load_deletions())
+        faults = self._check_page(tables, streams, self.deletions.newest or self.deletions.load())
         # A row that refers to no source is in no page and in no export.
         if len(tables["events"]) < len(keys):
-            faults += _unread_events(keys)
-            return keys[-1], faults
+            return [*faults, *_unread_events(keys)]
         # Something may have been deleted, as the log says, since that was read.
         if faults:
-            faults = self._check_page(tables, streams, self.load_deletions())
-        return keys[-1], faults
+            faults = self._check_page(tables, streams, self.deletions.load())
+        return faults
 
     def _check_page(
         self, tables: Mapping[str, Sequence[dict[str, Any]]], streams: Streams, deletions: Deletions
@@ -125,26 +136,27 @@ class _RowCheck:
     def check_missing_events(self, after: int) -> tuple[int | None, list[RowFault]]:
         """Find events of the log that have no row. Returns the id of the last entry, None at the end."""
         first = Entry.objects.filter(pk__gt=after, stream_seq=1, stream__startswith=_STREAM).order_by("pk")
-        entries = list(first.values_list("pk", "stream", "at")[:PAGE_SIZE])
-        if not entries:
+        keys = list(first.values_list("pk", flat=True)[:PAGE_SIZE])
+        if not keys:
             return None, []
-        wanted = {stream.removeprefix(_STREAM): at for _, stream, at in entries}
+        entries, unreadable = read_values(Entry.objects.all(), keys, ("stream", "at"), "entries")
+        wanted = {stream.removeprefix(_STREAM): at for stream, at in entries}
         uuids = {reference: uuid for reference in wanted if (uuid := uuid_of(reference))}
         stored = set(Event.objects.filter(uuid__in=uuids.values()).values_list("uuid", flat=True))
         missing = [reference for reference in wanted if uuids.get(reference) not in stored]
-        before = self.load_deletions().events_before if missing else ""
+        before = self.deletions.load().events_before if missing else ""
         faults = [
             RowFault(
                 "row-missing",
                 "events",
                 reference,
                 "",
-                f"was received at {format_time(wanted[reference])}, but has no row",
+                f"was received at {wanted[reference] and format_time(wanted[reference])}, but has no row",
             )
             for reference in missing
-            if format_time(wanted[reference]) >= before
+            if wanted[reference] is None or format_time(wanted[reference]) >= before
         ]
-        return entries[-1][0], faults
+        return keys[-1], [*unreadable, *faults]
 
 
 @contextmanager
@@ -163,12 +175,9 @@ def page_snapshot() -> Iterator[None]:
         link.rollback()
 
 
-def _deleted_entries_time() -> str:
-    """Return the time up to which entries may have been deleted, as the log itself announces; empty if none were."""
-    announced = newest_announcement(last_segment().number)
-    if announced is None:
-        return ""
-    return format_time(datetime.fromisoformat(announced.sealed_at) + CLOCKS_APART)
+def _unreadable_entry(key: int) -> RowFault:
+    logger.exception("an event could not be compared with its entries")
+    return RowFault("unreadable", "events", name_event(key), "", "a row or an entry of it cannot be read")
 
 
 def _unread_events(keys: Sequence[int]) -> Iterator[RowFault]:

@@ -27,6 +27,7 @@ PRODUCERS = (
     "exports/bundle/audit_evidence.py",
     "exports/bundle/deletion_times.py",
     "exports/bundle/sqlite_copy.py",
+    "exports/bundle/unreadable_rows.py",
 )
 EXCHANGES = ("sync/connectors/http/transport.py", "sync/connectors/http/response_reader.py")
 FAILURES = {
@@ -36,6 +37,7 @@ FAILURES = {
     "NotSealed",
     "TooManyRows",
     "NoTemporarySpace",
+    "UnreadableRows",
 }
 REASONS = {"DeadlineExceeded", "InvalidResponse", "ConnectionFailed"}
 

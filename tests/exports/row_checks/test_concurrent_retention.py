@@ -13,8 +13,8 @@ from audit.format.signed_records import format_time
 from audit.sealing.seal import seal_entries
 from audit.verification.check_database import verify_database
 from database.clock import read_clock
-from exports.row_checks import nightly_rows
 from exports.row_checks.nightly_rows import find_row_faults
+from exports.row_checks.recorded_deletions import RecordedDeletions
 from sync.housekeeping.audit_upkeep import BOX, seal_audit
 from sync.housekeeping.retention_rules import prune_expired
 from tests.exports.interrupted_exports import elsewhere
@@ -131,13 +131,13 @@ def test_a_variant_that_does_not_know_what_retention_deleted_is_caught(
     a_log_of_two_ages()
     setattr(settings, "KEEP_EVENTS_DAYS" if name == "events_before" else "KEEP_AUDIT_DAYS", 30)
     assert prune_expired() > 0
-    load = nightly_rows._RowCheck.load_deletions
+    load = RecordedDeletions.load
 
     def load_without(self: Any) -> Any:
         deletions = load(self)
         setattr(deletions, name, "")
         return deletions
 
-    monkeypatch.setattr(nightly_rows._RowCheck, "load_deletions", load_without)
+    monkeypatch.setattr(RecordedDeletions, "load", load_without)
     found = {fault.split()[1] for fault in all_row_faults()}
     assert found == {"events", "receipts"}
