@@ -39,6 +39,46 @@ KEYS = {
     "attempts": "attempt",
     "calls": "call",
 }
+# The columns of each table by type: texts (times are texts), whole numbers, and truth values.
+COLUMNS: Mapping[str, Sequence[tuple[type, str]]] = {
+    "events": (
+        (
+            str,
+            "reference uuid source event_id entity_type entity_id event_type occurred occurred_text received "
+            "state code body_sha256 subject_key",
+        ),
+        (int, "source_id entries"),
+        (bool, "signed"),
+    ),
+    "receipts": (
+        (str, "event receipt verified_by received answered code"),
+        (int, "size status"),
+        (bool, "final repeat"),
+    ),
+    "deliveries": (
+        (str, "event identity commercial state code settled"),
+        (int, "delivery route identity_id commercial_id entries"),
+        (bool, "relayed"),
+    ),
+    "attempts": (
+        (str, "attempt cause started ended outcome code action record_id"),
+        (int, "delivery number"),
+        (bool, "retryable"),
+    ),
+    "calls": (
+        (str, "attempt connection purpose method path started error"),
+        (int, "call connection_id milliseconds status sent_bytes received_bytes response_part"),
+        (bool, "write"),
+    ),
+}
+# The columns that may be null.
+NULLABLE = {
+    "events": ("event_id", "occurred", "subject_key"),
+    "receipts": ("answered", "status"),
+    "deliveries": ("settled",),
+    "attempts": ("ended",),
+    "calls": ("milliseconds", "status", "response_part"),
+}
 METADATA_FIELDS = (
     *("calls_deleted_before", "entries_since", "events_deleted_before", "filter", "first_segment", "gone"),
     *("rows", "table", "whole"),
@@ -97,6 +137,18 @@ class RowFault(NamedTuple):
 
 
 Faults = Iterator[RowFault]
+
+
+def require_columns(table: str, row: "Row") -> None:
+    """Raise ValueError if a column of a row is missing, or has a value of another type."""
+    for type_, names in COLUMNS[table]:
+        for name in names.split():
+            # In Python `true` is a whole number too.
+            is_right = name in row and (
+                type(row[name]) is type_ or (row[name] is None and name in NULLABLE[table])
+            )
+            if not is_right:
+                raise ValueError(f"{name} of a row in {table} is missing or of another type")
 
 
 class EventRows(NamedTuple):
@@ -782,6 +834,10 @@ class RowChecker:
         if not stored[streams[0]] and self.deletions.has_no_entries(rows.event.get("received", "")):
             self.unproved += 1
         try:
+            require_columns("events", rows.event)
+            for name in PARENTS:
+                for row in getattr(rows, name):
+                    require_columns(name, row)
             for fault in check_event(rows, stored, self.deletions):
                 self.add_fault(fault.code, place, fault)
         except (KeyError, TypeError, ValueError, AttributeError) as error:

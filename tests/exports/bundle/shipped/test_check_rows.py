@@ -1,11 +1,14 @@
 """What `check_rows.py` prints and with which code it ends."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from exports.bundle.schema import TABLES
 from exports.bundle.shipped import check_rows
 from exports.bundle.shipped.check_rows import CALL_COLUMNS, Deletions, check_calls, row_digest
+from tests.support.audit.vectors.published import BY_NAME, assemble
 from tests.support.builders.exports import a_finished_export, a_recorded_history, unpack_export
 
 
@@ -65,3 +68,57 @@ def test_a_changed_call_differs_and_one_more_is_unexpected() -> None:
     assert codes(good, other) == ["row-unexpected"]
     assert codes(other, other) == ["digest-differs", "row-unexpected"]
     assert codes(good, digests=2) == ["row-missing"]
+
+
+def test_the_row_checker_knows_every_column_and_its_type() -> None:
+    types = {"number": int, "true or false": bool}
+    for table in TABLES:
+        known = {(name, type_) for type_, names in check_rows.COLUMNS[table.name] for name in names.split()}
+        assert known == {(column.name, types.get(column.type, str)) for column in table.columns}
+        nullable = {column.name for column in table.columns if column.nullable}
+        assert set(check_rows.NULLABLE[table.name]) == nullable
+
+
+# The row belongs to no parent then, or its event to no entries: another code.
+KEYS = {"events reference", "receipts event", "deliveries event", "attempts delivery", "calls attempt"}
+
+
+def missed_columns(folder: Path) -> list[str]:
+    """Return the columns whose loss, or whose value of another type, the row checker does not find."""
+    missed = []
+    for table in TABLES:
+        path = folder / f"{table.name}.jsonl"
+        content = path.read_text()
+        first, rest = content.split("\n", 1)
+        for column in table.columns:
+            row = json.loads(first)
+            without = {name: value for name, value in row.items() if name != column.name}
+            other = 5 if column.type == "text" or column.type.startswith("time") else "5"
+            # In Python `true` equals 1.
+            other = bool(row[column.name]) if column.type == "number" else other
+            for changed in (without, row | {column.name: other}):
+                path.write_text(f"{json.dumps(changed)}\n{rest}")
+                if "unreadable" not in check_codes(folder):
+                    missed.append(f"{table.name} {column.name}")
+        path.write_text(content)
+    return missed
+
+
+def check_codes(folder: Path) -> set[str]:
+    rows = check_rows.RowChecker(str(folder))
+    rows.check_export()
+    return set(rows.codes)
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_column_that_is_missing_or_of_another_type_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_broken: bool
+) -> None:
+    if is_broken:
+        monkeypatch.setattr(check_rows, "require_columns", lambda *_: None)
+    folder = assemble(BY_NAME["good/rows-whole"], tmp_path)[0]
+    assert check_codes(folder) == set()
+    missed = missed_columns(folder)
+    assert ("receipts size" in missed) is is_broken
+    assert is_broken or set(missed) <= KEYS
