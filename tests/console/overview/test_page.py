@@ -355,5 +355,5 @@ def test_the_oldest_open_event_is_shown_by_its_hour(hub: Route) -> None:
     count_events(5, "retrying", 4)
     begins = now_hour() - timedelta(hours=5)
     CountedHour.objects.filter(begins_at=begins).update(open=4)
-    first, last = (recent_hour(time, timezone.now()) for time in (begins, begins + timedelta(hours=1)))
-    assert f"oldest from {first}–{last}" in shown()
+    first, end = recent_hour(begins, timezone.now()), timezone.localtime(begins + timedelta(hours=1))
+    assert f"oldest from {first}–{end:%H:%M}" in shown()
