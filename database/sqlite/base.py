@@ -125,7 +125,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self._close_link(link)
         self.errors_occurred = False
 
-    def get_new_connection(self, conn_params: Any) -> sqlite3.Connection:
+    def get_new_connection(self, conn_params: Any) -> TrackedConnection:
         self.uses_own_transactions = self.is_in_memory_db()
         link = self._shared_writer.idle_connections.take()
         if link is None:
@@ -133,13 +133,16 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self._shared_writer.register_user(link)
         return link
 
-    def _open_connection(self, conn_params: Any) -> sqlite3.Connection:
+    def _open_connection(self, conn_params: Any) -> TrackedConnection:
+        # Read before it opens: of a file that is replaced meanwhile, the connection counts as one of the old file.
+        generation = self._shared_writer.idle_connections.generation
         if not self.is_in_memory_db():
             _create_private_file(str(conn_params["database"]))
-        connection: sqlite3.Connection = super().get_new_connection(
+        connection: TrackedConnection = super().get_new_connection(
             # The driver begins no transactions itself: one that `_stop_writing` opens is in autocommit mode, too.
             conn_params | {"factory": TrackedConnection, "isolation_level": None}
         )
+        connection.generation = generation
         return connection
 
     def _set_autocommit(self, autocommit: bool) -> None:

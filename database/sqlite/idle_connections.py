@@ -11,29 +11,35 @@ MOST_IDLE = 4
 
 
 class TrackedConnection(sqlite3.Connection):
-    """A connection of the driver to which a weak reference can be held."""
+    """A connection of the driver to which a weak reference can be held. `generation`: see `IdleConnections`."""
+
+    generation = 0
 
 
 class IdleConnections:
     """The open connections of this process to a database file that no thread uses; the last used one is taken first.
 
-    `SharedWriter.idle_connections` has those of its file.
+    `SharedWriter.idle_connections` has those of its file. `generation`: how often another file was put in the place of
+    that file. A connection of an earlier generation reads the file that was there before.
     """
 
     def __init__(self) -> None:
         # Appending to a list, and popping from it, are atomic.
-        self._links: list[sqlite3.Connection] = []
+        self._links: list[TrackedConnection] = []
+        self.generation = 0
 
-    def take(self) -> sqlite3.Connection | None:
+    def take(self) -> TrackedConnection | None:
         """Return a connection that from now on is the caller's; None if all are in use."""
         try:
             return self._links.pop()
         except IndexError:
             return None
 
-    def keep(self, link: sqlite3.Connection) -> bool:
-        """Keep a connection open for the next caller of `take`. Returns False if enough are: the caller closes it."""
-        if len(self._links) >= MOST_IDLE:
+    def keep(self, link: TrackedConnection) -> bool:
+        """Keep a connection open for the next caller of `take`. Returns False if enough are, or if it reads another
+        file: the caller closes it.
+        """
+        if len(self._links) >= MOST_IDLE or link.generation != self.generation:
             return False
         self._links.append(link)
         return True

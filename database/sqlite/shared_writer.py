@@ -9,13 +9,17 @@ A COMMIT writes to the write-ahead log without waiting for the disk (`synchronou
 until the log is on disk, and no longer holds up the next writer meanwhile; one sync serves all who committed before it
 began. `atomic` ends after that, so what it promises is what `synchronous=FULL` promises. Others may see a change before
 it is on disk, and whatever they write because of it follows it in the same log.
+
+A file that was deleted or replaced still accepts writes, but they are lost. Each transaction therefore checks first
+that the database and its log are the files that the connection has open.
 """
 
+import logging
 import os
 import sqlite3
 import threading
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 from weakref import WeakSet
 
@@ -23,7 +27,12 @@ from django.db import OperationalError
 
 from database.sqlite.idle_connections import IdleConnections
 
+logger = logging.getLogger("hub.database")
+
 _FULL, _NORMAL = 2, 1
+
+# The device and the number of a file; None if there is none.
+_FileId = tuple[int, int] | None
 
 
 class SharedWriter:
@@ -38,6 +47,8 @@ class SharedWriter:
         self.idle_connections = IdleConnections()
         self._link: sqlite3.Connection | None = None
         self._log: int | None = None
+        # The database and its log, as the shared connection has them open.
+        self._opened: tuple[_FileId, _FileId] = (None, None)
         self._waits_for_disk = True
         self._last_committed = self._last_synced = 0
         self._log_may_have_gap = False
@@ -66,12 +77,20 @@ class SharedWriter:
     def begin_transaction(
         self, connect: Callable[[], sqlite3.Connection], statement: str
     ) -> sqlite3.Connection:
-        """Begin a transaction and return its connection. If that fails, the next call opens a new connection."""
-        link = self._link or self._prepare_connection(connect())
+        """Begin a transaction and return its connection. If that fails, the next call opens a new connection.
+
+        Opens a new one, too, if the database or its log was deleted or replaced.
+        """
+        if self._link is not None and self._identify_files() != self._opened:
+            self._leave_files(self._link)
+        link = self._link or self._prepare_connection(connect)
         try:
             if self._log_may_have_gap:
                 self._move_log_into_file(link)
             link.execute(statement)
+            if self._opened[1] is None:
+                # SQLite opens the log with the first transaction.
+                self._opened = self._opened[0], _identify(f"{self._path}-wal")
         except BaseException:
             self.close_connection()
             raise
@@ -112,11 +131,38 @@ class SharedWriter:
         if log is not None:
             os.close(log)
 
-    def _prepare_connection(self, link: sqlite3.Connection) -> sqlite3.Connection:
-        """Make a new connection the shared one, and take over waiting for the disk from SQLite.
+    def _identify_files(self) -> tuple[_FileId, _FileId]:
+        return _identify(self._path), _identify(f"{self._path}-wal")
+
+    def _leave_files(self, link: sqlite3.Connection) -> None:
+        """Close all connections that no thread uses, because the database or its log was deleted or replaced.
+
+        Raises OperationalError if only the log was, and is still read: closing would lose what only the log has.
+        """
+        if _identify(self._path) == self._opened[0]:
+            # This connection still reads the deleted log. Where that fails, nothing of it can be saved.
+            with suppress(sqlite3.Error):
+                is_busy, *_ = link.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                if is_busy:
+                    raise OperationalError("database is locked: the log was deleted, and is still read")
+        logger.error("%s or its log was deleted or replaced while it was in use", self._path)
+        self.close_connection()
+        self.idle_connections.generation += 1
+        while idle := self.idle_connections.take():
+            with self._users_lock:
+                self._users.discard(idle)
+            idle.close()
+
+    def _prepare_connection(self, connect: Callable[[], sqlite3.Connection]) -> sqlite3.Connection:
+        """Open the shared connection, and take over waiting for the disk from SQLite.
 
         Without a write-ahead log SQLite itself waits; with settings below FULL nothing does.
         """
+        # Before it opens: if the file is replaced meanwhile, the next transaction notices.
+        opened = _identify(self._path)
+        link = connect()
+        # The connection has created the file that was not there.
+        self._opened = opened or _identify(self._path), None
         [synchronous], [mode] = (link.execute(f"PRAGMA {name}").fetchone() for name in _SYNC_PRAGMAS)
         self._waits_for_disk = synchronous >= _FULL and mode == "wal"
         if self._waits_for_disk:
@@ -147,13 +193,13 @@ class SharedWriter:
         self._last_synced = reached
 
     def _close_deleted_log(self) -> bool:
-        """Close the log and return True if it was deleted and another one exists.
+        """Close the log and return True if it was deleted or moved, and another one exists.
 
         The last connection to close deletes it, though users may be left: one may have no connection of its own, or one
         that has read nothing yet. What it contained is in the database file then, which SQLite syncs.
         """
         assert self._log is not None, "it was opened before"
-        if os.fstat(self._log).st_nlink or not Path(f"{self._path}-wal").exists():
+        if _identify(f"{self._path}-wal") in (None, _identify(self._log)):
             return False
         self._close_log()
         return True
@@ -168,6 +214,15 @@ class SharedWriter:
         if is_busy:
             raise OperationalError("database is locked: the log is still read, and may have a gap")
         self._last_synced, self._log_may_have_gap = self._last_committed, False
+
+
+def _identify(file: str | int) -> _FileId:
+    """Return what tells a file, or an open one, from all others; None if it does not exist."""
+    try:
+        status = os.stat(file)  # noqa: PTH116 - a Path takes four times as long
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 _SYNC_PRAGMAS = ("synchronous", "journal_mode")

@@ -13,6 +13,8 @@ from tests.support.processes.sqlite_processes import count, finished, make_count
 
 pytestmark = pytest.mark.pure
 
+NO_TABLE = "OperationalError no such table: counter"
+
 # `gate` holds each sync up once it is closed; `syncs` counts those that ended, `broken` makes the next one fail.
 GATE = """
 import errno, threading
@@ -171,6 +173,50 @@ tell()
 print(number())
 closed.set()
 other.join()
+"""
+# Each change of the files happens while this process and another thread of it have them open.
+REPLACED = """
+import gc, shutil, sqlite3
+from contextlib import closing
+path = str(connection.settings_dict["NAME"])
+{broken}
+read, may_end = threading.Event(), threading.Event()
+def keep_open():
+    number()
+    gc.collect()
+    read.set()
+    may_end.wait(20)
+    connection.close_if_unusable_or_obsolete()
+tell()
+other = in_thread(keep_open)
+read.wait(20)
+{change}
+attempt(tell)
+may_end.set()
+other.join()
+reader = in_thread(lambda: attempt(lambda: print(number())))
+reader.join()
+with closing(sqlite3.connect(path)) as link:
+    attempt(lambda: print(*link.execute("SELECT number FROM counter").fetchone(), told))
+"""
+ANOTHER_FILE = """
+with closing(sqlite3.connect(path)) as live, closing(sqlite3.connect(path + ".new")) as copy:
+    live.backup(copy)
+    copy.execute("UPDATE counter SET number = 100")
+    copy.commit()
+for ending in ("-wal", "-shm"):
+    os.unlink(path + ending)
+os.rename(path + ".new", path)
+"""
+NO_FILE = """
+for ending in ("", "-wal", "-shm"):
+    os.unlink(path + ending)
+"""
+DELETED_LOG = 'os.unlink(path + "-wal")'
+MOVED_LOG = 'os.rename(path + "-wal", path + "-moved")'
+NOT_LOOKED = """
+from database.sqlite.shared_writer import SharedWriter
+SharedWriter._identify_files = lambda self: self._opened
 """
 PARTICULAR = """
 def pragma(name):
@@ -333,6 +379,29 @@ def test_a_log_that_is_begun_anew_while_a_thread_waits_for_the_disk_is_the_one_t
 
 def test_a_commit_whose_log_the_last_connection_deleted_is_on_disk(file: Path) -> None:
     assert said(file, NO_LOG) == ["[1]"]
+
+
+@pytest.mark.parametrize(
+    ("change", "lines"),
+    [
+        pytest.param(ANOTHER_FILE, ["101", "101 [1, 2]"], id="another file"),
+        pytest.param(NO_FILE, [NO_TABLE, NO_TABLE, NO_TABLE], id="no file"),
+        pytest.param(DELETED_LOG, ["2", "2 [1, 2]"], id="no log"),
+        pytest.param(MOVED_LOG, ["2", "2 [1, 2]"], id="moved log"),
+    ],
+)
+def test_what_is_committed_after_the_files_were_replaced_is_in_those_that_are_there(
+    file: Path, change: str, lines: list[str]
+) -> None:
+    assert said(file, REPLACED.format(change=change, broken="")) == lines
+
+
+@pytest.mark.parametrize("change", [ANOTHER_FILE, NO_FILE, DELETED_LOG, MOVED_LOG])
+def test_a_process_that_does_not_look_for_its_files_commits_to_those_that_were_deleted(
+    file: Path, change: str
+) -> None:
+    *_, last = said(file, REPLACED.format(change=change, broken=NOT_LOOKED))
+    assert not last.startswith(("2 ", "101 "))
 
 
 def test_a_connection_with_changed_settings_is_not_shared(file: Path) -> None:
