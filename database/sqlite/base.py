@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 from weakref import WeakSet
 
-from django.db import ProgrammingError
+from django.db import OperationalError, ProgrammingError
 from django.db.backends.sqlite3 import base
 from django.db.backends.sqlite3.base import SQLiteCursorWrapper
 
@@ -64,6 +64,7 @@ class QueuedCursor(SQLiteCursorWrapper):
             return
         owner.writers.acquire()
         try:
+            owner.require_files()
             yield
         finally:
             owner.writers.release()
@@ -89,6 +90,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
     @property
     def _shared_writer(self) -> SharedWriter:
         return shared_writer_for(str(self.settings_dict["NAME"]))
+
+    def require_files(self) -> None:
+        """Raise OperationalError if this thread's connection would write to a deleted or replaced file."""
+        try:
+            self._shared_writer.require_files(self.connection)
+        except OperationalError:
+            # It is not used again.
+            self.errors_occurred = True
+            raise
 
     def connect(self) -> None:
         """Take a connection that another thread gave back, or open one."""

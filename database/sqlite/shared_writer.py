@@ -25,7 +25,7 @@ from weakref import WeakSet
 
 from django.db import OperationalError
 
-from database.sqlite.idle_connections import IdleConnections
+from database.sqlite.idle_connections import IdleConnections, TrackedConnection
 
 logger = logging.getLogger("hub.database")
 
@@ -81,8 +81,7 @@ class SharedWriter:
 
         Opens a new one, too, if the database or its log was deleted or replaced.
         """
-        if self._link is not None and self._identify_files() != self._opened:
-            self._leave_files(self._link)
+        self._leave_replaced_files()
         link = self._link or self._prepare_connection(connect)
         try:
             if self._log_may_have_gap:
@@ -95,6 +94,15 @@ class SharedWriter:
             self.close_connection()
             raise
         return link
+
+    def require_files(self, link: TrackedConnection) -> None:
+        """Raise OperationalError if a connection outside a transaction would write to a deleted or replaced file.
+
+        Only the thread whose turn it is calls this. The next connection opens the files that are there.
+        """
+        self._leave_replaced_files()
+        if link.generation != self.idle_connections.generation:
+            raise OperationalError("the database or its log was deleted or replaced")
 
     def commit_transaction(self) -> int:
         """Commit, and return the number to pass to `wait_for_disk`."""
@@ -134,13 +142,17 @@ class SharedWriter:
     def _identify_files(self) -> tuple[_FileId, _FileId]:
         return _identify(self._path), _identify(f"{self._path}-wal")
 
-    def _leave_files(self, link: sqlite3.Connection) -> None:
-        """Close all connections that no thread uses, because the database or its log was deleted or replaced.
+    def _leave_replaced_files(self) -> None:
+        """Close all connections that no thread uses if the database or its log was deleted or replaced.
 
         Raises OperationalError if only the log was, and is still read: closing would lose what only the log has.
         """
-        if _identify(self._path) == self._opened[0]:
-            # This connection still reads the deleted log. Where that fails, nothing of it can be saved.
+        link = self._link
+        if link is None or self._identify_files() == self._opened:
+            return
+        # This connection still reads the deleted log. Its numbers of pages are those of the next log once that has any.
+        if _identify(self._path) == self._opened[0] and _is_empty(f"{self._path}-wal"):
+            # Where it fails, nothing can be saved.
             with suppress(sqlite3.Error):
                 is_busy, *_ = link.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                 if is_busy:
@@ -223,6 +235,14 @@ def _identify(file: str | int) -> _FileId:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def _is_empty(path: str) -> bool:
+    """True if a file holds nothing, or does not exist."""
+    try:
+        return not os.stat(path).st_size  # noqa: PTH116
+    except OSError:
+        return True
 
 
 _SYNC_PRAGMAS = ("synchronous", "journal_mode")

@@ -214,6 +214,31 @@ for ending in ("", "-wal", "-shm"):
 """
 DELETED_LOG = 'os.unlink(path + "-wal")'
 MOVED_LOG = 'os.rename(path + "-wal", path + "-moved")'
+SINGLE_STATEMENT = """
+from database.connection import release_connection
+path = str(connection.settings_dict["NAME"])
+{broken}
+def add_single():
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE counter SET number = number + 1")
+def add_in_turn():
+    attempt(add_single)
+    gc.collect()  # the error refers to its cursor
+    release_connection()
+import gc, sqlite3
+from contextlib import closing
+tell()
+in_thread(lambda: (number(), release_connection())).join()
+{change}
+for _ in range(2):
+    in_thread(add_in_turn).join()
+with closing(sqlite3.connect(path)) as link:
+    print(*link.execute("SELECT number FROM counter").fetchone())
+"""
+NOT_REQUIRED = """
+from database.sqlite.shared_writer import SharedWriter
+SharedWriter.require_files = lambda self, link: None
+"""
 NOT_LOOKED = """
 from database.sqlite.shared_writer import SharedWriter
 SharedWriter._identify_files = lambda self: self._opened
@@ -402,6 +427,15 @@ def test_a_process_that_does_not_look_for_its_files_commits_to_those_that_were_d
 ) -> None:
     *_, last = said(file, REPLACED.format(change=change, broken=NOT_LOOKED))
     assert not last.startswith(("2 ", "101 "))
+
+
+def test_a_single_statement_does_not_write_to_a_deleted_file(file: Path) -> None:
+    refused = "OperationalError the database or its log was deleted or replaced"
+    lines = said(file, SINGLE_STATEMENT.format(change=ANOTHER_FILE, broken=""))
+    assert lines == [refused, "101"]
+    (file.parent / "broken").mkdir()
+    unnoticed = make_counter(file.parent / "broken")
+    assert said(unnoticed, SINGLE_STATEMENT.format(change=ANOTHER_FILE, broken=NOT_REQUIRED)) == ["100"]
 
 
 def test_a_connection_with_changed_settings_is_not_shared(file: Path) -> None:
