@@ -104,12 +104,12 @@ def _build_audit_status(audit: SealingStatus) -> dict[str, Any]:
         else None,
         "checkpoints": [
             {
-                "way": outlet.name,
-                "segments": outlet.count,
-                "at": outlet.told_at,
-                "failing_since": outlet.failing_since,
-                "failure": outlet.failure,
+                "channel": channel.name,
+                "segments": channel.count,
+                "at": channel.sent_at,
+                "failing_since": channel.failing_since,
+                "failure": channel.failure,
             }
-            for outlet in audit.outlets
+            for channel in audit.channels
         ],
     }

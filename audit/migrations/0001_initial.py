@@ -41,12 +41,12 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='Outlet',
+            name='CheckpointChannel',
             fields=[
                 ('name', models.CharField(max_length=20, primary_key=True, serialize=False)),
                 ('due_at', models.DateTimeField()),
                 ('count', models.BigIntegerField(default=0, help_text='of the checkpoint that it got last')),
-                ('told_at', models.DateTimeField(null=True)),
+                ('sent_at', models.DateTimeField(null=True)),
                 ('failures', models.PositiveIntegerField(default=0, help_text='since it last worked')),
                 ('failing_since', models.DateTimeField(null=True)),
                 ('failure', models.CharField(blank=True, help_text='of the last try', max_length=200)),
@@ -141,16 +141,16 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='Anchoring',
+            name='PublishedCheckpoint',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('outlet', models.CharField(max_length=20)),
+                ('channel', models.CharField(max_length=20)),
                 ('at', models.DateTimeField()),
-                ('checkpoint', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='anchorings', to='audit.checkpoint')),
+                ('checkpoint', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='publications', to='audit.checkpoint')),
             ],
             options={
                 'default_permissions': (),
-                'indexes': [models.Index(fields=['outlet', '-id'], name='audit_anchoring_outlet')],
+                'indexes': [models.Index(fields=['channel', '-id'], name='published_by_channel')],
             },
         ),
     ]

@@ -6,11 +6,11 @@ private half of a signing key may be removed.
 
 from django.db import migrations
 
-ENTRY, SEGMENT, CHECKPOINT, ANCHORING, VERIFICATION, SIGNING_KEY = TABLES = (
+ENTRY, SEGMENT, CHECKPOINT, PUBLICATION, VERIFICATION, SIGNING_KEY = TABLES = (
     "audit_entry",
     "audit_segment",
     "audit_checkpoint",
-    "audit_anchoring",
+    "audit_publishedcheckpoint",
     "audit_verification",
     "audit_signingkey",
 )
@@ -18,7 +18,7 @@ MESSAGES = {
     ENTRY: "audit entries are insert-only",
     SEGMENT: "audit segments are insert-only",
     CHECKPOINT: "audit checkpoints are insert-only",
-    ANCHORING: "audit anchorings are insert-only",
+    PUBLICATION: "audit publications are insert-only",
     VERIFICATION: "audit verifications are insert-only",
     SIGNING_KEY: "signing keys are evidence",
 }
@@ -26,7 +26,7 @@ UNIQUE = {
     ENTRY: ("id = NEW.id", "stream = NEW.stream AND stream_seq = NEW.stream_seq"),
     SEGMENT: ("number = NEW.number",),
     CHECKPOINT: ("count = NEW.count",),
-    ANCHORING: ("id = NEW.id",),
+    PUBLICATION: ("id = NEW.id",),
     VERIFICATION: ("id = NEW.id",),
     SIGNING_KEY: ("number = NEW.number OR key = NEW.key",),
 }

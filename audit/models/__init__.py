@@ -1,16 +1,16 @@
 """Which tables hold the log?"""
 
 from audit.models.entry import Entry
-from audit.models.publication import Anchoring, Outlet, Verification
+from audit.models.publication import CheckpointChannel, PublishedCheckpoint, Verification
 from audit.models.retention import Cut, Stub
 from audit.models.segment import Checkpoint, Segment, SigningKey
 
 __all__ = [
-    "Anchoring",
     "Checkpoint",
+    "CheckpointChannel",
     "Cut",
     "Entry",
-    "Outlet",
+    "PublishedCheckpoint",
     "Segment",
     "SigningKey",
     "Stub",

@@ -3,13 +3,13 @@
 from django.db import models
 
 
-class Outlet(models.Model):
+class CheckpointChannel(models.Model):
     """A channel for checkpoints: the last one it received, and its failures. Only the newest checkpoint is sent."""
 
     name = models.CharField(max_length=20, primary_key=True)
     due_at = models.DateTimeField()
     count = models.BigIntegerField(default=0, help_text="of the checkpoint that it got last")
-    told_at = models.DateTimeField(null=True)
+    sent_at = models.DateTimeField(null=True)
     failures = models.PositiveIntegerField(default=0, help_text="since it last worked")
     failing_since = models.DateTimeField(null=True)
     failure = models.CharField(max_length=200, blank=True, help_text="of the last try")
@@ -21,19 +21,19 @@ class Outlet(models.Model):
         return self.name
 
 
-class Anchoring(models.Model):
-    """A checkpoint that arrived outside. Insert only."""
+class PublishedCheckpoint(models.Model):
+    """A checkpoint that was sent through a channel. Insert only."""
 
-    checkpoint = models.ForeignKey("audit.Checkpoint", models.PROTECT, related_name="anchorings")
-    outlet = models.CharField(max_length=20)
+    checkpoint = models.ForeignKey("audit.Checkpoint", models.PROTECT, related_name="publications")
+    channel = models.CharField(max_length=20)
     at = models.DateTimeField()
 
     class Meta:
         default_permissions = ()
-        indexes = [models.Index(fields=["outlet", "-id"], name="audit_anchoring_outlet")]
+        indexes = [models.Index(fields=["channel", "-id"], name="published_by_channel")]
 
     def __str__(self) -> str:
-        return f"{self.checkpoint_id} by {self.outlet}"
+        return f"{self.checkpoint_id} by {self.channel}"
 
 
 class Verification(models.Model):

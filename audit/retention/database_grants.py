@@ -8,7 +8,16 @@ from collections.abc import Iterator
 
 from django.db import connection
 
-EVIDENCE_TABLES = ("entry", "segment", "checkpoint", "anchoring", "verification", "signingkey", "cut", "stub")
+EVIDENCE_TABLES = (
+    "entry",
+    "segment",
+    "checkpoint",
+    "publishedcheckpoint",
+    "verification",
+    "signingkey",
+    "cut",
+    "stub",
+)
 _RETENTION_TABLES = ("cut", "stub")
 # The columns of a signing key that change when the next one begins.
 _KEY_END_COLUMNS = "private, valid_until"

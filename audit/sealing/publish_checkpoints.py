@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from audit.models import Anchoring, Checkpoint, Outlet
+from audit.models import Checkpoint, CheckpointChannel, PublishedCheckpoint
 from audit.sealing.checkpoints import checkpoint_bytes, make_checkpoint
 from audit.sealing.record_rows import checkpoint_record
 from audit.sealing.signing_keys import SecretBox
@@ -43,35 +43,35 @@ def publish_checkpoint(box: SecretBox, at: datetime, channels: Mapping[str, Publ
     """
     made = make_checkpoint(box, at)
     # A channel that was removed from the settings must not raise alarms for ever.
-    Outlet.objects.exclude(name__in=channels).delete()
+    CheckpointChannel.objects.exclude(name__in=channels).delete()
     if made is None:
         return 0
     return sum(_publish_to(made, name, channel, at) for name, channel in channels.items())
 
 
 def _publish_to(checkpoint: Checkpoint, name: str, channel: PublishChannel, at: datetime) -> bool:
-    outlet, _ = Outlet.objects.get_or_create(name=name, defaults={"due_at": at})
+    status, _ = CheckpointChannel.objects.get_or_create(name=name, defaults={"due_at": at})
     longest = max(channel.min_interval, MAX_BACKOFF)
     # A later time than any back-off sets comes from a clock that was ahead: the channel counts as due.
-    waits = at < outlet.due_at <= at + longest
-    if waits or outlet.count == checkpoint.count:
+    waits = at < status.due_at <= at + longest
+    if waits or status.count == checkpoint.count:
         return False
     try:
         channel.send(checkpoint.count, checkpoint_bytes(checkpoint_record(checkpoint)))
     except PublishFailed as failure:
-        _postpone_outlet(outlet, str(failure), at)
+        _postpone_channel(status, str(failure), at)
         return False
     # A defect in one channel must not keep the others from publishing.
     except Exception:
         logger.exception("a checkpoint could not be sent by %s", name)
-        _postpone_outlet(outlet, translatable("internal error; see the log"), at)
+        _postpone_channel(status, translatable("internal error; see the log"), at)
         return False
     # After the sending: a process that is killed in between sends the checkpoint once more.
     with transaction.atomic():
-        Anchoring.objects.create(checkpoint=checkpoint, outlet=name, at=at)
-        Outlet.objects.filter(name=name).update(
+        PublishedCheckpoint.objects.create(checkpoint=checkpoint, channel=name, at=at)
+        CheckpointChannel.objects.filter(name=name).update(
             count=checkpoint.count,
-            told_at=at,
+            sent_at=at,
             due_at=at + channel.min_interval,
             failures=0,
             failing_since=None,
@@ -80,13 +80,13 @@ def _publish_to(checkpoint: Checkpoint, name: str, channel: PublishChannel, at: 
     return True
 
 
-def _postpone_outlet(outlet: Outlet, failure: str, at: datetime) -> None:
+def _postpone_channel(status: CheckpointChannel, failure: str, at: datetime) -> None:
     # The exponent is limited too, because a large power of two overflows a timedelta.
-    pause = min(FIRST_BACKOFF * 2 ** min(outlet.failures, 10), MAX_BACKOFF)
-    logger.warning("checkpoint was not sent by %s: %s", outlet.name, failure)
-    Outlet.objects.filter(pk=outlet.pk).update(
-        failures=outlet.failures + 1,
-        failing_since=outlet.failing_since or at,
+    pause = min(FIRST_BACKOFF * 2 ** min(status.failures, 10), MAX_BACKOFF)
+    logger.warning("checkpoint was not sent by %s: %s", status.name, failure)
+    CheckpointChannel.objects.filter(pk=status.pk).update(
+        failures=status.failures + 1,
+        failing_since=status.failing_since or at,
         failure=failure[:200],
         due_at=at + pause,
     )

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from django.db.models import QuerySet
 
 from audit.format.segment_record import SegmentHead
-from audit.models import Entry, Outlet, Segment, Verification
+from audit.models import CheckpointChannel, Entry, Segment, Verification
 from audit.models.column_values import UNREADABLE
 from audit.sealing.unsealed_entries import last_segment
 
@@ -29,7 +29,7 @@ class SealingStatus:
     unsealed_since: datetime | None
     late_at: datetime | None
     late: int
-    outlets: tuple[Outlet, ...]
+    channels: tuple[CheckpointChannel, ...]
     verified: Verification | None
     unverified_since: datetime | None = None
 
@@ -48,7 +48,7 @@ def sealing_status() -> SealingStatus:
         unsealed_since=_oldest_time(unsealed, last),
         late_at=late[0] if late else None,
         late=late[1] if late else 0,
-        outlets=tuple(Outlet.objects.order_by("name")),
+        channels=tuple(CheckpointChannel.objects.order_by("name")),
         verified=verified,
         unverified_since=verified.at if verified else _first_sealed_at(),
     )

@@ -16,7 +16,7 @@ from audit.export.bundle import ExportBundle, ManifestFacts
 from audit.export.bundle_source import load_anchor, load_bodies, load_segments
 from audit.format.placement import PlacedEntry
 from audit.format.signed_records import Record, format_time
-from audit.models import Anchoring, Checkpoint, Stub
+from audit.models import Checkpoint, PublishedCheckpoint, Stub
 from audit.retention.prune_entries import newest_announcement
 from audit.sealing.record_rows import checkpoint_record, key_records
 from audit.sealing.seal_lock import sealing_lock
@@ -86,7 +86,7 @@ def earlier_checkpoints(first: int | None, count: int) -> list[int]:
     before = Checkpoint.objects.filter(count__lt=count)
     newest = before.order_by("-count").values_list("count", flat=True)[:_MAX_RECENT_CHECKPOINTS]
     last_of_day = before.annotate(day=TruncDate("at")).values("day").annotate(last=Max("count"))
-    mailed = Anchoring.objects.filter(outlet="email", checkpoint_id__lt=count)
+    mailed = PublishedCheckpoint.objects.filter(channel="email", checkpoint_id__lt=count)
     counts = {*newest, *last_of_day.values_list("last", flat=True)}
     return sorted(counts | set(mailed.values_list("checkpoint_id", flat=True)))
 

@@ -83,10 +83,10 @@ def _audit_conditions(figures: HealthFigures, limits: AlarmLimits) -> Iterator[A
         yield AlarmCondition(AlarmKind.AUDIT_UNSEALED, since, limit=limits.max_unsealed_age)
     if audit.late_at is not None and figures.at - audit.late_at < LATE_SEGMENT_ALARM_PERIOD:
         yield AlarmCondition(AlarmKind.AUDIT_LATE, audit.late_at, count=audit.late)
-    for outlet in audit.outlets:
-        if outlet.failing_since is not None and figures.at - outlet.failing_since > MAX_CHECKPOINT_DELAY:
-            subject = f"outlet:{outlet.name}"
-            yield AlarmCondition(AlarmKind.AUDIT_UNANCHORED, outlet.failing_since, subject, outlet.name)
+    for channel in audit.channels:
+        if channel.failing_since is not None and figures.at - channel.failing_since > MAX_CHECKPOINT_DELAY:
+            subject = f"channel:{channel.name}"
+            yield AlarmCondition(AlarmKind.AUDIT_UNANCHORED, channel.failing_since, subject, channel.name)
     if audit.verified is not None and audit.verified.faults:
         yield AlarmCondition(AlarmKind.AUDIT_BROKEN, audit.verified.at, count=audit.verified.faults)
     unverified = audit.unverified_since

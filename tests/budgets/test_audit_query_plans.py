@@ -17,7 +17,7 @@ from tests.support.audit.entries import BOX, after_start, append_test_entries, w
 from tests.support.builders.history import logged_in
 from tests.support.database.query_plans import SeenStatement, find_full_scans, recorded_statements
 
-FEW = ("audit_outlet", "audit_signingkey")  # a handful of rows, whatever is stored
+FEW = ("audit_checkpointchannel", "audit_signingkey")  # a handful of rows, whatever is stored
 
 
 def unserved(seen: list[SeenStatement]) -> list[str]:

@@ -35,7 +35,7 @@ FORBIDDEN = [
     "UPDATE audit_segment SET root = root",
     "DELETE FROM audit_segment",
     "UPDATE audit_checkpoint SET root = root",
-    "DELETE FROM audit_anchoring",
+    "DELETE FROM audit_publishedcheckpoint",
     "UPDATE audit_verification SET faults = 0",
     "UPDATE audit_signingkey SET public = public",
     "DELETE FROM audit_signingkey",

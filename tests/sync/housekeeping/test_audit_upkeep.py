@@ -11,7 +11,7 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client
 
 from audit.entries.append import NewEntry, append_entries
-from audit.models import Entry, Outlet, Segment, SigningKey, Verification
+from audit.models import CheckpointChannel, Entry, Segment, SigningKey, Verification
 from audit.sealing.seal import seal_missed_entries
 from audit.verification import nightly_check
 from database.clock import read_clock
@@ -89,7 +89,7 @@ def test_health_reports_how_far_the_log_is_sealed_verified_and_sent(settings: An
     assert (figures["segments"], figures["verified"]["segments"], figures["verified"]["faults"]) == (1, 1, 0)
     assert figures["unsealed_since"] is not None
     assert [
-        (checkpoint["way"], checkpoint["segments"], checkpoint["failing_since"])
+        (checkpoint["channel"], checkpoint["segments"], checkpoint["failing_since"])
         for checkpoint in figures["checkpoints"]
     ] == [("folder", 1, None)]
 
@@ -97,16 +97,16 @@ def test_health_reports_how_far_the_log_is_sealed_verified_and_sent(settings: An
 @pytest.mark.django_db
 def test_a_checkpoint_channel_that_fails_for_ten_minutes_raises_an_alarm() -> None:
     now = read_clock()
-    outlet = Outlet.objects.create(
+    channel = CheckpointChannel.objects.create(
         name="email", due_at=now, failing_since=now - timedelta(minutes=9), failures=4
     )
     assert kinds() == []
-    Outlet.objects.update(
+    CheckpointChannel.objects.update(
         failing_since=now - timedelta(minutes=11), failure="the mail server did not accept it"
     )
     assert kinds() == ["audit-unanchored"]
-    assert Alarm.objects.get().subject == "outlet:email"
-    outlet.delete()
+    assert Alarm.objects.get().subject == "channel:email"
+    channel.delete()
     assert kinds() == []
 
 
@@ -226,7 +226,7 @@ def test_the_console_shows_how_far_the_log_is_verified(settings: Any) -> None:
     Verification.objects.create(
         at=read_clock(), segments=3, entries=9, seconds=0.1, faults=2, first_fault="<b>here</b>"
     )
-    Outlet.objects.create(
+    CheckpointChannel.objects.create(
         name="post", due_at=read_clock(), count=7, failing_since=read_clock(), failure="refused"
     )
     assert "2 faults found at" in text("")

@@ -12,7 +12,7 @@ import pytest
 from django.core.management import call_command
 from standardwebhooks import Webhook
 
-from audit.models import Anchoring, Checkpoint, Outlet
+from audit.models import Checkpoint, CheckpointChannel, PublishedCheckpoint
 from audit.sealing.publish_checkpoints import MAX_BACKOFF, PublishChannel, publish_checkpoint
 from sync.housekeeping.audit_upkeep import BOX, seal_audit
 from sync.housekeeping.checkpoint_channels import checkpoint_file_name, configured_channels, write_to_folder
@@ -65,7 +65,7 @@ def test_a_folder_gets_a_file_for_each_checkpoint_that_verifies_the_log(folder: 
     for name in names:
         call_command("verify_audit", "--log-only", "--checkpoint", str(folder / name))
         assert (folder / name).stat().st_mode & 0o777 == 0o444
-    assert Anchoring.objects.filter(outlet="folder").count() == 2
+    assert PublishedCheckpoint.objects.filter(channel="folder").count() == 2
 
 
 def test_a_file_is_written_once(folder: Path) -> None:
@@ -127,8 +127,8 @@ def test_a_post_contains_the_checkpoint_and_is_signed_if_a_secret_is_set(
 
 def test_a_clock_that_was_a_day_ahead_delays_nothing_after_its_correction(folder: Path) -> None:
     assert [send(NOON + timedelta(days=1)), send(NOON)] == [1, 1]
-    outlet = Outlet.objects.get()
-    assert (outlet.told_at, outlet.failures) == (NOON, 0)
+    channel = CheckpointChannel.objects.get()
+    assert (channel.sent_at, channel.failures) == (NOON, 0)
 
 
 def test_a_failing_channel_delays_no_other_and_gets_the_newest_checkpoint_later(
@@ -136,17 +136,17 @@ def test_a_failing_channel_delays_no_other_and_gets_the_newest_checkpoint_later(
 ) -> None:
     receiver.always(500, b"")
     assert send(NOON) == 1
-    outlet = Outlet.objects.get(name="post")
-    assert (outlet.failures, outlet.failing_since, outlet.count) == (1, NOON, 0)
-    assert outlet.failure == "the checkpoint address responded with 500"
+    channel = CheckpointChannel.objects.get(name="post")
+    assert (channel.failures, channel.failing_since, channel.count) == (1, NOON, 0)
+    assert channel.failure == "the checkpoint address responded with 500"
     assert send(NOON + MINUTE) == 1
     receiver.always(204, b"")
     assert publish_checkpoint(BOX, NOON + 2 * MINUTE, configured_channels()) == 0, "its pause is not over"
     assert publish_checkpoint(BOX, NOON + 3 * MINUTE, configured_channels()) == 1
-    outlet.refresh_from_db()
-    assert (outlet.failures, outlet.failing_since, outlet.failure) == (0, None, "")
+    channel.refresh_from_db()
+    assert (channel.failures, channel.failing_since, channel.failure) == (0, None, "")
     assert (
-        outlet.count
+        channel.count
         == Checkpoint.objects.latest("count").count
         == json.loads(receiver.received[-1].body)["count"]
     )
@@ -157,12 +157,12 @@ def test_pauses_between_retries_grow_up_to_a_quarter_of_an_hour(settings: Any) -
     at, pauses = NOON, []
     for _ in range(7):
         assert send(at) == 0
-        due = Outlet.objects.get().due_at
+        due = CheckpointChannel.objects.get().due_at
         pauses.append(due - at)
         at = due
     assert pauses[:3] == [MINUTE, 2 * MINUTE, 4 * MINUTE]
     assert pauses[-1] == MAX_BACKOFF
-    assert Outlet.objects.get().failures == 7
+    assert CheckpointChannel.objects.get().failures == 7
 
 
 def test_an_error_of_our_own_counts_as_a_failure(folder: Path) -> None:
@@ -175,18 +175,18 @@ def test_an_error_of_our_own_counts_as_a_failure(folder: Path) -> None:
         publish_checkpoint(BOX, NOON, {"broken": PublishChannel(broken, MINUTE), **configured_channels()})
         == 1
     )
-    assert Outlet.objects.get(name="broken").failure == "internal error; see the log"
+    assert CheckpointChannel.objects.get(name="broken").failure == "internal error; see the log"
 
 
 def test_a_missing_folder_is_a_failure(settings: Any, tmp_path: Path) -> None:
     settings.AUDIT_CHECKPOINT_FOLDER = str(tmp_path / "none")
     assert send() == 0
-    assert Outlet.objects.get().failure == "the file could not be written: FileNotFoundError"
+    assert CheckpointChannel.objects.get().failure == "the file could not be written: FileNotFoundError"
 
 
 def test_a_channel_that_is_no_longer_configured_is_forgotten(folder: Path, settings: Any) -> None:
     send()
     settings.AUDIT_CHECKPOINT_FOLDER = ""
     publish_checkpoint(BOX, NOON + MINUTE, configured_channels())
-    assert not Outlet.objects.exists()
-    assert Anchoring.objects.count() == 1
+    assert not CheckpointChannel.objects.exists()
+    assert PublishedCheckpoint.objects.count() == 1
