@@ -44,13 +44,15 @@ _CHANGE_SENTENCES = {
 class ReplayChoiceForm(forms.Form):
     """The payload and the mapping version to use; read from the address, so that the preview shows them."""
 
-    takes = forms.ChoiceField(choices=PayloadChoice.choices, required=False)
+    payload_choice = forms.ChoiceField(choices=PayloadChoice.choices, required=False)
     mapping = forms.ChoiceField(choices=[("", "now"), ("then", "then")], required=False)
 
     def to_choice(self) -> ReplayOptions:
         """Return the choice; unknown values mean the default."""
         cleaned = self.cleaned_data if self.is_valid() else {}
-        return ReplayOptions(PayloadChoice(cleaned.get("takes", "")), cleaned.get("mapping") == "then")
+        return ReplayOptions(
+            PayloadChoice(cleaned.get("payload_choice", "")), cleaned.get("mapping") == "then"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def single_replay_context(
         if event.state in _FAILED_STATES
         else None,
         "choice": choice,
-        "takes": _payload_options(event, deliveries, may_undo=request.user.has_perm(MAY_UNDO)),
+        "payload_options": _payload_options(event, deliveries, may_undo=request.user.has_perm(MAY_UNDO)),
         "then": _original_mapping_version(deliveries, planned)
         if not choice.maps_as_then
         else _preview_version(planned),
@@ -126,7 +128,7 @@ def _failed_system(deliveries: Sequence[Delivery]) -> str:
 
 def may_use(request: HttpRequest, event: Event, choice: ReplayOptions) -> bool:
     """Return True if this person may replay with this choice: overwriting newer data needs a permission of its own."""
-    return choice.takes != PayloadChoice.ANYWAY or (
+    return choice.payload_choice != PayloadChoice.ANYWAY or (
         request.user.has_perm(MAY_UNDO) and has_carried_data(event)
     )
 

@@ -161,7 +161,7 @@ def _relayed_timestamp(delivery: Delivery) -> datetime | None:
     None also if a person delivered the payload over newer data.
     """
     # A person may deliver a payload over newer data; later events are still compared with the newest time known.
-    is_in_order = delivery.is_relayed and delivery.takes != PayloadChoice.ANYWAY
+    is_in_order = delivery.is_relayed and delivery.payload_choice != PayloadChoice.ANYWAY
     return delivery.event.occurred_at if is_in_order else None
 
 

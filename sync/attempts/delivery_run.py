@@ -191,11 +191,11 @@ def _with_current_link(claim: Claim) -> Claim:
 
 def is_older_than_applied(claim: Claim) -> bool:
     """True if the webhook's data are older than those applied already. Never true for fetched deliveries."""
-    if claim.delivery.takes == PayloadChoice.ANYWAY:
+    if claim.delivery.payload_choice == PayloadChoice.ANYWAY:
         return False
     # A payload that a person chose to send as received must not overwrite newer data; a fetch cannot be outdated.
     if not claim.delivery.is_relayed:
-        return claim.delivery.takes == PayloadChoice.RECEIVED and was_superseded(claim.delivery)
+        return claim.delivery.payload_choice == PayloadChoice.RECEIVED and was_superseded(claim.delivery)
     link, occurred_at = claim.link, claim.delivery.event.occurred_at
     if link is None or link.occurred_at is None or occurred_at is None:
         return False

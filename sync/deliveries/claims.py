@@ -48,7 +48,7 @@ _CLAIM = Statement(
     f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}}, tries = tries + 1,
     last_number = last_number + 1, replay_id = NULL, identity_slot = %s, commercial_slot = %s
     WHERE id = %s AND {is_due(hides_state=True)} AND ({is_suspect()}) = %s
-    AND {has_no_open_breaker("sync_delivery")} RETURNING tries, last_number, takes, mapping_version_id,
+    AND {has_no_open_breaker("sync_delivery")} RETURNING tries, last_number, payload_choice, mapping_version_id,
     state_before_recheck"""  # noqa: S608
 )
 # Claims a delivery for its first attempt, if no other one of its subject is open. The condition is narrower than
@@ -58,7 +58,8 @@ _CLAIM_FIRST = Statement(
     f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}}, tries = 1, last_number = 1,
     identity_slot = %s, commercial_slot = %s
     WHERE id = %s AND COALESCE(state, '') = 'pending' AND due_at <= {{now}} AND deaths = 0 AND last_number = 0
-    AND takes = '' AND mapping_version_id IS NULL AND replay_id IS NULL AND {has_no_open_breaker("sync_delivery")}
+    AND payload_choice = '' AND mapping_version_id IS NULL AND replay_id IS NULL
+    AND {has_no_open_breaker("sync_delivery")}
     AND NOT EXISTS (SELECT 1 FROM sync_delivery o WHERE {is_of_same_subject("o", "sync_delivery")}
         AND {waits_or_runs("o")} AND o.id <> sync_delivery.id)
     RETURNING id"""  # noqa: S608
@@ -258,7 +259,7 @@ def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: b
         return None
     delivery.identity_slot, delivery.commercial_slot = slots
     # What a replay chose may have been changed since the delivery was read, or a re-check have begun.
-    delivery.tries, delivery.last_number, delivery.takes, delivery.mapping_version_id, before = (
+    delivery.tries, delivery.last_number, delivery.payload_choice, delivery.mapping_version_id, before = (
         claimed_columns
     )
     delivery.state_before_recheck = before
@@ -339,7 +340,7 @@ def _new_attempt(delivery: Delivery, route: ResolvedRoute, replay_id: int | None
         replay_id=replay_id,
         started_at=timezone.now(),
         mapping_version=route.mapping_version,
-        takes=delivery.takes,
+        payload_choice=delivery.payload_choice,
     )
 
 
@@ -352,7 +353,7 @@ def attempt_started_entry(attempt: Attempt) -> NewEntry:
         # The last three only where they are not the default.
         "mapping": attempt.mapping_version_id,
         **({"replay": attempt.replay_id} if attempt.replay_id else {}),
-        **({"takes": str(attempt.takes)} if attempt.takes else {}),
+        **({"payload_choice": str(attempt.payload_choice)} if attempt.payload_choice else {}),
         **({"alone": True} if attempt.is_alone else {}),
     }
     return NewEntry(attempt.delivery.stream, "attempt.started", details=details, at=attempt.started_at)

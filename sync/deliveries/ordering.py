@@ -17,7 +17,7 @@ from sync.deliveries.record_links import RecordLink
 from sync.models import Delivery
 
 _SIBLINGS = f"""SELECT id, route_id, state, is_relayed, replay_id,
-    takes <> '' OR mapping_version_id IS NOT NULL
+    payload_choice <> '' OR mapping_version_id IS NOT NULL
     FROM sync_delivery WHERE {MATCHES_SUBJECT} AND {waits_or_runs()} ORDER BY id"""  # noqa: S608
 # SQLite knows no FOR UPDATE and needs none: it has one writer at a time.
 _OPEN_SIBLINGS = {"sqlite": Statement(_SIBLINGS), "postgresql": Statement(f"{_SIBLINGS} FOR UPDATE")}

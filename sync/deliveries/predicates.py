@@ -76,7 +76,8 @@ def has_no_open_breaker(alias: str) -> str:
     """Match if neither connection has an open breaker; only a fetched delivery asks the identity service."""
     return f"""NOT EXISTS (SELECT 1 FROM sync_breaker b WHERE b.open_until > {{now}}
     AND (b.connection_id = {alias}.commercial_id
-        OR (b.connection_id = {alias}.identity_id AND NOT {alias}.is_relayed AND {alias}.takes = '')))"""  # noqa: S608
+        OR (b.connection_id = {alias}.identity_id AND NOT {alias}.is_relayed
+            AND {alias}.payload_choice = '')))"""  # noqa: S608
 
 
 def is_of_same_subject(alias: str, other: str) -> str:

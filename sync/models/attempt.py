@@ -83,7 +83,7 @@ class Attempt(models.Model):
     mapping_version = models.ForeignKey(
         MappingVersion, models.PROTECT, null=True, related_name="+", db_index=False, db_constraint=False
     )
-    takes = models.CharField(
+    payload_choice = models.CharField(
         max_length=10,
         choices=PayloadChoice,
         blank=True,

@@ -127,7 +127,7 @@ class Delivery(models.Model):
         db_index=False,
         help_text="asked for, not begun",
     )
-    takes = models.CharField(
+    payload_choice = models.CharField(
         max_length=10,
         choices=PayloadChoice,
         blank=True,
@@ -251,7 +251,7 @@ class Delivery(models.Model):
     @property
     def is_fetched(self) -> bool:
         """True if attempts fetch the entity, and do not use the data that the webhook carried."""
-        return not self.is_relayed and self.takes == PayloadChoice.AS_ROUTED
+        return not self.is_relayed and self.payload_choice == PayloadChoice.AS_ROUTED
 
 
 class MissingReference(models.Model):

@@ -54,7 +54,7 @@ def _later_successes() -> QuerySet[Any]:
         delivery__event__entity_id=OuterRef("entity_id"),
         delivery__route=OuterRef("route"),
         delivery__is_relayed=False,
-        takes=PayloadChoice.AS_ROUTED,
+        payload_choice=PayloadChoice.AS_ROUTED,
         outcome__in=SUCCESSFUL_OUTCOMES,
         started_at__gt=OuterRef("event__received_at"),
     )

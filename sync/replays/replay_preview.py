@@ -117,7 +117,7 @@ def preview_replay(
     _append_entry(event, "preview.begun", actor, {**stand, **choice.to_details()})
     until, recorders, previews = time.monotonic() + DEADLINE_SECONDS, [], []
     for delivery in deliveries:
-        delivery.takes = choice.takes
+        delivery.payload_choice = choice.payload_choice
         both = [PreviewRecorder(connection, until) for connection in (delivery.identity, delivery.commercial)]
         recorders += both
         previews.append(_preview_delivery(delivery, _route_for_choice(delivery, choice), both))

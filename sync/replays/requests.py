@@ -47,13 +47,13 @@ class ReplayOptions:
     attempt.
     """
 
-    takes: PayloadChoice = PayloadChoice.AS_ROUTED
+    payload_choice: PayloadChoice = PayloadChoice.AS_ROUTED
     maps_as_then: bool = False
 
     def to_details(self) -> dict[str, str]:
         """Return the options for the audit log, empty for the defaults."""
-        payload_choice = {"takes": str(self.takes)} if self.takes else {}
-        return payload_choice | ({"mapping": "then"} if self.maps_as_then else {})
+        chosen_payload = {"payload_choice": str(self.payload_choice)} if self.payload_choice else {}
+        return chosen_payload | ({"mapping": "then"} if self.maps_as_then else {})
 
 
 AS_ROUTED = ReplayOptions()
@@ -93,7 +93,7 @@ def request_replay(
     reason = normalize_reason(reason)
     if not 0 < len(events) <= MAX_EVENTS:
         raise ReplayRefused(_("Select between 1 and %(limit)s events.") % {"limit": f"{MAX_EVENTS:,}"})
-    if options.takes and not all(map(has_carried_data, events)):
+    if options.payload_choice and not all(map(has_carried_data, events)):
         raise ReplayRefused(_("The webhook contained no data that can be sent as received."))
     replay = Replay(requested_by_id=by.pk, reason=reason, created_at=timezone.now())
     replay.uuid = key or replay.uuid
@@ -204,7 +204,7 @@ def mark_for_replay(
     """
     first = Attempt.objects.filter(delivery=OuterRef("pk"), mapping_version__isnull=False).order_by("number")
     version = Subquery(first.values("mapping_version")[:1]) if choice.maps_as_then else None
-    values = {"replay": replay, "takes": choice.takes, "mapping_version": version}
+    values = {"replay": replay, "payload_choice": choice.payload_choice, "mapping_version": version}
     reopened = list(deliveries.exclude(state=State.RUNNING).select_related("event").order_by("pk"))
     # A running delivery keeps its claim; the commit that settles it makes it pending again.
     deliveries.filter(state=State.RUNNING).update(**values)

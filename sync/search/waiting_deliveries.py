@@ -10,7 +10,7 @@ from webhooks.catalogue.codes import is_about_identity
 from webhooks.models import State
 
 _IDENTITY, _TARGET = ConnectionSide.IDENTITY, ConnectionSide.TARGET
-_CALLS_IDENTITY = Q(is_relayed=False, takes=PayloadChoice.AS_ROUTED)
+_CALLS_IDENTITY = Q(is_relayed=False, payload_choice=PayloadChoice.AS_ROUTED)
 _FAILED_AT = {
     _IDENTITY: Q(state=State.RETRYING, code__startswith="identity-"),
     _TARGET: Q(state=State.RETRYING, code__startswith="target-"),

@@ -255,7 +255,7 @@ class DeliveryLog:
                 self.attempts[key].update(
                     mapping=details["mapping"],
                     replay=details.get("replay"),
-                    takes=details.get("takes", ""),
+                    payload_choice=details.get("payload_choice", ""),
                     alone=details.get("alone", False),
                 )
             self.state = "running"

@@ -36,7 +36,12 @@ def confirmation_fields(client: Client, event: Event, query: str = "", **values:
     page = client.get(page_of(event, query))
     choice = page.context["choice"]
     then = "then" if choice.maps_as_then else ""
-    return {"token": page.context["token"], "takes": choice.takes, "mapping": then, "reason": WHY} | values
+    return {
+        "token": page.context["token"],
+        "payload_choice": choice.payload_choice,
+        "mapping": then,
+        "reason": WHY,
+    } | values
 
 
 def refused(hub: Hub, address: str = "taken@example.com", **carried: Any) -> Event:
@@ -116,7 +121,7 @@ def test_an_unreachable_system_is_reported_and_the_replay_is_still_possible(
     assert describe_code("target-unavailable", "The shop").title in text_of(page)
     assert "No preview is available. You can still replay" in text_of(page)
     hub.shop.faults.clear()
-    form = {"token": page.context["token"], "takes": "", "mapping": "", "reason": WHY}
+    form = {"token": page.context["token"], "payload_choice": "", "mapping": "", "reason": WHY}
     assert support.post(page_of(event), form).status_code == 302
     hub.wait_until_idle()
     event.refresh_from_db()
@@ -197,10 +202,10 @@ def carrying(hub: Hub) -> Event:
 def test_the_payload_as_received_after_a_newer_event_does_nothing(hub: Hub) -> None:
     event = carrying(hub)
     support = logged_in("support")
-    page = support.get(page_of(event, "?takes=received"))
+    page = support.get(page_of(event, "?payload_choice=received"))
     assert "would overwrite newer data, so nothing will be sent" in text_of(page)
     assert "Replay without sending" in text_of(page)
-    support.post(page_of(event), confirmation_fields(support, event, "?takes=received"))
+    support.post(page_of(event), confirmation_fields(support, event, "?payload_choice=received"))
     hub.wait_until_idle()
     assert hub.customer()["email"] == "new@example.com"
     assert Attempt.objects.latest("pk").outcome == "superseded"
@@ -210,12 +215,12 @@ def test_overwriting_newer_data_needs_its_own_permission(hub: Hub) -> None:
     event = carrying(hub)
     support, administrator = logged_in("support"), logged_in("administrator")
     assert "overwriting newer data" not in text_of(support.get(page_of(event)))
-    assert support.get(page_of(event, "?takes=anyway")).status_code == 403
+    assert support.get(page_of(event, "?payload_choice=anyway")).status_code == 403
     form = confirmation_fields(support, event)
-    assert support.post(page_of(event), form | {"takes": "anyway"}).status_code == 403
-    page = administrator.get(page_of(event, "?takes=anyway"))
+    assert support.post(page_of(event), form | {"payload_choice": "anyway"}).status_code == 403
+    page = administrator.get(page_of(event, "?payload_choice=anyway"))
     assert "As you chose" in text_of(page)
-    administrator.post(page_of(event), confirmation_fields(administrator, event, "?takes=anyway"))
+    administrator.post(page_of(event), confirmation_fields(administrator, event, "?payload_choice=anyway"))
     hub.wait_until_idle()
     assert hub.customer()["email"] == "old@example.com"
 
@@ -232,8 +237,8 @@ def test_an_undecryptable_payload_offers_no_choice(hub: Hub) -> None:
     page = administrator.get(page_of(event))
     assert page.status_code == 200
     assert "Payload as received" not in text_of(page)
-    assert administrator.get(page_of(event, "?takes=anyway")).status_code == 403
-    administrator.post(page_of(event), confirmation_fields(administrator, event, "?takes=received"))
+    assert administrator.get(page_of(event, "?payload_choice=anyway")).status_code == 403
+    administrator.post(page_of(event), confirmation_fields(administrator, event, "?payload_choice=received"))
     assert not Replay.objects.exists()
 
 

@@ -32,7 +32,7 @@ NOT_COVERED = {
         (
             *("due_at", "not_before", "tries", "last_number", "opened_at", "deaths", "is_approved"),
             *("creates_record", "identity_slot", "commercial_slot", "token", "lease_until", "covered_by"),
-            *("replay", "takes", "mapping_version", "state_before_recheck"),
+            *("replay", "payload_choice", "mapping_version", "state_before_recheck"),
         ),
         WORK,
     ),
@@ -49,7 +49,7 @@ ONLY_NIGHTLY = {
     Event: {"batch"},
     Receipt: {"source", "event_count"},
     Delivery: {"entity_type", "entity_id"},
-    Attempt: {"replay", "is_alone", "mapping_version", "takes", "counted_as"},
+    Attempt: {"replay", "is_alone", "mapping_version", "payload_choice", "counted_as"},
 }
 
 # The database refuses to empty these alone.

@@ -138,9 +138,9 @@ def test_a_claim_covers_later_deliveries_of_the_same_subject(meanwhile: Callable
 
 
 def test_a_claim_uses_the_payload_chosen_for_a_replay(meanwhile: Callable[..., Claim | None]) -> None:
-    claim = meanwhile(change(takes="received"))
+    claim = meanwhile(change(payload_choice="received"))
     assert claim is not None
-    assert (claim.delivery.takes, claim.attempt.takes) == ("received", "received")
+    assert (claim.delivery.payload_choice, claim.attempt.payload_choice) == ("received", "received")
 
 
 def test_a_claim_uses_the_mapping_chosen_for_a_replay(meanwhile: Callable[..., Claim | None]) -> None:

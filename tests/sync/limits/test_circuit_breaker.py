@@ -257,9 +257,9 @@ def test_a_relayed_success_does_not_affect_the_breaker_of_the_identity_service(c
     assert is_open("aurora")
 
 
-@pytest.mark.parametrize("takes", [PayloadChoice.RECEIVED, PayloadChoice.ANYWAY])
+@pytest.mark.parametrize("payload_choice", [PayloadChoice.RECEIVED, PayloadChoice.ANYWAY])
 def test_a_payload_sent_as_received_does_not_wait_for_the_identity_service(
-    cautious: Hub, takes: PayloadChoice
+    cautious: Hub, payload_choice: PayloadChoice
 ) -> None:
     data = {"emails": [{"address": "anna.received@example.com", "verified": True}]}
     cautious.post_signed({"id": ANNA, "entityType": "USER", "eventType": "UPDATE", "data": data})
@@ -270,7 +270,7 @@ def test_a_payload_sent_as_received_does_not_wait_for_the_identity_service(
     assert is_open("aurora")
     received = Delivery.objects.order_by("pk")[0]
     Delivery.objects.filter(pk=received.pk).update(
-        state=State.PENDING, due_at=PAST, takes=takes, settled_at=None
+        state=State.PENDING, due_at=PAST, payload_choice=payload_choice, settled_at=None
     )
     run_due_deliveries()
     cautious.wait_until_quiet()

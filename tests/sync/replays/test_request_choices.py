@@ -17,7 +17,8 @@ from tests.support.hub import ANNA, Hub, wait_until_quiet
 from tests.support.people import entries
 from webhooks.models import Event, State
 
-RECEIVED, ANYWAY = ReplayOptions(takes=PayloadChoice.RECEIVED), ReplayOptions(takes=PayloadChoice.ANYWAY)
+RECEIVED = ReplayOptions(payload_choice=PayloadChoice.RECEIVED)
+ANYWAY = ReplayOptions(payload_choice=PayloadChoice.ANYWAY)
 
 
 def carrying(hub: Hub, address: str, user: str = ANNA) -> Event:
@@ -74,7 +75,7 @@ def make_due(event: Event) -> None:
 def test_a_replay_that_fetches_again_delivers_the_current_entity(hub: Hub) -> None:
     event = refused(hub, "then@example.com")
     hub.change_email("now@example.com")
-    assert again(hub, event, ReplayOptions()).takes == ""
+    assert again(hub, event, ReplayOptions()).payload_choice == ""
     assert hub.customer()["email"] == "now@example.com"
 
 
@@ -84,10 +85,10 @@ def test_a_replay_of_the_received_payload_does_not_fetch(hub: Hub) -> None:
     request_count = len(hub.identity.read_journal())
     attempt = again(hub, event, RECEIVED)
     assert hub.customer()["email"] == "then@example.com"
-    assert (attempt.outcome, attempt.takes) == ("succeeded", "received")
+    assert (attempt.outcome, attempt.payload_choice) == ("succeeded", "received")
     assert len(hub.identity.read_journal()) == request_count
     [entry] = entries("event.replayed")
-    assert entry["details"]["takes"] == "received"
+    assert entry["details"]["payload_choice"] == "received"
 
 
 def test_the_received_payload_overwrites_newer_data_only_if_chosen(hub: Hub) -> None:
@@ -153,7 +154,7 @@ def test_a_choice_made_after_a_worker_had_read_the_delivery_counts(
 
     monkeypatch.setattr(claims, "_load_delivery", read_then_chosen)
     assert run_due_deliveries() == 1
-    assert Attempt.objects.latest("number").takes == "received"
+    assert Attempt.objects.latest("number").payload_choice == "received"
     assert hub.customer()["email"] == "then@example.com"
 
 
@@ -191,9 +192,9 @@ def test_a_retry_keeps_the_choice_and_the_next_replay_starts_without_one(hub: Hu
     Delivery.objects.update(due_at="2020-01-01T00:00:00Z")
     assert run_due_deliveries() == 1
     retried = Attempt.objects.latest("number")
-    assert (retried.cause, retried.takes, retried.outcome) == ("retry", "received", "succeeded")
+    assert (retried.cause, retried.payload_choice, retried.outcome) == ("retry", "received", "succeeded")
     assert hub.customer()["email"] == "then@example.com"
-    assert again(hub, event, ReplayOptions()).takes == ""
+    assert again(hub, event, ReplayOptions()).payload_choice == ""
     assert hub.customer()["email"] == "now@example.com"
 
 
@@ -218,7 +219,7 @@ def test_a_retry_keeps_the_choice_despite_new_webhooks(
     make_due(event)
     assert run_due_deliveries() == 1, "a newer webhook did not settle it"
     retried = Attempt.objects.get(delivery__event=event, number=3)
-    assert (retried.takes, retried.outcome) == (choice.takes, outcome)
+    assert (retried.payload_choice, retried.outcome) == (choice.payload_choice, outcome)
     assert hub.customer()["email"] == email
 
 
