@@ -267,7 +267,7 @@ def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: b
     resolved = with_mapping_version(newest, delivery.mapping_version_id)
     # The claim has cleared `replay_id` in the row; the locked copy still has it.
     attempt = _new_attempt(delivery, resolved, own.replay_id)
-    attempt.is_alone = in_own_process
+    attempt.in_own_process = in_own_process
     begins = _seems_first_attempt(delivery, attempt) and not reads_head
     entry = prepare_append(attempt_started_entry(attempt), heads=NEW_STREAMS if begins else None)
     batch = WriteBatch()
@@ -354,7 +354,7 @@ def attempt_started_entry(attempt: Attempt) -> NewEntry:
         "mapping": attempt.mapping_version_id,
         **({"replay": attempt.replay_id} if attempt.replay_id else {}),
         **({"payload_choice": str(attempt.payload_choice)} if attempt.payload_choice else {}),
-        **({"alone": True} if attempt.is_alone else {}),
+        **({"in_own_process": True} if attempt.in_own_process else {}),
     }
     return NewEntry(attempt.delivery.stream, "attempt.started", details=details, at=attempt.started_at)
 

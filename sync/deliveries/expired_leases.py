@@ -128,12 +128,12 @@ def _end_attempts(delivery: Delivery, now: datetime) -> list[NewEntry]:
     lost = Attempt.objects.filter(delivery=delivery, outcome=AttemptOutcome.STARTED)
     if delivery.gets_rechecks:
         _add_rechecks(lost)
-    ended = list(lost.values_list("key", "is_alone"))
+    ended = list(lost.values_list("key", "in_own_process"))
     # Only writes are on record: reads are written at the end of an attempt.
     calls = {key: call_digests(Call.objects.filter(attempt__key=key).order_by("pk")) for key, _ in ended}
     state = State.RETRYING
     # A process of its own ran nothing else: only this delivery can have killed it.
-    code = CRASH_CODE if any(is_alone for _, is_alone in ended) else "interrupted"
+    code = CRASH_CODE if any(in_own_process for _, in_own_process in ended) else "interrupted"
     lost.update(outcome=AttemptOutcome.UNKNOWN, ended_at=now, code=code, is_retryable=code != CRASH_CODE)
     if code == CRASH_CODE:
         # A replay that was requested meanwhile still gets its attempt.

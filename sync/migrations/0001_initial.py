@@ -495,7 +495,7 @@ class Migration(migrations.Migration):
                 ('number', models.PositiveSmallIntegerField()),
                 ('key', models.UUIDField(default=webhooks.catalogue.reference.new_uuid, unique=True)),
                 ('cause', models.CharField(choices=[('webhook', 'the webhook'), ('retry', 'a retry'), ('replay', 'a replay'), ('recheck', 'a re-check')], max_length=8)),
-                ('is_alone', models.BooleanField(default=False, help_text='in a process of its own, because processes died that ran this delivery')),
+                ('in_own_process', models.BooleanField(default=False, help_text='in a process of its own, because processes died that ran this delivery')),
                 ('started_at', models.DateTimeField()),
                 ('ended_at', models.DateTimeField(null=True)),
                 ('outcome', models.CharField(choices=[('started', 'started'), ('succeeded', 'succeeded'), ('unchanged', 'unchanged'), ('superseded', 'superseded'), ('failed', 'failed'), ('held', 'held for approval'), ('unknown', 'unknown')], default='started', max_length=12)),

@@ -71,7 +71,7 @@ class Attempt(models.Model):
     key = models.UUIDField(unique=True, default=new_uuid)
     cause = models.CharField(max_length=8, choices=AttemptCause)
     replay = models.ForeignKey(Replay, models.PROTECT, null=True, related_name="attempts", db_index=False)
-    is_alone = models.BooleanField(
+    in_own_process = models.BooleanField(
         default=False,
         help_text="in a process of its own, because processes died that ran this delivery",
     )

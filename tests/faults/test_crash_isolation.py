@@ -112,7 +112,7 @@ def test_a_delivery_that_kills_its_process_fails_after_three_deaths_and_all_othe
         assert not innocents().exclude(state__in=DONE).values_list("entity_id", "state", "code", "deaths")
         assert supervisor.deaths == 2, "the third death is that of a process of its own"
     assert (dead.code, dead.deaths, dead.due_at) == ("crashes-hub", 3, None)
-    attempts = dead.attempts.order_by("number").values_list("outcome", "code", "is_alone")
+    attempts = dead.attempts.order_by("number").values_list("outcome", "code", "in_own_process")
     assert list(attempts) == [
         (AttemptOutcome.UNKNOWN, "interrupted", False),
         (AttemptOutcome.UNKNOWN, "interrupted", False),
@@ -154,4 +154,4 @@ def test_a_process_that_starts_slowly_does_not_count_as_a_death(
         supervisor.stop()
     delivery = Delivery.objects.get()
     assert (delivery.state, delivery.deaths) == (State.SUCCEEDED, 0)
-    assert [attempt.is_alone for attempt in delivery.attempts.all()] == [True]
+    assert [attempt.in_own_process for attempt in delivery.attempts.all()] == [True]

@@ -256,7 +256,7 @@ class DeliveryLog:
                     mapping=details["mapping"],
                     replay=details.get("replay"),
                     payload_choice=details.get("payload_choice", ""),
-                    alone=details.get("alone", False),
+                    in_own_process=details.get("in_own_process", False),
                 )
             self.state = "running"
         elif word in ENDED or word == "unknown":

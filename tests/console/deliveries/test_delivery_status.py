@@ -55,7 +55,9 @@ def running(number: int = 0, lease: timedelta = MINUTE, **values: Any) -> Delive
         "last_number": 3,
     }
     delivery = waiting(number, "running", **claimed | values)
-    an_attempt(delivery, 3, outcome="started", ended_at=None, code="", is_alone=values.get("deaths", 0) >= 2)
+    an_attempt(
+        delivery, 3, outcome="started", ended_at=None, code="", in_own_process=values.get("deaths", 0) >= 2
+    )
     return delivery
 
 

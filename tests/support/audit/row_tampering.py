@@ -49,7 +49,7 @@ ONLY_NIGHTLY = {
     Event: {"batch"},
     Receipt: {"source", "event_count"},
     Delivery: {"entity_type", "entity_id"},
-    Attempt: {"replay", "is_alone", "mapping_version", "payload_choice", "counted_as"},
+    Attempt: {"replay", "in_own_process", "mapping_version", "payload_choice", "counted_as"},
 }
 
 # The database refuses to empty these alone.

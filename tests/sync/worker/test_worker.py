@@ -175,7 +175,7 @@ def test_a_delivery_whose_processes_died_twice_runs_in_isolation(hub: Hub) -> No
     with running_workers(0.2) as [process]:
         wait_until(lambda: is_delivered(suspect))
         assert process.stop() == 0
-    assert list(suspect.attempts.filter(number__gt=1).values_list("is_alone", flat=True)) == [True]
+    assert list(suspect.attempts.filter(number__gt=1).values_list("in_own_process", flat=True)) == [True]
 
 
 def both(hub: Hub) -> tuple[Delivery, Delivery]:
