@@ -1,8 +1,8 @@
-"""Read which deliveries are due, and hand each to a free thread of this worker.
+"""Read which deliveries are due, and assign each to a free thread of this worker.
 
 Several workers read the same rows. Each takes a few of them at random, so that they seldom take the same ones; if they
 do, the claim decides. A delivery that could not be claimed (its connection is at its limit, another worker was first)
-is not tried again for some seconds: whoever blocks it wakes the next.
+is not tried again for some seconds: the delivery that blocks it wakes the next.
 """
 
 import logging
@@ -27,8 +27,8 @@ _WINDOW = 1000
 # How soon a dispatcher that waits for a thread notices that the worker is stopping.
 _FREE_THREAD_SECONDS = 0.2
 _QUIET_AFTER_SECONDS = 5.0
-# Share of the time that polls may take which find nothing to run.
-_LARGEST_SHARE = 0.05
+# The share of the time that polls without a result may take.
+_MAX_POLL_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +44,25 @@ class PollTimes:
 
 
 class DeliveryDispatcher:
-    """The delivery threads of a worker, and the dispatcher that hands them deliveries."""
+    """The delivery threads of a worker, and the dispatcher that assigns deliveries to them."""
 
     def __init__(self, threads: int, times: PollTimes, progress: WorkInProgress) -> None:
-        self._most, self._times, self._progress = threads, times, progress
+        self._thread_count, self._times, self._progress = threads, times, progress
         self._free = threading.BoundedSemaphore(threads)
-        self._handed: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._assigned: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._in_hand: set[int] = set()
+        self._being_run: set[int] = set()
         self._resting: dict[int, float] = {}
         self._sweeps_at = 0.0
         self._found_at = time.monotonic()
 
     def start(self, begin: Callable[[str, Callable[[], None]], object]) -> None:
-        """Start the delivery threads, by `begin`."""
-        for number in range(self._most):
+        """Start the delivery threads. `begin` starts a function in a thread with a name."""
+        for number in range(self._thread_count):
             begin(f"delivery-{number}", self._deliver)
 
     def dispatch_due(self) -> float:
-        """Hand out deliveries that are due. Returns the seconds after which to look again: 0 if there may be more."""
+        """Assign due deliveries to threads. Returns the seconds until the next poll: 0 if there may be more."""
         began = time.monotonic()
         untried = self._find_untried()
         if not untried:
@@ -71,8 +71,8 @@ class DeliveryDispatcher:
         # The threads may need it.
         release_connection()
         # No more than there are threads: by the time one is free, other workers have claimed from the rest.
-        for delivery_id in untried[: self._most]:
-            if not self._has_free_thread() or not self._hand_over(delivery_id):
+        for delivery_id in untried[: self._thread_count]:
+            if not self._has_free_thread() or not self._assign(delivery_id):
                 break
         return 0.0
 
@@ -98,20 +98,20 @@ class DeliveryDispatcher:
             release_expired_leases(_WINDOW)
         with self._lock:
             self._resting = {pk: until for pk, until in self._resting.items() if until > now}
-            passed_over = self._in_hand | self._resting.keys()
+            passed_over = self._being_run | self._resting.keys()
         untried = [pk for pk in find_due_ids(_WINDOW) if pk not in passed_over]
         # Several workers read the same rows: in random order they seldom try the same delivery.
         random.shuffle(untried)
         return untried
 
-    def _next_pause(self, look_seconds: float) -> float:
+    def _next_pause(self, poll_seconds: float) -> float:
         """Return the seconds until the next poll; more if polls take long, so that a blocked backlog keeps no core
         busy.
         """
         is_quiet = time.monotonic() - self._found_at > _QUIET_AFTER_SECONDS
         usual = self._times.quiet if is_quiet else self._times.busy
         # A poll that takes long and finds nothing is repeated less often.
-        return max(usual * random.uniform(0.75, 1.25), min(look_seconds / _LARGEST_SHARE, self._times.sweep))  # noqa: S311
+        return max(usual * random.uniform(0.75, 1.25), min(poll_seconds / _MAX_POLL_SHARE, self._times.sweep))  # noqa: S311
 
     def _has_free_thread(self) -> bool:
         """Wait for a thread and reserve it. Returns False once the worker is stopping."""
@@ -120,19 +120,19 @@ class DeliveryDispatcher:
                 return True
         return False
 
-    def _hand_over(self, delivery_id: int) -> bool:
+    def _assign(self, delivery_id: int) -> bool:
         """Give a delivery to the reserved thread. Returns False once the worker is stopping."""
         if not self._progress.begin_work():
             return False
         with self._lock:
-            # Before the hand-over, so that no poll hands it out again.
-            self._in_hand.add(delivery_id)
-        self._handed.put(delivery_id)
+            # Before the thread gets it, so that no poll assigns it again.
+            self._being_run.add(delivery_id)
+        self._assigned.put(delivery_id)
         return True
 
     def _deliver(self) -> None:
         while True:
-            delivery_id, ran = self._handed.get(), 0
+            delivery_id, ran = self._assigned.get(), 0
             try:
                 ran = run_with_followers(delivery_id, self._progress.should_continue)
             except Exception:
@@ -143,7 +143,7 @@ class DeliveryDispatcher:
 
     def _finish_delivery(self, delivery_id: int, *, rests: bool) -> None:
         with self._lock:
-            self._in_hand.discard(delivery_id)
+            self._being_run.discard(delivery_id)
             # Not claimed: the delivery that blocks this one wakes the next, so a retry at once would only fail again.
             if rests:
                 self._resting[delivery_id] = time.monotonic() + self._times.sweep
