@@ -52,8 +52,8 @@ def choose_free_slot(connection: Connection) -> int | None:
 
 
 def _slot_limit(connection: Connection) -> int | None:
-    passes = allowed_deliveries(connection)
-    if passes == 0:
+    allowed = allowed_deliveries(connection)
+    if allowed == 0:
         raise ConnectionPaused(connection)
-    limits = [limit for limit in (connection.concurrency, passes) if limit is not None]
+    limits = [limit for limit in (connection.concurrency, allowed) if limit is not None]
     return min(limits, default=None)
