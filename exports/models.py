@@ -71,7 +71,7 @@ class Export(models.Model):
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
-    snapshot_at = models.DateTimeField(null=True, help_text="of what state of the database it is")
+    snapshot_at = models.DateTimeField(null=True, help_text="the time of the database state that it shows")
     first_segment = models.BigIntegerField(null=True, help_text="empty: filtered, by streams")
     segments = models.BigIntegerField(null=True, help_text="sealed segments that its checkpoint counts")
     total = models.PositiveBigIntegerField(null=True, help_text="events in it")

@@ -45,11 +45,11 @@ class Migration(migrations.Migration):
             fields=[
                 ('name', models.CharField(max_length=20, primary_key=True, serialize=False)),
                 ('due_at', models.DateTimeField()),
-                ('count', models.BigIntegerField(default=0, help_text='of the checkpoint that it got last')),
+                ('count', models.BigIntegerField(default=0, help_text='the count of the last checkpoint that was sent')),
                 ('sent_at', models.DateTimeField(null=True)),
-                ('failures', models.PositiveIntegerField(default=0, help_text='since it last worked')),
+                ('failures', models.PositiveIntegerField(default=0, help_text='since the last success')),
                 ('failing_since', models.DateTimeField(null=True)),
-                ('failure', models.CharField(blank=True, help_text='of the last try', max_length=200)),
+                ('failure', models.CharField(blank=True, help_text='of the last attempt to send', max_length=200)),
             ],
             options={
                 'default_permissions': (),
@@ -130,7 +130,7 @@ class Migration(migrations.Migration):
                 ('sealed_at', models.DateTimeField()),
                 ('key_id', models.CharField(max_length=32)),
                 ('signature', models.BinaryField()),
-                ('is_late', models.BooleanField(default=False, help_text='found by the nightly look')),
+                ('is_late', models.BooleanField(default=False, help_text='found by the nightly check')),
                 ('hash', models.BinaryField()),
                 ('nodes', models.BinaryField()),
                 ('highest_id', models.BigIntegerField()),

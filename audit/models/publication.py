@@ -8,11 +8,11 @@ class CheckpointChannel(models.Model):
 
     name = models.CharField(max_length=20, primary_key=True)
     due_at = models.DateTimeField()
-    count = models.BigIntegerField(default=0, help_text="of the checkpoint that it got last")
+    count = models.BigIntegerField(default=0, help_text="the count of the last checkpoint that was sent")
     sent_at = models.DateTimeField(null=True)
-    failures = models.PositiveIntegerField(default=0, help_text="since it last worked")
+    failures = models.PositiveIntegerField(default=0, help_text="since the last success")
     failing_since = models.DateTimeField(null=True)
-    failure = models.CharField(max_length=200, blank=True, help_text="of the last try")
+    failure = models.CharField(max_length=200, blank=True, help_text="of the last attempt to send")
 
     class Meta:
         default_permissions = ()

@@ -43,7 +43,7 @@ class Segment(models.Model):
     sealed_at = models.DateTimeField()
     key_id = models.CharField(max_length=32)
     signature = models.BinaryField()
-    is_late = models.BooleanField(default=False, help_text="found by the nightly look")
+    is_late = models.BooleanField(default=False, help_text="found by the nightly check")
     hash = models.BinaryField()
     nodes = models.BinaryField()
     highest_id = models.BigIntegerField()

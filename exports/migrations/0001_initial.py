@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField()),
                 ('started_at', models.DateTimeField(null=True)),
                 ('ended_at', models.DateTimeField(null=True)),
-                ('snapshot_at', models.DateTimeField(help_text='of what state of the database it is', null=True)),
+                ('snapshot_at', models.DateTimeField(help_text='the time of the database state that it shows', null=True)),
                 ('first_segment', models.BigIntegerField(help_text='empty: filtered, by streams', null=True)),
                 ('segments', models.BigIntegerField(help_text='sealed segments that its checkpoint counts', null=True)),
                 ('total', models.PositiveBigIntegerField(help_text='events in it', null=True)),

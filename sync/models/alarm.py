@@ -32,15 +32,15 @@ class Alarm(models.Model):
     check, one raises it.
     """
 
-    key = models.UUIDField(unique=True, default=uuid.uuid4, help_text="its name outside")
+    key = models.UUIDField(unique=True, default=uuid.uuid4, help_text="its id in addresses and messages")
     kind = models.CharField(max_length=20, choices=AlarmKind)
     subject = models.CharField(max_length=40, blank=True, help_text="source:…, connection:…, or all of them")
     name = models.CharField(
         max_length=120, blank=True, help_text="of the subject, as it was called when this began"
     )
-    began_at = models.DateTimeField(help_text="since when it is so")
-    count = models.PositiveIntegerField(default=0, help_text="at the last look; counted to 10,001")
-    limit_seconds = models.PositiveIntegerField(null=True, help_text="how long was too long")
+    began_at = models.DateTimeField(help_text="when the condition began")
+    count = models.PositiveIntegerField(default=0, help_text="at the last evaluation; counted up to 10,001")
+    limit_seconds = models.PositiveIntegerField(null=True, help_text="the threshold that was exceeded")
     raised_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
     snoozed_until = models.DateTimeField(null=True, help_text="no notifications before this time")
@@ -121,7 +121,7 @@ class Notification(models.Model):
     tries = models.PositiveSmallIntegerField(default=0)
     due_at = models.DateTimeField()
     sent_at = models.DateTimeField(null=True)
-    failure = models.CharField(max_length=200, blank=True, help_text="of the last try")
+    failure = models.CharField(max_length=200, blank=True, help_text="of the last attempt to send")
 
     class Meta:
         default_permissions = ()

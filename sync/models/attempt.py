@@ -88,7 +88,7 @@ class Attempt(models.Model):
         choices=PayloadChoice,
         blank=True,
         default=PayloadChoice.AS_ROUTED,
-        help_text="what a person chose to be delivered",
+        help_text="the payload that a person chose",
     )
     action = models.CharField(max_length=12, blank=True, help_text="created, updated, deleted or none")
     record_id = models.CharField(max_length=255, blank=True)
@@ -97,7 +97,7 @@ class Attempt(models.Model):
         choices=ChangeCategory,
         blank=True,
         default="",
-        help_text="as what the mass-change guard counted it",
+        help_text="the category in which the mass-change guard counted it",
     )
     # One payload for all parts: rows of payloads are most of what an event stores. Calls have others, because they are
     # kept for another time.

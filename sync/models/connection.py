@@ -218,7 +218,7 @@ class Breaker(models.Model):
 
     connection = models.OneToOneField(Connection, models.CASCADE, primary_key=True, related_name="breaker")
     failures = models.PositiveIntegerField(default=0, help_text="less two for each answer")
-    purpose_failures = models.JSONField(default=dict, help_text="the same by purpose of the requests")
+    purpose_failures = models.JSONField(default=dict, help_text="failures by purpose of the requests")
     openings = models.PositiveSmallIntegerField(default=0, help_text="pauses without a success between them")
     has_answered = models.BooleanField(default=False, help_text="any request since the pause ended")
     successes = models.PositiveSmallIntegerField(default=0, help_text="deliveries since the pause ended")

@@ -90,12 +90,10 @@ class CallCount(models.Model):
     hour = models.DateTimeField()
     connection = models.ForeignKey(Connection, models.CASCADE, related_name="+", db_index=False)
     number = models.PositiveIntegerField()
-    failed = models.PositiveIntegerField(default=0, help_text="by the system's own fault")
+    failed = models.PositiveIntegerField(default=0, help_text="because of a failure of the system itself")
     durations = models.JSONField(default=list, help_text="calls in each interval of the latency histogram")
     usual_p95 = models.FloatField(null=True, help_text="seconds, of the week before")
-    last_success_at = models.DateTimeField(
-        null=True, help_text="when the newest began that was answered well"
-    )
+    last_success_at = models.DateTimeField(null=True, help_text="when the newest successful call began")
 
     class Meta:
         default_permissions = ()

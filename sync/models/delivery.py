@@ -89,14 +89,14 @@ class Delivery(models.Model):
     code = models.CharField(max_length=48, blank=True)
     due_at = models.DateTimeField(null=True, help_text="next try, by the database's clock")
     not_before = models.DateTimeField(
-        null=True, help_text="the other side asked to be left alone until then: Retry-After"
+        null=True, help_text="the remote system asked not to be called before this time: Retry-After"
     )
     tries = models.PositiveSmallIntegerField(
         default=0, help_text="attempts since the webhook or the last replay"
     )
     last_number = models.PositiveSmallIntegerField(default=0, help_text="of its attempts")
     opened_at = models.DateTimeField(
-        help_text="or replayed, by the database's clock: the age that ends its tries counts from here"
+        help_text="or last replayed, by the database's clock: retries end at an age that counts from here"
     )
     deaths = models.PositiveSmallIntegerField(
         default=0, help_text="processes that died while they ran it, one after the other"
@@ -106,7 +106,7 @@ class Delivery(models.Model):
         default=False, help_text="a person decided that none of the records found belongs to the entity"
     )
     identity_slot = models.PositiveSmallIntegerField(
-        null=True, help_text="its place among those that run at once, where that number is limited"
+        null=True, help_text="its slot at the identity service, where concurrency is limited"
     )
     commercial_slot = models.PositiveSmallIntegerField(null=True)
     token = models.UUIDField(null=True)
@@ -117,7 +117,7 @@ class Delivery(models.Model):
         null=True,
         related_name="covers",
         db_index=False,
-        help_text="whose fetch saw this one too",
+        help_text="the attempt whose fetch covers this delivery too",
     )
     replay = models.ForeignKey(
         "sync.Replay",
@@ -125,14 +125,14 @@ class Delivery(models.Model):
         null=True,
         related_name="+",
         db_index=False,
-        help_text="asked for, not begun",
+        help_text="requested, and not begun",
     )
     payload_choice = models.CharField(
         max_length=10,
         choices=PayloadChoice,
         blank=True,
         default=PayloadChoice.AS_ROUTED,
-        help_text="what the last replay chose to be delivered",
+        help_text="the payload that the last replay chose",
     )
     mapping_version = models.ForeignKey(
         MappingVersion,
@@ -140,7 +140,7 @@ class Delivery(models.Model):
         null=True,
         related_name="+",
         db_index=False,
-        help_text="that the last replay chose; empty: the newest",
+        help_text="the version that the last replay chose; empty: the newest",
     )
     state_before_recheck = models.CharField(
         max_length=12,

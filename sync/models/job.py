@@ -37,9 +37,9 @@ class Job(models.Model):
     lease_until = models.DateTimeField(null=True)
     slot = models.PositiveSmallIntegerField(null=True, help_text="of a kind that runs so many times at once")
     deaths = models.PositiveSmallIntegerField(
-        default=0, help_text="leases that ended, since it last came further"
+        default=0, help_text="leases that ended since it last made progress"
     )
-    errors = models.PositiveSmallIntegerField(default=0, help_text="since it last came further")
+    errors = models.PositiveSmallIntegerField(default=0, help_text="since it last made progress")
     failure = models.CharField(max_length=200, blank=True)
 
     class Meta:

@@ -49,7 +49,7 @@ class MappingVersion(models.Model):
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", db_index=False
     )
     note = models.CharField(max_length=500, blank=True, default="", help_text="what it changes")
-    reason = models.CharField(max_length=500, blank=True, default="", help_text="why it was put in force")
+    reason = models.CharField(max_length=500, blank=True, default="", help_text="why it was activated")
     restores = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="+", db_index=False
     )
@@ -95,7 +95,7 @@ class MappingDraft(models.Model):
         null=True,
         related_name="+",
         db_index=False,
-        help_text="the version in force when it was saved",
+        help_text="the version that was active when it was saved",
     )
     made_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False)
     made_at = models.DateTimeField()
@@ -106,7 +106,7 @@ class MappingDraft(models.Model):
         null=True,
         related_name="+",
         db_index=False,
-        help_text="that it became",
+        help_text="the version that it became",
     )
 
     class Meta:
