@@ -167,7 +167,7 @@ SCHEMES: Mapping[str, VerificationScheme] = {
         translatable(
             "A field of the body holds the secret, such as `clientState` of Microsoft Graph. Weak: use it only for "
             "a sender that offers nothing else, because whoever reads one webhook can send others. The body is "
-            "written anew without the secret, and stored so."
+            "rewritten without the secret before it is stored."
         ),
         translatable("the value of the field: %(form)s.", form=_PLAIN_SECRET),
         (body_secret.FIELD_SETTING,),

@@ -286,7 +286,7 @@ LIFETIME = defaulted(
     "lifetime",
     WholeNumber(60, 2_592_000),
     _DEFAULT_LIFETIME,
-    "After how many seconds the hub logs in anew, if the system has not ended the session before.",
+    "After how many seconds the hub logs in again, if the system has not ended the session before.",
     example=3600,
 )
 REFUSED = answer_conditions(

@@ -198,7 +198,7 @@ _STYLE_WORDS = ", ".join(f"`{{value:{style}}}`" for style in STYLES)
 _CONTEXT = translatable(
     "`id`, `key` (the id of the entity in the identity service), `fields` (all mapped fields), `changed` (those "
     "that differ), `sent` (what `style` makes of them), `current` (the record as it is compared), `raw` (the record "
-    "as the target gives it, read anew), `entity` and `version`; in a search `field` and `value`"
+    "as the target returns it, read again), `entity` and `version`; in a search `field` and `value`"
 )
 _PATH = required(
     "path",
