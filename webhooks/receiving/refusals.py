@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -44,6 +44,14 @@ class RefusalCount:
     last_at: datetime
     size: int | None
     status: int
+
+
+class _Buckets(NamedTuple):
+    """The buckets that may count a refusal: of its address and minute, of its minute, and of its hour."""
+
+    own: str
+    shared: str
+    of_hour: str
 
 
 def _write_count(bucket: str, more: RefusalCount) -> None:
@@ -96,25 +104,17 @@ def record_refusal(
     reason = reason if code == "bad-signature" else ""
     if reason and source is not None:
         _capture_request(reason, incoming, source)
-    minute = incoming.received_at.replace(second=0, microsecond=0)
-    hour = minute.replace(minute=0)
-    key = f"{source.pk if source else 0}|{code}|{reason}"
-    own_bucket, shared_bucket = (f"{key}|{address}|{minute:%Y%m%d%H%M}" for address in (incoming.address, ""))
-    hour_bucket = f"{key}||{hour:%Y%m%d%H}"
-    counts = (
-        count_in_memory(bucket, incoming.received_at, incoming.size, status)
-        for bucket in (own_bucket, shared_bucket, hour_bucket)
-    )
-    if any(counts):
+    buckets = _list_buckets(code, reason, incoming, source)
+    if any(count_in_memory(bucket, incoming.received_at, incoming.size, status) for bucket in buckets):
         return
-    if _count_in_row(own_bucket, incoming, status):
+    if _count_in_row(buckets.own, incoming, status):
         return
-    bucket = _choose_bucket(source, code, minute, own_bucket, shared_bucket, hour_bucket)
-    if bucket != own_bucket and _count_in_row(bucket, incoming, status):
+    bucket = _choose_bucket(source, code, incoming.received_at, buckets)
+    if bucket != buckets.own and _count_in_row(bucket, incoming, status):
         return
     try:
         with transaction.atomic():
-            address = incoming.address if bucket == own_bucket else None
+            address = incoming.address if bucket == buckets.own else None
             row = _create_row(bucket, code, reason, incoming, source, address, status)
     # Another request of this minute was first.
     except IntegrityError:
@@ -126,20 +126,26 @@ def record_refusal(
         Refusal.objects.filter(pk__lte=row.pk - settings.REFUSALS_KEPT).delete()
 
 
-def _choose_bucket(
-    source: Source | None, code: str, minute: datetime, own: str, shared: str, of_hour: str
-) -> str:
+def _list_buckets(code: str, reason: str, incoming: IncomingRequest, source: Source | None) -> _Buckets:
+    key = f"{source.pk if source else 0}|{code}|{reason}"
+    at = incoming.received_at
+    own, shared = (f"{key}|{address}|{at:%Y%m%d%H%M}" for address in (incoming.address, ""))
+    return _Buckets(own, shared, f"{key}||{at:%Y%m%d%H}")
+
+
+def _choose_bucket(source: Source | None, code: str, at: datetime, buckets: _Buckets) -> str:
     """Return the bucket of a new row: the address's own one, or a shared one if the minute or the hour has its rows."""
+    minute = at.replace(second=0, microsecond=0)
     hour = minute.replace(minute=0)
     # A row that began since then was also counted since then, and that time has an index.
     rows = Refusal.objects.filter(source=source, last_at__gte=hour, first_at__gte=hour)
     # Counted apart, so that many handshakes take no row of a refusal.
     rows = rows.filter(code=code) if code == HANDSHAKE_CODE else rows.exclude(code=HANDSHAKE_CODE)
     if rows.count() >= NEW_ROWS_AN_HOUR:
-        return of_hour
+        return buckets.of_hour
     if rows.filter(code=code, last_at__gte=minute, first_at__gte=minute).count() >= NEW_ROWS_A_MINUTE:
-        return shared
-    return own
+        return buckets.shared
+    return buckets.own
 
 
 def record_handshake(incoming: IncomingRequest, source: Source, status: int) -> None:
