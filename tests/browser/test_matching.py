@@ -14,8 +14,6 @@ from tests.support.hub import ANNA, Hub
 # With the browser's start it costs more than `make test` has.
 pytestmark = pytest.mark.slow
 
-ASKING = (MatchingPolicy.HOLD, MatchingPolicy.VERIFIED)
-
 
 def follow(policy: MatchingPolicy) -> None:
     Route.objects.filter(entity_type="USER").update(matching=policy.value)

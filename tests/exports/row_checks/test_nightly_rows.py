@@ -2,7 +2,7 @@
 
 import json
 import tracemalloc
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,6 @@ from tests.support.builders.exports import a_finished_export, unpack_export
 from tests.support.hub import EXAMPLE, Hub
 from tests.support.people import person
 from webhooks.models import Event, Receipt, State
-
-FaultsOf = Callable[[], list[str]]
 
 
 @pytest.fixture
