@@ -211,7 +211,7 @@ KEEP_ALARMS_DAYS = read_number(env, "KEEP_ALARMS_DAYS", 90, most=36_500)
 KEEP_AUDIT_DAYS = read_number(env, "KEEP_AUDIT_DAYS", 0, most=36_500)
 
 # The maximum number of stored refusals, whatever their age.
-REFUSALS_KEPT = read_number(env, "REFUSALS_KEPT", 10_000)
+MAX_REFUSALS = read_number(env, "MAX_REFUSALS", 10_000)
 
 # Pin each web process and worker to one core: see sync/worker/process_tuning.py.
 KEEP_TO_ONE_CORE = env.bool("KEEP_TO_ONE_CORE", default=True)

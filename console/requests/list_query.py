@@ -131,7 +131,7 @@ def _refusal_rows(request_filter: RequestFilter) -> Iterator[_TableRows]:
     wanted = set(request_filter.results or REFUSAL_RESULTS) & set(REFUSAL_RESULTS)
     if not wanted:
         return
-    # Only about REFUSALS_KEPT rows exist, so the index on time is enough for every filter.
+    # Only about MAX_REFUSALS rows exist, so the index on time is enough for every filter.
     refusals = Refusal.objects.filter(_codes_condition(wanted))
     if request_filter.source_id is not None:
         refusals = refusals.filter(source=request_filter.source_id)

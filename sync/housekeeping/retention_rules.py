@@ -68,7 +68,7 @@ def _prune_rows(find: Callable[[datetime], QuerySet[Any]]) -> Callable[[datetime
 def _surplus_refusals(_: datetime) -> QuerySet[Any]:
     newest = Refusal.objects.aggregate(pk=Max("pk"))["pk"] or 0
     # Keys only grow, so the newest rows are found without counting.
-    return Refusal.objects.filter(pk__lte=newest - settings.REFUSALS_KEPT)
+    return Refusal.objects.filter(pk__lte=newest - settings.MAX_REFUSALS)
 
 
 RETENTION_RULES = (

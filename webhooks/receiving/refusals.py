@@ -123,7 +123,7 @@ def record_refusal(
     mark_row_exists(bucket)
     # Not after each row: a flood would otherwise cause one deletion for each of its rows.
     if row.pk % _PRUNE_EVERY == 0:
-        Refusal.objects.filter(pk__lte=row.pk - settings.REFUSALS_KEPT).delete()
+        Refusal.objects.filter(pk__lte=row.pk - settings.MAX_REFUSALS).delete()
 
 
 def _list_buckets(code: str, reason: str, incoming: IncomingRequest, source: Source | None) -> _Buckets:

@@ -86,7 +86,7 @@ def test_expired_sessions_are_deleted() -> None:
 
 
 def test_refusals_beyond_their_number_or_age_are_deleted(settings: Any) -> None:
-    settings.REFUSALS_KEPT = 4
+    settings.MAX_REFUSALS = 4
     refusals(2, 91 * DAY)
     recent = refusals(3, 89 * DAY)
     assert prune_expired() == 2
