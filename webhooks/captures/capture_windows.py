@@ -1,7 +1,7 @@
 """Store unverified requests of a source for a while: 15 minutes, at most 20 requests, deleted after 24 hours.
 
-A request has at most 64 KiB of body and 50 headers, so a window stores at most 2 MB. Outside a window nothing of a
-body is stored.
+A body is stored whole as long as those of the window have at most 4 MiB together: a source accepts up to 1 MiB. Of
+others the first 64 KiB are stored. So a window has at most 5.25 MiB of bodies. Outside one nothing of a body is stored.
 """
 
 import base64
@@ -23,7 +23,8 @@ from webhooks.models import CapturedRequest, CaptureWindow, Source
 
 WINDOW_LENGTH = timedelta(minutes=15)
 MAX_CAPTURED = 20
-MAX_BODY = 65_536
+MAX_WHOLE_BYTES = 4 * 1_048_576
+CUT_BODY = 65_536
 CAPTURE_RETENTION = timedelta(hours=24)
 
 
@@ -45,7 +46,7 @@ def open_window(source: Source, now: datetime) -> CaptureWindow | None:
     Source.objects.select_for_update(no_key=True).get(pk=source.pk)
     if CaptureWindow.objects.filter(source=source, ends_at__gt=now).exists():
         return None
-    values = {"opened_at": now, "ends_at": now + WINDOW_LENGTH, "captured": 0}
+    values = {"opened_at": now, "ends_at": now + WINDOW_LENGTH, "captured": 0, "whole_bytes": 0}
     window, _ = CaptureWindow.objects.update_or_create(source=source, defaults=values)
     return window
 
@@ -70,25 +71,32 @@ def capture_request(source: Source, request: UnverifiedRequest) -> bool:
     )
     with transaction.atomic():
         # Compare-and-set: other requests may use up the room at the same moment.
-        has_room = open_rows.update(captured=F("captured") + 1)
+        size = len(request.body)
+        is_whole = bool(
+            open_rows.filter(whole_bytes__lte=MAX_WHOLE_BYTES - size).update(
+                captured=F("captured") + 1, whole_bytes=F("whole_bytes") + size
+            )
+        )
+        has_room = is_whole or open_rows.update(captured=F("captured") + 1)
         if has_room:
+            body = request.body if is_whole else request.body[:CUT_BODY]
             CapturedRequest.objects.create(
                 source=source,
                 received_at=request.received_at,
                 address=request.address,
                 reason=request.reason,
-                size=len(request.body),
-                encrypted=_encrypt_request(source, request),
+                size=size,
+                encrypted=_encrypt_request(source, request.headers, body),
             )
     if not has_room:
         find_open_window.invalidate()
     return bool(has_room)
 
 
-def _encrypt_request(source: Source, request: UnverifiedRequest) -> bytes:
+def _encrypt_request(source: Source, headers: Mapping[str, str], body: bytes) -> bytes:
     document = {
-        "headers": mask_headers(request.headers, source.scheme, source.scheme_settings),
-        "body": base64.b64encode(request.body[:MAX_BODY]).decode(),
+        "headers": mask_headers(headers, source.scheme, source.scheme_settings),
+        "body": base64.b64encode(body).decode(),
     }
     return encrypt(json.dumps(document).encode())
 
@@ -101,7 +109,9 @@ def list_captured_requests(source: Source, now: datetime) -> QuerySet[CapturedRe
 
 
 def decrypt_captured_request(row: CapturedRequest) -> tuple[dict[str, str], bytes]:
-    """Decrypt a captured request. Returns its headers and its body. Raises CannotDecrypt."""
+    """Decrypt a captured request. Returns its headers and its body, shorter than `size` if that was not stored whole.
+    Raises CannotDecrypt.
+    """
     document: dict[str, Any] = json.loads(decrypt(bytes(row.encrypted)))
     return document["headers"], base64.b64decode(document["body"])
 

@@ -289,6 +289,7 @@ class Migration(migrations.Migration):
                 ('opened_at', models.DateTimeField()),
                 ('ends_at', models.DateTimeField()),
                 ('captured', models.PositiveSmallIntegerField(default=0, help_text='requests stored in this window')),
+                ('whole_bytes', models.PositiveIntegerField(default=0, help_text='bytes of the bodies that are stored whole')),
                 ('source', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='capture_window', to='webhooks.source')),
             ],
             options={

@@ -12,6 +12,9 @@ class CaptureWindow(models.Model):
     opened_at = models.DateTimeField()
     ends_at = models.DateTimeField()
     captured = models.PositiveSmallIntegerField(default=0, help_text="requests stored in this window")
+    whole_bytes = models.PositiveIntegerField(
+        default=0, help_text="bytes of the bodies that are stored whole"
+    )
 
     class Meta:
         default_permissions = ()

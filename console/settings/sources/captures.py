@@ -23,7 +23,9 @@ from console.permissions import CONTENTS
 from console.requests.list_page import size_text
 from console.requests.results import SIGNATURE_REASON_NAMES
 from webhooks.captures.capture_windows import (
+    CUT_BODY,
     MAX_CAPTURED,
+    MAX_WHOLE_BYTES,
     WINDOW_LENGTH,
     decrypt_captured_request,
     find_open_window,
@@ -34,14 +36,19 @@ from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import CapturedRequest, CaptureWindow, Source
 
 MAX_SHOWN = 20
+# Bytes of a body whose structure is shown while it is masked.
+MAX_MASKED = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class CapturedRow:
-    """A captured request as shown. `text`: its headers and its body, masked unless they are revealed."""
+    """A captured request as shown. `text`: its headers and its body, masked unless they are revealed. `stored_bytes`:
+    how much of its body is stored; None if that cannot be decrypted.
+    """
 
     row: CapturedRequest
     text: str
+    stored_bytes: int | None
 
     @property
     def reason(self) -> str:
@@ -51,18 +58,28 @@ class CapturedRow:
     def size(self) -> str:
         return size_text(self.row.size)
 
+    @property
+    def stored_size(self) -> str:
+        """Return the size of what is stored of the body if that is not all of it, "" otherwise."""
+        is_cut = self.stored_bytes is not None and self.stored_bytes < self.row.size
+        return size_text(self.stored_bytes or 0) if is_cut else ""
 
-def format_captured_request(row: CapturedRequest, *, is_revealed: bool) -> str:
+
+def build_captured_row(row: CapturedRequest, *, is_revealed: bool) -> CapturedRow:
     """Format a captured request as text: a line for each header, an empty line, the body."""
     try:
         headers, body = decrypt_captured_request(row)
     except CannotDecrypt:
-        return _("Encrypted with a key that the hub no longer has.")
+        return CapturedRow(row, _("Encrypted with a key that the hub no longer has."), None)
     lines = [f"{name}: {value if is_revealed else MASK}" for name, value in headers.items()]
-    text = body.decode("utf-8", "replace")
-    shown_text = "\n".join([*lines, "", text if is_revealed else mask_text(text)])
+    shown_text = "\n".join([*lines, "", body.decode("utf-8", "replace") if is_revealed else _mask_body(body)])
     # JSON can spell lone surrogates, which UTF-8 cannot.
-    return shown_text.encode("utf-8", "backslashreplace").decode()
+    return CapturedRow(row, shown_text.encode("utf-8", "backslashreplace").decode(), len(body))
+
+
+def _mask_body(body: bytes) -> str:
+    # Of a large body a structure of thousands of lines, all masked, would say little.
+    return mask_text(body.decode("utf-8", "replace")) if len(body) <= MAX_MASKED else MASK
 
 
 class CaptureMixin(TwoStepChangeAdmin):
@@ -134,9 +151,11 @@ class CaptureMixin(TwoStepChangeAdmin):
             "window": window,
             "is_full": window is not None and window.captured >= MAX_CAPTURED,
             "most": MAX_CAPTURED,
+            "whole": size_text(MAX_WHOLE_BYTES),
+            "cut": size_text(CUT_BODY),
             "shown": MAX_SHOWN,
             "rows": [
-                CapturedRow(row, format_captured_request(row, is_revealed=seconds > 0))
+                build_captured_row(row, is_revealed=seconds > 0)
                 for row in list_captured_requests(source, now)[:MAX_SHOWN]
             ],
             "revealed_for": seconds,

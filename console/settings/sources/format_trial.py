@@ -22,12 +22,12 @@ from console.ui.translation import translate_text
 from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import Event, Source
 from webhooks.protocol.formats.format_trial import EventTrial, FormatTrial, try_format
-from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT, WebhookFormat
+from webhooks.protocol.formats.webhook_format import LARGEST_BODY, WEBHOOK_FORMAT, WebhookFormat
 from webhooks.protocol.strict_form import FORM_TYPE, is_form
 from webhooks.protocol.strict_json import MalformedBody
 
 MAX_SAMPLES = 10
-MAX_PASTED = 65_536
+MAX_TEXT = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,8 @@ class FormatTrialMixin(TwoStepChangeAdmin):
             "result": result,
             "samples": _list_recent_events(request, source),
             "may_see": request.user.has_perm(CONTENTS),
-            "longest": MAX_PASTED,
+            "longest": MAX_TEXT,
+            "longest_body": LARGEST_BODY,
         }
         return TemplateResponse(request, "console/settings/sources/format.html", context)
 
@@ -96,6 +97,7 @@ def run_trial(source: Source, trial_input: TrialInput, revealed: frozenset[int])
     Only `revealed` events are evaluated: even a result without values tells what they are, expression by expression.
     """
     try:
+        _check_lengths(trial_input)
         webhook_format = _parse_format(trial_input.webhook_format)
         if not trial_input.event:
             body, headers = trial_input.body.encode(), _parse_headers(trial_input.headers)
@@ -111,6 +113,8 @@ def run_trial(source: Source, trial_input: TrialInput, revealed: frozenset[int])
     except JsonTextError as error:
         return TrialResult(problem=str(error))
     try:
+        if len(body) > webhook_format.max_bytes:
+            raise MalformedBody("too-large")
         trial = try_format(
             webhook_format,
             body,
@@ -121,6 +125,19 @@ def run_trial(source: Source, trial_input: TrialInput, revealed: frozenset[int])
     except MalformedBody as error:
         return TrialResult(problem=f"{describe_code(error.code).title} ({error.code})")
     return TrialResult(trial)
+
+
+def _check_lengths(trial_input: TrialInput) -> None:
+    """Raise JsonTextError if a text is too long. None is cut: the rest of it could mean something else."""
+    for label, text, longest in (
+        (_("Webhook format"), trial_input.webhook_format, MAX_TEXT),
+        (_("Body, as it is sent"), trial_input.body, LARGEST_BODY),
+        (_("Headers, as JSON"), trial_input.headers, MAX_TEXT),
+        (_("Query"), trial_input.query, MAX_TEXT),
+    ):
+        if len(text) > longest:
+            values = {"field": label, "most": longest}
+            raise JsonTextError(_("“%(field)s” has more than %(most)s characters.") % values)
 
 
 def _parse_format(text: str) -> WebhookFormat:
@@ -175,7 +192,5 @@ def _format_text(source: Source) -> str:
 
 def _read_trial_input(request: HttpRequest) -> TrialInput:
     names = ("webhook_format", "body", "headers", "query")
-    texts: dict[str, Any] = {
-        name: normalize_newlines(request.POST.get(name, ""))[:MAX_PASTED] for name in names
-    }
+    texts: dict[str, Any] = {name: normalize_newlines(request.POST.get(name, "")) for name in names}
     return TrialInput(event=request.POST.get("event", ""), **texts)

@@ -27,6 +27,7 @@ from webhooks.captures.capture_windows import (
 from webhooks.captures.masked_headers import MASK, mask_headers
 from webhooks.models import CapturedRequest, CaptureWindow, Source
 from webhooks.receiving import refusals
+from webhooks.receiving.source_cache import find_source
 
 pytestmark = pytest.mark.usefixtures("hub")
 NOW = datetime.now(UTC)
@@ -90,11 +91,8 @@ def test_a_body_that_is_stored_without_a_window_is_found(hub: Hub, monkeypatch: 
     window = open_now(NOW - timedelta(days=1))
     monkeypatch.setattr(capture_windows, "find_open_window", lambda _: window)
     monkeypatch.setattr(window, "ends_at", NOW + timedelta(days=1))
-    monkeypatch.setattr(
-        capture_windows.CaptureWindow,
-        "objects",
-        SimpleNamespace(filter=lambda **_: SimpleNamespace(update=lambda **_: 1)),
-    )
+    rows = SimpleNamespace(update=lambda **_: 1, filter=lambda **_: rows)
+    monkeypatch.setattr(capture_windows.CaptureWindow, "objects", rows)
     send_unverified(hub)
     assert stores_body()
 
@@ -189,6 +187,26 @@ def test_a_window_stores_20_requests(hub: Hub) -> None:
     assert CapturedRequest.objects.count() == 20
 
 
+def test_bodies_are_stored_whole_up_to_4_mib_and_then_cut(hub: Hub) -> None:
+    window = open_now()
+    body = b'{"text":"' + b"x" * (1_048_576 - 11) + b'"}'
+    Source.objects.filter(slug="aurora").update(webhook_format={"max_bytes": len(body)})
+    find_source.invalidate()
+    for number in range(22):
+        assert hub.post(body if number < 6 else body[:-2], "aurora").status_code == 401
+    rows = list(CapturedRequest.objects.order_by("pk"))
+    lengths = [len(decrypt_captured_request(row)[1]) for row in rows]
+    assert lengths == [len(body)] * 4 + [65_536] * 16
+    assert sum(lengths) <= 5.25 * 1_048_576
+    assert {row.size for row in rows} == {len(body), len(body) - 2}
+    window.refresh_from_db()
+    assert (window.captured, window.whole_bytes) == (20, 4 * len(body))
+    # What fits is still stored whole: another window begins anew.
+    CapturedRequest.objects.all().delete()
+    assert try_to_open(NOW + timedelta(minutes=15)) is not None
+    assert CaptureWindow.objects.get().whole_bytes == 0
+
+
 def test_a_full_window_costs_no_write(hub: Hub) -> None:
     open_now()
     send_unverified(hub, 22)
@@ -249,8 +267,8 @@ def test_over_http_the_sender_gets_the_same_answer_while_a_window_is_open(hub: H
         assert before[0] == 401
         assert running.rows("SELECT count(*) FROM webhooks_capturedrequest") == [(0,)]
         running.write(
-            "INSERT INTO webhooks_capturewindow (source_id, opened_at, ends_at, captured) SELECT id, "
-            "'2020-01-01 00:00:00', '2099-01-01 00:00:00', 18 FROM webhooks_source WHERE slug = 'aurora'"
+            "INSERT INTO webhooks_capturewindow (source_id, opened_at, ends_at, captured, whole_bytes) SELECT id, "
+            "'2020-01-01 00:00:00', '2099-01-01 00:00:00', 18, 0 FROM webhooks_source WHERE slug = 'aurora'"
         )
         until = time.monotonic() + 10
         while running.rows("SELECT captured FROM webhooks_capturewindow") != [(20,)]:

@@ -80,6 +80,27 @@ def test_a_hostile_body_is_shown_as_text(body: bytes) -> None:
     assert "<script>alert" not in page.content.decode()
 
 
+def test_the_page_says_which_body_is_not_stored_whole() -> None:
+    source, support = a_source(), logged_in("support")
+    body = b'{"id":"%s","text":"' % CANARY.encode() + b"x" * 400_000 + b'"}'
+    row = captured(source, body)
+    page = support.get(page_of(source)).content.decode()
+    assert "x" * 100 not in page
+    assert "only the first" not in page
+    support.post(page_of(source) + "reveal/", {"reason": "why 401"})
+    assert "x" * 400_000 in support.get(page_of(source)).content.decode()
+    # The window has no room left.
+    row.delete()
+    CaptureWindow.objects.update(captured=1, whole_bytes=4 * 1_048_576 - 1)
+    find_open_window.invalidate()
+    now = timezone.now()
+    assert capture_request(source, UnverifiedRequest({}, body, None, now, "wrong-signature"))
+    page = support.get(page_of(source)).content.decode()
+    assert "only the first" in page
+    assert "x" * 60_000 in page
+    assert "x" * 66_000 not in page
+
+
 def test_a_reveal_needs_the_permission() -> None:
     source, client = a_source(), logged_in("administrator")
     captured(source)

@@ -61,6 +61,34 @@ def test_headers_and_the_query_can_be_pasted_too(unsigned_source: Source) -> Non
     assert "&quot;17&quot;" in page
 
 
+def test_a_large_body_is_tried_out_whole_and_never_cut(unsigned_source: Source) -> None:
+    body = json.dumps(BODY | {"text": "ä" * 150_000})
+    assert 300_000 < len(body) < 1_048_576
+    client = browser("administrator", "trying")
+    page = try_out(unsigned_source, client=client, body=body).content.decode()
+    assert "too-large" in page
+    assert "anna-1&quot;</span>" not in page
+    larger = FORMAT | {"max_bytes": 1_048_576}
+    page = try_out(unsigned_source, client=client, webhook_format=larger, body=body).content.decode()
+    assert "2 events" in page
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("body", json.dumps(BODY) + " " * 1_048_576),
+        ("query", "n=1" + "7" * 65_536),
+        ("headers", " " * 65_537),
+    ],
+)
+def test_a_text_that_is_too_long_is_refused_and_not_cut(
+    unsigned_source: Source, field: str, text: str
+) -> None:
+    page = try_out(unsigned_source, **{field: text}).content.decode()
+    assert "characters." in page
+    assert "2 events" not in page
+
+
 FORM_FORMAT = {
     "content_types": ["application/x-www-form-urlencoded"],
     "json_fields": ["payload"],
