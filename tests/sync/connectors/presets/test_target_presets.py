@@ -7,12 +7,17 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from sync.connectors.contracts.errors import RecordExists, RecordStale
+from sync.connectors.contracts.errors import (
+    RecordExists,
+    RecordStale,
+    RequestRejected,
+    RequestThrottled,
+)
 from sync.connectors.contracts.types import TargetConnector, WriteContext
 from sync.connectors.presets import PRESETS, load_preset
 from sync.models import Attempt, Call, Connection, Link, Mapping, MappingVersion, Route
 from tests.support.http.connectors import shop
-from tests.support.http.servers import Service, serving
+from tests.support.http.servers import Reply, Service, serving
 from tests.support.hub import ANNA, Hub
 from tests.support.targets.scim_service import ScimService
 from tests.sync.connectors.presets.vendor_targets import VENDORS, Vendor
@@ -181,6 +186,10 @@ def test_the_connection_test_reads_a_record_and_searches_for_it(hub: Hub, name: 
     ("name", "fields", "taken"),
     [
         ("directus-target", {"id": "1", "email": "a@b.test"}, {"id": "2"}),
+        ("bigcommerce-customers-target", {"email": "a@b.test"}, {}),
+        ("brevo-contacts-target", {"email": "a@b.test"}, {}),
+        ("keycloak-users-target", {"username": "a", "email": "a@b.test"}, {}),
+        ("zoho-crm-contacts-target", {"Email": "a@b.test", "Last_Name": "A"}, {}),
         ("dynamics-365-contacts-target", {"emailaddress1": "a@b.test", "lastname": "A"}, {}),
         ("erpnext-customers-target", {"customer_name": "A"}, {}),
         ("hubspot-contacts-target", {"email": "a@b.test"}, {}),
@@ -241,6 +250,74 @@ def test_an_update_of_magento_keeps_what_the_mapping_does_not_know() -> None:
         assert system.live[made.id] == before | {"lastname": "B"}
 
 
+def test_an_update_of_keycloak_keeps_what_the_mapping_does_not_know() -> None:
+    name = "keycloak-users-target"
+    system = VENDORS[name].make()
+    with serving(system.answer) as service:
+        target = connect(name, service)
+        made = target.create_record("USER", {"username": "a", "email": "a@b.test", "lastName": "A"}, "k1")
+        system.live[made.id]["attributes"] = {"department": ["Sales"]}
+        before = dict(system.live[made.id])
+        target.update_record("USER", made.id, {"lastName": "B"}, "k2")
+        assert system.live[made.id] == before | {"lastName": "B"}
+
+
+def test_a_change_of_sap_names_the_version_that_it_is_about() -> None:
+    name = "sap-c4c-customers-target"
+    system = VENDORS[name].make()
+    with serving(system.answer) as service:
+        target = connect(name, service)
+        made = target.create_record("USER", {"LastName": "A"}, "k1")
+        target.update_record("USER", made.id, {"LastName": "B"}, "k2", made.version)
+        with pytest.raises(RecordStale):
+            target.update_record("USER", made.id, {"LastName": "C"}, "k3", made.version)
+        assert system.live[made.id]["LastName"] == "B"
+
+
+def test_zoho_says_which_field_is_missing_although_the_status_is_a_success(hub: Hub) -> None:
+    with serving(VENDORS["zoho-crm-contacts-target"].make().answer) as service:
+        target = connect("zoho-crm-contacts-target", service)
+        with pytest.raises(RequestRejected) as caught:
+            target.create_record("USER", {"Email": "a@b.test"}, "k1")
+    assert caught.value.sentence == "required field not found"
+    [field] = caught.value.fields
+    assert (field.field, field.code) == ("Last_Name", "MANDATORY_NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("name", "headers", "seconds"),
+    [
+        ("bigcommerce-customers-target", {"X-Rate-Limit-Time-Reset-Ms": "15000"}, 15.0),
+        ("brevo-contacts-target", {"x-sib-ratelimit-reset": "9"}, 9.0),
+    ],
+)
+def test_a_system_without_retry_after_says_how_long_its_limit_lasts(
+    name: str, headers: dict[str, str], seconds: float
+) -> None:
+    with (
+        serving(lambda _: Reply(429, {"message": "Too many requests"}, headers)) as service,
+        pytest.raises(RequestThrottled) as caught,
+    ):
+        connect(name, service).get_record("USER", "1")
+    assert caught.value.retry_after == seconds
+
+
+def test_brevo_clears_an_attribute_and_changes_an_address() -> None:
+    name = "brevo-contacts-target"
+    system = VENDORS[name].make()
+    with serving(system.answer) as service:
+        target = connect(name, service)
+        made = target.create_record("USER", {"email": "a@b.test", "FIRSTNAME": "A", "LASTNAME": "B"}, "k1")
+        target.update_record("USER", made.id, {"email": "c@b.test", "FIRSTNAME": None}, "k2")
+        after = target.get_record("USER", made.id)
+    assert after is not None
+    assert (after.fields["email"], after.fields["FIRSTNAME"], after.fields["LASTNAME"]) == (
+        "c@b.test",
+        None,
+        "B",
+    )
+
+
 def test_a_member_of_mailchimp_is_known_by_the_address_and_comes_back_from_the_archive(hub: Hub) -> None:
     name = "mailchimp-members-target"
     with deliveries_to(hub, name) as (system, _):
@@ -283,6 +360,7 @@ def test_the_members_of_a_group_are_ids(name: str) -> None:
     ("name", "field", "stored"),
     [
         ("stripe-customers-target", "name", lambda customer: customer["name"]),
+        ("keycloak-users-target", "email", lambda user: user["email"]),
         ("shopify-customers-target", "last_name", lambda customer: customer["lastName"]),
         ("scim-patch-target", "name.familyName", lambda user: user["name"].get("familyName")),
         ("scim-put-target", "name.familyName", lambda user: user["name"].get("familyName")),

@@ -6,6 +6,17 @@ from typing import Any
 
 from tests.support.hub import ANNA, Hub
 from tests.support.targets.commerce_vendors import Magento, Mailchimp
+from tests.support.targets.crm_vendors import (
+    ANOTHER_KEY,
+    NETSUITE_KEY,
+    BigCommerce,
+    Brevo,
+    CloudForCustomer,
+    KeycloakRealm,
+    NetSuite,
+    Zoho,
+)
+from tests.support.targets.csrf_gateway import PASSWORD, USER
 from tests.support.targets.form_biller import FormBiller
 from tests.support.targets.odata_vendors import BusinessOne, Dataverse
 from tests.support.targets.other_vendors import Odoo, Shopify, Tryton, Vendure
@@ -45,6 +56,10 @@ def _give_bad_address(hub: Hub, system: FormBiller) -> None:
 
 def _unsubscribe(hub: Hub, system: Mailchimp) -> None:
     system.unsubscribed.add("anna.aalto@example.com")
+
+
+def _give_invalid_address(hub: Hub, system: CloudForCustomer) -> None:
+    system.invalid.add(hub.change_email(TAKEN))
 
 
 @dataclass(frozen=True)
@@ -284,5 +299,86 @@ VENDORS: dict[str, Vendor] = {
         wrong={"username": "hub", "password": "expired"},
         is_new=True,
         deactivated={"Valid": "tNO", "Frozen": "tYES"},
+    ),
+    "sap-c4c-customers-target": Vendor(
+        make=CloudForCustomer,
+        fields={"ExternalId_KUT": _ID, "Email": _EMAIL, "FirstName": _GIVEN, "LastName": _FAMILY},
+        match={"external_id": "ExternalId_KUT"},
+        family_name=lambda customer: customer["LastName"],
+        conflict=_give_invalid_address,
+        sentence=f"E-mail address {TAKEN} is not valid",
+        broken=((*_OPERATIONS, "search", "result"), "value"),
+        credentials={"username": USER, "password": PASSWORD},
+        wrong={"username": USER, "password": "expired-password"},
+    ),
+    "netsuite-customers-target": Vendor(
+        make=NetSuite,
+        fields={
+            "externalId": _ID,
+            "email": _EMAIL,
+            "firstName": _GIVEN,
+            "lastName": _FAMILY,
+            "isPerson": {"constant": True, "only_on_create": True},
+        },
+        match={"external_id": "externalId"},
+        family_name=lambda customer: customer["lastName"],
+        conflict=take_address(email=TAKEN, externalId="another"),
+        sentence="Error while accessing a resource. This entity already exists.",
+        broken=((*_OPERATIONS, "create", "created_id"), "headers.location"),
+        credentials={"client_id": "hub", "signing_key": NETSUITE_KEY},
+        wrong={"client_id": "hub", "signing_key": ANOTHER_KEY},
+    ),
+    "zoho-crm-contacts-target": Vendor(
+        make=Zoho,
+        fields={"Email": _EMAIL, "First_Name": _GIVEN, "Last_Name": _FAMILY},
+        match={"new": ["Email"], "verified": {"new": {"Email": _VERIFIED}}},
+        family_name=lambda contact: contact["Last_Name"],
+        conflict=take_address(Email=TAKEN, Last_Name="Somebody"),
+        sentence="duplicate data",
+        broken=((*_OPERATIONS, "create", "result"), "data[0]"),
+        credentials={"client_id": "hub", "client_secret": "s3cret", "refresh_token": "1000.refresh"},
+        wrong={"client_id": "hub", "client_secret": "s3cret", "refresh_token": "1000.expired"},
+    ),
+    "brevo-contacts-target": Vendor(
+        make=Brevo,
+        fields={"email": _EMAIL, "FIRSTNAME": _GIVEN, "LASTNAME": _FAMILY},
+        match=_BY_ADDRESS,
+        family_name=lambda contact: contact["LASTNAME"],
+        conflict=take_address(email=TAKEN),
+        sentence="email is already associated with another Contact",
+        broken=((*_OPERATIONS, "search", "query"), {"identifierType": "contact_id"}),
+        credentials={"value": "xkeysib-s3cret"},
+        wrong={"value": "xkeysib-expired"},
+        path="/v3",
+    ),
+    "bigcommerce-customers-target": Vendor(
+        make=BigCommerce,
+        fields={"email": _EMAIL, "first_name": _GIVEN, "last_name": _FAMILY},
+        match=_BY_ADDRESS,
+        family_name=lambda customer: customer["last_name"],
+        conflict=take_address(email=TAKEN),
+        sentence=f"email {TAKEN} already in use",
+        broken=((*_OPERATIONS, "get", "result"), "data"),
+        credentials={"value": "s3cret-token"},
+        wrong={"value": "expired-token"},
+        path="/stores/HASH/v3",
+    ),
+    "keycloak-users-target": Vendor(
+        make=KeycloakRealm,
+        fields={
+            "username": {**_EMAIL, "only_on_create": True},
+            "email": _EMAIL,
+            "firstName": _GIVEN,
+            "lastName": _FAMILY,
+            "enabled": {"constant": True},
+        },
+        match=_BY_ADDRESS,
+        family_name=lambda user: user["lastName"],
+        conflict=take_address(email=TAKEN, username="another"),
+        sentence="User exists with same email",
+        broken=((*_OPERATIONS, "create", "created_id"), "body.id"),
+        credentials={"client_id": "hub", "client_secret": "s3cret"},
+        wrong={"client_id": "hub", "client_secret": "expired"},
+        path="/admin/realms/REALM",
     ),
 }
