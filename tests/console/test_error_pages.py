@@ -34,6 +34,15 @@ def test_a_form_from_before_another_login_says_that_nothing_was_changed() -> Non
 
 
 @pytest.mark.django_db
+def test_a_form_of_someone_who_was_logged_out_says_so_and_links_to_the_login() -> None:
+    answer = Client(enforce_csrf_checks=True).post("/admin/preferences/", {})
+    page = assert_compliant_page(answer.content.decode())
+    assert "You are logged out." in page
+    assert 'href="/admin/login/"' in page
+    assert "probably logged in again" not in page
+
+
+@pytest.mark.django_db
 def test_a_stale_login_form_gets_a_readable_page_too() -> None:
     assert User.objects.count() == 0
     answer = Client(enforce_csrf_checks=True).post("/admin/login/", {"username": "x", "password": "x"})
