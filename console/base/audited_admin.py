@@ -78,8 +78,12 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     `audit_kind` is part of the stream and of the actions (`setting:<kind>:<id>`, `<kind>.changed`). Fields in
     `redacted_fields`, and encrypted ones, are recorded without values; a changed encrypted field adds `secret.changed`.
-    `m2m_fields` are the many-to-many fields that are recorded.
+    `m2m_fields` are the many-to-many fields that are recorded. `no_rows_text` is shown instead of an empty list,
+    followed by a link to the presets if there are any for it (`has_presets`).
     """
+
+    no_rows_text: Any = ""
+    has_presets = False
 
     audit_kind: ClassVar[str] = ""
     redacted_fields: ClassVar[frozenset[str]] = frozenset()

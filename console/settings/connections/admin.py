@@ -50,6 +50,11 @@ class ConnectionAdmin(TwoStepChangeAdmin):
     """Configure how the hub reaches a system, with which credentials and limits."""
 
     audit_kind = "connection"
+    no_rows_text = gettext_lazy(
+        "No connections yet. The hub needs at least two: the identity service from which it fetches people, "
+        "and the target in which it changes records."
+    )
+    has_presets = True
     formfield_overrides = JSON_AS_TEXT
     form = ConnectionForm
     add_form_template = "console/settings/connections/add.html"

@@ -73,6 +73,9 @@ class MappingAdmin(MappingEditorMixin, MappingActivationMixin, BacktestMixin):
     """
 
     audit_kind = "mapping"
+    no_rows_text = gettext_lazy(
+        "No mappings yet. A mapping says which field of a record gets its value from which field of an entity."
+    )
     allows_post = True
     form = MappingForm
     add_form_template = "console/settings/mappings/add.html"

@@ -26,6 +26,10 @@ class RouteAdmin(PauseMixin):
     """Manage routes: source and entity type, connections, mapping and policies."""
 
     audit_kind = "route"
+    no_rows_text = gettext_lazy(
+        "No routes yet. A route leads from a source through a mapping to a target. Add the source, two "
+        "connections and the mapping first."
+    )
     form = RouteForm
     formfield_overrides = JSON_AS_TEXT
     change_form_template = "console/settings/routes/change.html"

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -13,6 +15,14 @@ from sync.mappings.configuration_gaps import naming_conflicts, reference_warning
 from sync.mappings.referring_mappings import ending_warning
 from sync.models import Route
 from sync.planning.record_matching import MatchingPolicy
+
+# Where to add what a route needs.
+_ADD_PAGES = {
+    "source": "admin:webhooks_source_add",
+    "identity": "admin:sync_connection_add",
+    "commercial": "admin:sync_connection_add",
+    "mapping": "admin:sync_mapping_add",
+}
 
 
 class RouteForm(SettingsForm):
@@ -39,6 +49,12 @@ class RouteForm(SettingsForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for name, url_name in _ADD_PAGES.items():
+            field: Any = self.fields.get(name)
+            if field and not field.queryset.exists():
+                field.help_text = format_html(
+                    '{} <a href="{}">{}</a>', _("There is none yet."), reverse(url_name), _("Add one")
+                )
         if choice := self.fields.get("continues_after_failure"):  # absent for people who only read
             widget: Any = choice.widget
             widget.choices = [("unknown", _("Default")), *widget.choices[1:]]

@@ -51,6 +51,10 @@ class SourceAdmin(FormatTrialMixin, SecretRotationMixin, CaptureMixin, PauseMixi
     """Manage sources: who may send webhooks, how they are verified and answered."""
 
     audit_kind = "source"
+    no_rows_text = gettext_lazy(
+        "No sources yet. A source is a system that sends webhooks to the hub, such as an identity service."
+    )
+    has_presets = True
     formfield_overrides = JSON_AS_TEXT
     add_form_template = "console/settings/sources/add.html"
     change_form_template = "console/settings/sources/change.html"

@@ -340,3 +340,22 @@ def test_saving_a_source_fetches_its_keys(monkeypatch: pytest.MonkeyPatch) -> No
         assert "keys could not be fetched: The response has the status 500." in page
         assert "No active secret" not in page
         assert "Add a secret" not in page
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence", "link"),
+    [
+        ("webhooks/source/", "No sources yet.", "/admin/reference/presets/"),
+        ("sync/connection/", "No connections yet.", "/admin/reference/presets/"),
+        ("sync/mapping/", "No mappings yet.", "/admin/sync/mapping/add/"),
+        ("sync/route/", "No routes yet.", "/admin/sync/route/add/"),
+        ("sync/route/add/", "There is none yet.", "/admin/sync/connection/add/"),
+    ],
+)
+def test_an_empty_hub_says_what_to_add_and_where(path: str, sentence: str, link: str) -> None:
+    client = browser("administrator")
+    page = client.get(f"/admin/{path}").content.decode()
+    assert sentence in page
+    assert f'href="{link}"' in page.split('id="content-start"', 1)[1]
+    a_route(a_source())
+    assert sentence not in client.get(f"/admin/{path}").content.decode()
