@@ -134,6 +134,10 @@ class ConnectionForm(SettingsForm):
         help_texts: ClassVar = {
             "name": gettext_lazy("The name that people use for the system."),
             "slug": gettext_lazy("Used in addresses and exports, for example shop."),
+            "is_enabled": gettext_lazy(
+                "When disabled, its deliveries fail and are retried. To let them wait instead, pause the routes or "
+                "the source."
+            ),
             "authentication": gettext_lazy(
                 'How the hub authenticates, as JSON, for example {"scheme": "bearer"}. The fields for its '
                 "credentials follow."
