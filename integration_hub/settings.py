@@ -147,7 +147,7 @@ CELERY_BEAT_SCHEDULE = {
 }
 
 AUTHENTICATION_BACKENDS = ["integration_hub.login_backend.LimitedLoginBackend"]
-# Hashes of passwords are made one at a time in each process, at a low priority: see logins/hashing.py.
+# Hashes of passwords are made one at a time in each process, at a low priority: see logins/password_hasher.py.
 PASSWORD_HASHERS = ["logins.password_hasher.LowPriorityHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
@@ -216,8 +216,10 @@ MAX_REFUSALS = read_number(env, "MAX_REFUSALS", 10_000)
 # Pin each web process and worker to one core: see sync/worker/process_tuning.py.
 KEEP_TO_ONE_CORE = env.bool("KEEP_TO_ONE_CORE", default=True)
 
-# The lease of a claimed delivery: if its process dies, the subject is blocked for no longer than this.
+# An entity that the identity service answers with 404 counts as deleted only if it was absent this much earlier too.
 ABSENCE_CONFIRM_SECONDS = read_number(env, "ABSENCE_CONFIRM_SECONDS", 30.0, least=0.0)
+
+# The lease of a claimed delivery: if its process dies, the subject is blocked for no longer than this.
 LEASE_SECONDS = read_number(env, "LEASE_SECONDS", 40.0, least=0.1)
 
 # Seconds after an attempt whose write may still arrive (a timeout, a process that died) at which the record is checked
