@@ -300,7 +300,7 @@ JOB_KINDS = (
 )
 
 # Further erasures of a person: functions of the id and of its pseudonym, which return the number of affected rows.
-ERASES_TOO = {
+FURTHER_ERASERS = {
     "exports": "exports.jobs.erasure.erase_from_exports",
     "views": "console.events.saved_views.erase_from_saved_views",
     "captures": "webhooks.captures.capture_windows.erase_captures",

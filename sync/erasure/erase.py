@@ -216,13 +216,13 @@ def _pseudonymize_events(events: list[int], name: str) -> Counter[str]:
 
 
 def _run_other_erasers(erasure: Erasure, job: RunningJob, subject: ErasureSubject) -> None:
-    """Run the erasers that the setting ERASES_TOO names, and add up their counts.
+    """Run the erasers that the setting FURTHER_ERASERS names, and add up their counts.
 
     Raises JobLost if another worker finished the erasure: data that arrived since then belongs to a new
     subject.
     """
     name, counts = erased_entity_id(next(iter(subject.pseudonyms.values()), "")), Counter[str]()
-    for kind, dotted in settings.ERASES_TOO.items():
+    for kind, dotted in settings.FURTHER_ERASERS.items():
         job.renew_lease()
         counts[kind] = import_string(dotted)(subject.entity_id, name)
     with _locked_erasure(erasure, job):

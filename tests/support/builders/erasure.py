@@ -153,12 +153,12 @@ _meanwhile: list[Callable[[], Any]] = []
 
 def during_next_erasure(settings: Any, happens: Callable[[], Any]) -> None:
     """Call `happens` once, on another thread, after the erasure's commit that destroys the key and before it erases rows."""
-    settings.ERASES_TOO = settings.ERASES_TOO | {"meanwhile": f"{__name__}.run_meanwhile"}
+    settings.FURTHER_ERASERS = settings.FURTHER_ERASERS | {"meanwhile": f"{__name__}.run_meanwhile"}
     _meanwhile[:] = [happens]
 
 
 def run_meanwhile(_: str, __: str) -> int:
-    """Call the function given to `during_next_erasure`. Has the signature of an eraser in ERASES_TOO."""
+    """Call the function given to `during_next_erasure`. Has the signature of an eraser in FURTHER_ERASERS."""
     if _meanwhile:
         in_threads(lambda _: _meanwhile.pop()(), 1)
     return 0

@@ -37,7 +37,7 @@ def test_an_erasure_deletes_the_unusable_bodies_that_contain_the_id(hub: Hub, na
     plain = refused(hub, f'{{"person": "{name}"'.encode())
     escaped = refused(hub, json.dumps({"person": name}).encode())
     other = refused(hub, b'{"person": "somebody else"}')
-    erase = import_string(settings.ERASES_TOO["unusable"])
+    erase = import_string(settings.FURTHER_ERASERS["unusable"])
     assert erase(name, "pseudonym") == 2
     kept = set(Payload.objects.values_list("pk", flat=True))
     assert not kept & {plain.payload_id, escaped.payload_id}
@@ -60,7 +60,7 @@ def test_an_erasure_deletes_the_unusable_bodies_that_contain_the_id(hub: Hub, na
 )
 def test_an_erasure_finds_the_id_however_the_sender_wrote_it(hub: Hub, name: str, body: bytes) -> None:
     row = refused(hub, body)
-    erase = import_string(settings.ERASES_TOO["unusable"])
+    erase = import_string(settings.FURTHER_ERASERS["unusable"])
     assert erase("\u65e5\u672c", "pseudonym") == 0
     assert erase(name, "pseudonym") == 1
     assert not Payload.objects.filter(pk=row.payload_id).exists()

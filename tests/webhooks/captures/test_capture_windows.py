@@ -251,7 +251,7 @@ def test_captured_requests_are_hidden_and_deleted_after_24_hours() -> None:
 def test_an_erasure_deletes_all_captured_requests() -> None:
     capture_days_ago(0.1)
     capture_days_ago(0.5)
-    assert import_string(settings.ERASES_TOO["captures"])("someone", "pseudonym") == 2
+    assert import_string(settings.FURTHER_ERASERS["captures"])("someone", "pseudonym") == 2
     assert not CapturedRequest.objects.exists()
 
 
