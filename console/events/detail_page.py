@@ -1,4 +1,4 @@
-"""Gather everything about one event for its page, in a bounded number of statements and rows."""
+"""Load everything about one event for its page, in a bounded number of statements and rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -178,7 +178,7 @@ def build_event_page(event: Event, request: HttpRequest) -> EventPage:
         has_more_receipts=len(receipts) > MAX_RECEIPTS,
         deliveries=deliveries,
         same_entity=_events_of_entity(event),
-        group=_failure_group(event, deliveries) if may["groups"] else None,
+        group=_failure_group(deliveries) if may["groups"] else None,
         revealed_for=seconds,
     )
 
@@ -190,7 +190,7 @@ def _events_of_entity(event: Event) -> tuple[Event, ...]:
     return tuple(other for other in newest if other.pk != event.pk)[:MAX_SAME_ENTITY]
 
 
-def _failure_group(event: Event, deliveries: tuple[DeliveryRow, ...]) -> FailureGroup | None:
+def _failure_group(deliveries: tuple[DeliveryRow, ...]) -> FailureGroup | None:
     """Return the failure group of the event's failed delivery."""
     dead = next((delivery.row for delivery in deliveries if delivery.state == State.DEAD), None)
     if dead is None:
