@@ -362,7 +362,7 @@ def _operation_kind(name: str) -> Object[Operation]:
             paging=read_paging(values, OPTIONAL_STYLE) if OPTIONAL_STYLE in extra else None,
             created_id=values[_CREATED_ID] if _CREATED_ID in extra else None,
         )
-        _refuse_contradictions(name, operation, values)
+        _refuse_contradictions(operation, values)
         _refuse_unsafe_templates(name, operation, values)
         return operation
 
@@ -371,7 +371,7 @@ def _operation_kind(name: str) -> Object[Operation]:
     return Object(settings, build, (*rules, *PAGING_RULES) if name == "list" else rules)
 
 
-def _refuse_contradictions(name: str, operation: Operation, values: SettingValues) -> None:
+def _refuse_contradictions(operation: Operation, values: SettingValues) -> None:
     if operation.paging and operation.paging.style in ADDRESS_STYLES and operation.method != "GET":
         values.reject(
             OPTIONAL_STYLE,
