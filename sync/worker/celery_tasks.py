@@ -31,7 +31,7 @@ from sync.worker.work_in_progress import WorkInProgress
 from sync.worker.worker import Worker
 
 # With the random part that keeps workers out of step, a lost message costs less than 5 s.
-LOOK_SECONDS = 3.0
+CHECK_SECONDS = 3.0
 GRACE_SECONDS = 30.0
 _lock = threading.Lock()
 _worker: Worker | None = None
@@ -47,12 +47,12 @@ def deliver(delivery_ids: Sequence[int]) -> None:
 
 @shared_task(name="hub.dispatch_due")  # type: ignore[untyped-decorator]
 def dispatch_due() -> None:
-    """Look for deliveries that are due, on the threads of this process's worker."""
+    """Run due deliveries, on the threads of this process's worker."""
     if _worker is None:
         # In a pool of processes the children have no worker.
         run_due_deliveries()
     else:
-        _worker.request_look()
+        _worker.request_poll()
 
 
 @shared_task(name="hub.run_periodic_work")  # type: ignore[untyped-decorator]
@@ -83,7 +83,7 @@ def start_worker(**_: Any) -> None:
     global _worker  # noqa: PLW0603 - one a process
     with _lock:
         if _worker is None:
-            _worker = Worker(settings.DELIVERY_THREADS, LOOK_SECONDS, LOOK_SECONDS, is_notified=False)
+            _worker = Worker(settings.DELIVERY_THREADS, CHECK_SECONDS, CHECK_SECONDS, is_notified=False)
             # Before the threads start, because they inherit the core.
             pin_to_one_core()
             _worker.start()

@@ -18,12 +18,12 @@ class WorkInProgress:
         """Return True until the worker is stopping."""
         return not self.stopping.is_set()
 
-    def request_look(self) -> None:
+    def request_poll(self) -> None:
         """Let `wait` return now."""
         self._is_wanted.set()
 
     def wait(self, seconds: float) -> None:
-        """Return after a call of `request_look`, or after so many seconds."""
+        """Return after a call of `request_poll`, or after so many seconds."""
         self._is_wanted.wait(seconds)
         self._is_wanted.clear()
 

@@ -26,7 +26,7 @@ from sync.worker.work_in_progress import WorkInProgress
 logger = logging.getLogger("hub.worker")
 
 # A wake-up may be lost, so each worker polls too.
-POLL_SECONDS, LOOK_SECONDS = 2.0, 1.0
+POLL_SECONDS, CHECK_SECONDS = 2.0, 1.0
 # On SQLite nothing wakes workers: a poll reads an index and costs a tenth of a millisecond.
 _SQLITE_BUSY_SECONDS, _SQLITE_QUIET_SECONDS = 0.1, 0.2
 
@@ -34,19 +34,19 @@ _SQLITE_BUSY_SECONDS, _SQLITE_QUIET_SECONDS = 0.1, 0.2
 class Worker:
     """A worker, running from `start` to `drain`.
 
-    `poll_seconds`: between two polls for lost wake-ups and dead processes; `look_seconds`: for other work.
-    `is_notified`: the database notifies it of deliveries; otherwise only `request_look` does.
+    `poll_seconds`: between two polls for lost wake-ups and dead processes; `check_seconds`: for other work.
+    `is_notified`: the database notifies it of deliveries; otherwise only `request_poll` does.
     """
 
     def __init__(
         self,
         threads: int,
         poll_seconds: float = POLL_SECONDS,
-        look_seconds: float = LOOK_SECONDS,
+        check_seconds: float = CHECK_SECONDS,
         *,
         is_notified: bool = True,
     ) -> None:
-        self._poll_seconds, self._look_seconds = poll_seconds, look_seconds
+        self._poll_seconds, self._check_seconds = poll_seconds, check_seconds
         self.progress = WorkInProgress()
         self._wait = _wait_for_wakeup(self.progress) if is_notified else self.progress.wait
         times = _poll_times(poll_seconds) if is_notified else PollTimes(*[poll_seconds] * 3)
@@ -61,15 +61,15 @@ class Worker:
         self._dispatcher.start(_start_thread)
         _start_thread("dispatcher", partial(self._call_repeatedly, self._dispatcher.dispatch_due, self._wait))
         self._start_periodic_thread("suspects", self._run_suspects, self._poll_seconds)
-        self._start_periodic_thread("clock", self._run_periodic, self._look_seconds)
+        self._start_periodic_thread("clock", self._run_periodic, self._check_seconds)
         _start_thread(
             "sealer", partial(self._call_repeatedly, self._seal_audit_log, self.progress.stopping.wait, 1.0)
         )
-        self._start_periodic_thread("jobs", self.jobs.start_due_kinds, self._look_seconds)
+        self._start_periodic_thread("jobs", self.jobs.start_due_kinds, self._check_seconds)
 
-    def request_look(self) -> None:
+    def request_poll(self) -> None:
         """Poll for due deliveries now. Only for a worker that is not notified."""
-        self.progress.request_look()
+        self.progress.request_poll()
 
     def deliver(self, delivery_id: int) -> None:
         """Run a delivery in the calling thread, in place of a delivery thread; nothing once the worker is stopping."""
@@ -87,9 +87,9 @@ class Worker:
                 run_suspects(self.progress.should_continue)
 
     def _seal_audit_log(self) -> float:
-        """Seal the audit log; less often while nothing happens, since each look is a transaction."""
+        """Seal the audit log. Returns the seconds until the next run."""
         # Each check is a transaction, so an idle log is checked half as often.
-        return self._look_seconds * (1.0 if seal_audit() else 2.0) * random.uniform(0.75, 1.25)  # noqa: S311
+        return self._check_seconds * (1.0 if seal_audit() else 2.0) * random.uniform(0.75, 1.25)  # noqa: S311
 
     def _run_periodic(self) -> None:
         """Run due periodic work, long work on a thread of its own: an erasure must not wait for a verification."""

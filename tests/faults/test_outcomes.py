@@ -20,7 +20,7 @@ from django.utils import timezone
 from integration_hub.devtools.sandbox_setup import SandboxSystems, seed_configuration
 from sync.connectors.contracts import errors
 from sync.models import OPEN_STATES, Connection, Delivery, Route
-from sync.worker.celery_tasks import LOOK_SECONDS
+from sync.worker.celery_tasks import CHECK_SECONDS
 from tests.faults.moods.expected_answers import TABLE, expected_result
 from tests.faults.moods.moody_systems import (
     CREATE,
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.faults
 
 DEADLINE = 1.0
 TRIES = 3
-TICK = LOOK_SECONDS if is_celery(os.environ) else 1.0  # between two polls of a worker
+TICK = CHECK_SECONDS if is_celery(os.environ) else 1.0  # between two polls of a worker
 # The longest wait of a due delivery even on a slow machine; mostly it is under two ticks.
 LATEST = 6.0 + 2 * TICK
 SIZES = {"DELIVERY_THREADS": "16", "CONFIGURATION_SECONDS": "1", "ABSENCE_CONFIRM_SECONDS": "0.1"}
