@@ -26,7 +26,7 @@ _CHANGES = (*_TAKEOVERS, "person.changed", "person.unlocked")
 _MAX_CHANGES = 5_000
 
 
-def why_not_second(second: int, first: int, permission: str, asked_at: datetime) -> str:
+def why_not_second(second: int, first: int, permission: str, requested_at: datetime) -> str:
     """Return a sentence that says why this person cannot approve what `first` requested, or "" if they can."""
     now = timezone.now()
     since = held_since(second, permission)
@@ -37,7 +37,7 @@ def why_not_second(second: int, first: int, permission: str, asked_at: datetime)
             "You can approve this from %(time)s on: a second person must have had the permission for 24 hours."
         )
         return text % {"time": f"{since + WAIT:%Y-%m-%d %H:%M} UTC"}
-    if _depend_on_each_other(first, second, min(asked_at, now) - WAIT):
+    if _depend_on_each_other(first, second, min(requested_at, now) - WAIT):
         return _(
             "Another person must approve this. Your login and that of the person who requested it were added, changed "
             "or unlocked by one another, or their passwords were set by the same person, less than 24 hours before "

@@ -102,7 +102,7 @@ ACTION_LABELS: Mapping[str, str] = {
     "secret.ended": "ended a secret",
     "settings.seeded": "set up the sandbox systems",
     "signing-key.begun": "rotated the signing key of the audit log",
-    "erasure.asked": "requested an erasure",
+    "erasure.requested": "requested an erasure",
     "erasure.confirmed": "approved an erasure",
     "erasure.resumed": "resumed a failed erasure",
     "erasure.refused": "rejected or withdrew an erasure",

@@ -62,7 +62,7 @@ _REASON_LOOKUPS = {
     "delivery.closed": ("replay", "request"),
     "delivery.done-by-hand": ("replay", "request"),
     "export.requested": ("export", ""),
-    "erasure.asked": ("erasure", "erasure"),
+    "erasure.requested": ("erasure", "erasure"),
     "alarm.snoozed": ("snooze", "snooze"),
     "failures.acknowledged": ("decision", "decision"),
     "failures.resolved": ("decision", "decision"),

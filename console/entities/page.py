@@ -243,7 +243,7 @@ def _open_deliveries(query: EntityQuery) -> tuple[OpenDeliveryRow, ...]:
 def _recent_erasures(query: EntityQuery) -> tuple[Erasure, ...]:
     """Return the newest erasures of the entity; for a pseudonym, the erasure that left it."""
     rows = Erasure.objects.filter(entity_id=query.entity_id, entity_type=query.entity_type)
-    return tuple(rows.select_related("asked_by", "decided_by").order_by("-pk")[:5])
+    return tuple(rows.select_related("requested_by", "decided_by").order_by("-pk")[:5])
 
 
 def _earlier_pseudonyms(query: EntityQuery) -> tuple[str, ...]:

@@ -40,21 +40,29 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
     """Lists the requests and their results. A second administrator decides on the page of a request."""
 
     allows_post = True
-    list_display = ("requested", "entity", "status", "ground_column", "case_column", "asked_by", "decided_by")
+    list_display = (
+        "requested",
+        "entity",
+        "status",
+        "ground_column",
+        "case_column",
+        "requested_by",
+        "decided_by",
+    )
     list_display_links = ("requested",)
-    list_select_related = ("asked_by", "decided_by")
+    list_select_related = ("requested_by", "decided_by")
     ordering = ("-id",)
     change_list_template = "console/erasures/list.html"
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         return [
-            path("look/", wrap(self.look_view), name="sync_erasure_look"),
-            path("ask/", wrap(self.ask_view), name="sync_erasure_ask"),
+            path("find/", wrap(self.find_view), name="sync_erasure_find"),
+            path("request/", wrap(self.request_view), name="sync_erasure_request"),
             *super().get_urls(),
         ]
 
-    def look_view(self, request: HttpRequest) -> HttpResponse:
+    def find_view(self, request: HttpRequest) -> HttpResponse:
         """Ask for type and id, filled in from an event's page. A POST shows the stored data."""
         self.require_permissions(request)
         form = (
@@ -68,13 +76,13 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
             request, "console/erasures/find.html", {"title": gettext("Erase a person"), "form": form}
         )
 
-    def ask_view(self, request: HttpRequest) -> HttpResponse:
+    def request_view(self, request: HttpRequest) -> HttpResponse:
         """Request the erasure that the preview showed. POST only."""
         self.require_permissions(request)
         form = ErasureRequestForm(request.POST)
         # Browsers open this address with GET after a login in between.
         if request.method != "POST" or "entity_id" not in request.POST:
-            return redirect("admin:sync_erasure_look")
+            return redirect("admin:sync_erasure_find")
         if not form.is_valid():
             return self._show_preview(request, form, form)
         answer = form.cleaned_data
@@ -92,7 +100,7 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
             return self._show_preview(request, form, form)
         except ErasureRefused as error:
             messages.error(request, str(error))
-            return redirect("admin:sync_erasure_look")
+            return redirect("admin:sync_erasure_find")
         text = gettext("Requested. Nothing is erased until another administrator approves it.")
         messages.success(request, text)
         return redirect("admin:sync_erasure_change", erasure.pk)
@@ -105,7 +113,7 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
                 if "resume" in request.POST
                 else self._decide_request(request, row)
             )
-        is_open = row.state == ErasureState.ASKED
+        is_open = row.state == ErasureState.REQUESTED
         context = {
             "title": gettext("Erasure of a %(type)s") % {"type": row.entity_type},
             "erasure": row,
@@ -114,7 +122,7 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
             "entity": _entity_link(row),
             "is_open": is_open,
             "failure": failure_text(row),
-            "is_mine": row.asked_by_id == request.user.pk,
+            "is_mine": row.requested_by_id == request.user.pk,
             "why_not": why_not_confirm(row, require_staff_user(request)) if is_open else "",
             "counts": counted_rows(count_rows(subject_of(row)) if is_open else row.counts),
         }
@@ -164,7 +172,7 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
 
     @admin.display(description=_("requested"))
     def requested(self, erasure: Erasure) -> str:
-        return render_time(erasure.asked_at)
+        return render_time(erasure.requested_at)
 
     @admin.display(description=_("entity"))
     def entity(self, erasure: Erasure) -> SafeString:

@@ -10,7 +10,7 @@ from console.ui.outcome_texts import render_pill
 from sync.models import ErasureState, LegalGround
 
 _STATES: Mapping[str, tuple[str, str, object]] = {
-    ErasureState.ASKED: ("warn", "‖", gettext_lazy("Waiting for a second administrator")),
+    ErasureState.REQUESTED: ("warn", "‖", gettext_lazy("Waiting for a second administrator")),
     ErasureState.CONFIRMED: ("running", "▸", gettext_lazy("Approved, in progress")),
     ErasureState.DONE: ("good", "✓", gettext_lazy("Erased")),
     ErasureState.REFUSED: ("quiet", "⊘", gettext_lazy("Rejected or withdrawn")),

@@ -73,11 +73,13 @@ def _confirm(listed: ListedErasure, entity_type: str, entity_id: str, sources: s
     same = Erasure.objects.filter(entity_type=entity_type, entity_id=entity_id)
     confirmed = same.filter(state=ErasureState.CONFIRMED).first()
     if confirmed is None:
-        same.filter(state=ErasureState.ASKED).exclude(uuid=listed.erasure).update(
+        same.filter(state=ErasureState.REQUESTED).exclude(uuid=listed.erasure).update(
             state=ErasureState.REFUSED, decided_at=now, ended_at=now
         )
-        people = set(users.filter(pk__in=[listed.asked_by, listed.decided_by]).values_list("pk", flat=True))
-        asked_by = listed.asked_by if listed.asked_by in people else _stand_in().pk
+        people = set(
+            users.filter(pk__in=[listed.requested_by, listed.decided_by]).values_list("pk", flat=True)
+        )
+        requested_by = listed.requested_by if listed.requested_by in people else _stand_in().pk
         values = {
             "entity_type": entity_type,
             "entity_id": entity_id,
@@ -88,7 +90,7 @@ def _confirm(listed: ListedErasure, entity_type: str, entity_id: str, sources: s
             "decided_by_id": listed.decided_by if listed.decided_by in people else None,
             "decided_at": now,
         }
-        first = {"reason": _REASON, "asked_by_id": asked_by, "asked_at": now}
+        first = {"reason": _REASON, "requested_by_id": requested_by, "requested_at": now}
         confirmed, _ = Erasure.objects.update_or_create(
             uuid=listed.erasure, defaults=values, create_defaults=values | first
         )

@@ -251,7 +251,7 @@ def _finish_erasure(erasure: Erasure, job: RunningJob, subject: ErasureSubject) 
             "entity_type": subject.entity_type,
             "counts": erasure.counts,
             "ground": erasure.ground,
-            "asked_by": f"person:{erasure.asked_by_id}",
+            "requested_by": f"person:{erasure.requested_by_id}",
             "confirmed_by": f"person:{erasure.decided_by_id}",
             **case_details(erasure),
         }

@@ -20,7 +20,7 @@ _MOST_LINE_BYTES = 2**20
 
 @dataclass(frozen=True, slots=True)
 class ListedErasure:
-    """One erasure. `asked_by` and `decided_by` are the keys of the two people who decided it."""
+    """One erasure. `requested_by` and `decided_by` are the keys of the two people who decided it."""
 
     erasure: str
     at: str
@@ -28,7 +28,7 @@ class ListedErasure:
     pseudonyms: list[str]
     ground: str
     case_number: str
-    asked_by: int
+    requested_by: int
     decided_by: int | None
 
 
@@ -44,7 +44,7 @@ def list_erasure(erasure: Erasure, pseudonyms: list[str]) -> None:
         pseudonyms,
         erasure.ground,
         erasure.case_number,
-        erasure.asked_by_id,
+        erasure.requested_by_id,
         erasure.decided_by_id,
     )
     path = Path(settings.ERASURE_LIST)

@@ -49,7 +49,7 @@ def request_erasure(
         entity_type=subject.entity_type, entity_id=subject.entity_id, sources=list(subject.sources)
     )
     erasure.case_number = case_number
-    erasure.ground, erasure.reason, erasure.asked_by_id, erasure.asked_at = (
+    erasure.ground, erasure.reason, erasure.requested_by_id, erasure.requested_at = (
         ground,
         reason[:500],
         by.pk,
@@ -58,7 +58,7 @@ def request_erasure(
     try:
         with transaction.atomic():
             erasure.save(force_insert=True)
-            _append_entry(erasure, subject, "erasure.asked", by, address)
+            _append_entry(erasure, subject, "erasure.requested", by, address)
     except IntegrityError as error:
         # `one_open_erasure` allows one open request for an entity.
         raise ErasureRefused(_("The erasure of this entity has already been requested.")) from error
@@ -77,7 +77,7 @@ def decide_erasure(erasure: Erasure, *, confirms: bool, by: AbstractBaseUser, ad
     state = ErasureState.CONFIRMED if confirms else ErasureState.REFUSED
     subject = subject_of(erasure)
     with transaction.atomic():
-        decided = Erasure.objects.filter(pk=erasure.pk, state=ErasureState.ASKED).update(
+        decided = Erasure.objects.filter(pk=erasure.pk, state=ErasureState.REQUESTED).update(
             state=state, decided_by=by.pk, decided_at=timezone.now()
         )
         if not decided:
@@ -90,9 +90,9 @@ def decide_erasure(erasure: Erasure, *, confirms: bool, by: AbstractBaseUser, ad
 
 def why_not_confirm(erasure: Erasure, by: AbstractBaseUser) -> str:
     """Return a sentence that says why this person cannot confirm the erasure, or "" if they can."""
-    if by.pk == erasure.asked_by_id:
+    if by.pk == erasure.requested_by_id:
         return _("Another person must approve an erasure that you requested.")
-    return why_not_second(by.pk, erasure.asked_by_id, ERASE, erasure.asked_at)
+    return why_not_second(by.pk, erasure.requested_by_id, ERASE, erasure.requested_at)
 
 
 def failure_text(erasure: Erasure) -> str:

@@ -63,7 +63,7 @@ def request_backtest(draft: MappingDraft, event_count: int, author: MappingAutho
         if draft.backtests.filter(state__in=OPEN_STATES).exists():
             raise BackTestRefused(_("A back-test of this draft is already running."))
         made = BackTest(draft=draft, base=current_version(draft.mapping), wanted=event_count)
-        made.asked_by_id, made.asked_at = author.user.pk, timezone.now()
+        made.requested_by_id, made.requested_at = author.user.pk, timezone.now()
         made.save(force_insert=True)
         submission.submit_job(_KIND, made.pk)
         details = {

@@ -148,9 +148,9 @@ class Migration(migrations.Migration):
                 ('ground', models.CharField(choices=[('not-needed', 'no longer needed (17(1)(a))'), ('consent-withdrawn', 'consent withdrawn (17(1)(b))'), ('objection', 'the person objects (17(1)(c))'), ('unlawful', 'unlawfully processed (17(1)(d))'), ('legal-obligation', 'a legal obligation to erase (17(1)(e))'), ('child', 'collected from a child (17(1)(f))')], max_length=20, verbose_name='legal ground')),
                 ('case_number', models.CharField(blank=True, help_text='names no person, and stays', max_length=40)),
                 ('reason', models.CharField(max_length=500)),
-                ('asked_at', models.DateTimeField()),
+                ('requested_at', models.DateTimeField()),
                 ('decided_at', models.DateTimeField(null=True)),
-                ('state', models.CharField(choices=[('asked', 'waiting for a second person'), ('confirmed', 'approved, in progress'), ('done', 'done'), ('refused', 'rejected or withdrawn')], default='asked', max_length=10)),
+                ('state', models.CharField(choices=[('requested', 'waiting for a second person'), ('confirmed', 'approved, in progress'), ('done', 'done'), ('refused', 'rejected or withdrawn')], default='requested', max_length=10)),
                 ('last_event', models.BigIntegerField(null=True)),
                 ('counts', models.JSONField(default=dict, help_text='rows that were deleted or rewritten, by table')),
                 ('ended_at', models.DateTimeField(null=True)),
@@ -517,7 +517,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('uuid', models.UUIDField(default=uuid.uuid4, unique=True)),
                 ('wanted', models.PositiveSmallIntegerField(help_text='events that can be tested')),
-                ('asked_at', models.DateTimeField()),
+                ('requested_at', models.DateTimeField()),
                 ('ended_at', models.DateTimeField(null=True)),
                 ('state', models.CharField(choices=[('waiting', 'waiting for a worker'), ('running', 'running'), ('done', 'done'), ('failed', 'failed')], default='waiting', max_length=8)),
                 ('ended_by', models.CharField(blank=True, help_text='enough, no-more, time or over-budget', max_length=12)),
@@ -528,7 +528,7 @@ class Migration(migrations.Migration):
                 ('untestable', models.JSONField(default=dict, help_text='other events by reason')),
                 ('fields', models.JSONField(default=dict, help_text='how often each field differs')),
                 ('examples', models.JSONField(default=list)),
-                ('asked_by', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('requested_by', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
                 'default_permissions': (),
@@ -629,7 +629,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='erasure',
-            name='asked_by',
+            name='requested_by',
             field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
         ),
         migrations.AddField(
@@ -871,11 +871,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='erasure',
-            constraint=models.CheckConstraint(condition=models.Q(('decided_by', None), ('state', 'refused'), models.Q(('decided_by', models.F('asked_by')), _negated=True), _connector='OR'), name='a_second_person_confirms'),
+            constraint=models.CheckConstraint(condition=models.Q(('decided_by', None), ('state', 'refused'), models.Q(('decided_by', models.F('requested_by')), _negated=True), _connector='OR'), name='a_second_person_confirms'),
         ),
         migrations.AddConstraint(
             model_name='erasure',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['asked', 'confirmed'])), fields=('entity_type', 'entity_id'), name='one_open_erasure'),
+            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['requested', 'confirmed'])), fields=('entity_type', 'entity_id'), name='one_open_erasure'),
         ),
         migrations.AddConstraint(
             model_name='eventcount',

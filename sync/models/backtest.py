@@ -32,8 +32,10 @@ class BackTest(models.Model):
         MappingVersion, models.PROTECT, null=True, related_name="+", db_index=False, help_text="compared with"
     )
     wanted = models.PositiveSmallIntegerField(help_text="events that can be tested")
-    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False)
-    asked_at = models.DateTimeField()
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False
+    )
+    requested_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
     state = models.CharField(max_length=8, choices=BackTestState, default=BackTestState.WAITING)
     ended_by = models.CharField(max_length=12, blank=True, help_text="enough, no-more, time or over-budget")

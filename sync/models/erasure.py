@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 class ErasureState(models.TextChoices):
     """The progress of an erasure."""
 
-    ASKED = "asked", _("waiting for a second person")
+    REQUESTED = "requested", _("waiting for a second person")
     CONFIRMED = "confirmed", _("approved, in progress")
     DONE = "done", _("done")
     REFUSED = "refused", _("rejected or withdrawn")
@@ -41,11 +41,11 @@ class Erasure(models.Model):
     ground = models.CharField("legal ground", max_length=20, choices=LegalGround)
     case_number = models.CharField(max_length=40, blank=True, help_text="names no person, and stays")
     reason = models.CharField(max_length=500)
-    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
-    asked_at = models.DateTimeField()
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    requested_at = models.DateTimeField()
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     decided_at = models.DateTimeField(null=True)
-    state = models.CharField(max_length=10, choices=ErasureState, default=ErasureState.ASKED)
+    state = models.CharField(max_length=10, choices=ErasureState, default=ErasureState.REQUESTED)
     last_event = models.BigIntegerField(null=True)
     counts = models.JSONField(default=dict, help_text="rows that were deleted or rewritten, by table")
     ended_at = models.DateTimeField(null=True)
@@ -57,12 +57,12 @@ class Erasure(models.Model):
             models.CheckConstraint(
                 condition=models.Q(decided_by=None)
                 | models.Q(state="refused")
-                | ~models.Q(decided_by=models.F("asked_by")),
+                | ~models.Q(decided_by=models.F("requested_by")),
                 name="a_second_person_confirms",
             ),
             models.UniqueConstraint(
                 fields=["entity_type", "entity_id"],
-                condition=models.Q(state__in=["asked", "confirmed"]),
+                condition=models.Q(state__in=["requested", "confirmed"]),
                 name="one_open_erasure",
             ),
         ]

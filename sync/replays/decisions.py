@@ -158,8 +158,8 @@ def why_not_approve(replay: Replay, user: AbstractBaseUser) -> str:
     """Return a sentence that says why this person cannot approve the replay, or "" if they can."""
     if replay.requested_by_id == user.pk:
         return _("You requested this replay, so a second person must approve it.")
-    asked_at = replay.started_at or replay.created_at
-    return why_not_second(user.pk, replay.requested_by_id, APPROVE_REPLAYS, asked_at)
+    requested_at = replay.started_at or replay.created_at
+    return why_not_second(user.pk, replay.requested_by_id, APPROVE_REPLAYS, requested_at)
 
 
 def _change_state(

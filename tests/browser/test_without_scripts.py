@@ -281,11 +281,11 @@ def test_an_alarm_is_snoozed(log_in: LogIn, hub: Hub) -> None:
 def test_an_erasure_is_previewed_and_requested(log_in: LogIn, hub: Hub) -> None:
     send_webhook(hub, ANNA)
     browser = log_in("administrator")
-    browser.open("/admin/sync/erasure/look/")
+    browser.open("/admin/sync/erasure/find/")
     send(browser, entity_id=ANNA)
     assert not Erasure.objects.exists()
     send(browser, reason=WHY)
-    assert Erasure.objects.get().state == "asked"
+    assert Erasure.objects.get().state == "requested"
 
 
 def test_settings_are_listed_and_checked_before_they_are_saved(log_in: LogIn, hub: Hub) -> None:

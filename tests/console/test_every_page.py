@@ -103,8 +103,8 @@ TABLE = {
     "sync_delivery_match": EVERYBODY,
     "sync_connection_test": ACTING,
     "sync_connection_try_now": ADMINISTRATORS,
-    "sync_erasure_look": ADMINISTRATORS,
-    "sync_erasure_ask": ADMINISTRATORS,
+    "sync_erasure_find": ADMINISTRATORS,
+    "sync_erasure_request": ADMINISTRATORS,
     **{f"{name}_confirm": ADMINISTRATORS for name in ("webhooks_source", "sync_connection", "sync_route")},
     **{
         f"webhooks_source_{way}": ADMINISTRATORS

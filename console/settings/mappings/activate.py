@@ -152,5 +152,5 @@ def _latest_backtest(target: DraftOrVersion) -> BacktestSummary | None:
     """Summarize the newest back-test of a draft; None for a version, which was active already."""
     if not isinstance(target, MappingDraft):
         return None
-    newest = target.backtests.select_related("base", "asked_by").order_by("-pk").first()
+    newest = target.backtests.select_related("base", "requested_by").order_by("-pk").first()
     return None if newest is None else summarize_backtest(newest)

@@ -110,7 +110,7 @@ class BacktestMixin(MappingViewMixin):
     def result_view(self, request: HttpRequest, pk: int, key: UUID) -> HttpResponse:
         """Show progress and result of a back-test; on POST, reveal the contents of its examples for a minute."""
         mapping = self.get_mapping(request, pk)
-        rows = BackTest.objects.select_related("draft__version", "draft__made_by", "base", "asked_by")
+        rows = BackTest.objects.select_related("draft__version", "draft__made_by", "base", "requested_by")
         row = get_object_or_404(rows, uuid=key, draft__mapping=pk)
         if request.method == "POST":
             reveal_events(request, list(Event.objects.filter(pk__in=_example_keys(row))))

@@ -278,7 +278,7 @@ def _request_export_and_erasure(stage: Stage) -> None:
         by=stage.people["administrator"],
         address="192.0.2.9",
     )
-    Erasure.objects.update(asked_at=stage.now - 50 * MINUTE)
+    Erasure.objects.update(requested_at=stage.now - 50 * MINUTE)
 
 
 def _draft_mapping(stage: Stage) -> None:

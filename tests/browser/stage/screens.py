@@ -335,7 +335,7 @@ AUDITING = (
         "administrator",
         _change("sync/erasure", lambda _: Erasure.objects.latest("id").pk),
     ),
-    Screen("erasure-look", "Erase a person", "administrator", _page("sync/erasure/look/")),
+    Screen("erasure-look", "Erase a person", "administrator", _page("sync/erasure/find/")),
 )
 ENTERING = (
     Screen("people", "People", "administrator", _page("auth/user/")),

@@ -30,7 +30,7 @@ def event() -> Event:
 
 
 def request_from(client: Client) -> Erasure:
-    answer = client.post("/admin/sync/erasure/ask/", WHOM | WHY)
+    answer = client.post("/admin/sync/erasure/request/", WHOM | WHY)
     erasure = Erasure.objects.get()
     assert answer["Location"] == f"/admin/sync/erasure/{erasure.pk}/change/"
     return erasure
@@ -38,10 +38,10 @@ def request_from(client: Client) -> Erasure:
 
 def test_an_erasure_starts_at_the_page_of_an_event_and_shows_the_stored_data(event: Event) -> None:
     client = browser("administrator")
-    link = re.search(r'href="(/admin/sync/erasure/look/\?event=\d+)"', _text(client, event))
+    link = re.search(r'href="(/admin/sync/erasure/find/\?event=\d+)"', _text(client, event))
     assert link
     assert 'value="USR-0"' in client.get(link[1]).content.decode()
-    page = client.post("/admin/sync/erasure/look/", WHOM).content.decode()
+    page = client.post("/admin/sync/erasure/find/", WHOM).content.decode()
     assert '<td>Events</td><td class="number">1</td>' in page
     assert '<td>Deliveries</td><td class="number">1</td>' in page
     assert "Replay reasons" not in page, "there is none"
@@ -58,11 +58,11 @@ def test_one_person_requests_and_another_confirms(event: Event) -> None:
     assert "The person withdrew consent (GDPR, Article 17(1)(b))" in waiting
     assert "Approve and erase" not in waiting
     first.post(address, {"confirm": "yes"})
-    assert Erasure.objects.get().state == "asked"
+    assert Erasure.objects.get().state == "requested"
     assert "Approve and erase" in second.get(address).content.decode()
     second.post(address, {"confirm": "yes"})
     assert Erasure.objects.get().state == "confirmed"
-    assert len(entries("erasure.asked")) == len(entries("erasure.confirmed")) == 1
+    assert len(entries("erasure.requested")) == len(entries("erasure.confirmed")) == 1
 
 
 def test_the_requester_may_withdraw(event: Event) -> None:
@@ -73,14 +73,14 @@ def test_the_requester_may_withdraw(event: Event) -> None:
 
 
 def test_an_erasure_request_needs_a_reason(event: Event) -> None:
-    page = browser("administrator").post("/admin/sync/erasure/ask/", WHOM | WHY | {"reason": ""})
+    page = browser("administrator").post("/admin/sync/erasure/request/", WHOM | WHY | {"reason": ""})
     assert "This field is required" in page.content.decode()
     assert not Erasure.objects.exists()
 
 
 def test_a_case_number_is_on_the_page_and_the_list(event: Event) -> None:
     client = browser("administrator")
-    client.post("/admin/sync/erasure/ask/", WHOM | WHY | {"case_number": " GDPR-2026-117 "})
+    client.post("/admin/sync/erasure/request/", WHOM | WHY | {"case_number": " GDPR-2026-117 "})
     for address in (f"{Erasure.objects.get().pk}/change/", ""):
         assert "GDPR-2026-117" in client.get(f"/admin/sync/erasure/{address}").content.decode()
 
@@ -94,7 +94,7 @@ def test_a_refused_case_number_is_an_error_of_its_field_and_loses_no_input(
 ) -> None:
     page = (
         browser("administrator")
-        .post("/admin/sync/erasure/ask/", WHOM | WHY | {"case_number": number})
+        .post("/admin/sync/erasure/request/", WHOM | WHY | {"case_number": number})
         .content.decode()
     )
     assert sentence in page
@@ -106,12 +106,12 @@ def test_a_refused_case_number_is_an_error_of_its_field_and_loses_no_input(
 @pytest.mark.parametrize("role", ["support", "auditor"])
 def test_roles_without_permission_cannot_see_request_or_decide_erasures(role: str, event: Event) -> None:
     erasure, client = request_from(browser("administrator")), browser(role)
-    for address in ("look/", "ask/", f"{erasure.pk}/change/"):
+    for address in ("find/", "request/", f"{erasure.pk}/change/"):
         assert (
             client.post(f"/admin/sync/erasure/{address}", WHOM | WHY | {"confirm": "yes"}).status_code == 403
         )
-    assert Erasure.objects.get().state == "asked"
-    assert "erasure/look" not in _text(client, event)
+    assert Erasure.objects.get().state == "requested"
+    assert "erasure/find" not in _text(client, event)
 
 
 def _text(client: Client, event: Event) -> str:
@@ -157,7 +157,7 @@ def test_an_administrator_appoints_no_second_person(event: Event) -> None:
     hold_permissions_for_days(User.objects.get(username="second"))
     text = confirm(second, erasure)
     assert "Another person must approve this." in text
-    assert Erasure.objects.get().state == "asked"
+    assert Erasure.objects.get().state == "requested"
 
 
 @pytest.mark.parametrize("requester", ["first", "second"])
@@ -170,7 +170,7 @@ def test_whoever_sets_the_password_of_the_other_is_not_both_people(event: Event,
     erasure = request_from(clients.pop(requester))
     [(_, other)] = clients.items()
     assert "Another person must approve this." in confirm(other, erasure)
-    assert Erasure.objects.get().state == "asked"
+    assert Erasure.objects.get().state == "requested"
     assert "Approved." in confirm(browser("administrator", "third"), erasure)
 
 

@@ -265,7 +265,7 @@ class Search:
         asked = AccessRequest.objects.order_by("pk").values_list(
             "person", "role", "state", "requested_by", "decided_by"
         )
-        erasures = Erasure.objects.order_by("pk").values_list("state", "asked_by", "decided_by")
+        erasures = Erasure.objects.order_by("pk").values_list("state", "requested_by", "decided_by")
         return (tuple(people), tuple(roles), tuple(asked), tuple(erasures))
 
     def _sees_contents(self) -> bool:
@@ -281,7 +281,7 @@ class Search:
             user.is_staff and user.has_perm("webhooks.view_contents") for user in logins
         ):
             return "contents"
-        halves = [*Erasure.objects.filter(state="confirmed").values_list("asked_by", "decided_by")]
+        halves = [*Erasure.objects.filter(state="confirmed").values_list("requested_by", "decided_by")]
         halves += AccessRequest.objects.filter(state="approved").values_list("requested_by", "decided_by")
         return "both halves" if any({*pair} <= keys for pair in halves) else ""
 
@@ -314,7 +314,7 @@ def search(settings: Any) -> Callable[..., Search]:
     def begin(role: str, most_requests: int = MOST_REQUESTS) -> Search:
         person(role, "anna")
         person("auditor", "helper")
-        _client("anna").post("/admin/sync/erasure/ask/", WHOM)
+        _client("anna").post("/admin/sync/erasure/request/", WHOM)
         searching = Search("anna", "helper", most_requests=most_requests)
         searching.run()
         print(f"\n{role}: {searching.requests} requests, {len(searching.states)} states {searching.breaches}")

@@ -133,7 +133,7 @@ def test_case_number_and_legal_ground_are_all_that_stays_of_a_request(
     assert erase_confirmed() == 1
     erasure.refresh_from_db()
     assert (erasure.case_number, erasure.ground) == (CASE, "objection")
-    for action in ("erasure.asked", "erasure.confirmed", "subject.erased"):
+    for action in ("erasure.requested", "erasure.confirmed", "subject.erased"):
         [entry] = entries(action)
         assert (entry["details"]["case_number"], entry["details"]["ground"]) == (CASE, "objection")
     assert find_in_tables([person]) == set()
@@ -154,7 +154,7 @@ def test_a_refused_case_number_leaves_no_request(hub: Hub, known: str) -> None:
     with pytest.raises(CaseNumberRefused):
         request(person, getattr(person, known))
     assert not Erasure.objects.exists()
-    assert not entries("erasure.asked")
+    assert not entries("erasure.requested")
 
 
 def test_a_later_erasure_takes_its_id_out_of_earlier_case_numbers(hub: Hub) -> None:

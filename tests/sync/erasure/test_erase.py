@@ -317,7 +317,7 @@ def test_an_erasure_needs_two_people_and_is_recorded(hub: Hub) -> None:
     assert erase_confirmed() == 1
     (record,) = entries("subject.erased")
     details = record["details"]
-    assert (details["asked_by"], details["confirmed_by"]) == (f"person:{asker.pk}", f"person:{other.pk}")
+    assert (details["requested_by"], details["confirmed_by"]) == (f"person:{asker.pk}", f"person:{other.pk}")
     assert details["ground"] == "consent-withdrawn"
     assert (details["counts"]["events"], details["counts"]["payloads"]) == (1, payloads)
     assert SubjectKey.objects.get().pseudonym in details["pseudonyms"]

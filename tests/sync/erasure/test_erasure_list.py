@@ -60,7 +60,7 @@ def test_the_test_fails_if_the_list_is_written_after_the_keys_are_destroyed(
 
 @pytest.mark.pure
 def test_a_cut_line_is_named_and_does_not_spoil_the_next_one(file: Path) -> None:
-    erasure = Erasure(entity_type="USER", ground="child", asked_by_id=1, decided_by_id=2)
+    erasure = Erasure(entity_type="USER", ground="child", requested_by_id=1, decided_by_id=2)
     erase.list_erasure(erasure, ["aa"])
     whole = file.read_bytes()
     file.write_bytes(whole + whole[:20])

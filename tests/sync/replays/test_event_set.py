@@ -91,8 +91,8 @@ def test_events_without_a_route_erased_or_waiting_elsewhere_are_skipped_with_a_r
         sources=[people[1].source_id],
         ground="objection",
         reason="asked",
-        asked_by=by,
-        asked_at=timezone.now(),
+        requested_by=by,
+        requested_at=timezone.now(),
         state="confirmed",
     )
     start_bulk_replay(by, select_events(by, [people[2].pk]))

@@ -418,8 +418,8 @@ def test_each_role_reads_and_only_administrators_write(role: str) -> None:
     row = BackTest.objects.create(
         draft=MappingDraft.objects.get(),
         wanted=10,
-        asked_by=mapping_author().user,
-        asked_at=of.created_at,
+        requested_by=mapping_author().user,
+        requested_at=of.created_at,
         state="done",
     )
     client = browser(role)
