@@ -94,6 +94,7 @@ def a_log_of_two_ages() -> None:
     seal_audit()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", [all_row_faults, find_log_faults])
 @pytest.mark.parametrize("kind", ["EVENTS", "CALLS", "AUDIT"])
 def test_retention_before_any_statement_of_a_check_raises_no_false_alarm(
