@@ -1,7 +1,10 @@
 """Requests of REST connectors, and their reading of the answers."""
 
+import json
+import re
 from contextlib import nullcontext
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -201,6 +204,39 @@ def test_a_rejection_answered_with_200_is_recognized_by_the_settings(
         assert [(error.field, error.detail) for error in caught.value.fields] == [
             ("email", "Email has been taken")
         ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "sentence"),
+    [
+        ({"error": "Email has been taken"}, RequestRejected, "Email has been taken"),
+        (
+            {"error": {"code": "taken", "message": "Email has been taken"}},
+            RequestRejected,
+            "Email has been taken",
+        ),
+        ({"error": {"code": "busy"}}, SystemUnavailable, None),
+        ({"error": None, "id": "7"}, None, None),
+        ({"id": "7"}, None, None),
+    ],
+)
+@pytest.mark.parametrize("has_rules", [True, False])
+def test_the_example_of_the_manual_recognizes_errors_answered_with_200(
+    answer: dict[str, Any], error: type[ConnectorError] | None, sentence: str | None, has_rules: bool
+) -> None:
+    """Without its rules each of them is a success, as the manual says."""
+    manual = (Path(__file__).parents[3] / "docs" / "connect.md").read_text("utf-8")
+    blocks = re.findall(r"```json\n(.*?)```", manual, re.DOTALL)
+    [settings] = [json.loads(block) for block in blocks if "body.error.code == 'busy'" in block]
+    if not has_rules:
+        del settings["answers"]
+    with serving(lambda _: Reply(200, answer)) as service:
+        target = shop(service.url, settings=settings)
+        with pytest.raises(error) if error and has_rules else nullcontext() as caught:
+            target.update_record("USER", "7", {"email": "a@x"}, "key")
+    if error and has_rules:
+        assert caught is not None
+        assert caught.value.sentence == sentence
 
 
 @pytest.mark.parametrize(
