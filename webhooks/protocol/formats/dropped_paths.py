@@ -1,7 +1,8 @@
 """Paths of values that are removed from a body before it is stored, such as a password in clear text. Pure.
 
-A path is written as `payload.password`; `items[].password` removes the field from each item of a list. A name with
-other characters than letters, digits, `_`, `-` and `$` is written in quotation marks.
+A path is written as `payload.password`; `items[].password` removes the field from each item of a list. Some senders
+leave the list out around a single item, and others add one: both are removed too. A name with other characters than
+letters, digits, `_`, `-` and `$` is written in quotation marks.
 """
 
 import re
@@ -55,18 +56,26 @@ def drop_paths(document: Any, paths: tuple[tuple[str, ...], ...]) -> bool:
 
 
 def _drop_path(document: Any, path: tuple[str, ...]) -> bool:
-    holders = [document]
+    holders = _flatten(document)
     for step in path[:-1]:
-        holders = [child for holder in holders for child in _step_into(holder, step)]
+        if step != _EVERY_ITEM:
+            found_values = [holder[step] for holder in holders if step in holder]
+            holders = [item for value in found_values for item in _flatten(value)]
     found = False
     for holder in holders:
-        if isinstance(holder, dict) and path[-1] in holder:
+        if path[-1] in holder:
             del holder[path[-1]]
             found = True
     return found
 
 
-def _step_into(holder: Any, step: str) -> list[Any]:
-    if step == _EVERY_ITEM:
-        return holder if isinstance(holder, list) else []
-    return [holder[step]] if isinstance(holder, dict) and step in holder else []
+def _flatten(value: Any) -> list[dict[str, Any]]:
+    """Return the objects in a value that is one, or a list of them at any depth."""
+    found, pending_values = [], [value]
+    while pending_values:
+        part = pending_values.pop()
+        if isinstance(part, dict):
+            found.append(part)
+        elif isinstance(part, list):
+            pending_values += part
+    return found

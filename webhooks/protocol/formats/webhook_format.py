@@ -327,8 +327,9 @@ _DROP = defaulted(
     "drop",
     DroppedPathList(),
     [],
-    "Values that are removed from the body before it is read and stored, such as passwords. A body that is neither "
-    "valid JSON nor a valid form is then not stored at all.",
+    "Values that are removed from the body before it is read and stored, such as passwords. Lists on the way to a "
+    "value are looked through, also where the path has no `[]`, and where the whole body is one. A body that is "
+    "neither valid JSON nor a valid form is then not stored at all.",
     example=["payload.password"],
 )
 _BATCH_RESPONSE = defaulted(

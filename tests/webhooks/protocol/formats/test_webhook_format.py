@@ -245,6 +245,26 @@ def test_what_is_dropped_is_in_nothing_that_is_stored() -> None:
     assert remove_dropped_values(form, b'{"password": "p"', JSON_TYPE) == b""
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "left"),
+    [
+        # A batch of CloudEvents, for example, is a list.
+        (
+            "data.pw",
+            [{"data": {"pw": 1}}, {"data": {"pw": 2, "a": 3}}, 4],
+            [{"data": {}}, {"data": {"a": 3}}, 4],
+        ),
+        ("items[].pw", {"items": {"pw": 1}}, {"items": {}}),
+        ("items[].pw", {"items": [[{"pw": 1}]]}, {"items": [[{}]]}),
+        ("items.pw", {"items": [{"pw": 1}, {"pw": 2}]}, {"items": [{}, {}]}),
+        ("items[].a.pw", {"items": {"a": [{"pw": 1}], "pw": 2}}, {"items": {"a": [{}], "pw": 2}}),
+    ],
+)
+def test_a_value_is_dropped_with_and_without_a_list_around_it(path: str, body: Any, left: Any) -> None:
+    form = WEBHOOK_FORMAT.read({"drop": [path]}, ())
+    assert json.loads(remove_dropped_values(form, json.dumps(body).encode(), JSON_TYPE)) == left
+
+
 def test_json_in_a_text_of_json_is_read_and_written_back_without_what_is_dropped() -> None:
     """AWS SNS, for example, sends its message so."""
     form = {
