@@ -86,7 +86,13 @@ class CsrfAuthenticator:
         """Return headers with another token, and with renewed credentials where there are any."""
         assert isinstance(refused, CsrfHeaders)
         inner = self._inner.renew_headers(sender, refused.inner) or refused.inner
-        return self._join(inner, self._cache.replace_token(sender, refused.token))
+        try:
+            token = self._cache.replace_token(sender, refused.token)
+        except errors.CredentialsRefused:
+            # Each further try of a password counts, and systems lock users out: one for each request is enough.
+            self._cache.forget_token(refused.token)
+            raise
+        return self._join(inner, token)
 
     def renew_credentials(self, sender: TokenSender) -> RenewedCredentials | None:
         """Renew the credentials and the token, and describe the credentials."""

@@ -123,6 +123,12 @@ class TokenCache:
         """Fetch a new token, and replace the cached one. `fetch`: to use in place of the usual one."""
         return self._get_token(sender, self._slot.token.value, fetch)
 
+    def forget_token(self, refused: str) -> None:
+        """Drop a token whose credentials are refused too, so that the next request asks for another one first."""
+        with self._slot.lock:
+            if self._slot.token.value == refused:
+                self._slot.usable_until = 0.0
+
     def _get_token(
         self, sender: TokenSender, refused: str | None, fetch: _Fetch | None = None
     ) -> FetchedToken:

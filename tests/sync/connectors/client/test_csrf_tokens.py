@@ -104,6 +104,22 @@ def test_wrong_credentials_are_refused_before_any_write() -> None:
         assert [seen.method for seen in service.seen] == ["GET"]
 
 
+def test_a_password_that_was_changed_is_tried_once_for_each_request() -> None:
+    gateway = CsrfGateway()
+    with serving(gateway.answer) as service:
+        target = connect(service)
+        write(target)
+        gateway.password = "changed-password"
+        del service.seen[:]
+        for _ in range(3):
+            with pytest.raises(CredentialsRefused):
+                write(target)
+        assert [seen.method for seen in service.seen] == ["POST", "GET", "GET", "GET"]
+        # The system has the old password again.
+        gateway.password = PASSWORD
+        write(target)
+
+
 def test_other_credentials_have_a_token_of_their_own() -> None:
     gateway = CsrfGateway()
     with serving(gateway.answer) as service:
