@@ -370,3 +370,39 @@ def logto() -> IdentityVendor:
         token_form={"resource": "https://TENANT.logto.app/api", "scope": "all"},
         is_basic=True,
     )
+
+
+def pingone() -> IdentityVendor:
+    """Return PingOne, whose pages have the address of the next one among their links."""
+    path = "/v1/environments/ENVIRONMENT_ID/users"
+
+    def page(seen: SeenRequest, users: Users) -> Reply:
+        size, cursor = int(seen.query["limit"]), int(seen.query.get("cursor", "0"))
+        origin = f"http://{seen.headers['host']}"
+        links = {"self": {"href": f"{origin}{path}?limit={size}"}}
+        if cursor + size < len(users):
+            following = urlencode({"limit": size, "cursor": cursor + size})
+            links["next"] = {"href": f"{origin}{path}?{following}"}
+        found = users[cursor : cursor + size]
+        return Reply(
+            200, {"_links": links, "_embedded": {"users": found}, "count": len(users), "size": len(found)}
+        )
+
+    def error(status: int, code: str, message: str) -> Reply:
+        return Reply(status, {"id": "0d6bd5ba-5d70-4b4f-8b4c-5f3c6f9a7f4e", "code": code, "message": message})
+
+    return IdentityVendor(
+        path=path,
+        id_field="id",
+        page=page,
+        absent=error(
+            404, "NOT_FOUND", "The request could not be completed. The requested resource was not found."
+        ),
+        refusal=error(
+            401,
+            "ACCESS_FAILED",
+            "The request could not be completed. You do not have access to this resource.",
+        ),
+        token_path="/ENVIRONMENT_ID/as/token",
+        is_basic=True,
+    )

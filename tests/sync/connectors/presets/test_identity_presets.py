@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -49,6 +50,9 @@ VENDORS: dict[str, Vendor] = {
     "logto-identity": Vendor(identity_vendors.logto, credentials=CLIENT),
     "okta-identity": Vendor(identity_vendors.okta, credentials={"value": "SSWS s3cret-token"}),
     "ory-identity": Vendor(identity_vendors.ory),
+    "pingone-identity": Vendor(
+        identity_vendors.pingone, "/v1/environments/ENVIRONMENT_ID", credentials=CLIENT
+    ),
     "scim-identity": Vendor(identity_vendors.scim, "/scim/v2"),
     "workos-identity": Vendor(identity_vendors.workos),
     "zitadel-identity": Vendor(identity_vendors.zitadel),
@@ -77,8 +81,7 @@ def connect(
         change(users)
     authentication = preset["authentication"]
     if "token_url" in authentication:
-        path = authentication["token_url"].removeprefix("https://login.microsoftonline.com")
-        authentication["token_url"] = service.url + path
+        authentication["token_url"] = service.url + urlsplit(authentication["token_url"]).path
     return identity(
         service.url + VENDORS[name].base,
         authentication=authentication,
