@@ -3,6 +3,8 @@ ones, and those with several events.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +17,7 @@ from webhooks.catalogue.reference import from_reference, to_reference
 from webhooks.models import Receipt
 
 PAGE_SIZE = 500
+_EVENT_ACTIONS = ("webhook.received", "webhook.repeated")
 _ACTIONS = ("webhook.unusable", "webhook.batch")
 _COLUMNS = (
     *("uuid", "source_id", "verified_by", "size", "received_at", "answered_at", "status", "code", "is_final"),
@@ -43,32 +46,48 @@ def check_unusable_requests(
 
 
 def _check_rows(read_body: ReadBody, load_deletions: Callable[[], Deletions]) -> Iterator[RowFault]:
-    """Find answered requests that have no entry. One that is not answered has none yet.
+    """Find requests that have no entry: of the answer, or of one of their events where they have no answer yet.
 
     The entry of an old request may have been deleted.
     """
     after = 0
+    columns = ("uuid", "answered_at", "received_at")
     while True:
-        rows = Receipt.objects.filter(event=None, answered_at__isnull=False, pk__gt=after).order_by("pk")
+        rows = Receipt.objects.filter(event=None, pk__gt=after).order_by("pk")
         keys = list(rows.values_list("pk", flat=True)[:PAGE_SIZE])
         if not keys:
             return
         after = keys[-1]
-        page, unreadable = read_values(Receipt.objects.all(), keys, ("uuid", "answered_at"), "receipts")
+        page, unreadable = read_values(Receipt.objects.all(), keys, columns, "receipts")
         yield from unreadable
-        entries = Entry.objects.filter(action__in=_ACTIONS, at__in={at for _, at in page if at is not None})
+        answered = {to_reference(uuid): at for uuid, at, _ in page if at is not None}
+        waiting = {to_reference(uuid): at for uuid, answered_at, at in page if answered_at is None}
+        entries = Entry.objects.filter(action__in=_ACTIONS, at__in=set(answered.values()))
         known = {reference for reference, _ in _expected_rows(load_entries(entries), read_body)}
-        unknown = [(to_reference(uuid), at) for uuid, at in page if to_reference(uuid) not in known]
-        deletions = load_deletions() if unknown else Deletions()
-        for reference, at in unknown:
-            if at is None or not deletions.has_no_entries(format_time(at)):
-                yield RowFault(
-                    "row-unexpected",
-                    "receipts",
-                    reference,
-                    "",
-                    "is not in the audit log at the time of its answer",
-                )
+        unknown = {reference: at for reference, at in answered.items() if reference not in known}
+        named = _named_batches(waiting.values(), read_body) if waiting else set()
+        unnamed = {reference: at for reference, at in waiting.items() if reference not in named}
+        deletions = load_deletions() if unknown or unnamed else Deletions()
+        for times, what in ((unknown, "of its answer"), (unnamed, "of its arrival")):
+            for reference, at in times.items():
+                if at is None or not deletions.has_no_entries(format_time(at)):
+                    yield RowFault(
+                        "row-unexpected",
+                        "receipts",
+                        reference,
+                        "",
+                        f"is not in the audit log at the time {what}",
+                    )
+
+
+def _named_batches(times: Iterable[datetime | None], read_body: ReadBody) -> set[object]:
+    """Return the receipts of requests with several events that entries of their events name, of these times."""
+    at_times = {at for at in times if at is not None}
+    named = set[object]()
+    for entry in load_entries(Entry.objects.filter(action__in=_EVENT_ACTIONS, at__in=at_times)):
+        with suppress(*READ_ERRORS):
+            named.add(read_body(entry.body)["details"].get("batch"))
+    return named
 
 
 def _check_entries(read_body: ReadBody, load_deletions: Callable[[], Deletions]) -> Iterator[RowFault]:

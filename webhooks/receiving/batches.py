@@ -167,7 +167,8 @@ def _store_batch(
                 items = _find_repeats(source, verified, planned)
                 stored = _insert_batch(source, incoming, verified, keys, items)
                 answer = None
-                if answers_now:
+                # Without an event no entry would name the receipt until it is answered.
+                if answers_now or not stored.events:
                     answer = _build_answer(stored, _known_outcomes(stored, delivery_port), language)
                     _store_answer(stored, answer)
         except (IntegrityError, OperationalError) as error:

@@ -1,0 +1,94 @@
+"""A request without an event is in the log, also while it has no answer: none can be added by SQL."""
+
+import uuid
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from exports.row_checks import unusable_requests
+from exports.row_checks.nightly_rows import find_row_faults
+from tests.support.builders.event_batches import FORMAT, add_token, event, post, set_format
+from tests.support.builders.history import a_receipt
+from tests.support.hub import ANNA, Hub
+from webhooks.catalogue.reference import to_reference
+from webhooks.models import Receipt
+from webhooks.receiving import batches
+
+CUT_OFF = "the process dies here"
+
+
+@pytest.fixture
+def formatted(hub: Hub) -> Hub:
+    """A hub with a source that is answered with the outcome of all events of a request."""
+    add_token()
+    set_format(FORMAT | {"batch_response": "result"})
+    hub.client.raise_request_exception = False
+    return hub
+
+
+def die_before_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build_answer(stored: Any, outcomes: Any, language: Any) -> None:
+        raise RuntimeError(CUT_OFF)
+
+    monkeypatch.setattr(batches, "_build_answer", build_answer)
+
+
+@pytest.mark.parametrize("event_count", [None, 2])
+def test_a_request_without_an_answer_that_was_added_is_found(hub: Hub, event_count: int | None) -> None:
+    forged = a_receipt(
+        None, received_at=timezone.now(), event_count=event_count, answered_at=None, answer=None
+    )
+    assert list(find_row_faults()) == [
+        f"[row-unexpected] receipts {to_reference(forged.uuid)}: is not in the audit log at the time of its arrival"
+    ]
+
+
+def test_a_copy_of_a_request_that_was_never_answered_is_found(
+    formatted: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    die_before_the_answer(monkeypatch)
+    post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"))
+    copy = Receipt.objects.get(event_count=2)
+    copy.pk, copy.uuid, copy.payload = None, uuid.uuid4(), None
+    copy.save(force_insert=True)
+    formatted.wait_until_quiet()
+    assert [fault.split(":")[0] for fault in find_row_faults()] == [
+        f"[row-unexpected] receipts {to_reference(copy.uuid)}"
+    ]
+
+
+def unanswered_requests(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Post requests whose process dies before they are answered: new events, and events that are stored already."""
+    die_before_the_answer(monkeypatch)
+    for _ in range(2):
+        post(hub, event(ANNA, uid="1"), event("TWO", uid="2"))
+    assert Receipt.objects.filter(event=None, answered_at=None, event_count=2).count() == 2
+    hub.wait_until_quiet()
+
+
+def test_a_request_whose_process_died_before_its_answer_is_no_fault(
+    formatted: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unanswered_requests(formatted, monkeypatch)
+    assert list(find_row_faults()) == []
+
+
+@pytest.mark.parametrize("actions", [("webhook.received",), ("webhook.repeated",)])
+def test_a_variant_that_reads_entries_of_one_kind_raises_a_false_alarm(
+    formatted: Hub, monkeypatch: pytest.MonkeyPatch, actions: tuple[str, ...]
+) -> None:
+    unanswered_requests(formatted, monkeypatch)
+    monkeypatch.setattr(unusable_requests, "_EVENT_ACTIONS", actions)
+    assert len(list(find_row_faults())) == 1
+
+
+def test_a_request_of_conflicts_alone_is_stored_with_its_answer_or_not_at_all(
+    formatted: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"))
+    die_before_the_answer(monkeypatch)
+    assert post(formatted, event("A", uid="1"), event("B", uid="2")).status_code == 500
+    formatted.wait_until_quiet()
+    assert Receipt.objects.filter(event=None).count() == 1
+    assert list(find_row_faults()) == []
