@@ -1,4 +1,4 @@
-"""A request without an event is in the log, also while it has no answer: none can be added by SQL."""
+"""A request that belongs to no single event is compared with the log, one with several events also without an answer."""
 
 import uuid
 from typing import Any
@@ -13,7 +13,7 @@ from tests.support.builders.history import a_receipt
 from tests.support.hub import ANNA, Hub
 from webhooks.catalogue.reference import to_reference
 from webhooks.models import Receipt
-from webhooks.receiving import batches
+from webhooks.receiving import answer_record, batches
 
 CUT_OFF = "the process dies here"
 
@@ -34,14 +34,25 @@ def die_before_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "_build_answer", build_answer)
 
 
-@pytest.mark.parametrize("event_count", [None, 2])
-def test_a_request_without_an_answer_that_was_added_is_found(hub: Hub, event_count: int | None) -> None:
-    forged = a_receipt(
-        None, received_at=timezone.now(), event_count=event_count, answered_at=None, answer=None
-    )
+def test_a_request_with_events_but_without_an_answer_that_was_added_is_found(hub: Hub) -> None:
+    forged = a_receipt(None, received_at=timezone.now(), event_count=2, answered_at=None, answer=None)
     assert list(find_row_faults()) == [
         f"[row-unexpected] receipts {to_reference(forged.uuid)}: is not in the audit log at the time of its arrival"
     ]
+
+
+def test_an_unusable_request_between_its_commit_and_its_answer_is_no_fault(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.client.raise_request_exception = False
+
+    def answered_entry(*_: Any) -> None:
+        raise RuntimeError(CUT_OFF)
+
+    monkeypatch.setattr(answer_record, "answered_entry", answered_entry)
+    assert hub.post_signed(b"{}").status_code == 500
+    assert Receipt.objects.filter(event=None, answered_at=None).count() == 1
+    assert list(find_row_faults()) == []
 
 
 def test_a_copy_of_a_request_that_was_never_answered_is_found(
