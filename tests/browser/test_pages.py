@@ -132,6 +132,7 @@ def test_a_laptop_shows_reasons_and_advice_in_full(log_in: LogIn, hub: Hub) -> N
     assert browser.run("document.querySelector('table.reasons td.whole').clientWidth") >= 200
     browser.open("/admin/webhooks/entity/?type=USER&id=IDNUMBER1234")
     assert browser.run("document.querySelector('table.timeline td.why').clientWidth") >= 120
+    assert browser.overflow(1280) is None
 
 
 @pytest.mark.parametrize("name", SANDBOX)

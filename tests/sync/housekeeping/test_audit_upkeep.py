@@ -216,7 +216,8 @@ def test_the_console_shows_how_far_the_log_is_verified(settings: Any) -> None:
         return " ".join(re.sub(r"<[^>]+>", "", page_text).split())
 
     assert "Not verified yet." in text("")
-    assert "Not verified yet. SealedNothing is sealed yet." in text()
+    assert "Not verified yet. A worker verifies the log every night." in text()
+    assert "SealedNothing is sealed yet." in text()
     seal_audit()
     verify_audit_log_nightly()
     for page in ("", "standing/"):
