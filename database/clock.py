@@ -41,10 +41,13 @@ class ClockWatch:
     def __init__(self) -> None:
         self._offset = _clock_offset()
 
-    def was_set(self) -> bool:
-        """True if the clock was set by a second or more since the last call, or since the watch began."""
+    def read_step(self) -> float:
+        """Return the seconds by which the clock was set since the last call, or since the watch began: negative if it
+        was set back, 0 if it was set by less than a second.
+        """
         before, self._offset = self._offset, _clock_offset()
-        return abs(self._offset - before) >= _STEP_SECONDS
+        step = self._offset - before
+        return step if abs(step) >= _STEP_SECONDS else 0.0
 
 
 def _clock_offset() -> float:

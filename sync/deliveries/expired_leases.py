@@ -1,13 +1,14 @@
 """Release deliveries whose process died, once their lease has ended; isolate those that keep killing processes."""
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
@@ -18,7 +19,19 @@ from sync.deliveries.event_state import refresh_event_states
 from sync.deliveries.ordering import find_expired_of_subject
 from sync.deliveries.predicates import has_expired_lease
 from sync.evidence.row_facts import call_digests
-from sync.models import Attempt, AttemptOutcome, Call, Delivery, new_recheck
+from sync.limits.circuit_breaker import invalidate_breakers
+from sync.models import (
+    WAITING_STATES,
+    Attempt,
+    AttemptOutcome,
+    Breaker,
+    Call,
+    Delivery,
+    Job,
+    MissingReference,
+    Recheck,
+    new_recheck,
+)
 from webhooks.models import State
 
 logger = logging.getLogger("hub.deliver")
@@ -36,29 +49,45 @@ def release_expired_leases(limit: int) -> int:
 
     Leaves out those that another transaction has locked.
     """
-    if _renew_leases_after_clock_step():
+    if _adjust_times_to_clock_step():
         return 0
     return _release_deliveries([row[0] for row in _EXPIRED.fetch_all(limit)], skips_locked=True)
 
 
 def release_subject(delivery: Delivery) -> bool:
     """Release the subject of a delivery from a process whose lease has ended. Returns False if there was none."""
-    if _renew_leases_after_clock_step():
+    if _adjust_times_to_clock_step():
         return False
     return bool(_release_deliveries(find_expired_of_subject(delivery)))
 
 
-def _renew_leases_after_clock_step() -> bool:
-    """Begin all leases anew if the clock that they are measured by was set (SQLite only). Returns True if it was.
+def _adjust_times_to_clock_step() -> bool:
+    """Adjust leases and due times if the clock that they are measured by was set (SQLite only). Returns True if it was.
 
-    A step forward would expire the leases of processes that live, a step back hold those of dead ones for as long.
+    All leases begin anew: a step forward would expire those of processes that live, a step back hold those of dead ones
+    for as long. After a step back, what is due later becomes due that much earlier.
     """
-    if connection.vendor != "sqlite" or not _clock_watch.was_set():
+    if connection.vendor != "sqlite" or not (step := _clock_watch.read_step()):
         return False
     # Each process does so once for a step. A lease that is renewed too often only lasts longer.
     renewed = Delivery.objects.running().update(lease_until=database_now(plus_seconds=settings.LEASE_SECONDS))
-    logger.warning("the clock of the machine was set; %s leases began anew", renewed)
+    logger.warning("the clock of the machine was set by %.0f s; %s leases began anew", step, renewed)
+    if step < 0:
+        _bring_forward(timedelta(seconds=-step))
     return True
+
+
+def _bring_forward(by: timedelta) -> None:
+    """Make everything that waits due so much earlier, but not before now.
+
+    Each process does so: a retry may come earlier than its back-off, and none waits for a time that a wrong clock gave.
+    """
+    now = database_now()
+    waiting = (Delivery.objects.filter(state__in=WAITING_STATES), Job.objects, Recheck.objects)
+    for rows in (*waiting, MissingReference.objects):
+        rows.filter(due_at__gt=now).update(due_at=Greatest(now, F("due_at") - by))
+    Breaker.objects.filter(open_until__gt=now).update(open_until=Greatest(now, F("open_until") - by))
+    invalidate_breakers()
 
 
 def _release_deliveries(keys: list[int], *, skips_locked: bool = False) -> int:

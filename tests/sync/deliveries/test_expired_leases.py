@@ -11,10 +11,12 @@ from django.conf import settings
 from django.db.models import F
 from django.utils import timezone
 
-from database.clock import ClockWatch
+from database.clock import ClockWatch, database_now
+from sync.deliveries import expired_leases
 from sync.deliveries.claims import claim_delivery
+from sync.deliveries.due_deliveries import find_due_ids
 from sync.deliveries.expired_leases import release_expired_leases
-from sync.models import Delivery, MappingVersion
+from sync.models import Breaker, Connection, Delivery, Job, MappingVersion
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.processes.workers import own_database
 from webhooks.models import State
@@ -56,6 +58,8 @@ def test_a_delivery_locked_by_a_frozen_process_delays_no_other(database: None) -
 @pytest.fixture
 def clock_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
     """Return a function that sets the clock of the machine: what is stored moves the other way."""
+    # Another test may have set it.
+    monkeypatch.setattr(expired_leases, "_clock_watch", ClockWatch())
 
     def step(by: timedelta) -> None:
         real = time.time
@@ -82,7 +86,7 @@ def test_leases_survive_a_step_of_the_clock(
     until = timezone.now() + timedelta(seconds=settings.LEASE_SECONDS)
     Delivery.objects.update(lease_until=until)
     if is_broken:
-        monkeypatch.setattr(ClockWatch, "was_set", lambda _: False)
+        monkeypatch.setattr(ClockWatch, "read_step", lambda _: 0.0)
     clock_step(timedelta(days=days))
     assert (release_expired_leases(10) == 0) is not (is_broken and days > 0)
     delivery = Delivery.objects.get(pk=key)
@@ -94,3 +98,34 @@ def test_leases_survive_a_step_of_the_clock(
     assert release_expired_leases(10) == 0, "the step is over"
     Delivery.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     assert release_expired_leases(10) == 1
+
+
+@pytest.mark.only_sqlite
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_nothing_waits_for_the_time_that_the_clock_was_set_back_by(
+    database: None,
+    clock_step: Callable[[timedelta], None],
+    monkeypatch: pytest.MonkeyPatch,
+    is_broken: bool,
+) -> None:
+    """What was stored while the clock ran ahead is due as if it had never done so."""
+    new, retried = expired_deliveries(2)
+    ahead, back_off = timedelta(hours=3), timedelta(hours=1)
+    running_ahead = timezone.now() + ahead
+    Delivery.objects.update(state=State.PENDING, lease_until=None, token=None, due_at=running_ahead)
+    Delivery.objects.filter(pk=retried).update(state=State.RETRYING, due_at=running_ahead + back_off)
+    paused = Connection.objects.create(name="Paused", slug="paused", side="commercial")
+    Breaker.objects.create(connection=paused, open_until=running_ahead + timedelta(seconds=60))
+    job = Job.objects.create(kind="export", subject=1, submitted_at=running_ahead, due_at=running_ahead)
+    if is_broken:
+        monkeypatch.setattr(expired_leases, "_bring_forward", lambda by: None)
+    clock_step(-ahead)
+    release_expired_leases(10)
+    assert (find_due_ids(10) == [new]) is not is_broken
+    if is_broken:
+        return
+    wait = Delivery.objects.get(pk=retried).due_at - timezone.now()
+    assert back_off - timedelta(seconds=30) < wait <= back_off
+    open_until = Breaker.objects.get(pk=paused.pk).open_until
+    assert timedelta(seconds=30) < open_until - timezone.now() <= timedelta(seconds=60)
+    assert Job.objects.filter(pk=job.pk, due_at__lte=database_now()).exists()
