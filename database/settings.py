@@ -14,6 +14,18 @@ SQLITE_PRAGMAS = (
 )
 
 
+# A server that cannot be reached any more (its machine or the network is down) answers nothing, not even that it is gone:
+# the system would wait a quarter of an hour for what was sent, and for ever for an answer. What was sent has to be
+# acknowledged within five seconds; while the hub waits for an answer, the server's system is asked every five seconds,
+# and the connection is closed after the second silence. In milliseconds and seconds.
+SILENT_SERVER_LIMITS = {
+    "tcp_user_timeout": 5000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+}
+
+
 def sqlite_settings(address: dict[str, Any], *, wait_seconds: float, test_file: str) -> dict[str, Any]:
     """Return Django's settings of a SQLite database that works like a server's: WAL, durable commits, writers in line.
 
@@ -52,6 +64,7 @@ def postgresql_settings(
         "OPTIONS": {
             "pool": pool,
             "connect_timeout": 5,
+            **SILENT_SERVER_LIMITS,
             "prepare_threshold": prepare_threshold,
             "options": line,
         }
