@@ -70,13 +70,13 @@ def settle_attempt(
     """
     # Here, because nothing should be encrypted while rows are locked.
     calls = collect_calls(recorders, claim.delivery.event.key)
-    ending = FinishedAttempt(claim, result, findings, recorders, calls)
+    finished = FinishedAttempt(claim, result, findings, recorders, calls)
     answer = _WaitingAnswer(claim)
     try:
-        settled = _settle_in_one_batch(ending, answer)
+        settled = _settle_in_one_batch(finished, answer)
         if settled is None:
             with transaction.atomic():
-                settled = _settle_with_locks(ending, answer)
+                settled = _settle_with_locks(finished, answer)
         if settled is None:
             renew_rechecks(claim, recorders)
     except BaseException:
@@ -97,10 +97,10 @@ class _WaitingAnswer:
         self.outcome: EventOutcome | None = None
         self.pending_answer: PendingAnswer | None = None
 
-    def claim_answer(self, ending: FinishedAttempt) -> None:
+    def claim_answer(self, finished: FinishedAttempt) -> None:
         """Find the outcome of the event, and prepare the answer if a request waits and the outcome is known."""
-        if ending.claim.decides_event:
-            self.outcome = outcome_of_attempt(ending.claim, ending.result, ending.findings)
+        if finished.claim.decides_event:
+            self.outcome = outcome_of_attempt(finished.claim, finished.result, finished.findings)
         if self._waiter is not None and self.outcome is not None:
             self.pending_answer = self._waiter.claim_answer(self.outcome)
 
@@ -117,12 +117,12 @@ class _WaitingAnswer:
             self._waiter.release_answer()
 
 
-def _settle_in_one_batch(ending: FinishedAttempt, answer: _WaitingAnswer) -> SettledAttempt | None:
+def _settle_in_one_batch(finished: FinishedAttempt, answer: _WaitingAnswer) -> SettledAttempt | None:
     """Settle the only delivery of its event, if it covers no sibling and changes no breaker.
 
     Returns None, having written nothing, if that does not hold.
     """
-    claim, result = ending.claim, ending.result
+    claim, result = finished.claim, finished.result
     # After a re-check the event has ended already: its hour must be counted again if its state changes.
     if not (claim.decides_event and not claim.covered and leaves_breakers_unchanged(claim, result)):
         return None
@@ -131,15 +131,15 @@ def _settle_in_one_batch(ending: FinishedAttempt, answer: _WaitingAnswer) -> Set
         return None
     # The link of a relayed delivery was not read at the claim, and that of a record which was found by a value was
     # written since: None does not mean that there is none.
-    is_link_unknown = claim.delivery.is_relayed or ending.findings.is_matched
-    applied = ending.applied_record()
+    is_link_unknown = claim.delivery.is_relayed or finished.findings.is_matched
+    applied = finished.applied_record()
     if claim.link is None and applied is not None and is_link_unknown:
         return None
-    answer.claim_answer(ending)
+    answer.claim_answer(finished)
     batch = WriteBatch()
     # Any other state means that a replay was requested meanwhile: then the locked path decides.
-    batch.require(_END_DELIVERY.bind(*_delivery_values(ending)), str(result.state))
-    ending.add_to(batch, answer.pending_answer)
+    batch.require(_END_DELIVERY.bind(*_delivery_values(finished)), str(result.state))
+    finished.add_to(batch, answer.pending_answer)
     batch.execute(END_EVENT.bind(str(result.state), result.code, claim.delivery.event_id))
     if applied is not None and claim.link is None:
         batch.insert(new_link(claim.delivery, applied))
@@ -147,8 +147,8 @@ def _settle_in_one_batch(ending: FinishedAttempt, answer: _WaitingAnswer) -> Set
         # Fails if the link was deleted since the claim; the locked path makes it again.
         batch.require(link_update(claim.delivery, applied))
     entries = prepare_append(
-        *ending.audit_entries(answer.pending_answer, str(result.state)),
-        at=ending.ended_at,
+        *finished.audit_entries(answer.pending_answer, str(result.state)),
+        at=finished.ended_at,
         heads=claim.stream_heads,
     )
     batch.execute(*entries.writes)
@@ -159,38 +159,40 @@ def _settle_in_one_batch(ending: FinishedAttempt, answer: _WaitingAnswer) -> Set
     return SettledAttempt((claim.delivery.event_id,), result, outcome=answer.outcome)
 
 
-def _settle_with_locks(ending: FinishedAttempt, answer: _WaitingAnswer) -> SettledAttempt | None:
+def _settle_with_locks(finished: FinishedAttempt, answer: _WaitingAnswer) -> SettledAttempt | None:
     """Settle a delivery with its covered siblings and breakers, in a transaction."""
     # The answer of the batch that failed may not be true any more.
     answer.release_answer()
-    claim = ending.claim
+    claim = finished.claim
     if claim.covered:
         # Before any row of the subject changes, since two transactions could deadlock otherwise.
         lock_open_siblings(claim.delivery)
-    ending = replace(ending, result=update_breakers(claim, ending.result, ending.recorders))
-    state = _end_delivery(ending)
+    finished = replace(finished, result=update_breakers(claim, finished.result, finished.recorders))
+    state = _end_delivery(finished)
     if state is None:
         return None
     # The states differ if a replay was requested meanwhile: the event has not ended, and its request waits on.
-    if state == ending.result.state:
-        answer.claim_answer(ending)
+    if state == finished.result.state:
+        answer.claim_answer(finished)
     batch = WriteBatch()
-    ending.add_to(batch, answer.pending_answer)
+    finished.add_to(batch, answer.pending_answer)
     batch.run()
-    if ending.result.missing:
+    if finished.result.missing:
         store_missing(
-            claim.delivery, ending.result.missing, are_left_out=ending.result.state in SETTLED_STATES
+            claim.delivery, finished.result.missing, are_left_out=finished.result.state in SETTLED_STATES
         )
-    applied = ending.applied_record()
+    applied = finished.applied_record()
     if applied is not None and not link_update(claim.delivery, applied).execute():
         _insert_link(claim.delivery, applied)
-    events, covered = _end_siblings_and_events(claim, ending.result)
+    events, covered = _end_siblings_and_events(claim, finished.result)
     append_entries(
-        *ending.audit_entries(answer.pending_answer, state, covered=len(events) - 1),
+        *finished.audit_entries(answer.pending_answer, state, covered=len(events) - 1),
         *covered,
-        at=ending.ended_at,
+        at=finished.ended_at,
     )
-    return SettledAttempt(events, ending.result, is_due_again=state == State.PENDING, outcome=answer.outcome)
+    return SettledAttempt(
+        events, finished.result, is_due_again=state == State.PENDING, outcome=answer.outcome
+    )
 
 
 def _insert_link(delivery: Delivery, applied: AppliedRecord) -> None:
@@ -199,14 +201,14 @@ def _insert_link(delivery: Delivery, applied: AppliedRecord) -> None:
     batch.run()
 
 
-def _end_delivery(ending: FinishedAttempt) -> str | None:
-    row = _END_DELIVERY.fetch_one(*_delivery_values(ending))
+def _end_delivery(finished: FinishedAttempt) -> str | None:
+    row = _END_DELIVERY.fetch_one(*_delivery_values(finished))
     return None if row is None else str(row[0])
 
 
-def _delivery_values(ending: FinishedAttempt) -> tuple[Any, ...]:
+def _delivery_values(finished: FinishedAttempt) -> tuple[Any, ...]:
     """Return the parameters of `_END_DELIVERY`."""
-    result, delivery = ending.result, ending.claim.delivery
+    result, delivery = finished.result, finished.claim.delivery
     state, code = str(result.state), result.code
     # A re-check that finds nothing to do leaves the success that it confirms.
     if result.state == State.UNCHANGED and delivery.state_before_recheck == State.SUCCEEDED:
@@ -223,11 +225,11 @@ def _delivery_values(ending: FinishedAttempt) -> tuple[Any, ...]:
         requested_delay,
         result.state in SETTLED_STATES,
         # The time that the audit entry has too.
-        ending.ended_at,
+        finished.ended_at,
         # The claim has counted this try already.
         delivery.tries if spends_try else delivery.tries - 1,
         delivery.pk,
-        ending.claim.token,
+        finished.claim.token,
     )
 
 
