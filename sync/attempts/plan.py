@@ -80,8 +80,8 @@ class AttemptFindings:
 
     `is_matched`: the record was found by a value, and is to be bound to the subject before it is changed.
     `write_counts`: those of the record after the change is applied. `left_out`: entities without a record that the
-    record should refer to. `scrubber` removes the secrets of both connections
-    from what is stored or shown of the findings.
+    record should refer to. `scrubber` removes the secrets of both connections from what is stored or shown of the
+    findings.
     """
 
     entity: Entity | None = None
@@ -97,7 +97,7 @@ class AttemptFindings:
 def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings) -> Change:
     """Find out what must change in the target. Sends reads only; a preview runs exactly this.
 
-    Raises EntityAbsenceUnproven or RecordAbsenceUnproven if the entity or its record only seems to be gone.
+    Raises EntityAbsenceUnproven or RecordAbsenceUnproven if nothing proves that a missing entity or record was deleted.
     """
     mapping = claim.route.mapping
     if mapping is None:
