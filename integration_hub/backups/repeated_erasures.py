@@ -44,15 +44,22 @@ def _find_subjects(names: set[str]) -> dict[str, tuple[str, str, int]]:
     if not names:
         return {}
     sources = list(Source.objects.values_list("pk", flat=True))
-    found = {}
+    subjects = {}
+    for entity_type, entity_id in _stored_entities():
+        for source in sources:
+            name = pseudonym(source, entity_type, entity_id)
+            if name in names:
+                subjects[name] = (entity_type, entity_id, source)
+    return subjects
+
+
+def _stored_entities() -> Iterator[tuple[str, str]]:
+    """Yield type and id of all stored entities that are not erased; some of them twice."""
     for model in (Event, Link):
         entities = model._base_manager.order_by().values_list("entity_type", "entity_id").distinct()
         for entity_type, entity_id in entities.iterator():
             if entity_id and not is_erased(entity_id):
-                for source in sources:
-                    if (name := pseudonym(source, entity_type, entity_id)) in names:
-                        found[name] = (entity_type, entity_id, source)
-    return found
+                yield entity_type, entity_id
 
 
 def _match_erasure_subjects(
