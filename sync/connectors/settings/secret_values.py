@@ -192,15 +192,20 @@ def find_plain_secrets(settings: Any, place: SettingPath = ()) -> Iterator[Plain
     for name, value in settings.items():
         own = (*place, str(name))
         if name in _NAMED_VALUES and isinstance(value, Mapping):
-            for key, texts in value.items():
-                # A query parameter may have several values.
-                for text in texts if isinstance(texts, list | tuple) else (texts,):
-                    if _is_secret(name, key, text):
-                        yield PlainSecret(own, key, text, name == "headers")
+            yield from _find_in_named_values(name, value, own)
         elif name == "body":
             yield from _find_in_body(value, own)
         else:
             yield from find_plain_secrets(value, own)
+
+
+def _find_in_named_values(kind: str, values: Mapping[Any, Any], place: SettingPath) -> Iterator[PlainSecret]:
+    """Yield the secrets among headers or parameters."""
+    for name, texts in values.items():
+        # A query parameter may have several values.
+        for text in texts if isinstance(texts, list | tuple) else (texts,):
+            if _is_secret(kind, name, text):
+                yield PlainSecret(place, name, text, kind == "headers")
 
 
 def _find_in_body(value: Any, place: SettingPath) -> Iterator[PlainSecret]:
