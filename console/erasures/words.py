@@ -41,8 +41,8 @@ _ROW_LABELS: Mapping[str, object] = {
 
 def erasure_mark(state: str) -> SafeString:
     """Return the state as a pill."""
-    look, shape, word = _STATES[state]
-    return render_pill(look, shape, str(word))
+    style, symbol, label = _STATES[state]
+    return render_pill(style, symbol, str(label))
 
 
 def ground_text(ground: str) -> str:

@@ -30,8 +30,8 @@ class TableChoice:
 
 def export_mark(state: str) -> SafeString:
     """Return the state as a pill."""
-    look, shape, word = _STATES[state]
-    return render_pill(look, shape, str(word))
+    style, symbol, label = _STATES[state]
+    return render_pill(style, symbol, str(label))
 
 
 def table_choices() -> Sequence[TableChoice]:

@@ -49,8 +49,8 @@ _PER_MINUTE = {ReplayPace.GENTLE: 300, ReplayPace.NORMAL: 1_200}
 
 def replay_mark(state: str) -> SafeString:
     """Return the state as a pill."""
-    look, shape, word = _STATES[state]
-    return render_pill(look, shape, str(word))
+    style, symbol, label = _STATES[state]
+    return render_pill(style, symbol, str(label))
 
 
 def counts_by_state(replay: Replay) -> dict[str, int]:
