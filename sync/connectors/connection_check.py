@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from config_schema.errors import SettingsInvalid
-from config_schema.translatable import encode_text, error_sentence
+from config_schema.translatable import encode_text
 from sync.connectors.client.exchange import OutgoingRequest, RecordedExchange
 from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused
 from sync.connectors.contracts.permissions import PermissionAnswer, PermissionFinding
@@ -22,8 +22,7 @@ from sync.connectors.http.connection_probe import (
     resolve_endpoint,
 )
 from sync.connectors.http.message_types import HttpEndpoint
-from sync.connectors.http.urls import parse_base_url
-from sync.connectors.registry import CONNECTOR_SIDES, make_connector, read_connection_options
+from sync.connectors.registry import CONNECTOR_SIDES, make_connector, read_base_url, read_connection_options
 from sync.connectors.settings.authentication import parse_authentication
 
 T = TypeVar("T")
@@ -244,7 +243,7 @@ class _ConnectionCheck:
 
     def _endpoint(self) -> HttpEndpoint:
         subject = self._subject
-        base = _parse_base(subject.base_url)
+        base = read_base_url(subject.base_url)
         own = read_connection_options(subject.connector, subject.settings)
         # Half of the time left, since a certificate that is not trusted takes a second connection.
         seconds = min(subject.deadline, self._seconds_left() / 2)
@@ -253,7 +252,7 @@ class _ConnectionCheck:
     def _make_connector(self, requests: int = 2) -> TestableConnector:
         """Make a connector for so many requests, one after the other, in the time that is left."""
         subject = self._subject
-        parse_authentication(subject.authentication, _parse_base(subject.base_url))
+        parse_authentication(subject.authentication, read_base_url(subject.base_url))
         connector: TestableConnector = make_connector(
             CONNECTOR_SIDES[subject.connector],
             subject.connector,
@@ -299,10 +298,3 @@ def _certificate_facts(certificate: ServerCertificate | None) -> Mapping[str, An
     if certificate is None:
         return {}
     return {"issuer": certificate.issuer, "ends_at": certificate.expires_at.isoformat()}
-
-
-def _parse_base(base_url: str) -> Any:
-    try:
-        return parse_base_url(base_url)
-    except ValueError as error:
-        raise SettingsInvalid(("base_url",), error_sentence(error)) from None

@@ -51,7 +51,7 @@ def validate_connection(
             ("connector",), translatable("This must be one of: %(choices)s.", choices=", ".join(CONNECTORS))
         )
     _refuse_unsendable_texts({"settings": settings, "authentication": authentication})
-    parse_authentication(authentication, _parse_base(base_url))
+    parse_authentication(authentication, read_base_url(base_url))
     try:
         refuse_plain_secrets(authentication)
     except SettingsInvalid as invalid:
@@ -172,7 +172,7 @@ def find_log_in_key(
     """Return the key by which the guard of log-ins knows the credentials of a connection; None if it has no log-in.
     Raises SettingsInvalid.
     """
-    base = _parse_base(base_url)
+    base = read_base_url(base_url)
     scheme = parse_authentication(authentication, base)
     if scheme.session is None:
         return None
@@ -186,7 +186,7 @@ def find_refresh_key(
     """Return the key by which the store of refresh tokens knows a connection; None if it has no refresh token. Raises
     SettingsInvalid, and KeyError if a credential is missing.
     """
-    scheme = parse_authentication(authentication, _parse_base(base_url))
+    scheme = parse_authentication(authentication, read_base_url(base_url))
     if scheme.token_url is None:
         return None
     side = CONNECTOR_SIDES.get(connector, "identity")
@@ -222,7 +222,7 @@ def _parse_connection(
     credentials: Mapping[str, str],
     settings: Mapping[str, Any],
 ) -> tuple[ClientConfig, _ConnectorSettings]:
-    base = _parse_base(base_url)
+    base = read_base_url(base_url)
     scheme = parse_authentication(authentication, base)
     parsed = SETTINGS_KINDS[connector].read(settings, ())
     side = CONNECTOR_SIDES[connector]
@@ -258,7 +258,8 @@ def _parse_connection(
 
 
 @lru_cache(maxsize=256)
-def _parse_base(base_url: str) -> BaseUrl:
+def read_base_url(base_url: str) -> BaseUrl:
+    """Parse the base URL of a connection. Raises SettingsInvalid."""
     try:
         return parse_base_url(base_url)
     except ValueError as error:
