@@ -24,7 +24,7 @@ PAGES = {
     "/admin/sync/alarm/": {"support", "auditor", "administrator"},
     "/admin/sync/delivery/": {"support", "auditor", "administrator"},
     "/admin/sync/erasure/": {"administrator"},
-    "/admin/sync/erasure/look/": {"administrator"},
+    "/admin/sync/erasure/find/": {"administrator"},
     "/admin/webhooks/entity/": {"support", "auditor", "administrator"},
     "/admin/webhooks/source/add/": {"administrator"},
     "/admin/sync/connection/add/": {"administrator"},

@@ -62,7 +62,7 @@ def test_a_parameter_with_an_impossible_key_selects_nothing(key: str) -> None:
     replay = a_replay(person("support"), state="finished")
     client, edit = browser(), f"/admin/sync/mapping/{route.mapping.pk}/edit/"
     shown = {
-        f"/admin/sync/erasure/look/?event={key}": "Entity id",
+        f"/admin/sync/erasure/find/?event={key}": "Entity id",
         f"/admin/webhooks/entity/?type=USER&id={event.entity_id}&identity={key}": event.entity_id,
         f"/admin/webhooks/event/?q=/admin/webhooks/event/{key}/change/": "Events",
         f"/admin/sync/replay/{replay.uuid}/events/?after={key}": "Events of this replay",
