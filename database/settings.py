@@ -14,10 +14,10 @@ SQLITE_PRAGMAS = (
 )
 
 
-# A server that cannot be reached any more (its machine or the network is down) answers nothing, not even that it is gone:
-# the system would wait a quarter of an hour for what was sent, and for ever for an answer. What was sent has to be
-# acknowledged within five seconds; while the hub waits for an answer, the server's system is asked every five seconds,
-# and the connection is closed after the second silence. In milliseconds and seconds.
+# A server whose machine or network is down sends nothing, not even a refusal: by default the system waits a quarter of
+# an hour for an acknowledgement of what it sent, and for ever for a response. With these limits, data that is not
+# acknowledged within five seconds ends the connection, and so do two probes without an answer, five seconds apart.
+# The first is in milliseconds, the second and third in seconds.
 SILENT_SERVER_LIMITS = {
     "tcp_user_timeout": 5000,
     "keepalives_idle": 5,
