@@ -46,7 +46,7 @@ VALUES: tuple[tuple[Any, list[str]], ...] = (
 NOT_READ = frozenset(
     {
         *("payload", "answer", "address", "key", "findings", "request", "response", "token", "due_at"),
-        *("not_before", "opened_at", "lease_until", "covered_by", "state_before_recheck", "takes"),
+        *("not_before", "opened_at", "lease_until", "covered_by", "state_before_recheck", "payload_choice"),
     }
 )
 
