@@ -8,8 +8,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
-
 from audit.entries.readable_rows import load_entries
 from audit.format.signed_records import format_time
 from audit.models import Entry
@@ -25,8 +23,6 @@ _COLUMNS = (
     *("uuid", "source_id", "verified_by", "size", "received_at", "answered_at", "status", "code", "is_final"),
     *("is_repeat", "event_count"),
 )
-# An unusable request and its answer are stored in two commits, and the entry in the second.
-_HAS_ENTRY = Q(answered_at__isnull=False) | Q(event_count__isnull=False)
 ReadBody = Callable[[str], Mapping[str, Any]]
 
 
@@ -52,12 +48,12 @@ def check_unusable_requests(
 def _check_rows(read_body: ReadBody, load_deletions: Callable[[], Deletions]) -> Iterator[RowFault]:
     """Find requests that have no entry: of the answer, or of one of their events where they have no answer yet.
 
-    The entry of an old request may have been deleted. An unusable request that is not answered has none yet.
+    The entry of an old request may have been deleted.
     """
     after = 0
     columns = ("uuid", "answered_at", "received_at")
     while True:
-        rows = Receipt.objects.filter(_HAS_ENTRY, event=None, pk__gt=after).order_by("pk")
+        rows = Receipt.objects.filter(event=None, pk__gt=after).order_by("pk")
         keys = list(rows.values_list("pk", flat=True)[:PAGE_SIZE])
         if not keys:
             return

@@ -1,12 +1,13 @@
 """Requests of sources: accepted ones with their answers, and refused ones."""
 
+from datetime import datetime
 from functools import cached_property
 
 from django.db import models
 
 from webhooks.catalogue.reference import new_uuid, to_reference
 from webhooks.models.event import Event
-from webhooks.models.payload import indexes_where_set, payload_foreign_key
+from webhooks.models.payload import Payload, indexes_where_set, payload_foreign_key
 from webhooks.models.source import Source
 
 # Of the rows of `Refusal` that are answered handshakes.
@@ -68,6 +69,11 @@ class Receipt(models.Model):
     def own_reference(self) -> str:
         """The reference of this request, which audit entries name."""
         return to_reference(self.uuid)
+
+    def set_answer(self, answer: Payload, at: datetime, status: int, code: str, *, is_final: bool) -> None:
+        """Set the answer and its time. Stores nothing."""
+        self.answer, self.answered_at = answer, at
+        self.status, self.code, self.is_final = status, code, is_final
 
 
 class Refusal(models.Model):

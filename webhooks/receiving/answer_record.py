@@ -25,7 +25,7 @@ class ReceiptAnswer:
 
     def __init__(self, recorded: StoredWebhook, answer: Answer) -> None:
         self.answer = answer
-        self.payload = Payload.new(Payload.Kind.ANSWER, answer.body, recorded.key)
+        self.payload = Payload.new(Payload.Kind.ANSWER, answer.body, recorded.event.key)
         self._receipt = recorded.receipt
         self._at = timezone.now()
         self.audit_entry = answered_entry(recorded.receipt, recorded.event, answer, self._at)

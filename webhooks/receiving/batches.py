@@ -346,8 +346,7 @@ def _store_answer(stored: _StoredBatch, answer: Answer) -> None:
     receipt, at = stored.receipt, timezone.now()
     payload = Payload.new(Payload.Kind.ANSWER, answer.body, None)
     payload.save(force_insert=True)
-    receipt.answer, receipt.answered_at = payload, at
-    receipt.status, receipt.code, receipt.is_final = answer.status, answer.code, answer.is_final
+    receipt.set_answer(payload, at, answer.status, answer.code, is_final=answer.is_final)
     receipt.save(update_fields=["answer", "answered_at", "status", "code", "is_final"])
     if receipt.event_count is None:
         entry = request_entry("webhook.unusable", receipt, answer, at)

@@ -124,27 +124,31 @@ def _answer_verified(
         stored = record_webhook(
             source, incoming, verified, parsed, delivery_port, build_answer, seconds=requested.wait_seconds
         )
-    except RequestRefused as refusal:
-        stored = record_unusable_request(source, incoming, verified, parsed)
-        logger.info("%s unusable: %s", stored.receipt.reference, refusal.code)
-        answer = problem_answer(
-            refusal.code, language, reference=stored.receipt.reference, errors=refusal.errors
+    except (RequestRefused, RequestFiltered) as unusable:
+        return record_unusable_request(
+            source, incoming, verified, parsed, partial(_unusable_answer, source, unusable, language)
         )
-        return _store_answer(stored, format_answer(source, answer))
-    except RequestFiltered:
-        stored = record_unusable_request(source, incoming, verified, None)
-        answer = filtered_answer(stored.receipt.reference)
-        return _store_answer(stored, format_answer(source, answer))
     event = stored.event
-    assert event is not None, "a usable webhook has an event"
     with_entity = requested.mode == AnswerMode.ENTITY
     if stored.session is not None:
-        return _answer_new(stored, event, stored.session, build_answer, with_entity=with_entity)
+        return _answer_new(stored, stored.session, build_answer, with_entity=with_entity)
     first = _first_final_answer(event, stored_media_type(source))
     if first is not None:
         return _store_answer(stored, first)
     outcome = delivery_port.retry_and_wait(event, requested.wait_seconds, with_entity=with_entity)
     return _store_answer(stored, build_answer(event, outcome))
+
+
+def _unusable_answer(
+    source: Source, unusable: RequestRefused | RequestFiltered, language: Language, reference: str
+) -> Answer:
+    answer = (
+        filtered_answer(reference)
+        if isinstance(unusable, RequestFiltered)
+        else problem_answer(unusable.code, language, reference=reference, errors=unusable.errors)
+    )
+    logger.info("%s of %s is no webhook: response %s %s", reference, source.slug, answer.status, answer.code)
+    return format_answer(source, answer)
 
 
 def _answer_batch(
@@ -163,12 +167,12 @@ def _answer_batch(
 
 def _answer_new(
     stored: StoredWebhook,
-    event: Event,
     session: DeliverySession,
     build_answer: BuildAnswer,
     *,
     with_entity: bool,
 ) -> Answer:
+    event = stored.event
     with closing(session):
         if stored.answer is not None:
             session.start_without_waiting()
@@ -221,11 +225,14 @@ def _store_answer(stored: StoredWebhook, answer: Answer) -> Answer:
 
 
 def _log_answer(stored: StoredWebhook, answer: Answer) -> Answer:
-    event, receipt = stored.event, stored.receipt
-    if event is None:
-        reference, what = receipt.own_reference, "an unusable webhook"
-    else:
-        reference, what = event.reference, f"{event.entity_type} {event.event_type}"
-    source = receipt.source.slug
-    logger.info("%s %s from %s: response %s %s", reference, what, source, answer.status, answer.code)
+    event = stored.event
+    logger.info(
+        "%s %s %s from %s: response %s %s",
+        event.reference,
+        event.entity_type,
+        event.event_type,
+        stored.receipt.source.slug,
+        answer.status,
+        answer.code,
+    )
     return answer

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from django.db import IntegrityError, transaction
 from django.db.models import Model, QuerySet
+from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
@@ -17,7 +18,7 @@ from database.model_rows import new_row
 from database.write_batch import WriteBatch
 from webhooks.catalogue.outcome import EventOutcome
 from webhooks.delivery_port import DeliveryPort, DeliverySession
-from webhooks.models import Event, Payload, Receipt, Source, State, SubjectKey, subject_key
+from webhooks.models import Event, Payload, Receipt, Source, State, subject_key
 from webhooks.protocol.formats.body_reader import remove_dropped_values
 from webhooks.protocol.webhook_parser import ParsedWebhook
 from webhooks.receiving.answers import Answer
@@ -28,23 +29,15 @@ from webhooks.receiving.store import NewWebhook, build_receipt, received_entry, 
 
 @dataclass(frozen=True, slots=True)
 class StoredWebhook:
-    """A stored request. `event` is None if the request is no usable webhook. `session` is set for a new event.
+    """A stored webhook. `session` is set for a new event.
 
     `answer` is set if it was stored in the same commit because it does not wait for the outcome.
     """
 
     receipt: Receipt
-    event: Event | None
+    event: Event
     session: DeliverySession | None = None
     answer: Answer | None = None
-
-    @property
-    def key(self) -> SubjectKey | None:
-        """Return the key that encrypts the answer; None if the request names no entity."""
-        if self.event is not None:
-            return self.event.key
-        payload = self.receipt.payload
-        return None if payload is None else payload.subject
 
 
 # Of the 255 characters of an event id, some are for its position.
@@ -100,10 +93,17 @@ def record_webhook(
 
 
 def record_unusable_request(
-    source: Source, incoming: IncomingRequest, verified: VerifiedRequest, parsed: ParsedWebhook | None
-) -> StoredWebhook:
-    """Store a receipt and the body of a verified request that is no usable webhook. The body is encrypted with the key
-    of the entity that it names, if it could be parsed that far. Values that the source's format drops are not stored.
+    source: Source,
+    incoming: IncomingRequest,
+    verified: VerifiedRequest,
+    parsed: ParsedWebhook | None,
+    build_answer: Callable[[str], Answer],
+) -> Answer:
+    """Store a verified request that is no usable webhook, its body and its answer in one commit. Returns the answer,
+    which `build_answer` makes of the receipt's reference.
+
+    Body and answer are encrypted with the key of the entity that the request names, if it could be parsed that far.
+    Values that the source's format drops are not stored.
     """
     body = (
         remove_dropped_values(
@@ -119,10 +119,14 @@ def record_unusable_request(
         key = None if parsed is None else subject_key(source.pk, parsed.entity_type, parsed.entity_id)
         payload = Payload.new(Payload.Kind.WEBHOOK, body, key)
         receipt = build_receipt(source, incoming, verified, None, payload)
+        answer, at = build_answer(receipt.own_reference), timezone.now()
+        answer_payload = Payload.new(Payload.Kind.ANSWER, answer.body, key)
+        receipt.set_answer(answer_payload, at, answer.status, answer.code, is_final=answer.is_final)
         batch = WriteBatch()
-        batch.insert(payload, receipt)
+        batch.insert(payload, answer_payload, receipt)
         batch.run()
-    return StoredWebhook(receipt, None)
+        append_entries(request_entry("webhook.unusable", receipt, answer, at), at=at)
+    return answer
 
 
 def choose_event_id(
@@ -217,10 +221,8 @@ def plan_deliveries(session: DeliverySession, event: Event, parsed: ParsedWebhoo
     return EventOutcome(event.state, event.code, (), None)
 
 
-def answered_entry(receipt: Receipt, event: Event | None, answer: Answer, at: datetime) -> NewEntry:
+def answered_entry(receipt: Receipt, event: Event, answer: Answer, at: datetime) -> NewEntry:
     """Build the audit entry of an answer that is stored at `at`, later than its webhook."""
-    if event is None:
-        return request_entry("webhook.unusable", receipt, answer, at)
     return NewEntry(event.stream, "webhook.answered", details=_answer_details(receipt, answer), at=at)
 
 

@@ -152,9 +152,9 @@ def build_receipt(
         received_at=incoming.received_at,
         is_repeat=is_repeat,
     )
-    if answer is not None:
-        receipt.answer, receipt.answered_at = answer_payload, timezone.now()
-        receipt.status, receipt.code, receipt.is_final = answer.status, answer.code, answer.is_final
+    if answer is not None and answer_payload is not None:
+        at = timezone.now()
+        receipt.set_answer(answer_payload, at, answer.status, answer.code, is_final=answer.is_final)
     return receipt
 
 

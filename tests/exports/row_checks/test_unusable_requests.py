@@ -13,7 +13,7 @@ from tests.support.builders.history import a_receipt
 from tests.support.hub import ANNA, Hub
 from webhooks.catalogue.reference import to_reference
 from webhooks.models import Receipt
-from webhooks.receiving import answer_record, batches
+from webhooks.receiving import batches, record
 
 CUT_OFF = "the process dies here"
 
@@ -41,18 +41,27 @@ def test_a_request_with_events_but_without_an_answer_that_was_added_is_found(hub
     ]
 
 
-def test_an_unusable_request_between_its_commit_and_its_answer_is_no_fault(
+def test_an_unusable_request_is_stored_with_its_answer_and_its_entry_or_not_at_all(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.client.raise_request_exception = False
+    assert hub.post_signed(b"{}").status_code == 400
+    stored = Receipt.objects.get()
+    assert (stored.status, stored.answered_at is None) == (400, False)
 
-    def answered_entry(*_: Any) -> None:
+    def request_entry(*_: Any, **__: Any) -> None:
         raise RuntimeError(CUT_OFF)
 
-    monkeypatch.setattr(answer_record, "answered_entry", answered_entry)
+    monkeypatch.setattr(record, "request_entry", request_entry)
     assert hub.post_signed(b"{}").status_code == 500
-    assert Receipt.objects.filter(event=None, answered_at=None).count() == 1
+    assert Receipt.objects.get() == stored
     assert list(find_row_faults()) == []
+
+
+def test_an_unusable_request_without_an_answer_that_was_added_is_found(hub: Hub) -> None:
+    forged = a_receipt(None, received_at=timezone.now(), answered_at=None, answer=None)
+    [fault] = find_row_faults()
+    assert fault.startswith(f"[row-unexpected] receipts {to_reference(forged.uuid)}: ")
 
 
 def test_a_copy_of_a_request_that_was_never_answered_is_found(
