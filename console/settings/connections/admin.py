@@ -51,7 +51,7 @@ class ConnectionAdmin(TwoStepChangeAdmin):
 
     audit_kind = "connection"
     no_rows_text = gettext_lazy(
-        "No connections yet. The hub needs at least two: the identity service from which it fetches people, "
+        "No connections yet. The hub needs at least two: the identity service from which it fetches entities, "
         "and the target in which it changes records."
     )
     has_presets = True

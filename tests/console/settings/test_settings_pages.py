@@ -359,3 +359,9 @@ def test_an_empty_hub_says_what_to_add_and_where(path: str, sentence: str, link:
     assert f'href="{link}"' in page.split('id="content-start"', 1)[1]
     a_route(a_source())
     assert sentence not in client.get(f"/admin/{path}").content.decode()
+
+
+@pytest.mark.parametrize("path", ["webhooks/source/", "sync/connection/", "sync/mapping/", "sync/route/"])
+def test_a_form_for_something_new_links_back_to_its_list(path: str) -> None:
+    page = browser("administrator").get(f"/admin/{path}add/").content.decode()
+    assert f'<nav class="crumbs" aria-label="Back"><a href="/admin/{path}">← ' in page
