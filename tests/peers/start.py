@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.peers.systems.directus import Directus
 from tests.peers.systems.peer import Peer, PeerUnavailable, peers_folder
@@ -29,8 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.peers.start")
     parser.add_argument("systems", nargs="+", choices=sorted(KINDS))
     names = list(dict.fromkeys(parser.parse_args(arguments).systems))
-    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, signal.default_int_handler)
+    _on_signals(signal.default_int_handler)
     try:
         with running_peers(names) as peers:
             variables = peers_folder() / "started.env"
@@ -39,13 +39,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for peer in peers:
                 print(f"  {peer.name:10} {peer.url}")
             print("Ctrl-C stops them and deletes what they store.", flush=True)
-            threading.Event().wait()
+            try:
+                threading.Event().wait()
+            finally:
+                # `make` passes a signal on that its child has too, and people press Ctrl-C twice: the second one would
+                # leave systems running.
+                _on_signals(signal.SIG_IGN)
     except KeyboardInterrupt:
         return 0
     except PeerUnavailable as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _on_signals(handler: Any) -> None:
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, handler)
 
 
 @contextmanager

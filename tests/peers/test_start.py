@@ -2,6 +2,7 @@
 
 import socket
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.peers.systems.peer import Peer, PeerUnavailable
 from tests.support.processes.ports import free_port
 
 pytestmark = pytest.mark.pure
+ROOT = Path(__file__).parents[2]
 
 
 class FakePeer(Peer):
@@ -72,6 +74,33 @@ def test_all_systems_are_stopped_when_one_cannot_be_started(monkeypatch: pytest.
     with pytest.raises(PeerUnavailable, match="cannot be installed"), running_peers(["fake", "other"]):
         pass
     assert len(FakePeer.stopped) == 2
+
+
+STOPPED_TWICE = """
+import os, signal, sys, threading
+from pathlib import Path
+from tests.peers import start
+from tests.peers.systems.peer import Peer
+
+class Slow(Peer):
+    def open(self): pass
+    def shell_variables(self): return {}
+    def close(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        print("closed", flush=True)
+
+start.KINDS = {"one": (Slow, int(sys.argv[1])), "two": (Slow, int(sys.argv[2]))}
+start.peers_folder = lambda: Path(sys.argv[3])
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+sys.exit(start.main(["one", "two"]))
+"""
+
+
+def test_a_second_signal_does_not_leave_systems_running(tmp_path: Path) -> None:
+    arguments = [str(free_port()), str(free_port()), str(tmp_path)]
+    command = [sys.executable, "-c", STOPPED_TWICE, *arguments]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT, check=False)
+    assert (run.returncode, run.stdout.count("closed")) == (0, 2), run.stdout + run.stderr
 
 
 def use_fakes(monkeypatch: pytest.MonkeyPatch, ports: list[int]) -> None:
