@@ -274,6 +274,17 @@ def test_a_change_of_sap_names_the_version_that_it_is_about() -> None:
         assert system.live[made.id]["LastName"] == "B"
 
 
+def test_a_csrf_token_that_has_ended_delays_no_delivery(hub: Hub) -> None:
+    with deliveries_to(hub, "sap-c4c-customers-target") as (system, _):
+        assert post(hub, "CREATE")["status"] == "succeeded"
+        system.gateway.tokens.clear()
+        rename(hub, "Uusitalo")
+        assert post(hub)["status"] == "succeeded"
+        [customer] = system.live.values()
+        assert customer["LastName"] == "Uusitalo"
+        assert Attempt.objects.count() == 2
+
+
 def test_zoho_says_which_field_is_missing_although_the_status_is_a_success(hub: Hub) -> None:
     with serving(VENDORS["zoho-crm-contacts-target"].make().answer) as service:
         target = connect("zoho-crm-contacts-target", service)
