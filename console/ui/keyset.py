@@ -11,6 +11,8 @@ from django.http import QueryDict
 from sync.search.time_ranges import InvalidFilter
 
 PAGE_SIZE = 50
+# Of rows one after the other whose time cannot be read: they share a page with the next row that has a cursor.
+MAX_WITHOUT_CURSOR = 500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 FetchRows = Callable[[Q, Sequence[str], int], list[Any]]
@@ -71,14 +73,18 @@ class KeysetPage:
 
 
 def build_page(
-    fetched: Sequence[Any], page_request: PageRequest, cursor_of: Callable[[Any], Cursor | None]
+    fetched: Sequence[Any],
+    page_request: PageRequest,
+    cursor_of: Callable[[Any], Cursor | None],
+    size: int | None = None,
 ) -> KeysetPage:
-    """Build a page from at most `PAGE_SIZE` + 1 rows in the order of `page_request.is_upward`.
+    """Build a page from at most `size` (`PAGE_SIZE`) + 1 rows in the order of `page_request.is_upward`.
 
     A row without a cursor has no readable time: the page next to it begins at the nearest row that has one.
     """
+    size = PAGE_SIZE if size is None else size
     # One row more than a page was fetched: it tells if there is another page.
-    more, rows = len(fetched) > PAGE_SIZE, list(fetched[:PAGE_SIZE])
+    more, rows = len(fetched) > size, list(fetched[:size])
     if not rows:
         return KeysetPage((), None, None)
     upward = page_request.is_upward
@@ -138,12 +144,20 @@ class Keyset:
         )
 
     def fetch_page(self, page_request: PageRequest, fetch_rows: FetchRows) -> KeysetPage:
-        """Fetch one page of at most `PAGE_SIZE` rows. `fetch_rows` takes a filter, an order and a limit."""
+        """Fetch one page of at most `PAGE_SIZE` rows. `fetch_rows` takes a filter, an order and a limit.
+
+        A page without any readable time goes on up to the next row that has one, so that there is a next page.
+        """
         # A page before the cursor is read upwards from it, then reversed.
         upward = page_request.is_upward
         order = (self.time_column, "pk") if upward else (f"-{self.time_column}", "-pk")
-        fetched = fetch_rows(self._page_filter(page_request), order, PAGE_SIZE + 1)
-        return build_page(fetched, page_request, self.cursor_of)
+        condition, size = self._page_filter(page_request), PAGE_SIZE
+        fetched = fetch_rows(condition, order, size + 1)
+        if len(fetched) > size and not any(self.cursor_of(row) for row in fetched[:size]):
+            fetched = fetch_rows(condition, order, MAX_WITHOUT_CURSOR + 1)
+            readable = (place for place, row in enumerate(fetched) if self.cursor_of(row))
+            size = min(next(readable, MAX_WITHOUT_CURSOR) + 1, MAX_WITHOUT_CURSOR)
+        return build_page(fetched, page_request, self.cursor_of, size)
 
     def _page_filter(self, page_request: PageRequest) -> Q:
         if page_request.before is not None:

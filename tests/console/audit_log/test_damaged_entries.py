@@ -11,6 +11,7 @@ from django.utils import timezone
 from audit.entries import readable_rows
 from audit.entries.append import NewEntry, append_entries
 from audit.models import Entry
+from console.ui import keyset
 from console.ui.keyset import PAGE_SIZE
 from sync.monitoring.health_figures import _count_break_glass_uses
 from tests.support.audit.triggers import disable_triggers
@@ -122,6 +123,29 @@ def test_the_pages_of_the_list_reach_every_entry_past_damaged_ones(target: Entry
         if not (address := page.page_links.older_url):
             break
     assert seen >= set(Entry.objects.filter(stream__startswith="setting:source").values_list("pk", flat=True))
+
+
+@pytest.mark.parametrize("time", TIMES)
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_the_pages_go_on_past_more_damaged_times_than_a_page_has_rows(
+    target: Entry, time: str, is_broken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append_now(*(NewEntry(f"setting:source:{number}", "source.changed") for number in range(3 * PAGE_SIZE)))
+    damage_entries(f"at = {time}", f"id BETWEEN {target.pk} AND {target.pk + PAGE_SIZE + 9}")
+    if is_broken:  # as before: a page of damaged rows has no next one
+        monkeypatch.setattr(keyset, "MAX_WITHOUT_CURSOR", PAGE_SIZE)
+    entries = set(Entry.objects.filter(stream__startswith="setting:source").values_list("pk", flat=True))
+    client, reached = browser("auditor"), []
+    for order in ("", "?order=oldest"):
+        address, seen = order, set[int]()
+        for _ in range(8):
+            page = client.get(f"{LIST}{address}").context["page"]
+            seen |= {row.entry.pk for row in page.rows}
+            links = page.page_links
+            if not (address := links.newer_url if order else links.older_url):
+                break
+        reached.append(seen >= entries)
+    assert all(reached) is not is_broken
 
 
 def test_the_alarm_about_changed_logins_counts_a_damaged_time() -> None:
