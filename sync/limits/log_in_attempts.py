@@ -1,10 +1,9 @@
 """Allow one log-in at a time with the same credentials, over all processes, and none after a refusal."""
 
-from datetime import timedelta
-
 from django.db.models import Q
 from django.utils import timezone
 
+from database.clock import database_now
 from sync.connectors.client.log_in_guard import LogInPermission
 from sync.models import LogInAttempt
 
@@ -19,12 +18,13 @@ class StoredGuard:
         2. Mark it as busy, unless another process logs in, or the credentials were refused and no person asked.
         3. If that failed, read why.
         """
-        digest, now = LogInAttempt.digest_key(key), timezone.now()
+        digest = LogInAttempt.digest_key(key)
         LogInAttempt.objects.bulk_create([LogInAttempt(key=digest)], ignore_conflicts=True)
-        free = Q(busy_until__isnull=True) | Q(busy_until__lte=now)
+        free = Q(busy_until__isnull=True) | Q(busy_until__lte=database_now())
         if not is_forced:
             free &= Q(refused_at__isnull=True)
-        until = now + timedelta(seconds=seconds)
+        # By the database's clock: the row may have been marked by another machine.
+        until = database_now(plus_seconds=seconds)
         if LogInAttempt.objects.filter(free, pk=digest).update(busy_until=until):
             return LogInPermission.GRANTED
         is_refused = LogInAttempt.objects.filter(pk=digest, refused_at__isnull=False).exists()

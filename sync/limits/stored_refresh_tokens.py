@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
 from config_schema.errors import SettingsInvalid
+from database.clock import read_clock
 from database.connection import release_connection
 from sync.connectors.client.refresh_tokens import IssuedTokens, RefreshClaim, TokensUnreadable
 from sync.connectors.registry import find_refresh_key
@@ -34,13 +35,15 @@ class StoredRefreshTokens:
 
         Raises TokensUnreadable if the stored tokens are damaged, or their key is not among SEALING_KEYS.
         """
-        digest, now = RefreshedToken.digest_key(key), timezone.now()
-        until = (now + timedelta(seconds=seconds)).timestamp()
+        digest = RefreshedToken.digest_key(key)
         RefreshedToken.objects.bulk_create([RefreshedToken(key=digest)], ignore_conflicts=True)
         claim = None
         with transaction.atomic():
             row = RefreshedToken.objects.select_for_update().filter(pk=digest).first()
+            # Not the clock of this machine: the claim may be that of another one.
+            now = read_clock()
             if row is not None and (row.busy_until is None or row.busy_until <= now):
+                until = (now + timedelta(seconds=seconds)).timestamp()
                 claim = RefreshClaim(key, until, _read_tokens(row), row.renewals)
                 RefreshedToken.objects.filter(pk=digest).update(busy_until=_end_of(claim))
         # The request may take long.

@@ -12,6 +12,7 @@ from django.utils import timezone
 from sync.connectors.client import log_in_guard
 from sync.connectors.client.log_in_guard import LogInPermission, current_guard
 from sync.connectors.contracts.errors import CredentialsRefused, RequestThrottled
+from sync.limits import log_in_attempts
 from sync.limits.log_in_attempts import StoredGuard
 from sync.models import LogInAttempt
 from tests.support.http.authentication_servers import PASSWORD, USERNAME, SessionServer
@@ -43,6 +44,18 @@ def test_one_process_at_a_time_logs_in() -> None:
     # Its process died: another one may log in when its time is over.
     LogInAttempt.objects.update(busy_until=timezone.now() - timedelta(seconds=1))
     assert claim() is GRANTED
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_machine_whose_clock_is_wrong_does_not_log_in_at_the_same_time(
+    monkeypatch: pytest.MonkeyPatch, is_broken: bool
+) -> None:
+    assert claim() is GRANTED
+    real = timezone.now
+    monkeypatch.setattr(timezone, "now", lambda: real() + timedelta(hours=1))
+    if is_broken:
+        monkeypatch.setattr(log_in_attempts, "database_now", lambda **_: timezone.now())
+    assert claim() is (GRANTED if is_broken else BUSY)
 
 
 def test_refused_credentials_are_tried_again_for_a_person_alone() -> None:

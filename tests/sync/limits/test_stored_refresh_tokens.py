@@ -336,6 +336,19 @@ def test_a_refresh_that_ends_late_is_stored_unless_a_newer_one_is() -> None:
     assert (third.tokens["refresh_token"], third.renewals) == ("refresh-token-1", 1)
 
 
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_machine_whose_clock_is_wrong_does_not_refresh_at_the_same_time(
+    monkeypatch: pytest.MonkeyPatch, is_broken: bool
+) -> None:
+    store = StoredRefreshTokens()
+    assert store.claim_refresh("k" * 64, 30)
+    if is_broken:
+        monkeypatch.setattr(stored_refresh_tokens, "read_clock", lambda: timezone.now())
+    real = timezone.now
+    monkeypatch.setattr(timezone, "now", lambda: real() + timedelta(hours=1))
+    assert (store.claim_refresh("k" * 64, 30) is None) is not is_broken
+
+
 @pytest.mark.parametrize("store", [StoredRefreshTokens(), MemoryRefreshTokens()])
 def test_a_refresh_that_fails_late_does_not_end_the_claim_of_another(
     store: refresh_tokens.RefreshTokenStore,
