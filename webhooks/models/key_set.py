@@ -62,13 +62,17 @@ def claim_due_key_sets(now: datetime) -> list[str]:
     KeySet.objects.bulk_create(
         [KeySet(url=url, refresh_at=now) for url in sorted(urls - known)], ignore_conflicts=True
     )
-    due = KeySet.objects.filter(Q(refresh_at__lte=now) | Q(wanted_at__isnull=False))
+    # No pause is longer: a later time was set by a clock that ran ahead.
+    is_due = Q(refresh_at__lte=now) | Q(refresh_at__gt=now + LONGEST_REFRESH + SHORTEST_PAUSE)
+    due = KeySet.objects.filter(is_due | Q(wanted_at__isnull=False))
     return [url for url in due.values_list("url", flat=True) if claim_key_set(url, now)]
 
 
 def claim_key_set(url: str, now: datetime) -> bool:
     """Mark a key set as tried. Returns False if any process tried it within the last minute."""
-    idle = Q(tried_at=None) | Q(tried_at__lte=now - SHORTEST_PAUSE)
+    # A time in the future, beyond what clocks differ by, was set by a clock that ran ahead.
+    is_ahead = Q(tried_at__gt=now + SHORTEST_PAUSE)
+    idle = Q(tried_at=None) | Q(tried_at__lte=now - SHORTEST_PAUSE) | is_ahead
     return bool(KeySet.objects.filter(idle, url=url).update(tried_at=now))
 
 

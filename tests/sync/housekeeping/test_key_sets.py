@@ -102,6 +102,18 @@ def test_a_rotated_key_is_fetched_when_a_token_names_it(source: Source, publishe
     assert send().status_code == 401
 
 
+def test_keys_that_were_fetched_while_the_clock_ran_ahead_are_fetched_again(
+    source: Source, publisher: Publisher
+) -> None:
+    refresh_key_sets()
+    ahead = -timedelta(hours=3)
+    pass_time(tried_at=ahead, refresh_at=ahead, fetched_at=ahead)
+    publisher.reply = Reply(value={"keys": [jwk(SECOND, "k2")]})
+    assert refresh_key_sets() == 1
+    assert send(SECOND, "k2").status_code == 200
+    assert refresh_key_sets() == 0
+
+
 def test_a_flood_of_unknown_keys_causes_one_request_a_minute(source: Source, publisher: Publisher) -> None:
     refresh_key_sets()
     for number in range(20):
