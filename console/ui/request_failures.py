@@ -15,6 +15,7 @@ TEMPLATES = (
     gettext_noop("the token endpoint responded with %(status)s and an error"),
     gettext_noop("the token endpoint responded with %(status)s"),
     gettext_noop("the log-in was answered with %(status)s"),
+    gettext_noop("the request for a CSRF token was answered with %(status)s"),
     # The request.
     gettext_noop("the expression at %(place)s does not fit the data"),
     gettext_noop("the expression costs more than 10,000 steps, 256 KiB or 100 ms"),
@@ -31,6 +32,7 @@ TEMPLATES = (
     gettext_noop("the response is nested too deeply"),
     gettext_noop("an object was expected"),
     gettext_noop("the setting `id` finds no id"),
+    gettext_noop("the setting `created_id` finds no id"),
     gettext_noop("an id of at most %(most)s characters was expected"),
     gettext_noop("the response is about another entity"),
     gettext_noop("the response is about another record"),
@@ -54,6 +56,7 @@ TEMPLATES = (
     gettext_noop("the response contains no token"),
     gettext_noop("the token is not a bearer token"),
     gettext_noop("no token was received after %(span)s"),
+    gettext_noop("the response has no CSRF token that can be sent"),
     gettext_noop(
         "the stored refresh token cannot be decrypted: restore its key, or enter a new refresh token"
     ),
