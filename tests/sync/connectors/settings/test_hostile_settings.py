@@ -350,6 +350,7 @@ def test_each_document_is_good_as_it_is(kind: str, service: Service) -> None:
     assert service.seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", DOCUMENTS)
 def test_a_hostile_value_in_any_place_is_refused_or_harmless(kind: str, service: Service) -> None:
     name, settings, authentication = DOCUMENTS[kind]
