@@ -36,7 +36,6 @@ from sync.connectors.records.request_builder import RequestBuilder
 from sync.connectors.records.target_checks import TargetChecks
 from sync.connectors.settings.operations.operation import Operation
 from sync.connectors.settings.target import RecordSettings, TargetSettings
-from sync.connectors.values.json_responses import as_text
 
 MAX_SEARCH_RESULTS = 10
 
@@ -75,7 +74,7 @@ class RestTargetConnector:
 
     def search_records(self, entity_type: str, field: str, value: str) -> tuple[Record, ...]:
         """Return at most ten records that have the value. Each is verified, as some systems ignore a filter
-        that they do not know.
+        that they do not know, or find similar values. `field_values` says where a record has several values.
         """
         known = self._known(entity_type)
         search = known.operations.search
@@ -89,7 +88,12 @@ class RestTargetConnector:
         if answer.status in NOT_FOUND_STATUSES:
             raise self._client.unreadable_error(request, f"a search returned {answer.status}")
         hits = self._reader.read_all(request, known, search, answer)
-        return tuple(hit for hit in hits if self._has_value(hit, field, value))[:MAX_SEARCH_RESULTS]
+        found = [
+            hit
+            for hit in hits
+            if self._has_value(self._reader.read_values(request, search, hit, field), field, value)
+        ]
+        return tuple(found[:MAX_SEARCH_RESULTS])
 
     def load_version(self, entity_type: str, record: Record) -> Record:
         """Return the record with the version that a write must name, read by its own path if it lacks it: a search
@@ -314,11 +318,10 @@ class RestTargetConnector:
                 whole = remove_at_path(whole, known.version.read_path)
         return whole
 
-    def _has_value(self, record: Record, field: str, value: str) -> bool:
-        own = as_text(record.fields.get(field))
-        if own is None:
-            return False
-        return own.casefold() == value.casefold() if field in self._settings.caseless_fields else own == value
+    def _has_value(self, own_values: Sequence[str], field: str, value: str) -> bool:
+        if field in self._settings.caseless_fields:
+            return value.casefold() in {own.casefold() for own in own_values}
+        return value in own_values
 
 
 def _context_document(context: WriteContext, changed: Mapping[str, Any]) -> dict[str, Any]:

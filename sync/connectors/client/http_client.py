@@ -108,6 +108,20 @@ class HttpClient:
         except ExpressionOverBudget as costly:
             raise self._over_budget_error(costly, request.label, request.is_write) from None
 
+    def evaluate_strictly(self, expression: JmesPathExpression, request: ConnectorRequest, value: Any) -> Any:
+        """Evaluate an expression of the settings over what a response holds. Raises SettingOverBudget, and
+        UnreadableResponse if it does not fit.
+        """
+        if expression.is_plain:
+            return expression.find(value)
+        try:
+            return expression.evaluate_strictly(value, self._budget_of(request))
+        except ExpressionUnfit as unfit:
+            reason = f"the expression at {unfit} does not fit the data"
+            raise self.unreadable_error(request, reason) from None
+        except ExpressionOverBudget as costly:
+            raise self._over_budget_error(costly, request.label, request.is_write) from None
+
     def read_value(
         self,
         expression: JmesPathExpression,

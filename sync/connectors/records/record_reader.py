@@ -11,7 +11,7 @@ from sync.connectors.record_versions import read_version
 from sync.connectors.settings.operations.operation import Operation
 from sync.connectors.settings.target import RecordSettings
 from sync.connectors.values.answer_meaning import describe_response
-from sync.connectors.values.json_responses import JmesPathExpression, UnreadableError, as_id
+from sync.connectors.values.json_responses import JmesPathExpression, UnreadableError, as_id, as_text
 
 
 class RecordReader:
@@ -120,6 +120,25 @@ class RecordReader:
             return Record(record_id, fields)
         headers = answer.headers if answer is not None else {}
         return Record(record_id, fields, read_version(known.version, fields, headers))
+
+    def read_values(
+        self, request: ConnectorRequest, search: Operation, record: Record, field: str
+    ) -> tuple[str, ...]:
+        """Return the values that a found record has in a field, as texts. What is neither a text nor a number is no
+        value of a field; an expression of `field_values` that finds such a thing is refused, because a record would be
+        missed.
+        """
+        expression = search.field_values.get(field)
+        if expression is None:
+            own = as_text(record.fields.get(field))
+            return () if own is None else (own,)
+        found = self._client.evaluate_strictly(expression, request, record.fields)
+        items = found if isinstance(found, list) else [found]
+        values = [as_text(item) for item in items if item is not None]
+        if None in values:
+            reason = f"`field_values` of “{field}” finds something else than texts and numbers"
+            raise self._client.unreadable_error(request, reason)
+        return tuple(value for value in values if value is not None)
 
     def _require_same(self, request: ConnectorRequest, record_id: str, record: Record) -> Record:
         if record.id != record_id:

@@ -130,6 +130,7 @@ RIGHT = [
     (TARGET, target(version=VERSION | {"send": {"field": 'meta."@etag"', "query": "version"}})),
     (TARGET, target(search=None, wrap=None, probe=None)),
     (TARGET, search(query={"{field}": "{value}", "filter": "{field} eq {quoted}"})),
+    (TARGET, search(fields=["email"], field_values={"email": "emails[].value"})),
     (TARGET, operations(**OPERATIONS)),
     (
         TARGET,
@@ -207,6 +208,8 @@ WRONG = [
     (TARGET, search(query={"q": "{value} {other}"})),
     (TARGET, search(query={"q": '"{value}"'})),
     (TARGET, search(fields="email")),
+    (TARGET, search(field_values=["email"])),
+    (TARGET, search(fields=["email"], field_values={"email": ""})),
     (TARGET, target() | {"caseless": "email"}),
     (TARGET, target() | {"idempotency_header": "Host"}),
     (TARGET, target(version={})),

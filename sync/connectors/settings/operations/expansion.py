@@ -37,6 +37,7 @@ def _operation_to_json(operation: Operation, name: str) -> dict[str, Any]:
         "raw": operation.raw.text if operation.raw else None,
         "created_id": operation.created_id.text if operation.created_id else None,
         "fields": sorted(operation.fields),
+        "field_values": {name: expression.text for name, expression in operation.field_values.items()},
         "answers": rules_to_json(operation.answers),
     }
     given = {key: value for key, value in optional.items() if value}

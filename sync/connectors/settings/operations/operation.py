@@ -21,6 +21,11 @@ from sync.connectors.http.query_parameters import Query, list_values
 from sync.connectors.http.urls import is_plain_path
 from sync.connectors.settings.answer_rules import answer_rules, read_rules
 from sync.connectors.settings.body_template import Body, BodyTemplate
+from sync.connectors.settings.operations.field_values import (
+    FIELD_VALUES,
+    FIELD_VALUES_RULE,
+    read_field_values,
+)
 from sync.connectors.settings.page_style import (
     ADDRESS_STYLES,
     OPTIONAL_PAGING,
@@ -69,7 +74,8 @@ class Operation:
 
     Texts of `path`, `query` and `headers` may hold placeholders, among them the names in `values`. `result` selects
     the record, or the list of them, from the answer. `when`: an update is sent only if it is true. `style` says what
-    an update sends. `fields`: those that a search may ask for. `raw` selects the record as the system gave it where
+    an update sends. `fields`: those that a search may ask for. `field_values`: the expressions over a found record that
+    find all values of a field, for those that may have several. `raw` selects the record as the system gave it where
     `result` makes a new object. `paging`: how the pages of a list are found. `created_id` selects the id of a new
     record from the whole response, of which `result` is not read then.
     """
@@ -87,6 +93,7 @@ class Operation:
     style: str = "changed"
     omitted_fields: frozenset[str] = frozenset()
     fields: frozenset[str] = frozenset()
+    field_values: Mapping[str, JmesPathExpression] = field(default_factory=dict)
     raw: JmesPathExpression | None = None
     paging: Paging | None = None
     created_id: JmesPathExpression | None = None
@@ -333,11 +340,13 @@ def _method(name: str) -> Setting[str]:
 
 _EXTRA: Mapping[str, tuple[Setting[Any], ...]] = {
     "get": (_RAW,),
-    "search": (_SEARCH_FIELDS,),
+    "search": (_SEARCH_FIELDS, FIELD_VALUES),
     "create": (_CREATED_ID,),
     "update": (_WHEN, _STYLE, _OMIT),
     "list": OPTIONAL_PAGING,
 }
+
+_EXTRA_RULES: Mapping[str, tuple[ObjectRule, ...]] = {"search": (FIELD_VALUES_RULE,), "list": PAGING_RULES}
 
 
 def _operation_kind(name: str) -> Object[Operation]:
@@ -358,6 +367,7 @@ def _operation_kind(name: str) -> Object[Operation]:
             style=values[_STYLE] if _STYLE in extra else "changed",
             omitted_fields=frozenset(values[_OMIT]) if _OMIT in extra else frozenset(),
             fields=frozenset(values[_SEARCH_FIELDS]) if _SEARCH_FIELDS in extra else frozenset(),
+            field_values=read_field_values(values, values[_SEARCH_FIELDS]) if FIELD_VALUES in extra else {},
             raw=values[_RAW] if _RAW in extra else None,
             paging=read_paging(values, OPTIONAL_STYLE) if OPTIONAL_STYLE in extra else None,
             created_id=values[_CREATED_ID] if _CREATED_ID in extra else None,
@@ -368,7 +378,7 @@ def _operation_kind(name: str) -> Object[Operation]:
 
     settings = (method, _PATH, _QUERY, _HEADERS, _ENCODING, _BODY, _RESULT, _VALUES, *extra, _ANSWERS)
     rules = (ObjectRule("A GET request has no `body`, nor has one with the encoding `none`."),)
-    return Object(settings, build, (*rules, *PAGING_RULES) if name == "list" else rules)
+    return Object(settings, build, (*rules, *_EXTRA_RULES.get(name, ())))
 
 
 def _refuse_contradictions(operation: Operation, values: SettingValues) -> None:

@@ -1,5 +1,6 @@
 """Short settings for a REST API of the usual form, and the operations that they stand for. Pure."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,11 @@ from config_schema.translatable import translatable
 from sync.connectors.http.placeholders import find_fault, find_placeholders
 from sync.connectors.http.query_parameters import Query, QueryValue, change_values, list_values
 from sync.connectors.settings.body_template import BodyTemplate, make_template
+from sync.connectors.settings.operations.field_values import (
+    FIELD_VALUES,
+    FIELD_VALUES_RULE,
+    read_field_values,
+)
 from sync.connectors.settings.operations.operation import Operation
 from sync.connectors.settings.page_style import (
     OPTIONAL_PAGING,
@@ -39,12 +45,15 @@ _SEARCH_PLACEHOLDERS = frozenset({"field", "value", "quoted"})
 
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
-    """A search by GET. Names and values of `query` may hold `{field}`, `{value}` and `{quoted}`."""
+    """A search by GET. Names and values of `query` may hold `{field}`, `{value}` and `{quoted}`. `field_values`: as in
+    an operation.
+    """
 
     path: str
     query: Query
     results_expression: JmesPathExpression
     fields: frozenset[str]
+    field_values: Mapping[str, JmesPathExpression]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +126,15 @@ _SEARCH_FIELDS = defaulted(
 _SEARCH = optional(
     "search",
     Object(
-        (_SEARCH_PATH, _SEARCH_QUERY, _SEARCH_RESULTS, _SEARCH_FIELDS),
+        (_SEARCH_PATH, _SEARCH_QUERY, _SEARCH_RESULTS, _SEARCH_FIELDS, FIELD_VALUES),
         lambda values: SearchSettings(
             path=values[_SEARCH_PATH],
             query=values[_SEARCH_QUERY],
             results_expression=values[_SEARCH_RESULTS],
             fields=frozenset(values[_SEARCH_FIELDS]),
+            field_values=read_field_values(values, values[_SEARCH_FIELDS]),
         ),
+        (FIELD_VALUES_RULE,),
     ),
     "How a record is found by the value of a field. Without it, records are found by their link alone.",
     example={
@@ -240,7 +251,12 @@ def expand_shorthand(values: SettingValues) -> dict[str, Any]:
     if search is not None:
         query = change_values(search.query, _expand_quoted, _expand_quoted)
         expanded["search"] = Operation(
-            "GET", search.path, query=query, result=search.results_expression, fields=search.fields
+            "GET",
+            search.path,
+            query=query,
+            result=search.results_expression,
+            fields=search.fields,
+            field_values=search.field_values,
         )
     if listing is not None:
         request = listing.request

@@ -87,6 +87,7 @@ SHORT: dict[str, Any] = {
                 "query": {"filter": ["{field} eq {quoted}", "active"]},
                 "results": "items",
                 "fields": ["email"],
+                "field_values": {"email": "[email, address.id][]"},
             },
             "list": {
                 "path": "/c",
@@ -123,6 +124,7 @@ WRITTEN: dict[str, Any] = {
                     "body": {"v": {"expression": "value"}, "t": {"template": "{field}:{value:quoted}"}},
                     "result": "items",
                     "fields": ["email"],
+                    "field_values": {"email": "[email, address.id][]"},
                 },
                 "create": {
                     "path": "/c",

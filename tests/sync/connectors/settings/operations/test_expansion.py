@@ -28,6 +28,7 @@ VARIANTS: list[dict[str, Any]] = [
             "query": {"filter": "{field} eq {quoted}"},
             "results": "items",
             "fields": ["email"],
+            "field_values": {"email": "[email, phone]"},
         }
     },
     {"delete": {"method": "POST"}, "version": {"read": {"path": "version"}, "send": {"field": "version"}}},
