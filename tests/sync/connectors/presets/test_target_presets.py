@@ -24,6 +24,8 @@ from tests.sync.connectors.presets.vendor_targets import VENDORS, Vendor
 
 pytestmark = [pytest.mark.presets, pytest.mark.one_database]
 
+ANNAS_ADDRESS = "anna.aalto@example.com"
+
 every_vendor = pytest.mark.parametrize("name", VENDORS)
 
 
@@ -300,6 +302,7 @@ def test_zoho_says_which_field_is_missing_although_the_status_is_a_success(hub: 
     [
         ("bigcommerce-customers-target", {"X-Rate-Limit-Time-Reset-Ms": "15000"}, 15.0),
         ("brevo-contacts-target", {"x-sib-ratelimit-reset": "9"}, 9.0),
+        ("pipedrive-persons-target", {"x-ratelimit-reset": "2"}, 2.0),
     ],
 )
 def test_a_system_without_retry_after_says_how_long_its_limit_lasts(
@@ -311,6 +314,48 @@ def test_a_system_without_retry_after_says_how_long_its_limit_lasts(
     ):
         connect(name, service).get_record("USER", "1")
     assert caught.value.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        # The new address replaces the primary one; the others are as they were.
+        (
+            [("old@b.test", True, "work"), ("home@b.test", False, "home")],
+            [(ANNAS_ADDRESS, True, None), ("home@b.test", False, "home")],
+        ),
+        # One of the others becomes the primary one.
+        (
+            [("old@b.test", True, "work"), (ANNAS_ADDRESS.title(), False, "home")],
+            [(ANNAS_ADDRESS, True, None), ("old@b.test", False, None)],
+        ),
+        ([], [(ANNAS_ADDRESS, True, None)]),
+    ],
+)
+def test_pipedrive_gets_a_primary_address_and_keeps_the_others(before: list[Any], after: list[Any]) -> None:
+    name = "pipedrive-persons-target"
+    system = VENDORS[name].make()
+    parts = ("value", "primary", "label")
+    with serving(system.answer) as service:
+        target = connect(name, service)
+        person = system.add(name="Anna", emails=[dict(zip(parts, mail, strict=True)) for mail in before])
+        key = str(person["id"])
+        updated = target.update_record("USER", key, {"email": ANNAS_ADDRESS}, "k1")
+        assert [tuple(mail.get(part) for part in parts) for mail in person["emails"]] == after
+        assert updated.fields["email"] == ANNAS_ADDRESS
+        target.update_record("USER", key, {"email": None}, "k2")
+        assert person["emails"] == [mail for mail in person["emails"] if not mail["primary"]]
+
+
+def test_a_person_of_pipedrive_is_found_by_a_further_address(hub: Hub) -> None:
+    with deliveries_to(hub, "pipedrive-persons-target") as (system, _):
+        emails = [{"value": "old@b.test", "primary": True}, {"value": ANNAS_ADDRESS, "primary": False}]
+        person = system.add(name="Anna", emails=emails)
+        assert post(hub)["status"] == "succeeded"
+        assert list(system.live.values()) == [person]
+        assert Link.objects.get().record_id == str(person["id"])
+        assert person["emails"][0] == {"value": ANNAS_ADDRESS, "primary": True}
+        assert post(hub)["status"] == "unchanged"
 
 
 def test_brevo_clears_an_attribute_and_changes_an_address() -> None:

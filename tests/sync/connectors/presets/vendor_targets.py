@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.support.hub import ANNA, Hub
 from tests.support.targets.commerce_vendors import Magento, Mailchimp
+from tests.support.targets.contact_book import Pipedrive
 from tests.support.targets.crm_vendors import (
     ANOTHER_KEY,
     NETSUITE_KEY,
@@ -60,6 +61,11 @@ def _unsubscribe(hub: Hub, system: Mailchimp) -> None:
 
 def _give_invalid_address(hub: Hub, system: CloudForCustomer) -> None:
     system.invalid.add(hub.change_email(TAKEN))
+
+
+def _take_name(hub: Hub, system: Pipedrive) -> None:
+    name = {"givenName": "", "familyName": ""}
+    hub.identity.directory.update_record("users", ANNA, {"name": name}, replaces=False)
 
 
 @dataclass(frozen=True)
@@ -350,6 +356,18 @@ VENDORS: dict[str, Vendor] = {
         credentials={"value": "xkeysib-s3cret"},
         wrong={"value": "xkeysib-expired"},
         path="/v3",
+    ),
+    "pipedrive-persons-target": Vendor(
+        make=Pipedrive,
+        fields={"name": _FULL_NAME, "email": _EMAIL},
+        match=_BY_ADDRESS,
+        family_name=lambda person: person["name"],
+        conflict=_take_name,
+        sentence="Name must be given.",
+        broken=((*_OPERATIONS, "search", "field_values"), {"email": "emails[].value"}),
+        credentials={"value": "s3cret-token"},
+        wrong={"value": "expired-token"},
+        path="/api/v2",
     ),
     "bigcommerce-customers-target": Vendor(
         make=BigCommerce,
