@@ -144,10 +144,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return link
 
     def _open_connection(self, conn_params: Any) -> TrackedConnection:
-        # Read before it opens: of a file that is replaced meanwhile, the connection counts as one of the old file.
-        generation = self._shared_writer.idle_connections.generation
         if not self.is_in_memory_db():
             _create_private_file(str(conn_params["database"]))
+        # Read before it opens: of a file that is replaced meanwhile, the connection counts as one of the old file.
+        generation = self._shared_writer.read_generation()
         connection: TrackedConnection = super().get_new_connection(
             # The driver begins no transactions itself: one that `_stop_writing` opens is in autocommit mode, too.
             conn_params | {"factory": TrackedConnection, "isolation_level": None}

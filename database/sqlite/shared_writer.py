@@ -47,6 +47,8 @@ class SharedWriter:
         self.idle_connections = IdleConnections()
         self._link: sqlite3.Connection | None = None
         self._log: int | None = None
+        # The database of the current generation.
+        self._database: _FileId = None
         # The database and its log, as the shared connection has them open.
         self._opened: tuple[_FileId, _FileId] = (None, None)
         self._waits_for_disk = True
@@ -73,6 +75,20 @@ class SharedWriter:
             if not self._users:
                 self.close_connection()
                 self._close_log()
+
+    def read_generation(self) -> int:
+        """Return the generation of a connection that is about to open. Another one begins if the database was deleted
+        or replaced since the last call.
+        """
+        database = _identify(self._path)
+        with self._users_lock:
+            before, self._database = self._database, database
+            is_another = before not in (None, database)
+            self.idle_connections.generation += is_another
+            generation = self.idle_connections.generation
+        if is_another:
+            self._close_idle_connections()
+        return generation
 
     def begin_transaction(
         self, connect: Callable[[], sqlite3.Connection], statement: str
@@ -148,18 +164,30 @@ class SharedWriter:
         Raises OperationalError if only the log was, and is still read: closing would lose what only the log has.
         """
         link = self._link
-        if link is None or self._identify_files() == self._opened:
+        if link is None:
+            self.read_generation()
+            return
+        if self._identify_files() == self._opened:
             return
         # This connection still reads the deleted log. Its numbers of pages are those of the next log once that has any.
-        if _identify(self._path) == self._opened[0] and _is_empty(f"{self._path}-wal"):
+        is_same_database = _identify(self._path) == self._opened[0]
+        if is_same_database and _is_empty(f"{self._path}-wal"):
             # Where it fails, nothing can be saved.
             with suppress(sqlite3.Error):
                 is_busy, *_ = link.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                 if is_busy:
                     raise OperationalError("database is locked: the log was deleted, and is still read")
-        logger.error("%s or its log was deleted or replaced while it was in use", self._path)
         self.close_connection()
-        self.idle_connections.generation += 1
+        if not is_same_database:
+            self.read_generation()
+            return
+        with self._users_lock:
+            self.idle_connections.generation += 1
+        self._close_idle_connections()
+
+    def _close_idle_connections(self) -> None:
+        """Close the connections of earlier generations that no thread uses. Others close when they are given back."""
+        logger.error("%s or its log was deleted or replaced while it was in use", self._path)
         while idle := self.idle_connections.take():
             with self._users_lock:
                 self._users.discard(idle)

@@ -208,6 +208,16 @@ for ending in ("-wal", "-shm"):
     os.unlink(path + ending)
 os.rename(path + ".new", path)
 """
+ANOTHER_FILE_AT_REST = """
+with closing(sqlite3.connect(path + ".new")) as copy:
+    copy.execute("CREATE TABLE counter (number INTEGER NOT NULL)")
+    copy.execute("INSERT INTO counter VALUES (100)")
+    copy.commit()
+for ending in ("-wal", "-shm"):
+    if os.path.exists(path + ending):
+        os.unlink(path + ending)
+os.rename(path + ".new", path)
+"""
 NO_FILE = """
 for ending in ("", "-wal", "-shm"):
     os.unlink(path + ending)
@@ -234,6 +244,31 @@ for _ in range(2):
     in_thread(add_in_turn).join()
 with closing(sqlite3.connect(path)) as link:
     print(*link.execute("SELECT number FROM counter").fetchone())
+"""
+# No transaction has run, or the newest one failed: the shared connection is not open.
+UNSHARED = """
+import sqlite3
+from contextlib import closing
+path = str(connection.settings_dict["NAME"])
+{broken}
+def add_single():
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE counter SET number = number + 1")
+def refuse():
+    with transaction.atomic():
+        connection.close()
+{begin}
+number()
+{change}
+attempt({write})
+connection.close_if_unusable_or_obsolete()
+print(number())
+with closing(sqlite3.connect(path)) as link:
+    print(*link.execute("SELECT number FROM counter").fetchone())
+"""
+NOT_KNOWN = """
+from database.sqlite.shared_writer import SharedWriter
+SharedWriter.read_generation = lambda self: self.idle_connections.generation
 """
 NOT_REQUIRED = """
 from database.sqlite.shared_writer import SharedWriter
@@ -436,6 +471,28 @@ def test_a_single_statement_does_not_write_to_a_deleted_file(file: Path) -> None
     (file.parent / "broken").mkdir()
     unnoticed = make_counter(file.parent / "broken")
     assert said(unnoticed, SINGLE_STATEMENT.format(change=ANOTHER_FILE, broken=NOT_REQUIRED)) == ["100"]
+
+
+@pytest.mark.parametrize("begin", ["", "refuse()"], ids=["no transaction", "failed transaction"])
+@pytest.mark.parametrize(
+    ("write", "lines"),
+    [
+        pytest.param(
+            "add_single",
+            ["OperationalError the database or its log was deleted or replaced", "100", "100"],
+            id="single statement",
+        ),
+        pytest.param("tell", ["101", "101"], id="transaction"),
+    ],
+)
+def test_a_replaced_file_is_noticed_while_the_shared_connection_is_closed(
+    file: Path, begin: str, write: str, lines: list[str]
+) -> None:
+    script = UNSHARED.format(begin=begin, change=ANOTHER_FILE_AT_REST, write=write, broken="{broken}")
+    assert said(file, script.format(broken="")) == lines
+    (file.parent / "broken").mkdir()
+    unnoticed = make_counter(file.parent / "broken")
+    assert said(unnoticed, script.format(broken=NOT_KNOWN)) != lines
 
 
 def test_a_connection_with_changed_settings_is_not_shared(file: Path) -> None:
