@@ -7,6 +7,7 @@ the wait. It is precise to the millisecond on SQLite, to the microsecond on Post
 On SQLite it is the clock of the machine, which may be set while the hub runs: `ClockWatch` notices that.
 """
 
+import threading
 import time
 from datetime import datetime, timedelta
 from typing import Any
@@ -39,15 +40,23 @@ class ClockWatch:
     """Notices that the machine's clock was set, or the machine suspended, by comparing it with the monotonic clock."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._offset = _clock_offset()
 
     def read_step(self) -> float:
         """Return the seconds by which the clock was set since the last call, or since the watch began: negative if it
         was set back, 0 if it was set by less than a second.
         """
-        before, self._offset = self._offset, _clock_offset()
-        step = self._offset - before
+        # One thread at a time: each step is returned once.
+        with self._lock:
+            before, self._offset = self._offset, _clock_offset()
+            step = self._offset - before
         return step if abs(step) >= _STEP_SECONDS else 0.0
+
+    def put_back(self, step: float) -> None:
+        """Return the step at the next call again, because what it is for failed."""
+        with self._lock:
+            self._offset -= step
 
 
 def _clock_offset() -> float:

@@ -1,14 +1,17 @@
 """The sweep for deliveries of dead processes: one frozen inside a transaction delays no other."""
 
+import os
 import time
 from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import psycopg
 import pytest
 from django.conf import settings
-from django.db.models import F
+from django.db import OperationalError
+from django.db.models import F, Q
 from django.utils import timezone
 
 from database.clock import ClockWatch, database_now
@@ -16,7 +19,7 @@ from sync.deliveries import expired_leases
 from sync.deliveries.claims import claim_delivery
 from sync.deliveries.due_deliveries import find_due_ids
 from sync.deliveries.expired_leases import release_expired_leases
-from sync.models import Breaker, Connection, Delivery, Job, MappingVersion
+from sync.models import Attempt, Breaker, Connection, Delivery, Job, MappingVersion, Recheck
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.processes.workers import own_database
 from webhooks.models import State
@@ -129,3 +132,92 @@ def test_nothing_waits_for_the_time_that_the_clock_was_set_back_by(
     open_until = Breaker.objects.get(pk=paused.pk).open_until
     assert timedelta(seconds=30) < open_until - timezone.now() <= timedelta(seconds=60)
     assert Job.objects.filter(pk=job.pk, due_at__lte=database_now()).exists()
+
+
+@pytest.mark.only_sqlite
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_no_retry_comes_before_the_time_that_the_remote_system_asked_for(
+    database: None,
+    clock_step: Callable[[timedelta], None],
+    monkeypatch: pytest.MonkeyPatch,
+    is_broken: bool,
+) -> None:
+    """However many processes notice that the clock was set back."""
+    small, long_ahead = expired_deliveries(2)
+    asked, cap = timedelta(minutes=10), timedelta(hours=1)
+    until = timezone.now() + asked
+    waiting = {"state": State.RETRYING, "lease_until": None, "token": None}
+    Delivery.objects.update(**waiting, due_at=until, not_before=until)
+    much_later = until + timedelta(days=1)
+    Delivery.objects.filter(pk=long_ahead).update(due_at=much_later, not_before=much_later)
+    if is_broken:
+        monkeypatch.setattr(expired_leases, "_limit_requested_delays", lambda deliveries: None)
+        monkeypatch.setattr(expired_leases, "Q", lambda **_: Q())
+    watches = [ClockWatch() for _ in range(4)]
+    clock_step(-timedelta(minutes=3))
+    for watch in watches:
+        monkeypatch.setattr(expired_leases, "_clock_watch", watch)
+        release_expired_leases(10)
+    first, second = (Delivery.objects.get(pk=key) for key in (small, long_ahead))
+    assert (first.due_at == first.not_before == until) is not is_broken
+    assert (second.due_at == second.not_before <= timezone.now() + cap) is not is_broken
+
+
+@pytest.mark.only_sqlite
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_forked_process_takes_no_earlier_step_of_the_clock_for_a_new_one(
+    database: None,
+    clock_step: Callable[[timedelta], None],
+    monkeypatch: pytest.MonkeyPatch,
+    is_broken: bool,
+) -> None:
+    """A web server forks processes long after it loaded the application."""
+    clock_step(-timedelta(hours=1))
+    if is_broken:
+        monkeypatch.setattr(expired_leases, "ClockWatch", lambda: expired_leases._clock_watch)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writer, str(expired_leases._clock_watch.read_step()).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert (os.read(reader, 100) == b"0.0") is not is_broken
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.mark.only_sqlite
+def test_a_step_of_the_clock_is_not_lost_if_the_database_fails(
+    database: None, clock_step: Callable[[timedelta], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (key,) = expired_deliveries(1)
+    due_at = timezone.now() + timedelta(hours=2)
+    Delivery.objects.update(state=State.RETRYING, lease_until=None, token=None, due_at=due_at)
+    clock_step(-timedelta(hours=1))
+    with monkeypatch.context() as failing:
+        failing.setattr(Breaker.objects, "filter", Mock(side_effect=OperationalError("database is locked")))
+        with pytest.raises(OperationalError):
+            release_expired_leases(10)
+    release_expired_leases(10)
+    moved = due_at - Delivery.objects.get(pk=key).due_at
+    assert timedelta(minutes=59) < moved < timedelta(minutes=61)
+
+
+@pytest.mark.only_sqlite
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_later_re_checks_do_not_wait_for_the_time_that_the_clock_was_set_back_by(
+    database: None,
+    clock_step: Callable[[timedelta], None],
+    monkeypatch: pytest.MonkeyPatch,
+    is_broken: bool,
+) -> None:
+    expired_deliveries(1)
+    ahead = timezone.now() + timedelta(hours=3)
+    Recheck.objects.create(attempt=Attempt.objects.get(), began_at=ahead, due_at=ahead)
+    if is_broken:
+        monkeypatch.setattr(expired_leases, "_bring_forward", lambda by: None)
+    clock_step(-timedelta(hours=3))
+    release_expired_leases(10)
+    recheck = Recheck.objects.get()
+    assert (recheck.began_at <= timezone.now()) is not is_broken
+    assert (recheck.due_at <= timezone.now()) is not is_broken
