@@ -20,6 +20,7 @@ from sync.deliveries.event_state import refresh_event_states
 from sync.deliveries.ordering import find_expired_of_subject
 from sync.deliveries.predicates import has_expired_lease
 from sync.evidence.row_facts import call_digests
+from sync.jobs.running_job import LEASE_SECONDS as JOB_LEASE_SECONDS
 from sync.limits.circuit_breaker import invalidate_breakers
 from sync.models import (
     WAITING_STATES,
@@ -29,6 +30,7 @@ from sync.models import (
     Call,
     Delivery,
     Job,
+    JobState,
     MissingReference,
     Recheck,
     Route,
@@ -96,6 +98,8 @@ def _adjust_times_to_clock_step() -> bool:
 def _renew_leases(step: float) -> None:
     # Each process does so once for a step. A lease that is renewed too often only lasts longer.
     renewed = Delivery.objects.running().update(lease_until=database_now(plus_seconds=settings.LEASE_SECONDS))
+    running_jobs = Job.objects.filter(state=JobState.RUNNING)
+    renewed += running_jobs.update(lease_until=database_now(plus_seconds=JOB_LEASE_SECONDS))
     logger.warning("the clock of the machine was set by %.0f s; %s leases began anew", step, renewed)
 
 

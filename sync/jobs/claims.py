@@ -9,7 +9,7 @@ from config_schema.translatable import translatable
 from database.clock import database_now
 from database.statement import Statement
 from sync.jobs.kinds import job_kinds
-from sync.jobs.running_job import LEASE_SECONDS, UNCLAIMED_COLUMNS, JobKind, JobLost, RunningJob
+from sync.jobs.running_job import FRONT, LEASE_SECONDS, UNCLAIMED_COLUMNS, JobKind, JobLost, RunningJob
 from sync.models import Job, JobState
 
 # A crash may have another cause; three in a row without progress point to the job.
@@ -101,8 +101,7 @@ def _release_expired(kind: JobKind) -> None:
     for job in Job.objects.filter(running).order_by("pk")[:100]:
         has_failed = job.deaths + 1 >= MAX_DEATHS
         state, failure = (JobState.FAILED, str(DIED_MESSAGE)) if has_failed else (JobState.WAITING, "")
-        # The time of submission puts it in front of jobs that have not begun.
-        due_at, ended_at = (None, database_now()) if has_failed else (F("submitted_at"), None)
+        due_at, ended_at = (None, database_now()) if has_failed else (FRONT, None)
         with transaction.atomic():
             kind.update_subject(job.subject, state, failure)
             released = Job.objects.filter(running, pk=job.pk, token=job.token).update(

@@ -11,13 +11,16 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import F
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Least
 
 from database.clock import database_now
 from sync.models import Job, JobState
 
 # Twice the half minute within which each kind renews it.
 LEASE_SECONDS = 60.0
+# The due time of a job that is due at once: in front of jobs that have not begun. The time of its submission is in the
+# future if the clock was set back since.
+FRONT = Least(F("submitted_at"), database_now())
 UNCLAIMED_COLUMNS: dict[str, Any] = {"token": None, "lease_until": None, "slot": None}
 # False once the process is stopping.
 ShouldContinue = Callable[[], bool]
@@ -102,7 +105,7 @@ class RunningJob:
 
     def _release_job(self, after: float, **counts: Any) -> None:
         # A running job has a due time only if it was submitted again meanwhile.
-        due_at = Coalesce("due_at", database_now(plus_seconds=after)) if after else F("submitted_at")
+        due_at = Coalesce("due_at", database_now(plus_seconds=after)) if after else FRONT
         with transaction.atomic():
             # The row of the subject before the job: all transactions lock in that order.
             self.kind.update_subject(self.subject, JobState.WAITING, "")

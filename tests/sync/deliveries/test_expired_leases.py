@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
 from unittest.mock import Mock
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -19,6 +20,7 @@ from sync.deliveries import expired_leases
 from sync.deliveries.claims import claim_delivery
 from sync.deliveries.due_deliveries import find_due_ids
 from sync.deliveries.expired_leases import release_expired_leases
+from sync.jobs.running_job import LEASE_SECONDS as JOB_LEASE_SECONDS
 from sync.models import Attempt, Breaker, Connection, Delivery, Job, MappingVersion, Recheck
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.processes.workers import own_database
@@ -101,6 +103,25 @@ def test_leases_survive_a_step_of_the_clock(
     assert release_expired_leases(10) == 0, "the step is over"
     Delivery.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     assert release_expired_leases(10) == 1
+
+
+@pytest.mark.only_sqlite
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_job_of_a_dead_process_is_not_held_by_a_clock_that_was_set_back(
+    database: None,
+    clock_step: Callable[[timedelta], None],
+    monkeypatch: pytest.MonkeyPatch,
+    is_broken: bool,
+) -> None:
+    ahead = timezone.now() + timedelta(hours=3)
+    running = {"state": "running", "token": uuid4(), "lease_until": ahead}
+    Job.objects.create(kind="export", subject=1, submitted_at=ahead, **running)
+    if is_broken:
+        monkeypatch.setattr(expired_leases, "_renew_leases", lambda step: None)
+    clock_step(-timedelta(hours=3))
+    release_expired_leases(10)
+    left = Job.objects.get().lease_until - timezone.now()
+    assert (left <= timedelta(seconds=JOB_LEASE_SECONDS)) is not is_broken
 
 
 @pytest.mark.only_sqlite

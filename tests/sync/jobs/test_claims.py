@@ -2,11 +2,13 @@
 
 import threading
 from contextlib import nullcontext
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.db import IntegrityError, connections, transaction
+from django.db.models import F
 
 from sync.jobs import claims
 from sync.jobs.claims import claim_job_of, claim_next_job, find_due_kinds
@@ -149,6 +151,23 @@ def test_an_abandoned_job_is_claimed_before_waiting_ones() -> None:
     submit_source_job("second")
     end_leases()
     assert claim_job().subject == first
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_job_that_was_submitted_before_the_clock_was_set_back_is_due_at_once(
+    monkeypatch: pytest.MonkeyPatch, is_broken: bool
+) -> None:
+    if is_broken:
+        monkeypatch.setattr(claims, "FRONT", F("submitted_at"))
+    submit_source_job()
+    claim_job()
+    Job.objects.update(submitted_at=F("submitted_at") + timedelta(hours=1))
+    end_leases()
+    again = claim_next_job(COUNTING)
+    assert (again is None) is is_broken
+    if again is not None:
+        again.hand_back()
+        assert claim_next_job(COUNTING) is not None
 
 
 @pytest.mark.parametrize("most", [3, 1_000])
