@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from sync.connectors.client.authentication import Authenticator
-from sync.connectors.client.exchange import PreparedRequest, TokenSender
+from sync.connectors.client.exchange import Judgement, PreparedRequest, TokenSender
 from sync.connectors.client.token_cache import FetchedToken, TokenCache, digest_client
 from sync.connectors.contracts import errors
 from sync.connectors.contracts.permissions import RenewedCredentials
@@ -14,7 +14,7 @@ from sync.connectors.http.message_types import HttpResponse
 from sync.connectors.http.urls import BaseUrl, allowed_url_pattern, build_url
 from sync.connectors.settings.csrf import CsrfSettings
 from sync.connectors.settings.setting_kinds import is_header_value
-from sync.connectors.values.answer_meaning import describe_response
+from sync.connectors.values.answer_meaning import AnswerRule, describe_response
 from sync.connectors.values.json_responses import ExpressionOverBudget, as_text
 from sync.connectors.values.secret_forms import SecretSet
 
@@ -45,7 +45,8 @@ class CsrfHeaders(dict[str, str]):
 
 class CsrfAuthenticator:
     """Adds a CSRF token to the headers of another authenticator. `headers`: those of every request of the connection.
-    `identity`: what makes other credentials another client.
+    `identity`: what makes other credentials another client. `refused_rules`: responses that refuse the credentials
+    of the other authenticator, whatever their status.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class CsrfAuthenticator:
         secrets: SecretSet,
         headers: Mapping[str, str],
         identity: str,
+        refused_rules: tuple[AnswerRule, ...] = (),
     ) -> None:
         self._inner = inner
         self._settings = settings
@@ -73,6 +75,7 @@ class CsrfAuthenticator:
             body=None,
             idempotency_key=None,
             is_write=False,
+            answers=refused_rules,
         )
         use = (settings.header, settings.token and settings.token.text, settings.lifetime_seconds)
         fingerprint = digest_client("csrf", self._call.url, dict(self._call.headers), identity, *use)
@@ -112,12 +115,12 @@ class CsrfAuthenticator:
 
     def _fetch(self, sender: TokenSender) -> FetchedToken:
         held = self._inner.get_headers(sender)
-        answer = sender.send(self._call, held)
-        if answer.status == 401:
+        answer, judged = self._send_fetch(sender, held)
+        if judged.may_renew:
             renewed = self._inner.renew_headers(sender, held)
             if renewed is not None:
-                answer = sender.send(self._call, renewed)
-        kind = errors.error_for_status(answer.status)
+                answer, judged = self._send_fetch(sender, renewed)
+        kind = judged.error if judged.is_stated else errors.error_for_status(answer.status)
         if kind is not None:
             # A wrong path is no refusal of the credentials, nor of a record.
             kind = errors.UnreadableResponse if kind is errors.RequestRejected else kind
@@ -133,6 +136,18 @@ class CsrfAuthenticator:
         secrets = (token, *(value for value in cookies.values() if len(value) >= _MIN_SECRET_LENGTH))
         return FetchedToken(json.dumps([token, cookies]), granted, secrets)
 
+    def _send_fetch(self, sender: TokenSender, headers: Mapping[str, str]) -> tuple[HttpResponse, Judgement]:
+        answer = sender.send(self._call, headers)
+        try:
+            return answer, self._call.judge(answer)
+        except ExpressionOverBudget as costly:
+            raise self._over_budget(costly) from None
+
+    def _over_budget(self, costly: ExpressionOverBudget) -> errors.SettingOverBudget:
+        return errors.SettingOverBudget(
+            f"{self._call.label}: {costly}", side=self._side, fields=(costly.field,)
+        )
+
     def _find_token(self, answer: HttpResponse) -> str:
         settings = self._settings
         found: object = answer.headers.get(settings.header.lower())
@@ -140,9 +155,7 @@ class CsrfAuthenticator:
             try:
                 found = settings.token.evaluate(describe_response(answer.status, answer.headers, answer.body))
             except ExpressionOverBudget as costly:
-                raise errors.SettingOverBudget(
-                    f"{self._call.label}: {costly}", side=self._side, fields=(costly.field,)
-                ) from None
+                raise self._over_budget(costly) from None
         text = (as_text(found) or "").strip()
         if not text or len(text) > _MAX_TOKEN_LENGTH or not is_header_value(text):
             reason = "the response has no CSRF token that can be sent"

@@ -25,6 +25,7 @@ from sync.connectors.settings import identity, target
 from sync.connectors.settings.authentication import Credentials, parse_authentication
 from sync.connectors.settings.secret_values import list_secrets, refuse_plain_secrets
 from sync.connectors.settings.shared_settings import ConnectionOptions
+from sync.connectors.values.answer_meaning import Meaning
 from sync.connectors.values.fingerprint import fingerprint_json
 from sync.connectors.values.secret_forms import SecretSet, remember_secrets
 from sync.connectors.values.secret_scrubber import SecretScrubber
@@ -231,17 +232,16 @@ def _parse_connection(
     )
     remember_secrets(secrets)
     prover = make_authenticator(scheme, credentials, base, side, secrets)
+    session_rules = scheme.session.refused_rules if scheme.session else ()
+    answers = getattr(parsed, "answers", ())
     if scheme.csrf is not None:
         identity_of = fingerprint_json(authentication, credentials).hex()
+        refused = (*session_rules, *(rule for rule in answers if rule.means is Meaning.CREDENTIALS))
         prover = CsrfAuthenticator(
-            prover, scheme.csrf, base, side, secrets, parsed.options.headers, identity_of
+            prover, scheme.csrf, base, side, secrets, parsed.options.headers, identity_of, refused
         )
     header = getattr(parsed, "idempotency_header", None)
-    refused_rules = (
-        *(scheme.session.refused_rules if scheme.session else ()),
-        *(scheme.csrf.refused_rules if scheme.csrf else ()),
-    )
-    answers = getattr(parsed, "answers", ())
+    refused_rules = (*session_rules, *(scheme.csrf.refused_rules if scheme.csrf else ()))
     config = ClientConfig(
         side,
         base,

@@ -8,7 +8,7 @@ import pytest
 
 from config_schema.errors import SettingsInvalid
 from sync.connectors import csrf_tokens
-from sync.connectors.client import log_in_guard
+from sync.connectors.client import log_in_guard, token_cache
 from sync.connectors.contracts.errors import (
     ConnectorError,
     CredentialsRefused,
@@ -236,6 +236,74 @@ def test_a_session_and_its_token_are_sent_together(monkeypatch: pytest.MonkeyPat
         # The first write is answered with 401: both are renewed.
         assert write(connect(service, authentication=session)).id == "1"
     assert log_ins == 2
+
+
+@pytest.mark.parametrize("status", [200, 403])
+@pytest.mark.parametrize("place", ["refused", "answers"])
+def test_a_session_that_has_ended_is_renewed_when_the_token_is_fetched(
+    status: int, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system says with another status than 401 that the session has ended, and first to the read of the token."""
+    monkeypatch.setattr(log_in_guard, "_guard", log_in_guard.MemoryGuard())
+    log_ins, has_ended = 0, False
+
+    def answer(seen: SeenRequest) -> Reply:
+        nonlocal log_ins, has_ended
+        if seen.path == "/login":
+            log_ins, has_ended = log_ins + 1, False
+            return Reply(200, {}, {"Set-Cookie": f"SESS=session-{log_ins}"})
+        if has_ended or seen.headers["cookie"] != f"SESS=session-{log_ins}":
+            return Reply(status, {"error": {"message": "session expired"}})
+        return Reply(200, {"token": f"token-{log_ins}"}) if seen.path == "/token" else Reply(201, {"id": "1"})
+
+    ended = "body.error.message == 'session expired'"
+    session: dict[str, Any] = {
+        "scheme": "session",
+        "log_in": {
+            "path": "/login",
+            "body": {"name": {"expression": "username"}, "pass": {"expression": "password"}},
+        },
+        "token": {"cookie": "SESS"},
+        "cookie": "SESS",
+        "csrf": {"path": "/token", "token": "body.token"},
+    }
+    settings = SETTINGS
+    if place == "refused":
+        session["refused"] = [{"when": ended}]
+    else:
+        settings = {**SETTINGS, "answers": [{"means": "credentials", "when": ended}]}
+    with serving(answer) as service:
+        target = connect(service, authentication=session, settings=settings)
+        write(target)
+        # The token is at its end, and so is the session.
+        has_ended = True
+        for slot in token_cache._slots.values():
+            slot.usable_until = 0.0 if "token-1" in slot.token.value else slot.usable_until
+        assert write(target, "k2").id == "1"
+        paths = [seen.path for seen in service.seen[3:]]
+    assert paths == ["/token", "/login", "/token", "/odata/users"]
+
+
+def test_a_session_that_the_read_of_the_token_refuses_for_ever_is_renewed_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(log_in_guard, "_guard", log_in_guard.MemoryGuard())
+
+    def answer(seen: SeenRequest) -> Reply:
+        return Reply(200, {"error": "session expired"}, {"Set-Cookie": "SESS=always-another-one"})
+
+    session = {
+        "scheme": "session",
+        "log_in": {"path": "/login", "body": {"pass": {"expression": "password"}}},
+        "token": {"cookie": "SESS"},
+        "cookie": "SESS",
+        "refused": [{"when": "body.error == 'session expired'"}],
+        "csrf": {"path": "/token", "token": "body.token"},
+    }
+    with serving(answer) as service:
+        with pytest.raises(CredentialsRefused):
+            write(connect(service, authentication=session))
+        assert [seen.path for seen in service.seen] == ["/login", "/token", "/login", "/token"]
 
 
 @pytest.mark.parametrize(
