@@ -7,6 +7,7 @@ letters, digits, `_`, `-` and `$` is written in quotation marks.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from config_schema.errors import SettingPath, SettingsInvalid
@@ -19,6 +20,8 @@ _NAME = r'(?:[A-Za-z_$][\w$-]{0,99}|"(?!\[\]")[^"\\\x00-\x1f]{1,200}")'
 _STEPS = re.compile(rf"{_NAME}|\[\]", re.ASCII)
 _PATH = re.compile(rf"(?:{_NAME}(?:\[\])?\.){{0,19}}{_NAME}", re.ASCII)
 _EVERY_ITEM = "[]"
+# What follows each step; None where the value is removed.
+_StepTree = dict[str, "_StepTree | None"]
 
 
 @dataclass(frozen=True)
@@ -51,31 +54,35 @@ def _split_path(path: Any, place: SettingPath) -> tuple[str, ...]:
 
 def drop_paths(document: Any, paths: tuple[tuple[str, ...], ...]) -> bool:
     """Remove the values at these paths from a document in place. Returns True if at least one was found."""
-    found = [_drop_path(document, path) for path in paths]
-    return any(found)
-
-
-def _drop_path(document: Any, path: tuple[str, ...]) -> bool:
-    holders = _flatten(document)
-    for step in path[:-1]:
-        if step != _EVERY_ITEM:
-            found_values = [holder[step] for holder in holders if step in holder]
-            holders = [item for value in found_values for item in _flatten(value)]
     found = False
-    for holder in holders:
-        if path[-1] in holder:
-            del holder[path[-1]]
-            found = True
+    # All paths at once: a body may have hundreds of thousands of objects, and each is visited at most once.
+    pending: list[tuple[Any, _StepTree]] = [(document, _build_tree(paths))]
+    while pending:
+        part, steps = pending.pop()
+        if isinstance(part, list):
+            pending += [(item, steps) for item in part if isinstance(item, dict | list)]
+        elif isinstance(part, dict):
+            for step in steps.keys() & part.keys():
+                further_steps = steps[step]
+                if further_steps is None:
+                    del part[step]
+                    found = True
+                else:
+                    pending.append((part[step], further_steps))
     return found
 
 
-def _flatten(value: Any) -> list[dict[str, Any]]:
-    """Return the objects in a value that is one, or a list of them at any depth."""
-    found, pending_values = [], [value]
-    while pending_values:
-        part = pending_values.pop()
-        if isinstance(part, dict):
-            found.append(part)
-        elif isinstance(part, list):
-            pending_values += part
-    return found
+@lru_cache(maxsize=256)
+def _build_tree(paths: tuple[tuple[str, ...], ...]) -> _StepTree:
+    """Return the paths as a tree of their steps, without those into a list."""
+    tree: _StepTree = {}
+    # A longer path does not matter where a shorter one removes the whole value.
+    names = (tuple(step for step in path if step != _EVERY_ITEM) for path in paths)
+    for *steps, last in sorted(names, key=len, reverse=True):
+        node = tree
+        for step in steps:
+            further_steps = node.setdefault(step, {})
+            assert further_steps is not None, "longer paths come first"
+            node = further_steps
+        node[last] = None
+    return tree
