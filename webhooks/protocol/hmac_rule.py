@@ -136,6 +136,24 @@ class HmacRule:
         """True if the signed text does not say where the address ends, whatever the body is."""
         return FIELDS in self.signed or (URL, ID) in pairwise(self.signed)
 
+    def id_may_begin_elsewhere(self, part: str, values: Mapping[str, bytes], content: bytes) -> bool:
+        """Return True if the signed text does not say where `part` ends and the id after it begins. `content`: the end
+        of the part, where the id may begin.
+        """
+        before = list(self.signed[: self.signed.index(ID)]) if ID in self.signed else []
+        separator = b""
+        while before and before[-1] not in PLACEHOLDERS:
+            separator = before.pop().encode() + separator
+        if not before or before[-1] != part:
+            return False
+        text = content + separator + values[ID]
+        return not separator or text.find(separator) != text.rfind(separator)
+
+    @property
+    def has_open_id(self) -> bool:
+        """True if the signed text does not say where the id ends, unless the body is a JSON object or list."""
+        return any((ID, content) in pairwise(self.signed) for content in _CONTENTS)
+
     def list_texts_after_url(self, values: Mapping[str, bytes]) -> list[bytes]:
         """Return all that is signed after each `{url}`."""
         return [
@@ -163,16 +181,17 @@ _SIGNED = defaulted(
     "`PUBLIC_URL`, the path and the query. `{fields}` are the names and values of a form, sorted by name, with nothing "
     "between them: such a signature does not say where a name ends, so use `{body}` if the sender offers it. Nor does "
     "it say where `{url}` ends directly before `{fields}`, as Twilio signs: `query` fixes that, and the source needs "
-    "a secret that no other source has.",
+    "a secret that no other source has. A form, or an empty body, is refused directly before or after `{id}`.",
     example=[ID, ".", TIME, ".", BODY],
 )
 _QUERY = optional(
     "query",
     _QUERY_TEXT,
     "The query of the address under which the sender knows the hub, without the question mark. A request with another "
-    "query is refused. Without this setting every query is refused of a form or an empty body, and where `{id}` is "
-    "directly after `{url}`: the signed text does not say where the address ends, so whoever repeats a request could "
-    "move the beginning of the form into the query.",
+    "query is refused. Without this setting every query is refused of a form or an empty body, where `{id}` is "
+    "directly after `{url}`, and where the query or the id has the text that stands between the two: the signed text "
+    "does not say where the address ends, so whoever repeats a request could move the beginning of the form, or of "
+    "the id, into the query.",
     example="tenant=7",
     is_nullable=False,
 )

@@ -68,11 +68,8 @@ def verify_hmac(
         values[URL] = _require_url(url)
     if FIELDS in rule.signed:
         values[FIELDS] = _read_fields(headers, body)
-    if URL in rule.signed:
-        # No end of a JSON object or list is one itself, so it does not begin in the query.
-        is_whole = bool(body) and not is_form(headers.get("content-type", ""))
-        if rule.has_open_url or rule.query or not is_whole:
-            _check_url(rule, values)
+    if URL in rule.signed or ID in rule.signed:
+        _check_borders(rule, values, is_form=is_form(headers.get("content-type", "")))
     content = rule.join_parts(values)
     encode = ENCODINGS[rule.encoding]
     expected = [
@@ -155,6 +152,30 @@ def _read_fields(headers: Mapping[str, str], body: bytes) -> bytes:
         return join_fields(parse_form(body))
     except MalformedBody as error:
         raise BadSignature(SignatureReason.MALFORMED_BODY, "the body is no valid form") from error
+
+
+def _check_borders(rule: HmacRule, values: Mapping[str, bytes], *, is_form: bool) -> None:
+    """Check that the signed text can be split in one way only: otherwise whoever repeats a request could give it
+    another id, another body or another query. Raises BadSignature.
+    """
+    # No end of a JSON object or list is one itself, and no beginning.
+    is_whole = bool(values[BODY]) and not is_form
+    if URL in rule.signed:
+        query = b"".join(values[URL].partition(b"?")[1:])
+        is_open = rule.has_open_url or rule.id_may_begin_elsewhere(URL, values, query)
+        if is_open or rule.query or not is_whole:
+            _check_url(rule, values)
+    if not is_whole and (
+        rule.has_open_id
+        or any(
+            rule.id_may_begin_elsewhere(part, values, values[part])
+            for part in (BODY, FIELDS)
+            if part in values
+        )
+    ):
+        raise BadSignature(
+            SignatureReason.MALFORMED_BODY, "the signed text does not say where the id and the body end"
+        )
 
 
 def _check_url(rule: HmacRule, values: Mapping[str, bytes]) -> None:

@@ -11,9 +11,10 @@ from webhooks.protocol.signature_reasons import SignatureReason
 TIMESTAMP_TOLERANCE = timedelta(seconds=300)
 MAX_SIGNATURES = 16
 
+# No zero at the beginning: it could be the last digit of what is signed before the time.
 _UNITS: Mapping[str, tuple[re.Pattern[str], timedelta]] = {
-    "seconds": (re.compile(r"[0-9]{1,11}"), timedelta(seconds=1)),
-    "milliseconds": (re.compile(r"[0-9]{1,14}"), timedelta(milliseconds=1)),
+    "seconds": (re.compile(r"0|[1-9][0-9]{0,10}"), timedelta(seconds=1)),
+    "milliseconds": (re.compile(r"0|[1-9][0-9]{0,13}"), timedelta(milliseconds=1)),
 }
 
 

@@ -259,6 +259,74 @@ def test_an_id_directly_after_the_address_cannot_begin_in_the_query() -> None:
 
 
 @pytest.mark.parametrize(
+    ("signed", "true", "forged"),
+    [
+        (["{url}", ".", "{id}", "|", "{body}"], ("?a=1", "b.7", SEED), ("?a=1.b", "7", SEED)),
+        (["{url}", ".", "-", "{id}", "|", "{body}"], ("?a=1.-b", "7", SEED), ("?a=1", "b.-7", SEED)),
+        (["{url}", "..", "{id}", "|", "{body}"], ("?a=1", ".7", SEED), ("?a=1.", "7", SEED)),
+        (["{id}", "{body}"], ("", "msg1", b"a=0&b=2"), ("", "msg1a=0&", b"b=2")),
+        (["{id}", "{body}"], ("", "msg1", b""), ("", "msg", b"1")),
+        (["{id}", "{fields}"], ("", "msg1", b"a=0&b=2"), ("", "msg1a0", b"b=2")),
+        (["{body}", "{id}"], ("", "msg1", b"b=2"), ("", "2msg1", b"b=")),
+        (["{body}", ".", "{id}"], ("", "msg.1", b"b=2"), ("", "1", b"b=2.msg")),
+    ],
+)
+def test_no_request_can_be_repeated_with_another_id(
+    signed: list[str], true: tuple[str, str, bytes], forged: tuple[str, str, bytes]
+) -> None:
+    """Both have the same signed text, so neither is accepted unless the settings name the query."""
+    url = "https://hub.example/in/x"
+    settings = {"header": "X-Sig", "signed": signed, "id_header": "X-Id"}
+
+    def send(webhook: tuple[str, str, bytes], settings: dict[str, Any]) -> Sent:
+        query, webhook_id, body = webhook
+        fields = body.replace(b"=", b"").replace(b"&", b"")
+        values = {
+            "{url}": f"{url}{query}".encode(),
+            "{id}": webhook_id.encode(),
+            "{body}": body,
+            "{fields}": fields,
+        }
+        text = b"".join(values.get(part, part.encode()) for part in signed)
+        signature = compute_hmac(b"hubsecret", text, "sha256").hex()
+        headers = {"x-sig": signature, "x-id": webhook_id}
+        if body != SEED:
+            headers["content-type"] = FORM_TYPE
+        return Sent(settings, headers, body=body, url=url + query)
+
+    assert send(true, settings).headers["x-sig"] == send(forged, settings).headers["x-sig"]
+    for webhook in (true, forged):
+        with pytest.raises(BadSignature) as refused:
+            send(webhook, settings).verify()
+        assert refused.value.reason in ("wrong-query", "malformed-body")
+    if true[0]:
+        named = settings | {"query": true[0].removeprefix("?")}
+        assert send(true, named).verify().webhook_id == true[1]
+        with pytest.raises(BadSignature):
+            send(forged, named).verify()
+
+
+@pytest.mark.parametrize("query", ["", "?a=1"])
+def test_an_id_without_its_separator_needs_no_query_in_the_settings(query: str) -> None:
+    url = f"https://hub.example/in/x{query}"
+    settings = {"header": "X-Sig", "signed": ["{url}", ".", "{id}", "|", "{body}"], "id_header": "X-Id"}
+    signature = compute_hmac(b"hubsecret", f"{url}.msg-7|".encode() + SEED, "sha256").hex()
+    sent = Sent(settings, {"x-sig": signature, "x-id": "msg-7"}, url=url)
+    assert sent.verify().webhook_id == "msg-7"
+
+
+def test_the_last_digit_of_a_form_cannot_move_into_the_time() -> None:
+    settings = {"header": "X-Sig", "signed": ["{body}", "{time}"], "time_header": "X-Time"}
+    signature = compute_hmac(b"hubsecret", b"amount=10" + b"1546300800", "sha256").hex()
+    headers = {"x-sig": signature, "x-time": "1546300800", "content-type": FORM_TYPE}
+    sent = Sent(settings, headers, body=b"amount=10")
+    assert sent.verify().secret_id == 2
+    with pytest.raises(BadSignature) as refused:
+        replace(sent, headers=headers | {"x-time": "01546300800"}, body=b"amount=1").verify()
+    assert refused.value.reason == "malformed-timestamp"
+
+
+@pytest.mark.parametrize(
     ("name", "seconds"),
     [
         (name, 180 if name == "WorkOS" else 300)

@@ -35,6 +35,10 @@ COMPARISONS = {
     # Of the address, whose query the settings fix.
     *("query != rule.query.encode()", "part == URL", "(URL, ID) in pairwise(self.signed)"),
     "FIELDS in self.signed",
+    # Of the places where an id begins and ends.
+    *("ID in rule.signed", "ID in self.signed", "(ID, content) in pairwise(self.signed)", "part in values"),
+    *("before[-1] not in PLACEHOLDERS", "before[-1] != part"),
+    "text.find(separator) != text.rfind(separator)",
     # Of the settings.
     *("values[_QUERY] is not None", "URL not in signed"),
     *(
@@ -58,6 +62,7 @@ TEXT_COMPARISONS = {
     "item.partition('=')",
     "text.split(separator, MAX_SIGNATURES)",
     "rule.signed.index(ID)",
+    *("self.signed.index(ID)", "text.find(separator)", "text.rfind(separator)"),
     "require_header(headers, 'authorization').partition(' ')",
     "listed.split(' ', MAX_SIGNATURES)",
     # Of the address, and of what is signed after it.
