@@ -1,4 +1,7 @@
-"""Release deliveries whose process died, once their lease has ended; isolate those that keep killing processes."""
+"""Release deliveries whose process died, once their lease has ended; isolate those that keep killing processes.
+
+On SQLite, leases and due times are measured by the machine's clock, so they are adjusted when that clock is set.
+"""
 
 import logging
 import os
