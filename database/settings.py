@@ -16,12 +16,13 @@ SQLITE_PRAGMAS = (
 
 # A server whose machine or network is down sends nothing, not even a refusal: by default the system waits a quarter of
 # an hour for an acknowledgement of what it sent, and for ever for a response. With these limits, data that is not
-# acknowledged within five seconds ends the connection, and so do two probes without an answer, five seconds apart.
+# acknowledged within five seconds ends the connection, and so do two probes without an answer, two seconds apart. One
+# lost probe ends none: five seconds must pass without any answer, since on Linux the first limit counts for probes too.
 # The first is in milliseconds, the second and third in seconds.
 SILENT_SERVER_LIMITS = {
     "tcp_user_timeout": 5000,
-    "keepalives_idle": 5,
-    "keepalives_interval": 5,
+    "keepalives_idle": 2,
+    "keepalives_interval": 2,
     "keepalives_count": 2,
 }
 

@@ -62,11 +62,50 @@ while len(noticed) < 2 and time.monotonic() < until:
     time.sleep(0.1)
 print(sorted(noticed))
 switch("up")
-with connection.cursor() as cursor:
-    cursor.execute("SELECT 1")
-    print("back", cursor.fetchone())
+# The pool opens connections again after a pause.
+until = time.monotonic() + 10
+while True:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            print("back", cursor.fetchone())
+        break
+    except OperationalError:
+        if time.monotonic() > until:
+            raise
+        time.sleep(0.2)
 cluster.close()
 os._exit(0)
+"""
+
+# Prints how many probes were sent before the connection ended.
+PROBES = """
+import socket, subprocess
+from database.settings import SILENT_SERVER_LIMITS
+
+def switch(state):
+    subprocess.run(["ip", "link", "set", "lo", state], check=True)
+
+def sent_probes():
+    names, values = open("/proc/net/netstat").read().splitlines()[:2]
+    return int(dict(zip(names.split(), values.split()))["TCPKeepAlive"])
+
+limits = SILENT_SERVER_LIMITS | CHANGED
+options = {"TCP_USER_TIMEOUT": "tcp_user_timeout", "TCP_KEEPIDLE": "keepalives_idle",
+           "TCP_KEEPINTVL": "keepalives_interval", "TCP_KEEPCNT": "keepalives_count"}
+switch("up")
+server = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(server.getsockname())
+client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+for option, name in options.items():
+    client.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), limits[name])
+accepted = server.accept()
+switch("down")
+before = sent_probes()
+try:
+    client.recv(1)
+except OSError:
+    print(sent_probes() - before)
 """
 
 
@@ -79,7 +118,11 @@ def has_own_network() -> bool:
 
 def uses_that_noticed(is_broken: bool) -> list[str]:
     """Return what was printed: which of two uses of a connection ended with an error, and what the next one read."""
-    script = SCRIPT.replace("BROKEN", str(is_broken)).replace("SECONDS", str(NOTICED_SECONDS))
+    return printed_lines(SCRIPT.replace("BROKEN", str(is_broken)).replace("SECONDS", str(NOTICED_SECONDS)))
+
+
+def printed_lines(script: str) -> list[str]:
+    """Run a script in a network of its own. Returns the lines that it printed."""
     environment = os.environ | {"DJANGO_SETTINGS_MODULE": "integration_hub.settings"}
     command = ["unshare", "--net", sys.executable, "-c", script]
     ended = subprocess.run(
@@ -96,3 +139,12 @@ def test_a_silent_server_is_noticed_whoever_waits_for_it(is_broken: bool) -> Non
     noticed, back = uses_that_noticed(is_broken)
     assert noticed == str([] if is_broken else ["sends", "waits"])
     assert back == "back (1,)"
+
+
+@pytest.mark.only_postgresql
+@pytest.mark.skipif(not has_own_network(), reason="needs root, unshare and ip")
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_one_lost_probe_ends_no_connection(is_broken: bool) -> None:
+    changed = {"keepalives_idle": 5, "keepalives_interval": 5} if is_broken else {}
+    (probes,) = printed_lines(PROBES.replace("CHANGED", str(changed)))
+    assert (int(probes) >= 2) is not is_broken
