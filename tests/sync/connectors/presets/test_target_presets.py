@@ -12,12 +12,13 @@ from sync.connectors.contracts.errors import (
     RecordStale,
     RequestRejected,
     RequestThrottled,
+    UnreadableResponse,
 )
 from sync.connectors.contracts.types import TargetConnector, WriteContext
 from sync.connectors.presets import PRESETS, load_preset
 from sync.models import Attempt, Call, Connection, Link, Mapping, MappingVersion, Route
 from tests.support.http.connectors import shop
-from tests.support.http.servers import Reply, Service, serving
+from tests.support.http.servers import Reply, SeenRequest, Service, serving
 from tests.support.hub import ANNA, Hub
 from tests.support.targets.scim_service import ScimService
 from tests.sync.connectors.presets.vendor_targets import VENDORS, Vendor
@@ -262,6 +263,34 @@ def test_an_update_of_keycloak_keeps_what_the_mapping_does_not_know() -> None:
         before = dict(system.live[made.id])
         target.update_record("USER", made.id, {"lastName": "B"}, "k2")
         assert system.live[made.id] == before | {"lastName": "B"}
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        (
+            "netsuite-customers-target",
+            "https://ACCOUNT.suitetalk.api.netsuite.com/services/rest/async/v1/job/1",
+        ),
+        ("keycloak-users-target", "https://id.example.com/admin/realms/REALM/groups/1"),
+        *((name, None) for name in ("netsuite-customers-target", "keycloak-users-target")),
+    ],
+)
+def test_an_address_of_something_else_is_no_new_record(name: str, address: str | None) -> None:
+    """The number of a job, which is made of a request that is answered later, may be the id of another record."""
+    headers = {"Location": address} if address else {}
+
+    def answer(seen: SeenRequest) -> Reply:
+        is_creation = seen.path.startswith(urlsplit(service.url + VENDORS[name].path).path + "/") and (
+            seen.method == "POST" and "token" not in seen.path
+        )
+        return Reply(202, None, headers) if is_creation else system.answer(seen)
+
+    system = VENDORS[name].make()
+    with serving(answer) as service:
+        with pytest.raises(UnreadableResponse) as caught:
+            connect(name, service).create_record("USER", {"email": "a@b.test"}, "k1")
+        assert caught.value.maybe_applied
 
 
 def test_a_change_of_sap_names_the_version_that_it_is_about() -> None:
