@@ -179,7 +179,8 @@ class OAuthAuthenticator:
         except UnreadableError as error:
             raise errors.UnreadableResponse(f"{call.label}: {error}", side=self._side) from None
         # The error of RFC 6749, 5.2: some services send it with status 200. A refusal issues no refresh token.
-        if "access_token" not in answer and isinstance(answer.get("error"), str):
+        # Some write out the fields that they do not give, as null or empty.
+        if not answer.get("access_token") and answer.get("error") and isinstance(answer["error"], str):
             raise errors.CredentialsRefused(
                 f"{call.label}: the token endpoint responded with {response.status} and an error",
                 side=self._side,

@@ -53,6 +53,8 @@ ISSUED: IssuedTokens = {
     "client": "c",
 }
 
+NULL = "null of JSON"
+
 
 class RotatingAccounts:
     """A token endpoint that accepts each refresh token once, and an API. Only the newest access token is valid."""
@@ -62,7 +64,7 @@ class RotatingAccounts:
         self.number = 0
         self.used: list[str] = []
         self.pause = 0.0
-        # Fields of the next token response alone, and those that it leaves out (None).
+        # Fields of the next token response alone, and those that it leaves out (None) or has as null (NULL).
         self.once: dict[str, Any] = {}
 
     def __call__(self, seen: SeenRequest) -> Reply:
@@ -82,7 +84,14 @@ class RotatingAccounts:
                 "expires_in": 3600,
             } | self.once
             self.once = {}
-            return Reply(200, {name: value for name, value in answer.items() if value is not None})
+            return Reply(
+                200,
+                {
+                    name: None if value == NULL else value
+                    for name, value in answer.items()
+                    if value is not None
+                },
+            )
 
 
 @pytest.fixture
@@ -161,6 +170,8 @@ UNUSABLE: list[dict[str, Any]] = [
     {"access_token": "x" * 20_000},
     {"token_type": "mac"},
     {"access_token": None, "error": {"code": 1}},
+    {"access_token": NULL, "error": NULL},
+    {"access_token": "", "error": ""},
 ]
 
 
@@ -202,10 +213,11 @@ def test_a_refresh_token_beside_a_useless_access_token_would_be_lost_if_it_was_r
         fetch(service)
 
 
+@pytest.mark.parametrize("absent", [None, NULL, ""])
 def test_a_refusal_with_status_200_issues_no_refresh_token(
-    service: Service, accounts: RotatingAccounts
+    service: Service, accounts: RotatingAccounts, absent: Any
 ) -> None:
-    accounts.once = {"access_token": None, "error": "invalid_grant", "refresh_token": "of-a-refusal"}
+    accounts.once = {"access_token": absent, "error": "invalid_grant", "refresh_token": "of-a-refusal"}
     with pytest.raises(CredentialsRefused):
         fetch(service)
     assert RefreshedToken.objects.get().tokens is None
