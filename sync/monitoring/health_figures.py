@@ -6,13 +6,14 @@ deliveries, and events are what the person's list shows.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import DatabaseError
 from django.db.models import Count, F, Min, OuterRef, QuerySet, Subquery, Sum
 
 from audit.entries.search import filter_by_action
 from audit.models import Entry
-from audit.models.column_values import UNREADABLE
+from audit.models.column_values import UNREADABLE, is_valid_value
 from audit.sealing.status import SealingStatus, sealing_status
 from database.statement import Statement
 from database.values import parse_optional_timestamp, parse_timestamp
@@ -28,6 +29,9 @@ TEST_EVENT_TYPE = "HUB-TEST"
 QUIET_LOGINS = timedelta(minutes=15)
 # A day, so that everybody whom it concerns sees it once.
 BREAK_GLASS_ALARM_PERIOD = timedelta(days=1)
+# Of the last events of a source, so many are looked at for a time that can be read.
+MAX_DAMAGED = 50
+_RECEIVED_AT = Event._meta.get_field("received_at")
 
 _DUE = Statement(
     f"SELECT COUNT(*) FROM (SELECT id FROM sync_delivery WHERE {is_due(at='%s')} LIMIT %s) waiting"  # noqa: S608
@@ -54,7 +58,7 @@ _OLDEST_DUE = Statement(
 @dataclass(frozen=True, slots=True)
 class SourceActivity:
     """Activity of an enabled source. `heard_at`: time of its last event, or of its creation if it never sent
-    one.
+    one. `is_time_damaged`: the time of its last event cannot be read, and `heard_at` is that of one before.
     """
 
     id: int
@@ -62,6 +66,7 @@ class SourceActivity:
     heard_at: datetime
     has_sent: bool
     silence: timedelta | None
+    is_time_damaged: bool = False
 
     def is_silent(self, at: datetime) -> bool:
         """Return True if it has been silent for longer than its threshold; without a threshold, False."""
@@ -178,18 +183,47 @@ def newest_events_of_source() -> QuerySet[Event]:
 
 
 def read_source_activity() -> list[SourceActivity]:
-    """Read the activity of each enabled source: one index lookup a source."""
+    """Read the activity of each enabled source: one statement, two index lookups a source."""
     newest = newest_events_of_source()
-    rows = (
-        Source.objects.filter(is_enabled=True)
-        .annotate(last_event_at=Subquery(newest.values("received_at")[:1]))
-        .values_list("id", "name", "last_event_at", "created_at", "silence_minutes")
-        .order_by("name", "id")
-    )
-    return [
-        SourceActivity(pk, name, last or made, last is not None, timedelta(minutes=limit) if limit else None)
-        for pk, name, last, made, limit in rows
-    ]
+    columns = ("id", "name", "created_at", "silence_minutes", "last_event")
+    sources = Source.objects.filter(is_enabled=True).order_by("name", "id")
+    sources = sources.annotate(last_event=Subquery(newest.values("pk")[:1]))
+    with_times = sources.annotate(last_event_at=Subquery(newest.values("received_at")[:1]))
+    try:
+        rows: list[Any] = list(with_times.values_list(*columns, "last_event_at"))
+    except (*UNREADABLE, DatabaseError):
+        # One time that cannot be read hides all sources.
+        rows = [(*row, None) for row in sources.values_list(*columns)]
+    return [_source_activity(*row) for row in rows]
+
+
+def _source_activity(
+    pk: int, name: str, made: datetime, limit: int | None, event: int | None, last: datetime | None
+) -> SourceActivity:
+    is_damaged = False
+    if event is not None and not _is_readable_time(last):
+        last, is_damaged = _newest_readable_time(pk)
+    silence = timedelta(minutes=limit) if limit else None
+    return SourceActivity(pk, name, last or made, event is not None, silence, is_damaged)
+
+
+def _newest_readable_time(source: int) -> tuple[datetime | None, bool]:
+    """Return the newest time among the last events of a source; True too if that of a later one cannot be read."""
+    events = Event.objects.filter(source=source).exclude(entity_type=TEST_EVENT_TYPE)
+    keys = events.order_by("-received_at", "-id").values_list("pk", flat=True)[:MAX_DAMAGED]
+    for number, key in enumerate(keys):
+        try:
+            at = Event.objects.values_list("received_at", flat=True).get(pk=key)
+        except (*UNREADABLE, DatabaseError):
+            continue
+        if _is_readable_time(at):
+            return at, number > 0
+    return None, True
+
+
+def _is_readable_time(at: datetime | None) -> bool:
+    # Django reads some texts that are no times as None.
+    return at is not None and is_valid_value(_RECEIVED_AT, at)
 
 
 def _read_paused_connections() -> list[PausedConnection]:

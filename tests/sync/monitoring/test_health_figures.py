@@ -9,9 +9,9 @@ from django.test.utils import CaptureQueriesContext
 from database.clock import read_clock
 from sync.models import Alarm, Delivery
 from sync.monitoring.alarms import evaluate_alarms
-from sync.monitoring.health_figures import measure_health
+from sync.monitoring.health_figures import measure_health, read_source_activity
 from tests.support.builders.alarms import a_late_delivery, a_watched_source, minutes
-from tests.support.builders.history import NOON
+from tests.support.builders.history import NOON, a_source, an_event
 
 pytestmark = pytest.mark.django_db
 SECOND = timedelta(seconds=1)
@@ -64,3 +64,19 @@ def test_without_a_given_time_the_database_clock_is_used() -> None:
     evaluate_alarms()
     alarm = Alarm.objects.get()
     assert timedelta(0) <= read_clock() - alarm.raised_at < minutes(1)
+
+
+@pytest.mark.parametrize(
+    "value", ["CAST(x'ff' AS TEXT)", "'moonday'"] if connection.vendor == "sqlite" else ["'infinity'"]
+)
+def test_a_source_counts_as_heard_by_its_newest_event_with_a_readable_time(value: str) -> None:
+    source = a_source()
+    events = [an_event(source=source, received_at=NOON - minutes(number)) for number in (3, 2, 1)]
+    (activity,) = read_source_activity()
+    assert (activity.heard_at, activity.is_time_damaged) == (NOON - minutes(1), False)
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE webhooks_event SET received_at = {value} WHERE id = %s", [events[-1].pk])
+    (activity,) = read_source_activity()
+    assert (activity.heard_at, activity.is_time_damaged) == (NOON - minutes(2), True)
+    assert activity.has_sent
+    assert measure_health(NOON).sources == (activity,)
