@@ -1,20 +1,24 @@
-"""Middleware of the console: the audit context, preferences, messages and the Content-Security-Policy."""
+"""Middleware of the console: the audit context, preferences, messages, the Content-Security-Policy, damaged values."""
 
 import hashlib
+import logging
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 from django.contrib.messages.middleware import MessageMiddleware
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils import timezone
 
 from audit.entries.actor_context import ReadContext, actor_context
 from audit.format.canonical_json import JSONValue
+from console.base.damaged_rows import find_damage
 from console.people.preferences import session_time_zone
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
+_logger = logging.getLogger("hub.console")
 FOR_PEOPLE = ("/admin/", "/static/")
 # No name of a header begins like this in META.
 REQUEST_ID_KEY = "hub.request_id"
@@ -108,3 +112,26 @@ class ConsolePolicy:
         response = self._get_response(request)
         response.setdefault("Content-Security-Policy", _POLICY)
         return response
+
+
+class DamagedValuePage:
+    """Middleware that answers with a page about the damaged row if a page of the console met a stored value that
+    cannot be read. Other errors stay what they are.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Return the page, with the status 409, and log the error; None if no stored value is the cause."""
+        if not request.path.startswith("/admin/"):
+            return None
+        rows = find_damage(request, exception)
+        if rows is None:
+            return None
+        names = "; ".join(str(row) for row in rows) or "the row is not known"
+        _logger.error("A stored value cannot be read: %s", names, exc_info=exception)
+        return render(request, "console/base/damaged_value.html", {"rows": rows}, status=409)

@@ -88,6 +88,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "console.middleware.ConsolePolicy",
     "console.middleware.PersonalConsole",
+    "console.middleware.DamagedValuePage",
 ]
 
 ROOT_URLCONF = "integration_hub.urls"

@@ -23,6 +23,7 @@ class EntryAdmin(DetailPageMixin, ReadOnlyAdmin, DownloadableListAdmin):
     """The pages of the audit log: the list, one entry, and the seals."""
 
     list_export = ENTRY_EXPORT
+    shows_damaged_rows = True
 
     def get_urls(self) -> list[URLPattern]:
         page = self.admin_site.admin_view(self.standing_view)

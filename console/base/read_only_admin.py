@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console.base.audit_trail import redirect_to_audit_log
+from console.base.damaged_rows import require_readable
 from console.base.forms import parse_pk
 
 COUNT_LIMIT = 10_000
@@ -43,6 +44,8 @@ class DetailPageMixin(admin.ModelAdmin):  # type: ignore[type-arg]
     """
 
     allows_post = False
+    # True if `render_detail` copes with a row that has a damaged column.
+    shows_damaged_rows = False
 
     def render_detail(self, request: HttpRequest, row: Any) -> HttpResponse:
         raise NotImplementedError
@@ -54,13 +57,15 @@ class DetailPageMixin(admin.ModelAdmin):  # type: ignore[type-arg]
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Show the page of one row. Raises Http404 if there is none."""
+        """Show the page of one row. Raises Http404 if there is none, and DamagedValue if it has a damaged column."""
         self.require_permissions(request)
         if not self.allows_post and request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
         row = self.get_object(request, unquote(object_id))
         if row is None:
             raise Http404(f"There is no {self.opts.verbose_name} {object_id}")
+        if not self.shows_damaged_rows:
+            require_readable([row])
         return self.render_detail(request, row)
 
     def history_view(

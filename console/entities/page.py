@@ -3,16 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 
+from console.base.damaged_rows import DamagedRow, load_rows
 from console.deliveries.delivery_status import DeliveryStatus, describe_status, expired_claim_words
 from console.ui.keyset import BY_RECEIVED_TIME, Cursor
 from console.ui.outcome_texts import explain_outcome, is_replayable
 from sync.deliveries.blockers import load_contention_with
 from sync.models import Attempt, AttemptCause, Connection, Delivery, Erasure, Link, Route
-from webhooks.catalogue.codes import CodeTexts, is_about_identity
+from webhooks.catalogue.codes import CodeTexts
 from webhooks.models import Event, Source, State, erased_entity_id, is_erased, pseudonym
 
 PAGE_SIZE = 50
@@ -77,11 +77,11 @@ class EntityPage:
     may: Mapping[str, bool]
     is_erased: bool
     identity_services: tuple[IdentityServiceRow, ...]
-    timeline: tuple[TimelineRow, ...]
+    timeline: tuple[TimelineRow | DamagedRow, ...]
     older: str
     newest: Event | None
     needing: int
-    under_way: tuple[OpenDeliveryRow, ...]
+    under_way: tuple[OpenDeliveryRow | DamagedRow, ...]
     erasures: tuple[Erasure, ...]
     pseudonyms: tuple[str, ...]
 
@@ -89,12 +89,13 @@ class EntityPage:
     def is_known(self) -> bool:
         """Return True if there is anything to show."""
         linked = any(service.links for service in self.identity_services)
-        return bool(self.newest or self.under_way or linked or self.erasures)
+        return bool(self.timeline or self.newest or self.under_way or linked or self.erasures)
 
     @property
     def newest_needing(self) -> TimelineRow | None:
         """Return the newest failed or held event on this page of the timeline."""
-        return next((event for event in self.timeline if event.row.state in _NEEDS_ATTENTION), None)
+        rows = (event for event in self.timeline if isinstance(event, TimelineRow))
+        return next((event for event in rows if event.row.state in _NEEDS_ATTENTION), None)
 
     @property
     def replay_is_next(self) -> bool:
@@ -108,9 +109,10 @@ def build_entity_page(query: EntityQuery, may: Mapping[str, bool]) -> EntityPage
     subjects = _identity_services(query, with_links=may["links"])
     events = _entity_events(query, subjects)
     # One event more than a page holds tells whether there are older ones.
-    rows = list(_events_before(events, query.before).select_related("source")[: PAGE_SIZE + 1])
+    before = _events_before(events, query.before).select_related("source")
+    rows = load_rows(before[: PAGE_SIZE + 1], "received_at")
     # On a later page the newest event is not among the rows.
-    newest = events.first() if query.before else next(iter(rows), None)
+    newest_rows = load_rows(events[:1]) if query.before else rows
     more, rows = len(rows) > PAGE_SIZE, rows[:PAGE_SIZE]
     return EntityPage(
         query=query,
@@ -118,13 +120,18 @@ def build_entity_page(query: EntityQuery, may: Mapping[str, bool]) -> EntityPage
         is_erased=is_erased(query.entity_id),
         identity_services=subjects,
         timeline=_timeline_rows(rows, may),
-        older=str(BY_RECEIVED_TIME.cursor_of(rows[-1])) if more else "",
-        newest=newest,
+        older=_last_cursor(rows) if more else "",
+        newest=next((row for row in newest_rows if isinstance(row, Event)), None),
         needing=_count_needing_attention(query),
         under_way=_open_deliveries(query) if may["deliveries"] else (),
         erasures=_recent_erasures(query) if may["erasures"] else (),
         pseudonyms=_earlier_pseudonyms(query) if may["erase"] else (),
     )
+
+
+def _last_cursor(rows: Sequence[Event | DamagedRow]) -> str:
+    """Return the cursor of the last row whose time can be read; empty if there is none."""
+    return str(next(filter(None, map(BY_RECEIVED_TIME.cursor_of, reversed(rows))), ""))
 
 
 def known_types(entity_id: str) -> list[str]:
@@ -186,23 +193,31 @@ def _count_needing_attention(query: EntityQuery) -> int:
     others.
     """
     same = Event.objects.filter(entity_id=query.entity_id, entity_type=query.entity_type)
-    states = same.order_by("-received_at", "-id").values_list("state", flat=True)[:MAX_JUDGED]
-    return sum(state in _NEEDS_ATTENTION for state in states)
+    # Compared in the database: a state that cannot be read is none of these.
+    needs = ExpressionWrapper(Q(state__in=_NEEDS_ATTENTION), BooleanField())
+    newest = same.annotate(needs=needs).order_by("-received_at", "-id")
+    return sum(newest.values_list("needs", flat=True)[:MAX_JUDGED])
 
 
 def _events_before(events: QuerySet[Event], cursor: str) -> QuerySet[Event]:
     return events.filter(BY_RECEIVED_TIME.older_than(Cursor.parse_cursor(cursor))) if cursor else events
 
 
-def _timeline_rows(rows: Sequence[Event], may: Mapping[str, bool]) -> tuple[TimelineRow, ...]:
-    deliveries = _delivery_values([row.pk for row in rows]) if may["deliveries"] and rows else []
+def _timeline_rows(
+    rows: Sequence[Event | DamagedRow], may: Mapping[str, bool]
+) -> tuple[TimelineRow | DamagedRow, ...]:
+    loaded = _delivery_rows([row.pk for row in rows]) if may["deliveries"] and rows else []
+    deliveries = [delivery for delivery in loaded if isinstance(delivery, Delivery)]
     replayed = _replayed_events(deliveries) if may["attempts"] and deliveries else set()
     speakers = {
-        (event, code): identity if is_about_identity(code) else commercial
-        for _, event, code, identity, commercial in deliveries
+        (delivery.event_id, delivery.code): delivery.connection_of_code(delivery.code).name
+        for delivery in deliveries
     }
-    return tuple(
-        TimelineRow(
+    damaged = tuple(delivery for delivery in loaded if isinstance(delivery, DamagedRow))
+    return damaged + tuple(
+        row
+        if isinstance(row, DamagedRow)
+        else TimelineRow(
             row,
             explain_outcome(row.state, row.code, speakers.get((row.pk, row.code), "")),
             row.pk in replayed,
@@ -211,24 +226,25 @@ def _timeline_rows(rows: Sequence[Event], may: Mapping[str, bool]) -> tuple[Time
     )
 
 
-def _delivery_values(events: Sequence[int]) -> list[tuple[Any, ...]]:
-    """Return key, event, code and the names of both connections of each delivery."""
-    rows = Delivery.objects.filter(event__in=events)
-    return list(rows.values_list("pk", "event", "code", "identity__name", "commercial__name"))
+def _delivery_rows(events: Sequence[int]) -> list[Delivery | DamagedRow]:
+    """Return event, code and the names of both connections of each delivery."""
+    rows = Delivery.objects.filter(event__in=events).select_related("identity", "commercial")
+    return load_rows(rows.only("event", "code", "identity__name", "commercial__name"))
 
 
-def _replayed_events(deliveries: Iterable[tuple[Any, ...]]) -> set[int]:
+def _replayed_events(deliveries: Iterable[Delivery]) -> set[int]:
     """Return the events of which a person requested an attempt."""
-    owners = {key: event for key, event, *_ in deliveries}
+    owners = {delivery.pk: delivery.event_id for delivery in deliveries}
     tried = Attempt.objects.filter(delivery__in=list(owners), cause=AttemptCause.REPLAY)
     return {owners[key] for key in tried.values_list("delivery", flat=True)}
 
 
-def _open_deliveries(query: EntityQuery) -> tuple[OpenDeliveryRow, ...]:
+def _open_deliveries(query: EntityQuery) -> tuple[OpenDeliveryRow | DamagedRow, ...]:
     same = Delivery.objects.open().filter(entity_id=query.entity_id, entity_type=query.entity_type)
-    rows = list(same.select_related(*_RELATED).order_by("pk")[:MAX_OPEN])
+    loaded = load_rows(same.select_related(*_RELATED).order_by("pk")[:MAX_OPEN])
+    rows = [row for row in loaded if isinstance(row, Delivery)]
     around = load_contention_with(rows, rows)
-    open_rows = []
+    open_rows: list[OpenDeliveryRow | DamagedRow] = [row for row in loaded if isinstance(row, DamagedRow)]
     for row in rows:
         status = describe_status(row, around)
         words = (

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_noop
 
 from audit.entries.readable_rows import parse_details
 from audit.models import Entry
+from console.base.damaged_rows import require_readable
 from console.events.waterfall import BarSegment, CallSpan, bar_segments, longest_seconds, waiting_text
 from console.payloads.content import (
     ChangeTable,
@@ -180,7 +181,9 @@ def _newest_attempts(deliveries: Sequence[Delivery], with_contents: bool) -> lis
     rows = Attempt.objects.filter(delivery__in=[delivery.pk for delivery in deliveries]).select_related(
         *related
     )
-    return list(rows.order_by("-id")[:MAX_ATTEMPTS])
+    attempts = list(rows.order_by("-id")[:MAX_ATTEMPTS])
+    require_readable(attempts)
+    return attempts
 
 
 def _sent_field_names(deliveries: Sequence[Delivery]) -> dict[str, tuple[str, ...]]:
@@ -204,9 +207,10 @@ def _calls_by_attempt(
         # Prefetched, so that calls that share their responses share the object: it is loaded and decrypted once.
         responses = Prefetch("response", Payload.objects.select_related("subject"))
         calls = calls.select_related("request__subject").prefetch_related(responses)
-    rows = calls.order_by("-attempt", "started_at", "id")
+    rows = list(calls.order_by("-attempt", "started_at", "id")[:MAX_CALLS])
+    require_readable(rows)
     rows_by_attempt: dict[int, list[CallRow]] = defaultdict(list)
-    for row in rows[:MAX_CALLS]:
+    for row in rows:
         missing_text = missing.reason_text(row.started_at) if with_contents and not row.response else ""
         sent = request_content(row, missing_text, is_masked=covered) if with_contents else None
         has_answer = with_contents and row.status is not None

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from console.base.damaged_rows import DamagedRow, load_rows, require_readable
 from console.deliveries.delivery_status import DeliveryStatus, describe_status, expired_claim_words
 from console.events.attempts import AttemptRow, attempts_by_delivery, system_name
 from console.payloads.content import PayloadAbsence, PayloadContent, raw_content
@@ -103,7 +104,7 @@ class EventPage:
     receipts: tuple[ReceiptRow, ...]
     has_more_receipts: bool
     deliveries: tuple[DeliveryRow, ...]
-    same_entity: tuple[Event, ...]
+    same_entity: tuple[Event | DamagedRow, ...]
     group: FailureGroup | None
     revealed_for: int
 
@@ -183,10 +184,10 @@ def build_event_page(event: Event, request: HttpRequest) -> EventPage:
     )
 
 
-def _events_of_entity(event: Event) -> tuple[Event, ...]:
+def _events_of_entity(event: Event) -> tuple[Event | DamagedRow, ...]:
     """Return the newest five other events of this entity, from any source."""
     rows = Event.objects.filter(entity_id=event.entity_id, entity_type=event.entity_type)
-    newest = rows.order_by("-received_at", "-pk")[: MAX_SAME_ENTITY + 1]
+    newest = load_rows(rows.order_by("-received_at", "-pk")[: MAX_SAME_ENTITY + 1])
     return tuple(other for other in newest if other.pk != event.pk)[:MAX_SAME_ENTITY]
 
 
@@ -221,13 +222,15 @@ def _receipt_rows(
 ) -> list[ReceiptRow]:
     rows = Receipt.objects.filter(Q(event=event) | Q(pk=event.batch_id)).order_by("-id")
     rows = rows.select_related("answer__subject") if may["contents"] else rows
+    receipts = list(rows[: MAX_RECEIPTS + 1])
+    require_readable(receipts)
     return [
         ReceiptRow(
             row,
             describe_code(row.code, _system_of_code(row.code, deliveries)).title,
             _answer_content(row, missing, covered=not may["revealed"]) if may["contents"] else None,
         )
-        for row in rows[: MAX_RECEIPTS + 1]
+        for row in receipts
     ]
 
 
@@ -246,6 +249,7 @@ def _delivery_rows(
     event: Event, may: dict[str, bool], now: datetime, missing: PayloadAbsence
 ) -> tuple[DeliveryRow, ...]:
     rows = list(event.deliveries.select_related(*_RELATED).order_by("id"))
+    require_readable(rows)
     attempts = attempts_by_delivery(rows, may, now, missing) if may["attempts"] else {}
     around = load_contention(rows)
     shown = ((row, describe_status(row, around), tuple(attempts.get(row.pk, ()))) for row in rows)

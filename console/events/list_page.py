@@ -12,6 +12,7 @@ from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from console.base.damaged_rows import DamagedRow
 from console.events.list_filters import FILTER_BAR, filter_chips, search_sentence, view_tabs
 from console.events.list_query import COUNT_LIMIT, count_newer, fetch_events, has_events, page_count_label
 from console.events.saved_views import saved_views
@@ -52,7 +53,7 @@ class EventList:
 
     event_filter: EventFilter
     words: Mapping[str, str]
-    rows: Sequence[EventRow]
+    rows: Sequence[EventRow | DamagedRow]
     count: str
     chips: Sequence[FilterChip]
     tabs: Sequence[ViewTab]
@@ -101,7 +102,7 @@ def build_event_list(request: HttpRequest) -> EventList:
     return EventList(
         event_filter=event_filter,
         words=words,
-        rows=[_event_row(event, now) for event in page.rows],
+        rows=[event if isinstance(event, DamagedRow) else _event_row(event, now) for event in page.rows],
         count=page_count_label(event_filter, page),
         chips=bar,
         tabs=view_tabs(words, _tab_counts(), saved_views(request.user)),
@@ -141,9 +142,9 @@ def listed_events(request: HttpRequest) -> QuerySet[Event]:
 
 def _newer_query(page: KeysetPage, place: PageRequest, here: str) -> str:
     """Return the query with which the first page asks for newer events; empty for other pages."""
-    if place != PageRequest() or not page.rows:
-        return ""
-    return f"{here}&newer={BY_RECEIVED_TIME.cursor_of(page.rows[0])}"
+    cursors = map(BY_RECEIVED_TIME.cursor_of, page.rows) if place == PageRequest() else ()
+    newest = next(filter(None, cursors), None)
+    return f"{here}&newer={newest}" if newest else ""
 
 
 def source_options() -> list[tuple[str, str]]:

@@ -1,12 +1,14 @@
 """Read one page of the event list by a cursor, and count its events within bounds."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils.translation import gettext, ngettext
 
+from console.base.damaged_rows import load_rows
 from console.ui.keyset import BY_RECEIVED_TIME, Cursor, KeysetPage, PageRequest
 from sync.models import WAITING_STATES, Attempt, Delivery
 from sync.search.event_filter import EventFilter
@@ -16,7 +18,8 @@ COUNT_LIMIT = 1_000
 
 
 def fetch_events(event_filter: EventFilter, place: PageRequest) -> KeysetPage:
-    """Fetch a page of at most 50 events, by one statement for each selected state.
+    """Fetch a page of at most 50 events, by one statement for each selected state. A `DamagedRow` is in place of one
+    that cannot be read.
 
     Each event carries `tries`, `next_at`, `was_replayed`, `is_paused`, and the names `identity` and `commercial` of
     the connections of its deliveries.
@@ -30,13 +33,19 @@ def _fetch_rows(event_filter: EventFilter, condition: Q, order: Sequence[str], l
     events = [
         event
         for part in parts
-        for event in _annotate_deliveries(part.apply_to(Event.objects.filter(condition))).order_by(*order)[
-            :limit
-        ]
+        for event in load_rows(
+            _annotate_deliveries(part.apply_to(Event.objects.filter(condition))).order_by(*order)[:limit],
+            "received_at",
+        )
     ]
     if len(parts) > 1:
-        events.sort(key=lambda event: (event.received_at, event.pk), reverse=order[0].startswith("-"))
+        events.sort(key=_sort_key, reverse=order[0].startswith("-"))
     return events[:limit]
+
+
+def _sort_key(event: Any) -> tuple[datetime, int]:
+    # SQLite sorts most texts that are no times behind all times, and PostgreSQL infinity.
+    return event.received_at or datetime.max.replace(tzinfo=UTC), event.pk
 
 
 def _annotate_deliveries(events: QuerySet[Event]) -> QuerySet[Any]:

@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from console.base.damaged_rows import DamagedRow
 from console.requests.list_query import RequestFilter, fetch_requests, parse_results, request_time
 from console.requests.results import RESULT_NAMES, reason_text, render_result, request_result, response_status
 from console.ui.chips import FilterBar, FilterChip
@@ -73,7 +74,7 @@ class RequestRow:
 class RequestList:
     """The content of one page of the list of requests. `problem`: why the filters were ignored."""
 
-    rows: Sequence[RequestRow]
+    rows: Sequence[RequestRow | DamagedRow]
     chips: Sequence[FilterChip]
     page_links: PageLinks
     is_filtered: bool
@@ -122,14 +123,19 @@ def build_request_list(request: HttpRequest) -> RequestList:
 
 
 def request_rows(
-    rows: Iterable[Receipt | Refusal], request: HttpRequest, known: Mapping[int, Source] | None = None
-) -> list[RequestRow]:
+    rows: Iterable[Receipt | Refusal | DamagedRow],
+    request: HttpRequest,
+    known: Mapping[int, Source] | None = None,
+) -> list[RequestRow | DamagedRow]:
     """Build the rows of the list, with their links. One statement for the names of the sources, none if `known`."""
     rows = list(rows)
-    sources = known or Source.objects.in_bulk({row.source_id for row in rows if row.source_id is not None})
+    keys = {row.source_id for row in rows if not isinstance(row, DamagedRow)} - {None}
+    sources = known or Source.objects.in_bulk(keys)
     with_events = request.user.has_perm("webhooks.view_event")
     return [
-        RequestRow(
+        row
+        if isinstance(row, DamagedRow)
+        else RequestRow(
             row,
             str(sources.get(row.source_id or 0, _("unknown"))),
             reverse(f"admin:webhooks_{row._meta.model_name}_change", args=[row.pk]),

@@ -6,11 +6,12 @@ between the tables.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db.models import Q, QuerySet
 
+from console.base.damaged_rows import DamagedRow, load_rows
 from console.requests.results import (
     FILTERED_CODE,
     NOT_VERIFIED_CODE,
@@ -60,7 +61,8 @@ class _TableRows:
             key = (page_request.after.pk - self.table) // 2
             rows = rows.filter(keyset.newer_than(Cursor(page_request.after.at, key)))
         sign = "" if page_request.is_upward else "-"
-        return list(rows.order_by(f"{sign}{self.time_column}", f"{sign}pk")[:limit])
+        own_time = "received_at" if self.table == _RECEIPT else "last_at"
+        return load_rows(rows.order_by(f"{sign}{self.time_column}", f"{sign}pk")[:limit], own_time)
 
 
 def request_time(row: Receipt | Refusal) -> datetime:
@@ -68,9 +70,16 @@ def request_time(row: Receipt | Refusal) -> datetime:
     return row.received_at if isinstance(row, Receipt) else row.last_at
 
 
-def request_cursor(row: Receipt | Refusal) -> Cursor:
-    """Return the cursor of a receipt or a refusal in the list of requests."""
-    return Cursor(request_time(row), 2 * row.pk + (_RECEIPT if isinstance(row, Receipt) else _REFUSAL))
+def request_cursor(row: Receipt | Refusal | DamagedRow) -> Cursor | None:
+    """Return the cursor of a receipt or a refusal in the list of requests; None if its time cannot be read."""
+    if not isinstance(row, DamagedRow):
+        return Cursor(request_time(row), _list_key(row))
+    return Cursor(row.received_at, _list_key(row)) if row.received_at else None
+
+
+def _list_key(row: Receipt | Refusal | DamagedRow) -> int:
+    model = row.model if isinstance(row, DamagedRow) else type(row)
+    return 2 * row.pk + (_RECEIPT if model is Receipt else _REFUSAL)
 
 
 def fetch_requests(
@@ -87,9 +96,10 @@ def fetch_requests(
     return build_page(rows[:limit], page_request, request_cursor)
 
 
-def _sort_key(row: Receipt | Refusal) -> tuple[datetime, int]:
+def _sort_key(row: Receipt | Refusal | DamagedRow) -> tuple[datetime, int]:
     cursor = request_cursor(row)
-    return cursor.at, cursor.pk
+    # SQLite sorts most texts that are no times behind all times, and PostgreSQL infinity.
+    return (cursor.at, cursor.pk) if cursor else (datetime.max.replace(tzinfo=UTC), _list_key(row))
 
 
 def _list_table_rows(request_filter: RequestFilter) -> Iterator[_TableRows]:

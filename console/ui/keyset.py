@@ -127,7 +127,7 @@ class Keyset:
 
     def cursor_of(self, row: Any) -> Cursor | None:
         """Return the cursor of a row; None if its time cannot be read."""
-        at = getattr(row, self.time_column)
+        at: datetime | None = getattr(row, self.time_column)
         return None if at is None else Cursor(at, row.pk)
 
     def older_than(self, cursor: Cursor) -> Q:

@@ -21,7 +21,7 @@ from webhooks.models import Event, Receipt
 READ_ERRORS = (*UNREADABLE, LookupError, RecursionError, DatabaseError)
 MAX_ROWS = 2_000  # searched under one event, of each table
 # How each table is called in a fault, and the way from its rows to their event.
-_TABLES: tuple[tuple[type[models.Model], str, str], ...] = (
+EVENT_TABLES: tuple[tuple[type[models.Model], str, str], ...] = (
     (Event, "events", "pk"),
     (Receipt, "receipts", "event"),
     (Delivery, "deliveries", "event"),
@@ -53,7 +53,7 @@ def name_event(key: int) -> str:
 def unreadable_faults(event: int) -> Iterator[RowFault]:
     """Yield a fault for each row under an event with a value that the hub does not write or cannot read."""
     name = name_event(event)
-    for model, table, path in _TABLES:
+    for model, table, path in EVENT_TABLES:
         rows = model._default_manager.filter(**{path: event}).order_by("pk")
         for key in rows.values_list("pk", flat=True)[:MAX_ROWS]:
             if columns := invalid_columns(model, key):
@@ -63,10 +63,13 @@ def unreadable_faults(event: int) -> Iterator[RowFault]:
 
 def invalid_columns(model: type[models.Model], key: int) -> str:
     """Return the columns of a row whose values the hub does not write or cannot read; empty if there is none."""
+    return " or ".join(invalid_column_names(model, key))
+
+
+def invalid_column_names(model: type[models.Model], key: int) -> list[str]:
+    """Return the names of these columns, by one statement for each column."""
     rows = model._default_manager.filter(pk=key)
-    return " or ".join(
-        field.name for field in model._meta.concrete_fields if not _is_valid_column(rows, field)
-    )
+    return [field.name for field in model._meta.concrete_fields if not _is_valid_column(rows, field)]
 
 
 def _is_valid_column(rows: QuerySet[Any], field: "models.Field[Any, Any]") -> bool:
@@ -76,13 +79,18 @@ def _is_valid_column(rows: QuerySet[Any], field: "models.Field[Any, Any]") -> bo
         if not is_damage(error):
             raise
         return False
-    target: models.Field[Any, Any] = field
-    while isinstance(target, models.ForeignKey):
-        target = target.target_field
-    return all(field.null if value is None else _is_valid(target, value) for value in values)
+    return all(is_valid_column_value(field, value) for value in values)
 
 
-def _is_valid(field: "models.Field[Any, Any]", value: Any) -> bool:
+def is_valid_column_value(field: "models.Field[Any, Any]", value: Any) -> bool:
+    """Return True for a value that the hub may have written into this column, a foreign key or a number included."""
+    if value is None:
+        return field.null
+    while isinstance(field, models.ForeignKey):
+        field = field.target_field
+    # Such a field has values of its own type: its conversion has refused all others.
+    if hasattr(field, "from_db_value"):
+        return True
     if isinstance(field, models.FloatField):
         return isinstance(value, int | float) and isfinite(value)
     return is_valid_value(field, value)

@@ -166,4 +166,4 @@ def test_a_variant_that_reads_rows_as_they_are_fails(target: Entry, monkeypatch:
         return list(read_rows())
 
     monkeypatch.setattr(readable_rows, "load_entries_by", read)
-    assert browser("auditor").get(LIST).status_code == 500
+    assert browser("auditor").get(LIST).status_code == 409

@@ -1,0 +1,206 @@
+"""Rows with a value that cannot be read: a list names such a row in its place, and any other page says which row it is.
+
+The hub does not write such values. `verify_audit` reports them.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import MAXYEAR, MINYEAR, datetime
+from traceback import walk_tb
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import ForeignKey, Model, QuerySet
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.functional import cached_property
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+
+from console.base.forms import parse_pk
+from exports.bundle.unreadable_rows import (
+    EVENT_TABLES,
+    READ_ERRORS,
+    invalid_column_names,
+    is_damage,
+    is_valid_column_value,
+)
+from webhooks.catalogue.reference import from_reference
+from webhooks.models import Event
+
+MAX_ROWS = 500  # searched in each table, once a page has failed
+MAX_NAMED = 20
+# Functions that convert what the database returned. An error in them is about a stored value.
+_CONVERSIONS = frozenset(
+    {
+        ("django.db.models.sql.compiler", "apply_converters"),
+        ("django.db.utils", "inner"),  # the driver's fetchone, fetchmany and fetchall
+        ("django.db.backends.utils", "__iter__"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class DamagedRow:
+    """A row that cannot be shown. `columns`: those that are damaged; empty if it is a row that this one refers to.
+
+    `received_at`: its place in a list by time; None if that cannot be read.
+    """
+
+    model: type[Model]
+    pk: int
+    columns: tuple[str, ...]
+    received_at: datetime | None = None
+    is_damaged = True
+
+    def __str__(self) -> str:
+        return f"{self.model._meta.db_table} {self.pk}: {', '.join(self.columns) or 'a related row'}"
+
+    @property
+    def name(self) -> str:
+        """Return what people call the row: the kind and the key."""
+        return f"{capfirst(str(self.model._meta.verbose_name))} {self.pk}"
+
+    @cached_property
+    def url(self) -> str:
+        """Return the address of its page, which names the damaged row too; empty if it has none."""
+        try:
+            return reverse(f"admin:{self.model._meta.label_lower.replace('.', '_')}_change", args=[self.pk])
+        except NoReverseMatch:
+            return ""
+
+    @property
+    def sentence(self) -> str:
+        """Return what is damaged."""
+        if not self.columns:
+            return _("A stored value of it, or of a row that belongs to it, cannot be read.")
+        return _("Stored values that cannot be read: %(columns)s.") % {"columns": ", ".join(self.columns)}
+
+
+class DamagedValue(Exception):
+    """Raised if a page needs rows that have damaged columns."""
+
+    def __init__(self, rows: Iterable[DamagedRow]) -> None:
+        super().__init__("a stored value cannot be read")
+        self.rows = tuple(rows)
+
+
+def load_rows(rows: QuerySet[Any], time_column: str = "") -> list[Any]:
+    """Return the rows, by one statement, with a `DamagedRow` in place of each that cannot be shown.
+
+    `time_column`: the column by which the list is ordered, if it is a time.
+    """
+    try:
+        found = list(rows)
+    except READ_ERRORS as error:
+        if not is_damage(error):
+            raise
+        # One value that cannot be converted hides all rows, so they are read one by one.
+        one_by_one = (_load_row(rows, key, time_column) for key in list(rows.values_list("pk", flat=True)))
+        found = [row for row in one_by_one if row is not None]
+    return [
+        row
+        if isinstance(row, DamagedRow) or _is_readable(row)
+        else _damaged_row(type(row), row.pk, time_column)
+        for row in found
+    ]
+
+
+def require_readable(rows: Iterable[Model]) -> None:
+    """Raise DamagedValue if a row, or one loaded with it, has a damaged column. Django reads some texts that are no
+    times as None.
+    """
+    if damaged := [_damaged_row(type(part), part.pk) for row in rows for part in _damaged_parts(row)]:
+        raise DamagedValue(damaged)
+
+
+def find_damage(request: HttpRequest, error: Exception) -> tuple[DamagedRow, ...] | None:
+    """Return the damaged rows that made a page fail, empty if they are not known; None if the error has another
+    cause.
+    """
+    if isinstance(error, DamagedValue):
+        return error.rows
+    if not (isinstance(error, READ_ERRORS) and is_damage(error)):
+        return None
+    if rows := tuple(_damaged_rows_of_page(request))[:MAX_NAMED]:
+        return rows
+    return () if _is_conversion_error(error) else None
+
+
+def _load_row(rows: QuerySet[Any], key: int, time_column: str) -> Any:
+    row = rows.all()
+    row.query.clear_limits()
+    try:
+        return row.order_by().filter(pk=key).first()
+    except READ_ERRORS as error:
+        if not is_damage(error):
+            raise
+    return _damaged_row(rows.model, key, time_column)
+
+
+def _damaged_row(model: type[Model], key: int, time_column: str = "") -> DamagedRow:
+    at, columns = None, tuple(invalid_column_names(model, key))
+    if time_column and time_column not in columns:
+        at = model._default_manager.values_list(time_column, flat=True).filter(pk=key).first()
+    return DamagedRow(model, key, columns, at)
+
+
+def _is_readable(row: Model) -> bool:
+    return next(_damaged_parts(row), None) is None
+
+
+def _damaged_parts(row: Model) -> Iterator[Model]:
+    """Yield the row, and the rows loaded with it that it refers to, if a column or an annotation cannot be shown."""
+    values = row.__dict__
+    fields = [field for field in row._meta.concrete_fields if field.attname in values]
+    # The time of an annotation has no field. In the first or last year it may have no local time.
+    times = (value for value in values.values() if isinstance(value, datetime))
+    if not (
+        all(MINYEAR < time.year < MAXYEAR for time in times)
+        and all(is_valid_column_value(field, values[field.attname]) for field in fields)
+    ):
+        yield row
+    for field in fields:
+        part = getattr(row, field.name) if isinstance(field, ForeignKey) and field.is_cached(row) else None
+        if part is not None:
+            yield from _damaged_parts(part)
+
+
+def _damaged_rows_of_page(request: HttpRequest) -> Iterator[DamagedRow]:
+    """Yield the damaged rows among the row that the address names and, for an event, all rows under it."""
+    match = request.resolver_match
+    named = match and (match.kwargs.get("object_id") or match.kwargs.get("pk"))
+    if not (match and named):
+        return
+    model = _model_of_page(match.url_name or "")
+    if model is None or (key := _key_of(model, str(named))) is None:
+        return
+    tables = [(table, path) for table, _name, path in EVENT_TABLES] if model is Event else [(model, "pk")]
+    for table, path in tables:
+        rows = table._default_manager.filter(**{path: key}).order_by("pk")[:MAX_ROWS]
+        yield from (row for row in load_rows(rows) if isinstance(row, DamagedRow))
+
+
+def _model_of_page(url_name: str) -> type[Model] | None:
+    models = (model for model in admin.site._registry if url_name.startswith(_url_prefix(model)))
+    return max(models, key=lambda model: len(_url_prefix(model)), default=None)
+
+
+def _url_prefix(model: type[Model]) -> str:
+    return f"{model._meta.app_label}_{model._meta.model_name}_"
+
+
+def _key_of(model: type[Model], named: str) -> int | None:
+    if model is Event:
+        try:
+            return Event.objects.filter(uuid=from_reference(named)).values_list("pk", flat=True).first()
+        except ValueError:
+            pass
+    return parse_pk(named)
+
+
+def _is_conversion_error(error: Exception) -> bool:
+    return any(
+        (frame.f_globals.get("__name__"), frame.f_code.co_name) in _CONVERSIONS
+        for frame, _line in walk_tb(error.__traceback__)
+    )

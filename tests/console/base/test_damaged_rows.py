@@ -1,0 +1,222 @@
+"""A row with a value that cannot be read hides no other row of a list, and its own page names it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection, models, transaction
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from console.base.damaged_rows import DamagedRow, load_rows
+from console.events import admin as events_admin
+from console.events import list_query
+from console.ui import keyset
+from sync.models import Attempt, Delivery
+from tests.support.audit.triggers import disable_triggers
+from tests.support.builders.exports import a_recorded_history
+from tests.support.people import browser
+from webhooks.models import Event, Receipt
+
+pytestmark = pytest.mark.usefixtures("database")
+
+is_sqlite = connection.vendor == "sqlite"
+EVENTS, REQUESTS, ADVICE = "/admin/webhooks/event/", "/admin/webhooks/receipt/", "manage.py verify_audit"
+NOT_UTF8 = "CAST(x'ff' AS TEXT)"
+YEAR_1 = "'0001-01-01 00:00:00+23:00'"
+VALUES: tuple[tuple[Any, list[str]], ...] = (
+    (
+        (models.DateTimeField, [NOT_UTF8, YEAR_1, "'moonday'", "5"]),
+        (models.UUIDField, ["'x'", NOT_UTF8]),
+        (models.BinaryField, ["'x'", NOT_UTF8]),
+        (models.IntegerField, ["'x'"]),
+        (models.CharField, [NOT_UTF8, "x'00'"]),
+    )
+    if is_sqlite
+    else ((models.DateTimeField, ["'infinity'", "'20260-01-01 00:00:00+00'", "'-infinity'"]),)
+)
+# Where these are damaged, no row can be found by them, or no page reads them.
+KEYS = ("id", "entity_id", "entity_type")
+
+
+def damages(model: type[models.Model]) -> Iterator[tuple[str, str]]:
+    """Yield columns of a table, each with values that cannot be read."""
+    for field in model._meta.concrete_fields:
+        for kind, values in VALUES:
+            if isinstance(field, kind) and field.name not in KEYS:
+                # Django reads a text that is no time as None, which these columns may be.
+                unseen = ("'moonday'", "5") if field.null else ()
+                yield from ((field.name, value) for value in values if value not in unseen)
+
+
+def execute(sql: str) -> None:
+    with connection.constraint_checks_disabled(), transaction.atomic():
+        disable_triggers()
+        with connection.cursor() as cursor:
+            if is_sqlite:
+                cursor.execute("PRAGMA ignore_check_constraints = 1")
+            cursor.execute(sql)
+
+
+def damage(row: models.Model, name: str, value: str) -> None:
+    column = row._meta.get_field(name).column  # type: ignore[union-attr]
+    execute(f"UPDATE {row._meta.db_table} SET {column} = {value} WHERE id = {row.pk}")
+
+
+@pytest.fixture
+def history() -> tuple[Event, Event, Event]:
+    """Return three events of one entity or several, with their rows."""
+    first, second, third = a_recorded_history(3)
+    return first, second, third
+
+
+@pytest.fixture
+def support() -> Client:
+    return browser("administrator+support")
+
+
+def get(client: Client, address: str, status: int = 200) -> str:
+    answer = client.get(address)
+    assert answer.status_code == status, (address, answer.status_code)
+    return answer.content.decode()
+
+
+def entity_page(event: Event) -> str:
+    return f"/admin/webhooks/entity/?type={event.entity_type}&id={event.entity_id}"
+
+
+@pytest.mark.parametrize(("name", "value"), list(damages(Event)))
+def test_a_damaged_event_hides_no_other_and_its_page_names_it(
+    history: tuple[Event, Event, Event], support: Client, name: str, value: str
+) -> None:
+    first, damaged, last = history
+    damage(damaged, name, value)
+    for query in ("", "?order=oldest", "?state=attention"):
+        page = get(support, EVENTS + query)
+        if query != "?state=attention":
+            assert all(f"{EVENTS}{event.pk}/change/" in page for event in history), query
+            assert ADVICE in page
+            assert f"cannot be read: {name}." in page
+    page = get(support, f"{EVENTS}{damaged.pk}/change/", 409)
+    assert f"Event {damaged.pk}" in page
+    assert name in page
+    assert ADVICE in page
+    for event in (first, last):
+        get(support, f"{EVENTS}{event.pk}/change/")
+    assert ADVICE in get(support, entity_page(damaged))
+    assert ADVICE in get(support, "/admin/") or name != "received_at" or value in (YEAR_1, "5", "'-infinity'")
+    get(support, REQUESTS)
+
+
+@pytest.mark.parametrize(("name", "value"), list(damages(Receipt)))
+def test_a_damaged_request_hides_no_other_and_its_page_names_it(
+    history: tuple[Event, Event, Event], support: Client, name: str, value: str
+) -> None:
+    damaged = Receipt.objects.get(event=history[1])
+    damage(damaged, name, value)
+    for query in ("", "?order=oldest", "?result=accepted"):
+        page = get(support, REQUESTS + query)
+        assert all(f"{REQUESTS}{pk}/change/" in page for pk in Receipt.objects.values_list("pk", flat=True))
+        assert f"cannot be read: {name}." in page
+    for address in (f"{REQUESTS}{damaged.pk}/change/", f"{EVENTS}{history[1].pk}/change/"):
+        page = get(support, address, 409)
+        assert f"Receipt {damaged.pk}" in page
+        assert name in page
+    for address in (EVENTS, "/admin/", entity_page(history[1]), f"{EVENTS}{history[0].pk}/change/"):
+        get(support, address)
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "value"),
+    [(model, name, value) for model in (Delivery, Attempt) for name, value in damages(model)],
+)
+def test_a_page_names_a_damaged_row_under_its_event(
+    history: tuple[Event, Event, Event], support: Client, model: Any, name: str, value: str
+) -> None:
+    first, event, _ = history
+    (damaged,) = model.objects.filter(**{"event" if model is Delivery else "delivery__event": event})
+    damage(damaged, name, value)
+    page = get(support, f"{EVENTS}{event.pk}/change/", 409)
+    assert f"{model.__name__} {damaged.pk}" in page
+    assert name in page
+    assert ADVICE in page
+    page = get(support, EVENTS)
+    assert all(f"{EVENTS}{other.pk}/change/" in page for other in history)
+    for address in (f"{EVENTS}{first.pk}/change/", "/admin/", REQUESTS):
+        get(support, address)
+    get(support, entity_page(event))
+
+
+WORST = NOT_UTF8 if is_sqlite else "'infinity'"
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_list_shows_all_readable_rows(
+    history: tuple[Event, Event, Event], support: Client, is_broken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damage(history[1], "received_at", WORST)
+    if is_broken:  # as before: the rows are read as they are
+        monkeypatch.setattr(list_query, "load_rows", lambda rows, _column: list(rows))
+    answer = support.get(EVENTS)
+    assert (answer.status_code == 200) is not is_broken
+    if not is_broken:
+        rows = answer.context["page"].rows
+        assert [row.pk for row in rows if isinstance(row, DamagedRow)] == [history[1].pk]
+        readable = {row.event.pk for row in rows if not isinstance(row, DamagedRow)}
+        assert readable == {history[0].pk, history[2].pk}
+
+
+def test_a_list_goes_on_past_a_damaged_row(support: Client) -> None:
+    events = a_recorded_history(5)
+    damage(events[1], "received_at", WORST)
+    damage(events[3], "received_at", WORST)
+    seen, address = set[int](), ""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keyset, "PAGE_SIZE", 2)
+        for _ in range(5):
+            page = support.get(EVENTS + address).context["page"]
+            seen |= {row.pk if isinstance(row, DamagedRow) else row.event.pk for row in page.rows}
+            if not (address := page.page_links.older_url):
+                break
+    assert seen == {event.pk for event in events}
+
+
+def test_a_damaged_value_is_logged(
+    history: tuple[Event, Event, Event], support: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("ERROR", "hub.console")
+    damage(history[1], "received_at", WORST)
+    get(support, f"{EVENTS}{history[1].pk}/change/", 409)
+    (record,) = [record for record in caplog.records if record.name == "hub.console"]
+    assert (
+        record.getMessage() == f"A stored value cannot be read: webhooks_event {history[1].pk}: received_at"
+    )
+
+
+def test_a_page_without_a_row_in_its_address_says_so_too(
+    history: tuple[Event, Event, Event], support: Client
+) -> None:
+    execute(f"UPDATE webhooks_source SET created_at = {WORST}")
+    page = get(support, "/admin/", 409)
+    assert "The row is not known." in page
+    assert ADVICE in page
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("of a programmer"), LookupError("x"), OperationalError("locked")]
+)
+def test_any_other_error_stays_an_error(
+    history: tuple[Event, Event, Event], support: Client, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(events_admin, "build_event_page", fail)
+    get(support, f"{EVENTS}{history[0].pk}/change/", 500)
+
+
+def test_healthy_rows_cost_one_statement(history: tuple[Event, Event, Event]) -> None:
+    with CaptureQueriesContext(connection) as statements:
+        rows = load_rows(Event.objects.order_by("pk"), "received_at")
+    assert [row.pk for row in rows] == [event.pk for event in history]
+    assert len(statements) == 1
