@@ -125,10 +125,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _give_back(self) -> None:
         """Give the connection back for the next thread; close it if it failed, keep it if this thread depends on it.
 
-        An open cursor or transaction may hold an old snapshot, from which the next thread would read as well.
+        An open cursor or transaction may hold an old snapshot, from which the next thread would read as well. A cursor
+        on a deleted or replaced file keeps nothing open: an error that was raised there may refer to it for long.
         """
         link = self.connection
-        if link is None or self.keeps_connection or self._cursors or link.in_transaction:
+        if link is None or self.keeps_connection or link.in_transaction:
+            return
+        if self._cursors and link.generation == self._shared_writer.idle_connections.generation:
             return
         self.connection = None
         if self.errors_occurred or not self._shared_writer.idle_connections.keep(link):

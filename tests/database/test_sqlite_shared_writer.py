@@ -245,6 +245,33 @@ for _ in range(2):
 with closing(sqlite3.connect(path)) as link:
     print(*link.execute("SELECT number FROM counter").fetchone())
 """
+# The thread keeps the error, and with it the cursor.
+KEPT_ERROR = """
+import sqlite3
+from contextlib import closing
+from database.connection import release_connection
+path = str(connection.settings_dict["NAME"])
+{broken}
+errors = []
+def add_single():
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE counter SET number = number + 1")
+    except OperationalError as error:
+        errors.append(error)
+    release_connection()
+tell()
+{change}
+for _ in range(3):
+    add_single()
+print(len(errors))
+print(number())
+"""
+KEPT_CURSORS = """
+from database.sqlite.base import DatabaseWrapper
+give_back = DatabaseWrapper._give_back
+DatabaseWrapper._give_back = lambda self: None if self._cursors else give_back(self)
+"""
 # No transaction has run, or the newest one failed: the shared connection is not open.
 UNSHARED = """
 import sqlite3
@@ -471,6 +498,16 @@ def test_a_single_statement_does_not_write_to_a_deleted_file(file: Path) -> None
     (file.parent / "broken").mkdir()
     unnoticed = make_counter(file.parent / "broken")
     assert said(unnoticed, SINGLE_STATEMENT.format(change=ANOTHER_FILE, broken=NOT_REQUIRED)) == ["100"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "refused"),
+    [pytest.param("", "1", id="as it is"), pytest.param(KEPT_CURSORS, "3", id="broken")],
+)
+def test_a_thread_is_refused_once_though_it_keeps_the_error(file: Path, broken: str, refused: str) -> None:
+    times, number = said(file, KEPT_ERROR.format(change=ANOTHER_FILE, broken=broken))
+    assert times == refused
+    assert broken or number == "102"
 
 
 @pytest.mark.parametrize("begin", ["", "refuse()"], ids=["no transaction", "failed transaction"])
