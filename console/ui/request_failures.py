@@ -33,6 +33,7 @@ TEMPLATES = (
     gettext_noop("an object was expected"),
     gettext_noop("the setting `id` finds no id"),
     gettext_noop("the setting `created_id` finds no id"),
+    gettext_noop("`field_values` of “%(field)s” finds something else than texts and numbers"),
     gettext_noop("an id of at most %(most)s characters was expected"),
     gettext_noop("the response is about another entity"),
     gettext_noop("the response is about another record"),
