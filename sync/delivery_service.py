@@ -81,7 +81,7 @@ class EventSession:
                 return None
         # Nothing of this event starts at once in this process, and the lease of a claim would run down meanwhile.
         self._may_claim = False
-        return initial_outcome(event, [resolved.route.commercial for resolved in self._routes])
+        return initial_outcome(event, [resolved.route.target for resolved in self._routes])
 
     def open_deliveries(self, event: Event, batch: WriteBatch) -> OpenedRows:
         """Add the event's deliveries to the batch that stores it. Can be called again."""

@@ -89,7 +89,7 @@ class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
     def route_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """List the held deliveries of one route. A POST leads on to the page that confirms the decision."""
         self.require_permissions(request)
-        route = get_object_or_404(Route.objects.select_related("source", "commercial"), pk=pk)
+        route = get_object_or_404(Route.objects.select_related("source", "target"), pk=pk)
         if request.method == "POST":
             return self._store_selection(request, route)
         waiting = held_deliveries().filter(route=route)
@@ -131,7 +131,7 @@ class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
     def match_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Show the records found for a held entity. A POST decides which of them belongs to it."""
         self.require_permissions(request, *([MAY_APPROVE] if request.method == "POST" else []))
-        related = ("event", "commercial", "covered_by__findings__subject")
+        related = ("event", "target", "covered_by__findings__subject")
         delivery = get_object_or_404(Delivery.objects.select_related(*related), pk=pk)
         if not is_match_held(delivery):
             # The key is the UUID of the decision: if the decision exists, this is a second click.
@@ -210,7 +210,7 @@ def _confirmation_context(key: UUID, choice: PendingDecision, form: ReasonForm) 
     rows = list(
         held_deliveries()
         .filter(pk__in=choice.deliveries)
-        .select_related("event__source", "commercial")[:_MAX_SHOWN]
+        .select_related("event__source", "target")[:_MAX_SHOWN]
     )
     count = held_deliveries().filter(pk__in=choice.deliveries).count()
     is_approval = choice.decision is HeldDecision.APPROVE

@@ -169,5 +169,5 @@ def _responsible_system(row: Delivery) -> str:
     again.
     """
     owner = responsible_owner(row)
-    owners = {"sender": _("the sender"), "identity": row.identity.name, "target": row.commercial.name}
+    owners = {"sender": _("the sender"), "identity": row.identity.name, "target": row.target.name}
     return {**owners, "hub": _("the hub")}.get(owner or "", "")

@@ -71,7 +71,7 @@ def list_held_groups(*, with_contents: bool, revealed: Container[int]) -> list[H
         .annotate(count=Count("pk"), since=Min("event__received_at"))
     )
     rows = list(counted.order_by("since", "route")[:MAX_GROUPS])
-    routes = Route.objects.select_related("source", "identity", "commercial")
+    routes = Route.objects.select_related("source", "identity", "target")
     known = routes.in_bulk([row["route"] for row in rows])
     samples = _sample_deliveries(with_contents=with_contents, revealed=revealed) if rows else []
     return [
@@ -108,7 +108,7 @@ def describe_held(
 
     `revealed`: the events whose values are shown; those of others are masked.
     """
-    rows = list(deliveries.select_related("event", "commercial", "identity", "covered_by__findings__subject"))
+    rows = list(deliveries.select_related("event", "target", "identity", "covered_by__findings__subject"))
     planned = _newest_attempts([row.pk for row in rows]) if with_contents else {}
     return [
         HeldDelivery(

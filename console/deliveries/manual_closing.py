@@ -92,7 +92,7 @@ def _closing_page(
         return _carry_out(request, deliveries, form, key, back)
     # Deliveries that went on since they were selected are left out.
     remaining = filter_closable(Delivery.objects.filter(pk__in=deliveries)).order_by("pk")
-    rows = list(remaining.select_related("event", "identity", "commercial")[:_MAX_LISTED])
+    rows = list(remaining.select_related("event", "identity", "target")[:_MAX_LISTED])
     count = remaining.count()
     context = {
         **site.each_context(request),

@@ -21,7 +21,7 @@ MAX_LINKS = 50
 MAX_ROUTES = 500
 MAX_JUDGED = 1_000
 _NEEDS_ATTENTION = (State.DEAD, State.HELD)
-_RELATED = ("route__paused_by", "event__source__paused_by", "identity__breaker", "commercial__breaker")
+_RELATED = ("route__paused_by", "event__source__paused_by", "identity__breaker", "target__breaker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +146,11 @@ def _identity_services(query: EntityQuery, *, with_links: bool) -> tuple[Identit
     linked.
     """
     matching = Route.objects.filter(entity_type=query.entity_type).select_related(
-        "identity", "source", "commercial"
+        "identity", "source", "target"
     )
     routes = list(matching.order_by("identity__name", "identity", "source__name")[:MAX_ROUTES])
     of_entity = Link.objects.filter(entity_id=query.entity_id, entity_type=query.entity_type)
-    with_systems = of_entity.select_related("identity", "commercial")
+    with_systems = of_entity.select_related("identity", "target")
     links = list(with_systems.order_by("id")[:MAX_LINKS]) if with_links else []
     known = {route.identity_id: route.identity for route in routes} | {
         link.identity_id: link.identity for link in links
@@ -169,8 +169,8 @@ def _identity_services(query: EntityQuery, *, with_links: bool) -> tuple[Identit
 def _unlinked_targets(
     identity: int, routes: Iterable[Route], links: Iterable[Link]
 ) -> tuple[Connection, ...]:
-    linked = {link.commercial_id for link in links if link.identity_id == identity}
-    targets = {route.commercial_id: route.commercial for route in routes if route.identity_id == identity}
+    linked = {link.target_id for link in links if link.identity_id == identity}
+    targets = {route.target_id: route.target for route in routes if route.identity_id == identity}
     return tuple(target for key, target in targets.items() if key not in linked)
 
 
@@ -228,8 +228,8 @@ def _timeline_rows(
 
 def _delivery_rows(events: Sequence[int]) -> list[Delivery | DamagedRow]:
     """Return event, code and the names of both connections of each delivery."""
-    rows = Delivery.objects.filter(event__in=events).select_related("identity", "commercial")
-    return load_rows(rows.only("event", "code", "identity__name", "commercial__name"))
+    rows = Delivery.objects.filter(event__in=events).select_related("identity", "target")
+    return load_rows(rows.only("event", "code", "identity__name", "target__name"))
 
 
 def _replayed_events(deliveries: Iterable[Delivery]) -> set[int]:

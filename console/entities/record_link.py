@@ -35,13 +35,13 @@ class LinkForm(forms.Form):
 
 
 def record_link_view(request: HttpRequest) -> HttpResponse:
-    """Show the link for `?type=USER&id=…&identity=…&commercial=…`. A POST with a reason links or unlinks the record."""
+    """Show the link for `?type=USER&id=…&identity=…&target=…`. A POST with a reason links or unlinks the record."""
     if not request.user.has_perms(_PERMISSIONS):
         raise PermissionDenied
     entity_type, entity_id = request.GET.get("type", ""), request.GET.get("id", "")
-    identity, commercial = _read_connections(request, entity_type, entity_id)
+    identity, target = _read_connections(request, entity_type, entity_id)
     asked = LinkRequest(
-        identity, commercial, entity_type, entity_id, by=require_staff_user(request), reason="", address=""
+        identity, target, entity_type, entity_id, by=require_staff_user(request), reason="", address=""
     )
     link = asked.find_link()
     linked_id = link.record_id if link is not None else ""
@@ -57,7 +57,7 @@ def record_link_view(request: HttpRequest) -> HttpResponse:
     context = {
         **admin.site.each_context(request),
         "title": _("Record of %(type)s %(id)s") % names,
-        "target": commercial,
+        "target": target,
         "linked_id": linked_id,
         "link_form": form,
         "back_url": entity_url(entity_type, entity_id),
@@ -69,13 +69,13 @@ def _read_connections(
     request: HttpRequest, entity_type: str, entity_id: str
 ) -> tuple[Connection, Connection]:
     """Return the two connections of the address. Raises Http404 unless a route or a link of the entity joins them."""
-    keys = [parse_pk(request.GET.get(name, "")) for name in ("identity", "commercial")]
+    keys = [parse_pk(request.GET.get(name, "")) for name in ("identity", "target")]
     is_valid = (
         entity_type and entity_id and "\x00" not in entity_type + entity_id and not is_erased(entity_id)
     )
     if not is_valid or None in keys:
         raise Http404("No such entity")
-    joined = Q(identity=keys[0], commercial=keys[1], entity_type=entity_type)
+    joined = Q(identity=keys[0], target=keys[1], entity_type=entity_type)
     if not (
         Route.objects.filter(joined).exists() or Link.objects.filter(joined, entity_id=entity_id).exists()
     ):
@@ -89,7 +89,7 @@ def _change_link(request: HttpRequest, asked: LinkRequest, form: Any, *, is_unli
     answer = form.cleaned_data
     reasoned = LinkRequest(
         asked.identity,
-        asked.commercial,
+        asked.target,
         asked.entity_type,
         asked.entity_id,
         by=asked.by,

@@ -161,7 +161,7 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
             "sources": Source.objects.filter(pk__in=subject.sources),
             "entity": _entity_link(subject),
             "counts": counted_rows(count_rows(subject)),
-            "records": subject.links.select_related("commercial").exclude(record_id="")[:20],
+            "records": subject.links.select_related("target").exclude(record_id="")[:20],
             "waiting": subject.open_deliveries.count(),
             "form": ask,
         }

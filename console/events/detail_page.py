@@ -43,7 +43,7 @@ _FAILED = (State.DEAD, State.RETRYING)
 _RELATED = (
     "route__paused_by",
     "identity__breaker",
-    "commercial__breaker",
+    "target__breaker",
     "covered_by__delivery__event",
     "replay__requested_by",
 )
@@ -264,10 +264,10 @@ def _delivery_words(row: Delivery, status: DeliveryStatus, tries: Sequence[Attem
     state = _shown_state(row)
     if state == State.UNCHANGED and tries and tries[0].found_nothing and not is_erased(row.entity_id):
         return explain_absent_entity(
-            row.identity.name, row.commercial.name, is_left_alone=row.route.ignores_deletion
+            row.identity.name, row.target.name, is_left_alone=row.route.ignores_deletion
         )
     if state == State.UNCHANGED and tries and (fields := tries[0].left_out_fields):
-        return explain_left_out_fields(row.commercial.name, fields)
+        return explain_left_out_fields(row.target.name, fields)
     return (
         explain_pause()
         if is_paused_by_person(row)

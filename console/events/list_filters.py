@@ -33,7 +33,7 @@ def filter_chips(params: FilterParams, sources: Iterable[tuple[str, str]]) -> li
         FILTER_BAR.value_chip(params, "source", _("Source"), sources),
     ]
     for name, label in (
-        ("commercial", _("Connection")),
+        ("target", _("Connection")),
         ("waits_for", _("Waiting for")),
         ("entity_type", _("Entity type")),
         ("entity_id", _("Entity")),

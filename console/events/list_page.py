@@ -175,7 +175,7 @@ def _bounded_count(count: int) -> str:
 
 
 def _event_row(event: Any, now: Any) -> EventRow:
-    system = event.identity if is_about_identity(event.code) else event.commercial
+    system = event.identity if is_about_identity(event.code) else event.target
     words = explain_pause() if event.is_paused else explain_outcome(event.state, event.code, system or "")
     is_ahead = event.state == State.RETRYING and event.next_at is not None
     return EventRow(

@@ -21,7 +21,7 @@ def fetch_events(event_filter: EventFilter, place: PageRequest) -> KeysetPage:
     """Fetch a page of at most 50 events, by one statement for each selected state. A `DamagedRow` is in place of one
     that cannot be read.
 
-    Each event carries `tries`, `next_at`, `was_replayed`, `is_paused`, and the names `identity` and `commercial` of
+    Each event carries `tries`, `next_at`, `was_replayed`, `is_paused`, and the names `identity` and `target` of
     the connections of its deliveries.
     """
     return BY_RECEIVED_TIME.fetch_page(place, partial(_fetch_rows, event_filter))
@@ -62,7 +62,7 @@ def _annotate_deliveries(events: QuerySet[Event]) -> QuerySet[Any]:
         was_replayed=Exists(replayed),
         is_paused=Exists(undue.filter(paused)),
         identity=Subquery(deciding.values("identity__name")[:1]),
-        commercial=Subquery(deciding.values("commercial__name")[:1]),
+        target=Subquery(deciding.values("target__name")[:1]),
     )
 
 

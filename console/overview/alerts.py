@@ -94,7 +94,7 @@ def _pause_alerts(user: Any) -> Iterator[OverviewAlert]:
         for source in Source.objects.filter(**_PAUSED_AND_ENABLED).select_related("paused_by")[:MAX_ALERTS]:
             yield _pause_alert(source, "admin:webhooks_source_change", _("Open source"))
     if user.has_perm("sync.view_route"):
-        related = ("paused_by", "source", "commercial")
+        related = ("paused_by", "source", "target")
         for route in Route.objects.filter(**_PAUSED_AND_ENABLED).select_related(*related)[:MAX_ALERTS]:
             yield _pause_alert(route, "admin:sync_route_change", _("Open route"))
 

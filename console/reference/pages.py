@@ -176,7 +176,7 @@ def _target_page() -> ReferencePage:
         _("Target connection"),
         gettext("A target connection says where the hub creates, updates and deletes records."),
         TARGET_SETTINGS,
-        "rest-commercial",
+        "rest-target",
         {
             "entities": {
                 "USER": {

@@ -92,7 +92,7 @@ def summary_text(replay: Replay) -> str:
 
 
 def _attempts_with_systems() -> QuerySet[Attempt]:
-    return Attempt.objects.select_related("delivery__event", "delivery__identity", "delivery__commercial")
+    return Attempt.objects.select_related("delivery__event", "delivery__identity", "delivery__target")
 
 
 def _waiting_events(keys: Sequence[int]) -> dict[int, Event]:

@@ -90,7 +90,7 @@ def single_replay_context(
 ) -> dict[str, Any]:
     """Return the context of the page. The preview is computed now."""
     deliveries = list(
-        annotate_newer(event.deliveries.select_related("identity", "commercial", "route")).order_by("pk")
+        annotate_newer(event.deliveries.select_related("identity", "target", "route")).order_by("pk")
     )
     planned = preview_replay(event, choice, request_actor(request), client_address(request))
     with_contents = request.user.has_perm(CONTENTS)
@@ -174,7 +174,7 @@ def _preview_version(planned: Sequence[PlannedDelivery]) -> MappingVersion | Non
 
 
 def _delivery_preview(planned: PlannedDelivery, *, with_contents: bool, is_masked: bool) -> DeliveryPreview:
-    change, system = planned.change, planned.delivery.commercial.name
+    change, system = planned.change, planned.delivery.target.name
     return DeliveryPreview(
         system=system,
         change_sentence=_change_sentence(change, planned.delivery) if change else "",
@@ -191,7 +191,7 @@ def _change_sentence(change: Change, delivery: Delivery) -> str:
     if change.action is not ChangeAction.NOTHING or change.record_id:
         return str(_CHANGE_SENTENCES[change.action])
     words = explain_absent_entity(
-        delivery.identity.name, delivery.commercial.name, is_left_alone=delivery.route.ignores_deletion
+        delivery.identity.name, delivery.target.name, is_left_alone=delivery.route.ignores_deletion
     )
     return f"{words.detail} {_('Nothing will be sent.')}"
 

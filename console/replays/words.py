@@ -84,7 +84,7 @@ def reason_text(state: str, why: str, replay: Replay, systems: SystemNames) -> s
     """Return the reason of a member's state."""
     if state == MemberState.SKIPPED:
         return str(SKIP_REASONS.get(why, why))
-    return systems.reason_title(why, (replay.filter or {}).get("commercial", ""))
+    return systems.reason_title(why, (replay.filter or {}).get("target", ""))
 
 
 def filter_sentences(replay: Replay, systems: SystemNames) -> list[str]:

@@ -29,7 +29,7 @@ from webhooks.protocol.schemes import SCHEMES
 from webhooks.responses.response_format import RESPONSE_FORMAT
 
 # By the name of the connector: the page of the reference.
-_SETTINGS_PAGES = {"rest-identity": "identity-connection", "rest-commercial": "target-connection"}
+_SETTINGS_PAGES = {"rest-identity": "identity-connection", "rest-target": "target-connection"}
 
 
 def describe_schemes() -> tuple[SettingSection, ...]:

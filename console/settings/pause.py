@@ -41,7 +41,7 @@ def other_pauses(flow: Source | Route) -> list[Source | Route]:
     """
     if isinstance(flow, Route):
         return [flow.source] if flow.source.paused_at is not None else []
-    return list(flow.routes.filter(paused_at__isnull=False).select_related("source", "commercial"))
+    return list(flow.routes.filter(paused_at__isnull=False).select_related("source", "target"))
 
 
 def count_waiting(flow: Source | Route) -> int:

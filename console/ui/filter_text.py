@@ -16,7 +16,7 @@ _PARAM_LABELS: Mapping[str, object] = {
     "event_type": gettext_lazy("Type"),
     "entity_type": gettext_lazy("Entity type"),
     "source": gettext_lazy("Source"),
-    "commercial": gettext_lazy("Connection"),
+    "target": gettext_lazy("Connection"),
     "entity_id": gettext_lazy("Entity"),
     "received_from": gettext_lazy("Received from"),
     "received_to": gettext_lazy("Received before"),
@@ -68,8 +68,8 @@ def _describe_param(name: str, params: Mapping[str, str], systems: SystemNames) 
         names = map(state_name, value.split(","))
         return _("Status: %(states)s") % {"states": ", ".join(names)}
     if name == "code":
-        return _("Reason: %(reason)s") % {"reason": systems.reason_title(value, params.get("commercial", ""))}
-    if name == "commercial":
+        return _("Reason: %(reason)s") % {"reason": systems.reason_title(value, params.get("target", ""))}
+    if name == "target":
         return f"{_PARAM_LABELS[name]}: {systems.system_name(value)}"
     if name in ("received_from", "received_to"):
         return f"{_PARAM_LABELS[name]} {format_moment(value, timezone.get_current_timezone())}"

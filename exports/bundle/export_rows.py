@@ -27,7 +27,7 @@ _RECEIPT = (
     *("answered_at", "status", "code", "is_final", "is_repeat"),
 )
 _DELIVERY = (
-    *("event_id", "id", "route_id", "identity__slug", "identity_id", "commercial__slug", "commercial_id"),
+    *("event_id", "id", "route_id", "identity__slug", "identity_id", "target__slug", "target_id"),
     *("is_relayed", "state", "code", "settled_at"),
 )
 _ATTEMPT = (

@@ -152,7 +152,7 @@ def _get_or_create_route(
     route, _ = Route.objects.get_or_create(
         source=source,
         entity_type=entity_type,
-        commercial=shop,
+        target=shop,
         defaults={
             "identity": identity,
             "mapping": mapping,

@@ -37,7 +37,7 @@ def leaves_breakers_unchanged(claim: Claim, result: AttemptResult) -> bool:
     """
     if not result.spends_try:
         return True
-    connection_ids = (claim.delivery.identity_id, claim.delivery.commercial_id)
+    connection_ids = (claim.delivery.identity_id, claim.delivery.target_id)
     return not (
         is_system_failure(result.code)
         or any(connection_id in unhealthy_breakers() for connection_id in connection_ids)
@@ -61,7 +61,7 @@ def update_breakers(
     connections = [delivery.identity] if delivery.is_fetched else []
     if not is_system_failure(result.code):
         if result.code not in _IDENTITY_REFUSALS:
-            connections.append(delivery.commercial)
+            connections.append(delivery.target)
         for connection in (
             connections if result.outcome in SUCCESSFUL_OUTCOMES or result.code in _REFUSALS else ()
         ):
@@ -74,7 +74,7 @@ def update_breakers(
         # The identity service answered properly before the target failed.
         for connection in connections:
             record_success(connection, evidence[connection])
-        delay = record_failure(delivery.commercial, failing, evidence[delivery.commercial])
+        delay = record_failure(delivery.target, failing, evidence[delivery.target])
     return result if delay is None else without_spending_try(result, claim, delay)
 
 

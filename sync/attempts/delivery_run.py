@@ -50,7 +50,7 @@ _NEXT_OF_IDENTITY, _NEXT_OF_TARGET = (
         f"""SELECT id FROM sync_delivery WHERE {connection} = %s AND {is_due()} AND {is_not_suspect()}
         ORDER BY due_at, id LIMIT 1"""  # noqa: S608
     )
-    for connection in ("identity_id", "commercial_id")
+    for connection in ("identity_id", "target_id")
 )
 
 
@@ -90,8 +90,7 @@ def run_claim(claim: Claim) -> RunResult:
     """Run the attempt of a claimed delivery and settle it."""
     findings = AttemptFindings()
     recorders = [
-        AttemptRecorder(claim, connection)
-        for connection in (claim.delivery.identity, claim.delivery.commercial)
+        AttemptRecorder(claim, connection) for connection in (claim.delivery.identity, claim.delivery.target)
     ]
     try:
         result = _run_attempt(claim, findings, recorders)
@@ -126,14 +125,14 @@ def _has_new_record(claim: Claim, result: AttemptResult, findings: AttemptFindin
     is_known = claim.link is not None and claim.link.record_id == findings.record_id
     if is_known and claim.attempt.cause == AttemptCause.WEBHOOK:
         return False
-    return is_referenced(claim.delivery.commercial_id, claim.delivery.entity_type)
+    return is_referenced(claim.delivery.target_id, claim.delivery.entity_type)
 
 
 def _find_follower(delivery: Delivery) -> int | None:
     """Return the next delivery of the subject; else the next one that waits for the slot that became free."""
     follower = find_next_of_subject(delivery)
-    if follower is None and delivery.commercial_slot is not None:
-        follower = _first_id(_NEXT_OF_TARGET, delivery.commercial_id)
+    if follower is None and delivery.target_slot is not None:
+        follower = _first_id(_NEXT_OF_TARGET, delivery.target_id)
     if follower is None and delivery.identity_slot is not None:
         follower = _first_id(_NEXT_OF_IDENTITY, delivery.identity_id)
     return follower
@@ -218,10 +217,10 @@ def _error_text(error: Exception) -> str:
 
 def _open_connectors(claim: Claim, recorders: list[AttemptRecorder], scrubber: SecretScrubber) -> Connectors:
     """Open both connectors, each with its own recorder. The attempt's key goes out with every request."""
-    identity, commercial = (claim.delivery.identity, claim.delivery.commercial)
+    identity, target = (claim.delivery.identity, claim.delivery.target)
     return Connectors(
         open_connector(identity, str(claim.attempt.key), recorders[0], scrubber),  # type: ignore[arg-type]
-        open_connector(commercial, str(claim.attempt.key), recorders[1], scrubber),  # type: ignore[arg-type]
+        open_connector(target, str(claim.attempt.key), recorders[1], scrubber),  # type: ignore[arg-type]
     )
 
 
@@ -262,7 +261,7 @@ def _log_result(claim: Claim, result: AttemptResult, findings: AttemptFindings) 
         "%s %s at %s: %s%s%s",
         claim.delivery.event.reference,
         result.state,
-        claim.delivery.commercial.slug,
+        claim.delivery.target.slug,
         action,
         f" {findings.record_id}" if findings.record_id else "",
         f" ({fields})" if fields else "",

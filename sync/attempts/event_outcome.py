@@ -23,7 +23,7 @@ def load_event_outcome(event: Event, *, with_entity: bool = False) -> EventOutco
 
 def load_event_outcomes(events: Sequence[Event], *, with_entity: bool = False) -> dict[int, EventOutcome]:
     """Read the outcomes of events from the database. Returns them by the key of the event."""
-    related = ("identity", "commercial", "route", "covered_by__findings__subject")
+    related = ("identity", "target", "route", "covered_by__findings__subject")
     found = Delivery.objects.filter(event__in=events).select_related(*related).order_by("pk")
     deliveries: dict[int, list[Delivery]] = {event.pk: [] for event in events}
     for delivery in found:
@@ -60,8 +60,8 @@ def outcome_of_attempt(
         return None
     delivery = claim.delivery
     result = TargetResult(
-        connection=delivery.commercial.slug,
-        connection_name=delivery.commercial.name,
+        connection=delivery.target.slug,
+        connection_name=delivery.target.name,
         state=attempt_result.state,
         code=attempt_result.code,
         action=ACTION_CODES[findings.change.action] if findings.change else "",
@@ -110,7 +110,7 @@ def _delivery_result(delivery: Delivery, attempt: Attempt | None) -> TargetResul
     spoke = delivery.connection_of_code(delivery.code)
     relays = spoke.relays_sentences and delivery.code in _ABOUT_DATA
     return TargetResult(
-        connection=delivery.commercial.slug,
+        connection=delivery.target.slug,
         connection_name=spoke.name,
         state=state,
         code=delivery.code or state,

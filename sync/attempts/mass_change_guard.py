@@ -79,7 +79,7 @@ def _window_limit(delivery: Delivery, category: ChangeCategory) -> int | None:
         return route.max_removals
     if route.max_changed_percent is None:
         return None
-    known = _count_known_records(delivery.identity_id, delivery.commercial_id, delivery.entity_type)
+    known = _count_known_records(delivery.identity_id, delivery.target_id, delivery.entity_type)
     return int(known * route.max_changed_percent / 100) if known >= MIN_KNOWN_RECORDS else None
 
 
@@ -124,13 +124,13 @@ class _RecordCount:
 _record_counts: dict[tuple[int, int, str], _RecordCount] = {}
 
 
-def _count_known_records(identity_id: int, commercial_id: int, entity_type: str) -> int:
+def _count_known_records(identity_id: int, target_id: int, entity_type: str) -> int:
     """Return the number of linked records. A count of 1,000 or more is cached for a minute."""
-    key, now = (identity_id, commercial_id, entity_type), time.monotonic()
+    key, now = (identity_id, target_id, entity_type), time.monotonic()
     counted = _record_counts.get(key)
     if counted is None or counted.number < _CACHED_FROM or counted.until < now:
         links = Link.objects.filter(
-            identity_id=identity_id, commercial_id=commercial_id, entity_type=entity_type
+            identity_id=identity_id, target_id=target_id, entity_type=entity_type
         ).exclude(record_id="")
         counted = _record_counts[key] = _RecordCount(links.count(), now + _CACHE_SECONDS)
     return counted.number

@@ -102,7 +102,7 @@ def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings)
     mapping = claim.route.mapping
     if mapping is None:
         raise EntityNotMappable("mapping", gettext_noop("it has no version yet"))
-    if not (claim.delivery.identity.is_enabled and claim.delivery.commercial.is_enabled):
+    if not (claim.delivery.identity.is_enabled and claim.delivery.target.is_enabled):
         raise ConnectionDisabled
     is_fetched = claim.delivery.is_fetched
     findings.entity = (

@@ -30,7 +30,7 @@ from webhooks.models import State
 # A replay that was requested while the attempt ran begins afterwards: back to pending, due at once. No deaths are
 # left, because this process survived the attempt.
 _END_DELIVERY = Statement(
-    f"""UPDATE sync_delivery SET token = NULL, lease_until = NULL, identity_slot = NULL, commercial_slot = NULL,
+    f"""UPDATE sync_delivery SET token = NULL, lease_until = NULL, identity_slot = NULL, target_slot = NULL,
     deaths = 0, state_before_recheck = '', code = %s,
     state = CASE WHEN replay_id IS NULL THEN %s ELSE 'pending' END,
     due_at = CASE WHEN replay_id IS NOT NULL THEN {{now}} WHEN %s THEN {{clock}} ELSE NULL END,

@@ -53,6 +53,6 @@ def _is_creation_decided(claim: Claim) -> bool:
         entity_id=delivery.entity_id,
         entity_type=delivery.entity_type,
         identity=delivery.identity_id,
-        commercial=delivery.commercial_id,
+        target=delivery.target_id,
     )
     return same.filter(creates_record=True).exists()

@@ -32,9 +32,9 @@ from sync.connectors.values.secret_scrubber import SecretScrubber
 
 CONNECTORS: Mapping[str, str] = {
     "rest-identity": translatable("Identity service with a REST API"),
-    "rest-commercial": translatable("Target system with a REST API"),
+    "rest-target": translatable("Target system with a REST API"),
 }
-CONNECTOR_SIDES: Mapping[str, Side] = {"rest-identity": "identity", "rest-commercial": "target"}
+CONNECTOR_SIDES: Mapping[str, Side] = {"rest-identity": "identity", "rest-target": "target"}
 
 DEFAULT_DEADLINE_SECONDS = 10.0
 DEFAULT_BYTE_CAP = 1_048_576
@@ -198,7 +198,7 @@ _ConnectorSettings = identity.IdentitySettings | target.TargetSettings
 # The settings of each connector, as they are read and described.
 SETTINGS_KINDS: Mapping[str, ValueKind[_ConnectorSettings]] = {
     "rest-identity": identity.IDENTITY_SETTINGS,
-    "rest-commercial": target.TARGET_SETTINGS,
+    "rest-target": target.TARGET_SETTINGS,
 }
 
 # Keyed by a hash of all arguments, so that a changed connection never uses an old entry.

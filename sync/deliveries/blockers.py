@@ -131,7 +131,7 @@ def load_contention_with(deliveries: Sequence[Delivery], rivals: Sequence[Delive
         return DeliveryContention(clock, {}, ())
     used = {
         **_count_used_slots("identity", {delivery.identity_id for delivery in waiting}),
-        **_count_used_slots("commercial", {delivery.commercial_id for delivery in waiting}),
+        **_count_used_slots("target", {delivery.target_id for delivery in waiting}),
     }
     return DeliveryContention(clock, used, rivals)
 
@@ -184,7 +184,7 @@ def _paused_settings(delivery: Delivery) -> list[Source | Route]:
 def _order_blockers(delivery: Delivery, contention: DeliveryContention) -> Iterator[Blocker]:
     """Yield the delivery of the subject that must end first: one that runs, or an older one if both are relayed."""
     for other in contention.rivals:
-        if (other.identity_id, other.commercial_id) != (delivery.identity_id, delivery.commercial_id):
+        if (other.identity_id, other.target_id) != (delivery.identity_id, delivery.target_id):
             continue
         if other.state == State.RUNNING:
             is_expired = is_claim_expired(other, contention.clock)
@@ -197,7 +197,7 @@ def _order_blockers(delivery: Delivery, contention: DeliveryContention) -> Itera
 
 def _called_connections(delivery: Delivery) -> tuple[Connection, ...]:
     """Return the connections that an attempt calls. A relayed delivery does not call the identity service."""
-    return (delivery.identity, delivery.commercial) if delivery.is_fetched else (delivery.commercial,)
+    return (delivery.identity, delivery.target) if delivery.is_fetched else (delivery.target,)
 
 
 def _connection_blockers(connection: Connection, contention: DeliveryContention) -> Iterator[Blocker]:

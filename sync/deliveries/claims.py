@@ -46,7 +46,7 @@ _MIN_AUDIT_RETENTION = timedelta(hours=12)
 # hidden because the row is found by its key: see `_state_sql`.
 _CLAIM = Statement(
     f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}}, tries = tries + 1,
-    last_number = last_number + 1, replay_id = NULL, identity_slot = %s, commercial_slot = %s
+    last_number = last_number + 1, replay_id = NULL, identity_slot = %s, target_slot = %s
     WHERE id = %s AND {is_due(hides_state=True)} AND ({is_suspect()}) = %s
     AND {has_no_open_breaker("sync_delivery")} RETURNING tries, last_number, payload_choice, mapping_version_id,
     state_before_recheck"""  # noqa: S608
@@ -56,7 +56,7 @@ _CLAIM = Statement(
 # constraint `one_running_delivery_a_subject` refuses it.
 _CLAIM_FIRST = Statement(
     f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}}, tries = 1, last_number = 1,
-    identity_slot = %s, commercial_slot = %s
+    identity_slot = %s, target_slot = %s
     WHERE id = %s AND COALESCE(state, '') = 'pending' AND due_at <= {{now}} AND deaths = 0 AND last_number = 0
     AND payload_choice = '' AND mapping_version_id IS NULL AND replay_id IS NULL
     AND {has_no_open_breaker("sync_delivery")}
@@ -186,8 +186,8 @@ def attach_route(delivery: Delivery, resolved: ResolvedRoute) -> None:
     # ones.
     if delivery.identity_id == route.identity_id:
         delivery.identity = route.identity
-    if delivery.commercial_id == route.commercial_id:
-        delivery.commercial = route.commercial
+    if delivery.target_id == route.target_id:
+        delivery.target = route.target
 
 
 def _claim_first_attempt(loaded: LoadedDelivery, in_own_process: bool) -> Claim | None:
@@ -207,7 +207,7 @@ def _claim_first_attempt(loaded: LoadedDelivery, in_own_process: bool) -> Claim 
         return None
     batch = WriteBatch()
     try:
-        delivery.identity_slot, delivery.commercial_slot = slots = _choose_slots(delivery)
+        delivery.identity_slot, delivery.target_slot = slots = _choose_slots(delivery)
         batch.require(_CLAIM_FIRST.bind(token, settings.LEASE_SECONDS, *slots, delivery.pk), delivery.pk)
         batch.insert(attempt)
         entry = prepare_append(attempt_started_entry(attempt), heads=NEW_STREAMS)
@@ -257,7 +257,7 @@ def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: b
         invalidate_breakers()
         _choose_slots(delivery)
         return None
-    delivery.identity_slot, delivery.commercial_slot = slots
+    delivery.identity_slot, delivery.target_slot = slots
     # What a replay chose may have been changed since the delivery was read, or a re-check have begun.
     delivery.tries, delivery.last_number, delivery.payload_choice, delivery.mapping_version_id, before = (
         claimed_columns
@@ -295,7 +295,7 @@ def _seems_first_attempt(delivery: Delivery, attempt: Attempt) -> bool:
 def _choose_slots(delivery: Delivery) -> tuple[int | None, int | None]:
     """Choose a slot of each connection that the delivery calls: only a fetched one calls the identity service."""
     identity = choose_free_slot(delivery.identity) if delivery.is_fetched else None
-    return identity, choose_free_slot(delivery.commercial)
+    return identity, choose_free_slot(delivery.target)
 
 
 def _goes_first(other: OpenSibling, delivery: Delivery) -> bool:
@@ -312,7 +312,7 @@ def claim_unstored(
     """Claim a delivery that is not stored yet, and begin its attempt; the caller stores both. Raises NoFreeSlot or
     ConnectionPaused.
     """
-    delivery.identity_slot, delivery.commercial_slot = _choose_slots(delivery)
+    delivery.identity_slot, delivery.target_slot = _choose_slots(delivery)
     delivery.state = State.RUNNING
     delivery.token = token = uuid.uuid4()
     # The database's clock: hosts need no common time.

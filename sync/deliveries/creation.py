@@ -103,7 +103,7 @@ def _new_delivery(event: Event, resolved: ResolvedRoute) -> Delivery:
         # Copied from the route: an open delivery keeps its connections when the route changes.
         route_id=route.pk,
         identity_id=route.identity_id,
-        commercial_id=route.commercial_id,
+        target_id=route.target_id,
         entity_type=event.entity_type,
         entity_id=event.entity_id,
         # Anyone may have sent an unsigned webhook, so its data are only a hint and the entity is fetched.

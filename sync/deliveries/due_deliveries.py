@@ -26,7 +26,7 @@ _DUE = Statement(
 # `place` numbers the deliveries of each target: the first of every target come before the second of any.
 _DUE_BY_TURNS = Statement(
     f"""SELECT id, {_SUBJECT} FROM (SELECT d.id, {_SUBJECT_OF_D}, d.due_at,
-        ROW_NUMBER() OVER (PARTITION BY d.commercial_id ORDER BY d.due_at, d.id) AS place
+        ROW_NUMBER() OVER (PARTITION BY d.target_id ORDER BY d.due_at, d.id) AS place
         FROM sync_delivery d WHERE {_IS_READY}) found
     ORDER BY place, due_at, id LIMIT %s"""  # noqa: S608
 )

@@ -164,7 +164,7 @@ def release_delivery(delivery: Delivery, *, skips_locked: bool = False) -> bool:
 
 def _interrupted_values() -> dict[str, Any]:
     """Return the columns of a delivery whose claim ended without a result: it is due at once."""
-    released = {"token": None, "lease_until": None, "identity_slot": None, "commercial_slot": None}
+    released = {"token": None, "lease_until": None, "identity_slot": None, "target_slot": None}
     return {**released, "due_at": database_now(), "code": "interrupted"}
 
 

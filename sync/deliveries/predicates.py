@@ -17,7 +17,7 @@ from sync.models.delivery import sql_list
 SUSPECT_DEATHS = 2
 
 # What deliveries of one subject have in common, and their link: they are run in order.
-SUBJECT_COLUMNS = ("entity_id", "entity_type", "identity_id", "commercial_id")
+SUBJECT_COLUMNS = ("entity_id", "entity_type", "identity_id", "target_id")
 # In a subquery: rows of the subject of the outer query's row.
 SUBJECT_OF_OUTER_ROW = {column: OuterRef(column) for column in SUBJECT_COLUMNS}
 # Rows of the subject that is passed: see `Delivery.subject`.
@@ -75,7 +75,7 @@ def is_not_suspect(alias: str = "") -> str:
 def has_no_open_breaker(alias: str) -> str:
     """Match if neither connection has an open breaker; only a fetched delivery asks the identity service."""
     return f"""NOT EXISTS (SELECT 1 FROM sync_breaker b WHERE b.open_until > {{now}}
-    AND (b.connection_id = {alias}.commercial_id
+    AND (b.connection_id = {alias}.target_id
         OR (b.connection_id = {alias}.identity_id AND NOT {alias}.is_relayed
             AND {alias}.payload_choice = '')))"""  # noqa: S608
 

@@ -61,7 +61,7 @@ def read_link(delivery: Delivery) -> RecordLink | None:
 def is_linked_to_other_entity(delivery: Delivery, record_id: str) -> bool:
     """True if a record is linked to another subject, of whichever identity service and word for its type."""
     links = Link.objects.filter(
-        commercial=delivery.commercial_id, record_id=record_id, entity_type__in=types_of_same_target(delivery)
+        target=delivery.target_id, record_id=record_id, entity_type__in=types_of_same_target(delivery)
     )
     own = {
         "identity": delivery.identity_id,
@@ -81,7 +81,7 @@ def bind_record(delivery: Delivery, record_id: str) -> bool:
     """
     with transaction.atomic():
         # FOR NO KEY UPDATE: transactions that insert rows which refer to the connection need not wait.
-        Connection.objects.select_for_update(no_key=True).values_list("pk").get(pk=delivery.commercial_id)
+        Connection.objects.select_for_update(no_key=True).values_list("pk").get(pk=delivery.target_id)
         if is_linked_to_other_entity(delivery, record_id):
             return False
         # The writes of another record say nothing about this one.
@@ -110,7 +110,7 @@ def known_record_ids(delivery: Delivery) -> list[str]:
     return [
         link.record_id
         for link in _newest_links()
-        if link.commercial_id == delivery.commercial_id and link.entity_type in types and link.record_id
+        if link.target_id == delivery.target_id and link.entity_type in types and link.record_id
     ]
 
 

@@ -40,7 +40,7 @@ class ResolvedRoute:
 _ROUTES = Statement(
     f"""SELECT {select_list(Route, "routes")}, {select_list(Connection, "i")}, {select_list(Connection, "c")},
     {select_list(Mapping, "m")}, {select_list(Source, "s")}, {select_list(MappingVersion, "v")} FROM sync_route routes
-    JOIN sync_connection i ON i.id = routes.identity_id JOIN sync_connection c ON c.id = routes.commercial_id
+    JOIN sync_connection i ON i.id = routes.identity_id JOIN sync_connection c ON c.id = routes.target_id
     JOIN sync_mapping m ON m.id = routes.mapping_id JOIN webhooks_source s ON s.id = routes.source_id
     LEFT JOIN sync_mappingversion v ON v.mapping_id = routes.mapping_id
     AND v.number = (SELECT MAX(n.number) FROM sync_mappingversion n WHERE n.mapping_id = routes.mapping_id)
@@ -56,8 +56,8 @@ def resolved_routes() -> dict[int, ResolvedRoute]:
 
 def _route_from_row(values: Sequence[Any]) -> ResolvedRoute:
     models = (Route, Connection, Connection, Mapping, Source, MappingVersion)
-    route, identity, commercial, mapping, source, version = rows_from_columns(models, values)
-    route.identity, route.commercial, route.mapping, route.source = identity, commercial, mapping, source
+    route, identity, target, mapping, source, version = rows_from_columns(models, values)
+    route.identity, route.target, route.mapping, route.source = identity, target, mapping, source
     return _resolve_route(route, version)
 
 
@@ -78,10 +78,10 @@ def routes_for(source_id: int, entity_type: str) -> list[ResolvedRoute]:
     ]
 
 
-def is_referenced(commercial_id: int, entity_type: str) -> bool:
+def is_referenced(target_id: int, entity_type: str) -> bool:
     """Return True if records of a target refer to the records of entities of this type."""
     return any(
-        resolved.route.commercial_id == commercial_id
+        resolved.route.target_id == target_id
         and resolved.mapping is not None
         and entity_type in resolved.mapping.reference_types
         for resolved in resolved_routes().values()
@@ -98,7 +98,7 @@ def types_of_same_target(delivery: Delivery) -> frozenset[str]:
     routes = [
         resolved.route
         for resolved in resolved_routes().values()
-        if resolved.route.commercial_id == delivery.commercial_id
+        if resolved.route.target_id == delivery.target_id
     ]
     subject = delivery.identity_id, delivery.entity_type
     named = [route.target_type for route in routes if (route.identity_id, route.entity_type) == subject]

@@ -11,7 +11,7 @@ from webhooks.models import Event, subject_row_key
 
 def delivery_facts(delivery: Delivery) -> list[JSONValue]:
     """Return the columns of a delivery that never change: route, connections, and whether it is relayed."""
-    return [delivery.route_id, delivery.identity_id, delivery.commercial_id, delivery.is_relayed]
+    return [delivery.route_id, delivery.identity_id, delivery.target_id, delivery.is_relayed]
 
 
 def reopened_entries(deliveries: Iterable[Delivery], cause: str) -> list[NewEntry]:

@@ -58,7 +58,7 @@ def with_load(connections: QuerySet[Connection]) -> QuerySet[Any]:
     """Annotate connections with the database's `clock` and the number of deliveries `running`, and select their
     breakers.
     """
-    either = Q(identity=OuterRef("pk")) | Q(commercial=OuterRef("pk"))
+    either = Q(identity=OuterRef("pk")) | Q(target=OuterRef("pk"))
     running = Delivery.objects.filter(either, state=State.RUNNING).order_by().values("state")
     counted = running.annotate(number=Count("pk")).values("number")
     rows: Any = connections.select_related("breaker")

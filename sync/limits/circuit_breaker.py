@@ -144,7 +144,7 @@ def _make_probes_due(connection: Connection, paused_until: datetime) -> None:
     # Their times count from the settling commit, which takes a moment.
     last = paused_until + timedelta(seconds=2 * PROBE_TURN_SECONDS)
     waiting = Delivery.objects.filter(
-        Q(identity=connection) | Q(commercial=connection), state=State.RETRYING, due_at__lte=last
+        Q(identity=connection) | Q(target=connection), state=State.RETRYING, due_at__lte=last
     )
     # What the system itself asked to wait still holds.
     waiting.filter(due_at__gt=database_now(), not_before=None).update(due_at=database_now())

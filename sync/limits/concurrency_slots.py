@@ -16,7 +16,7 @@ _TAKEN_SLOTS = {
         "SELECT identity_slot FROM sync_delivery WHERE identity_id = %s AND identity_slot IS NOT NULL"
     ),
     ConnectionSide.TARGET: Statement(
-        "SELECT commercial_slot FROM sync_delivery WHERE commercial_id = %s AND commercial_slot IS NOT NULL"
+        "SELECT target_slot FROM sync_delivery WHERE target_id = %s AND target_slot IS NOT NULL"
     ),
 }
 

@@ -179,7 +179,7 @@ def parse_both_mappings(backtest: BackTest) -> tuple[ParsedMapping | None, Parse
 
 def routes_using_mapping(mapping_id: int) -> list[Route]:
     """Return the routes of a mapping, disabled ones too: their events were real."""
-    return list(Route.objects.filter(mapping=mapping_id).select_related("source", "identity", "commercial"))
+    return list(Route.objects.filter(mapping=mapping_id).select_related("source", "identity", "target"))
 
 
 def _run_backtest(backtest: BackTest, job: RunningJob, until: float, should_continue: ShouldContinue) -> None:

@@ -26,8 +26,8 @@ def route_gaps(route: Route) -> Iterator[tuple[str, str]]:
     """Yield the field of a route and a sentence for each setting that is missing."""
     if not _has_entity_type(route.identity, route.identity_type):
         yield "identity", _missing_type(route.identity, route.identity_type)
-    if not _has_entity_type(route.commercial, route.target_type):
-        yield "commercial", _missing_type(route.commercial, route.target_type)
+    if not _has_entity_type(route.target, route.target_type):
+        yield "target", _missing_type(route.target, route.target_type)
         return
     version = route.mapping.versions.first()
     if version is not None and (sentence := _search_gap(route, version.declaration)):
@@ -37,14 +37,14 @@ def route_gaps(route: Route) -> Iterator[tuple[str, str]]:
             "Records are deleted, and the settings of %(connection)s do not say how a DELETE request sends the "
             "version: %(path)s is missing."
         )
-        path = _settings_path(route.commercial, route.target_type, "version", "send", "query")
-        yield "commercial", sentence % {"connection": route.commercial, "path": path}
+        path = _settings_path(route.target, route.target_type, "version", "send", "query")
+        yield "target", sentence % {"connection": route.target, "path": path}
     if route.when_deleted == Route.DeletionPolicy.DELETE and not _can_delete(route):
         sentence = _(
             "Records are deleted, and the settings of %(connection)s do not say how: %(path)s is missing."
         )
-        path = _settings_path(route.commercial, route.target_type, "operations", "delete")
-        yield "commercial", sentence % {"connection": route.commercial, "path": path}
+        path = _settings_path(route.target, route.target_type, "operations", "delete")
+        yield "target", sentence % {"connection": route.target, "path": path}
 
 
 def naming_conflicts(route: Route) -> Iterator[tuple[str, str]]:
@@ -58,7 +58,7 @@ def naming_conflicts(route: Route) -> Iterator[tuple[str, str]]:
         if other.identity_type != route.identity_type.upper():
             yield "identity_entity", _other_name(other, other.identity_type)
             break
-    for other in others.filter(commercial=route.commercial).order_by("pk")[:MAX_ROUTES]:
+    for other in others.filter(target=route.target).order_by("pk")[:MAX_ROUTES]:
         if other.target_type != route.target_type.upper():
             yield "target_entity", _other_name(other, other.target_type)
             break
@@ -74,7 +74,7 @@ def _other_name(other: Route, name: str) -> str:
 
 def _has_links(route: Route) -> bool:
     links = Link.objects.filter(
-        identity=route.identity_id, commercial=route.commercial_id, entity_type=route.entity_type
+        identity=route.identity_id, target=route.target_id, entity_type=route.entity_type
     )
     return links.exists()
 
@@ -85,7 +85,7 @@ def mapping_gaps(mapping: Mapping, declaration: Any) -> MappingGaps:
     Settings that a route lacks whatever its mapping says are left out.
     """
     gaps = MappingGaps([], [], [])
-    routes = mapping.routes.select_related("source", "identity", "commercial").order_by("-is_enabled", "pk")
+    routes = mapping.routes.select_related("source", "identity", "target").order_by("-is_enabled", "pk")
     for route in routes[:MAX_ROUTES]:
         if sentence := _search_gap(route, declaration):
             (gaps.enabled_routes if route.is_enabled else gaps.disabled_routes).append(f"{route}: {sentence}")
@@ -107,9 +107,7 @@ def reference_warnings(route: Route, declaration: Any) -> Iterator[str]:
         return
     if not types:
         return
-    same_systems = Route.objects.filter(
-        is_enabled=True, identity=route.identity_id, commercial=route.commercial_id
-    )
+    same_systems = Route.objects.filter(is_enabled=True, identity=route.identity_id, target=route.target_id)
     delivered = set(same_systems.values_list("entity_type", flat=True).distinct())
     # The route itself may be about to be enabled.
     for entity_type in sorted(types - delivered - {route.entity_type}):
@@ -120,20 +118,20 @@ def reference_warnings(route: Route, declaration: Any) -> Iterator[str]:
         yield sentence % {
             "type": entity_type,
             "identity": route.identity,
-            "connection": route.commercial,
+            "connection": route.target,
         }
 
 
 def connection_gaps(connection: Connection) -> list[str]:
     """Return a sentence for each enabled route that a connection, as it is about to be saved, lacks a setting for."""
     is_identity = connection.side == ConnectionSide.IDENTITY
-    used = {"identity": connection.pk} if is_identity else {"commercial": connection.pk}
+    used = {"identity": connection.pk} if is_identity else {"target": connection.pk}
     routes = Route.objects.filter(is_enabled=True, **used).select_related(
-        "source", "identity", "commercial", "mapping"
+        "source", "identity", "target", "mapping"
     )
     gaps = []
     for route in routes.order_by("pk")[:MAX_ROUTES]:
-        setattr(route, "identity" if is_identity else "commercial", connection)
+        setattr(route, "identity" if is_identity else "target", connection)
         gaps += [f"{route}: {sentence}" for _field, sentence in route_gaps(route)]
     return gaps
 
@@ -167,22 +165,22 @@ def _settings_path(connection: Connection, entity_type: str, *names: str) -> str
 
 def _search_gap(route: Route, declaration: Any) -> str | None:
     """Return a sentence if a declaration finds records by fields that the route's target does not search."""
-    names = _unsearchable_fields(route.commercial, route.target_type, declaration)
+    names = _unsearchable_fields(route.target, route.target_type, declaration)
     if not names:
         return None
     sentence = _(
         "The mapping finds records by %(fields)s, which the settings of %(connection)s do not list under %(path)s."
     )
-    known = _entity_settings(route.commercial, route.target_type) or {}
+    known = _entity_settings(route.target, route.target_type) or {}
     # An operation takes the place of the short setting.
     search = ("search",) if _operation_settings(known, "search") is None else ("operations", "search")
-    path = _settings_path(route.commercial, route.target_type, *search, "fields")
-    return sentence % {"fields": ", ".join(names), "connection": route.commercial, "path": path}
+    path = _settings_path(route.target, route.target_type, *search, "fields")
+    return sentence % {"fields": ", ".join(names), "connection": route.target, "path": path}
 
 
 def _is_deletion_without_version(route: Route) -> bool:
     """True if the target's records have a version that a deletion cannot name."""
-    known = _entity_settings(route.commercial, route.target_type) or {}
+    known = _entity_settings(route.target, route.target_type) or {}
     send = (known.get("version") or {}).get("send") or {}
     deletion = _operation_settings(known, "delete") or known.get("delete") or {}
     method = deletion.get("method", "DELETE")
@@ -190,7 +188,7 @@ def _is_deletion_without_version(route: Route) -> bool:
 
 
 def _can_delete(route: Route) -> bool:
-    known = _entity_settings(route.commercial, route.target_type)
+    known = _entity_settings(route.target, route.target_type)
     # The short settings always have a deletion.
     return not known or "item" in known or _operation_settings(known, "delete") is not None
 

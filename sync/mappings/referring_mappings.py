@@ -45,12 +45,12 @@ def ending_warning(route: Route) -> str:
         "type": route.entity_type,
         "mappings": ", ".join(f"“{mapping}”" for mapping in mappings),
         "identity": route.identity,
-        "connection": route.commercial,
+        "connection": route.target,
     }
 
 
 def _between_same_systems(route: Route) -> QuerySet[Route]:
-    others = Route.objects.filter(is_enabled=True, identity=route.identity_id, commercial=route.commercial_id)
+    others = Route.objects.filter(is_enabled=True, identity=route.identity_id, target=route.target_id)
     return others.exclude(pk=route.pk)
 
 

@@ -25,8 +25,8 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('slug', models.SlugField(max_length=64, unique=True)),
                 ('name', models.CharField(help_text='the name that people use; it appears in responses to the source', max_length=120)),
-                ('side', models.CharField(choices=[('identity', 'identity service'), ('commercial', 'target system')], max_length=12)),
-                ('connector', models.CharField(choices=[('rest-commercial', 'Target system with a REST API'), ('rest-identity', 'Identity service with a REST API')], max_length=32)),
+                ('side', models.CharField(choices=[('identity', 'identity service'), ('target', 'target system')], max_length=12)),
+                ('connector', models.CharField(choices=[('rest-identity', 'Identity service with a REST API'), ('rest-target', 'Target system with a REST API')], max_length=32)),
                 ('is_enabled', models.BooleanField(default=True)),
                 ('base_url', models.URLField(help_text='scheme, host, port and path that every request begins with', max_length=300)),
                 ('authentication', models.JSONField(default=dict, help_text='{"scheme": "bearer"}')),
@@ -124,7 +124,7 @@ class Migration(migrations.Migration):
                 ('is_approved', models.BooleanField(default=False, help_text='a person let it pass the mass-change guard')),
                 ('creates_record', models.BooleanField(default=False, help_text='a person decided that none of the records found belongs to the entity')),
                 ('identity_slot', models.PositiveSmallIntegerField(help_text='its slot at the identity service, where concurrency is limited', null=True)),
-                ('commercial_slot', models.PositiveSmallIntegerField(null=True)),
+                ('target_slot', models.PositiveSmallIntegerField(null=True)),
                 ('token', models.UUIDField(null=True)),
                 ('lease_until', models.DateTimeField(null=True)),
                 ('payload_choice', models.CharField(blank=True, choices=[('', 'as the route says: fetched afresh, or relayed'), ('received', 'the payload as received, unless something newer was applied'), ('anyway', 'the payload as received, over whatever was applied since')], default='', help_text='the payload that the last replay chose', max_length=10)),
@@ -604,7 +604,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='delivery',
-            name='commercial',
+            name='target',
             field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sync.connection'),
         ),
         migrations.AddField(
@@ -693,7 +693,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='link',
-            name='commercial',
+            name='target',
             field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sync.connection'),
         ),
         migrations.AddField(
@@ -802,8 +802,8 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='route',
-            name='commercial',
-            field=models.ForeignKey(limit_choices_to={'side': 'commercial'}, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sync.connection'),
+            name='target',
+            field=models.ForeignKey(limit_choices_to={'side': 'target'}, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sync.connection'),
         ),
         migrations.AddField(
             model_name='route',
@@ -891,15 +891,15 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='link',
-            index=models.Index(fields=['record_id', 'commercial'], name='link_record'),
+            index=models.Index(fields=['record_id', 'target'], name='link_record'),
         ),
         migrations.AddIndex(
             model_name='link',
-            index=models.Index(condition=models.Q(('unkept_fields__isnull', False)), fields=['commercial'], name='link_unkept'),
+            index=models.Index(condition=models.Q(('unkept_fields__isnull', False)), fields=['target'], name='link_unkept'),
         ),
         migrations.AddConstraint(
             model_name='link',
-            constraint=models.UniqueConstraint(models.F('entity_id'), models.F('entity_type'), models.F('identity'), models.F('commercial'), name='link_once'),
+            constraint=models.UniqueConstraint(models.F('entity_id'), models.F('entity_type'), models.F('identity'), models.F('target'), name='link_once'),
         ),
         migrations.AddConstraint(
             model_name='mappingversion',
@@ -955,7 +955,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='route',
-            constraint=models.UniqueConstraint(models.F('source'), models.F('entity_type'), models.F('commercial'), name='route_once'),
+            constraint=models.UniqueConstraint(models.F('source'), models.F('entity_type'), models.F('target'), name='route_once'),
         ),
         migrations.AddIndex(
             model_name='delivery',
@@ -967,7 +967,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='delivery',
-            index=models.Index(condition=models.Q(('state__in', ('pending', 'retrying', 'running', 'held'))), fields=['entity_id', 'entity_type', 'identity', 'commercial', 'id'], name='delivery_open_subject'),
+            index=models.Index(condition=models.Q(('state__in', ('pending', 'retrying', 'running', 'held'))), fields=['entity_id', 'entity_type', 'identity', 'target', 'id'], name='delivery_open_subject'),
         ),
         migrations.AddIndex(
             model_name='delivery',
@@ -975,7 +975,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='delivery',
-            index=models.Index(condition=models.Q(('state', 'dead')), fields=['commercial', 'code', 'settled_at', 'id'], name='delivery_dead'),
+            index=models.Index(condition=models.Q(('state', 'dead')), fields=['target', 'code', 'settled_at', 'id'], name='delivery_dead'),
         ),
         migrations.AddIndex(
             model_name='delivery',
@@ -995,7 +995,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='delivery',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'running')), fields=('identity', 'entity_type', 'entity_id', 'commercial'), name='one_running_delivery_a_subject'),
+            constraint=models.UniqueConstraint(condition=models.Q(('state', 'running')), fields=('identity', 'entity_type', 'entity_id', 'target'), name='one_running_delivery_a_subject'),
         ),
         migrations.AddConstraint(
             model_name='delivery',
@@ -1003,11 +1003,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='delivery',
-            constraint=models.UniqueConstraint(condition=models.Q(('commercial_slot__isnull', False)), fields=('commercial', 'commercial_slot'), name='one_delivery_a_slot_of_commercial'),
+            constraint=models.UniqueConstraint(condition=models.Q(('target_slot__isnull', False)), fields=('target', 'target_slot'), name='one_delivery_a_slot_of_target'),
         ),
         migrations.AddConstraint(
             model_name='delivery',
-            constraint=models.CheckConstraint(condition=models.Q(('state', 'running'), models.Q(('commercial_slot__isnull', True), ('identity_slot__isnull', True)), _connector='OR'), name='only_running_has_slots'),
+            constraint=models.CheckConstraint(condition=models.Q(('state', 'running'), models.Q(('identity_slot__isnull', True), ('target_slot__isnull', True)), _connector='OR'), name='only_running_has_slots'),
         ),
         migrations.AddConstraint(
             model_name='delivery',
@@ -1043,13 +1043,13 @@ class Migration(migrations.Migration):
                 ('entity_type', models.CharField(max_length=64)),
                 ('entity_id', models.CharField(max_length=128)),
                 ('due_at', models.DateTimeField(help_text='its record has arrived: when the delivery that left it out is to run again', null=True)),
-                ('commercial', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sync.connection')),
+                ('target', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sync.connection')),
                 ('delivery', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sync.delivery')),
                 ('identity', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sync.connection')),
             ],
             options={
                 'default_permissions': (),
-                'indexes': [models.Index(fields=['entity_id', 'entity_type', 'identity', 'commercial'], name='missing_reference_entity'), models.Index(condition=models.Q(('due_at__isnull', False)), fields=['due_at', 'id'], name='missing_reference_due')],
+                'indexes': [models.Index(fields=['entity_id', 'entity_type', 'identity', 'target'], name='missing_reference_entity'), models.Index(condition=models.Q(('due_at__isnull', False)), fields=['due_at', 'id'], name='missing_reference_due')],
                 'constraints': [models.UniqueConstraint(models.F('delivery'), models.F('entity_type'), models.F('entity_id'), name='missing_reference_once')],
             },
         ),

@@ -25,7 +25,7 @@ class ConnectionSide(models.TextChoices):
     """The end of the hub at which a system is."""
 
     IDENTITY = "identity", gettext_lazy("identity service")
-    TARGET = "commercial", gettext_lazy("target system")
+    TARGET = "target", gettext_lazy("target system")
 
 
 CONNECTION_SETTINGS: Mapping[str, FieldSetting] = {
@@ -33,11 +33,11 @@ CONNECTION_SETTINGS: Mapping[str, FieldSetting] = {
     "name": FieldSetting(
         "The name that people use for the system. It appears in responses to the source.", "Acme shop"
     ),
-    "side": FieldSetting("The role of the system: identity service or target.", "commercial"),
+    "side": FieldSetting("The role of the system: identity service or target.", "target"),
     "connector": FieldSetting(
         "The connector for this kind of system.",
-        "rest-commercial",
-        rules=(translatable("It must match `side`: `rest-identity` or `rest-commercial`."),),
+        "rest-target",
+        rules=(translatable("It must match `side`: `rest-identity` or `rest-target`."),),
     ),
     "is_enabled": FieldSetting(
         "If it is disabled, no request is sent to the system: deliveries fail (`connection-disabled`) and are retried.",
@@ -174,7 +174,7 @@ class Connection(models.Model):
 
     def clean(self) -> None:
         """Refuse settings that would fail at the first delivery."""
-        # The name of a connector ends with its role: `rest-identity`, `rest-commercial`.
+        # The name of a connector ends with its role: `rest-identity`, `rest-target`.
         if not self.connector.endswith(self.side):
             raise ValidationError(
                 {

@@ -81,7 +81,7 @@ class Delivery(models.Model):
     )
     route = models.ForeignKey(Route, models.PROTECT, related_name="+", db_index=False)
     identity = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
-    commercial = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
+    target = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
     entity_type = models.CharField(max_length=64)
     entity_id = models.CharField(max_length=128)
     is_relayed = models.BooleanField(default=False)
@@ -108,7 +108,7 @@ class Delivery(models.Model):
     identity_slot = models.PositiveSmallIntegerField(
         null=True, help_text="its slot at the identity service, where concurrency is limited"
     )
-    commercial_slot = models.PositiveSmallIntegerField(null=True)
+    target_slot = models.PositiveSmallIntegerField(null=True)
     token = models.UUIDField(null=True)
     lease_until = models.DateTimeField(null=True)
     covered_by = models.ForeignKey(
@@ -163,7 +163,7 @@ class Delivery(models.Model):
         constraints = [
             models.UniqueConstraint("event", "route", name="delivery_once"),
             models.UniqueConstraint(
-                fields=["identity", "entity_type", "entity_id", "commercial"],
+                fields=["identity", "entity_type", "entity_id", "target"],
                 condition=models.Q(state=State.RUNNING),
                 name="one_running_delivery_a_subject",
             ),
@@ -173,13 +173,13 @@ class Delivery(models.Model):
                 name="one_delivery_a_slot_of_identity",
             ),
             models.UniqueConstraint(
-                fields=["commercial", "commercial_slot"],
-                condition=models.Q(commercial_slot__isnull=False),
-                name="one_delivery_a_slot_of_commercial",
+                fields=["target", "target_slot"],
+                condition=models.Q(target_slot__isnull=False),
+                name="one_delivery_a_slot_of_target",
             ),
             models.CheckConstraint(
                 condition=models.Q(state=State.RUNNING)
-                | models.Q(identity_slot__isnull=True, commercial_slot__isnull=True),
+                | models.Q(identity_slot__isnull=True, target_slot__isnull=True),
                 name="only_running_has_slots",
             ),
             models.CheckConstraint(
@@ -198,14 +198,14 @@ class Delivery(models.Model):
                 fields=["lease_until"], condition=models.Q(state=State.RUNNING), name="delivery_lease"
             ),
             models.Index(
-                fields=["entity_id", "entity_type", "identity", "commercial", "id"],
+                fields=["entity_id", "entity_type", "identity", "target", "id"],
                 condition=models.Q(state__in=OPEN_STATES),
                 name="delivery_open_subject",
             ),
             models.Index(fields=["id"], condition=models.Q(state=State.HELD), name="delivery_held"),
             # Of what failed for good, by reason: the groups of failures.
             models.Index(
-                fields=["commercial", "code", "settled_at", "id"],
+                fields=["target", "code", "settled_at", "id"],
                 condition=models.Q(state=State.DEAD),
                 name="delivery_dead",
             ),
@@ -228,11 +228,11 @@ class Delivery(models.Model):
     @cached_property
     def subject(self) -> tuple[str, str, int, int]:
         """The values that deliveries which run in order have in common (`predicates.SUBJECT_COLUMNS`)."""
-        return self.entity_id, self.entity_type, self.identity_id, self.commercial_id
+        return self.entity_id, self.entity_type, self.identity_id, self.target_id
 
     def connection_of_code(self, code: str) -> Connection:
         """Return the connection that a code of this delivery is about."""
-        return self.identity if is_about_identity(code) else self.commercial
+        return self.identity if is_about_identity(code) else self.target
 
     @property
     def is_rechecked(self) -> bool:
@@ -266,7 +266,7 @@ class MissingReference(models.Model):
         Delivery, models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
     identity = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
-    commercial = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
+    target = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
     entity_type = models.CharField(max_length=64)
     entity_id = models.CharField(max_length=128)
     due_at = models.DateTimeField(
@@ -280,7 +280,7 @@ class MissingReference(models.Model):
         ]
         indexes = [
             models.Index(
-                fields=["entity_id", "entity_type", "identity", "commercial"], name="missing_reference_entity"
+                fields=["entity_id", "entity_type", "identity", "target"], name="missing_reference_entity"
             ),
             models.Index(
                 fields=["due_at", "id"],
@@ -297,7 +297,7 @@ class Link(models.Model):
     """A subject and its record in one target connection: the record id that the hub found or created."""
 
     identity = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
-    commercial = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
+    target = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
     entity_type = models.CharField(max_length=64)
     entity_id = models.CharField(max_length=128)
     record_id = models.CharField(max_length=255)
@@ -315,12 +315,12 @@ class Link(models.Model):
     class Meta:
         default_permissions = ("view",)
         constraints = [
-            models.UniqueConstraint("entity_id", "entity_type", "identity", "commercial", name="link_once"),
+            models.UniqueConstraint("entity_id", "entity_type", "identity", "target", name="link_once"),
         ]
         indexes = [
-            models.Index(fields=["record_id", "commercial"], name="link_record"),
+            models.Index(fields=["record_id", "target"], name="link_record"),
             models.Index(
-                fields=["commercial"], condition=models.Q(unkept_fields__isnull=False), name="link_unkept"
+                fields=["target"], condition=models.Q(unkept_fields__isnull=False), name="link_unkept"
             ),
         ]
 

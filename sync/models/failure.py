@@ -89,5 +89,5 @@ def split_by_side(dead: QuerySet[Delivery]) -> tuple[QuerySet[Any], QuerySet[Any
     """Split dead deliveries into two querysets, each annotated with the key of the connection `at_fault`."""
     return (
         dead.filter(code__in=_OF_IDENTITY).annotate(at_fault=F("identity_id")),
-        dead.exclude(code__in=_OF_IDENTITY).annotate(at_fault=F("commercial_id")),
+        dead.exclude(code__in=_OF_IDENTITY).annotate(at_fault=F("target_id")),
     )

@@ -61,7 +61,7 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
         ),
     ),
     "identity": FieldSetting("The connection that the entity is fetched from.", "Acme ID"),
-    "commercial": FieldSetting("The connection to the target whose records are changed.", "Acme shop"),
+    "target": FieldSetting("The connection to the target whose records are changed.", "Acme shop"),
     "mapping": FieldSetting("The mapping that makes the fields of the record.", "Acme person to customer"),
     "matching": FieldSetting(
         "What happens if a record without a link has the same value, such as the same address. A record "
@@ -160,7 +160,7 @@ class Route(Pausable):
     identity = models.ForeignKey(
         Connection, models.PROTECT, related_name="+", limit_choices_to={"side": ConnectionSide.IDENTITY}
     )
-    commercial = models.ForeignKey(
+    target = models.ForeignKey(
         Connection, models.PROTECT, related_name="+", limit_choices_to={"side": ConnectionSide.TARGET}
     )
     mapping = models.ForeignKey(Mapping, models.PROTECT, related_name="routes")
@@ -240,10 +240,10 @@ class Route(Pausable):
 
     class Meta:
         ordering = ["source", "entity_type", "id"]
-        constraints = [models.UniqueConstraint("source", "entity_type", "commercial", name="route_once")]
+        constraints = [models.UniqueConstraint("source", "entity_type", "target", name="route_once")]
 
     def __str__(self) -> str:
-        return f"{self.source}: {self.entity_type} → {self.commercial}"
+        return f"{self.source}: {self.entity_type} → {self.target}"
 
     @property
     def identity_type(self) -> str:
@@ -281,7 +281,7 @@ class Route(Pausable):
             errors["deactivation"] = _("Enter a JSON object of field names and values.")
         elif self.when_deleted == self.DeletionPolicy.DEACTIVATE and not self.deactivation:
             errors["deactivation"] = _("Enter the fields that mark a record as inactive.")
-        for name, side in (("identity", ConnectionSide.IDENTITY), ("commercial", ConnectionSide.TARGET)):
+        for name, side in (("identity", ConnectionSide.IDENTITY), ("target", ConnectionSide.TARGET)):
             if getattr(self, f"{name}_id") and getattr(self, name).side != side:
                 names = {"connection": getattr(self, name), "system": side.label}
                 errors[name] = _("%(connection)s is not a connection to the %(system)s.") % names

@@ -50,7 +50,7 @@ _PAUSED = Statement(
 _OLDEST_DUE = Statement(
     f"""SELECT d.due_at FROM sync_delivery d WHERE {is_due("d", at="%s")} AND NOT {is_behind_older("d")}
     AND d.identity_id NOT IN (SELECT b.connection_id {_PAUSED_CONNECTIONS})
-    AND d.commercial_id NOT IN (SELECT b.connection_id {_PAUSED_CONNECTIONS})
+    AND d.target_id NOT IN (SELECT b.connection_id {_PAUSED_CONNECTIONS})
     ORDER BY d.due_at, d.id LIMIT 1"""  # noqa: S608
 )
 

@@ -83,7 +83,7 @@ def _test_subject(connection: Connection) -> CheckedConnection:
 
 def _used_types(connection: Connection) -> frozenset[str]:
     """Return the entity types of the enabled routes of a connection, as the connection calls them."""
-    routes = Route.objects.filter(Q(identity=connection) | Q(commercial=connection), is_enabled=True)
+    routes = Route.objects.filter(Q(identity=connection) | Q(target=connection), is_enabled=True)
     names = routes.values_list("entity_type", "identity_entity", "target_entity", "identity").distinct()
     return frozenset(
         (identity_entity if identity == connection.pk else target_entity) or entity_type

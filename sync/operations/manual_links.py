@@ -23,7 +23,7 @@ class LinkRequest:
     """A subject and a target connection, and who changes the link between them, why, and from which address."""
 
     identity: Connection
-    commercial: Connection
+    target: Connection
     entity_type: str
     entity_id: str
     by: AbstractBaseUser
@@ -36,7 +36,7 @@ class LinkRequest:
             entity_id=self.entity_id,
             entity_type=self.entity_type,
             identity=self.identity,
-            commercial=self.commercial,
+            target=self.target,
         ).first()
 
 
@@ -45,7 +45,7 @@ def link_record(request: LinkRequest, record_id: str) -> None:
     subject runs, or if the subject has a record or the record another subject.
     """
     try:
-        check_id(record_id, id_characters(request.commercial.connector, request.commercial.settings))
+        check_id(record_id, id_characters(request.target.connector, request.target.settings))
     except UnsafeValueError:
         raise LinkRefused(_("This is no valid record id.")) from None
     with transaction.atomic():
@@ -85,7 +85,7 @@ def _require_change_possible(request: LinkRequest) -> None:
         entity_id=request.entity_id,
         entity_type=request.entity_type,
         identity=request.identity,
-        commercial=request.commercial,
+        target=request.target,
     )
     if running.exists():
         raise LinkRefused(_("A delivery of this entity is running. Try again in a moment."))
@@ -95,7 +95,7 @@ def _as_delivery(request: LinkRequest) -> Delivery:
     """Return an unsaved delivery of the subject, which names it for `bind_record`."""
     return Delivery(
         identity=request.identity,
-        commercial=request.commercial,
+        target=request.target,
         entity_type=request.entity_type,
         entity_id=request.entity_id,
     )
@@ -108,6 +108,6 @@ def _append_entry(request: LinkRequest, action: str) -> None:
     """
     events = Event.objects.filter(entity_id=request.entity_id, entity_type=request.entity_type)
     newest = events.order_by("-received_at", "-id").first()
-    stream = newest.stream if newest else f"setting:connection:{request.commercial.pk}"
-    details = {"connection": request.commercial.slug, "reason": request.reason, "address": request.address}
+    stream = newest.stream if newest else f"setting:connection:{request.target.pk}"
+    details = {"connection": request.target.slug, "reason": request.reason, "address": request.address}
     append_entries(NewEntry(stream, action, f"person:{request.by.pk}", details))

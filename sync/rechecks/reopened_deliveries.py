@@ -20,7 +20,7 @@ _MAX_EVENTS = 200
 # Of the delivery `d`.
 ROUTE_TABLES = """JOIN sync_route t ON t.id = d.route_id JOIN webhooks_event e ON e.id = d.event_id
     JOIN webhooks_source s ON s.id = e.source_id
-    JOIN sync_connection i ON i.id = d.identity_id JOIN sync_connection c ON c.id = d.commercial_id"""
+    JOIN sync_connection i ON i.id = d.identity_id JOIN sync_connection c ON c.id = d.target_id"""
 # Not while a delivery of the subject is open: it reads the record anyway, and the check follows when it has ended. Nor
 # while a system is paused, disabled or its breaker open: the check could only fail, and make a success look like one.
 CAN_BEGIN = f"""t.paused_at IS NULL AND s.paused_at IS NULL AND i.is_enabled AND c.is_enabled

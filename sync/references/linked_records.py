@@ -11,18 +11,18 @@ from sync.planning.references import FindRecords, Reference
 _BATCH_SIZE = 500
 
 
-def record_finder(identity_id: int, commercial_id: int) -> FindRecords:
+def record_finder(identity_id: int, target_id: int) -> FindRecords:
     """Return the function that finds the records of entities of an identity service in a target."""
-    return partial(_find_records, identity_id, commercial_id)
+    return partial(_find_records, identity_id, target_id)
 
 
 def record_finder_of(delivery: Delivery) -> FindRecords:
     """Return the function that finds the records which the record of a delivery may refer to."""
-    return record_finder(delivery.identity_id, delivery.commercial_id)
+    return record_finder(delivery.identity_id, delivery.target_id)
 
 
 def _find_records(
-    identity_id: int, commercial_id: int, references: frozenset[Reference]
+    identity_id: int, target_id: int, references: frozenset[Reference]
 ) -> Mapping[Reference, str]:
     """Return the record ids of those entities that are linked to a record which was not deleted.
 
@@ -36,7 +36,7 @@ def _find_records(
         for first in range(0, len(ids), _BATCH_SIZE):
             links = Link.objects.filter(
                 identity=identity_id,
-                commercial=commercial_id,
+                target=target_id,
                 entity_type=entity_type,
                 entity_id__in=ids[first : first + _BATCH_SIZE],
             ).exclude(record_id="")

@@ -36,7 +36,7 @@ _SCHEDULE_ARRIVED, _SCHEDULE_SLICE = (
         f"""UPDATE sync_missingreference SET due_at = {{now}} WHERE id IN (
         SELECT m.id FROM sync_missingreference m JOIN sync_delivery d ON d.id = m.delivery_id
         JOIN sync_link l ON l.entity_id = m.entity_id AND l.entity_type = m.entity_type
-        AND l.identity_id = m.identity_id AND l.commercial_id = m.commercial_id
+        AND l.identity_id = m.identity_id AND l.target_id = m.target_id
         WHERE {condition} AND m.due_at IS NULL AND l.record_id <> '' AND d.state IN {sql_list(SUCCESS_STATES)})"""  # noqa: S608
     )
     for condition in ("m.delivery_id = %s", "m.id > %s AND m.id <= %s")
@@ -92,7 +92,7 @@ def store_missing(delivery: Delivery, missing: Iterable[Reference], *, are_left_
         MissingReference(
             delivery_id=delivery.pk,
             identity_id=delivery.identity_id,
-            commercial_id=delivery.commercial_id,
+            target_id=delivery.target_id,
             entity_type=reference.entity_type,
             entity_id=reference.entity_id,
         )
@@ -153,7 +153,7 @@ def _schedule_in_transaction(delivery: Delivery) -> None:
         entity_id=delivery.entity_id,
         entity_type=delivery.entity_type,
         identity=delivery.identity_id,
-        commercial=delivery.commercial_id,
+        target=delivery.target_id,
         due_at=None,
     )
     found = dict(arrived.order_by("delivery").values_list("pk", "delivery")[:MAX_WOKEN])

@@ -39,7 +39,7 @@ _EXTRA_MEMBERS = 40
 _MAX_FRESH_ROWS = 200
 
 _FRESH_DELIVERIES = Statement(
-    f"""SELECT d.commercial_id FROM sync_delivery d
+    f"""SELECT d.target_id FROM sync_delivery d
     WHERE {can_run("d", at="{clock}")} AND {is_not_suspect("d")} AND d.replay_id IS NULL
     ORDER BY d.due_at, d.id LIMIT %s"""  # noqa: S608
 )
@@ -109,7 +109,7 @@ def _yields_to_fresh(members: Sequence[ReplayMember], busy_targets: set[int]) ->
     if not busy_targets:
         return False
     concerned = Delivery.objects.filter(event__in=[member.event_id for member in members])
-    return concerned.filter(commercial__in=busy_targets).exists()
+    return concerned.filter(target__in=busy_targets).exists()
 
 
 def _send_members(replay: Replay, members: Sequence[ReplayMember], limit: int, now: datetime) -> list[int]:

@@ -109,16 +109,16 @@ def preview_replay(
         deliveries = _deliveries_to_preview(event)
     except InvalidMapping:
         # The declaration was stored without the console's validation: no attempt could be made either.
-        known = event.deliveries.select_related("identity", "commercial").order_by("pk")[:MAX_DELIVERIES]
+        known = event.deliveries.select_related("identity", "target").order_by("pk")[:MAX_DELIVERIES]
         return [PlannedDelivery(delivery, None, code="unmappable") for delivery in known]
     if not deliveries:
         return []
-    stand = {"systems": [delivery.commercial.slug for delivery in deliveries], "address": address}
+    stand = {"systems": [delivery.target.slug for delivery in deliveries], "address": address}
     _append_entry(event, "preview.begun", actor, {**stand, **choice.to_details()})
     until, recorders, previews = time.monotonic() + DEADLINE_SECONDS, [], []
     for delivery in deliveries:
         delivery.payload_choice = choice.payload_choice
-        both = [PreviewRecorder(connection, until) for connection in (delivery.identity, delivery.commercial)]
+        both = [PreviewRecorder(connection, until) for connection in (delivery.identity, delivery.target)]
         recorders += both
         previews.append(_preview_delivery(delivery, _route_for_choice(delivery, choice), both))
     calls = sorted(
@@ -153,7 +153,7 @@ def _unsaved_delivery(event: Event, resolved: ResolvedRoute) -> Delivery:
         event=event,
         route_id=route.pk,
         identity_id=route.identity_id,
-        commercial_id=route.commercial_id,
+        target_id=route.target_id,
         entity_type=event.entity_type,
         entity_id=event.entity_id,
         is_relayed=route.relays and event.is_signed,
@@ -190,10 +190,10 @@ def _preview_delivery(
     release_connection()
     try:
         findings = AttemptFindings()
-        identity, commercial = (
+        identity, target = (
             _make_connector(recorder, str(attempt.key), findings.scrubber) for recorder in recorders
         )
-        ends = Connectors(identity, commercial)  # type: ignore[arg-type]
+        ends = Connectors(identity, target)  # type: ignore[arg-type]
         change = redact_change(plan_change(claim, ends, findings), findings.scrubber.scrub_document)
         return PlannedDelivery(delivery, resolved.mapping_version, change=change)
     except PreviewTimedOut:

@@ -26,7 +26,7 @@ OTHER_TYPE = "other"
 _PLAIN_PARAMS = (
     "state",
     "code",
-    "commercial",
+    "target",
     "waits_for",
     "entity_type",
     "event_type",
@@ -49,14 +49,14 @@ class EventFilter:
     """Filter of events. Empty fields match everything; `state` may list several, separated by commas.
     `received_from` is inclusive, `received_to` exclusive.
 
-    `code` is the reason of the event, or of the delivery by the connection whose slug is in `commercial`
+    `code` is the reason of the event, or of the delivery by the connection whose slug is in `target`
     (either side). `state` is always that of the event. `waits_for` is the slug of a connection for which a delivery
     waits.
     """
 
     state: str = ""
     code: str = ""
-    commercial: str = ""
+    target: str = ""
     waits_for: str = ""
     entity_type: str = ""
     event_type: str = ""
@@ -84,7 +84,7 @@ class EventFilter:
         """
         if self.state:
             return _known_states(self.state)
-        entry = None if self.commercial else CATALOGUE.get(self.code)
+        entry = None if self.target else CATALOGUE.get(self.code)
         return () if entry is None or entry.status < 400 else _STATES_WITH_CODE
 
     def with_state(self, state: str) -> "EventFilter":
@@ -100,7 +100,7 @@ class EventFilter:
     def _conditions(self) -> Iterator[Q]:
         if states := self.matching_states:
             yield Q(state__in=states) if len(states) > 1 else Q(state=states[0])
-        if self.commercial:
+        if self.target:
             yield self._went_through_connection()
         elif self.code:
             yield Q(code=self.code)
@@ -133,7 +133,7 @@ class EventFilter:
         Failed deliveries are found by an index on dead ones. An event shows the worst state of its
         deliveries, and dead is the worst: a dead event that matches has failed at this connection.
         """
-        there = Connection.objects.filter(slug=self.commercial).values_list("side", "pk").first()
+        there = Connection.objects.filter(slug=self.target).values_list("side", "pk").first()
         # No connection has the key 0: nothing matches.
         side, key = there or (ConnectionSide.TARGET, 0)
         sent = Delivery.objects.filter(**{side: key})

@@ -183,8 +183,8 @@ def test_the_list_of_fields_follows_what_is_chosen_in_the_form(log_in: LogIn, hu
     browser.open("/admin/sync/connection/add/")
     browser.page.select_option("[name=connector]", "rest-identity")
     assert shown("connector") == ["rest-identity"]
-    browser.page.select_option("[name=connector]", "rest-commercial")
-    assert shown("connector") == ["rest-commercial"]
+    browser.page.select_option("[name=connector]", "rest-target")
+    assert shown("connector") == ["rest-target"]
 
 
 def test_only_the_credentials_that_the_authentication_uses_are_shown(log_in: LogIn, hub: Hub) -> None:

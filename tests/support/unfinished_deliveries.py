@@ -12,5 +12,5 @@ def close_open_deliveries() -> None:
         token=None,
         lease_until=None,
         identity_slot=None,
-        commercial_slot=None,
+        target_slot=None,
     )

@@ -133,7 +133,7 @@ def _hourly_p95_points(hours: Iterable[CallCount], now: datetime) -> str:
 MAX_WAITING = 10_000
 
 # Reads the partial index of waiting deliveries; the limit bounds the cost during an outage.
-_COLUMNS = "identity_id, commercial_id, is_relayed, payload_choice, state, code"
+_COLUMNS = "identity_id, target_id, is_relayed, payload_choice, state, code"
 _COUNT_WAITING = Statement(
     f"""SELECT COUNT(*), {_COLUMNS} FROM (SELECT {_COLUMNS} FROM sync_delivery
     WHERE {is_waiting()} ORDER BY due_at, id LIMIT %s) w GROUP BY {_COLUMNS}"""  # noqa: S608
@@ -153,8 +153,8 @@ def count_waiting() -> Mapping[int, WaitingCount]:
     rows = _COUNT_WAITING.fetch_all(MAX_WAITING + 1)
     is_least = sum(row[0] for row in rows) > MAX_WAITING
     paused, numbers = paused_connections(), defaultdict[int, int](int)
-    for number, identity, commercial, is_relayed, payload_choice, state, code in rows:
-        keys = {ConnectionSide.IDENTITY: identity, ConnectionSide.TARGET: commercial}
+    for number, identity, target, is_relayed, payload_choice, state, code in rows:
+        keys = {ConnectionSide.IDENTITY: identity, ConnectionSide.TARGET: target}
         waited_for = sides_waited_for(
             open_sides={side for side, key in keys.items() if key in paused},
             calls_identity=not is_relayed and payload_choice == PayloadChoice.AS_ROUTED,

@@ -38,7 +38,7 @@ class UnkeptFields:
 
 def count_unkept_fields(connection: Connection) -> UnkeptFields:
     """Count the records of each field that the target does not keep. One query, of at most MAX_RECORDS rows."""
-    links = Link.objects.filter(commercial=connection, unkept_fields__isnull=False)
+    links = Link.objects.filter(target=connection, unkept_fields__isnull=False)
     texts = list(links.values_list("unkept_fields", flat=True)[: MAX_RECORDS + 1])
     is_lower_bound = len(texts) > MAX_RECORDS
     records = Counter(name for text in texts[:MAX_RECORDS] for name in json.loads(text or "[]"))

@@ -91,7 +91,7 @@ class MappingAdmin(MappingEditorMixin, MappingActivationMixin, BacktestMixin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         drafts = MappingDraft.objects.filter(mapping=OuterRef("pk"), state=DraftState.OPEN)
-        routes = Route.objects.select_related("source", "commercial")
+        routes = Route.objects.select_related("source", "target")
         newest = {"newest_number": Max("versions__number"), "newest_at": Max("versions__created_at")}
         rows: QuerySet[Any] = super().get_queryset(request).annotate(**newest, has_draft=Exists(drafts))
         return rows.prefetch_related(Prefetch("routes", routes))

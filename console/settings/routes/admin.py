@@ -39,7 +39,7 @@ class RouteAdmin(PauseMixin):
             {
                 "fields": (
                     *("source", "entity_type", "is_enabled", "identity", "identity_entity"),
-                    *("commercial", "target_entity", "mapping"),
+                    *("target", "target_entity", "mapping"),
                 )
             },
         ),
@@ -60,7 +60,7 @@ class RouteAdmin(PauseMixin):
     )
     list_display = ("route_name", "summary", "active_mapping", "activity")
     list_display_links = ("route_name",)
-    list_select_related = ("source", "identity", "commercial", "mapping")
+    list_select_related = ("source", "identity", "target", "mapping")
     sortable_by = ()
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:

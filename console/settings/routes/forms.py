@@ -20,7 +20,7 @@ from sync.planning.record_matching import MatchingPolicy
 _ADD_PAGES = {
     "source": "admin:webhooks_source_add",
     "identity": "admin:sync_connection_add",
-    "commercial": "admin:sync_connection_add",
+    "target": "admin:sync_connection_add",
     "mapping": "admin:sync_mapping_add",
 }
 
@@ -31,7 +31,7 @@ class RouteForm(SettingsForm):
             "is_enabled": gettext_lazy("Enabled"),
             "identity": gettext_lazy("Identity connection"),
             "identity_entity": gettext_lazy("Entity type in the identity connection"),
-            "commercial": gettext_lazy("Target connection"),
+            "target": gettext_lazy("Target connection"),
             "target_entity": gettext_lazy("Entity type in the target connection"),
             "tries": gettext_lazy("Maximum attempts"),
             "gives_up_after_hours": gettext_lazy("Gives up after"),
@@ -65,7 +65,7 @@ class RouteForm(SettingsForm):
     def clean(self) -> dict[str, Any]:
         """Refuse an enabled route that its connections cannot carry: each delivery would fail."""
         values: dict[str, Any] = super().clean() or {}
-        names = ("is_enabled", "identity", "commercial", "mapping", "entity_type")
+        names = ("is_enabled", "identity", "target", "mapping", "entity_type")
         if not all(values.get(name) for name in names if name != "is_enabled"):
             return values
         entity_names = ("identity_entity", "target_entity")
@@ -104,13 +104,11 @@ def route_change_warnings(form: Any) -> Iterator[str]:
 
 def _stored_if_ended(route: Route) -> Route | None:
     """Return the stored route if it is enabled, and the changed one delivers its type between its systems no more."""
-    before = (
-        Route.objects.select_related("identity", "commercial").filter(pk=route.pk, is_enabled=True).first()
-    )
+    before = Route.objects.select_related("identity", "target").filter(pk=route.pk, is_enabled=True).first()
     if before is None:
         return None
 
     def delivery_key(of: Route) -> tuple[str, int, int]:
-        return of.entity_type.upper(), of.identity_id, of.commercial_id
+        return of.entity_type.upper(), of.identity_id, of.target_id
 
     return before if not route.is_enabled or delivery_key(before) != delivery_key(route) else None

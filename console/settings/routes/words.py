@@ -14,20 +14,20 @@ def route_sentence(route: Route, version: int | None) -> str:
         "type": route.entity_type,
         "source": route.source.name,
         "identity": route.identity.name,
-        "commercial": route.commercial.name,
+        "target": route.target.name,
         "mapping": _mapping_text(route, version),
     }
     text = _(
         "%(type)s events of %(source)s: fetched from %(identity)s → mapped by %(mapping)s → "
-        "written to %(commercial)s."
+        "written to %(target)s."
     )
     if route.relays:
         text = _(
             "%(type)s events of %(source)s: data of the webhook → mapped by %(mapping)s → written to "
-            "%(commercial)s. Nothing is fetched from %(identity)s."
+            "%(target)s. Nothing is fetched from %(identity)s."
         )
     sentence = text % names
-    for connection, name in ((route.identity, route.identity_type), (route.commercial, route.target_type)):
+    for connection, name in ((route.identity, route.identity_type), (route.target, route.target_type)):
         if name != route.entity_type:
             called = _("%(connection)s calls this %(type)s.")
             sentence += " " + called % {"connection": connection.name, "type": name}

@@ -123,7 +123,7 @@ def _usage_by_secret(source: Source, since: datetime) -> tuple[datetime, dict[st
 def load_source_routes(source: Source) -> list[Route]:
     """Load the routes of a source with their connections and mappings."""
     return list(
-        source.routes.select_related("identity", "commercial", "mapping", "source").order_by("entity_type")
+        source.routes.select_related("identity", "target", "mapping", "source").order_by("entity_type")
     )
 
 

@@ -56,8 +56,8 @@ COLUMNS: Mapping[str, Sequence[tuple[type, str]]] = {
         (bool, "final repeat"),
     ),
     "deliveries": (
-        (str, "event identity commercial state code settled"),
-        (int, "delivery route identity_id commercial_id entries"),
+        (str, "event identity target state code settled"),
+        (int, "delivery route identity_id target_id entries"),
         (bool, "relayed"),
     ),
     "attempts": (
@@ -489,7 +489,7 @@ def check_delivery_list(rows: EventRows, log: EventLog, *, is_ahead: bool) -> Fa
                 "deliveries",
                 row["delivery"],
                 row,
-                dict(zip(("identity_id", "commercial_id", "relayed"), columns)),  # noqa: B905 - Python 3.9
+                dict(zip(("identity_id", "target_id", "relayed"), columns)),  # noqa: B905 - Python 3.9
             )
         elif log.is_complete and not is_ahead:
             yield RowFault("row-unexpected", "deliveries", row["delivery"], "", "is not in the audit log")

@@ -123,8 +123,6 @@ def _resolve_filter(options: Mapping[str, Any]) -> EventFilter:
     # Nothing shows why a file is empty, unlike in the console, so a value that matches nothing is an error.
     require_known_values("state", event_filter.state, State.values)
     require_known_values("source", event_filter.source, Source.objects.values_list("slug", flat=True))
-    require_known_values(
-        "connection", event_filter.commercial, Connection.objects.values_list("slug", flat=True)
-    )
+    require_known_values("connection", event_filter.target, Connection.objects.values_list("slug", flat=True))
     require_ordered_period(event_filter.received_from, event_filter.received_to)
     return event_filter

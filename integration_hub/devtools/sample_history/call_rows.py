@@ -48,8 +48,8 @@ class CallRows:
         """Add the calls of an attempt: up to three, one after the other. A failed call is the last one."""
         entities, records = _PATHS.get(route.entity_type, ("entities", "records"))
         steps = [("fetch", "GET", f"/api/{entities}/{{id}}", route.identity)]
-        steps += [("search", "GET", f"/api/{records}", route.commercial)]
-        steps += [("update", "PATCH", f"/api/{records}/{{id}}", route.commercial)]
+        steps += [("search", "GET", f"/api/{records}", route.target)]
+        steps += [("update", "PATCH", f"/api/{records}/{{id}}", route.target)]
         count = _count_calls(scenario_try.code)
         columns = self._add_payloads(steps[:count], entity_id, started, contents)
         seconds_per_call = scenario_try.duration * 0.9 / count

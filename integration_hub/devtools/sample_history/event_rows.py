@@ -120,7 +120,7 @@ class HistoryRows:
             event_id=event,
             route_id=route.pk,
             identity_id=route.identity_id,
-            commercial_id=route.commercial_id,
+            target_id=route.target_id,
             entity_type=route.entity_type,
             entity_id=entity_id,
             state=scenario.state,

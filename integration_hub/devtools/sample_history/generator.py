@@ -23,7 +23,7 @@ def generate_history(
     In an empty database, the same seed generates the same history. The newest `bodies` events have encrypted payloads,
     the others none. Raises `LookupError` if there is no route.
     """
-    routes = list(Route.objects.filter(is_enabled=True).select_related("source", "identity", "commercial"))
+    routes = list(Route.objects.filter(is_enabled=True).select_related("source", "identity", "target"))
     if not routes:
         raise LookupError("there is no route for events")
     last_event = Event.objects.aggregate(last=Max("pk"))["last"] or 0

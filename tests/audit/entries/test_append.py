@@ -165,7 +165,7 @@ def test_a_webhook_answered_when_stored_leaves_one_entry_with_the_answer(hub: Hu
         "verified_by": receipt.verified_by,
         "size": receipt.size,
         "state": "pending",
-        "deliveries": [[delivery.route_id, delivery.identity_id, delivery.commercial_id, False]],
+        "deliveries": [[delivery.route_id, delivery.identity_id, delivery.target_id, False]],
         "status": 202,
         "code": receipt.code,
         "final": False,

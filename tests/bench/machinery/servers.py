@@ -25,8 +25,8 @@ GRANIAN = (
 USERS = 20_000
 LINKS = f"""
 WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < {USERS - 1})
-INSERT INTO sync_link (identity_id, commercial_id, entity_type, entity_id, record_id, version, applied_at)
-SELECT DISTINCT identity_id, commercial_id, 'USER', 'U' || substr(CAST(10000000 + n AS text), 2),
+INSERT INTO sync_link (identity_id, target_id, entity_type, entity_id, record_id, version, applied_at)
+SELECT DISTINCT identity_id, target_id, 'USER', 'U' || substr(CAST(10000000 + n AS text), 2),
     CAST({FIRST_RECORD} + n AS text), '', CURRENT_TIMESTAMP
 FROM sync_route CROSS JOIN numbers WHERE entity_type = 'USER'
 ON CONFLICT DO NOTHING

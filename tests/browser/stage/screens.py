@@ -79,7 +79,7 @@ def _held_match(stage: Stage) -> str:
 
 def _record_link(_: Stage) -> str:
     link = Link.objects.get(entity_id=ANNA)
-    keys = f"identity={link.identity_id}&commercial={link.commercial_id}"
+    keys = f"identity={link.identity_id}&target={link.target_id}"
     return f"/admin/webhooks/entity/link/?type=USER&id={ANNA}&{keys}"
 
 

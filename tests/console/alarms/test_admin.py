@@ -266,7 +266,7 @@ def test_the_list_costs_the_same_for_one_row_and_for_forty() -> None:
 
 def test_a_name_with_markup_is_shown_as_text() -> None:
     shop = Connection.objects.create(
-        slug="x", name="<script>alert(1)</script>", side="commercial", connector="rest-commercial"
+        slug="x", name="<script>alert(1)</script>", side="target", connector="rest-target"
     )
     open_alarm = alarm(kind=AlarmKind.CONNECTION_PAUSED, subject=f"connection:{shop.pk}", name=shop.name)
     client = support()

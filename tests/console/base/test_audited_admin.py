@@ -64,7 +64,7 @@ def test_the_history_of_a_row_shows_its_audit_log_entries(label: str) -> None:
     found: dict[str, tuple[Any, str]] = {
         "webhooks_source": (route.source, f"setting:source:{route.source.pk}"),
         "sync_route": (route, f"setting:route:{route.pk}"),
-        "sync_connection": (route.commercial, f"setting:connection:{route.commercial.pk}"),
+        "sync_connection": (route.target, f"setting:connection:{route.target.pk}"),
         "sync_mapping": (route.mapping, f"setting:mapping:{route.mapping.pk}"),
         "sync_delivery": (delivery := a_delivery(event, route), delivery.stream),
         "webhooks_event": (event, event.stream),
@@ -88,7 +88,7 @@ def test_the_history_finds_the_change_of_a_setting() -> None:
 @pytest.mark.parametrize("page", ["webhooks/source", "sync/route", "sync/connection"])
 def test_only_readers_of_the_audit_log_get_a_link_to_it(page: str) -> None:
     route = a_route(a_source())
-    pk = {"webhooks/source": route.source_id, "sync/route": route.pk, "sync/connection": route.commercial_id}[
+    pk = {"webhooks/source": route.source_id, "sync/route": route.pk, "sync/connection": route.target_id}[
         page
     ]
     shown = {

@@ -94,7 +94,7 @@ def test_a_route_is_checked_against_its_connections(hub: Hub) -> None:
         "target_entity": "customer",
     }
     answer = client.post(address, values | CHECK)
-    assert "commercial" in answer.context["adminform"].form.errors
+    assert "target" in answer.context["adminform"].form.errors
     answer = client.post(address, values | {"target_entity": ""} | CHECK)
     assert answer.context["adminform"].form.errors == {}
     assert NO_FAULTS in visible_text(answer)

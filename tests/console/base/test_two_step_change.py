@@ -169,7 +169,7 @@ def test_disabling_a_connection_shows_how_many_deliveries_wait_for_it() -> None:
         a_delivery(event, route, due_at=event.received_at)
     settled = an_event(9, source=route.source)
     a_delivery(settled, route)
-    client, of = browser("administrator"), route.commercial
+    client, of = browser("administrator"), route.target
     whole = {"settings": load_preset("sandbox-shop")["settings"], "authentication": {"scheme": "none"}}
     Connection.objects.filter(pk=of.pk).update(**whole)
     of.refresh_from_db()

@@ -120,7 +120,7 @@ def test_a_recovering_connection_shows_its_limit_of_probes(support: Client) -> N
     paused(-MINUTE, successes=1)
     assert "Waiting for" not in text_of(support, delivery.event)
     for number in (1, 2):
-        running(number, commercial_slot=number)
+        running(number, target_slot=number)
     assert (
         "The shop is recovering (1 of 8 test deliveries succeeded) and has reached its concurrency limit: "
         "2 of 2 deliveries running." in text_of(support, delivery.event)
@@ -235,7 +235,7 @@ def test_the_page_of_a_waiting_delivery_costs_the_same_for_any_queue(support: Cl
         text_of(support, delivery.event)
     for number in range(1, 10):
         waiting(number, entity_id="USR-0")
-        running(number + 20, commercial_slot=number)
+        running(number + 20, target_slot=number)
     with CaptureQueriesContext(connection) as among_many:
         text_of(support, delivery.event)
     assert len(among_many) == len(alone) <= 18

@@ -75,7 +75,7 @@ def test_a_second_click_decides_nothing_twice(hub: Hub) -> None:
 def test_a_record_that_was_linked_meanwhile_is_marked_and_refused(hub: Hub) -> None:
     delivery, record, staff = hold_match(hub), stranger_record(hub), logged_in("support")
     key = re.search(r'name="key" value="([^"]+)"', staff.get(page_of(delivery)).content.decode())
-    subject = {"identity": delivery.identity, "commercial": delivery.commercial, "entity_type": "USER"}
+    subject = {"identity": delivery.identity, "target": delivery.target, "entity_type": "USER"}
     Link.objects.create(
         entity_id="OWNER1", record_id=record, applied_at=delivery.event.received_at, **subject
     )

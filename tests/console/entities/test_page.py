@@ -124,7 +124,7 @@ def test_two_identity_services_with_the_same_id_are_two_subjects() -> None:
     a_route(two, identity=other)
     Link.objects.create(
         identity=other,
-        commercial=route.commercial,
+        target=route.target,
         entity_type="USER",
         entity_id="U",
         record_id="R-4711",

@@ -24,7 +24,7 @@ def subject(entity_id: str = HELD_USER, entity_type: str = "USER") -> dict[str, 
         "type": entity_type,
         "id": entity_id,
         "identity": keys["aurora"],
-        "commercial": keys["shop"],
+        "target": keys["shop"],
     }
 
 
@@ -38,9 +38,9 @@ def record_of(entity_id: str = HELD_USER) -> str | None:
 
 def ask(reason: str = WHY) -> LinkRequest:
     of = subject()
-    connections = Connection.objects.in_bulk([int(of["identity"]), int(of["commercial"])])
+    connections = Connection.objects.in_bulk([int(of["identity"]), int(of["target"])])
     user, _ = User.objects.get_or_create(username="boss")
-    both = (connections[int(of["identity"])], connections[int(of["commercial"])])
+    both = (connections[int(of["identity"])], connections[int(of["target"])])
     return LinkRequest(*both, "USER", HELD_USER, by=user, reason=reason)
 
 
@@ -119,7 +119,7 @@ def test_an_id_with_slashes_is_linked_where_the_settings_allow_it(hub: Hub) -> N
 def test_the_page_needs_the_permission_and_a_route(hub: Hub) -> None:
     hold_match(hub)
     staff, form = logged_in("support"), {"record_id": "4711", "reason": WHY}
-    for values in ({"commercial": "0"}, {"identity": "x"}, {"id": ""}, {"id": "a\x00"}, {"type": "THING"}):
+    for values in ({"target": "0"}, {"identity": "x"}, {"id": ""}, {"id": "a\x00"}, {"type": "THING"}):
         assert staff.get(page_of(**values)).status_code == 404, values
     assert logged_in("auditor").post(page_of(), form).status_code == 403
     page = text_of(logged_in("auditor").get(f"/admin/webhooks/entity/?type=USER&id={HELD_USER}"))

@@ -102,7 +102,7 @@ def test_taking_ownership_and_replaying_leads_to_the_replay_of_this_group(group:
     )
     answer = support.post(f"{LIST}{group.pk}/decide/?replay=1", {"decision": decision, "reason": ""})
     assert answer["Location"] == (
-        "/admin/webhooks/event/replay/new/?state=dead&code=target-unavailable&commercial=shop"
+        "/admin/webhooks/event/replay/new/?state=dead&code=target-unavailable&target=shop"
     )
     group.refresh_from_db()
     assert group.state == FailureGroupState.ACKNOWLEDGED, "nothing is replayed before it is confirmed"

@@ -114,9 +114,7 @@ def test_failures_are_listed_worst_first_with_the_next_step(hub: Route) -> None:
     assert "Replay 740…" in page
     assert page.index("740") < page.index("Review")
     assert "Replay 12" not in page, "the same data would be rejected again"
-    assert (
-        "/admin/webhooks/event/replay/new/?state=dead&amp;code=target-unavailable&amp;commercial=shop" in page
-    )
+    assert "/admin/webhooks/event/replay/new/?state=dead&amp;code=target-unavailable&amp;target=shop" in page
     assert page.count('<th scope="row" class="name">') == 2, "the third is ignored by a decision"
     assert "Replay 740" not in shown("auditor")
 
@@ -151,7 +149,7 @@ def test_a_known_fix_replaces_the_general_advice(hub: Route) -> None:
 
 
 def test_nothing_wrong_shows_no_alert(hub: Route) -> None:
-    count_requests(hub.commercial, 0, 0.2)
+    count_requests(hub.target, 0, 0.2)
     count_requests(hub.identity, 0, 0.1)
     page = shown()
     assert "notice" not in page.split("overview-head")[1]
@@ -160,18 +158,18 @@ def test_nothing_wrong_shows_no_alert(hub: Route) -> None:
 
 def test_a_slow_connection_is_shown_with_its_start(hub: Route) -> None:
     for ago in range(3):
-        count_requests(hub.commercial, ago, 4.1)
-    count_requests(hub.commercial, 3, 0.2)
+        count_requests(hub.target, ago, 4.1)
+    count_requests(hub.target, 3, 0.2)
     page = shown()
     since = timezone.localtime(now_hour() - timedelta(hours=2))
     assert f"The shop has been slow since {since:%H:%M}." in page
     assert "(normally 200 ms)" in page
     assert "nothing is lost" in page
-    assert f"/admin/sync/connection/{hub.commercial_id}/change/" in page
+    assert f"/admin/sync/connection/{hub.target_id}/change/" in page
 
 
 def test_a_paused_and_a_failing_connection_are_shown(hub: Route) -> None:
-    count_requests(hub.commercial, 0, 0.2, failed=40)
+    count_requests(hub.target, 0, 0.2, failed=40)
     Breaker.objects.create(connection=hub.identity, open_until=timezone.now() + timedelta(seconds=90))
     page = shown()
     assert "Aurora ID is paused." in page
@@ -245,7 +243,7 @@ def test_each_role_sees_its_parts_of_the_overview(hub: Route, role: str) -> None
 
 def test_a_person_without_a_role_gets_a_message_and_costs_no_statement(hub: Route) -> None:
     a_failure_group("target-unavailable", 740)
-    count_requests(hub.commercial, 0, 4.1)
+    count_requests(hub.target, 0, 4.1)
     client = logged_in()
     with CaptureQueriesContext(connection) as seen:
         page = client.get(PAGE).content.decode()
@@ -289,7 +287,7 @@ def test_no_statement_of_it_reads_a_whole_table_of_counts_or_events(hub: Route) 
 def _create_many_rows() -> None:
     for number in range(8):
         other = Connection.objects.create(
-            slug=f"crm{number}", name=f"CRM {number}", side="commercial", connector="rest-commercial"
+            slug=f"crm{number}", name=f"CRM {number}", side="target", connector="rest-target"
         )
         a_source(f"source{number}", silence_minutes=1)
         a_failure_group("target-timeout", number + 1, connection=other)

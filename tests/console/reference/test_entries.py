@@ -30,7 +30,7 @@ MODELS: list[tuple[type[models.Model], Mapping[str, FieldSetting]]] = [
 ]
 OBJECTS = {
     "identity-connection": SETTINGS_KINDS["rest-identity"],
-    "target-connection": SETTINGS_KINDS["rest-commercial"],
+    "target-connection": SETTINGS_KINDS["rest-target"],
     "mapping": MAPPING,
 }
 

@@ -22,7 +22,7 @@ from webhooks.protocol.schemes import SCHEMES, check_settings
 
 pytestmark = pytest.mark.pure
 
-TARGET, IDENTITY = "settings-rest-commercial", "settings-rest-identity"
+TARGET, IDENTITY = "settings-rest-target", "settings-rest-identity"
 LEAST_TARGET = {"collection": "/c", "item": "/c/{id}"}
 
 

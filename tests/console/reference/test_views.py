@@ -56,7 +56,7 @@ def test_the_reference_is_for_staff_only_and_read_only(address: str) -> None:
 def test_the_editors_link_to_the_reference() -> None:
     preset = load_preset("sandbox-shop")
     shop = Connection.objects.create(
-        slug="shop", name="Shop", side="commercial", connector=preset["connector"], base_url="https://a.test"
+        slug="shop", name="Shop", side="target", connector=preset["connector"], base_url="https://a.test"
     )
     mapping = Mapping.objects.create(name="Person")
     MappingVersion.objects.create(mapping=mapping, number=1, declaration={"fields": {"a": {"constant": 1}}})

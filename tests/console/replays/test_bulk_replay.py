@@ -418,9 +418,9 @@ def test_the_page_and_the_list_count_every_event_of_the_set(db: None) -> None:
 @pytest.mark.parametrize("is_chosen", [True, False])
 def test_a_replay_names_its_only_system(db: None, is_chosen: bool) -> None:
     dead(1)
-    meant = {"commercial": "shop"} if is_chosen else {}
+    meant = {"target": "shop"} if is_chosen else {}
     if is_chosen:
-        a_route(a_source("other"), commercial=a_connection("crm", "The CRM"))
+        a_route(a_source("other"), target=a_connection("crm", "The CRM"))
     words = {"state": "dead", "code": "target-timeout", **meant}
     counts = {"total": 1, "events": 1, "failed": 1, "frozen_at": NOON}
     replay = a_replay(User.objects.create_user("maija"), filter=words, **counts)
@@ -440,15 +440,15 @@ def test_a_replay_names_its_only_system(db: None, is_chosen: bool) -> None:
 
 def test_a_replay_of_several_systems_names_none(db: None) -> None:
     dead(1)
-    a_route(a_source("other"), commercial=a_connection("crm", "The CRM"))
+    a_route(a_source("other"), target=a_connection("crm", "The CRM"))
     words = {"state": "dead", "code": "target-timeout"}
     assert "Reason: The target system did not" in text_of(logged_in("support").get(NEW, words))
-    words = {"state": "dead", "code": "identity-timeout", "commercial": "crm"}
+    words = {"state": "dead", "code": "identity-timeout", "target": "crm"}
     text = text_of(logged_in("support").get(NEW, words))
     assert "Reason: Aurora ID did not respond in time" in text
     assert "Connection: The CRM" in text
 
 
 def a_connection(slug: str, name: str) -> Connection:
-    values = {"side": "commercial", "connector": "rest-commercial", "base_url": "https://x.test"}
+    values = {"side": "target", "connector": "rest-target", "base_url": "https://x.test"}
     return Connection.objects.create(slug=slug, name=name, **values)

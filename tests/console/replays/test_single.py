@@ -343,7 +343,7 @@ def test_an_entity_that_neither_system_has_is_not_called_up_to_date(hub: Hub) ->
     assert event.state == "unchanged"
     text = text_of(browser("support").get(page_of(event)))
     route = event.deliveries.get().route
-    sentence = f"{route.identity} does not have this entity, and {route.commercial} has no record of it."
+    sentence = f"{route.identity} does not have this entity, and {route.target} has no record of it."
     assert f"{sentence} Nothing will be sent." in text
 
 

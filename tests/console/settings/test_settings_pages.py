@@ -190,7 +190,7 @@ def test_objects_that_prevent_a_deletion_are_named_without_reading_all() -> None
 def test_objects_that_prevent_the_deletion_of_a_route_are_named_without_reading_all() -> None:
     route, client = a_route(a_source()), browser("administrator")
     a_delivery(an_event(1, source=route.source, state="dead"), route)
-    kept = {f"route/{route.pk}": "Deliveries", f"connection/{route.commercial_id}": "Routes"}
+    kept = {f"route/{route.pk}": "Deliveries", f"connection/{route.target_id}": "Routes"}
     for address, kind in kept.items():
         with CaptureQueriesContext(database) as seen:
             page = client.get(f"/admin/sync/{address}/delete/").content.decode()
@@ -247,13 +247,13 @@ def test_settings_cannot_be_deleted_in_bulk(kind: str) -> None:
 def test_a_route_is_added_changed_and_deleted_on_the_record() -> None:
     client, shop = browser("administrator"), load_preset("sandbox-shop")
     kind = {name: shop[name] for name in ("connector", "settings")}
-    commercial = connection(slug="shop", side="commercial", **kind)
+    target = connection(slug="shop", side="target", **kind)
     form = {
         "source": a_signed_source().pk,
         "entity_type": "user",
         "is_enabled": "on",
         "identity": connection().pk,
-        "commercial": commercial.pk,
+        "target": target.pk,
         "mapping": mapping().pk,
         "matching": "hold",
         "without_match": "create",

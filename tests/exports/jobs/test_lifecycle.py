@@ -153,7 +153,7 @@ def test_concurrent_writes_are_not_in_an_export_and_are_not_blocked(
     assert [row["reference"] for row in read_lines(folder, "events")] == [event.reference for event in events]
     columns = [("events", "state"), ("events", "source"), ("receipts", "code"), ("deliveries", "code")]
     columns += [
-        ("deliveries", "commercial"),
+        ("deliveries", "target"),
         ("attempts", "outcome"),
         ("calls", "status"),
         ("calls", "connection"),

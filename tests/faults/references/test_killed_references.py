@@ -33,7 +33,7 @@ SMALL = Plan(SEED, users=12, groups=4, files=10, has_missing=False)
 # The references whose record has arrived, although the delivery still lacks them.
 ARRIVED = (
     "SELECT count(*) FROM sync_missingreference m JOIN sync_link l ON l.entity_id = m.entity_id"
-    " AND l.entity_type = m.entity_type AND l.commercial_id = m.commercial_id WHERE l.record_id <> ''"
+    " AND l.entity_type = m.entity_type AND l.target_id = m.target_id WHERE l.record_id <> ''"
 )
 LACKING = (
     "SELECT DISTINCT d.entity_id, m.entity_id FROM sync_missingreference m"

@@ -126,7 +126,7 @@ def _take_along(claim: Any) -> tuple[int, ...]:
     from webhooks.models import Event
 
     own = Delivery.objects.get(pk=claim.delivery.pk)
-    subject = {name: getattr(own, name) for name in ("entity_id", "entity_type", "identity", "commercial")}
+    subject = {name: getattr(own, name) for name in ("entity_id", "entity_type", "identity", "target")}
     later = Delivery.objects.filter(**subject, state__in=["pending", "retrying"]).exclude(pk=own.pk)
     events = tuple(later.values_list("event_id", flat=True))
     later.filter(event_id__in=events).update(

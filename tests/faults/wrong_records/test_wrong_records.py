@@ -109,7 +109,7 @@ IDENTITY_SITUATIONS: dict[str, Callable[[Hub], Callable[[], None]]] = {
     "403 for everything": lambda hub: with_fault(hub.identity, status=403),
 }
 TARGET_SITUATIONS: dict[str, Callable[[Hub], Callable[[], None]]] = {
-    "mistyped path": lambda hub: set_path("commercial", "/api/customerz/{id}"),
+    "mistyped path": lambda hub: set_path("target", "/api/customerz/{id}"),
     "404 for every item": lambda hub: with_fault(
         hub.shop, status=404, methods=["GET"], path="/api/customers/."
     ),

@@ -34,7 +34,7 @@ def add_connection(
 ) -> Connection:
     """Create a connection with the settings of a file."""
     document = load_settings(settings_name)
-    is_target = document["connector"] == "rest-commercial"
+    is_target = document["connector"] == "rest-target"
     connection = Connection(
         slug=slug,
         name=slug.partition("-")[0].capitalize(),
@@ -69,7 +69,7 @@ def add_route(
         source=source,
         entity_type=entity_type,
         identity=identity,
-        commercial=target,
+        target=target,
         mapping=mapping,
         **{
             "when_deleted": Route.DeletionPolicy.DELETE,

@@ -31,7 +31,7 @@ NOT_COVERED = {
     Delivery: dict.fromkeys(
         (
             *("due_at", "not_before", "tries", "last_number", "opened_at", "deaths", "is_approved"),
-            *("creates_record", "identity_slot", "commercial_slot", "token", "lease_until", "covered_by"),
+            *("creates_record", "identity_slot", "target_slot", "token", "lease_until", "covered_by"),
             *("replay", "payload_choice", "mapping_version", "state_before_recheck"),
         ),
         WORK,

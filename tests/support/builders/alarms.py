@@ -60,7 +60,7 @@ def two_deliveries_of_one_subject(
 
 def a_paused_connection(since: datetime, until: datetime | None, **values: Any) -> Connection:
     shop = Connection.objects.create(
-        **{"slug": "shop", "name": "The shop", "side": "commercial", "connector": "rest-commercial"} | values
+        **{"slug": "shop", "name": "The shop", "side": "target", "connector": "rest-target"} | values
     )
     Breaker.objects.create(
         connection=shop, code="target-unavailable", opened_at=since if until else None, open_until=until

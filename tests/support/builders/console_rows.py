@@ -35,7 +35,7 @@ def rows() -> dict[str, Any]:
         "webhooks_receipt": a_receipt(event),
         "webhooks_refusal": Refusal.objects.create(source=route.source, code="bad-signature", **seen),
         "secret": SourceSecret.objects.create(source=route.source, value="whsec_x", hint="x"),
-        "sync_connection": route.commercial,
+        "sync_connection": route.target,
         "sync_route": route,
         "sync_mapping": route.mapping,
         "sync_delivery": a_delivery(event, route),
@@ -45,7 +45,7 @@ def rows() -> dict[str, Any]:
         "exports_export": request_export(resolve_filter({}, now), by=root, reason="evidence"),
         "audit_entry": Entry.objects.latest("id"),
         "sync_failuregroup": FailureGroup.objects.create(
-            connection=route.commercial, code="target-rejected", first_at=now, last_at=now
+            connection=route.target, code="target-rejected", first_at=now, last_at=now
         ),
         "auth_user": person("administrator", "colleague"),
         "logins_accessrequest": AccessRequest.objects.create(

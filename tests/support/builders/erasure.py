@@ -95,7 +95,7 @@ def store_people(people: Iterable[InventedPerson]) -> None:
             size=9,
             received_at=now,
         )
-        ends = {"identity_id": route.identity_id, "commercial_id": route.commercial_id}
+        ends = {"identity_id": route.identity_id, "target_id": route.target_id}
         delivery = Delivery.objects.create(
             event=event, route=route, state="succeeded", opened_at=now, **ends, **facts
         )
@@ -110,7 +110,7 @@ def store_people(people: Iterable[InventedPerson]) -> None:
         )
         Call.objects.create(
             attempt=attempt,
-            connection_id=route.commercial_id,
+            connection_id=route.target_id,
             purpose="update",
             is_write=True,
             method="PATCH",

@@ -54,7 +54,7 @@ def a_route(source: Source, **values: Any) -> Route:
             slug=slug,
             defaults={"name": name, "side": side, "connector": f"rest-{side}", "base_url": "https://x.test"},
         )[0]
-        for side, slug, name in (("identity", "aurora-id", "Aurora ID"), ("commercial", "shop", "The shop"))
+        for side, slug, name in (("identity", "aurora-id", "Aurora ID"), ("target", "shop", "The shop"))
     }
     mapping, _ = Mapping.objects.get_or_create(name="Person to customer")
     MappingVersion.objects.get_or_create(mapping=mapping, number=1, defaults={"declaration": {}})
@@ -72,7 +72,7 @@ def a_delivery(event: Event, route: Route, **values: Any) -> Delivery:
         "opened_at": timezone.now(),
     }
     return Delivery.objects.create(
-        event=event, route=route, identity=route.identity, commercial=route.commercial, **defaults | values
+        event=event, route=route, identity=route.identity, target=route.target, **defaults | values
     )
 
 
@@ -91,7 +91,7 @@ def an_attempt(delivery: Delivery, number: int, **values: Any) -> Attempt:
 
 def a_call(attempt: Attempt, **values: Any) -> Call:
     defaults = {
-        "connection": attempt.delivery.commercial,
+        "connection": attempt.delivery.target,
         "purpose": "update",
         "is_write": True,
         "method": "PATCH",

@@ -36,7 +36,7 @@ def identity(url: str, notebook: MemoryRecorder | None = None, **over: Any) -> I
 
 def shop(url: str, notebook: MemoryRecorder | None = None, **over: Any) -> TargetConnector:
     """Return a target connector to a test server."""
-    return make_connector("target", "rest-commercial", **_arguments(url, notebook, "sandbox-shop", over))
+    return make_connector("target", "rest-target", **_arguments(url, notebook, "sandbox-shop", over))
 
 
 def shop_settings(**user: Any) -> dict[str, Any]:

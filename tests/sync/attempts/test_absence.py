@@ -200,7 +200,7 @@ def test_a_target_that_gives_no_record_gets_no_second_one(
     if event_type == "DELETE":
         hub.identity.directory.delete_record("users", ANNA)
     if path:
-        set_path("commercial", path)
+        set_path("target", path)
     else:
         hub.shop.faults.add("error", status=404, methods=["GET"], path="/api/customers/.")
     status, document = post_event(hub, event_type)

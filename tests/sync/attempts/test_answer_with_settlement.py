@@ -74,7 +74,7 @@ def test_an_answer_that_is_sent_before_the_commit_is_caught(
     assert hub.post_signed(EXAMPLE).status_code == 200
     hub.wait_until_quiet()
     assert Receipt.objects.get().answer is None, "an answer was sent that is not stored"
-    Delivery.objects.update(state="dead", token=None, identity_slot=None, commercial_slot=None)
+    Delivery.objects.update(state="dead", token=None, identity_slot=None, target_slot=None)
 
 
 def test_an_answer_that_cannot_be_rendered_does_not_keep_the_delivery_from_ending(

@@ -44,10 +44,10 @@ def test_a_failure_in_one_system_is_not_final_while_another_delivery_is_open(
     event = an_event(1, source=source, state=states[0])
     for number, state in enumerate(states):
         shop = Connection.objects.create(
-            slug=f"shop-{number}", side="commercial", connector="rest-commercial", base_url="https://x.test"
+            slug=f"shop-{number}", side="target", connector="rest-target", base_url="https://x.test"
         )
         claimed = {"token": uuid4(), "lease_until": event.received_at} if state == "running" else {}
-        a_delivery(event, a_route(source, commercial=shop), state=state, **claimed)
+        a_delivery(event, a_route(source, target=shop), state=state, **claimed)
     assert load_event_outcome(event).is_final is is_final
 
 
@@ -90,7 +90,7 @@ def test_a_failure_of_the_identity_service_names_the_identity_service(code: str)
     assert [result["connection"] for result in document["results"]] == ["shop"]
 
 
-@pytest.mark.parametrize("speaks", ["identity", "commercial"])
+@pytest.mark.parametrize("speaks", ["identity", "target"])
 def test_an_error_message_is_passed_on_if_its_connection_allows_it(speaks: str) -> None:
     source = a_source()
     event = an_event(1, source=source, state="dead", code="identity-rejected")

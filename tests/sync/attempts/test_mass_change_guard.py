@@ -175,7 +175,7 @@ def test_an_approved_removal_passes_with_the_attempt_that_covers_it(hub: Hub) ->
 def a_link(number: int, route: Route) -> Link:
     return Link(
         identity=route.identity,
-        commercial=route.commercial,
+        target=route.target,
         entity_type="USER",
         entity_id=f"KNOWN{number}",
         record_id=f"R{number}",

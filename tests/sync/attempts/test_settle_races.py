@@ -74,7 +74,7 @@ def test_all_rows_of_the_end_of_an_attempt_are_written(hub: Hub, ways: Ways) -> 
     assert (ways.tried, ways.long) == (1, 0)
     attempt, delivery, event, receipt = (last(model) for model in (Attempt, Delivery, Event, Receipt))
     assert (attempt.outcome, delivery.state, event.state) == ("succeeded",) * 3
-    assert (delivery.token, delivery.commercial_slot, delivery.settled_at is None) == (None, None, False)
+    assert (delivery.token, delivery.target_slot, delivery.settled_at is None) == (None, None, False)
     assert (
         (receipt.status, receipt.answer.decrypt())
         == (answer.status_code, answer.content)
@@ -112,7 +112,7 @@ def test_nothing_is_written_for_a_delivery_whose_lease_was_lost(hub: Hub, ways: 
     kinds = Payload.objects.filter(pk__gte=last(Event).payload_id).values_list("kind", flat=True)
     assert sorted(kinds) == ["answer", "request", "webhook"], "and nothing that was read or planned"
     Delivery.objects.filter(state="running").update(
-        state="dead", token=None, identity_slot=None, commercial_slot=None
+        state="dead", token=None, identity_slot=None, target_slot=None
     )
 
 
@@ -226,18 +226,16 @@ def test_the_path_with_locks_settles_covered_siblings(
 
 def test_an_event_with_two_deliveries_ends_with_the_worse_state(hub: Hub, ways: Ways) -> None:
     other = Route.objects.get(source__slug="aurora", entity_type="USER")
-    crm = other.commercial
+    crm = other.target
     crm.pk, crm.slug, crm.base_url = None, "crm", "http://127.0.0.1:1"
     crm.save()
-    other.pk, other.commercial = None, crm
+    other.pk, other.target = None, crm
     other.save()
     hub.change_email("anna.both@example.com")
     hub.post_signed(EXAMPLE)
     hub.wait_until_quiet()
     assert (ways.tried, ways.long) == (0, 2)
-    states = {
-        delivery.commercial.slug: delivery.state for delivery in Delivery.objects.filter(event=last(Event))
-    }
+    states = {delivery.target.slug: delivery.state for delivery in Delivery.objects.filter(event=last(Event))}
     assert states.pop("crm") == last(Event).state != "succeeded"
     assert set(states.values()) == {"succeeded"}
 

@@ -224,7 +224,7 @@ def test_unlinking_forgets_the_counts(hub: Hub) -> None:
     link = Link.objects.get()
     request = LinkRequest(
         link.identity,
-        link.commercial,
+        link.target,
         link.entity_type,
         link.entity_id,
         User.objects.create_user("a"),

@@ -22,9 +22,9 @@ def without_credentials(_: Connection) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("side", "spoilt", "code"),
     [
-        ("commercial", with_unreadable_certificates, "target-unavailable"),
+        ("target", with_unreadable_certificates, "target-unavailable"),
         ("identity", with_unreadable_certificates, "identity-unavailable"),
-        ("commercial", without_credentials, "target-credentials"),
+        ("target", without_credentials, "target-credentials"),
     ],
 )
 def test_an_unusable_connection_fails_with_its_own_code(hub: Hub, side: str, spoilt: Any, code: str) -> None:

@@ -127,14 +127,12 @@ def test_other_values_are_refused_everywhere(value: Any) -> None:
         {"operations": {"get": {"path": "/c/{id}", "query": query}}},
     ):
         with pytest.raises(SettingsInvalid) as refused:
-            validate_connection(
-                "rest-commercial", shop_settings(**user), {"scheme": "bearer"}, "https://a.test"
-            )
+            validate_connection("rest-target", shop_settings(**user), {"scheme": "bearer"}, "https://a.test")
         assert refused.value.pointer.endswith("/query")
 
 
 def test_a_secret_in_a_list_is_refused_too() -> None:
     user = {"list": {"path": "/c", "query": {"api_key": ["public", "hunter2-hunter2"]}}}
     with pytest.raises(SettingsInvalid) as refused:
-        validate_connection("rest-commercial", shop_settings(**user), {"scheme": "bearer"}, "https://a.test")
+        validate_connection("rest-target", shop_settings(**user), {"scheme": "bearer"}, "https://a.test")
     assert "hunter2" not in str(refused.value)

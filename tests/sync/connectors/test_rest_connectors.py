@@ -284,7 +284,7 @@ def test_only_writes_are_checked_again_before_they_are_sent() -> None:
 def test_an_unknown_setting_is_refused_by_its_place() -> None:
     settings = shop_settings(colour="red")
     with pytest.raises(SettingsInvalid) as caught:
-        validate_connection("rest-commercial", settings, {"scheme": "none"}, "https://a.test")
+        validate_connection("rest-target", settings, {"scheme": "none"}, "https://a.test")
     assert caught.value.pointer == "/settings/entities/USER/colour"
 
 

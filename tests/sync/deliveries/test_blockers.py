@@ -38,7 +38,7 @@ def waiting(number: int = 0, state: str = "retrying", **values: Any) -> Delivery
     route = Route.objects.first() or a_route(a_source())
     now = read_clock()
     delivery = a_delivery(event, route, **{"due_at": now, "opened_at": now, "tries": 2} | values)
-    related = ("event__source", "route", "identity__breaker", "commercial__breaker")
+    related = ("event__source", "route", "identity__breaker", "target__breaker")
     return Delivery.objects.select_related(*related).get(pk=delivery.pk)
 
 
@@ -101,7 +101,7 @@ def test_an_open_breaker_blocks_and_delays_the_retry_and_probes_take_slots() -> 
     past = read_clock() - MINUTE
     Breaker.objects.update(open_until=past, successes=0)
     taken = an_event(3, state="running", code="", entity_id="USR-3")
-    claim = {"token": uuid4(), "lease_until": read_clock() + MINUTE, "commercial_slot": 1}
+    claim = {"token": uuid4(), "lease_until": read_clock() + MINUTE, "target_slot": 1}
     a_delivery(taken, delivery.route, **claim)
     half_open = BreakerStatus(BreakerMode.PROBES, past, 0)
     assert blockers_of(delivery) == (AllSlotsTaken(shop(), used=1, limit=1, breaker=half_open),)

@@ -123,7 +123,7 @@ def test_a_delivery_waits_for_a_breaker_that_has_opened(
 
     def opens(delivery: Delivery) -> None:
         now = timezone.now()
-        Breaker.objects.create(connection=delivery.commercial, opened_at=now, open_until=now + LATER)
+        Breaker.objects.create(connection=delivery.target, opened_at=now, open_until=now + LATER)
 
     with pytest.raises(ConnectionPaused):
         meanwhile(opens)
@@ -181,7 +181,7 @@ def test_the_stream_head_is_looked_up_if_its_first_entries_may_be_pruned(
 def test_a_claim_uses_a_link_created_meanwhile(meanwhile: Callable[..., Claim | None]) -> None:
     def make(delivery: Delivery) -> None:
         subject = {
-            name: getattr(delivery, name) for name in ("entity_type", "entity_id", "identity", "commercial")
+            name: getattr(delivery, name) for name in ("entity_type", "entity_id", "identity", "target")
         }
         Link.objects.create(**subject, record_id="4711", applied_at=timezone.now())
 

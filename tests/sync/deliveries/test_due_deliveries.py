@@ -28,10 +28,10 @@ def waits(route: Route, number: int, minutes: float, user: str = "", **facts: ob
 
 def test_the_backlog_of_one_system_does_not_hide_deliveries_to_another(route: Route) -> None:
     crm = Connection.objects.create(
-        slug="crm", side="commercial", connector="rest-commercial", base_url="https://crm.test"
+        slug="crm", side="target", connector="rest-target", base_url="https://crm.test"
     )
     backlog = [waits(route, number, minutes=90 - number).pk for number in range(20)]
-    others = [waits(a_route(route.source, commercial=crm), 90, minutes=3), waits_again(crm)]
+    others = [waits(a_route(route.source, target=crm), 90, minutes=3), waits_again(crm)]
     assert find_due_ids(limit=6) == [
         backlog[0], others[0].pk, backlog[1], others[1].pk, backlog[2], backlog[3]
     ]  # fmt: skip
@@ -39,7 +39,7 @@ def test_the_backlog_of_one_system_does_not_hide_deliveries_to_another(route: Ro
 
 
 def waits_again(crm: Connection) -> Delivery:
-    return waits(Route.objects.get(commercial=crm), 91, minutes=2, state="retrying")
+    return waits(Route.objects.get(target=crm), 91, minutes=2, state="retrying")
 
 
 def test_deliveries_that_cannot_be_claimed_do_not_displace_others(route: Route) -> None:
@@ -61,9 +61,9 @@ def test_behind_an_open_breaker_only_new_deliveries_are_found(route: Route) -> N
     fresh = waits(route, 0, minutes=2)
     waits(route, 1, minutes=3, state="retrying")
     hour = timezone.now() + timedelta(hours=1)
-    Breaker.objects.create(connection=route.commercial, failures=9, open_until=hour, opened_at=timezone.now())
+    Breaker.objects.create(connection=route.target, failures=9, open_until=hour, opened_at=timezone.now())
     assert find_due_ids() == [fresh.pk]
-    assert postpone_delivery(fresh.pk, route.commercial)
+    assert postpone_delivery(fresh.pk, route.target)
     fresh.refresh_from_db()
     assert (fresh.state, fresh.tries) == (State.RETRYING, 0)
     assert find_due_ids() == []

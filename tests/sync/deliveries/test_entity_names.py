@@ -63,7 +63,7 @@ def test_each_connection_is_asked_by_its_own_name(hub: Hub) -> None:
     shop = rename(Connection.objects.get(slug="shop"), "shop-2", USER="CUSTOMER")
     aurora = rename(Connection.objects.get(slug="aurora"), "aurora-2", USER="HUMAN")
     Route.objects.filter(source__slug="aurora", entity_type="USER").update(
-        identity=aurora, commercial=shop, identity_entity="HUMAN", target_entity="CUSTOMER"
+        identity=aurora, target=shop, identity_entity="HUMAN", target_entity="CUSTOMER"
     )
     hub.change_email("anna.new@example.com")
     status, document = post(hub)
@@ -125,7 +125,7 @@ def test_records_of_another_entity_type_of_the_target_may_have_the_same_id(hub: 
     assert not record_links.is_linked_to_other_entity(delivery, "4711")
     Link.objects.create(
         identity=Connection.objects.get(slug="hr"),
-        commercial=shop,
+        target=shop,
         entity_type="PERSON",
         entity_id=BERT,
         record_id="4711",

@@ -138,7 +138,7 @@ def test_nothing_waits_for_the_time_that_the_clock_was_set_back_by(
     running_ahead = timezone.now() + ahead
     Delivery.objects.update(state=State.PENDING, lease_until=None, token=None, due_at=running_ahead)
     Delivery.objects.filter(pk=retried).update(state=State.RETRYING, due_at=running_ahead + back_off)
-    paused = Connection.objects.create(name="Paused", slug="paused", side="commercial")
+    paused = Connection.objects.create(name="Paused", slug="paused", side="target")
     Breaker.objects.create(connection=paused, open_until=running_ahead + timedelta(seconds=60))
     job = Job.objects.create(kind="export", subject=1, submitted_at=running_ahead, due_at=running_ahead)
     if is_broken:

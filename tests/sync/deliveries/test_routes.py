@@ -32,11 +32,11 @@ def test_every_value_equals_the_one_that_the_orm_reads(hub: Hub) -> None:
         newest = MappingVersion.objects.filter(mapping=route.mapping_id).latest("number")
         assert field_values(route) == read(Route, key)
         assert field_values(route.identity) == read(Connection, route.identity_id)
-        assert field_values(route.commercial) == read(Connection, route.commercial_id)
+        assert field_values(route.target) == read(Connection, route.target_id)
         assert field_values(route.mapping) == read(Mapping, route.mapping_id)
         assert field_values(route.source) == read(Source, route.source_id)
         assert field_values(way.mapping_version) == field_values(newest)
-    assert any(way.route.commercial.credentials for way in routes.values()), "one that is sealed"
+    assert any(way.route.target.credentials for way in routes.values()), "one that is sealed"
 
 
 def test_a_route_uses_the_newest_version_of_its_mapping_or_none(hub: Hub) -> None:
@@ -50,7 +50,7 @@ def test_a_route_uses_the_newest_version_of_its_mapping_or_none(hub: Hub) -> Non
         source=first.source,
         entity_type="GROUP-OF-NONE",
         identity=first.identity,
-        commercial=first.commercial,
+        target=first.target,
         mapping=bare,
     )
     resolved_routes.invalidate()

@@ -120,25 +120,25 @@ def test_a_session_gives_back_a_slot_once(
 
 def test_a_hanging_system_does_not_delay_another_one_of_the_same_event(hub: Hub) -> None:
     route = Route.objects.get(source__slug="aurora-unsigned", entity_type="USER")
-    crm = Connection.objects.get(pk=route.commercial_id)
+    crm = Connection.objects.get(pk=route.target_id)
     crm.pk, crm.slug, crm.name = None, "crm", "CRM"
     crm.save()
     Route.objects.create(
         source=route.source,
         identity=route.identity,
         mapping=route.mapping,
-        commercial=crm,
+        target=crm,
         entity_type="USER",
     )
     address = hub.change_email("anna.both@example.com")
     with closing(socket.create_server(("127.0.0.1", 0))) as silent, ThreadPoolExecutor(1) as clients:
-        Connection.objects.filter(pk=route.commercial_id).update(
+        Connection.objects.filter(pk=route.target_id).update(
             base_url=f"http://127.0.0.1:{silent.getsockname()[1]}"
         )
         resolved_routes.invalidate()
         answer = clients.submit(post_and_leave, hub, EXAMPLE)
         wait_until(lambda: hub.customer()["email"] == address)
-        assert Delivery.objects.get(commercial=route.commercial_id).state == State.RUNNING
+        assert Delivery.objects.get(target=route.target_id).state == State.RUNNING
         silent.close()
         assert answer.result(timeout=30).status_code in (202, 424)
 
@@ -148,7 +148,7 @@ def test_a_long_series_of_followers_is_left_to_a_worker(hub: Hub, monkeypatch: p
     monkeypatch.setattr(execution_executor, "_FOLLOWERS_SECONDS", 0.0)
     monkeypatch.setattr(execution_executor, "defer_to_workers", left.extend)
     monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
-    Connection.objects.filter(side="commercial").update(concurrency=1)
+    Connection.objects.filter(side="target").update(concurrency=1)
     for user in (ANNA, MIKKO):
         hub.post(EXAMPLE[:-1].replace(ANNA.encode(), user.encode()) + b',"respond":"ack"}')
     waiting = sorted(Delivery.objects.values_list("pk", flat=True))
@@ -286,7 +286,7 @@ def test_a_delivery_without_a_thread_is_given_back_at_once(
     assert answer.status_code == 202
     delivery = Delivery.objects.get()
     assert (delivery.state, delivery.token, delivery.tries, delivery.deaths) == (State.PENDING, None, 0, 0)
-    assert (delivery.lease_until, delivery.identity_slot, delivery.commercial_slot) == (None, None, None)
+    assert (delivery.lease_until, delivery.identity_slot, delivery.target_slot) == (None, None, None)
     executor = execution_executor._executor
     assert executor is not None
     assert executor.used_slots == 0

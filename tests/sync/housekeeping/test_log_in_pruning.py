@@ -32,8 +32,8 @@ def shop() -> Connection:
     return Connection.objects.create(
         slug="shop",
         name="The shop",
-        side="commercial",
-        connector="rest-commercial",
+        side="target",
+        connector="rest-target",
         base_url="https://shop.example.com",
         authentication=AUTHENTICATION,
         credentials=CREDENTIALS,
@@ -104,8 +104,8 @@ def test_no_refusal_is_deleted_while_a_connection_cannot_be_read(shop: Connectio
     Connection.objects.create(
         slug="broken",
         name="Broken",
-        side="commercial",
-        connector="rest-commercial",
+        side="target",
+        connector="rest-target",
         base_url="https://shop.example.com",
         authentication={"scheme": "session"},
         credentials=CREDENTIALS,

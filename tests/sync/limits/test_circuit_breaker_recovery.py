@@ -366,9 +366,9 @@ def test_a_creation_without_its_entity_does_not_affect_the_breaker_of_the_shop(c
     Delivery.objects.update(due_at=timezone.now() + timedelta(hours=1))  # none of them is the probe
     end_pause()
     created = {"id": "NEVER1", "entityType": "USER", "eventType": "CREATE"}
-    before = Breaker.objects.values_list("successes", "open_until").get(connection__side="commercial")
+    before = Breaker.objects.values_list("successes", "open_until").get(connection__side="target")
     assert cautious.post_signed(created).json()["code"] == "identity-missing"
-    assert Breaker.objects.values_list("successes", "open_until").get(connection__side="commercial") == before
+    assert Breaker.objects.values_list("successes", "open_until").get(connection__side="target") == before
 
 
 def test_the_shop_is_not_blamed_for_an_identity_service_that_is_down(cautious: Hub) -> None:

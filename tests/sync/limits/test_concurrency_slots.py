@@ -22,7 +22,7 @@ from tests.support.processes.workers import running_workers, wait_until
 from tests.support.unfinished_deliveries import close_open_deliveries
 from webhooks.models import State
 
-SLOTS = ("one_delivery_a_slot_of_commercial", "one_delivery_a_slot_of_identity")
+SLOTS = ("one_delivery_a_slot_of_target", "one_delivery_a_slot_of_identity")
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +89,7 @@ def without_constraints() -> Iterator[None]:
     try:
         yield
     finally:
-        Delivery.objects.update(identity_slot=None, commercial_slot=None)
+        Delivery.objects.update(identity_slot=None, target_slot=None)
         with connection.schema_editor(atomic=False) as editor:
             for constraint in constraints:
                 editor.add_constraint(Delivery, constraint)
@@ -111,7 +111,7 @@ def test_of_many_simultaneous_claims_exactly_the_limit_succeeds(hub: Hub, slug: 
     limit(at_once, slug)
     claims = claim_all_at_once(deliveries)
     assert len(claims) == at_once
-    column = "commercial_slot" if slug == "shop" else "identity_slot"
+    column = "target_slot" if slug == "shop" else "identity_slot"
     used_slots = Delivery.objects.filter(state=State.RUNNING).values_list(column, flat=True)
     assert sorted(used_slots) == list(range(1, at_once + 1))
     release(claims)
@@ -192,7 +192,7 @@ def test_a_slot_is_free_again_after_a_failure(hub: Hub, fault: dict[str, Any]) -
     ended = set(Delivery.objects.values_list("state", flat=True))
     assert ended & {State.RETRYING, State.DEAD}, "none failed"
     assert ended & {State.SUCCEEDED, State.UNCHANGED}, "the other one was not woken"
-    assert not Delivery.objects.exclude(commercial_slot=None).exists()
+    assert not Delivery.objects.exclude(target_slot=None).exists()
 
 
 @pytest.mark.slow
@@ -233,4 +233,4 @@ def test_without_a_limit_a_delivery_takes_no_slot(hub: Hub) -> None:
     person(hub, 0)
     wait_until(lambda: Delivery.objects.filter(state=State.RUNNING).exists())
     time.sleep(0.05)
-    assert Delivery.objects.values_list("identity_slot", "commercial_slot").get() == (None, None)
+    assert Delivery.objects.values_list("identity_slot", "target_slot").get() == (None, None)

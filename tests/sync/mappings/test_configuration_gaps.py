@@ -47,12 +47,12 @@ def test_the_names_of_the_connections_count_for_what_is_missing(hub: Hub) -> Non
     assert list(route_gaps(route)) == [
         ("identity", "The settings of Aurora ID have no entity type HUMAN: entities.HUMAN is missing."),
         (
-            "commercial",
+            "target",
             "The settings of The shop have no entity type CUSTOMER: entities.CUSTOMER is missing.",
         ),
     ]
-    route.commercial.settings["entities"]["CUSTOMER"] = route.commercial.settings["entities"].pop("USER")
-    route.commercial.settings["entities"]["CUSTOMER"]["search"]["fields"] = ["email"]
+    route.target.settings["entities"]["CUSTOMER"] = route.target.settings["entities"].pop("USER")
+    route.target.settings["entities"]["CUSTOMER"]["search"]["fields"] = ["email"]
     [_, (field, sentence)] = route_gaps(route)
     assert field == "mapping"
     assert "under entities.CUSTOMER.search.fields." in sentence
@@ -133,7 +133,7 @@ def test_a_deletion_that_cannot_name_its_version_is_a_gap(
     shop.settings["entities"]["USER"] |= {"version": version, "delete": {"method": method}}
     assert any("version.send.query" in gap for gap in connection_gaps(shop)) is is_gap
     shop.save()
-    assert [name for name, _ in route_gaps(user_route())] == (["commercial"] if is_gap else [])
+    assert [name for name, _ in route_gaps(user_route())] == (["target"] if is_gap else [])
 
 
 @pytest.mark.parametrize("delete", [None, {"method": "POST", "path": "/c/{id}/anonymize"}])
@@ -159,7 +159,7 @@ def test_a_complete_configuration_has_no_gaps(hub: Hub) -> None:
     assert [gap for route in Route.objects.all() for gap in route_gaps(route)] == []
 
 
-@pytest.mark.parametrize(("slug", "field"), [("aurora", "identity"), ("shop", "commercial")])
+@pytest.mark.parametrize(("slug", "field"), [("aurora", "identity"), ("shop", "target")])
 def test_a_connection_without_the_entity_type_is_a_gap_of_its_routes(hub: Hub, slug: str, field: str) -> None:
     connection = forget_type(slug)
     gaps = connection_gaps(connection)
@@ -190,7 +190,7 @@ def route_form(route: Route, **changed: Any) -> dict[str, Any]:
         "entity_type": route.entity_type,
         "is_enabled": "on",
         "identity": route.identity_id,
-        "commercial": route.commercial_id,
+        "target": route.target_id,
         "mapping": route.mapping_id,
         "matching": "verified",
         "without_match": "create",
@@ -358,7 +358,7 @@ def test_each_test_fails_where_gaps_are_not_looked_for(
 
 def test_each_gap_names_its_setting_by_path_as_the_settings_write_it(hub: Hub) -> None:
     route = user_route()
-    entities = route.commercial.settings["entities"]
+    entities = route.target.settings["entities"]
     entities["user"] = entities.pop("USER")
     entities["user"]["search"]["fields"] = []
     route.when_deleted = Route.DeletionPolicy.DELETE

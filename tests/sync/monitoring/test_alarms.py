@@ -103,14 +103,14 @@ SITUATIONS: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "retry_due_for_longer": (lambda: a_late_delivery(NOON - minutes(6), "retrying"), ["deliveries-late"]),
     "due_in_the_future": (lambda: a_late_delivery(NOON + minutes(60), "retrying"), []),
     "due_once_and_settled": (lambda: a_late_delivery(NOON - minutes(60), "succeeded"), []),
-    "due_but_the_shop_is_paused": (lambda: a_late_delivery_with_breaker("commercial"), []),
+    "due_but_the_shop_is_paused": (lambda: a_late_delivery_with_breaker("target"), []),
     "due_but_the_identity_service_is_paused": (lambda: a_late_delivery_with_breaker("identity"), []),
     "due_and_the_paused_shop_is_switched_off": (
-        lambda: a_late_delivery_with_breaker("commercial", is_enabled=False),
+        lambda: a_late_delivery_with_breaker("target", is_enabled=False),
         ["deliveries-late"],
     ),
     "due_and_the_shop_was_reached_again": (
-        lambda: a_late_delivery_with_breaker("commercial", successes=1),
+        lambda: a_late_delivery_with_breaker("target", successes=1),
         ["deliveries-late"],
     ),
     "relayed_behind_one_that_is_fetched": (

@@ -47,7 +47,7 @@ def test_failures_are_counted_by_reason_and_system() -> None:
     assert (failure_group.number, failure_group.state, failure_group.connection) == (
         2,
         "open",
-        first.commercial,
+        first.target,
     )
     assert (failure_group.first_at, failure_group.last_at) == (first.settled_at, last.settled_at)
     assert FailureGroup.objects.count() == 2

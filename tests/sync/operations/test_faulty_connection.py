@@ -25,8 +25,8 @@ LIST = "/admin/sync/failuregroup/"
 def a_crm() -> Route:
     """Create a second target that is fed from the same identity service."""
     shop = a_route(a_source())
-    crm = Connection.objects.create(slug="crm", name="CRM", side="commercial", connector="rest-commercial")
-    return a_route(shop.source, commercial=crm)
+    crm = Connection.objects.create(slug="crm", name="CRM", side="target", connector="rest-target")
+    return a_route(shop.source, target=crm)
 
 
 def failed(number: int, route: Route, code: str) -> Event:
@@ -40,7 +40,7 @@ def failed(number: int, route: Route, code: str) -> Event:
 def failures() -> list[Event]:
     """Create two failures of the identity service, for two targets, and one of each target."""
     crm = a_crm()
-    shop = Route.objects.get(commercial__slug="shop")
+    shop = Route.objects.get(target__slug="shop")
     of_identity = [failed(1, shop, "identity-unavailable"), failed(2, crm, "identity-unavailable")]
     failed(3, shop, "target-unavailable")
     failed(4, crm, "target-unavailable")
@@ -70,10 +70,10 @@ def test_a_hub_that_groups_by_target_is_caught(
 ) -> None:
     """In the broken variant one outage of the identity service is a group at each target."""
 
-    def by_commercial(dead: Any) -> Any:
-        return (dead.annotate(at_fault=F("commercial_id")),)
+    def by_target(dead: Any) -> Any:
+        return (dead.annotate(at_fault=F("target_id")),)
 
-    monkeypatch.setattr(sync.operations.failure_groups, "split_by_side", by_commercial)
+    monkeypatch.setattr(sync.operations.failure_groups, "split_by_side", by_target)
     refresh_failure_groups()
     assert ("aurora-id", "identity-unavailable", 2) not in grouped()
 
@@ -91,7 +91,7 @@ def test_the_page_of_the_group_names_the_service_and_replays_exactly_its_failure
         f"{LIST}{group.pk}/decide/?replay=1", {"decision": "resolved", "reason": "up again"}
     )
     query = answer["Location"].partition("?")[2]
-    assert query == "state=dead&code=identity-unavailable&commercial=aurora-id"
+    assert query == "state=dead&code=identity-unavailable&target=aurora-id"
     words = dict(part.split("=") for part in query.split("&"))
     assert set(resolve_filter(words, timezone.now()).apply_to(Event.objects.all())) == set(failures)
     group.refresh_from_db()
@@ -99,7 +99,7 @@ def test_the_page_of_the_group_names_the_service_and_replays_exactly_its_failure
     refresh_failure_groups()
     group.refresh_from_db()
     assert group.state == "resolved", "nothing failed since"
-    failed(0, Route.objects.get(commercial__slug="crm"), "identity-unavailable")
+    failed(0, Route.objects.get(target__slug="crm"), "identity-unavailable")
     refresh_failure_groups(timezone.now())
     group.refresh_from_db()
     assert group.state == "open"

@@ -225,11 +225,11 @@ def test_without_pauses_the_check_costs_one_small_statement(
 def other(hub: Hub) -> Iterator[Route]:
     """Create a second route of the source, to another system."""
     first = Route.objects.get(source__slug="aurora", entity_type="USER")
-    crm = Connection.objects.get(pk=first.commercial_id)
+    crm = Connection.objects.get(pk=first.target_id)
     crm.pk, crm.slug, crm.name = None, "crm", "CRM"
     crm.save()
     values = {"source": first.source, "identity": first.identity, "mapping": first.mapping}
-    yield Route.objects.create(commercial=crm, entity_type="USER", deactivation={"active": False}, **values)
+    yield Route.objects.create(target=crm, entity_type="USER", deactivation={"active": False}, **values)
     end_pauses(hub)
 
 
@@ -240,7 +240,7 @@ def test_of_two_routes_of_an_event_only_the_paused_one_waits(hub: Hub, other: Ro
     assert (answer.status_code, answer.json()["status"]) == (202, "accepted"), "it is not all done"
     go_on()
     assert hub.customer()["email"] == address
-    states = dict(Delivery.objects.values_list("commercial__slug", "state"))
+    states = dict(Delivery.objects.values_list("target__slug", "state"))
     assert states == {"shop": State.SUCCEEDED, "crm": State.PENDING}
     assert Delivery.objects.get(route=other).tries == 0, "no try was spent"
     resume_flow(other)

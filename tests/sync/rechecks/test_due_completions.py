@@ -223,7 +223,7 @@ def disable_route(_: Hub) -> None:
 
 
 def disable_target(_: Hub) -> None:
-    Connection.objects.filter(side="commercial").update(is_enabled=False)
+    Connection.objects.filter(side="target").update(is_enabled=False)
 
 
 def open_newer_delivery(_: Hub) -> None:

@@ -44,7 +44,7 @@ def _scale(hub: Hub, settings: Any) -> None:
     settings.RECHECK_SECONDS = (1.0, 5.0, 30.0)
     assert hub.post_signed(EXAMPLE).status_code == 200
     hub.wait_until_quiet()
-    Connection.objects.filter(side="commercial").update(deadline_seconds=DEADLINE_SECONDS)
+    Connection.objects.filter(side="target").update(deadline_seconds=DEADLINE_SECONDS)
 
 
 def send_and_time_out(hub: Hub, seconds: float, *methods: str, address: str = OLD) -> Attempt:
@@ -222,7 +222,7 @@ def test_a_repair_beyond_the_limits_of_the_route_is_held(hub: Hub) -> None:
     Link.objects.bulk_create(
         Link(
             identity=first.identity,
-            commercial=first.commercial,
+            target=first.target,
             entity_type="USER",
             entity_id=f"KNOWN{number}",
             record_id=f"known-{number}",

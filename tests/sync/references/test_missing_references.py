@@ -181,7 +181,7 @@ def test_a_record_is_never_found_by_a_value(hub: Hub) -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [{"entity_type": "GROUP"}, {"record_id": ""}, {"entity_id": f"{ANNA}X"}, "identity", "commercial"],
+    [{"entity_type": "GROUP"}, {"record_id": ""}, {"entity_id": f"{ANNA}X"}, "identity", "target"],
 )
 def test_only_the_link_of_that_very_entity_counts(hub: Hub, other: Any) -> None:
     """Another type, a deleted record, another id, another identity service, another target."""

@@ -161,13 +161,13 @@ def test_new_deliveries_run_before_replays(hub: Hub, hurry: None) -> None:
 def test_deliveries_to_another_system_delay_no_replay(hub: Hub, hurry: None) -> None:
     fail_customers(hub, 2)
     delivery = send_webhook(hub, create_person(hub, "FRESH")).deliveries.get()
-    elsewhere = delivery.commercial
+    elsewhere = delivery.target
     elsewhere.pk, elsewhere.slug, elsewhere._state.adding = None, "elsewhere", True
     elsewhere.is_enabled = False
     elsewhere.save()
     hub.wait_until_quiet()  # a thread that has just answered looks for what is next
     Delivery.objects.filter(pk=delivery.pk).update(
-        state=State.RETRYING, due_at=timezone.now() - timedelta(seconds=5), commercial=elsewhere
+        state=State.RETRYING, due_at=timezone.now() - timedelta(seconds=5), target=elsewhere
     )
     assert work_replay(start_bulk_replay(staff_user())).succeeded == 2
 

@@ -30,14 +30,14 @@ QUERIES = [
     "entity_type=USER",
     "state=nonsense",
     "code=target-rejected",
-    "commercial=shop",
-    "commercial=nowhere",
-    "commercial=shop&code=target-rejected&state=dead",
-    "commercial=crm&code=target-timeout&state=dead",
-    "commercial=crm&code=target-rejected",
-    "state=dead,held&commercial=shop",
-    "state=held,dead&commercial=crm&code=target-timeout",
-    "state=dead&commercial=shop",
+    "target=shop",
+    "target=nowhere",
+    "target=shop&code=target-rejected&state=dead",
+    "target=crm&code=target-timeout&state=dead",
+    "target=crm&code=target-rejected",
+    "state=dead,held&target=shop",
+    "state=held,dead&target=crm&code=target-timeout",
+    "state=dead&target=shop",
     "event_type=CREATE",
     "event_type=other",
     "source=other",
@@ -57,7 +57,7 @@ QUERIES = [
     "state=succeeded&event_type=UPDATE&source=aurora&received_to=2026-06-01",
 ]
 
-SLIPS = ("state=nonsense", "commercial=nowhere", "source=nowhere")  # the command refuses them
+SLIPS = ("state=nonsense", "target=nowhere", "source=nowhere")  # the command refuses them
 
 
 def history() -> Event:
@@ -71,8 +71,8 @@ def history() -> Event:
     an_event(6, received_at="2026-01-01T12:00:00Z")
     two = failed_at_two_systems()
     one = an_event(9, state="dead", code="target-timeout")
-    for delivery in two.deliveries.select_related("commercial", "route"):
-        is_shop = delivery.commercial.slug == "shop"
+    for delivery in two.deliveries.select_related("target", "route"):
+        is_shop = delivery.target.slug == "shop"
         a_delivery(one, delivery.route, **({"state": "succeeded", "code": ""} if is_shop else {}))
     return found
 
@@ -81,8 +81,8 @@ def failed_at_two_systems() -> Event:
     """Rejected by the shop, not answered by the CRM; it shows one of both reasons."""
     event = an_event(7, state="dead", code="target-rejected")
     a_delivery(event, a_route(event.source))
-    crm = Connection.objects.create(slug="crm", side="commercial", connector="rest-commercial")
-    a_delivery(event, a_route(event.source, commercial=crm), code="target-timeout")
+    crm = Connection.objects.create(slug="crm", side="target", connector="rest-target")
+    a_delivery(event, a_route(event.source, target=crm), code="target-timeout")
     an_event(8, state="retrying", code="target-rejected")
     return event
 
@@ -95,12 +95,12 @@ def spelled(query: str) -> str:
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        ({"commercial": "shop", "code": "target-rejected", "state": "dead"}, 1),
-        ({"commercial": "crm", "code": "target-timeout", "state": "dead"}, 1),
-        ({"commercial": "crm", "code": "target-rejected", "state": "dead"}, 0),
+        ({"target": "shop", "code": "target-rejected", "state": "dead"}, 1),
+        ({"target": "crm", "code": "target-timeout", "state": "dead"}, 1),
+        ({"target": "crm", "code": "target-rejected", "state": "dead"}, 0),
         ({"code": "target-rejected"}, 2),
         ({"code": "target-timeout"}, 0),
-        ({"commercial": "crm"}, 1),
+        ({"target": "crm"}, 1),
     ],
 )
 def test_with_a_connection_the_reason_is_that_of_the_delivery_to_it(
@@ -134,7 +134,7 @@ def test_for_every_filter_the_exported_rows_are_those_of_the_list(
         ({"state": "deadd"}, "Unknown state 'deadd'. Available: closed, dead, held,"),
         ({"state": "dead,helt"}, "Unknown state 'helt'."),
         ({"source": "nosuch"}, "Unknown source 'nosuch'. Available: aurora, other."),
-        ({"commercial": "nosuch"}, "Unknown connection 'nosuch'. Available:"),
+        ({"target": "nosuch"}, "Unknown connection 'nosuch'. Available:"),
         (
             {"received_from": "2026-02-01", "received_to": "2026-01-01"},
             "The period from 2026-02-01 00:00:00+00:00 until 2026-01-01 00:00:00+00:00 is empty",

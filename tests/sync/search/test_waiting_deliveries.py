@@ -50,25 +50,25 @@ def test_a_delivery_waits_for_the_side_at_which_it_failed() -> None:
     route = rows["pending"].route
     both = {"pending", "interrupted", "replayed"}
     assert kinds_waiting_for(route.identity, rows) == both | {"failed at the identity service"}
-    assert kinds_waiting_for(route.commercial, rows) == both | {"failed at the target", "relayed"}
+    assert kinds_waiting_for(route.target, rows) == both | {"failed at the target", "relayed"}
 
 
 def test_a_delivery_waits_for_the_side_whose_breaker_is_open() -> None:
     rows = one_of_each_kind()
     route = rows["pending"].route
-    open_breaker(route.commercial)
+    open_breaker(route.target)
     assert kinds_waiting_for(route.identity, rows) == set()
-    assert kinds_waiting_for(route.commercial, rows) == set(rows)
+    assert kinds_waiting_for(route.target, rows) == set(rows)
     open_breaker(route.identity)
     assert kinds_waiting_for(route.identity, rows) == set(rows) - {"relayed"}
-    assert kinds_waiting_for(route.commercial, rows) == set(rows)
+    assert kinds_waiting_for(route.target, rows) == set(rows)
 
 
 def test_a_relayed_delivery_does_not_wait_for_the_identity_service() -> None:
     rows = one_of_each_kind()
     route = rows["pending"].route
     open_breaker(route.identity)
-    assert kinds_waiting_for(route.commercial, rows) == {"relayed"}
+    assert kinds_waiting_for(route.target, rows) == {"relayed"}
 
 
 def test_without_the_rule_a_delivery_waits_for_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -192,4 +192,4 @@ def plain() -> dict[str, Any]:
 
 
 def _blamed(delivery: Delivery) -> int:
-    return delivery.identity_id if delivery.code == "identity-timeout" else delivery.commercial_id
+    return delivery.identity_id if delivery.code == "identity-timeout" else delivery.target_id

@@ -144,7 +144,7 @@ def test_a_preset_fills_the_form_and_can_be_saved() -> None:
     ],
 )
 def test_wrong_settings_are_refused_with_their_place(settings: dict[str, Any], place: str) -> None:
-    of = connection(side="commercial", connector="rest-commercial")
+    of = connection(side="target", connector="rest-target")
     form = connection_form(of, settings=json.dumps(settings))
     page = browser("administrator").post(f"/admin/sync/connection/{of.pk}/change/", form).content.decode()
     assert place in page

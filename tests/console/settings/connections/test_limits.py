@@ -27,7 +27,7 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture
 def shop(db: None) -> Connection:
-    return a_route(a_source()).commercial
+    return a_route(a_source()).target
 
 
 def text_of(client: Client, address: str) -> str:
@@ -50,13 +50,11 @@ def run_some(of: Connection, number: int) -> None:
     route = of_route(of)
     for position in range(number):
         event = an_event(position, state="running", source=route.source)
-        a_delivery(
-            event, route, token=uuid4(), lease_until=read_clock() + MINUTE, commercial_slot=position + 1
-        )
+        a_delivery(event, route, token=uuid4(), lease_until=read_clock() + MINUTE, target_slot=position + 1)
 
 
 def of_route(of: Connection) -> Route:
-    return Route.objects.get(commercial=of)
+    return Route.objects.get(target=of)
 
 
 @pytest.mark.parametrize(
@@ -128,8 +126,8 @@ def test_the_list_costs_the_same_for_two_connections_and_for_twenty(shop: Connec
         made = Connection.objects.create(
             slug=f"c{number}",
             name=f"C{number}",
-            side="commercial",
-            connector="rest-commercial",
+            side="target",
+            connector="rest-target",
             base_url="https://c.test",
         )
         paused(made)
@@ -193,7 +191,7 @@ def test_the_menu_names_the_list_of_held_deliveries(shop: Connection) -> None:
 
 @pytest.mark.slow
 def test_the_pages_are_correct_during_and_after_an_outage_of_the_shop(hub: Hub) -> None:
-    shop = Connection.objects.get(side="commercial")
+    shop = Connection.objects.get(side="target")
     page, staff = f"{LIST}{shop.pk}/change/", logged_in("administrator")
     Connection.objects.filter(pk=shop.pk).update(breaker_failures=2, breaker_seconds=600)
     hub.shop.faults.add("error")

@@ -44,7 +44,7 @@ def a_connection(url: str = "http://127.0.0.1:9", **values: Any) -> Connection:
         **{
             "slug": "shop",
             "name": "The shop",
-            "side": "commercial",
+            "side": "target",
             "connector": chosen["connector"],
             "base_url": url,
             "authentication": {"scheme": "bearer"},
@@ -158,7 +158,7 @@ def some_calls(number: int, **values: Any) -> Connection:
     for position in range(number):
         facts = {"status": 200, "seconds": (position + 1) / 100, "started_at": timezone.now()}
         a_call(attempt, **facts | values)
-    return route.commercial
+    return route.target
 
 
 def test_the_page_shows_durations_and_failures_of_requests() -> None:
@@ -204,7 +204,7 @@ def some_calls_of(of: Connection, number: int, **values: Any) -> None:
 
 
 def route_of(of: Connection) -> Route:
-    return Route.objects.get(commercial=of)
+    return Route.objects.get(target=of)
 
 
 def test_a_failing_system_is_marked_and_rejections_do_not_count() -> None:
@@ -229,14 +229,14 @@ def test_waiting_deliveries_are_counted_up_to_a_limit(monkeypatch: pytest.Monkey
         a_delivery(event, route, due_at=event.received_at)
     a_delivery(an_event(8, source=route.source, state="held"), route)
     client = logged_in("support")
-    page = client.get(page_of(route.commercial))
+    page = client.get(page_of(route.target))
     assert "Waiting 4 deliveries" in visible_text(page)
     (waiting,) = re.findall(r'<a href="([^"]*)">4 deliveries</a>', page.content.decode())
     events = client.get(unescape(waiting))
     assert len(events.context["page"].rows) == 4
-    assert f"Waiting for: {route.commercial.slug}" in visible_text(events)
+    assert f"Waiting for: {route.target.slug}" in visible_text(events)
     monkeypatch.setattr(connection_status, "MAX_WAITING", 2)
-    assert "Waiting at least 3 deliveries" in visible_text(client.get(page_of(route.commercial)))
+    assert "Waiting at least 3 deliveries" in visible_text(client.get(page_of(route.target)))
 
 
 @pytest.mark.parametrize(("days", "said"), [(12, "Token expires in 12 days"), (-1, "Token expired 2")])

@@ -22,8 +22,8 @@ def a_connection(url: str, **values: Any) -> Connection:
         **{
             "slug": "shop",
             "name": "The shop",
-            "side": "commercial",
-            "connector": "rest-commercial",
+            "side": "target",
+            "connector": "rest-target",
             "base_url": url,
             "authentication": {"scheme": "bearer"},
             "settings": load_preset("sandbox-shop")["settings"],

@@ -16,13 +16,13 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def target() -> Connection:
-    return a_route(a_source()).commercial
+    return a_route(a_source()).target
 
 
 def a_link(target: Connection, number: int, fields: str | None) -> Link:
     return Link.objects.create(
         identity=Connection.objects.get(side="identity"),
-        commercial=target,
+        target=target,
         entity_type="USER",
         entity_id=f"E{number}",
         record_id=str(number),
@@ -57,7 +57,7 @@ def test_the_page_warns_of_fields_that_are_not_kept(
 
 def test_the_page_says_nothing_while_the_target_keeps_all_values(target: Connection) -> None:
     a_link(target, 1, None)
-    a_link(Connection.objects.create(slug="other", name="Other", side="commercial"), 2, '["phone"]')
+    a_link(Connection.objects.create(slug="other", name="Other", side="target"), 2, '["phone"]')
     assert "does not keep" not in page_text(target)
 
 

@@ -184,7 +184,7 @@ BAD_ROWS = {
         "rows-whole",
     ),
     "rows-connection": _bad(
-        "row-differs", "a delivery to another target", faults.edit_row("deliveries", 0, commercial_id=3)
+        "row-differs", "a delivery to another target", faults.edit_row("deliveries", 0, target_id=3)
     ),
     "rows-state-of-delivery": _bad(
         "row-differs",

@@ -340,7 +340,7 @@ def test_cookies_are_read_from_the_joined_headers(header: str, cookies: dict[str
 )
 def test_settings_that_cannot_be_used_are_refused(authentication: dict[str, Any], place: str) -> None:
     with pytest.raises(SettingsInvalid, match=place):
-        validate_connection("rest-commercial", SETTINGS, authentication, "https://a.example.com")
+        validate_connection("rest-target", SETTINGS, authentication, "https://a.example.com")
 
 
 # Broken variants: a client that forgets one part.

@@ -118,7 +118,7 @@ def test_of_several_addresses_only_a_permitted_one_is_contacted(monkeypatch: pyt
 def test_an_invalid_network_is_refused(networks: list[str]) -> None:
     settings = shop_settings() | {"networks": networks}
     with pytest.raises(SettingsInvalid) as caught:
-        validate_connection("rest-commercial", settings, {"scheme": "none"}, "https://a.test")
+        validate_connection("rest-target", settings, {"scheme": "none"}, "https://a.test")
     assert caught.value.pointer == "/settings/networks"
 
 

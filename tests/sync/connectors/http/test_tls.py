@@ -86,5 +86,5 @@ def test_a_ca_that_cannot_be_read_is_refused_when_it_is_saved(
 
 def _validate(ca: str) -> None:
     validate_connection(
-        "rest-commercial", shop_settings() | {"ca": ca}, {"scheme": "bearer"}, "https://shop.test"
+        "rest-target", shop_settings() | {"ca": ca}, {"scheme": "bearer"}, "https://shop.test"
     )

@@ -96,4 +96,4 @@ def test_a_setting_that_cannot_be_used_is_refused(operation: str, value: Any) ->
     document = settings(None)
     document["entities"]["USER"]["operations"][operation]["created_id"] = value
     with pytest.raises(SettingsInvalid, match="created_id"):
-        validate_connection("rest-commercial", document, {"scheme": "none"}, "https://a.example.com")
+        validate_connection("rest-target", document, {"scheme": "none"}, "https://a.example.com")

@@ -43,7 +43,7 @@ Settings = Callable[[], dict[str, Any]]
 def connect(
     service: Service, settings: Any, notebook: MemoryRecorder | None = None, **over: Any
 ) -> TargetConnector:
-    validate_connection("rest-commercial", settings, {"scheme": "bearer"}, "https://a.test")
+    validate_connection("rest-target", settings, {"scheme": "bearer"}, "https://a.test")
     return shop(service.url, notebook, settings=settings, **over)
 
 

@@ -131,13 +131,13 @@ def test_a_page_elsewhere_is_never_requested(address: str, kind: type[Exception]
 def test_a_style_that_cannot_work_is_refused(style: dict[str, Any], is_written_out: bool) -> None:
     document = settings(style, is_written_out=is_written_out)
     with pytest.raises(SettingsInvalid):
-        validate_connection("rest-commercial", document, {"scheme": "bearer"}, "https://a.test")
+        validate_connection("rest-target", document, {"scheme": "bearer"}, "https://a.test")
 
 
 def test_an_address_needs_the_method_get() -> None:
     document = settings({"paging": "link", "method": "POST"}, is_written_out=True)
     with pytest.raises(SettingsInvalid, match="GET"):
-        validate_connection("rest-commercial", document, {"scheme": "bearer"}, "https://a.test")
+        validate_connection("rest-target", document, {"scheme": "bearer"}, "https://a.test")
 
 
 def test_a_list_that_reads_one_page_only_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

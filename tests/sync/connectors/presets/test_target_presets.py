@@ -101,7 +101,7 @@ def writes() -> list[str]:
 
 
 def test_every_preset_of_a_target_has_a_stand_in() -> None:
-    targets = {name for name, preset in PRESETS.items() if preset.connector == "rest-commercial"}
+    targets = {name for name, preset in PRESETS.items() if preset.connector == "rest-target"}
     assert set(VENDORS) == targets - {"sandbox-shop"}
 
 

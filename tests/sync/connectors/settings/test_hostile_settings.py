@@ -194,13 +194,13 @@ DOCUMENTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         )
         for listing in PAGED
     },
-    "target shorthand": ("rest-commercial", SHORT, BEARER),
-    "operations": ("rest-commercial", WRITTEN, BEARER),
+    "target shorthand": ("rest-target", SHORT, BEARER),
+    "operations": ("rest-target", WRITTEN, BEARER),
     "session": ("rest-identity", {"entities": {"USER": {"path": "/users/{id}"}}}, SESSION),
     "jwt": ("rest-identity", {"entities": {"USER": {"path": "/users/{id}"}}}, JWT),
     "oauth": ("rest-identity", {"entities": {"USER": {"path": "/users/{id}"}}}, OAUTH),
     "refresh token": ("rest-identity", {"entities": {"USER": {"path": "/users/{id}"}}}, REFRESH),
-    "parameter": ("rest-commercial", WRITTEN, PARAMETER),
+    "parameter": ("rest-target", WRITTEN, PARAMETER),
 }
 # Objects whose names are free.
 FREE = frozenset(
@@ -405,9 +405,9 @@ def test_an_apostrophe_breaks_no_filter(style: str, value: str, service: Service
         "fields": ["email"],
     }
     settings = change(WRITTEN, ("entities", "USER", "operations", "search"), search)
-    assert find_refusal("rest-commercial", settings, BEARER) is None
+    assert find_refusal("rest-target", settings, BEARER) is None
     service.seen.clear()
-    drive(service, "rest-commercial", settings, BEARER, [value])
+    drive(service, "rest-target", settings, BEARER, [value])
     (text,) = [
         dict(parse_qsl(urlsplit(seen.target).query))["q"] for seen in service.seen if seen.path == "/base/s"
     ]
@@ -471,7 +471,7 @@ def test_a_token_address_that_is_none_is_not_saved(address: str) -> None:
 def test_no_secret_is_in_an_expansion_or_on_the_audit_log() -> None:
     settings = change(SHORT, ("entities", "USER", "list", "query"), {"api_key": [SECRET, "x"]})
     with pytest.raises(SettingsInvalid) as refused:
-        validate_connection("rest-commercial", settings, BEARER, "https://shop.test")
+        validate_connection("rest-target", settings, BEARER, "https://shop.test")
     assert SECRET not in str(refused.value)
     # Settings from before a rule was there: neither page nor log shows them.
     assert SECRET not in json.dumps(mask_plain_secrets(expand_operations(settings)))

@@ -101,7 +101,7 @@ def test_rules_tell_an_outdated_version_from_other_refusals(
 def test_a_setting_that_cannot_be_used_is_refused_by_its_place(version: Any, pointer: str) -> None:
     with pytest.raises(SettingsInvalid) as caught:
         validate_connection(
-            "rest-commercial", shop_settings(version=version), {"scheme": "none"}, "https://a.test"
+            "rest-target", shop_settings(version=version), {"scheme": "none"}, "https://a.test"
         )
     assert caught.value.pointer == f"/settings/entities/USER/version{pointer}"
     assert caught.value.sentence.endswith(".")

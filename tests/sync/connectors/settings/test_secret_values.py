@@ -166,7 +166,7 @@ def test_a_secret_in_a_body_is_refused_and_masked(name: str) -> None:
     }
     settings = shop_settings(operations={"create": create})
     with pytest.raises(SettingsInvalid) as caught:
-        validate_connection("rest-commercial", settings, {}, "https://a.test")
+        validate_connection("rest-target", settings, {}, "https://a.test")
     assert caught.value.pointer == f"/settings/entities/USER/operations/create/body/params/1/{name}"
     assert "Header value" in caught.value.sentence
     assert "hunter2" not in caught.value.sentence
@@ -176,4 +176,4 @@ def test_a_secret_in_a_body_is_refused_and_masked(name: str) -> None:
 @pytest.mark.parametrize("name", ["key", "token", "field", "page_token", "passwordHint"])
 def test_any_other_member_of_a_body_is_accepted(name: str) -> None:
     create = {"path": "/c", "body": {name: "email", "password": {"expression": "fields.code"}}}
-    validate_connection("rest-commercial", shop_settings(operations={"create": create}), {}, "https://a.test")
+    validate_connection("rest-target", shop_settings(operations={"create": create}), {}, "https://a.test")

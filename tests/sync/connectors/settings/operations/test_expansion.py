@@ -15,7 +15,7 @@ from tests.support.http.servers import Reply, SeenRequest, serving
 
 pytestmark = pytest.mark.pure
 
-TARGETS = [name for name in PRESETS if load_preset(name)["connector"] == "rest-commercial"]
+TARGETS = [name for name in PRESETS if load_preset(name)["connector"] == "rest-target"]
 RECORD = {"id": 7, "external_id": "x1", "email": "a@b.test", "phone": "1", "version": 3}
 VARIANTS: list[dict[str, Any]] = [
     {},

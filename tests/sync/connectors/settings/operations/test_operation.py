@@ -18,9 +18,7 @@ SHORT = {"collection": "/c", "item": "/c/{id}"}
 def refusal(settings: Any, **whole: Any) -> SettingsInvalid | None:
     """Return the refusal of the settings of one entity type; None if they are accepted."""
     try:
-        validate_connection(
-            "rest-commercial", {"entities": {"USER": settings}, **whole}, {}, "https://a.test"
-        )
+        validate_connection("rest-target", {"entities": {"USER": settings}, **whole}, {}, "https://a.test")
     except SettingsInvalid as invalid:
         return invalid
     return None
