@@ -125,6 +125,7 @@ def test_the_pages_of_the_list_reach_every_entry_past_damaged_ones(target: Entry
     assert seen >= set(Entry.objects.filter(stream__startswith="setting:source").values_list("pk", flat=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("time", TIMES)
 @pytest.mark.parametrize("is_broken", [False, True])
 def test_the_pages_go_on_past_more_damaged_times_than_a_page_has_rows(

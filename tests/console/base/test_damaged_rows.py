@@ -85,6 +85,7 @@ def entity_page(event: Event) -> str:
     return f"/admin/webhooks/entity/?type={event.entity_type}&id={event.entity_id}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "value"), list(damages(Event)))
 def test_a_damaged_event_hides_no_other_and_its_page_names_it(
     history: tuple[Event, Event, Event], support: Client, name: str, value: str
@@ -108,6 +109,7 @@ def test_a_damaged_event_hides_no_other_and_its_page_names_it(
     get(support, REQUESTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "value"), list(damages(Receipt)))
 def test_a_damaged_request_hides_no_other_and_its_page_names_it(
     history: tuple[Event, Event, Event], support: Client, name: str, value: str
@@ -126,6 +128,7 @@ def test_a_damaged_request_hides_no_other_and_its_page_names_it(
         get(support, address)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "name", "value"),
     [(model, name, value) for model in (Delivery, Attempt) for name, value in damages(model)],

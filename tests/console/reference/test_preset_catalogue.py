@@ -114,6 +114,7 @@ def test_a_preset_fills_the_form_of_a_source_and_can_be_saved(name: str) -> None
     assert {field: getattr(source, field) for field in preset.settings} == preset.copy_settings()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
 def test_the_form_of_a_connection_says_what_the_preset_needs(name: str) -> None:
     text = visible_text(browser("administrator").get(f"/admin/sync/connection/add/?preset={name}"))

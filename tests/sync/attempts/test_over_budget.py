@@ -186,6 +186,7 @@ def test_no_hostile_expression_costs_the_try_out_more_than_its_budget(text: str)
     assert trial is not None
 
 
+@pytest.mark.slow
 @pytest.mark.pure
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_hostile_expression_costs_error_words_more_than_its_budget(text: str) -> None:

@@ -110,6 +110,7 @@ def test_with_a_connection_the_reason_is_that_of_the_delivery_to_it(
     assert resolve_filter(words, NOW).apply_to(Event.objects.all()).count() == found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", QUERIES)
 def test_for_every_filter_the_exported_rows_are_those_of_the_list(
     query: str, capfdbinary: pytest.CaptureFixture[bytes]

@@ -476,6 +476,7 @@ def broken_variants() -> Iterator[tuple[Any, str, Any, Callable[[], None]]]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("owner", "name", "variant", "test"), list(broken_variants()))
 def test_each_test_fails_with_a_broken_variant(
     monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, variant: Any, test: Callable[[], None]
