@@ -25,8 +25,9 @@ from webhooks.protocol.webhook_parser import (
     parse_word,
 )
 
-# How much larger the stored part of one event may be than what the sender sent of it.
+# How much larger the stored part of one event, and that of all events of a request, may be than what the sender sent.
 MAX_ADDED_BYTES = 262_144
+MAX_REQUEST_ADDED_BYTES = 4_194_304
 # The entries `event`, `previous` and `data` of what is stored.
 _MOST_COPIES = 3
 # For all expressions over one request.
@@ -163,6 +164,7 @@ class RequestReader:
         self.document = read_body(webhook_format, body, headers.get("content-type", ""))
         self._context = {"body": self.document, "headers": headers, "query": _parse_query(query_string)}
         self._budget = ExpressionBudget(MAX_REQUEST_STEPS, MAX_REQUEST_BYTES)
+        self._added_bytes = 0
         self._id_pattern = id_pattern(extra_id_characters)
         self.elements = self._find_elements()
 
@@ -229,8 +231,7 @@ class RequestReader:
         sent = _SORTED_ENCODER.encode(element).encode()
         # The entries of the only event may be any parts of the body.
         sent_bytes = max(len(sent), self._body_bytes if len(self.elements) == 1 else 0)
-        if len(stored_body) > MAX_ADDED_BYTES + _MOST_COPIES * sent_bytes:
-            raise _UnreadableEntry("format-error", "data")
+        self._count_added_bytes(len(stored_body) - _MOST_COPIES * sent_bytes)
         return ParsedWebhook(
             entity_id=entity_id,
             entity_type=entity_type,
@@ -246,6 +247,12 @@ class RequestReader:
             digest=hashlib.sha256(sent).digest(),
             ignored_as="filtered" if is_filtered else "" if is_known_type else "ignored",
         )
+
+    def _count_added_bytes(self, added: int) -> None:
+        """Raise _UnreadableEntry if a format makes too much of what was sent: each event could repeat the whole body."""
+        if added > MAX_ADDED_BYTES or self._added_bytes + max(added, 0) > MAX_REQUEST_ADDED_BYTES:
+            raise _UnreadableEntry("format-error", "data")
+        self._added_bytes += max(added, 0)
 
     def _read_entity_type(self, context: Mapping[str, Any]) -> tuple[str, bool]:
         """Return the entity type, and True if the source's map of entity types has it, or if the source has no map."""

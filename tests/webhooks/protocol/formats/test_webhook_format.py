@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from config_schema.errors import SettingsInvalid
+from webhooks.protocol.formats import event_reader
 from webhooks.protocol.formats.body_reader import remove_dropped_values
 from webhooks.protocol.formats.event_reader import (
     RequestEvents,
@@ -193,6 +194,25 @@ def test_an_event_of_several_is_not_stored_with_the_large_body_of_all() -> None:
     form = {"events": "body.all", "data": "body"}
     body = {"all": [{"id": "a"} | SMALL, {"id": "b"} | SMALL], "note": "x" * 300_000}
     assert {getattr(event, "code", "") for event in read(form, body).events} == {"format-error"}
+
+
+def many_copies_of_the_body() -> int:
+    """Return how many bytes are stored of a request whose events each repeat its body, of 100 KB."""
+    form = {"events": "body.all", "data": "body", "previous": "body", "max_events": 500, "max_bytes": 131_072}
+    body = {"all": [SMALL | {"id": f"user-{number}"} for number in range(400)], "note": "x" * 70_000}
+    events = read(form, body).events
+    assert {event.code for event in events if isinstance(event, UnreadableEvent)} <= {"format-error"}
+    return sum(len(event.stored_body or b"") for event in events if isinstance(event, ParsedWebhook))
+
+
+def test_a_request_is_not_stored_many_times_over() -> None:
+    assert 3_000_000 < many_copies_of_the_body() < 5_000_000
+
+
+def test_a_variant_without_the_limit_of_a_request_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_reader, "MAX_REQUEST_ADDED_BYTES", 10**9)
+    with pytest.raises(AssertionError):
+        test_a_request_is_not_stored_many_times_over()
 
 
 def test_a_value_that_is_no_json_is_not_stored() -> None:
