@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.slow]
 
 GUARD = Path(__file__).with_name("guarded_process.py")
 SLEEP = ["sh", "-c", "echo $$; sleep 60 & exec sleep 60"]

@@ -23,7 +23,7 @@ from tests.support.hub import ANNA, Hub
 from tests.support.targets.scim_service import ScimService
 from tests.sync.connectors.presets.vendor_targets import VENDORS, Vendor
 
-pytestmark = [pytest.mark.presets, pytest.mark.one_database]
+pytestmark = [pytest.mark.presets, pytest.mark.one_database, pytest.mark.slow]
 
 ANNAS_ADDRESS = "anna.aalto@example.com"
 
