@@ -25,7 +25,7 @@ OPTIONS = {
     "TCP_KEEPCNT": "keepalives_count",
 }
 SCRIPT = """
-import fcntl, os, socket, struct, threading, time
+import atexit, fcntl, os, socket, struct, threading, time
 import django
 django.setup()
 from database.settings import SILENT_SERVER_LIMITS, postgresql_settings
@@ -39,6 +39,8 @@ def switch(state):
 switch("up")
 cluster = Cluster()
 cluster.start()
+# Also if an error ends this script.
+atexit.register(cluster.close)
 address = {"ENGINE": "django.db.backends.postgresql", "NAME": "postgres", "USER": "hub", "HOST": "127.0.0.1",
            "PORT": cluster.url.rpartition(":")[2].partition("/")[0]}
 wired = postgresql_settings(address, wait_seconds=1, pool_size=4, prepare_threshold=None)
