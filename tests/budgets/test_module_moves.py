@@ -18,7 +18,7 @@ def moves_of_one_event(hub: Hub, address: str) -> int:
 
 
 def test_the_path_of_a_webhook_that_waits_for_the_result(hub: Hub) -> None:
-    """Of three events the one with the fewest, because a cache that expires meanwhile is read again."""
+    """The fewest moves of three events count, because a cache that expires meanwhile is read again."""
     moves_of_one_event(hub, "anna.warm@example.com")
     fewest = min(moves_of_one_event(hub, f"anna.{number}@example.com") for number in range(3))
     assert 300 < fewest <= MOST, "with fewer, the threads of the deliveries were not counted"

@@ -166,7 +166,7 @@ _MOST_SECONDS = 999_999_999
 
 
 class WaitUnit(StrEnum):
-    """What a header that asks to wait holds."""
+    """The unit of a header that says how long to wait."""
 
     SECONDS = "seconds"
     MILLISECONDS = "milliseconds"

@@ -132,7 +132,7 @@ def test_nothing_waits_for_the_time_that_the_clock_was_set_back_by(
     monkeypatch: pytest.MonkeyPatch,
     is_broken: bool,
 ) -> None:
-    """What was stored while the clock ran ahead is due as if it had never done so."""
+    """Deliveries that were stored while the clock ran ahead become due without that delay."""
     new, retried = expired_deliveries(2)
     ahead, back_off = timedelta(hours=3), timedelta(hours=1)
     running_ahead = timezone.now() + ahead
