@@ -125,9 +125,16 @@ def _answer_verified(
             source, incoming, verified, parsed, delivery_port, build_answer, seconds=requested.wait_seconds
         )
     except (RequestRefused, RequestFiltered) as unusable:
-        return record_unusable_request(
-            source, incoming, verified, parsed, partial(_unusable_answer, source, unusable, language)
+        build_unusable = partial(_unusable_answer, source, unusable, language)
+        receipt, answer = record_unusable_request(source, incoming, verified, parsed, build_unusable)
+        logger.info(
+            "%s from %s is no usable webhook: response %s %s",
+            receipt.reference,
+            source.slug,
+            answer.status,
+            answer.code,
         )
+        return answer
     event = stored.event
     with_entity = requested.mode == AnswerMode.ENTITY
     if stored.session is not None:
@@ -147,7 +154,6 @@ def _unusable_answer(
         if isinstance(unusable, RequestFiltered)
         else problem_answer(unusable.code, language, reference=reference, errors=unusable.errors)
     )
-    logger.info("%s of %s is no webhook: response %s %s", reference, source.slug, answer.status, answer.code)
     return format_answer(source, answer)
 
 

@@ -98,9 +98,9 @@ def record_unusable_request(
     verified: VerifiedRequest,
     parsed: ParsedWebhook | None,
     build_answer: Callable[[str], Answer],
-) -> Answer:
-    """Store a verified request that is no usable webhook, its body and its answer in one commit. Returns the answer,
-    which `build_answer` makes of the receipt's reference.
+) -> tuple[Receipt, Answer]:
+    """Store a verified request that is no usable webhook, its body and its answer in one commit. Returns its receipt
+    and the answer, which `build_answer` makes of the receipt's reference.
 
     Body and answer are encrypted with the key of the entity that the request names, if it could be parsed that far.
     Values that the source's format drops are not stored.
@@ -126,7 +126,7 @@ def record_unusable_request(
         batch.insert(payload, answer_payload, receipt)
         batch.run()
         append_entries(request_entry("webhook.unusable", receipt, answer, at), at=at)
-    return answer
+    return receipt, answer
 
 
 def choose_event_id(

@@ -42,11 +42,16 @@ def test_a_request_with_events_but_without_an_answer_that_was_added_is_found(hub
 
 
 def test_an_unusable_request_is_stored_with_its_answer_and_its_entry_or_not_at_all(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "hub.receive")
     hub.client.raise_request_exception = False
     assert hub.post_signed(b"{}").status_code == 400
     stored = Receipt.objects.get()
+    assert (
+        f"{stored.reference} from aurora is no usable webhook: response 400 {stored.code}" in caplog.messages
+    )
+    caplog.clear()
     assert (stored.status, stored.answered_at is None) == (400, False)
 
     def request_entry(*_: Any, **__: Any) -> None:
@@ -55,6 +60,7 @@ def test_an_unusable_request_is_stored_with_its_answer_and_its_entry_or_not_at_a
     monkeypatch.setattr(record, "request_entry", request_entry)
     assert hub.post_signed(b"{}").status_code == 500
     assert Receipt.objects.get() == stored
+    assert "response 400" not in caplog.text
     assert list(find_row_faults()) == []
 
 
