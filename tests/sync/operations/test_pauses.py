@@ -28,6 +28,7 @@ from sync.operations.pauses import (
 )
 from sync.replays.requests import request_replay
 from tests.support.builders.bulk_replays import staff_user
+from tests.support.database.lock_waits import is_waited_for
 from tests.support.hub import EXAMPLE, Hub
 from tests.support.processes.workers import wait_until
 from webhooks.models import Event, Source, State
@@ -280,14 +281,8 @@ def while_locked(change: Callable[[], object], look: Callable[[], object]) -> No
         with transaction.atomic():
             change()
             looked = thread.submit(look_and_close)
-            wait_until(lambda: connection.vendor == "sqlite" or a_statement_waits_for_a_lock())
+            wait_until(lambda: connection.vendor == "sqlite" or is_waited_for())
         looked.result(20)
-
-
-def a_statement_waits_for_a_lock() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)")
-        return bool(cursor.fetchone()[0])
 
 
 def test_a_replay_requested_at_that_moment_is_not_held(

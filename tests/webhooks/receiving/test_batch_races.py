@@ -5,16 +5,16 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, OperationalError, connection, transaction
-from django.db.backends.utils import CursorWrapper
+from django.db import IntegrityError, OperationalError, transaction
 
 from audit.models import Entry
 from exports.row_checks.nightly_rows import find_row_faults
 from sync.housekeeping.batch_deletion import delete_events
 from tests.support.audit.chain_faults import find_chain_faults
 from tests.support.builders.event_batches import FORMAT, add_token, event, in_thread, post, set_format
+from tests.support.database.lock_waits import is_waited_for
 from tests.support.hub import ANNA, Hub
-from tests.support.threads import in_threads
+from tests.support.threads import in_threads, wait_until
 from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, lock_or_create_keys
 from webhooks.receiving import batches
 
@@ -174,27 +174,11 @@ def _deadlock_with_batch(formatted: Hub) -> int:
         with transaction.atomic():
             list(SubjectKey.objects.select_for_update().order_by("pk"))
             holds.set()
-            _wait_until_something_waits()
+            wait_until(is_waited_for)
             Source.objects.select_for_update().get(pk=source.pk)
         return 0
 
     return in_threads(one, 2)[0]
-
-
-def _wait_until_something_waits() -> None:
-    for _ in range(2000):
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-            if _first_value(cursor):
-                return
-        threading.Event().wait(0.005)
-    raise AssertionError("nothing waits for the lock")
-
-
-def _first_value(cursor: CursorWrapper) -> int:
-    row = cursor.fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 @pytest.mark.only_postgresql  # SQLite has one writer at a time
@@ -229,7 +213,7 @@ def test_a_batch_locks_keys_before_events_as_retries_and_erasures_do(formatted: 
         with transaction.atomic():
             list(SubjectKey.objects.select_for_update().order_by("pk"))
             holds.set()
-            _wait_until_something_waits()
+            wait_until(is_waited_for)
             # Not waited for: the batch must hold no event while it waits for a key.
             list(Event.objects.select_for_update(nowait=True).order_by("pk"))
         return 0
