@@ -4,7 +4,7 @@ from config_schema.translatable import TranslatableText, translatable
 
 SettingPath = tuple[str | int, ...]
 
-_LONGEST_NAME = 60
+_MAX_NAME_LENGTH = 60
 
 
 class SettingsInvalid(ValueError):
@@ -48,4 +48,4 @@ def parse_pointer(pointer: str) -> SettingPath:
 
 
 def _shorten(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    return name if len(name) <= _MAX_NAME_LENGTH else f"{name[: _MAX_NAME_LENGTH - 1]}…"

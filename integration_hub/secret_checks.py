@@ -21,7 +21,7 @@ _EXAMPLE = re.compile(
     r"change.?me|replace.?me|django-insecure|place.?holder|your.?(secret|token|key|password)|example|password|dummy",
     re.IGNORECASE,
 )
-_FEWEST_DISTINCT = 8  # of 24 random bytes fewer than this are distinct once in 10^20 times
+_MIN_DISTINCT = 8  # of 24 random bytes fewer than this are distinct once in 10^20 times
 _ENCRYPTION_KEY_BYTES = 32
 
 
@@ -121,7 +121,7 @@ def find_weakness(kind: SecretKind, value: str) -> str:
         content = kind.decode(value)
     except ValueError as error:
         return str(error)
-    if len(set(content)) < _FEWEST_DISTINCT or _is_repeated_piece(content):
+    if len(set(content)) < _MIN_DISTINCT or _is_repeated_piece(content):
         return "can be guessed: it repeats a few characters"
     if _EXAMPLE.search(value) or _EXAMPLE.search(content.decode("latin-1")):
         return "can be guessed: it is an example, not a random value"

@@ -6,7 +6,7 @@ from audit.entries.readable_rows import parse_details
 from audit.models import Entry
 from webhooks.catalogue.reference import from_reference
 from webhooks.models import Event, Receipt
-from webhooks.protocol.formats.webhook_format import MOST_EVENTS
+from webhooks.protocol.formats.webhook_format import MAX_EVENTS
 
 
 class BatchEvent(NamedTuple):
@@ -25,7 +25,7 @@ def events_of_batch(receipt: Receipt) -> list[BatchEvent]:
     """
     if receipt.event_count is None:
         return []
-    new = list(receipt.batch_events.order_by("pk")[:MOST_EVENTS])
+    new = list(receipt.batch_events.order_by("pk")[:MAX_EVENTS])
     references = _read_event_references(receipt)
     new_uuids = {event.uuid for event in new}
     uuids = [uuid for uuid in map(from_reference, references) if uuid not in new_uuids]
@@ -35,7 +35,7 @@ def events_of_batch(receipt: Receipt) -> list[BatchEvent]:
         BatchEvent(event, True) for event in repeated
     ]
     places = {reference: place for place, reference in enumerate(references)}
-    return sorted(batch_events, key=lambda batch_event: places.get(batch_event.event.reference, MOST_EVENTS))
+    return sorted(batch_events, key=lambda batch_event: places.get(batch_event.event.reference, MAX_EVENTS))
 
 
 def _read_event_references(receipt: Receipt) -> list[str]:
@@ -49,7 +49,7 @@ def _read_event_references(receipt: Receipt) -> list[str]:
             references = details.get("events")
             # Someone may have changed the entry.
             return (
-                list(filter(_is_reference, references[:MOST_EVENTS])) if isinstance(references, list) else []
+                list(filter(_is_reference, references[:MAX_EVENTS])) if isinstance(references, list) else []
             )
     return []
 

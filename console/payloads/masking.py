@@ -89,7 +89,7 @@ def mask_value(value: Any) -> Any:
 
 # E-mail addresses, and numbers of at least five digits, however they are grouped.
 _ADDRESS_OR_NUMBER = re.compile(r"[^\s\"'<>(),;:]+@[^\s\"'<>(),;:]+|\+?\d(?:[ ().-]?\d){4,}")
-_SHORTEST_VALUE = 3
+_MIN_VALUE_LENGTH = 3
 
 
 def mask_message(message: str, contents: Any) -> str:
@@ -109,7 +109,7 @@ def _texts_of(value: Any) -> Iterator[str]:
     if isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _texts_of(item)
-    elif isinstance(value, str) and len(value.strip()) >= _SHORTEST_VALUE:
+    elif isinstance(value, str) and len(value.strip()) >= _MIN_VALUE_LENGTH:
         yield value.strip()
 
 

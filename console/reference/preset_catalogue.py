@@ -12,7 +12,7 @@ from sync.connectors.presets import PRESETS
 from sync.connectors.registry import CONNECTOR_SIDES
 from webhooks.presets.source_presets import SOURCE_PRESETS
 
-LONGEST_SEARCH = 100
+MAX_SEARCH_LENGTH = 100
 SOURCE, IDENTITY, TARGET = "source", "identity", "target"
 # By the name of the kind, in the order of the filter.
 KINDS: Mapping[str, Promise] = {
@@ -66,7 +66,7 @@ def list_entries(kind: str = "", search: str = "") -> list[CatalogueEntry]:
             for name, preset in PRESETS.items()
         ),
     ]
-    words = search[:LONGEST_SEARCH].casefold().split()
+    words = search[:MAX_SEARCH_LENGTH].casefold().split()
     shown = [entry for entry in entries if kind in ("", entry.kind) and entry.has_words(words)]
     return sorted(shown, key=_by_label)
 

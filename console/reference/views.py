@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 
 from console.reference.json_schemas import DOCUMENTS, make_schema
 from console.reference.pages import PAGES
-from console.reference.preset_catalogue import KINDS, LONGEST_SEARCH, list_entries
+from console.reference.preset_catalogue import KINDS, MAX_SEARCH_LENGTH, list_entries
 
 
 @require_safe
@@ -32,7 +32,7 @@ def page_view(request: HttpRequest, page: str) -> HttpResponse:
 @require_safe
 def presets_view(request: HttpRequest) -> HttpResponse:
     """List the presets, all or those of a kind and a search (`admin:reference_presets`)."""
-    search = request.GET.get("q", "")[:LONGEST_SEARCH]
+    search = request.GET.get("q", "")[:MAX_SEARCH_LENGTH]
     kind = request.GET.get("kind", "")
     kind = kind if kind in KINDS else ""
     rows = [(entry, request.user.has_perm(entry.permission)) for entry in list_entries(kind, search)]

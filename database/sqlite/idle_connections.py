@@ -7,7 +7,7 @@ of a process share the few connections that are in use at the same time.
 import sqlite3
 
 # More are in use at the same time only for moments.
-MOST_IDLE = 4
+MAX_IDLE = 4
 
 
 class TrackedConnection(sqlite3.Connection):
@@ -39,7 +39,7 @@ class IdleConnections:
         """Keep a connection open for the next caller of `take`. Returns False if enough are, or if it reads another
         file: the caller closes it.
         """
-        if len(self._links) >= MOST_IDLE or link.generation != self.generation:
+        if len(self._links) >= MAX_IDLE or link.generation != self.generation:
             return False
         self._links.append(link)
         return True

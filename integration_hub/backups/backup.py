@@ -24,7 +24,7 @@ from integration_hub.backups.manifest import (
     write_manifest,
 )
 from integration_hub.backups.postgresql_programs import (
-    MOST_SECONDS,
+    MAX_SECONDS,
     describe_connection,
     find_program,
     run_program,
@@ -127,7 +127,7 @@ def _verify_audit(file: Path) -> bool:
     environment = dict(os.environ) | {"DATABASE_URL": f"sqlite:///{quote(str(file.resolve()))}"}
     command = [*settings.COMMAND_LINE, "verify_audit", "--log-only"]
     ended = subprocess.run(  # noqa: S603
-        command, env=environment, capture_output=True, text=True, timeout=MOST_SECONDS, check=False
+        command, env=environment, capture_output=True, text=True, timeout=MAX_SECONDS, check=False
     )
     if "erified up to" not in ended.stdout and "hecked everything up to" not in ended.stdout:
         raise CommandError(f"The audit log of the copy could not be read: {ended.stderr.strip()[-500:]}")

@@ -13,7 +13,7 @@ from integration_hub.schema_version import hash_migrations
 FORMAT = 1
 MANIFEST_FILE = "manifest.json"
 _CHUNK_BYTES = 2**20
-_MOST_BYTES = 2**20
+_MAX_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST_FILE
     try:
         with path.open("rb") as file:
-            fields = json.loads(file.read(_MOST_BYTES))
+            fields = json.loads(file.read(_MAX_BYTES))
         if fields["format"] != FORMAT:
             raise CommandError(
                 f"{folder} was made by another version of Integration Hub. Restore it with that version."

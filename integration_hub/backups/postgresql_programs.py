@@ -12,7 +12,7 @@ from django.db import connections
 from psycopg.conninfo import make_conninfo
 
 # Longer than a database of terabytes takes, so that no command waits for ever.
-MOST_SECONDS = 24 * 3600.0
+MAX_SECONDS = 24 * 3600.0
 _LINES_SHOWN = 5
 
 
@@ -46,11 +46,11 @@ def run_program(name: str, *arguments: str | Path) -> None:
             env=_program_environment(),
             capture_output=True,
             text=True,
-            timeout=MOST_SECONDS,
+            timeout=MAX_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise CommandError(f"{name} did not end within {MOST_SECONDS / 3600:g} hours.") from None
+        raise CommandError(f"{name} did not end within {MAX_SECONDS / 3600:g} hours.") from None
     if ended.returncode:
         last = "\n".join(ended.stderr.strip().splitlines()[-_LINES_SHOWN:])
         raise CommandError(f"{name} failed: {last}")

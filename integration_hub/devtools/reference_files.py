@@ -16,7 +16,7 @@ from console.ui.setting_entries import SettingEntry, SettingSection
 GENERATED = (
     "<!-- Written by `manage.py write_reference` from the code that reads the settings. Do not edit. -->"
 )
-_LONGEST_EXAMPLE = 120
+_MAX_EXAMPLE_LENGTH = 120
 
 
 def write_reference(folder: Path) -> list[Path]:
@@ -176,7 +176,7 @@ def _heading_anchor(place: str) -> str:
 
 def _format_code(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return f"`{text if len(text) <= _LONGEST_EXAMPLE else text[:_LONGEST_EXAMPLE] + '…'}`"
+    return f"`{text if len(text) <= _MAX_EXAMPLE_LENGTH else text[:_MAX_EXAMPLE_LENGTH] + '…'}`"
 
 
 def _code_block(value: Any) -> str:

@@ -20,7 +20,7 @@ logging.logThreads = logging.logMultiprocessing = False
 _REFERENCE = re.compile(r"\b[0-7][0-9A-HJKMNP-TV-Z]{25}\b")
 
 # A suspicious request decides what its line says.
-_LONGEST_SUSPICION = 250
+_MAX_SUSPICION_LENGTH = 250
 
 
 class LineFormatter(logging.Formatter):
@@ -44,7 +44,7 @@ class LineFormatter(logging.Formatter):
         message = scrub(_message_of(record))
         error = scrub(self.formatException(record.exc_info)) if record.exc_info else ""
         if record.name.startswith("django.security."):
-            message, error = message[:_LONGEST_SUSPICION], ""
+            message, error = message[:_MAX_SUSPICION_LENGTH], ""
         if self._is_json:
             return _json_line(record, message, error)
         at = datetime.fromtimestamp(record.created, UTC).time().isoformat("milliseconds")

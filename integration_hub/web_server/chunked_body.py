@@ -7,10 +7,10 @@ from gunicorn.http.body import CHUNK_EXT_RE
 
 from integration_hub.web_server.refusals import RefusedRequest
 
-LONGEST_SIZE_LINE = 1_024
+MAX_SIZE_LINE_BYTES = 1_024
 # Of one body. They carry nothing that the hub reads, and are not part of its length.
-MOST_EXTENSIONS = 16_384
-LARGEST_TRAILERS = 8_192
+MAX_EXTENSION_BYTES = 16_384
+MAX_TRAILER_BYTES = 8_192
 
 _SIZE = re.compile(rb"[0-9A-Fa-f]+")
 
@@ -38,7 +38,7 @@ class ChunkedBody:
             pass
 
     def _read_size(self, buffer: bytearray) -> bool:
-        line = _take_line(buffer, LONGEST_SIZE_LINE)
+        line = _take_line(buffer, MAX_SIZE_LINE_BYTES)
         if line is None:
             if buffer and not _SIZE.match(buffer):
                 raise RefusedRequest(reason="chunk size")
@@ -47,7 +47,7 @@ class ChunkedBody:
         if semicolon:
             size = size.rstrip(b" \t")
             self._extensions += len(extension)
-            if self._extensions > MOST_EXTENSIONS or not CHUNK_EXT_RE.fullmatch(b";" + extension):
+            if self._extensions > MAX_EXTENSION_BYTES or not CHUNK_EXT_RE.fullmatch(b";" + extension):
                 raise RefusedRequest(reason="chunk extension")
         if not _SIZE.fullmatch(size):
             raise RefusedRequest(reason="chunk size")
@@ -79,7 +79,7 @@ class ChunkedBody:
             self.is_complete = True
             return True
         end = buffer.find(b"\r\n\r\n")
-        if (end if end >= 0 else len(buffer)) > LARGEST_TRAILERS:
+        if (end if end >= 0 else len(buffer)) > MAX_TRAILER_BYTES:
             raise RefusedRequest(431, "trailers")
         if end < 0:
             if buffer.count(b"\n") != buffer.count(b"\r\n"):

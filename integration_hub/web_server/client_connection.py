@@ -7,10 +7,10 @@ from typing import Any
 
 from integration_hub.web_server.request_reader import RequestReader
 
-# A request has to arrive in whole within this time. After GRACE_SECONDS, it must have come with LEAST_RATE on average.
+# A request has to arrive in whole within this time. After GRACE_SECONDS, it must have come with MIN_RATE on average.
 REQUEST_SECONDS = 10.0
 GRACE_SECONDS = 5.0
-LEAST_RATE = 10
+MIN_RATE = 10
 # How long the server reads on after a refusal, so that the client gets to see it.
 LINGER_SECONDS = 2.0
 # How long a client may take for what it did not take at once of a response.
@@ -77,7 +77,7 @@ class ClientConnection:
         return (
             self.phase is ConnectionPhase.READING
             and elapsed > GRACE_SECONDS
-            and self.reader.received < LEAST_RATE * elapsed
+            and self.reader.received < MIN_RATE * elapsed
         )
 
     def close(self) -> None:

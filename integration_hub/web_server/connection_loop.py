@@ -23,9 +23,9 @@ logger = logging.getLogger("hub.server")
 
 # Bodies above the usual size of a webhook that may be in memory at once: long forms, and webhooks with many events.
 # They count from their beginning to the end of their response, because they may wait long for a thread.
-MOST_LARGE_BODIES = 16
+MAX_LARGE_BODIES = 16
 # Bytes of responses that clients have not taken yet, of all connections together.
-MOST_UNSENT = 32 * 1024 * 1024
+MAX_UNSENT_OF_ALL = 32 * 1024 * 1024
 
 
 class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
@@ -99,7 +99,7 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
         reader = connection.reader
         try:
             connection.receive(data, time.monotonic())
-            if reader.is_large and self._count_large_bodies() > MOST_LARGE_BODIES:
+            if reader.is_large and self._count_large_bodies() > MAX_LARGE_BODIES:
                 raise RefusedRequest(
                     settings.UNAVAILABLE_STATUS, "too many large bodies", "storage-unavailable"
                 )
@@ -171,7 +171,7 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
         sending = [connection for connection in self.waiting if connection.phase is ConnectionPhase.SENDING]
         total = sum(len(connection.unsent) for connection in sending)
         for connection in sorted(sending, key=lambda connection: connection.since):
-            if total <= MOST_UNSENT:
+            if total <= MAX_UNSENT_OF_ALL:
                 return
             total -= len(connection.unsent)
             self.close(connection)

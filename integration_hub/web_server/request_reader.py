@@ -15,14 +15,14 @@ from gunicorn.http.unreader import IterUnreader
 
 from integration_hub.web_server.chunked_body import ChunkedBody
 from integration_hub.web_server.refusals import RefusedRequest
-from webhooks.protocol.formats.webhook_format import LARGEST_BODY, USUAL_BODY
+from webhooks.protocol.formats.webhook_format import MAX_BODY_BYTES, DEFAULT_MAX_BODY_BYTES
 
-LARGEST_HEAD = 65_536
+MAX_HEAD_BYTES = 65_536
 # Of a form of the console, as in Django's DATA_UPLOAD_MAX_MEMORY_SIZE.
-LARGEST_FORM = 2_621_440
+MAX_FORM_BYTES = 2_621_440
 # The largest body by the beginning of its path, decoded as the application decodes it. Which sources accept more than
 # the usual is known to the application.
-_LARGEST_BODIES = (("/admin/", LARGEST_FORM), ("/webhooks/", LARGEST_BODY))
+_BODY_LIMITS = (("/admin/", MAX_FORM_BYTES), ("/webhooks/", MAX_BODY_BYTES))
 
 # Bytes that no head may contain. They are looked for before its end has come, which may never come: TLS, for example.
 _NEVER_IN_HEAD = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n")
@@ -60,8 +60,8 @@ class RequestReader:
     def is_large(self) -> bool:
         """True if the body needs more memory than that of a usual webhook, or will when it has arrived."""
         if self._chunks is not None:
-            return len(self._chunks.data) > USUAL_BODY
-        return self._length > USUAL_BODY and not self.is_cut_off
+            return len(self._chunks.data) > DEFAULT_MAX_BODY_BYTES
+        return self._length > DEFAULT_MAX_BODY_BYTES and not self.is_cut_off
 
     @property
     def is_head(self) -> bool:
@@ -100,7 +100,7 @@ class RequestReader:
             self._is_head = head.startswith(b"HEAD ")
             del self.buffer[:size]
             self._request = self._parse_head(head)
-        if size > LARGEST_HEAD:
+        if size > MAX_HEAD_BYTES:
             raise RefusedRequest(431, "head")
 
     def _parse_head(self, head: bytes) -> Any:
@@ -117,12 +117,12 @@ class RequestReader:
 
     def _prepare_body(self, request: Any) -> None:
         reader, path = request.body.reader, unquote(request.path)
-        most = next((size for beginning, size in _LARGEST_BODIES if path.startswith(beginning)), USUAL_BODY)
+        limit = next((size for beginning, size in _BODY_LIMITS if path.startswith(beginning)), DEFAULT_MAX_BODY_BYTES)
         if isinstance(reader, ChunkedReader):
-            self._chunks = ChunkedBody(most, lambda fields: _check_trailers(request, fields))
+            self._chunks = ChunkedBody(limit, lambda fields: _check_trailers(request, fields))
         else:
             self._length = reader.length
-            self.is_cut_off = self._length > most
+            self.is_cut_off = self._length > limit
 
     def _read_body(self) -> None:
         if self._chunks is not None:

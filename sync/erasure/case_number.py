@@ -19,9 +19,9 @@ _PATTERN = re.compile(r"(?=.*[0-9])[A-Za-z0-9][A-Za-z0-9._/#:-]*")
 MAX_PAYLOADS = 200
 MAX_BYTES = 1024 * 1024
 # Shorter values (a country, a language, a version) occur in a case number by chance.
-_SHORTEST_VALUE = 3
-_SHORTEST_WORD = 4
-_SHORTEST_NUMBER = 6
+_MIN_VALUE_LENGTH = 3
+_MIN_WORD_LENGTH = 4
+_MIN_NUMBER_LENGTH = 6
 # Words of a payload that describe a webhook, not a person.
 _COMMON_WORDS = frozenset({"user", "group", "file", "create", "update", "delete", "true", "false", "null"})
 
@@ -107,11 +107,11 @@ def _payload_values(plain: bytes) -> Iterator[str]:
 def _is_named(value: str, number: str) -> bool:
     """True if a case number equals a value, or contains a word or a long number of it."""
     whole, own = _normalize_text(value), _normalize_text(number)
-    if len(whole) >= _SHORTEST_VALUE and whole == own:
+    if len(whole) >= _MIN_VALUE_LENGTH and whole == own:
         return True
-    if whole.isdigit() and len(whole) >= _SHORTEST_NUMBER:
+    if whole.isdigit() and len(whole) >= _MIN_NUMBER_LENGTH:
         return whole in re.sub(r"\D", "", own)
-    words = {word for word in _split_words(value) if len(word) >= _SHORTEST_WORD and not word.isdigit()}
+    words = {word for word in _split_words(value) if len(word) >= _MIN_WORD_LENGTH and not word.isdigit()}
     return not (words - _COMMON_WORDS).isdisjoint(_split_words(number))
 
 

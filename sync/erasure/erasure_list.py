@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from sync.models import Erasure
 
-_MOST_LINE_BYTES = 2**20
+_MAX_LINE_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def read_erasure_list(path: Path) -> Iterator[ListedErasure]:
     """Yield the erasures of a list, the oldest first. Raises OSError, and ValueError with the number of a bad line."""
     with path.open("rb") as file:
         number = 0
-        while line := file.readline(_MOST_LINE_BYTES):
+        while line := file.readline(_MAX_LINE_BYTES):
             number += 1
             try:
                 listed = ListedErasure(**json.loads(line))

@@ -16,7 +16,7 @@ from sync.models import Job
 logger = logging.getLogger("hub.jobs")
 
 _RETRY_SECONDS = 10.0
-_LONGEST_RETRY_SECONDS = 600.0
+_MAX_RETRY_SECONDS = 600.0
 _RETENTION = timedelta(days=30)
 _DELETE_BATCH = 500
 
@@ -55,7 +55,7 @@ def run_job(job: RunningJob, should_continue: ShouldContinue = always_continue) 
         logger.exception("%s %s failed; it will be retried", job.kind.name, job.subject)
         errors = Job.objects.filter(pk=job.job_id).values_list("errors", flat=True).first() or 0
         with suppress(JobLost):
-            job.postpone(min(_RETRY_SECONDS * 2**errors, _LONGEST_RETRY_SECONDS))
+            job.postpone(min(_RETRY_SECONDS * 2**errors, _MAX_RETRY_SECONDS))
 
 
 def run_next_jobs(

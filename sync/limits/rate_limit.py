@@ -5,7 +5,7 @@ import time
 from database.connection import release_connection
 from database.statement import Statement
 from sync.models import Connection
-from webhooks.models.rate_limit import LONGEST_WAIT, RateLimit, RateLimitExceeded, reserve_turn
+from webhooks.models.rate_limit import MAX_WAIT, RateLimit, RateLimitExceeded, reserve_turn
 
 _BURST_SECONDS = 0.2
 
@@ -46,4 +46,4 @@ def is_queue_full(connection: Connection) -> bool:
 
     Checked before a claim, so that no attempt begins that must give up.
     """
-    return bool(_QUEUE_IS_FULL.fetch_all(f"connection:{connection.pk}", LONGEST_WAIT))
+    return bool(_QUEUE_IS_FULL.fetch_all(f"connection:{connection.pk}", MAX_WAIT))

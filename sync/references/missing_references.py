@@ -26,7 +26,7 @@ SLICE_SIZE = 5_000
 # Until a delivery that still lacks other records is tried again: two records may arrive at the same moment.
 PARTLY_SECONDS = 15.0
 _ID_LENGTH = 128
-_SHORTEST_DELAY = 0.5
+_MIN_DELAY = 0.5
 
 # The states of a delivery whose record was made without some references.
 
@@ -64,7 +64,7 @@ def wait_delay(delivery: Delivery, wait: timedelta, jitter: float) -> float:
     left = (_limit_wait(delivery, wait) - waited).total_seconds()
     route = delivery.route
     delay = min(max(waited.total_seconds() / 2, route.retry_base_seconds), route.retry_cap_seconds)
-    return max(min(delay * (1 + jitter / 2), left), _SHORTEST_DELAY)
+    return max(min(delay * (1 + jitter / 2), left), _MIN_DELAY)
 
 
 def _limit_wait(delivery: Delivery, wait: timedelta) -> timedelta:

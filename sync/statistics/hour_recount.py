@@ -14,7 +14,7 @@ from sync.statistics.event_counts import CountsByKey, HourlyEvents, count_events
 from sync.statistics.latency_histogram import add_histograms, estimate_quantile
 
 MAX_TRIES = 3
-USUAL_PERIOD = timedelta(days=7)
+DEFAULT_PERIOD = timedelta(days=7)
 
 
 def recount_hour(hour: datetime, now: datetime) -> bool:
@@ -94,7 +94,7 @@ def _store_call_counts(
 def _usual_p95(hour: datetime, calls: Mapping[int, HourlyCalls]) -> dict[int, float | None]:
     """Return the p95 of the week before the hour, by connection."""
     before = CallCount.objects.filter(
-        connection__in=list(calls), hour__gte=hour - USUAL_PERIOD, hour__lt=hour
+        connection__in=list(calls), hour__gte=hour - DEFAULT_PERIOD, hour__lt=hour
     )
     week: dict[int, list[list[int]]] = {key: [] for key in calls}
     for connection, durations in before.values_list("connection_id", "durations"):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from database.sqlite.idle_connections import MOST_IDLE
+from database.sqlite.idle_connections import MAX_IDLE
 from tests.support.processes.sqlite_processes import finished, make_counter, start
 
 pytestmark = pytest.mark.pure
@@ -103,7 +103,7 @@ CANNOT_OPEN = """
 import sqlite3
 from django.db import Error
 from database.sqlite import idle_connections
-idle_connections.MOST_IDLE = 0
+idle_connections.MAX_IDLE = 0
 opened, refusals = DatabaseWrapper._open_connection, []
 def refuse(self, params):
     if refusals:
@@ -160,7 +160,7 @@ print(before > 0, open_connections(), os.path.exists(path + "-wal"))
 """
 HOOKS = """
 from database.sqlite import idle_connections
-idle_connections.MOST_IDLE = 0
+idle_connections.MAX_IDLE = 0
 with transaction.atomic():
     connection.cursor().execute("UPDATE counter SET number = 5")
     transaction.on_commit(lambda: print("committed", number()))
@@ -193,11 +193,11 @@ def test_threads_that_read_one_after_the_other_share_a_connection(file: Path) ->
 
 
 def test_few_of_many_connections_that_were_used_at_once_stay_open(file: Path) -> None:
-    assert said(file, AT_ONCE) == [str(MOST_IDLE)]
+    assert said(file, AT_ONCE) == [str(MAX_IDLE)]
 
 
 def test_a_thread_that_waits_for_its_turn_to_write_holds_no_connection(file: Path) -> None:
-    assert said(file, WAITING_TO_WRITE.format(most=MOST_IDLE)) == [str(MOST_IDLE), "20"]
+    assert said(file, WAITING_TO_WRITE.format(most=MAX_IDLE)) == [str(MAX_IDLE), "20"]
 
 
 def test_a_connection_with_an_open_cursor_is_not_given_to_another_thread(file: Path) -> None:

@@ -8,7 +8,7 @@ from http.client import HTTPResponse
 from io import BytesIO
 from typing import Any
 
-from tests.support.http.machine_answers import LARGEST_ANSWER
+from tests.support.http.machine_answers import MAX_ANSWER_BYTES
 from tests.support.processes.hub_processes import RunningHub
 from tests.web_server.raw_requests.case import MARK, Case
 from webhooks.catalogue.codes import CATALOGUE
@@ -91,7 +91,7 @@ def _find_faults_of_answer(case: Case, received: bytes) -> Iterator[str]:
         yield f"status {status}"
     if MARK in received:
         yield "repeats the request"
-    if len(body) > LARGEST_ANSWER:
+    if len(body) > MAX_ANSWER_BYTES:
         yield "a large answer"
     if headers["Content-Type"] != f"application/{'problem+json' if status >= 400 else 'json'}":
         yield f"type {headers['Content-Type']}"

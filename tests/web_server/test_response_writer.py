@@ -142,7 +142,7 @@ def test_a_rest_that_is_not_taken_in_time_is_late(loop: ConnectionLoop, ends: An
 def test_all_rests_together_have_a_limit_and_the_oldest_are_closed(
     loop: ConnectionLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_loop, "MOST_UNSENT", 3 * len(PIECE))
+    monkeypatch.setattr(connection_loop, "MAX_UNSENT_OF_ALL", 3 * len(PIECE))
     pairs = [socket.socketpair() for _ in range(5)]
     try:
         sending = [send_rest(loop, hub, PIECE, age=100.0 - number) for number, (hub, _) in enumerate(pairs)]

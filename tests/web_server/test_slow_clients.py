@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from integration_hub.web_server.connection_loop import MOST_LARGE_BODIES
+from integration_hub.web_server.connection_loop import MAX_LARGE_BODIES
 from tests.support.processes.hub_processes import RunningHub
 from tests.web_server.conftest import StartHub
 from tests.web_server.raw_client import (
@@ -68,7 +68,7 @@ def fill_with_large_bodies(running: RunningHub, status: int) -> None:
     """Begin as many large bodies as a process reads at once; the next is refused, and webhooks are not."""
     beginning = webhook("Content-Length: 100000", line=b"POST /admin/ HTTP/1.1", length=False)
     with ExitStack() as stack:
-        for _ in range(MOST_LARGE_BODIES):
+        for _ in range(MAX_LARGE_BODIES):
             link = stack.enter_context(socket.create_connection(("127.0.0.1", running.port)))
             link.sendall(beginning)
         time.sleep(0.5)
@@ -89,7 +89,7 @@ def test_large_bodies_that_have_arrived_count_until_they_are_answered(start_hub:
         lock = stack.enter_context(closing(sqlite3.connect(running.database, isolation_level=None)))
         lock.execute("BEGIN IMMEDIATE")
         links = []
-        for _ in range(MOST_LARGE_BODIES):
+        for _ in range(MAX_LARGE_BODIES):
             link = stack.enter_context(socket.create_connection(("127.0.0.1", running.port), timeout=20))
             link.sendall(large)
             links.append(link)

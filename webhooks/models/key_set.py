@@ -15,10 +15,10 @@ from webhooks.models.source import Source
 from webhooks.protocol.tokens.public_keys import clean_key_set
 
 # How long a key set is used if it cannot be fetched again, and how long without a look at it.
-LONGEST_USE = timedelta(hours=24)
-SHORTEST_REFRESH, LONGEST_REFRESH = timedelta(minutes=5), timedelta(hours=1)
+MAX_USE = timedelta(hours=24)
+MIN_REFRESH, MAX_REFRESH = timedelta(minutes=5), timedelta(hours=1)
 # Between two requests to one address, whatever senders ask for.
-SHORTEST_PAUSE = timedelta(seconds=60)
+MIN_PAUSE = timedelta(seconds=60)
 MAX_KEY_SETS = 200
 _REQUEST_SECONDS = 10.0
 
@@ -63,7 +63,7 @@ def claim_due_key_sets(now: datetime) -> list[str]:
         [KeySet(url=url, refresh_at=now) for url in sorted(urls - known)], ignore_conflicts=True
     )
     # No pause is longer: a later time was set by a clock that ran ahead.
-    is_due = Q(refresh_at__lte=now) | Q(refresh_at__gt=now + LONGEST_REFRESH + SHORTEST_PAUSE)
+    is_due = Q(refresh_at__lte=now) | Q(refresh_at__gt=now + MAX_REFRESH + MIN_PAUSE)
     due = KeySet.objects.filter(is_due | Q(wanted_at__isnull=False))
     return [url for url in due.values_list("url", flat=True) if claim_key_set(url, now)]
 
@@ -71,8 +71,8 @@ def claim_due_key_sets(now: datetime) -> list[str]:
 def claim_key_set(url: str, now: datetime) -> bool:
     """Mark a key set as tried. Returns False if any process tried it within the last minute."""
     # A time in the future, beyond what clocks differ by, was set by a clock that ran ahead.
-    is_ahead = Q(tried_at__gt=now + SHORTEST_PAUSE)
-    idle = Q(tried_at=None) | Q(tried_at__lte=now - SHORTEST_PAUSE) | is_ahead
+    is_ahead = Q(tried_at__gt=now + MIN_PAUSE)
+    idle = Q(tried_at=None) | Q(tried_at__lte=now - MIN_PAUSE) | is_ahead
     return bool(KeySet.objects.filter(idle, url=url).update(tried_at=now))
 
 
@@ -81,7 +81,7 @@ def store_key_set(url: str, body: bytes, lifetime: timedelta, now: datetime) -> 
     hour. Raises ValueError with a sentence if it holds no usable key; the stored key set stays.
     """
     keys = clean_key_set(body)
-    refresh_at = now + min(max(lifetime, SHORTEST_REFRESH), LONGEST_REFRESH)
+    refresh_at = now + min(max(lifetime, MIN_REFRESH), MAX_REFRESH)
     values: dict[str, Any] = {"keys": keys, "fetched_at": now, "tried_at": now, "refresh_at": refresh_at}
     KeySet.objects.update_or_create(url=url, defaults={**values, "wanted_at": None, "fault": ""})
     find_key_set.invalidate()
@@ -90,14 +90,14 @@ def store_key_set(url: str, body: bytes, lifetime: timedelta, now: datetime) -> 
 def record_key_set_fault(url: str, fault: str, now: datetime) -> None:
     """Record why a key set could not be fetched. It is tried again a few minutes later."""
     KeySet.objects.filter(url=url).update(
-        fault=fault[:200], refresh_at=now + SHORTEST_REFRESH, wanted_at=None
+        fault=fault[:200], refresh_at=now + MIN_REFRESH, wanted_at=None
     )
 
 
 @cached_read(settings.CONFIGURATION_SECONDS, max_entries=MAX_KEY_SETS)
 def find_key_set(url: str) -> str | None:
     """Return the stored key set of an address as JSON; None if it was never fetched, or too long ago."""
-    rows = KeySet.objects.filter(url=url, fetched_at__gt=timezone.now() - LONGEST_USE)
+    rows = KeySet.objects.filter(url=url, fetched_at__gt=timezone.now() - MAX_USE)
     return rows.values_list("keys", flat=True).first()
 
 

@@ -14,7 +14,7 @@ from django.db import models, transaction
 
 from database.clock import database_now
 
-LONGEST_WAIT = 5.0
+MAX_WAIT = 5.0
 _QUOTA_SECONDS = 0.1
 
 
@@ -55,14 +55,14 @@ class RateLimitState(models.Model):
         """Grant `units`, at most a burst, and return the seconds to wait before they are used.
 
         Runs in a short transaction of its own that locks the row. Raises RateLimitExceeded, having granted nothing, if
-        the wait would be longer than `max_wait` seconds, at most `LONGEST_WAIT`.
+        the wait would be longer than `max_wait` seconds, at most `MAX_WAIT`.
         """
         burst = rate.duration_of(rate.burst)
         # Durable, because inside another transaction the row would stay locked until that one ends.
         with transaction.atomic(durable=True):
             free_at, now = RateLimitState._lock_row(key)
             # A lower limit before, or a step of the clock, may have put the stored time too far ahead.
-            begins = min(max(free_at, now), now + burst + timedelta(seconds=LONGEST_WAIT))
+            begins = min(max(free_at, now), now + burst + timedelta(seconds=MAX_WAIT))
             ends = begins + rate.duration_of(units)
             wait = max(0.0, (ends - burst - now).total_seconds())
             if wait > max_wait:
@@ -153,7 +153,7 @@ def reserve_turn(key: str, rate: RateLimit, max_wait: float) -> float:
     share = _quotas.get(key)
     if share is None or share.rate != rate:
         share = _quotas[key] = LocalQuota(key, rate)
-    return share.spend_one(min(max_wait, LONGEST_WAIT))
+    return share.spend_one(min(max_wait, MAX_WAIT))
 
 
 def forget_quotas() -> None:

@@ -13,10 +13,10 @@ from config_schema.settings import SettingValues, defaulted, required
 from config_schema.translatable import translatable
 from webhooks.protocol.hmac_rule import HEADER_NAME
 
-LONGEST_CHALLENGE = 1_024
-_LONGEST_QUERY = 8_192
-_MOST_PARAMETERS = 50
-_CHALLENGE = re.compile(rf"[ -~]{{1,{LONGEST_CHALLENGE}}}")
+MAX_CHALLENGE_LENGTH = 1_024
+_MAX_QUERY_LENGTH = 8_192
+_MAX_PARAMETERS = 50
+_CHALLENGE = re.compile(rf"[ -~]{{1,{MAX_CHALLENGE_LENGTH}}}")
 _NAME = Text(
     re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~_-]{1,64}"),
     translatable("1 to 64 letters, digits and characters of a header name"),
@@ -107,10 +107,10 @@ EXAMPLE: Mapping[str, Any] = {"from": "header", "name": "x-okta-verification-cha
 
 def _read_parameter(query_string: str, name: str) -> str:
     """Return the only query parameter of that name, decoded; "" if there is none, several, or the query is too long."""
-    if len(query_string) > _LONGEST_QUERY:
+    if len(query_string) > _MAX_QUERY_LENGTH:
         return ""
     try:
-        pairs = parse_qsl(query_string, max_num_fields=_MOST_PARAMETERS, errors="strict")
+        pairs = parse_qsl(query_string, max_num_fields=_MAX_PARAMETERS, errors="strict")
     except ValueError:
         return ""
     values = [value for pair_name, value in pairs if pair_name == name]

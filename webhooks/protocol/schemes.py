@@ -18,8 +18,8 @@ from webhooks.protocol import body_secret, hmac_rule
 from webhooks.protocol.hmac_rule import HEADER_NAME, PART_NAME, decode_base64
 from webhooks.protocol.tokens import jwt_rule
 
-SHORTEST_KEY = 24
-SHORTEST_STATIC = 16
+MIN_KEY_BYTES = 24
+MIN_STATIC_BYTES = 16
 
 _STANDARD_PREFIX = "whsec_"
 _PUBLIC_PREFIX = "whpk_"
@@ -50,9 +50,9 @@ class VerificationScheme:
         return Object(self.settings, self.build)
 
 
-_HMAC_SECRET = translatable("the key of the HMAC, as text: at least %(least)s bytes.", least=SHORTEST_KEY)
+_HMAC_SECRET = translatable("the key of the HMAC, as text: at least %(least)s bytes.", least=MIN_KEY_BYTES)
 _PLAIN_SECRET = translatable(
-    "at least %(least)s printable characters, without a space at either end", least=SHORTEST_STATIC
+    "at least %(least)s printable characters, without a space at either end", least=MIN_STATIC_BYTES
 )
 
 _SIGNATURE_HEADER = required(
@@ -96,7 +96,7 @@ SCHEMES: Mapping[str, VerificationScheme] = {
         translatable(
             "`whsec_` and the key in base64 (`v1`), at least %(least)s bytes; or `whpk_` and the sender's public "
             "Ed25519 key in base64 (`v1a`).",
-            least=SHORTEST_KEY,
+            least=MIN_KEY_BYTES,
         ),
     ),
     "body-hmac": VerificationScheme(
@@ -331,8 +331,8 @@ def _require_scheme(name: str) -> VerificationScheme:
 def _check_hmac_key(key: bytes, sentence_if_empty: str) -> None:
     if not key:
         raise ValueError(sentence_if_empty)
-    if len(key) < SHORTEST_KEY:
-        raise ValueError(translatable("The secret must have at least %(least)s bytes.", least=SHORTEST_KEY))
+    if len(key) < MIN_KEY_BYTES:
+        raise ValueError(translatable("The secret must have at least %(least)s bytes.", least=MIN_KEY_BYTES))
 
 
 def _check_static_secret(value: str) -> None:
@@ -340,7 +340,7 @@ def _check_static_secret(value: str) -> None:
         raise ValueError(
             translatable("The secret must not contain control characters, or start or end with a space.")
         )
-    if len(value) < SHORTEST_STATIC:
+    if len(value) < MIN_STATIC_BYTES:
         raise ValueError(
-            translatable("The secret must have at least %(least)s characters.", least=SHORTEST_STATIC)
+            translatable("The secret must have at least %(least)s characters.", least=MIN_STATIC_BYTES)
         )

@@ -18,7 +18,7 @@ Mode = Literal["ack", "result", "entity"]
 _T = TypeVar("_T")
 
 EXTRA_ID_CHARACTERS = ":@|+="
-LONGEST_WAIT = timedelta(seconds=30)
+MAX_WAIT = timedelta(seconds=30)
 
 TYPE_NAME_CHARACTERS = frozenset(string.ascii_letters + string.digits + "_.:-")
 TYPE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,63}")
@@ -28,8 +28,8 @@ _TIMESTAMP = re.compile(
 )
 _YEARS = range(1970, 2101)
 _WIDEST_OFFSET = timedelta(hours=14)
-_LARGEST_ID = 2**63 - 1
-_LONGEST_EVENT_ID = 255
+_MAX_ID = 2**63 - 1
+_MAX_EVENT_ID_LENGTH = 255
 _FIELDS = ("id", "entityType", "eventType", "timestamp", "eventId", "previous", "data", "respond")
 
 
@@ -131,7 +131,7 @@ def parse_entity_id(value: Any, pattern: re.Pattern[str]) -> str:
         # Before int, because bool is a subclass of it.
         case bool():
             pass
-        case int() if 0 <= value <= _LARGEST_ID:
+        case int() if 0 <= value <= _MAX_ID:
             return str(value)
         case str() if pattern.fullmatch(value):
             return value
@@ -147,7 +147,7 @@ def parse_word(value: Any, code: str, pointer: str) -> str:
 
 def parse_event_id(value: Any) -> str:
     """Return the source's id of an event. Raises MalformedBody."""
-    if isinstance(value, str) and 0 < len(value) <= _LONGEST_EVENT_ID and value.isprintable():
+    if isinstance(value, str) and 0 < len(value) <= _MAX_EVENT_ID_LENGTH and value.isprintable():
         return value
     raise MalformedBody("wrong-event-id", "/eventId")
 
@@ -213,7 +213,7 @@ def _parse_mode(value: Any) -> Mode | None:
 def _parse_wait(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         return None
-    return min(value, LONGEST_WAIT // timedelta(milliseconds=1)) / 1000
+    return min(value, MAX_WAIT // timedelta(milliseconds=1)) / 1000
 
 
 def _parse_field_names(value: Any) -> tuple[str, ...] | None:

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("hub.receive")
 
-LARGEST_ENTITY = 262_144
+MAX_ENTITY_BYTES = 262_144
 # The limit of every other document.
-LARGEST_DOCUMENT = 8_192
+MAX_DOCUMENT_BYTES = 8_192
 # Of the results of up to 100 events: the rest of the document must fit too. Of more events each has this room.
-_LARGEST_RESULTS = LARGEST_DOCUMENT - 1_024
-_BYTES_OF_RESULT = _LARGEST_RESULTS // 100
-_MOST_ERRORS = 20
+_MAX_RESULTS_BYTES = MAX_DOCUMENT_BYTES - 1_024
+_BYTES_OF_RESULT = _MAX_RESULTS_BYTES // 100
+_MAX_ERRORS = 20
 # States of events without a failure. An event with nothing to do does not hide that another one changed a record.
 _SUCCESSES = ("succeeded", "unchanged", "ignored", "superseded")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -133,7 +133,7 @@ def _within_limit(results: Sequence[dict[str, str]]) -> list[dict[str, str]]:
     """Return the results without the codes of the last events if a document would be too large with them. The reference
     of an event leads to its code.
     """
-    most = max(_LARGEST_RESULTS, _BYTES_OF_RESULT * len(results))
+    most = max(_MAX_RESULTS_BYTES, _BYTES_OF_RESULT * len(results))
     short, excess = list(results), len(_encode_json(results)) - most
     for index in range(len(short) - 1, -1, -1):
         result = short[index]
@@ -187,7 +187,7 @@ def outcome_answer(
     document = _outcome_document(outcome.state, reference, outcome, is_signed)
     if allowed is not None and outcome.entity is not None:
         document["entity"] = _visible_fields(outcome.entity, allowed, fields)
-        if len(_encode_json(document["entity"])) > LARGEST_ENTITY:
+        if len(_encode_json(document["entity"])) > MAX_ENTITY_BYTES:
             return problem_answer("entity-too-large", language, reference=reference, is_final=True)
     return Answer(200, _encode_json(document), outcome.code, is_final=True)
 
@@ -204,8 +204,8 @@ def format_answer(source: "Source", answer: Answer) -> Answer:
         if response_format.name == DEFAULT_FORMAT:
             return answer
         document = json.loads(answer.body)
-        limit = max(LARGEST_DOCUMENT, _BYTES_OF_RESULT * len(document.get("results", ())))
-        limit += LARGEST_ENTITY if "entity" in document else 0
+        limit = max(MAX_DOCUMENT_BYTES, _BYTES_OF_RESULT * len(document.get("results", ())))
+        limit += MAX_ENTITY_BYTES if "entity" in document else 0
         rendered = render_answer(response_format, StandardAnswer(answer.status, answer.code, document), limit)
     except (CannotRender, SettingsInvalid) as error:
         logger.warning("%s: the response format of %s failed: %s", answer.code, source.slug, error)
@@ -246,7 +246,7 @@ def _result_document(result: TargetResult, is_signed: bool) -> dict[str, Any]:
 def _failure_answer(outcome: EventOutcome, language: Language, reference: str, is_signed: bool) -> Answer:
     failed = next((result for result in outcome.results if result.code == outcome.code), None)
     errors = (
-        [_field_error(problem) for problem in failed.errors[:_MOST_ERRORS]] if failed and is_signed else []
+        [_field_error(problem) for problem in failed.errors[:_MAX_ERRORS]] if failed and is_signed else []
     )
     return problem_answer(
         outcome.code,
@@ -282,7 +282,7 @@ def _visible_fields(
 def _encode_within_limit(document: dict[str, Any]) -> bytes:
     """Encode a problem document. Drops errors from the end until it is at most 8,192 bytes long."""
     body, errors = _encode_json(document), document.get("errors")
-    while len(body) > LARGEST_DOCUMENT and errors:
+    while len(body) > MAX_DOCUMENT_BYTES and errors:
         errors = errors[:-1]
         body = _encode_json({**document, "errors": errors})
     return body

@@ -23,7 +23,7 @@ from webhooks.delivery_port import DeliveryPort, DeliverySession
 from webhooks.models import Event, Payload, Receipt, Source, State, SubjectKey, lock_or_create_keys
 from webhooks.models.subject_key_store import Subject
 from webhooks.protocol.formats.event_reader import RequestEvents, UnreadableEvent, encode_unreadable_events
-from webhooks.protocol.formats.webhook_format import MOST_EVENTS
+from webhooks.protocol.formats.webhook_format import MAX_EVENTS
 from webhooks.receiving.answers import Answer, BatchResult
 from webhooks.receiving.incoming_request import IncomingRequest
 from webhooks.receiving.outcome_links import build_batch_answer
@@ -249,7 +249,7 @@ def _find_repeats(
 def _has_other_event_count(source: Source, request_id: str, number: int) -> bool:
     """True if a stored request with this id had another number of events, so that positions mean other events."""
     # The format of the source may have allowed more events when the request was stored.
-    ids = [event_id_by_position(request_id, position) for position in range(MOST_EVENTS)]
+    ids = [event_id_by_position(request_id, position) for position in range(MAX_EVENTS)]
     stored = Event.objects.filter(source=source, event_id__in=ids).order_by("pk")
     counts = stored.values_list("batch_id", "batch__event_count").first()
     # A request with one event has no batch. Retention may have deleted the receipt of an older one.

@@ -13,10 +13,10 @@ from django.http import HttpRequest
 from django.http.request import HttpHeaders, UnreadablePostError
 from django.utils import timezone
 
-from webhooks.protocol.formats.webhook_format import LARGEST_BODY
+from webhooks.protocol.formats.webhook_format import MAX_BODY_BYTES
 
 # The largest value of the column. A header can claim more.
-_LARGEST_SIZE = 2**31 - 1
+_MAX_SIZE = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,9 @@ class IncomingRequest:
 def read_incoming_request(request: HttpRequest, slug: str) -> IncomingRequest:
     """Read a request. Reads at most one byte more of the body than any source accepts, whatever its headers claim."""
     declared = _declared_size(request)
-    body = None if declared is not None and declared > LARGEST_BODY else _read_body(request)
+    body = None if declared is not None and declared > MAX_BODY_BYTES else _read_body(request)
     # A chunked body declares no length.
-    if body is not None and len(body) > LARGEST_BODY:
+    if body is not None and len(body) > MAX_BODY_BYTES:
         body = None
     return IncomingRequest(
         slug=slug,
@@ -72,7 +72,7 @@ def _declared_size(request: HttpRequest) -> int | None:
     # `isdigit` alone is true for characters such as ², which `int` refuses.
     if not (text.isascii() and text.isdigit()):
         return None
-    return _LARGEST_SIZE if len(text) > len(str(_LARGEST_SIZE)) else min(int(text), _LARGEST_SIZE)
+    return _MAX_SIZE if len(text) > len(str(_MAX_SIZE)) else min(int(text), _MAX_SIZE)
 
 
 def _read_body(request: HttpRequest) -> bytes | None:
@@ -85,7 +85,7 @@ def _read_body(request: HttpRequest) -> bytes | None:
         request.META["wsgi.input"] if is_chunked and request.META.get("wsgi.input_terminated") else request
     )
     try:
-        return bytes(stream.read(LARGEST_BODY + 1))
+        return bytes(stream.read(MAX_BODY_BYTES + 1))
     except RequestDataTooBig:
         return None
     except (UnreadablePostError, OSError):

@@ -41,7 +41,7 @@ class StoredWebhook:
 
 
 # Of the 255 characters of an event id, some are for its position.
-_LONGEST_REQUEST_ID = 240
+_MAX_REQUEST_ID_LENGTH = 240
 
 RowModel = TypeVar("RowModel", bound=Model)
 BuildAnswer = Callable[[Event, EventOutcome], Answer]
@@ -148,7 +148,7 @@ def choose_event_id(
 
 def event_id_by_position(request_id: str, position: int) -> str:
     """Return the id of an event that has none itself, made of the id of its request and its position in it."""
-    fits = len(request_id) <= _LONGEST_REQUEST_ID
+    fits = len(request_id) <= _MAX_REQUEST_ID_LENGTH
     return f"{request_id if fits else hashlib.sha256(request_id.encode()).hexdigest()}/{position}"
 
 

@@ -7,8 +7,8 @@ from webhooks.models import Source
 from webhooks.models.rate_limit import RateLimit, RateLimitExceeded, reserve_turn
 from webhooks.receiving.request_verification import RequestRefused
 
-_SMALLEST_BURST = 10
-_LONGEST_RETRY_SECONDS = 60
+_MIN_BURST = 10
+_MAX_RETRY_SECONDS = 60
 
 
 class TooManyRequests(RequestRefused):
@@ -16,7 +16,7 @@ class TooManyRequests(RequestRefused):
 
     def __init__(self, seconds: float) -> None:
         super().__init__("too-many-requests", reason=f"{seconds:.1f} s too soon")
-        self.retry_after = min(max(1, math.ceil(seconds)), _LONGEST_RETRY_SECONDS)
+        self.retry_after = min(max(1, math.ceil(seconds)), _MAX_RETRY_SECONDS)
 
 
 def check_request_limit(source: Source) -> None:
@@ -28,7 +28,7 @@ def check_request_limit(source: Source) -> None:
     limit = source.requests_per_minute
     if limit is None:
         return
-    rate = RateLimit(limit / 60, max(_SMALLEST_BURST, limit // 10))
+    rate = RateLimit(limit / 60, max(_MIN_BURST, limit // 10))
     try:
         reserve_turn(f"source:{source.pk}", rate, max_wait=0.0)
     except RateLimitExceeded as refusal:

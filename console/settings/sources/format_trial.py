@@ -22,7 +22,7 @@ from console.ui.translation import translate_text
 from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import Event, Source
 from webhooks.protocol.formats.format_trial import EventTrial, FormatTrial, try_format
-from webhooks.protocol.formats.webhook_format import LARGEST_BODY, WEBHOOK_FORMAT, WebhookFormat
+from webhooks.protocol.formats.webhook_format import MAX_BODY_BYTES, WEBHOOK_FORMAT, WebhookFormat
 from webhooks.protocol.strict_form import FORM_TYPE, is_form
 from webhooks.protocol.strict_json import MalformedBody
 
@@ -86,7 +86,7 @@ class FormatTrialMixin(TwoStepChangeAdmin):
             "samples": _list_recent_events(request, source),
             "may_see": request.user.has_perm(CONTENTS),
             "longest": MAX_TEXT,
-            "longest_body": LARGEST_BODY,
+            "longest_body": MAX_BODY_BYTES,
         }
         return TemplateResponse(request, "console/settings/sources/format.html", context)
 
@@ -131,7 +131,7 @@ def _check_lengths(trial_input: TrialInput) -> None:
     """Raise JsonTextError if a text is too long. None is cut: the rest of it could mean something else."""
     for label, text, longest in (
         (_("Webhook format"), trial_input.webhook_format, MAX_TEXT),
-        (_("Body, as it is sent"), trial_input.body, LARGEST_BODY),
+        (_("Body, as it is sent"), trial_input.body, MAX_BODY_BYTES),
         (_("Headers, as JSON"), trial_input.headers, MAX_TEXT),
         (_("Query"), trial_input.query, MAX_TEXT),
     ):

@@ -162,7 +162,7 @@ def read_item(
 
 
 _SECONDS = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?", re.ASCII)
-_MOST_SECONDS = 999_999_999
+_MAX_SECONDS = 999_999_999
 
 
 class WaitUnit(StrEnum):
@@ -193,7 +193,7 @@ class WaitHeader:
             value -= now
         elif self.unit is WaitUnit.MILLISECONDS:
             value /= 1_000
-        return min(max(value, 0.0), _MOST_SECONDS)
+        return min(max(value, 0.0), _MAX_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +222,7 @@ class ErrorExtractor:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
         # JSON has whole numbers of any length, so the bounds come before the conversion.
-        return float(min(value, _MOST_SECONDS)) if value >= 0 else None
+        return float(min(value, _MAX_SECONDS)) if value >= 0 else None
 
     def extract_error(
         self, body: bytes, headers: Mapping[str, str], scrub: Callable[[str], str]

@@ -7,9 +7,9 @@ from typing import Any
 from tests.bench.reports.table import table
 from tests.bench.subjects.exports import A_SECOND
 
-MOST_OVER_IDLE = 16 * 2**20
-MOST_COPIED, MOST_READ = 2.5, 10.0  # times what psql takes
-MOST_SLOWER = 1.2  # times what an answer takes without an export
+MAX_OVER_IDLE = 16 * 2**20
+MAX_COPIED, MAX_READ = 2.5, 10.0  # times what psql takes
+MAX_SLOWER = 1.2  # times what an answer takes without an export
 HEADS = (
     "events",
     "CSV s",
@@ -44,12 +44,12 @@ def show_export(figures: dict[str, Any]) -> str:
 def _targets(figures: dict[str, Any]) -> Iterator[tuple[str, bool]]:
     """Return each target as text with its figure, and True if it is met."""
     concurrent = figures["meanwhile"]
-    for way, most, words in (("csv", MOST_COPIED, "CSV by COPY"), ("orm", MOST_READ, "CSV by the ORM")):
+    for way, most, words in (("csv", MAX_COPIED, "CSV by COPY"), ("orm", MAX_READ, "CSV by the ORM")):
         if found := _ratio(figures[way], figures["psql"]):
             yield f"{words} ÷ psql's COPY: {found:.2f} (at most {most:g})", found <= most
     for words, taken in (("at rest", figures), ("while events come in", concurrent)):
         over = _over(taken) / 2**20
-        yield f"memory over idle {words}: {over:.1f} MiB (at most 16)", _over(taken) <= MOST_OVER_IDLE
+        yield f"memory over idle {words}: {over:.1f} MiB (at most 16)", _over(taken) <= MAX_OVER_IDLE
     yield (
         f"events that came in: {concurrent['a_second']:.1f} a second ({A_SECOND})",
         concurrent["a_second"] >= A_SECOND - 1,
@@ -58,8 +58,8 @@ def _targets(figures: dict[str, Any]) -> Iterator[tuple[str, bool]]:
         before, meanwhile = concurrent["p95"][other], concurrent["p95"]["meanwhile"]
         yield (
             f"95 % of them were taken in {meanwhile * 1000:.1f} ms during an export, {words} in {before * 1000:.1f} ms:"
-            f" {meanwhile / before:.2f} times (at most {MOST_SLOWER:g})",
-            meanwhile <= MOST_SLOWER * before,
+            f" {meanwhile / before:.2f} times (at most {MAX_SLOWER:g})",
+            meanwhile <= MAX_SLOWER * before,
         )
     wrong = concurrent["missing"] + concurrent["doubled"]
     yield f"rows missing or doubled: {wrong} (none)", not wrong

@@ -16,7 +16,7 @@ from tests.bench.reports.report import (
 )
 
 CLIENTS = 16
-MOST_STORED = 6.0
+MAX_STORED = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,8 @@ def _lines(rounds: Rounds, database: str, delay: int) -> Iterator[str]:
             yield f"{kept:8}  {database}, {delay} ms: {target.words}: {found:.2f} ({sign} {target.bound:g})"
     if result := of_subject(here, "result", CLIENTS):
         stored = stored_a_webhook(result) / 1000
-        kept = "kept" if stored <= MOST_STORED else "NOT KEPT"
-        yield f"{kept:8}  {database}, {delay} ms: MB stored a thousand webhooks: {stored:.1f} (at most {MOST_STORED:g})"
+        kept = "kept" if stored <= MAX_STORED else "NOT KEPT"
+        yield f"{kept:8}  {database}, {delay} ms: MB stored a thousand webhooks: {stored:.1f} (at most {MAX_STORED:g})"
     yield from _disagreements(here)
 
 

@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.one_database, pytest.mark.slow]
 
 PASSWORD = "a staple that is new"
 # Three times as many found nothing either, in two minutes more.
-MOST_REQUESTS, MOST_LOGINS = 1_200, 6
+MAX_REQUESTS, MAX_LOGINS = 1_200, 6
 LISTS = ("auth/user/", "auth/group/", "logins/accessrequest/", "sync/erasure/")
 # Of the hundred permissions of a role, these are tried one by one.
 CRITICAL = ("view_contents", "erase_subject", "change_user", "change_group", "request_export", "view_event")
@@ -143,7 +143,7 @@ class PageParser(HTMLParser):
 class Search:
     """The search of one person who begins with these logins. `breaches`: what was reached, and by which submissions."""
 
-    def __init__(self, *logins: str, most_requests: int = MOST_REQUESTS) -> None:
+    def __init__(self, *logins: str, most_requests: int = MAX_REQUESTS) -> None:
         self._own = logins
         self._may_see = self._sees_contents()
         self._most = most_requests
@@ -228,7 +228,7 @@ class Search:
         if submission.login not in self._controlled():
             return
         # Each login that is made has a number: without a bound there would always be a new state.
-        if "/add/" in submission.address and User.objects.count() >= MOST_LOGINS:
+        if "/add/" in submission.address and User.objects.count() >= MAX_LOGINS:
             return
         data: dict[str, list[str]] = {}
         for name, value in submission.fields:
@@ -311,7 +311,7 @@ def search(settings: Any) -> Callable[..., Search]:
     person("support", "sara")
     a_delivery(an_event(0), a_route(a_source()))
 
-    def begin(role: str, most_requests: int = MOST_REQUESTS) -> Search:
+    def begin(role: str, most_requests: int = MAX_REQUESTS) -> Search:
         person(role, "anna")
         person("auditor", "helper")
         _client("anna").post("/admin/sync/erasure/request/", WHOM)

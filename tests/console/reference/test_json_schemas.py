@@ -23,7 +23,7 @@ from webhooks.protocol.schemes import SCHEMES, check_settings
 pytestmark = pytest.mark.pure
 
 TARGET, IDENTITY = "settings-rest-target", "settings-rest-identity"
-LEAST_TARGET = {"collection": "/c", "item": "/c/{id}"}
+MINIMAL_TARGET = {"collection": "/c", "item": "/c/{id}"}
 
 
 def schema_accepts(name: str, document: Any) -> bool:
@@ -54,7 +54,7 @@ def hub_accepts(name: str, document: Any) -> bool:
 
 def target(**settings: Any) -> dict[str, Any]:
     """Return the settings of a target whose only entity type has these settings too."""
-    return {"entities": {"USER": LEAST_TARGET | settings}}
+    return {"entities": {"USER": MINIMAL_TARGET | settings}}
 
 
 def identity(**settings: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Any
 from tests.support.processes.hub_processes import ROOT, RunningHub
 
 STAFF = 5
-LONGEST_PAUSE = 0.2
+MAX_PAUSE = 0.2
 
 
 @contextmanager
@@ -64,7 +64,7 @@ def _replay_each(person: Any, events: list[Any], answers: list[list[str]]) -> No
         results: list[str] = []
         in_parallel([(_click, (person, event, uuid.uuid4(), results))] * 2)
         answers.append(sorted(results, reverse=True))  # "done" first
-        time.sleep(random.uniform(0, LONGEST_PAUSE))
+        time.sleep(random.uniform(0, MAX_PAUSE))
 
 
 def _click(person: Any, event: Any, key: uuid.UUID, results: list[str]) -> None:

@@ -26,7 +26,7 @@ FAILING_SHARE = 0.3
 # Requests to the shop for each new customer: two searches, and the write.
 REQUESTS = 3
 # Of what the failing share allows.
-LEAST_SHARE = 0.6
+MIN_SHARE = 0.6
 # The last deliveries wait for their back-off, whatever the breaker does.
 MEASURED_SHARE = 0.75
 WRITES = ("POST",)
@@ -117,7 +117,7 @@ def test_a_shop_that_fails_at_random_gets_most_of_what_its_failing_share_allows(
     healthy = measure_throughput(backlogged, "HEALTHY", tmp_path).per_second
     for prefix, methods, failing in (("WRITES", WRITES, 1), ("ALL", None, REQUESTS)):
         # An attempt succeeds if none of its requests fails.
-        least = LEAST_SHARE * (1 - FAILING_SHARE) ** failing * healthy
+        least = MIN_SHARE * (1 - FAILING_SHARE) ** failing * healthy
         # Slower than that, it would not succeed any more.
         longest = MEASURED_SHARE * BACKLOG / least
         figures = measure_throughput(backlogged, prefix, tmp_path, FAILING_SHARE, methods, longest)
@@ -134,7 +134,7 @@ def test_a_breaker_that_counts_attempts_in_a_row_is_caught_by_its_throughput(
     failing = measure_throughput(
         backlogged, "ALL", tmp_path, FAILING_SHARE, max_seconds=30.0, variant="failures-in-a-row"
     )
-    assert failing.per_second < LEAST_SHARE * (1 - FAILING_SHARE) ** REQUESTS * healthy
+    assert failing.per_second < MIN_SHARE * (1 - FAILING_SHARE) ** REQUESTS * healthy
 
 
 # A system that is down

@@ -153,7 +153,7 @@ def test_a_process_does_not_start_with_a_weak_secret(name: str) -> None:
 
 BROKEN = {
     "the shortest length": ("DJANGO_KEY", ("SECRET_KEY", "canary-1")),
-    "repeated characters": ("_FEWEST_DISTINCT", ("HEALTH_TOKEN", "a" * 60)),
+    "repeated characters": ("_MIN_DISTINCT", ("HEALTH_TOKEN", "a" * 60)),
     "repeated pieces": ("_is_repeated_piece", ("HEALTH_TOKEN", "0123456789" * 6)),
     "examples": ("_EXAMPLE", ("HEALTH_TOKEN", "change-me-" + GOOD["HEALTH_TOKEN"])),
 }
@@ -168,14 +168,14 @@ def test_the_tests_fail_if_one_rule_is_left_out(
     everything = secret_checks.SecretKind(lambda text: RANDOM + text.encode(), "")
     replacement: Any = {
         "DJANGO_KEY": everything,
-        "_FEWEST_DISTINCT": 0,
+        "_MIN_DISTINCT": 0,
         "_is_repeated_piece": lambda content: False,
         "_EXAMPLE": re.compile("(?!)"),
     }[name]
     monkeypatch.setattr(secret_checks, name, replacement)
     if name == "DJANGO_KEY":
         monkeypatch.setitem(SECRET_SETTINGS, "SECRET_KEY", (everything, "hub.E001"))
-    if name == "_FEWEST_DISTINCT":  # the rule for pieces would notice these too
+    if name == "_MIN_DISTINCT":  # the rule for pieces would notice these too
         monkeypatch.setattr(secret_checks, "_is_repeated_piece", lambda content: False)
     with pytest.raises((AssertionError, ValueError)):
         test_a_weak_secret_is_refused_and_named_with_a_command_that_makes_a_good_one(good, setting, value)

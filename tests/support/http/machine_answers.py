@@ -7,7 +7,7 @@ from django.http import HttpResponse
 
 from webhooks.catalogue.codes import CATALOGUE
 
-LARGEST_ANSWER = 8_192
+MAX_ANSWER_BYTES = 8_192
 CANARY = "Canary1234"
 
 
@@ -17,7 +17,7 @@ def assert_sound_answer(answer: HttpResponse) -> dict[str, Any]:
     is_problem = answer.status_code >= 400
     assert answer["Content-Type"] == f"application/{'problem+json' if is_problem else 'json'}"
     assert (answer["Cache-Control"], answer["X-Content-Type-Options"]) == ("no-store", "nosniff")
-    assert len(answer.content) <= LARGEST_ANSWER
+    assert len(answer.content) <= MAX_ANSWER_BYTES
     assert CANARY.encode() not in answer.content + str(answer.headers).encode(), (
         "the answer repeats the request"
     )

@@ -126,7 +126,7 @@ def test_a_flood_of_unknown_keys_causes_one_request_a_minute(source: Source, pub
 def test_a_hub_without_a_pause_between_requests_is_caught(
     source: Source, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(key_set, "SHORTEST_PAUSE", timedelta(0))
+    monkeypatch.setattr(key_set, "MIN_PAUSE", timedelta(0))
     monkeypatch.setattr(key_set, "_REQUEST_SECONDS", 0.0)
     refresh_key_sets()
     for number in range(3):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.support.http.machine_answers import LARGEST_ANSWER
+from tests.support.http.machine_answers import MAX_ANSWER_BYTES
 from webhooks.catalogue.outcome import EventOutcome, FieldProblem, TargetResult
 from webhooks.models import State
 from webhooks.receiving.answers import outcome_answer
@@ -20,7 +20,7 @@ def test_an_answer_contains_as_many_errors_as_fit(many: int) -> None:
     answer = outcome_answer(outcome, "en", reference="r", location_of=str, is_signed=True)
     document = json.loads(answer.body)
     fields = [error["field"] for error in document["errors"]]
-    assert len(answer.body) <= LARGEST_ANSWER
+    assert len(answer.body) <= MAX_ANSWER_BYTES
     assert fields == [error.field for error in errors[: len(fields)]]
     assert len(fields) == min(many, 5)
     assert document["code"] == "target-rejected"

@@ -39,9 +39,9 @@ from webhooks.catalogue.outcome import EventOutcome
 from webhooks.models import Event, Payload, Receipt, Source, State, SubjectKey
 from webhooks.models.subject_key_store import pseudonym
 from webhooks.protocol.formats.event_reader import UnreadableEvent, encode_unreadable_events
-from webhooks.protocol.formats.webhook_format import LARGEST_BODY, MOST_EVENTS, USUAL_EVENTS
+from webhooks.protocol.formats.webhook_format import MAX_BODY_BYTES, MAX_EVENTS, DEFAULT_MAX_EVENTS
 from webhooks.receiving import batches, outcome_links
-from webhooks.receiving.answers import LARGEST_DOCUMENT, BatchResult, batch_answer
+from webhooks.receiving.answers import MAX_DOCUMENT_BYTES, BatchResult, batch_answer
 from webhooks.receiving.source_cache import find_source
 
 JSON_FORMAT = {name: value for name, value in FORMAT.items() if name not in ("content_types", "event_id")}
@@ -237,7 +237,7 @@ def test_elements_that_are_no_objects_are_listed_and_the_others_go_on(formatted:
 
 
 def test_more_than_100_events_are_refused_as_a_whole_and_100_are_not(formatted: Hub) -> None:
-    events = [event(f"U{number}", uid=str(number)) for number in range(USUAL_EVENTS + 1)]
+    events = [event(f"U{number}", uid=str(number)) for number in range(DEFAULT_MAX_EVENTS + 1)]
     answer = post(formatted, *events)
     assert (answer.status_code, answer.json()["code"]) == (413, "too-many-events")
     assert not Event.objects.exists()
@@ -246,24 +246,24 @@ def test_more_than_100_events_are_refused_as_a_whole_and_100_are_not(formatted: 
 
 def test_a_source_can_accept_500_events_in_one_request_and_no_more(formatted: Hub) -> None:
     """Those of an entity type without a route, so that nothing is delivered."""
-    limits = {"max_events": MOST_EVENTS, "max_bytes": LARGEST_BODY}
+    limits = {"max_events": MAX_EVENTS, "max_bytes": MAX_BODY_BYTES}
     set_format(FORMAT | limits | {"entity_type": {"constant": "DEVICE"}})
-    events = [event(f"U{number}", uid=str(number), text="x" * 1_800) for number in range(MOST_EVENTS + 1)]
+    events = [event(f"U{number}", uid=str(number), text="x" * 1_800) for number in range(MAX_EVENTS + 1)]
     answer = post(formatted, *events)
     assert (answer.status_code, answer.json()["code"]) == (413, "too-many-events")
     assert not Event.objects.exists()
     answer = post(formatted, *events[:-1])
     assert answer.status_code == 200, answer.content[:500]
-    assert results(answer) == [("ignored", "")] * MOST_EVENTS
+    assert results(answer) == [("ignored", "")] * MAX_EVENTS
     receipt = Receipt.objects.latest("pk")
     assert receipt.size > 900_000
     assert [batch_event.event.entity_id for batch_event in events_of_batch(receipt)] == [
-        f"U{number}" for number in range(MOST_EVENTS)
+        f"U{number}" for number in range(MAX_EVENTS)
     ]
     again = post(formatted, *events[:-1])
     references = [[result["reference"] for result in sent.json()["results"]] for sent in (answer, again)]
     assert references[0] == references[1]
-    assert Event.objects.count() == MOST_EVENTS
+    assert Event.objects.count() == MAX_EVENTS
     assert list(find_row_faults()) == []
 
 
@@ -533,7 +533,7 @@ def test_the_answer_to_100_events_is_within_the_limit(code: str) -> None:
     outcome = EventOutcome("dead", code, (), None)
     results = [BatchResult("", "0" * 26, outcome)] * 90 + [BatchResult("wrong-entity-type")] * 10
     answer = batch_answer(results, "fi", "0" * 26)
-    assert len(answer.body) <= LARGEST_DOCUMENT
+    assert len(answer.body) <= MAX_DOCUMENT_BYTES
     listed = json.loads(answer.body)["results"]
     assert listed[0] == {"status": "dead", "reference": "0" * 26, "code": code}
     assert {result.get("reference", result.get("code")) for result in listed} == {
@@ -544,6 +544,6 @@ def test_the_answer_to_100_events_is_within_the_limit(code: str) -> None:
 
 def test_the_answer_to_500_events_lists_all_of_them() -> None:
     outcome = EventOutcome("superseded", "superseded", (), None)
-    answer = batch_answer([BatchResult("", "0" * 26, outcome)] * MOST_EVENTS, "fi", "0" * 26)
-    assert len(json.loads(answer.body)["results"]) == MOST_EVENTS
-    assert len(answer.body) <= 5 * LARGEST_DOCUMENT
+    answer = batch_answer([BatchResult("", "0" * 26, outcome)] * MAX_EVENTS, "fi", "0" * 26)
+    assert len(json.loads(answer.body)["results"]) == MAX_EVENTS
+    assert len(answer.body) <= 5 * MAX_DOCUMENT_BYTES

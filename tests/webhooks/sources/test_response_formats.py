@@ -142,7 +142,7 @@ def test_the_address_of_the_outcome_answers_in_the_format(hub: Hub) -> None:
 def test_an_answer_that_cannot_be_written_stays_the_standard_one(
     hub: Hub, body: str, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("webhooks.receiving.answers.LARGEST_DOCUMENT", 800)
+    monkeypatch.setattr("webhooks.receiving.answers.MAX_DOCUMENT_BYTES", 800)
     choose({"format": "custom", "content_type": "text/plain", "answers": [{"body": body, "status": 200}]})
     answer = hub.post_signed(b"[]")
     assert (answer.status_code, json.loads(answer.content)["code"]) == (400, "not-an-object")

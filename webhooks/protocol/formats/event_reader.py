@@ -29,15 +29,15 @@ from webhooks.protocol.webhook_parser import (
 MAX_ADDED_BYTES = 262_144
 MAX_REQUEST_ADDED_BYTES = 4_194_304
 # The entries `event`, `previous` and `data` of what is stored.
-_MOST_COPIES = 3
+_MAX_COPIES = 3
 # For all expressions over one request.
 MAX_REQUEST_STEPS = 20 * MAX_STEPS
 MAX_REQUEST_BYTES = 16 * MAX_BYTES
 
 _MAX_QUERY_FIELDS = 50
-_LONGEST_TYPE_NAME = 64
-_LONGEST_TIME = 40
-_EARLIEST_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+_MAX_TYPE_NAME_LENGTH = 64
+_MAX_TIME_DIGITS = 40
+_MIN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST_TIME = datetime(2101, 1, 1, tzinfo=UTC)
 # Raised by the encoder for a value that JSON cannot represent.
 _ENCODING_ERRORS = (TypeError, ValueError, RecursionError)
@@ -231,7 +231,7 @@ class RequestReader:
         sent = _SORTED_ENCODER.encode(element).encode()
         # The entries of the only event may be any parts of the body.
         sent_bytes = max(len(sent), self._body_bytes if len(self.elements) == 1 else 0)
-        self._count_added_bytes(len(stored_body) - _MOST_COPIES * sent_bytes)
+        self._count_added_bytes(len(stored_body) - _MAX_COPIES * sent_bytes)
         return ParsedWebhook(
             entity_id=entity_id,
             entity_type=entity_type,
@@ -279,7 +279,7 @@ class RequestReader:
             except MalformedBody as error:
                 raise _UnreadableEntry(error.code, "occurred_at") from None
         unit = 1 if self._format.time_format == "seconds" else 1000
-        return _parse_epoch(value, unit), str(value)[:_LONGEST_TIME]
+        return _parse_epoch(value, unit), str(value)[:_MAX_TIME_DIGITS]
 
     def _require_word(self, name: str, entry: ExpressionOrConstant, context: Mapping[str, Any]) -> str:
         value = self._evaluate_entry(name, entry, context)
@@ -357,14 +357,14 @@ def _parse_epoch(value: Any, units_a_second: int) -> datetime:
     """Parse a number, or a text of digits, of units since 1970-01-01 UTC. Raises _UnreadableEntry outside 1970 to
     2100.
     """
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _LONGEST_TIME:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MAX_TIME_DIGITS:
         value = int(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         try:
-            at = _EARLIEST_TIME + timedelta(seconds=value / units_a_second)
+            at = _MIN_TIME + timedelta(seconds=value / units_a_second)
         except (OverflowError, ValueError):
             at = _LATEST_TIME
-        if _EARLIEST_TIME <= at < _LATEST_TIME:
+        if _MIN_TIME <= at < _LATEST_TIME:
             return at
     raise _UnreadableEntry("wrong-timestamp", "occurred_at")
 
@@ -372,4 +372,4 @@ def _parse_epoch(value: Any, units_a_second: int) -> datetime:
 def _storable_word(word: str) -> str:
     """Convert a sender's unmapped word for storage: other characters become `_`, and it is cut to 64."""
     storable = "".join(character if character in TYPE_NAME_CHARACTERS else "_" for character in word)
-    return storable[:_LONGEST_TYPE_NAME].upper()
+    return storable[:_MAX_TYPE_NAME_LENGTH].upper()

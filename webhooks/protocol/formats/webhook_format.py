@@ -22,8 +22,8 @@ MAX_CONTENT_TYPES = 20
 MAX_JSON_FIELDS = 20
 MAX_FIELD_NAME = 200
 # Of one request: what a source accepts by default, and the most that it can be set to.
-USUAL_EVENTS, MOST_EVENTS = 100, 500
-USUAL_BODY, LARGEST_BODY = 65_536, 1_048_576
+DEFAULT_MAX_EVENTS, MAX_EVENTS = 100, 500
+DEFAULT_MAX_BODY_BYTES, MAX_BODY_BYTES = 65_536, 1_048_576
 JSON_TYPE = "application/json"
 EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
 TIME_FORMATS = ("rfc3339", "seconds", "milliseconds")
@@ -311,15 +311,15 @@ _ALLOW_EMPTY_BODY = defaulted(
 )
 _MAX_EVENTS = defaulted(
     "max_events",
-    WholeNumber(1, MOST_EVENTS),
-    USUAL_EVENTS,
+    WholeNumber(1, MAX_EVENTS),
+    DEFAULT_MAX_EVENTS,
     "How many events a request may have. A request with more is refused (`413`), and none of its events is stored.",
     example=500,
 )
 _MAX_BYTES = defaulted(
     "max_bytes",
-    WholeNumber(1_024, LARGEST_BODY),
-    USUAL_BODY,
+    WholeNumber(1_024, MAX_BODY_BYTES),
+    DEFAULT_MAX_BODY_BYTES,
     "How large the body of a request may be, in bytes. A larger one is refused (`413`).",
     example=1_048_576,
 )

@@ -18,9 +18,9 @@ from config_schema.translatable import translatable
 
 ASYMMETRIC = ("RS256", "ES256", "EdDSA")
 MAX_KEYS = 32
-LARGEST_KEY_SET = 65_536
-_LONGEST_PEM = 4_096
-_LONGEST_KID = 256
+MAX_KEY_SET_BYTES = 65_536
+_MAX_PEM_LENGTH = 4_096
+_MAX_KID_LENGTH = 256
 # Larger ones make each verification slow.
 _RSA_BITS = range(2_048, 8_193)
 # The public members (RFC 7518, section 6; RFC 8037). A private part is never stored.
@@ -48,8 +48,8 @@ def fits_algorithm(key: Any, algorithm: str) -> bool:
 @lru_cache(maxsize=256)
 def load_pem(text: str, algorithm: str) -> PublicKey:
     """Load a public key. Raises ValueError with a sentence if it is none, or not one for the algorithm."""
-    if len(text) > _LONGEST_PEM:
-        raise ValueError(translatable("This must be at most %(most)s characters.", most=f"{_LONGEST_PEM:,}"))
+    if len(text) > _MAX_PEM_LENGTH:
+        raise ValueError(translatable("This must be at most %(most)s characters.", most=f"{_MAX_PEM_LENGTH:,}"))
     try:
         key = load_pem_public_key(text.encode())
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -66,9 +66,9 @@ def clean_key_set(body: bytes) -> str:
 
     Raises ValueError with a sentence if it is no key set, is too large, or has no usable key.
     """
-    if len(body) > LARGEST_KEY_SET:
+    if len(body) > MAX_KEY_SET_BYTES:
         raise ValueError(
-            translatable("The key set is larger than %(most)s bytes.", most=f"{LARGEST_KEY_SET:,}")
+            translatable("The key set is larger than %(most)s bytes.", most=f"{MAX_KEY_SET_BYTES:,}")
         )
     try:
         document = json.loads(body)
@@ -93,7 +93,7 @@ def _clean_key(key: Any) -> dict[str, str] | None:
     kid, algorithm = key.get("kid"), key.get("alg")
     if names is None or not all(isinstance(key.get(name), str) for name in names):
         return None
-    if kid is not None and not (isinstance(kid, str) and len(kid) <= _LONGEST_KID):
+    if kid is not None and not (isinstance(kid, str) and len(kid) <= _MAX_KID_LENGTH):
         return None
     clean = {"kty": key["kty"], **{name: key[name] for name in names}}
     clean |= {"kid": kid} if kid is not None else {}

@@ -14,7 +14,7 @@ from webhooks.protocol.formats.event_reader import (
     UnreadableEvent,
     read_request,
 )
-from webhooks.protocol.formats.webhook_format import EXAMPLE, JSON_TYPE, USUAL_EVENTS, WEBHOOK_FORMAT
+from webhooks.protocol.formats.webhook_format import EXAMPLE, JSON_TYPE, DEFAULT_MAX_EVENTS, WEBHOOK_FORMAT
 from webhooks.protocol.strict_form import FORM_TYPE
 from webhooks.protocol.strict_json import MalformedBody
 from webhooks.protocol.webhook_parser import ParsedWebhook
@@ -225,7 +225,7 @@ def test_a_value_that_is_no_json_is_not_stored() -> None:
 @pytest.mark.parametrize(
     ("form", "body", "code"),
     [
-        ({"events": "body.events"}, {"events": [{}] * (USUAL_EVENTS + 1)}, "too-many-events"),
+        ({"events": "body.events"}, {"events": [{}] * (DEFAULT_MAX_EVENTS + 1)}, "too-many-events"),
         ({"events": "body.events", "max_events": 2}, {"events": [{}] * 3}, "too-many-events"),
         ({"events": "body.events"}, {"events": {}}, "wrong-events"),
         ({"events": "body.events"}, {}, "wrong-events"),
