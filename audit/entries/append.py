@@ -69,7 +69,7 @@ def append_entries(*entries: NewEntry, at: datetime | None = None) -> None:
     if not connection.in_atomic_block:
         raise NotInTransaction("append_entries() belongs in the transaction of the change that it records")
     moment = at or timezone.now()
-    for tries_left in reversed(range(_max_attempts() if entries else 0)):
+    for attempts_left in reversed(range(_max_attempts() if entries else 0)):
         try:
             with _savepoint_on_postgresql():
                 # Heads are read inside the savepoint, so a retry reads them again.
@@ -77,7 +77,7 @@ def append_entries(*entries: NewEntry, at: datetime | None = None) -> None:
             return
         # Another transaction appended after the heads were read.
         except IntegrityError:
-            if not tries_left:
+            if not attempts_left:
                 raise
 
 

@@ -109,16 +109,16 @@ def _action_link(alarm: Alarm, user: Any) -> tuple[str, str]:
 
 
 def notification_lines(alarm: Alarm) -> list[SafeString]:
-    """Return one line for each notification of the alarm: recipient, state, time, tries and failure; oldest first."""
+    """Return one line for each notification of an alarm: recipient, state, time, attempts and failure; oldest first."""
     return [
         format_html(
             "{}: {} {} {} {}",
             notification,
             NotificationState(notification.state).label,
             render_time(notification.sent_at, ""),
-            ngettext("after %(count)d attempt", "after %(count)d attempts", notification.tries)
-            % {"count": notification.tries}
-            if notification.tries > 1
+            ngettext("after %(count)d attempt", "after %(count)d attempts", notification.attempts)
+            % {"count": notification.attempts}
+            if notification.attempts > 1
             else "",
             translate_failure(notification.failure),
         )

@@ -1,4 +1,4 @@
-"""Describe the status of an event's deliveries in words: what blocks them, and which tries are left."""
+"""Describe the status of an event's deliveries in words: what blocks them, and how many attempts are left."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +22,7 @@ from sync.deliveries.blockers import (
     OverdueDelivery,
     PausedByPerson,
     SwitchedOff,
-    count_tries_left,
+    count_attempts_left,
     find_blockers,
     is_claim_expired,
     next_try_at,
@@ -53,15 +53,15 @@ def expired_claim_words() -> CodeTexts:
 class DeliveryStatus:
     """The status of one delivery at one moment.
 
-    `blocker_sentences`: the reasons that it does not run, empty if none. `next_at`: time of the next try, None if
-    none is ahead. `tries_left_text`: the tries left, for an open delivery.
+    `blocker_sentences`: the reasons that it does not run, empty if none. `next_at`: time of the next attempt, None if
+    none is ahead. `attempts_left_text`: how many attempts are left, for an open delivery.
     """
 
     is_claim_expired: bool
     blocker_sentences: tuple[Sentence, ...]
     next_at: datetime | None
     next_try: str
-    tries_left_text: Sentence
+    attempts_left_text: Sentence
     responsible_system: str
 
 
@@ -75,7 +75,7 @@ def describe_status(row: Delivery, around: DeliveryContention) -> DeliveryStatus
         ),
         next_at=next_at,
         next_try=time_until(next_at, around.clock),
-        tries_left_text=_tries_left_text(row),
+        attempts_left_text=_attempts_left_text(row),
         responsible_system=_responsible_system(row),
     )
 
@@ -152,8 +152,8 @@ def _no_free_slot_sentence(blocker: AllSlotsTaken) -> str:
     }
 
 
-def _tries_left_text(row: Delivery) -> Sentence:
-    left = count_tries_left(row)
+def _attempts_left_text(row: Delivery) -> Sentence:
+    left = count_attempts_left(row)
     if left is None:
         return ""
     more = _("no attempts left")

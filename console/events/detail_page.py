@@ -254,19 +254,20 @@ def _delivery_rows(
     around = load_contention(rows)
     shown = ((row, describe_status(row, around), tuple(attempts.get(row.pk, ()))) for row in rows)
     return tuple(
-        DeliveryRow(row, _delivery_words(row, status, tries), status, tries) for row, status, tries in shown
+        DeliveryRow(row, _delivery_words(row, status, attempts), status, attempts)
+        for row, status, attempts in shown
     )
 
 
-def _delivery_words(row: Delivery, status: DeliveryStatus, tries: Sequence[AttemptRow]) -> CodeTexts:
+def _delivery_words(row: Delivery, status: DeliveryStatus, attempts: Sequence[AttemptRow]) -> CodeTexts:
     if status.is_claim_expired:
         return expired_claim_words()
     state = _shown_state(row)
-    if state == State.UNCHANGED and tries and tries[0].found_nothing and not is_erased(row.entity_id):
+    if state == State.UNCHANGED and attempts and attempts[0].found_nothing and not is_erased(row.entity_id):
         return explain_absent_entity(
             row.identity.name, row.target.name, is_left_alone=row.route.ignores_deletion
         )
-    if state == State.UNCHANGED and tries and (fields := tries[0].left_out_fields):
+    if state == State.UNCHANGED and attempts and (fields := attempts[0].left_out_fields):
         return explain_left_out_fields(row.target.name, fields)
     return (
         explain_pause()

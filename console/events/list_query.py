@@ -21,7 +21,7 @@ def fetch_events(event_filter: EventFilter, place: PageRequest) -> KeysetPage:
     """Fetch a page of at most 50 events, by one statement for each selected state. A `DamagedRow` is in place of one
     that cannot be read.
 
-    Each event carries `tries`, `next_at`, `was_replayed`, `is_paused`, and the names `identity` and `target` of
+    Each event carries `attempt_count`, `next_at`, `was_replayed`, `is_paused`, and the names `identity` and `target` of
     the connections of its deliveries.
     """
     return BY_RECEIVED_TIME.fetch_page(place, partial(_fetch_rows, event_filter))
@@ -57,7 +57,7 @@ def _annotate_deliveries(events: QuerySet[Event]) -> QuerySet[Any]:
     paused = Q(route__paused_at__isnull=False) | Q(event__source__paused_at__isnull=False)
     replayed = Attempt.objects.filter(delivery__event=OuterRef("pk"), replay__isnull=False)
     return events.select_related("source").annotate(
-        tries=Subquery(deliveries.order_by("-last_number").values("last_number")[:1]),
+        attempt_count=Subquery(deliveries.order_by("-last_number").values("last_number")[:1]),
         next_at=Subquery(retried.values("due_at")[:1]),
         was_replayed=Exists(replayed),
         is_paused=Exists(undue.filter(paused)),

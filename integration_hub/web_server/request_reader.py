@@ -15,7 +15,7 @@ from gunicorn.http.unreader import IterUnreader
 
 from integration_hub.web_server.chunked_body import ChunkedBody
 from integration_hub.web_server.refusals import RefusedRequest
-from webhooks.protocol.formats.webhook_format import MAX_BODY_BYTES, DEFAULT_MAX_BODY_BYTES
+from webhooks.protocol.formats.webhook_format import DEFAULT_MAX_BODY_BYTES, MAX_BODY_BYTES
 
 MAX_HEAD_BYTES = 65_536
 # Of a form of the console, as in Django's DATA_UPLOAD_MAX_MEMORY_SIZE.
@@ -117,7 +117,9 @@ class RequestReader:
 
     def _prepare_body(self, request: Any) -> None:
         reader, path = request.body.reader, unquote(request.path)
-        limit = next((size for beginning, size in _BODY_LIMITS if path.startswith(beginning)), DEFAULT_MAX_BODY_BYTES)
+        limit = next(
+            (size for beginning, size in _BODY_LIMITS if path.startswith(beginning)), DEFAULT_MAX_BODY_BYTES
+        )
         if isinstance(reader, ChunkedReader):
             self._chunks = ChunkedBody(limit, lambda fields: _check_trailers(request, fields))
         else:

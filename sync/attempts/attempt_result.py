@@ -40,9 +40,9 @@ ACTION_CODES = {
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """The result that the settling commit writes. `retry_delay`: seconds until the next try, None if there is none.
+    """The result that the settling commit writes. `retry_delay`: seconds until the next attempt, None if there is none.
 
-    `spends_try`: false if the delivery could not influence the result, for example while its connection is paused.
+    `uses_attempt`: false if the delivery could not influence the result, for example while its connection is paused.
     `may_still_arrive`: a write was sent, and the target may apply it at any later time.
     `missing`: entities whose records the delivery waits for; of a success, those that its record was made without.
     """
@@ -55,7 +55,7 @@ class AttemptResult:
     sentence: str | None = None
     errors: tuple[FieldError, ...] = ()
     retry_after: float | None = None
-    spends_try: bool = True
+    uses_attempt: bool = True
     may_still_arrive: bool = False
     missing: frozenset[Reference] = frozenset()
 
@@ -98,7 +98,7 @@ NO_RELAYED_DATA = FieldError(
 
 
 def failure_result(error: Exception, claim: Claim) -> AttemptResult:
-    """Return the result for an error: its code, the responsible party by that code, and the time of the next try."""
+    """Return the result for an error: its code, the party responsible for it, and the time of the next attempt."""
     if isinstance(error, HeldForApproval | MatchUndecided):
         code = "held" if isinstance(error, HeldForApproval) else MATCH_HELD_CODE
         return AttemptResult(AttemptOutcome.HELD, State.HELD, code)
@@ -132,7 +132,7 @@ def _unmappable_field(error: EntityNotMappable) -> FieldError:
 
 
 def _reference_result(error: ReferenceMissing, claim: Claim) -> AttemptResult:
-    """Return a retry that spends no try, because the delivery waits for others; a failure once the wait is over."""
+    """Return a retry that uses no attempt, because the delivery waits for others; a failure once the wait is over."""
     reason = FieldError(error.field, REFERENCE_MISSING_CODE, error.reason)
     mapping = claim.route.mapping
     if error.is_final or mapping is None:
@@ -148,7 +148,7 @@ def _reference_result(error: ReferenceMissing, claim: Claim) -> AttemptResult:
         is_retryable=True,
         retry_delay=delay,
         errors=(reason,),
-        spends_try=False,
+        uses_attempt=False,
         missing=error.missing,
     )
 
@@ -169,7 +169,7 @@ def _failed_result(
 
 
 def _unproven_result(claim: Claim, code: str) -> AttemptResult:
-    """Return a retry that looks again after a while; without a further try, the delivery is held for a person."""
+    """Return a retry that looks again after a while; without a further attempt, the delivery is held for a person."""
     result = _failed_result(claim, code, is_retryable=True)
     if result.retry_delay is None:
         return AttemptResult(AttemptOutcome.HELD, State.HELD, code)
@@ -181,28 +181,31 @@ def _retry_delay(claim: Claim, retry_after: float | None) -> float | None:
     # A delivery that was stored as claimed still has the expression NOW here: its age is zero.
     age = (read_clock() - opened_at).total_seconds() if isinstance(opened_at, datetime) else 0.0
     policy = RetryPolicy(
-        route.tries, route.gives_up_after_hours * 3600, route.retry_base_seconds, route.retry_cap_seconds
+        route.max_attempts,
+        route.gives_up_after_hours * 3600,
+        route.retry_base_seconds,
+        route.retry_cap_seconds,
     )
     # The random number spreads the retries of deliveries that failed together.
-    return next_retry_delay(policy, claim.delivery.tries, age, random.random(), retry_after)  # noqa: S311
+    return next_retry_delay(policy, claim.delivery.attempts_used, age, random.random(), retry_after)  # noqa: S311
 
 
 def without_spending_try(result: AttemptResult, claim: Claim, delay: float) -> AttemptResult:
-    """Return the result of a failure behind a breaker that is open or half-open: a retry that spends no try.
+    """Return the result of a failure behind a breaker that is open or half-open: a retry that uses no attempt.
 
     `delay`: seconds until the deliveries that wait for the system have had their turn.
 
     A delivery that is older than its route allows stays dead.
     """
-    # Dead with tries left means too old.
-    if result.state == State.DEAD and claim.delivery.tries < claim.delivery.route.tries:
+    # Dead with attempts left means too old.
+    if result.state == State.DEAD and claim.delivery.attempts_used < claim.delivery.route.max_attempts:
         return result
     delay = max(delay, claim.delivery.route.retry_base_seconds)
-    return replace(result, state=State.RETRYING, retry_delay=delay, spends_try=False)
+    return replace(result, state=State.RETRYING, retry_delay=delay, uses_attempt=False)
 
 
 def _rate_limited_result(error: RateLimited, claim: Claim) -> AttemptResult:
-    """Return a retry for a request that the connection's own rate limit stopped. It spends no try."""
+    """Return a retry for a request that the connection's own rate limit stopped. It uses no attempt."""
     side = "identity" if error.connection == claim.delivery.identity else "target"
     # Spread, so that the deliveries that wait do not all come back at the same moment.
     delay = error.seconds * random.uniform(1.0, 2.0)  # noqa: S311
@@ -212,5 +215,5 @@ def _rate_limited_result(error: RateLimited, claim: Claim) -> AttemptResult:
         f"{side}-throttled",
         is_retryable=True,
         retry_delay=delay,
-        spends_try=False,
+        uses_attempt=False,
     )

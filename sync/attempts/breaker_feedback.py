@@ -35,7 +35,7 @@ def leaves_breakers_unchanged(claim: Claim, result: AttemptResult) -> bool:
 
     That is so if both breakers are closed without failures, and the result is not a failure of either system.
     """
-    if not result.spends_try:
+    if not result.uses_attempt:
         return True
     connection_ids = (claim.delivery.identity_id, claim.delivery.target_id)
     return not (
@@ -49,12 +49,12 @@ def update_breakers(
 ) -> AttemptResult:
     """Record success or failure with the breakers of the connections that the attempt called.
 
-    Returns the result, changed to spend no try if the system failed behind a breaker that was not closed.
+    Returns the result, changed to use no attempt if the system failed behind a breaker that was not closed.
     """
     is_proven = result.outcome == AttemptOutcome.SUCCEEDED
     evidence = {recorder.connection: _collect_evidence(recorder, is_proven) for recorder in recorders}
     # The hub's own rate limit stopped the request: that says nothing about the remote system.
-    if not result.spends_try:
+    if not result.uses_attempt:
         return result
     delivery = claim.delivery
     # Only a delivery that fetches its entity calls the identity service.

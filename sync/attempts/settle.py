@@ -37,7 +37,7 @@ _END_DELIVERY = Statement(
     not_before = CASE WHEN %s THEN {{clock}} ELSE NULL END,
     opened_at = CASE WHEN replay_id IS NOT NULL THEN {{now}} ELSE opened_at END,
     settled_at = CASE WHEN replay_id IS NULL AND %s THEN %s ELSE NULL END,
-    tries = CASE WHEN replay_id IS NULL THEN %s ELSE 0 END
+    attempts_used = CASE WHEN replay_id IS NULL THEN %s ELSE 0 END
     WHERE {STILL_CLAIMED} RETURNING state"""  # noqa: S608
 )
 
@@ -214,7 +214,7 @@ def _delivery_values(finished: FinishedAttempt) -> tuple[Any, ...]:
     if result.state == State.UNCHANGED and delivery.state_before_recheck == State.SUCCEEDED:
         state = code = str(State.SUCCEEDED)
     # A re-check of what failed for good is no automatic attempt of the route.
-    spends_try = result.spends_try and delivery.state_before_recheck != State.DEAD
+    uses_attempt = result.uses_attempt and delivery.state_before_recheck != State.DEAD
     requested_delay = result.requested_delay
     return (
         code,
@@ -226,8 +226,8 @@ def _delivery_values(finished: FinishedAttempt) -> tuple[Any, ...]:
         result.state in SETTLED_STATES,
         # The time that the audit entry has too.
         finished.ended_at,
-        # The claim has counted this try already.
-        delivery.tries if spends_try else delivery.tries - 1,
+        # The claim has counted this attempt already.
+        delivery.attempts_used if uses_attempt else delivery.attempts_used - 1,
         delivery.pk,
         finished.claim.token,
     )

@@ -32,7 +32,7 @@ def parse_signing_key(secret: str) -> bytes:
 
 
 def sign_headers(key: bytes, webhook_id: str, sent_at: datetime, body: bytes) -> dict[str, str]:
-    """Return the three signature headers. `webhook_id` is equal for each try and has no full stop, which
+    """Return the three signature headers. `webhook_id` is equal for each attempt and has no full stop, which
     separates the signed parts.
     """
     seconds = str(int(sent_at.timestamp()))

@@ -1,4 +1,4 @@
-"""The reasons for which a delivery waits (its blockers), the time of its next try, and the number of tries left.
+"""The reasons for which a delivery waits (its blockers), the time of its next attempt, and the number of attempts left.
 
 Everything is read from the database, by its clock; caches of the process are not used. The results are values; the
 console turns them into sentences.
@@ -107,8 +107,8 @@ class DeliveryContention:
 
 
 @dataclass(frozen=True, slots=True)
-class TriesLeft:
-    """Tries that an open delivery has left, and the latest start of the last one; None if there is no limit."""
+class AttemptsLeft:
+    """Attempts that an open delivery has left, and the latest start of the last one; None if there is no limit."""
 
     number: int
     until: datetime | None
@@ -224,7 +224,7 @@ def is_paused_by_person(delivery: Delivery) -> bool:
 
 
 def next_try_at(delivery: Delivery, clock: datetime) -> datetime | None:
-    """Return the time from which the delivery is due and no breaker blocks it; None if no try is scheduled."""
+    """Return the time from which the delivery is due and no breaker blocks it; None if no attempt is scheduled."""
     if delivery.state not in WAITING_STATES or delivery.due_at is None:
         return None
     breakers = [breaker_status(connection, clock) for connection in _called_connections(delivery)]
@@ -233,14 +233,14 @@ def next_try_at(delivery: Delivery, clock: datetime) -> datetime | None:
     return max(delivery.due_at, *(until for until in pauses if until is not None), delivery.due_at)
 
 
-def count_tries_left(delivery: Delivery) -> TriesLeft | None:
-    """Return the tries that an open delivery has left; None if it is settled or held."""
+def count_attempts_left(delivery: Delivery) -> AttemptsLeft | None:
+    """Return the attempts that an open delivery has left; None if it is settled or held."""
     if delivery.state not in OPEN_STATES or delivery.state == State.HELD:
         return None
-    left = max(0, delivery.route.tries - delivery.tries)
+    left = max(0, delivery.route.max_attempts - delivery.attempts_used)
     if not left:
-        return TriesLeft(left, None)
-    return TriesLeft(left, delivery.opened_at + timedelta(hours=delivery.route.gives_up_after_hours))
+        return AttemptsLeft(left, None)
+    return AttemptsLeft(left, delivery.opened_at + timedelta(hours=delivery.route.gives_up_after_hours))
 
 
 def responsible_owner(delivery: Delivery) -> Owner | None:

@@ -45,18 +45,19 @@ _MIN_AUDIT_RETENTION = timedelta(hours=12)
 # Clearing `replay_id` lets the settling commit notice a replay that is requested while the attempt runs. The state is
 # hidden because the row is found by its key: see `_state_sql`.
 _CLAIM = Statement(
-    f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}}, tries = tries + 1,
-    last_number = last_number + 1, replay_id = NULL, identity_slot = %s, target_slot = %s
+    f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}},
+    attempts_used = attempts_used + 1, last_number = last_number + 1, replay_id = NULL,
+    identity_slot = %s, target_slot = %s
     WHERE id = %s AND {is_due(hides_state=True)} AND ({is_suspect()}) = %s
-    AND {has_no_open_breaker("sync_delivery")} RETURNING tries, last_number, payload_choice, mapping_version_id,
+    AND {has_no_open_breaker("sync_delivery")} RETURNING attempts_used, last_number, payload_choice, mapping_version_id,
     state_before_recheck"""  # noqa: S608
 )
 # Claims a delivery for its first attempt, if no other one of its subject is open. The condition is narrower than
 # `is_due`, with the state hidden as there. A delivery that another process claims at this moment is not seen: the
 # constraint `one_running_delivery_a_subject` refuses it.
 _CLAIM_FIRST = Statement(
-    f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}}, tries = 1, last_number = 1,
-    identity_slot = %s, target_slot = %s
+    f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}},
+    attempts_used = 1, last_number = 1, identity_slot = %s, target_slot = %s
     WHERE id = %s AND COALESCE(state, '') = 'pending' AND due_at <= {{now}} AND deaths = 0 AND last_number = 0
     AND payload_choice = '' AND mapping_version_id IS NULL AND replay_id IS NULL
     AND {has_no_open_breaker("sync_delivery")}
@@ -201,7 +202,7 @@ def _claim_first_attempt(loaded: LoadedDelivery, in_own_process: bool) -> Claim 
         return None
     token, resolved = uuid.uuid4(), get_resolved_route(delivery.route_id)
     # Provisional, to build the attempt that the batch inserts. `_claim_locked` overwrites both if the batch fails.
-    delivery.tries = delivery.last_number = 1
+    delivery.attempts_used = delivery.last_number = 1
     attempt = _new_attempt(delivery, resolved)
     if not _seems_first_attempt(delivery, attempt):
         return None
@@ -259,9 +260,13 @@ def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: b
         return None
     delivery.identity_slot, delivery.target_slot = slots
     # What a replay chose may have been changed since the delivery was read, or a re-check have begun.
-    delivery.tries, delivery.last_number, delivery.payload_choice, delivery.mapping_version_id, before = (
-        claimed_columns
-    )
+    (
+        delivery.attempts_used,
+        delivery.last_number,
+        delivery.payload_choice,
+        delivery.mapping_version_id,
+        before,
+    ) = claimed_columns
     delivery.state_before_recheck = before
     newest = get_resolved_route(delivery.route_id)
     resolved = with_mapping_version(newest, delivery.mapping_version_id)
@@ -317,7 +322,7 @@ def claim_unstored(
     delivery.token = token = uuid.uuid4()
     # The database's clock: hosts need no common time.
     delivery.lease_until = DatabaseTime(settings.LEASE_SECONDS)  # type: ignore[assignment]
-    delivery.tries = delivery.last_number = 1
+    delivery.attempts_used = delivery.last_number = 1
     return Claim(delivery, _new_attempt(delivery, route), token, route, link, decides_event=is_only)
 
 

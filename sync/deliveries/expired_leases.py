@@ -169,13 +169,13 @@ def _interrupted_values() -> dict[str, Any]:
 
 
 def give_back_delivery(delivery: Delivery, token: UUID) -> bool:
-    """Make a claimed delivery pending again, whose attempt was never run: it ends as `unknown`, and costs no try.
+    """Make a claimed delivery pending again, whose attempt was never run: it ends as `unknown`, and uses no attempt.
 
     Returns False if the delivery has another claim by now.
     """
     with transaction.atomic():
         given_back = Delivery.objects.filter(pk=delivery.pk, state=State.RUNNING, token=token).update(
-            state=State.PENDING, tries=F("tries") - 1, **_interrupted_values()
+            state=State.PENDING, attempts_used=F("attempts_used") - 1, **_interrupted_values()
         )
         if given_back:
             now = timezone.now()

@@ -1,4 +1,4 @@
-"""Postpone deliveries while a connection's breaker is open: no attempt is made, no try is spent."""
+"""Postpone deliveries while a connection's breaker is open: no attempt is made and none is used."""
 
 from django.db import transaction
 from django.utils import timezone

@@ -37,12 +37,12 @@ def is_waiting(alias: str = "", *, hides_state: bool = False) -> str:
 
 
 def is_due(alias: str = "", at: str = "{now}", *, hides_state: bool = False) -> str:
-    """Match waiting deliveries for which the time of the next try has come."""
+    """Match waiting deliveries for which the time of the next attempt has come."""
     return f"{is_waiting(alias, hides_state=hides_state)} AND {_column_sql(alias, 'due_at')} <= {at}"
 
 
 def waits_for_resume(alias: str = "") -> str:
-    """Match waiting deliveries without a time for the next try: a person must resume their source or route."""
+    """Match waiting deliveries without a time for the next attempt: a person must resume their source or route."""
     return f"{is_waiting(alias)} AND {_column_sql(alias, 'due_at')} IS NULL"
 
 

@@ -40,7 +40,7 @@ from webhooks.models import Event, Payload, State, SubjectKey, erased_entity_id,
 
 logger = logging.getLogger("hub.erasing")
 
-# Until the next try while an attempt runs.
+# Until the next attempt while an attempt runs.
 RUNNING_RETRY_SECONDS = 10.0
 # Smaller, because each event takes its receipts, deliveries, attempts, calls and payloads along.
 EVENT_BATCH_SIZE = 50

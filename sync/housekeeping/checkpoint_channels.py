@@ -51,7 +51,7 @@ def write_to_folder(count: int, content: bytes) -> None:
             draft.unlink()
         _flush_folder(folder)
     except FileExistsError:
-        # An earlier try may have written the same content.
+        # An earlier attempt may have written the same content.
         if target.read_bytes() != content:
             raise PublishFailed(
                 translatable("%(name)s already exists with other content", name=target.name)

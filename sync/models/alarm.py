@@ -109,7 +109,7 @@ class NotificationState(models.TextChoices):
 class Notification(models.Model):
     """One message about one alarm on one channel, written in the commit that changes the alarm.
 
-    It is claimed by counting a try and moving `due_at` on, so that a process that dies delays it by minutes only. It
+    It is claimed by counting an attempt and moving `due_at` on, so a process that dies delays it by minutes only. It
     may be sent twice then; `key` goes out with it, so that a receiver can recognise the repeat.
     """
 
@@ -118,7 +118,7 @@ class Notification(models.Model):
     channel = models.CharField(max_length=8, choices=NotificationChannel)
     kind = models.CharField(max_length=8, choices=NotificationKind)
     state = models.CharField(max_length=8, choices=NotificationState, default=NotificationState.WAITING)
-    tries = models.PositiveSmallIntegerField(default=0)
+    attempts = models.PositiveSmallIntegerField(default=0)
     due_at = models.DateTimeField()
     sent_at = models.DateTimeField(null=True)
     failure = models.CharField(max_length=200, blank=True, help_text="of the last attempt to send")

@@ -57,7 +57,7 @@ class Finding(StrEnum):
 
 
 class Attempt(models.Model):
-    """One try of a delivery. Written when it starts and when it ends, and never again.
+    """One attempt of a delivery. Written when it starts and when it ends, and never again.
 
     `key` goes out with each of its requests; the idempotency key of a write is built from it and the change.
     """

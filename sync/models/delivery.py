@@ -87,11 +87,11 @@ class Delivery(models.Model):
     is_relayed = models.BooleanField(default=False)
     state = models.CharField(max_length=12, choices=State, default=State.PENDING)
     code = models.CharField(max_length=48, blank=True)
-    due_at = models.DateTimeField(null=True, help_text="next try, by the database's clock")
+    due_at = models.DateTimeField(null=True, help_text="next attempt, by the database's clock")
     not_before = models.DateTimeField(
         null=True, help_text="the remote system asked not to be called before this time: Retry-After"
     )
-    tries = models.PositiveSmallIntegerField(
+    attempts_used = models.PositiveSmallIntegerField(
         default=0, help_text="attempts since the webhook or the last replay"
     )
     last_number = models.PositiveSmallIntegerField(default=0, help_text="of its attempts")

@@ -94,7 +94,7 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
         "fetched, no if the webhook's data is used.",
         None,
     ),
-    "tries": FieldSetting("The number of attempts after which a delivery has failed.", 8),
+    "max_attempts": FieldSetting("The number of attempts after which a delivery has failed.", 8),
     "gives_up_after_hours": FieldSetting(
         "The number of hours after which a delivery is no longer retried.", 72.0
     ),
@@ -194,7 +194,7 @@ class Route(Pausable):
         blank=True,
         help_text="unknown means the default: yes if the entity is fetched, no if the webhook is relayed",
     )
-    tries = models.PositiveSmallIntegerField(
+    max_attempts = models.PositiveSmallIntegerField(
         default=8, validators=[MinValueValidator(1)], help_text="attempts before a delivery has failed"
     )
     gives_up_after_hours = models.FloatField(

@@ -91,7 +91,7 @@ def end_alarm(alarm: Alarm, at: datetime) -> bool:
         ended = Alarm.objects.filter(pk=alarm.pk, ended_at=None, raised_at__lt=at).update(ended_at=at)
         if not ended:
             return False
-        _waiting_notifications(alarm).filter(tries=0).delete()
+        _waiting_notifications(alarm).filter(attempts=0).delete()
         heard = set(alarm.notifications.values_list("channel", flat=True))
         _queue_notifications(alarm, NotificationKind.ENDED, heard & set(configured_channels()), at)
         _append_entry(alarm, "ended", at, {})

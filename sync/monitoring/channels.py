@@ -21,7 +21,7 @@ class NotificationFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AlarmMessage:
-    """A notification, ready for any channel. `key` is equal for each try."""
+    """A notification, ready for any channel. `key` is equal for each attempt."""
 
     key: str
     kind: str

@@ -17,8 +17,8 @@ from sync.monitoring.channels import AlarmMessage, NotificationFailed, Send, con
 
 logger = logging.getLogger("hub.alarms")
 
-# With the pauses below, a day of tries.
-MAX_TRIES = 300
+# With the pauses below, a day of attempts.
+MAX_ATTEMPTS = 300
 MAX_PER_CHANNEL = 50
 # Longer than a channel takes to send. A notification whose process died is sent again after it.
 CLAIM_DURATION = timedelta(minutes=2)
@@ -77,11 +77,11 @@ def _waiting_notifications(now: datetime) -> QuerySet[Notification]:
 
 
 def _claim_notification(notification: Notification, now: datetime) -> bool:
-    """Claim one try by compare-and-set. Returns False if another process was first."""
+    """Claim one attempt by compare-and-set. Returns False if another process was first."""
     unclaimed = Notification.objects.filter(
-        pk=notification.pk, state=NotificationState.WAITING, tries=notification.tries
+        pk=notification.pk, state=NotificationState.WAITING, attempts=notification.attempts
     )
-    return bool(unclaimed.update(tries=F("tries") + 1, due_at=now + CLAIM_DURATION))
+    return bool(unclaimed.update(attempts=F("attempts") + 1, due_at=now + CLAIM_DURATION))
 
 
 def _send_claimed(notification: Notification, send: Send, now: datetime) -> bool:
@@ -104,14 +104,14 @@ def _send_claimed(notification: Notification, send: Send, now: datetime) -> bool
 
 
 def _schedule_retry(notification: Notification, failure: str, now: datetime) -> None:
-    tries = notification.tries + 1
+    attempts = notification.attempts + 1
     # The exponent is limited, since a timedelta would overflow.
-    pause = min(FIRST_RETRY_DELAY * 2 ** min(tries, 10), MAX_RETRY_DELAY)
-    state = NotificationState.WAITING if tries < MAX_TRIES else NotificationState.GIVEN_UP
+    pause = min(FIRST_RETRY_DELAY * 2 ** min(attempts, 10), MAX_RETRY_DELAY)
+    state = NotificationState.WAITING if attempts < MAX_ATTEMPTS else NotificationState.GIVEN_UP
     logger.warning(
         "alarm message %s was not delivered by %s: %s", notification.key, notification.channel, failure
     )
     # Compare-and-set: the claim may have expired, and another process may be sending.
-    Notification.objects.filter(pk=notification.pk, tries=tries).update(
+    Notification.objects.filter(pk=notification.pk, attempts=attempts).update(
         state=state, due_at=now + pause, failure=failure[:200]
     )

@@ -154,7 +154,7 @@ def _approve_held(held: tuple[int, ...], request: Replay) -> None:
             state=State.PENDING,
             is_approved=True,
             replay=request,
-            tries=0,
+            attempts_used=0,
             deaths=0,
             opened_at=database_now(plus_seconds=second),
             due_at=database_now(plus_seconds=second),

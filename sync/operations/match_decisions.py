@@ -143,7 +143,7 @@ def _release(held: tuple[int, ...], request: Replay, *, creates_record: bool) ->
         state=State.PENDING,
         creates_record=creates_record,
         replay=request,
-        tries=0,
+        attempts_used=0,
         deaths=0,
         opened_at=database_now(),
         due_at=database_now(),

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Retry limits of a route: tries, age of the delivery, and delays from `base_seconds` to `cap_seconds`."""
+    """Retry limits of a route: attempts, age of the delivery, and delays from `base_seconds` to `cap_seconds`."""
 
-    max_tries: int = 8
+    max_attempts: int = 8
     max_age_seconds: float = 72 * 3600.0
     base_seconds: float = 2.0
     cap_seconds: float = 3600.0
@@ -19,20 +19,21 @@ class RetryPolicy:
 
 def next_retry_delay(
     policy: RetryPolicy,
-    failed_tries: int,
+    failed_attempts: int,
     age_seconds: float,
     jitter: float,
     retry_after: float | None = None,
 ) -> float | None:
-    """Return the seconds until the next try after `failed_tries`, or None if the tries or the age are used up by then.
+    """Return the seconds until the next attempt after `failed_attempts`, or None if attempts or age run out before.
 
     `jitter` is a random number in [0, 1).
     """
-    if failed_tries >= policy.max_tries:
+    if failed_attempts >= policy.max_attempts:
         return None
     # The exponent is limited, since 2.0 to a large power overflows.
     ceiling = max(
-        policy.base_seconds / 2, min(policy.cap_seconds, policy.base_seconds * 2.0 ** min(failed_tries, 40))
+        policy.base_seconds / 2,
+        min(policy.cap_seconds, policy.base_seconds * 2.0 ** min(failed_attempts, 40)),
     )
     # At least half the base, so that no retry follows at once.
     spread = policy.base_seconds / 2 + jitter * (ceiling - policy.base_seconds / 2)

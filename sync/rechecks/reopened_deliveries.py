@@ -45,8 +45,8 @@ def make_due(delivery: Delivery) -> None:
     Delivery.objects.filter(pk=delivery.pk).update(
         state=State.PENDING,
         state_before_recheck=delivery.state,
-        # A delivery that failed for good gets this one try; any other as many as a replay.
-        tries=delivery.tries if delivery.state == State.DEAD else 0,
+        # A delivery that failed for good gets this one attempt; any other as many as a replay.
+        attempts_used=delivery.attempts_used if delivery.state == State.DEAD else 0,
         opened_at=delivery.opened_at if delivery.state == State.DEAD else database_now(),
         is_approved=False,
         creates_record=False,

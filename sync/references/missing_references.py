@@ -18,7 +18,7 @@ from webhooks.models import State
 logger = logging.getLogger("hub.deliver")
 
 REFERENCE_MISSING_CODE = "reference-missing"
-# Deliveries that one new record makes due. Of the others, those that wait are tried when their own next try is due,
+# Deliveries that one new record makes due. Of the others, those that wait are tried when their own next attempt is due,
 # and those that left it out are found by `schedule_all_arrived`.
 MAX_WOKEN = 500
 # Rows that one statement of `schedule_all_arrived` reads.
@@ -58,7 +58,7 @@ def is_wait_over(delivery: Delivery, wait: timedelta) -> bool:
 def wait_delay(delivery: Delivery, wait: timedelta, jitter: float) -> float:
     """Return the seconds until a waiting delivery is tried again: the longer it has waited, the more.
 
-    The last try is when the wait is over. `jitter` is a random number in [0, 1).
+    The last attempt is when the wait is over. `jitter` is a random number in [0, 1).
     """
     waited = waited_time(delivery)
     left = (_limit_wait(delivery, wait) - waited).total_seconds()
@@ -105,7 +105,7 @@ def schedule_referring(delivery: Delivery) -> None:
     """Make deliveries due that lack the record which this delivery's entity has got; at most MAX_WOKEN.
 
     A commit of its own: it changes rows of other subjects, which a settling commit must not wait for. If it is lost,
-    the waiting deliveries run when their next try is due, and `schedule_all_arrived` finds the others.
+    the waiting deliveries run when their next attempt is due, and `schedule_all_arrived` finds the others.
     """
     try:
         with transaction.atomic():

@@ -211,7 +211,7 @@ def mark_for_replay(
     deliveries.exclude(state=State.RUNNING).update(
         **values,
         state=State.PENDING,
-        tries=0,
+        attempts_used=0,
         deaths=0,
         is_approved=False,
         creates_record=False,

@@ -13,12 +13,12 @@ from sync.statistics.call_counts import HourlyCalls, count_calls
 from sync.statistics.event_counts import CountsByKey, HourlyEvents, count_events
 from sync.statistics.latency_histogram import add_histograms, estimate_quantile
 
-MAX_TRIES = 3
+MAX_ATTEMPTS = 3
 DEFAULT_PERIOD = timedelta(days=7)
 
 
 def recount_hour(hour: datetime, now: datetime) -> bool:
-    """Recount an hour that is counted at `now`. Returns False if others counted it meanwhile, `MAX_TRIES`
+    """Recount an hour that is counted at `now`. Returns False if others counted it meanwhile, `MAX_ATTEMPTS`
     times.
 
     Nothing is locked while rows are read. The version is compared and set, so counts are stored only if they
@@ -26,7 +26,7 @@ def recount_hour(hour: datetime, now: datetime) -> bool:
     again.
     """
     row, _ = CountedHour.objects.get_or_create(begins_at=hour)
-    for _again in range(MAX_TRIES):
+    for _again in range(MAX_ATTEMPTS):
         # The duration is stored: an hour that takes long to count is counted less often.
         began = time.monotonic()
         events, calls = count_events(hour), count_calls(hour)

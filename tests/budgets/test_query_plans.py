@@ -116,7 +116,7 @@ def test_keys_are_found_by_an_index_one_or_several() -> None:
 def test_a_statement_without_an_index_is_found() -> None:
     with recorded_statements() as statements:
         Delivery.objects.filter(code="nothing").first()
-        Statement("UPDATE sync_delivery SET code = %s WHERE tries = %s").execute("", 999)
+        Statement("UPDATE sync_delivery SET code = %s WHERE attempts_used = %s").execute("", 999)
     assert len(find_unindexed_statements(connection, statements)) == 2
 
 

@@ -36,7 +36,7 @@ SEED = os.environ.get("HUB_FUZZ_SEED", "25")
 MAX_STATEMENTS = 120
 MAX_CPU_SECONDS = 1.0
 # Of one page, and of one form.
-MAX_TRIES = 12
+MAX_ATTEMPTS = 12
 MAX_FIELDS = 3
 
 
@@ -81,7 +81,7 @@ def test_a_query_of_a_lists_own_words_is_answered_cheaply(root: Client, seed: ra
         if answer.status_code != 200 or answer.streaming:
             continue
         queries = list(odd_queries(words_of_page(answer.content.decode()), seed, 10))
-        for query in seed.sample(queries, min(len(queries), MAX_TRIES)):
+        for query in seed.sample(queries, min(len(queries), MAX_ATTEMPTS)):
             wrong.append(cost_of(root, "get", f"{address}?{query}"))
             tried += 1
     assert tried > 100

@@ -33,8 +33,8 @@ def generated(events: int = 3000, **options: Any) -> float:
 
 
 def create_history() -> list[tuple[Any, ...]]:
-    rows = Event.objects.order_by("id").annotate(tries=Count("deliveries__attempts"))
-    return list(rows.values_list("entity_id", "entity_type", "event_type", "state", "code", "tries"))
+    rows = Event.objects.order_by("id").annotate(attempts=Count("deliveries__attempts"))
+    return list(rows.values_list("entity_id", "entity_type", "event_type", "state", "code", "attempts"))
 
 
 @pytest.mark.slow

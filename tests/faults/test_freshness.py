@@ -35,7 +35,7 @@ DEADLINE_SECONDS, TOO_LATE_SECONDS = 2.0, 3.0
 SETUP_SCRIPT = f"""
 from sync.models import Connection, Route
 Connection.objects.update(deadline_seconds={DEADLINE_SECONDS}, breaker_failures=30_000)
-Route.objects.update(tries=30, retry_base_seconds=0.5, retry_cap_seconds=2)
+Route.objects.update(max_attempts=30, retry_base_seconds=0.5, retry_cap_seconds=2)
 """
 
 

@@ -148,7 +148,7 @@ class FreezingFleet:
 
     def _settled(self) -> set[tuple[Any, ...]]:
         """Return all values that settling an attempt writes."""
-        deliveries = "SELECT 'delivery', id, state, code, tries, settled_at FROM sync_delivery"
+        deliveries = "SELECT 'delivery', id, state, code, attempts_used, settled_at FROM sync_delivery"
         attempts = "SELECT 'attempt', id, outcome, code, record_id, ended_at FROM sync_attempt"
         events = "SELECT 'event', id, state, code FROM webhooks_event"
         return {row for query in (deliveries, attempts, events) for row in self.fleet.hub.rows(query)}

@@ -43,7 +43,7 @@ from webhooks.models import Event, State
 pytestmark = pytest.mark.faults
 
 DEADLINE = 1.0
-TRIES = 3
+MAX_ATTEMPTS = 3
 TICK = CHECK_SECONDS if is_celery(os.environ) else 1.0  # between two polls of a worker
 # The longest wait of a due delivery even on a slow machine; mostly it is under two ticks.
 LATEST = 6.0 + 2 * TICK
@@ -67,7 +67,9 @@ def moody(database: None, systems: tuple[MoodyIdentity, MoodyShop]) -> Iterator[
         service.temper.released.clear()
     seed_configuration(SandboxSystems(identity.url, "identity-token", shop.url, "shop-token", SIGNING_SECRET))
     Connection.objects.update(breaker_failures=10_000, deadline_seconds=DEADLINE)
-    Route.objects.update(tries=TRIES, retry_base_seconds=0.1, retry_cap_seconds=1.0, max_removals=None)
+    Route.objects.update(
+        max_attempts=MAX_ATTEMPTS, retry_base_seconds=0.1, retry_cap_seconds=1.0, max_removals=None
+    )
     yield Hub(identity, shop, Client(raise_request_exception=False))
     for service in systems:
         service.temper.released.set()
@@ -207,12 +209,12 @@ def drain(seconds: float) -> int:
 def differences() -> list[str]:
     """Return deliveries that did not end as the table says, or after another number of attempts."""
     found = []
-    rows = Delivery.objects.values_list("entity_id", "state", "code", "tries", "event__state")
-    for user, state, code, tries, event_state in rows:
+    rows = Delivery.objects.values_list("entity_id", "state", "code", "attempts_used", "event__state")
+    for user, state, code, attempts_used, event_state in rows:
         is_expected = expected_result(*user.split(".")[:2])
-        wanted = is_expected.last_result(TRIES)
-        if (state, code, tries) != wanted or event_state != state:
-            found.append(f"{user}: {(state, code, tries)}, not {wanted}; its event {event_state}")
+        wanted = is_expected.last_result(MAX_ATTEMPTS)
+        if (state, code, attempts_used) != wanted or event_state != state:
+            found.append(f"{user}: {(state, code, attempts_used)}, not {wanted}; its event {event_state}")
     return found
 
 

@@ -34,8 +34,8 @@ class CanailleToDirectus(Pair):
         self.identity_connection, self.target_connection = identity, target
         mappings = load_settings("canaille-to-directus")
         self._add_routes(self.slug, identity, target, mappings)
-        self._add_routes(self.wrong_identity, no_client, target, mappings, tries=1)
-        self._add_routes(self.wrong_target, identity, no_token, mappings, tries=1)
+        self._add_routes(self.wrong_identity, no_client, target, mappings, max_attempts=1)
+        self._add_routes(self.wrong_target, identity, no_token, mappings, max_attempts=1)
 
     @staticmethod
     def _add_routes(slug: str, identity: Any, target: Any, mappings: dict[str, Any], **fields: Any) -> None:

@@ -80,7 +80,7 @@ def decrypt(encrypted: bytes) -> bytes:
     is_encrypted = encrypted.startswith(_VERSION) and len(encrypted) >= _SMALLEST
     head, salt, nonce = encrypted[:_HEAD], encrypted[_SALT], encrypted[_NONCE]
     for key in settings.SEALING_KEYS if is_encrypted else ():
-        # Four bytes are a hint that saves needless tries. Two keys may share them, so the loop goes on after a failure.
+        # Four bytes are a hint that saves needless decryptions. Two keys may share them: go on after a failure.
         if _key_name(key) == encrypted[1:5]:
             try:
                 return _derive_cipher(key, salt).decrypt(nonce, encrypted[_NONCE.stop :], head)

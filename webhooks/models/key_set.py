@@ -89,9 +89,7 @@ def store_key_set(url: str, body: bytes, lifetime: timedelta, now: datetime) -> 
 
 def record_key_set_fault(url: str, fault: str, now: datetime) -> None:
     """Record why a key set could not be fetched. It is tried again a few minutes later."""
-    KeySet.objects.filter(url=url).update(
-        fault=fault[:200], refresh_at=now + MIN_REFRESH, wanted_at=None
-    )
+    KeySet.objects.filter(url=url).update(fault=fault[:200], refresh_at=now + MIN_REFRESH, wanted_at=None)
 
 
 @cached_read(settings.CONFIGURATION_SECONDS, max_entries=MAX_KEY_SETS)

@@ -54,7 +54,7 @@ class RouteAdmin(PauseMixin):
         ),
         (
             gettext_lazy("Retries"),
-            {"fields": ("tries", "gives_up_after_hours", "retry_base_seconds", "retry_cap_seconds")},
+            {"fields": ("max_attempts", "gives_up_after_hours", "retry_base_seconds", "retry_cap_seconds")},
         ),
         (gettext_lazy("Limits"), {"fields": ("guard_minutes", "max_removals", "max_changed_percent")}),
     )

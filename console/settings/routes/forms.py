@@ -33,14 +33,14 @@ class RouteForm(SettingsForm):
             "identity_entity": gettext_lazy("Entity type in the identity connection"),
             "target": gettext_lazy("Target connection"),
             "target_entity": gettext_lazy("Entity type in the target connection"),
-            "tries": gettext_lazy("Maximum attempts"),
+            "max_attempts": gettext_lazy("Maximum attempts"),
             "gives_up_after_hours": gettext_lazy("Gives up after"),
         }
         help_texts: ClassVar[dict[str, Any]] = {
             "is_enabled": gettext_lazy("When disabled, new events do not use this route."),
             "identity_entity": gettext_lazy("Leave empty if the connection has the same word for it."),
             "target_entity": gettext_lazy("Leave empty if the connection has the same word for it."),
-            "tries": gettext_lazy("After that, the delivery has failed."),
+            "max_attempts": gettext_lazy("After that, the delivery has failed."),
             "gives_up_after_hours": gettext_lazy("Hours. Older deliveries are not retried."),
             "continues_after_failure": gettext_lazy(
                 "Default: yes if the entity is fetched, no if the webhook's own data is used."

@@ -8,7 +8,7 @@ from typing import Any
 
 from integration_hub.devtools.sample_history import payload_samples
 from integration_hub.devtools.sample_history.bulk_insert import BulkTable, format_time
-from integration_hub.devtools.sample_history.scenarios import ScenarioTry
+from integration_hub.devtools.sample_history.scenarios import ScenarioAttempt
 from sync.models import Connection, Route
 from webhooks.catalogue.codes import CATALOGUE
 
@@ -38,11 +38,11 @@ class CallRows:
 
     def add_calls(
         self,
-        attempt: int,
+        attempt_id: int,
         route: Route,
         entity_id: str,
         started: float,
-        scenario_try: ScenarioTry,
+        attempt: ScenarioAttempt,
         contents: AttemptContents | None,
     ) -> None:
         """Add the calls of an attempt: up to three, one after the other. A failed call is the last one."""
@@ -50,17 +50,17 @@ class CallRows:
         steps = [("fetch", "GET", f"/api/{entities}/{{id}}", route.identity)]
         steps += [("search", "GET", f"/api/{records}", route.target)]
         steps += [("update", "PATCH", f"/api/{records}/{{id}}", route.target)]
-        count = _count_calls(scenario_try.code)
+        count = _count_calls(attempt.code)
         columns = self._add_payloads(steps[:count], entity_id, started, contents)
-        seconds_per_call = scenario_try.duration * 0.9 / count
+        seconds_per_call = attempt.duration * 0.9 / count
         for position, (purpose, method, path, connection) in enumerate(steps[:count], 1):
             error_code = (
-                scenario_try.code
-                if position == count and CATALOGUE[scenario_try.code].status >= 400 and count != 2
+                attempt.code
+                if position == count and CATALOGUE[attempt.code].status >= 400 and count != 2
                 else ""
             )
             self._table.add_row(
-                attempt_id=attempt,
+                attempt_id=attempt_id,
                 connection_id=connection.pk,
                 purpose=purpose,
                 is_write=method != "GET",

@@ -8,7 +8,7 @@ from typing import Any
 from integration_hub.devtools.sample_history import payload_samples
 from integration_hub.devtools.sample_history.bulk_insert import BulkTable, format_time, format_uuid
 from integration_hub.devtools.sample_history.call_rows import AttemptContents, CallRows
-from integration_hub.devtools.sample_history.scenarios import EventScenario, ScenarioTry, draw_scenario
+from integration_hub.devtools.sample_history.scenarios import EventScenario, ScenarioAttempt, draw_scenario
 from sync.models import Attempt, Call, Delivery, Finding, MappingVersion, Route
 from webhooks.catalogue.codes import CATALOGUE
 from webhooks.encryption.at_rest import encrypt
@@ -76,7 +76,7 @@ class HistoryRows:
             code=scenario.code,
         )
         self._add_receipt(event, route, at, scenario, len(body), payload)
-        if scenario.tries:
+        if scenario.attempts:
             self._add_delivery(event, route, entity_id, at, scenario, with_bodies=with_bodies)
 
     def _choose_entity(self, entity_type: str) -> str:
@@ -87,7 +87,7 @@ class HistoryRows:
     def _add_receipt(
         self, event: int, route: Route, at: float, scenario: EventScenario, size: int, payload: int | None
     ) -> None:
-        first = scenario.tries[0] if scenario.tries else ScenarioTry(0.0, 0.01, scenario.code)
+        first = scenario.attempts[0] if scenario.attempts else ScenarioAttempt(0.0, 0.01, scenario.code)
         code = first.code
         self._receipts.add_row(
             uuid=self._create_uuid(at),
@@ -101,7 +101,7 @@ class HistoryRows:
             answered_at=format_time(at + min(first.after_seconds + first.duration, 10.0) + 0.002),
             status=CATALOGUE[code].status,
             code=code,
-            is_final=len(scenario.tries) < 2,
+            is_final=len(scenario.attempts) < 2,
         )
 
     def _add_delivery(
@@ -114,7 +114,7 @@ class HistoryRows:
         *,
         with_bodies: bool,
     ) -> None:
-        last = scenario.tries[-1]
+        last = scenario.attempts[-1]
         is_open = scenario.due_after_seconds is not None or scenario.state == "held"
         delivery = self._deliveries.add_row(
             event_id=event,
@@ -128,13 +128,13 @@ class HistoryRows:
             due_at=None
             if scenario.due_after_seconds is None
             else format_time(at + scenario.due_after_seconds),
-            tries=len(scenario.tries),
-            last_number=len(scenario.tries),
+            attempts_used=len(scenario.attempts),
+            last_number=len(scenario.attempts),
             opened_at=format_time(at),
             settled_at=None if is_open else format_time(at + last.after_seconds + last.duration),
         )
-        for number, scenario_try in enumerate(scenario.tries, 1):
-            self._add_attempt(delivery, route, entity_id, at, number, scenario_try, with_bodies=with_bodies)
+        for number, attempt in enumerate(scenario.attempts, 1):
+            self._add_attempt(delivery, route, entity_id, at, number, attempt, with_bodies=with_bodies)
 
     def _add_attempt(
         self,
@@ -143,43 +143,41 @@ class HistoryRows:
         entity_id: str,
         at: float,
         number: int,
-        scenario_try: ScenarioTry,
+        attempt: ScenarioAttempt,
         *,
         with_bodies: bool,
     ) -> None:
-        outcome, started = _OUTCOMES.get(scenario_try.code, "failed"), at + scenario_try.after_seconds
+        outcome, started = _OUTCOMES.get(attempt.code, "failed"), at + attempt.after_seconds
         record = str(4000 + int(entity_id[-6:])) if entity_id[-6:].isdigit() else "4000"
-        reaches_target = scenario_try.code in _REACHES_TARGET
-        contents = self._build_contents(route, entity_id, record, scenario_try) if with_bodies else None
-        attempt = self._attempts.add_row(
+        reaches_target = attempt.code in _REACHES_TARGET
+        contents = self._build_contents(route, entity_id, record, attempt) if with_bodies else None
+        attempt_id = self._attempts.add_row(
             number=number,
             delivery_id=delivery,
             key=format_uuid(self._rng.getrandbits(128)),
             cause="webhook" if number == 1 else "retry",
             started_at=format_time(started),
-            ended_at=format_time(started + scenario_try.duration),
+            ended_at=format_time(started + attempt.duration),
             outcome=outcome,
-            code=scenario_try.code,
-            is_retryable=CATALOGUE[scenario_try.code].retryable,
+            code=attempt.code,
+            is_retryable=CATALOGUE[attempt.code].retryable,
             mapping_version_id=self._versions.get(route.mapping_id),
-            action=_ACTIONS.get(scenario_try.code, ""),
+            action=_ACTIONS.get(attempt.code, ""),
             record_id=record if reaches_target else "",
             findings_id=self._add_findings(contents, started, reaches_target=reaches_target),
         )
-        self._calls.add_calls(attempt, route, entity_id, started, scenario_try, contents)
+        self._calls.add_calls(attempt_id, route, entity_id, started, attempt, contents)
 
     @staticmethod
     def _build_contents(
-        route: Route, entity_id: str, record: str, scenario_try: ScenarioTry
+        route: Route, entity_id: str, record: str, attempt: ScenarioAttempt
     ) -> AttemptContents:
         change = payload_samples.build_change(
-            route.entity_type, entity_id, record, scenario_try.code != "unchanged"
+            route.entity_type, entity_id, record, attempt.code != "unchanged"
         )
         return AttemptContents(
             change,
-            payload_samples.build_refusal(scenario_try.code)
-            if scenario_try.code in payload_samples.REFUSALS
-            else None,
+            payload_samples.build_refusal(attempt.code) if attempt.code in payload_samples.REFUSALS else None,
         )
 
     def _create_uuid(self, at: float) -> str:

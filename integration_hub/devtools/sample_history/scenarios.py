@@ -1,12 +1,20 @@
-"""The course of an event: its tries, their results and times. Pure: the random generator and the age are passed in."""
+"""The course of an event: its attempts, their results and times. Pure: random generator and age are passed in."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
 HOUR, DAY = 3600.0, 86_400.0
-RETRY_WAITS = (1.0, 5.0, 30.0, 120.0, 600.0, 3600.0, 4 * HOUR)  # seconds before the second try, the third …
-MAX_TRIES = len(RETRY_WAITS) + 1
+RETRY_WAITS = (
+    1.0,
+    5.0,
+    30.0,
+    120.0,
+    600.0,
+    3600.0,
+    4 * HOUR,
+)  # seconds before the second attempt, the third …
+MAX_ATTEMPTS = len(RETRY_WAITS) + 1
 
 # Outages: start (hours ago), duration (hours), code, and share of the events that fail.
 _OUTAGES = (
@@ -18,7 +26,7 @@ _OUTAGES = (
     (19.0 * 24, 2.0, "identity-unavailable", 0.7),
     (47.0 * 24, 5.0, "target-throttled", 0.3),
 )
-# Codes of tries outside outages, with their number in a thousand.
+# Codes of attempts outside outages, with their number in a thousand.
 _OUTCOME_SHARES = (
     ("succeeded", 924.0),
     ("unchanged", 32.0),
@@ -37,7 +45,7 @@ _WEIGHTS = [weight for _, weight in _OUTCOME_SHARES]
 
 
 @dataclass(frozen=True, slots=True)
-class ScenarioTry:
+class ScenarioAttempt:
     """One try: its start in seconds after the event's arrival, its duration in seconds, and its code."""
 
     after_seconds: float
@@ -49,12 +57,12 @@ class ScenarioTry:
 class EventScenario:
     """The course of an event. `state` and `code` are its present ones.
 
-    `due_after_seconds` is the time of the next try, in seconds after the arrival; None if no retry is due.
+    `due_after_seconds` is the time of the next attempt, in seconds after the arrival; None if no retry is due.
     """
 
     state: str
     code: str
-    tries: tuple[ScenarioTry, ...] = ()
+    attempts: tuple[ScenarioAttempt, ...] = ()
     due_after_seconds: float | None = None
 
 
@@ -73,7 +81,7 @@ def draw_scenario(rng: Random, age: float) -> EventScenario:
     outcome = rng.choices(_OUTCOMES, _WEIGHTS)[0]
     if outcome == "ignored":
         return EventScenario("ignored", "ignored")
-    first = ScenarioTry(0.02, _draw_duration(rng), outcome)
+    first = ScenarioAttempt(0.02, _draw_duration(rng), outcome)
     if outcome == "held":
         return (
             EventScenario("held", "held", (first,))
@@ -92,25 +100,25 @@ def _is_within(age: float, ago: float, hours: float) -> bool:
 
 
 def _draw_outage_scenario(rng: Random, age: float, code: str) -> EventScenario:
-    """Draw a course with retries: most events succeed in the end, some use up their tries, the newest still wait."""
-    needed = rng.choice((2, 3, 4, 5, 5, 6, MAX_TRIES + 1, MAX_TRIES + 1))
-    tries: list[ScenarioTry] = []
-    for at in _draw_try_times(rng):
+    """Draw a course with retries: most events succeed in the end, some use up their attempts, the newest still wait."""
+    needed = rng.choice((2, 3, 4, 5, 5, 6, MAX_ATTEMPTS + 1, MAX_ATTEMPTS + 1))
+    attempts: list[ScenarioAttempt] = []
+    for at in _draw_attempt_times(rng):
         if at + 10.5 >= age:
-            return EventScenario("retrying", code, tuple(tries), due_after_seconds=at)
-        is_last = len(tries) + 1 == needed
+            return EventScenario("retrying", code, tuple(attempts), due_after_seconds=at)
+        is_last = len(attempts) + 1 == needed
         duration = (
             _draw_duration(rng) if is_last else 10.0 if code.endswith("timeout") else _draw_duration(rng)
         )
-        tries.append(ScenarioTry(at, duration, "succeeded" if is_last else code))
+        attempts.append(ScenarioAttempt(at, duration, "succeeded" if is_last else code))
         if is_last:
-            return EventScenario("succeeded", "succeeded", tuple(tries))
+            return EventScenario("succeeded", "succeeded", tuple(attempts))
     if age > 14 * DAY and rng.random() < 0.8:
-        return EventScenario("closed", "closed", tuple(tries))
-    return EventScenario("dead", code, tuple(tries))
+        return EventScenario("closed", "closed", tuple(attempts))
+    return EventScenario("dead", code, tuple(attempts))
 
 
-def _draw_try_times(rng: Random) -> Iterator[float]:
+def _draw_attempt_times(rng: Random) -> Iterator[float]:
     at = 0.02
     yield at
     for wait in RETRY_WAITS:

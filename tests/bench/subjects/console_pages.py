@@ -66,7 +66,9 @@ def addresses() -> Iterator[tuple[str, Callable[[Any], str]]]:
     middle = newest[total // 2]
     failed = Event.objects.filter(state="dead").latest("id")
     tried = Event.objects.filter(pk__gt=middle.pk, state__in=("dead", "retrying", "succeeded"))
-    longest = tried.annotate(tries=Count("deliveries__attempts")).order_by("-tries", "-pk").first() or failed
+    longest = (
+        tried.annotate(attempts=Count("deliveries__attempts")).order_by("-attempts", "-pk").first() or failed
+    )
     events, entity = (
         "/admin/webhooks/event/",
         f"type={failed.entity_type}&id={failed.entity_id}",

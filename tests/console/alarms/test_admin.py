@@ -124,7 +124,7 @@ def test_an_alarm_shows_the_problem_the_next_step_and_the_recipients() -> None:
         alarm=open_alarm,
         channel="webhook",
         kind="raised",
-        tries=4,
+        attempts=4,
         due_at=NOON,
         failure="answered <b>500</b>",
     )

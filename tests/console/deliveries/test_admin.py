@@ -202,7 +202,7 @@ def test_approved_deliveries_are_spread_over_time() -> None:
     )
     assert len(decided.deliveries) == len(keys)
     rows = Delivery.objects.order_by("due_at")
-    assert {(delivery.state, delivery.is_approved, delivery.tries) for delivery in rows} == {
+    assert {(delivery.state, delivery.is_approved, delivery.attempts_used) for delivery in rows} == {
         ("pending", True, 0)
     }
     begin = rows[0].due_at
@@ -403,7 +403,7 @@ def test_held_deliveries_have_one_name_in_menu_filter_pill_and_list() -> None:
 
 
 def test_an_absence_that_nothing_proves_is_explained_and_can_be_looked_at_again(hub: Hub) -> None:
-    Route.objects.update(tries=1)
+    Route.objects.update(max_attempts=1)
     hub.post_signed(EXAMPLE)
     hub.identity.faults.add("error", status=404)
     hub.post_signed(EXAMPLE)

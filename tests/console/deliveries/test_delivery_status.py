@@ -38,7 +38,7 @@ def waiting(
     route = _route()
     now = read_clock()
     return a_delivery(
-        event, route, **{"due_at": now, "opened_at": now, "tries": 2, "last_number": 2} | values
+        event, route, **{"due_at": now, "opened_at": now, "attempts_used": 2, "last_number": 2} | values
     )
 
 
@@ -51,7 +51,7 @@ def running(number: int = 0, lease: timedelta = MINUTE, **values: Any) -> Delive
         "token": uuid4(),
         "lease_until": read_clock() + lease,
         "due_at": None,
-        "tries": 3,
+        "attempts_used": 3,
         "last_number": 3,
     }
     delivery = waiting(number, "running", **claimed | values)

@@ -200,7 +200,7 @@ def test_the_page_costs_the_same_for_ten_attempts_and_for_sixty_and_shows_the_ne
     with CaptureQueriesContext(connection) as sixty:
         text = page_of(support, event)
     assert len(sixty) == len(ten)
-    numbers = [int(number) for number in re.findall(r'"try-number">#(\d+)<', text)]
+    numbers = [int(number) for number in re.findall(r'"attempt-number">#(\d+)<', text)]
     assert numbers == list(range(60, 10, -1))
     assert text.count("<code>PATCH /customers/{id}</code>") == 20
 

@@ -118,7 +118,7 @@ def test_a_row_shows_attempts_the_next_retry_and_replays(support: Client) -> Non
     delivery = a_delivery(
         event,
         a_route(event.source),
-        tries=2,
+        attempts_used=2,
         last_number=3,
         due_at=timezone.now() + timedelta(minutes=12, seconds=5),
     )
@@ -128,7 +128,7 @@ def test_a_row_shows_attempts_the_next_retry_and_replays(support: Client) -> Non
         'title="The shop is unavailable">next attempt in 12 min( [1-5] s)? · The shop is unavailable</td>',
         text,
     )
-    assert '<td class="number tries" data-label="Attempts">3</td>' in text
+    assert '<td class="number attempts" data-label="Attempts">3</td>' in text
     assert 'title="Replayed" aria-label="Replayed">↺</span>' in text
     assert f'title="{event.reference}"' in text
 

@@ -107,7 +107,7 @@ def test_every_field_that_a_form_asks_for_has_an_entry(
 
 
 def test_a_variant_without_the_description_of_a_field_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(ROUTE_SETTINGS, "tries")  # type: ignore[arg-type]
+    monkeypatch.delitem(ROUTE_SETTINGS, "max_attempts")  # type: ignore[arg-type]
     with pytest.raises(KeyError):
         PAGES["route"]()
 

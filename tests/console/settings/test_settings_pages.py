@@ -225,13 +225,13 @@ def test_a_pause_that_comes_while_a_change_is_stored_stays(monkeypatch: pytest.M
         for name, value in client.get(address).context["adminform"].form.initial.items()
         if value is not None
     }
-    form |= {"deactivation": '{"active": false}', "tries": "5", "is_enabled": "on"}
+    form |= {"deactivation": '{"active": false}', "max_attempts": "5", "is_enabled": "on"}
     page = client.post(address, form)["Location"]
     seen = client.get(page).context["seen"]
     monkeypatch.setattr(ModelAdmin, "get_object", paused_meanwhile)
     client.post(page, {"reason": WHY, "seen": seen})
     route.refresh_from_db()
-    assert (route.tries, route.pause_reason, route.paused_at is None) == (5, "it moves", False)
+    assert (route.max_attempts, route.pause_reason, route.paused_at is None) == (5, "it moves", False)
 
 
 @pytest.mark.parametrize("kind", ["webhooks/source", "sync/connection", "sync/route", "sync/mapping"])
@@ -260,7 +260,7 @@ def test_a_route_is_added_changed_and_deleted_on_the_record() -> None:
         "when_deleted": "delete",
         "deactivation": "",
         "continues_after_failure": "unknown",
-        "tries": "8",
+        "max_attempts": "8",
         "gives_up_after_hours": "72",
         "retry_base_seconds": "2",
         "retry_cap_seconds": "3600",
@@ -274,11 +274,11 @@ def test_a_route_is_added_changed_and_deleted_on_the_record() -> None:
     assert answer.status_code == 302, answer.context["errors"]
     route = Route.objects.get()
     assert (route.entity_type, route.deactivation) == ("USER", {})
-    trusting = form | {"tries": "3", "matching": "trusted"}
+    trusting = form | {"max_attempts": "3", "matching": "trusted"}
     shown = client.post(f"/admin/sync/route/{route.pk}/change/", trusting, follow=True)
     assert "can change the record that has this address" in shown.content.decode()
     save(client, f"/admin/sync/route/{route.pk}/change/", trusting)
-    assert entries("route.changed")[0]["details"]["after"] == {"tries": 3, "matching": "trusted"}
+    assert entries("route.changed")[0]["details"]["after"] == {"max_attempts": 3, "matching": "trusted"}
     client.post(f"/admin/sync/route/{route.pk}/delete/", {"post": "yes", "reason": "it was wrong"})
     assert entries("route.created")[0]["details"]["reason"] == WHY
     assert entries("route.deleted")[0]["stream"] == f"setting:route:{route.pk}"

@@ -37,7 +37,7 @@ def native(hub: Hub) -> Any:
     )
     find_source.invalidate()
     Connection.objects.update(breaker_failures=10_000, deadline_seconds=3)
-    Route.objects.update(tries=3, retry_base_seconds=60, retry_cap_seconds=120)
+    Route.objects.update(max_attempts=3, retry_base_seconds=60, retry_cap_seconds=120)
     for person in PEOPLE:
         emails = [{"address": f"{person.lower()}@example.com", "verified": True}]
         hub.identity.directory.create_record(

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.faults.consistency.checker import Sending
 from tests.faults.load.native_source import Batch
-from tests.faults.load.source_driver import MAX_TRIES, Driver, Webhook
+from tests.faults.load.source_driver import MAX_ATTEMPTS, Driver, Webhook
 
 STORED, REFUSED = 202, 422
 """The status of an event that is named in an answer with a reference, and of one without."""
@@ -63,7 +63,7 @@ class BatchDriver(Driver):
         for position, change in enumerate(batch.changes):
             if change.kind == "delivered":
                 self._change(batch.event_id(position), change.entity)
-        for _ in range(1 if batch.is_sent_once else MAX_TRIES):
+        for _ in range(1 if batch.is_sent_once else MAX_ATTEMPTS):
             status = self.send_batch(batch)
             if status is not None and status < 500 and status != 429:
                 return

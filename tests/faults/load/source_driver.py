@@ -15,7 +15,7 @@ from tests.faults.consistency.checker import Sending
 from tests.support.hub import signature_headers
 from tests.support.processes.hub_processes import JSON
 
-MAX_TRIES = 300
+MAX_ATTEMPTS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Driver:
     def deliver(self, webhook: Webhook) -> None:
         """Change the person unless a copy did so before, then send the webhook until it has a final answer."""
         self._change(webhook.webhook_id, webhook.person)
-        for _ in range(MAX_TRIES):
+        for _ in range(MAX_ATTEMPTS):
             if self._send(webhook).is_final:
                 return
             time.sleep(random.uniform(0.02, 0.2))

@@ -53,12 +53,12 @@ class ExpectedResult:
             return self.code
         return State.RETRYING if self.is_retried else State.DEAD
 
-    def last_result(self, most_tries: int) -> tuple[str, str, int]:
+    def last_result(self, max_attempts: int) -> tuple[str, str, int]:
         """Return state, code and number of attempts after the last attempt, if the mood does not change."""
         if self.code == "identity-missing-unproven":
             return State.UNCHANGED, State.UNCHANGED, 2
         state = self.code if self.owner == "nobody" else State.DEAD
-        return state, self.code, most_tries if self.is_retried else 1
+        return state, self.code, max_attempts if self.is_retried else 1
 
 
 def expected_result(step: str, mood: str) -> ExpectedResult:

@@ -36,15 +36,15 @@ OUTAGE, STEP = timedelta(minutes=10), timedelta(seconds=10)
 class Figures:
     """The number of retries used, of attempts, and of attempts that reached the shop."""
 
-    tries: int
+    attempts_used: int
     attempts: int
     asked: int
 
     @classmethod
     def read(cls, hub: Hub) -> "Figures":
-        tries = Delivery.objects.aggregate(sum=Sum("tries"))["sum"]
+        attempts_used = Delivery.objects.aggregate(sum=Sum("attempts_used"))["sum"]
         request_count = len({request["attempt"] for request in hub.shop.read_journal()})
-        return cls(tries, Attempt.objects.count(), request_count)
+        return cls(attempts_used, Attempt.objects.count(), request_count)
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_an_outage_of_ten_minutes_uses_no_retries_and_ends_without_a_burst_of_re
         f" drained in {drained_in:.1f} s, {requests} requests, at most {busiest} in a second of {PER_SECOND:g}"
     )
     assert probes >= 2, "the breaker never tried the shop again"
-    assert after.tries == before.tries
+    assert after.attempts_used == before.attempts_used
     # Most probes are reads of a worker, which belong to no attempt. Moving times also moves the end of a probe's turn, so a
     # second delivery may pass before the first one has failed.
     assert after.attempts <= before.attempts + 2 * probes
@@ -190,7 +190,7 @@ def test_a_hub_without_a_breaker_is_caught_by_its_retries(
         wait_until(lambda: not Delivery.objects.filter(state__in=[State.PENDING, State.RUNNING]).exists())
         before = Figures.read(protected)
         pass_time(OUTAGE)
-        wait_until(lambda: Figures.read(protected).tries > before.tries)
+        wait_until(lambda: Figures.read(protected).attempts_used > before.attempts_used)
 
 
 @pytest.mark.one_database

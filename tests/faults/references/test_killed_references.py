@@ -48,7 +48,7 @@ for version in MappingVersion.objects.all():
     version.declaration["reference_wait_minutes"] = {wait_minutes}
     MappingVersion.objects.filter(pk=version.pk).update(declaration=version.declaration)
 Connection.objects.update(breaker_failures=30_000)
-Route.objects.update(tries=30, retry_base_seconds=0.5, retry_cap_seconds=2)
+Route.objects.update(max_attempts=30, retry_base_seconds=0.5, retry_cap_seconds=2)
 """
 # A worker does this every ten minutes.
 SCHEDULE_SCRIPT = (

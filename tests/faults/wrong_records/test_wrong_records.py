@@ -28,8 +28,8 @@ pytestmark = pytest.mark.faults
 
 SEED = 20261128
 PEOPLE = 4
-TRIES = 3
-ROUNDS = TRIES + 1
+MAX_ATTEMPTS = 3
+ROUNDS = MAX_ATTEMPTS + 1
 EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
 
 
@@ -129,9 +129,9 @@ def records_of(hub: Hub) -> dict[str, tuple[Any, ...]]:
 
 
 def keep_hub_trying() -> None:
-    """Let neither a circuit breaker nor the mass-change guard hold up a campaign; give up after a few tries."""
+    """Let neither a circuit breaker nor the mass-change guard hold up a campaign; give up after a few attempts."""
     Connection.objects.update(breaker_failures=10_000)
-    Route.objects.update(max_removals=None, max_changed_percent=None, tries=TRIES)
+    Route.objects.update(max_removals=None, max_changed_percent=None, max_attempts=MAX_ATTEMPTS)
 
 
 def run_absence_campaign(hub: Hub, skip: int = 1) -> Figures:

@@ -31,8 +31,8 @@ class DirectusPair(Pair):
         self.identity_connection, self.target_connection = identity, target
         self._route_fields = route_fields
         self.add_routes(add_source(self.slug), identity, target)
-        self.add_routes(add_source(self.wrong_identity), no_token, target, tries=1)
-        self.add_routes(add_source(self.wrong_target), identity, no_target, tries=1)
+        self.add_routes(add_source(self.wrong_identity), no_token, target, max_attempts=1)
+        self.add_routes(add_source(self.wrong_target), identity, no_target, max_attempts=1)
 
     def add_routes(self, source: Source, identity: Connection, target: Connection, **fields: Any) -> None:
         """Create a route for each entity type that the pair has a mapping for."""

@@ -73,7 +73,7 @@ def add_route(
         mapping=mapping,
         **{
             "when_deleted": Route.DeletionPolicy.DELETE,
-            "tries": 60,
+            "max_attempts": 60,
             "retry_base_seconds": 0.5,
             "retry_cap_seconds": 2.0,
         }

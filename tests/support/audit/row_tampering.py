@@ -30,7 +30,7 @@ NOT_COVERED = {
     },
     Delivery: dict.fromkeys(
         (
-            *("due_at", "not_before", "tries", "last_number", "opened_at", "deaths", "is_approved"),
+            *("due_at", "not_before", "attempts_used", "last_number", "opened_at", "deaths", "is_approved"),
             *("creates_record", "identity_slot", "target_slot", "token", "lease_until", "covered_by"),
             *("replay", "payload_choice", "mapping_version", "state_before_recheck"),
         ),

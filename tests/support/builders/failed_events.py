@@ -30,7 +30,7 @@ def a_failed_event(**values: Any) -> Event:
         "same": {"language": "fi"},
     }
     attempt = an_attempt(
-        a_delivery(event, a_route(event.source), tries=1, last_number=1),
+        a_delivery(event, a_route(event.source), attempts_used=1, last_number=1),
         1,
         code="target-rejected",
         findings=sealed_findings(

@@ -64,7 +64,7 @@ def waits_for() -> list[tuple[str, str]]:
 
 
 def run_again(key: str) -> str:
-    """Run the newest delivery of an entity, whatever the time of its next try. Returns its code."""
+    """Run the newest delivery of an entity, whatever the time of its next attempt. Returns its code."""
     Delivery.objects.filter(pk=delivery_of(key).pk).update(due_at=timezone.now() - timedelta(seconds=5))
     run_delivery(delivery_of(key).pk)
     return delivery_of(key).code

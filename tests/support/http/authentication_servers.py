@@ -23,7 +23,7 @@ def entity_reply(_: SeenRequest) -> Reply:
 
 @dataclass
 class SessionServer:
-    """A system with sessions. `log_ins` counts tries, `sessions` holds the living ones.
+    """A system with sessions. `log_ins` counts log-ins, `sessions` holds the living ones.
 
     After `most_wrong` wrong passwords the user is locked out. `read_credentials` finds user name and password in a
     log-in, `give_token` makes its answer, `read_token` finds the token of a request, and `refuse` answers a request

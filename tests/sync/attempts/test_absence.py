@@ -169,7 +169,7 @@ def test_a_probe_proves_access_where_nothing_is_listed(hub: Hub) -> None:
 
 def test_a_person_may_approve_an_absence_that_nothing_proves(hub: Hub) -> None:
     link_anna(hub)
-    Route.objects.update(tries=1)
+    Route.objects.update(max_attempts=1)
     hide_everything(hub)
     post_event(hub)
     delivery = Delivery.objects.get(state=State.HELD)

@@ -172,7 +172,7 @@ def test_after_the_third_refusal_the_delivery_is_retried_later(
     assert len(hub.writes()) == 3
     assert not Recheck.objects.exists(), "nothing was written"
     delivery = Delivery.objects.latest("pk")
-    assert (delivery.state, delivery.code, delivery.tries) == (State.RETRYING, "target-stale", 1)
+    assert (delivery.state, delivery.code, delivery.attempts_used) == (State.RETRYING, "target-stale", 1)
     Delivery.objects.filter(pk=delivery.pk).update(due_at=timezone.now() - timedelta(seconds=1))
     assert run_due_deliveries() == 1
     assert customer(hub)["email"] == NEWEST

@@ -78,7 +78,7 @@ def test_a_creation_whose_entity_does_not_exist_yet_is_retried_and_delivered(
 
 
 def test_a_creation_fails_if_its_entity_never_appears_and_succeeds_if_it_was_deleted_again(hub: Hub) -> None:
-    Route.objects.update(tries=1)
+    Route.objects.update(max_attempts=1)
     created = {"id": "NEVER1", "entityType": "USER", "eventType": "CREATE"}
     assert hub.post_signed(created).json()["code"] == "identity-missing"
     assert Delivery.objects.get().state == State.DEAD

@@ -246,7 +246,7 @@ def test_the_counts_are_those_of_one_record_only(hub: Hub) -> None:
 
 def test_writes_that_failed_are_not_counted(hub: Hub) -> None:
     want_phone(hub)
-    Route.objects.update(tries=1)
+    Route.objects.update(max_attempts=1)
     hub.shop.faults.add("after", methods=["PATCH"])
     for _ in range(LIMIT + 1):
         hub.shop.catalogue.update_record("customers", "4711", {"phone": "1"}, replaces=False)

@@ -9,6 +9,7 @@ import pytest
 from database.clock import read_clock
 from sync.deliveries.blockers import (
     AllSlotsTaken,
+    AttemptsLeft,
     BehindDelivery,
     Blocker,
     BreakerOpen,
@@ -17,8 +18,7 @@ from sync.deliveries.blockers import (
     OverdueDelivery,
     PausedByPerson,
     SwitchedOff,
-    TriesLeft,
-    count_tries_left,
+    count_attempts_left,
     find_blockers,
     load_contention,
     next_try_at,
@@ -37,7 +37,7 @@ def waiting(number: int = 0, state: str = "retrying", **values: Any) -> Delivery
     event = an_event(number, state=state, code="target-unavailable", entity_id="USR-1")
     route = Route.objects.first() or a_route(a_source())
     now = read_clock()
-    delivery = a_delivery(event, route, **{"due_at": now, "opened_at": now, "tries": 2} | values)
+    delivery = a_delivery(event, route, **{"due_at": now, "opened_at": now, "attempts_used": 2} | values)
     related = ("event__source", "route", "identity__breaker", "target__breaker")
     return Delivery.objects.select_related(*related).get(pk=delivery.pk)
 
@@ -59,12 +59,12 @@ def test_nothing_blocks_a_due_delivery_and_an_unclaimed_one_is_overdue() -> None
     assert blockers_of(delivery) == (OverdueDelivery(since),)
 
 
-def test_a_settled_delivery_has_no_blocker_and_no_retries_left() -> None:
+def test_a_settled_delivery_has_no_blocker_and_no_reattempts_left() -> None:
     delivery = waiting(state="dead")
     Connection.objects.update(is_enabled=False)
     assert blockers_of(delivery) == ()
     assert next_try_at(delivery, read_clock()) is None
-    assert count_tries_left(delivery) is None
+    assert count_attempts_left(delivery) is None
     assert responsible_owner(delivery) == "target"
 
 
@@ -124,9 +124,9 @@ def test_the_remaining_retries_are_limited_by_number_and_age() -> None:
     delivery = waiting()
     assert delivery.opened_at is not None
     until = delivery.opened_at + timedelta(hours=delivery.route.gives_up_after_hours)
-    assert count_tries_left(delivery) == TriesLeft(delivery.route.tries - 2, until)
-    delivery.tries = delivery.route.tries
-    assert count_tries_left(delivery) == TriesLeft(0, None)
+    assert count_attempts_left(delivery) == AttemptsLeft(delivery.route.max_attempts - 2, until)
+    delivery.attempts_used = delivery.route.max_attempts
+    assert count_attempts_left(delivery) == AttemptsLeft(0, None)
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_a_delivery_is_claimed_by_one_batch_if_nothing_changed(
     claim = meanwhile(lambda _: None)
     assert claim is not None
     row = Delivery.objects.get()
-    assert (row.state, row.token, row.tries, row.last_number) == ("running", claim.token, 1, 1)
+    assert (row.state, row.token, row.attempts_used, row.last_number) == ("running", claim.token, 1, 1)
     assert row.lease_until is not None
     attempt = Attempt.objects.get()
     assert (attempt, attempt.number, attempt.cause, attempt.outcome) == (
@@ -88,7 +88,7 @@ def test_a_delivery_is_claimed_by_one_batch_if_nothing_changed(
         "webhook",
         "started",
     )
-    assert (claim.delivery.tries, claim.delivery.last_number, claim.link) == (1, 1, None)
+    assert (claim.delivery.attempts_used, claim.delivery.last_number, claim.link) == (1, 1, None)
     assert claim.stream_heads.keys() == {row.stream}
     assert find_chain_faults() == []
 
@@ -159,9 +159,9 @@ def test_a_claim_belongs_to_the_replay_requested_meanwhile(meanwhile: Callable[.
 
 
 def test_a_claim_counts_attempts_of_other_processes(meanwhile: Callable[..., Claim | None]) -> None:
-    claim = meanwhile(change(tries=2, last_number=2))
+    claim = meanwhile(change(attempts_used=2, last_number=2))
     assert claim is not None
-    assert (claim.attempt.number, claim.delivery.tries) == (3, 3)
+    assert (claim.attempt.number, claim.delivery.attempts_used) == (3, 3)
 
 
 def test_an_isolated_claim_is_a_separate_case(waiting: Delivery) -> None:

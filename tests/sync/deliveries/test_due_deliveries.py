@@ -65,5 +65,5 @@ def test_behind_an_open_breaker_only_new_deliveries_are_found(route: Route) -> N
     assert find_due_ids() == [fresh.pk]
     assert postpone_delivery(fresh.pk, route.target)
     fresh.refresh_from_db()
-    assert (fresh.state, fresh.tries) == (State.RETRYING, 0)
+    assert (fresh.state, fresh.attempts_used) == (State.RETRYING, 0)
     assert find_due_ids() == []

@@ -285,7 +285,12 @@ def test_a_delivery_without_a_thread_is_given_back_at_once(
     answer = hub.post(EXAMPLE)
     assert answer.status_code == 202
     delivery = Delivery.objects.get()
-    assert (delivery.state, delivery.token, delivery.tries, delivery.deaths) == (State.PENDING, None, 0, 0)
+    assert (delivery.state, delivery.token, delivery.attempts_used, delivery.deaths) == (
+        State.PENDING,
+        None,
+        0,
+        0,
+    )
     assert (delivery.lease_until, delivery.identity_slot, delivery.target_slot) == (None, None, None)
     executor = execution_executor._executor
     assert executor is not None

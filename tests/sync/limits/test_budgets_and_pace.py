@@ -31,35 +31,38 @@ def try_again(**changes: object) -> Delivery:
 
 
 def test_a_repeated_webhook_is_tried_although_its_retries_are_used_up(hub: Hub) -> None:
-    Route.objects.update(tries=1)
+    Route.objects.update(max_attempts=1)
     hub.change_email("anna.again@example.com")
     hub.shop.faults.add("error", status=503, times=2)
-    for tries in (1, 2):
+    for attempts_used in (1, 2):
         answer = hub.post_signed(EXAMPLE, "msg_again")
         assert (answer.status_code, answer.json()["retrying"]) == (424, False)
-        assert (Delivery.objects.get().state, Delivery.objects.get().tries) == (State.DEAD, tries)
+        assert (Delivery.objects.get().state, Delivery.objects.get().attempts_used) == (
+            State.DEAD,
+            attempts_used,
+        )
     assert hub.post_signed(EXAMPLE, "msg_again").status_code == 200
     assert hub.customer()["email"] == "anna.again@example.com"
 
 
-def test_a_delivery_that_is_too_old_fails_although_it_has_retries_left(hub: Hub) -> None:
+def test_a_delivery_that_is_too_old_fails_although_it_has_reattempts_left(hub: Hub) -> None:
     Route.objects.update(gives_up_after_hours=1)
     hub.shop.faults.add("error", status=503)
     answer = hub.post_signed(EXAMPLE)
     assert (answer.status_code, answer.json()["retrying"]) == (424, True)
     young = try_again(opened_at=timezone.now() - timedelta(minutes=50))
-    assert (young.state, young.tries) == (State.RETRYING, 2)
+    assert (young.state, young.attempts_used) == (State.RETRYING, 2)
     old = try_again(opened_at=timezone.now() - timedelta(minutes=70))
-    assert (old.state, old.code, old.tries) == (State.DEAD, "target-unavailable", 3)
+    assert (old.state, old.code, old.attempts_used) == (State.DEAD, "target-unavailable", 3)
     assert Event.objects.get().state == State.DEAD
 
 
-def test_a_delivery_without_retries_left_fails_although_it_is_young(hub: Hub) -> None:
-    Route.objects.update(tries=2)
+def test_a_delivery_without_reattempts_left_fails_although_it_is_young(hub: Hub) -> None:
+    Route.objects.update(max_attempts=2)
     hub.shop.faults.add("error", status=503)
     hub.post_signed(EXAMPLE)
     last = try_again()
-    assert (last.state, last.tries, Attempt.objects.count()) == (State.DEAD, 2, 2)
+    assert (last.state, last.attempts_used, Attempt.objects.count()) == (State.DEAD, 2, 2)
 
 
 @pytest.mark.parametrize("looks", [True, False], ids=["as it is", "broken: it does not look ahead"])
@@ -76,4 +79,4 @@ def test_no_attempt_is_started_whose_turn_would_come_too_late(
     hub.wait_until_quiet()
     assert Attempt.objects.exists() is not looks
     assert hub.shop.read_journal() == []
-    assert Delivery.objects.get().tries == 0
+    assert Delivery.objects.get().attempts_used == 0

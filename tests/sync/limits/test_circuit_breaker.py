@@ -155,7 +155,10 @@ def test_our_own_rate_limit_is_no_failure_of_the_system(
     make_due()
     run_due_deliveries()
     assert not is_open()
-    assert set(Delivery.objects.values_list("state", "tries")) <= {(State.PENDING, 0), (State.RETRYING, 0)}
+    assert set(Delivery.objects.values_list("state", "attempts_used")) <= {
+        (State.PENDING, 0),
+        (State.RETRYING, 0),
+    }
     Connection.objects.filter(slug="shop").update(requests_per_second=None)
     make_due()
     run_due_deliveries()
@@ -176,7 +179,7 @@ def test_an_open_breaker_sends_nothing_and_answers_the_source_at_once(cautious: 
     after = len(cautious.shop.read_journal()), len(cautious.identity.read_journal()), Attempt.objects.count()
     assert after == before
     waiting = Delivery.objects.get(entity_id=second)
-    assert (waiting.state, waiting.code, waiting.tries) == (State.RETRYING, "target-unavailable", 0)
+    assert (waiting.state, waiting.code, waiting.attempts_used) == (State.RETRYING, "target-unavailable", 0)
     assert Event.objects.get(entity_id=second).state == State.RETRYING
     assert Entry.objects.filter(stream=waiting.stream, action="delivery.postponed").count() == 1
 
@@ -189,7 +192,7 @@ def test_waiting_deliveries_are_sent_when_the_pause_is_over(cautious: Hub) -> No
     end_pause()
     assert run_due_deliveries() >= 1
     assert cautious.customer(second) is not None
-    assert Delivery.objects.get(entity_id=second).tries == 1
+    assert Delivery.objects.get(entity_id=second).attempts_used == 1
 
 
 @pytest.mark.slow
@@ -211,7 +214,7 @@ def test_an_attempt_in_progress_when_the_breaker_opened_uses_no_retry(cautious: 
         cautious.post(ack(user))
     cautious.wait_until_idle()
     assert Attempt.objects.count() == len(users), "all of them were under way"
-    assert sorted(Delivery.objects.values_list("tries", flat=True)) == [0, 0, 0, 1]
+    assert sorted(Delivery.objects.values_list("attempts_used", flat=True)) == [0, 0, 0, 1]
     assert set(Delivery.objects.values_list("state", flat=True)) == {State.RETRYING}
 
 
@@ -275,6 +278,6 @@ def test_a_payload_sent_as_received_does_not_wait_for_the_identity_service(
     run_due_deliveries()
     cautious.wait_until_quiet()
     received.refresh_from_db()
-    assert (received.state, received.tries) == (State.SUCCEEDED, 2)
+    assert (received.state, received.attempts_used) == (State.SUCCEEDED, 2)
     assert cautious.customer()["email"] == "anna.received@example.com"
     cautious.identity.faults.clear(fault.id)

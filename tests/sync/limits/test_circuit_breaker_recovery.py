@@ -51,13 +51,13 @@ def test_a_failed_probe_uses_no_retry_and_the_next_pause_is_longer(cautious: Hub
         send_and_wait(cautious, user)
     cautious.shop.faults.add("slow", seconds=0.3)
     cautious.shop.faults.add("error", status=503)
-    tries = Delivery.objects.aggregate(sum=Sum("tries"))["sum"]
+    attempts_used = Delivery.objects.aggregate(sum=Sum("attempts_used"))["sum"]
     attempts = Attempt.objects.count()
     end_pause()
     make_due()
     run_at_once(run_due_deliveries, run_due_deliveries)
     assert Attempt.objects.count() == attempts + 1
-    assert Delivery.objects.aggregate(sum=Sum("tries"))["sum"] == tries
+    assert Delivery.objects.aggregate(sum=Sum("attempts_used"))["sum"] == attempts_used
     again = breaker()
     assert again is not None
     assert again.openings == 2
@@ -69,12 +69,12 @@ def test_a_breaker_whose_probes_use_retries_is_caught(cautious: Hub, monkeypatch
     monkeypatch.setattr(breaker_feedback, "without_spending_try", lambda result, *_: result)
     [user] = create_people(cautious, 1)
     open_breaker(cautious, user)
-    tries = Delivery.objects.aggregate(sum=Sum("tries"))["sum"]
+    attempts_used = Delivery.objects.aggregate(sum=Sum("attempts_used"))["sum"]
     cautious.shop.faults.add("error", status=503)
     end_pause()
     make_due()
     run_due_deliveries()
-    assert Delivery.objects.aggregate(sum=Sum("tries"))["sum"] > tries
+    assert Delivery.objects.aggregate(sum=Sum("attempts_used"))["sum"] > attempts_used
 
 
 def test_pauses_grow_no_longer_than_ten_minutes(cautious: Hub) -> None:
@@ -330,7 +330,7 @@ def test_a_repeated_webhook_follows_retry_after(hub: Hub, fault: dict[str, Any],
     hub.shop.faults.clear()
     again = hub.post_signed(EXAMPLE, "msg_again")
     assert (again.status_code == 424) is is_left_alone
-    assert Delivery.objects.get().tries == (1 if is_left_alone else 2)
+    assert Delivery.objects.get().attempts_used == (1 if is_left_alone else 2)
     Delivery.objects.filter(state="retrying").update(not_before=timezone.now() - timedelta(seconds=1))
     assert hub.post_signed(EXAMPLE, "msg_again").status_code == 200
     assert hub.customer()["email"] == "anna.again@example.com"
@@ -352,10 +352,10 @@ def test_a_repeated_covered_webhook_follows_retry_after_too(hub: Hub) -> None:
     assert older.covered_by is not None
     newest.refresh_from_db()
     assert all(590 < seconds_until(replay.not_before) <= 600 for replay in (older, newest))
-    tries = Attempt.objects.count()
+    attempts = Attempt.objects.count()
     assert hub.post_signed(body, "msg_1").json()["retrying"] is True
     hub.wait_until_idle()
-    assert Attempt.objects.count() == tries
+    assert Attempt.objects.count() == attempts
 
 
 @pytest.mark.slow

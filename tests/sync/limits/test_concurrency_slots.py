@@ -43,7 +43,7 @@ def open_deliveries(hub: Hub, count: int) -> list[Delivery]:
     hub.wait_until_idle()
     hub.wait_until_quiet()
     Delivery.objects.update(
-        state=State.PENDING, due_at=timezone.now(), settled_at=None, tries=0, last_number=9
+        state=State.PENDING, due_at=timezone.now(), settled_at=None, attempts_used=0, last_number=9
     )
     return list(Delivery.objects.order_by("pk"))
 

@@ -196,7 +196,7 @@ def route_form(route: Route, **changed: Any) -> dict[str, Any]:
         "without_match": "create",
         "when_deleted": "delete",
         "deactivation": "{}",
-        "tries": 8,
+        "max_attempts": 8,
         "gives_up_after_hours": 72,
         "retry_base_seconds": 2,
         "retry_cap_seconds": 3600,

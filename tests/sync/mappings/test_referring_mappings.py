@@ -75,7 +75,7 @@ def test_the_warning_is_on_every_page_that_ends_a_route(route: Route) -> None:
     assert WARNING in shown(client, f"{page}/change/", **off, _check="1"), "the check"
     assert WARNING in shown(client, f"{page}/change/", **form | renamed, _check="1")
     assert WARNING in shown(client, f"{page}/delete/")
-    assert WARNING not in shown(client, f"{page}/change/", **form | {"tries": "3"})
+    assert WARNING not in shown(client, f"{page}/change/", **form | {"max_attempts": "3"})
     Route.objects.filter(pk=route.pk).update(is_enabled=False)
     assert WARNING in shown(client, f"{page}/change/"), "the page of the disabled route"
 

@@ -12,7 +12,12 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from sync.models import Alarm, AlarmKind, Notification
 from sync.monitoring.alarms import evaluate_alarms
-from sync.monitoring.notifications import CLAIM_DURATION, MAX_RETRY_DELAY, MAX_TRIES, send_due_notifications
+from sync.monitoring.notifications import (
+    CLAIM_DURATION,
+    MAX_ATTEMPTS,
+    MAX_RETRY_DELAY,
+    send_due_notifications,
+)
 from tests.support.builders.alarms import (
     PEOPLE,
     SECRET,
@@ -91,7 +96,7 @@ def test_a_refused_webhook_is_retried_with_the_same_id_until_it_is_accepted(
     assert len(receiver.received) == 3
     assert len({webhook.headers["webhook-id"] for webhook in receiver.received}) == 1
     telling = Notification.objects.get()
-    assert (telling.state, telling.tries, telling.sent_at) == ("sent", 3, AT + minutes(2))
+    assert (telling.state, telling.attempts, telling.sent_at) == ("sent", 3, AT + minutes(2))
 
 
 def test_a_failing_channel_delays_no_other_and_tries_one_message_each_time(
@@ -155,18 +160,18 @@ def test_an_end_is_never_sent_before_its_beginning(receiver: Receiver) -> None:
 def test_a_message_is_given_up_after_a_day_of_retries(receiver: Receiver) -> None:
     receiver.always(500, b"")
     a_silence_alarm()
-    Notification.objects.update(tries=MAX_TRIES - 1)
+    Notification.objects.update(attempts=MAX_ATTEMPTS - 1)
     evaluate_alarms(AT + minutes(10))
     evaluate_alarms(AT + minutes(20))
     assert Notification.objects.get().state == "given-up"
     assert len(receiver.received) == 2
-    assert timedelta(hours=24) <= MAX_TRIES * MAX_RETRY_DELAY
+    assert timedelta(hours=24) <= MAX_ATTEMPTS * MAX_RETRY_DELAY
 
 
 def test_a_claimed_message_without_a_result_is_sent_again_when_the_claim_ends(receiver: Receiver) -> None:
     a_silence_alarm()
     (first,) = receiver.received
-    Notification.objects.update(state="waiting", tries=1, due_at=AT + CLAIM_DURATION)
+    Notification.objects.update(state="waiting", attempts=1, due_at=AT + CLAIM_DURATION)
     evaluate_alarms(AT + CLAIM_DURATION - SECOND)
     assert len(receiver.received) == 1
     evaluate_alarms(AT + CLAIM_DURATION)

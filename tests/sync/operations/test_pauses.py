@@ -243,7 +243,7 @@ def test_of_two_routes_of_an_event_only_the_paused_one_waits(hub: Hub, other: Ro
     assert hub.customer()["email"] == address
     states = dict(Delivery.objects.values_list("target__slug", "state"))
     assert states == {"shop": State.SUCCEEDED, "crm": State.PENDING}
-    assert Delivery.objects.get(route=other).tries == 0, "no try was spent"
+    assert Delivery.objects.get(route=other).attempts_used == 0, "no attempt was used"
     resume_flow(other)
     go_on()
     assert not Delivery.objects.filter(state=State.PENDING).exists()

@@ -10,27 +10,27 @@ from sync.planning.retry_policy import RetryPolicy, next_retry_delay
 
 pytestmark = pytest.mark.pure
 
-PATIENT = RetryPolicy(max_tries=50_000, max_age_seconds=1e9, base_seconds=2.0, cap_seconds=3600.0)
+PATIENT = RetryPolicy(max_attempts=50_000, max_age_seconds=1e9, base_seconds=2.0, cap_seconds=3600.0)
 JITTER = st.floats(0, 1, exclude_max=True)
-TRIES = st.integers(1, 40_000)
+ATTEMPTS = st.integers(1, 40_000)
 RETRY_AFTER = st.none() | st.floats(0, 1e9)
 POLICIES = st.builds(
     RetryPolicy,
-    max_tries=st.integers(1, 100),
+    max_attempts=st.integers(1, 100),
     max_age_seconds=st.floats(1, 1e6),
     base_seconds=st.floats(0.1, 60),
     cap_seconds=st.floats(1, 1e5),
 )
 
 
-def delay(tries: int, jitter: float, retry_after: float | None = None) -> float:
-    delay = next_retry_delay(PATIENT, tries, 0.0, jitter, retry_after)
+def delay(attempts: int, jitter: float, retry_after: float | None = None) -> float:
+    delay = next_retry_delay(PATIENT, attempts, 0.0, jitter, retry_after)
     assert delay is not None
     return delay
 
 
 @pytest.mark.parametrize(
-    ("tries", "earliest", "latest"),
+    ("attempts", "earliest", "latest"),
     [
         (1, 1, 4),
         (2, 1, 8),
@@ -43,10 +43,10 @@ def delay(tries: int, jitter: float, retry_after: float | None = None) -> float:
     ],
 )
 def test_the_random_delay_doubles_with_each_retry_up_to_its_cap(
-    tries: int, earliest: float, latest: float
+    attempts: int, earliest: float, latest: float
 ) -> None:
-    assert delay(tries, 0.0) == earliest
-    assert delay(tries, math.nextafter(1, 0)) == pytest.approx(latest)
+    assert delay(attempts, 0.0) == earliest
+    assert delay(attempts, math.nextafter(1, 0)) == pytest.approx(latest)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_retry_after_is_a_lower_bound_with_a_cap(retry_after: float | None, expe
 
 
 @pytest.mark.parametrize(
-    ("tries", "age", "retry_after", "is_tried"),
+    ("attempts", "age", "retry_after", "is_tried"),
     [
         (7, 0.0, None, True),
         (8, 0.0, None, False),
@@ -79,43 +79,45 @@ def test_retry_after_is_a_lower_bound_with_a_cap(retry_after: float | None, expe
         (1, 90_000.0, None, False),
     ],
 )
-def test_no_retry_without_retries_left_or_beyond_the_maximum_age(
-    tries: int, age: float, retry_after: float | None, is_tried: bool
+def test_no_retry_without_reattempts_left_or_beyond_the_maximum_age(
+    attempts: int, age: float, retry_after: float | None, is_tried: bool
 ) -> None:
-    policy = RetryPolicy(max_tries=8, max_age_seconds=86_400.0, base_seconds=2.0, cap_seconds=3600.0)
-    assert (next_retry_delay(policy, tries, age, 0.0, retry_after) is not None) is is_tried
+    policy = RetryPolicy(max_attempts=8, max_age_seconds=86_400.0, base_seconds=2.0, cap_seconds=3600.0)
+    assert (next_retry_delay(policy, attempts, age, 0.0, retry_after) is not None) is is_tried
 
 
 @given(POLICIES, st.integers(1, 200), st.floats(0, 1e6), JITTER, RETRY_AFTER)
 def test_a_retry_is_always_within_its_budgets_and_never_immediate(
-    policy: RetryPolicy, tries: int, age: float, jitter: float, retry_after: float | None
+    policy: RetryPolicy, attempts: int, age: float, jitter: float, retry_after: float | None
 ) -> None:
-    delay = next_retry_delay(policy, tries, age, jitter, retry_after)
+    delay = next_retry_delay(policy, attempts, age, jitter, retry_after)
     if delay is None:
         assert (
-            tries >= policy.max_tries
+            attempts >= policy.max_attempts
             or age + max(policy.base_seconds, policy.cap_seconds) > policy.max_age_seconds
         )
     else:
-        assert tries < policy.max_tries
+        assert attempts < policy.max_attempts
         assert age + delay <= policy.max_age_seconds
         assert policy.base_seconds / 2 <= delay <= max(policy.cap_seconds, policy.base_seconds / 2)
 
 
-@given(TRIES, JITTER, RETRY_AFTER)
+@given(ATTEMPTS, JITTER, RETRY_AFTER)
 def test_a_retry_is_never_earlier_than_retry_after(
-    tries: int, jitter: float, retry_after: float | None
+    attempts: int, jitter: float, retry_after: float | None
 ) -> None:
-    assert delay(tries, jitter, retry_after) >= min(retry_after or 0, PATIENT.cap_seconds)
+    assert delay(attempts, jitter, retry_after) >= min(retry_after or 0, PATIENT.cap_seconds)
 
 
-@given(TRIES, JITTER)
-def test_with_the_same_random_value_a_later_retry_never_waits_less(tries: int, jitter: float) -> None:
-    assert delay(tries + 1, jitter) >= delay(tries, jitter)
+@given(ATTEMPTS, JITTER)
+def test_with_the_same_random_value_a_later_retry_never_waits_less(attempts: int, jitter: float) -> None:
+    assert delay(attempts + 1, jitter) >= delay(attempts, jitter)
 
 
-@given(TRIES, JITTER, JITTER)
-def test_two_deliveries_with_different_random_values_are_spread(tries: int, one: float, other: float) -> None:
+@given(ATTEMPTS, JITTER, JITTER)
+def test_two_deliveries_with_different_random_values_are_spread(
+    attempts: int, one: float, other: float
+) -> None:
     low, high = sorted((one, other))
-    apart = delay(tries, high) - delay(tries, low)
-    assert apart == pytest.approx((high - low) * (delay(tries, math.nextafter(1, 0)) - 1), abs=1e-6)
+    apart = delay(attempts, high) - delay(attempts, low)
+    assert apart == pytest.approx((high - low) * (delay(attempts, math.nextafter(1, 0)) - 1), abs=1e-6)

@@ -313,12 +313,14 @@ def test_a_record_created_late_is_found_and_linked(hub: Hub) -> None:
 @pytest.mark.slow
 def test_a_delivery_that_failed_for_good_is_not_written_to_for_ever(hub: Hub) -> None:
     send_and_time_out(hub, 30)
-    Delivery.objects.filter(state=State.RETRYING).update(state=State.DEAD, due_at=None, tries=8)
+    Delivery.objects.filter(state=State.RETRYING).update(state=State.DEAD, due_at=None, attempts_used=8)
     hub.shop.faults.add("slow", seconds=30, methods=["PATCH"], times=1)
     run_check_now()
     assert Attempt.objects.order_by("-pk")[0].code == "target-timeout"
     delivery = Delivery.objects.order_by("-pk")[0]
-    assert (delivery.state, delivery.tries) == (State.DEAD, 8), "no automatic attempt of the route was used"
+    assert (delivery.state, delivery.attempts_used) == (State.DEAD, 8), (
+        "no automatic attempt of the route was used"
+    )
     assert Recheck.objects.count() == 1
 
 

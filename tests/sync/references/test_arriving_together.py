@@ -17,7 +17,7 @@ from webhooks.models import State
 
 @pytest.fixture
 def waiting_group(hub: Hub) -> Delivery:
-    """A group whose next try is an hour away, and whose two members are linked but have woken nobody yet."""
+    """A group whose next attempt is an hour away, and whose two members are linked but have woken nobody yet."""
     set_field("GROUP", "members", MEMBERS)
     for key in ("ADA", "BEA"):
         add_user(hub, key)

@@ -51,7 +51,7 @@ def test_a_group_waits_for_its_members_and_is_woken_by_the_last_one(hub: Hub) ->
     add_group(hub, "TEAM", [ANNA, "BEA"])
     assert tell(hub, "GROUP", "TEAM") == "reference-missing"
     waiting_delivery = delivery_of("TEAM")
-    assert (waiting_delivery.state, waiting_delivery.tries) == (State.RETRYING, 0)
+    assert (waiting_delivery.state, waiting_delivery.attempts_used) == (State.RETRYING, 0)
     assert waits_for() == [("TEAM", "BEA"), ("TEAM", ANNA)]
     assert hub.writes() == []
     Delivery.objects.filter(pk=waiting_delivery.pk).update(
@@ -105,7 +105,7 @@ def test_a_record_that_never_comes_ends_the_delivery_and_a_replay_waits_again(hu
     add_group(hub, "TEAM", ["NOBODY"])
     assert tell(hub, "GROUP", "TEAM") == "reference-missing"
     for _ in range(12):
-        # Waiting spends no try, however often it looks.
+        # Waiting uses no attempt, however often it looks.
         assert run_again("TEAM") == "reference-missing"
     assert delivery_of("TEAM").state == State.RETRYING
     end_wait_of("TEAM")
@@ -209,7 +209,7 @@ def test_a_mapping_without_references_asks_for_no_link(hub: Hub, monkeypatch: py
 
 
 def test_the_tests_fail_if_nobody_is_woken(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Broken variant: with the wake-up, the group is due at once; without it, only at its own next try."""
+    """Broken variant: with the wake-up, the group is due at once; without it, only at its own next attempt."""
     monkeypatch.setattr(delivery_run, "schedule_referring", lambda _delivery: None)
     set_field("GROUP", "members", MEMBERS)
     add_group(hub, "TEAM", [ANNA])

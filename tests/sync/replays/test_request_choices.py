@@ -112,7 +112,7 @@ def test_the_order_of_events_does_not_depend_on_the_clocks_of_hosts(hub: Hub) ->
 def test_an_applied_event_counts_although_its_own_replay_failed_later(hub: Hub) -> None:
     event = refused(hub, "old@example.com")
     newer = carrying(hub, "new@example.com")
-    Route.objects.update(tries=1)
+    Route.objects.update(max_attempts=1)
     fault = hub.identity.faults.add("error", status=503)
     assert again(hub, newer, ReplayOptions()).outcome == "failed"
     hub.identity.faults.clear(fault.id)

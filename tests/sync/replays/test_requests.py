@@ -95,17 +95,17 @@ def test_a_replay_of_a_running_delivery_runs_once_more_afterwards(hub: Hub, staf
 
 
 def test_a_replay_behind_a_running_attempt_has_all_its_retries(hub: Hub, staff: User) -> None:
-    Route.objects.update(tries=1)
+    Route.objects.update(max_attempts=1)
     hub.shop.faults.add("slow", seconds=0.4, times=1)
     hub.shop.faults.add("error", status=503)
     hub.change_email("late@example.com")
     hub.post({"id": ANNA, "entityType": "USER", "eventType": "UPDATE", "respond": "ack"})
     assert wait_for_state(State.RUNNING)
-    Route.objects.update(tries=2)
+    Route.objects.update(max_attempts=2)
     replay(staff)
     hub.wait_until_idle()
     delivery = Delivery.objects.get()
-    assert (delivery.state, delivery.tries, delivery.last_number) == (State.RETRYING, 1, 2)
+    assert (delivery.state, delivery.attempts_used, delivery.last_number) == (State.RETRYING, 1, 2)
     assert delivery.settled_at is None
 
 

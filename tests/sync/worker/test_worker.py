@@ -36,7 +36,7 @@ def open_delivery(hub: Hub, address: str, user: str = ANNA, *, due: bool = True)
         state=State.PENDING,
         due_at=timezone.now() + timedelta(hours=0 if due else 1),
         settled_at=None,
-        tries=0,
+        attempts_used=0,
     )
     return delivery
 

@@ -39,7 +39,7 @@ from webhooks.catalogue.outcome import EventOutcome
 from webhooks.models import Event, Payload, Receipt, Source, State, SubjectKey
 from webhooks.models.subject_key_store import pseudonym
 from webhooks.protocol.formats.event_reader import UnreadableEvent, encode_unreadable_events
-from webhooks.protocol.formats.webhook_format import MAX_BODY_BYTES, MAX_EVENTS, DEFAULT_MAX_EVENTS
+from webhooks.protocol.formats.webhook_format import DEFAULT_MAX_EVENTS, MAX_BODY_BYTES, MAX_EVENTS
 from webhooks.receiving import batches, outcome_links
 from webhooks.receiving.answers import MAX_DOCUMENT_BYTES, BatchResult, batch_answer
 from webhooks.receiving.source_cache import find_source

@@ -49,7 +49,9 @@ def fits_algorithm(key: Any, algorithm: str) -> bool:
 def load_pem(text: str, algorithm: str) -> PublicKey:
     """Load a public key. Raises ValueError with a sentence if it is none, or not one for the algorithm."""
     if len(text) > _MAX_PEM_LENGTH:
-        raise ValueError(translatable("This must be at most %(most)s characters.", most=f"{_MAX_PEM_LENGTH:,}"))
+        raise ValueError(
+            translatable("This must be at most %(most)s characters.", most=f"{_MAX_PEM_LENGTH:,}")
+        )
     try:
         key = load_pem_public_key(text.encode())
     except (ValueError, TypeError, UnsupportedAlgorithm):

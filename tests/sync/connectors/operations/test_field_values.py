@@ -179,7 +179,7 @@ def test_an_expression_that_finds_no_values_creates_no_duplicate(
 ) -> None:
     book.add(GRACE, "first@example.com", active=True)
     reconfigure(field_values={"email": expression})
-    Route.objects.filter(source__slug="aurora").update(tries=1)
+    Route.objects.filter(source__slug="aurora").update(max_attempts=1)
     post(hub)
     assert Attempt.objects.latest("pk").code == "target-garbled"
     assert (len(book.live), book.bodies) == (1, [])

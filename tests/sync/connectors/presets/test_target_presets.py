@@ -59,7 +59,7 @@ def _map_users(vendor: Vendor) -> None:
     version.save()
     policy = Route.DeletionPolicy.DELETE if vendor.deactivated is None else Route.DeletionPolicy.DEACTIVATE
     Route.objects.filter(source__slug="aurora", entity_type="USER").update(
-        mapping=mapping, when_deleted=policy, deactivation=dict(vendor.deactivated or {}), tries=1
+        mapping=mapping, when_deleted=policy, deactivation=dict(vendor.deactivated or {}), max_attempts=1
     )
 
 

@@ -14,7 +14,7 @@ from webhooks.protocol.formats.event_reader import (
     UnreadableEvent,
     read_request,
 )
-from webhooks.protocol.formats.webhook_format import EXAMPLE, JSON_TYPE, DEFAULT_MAX_EVENTS, WEBHOOK_FORMAT
+from webhooks.protocol.formats.webhook_format import DEFAULT_MAX_EVENTS, EXAMPLE, JSON_TYPE, WEBHOOK_FORMAT
 from webhooks.protocol.strict_form import FORM_TYPE
 from webhooks.protocol.strict_json import MalformedBody
 from webhooks.protocol.webhook_parser import ParsedWebhook
