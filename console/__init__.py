@@ -1,1 +1,1 @@
-"""What do support staff, operators and auditors see and do? One package for each entry of the menu."""
+"""What do support staff, operators and auditors see and do? Each entry of the menu is one package."""

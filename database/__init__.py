@@ -1,1 +1,1 @@
-"""How does the hub talk to its database? Nothing here knows a model of ours."""
+"""How does the hub use its database? Nothing here knows our models."""

@@ -1,1 +1,1 @@
-"""How is the history made into a file that proves itself?"""
+"""How is the history exported so that the file can be verified on its own?"""

@@ -1,1 +1,1 @@
-"""What is wrong with rows of the log? Pure; rows in, findings out."""
+"""Which faults do rows of the log have? Pure: takes rows, returns findings."""

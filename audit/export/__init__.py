@@ -1,1 +1,1 @@
-"""How does an export prove itself without the database?"""
+"""How can an export be verified without the database?"""

@@ -1,1 +1,1 @@
-"""Is the log in this database whole?"""
+"""Is the log in this database complete and unchanged?"""

@@ -1,1 +1,1 @@
-"""What blocks a delivery, and how is one approved or closed by hand?"""
+"""What blocks a delivery, and how is one approved or closed manually?"""

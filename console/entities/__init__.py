@@ -1,1 +1,1 @@
-"""What is known of one user, group or file?"""
+"""What does the hub know about one user, group or file?"""

@@ -1,1 +1,1 @@
-"""Which events are there, and what happened to this one?"""
+"""Which events are there, and what happened to each?"""

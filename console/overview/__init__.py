@@ -1,1 +1,1 @@
-"""How is the hub doing, at one glance?"""
+"""How is the hub doing, at a glance?"""

@@ -1,1 +1,1 @@
-"""How are events sent again: one, many, and with which progress?"""
+"""How are events sent again, one or many, and how is the progress shown?"""

@@ -1,1 +1,1 @@
-"""What are pages drawn with: chips, charts, links, times and states?"""
+"""Which building blocks do the pages share: chips, charts, links, times and states?"""

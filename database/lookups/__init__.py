@@ -1,1 +1,1 @@
-"""Which values may a query ask for that no column holds?"""
+"""Which values may a query contain that no column can hold?"""

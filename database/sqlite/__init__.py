@@ -1,1 +1,1 @@
-"""How do many threads and processes write to one SQLite file in turn?"""
+"""How do many threads and processes take turns to write to one SQLite file?"""

@@ -1,1 +1,1 @@
-"""What does an export hold, and how is it packed?"""
+"""What does an export contain, and how is it packed?"""

@@ -1,1 +1,1 @@
-"""When and where is an export made, resumed and deleted?"""
+"""When and where is an export created, resumed and deleted?"""

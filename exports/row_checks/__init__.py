@@ -1,1 +1,1 @@
-"""Do the rows in this database say what the audit log says?"""
+"""Do the rows in this database agree with the audit log?"""

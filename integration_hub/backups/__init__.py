@@ -1,1 +1,1 @@
-"""How is the database copied while the hub runs, and how does it come back?"""
+"""How is the database copied while the hub runs, and how is a copy restored?"""

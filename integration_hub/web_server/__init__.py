@@ -1,1 +1,1 @@
-"""How does a web process read requests, and refuse what is no valid HTTP?"""
+"""How does a web process read requests, and refuse those that are not valid HTTP?"""

@@ -1,1 +1,1 @@
-"""How does the hub speak to one kind of remote system?"""
+"""How does the hub communicate with one kind of remote system?"""

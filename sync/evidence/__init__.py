@@ -1,1 +1,1 @@
-"""What do audit entries say of the rows of a delivery?"""
+"""What do audit entries say about the rows of a delivery?"""

@@ -1,1 +1,1 @@
-"""Which work keeps the store bounded and the audit log provable?"""
+"""Which work limits the stored data and keeps the audit log provable?"""

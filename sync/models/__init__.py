@@ -1,4 +1,4 @@
-"""Which tables hold what is delivered?"""
+"""Which tables hold deliveries and their configuration?"""
 
 from sync.models.alarm import (
     Alarm,

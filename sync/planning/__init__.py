@@ -1,1 +1,1 @@
-"""What must change, and when is it tried again? Pure."""
+"""What must change, and when is it retried? Pure."""

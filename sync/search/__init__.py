@@ -1,1 +1,1 @@
-"""Which events does a filter, a search term or a period mean?"""
+"""Which events match a filter, a search term or a period?"""

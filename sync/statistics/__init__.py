@@ -1,1 +1,1 @@
-"""How many events, failures and calls were there by the hour?"""
+"""How many events, failures and calls were there in each hour?"""

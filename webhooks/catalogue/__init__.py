@@ -1,1 +1,1 @@
-"""Which outcomes exist, and what do people read for each?"""
+"""Which outcomes exist, and which texts do people read for each?"""

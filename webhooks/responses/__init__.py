@@ -1,1 +1,1 @@
-"""How is an answer written for a source that expects another format than problem+json? Pure."""
+"""How is an answer written for a source that expects a format other than problem+json? Pure."""

@@ -1,1 +1,1 @@
-"""What goes where?"""
+"""Which events go where?"""

@@ -1,1 +1,1 @@
-"""Which commands make exports?"""
+"""Which commands create exports?"""

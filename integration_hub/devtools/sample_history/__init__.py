@@ -1,1 +1,1 @@
-"""How is a history made up that looks like ninety days of work?"""
+"""How is a history generated that looks like ninety days of work?"""

@@ -1,1 +1,1 @@
-"""Which commands help when a login does not?"""
+"""Which commands help when a login does not work?"""

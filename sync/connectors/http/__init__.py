@@ -1,1 +1,1 @@
-"""How does one HTTP exchange stay within its time, bytes and address?"""
+"""How does one HTTP exchange stay within its limits of time, size and address?"""

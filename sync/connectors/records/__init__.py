@@ -1,1 +1,1 @@
-"""How does an operation become a request, and which records are in the answer?"""
+"""How does an operation become a request, and which records are in the response?"""

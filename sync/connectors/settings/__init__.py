@@ -1,1 +1,1 @@
-"""How are a connection's settings read and refused? Pure."""
+"""How are a connection's settings read and validated? Pure."""

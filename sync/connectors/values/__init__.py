@@ -1,1 +1,1 @@
-"""How are values read that a remote system sent? Pure."""
+"""How are values from a remote system read? Pure."""

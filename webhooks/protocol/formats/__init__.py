@@ -1,1 +1,1 @@
-"""How are events read from requests in the format of their sender? Pure."""
+"""How are events read from requests in the sender's own format? Pure."""

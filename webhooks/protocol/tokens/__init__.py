@@ -1,1 +1,1 @@
-"""How is a signed token verified, and by which keys? Pure."""
+"""How is a signed token verified, and with which keys? Pure."""
