@@ -37,7 +37,7 @@ def test_every_column_is_listed_with_its_type_and_mark(table: TableSchema) -> No
 
 
 def test_the_examples_of_digests_are_right() -> None:
-    examples = table_rows("Examples; the key")
+    examples = table_rows("Examples; where a key is used")
     key = bytes.fromhex(re.findall(r"is `([0-9a-f]{32})`:", SECTION)[0])
     assert len(examples) == 7
     for name, text, value in examples:
