@@ -18,7 +18,7 @@ from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import AppliedRecord
 from sync.deliveries.stored_webhook import wants_entity
 from sync.evidence.row_facts import attempt_facts, call_digests
-from sync.models import SUCCESS_STATES, Delivery, Finding, PayloadChoice, new_recheck
+from sync.models import SUCCESS_STATES, AttemptCause, Delivery, Finding, PayloadChoice, new_recheck
 from sync.planning.change import ChangeAction
 from sync.references.missing_references import delete_missing
 from webhooks.delivery_port import PendingAnswer
@@ -51,7 +51,7 @@ class FinishedAttempt:
         if self.claim.attempt.findings is not None:
             batch.insert(self.claim.attempt.findings)
         batch.execute(self._attempt_update())
-        if self.result.may_still_arrive and self.claim.delivery.gets_rechecks:
+        if self._needs_rechecks():
             batch.insert(new_recheck(self.claim.attempt))
         if self.claim.route.mapping is not None and self.claim.route.mapping.reference_types:
             batch.execute(delete_missing(self.claim.delivery.pk))
@@ -105,6 +105,15 @@ class FinishedAttempt:
             occurred_at=_relayed_timestamp(self.claim.delivery),
             write_counts=findings.write_counts,
         )
+
+    def _needs_rechecks(self) -> bool:
+        """True if a write of this attempt may still arrive, or it delivered a state from before the event.
+
+        A re-check that finds that state again adds none: the attempt that it checks has its own.
+        """
+        is_recheck = self.claim.attempt.cause == AttemptCause.RECHECK
+        is_outdated = self.result.state in SUCCESS_STATES and self.findings.is_outdated and not is_recheck
+        return is_outdated or (self.result.may_still_arrive and self.claim.delivery.gets_rechecks)
 
     def _complete_attempt(self) -> None:
         """Set the attempt's final values, with its findings in a payload that is not stored yet."""

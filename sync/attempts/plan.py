@@ -80,8 +80,8 @@ class AttemptFindings:
 
     `is_matched`: the record was found by a value, and is to be bound to the subject before it is changed.
     `write_counts`: those of the record after the change is applied. `left_out`: entities without a record that the
-    record should refer to. `scrubber` removes the secrets of both connections from what is stored or shown of the
-    findings.
+    record should refer to. `is_outdated`: the identity service gave a state of the entity from before the event.
+    `scrubber` removes the secrets of both connections from what is stored or shown of the findings.
     """
 
     entity: Entity | None = None
@@ -91,6 +91,7 @@ class AttemptFindings:
     is_matched: bool = False
     write_counts: Mapping[str, WriteCount] = field(default_factory=dict)
     left_out: frozenset[Reference] = frozenset()
+    is_outdated: bool = False
     scrubber: SecretScrubber = field(default_factory=SecretScrubber)
 
 
@@ -109,6 +110,7 @@ def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings)
         _fetch_current_entity(claim, connectors.identity) if is_fetched else _carried_entity(claim.delivery)
     )
     findings.is_matched = False
+    findings.is_outdated = is_fetched and _is_before_event(findings.entity, claim)
     findings.record, change = _find_record_and_plan(
         claim, connectors.target, mapping, findings, is_partial=not is_fetched
     )
@@ -196,11 +198,19 @@ def _is_older_than_event(entity: Entity | None, claim: Claim) -> bool:
         return False
     fresh = timezone.now() - MAX_LAG
     timestamps = [
-        event.occurred_at
-        for event in claim.events
-        if event.occurred_at and event.received_at > fresh and event.event_type != "DELETE"
+        event.occurred_at for event in claim.events if event.occurred_at and event.received_at > fresh
     ]
     return any(entity.modified_at < occurred_at - TIMESTAMP_RESOLUTION for occurred_at in timestamps)
+
+
+def _is_before_event(entity: Entity | None, claim: Claim) -> bool:
+    """True if an entity that exists seems to be as it was before the event: it precedes the event, or its deletion was
+    reported last. A replica may lag, and a source may send its webhook before its own commit.
+    """
+    if entity is None:
+        return False
+    newest = max(claim.events, key=lambda event: event.pk)
+    return newest.event_type == "DELETE" or _is_older_than_event(entity, claim)
 
 
 def _find_record_and_plan(

@@ -1,4 +1,4 @@
-"""Re-checks: looks at a record after an attempt whose write may still arrive."""
+"""Re-checks: looks at a record after an attempt whose write may still arrive, or whose entity was outdated."""
 
 from django.conf import settings
 from django.db import models
@@ -11,7 +11,8 @@ from webhooks.models import indexes_where_set
 
 
 class Recheck(models.Model):
-    """The re-checks of one attempt, whose write may reach the target after a newer one.
+    """The re-checks of one attempt, whose write may reach the target after a newer one, or which delivered a state of
+    the entity from before its event.
 
     The delays of RECHECK_SECONDS count from `began_at`. One check after the other runs: `delivery` is made due again,
     and its attempts from `first_number` on say whether the record differed. All times but `confirmed_at` are of the
