@@ -95,13 +95,18 @@ class BatchResult:
 
 
 def batch_answer(
-    results: Sequence[BatchResult], language: Language, reference: str, location: str = ""
+    results: Sequence[BatchResult],
+    language: Language,
+    reference: str,
+    location: str = "",
+    *,
+    is_acknowledgement: bool = False,
 ) -> Answer:
     """Return the answer to a request with several events. The worst failure decides its status. `location`: the path of
-    the outcome, for the answer 202.
+    the outcome, for the answer 202. `is_acknowledgement`: the sender does not ask for the outcome.
 
     Events that cannot be read are listed with their codes, and decide the status only if no event that was stored has
-    failed or is still open.
+    failed or is still open. They never decide that of an acknowledgement if another event could be read.
     """
     listed = [_batch_result_document(result) for result in results]
     outcomes = [result.outcome for result in results if result.reference]
@@ -118,7 +123,9 @@ def batch_answer(
         )
     is_open = any(outcome is None or outcome.is_open for outcome in outcomes)
     unreadable = next((result.code for result in results if result.code not in ("", "filtered")), "")
-    if unreadable and not is_open:
+    # A sender that does not ask for the outcome would send the request again, or stop sending, and no event would gain.
+    decides_status = not is_open and not (is_acknowledgement and outcomes)
+    if unreadable and decides_status:
         return problem_answer(
             unreadable, language, reference=reference, is_final=True, results=_within_limit(listed)
         )

@@ -169,7 +169,8 @@ def _store_batch(
                 answer = None
                 # Without an event no entry would name the receipt until it is answered.
                 if answers_now or not stored.events:
-                    answer = _build_answer(stored, _known_outcomes(stored, delivery_port), language)
+                    outcomes = _known_outcomes(stored, delivery_port)
+                    answer = _build_answer(stored, outcomes, language, is_acknowledgement=answers_now)
                     _store_answer(stored, answer)
         except (IntegrityError, OperationalError) as error:
             if is_last or not (isinstance(error, IntegrityError) or is_deadlock(error)):
@@ -337,8 +338,16 @@ def _add_event(item: _NewEvent, batch: WriteBatch, key: SubjectKey, receipt: Rec
     return [received_entry(event, receipt, opened), *opened.entries]
 
 
-def _build_answer(stored: _StoredBatch, outcomes: Mapping[int, EventOutcome], language: Language) -> Answer:
-    return build_batch_answer(stored.receipt, stored.results(outcomes), language)
+def _build_answer(
+    stored: _StoredBatch,
+    outcomes: Mapping[int, EventOutcome],
+    language: Language,
+    *,
+    is_acknowledgement: bool = False,
+) -> Answer:
+    return build_batch_answer(
+        stored.receipt, stored.results(outcomes), language, is_acknowledgement=is_acknowledgement
+    )
 
 
 def _store_answer(stored: _StoredBatch, answer: Answer) -> None:

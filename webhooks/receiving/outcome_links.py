@@ -65,12 +65,23 @@ def answer_current_outcome(
     return format_answer(event_or_batch.source, answer)
 
 
-def build_batch_answer(receipt: Receipt, results: Sequence[BatchResult], language: Language) -> Answer:
+def build_batch_answer(
+    receipt: Receipt,
+    results: Sequence[BatchResult],
+    language: Language,
+    *,
+    is_acknowledgement: bool = False,
+) -> Answer:
     """Return the answer to a request with several events, in the response format of its source."""
     reference = receipt.own_reference
-    return format_answer(
-        receipt.source, batch_answer(results, language, reference, location=outcome_path(reference))
+    answer = batch_answer(
+        results,
+        language,
+        reference,
+        location=outcome_path(reference),
+        is_acknowledgement=is_acknowledgement,
     )
+    return format_answer(receipt.source, answer)
 
 
 def _answer_current_batch(receipt: Receipt, language: Language, delivery_port: DeliveryPort) -> Answer:

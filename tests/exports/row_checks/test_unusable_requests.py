@@ -28,7 +28,7 @@ def formatted(hub: Hub) -> Hub:
 
 
 def die_before_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    def build_answer(stored: Any, outcomes: Any, language: Any) -> None:
+    def build_answer(*_: Any, **__: Any) -> None:
         raise RuntimeError(CUT_OFF)
 
     monkeypatch.setattr(batches, "_build_answer", build_answer)

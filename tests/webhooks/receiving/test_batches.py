@@ -467,10 +467,31 @@ def test_a_request_without_deliveries_is_answered_as_before_when_it_is_sent_agai
         [event("THREE", uid="2", **ignored), event("FOUR", uid="3", **ignored)],
     ):
         first, again = post(formatted, *sent), post(formatted, *sent)
-        assert first.status_code == (400 if "who" in sent[1] else 200)
+        assert (first.status_code, first.json()["status"]) == (200, "ignored")
         assert (again.status_code, results(again)) == (first.status_code, results(first))
         assert results(first)[0][0] == "ignored"
     assert Event.objects.count() == 3
+    assert list(find_row_faults()) == []
+
+
+@pytest.mark.parametrize("wait", ["ack", "result"])
+def test_an_unreadable_event_decides_the_status_only_for_a_sender_that_asks_for_the_outcome(
+    formatted: Hub, wait: str
+) -> None:
+    """A sender of hints would send the whole request again until it gives up, whatever the other events are."""
+    set_format(FORMAT | {"batch_response": wait})
+    fault = ("refused", "missing-member")
+    for delivered in (True, False):
+        Route.objects.all().update(is_enabled=delivered)
+        answer = post(formatted, event(ANNA, uid=f"{delivered}"), {"who": "TWO", "ok": True})
+        assert results(answer)[1] == fault
+        if wait == "result":
+            assert (answer.status_code, answer.json()["code"]) == (400, "missing-member")
+        else:
+            assert answer.status_code == (202 if delivered else 200)
+    alone = post(formatted, {"who": "TWO", "ok": True}, {"who": "THREE", "ok": True})
+    assert (alone.status_code, alone.json()["code"]) == (400, "missing-member")
+    formatted.wait_until_idle()
     assert list(find_row_faults()) == []
 
 
@@ -479,7 +500,7 @@ def test_an_outcome_left_out_of_an_acknowledgement_would_change_the_answer(
 ) -> None:
     Route.objects.all().update(is_enabled=False)
     sent = [event(ANNA, uid="1"), {"who": "TWO", "ok": True}]
-    assert post(formatted, *sent).status_code == 400
+    assert post(formatted, *sent).status_code == 200
     monkeypatch.setattr(batches, "_known_outcomes", lambda stored, delivery_port: {})
     assert post(formatted, *sent).status_code == 202
 

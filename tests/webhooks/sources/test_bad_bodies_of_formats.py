@@ -147,7 +147,7 @@ def expected_answer(source: Source, body: bytes) -> tuple[int, str]:
     if all(code == "filtered" for code in codes) and len(codes) == len(events):
         return 200, "filtered"
     faults = [code for code in codes if code != "filtered"]
-    if faults:
+    if faults and len(codes) == len(events):
         return CATALOGUE[faults[0]].status, faults[0]
     # No route takes an event of this source.
     ignored_as = [event.ignored_as for event in events if not isinstance(event, UnreadableEvent)]

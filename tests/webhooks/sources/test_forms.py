@@ -391,7 +391,7 @@ def test_events_in_a_json_field_are_read_one_by_one_without_what_is_dropped(form
         [event(1), event(2), {"event": "hard_bounce", "_id": "e3", "msg": {"password": "in-clear"}}]
     )
     answer = send(formed, {"mandrill_events": sent})
-    assert answer.status_code == 400, answer.content
+    assert answer.status_code == 200, answer.content
     assert [result["status"] for result in answer.json()["results"]] == ["ignored", "ignored", "refused"]
     assert [stored["event"]["msg"]["subject"] for stored in documents()] == ["Ä & ö"] * 2
     assert len(bodies()) == 3
