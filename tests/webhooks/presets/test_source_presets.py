@@ -374,3 +374,23 @@ def test_a_sender_that_knows_only_200_is_answered_so(name: str) -> None:
     body = body_of(name)
     answer = post(name, body, sign(name, body))
     assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_an_id_of_cloud_events_counts_for_its_producer_alone() -> None:
+    """CloudEvents 1.0.2, section 3.1.1: only `source` and `id` together are unique."""
+    create_source("cloudevents")
+    [sent] = sample_of("cloudevents", 1).body[:1]
+    long_source = "/subscriptions/" + "x" * 300
+    sources = ["/one", "/two", "/one", long_source, long_source + "y"]
+    body = json.dumps([{**sent, "source": source} for source in sources]).encode()
+    answer = post("cloudevents", body, sign("cloudevents", body), index=1)
+    assert [result["status"] for result in answer.json()["results"]] == ["ignored"] * 5
+    event_ids = list(Event.objects.order_by("pk").values_list("event_id", flat=True))
+    assert event_ids[:2] == ["A234-1234-2 /one", "A234-1234-2 /two"]
+    assert len(set(event_ids)) == 4
+
+
+def test_an_empty_batch_of_cloud_events_is_acknowledged() -> None:
+    create_source("cloudevents")
+    answer = post("cloudevents", b"[]", sign("cloudevents", b"[]"), index=1)
+    assert (answer.status_code, answer.json()["code"]) == (200, "filtered")
