@@ -1,60 +1,32 @@
-"""Release deliveries whose process died, once their lease has ended; isolate those that keep killing processes.
+"""Release deliveries whose process died, once their lease has ended; isolate those that keep killing processes."""
 
-On SQLite, leases and due times are measured by the machine's clock, so they are adjusted when that clock is set.
-"""
-
-import logging
-import os
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
-from django.db import connection, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
-from django.db.models.functions import Greatest, Least
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, QuerySet
 from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
-from database.clock import ClockWatch, database_now
+from database.clock import database_now
 from database.statement import Statement
 from database.write_batch import WriteBatch
+from sync.clock.clock_steps import adjust_times_to_clock_step
 from sync.deliveries.event_state import refresh_event_states
 from sync.deliveries.ordering import find_expired_of_subject
 from sync.deliveries.predicates import has_expired_lease
 from sync.evidence.row_facts import call_digests
-from sync.jobs.running_job import LEASE_SECONDS as JOB_LEASE_SECONDS
-from sync.limits.circuit_breaker import invalidate_breakers
 from sync.models import (
-    WAITING_STATES,
     Attempt,
     AttemptOutcome,
-    Breaker,
     Call,
     Delivery,
-    Job,
-    JobState,
-    MissingReference,
-    Recheck,
-    Route,
     new_recheck,
 )
 from webhooks.models import State
 
-logger = logging.getLogger("hub.deliver")
-
 CRASH_CODE = "crashes-hub"
-# SQLite's clock is the machine's. PostgreSQL has the server's, which is kept by whoever runs that.
-_clock_watch = ClockWatch()
-
-
-def _reset_after_fork() -> None:
-    """Watch the clock from now on. A forked child would otherwise notice all steps since its parent was loaded."""
-    global _clock_watch  # noqa: PLW0603 - one per process is the point
-    _clock_watch = ClockWatch()
-
-
-os.register_at_fork(after_in_child=_reset_after_fork)
 
 _EXPIRED = Statement(
     f"SELECT id FROM sync_delivery WHERE {has_expired_lease()} ORDER BY lease_until LIMIT %s"  # noqa: S608
@@ -66,70 +38,16 @@ def release_expired_leases(limit: int) -> int:
 
     Leaves out those that another transaction has locked.
     """
-    if _adjust_times_to_clock_step():
+    if adjust_times_to_clock_step():
         return 0
     return _release_deliveries([row[0] for row in _EXPIRED.fetch_all(limit)], skips_locked=True)
 
 
 def release_subject(delivery: Delivery) -> bool:
     """Release the subject of a delivery from a process whose lease has ended. Returns False if there was none."""
-    if _adjust_times_to_clock_step():
+    if adjust_times_to_clock_step():
         return False
     return bool(_release_deliveries(find_expired_of_subject(delivery)))
-
-
-def _adjust_times_to_clock_step() -> bool:
-    """Adjust leases and due times if the clock that they are measured by was set (SQLite only). Returns True if it was.
-
-    All leases begin anew: a step forward would expire those of processes that live, a step back hold those of dead ones
-    for as long. After a step back, what is due later becomes due that much earlier.
-    """
-    if connection.vendor != "sqlite" or not (step := _clock_watch.read_step()):
-        return False
-    try:
-        with transaction.atomic():
-            _renew_leases(step)
-            if step < 0:
-                _bring_forward(timedelta(seconds=-step))
-    except BaseException:
-        _clock_watch.put_back(step)
-        raise
-    invalidate_breakers()
-    return True
-
-
-def _renew_leases(step: float) -> None:
-    # Each process does so once for a step. A lease that is renewed too often only lasts longer.
-    renewed = Delivery.objects.running().update(lease_until=database_now(plus_seconds=settings.LEASE_SECONDS))
-    running_jobs = Job.objects.filter(state=JobState.RUNNING)
-    renewed += running_jobs.update(lease_until=database_now(plus_seconds=JOB_LEASE_SECONDS))
-    logger.warning("the clock of the machine was set by %.0f s; %s leases began anew", step, renewed)
-
-
-def _bring_forward(by: timedelta) -> None:
-    """Make everything that waits due so much earlier, but not before now.
-
-    Each process does so: a retry may come earlier than its back-off, and none waits for a time that a wrong clock gave.
-    What the remote system asked to wait (Retry-After) is only limited to the longest delay of the route, so that none
-    of these retries comes early.
-    """
-    now = database_now()
-    deliveries = Delivery.objects.filter(state__in=WAITING_STATES)
-    _limit_requested_delays(deliveries)
-    hurried = deliveries.filter(Q(not_before=None) | Q(not_before__lte=now))
-    for rows in (hurried, Job.objects, Recheck.objects, MissingReference.objects):
-        rows.filter(due_at__gt=now).update(due_at=Greatest(now, F("due_at") - by))
-    # The delays of later checks count from here.
-    Recheck.objects.filter(began_at__gt=now).update(began_at=now)
-    Breaker.objects.filter(open_until__gt=now).update(open_until=Greatest(now, F("open_until") - by))
-
-
-def _limit_requested_delays(deliveries: QuerySet[Delivery]) -> None:
-    requested = deliveries.filter(not_before__gt=database_now())
-    for route in Route.objects.only("pk", "retry_cap_seconds"):
-        latest = database_now(plus_seconds=route.retry_cap_seconds)
-        rows = requested.filter(route=route, due_at__gt=latest)
-        rows.update(not_before=Least(F("not_before"), latest), due_at=latest)
 
 
 def _release_deliveries(keys: list[int], *, skips_locked: bool = False) -> int:

@@ -1,1 +1,1 @@
-"""The databases of the tests, and checks of rows and query plans."""
+"""The databases of the tests, rows as faults leave them, and checks of rows and query plans."""

@@ -1,0 +1,1 @@
+"""What changes when the clock of the machine is set, by which SQLite measures leases and due times?"""

@@ -1,0 +1,94 @@
+"""Adjust leases and due times when the clock that they are measured by is set.
+
+Only on SQLite, whose clock is the machine's: PostgreSQL has the server's, which is kept by whoever runs that.
+"""
+
+import logging
+import os
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Greatest, Least
+
+from database.clock import ClockWatch, database_now
+from sync.jobs.running_job import LEASE_SECONDS as JOB_LEASE_SECONDS
+from sync.limits.circuit_breaker import invalidate_breakers
+from sync.models import (
+    WAITING_STATES,
+    Breaker,
+    Delivery,
+    Job,
+    JobState,
+    MissingReference,
+    Recheck,
+    Route,
+)
+
+logger = logging.getLogger("hub.deliver")
+
+_clock_watch = ClockWatch()
+
+
+def _reset_after_fork() -> None:
+    """Watch the clock from now on. A forked child would otherwise notice all steps since its parent was loaded."""
+    global _clock_watch  # noqa: PLW0603 - one per process is the point
+    _clock_watch = ClockWatch()
+
+
+os.register_at_fork(after_in_child=_reset_after_fork)
+
+
+def adjust_times_to_clock_step() -> bool:
+    """Adjust leases and due times if the clock was set (SQLite only). Returns True if it was.
+
+    All leases begin anew: a step forward would expire those of processes that live, a step back hold those of dead ones
+    for as long. After a step back, what is due later becomes due that much earlier.
+    """
+    if connection.vendor != "sqlite" or not (step := _clock_watch.read_step()):
+        return False
+    try:
+        with transaction.atomic():
+            _renew_leases(step)
+            if step < 0:
+                _bring_forward(timedelta(seconds=-step))
+    except BaseException:
+        _clock_watch.put_back(step)
+        raise
+    invalidate_breakers()
+    return True
+
+
+def _renew_leases(step: float) -> None:
+    # Each process does so once for a step. A lease that is renewed too often only lasts longer.
+    renewed = Delivery.objects.running().update(lease_until=database_now(plus_seconds=settings.LEASE_SECONDS))
+    running_jobs = Job.objects.filter(state=JobState.RUNNING)
+    renewed += running_jobs.update(lease_until=database_now(plus_seconds=JOB_LEASE_SECONDS))
+    logger.warning("the clock of the machine was set by %.0f s; %s leases began anew", step, renewed)
+
+
+def _bring_forward(by: timedelta) -> None:
+    """Make everything that waits due so much earlier, but not before now.
+
+    Each process does so: a retry may come earlier than its back-off, and none waits for a time that a wrong clock gave.
+    What the remote system asked to wait (Retry-After) is only limited to the longest delay of the route, so that none
+    of these retries comes early.
+    """
+    now = database_now()
+    deliveries = Delivery.objects.filter(state__in=WAITING_STATES)
+    _limit_requested_delays(deliveries)
+    hurried = deliveries.filter(Q(not_before=None) | Q(not_before__lte=now))
+    for rows in (hurried, Job.objects, Recheck.objects, MissingReference.objects):
+        rows.filter(due_at__gt=now).update(due_at=Greatest(now, F("due_at") - by))
+    # The delays of later checks count from here.
+    Recheck.objects.filter(began_at__gt=now).update(began_at=now)
+    Breaker.objects.filter(open_until__gt=now).update(open_until=Greatest(now, F("open_until") - by))
+
+
+def _limit_requested_delays(deliveries: QuerySet[Delivery]) -> None:
+    requested = deliveries.filter(not_before__gt=database_now())
+    for route in Route.objects.only("pk", "retry_cap_seconds"):
+        latest = database_now(plus_seconds=route.retry_cap_seconds)
+        rows = requested.filter(route=route, due_at__gt=latest)
+        rows.update(not_before=Least(F("not_before"), latest), due_at=latest)

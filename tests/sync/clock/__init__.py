@@ -1,0 +1,1 @@
+"""Tests of what changes when the clock of the machine is set."""
