@@ -9,6 +9,7 @@ On SQLite it is the clock of the machine, which may be set while the hub runs: `
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -43,20 +44,22 @@ class ClockWatch:
         self._lock = threading.Lock()
         self._offset = _clock_offset()
 
-    def read_step(self) -> float:
-        """Return the seconds by which the clock was set since the last call, or since the watch began: negative if it
-        was set back, 0 if it was set by less than a second.
-        """
-        # One thread at a time: each step is returned once.
-        with self._lock:
-            before, self._offset = self._offset, _clock_offset()
-            step = self._offset - before
-        return step if abs(step) >= _STEP_SECONDS else 0.0
+    def handle_step(self, handle: Callable[[float], None]) -> bool:
+        """Call `handle` with the seconds by which the clock was set since the last call, or since the watch began.
 
-    def put_back(self, step: float) -> None:
-        """Return the step at the next call again, because what it is for failed."""
+        They are negative if it was set back. Returns False, without the call, if it was set by less than a second.
+        Raises what `handle` raises; the next call hands out the same step again.
+        """
+        # One thread at a time, and the others wait for it: a thread that went on before the step is handled would use
+        # times of the other clock.
         with self._lock:
-            self._offset -= step
+            offset = _clock_offset()
+            step = offset - self._offset
+            is_step = abs(step) >= _STEP_SECONDS
+            if is_step:
+                handle(step)
+            self._offset = offset
+        return is_step
 
 
 def _clock_offset() -> float:

@@ -44,20 +44,18 @@ def adjust_times_to_clock_step() -> bool:
     """Adjust leases and due times if the clock was set (SQLite only). Returns True if it was.
 
     All leases begin anew: a step forward would expire those of processes that live, a step back hold those of dead ones
-    for as long. After a step back, what is due later becomes due that much earlier.
+    for as long. After a step back, what is due later becomes due that much earlier. Other threads of this process wait
+    until that is committed; if it fails, the next call does it.
     """
-    if connection.vendor != "sqlite" or not (step := _clock_watch.read_step()):
-        return False
-    try:
-        with transaction.atomic():
-            _renew_leases(step)
-            if step < 0:
-                _bring_forward(timedelta(seconds=-step))
-    except BaseException:
-        _clock_watch.put_back(step)
-        raise
+    return connection.vendor == "sqlite" and _clock_watch.handle_step(_adjust_times)
+
+
+def _adjust_times(step: float) -> None:
+    with transaction.atomic():
+        _renew_leases(step)
+        if step < 0:
+            _bring_forward(timedelta(seconds=-step))
     invalidate_breakers()
-    return True
 
 
 def _renew_leases(step: float) -> None:

@@ -1,12 +1,15 @@
-"""The database's clock: the same time when read, stored by a queryset or by a statement."""
+"""The database's clock: the same time when read, stored by a queryset or by a statement; steps of the machine's clock."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.db import transaction
 
-from database.clock import database_now, read_clock
+from database.clock import ClockWatch, database_now, read_clock
 from database.statement import Statement
 from database.values import parse_timestamp
 from webhooks.models import RateLimitState
@@ -33,3 +36,52 @@ def test_a_queryset_and_a_statement_mean_the_same_time(seconds: float) -> None:
     later = timedelta(seconds=seconds)
     assert timedelta(0) <= parse_timestamp(by_statement) - by_queryset < SECOND
     assert timedelta(0) <= read_clock() + later - by_queryset < SECOND
+
+
+class WatchWithoutLock(ClockWatch):
+    """A watch that several threads read at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = nullcontext()  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("watch_class", [ClockWatch, WatchWithoutLock])
+def test_a_step_is_handled_by_one_of_many_threads(
+    monkeypatch: pytest.MonkeyPatch, watch_class: type[ClockWatch]
+) -> None:
+    watch, handled = watch_class(), []
+    set_clock(monkeypatch, 3600)
+
+    def handle(step: float) -> None:
+        # Long enough for every thread to come.
+        time.sleep(0.2)
+        handled.append(round(step))
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: watch.handle_step(handle), range(8)))
+    is_handled_once = handled == [3600] and sorted(answers) == [False] * 7 + [True]
+    assert is_handled_once is (watch_class is ClockWatch)
+
+
+def test_a_step_whose_handling_fails_is_handled_by_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch, handled = ClockWatch(), []
+    set_clock(monkeypatch, -90)
+    with pytest.raises(ZeroDivisionError):
+        watch.handle_step(lambda step: handled.append(step / 0))
+    assert watch.handle_step(lambda step: handled.append(round(step)))
+    assert not watch.handle_step(handled.append)
+    assert handled == [-90]
+
+
+def test_less_than_a_second_is_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = ClockWatch()
+    for seconds in (0.5, 1.0, 1.5):
+        set_clock(monkeypatch, seconds)
+        assert not watch.handle_step(pytest.fail)
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, by: float) -> None:
+    """Set the clock of the machine so many seconds off, as `database.clock` reads it."""
+    off = SimpleNamespace(time=lambda: time.time() + by, monotonic=time.monotonic)
+    monkeypatch.setattr("database.clock.time", off)

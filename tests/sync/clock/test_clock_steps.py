@@ -1,6 +1,7 @@
 """A step of the machine's clock ends no lease of a living process, and nothing waits for it (SQLite)."""
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -21,6 +22,7 @@ from sync.deliveries.expired_leases import release_expired_leases
 from sync.jobs.running_job import LEASE_SECONDS as JOB_LEASE_SECONDS
 from sync.models import Attempt, Breaker, Connection, Delivery, Job, Recheck
 from tests.support.database.expired_leases import expired_deliveries
+from tests.support.threads import in_threads
 from webhooks.models import State
 
 
@@ -55,7 +57,7 @@ def test_leases_survive_a_step_of_the_clock(
     until = timezone.now() + timedelta(seconds=settings.LEASE_SECONDS)
     Delivery.objects.update(lease_until=until)
     if is_broken:
-        monkeypatch.setattr(ClockWatch, "read_step", lambda _: 0.0)
+        monkeypatch.setattr(ClockWatch, "handle_step", lambda *_: False)
     clock_step(timedelta(days=days))
     assert (release_expired_leases(10) == 0) is not (is_broken and days > 0)
     delivery = Delivery.objects.get(pk=key)
@@ -163,29 +165,89 @@ def test_a_forked_process_takes_no_earlier_step_of_the_clock_for_a_new_one(
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
-        os.write(writer, str(clock_steps._clock_watch.read_step()).encode())
+        os.write(writer, str(clock_steps._clock_watch.handle_step(lambda _: None)).encode())
         os._exit(0)
     os.waitpid(child, 0)
-    assert (os.read(reader, 100) == b"0.0") is not is_broken
+    assert (os.read(reader, 100) == b"False") is not is_broken
     os.close(reader)
     os.close(writer)
 
 
+class ForgetfulWatch(ClockWatch):
+    """A watch that takes a step for handled although that failed."""
+
+    def handle_step(self, handle: Callable[[float], None]) -> bool:
+        try:
+            return super().handle_step(handle)
+        except OperationalError:
+            self._offset = ClockWatch()._offset
+            raise
+
+
 @pytest.mark.only_sqlite
+@pytest.mark.parametrize("watch", [ClockWatch, ForgetfulWatch])
 def test_a_step_of_the_clock_is_not_lost_if_the_database_fails(
-    database: None, clock_step: Callable[[timedelta], None], monkeypatch: pytest.MonkeyPatch
+    database: None,
+    clock_step: Callable[[timedelta], None],
+    monkeypatch: pytest.MonkeyPatch,
+    watch: type[ClockWatch],
 ) -> None:
     (key,) = expired_deliveries(1)
     due_at = timezone.now() + timedelta(hours=2)
     Delivery.objects.update(state=State.RETRYING, lease_until=None, token=None, due_at=due_at)
+    monkeypatch.setattr(clock_steps, "_clock_watch", watch())
     clock_step(-timedelta(hours=1))
     with monkeypatch.context() as failing:
         failing.setattr(Breaker.objects, "filter", Mock(side_effect=OperationalError("database is locked")))
         with pytest.raises(OperationalError):
             release_expired_leases(10)
+    assert Delivery.objects.get(pk=key).due_at == due_at, "half of it was stored"
     release_expired_leases(10)
     moved = due_at - Delivery.objects.get(pk=key).due_at
-    assert timedelta(minutes=59) < moved < timedelta(minutes=61)
+    is_moved = timedelta(minutes=59) < moved < timedelta(minutes=61)
+    assert is_moved is (watch is ClockWatch)
+
+
+class UnlockedWatch(ClockWatch):
+    """A watch whose other threads see no step while one of them handles it."""
+
+    def handle_step(self, handle: Callable[[float], None]) -> bool:
+        before, self._offset = self._offset, ClockWatch()._offset
+        if abs(self._offset - before) < 1:
+            return False
+        handle(self._offset - before)
+        return True
+
+
+@pytest.mark.only_sqlite
+@pytest.mark.parametrize("watch", [ClockWatch, UnlockedWatch])
+def test_no_thread_releases_a_living_delivery_while_another_one_adjusts_the_leases(
+    database: None,
+    clock_step: Callable[[timedelta], None],
+    monkeypatch: pytest.MonkeyPatch,
+    watch: type[ClockWatch],
+) -> None:
+    (key,) = expired_deliveries(1)
+    Delivery.objects.update(lease_until=timezone.now() + timedelta(seconds=settings.LEASE_SECONDS))
+    monkeypatch.setattr(clock_steps, "_clock_watch", watch())
+    clock_step(timedelta(hours=1))
+    is_adjusting, renew_leases = threading.Event(), clock_steps._renew_leases
+
+    def renew_slowly(step: float) -> None:
+        is_adjusting.set()
+        # Until the other thread waits, or has released the delivery.
+        time.sleep(0.5)
+        renew_leases(step)
+
+    def release(number: int) -> int:
+        if number:
+            assert is_adjusting.wait(10)
+        return release_expired_leases(10)
+
+    monkeypatch.setattr(clock_steps, "_adjust_times", renew_slowly)
+    assert sum(in_threads(release, 2)) == (watch is UnlockedWatch)
+    is_running = Delivery.objects.get(pk=key).state == State.RUNNING
+    assert is_running is (watch is ClockWatch)
 
 
 @pytest.mark.only_sqlite
