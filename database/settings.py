@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from database.response_limit import LimitedConnection
+
 # The size that the write-ahead log keeps after an export or a backup has made it grow.
 MAX_LOG_BYTES = 32 * 2**20
 # A webhook writes some seventy pages, most of them the same again: a log that is copied back every 4,000 pages (16 MB)
@@ -52,7 +54,12 @@ def postgresql_settings(
     server or the role says. A statement that a connection runs more than `prepare_threshold` times is prepared on the
     server, which Django switches off: it saves 40 % of the server's CPU.
     """
-    pool = {"min_size": 1, "max_size": pool_size, "timeout": wait_seconds}
+    pool = {
+        "min_size": 1,
+        "max_size": pool_size,
+        "timeout": wait_seconds,
+        "connection_class": LimitedConnection,
+    }
     options = {
         "lock_timeout": f"{wait_seconds * 1000:.0f}ms",
         "idle_in_transaction_session_timeout": "60s",

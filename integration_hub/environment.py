@@ -106,7 +106,7 @@ def read_database(env: environ.Env, folder: Path) -> dict[str, Any]:
     source gets a 503 and sends again.
     """
     parsed_url = _read_database_url(env, f"sqlite:///{folder / 'hub.sqlite3'}")
-    seconds = read_number(env, "DATABASE_WAIT_SECONDS", 5.0, least=0.1, most=3600)
+    seconds = read_wait_seconds(env)
     if "sqlite" in parsed_url["ENGINE"]:
         test_file = env.str("TEST_DATABASE_FILE", default=str(folder / "test.sqlite3"))
         return sqlite_settings(parsed_url, wait_seconds=seconds, test_file=test_file)
@@ -115,6 +115,11 @@ def read_database(env: environ.Env, folder: Path) -> dict[str, Any]:
     return postgresql_settings(
         parsed_url, wait_seconds=seconds, pool_size=pool_size, prepare_threshold=prepares
     )
+
+
+def read_wait_seconds(env: environ.Env) -> float:
+    """Return DATABASE_WAIT_SECONDS: how long a statement may wait for a lock, or a thread for a connection."""
+    return read_number(env, "DATABASE_WAIT_SECONDS", 5.0, least=0.1, most=3600)
 
 
 def build_transport_options(broker_url: str) -> dict[str, Any]:

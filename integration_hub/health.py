@@ -10,6 +10,7 @@ from django.http import HttpRequest, JsonResponse
 
 from audit.sealing.status import SealingStatus
 from database.clock import read_clock
+from database.response_limit import limited_responses
 from sync.models import Alarm
 from sync.monitoring.health_figures import HealthFigures, count_due_and_expired, measure_health
 from webhooks.encryption.at_rest import CannotDecrypt, decrypt
@@ -26,9 +27,10 @@ def show_health(request: HttpRequest) -> JsonResponse:
     or a session of the console with the permission to view alarms.
     """
     try:
-        at = read_clock()
-        due, expired = count_due_and_expired(at)
-        details = _build_details(measure_health(at)) if _may_see_figures(request) else {}
+        with limited_responses(settings.RESPONSE_SECONDS):
+            at = read_clock()
+            due, expired = count_due_and_expired(at)
+            details = _build_details(measure_health(at)) if _may_see_figures(request) else {}
     except DatabaseError:
         return JsonResponse({"status": "storage-unavailable"}, status=503, headers=_NOT_STORED)
     return JsonResponse({"status": "ok", "due": due, "expired": expired} | details, headers=_NOT_STORED)

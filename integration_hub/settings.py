@@ -23,6 +23,7 @@ from integration_hub.environment import (
     read_number,
     read_public_url,
     read_required,
+    read_wait_seconds,
 )
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -119,6 +120,9 @@ DELIVERY_QUEUE = read_number(env, "DELIVERY_QUEUE", 200)
 WEB_THREADS = read_number(env, "WEB_THREADS", 32, least=1, most=1000)
 
 DATABASES = {"default": read_database(env, WORKING_DIR / "var")}
+# The longest wait for a response of the database where a source or a load balancer waits for an answer. The server's
+# own limit for locks comes first, unless the server is frozen.
+RESPONSE_SECONDS = read_wait_seconds(env) + 2.0
 
 # The function that notifies workers of deliveries that may run, called with their ids after the commit. It neither
 # waits nor raises. Without a notification, a worker finds a delivery in the database within seconds.

@@ -10,6 +10,7 @@ from django.shortcuts import render
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from database.response_limit import limited_responses
 from webhooks.catalogue.codes import CATALOGUE, Language, choose_language, code_texts
 from webhooks.delivery_port import DeliveryPort
 from webhooks.encryption.at_rest import CannotDecrypt
@@ -54,6 +55,11 @@ class MachineView(APIView):
     """Base of the views that machines call: no session, no content negotiation, JSON for every answer."""
 
     delivery_port: DeliveryPort | None = None
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Answer within seconds, whatever the database does."""
+        with limited_responses(settings.RESPONSE_SECONDS):
+            return super().dispatch(request, *args, **kwargs)
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
         return self.get_renderers()[0], "application/json"

@@ -13,6 +13,7 @@ from typing import Any
 
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
 
+from database.response_limit import LONG_RESPONSE_SECONDS, limited_responses
 from integration_hub.web_server.client_connection import ClientConnection, ConnectionPhase
 from integration_hub.web_server.connection_loop import ConnectionLoop
 from integration_hub.web_server.refusals import build_response, internal_error
@@ -81,7 +82,8 @@ class HubWorker(ConnectionLoop):
         writer = ResponseWriter(conn.sock, self._waiters)
         responding = SimpleNamespace(sock=writer, client=conn.client, server=conn.server)
         try:
-            keeps_open = self.handle_request(conn.reader.request, responding)
+            with limited_responses(LONG_RESPONSE_SECONDS):
+                keeps_open = self.handle_request(conn.reader.request, responding)
             conn.unsent = writer.unsent
             return bool(keeps_open) and not conn.reader.is_cut_off
         except StopIteration:

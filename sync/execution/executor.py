@@ -17,6 +17,7 @@ from django.db import transaction
 from django.utils.module_loading import import_string
 
 from database.connection import release_connection
+from database.response_limit import LONG_RESPONSE_SECONDS, limited_responses
 from sync.attempts.delivery_run import RunResult, run_claim, run_delivery
 from sync.attempts.waiters import notify_waiters
 from sync.deliveries.claims import Claim
@@ -92,7 +93,9 @@ class BoundedExecutor:
             return
         try:
             try:
-                run()
+                # A request may wait for this delivery.
+                with limited_responses(settings.RESPONSE_SECONDS):
+                    run()
             finally:
                 release_connection()
         except Exception:
@@ -184,7 +187,8 @@ def run_with_followers(delivery_id: int, should_continue: Callable[[], bool] = l
 
     `should_continue` is asked before each follower.
     """
-    count, _ = _run_followers(run_delivery(delivery_id), should_continue)
+    with limited_responses(LONG_RESPONSE_SECONDS):
+        count, _ = _run_followers(run_delivery(delivery_id), should_continue)
     return count
 
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from database.connection import release_connection
+from database.response_limit import LONG_RESPONSE_SECONDS, limited_responses
 from sync.deliveries.due_deliveries import find_due_ids
 from sync.deliveries.expired_leases import release_expired_leases
 from sync.execution.executor import run_with_followers
@@ -64,7 +65,8 @@ class DeliveryDispatcher:
     def dispatch_due(self) -> float:
         """Assign due deliveries to threads. Returns the seconds until the next poll: 0 if there may be more."""
         began = time.monotonic()
-        untried = self._find_untried()
+        with limited_responses(LONG_RESPONSE_SECONDS):
+            untried = self._find_untried()
         if not untried:
             return self._next_pause(time.monotonic() - began)
         self._found_at = time.monotonic()

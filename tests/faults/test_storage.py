@@ -38,6 +38,8 @@ pytestmark = [pytest.mark.faults, pytest.mark.worker_processes]
 
 CLIENTS, PAUSE_SECONDS = 16, 0.25
 RECOVERY_SECONDS = 30.0
+# The most that one answer takes: the wait of a source for the outcome, and the limits for the database.
+ANSWER_SECONDS = 15.0
 PEOPLE = [f"PERSON{number}" for number in range(40)]
 IS_POSTGRESQL = os.environ.get("HUB_TEST_DATABASE", "sqlite") == "postgresql"
 
@@ -53,7 +55,12 @@ class Case:
 
 
 CASES = (
-    [Case("read_only", 3, status=429), Case("stopped", 3), Case("events_locked", 4, pool=1)]
+    [
+        Case("read_only", 3, status=429),
+        Case("stopped", 3),
+        Case("frozen", 18, pool=32),
+        Case("events_locked", 4, pool=1),
+    ]
     if IS_POSTGRESQL
     else [Case("files_full_grown", 3, status=429), Case("file_locked", 4)]
     + [Case("disk_full", 3)] * may_mount()
@@ -171,7 +178,7 @@ def fleet_with_outage(
         if cluster is not None:
             patched = stack.enter_context(pytest.MonkeyPatch.context())
             patched.setenv("TEST_POSTGRESQL_URL", cluster.url)
-            outages |= {"stopped": cluster.stopped, "read_only": cluster.read_only}
+            outages |= {"stopped": cluster.stopped, "read_only": cluster.read_only, "frozen": cluster.frozen}
         if case.name == "disk_full":
             folder = stack.enter_context(small_disk(folder / "disk"))
         fleet = running_fleet(folder, services, webs=1, workers=1, mutant=mutant, **variables)
@@ -226,6 +233,8 @@ def test_webhooks_that_cannot_be_stored_are_refused_and_the_hub_recovers_by_itse
     assert {answer.status for answer in after.answers} - {200, 202, 424} == {case.status}
     refused = [answer for answer in after.answers if answer.status == case.status]
     assert all(1 <= int(answer.retry_after or 0) <= 10 for answer in refused)
+    slowest = max(answer.seconds for answer in after.answers)
+    assert slowest < ANSWER_SECONDS, f"an answer took {slowest:.1f} s"
     assert ended == [], "a process had to be started again"
 
 

@@ -7,6 +7,7 @@ commit).
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -88,7 +89,7 @@ def store_webhook(webhook: NewWebhook, *, is_retry: bool = False) -> None:
     elif webhook.answer is not None:
         # The thread that leads the group may need this connection while this thread waits.
         release_connection()
-        _group_commit.submit(webhook)
+        _group_commit.submit(webhook, settings.RESPONSE_SECONDS)
     else:
         _store_together([webhook])
 

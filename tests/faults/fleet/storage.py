@@ -3,11 +3,12 @@
 import os
 import resource
 import shutil
+import signal
 import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -69,6 +70,19 @@ class Cluster:
                 link.execute("ALTER SYSTEM RESET default_transaction_read_only")
                 link.execute("SELECT pg_reload_conf()")
 
+    @contextmanager
+    def frozen(self, _: Fleet) -> Iterator[None]:
+        """Stop all processes of the server and leave its connections: its kernel accepts what is sent, and nothing answers."""
+        server = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        # The server first, so that it starts no more of them.
+        os.kill(server, signal.SIGSTOP)
+        processes = [server, *_children(server)]
+        _send_signal(signal.SIGSTOP, processes)
+        try:
+            yield
+        finally:
+            _send_signal(signal.SIGCONT, processes)
+
     def _run(self, program: str, *arguments: str) -> None:
         command: list[object] = [self._programs / program, "-D", self.folder / "data", *arguments]
         server_programs.run_as(command, self._user, self.folder)
@@ -107,8 +121,17 @@ def files_full_grown(fleet: Fleet) -> Iterator[None]:
 def _family(process: "subprocess.Popen[bytes] | None") -> list[int]:
     """Return the ids of a process and its children."""
     assert process is not None
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return [process.pid, *map(int, children)]
+    return [process.pid, *_children(process.pid)]
+
+
+def _children(process_id: int) -> list[int]:
+    return list(map(int, Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()))
+
+
+def _send_signal(number: signal.Signals, processes: list[int]) -> None:
+    for process_id in processes:
+        with suppress(ProcessLookupError):
+            os.kill(process_id, number)
 
 
 @contextmanager
