@@ -28,6 +28,7 @@ from exports.bundle.unreadable_rows import (
     unreadable_faults,
 )
 from exports.row_checks.recorded_deletions import RecordedDeletions
+from exports.row_checks.stray_rows import find_stray_rows
 from exports.row_checks.unusable_requests import ReadBody, check_unusable_requests, uuid_of
 from sync.models import Attempt, Delivery
 from webhooks.catalogue.reference import to_reference
@@ -50,6 +51,7 @@ def find_row_faults() -> Iterator[str]:
                 after, faults = page(after)
             yield from map(_fault_text, faults)
     yield from map(_fault_text, check_unusable_requests(json.loads, checker.deletions.load))
+    yield from map(_fault_text, find_stray_rows())
     yield from map(_fault_text, checker.deletions.unreadable.values())
 
 
