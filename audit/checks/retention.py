@@ -9,6 +9,8 @@ from audit.checks.findings import Faults, IntegrityFault
 
 PRUNING_STREAM = "retention:audit"
 PRUNING_ACTION = "audit.pruned"
+# The largest difference that is assumed between the clocks of the hub's machines.
+CLOCKS_APART = timedelta(minutes=10)
 _DETAILS = {"segment": int, "hash": str, "sealed_at": str, "up_to": str, "days": int}
 
 
@@ -50,8 +52,13 @@ def parse_announcement(body: str, announced_in: int) -> PruningAnnouncement | No
         return None
 
 
-def check_announcement(announcement: PruningAnnouncement, segment_hash: str, sealed_at: str) -> Faults:
-    """Yield the faults of an announcement, compared with the segment that it names."""
+def check_announcement(
+    announcement: PruningAnnouncement, segment_hash: str, sealed_at: str, announced_at: str
+) -> Faults:
+    """Yield the faults of an announcement, compared with the segment that it names.
+
+    `announced_at` is the time at which the segment that holds the announcement was sealed.
+    """
     if (announcement.hash, announcement.sealed_at) != (segment_hash, sealed_at):
         yield IntegrityFault(announcement.location, f"does not match segment {announcement.segment}")
     if (
@@ -63,14 +70,24 @@ def check_announcement(announcement: PruningAnnouncement, segment_hash: str, sea
         yield IntegrityFault(
             announcement.location, f"includes entries that are not older than {announcement.days} days"
         )
+    # With a time in the future the rule would allow to delete everything.
+    if announcement.at > _later(announced_at, CLOCKS_APART):
+        yield IntegrityFault(
+            announcement.location, f"has the time {announcement.at}, but was sealed at {announced_at}"
+        )
 
 
 def _days_before(at: str, days: int) -> str:
     """Return the time so many days before another. Empty if there is none."""
     try:
-        return (datetime.fromisoformat(at) - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return _later(at, timedelta(days=-days))
     except (OverflowError, ValueError):
         return ""
+
+
+def _later(at: str, by: timedelta) -> str:
+    """Return the time so much later. Raises OverflowError, and ValueError if `at` is no time."""
+    return (datetime.fromisoformat(at) + by).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def check_stubs(stubs: Collection[tuple[str, bytes]], leaves: Collection[bytes], location: str) -> Faults:

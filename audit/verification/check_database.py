@@ -154,9 +154,14 @@ def _check_pruned(pruned: PrunedSegments) -> Faults:
     """Yield the faults of pruning: it was announced, and each stub's hash is in its segment."""
     if pruned.announcement is not None:
         # One that is damaged is a fault already.
-        segment = Segment.objects.filter(number=pruned.announcement.segment)
-        for row in map(segment_row, read_rows(segment, 1, "segment", [])):
-            yield from check_announcement(pruned.announcement, row.hash.hex(), row.record["sealed_at"])
+        numbers = (pruned.announcement.segment, pruned.announcement.announced_in)
+        segments = read_rows(Segment.objects.filter(number__in=numbers), 2, "segment", [])
+        by_number = {row.record["number"]: row for row in map(segment_row, segments)}
+        if len(by_number) == len(set(numbers)):
+            named, holder = (by_number[number] for number in numbers)
+            yield from check_announcement(
+                pruned.announcement, named.hash.hex(), named.record["sealed_at"], holder.record["sealed_at"]
+            )
     if pruned.is_unreadable:
         yield IntegrityFault(
             f"stream {PRUNING_STREAM}", "its newest entry or the segment of that cannot be read"

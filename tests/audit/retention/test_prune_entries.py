@@ -242,9 +242,10 @@ def with_another_end() -> None:
     Stub.objects.filter(stream="event:early").update(leaf=bytes(32))
 
 
-def record_a_false_pruning(segment: int, **details: Any) -> None:
-    """Record a false pruning, in an entry and in the table that the database uses."""
-    row, at = Segment.objects.get(number=segment), days_after(5)
+def record_a_false_pruning(segment: int, at: datetime | None = None, **details: Any) -> None:
+    """Record a false pruning, in an entry with this time and in the table that the database uses."""
+    row, sealed_at = Segment.objects.get(number=segment), days_after(5)
+    at = at or sealed_at
     up_to = at - timedelta(days=DAYS)
     told = {
         "segment": segment,
@@ -257,13 +258,17 @@ def record_a_false_pruning(segment: int, **details: Any) -> None:
         append_entries(NewEntry(PRUNING_STREAM, PRUNING_ACTION, details=told), at=at)
     entry = Entry.objects.get(stream=PRUNING_STREAM)
     Cut.objects.create(segment=segment, highest_id=row.highest_id, entry_id=entry.pk, emptied=0)
-    seal_entries(BOX, at)
+    seal_entries(BOX, sealed_at)
     while not prune_announced_entries()[1]:
         pass
 
 
 def too_young() -> None:
     record_a_false_pruning(8)
+
+
+def from_the_future() -> None:
+    record_a_false_pruning(8, days_after(8) + timedelta(days=400))
 
 
 def of_another_age() -> None:
@@ -284,6 +289,7 @@ WRONG: dict[Callable[[], None], str] = {
     pruning_records: "is missing",
     with_another_end: "its previous entry is not in segment",
     too_young: "includes entries that are not older than 10 days",
+    from_the_future: "but was sealed at",
     of_another_age: "includes entries that are not older than 10 days",
     another_hash: "does not match segment 5",
 }
