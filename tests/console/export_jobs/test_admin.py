@@ -1,7 +1,11 @@
 """The pages of exports: requested from the list, watched, downloaded, by permitted roles."""
 
 import hashlib
+import html
 import re
+import shutil
+import subprocess
+import zipfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,7 @@ from tests.support.builders.exports import (
     a_recorded_history,
     a_requested_export,
     read_lines,
+    save_checkpoint,
     unpack_export,
 )
 from tests.support.jobs import run_jobs
@@ -98,6 +103,31 @@ def test_a_reason_and_a_known_format_are_required(database: None, given: dict[st
 def test_filters_that_cannot_be_used_lead_back_to_the_list(database: None) -> None:
     answer = browser("auditor").get(f"{NEW}?received=2")
     assert answer["Location"] == "/admin/webhooks/event/"
+
+
+@pytest.mark.skipif(shutil.which("unzip") is None, reason="unzip is not installed here; .ci/run installs it")
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_the_command_of_the_page_leaves_the_saved_checkpoint_as_it_is(
+    database: None, tmp_path: Path, is_broken: bool
+) -> None:
+    """A forged archive may have a file of that name next to its folder."""
+    a_recorded_history(2)
+    export = a_finished_export({})
+    archive = tmp_path / f"{export.uuid}.zip"
+    archive.write_bytes(export.archive.read_bytes())
+    with zipfile.ZipFile(archive, "a") as packed:
+        packed.writestr("kept.json", "forged")
+    save_checkpoint(tmp_path / "export")
+    saved = (tmp_path / "kept.json").read_bytes()
+    page = text_of(browser("auditor").get(f"{LIST}{export.pk}/change/"))
+    shown = re.search(r'<pre id="check-proof">(.*?)</pre>', page, re.DOTALL)
+    assert shown is not None
+    command = re.sub(r"unzip -q \S+", f"unzip -qo {archive.name}", html.unescape(shown[1]), count=1)
+    if is_broken:
+        command = command.replace("'export/*'", "")
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) is not is_broken, done.stdout + done.stderr
+    assert ((tmp_path / "kept.json").read_bytes() == saved) is not is_broken
 
 
 def test_the_register_answers_on_the_page_of_exports(database: None) -> None:
