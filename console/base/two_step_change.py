@@ -25,6 +25,7 @@ from django.utils.translation import gettext as _
 from console.base.audited_admin import AuditedAdmin, field_values
 from console.base.forms import ReasonForm
 from console.base.pending_store import PendingChangeStore
+from console.base.read_only_fields import with_readable_json
 from console.ui.field_diff import FieldChange, diff_fields
 
 
@@ -139,6 +140,15 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         title = {"title": str(self.opts.verbose_name_plural).capitalize()}
         return super().changelist_view(request, {**title, **(extra_context or {})})
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        is_read_only = obj is not None and not self.has_change_permission(request, obj)
+        return self.read_only_fieldsets(fieldsets) if is_read_only else fieldsets
+
+    def read_only_fieldsets(self, fieldsets: Any) -> Any:
+        """Return the fieldsets for people who cannot change the row."""
+        return with_readable_json(self.model, fieldsets)
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any

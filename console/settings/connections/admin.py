@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -20,7 +20,7 @@ from console.base.two_step_change import TwoStepChangeAdmin
 from console.permissions import MAY_TEST
 from console.settings.connections.connection_status import ConnectionStatus, count_waiting, waiting_text
 from console.settings.connections.connection_test import run_connection_test
-from console.settings.connections.forms import CREDENTIALS, ConnectionForm
+from console.settings.connections.forms import CREDENTIAL_LABELS, CREDENTIALS, ConnectionForm
 from console.settings.connections.page import (
     attach_status,
     failure_share_text,
@@ -33,6 +33,7 @@ from console.ui.charts import join_sparkline
 from console.ui.formatting import short_duration
 from sync.connectors.presets import PRESETS, load_preset
 from sync.connectors.registry import CONNECTOR_SIDES
+from sync.connectors.settings.authentication import credential_names
 from sync.connectors.settings.secret_values import mask_plain_secrets
 from sync.limits.breaker_status import with_load
 from sync.limits.circuit_breaker import end_pause_now
@@ -83,6 +84,27 @@ class ConnectionAdmin(TwoStepChangeAdmin):
 
     class Media:
         css: ClassVar = {"all": ["console/lists.css", "console/settings.css"]}
+
+    def read_only_fieldsets(self, fieldsets: Any) -> Any:
+        """Name the stored credentials: the fields for new ones are empty, also if some are stored."""
+        shown = [
+            (title, {"fields": ("authentication", "stored_credentials")})
+            if "authentication" in options["fields"]
+            else (title, options)
+            for title, options in fieldsets
+        ]
+        return super().read_only_fieldsets(shown)
+
+    @admin.display(description=gettext_lazy("Credentials"))
+    def stored_credentials(self, connection: Connection) -> SafeString | str:
+        stored, needed = connection.credentials or {}, credential_names(connection.authentication)
+        kept, missing = _("%(name)s: stored"), _("%(name)s: missing")
+        lines = [
+            (kept if name in stored else missing) % {"name": label}
+            for name, label in CREDENTIAL_LABELS.items()
+            if name in stored or name in needed
+        ]
+        return format_html_join("", "<div>{}</div>", ((line,) for line in lines)) or _("none needed")
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view

@@ -120,6 +120,7 @@ class ConnectionForm(SettingsForm):
         exclude = ("credentials",)
         labels: ClassVar = {
             "slug": gettext_lazy("Slug"),
+            "base_url": gettext_lazy("Base URL"),
             "side": gettext_lazy("Role"),
             "connector": gettext_lazy("Connector"),
             "is_enabled": gettext_lazy("Enabled"),

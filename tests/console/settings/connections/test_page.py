@@ -64,6 +64,23 @@ def after_testing(client: Client, of: Connection) -> str:
     return visible_text(client.post(f"/admin/sync/connection/{of.pk}/test/", follow=True))
 
 
+@pytest.mark.parametrize("role", ["support", "auditor"])
+def test_people_who_cannot_change_a_connection_read_which_credentials_are_stored(role: str) -> None:
+    of = a_connection(authentication={"scheme": "basic"}, credentials={"password": SECRET})
+    page = browser(role).get(page_of(of)).content.decode()
+    assert "<div>Username: missing</div><div>Password: stored</div>" in page
+    assert "None" not in page
+    assert SECRET not in page
+    # A document has a line for each of its settings, and fields have the labels of the form.
+    assert '<pre class="code">{\n  &quot;entities&quot;: {\n' in page
+    assert "Base URL:" in page
+
+
+def test_a_connection_without_authentication_needs_no_credentials() -> None:
+    of = a_connection(authentication={"scheme": "none"}, credentials=None)
+    assert "Credentials: none needed" in visible_text(browser("support").get(page_of(of)))
+
+
 @pytest.mark.parametrize("role", ["support", "administrator"])
 def test_a_working_connection_is_tested_step_by_step_and_recorded(role: str) -> None:
     with serving(lambda _: Reply(200, {"items": []})) as service:
