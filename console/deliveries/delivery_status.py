@@ -13,19 +13,19 @@ from console.settings.connections.limits import breaker_sentence
 from console.ui.formatting import render_time, time_until
 from sync.deliveries.blockers import (
     AllSlotsTaken,
-    BehindDelivery,
+    BlockedByDelivery,
     Blocker,
     BreakerOpen,
+    CrashSuspect,
     DeliveryContention,
-    KilledProcesses,
+    DisabledConnection,
     OrderReason,
     OverdueDelivery,
     PausedByPerson,
-    SwitchedOff,
     count_attempts_left,
     find_blockers,
     is_claim_expired,
-    next_try_at,
+    next_attempt_at,
     responsible_owner,
 )
 from sync.limits.breaker_status import BreakerMode
@@ -67,7 +67,7 @@ class DeliveryStatus:
 
 def describe_status(row: Delivery, around: DeliveryContention) -> DeliveryStatus:
     """Return the status of a delivery as far as the database knows it."""
-    next_at = next_try_at(row, around.clock)
+    next_at = next_attempt_at(row, around.clock)
     return DeliveryStatus(
         is_claim_expired=is_claim_expired(row, around.clock),
         blocker_sentences=tuple(
@@ -84,31 +84,33 @@ def _blocker_sentence(blocker: Blocker, clock: datetime) -> Sentence:
     match blocker:
         case PausedByPerson():
             return _pause_sentence(blocker)
-        case KilledProcesses(number):
+        case CrashSuspect(number):
             text = _(
                 "%(number)d workers crashed while they ran this delivery. It runs next in a process of "
                 "its own."
             )
             return text % {"number": number}
-        case BehindDelivery(other, why):
-            return format_html(_behind_sentence(why), _event_link(other))
+        case BlockedByDelivery(other, reason):
+            return format_html(_behind_sentence(reason), _event_link(other))
         case OverdueDelivery(since):
             text = _(
                 "Nothing blocks this delivery, but it has been due since {}. Check that a worker is running."
             )
             return format_html(text, render_time(since))
-        case BreakerOpen() | AllSlotsTaken() | SwitchedOff():
+        case BreakerOpen() | AllSlotsTaken() | DisabledConnection():
             return _connection_sentence(blocker, clock)
 
 
-def _connection_sentence(blocker: BreakerOpen | AllSlotsTaken | SwitchedOff, clock: datetime) -> Sentence:
+def _connection_sentence(
+    blocker: BreakerOpen | AllSlotsTaken | DisabledConnection, clock: datetime
+) -> Sentence:
     match blocker:
         case BreakerOpen(connection):
             sentence = breaker_sentence(connection, clock)
             return format_html(_("{} is {}. No retries are used in the meantime."), connection.name, sentence)
         case AllSlotsTaken():
             return _no_free_slot_sentence(blocker)
-        case SwitchedOff(connection):
+        case DisabledConnection(connection):
             text = _("%(name)s is disabled: attempts fail until an administrator enables it.")
             return text % {"name": connection.name}
 
@@ -123,12 +125,12 @@ def _pause_sentence(blocker: PausedByPerson) -> SafeString:
     return format_html(text, link, name, render_time(what.paused_at), by, what.pause_reason)
 
 
-def _behind_sentence(why: OrderReason) -> str:
+def _behind_sentence(reason: OrderReason) -> str:
     return {
         OrderReason.RUNS: _("Queued behind {} for the same entity, which is being delivered."),
         OrderReason.CLAIM_EXPIRED: _("Queued behind {} for the same entity, whose worker may have stopped."),
         OrderReason.IS_OLDER: _("Queued behind {}, which is older: relayed webhooks are delivered in order."),
-    }[why]
+    }[reason]
 
 
 def _event_link(other: Delivery) -> SafeString:

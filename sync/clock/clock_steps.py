@@ -76,8 +76,8 @@ def _bring_forward(by: timedelta) -> None:
     now = database_now()
     deliveries = Delivery.objects.filter(state__in=WAITING_STATES)
     _limit_requested_delays(deliveries)
-    hurried = deliveries.filter(Q(not_before=None) | Q(not_before__lte=now))
-    for rows in (hurried, Job.objects, Recheck.objects, MissingReference.objects):
+    rescheduled = deliveries.filter(Q(not_before=None) | Q(not_before__lte=now))
+    for rows in (rescheduled, Job.objects, Recheck.objects, MissingReference.objects):
         rows.filter(due_at__gt=now).update(due_at=Greatest(now, F("due_at") - by))
     # The delays of later checks count from here.
     Recheck.objects.filter(began_at__gt=now).update(began_at=now)

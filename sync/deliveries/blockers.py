@@ -19,7 +19,7 @@ from webhooks.catalogue.codes import CATALOGUE, Owner
 from webhooks.models import Source, State
 
 # Bounds a page about an entity with a large backlog.
-MAX_RIVALS = 200
+MAX_SIBLINGS = 200
 # Longer than the polls and sweeps of a healthy worker, so that a normal wait is not reported.
 OVERDUE_AFTER = timedelta(seconds=30)
 
@@ -41,18 +41,18 @@ class PausedByPerson:
 
 
 @dataclass(frozen=True, slots=True)
-class KilledProcesses:
-    """Processes that died while they ran the delivery: it runs next in a process of its own."""
+class CrashSuspect:
+    """`number` processes in a row died while they ran the delivery: it runs next in a process of its own."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
-class BehindDelivery:
+class BlockedByDelivery:
     """Another delivery of the same subject has to end first."""
 
     other: Delivery
-    why: OrderReason
+    reason: OrderReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,10 @@ class BreakerOpen:
 
 @dataclass(frozen=True, slots=True)
 class AllSlotsTaken:
-    """A connection runs as many deliveries as it may: `used` of `limit`. `breaker`: if half-open, these are probes."""
+    """A connection has reached its concurrency limit: `used` of `limit` deliveries run.
+
+    If `breaker` is half-open, they are probes.
+    """
 
     connection: Connection
     used: int
@@ -73,8 +76,8 @@ class AllSlotsTaken:
 
 
 @dataclass(frozen=True, slots=True)
-class SwitchedOff:
-    """A connection is disabled: the delivery is tried, and fails."""
+class DisabledConnection:
+    """A connection is disabled: attempts of the delivery fail until it is enabled."""
 
     connection: Connection
 
@@ -88,11 +91,11 @@ class OverdueDelivery:
 
 Blocker = (
     PausedByPerson
-    | KilledProcesses
-    | BehindDelivery
+    | CrashSuspect
+    | BlockedByDelivery
     | BreakerOpen
     | AllSlotsTaken
-    | SwitchedOff
+    | DisabledConnection
     | OverdueDelivery
 )
 
@@ -103,7 +106,7 @@ class DeliveryContention:
 
     clock: datetime
     used_slots: Mapping[int, int]
-    rivals: Sequence[Delivery]
+    siblings: Sequence[Delivery]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +123,11 @@ def load_contention(deliveries: Sequence[Delivery]) -> DeliveryContention:
     Runs three statements and reads the clock if one of them waits.
     """
     waiting = _waiting_deliveries(deliveries)
-    return load_contention_with(deliveries, _find_rivals(waiting[0]) if waiting else ())
+    return load_contention_with(deliveries, _find_siblings(waiting[0]) if waiting else ())
 
 
-def load_contention_with(deliveries: Sequence[Delivery], rivals: Sequence[Delivery]) -> DeliveryContention:
-    """Read the contention for deliveries whose entity has the open deliveries `rivals`."""
+def load_contention_with(deliveries: Sequence[Delivery], siblings: Sequence[Delivery]) -> DeliveryContention:
+    """Read the contention for deliveries whose entity has the open deliveries `siblings`."""
     clock = read_clock()
     waiting = _waiting_deliveries(deliveries)
     if not waiting:
@@ -133,7 +136,7 @@ def load_contention_with(deliveries: Sequence[Delivery], rivals: Sequence[Delive
         **_count_used_slots("identity", {delivery.identity_id for delivery in waiting}),
         **_count_used_slots("target", {delivery.target_id for delivery in waiting}),
     }
-    return DeliveryContention(clock, used, rivals)
+    return DeliveryContention(clock, used, siblings)
 
 
 def _waiting_deliveries(deliveries: Iterable[Delivery]) -> list[Delivery]:
@@ -146,11 +149,11 @@ def _count_used_slots(side: str, connections: set[int]) -> dict[int, int]:
     return dict(running.order_by().values_list(side).annotate(Count(f"{side}_slot")))
 
 
-def _find_rivals(delivery: Delivery) -> list[Delivery]:
+def _find_siblings(delivery: Delivery) -> list[Delivery]:
     """Return open deliveries of other events about the same entity."""
     same = Delivery.objects.open().filter(entity_id=delivery.entity_id, entity_type=delivery.entity_type)
     others = same.exclude(event=delivery.event_id).exclude(state=State.HELD)
-    return list(others.select_related("event").order_by("pk")[:MAX_RIVALS])
+    return list(others.select_related("event").order_by("pk")[:MAX_SIBLINGS])
 
 
 def find_blockers(delivery: Delivery, contention: DeliveryContention) -> tuple[Blocker, ...]:
@@ -173,7 +176,7 @@ def _own_blockers(delivery: Delivery) -> Iterator[Blocker]:
         for setting in _paused_settings(delivery):
             yield PausedByPerson(setting)
     if delivery.deaths >= SUSPECT_DEATHS:
-        yield KilledProcesses(delivery.deaths)
+        yield CrashSuspect(delivery.deaths)
 
 
 def _paused_settings(delivery: Delivery) -> list[Source | Route]:
@@ -183,15 +186,15 @@ def _paused_settings(delivery: Delivery) -> list[Source | Route]:
 
 def _order_blockers(delivery: Delivery, contention: DeliveryContention) -> Iterator[Blocker]:
     """Yield the delivery of the subject that must end first: one that runs, or an older one if both are relayed."""
-    for other in contention.rivals:
+    for other in contention.siblings:
         if (other.identity_id, other.target_id) != (delivery.identity_id, delivery.target_id):
             continue
         if other.state == State.RUNNING:
             is_expired = is_claim_expired(other, contention.clock)
-            yield BehindDelivery(other, OrderReason.CLAIM_EXPIRED if is_expired else OrderReason.RUNS)
+            yield BlockedByDelivery(other, OrderReason.CLAIM_EXPIRED if is_expired else OrderReason.RUNS)
             return
         if delivery.is_relayed and other.is_relayed and other.pk < delivery.pk:
-            yield BehindDelivery(other, OrderReason.IS_OLDER)
+            yield BlockedByDelivery(other, OrderReason.IS_OLDER)
             return
 
 
@@ -208,7 +211,7 @@ def _connection_blockers(connection: Connection, contention: DeliveryContention)
     elif limit is not None and used >= limit:
         yield AllSlotsTaken(connection, used, limit, breaker)
     if not connection.is_enabled:
-        yield SwitchedOff(connection)
+        yield DisabledConnection(connection)
 
 
 def is_claim_expired(delivery: Delivery, clock: datetime) -> bool:
@@ -219,11 +222,11 @@ def is_claim_expired(delivery: Delivery, clock: datetime) -> bool:
 
 def is_paused_by_person(delivery: Delivery) -> bool:
     """True if the delivery waits until a person resumes its source or route."""
-    is_undue = delivery.state in WAITING_STATES and delivery.due_at is None
-    return is_undue and bool(_paused_settings(delivery))
+    has_no_due_time = delivery.state in WAITING_STATES and delivery.due_at is None
+    return has_no_due_time and bool(_paused_settings(delivery))
 
 
-def next_try_at(delivery: Delivery, clock: datetime) -> datetime | None:
+def next_attempt_at(delivery: Delivery, clock: datetime) -> datetime | None:
     """Return the time from which the delivery is due and no breaker blocks it; None if no attempt is scheduled."""
     if delivery.state not in WAITING_STATES or delivery.due_at is None:
         return None

@@ -248,7 +248,7 @@ def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: b
     own = next((sibling for sibling in siblings if sibling.pk == delivery.pk), None)
     others = [sibling for sibling in siblings if sibling.pk != delivery.pk]
     # No longer among the open ones: it was settled or put on hold since it was read.
-    if own is None or any(_goes_first(other, delivery) for other in others):
+    if own is None or any(_must_end_first(other, delivery) for other in others):
         return None
     token = uuid.uuid4()
     slots = _choose_slots(delivery)
@@ -265,16 +265,16 @@ def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: b
         delivery.last_number,
         delivery.payload_choice,
         delivery.mapping_version_id,
-        before,
+        state_before_recheck,
     ) = claimed_columns
-    delivery.state_before_recheck = before
+    delivery.state_before_recheck = state_before_recheck
     newest = get_resolved_route(delivery.route_id)
     resolved = with_mapping_version(newest, delivery.mapping_version_id)
     # The claim has cleared `replay_id` in the row; the locked copy still has it.
     attempt = _new_attempt(delivery, resolved, own.replay_id)
     attempt.in_own_process = in_own_process
-    begins = _seems_first_attempt(delivery, attempt) and not reads_head
-    entry = prepare_append(attempt_started_entry(attempt), heads=NEW_STREAMS if begins else None)
+    starts_stream = _seems_first_attempt(delivery, attempt) and not reads_head
+    entry = prepare_append(attempt_started_entry(attempt), heads=NEW_STREAMS if starts_stream else None)
     batch = WriteBatch()
     batch.insert(attempt)
     batch.execute(*entry.writes)
@@ -303,7 +303,7 @@ def _choose_slots(delivery: Delivery) -> tuple[int | None, int | None]:
     return identity, choose_free_slot(delivery.target)
 
 
-def _goes_first(other: OpenSibling, delivery: Delivery) -> bool:
+def _must_end_first(other: OpenSibling, delivery: Delivery) -> bool:
     """True if the other delivery must end first: it runs, or both are relayed and it is older."""
     # A relayed delivery carries its data, so the order decides which data are final. A fetch reads the newest anyway.
     return other.state == State.RUNNING or (

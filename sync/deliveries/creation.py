@@ -60,18 +60,18 @@ def open_deliveries(
     subject may get an IntegrityError.
     """
     deliveries = [_new_delivery(event, resolved) for resolved in routes]
-    tried = [
+    attempted = [
         _claim_if_free(delivery, resolved, is_only=len(routes) == 1)
         for delivery, resolved in zip(deliveries[:max_claims], routes[:max_claims], strict=True)
     ]
-    claims = [claim for claim in tried if claim is not None]
+    claims = [claim for claim in attempted if claim is not None]
     batch.insert(*deliveries, *(claim.attempt for claim in claims))
     unclaimed = [
         delivery for delivery in deliveries if delivery.token is None and delivery.due_at is not None
     ]
-    begun = [attempt_started_entry(claim.attempt) for claim in claims]
+    started = [attempt_started_entry(claim.attempt) for claim in claims]
     facts = [delivery_facts(delivery) for delivery in deliveries]
-    return OpenedDeliveries(claims, unclaimed, OpenedRows(begun, facts))
+    return OpenedDeliveries(claims, unclaimed, OpenedRows(started, facts))
 
 
 def _claim_if_free(delivery: Delivery, route: ResolvedRoute, *, is_only: bool) -> Claim | None:

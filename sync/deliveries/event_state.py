@@ -24,9 +24,9 @@ def refresh_event_states(event_ids: Iterable[int]) -> None:
     states_by_event: dict[int, list[tuple[str, str]]] = {event.pk: [] for event in events}
     columns = ("event_id", "state", "state_before_recheck", "code")
     deliveries = Delivery.objects.filter(event_id__in=states_by_event).values_list(*columns)
-    for event_id, state, before, code in deliveries:
+    for event_id, state, state_before_recheck, code in deliveries:
         # A re-check counts once it has ended.
-        states_by_event[event_id].append((before or state, code))
+        states_by_event[event_id].append((state_before_recheck or state, code))
     for event_id, states in states_by_event.items():
         state = event_state([state for state, _ in states])
         code = next((code for other, code in states if other == state), "")

@@ -69,15 +69,15 @@ def release_delivery(delivery: Delivery, *, skips_locked: bool = False) -> bool:
             return False
         # Compare-and-set, because the process may have renewed its lease since. Deliveries are written before events,
         # so that no covered sibling is claimed in between.
-        freed = Delivery.objects.filter(
+        released = Delivery.objects.filter(
             pk=delivery.pk, state=State.RUNNING, token=delivery.token, lease_until__lte=database_now()
         ).update(state=State.RETRYING, deaths=F("deaths") + 1, **_interrupted_values())
-        if freed:
+        if released:
             now = timezone.now()
-            lost = _end_attempts(delivery, now)
+            entries = _end_attempts(delivery, now)
             refresh_event_states([delivery.event_id])
-            append_entries(*lost, at=now)
-    return bool(freed)
+            append_entries(*entries, at=now)
+    return bool(released)
 
 
 def _interrupted_values() -> dict[str, Any]:
@@ -86,22 +86,22 @@ def _interrupted_values() -> dict[str, Any]:
     return {**released, "due_at": database_now(), "code": "interrupted"}
 
 
-def give_back_delivery(delivery: Delivery, token: UUID) -> bool:
+def requeue_delivery(delivery: Delivery, token: UUID) -> bool:
     """Make a claimed delivery pending again, whose attempt was never run: it ends as `unknown`, and uses no attempt.
 
     Returns False if the delivery has another claim by now.
     """
     with transaction.atomic():
-        given_back = Delivery.objects.filter(pk=delivery.pk, state=State.RUNNING, token=token).update(
+        requeued = Delivery.objects.filter(pk=delivery.pk, state=State.RUNNING, token=token).update(
             state=State.PENDING, attempts_used=F("attempts_used") - 1, **_interrupted_values()
         )
-        if given_back:
+        if requeued:
             now = timezone.now()
             entries = _end_attempts(delivery, now)
             refresh_event_states([delivery.event_id])
             reopened = NewEntry(delivery.stream, "delivery.reopened", details={"cause": "interrupted"})
             append_entries(*entries, reopened, at=now)
-    return bool(given_back)
+    return bool(requeued)
 
 
 def _is_locked(delivery: Delivery) -> bool:
@@ -114,16 +114,16 @@ def _end_attempts(delivery: Delivery, now: datetime) -> list[NewEntry]:
 
     Returns their audit entries.
     """
-    lost = Attempt.objects.filter(delivery=delivery, outcome=AttemptOutcome.STARTED)
+    started = Attempt.objects.filter(delivery=delivery, outcome=AttemptOutcome.STARTED)
     if delivery.gets_rechecks:
-        _add_rechecks(lost)
-    ended = list(lost.values_list("key", "in_own_process"))
+        _add_rechecks(started)
+    ended = list(started.values_list("key", "in_own_process"))
     # Only writes are on record: reads are written at the end of an attempt.
     calls = {key: call_digests(Call.objects.filter(attempt__key=key).order_by("pk")) for key, _ in ended}
     state = State.RETRYING
     # A process of its own ran nothing else: only this delivery can have killed it.
     code = CRASH_CODE if any(in_own_process for _, in_own_process in ended) else "interrupted"
-    lost.update(outcome=AttemptOutcome.UNKNOWN, ended_at=now, code=code, is_retryable=code != CRASH_CODE)
+    started.update(outcome=AttemptOutcome.UNKNOWN, ended_at=now, code=code, is_retryable=code != CRASH_CODE)
     if code == CRASH_CODE:
         # A replay that was requested meanwhile still gets its attempt.
         dead = Delivery.objects.filter(pk=delivery.pk, replay=None).update(

@@ -63,12 +63,12 @@ def is_linked_to_other_entity(delivery: Delivery, record_id: str) -> bool:
     links = Link.objects.filter(
         target=delivery.target_id, record_id=record_id, entity_type__in=types_of_same_target(delivery)
     )
-    own = {
+    subject = {
         "identity": delivery.identity_id,
         "entity_type": delivery.entity_type,
         "entity_id": delivery.entity_id,
     }
-    return links.exclude(**own).exists()
+    return links.exclude(**subject).exists()
 
 
 def bind_record(delivery: Delivery, record_id: str) -> bool:
@@ -99,7 +99,7 @@ def known_entity_ids(delivery: Delivery) -> list[str]:
     """Return the newest linked entities of the delivery's type and identity service."""
     return [
         link.entity_id
-        for link in _newest_links()
+        for link in _select_newest_links()
         if (link.identity_id, link.entity_type) == (delivery.identity_id, delivery.entity_type)
     ]
 
@@ -109,12 +109,12 @@ def known_record_ids(delivery: Delivery) -> list[str]:
     types = types_of_same_target(delivery)
     return [
         link.record_id
-        for link in _newest_links()
+        for link in _select_newest_links()
         if link.target_id == delivery.target_id and link.entity_type in types and link.record_id
     ]
 
 
-def _newest_links() -> QuerySet[Link]:
+def _select_newest_links() -> QuerySet[Link]:
     # By key, and few: no index leads to the links of one type, and there may be millions.
     return Link.objects.order_by("-pk")[:_NEWEST_LINKS]
 

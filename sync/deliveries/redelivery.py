@@ -22,21 +22,21 @@ def retry_event(event: Event) -> None:
     followed.
     """
     now = database_now()
-    free = event.deliveries.exclude(not_before__gt=now)
+    deliveries = event.deliveries.exclude(not_before__gt=now)
     # Without a due time a delivery is on hold: only a person can resume it.
-    retrying = free.filter(state=State.RETRYING).exclude(due_at=None)
+    retrying = deliveries.filter(state=State.RETRYING).exclude(due_at=None)
     if retrying.exists():
         with transaction.atomic():
             append_entries(*_make_pending(retrying, due_at=now))
     # Most repeats find no failed delivery and take no lock.
-    if not _retryable_failures(free).exists():
+    if not _retryable_failures(deliveries).exists():
         return
     key = event.key.pk
     with transaction.atomic():
         # Each commit that stores a webhook of this entity locks its key: none comes between this check and the update.
         SubjectKey.objects.select_for_update().get(pk=key)
         newer = Delivery.objects.filter(**SUBJECT_OF_OUTER_ROW, event__gt=OuterRef("event"))
-        failed = _retryable_failures(free).filter(Q(is_relayed=False) | ~Exists(newer))
+        failed = _retryable_failures(deliveries).filter(Q(is_relayed=False) | ~Exists(newer))
         reopened = _make_pending(failed, due_at=now, settled_at=None, covered_by=None)
         if reopened:
             refresh_event_states([event.pk])
@@ -46,9 +46,9 @@ def retry_event(event: Event) -> None:
 def _make_pending(deliveries: QuerySet[Delivery], **values: Any) -> list[NewEntry]:
     """Make these deliveries pending. Returns their audit entries, which the caller appends."""
     locked = deliveries.select_related("event").select_for_update(of=("self",)).order_by("pk")
-    rows = list(locked.only("event__uuid", "route_id"))
-    Delivery.objects.filter(pk__in=[row.pk for row in rows]).update(state=State.PENDING, **values)
-    return reopened_entries(rows, "repeat")
+    pending = list(locked.only("event__uuid", "route_id"))
+    Delivery.objects.filter(pk__in=[row.pk for row in pending]).update(state=State.PENDING, **values)
+    return reopened_entries(pending, "repeat")
 
 
 def _retryable_failures(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:

@@ -101,12 +101,14 @@ def types_of_same_target(delivery: Delivery) -> frozenset[str]:
         if resolved.route.target_id == delivery.target_id
     ]
     subject = delivery.identity_id, delivery.entity_type
-    named = [route.target_type for route in routes if (route.identity_id, route.entity_type) == subject]
-    own = named[0] if named else delivery.entity_type
-    same = {route.entity_type for route in routes if route.target_type == own}
+    target_types = [
+        route.target_type for route in routes if (route.identity_id, route.entity_type) == subject
+    ]
+    target_type = target_types[0] if target_types else delivery.entity_type
+    same = {route.entity_type for route in routes if route.target_type == target_type}
     elsewhere = {route.entity_type for route in routes} - same
     # Records that were linked before the route that linked them was deleted.
-    return frozenset(same | {delivery.entity_type} | ({own} - elsewhere))
+    return frozenset(same | {delivery.entity_type} | ({target_type} - elsewhere))
 
 
 def with_mapping_version(resolved: ResolvedRoute, version_id: int | None) -> ResolvedRoute:

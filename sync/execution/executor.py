@@ -22,7 +22,7 @@ from sync.attempts.delivery_run import RunResult, run_claim, run_delivery
 from sync.attempts.waiters import notify_waiters
 from sync.deliveries.claims import Claim
 from sync.deliveries.due_deliveries import read_due_deliveries
-from sync.deliveries.expired_leases import give_back_delivery, release_expired_leases
+from sync.deliveries.expired_leases import release_expired_leases, requeue_delivery
 
 logger = logging.getLogger("hub.deliver")
 
@@ -133,7 +133,7 @@ class ReservedSlot:
         """Run a claimed delivery in this slot, whose end releases it; leave it to the workers if it cannot."""
         if not self._executor.submit(partial(_run_with_followers_briefly, partial(run_claim, claim))):
             logger.warning("no thread could be started for %s; a worker runs it", claim.delivery)
-            give_back_delivery(claim.delivery, claim.token)
+            requeue_delivery(claim.delivery, claim.token)
             defer_to_workers([claim.delivery.pk])
 
     def release_slot(self) -> None:

@@ -106,7 +106,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "claim-without-constraint": Mutant(
         "Several deliveries of one subject may run at once.",
-        {"sync.deliveries.claims:_goes_first": broken_functions.let_them_all_run},
+        {"sync.deliveries.claims:_must_end_first": broken_functions.let_them_all_run},
         statements=("DROP INDEX one_running_delivery_a_subject",),
     ),
     "cover-after-fetch": Mutant(

@@ -157,7 +157,7 @@ VARIANTS: Mapping[str, Mutant] = {
     ),
     "all-at-once": Mutant(
         "Deliveries of one subject run at the same time.",
-        {"sync.deliveries.claims:_goes_first": broken_functions.let_them_all_run},
+        {"sync.deliveries.claims:_must_end_first": broken_functions.let_them_all_run},
     ),
 }
 

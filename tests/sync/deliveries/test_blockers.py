@@ -10,18 +10,18 @@ from database.clock import read_clock
 from sync.deliveries.blockers import (
     AllSlotsTaken,
     AttemptsLeft,
-    BehindDelivery,
+    BlockedByDelivery,
     Blocker,
     BreakerOpen,
-    KilledProcesses,
+    CrashSuspect,
+    DisabledConnection,
     OrderReason,
     OverdueDelivery,
     PausedByPerson,
-    SwitchedOff,
     count_attempts_left,
     find_blockers,
     load_contention,
-    next_try_at,
+    next_attempt_at,
     responsible_owner,
 )
 from sync.limits.breaker_status import BreakerMode, BreakerStatus
@@ -63,7 +63,7 @@ def test_a_settled_delivery_has_no_blocker_and_no_reattempts_left() -> None:
     delivery = waiting(state="dead")
     Connection.objects.update(is_enabled=False)
     assert blockers_of(delivery) == ()
-    assert next_try_at(delivery, read_clock()) is None
+    assert next_attempt_at(delivery, read_clock()) is None
     assert count_attempts_left(delivery) is None
     assert responsible_owner(delivery) == "target"
 
@@ -73,20 +73,20 @@ def test_a_pause_by_a_person_and_dead_processes_come_before_what_connections_say
     Route.objects.update(paused_at=read_clock())
     Connection.objects.filter(slug="shop").update(is_enabled=False)
     route = Route.objects.get()
-    assert blockers_of(delivery) == (PausedByPerson(route), KilledProcesses(2), SwitchedOff(shop()))
+    assert blockers_of(delivery) == (PausedByPerson(route), CrashSuspect(2), DisabledConnection(shop()))
 
 
 def test_a_running_delivery_of_the_subject_blocks_and_shows_if_its_lease_has_ended() -> None:
     other = waiting(1, "running", due_at=None, token=uuid4(), lease_until=read_clock() + MINUTE)
     delivery = waiting()
-    assert blockers_of(delivery) == (BehindDelivery(other, OrderReason.RUNS),)
+    assert blockers_of(delivery) == (BlockedByDelivery(other, OrderReason.RUNS),)
     Delivery.objects.filter(pk=other.pk).update(lease_until=read_clock() - MINUTE)
-    assert blockers_of(delivery) == (BehindDelivery(other, OrderReason.CLAIM_EXPIRED),)
+    assert blockers_of(delivery) == (BlockedByDelivery(other, OrderReason.CLAIM_EXPIRED),)
 
 
 def test_only_relayed_deliveries_wait_for_older_ones() -> None:
     older, newer = waiting(1, is_relayed=True), waiting(2, is_relayed=True)
-    assert blockers_of(newer) == (BehindDelivery(older, OrderReason.IS_OLDER),)
+    assert blockers_of(newer) == (BlockedByDelivery(older, OrderReason.IS_OLDER),)
     assert blockers_of(older) == ()
     Delivery.objects.filter(pk=newer.pk).update(is_relayed=False)
     assert blockers_of(newer) == ()
@@ -97,7 +97,7 @@ def test_an_open_breaker_blocks_and_delays_the_retry_and_probes_take_slots() -> 
     until = read_clock() + MINUTE
     Breaker.objects.create(connection=shop(), failures=5, openings=1, open_until=until)
     assert blockers_of(delivery) == (BreakerOpen(shop()),)
-    assert next_try_at(Delivery.objects.get(pk=delivery.pk), read_clock()) == until
+    assert next_attempt_at(Delivery.objects.get(pk=delivery.pk), read_clock()) == until
     past = read_clock() - MINUTE
     Breaker.objects.update(open_until=past, successes=0)
     taken = an_event(3, state="running", code="", entity_id="USR-3")
@@ -113,11 +113,11 @@ def test_a_relayed_delivery_does_not_wait_for_the_identity_service() -> None:
     Breaker.objects.create(connection=identity, failures=5, open_until=until, opened_at=read_clock())
     Connection.objects.filter(pk=identity.pk).update(is_enabled=False)
     assert blockers_of(delivery) == ()
-    assert next_try_at(Delivery.objects.get(pk=delivery.pk), read_clock()) == delivery.due_at
+    assert next_attempt_at(Delivery.objects.get(pk=delivery.pk), read_clock()) == delivery.due_at
     Delivery.objects.update(is_relayed=False)
     identity.refresh_from_db()
-    assert blockers_of(delivery) == (BreakerOpen(identity), SwitchedOff(identity))
-    assert next_try_at(Delivery.objects.get(pk=delivery.pk), read_clock()) == until
+    assert blockers_of(delivery) == (BreakerOpen(identity), DisabledConnection(identity))
+    assert next_attempt_at(Delivery.objects.get(pk=delivery.pk), read_clock()) == until
 
 
 def test_the_remaining_retries_are_limited_by_number_and_age() -> None:
