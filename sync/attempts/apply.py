@@ -31,7 +31,7 @@ def plan_and_apply(claim: Claim, connectors: Connectors, findings: AttemptFindin
     created since our search by a target that says so: then everything is read and planned again, at most until the
     third refusal.
     """
-    has_existed = False
+    has_refused_creation = False
     for refusals_left in reversed(range(_MAX_STALE_WRITES)):
         change = _plan_and_bind(claim, connectors, findings)
         # Before the first write, because the guard may hold the change.
@@ -45,9 +45,9 @@ def plan_and_apply(claim: Claim, connectors: Connectors, findings: AttemptFindin
                 raise
         except RecordExists:
             # What refuses a second creation, or an update, is a value of another record.
-            if has_existed or not refusals_left or change.action is not ChangeAction.CREATE:
+            if has_refused_creation or not refusals_left or change.action is not ChangeAction.CREATE:
                 raise
-            has_existed = True
+            has_refused_creation = True
         else:
             return
         # A link may have been stored for this attempt: the record is not searched for again.

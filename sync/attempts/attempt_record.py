@@ -60,11 +60,11 @@ class FinishedAttempt:
             pending_answer.add_to(batch)
 
     def audit_entries(
-        self, pending_answer: PendingAnswer | None, became: str, covered: int = 0
+        self, pending_answer: PendingAnswer | None, state_after: str, covered: int = 0
     ) -> list[NewEntry]:
         """Return the audit entries of this end. `covered`: number of other events that end with it.
 
-        `became`: the state of the delivery. It differs from that of the result if a replay was requested meanwhile.
+        `state_after`: the state of the delivery, which differs from the result if a replay was requested meanwhile.
         """
         claim, result, change = self.claim, self.result, self.findings.change
         left_out = [field.name for field in change.left_out_fields] if change else []
@@ -82,7 +82,7 @@ class FinishedAttempt:
                 "calls": call_digests(recorded.call for recorded in self.calls.recorded),
                 **attempt_facts(claim.attempt, claim.delivery.event),
                 **({"left_out": left_out} if left_out else {}),
-                **({"became": became} if became != result.state else {}),
+                **({"became": state_after} if state_after != result.state else {}),
             },
         )
         return [ended] if pending_answer is None else [ended, pending_answer.audit_entry]
@@ -133,12 +133,12 @@ class FinishedAttempt:
         findings = self.findings
         scrub = findings.scrubber.scrub_document
         entity = self._stored_entity()
-        parts = {
+        findings_by_name = {
             Finding.ENTITY: scrub(entity.attributes) if entity else None,
             Finding.CHANGE: scrub(findings.change.to_document()) if findings.change else None,
             Finding.ANSWER: _answer_document(self.result),
         }
-        document = {part: value for part, value in parts.items() if value is not None}
+        document = {part: value for part, value in findings_by_name.items() if value is not None}
         if not document:
             return None
         plain = _ENCODER.encode(document).encode()

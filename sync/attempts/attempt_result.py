@@ -190,7 +190,7 @@ def _retry_delay(claim: Claim, retry_after: float | None) -> float | None:
     return next_retry_delay(policy, claim.delivery.attempts_used, age, random.random(), retry_after)  # noqa: S311
 
 
-def without_spending_try(result: AttemptResult, claim: Claim, delay: float) -> AttemptResult:
+def without_using_attempt(result: AttemptResult, claim: Claim, delay: float) -> AttemptResult:
     """Return the result of a failure behind a breaker that is open or half-open: a retry that uses no attempt.
 
     `delay`: seconds until the deliveries that wait for the system have had their turn.

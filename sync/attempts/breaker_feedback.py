@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from sync.attempts.absence import ENTITY_UNPROVEN
-from sync.attempts.attempt_result import AttemptResult, without_spending_try
+from sync.attempts.attempt_result import AttemptResult, without_using_attempt
 from sync.attempts.call_log import AttemptRecorder
 from sync.deliveries.claims import Claim
 from sync.limits.circuit_breaker import (
@@ -51,8 +51,8 @@ def update_breakers(
 
     Returns the result, changed to use no attempt if the system failed behind a breaker that was not closed.
     """
-    is_proven = result.outcome == AttemptOutcome.SUCCEEDED
-    evidence = {recorder.connection: _collect_evidence(recorder, is_proven) for recorder in recorders}
+    has_succeeded = result.outcome == AttemptOutcome.SUCCEEDED
+    evidence = {recorder.connection: _collect_evidence(recorder, has_succeeded) for recorder in recorders}
     # The hub's own rate limit stopped the request: that says nothing about the remote system.
     if not result.uses_attempt:
         return result
@@ -67,18 +67,18 @@ def update_breakers(
         ):
             record_success(connection, evidence[connection])
         return result
-    failing = SystemFailure(result.code, result.retry_after)
+    failure = SystemFailure(result.code, result.retry_after)
     if is_about_identity(result.code):
-        delay = record_failure(delivery.identity, failing, evidence[delivery.identity])
+        delay = record_failure(delivery.identity, failure, evidence[delivery.identity])
     else:
         # The identity service answered properly before the target failed.
         for connection in connections:
             record_success(connection, evidence[connection])
-        delay = record_failure(delivery.target, failing, evidence[delivery.target])
-    return result if delay is None else without_spending_try(result, claim, delay)
+        delay = record_failure(delivery.target, failure, evidence[delivery.target])
+    return result if delay is None else without_using_attempt(result, claim, delay)
 
 
-def _collect_evidence(recorder: AttemptRecorder, is_proven: bool) -> RequestEvidence:
+def _collect_evidence(recorder: AttemptRecorder, has_succeeded: bool) -> RequestEvidence:
     """Return what the requests of an attempt show of one system."""
     answered, failed = set(), ""
     for recorded in recorder.calls:
@@ -87,4 +87,4 @@ def _collect_evidence(recorder: AttemptRecorder, is_proven: bool) -> RequestEvid
             failed = call.purpose
         else:
             answered.add(call.purpose)
-    return RequestEvidence(frozenset(answered), failed, is_proven)
+    return RequestEvidence(frozenset(answered), failed, has_succeeded)

@@ -202,11 +202,11 @@ class SettledCalls:
         # The rows of the calls refer to the payload, so the payload goes first.
         if self.responses is not None:
             batch.insert(self.responses)
-        for recorded in self.recorded:
-            if recorded.is_on_record:
-                batch.execute(_call_update(recorded.call))
+        for recorded_call in self.recorded:
+            if recorded_call.is_on_record:
+                batch.execute(_call_update(recorded_call.call))
             else:
-                batch.insert(recorded.call)
+                batch.insert(recorded_call.call)
 
 
 def collect_calls(recorders: Iterable[AttemptRecorder], key: SubjectKey) -> SettledCalls:
@@ -215,14 +215,17 @@ def collect_calls(recorders: Iterable[AttemptRecorder], key: SubjectKey) -> Sett
     Sets the payload and the place in it of each call that has a response.
     """
     recorded = sorted(
-        (call for recorder in recorders for call in recorder.calls), key=lambda call: call.call.started_at
+        (recorded_call for recorder in recorders for recorded_call in recorder.calls),
+        key=lambda recorded_call: recorded_call.call.started_at,
     )
-    answered = [call for call in recorded if call.response]
-    if not answered:
+    with_response = [recorded_call for recorded_call in recorded if recorded_call.response]
+    if not with_response:
         return SettledCalls(tuple(recorded), None)
-    payload = _encrypt_document(Payload.Kind.RESPONSE, [call.response for call in answered], key)
-    for part, call in enumerate(answered):
-        call.call.response, call.call.response_part = payload, part
+    payload = _encrypt_document(
+        Payload.Kind.RESPONSE, [recorded_call.response for recorded_call in with_response], key
+    )
+    for position, recorded_call in enumerate(with_response):
+        recorded_call.call.response, recorded_call.call.response_part = payload, position
     return SettledCalls(tuple(recorded), payload)
 
 
@@ -250,7 +253,7 @@ def renew_rechecks(claim: Claim, recorders: Iterable[AttemptRecorder]) -> None:
         return
     with transaction.atomic():
         # A check that runs continues, but does not count: it may have read the record before this write.
-        begun_anew = Recheck.objects.filter(attempt=claim.attempt).update(
+        restarted = Recheck.objects.filter(attempt=claim.attempt).update(
             began_at=database_now(),
             due_at=database_now(plus_seconds=settings.RECHECK_SECONDS[0]),
             delivery=None,
@@ -258,7 +261,7 @@ def renew_rechecks(claim: Claim, recorders: Iterable[AttemptRecorder]) -> None:
             confirmed_at=None,
             repaired_by=None,
         )
-        if not begun_anew:
+        if not restarted:
             _insert_recheck(claim)
 
 

@@ -20,7 +20,7 @@ from sync.attempts.attempt_result import (
 )
 from sync.attempts.call_log import AttemptRecorder, ClaimLost, renew_rechecks
 from sync.attempts.plan import AttemptFindings, Connectors
-from sync.attempts.refused_access import correct_refusal
+from sync.attempts.refused_access import classify_refusal
 from sync.attempts.settle import SettledAttempt, settle_attempt
 from sync.connectors.client.exchange import Recorder
 from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused, Side, SystemUnavailable
@@ -147,13 +147,13 @@ def _settle_with_retries(
     claim: Claim, result: AttemptResult, findings: AttemptFindings, recorders: list[AttemptRecorder]
 ) -> SettledAttempt | None:
     """Settle, and retry while the database is unavailable: the change was sent, and must be recorded."""
-    for pause in SETTLE_PAUSES:
+    for seconds in SETTLE_PAUSES:
         try:
             return settle_attempt(claim, result, findings, recorders)
         except OperationalError as error:
             logger.warning("%s could not be finished (%s); retrying", claim.delivery, type(error).__name__)
             release_connection()
-            time.sleep(pause)
+            time.sleep(seconds)
     # If this raises too, the lease ends and the attempt is recorded as unknown.
     return settle_attempt(claim, result, findings, recorders)
 
@@ -170,7 +170,7 @@ def _run_attempt(claim: Claim, findings: AttemptFindings, recorders: list[Attemp
         try:
             plan_and_apply(claim, connectors, findings)
         except ConnectorError as error:
-            raise correct_refusal(error, claim, connectors, findings) from error
+            raise classify_refusal(error, claim, connectors, findings) from error
     except ClaimLost:
         # No result of the attempt: another process may have the delivery, so nothing may be written.
         raise
@@ -248,8 +248,8 @@ def open_connector(
         )
     except SettingsInvalid as invalid:
         # Both errors are retried, since an administrator may correct the settings.
-        kind = CredentialsRefused if invalid.pointer.startswith("/credentials") else SystemUnavailable
-        raise kind(str(invalid), side=side) from None
+        error_class = CredentialsRefused if invalid.pointer.startswith("/credentials") else SystemUnavailable
+        raise error_class(str(invalid), side=side) from None
 
 
 def _log_result(claim: Claim, result: AttemptResult, findings: AttemptFindings) -> None:

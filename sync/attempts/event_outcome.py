@@ -24,11 +24,13 @@ def load_event_outcome(event: Event, *, with_entity: bool = False) -> EventOutco
 def load_event_outcomes(events: Sequence[Event], *, with_entity: bool = False) -> dict[int, EventOutcome]:
     """Read the outcomes of events from the database. Returns them by the key of the event."""
     related = ("identity", "target", "route", "covered_by__findings__subject")
-    found = Delivery.objects.filter(event__in=events).select_related(*related).order_by("pk")
+    rows = Delivery.objects.filter(event__in=events).select_related(*related).order_by("pk")
     deliveries: dict[int, list[Delivery]] = {event.pk: [] for event in events}
-    for delivery in found:
+    for delivery in rows:
         deliveries[delivery.event_id].append(delivery)
-    latest = _latest_attempts([delivery for of_event in deliveries.values() for delivery in of_event])
+    latest = _latest_attempts(
+        [delivery for event_deliveries in deliveries.values() for delivery in event_deliveries]
+    )
     return {
         event.pk: _event_outcome(event, deliveries[event.pk], latest, with_entity=with_entity)
         for event in events
@@ -107,11 +109,11 @@ def _delivery_result(delivery: Delivery, attempt: Attempt | None) -> TargetResul
     state = delivery.state_before_recheck or delivery.state
     remote_answer = _remote_answer(attempt) if attempt and state in _FAILED else {}
     # A failure of the identity service is named as such, although each result is that of a target.
-    spoke = delivery.connection_of_code(delivery.code)
-    relays = spoke.relays_sentences and delivery.code in _ABOUT_DATA
+    responsible = delivery.connection_of_code(delivery.code)
+    relays = responsible.relays_sentences and delivery.code in _ABOUT_DATA
     return TargetResult(
         connection=delivery.target.slug,
-        connection_name=spoke.name,
+        connection_name=responsible.name,
         state=state,
         code=delivery.code or state,
         action=attempt.action if attempt and state in SUCCESS_STATES else "",

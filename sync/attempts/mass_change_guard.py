@@ -79,8 +79,8 @@ def _window_limit(delivery: Delivery, category: ChangeCategory) -> int | None:
         return route.max_removals
     if route.max_changed_percent is None:
         return None
-    known = _count_known_records(delivery.identity_id, delivery.target_id, delivery.entity_type)
-    return int(known * route.max_changed_percent / 100) if known >= MIN_KNOWN_RECORDS else None
+    record_count = _count_known_records(delivery.identity_id, delivery.target_id, delivery.entity_type)
+    return int(record_count * route.max_changed_percent / 100) if record_count >= MIN_KNOWN_RECORDS else None
 
 
 def _count_subject(claim: Claim, category: ChangeCategory, limit: int) -> bool:
@@ -91,12 +91,14 @@ def _count_subject(claim: Claim, category: ChangeCategory, limit: int) -> bool:
     window = timedelta(minutes=route.guard_minutes)
     # A subject is not marked again for `_RECOUNT_SHARE` of the window, so marks count for that much longer.
     marks = _counted_attempts(route, category).filter(started_at__gte=now - window * (1 + _RECOUNT_SHARE))
-    own = marks.filter(delivery__entity_id=claim.delivery.entity_id).aggregate(at=Max("started_at"))["at"]
-    if own is not None:
-        return bool(own < now - window * _RECOUNT_SHARE)
+    marked_at = marks.filter(delivery__entity_id=claim.delivery.entity_id).aggregate(at=Max("started_at"))[
+        "at"
+    ]
+    if marked_at is not None:
+        return bool(marked_at < now - window * _RECOUNT_SHARE)
     # Counting stops at the limit: a larger number makes no difference.
-    others = marks.values("delivery__entity_id").distinct()[:limit].count()
-    if others < limit:
+    subject_count = marks.values("delivery__entity_id").distinct()[:limit].count()
+    if subject_count < limit:
         return True
     if _is_approved(claim):
         return False
@@ -105,8 +107,8 @@ def _count_subject(claim: Claim, category: ChangeCategory, limit: int) -> bool:
 
 def _is_approved(claim: Claim) -> bool:
     """True if a person approved the delivery since it was read, or a sibling that the attempt covers."""
-    concerned = Q(pk=claim.delivery.pk) | Q(covered_by=claim.attempt)
-    return Delivery.objects.filter(concerned, is_approved=True).exists()
+    is_covered = Q(pk=claim.delivery.pk) | Q(covered_by=claim.attempt)
+    return Delivery.objects.filter(is_covered, is_approved=True).exists()
 
 
 def _counted_attempts(route: Route, category: ChangeCategory) -> QuerySet[Attempt]:
@@ -127,10 +129,10 @@ _record_counts: dict[tuple[int, int, str], _RecordCount] = {}
 def _count_known_records(identity_id: int, target_id: int, entity_type: str) -> int:
     """Return the number of linked records. A count of 1,000 or more is cached for a minute."""
     key, now = (identity_id, target_id, entity_type), time.monotonic()
-    counted = _record_counts.get(key)
-    if counted is None or counted.number < _CACHED_FROM or counted.until < now:
+    cached = _record_counts.get(key)
+    if cached is None or cached.number < _CACHED_FROM or cached.until < now:
         links = Link.objects.filter(
             identity_id=identity_id, target_id=target_id, entity_type=entity_type
         ).exclude(record_id="")
-        counted = _record_counts[key] = _RecordCount(links.count(), now + _CACHE_SECONDS)
-    return counted.number
+        cached = _record_counts[key] = _RecordCount(links.count(), now + _CACHE_SECONDS)
+    return cached.number

@@ -134,18 +134,18 @@ def _leave_out_unkept(claim: Claim, change: Change, findings: AttemptFindings, *
     counts = link.write_counts if link is not None and link.record_id == change.record_id else {}
     digest = partial(keyed_digest, "unkept", claim.delivery.entity_type, claim.delivery.entity_id)
     reduced = leave_out_unkept(change, counts, digest, settings.UNKEPT_WRITES)
-    if reduced.left_out_fields and not _is_asked_for(claim):
+    if reduced.left_out_fields and not _is_requested_by_person(claim):
         change = reduced
     findings.write_counts = count_writes(change, counts, digest, is_partial=is_partial)
     return change
 
 
-def _is_asked_for(claim: Claim) -> bool:
+def _is_requested_by_person(claim: Claim) -> bool:
     """True if a person asked for this attempt, or for the one that it retries. Reads earlier attempts for a retry."""
     cause = claim.attempt.cause
     if cause == AttemptCause.RETRY:
-        others = Attempt.objects.filter(delivery=claim.delivery.pk).exclude(cause=AttemptCause.RETRY)
-        cause = others.order_by("-number").values_list("cause", flat=True).first() or cause
+        earlier = Attempt.objects.filter(delivery=claim.delivery.pk).exclude(cause=AttemptCause.RETRY)
+        cause = earlier.order_by("-number").values_list("cause", flat=True).first() or cause
     return cause == AttemptCause.REPLAY
 
 
@@ -196,9 +196,9 @@ def _is_older_than_event(entity: Entity | None, claim: Claim) -> bool:
         return {event.event_type for event in claim.events} == {"CREATE"}
     if entity.modified_at is None:
         return False
-    fresh = timezone.now() - MAX_LAG
+    earliest = timezone.now() - MAX_LAG
     timestamps = [
-        event.occurred_at for event in claim.events if event.occurred_at and event.received_at > fresh
+        event.occurred_at for event in claim.events if event.occurred_at and event.received_at > earliest
     ]
     return any(entity.modified_at < occurred_at - TIMESTAMP_RESOLUTION for occurred_at in timestamps)
 
@@ -320,7 +320,7 @@ def _find_unlinked_record(
 
 def _require_creation(claim: Claim) -> None:
     """Raise NoMatchingRecord if the route does not create records for updates, and no person decided to create one."""
-    creates = {"CREATE"} & {event.event_type for event in claim.events}
+    creations = {"CREATE"} & {event.event_type for event in claim.events}
     is_refused = claim.delivery.route.without_match == Route.NoMatchPolicy.REFUSE
-    if is_refused and not creates and not claim.delivery.creates_record:
+    if is_refused and not creations and not claim.delivery.creates_record:
         raise NoMatchingRecord

@@ -19,7 +19,7 @@ _FORBIDDEN = 403
 _HIDDEN_REFUSALS = frozenset({400, 404})
 
 
-def correct_refusal(
+def classify_refusal(
     error: ConnectorError, claim: Claim, connectors: Connectors, findings: AttemptFindings
 ) -> ConnectorError:
     """Return the error that a refusal stands for, found out by reading other entities or records; otherwise the error.
@@ -51,8 +51,8 @@ def _lacks_values(error: ConnectorError, findings: AttemptFindings) -> bool:
     sent = change.values_to_send
     # A record that exists may have values that were not sent.
     names = [field.field for field in error.fields]
-    are_all_known = change.action is ChangeAction.CREATE or all(name in sent for name in names)
-    return are_all_known and all(sent.get(name) in (None, "") for name in names)
+    all_values_known = change.action is ChangeAction.CREATE or all(name in sent for name in names)
+    return all_values_known and all(sent.get(name) in (None, "") for name in names)
 
 
 def _check_access(
@@ -69,6 +69,6 @@ def _check_access(
         return connectors.target.check_access(claim.route.target_type, record_id, known)
 
 
-def _replace_error(error: ConnectorError, kind: type[ConnectorError]) -> ConnectorError:
+def _replace_error(error: ConnectorError, error_class: type[ConnectorError]) -> ConnectorError:
     # Without the sentence: what the system says of its credentials is not for the person who saved.
-    return kind(str(error), side=error.side, maybe_applied=error.maybe_applied, status=error.status)
+    return error_class(str(error), side=error.side, maybe_applied=error.maybe_applied, status=error.status)

@@ -52,12 +52,12 @@ class SystemFailure:
 class RequestEvidence:
     """The requests of one attempt to one system: the purposes that were answered properly, and the last that failed.
 
-    `is_proven`: the attempt did all that it was for, so that no other purpose is in doubt either.
+    `has_succeeded`: the attempt did all that it was for, so that no other purpose is in doubt either.
     """
 
     answered: frozenset[str] = frozenset()
     failed: str = ""
-    is_proven: bool = False
+    has_succeeded: bool = False
 
     @property
     def has_answered(self) -> bool:
@@ -176,7 +176,9 @@ def count_failures(
 ) -> dict[str, int]:
     """Return the failures by purpose after an attempt; purposes without failures are left out."""
     after = {
-        purpose: count - FAILURES_PER_ANSWER if evidence.is_proven or purpose in evidence.answered else count
+        purpose: count - FAILURES_PER_ANSWER
+        if evidence.has_succeeded or purpose in evidence.answered
+        else count
         for purpose, count in counts.items()
     }
     if is_failure:

@@ -107,7 +107,7 @@ def test_a_sentence_about_credentials_is_not_relayed(hub: Hub) -> None:
 
 def test_the_tests_fail_if_a_refusal_is_taken_as_it_is(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """Broken variant: 403 is always about the credentials, 400 always about the data."""
-    monkeypatch.setattr(delivery_run, "correct_refusal", lambda error, *_: error)
+    monkeypatch.setattr(delivery_run, "classify_refusal", lambda error, *_: error)
     users = create_people(hub, ENOUGH_FAILURES)
     link_everybody(hub, *users)
     forbid_records(hub, users)

@@ -153,7 +153,7 @@ def test_a_replay_sends_the_field_as_its_preview_shows_also_when_it_is_retried(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, is_broken: bool
 ) -> None:
     if is_broken:
-        monkeypatch.setattr(attempts_plan, "_is_asked_for", lambda claim: False)
+        monkeypatch.setattr(attempts_plan, "_is_requested_by_person", lambda claim: False)
     stop_sending(hub)
     sent, event = len(phones_sent(hub)), Event.objects.order_by("pk").last()
     assert event is not None

@@ -102,7 +102,7 @@ def test_a_breaker_that_counts_all_requests_together_is_caught(
     def count_together(
         counts: dict[str, int], evidence: RequestEvidence, *, is_failure: bool
     ) -> dict[str, int]:
-        return good(counts, replace(evidence, is_proven=evidence.has_answered), is_failure=is_failure)
+        return good(counts, replace(evidence, has_succeeded=evidence.has_answered), is_failure=is_failure)
 
     monkeypatch.setattr(circuit_breaker, "count_failures", count_together)
     cautious.shop.faults.add("error", status=503, methods=["POST"])

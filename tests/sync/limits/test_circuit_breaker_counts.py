@@ -27,7 +27,7 @@ def count_attempts_until_open(fails: Callable[[str], bool], attempts: int) -> in
                 failed = purpose
                 break
             answered.add(purpose)
-        evidence = RequestEvidence(frozenset(answered), failed, is_proven=not failed)
+        evidence = RequestEvidence(frozenset(answered), failed, has_succeeded=not failed)
         counts = circuit_breaker.count_failures(counts, evidence, is_failure=bool(failed))
         if max(counts.values(), default=0) >= LIMIT:
             return number
@@ -69,7 +69,7 @@ def test_a_breaker_that_counts_failed_attempts_in_a_row_is_caught(monkeypatch: p
 
 def test_counts_of_purposes_that_an_attempt_did_not_need_end_with_a_success() -> None:
     counts = {"search": 2, "create": 1, "get": 3}
-    proven = RequestEvidence(frozenset({"get", "update"}), is_proven=True)
+    proven = RequestEvidence(frozenset({"get", "update"}), has_succeeded=True)
     assert circuit_breaker.count_failures(counts, proven, is_failure=False) == {"get": 1}
     unproven = RequestEvidence(frozenset({"get"}))
     assert circuit_breaker.count_failures(counts, unproven, is_failure=False) == {

@@ -66,7 +66,7 @@ def test_a_failed_probe_uses_no_retry_and_the_next_pause_is_longer(cautious: Hub
 
 
 def test_a_breaker_whose_probes_use_retries_is_caught(cautious: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(breaker_feedback, "without_spending_try", lambda result, *_: result)
+    monkeypatch.setattr(breaker_feedback, "without_using_attempt", lambda result, *_: result)
     [user] = create_people(cautious, 1)
     open_breaker(cautious, user)
     attempts_used = Delivery.objects.aggregate(sum=Sum("attempts_used"))["sum"]
@@ -235,9 +235,9 @@ def test_the_next_probe_is_another_delivery_than_the_one_that_failed(cautious: H
 def test_a_breaker_whose_failed_probe_goes_first_again_is_caught(
     cautious: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = breaker_feedback.without_spending_try
+    good = breaker_feedback.without_using_attempt
     monkeypatch.setattr(
-        breaker_feedback, "without_spending_try", lambda result, claim, _: good(result, claim, 0.0)
+        breaker_feedback, "without_using_attempt", lambda result, claim, _: good(result, claim, 0.0)
     )
     bad = fail_probe(cautious)
     let_pause_pass()
