@@ -1,7 +1,8 @@
 """Prove that an entity or a record does not exist, before anything is removed or created because of it.
 
-An entity: other entities can be read with the same credentials, and the service reported its deletion, or it was absent
-before as well. A record: other records can be read in the same attempt. A person may decide instead.
+An entity is proven absent if other entities can be read with the same credentials, and the service reported its
+deletion or an earlier attempt did not find it either. A record is proven absent if other records can be read in the
+same attempt. A person may decide instead.
 """
 
 from datetime import timedelta

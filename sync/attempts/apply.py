@@ -24,11 +24,10 @@ class RecordTaken(Exception):
 
 
 def plan_and_apply(claim: Claim, connectors: Connectors, findings: AttemptFindings) -> None:
-    """Plan the change, check it against the mass-change guard, and send it to the target. Raises the error that stopped
-    it.
+    """Plan the change, check it against the mass-change guard, and send it to the target.
 
-    A record that was changed between our read and our write is refused by a target with versions, and one that was
-    created since our search by a target that says so: then everything is read and planned again, at most until the
+    Raises the error of the step that failed. If the target refuses the write because the record was changed since our
+    read (RecordStale), or created since our search (RecordExists), everything is read and planned again, until the
     third refusal.
     """
     has_refused_creation = False
@@ -44,7 +43,7 @@ def plan_and_apply(claim: Claim, connectors: Connectors, findings: AttemptFindin
             if not refusals_left:
                 raise
         except RecordExists:
-            # What refuses a second creation, or an update, is a value of another record.
+            # A second creation, or an update, is refused because another record has one of the values.
             if has_refused_creation or not refusals_left or change.action is not ChangeAction.CREATE:
                 raise
             has_refused_creation = True

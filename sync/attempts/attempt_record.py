@@ -43,8 +43,10 @@ class FinishedAttempt:
     ended_at: datetime = field(default_factory=timezone.now)
 
     def add_to(self, batch: WriteBatch, pending_answer: PendingAnswer | None) -> None:
-        """Add the end of the attempt, its calls, re-checks if a write may still arrive, the deletion of what was
-        missing before, and the pending answer if there is one.
+        """Add all writes of the end of the attempt to a batch.
+
+        They are the attempt's own update, its calls, re-checks if a write may still arrive, the deletion of the missing
+        references of earlier attempts, and the pending answer if there is one.
         """
         self._complete_attempt()
         # The update below refers to the key of this payload.

@@ -61,7 +61,7 @@ class AttemptResult:
 
     @property
     def requested_delay(self) -> float:
-        """Return the part of the delay that the remote system asked for, in seconds (Retry-After)."""
+        """Return how much of the delay the remote system asked for, in seconds (Retry-After)."""
         # The retry policy may have shortened what the system asked for.
         return min(self.retry_delay or 0.0, self.retry_after or 0.0)
 
@@ -132,7 +132,10 @@ def _unmappable_field(error: EntityNotMappable) -> FieldError:
 
 
 def _reference_result(error: ReferenceMissing, claim: Claim) -> AttemptResult:
-    """Return a retry that uses no attempt, because the delivery waits for others; a failure once the wait is over."""
+    """Return a retry that uses no attempt, because the delivery waits for other records.
+
+    Once the wait is over, returns a failure.
+    """
     reason = FieldError(error.field, REFERENCE_MISSING_CODE, error.reason)
     mapping = claim.route.mapping
     if error.is_final or mapping is None:
@@ -169,7 +172,7 @@ def _failed_result(
 
 
 def _unproven_result(claim: Claim, code: str) -> AttemptResult:
-    """Return a retry that looks again after a while; without a further attempt, the delivery is held for a person."""
+    """Return a retry that checks again later. If no attempt is left, the delivery is held for a person."""
     result = _failed_result(claim, code, is_retryable=True)
     if result.retry_delay is None:
         return AttemptResult(AttemptOutcome.HELD, State.HELD, code)
@@ -197,7 +200,7 @@ def without_using_attempt(result: AttemptResult, claim: Claim, delay: float) -> 
 
     A delivery that is older than its route allows stays dead.
     """
-    # Dead with attempts left means too old.
+    # A delivery that is dead although attempts are left is too old.
     if result.state == State.DEAD and claim.delivery.attempts_used < claim.delivery.route.max_attempts:
         return result
     delay = max(delay, claim.delivery.route.retry_base_seconds)

@@ -104,7 +104,7 @@ def run_claim(claim: Claim) -> RunResult:
         logger.warning("%s was taken over while its attempt ran", claim.delivery)
         return RunResult()
     if settled.result.missing and settled.result.retry_delay is None:
-        # A record may have been linked after the links were read and before the commit: then it has woken nothing.
+        # A record that was linked after the links were read and before the commit has woken no delivery.
         schedule_arrived(claim.delivery.pk)
     if _has_new_record(claim, settled.result, findings):
         schedule_referring(claim.delivery)

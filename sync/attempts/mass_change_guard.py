@@ -18,8 +18,8 @@ from sync.planning.change import Change, ChangeAction
 
 # With fewer records a percentage is hardly one record, and would hold normal changes.
 MIN_KNOWN_RECORDS = 20
-# Share of the window after which a subject is marked again: one that changes all the time is marked ten times in a
-# window, not thousands of times.
+# Share of the window after which a subject is marked again: a subject that changes all the time is marked ten times in
+# a window, not thousands of times.
 _RECOUNT_SHARE = 0.1
 # Counting many links for each change would be slow, and in a minute such a number hardly changes.
 _CACHED_FROM = 1_000

@@ -78,10 +78,10 @@ class Connectors:
 class AttemptFindings:
     """The findings of an attempt, filled in step by step: those from before a failure are stored too.
 
-    `is_matched`: the record was found by a value, and is to be bound to the subject before it is changed.
-    `write_counts`: those of the record after the change is applied. `left_out`: entities without a record that the
-    record should refer to. `is_outdated`: the identity service gave a state of the entity from before the event.
-    `scrubber` removes the secrets of both connections from what is stored or shown of the findings.
+    `is_matched`: the record was found by a value, and must be bound to the subject before it is changed.
+    `write_counts`: the counts of the record after the change is applied. `left_out`: entities that the record should
+    refer to, and that have no record. `is_outdated`: the identity service returned a state of the entity from before
+    the event. `scrubber` removes the secrets of both connections from the findings before they are stored or shown.
     """
 
     entity: Entity | None = None
@@ -125,9 +125,10 @@ def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings)
 
 
 def _leave_out_unkept(claim: Claim, change: Change, findings: AttemptFindings, *, is_partial: bool) -> Change:
-    """Return the change without the fields that the target has failed to keep too often, and count what is written.
+    """Return the change without fields that were written several times and that the target did not store. Counts the
+    writes.
 
-    A person who replays sends them again.
+    A replay sends these fields again.
     """
     link = claim.link
     # The writes of another record say nothing about this one.
@@ -150,10 +151,10 @@ def _is_requested_by_person(claim: Claim) -> bool:
 
 
 def _is_not_yet_visible(claim: Claim, findings: AttemptFindings) -> bool:
-    """True if nothing but its creation is known of an entity that the identity service does not have.
+    """True if the identity service reported the creation of an entity, and cannot find it yet.
 
-    Ending such a delivery as unchanged would lose it: a source that sends its webhook before its own commit, and waits
-    for our answer, has nothing for us to read however long we wait.
+    Ending such a delivery as unchanged would lose it. A source may send its webhook before its own commit and wait for
+    our answer: then the entity is not visible, however long we wait.
     """
     has_record = findings.record is not None or claim.link is not None
     return not has_record and _is_older_than_event(None, claim)
@@ -247,9 +248,9 @@ def _find_record_and_plan(
 def _plan_with_version(
     claim: Claim, target: TargetConnector, record: Record | None, plan: Callable[[Record | None], Change]
 ) -> tuple[Record | None, Change]:
-    """Plan the change of a record that has the version which a write must name.
+    """Plan the change of a record, and make sure that the record has the version that a write must name.
 
-    One request more, and only if there is something to write to a record whose search gave no version.
+    Sends one more request only if there is something to write and the search returned no version.
     """
     change = plan(record)
     if record is None or change.action is ChangeAction.NOTHING:
@@ -279,8 +280,8 @@ def _build_record_query(claim: Claim, target: TargetConnector) -> RecordQuery:
 def _map_entity(claim: Claim, mapping: ParsedMapping, entity: Entity, *, is_partial: bool) -> MappedFields:
     """Return the record's fields: all of them for a fetched entity, only those present for relayed data.
 
-    A re-check does not wait again for what may be left out. Raises ReferenceMissing if the record must wait for that of
-    another entity. Reads the links of those entities.
+    Reads the links of the entities that the record refers to. A re-check does not wait again for references that may be
+    left out. Raises ReferenceMissing if the record must wait for the record of another entity.
     """
     webhook = webhook_fields(claim.delivery.event)
     if not mapping.reference_types:

@@ -1,4 +1,4 @@
-"""Find out what a refusal is about: all that the credentials may do, one entity or record, or the data."""
+"""Classify a refusal: of the credentials, of one entity or record, or of the data."""
 
 from sync.attempts.call_log import without_stored_content
 from sync.attempts.plan import AttemptFindings, Connectors
@@ -15,18 +15,21 @@ from sync.deliveries.record_links import known_entity_ids, known_record_ids
 from sync.planning.change import ChangeAction
 
 _FORBIDDEN = 403
-# Some systems answer so to a token that they do not know.
+# Statuses with which some systems answer to an unknown token.
 _HIDDEN_REFUSALS = frozenset({400, 404})
 
 
 def classify_refusal(
     error: ConnectorError, claim: Claim, connectors: Connectors, findings: AttemptFindings
 ) -> ConnectorError:
-    """Return the error that a refusal stands for, found out by reading other entities or records; otherwise the error.
+    """Return a more exact error for a refusal, found by reading other entities or records. Returns other errors as they
+    are.
 
-    403 for one item, while others can be read: ItemForbidden. 400 or 404 of the target, while nothing can be read:
-    CredentialsRefused. A rejection of fields that were sent without a value: ValueMissing. Sends at most seven reads,
-    and none for other errors. Raises ConnectorError if a read fails.
+    - ItemForbidden: 403 for one item, while other items can be read.
+    - CredentialsRefused: 400 or 404 of the target, while nothing can be read.
+    - ValueMissing: a rejection of fields that were sent without a value.
+
+    Sends at most seven reads, and none for other errors. Raises ConnectorError if a read fails.
     """
     if isinstance(error, CredentialsRefused) and error.status == _FORBIDDEN:
         access = _check_access(error, claim, connectors, findings)
@@ -44,7 +47,7 @@ def classify_refusal(
 
 
 def _lacks_values(error: ConnectorError, findings: AttemptFindings) -> bool:
-    """True if the target rejected fields only that the mapping left without a value."""
+    """True if the target rejected only fields to which the mapping gave no value."""
     change = findings.change
     if change is None or not error.fields or error.side != "target":
         return False

@@ -44,8 +44,10 @@ _END_DELIVERY = Statement(
 
 @dataclass(frozen=True, slots=True)
 class SettledAttempt:
-    """The events that a settling commit ended, and the result. `is_due_again`: a replay made it due at once. `outcome`:
-    that of the delivery's event, None if it is not known here.
+    """The result of an attempt, and the events that its settling commit ended.
+
+    `is_due_again`: a replay made the delivery due at once. `outcome`: the outcome of the delivery's event; None if it
+    is not known here.
     """
 
     events: tuple[int, ...]

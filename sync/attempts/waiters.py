@@ -38,12 +38,12 @@ class OutcomeWaiter:
         self._is_answer_claimed = self._is_closed = False
 
     def wait(self, seconds: float) -> None:
-        """Return once it is woken, or after so many seconds."""
+        """Wait until `wake` is called, at most `seconds`."""
         with suppress(Empty):
             self._signals.get(timeout=seconds)
 
     def wake(self) -> None:
-        """Let the request check its state. More calls than needed do no harm."""
+        """Let the request check its state. Extra calls do no harm."""
         self._signals.put(None)
 
     def claim_answer(self, outcome: EventOutcome) -> PendingAnswer | None:
@@ -57,7 +57,7 @@ class OutcomeWaiter:
                 return None
             self._is_answer_claimed = True
         try:
-            # Not under the lock, which `close` takes: building an answer may take time.
+            # Outside the lock, which `close` takes: building an answer may take time.
             return self._build_answer(outcome)
         except Exception:
             # The delivery is settled all the same; the request meets the error itself.

@@ -59,7 +59,7 @@ def _adjust_times(step: float) -> None:
 
 
 def _renew_leases(step: float) -> None:
-    # Each process does so once for a step. A lease that is renewed too often only lasts longer.
+    # Every process does this once for each step. A lease that is renewed too often only lasts longer.
     renewed = Delivery.objects.running().update(lease_until=database_now(plus_seconds=settings.LEASE_SECONDS))
     running_jobs = Job.objects.filter(state=JobState.RUNNING)
     renewed += running_jobs.update(lease_until=database_now(plus_seconds=JOB_LEASE_SECONDS))
@@ -67,11 +67,11 @@ def _renew_leases(step: float) -> None:
 
 
 def _bring_forward(by: timedelta) -> None:
-    """Make everything that waits due so much earlier, but not before now.
+    """Make waiting rows due earlier by this amount, but not before now.
 
-    Each process does so: a retry may come earlier than its back-off, and none waits for a time that a wrong clock gave.
-    What the remote system asked to wait (Retry-After) is only limited to the longest delay of the route, so that none
-    of these retries comes early.
+    Each process does so: a retry may run before its back-off ends, but none waits for a time that a wrong clock gave.
+    A delay that the remote system asked for (Retry-After) is only limited to the longest delay of the route, so that
+    none of these retries runs early.
     """
     now = database_now()
     deliveries = Delivery.objects.filter(state__in=WAITING_STATES)

@@ -36,8 +36,7 @@ from sync.limits.concurrency_slots import ConnectionPaused, NoFreeSlot, choose_f
 from sync.models import Attempt, AttemptCause, Delivery
 from webhooks.models import Event, Payload, State, SubjectKey
 
-# Each collision means that another process got further. After three the delivery stays due, and polling finds it
-# again.
+# Each collision means that another process was faster. After three, the delivery stays due, and polling finds it again.
 _MAX_COLLISIONS = 3
 # Less than the shortest retention of the audit log.
 _MIN_AUDIT_RETENTION = timedelta(hours=12)
@@ -81,9 +80,7 @@ _RENEW_LEASE = Statement(f"UPDATE sync_delivery SET lease_until = {{clock}} WHER
 
 @dataclass(frozen=True, slots=True)
 class LoadedDelivery:
-    """A delivery with its event and the webhook's body. `is_only`: its event has no other delivery, nor will it get
-    one.
-    """
+    """A delivery with its event and the webhook's body. `is_only`: the only delivery that its event will ever have."""
 
     delivery: Delivery
     is_only: bool
@@ -98,12 +95,12 @@ class ClaimLease:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A delivery that this process may run until the lease ends. `covered`: events of siblings that the attempt settles
-    too.
+    """A delivery that this process may run until the lease ends.
 
-    `link`: the subject's record as known at the claim; for relayed deliveries it is read when the attempt begins.
-    `decides_event`: the outcome of the attempt is that of the event, since it has no other delivery, and this is no
-    re-check, which may leave its outcome. `stream_heads`: the heads of audit log streams at its commit.
+    `covered`: events of sibling deliveries that the attempt settles too. `link`: the subject's link when the delivery
+    was claimed; for relayed deliveries it is read when the attempt begins. `decides_event`: the outcome of the attempt
+    is the outcome of the event, because the event has no other delivery and this is no re-check. `stream_heads`: the
+    heads of the audit log streams at the commit of the claim.
     """
 
     delivery: Delivery
@@ -215,7 +212,7 @@ def _claim_first_attempt(loaded: LoadedDelivery, in_own_process: bool) -> Claim 
         batch.execute(*entry.writes)
         batch.run()
     except (ConnectionPaused, GuardFailed, IntegrityError):
-        # The locked path finds out which of these it is.
+        # `_claim_with_locks` finds out which of these it is.
         return None
     claimed = Claim(
         delivery, attempt, token, resolved, decides_event=loaded.is_only, stream_heads=entry.heads
@@ -247,7 +244,7 @@ def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: b
     siblings = lock_open_siblings(delivery)
     own = next((sibling for sibling in siblings if sibling.pk == delivery.pk), None)
     others = [sibling for sibling in siblings if sibling.pk != delivery.pk]
-    # No longer among the open ones: it was settled or put on hold since it was read.
+    # Without an own row, the delivery was settled or put on hold since it was read.
     if own is None or any(_must_end_first(other, delivery) for other in others):
         return None
     token = uuid.uuid4()
@@ -259,7 +256,7 @@ def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: b
         _choose_slots(delivery)
         return None
     delivery.identity_slot, delivery.target_slot = slots
-    # What a replay chose may have been changed since the delivery was read, or a re-check have begun.
+    # Since the delivery was read, a replay may have changed these options, or a re-check may have begun.
     (
         delivery.attempts_used,
         delivery.last_number,

@@ -31,8 +31,10 @@ EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
 
 @dataclass(frozen=True, slots=True)
 class OpenedDeliveries:
-    """Deliveries that a batch stores. `claims`: of those that this process runs at once; `unclaimed`: the others that
-    are due. `opened_rows`: what the audit log says of them.
+    """Deliveries that a batch stores.
+
+    `claims`: the claims of deliveries that this process runs at once. `unclaimed`: the other deliveries that are due.
+    `opened_rows`: the rows for the audit log.
     """
 
     claims: Sequence[Claim] = ()
@@ -41,7 +43,7 @@ class OpenedDeliveries:
 
 
 def resolve_routes(event: Event) -> list[ResolvedRoute]:
-    """Return the routes of an event. An event of an unknown type, or without a route, becomes `ignored`."""
+    """Return the routes of an event. Sets an event of an unknown type, or without a route, to `ignored`."""
     resolved_routes = (
         routes_for(event.source_id, event.entity_type) if event.event_type in EVENT_TYPES else []
     )
@@ -54,10 +56,10 @@ def resolve_routes(event: Event) -> list[ResolvedRoute]:
 def open_deliveries(
     event: Event, routes: Sequence[ResolvedRoute], batch: WriteBatch, *, max_claims: int = 0
 ) -> OpenedDeliveries:
-    """Add a delivery for each route of an event that has none yet to a batch.
+    """Add a delivery for each route of a new event to a batch.
 
-    `max_claims`: this process will run so many of them at once. Then a second process that opens deliveries of the same
-    subject may get an IntegrityError.
+    `max_claims`: how many of them this process claims, to run them at once. Another process that opens deliveries of
+    the same subject at the same time may get an IntegrityError.
     """
     deliveries = [_new_delivery(event, resolved) for resolved in routes]
     attempted = [
@@ -91,7 +93,10 @@ def _claim_if_free(delivery: Delivery, route: ResolvedRoute, *, is_only: bool) -
 
 
 def enabled_routes() -> QuerySet[Route]:
-    """Select routes that new events take. A disabled connection does not end a route: its deliveries are retried."""
+    """Select the routes that apply to new events.
+
+    A disabled connection does not disable its routes: their deliveries are retried.
+    """
     return Route.objects.filter(is_enabled=True)
 
 

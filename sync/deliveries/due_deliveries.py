@@ -65,7 +65,8 @@ def find_suspects(limit: int) -> list[int]:
 def find_due_ids(limit: int = 1000) -> list[int]:
     """Return the keys of due deliveries, oldest first, one for each subject.
 
-    One is enough, since whoever runs it continues with the next; and a busy subject does not crowd out others.
+    One is enough, because the process that runs it continues with the next. So a busy subject does not crowd out
+    others.
     """
     first_of_subject: dict[object, int] = {}
     for delivery in read_due_deliveries(limit):

@@ -11,9 +11,9 @@ END_EVENT = Statement("UPDATE webhooks_event SET state = %s, code = %s WHERE id 
 
 
 def refresh_event_states(event_ids: Iterable[int]) -> None:
-    """Set each event's state from those of its deliveries.
+    """Set the state of each event from the states of its deliveries.
 
-    Every change to deliveries of a settled event calls this, and marks the event's hour to be counted again.
+    Call this after every change to deliveries of a settled event. It also marks the event's hour for a recount.
     """
     # Concurrent settlers of an event take turns, so the second one sees the states of the first. Key order prevents
     # deadlocks.

@@ -34,9 +34,9 @@ _EXPIRED = Statement(
 
 
 def release_expired_leases(limit: int) -> int:
-    """Free deliveries whose process held them longer than its lease. Returns how many.
+    """Release running deliveries whose lease has ended. Returns how many.
 
-    Leaves out those that another transaction has locked.
+    Skips rows that another transaction has locked.
     """
     if adjust_times_to_clock_step():
         return 0
@@ -58,10 +58,10 @@ def _release_deliveries(keys: list[int], *, skips_locked: bool = False) -> int:
 
 
 def release_delivery(delivery: Delivery, *, skips_locked: bool = False) -> bool:
-    """Release a delivery whose lease has ended: its attempt ends as `unknown`, and it waits for the next.
+    """Release a delivery whose lease has ended: its attempt ends as `unknown`, and the delivery is retried.
 
-    If it ran in a process of its own, it is to blame and becomes dead, unless a replay was requested meanwhile. Returns
-    False if the lease had not ended.
+    If it ran in a process of its own, it crashed that process and becomes dead, unless a replay was requested
+    meanwhile. Returns False if the lease had not ended.
     """
     with transaction.atomic():
         # A frozen process may hold its row lock for a minute; the other deliveries of a sweep must not wait for it.
@@ -87,9 +87,10 @@ def _interrupted_values() -> dict[str, Any]:
 
 
 def requeue_delivery(delivery: Delivery, token: UUID) -> bool:
-    """Make a claimed delivery pending again, whose attempt was never run: it ends as `unknown`, and uses no attempt.
+    """Make a claimed delivery pending again if its attempt was never run. The attempt ends as `unknown`, and does not
+    count.
 
-    Returns False if the delivery has another claim by now.
+    Returns False if another process has claimed the delivery since.
     """
     with transaction.atomic():
         requeued = Delivery.objects.filter(pk=delivery.pk, state=State.RUNNING, token=token).update(

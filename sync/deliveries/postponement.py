@@ -10,9 +10,10 @@ from webhooks.models import State
 
 
 def postpone_delivery(delivery_id: int, connection: Connection) -> tuple[int, ...]:
-    """Set a pending delivery to retrying, for a connection whose breaker is open. Returns its event, if it was pending.
+    """Set a pending delivery to retrying, because the breaker of this connection is open.
 
-    It stays due: the sweep finds it once the breaker lets deliveries through.
+    Returns the key of its event; nothing if the delivery was not pending. The delivery stays due: the sweep finds it
+    once the breaker lets deliveries through.
     """
     with transaction.atomic():
         breaker = Breaker.objects.filter(pk=connection.pk).first()

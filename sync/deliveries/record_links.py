@@ -59,7 +59,7 @@ def read_link(delivery: Delivery) -> RecordLink | None:
 
 
 def is_linked_to_other_entity(delivery: Delivery, record_id: str) -> bool:
-    """True if a record is linked to another subject, of whichever identity service and word for its type."""
+    """True if a record is linked to another subject, of any identity service and under any name of its entity type."""
     links = Link.objects.filter(
         target=delivery.target_id, record_id=record_id, entity_type__in=types_of_same_target(delivery)
     )
@@ -72,8 +72,9 @@ def is_linked_to_other_entity(delivery: Delivery, record_id: str) -> bool:
 
 
 def bind_record(delivery: Delivery, record_id: str) -> bool:
-    """Link a record to the delivery's subject, before anything is written to it. Returns False, having written nothing,
-    if it is linked to another subject.
+    """Link a record to the delivery's subject, before the record is changed.
+
+    Returns False, having written nothing, if the record is linked to another subject.
 
     1. Lock the target connection: bindings of its records are decided one after the other.
     2. Check that no other subject is linked to the record.
@@ -105,7 +106,7 @@ def known_entity_ids(delivery: Delivery) -> list[str]:
 
 
 def known_record_ids(delivery: Delivery) -> list[str]:
-    """Return the newest linked records of the delivery's target, of the type as the target calls it."""
+    """Return the newest linked records of the delivery's target connection and of its entity type there."""
     types = types_of_same_target(delivery)
     return [
         link.record_id

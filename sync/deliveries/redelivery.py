@@ -18,8 +18,8 @@ from webhooks.models import Event, State, SubjectKey
 def retry_event(event: Event) -> None:
     """Make retrying deliveries due now, and retry failed ones whose code is retryable.
 
-    Leaves out deliveries that the remote system asked to delay (Retry-After), and relayed ones that a newer event
-    followed.
+    Skips deliveries that the remote system asked to delay (Retry-After), and relayed deliveries whose subject has a
+    newer event.
     """
     now = database_now()
     deliveries = event.deliveries.exclude(not_before__gt=now)

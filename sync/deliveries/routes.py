@@ -89,11 +89,13 @@ def is_referenced(target_id: int, entity_type: str) -> bool:
 
 
 def types_of_same_target(delivery: Delivery) -> frozenset[str]:
-    """Return the entity types of events whose records are in the same place of the target as those of this delivery:
-    sources may have different words for them. Disabled routes count, because their records are linked too.
+    """Return all entity types of events whose records have the same entity type in the target as those of this
+    delivery.
+
+    Sources may use different names for one type. Disabled routes count, because their records are linked too.
     """
     if delivery.route_id is not None:
-        # Known to this process from here on.
+        # Makes sure that the cache has this route.
         get_resolved_route(delivery.route_id)
     routes = [
         resolved.route

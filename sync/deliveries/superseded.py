@@ -17,8 +17,8 @@ def annotate_newer(
 ) -> QuerySet[Any]:
     """Annotate deliveries with the newest later event of their subject that was applied, and with their link.
 
-    Annotations: `newer` and `newer_type`, the later event and its type;
-    `linked_record`, empty if the record was deleted; `applied_until`, the newest relayed timestamp.
+    Annotations: `newer` and `newer_type`, the later event and its type; `linked_record`, empty if the record was
+    deleted; `applied_until`, the newest relayed timestamp.
 
     `max_clock_skew`: the largest difference between clocks of receiving hosts; None, for a single delivery, searches
     all events of the entity.

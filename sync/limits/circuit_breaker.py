@@ -50,9 +50,11 @@ class SystemFailure:
 
 @dataclass(frozen=True, slots=True)
 class RequestEvidence:
-    """The requests of one attempt to one system: the purposes that were answered properly, and the last that failed.
+    """What the requests of one attempt show about one system.
 
-    `has_succeeded`: the attempt did all that it was for, so that no other purpose is in doubt either.
+    `answered`: the purposes of requests that were answered properly; `failed`: the purpose of the last that failed.
+
+    `has_succeeded`: the whole attempt succeeded, so requests of other purposes work too.
     """
 
     answered: frozenset[str] = frozenset()
