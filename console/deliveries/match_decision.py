@@ -107,7 +107,7 @@ def render_match_page(
         ],
         "rows": _compare_fields(match, is_masked=is_masked),
         "is_masked": is_masked,
-        "is_deleted": not match.wanted,
+        "is_deleted": not match.mapped_fields,
         "match_form": form,
         "back_url": back_url,
     }
@@ -121,22 +121,22 @@ def _possible_decisions(match: HeldMatch, taken: set[str]) -> list[tuple[str, st
         for candidate in match.candidates
         if candidate.record_id not in taken
     ]
-    if match.wanted:
+    if match.mapped_fields:
         choices.append((MatchDecision.CREATE.value, _("Create a new record")))
     return [*choices, (MatchDecision.REFUSE.value, _("Reject the change: nothing is sent"))]
 
 
 def _compare_fields(match: HeldMatch, *, is_masked: bool) -> list[ComparedField]:
-    names = list(match.wanted) or list(match.candidates[0].fields if match.candidates else ())
+    names = list(match.mapped_fields) or list(match.candidates[0].fields if match.candidates else ())
     return [
         ComparedField(
             name,
-            format_value(match.wanted.get(name), is_masked=is_masked),
+            format_value(match.mapped_fields.get(name), is_masked=is_masked),
             tuple(
                 CandidateCell(
                     candidate.record_id,
                     format_value(candidate.fields.get(name), is_masked=is_masked),
-                    not is_masked and _is_equal(match.wanted.get(name), candidate.fields.get(name)),
+                    not is_masked and _is_equal(match.mapped_fields.get(name), candidate.fields.get(name)),
                 )
                 for candidate in match.candidates
             ),

@@ -110,7 +110,7 @@ def single_replay_context(
         "choice": choice,
         "payload_options": _payload_options(event, deliveries, may_undo=request.user.has_perm(MAY_UNDO)),
         "then": _original_mapping_version(deliveries, planned)
-        if not choice.maps_as_then
+        if not choice.uses_first_version
         else _preview_version(planned),
         "may_reveal": with_contents and is_masked and any(preview.fields for preview in previews),
         "would_do_nothing": bool(previews) and all(preview.is_superseded for preview in previews),

@@ -27,8 +27,8 @@ from sync.connectors.settings.authentication import parse_authentication
 
 T = TypeVar("T")
 
-StepName = Literal["name", "way", "credentials", "read", "permissions"]
-STEP_NAMES: tuple[StepName, ...] = ("name", "way", "credentials", "read", "permissions")
+StepName = Literal["name", "transport", "credentials", "read", "permissions"]
+STEP_NAMES: tuple[StepName, ...] = ("name", "transport", "credentials", "read", "permissions")
 MAX_SECONDS = 20.0
 # Four permissions of ten entity types.
 MAX_PERMISSIONS = 40
@@ -45,7 +45,7 @@ _RESULTS: Mapping[str, bool | None] = {
     "permissions-incomplete": None,
 }
 # Results of a successful step that a person should look at.
-WARNING_CODES = frozenset({"way-plain", "permissions-limited"})
+WARNING_CODES = frozenset({"transport-plain", "permissions-limited"})
 _GRANTED = frozenset({PermissionAnswer.GRANTED, PermissionAnswer.PARTLY})
 _LACKING = frozenset({PermissionAnswer.REFUSED, PermissionAnswer.FAILED})
 _LIMITED = frozenset({PermissionAnswer.PARTLY, PermissionAnswer.NOT_ACCEPTED})
@@ -180,9 +180,13 @@ class _ConnectionCheck:
         more = len(addresses) - _MAX_ADDRESSES
         return "name-known", {"addresses": addresses[:_MAX_ADDRESSES], "more": max(0, more)}
 
-    def _check_way(self) -> tuple[str, Mapping[str, Any]]:
+    def _check_transport(self) -> tuple[str, Mapping[str, Any]]:
         certificate = _probe_endpoint(lambda: fetch_certificate(self._endpoint()))
-        return ("way-encrypted", _certificate_facts(certificate)) if certificate else ("way-plain", {})
+        return (
+            ("transport-encrypted", _certificate_facts(certificate))
+            if certificate
+            else ("transport-plain", {})
+        )
 
     def _check_credentials(self) -> tuple[str, Mapping[str, Any]]:
         scheme = str(self._subject.authentication.get("scheme", "none"))

@@ -85,9 +85,9 @@ def dead_deliveries_of(group: FailureGroup) -> QuerySet[Delivery]:
     return Delivery.objects.filter(state=State.DEAD, code=group.code, **there)
 
 
-def split_by_side(dead: QuerySet[Delivery]) -> tuple[QuerySet[Any], QuerySet[Any]]:
-    """Split dead deliveries into two querysets, each annotated with the key of the connection `at_fault`."""
+def split_by_responsible_side(dead: QuerySet[Delivery]) -> tuple[QuerySet[Any], QuerySet[Any]]:
+    """Split dead deliveries into two querysets, each annotated with the key of the connection `responsible_id`."""
     return (
-        dead.filter(code__in=_OF_IDENTITY).annotate(at_fault=F("identity_id")),
-        dead.exclude(code__in=_OF_IDENTITY).annotate(at_fault=F("target_id")),
+        dead.filter(code__in=_OF_IDENTITY).annotate(responsible_id=F("identity_id")),
+        dead.exclude(code__in=_OF_IDENTITY).annotate(responsible_id=F("target_id")),
     )

@@ -19,7 +19,7 @@ from sync.connectors.connection_check import (
 from sync.models import Connection, ConnectionTest, Route
 
 # A test whose process died blocks the next one no longer than this.
-_LONGEST = timedelta(seconds=MAX_SECONDS + 10)
+_MAX_DURATION = timedelta(seconds=MAX_SECONDS + 10)
 
 
 class TestResult(StrEnum):
@@ -44,8 +44,8 @@ def run_test_steps(connection: Connection) -> tuple[CheckStep, ...]:
     """
     now = timezone.now()
     ConnectionTest.objects.get_or_create(connection=connection, defaults={"begun_at": now, "ended_at": now})
-    free = Q(ended_at__isnull=False) | Q(begun_at__lt=now - _LONGEST)
-    if not ConnectionTest.objects.filter(free, pk=connection.pk).update(begun_at=now, ended_at=None):
+    is_free = Q(ended_at__isnull=False) | Q(begun_at__lt=now - _MAX_DURATION)
+    if not ConnectionTest.objects.filter(is_free, pk=connection.pk).update(begun_at=now, ended_at=None):
         raise AlreadyTesting
     return check_connection(_test_subject(connection))
 
@@ -54,11 +54,11 @@ def store_steps(connection: Connection, steps: Sequence[CheckStep]) -> TestResul
     """Store the results of a test, and return the result of all steps together."""
     is_good = all(step.is_good for step in steps)
     step_documents = [step._asdict() | {"facts": dict(step.facts)} for step in steps]
-    ended = {"ended_at": timezone.now(), "is_good": is_good, "steps": step_documents}
-    ConnectionTest.objects.filter(pk=connection.pk).update(**ended)
+    values = {"ended_at": timezone.now(), "is_good": is_good, "steps": step_documents}
+    ConnectionTest.objects.filter(pk=connection.pk).update(**values)
     if is_good:
-        warned = any(step.code in WARNING_CODES for step in steps)
-        return TestResult.WARNED if warned else TestResult.PASSED
+        has_warning = any(step.code in WARNING_CODES for step in steps)
+        return TestResult.WARNED if has_warning else TestResult.PASSED
     return TestResult.FAILED if any(step.is_good is False for step in steps) else TestResult.UNPROVED
 
 

@@ -63,8 +63,10 @@ def decide_group(
         if state == FailureGroupState.ACKNOWLEDGED:
             changes["owner"] = by.user.pk
         # Compare-and-set on the state that the person saw.
-        same = FailureGroup.objects.filter(pk=group.pk, state=group.state, ignored_until=group.ignored_until)
-        if not same.update(**changes):
+        unchanged = FailureGroup.objects.filter(
+            pk=group.pk, state=group.state, ignored_until=group.ignored_until
+        )
+        if not unchanged.update(**changes):
             raise DecisionRefused(_("Someone else has just changed this. Check the current status."))
         decision = FailureDecision.objects.create(
             group=group, made_by_id=by.user.pk, state=state, reason=reason[:500], made_at=now, until=until
@@ -80,7 +82,7 @@ def _newest_failure(group: FailureGroup) -> datetime:
     return max(group.last_at, newest or group.last_at)
 
 
-def update_notes(group: FailureGroup, noted: Mapping[str, Any], *, by: DecisionMaker) -> bool:
+def update_notes(group: FailureGroup, notes: Mapping[str, Any], *, by: DecisionMaker) -> bool:
     """Set owner, note and known fix. Returns False if nothing changed.
 
     Notes may contain personal data: the audit log records that they changed, not the text. The owner is a key.
@@ -88,16 +90,16 @@ def update_notes(group: FailureGroup, noted: Mapping[str, Any], *, by: DecisionM
     now = read_clock()
     with transaction.atomic():
         row = FailureGroup.objects.select_for_update().get(pk=group.pk)
-        changed = [name for name in _NOTE_FIELDS if noted[name] != getattr(row, name)]
+        changed = [name for name in _NOTE_FIELDS if notes[name] != getattr(row, name)]
         if not changed:
             return False
-        before = row.owner_id
+        previous_owner = row.owner_id
         for name in changed:
-            setattr(row, name, noted[name])
+            setattr(row, name, notes[name])
         row.save(update_fields=changed)
         details: dict[str, JSONValue] = {"changed": [name.removesuffix("_id") for name in changed]}
         if "owner_id" in changed:
-            details |= {"before": {"owner": before}, "after": {"owner": row.owner_id}}
+            details |= {"before": {"owner": previous_owner}, "after": {"owner": row.owner_id}}
         _record_decision(group, "failures.changed", by, details, now)
     return True
 
@@ -105,9 +107,11 @@ def update_notes(group: FailureGroup, noted: Mapping[str, Any], *, by: DecisionM
 def _record_decision(
     group: FailureGroup, action: str, by: DecisionMaker, details: Mapping[str, JSONValue], at: datetime
 ) -> None:
-    about: dict[str, JSONValue] = {
+    group_details: dict[str, JSONValue] = {
         "code": group.code,
         "connection": group.connection_id,
         "address": by.address,
     }
-    append_entries(NewEntry(group.stream, action, f"person:{by.user.pk}", {**about, **details}), at=at)
+    append_entries(
+        NewEntry(group.stream, action, f"person:{by.user.pk}", {**group_details, **details}), at=at
+    )

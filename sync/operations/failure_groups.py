@@ -9,7 +9,7 @@ from django.db.models import Count, Max, Min, Q
 from audit.entries.append import NewEntry, append_entries
 from database.clock import read_clock
 from sync.models import Delivery, FailureGroup, FailureGroupState
-from sync.models.failure import split_by_side
+from sync.models.failure import split_by_responsible_side
 from webhooks.models import State
 
 
@@ -54,10 +54,10 @@ def refresh_failure_groups(now: datetime | None = None) -> None:
 
 def _count_dead() -> dict[tuple[int, str], GroupCount]:
     counts = {}
-    for dead in split_by_side(Delivery.objects.filter(state=State.DEAD)):
-        rows = dead.order_by().values_list("at_fault", "code")
-        for connection, code, *figures in rows.annotate(Count("pk"), Min("settled_at"), Max("settled_at")):
-            counts[connection, code] = GroupCount(*figures)
+    for dead in split_by_responsible_side(Delivery.objects.filter(state=State.DEAD)):
+        rows = dead.order_by().values_list("responsible_id", "code")
+        for connection, code, *count in rows.annotate(Count("pk"), Min("settled_at"), Max("settled_at")):
+            counts[connection, code] = GroupCount(*count)
     return counts
 
 
@@ -88,10 +88,10 @@ def must_reopen(group: FailureGroup, count: GroupCount, now: datetime) -> bool:
 
 def _reopen_group(group: FailureGroup, now: datetime) -> None:
     """Reopen a group, by compare-and-set: a decision that a person made meanwhile stays."""
-    same = FailureGroup.objects.filter(
+    unchanged = FailureGroup.objects.filter(
         pk=group.pk, state=group.state, seen_until=group.seen_until, ignored_until=group.ignored_until
     )
     with transaction.atomic():
-        if same.update(state=FailureGroupState.OPEN, seen_until=None, ignored_until=None):
+        if unchanged.update(state=FailureGroupState.OPEN, seen_until=None, ignored_until=None):
             details = {"code": group.code, "connection": group.connection_id, "was": group.state}
             append_entries(NewEntry(group.stream, "failures.reopened", details=details), at=now)

@@ -75,14 +75,14 @@ def _close_locked(deliveries: Sequence[int], request: Replay, address: str) -> t
 
 
 def _record_closings(rows: Sequence[Delivery], request: Replay, address: str) -> None:
-    about = {"request": str(request.uuid), "of": len(rows), "address": address}
+    details = {"request": str(request.uuid), "of": len(rows), "address": address}
     append_entries(
         *(
             NewEntry(
                 row.stream,
                 "delivery.done-by-hand",
                 f"person:{request.requested_by_id}",
-                {**about, "was": str(row.state), "code": row.code},
+                {**details, "was": str(row.state), "code": row.code},
             )
             for row in rows
         ),

@@ -52,9 +52,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class HeldMatch:
-    """The records found for a held entity. `wanted`: the entity's mapped fields; empty if it was deleted."""
+    """The records found for a held entity. `mapped_fields`: those of the entity; empty if it was deleted."""
 
-    wanted: Mapping[str, Any]
+    mapped_fields: Mapping[str, Any]
     candidates: tuple[Candidate, ...] = ()
 
 
@@ -119,7 +119,7 @@ def _decide_locked(
     match = load_match(delivery)
     if decision is MatchDecision.BIND:
         _bind_candidate(delivery, match, record_id)
-    if decision is MatchDecision.CREATE and not match.wanted:
+    if decision is MatchDecision.CREATE and not match.mapped_fields:
         raise DecisionRefused(_("The entity was deleted. No record can be created for it."))
     if decision is MatchDecision.REFUSE:
         close_held(held, request)

@@ -49,7 +49,7 @@ _RELEASE = Statement(
     ORDER BY d.id LIMIT %s) AND {waits_for_resume()}"""  # noqa: S608
 )
 # Some process may store a delivery as on hold after the release has ended: its source is resumed once more.
-_RESUME_FORGOTTEN = Statement(
+_RELEASE_STRANDED = Statement(
     f"""UPDATE webhooks_source SET resumed_at = {{now}} WHERE resumed_at IS NULL AND id IN (SELECT s.id FROM {_JOINED}
     WHERE {waits_for_resume("d")} AND s.paused_at IS NULL AND r.paused_at IS NULL)"""  # noqa: S608
 )
@@ -86,18 +86,20 @@ def enforce_pauses() -> None:
         _hold_due(_HOLD_AHEAD_SECONDS)
     if is_releasing:
         # The cached settings of every process must have expired.
-        settled = database_now(plus_seconds=-max(_RELEASE_SECONDS, 2 * settings.CONFIGURATION_SECONDS))
+        released_before = database_now(
+            plus_seconds=-max(_RELEASE_SECONDS, 2 * settings.CONFIGURATION_SECONDS)
+        )
         if not _RELEASE.execute(RELEASED_AT_ONCE):
             for model in (Source, Route):
-                model.objects.filter(resumed_at__lt=settled).update(resumed_at=None)
+                model.objects.filter(resumed_at__lt=released_before).update(resumed_at=None)
 
 
-def resume_forgotten() -> int:
+def release_stranded() -> int:
     """Release deliveries that are still on hold although neither their source nor their route is paused.
 
     Returns the number of sources affected.
     """
-    return _RESUME_FORGOTTEN.execute()
+    return _RELEASE_STRANDED.execute()
 
 
 def count_on_hold(flow: Source | Route, limit: int) -> int:

@@ -31,8 +31,8 @@ def supersede_failures() -> int:
     # By the partial index of failures: SQLite uses it only if its condition stands in the statement.
     failed = Delivery.objects.extra(where=["sync_delivery.state = 'dead'"])
     chunk = [*_next_chunk(State.DEAD, failed), *_next_chunk(State.HELD, Delivery.objects.held())]
-    overtaken = Delivery.objects.filter(pk__in=chunk).annotate(overtaken_by=Subquery(_later_successes()))
-    return _settle_overtaken(overtaken.exclude(overtaken_by=None).values_list("pk", "overtaken_by"))
+    superseded = Delivery.objects.filter(pk__in=chunk).annotate(superseded_by=Subquery(_later_successes()))
+    return _settle_superseded(superseded.exclude(superseded_by=None).values_list("pk", "superseded_by"))
 
 
 def _next_chunk(state: str, deliveries: QuerySet[Delivery]) -> Sequence[int]:
@@ -61,8 +61,8 @@ def _later_successes() -> QuerySet[Any]:
     return attempts.order_by("-pk").values("pk")[:1]
 
 
-def _settle_overtaken(overtaken: Iterable[tuple[int, int]]) -> int:
-    attempts = dict(overtaken)
+def _settle_superseded(superseded: Iterable[tuple[int, int]]) -> int:
+    attempts = dict(superseded)
     if not attempts:
         return 0
     with transaction.atomic():

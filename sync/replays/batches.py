@@ -36,15 +36,15 @@ WINDOW_SECONDS = 5.0
 _MAX_CATCH_UP = timedelta(seconds=2)
 # Members read beyond those that are sent, because many may be skipped.
 _EXTRA_MEMBERS = 40
-_MAX_FRESH_ROWS = 200
+_MAX_NEW_ROWS = 200
 
-_FRESH_DELIVERIES = Statement(
+_NEW_DELIVERIES = Statement(
     f"""SELECT d.target_id FROM sync_delivery d
     WHERE {can_run("d", at="{clock}")} AND {is_not_suspect("d")} AND d.replay_id IS NULL
     ORDER BY d.due_at, d.id LIMIT %s"""  # noqa: S608
 )
 # A new delivery that starts within this time does not hold up a replay.
-FRESH_WAIT_SECONDS = 1.0
+NEW_DELIVERY_WAIT_SECONDS = 1.0
 
 
 def send_due_events(job: RunningJob) -> int:
@@ -54,14 +54,14 @@ def send_due_events(job: RunningJob) -> int:
         pk=job.subject, state=ReplayState.RUNNING, due_at__lte=database_now()
     ).exists():
         return 0
-    deliveries = _send_batch(job, _targets_with_fresh_backlog())
+    deliveries = _send_batch(job, _targets_with_new_backlog())
     defer_to_workers(deliveries)
     return len(deliveries)
 
 
-def _targets_with_fresh_backlog() -> set[int]:
+def _targets_with_new_backlog() -> set[int]:
     """Return the targets for which a new delivery that could run has waited for a second."""
-    return {row[0] for row in _FRESH_DELIVERIES.fetch_all(-FRESH_WAIT_SECONDS, _MAX_FRESH_ROWS)}
+    return {row[0] for row in _NEW_DELIVERIES.fetch_all(-NEW_DELIVERY_WAIT_SECONDS, _MAX_NEW_ROWS)}
 
 
 def _send_batch(job: RunningJob, busy_targets: set[int]) -> list[int]:
@@ -73,13 +73,13 @@ def _send_batch(job: RunningJob, busy_targets: set[int]) -> list[int]:
         replay, now = running.first(), read_clock()
         if replay is None or replay.due_at is None or replay.due_at > now:
             return []
-        room = _count_sendable(replay, now)
-        members = _select_members(replay, 2 * room + _EXTRA_MEMBERS) if room else []
-        if not members or _yields_to_fresh(members[:room], busy_targets):
+        limit = _count_sendable(replay, now)
+        members = _select_members(replay, 2 * limit + _EXTRA_MEMBERS) if limit else []
+        if not members or _must_yield(members[:limit], busy_targets):
             return []
         # Locks the job until the commit: a worker that slept past its lease fails here and sends nothing.
         job.renew_lease()
-        return _send_members(replay, members, room, now)
+        return _send_members(replay, members, limit, now)
 
 
 def _count_sendable(replay: Replay, now: datetime) -> int:
@@ -105,11 +105,11 @@ def _select_members(replay: Replay, limit: int) -> list[ReplayMember]:
     return list(oldest.values())
 
 
-def _yields_to_fresh(members: Sequence[ReplayMember], busy_targets: set[int]) -> bool:
+def _must_yield(members: Sequence[ReplayMember], busy_targets: set[int]) -> bool:
     if not busy_targets:
         return False
-    concerned = Delivery.objects.filter(event__in=[member.event_id for member in members])
-    return concerned.filter(target__in=busy_targets).exists()
+    deliveries = Delivery.objects.filter(event__in=[member.event_id for member in members])
+    return deliveries.filter(target__in=busy_targets).exists()
 
 
 def _send_members(replay: Replay, members: Sequence[ReplayMember], limit: int, now: datetime) -> list[int]:
@@ -134,9 +134,9 @@ def _send_members(replay: Replay, members: Sequence[ReplayMember], limit: int, n
         for event in _without_deliveries(sent)
     }
     batch.run()
-    again = Delivery.objects.filter(event__in=sent)
-    reopened = mark_for_replay(again, replay)
-    deliveries = list(again.order_by("event_id", "pk").values_list("pk", flat=True))
+    replayed_deliveries = Delivery.objects.filter(event__in=sent)
+    reopened = mark_for_replay(replayed_deliveries, replay)
+    deliveries = list(replayed_deliveries.order_by("event_id", "pk").values_list("pk", flat=True))
     refresh_event_states(event.pk for event in sent)
     _mark_members(replay, sent, {event.pk: skipped[event.pk] for event in checked if event.pk in skipped})
     _update_counts(replay, len(sent), len(checked) - len(sent), len(deliveries), now)
@@ -147,16 +147,16 @@ def _send_members(replay: Replay, members: Sequence[ReplayMember], limit: int, n
 
 
 def _without_deliveries(events: Sequence[Event]) -> list[Event]:
-    with_some = set(Delivery.objects.filter(event__in=events).values_list("event_id", flat=True))
-    return [event for event in events if event.pk not in with_some]
+    delivered_events = set(Delivery.objects.filter(event__in=events).values_list("event_id", flat=True))
+    return [event for event in events if event.pk not in delivered_events]
 
 
 def _mark_members(replay: Replay, sent: Sequence[Event], skipped: dict[int, SkipReason]) -> None:
     now, members = timezone.now(), ReplayMember.objects.filter(replay=replay, state=MemberState.WAITING)
     members.filter(event__in=sent).update(state=MemberState.SENT, at=now)
-    for why in set(skipped.values()):
-        events = [event for event, reason in skipped.items() if reason == why]
-        members.filter(event__in=events).update(state=MemberState.SKIPPED, why=why, at=now)
+    for skip_reason in set(skipped.values()):
+        events = [event for event, reason in skipped.items() if reason == skip_reason]
+        members.filter(event__in=events).update(state=MemberState.SKIPPED, why=skip_reason, at=now)
 
 
 def _update_counts(replay: Replay, sent: int, skipped: int, deliveries: int, now: datetime) -> None:

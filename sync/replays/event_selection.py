@@ -70,8 +70,8 @@ def select_events(by: AbstractBaseUser, events: Collection[int], key: UUID | Non
     ordered = sorted(events)
     for start in range(0, len(ordered), BATCH_SIZE):
         with transaction.atomic():
-            some = Event.objects.filter(pk__in=ordered[start : start + BATCH_SIZE]).order_by("pk")
-            _add_members(replay, list(some.only(*_LOADED_FIELDS)))
+            batch = Event.objects.filter(pk__in=ordered[start : start + BATCH_SIZE]).order_by("pk")
+            _add_members(replay, list(batch.only(*_LOADED_FIELDS)))
     _freeze_selection(replay)
     return replay
 
@@ -82,10 +82,10 @@ def fill_selection(replay: Replay, matching: QuerySet[Event], seconds: float, jo
     `matching` are the events that its filter selects. Raises JobLost. Raises TooManyEvents after removing all
     members; the selection itself stays, to say why it is empty.
     """
-    until = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     while True:
         with transaction.atomic():
-            is_whole = _add_next_batch(replay, matching)
+            is_complete = _add_next_batch(replay, matching)
             job.renew_lease(made_progress=True)
         if is_too_large(replay):
             # The job ends first, so that no worker resumes a selection whose members are being deleted.
@@ -94,12 +94,12 @@ def fill_selection(replay: Replay, matching: QuerySet[Event], seconds: float, jo
                 job.finish()
             _delete_members(replay)
             raise TooManyEvents
-        if is_whole:
+        if is_complete:
             with transaction.atomic():
                 _freeze_selection(replay)
                 job.finish()
             return True
-        if time.monotonic() >= until:
+        if time.monotonic() >= deadline:
             return False
 
 
@@ -115,12 +115,12 @@ def _add_next_batch(replay: Replay, matching: QuerySet[Event]) -> bool:
         at, key = replay.cursor_at, replay.cursor_id
         # The last condition is implied by the others, but only with it does the index find the start of the batch.
         events = events.filter(Q(received_at__lt=at) | Q(received_at=at, pk__lt=key), received_at__lte=at)
-    events_found = list(events.only(*_LOADED_FIELDS)[:BATCH_SIZE])
-    if events_found:
-        replay.cursor_at, replay.cursor_id = events_found[-1].received_at, events_found[-1].pk
+    batch = list(events.only(*_LOADED_FIELDS)[:BATCH_SIZE])
+    if batch:
+        replay.cursor_at, replay.cursor_id = batch[-1].received_at, batch[-1].pk
         replay.save(update_fields=["cursor_at", "cursor_id"])
-        _add_members(replay, events_found)
-    return len(events_found) < BATCH_SIZE
+        _add_members(replay, batch)
+    return len(batch) < BATCH_SIZE
 
 
 def _add_members(replay: Replay, events: Sequence[Event]) -> None:

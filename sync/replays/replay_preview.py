@@ -81,13 +81,13 @@ class PreviewRecorder:
         """Allow a read. Raises PreviewTimedOut, ConnectionPaused, or PreviewWouldWrite for a write."""
         if request.is_write:
             raise PreviewWouldWrite(f"{request.method} {request.path_template}")
-        left = self.deadline - time.monotonic()
-        if left <= 0:
+        seconds_left = self.deadline - time.monotonic()
+        if seconds_left <= 0:
             raise PreviewTimedOut
         if allowed_deliveries(self.connection) == 0:
             raise ConnectionPaused
         if (limit := self.connection.requests_per_second) is not None:
-            wait_for_turn(self.connection, limit, left)
+            wait_for_turn(self.connection, limit, seconds_left)
         release_connection()
 
     def check_before_sending(self, _: OutgoingRequest) -> None:
@@ -99,7 +99,7 @@ class PreviewRecorder:
 
 
 def preview_replay(
-    event: Event, choice: ReplayOptions, actor: str, address: str = ""
+    event: Event, options: ReplayOptions, actor: str, address: str = ""
 ) -> list[PlannedDelivery]:
     """Preview a replay of this event, by delivery; empty if no route takes it.
 
@@ -109,18 +109,18 @@ def preview_replay(
         deliveries = _deliveries_to_preview(event)
     except InvalidMapping:
         # The declaration was stored without the console's validation: no attempt could be made either.
-        known = event.deliveries.select_related("identity", "target").order_by("pk")[:MAX_DELIVERIES]
-        return [PlannedDelivery(delivery, None, code="unmappable") for delivery in known]
+        stored = event.deliveries.select_related("identity", "target").order_by("pk")[:MAX_DELIVERIES]
+        return [PlannedDelivery(delivery, None, code="unmappable") for delivery in stored]
     if not deliveries:
         return []
-    stand = {"systems": [delivery.target.slug for delivery in deliveries], "address": address}
-    _append_entry(event, "preview.begun", actor, {**stand, **choice.to_details()})
-    until, recorders, previews = time.monotonic() + DEADLINE_SECONDS, [], []
+    details = {"systems": [delivery.target.slug for delivery in deliveries], "address": address}
+    _append_entry(event, "preview.begun", actor, {**details, **options.to_details()})
+    deadline, recorders, previews = time.monotonic() + DEADLINE_SECONDS, [], []
     for delivery in deliveries:
-        delivery.payload_choice = choice.payload_choice
-        both = [PreviewRecorder(connection, until) for connection in (delivery.identity, delivery.target)]
-        recorders += both
-        previews.append(_preview_delivery(delivery, _route_for_choice(delivery, choice), both))
+        delivery.payload_choice = options.payload_choice
+        pair = [PreviewRecorder(connection, deadline) for connection in (delivery.identity, delivery.target)]
+        recorders += pair
+        previews.append(_preview_delivery(delivery, _route_with_options(delivery, options), pair))
     calls = sorted(
         (call for recorder in recorders for call in recorder.calls), key=lambda call: call.started_at
     )
@@ -132,11 +132,11 @@ def preview_replay(
 
 def _deliveries_to_preview(event: Event) -> list[Delivery]:
     """Return the event's deliveries with their routes; without any, those that a replay would open."""
-    known = list(event.deliveries.order_by("pk")[:MAX_DELIVERIES])
-    for delivery in known:
+    deliveries = list(event.deliveries.order_by("pk")[:MAX_DELIVERIES])
+    for delivery in deliveries:
         delivery.event = event
         attach_route(delivery, get_resolved_route(delivery.route_id))
-    return known or [_unsaved_delivery(event, resolved) for resolved in _plan_routes(event)]
+    return deliveries or [_unsaved_delivery(event, resolved) for resolved in _plan_routes(event)]
 
 
 def _plan_routes(event: Event) -> list[ResolvedRoute]:
@@ -162,17 +162,19 @@ def _unsaved_delivery(event: Event, resolved: ResolvedRoute) -> Delivery:
     return delivery
 
 
-def _route_for_choice(delivery: Delivery, choice: ReplayOptions) -> ResolvedRoute:
+def _route_with_options(delivery: Delivery, options: ReplayOptions) -> ResolvedRoute:
     resolved = get_resolved_route(delivery.route_id)
     return (
-        with_mapping_version(resolved, first_mapping_version(delivery)) if choice.maps_as_then else resolved
+        with_mapping_version(resolved, first_mapping_version(delivery))
+        if options.uses_first_version
+        else resolved
     )
 
 
 def first_mapping_version(delivery: Delivery) -> int | None:
     """Return the version of the mapping that the delivery's first attempt used."""
-    tried = Attempt.objects.filter(delivery=delivery.pk, mapping_version__isnull=False).order_by("number")
-    return tried.values_list("mapping_version", flat=True).first()
+    attempts = Attempt.objects.filter(delivery=delivery.pk, mapping_version__isnull=False).order_by("number")
+    return attempts.values_list("mapping_version", flat=True).first()
 
 
 def _preview_delivery(

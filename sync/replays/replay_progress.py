@@ -72,10 +72,14 @@ def _ended_members(replay: Replay) -> dict[int, MemberResult]:
         attempt.delivery_id: attempt
         for attempt in Attempt.objects.filter(replay=replay, delivery__event__in=events)
     }
-    counts = {
+    results = {
         event: [_delivery_result(delivery, replay, attempts) for delivery in rows[event]] for event in events
     }
-    return {event: _worst_result(filter(None, ends)) for event, ends in counts.items() if all(ends)}
+    return {
+        event: _worst_result(filter(None, delivery_results))
+        for event, delivery_results in results.items()
+        if all(delivery_results)
+    }
 
 
 def _delivery_result(
@@ -108,25 +112,27 @@ def _result_by_state(delivery: Delivery) -> MemberResult | None:
     if delivery.state == State.HELD:
         return MemberResult(MemberState.HELD, "held")
     # After a crash the delivery is retried without having failed.
-    is_tried_again = delivery.state == State.RETRYING and delivery.code != "interrupted"
-    if delivery.state in (State.DEAD, State.CLOSED) or is_tried_again:
+    has_failed = delivery.state == State.RETRYING and delivery.code != "interrupted"
+    if delivery.state in (State.DEAD, State.CLOSED) or has_failed:
         return MemberResult(MemberState.FAILED, delivery.code)
     return None
 
 
-def _worst_result(ends: Iterable[MemberResult]) -> MemberResult:
+def _worst_result(results: Iterable[MemberResult]) -> MemberResult:
     """Return the worst of several results: failed, then held."""
     order = (MemberState.FAILED, MemberState.HELD, MemberState.SUCCEEDED)
     return min(
-        ends, key=lambda result: order.index(result.state), default=MemberResult(MemberState.FAILED, "closed")
+        results,
+        key=lambda result: order.index(result.state),
+        default=MemberResult(MemberState.FAILED, "closed"),
     )
 
 
 def _store_results(replay: Replay, ended: Mapping[int, MemberResult]) -> None:
     now, members = timezone.now(), ReplayMember.objects.filter(replay=replay, state=MemberState.SENT)
-    for end in set(ended.values()):
-        events = [event for event, result in ended.items() if result == end]
-        members.filter(event__in=events).update(state=end.state, why=end.code, at=now)
+    for member_result in set(ended.values()):
+        events = [event for event, result in ended.items() if result == member_result]
+        members.filter(event__in=events).update(state=member_result.state, why=member_result.code, at=now)
     counts = Counter(result.state for result in ended.values())
     Replay.objects.filter(pk=replay.pk).update(
         succeeded=F("succeeded") + counts[MemberState.SUCCEEDED],
@@ -143,9 +149,9 @@ def _pause_or_finish(replay: Replay) -> None:
     elif replay.under_way_count == 0 and not _has_waiting(replay):
         end_replay(replay, ReplayState.FINISHED)
     elif replay.state == ReplayState.RUNNING:
-        why = _pause_reason(replay)
-        if why is not None:
-            pause_automatically(replay, why)
+        reason = _pause_reason(replay)
+        if reason is not None:
+            pause_automatically(replay, reason)
 
 
 def _has_waiting(replay: Replay) -> bool:
@@ -162,10 +168,10 @@ def _pause_reason(replay: Replay) -> ReplayPauseReason | None:
     return ReplayPauseReason.FAILING if failed * 100 > replay.pauses_above * ended else None
 
 
-def pause_automatically(replay: Replay, why: ReplayPauseReason) -> None:
+def pause_automatically(replay: Replay, reason: ReplayPauseReason) -> None:
     """Pause a locked replay by decision of the hub, until a person resumes it."""
-    Replay.objects.filter(pk=replay.pk).update(state=ReplayState.PAUSED, paused=why)
-    details = {"why": str(why), "ended": replay.ended_count, "failed": replay.failed}
+    Replay.objects.filter(pk=replay.pk).update(state=ReplayState.PAUSED, paused=reason)
+    details = {"why": str(reason), "ended": replay.ended_count, "failed": replay.failed}
     append_entries(NewEntry(replay.stream, "replay.paused", details=details))
 
 

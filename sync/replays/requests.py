@@ -48,15 +48,15 @@ class ReplayOptions:
     """
 
     payload_choice: PayloadChoice = PayloadChoice.AS_ROUTED
-    maps_as_then: bool = False
+    uses_first_version: bool = False
 
     def to_details(self) -> dict[str, str]:
         """Return the options for the audit log, empty for the defaults."""
         chosen_payload = {"payload_choice": str(self.payload_choice)} if self.payload_choice else {}
-        return chosen_payload | ({"mapping": "then"} if self.maps_as_then else {})
+        return chosen_payload | ({"mapping": "then"} if self.uses_first_version else {})
 
 
-AS_ROUTED = ReplayOptions()
+DEFAULT_OPTIONS = ReplayOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def request_replay(
     reason: str,
     key: UUID | None = None,
     address: str = "",
-    options: ReplayOptions = AS_ROUTED,
+    options: ReplayOptions = DEFAULT_OPTIONS,
 ) -> ReplayResult:
     """Replay at most 1,000 events in one commit, then notify the workers.
 
@@ -119,34 +119,38 @@ def normalize_reason(reason: str) -> str:
 
 
 def _request_in_transaction(
-    events: Sequence[Event], replay: Replay, address: str, choice: ReplayOptions
+    events: Sequence[Event], replay: Replay, address: str, options: ReplayOptions
 ) -> ReplayResult:
     # Inserted first: the unique key makes a second click fail before it changes anything.
     replay.save(force_insert=True)
-    details = {"replay": str(replay.uuid), "of": len(events), "address": address, **choice.to_details()}
+    details = {"replay": str(replay.uuid), "of": len(events), "address": address, **options.to_details()}
     # In key order, so that two requests lock the same deliveries in the same order.
-    replay_values = {
-        event.pk: _replay_event(event, replay, choice) for event in sorted(events, key=lambda event: event.pk)
+    results = {
+        event.pk: _replay_event(event, replay, options)
+        for event in sorted(events, key=lambda event: event.pk)
     }
-    opened = {pk: replayed for pk, replayed in replay_values.items() if replayed is not None}
-    if not opened:
+    replayed_events = {pk: replayed for pk, replayed in results.items() if replayed is not None}
+    if not replayed_events:
         raise ReplayAlreadyRequested(_("This replay has already been requested and has not started yet."))
-    deliveries = tuple(pk for replayed in opened.values() for pk in replayed.deliveries)
-    replay.events = sum(bool(replayed.deliveries) for replayed in opened.values())
+    deliveries = tuple(pk for replayed in replayed_events.values() for pk in replayed.deliveries)
+    replay.events = sum(bool(replayed.deliveries) for replayed in replayed_events.values())
     replay.deliveries = len(deliveries)
     replay.save(update_fields=["events", "deliveries"])
-    refresh_event_states(pk for pk, replayed in opened.items() if replayed.deliveries)
+    refresh_event_states(pk for pk, replayed in replayed_events.items() if replayed.deliveries)
     append_entries(
         *(
-            replayed_entry(event, replay, details, opened[event.pk].opened)
+            replayed_entry(event, replay, details, replayed_events[event.pk].opened)
             for event in events
-            if event.pk in opened and opened[event.pk].deliveries
+            if event.pk in replayed_events and replayed_events[event.pk].deliveries
         ),
-        *(entry for replayed in opened.values() for entry in replayed.entries),
+        *(entry for replayed in replayed_events.values() for entry in replayed.entries),
         at=replay.created_at,
     )
     return ReplayResult(
-        replay, deliveries, skipped=len(opened) - replay.events, waiting=len(replay_values) - len(opened)
+        replay,
+        deliveries,
+        skipped=len(replayed_events) - replay.events,
+        waiting=len(results) - len(replayed_events),
     )
 
 
@@ -161,17 +165,17 @@ class _ReplayedEvent:
     entries: Sequence[NewEntry] = ()
 
 
-def _replay_event(event: Event, replay: Replay, choice: ReplayOptions) -> _ReplayedEvent | None:
+def _replay_event(event: Event, replay: Replay, options: ReplayOptions) -> _ReplayedEvent | None:
     """Mark the deliveries of an event for the replay and return them; None if they wait for another replay.
 
     An event without a route gets deliveries for the present routes; one whose entity was erased gets none.
     """
-    opened: Sequence[JSONValue] = ()
+    opened_rows: Sequence[JSONValue] = ()
     if has_confirmed_erasure(event):
         return _ReplayedEvent()
     if not event.deliveries.exists() and not is_erased(event.entity_id):
         batch = WriteBatch()
-        opened = open_deliveries(event, resolve_routes(event), batch).opened_rows.deliveries
+        opened_rows = open_deliveries(event, resolve_routes(event), batch).opened_rows.deliveries
         batch.run()
     # Locked, so that none is claimed between the two updates and misses the replay.
     rows = event.deliveries.select_for_update().order_by("pk")
@@ -181,8 +185,8 @@ def _replay_event(event: Event, replay: Replay, choice: ReplayOptions) -> _Repla
     # A closed delivery names the request that closed it, and waits for nothing.
     if any(replay and state in OPEN_STATES for replay, _, state in locked):
         return None
-    reopened = mark_for_replay(Delivery.objects.filter(event=event), replay, choice)
-    return _ReplayedEvent(list(event.deliveries.values_list("pk", flat=True)), opened, reopened)
+    reopened = mark_for_replay(Delivery.objects.filter(event=event), replay, options)
+    return _ReplayedEvent(list(event.deliveries.values_list("pk", flat=True)), opened_rows, reopened)
 
 
 def replayed_entry(
@@ -196,15 +200,15 @@ def replayed_entry(
 
 
 def mark_for_replay(
-    deliveries: QuerySet[Delivery], replay: Replay, choice: ReplayOptions = AS_ROUTED
+    deliveries: QuerySet[Delivery], replay: Replay, options: ReplayOptions = DEFAULT_OPTIONS
 ) -> list[NewEntry]:
     """Mark locked deliveries for a replay: running ones run once more afterwards, others are due now.
 
     Returns the audit entries of the others, which the caller appends.
     """
     first = Attempt.objects.filter(delivery=OuterRef("pk"), mapping_version__isnull=False).order_by("number")
-    version = Subquery(first.values("mapping_version")[:1]) if choice.maps_as_then else None
-    values = {"replay": replay, "payload_choice": choice.payload_choice, "mapping_version": version}
+    version = Subquery(first.values("mapping_version")[:1]) if options.uses_first_version else None
+    values = {"replay": replay, "payload_choice": options.payload_choice, "mapping_version": version}
     reopened = list(deliveries.exclude(state=State.RUNNING).select_related("event").order_by("pk"))
     # A running delivery keeps its claim; the commit that settles it makes it pending again.
     deliveries.filter(state=State.RUNNING).update(**values)

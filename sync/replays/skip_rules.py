@@ -58,7 +58,7 @@ def find_skipped(events: Collection[Event], replay: Replay) -> dict[int, SkipRea
         )
         for event in events
     }
-    return {key: why for key, why in reasons.items() if why is not None}
+    return {key: reason for key, reason in reasons.items() if reason is not None}
 
 
 def _skip_reason(event: Event, rows: list[Any], replay: Replay, *, is_routed: bool) -> SkipReason | None:

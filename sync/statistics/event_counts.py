@@ -11,7 +11,7 @@ from django.db.models import Count, QuerySet, Sum
 from sync.deliveries.creation import EVENT_TYPES
 from sync.models import OPEN_STATES, Delivery, Route
 from sync.models.counts import HOUR
-from sync.models.failure import split_by_side
+from sync.models.failure import split_by_responsible_side
 from webhooks.models import HANDSHAKE_CODE, Event, Refusal, State
 
 OTHER_TYPE = "other"
@@ -47,8 +47,10 @@ def count_events(hour: datetime) -> HourlyEvents:
     dead = _within_hour(Delivery.objects.filter(event__state=State.DEAD), hour, "event__received_at")
     hidden = dead.filter(state__in=OPEN_STATES).count()
     failures: Counter[tuple[Any, ...]] = Counter()
-    for part in split_by_side(dead.filter(state=State.DEAD)):
-        for connection, code, number in part.order_by().values_list("at_fault", "code").annotate(Count("pk")):
+    for part in split_by_responsible_side(dead.filter(state=State.DEAD)):
+        for connection, code, number in (
+            part.order_by().values_list("responsible_id", "code").annotate(Count("pk"))
+        ):
             failures[connection, code] = number
     refusals = Refusal.objects.exclude(code=HANDSHAKE_CODE)
     refused = _within_hour(refusals, hour, "last_at").order_by().values_list("source_id", "code")

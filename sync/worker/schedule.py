@@ -12,7 +12,7 @@ from sync.housekeeping.retention_rules import prune_expired
 from sync.jobs.job_execution import tidy_up_jobs
 from sync.monitoring.alarms import evaluate_alarms
 from sync.operations.failure_groups import refresh_failure_groups
-from sync.operations.pauses import enforce_pauses, resume_forgotten
+from sync.operations.pauses import enforce_pauses, release_stranded
 from sync.operations.superseded_failures import supersede_failures
 from sync.rechecks.due_rechecks import run_rechecks
 from sync.references.missing_references import schedule_all_arrived
@@ -23,7 +23,7 @@ PERIODIC = (
     ScheduledWork("alarms", EverySeconds(30.0), evaluate_alarms),
     ScheduledWork("pauses", EverySeconds(2.0), enforce_pauses),
     ScheduledWork("rechecks", EverySeconds(5.0), run_rechecks),
-    ScheduledWork("forgotten", EverySeconds(300.0), resume_forgotten),
+    ScheduledWork("stranded", EverySeconds(300.0), release_stranded),
     ScheduledWork("checkpoints", EverySeconds(60.0), send_checkpoint),
     ScheduledWork("counts", EverySeconds(15.0), recount_stale_hours),
     ScheduledWork("superseded", EverySeconds(10.0), supersede_failures),

@@ -63,7 +63,7 @@ def step_title(name: str) -> str:
     """Return the title of a step."""
     return {
         "name": _("Name (DNS)"),
-        "way": _("Connection (TCP and TLS)"),
+        "transport": _("Connection (TCP and TLS)"),
         "credentials": _("Credentials"),
         "read": _("Sample call"),
         "permissions": _("Permissions of the credentials"),
@@ -76,8 +76,8 @@ def step_result(code: str) -> str:
         return _catalogue_title(code, "")
     good = {
         "name-known": _("known"),
-        "way-plain": _("connected, not encrypted"),
-        "way-encrypted": _("connected, encrypted"),
+        "transport-plain": _("connected, not encrypted"),
+        "transport-encrypted": _("connected, encrypted"),
         "token-given": _("token received"),
         "read": _("answered"),
         "read-unproved": _("answered"),
@@ -90,7 +90,7 @@ def _step_pill(step: CheckStep) -> tuple[str, str, str]:
     if step.is_good is None:
         word = _("Skipped") if step.code == "not-reached" else _("Unknown")
         return "quiet", "–", word
-    warnings = {"way-plain": _("Not encrypted"), "permissions-limited": _("Limited")}
+    warnings = {"transport-plain": _("Not encrypted"), "permissions-limited": _("Limited")}
     if step.code in warnings:
         return "warn", "!", warnings[step.code]
     return ("good", "✓", _("OK")) if step.is_good else ("bad", "✕", _("Failed"))
@@ -265,8 +265,8 @@ def _missing_credential_sentence(facts: Mapping[str, Any], _now: datetime) -> st
 _SENTENCE_BUILDERS: Mapping[str, Callable[[Mapping[str, Any], datetime], str]] = {
     "credential-missing": _missing_credential_sentence,
     "name-known": _addresses_sentence,
-    "way-plain": lambda *_args: _("Connected, but not encrypted: the base URL starts with http://."),
-    "way-encrypted": _encrypted_sentence,
+    "transport-plain": lambda *_args: _("Connected, but not encrypted: the base URL starts with http://."),
+    "transport-encrypted": _encrypted_sentence,
     "certificate-expired": _certificate_problem(
         lambda: _("The certificate has expired. Its owner must renew it.")
     ),

@@ -171,7 +171,7 @@ def test_an_entry_is_shown_completely_escaped_and_read_only() -> None:
     ("details", "said"),
     [
         (
-            {"is_good": True, "steps": {"name": "name-known", "way": "way-plain"}},
+            {"is_good": True, "steps": {"name": "name-known", "transport": "transport-plain"}},
             "All steps passed yes Steps Name (DNS): known Connection (TCP and TLS): connected, not encrypted",
         ),
         (

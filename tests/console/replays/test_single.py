@@ -35,7 +35,7 @@ def confirmation_fields(client: Client, event: Event, query: str = "", **values:
     """Return the fields of the page's form."""
     page = client.get(page_of(event, query))
     choice = page.context["choice"]
-    then = "then" if choice.maps_as_then else ""
+    then = "then" if choice.uses_first_version else ""
     return {
         "token": page.context["token"],
         "payload_choice": choice.payload_choice,

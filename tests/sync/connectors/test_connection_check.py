@@ -65,8 +65,8 @@ GIVEN = "permissions-given"
 def test_all_steps_of_a_plain_system_with_a_token() -> None:
     with serving(shop) as service:
         steps = check_connection(subject(service.url))
-    assert [step.name for step in steps] == ["name", "way", "credentials", "read", "permissions"]
-    assert codes(steps) == ["name-known", "way-plain", "shown-by-read", "read", GIVEN]
+    assert [step.name for step in steps] == ["name", "transport", "credentials", "read", "permissions"]
+    assert codes(steps) == ["name-known", "transport-plain", "shown-by-read", "read", GIVEN]
     assert all(step.is_good for step in steps)
     assert steps[0].facts == {"addresses": ["127.0.0.1"], "more": 0}
     assert steps[3].facts == {"call": "GET /api/customers", "status": 200, "found": 0}
@@ -79,7 +79,7 @@ def test_an_identity_service_is_asked_for_one_of_a_list() -> None:
         steps = check_connection(
             subject(service.url, "trivore", authentication={"scheme": "none"}, credentials={})
         )
-    assert codes(steps) == ["name-known", "way-plain", "none-needed", "read", GIVEN]
+    assert codes(steps) == ["name-known", "transport-plain", "none-needed", "read", GIVEN]
     assert service.seen[0].query == {"startIndex": "0", "count": "1"}
     assert service.seen[1].path.endswith("/U1"), "the entity is read by its own path"
     assert steps[3].facts["found"] == 1
@@ -219,7 +219,7 @@ def test_refused_credentials_fail_the_credentials_and_not_the_read(status: int) 
     with serving(lambda _: Reply(status, {"message": f"your {TOKEN} is bad"})) as service:
         steps = check_connection(subject(service.url))
     last = NOT_REACHED if status == 401 else "permissions-missing"
-    assert codes(steps) == ["name-known", "way-plain", "target-credentials", NOT_REACHED, last]
+    assert codes(steps) == ["name-known", "transport-plain", "target-credentials", NOT_REACHED, last]
     assert steps[2].facts["status"] == status
     assert steps[2].is_good is False
 
@@ -233,7 +233,7 @@ def test_a_new_token_is_fetched_and_its_lifetime_is_shown() -> None:
     with serving(answer) as service:
         for _ in range(2):
             steps = check_connection(subject(service.url, authentication=OAUTH, credentials=CLIENT))
-    assert codes(steps) == ["name-known", "way-plain", "token-given", "read", GIVEN]
+    assert codes(steps) == ["name-known", "transport-plain", "token-given", "read", GIVEN]
     assert steps[2].facts["good_for"] == 900
     assert [request.path for request in service.seen].count("/oauth/token") == 2, (
         "a kept token proves nothing"
@@ -243,14 +243,14 @@ def test_a_new_token_is_fetched_and_its_lifetime_is_shown() -> None:
 def test_a_token_endpoint_that_refuses_is_reported() -> None:
     with serving(lambda _: Reply(400, {"error": "invalid_client"})) as service:
         steps = check_connection(subject(service.url, authentication=OAUTH, credentials=CLIENT))
-    assert codes(steps) == ["name-known", "way-plain", "target-credentials", NOT_REACHED, NOT_REACHED]
+    assert codes(steps) == ["name-known", "transport-plain", "target-credentials", NOT_REACHED, NOT_REACHED]
 
 
 def test_a_valid_certificate_is_shown_with_issuer_and_expiry(tmp_path: Path) -> None:
     context, pem = issue_certificate(tmp_path, begins=-HOUR, ends=timedelta(days=12, hours=1))
     with serving(shop, context) as service:
         steps = check_connection(subject(service.url, settings=settings(ca=pem)))
-    assert codes(steps) == ["name-known", "way-encrypted", "shown-by-read", "read", GIVEN]
+    assert codes(steps) == ["name-known", "transport-encrypted", "shown-by-read", "read", GIVEN]
     assert steps[1].facts["issuer"] == ISSUER
     assert (datetime.fromisoformat(steps[1].facts["ends_at"]) - datetime.now(UTC)).days == 12
 
@@ -319,7 +319,7 @@ def test_a_server_that_sends_slowly_ends_at_the_deadline_of_all_steps() -> None:
         started = time.monotonic()
         steps = check_connection(subject(url, deadline=30.0), max_seconds=1.0)
         assert time.monotonic() - started < 1.5
-    assert codes(steps) == ["name-known", "way-plain", "not-known", "target-timeout", NOT_REACHED]
+    assert codes(steps) == ["name-known", "transport-plain", "not-known", "target-timeout", NOT_REACHED]
 
 
 def test_a_hanging_token_endpoint_skips_the_read_step() -> None:
@@ -376,7 +376,7 @@ def test_both_stand_in_services_pass_the_test_and_are_not_changed() -> None:
         before = kauppa.list_records("customers")
         for service, preset_name in ((identity, "sandbox-identity"), (kauppa, "sandbox-shop")):
             steps = check_connection(subject(service.url, preset_name, credentials={"token": service.token}))
-            assert codes(steps) == ["name-known", "way-plain", "shown-by-read", "read", GIVEN]
+            assert codes(steps) == ["name-known", "transport-plain", "shown-by-read", "read", GIVEN]
             refused = check_connection(
                 subject(service.url, preset_name, credentials={"token": "an-older-one"})
             )

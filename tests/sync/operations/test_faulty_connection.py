@@ -71,9 +71,9 @@ def test_a_hub_that_groups_by_target_is_caught(
     """In the broken variant one outage of the identity service is a group at each target."""
 
     def by_target(dead: Any) -> Any:
-        return (dead.annotate(at_fault=F("target_id")),)
+        return (dead.annotate(responsible_id=F("target_id")),)
 
-    monkeypatch.setattr(sync.operations.failure_groups, "split_by_side", by_target)
+    monkeypatch.setattr(sync.operations.failure_groups, "split_by_responsible_side", by_target)
     refresh_failure_groups()
     assert ("aurora-id", "identity-unavailable", 2) not in grouped()
 

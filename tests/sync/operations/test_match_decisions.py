@@ -181,7 +181,7 @@ def test_of_a_deleted_person_a_record_can_be_linked_but_none_created(hub: Hub) -
     assert hub.post_signed({**body, "previous": {"email": STRANGER_EMAIL}}).status_code == 202
     delivery, record = Delivery.objects.get(entity_id=HELD_USER), stranger_record(hub)
     match = load_match(delivery)
-    assert (match.wanted, [candidate.record_id for candidate in match.candidates]) == ({}, [record])
+    assert (match.mapped_fields, [candidate.record_id for candidate in match.candidates]) == ({}, [record])
     with pytest.raises(DecisionRefused, match="The entity was deleted"):
         decide(delivery, MatchDecision.CREATE)
     decide(delivery, MatchDecision.BIND, record_id=record)

@@ -23,8 +23,8 @@ from sync.operations.pauses import (
     enforce_pauses,
     hold_waiting,
     pause_flow,
+    release_stranded,
     resume_flow,
-    resume_forgotten,
 )
 from sync.replays.requests import request_replay
 from tests.support.builders.bulk_replays import staff_user
@@ -193,7 +193,7 @@ def test_a_delivery_held_long_after_the_pause_is_released(hub: Hub, way: Pausabl
     type(way).objects.update(paused_at=None, resumed_at=None)
     go_on()
     assert count_on_hold(way, 10) == 1
-    resume_forgotten()
+    release_stranded()
     go_on()
     assert hub.customer()["email"] == address
 
@@ -201,7 +201,7 @@ def test_a_delivery_held_long_after_the_pause_is_released(hub: Hub, way: Pausabl
 def test_pauses_are_shown_until_they_are_resumed(hub: Hub, way: Pausable) -> None:
     pause_flow(way, "the shop moves", None)
     hub.post_signed(EXAMPLE)
-    resume_forgotten()
+    release_stranded()
     go_on()
     assert count_on_hold(way, 10) == 1
     assert not Source.objects.exclude(resumed_at=None).exists()

@@ -203,7 +203,7 @@ def test_a_retry_keeps_the_choice_and_the_next_replay_starts_without_one(hub: Hu
     [
         (RECEIVED, "superseded", "later@example.com"),
         (ANYWAY, "succeeded", "then@example.com"),
-        (ReplayOptions(maps_as_then=True), "unchanged", "later@example.com"),
+        (ReplayOptions(uses_first_version=True), "unchanged", "later@example.com"),
     ],
     ids=["received", "anyway", "mapping of then"],
 )
@@ -226,7 +226,7 @@ def test_a_retry_keeps_the_choice_despite_new_webhooks(
 def test_the_original_mapping_is_the_version_of_the_first_attempt(hub: Hub) -> None:
     event = refused(hub, "anna.mapped@example.com")
     first, newer = Attempt.objects.get().mapping_version, newer_mapping()
-    then = again(hub, event, ReplayOptions(maps_as_then=True))
+    then = again(hub, event, ReplayOptions(uses_first_version=True))
     assert (then.mapping_version, hub.customer()["email"]) == (first, "anna.mapped@example.com")
     now = again(hub, event, ReplayOptions())
     assert (now.mapping_version, hub.customer()["email"]) == (newer, "mapped@example.com")
@@ -253,7 +253,7 @@ def test_a_replay_with_the_original_mapping_settles_no_sibling(hub: Hub) -> None
     event = refused(hub, "then@example.com")
     version = newer_mapping()
     waiting = waiting_for_its_next_try(hub, "later@example.com")
-    again(hub, event, ReplayOptions(maps_as_then=True))
+    again(hub, event, ReplayOptions(uses_first_version=True))
     assert hub.customer()["email"] == "later@example.com"
     waiting.refresh_from_db()
     assert (waiting.state, waiting.deliveries.get().covered_by) == (State.RETRYING, None)
@@ -266,7 +266,7 @@ def test_a_replay_with_the_original_mapping_settles_no_sibling(hub: Hub) -> None
 def test_a_replay_with_the_newest_mapping_settles_siblings(hub: Hub) -> None:
     event = refused(hub, "then@example.com")
     waiting = waiting_for_its_next_try(hub, "later@example.com")
-    again(hub, event, ReplayOptions(maps_as_then=True))
+    again(hub, event, ReplayOptions(uses_first_version=True))
     waiting.refresh_from_db()
     assert waiting.state in (State.SUCCEEDED, State.UNCHANGED)
 

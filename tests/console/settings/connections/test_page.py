@@ -95,7 +95,12 @@ def test_a_working_connection_is_tested_step_by_step_and_recorded(role: str) -> 
     )
     (entry,) = entries("connection.tested")
     assert entry["stream"] == f"setting:connection:{of.pk}"
-    steps = {"name": "name-known", "way": "way-plain", "credentials": "shown-by-read", "read": "read"}
+    steps = {
+        "name": "name-known",
+        "transport": "transport-plain",
+        "credentials": "shown-by-read",
+        "read": "read",
+    }
     steps |= {"permissions": "permissions-given"}
     assert entry["details"] == {"is_good": True, "steps": steps, "address": "127.0.0.1"}
 
@@ -119,17 +124,21 @@ def test_an_unknown_host_name_is_reported_with_the_next_step() -> None:
 
 
 @pytest.mark.parametrize(
-    ("way", "permissions", "summary"),
+    ("transport", "permissions", "summary"),
     [
-        ("way-encrypted", "permissions-given", "All steps passed."),
-        ("way-plain", "permissions-given", "All steps passed, with a warning. See the steps below."),
-        ("way-encrypted", "permissions-limited", "All steps passed, with a warning. See the steps below."),
+        ("transport-encrypted", "permissions-given", "All steps passed."),
+        ("transport-plain", "permissions-given", "All steps passed, with a warning. See the steps below."),
+        (
+            "transport-encrypted",
+            "permissions-limited",
+            "All steps passed, with a warning. See the steps below.",
+        ),
     ],
 )
 def test_the_summary_of_a_test_agrees_with_its_steps(
-    way: str, permissions: str, summary: str, monkeypatch: pytest.MonkeyPatch
+    transport: str, permissions: str, summary: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = (CheckStep("way", True, way), CheckStep("permissions", True, permissions))
+    steps = (CheckStep("transport", True, transport), CheckStep("permissions", True, permissions))
     monkeypatch.setattr("sync.operations.connection_tests.check_connection", lambda _: steps)
     text = after_testing(browser("administrator"), a_connection())
     assert f" {summary} " in text
