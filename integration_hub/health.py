@@ -54,7 +54,7 @@ def _build_details(figures: HealthFigures) -> dict[str, Any]:
         "sources": [
             {
                 "name": source.name,
-                "last_event_at": source.heard_at if source.has_sent else None,
+                "last_event_at": source.silent_since if source.has_sent else None,
                 "silence_minutes": source.silence and source.silence / timedelta(minutes=1),
                 "is_silent": source.is_silent(figures.at),
             }

@@ -83,7 +83,7 @@ def _failure_context(now: datetime) -> dict[str, Any]:
 def _source_summary(now: datetime, *, with_refusals: bool) -> SourceSummary:
     """Load the sources by two statements: one index lookup for each source, and today's counts."""
     sources = read_source_activity()
-    heard = [source.heard_at for source in sources if source.has_sent]
+    heard = [source.silent_since for source in sources if source.has_sent]
     refused = None
     if with_refusals:
         # Today is the person's day, not that of UTC.

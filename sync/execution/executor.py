@@ -57,9 +57,9 @@ class BoundedExecutor:
     def reserve_slot(self) -> bool:
         """Reserve a slot for one delivery. Returns False if none is free. `submit` or `release_slot` gives it back."""
         with self._lock:
-            has_one = self.used_slots < self._slot_limit
-            self.used_slots += has_one
-        return has_one
+            is_free = self.used_slots < self._slot_limit
+            self.used_slots += is_free
+        return is_free
 
     @property
     def has_thread_for_all(self) -> bool:
@@ -151,21 +151,21 @@ def run_in_this_process(delivery_ids: Iterable[int]) -> bool:
     """Run deliveries in threads of this process. Returns False if some found no slot."""
     executor = _process_executor()
     # A list, because `all` stops a generator at the first delivery that finds no slot.
-    placed = [
+    has_slot = [
         executor.reserve_slot()
         and executor.submit(partial(_run_with_followers_briefly, partial(run_delivery, delivery_id)))
         for delivery_id in delivery_ids
     ]
-    return all(placed)
+    return all(has_slot)
 
 
 def _run_with_followers_briefly(run: Callable[[], RunResult]) -> None:
     """Run a delivery, then its followers for a few seconds; workers run the rest."""
-    ran = run()
-    until = time.monotonic() + _FOLLOWERS_SECONDS
-    _, left = _run_followers(ran, lambda: time.monotonic() < until)
-    if left is not None:
-        defer_to_workers([left])
+    result = run()
+    deadline = time.monotonic() + _FOLLOWERS_SECONDS
+    _, next_delivery = _run_followers(result, lambda: time.monotonic() < deadline)
+    if next_delivery is not None:
+        defer_to_workers([next_delivery])
 
 
 def defer_to_workers(delivery_ids: Iterable[int]) -> None:
@@ -192,15 +192,15 @@ def run_with_followers(delivery_id: int, should_continue: Callable[[], bool] = l
     return count
 
 
-def _run_followers(ran: RunResult, should_continue: Callable[[], bool]) -> tuple[int, int | None]:
+def _run_followers(result: RunResult, should_continue: Callable[[], bool]) -> tuple[int, int | None]:
     """Run followers one after the other. Returns how many deliveries ran, and the next one if it stopped before it."""
     count = 0
     while True:
-        notify_waiters(ran.outcomes)
-        count += ran.is_settled
-        if ran.follower is None or not should_continue():
-            return count, ran.follower
-        ran = run_delivery(ran.follower)
+        notify_waiters(result.outcomes)
+        count += result.is_settled
+        if result.follower is None or not should_continue():
+            return count, result.follower
+        result = run_delivery(result.follower)
 
 
 def run_due_deliveries(limit: int = 500) -> int:

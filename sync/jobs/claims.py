@@ -9,7 +9,14 @@ from config_schema.translatable import translatable
 from database.clock import database_now
 from database.statement import Statement
 from sync.jobs.kinds import job_kinds
-from sync.jobs.running_job import FRONT, LEASE_SECONDS, UNCLAIMED_COLUMNS, JobKind, JobLost, RunningJob
+from sync.jobs.running_job import (
+    FRONT_OF_QUEUE,
+    LEASE_SECONDS,
+    UNCLAIMED_COLUMNS,
+    JobKind,
+    JobLost,
+    RunningJob,
+)
 from sync.models import Job, JobState
 
 # A crash may have another cause; three in a row without progress point to the job.
@@ -69,7 +76,7 @@ def load_claimed_job(job_id: int, token: uuid.UUID) -> RunningJob | None:
 def _claim_job(key: int, kind: JobKind, subject: int, slot: int | None) -> RunningJob | None:
     running = RunningJob(key, kind, subject, uuid.uuid4())
     until = database_now(plus_seconds=LEASE_SECONDS)
-    ours = {
+    claim_values = {
         "state": JobState.RUNNING,
         "token": running.token,
         "lease_until": until,
@@ -80,7 +87,7 @@ def _claim_job(key: int, kind: JobKind, subject: int, slot: int | None) -> Runni
         with transaction.atomic():
             # The row of the subject before the job: all transactions lock in that order.
             kind.update_subject(subject, JobState.RUNNING, "")
-            if not Job.objects.filter(pk=key, state=JobState.WAITING).update(**ours):
+            if not Job.objects.filter(pk=key, state=JobState.WAITING).update(**claim_values):
                 raise JobLost
     except (JobLost, IntegrityError):
         # Another worker was faster: with the job, or with the slot.
@@ -89,22 +96,22 @@ def _claim_job(key: int, kind: JobKind, subject: int, slot: int | None) -> Runni
 
 
 def _free_slots(kind: JobKind) -> list[int | None]:
-    most = kind.concurrency_limit()
-    if most is None:
+    limit = kind.concurrency_limit()
+    if limit is None:
         return [None]
     used_slots = Job.objects.filter(kind=kind.name, slot__isnull=False).values_list("slot", flat=True)
-    return [slot for slot in range(most) if slot not in set(used_slots)]
+    return [slot for slot in range(limit) if slot not in set(used_slots)]
 
 
 def _release_expired(kind: JobKind) -> None:
-    running = Q(kind=kind.name, state=JobState.RUNNING, lease_until__lte=database_now())
-    for job in Job.objects.filter(running).order_by("pk")[:100]:
+    is_expired = Q(kind=kind.name, state=JobState.RUNNING, lease_until__lte=database_now())
+    for job in Job.objects.filter(is_expired).order_by("pk")[:100]:
         has_failed = job.deaths + 1 >= MAX_DEATHS
         state, failure = (JobState.FAILED, str(DIED_MESSAGE)) if has_failed else (JobState.WAITING, "")
-        due_at, ended_at = (None, database_now()) if has_failed else (FRONT, None)
+        due_at, ended_at = (None, database_now()) if has_failed else (FRONT_OF_QUEUE, None)
         with transaction.atomic():
             kind.update_subject(job.subject, state, failure)
-            released = Job.objects.filter(running, pk=job.pk, token=job.token).update(
+            released = Job.objects.filter(is_expired, pk=job.pk, token=job.token).update(
                 state=state,
                 failure=failure,
                 due_at=due_at,

@@ -67,15 +67,15 @@ def run_next_jobs(
 
     Ends when nothing is due, or when `should_continue` returns False.
     """
-    ran = 0
-    known = job_kinds()
+    count = 0
+    kinds_by_name = job_kinds()
     for name in find_due_kinds():
-        if name not in known or (kinds is not None and name not in kinds):
+        if name not in kinds_by_name or (kinds is not None and name not in kinds):
             continue
-        while should_continue() and (job := claim_next_job(known[name])) is not None:
+        while should_continue() and (job := claim_next_job(kinds_by_name[name])) is not None:
             run(job, should_continue)
-            ran += 1
-    return ran
+            count += 1
+    return count
 
 
 def tidy_up_jobs() -> None:

@@ -20,13 +20,13 @@ from sync.models import Job, JobState
 LEASE_SECONDS = 60.0
 # The due time of a job that is due at once: in front of jobs that have not begun. The time of its submission is in the
 # future if the clock was set back since.
-FRONT = Least(F("submitted_at"), database_now())
+FRONT_OF_QUEUE = Least(F("submitted_at"), database_now())
 UNCLAIMED_COLUMNS: dict[str, Any] = {"token": None, "lease_until": None, "slot": None}
 # False once the process is stopping.
 ShouldContinue = Callable[[], bool]
 
 
-def _leave_subject(_subject: int, _state: JobState, _failure: str) -> None:
+def _ignore_state(_subject: int, _state: JobState, _failure: str) -> None:
     """Do nothing: rows of this kind do not show the state of their job."""
 
 
@@ -47,7 +47,7 @@ class JobKind:
 
     name: str
     run: "Callable[[RunningJob, ShouldContinue], None]"
-    update_subject: Callable[[int, JobState, str], None] = _leave_subject
+    update_subject: Callable[[int, JobState, str], None] = _ignore_state
     concurrency_limit: Callable[[], int | None] = _no_limit
     runs_in_subprocess: bool = False
     tidy_up: Callable[[], object] | None = None
@@ -105,7 +105,7 @@ class RunningJob:
 
     def _release_job(self, after: float, **counts: Any) -> None:
         # A running job has a due time only if it was submitted again meanwhile.
-        due_at = Coalesce("due_at", database_now(plus_seconds=after)) if after else FRONT
+        due_at = Coalesce("due_at", database_now(plus_seconds=after)) if after else FRONT_OF_QUEUE
         with transaction.atomic():
             # The row of the subject before the job: all transactions lock in that order.
             self.kind.update_subject(self.subject, JobState.WAITING, "")

@@ -35,19 +35,19 @@ def update_alarms(current: Iterable[AlarmCondition], at: datetime) -> None:
     """Bring the open alarms in line with the conditions: raise new ones, end those without a condition, wake
     expired snoozes.
     """
-    wrong = {(condition.kind.value, condition.subject): condition for condition in current}
-    known = {(alarm.kind, alarm.subject): alarm for alarm in Alarm.objects.filter(ended_at=None)}
-    for key, condition in wrong.items():
-        if key not in known:
+    conditions = {(condition.kind.value, condition.subject): condition for condition in current}
+    open_alarms = {(alarm.kind, alarm.subject): alarm for alarm in Alarm.objects.filter(ended_at=None)}
+    for key, condition in conditions.items():
+        if key not in open_alarms:
             raise_alarm(condition, at)
-    for key, alarm in known.items():
-        if key not in wrong:
+    for key, alarm in open_alarms.items():
+        if key not in conditions:
             end_alarm(alarm, at)
             continue
-        if alarm.count != wrong[key].count:
-            Alarm.objects.filter(pk=alarm.pk, ended_at=None).update(count=wrong[key].count)
+        if alarm.count != conditions[key].count:
+            Alarm.objects.filter(pk=alarm.pk, ended_at=None).update(count=conditions[key].count)
         if alarm.snoozed_until is not None and alarm.snoozed_until <= at:
-            wake_alarm(alarm, at)
+            end_snooze(alarm, at)
 
 
 def raise_alarm(condition: AlarmCondition, at: datetime) -> Alarm | None:
@@ -92,25 +92,29 @@ def end_alarm(alarm: Alarm, at: datetime) -> bool:
         if not ended:
             return False
         _waiting_notifications(alarm).filter(attempts=0).delete()
-        heard = set(alarm.notifications.values_list("channel", flat=True))
-        _queue_notifications(alarm, NotificationKind.ENDED, heard & set(configured_channels()), at)
+        notified_channels = set(alarm.notifications.values_list("channel", flat=True))
+        _queue_notifications(
+            alarm, NotificationKind.ENDED, notified_channels & set(configured_channels()), at
+        )
         _append_entry(alarm, "ended", at, {})
     return True
 
 
-def wake_alarm(alarm: Alarm, at: datetime) -> bool:
+def end_snooze(alarm: Alarm, at: datetime) -> bool:
     """Wake an open alarm whose snooze has expired, and notify again. Returns False if another process was
     first.
     """
     with transaction.atomic():
-        woken = Alarm.objects.filter(pk=alarm.pk, ended_at=None, snoozed_until=alarm.snoozed_until).update(
+        ended = Alarm.objects.filter(pk=alarm.pk, ended_at=None, snoozed_until=alarm.snoozed_until).update(
             snoozed_until=None
         )
-        if not woken:
+        if not ended:
             return False
         # Channels that still have a notification to send need no reminder.
-        untold = set(_waiting_notifications(alarm).values_list("channel", flat=True))
-        _queue_notifications(alarm, NotificationKind.REMINDED, set(configured_channels()) - untold, at)
+        waiting_channels = set(_waiting_notifications(alarm).values_list("channel", flat=True))
+        _queue_notifications(
+            alarm, NotificationKind.REMINDED, set(configured_channels()) - waiting_channels, at
+        )
         _append_entry(alarm, "woken", at, {})
     return True
 
@@ -146,8 +150,12 @@ def _queue_notifications(alarm: Alarm, kind: NotificationKind, names: Iterable[s
 def _append_entry(
     alarm: Alarm, action: str, at: datetime, details: dict[str, JSONValue], actor: str = SYSTEM
 ) -> None:
-    about: dict[str, JSONValue] = {"alarm": str(alarm.key), "kind": alarm.kind, "subject": alarm.subject}
-    append_entries(NewEntry(alarm.stream, f"alarm.{action}", actor, about | details), at=at)
+    alarm_details: dict[str, JSONValue] = {
+        "alarm": str(alarm.key),
+        "kind": alarm.kind,
+        "subject": alarm.subject,
+    }
+    append_entries(NewEntry(alarm.stream, f"alarm.{action}", actor, alarm_details | details), at=at)
 
 
 def _iso_time(at: datetime) -> str:

@@ -57,7 +57,11 @@ def find_conditions(figures: HealthFigures, limits: AlarmLimits) -> list[AlarmCo
     conditions = [*_delivery_conditions(figures, limits)]
     conditions += (
         AlarmCondition(
-            AlarmKind.SOURCE_SILENT, source.heard_at, f"source:{source.id}", source.name, limit=source.silence
+            AlarmKind.SOURCE_SILENT,
+            source.silent_since,
+            f"source:{source.id}",
+            source.name,
+            limit=source.silence,
         )
         for source in figures.sources
         if source.is_silent(figures.at)

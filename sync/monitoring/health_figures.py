@@ -26,7 +26,7 @@ COUNT_LIMIT = 10_000
 # The entity and event type of the hub's own test events.
 TEST_EVENT_TYPE = "HUB-TEST"
 # Failed logins count as one attack until none has failed for this long.
-QUIET_LOGINS = timedelta(minutes=15)
+LOGIN_ATTACK_GAP = timedelta(minutes=15)
 # A day, so that everybody whom it concerns sees it once.
 BREAK_GLASS_ALARM_PERIOD = timedelta(days=1)
 # Of the last events of a source, so many are looked at for a time that can be read.
@@ -57,20 +57,20 @@ _OLDEST_DUE = Statement(
 
 @dataclass(frozen=True, slots=True)
 class SourceActivity:
-    """Activity of an enabled source. `heard_at`: time of its last event, or of its creation if it never sent
-    one. `is_time_damaged`: the time of its last event cannot be read, and `heard_at` is that of one before.
+    """Activity of an enabled source. `silent_since`: time of its last event, or of its creation if it never sent
+    one. `is_time_damaged`: the time of its last event cannot be read, and `silent_since` is that of one before.
     """
 
     id: int
     name: str
-    heard_at: datetime
+    silent_since: datetime
     has_sent: bool
     silence: timedelta | None
     is_time_damaged: bool = False
 
     def is_silent(self, at: datetime) -> bool:
         """Return True if it has been silent for longer than its threshold; without a threshold, False."""
-        return self.silence is not None and at - self.heard_at > self.silence
+        return self.silence is not None and at - self.silent_since > self.silence
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def count_due_and_expired(at: datetime) -> tuple[int, int]:
 
 def _count_failed_logins(at: datetime) -> tuple[int, datetime | None]:
     """Count the failed logins of this hour and the one before, if the last is recent, and return when they began."""
-    recent = FailedLogins.objects.filter(hour__gt=at - timedelta(hours=2), last_at__gt=at - QUIET_LOGINS)
+    recent = FailedLogins.objects.filter(hour__gt=at - timedelta(hours=2), last_at__gt=at - LOGIN_ATTACK_GAP)
     sums = recent.aggregate(times=Sum(F("wrong") + F("refused")), since=Min("first_at"))
     return min(sums["times"] or 0, COUNT_LIMIT + 1), sums["since"]
 

@@ -32,14 +32,14 @@ def send_due_notifications(now: datetime) -> int:
 
     After a failure the rest of that channel waits for the next run. A failing channel raises nothing.
     """
-    working = configured_channels()
+    channels = configured_channels()
     without_channel = Notification.objects.filter(state=NotificationState.WAITING).exclude(
-        channel__in=working
+        channel__in=channels
     )
     without_channel.update(
         state=NotificationState.GIVEN_UP, failure=translatable("this channel is no longer configured")
     )
-    return sum(_send_channel(name, send, now) for name, send in working.items())
+    return sum(_send_channel(name, send, now) for name, send in channels.items())
 
 
 def _send_channel(channel: str, send: Send, now: datetime) -> int:
@@ -58,19 +58,19 @@ def _due_notifications(channel: str, now: datetime) -> Iterator[Notification]:
     """Iterate over due notifications, oldest first, and only the oldest of each alarm: its end must not
     overtake it.
     """
-    begun: set[int] = set()
+    seen_alarms: set[int] = set()
     # More rows than are sent: several notifications of one alarm may wait.
     for notification in list(_waiting_notifications(now).filter(channel=channel)[: 10 * MAX_PER_CHANNEL]):
-        is_first = notification.alarm_id not in begun
-        begun.add(notification.alarm_id)
-        if is_first and notification.due_at <= now and len(begun) <= MAX_PER_CHANNEL:
+        is_first = notification.alarm_id not in seen_alarms
+        seen_alarms.add(notification.alarm_id)
+        if is_first and notification.due_at <= now and len(seen_alarms) <= MAX_PER_CHANNEL:
             yield notification
 
 
 def _waiting_notifications(now: datetime) -> QuerySet[Notification]:
-    quiet = Q(alarm__snoozed_until=None) | Q(alarm__snoozed_until__lte=now)
+    not_snoozed = Q(alarm__snoozed_until=None) | Q(alarm__snoozed_until__lte=now)
     return (
-        Notification.objects.filter(quiet, state=NotificationState.WAITING)
+        Notification.objects.filter(not_snoozed, state=NotificationState.WAITING)
         .select_related("alarm")
         .order_by("id")
     )
@@ -78,10 +78,10 @@ def _waiting_notifications(now: datetime) -> QuerySet[Notification]:
 
 def _claim_notification(notification: Notification, now: datetime) -> bool:
     """Claim one attempt by compare-and-set. Returns False if another process was first."""
-    unclaimed = Notification.objects.filter(
+    same_attempt = Notification.objects.filter(
         pk=notification.pk, state=NotificationState.WAITING, attempts=notification.attempts
     )
-    return bool(unclaimed.update(attempts=F("attempts") + 1, due_at=now + CLAIM_DURATION))
+    return bool(same_attempt.update(attempts=F("attempts") + 1, due_at=now + CLAIM_DURATION))
 
 
 def _send_claimed(notification: Notification, send: Send, now: datetime) -> bool:

@@ -72,7 +72,9 @@ def redact_change(change: Change, redact: Callable[[Any], Any]) -> Change:
     """Return the change with every value replaced by what `redact` returns for it, for a page that shows it."""
 
     def redact_fields(fields: tuple[FieldChange, ...]) -> tuple[FieldChange, ...]:
-        return tuple(replace(one, before=redact(one.before), after=redact(one.after)) for one in fields)
+        return tuple(
+            replace(field, before=redact(field.before), after=redact(field.after)) for field in fields
+        )
 
     return replace(
         change,

@@ -102,9 +102,9 @@ def _first_item(value: Any) -> Any:
 
 def _verified_email(emails: Any) -> Any:
     """Return the first verified address; None if no address is verified."""
-    listed = emails if isinstance(emails, list) else [emails]
+    items = emails if isinstance(emails, list) else [emails]
     # `is True`: a text such as "false" verifies nothing.
-    verified = [entry for entry in listed if isinstance(entry, dict) and entry.get("verified") is True]
+    verified = [entry for entry in items if isinstance(entry, dict) and entry.get("verified") is True]
     return next((entry.get("address") for entry in verified if entry.get("address")), None)
 
 
@@ -215,8 +215,8 @@ class ParsedMapping:
         """Map an entity to the fields of a record. A field that is kept without a value is left out. Without a
         `lookup`, names stand for references. Raises EntityNotMappable for a required field without a value.
         """
-        made = self._map_fields(self.fields, entity, webhook, (None, "", []), lookup)
-        return self._without_kept(made, WhenAbsent.CLEAR)
+        fields = self._map_fields(self.fields, entity, webhook, (None, "", []), lookup)
+        return self._without_kept(fields, WhenAbsent.CLEAR)
 
     def map_partial_entity(
         self, part: Mapping[str, Any], webhook: Mapping[str, Any], lookup: ReferenceLookup | None = None
@@ -226,14 +226,14 @@ class ParsedMapping:
         would become empty.
         """
         rules = {name: rule for name, rule in self.fields.items() if rule.has_input_in(part)}
-        made = self._map_fields(rules, part, webhook, ("", []), lookup)
-        return self._without_kept(made, WhenAbsent.KEEP)
+        fields = self._map_fields(rules, part, webhook, ("", []), lookup)
+        return self._without_kept(fields, WhenAbsent.KEEP)
 
-    def _without_kept(self, made: dict[str, Any], default: WhenAbsent) -> dict[str, Any]:
+    def _without_kept(self, fields: dict[str, Any], default: WhenAbsent) -> dict[str, Any]:
         """Return the fields without those that have no value and are kept then."""
         return {
             name: value
-            for name, value in made.items()
+            for name, value in fields.items()
             if value is not None or (self.fields[name].when_absent or default) is WhenAbsent.CLEAR
         }
 
@@ -242,22 +242,22 @@ class ParsedMapping:
         rules: Mapping[str, FieldRule],
         entity: Mapping[str, Any],
         webhook: Mapping[str, Any],
-        without: tuple[Any, ...],
+        empty_values: tuple[Any, ...],
         lookup: ReferenceLookup | None,
     ) -> dict[str, Any]:
         document = {"entity": entity, "webhook": webhook}
         lookup = lookup or ReferenceLookup()
         budget = ExpressionBudget(MAX_MAPPING_STEPS, MAX_MAPPING_BYTES, lookup.find_linked)
-        made = {}
+        fields = {}
         for name, rule in rules.items():
             lookup.field = name
-            made[name] = _compute_field(name, rule, document, budget)
+            fields[name] = _compute_field(name, rule, document, budget)
         for name, rule in rules.items():
-            if rule.is_required and made[name] in without:
+            if rule.is_required and fields[name] in empty_values:
                 raise EntityNotMappable(
                     name, gettext_noop("it is required, but the entity has no value for it")
                 )
-        return made
+        return fields
 
     def previous_values(self, documents: Sequence[Mapping[str, Any]]) -> list[MatchValue]:
         """Return each value that these `previous` fields of webhooks say was overwritten, verified ones first.
@@ -346,13 +346,15 @@ def _compute_field(name: str, rule: FieldRule, document: Mapping[str, Any], budg
 
 
 def _compute_verified(
-    part: str, rules: Mapping[str, FieldRule], document: Mapping[str, Any], budget: ExpressionBudget
+    match_part: str, rules: Mapping[str, FieldRule], document: Mapping[str, Any], budget: ExpressionBudget
 ) -> list[MatchValue]:
     values = []
     for name, rule in rules.items():
-        computed = _evaluate_or_none(f"match.verified.{part}.{name}", rule.compute_value, document, budget)
-        listed = computed if isinstance(computed, list) else [computed]
-        values += [MatchValue(name, value, is_verified=True) for value in listed[:MAX_VERIFIED_VALUES]]
+        result = _evaluate_or_none(
+            f"match.verified.{match_part}.{name}", rule.compute_value, document, budget
+        )
+        items = result if isinstance(result, list) else [result]
+        values += [MatchValue(name, value, is_verified=True) for value in items[:MAX_VERIFIED_VALUES]]
     return values
 
 

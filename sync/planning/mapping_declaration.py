@@ -412,13 +412,13 @@ def parse_mapping(declaration: Any) -> ParsedMapping:
     except (TypeError, ValueError, RecursionError):
         # Not JSON: parsing raises an error that names the place.
         return _parse_declaration(declaration)
-    known = _cache.get(key)
-    if known is None:
-        known = _parse_declaration(declaration)
+    cached = _cache.get(key)
+    if cached is None:
+        cached = _parse_declaration(declaration)
         if len(_cache) >= MAX_CACHED:
             _cache.clear()
-        _cache[key] = known
-    return known
+        _cache[key] = cached
+    return cached
 
 
 # A whole declaration.

@@ -78,12 +78,12 @@ def find_record(target: TargetConnector, mapping: ParsedMapping, query: RecordQu
     external_id = mapping.match.external_id
     if external_id is None:
         return None
-    found = target.search_records(query.entity_type, external_id, str(query.entity_id))
+    hits = target.search_records(query.entity_type, external_id, str(query.entity_id))
     # Two identity services may use one id for two people.
-    hits = {hit.id: hit for hit in found if not query.is_linked_to_other(hit.id)}
-    if len(hits) > 1:
+    records = {record.id: record for record in hits if not query.is_linked_to_other(record.id)}
+    if len(records) > 1:
         raise AmbiguousMatch(external_id)
-    return next(iter(hits.values()), None)
+    return next(iter(records.values()), None)
 
 
 def require_own_external_id(
@@ -99,8 +99,8 @@ def require_own_external_id(
         return
     text = as_text(fields.get(name)) or ""
     # Systems differ in the case that they give back.
-    is_lost = text.casefold() != entity_id.casefold() if is_creation else name in fields and not text
-    if is_lost:
+    is_wrong = text.casefold() != entity_id.casefold() if is_creation else name in fields and not text
+    if is_wrong:
         raise EntityNotMappable(
             name, gettext_noop("the record is found by it, so it must get the id of the entity")
         )
@@ -123,14 +123,14 @@ def match_record(
     if policy is MatchingPolicy.NEVER:
         return None
     candidates: dict[str, Record] = {}
-    proven: set[str] = set()
+    verified_ids: set[str] = set()
     for values in (previous, new):
         for value in values:
-            for hit in _search_unowned(target, mapping, query, value):
-                candidates.setdefault(hit.id, hit)
+            for record in _search_unowned(target, mapping, query, value):
+                candidates.setdefault(record.id, record)
                 if value.is_verified or policy is MatchingPolicy.TRUSTED:
-                    proven.add(hit.id)
-        if policy is not MatchingPolicy.HOLD and len(candidates) == 1 and proven:
+                    verified_ids.add(record.id)
+        if policy is not MatchingPolicy.HOLD and len(candidates) == 1 and verified_ids:
             return next(iter(candidates.values()))
     if candidates:
         raise MatchUndecided(list(candidates.values()))
@@ -141,10 +141,10 @@ def _search_unowned(
     target: TargetConnector, mapping: ParsedMapping, query: RecordQuery, value: MatchValue
 ) -> list[Record]:
     """Return the records that have the value and belong to no other entity."""
-    hits = target.search_records(query.entity_type, value.field, str(value.value))
-    return [hit for hit in hits if not _belongs_to_other(hit, mapping.match.external_id, query)]
+    records = target.search_records(query.entity_type, value.field, str(value.value))
+    return [record for record in records if not _belongs_to_other(record, mapping.match.external_id, query)]
 
 
 def _belongs_to_other(record: Record, external_id: str | None, query: RecordQuery) -> bool:
-    borne = None if external_id is None else as_text(record.fields.get(external_id))
-    return bool(borne and borne != query.entity_id) or query.is_linked_to_other(record.id)
+    own_external_id = None if external_id is None else as_text(record.fields.get(external_id))
+    return bool(own_external_id and own_external_id != query.entity_id) or query.is_linked_to_other(record.id)

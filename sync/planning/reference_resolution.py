@@ -39,21 +39,21 @@ def map_with_references(
     records: dict[Reference, str | None] = {}
     for _round in range(MAX_ROUNDS):
         lookup = ReferenceLookup(records)
-        made = apply_mapping(entity, webhook, lookup)
+        fields = apply_mapping(entity, webhook, lookup)
         if not lookup.unknown:
             break
-        asked = frozenset(lookup.unknown)
-        records = {**records, **dict.fromkeys(asked), **find_records(asked)}
+        unknown = frozenset(lookup.unknown)
+        records = {**records, **dict.fromkeys(unknown), **find_records(unknown)}
     else:
         raise EntityNotMappable(
             lookup.field, gettext_noop("its references depend on other references, more than two deep")
         )
-    return _decide_missing(mapping, made, lookup, is_wait_over, leaves_out_now or is_wait_over)
+    return _decide_missing(mapping, fields, lookup, is_wait_over, leaves_out_now or is_wait_over)
 
 
 def _decide_missing(
     mapping: ParsedMapping,
-    made: dict[str, Any],
+    mapped_fields: dict[str, Any],
     lookup: ReferenceLookup,
     is_wait_over: bool,
     may_leave_out: bool,
@@ -63,9 +63,13 @@ def _decide_missing(
         for name in lookup.missing
         if not may_leave_out or mapping.fields[name].when_missing is WhenMissing.FAIL
     ]
-    missing = frozenset(reference for found in lookup.missing.values() for reference in found)
+    missing = frozenset(reference for references in lookup.missing.values() for reference in references)
     if failing:
         raise ReferenceMissing(failing[0], missing, is_final=is_wait_over)
     # Of one value, the field is left out; a list lacks the members already.
-    fields = {name: value for name, value in made.items() if value is not None or name not in lookup.missing}
+    fields = {
+        name: value
+        for name, value in mapped_fields.items()
+        if value is not None or name not in lookup.missing
+    }
     return MappedFields(fields, missing)

@@ -36,6 +36,6 @@ def next_retry_delay(
         min(policy.cap_seconds, policy.base_seconds * 2.0 ** min(failed_attempts, 40)),
     )
     # At least half the base, so that no retry follows at once.
-    spread = policy.base_seconds / 2 + jitter * (ceiling - policy.base_seconds / 2)
-    delay = max(spread, min(retry_after or 0.0, policy.cap_seconds))
+    jittered = policy.base_seconds / 2 + jitter * (ceiling - policy.base_seconds / 2)
+    delay = max(jittered, min(retry_after or 0.0, policy.cap_seconds))
     return None if age_seconds + delay > policy.max_age_seconds else delay

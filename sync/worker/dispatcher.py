@@ -52,8 +52,8 @@ class DeliveryDispatcher:
         self._free = threading.BoundedSemaphore(threads)
         self._assigned: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._being_run: set[int] = set()
-        self._resting: dict[int, float] = {}
+        self._running: set[int] = set()
+        self._retry_after: dict[int, float] = {}
         self._sweeps_at = 0.0
         self._found_at = time.monotonic()
 
@@ -99,9 +99,9 @@ class DeliveryDispatcher:
             self._sweeps_at = now + self._times.sweep * random.uniform(0.75, 1.25)  # noqa: S311 - spreads
             release_expired_leases(_WINDOW)
         with self._lock:
-            self._resting = {pk: until for pk, until in self._resting.items() if until > now}
-            passed_over = self._being_run | self._resting.keys()
-        untried = [pk for pk in find_due_ids(_WINDOW) if pk not in passed_over]
+            self._retry_after = {pk: until for pk, until in self._retry_after.items() if until > now}
+            excluded = self._running | self._retry_after.keys()
+        untried = [pk for pk in find_due_ids(_WINDOW) if pk not in excluded]
         # Several workers read the same rows: in random order they seldom try the same delivery.
         random.shuffle(untried)
         return untried
@@ -111,9 +111,10 @@ class DeliveryDispatcher:
         busy.
         """
         is_quiet = time.monotonic() - self._found_at > _QUIET_AFTER_SECONDS
-        usual = self._times.quiet if is_quiet else self._times.busy
+        interval = self._times.quiet if is_quiet else self._times.busy
         # A poll that takes long and finds nothing is repeated less often.
-        return max(usual * random.uniform(0.75, 1.25), min(poll_seconds / _MAX_POLL_SHARE, self._times.sweep))  # noqa: S311
+        pause = interval * random.uniform(0.75, 1.25)  # noqa: S311
+        return max(pause, min(poll_seconds / _MAX_POLL_SHARE, self._times.sweep))
 
     def _has_free_thread(self) -> bool:
         """Wait for a thread and reserve it. Returns False once the worker is stopping."""
@@ -128,26 +129,26 @@ class DeliveryDispatcher:
             return False
         with self._lock:
             # Before the thread gets it, so that no poll assigns it again.
-            self._being_run.add(delivery_id)
+            self._running.add(delivery_id)
         self._assigned.put(delivery_id)
         return True
 
     def _deliver(self) -> None:
         while True:
-            delivery_id, ran = self._assigned.get(), 0
+            delivery_id, count = self._assigned.get(), 0
             try:
-                ran = run_with_followers(delivery_id, self._progress.should_continue)
+                count = run_with_followers(delivery_id, self._progress.should_continue)
             except Exception:
                 logger.exception("delivery %s could not be run; it will be retried", delivery_id)
             finally:
                 release_connection()
-                self._finish_delivery(delivery_id, rests=not ran)
+                self._finish_delivery(delivery_id, was_claimed=count > 0)
 
-    def _finish_delivery(self, delivery_id: int, *, rests: bool) -> None:
+    def _finish_delivery(self, delivery_id: int, *, was_claimed: bool) -> None:
         with self._lock:
-            self._being_run.discard(delivery_id)
+            self._running.discard(delivery_id)
             # Not claimed: the delivery that blocks this one wakes the next, so a retry at once would only fail again.
-            if rests:
-                self._resting[delivery_id] = time.monotonic() + self._times.sweep
+            if not was_claimed:
+                self._retry_after[delivery_id] = time.monotonic() + self._times.sweep
         self._free.release()
         self._progress.end_work()

@@ -69,7 +69,7 @@ def is_cpu_limited() -> bool:
     return False
 
 
-def _process_number(folder: Path, most: int) -> int | None:
+def _process_number(folder: Path, limit: int) -> int | None:
     """Return the lowest number that no other living process of this hub has; None if there is none, or no folder.
 
     The number is the name of a locked file; the system unlocks it when the process ends, however it ends.
@@ -77,7 +77,7 @@ def _process_number(folder: Path, most: int) -> int | None:
     global _lock_file  # noqa: PLW0603 - one a process
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for number in range(most):
+        for number in range(limit):
             # O_CLOEXEC: a subprocess that outlives this process must not keep the lock.
             file = os.open(folder / f"{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:

@@ -112,35 +112,35 @@ class Worker:
             self._long_running.discard(work.name)
             release_connection()
 
-    def _start_periodic_thread(self, name: str, look: Callable[[], object], seconds: float) -> None:
-        """Start a thread that calls `look` every so many seconds, out of step with other workers."""
+    def _start_periodic_thread(self, name: str, run: Callable[[], object], seconds: float) -> None:
+        """Start a thread that calls `run` every so many seconds, out of step with other workers."""
 
-        def look_and_rest() -> float:
-            look()
+        def run_and_pause() -> float:
+            run()
             return seconds * random.uniform(0.75, 1.25)  # noqa: S311 - spreads, hides nothing
 
         # The first pause is random too, so that workers started together do not stay in step.
         first = seconds * random.uniform(0.5, 1.0)  # noqa: S311
-        _start_thread(name, partial(self._call_repeatedly, look_and_rest, self.progress.stopping.wait, first))
+        _start_thread(name, partial(self._call_repeatedly, run_and_pause, self.progress.stopping.wait, first))
 
     def _call_repeatedly(
-        self, look: Callable[[], float], wait: Callable[[float], object], pause: float = 0.0
+        self, run: Callable[[], float], wait: Callable[[float], object], pause: float = 0.0
     ) -> None:
-        """Call `look` again and again, after as many seconds as it returned. An unavailable database delays it."""
-        is_away = False
+        """Call `run` again and again, after as many seconds as it returned. An unavailable database delays it."""
+        is_unavailable = False
         while self.progress.should_continue():
             if pause:
                 wait(pause)
             try:
-                pause = look() if self.progress.should_continue() else 0.0
-                is_away = False
+                pause = run() if self.progress.should_continue() else 0.0
+                is_unavailable = False
             except DatabaseError as error:
                 # One log line for each outage, not one for each second.
-                if not is_away:
+                if not is_unavailable:
                     logger.warning("the database is unavailable (%s); retrying", type(error).__name__)
-                is_away, pause = True, 1.0
+                is_unavailable, pause = True, 1.0
             except Exception:
-                logger.exception("%s failed; retrying", getattr(look, "__name__", look))
+                logger.exception("%s failed; retrying", getattr(run, "__name__", run))
                 pause = 1.0
             finally:
                 release_connection()

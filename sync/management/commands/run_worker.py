@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand
 from sync.worker.process_tuning import pin_to_one_core
 from sync.worker.worker import POLL_SECONDS, Worker
 
-_ENDING = {signal.SIGTERM, signal.SIGINT}
+_STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 
 class Command(BaseCommand):
@@ -40,14 +40,14 @@ class Command(BaseCommand):
     def handle(self, *, threads: int, poll: float, grace: float, **_: Any) -> None:
         # Blocked before the first thread begins, so that only `sigwait` gets them: nothing runs inside a handler, and
         # it serves as process 1 of a container too. A second signal (terminal and supervisor) changes nothing.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
         worker = Worker(threads, poll)
         pin_to_one_core()
         worker.start()
         self.stdout.write(f"Delivering with {threads} threads.")
         # A pipe is buffered: the line would appear only at the end.
         self.stdout.flush()
-        signal.sigwait(_ENDING)
+        signal.sigwait(_STOP_SIGNALS)
         left = worker.drain(grace)
         if left:
             self.stderr.write(

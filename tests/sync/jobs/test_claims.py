@@ -158,7 +158,7 @@ def test_a_job_that_was_submitted_before_the_clock_was_set_back_is_due_at_once(
     monkeypatch: pytest.MonkeyPatch, is_broken: bool
 ) -> None:
     if is_broken:
-        monkeypatch.setattr(claims, "FRONT", F("submitted_at"))
+        monkeypatch.setattr(claims, "FRONT_OF_QUEUE", F("submitted_at"))
     submit_source_job()
     claim_job()
     Job.objects.update(submitted_at=F("submitted_at") + timedelta(hours=1))

@@ -59,8 +59,8 @@ def test_a_relayed_delivery_is_late_behind_a_held_one_and_not_behind_a_waiting_o
 
 
 def test_without_a_given_time_the_database_clock_is_used() -> None:
-    heard_at = read_clock() - minutes(31)
-    a_watched_source(last_event_at=heard_at)
+    silent_since = read_clock() - minutes(31)
+    a_watched_source(last_event_at=silent_since)
     evaluate_alarms()
     alarm = Alarm.objects.get()
     assert timedelta(0) <= read_clock() - alarm.raised_at < minutes(1)
@@ -73,10 +73,10 @@ def test_a_source_counts_as_heard_by_its_newest_event_with_a_readable_time(value
     source = a_source()
     events = [an_event(source=source, received_at=NOON - minutes(number)) for number in (3, 2, 1)]
     (activity,) = read_source_activity()
-    assert (activity.heard_at, activity.is_time_damaged) == (NOON - minutes(1), False)
+    assert (activity.silent_since, activity.is_time_damaged) == (NOON - minutes(1), False)
     with connection.cursor() as cursor:
         cursor.execute(f"UPDATE webhooks_event SET received_at = {value} WHERE id = %s", [events[-1].pk])
     (activity,) = read_source_activity()
-    assert (activity.heard_at, activity.is_time_damaged) == (NOON - minutes(2), True)
+    assert (activity.silent_since, activity.is_time_damaged) == (NOON - minutes(2), True)
     assert activity.has_sent
     assert measure_health(NOON).sources == (activity,)

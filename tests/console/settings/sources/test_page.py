@@ -186,7 +186,7 @@ def test_a_test_event_does_not_hide_that_a_source_is_silent() -> None:
     heard = an_event(source=of).received_at
     sent(browser("administrator"), of)
     (figure,) = measure_health(read_clock()).sources
-    assert figure.heard_at == heard
+    assert figure.silent_since == heard
 
 
 @pytest.mark.parametrize("role", ["support", "auditor"])
