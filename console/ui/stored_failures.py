@@ -14,6 +14,8 @@ EXCHANGE_FAILURES = (
     gettext_noop("no connection"),
     gettext_noop("the connection was cut"),
     gettext_noop("the certificate is not trusted"),
+    gettext_noop("the system requires a client certificate"),
+    gettext_noop("the system refused the client certificate"),
     gettext_noop("no response"),
     gettext_noop("incomplete response"),
     gettext_noop("the response is too large"),

@@ -7,6 +7,7 @@ hold no secret, no query and no part of a response.
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from config_schema.errors import SettingsInvalid
@@ -15,6 +16,7 @@ from sync.connectors.client.exchange import OutgoingRequest, RecordedExchange
 from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused
 from sync.connectors.contracts.permissions import PermissionAnswer, PermissionFinding
 from sync.connectors.contracts.types import TestableConnector
+from sync.connectors.http.client_certificates import CertificateFacts
 from sync.connectors.http.connection_probe import (
     ProbeFailed,
     ServerCertificate,
@@ -22,7 +24,13 @@ from sync.connectors.http.connection_probe import (
     resolve_endpoint,
 )
 from sync.connectors.http.message_types import HttpEndpoint
-from sync.connectors.registry import CONNECTOR_SIDES, make_connector, read_base_url, read_connection_options
+from sync.connectors.registry import (
+    CONNECTOR_SIDES,
+    find_client_certificate,
+    make_connector,
+    read_base_url,
+    read_connection_options,
+)
 from sync.connectors.settings.authentication import parse_authentication
 
 T = TypeVar("T")
@@ -45,7 +53,9 @@ _RESULTS: Mapping[str, bool | None] = {
     "permissions-incomplete": None,
 }
 # Results of a successful step that a person should look at.
-WARNING_CODES = frozenset({"transport-plain", "permissions-limited"})
+WARNING_CODES = frozenset({"transport-plain", "client-certificate-ending", "permissions-limited"})
+# The time before a client certificate expires in which the check warns.
+_CERTIFICATE_WARNING = timedelta(days=30)
 _GRANTED = frozenset({PermissionAnswer.GRANTED, PermissionAnswer.PARTLY})
 _LACKING = frozenset({PermissionAnswer.REFUSED, PermissionAnswer.FAILED})
 _LIMITED = frozenset({PermissionAnswer.PARTLY, PermissionAnswer.NOT_ACCEPTED})
@@ -181,12 +191,18 @@ class _ConnectionCheck:
         return "name-known", {"addresses": addresses[:_MAX_ADDRESSES], "more": max(0, more)}
 
     def _check_transport(self) -> tuple[str, Mapping[str, Any]]:
-        certificate = _probe_endpoint(lambda: fetch_certificate(self._endpoint()))
-        return (
-            ("transport-encrypted", _certificate_facts(certificate))
-            if certificate
-            else ("transport-plain", {})
-        )
+        subject, now = self._subject, datetime.now(UTC)
+        own = find_client_certificate(subject.base_url, subject.authentication, subject.credentials)
+        client = _client_facts(own.facts) if own else {}
+        if own and own.facts.expires_at <= now:
+            raise _StepFailed("client-certificate-expired", client)
+        endpoint = self._endpoint()._replace(client_certificate=own)
+        certificate = _probe_endpoint(lambda: fetch_certificate(endpoint))
+        if certificate is None:
+            return "transport-plain", {}
+        is_ending = own is not None and own.facts.expires_at <= now + _CERTIFICATE_WARNING
+        code = "client-certificate-ending" if is_ending else "transport-encrypted"
+        return code, {**_certificate_facts(certificate), **client}
 
     def _check_credentials(self) -> tuple[str, Mapping[str, Any]]:
         scheme = str(self._subject.authentication.get("scheme", "none"))
@@ -296,6 +312,10 @@ def _probe_endpoint(ask: Callable[[], T]) -> T:
         return ask()
     except ProbeFailed as unreached:
         raise _StepFailed(unreached.code, _certificate_facts(unreached.certificate)) from None
+
+
+def _client_facts(facts: CertificateFacts) -> Mapping[str, Any]:
+    return {"client": facts.subject, "client_ends_at": facts.expires_at.isoformat()}
 
 
 def _certificate_facts(certificate: ServerCertificate | None) -> Mapping[str, Any]:

@@ -18,11 +18,17 @@ from sync.connectors.client.session_log_in import SessionAuthenticator
 from sync.connectors.contracts.errors import Side
 from sync.connectors.contracts.types import IdentityConnector, TargetConnector
 from sync.connectors.csrf_tokens import CsrfAuthenticator
+from sync.connectors.http.client_certificates import ClientCertificate, read_client_certificate
 from sync.connectors.http.urls import BaseUrl, parse_base_url
 from sync.connectors.rest_identity import RestIdentityConnector
 from sync.connectors.rest_target import RestTargetConnector
 from sync.connectors.settings import identity, target
-from sync.connectors.settings.authentication import Credentials, parse_authentication
+from sync.connectors.settings.authentication import (
+    CERTIFICATE_CREDENTIALS,
+    AuthenticationScheme,
+    Credentials,
+    parse_authentication,
+)
 from sync.connectors.settings.secret_values import list_secrets, refuse_plain_secrets
 from sync.connectors.settings.shared_settings import ConnectionOptions
 from sync.connectors.values.answer_meaning import Meaning
@@ -194,6 +200,24 @@ def find_refresh_key(
     return OAuthAuthenticator(scheme, Credentials(credentials), side, SecretSet()).refresh_key
 
 
+def find_client_certificate(
+    base_url: str, authentication: Mapping[str, Any], credentials: Mapping[str, str]
+) -> ClientCertificate | None:
+    """Return the client certificate that a connection presents; None if it has none. Raises SettingsInvalid."""
+    return _read_certificate(parse_authentication(authentication, read_base_url(base_url)), credentials)
+
+
+def _read_certificate(
+    scheme: AuthenticationScheme, credentials: Mapping[str, str]
+) -> ClientCertificate | None:
+    if not scheme.has_client_certificate:
+        return None
+    for name in CERTIFICATE_CREDENTIALS:
+        if not credentials.get(name):
+            raise SettingsInvalid(("credentials", name), "This credential is missing.")
+    return read_client_certificate(*(credentials[name] for name in CERTIFICATE_CREDENTIALS))
+
+
 _ConnectorSettings = identity.IdentitySettings | target.TargetSettings
 # The settings of each connector, as they are read and described.
 SETTINGS_KINDS: Mapping[str, ValueKind[_ConnectorSettings]] = {
@@ -253,6 +277,7 @@ def _parse_connection(
         refused_rules,
         answers,
         place_credentials(scheme, credentials),
+        _read_certificate(scheme, credentials),
     )
     return config, parsed
 

@@ -202,6 +202,8 @@ def test_only_the_credentials_that_the_authentication_uses_are_shown(log_in: Log
         '{"scheme": "be': ["username", "password"],
         '{"scheme": "bearer"}': ["token"],
         '{"scheme": "bearer", "second": {"header": "App-Token"}}': ["token", "second_value"],
+        '{"client_certificate": true}': ["client_certificate", "client_key"],
+        '{"scheme": "bearer", "client_certificate": false}': ["token"],
         '{"scheme": "other"}': list(CREDENTIALS),
     }.items():
         browser.type("[name=authentication]", text)

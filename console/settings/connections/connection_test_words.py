@@ -78,6 +78,7 @@ def step_result(code: str) -> str:
         "name-known": _("known"),
         "transport-plain": _("connected, not encrypted"),
         "transport-encrypted": _("connected, encrypted"),
+        "client-certificate-ending": _("connected, the client certificate expires soon"),
         "token-given": _("token received"),
         "read": _("answered"),
         "read-unproved": _("answered"),
@@ -90,7 +91,11 @@ def _step_pill(step: CheckStep) -> tuple[str, str, str]:
     if step.is_good is None:
         word = _("Skipped") if step.code == "not-reached" else _("Unknown")
         return "quiet", "–", word
-    warnings = {"transport-plain": _("Not encrypted"), "permissions-limited": _("Limited")}
+    warnings = {
+        "transport-plain": _("Not encrypted"),
+        "client-certificate-ending": _("Expires soon"),
+        "permissions-limited": _("Limited"),
+    }
     if step.code in warnings:
         return "warn", "!", warnings[step.code]
     return ("good", "✓", _("OK")) if step.is_good else ("bad", "✕", _("Failed"))
@@ -171,6 +176,20 @@ def _failure_sentences() -> Mapping[str, str]:
         "no-tls": _(
             "The port does not speak TLS. Check the port. Do not use http:// for a system on another network."
         ),
+        "tls-refused": _(
+            "The system ended the TLS handshake. It may require a client certificate: see “client_certificate” of the "
+            "authentication."
+        ),
+        "client-certificate-required": _(
+            "The system requires a client certificate. Set “client_certificate” in the authentication, and enter the "
+            "certificate and its key."
+        ),
+        "client-certificate-refused": _(
+            "The system refused the client certificate. Ask its operator which certificates it accepts."
+        ),
+        "client-certificate-expired": _(
+            "The client certificate has expired. Enter a new one, then test again."
+        ),
         "too-slow": _("The test ran out of time."),
         "none-needed": _("Not required."),
         "shown-by-read": _("Accepted in the sample call."),
@@ -190,7 +209,22 @@ def _addresses_sentence(facts: Mapping[str, Any], _now: datetime) -> str:
 
 
 def _encrypted_sentence(facts: Mapping[str, Any], now: datetime) -> str:
-    return _("Encrypted. %(certificate)s") % {"certificate": certificate_sentence(facts, now)}
+    text = _("Encrypted. %(certificate)s") % {"certificate": certificate_sentence(facts, now)}
+    return f"{text} {_client_certificate_sentence(facts, now)}".strip()
+
+
+def _client_certificate_sentence(facts: Mapping[str, Any], now: datetime) -> str:
+    """Say which client certificate TLS presents and when it expires; empty if there is none."""
+    ends_at = facts.get("client_ends_at")
+    if not isinstance(ends_at, str):
+        return ""
+    days = max(0, (datetime.fromisoformat(ends_at) - now).days)
+    sentence = ngettext(
+        "The hub’s own certificate, “%(subject)s”, expires in %(days)d day.",
+        "The hub’s own certificate, “%(subject)s”, expires in %(days)d days.",
+        days,
+    )
+    return sentence % {"subject": facts.get("client", ""), "days": days}
 
 
 def certificate_sentence(facts: Mapping[str, Any], now: datetime) -> str:
@@ -267,6 +301,7 @@ _SENTENCE_BUILDERS: Mapping[str, Callable[[Mapping[str, Any], datetime], str]] =
     "name-known": _addresses_sentence,
     "transport-plain": lambda *_args: _("Connected, but not encrypted: the base URL starts with http://."),
     "transport-encrypted": _encrypted_sentence,
+    "client-certificate-ending": _encrypted_sentence,
     "certificate-expired": _certificate_problem(
         lambda: _("The certificate has expired. Its owner must renew it.")
     ),

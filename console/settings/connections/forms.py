@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django import forms
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -13,8 +14,19 @@ from config_schema.errors import SettingsInvalid
 from console.base.forms import JSONTextarea, SettingsForm
 from console.settings.field_lists import connection_field_lists
 from console.ui.setting_entries import FieldList
+from sync.connectors.http.client_certificates import (
+    MAX_CERTIFICATE_LENGTH,
+    MAX_KEY_LENGTH,
+    check_new_certificate,
+)
 from sync.connectors.http.urls import parse_base_url
-from sync.connectors.settings.authentication import SCHEMES, credential_names, parse_authentication
+from sync.connectors.settings.authentication import (
+    CERTIFICATE_CREDENTIALS,
+    SCHEMES,
+    SETTING_OF_CREDENTIAL,
+    credential_names,
+    parse_authentication,
+)
 from sync.models import Connection
 
 CREDENTIAL_LABELS = {
@@ -28,6 +40,8 @@ CREDENTIAL_LABELS = {
     "refresh_token": gettext_lazy("Refresh token"),
     "signing_key": gettext_lazy("Signing key"),
     "second_value": gettext_lazy("Second secret"),
+    "client_certificate": gettext_lazy("Client certificate"),
+    "client_key": gettext_lazy("Private key of the client certificate"),
 }
 # In the order of the form.
 CREDENTIALS = tuple(CREDENTIAL_LABELS)
@@ -36,7 +50,7 @@ CREDENTIALS = tuple(CREDENTIAL_LABELS)
 def _schemes_attributes(name: str) -> dict[str, str]:
     """Return the attributes by which the page shows a credential only with an authentication that uses it."""
     schemes = " ".join(scheme for scheme, names in SCHEMES.items() if name in names)
-    needs = {"data-needs": "second"} if name == "second_value" else {}
+    needs = {"data-needs": SETTING_OF_CREDENTIAL[name]} if name in SETTING_OF_CREDENTIAL else {}
     return {"data-schemes": schemes, **needs}
 
 
@@ -56,11 +70,11 @@ class _KeyTextarea(forms.Textarea):
         return super().get_context(name, None, attrs)
 
 
-def _key_field(name: str) -> forms.CharField:
+def _key_field(name: str, max_length: int = 16_384) -> forms.CharField:
     attributes = {"autocomplete": "off", "rows": 4, "cols": 70, "spellcheck": "false"}
     widget = _KeyTextarea(attrs=attributes | _schemes_attributes(name))
     return forms.CharField(
-        label=CREDENTIAL_LABELS[name], required=False, strip=False, max_length=16_384, widget=widget
+        label=CREDENTIAL_LABELS[name], required=False, strip=False, max_length=max_length, widget=widget
     )
 
 
@@ -68,8 +82,8 @@ def _credential_help(name: str, stored: Any) -> str:
     """Say when this credential is used, and if it is stored. `stored`: None for a new connection."""
     schemes = ", ".join(f"“{scheme}”" for scheme, names in SCHEMES.items() if name in names)
     text = _("Used by authentication: %(schemes)s.") % {"schemes": schemes}
-    if name == "second_value":
-        text = _("Used if the authentication has “second”.")
+    if name in SETTING_OF_CREDENTIAL:
+        text = _("Used if the authentication has “%(setting)s”.") % {"setting": SETTING_OF_CREDENTIAL[name]}
     if stored is None:
         return text
     state = _("Stored. Leave empty to keep it.") if name in stored else _("Not set.")
@@ -109,6 +123,8 @@ class ConnectionForm(SettingsForm):
     refresh_token = _secret_field("refresh_token")
     signing_key = _key_field("signing_key")
     second_value = _secret_field("second_value")
+    client_certificate = _key_field("client_certificate", MAX_CERTIFICATE_LENGTH)
+    client_key = _key_field("client_key", MAX_KEY_LENGTH)
     clear_credentials = forms.BooleanField(
         label=gettext_lazy("Remove the stored credentials"), required=False
     )
@@ -180,6 +196,23 @@ class ConnectionForm(SettingsForm):
         if isinstance(authentication, dict):
             self._reject_unused_credentials(credential_names(authentication))
         return cleaned
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]
+        if not self.errors:
+            self._check_client_certificate()
+
+    def _check_client_certificate(self) -> None:
+        """Check a certificate or key that was typed, together with the other one if that is stored."""
+        if not any(self.cleaned_data.get(name) for name in CERTIFICATE_CREDENTIALS):
+            # A stored one that has expired must not keep other settings from being saved.
+            return
+        merged = self._merge_credentials()
+        certificate, key = (merged.get(name, "") for name in CERTIFICATE_CREDENTIALS)
+        try:
+            check_new_certificate(certificate, key, timezone.now())
+        except SettingsInvalid as invalid:
+            self.add_error(str(invalid.place[-1]), invalid.sentence)
 
     def _reject_unused_credentials(self, names: tuple[str, ...]) -> None:
         for name in CREDENTIALS:

@@ -29,6 +29,7 @@ from console.settings.connections.unkept_fields import count_unkept_fields
 from console.ui.charts import join_sparkline
 from console.ui.formatting import long_duration, percent_text, render_age, render_time, short_duration
 from console.ui.outcome_texts import describe_code
+from sync.connectors.http.client_certificates import find_certificate_facts
 from sync.connectors.registry import CONNECTOR_SIDES
 from sync.connectors.settings.secret_values import mask_plain_secrets
 from sync.connectors.settings.target import expand_operations
@@ -92,8 +93,14 @@ def _list_facts(connection: Any, now: datetime) -> list[tuple[str, Any]]:
         (_("Concurrency"), concurrency_text(connection)),
         (_("Rate limit (per second)"), rate_text(connection)),
     ]
-    ends_at = find_token_expiry(connection.credentials or {})
-    return [*facts, (_("Token"), _token_expiry_text(ends_at, now))] if ends_at else facts
+    held = connection.credentials or {}
+    if ends_at := find_token_expiry(held):
+        facts.append((_("Token"), _expiry_text(ends_at, now)))
+    certificate = find_certificate_facts(held["client_certificate"]) if "client_certificate" in held else None
+    if certificate is not None:
+        expiry = _expiry_text(certificate.expires_at, now)
+        facts.append((_("Client certificate"), format_html("{}: {}", certificate.subject, expiry)))
+    return facts
 
 
 def failure_share_text(figures: ConnectionFigures) -> str:
@@ -110,7 +117,7 @@ def render_waiting_link(connection: Any) -> str | SafeString:
     return format_html('<a href="{}?{}">{}</a>', reverse("admin:webhooks_event_changelist"), query, words)
 
 
-def _token_expiry_text(at: datetime, now: datetime) -> str | SafeString:
+def _expiry_text(at: datetime, now: datetime) -> str | SafeString:
     if at <= now:
         return format_html(_("expired {}"), render_time(at))
     days = (at - now.astimezone(UTC)).days

@@ -125,7 +125,7 @@
     const known = scheme === "none" || inputs.some(uses);
     for (const input of inputs) {
       const row = input.closest(".form-row");
-      const used = uses(input) && (!input.dataset.needs || input.dataset.needs in authentication);
+      const used = uses(input) && (!input.dataset.needs || authentication[input.dataset.needs]);
       if (row) row.hidden = known && !used && !input.value && !$(".errorlist", row);
     }
   }

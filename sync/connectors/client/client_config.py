@@ -7,6 +7,7 @@ from sync.connectors.client.authentication import Authenticator
 from sync.connectors.client.exchange import merge_headers
 from sync.connectors.client.placed_secrets import PlacedSecret
 from sync.connectors.contracts import errors
+from sync.connectors.http.client_certificates import ClientCertificate
 from sync.connectors.http.urls import BaseUrl
 from sync.connectors.settings.shared_settings import ConnectionOptions
 from sync.connectors.values.answer_meaning import AnswerRule
@@ -26,7 +27,8 @@ class ClientConfig:
 
     `refused_rules`: responses, besides those with status 401, that refuse the credentials. `answers`: rules on what the
     responses to all its requests mean, after those of a request. `placed_secrets`: those that stand elsewhere than in
-    the headers of the authenticator; only requests to the connection's own origin have them.
+    the headers of the authenticator; only requests to the connection's own origin have them. `client_certificate`: the
+    one that TLS presents to the system and to its token endpoint.
     """
 
     side: errors.Side
@@ -39,6 +41,7 @@ class ClientConfig:
     refused_rules: tuple[AnswerRule, ...] = ()
     answers: tuple[AnswerRule, ...] = ()
     placed_secrets: tuple[PlacedSecret, ...] = ()
+    client_certificate: ClientCertificate | None = None
     headers_without_body: Mapping[str, str] = field(init=False)
     headers_with_body: Mapping[str, str] = field(init=False)
 

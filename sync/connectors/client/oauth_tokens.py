@@ -224,6 +224,9 @@ class OAuthAuthenticator:
             secret_headers["Authorization"] = basic_authorization(
                 client_id, self._credentials["client_secret"]
             )
+        elif self._scheme.client_authentication == "tls_client_auth":
+            # RFC 8705, 2: TLS proves who the client is.
+            form["client_id"] = client_id
         else:
             form |= {"client_id": client_id, "client_secret": self._credentials["client_secret"]}
         call = PreparedRequest(

@@ -15,6 +15,7 @@ from sync.connectors.client.exchange import (
 from sync.connectors.client.placed_secrets import list_secret_headers, mask_placed, place_secrets
 from sync.connectors.contracts import errors
 from sync.connectors.http.message_types import (
+    CertificateRefused,
     ConnectionFailed,
     DeadlineExceeded,
     ExchangeFailure,
@@ -32,6 +33,7 @@ _ERRORS_BY_FAILURE: Mapping[type[ExchangeFailure], type[errors.ConnectorError]] 
     DeadlineExceeded: errors.RequestTimedOut,
     ConnectionFailed: errors.SystemUnavailable,
     UrlNotAllowed: errors.UnsafeRequest,
+    CertificateRefused: errors.CredentialsRefused,
 }
 
 
@@ -106,14 +108,20 @@ class RequestSender:
         return received
 
     def _endpoint_for(self, call: PreparedRequest) -> HttpEndpoint:
-        """Return the endpoint for a request. Only the connection's own origin uses its certificates and
-        networks, a token endpoint elsewhere does not.
+        """Return the endpoint for a request. Only the connection's own origin uses its authorities and networks, a
+        token endpoint elsewhere does not. Both get the client certificate.
         """
-        limits = (self.options.deadline_seconds, self.options.byte_cap)
-        if call.origin != self.config.base_url.origin:
-            return HttpEndpoint(call.origin, *limits)
-        shared = self.config.options
-        return HttpEndpoint(call.origin, *limits, shared.ca_certificates, shared.allowed_networks)
+        config = self.config
+        limits, certificate = (
+            (self.options.deadline_seconds, self.options.byte_cap),
+            config.client_certificate,
+        )
+        if call.origin != config.base_url.origin:
+            return HttpEndpoint(call.origin, *limits, client_certificate=certificate)
+        shared = config.options
+        return HttpEndpoint(
+            call.origin, *limits, shared.ca_certificates, shared.allowed_networks, certificate
+        )
 
     def _connector_error(self, call: PreparedRequest, failure: ExchangeFailure) -> errors.ConnectorError:
         kind = _ERRORS_BY_FAILURE.get(type(failure), errors.UnreadableResponse)

@@ -67,7 +67,9 @@ class RequestThrottled(ConnectorError):
 
 
 class CredentialsRefused(ConnectorError):
-    """401, 403, or a refusal of the token endpoint. Retryable: an administrator may correct the credentials."""
+    """401, 403, a refusal of the token endpoint or of the client certificate. Retryable: an administrator may correct
+    the credentials.
+    """
 
     code_suffix = "credentials"
 

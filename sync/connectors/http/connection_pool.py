@@ -1,4 +1,4 @@
-"""Pool of open connections, by origin and trusted certificates."""
+"""Pool of open connections, by origin, trusted certificates and client certificate."""
 
 import os
 import threading
@@ -109,4 +109,4 @@ class ConnectionPool(Generic[C]):
 
 def _pool_key(endpoint: HttpEndpoint) -> tuple[object, ...]:
     """Return what exchanges must have in common to share connections."""
-    return endpoint.origin, endpoint.ca_certificates, endpoint.allowed_networks
+    return endpoint.origin, endpoint.ca_certificates, endpoint.allowed_networks, endpoint.client_certificate

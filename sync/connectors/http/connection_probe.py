@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
+from sync.connectors.http.client_certificates import is_certificate_alert
 from sync.connectors.http.deadline import Deadline
 from sync.connectors.http.dns import is_address_allowed, resolve_addresses
 from sync.connectors.http.message_types import HttpEndpoint
@@ -116,16 +117,20 @@ def _open_connection(wire: HttpEndpoint, context: ssl.SSLContext | None) -> Iter
             sock.close()
         if isinstance(error, ssl.SSLCertVerificationError):
             raise
-        raise ProbeFailed(_failure_code(error, deadline)) from None
+        raise ProbeFailed(_failure_code(error, deadline, wire)) from None
     with sock:
         yield sock
 
 
-def _failure_code(error: OSError, deadline: Deadline) -> str:
+def _failure_code(error: OSError, deadline: Deadline, wire: HttpEndpoint) -> str:
     if deadline.has_passed() or isinstance(error, TimeoutError):
         return "no-answer"
     if isinstance(error, ConnectionRefusedError):
         return "connection-refused"
+    if is_certificate_alert(error):
+        return f"client-certificate-{'refused' if wire.client_certificate else 'required'}"
+    if isinstance(error, ssl.SSLError) and (error.reason or "").endswith("ALERT_HANDSHAKE_FAILURE"):
+        return "tls-refused"
     return "no-tls" if isinstance(error, ssl.SSLError | ConnectionResetError) else "no-connection"
 
 

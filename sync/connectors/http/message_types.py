@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from sync.connectors.http.client_certificates import ClientCertificate
 from sync.connectors.http.dns import Network
 
 
@@ -12,7 +13,7 @@ class HttpEndpoint(NamedTuple):
     `byte_cap` the response body.
 
     `ca_certificates`: PEM certificates to trust in place of the bundled ones. `allowed_networks`: the only
-    addresses allowed, if not empty.
+    addresses allowed, if not empty. `client_certificate`: the one that the hub presents.
     """
 
     origin: str
@@ -20,6 +21,7 @@ class HttpEndpoint(NamedTuple):
     byte_cap: int
     ca_certificates: str | None = None
     allowed_networks: tuple[Network, ...] = ()
+    client_certificate: ClientCertificate | None = None
 
 
 class HttpRequest(NamedTuple):
@@ -72,6 +74,10 @@ class DeadlineExceeded(ExchangeFailure):
 
 class ConnectionFailed(ExchangeFailure):
     """No connection, or a connection that was cut."""
+
+
+class CertificateRefused(ExchangeFailure):
+    """The server ended TLS because of the client certificate, or because there was none."""
 
 
 class InvalidResponse(ExchangeFailure):

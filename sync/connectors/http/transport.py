@@ -5,11 +5,10 @@ response. There is no `Session` and no library pool: a session would add redirec
 environment proxies, none of which these requests may use, and both cost more CPU than the exchange itself.
 """
 
-import contextlib
 import http.client
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,10 +18,12 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, NewConnectionError
 
+from sync.connectors.http.client_certificates import is_certificate_alert
 from sync.connectors.http.connection_pool import ConnectionPool
 from sync.connectors.http.deadline import Deadline
 from sync.connectors.http.message_heads import encode_plain_request, encode_request
 from sync.connectors.http.message_types import (
+    CertificateRefused,
     ConnectionFailed,
     DeadlineExceeded,
     ExchangeFailure,
@@ -95,10 +96,13 @@ def _connection_factory(endpoint: HttpEndpoint) -> Callable[[], _WatchedConnecti
 
 def make_tls_context(endpoint: HttpEndpoint) -> ssl.SSLContext:
     """Make the TLS context of an origin: it trusts the connection's own certificates, else the bundled
-    authorities.
+    authorities, and presents the client certificate if there is one. Raises OSError.
     """
     cafile = None if endpoint.ca_certificates else DEFAULT_CA_BUNDLE_PATH
-    return ssl.create_default_context(cafile=cafile, cadata=endpoint.ca_certificates)
+    context = ssl.create_default_context(cafile=cafile, cadata=endpoint.ca_certificates)
+    if endpoint.client_certificate is not None:
+        endpoint.client_certificate.load_into(context)
+    return context
 
 
 _pool = ConnectionPool(_connection_factory)
@@ -109,7 +113,11 @@ def transmit_request(request: HttpRequest, endpoint: HttpEndpoint) -> HttpRespon
     and what `before_sending` raises.
     """
     request, encoded = _encode_request(request, endpoint.origin)
-    connection = _pool.acquire_connection(endpoint)
+    try:
+        connection = _pool.acquire_connection(endpoint)
+    except OSError:
+        # The certificates cannot be loaded: too many files are open.
+        raise ConnectionFailed("no connection") from None
     state = ExchangeState(endpoint, Deadline(endpoint.deadline_seconds))
     is_reusable = False
     try:
@@ -166,9 +174,15 @@ def _run_exchange(
     sock = connection.prepare_socket(state)
     # After everything that takes time: looking up the name, connecting, TLS.
     request.before_sending()
-    # A server that responds and closes before it has read the whole request has responded all the same.
-    with contextlib.suppress(BrokenPipeError):
+    try:
         sock.sendall(encoded)
+    except BrokenPipeError:
+        # A server that responds and closes before it has read the whole request has responded all the same.
+        pass
+    except ssl.SSLError as error:
+        # The same over TLS. A server that refuses the client certificate closes with an alert, which says so.
+        if error.errno != ssl.SSL_ERROR_SYSCALL:
+            raise
     return receive_response(sock, state, request.method)
 
 
@@ -185,12 +199,27 @@ def _translate_exception(error: Exception, state: ExchangeState) -> ExchangeFail
         return InvalidResponse("the response is too large", **facts)
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
         return ConnectionFailed("the certificate is not trusted", **facts)
+    if any(is_certificate_alert(cause) for cause in causes):
+        return _certificate_failure(state, facts)
     if any(_is_malformed(cause) for cause in causes):
         return InvalidResponse("the response is not HTTP", **facts)
     stale = state.may_have_arrived and not state.is_new_connection and not state.bytes_received
     return ConnectionFailed(
         "the connection was cut" if state.may_have_arrived else "no connection", was_pooled=stale, **facts
     )
+
+
+def _certificate_failure(state: ExchangeState, facts: Mapping[str, Any]) -> CertificateRefused:
+    """Return the failure for a refused or missing client certificate. On a new connection no request has been handled:
+    in TLS 1.3 it is already on its way, but the server verifies the certificate first.
+    """
+    may_have_arrived = state.may_have_arrived and not (state.is_new_connection and not state.bytes_received)
+    reason = (
+        "the system requires a client certificate"
+        if state.endpoint.client_certificate is None
+        else "the system refused the client certificate"
+    )
+    return CertificateRefused(reason, **{**facts, "may_have_arrived": may_have_arrived})
 
 
 def _is_malformed(cause: BaseException) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from config_schema.kinds import Choice, Text
+from config_schema.kinds import Boolean, Choice, JsonSchema, Text
 from config_schema.objects import MapOf, ObjectRule, Variant, VariantObject
 from config_schema.settings import SettingValues, defaulted, optional, required
 from config_schema.translatable import error_sentence, translatable
@@ -55,20 +55,37 @@ CREDENTIALS: Mapping[str, Credential] = {
         "The key that signs tokens: a private key in PEM, with its line breaks, or a shared secret."
     ),
     "second_value": Credential("The second secret, where the authentication has `second`."),
+    "client_certificate": Credential(
+        "The client certificate in PEM, with its line breaks, followed by the certificates of its authorities, where "
+        "the authentication has `client_certificate`. It is not hidden in responses of the system.",
+        is_secret=False,
+    ),
+    "client_key": Credential(
+        "The private key of the client certificate, in PEM, with its line breaks and not encrypted."
+    ),
 }
 
+CERTIFICATE_CREDENTIALS = ("client_certificate", "client_key")
+# Credentials of all schemes, which only a setting of this name asks for.
+SETTING_OF_CREDENTIAL: Mapping[str, str] = {
+    "second_value": "second",
+    **dict.fromkeys(CERTIFICATE_CREDENTIALS, "client_certificate"),
+}
+
+# Credentials of schemes that a setting of the authentication asks for: see `SETTING_OF_CREDENTIAL`.
+_FURTHER = ("second_value", *CERTIFICATE_CREDENTIALS)
 # The credentials of each scheme. A scheme may need fewer of them: see `credential_names`.
 SCHEMES: Mapping[str, tuple[str, ...]] = {
-    "none": (),
-    "basic": ("username", "password", "second_value"),
-    "bearer": ("token", "second_value"),
-    "header": ("value", "second_value"),
-    "parameter": ("parameter_value", "second_value"),
-    "oauth2-client-credentials": ("client_id", "client_secret", "signing_key", "second_value"),
-    "oauth2-refresh-token": ("client_id", "client_secret", "refresh_token", "second_value"),
-    "oauth2-jwt-bearer": ("client_id", "signing_key", "second_value"),
-    "session": ("username", "password", "client_id", "client_secret", "second_value"),
-    "jwt": ("signing_key", "second_value"),
+    "none": CERTIFICATE_CREDENTIALS,
+    "basic": ("username", "password", *_FURTHER),
+    "bearer": ("token", *_FURTHER),
+    "header": ("value", *_FURTHER),
+    "parameter": ("parameter_value", *_FURTHER),
+    "oauth2-client-credentials": ("client_id", "client_secret", "signing_key", *_FURTHER),
+    "oauth2-refresh-token": ("client_id", "client_secret", "refresh_token", *_FURTHER),
+    "oauth2-jwt-bearer": ("client_id", "signing_key", *_FURTHER),
+    "session": ("username", "password", "client_id", "client_secret", *_FURTHER),
+    "jwt": ("signing_key", *_FURTHER),
 }
 # Of the scheme `oauth2-client-credentials`, by client authentication. `body` is another word for `post`.
 _CLIENT_CREDENTIALS: Mapping[str, tuple[str, ...]] = {
@@ -76,6 +93,7 @@ _CLIENT_CREDENTIALS: Mapping[str, tuple[str, ...]] = {
     "post": ("client_id", "client_secret"),
     "body": ("client_id", "client_secret"),
     "private_key_jwt": ("client_id", "signing_key"),
+    "tls_client_auth": ("client_id",),
 }
 _GRANTS: Mapping[str, str] = {
     "oauth2-client-credentials": "client_credentials",
@@ -154,8 +172,8 @@ _CLIENT_AUTHENTICATION = defaulted(
     Choice(tuple(_CLIENT_CREDENTIALS)),
     "basic",
     "How the token request proves who the client is: with its secret in the `Authorization` header (`basic`) or in the "
-    "body (`post`; `body` is another word for it), or with an assertion that its private key signs (`private_key_jwt`, "
-    "RFC 7523).",
+    "body (`post`; `body` is another word for it), with an assertion that its private key signs (`private_key_jwt`, "
+    "RFC 7523), or with the client certificate (`tls_client_auth`, RFC 8705).",
     example="private_key_jwt",
 )
 _SECRET_AUTHENTICATION = defaulted(
@@ -166,8 +184,24 @@ _SECRET_AUTHENTICATION = defaulted(
     "body (`post`).",
     example="post",
 )
+_CLIENT_CERTIFICATE = defaulted(
+    "client_certificate",
+    Boolean(),
+    False,
+    "True if the hub presents a client certificate in TLS (mutual TLS, RFC 8705): to the origin of the base URL and, "
+    "with OAuth 2, to that of the token endpoint. Both must begin with `https`.",
+    example=True,
+)
+_COMMON_SETTINGS = (CSRF, SECOND, _CLIENT_CERTIFICATE)
+
+
+def _need_certificate(condition: JsonSchema) -> JsonSchema:
+    presented = {"properties": {"client_certificate": {"const": True}}, "required": ["client_certificate"]}
+    return {"if": condition, "then": presented}
+
+
 _TOKEN_REQUEST_SETTINGS = (_TOKEN_URL, _TOKEN_PATH, _SCOPE, _AUDIENCE, _RESOURCE, _PARAMETERS)
-_ACCESS_TOKEN_SETTINGS = (TOKEN_HEADER, TOKEN_TEMPLATE, CSRF, SECOND)
+_ACCESS_TOKEN_SETTINGS = (TOKEN_HEADER, TOKEN_TEMPLATE, *_COMMON_SETTINGS)
 _OAUTH_RULES = (
     ObjectRule(
         "`algorithm`, `key_id`, `claims`, `lifetime` and `assertion_audience` need `private_key_jwt`.",
@@ -184,26 +218,40 @@ _OAUTH_RULES = (
             },
         },
     ),
+    ObjectRule(
+        "`tls_client_auth` needs `client_certificate`.",
+        _need_certificate(
+            {
+                "properties": {"client_authentication": {"const": "tls_client_auth"}},
+                "required": ["client_authentication"],
+            }
+        ),
+    ),
 )
 
 AUTHENTICATION = VariantObject(
     _SCHEME,
     {
-        "none": Variant("Requests have no credentials.", {"scheme": "none"}),
-        "basic": Variant(
-            "Each request has a user name and a password (RFC 7617).", {"scheme": "basic"}, (CSRF, SECOND)
+        "none": Variant(
+            "Requests have no credentials, unless TLS presents a client certificate.",
+            {"scheme": "none"},
+            (CSRF, _CLIENT_CERTIFICATE),
+            (ObjectRule("`csrf` needs `client_certificate`.", _need_certificate({"required": ["csrf"]})),),
         ),
-        "bearer": Variant("Each request has a token (RFC 6750).", {"scheme": "bearer"}, (CSRF, SECOND)),
+        "basic": Variant(
+            "Each request has a user name and a password (RFC 7617).", {"scheme": "basic"}, _COMMON_SETTINGS
+        ),
+        "bearer": Variant("Each request has a token (RFC 6750).", {"scheme": "bearer"}, _COMMON_SETTINGS),
         "header": Variant(
             "Each request has a secret in a header of its own.",
             {"scheme": "header", "header": "X-Api-Key"},
-            (_HEADER, CSRF, SECOND),
+            (_HEADER, *_COMMON_SETTINGS),
         ),
         "parameter": Variant(
             "Each request has a secret in a query parameter, or in a field of its body. Only for a system that takes "
             "it nowhere else.",
             {"scheme": "parameter", "parameter": "wstoken", "in": "body"},
-            (PARAMETER, PARAMETER_IN, CSRF, SECOND),
+            (PARAMETER, PARAMETER_IN, *_COMMON_SETTINGS),
         ),
         "oauth2-client-credentials": Variant(
             "The hub fetches an access token (RFC 6749, client credentials), keeps it until it expires, and "
@@ -271,13 +319,13 @@ AUTHENTICATION = VariantObject(
                 "token": {"path": "token"},
                 "template": "Bearer {token}",
             },
-            (*SESSION_SETTINGS, CSRF, SECOND),
+            (*SESSION_SETTINGS, *_COMMON_SETTINGS),
             SESSION_RULES,
         ),
         "jwt": Variant(
             "The hub signs a token for each request (RFC 7519).",
             {"scheme": "jwt", "algorithm": "ES256", "claims": {"iss": "hub"}, "lifetime": 60},
-            (*TOKEN_SETTINGS, CSRF, SECOND),
+            (*TOKEN_SETTINGS, *_COMMON_SETTINGS),
             (
                 ObjectRule(
                     "`encoding` other than `text` needs `HS256`.",
@@ -326,6 +374,7 @@ class AuthenticationScheme:
     token request. `signed_token`: the token of the scheme `jwt`, or the assertion of OAuth. `template`: how requests
     send a token.
     `secret_places`: where requests have secrets besides `header`. `csrf`: the token that requests send besides.
+    `has_client_certificate`: TLS presents a certificate.
     """
 
     name: str
@@ -341,11 +390,14 @@ class AuthenticationScheme:
     session: SessionSettings | None = None
     secret_places: tuple[SecretPlace, ...] = ()
     csrf: CsrfSettings | None = None
+    has_client_certificate: bool = False
 
 
 def credential_names(document: Any) -> tuple[str, ...]:
     """Return the names of the credentials that authentication settings need; none if they are not valid."""
-    scheme = document.get("scheme", "none") if isinstance(document, Mapping) else None
+    if not isinstance(document, Mapping):
+        return ()
+    scheme = document.get("scheme", "none")
     if scheme == "oauth2-client-credentials":
         names = _CLIENT_CREDENTIALS.get(str(document.get("client_authentication", "basic")), ())
     elif scheme == "session":
@@ -353,8 +405,11 @@ def credential_names(document: Any) -> tuple[str, ...]:
         has_client = isinstance(log_in, Mapping) and bool(log_in.get("client"))
         names = ("username", "password", *(("client_id", "client_secret") if has_client else ()))
     else:
-        names = tuple(name for name in SCHEMES.get(str(scheme), ()) if name != "second_value")
-    return (*names, "second_value") if names and document.get("second") else names
+        names = tuple(name for name in SCHEMES.get(str(scheme), ()) if name not in SETTING_OF_CREDENTIAL)
+    if names and document.get("second"):
+        names = (*names, "second_value")
+    has_certificate = document.get("client_certificate") is True and str(scheme) in SCHEMES
+    return (*names, *CERTIFICATE_CREDENTIALS) if has_certificate else names
 
 
 def parse_authentication(document: Any, base: BaseUrl) -> AuthenticationScheme:
@@ -373,12 +428,17 @@ def parse_authentication(document: Any, base: BaseUrl) -> AuthenticationScheme:
         if (second.kind == "header", second.name.lower()) in taken:
             values.reject(SECOND, "The first secret is sent in the same place.")
         places.append(second)
-    csrf = None if scheme.name == "none" else values[CSRF]
+    csrf = values[CSRF]
+    if csrf is not None and scheme.name == "none" and not values[_CLIENT_CERTIFICATE]:
+        values.reject(CSRF, "This needs “client_certificate”: true.")
     if csrf is not None:
         headers = {scheme.header.lower(), *(place.name.lower() for place in places if place.kind == "header")}
         if csrf.header.lower() in headers:
             values.reject(CSRF, "Another secret is sent in the same header.")
-    return replace(scheme, secret_places=tuple(places), csrf=csrf) if places or csrf else scheme
+    has_certificate = values[_CLIENT_CERTIFICATE]
+    if has_certificate and any(one.scheme != "https" for one in (base, scheme.token_url or base)):
+        values.reject(_CLIENT_CERTIFICATE, "A client certificate needs addresses that begin with https://.")
+    return replace(scheme, secret_places=tuple(places), csrf=csrf, has_client_certificate=has_certificate)
 
 
 def _read_scheme(values: SettingValues, base: BaseUrl, needed: tuple[str, ...]) -> AuthenticationScheme:
@@ -430,6 +490,8 @@ def _read_oauth(values: SettingValues, base: BaseUrl, needed: tuple[str, ...]) -
 
 def _read_client_assertion(values: SettingValues, token_url: BaseUrl) -> SignedTokenSettings | None:
     """Return the settings of the assertion by which a client proves who it is; None if it does so by its secret."""
+    if values[_CLIENT_AUTHENTICATION] == "tls_client_auth" and not values[_CLIENT_CERTIFICATE]:
+        values.reject(_CLIENT_AUTHENTICATION, "This needs “client_certificate”: true.")
     if values[_CLIENT_AUTHENTICATION] == "private_key_jwt":
         audience = values[ASSERTION_AUDIENCE] or token_url.origin + token_url.prefix
         claims = {**values[CLIENT_CLAIMS], "aud": audience}

@@ -15,13 +15,14 @@ from urllib.parse import parse_qsl, urlsplit
 
 @dataclass
 class SeenRequest:
-    """One request as the server received it."""
+    """One request as the server received it. `client`: the common name of its client certificate."""
 
     method: str
     target: str
     headers: dict[str, str]
     body: bytes
     connection: int
+    client: str = ""
 
     @property
     def path(self) -> str:
@@ -63,6 +64,13 @@ class Service:
     server: Any = None
 
 
+def find_client_name(connection: socket.socket) -> str:
+    """Return the common name of the certificate that the client presented; empty without one."""
+    certificate: Any = connection.getpeercert() if isinstance(connection, ssl.SSLSocket) else None
+    subject = (certificate or {}).get("subject", ())
+    return next((value for part in subject for name, value in part if name == "commonName"), "")
+
+
 def _handler(service: Service) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -72,7 +80,8 @@ def _handler(service: Service) -> type[BaseHTTPRequestHandler]:
         def serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            seen = SeenRequest(self.command, self.path, headers, body, id(self.connection))
+            client = find_client_name(self.connection)
+            seen = SeenRequest(self.command, self.path, headers, body, id(self.connection), client)
             service.seen.append(seen)
             reply = service.answer(seen)
             payload = reply.body()

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from sandbox.shop import ShopService
 from sync.connectors.connection_check import CheckedConnection, CheckStep, check_connection
 from sync.connectors.presets import load_preset
 from tests.support.http.certificates import ISSUER, issue_certificate
+from tests.support.http.client_certificates import Authority, Issued
 from tests.support.http.servers import Reply, SeenRequest, dripping, raw_serving, serving
 
 pytestmark = pytest.mark.pure
@@ -273,6 +275,64 @@ def test_an_invalid_certificate_is_reported_and_nothing_is_sent(
         assert not service.seen
     assert codes(steps) == ["name-known", code, *NOTHING_MORE]
     assert steps[1].facts["issuer"] == ISSUER
+
+
+MUTUAL = {"scheme": "bearer", "client_certificate": True}
+
+
+def check_with_certificate(url: str, ca: Authority, client: Issued | None) -> tuple[CheckStep, ...]:
+    credentials = {"token": TOKEN, **(client.credentials if client else {})}
+    authentication = MUTUAL if client else {"scheme": "bearer"}
+    return check_connection(
+        subject(url, settings=settings(ca=ca.pem), authentication=authentication, credentials=credentials)
+    )
+
+
+@pytest.mark.parametrize(("days", "code"), [(400, "transport-encrypted"), (12, "client-certificate-ending")])
+def test_the_client_certificate_is_shown_with_its_expiry(tmp_path: Path, days: int, code: str) -> None:
+    ca = Authority()
+    client = ca.issue("hub", ends=timedelta(days=days, hours=1))
+    with serving(shop, ca.server_context(tmp_path, ca)) as service:
+        steps = check_with_certificate(service.url, ca, client)
+        assert {seen.client for seen in service.seen} == {"hub"}
+    assert codes(steps) == ["name-known", code, "shown-by-read", "read", GIVEN]
+    assert steps[1].is_good
+    assert steps[1].facts["client"] == "hub"
+    assert (datetime.fromisoformat(steps[1].facts["client_ends_at"]) - datetime.now(UTC)).days == days
+
+
+def test_an_expired_client_certificate_is_named_before_a_connection_is_made(tmp_path: Path) -> None:
+    ca = Authority()
+    client = ca.issue("hub", begins=-3 * HOUR, ends=-HOUR)
+    with serving(shop, ca.server_context(tmp_path, ca)) as service:
+        steps = check_with_certificate(service.url, ca, client)
+        assert not service.seen
+    assert codes(steps) == ["name-known", "client-certificate-expired", *NOTHING_MORE]
+
+
+def test_a_refused_client_certificate_is_a_failure_of_the_credentials(tmp_path: Path) -> None:
+    ca, stranger = Authority(), Authority("Another Authority").issue("stranger")
+    context = ca.server_context(tmp_path, ca)
+    with serving(shop, context) as service:
+        # In TLS 1.3 a client learns it only once it has sent a request.
+        assert codes(check_with_certificate(service.url, ca, stranger))[1:3] == [
+            "transport-encrypted",
+            "target-credentials",
+        ]
+        assert codes(check_with_certificate(service.url, ca, None))[2] == "target-credentials"
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with serving(shop, context) as service:
+        assert codes(check_with_certificate(service.url, ca, stranger))[1] == "client-certificate-refused"
+        assert codes(check_with_certificate(service.url, ca, None))[1] == "tls-refused"
+
+
+def test_a_missing_key_of_the_client_certificate_is_named(tmp_path: Path) -> None:
+    ca = Authority()
+    client = Issued(ca.issue("hub").certificate, "")
+    with serving(shop, ca.server_context(tmp_path, ca)) as service:
+        steps = check_with_certificate(service.url, ca, client)
+    assert steps[1].code == "credential-missing"
+    assert steps[1].facts == {"credential": "client_key"}
 
 
 def test_an_unknown_host_name_ends_the_check() -> None:

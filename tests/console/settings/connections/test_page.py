@@ -29,6 +29,7 @@ from tests.support.builders.history import (
     an_event,
     logged_in,
 )
+from tests.support.http.client_certificates import Authority
 from tests.support.http.servers import Reply, serving
 from tests.support.pages import visible_text
 from tests.support.people import browser, entries
@@ -273,6 +274,26 @@ def test_the_expiry_of_a_token_is_shown(days: int, said: str) -> None:
     text = visible_text(logged_in("support").get(page_of(of)))
     assert said in text
     assert body not in text
+
+
+def test_subject_and_expiry_of_a_client_certificate_are_shown_without_its_key() -> None:
+    issued = Authority().issue("hub <b>", ends=timedelta(days=12, hours=1))
+    of = a_connection(
+        "https://shop.test",
+        authentication={"scheme": "none", "client_certificate": True},
+        credentials=issued.credentials,
+    )
+    page = logged_in("administrator").get(page_of(of))
+    assert "Client certificate hub <b>: expires in 12 days" in unescape(visible_text(page))
+    shown = page.content.decode()
+    for text in (issued.key, issued.certificate):
+        assert text.splitlines()[1] not in shown
+    assert "hub <b>" not in shown
+
+
+def test_a_stored_certificate_that_cannot_be_read_does_not_break_the_page() -> None:
+    of = a_connection(credentials={"client_certificate": "nothing"})
+    assert logged_in("administrator").get(page_of(of)).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,384 @@
+"""Mutual TLS: which certificate reaches which system, and what is refused before."""
+
+import contextlib
+import socket
+import ssl
+import stat
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from config_schema.errors import SettingsInvalid
+from sync.connectors.client.exchange import RecordedExchange
+from sync.connectors.contracts.errors import CredentialsRefused, RequestRejected
+from sync.connectors.contracts.types import TargetConnector
+from sync.connectors.http import client_certificates, connection_pool, transport
+from sync.connectors.http.client_certificates import (
+    check_new_certificate,
+    find_certificate_facts,
+    read_client_certificate,
+)
+from sync.connectors.registry import validate_connection
+from sync.connectors.settings.authentication import credential_names
+from tests.support.http.client_certificates import Authority, Issued, key_pem
+from tests.support.http.connectors import MemoryRecorder, shop, shop_settings
+from tests.support.http.servers import (
+    Reply,
+    SeenRequest,
+    Service,
+    find_client_name,
+    raw_serving,
+    read_request,
+    serving,
+)
+from tests.support.targets.csrf_gateway import CsrfGateway
+
+pytestmark = pytest.mark.pure
+
+AUTHORITY, STRANGER = Authority(), Authority("Another Authority")
+HUB, OTHER, UNKNOWN = AUTHORITY.issue("hub"), AUTHORITY.issue("other hub"), STRANGER.issue("stranger")
+MUTUAL: dict[str, Any] = {"scheme": "none", "client_certificate": True}
+DAY = timedelta(days=1)
+
+
+def connect(
+    url: str, client: Issued | None = HUB, notebook: MemoryRecorder | None = None, **over: Any
+) -> TargetConnector:
+    authentication = MUTUAL if client else {"scheme": "none"}
+    return shop(
+        url,
+        notebook,
+        **{
+            "authentication": authentication,
+            "credentials": client.credentials if client else {},
+            "settings": shop_settings() | {"ca": AUTHORITY.pem},
+            "deadline": 5.0,
+        }
+        | over,
+    )
+
+
+def answer(_: SeenRequest) -> Reply:
+    return Reply(200, {"id": "1"})
+
+
+@pytest.fixture(params=["TLS 1.3", "TLS 1.2"])
+def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
+    context = AUTHORITY.server_context(tmp_path, AUTHORITY)
+    if request.param == "TLS 1.2":
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with serving(answer, context) as running:
+        yield running
+
+
+def test_a_system_gets_the_certificate_that_it_demands(service: Service) -> None:
+    assert connect(service.url).get_record("USER", "1") is not None
+    connect(service.url).delete_record("USER", "1", "k")
+    assert [seen.client for seen in service.seen] == ["hub", "hub"]
+    # One connection for both requests.
+    assert len({seen.connection for seen in service.seen}) == 1
+
+
+def test_a_certificate_of_an_unknown_authority_counts_as_refused_credentials(service: Service) -> None:
+    with pytest.raises(CredentialsRefused, match="the system refused the client certificate") as caught:
+        connect(service.url, UNKNOWN).delete_record("USER", "1", "k")
+    # The system ended TLS before it read the request.
+    assert not caught.value.maybe_applied
+    assert service.seen == []
+
+
+def test_a_missing_certificate_is_named(tmp_path: Path) -> None:
+    with serving(answer, AUTHORITY.server_context(tmp_path, AUTHORITY)) as service:
+        with pytest.raises(CredentialsRefused, match="the system requires a client certificate") as caught:
+            connect(service.url, None).delete_record("USER", "1", "k")
+        assert not caught.value.maybe_applied
+        assert service.seen == []
+
+
+def test_connections_with_other_certificates_share_no_tls_connection(service: Service) -> None:
+    for client in (HUB, OTHER, HUB, OTHER):
+        connect(service.url, client).get_record("USER", "1")
+    assert [seen.client for seen in service.seen] == ["hub", "other hub", "hub", "other hub"]
+    assert len({seen.connection for seen in service.seen}) == 2
+
+
+def test_a_pool_by_origin_alone_would_send_requests_with_the_certificate_of_another_connection(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broken variant of the promise above."""
+    monkeypatch.setattr(connection_pool, "_pool_key", lambda endpoint: (endpoint.origin,))
+    for client in (HUB, OTHER):
+        connect(service.url, client).get_record("USER", "1")
+    assert [seen.client for seen in service.seen] == ["hub", "hub"]
+
+
+def test_a_connection_without_a_certificate_does_not_use_the_connections_of_one_with_it(
+    tmp_path: Path,
+) -> None:
+    context = AUTHORITY.server_context(tmp_path, AUTHORITY)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    with serving(answer, context) as service:
+        for client in (HUB, None, HUB):
+            connect(service.url, client).get_record("USER", "1")
+        assert [seen.client for seen in service.seen] == ["hub", "", "hub"]
+
+
+def test_a_renewed_certificate_is_used_at_once(service: Service) -> None:
+    renewed = AUTHORITY.issue("hub renewed")
+    for client in (HUB, renewed):
+        connect(service.url, client).get_record("USER", "1")
+    assert [seen.client for seen in service.seen] == ["hub", "hub renewed"]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [ec.generate_private_key(ec.SECP384R1()), rsa.generate_private_key(65537, 2048)],
+    ids=["P-384", "RSA"],
+)
+def test_other_kinds_of_keys_are_presented_too(key: Any, tmp_path: Path) -> None:
+    with serving(answer, AUTHORITY.server_context(tmp_path, AUTHORITY)) as service:
+        connect(service.url, AUTHORITY.issue("hub", key)).get_record("USER", "1")
+        assert [seen.client for seen in service.seen] == ["hub"]
+
+
+def test_a_server_may_ask_for_the_certificate_after_it_has_read_the_request(tmp_path: Path) -> None:
+    context = AUTHORITY.server_context(tmp_path, AUTHORITY)
+    context.post_handshake_auth = True
+    clients = []
+
+    def behave(connection: socket.socket) -> None:
+        assert isinstance(connection, ssl.SSLSocket)
+        clients.append(find_client_name(connection))
+        read_request(connection)
+        connection.verify_client_post_handshake()
+        connection.do_handshake()
+        connection.settimeout(0.5)
+        with contextlib.suppress(TimeoutError):
+            # Reads the certificate, which is no data of the request.
+            connection.recv(1)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n")
+        connection.sendall(b'{"id":"1"}')
+        clients.append(find_client_name(connection))
+
+    with raw_serving(behave, context) as url:
+        assert connect(url).get_record("USER", "1") is not None
+    assert clients == ["", "hub"]
+
+
+def test_the_token_endpoint_elsewhere_gets_the_certificate_in_place_of_a_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forms = []
+
+    def give_token(seen: SeenRequest) -> Reply:
+        forms.append(parse_qs(seen.body.decode()))
+        return Reply(200, {"access_token": "bound-to-hub", "token_type": "Bearer"})
+
+    def require_token(seen: SeenRequest) -> Reply:
+        good = (seen.headers.get("authorization"), seen.client) == ("Bearer bound-to-hub", "hub")
+        return Reply(200, {"id": "1"}) if good else Reply(401)
+
+    # The authorities that the hub trusts for a token endpoint of another origin.
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text(AUTHORITY.pem)
+    monkeypatch.setattr(transport, "DEFAULT_CA_BUNDLE_PATH", str(bundle))
+    context = AUTHORITY.server_context(tmp_path, AUTHORITY)
+    with serving(give_token, context) as tokens, serving(require_token, context) as system:
+        authentication = {
+            "scheme": "oauth2-client-credentials",
+            "token_url": f"{tokens.url}/token",
+            "client_authentication": "tls_client_auth",
+            "client_certificate": True,
+        }
+        names = ("client_id", "client_certificate", "client_key")
+        assert credential_names(authentication) == names
+        credentials = {"client_id": "hub-client", **HUB.credentials}
+        connector = connect(system.url, authentication=authentication, credentials=credentials)
+        assert connector.get_record("USER", "1") is not None
+        assert [seen.client for seen in tokens.seen] == ["hub"]
+    assert forms == [{"grant_type": ["client_credentials"], "client_id": ["hub-client"]}]
+
+
+@pytest.mark.parametrize(
+    ("base_url", "authentication", "pointer"),
+    [
+        ("http://shop.test", MUTUAL, "/authentication/client_certificate"),
+        (
+            "https://shop.test",
+            {
+                "scheme": "oauth2-client-credentials",
+                "token_url": "http://id.test/token",
+                "client_certificate": True,
+            },
+            "/authentication/client_certificate",
+        ),
+        (
+            "https://shop.test",
+            {"scheme": "oauth2-client-credentials", "client_authentication": "tls_client_auth"},
+            "/authentication/client_authentication",
+        ),
+        (
+            "https://shop.test",
+            {"scheme": "basic", "client_certificate": "yes"},
+            "/authentication/client_certificate",
+        ),
+        ("https://shop.test", {"scheme": "basic", "client_key": "x"}, "/authentication/client_key"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(
+    base_url: str, authentication: dict[str, Any], pointer: str
+) -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        validate_connection("rest-target", shop_settings(), authentication, base_url)
+    assert caught.value.pointer == pointer
+
+
+@pytest.mark.parametrize("scheme", ["none", "basic", "bearer", "session", "jwt"])
+def test_the_certificate_is_added_to_the_credentials_of_each_scheme(scheme: str) -> None:
+    plain = credential_names({"scheme": scheme})
+    assert credential_names({"scheme": scheme, "client_certificate": True}) == (
+        *plain,
+        "client_certificate",
+        "client_key",
+    )
+    assert credential_names({"scheme": scheme, "client_certificate": False}) == plain
+
+
+def test_a_system_may_want_a_csrf_token_besides(tmp_path: Path) -> None:
+    gateway = CsrfGateway()
+
+    def require_token(seen: SeenRequest) -> Reply:
+        if seen.method == "POST":
+            return (
+                gateway.serve(seen)
+                if gateway.is_valid(seen)
+                else Reply(403, {}, {"X-CSRF-Token": "Required"})
+            )
+        return Reply(200, {}, gateway.give_token())
+
+    with serving(require_token, AUTHORITY.server_context(tmp_path, AUTHORITY)) as service:
+        connector = connect(service.url, authentication={**MUTUAL, "csrf": {"path": "/odata/"}})
+        assert connector.create_record("USER", {"email": "a@b.test"}, "k").id == "1"
+        assert {seen.client for seen in service.seen} == {"hub"}
+
+
+ENCRYPTED = key_pem(ec.generate_private_key(ec.SECP256R1()), b"pass")
+LEGACY = HUB.key.replace("-----\n", "-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\n", 1)
+WEAK = AUTHORITY.issue("weak", rsa.generate_private_key(65537, 1024))
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "name", "sentence"),
+    [
+        (HUB.certificate, OTHER.key, "client_key", "does not fit the client certificate"),
+        (AUTHORITY.pem + HUB.certificate, HUB.key, "client_key", "Enter its certificate first"),
+        (HUB.certificate, ENCRYPTED, "client_key", "is encrypted. Decrypt it first"),
+        (HUB.certificate, LEGACY, "client_key", "is encrypted. Decrypt it first"),
+        (HUB.certificate, HUB.key[:90], "client_key", "one private key in PEM"),
+        (HUB.certificate, "MII" + HUB.key.splitlines()[1], "client_key", "one private key in PEM"),
+        (HUB.certificate, HUB.certificate, "client_key", "one private key in PEM"),
+        (HUB.certificate, "ä" + HUB.key, "client_key", "one private key in PEM"),
+        (HUB.certificate, HUB.key + " " * 20_000, "client_key", "one private key in PEM"),
+        (HUB.certificate + HUB.key, HUB.key, "client_certificate", "Enter the key in its own field"),
+        (HUB.certificate[:200], HUB.key, "client_certificate", "the client certificate in PEM"),
+        (
+            HUB.certificate + AUTHORITY.pem[:200],
+            HUB.key,
+            "client_certificate",
+            "the client certificate in PEM",
+        ),
+        (HUB.certificate * 11, HUB.key, "client_certificate", "at most 9 certificates"),
+        (HUB.certificate + " " * 40_000, HUB.key, "client_certificate", "the client certificate in PEM"),
+        ("/etc/ssl/hub.pem", HUB.key, "client_certificate", "the client certificate in PEM"),
+        (WEAK.certificate, WEAK.key, "client_certificate", "TLS does not accept this certificate"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and len(value) < 40 else "",
+)
+def test_what_tls_could_not_present_is_refused(certificate: str, key: str, name: str, sentence: str) -> None:
+    with pytest.raises(SettingsInvalid, match=sentence) as caught:
+        read_client_certificate(certificate, key)
+    assert caught.value.place == ("credentials", name)
+    assert not any(line in str(caught.value) for line in key.splitlines() if len(line) > 20)
+
+
+def test_a_chain_with_text_around_it_and_windows_line_ends_is_accepted() -> None:
+    chain = f"# hub\n{HUB.certificate}\n# authority\n{AUTHORITY.pem}".replace("\n", "\r\n")
+    read = read_client_certificate(chain, HUB.key.replace("\n", "\r\n"))
+    assert read.facts.subject == "hub"
+    assert read.pem.count(b"BEGIN CERTIFICATE") == 2
+    assert HUB.key.splitlines()[1] not in repr(read)
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "sentence"),
+    [(-2 * DAY, -DAY, "expired on"), (DAY, 2 * DAY, "is not valid before")],
+)
+def test_only_a_new_certificate_must_be_valid_now(begins: timedelta, ends: timedelta, sentence: str) -> None:
+    issued, now = AUTHORITY.issue("hub", begins=begins, ends=ends), datetime.now(UTC)
+    for key in (issued.key, ""):
+        with pytest.raises(SettingsInvalid, match=sentence):
+            check_new_certificate(issued.certificate, key, now)
+    # A stored one is presented all the same: the system decides.
+    facts = read_client_certificate(issued.certificate, issued.key).facts
+    assert facts == find_certificate_facts(issued.certificate)
+    assert find_certificate_facts("nothing") is None
+
+
+def test_an_ed25519_key_is_accepted() -> None:
+    issued = AUTHORITY.issue("hub", ed25519.Ed25519PrivateKey.generate())
+    check_new_certificate(issued.certificate, issued.key, datetime.now(UTC))
+    check_new_certificate("", issued.key, datetime.now(UTC))
+
+
+class SpyContext:
+    """Records what a TLS context would load."""
+
+    post_handshake_auth = False
+
+    def load_cert_chain(self, path: str, password: str) -> None:
+        self.path, self.password = path, password
+        self.mode, self.content = stat.S_IMODE(Path(path).stat().st_mode), Path(path).read_bytes()
+
+
+def test_the_key_is_on_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_certificates.tempfile, "tempdir", str(tmp_path / "there-is-none"))
+    spy: Any = SpyContext()
+    made = read_client_certificate(HUB.certificate, HUB.key)
+    made.load_into(spy)
+    assert spy.content == made.pem
+    assert spy.path.startswith("/proc/self/fd/")
+    assert not Path(spy.path).exists()
+
+
+def test_without_memory_files_the_key_is_in_a_private_file_that_is_removed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = read_client_certificate(HUB.certificate, HUB.key)
+    monkeypatch.setattr(client_certificates, "sys", SimpleNamespace(platform="darwin"))
+    monkeypatch.setattr(client_certificates.tempfile, "tempdir", str(tmp_path))
+    spy: Any = SpyContext()
+    made.load_into(spy)
+    assert (Path(spy.path).parent, spy.mode) == (tmp_path, 0o600)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _echoes(key: str) -> list[Callable[[], Reply]]:
+    return [lambda: Reply(422, {"message": key}), lambda: Reply(422, raw=key.encode())]
+
+
+@pytest.mark.parametrize("echo", _echoes(HUB.key))
+def test_a_key_that_a_system_repeats_is_not_recorded(echo: Callable[[], Reply], tmp_path: Path) -> None:
+    notebook = MemoryRecorder()
+    context = AUTHORITY.server_context(tmp_path, AUTHORITY)
+    with serving(lambda _: echo(), context) as service, pytest.raises(RequestRejected) as caught:
+        connect(service.url, notebook=notebook).get_record("USER", "1")
+    exchange: RecordedExchange = notebook.exchanges[0]
+    secret = HUB.key.splitlines()[1]
+    assert b"***" in exchange.body
+    assert secret not in f"{exchange} {caught.value} {caught.value.sentence}"
