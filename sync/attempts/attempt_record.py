@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -24,6 +24,9 @@ from sync.references.missing_references import delete_missing
 from webhooks.delivery_port import PendingAnswer
 from webhooks.models import Payload
 
+# How far after its arrival a webhook may say that it happened: senders write local times as UTC. No change has a later
+# time, which would make every webhook of the entity until then an older one.
+MAX_AHEAD = timedelta(days=1)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
 _END_ATTEMPT = Statement(
     """UPDATE sync_attempt SET ended_at = %s, outcome = %s, code = %s, is_retryable = %s, action = %s,
@@ -169,11 +172,15 @@ class FinishedAttempt:
 def _relayed_timestamp(delivery: Delivery) -> datetime | None:
     """Return the event's time if it may raise the link's `occurred_at`; None for fetched deliveries.
 
-    None also if a person delivered the payload over newer data.
+    None also if a person delivered the payload over newer data, and if the time is more than MAX_AHEAD after the
+    arrival of its webhook.
     """
+    event = delivery.event
     # A person may deliver a payload over newer data; later events are still compared with the newest time known.
-    is_in_order = delivery.is_relayed and delivery.payload_choice != PayloadChoice.ANYWAY
-    return delivery.event.occurred_at if is_in_order else None
+    if not delivery.is_relayed or delivery.payload_choice == PayloadChoice.ANYWAY:
+        return None
+    is_ahead = event.occurred_at is not None and event.occurred_at > event.received_at + MAX_AHEAD
+    return None if is_ahead else event.occurred_at
 
 
 def _answer_document(result: AttemptResult) -> dict[str, Any] | None:

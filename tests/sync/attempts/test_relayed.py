@@ -4,6 +4,7 @@ import itertools
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -113,6 +114,29 @@ def test_an_older_timestamp_never_overwrites_a_newer_one(
     assert (answer.status_code, answer.json()["status"]) == (200, status)
     assert relay.customer()["email"] == email
     assert Event.objects.latest("pk").state == status
+
+
+@pytest.mark.parametrize("ahead", ["2100-12-31T23:59:59Z", "in two days"])
+def test_a_time_in_the_future_makes_no_later_webhook_an_older_one(relay: Hub, ahead: str) -> None:
+    """Without the limit, one wrong clock would keep a person's record as it is for years."""
+    if ahead == "in two days":
+        ahead = (datetime.now(UTC) + timedelta(days=2)).isoformat()
+    timestamps = ["2026-01-01T00:00:01Z", ahead, "2026-01-01T00:00:02Z", "2026-01-01T00:00:00Z"]
+    answers = [
+        relay.post_signed(person(f"m{index}@example.com", timestamp=timestamp)).json()["status"]
+        for index, timestamp in enumerate(timestamps)
+    ]
+    assert answers == ["succeeded", "succeeded", "succeeded", "superseded"]
+    assert relay.customer()["email"] == "m2@example.com"
+
+
+def test_a_clock_that_is_hours_ahead_still_decides_the_order(relay: Hub) -> None:
+    now = datetime.now(UTC)
+    for address, hours in (("new@example.com", 14), ("old@example.com", 13)):
+        moment = (now + timedelta(hours=hours)).isoformat()
+        answer = relay.post_signed(person(address, timestamp=moment))
+    assert answer.json()["status"] == "superseded"
+    assert relay.customer()["email"] == "new@example.com"
 
 
 def test_a_change_that_another_process_applied_before_the_claim_counts(
