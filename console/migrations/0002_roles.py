@@ -26,7 +26,7 @@ OPERATE = {
     "sync": [
         "approve_delivery",
         "close_delivery",
-        "tend_failuregroup",
+        "manage_failuregroup",
         "snooze_alarm",
         "test_connection",
         "approve_replay",

@@ -32,11 +32,11 @@ MEMBER_LABELS: Mapping[str, object] = {
 }
 SKIP_REASONS: Mapping[str, object] = {
     SkipReason.NEWER: gettext_lazy("a newer event for the same entity already succeeded"),
-    SkipReason.GONE: gettext_lazy("the entity no longer exists"),
+    SkipReason.DELETED: gettext_lazy("the entity no longer exists"),
     SkipReason.ERASED: gettext_lazy("the entity was erased"),
     SkipReason.UNROUTED: gettext_lazy("no route for this event"),
-    SkipReason.ELSEWHERE: gettext_lazy("already part of another replay"),
-    SkipReason.MEANWHILE: gettext_lazy("succeeded in the meantime"),
+    SkipReason.OTHER_REPLAY: gettext_lazy("already part of another replay"),
+    SkipReason.SUCCEEDED: gettext_lazy("succeeded in the meantime"),
 }
 PACE_LABELS: Mapping[str, object] = {
     ReplayPace.GENTLE: gettext_lazy("Gentle, 300 a minute"),
@@ -104,11 +104,11 @@ def remaining_time(count: int, pace: str) -> str:
 
 def pause_text(replay: Replay) -> str:
     """Return why the replay is paused, and the next step."""
-    if replay.paused == ReplayPauseReason.FIRST:
+    if replay.pause_reason == ReplayPauseReason.FIRST:
         return _("The first event has finished. Check its result, then resume or stop.")
-    if replay.paused == ReplayPauseReason.FAILING:
+    if replay.pause_reason == ReplayPauseReason.FAILING:
         return _("Too many failed again. Check the reasons below, fix the cause, then resume.")
-    if replay.paused == ReplayPauseReason.CRASHING:
+    if replay.pause_reason == ReplayPauseReason.CRASHING:
         return _(
             "Sending an event crashed the worker three times. Ask an operator to check the log, then resume."
         )

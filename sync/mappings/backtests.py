@@ -62,7 +62,7 @@ def request_backtest(draft: MappingDraft, event_count: int, author: MappingAutho
             raise BackTestRefused(_("This draft no longer exists."))
         if draft.backtests.filter(state__in=OPEN_STATES).exists():
             raise BackTestRefused(_("A back-test of this draft is already running."))
-        made = BackTest(draft=draft, base=current_version(draft.mapping), wanted=event_count)
+        made = BackTest(draft=draft, base=current_version(draft.mapping), requested_count=event_count)
         made.requested_by_id, made.requested_at = author.user.pk, timezone.now()
         made.save(force_insert=True)
         submission.submit_job(_KIND, made.pk)
@@ -117,7 +117,7 @@ def _record_job_state(key: int, state: JobState, _failure: str) -> None:
 class BackTestResult:
     """Counts and examples of a back-test so far."""
 
-    looked_at: int = 0
+    read_count: int = 0
     newest_at: datetime | None = None
     oldest_at: datetime | None = None
     counts: Counter[str] = field(default_factory=Counter)
@@ -154,14 +154,14 @@ class BackTestResult:
             )
 
     def _count_event(self, past_event: PastEvent) -> None:
-        self.looked_at += 1
+        self.read_count += 1
         self.newest_at = self.newest_at or past_event.event.received_at
         self.oldest_at = past_event.event.received_at
 
     def to_columns(self) -> dict[str, Any]:
         """Return the column values of the back-test's row."""
         return {
-            "looked_at": self.looked_at,
+            "read_count": self.read_count,
             "newest_at": self.newest_at,
             "oldest_at": self.oldest_at,
             "counts": dict(self.counts),
@@ -184,12 +184,12 @@ def routes_using_mapping(mapping_id: int) -> list[Route]:
 
 def _run_backtest(backtest: BackTest, job: RunningJob, until: float, should_continue: ShouldContinue) -> None:
     current, draft = parse_both_mappings(backtest)
-    tally, chunks = BackTestResult(), past_event_chunks(routes_using_mapping(backtest.draft.mapping_id))
+    result, chunks = BackTestResult(), past_event_chunks(routes_using_mapping(backtest.draft.mapping_id))
     chunk, ended_by = next(chunks, None), ""
     while not ended_by:
         if not should_continue():
             raise JobStopped
-        ended_by = _compare_chunk(chunk, tally, current, draft, backtest.wanted)
+        ended_by = _compare_chunk(chunk, result, current, draft, backtest.requested_count)
         if not ended_by and time.monotonic() >= until:
             ended_by = "time"
         if not ended_by and (chunk := next(chunks, None)) is None:
@@ -197,7 +197,7 @@ def _run_backtest(backtest: BackTest, job: RunningJob, until: float, should_cont
         # Result and job in one transaction, so that a worker that lost the job writes nothing.
         with transaction.atomic():
             ended = _end_columns(ended_by) if ended_by else {}
-            BackTest.objects.filter(pk=backtest.pk).update(**tally.to_columns(), **ended)
+            BackTest.objects.filter(pk=backtest.pk).update(**result.to_columns(), **ended)
             (job.finish if ended_by else job.renew_lease)()
 
 
@@ -210,7 +210,7 @@ def _compare_chunk(
     result: BackTestResult,
     current: ParsedMapping | None,
     draft: ParsedMapping,
-    wanted: int,
+    requested_count: int,
 ) -> str:
     """Compare the events of a chunk. Returns the reason to end here, empty if there is none."""
     if chunk is None:
@@ -220,7 +220,7 @@ def _compare_chunk(
             result.add_untestable(past_event)
             continue
         result.add_comparison(past_event, compare_mappings(current, draft, past_event.mapping_input))
-        if result.tested_count >= wanted:
+        if result.tested_count >= requested_count:
             return "enough"
         if result.over_budget_count >= MAX_OVER_BUDGET:
             return "over-budget"

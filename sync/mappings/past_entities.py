@@ -31,10 +31,10 @@ class UntestableReason(StrEnum):
     """Reason why an event cannot be tested."""
 
     ERASED = "erased"
-    GONE = "gone"
+    DELETED = "deleted"
     COVERED = "covered"
     NOT_FETCHED = "not-fetched"
-    NOT_KEPT = "not-kept"
+    NOT_STORED = "not-stored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +164,10 @@ def _read_past_event(
 
 def _read_relayed(event: Event, tried: list[Attempt]) -> PastEvent:
     if event.event_type == "DELETE":
-        return PastEvent(event, reason=UntestableReason.GONE)
+        return PastEvent(event, reason=UntestableReason.DELETED)
     data = carried_data(event) if event.payload else None
     if data is None or not tried:
-        return PastEvent(event, reason=UntestableReason.NOT_KEPT)
+        return PastEvent(event, reason=UntestableReason.NOT_STORED)
     # Only for a new record is relayed data mapped as a whole.
     is_part = tried[0].action != "created"
     return PastEvent(event, tried[0], MappingInput(data, webhook_fields(event), is_part))
@@ -183,15 +183,15 @@ def _read_fetched(
             return PastEvent(event, attempt, MappingInput(known, webhook_fields(event)))
         call = calls.get(attempt.pk)
         if call is not None and _is_absent(delivery, call):
-            return PastEvent(event, attempt, reason=UntestableReason.GONE)
+            return PastEvent(event, attempt, reason=UntestableReason.DELETED)
         if call is not None and call.status is not None and call.status < 300:
             entity = _parse_stored_response(delivery, call)
             if entity is None:
-                return PastEvent(event, attempt, reason=UntestableReason.NOT_KEPT)
+                return PastEvent(event, attempt, reason=UntestableReason.NOT_STORED)
             return PastEvent(event, attempt, MappingInput(entity, webhook_fields(event)))
         # The attempt knew the entity, but its calls are not stored any more.
         if attempt.action:
-            return PastEvent(event, attempt, reason=UntestableReason.NOT_KEPT)
+            return PastEvent(event, attempt, reason=UntestableReason.NOT_STORED)
     covered = not tried and delivery.covered_by_id is not None
     return PastEvent(event, reason=UntestableReason.COVERED if covered else UntestableReason.NOT_FETCHED)
 
@@ -239,4 +239,6 @@ def _unreadable_reason(event: Event, tried: list[Attempt], calls: Mapping[int, C
     fetched = [calls[attempt.pk].response for attempt in tried if attempt.pk in calls]
     payloads = [event.payload, *(attempt.findings for attempt in tried), *fetched]
     keys = [payload.subject for payload in payloads if payload is not None and payload.subject is not None]
-    return UntestableReason.ERASED if any(key.wrapped is None for key in keys) else UntestableReason.NOT_KEPT
+    return (
+        UntestableReason.ERASED if any(key.wrapped is None for key in keys) else UntestableReason.NOT_STORED
+    )

@@ -31,7 +31,7 @@ class BackTest(models.Model):
     base = models.ForeignKey(
         MappingVersion, models.PROTECT, null=True, related_name="+", db_index=False, help_text="compared with"
     )
-    wanted = models.PositiveSmallIntegerField(help_text="events that can be tested")
+    requested_count = models.PositiveSmallIntegerField(help_text="events that can be tested")
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False
     )
@@ -39,7 +39,7 @@ class BackTest(models.Model):
     ended_at = models.DateTimeField(null=True)
     state = models.CharField(max_length=8, choices=BackTestState, default=BackTestState.WAITING)
     ended_by = models.CharField(max_length=12, blank=True, help_text="enough, no-more, time or over-budget")
-    looked_at = models.PositiveIntegerField(default=0, help_text="events")
+    read_count = models.PositiveIntegerField(default=0, help_text="events")
     oldest_at = models.DateTimeField(null=True, help_text="when the oldest of them was received")
     newest_at = models.DateTimeField(null=True)
     counts = models.JSONField(default=dict, help_text="tested events by outcome")

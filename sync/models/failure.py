@@ -46,7 +46,7 @@ class FailureGroup(models.Model):
 
     class Meta:
         default_permissions = ("view",)
-        permissions = [("tend_failuregroup", "Can manage failure groups")]
+        permissions = [("manage_failuregroup", "Can manage failure groups")]
         constraints = [models.UniqueConstraint("connection", "code", name="failure_group_once")]
 
     def __str__(self) -> str:

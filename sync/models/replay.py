@@ -54,8 +54,8 @@ class Replay(models.Model):
     """A person's request to deliver again, with a reason; one event or thousands.
 
     The events of a bulk replay are `ReplayMember` rows: a frozen set, made from a resolved `filter` up to the event
-    `bound`, or from selected events. The commits that change members update the counts. `due_at` is a time of the
-    database's clock.
+    `last_event_id`, or from selected events. The commits that change members update the counts. `due_at` is a time of
+    the database's clock.
 
     A decision about held deliveries is such a request too: an approval sends them, a closing ends them.
     """
@@ -73,7 +73,7 @@ class Replay(models.Model):
         default=ReplayState.FINISHED,
     )
     filter = models.JSONField(null=True, help_text="resolved; empty: events that were chosen one by one")
-    bound = models.BigIntegerField(null=True, help_text="the newest event there was")
+    last_event_id = models.BigIntegerField(null=True, help_text="the newest event there was")
     cursor_at = models.DateTimeField(null=True, help_text="how far its events are counted")
     cursor_id = models.BigIntegerField(null=True)
     frozen_at = models.DateTimeField(null=True)
@@ -101,7 +101,7 @@ class Replay(models.Model):
         help_text="the second person, who approved or declined it",
     )
     decided_at = models.DateTimeField(null=True)
-    paused = models.CharField(max_length=8, choices=ReplayPauseReason, blank=True, default="")
+    pause_reason = models.CharField(max_length=8, choices=ReplayPauseReason, blank=True, default="")
     paused_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.PROTECT,
@@ -168,11 +168,11 @@ class SkipReason(models.TextChoices):
     """The reason that an event was not sent again."""
 
     NEWER = "newer", _("a newer event for the same entity already succeeded")
-    GONE = "gone", _("the entity no longer exists")
+    DELETED = "deleted", _("the entity no longer exists")
     ERASED = "erased", _("the entity was erased")
     UNROUTED = "unrouted", _("no route for this event")
-    ELSEWHERE = "elsewhere", _("already part of another replay")
-    MEANWHILE = "meanwhile", _("it succeeded in the meantime")
+    OTHER_REPLAY = "other-replay", _("already part of another replay")
+    SUCCEEDED = "succeeded", _("it succeeded in the meantime")
 
 
 class ReplayMember(models.Model):

@@ -119,7 +119,7 @@ def decline_replay(replay: Replay, person: DecidingPerson) -> bool:
 
 def pause_replay(replay: Replay, person: DecidingPerson) -> bool:
     """Pause a replay; events under way end. Returns False if it was not running."""
-    changes = {"paused": ReplayPauseReason.PERSON, "paused_by_id": person.user.pk}
+    changes = {"pause_reason": ReplayPauseReason.PERSON, "paused_by_id": person.user.pk}
     done = NewEntry(
         replay.stream,
         "replay.paused",
@@ -134,7 +134,7 @@ def resume_replay(replay: Replay, person: DecidingPerson, pace: ReplayPace) -> b
     count for pausing.
     """
     changes = {
-        "paused": "",
+        "pause_reason": "",
         "paused_by_id": None,
         "pace": pace,
         "due_at": database_now(),

@@ -46,14 +46,14 @@ def begin_selection(by: AbstractBaseUser, filter_params: Mapping[str, str]) -> R
     its job.
     """
     # Events that arrive after this are left out.
-    bound = Event.objects.aggregate(newest=Max("pk"))["newest"] or 0
+    last_event_id = Event.objects.aggregate(newest=Max("pk"))["newest"] or 0
     with transaction.atomic():
         replay = Replay.objects.create(
             requested_by_id=by.pk,
             created_at=timezone.now(),
             state=ReplayState.CHOOSING,
             filter=dict(filter_params),
-            bound=bound,
+            last_event_id=last_event_id,
         )
         submission.submit_job(KIND, replay.pk)
     return replay
@@ -110,7 +110,7 @@ def _add_next_batch(replay: Replay, matching: QuerySet[Event]) -> bool:
     if not Replay.objects.select_for_update(no_key=True).filter(pk=replay.pk).exists():
         raise JobLost
     replay.refresh_from_db()
-    events = matching.filter(pk__lte=replay.bound).order_by("-received_at", "-id")
+    events = matching.filter(pk__lte=replay.last_event_id).order_by("-received_at", "-id")
     if replay.cursor_at is not None:
         at, key = replay.cursor_at, replay.cursor_id
         # The last condition is implied by the others, but only with it does the index find the start of the batch.

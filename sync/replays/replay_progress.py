@@ -170,7 +170,7 @@ def _pause_reason(replay: Replay) -> ReplayPauseReason | None:
 
 def pause_automatically(replay: Replay, reason: ReplayPauseReason) -> None:
     """Pause a locked replay by decision of the hub, until a person resumes it."""
-    Replay.objects.filter(pk=replay.pk).update(state=ReplayState.PAUSED, paused=reason)
+    Replay.objects.filter(pk=replay.pk).update(state=ReplayState.PAUSED, pause_reason=reason)
     details = {"why": str(reason), "ended": replay.ended_count, "failed": replay.failed}
     append_entries(NewEntry(replay.stream, "replay.paused", details=details))
 

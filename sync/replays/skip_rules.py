@@ -51,7 +51,7 @@ def find_skipped(events: Collection[Event], replay: Replay) -> dict[int, SkipRea
     reasons = {
         event.pk: SkipReason.ERASED
         if _is_erased(event, erased)
-        else SkipReason.ELSEWHERE
+        else SkipReason.OTHER_REPLAY
         if event.pk in elsewhere
         else _skip_reason(
             event, deliveries[event.pk], replay, is_routed=(event.source_id, event.entity_type) in routed
@@ -66,12 +66,12 @@ def _skip_reason(event: Event, rows: list[Any], replay: Replay, *, is_routed: bo
         return None if is_routed and event.event_type in EVENT_TYPES else SkipReason.UNROUTED
     # Only an open delivery waits for its replay: a closed one names the request that closed it.
     if any(row.replay_id and row.state in OPEN_STATES for row in rows):
-        return SkipReason.ELSEWHERE
+        return SkipReason.OTHER_REPLAY
     if _succeeded_since_frozen(rows, replay):
-        return SkipReason.MEANWHILE
+        return SkipReason.SUCCEEDED
     if not all(map(is_outdated, rows)):
         return None
-    return SkipReason.GONE if all(map(_entity_was_deleted, rows)) else SkipReason.NEWER
+    return SkipReason.DELETED if all(map(_entity_was_deleted, rows)) else SkipReason.NEWER
 
 
 def _succeeded_since_frozen(rows: list[Any], replay: Replay) -> bool:

@@ -13,12 +13,12 @@ from sync.planning.mapping_comparison import ComparisonOutcome
 
 UNTESTABLE: Mapping[str, Promise] = {
     UntestableReason.ERASED: gettext_lazy("The person's data was erased."),
-    UntestableReason.GONE: gettext_lazy(
+    UntestableReason.DELETED: gettext_lazy(
         "The entity was already deleted when it was fetched, so there was nothing to map."
     ),
     UntestableReason.COVERED: gettext_lazy("It was delivered together with another event."),
     UntestableReason.NOT_FETCHED: gettext_lazy("No attempt was able to fetch the entity."),
-    UntestableReason.NOT_KEPT: gettext_lazy(
+    UntestableReason.NOT_STORED: gettext_lazy(
         "The entity is no longer stored, or was too large to be stored completely."
     ),
 }

@@ -165,7 +165,7 @@ def test_untestable_events_are_counted_by_reason() -> None:
     result = back_test(mapping, {"fields": {"mail": {"path": "entity.email"}}})
     assert covered.covered_by_id == never.pk
     assert result.counts == {"different": 1}
-    assert result.untestable == {"not-kept": 2, "not-fetched": 2, "covered": 1, "gone": 1}
+    assert result.untestable == {"not-stored": 2, "not-fetched": 2, "covered": 1, "deleted": 1}
     assert (result.newest_at, result.oldest_at) == (NOON - timedelta(seconds=1), NOON - timedelta(seconds=7))
 
 
@@ -173,15 +173,15 @@ def test_untestable_events_are_counted_by_reason() -> None:
 @pytest.mark.parametrize(
     ("status", "error", "body", "reason"),
     [
-        (404, "", {}, "gone"),
-        (404, "identity-unavailable", {"error": "maintenance"}, "not-kept"),
+        (404, "", {}, "deleted"),
+        (404, "identity-unavailable", {"error": "maintenance"}, "not-stored"),
         # A rule without condition.
-        (403, "", {"error": "no such user"}, "gone"),
-        (403, "identity-credentials", {"error": "no access"}, "not-kept"),
-        (200, "", {"data": {"user": None}}, "gone"),
-        (200, "", {"data": None}, "not-kept"),
-        (200, "identity-rejected", {"data": {"user": None}}, "not-kept"),
-        (None, "identity-timeout", {}, "not-kept"),
+        (403, "", {"error": "no such user"}, "deleted"),
+        (403, "identity-credentials", {"error": "no access"}, "not-stored"),
+        (200, "", {"data": {"user": None}}, "deleted"),
+        (200, "", {"data": None}, "not-stored"),
+        (200, "identity-rejected", {"data": {"user": None}}, "not-stored"),
+        (None, "identity-timeout", {}, "not-stored"),
     ],
 )
 def test_a_fetch_that_a_rule_calls_absent_counts_as_absent(
@@ -211,7 +211,7 @@ def test_the_newest_events_of_all_sources_are_tested_up_to_the_requested_number(
     for number in range(12):
         a_mapped_event(other if number % 2 else route, {"mail": number}, number)
     result = back_test(mapping, {"fields": {"mail": {"path": "entity.mail", "apply": ["text"]}}})
-    assert (result.tested_count, result.ended_by, result.looked_at) == (10, "enough", 10)
+    assert (result.tested_count, result.ended_by, result.read_count) == (10, "enough", 10)
     assert result.oldest_at == NOON - timedelta(seconds=9)
 
 

@@ -71,14 +71,14 @@ def test_an_older_event_is_not_skipped_for_a_newer_one_that_failed(hub: Hub) -> 
     assert (replay.total, replay.waiting_count) == (2, 2)
 
 
-def test_an_event_of_an_entity_whose_record_was_deleted_is_skipped_as_gone(hub: Hub) -> None:
+def test_an_event_of_an_entity_whose_record_was_deleted_is_skipped_as_deleted(hub: Hub) -> None:
     Route.objects.update(when_deleted="delete", max_removals=None)
     user = create_person(hub, "LEAVER")
     send_webhook(hub, user)
     fail_events(hub, user)
     hub.identity.directory.delete_record("users", user)
     assert send_webhook(hub, user, "DELETE").state == "succeeded"
-    assert member_states(freeze_event_set(staff_user())) == {user: "skipped: gone"}
+    assert member_states(freeze_event_set(staff_user())) == {user: "skipped: deleted"}
 
 
 def test_events_without_a_route_erased_or_waiting_elsewhere_are_skipped_with_a_reason(hub: Hub) -> None:
@@ -101,7 +101,7 @@ def test_events_without_a_route_erased_or_waiting_elsewhere_are_skipped_with_a_r
     assert member_states(replay) == {
         "~" + "0" * 64: "skipped: erased",
         "PERSON1": "skipped: erased",
-        "PERSON2": "skipped: elsewhere",
+        "PERSON2": "skipped: other-replay",
         "PERSON3": "waiting",
         "X1": "skipped: unrouted",
     }
@@ -114,7 +114,7 @@ def test_an_event_with_a_waiting_replay_is_left_to_that_replay(
     event, other = fail_customers(hub, 2)
     request_replay([event], by=staff_user(), reason="only this one")
     replay = select_events(staff_user(), [event.pk, other.pk])
-    assert member_states(replay) == {"PERSON0": "skipped: elsewhere", "PERSON1": "waiting"}
+    assert member_states(replay) == {"PERSON0": "skipped: other-replay", "PERSON1": "waiting"}
     assert run_due_deliveries() == 1
 
 

@@ -81,7 +81,7 @@ def test_skip_rules_are_checked_again_before_sending(hub: Hub, hurry: None) -> N
     assert member_states(replay) == {
         "PERSON0": "succeeded",
         "PERSON1": "skipped: newer",
-        "PERSON2": "skipped: meanwhile",
+        "PERSON2": "skipped: succeeded",
     }
     assert (
         (replay.skipped, replay.events)
@@ -192,7 +192,7 @@ def test_a_replay_pauses_after_the_first_event_if_requested(hub: Hub, hurry: Non
     by = staff_user()
     replay = work_replay(start_bulk_replay(by, pace=ReplayPace.FIRST), ReplayState.PAUSED)
     run_jobs("replay")
-    assert (replay.events, replay.succeeded, replay.paused) == (1, 1, ReplayPauseReason.FIRST)
+    assert (replay.events, replay.succeeded, replay.pause_reason) == (1, 1, ReplayPauseReason.FIRST)
     assert Attempt.objects.filter(replay=replay).count() == 1
     assert resume_replay(replay, DecidingPerson(by), ReplayPace.NORMAL)
     assert work_replay(replay).succeeded == 4
@@ -207,7 +207,7 @@ def test_a_replay_pauses_after_too_many_failures_and_counts_from_zero_when_resum
     hub.shop.faults.add("refuse")
     by, replay = staff_user(), freeze_event_set(staff_user("liisa"))
     replay = work_replay(start_bulk_replay(replay.requested_by, replay), ReplayState.PAUSED)
-    assert replay.paused == ReplayPauseReason.FAILING
+    assert replay.pause_reason == ReplayPauseReason.FAILING
     assert 5 <= replay.failed <= 12
     [pause] = entries("replay.paused")
     assert (pause["actor"], pause["details"]["why"]) == ("system", "failing")

@@ -417,7 +417,7 @@ def test_each_role_reads_and_only_administrators_write(role: str) -> None:
     a_draft(of, UPPER)
     row = BackTest.objects.create(
         draft=MappingDraft.objects.get(),
-        wanted=10,
+        requested_count=10,
         requested_by=mapping_author().user,
         requested_at=of.created_at,
         state="done",
