@@ -120,7 +120,7 @@ def test_a_flood_of_unknown_keys_causes_one_request_a_minute(source: Source, pub
         assert send(SECOND, f"unknown-{number}").status_code == 401
         refresh_key_sets()
     assert publisher.requests == 1
-    assert list(Refusal.objects.values_list("code", flat=True)) == ["bad-signature"]
+    assert set(Refusal.objects.values_list("code", flat=True)) == {"bad-signature"}  # a row a minute
 
 
 def test_a_hub_without_a_pause_between_requests_is_caught(

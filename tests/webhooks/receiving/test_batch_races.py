@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, OperationalError, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 
 from audit.models import Entry
 from exports.row_checks.nightly_rows import find_row_faults
@@ -170,15 +170,26 @@ def _deadlock_with_batch(formatted: Hub) -> int:
     def one(number: int) -> int:
         if number == 0:
             assert holds.wait(20)
+            _set_deadlock_timeout("2s")
             return post(in_thread(formatted), event(ANNA, uid="3"), event("TWO", uid="4")).status_code
         with transaction.atomic():
+            _set_deadlock_timeout("20s")
             list(SubjectKey.objects.select_for_update().order_by("pk"))
             holds.set()
             wait_until(is_waited_for)
             Source.objects.select_for_update().get(pk=source.pk)
         return 0
 
-    return in_threads(one, 2)[0]
+    try:
+        return in_threads(one, 2)[0]
+    finally:
+        connection.close_pool()  # type: ignore[attr-defined]
+
+
+def _set_deadlock_timeout(timeout: str) -> None:
+    """Let the transaction that looks first for a deadlock be the one that the server ends."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET deadlock_timeout = '{timeout}'")
 
 
 @pytest.mark.only_postgresql  # SQLite has one writer at a time

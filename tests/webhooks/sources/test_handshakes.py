@@ -137,7 +137,7 @@ def test_handshakes_have_a_limit_of_their_own() -> None:
     statuses = [answer.status_code for answer in answers]
     assert statuses[: HANDSHAKE_LIMIT.burst - 1] == [200] * (HANDSHAKE_LIMIT.burst - 1)
     assert statuses[-1] == 429
-    assert answers[-1]["Retry-After"] == "2"
+    assert answers[-1]["Retry-After"] in ("1", "2")  # a turn every two seconds, less the time since the first
     refusals.refusal_counts.flush()
     counted = dict(Refusal.objects.values_list("code", "times"))
     assert counted["handshake"] == statuses.count(200)
