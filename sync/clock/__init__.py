@@ -1,1 +1,1 @@
-"""What changes when the clock of the machine is set, by which SQLite measures leases and due times?"""
+"""What must change when the machine's clock is set, which measures leases and due times on SQLite?"""

@@ -277,4 +277,4 @@ def test_what_proves_the_access_is_not_stored_with_another_entity(
     assert fetches[1].response_part is None or is_broken
     past = read_past_events([attempt.delivery.event_id], [Route.objects.get(pk=attempt.delivery.route_id)])
     if not is_broken and refusal is None:
-        assert [event.reason for event in past] == [UntestableReason.GONE]
+        assert [event.reason for event in past] == [UntestableReason.DELETED]
