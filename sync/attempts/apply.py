@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from audit.format.canonical_json import JSONValue
+from sync.attempts.call_log import unanswered_creation_key
 from sync.attempts.mass_change_guard import check_mass_change
 from sync.attempts.plan import AttemptFindings, Connectors, plan_change
 from sync.connectors.contracts.errors import RecordExists, RecordStale
@@ -103,11 +104,20 @@ def _write_context(
 
 
 def idempotency_key(claim: Claim, change: Change, version: RecordVersion | None = None) -> str:
-    """Return the key of an attempt and a change: the target applies a request that is sent twice only once."""
+    """Return the key of an attempt and a change: the target applies a request that is sent twice only once.
+
+    A creation that is sent again because the first one got no answer keeps its key. Reads the earlier calls for a
+    creation that may be such a one.
+    """
     document: Mapping[str, JSONValue] = change.to_document()
     if version is not None:
         # A target may repeat its answer to a key, and it has refused this change of an outdated version.
         document = {**document, "version": version}
     # Sorted, so that the same change gives the same key whatever the order of its fields.
     digest = hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()
-    return f"{claim.attempt.key}-{digest[:16]}"
+    suffix = f"-{digest[:16]}"
+    if change.action is ChangeAction.CREATE and (claim.attempt.number > 1 or claim.covered):
+        last_key = unanswered_creation_key(claim.delivery)
+        if last_key.endswith(suffix):
+            return last_key
+    return f"{claim.attempt.key}{suffix}"

@@ -26,8 +26,9 @@ from database.statement import BoundStatement, Statement
 from database.write_batch import GuardFailed, WriteBatch
 from sync.connectors.client.exchange import OutgoingRequest, RecordedExchange
 from sync.deliveries.claims import Claim
+from sync.deliveries.predicates import subject_filter
 from sync.limits.rate_limit import wait_for_turn
-from sync.models import Call, Connection, Recheck, new_recheck
+from sync.models import Call, Connection, Delivery, Recheck, new_recheck
 from sync.models.connection import LEASE_MARGIN_SECONDS
 from webhooks.models import Payload, SubjectKey
 
@@ -241,6 +242,22 @@ def _call_update(call: Call) -> BoundStatement:
         call.response_part,
         call.pk,
     )
+
+
+def unanswered_creation_key(delivery: Delivery) -> str:
+    """Return the idempotency key of the last creation for a delivery's subject, if no answer to it came; else an empty
+    text. The target may have carried out such a creation, or may still do so.
+    """
+    subject = {f"attempt__delivery__{name}": value for name, value in subject_filter(delivery).items()}
+    creations = Call.objects.filter(
+        **subject,
+        # By the index of events.
+        attempt__delivery__event__entity_id=delivery.entity_id,
+        purpose="create",
+        is_write=True,
+    )
+    last = creations.order_by("-pk").values_list("key", "status").first()
+    return "" if last is None or last[1] is not None else last[0]
 
 
 def renew_rechecks(claim: Claim, recorders: Iterable[AttemptRecorder]) -> None:

@@ -274,6 +274,8 @@ def _build_record_query(claim: Claim, target: TargetConnector) -> RecordQuery:
         linked_record_id=claim.link.record_id if claim.link else None,
         is_linked_to_other=partial(is_linked_to_other_entity, delivery),
         prove_absence=partial(prove_record_absence, claim, target),
+        # A creation whose answer never came may have made a record after another attempt had made one.
+        finds_doubles=claim.attempt.cause == AttemptCause.RECHECK,
     )
 
 

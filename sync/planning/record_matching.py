@@ -53,7 +53,7 @@ class RecordAbsenceUnproven(Exception):
 class RecordQuery:
     """Facts about the record to find; `entity_type` is that of the target. `is_linked_to_other(record_id)` is True if
     that record is linked to another entity. `prove_absence(record_id)` raises RecordAbsenceUnproven, unless the linked
-    record is known to be deleted.
+    record is known to be deleted. `finds_doubles`: a second record with the external id counts although one is linked.
     """
 
     entity_type: str
@@ -61,6 +61,7 @@ class RecordQuery:
     linked_record_id: str | None
     is_linked_to_other: Callable[[str], bool]
     prove_absence: Callable[[str], None]
+    finds_doubles: bool = False
 
 
 def find_record(target: TargetConnector, mapping: ParsedMapping, query: RecordQuery) -> Record | None:
@@ -69,21 +70,39 @@ def find_record(target: TargetConnector, mapping: ParsedMapping, query: RecordQu
     Raises AmbiguousMatch if two records have its external id, RecordAbsenceUnproven if the linked record seems to be
     deleted, and ConnectorError.
     """
+    external_id = mapping.match.external_id
     if query.linked_record_id is not None:
         linked = target.get_record(query.entity_type, query.linked_record_id)
         if linked is not None:
+            if query.finds_doubles and external_id is not None:
+                _require_only_record(target, external_id, query, linked)
             return linked
         query.prove_absence(query.linked_record_id)
     # Without a link, or if the linked record was deleted.
-    external_id = mapping.match.external_id
     if external_id is None:
         return None
-    hits = target.search_records(query.entity_type, external_id, str(query.entity_id))
-    # Two identity services may use one id for two people.
-    records = {record.id: record for record in hits if not query.is_linked_to_other(record.id)}
+    records = _search_by_external_id(target, external_id, query)
     if len(records) > 1:
         raise AmbiguousMatch(external_id)
     return next(iter(records.values()), None)
+
+
+def _require_only_record(
+    target: TargetConnector, external_id: str, query: RecordQuery, linked: Record
+) -> None:
+    """Raise AmbiguousMatch if another record than the linked one has the external id of the entity."""
+    if _search_by_external_id(target, external_id, query).keys() - {linked.id}:
+        raise AmbiguousMatch(external_id)
+
+
+def _search_by_external_id(
+    target: TargetConnector, external_id: str, query: RecordQuery
+) -> dict[str, Record]:
+    """Return the records that have the external id of the entity, without those that are linked to another entity: two
+    identity services may use one id for two people.
+    """
+    hits = target.search_records(query.entity_type, external_id, str(query.entity_id))
+    return {record.id: record for record in hits if not query.is_linked_to_other(record.id)}
 
 
 def require_own_external_id(
