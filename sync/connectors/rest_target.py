@@ -183,7 +183,11 @@ class RestTargetConnector:
         version: RecordVersion | None = None,
         context: WriteContext = NO_CONTEXT,
     ) -> None:
-        """Delete the record. A record that was deleted before counts as success."""
+        """Delete the record. A record that was deleted before counts as success.
+
+        Raises UnreadableResponse if the target answers that the record does not exist, and still returns it: a path may
+        be mistyped, and some systems answer so to a client that may not delete.
+        """
         known = self._known(entity_type)
         operation = known.operations.delete
         if operation is None:
@@ -196,7 +200,10 @@ class RestTargetConnector:
         document = {**_context_document(context, {}), "id": record_id, "raw": raw, "version": version}
         write = self._conditional_write(entity_type, known, PlannedWrite(operation), version)
         request = self._requests.build_write("delete", write, document, idempotency_key)
-        self._client.send_request(replace(request, accepted_statuses=NOT_FOUND_STATUSES))
+        answer = self._client.send_request(replace(request, accepted_statuses=NOT_FOUND_STATUSES))
+        if answer.status in NOT_FOUND_STATUSES and self.get_record(entity_type, record_id) is not None:
+            reason = f"a deletion returned {answer.status}, and the record is still there"
+            raise self._client.unreadable_error(request, reason)
 
     def renew_credentials(self) -> RenewedCredentials | None:
         """Fetch new credentials and describe them; None if only a real request can verify them."""

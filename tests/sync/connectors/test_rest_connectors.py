@@ -16,6 +16,7 @@ from sync.connectors.contracts.errors import (
     ConnectorError,
     RequestRejected,
     SystemUnavailable,
+    UnreadableResponse,
     UnsafeRequest,
 )
 from sync.connectors.contracts.types import FieldError, Record
@@ -143,6 +144,18 @@ def test_a_deleted_record_is_none_and_deleting_it_succeeds(status: int) -> None:
         assert identity(service.url).fetch_entity("USER", "a1") is None
         assert shop(service.url).get_record("USER", "1") is None
         shop(service.url).delete_record("USER", "1", "k")
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_record_that_is_still_there_after_a_404_for_its_deletion_was_not_deleted(status: int) -> None:
+    """Such a deletion must not be reported as done: its path is mistyped, or the client may not delete."""
+
+    def answer(seen: SeenRequest) -> Reply:
+        return Reply(status, {}) if seen.method == "DELETE" else Reply(200, {"id": "1", "email": "a"})
+
+    with serving(answer) as service, pytest.raises(UnreadableResponse, match="still there") as caught:
+        shop(service.url).delete_record("USER", "1", "k")
+    assert caught.value.maybe_applied is True
 
 
 @pytest.mark.parametrize(
