@@ -95,13 +95,17 @@ class FinishedAttempt:
     def applied_record(self) -> AppliedRecord | None:
         """Return the values that the subject's link takes; None if it is not written.
 
-        A relayed delivery writes its timestamp even without a record: an older one must not undo a deletion.
+        A relayed delivery writes its timestamp even without a record: an older one must not undo a deletion. A link to
+        a record that was not found is marked as that of a deleted one.
         """
-        findings = self.findings
+        findings, is_relayed = self.findings, self.claim.delivery.is_relayed
         is_success = self.result.state in SUCCESS_STATES
-        if not (is_success and (findings.record_id or self.claim.delivery.is_relayed)):
+        is_stale_link = findings.is_record_absent and self.claim.link is not None
+        if not (is_success and (findings.record_id or is_relayed or is_stale_link)):
             return None
-        is_deleted = findings.change is not None and findings.change.action is ChangeAction.DELETE
+        is_deleted = findings.is_record_absent or (
+            findings.change is not None and findings.change.action is ChangeAction.DELETE
+        )
         return AppliedRecord(
             applied_at=self.ended_at,
             # Empty marks the record as deleted; None leaves the stored id unchanged.

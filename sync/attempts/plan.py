@@ -17,7 +17,7 @@ from sync.attempts.unlinked_records import match_unlinked_record
 from sync.connectors.contracts.types import Entity, IdentityConnector, Record, TargetConnector
 from sync.connectors.values.secret_scrubber import SecretScrubber
 from sync.deliveries.claims import Claim
-from sync.deliveries.record_links import is_linked_to_other_entity
+from sync.deliveries.record_links import has_linked_entity, is_linked_to_other_entity
 from sync.deliveries.stored_webhook import carried_data, webhook_fields
 from sync.models import Attempt, AttemptCause, Delivery, Route
 from sync.planning.change import (
@@ -80,8 +80,9 @@ class AttemptFindings:
 
     `is_matched`: the record was found by a value, and must be bound to the subject before it is changed.
     `write_counts`: the counts of the record after the change is applied. `left_out`: entities that the record should
-    refer to, and that have no record. `is_outdated`: the identity service returned a state of the entity from before
-    the event. `scrubber` removes the secrets of both connections from the findings before they are stored or shown.
+    refer to, and that have no record. `is_record_absent`: the entity was deleted, and no record of it was found.
+    `is_outdated`: the identity service returned a state of the entity from before the event. `scrubber` removes the
+    secrets of both connections from the findings before they are stored or shown.
     """
 
     entity: Entity | None = None
@@ -91,6 +92,7 @@ class AttemptFindings:
     is_matched: bool = False
     write_counts: Mapping[str, WriteCount] = field(default_factory=dict)
     left_out: frozenset[Reference] = frozenset()
+    is_record_absent: bool = False
     is_outdated: bool = False
     scrubber: SecretScrubber = field(default_factory=SecretScrubber)
 
@@ -233,6 +235,7 @@ def _find_record_and_plan(
     record = find_record(target, mapping, query)
     if record is None:
         record = _find_unlinked_record(claim, target, mapping, query, findings, target_fields)
+    findings.is_record_absent = record is None and target_fields is None
     if target_fields is None:
         return _plan_with_version(claim, target, record, partial(_plan_deletion, route))
     if record is None:
@@ -274,6 +277,7 @@ def _build_record_query(claim: Claim, target: TargetConnector) -> RecordQuery:
         linked_record_id=claim.link.record_id if claim.link else None,
         is_linked_to_other=partial(is_linked_to_other_entity, delivery),
         prove_absence=partial(prove_record_absence, claim, target),
+        is_other_entity=partial(has_linked_entity, delivery),
         # A creation whose answer never came may have made a record after another attempt had made one.
         finds_doubles=claim.attempt.cause == AttemptCause.RECHECK,
     )

@@ -20,8 +20,15 @@ from sync.deliveries.claims import Claim
 from sync.deliveries.event_state import END_EVENT, refresh_event_states
 from sync.deliveries.ordering import lock_open_siblings
 from sync.deliveries.predicates import STILL_CLAIMED
-from sync.deliveries.record_links import AppliedRecord, link_update, new_link
-from sync.models import SETTLED_STATES, WAITING_STATES, Delivery, MissingReference, delivery_stream
+from sync.deliveries.record_links import AppliedRecord, link_update, new_link, release_record_id
+from sync.models import (
+    SETTLED_STATES,
+    SUCCESS_STATES,
+    WAITING_STATES,
+    Delivery,
+    MissingReference,
+    delivery_stream,
+)
 from sync.references.missing_references import store_missing
 from webhooks.catalogue.outcome import EventOutcome
 from webhooks.delivery_port import PendingAnswer
@@ -70,6 +77,7 @@ def settle_attempt(
     3. Otherwise, or if that failed, lock what changes, and decide and write in a transaction.
     4. Once it is committed, let the request answer.
     """
+    _release_new_record_id(claim, result, findings)
     # Here, because nothing should be encrypted while rows are locked.
     calls = collect_calls(recorders, claim.delivery.event.key)
     finished = FinishedAttempt(claim, result, findings, recorders, calls)
@@ -87,6 +95,14 @@ def settle_attempt(
         raise
     answer.confirm_answer()
     return settled
+
+
+def _release_new_record_id(claim: Claim, result: AttemptResult, findings: AttemptFindings) -> None:
+    """Take the id of a record that the attempt has created from other subjects whose record once had it."""
+    change = findings.change
+    is_new = change is not None and findings.record_id != (change.record_id or "")
+    if is_new and result.state in SUCCESS_STATES:
+        release_record_id(claim.delivery, findings.record_id)
 
 
 class _WaitingAnswer:

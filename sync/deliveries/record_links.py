@@ -63,12 +63,35 @@ def is_linked_to_other_entity(delivery: Delivery, record_id: str) -> bool:
     links = Link.objects.filter(
         target=delivery.target_id, record_id=record_id, entity_type__in=types_of_same_target(delivery)
     )
-    subject = {
+    return links.exclude(**_own_subject(delivery)).exists()
+
+
+def _own_subject(delivery: Delivery) -> dict[str, Any]:
+    return {
         "identity": delivery.identity_id,
         "entity_type": delivery.entity_type,
         "entity_id": delivery.entity_id,
     }
-    return links.exclude(**subject).exists()
+
+
+def has_linked_entity(delivery: Delivery, entity_id: str) -> bool:
+    """True if an entity with this id, of whichever identity service, has a link in the delivery's target and its record
+    is of the same type there.
+    """
+    links = Link.objects.filter(
+        target=delivery.target_id, entity_id=entity_id, entity_type__in=types_of_same_target(delivery)
+    )
+    return links.exists()
+
+
+def release_record_id(delivery: Delivery, record_id: str) -> None:
+    """Mark the records of other subjects with this id as deleted: the target has just given it to a new record."""
+    if not is_linked_to_other_entity(delivery, record_id):
+        return
+    links = Link.objects.filter(
+        target=delivery.target_id, record_id=record_id, entity_type__in=types_of_same_target(delivery)
+    )
+    links.exclude(**_own_subject(delivery)).update(record_id="", write_counts=None, unkept_fields=None)
 
 
 def bind_record(delivery: Delivery, record_id: str) -> bool:

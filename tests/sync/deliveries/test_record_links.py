@@ -1,0 +1,112 @@
+"""A link never leads to the record of another entity: after a target has used an id again, or merged two records."""
+
+from typing import Any
+
+import pytest
+
+from sync.attempts import settle
+from sync.models import Link, Route
+from sync.planning import record_matching
+from tests.support.hub import Hub
+
+FIRST, SECOND = "PERSON1", "PERSON2"
+EVENT_TYPES = ("UPDATE", "DELETE")
+
+
+def address_of(user: str) -> str:
+    return f"{user.lower()}@example.com"
+
+
+def post_event(hub: Hub, user: str, event_type: str = "CREATE") -> dict[str, Any]:
+    answer = hub.post_signed({"id": user, "entityType": "USER", "eventType": event_type})
+    assert answer.status_code == 200, answer.json()
+    return dict(answer.json())
+
+
+def create_person(hub: Hub, user: str) -> str:
+    """Create a person in both systems. Returns the id of the record."""
+    emails = [{"address": address_of(user), "verified": True}]
+    hub.identity.directory.create_record("users", {"id": user, "username": user.lower(), "emails": emails})
+    return str(post_event(hub, user)["results"][0]["id"])
+
+
+def report(hub: Hub, user: str, event_type: str) -> dict[str, Any]:
+    """Change or delete a person in the identity service, and report it. Returns the answer."""
+    if event_type == "DELETE":
+        hub.identity.directory.delete_record("users", user)
+    else:
+        hub.change_email(f"new.{address_of(user)}", user)
+    return post_event(hub, user, event_type)
+
+
+def use_id_again(hub: Hub) -> str:
+    """Let the shop give the second person's record the id of the first person's, which it has deleted."""
+    record_id = create_person(hub, FIRST)
+    hub.shop.catalogue.delete_record("customers", record_id)
+    hub.shop.store.put_record("counters", "customers", {"next": int(record_id)})
+    assert create_person(hub, SECOND) == record_id
+    return record_id
+
+
+def merge_into_record_of_first(hub: Hub) -> str:
+    """Let somebody merge the second person's record into the first one's. Returns the id of the one that is left."""
+    left, merged = create_person(hub, FIRST), create_person(hub, SECOND)
+    hub.shop.catalogue.delete_record("customers", merged)
+    values = {"external_id": SECOND, "email": address_of(SECOND)}
+    hub.shop.catalogue.update_record("customers", left, values, replaces=False)
+    return left
+
+
+def read_record(hub: Hub, record_id: str) -> tuple[Any, ...]:
+    record = hub.shop.catalogue.get_record("customers", record_id)
+    return record["external_id"], record["email"], record["active"]
+
+
+@pytest.mark.parametrize("when_deleted", [Route.DeletionPolicy.DELETE, Route.DeletionPolicy.DEACTIVATE])
+@pytest.mark.parametrize("event_type", EVENT_TYPES)
+@pytest.mark.parametrize("make_record_of_second", [use_id_again, merge_into_record_of_first])
+def test_an_event_of_one_person_never_changes_the_record_of_another(
+    hub: Hub, make_record_of_second: Any, event_type: str, when_deleted: str
+) -> None:
+    Route.objects.update(when_deleted=when_deleted)
+    record_id = make_record_of_second(hub)
+    report(hub, FIRST, event_type)
+    assert read_record(hub, record_id) == (SECOND, address_of(SECOND), True)
+    own = hub.customer(FIRST)
+    assert (own is None) == (event_type == "DELETE")
+    report(hub, SECOND, "UPDATE")
+    assert read_record(hub, record_id) == (SECOND, f"new.{address_of(SECOND)}", True)
+    assert list(Link.objects.filter(record_id=record_id).values_list("entity_id", flat=True)) == [SECOND]
+
+
+def test_an_external_id_that_no_entity_has_is_corrected(hub: Hub) -> None:
+    record_id = create_person(hub, FIRST)
+    hub.shop.catalogue.update_record("customers", record_id, {"external_id": "typed"}, replaces=False)
+    report(hub, FIRST, "UPDATE")
+    assert read_record(hub, record_id) == (FIRST, f"new.{address_of(FIRST)}", True)
+
+
+def linked_entities(record_id: str) -> list[str]:
+    return list(Link.objects.filter(record_id=record_id).order_by("pk").values_list("entity_id", flat=True))
+
+
+def test_a_record_id_that_is_used_again_is_taken_from_the_entity_that_had_it(hub: Hub) -> None:
+    assert linked_entities(use_id_again(hub)) == [SECOND]
+
+
+def test_the_link_to_a_record_that_a_deletion_does_not_find_is_marked_as_deleted(hub: Hub) -> None:
+    record_id = create_person(hub, FIRST)
+    hub.shop.catalogue.delete_record("customers", record_id)
+    assert report(hub, FIRST, "DELETE")["status"] == "unchanged"
+    assert Link.objects.get(entity_id=FIRST).record_id == ""
+
+
+@pytest.mark.parametrize("make_record_of_second", [use_id_again, merge_into_record_of_first])
+def test_a_hub_that_follows_every_link_is_caught(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, make_record_of_second: Any
+) -> None:
+    monkeypatch.setattr(record_matching, "_was_given_to_other", lambda *_: False)
+    monkeypatch.setattr(settle, "release_record_id", lambda *_: None)
+    record_id = make_record_of_second(hub)
+    report(hub, FIRST, "UPDATE")
+    assert read_record(hub, record_id) == (FIRST, f"new.{address_of(FIRST)}", True)
