@@ -31,6 +31,7 @@ from webhooks.receiving.record import (
     build_event,
     choose_event_id,
     event_id_by_position,
+    is_same_event,
     plan_deliveries,
     request_entry,
     stored_body,
@@ -238,7 +239,9 @@ def _find_repeats(
         )
         if stored_event is item.event and not is_by_position:
             items.append(item)
-        elif stored_event is not item.event and bytes(stored_event.digest) == bytes(item.event.digest):
+        elif stored_event is not item.event and is_same_event(
+            stored_event, item.event.entity_id, bytes(item.event.digest)
+        ):
             items.append(_RepeatedEvent(stored_event))
         else:
             items.append(

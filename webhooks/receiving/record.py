@@ -205,6 +205,12 @@ def content_digest(incoming: IncomingRequest, parsed: ParsedWebhook) -> bytes:
     return hashlib.sha256(incoming.body or b"").digest() if parsed.digest is None else parsed.digest
 
 
+def is_same_event(stored_event: Event, entity_id: str, digest: bytes) -> bool:
+    """True if a webhook with the id of a stored event repeats it: its content and its entity are the same."""
+    # The digest of an event from a list covers its element, and its entity may be named elsewhere in the request.
+    return bytes(stored_event.digest) == digest and stored_event.entity_id == entity_id
+
+
 def stored_body(incoming: IncomingRequest, parsed: ParsedWebhook) -> bytes:
     """Return the bytes to store as the body of a webhook."""
     return (incoming.body or b"") if parsed.stored_body is None else parsed.stored_body
@@ -268,7 +274,7 @@ def _record_repeat(
     The payload and the event stay locked until the commit: no foreign key keeps the cleanup from deleting them.
     """
     # The same event id with another body is no repeat, and the stored answer would be wrong for it.
-    if content_digest(incoming, parsed) != bytes(stored_event.digest):
+    if not is_same_event(stored_event, parsed.entity_id, content_digest(incoming, parsed)):
         raise RequestRefused("event-id-conflict")
     with transaction.atomic():
         # In the order of the cleanup, payloads before events: otherwise the two could wait for each other.

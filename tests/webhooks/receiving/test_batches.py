@@ -87,6 +87,26 @@ def test_one_id_twice_in_a_batch_with_other_contents_is_a_conflict(formatted: Hu
     assert list(find_row_faults()) == []
 
 
+def test_an_event_of_another_entity_is_no_repeat_even_if_its_part_of_the_request_is_the_same(
+    numbered: Hub,
+) -> None:
+    """Security event tokens name the subject beside their events, and Directus the collection beside its keys."""
+    set_format(JSON_FORMAT | {"id": "body.user"}, "aurora")
+
+    def send(user: str, number: int) -> HttpResponse:
+        body = json.dumps({"user": user, "events": [{"kind": "changed", "ok": True}] * number}).encode()
+        return numbered.post_signed(body, f"msg_{number}")
+
+    for number in (1, 2):
+        assert send(ANNA, number).status_code < 300
+        other = send("OTHER", number)
+        assert (other.status_code, other.json()["code"]) == (409, "event-id-conflict")
+        assert send(ANNA, number).status_code < 300
+    assert set(Event.objects.values_list("entity_id", flat=True)) == {ANNA}
+    numbered.wait_until_idle()
+    assert list(find_row_faults()) == []
+
+
 def test_a_conflict_within_a_batch_that_is_not_looked_for_would_lose_an_event(
     formatted: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,7 +118,7 @@ def test_a_conflict_within_a_batch_that_is_not_looked_for_would_lose_an_event(
         return find(source, verified, planned)
 
     monkeypatch.setattr(batches, "_find_repeats", find_by_id_alone)
-    answer = post(formatted, event(ANNA, uid="1"), event("TWO", uid="1"))
+    answer = post(formatted, event(ANNA, uid="1"), event(ANNA, uid="1", text="another"))
     assert results(answer) == [ACCEPTED, ACCEPTED]
     assert Event.objects.count() == 1
 
