@@ -257,6 +257,17 @@ def test_the_leeway_is_a_setting() -> None:
         verify(KEYCLOAK | {"leeway": 0}, keycloak_token(exp=SECONDS))
 
 
+@pytest.mark.parametrize("configured", ["secevent+jwt", "application/SecEvent+jwt"])
+def test_the_type_of_a_token_may_be_written_in_full(configured: str) -> None:
+    """RFC 7515, section 4.1.9: a sender may leave `application/` out."""
+    settings = {"algorithm": "HS256", "type": configured}
+    for typ in ("secevent+jwt", "application/secevent+jwt"):
+        verify(settings, jwt.encode({"sub": "X"}, SECRET, "HS256", {"typ": typ}))
+    for wrong in ("text/secevent+jwt", "jwt", "application/jwt", "", "application/", ["secevent+jwt"], 1):
+        with pytest.raises(BadSignature):
+            verify(settings, raw_token({"alg": "HS256", "typ": wrong}, {"sub": "X"}, SECRET.encode()))
+
+
 def test_a_token_as_the_body_gives_its_claims_as_the_document() -> None:
     settings = {"algorithm": "HS256", "type": "secevent+jwt", "id_claim": "jti"}
     claims = {"jti": "e1", "sub": "X"}

@@ -92,9 +92,15 @@ def _read_header(rule: JwtRule, token: str) -> Mapping[str, Any]:
     is_unencoded = rule.is_detached and header.get("crit") == ["b64"] and header.get("b64") is False
     if ("crit" in header or "b64" in header) and not is_unencoded:
         raise BadSignature(SignatureReason.WRONG_TOKEN, "the token asks for an extension")
-    if rule.token_type is not None and str(header.get("typ", "")).lower() != rule.token_type.lower():
+    if rule.token_type is not None and _full_type(header.get("typ", "")) != _full_type(rule.token_type):
         raise BadSignature(SignatureReason.WRONG_TOKEN, "the token has another type than the configured one")
     return header
+
+
+def _full_type(token_type: Any) -> str:
+    """Return the media type of a token, which may be written without `application/` (RFC 7515, section 4.1.9)."""
+    text = str(token_type).lower()
+    return text if "/" in text else f"application/{text}"
 
 
 def _verify_with_any(
