@@ -14,6 +14,7 @@ from webhooks.catalogue.messages import LANGUAGES, CodeTexts, Language
 __all__ = [
     "CATALOGUE",
     "LANGUAGES",
+    "NOT_STORED_CODES",
     "RETRYABLE_CODES",
     "CodeTexts",
     "Language",
@@ -149,6 +150,8 @@ CATALOGUE: Mapping[str, OutcomeCode] = {
     code: OutcomeCode(code, *row, {language: messages.load_texts(language)[code] for language in LANGUAGES})
     for code, row in {**_REQUEST, **_OUTCOME}.items()
 }
+NOT_STORED_CODES = frozenset(code for code, (_, _, is_retryable) in _REQUEST.items() if is_retryable)
+"""Codes of verified requests of which nothing is stored. Their sender has to send them again."""
 RETRYABLE_CODES = frozenset(code for code, entry in CATALOGUE.items() if entry.retryable)
 
 

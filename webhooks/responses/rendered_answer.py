@@ -14,6 +14,7 @@ from typing import Any
 
 from jmespath.exceptions import JMESPathError
 
+from webhooks.catalogue.codes import NOT_STORED_CODES
 from webhooks.expressions.expression_budget import OverBudget
 from webhooks.responses.response_format import CustomAnswer, ResponseFormat
 
@@ -171,7 +172,12 @@ _RENDERERS: Mapping[str, Callable[[ResponseFormat, StandardAnswer, int], Rendere
 
 def _render_custom(response_format: ResponseFormat, answer: StandardAnswer, limit: int) -> RenderedAnswer:
     custom = next(
-        (custom for custom in response_format.answers if custom.fits(answer.state, answer.code)), None
+        (
+            custom
+            for custom in response_format.answers
+            if custom.fits(answer.state, answer.code) and not _hides_a_loss(custom, answer)
+        ),
+        None,
     )
     if custom is None:
         return RenderedAnswer(answer.status, _encode_within(answer.document, limit))
@@ -179,6 +185,12 @@ def _render_custom(response_format: ResponseFormat, answer: StandardAnswer, limi
     if custom.body is None or status in _WITHOUT_BODY:
         return RenderedAnswer(status, b"")
     return RenderedAnswer(status, _evaluate_body(custom, response_format, answer, limit))
+
+
+def _hides_a_loss(custom: CustomAnswer, answer: StandardAnswer) -> bool:
+    """True if the answer would make a success of a request that is not stored, without naming its code."""
+    is_success = custom.status is not None and custom.status < 300
+    return is_success and answer.code in NOT_STORED_CODES and answer.code not in custom.codes
 
 
 def _evaluate_body(

@@ -96,7 +96,9 @@ _CODES = optional(
 _STATUS = optional(
     "status",
     WholeNumber(200, 599),
-    "The HTTP status, not a redirect. Default: that of the standard answer.",
+    "The HTTP status, not a redirect. Default: that of the standard answer. A request that is not stored "
+    "(`too-many-requests`, `internal-error`, `storage-unavailable`) gets a success only from an answer whose `codes` "
+    "name it.",
     example=200,
     is_nullable=False,
 )

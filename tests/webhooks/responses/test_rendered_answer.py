@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from config_schema.errors import SettingsInvalid
+from webhooks.catalogue.codes import CATALOGUE
 from webhooks.responses.rendered_answer import CannotRender, StandardAnswer, render_answer
 from webhooks.responses.response_format import RESPONSE_FORMAT, read_format
 
@@ -163,6 +164,21 @@ CUSTOM = {
 )
 def test_a_custom_answer_is_the_first_that_fits(answer: StandardAnswer, status: int, document: Any) -> None:
     assert render(CUSTOM, answer) == (status, document)
+
+
+@pytest.mark.parametrize("code", ["storage-unavailable", "too-many-requests", "internal-error"])
+@pytest.mark.parametrize("loose", [{}, {"states": ["failed"]}, {"codes": ["target-rejected", "other"]}])
+def test_no_request_that_is_not_stored_becomes_a_success_by_the_way(code: str, loose: dict[str, Any]) -> None:
+    """A sender that knows only 200 stops sending at that, and the webhook would be lost."""
+    status = CATALOGUE[code].status
+    lost = StandardAnswer(status, code, {"status": status, "code": code})
+    for success in (200, 202, 204):
+        custom = {"format": "custom", "answers": [loose | {"status": success}]}
+        assert render(custom, lost) == (status, {"status": status, "code": code})
+    assert render({"format": "custom", "answers": [{"status": 400}]}, lost) == (400, None)
+    assert render({"format": "custom", "answers": [{"body": "code"}]}, lost) == (status, code)
+    named = {"format": "custom", "answers": [{"codes": [code], "status": 200, "body": "code"}]}
+    assert render(named, lost) == (200, code)
 
 
 def test_a_custom_answer_can_be_plain_text() -> None:

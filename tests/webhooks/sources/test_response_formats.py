@@ -189,3 +189,25 @@ def test_a_refusal_has_the_status_that_the_sender_really_got(hub: Hub) -> None:
     assert response_status(refusal) == 200
     assert hub.post(EXAMPLE, "aurora", authorization="Bearer wrong").status_code == 401
     assert Refusal.objects.get(code="bad-signature").status == 401
+
+
+@pytest.mark.one_database
+def test_a_format_that_always_answers_200_does_not_answer_so_what_is_not_stored(
+    hub: Hub, monkeypatch: Any
+) -> None:
+    choose({"format": "custom", "answers": [{"status": 200}]})
+    Source.objects.filter(slug="aurora").update(requests_per_minute=1)
+    find_source.invalidate()
+    answers = [hub.post_signed(EXAMPLE) for _ in range(12)]
+    assert [answer.status_code for answer in answers] == [200] * 10 + [429] * 2
+    assert answers[-1]["Retry-After"]
+    Source.objects.filter(slug="aurora").update(requests_per_minute=None)
+    find_source.invalidate()
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise DatabaseError
+
+    monkeypatch.setattr("webhooks.receiving.receive.record_webhook", fail)
+    answer = hub.post_signed(EXAMPLE)
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert Receipt.objects.count() == 10
