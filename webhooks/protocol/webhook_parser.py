@@ -47,9 +47,10 @@ class ParsedWebhook:
     """A parsed webhook. Types are in upper case; `document` is the whole JSON object.
 
     `occurred_at` is in UTC with microseconds; `occurred_text` is the timestamp as sent, "" if there was none.
-    `event_word` is the source's own name of the event type. `stored_body` is what is stored instead of the request's
-    body, None if that is stored as it came; `digest` identifies the content of the event then. `ignored_as`: the code
-    with which the event is stored and not delivered, because its source's format excludes it; "" if it is delivered.
+    `event_word` is the sender's word for the event type, or what its format maps the word to. `stored_body` is what is
+    stored instead of the request's body, None if that is stored as it came; `digest` identifies the content of the
+    event then. `ignored_as`: the code with which the event is stored and not delivered, because its source's format
+    excludes it; "" if it is delivered.
     """
 
     entity_id: str

@@ -191,7 +191,7 @@ def build_event(
         event_id=event_id,
         entity_type=parsed.entity_type,
         entity_id=parsed.entity_id,
-        event_type=map_event_type(source, parsed),
+        event_type=parsed.event_word,
         occurred_at=parsed.occurred_at,
         occurred_text=parsed.occurred_text,
         is_signed=verified.is_signed,
@@ -293,8 +293,3 @@ def _record_repeat(
 def _lock_row(rows: QuerySet[RowModel], key: int | None) -> RowModel | None:
     """Lock the row with this key until the commit; None if there is none any more."""
     return None if key is None else rows.select_for_update(no_key=True).filter(pk=key).first()
-
-
-def map_event_type(source: Source, parsed: ParsedWebhook) -> str:
-    """Return CREATE, UPDATE or DELETE for the source's own event name, or the name itself if it is not mapped."""
-    return source.parsed_format.event_types.get(parsed.event_word, parsed.event_word)

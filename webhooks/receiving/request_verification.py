@@ -149,16 +149,19 @@ def parse_request(
     try:
         if webhook_format.uses_default_fields:
             parsed = parse_webhook(incoming.body or b"", extra_id_characters=source.extra_id_characters)
-            return _with_known_type(parsed, webhook_format.entity_types)
+            return _with_known_words(parsed, webhook_format)
         return _read_formatted(source, incoming)
     except MalformedBody as error:
         raise RequestRefused(error.code, error.pointer) from error
 
 
-def _with_known_type(parsed: ParsedWebhook, entity_types: Mapping[str, str] | None) -> ParsedWebhook:
-    if entity_types is None:
+def _with_known_words(parsed: ParsedWebhook, webhook_format: WebhookFormat) -> ParsedWebhook:
+    """Return a webhook in the default fields with the hub's words for those of its sender."""
+    if parsed.event_word in webhook_format.event_types:
+        parsed = replace(parsed, event_word=webhook_format.event_types[parsed.event_word])
+    if webhook_format.entity_types is None:
         return parsed
-    known = entity_types.get(parsed.entity_type)
+    known = webhook_format.entity_types.get(parsed.entity_type)
     return replace(parsed, ignored_as="ignored") if known is None else replace(parsed, entity_type=known)
 
 

@@ -21,6 +21,7 @@ from tests.support.builders.event_batches import (
     documents,
     event,
     post,
+    post_body,
     set_format,
 )
 from tests.support.hub import ANNA, Hub
@@ -94,6 +95,22 @@ def test_an_event_that_the_condition_excludes_is_stored_and_not_delivered(format
     Event.objects.update(code="ignored")
     assert [str(fault) for fault in find_row_faults()] != []
     assert formatted.shop.read_journal() == []
+
+
+@pytest.mark.parametrize("has_fields", [True, False])
+def test_a_word_is_mapped_once(formatted: Hub, has_fields: bool) -> None:
+    """A sender may delete softly by `delete`: its `purge` must not become that, and no unknown word a deletion."""
+    words = {"event_types": {"delete": "UPDATE", "purge": "DELETE", "user_gone": "DELETE"}}
+    set_format((FORMAT if has_fields else {"content_types": FORMAT["content_types"]}) | words)
+    sent = ["purge", "delete", "USER_GONE", "Create"] + ["user gone"] * has_fields
+    for word in sent:
+        body = {"id": "NOBODY", "entityType": "DEVICE", "eventType": word}
+        post_body(formatted, body_of(event("NOBODY", kind=word)) if has_fields else json.dumps(body).encode())
+    stored = list(Event.objects.order_by("pk").values_list("event_type", flat=True))
+    assert stored == ["DELETE", "UPDATE", "DELETE", "CREATE"] + ["USER_GONE"] * has_fields
+    if has_fields:
+        # As any word that the format does not know.
+        assert Event.objects.latest("pk").state == "ignored"
 
 
 def test_the_log_says_why_an_event_is_ignored(formatted: Hub) -> None:
