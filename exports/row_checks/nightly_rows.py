@@ -28,6 +28,7 @@ from exports.bundle.unreadable_rows import (
     unreadable_faults,
 )
 from exports.row_checks.recorded_deletions import RecordedDeletions
+from exports.row_checks.setting_names import find_renamed_settings
 from exports.row_checks.stray_rows import find_stray_rows
 from exports.row_checks.unusable_requests import ReadBody, check_unusable_requests, uuid_of
 from sync.models import Attempt, Delivery
@@ -52,6 +53,9 @@ def find_row_faults() -> Iterator[str]:
             yield from map(_fault_text, faults)
     yield from map(_fault_text, check_unusable_requests(json.loads, checker.deletions.load))
     yield from map(_fault_text, find_stray_rows())
+    with page_snapshot():
+        renamed = find_renamed_settings()
+    yield from map(_fault_text, renamed)
     yield from map(_fault_text, checker.deletions.unreadable.values())
 
 
