@@ -27,6 +27,7 @@ from exports.bundle.unreadable_rows import (
     read_values,
     unreadable_faults,
 )
+from exports.row_checks.payload_owners import check_payload_owners
 from exports.row_checks.recorded_deletions import RecordedDeletions
 from exports.row_checks.setting_names import find_renamed_settings
 from exports.row_checks.stray_rows import find_stray_rows
@@ -105,7 +106,7 @@ class _RowCheck:
         # Something may have been deleted, as the log says, since that was read.
         if faults:
             faults = self._check_page(tables, streams, self.deletions.load())
-        return faults
+        return [*faults, *check_payload_owners(keys)]
 
     def _check_page(
         self, tables: Mapping[str, Sequence[dict[str, Any]]], streams: Streams, deletions: Deletions
