@@ -20,11 +20,10 @@ from django.utils.translation import gettext as _
 from console.base.forms import parse_pk
 from exports.bundle.unreadable_rows import (
     EVENT_TABLES,
-    READ_ERRORS,
     invalid_column_names,
-    is_damage,
     is_valid_column_value,
 )
+from exports.damaged_values import READ_ERRORS, is_damage
 from webhooks.catalogue.reference import from_reference
 from webhooks.models import Event
 

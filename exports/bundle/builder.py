@@ -31,7 +31,8 @@ from exports.bundle.key_file import count_keys, read_keys, write_keys
 from exports.bundle.schema import EVENTS, TABLES
 from exports.bundle.snapshot import progress_connection
 from exports.bundle.sqlite_copy import COPY_BATCH, snapshot_with_copy
-from exports.bundle.unreadable_rows import READ_ERRORS, find_unreadable_event, is_damage
+from exports.bundle.unreadable_rows import find_unreadable_event
+from exports.damaged_values import READ_ERRORS, is_damage
 from exports.models import Export
 from exports.resumable_files import ResumableFiles, are_files_complete
 from exports.subject_register import clear_register, decrypt_register_key, register_entities

@@ -1,24 +1,22 @@
-"""Name the rows with a value that cannot be read. SQLite can store any value in any column, and PostgreSQL some times
-that Python does not have.
-"""
+"""Name the rows with a value that cannot be read."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import MAXYEAR, MINYEAR, datetime
 from math import isfinite
 from typing import Any
 
-from django.db import DatabaseError, DataError, models
+from django.db import models
 from django.db.models import QuerySet
 
-from audit.models.column_values import UNREADABLE, is_valid_value
+from audit.models.column_values import is_valid_value
 from config_schema.translatable import translatable
 from exports.bundle.export_rows import read_rows
 from exports.bundle.shipped.check_rows import RowFault
+from exports.damaged_values import READ_ERRORS, is_damage
 from sync.models import Attempt, Call, Delivery
 from webhooks.catalogue.reference import to_reference
 from webhooks.models import Event, Receipt
 
-READ_ERRORS = (*UNREADABLE, LookupError, RecursionError, DatabaseError)
 MAX_ROWS = 2_000  # searched under one event, of each table
 # How each table is called in a fault, and the way from its rows to their event.
 EVENT_TABLES: tuple[tuple[type[models.Model], str, str], ...] = (
@@ -32,12 +30,6 @@ EVENT_TABLES: tuple[tuple[type[models.Model], str, str], ...] = (
 
 class UnreadableRows(Exception):
     """Raised if an event of an export has a value that cannot be read. The text is for people."""
-
-
-def is_damage(error: Exception) -> bool:
-    """Return True if an error while rows were read comes from a stored value, and not from the database's state."""
-    # SQLite's driver reports text that is no UTF-8 as an error of operation.
-    return not isinstance(error, DatabaseError) or isinstance(error, DataError) or "UTF-8" in str(error)
 
 
 def name_event(key: int) -> str:

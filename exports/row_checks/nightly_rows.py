@@ -21,12 +21,11 @@ from exports.bundle.export_rows import read_rows
 from exports.bundle.schema import TABLES
 from exports.bundle.shipped.check_rows import Deletions, EventRows, RowFault, check_event
 from exports.bundle.unreadable_rows import (
-    READ_ERRORS,
-    is_damage,
     name_event,
     read_values,
     unreadable_faults,
 )
+from exports.damaged_values import READ_ERRORS, is_damage
 from exports.row_checks.payload_owners import check_payload_owners
 from exports.row_checks.recorded_deletions import RecordedDeletions
 from exports.row_checks.setting_names import find_renamed_settings

@@ -11,7 +11,7 @@ from audit.models import Entry
 from audit.retention.prune_entries import newest_announcement
 from audit.sealing.unsealed_entries import last_segment
 from exports.bundle.shipped.check_rows import CLOCKS_APART, DELETED, Deletions, RowFault
-from exports.bundle.unreadable_rows import READ_ERRORS, is_damage
+from exports.damaged_values import READ_ERRORS, is_damage
 from sync.models import Erasure, ErasureState
 
 ReadBody = Callable[[str], Mapping[str, Any]]

@@ -12,7 +12,8 @@ from audit.entries.readable_rows import load_entries
 from audit.format.signed_records import format_time
 from audit.models import Entry
 from exports.bundle.shipped.check_rows import Deletions, RowFault, compare_columns
-from exports.bundle.unreadable_rows import READ_ERRORS, read_values
+from exports.bundle.unreadable_rows import read_values
+from exports.damaged_values import READ_ERRORS
 from webhooks.catalogue.reference import from_reference, to_reference
 from webhooks.models import Receipt
 
