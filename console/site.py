@@ -1,9 +1,11 @@
 """The admin site of the hub."""
 
-from functools import partial
+from collections.abc import Callable
+from functools import partial, wraps
 from math import ceil
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
+from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.contrib.admin.apps import AdminConfig
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -11,6 +13,9 @@ from django.template import loader
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+_View = TypeVar("_View", bound=Callable[..., Any])
 
 
 class ConsoleAdminConfig(AdminConfig):
@@ -54,6 +59,26 @@ class ConsoleSite(AdminSite):
             path("webhooks/entity/link/", self.admin_view(record_link_view), name="webhooks_entity_link"),
             *super().get_urls(),
         ]
+
+    def admin_view(self, view: _View, cacheable: bool = False) -> _View:
+        """Return the view for people who are logged in. Others are sent to the login page, which says that a form
+        that they sent was not saved.
+        """
+        checked = super().admin_view(view, cacheable)
+
+        @wraps(checked)
+        def page(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            is_sent_logged_out = request.method == "POST" and not self.has_permission(request)
+            response = checked(request, *args, **kwargs)
+            login = reverse("admin:login", current_app=self.name)
+            if is_sent_logged_out and response.headers.get("Location", "").startswith(login):
+                messages.warning(
+                    request,
+                    _("You were logged out, so the form was not saved. Log in, then enter it again."),
+                )
+            return response
+
+        return cast(_View, page)
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         # Imported here for the same reason.

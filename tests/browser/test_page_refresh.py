@@ -53,3 +53,15 @@ def test_the_heading_of_an_export_is_refreshed_with_its_body(
     browser.find("#export:not([data-poll])").wait_for()
     assert "cancelled" in browser.read("#export")
     assert "Waiting" not in browser.read(".head-line .pill")
+
+
+def test_a_page_says_that_it_is_no_longer_updated_after_a_logout(log_in: LogIn, hub: Hub) -> None:
+    [event] = fail_events(hub, ANNA)
+    _put(State.PENDING, "")
+    browser = log_in("support")
+    browser.open(f"/admin/webhooks/event/{event.pk}/change/")
+    browser.context.clear_cookies()
+    note = browser.find("#live > p[data-poll-note]:not(:empty)")
+    note.wait_for()
+    assert note.inner_text() == "This page is no longer updated: you may be logged out. Reload it."
+    _put(State.DEAD, "target-timeout")  # nothing delivers it

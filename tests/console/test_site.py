@@ -1,6 +1,7 @@
 """The site around the pages: one menu, without that of Django."""
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 
 from tests.support.people import browser
@@ -21,3 +22,24 @@ def test_a_stranger_is_asked_to_log_in_at_the_address_of_an_application() -> Non
 @pytest.mark.parametrize("page", ["", "preferences/", "webhooks/event/", "sync/connection/"])
 def test_no_page_lists_django_applications(page: str) -> None:
     assert browser("support").get(f"/admin/{page}").context["available_apps"] == []
+
+
+LOGGED_OUT = "You were logged out, so the form was not saved. Log in, then enter it again."
+
+
+@pytest.mark.parametrize("role", [None, "no staff"])
+def test_a_form_that_is_sent_after_the_logout_is_said_not_to_be_saved(role: str | None) -> None:
+    client = Client()
+    if role:
+        client.force_login(User.objects.create_user("guest"))
+    page = client.post("/admin/preferences/", {"time_zone": "UTC"}, follow=True)
+    assert page.redirect_chain == [("/admin/login/?next=/admin/preferences/", 302)]
+    assert LOGGED_OUT in page.content.decode()
+    # Once, and never for a page that was only opened.
+    assert LOGGED_OUT not in client.get("/admin/preferences/", follow=True).content.decode()
+
+
+def test_a_logout_is_no_form_that_was_lost() -> None:
+    client = browser("support")
+    client.post("/admin/logout/")
+    assert LOGGED_OUT not in client.post("/admin/logout/", follow=True).content.decode()

@@ -3,6 +3,7 @@
 (() => {
   const $ = (css, from = document) => from.querySelector(css);
   const $$ = (css, from = document) => [...from.querySelectorAll(css)];
+  const ended = document.currentScript?.dataset.ended;
 
   // A polite voice for screen readers, at most once in ten seconds.
   const voice = document.createElement("p");
@@ -42,7 +43,12 @@
       if (now !== element) return;
       if (document.hidden || element.contains(document.activeElement) && element.dataset.pollFocus !== "keep" && document.activeElement.matches("input, textarea, select")) return poll(element, failures);
       try {
-        const answer = await fetch(element.dataset.pollUrl || location.href, { headers: { "X-Poll": "1" }, redirect: "error" });
+        const answer = await fetch(element.dataset.pollUrl || location.href, { headers: { "X-Poll": "1" }, redirect: "manual" });
+        if (answer.type === "opaqueredirect") {  // mostly to the login page: asking again would not help
+          const note = $("[data-poll-note]", element);
+          if (note) note.textContent = ended;
+          return say(ended, true);
+        }
         if (!answer.ok) throw new Error(String(answer.status));
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         const next = page.getElementById(element.id);
