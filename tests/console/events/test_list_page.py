@@ -10,6 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from sync.search.event_filter import MAX_WORD_LENGTH
 from tests.support.builders.history import (
     a_delivery,
     a_receipt,
@@ -48,6 +49,11 @@ def test_the_list_is_newest_first_and_shows_state_event_entity_reason_source_and
     assert "The target system rejected the change" in text
     assert "UPDATE USER" in text
     assert '<time datetime="2026-03-04T12:00:00Z" title="2026-03-04 12:00:00 UTC">' in text
+
+
+def test_the_search_takes_no_longer_text_than_a_filter_can_be(support: Client) -> None:
+    """A longer address is refused by the web process, with a page that says nothing about the search."""
+    assert f'maxlength="{MAX_WORD_LENGTH}"' in support.get(LIST).content.decode()
 
 
 def test_a_page_of_fifty_costs_at_most_eight_statements_and_none_is_unbounded(support: Client) -> None:
