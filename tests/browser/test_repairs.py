@@ -67,6 +67,23 @@ def test_a_group_of_failures_is_replayed_with_one_refusal_inside(log_in: LogIn, 
     assert Event.objects.get(entity_id="PERSON3").state == "dead"
 
 
+def test_values_are_revealed_where_they_are_masked_and_the_filter_of_the_list_stays(
+    log_in: LogIn, hub: Hub
+) -> None:
+    hub.change_email("taken@example.com")
+    hub.post_signed({"id": ANNA, "entityType": "USER", "eventType": "UPDATE"})
+    browser = log_in("support")
+    browser.open(f"/admin/webhooks/event/?q={ANNA}")
+    browser.press("#results a[data-open]")
+    browser.find("table.change + p a, .wide + p a").click()
+    assert browser.run("document.activeElement.id") == "reveal-reason"
+    browser.type("#reveal-reason", "She asked why")
+    browser.press("form[action$='/reveal/'] button")
+    assert "taken@example.com" in browser.text
+    browser.press("a:has-text('← Events')")
+    assert browser.address.endswith(f"/event/?q={ANNA}")
+
+
 def test_a_mapping_is_changed_after_a_back_test_showed_the_differences(log_in: LogIn, hub: Hub) -> None:
     hub.change_email("anna.new@example.com")
     hub.post({"id": ANNA, "entityType": "USER", "eventType": "UPDATE"})
