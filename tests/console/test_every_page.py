@@ -170,6 +170,37 @@ def test_each_role_opens_its_pages_and_gets_a_plain_403_for_the_others(role: str
 
 
 @pytest.mark.one_database
+@pytest.mark.parametrize("role", ROLES)
+def test_what_a_page_refers_to_is_on_it(role: str) -> None:
+    found, client = rows(), browser(role)
+    wrong = []
+    for name in (page_name for page_name, who in TABLE.items() if role in who):
+        answer = client.get(address_of(name, found))
+        page = answer.content.decode() if answer.status_code == 200 and not answer.streaming else ""
+        wrong += [(name, problem) for problem in dangling_references(page)]
+    assert not wrong
+
+
+def dangling_references(page: str) -> list[str]:
+    """Return the labels, descriptions and links of a page to elements that it does not have, and links to elements
+    that are closed: they would open nothing.
+    """
+    ids = set(re.findall(r'\sid="([^"]+)"', page))
+    closed = set(re.findall(r'<details(?![^>]* open)[^>]*\sid="([^"]+)"', page))
+    named = re.findall(r'\s(?:for|aria-describedby|aria-labelledby|aria-controls)="([^"]+)"', page)
+    links = re.findall(r'\shref="#([^"]+)"', page)
+    return [
+        *(f"no #{key}" for keys in (*named, *links) for key in keys.split() if key not in ids),
+        *(f"closed #{key}" for key in links if key in closed),
+    ]
+
+
+def test_dangling_references_are_found() -> None:
+    page = '<a href="#a">1</a><a href="#b">2</a><p id="a"></p><details class="x" id="b"></details><label for="c">3</label>'
+    assert dangling_references(page) == ["no #c", "closed #b"]
+
+
+@pytest.mark.one_database
 @pytest.mark.parametrize("name", BUTTONS)
 def test_the_address_of_a_button_redirects_to_its_page(name: str) -> None:
     found, client = rows(), Client()
