@@ -1,6 +1,6 @@
 """Gather everything that happened to one user, group or file, in a bounded number of statements."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -9,8 +9,8 @@ from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from console.base.damaged_rows import DamagedRow, load_rows
 from console.deliveries.delivery_status import DeliveryStatus, describe_status, expired_claim_words
 from console.ui.keyset import BY_RECEIVED_TIME, Cursor
-from console.ui.outcome_texts import explain_outcome, is_replayable
-from sync.deliveries.blockers import load_contention_with
+from console.ui.outcome_texts import explain_outcome, explain_pause, is_replayable
+from sync.deliveries.blockers import is_paused_by_person, load_contention_with
 from sync.models import Attempt, AttemptCause, Connection, Delivery, Erasure, Link, Route
 from webhooks.catalogue.codes import CodeTexts
 from webhooks.models import Event, Source, State, erased_entity_id, is_erased, pseudonym
@@ -107,6 +107,7 @@ class EntityPage:
 def build_entity_page(query: EntityQuery, may: Mapping[str, bool]) -> EntityPage:
     """Load the page, by fifteen statements at most. Raises InvalidFilter for an invalid cursor."""
     subjects = _identity_services(query, with_links=may["links"])
+    under_way = _open_deliveries(query) if may["deliveries"] else ()
     events = _entity_events(query, subjects)
     # One event more than a page holds tells whether there are older ones.
     before = _events_before(events, query.before).select_related("source")
@@ -119,11 +120,11 @@ def build_entity_page(query: EntityQuery, may: Mapping[str, bool]) -> EntityPage
         may=may,
         is_erased=is_erased(query.entity_id),
         identity_services=subjects,
-        timeline=_timeline_rows(rows, may),
+        timeline=_timeline_rows(rows, may, on_hold=_events_on_hold(under_way)),
         older=_last_cursor(rows) if more else "",
         newest=next((row for row in newest_rows if isinstance(row, Event)), None),
         needing=_count_needing_attention(query),
-        under_way=_open_deliveries(query) if may["deliveries"] else (),
+        under_way=under_way,
         erasures=_recent_erasures(query) if may["erasures"] else (),
         pseudonyms=_earlier_pseudonyms(query) if may["erase"] else (),
     )
@@ -204,7 +205,7 @@ def _events_before(events: QuerySet[Event], cursor: str) -> QuerySet[Event]:
 
 
 def _timeline_rows(
-    rows: Sequence[Event | DamagedRow], may: Mapping[str, bool]
+    rows: Sequence[Event | DamagedRow], may: Mapping[str, bool], on_hold: Container[int]
 ) -> tuple[TimelineRow | DamagedRow, ...]:
     loaded = _delivery_rows([row.pk for row in rows]) if may["deliveries"] and rows else []
     deliveries = [delivery for delivery in loaded if isinstance(delivery, Delivery)]
@@ -219,7 +220,9 @@ def _timeline_rows(
         if isinstance(row, DamagedRow)
         else TimelineRow(
             row,
-            explain_outcome(row.state, row.code, speakers.get((row.pk, row.code), "")),
+            explain_pause()
+            if row.pk in on_hold
+            else explain_outcome(row.state, row.code, speakers.get((row.pk, row.code), "")),
             row.pk in replayed,
         )
         for row in rows
@@ -247,13 +250,23 @@ def _open_deliveries(query: EntityQuery) -> tuple[OpenDeliveryRow | DamagedRow, 
     open_rows: list[OpenDeliveryRow | DamagedRow] = [row for row in loaded if isinstance(row, DamagedRow)]
     for row in rows:
         status = describe_status(row, around)
-        words = (
-            expired_claim_words()
-            if status.is_claim_expired
-            else explain_outcome(row.state, row.code, row.connection_of_code(row.code).name)
-        )
-        open_rows.append(OpenDeliveryRow(row, words, status))
+        open_rows.append(OpenDeliveryRow(row, _open_words(row, status), status))
     return tuple(open_rows)
+
+
+def _open_words(row: Delivery, status: DeliveryStatus) -> CodeTexts:
+    if status.is_claim_expired:
+        return expired_claim_words()
+    if is_paused_by_person(row):
+        return explain_pause()
+    return explain_outcome(row.state, row.code, row.connection_of_code(row.code).name)
+
+
+def _events_on_hold(rows: Iterable[OpenDeliveryRow | DamagedRow]) -> set[int]:
+    """Return the events that wait because their source or route is paused."""
+    return {
+        row.row.event_id for row in rows if isinstance(row, OpenDeliveryRow) and is_paused_by_person(row.row)
+    }
 
 
 def _recent_erasures(query: EntityQuery) -> tuple[Erasure, ...]:

@@ -72,6 +72,25 @@ def test_an_entity_is_found_by_any_valid_id(entity_id: str) -> None:
 
 
 @pytest.mark.django_db
+def test_events_that_wait_because_their_route_is_paused_are_on_hold() -> None:
+    route = a_route(a_source())
+    route.paused_at = timezone.now()
+    route.pause_reason = "Maintenance of the shop"
+    route.save()
+    waiting = an_event(1, entity_id="U", state="pending")
+    a_delivery(waiting, route=route, state="pending", due_at=None)
+    a_delivery(
+        an_event(2, entity_id="V", state="pending"), route=route, state="pending", due_at=timezone.now()
+    )
+    client = browser("support")
+    page = text_of(read(client, "U"))
+    # Among the open deliveries and in the timeline, as in the event list.
+    assert page.count("On hold: source or route is paused") == 2
+    assert "Queued" not in page
+    assert "On hold" not in text_of(read(client, "V"))
+
+
+@pytest.mark.django_db
 def test_the_timeline_is_newest_first_and_pages_give_every_event_once_also_within_one_moment() -> None:
     events = [an_event(number // 40, entity_id="U", state="ignored", code="ignored") for number in range(130)]
     an_event(1, entity_id="U", entity_type="GROUP")
