@@ -3,9 +3,11 @@
 import json
 
 import pytest
+from django.contrib.auth.models import User
 
 from sync.models import Mapping, Replay, ReplayState
 from sync.operations.failure_groups import refresh_failure_groups
+from sync.replays.requests import request_replay
 from tests.browser.conftest import LogIn
 from tests.browser.stage.event_page import reveal_values
 from tests.browser.stage.profile_page import TAKEN, save_email
@@ -82,6 +84,16 @@ def test_values_are_revealed_where_they_are_masked_and_the_filter_of_the_list_st
     assert "taken@example.com" in browser.text
     browser.press("a:has-text('← Events')")
     assert browser.address.endswith(f"/event/?q={ANNA}")
+
+
+def test_the_timeline_of_an_entity_stays_within_its_card(log_in: LogIn, hub: Hub) -> None:
+    hub.post_signed({"id": ANNA, "entityType": "USER", "eventType": "UPDATE"})
+    browser = log_in("support")
+    request_replay([Event.objects.get()], by=User.objects.get(), reason="She asked why")
+    hub.wait_until_idle()
+    browser.open(f"/admin/webhooks/entity/?type=USER&id={ANNA}")
+    assert "replayed" in browser.text
+    assert [width for width in (1600, 1440, 1280, 1024, 390) if browser.overflow(width)] == []
 
 
 def test_a_mapping_is_changed_after_a_back_test_showed_the_differences(log_in: LogIn, hub: Hub) -> None:
