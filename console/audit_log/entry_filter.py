@@ -1,12 +1,12 @@
 """Filter the audit log, and search it by an id or a name."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from audit.entries.search import filter_by_action, filter_by_actor, filter_by_people, filter_by_stream_kind
 from audit.models import Entry
@@ -14,6 +14,7 @@ from console.audit_log.action_names import ACTION_LABELS
 from sync.models import Delivery
 from sync.models.delivery import delivery_stream
 from sync.search.event_filter import MAX_WORD_LENGTH
+from sync.search.event_search import SearchKind, search_events
 from sync.search.time_ranges import InvalidFilter, parse_range
 from webhooks.catalogue.reference import from_reference, to_reference
 from webhooks.models import Event
@@ -21,29 +22,43 @@ from webhooks.models import Event
 MAX_EVENTS = 200
 
 
-def find_streams(term: str) -> list[str]:
-    """Return the streams that a search term can mean; `entity:<type>:<id>` means those of the entity's newest
-    events.
+@dataclass(frozen=True, slots=True)
+class FoundStreams:
+    """The streams that a search term can mean. `is_cut`: they are those of the newest `MAX_EVENTS` events only."""
+
+    streams: Sequence[str]
+    is_cut: bool = False
+
+
+def find_streams(term: str) -> FoundStreams:
+    """Find the streams that a search term can mean: a stream, a reference, or whatever the event list finds events
+    by. `entity:<type>:<id>` means the events of the entity.
     """
     kind, _colon, rest = term.partition(":")
     if kind == "entity":
-        return _find_entity_streams(*rest.partition(":")[::2])
+        entity_type, _colon, entity_id = rest.partition(":")
+        return _streams_of_events(Q(entity_id=entity_id, entity_type=entity_type))
     try:
         uuid = from_reference(term.removeprefix("event:"))
     except ValueError:
-        return [term]
+        match = search_events(term)
+        found = FoundStreams([]) if match.match is SearchKind.NOTHING else _streams_of_events(match.condition)
+        return replace(found, streams=[term, *found.streams])
+    # Its entries are stored longer than the event.
     routes = Delivery.objects.filter(event__uuid=uuid).values_list("route_id", flat=True)
-    return [f"event:{to_reference(uuid)}", *(delivery_stream(uuid, route) for route in routes)]
+    return FoundStreams([f"event:{to_reference(uuid)}", *(delivery_stream(uuid, route) for route in routes)])
 
 
-def _find_entity_streams(entity_type: str, entity_id: str) -> list[str]:
-    known = Event.objects.filter(entity_id=entity_id, entity_type=entity_type).order_by("-received_at", "-id")
-    events = dict(known.values_list("pk", "uuid")[:MAX_EVENTS])
+def _streams_of_events(condition: Q) -> FoundStreams:
+    known = Event.objects.filter(condition).order_by("-received_at", "-id")
+    newest = list(known.values_list("pk", "uuid")[: MAX_EVENTS + 1])
+    events = dict(newest[:MAX_EVENTS])
     deliveries = Delivery.objects.filter(event__in=events).values_list("event_id", "route_id")
-    return [
+    streams = [
         *(f"event:{to_reference(uuid)}" for uuid in events.values()),
         *(delivery_stream(events[event], route) for event, route in deliveries),
     ]
+    return FoundStreams(streams, is_cut=len(newest) > MAX_EVENTS)
 
 
 FILTER_PARAMS = ("action", "who", "object", "when", "when_from", "when_to", "q")
@@ -75,7 +90,7 @@ ACTION_GROUPS: Mapping[str, Sequence[str]] = {
 class EntryFilter:
     """A resolved filter; empty fields restrict nothing.
 
-    `who` is a kind of actor or one actor. `streams` are those that the search term means.
+    `who` is a kind of actor or one actor. `streams` are those that the search term means; `is_cut`: not all of them.
     """
 
     action: str = ""
@@ -84,6 +99,7 @@ class EntryFilter:
     begin: datetime | None = None
     end: datetime | None = None
     streams: Sequence[str] | None = None
+    is_cut: bool = False
 
     @property
     def actions(self) -> Sequence[str]:
@@ -134,4 +150,11 @@ def parse_entry_filter(params: Mapping[str, str], now: datetime) -> EntryFilter:
     begin, end = parse_range(params, "when", now)
     plain = {name: params.get(name, "") for name in ("action", "who", "object")}
     term = params.get("q", "").strip()
-    return EntryFilter(**plain, begin=begin, end=end, streams=find_streams(term) if term else None)
+    found = find_streams(term) if term else None
+    return EntryFilter(
+        **plain,
+        begin=begin,
+        end=end,
+        streams=found.streams if found else None,
+        is_cut=found is not None and found.is_cut,
+    )

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from audit.entries.readable_rows import load_entries, load_entries_by
 from audit.models import Entry, Verification
 from console.audit_log.action_names import ACTION_LABELS
-from console.audit_log.entry_filter import FILTER_PARAMS, EntryFilter, parse_entry_filter
+from console.audit_log.entry_filter import FILTER_PARAMS, MAX_EVENTS, EntryFilter, parse_entry_filter
 from console.audit_log.entry_words import OBJECT_LABELS, EntryRow, describe_entries
 from console.audit_log.failed_logins import FailedLoginSummary, summarize_failed_logins
 from console.ui.chips import FilterBar, FilterChip, FilterParams, ViewTab
@@ -40,6 +40,8 @@ class EntryList:
     page_links: PageLinks
     verified: Verification | None
     problem: str
+    search_note: str
+    is_cut: bool
     failed_logins: FailedLoginSummary | None = None
 
     @property
@@ -71,17 +73,39 @@ def build_entry_list(request: HttpRequest) -> EntryList:
         page_links=PageLinks.for_page(here, page, place),
         verified=Verification.objects.order_by("-id").first(),
         problem=problem,
+        search_note=_search_note(words.get("q", "").strip(), entry_filter, bool(page.rows)),
+        is_cut=entry_filter.is_cut,
         # Only above the newest entries: a search has its own results.
         failed_logins=None if words or place != PageRequest() else summarize_failed_logins(),
     )
 
 
 def listed_entries(request: HttpRequest) -> QuerySet[Entry]:
-    """Return all entries that match the address, in the order of the list. Raises InvalidFilter."""
+    """Return all entries that match the address, in the order of the list. Raises InvalidFilter, also if the search
+    does not find all entries.
+    """
     if unknown := unknown_params(request.GET):
         raise InvalidFilter(f"{unknown[0][:40]} is no filter of the audit log")
     entry_filter = parse_entry_filter(FILTER_BAR.read_params(request.GET), timezone.now())
+    if entry_filter.is_cut:
+        raise InvalidFilter("more events than a search reads")
     return entry_filter.filter_entries(Entry.objects.order_by("-at", "-pk"))
+
+
+def _search_note(term: str, entry_filter: EntryFilter, is_found: bool) -> str:
+    """Return what the person must know of this search; empty if there is nothing."""
+    if entry_filter.is_cut:
+        return _(
+            "These are the entries of the newest %(number)d events that match. They cannot be downloaded, because "
+            "the file would be incomplete: request an export of the events."
+        ) % {"number": MAX_EVENTS}
+    if not term or is_found:
+        return ""
+    return _(
+        "Nothing found for “%(term)s”. Enter a complete event reference, event id or entity id: exact match only. "
+        "To find what a person did, use the filter “Who”. To find the changes of a setting, open its page and "
+        "select “History”."
+    ) % {"term": term}
 
 
 def fetch_entries(entry_filter: EntryFilter, place: PageRequest) -> KeysetPage:

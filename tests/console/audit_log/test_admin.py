@@ -17,12 +17,13 @@ from django.utils import timezone
 from audit.entries.append import NewEntry, append_entries
 from audit.format.id_ranges import pack_ids
 from audit.models import Entry, Segment
+from console.audit_log import entry_filter, list_page
 from console.audit_log.action_names import ACTION_LABELS
 from console.audit_log.entry_page import find_sealing_segment
 from logins.attempt_counts import count_failures, report_past_hours
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.models import Alarm, Replay
-from tests.support.builders.history import a_replay
+from tests.support.builders.history import a_replay, an_event
 from tests.support.builders.settings_rows import connection as connection_of_shop
 from tests.support.builders.settings_rows import connection_form
 from tests.support.pages import visible_text
@@ -153,6 +154,48 @@ def test_an_events_reference_finds_its_entries_in_any_case() -> None:
     )
     rows = browser("auditor").get(LIST, {"q": audited_event.reference.lower()}).context["page"].rows
     assert [row.entry.stream for row in rows] == [audited_event.stream]
+
+
+def test_the_search_finds_entries_by_whatever_the_event_list_finds_events_by() -> None:
+    audited = an_event(1, entity_id="USR-1", event_id="msg-1")
+    append_now(
+        NewEntry(audited.stream, "webhook.received", "source:crm"),
+        NewEntry(an_event(2, entity_id="USR-2").stream, "webhook.received", "source:crm"),
+    )
+    client = browser("auditor")
+    for term in ("USR-1", "msg-1", f"https://hub.example.com/admin/webhooks/event/{audited.pk}/change/"):
+        page = client.get(LIST, {"q": term}).context["page"]
+        assert [row.entry.stream for row in page.rows] == [audited.stream], term
+        assert page.search_note == ""
+
+
+def test_a_search_without_a_result_says_what_can_be_searched() -> None:
+    page = browser("auditor").get(LIST, {"q": "Anna <Aalto>"}).content.decode()
+    assert (
+        "Nothing found for “Anna &lt;Aalto&gt;”. Enter a complete event reference, event id or entity id"
+        in page
+    )
+    assert (
+        "Nothing found" not in browser("auditor", "other").get(LIST, {"action": "exports"}).content.decode()
+    )
+
+
+def test_a_search_that_finds_too_many_events_says_so_and_gives_no_incomplete_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(entry_filter, "MAX_EVENTS", 2)
+    monkeypatch.setattr(list_page, "MAX_EVENTS", 2)
+    for number in range(3):
+        append_now(NewEntry(an_event(number, entity_id="USR-1").stream, "webhook.received", "source:crm"))
+    an_event(4, entity_id="USR-2")
+    client = browser("auditor")
+    for term in ("USR-1", "entity:USER:USR-1"):
+        page = client.get(LIST, {"q": term})
+        assert len(page.context["page"].rows) == 2
+        assert "These are the entries of the newest 2 events that match." in page.content.decode()
+        assert "/download/" not in page.content.decode()
+        assert client.get(f"{LIST}download/csv", {"q": term}).status_code == 400
+    assert client.get(f"{LIST}download/csv", {"q": "USR-2"}).status_code == 200
 
 
 def test_an_entry_is_shown_completely_escaped_and_read_only() -> None:
