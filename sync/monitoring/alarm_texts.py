@@ -55,20 +55,34 @@ _RAISED_TEXTS: Mapping[str, _Template] = {
     ),
     AlarmKind.DELIVERIES_DEAD: _Template(
         ngettext_lazy("%(count)s event has failed", "%(count)s events have failed", "number"),
-        gettext_lazy("They have no retries left or were rejected, and are not retried automatically."),
-        gettext_lazy("Open the failed events, read the reason, fix the cause, and replay them."),
+        ngettext_lazy(
+            "It has no retries left or was rejected, and is not retried automatically.",
+            "They have no retries left or were rejected, and are not retried automatically.",
+            "number",
+        ),
+        ngettext_lazy(
+            "Open the failed event, read the reason, fix the cause, and replay it.",
+            "Open the failed events, read the reason, fix the cause, and replay them.",
+            "number",
+        ),
     ),
     AlarmKind.DELIVERIES_HELD: _Template(
         ngettext_lazy(
             "%(count)s event is held for approval", "%(count)s events are held for approval", "number"
         ),
-        gettext_lazy(
+        ngettext_lazy(
+            "It exceeds a limit of its route, or it is not certain which record it belongs to, or whether "
+            "something was deleted.",
             "They exceed a limit of their route, or it is not certain which record they belong to, or whether "
-            "something was deleted."
+            "something was deleted.",
+            "number",
         ),
-        gettext_lazy(
+        ngettext_lazy(
+            "Review the change. Approve it if it is intended. Otherwise, correct the data in the identity service "
+            "first, then reject it.",
             "Review the changes. Approve them if they are intended. Otherwise, correct the data in "
-            "the identity service first, then reject them."
+            "the identity service first, then reject them.",
+            "number",
         ),
     ),
     AlarmKind.CONNECTION_PAUSED: _Template(

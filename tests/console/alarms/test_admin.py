@@ -171,6 +171,20 @@ def test_an_alarm_is_snoozed_with_person_reason_and_duration() -> None:
     assert (body["details"]["snooze"], body["details"]["address"]) == (snooze.pk, "192.0.2.9")
 
 
+@pytest.mark.parametrize(
+    ("kind", "one", "several"),
+    [
+        (AlarmKind.DELIVERIES_HELD, "It exceeds a limit of its route", "They exceed a limit of their route"),
+        (AlarmKind.DELIVERIES_DEAD, "It has no retries left", "They have no retries left"),
+    ],
+)
+def test_an_alarm_about_one_event_speaks_of_one(kind: AlarmKind, one: str, several: str) -> None:
+    client = support()
+    for count, said in ((1, one), (2, several)):
+        page = visible_text(client.get(f"{LIST}{alarm(kind=kind, count=count).pk}/change/"))
+        assert said in page
+
+
 def test_several_are_snoozed_at_once_from_the_list() -> None:
     open_ones = [alarm(), alarm(kind=AlarmKind.DELIVERIES_HELD)]
     over = alarm(ended_at=NOON)
