@@ -17,7 +17,8 @@ from console.base.forms import ReasonField
 from console.permissions import MAY_REPLAY_MANY
 from console.replays.words import PACE_LABELS, REASON_MISSING, filter_sentences, reason_text, remaining_time
 from console.ui.filter_text import NO_SYSTEMS, count_events_text, load_system_names
-from sync.models import MemberState, Replay, ReplayMember, ReplayPace, ReplayState
+from console.ui.outcome_texts import describe_code
+from sync.models import Delivery, MemberState, Replay, ReplayMember, ReplayPace, ReplayState
 from sync.replays.decisions import DecidingPerson, ReplayTerms, start_replay
 from sync.replays.event_selection import TooManyEvents, is_too_large
 
@@ -47,7 +48,7 @@ def replay_limit(user: Any) -> int:
 
 
 def confirm_context(request: HttpRequest, replay: Replay, form: TermsForm) -> dict[str, Any]:
-    """Return the context of the page, by four statements."""
+    """Return the context of the page, by five statements."""
     count = replay.waiting_count
     needs_second = count > replay_limit(request.user)
     problem = str(TooManyEvents()) if is_too_large(replay) else ""
@@ -63,7 +64,7 @@ def confirm_context(request: HttpRequest, replay: Replay, form: TermsForm) -> di
         "list": _event_list_url(replay),
         "what": filter_sentences(replay, load_system_names()),
         "skipped": [] if is_counting else _skipped_rows(replay),
-        "sample": [] if is_counting else _sample_members(replay),
+        "sample": [] if is_counting else _sample_rows(replay),
         "paces": [
             (value, label, remaining_time(count, value), _selected_pace(form) == value)
             for value, label in PACE_LABELS.items()
@@ -110,9 +111,20 @@ def _skipped_rows(replay: Replay) -> list[SkippedRow]:
     ]
 
 
-def _sample_members(replay: Replay) -> list[ReplayMember]:
+def _sample_rows(replay: Replay) -> list[tuple[ReplayMember, str]]:
+    """Return some of the events that are sent, each with the reason of its status."""
     waiting = ReplayMember.objects.filter(replay=replay, state=MemberState.WAITING)
-    return list(waiting.select_related("event__source").order_by("-event")[:SAMPLE_SIZE])
+    members = list(waiting.select_related("event__source").order_by("-event")[:SAMPLE_SIZE])
+    deliveries = Delivery.objects.filter(event__in=[member.event_id for member in members])
+    systems = {
+        (delivery.event_id, delivery.code): delivery.connection_of_code(delivery.code).name
+        for delivery in deliveries.select_related("identity", "target")
+    }
+    codes = [(member, member.event.code) for member in members]
+    return [
+        (member, describe_code(code, systems.get((member.event_id, code), "")).title if code else "")
+        for member, code in codes
+    ]
 
 
 def begin_replay(request: HttpRequest, replay: Replay, form: TermsForm) -> Replay:

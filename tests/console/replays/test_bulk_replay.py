@@ -60,6 +60,7 @@ def test_many_events_are_replayed_from_the_filter_to_the_end(hub: Hub, raise_rep
     assert '<button class="button primary" type="submit">Replay 6 events</button>' in page
     assert "Events that fail later are not included." in page
     assert "5 examples" in page
+    assert page.count("The shop rejected the change") == 5
     answer = support.post(path, TERMS, follow=True)
     replay = Replay.objects.get()
     assert answer.request["PATH_INFO"] == f"/admin/sync/replay/{replay.pk}/change/"
