@@ -151,6 +151,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             _create_private_file(str(conn_params["database"]))
         # Read before it opens: of a file that is replaced meanwhile, the connection counts as one of the old file.
         generation = self._shared_writer.read_generation()
+        self._shared_writer.require_own_index()
         connection: TrackedConnection = super().get_new_connection(
             # The driver begins no transactions itself: one that `_stop_writing` opens is in autocommit mode, too.
             conn_params | {"factory": TrackedConnection, "isolation_level": None}

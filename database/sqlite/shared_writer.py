@@ -11,7 +11,9 @@ began. `atomic` ends after that, so what it promises is what `synchronous=FULL` 
 it is on disk, and whatever they write because of it follows it in the same log.
 
 A file that was deleted or replaced still accepts writes, but they are lost. Each transaction therefore checks first
-that the database and its log are the files that the connection has open.
+that the database, its log and the index of the log (`-shm`) are the files that the connection has open. All connections
+of a process share one index: as long as one of them is open, a new one would read the next log by the index of the
+deleted one.
 """
 
 import logging
@@ -20,6 +22,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from operator import eq
 from typing import Any
 from weakref import WeakSet
 
@@ -33,6 +36,8 @@ _FULL, _NORMAL = 2, 1
 
 # The device and the number of a file; None if there is none.
 _FileId = tuple[int, int] | None
+# The database, its log, and the index of its log.
+_Files = tuple[_FileId, _FileId, _FileId]
 
 
 class SharedWriter:
@@ -49,8 +54,10 @@ class SharedWriter:
         self._log: int | None = None
         # The database of the current generation.
         self._database: _FileId = None
-        # The database and its log, as the shared connection has them open.
-        self._opened: tuple[_FileId, _FileId] = (None, None)
+        # As the shared connection has them open.
+        self._opened: _Files = (None, None, None)
+        # Another index is in its place, or none, and connections of this process may still use the deleted one.
+        self._is_index_deleted = False
         self._waits_for_disk = True
         self._last_committed = self._last_synced = 0
         self._log_may_have_gap = False
@@ -90,6 +97,20 @@ class SharedWriter:
             self._close_idle_connections()
         return generation
 
+    def require_own_index(self) -> None:
+        """Raise OperationalError if a new connection would use the deleted index of other connections.
+
+        They close when their threads give them back.
+        """
+        if not self._is_index_deleted:
+            return
+        generation = self.idle_connections.generation
+        with self._users_lock:
+            links = [user for user in self._users if isinstance(user, TrackedConnection)]
+        if any(link.generation != generation for link in links):
+            raise OperationalError("the index of the log was deleted, and is still used")
+        self._is_index_deleted = False
+
     def begin_transaction(
         self, connect: Callable[[], sqlite3.Connection], statement: str
     ) -> sqlite3.Connection:
@@ -104,8 +125,8 @@ class SharedWriter:
                 self._move_log_into_file(link)
             link.execute(statement)
             if self._opened[1] is None:
-                # SQLite opens the log with the first transaction.
-                self._opened = self._opened[0], _identify(f"{self._path}-wal")
+                # SQLite opens the log and its index with the first transaction.
+                self._opened = self._opened[0], *self._identify_files()[1:]
         except BaseException:
             self.close_connection()
             raise
@@ -155,23 +176,27 @@ class SharedWriter:
         if log is not None:
             os.close(log)
 
-    def _identify_files(self) -> tuple[_FileId, _FileId]:
-        return _identify(self._path), _identify(f"{self._path}-wal")
+    def _identify_files(self) -> _Files:
+        return _identify(self._path), _identify(f"{self._path}-wal"), _identify(f"{self._path}-shm")
 
     def _leave_replaced_files(self) -> None:
-        """Close all connections that no thread uses if the database or its log was deleted or replaced.
+        """Close all connections that no thread uses if the database, its log or the index was deleted or replaced.
 
-        Raises OperationalError if only the log was, and is still read: closing would lose what only the log has.
+        Raises OperationalError if the database was not, and the log is still read: closing would lose what only the
+        log has.
         """
         link = self._link
         if link is None:
             self.read_generation()
             return
-        if self._identify_files() == self._opened:
+        database, log, index = self._identify_files()
+        if (database, log, index) == self._opened:
             return
+        is_same_database, is_same_log, is_same_index = map(eq, (database, log, index), self._opened)
         # This connection still reads the deleted log. Its numbers of pages are those of the next log once that has any.
-        is_same_database = _identify(self._path) == self._opened[0]
-        if is_same_database and _is_empty(f"{self._path}-wal"):
+        # If the log is there and another index too, another process has read the log and may have written to it since.
+        is_known = index is None if is_same_log else _is_empty(f"{self._path}-wal")
+        if is_same_database and is_known:
             # Where it fails, nothing can be saved.
             with suppress(sqlite3.Error):
                 is_busy, *_ = link.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -181,13 +206,16 @@ class SharedWriter:
         if not is_same_database:
             self.read_generation()
             return
+        self._is_index_deleted = self._is_index_deleted or not is_same_index
         with self._users_lock:
             self.idle_connections.generation += 1
         self._close_idle_connections()
 
     def _close_idle_connections(self) -> None:
         """Close the connections of earlier generations that no thread uses. Others close when they are given back."""
-        logger.error("%s or its log was deleted or replaced while it was in use", self._path)
+        logger.error(
+            "%s, its log or the index of the log was deleted or replaced while it was in use", self._path
+        )
         while idle := self.idle_connections.take():
             with self._users_lock:
                 self._users.discard(idle)
@@ -202,7 +230,7 @@ class SharedWriter:
         opened = _identify(self._path)
         link = connect()
         # The connection has created the file that was not there.
-        self._opened = opened or _identify(self._path), None
+        self._opened = opened or _identify(self._path), None, None
         [synchronous], [mode] = (link.execute(f"PRAGMA {name}").fetchone() for name in _SYNC_PRAGMAS)
         self._waits_for_disk = synchronous >= _FULL and mode == "wal"
         if self._waits_for_disk:

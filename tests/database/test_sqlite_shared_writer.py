@@ -224,6 +224,54 @@ for ending in ("", "-wal", "-shm"):
 """
 DELETED_LOG = 'os.unlink(path + "-wal")'
 MOVED_LOG = 'os.rename(path + "-wal", path + "-moved")'
+DELETED_INDEX = 'os.unlink(path + "-shm")'
+DELETED_BOTH = f"{DELETED_LOG}; {DELETED_INDEX}"
+# The index is deleted while another thread keeps a connection. This process and another one write, then the thread gives
+# its connection back.
+OTHER_PROCESS = """
+import sqlite3, sys
+link = sqlite3.connect(sys.argv[1], isolation_level=None)
+for _ in range(30):
+    link.execute("UPDATE counter SET number = number + 1")
+print("written", flush=True)
+sys.stdin.read()
+"""
+INDEX_IN_USE = """
+import sqlite3, subprocess, sys
+from contextlib import closing
+path = str(connection.settings_dict["NAME"])
+{broken}
+read, may_end = threading.Event(), threading.Event()
+def keep_open():
+    number()
+    read.set()
+    may_end.wait(20)
+    connection.close_if_unusable_or_obsolete()
+for _ in range(40):
+    tell()
+other = in_thread(keep_open)
+read.wait(20)
+{change}
+attempt(tell)
+command = [sys.executable, "-c", {other_process!r}, path]
+process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+process.stdout.readline()
+attempt(tell)
+may_end.set()
+other.join()
+connection.close_if_unusable_or_obsolete()
+for _ in range(3):
+    attempt(tell)
+connection.close()
+process.communicate()
+with closing(sqlite3.connect(path)) as link:
+    attempt(lambda: print(link.execute("SELECT number FROM counter").fetchone()[0] - len(told)))
+    attempt(lambda: print(*link.execute("PRAGMA integrity_check").fetchone()))
+"""
+NO_REFUSAL = """
+from database.sqlite.shared_writer import SharedWriter
+SharedWriter.require_own_index = lambda self: None
+"""
 SINGLE_STATEMENT = """
 from database.connection import release_connection
 path = str(connection.settings_dict["NAME"])
@@ -489,6 +537,19 @@ def test_a_process_that_does_not_look_for_its_files_commits_to_those_that_were_d
 ) -> None:
     *_, last = said(file, REPLACED.format(change=change, broken=NOT_LOOKED))
     assert not last.startswith(("2 ", "101 "))
+
+
+@pytest.mark.parametrize("change", [DELETED_INDEX, DELETED_BOTH], ids=["index", "log and index"])
+@pytest.mark.parametrize(
+    "broken", ["", NO_REFUSAL, NOT_LOOKED], ids=["as it is", "not refused", "not looked"]
+)
+def test_no_commit_is_lost_though_the_index_of_the_log_was_deleted(
+    file: Path, change: str, broken: str
+) -> None:
+    """A transaction is refused while a connection of its process uses the deleted index."""
+    lines = said(file, INDEX_IN_USE.format(change=change, broken=broken, other_process=OTHER_PROCESS))
+    refused = "OperationalError the index of the log was deleted, and is still used"
+    assert (lines == [refused, refused, "30", "ok"]) is not bool(broken)
 
 
 def test_a_single_statement_does_not_write_to_a_deleted_file(file: Path) -> None:
