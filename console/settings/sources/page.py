@@ -6,7 +6,7 @@ Event and refusal figures come from the hourly counts of the worker.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from typing import Any
 
 from django.db.models import IntegerField, OuterRef, QuerySet, Subquery, Sum
@@ -23,16 +23,22 @@ from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import Receipt, Source, SourceSecret
 
 MAX_RECEIPTS = 2_000
+# Times that can be read. Both databases order everything else in a column of times before or after these.
+_READABLE_TIMES = (datetime(MINYEAR + 1, 1, 1, tzinfo=UTC), datetime(MAXYEAR, 1, 1, tzinfo=UTC))
 
 
 def annotate_activity(sources: QuerySet[Source]) -> QuerySet[Any]:
-    """Annotate sources with the time of the last event and today's bad signatures. One query."""
+    """Annotate sources with the time of the last event and today's bad signatures. One query.
+
+    An event whose time cannot be read is passed over: it would hide all sources.
+    """
     # Today is the person's day, not that of UTC.
     midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
     bad = RefusalCount.objects.filter(source=OuterRef("pk"), code="bad-signature", hour__gte=midnight)
     total = bad.order_by().values("source").annotate(total=Sum("number")).values("total")
+    newest = newest_events_of_source().filter(received_at__range=_READABLE_TIMES)
     rows: QuerySet[Any] = sources.annotate(
-        last_event_at=Subquery(newest_events_of_source().values("received_at")[:1]),
+        last_event_at=Subquery(newest.values("received_at")[:1]),
         bad_signatures=Coalesce(Subquery(total, output_field=IntegerField()), 0),
     )
     return rows

@@ -196,6 +196,19 @@ def test_a_damaged_value_is_logged(
     )
 
 
+@pytest.mark.parametrize(("name", "value"), [(n, v) for n, v in damages(Event) if n == "received_at"])
+def test_the_list_of_sources_passes_over_an_event_without_a_time(
+    history: tuple[Event, Event, Event], support: Client, name: str, value: str
+) -> None:
+    before = get(support, "/admin/webhooks/source/")
+    damage(history[2], name, value)
+    page = get(support, "/admin/webhooks/source/")
+    assert history[1].source.name in page
+    time = f'datetime="{history[1].received_at:%Y-%m-%dT%H:%M:%S}'
+    assert time in page
+    assert time not in before
+
+
 def test_a_page_without_a_row_in_its_address_says_so_too(
     history: tuple[Event, Event, Event], support: Client
 ) -> None:
