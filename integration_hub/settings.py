@@ -340,5 +340,7 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
         "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
         "urllib3": {"level": "ERROR"},
+        # It writes what it signs: queries, forms and tokens.
+        "oauthlib": {"level": "WARNING"},
     },
 }

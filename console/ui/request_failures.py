@@ -27,6 +27,7 @@ TEMPLATES = (
     gettext_noop("a value contains characters that cannot be sent"),
     gettext_noop("the request contains characters that cannot be sent"),
     gettext_noop("the final URL differs from the intended one"),
+    gettext_noop("the request cannot be signed"),
     # The response.
     gettext_noop("the response is not JSON"),
     gettext_noop("the response is nested too deeply"),

@@ -20,6 +20,7 @@ from sync.connectors.contracts.types import IdentityConnector, TargetConnector
 from sync.connectors.csrf_tokens import CsrfAuthenticator
 from sync.connectors.http.client_certificates import ClientCertificate, read_client_certificate
 from sync.connectors.http.urls import BaseUrl, parse_base_url
+from sync.connectors.oauth1_signatures import OAuth1Signer
 from sync.connectors.rest_identity import RestIdentityConnector
 from sync.connectors.rest_target import RestTargetConnector
 from sync.connectors.settings import identity, target
@@ -278,6 +279,7 @@ def _parse_connection(
         answers,
         place_credentials(scheme, credentials),
         _read_certificate(scheme, credentials),
+        OAuth1Signer(scheme, Credentials(credentials)).sign if scheme.oauth1 else None,
     )
     return config, parsed
 

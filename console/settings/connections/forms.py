@@ -38,6 +38,9 @@ CREDENTIAL_LABELS = {
     "client_id": gettext_lazy("Client id"),
     "client_secret": gettext_lazy("Client secret"),
     "refresh_token": gettext_lazy("Refresh token"),
+    "consumer_key": gettext_lazy("Consumer key"),
+    "consumer_secret": gettext_lazy("Consumer secret"),
+    "token_secret": gettext_lazy("Token secret"),
     "signing_key": gettext_lazy("Signing key"),
     "second_value": gettext_lazy("Second secret"),
     "client_certificate": gettext_lazy("Client certificate"),
@@ -121,6 +124,9 @@ class ConnectionForm(SettingsForm):
     client_id = _secret_field("client_id")
     client_secret = _secret_field("client_secret")
     refresh_token = _secret_field("refresh_token")
+    consumer_key = _secret_field("consumer_key")
+    consumer_secret = _secret_field("consumer_secret")
+    token_secret = _secret_field("token_secret")
     signing_key = _key_field("signing_key")
     second_value = _secret_field("second_value")
     client_certificate = _key_field("client_certificate", MAX_CERTIFICATE_LENGTH)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sync.connectors.client.authentication import Authenticator
-from sync.connectors.client.exchange import merge_headers
+from sync.connectors.client.exchange import RequestSigner, merge_headers
 from sync.connectors.client.placed_secrets import PlacedSecret
 from sync.connectors.contracts import errors
 from sync.connectors.http.client_certificates import ClientCertificate
@@ -28,7 +28,8 @@ class ClientConfig:
     `refused_rules`: responses, besides those with status 401, that refuse the credentials. `answers`: rules on what the
     responses to all its requests mean, after those of a request. `placed_secrets`: those that stand elsewhere than in
     the headers of the authenticator; only requests to the connection's own origin have them. `client_certificate`: the
-    one that TLS presents to the system and to its token endpoint.
+    one that TLS presents to the system and to its token endpoint. `signer`: signs each transmission of a request to the
+    connection's own origin.
     """
 
     side: errors.Side
@@ -42,6 +43,7 @@ class ClientConfig:
     answers: tuple[AnswerRule, ...] = ()
     placed_secrets: tuple[PlacedSecret, ...] = ()
     client_certificate: ClientCertificate | None = None
+    signer: RequestSigner | None = None
     headers_without_body: Mapping[str, str] = field(init=False)
     headers_with_body: Mapping[str, str] = field(init=False)
 

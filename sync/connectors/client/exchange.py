@@ -144,6 +144,20 @@ class PreparedRequest(NamedTuple):
         return self.judge(answer, accepted_statuses).error
 
 
+class SignedRequest(NamedTuple):
+    """A request as it is sent, the headers that sign it, and what is secret in them: good for one transmission."""
+
+    call: PreparedRequest
+    headers: Mapping[str, str]
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"<SignedRequest {self.call.label}>"
+
+
+RequestSigner = Callable[[PreparedRequest], SignedRequest]
+
+
 class TokenSender(NamedTuple):
     """Sends a token request with its secret headers. `send` returns a response of any status within
     `timeout_seconds`, and raises errors.ConnectorError. `add_secret`: no record of this client shows the text from then

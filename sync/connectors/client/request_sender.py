@@ -25,6 +25,7 @@ from sync.connectors.http.message_types import (
 )
 from sync.connectors.http.transport import transmit_request
 from sync.connectors.values.json_responses import ExpressionOverBudget
+from sync.connectors.values.secret_forms import SecretSet
 from sync.connectors.values.secret_scrubber import SecretScrubber
 
 # Purposes of requests that change nothing, whatever their method.
@@ -90,11 +91,15 @@ class RequestSender:
     def _send_once(
         self, call: PreparedRequest, secret_headers: Mapping[str, str], accepted_statuses: frozenset[int]
     ) -> ReceivedResponse:
-        """Run one exchange and record it before and after. Raises ExchangeFailure."""
+        """Run one exchange and record it before and after. Raises ExchangeFailure, also if it cannot be signed."""
         masked, placed = call, self.config.placed_secrets
         if placed and call.origin == self.config.base_url.origin:
             secret_headers = {**secret_headers, **list_secret_headers(placed)}
             masked, call = place_secrets(call, mask_placed(placed)), place_secrets(call, placed)
+        if self.config.signer is not None and call.origin == self.config.base_url.origin:
+            signed = self.config.signer(call)
+            self._hide(signed.secret)
+            call, secret_headers = signed.call, {**secret_headers, **signed.headers}
         exchange = start_exchange(call, masked, secret_headers, self.recorder, self.scrubber)
         try:
             answer = transmit_request(exchange.request, self._endpoint_for(call))
@@ -106,6 +111,12 @@ class RequestSender:
         kind = received.judgement.error if received.judgement else errors.SettingOverBudget
         exchange.record_response(answer, f"{self.config.side}-{kind.code_suffix}" if kind else None)
         return received
+
+    def _hide(self, secret: str) -> None:
+        """Remove a secret of one transmission from what is recorded."""
+        secrets = SecretSet()
+        secrets.add_recent(secret)
+        self.scrubber.include(secrets)
 
     def _endpoint_for(self, call: PreparedRequest) -> HttpEndpoint:
         """Return the endpoint for a request. Only the connection's own origin uses its authorities and networks, a

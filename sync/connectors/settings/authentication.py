@@ -51,6 +51,11 @@ CREDENTIALS: Mapping[str, Credential] = {
     ),
     "client_secret": Credential("The secret of the client."),
     "refresh_token": Credential("The refresh token, which a person of the system has granted to the client."),
+    "consumer_key": Credential(
+        "The key of the consumer. It is not hidden in responses of the system.", is_secret=False
+    ),
+    "consumer_secret": Credential("The secret of the consumer."),
+    "token_secret": Credential("The secret of the token."),
     "signing_key": Credential(
         "The key that signs tokens: a private key in PEM, with its line breaks, or a shared secret."
     ),
@@ -81,6 +86,7 @@ SCHEMES: Mapping[str, tuple[str, ...]] = {
     "bearer": ("token", *_FURTHER),
     "header": ("value", *_FURTHER),
     "parameter": ("parameter_value", *_FURTHER),
+    "oauth1": ("consumer_key", "consumer_secret", "token", "token_secret", *_FURTHER),
     "oauth2-client-credentials": ("client_id", "client_secret", "signing_key", *_FURTHER),
     "oauth2-refresh-token": ("client_id", "client_secret", "refresh_token", *_FURTHER),
     "oauth2-jwt-bearer": ("client_id", "signing_key", *_FURTHER),
@@ -122,6 +128,30 @@ _SCHEME = defaulted(
 )
 _HEADER = required(
     "header", HeaderName("authorization"), "The header that holds the secret.", example="X-Api-Key"
+)
+_OAUTH1_ALGORITHM = defaulted(
+    "algorithm",
+    Choice(("HMAC-SHA256", "HMAC-SHA512", "HMAC-SHA1")),
+    "HMAC-SHA256",
+    "The signature method. `HMAC-SHA1` is the only one of RFC 5849 with a shared secret: for older systems.",
+    example="HMAC-SHA1",
+)
+_REALM = optional(
+    "realm",
+    Text(
+        re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]{1,128}", re.ASCII),
+        translatable("1 to 128 printable ASCII characters without quotation marks and backslashes"),
+        translatable("This is not a realm."),
+    ),
+    "The realm that the header names, where the system wants one: the account id of NetSuite, such as `1234567_SB1`.",
+    example="1234567_SB1",
+)
+_CONSUMER_ONLY = defaulted(
+    "consumer_only",
+    Boolean(),
+    False,
+    "True if the system issues no token, so that the key and the secret of the consumer alone sign requests.",
+    example=True,
 )
 _TOKEN_URL = optional(
     "token_url",
@@ -253,6 +283,13 @@ AUTHENTICATION = VariantObject(
             {"scheme": "parameter", "parameter": "wstoken", "in": "body"},
             (PARAMETER, PARAMETER_IN, *_COMMON_SETTINGS),
         ),
+        "oauth1": Variant(
+            "Each request is signed (OAuth 1.0a, RFC 5849) with the key and the secret of a consumer, and with a token "
+            "and its secret, which a person has created in the system. Method, address, query and the fields of a form "
+            "are signed, with a time and a nonce for each request: the clocks of both systems must agree.",
+            {"scheme": "oauth1", "algorithm": "HMAC-SHA256", "realm": "1234567"},
+            (_OAUTH1_ALGORITHM, _REALM, _CONSUMER_ONLY, *_COMMON_SETTINGS),
+        ),
         "oauth2-client-credentials": Variant(
             "The hub fetches an access token (RFC 6749, client credentials), keeps it until it expires, and "
             "sends it as a bearer token.",
@@ -367,6 +404,15 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
+class OAuth1Settings:
+    """How requests are signed by OAuth 1.0a. `algorithm`: as `oauth_signature_method` names it."""
+
+    algorithm: str
+    realm: str | None
+    is_consumer_only: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AuthenticationScheme:
     """Parsed authentication settings. `credential_names`: the credentials that it needs.
 
@@ -374,7 +420,7 @@ class AuthenticationScheme:
     token request. `signed_token`: the token of the scheme `jwt`, or the assertion of OAuth. `template`: how requests
     send a token.
     `secret_places`: where requests have secrets besides `header`. `csrf`: the token that requests send besides.
-    `has_client_certificate`: TLS presents a certificate.
+    `has_client_certificate`: TLS presents a certificate. `oauth1`: of the scheme of that name.
     """
 
     name: str
@@ -391,6 +437,7 @@ class AuthenticationScheme:
     secret_places: tuple[SecretPlace, ...] = ()
     csrf: CsrfSettings | None = None
     has_client_certificate: bool = False
+    oauth1: OAuth1Settings | None = None
 
 
 def credential_names(document: Any) -> tuple[str, ...]:
@@ -404,6 +451,8 @@ def credential_names(document: Any) -> tuple[str, ...]:
         log_in = document.get("log_in")
         has_client = isinstance(log_in, Mapping) and bool(log_in.get("client"))
         names = ("username", "password", *(("client_id", "client_secret") if has_client else ()))
+    elif scheme == "oauth1" and document.get("consumer_only") is True:
+        names = ("consumer_key", "consumer_secret")
     else:
         names = tuple(name for name in SCHEMES.get(str(scheme), ()) if name not in SETTING_OF_CREDENTIAL)
     if names and document.get("second"):
@@ -445,6 +494,9 @@ def _read_scheme(values: SettingValues, base: BaseUrl, needed: tuple[str, ...]) 
     name = values[_SCHEME]
     if name == "header":
         return AuthenticationScheme(name, values[_HEADER], needed)
+    if name == "oauth1":
+        oauth1 = OAuth1Settings(values[_OAUTH1_ALGORITHM], values[_REALM], values[_CONSUMER_ONLY])
+        return AuthenticationScheme(name, credential_names=needed, oauth1=oauth1)
     if name in _GRANTS:
         return _read_oauth(values, base, needed)
     if name == "session":

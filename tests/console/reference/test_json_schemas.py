@@ -99,6 +99,7 @@ OPERATIONS = {
 }
 VERSION = {"read": {"header": "ETag"}, "send": {"header": "If-Match"}}
 
+TLS_CLIENT = {"scheme": "oauth2-client-credentials", "client_authentication": "tls_client_auth"}
 SESSION = {
     "scheme": "session",
     "log_in": {
@@ -146,6 +147,10 @@ RIGHT = [
     ("authentication", {}),
     ("authentication", {"scheme": "header", "header": "Authorization"}),
     ("authentication", {"scheme": "oauth2-client-credentials", "client_authentication": "private_key_jwt"}),
+    ("authentication", {**TLS_CLIENT, "client_certificate": True}),
+    ("authentication", {"scheme": "none", "client_certificate": True, "csrf": {"path": "/"}}),
+    ("authentication", {"scheme": "oauth1", "algorithm": "HMAC-SHA1", "realm": "1234567_SB1"}),
+    ("authentication", {"scheme": "oauth1", "consumer_only": True, "client_certificate": True}),
     ("authentication", {**SESSION, "template": "Session {base64:{username}:{token}}"}),
     ("authentication", {**SESSION, "token": {"cookie": "sid"}, "cookie": "sid"}),
     ("mapping", field(constant=None)),
@@ -240,6 +245,12 @@ WRONG = [
     (TARGET, target() | {"answers": [{"status": "9xx", "means": "refused"}]}),
     (TARGET, target() | {"answers": []}),
     ("authentication", {"scheme": "digest"}),
+    ("authentication", TLS_CLIENT),
+    ("authentication", {"scheme": "none", "csrf": {"path": "/"}}),
+    ("authentication", {"scheme": "none", "client_certificate": "true"}),
+    ("authentication", {"scheme": "oauth1", "algorithm": "PLAINTEXT"}),
+    ("authentication", {"scheme": "oauth1", "realm": 'a"b'}),
+    ("authentication", {"scheme": "oauth1", "consumer_secret": "x"}),
     ("authentication", {"scheme": "bearer", "token": "x"}),
     ("authentication", {"scheme": "bearer", "header": "X-Api-Key"}),
     ("authentication", {"header": "X-Api-Key"}),

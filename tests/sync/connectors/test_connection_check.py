@@ -18,6 +18,7 @@ from sync.connectors.connection_check import CheckedConnection, CheckStep, check
 from sync.connectors.presets import load_preset
 from tests.support.http.certificates import ISSUER, issue_certificate
 from tests.support.http.client_certificates import Authority, Issued
+from tests.support.http.oauth1_server import Consumer, OAuth1Server
 from tests.support.http.servers import Reply, SeenRequest, dripping, raw_serving, serving
 
 pytestmark = pytest.mark.pure
@@ -333,6 +334,18 @@ def test_a_missing_key_of_the_client_certificate_is_named(tmp_path: Path) -> Non
         steps = check_with_certificate(service.url, ca, client)
     assert steps[1].code == "credential-missing"
     assert steps[1].facts == {"credential": "client_key"}
+
+
+@pytest.mark.parametrize(
+    ("secret", "code"), [("s3cret=token", "shown-by-read"), ("wrong", "target-credentials")]
+)
+def test_credentials_that_sign_requests_are_shown_by_the_sample_call(secret: str, code: str) -> None:
+    with serving(OAuth1Server(lambda _: Reply(200, {"items": []}))) as service:
+        credentials = Consumer(token_secret=secret).credentials
+        steps = check_connection(
+            subject(service.url, authentication={"scheme": "oauth1"}, credentials=credentials)
+        )
+    assert steps[2].code == code
 
 
 def test_an_unknown_host_name_ends_the_check() -> None:

@@ -31,9 +31,10 @@ pytestmark = [pytest.mark.pure, pytest.mark.hostile_settings]
 
 SECRET = "hunter2-" * 5
 _SECRETS = ("password", "token", "client_secret", "refresh_token", "signing_key", "value", "parameter_value")
-CREDENTIALS = dict.fromkeys((*_SECRETS, "second_value"), SECRET) | {
+CREDENTIALS = dict.fromkeys((*_SECRETS, "second_value", "consumer_secret", "token_secret"), SECRET) | {
     "username": "hub",
     "client_id": "hub",
+    "consumer_key": "hub",
 }
 BEARER: dict[str, Any] = {"scheme": "bearer"}
 
@@ -183,6 +184,7 @@ REFRESH = {
     "header": "X-Token",
     "template": "Token {token}",
 }
+OAUTH1 = {"scheme": "oauth1", "algorithm": "HMAC-SHA1", "realm": "acme", "consumer_only": False}
 PARAMETER = {"scheme": "parameter", "parameter": "wstoken", "in": "body", "second": {"header": "App-Token"}}
 DOCUMENTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "identity": ("rest-identity", IDENTITY, BEARER),
@@ -201,6 +203,7 @@ DOCUMENTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "oauth": ("rest-identity", {"entities": {"USER": {"path": "/users/{id}"}}}, OAUTH),
     "refresh token": ("rest-identity", {"entities": {"USER": {"path": "/users/{id}"}}}, REFRESH),
     "parameter": ("rest-target", WRITTEN, PARAMETER),
+    "signature": ("rest-target", WRITTEN, OAUTH1 | {"client_certificate": False}),
 }
 # Objects whose names are free.
 FREE = frozenset(

@@ -1,0 +1,389 @@
+"""OAuth 1.0a: a strict system accepts every request of a connection, and none that was changed or is sent again."""
+
+import json
+import logging
+import re
+import socket
+import threading
+from typing import Any
+
+import pytest
+
+from config_schema.errors import SettingsInvalid
+from sync.connectors.client.exchange import PreparedRequest, SignedRequest
+from sync.connectors.contracts.errors import CredentialsRefused
+from sync.connectors.contracts.types import TargetConnector
+from sync.connectors.http.message_types import UrlNotAllowed
+from sync.connectors.http.urls import parse_base_url
+from sync.connectors.oauth1_signatures import OAuth1Signer
+from sync.connectors.registry import validate_connection
+from sync.connectors.settings.authentication import Credentials, credential_names, parse_authentication
+from tests.support.http.connectors import MemoryRecorder, identity, shop, shop_settings
+from tests.support.http.oauth1_server import Consumer, OAuth1Server, Refused, base_string, encode
+from tests.support.http.servers import Reply, SeenRequest, raw_serving, read_request, serving
+
+pytestmark = pytest.mark.pure
+
+OAUTH1: dict[str, Any] = {"scheme": "oauth1"}
+CONSUMER = Consumer()
+ALONE = Consumer(token="")
+
+
+def connect(
+    url: str, notebook: MemoryRecorder | None = None, consumer: Consumer = CONSUMER, **over: Any
+) -> TargetConnector:
+    return shop(
+        url,
+        notebook,
+        **{"authentication": OAUTH1, "credentials": consumer.credentials, "deadline": 5.0, **over},
+    )
+
+
+def found(_: SeenRequest) -> Reply:
+    return Reply(200, {"id": "1", "items": []})
+
+
+def a_request(method: str, target: str, headers: dict[str, str], body: bytes = b"") -> SeenRequest:
+    return SeenRequest(method, target, {"host": "example.com", **headers}, body, 1)
+
+
+# The stand-in, by the examples of the RFC.
+
+
+def test_the_stand_in_builds_the_base_string_of_the_rfc() -> None:
+    """RFC 5849, 3.4.1.1."""
+    seen = a_request(
+        "POST",
+        "/request?b5=%3D%253D&a3=a&c%40=&a2=r%20b",
+        {"content-type": "application/x-www-form-urlencoded"},
+        b"c2&a3=2+q",
+    )
+    given = {
+        "realm": "Example",
+        "oauth_consumer_key": "9djdj82h48djs9d2",
+        "oauth_token": "kkk9d7dh3k39sjv7",
+        "oauth_signature_method": "HMAC-SHA1",
+        "oauth_timestamp": "137131201",
+        "oauth_nonce": "7d8f3e4a",
+        "oauth_signature": "bYT5CMsGcbgUdFHObYMEfcx6bsw=",
+    }
+    assert base_string(seen, given) == (
+        "POST&http%3A%2F%2Fexample.com%2Frequest&a2%3Dr%2520b%26a3%3D2%2520q%26a3%3Da%26b5%3D%253D%25253D%26c%2540%3D"
+        "%26c2%3D%26oauth_consumer_key%3D9djdj82h48djs9d2%26oauth_nonce%3D7d8f3e4a%26oauth_signature_method%3DHMAC-SHA1"
+        "%26oauth_timestamp%3D137131201%26oauth_token%3Dkkk9d7dh3k39sjv7"
+    )
+
+
+PHOTOS = Consumer("dpf43f3p2l4k3l03", "kd94hf93k423kf44", "nnch734d00sl2jdk", "pfkkdhi9sl3r4s00")
+PHOTOS_HEADER = (
+    'OAuth realm="Photos", oauth_consumer_key="dpf43f3p2l4k3l03", oauth_token="nnch734d00sl2jdk", '
+    'oauth_signature_method="HMAC-SHA1", oauth_timestamp="137131202", oauth_nonce="chapoH", '
+    'oauth_signature="MdpQcU8iPSUjWoN%2FUDMsK2sui9I%3D"'
+)
+
+
+def photos(
+    header: str = PHOTOS_HEADER, target: str = "/photos?file=vacation.jpg&size=original"
+) -> SeenRequest:
+    return a_request("GET", target, {"host": "photos.example.net", "authorization": header})
+
+
+def a_photo_server() -> OAuth1Server:
+    return OAuth1Server(found, PHOTOS, "HMAC-SHA1", "Photos", clock=lambda: 137131210)
+
+
+def test_the_stand_in_accepts_the_signature_of_the_rfc_once() -> None:
+    """RFC 5849, 1.2."""
+    server = a_photo_server()
+    server.verify(photos())
+    with pytest.raises(Refused, match="nonce_used"):
+        server.verify(photos())
+
+
+@pytest.mark.parametrize(
+    ("seen", "reason"),
+    [
+        (photos(target="/photos?file=vacation.jpg&size=small"), "signature_invalid"),
+        (photos(target="/photo?file=vacation.jpg&size=original"), "signature_invalid"),
+        (photos(PHOTOS_HEADER.replace("chapoH", "chapoh")), "signature_invalid"),
+        (photos(PHOTOS_HEADER.replace("137131202", "137131203")), "signature_invalid"),
+        (photos(PHOTOS_HEADER.replace("137131202", "137130000")), "timestamp_refused"),
+        (photos(PHOTOS_HEADER.replace('realm="Photos", ', "")), "realm_rejected"),
+        (photos(PHOTOS_HEADER.replace("HMAC-SHA1", "HMAC-SHA256")), "oauth_signature_method_rejected"),
+        (photos(PHOTOS_HEADER + ', oauth_nonce="chapoH"'), "header_malformed"),
+        (photos(PHOTOS_HEADER + ', oauth_body_hash="x"'), "parameter_absent_or_unknown"),
+        (photos("Bearer abc"), "no_oauth"),
+    ],
+)
+def test_the_stand_in_refuses_what_was_changed(seen: SeenRequest, reason: str) -> None:
+    with pytest.raises(Refused, match=reason):
+        a_photo_server().verify(seen)
+
+
+# The hub.
+
+
+@pytest.mark.parametrize("algorithm", ["HMAC-SHA256", "HMAC-SHA512", "HMAC-SHA1"])
+@pytest.mark.parametrize("realm", [None, "1234567_SB1"])
+@pytest.mark.parametrize(
+    "consumer", [CONSUMER, ALONE, Consumer("k", "s", "t", "u"), Consumer("ä/ö", "ü&", "é", "€")]
+)
+def test_every_request_is_signed(algorithm: str, realm: str | None, consumer: Consumer) -> None:
+    server = OAuth1Server(found, consumer, algorithm, realm)
+    authentication = {**OAUTH1, "algorithm": algorithm, "consumer_only": not consumer.token}
+    if realm is not None:
+        authentication["realm"] = realm
+    assert set(credential_names(authentication)) == set(consumer.credentials)
+    with serving(server) as service:
+        target = connect(service.url, consumer=consumer, authentication=authentication)
+        target.get_record("USER", "1")
+        target.create_record("USER", {"email": "a+b&c=d%20@b.test"}, "k")
+        target.update_record("USER", "1", {"first_name": "Ä = 1 & 2"}, "k")
+        target.delete_record("USER", "1", "k")
+    assert server.reasons == []
+    assert len(server.nonces) == len(service.seen) == 4
+
+
+@pytest.mark.parametrize(
+    "value", ["a b@b.test", "a+b@b.test", "a&b=c@b.test", "100%@b.test", "~*'()!@ä.test", "a=%3D"]
+)
+def test_the_query_is_signed_with_every_character(value: str) -> None:
+    server = OAuth1Server(found)
+    search = {
+        "path": "/api/customers",
+        "query": {
+            "filter[0][value]": ["{value}", "", "é"],
+            "filter[0][field]": "{field}",
+            "b": "2",
+            "B": "1",
+        },
+        "results": "items",
+        "fields": ["email"],
+    }
+    with serving(server) as service:
+        connect(service.url, settings=shop_settings(search=search)).search_records("USER", "email", value)
+        assert service.seen[0].query["filter[0][field]"] == "email"
+    assert server.reasons == []
+
+
+FORM = {
+    "entities": {
+        "USER": {
+            "operations": {
+                "get": {"path": "/u/{id}"},
+                "update": {"path": "/u/{id}"},
+                "delete": {"path": "/u/{id}"},
+                "create": {
+                    "path": "/u",
+                    "query": {"z": "1 2"},
+                    "encoding": "form",
+                    "body": {"a b": {"expression": "fields.email"}, "list": ["1", "2"]},
+                },
+            }
+        }
+    }
+}
+
+
+def test_the_fields_of_a_form_are_signed() -> None:
+    server = OAuth1Server(found)
+    with serving(server) as service:
+        connect(service.url, settings=FORM).create_record("USER", {"email": "a+b c@b.test&x=1"}, "k")
+        assert b"a+b=a%2Bb+c%40b.test" in service.seen[0].body
+        server.consumer = Consumer(secret="another")
+        with pytest.raises(CredentialsRefused):
+            connect(service.url, settings=FORM).create_record("USER", {"email": "a@b.test"}, "k")
+    assert server.reasons == ["signature_invalid"]
+
+
+def test_a_second_secret_in_the_query_is_signed_too() -> None:
+    server = OAuth1Server(found)
+    authentication = {**OAUTH1, "second": {"query": "app_key"}}
+    credentials = {**CONSUMER.credentials, "second_value": "s3cret value&1"}
+    with serving(server) as service:
+        notebook = MemoryRecorder()
+        connect(service.url, notebook, authentication=authentication, credentials=credentials).get_record(
+            "USER", "1"
+        )
+        assert service.seen[0].query["app_key"] == "s3cret value&1"
+    assert server.reasons == []
+    assert "s3cret" not in f"{notebook.sent} {notebook.exchanges}"
+
+
+def test_the_pages_of_a_list_are_signed_one_by_one() -> None:
+    people = [{"id": f"a{number}"} for number in range(3)]
+
+    def page(seen: SeenRequest) -> Reply:
+        at = int(seen.query.get("page", "0"))
+        more = f"{service.url}/users?page={at + 1}&q=a%20b%7E&f[0]=|x" if at + 1 < len(people) else None
+        return Reply(200, {"items": people[at : at + 1], "next": more})
+
+    settings = {
+        "entities": {
+            "USER": {
+                "path": "/users/{id}",
+                "list": {"path": "/users", "results": "items", "paging": "next_url", "next": "next"},
+            }
+        }
+    }
+    server = OAuth1Server(page)
+    with serving(server) as service:
+        source = identity(
+            service.url,
+            authentication=OAUTH1,
+            credentials=CONSUMER.credentials,
+            settings=settings,
+            deadline=5.0,
+        )
+        ids = [one.id for one in source.list_entities("USER")]
+    assert ids == ["a0", "a1", "a2"]
+    assert server.reasons == []
+    assert len(server.nonces) == 3
+
+
+def test_a_read_that_is_sent_again_is_signed_again() -> None:
+    """A pooled connection that the system has closed: the second transmission has a nonce of its own."""
+    server = OAuth1Server(found)
+    number = 0
+    refusals = []
+
+    def behave(connection: socket.socket) -> None:
+        nonlocal number
+        for _ in range(2):
+            request = read_request(connection)
+            if not request:
+                return
+            number += 1
+            head, _, body = request.partition(b"\r\n\r\n")
+            first, *lines = head.decode().split("\r\n")
+            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+            reply = server(SeenRequest(*first.split(" ")[:2], headers, body, 1))
+            refusals.append(reply.status)
+            if number == 2:
+                # The request has arrived, its response never does.
+                return
+            payload = json.dumps(reply.value).encode()
+            connection.sendall(
+                b"HTTP/1.1 %d OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+                % (reply.status, len(payload), payload)
+            )
+
+    with raw_serving(behave) as url:
+        for _ in range(2):
+            assert connect(url).get_record("USER", "1") is not None
+    assert refusals == [200, 200, 200]
+    assert len(server.nonces) == 3
+
+
+def test_a_signature_that_is_used_again_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broken variant of the promise above."""
+    sign = OAuth1Signer.sign
+    made: list[SignedRequest] = []
+
+    def sign_once(signer: OAuth1Signer, call: PreparedRequest) -> SignedRequest:
+        made.append(made[0] if made else sign(signer, call))
+        return made[0]
+
+    monkeypatch.setattr(OAuth1Signer, "sign", sign_once)
+    server = OAuth1Server(found)
+    with serving(server) as service:
+        # Settings of its own, so that no other test has this connection in the cache.
+        target = connect(service.url, settings=shop_settings() | {"caseless": ["nickname"]})
+        target.get_record("USER", "1")
+        with pytest.raises(CredentialsRefused):
+            target.get_record("USER", "1")
+    assert server.reasons == ["nonce_used"]
+
+
+def test_threads_share_a_connection_and_no_nonce() -> None:
+    server = OAuth1Server(found)
+    with serving(server) as service:
+        threads = [
+            threading.Thread(target=lambda: [connect(service.url).get_record("USER", "1") for _ in range(5)])
+            for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert server.reasons == []
+    assert len(server.nonces) == 20
+
+
+def test_wrong_credentials_are_refused() -> None:
+    server = OAuth1Server(found)
+    wrong = Consumer(token_secret="expired")
+    with serving(server) as service, pytest.raises(CredentialsRefused):
+        connect(service.url, consumer=wrong).get_record("USER", "1")
+    assert server.reasons == ["signature_invalid"]
+
+
+def test_no_record_holds_a_secret_or_a_signature_even_if_the_system_repeats_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    notebook = MemoryRecorder()
+    sent = []
+
+    def echo(seen: SeenRequest) -> Reply:
+        sent.append(seen.headers["authorization"])
+        return Reply(200, {"id": "1", "you": seen.headers["authorization"], "token": CONSUMER.token})
+
+    with serving(OAuth1Server(echo)) as service, caplog.at_level(logging.DEBUG):
+        connect(service.url, notebook).get_record("USER", "1")
+    signature = sent[0].partition('oauth_signature="')[2].partition('"')[0]
+    recorded = f"{notebook.sent} {notebook.exchanges} {caplog.text}"
+    for secret in (CONSUMER.secret, CONSUMER.token, CONSUMER.token_secret, signature):
+        assert secret not in recorded
+        assert encode(secret) not in recorded
+    assert notebook.sent[0].headers["Authorization"] == "***"
+
+
+def test_a_line_break_in_a_credential_stays_within_the_header() -> None:
+    consumer = Consumer(key="a\r\nX-Admin: 1")
+    server = OAuth1Server(found, consumer)
+    with serving(server) as service:
+        connect(service.url, consumer=consumer).get_record("USER", "1")
+        assert "x-admin" not in service.seen[0].headers
+    assert server.reasons == []
+
+
+def test_a_credential_that_is_no_unicode_is_refused() -> None:
+    with pytest.raises(SettingsInvalid, match="contains characters that cannot be sent"):
+        connect("http://a.test", consumer=Consumer(key="\ud800"))
+
+
+def test_a_form_in_a_get_is_not_sent_because_the_rfc_does_not_say_how_to_sign_it() -> None:
+    scheme = parse_authentication(OAUTH1, parse_base_url("https://a.test"))
+    call = PreparedRequest(
+        purpose="list",
+        method="GET",
+        url="https://a.test/u",
+        path_template="/u",
+        origin="https://a.test",
+        allowed_url=re.compile(".*"),
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
+        body=b"a=1",
+        idempotency_key=None,
+        is_write=False,
+    )
+    with pytest.raises(UrlNotAllowed, match="the request cannot be signed"):
+        OAuth1Signer(scheme, Credentials(CONSUMER.credentials)).sign(call)
+
+
+@pytest.mark.parametrize(
+    ("settings", "place"),
+    [
+        ({"algorithm": "PLAINTEXT"}, "/authentication/algorithm"),
+        ({"algorithm": "RSA-SHA1"}, "/authentication/algorithm"),
+        ({"realm": 'a"b'}, "/authentication/realm"),
+        ({"realm": "a\r\nb"}, "/authentication/realm"),
+        ({"realm": ""}, "/authentication/realm"),
+        ({"consumer_only": "yes"}, "/authentication/consumer_only"),
+        ({"token_secret": "x"}, "/authentication/token_secret"),
+        ({"second": {"header": "Authorization"}}, "/authentication/second"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused(settings: dict[str, Any], place: str) -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        validate_connection("rest-target", shop_settings(), {**OAUTH1, **settings}, "https://a.test")
+    assert caught.value.pointer.startswith(place)
