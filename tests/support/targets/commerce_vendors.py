@@ -2,8 +2,10 @@
 
 import base64
 import hashlib
+from dataclasses import replace
 from typing import Any
 
+from tests.support.http.oauth1_server import OAuth1Server, Refused
 from tests.support.http.servers import Reply, SeenRequest
 from tests.support.targets.rest_vendors import RestVendor
 
@@ -11,11 +13,17 @@ _CRITERIA = "searchCriteria[filterGroups][0][filters][0]"
 
 
 class Magento(RestVendor):
-    """Customers whose address no other one of the website has. A PUT is the whole customer, but for its addresses."""
+    """Customers whose address no other one of the website has. A PUT is the whole customer, but for its addresses.
+    Requests are signed by an integration.
+    """
 
     collection = "/V1/customers"
     update_method = "PUT"
     unique = ("email",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = OAuth1Server(self.answer)
 
     def add(self, **fields: Any) -> dict[str, Any]:
         """Add a customer of the default website and return it."""
@@ -23,10 +31,14 @@ class Magento(RestVendor):
         return super().add(**{"website_id": 1, "group_id": 1, "addresses": addresses, **fields})
 
     def answer(self, seen: SeenRequest) -> Reply:
-        known = seen.headers.get(self.header) == self.authorization
-        if known and seen.method == "PUT":
-            return self._put(seen) or super().answer(seen)
-        return super().answer(seen)
+        try:
+            self.gate.verify(seen)
+        except Refused:
+            return self.refuse_credentials()
+        known = replace(seen, headers={**seen.headers, self.header: self.authorization})
+        if seen.method == "PUT":
+            return self._put(known) or super().answer(known)
+        return super().answer(known)
 
     def _put(self, seen: SeenRequest) -> Reply | None:
         key, customer = seen.path.rsplit("/", 1)[1], seen.json()["customer"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from sync.connectors.contracts.types import TargetConnector, WriteContext
 from sync.connectors.presets import PRESETS, load_preset
 from sync.models import Attempt, Call, Connection, Link, Mapping, MappingVersion, Route
 from tests.support.http.connectors import shop
+from tests.support.http.oauth1_server import Consumer, OAuth1Server
 from tests.support.http.servers import Reply, SeenRequest, Service, serving
 from tests.support.hub import ANNA, Hub
 from tests.support.targets.scim_service import ScimService
@@ -251,6 +253,30 @@ def test_an_update_of_magento_keeps_what_the_mapping_does_not_know() -> None:
         before = dict(system.live[made.id])
         target.update_record("USER", made.id, {"lastname": "B"}, "k2")
         assert system.live[made.id] == before | {"lastname": "B"}
+
+
+def test_netsuite_takes_requests_that_are_signed_with_a_token_too() -> None:
+    name, realm = "netsuite-customers-target", "1234567_SB1"
+    system = VENDORS[name].make()
+
+    def answer(seen: SeenRequest) -> Reply:
+        return system.answer(replace(seen, headers={**seen.headers, "authorization": system.authorization}))
+
+    server = OAuth1Server(answer, realm=realm)
+    with serving(server) as service:
+        target = shop(
+            service.url,
+            authentication={"scheme": "oauth1", "realm": realm},
+            credentials=Consumer().credentials,
+            settings=load_preset(name)["settings"],
+            deadline=5,
+        )
+        made = target.create_record("USER", {"externalId": "a1", "email": "a@b.test"}, "k1")
+        target.update_record("USER", made.id, {"lastName": "B"}, "k2")
+        [record] = target.search_records("USER", "email", "a@b.test")
+        assert record.id == made.id
+        assert system.live[made.id]["lastName"] == "B"
+    assert server.reasons == []
 
 
 def test_an_update_of_keycloak_keeps_what_the_mapping_does_not_know() -> None:

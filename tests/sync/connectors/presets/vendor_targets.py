@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.support.http.oauth1_server import Consumer
 from tests.support.hub import ANNA, Hub
 from tests.support.targets.commerce_vendors import Magento, Mailchimp
 from tests.support.targets.contact_book import Pipedrive
@@ -271,6 +272,8 @@ VENDORS: dict[str, Vendor] = {
         conflict=take_address(email=TAKEN),
         sentence="A customer with the same email address already exists in an associated website.",
         broken=((*_OPERATIONS, "update", "style"), "changed"),
+        credentials=Consumer().credentials,
+        wrong=Consumer(token_secret="expired").credentials,
     ),
     "mailchimp-members-target": Vendor(
         make=Mailchimp,
