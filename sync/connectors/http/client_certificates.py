@@ -63,7 +63,7 @@ class ClientCertificate:
     `pem`: the key and the chain, the client's own certificate first.
     """
 
-    digest: bytes
+    digest: bytes = field(repr=False)
     facts: CertificateFacts = field(compare=False)
     pem: bytes = field(repr=False, compare=False)
 
@@ -145,7 +145,7 @@ def _read_chain(certificate: str) -> list[x509.Certificate]:
     if len(certificate) > MAX_CERTIFICATE_LENGTH:
         raise _invalid_certificate()
     try:
-        chain = x509.load_pem_x509_certificates(certificate.encode("ascii"))
+        chain = x509.load_pem_x509_certificates(certificate.encode())
     except _READ_ERRORS:
         raise _invalid_certificate() from None
     # One that is cut, or of another kind, is left out above.
@@ -173,7 +173,7 @@ def _read_key(key: str) -> PrivateKeyTypes:
     try:
         if len(key) > MAX_KEY_LENGTH:
             raise ValueError
-        return serialization.load_pem_private_key(key.encode("ascii"), password=None)
+        return serialization.load_pem_private_key(key.encode(), password=None)
     except _READ_ERRORS:
         sentence = translatable("This must be one private key in PEM, with its line breaks.")
         raise SettingsInvalid(_KEY_PLACE, sentence) from None

@@ -286,7 +286,8 @@ WEAK = AUTHORITY.issue("weak", rsa.generate_private_key(65537, 1024))
         (HUB.certificate, HUB.key[:90], "client_key", "one private key in PEM"),
         (HUB.certificate, "MII" + HUB.key.splitlines()[1], "client_key", "one private key in PEM"),
         (HUB.certificate, HUB.certificate, "client_key", "one private key in PEM"),
-        (HUB.certificate, "ä" + HUB.key, "client_key", "one private key in PEM"),
+        (HUB.certificate, "\ud800" + HUB.key, "client_key", "one private key in PEM"),
+        ("\ud800" + HUB.certificate, HUB.key, "client_certificate", "the client certificate in PEM"),
         (HUB.certificate, HUB.key + " " * 20_000, "client_key", "one private key in PEM"),
         (HUB.certificate + HUB.key, HUB.key, "client_certificate", "Enter the key in its own field"),
         (HUB.certificate[:200], HUB.key, "client_certificate", "the client certificate in PEM"),
@@ -311,8 +312,11 @@ def test_what_tls_could_not_present_is_refused(certificate: str, key: str, name:
 
 
 def test_a_chain_with_text_around_it_and_windows_line_ends_is_accepted() -> None:
-    chain = f"# hub\n{HUB.certificate}\n# authority\n{AUTHORITY.pem}".replace("\n", "\r\n")
-    read = read_client_certificate(chain, HUB.key.replace("\n", "\r\n"))
+    """As `openssl pkcs12 -nodes` writes them."""
+    text = "Bag Attributes\n    localKeyID: 01 02\n"
+    chain = f"{text}subject=CN = Ääkkönen\n{HUB.certificate}{text}{AUTHORITY.pem}".replace("\n", "\r\n")
+    key = f"{text}Key Attributes: <No Attributes>\n{HUB.key}".replace("\n", "\r\n")
+    read = read_client_certificate(chain, key)
     assert read.facts.subject == "hub"
     assert read.pem.count(b"BEGIN CERTIFICATE") == 2
     assert HUB.key.splitlines()[1] not in repr(read)
