@@ -59,7 +59,7 @@ def _source_page() -> ReferencePage:
         "source",
         _("Source"),
         gettext(
-            "A source is a configured sender of webhooks. Its secrets have a form of their own, are stored "
+            "A source is a configured sender of webhooks. Its secrets have their own form, are stored "
             "encrypted, and are never shown again."
         ),
         describe_fields(Source, SOURCE_SETTINGS, SourceForm),
@@ -78,11 +78,11 @@ def _format_page() -> ReferencePage:
         "webhook-format",
         _("Webhook format"),
         gettext(
-            "How the hub reads events from the requests of a source. Without a format, the body is one event with the "
-            "hub's own fields. Expressions are JMESPath (https://jmespath.org/specification.html). `body` is the "
-            "request's body, null if it is empty and may be. `headers` has its headers by name in lower case, without "
-            "those that hold secrets, `query` the parameters of its address, and `event` the event that is read. "
-            "`!a.b` means `(!a).b` in JMESPath and is refused: write `!(a.b)`."
+            "How the hub reads events from the requests of a source. Without a format, the body is one event "
+            "with the hub's own fields. Expressions are JMESPath (https://jmespath.org/specification.html). "
+            "`body` is the request's body, or null if it is empty. `headers` has its headers by lower-case "
+            "name, without those that hold secrets; `query` has the parameters of its address; `event` is "
+            "the event being read. `!a.b` means `(!a).b` in JMESPath and is refused: write `!(a.b)`."
         ),
         sections=tuple(describe_object(WEBHOOK_FORMAT, translatable("The fields of a webhook format."))),
         schemas=("webhook-format",),
@@ -211,8 +211,8 @@ def _authentication_page() -> ReferencePage:
         "authentication",
         _("Authentication"),
         gettext(
-            "How the requests of a connection are authenticated. Credentials are never a part of this JSON: "
-            "they have fields of their own, are stored encrypted, and are never shown again."
+            "How the requests of a connection are authenticated. Credentials are never part of this JSON: "
+            "they have their own fields, are stored encrypted, and are never shown again."
         ),
         sections=tuple(describe_variants(AUTHENTICATION)),
         schemas=("authentication",),
@@ -253,9 +253,10 @@ def _functions_page() -> ReferencePage:
         "functions",
         _("Functions"),
         gettext(
-            "The functions that an expression of a mapping, a webhook format, a response format or the settings of a "
-            "connection may call: those of the hub, then those of JMESPath (https://jmespath.org/specification.html). "
-            "The examples look into one document. A text function returns any other value unchanged."
+            "The functions that an expression of a mapping, a webhook format, a response format or the "
+            "settings of a connection may call: those of the hub, then those of JMESPath "
+            "(https://jmespath.org/specification.html). All examples read the document below. A text "
+            "function returns a value of any other type unchanged."
         ),
         example=dict(EXAMPLE_DOCUMENT),
         words=words,
@@ -267,7 +268,7 @@ def _route_page() -> ReferencePage:
         "route",
         _("Route"),
         gettext(
-            "A route says which events of a source change which target, by which mapping and with which policies."
+            "A route says which events of a source change which target, with which mapping and policies."
         ),
         describe_fields(Route, ROUTE_SETTINGS, RouteForm),
     )

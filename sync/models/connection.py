@@ -49,12 +49,12 @@ CONNECTION_SETTINGS: Mapping[str, FieldSetting] = {
         "https://shop.example.com/api",
     ),
     "authentication": FieldSetting(
-        "How requests are authenticated, as JSON. Credentials have fields of their own.",
+        "How requests are authenticated, as JSON. Credentials have their own fields.",
         {"scheme": "bearer"},
         page="authentication",
     ),
     "settings": FieldSetting(
-        "The requests that the system understands, as JSON: see the sections below.",
+        "The requests to the system, as JSON: see the sections below.",
         {"entities": {"USER": {"path": "/users/{id}"}}},
         rules=(
             translatable("Secrets in headers and query parameters are refused: enter them as credentials."),

@@ -37,17 +37,18 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
         "person",
         rules=(
             translatable(
-                "All routes of an identity connection have the same one for the same `entity_type`."
+                "All routes of an identity connection must have the same value for the same `entity_type`."
             ),
         ),
     ),
     "target_entity": FieldSetting(
         "The entity type as the target connection calls it. Empty: the same as `entity_type`. Sources with different "
-        "words can feed one entity type of a target; each entity keeps a record of its own.",
+        "words can feed one entity type of a target; each entity has its own record.",
         "CUSTOMER",
         rules=(
             translatable(
-                "All routes of an identity connection to one target have the same one for the same `entity_type`."
+                "All routes of an identity connection to one target must have the same value for the same "
+                "`entity_type`."
             ),
             translatable("It cannot be changed while entities of the route have records."),
         ),
@@ -57,12 +58,15 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
         "route instead.",
         True,
         rules=(
-            translatable("A route is enabled only if its connections and mapping have all that it needs."),
+            translatable(
+                "A route can be enabled only if its connections and mapping have all the settings that it "
+                "needs."
+            ),
         ),
     ),
     "identity": FieldSetting("The connection that the entity is fetched from.", "Acme ID"),
     "target": FieldSetting("The connection to the target whose records are changed.", "Acme shop"),
-    "mapping": FieldSetting("The mapping that makes the fields of the record.", "Acme person to customer"),
+    "mapping": FieldSetting("The mapping that produces the fields of the record.", "Acme person to customer"),
     "matching": FieldSetting(
         "What happens if a record without a link has the same value, such as the same address. A record "
         "with the entity's own external id is always linked.",
@@ -90,8 +94,8 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
         rules=(translatable("It needs a signed source."),),
     ),
     "continues_after_failure": FieldSetting(
-        "If the hub still retries after it answered that the change failed. Empty: yes if the entity is "
-        "fetched, no if the webhook's data is used.",
+        "Whether the hub keeps retrying after it has answered that the change failed. Empty: yes if the "
+        "entity is fetched, no if the webhook's data is used.",
         None,
     ),
     "max_attempts": FieldSetting("The number of attempts after which a delivery has failed.", 8),

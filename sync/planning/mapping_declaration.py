@@ -143,7 +143,7 @@ def _apply_setting(names: Iterable[str]) -> Setting[tuple[str, ...]]:
         "apply",
         TextList(tuple(sorted(names)), translatable("list of functions")),
         [],
-        "Functions to convert the value with, in this order.",
+        "Functions that convert the value, in this order.",
         example=["trim", "lower"],
     )
 
@@ -153,7 +153,7 @@ _VERIFIED_APPLY = _apply_setting(FUNCTIONS.keys() - {_UNVERIFIED})
 _PATH = optional(
     "path",
     MappingPath(more_functions=frozenset({LINKED})),
-    'Where the value is in `{"entity": …, "webhook": …}`. A value that is not there is null.',
+    'Where the value is in `{"entity": …, "webhook": …}`. A missing value is null.',
     example="entity.emails[0].address",
     is_nullable=False,
 )
@@ -189,9 +189,9 @@ _NOT_COMPARED = defaulted(
 _WHEN_ABSENT = optional(
     "when_absent",
     Choice(tuple(str(one) for one in WhenAbsent)),
-    "What happens if the value is null: `keep` leaves the record's value as it is, `clear` writes null. Without this "
-    "setting a fetched entity clears the field, and the data of a webhook that is relayed keeps it. An attribute that "
-    "relayed data does not name keeps the field in any case.",
+    "What happens if the value is null: `keep` leaves the record's value as it is, `clear` writes null. "
+    "Without this setting, a fetched entity clears the field, and relayed data of a webhook keeps it. An "
+    "attribute that is missing from relayed data always keeps the field.",
     example="keep",
     is_nullable=False,
 )
@@ -201,8 +201,8 @@ _LINKED = optional(
         re.compile(r"[^\s\x00-\x1f][^\x00-\x1f]{0,63}"),
         translatable("at most %(most)s characters", most=MAX_ENTITY_TYPE),
     ),
-    "The value is the id of another entity of this type, or a list of ids. The field gets the ids of their records in "
-    "this target. The other entity must have a link: nothing is searched for by a value.",
+    "The value is the id of another entity of this type, or a list of ids. The field gets the ids of their "
+    "records in this target. The other entity must have a link: the hub does not search by a value.",
     example="USER",
     is_nullable=False,
 )
@@ -271,8 +271,8 @@ _FIELD_RULE = Object(
 _FIELDS = required(
     "fields",
     MapOf(_FIELD_RULE, "FIELD", 1, MAX_FIELDS, noun=translatable("fields")),
-    "How each field of the record is made, by its name in the target. Fields that are not named here are "
-    "never written.",
+    "Where the value of each field of the record comes from, by the field's name in the target. Other fields "
+    "are never written.",
     example={"email": {"path": "entity.email", "apply": ["lower"], "required": True}},
 )
 
@@ -375,8 +375,8 @@ _MATCH = defaulted(
     "match",
     Object((_EXTERNAL_ID, _PREVIOUS, _NEW, _VERIFIED), _build_match_rule),
     {},
-    "How a record is found that is not linked yet: by `external_id`, then by a previous value, and by a new value only "
-    "before a record is created.",
+    "How to find a record that is not linked yet: by `external_id`, then by a previous value, and by a new "
+    "value only before a record is created.",
     example={"external_id": "external_id", "previous": {"email": "email"}, "new": ["email"]},
 )
 

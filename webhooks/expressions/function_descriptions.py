@@ -56,7 +56,7 @@ FUNCTION_DESCRIPTIONS: Mapping[str, FunctionDescription] = {
     "md5": FunctionDescription(
         "md5(text)",
         translatable(
-            "The MD5 digest of the text in UTF-8, in hex. It only names records where a system asks for it."
+            "The MD5 digest of the text in UTF-8, in hex. Only for systems that identify records by it."
         ),
         "md5(total)",
         "c20ad4d76fe97759aa27a0c99bff6710",
@@ -100,19 +100,19 @@ FUNCTION_DESCRIPTIONS: Mapping[str, FunctionDescription] = {
     ),
     "replace": FunctionDescription(
         "replace(text, old, new)",
-        translatable("The text with another one in place of each occurrence of a text."),
+        translatable("The text with each occurrence of `old` replaced with `new`."),
         "replace(resource, 'users/', '')",
         "f8a1",
     ),
     "from_json": FunctionDescription(
         "from_json(text)",
-        translatable("The value of a text that is JSON, such as an entity inside a webhook."),
+        translatable("The value of a JSON text, such as an entity inside a webhook."),
         "from_json(raw).id",
         "f8a1",
     ),
     "from_base64": FunctionDescription(
         "from_base64(text)",
-        translatable("The text in UTF-8 that is written in base64 or base64url."),
+        translatable("The UTF-8 text decoded from base64 or base64url."),
         "from_base64(data)",
         '{"id": "f8a1"}',
     ),
@@ -133,8 +133,9 @@ FUNCTION_DESCRIPTIONS: Mapping[str, FunctionDescription] = {
     LINKED: FunctionDescription(
         "linked(type, id)",
         translatable(
-            "The id of the record in the same target that belongs to this entity, or of a list of ids those of the "
-            "records. Known in the fields of a mapping only. In the example, the record of the user has the id 4711."
+            "The id of this entity's record in the same target or, for a list of ids, the list of their "
+            "record ids. Only in the fields of a mapping. In the example, the record of the user has the id "
+            "4711."
         ),
         "linked('USER', id)",
         "4711",
@@ -149,26 +150,26 @@ FUNCTION_DESCRIPTIONS: Mapping[str, FunctionDescription] = {
         2.0,
     ),
     "ceil": FunctionDescription(
-        "ceil(number)", translatable("The number, rounded up to a whole one."), "ceil(balance)", -2
+        "ceil(number)", translatable("The number, rounded up to a whole number."), "ceil(balance)", -2
     ),
     "contains": FunctionDescription(
         "contains(list, value), contains(text, part)",
-        translatable("True if the list has the value as an item, or the text has the other one as a part."),
+        translatable("True if the list contains the value, or the text contains the part."),
         "contains(groups, 'staff')",
         True,
     ),
     "ends_with": FunctionDescription(
         "ends_with(text, end)",
-        translatable("True if the text ends with the other one."),
+        translatable("True if the text ends with `end`."),
         "ends_with(email, '.com')",
         True,
     ),
     "floor": FunctionDescription(
-        "floor(number)", translatable("The number, rounded down to a whole one."), "floor(balance)", -3
+        "floor(number)", translatable("The number, rounded down to a whole number."), "floor(balance)", -3
     ),
     "join": FunctionDescription(
         "join(separator, texts)",
-        translatable("The texts of a list as one, with the separator between them."),
+        translatable("The texts of the list, joined with the separator."),
         "join(', ', groups)",
         "staff, buyers",
     ),
@@ -192,7 +193,7 @@ FUNCTION_DESCRIPTIONS: Mapping[str, FunctionDescription] = {
     ),
     "max": FunctionDescription(
         "max(list)",
-        translatable("The largest number, or the last text in order, of the list."),
+        translatable("The largest number, or the last text in alphabetical order, of the list."),
         "max(points)",
         3,
     ),
@@ -204,13 +205,15 @@ FUNCTION_DESCRIPTIONS: Mapping[str, FunctionDescription] = {
     ),
     "merge": FunctionDescription(
         "merge(object, object, …)",
-        translatable("One object with the fields of all; of equal names, the last one counts."),
+        translatable(
+            "One object with the fields of all objects; if a name occurs twice, the last value counts."
+        ),
         "merge(labels, {size: 'M'})",
         {"colour": "red", "size": "M"},
     ),
     "min": FunctionDescription(
         "min(list)",
-        translatable("The smallest number, or the first text in order, of the list."),
+        translatable("The smallest number, or the first text in alphabetical order, of the list."),
         "min(points)",
         1,
     ),
@@ -243,7 +246,7 @@ FUNCTION_DESCRIPTIONS: Mapping[str, FunctionDescription] = {
     ),
     "starts_with": FunctionDescription(
         "starts_with(text, begin)",
-        translatable("True if the text begins with the other one."),
+        translatable("True if the text begins with `begin`."),
         "starts_with(email, 'Anna')",
         True,
     ),

@@ -64,8 +64,8 @@ SOURCE_SETTINGS: Mapping[str, FieldSetting] = {
         page="verification",
     ),
     "handshake": FieldSetting(
-        "How the hub answers a sender that first asks whether the address is its receiver's: it sends the challenge "
-        "back. Empty: it does not answer.",
+        "How the hub answers a sender that first verifies the address: it returns the challenge. Empty: it "
+        "does not answer.",
         {"from": "header", "name": "x-okta-verification-challenge"},
         HANDSHAKE,
     ),
@@ -79,13 +79,13 @@ SOURCE_SETTINGS: Mapping[str, FieldSetting] = {
         page="webhook-format",
     ),
     "default_mode": FieldSetting(
-        "What a webhook without `respond` is answered with: an acknowledgement at once, the outcome, or the "
-        "outcome and the entity.",
+        "The answer to a webhook without `respond`: an acknowledgement at once, the outcome, or the outcome "
+        "and the entity.",
         "result",
         rules=(translatable("`entity` needs a signed source and at least one entry in `entity_fields`."),),
     ),
     "mode_is_fixed": FieldSetting(
-        "`default_mode` counts even if a webhook asks for another response.", False
+        "`default_mode` always applies, even if a webhook asks for another response.", False
     ),
     "wait_seconds": FieldSetting(
         "How many seconds a response may wait for the outcome. After that it says that the event was accepted (`202`).",
@@ -97,13 +97,14 @@ SOURCE_SETTINGS: Mapping[str, FieldSetting] = {
         AnyTextList(),
     ),
     "response_format": FieldSetting(
-        "The format of the answers to the source, for a sender that understands no other. Empty: `problem+json`.",
+        "The format of the answers to the source, for a sender that expects a particular one. Empty: "
+        "`problem+json`.",
         {"format": "kratos"},
         RESPONSE_FORMAT,
     ),
     "requests_per_minute": FieldSetting(
-        "How many requests a minute the source may send. More are refused (`429`) with the time to come "
-        "back. Empty: no limit.",
+        "The number of requests a minute that the source may send. Further requests are refused (`429`) with "
+        "the time to retry. Empty: no limit.",
         600,
     ),
     "silence_minutes": FieldSetting(

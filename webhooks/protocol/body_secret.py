@@ -34,8 +34,8 @@ FIELD_SETTING = required(
         translatable("names separated by full stops, at most 8; `[]` after a list"),
         translatable("This must be names of fields separated by full stops, with [] after each list."),
     ),
-    "The field of the body that holds the secret. With `[]`, that of each item of a list: all must hold it. In a form, "
-    "further names lead into the JSON in a field.",
+    "The field of the body that holds the secret. With `[]`, the field of each item of a list: all items "
+    "must hold it. In a form, further names lead into the JSON of a field.",
     example="value[].clientState",
 )
 

@@ -177,21 +177,22 @@ _SIGNED = defaulted(
     "signed",
     SignedParts(),
     [BODY],
-    "What is signed: these parts, one after the other. `{url}` is the address under which the sender knows the hub: "
-    "`PUBLIC_URL`, the path and the query. `{fields}` are the names and values of a form, sorted by name, with nothing "
-    "between them: such a signature does not say where a name ends, so use `{body}` if the sender offers it. Nor does "
-    "it say where `{url}` ends directly before `{fields}`, as Twilio signs: `query` fixes that, and the source needs "
-    "a secret that no other source has. A form, or an empty body, is refused directly before or after `{id}`.",
+    "The signed parts, one after the other. `{url}` is the address to which the sender sends: `PUBLIC_URL`, "
+    "the path and the query. `{fields}` are the names and values of a form, sorted by name, without "
+    "separators: such a signature does not show where a name ends, so use `{body}` if the sender offers it. "
+    "Nor does it show where `{url}` ends if `{fields}` follows directly, as with Twilio: set `query`, and "
+    "use a secret that no other source has. A form or an empty body is refused if it is directly before or "
+    "after `{id}`.",
     example=[ID, ".", TIME, ".", BODY],
 )
 _QUERY = optional(
     "query",
     _QUERY_TEXT,
-    "The query of the address under which the sender knows the hub, without the question mark. A request with another "
-    "query is refused. Without this setting every query is refused of a form or an empty body, where `{id}` is "
-    "directly after `{url}`, and where the query or the id has the text that stands between the two: the signed text "
-    "does not say where the address ends, so whoever repeats a request could move the beginning of the form, or of "
-    "the id, into the query.",
+    "The query of the address to which the sender sends, without the question mark. A request with another "
+    "query is refused. Without this setting, a request with any query is refused if its body is a form or "
+    "empty, if `{id}` is directly after `{url}`, or if the query or the id contains the text between the "
+    "two: the signed text does not show where the address ends, so anyone who repeats a request could move "
+    "the beginning of the form, or of the id, into the query.",
     example="tenant=7",
     is_nullable=False,
 )
@@ -200,35 +201,39 @@ _ENCODING = defaulted(
     "encoding",
     Choice(tuple(ENCODINGS)),
     "hex",
-    "How the signature is written. `base64url` is without padding or with it.",
+    "How the signature is encoded. `base64url` may have padding or not.",
     example="base64",
 )
 _PREFIX_SETTING = defaulted("prefix", _PREFIX, "", "The text before each signature.", example="sha256=")
 _SIGNATURE = optional(
     "signature",
     PART_NAME,
-    "The name of the member of the header that holds the signature, in a header such as `t=…,v1=…`. It may occur "
-    "several times. Without it the whole header is the signature.",
+    "The name of the part of the header that holds the signature, in a header such as `t=…,v1=…`. It may "
+    "occur several times. Without it the whole header is the signature.",
     example="v1",
     is_nullable=False,
 )
 _SEPARATOR = optional(
     "separator",
     Choice((",", ";", " ")),
-    "The character between the members of a header; a comma by default. Without named members: the character between "
-    "several signatures in one header. Spaces around it are ignored.",
+    "The character between the parts of a header; a comma by default. Without named parts: the character "
+    "between several signatures in one header. Spaces around it are ignored.",
     example=";",
     is_nullable=False,
 )
 _TIME_HEADER = optional(
     "time_header",
     HEADER_NAME,
-    "The header that holds the time of the signature. By default `header`, if `time` names a member.",
+    "The header that holds the time of the signature. By default `header`, if `time` names a part.",
     example="X-Request-Timestamp",
     is_nullable=False,
 )
 _TIME = optional(
-    "time", PART_NAME, "The name of the member that holds the time.", example="t", is_nullable=False
+    "time",
+    PART_NAME,
+    "The name of the part of the header that holds the time.",
+    example="t",
+    is_nullable=False,
 )
 _UNIT = defaulted(
     "unit",
@@ -247,18 +252,24 @@ _WINDOW = defaulted(
 _ID_HEADER = optional(
     "id_header",
     HEADER_NAME,
-    "The header that holds the sender's id of the event. By default `header`, if `id` names a member. A second "
-    "webhook with the same signed id is a repeat.",
+    "The header that holds the sender's id of the event. By default `header`, if `id` names a part. A second "
+    "webhook with the same signed id is a duplicate.",
     example="X-Webhook-Id",
     is_nullable=False,
 )
-_ID = optional("id", PART_NAME, "The name of the member that holds the id.", example="id", is_nullable=False)
+_ID = optional(
+    "id",
+    PART_NAME,
+    "The name of the part of the header that holds the id.",
+    example="id",
+    is_nullable=False,
+)
 _SECRET = defaulted(
     "secret",
     Choice(("text", "base64")),
     "text",
     translatable(
-        "How the secret is written: as it is, or in base64, also after `%(prefix)s`.",
+        "How the secret is encoded: as plain text, or in base64, optionally after `%(prefix)s`.",
         prefix=BASE64_SECRET_PREFIX,
     ),
     example="base64",

@@ -60,7 +60,7 @@ _SIGNATURE_HEADER = required(
 )
 _SECRET_HEADER = required("header", HEADER_NAME, "The header that holds the secret.", example="X-Api-Key")
 _ENCODING = defaulted(
-    "encoding", Choice(("hex", "base64")), "hex", "How the signature is written.", example="base64"
+    "encoding", Choice(("hex", "base64")), "hex", "How the signature is encoded.", example="base64"
 )
 _SIGNATURE_PREFIX = defaulted(
     "prefix", _PREFIX, "", "The text before the signature in the header.", example="sha256="
@@ -102,7 +102,8 @@ SCHEMES: Mapping[str, VerificationScheme] = {
     "body-hmac": VerificationScheme(
         translatable("HMAC of the body in one header"),
         translatable(
-            "One header holds an HMAC of the raw body. It has no time, so anyone who has seen a request can repeat it."
+            "One header holds an HMAC of the raw body. It contains no time, so anyone who has seen a "
+            "request can repeat it."
         ),
         _HMAC_SECRET,
         (_SIGNATURE_HEADER, _ENCODING, _SIGNATURE_PREFIX, _ALGORITHM),
@@ -134,12 +135,12 @@ SCHEMES: Mapping[str, VerificationScheme] = {
     "jwt": VerificationScheme(
         translatable("Signed token (JWT)"),
         translatable(
-            "A JSON Web Signature in a header, or as the whole body. The configured algorithm is the only one that "
-            "is accepted; `none` never is."
+            "A JSON Web Signature in a header, or as the whole body. Only the configured algorithm is "
+            "accepted, and `none` never."
         ),
         translatable(
-            "of `HS256`, `HS384` and `HS512`: the key, at least 32, 48 or 64 bytes. The other algorithms have no "
-            "secret."
+            "for `HS256`, `HS384` and `HS512`: the key, at least 32, 48 or 64 bytes. The other algorithms "
+            "have no secret."
         ),
         jwt_rule.SETTINGS,
         jwt_rule.EXAMPLE,
@@ -157,7 +158,7 @@ SCHEMES: Mapping[str, VerificationScheme] = {
     ),
     "header": VerificationScheme(
         translatable("Secret value in a header"),
-        translatable("A header of its own holds the secret."),
+        translatable("A separate header holds the secret."),
         translatable("the value of the header: %(form)s.", form=_PLAIN_SECRET),
         (_SECRET_HEADER,),
         {"header": "X-Api-Key"},
@@ -165,9 +166,9 @@ SCHEMES: Mapping[str, VerificationScheme] = {
     "body-secret": VerificationScheme(
         translatable("Secret in the body (weak)"),
         translatable(
-            "A field of the body holds the secret, such as `clientState` of Microsoft Graph. Weak: use it only for "
-            "a sender that offers nothing else, because whoever reads one webhook can send others. The body is "
-            "rewritten without the secret before it is stored."
+            "A field of the body holds the secret, such as `clientState` of Microsoft Graph. Weak: use it "
+            "only for a sender that offers nothing else, because anyone who reads one webhook can send "
+            "others. The body is rewritten without the secret before it is stored."
         ),
         translatable("the value of the field: %(form)s.", form=_PLAIN_SECRET),
         (body_secret.FIELD_SETTING,),
@@ -176,8 +177,8 @@ SCHEMES: Mapping[str, VerificationScheme] = {
     "none": VerificationScheme(
         translatable("No verification"),
         translatable(
-            "Anyone can send. Every webhook is only a hint: its data is never used, and answers hold no data of "
-            "other systems."
+            "Anyone can send. Every webhook is only a hint: its data is never used, and answers contain no "
+            "data from other systems."
         ),
     ),
 }

@@ -76,7 +76,7 @@ _PREFIX = defaulted(
         translatable("This must be at most 64 letters, digits and the characters _.~/#-"),
     ),
     "",
-    "The text before the name of the field at fault.",
+    "The text before the name of the invalid field.",
     example="data.userProfile.",
 )
 _STATES = optional(
@@ -148,7 +148,7 @@ def _build_format(values: SettingValues) -> ResponseFormat:
 RESPONSE_FORMAT = VariantObject(
     _FORMAT,
     {
-        "problem+json": Variant("JSON; failures as RFC 9457 says.", {}),
+        "problem+json": Variant("JSON; failures as defined in RFC 9457.", {}),
         "kratos": Variant(
             "Ory Kratos with `response.parse`: `204` or, for a failure, its status and `messages`, each with the "
             "`instance_ptr` of its field. The default of `prefix` is `#/traits/`.",
@@ -167,7 +167,7 @@ RESPONSE_FORMAT = VariantObject(
             {"format": "zitadel"},
         ),
         "scim": Variant(
-            "SCIM: `204`, `202` while work goes on, or an error of RFC 7644, section 3.12.",
+            "SCIM: `204`, `202` while work continues, or an error of RFC 7644, section 3.12.",
             {"format": "scim"},
         ),
         "empty": Variant("The standard status without a body.", {"format": "empty"}),

@@ -22,16 +22,17 @@ _NO_CONTENT = 204
 
 MEANING_TEXTS: Mapping[Meaning, str] = {
     Meaning.DONE: translatable("success"),
-    Meaning.ABSENT: translatable("the item does not exist; it is believed only if others can be read"),
+    Meaning.ABSENT: translatable("the item does not exist; this counts only if others can be read"),
     Meaning.EXISTS: translatable(
-        "a record with such a value exists already; the hub searches again and updates what it finds"
+        "a record with such a value exists already; the hub searches again and updates the record that "
+        "it finds"
     ),
     Meaning.STALE: translatable("the record was changed since it was read; the hub reads and plans again"),
     Meaning.REFUSED: translatable("the data is rejected"),
     Meaning.CREDENTIALS: translatable(
         "the credentials are refused; a token or session is renewed, once for each request"
     ),
-    Meaning.THROTTLED: translatable("there were too many requests"),
+    Meaning.THROTTLED: translatable("too many requests"),
     Meaning.UNAVAILABLE: translatable("the system does not work at the moment"),
 }
 
@@ -75,14 +76,14 @@ def _read_status(value: Any, place: SettingPath) -> Iterable[int]:
 
 
 WHEN_TEXT = translatable(
-    "An expression that must be true of the response: an object with `status`, `headers` (names in lower case) and "
-    "`body`, which is the JSON of the body, null if it is empty, or its text if it is no JSON."
+    "An expression that must be true of the response: an object with `status`, `headers` (names in lower "
+    "case) and `body`: the parsed JSON, null if it is empty, or its text if it is not JSON."
 )
 _STATUS = optional(
     "status",
     Statuses(),
-    "The status of the response: a number, a class such as `4xx`, or a list of them. Without it, the rule is about "
-    "every status.",
+    "The status of the response: a number, a class such as `4xx`, or a list of them. Without it, the rule "
+    "applies to every status.",
     example=403,
     is_nullable=False,
 )
@@ -90,7 +91,7 @@ _WHEN = optional(
     "when",
     Expression(),
     translatable(
-        "%(meaning)s Without it, the rule is about every response with the status.", meaning=WHEN_TEXT
+        "%(meaning)s Without it, the rule applies to every response with the status.", meaning=WHEN_TEXT
     ),
     example="body.errors[0].extensions.code == 'FORBIDDEN'",
     is_nullable=False,
@@ -167,8 +168,8 @@ _RULES = (
         {"anyOf": [{"required": ["status"]}, _HAS_WHEN]},
     ),
     ObjectRule(
-        "A rule about a 2xx status other than 204 needs `when`, unless it means `done`: it would be true of every "
-        "success.",
+        "A rule about a 2xx status other than 204 needs `when`, unless it means `done`: otherwise it would "
+        "match every success.",
         {"anyOf": [_HAS_WHEN, _IS_DONE, {"properties": {"status": {"not": _SUCCESS}}}]},
     ),
     ObjectRule(

@@ -50,18 +50,18 @@ CREDENTIALS: Mapping[str, Credential] = {
         "The id of the client. It is not hidden in responses of the system.", is_secret=False
     ),
     "client_secret": Credential("The secret of the client."),
-    "refresh_token": Credential("The refresh token, which a person of the system has granted to the client."),
+    "refresh_token": Credential("The refresh token that a user of the system granted to the client."),
     "consumer_key": Credential(
-        "The key of the consumer. It is not hidden in responses of the system.", is_secret=False
+        "The consumer key. It is not hidden in responses of the system.", is_secret=False
     ),
-    "consumer_secret": Credential("The secret of the consumer."),
-    "token_secret": Credential("The secret of the token."),
+    "consumer_secret": Credential("The consumer secret."),
+    "token_secret": Credential("The token secret."),
     "signing_key": Credential(
         "The key that signs tokens: a private key in PEM, with its line breaks, or a shared secret."
     ),
-    "second_value": Credential("The second secret, where the authentication has `second`."),
+    "second_value": Credential("The second secret, if the authentication has `second`."),
     "client_certificate": Credential(
-        "The client certificate in PEM, with its line breaks, followed by the certificates of its authorities, where "
+        "The client certificate in PEM, with its line breaks, followed by the certificates of its authorities, if "
         "the authentication has `client_certificate`. It is not hidden in responses of the system.",
         is_secret=False,
     ),
@@ -124,7 +124,7 @@ _OWN_PARAMETERS = (
 _PARAMETER = re.compile(rf"(?!(?:{'|'.join(_OWN_PARAMETERS)})$)[A-Za-z0-9_.:-]{{1,64}}", re.ASCII)
 
 _SCHEME = defaulted(
-    "scheme", Choice(tuple(SCHEMES)), "none", "How requests prove who sends them.", example="bearer"
+    "scheme", Choice(tuple(SCHEMES)), "none", "How requests are authenticated.", example="bearer"
 )
 _HEADER = required(
     "header", HeaderName("authorization"), "The header that holds the secret.", example="X-Api-Key"
@@ -156,7 +156,7 @@ _CONSUMER_ONLY = defaulted(
 _TOKEN_URL = optional(
     "token_url",
     BaseAddress(),
-    "The address of the token endpoint, if it has another origin than the base URL. It takes the place of "
+    "The address of the token endpoint, if it has another origin than the base URL. It replaces "
     "`token_path`.",
     example="https://login.example.com/oauth/token",
 )
@@ -164,7 +164,7 @@ _TOKEN_PATH = defaulted(
     "token_path",
     PlainPath(),
     "/oauth/token",
-    "The path of the token endpoint at the origin of the base URL. The path of the base URL does not count.",
+    "The path of the token endpoint at the origin of the base URL. The path of the base URL is ignored.",
     example="/oauth2/v1/token",
 )
 _SCOPE = optional(
@@ -194,24 +194,24 @@ _PARAMETERS = defaulted(
         noun=translatable("parameters"),
     ),
     {},
-    "Further parameters of the token request. Secrets are not among them: the JSON is not encrypted.",
+    "Additional parameters of the token request. Do not enter secrets here: the JSON is not encrypted.",
     example={"account_id": "4711"},
 )
 _CLIENT_AUTHENTICATION = defaulted(
     "client_authentication",
     Choice(tuple(_CLIENT_CREDENTIALS)),
     "basic",
-    "How the token request proves who the client is: with its secret in the `Authorization` header (`basic`) or in the "
-    "body (`post`; `body` is another word for it), with an assertion that its private key signs (`private_key_jwt`, "
-    "RFC 7523), or with the client certificate (`tls_client_auth`, RFC 8705).",
+    "How the client authenticates the token request: with its secret in the `Authorization` header (`basic`) or in the "
+    "body (`post`, or its alias `body`), with an assertion signed with its private key (`private_key_jwt`, RFC 7523), "
+    "or with the client certificate (`tls_client_auth`, RFC 8705).",
     example="private_key_jwt",
 )
 _SECRET_AUTHENTICATION = defaulted(
     "client_authentication",
     Choice(("basic", "post")),
     "basic",
-    "How the token request proves who the client is: with its secret in the `Authorization` header (`basic`) or in the "
-    "body (`post`).",
+    "How the client authenticates the token request: with its secret in the `Authorization` header (`basic`) "
+    "or in the body (`post`).",
     example="post",
 )
 _CLIENT_CERTIFICATE = defaulted(
@@ -273,20 +273,20 @@ AUTHENTICATION = VariantObject(
         ),
         "bearer": Variant("Each request has a token (RFC 6750).", {"scheme": "bearer"}, _COMMON_SETTINGS),
         "header": Variant(
-            "Each request has a secret in a header of its own.",
+            "Each request has a secret in a separate header.",
             {"scheme": "header", "header": "X-Api-Key"},
             (_HEADER, *_COMMON_SETTINGS),
         ),
         "parameter": Variant(
-            "Each request has a secret in a query parameter, or in a field of its body. Only for a system that takes "
-            "it nowhere else.",
+            "Each request has a secret in a query parameter, or in a field of its body. Only for a system "
+            "that accepts it nowhere else.",
             {"scheme": "parameter", "parameter": "wstoken", "in": "body"},
             (PARAMETER, PARAMETER_IN, *_COMMON_SETTINGS),
         ),
         "oauth1": Variant(
-            "Each request is signed (OAuth 1.0a, RFC 5849) with the key and the secret of a consumer, and with a token "
-            "and its secret, which a person has created in the system. Method, address, query and the fields of a form "
-            "are signed, with a time and a nonce for each request: the clocks of both systems must agree.",
+            "Each request is signed (OAuth 1.0a, RFC 5849) with a consumer key and secret and a token and its secret, "
+            "which a person creates in the system. The signature covers method, address, query and form fields, and "
+            "has a time and a nonce for each request: the clocks of both systems must agree.",
             {"scheme": "oauth1", "algorithm": "HMAC-SHA256", "realm": "1234567"},
             (_OAUTH1_ALGORITHM, _REALM, _CONSUMER_ONLY, *_COMMON_SETTINGS),
         ),
@@ -307,12 +307,13 @@ AUTHENTICATION = VariantObject(
             _OAUTH_RULES,
         ),
         "oauth2-refresh-token": Variant(
-            "The hub fetches an access token with a refresh token (RFC 6749, section 6), keeps it until it expires, "
-            "and sends it as a bearer token. A refresh token in the response replaces the one of the credentials: the "
-            "hub stores it encrypted, and one process refreshes at a time. If the hub is killed between the response "
-            "and the commit, a system that accepts each refresh token only once needs a new one, entered by a person. "
-            "If the stored token cannot be decrypted, nothing is sent: the delivery fails as with refused credentials, "
-            "and is retried. Add its key to `SEALING_KEYS` again, or enter a new refresh token.",
+            "The hub fetches an access token with a refresh token (RFC 6749, section 6), keeps it until it "
+            "expires, and sends it as a bearer token. A refresh token in the response replaces the one of "
+            "the credentials: the hub stores it encrypted, and one process refreshes at a time. If the hub "
+            "is killed between the response and the commit, and the system accepts each refresh token only "
+            "once, a person has to enter a new one. If the stored token cannot be decrypted, nothing is "
+            "sent: the delivery fails as with refused credentials, and is retried. Add its key to "
+            "`SEALING_KEYS` again, or enter a new refresh token.",
             {
                 "scheme": "oauth2-refresh-token",
                 "token_url": "https://accounts.example.com/oauth/v2/token",
@@ -326,9 +327,10 @@ AUTHENTICATION = VariantObject(
             ),
         ),
         "oauth2-jwt-bearer": Variant(
-            "The hub fetches an access token with an assertion that its private key signs (RFC 7523, section 2.1), as "
-            "a service account of Google does, keeps it until it expires, and sends it as a bearer token. The client "
-            "id is the issuer (`iss`) of the assertion, and its subject (`sub`) unless `claims` names another.",
+            "The hub fetches an access token with an assertion signed with its private key (RFC 7523, "
+            "section 2.1), as a Google service account does, keeps it until it expires, and sends it as a "
+            "bearer token. The client id is the issuer (`iss`) of the assertion, and its subject (`sub`) "
+            "unless `claims` names another.",
             {
                 "scheme": "oauth2-jwt-bearer",
                 "token_url": "https://oauth2.example.com/token",

@@ -40,7 +40,7 @@ class CsrfSettings:
 _PATH = required(
     "path",
     PathTemplate(),
-    "The path of the request that gives the token, below the base URL.",
+    "The path of the request that returns the token, below the base URL.",
     example="/odata/v2/",
 )
 _QUERY = defaulted(
@@ -50,7 +50,7 @@ _HEADER = defaulted(
     "header",
     HeaderName(),
     _DEFAULT_HEADER,
-    "The header in which requests send the token. The request that gives it has the value `Fetch` there.",
+    "The header in which requests send the token. The request that fetches it sends the value `Fetch` there.",
     example=_DEFAULT_HEADER,
 )
 _TOKEN = optional(
@@ -64,15 +64,15 @@ _LIFETIME = defaulted(
     "lifetime",
     WholeNumber(60, 2_592_000),
     _DEFAULT_LIFETIME,
-    "After how many seconds the hub fetches another token, if the system has not refused it before.",
+    "After how many seconds the hub fetches a new token, unless the system refuses it earlier.",
     example=1200,
 )
 _REFUSED = answer_conditions(
     "refused",
     Meaning.CREDENTIALS,
     translatable(
-        "Which responses say that the token is not valid. The hub then fetches another one, and sends the request once "
-        "more. Without it: those with status 403 and the header `X-CSRF-Token: Required`."
+        "Responses that mean that the token is not valid. The hub then fetches a new one and sends the "
+        "request once more. Without it: those with status 403 and the header `X-CSRF-Token: Required`."
     ),
     example=[{"status": 403, "when": "contains(body.message, 'crumb')"}],
 )
@@ -97,8 +97,8 @@ def _build(values: SettingValues) -> CsrfSettings:
 CSRF = optional(
     "csrf",
     Object((_PATH, _QUERY, _HEADER, _TOKEN, _LIFETIME, _REFUSED), _build),
-    "A token against forged requests that the system wants with each write (SAP OData, Jenkins, Drupal). The hub "
-    "fetches it with the same credentials, and sends it with the cookies of that response until it is refused.",
+    "A CSRF token that the system requires with each write (SAP OData, Jenkins, Drupal). The hub fetches it "
+    "with the same credentials, and sends it with the cookies of that response until it is refused.",
     example={"path": "/odata/v2/"},
     is_nullable=False,
 )

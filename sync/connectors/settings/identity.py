@@ -109,9 +109,9 @@ class IdentitySettings:
 _LIST = optional(
     "list",
     Object(LIST_SETTINGS, read_paged_list, LIST_RULES),
-    "How entities are listed. With it, the connection test reads a real entity, and after a 404 the hub proves that it "
-    "can still read others. Without it, a wrong path cannot be told from an absent entity, and a deletion may wait for "
-    "a person.",
+    "How entities are listed. With it, the connection test reads a real entity, and after a 404 the hub "
+    "proves that it can still read others. Without it, a wrong path cannot be distinguished from an absent "
+    "entity, and a deletion may wait for a person.",
     example={"path": "/api/users", "results": "resources", "total": "totalResults"},
 )
 _METHOD = defaulted(
@@ -151,9 +151,9 @@ _BODY = optional(
 _ANSWERS = answer_rules(
     _MEANINGS,
     translatable(
-        "What responses mean where their status does not say it. The first rule that fits decides; without one, 404 "
-        "and 410 mean `absent`. The rules other than `absent` hold for the list too. An absent entity is believed "
-        "to be deleted only if others can still be read."
+        "What responses mean if their status does not say it. The first rule that matches decides; without a "
+        "match, 404 and 410 mean `absent`. Rules other than `absent` also apply to the list. An absent "
+        "entity counts as deleted only if others can still be read."
     ),
     example=[{"status": 200, "when": "body.data && body.data.user == `null`", "means": "absent"}],
 )
@@ -168,8 +168,8 @@ _VERSION = optional(
 _MODIFIED = optional(
     "modified",
     Expression(),
-    "Where the time of the last change is in an entity: an RFC 3339 text, or seconds or milliseconds since 1970. The "
-    "hub recognises older data by it.",
+    "Where the time of the last change is in an entity: an RFC 3339 text, or seconds or milliseconds since "
+    "1970. The hub uses it to recognise older data.",
     example="meta.lastModified",
 )
 
@@ -243,7 +243,7 @@ ENTITY = Object(
 _ENTITIES = required(
     "entities",
     MapOf(ENTITY, "TYPE", 1, None, ENTITY_TYPE, ENTITY_TYPE_SENTENCE, str.upper),
-    "How entities are read, by entity type as in the webhooks. Upper and lower case are the same.",
+    "How entities are read, by entity type as in the webhooks. Case does not matter.",
     example={"USER": {"path": "/api/users/{id}"}},
 )
 _ERROR = defaulted(

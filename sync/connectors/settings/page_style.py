@@ -101,17 +101,19 @@ LIST_BODY = optional(
     ObjectBody(PAGE_VALUES, nullable=("cursor", "modified_since")),
     'The body of the request for a page, with the method `POST`. In it, an object `{"expression": …}` stands for the '
     "result of a JMESPath expression over `start`, `page`, `count`, `cursor` (null for the first page) and "
-    '`modified_since` (null for a complete list), and `{"template": …}` for a text with placeholders; what they use is '
-    'not in the query. With `"optional": true` an expression is left out where the result is null.',
+    '`modified_since` (null for a complete list), and `{"template": …}` for a text with placeholders; paging '
+    'values used here are not sent in the query. With `"optional": true` an expression is omitted if its result is '
+    "null.",
     example={"startIndex": {"expression": "start"}, "count": {"expression": "count"}},
 )
 STYLE = defaulted(
     "paging",
     Choice(STYLES),
     "offset",
-    "How the next page is found: by the number of items before it (`offset`), by its number (`page`), by a text in the "
-    "answer (`cursor`), by the header `Link` with the relation `next` (`link`, RFC 8288), or by an address in the "
-    "answer (`next_url`). An address that does not begin with the base URL ends the list with an error.",
+    "How the next page is found: by the number of items before it (`offset`), by its number (`page`), by a "
+    "text in the response (`cursor`), by the header `Link` with the relation `next` (`link`, RFC 8288), or "
+    "by an address in the response (`next_url`). An address that does not begin with the base URL ends the "
+    "list with an error.",
     example="cursor",
 )
 OPTIONAL_STYLE = optional(
@@ -153,8 +155,8 @@ CURSOR = defaulted(
 NEXT = optional(
     "next",
     Expression(),
-    "With `cursor` and `next_url`: where the cursor, or the address, of the next page is in an answer. The last page "
-    "has none, or an empty one.",
+    "With `cursor` and `next_url`: where the cursor, or the address, of the next page is in a response. The "
+    "last page has none, or an empty one.",
     example="paging.next.after",
 )
 COUNT = optional(
@@ -170,8 +172,8 @@ RESULTS = defaulted("results", Expression(), "@", "Where the list is in a respon
 TOTAL = optional(
     "total",
     Expression(),
-    "With `offset` and `page`: where the number of items on all pages together is in a response. Without it, the "
-    "first page without new items is the last.",
+    "With `offset` and `page`: where the total number of items on all pages is in a response. Without it, "
+    "the first page without new items is the last.",
     example="totalResults",
 )
 
@@ -195,7 +197,7 @@ MODIFIED_SINCE = optional(
         (_SINCE_QUERY, _SINCE_FORMAT),
         lambda values: ModifiedSince(values[_SINCE_QUERY], values[_SINCE_FORMAT]),
     ),
-    "How the list is limited to what was changed since a time, where the system offers it.",
+    "How the list is limited to items that changed since a time, if the system supports it.",
     example={"query": {"updated_after": "{time}"}},
 )
 

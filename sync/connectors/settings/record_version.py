@@ -130,14 +130,16 @@ def _build_send(values: SettingValues) -> tuple[str | None, FieldPath | None, st
 _STATUS = required(
     "status",
     WholeNumber(400, 499),
-    "The status of the response. 401, 403, 404, 408, 410, 425 and 429 have a meaning of their own and are refused.",
+    "The status of the response. 401, 403, 404, 408, 410, 425 and 429 have their own meaning and are "
+    "not allowed.",
     example=409,
 )
 _WHEN = optional(
     "when",
     Expression(),
     translatable(
-        "%(meaning)s Only 409, 412 and 428 may stand without it, because other statuses refuse values too.",
+        "%(meaning)s Only 409, 412 and 428 may be used without it, because other statuses can also mean "
+        "refused values.",
         meaning=WHEN_TEXT,
     ),
     example="body.code == 'version'",
@@ -207,7 +209,7 @@ def _build_version(values: SettingValues) -> VersionSettings:
 VERSION = optional(
     "version",
     Object((_READ, _SEND, _STALE), _build_version),
-    "Makes updates and deletions conditional, where the target can refuse a write of an outdated version. "
-    "Then no write overwrites a change that the hub has not seen.",
+    "Makes updates and deletions conditional, if the target can refuse a write to an outdated version. Then "
+    "no write overwrites a change that the hub has not seen.",
     example={"read": {"header": "ETag"}, "send": {"header": "If-Match"}},
 )

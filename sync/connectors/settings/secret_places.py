@@ -34,9 +34,9 @@ PARAMETER_IN = defaulted(
     "in",
     Choice(("query", "body")),
     "query",
-    "Where the parameter is. `query`: in the address of each request. `body`: a field of the form, or of the JSON "
-    "object, that a request sends; a request without one has it in its address. Prefer `body`: addresses appear in the "
-    "logs of other systems.",
+    "Where the parameter is. `query`: in the address of each request. `body`: in a field of the form or JSON "
+    "object that a request sends; a request without a body has it in its address. Prefer `body`: addresses "
+    "appear in the logs of other systems.",
     example="body",
 )
 _SECOND_HEADER = optional(
@@ -68,8 +68,8 @@ SECOND = optional(
             ),
         ),
     ),
-    "A second secret that every request to the origin of the base URL sends besides, a log-in included: the key of an "
-    "application, or of a gateway in front of the system.",
+    "A second secret that every request to the origin of the base URL also sends, including a log-in: the "
+    "key of an application, or of a gateway in front of the system.",
     example={"header": "App-Token"},
     is_nullable=False,
 )

@@ -129,8 +129,9 @@ _BODY = required(
 _CLIENT = optional(
     "client",
     Choice(("basic", "post")),
-    "For a log-in that names a client too, such as OAuth 2 with a password (RFC 6749, section 4.3): its id and secret "
-    "are sent in the `Authorization` header (`basic`), or in the body as `client_id` and `client_secret` (`post`).",
+    "For a log-in that also identifies a client, such as OAuth 2 with a password (RFC 6749, section 4.3): "
+    "its id and secret are sent in the `Authorization` header (`basic`), or in the body as `client_id` and "
+    "`client_secret` (`post`).",
     example="basic",
     is_nullable=False,
 )
@@ -145,7 +146,7 @@ def _is_form_body(body: BodyTemplate) -> bool:
 def _build_log_in(values: SettingValues) -> LogInRequest:
     is_form = values[_ENCODING] == "form"
     if is_form and not _is_form_body(values[_BODY]):
-        values.reject(_BODY, "A form has texts only.")
+        values.reject(_BODY, "A form contains only texts.")
     return LogInRequest(
         values[_METHOD],
         values[_PATH],
@@ -171,7 +172,7 @@ LOG_IN = required(
         _build_log_in,
         (
             ObjectRule(
-                "A form has texts only.",
+                "A form contains only texts.",
                 {
                     "if": {"properties": {"encoding": {"const": "form"}}, "required": ["encoding"]},
                     "then": {"properties": {"body": {"additionalProperties": _FORM_VALUE}}},
@@ -187,19 +188,23 @@ LOG_IN = required(
 )
 
 _TOKEN_PATH = optional(
-    "path", Expression(), "Where the token is in the body of the answer.", example="token", is_nullable=False
+    "path",
+    Expression(),
+    "Where the token is in the body of the response.",
+    example="token",
+    is_nullable=False,
 )
 _TOKEN_HEADER = optional(
     "header",
     HeaderName("authorization"),
-    "The header of the answer that holds the token.",
+    "The header of the response that holds the token.",
     example="vendure-auth-token",
     is_nullable=False,
 )
 _TOKEN_COOKIE = optional(
     "cookie",
     Text(_COOKIE_NAME, translatable("a cookie name"), translatable("This is not the name of a cookie.")),
-    "The cookie of the answer that holds the token.",
+    "The cookie of the response that holds the token.",
     example="sessionid",
     is_nullable=False,
 )
@@ -226,7 +231,8 @@ TOKEN = required(
             ),
         ),
     ),
-    "Where the token is in the answer to the log-in. An answer without it counts as a refusal of the credentials.",
+    "Where the token is in the response to the log-in. A response without it counts as a refusal of the "
+    "credentials.",
     example={"path": "token"},
 )
 VALUES = defaulted(
@@ -243,7 +249,7 @@ VALUES = defaulted(
         noun=translatable("values"),
     ),
     {},
-    "Further texts and numbers in the body of the answer, by the name that `template` has for them.",
+    "Additional texts and numbers from the body of the response, by the names that `template` uses for them.",
     example={"user_id": "result[0]"},
 )
 SEND_HEADER = defaulted(
@@ -257,14 +263,14 @@ SEND_TEMPLATE = defaulted(
     "template",
     Template(has_more=True),
     "Bearer {token}",
-    "The value of that header. `{token}` stands for the token, `{username}` for the user name, a name of `values` for "
-    "that value, and `{base64:…}` for the base64 of what is in it.",
+    "The value of that header. `{token}` stands for the token, `{username}` for the user name, a name of "
+    "`values` for that value, and `{base64:…}` for the base64 encoding of its contents.",
     example="Session {base64:{username}:{user_id}:{token}}",
 )
 SEND_COOKIE = optional(
     "cookie",
     Text(_COOKIE_NAME, translatable("a cookie name"), translatable("This is not the name of a cookie.")),
-    "The cookie in which requests send the token. It takes the place of `header` and `template`.",
+    "The cookie in which requests send the token. It replaces `header` and `template`.",
     example="sessionid",
 )
 MORE_COOKIES = optional(
@@ -276,8 +282,8 @@ MORE_COOKIES = optional(
         noun=translatable("cookie names"),
     ),
     translatable(
-        "Further cookies of the answer to the log-in that requests send too, such as the one by which a load balancer "
-        "finds the server of the session. A cookie that the answer does not set is left out. It needs `cookie`."
+        "Additional cookies from the log-in response that requests also send, such as the cookie of a load "
+        "balancer. A cookie that the response does not set is left out. Needs `cookie`."
     ),
     example=["ROUTEID"],
     is_nullable=False,
@@ -286,22 +292,22 @@ LIFETIME = defaulted(
     "lifetime",
     WholeNumber(60, 2_592_000),
     _DEFAULT_LIFETIME,
-    "After how many seconds the hub logs in again, if the system has not ended the session before.",
+    "After how many seconds the hub logs in again, unless the system ends the session earlier.",
     example=3600,
 )
 REFUSED = answer_conditions(
     "refused",
     Meaning.CREDENTIALS,
     translatable(
-        "Which responses, besides those with status 401, say that the session has ended. The hub then logs in anew, "
-        "and sends the request once more."
+        "Responses that mean that the session has ended, in addition to those with status 401. The hub then "
+        "logs in again and sends the request once more."
     ),
     example=[{"status": 200, "when": "body.errors[0].extensions.code == 'FORBIDDEN'"}],
 )
 LOG_IN_REFUSED = answer_conditions(
     "log_in_refused",
     Meaning.CREDENTIALS,
-    translatable("Which responses to the log-in refuse the credentials although they have a token."),
+    translatable("Responses to the log-in that refuse the credentials although they contain a token."),
     example=[{"status": 200, "when": "body.data.login.errorCode"}],
 )
 

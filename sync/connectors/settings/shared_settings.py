@@ -56,13 +56,13 @@ HEADERS = defaulted(
     "headers",
     Headers(),
     {},
-    "Headers that every request sends in addition. A secret is refused here: enter it as a credential.",
+    "Additional headers of every request. A secret is refused here: enter it as a credential.",
     example={"Accept-Language": "en"},
 )
 CA = optional(
     "ca",
     Certificates(),
-    "Certificates of the authorities to trust for this connection, in place of the public ones.",
+    "Certificates of the authorities to trust for this connection, instead of the public ones.",
     example=_EXAMPLE_CERTIFICATE,
 )
 NETWORKS = defaulted(
@@ -91,7 +91,7 @@ ERROR_FIELDS = optional(
 ERROR_HEADER = optional(
     "header",
     HeaderName(),
-    "The header of an error response that has the message, where `sentence` finds none.",
+    "The header of an error response that has the message, if `sentence` finds none.",
     example="X-Status-Reason",
 )
 ERROR_WAIT = optional(
@@ -115,8 +115,8 @@ ERROR_WAIT_HEADER = optional(
         (_WAIT_HEADER_NAME, _WAIT_HEADER_UNIT),
         lambda values: WaitHeader(values[_WAIT_HEADER_NAME].lower(), WaitUnit(values[_WAIT_HEADER_UNIT])),
     ),
-    "The header of an error response that has the wait, if there is no `Retry-After` header and `wait` finds nothing. "
-    "It counts only where the answer means that there were too many requests, because some systems send it with every "
+    "The header of an error response that has the wait, if there is no `Retry-After` header and `wait` finds "
+    "nothing. It counts only if the response means `throttled`, because some systems send it with every "
     "response; at most an hour counts.",
     example={"name": "X-RateLimit-Reset", "unit": "time"},
 )
@@ -134,8 +134,8 @@ PROBE_QUERY = defaulted(
 PROBE = optional(
     "probe",
     Object((PROBE_PATH, PROBE_QUERY), lambda values: ReadRequest(values[PROBE_PATH], values[PROBE_QUERY])),
-    "A GET request that succeeds as long as the credentials are good, for a system without a list. The connection test "
-    "proves the credentials with it, and it decides when the pause of a connection ends.",
+    "A GET request that succeeds as long as the credentials are valid, for a system without a list. The "
+    "connection test uses it to check the credentials, and it decides when the pause of a connection ends.",
     example={"path": "/ping"},
 )
 

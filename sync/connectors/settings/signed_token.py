@@ -93,7 +93,7 @@ ASYMMETRIC_ALGORITHM = defaulted(
     "algorithm",
     Choice(ASYMMETRIC),
     "RS256",
-    "With `private_key_jwt`: how the assertion is signed. The private key, in PEM, must fit it.",
+    "With `private_key_jwt`: how the assertion is signed. The private key, in PEM, must match it.",
     example="ES256",
 )
 KEY_ID = optional(
@@ -118,14 +118,14 @@ CLAIMS = defaulted(
         noun=translatable("claims"),
     ),
     {},
-    "The claims of the token, besides `iat`, `exp` and `jti`, which the hub sets.",
+    "The claims of the token, in addition to `iat`, `exp` and `jti`, which the hub sets.",
     example={"iss": "hub", "aud": "https://shop.example.com"},
 )
 ENCODING = defaulted(
     "encoding",
     Choice(("text", "base64", "hex")),
     "text",
-    "How the shared secret of `HS256` is written.",
+    "How the shared secret of `HS256` is encoded.",
     example="hex",
 )
 TOKEN_HEADER = defaulted(
@@ -139,7 +139,8 @@ TOKEN_TEMPLATE = defaulted(
     "template",
     Template(),
     "Bearer {token}",
-    "The value of that header. `{token}` stands for the token, `{base64:…}` for the base64 of what is in it.",
+    "The value of that header. `{token}` stands for the token, `{base64:…}` for the base64 encoding of "
+    "its contents.",
     example="Ghost {token}",
 )
 
@@ -166,7 +167,7 @@ ASSERTION_ALGORITHM = defaulted(
     "algorithm",
     Choice(ASYMMETRIC),
     "RS256",
-    "How the assertion is signed. The private key, in PEM, must fit it.",
+    "How the assertion is signed. The private key, in PEM, must match it.",
     example="ES256",
 )
 ASSERTION_CLAIMS = defaulted(
@@ -181,8 +182,8 @@ ASSERTION_CLAIMS = defaulted(
         noun=translatable("claims"),
     ),
     {},
-    "The claims of the assertion, besides `iss`, `iat`, `exp` and `jti`, which the hub sets. Without `aud`: the "
-    "address of the token endpoint.",
+    "The claims of the assertion, in addition to `iss`, `iat`, `exp` and `jti`, which the hub sets. Without "
+    "`aud`: the address of the token endpoint.",
     example={"sub": "admin@example.com"},
 )
 CLIENT_CLAIMS = defaulted(
@@ -199,7 +200,7 @@ CLIENT_CLAIMS = defaulted(
         noun=translatable("claims"),
     ),
     {},
-    "With `private_key_jwt`: further claims of the assertion, besides `iss`, `sub`, `aud`, `iat`, `exp` and `jti`, "
-    "which the hub sets.",
+    "With `private_key_jwt`: additional claims of the assertion. The hub sets `iss`, `sub`, `aud`, `iat`, "
+    "`exp` and `jti`.",
     example={"scope": "rest_webservices"},
 )

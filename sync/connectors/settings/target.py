@@ -115,8 +115,8 @@ _ID_MAY_CHANGE = defaulted(
     "id_may_change",
     Boolean(),
     False,
-    "True if the answer to an update may have another id, which is that of the record from then on. Otherwise such an "
-    "answer is refused.",
+    "True if the response to an update may have a new id, which the record has from then on. Otherwise such "
+    "a response is refused.",
     example=True,
 )
 
@@ -196,14 +196,14 @@ RECORDS = Object(
 _ENTITIES = required(
     "entities",
     MapOf(RECORDS, "TYPE", 1, None, ENTITY_TYPE, ENTITY_TYPE_SENTENCE, str.upper),
-    "How records are read and written, by entity type as in the webhooks. Upper and lower case are the same.",
+    "How records are read and written, by entity type as in the webhooks. Case does not matter.",
     example={"USER": {"collection": "/api/customers", "item": "/api/customers/{id}"}},
 )
 _CASELESS = defaulted(
     "caseless",
     TextList(),
     [],
-    "Fields of records whose values are equal whatever their case, in every entity type.",
+    "Fields of records whose values are compared without case, in every entity type.",
     example=["email"],
 )
 _IDEMPOTENCY_HEADER = optional(
@@ -216,16 +216,16 @@ _ID_CHARACTERS = defaulted(
     "id_characters",
     IdCharacters(),
     "",
-    "Characters that ids of records may hold besides letters, digits and `._~:@|+=-`, such as a space, or the slashes "
-    "of `gid://shop/Customer/1`. They are always escaped into one segment of a path.",
+    "Characters that ids of records may contain in addition to letters, digits and `._~:@|+=-`, such as a "
+    "space, or the slashes of `gid://shop/Customer/1`. They are always escaped into one segment of a path.",
     example=" /",
 )
 _ANSWERS = answer_rules(
     Meaning,
     translatable(
-        "What answers mean: the first rule that fits. Without one, the status decides: 2xx is success, 404 and 410 "
-        "mean `absent` for a read or a deletion, 401 and 403 `credentials`, 429 `throttled`, 408, 425 and 5xx "
-        "`unavailable`, and any other 4xx `refused`."
+        "What responses mean: the first rule that matches decides. Without a match, the status decides: 2xx "
+        "is success, 404 and 410 mean `absent` for a read or a deletion, 401 and 403 `credentials`, 429 "
+        "`throttled`, 408, 425 and 5xx `unavailable`, and any other 4xx `refused`."
     ),
     example=[{"status": 400, "when": "body.errors[0].code == 'RECORD_NOT_UNIQUE'", "means": "exists"}],
 )

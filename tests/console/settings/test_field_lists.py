@@ -140,7 +140,7 @@ def test_a_field_is_listed_with_its_meaning_and_its_default() -> None:
     html = list_of(browser("administrator"), f"/admin/webhooks/source/{of.pk}/change/", "scheme_settings")
     text = unescape(without_tags(html))
     assert "header required The header that holds the signature." in text
-    assert 'encoding default "hex" How the signature is written.' in text
+    assert 'encoding default "hex" How the signature is encoded.' in text
 
 
 def test_a_route_lists_what_its_deactivation_is() -> None:

@@ -192,7 +192,7 @@ _WHEN = optional(
     "when",
     EntryExpressionKind(),
     translatable(
-        "An event for which this is false is stored and not delivered (`filtered`). %(context)s",
+        "An event for which this is false is stored but not delivered (`filtered`). %(context)s",
         context=_CONTEXT_SENTENCE,
     ),
     example="event.outcome.result == 'SUCCESS'",
@@ -243,7 +243,7 @@ _EVENT_ID = defaulted(
     ExpressionOrConstantKind(),
     "event.eventId",
     translatable(
-        "The sender's id of the event, by which repeats are found. Null: it has none. %(context)s",
+        "The sender's id of the event, used to detect duplicates. Null: it has none. %(context)s",
         context=_CONTEXT_SENTENCE,
     ),
     example="event.uuid",
@@ -268,16 +268,16 @@ _DATA = defaulted(
 _ENTITY_TYPES = optional(
     "entity_types",
     MapOf(EntityTypeName(), "WORD", 1, MAX_WORDS),
-    "The sender's words for entity types. Upper and lower case are the same. An event with another word is stored and "
-    "ignored. Without the map, the words are the types.",
+    "The sender's words for entity types. Case does not matter. An event with an unknown word is stored and "
+    "ignored. Without the map, the words are used as types.",
     example={"directus_users": "USER"},
 )
 _EVENT_TYPES = defaulted(
     "event_types",
     MapOf(Choice(EVENT_TYPES), "WORD", 0, MAX_WORDS),
     {},
-    "The sender's words for `CREATE`, `UPDATE` and `DELETE`. Upper and lower case are the same. An event with an "
-    "unknown word is stored and ignored.",
+    "The sender's words for `CREATE`, `UPDATE` and `DELETE`. Case does not matter. An event with an unknown "
+    "word is stored and ignored.",
     example={"MODIFIED": "UPDATE"},
 )
 _CONTENT_TYPES = defaulted(
@@ -296,7 +296,7 @@ _JSON_FIELDS = defaulted(
     "json_fields",
     FieldNames(),
     [],
-    "Fields of the body whose texts are JSON, as some senders put it into a form. They are read as such, so that "
+    "Fields of the body that contain JSON as text, as in the forms of some senders. They are parsed, so that "
     "`drop` finds values in them.",
     example=["payload"],
 )
@@ -304,31 +304,32 @@ _ALLOW_EMPTY_BODY = defaulted(
     "allow_empty_body",
     Boolean(),
     False,
-    "A request may have no body, whatever its media type: the expressions then see `body` as null, and look into "
-    "`headers` and `query`. Otherwise it is refused (`400`). Not for a sender that signs only the body: all empty "
-    "bodies have the same signature, and it does not cover the headers.",
+    "Accepts a request without a body, whatever its media type: expressions then see `body` as null and can "
+    "read `headers` and `query`. Otherwise such a request is refused (`400`). Not for a sender that signs "
+    "only the body: all empty bodies have the same signature, which does not cover the headers.",
     example=True,
 )
 _MAX_EVENTS = defaulted(
     "max_events",
     WholeNumber(1, MAX_EVENTS),
     DEFAULT_MAX_EVENTS,
-    "How many events a request may have. A request with more is refused (`413`), and none of its events is stored.",
+    "The maximum number of events in a request. A request with more is refused (`413`), and none of its "
+    "events are stored.",
     example=500,
 )
 _MAX_BYTES = defaulted(
     "max_bytes",
     WholeNumber(1_024, MAX_BODY_BYTES),
     DEFAULT_MAX_BODY_BYTES,
-    "How large the body of a request may be, in bytes. A larger one is refused (`413`).",
+    "The maximum size of a request's body in bytes. A larger body is refused (`413`).",
     example=1_048_576,
 )
 _DROP = defaulted(
     "drop",
     DroppedPathList(),
     [],
-    "Values that are removed from the body before it is read and stored, such as passwords. Lists on the way to a "
-    "value are looked through, also where the path has no `[]`, and where the whole body is one. A body that is "
+    "Values that are removed from the body before it is read and stored, such as passwords. Lists on the "
+    "path are searched, even if the path has no `[]`, and even if the whole body is a list. A body that is "
     "neither valid JSON nor a valid form is then not stored at all.",
     example=["payload.password"],
 )

@@ -133,8 +133,8 @@ _DETACHED = defaulted(
     "detached",
     Boolean(),
     False,
-    "The token in the header signs the body, which is left out of it: its middle part is empty (RFC 7515, appendix F; "
-    "also unencoded, RFC 7797). It has no claims.",
+    "The token in the header signs the body but does not contain it: its middle part is empty (RFC 7515, "
+    "appendix F; also unencoded, RFC 7797). It has no claims.",
     example=True,
 )
 _PUBLIC_KEYS = optional(
@@ -168,7 +168,7 @@ _AUDIENCE = optional(
 _TYPE = optional(
     "type",
     _WORD,
-    "The required header `typ` of the token. Upper and lower case are the same.",
+    "The required header `typ` of the token. Case does not matter.",
     example="secevent+jwt",
     is_nullable=False,
 )
@@ -189,7 +189,8 @@ _LEEWAY = defaulted(
 _DIGEST_CLAIM = optional(
     "digest_claim",
     _CLAIM,
-    "The claim that holds the SHA-256 of the body. Without it a token in a header proves who sends, and not what.",
+    "The claim that holds the SHA-256 of the body. Without it, a token in a header proves the sender "
+    "but not the contents.",
     example="request_body_sha256",
     is_nullable=False,
 )
@@ -197,13 +198,13 @@ _DIGEST_ENCODING = defaulted(
     "digest_encoding",
     Choice(("hex", "base64", "base64url")),
     "hex",
-    "How that claim is written.",
+    "How that claim is encoded.",
     example="base64",
 )
 _ID_CLAIM = optional(
     "id_claim",
     _CLAIM,
-    "The claim that is the id of the event: a second webhook with it is a repeat.",
+    "The claim that holds the id of the event: a second webhook with the same id is a duplicate.",
     example="jti",
     is_nullable=False,
 )
@@ -211,7 +212,7 @@ _SECRET = defaulted(
     "secret",
     Choice(("text", "base64")),
     "text",
-    "How the secret of `HS…` is written: as it is, or in base64.",
+    "How the secret of `HS…` is encoded: as plain text, or in base64.",
     example="base64",
 )
 SETTINGS = (

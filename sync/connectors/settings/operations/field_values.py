@@ -14,10 +14,10 @@ FIELD_VALUES = defaulted(
     "field_values",
     MapOf(Expression(), "FIELD", 0, MAX_FIELDS),
     {},
-    "Where all values of a field are, if a record may have several, such as further e-mail addresses: by the name of "
-    "the field, an expression over the found record, which gives a list of values, or one. The record counts only if "
-    "one of them equals the value that is searched for, by the same rules as the field itself, which is not looked at "
-    "then. Only searches use it: what is written does not change.",
+    "For a field of which a record may have several values, such as additional e-mail addresses: an "
+    "expression over the found record, by the name of the field, that returns one value or a list. The "
+    "record counts only if one of them equals the value that is searched for, by the same rules as the field "
+    "itself, which is then ignored. This affects searches only, not writes.",
     example={"email": "[email, other_emails[]][]"},
 )
 FIELD_VALUES_RULE = ObjectRule("The fields in `field_values` are among those of `fields`.")

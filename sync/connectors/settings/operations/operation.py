@@ -203,9 +203,10 @@ class HeaderTemplates(ValueKind[dict[str, str]]):
 
 _STYLE_WORDS = ", ".join(f"`{{value:{style}}}`" for style in STYLES)
 _CONTEXT = translatable(
-    "`id`, `key` (the id of the entity in the identity service), `fields` (all mapped fields), `changed` (those "
-    "that differ), `sent` (what `style` makes of them), `current` (the record as it is compared), `raw` (the record "
-    "as the target returns it, read again), `entity` and `version`; in a search `field` and `value`"
+    "`id`, `key` (the id of the entity in the identity service), `fields` (all mapped fields), `changed` "
+    "(those that differ), `sent` (the change in the form of `style`), `current` (the record as the hub "
+    "compares it), `raw` (the record as the target returns it, read again), `entity` and `version`; in a "
+    "search `field` and `value`"
 )
 _PATH = required(
     "path",
@@ -218,10 +219,11 @@ _QUERY = defaulted(
     QueryParameters(None),
     {},
     translatable(
-        "The query parameters. A list of texts repeats the parameter. Values may hold placeholders such as "
-        "`{value}`, or, in a text that quotes them, with a style: %(style_words)s. `odata` and `soql` stand in "
-        "single quotes, `json` in double quotes, and `quoted` makes its own double quotes. `base64` is the standard "
-        "form with padding, `base64url` the one for URLs without it. In a search, a name may hold `{field}`.",
+        "The query parameters. A list of texts repeats the parameter. Values may contain placeholders such "
+        "as `{value}`, or, to escape or encode the value, with a style: %(style_words)s. Put `odata` and "
+        "`soql` in single quotes and `json` in double quotes; `quoted` adds its own double quotes. `base64` "
+        "is the standard form with padding, `base64url` the form for URLs without padding. In a search, a "
+        "name may contain `{field}`.",
         style_words=_STYLE_WORDS,
     ),
     example={"filter": "{field} eq {value:quoted}"},
@@ -230,15 +232,15 @@ _HEADERS = defaulted(
     "headers",
     HeaderTemplates(),
     {},
-    "Headers of this request. Values may hold placeholders; a secret is refused here.",
+    "Headers of this request. Values may contain placeholders; a secret is refused here.",
     example={"Prefer": "return=representation"},
 )
 _ENCODING = defaulted(
     "encoding",
     Choice(("json", "form", "none")),
     "json",
-    "How the body is sent. `form`: as form fields, those of inner objects and lists as `a[b]`; null and an empty list "
-    "are an empty field. `none`: no body.",
+    "How the body is sent. `form`: as form fields, with nested objects and lists as `a[b]`; null and an "
+    "empty list become an empty field. `none`: no body.",
     example="form",
 )
 _BODY = optional(
@@ -246,11 +248,11 @@ _BODY = optional(
     Body(),
     translatable(
         'The body. In it, an object `{"expression": …}` stands for the result of a JMESPath expression over the '
-        'context: %(context)s. With `"optional": true` it is left out where the result is null; with `"when": …`, '
-        "unless that expression is true. A field that is cleared is null among the changed ones: to send it too, use "
+        'context: %(context)s. With `"optional": true` it is omitted if the result is null; with `"when": …`, '
+        "unless that expression is true. A cleared field is null in `changed`: to send it too, use "
         '`"when": "contains(keys(changed), \'phone\')"`. An object '
-        '`{"template": …}` stands for a text with placeholders, in the styles of a query. All else is sent as it is. '
-        "Without this setting, a creation and an update send `sent`, and other requests have no body.",
+        '`{"template": …}` stands for a text with placeholders, in the styles of a query. Everything else is sent '
+        "unchanged. Without this setting, a creation and an update send `sent`, and other requests have no body.",
         context=_CONTEXT,
     ),
     example={
@@ -262,8 +264,8 @@ _RESULT = defaulted(
     "result",
     Expression(),
     "@",
-    "Where the record is in an answer, or the list of records after a search or a list. After an update or a deletion "
-    "it may find nothing.",
+    "Where the record is in a response, or the list of records for a search or a list. After an update or a "
+    "deletion it may find nothing.",
     example="data.customer",
 )
 _VALUES = defaulted(
@@ -277,29 +279,30 @@ _VALUES = defaulted(
         translatable("This must be small letters and underscores."),
     ),
     {},
-    "More placeholders: names, and the expressions over the context that make their values.",
+    "Additional placeholders: their names, and expressions over the context that return their values.",
     example={"address": "raw.default_address.id"},
 )
 _ANSWERS = answer_rules(
     Meaning,
     translatable(
-        "What answers to this request mean: the first rule that fits. They come before those of the connection."
+        "What responses to this request mean: the first rule that matches decides. These rules come "
+        "before those of the connection."
     ),
     example=[{"status": 400, "when": "body.errors[0].code == 'RECORD_NOT_UNIQUE'", "means": "exists"}],
 )
 _WHEN = optional(
     "when",
     Expression(),
-    "An expression over the context of the body. The request is left out unless it is true.",
+    "An expression over the context of the body. The request is skipped unless it is true.",
     example="contains(keys(changed), 'address')",
 )
 _STYLE = defaulted(
     "style",
     Choice(STYLES_OF_UPDATE),
     "changed",
-    "What an update sends. `changed`: the changed fields. `replace`: the whole record as the target gives it, with the "
-    "changed fields over it. `merge-patch`: the changed fields by RFC 7396. `json-patch`: operations by RFC 6902. "
-    "`scim-patch`: a PatchOp by RFC 7644. `body`: what `body` says.",
+    "What an update sends. `changed`: the changed fields. `replace`: the whole record as the target returns "
+    "it, with the changed fields replaced. `merge-patch`: the changed fields as in RFC 7396. `json-patch`: "
+    "operations as in RFC 6902. `scim-patch`: a PatchOp as in RFC 7644. `body`: only the configured `body`.",
     example="replace",
 )
 _OMIT = defaulted(
@@ -313,21 +316,23 @@ _SEARCH_FIELDS = defaulted(
     "fields",
     TextList(),
     [],
-    "The fields that records can be searched by. A field that is not in the list is never searched by.",
+    "The fields by which records can be searched. Other fields are never used for a search.",
     example=["external_id", "email"],
 )
 _RAW = optional(
     "raw",
     Expression(),
-    "Where the whole record is in an answer, if `result` makes a new object of it. Without it: the answer itself.",
+    "Where the whole record is in a response, if `result` builds a new object from it. Without it: the "
+    "response itself.",
     example="data.customer",
 )
 
 _CREATED_ID = optional(
     "created_id",
     Expression(),
-    "Where the id of the new record is in a response, for a system that answers without the record: an expression over "
-    "an object with `status`, `headers` (names in lower case) and `body`. `result` is not read then.",
+    "Where the id of the new record is in a response, for a system that answers without the record: an "
+    "expression over an object with `status`, `headers` (names in lower case) and `body`. `result` is then "
+    "ignored.",
     example="split(headers.location, '/')[-1]",
 )
 
@@ -377,7 +382,7 @@ def _operation_kind(name: str) -> Object[Operation]:
         return operation
 
     settings = (method, _PATH, _QUERY, _HEADERS, _ENCODING, _BODY, _RESULT, _VALUES, *extra, _ANSWERS)
-    rules = (ObjectRule("A GET request has no `body`, nor has one with the encoding `none`."),)
+    rules = (ObjectRule("A GET request and a request with the encoding `none` have no `body`."),)
     return Object(settings, build, (*rules, *_EXTRA_RULES.get(name, ())))
 
 
@@ -446,15 +451,16 @@ _KINDS = {name: _operation_kind(name) for name in OPERATION_NAMES}
 _MEANINGS = {
     "get": translatable("The request that reads one record."),
     "search": translatable("The request that finds records by the value of a field."),
-    "create": translatable("The request that creates a record. Its answer must have the id of the record."),
+    "create": translatable("The request that creates a record. Its response must have the id of the record."),
     "update": translatable(
         "The request that updates a record, or a list of at most %(most)s that are sent in order.",
         most=MAX_UPDATES,
     ),
-    "delete": translatable("The request that deletes a record, or makes it anonymous."),
+    "delete": translatable("The request that deletes or anonymizes a record."),
     "list": translatable(
-        "The request that lists records, or one page of them. Expressions in the body and in `values` may use "
-        "`start`, `page`, `count` and `cursor` (null for the first page); what they use is not in the query."
+        "The request that lists records, or one page of them. Expressions in the body and in `values` may "
+        "use `start`, `page`, `count` and `cursor` (null for the first page); paging values used there are "
+        "not sent in the query."
     ),
 }
 _EXAMPLES: Mapping[str, Any] = {
@@ -488,7 +494,7 @@ OPERATIONS = optional(
             name: values[setting] for name, setting in _SETTINGS.items() if values[setting] is not None
         },
     ),
-    "The requests for records, one by one, where the other settings cannot say it. An operation given here takes the "
-    "place of what those settings would give.",
+    "The individual requests for records, if the other settings cannot express them. An operation given here "
+    "replaces the one that those settings describe.",
     example={"search": _EXAMPLES["search"]},
 )

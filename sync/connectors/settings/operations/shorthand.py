@@ -120,7 +120,7 @@ _SEARCH_FIELDS = defaulted(
     "fields",
     TextList(),
     [],
-    "The fields that records can be searched by. A field that is not in the list is never searched by.",
+    "The fields by which records can be searched. Other fields are never used for a search.",
     example=["external_id", "email"],
 )
 _SEARCH = optional(
@@ -136,7 +136,7 @@ _SEARCH = optional(
         ),
         (FIELD_VALUES_RULE,),
     ),
-    "How a record is found by the value of a field. Without it, records are found by their link alone.",
+    "How a record is found by the value of a field. Without it, records are found only by their link.",
     example={
         "path": "/api/customers",
         "query": {"{field}": "{value}"},
