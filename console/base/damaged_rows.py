@@ -72,7 +72,7 @@ class DamagedRow:
     def sentence(self) -> str:
         """Return what is damaged."""
         if not self.columns:
-            return _("A stored value of it, or of a row that belongs to it, cannot be read.")
+            return _("A stored value in this row, or in a row that belongs to it, cannot be read.")
         return _("Stored values that cannot be read: %(columns)s.") % {"columns": ", ".join(self.columns)}
 
 

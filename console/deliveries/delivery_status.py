@@ -86,8 +86,7 @@ def _blocker_sentence(blocker: Blocker, clock: datetime) -> Sentence:
             return _pause_sentence(blocker)
         case CrashSuspect(number):
             text = _(
-                "%(number)d workers crashed while they ran this delivery. It runs next in a process of "
-                "its own."
+                "%(number)d workers crashed while they ran this delivery. It runs next in a separate process."
             )
             return text % {"number": number}
         case BlockedByDelivery(other, reason):

@@ -53,7 +53,7 @@ def _open_alarms() -> list[Alarm]:
 
 def damaged_time_alerts(sources: Iterable[SourceActivity]) -> list[OverviewAlert]:
     """Return an alert for each source of which the time of the newest event cannot be read."""
-    text = _("The time of one before is shown. Tell an administrator to run “manage.py verify_audit”.")
+    text = _("The time of an earlier event is shown. Tell an administrator to run “manage.py verify_audit”.")
     link = reverse("admin:webhooks_event_changelist")
     return [
         OverviewAlert(

@@ -49,7 +49,8 @@ _STEPS = (
     _StepText(
         gettext_noop("Add a source"),
         gettext_noop(
-            "Who sends webhooks, and how their signature is verified. The page of the source shows the endpoint."
+            "Which system sends webhooks, and how their signature is verified. The page of the source shows the "
+            "endpoint."
         ),
         "webhooks_source",
     ),

@@ -41,7 +41,8 @@ from logins.access_requests import request_permissions, request_role
 # Their permissions open no page of the console, so the forms do not offer them.
 _APPS_WITHOUT_PAGES = ("admin", "contenttypes", "sessions")
 _PASSWORD_RULE = gettext_lazy(
-    "This person has permissions that you lack, and a password opens all of them. Only a superuser can set it."
+    "This person has permissions that you lack, and the password gives access to all of them. Only a superuser "
+    "can set it."
 )
 _OWN_ACCESS = ("is_active", "is_staff", "groups")
 
@@ -193,7 +194,7 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
 
     def access_notice(self, request: HttpRequest, row: User) -> str:
         if is_oneself(request.user, row):
-            return _("You cannot change your own roles or switch yourself off. Ask another administrator.")
+            return _("You cannot change your own roles or disable your own login. Ask another administrator.")
         if row.is_superuser and not self.has_change_permission(request, row):
             return _("This person is a superuser. Only superusers can change this login.")
         return "" if may_set_password(request.user, row) else str(_PASSWORD_RULE)

@@ -29,8 +29,8 @@ class UnlockForm(forms.Form):
         label=gettext_lazy("IP address of the person"),
         required=False,
         help_text=gettext_lazy(
-            "If others keep guessing: the address from which the person logs in. Their attempts then no longer "
-            "count against it."
+            "If the guessing continues, enter the address from which the person logs in. Attempts from other "
+            "addresses then no longer count against it."
         ),
     )
 

@@ -229,7 +229,7 @@ def _mapping_page() -> ReferencePage:
             "JMESPath expression (https://jmespath.org/specification.html). In the paths below, `FIELD` stands "
             "for a field of the record."
         ),
-        sections=tuple(describe_object(MAPPING, translatable("The declaration."))),
+        sections=tuple(describe_object(MAPPING, translatable("The fields of the declaration."))),
         schemas=("mapping",),
         example=EXAMPLE,
         words=tuple((name, str(label)) for name, label in FUNCTION_LABELS.items()),

@@ -98,7 +98,7 @@ def reason_text(row: Receipt | Refusal) -> str:
     if isinstance(row, Refusal) and row.reason:
         return str(SIGNATURE_REASON_NAMES.get(row.reason, row.reason))
     if row.code == HANDSHAKE_CODE:
-        return _("The challenge of the sender was sent back")
+        return _("The sender's challenge was returned")
     if isinstance(row, Receipt) and row.status is None:
         return _("no response yet")
     return describe_code(row.code).title

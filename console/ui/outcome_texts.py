@@ -91,7 +91,7 @@ def explain_absent_entity(identity: str, connection: str, *, is_left_alone: bool
 def explain_left_out_fields(connection: str, fields: Sequence[str]) -> CodeTexts:
     """Return the texts of a delivery that sent nothing, because the target does not keep the fields that differ."""
     text = _(
-        "These fields differ, but were not sent: %(fields)s. %(connection)s accepts them and does not keep them."
+        "These fields differ, but were not sent: %(fields)s. %(connection)s accepts them but does not store them."
     )
     return CodeTexts(
         _("%(connection)s does not keep some values") % {"connection": connection},
@@ -103,7 +103,7 @@ def explain_left_out_fields(connection: str, fields: Sequence[str]) -> CodeTexts
 def _next_step_after_absence() -> str:
     """Return the next step of a held absence, in place of the catalogue's, which says that the hub retries."""
     return _(
-        "The hub has stopped retrying. Test the connection; then replay, which looks again. If it was deleted, "
+        "The hub has stopped retrying. Test the connection; then replay, which checks again. If it was deleted, "
         "approve the delivery."
     )
 

@@ -91,7 +91,7 @@ def _flush_to_disk(path: Path, mode: int | None = None) -> None:
 
 
 def _copy_sqlite(folder: Path) -> tuple[Path, dict[str, int], bool]:
-    """Copy a SQLite file by its backup interface, and verify the copy in a process of its own."""
+    """Copy a SQLite file by its backup interface, and verify the copy in a separate process."""
     source, file = str(connections["default"].settings_dict["NAME"]), folder / "database.sqlite3"
     if not Path(source).is_file():
         raise CommandError(f"There is no database to back up: {source} does not exist.")

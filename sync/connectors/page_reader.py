@@ -317,7 +317,7 @@ def _as_template(
         if place < len(known_segments) and segment == known_segments[place]:
             continue
         if len(values) == len(_PLACEHOLDER_NAMES) or not segment:
-            raise client.unreadable_error(request, "the address of the next page has another form")
+            raise client.unreadable_error(request, "the address of the next page has an unexpected form")
         name = _PLACEHOLDER_NAMES[len(values)]
         try:
             values[name] = check_id(segment)

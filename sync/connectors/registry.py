@@ -89,7 +89,7 @@ def _refuse_unsendable_texts(document: Any) -> None:
 
 def _require_sendable(value: Any, place: SettingPath) -> None:
     if isinstance(value, str) and ("\0" in value or any("\ud800" <= one <= "\udfff" for one in value)):
-        raise SettingsInvalid(place, "This text holds U+0000 or half of a surrogate pair.")
+        raise SettingsInvalid(place, "This text contains U+0000 or half of a surrogate pair.")
 
 
 def id_characters(connector: str, settings: Mapping[str, Any]) -> frozenset[str]:

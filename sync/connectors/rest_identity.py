@@ -91,7 +91,7 @@ class RestIdentityConnector:
         if modified_since is not None and known.list_settings.modified_since is None:
             pointer = f"/entities/{entity_type.upper()}/list/modified_since"
             raise self._client.not_configured_error(
-                pointer, "The settings do not say how the list is limited to what was changed."
+                pointer, "The settings do not say how to list only the items that changed."
             )
         return self._iterate_entities(
             entity_type, known, known.list_settings, skip, max_pages, modified_since

@@ -278,7 +278,7 @@ class RestTargetConnector:
         """Raise UnreadableResponse if a write has to name a version and has none. It must never be unconditional."""
         if known.version is not None and version is None:
             request = self._requests.build_get(known.operations.get, record_id)
-            raise self._client.unreadable_error(request, "the record has no version where the settings say")
+            raise self._client.unreadable_error(request, "the record has no version at the configured place")
 
     def _conditional_write(
         self,

@@ -42,7 +42,7 @@ class PausedByPerson:
 
 @dataclass(frozen=True, slots=True)
 class CrashSuspect:
-    """`number` processes in a row died while they ran the delivery: it runs next in a process of its own."""
+    """`number` processes in a row died while they ran the delivery: it runs next in a separate process."""
 
     number: int
 

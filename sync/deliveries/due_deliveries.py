@@ -58,7 +58,7 @@ def read_due_deliveries(limit: int) -> list[DueDelivery]:
 
 
 def find_suspects(limit: int) -> list[int]:
-    """Return deliveries that may run now and under which processes died twice: each runs in a process of its own."""
+    """Return deliveries that may run now and under which processes died twice: each runs in a separate process."""
     return [row[0] for row in _SUSPECTS.fetch_all(limit)]
 
 

@@ -12,7 +12,7 @@ from django.db.models import OuterRef
 from sync.models import OPEN_STATES, WAITING_STATES, Delivery
 from sync.models.delivery import sql_list
 
-# Deaths after which a delivery runs in a process of its own. A single death may be the fault of another delivery that
+# Deaths after which a delivery runs in a separate process. A single death may be the fault of another delivery that
 # ran in the same process.
 SUSPECT_DEATHS = 2
 
@@ -63,7 +63,7 @@ def has_expired_lease(alias: str = "", at: str = "{now}") -> str:
 
 
 def is_suspect(alias: str = "") -> str:
-    """Match a delivery under which processes died: it runs only in a process of its own."""
+    """Match a delivery under which processes died: it runs only in a separate process."""
     return f"{_column_sql(alias, 'deaths')} >= {SUSPECT_DEATHS}"
 
 

@@ -79,7 +79,7 @@ def _require_key_set_response(response: HttpResponse) -> None:
     media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     # Static files often have no type or a general one. A page for people, such as a log-in, never holds keys.
     if media_type not in _UNTYPED_MEDIA_TYPES and not re.fullmatch(r"[a-z]+/(?:.*\+)?json", media_type):
-        raise KeySetUnavailable(translatable("The content type of the response is not that of JSON."))
+        raise KeySetUnavailable(translatable("The content type of the response is not JSON."))
 
 
 def _request_key_set(url: str) -> HttpResponse:

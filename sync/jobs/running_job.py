@@ -41,7 +41,7 @@ class JobKind:
     `run` does the work and ends its job (`finish`, `fail`) or hands it back. It renews the lease at least every half
     minute, and raises `JobStopped` soon after `should_continue` returns False. `update_subject` writes the job's state
     to the row of its subject, in the transaction that changes the job. `concurrency_limit`: how many may run at the
-    same time over all workers; None for any number. `runs_in_subprocess`: in a process of its own. `tidy_up` is called
+    same time over all workers; None for any number. `runs_in_subprocess`: in a separate process. `tidy_up` is called
     every ten minutes, by one worker.
     """
 

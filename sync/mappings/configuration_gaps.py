@@ -34,14 +34,14 @@ def route_gaps(route: Route) -> Iterator[tuple[str, str]]:
         yield "mapping", sentence
     if route.when_deleted == Route.DeletionPolicy.DELETE and _is_deletion_without_version(route):
         sentence = _(
-            "Records are deleted, and the settings of %(connection)s do not say how a DELETE request sends the "
+            "Records are deleted, but the settings of %(connection)s do not say how a DELETE request sends the "
             "version: %(path)s is missing."
         )
         path = _settings_path(route.target, route.target_type, "version", "send", "query")
         yield "target", sentence % {"connection": route.target, "path": path}
     if route.when_deleted == Route.DeletionPolicy.DELETE and not _can_delete(route):
         sentence = _(
-            "Records are deleted, and the settings of %(connection)s do not say how: %(path)s is missing."
+            "Records are deleted, but the settings of %(connection)s do not say how: %(path)s is missing."
         )
         path = _settings_path(route.target, route.target_type, "operations", "delete")
         yield "target", sentence % {"connection": route.target, "path": path}
@@ -64,7 +64,7 @@ def naming_conflicts(route: Route) -> Iterator[tuple[str, str]]:
             break
     before = Route.objects.filter(pk=route.pk).first() if route.pk else None
     if before is not None and before.target_type != route.target_type.upper() and _has_links(before):
-        sentence = _("Entities of this route have records of %(type)s already. Create another route instead.")
+        sentence = _("Entities of this route already have records of %(type)s. Create another route instead.")
         yield "target_entity", sentence % {"type": before.target_type}
 
 
@@ -112,8 +112,8 @@ def reference_warnings(route: Route, declaration: Any) -> Iterator[str]:
     # The route itself may be about to be enabled.
     for entity_type in sorted(types - delivered - {route.entity_type}):
         sentence = _(
-            "The record refers to records of %(type)s, and no enabled route delivers that type from %(identity)s to "
-            "%(connection)s. Its deliveries would wait for records that never come."
+            "The record refers to records of %(type)s, but no enabled route delivers that type from %(identity)s to "
+            "%(connection)s. Its deliveries would wait for records that never arrive."
         )
         yield sentence % {
             "type": entity_type,

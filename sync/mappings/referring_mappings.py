@@ -37,9 +37,9 @@ def ending_warning(route: Route) -> str:
     if not mappings:
         return ""
     sentence = _(
-        "These mappings refer to records of %(type)s: %(mappings)s. Without this route, no enabled route delivers that "
-        "type from %(identity)s to %(connection)s. Their deliveries wait for records that never come; after the wait "
-        "they fail or leave the field out, as the mapping says."
+        "These mappings refer to records of %(type)s: %(mappings)s. Without this route, no enabled route delivers "
+        "that type from %(identity)s to %(connection)s. Their deliveries wait for records that never arrive; after "
+        "the wait they fail or leave the field out, as the mapping says."
     )
     return sentence % {
         "type": route.entity_type,

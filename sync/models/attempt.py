@@ -73,7 +73,7 @@ class Attempt(models.Model):
     replay = models.ForeignKey(Replay, models.PROTECT, null=True, related_name="attempts", db_index=False)
     in_own_process = models.BooleanField(
         default=False,
-        help_text="in a process of its own, because processes died that ran this delivery",
+        help_text="in a separate process, because processes died that ran this delivery",
     )
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)

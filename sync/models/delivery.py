@@ -41,9 +41,9 @@ def delivery_stream(event_uuid: uuid.UUID, route_id: int) -> str:
 class PayloadChoice(models.TextChoices):
     """The payload that an attempt delivers. A person who replays may choose; otherwise the route decides."""
 
-    AS_ROUTED = "", _("as the route says: fetched afresh, or relayed")
+    AS_ROUTED = "", _("as set on the route: fetched again, or relayed")
     RECEIVED = "received", _("the payload as received, unless something newer was applied")
-    ANYWAY = "anyway", _("the payload as received, over whatever was applied since")
+    ANYWAY = "anyway", _("the payload as received, overwriting newer data")
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):

@@ -164,8 +164,8 @@ _RAISED_TEXTS: Mapping[str, _Template] = {
             "number",
         ),
         gettext_lazy(
-            "Open the audit log: it names the logins and the reasons. Ask the people who run the server whether "
-            "it was they. The alarm ends a day after the last use."
+            "Open the audit log: it names the logins and the reasons. Ask the people who run the server whether they "
+            "did it. The alarm ends a day after the last use."
         ),
     ),
     AlarmKind.AUDIT_UNCHECKED: _Template(
@@ -222,7 +222,7 @@ _ENDED_TEXTS: Mapping[str, tuple[Any, Any]] = {
     ),
     AlarmKind.BREAK_GLASS: (
         gettext_lazy("A login was changed on the server"),
-        gettext_lazy("It was a day ago."),
+        gettext_lazy("The last use was a day ago."),
     ),
     AlarmKind.AUDIT_UNCHECKED: (
         gettext_lazy("The audit log was not checked"),

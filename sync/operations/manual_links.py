@@ -47,7 +47,7 @@ def link_record(request: LinkRequest, record_id: str) -> None:
     try:
         check_id(record_id, id_characters(request.target.connector, request.target.settings))
     except UnsafeValueError:
-        raise LinkRefused(_("This is no valid record id.")) from None
+        raise LinkRefused(_("This is not a valid record id.")) from None
     with transaction.atomic():
         _require_change_possible(request)
         link = request.find_link()

@@ -67,9 +67,7 @@ class MappingOverBudget(EntityNotMappable):
     """An expression, or all of the mapping together, costs more than its budget. `field` names where it stopped."""
 
     def __init__(self, field_name: str) -> None:
-        super().__init__(
-            field_name, gettext_noop("the expression costs more than 10,000 steps, 256 KiB or 100 ms")
-        )
+        super().__init__(field_name, gettext_noop("the expression exceeds 10,000 steps, 256 KiB or 100 ms"))
 
 
 class TooManyReferences(EntityNotMappable):

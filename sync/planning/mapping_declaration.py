@@ -228,7 +228,7 @@ def _build_field_rule(values: SettingValues) -> FieldRule:
     if linked := values[_LINKED]:
         reference_types |= {linked}
     if values.is_given(_WHEN_MISSING) and not reference_types:
-        values.reject(_WHEN_MISSING, "This field refers to no other entity: use `linked`.")
+        values.reject(_WHEN_MISSING, "This field does not refer to another entity: use `linked`.")
     return FieldRule(
         path=path.evaluator if path else None,
         constant=values[_CONSTANT],

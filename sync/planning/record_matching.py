@@ -136,7 +136,7 @@ def require_own_external_id(
     is_wrong = text.casefold() != entity_id.casefold() if is_creation else name in fields and not text
     if is_wrong:
         raise EntityNotMappable(
-            name, gettext_noop("the record is found by it, so it must get the id of the entity")
+            name, gettext_noop("records are found by this field, so it must get the id of the entity")
         )
 
 

@@ -46,7 +46,7 @@ def map_with_references(
         records = {**records, **dict.fromkeys(unknown), **find_records(unknown)}
     else:
         raise EntityNotMappable(
-            lookup.field, gettext_noop("its references depend on other references, more than two deep")
+            lookup.field, gettext_noop("its references depend on other references, more than two levels deep")
         )
     return _decide_missing(mapping, fields, lookup, is_wait_over, leaves_out_now or is_wait_over)
 

@@ -38,7 +38,7 @@ def _run_in_own_process(delivery_id: int) -> bool:
     try:
         ended = subprocess.run(command, timeout=seconds, check=False)  # noqa: S603
     except subprocess.TimeoutExpired:
-        logger.error("delivery %s hung in a process of its own, which was killed", delivery_id)
+        logger.error("delivery %s hung in a separate process, which was killed", delivery_id)
         return False
     if ended.returncode:
         logger.error("the process of delivery %s ended with %s", delivery_id, ended.returncode)

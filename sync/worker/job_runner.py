@@ -72,5 +72,5 @@ class JobRunner:
 
 
 def run_here_or_in_subprocess(job: RunningJob, should_continue: ShouldContinue) -> None:
-    """Run a job in this thread, or in a process of its own if its kind asks for that."""
+    """Run a job in this thread, or in a separate process if its kind asks for that."""
     (run_in_subprocess if job.kind.runs_in_subprocess else run_job)(job, should_continue)

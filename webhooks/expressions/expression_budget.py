@@ -47,7 +47,7 @@ _TYPE_ERRORS = (TypeError, ValueError, AttributeError, ArithmeticError, Recursio
 
 
 # Marked for translation in `sync.planning.mapping`.
-OVER_BUDGET_REASON = "the expression costs more than 10,000 steps, 256 KiB or 100 ms"
+OVER_BUDGET_REASON = "the expression exceeds 10,000 steps, 256 KiB or 100 ms"
 
 
 class OverBudget(Exception):

@@ -80,7 +80,7 @@ class NegatedPath(ExpressionRefused):
     def __init__(self, operand: str, part: str) -> None:
         super().__init__(
             translatable(
-                "reads a part of a negation, which is always null: JMESPath takes !%(operand)s.%(part)s for "
+                "reads a part of a negation, which is always null: JMESPath reads !%(operand)s.%(part)s as "
                 "(!%(operand)s).%(part)s. Write !(%(operand)s.%(part)s).",
                 operand=operand,
                 part=part,

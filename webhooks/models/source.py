@@ -220,7 +220,7 @@ class Source(Pausable):
             self.scheme, self.scheme_settings
         ):
             sentence = translatable(
-                "All empty bodies have the same signature: anyone who has seen one could write the headers."
+                "All empty bodies have the same signature: anyone who has seen one could forge the headers."
             )
             return {"webhook_format": _invalid_setting("allow_empty_body", sentence)}
         return {}

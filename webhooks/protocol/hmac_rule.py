@@ -304,7 +304,7 @@ def build_rule(values: SettingValues) -> HmacRule:
         values.reject(_QUERY, translatable("This field is for a signed text with %(part)s.", part=URL))
     # The address may end with a slash or not.
     if any(part == URL and following.startswith("/") for part, following in pairwise(signed)):
-        values.reject(_SIGNED, translatable("What follows %(part)s must not begin with a slash.", part=URL))
+        values.reject(_SIGNED, translatable("The part after %(part)s must not begin with a slash.", part=URL))
     time_header = _place_of(values, _TIME_HEADER, _TIME, header)
     id_header = _place_of(values, _ID_HEADER, _ID, header)
     for part, place, setting in ((TIME, time_header, _TIME_HEADER), (ID, id_header, _ID_HEADER)):
@@ -318,7 +318,8 @@ def build_rule(values: SettingValues) -> HmacRule:
             values.reject(
                 _SIGNED,
                 translatable(
-                    "The signed text must contain %(part)s: what is not signed proves nothing.", part=part
+                    "The signed text must contain %(part)s: a value that is not signed proves nothing.",
+                    part=part,
                 ),
             )
     return HmacRule(

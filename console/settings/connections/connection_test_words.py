@@ -195,9 +195,9 @@ def _failure_sentences() -> Mapping[str, str]:
         "shown-by-read": _("Accepted in the sample call."),
         "not-proved": _("Not shown by the sample call."),
         "read-refused": _("The system refused the sample call, but not all others: see the permissions."),
-        "permissions-given": _("The system refuses nothing that was tested."),
+        "permissions-given": _("Everything that was tested is allowed."),
         "permissions-limited": _("Not everything is allowed."),
-        "permissions-missing": _("Something that is needed is refused or does not work."),
+        "permissions-missing": _("A required request is refused or does not work."),
         "permissions-incomplete": _("The test ran out of time before all permissions were tested."),
     }
 

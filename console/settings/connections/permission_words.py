@@ -79,10 +79,12 @@ def _permission_sentence(finding: Mapping[str, Any]) -> str:
         PermissionAnswer.GRANTED: "",
         PermissionAnswer.PARTLY: _("Some of the listed items are refused, others are not."),
         PermissionAnswer.REFUSED: _(
-            "The system refuses this to these credentials. Ask its operator for the permission."
+            "The system does not allow this with these credentials. Ask its operator for the permission."
         ),
         PermissionAnswer.FAILED: _failure_sentence(finding),
-        PermissionAnswer.UNKNOWN: _("There was nothing to read, so the answer shows no permission."),
+        PermissionAnswer.UNKNOWN: _(
+            "There was nothing to read, so the response does not show whether reading is allowed."
+        ),
     }
     return sentences.get(answer, "")
 
@@ -92,7 +94,7 @@ def _failure_sentence(finding: Mapping[str, Any]) -> str:
         return _("The system did not respond.")
     if finding.get("status") == 404:
         return _("Not found. The path is wrong, or the system hides what these credentials may not read.")
-    return _("The answer is not the expected one. Compare the setting with the system's documentation.")
+    return _("The response is not as expected. Compare the setting with the system's documentation.")
 
 
 def _scope_sentence(answer: PermissionAnswer, finding: Mapping[str, Any]) -> str:
@@ -108,5 +110,5 @@ def _write_sentence(answer: PermissionAnswer, finding: Mapping[str, Any]) -> str
         return text % {"calls": ", ".join(finding.get("missing", ()))}
     untested = _("Not tested, because the test changes nothing.")
     if finding.get("is_declared"):
-        return _("The system accepts such requests, perhaps not with these credentials.") + " " + untested
+        return _("The system accepts such requests, but perhaps not with these credentials.") + " " + untested
     return untested

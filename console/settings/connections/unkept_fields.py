@@ -28,7 +28,7 @@ class UnkeptFields:
     def consequence(self) -> str:
         """Describe what the hub does about it."""
         if not settings.UNKEPT_WRITES:
-            return _("The hub sends them at every event.")
+            return _("The hub sends them with every event.")
         sentence = _(
             "After %(number)s equal writes, the hub leaves such a field out until its value changes here or in the "
             "target. Correct the mapping, or the target."

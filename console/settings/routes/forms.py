@@ -38,8 +38,8 @@ class RouteForm(SettingsForm):
         }
         help_texts: ClassVar[dict[str, Any]] = {
             "is_enabled": gettext_lazy("When disabled, new events do not use this route."),
-            "identity_entity": gettext_lazy("Leave empty if the connection has the same word for it."),
-            "target_entity": gettext_lazy("Leave empty if the connection has the same word for it."),
+            "identity_entity": gettext_lazy("Leave empty if the connection uses the same word."),
+            "target_entity": gettext_lazy("Leave empty if the connection uses the same word."),
             "max_attempts": gettext_lazy("After that, the delivery has failed."),
             "gives_up_after_hours": gettext_lazy("Hours. Older deliveries are not retried."),
             "continues_after_failure": gettext_lazy(

@@ -47,7 +47,8 @@ def policy_sentences(route: Route) -> list[str]:
             "decides."
         ),
         MatchingPolicy.TRUSTED: _(
-            "A record with a value that the source names, such as an address, is linked, verified or not."
+            "A record with any value from the source, such as an address, is linked, even if the value is not "
+            "verified."
         ),
     }
     deletion_texts = {

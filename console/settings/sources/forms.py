@@ -34,9 +34,11 @@ class SourceForm(SettingsForm):
             "scheme_settings": gettext_lazy('As JSON, for example {"header": "X-Signature"}.'),
             "handshake": gettext_lazy(
                 'As JSON, for example {"from": "query", "name": "validationToken", "method": "POST", "as": "text"}. '
-                "Leave empty unless the sender asks for it: the hub then sends a challenge back to anyone."
+                "Leave empty unless the sender requires it: with it, the hub returns a challenge to anyone."
             ),
-            "extra_id_characters": gettext_lazy("Those of : @ | + = that ids of this source contain."),
+            "extra_id_characters": gettext_lazy(
+                "The characters among : @ | + = that ids of this source contain."
+            ),
             "webhook_format": gettext_lazy(
                 "How events are read from the sender's requests, as JSON. Leave empty if the sender uses the hub's own "
                 "fields."

@@ -61,7 +61,7 @@ def send_test_event(request: HttpRequest, source: Source) -> SentTestEvent:
         )
     if not has_test_event(source):
         raise CannotSendTestEvent(
-            _("The source has a webhook format of its own. Send a test event from the source instead.")
+            _("The source has its own webhook format. Send a test event from the source instead.")
         )
     secrets = source.live_secrets(timezone.now())
     if source.needs_secret and not secrets:

@@ -124,7 +124,7 @@ class SessionAuthenticator:
             if permission is LogInPermission.REFUSED:
                 raise self._error(
                     errors.CredentialsRefused,
-                    "the log-in was refused before, and is not tried again until the settings change or the connection "
+                    "the log-in was refused earlier, and is not retried until the settings change or the connection "
                     "is tested",
                 )
             if permission is LogInPermission.GRANTED:
@@ -191,7 +191,7 @@ class SessionAuthenticator:
             found = place.expression.evaluate(_parse_body(answer))
         text = as_text(found) or ""
         if not text:
-            raise _NoToken("the answer to the log-in has no token")
+            raise _NoToken("the log-in response has no token")
         if len(text) > _MAX_TOKEN_LENGTH or "\n" in text or "\r" in text:
             raise _NoToken("the token cannot be sent")
         return text

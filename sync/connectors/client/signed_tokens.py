@@ -37,7 +37,7 @@ class TokenSigner:
             raise
         except _KEY_ERRORS:
             sentence = translatable(
-                "This is not a key for %(algorithm)s, or a claim has another type than it must have.",
+                "This is not a key for %(algorithm)s, or a claim has the wrong type.",
                 algorithm=settings.algorithm,
             )
             raise SettingsInvalid(("credentials", "signing_key"), sentence) from None
@@ -72,7 +72,7 @@ def _decode_secret(encoding: str, key: str) -> bytes:
             return bytes.fromhex(key)
         return b64decode(key, validate=True) if encoding == "base64" else key.encode()
     except (ValueError, binascii.Error):
-        sentence = translatable("The shared secret is not written in %(encoding)s.", encoding=encoding)
+        sentence = translatable("The shared secret is not encoded in %(encoding)s.", encoding=encoding)
         raise SettingsInvalid(("credentials", "signing_key"), sentence) from None
 
 

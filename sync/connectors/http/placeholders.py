@@ -123,7 +123,7 @@ def _quote_after(text: str, quote: str) -> str:
 
 def _name_fault(quote: str, style: str) -> str:
     if not quote:
-        return translatable("The style “%(style)s” protects a value only inside quotes.", style=style)
+        return translatable("The style “%(style)s” escapes a value only inside quotes.", style=style)
     allowed = ", ".join(f"{{value:{one}}}" for one in sorted(_ALLOWED_STYLES[quote]))
     hint = translatable(", or {value:quoted} without the quotes") if quote == '"' else ""
     return translatable(

@@ -136,7 +136,7 @@ class RecordReader:
         items = found if isinstance(found, list) else [found]
         values = [as_text(item) for item in items if item is not None]
         if None in values:
-            reason = f"`field_values` of “{field}” finds something else than texts and numbers"
+            reason = f"`field_values` of “{field}” finds values other than texts and numbers"
             raise self._client.unreadable_error(request, reason)
         return tuple(value for value in values if value is not None)
 

@@ -161,6 +161,6 @@ class RequestBuilder:
         headers = self._fill_all(request, operation.headers, values)
         for text in headers.values():
             if not is_header_value(text):
-                raise self._client.unsafe_error(f"{request.label}: a value must not stand in a header")
+                raise self._client.unsafe_error(f"{request.label}: a value cannot be used in a header")
         is_form = operation.encoding == "form" and has_body
         return merge_headers({"Content-Type": _FORM_TYPE}, headers) if is_form else headers

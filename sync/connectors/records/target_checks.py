@@ -149,7 +149,7 @@ class TargetChecks:
         if record is None:
             raise self._client.unreadable_error(request, "a listed record is not found by its own path")
         if known.version is not None and record.version is None:
-            raise self._client.unreadable_error(request, "the record has no version where the settings say")
+            raise self._client.unreadable_error(request, "the record has no version at the configured place")
         search = known.operations.search
         if search is not None:
             self._search_known_value(entity_type, search, record)

@@ -162,7 +162,7 @@ def _build_stale_rule(values: SettingValues) -> AnswerRule:
     if values[_STATUS] in _OTHER_MEANINGS:
         values.reject(_STATUS, "This status has another meaning.")
     if values[_WHEN] is None and values[_STATUS] not in _UNCONDITIONAL:
-        values.reject(_WHEN, "Only the statuses 409, 412 and 428 may stand without a condition.")
+        values.reject(_WHEN, "Only the statuses 409, 412 and 428 may be used without a condition.")
     return AnswerRule(Meaning.STALE, frozenset({values[_STATUS]}), values[_WHEN])
 
 

@@ -106,7 +106,7 @@ class LogInBody(ObjectBody):
             raise SettingsInvalid(place, "An expression or template must use the password.")
         placeholders = tuple(f"{{{name}}}" for name in self.names)
         if any(placeholder in text for text in body.literals() for placeholder in placeholders):
-            raise SettingsInvalid(place, "Write {“template”: …} where a text holds a placeholder.")
+            raise SettingsInvalid(place, "Write {“template”: …} for a text that contains a placeholder.")
         return body
 
 
@@ -244,7 +244,7 @@ VALUES = defaulted(
         MAX_VALUES,
         _VALUE_NAME,
         translatable(
-            "This must be a name in small letters and underscores, other than username, password and token."
+            "This must be a name in lower-case letters and underscores, other than username, password and token."
         ),
         noun=translatable("values"),
     ),

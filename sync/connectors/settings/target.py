@@ -162,7 +162,7 @@ def _require_versions_sent(
     for operation in (operations.updates[0], operations.delete):
         if operation is not None and not _can_send_field(operation):
             sentence = translatable(
-                "With “version.send.field”, the body of an update or deletion must hold `sent` or `version`."
+                "With “version.send.field”, the body of an update or deletion must contain `sent` or `version`."
             )
             values.reject(OPERATIONS, sentence)
 
@@ -253,7 +253,7 @@ def _require_styled_ids(values: SettingValues) -> None:
     for known in values[_ENTITIES].values():
         if any(has_bare_quoted_id(operation) for _, operation in known.operations.each()):
             sentence = translatable(
-                "Ids may hold quotes, and a path has an id in quotes without a style such as {id:odata}."
+                "Ids may contain quotes, so an id in quotes in a path needs a style such as {id:odata}."
             )
             values.reject(_ID_CHARACTERS, sentence)
 

@@ -9,7 +9,7 @@ from sync.attempts.delivery_run import run_delivery
 
 
 class Command(BaseCommand):
-    help = "Run one due delivery in a process of its own. Does nothing if the delivery is not due."
+    help = "Run one due delivery in a separate process. Does nothing if the delivery is not due."
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""`manage.py run_job`: a job in a process of its own; a worker that has claimed it calls this."""
+"""`manage.py run_job`: a job in a separate process; a worker that has claimed it calls this."""
 
 import uuid
 from argparse import ArgumentParser

@@ -85,11 +85,11 @@ def test_a_running_delivery_shows_its_start_and_lease_and_hides_an_earlier_code(
     )
     assert "3 of 8 automatic attempts used; 5 attempts left, until" in text
     assert "target-unavailable" not in text
-    assert "in a process of its own" not in text
+    assert "in a separate process" not in text
 
 
 def test_the_page_of_a_suspect_says_that_it_runs_in_isolation(support: Client) -> None:
-    assert "UTC , in a process of its own; its lease lasts until" in text_of(support, running(deaths=2).event)
+    assert "UTC , in a separate process; its lease lasts until" in text_of(support, running(deaths=2).event)
 
 
 def test_an_expired_lease_says_that_the_process_may_have_died(support: Client) -> None:
@@ -161,7 +161,7 @@ def test_a_relayed_delivery_names_the_older_one_it_waits_for(support: Client) ->
 
 def test_a_suspect_waits_for_its_own_process(support: Client) -> None:
     text = text_of(support, waiting(deaths=2, code="interrupted").event)
-    assert "2 workers crashed while they ran this delivery. It runs next in a process of its own" in text
+    assert "2 workers crashed while they ran this delivery. It runs next in a separate process" in text
 
 
 def test_a_connection_that_is_switched_off_is_named(support: Client) -> None:

@@ -85,8 +85,8 @@ def test_a_link_changes_only_with_a_reason_and_while_nothing_runs(hub: Hub) -> N
     delivery, record = hold_match(hub), stranger_record(hub)
     for request, record_id, refusal in (
         (ask(" "), record, "Enter a reason"),
-        (ask(), "../4711", "no valid record id"),
-        (ask(), "", "no valid record id"),
+        (ask(), "../4711", "not a valid record id"),
+        (ask(), "", "not a valid record id"),
     ):
         with pytest.raises(LinkRefused, match=refusal):
             link_record(request, record_id)
@@ -107,7 +107,7 @@ def test_a_link_changes_only_with_a_reason_and_while_nothing_runs(hub: Hub) -> N
 def test_an_id_with_slashes_is_linked_where_the_settings_allow_it(hub: Hub) -> None:
     hold_match(hub)
     wide = "gid://shop/Customer/7"
-    with pytest.raises(LinkRefused, match="no valid record id"):
+    with pytest.raises(LinkRefused, match="not a valid record id"):
         link_record(ask(), wide)
     shop = Connection.objects.get(slug="shop")
     Connection.objects.filter(pk=shop.pk).update(settings={**shop.settings, "id_characters": "/"})

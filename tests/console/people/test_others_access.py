@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 PEOPLE = "/admin/auth/user/"
 PASSWORD = {"password1": "a staple that is new", "password2": "a staple that is new"}
-RULE = "This person has permissions that you lack, and a password opens all of them."
+RULE = "This person has permissions that you lack, and the password gives access to all of them."
 
 
 def has_new_password(person: User) -> bool:

@@ -50,7 +50,7 @@ def test_a_person_changes_their_own_names_and_nothing_of_their_access(
     anna.refresh_from_db()
     assert anna.last_name == "Aalto"
     page = client.get(f"{PEOPLE}{anna.pk}/change/").content.decode()
-    assert "You cannot change your own roles or switch yourself off." in page
+    assert "You cannot change your own roles or disable your own login." in page
 
 
 def test_ones_own_password_is_changed_on_the_page_that_asks_for_the_old_one() -> None:

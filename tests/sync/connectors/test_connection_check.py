@@ -139,7 +139,7 @@ def test_a_record_without_the_version_that_writes_name_fails_the_test(path: str,
 
     step = read_step(respond, version={"read": {"path": path}, "send": {"header": "If-Match"}})
     assert (step.is_good, step.code) == (is_good, "read" if is_good else "target-garbled")
-    assert is_good or "the record has no version where the settings say" in step.facts["message"]
+    assert is_good or "the record has no version at the configured place" in step.facts["message"]
 
 
 def test_a_search_that_ignores_its_filter_fails_the_test() -> None:

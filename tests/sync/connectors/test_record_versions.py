@@ -160,7 +160,7 @@ def test_no_write_is_unconditional_because_a_record_lacks_its_version(value: Any
             )
         assert {seen.method for seen in service.seen} == {"GET"}
     assert (caught.value.code, caught.value.maybe_applied) == ("target-garbled", False)
-    assert str(caught.value) == "GET /api/customers/{id}: the record has no version where the settings say"
+    assert str(caught.value) == "GET /api/customers/{id}: the record has no version at the configured place"
 
 
 def test_a_record_that_only_a_search_returns_is_not_written() -> None:

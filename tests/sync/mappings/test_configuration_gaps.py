@@ -72,7 +72,7 @@ def test_one_entity_type_has_one_name_at_each_connection(hub: Hub) -> None:
     [(field, sentence)] = naming_conflicts(route)
     assert (field, sentence) == (
         "target_entity",
-        "Entities of this route have records of USER already. Create another route instead.",
+        "Entities of this route already have records of USER. Create another route instead.",
     )
     # The same word, written out, is no change.
     Route.objects.filter(entity_type="USER").update(identity_entity="", target_entity="")

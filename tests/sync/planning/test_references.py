@@ -155,7 +155,7 @@ def test_references_that_follow_each_other_without_end_are_refused() -> None:
         ({"path": "entity.id", "linked": "X" * 65}, r"a\.linked"),
         ({"path": "entity.id", "linked": None}, r"a\.linked"),
         ({"path": "entity.id", "linked": "USER", "when_missing": "wait"}, r"a\.when_missing"),
-        ({"path": "entity.id", "when_missing": "leave_out"}, "refers to no other entity"),
+        ({"path": "entity.id", "when_missing": "leave_out"}, "does not refer to another entity"),
     ],
 )
 def test_a_reference_that_makes_no_sense_is_refused(rule: Any, sentence: str) -> None:

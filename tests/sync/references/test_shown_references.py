@@ -104,4 +104,4 @@ def test_the_warning_is_shown_before_a_draft_is_activated(hub: Hub) -> None:
     mapping = group_route().mapping
     a_draft(mapping, declaration() | {"fields": {"name": {"path": "entity.name"}, "members": MEMBERS}})
     page = browser("administrator").get(f"/admin/sync/mapping/{mapping.pk}/activate/")
-    assert "Deliveries may wait for records that never come." in visible_text(page)
+    assert "Deliveries may wait for records that never arrive." in visible_text(page)

@@ -73,7 +73,7 @@ def test_the_page_of_a_source_lists_a_damaged_secret_which_can_be_ended(source: 
     client = browser("administrator")
     page = client.get(f"/admin/webhooks/source/{source.pk}/change/")
     assert page.status_code == 200
-    assert "does not fit the verification" in page.content.decode()
+    assert "does not match the verification" in page.content.decode()
     address = f"/admin/webhooks/source/{source.pk}/secrets/{secret.pk}/end/"
     assert client.get(address).status_code == 200
 

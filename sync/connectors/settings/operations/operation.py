@@ -181,7 +181,7 @@ class HeaderTemplates(ValueKind[dict[str, str]]):
         texts = TextMap().read(value, place)
         if len(texts) > MAX_PARAMETERS:
             raise SettingsInvalid(
-                place, translatable("This may have at most %(most)s members.", most=MAX_PARAMETERS)
+                place, translatable("This may have at most %(most)s entries.", most=MAX_PARAMETERS)
             )
         for name, content in texts.items():
             if not is_settable_header(name) or not is_header_value(replace_placeholders(content, "x")):
@@ -276,7 +276,7 @@ _VALUES = defaulted(
         0,
         MAX_VALUES,
         _NAME,
-        translatable("This must be small letters and underscores."),
+        translatable("This must consist of lower-case letters and underscores."),
     ),
     {},
     "Additional placeholders: their names, and expressions over the context that return their values.",
@@ -405,7 +405,7 @@ def _refuse_contradictions(operation: Operation, values: SettingValues) -> None:
 def _refuse_unsafe_templates(name: str, operation: Operation, values: SettingValues) -> None:
     own = frozenset(operation.values)
     if taken := own & (_PLACEHOLDERS[name] | _SEARCHED | {"id", "key"}):
-        values.reject(_VALUES, translatable("The name “%(name)s” has a meaning already.", name=min(taken)))
+        values.reject(_VALUES, translatable("The name “%(name)s” is already in use.", name=min(taken)))
     names = _PLACEHOLDERS[name] | own
     # Ids that hold no quote, which is the rule, end none: `TargetSettings` looks again if they may.
     _require_good(operation.path, names, values, _PATH, names - _SEARCHED)

@@ -43,16 +43,16 @@ def test_the_page_says_what_the_credentials_may_not_do(hub: Hub) -> None:
     text = after_testing(browser("administrator"), Connection.objects.get(slug="shop"))
     assert "The test failed. See the steps below." in text
     assert "Sample call ✓ OK" in text
-    assert re.search(r"Permissions of the credentials ✕ Failed Something that is needed is refused", text)
+    assert re.search(r"Permissions of the credentials ✕ Failed A required request is refused", text)
     assert "Show the others (9)" in text
     assert "USER: read the list ✓ Allowed GET /api/customers: 200 · Setting: entities.USER.list" in text
     assert re.search(
-        r"GROUP: read the list ✕ Refused The system refuses this to these credentials\. [^:]+ GET /api/segments: 403 · "
+        r"GROUP: read the list ✕ Refused The system does not allow this with these credentials\. [^:]+ GET /api/segments: 403 · "
         r"Setting: entities\.GROUP\.list",
         text,
     )
     assert re.search(
-        r"USER: create, update and delete – Not tested The system accepts such requests, perhaps not with these "
+        r"USER: create, update and delete – Not tested The system accepts such requests, but perhaps not with these "
         r"credentials\. Not tested, because the test changes nothing\. OPTIONS /api/customers/{id}: 405",
         text,
     )

@@ -39,7 +39,7 @@ def page_text(of: Connection) -> str:
     ("limit", "consequence"),
     [
         (5, "After 5 equal writes, the hub leaves such a field out"),
-        (0, "The hub sends them at every event."),
+        (0, "The hub sends them with every event."),
     ],
 )
 def test_the_page_warns_of_fields_that_are_not_kept(

@@ -306,7 +306,7 @@ def test_the_editor_opens_with_the_result_for_the_newest_event() -> None:
     assert SECRET.lower() in client.get(address(of, "edit")).content.decode()
     withheld = browser("administrator").get(address(of, "edit"))
     assert (withheld.context["trial_input"].event, withheld.context["choices"]) == ("", [])
-    assert "Past events can be chosen only by people" in withheld.content.decode()
+    assert "Only people with the permission" in withheld.content.decode()
 
 
 def test_a_draft_is_discarded_after_a_confirmation_with_its_changes() -> None:

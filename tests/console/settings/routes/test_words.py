@@ -46,7 +46,7 @@ def test_a_route_describes_its_steps_and_the_active_version() -> None:
         ({"matching": "never"}, "never linked by a value such as an address"),
         ({"matching": "hold"}, "A person decides whether a record with the same value, such as an address"),
         ({"matching": "verified"}, "Otherwise, a person decides."),
-        ({"matching": "trusted"}, "such as an address, is linked, verified or not"),
+        ({"matching": "trusted"}, "such as an address, is linked, even if the value is not verified"),
         ({"when_deleted": "delete"}, "its record is deleted"),
         ({"when_deleted": "ignore"}, "its record is not changed"),
     ],

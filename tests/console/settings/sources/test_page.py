@@ -36,7 +36,7 @@ def test_a_secret_of_another_scheme_is_marked() -> None:
     assert "does not fit" not in visible_text(client.get(page_of(of)))
     Source.objects.filter(pk=of.pk).update(scheme="basic")
     text = visible_text(client.get(page_of(of)))
-    assert "does not fit the verification" in text
+    assert "does not match the verification" in text
     assert "No active secret: all webhooks of this source are refused." in text
     assert "Expire now…" in text
 
@@ -176,7 +176,7 @@ def test_a_source_with_a_format_of_its_own_offers_no_test_event() -> None:
     assert " Send a test event " in visible_text(client.get(page_of(of)))
     of = source("worded", webhook_format={"id": "event.key"})
     assert " Send a test event " not in visible_text(client.get(page_of(of)))
-    assert "has a webhook format of its own" in sent(client, of)
+    assert "has its own webhook format" in sent(client, of)
     wrong = client.post(page_of(of), {"webhook_format": '{"id": "((("}'})
     assert " Send a test event " not in visible_text(wrong)
 

@@ -67,7 +67,7 @@ def run_main(main: Callable[[list[str]], int], arguments: list[str]) -> tuple[in
 
 
 def run_script(script: Path, arguments: list[str]) -> tuple[int, str | None]:
-    """Return the exit code of a verifier and the code of its first fault. Runs it in a process of its own."""
+    """Return the exit code of a verifier and the code of its first fault. Runs it in a separate process."""
     command = [sys.executable, "-I", str(script), *arguments]
     result = subprocess.run(command, capture_output=True, text=True, env={}, check=False, timeout=30)
     assert result.stderr == ""
