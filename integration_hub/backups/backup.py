@@ -60,7 +60,7 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     """Yield a private folder that gets its name at the end of the block, and is deleted if the block fails."""
     unfinished = folder.with_name(folder.name + UNFINISHED)
     if folder.exists():
-        raise CommandError(f"{folder} exists already. A backup is never overwritten: name a new folder.")
+        raise CommandError(f"{folder} already exists. A backup is never overwritten: choose a new folder.")
     try:
         unfinished.mkdir(mode=0o700, parents=True)
     except FileExistsError:

@@ -28,7 +28,7 @@ def load_sqlite(file: Path, manifest: Manifest, *, replaces: bool) -> bool:
     connection.close()
     tables = _sqlite_tables(target)
     if tables and RESTORE_MARKER not in tables and not replaces:
-        raise CommandError(f"{target} holds a database. Set DATABASE_URL to a new file, or add --replace.")
+        raise CommandError(f"{target} contains a database. Set DATABASE_URL to a new file, or add --replace.")
     if tables:
         _write_log_back(target)
     staged = target.with_name(target.name + ".restoring")
@@ -89,7 +89,7 @@ def load_postgresql(file: Path, manifest: Manifest, *, replaces: bool) -> bool:
         tables = set(connection.introspection.table_names(cursor))
     marked = marked_backup()
     if tables and (replaces or not marked):
-        raise CommandError("The database holds tables. Create an empty one, and set DATABASE_URL to it.")
+        raise CommandError("The database contains tables. Create an empty one, and set DATABASE_URL to it.")
     if marked and marked != manifest.sha256:
         raise CommandError(
             "Another backup was being restored here. Create an empty database, and set DATABASE_URL to it."

@@ -70,9 +70,7 @@ def check_backup(folder: Path, manifest: Manifest) -> Path:
     if not file.is_file():
         raise CommandError(f"The backup is incomplete: {file} is missing.")
     if hash_file(file) != manifest.sha256:
-        raise CommandError(
-            f"{file} was changed or damaged after the backup was made: its hash is another one."
-        )
+        raise CommandError(f"{file} was changed or damaged after the backup was made: its hash differs.")
     return file
 
 

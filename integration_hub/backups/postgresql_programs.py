@@ -22,7 +22,7 @@ def find_program(name: str) -> str:
     if path is None:
         raise CommandError(
             f"{name} was not found. Install PostgreSQL's client programs (on Debian: apt install postgresql-client) "
-            "and see that they are in PATH."
+            "and make sure that they are in PATH."
         )
     shown = subprocess.run(  # noqa: S603
         [path, "--version"], capture_output=True, text=True, timeout=60, check=False
@@ -50,7 +50,7 @@ def run_program(name: str, *arguments: str | Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise CommandError(f"{name} did not end within {MAX_SECONDS / 3600:g} hours.") from None
+        raise CommandError(f"{name} did not finish within {MAX_SECONDS / 3600:g} hours.") from None
     if ended.returncode:
         last = "\n".join(ended.stderr.strip().splitlines()[-_LINES_SHOWN:])
         raise CommandError(f"{name} failed: {last}")

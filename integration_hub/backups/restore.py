@@ -88,5 +88,6 @@ def _check_keys() -> None:
             decrypt(bytes(encrypted))
     except CannotDecrypt:
         raise CommandError(
-            "SEALING_KEYS do not decrypt this backup. Add the key of that time, and run the command again."
+            "SEALING_KEYS do not decrypt this backup. Add the key that was in use at that time, and run the "
+            "command again."
         ) from None

@@ -60,12 +60,13 @@ def check_case_number(number: str, subject: ErasureSubject) -> None:
     ):
         raise CaseNumberRefused(
             _(
-                "The case number contains data that is stored about this person. Enter one that names no person."
+                "The case number contains data that is stored about this person. Enter one that does not name "
+                "the person."
             )
         )
     if Event.objects.filter(entity_id=number).exists():
         raise CaseNumberRefused(
-            _("The case number is the id of a stored entity. Enter one that names no person.")
+            _("The case number is the id of a stored entity. Enter one that does not name a person.")
         )
 
 

@@ -23,10 +23,10 @@ NOT_COMPLETED = 2
 
 class Command(BaseCommand):
     help = (
-        "Verify every entry, segment, key and checkpoint of the audit log, and compare the rows of events, "
-        "receipts, deliveries, attempts and calls with the entries. Lists the first 100 faults of each kind "
-        "with their positions. Ends with 0 if there are none, with 1 if there are, and with 2 if none was "
-        "found but not everything could be checked. Changes nothing and blocks nothing."
+        "Verify every entry, segment, key and checkpoint of the audit log, and compare the rows of events, receipts, "
+        "deliveries, attempts and calls with the entries. Lists the first 100 faults of each kind with their "
+        "positions. Exits with 0 if there are none, with 1 if there are, and with 2 if none were found but not "
+        "everything could be checked. Changes nothing and blocks nothing."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -13,8 +13,8 @@ from integration_hub.schema_version import check_schema
 
 class Command(BaseCommand):
     help = (
-        "Back the database up into a new folder while the hub runs, and verify the copy. Keep SEALING_KEYS in another "
-        "place: they are not part of it, and without them it cannot be read."
+        "Back up the database into a new folder while the hub runs, and verify the copy. Keep SEALING_KEYS in "
+        "another place: the backup does not contain them, and cannot be read without them."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -34,4 +34,4 @@ class Command(BaseCommand):
                 "The backup was kept, but its audit log has faults, and so has the database: run verify_audit.",
                 returncode=1,
             )
-        self.stdout.write("The copy is readable, and its audit log is whole.")
+        self.stdout.write("The copy is readable, and its audit log has no faults.")

@@ -37,8 +37,8 @@ class Command(BaseCommand):
             raise CommandError("--events and --days must be above zero.")
         if not yes and Event.objects.exclude(event_id__startswith=EVENT_ID_PREFIX).exists():
             raise CommandError(
-                "This database has real events. Generated events could not be removed again. Use another "
-                "database, or add --yes."
+                "This database has real events. Generated events cannot be removed again. Use another database, or "
+                "add --yes."
             )
         started = time.monotonic()
         disable_disk_sync()

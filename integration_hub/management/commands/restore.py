@@ -14,8 +14,8 @@ from sync.erasure.erasure_list import ListedErasure, read_erasure_list
 
 class Command(BaseCommand):
     help = (
-        "Restore a backup into the empty database of DATABASE_URL. Stop every process of the hub first. All sources "
-        "are paused afterwards, and erasures that were made since the backup are repeated."
+        "Restore a backup into the empty database of DATABASE_URL. Stop every process of the hub first. Afterwards "
+        "all sources are paused, and the erasures made since the backup have been repeated."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -24,8 +24,12 @@ class Command(BaseCommand):
         lists.add_argument(
             "--erasures", type=Path, metavar="FILE", help="the list of erasures (ERASURE_LIST)"
         )
-        lists.add_argument("--no-erasures", action="store_true", help="nobody was erased since the backup")
-        help_text = "replace the SQLite file of DATABASE_URL, which is kept beside the new one"
+        lists.add_argument(
+            "--no-erasures", action="store_true", help="no one has been erased since the backup"
+        )
+        help_text = (
+            "replace the SQLite file of DATABASE_URL; the old file is renamed and stays next to the new one"
+        )
         parser.add_argument("--replace", action="store_true", help=help_text)
 
     def handle(self, *, folder: Path, erasures: Path | None, **options: Any) -> None:
@@ -35,15 +39,15 @@ class Command(BaseCommand):
         self.stdout.write(f"Restored the backup of {report.manifest.made_at}.")
         if report.waiting:
             self.stdout.write(
-                f"Erasures that wait for deliveries which ran when the backup was made: {report.waiting}. Workers "
-                "finish them; until then the data are there."
+                f"Erasures waiting for deliveries that were running when the backup was made: {report.waiting}. "
+                "Workers finish them; until then the data is still stored."
             )
         for fault in report.faults:
             self.stderr.write(fault)
         if report.faults:
             raise CommandError("The audit log of this backup has faults.", returncode=1)
         self.stdout.write(
-            "The audit log is whole. Start the hub, look at the open deliveries, then resume the sources."
+            "The audit log has no faults. Start the hub, look at the open deliveries, then resume the sources."
         )
 
 
@@ -53,8 +57,8 @@ def read_list(path: Path) -> list[ListedErasure]:
         return list(read_erasure_list(path))
     except OSError as error:
         raise CommandError(
-            f"The list of erasures {path} cannot be read ({error.strerror}). Name your copy of it with --erasures, or "
-            "add --no-erasures if nobody was erased since the backup."
+            f"The list of erasures {path} cannot be read ({error.strerror}). Name your copy of it with --erasures, "
+            "or add --no-erasures if no one has been erased since the backup."
         ) from None
     except ValueError as error:
         raise CommandError(

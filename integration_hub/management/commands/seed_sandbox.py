@@ -26,8 +26,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--allow-demo-logins",
             action="store_true",
-            help="do it with DEBUG off too: adds an administrator and two more logins whose passwords are printed "
-            "and written to a file, and routes that send real events to the sandbox",
+            help="also with DEBUG off: adds an administrator and two more logins whose passwords are printed and "
+            "written to a file, and routes that send real events to the sandbox",
         )
 
         parser.add_argument(

@@ -20,15 +20,17 @@ logger = logging.getLogger(__name__)
 
 class Command(BaseCommand):
     help = (
-        "For emergencies, when no one in the console can help: make a login a superuser, end that, or reset a login "
-        "(switch it on, unlock it, and set a new password, which is printed once). Asks for a reason. The reason must "
-        "not contain personal data: it stays on the audit log."
+        "For emergencies, when no one in the console can help: make a login a superuser, undo that, or reset a login "
+        "(enable it, unlock it, and set a new password, which is printed once). Asks for a reason. The reason must "
+        "not contain personal data: it stays in the audit log."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("change", choices=[MAKE_SUPERUSER, END_SUPERUSER, RESET_LOGIN])
         parser.add_argument("username")
-        parser.add_argument("--reason", default="", help="why; asked for if it is left out")
+        parser.add_argument(
+            "--reason", default="", help="the reason; the command asks for it if it is omitted"
+        )
 
     def handle(self, *args: Any, change: str, username: str, reason: str, **options: Any) -> None:
         person = User.objects.filter(username=username).first()
@@ -36,7 +38,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no login {username!r}. A new superuser: manage.py createsuperuser.")
         reason = " ".join((reason or _ask_reason()).split())
         if not reason:
-            raise CommandError("Nothing was changed: a reason is needed, which stays on the audit log.")
+            raise CommandError("Nothing was changed: enter a reason, which stays in the audit log.")
         password = secrets.token_urlsafe(_PASSWORD_BYTES) if change == RESET_LOGIN else ""
         with transaction.atomic():
             _change_login(person, change, password)
@@ -47,7 +49,7 @@ class Command(BaseCommand):
                 append_entries(NewEntry(stream, "person.password-changed", SYSTEM))
         # Whoever watches the log learns of it, although the console has no part in it. No name: it may be shipped.
         logger.critical("Break-glass on the server: %s for person %s. See the audit log.", change, person.pk)
-        self.stdout.write("Done, and recorded on the audit log.")
+        self.stdout.write("Done, and recorded in the audit log.")
         if password:
             self.stdout.write(f"Password, shown once: {password}")
             self.stdout.write("The person must change it after the login.")

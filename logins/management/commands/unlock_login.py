@@ -12,14 +12,12 @@ from logins.limits import find_account
 
 
 class Command(BaseCommand):
-    help = (
-        "Let a person log in again who is locked out by failed attempts, for example the only administrator."
-    )
+    help = "Unlock the login of a person who is locked out by failed attempts, for example the only administrator."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username")
         parser.add_argument(
-            "--address", default="", help="the person's address: strangers cannot lock it out any more"
+            "--address", default="", help="the person's address: strangers can no longer lock it out"
         )
 
     def handle(self, *args: Any, username: str, address: str, **options: Any) -> None:
@@ -28,7 +26,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no account {username!r}.")
         network = network_of(address)
         if address and not network:
-            raise CommandError(f"{address!r} is no IP address.")
+            raise CommandError(f"{address!r} is not an IP address.")
         with transaction.atomic():
             unlock_account(username, address)
             append_entries(

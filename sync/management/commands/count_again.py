@@ -1,4 +1,4 @@
-"""Count every hour again from the events, newest first: for counts that may be wrong."""
+"""Count every hour again from the events, newest first, if counts may be wrong."""
 
 from argparse import ArgumentParser
 from typing import Any

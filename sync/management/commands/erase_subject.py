@@ -31,7 +31,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--ground", choices=LegalGround.values)
         parser.add_argument(
-            "--case-number", default="", help="stays with the erasure, so it must name no person"
+            "--case-number", default="", help="stays with the erasure, so it must not name the person"
         )
         parser.add_argument("--reason", default="")
         parser.add_argument("--requested-by", metavar="USERNAME", help="the person who requests the erasure")

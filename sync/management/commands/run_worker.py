@@ -15,9 +15,8 @@ _STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 class Command(BaseCommand):
     help = (
-        "Run deliveries, retries, jobs and periodic work until SIGTERM or SIGINT; then finish "
-        "what is running and exit with 0. You can start any number of workers, on any number of "
-        "machines."
+        "Run deliveries, retries, jobs and periodic work until SIGTERM or SIGINT; then finish the running work and "
+        "exit with 0. You can start any number of workers, on any number of machines."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

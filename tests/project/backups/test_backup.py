@@ -46,7 +46,7 @@ def test_a_backup_is_private_complete_and_described_by_its_manifest(url: str, tm
     folder = tmp_path / "backups" / "first one"
     made = manage(url, "backup", folder)
     assert made.returncode == 0, made.stderr
-    assert "The copy is readable, and its audit log is whole." in made.stdout
+    assert "The copy is readable, and its audit log has no faults." in made.stdout
     manifest = read_manifest(folder)
     file = folder / manifest.database_file
     assert {path.name for path in folder.iterdir()} == {file.name, "manifest.json"}
@@ -57,7 +57,7 @@ def test_a_backup_is_private_complete_and_described_by_its_manifest(url: str, tm
     assert not list(folder.parent.glob("*.unfinished"))
 
     again = manage(url, "backup", folder)
-    assert (again.returncode != 0, "exists already" in again.stderr) == (True, True)
+    assert (again.returncode != 0, "already exists" in again.stderr) == (True, True)
     assert hashlib.sha256(file.read_bytes()).hexdigest() == manifest.sha256
 
 

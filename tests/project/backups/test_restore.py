@@ -106,7 +106,7 @@ def test_an_erased_person_does_not_come_back_and_nothing_is_sent(site: Site) -> 
         restored = site.manage("restore", backup, url=url)
         assert restored.returncode == 0, restored.stderr
         assert "Erasures repeated: 1." in restored.stdout
-        assert "The audit log is whole." in restored.stdout
+        assert "The audit log has no faults." in restored.stdout
         assert site.do(_LOOK, url) == "[False, True] 0 True"
         assert site.manage("verify_audit", "--log-only", url=url).returncode == 0
         assert site.run("-c", "import integration_hub.wsgi", url=url).returncode == 0
@@ -206,7 +206,7 @@ def test_a_file_that_is_replaced_is_kept_and_one_in_use_is_refused(site: Site) -
     assert site.manage("backup", site.folder / "one").returncode == 0
     site.do(_ERASE)
     refused = site.manage("restore", site.folder / "one")
-    assert "holds a database" in refused.stderr
+    assert "contains a database" in refused.stderr
     user = sqlite3.connect(file)
     user.execute("SELECT count(*) FROM sqlite_master").fetchone()
     in_use = site.manage("restore", site.folder / "one", "--replace")
