@@ -47,7 +47,7 @@ test-postgresql: $(CHECKS)
 		--ignore tests/console $(foreach path,$(ORM_TESTS),--ignore $(path)) $(ARGS) \
 		|| { status=$$?; [ $$status = 77 ] && [ -z "$(CI)" ] && echo "PostgreSQL half skipped: see above."; }
 
-quick: $(CHECKS)  ## within a minute: the pure rules, and the way of a webhook on SQLite
+quick: $(CHECKS)  ## within a minute: the pure rules, and the path of a webhook on SQLite
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "(pure or flow) and not slow and not faults and not peers" \
 		--ignore tests/project --ignore tests/sandbox $(ARGS)
 
@@ -57,7 +57,7 @@ marked = $(if $(filter tests/%,$(ARGS)),,$(shell grep -rl --include 'test_*.py' 
 # The pages of the console that write SQL of their own, or filter, search and count.
 PAGES_ON_POSTGRESQL := tests/console/test_every_page.py $(addprefix tests/console/,audit_log entities events failures overview replays)
 
-slow: $(CHECKS)  ## browser tests, processes, crash loops and load, on both databases; on PostgreSQL what `make test` leaves out
+slow: $(CHECKS)  ## browser tests, processes, crash loops and load, on both databases; on PostgreSQL also what `make test` omits
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist worksteal -m slow $(call marked,slow) $(ARGS)
 	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not pure" $(call marked,slow) $(ARGS)
 	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal $(PAGES_ON_POSTGRESQL) $(ORM_TESTS) \
@@ -74,16 +74,16 @@ faults: $(CHECKS)  ## the fault suite, on both databases and with Celery; HUB_FA
 peers: $(CHECKS)  ## real systems at both ends, from package registries: Directus, Canaille, Tryton and Vendure
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest tests/peers -m peers -p no:xdist $(ARGS)
 
-start-peers: $(CHECKS)  ## real systems to connect by hand, as docs/connect.md does; PEERS="tryton" for that alone
+start-peers: $(CHECKS)  ## real systems to connect manually, as docs/connect.md describes; PEERS="tryton" for one alone
 	$(BIN)/python -m tests.peers.start $(or $(PEERS),directus tryton)
 
-bench: $(CHECKS)  ## what a webhook costs, beside plain views; ARGS="--quick" for a first look
+bench: $(CHECKS)  ## what a webhook costs, compared with plain views; ARGS="--quick" for a first look
 	$(BIN)/python -m tests.bench $(ARGS)
 
-screenshots: $(CHECKS)  ## docs/screens: a picture of every screen; ARGS="events replay" for those alone
+screenshots: $(CHECKS)  ## docs/screens: a picture of every screen; ARGS="events replay" for these only
 	$(BIN)/python -m tests.browser $(ARGS)
 
-check: $(CHECKS)  ## everything that CI asks
+check: $(CHECKS)  ## everything that CI runs first
 	$(MAKE) --jobs 2 --output-sync=target lint types contracts migrations
 	$(MAKE) test
 
