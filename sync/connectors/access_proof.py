@@ -32,24 +32,26 @@ def check_access_to_others(
     the configured request, which counts only if there is no other item. Errors other than a refusal are raised: they
     say nothing about access.
     """
-    known = [known_id for known_id in known_ids if known_id != item_id][:MAX_PROOF_READS]
-    if _is_any_readable(known, is_readable):
+    other_known_ids = [known_id for known_id in known_ids if known_id != item_id][:MAX_PROOF_READS]
+    if _is_any_readable(other_known_ids, is_readable):
         return Access.GRANTED
     try:
-        listed = list_ids()
-        if listed and item_id in listed:
+        listed_ids = list_ids()
+        if listed_ids and item_id in listed_ids:
             # The list has the item, and its own path does not.
             return Access.CONTRADICTORY
-        others = [listed_id for listed_id in listed or () if listed_id not in known][:MAX_PROOF_READS]
-        if known or others:
-            is_granted = _is_any_readable(others, is_readable)
+        other_listed_ids = [listed_id for listed_id in listed_ids or () if listed_id not in other_known_ids][
+            :MAX_PROOF_READS
+        ]
+        if other_known_ids or other_listed_ids:
+            is_granted = _is_any_readable(other_listed_ids, is_readable)
             # A list that is given, empty or not, shows that the credentials are accepted.
-            unread = Access.REFUSED if listed is None else Access.UNKNOWN
+            otherwise = Access.REFUSED if listed_ids is None else Access.UNKNOWN
         else:
-            is_granted, unread = probe(), Access.UNKNOWN
+            is_granted, otherwise = probe(), Access.UNKNOWN
     except _REFUSALS:
         return Access.REFUSED
-    return Access.GRANTED if is_granted else unread
+    return Access.GRANTED if is_granted else otherwise
 
 
 def _is_any_readable(item_ids: Sequence[str], is_readable: Callable[[str], bool]) -> bool:

@@ -120,11 +120,11 @@ def check_connection(checked: CheckedConnection, max_seconds: float = MAX_SECOND
     """Run the steps in order, within `max_seconds`. Steps after a failure have the code `not-reached`, except that the
     permissions are checked although the sample call was refused or not understood.
     """
-    course = _ConnectionCheck(checked, time.monotonic() + max_seconds)
+    check = _ConnectionCheck(checked, time.monotonic() + max_seconds)
     steps: list[CheckStep] = []
     for name in STEP_NAMES:
         is_over = any(step.is_good is False and not _leaves_permissions_open(step) for step in steps)
-        steps.append(CheckStep(name, None, "not-reached") if is_over else course.run_step(name))
+        steps.append(CheckStep(name, None, "not-reached") if is_over else check.run_step(name))
     return _infer_credentials_result(steps)
 
 
@@ -132,18 +132,18 @@ def _infer_credentials_result(steps: list[CheckStep]) -> tuple[CheckStep, ...]:
     """Derive the result of the credentials step from the sample read where the credentials alone show
     nothing.
     """
-    *before, credentials, read, permissions = steps
+    *earlier, credentials, read, permissions = steps
     is_refused = read.is_good is False and read.code.endswith(f"-{CredentialsRefused.code_suffix}")
     if is_refused and _has_granted(permissions):
-        return (*before, credentials, read._replace(code="read-refused"), permissions)
+        return (*earlier, credentials, read._replace(code="read-refused"), permissions)
     if is_refused:
         facts = {**credentials.facts, **read.facts}
         failed = CheckStep("credentials", False, read.code, read.seconds, facts)
-        return (*before, failed, CheckStep("read", None, "not-reached"), permissions)
+        return (*earlier, failed, CheckStep("read", None, "not-reached"), permissions)
     if credentials.code != "shown-by-read" or read.code in ("read", "probe-answered"):
         return tuple(steps)
     code = "not-proved" if read.code == "read-unproved" else "not-known"
-    return (*before, CheckStep("credentials", None, code, None, credentials.facts), read, permissions)
+    return (*earlier, CheckStep("credentials", None, code, None, credentials.facts), read, permissions)
 
 
 def _leaves_permissions_open(step: CheckStep) -> bool:
@@ -162,7 +162,7 @@ class _ConnectionCheck:
     def __init__(self, subject: CheckedConnection, ends_at: float) -> None:
         self._subject = subject
         self._ends_at = ends_at
-        self._notes = _CheckRecorder(ends_at)
+        self._recorder = _CheckRecorder(ends_at)
         self._scope_findings: tuple[PermissionFinding, ...] = ()
 
     def run_step(self, name: StepName) -> CheckStep:
@@ -216,7 +216,7 @@ class _ConnectionCheck:
         sample = self._call_connector(lambda: self._make_connector().read_sample())
         facts = {
             "call": sample.request_label,
-            "status": self._notes.status,
+            "status": self._recorder.status,
             "found": sample.item_count,
         }
         if not sample.is_proof:
@@ -224,36 +224,38 @@ class _ConnectionCheck:
         return ("probe-answered" if sample.item_count is None else "read"), facts
 
     def _check_permissions(self) -> tuple[str, Mapping[str, Any]]:
-        wanted = sorted(self._make_connector().list_permissions(), key=lambda one: not self._is_used(one[0]))
+        permissions = sorted(
+            self._make_connector().list_permissions(), key=lambda one: not self._is_used(one[0])
+        )
         findings = list(self._scope_findings)
-        for entity_type, permission in wanted[:MAX_PERMISSIONS]:
+        for entity_type, permission in permissions[:MAX_PERMISSIONS]:
             # Each with a new deadline, so that all of them end in time.
-            started, allowed = time.monotonic(), self._seconds_left() / _PERMISSION_REQUESTS
+            started, seconds = time.monotonic(), self._seconds_left() / _PERMISSION_REQUESTS
             connector = self._make_connector(_PERMISSION_REQUESTS)
-            self._notes.status = None
+            self._recorder.status = None
             try:
                 finding = connector.check_permission(entity_type, permission)
             except _StepFailed:
                 break
-            status = self._notes.status if finding.status is None else finding.status
-            if status is None and allowed <= time.monotonic() - started < self._subject.deadline:
+            status = self._recorder.status if finding.status is None else finding.status
+            if status is None and seconds <= time.monotonic() - started < self._subject.deadline:
                 # The system had less time than the connection allows it: this is no finding about it.
                 continue
             findings.append(replace(finding, status=status))
-        left_out = len(self._scope_findings) + len(wanted) - len(findings)
+        left_out = len(self._scope_findings) + len(permissions) - len(findings)
         facts = {"findings": [asdict(finding) for finding in findings], "left_out": left_out}
         return self._summarize_findings(findings, left_out), facts
 
     def _summarize_findings(self, findings: list[PermissionFinding], left_out: int) -> str:
         """Return the code of the step. It fails by a missing scope, by what a route uses, and if nothing is granted."""
-        lacking = [finding for finding in findings if finding.answer in _LACKING]
-        is_needed = any(not finding.entity_type or self._is_used(finding.entity_type) for finding in lacking)
-        if is_needed or (lacking and not any(finding.answer in _GRANTED for finding in findings)):
+        refused = [finding for finding in findings if finding.answer in _LACKING]
+        is_needed = any(not finding.entity_type or self._is_used(finding.entity_type) for finding in refused)
+        if is_needed or (refused and not any(finding.answer in _GRANTED for finding in findings)):
             return "permissions-missing"
         if left_out:
             return "permissions-incomplete"
         is_limited = any(finding.answer in _LIMITED for finding in findings)
-        return "permissions-limited" if lacking or is_limited else "permissions-given"
+        return "permissions-limited" if refused or is_limited else "permissions-given"
 
     def _is_used(self, entity_type: str) -> bool:
         return entity_type.upper() in {name.upper() for name in self._subject.used_types}
@@ -284,7 +286,7 @@ class _ConnectionCheck:
             deadline=min(subject.deadline, self._seconds_left() / requests),
             byte_cap=subject.byte_cap,
             request_id=subject.request_id,
-            recorder=self._notes,
+            recorder=self._recorder,
         )
         return connector
 
@@ -292,7 +294,7 @@ class _ConnectionCheck:
         try:
             return ask()
         except ConnectorError as error:
-            facts = {"status": self._notes.status, "message": str(error)}
+            facts = {"status": self._recorder.status, "message": str(error)}
             raise _StepFailed(error.code, facts) from None
 
 

@@ -77,8 +77,8 @@ class CsrfAuthenticator:
             is_write=False,
             answers=refused_rules,
         )
-        use = (settings.header, settings.token and settings.token.text, settings.lifetime_seconds)
-        fingerprint = digest_client("csrf", self._call.url, dict(self._call.headers), identity, *use)
+        scope = (settings.header, settings.token and settings.token.text, settings.lifetime_seconds)
+        fingerprint = digest_client("csrf", self._call.url, dict(self._call.headers), identity, *scope)
         self._cache = TokenCache(fingerprint, side, self._call.label, self._fetch)
 
     def get_headers(self, sender: TokenSender) -> Mapping[str, str]:
@@ -99,9 +99,9 @@ class CsrfAuthenticator:
 
     def renew_credentials(self, sender: TokenSender) -> RenewedCredentials | None:
         """Renew the credentials and the token, and describe the credentials."""
-        granted = self._inner.renew_credentials(sender)
+        renewed = self._inner.renew_credentials(sender)
         self._cache.renew_token(sender)
-        return granted
+        return renewed
 
     def _join(self, inner: Mapping[str, str], token: FetchedToken) -> CsrfHeaders:
         # Before it is sent: the system may repeat it in its response.
@@ -114,32 +114,32 @@ class CsrfAuthenticator:
         return CsrfHeaders(headers, inner, token.value)
 
     def _fetch(self, sender: TokenSender) -> FetchedToken:
-        held = self._inner.get_headers(sender)
-        answer, judged = self._send_fetch(sender, held)
-        if judged.may_renew:
-            renewed = self._inner.renew_headers(sender, held)
+        headers = self._inner.get_headers(sender)
+        response, judgement = self._send_fetch(sender, headers)
+        if judgement.may_renew:
+            renewed = self._inner.renew_headers(sender, headers)
             if renewed is not None:
-                answer, judged = self._send_fetch(sender, renewed)
-        kind = judged.error if judged.is_stated else errors.error_for_status(answer.status)
-        if kind is not None:
+                response, judgement = self._send_fetch(sender, renewed)
+        error_class = judgement.error if judgement.is_stated else errors.error_for_status(response.status)
+        if error_class is not None:
             # A wrong path is no refusal of the credentials, nor of a record.
-            kind = errors.UnreadableResponse if kind is errors.RequestRejected else kind
-            raise kind(
-                f"{self._call.label}: the request for a CSRF token was answered with {answer.status}",
+            error_class = errors.UnreadableResponse if error_class is errors.RequestRejected else error_class
+            raise error_class(
+                f"{self._call.label}: the request for a CSRF token was answered with {response.status}",
                 side=self._side,
-                retry_after=errors.parse_retry_after(answer.headers.get("retry-after"), datetime.now(UTC)),
-                status=answer.status,
+                retry_after=errors.parse_retry_after(response.headers.get("retry-after"), datetime.now(UTC)),
+                status=response.status,
             )
-        token, cookies = self._find_token(answer), _find_cookies(answer.headers.get("set-cookie", ""))
-        granted = RenewedCredentials(float(self._settings.lifetime_seconds))
+        token, cookies = self._find_token(response), _find_cookies(response.headers.get("set-cookie", ""))
+        credentials = RenewedCredentials(float(self._settings.lifetime_seconds))
         # Short values, such as a language, are no secrets, and would be found in ordinary words.
         secrets = (token, *(value for value in cookies.values() if len(value) >= _MIN_SECRET_LENGTH))
-        return FetchedToken(json.dumps([token, cookies]), granted, secrets)
+        return FetchedToken(json.dumps([token, cookies]), credentials, secrets)
 
     def _send_fetch(self, sender: TokenSender, headers: Mapping[str, str]) -> tuple[HttpResponse, Judgement]:
-        answer = sender.send(self._call, headers)
+        response = sender.send(self._call, headers)
         try:
-            return answer, self._call.judge(answer)
+            return response, self._call.judge(response)
         except ExpressionOverBudget as costly:
             raise self._over_budget(costly) from None
 
@@ -148,24 +148,26 @@ class CsrfAuthenticator:
             f"{self._call.label}: {costly}", side=self._side, fields=(costly.field,)
         )
 
-    def _find_token(self, answer: HttpResponse) -> str:
+    def _find_token(self, response: HttpResponse) -> str:
         settings = self._settings
-        found: object = answer.headers.get(settings.header.lower())
+        value: object = response.headers.get(settings.header.lower())
         if settings.token is not None:
             try:
-                found = settings.token.evaluate(describe_response(answer.status, answer.headers, answer.body))
+                value = settings.token.evaluate(
+                    describe_response(response.status, response.headers, response.body)
+                )
             except ExpressionOverBudget as costly:
                 raise self._over_budget(costly) from None
-        text = (as_text(found) or "").strip()
+        text = (as_text(value) or "").strip()
         if not text or len(text) > _MAX_TOKEN_LENGTH or not is_header_value(text):
             reason = "the response has no CSRF token that can be sent"
             raise errors.UnreadableResponse(
-                f"{self._call.label}: {reason}", side=self._side, status=answer.status
+                f"{self._call.label}: {reason}", side=self._side, status=response.status
             )
         return text
 
 
 def _find_cookies(header: str) -> dict[str, str]:
     """Return the cookies that a response sets, by name; the last of each name, and at most `MAX_COOKIES`."""
-    found = {match[1]: match[2].strip('"') for match in _COOKIE.finditer(header)}
-    return dict(list(found.items())[-MAX_COOKIES:])
+    cookies = {match[1]: match[2].strip('"') for match in _COOKIE.finditer(header)}
+    return dict(list(cookies.items())[-MAX_COOKIES:])

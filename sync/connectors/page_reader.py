@@ -125,10 +125,10 @@ def iterate_pages(
     for _ in range(max_pages):
         assert position is not None
         request = _make_request(source, position, since)
-        answer = client.send_request(request)
+        response = client.send_request(request)
         # An answer without content is a page without items.
-        is_empty = answer.status == 204
-        body = None if is_empty else client.read_json(request, answer)
+        is_empty = response.status == 204
+        body = None if is_empty else client.read_json(request, response)
         items = [] if is_empty else client.evaluate(source.results, request, body)
         if not isinstance(items, list):
             raise client.unreadable_error(request, "the response is not a list")
@@ -139,7 +139,7 @@ def iterate_pages(
             return
         # Count the items received, not the page size: a service may return smaller pages.
         received += len(items)
-        position = _next_position(client, source, request, answer, body, received, position)
+        position = _next_position(client, source, request, response, body, received, position)
         if position is None or (total is not None and received >= total):
             return
         mark = (
@@ -219,7 +219,7 @@ def _next_position(
     client: HttpClient,
     source: PageSource,
     request: ConnectorRequest,
-    answer: HttpResponse,
+    response: HttpResponse,
     body: Any,
     received: int,
     position: _Position,
@@ -233,7 +233,7 @@ def _next_position(
     if settings.style == "page":
         return _Position({"page": int(position.values["page"]) + 1})
     if settings.style == "link":
-        target: str | None = find_next_link(answer.headers.get("link", ""))
+        target: str | None = find_next_link(response.headers.get("link", ""))
     else:
         assert settings.next_expression is not None, "required by the settings"
         target = as_text(client.evaluate(settings.next_expression, request, body))
@@ -284,18 +284,20 @@ def _relations(parameters: list[str]) -> list[str]:
     return []
 
 
-def _follow_address(client: HttpClient, known: str, request: ConnectorRequest, target: str) -> _Position:
+def _follow_address(
+    client: HttpClient, settings_path: str, request: ConnectorRequest, target: str
+) -> _Position:
     """Return the place that an address of the system names. Raises UnsafeRequest if it is not below the base URL."""
     base = client.base_url
     try:
-        parts = urlsplit(urljoin(f"{base.origin}{base.prefix}{known}", target))
+        parts = urlsplit(urljoin(f"{base.origin}{base.prefix}{settings_path}", target))
         pairs = parse_qsl(parts.query, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
         is_below = _is_below(base, parts.scheme, parts.netloc, parts.path)
     except ValueError:
         raise client.unsafe_error(f"{request.label}: the address of the next page cannot be read") from None
     if not is_below or "\\" in target:
         raise client.unsafe_error(f"{request.label}: the address of the next page is not below the base URL")
-    path, values = _as_template(client, request, known, parts.path[len(base.prefix) :])
+    path, values = _as_template(client, request, settings_path, parts.path[len(base.prefix) :])
     return _Position(path=path, path_values=values, query=group_pairs(pairs))
 
 
@@ -308,10 +310,10 @@ def _is_below(base: BaseUrl, scheme: str, host: str, path: str) -> bool:
 
 
 def _as_template(
-    client: HttpClient, request: ConnectorRequest, known: str, path: str
+    client: HttpClient, request: ConnectorRequest, settings_path: str, path: str
 ) -> tuple[str, Mapping[str, str]]:
     """Return a path as a template, and its values: what is not in the settings is not shown in records."""
-    known_segments, segments = known.split("/"), path.split("/")
+    known_segments, segments = settings_path.split("/"), path.split("/")
     values: dict[str, str] = {}
     for place, segment in enumerate(segments):
         if place < len(known_segments) and segment == known_segments[place]:

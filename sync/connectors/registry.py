@@ -162,13 +162,13 @@ def make_connector(
     if CONNECTOR_SIDES.get(connector) != side:
         raise SettingsInvalid(("connector",), "This connector does not fit the role of the connection.")
     key = fingerprint_json(connector, base_url, authentication, credentials, settings)
-    known = _cache.get(key)
-    if known is None:
-        known = _parse_connection(connector, base_url, authentication, credentials, settings)
-        _cache_parsed(key, known)
-    site, parsed = known
+    cached = _cache.get(key)
+    if cached is None:
+        cached = _parse_connection(connector, base_url, authentication, credentials, settings)
+        _cache_parsed(key, cached)
+    config, parsed = cached
     options = AttemptOptions(request_id, deadline, byte_cap)
-    client = HttpClient(site, options, recorder, scrubber or SecretScrubber())
+    client = HttpClient(config, options, recorder, scrubber or SecretScrubber())
     if isinstance(parsed, identity.IdentitySettings):
         return RestIdentityConnector(client, parsed)
     return RestTargetConnector(client, parsed)
@@ -230,11 +230,11 @@ SETTINGS_KINDS: Mapping[str, ValueKind[_ConnectorSettings]] = {
 _cache: dict[bytes, tuple[ClientConfig, _ConnectorSettings]] = {}
 
 
-def _cache_parsed(key: bytes, known: tuple[ClientConfig, _ConnectorSettings]) -> None:
+def _cache_parsed(key: bytes, parsed: tuple[ClientConfig, _ConnectorSettings]) -> None:
     if len(_cache) >= MAX_CACHED:
         # Seldom reached, and entries are cheap to make again.
         _cache.clear()
-    _cache[key] = known
+    _cache[key] = parsed
 
 
 # An authenticator has a lock, which a thread that did not survive the fork may hold.
@@ -256,21 +256,21 @@ def _parse_connection(
         list_secrets(scheme, credentials, {"settings": settings, "authentication": authentication})
     )
     remember_secrets(secrets)
-    prover = make_authenticator(scheme, credentials, base, side, secrets)
+    authenticator = make_authenticator(scheme, credentials, base, side, secrets)
     session_rules = scheme.session.refused_rules if scheme.session else ()
     answers = getattr(parsed, "answers", ())
     if scheme.csrf is not None:
         identity_of = fingerprint_json(authentication, credentials).hex()
         refused = (*session_rules, *(rule for rule in answers if rule.means is Meaning.CREDENTIALS))
-        prover = CsrfAuthenticator(
-            prover, scheme.csrf, base, side, secrets, parsed.options.headers, identity_of, refused
+        authenticator = CsrfAuthenticator(
+            authenticator, scheme.csrf, base, side, secrets, parsed.options.headers, identity_of, refused
         )
     header = getattr(parsed, "idempotency_header", None)
     refused_rules = (*session_rules, *(scheme.csrf.refused_rules if scheme.csrf else ()))
     config = ClientConfig(
         side,
         base,
-        prover,
+        authenticator,
         parsed.options,
         parsed.error_extractor,
         secrets,

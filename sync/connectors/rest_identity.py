@@ -45,26 +45,26 @@ class RestIdentityConnector:
         """Return the entity as it is now, None if it is deleted. Raises UnreadableResponse for another
         entity.
         """
-        known = self._entity_settings(entity_type)
-        request = self._fetch_request(known, entity_id)
-        answer = self._client.send_request(request)
-        if answer.status in NOT_FOUND_STATUSES:
+        settings = self._entity_settings(entity_type)
+        request = self._fetch_request(settings, entity_id)
+        response = self._client.send_request(request)
+        if response.status in NOT_FOUND_STATUSES:
             return None
-        record = self._client.read_value(known.record_expression, request, answer)
-        entity = self._parse_entity(request, entity_type, known, record)
+        record = self._client.read_value(settings.record_expression, request, response)
+        entity = self._parse_entity(request, entity_type, settings, record)
         if entity.id != entity_id:
             raise self._client.unreadable_error(request, "the response is about another entity")
         return entity
 
     def check_access(self, entity_type: str, entity_id: str, known_ids: Sequence[str]) -> Access:
         """Return whether the service gives other entities of this type than `entity_id` to these credentials."""
-        known = self._entity_settings(entity_type)
+        settings = self._entity_settings(entity_type)
         return check_access_to_others(
             entity_id,
             known_ids,
             is_readable=lambda known_id: self.fetch_entity(entity_type, known_id) is not None,
-            list_ids=lambda: self._list_some_ids(entity_type, known),
-            probe=lambda: can_send(self._client, known.probe, known.other_rules),
+            list_ids=lambda: self._list_some_ids(entity_type, settings),
+            probe=lambda: can_send(self._client, settings.probe, settings.other_rules),
         )
 
     def list_entities(
@@ -82,19 +82,19 @@ class RestIdentityConnector:
         or the service ignores the offset), and after `max_pages`. Raises NotConfigured if no list, or no parameter for
         the time, is configured.
         """
-        known = self._entity_settings(entity_type)
-        if known.list_settings is None:
+        settings = self._entity_settings(entity_type)
+        if settings.list_settings is None:
             pointer = f"/entities/{entity_type.upper()}/list"
             raise self._client.not_configured_error(
                 pointer, "The settings have no list for this entity type."
             )
-        if modified_since is not None and known.list_settings.modified_since is None:
+        if modified_since is not None and settings.list_settings.modified_since is None:
             pointer = f"/entities/{entity_type.upper()}/list/modified_since"
             raise self._client.not_configured_error(
                 pointer, "The settings do not say how to list only the items that changed."
             )
         return self._iterate_entities(
-            entity_type, known, known.list_settings, skip, max_pages, modified_since
+            entity_type, settings, settings.list_settings, skip, max_pages, modified_since
         )
 
     def renew_credentials(self) -> RenewedCredentials | None:
@@ -108,74 +108,78 @@ class RestIdentityConnector:
         Raises UnreadableResponse if the path of items does not give an entity that is listed.
         """
         entities = sort_users_first(self._settings.entities)
-        for entity_type, known in entities:
-            if known.list_settings is not None:
-                return self._read_listed_entity(entity_type, known, known.list_settings)
-        for _, known in entities:
-            if known.probe is not None and can_send(self._client, known.probe, known.other_rules):
-                return SampleResult(f"GET {known.probe.path}")
-        known = entities[0][1]
-        self._request_absent_entity(known)
-        return SampleResult(f"{known.method} {known.path}", is_proof=False)
+        for entity_type, settings in entities:
+            if settings.list_settings is not None:
+                return self._read_listed_entity(entity_type, settings, settings.list_settings)
+        for _, settings in entities:
+            if settings.probe is not None and can_send(self._client, settings.probe, settings.other_rules):
+                return SampleResult(f"GET {settings.probe.path}")
+        settings = entities[0][1]
+        self._request_absent_entity(settings)
+        return SampleResult(f"{settings.method} {settings.path}", is_proof=False)
 
     def list_permissions(self) -> tuple[PermissionToCheck, ...]:
         """Return the permissions to read lists and entities, users first."""
         return tuple(
             PermissionToCheck(entity_type, permission)
-            for entity_type, known in sort_users_first(self._settings.entities)
-            for permission in _used_permissions(known)
+            for entity_type, settings in sort_users_first(self._settings.entities)
+            for permission in _used_permissions(settings)
         )
 
     def check_permission(self, entity_type: str, permission: Permission) -> PermissionFinding:
         """Find out if these credentials may read the list, or entities, of a type."""
-        known = self._entity_settings(entity_type)
+        settings = self._entity_settings(entity_type)
         pointer = f"/entities/{entity_type.upper()}"
         finding = PermissionFinding(entity_type, permission, PermissionAnswer.UNKNOWN)
-        if permission == "list" and known.list_settings is not None:
-            listing = known.list_settings
+        if permission == "list" and settings.list_settings is not None:
+            listing = settings.list_settings
             finding = replace(finding, call=f"{listing.method} {listing.path}", setting=f"{pointer}/list")
-            return check_call(finding, lambda: self._list_some_ids(entity_type, known))
+            return check_call(finding, lambda: self._list_some_ids(entity_type, settings))
         return check_items(
-            replace(finding, call=f"{known.method} {known.path}", setting=f"{pointer}/path"),
-            list_ids=lambda: self._list_some_ids(entity_type, known),
+            replace(finding, call=f"{settings.method} {settings.path}", setting=f"{pointer}/path"),
+            list_ids=lambda: self._list_some_ids(entity_type, settings),
             is_readable=lambda entity_id: self.fetch_entity(entity_type, entity_id) is not None,
-            request_absent_item=lambda: self._request_absent_entity(known),
+            request_absent_item=lambda: self._request_absent_entity(settings),
         )
 
     def probe_system(self) -> None:
         """Send the configured probe; else request the list, or an id that does not exist."""
         entities = sort_users_first(self._settings.entities)
-        if any(can_send(self._client, known.probe, known.other_rules) for _, known in entities):
+        if any(can_send(self._client, settings.probe, settings.other_rules) for _, settings in entities):
             return
-        if any(self._list_some_ids(entity_type, known) is not None for entity_type, known in entities):
+        if any(self._list_some_ids(entity_type, settings) is not None for entity_type, settings in entities):
             return
         self._request_absent_entity(entities[0][1])
 
     def _read_listed_entity(
-        self, entity_type: str, known: EntitySettings, listing: PagedList
+        self, entity_type: str, settings: EntitySettings, listing: PagedList
     ) -> SampleResult:
-        ids = self._list_ids(entity_type, known, listing, 1)
+        ids = self._list_ids(entity_type, settings, listing, 1)
         if not ids:
             return SampleResult(f"{listing.method} {listing.path}", 0)
-        request = ConnectorRequest("fetch", known.method, known.path)
+        request = ConnectorRequest("fetch", settings.method, settings.path)
         if self.fetch_entity(entity_type, ids[0]) is None:
             raise self._client.unreadable_error(request, "a listed entity is not found by its own path")
         return SampleResult(request.label, len(ids))
 
-    def _list_some_ids(self, entity_type: str, known: EntitySettings) -> list[str] | None:
+    def _list_some_ids(self, entity_type: str, settings: EntitySettings) -> list[str] | None:
         """Return the ids of a few entities of the list; None if no list is configured."""
-        if known.list_settings is None:
+        if settings.list_settings is None:
             return None
-        return self._list_ids(entity_type, known, known.list_settings, SAMPLE_SIZE)
+        return self._list_ids(entity_type, settings, settings.list_settings, SAMPLE_SIZE)
 
-    def _list_ids(self, entity_type: str, known: EntitySettings, listing: PagedList, size: int) -> list[str]:
-        page = read_first_page(self._client, settings_source(self._client, listing, known.other_rules), size)
-        return [entity.id for entity in self._parse_page(entity_type, known, page)]
+    def _list_ids(
+        self, entity_type: str, settings: EntitySettings, listing: PagedList, size: int
+    ) -> list[str]:
+        page = read_first_page(
+            self._client, settings_source(self._client, listing, settings.other_rules), size
+        )
+        return [entity.id for entity in self._parse_page(entity_type, settings, page)]
 
     def _iterate_entities(
         self,
         entity_type: str,
-        known: EntitySettings,
+        settings: EntitySettings,
         listing: PagedList,
         skip: int,
         max_pages: int,
@@ -186,39 +190,39 @@ class RestIdentityConnector:
         style = listing.paging.style
         left_out = skip % listing.paging.page_size if style == "page" else skip
         left_out = 0 if style == "offset" else left_out
-        source = settings_source(self._client, listing, known.other_rules)
+        source = settings_source(self._client, listing, settings.other_rules)
         pages = iterate_pages(self._client, source, max_pages, skip=skip, since=since)
         for page in pages:
-            fresh = {
+            new_entities = {
                 entity.id: entity
-                for entity in self._parse_page(entity_type, known, page)
+                for entity in self._parse_page(entity_type, settings, page)
                 if entity.id not in seen
             }
-            seen.update(fresh)
-            yield from list(fresh.values())[left_out:]
-            left_out = max(0, left_out - len(fresh))
+            seen.update(new_entities)
+            yield from list(new_entities.values())[left_out:]
+            left_out = max(0, left_out - len(new_entities))
             # A page without entities may have a successor only where the system names it.
-            if not fresh and style in ("offset", "page"):
+            if not new_entities and style in ("offset", "page"):
                 return
 
-    def _parse_page(self, entity_type: str, known: EntitySettings, page: Page) -> list[Entity]:
-        return [self._parse_entity(page.request, entity_type, known, item) for item in page.items]
+    def _parse_page(self, entity_type: str, settings: EntitySettings, page: Page) -> list[Entity]:
+        return [self._parse_entity(page.request, entity_type, settings, item) for item in page.items]
 
-    def _fetch_request(self, known: EntitySettings, entity_id: str) -> ConnectorRequest:
+    def _fetch_request(self, settings: EntitySettings, entity_id: str) -> ConnectorRequest:
         """Return the request for one entity. Raises UnsafeRequest for an id that must not be sent."""
         request = ConnectorRequest(
             "fetch",
-            known.method,
-            known.path,
-            query=known.query,
-            headers=known.headers,
+            settings.method,
+            settings.path,
+            query=settings.query,
+            headers=settings.headers,
             accepted_statuses=NOT_FOUND_STATUSES,
-            answers=known.answers,
+            answers=settings.answers,
         )
-        return self._name_entity(known, request, entity_id)
+        return self._name_entity(settings, request, entity_id)
 
     def _name_entity(
-        self, known: EntitySettings, request: ConnectorRequest, entity_id: str
+        self, settings: EntitySettings, request: ConnectorRequest, entity_id: str
     ) -> ConnectorRequest:
         """Return a request with an id in its path, query and body."""
         try:
@@ -228,46 +232,46 @@ class RestIdentityConnector:
             raise self._client.unsafe_error(f"{request.label}: {unsafe}") from None
         query = request.query and change_values(request.query, lambda text: text.replace("{id}", entity_id))
         named = replace(request, path_values=values if "{id}" in request.path_template else {}, query=query)
-        if known.body is None:
+        if settings.body is None:
             return named
-        return replace(named, body=self._client.render_body(known.body, named, values))
+        return replace(named, body=self._client.render_body(settings.body, named, values))
 
-    def _request_absent_entity(self, known: EntitySettings) -> None:
+    def _request_absent_entity(self, settings: EntitySettings) -> None:
         request = ConnectorRequest(
             "fetch",
-            known.method,
-            known.path,
-            query=known.query,
-            headers=known.headers,
-            answers=known.answers,
+            settings.method,
+            settings.path,
+            query=settings.query,
+            headers=settings.headers,
+            answers=settings.answers,
         )
-        request_absent_item(self._client, request, partial(self._name_entity, known))
+        request_absent_item(self._client, request, partial(self._name_entity, settings))
 
     def _entity_settings(self, entity_type: str) -> EntitySettings:
-        known = self._settings.entities.get(entity_type.upper())
-        if known is None:
+        settings = self._settings.entities.get(entity_type.upper())
+        if settings is None:
             pointer = f"/entities/{entity_type.upper()}"
             raise self._client.not_configured_error(pointer, "The settings have no such entity type.")
-        return known
+        return settings
 
     def _parse_entity(
-        self, request: ConnectorRequest, entity_type: str, known: EntitySettings, value: Any
+        self, request: ConnectorRequest, entity_type: str, settings: EntitySettings, value: Any
     ) -> Entity:
-        entity_id, attributes = self._client.read_item(known.id_expression, request, value)
+        entity_id, attributes = self._client.read_item(settings.id_expression, request, value)
         version = (
-            as_text(self._client.evaluate(known.version_expression, request, attributes))
-            if known.version_expression
+            as_text(self._client.evaluate(settings.version_expression, request, attributes))
+            if settings.version_expression
             else None
         )
         # PostgreSQL cannot store U+0000.
         version = version and version.replace("\0", "")
         modified_at = (
-            parse_timestamp(self._client.evaluate(known.modified_expression, request, attributes))
-            if known.modified_expression
+            parse_timestamp(self._client.evaluate(settings.modified_expression, request, attributes))
+            if settings.modified_expression
             else None
         )
         return Entity(entity_type.upper(), entity_id, attributes, version, modified_at)
 
 
-def _used_permissions(known: EntitySettings) -> tuple[Permission, ...]:
-    return ("read",) if known.list_settings is None else ("list", "read")
+def _used_permissions(settings: EntitySettings) -> tuple[Permission, ...]:
+    return ("read",) if settings.list_settings is None else ("list", "read")

@@ -53,47 +53,47 @@ class RestTargetConnector:
         """Return the record as it is now, None if it is deleted. Raises UnreadableResponse for another
         record.
         """
-        known = self._known(entity_type)
-        operation = known.operations.get
+        settings = self._record_settings(entity_type)
+        operation = settings.operations.get
         request = self._requests.build_get(operation, record_id)
-        answer = self._client.send_request(request)
-        if answer.status in NOT_FOUND_STATUSES:
+        response = self._client.send_request(request)
+        if response.status in NOT_FOUND_STATUSES:
             return None
-        return self._reader.read_same(request, known, operation, record_id, answer)
+        return self._reader.read_same(request, settings, operation, record_id, response)
 
     def check_access(self, entity_type: str, record_id: str, known_ids: Sequence[str]) -> Access:
         """Return whether the target gives other records of this type than `record_id` to these credentials."""
-        known = self._known(entity_type)
+        settings = self._record_settings(entity_type)
         return check_access_to_others(
             record_id,
             known_ids,
             is_readable=lambda known_id: self.get_record(entity_type, known_id) is not None,
-            list_ids=lambda: self._checks.list_some_ids(known),
-            probe=lambda: can_send(self._client, known.probe),
+            list_ids=lambda: self._checks.list_some_ids(settings),
+            probe=lambda: can_send(self._client, settings.probe),
         )
 
     def search_records(self, entity_type: str, field: str, value: str) -> tuple[Record, ...]:
         """Return at most ten records that have the value. Each is verified, as some systems ignore a filter
         that they do not know, or find similar values. `field_values` says where a record has several values.
         """
-        known = self._known(entity_type)
-        search = known.operations.search
+        settings = self._record_settings(entity_type)
+        search = settings.operations.search
         if search is None or field not in search.fields:
-            pointer = f"{known.find_pointer(entity_type, 'search')}/fields"
+            pointer = f"{settings.find_pointer(entity_type, 'search')}/fields"
             reason = f"The settings allow no search for the field “{field}”."
             raise self._client.not_configured_error(pointer, reason)
         request = self._requests.build_search(search, field, value)
-        answer = self._client.send_request(request)
+        response = self._client.send_request(request)
         # A 404 for a search does not prove that the record is missing: the path may be wrong.
-        if answer.status in NOT_FOUND_STATUSES:
-            raise self._client.unreadable_error(request, f"a search returned {answer.status}")
-        hits = self._reader.read_all(request, known, search, answer)
-        found = [
-            hit
-            for hit in hits
-            if self._has_value(self._reader.read_values(request, search, hit, field), field, value)
+        if response.status in NOT_FOUND_STATUSES:
+            raise self._client.unreadable_error(request, f"a search returned {response.status}")
+        listed = self._reader.read_all(request, settings, search, response)
+        records = [
+            record
+            for record in listed
+            if self._has_value(self._reader.read_values(request, search, record, field), field, value)
         ]
-        return tuple(found[:MAX_SEARCH_RESULTS])
+        return tuple(records[:MAX_SEARCH_RESULTS])
 
     def load_version(self, entity_type: str, record: Record) -> Record:
         """Return the record with the version that a write must name, read by its own path if it lacks it: a search
@@ -101,12 +101,12 @@ class RestTargetConnector:
 
         Raises UnreadableResponse if the path of items does not give the record.
         """
-        known = self._known(entity_type)
-        if known.version is None or record.version is not None:
+        settings = self._record_settings(entity_type)
+        if settings.version is None or record.version is not None:
             return record
         current = self.get_record(entity_type, record.id)
         if current is None:
-            request = self._requests.build_get(known.operations.get, record.id)
+            request = self._requests.build_get(settings.operations.get, record.id)
             raise self._client.unreadable_error(request, "the record is not found by its own path")
         return current
 
@@ -122,13 +122,13 @@ class RestTargetConnector:
         Raises UnreadableResponse if the response has no id, and UnsafeRequest if the id is not allowed in a
         path; the record may exist in both cases.
         """
-        known = self._known(entity_type)
-        operation = known.operations.create
+        settings = self._record_settings(entity_type)
+        operation = settings.operations.create
         document = {**_context_document(context, fields), "current": None, "raw": None}
         write = PlannedWrite(operation, dict(fields))
         request = self._requests.build_write("create", write, document, idempotency_key)
-        answer = self._client.send_request(request)
-        record = self._reader.read_created(request, known, operation, fields, answer)
+        response = self._client.send_request(request)
+        record = self._reader.read_created(request, settings, operation, fields, response)
         self._check_new_id(request, record)
         return record
 
@@ -147,14 +147,14 @@ class RestTargetConnector:
         with `fields` over it. An error of a later request says that the update may have been applied.
         Raises NotConfigured if the settings leave every request out.
         """
-        known = self._known(entity_type)
-        self._require_version(known, record_id, version)
+        settings = self._record_settings(entity_type)
+        self._require_version(settings, record_id, version)
         raw: Mapping[str, Any] = {}
-        if any(operation.needs_raw for operation in known.operations.updates):
-            raw = self._read_raw(known, record_id, version)
+        if any(operation.needs_raw for operation in settings.operations.updates):
+            raw = self._read_raw(settings, record_id, version)
         document = {**_context_document(context, fields), "id": record_id, "raw": raw, "version": version}
         record, sent_requests = None, 0
-        for number, operation in enumerate(known.operations.updates, 1):
+        for number, operation in enumerate(settings.operations.updates, 1):
             # The version is that of the record, which the first request changes.
             own_version = version if number == 1 else None
             if record is not None:
@@ -163,7 +163,7 @@ class RestTargetConnector:
                 continue
             key = idempotency_key if number == 1 else f"{idempotency_key}-{number}"
             try:
-                updated = self._send_update(entity_type, known, operation, document, key, own_version)
+                updated = self._send_update(entity_type, settings, operation, document, key, own_version)
             except ConnectorError as error:
                 error.maybe_applied = error.maybe_applied or bool(sent_requests)
                 raise
@@ -188,17 +188,17 @@ class RestTargetConnector:
         Raises UnreadableResponse if the target answers that the record does not exist, and still returns it: a path may
         be mistyped, and some systems answer so to a client that may not delete.
         """
-        known = self._known(entity_type)
-        operation = known.operations.delete
+        settings = self._record_settings(entity_type)
+        operation = settings.operations.delete
         if operation is None:
             pointer = f"/entities/{entity_type.upper()}/operations/delete"
             raise self._client.not_configured_error(
                 pointer, "The settings do not say how a record is deleted."
             )
-        self._require_version(known, record_id, version)
-        raw = self._read_raw(known, record_id, version) if operation.needs_raw else {}
+        self._require_version(settings, record_id, version)
+        raw = self._read_raw(settings, record_id, version) if operation.needs_raw else {}
         document = {**_context_document(context, {}), "id": record_id, "raw": raw, "version": version}
-        write = self._conditional_write(entity_type, known, PlannedWrite(operation), version)
+        write = self._conditional_write(entity_type, settings, PlannedWrite(operation), version)
         request = self._requests.build_write("delete", write, document, idempotency_key)
         answer = self._client.send_request(replace(request, accepted_statuses=NOT_FOUND_STATUSES))
         if answer.status in NOT_FOUND_STATUSES and self.get_record(entity_type, record_id) is not None:
@@ -227,7 +227,7 @@ class RestTargetConnector:
         """Find out if these credentials may read the list or records of a type, and search them. Of writes, ask only
         which methods the target accepts.
         """
-        return self._checks.check_permission(entity_type, self._known(entity_type), permission)
+        return self._checks.check_permission(entity_type, self._record_settings(entity_type), permission)
 
     def probe_system(self) -> None:
         """Send the configured probe; else request the list, search for a value that does not exist, or request an id
@@ -238,7 +238,7 @@ class RestTargetConnector:
     def _send_update(
         self,
         entity_type: str,
-        known: RecordSettings,
+        settings: RecordSettings,
         operation: Operation,
         document: Mapping[str, Any],
         idempotency_key: str,
@@ -247,11 +247,13 @@ class RestTargetConnector:
         """Send one request of an update. Returns the record in its answer, or the record as it was sent."""
         changed, record_id = document["changed"], document["id"]
         planned = plan_update(operation, changed, document["current"] or {}, document["raw"])
-        write = self._conditional_write(entity_type, known, planned, version)
+        write = self._conditional_write(entity_type, settings, planned, version)
         request = self._requests.build_write("update", write, document, idempotency_key)
         sent = planned.sent if isinstance(planned.sent, dict) else changed
-        answer = self._client.send_request(request)
-        record = self._reader.read_after_update(request, known, operation, Record(record_id, sent), answer)
+        response = self._client.send_request(request)
+        record = self._reader.read_after_update(
+            request, settings, operation, Record(record_id, sent), response
+        )
         if record.id != record_id:
             self._check_new_id(request, record)
         return record
@@ -261,12 +263,12 @@ class RestTargetConnector:
         """Make the checks when they are asked for: no delivery needs them."""
         return TargetChecks(self._client, self._settings, self)
 
-    def _known(self, entity_type: str) -> RecordSettings:
-        known = self._settings.entities.get(entity_type.upper())
-        if known is None:
+    def _record_settings(self, entity_type: str) -> RecordSettings:
+        settings = self._settings.entities.get(entity_type.upper())
+        if settings is None:
             pointer = f"/entities/{entity_type.upper()}"
             raise self._client.not_configured_error(pointer, "The settings have no such entity type.")
-        return known
+        return settings
 
     def _check_new_id(self, request: ConnectorRequest, record: Record) -> None:
         try:
@@ -274,42 +276,44 @@ class RestTargetConnector:
         except UnsafeValueError as error:
             raise self._client.unsafe_error(f"{request.label}: {error}", maybe_applied=True) from None
 
-    def _require_version(self, known: RecordSettings, record_id: str, version: RecordVersion | None) -> None:
+    def _require_version(
+        self, settings: RecordSettings, record_id: str, version: RecordVersion | None
+    ) -> None:
         """Raise UnreadableResponse if a write has to name a version and has none. It must never be unconditional."""
-        if known.version is not None and version is None:
-            request = self._requests.build_get(known.operations.get, record_id)
+        if settings.version is not None and version is None:
+            request = self._requests.build_get(settings.operations.get, record_id)
             raise self._client.unreadable_error(request, "the record has no version at the configured place")
 
     def _conditional_write(
         self,
         entity_type: str,
-        known: RecordSettings,
+        settings: RecordSettings,
         write: PlannedWrite,
         version: RecordVersion | None,
     ) -> PlannedWrite:
         """Return the write with its version; unchanged if the settings make no write conditional."""
-        if known.version is None or version is None:
+        if settings.version is None or version is None:
             return write
-        if not can_send_version(known.version, write.operation.method):
+        if not can_send_version(settings.version, write.operation.method):
             pointer = f"/entities/{entity_type.upper()}/version/send/query"
             reason = "The settings do not say how a DELETE request sends the version."
             raise self._client.not_configured_error(pointer, reason)
-        return make_conditional(write, known.version, version)
+        return make_conditional(write, settings.version, version)
 
     def _read_raw(
-        self, known: RecordSettings, record_id: str, version: RecordVersion | None
+        self, settings: RecordSettings, record_id: str, version: RecordVersion | None
     ) -> Mapping[str, Any]:
         """Return the record with all its fields, as the target gives it; none if it was deleted: the target itself
         refuses the write then. Raises RecordStale if the record has not the given version any more.
         """
-        operation = known.operations.get
+        operation = settings.operations.get
         request = self._requests.build_get(operation, record_id)
-        answer = self._client.send_request(request)
+        response = self._client.send_request(request)
         whole: Mapping[str, Any] | None = {}
         current = None
-        if answer.status not in NOT_FOUND_STATUSES:
-            document = self._reader.read_document(request, operation, answer)
-            current = self._reader.read_one(request, known, operation, answer)
+        if response.status not in NOT_FOUND_STATUSES:
+            document = self._reader.read_document(request, operation, response)
+            current = self._reader.read_one(request, settings, operation, response)
             whole = whole_record(
                 operation,
                 document,
@@ -317,12 +321,12 @@ class RestTargetConnector:
             )
         if whole is None:
             raise self._client.unreadable_error(request, "the settings do not say where the whole record is")
-        if known.version is not None:
+        if settings.version is not None:
             # The change was planned for another version than the one that would be sent.
             if current is None or current.version != version:
                 raise self._client.stale_error(request, "the record was changed since it was read")
-            if known.version.read_path is not None:
-                whole = remove_at_path(whole, known.version.read_path)
+            if settings.version.read_path is not None:
+                whole = remove_at_path(whole, settings.version.read_path)
         return whole
 
     def _has_value(self, own_values: Sequence[str], field: str, value: str) -> bool:

@@ -61,7 +61,7 @@ def post_signed(description: str, url: str, secret: str, webhook_id: str, body: 
     try:
         base, template = _split_url(url)
         signed = sign_headers(parse_signing_key(secret), webhook_id, now, body) if secret else {}
-        answer = transmit_request(
+        response = transmit_request(
             _build_request(base, template, signed, body), HttpEndpoint(base.origin, TIMEOUT_SECONDS, BYTE_CAP)
         )
     except ValueError as error:
@@ -78,9 +78,11 @@ def post_signed(description: str, url: str, secret: str, webhook_id: str, body: 
                 "%(receiver)s failed: %(failure)s", receiver=description, failure=error_sentence(failure)
             )
         ) from failure
-    if not 200 <= answer.status < 300:
+    if not 200 <= response.status < 300:
         raise PostFailed(
-            translatable("%(receiver)s responded with %(status)s", receiver=description, status=answer.status)
+            translatable(
+                "%(receiver)s responded with %(status)s", receiver=description, status=response.status
+            )
         )
 
 

@@ -20,12 +20,12 @@ def says_absent(
     """Return True if the rules of the present settings say of a response to a fetch that the entity does not exist.
     Raises SettingsInvalid.
     """
-    known = IDENTITY_SETTINGS.read(settings, ()).entities.get(entity_type.upper())
-    if known is None:
+    entity_settings = IDENTITY_SETTINGS.read(settings, ()).entities.get(entity_type.upper())
+    if entity_settings is None:
         return False
     content = body.encode("utf-8", "surrogatepass")
     try:
-        return find_meaning(known.answers, status, headers, content) is Meaning.ABSENT
+        return find_meaning(entity_settings.answers, status, headers, content) is Meaning.ABSENT
     except ExpressionOverBudget as costly:
         raise SettingsInvalid(parse_pointer(costly.field.field), costly.field.detail) from None
 
@@ -38,13 +38,13 @@ def read_stored_entity(
     Returns None if the body was cut or is about another entity. Raises SettingsInvalid.
     """
     parsed = IDENTITY_SETTINGS.read(settings, ())
-    known = parsed.entities.get(entity_type.upper())
-    if known is None:
+    entity_settings = parsed.entities.get(entity_type.upper())
+    if entity_settings is None:
         return None
     try:
         # `surrogatepass`: a lone surrogate must end as UnreadableError, not as UnicodeEncodeError.
-        record = known.record_expression.evaluate(parse_json(body.encode("utf-8", "surrogatepass")))
-        found_id, attributes = read_item(record, known.id_expression)
+        record = entity_settings.record_expression.evaluate(parse_json(body.encode("utf-8", "surrogatepass")))
+        found_id, attributes = read_item(record, entity_settings.id_expression)
         return attributes if found_id == entity_id else None
     except UnreadableError:
         return None

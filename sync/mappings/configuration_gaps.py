@@ -158,8 +158,8 @@ def _missing_type(connection: Connection, entity_type: str) -> str:
 def _settings_path(connection: Connection, entity_type: str, *names: str) -> str:
     """Return the path of a setting of an entity type, with the type as the settings of the connection write it."""
     entities = connection.settings.get("entities") if isinstance(connection.settings, dict) else None
-    known = entities if isinstance(entities, dict) else {}
-    written = next((name for name in known if name.upper() == entity_type.upper()), entity_type)
+    entity_settings = entities if isinstance(entities, dict) else {}
+    written = next((name for name in entity_settings if name.upper() == entity_type.upper()), entity_type)
     return format_path(("entities", written, *names))
 
 
@@ -171,42 +171,48 @@ def _search_gap(route: Route, declaration: Any) -> str | None:
     sentence = _(
         "The mapping finds records by %(fields)s, which the settings of %(connection)s do not list under %(path)s."
     )
-    known = _entity_settings(route.target, route.target_type) or {}
+    entity_settings = _entity_settings(route.target, route.target_type) or {}
     # An operation takes the place of the short setting.
-    search = ("search",) if _operation_settings(known, "search") is None else ("operations", "search")
+    search = (
+        ("search",) if _operation_settings(entity_settings, "search") is None else ("operations", "search")
+    )
     path = _settings_path(route.target, route.target_type, *search, "fields")
     return sentence % {"fields": ", ".join(names), "connection": route.target, "path": path}
 
 
 def _is_deletion_without_version(route: Route) -> bool:
     """True if the target's records have a version that a deletion cannot name."""
-    known = _entity_settings(route.target, route.target_type) or {}
-    send = (known.get("version") or {}).get("send") or {}
-    deletion = _operation_settings(known, "delete") or known.get("delete") or {}
+    entity_settings = _entity_settings(route.target, route.target_type) or {}
+    send = (entity_settings.get("version") or {}).get("send") or {}
+    deletion = _operation_settings(entity_settings, "delete") or entity_settings.get("delete") or {}
     method = deletion.get("method", "DELETE")
     return method == "DELETE" and "field" in send and "query" not in send
 
 
 def _can_delete(route: Route) -> bool:
-    known = _entity_settings(route.target, route.target_type)
+    entity_settings = _entity_settings(route.target, route.target_type)
     # The short settings always have a deletion.
-    return not known or "item" in known or _operation_settings(known, "delete") is not None
+    return (
+        not entity_settings
+        or "item" in entity_settings
+        or _operation_settings(entity_settings, "delete") is not None
+    )
 
 
-def _operation_settings(known: dict[str, Any], name: str) -> dict[str, Any] | None:
+def _operation_settings(entity_settings: dict[str, Any], name: str) -> dict[str, Any] | None:
     """Return the settings of an operation that takes the place of a short setting; None if there is none."""
-    operation: dict[str, Any] | None = (known.get("operations") or {}).get(name)
+    operation: dict[str, Any] | None = (entity_settings.get("operations") or {}).get(name)
     return operation
 
 
 def _unsearchable_fields(connection: Connection, entity_type: str, declaration: Any) -> list[str]:
     """Return the record fields that a mapping searches and the target does not."""
-    known = _entity_settings(connection, entity_type)
-    if not known or not isinstance(declaration, dict):
+    entity_settings = _entity_settings(connection, entity_type)
+    if not entity_settings or not isinstance(declaration, dict):
         return []
     match = declaration.get("match") or {}
     verified = match.get("verified") or {}
-    search = _operation_settings(known, "search") or known.get("search") or {}
+    search = _operation_settings(entity_settings, "search") or entity_settings.get("search") or {}
     searched = [
         *(match.get("external_id"), *(match.get("previous") or {}), *(match.get("new") or [])),
         *(*(verified.get("previous") or {}), *(verified.get("new") or {})),

@@ -20,41 +20,45 @@ class RecordReader:
     def __init__(self, client: HttpClient) -> None:
         self._client = client
 
-    def select(self, request: ConnectorRequest, operation: Operation, answer: HttpResponse) -> Any:
+    def select(self, request: ConnectorRequest, operation: Operation, response: HttpResponse) -> Any:
         """Return what the operation finds in an answer."""
         return self._client.read_value(
-            operation.result, request, answer, is_object=not _reads_list(operation)
+            operation.result, request, response, is_object=not _reads_list(operation)
         )
 
-    def read_document(self, request: ConnectorRequest, operation: Operation, answer: HttpResponse) -> Any:
+    def read_document(self, request: ConnectorRequest, operation: Operation, response: HttpResponse) -> Any:
         """Return the JSON of an answer: an object, unless the operation looks into a list."""
         if _reads_list(operation):
-            return self._client.read_json(request, answer)
-        return self._client.read_object(request, answer)
+            return self._client.read_json(request, response)
+        return self._client.read_object(request, response)
 
     def read_one(
-        self, request: ConnectorRequest, known: RecordSettings, operation: Operation, answer: HttpResponse
+        self,
+        request: ConnectorRequest,
+        settings: RecordSettings,
+        operation: Operation,
+        response: HttpResponse,
     ) -> Record:
         """Return the record in an answer about one record."""
-        return self.parse(request, known, self.select(request, operation, answer), answer)
+        return self.parse(request, settings, self.select(request, operation, response), response)
 
     def read_created(
         self,
         request: ConnectorRequest,
-        known: RecordSettings,
+        settings: RecordSettings,
         operation: Operation,
         fields: Mapping[str, Any],
-        answer: HttpResponse,
+        response: HttpResponse,
     ) -> Record:
         """Return the record in the answer to a creation: as it was sent, with the id that `created_id` finds, if the
         settings have that.
         """
         if operation.created_id is None:
-            return self.read_one(request, known, operation, answer)
-        response = describe_response(answer.status, answer.headers, answer.body)
-        found = self._client.evaluate(operation.created_id, request, response)
+            return self.read_one(request, settings, operation, response)
+        document = describe_response(response.status, response.headers, response.body)
+        value = self._client.evaluate(operation.created_id, request, document)
         try:
-            record_id = as_id(found)
+            record_id = as_id(value)
         except UnreadableError:
             raise self._client.unreadable_error(request, "the setting `created_id` finds no id") from None
         return Record(record_id, dict(fields))
@@ -62,64 +66,70 @@ class RecordReader:
     def read_same(
         self,
         request: ConnectorRequest,
-        known: RecordSettings,
+        settings: RecordSettings,
         operation: Operation,
         record_id: str,
-        answer: HttpResponse,
+        response: HttpResponse,
     ) -> Record:
         """Return the record in an answer about one record, which must have this id."""
-        return self._require_same(request, record_id, self.read_one(request, known, operation, answer))
+        return self._require_same(request, record_id, self.read_one(request, settings, operation, response))
 
     def read_all(
-        self, request: ConnectorRequest, known: RecordSettings, operation: Operation, answer: HttpResponse
+        self,
+        request: ConnectorRequest,
+        settings: RecordSettings,
+        operation: Operation,
+        response: HttpResponse,
     ) -> list[Record]:
         """Return the records of a list; none for an answer without content."""
-        if answer.status == 204:
+        if response.status == 204:
             return []
-        results = self._client.read_value(operation.result, request, answer, is_object=False)
+        results = self._client.read_value(operation.result, request, response, is_object=False)
         if not isinstance(results, list):
             raise self._client.unreadable_error(request, "the response is not a list")
-        return self.parse_all(request, known, results)
+        return self.parse_all(request, settings, results)
 
-    def parse_all(self, request: ConnectorRequest, known: RecordSettings, items: list[Any]) -> list[Record]:
+    def parse_all(
+        self, request: ConnectorRequest, settings: RecordSettings, items: list[Any]
+    ) -> list[Record]:
         """Return the records of the items of a list."""
-        return [self.parse(request, known, item) for item in items]
+        return [self.parse(request, settings, item) for item in items]
 
     def read_after_update(
         self,
         request: ConnectorRequest,
-        known: RecordSettings,
+        settings: RecordSettings,
         operation: Operation,
         sent: Record,
-        answer: HttpResponse,
+        response: HttpResponse,
     ) -> Record:
         """Return the record in the answer to an update; the record as sent if the answer holds none, such as `true` or
         a list of results. An answer that is no JSON, such as the page of a log-in, is no success.
         """
-        if not answer.body.strip():
+        if not response.body.strip():
             return sent
-        fields = self._client.read_value(operation.result, request, answer, is_object=False)
+        fields = self._client.read_value(operation.result, request, response, is_object=False)
         if (
             not isinstance(fields, dict)
-            or self._client.evaluate(known.id_expression, request, fields) is None
+            or self._client.evaluate(settings.id_expression, request, fields) is None
         ):
             return sent
-        record = self.parse(request, known, fields, answer)
-        return record if known.id_may_change else self._require_same(request, sent.id, record)
+        record = self.parse(request, settings, fields, response)
+        return record if settings.id_may_change else self._require_same(request, sent.id, record)
 
     def parse(
         self,
         request: ConnectorRequest,
-        known: RecordSettings,
+        settings: RecordSettings,
         value: Any,
-        answer: HttpResponse | None = None,
+        response: HttpResponse | None = None,
     ) -> Record:
-        """Read a record. `answer`: the response if it holds this record alone, so that its headers are about it."""
-        record_id, fields = self._client.read_item(known.id_expression, request, value)
-        if known.version is None:
+        """Read a record. `response`: the response if it holds this record alone, so that its headers are about it."""
+        record_id, fields = self._client.read_item(settings.id_expression, request, value)
+        if settings.version is None:
             return Record(record_id, fields)
-        headers = answer.headers if answer is not None else {}
-        return Record(record_id, fields, read_version(known.version, fields, headers))
+        headers = response.headers if response is not None else {}
+        return Record(record_id, fields, read_version(settings.version, fields, headers))
 
     def read_values(
         self, request: ConnectorRequest, search: Operation, record: Record, field: str
@@ -132,8 +142,8 @@ class RecordReader:
         if expression is None:
             own = as_text(record.fields.get(field))
             return () if own is None else (own,)
-        found = self._client.evaluate_strictly(expression, request, record.fields)
-        items = found if isinstance(found, list) else [found]
+        values_found = self._client.evaluate_strictly(expression, request, record.fields)
+        items = values_found if isinstance(values_found, list) else [values_found]
         values = [as_text(item) for item in items if item is not None]
         if None in values:
             reason = f"`field_values` of “{field}” finds values other than texts and numbers"

@@ -58,19 +58,19 @@ class TargetChecks:
         """Read something as `RestTargetConnector.read_sample` says."""
         entities = sort_users_first(self._settings.entities)
         sample = None
-        for entity_type, known in entities:
-            if sample is None and known.operations.list is not None:
-                sample = self._read_listed_record(entity_type, known, known.operations.list)
-        for _, known in entities:
-            search = _usable_search(known)
+        for entity_type, settings in entities:
+            if sample is None and settings.operations.list is not None:
+                sample = self._read_listed_record(entity_type, settings, settings.operations.list)
+        for _, settings in entities:
+            search = _usable_search(settings)
             if search is not None:
-                searched = self._search_absent_value(known, search)
+                searched = self._search_absent_value(settings, search)
                 return sample or searched
         if sample is not None:
             return sample
-        for _, known in entities:
-            if known.probe is not None and can_send(self._client, known.probe):
-                return SampleResult(f"GET {known.probe.path}")
+        for _, settings in entities:
+            if settings.probe is not None and can_send(self._client, settings.probe):
+                return SampleResult(f"GET {settings.probe.path}")
         operation = entities[0][1].operations.get
         self._request_absent_record(operation)
         return SampleResult(operation.label, is_proof=False)
@@ -79,78 +79,78 @@ class TargetChecks:
         """Return the permissions to read lists and records, to search and to write, users first."""
         return tuple(
             PermissionToCheck(entity_type, permission)
-            for entity_type, known in sort_users_first(self._settings.entities)
-            for permission in _used_permissions(known)
+            for entity_type, settings in sort_users_first(self._settings.entities)
+            for permission in _used_permissions(settings)
         )
 
     def check_permission(
-        self, entity_type: str, known: RecordSettings, permission: Permission
+        self, entity_type: str, settings: RecordSettings, permission: Permission
     ) -> PermissionFinding:
         """Find out one permission as `RestTargetConnector.check_permission` says."""
         pointer = f"/entities/{entity_type.upper()}"
         finding = PermissionFinding(entity_type, permission, PermissionAnswer.UNKNOWN, setting=pointer)
 
         def pointer_of(operation: str) -> str:
-            return known.find_pointer(entity_type, operation)
+            return settings.find_pointer(entity_type, operation)
 
-        listing, search, get = known.operations.list, _usable_search(known), known.operations.get
+        listing, search, get = settings.operations.list, _usable_search(settings), settings.operations.get
         if permission == "list" and listing is not None:
             finding = replace(finding, call=listing.label, setting=pointer_of("list"))
-            return check_call(finding, lambda: self.list_some_ids(known))
+            return check_call(finding, lambda: self.list_some_ids(settings))
         if permission == "search" and search is not None:
             finding = replace(finding, call=search.label, setting=pointer_of("search"))
-            return check_call(finding, lambda: self._search_absent_value(known, search))
+            return check_call(finding, lambda: self._search_absent_value(settings, search))
         if permission == "write":
             finding = replace(finding, call=f"OPTIONS {get.path}")
-            return check_methods(finding, self._client, _write_calls(known))
+            return check_methods(finding, self._client, _write_calls(settings))
         return check_items(
             replace(finding, call=get.label, setting=pointer_of("get")),
-            list_ids=lambda: self.list_some_ids(known),
+            list_ids=lambda: self.list_some_ids(settings),
             is_readable=lambda record_id: self._source.get_record(entity_type, record_id) is not None,
             request_absent_item=lambda: self._request_absent_record(get),
         )
 
     def probe_system(self) -> None:
         """Send the cheapest read as `RestTargetConnector.probe_system` says."""
-        every = [known for _, known in sort_users_first(self._settings.entities)]
-        if any(can_send(self._client, known.probe) for known in every):
+        all_settings = [settings for _, settings in sort_users_first(self._settings.entities)]
+        if any(can_send(self._client, settings.probe) for settings in all_settings):
             return
-        if any(self.list_some_ids(known) is not None for known in every):
+        if any(self.list_some_ids(settings) is not None for settings in all_settings):
             return
-        for known in every:
-            search = _usable_search(known)
+        for settings in all_settings:
+            search = _usable_search(settings)
             if search is not None:
-                self._search_absent_value(known, search)
+                self._search_absent_value(settings, search)
                 return
-        self._request_absent_record(every[0].operations.get)
+        self._request_absent_record(all_settings[0].operations.get)
 
-    def list_some_ids(self, known: RecordSettings) -> Sequence[str] | None:
+    def list_some_ids(self, settings: RecordSettings) -> Sequence[str] | None:
         """Return the ids of some records in the configured list; None if there is no list. Reads the next page, three
         at most, only while there is no record.
         """
-        operation = known.operations.list
+        operation = settings.operations.list
         if operation is None:
             return None
         source = self._requests.build_list(operation)
         size = min(SAMPLE_SIZE, source.paging.page_size)
         for page in iterate_pages(self._client, source.with_size(size), _SAMPLE_PAGES):
             if page.items:
-                return [record.id for record in self._reader.parse_all(page.request, known, page.items)]
+                return [record.id for record in self._reader.parse_all(page.request, settings, page.items)]
         return []
 
     def _read_listed_record(
-        self, entity_type: str, known: RecordSettings, listing: Operation
+        self, entity_type: str, settings: RecordSettings, listing: Operation
     ) -> SampleResult:
-        ids = self.list_some_ids(known)
+        ids = self.list_some_ids(settings)
         if not ids:
             return SampleResult(listing.label, 0)
-        request = self._requests.build_get(known.operations.get, ids[0])
+        request = self._requests.build_get(settings.operations.get, ids[0])
         record = self._source.get_record(entity_type, ids[0])
         if record is None:
             raise self._client.unreadable_error(request, "a listed record is not found by its own path")
-        if known.version is not None and record.version is None:
+        if settings.version is not None and record.version is None:
             raise self._client.unreadable_error(request, "the record has no version at the configured place")
-        search = known.operations.search
+        search = settings.operations.search
         if search is not None:
             self._search_known_value(entity_type, search, record)
         return SampleResult(request.label, len(ids))
@@ -160,23 +160,23 @@ class TargetChecks:
         values = {name: as_text(record.fields.get(name)) for name in sorted(search.fields)}
         for name, value in values.items():
             if value:
-                hits = self._source.search_records(entity_type, name, value)
-                if record.id not in {hit.id for hit in hits}:
+                records = self._source.search_records(entity_type, name, value)
+                if record.id not in {found.id for found in records}:
                     request = self._requests.build_search(search, name, value)
                     reason = f"a search by “{name}” does not find a record that has the value"
                     raise self._client.unreadable_error(request, reason)
                 return
 
-    def _search_absent_value(self, known: RecordSettings, search: Operation) -> SampleResult:
+    def _search_absent_value(self, settings: RecordSettings, search: Operation) -> SampleResult:
         """Search for a value that does not exist. Raises UnreadableResponse if the search finds records."""
         field = "external_id" if "external_id" in search.fields else min(search.fields)
         # A refusal of the value still shows that the system accepts the credentials.
         request = replace(
             self._requests.build_search(search, field, ABSENT_ID), accepted_statuses=_REFUSED_VALUE
         )
-        answer = self._client.send_request(request)
-        if answer.status not in request.accepted_statuses and self._reader.read_all(
-            request, known, search, answer
+        response = self._client.send_request(request)
+        if response.status not in request.accepted_statuses and self._reader.read_all(
+            request, settings, search, response
         ):
             raise self._client.unreadable_error(request, f"the search ignores the filter for “{field}”")
         return SampleResult(request.label, 0)
@@ -187,21 +187,21 @@ class TargetChecks:
         )
 
 
-def _usable_search(known: RecordSettings) -> Operation | None:
-    search = known.operations.search
+def _usable_search(settings: RecordSettings) -> Operation | None:
+    search = settings.operations.search
     return search if search is not None and search.fields else None
 
 
-def _used_permissions(known: RecordSettings) -> tuple[Permission, ...]:
+def _used_permissions(settings: RecordSettings) -> tuple[Permission, ...]:
     """Return the permissions that the settings of a type use, in the order in which they are checked."""
-    is_used = {"list": known.operations.list is not None, "search": _usable_search(known) is not None}
+    is_used = {"list": settings.operations.list is not None, "search": _usable_search(settings) is not None}
     names: tuple[Permission, ...] = ("list", "read", "search", "write")
     return tuple(name for name in names if is_used.get(name, True))
 
 
-def _write_calls(known: RecordSettings) -> tuple[tuple[str, str], ...]:
+def _write_calls(settings: RecordSettings) -> tuple[tuple[str, str], ...]:
     """Return the method and the path template of each kind of write."""
-    operations = known.operations
+    operations = settings.operations
     deletions = () if operations.delete is None else (operations.delete,)
     writes = (operations.create, *operations.updates, *deletions)
     return tuple(dict.fromkeys((write.method, write.path) for write in writes))
