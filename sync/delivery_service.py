@@ -90,7 +90,7 @@ class EventSession:
         return self._opened.opened_rows
 
     def record_commit(self, heads: Mapping[str, StreamHead]) -> None:
-        """Keep the heads of the audit streams, so that settling a claim need not read them."""
+        """Store the heads of the audit streams with the claims, so that settling a claim need not read them."""
         claims = [replace(claim, stream_heads=heads) for claim in self._opened.claims]
         self._opened = replace(self._opened, claims=claims)
 

@@ -26,7 +26,7 @@ def check_access_to_others(
     list_ids: Callable[[], Sequence[str] | None],
     probe: Callable[[], bool],
 ) -> Access:
-    """Return whether another item than `item_id` can be read: a known one, or one that is listed.
+    """Return the access to other items than `item_id`: known items first, then listed ones.
 
     `is_readable` requests an item by its id, `list_ids` the first page of the list (None: there is none), and `probe`
     the configured request, which counts only if there is no other item. Errors other than a refusal are raised: they

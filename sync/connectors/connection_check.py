@@ -117,8 +117,10 @@ class _CheckRecorder:
 
 
 def check_connection(checked: CheckedConnection, max_seconds: float = MAX_SECONDS) -> tuple[CheckStep, ...]:
-    """Run the steps in order, within `max_seconds`. Steps after a failure have the code `not-reached`, except that the
-    permissions are checked although the sample call was refused or not understood.
+    """Run the steps in order, within `max_seconds`.
+
+    Steps after a failure get the code `not-reached`. The permissions are checked even if the sample call was refused or
+    its response was not understood.
     """
     check = _ConnectionCheck(checked, time.monotonic() + max_seconds)
     steps: list[CheckStep] = []
@@ -247,7 +249,9 @@ class _ConnectionCheck:
         return self._summarize_findings(findings, left_out), facts
 
     def _summarize_findings(self, findings: list[PermissionFinding], left_out: int) -> str:
-        """Return the code of the step. It fails by a missing scope, by what a route uses, and if nothing is granted."""
+        """Return the code of the step. It fails if a scope or a permission that a route uses is missing, or if nothing
+        is granted.
+        """
         refused = [finding for finding in findings if finding.answer in _LACKING]
         is_needed = any(not finding.entity_type or self._is_used(finding.entity_type) for finding in refused)
         if is_needed or (refused and not any(finding.answer in _GRANTED for finding in findings)):

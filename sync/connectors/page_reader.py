@@ -39,8 +39,10 @@ class Page(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Position:
-    """The place of a page. `values`: of the parameters that find it. `path`, `path_values` and `query` are those of an
-    address that the system gave.
+    """The position of a page in a list.
+
+    `values`: the parameters that select the page. `path`, `path_values` and `query`: parts of an address that the
+    system gave.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -51,11 +53,11 @@ class _Position:
 
 @dataclass(frozen=True, slots=True)
 class PageSource:
-    """A list and how its pages are requested.
+    """A list, and how its pages are requested.
 
-    `make_request` makes the request for a page of the values that name it: `start`, `page`, `cursor`, `count`,
-    `modified_since`; None for what the page has not. `in_request`: those that stand in that request already; the
-    others become query parameters. `path`: that of the settings. `results` selects the items.
+    `make_request` returns the request for a page from the values that select it: `start`, `page`, `cursor`, `count`,
+    `modified_since`; None where a value does not apply. `in_request`: values that this request contains already; the
+    others become query parameters. `path`: the path in the settings. `results` selects the items.
     """
 
     paging: Paging
@@ -126,7 +128,7 @@ def iterate_pages(
         assert position is not None
         request = _make_request(source, position, since)
         response = client.send_request(request)
-        # An answer without content is a page without items.
+        # A response without content is a page without items.
         is_empty = response.status == 204
         body = None if is_empty else client.read_json(request, response)
         items = [] if is_empty else client.evaluate(source.results, request, body)

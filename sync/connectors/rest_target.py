@@ -167,7 +167,7 @@ class RestTargetConnector:
             except ConnectorError as error:
                 error.maybe_applied = error.maybe_applied or bool(sent_requests)
                 raise
-            # The first answer is about the record itself.
+            # The first response is about the record itself.
             record, sent_requests = record or updated, sent_requests + 1
         if record is None:
             pointer = f"/entities/{entity_type.upper()}/operations/update"
@@ -244,7 +244,7 @@ class RestTargetConnector:
         idempotency_key: str,
         version: RecordVersion | None,
     ) -> Record:
-        """Send one request of an update. Returns the record in its answer, or the record as it was sent."""
+        """Send one request of an update. Returns the record in its response, or the record as it was sent."""
         changed, record_id = document["changed"], document["id"]
         planned = plan_update(operation, changed, document["current"] or {}, document["raw"])
         write = self._conditional_write(entity_type, settings, planned, version)

@@ -21,7 +21,7 @@ def erasable_tables() -> list[str]:
 
 @contextmanager
 def overwriting_deleted_rows() -> Iterator[None]:
-    """Overwrite what is deleted within this context.
+    """Overwrite the bytes of rows that are deleted within this context.
 
     SQLite overwrites deleted bytes with zeros and empties its write-ahead log afterwards; PostgreSQL vacuums
     the tables. docs/operations.md lists the copies that remain.

@@ -53,8 +53,8 @@ class PauseAfterFailure:
 class BackgroundSender:
     """A bounded queue of deliveries and the thread that sends them.
 
-    `send` gets at most `max_together` of those that came while the last message was sent, or in the `pause_seconds`
-    after it.
+    Each call of `send` gets at most `max_together` deliveries: those that were queued while the previous message was
+    sent, and in the `pause_seconds` after it.
     """
 
     def __init__(

@@ -31,7 +31,7 @@ _FOLLOWERS_SECONDS = 5.0
 
 
 class _Task:
-    """A function that one caller takes: the thread that runs it, or the one that gives up its slot."""
+    """A function that only one thread can take: the one that runs it, or the one that releases its slot."""
 
     def __init__(self, run: Callable[[], object]) -> None:
         self._run: Callable[[], object] | None = run
@@ -72,9 +72,9 @@ class BoundedExecutor:
             self.used_slots -= 1
 
     def submit(self, run: Callable[[], object]) -> bool:
-        """Run a function in the reserved slot. Returns False, and releases the slot, if it will not run.
+        """Run a function in the reserved slot. Returns False, and releases the slot, if the function will not run.
 
-        That is at shutdown, and where the system starts no more threads.
+        That happens at shutdown, and if the system cannot start another thread.
         """
         task = _Task(run)
         try:
@@ -130,7 +130,7 @@ class ReservedSlot:
         self.starts_at_once = executor.has_thread_for_all
 
     def start_claim(self, claim: Claim) -> None:
-        """Run a claimed delivery in this slot, whose end releases it; leave it to the workers if it cannot."""
+        """Run a claimed delivery in this slot, and release the slot afterwards. If it cannot run, workers run it."""
         if not self._executor.submit(partial(_run_with_followers_briefly, partial(run_claim, claim))):
             logger.warning("no thread could be started for %s; a worker runs it", claim.delivery)
             requeue_delivery(claim.delivery, claim.token)

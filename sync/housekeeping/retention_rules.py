@@ -44,7 +44,7 @@ KNOWN_ADDRESS_RETENTION = timedelta(days=180)
 
 @dataclass(frozen=True, slots=True)
 class RetentionRule:
-    """A category of rows that is deleted after as many days as the setting says; 0 keeps it for ever."""
+    """A category of rows that is deleted after the number of days in a setting; 0 keeps it for ever."""
 
     kind: RetentionCategory
     setting: str
@@ -97,10 +97,10 @@ RETENTION_RULES = (
 
 
 def prune_expired() -> int:
-    """Delete rows past their retention, old sessions, idle rate limits, useless refusals, and old bodies that could not
-    be read. Returns how many rows.
+    """Delete rows past their retention, and other rows that are no longer needed. Returns how many rows.
 
-    First records the end of runs that were interrupted on the audit log.
+    The other rows are old sessions, idle rate limits, useless refusals, and old bodies that could not be read. First,
+    the end of interrupted runs is recorded on the audit log.
     """
     now = read_clock()
     _end_interrupted_runs()

@@ -1,6 +1,6 @@
 """Delete the bodies of unusable requests: after 7 days, or by an erasure.
 
-No row says about which entity such a body is, so an erasure searches it for the id.
+No row names the entity of such a body, so an erasure searches the bodies for the id.
 """
 
 import json

@@ -41,7 +41,7 @@ def run_job(job: RunningJob, should_continue: ShouldContinue = always_continue) 
         logger.info(
             "%s %s is handed to the next worker, because this worker is stopping", job.kind.name, job.subject
         )
-        # Lost meanwhile: then another worker has it already.
+        # If the job was lost meanwhile, another worker has it already.
         with suppress(JobLost):
             job.hand_back()
     except JobLost as lost:

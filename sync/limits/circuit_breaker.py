@@ -142,7 +142,7 @@ def end_pause_now(connection: Connection, actor: str, address: str) -> bool:
 
 
 def _make_probes_due(connection: Connection, paused_until: datetime) -> None:
-    """Make deliveries due that were to wait until the others have had their turn after this pause."""
+    """Make deliveries due that would wait for the other deliveries after this pause."""
     # Their times count from the settling commit, which takes a moment.
     last = paused_until + timedelta(seconds=2 * PROBE_TURN_SECONDS)
     waiting = Delivery.objects.filter(
@@ -163,7 +163,7 @@ def record_success(connection: Connection, evidence: RequestEvidence) -> None:
     if breaker.open_until is None:
         _update_counts(breaker, evidence, is_failure=False)
     elif not breaker.is_open:
-        # A success while it is open belongs to an attempt that began before: it does not count.
+        # A success while the breaker is open belongs to an attempt that began before: it does not count.
         breaker.has_answered = True
         breaker.successes += 1
         if breaker.successes >= SUCCESSES_TO_CLOSE:
@@ -204,8 +204,8 @@ def _close_breaker(breaker: Breaker) -> None:
 def record_failure(connection: Connection, failure: SystemFailure, evidence: RequestEvidence) -> float | None:
     """Record an attempt that the system failed. Call it inside a transaction.
 
-    Returns the seconds after which its delivery may be tried again, behind the others that wait for the system: it may
-    be the delivery that is bad. None if the breaker had been closed.
+    Returns the seconds until its delivery may be retried, after the other deliveries that wait for the system, because
+    this delivery itself may be the cause. Returns None if the breaker had been closed.
     """
     breaker = _lock_breaker(connection)
     was_closed = breaker.open_until is None

@@ -41,9 +41,9 @@ def wait_for_turn(connection: Connection, limit: float, still_seconds: float) ->
 
 
 def is_queue_full(connection: Connection) -> bool:
-    """True if so many requests of a connection with a limit wait for their turn that one more would not come within the
-    longest wait.
+    """True if the requests that wait for a connection's rate limit use up the longest wait, so that one more would
+    fail.
 
-    Checked before a claim, so that no attempt begins that must give up.
+    Checked before a claim, so that no attempt begins that would have to give up.
     """
     return bool(_QUEUE_IS_FULL.fetch_all(f"connection:{connection.pk}", MAX_WAIT))

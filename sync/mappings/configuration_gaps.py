@@ -48,8 +48,10 @@ def route_gaps(route: Route) -> Iterator[tuple[str, str]]:
 
 
 def naming_conflicts(route: Route) -> Iterator[tuple[str, str]]:
-    """Yield the field of a route and a sentence for each name of its entity type that other routes, or linked records,
-    contradict. Subjects and links are keyed by the entity type of the events: each must mean one thing at each end.
+    """Yield the field of a route and a sentence for each name of its entity type that contradicts other routes or
+    linked records.
+
+    Subjects and links are identified by the entity type of the events, so each type must have one name at each end.
     """
     others = Route.objects.filter(identity=route.identity, entity_type=route.entity_type.upper()).exclude(
         pk=route.pk

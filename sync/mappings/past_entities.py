@@ -131,7 +131,7 @@ def _attempts_by_delivery(deliveries: Iterable[Delivery]) -> dict[int, list[Atte
 
 
 def _has_entity(attempt: Attempt) -> bool:
-    """Return True if the entity is stored with the attempt, or if that cannot be decrypted any more."""
+    """Return True if the entity is stored with the attempt, or if the stored findings cannot be decrypted any more."""
     try:
         return attempt.stored_finding(Finding.ENTITY) is not None
     except CannotDecrypt:

@@ -68,7 +68,7 @@ class Alarm(models.Model):
 
 
 class Snooze(models.Model):
-    """A person's request for quiet about one alarm, with a reason."""
+    """A person's request to snooze an alarm, with a reason."""
 
     alarm = models.ForeignKey(Alarm, models.CASCADE, related_name="snoozes")
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
@@ -109,8 +109,8 @@ class NotificationState(models.TextChoices):
 class Notification(models.Model):
     """One message about one alarm on one channel, written in the commit that changes the alarm.
 
-    It is claimed by counting an attempt and moving `due_at` on, so a process that dies delays it by minutes only. It
-    may be sent twice then; `key` goes out with it, so that a receiver can recognise the repeat.
+    A process claims it by counting an attempt and moving `due_at` forward, so a process that dies delays it by minutes
+    only. The notification may then be sent twice; it contains `key`, so that a receiver can recognise the repeat.
     """
 
     alarm = models.ForeignKey(Alarm, models.CASCADE, related_name="notifications")

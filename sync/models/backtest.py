@@ -19,7 +19,7 @@ class BackTestState(models.TextChoices):
 
 
 class BackTest(models.Model):
-    """One run of a draft over the newest events, compared with the version in force.
+    """One run of a mapping draft over the newest events, compared with the version in force.
 
     It holds no personal data: `fields` counts differences by field, `untestable` by reason, and `examples` name
     attempts and fields. Their values are computed from the encrypted entities whenever a page shows them, so an erasure

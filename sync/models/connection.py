@@ -168,7 +168,7 @@ class Connection(models.Model):
 
     @staticmethod
     def longest_deadline_seconds() -> float:
-        """Return the longest timeout that a lease outlasts."""
+        """Return the longest request timeout that still fits into a lease."""
         # The lease is renewed before each request, so only a single one has to fit, not a whole attempt.
         return float(django_settings.LEASE_SECONDS - LEASE_MARGIN_SECONDS)
 
@@ -272,7 +272,7 @@ class LogInAttempt(models.Model):
 
     @staticmethod
     def digest_key(key: str) -> str:
-        """Return what a row stores of the key of a log-in."""
+        """Return the digest that a row stores for the key of a log-in."""
         # Keyed, so that nobody who reads the database can try passwords against it.
         return salted_hmac("sync.log_in", key, algorithm="sha256").hexdigest()
 
@@ -299,7 +299,7 @@ class RefreshedToken(models.Model):
 
     @staticmethod
     def digest_key(key: str) -> str:
-        """Return what a row stores of the key of a refresh token."""
+        """Return the digest that a row stores for the key of a refresh token."""
         # Not keyed: the tokens must be found after a rotation of SECRET_KEY, because the system no longer accepts the
         # one in the credentials. Refresh tokens are random, so the token cannot be guessed from its digest.
         return hashlib.sha256(f"sync.refresh_token:{key}".encode()).hexdigest()

@@ -227,7 +227,7 @@ class Delivery(models.Model):
 
     @cached_property
     def subject(self) -> tuple[str, str, int, int]:
-        """The values that deliveries which run in order have in common (`predicates.SUBJECT_COLUMNS`)."""
+        """The values of `predicates.SUBJECT_COLUMNS`. Deliveries with equal values run in order."""
         return self.entity_id, self.entity_type, self.identity_id, self.target_id
 
     def connection_of_code(self, code: str) -> Connection:
@@ -241,10 +241,10 @@ class Delivery(models.Model):
 
     @property
     def gets_rechecks(self) -> bool:
-        """True if an attempt of it whose write may still arrive is followed by re-checks.
+        """True if re-checks follow an attempt of this delivery whose write may still arrive.
 
-        False for the re-check of a delivery that had failed for good: it stays failed, and a person looks after it.
-        Otherwise a target that never answers would be written to for ever.
+        False for the re-check of a delivery that had finally failed: it stays failed, and a person handles it.
+        Otherwise the hub would write for ever to a target that never responds.
         """
         return self.state_before_recheck != State.DEAD
 
@@ -255,11 +255,11 @@ class Delivery(models.Model):
 
 
 class MissingReference(models.Model):
-    """An entity without a record that the record of a delivery refers to.
+    """An entity that the record of a delivery refers to, and that has no record yet.
 
-    Written when an attempt of the delivery ends: as `reference-missing`, so that it waits, or well, with a record that
-    was made without the reference. Deleted when the delivery runs again, when its subject lacks references again, and
-    with the erasure of either entity. `due_at` is a time of the database's clock.
+    Written when an attempt of the delivery ends with `reference-missing`, so that it waits, or succeeds with a record
+    that was written without the reference. Deleted when the delivery runs again, when another delivery of its subject
+    stores missing references, and with the erasure of either entity. `due_at` is a time of the database's clock.
     """
 
     delivery = models.ForeignKey(

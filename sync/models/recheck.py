@@ -1,4 +1,4 @@
-"""Re-checks: looks at a record after an attempt whose write may still arrive, or whose entity was outdated."""
+"""Re-checks: attempts that read a record again after a write that may still arrive, or after an outdated entity."""
 
 from django.conf import settings
 from django.db import models

@@ -32,9 +32,7 @@ def evaluate_alarms(now: datetime | None = None) -> None:
 
 
 def update_alarms(current: Iterable[AlarmCondition], at: datetime) -> None:
-    """Bring the open alarms in line with the conditions: raise new ones, end those without a condition, wake
-    expired snoozes.
-    """
+    """Raise alarms for new conditions, end alarms without a condition, and end expired snoozes."""
     conditions = {(condition.kind.value, condition.subject): condition for condition in current}
     open_alarms = {(alarm.kind, alarm.subject): alarm for alarm in Alarm.objects.filter(ended_at=None)}
     for key, condition in conditions.items():
@@ -101,9 +99,7 @@ def end_alarm(alarm: Alarm, at: datetime) -> bool:
 
 
 def end_snooze(alarm: Alarm, at: datetime) -> bool:
-    """Wake an open alarm whose snooze has expired, and notify again. Returns False if another process was
-    first.
-    """
+    """End the expired snooze of an open alarm, and notify again. Returns False if another process was first."""
     with transaction.atomic():
         ended = Alarm.objects.filter(pk=alarm.pk, ended_at=None, snoozed_until=alarm.snoozed_until).update(
             snoozed_until=None

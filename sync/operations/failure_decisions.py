@@ -45,8 +45,8 @@ def decide_group(
     """Set the state of a failure group, by compare-and-set. A person who acknowledges it becomes its owner.
 
     `until`: when an ignored group opens again; None for never. A resolved group opens again with the first failure that
-    is newer than those visible now. Raises DecisionRefused without a reason, unless it is acknowledged, or if another
-    person was first.
+    is newer than those visible now. Raises DecisionRefused if another person was first, or if the reason is empty; an
+    acknowledgement needs none.
     """
     reason = " ".join(reason.split())
     if not reason and state != FailureGroupState.ACKNOWLEDGED:
@@ -77,7 +77,7 @@ def decide_group(
 
 
 def _newest_failure(group: FailureGroup) -> datetime:
-    """Return the time of the newest visible failure: a failure that commits later is newer."""
+    """Return the time of the newest failure that is committed now."""
     newest: datetime | None = dead_deliveries_of(group).aggregate(at=Max("settled_at"))["at"]
     return max(group.last_at, newest or group.last_at)
 

@@ -107,15 +107,16 @@ def decide_once(request: Replay) -> Iterator[None]:
 
 
 def lock_held(deliveries: QuerySet[Delivery]) -> list[Delivery]:
-    """Lock those of the deliveries that are held, in the order in which a replay locks them: it prevents deadlocks."""
+    """Lock the held ones among these deliveries, in the same order as a replay, which prevents deadlocks."""
     locked = deliveries.filter(state=State.HELD).select_for_update(of=("self",))
     ordered = locked.select_related("event").order_by("event_id", "pk")
     return list(ordered.only("event__uuid", "route_id"))
 
 
 def record_decision(rows: Sequence[Delivery], action: str, request: Replay, address: str) -> None:
-    """Bring the events of decided deliveries up to date, and append one audit entry for each. Call it in the
-    transaction that locked them.
+    """Update the states of the events of decided deliveries, and append one audit entry for each delivery.
+
+    Call it in the transaction that locked them.
     """
     events = {row.event_id for row in rows}
     refresh_event_states(events)
@@ -163,7 +164,7 @@ def _approve_held(held: tuple[int, ...], request: Replay) -> None:
 
 
 def close_held(held: tuple[int, ...], request: Replay) -> None:
-    """Close held deliveries, which nothing is sent for. Call it in the transaction that locked them."""
+    """Close held deliveries without sending anything. Call it in the transaction that locked them."""
     Delivery.objects.filter(pk__in=held).update(
         state=State.CLOSED,
         code=State.CLOSED.value,

@@ -1,4 +1,4 @@
-"""Link a record to a subject, or unlink it, because a person knows better. Nothing is sent."""
+"""Link a record to a subject, or unlink it, by decision of a person. Nothing is sent."""
 
 from dataclasses import dataclass
 
@@ -102,9 +102,9 @@ def _as_delivery(request: LinkRequest) -> Delivery:
 
 
 def _append_entry(request: LinkRequest, action: str) -> None:
-    """Append to the stream of the entity's newest event, where a search for the entity finds it.
+    """Append an entry to the stream of the entity's newest event, where a search for the entity finds it.
 
-    Without the id of the record: it may identify a person, and the log cannot be erased.
+    The entry does not contain the id of the record: it may identify a person, and the log cannot be erased.
     """
     events = Event.objects.filter(entity_id=request.entity_id, entity_type=request.entity_type)
     newest = events.order_by("-received_at", "-id").first()

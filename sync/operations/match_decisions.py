@@ -59,7 +59,7 @@ class HeldMatch:
 
 
 def load_match(delivery: Delivery) -> HeldMatch:
-    """Return what the newest attempt of a held delivery found. Without candidates if it is no longer stored."""
+    """Return the records that the newest attempt of a held delivery found; none if they are no longer stored."""
     attempts = (
         Attempt.objects.filter(delivery=delivery.pk).order_by("-number").select_related("findings__subject")
     )

@@ -19,7 +19,7 @@ from webhooks.models import Source
 # Released in a round of two seconds: 1,200 a minute.
 RELEASED_AT_ONCE = 40
 _BATCH = 500
-# Seconds at least until every process knows that the flow was resumed.
+# Minimum seconds until every process has read that the source or route was resumed.
 _RELEASE_SECONDS = 30.0
 # Deliveries are put on hold before they are due, because this runs only every two seconds.
 _HOLD_AHEAD_SECONDS = 10.0
@@ -48,7 +48,7 @@ _RELEASE = Statement(
     AND (s.resumed_at IS NOT NULL OR r.resumed_at IS NOT NULL)
     ORDER BY d.id LIMIT %s) AND {waits_for_resume()}"""  # noqa: S608
 )
-# Some process may store a delivery as on hold after the release has ended: its source is resumed once more.
+# A process may store a delivery as on hold after the release has ended: its source is resumed once more.
 _RELEASE_STRANDED = Statement(
     f"""UPDATE webhooks_source SET resumed_at = {{now}} WHERE resumed_at IS NULL AND id IN (SELECT s.id FROM {_JOINED}
     WHERE {waits_for_resume("d")} AND s.paused_at IS NULL AND r.paused_at IS NULL)"""  # noqa: S608

@@ -1,4 +1,4 @@
-"""Settle failed and held deliveries that a later success has overtaken, so that nobody looks after them."""
+"""Settle failed and held deliveries as superseded after a later success, so that nobody has to handle them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -24,9 +24,9 @@ _last_keys: dict[str, int] = {}
 def supersede_failures() -> int:
     """Settle failed and held deliveries as superseded whose subject a later attempt delivered on the same route.
 
-    The attempt has fetched the entity after the webhook was received. Deliveries that relay data stay as they are:
-    their data may not have been delivered since. Looks at 200 deliveries of each state a run, the next ones in the next
-    run. Returns how many were settled.
+    The later attempt fetched the entity after the webhook was received. Relayed deliveries are not changed: their data
+    may not have been delivered since. Each run checks the next 200 deliveries of each state. Returns how many were
+    settled.
     """
     # By the partial index of failures: SQLite uses it only if its condition stands in the statement.
     failed = Delivery.objects.extra(where=["sync_delivery.state = 'dead'"])
@@ -36,7 +36,7 @@ def supersede_failures() -> int:
 
 
 def _next_chunk(state: str, deliveries: QuerySet[Delivery]) -> Sequence[int]:
-    """Return the keys that this run looks at. After the last ones it begins anew."""
+    """Return the keys that this run checks. After the last key, the next run starts again with the first."""
     keys = sorted(
         deliveries.filter(is_relayed=False, replay=None).values_list("pk", flat=True)[:MAX_DELIVERIES]
     )
@@ -46,7 +46,7 @@ def _next_chunk(state: str, deliveries: QuerySet[Delivery]) -> Sequence[int]:
 
 
 def _later_successes() -> QuerySet[Any]:
-    """Select the newest attempt that delivered the subject of the outer row on its route after its webhook came."""
+    """Select the newest attempt that succeeded for the outer row's subject and route, and began after its webhook."""
     subject = {f"delivery__{column}": value for column, value in SUBJECT_OF_OUTER_ROW.items()}
     attempts = Attempt.objects.filter(
         **subject,

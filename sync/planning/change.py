@@ -113,7 +113,7 @@ def plan_existing_entity(
 
 
 def without_uncaused(change: Change) -> Change:
-    """Return an update as it is if a compared field differs, and a change that does nothing otherwise."""
+    """Return the update unchanged if a compared field differs; otherwise a change that does nothing."""
     if any(field.is_compared for field in change.fields):
         return change
     return replace(change, action=ChangeAction.NOTHING, fields=())

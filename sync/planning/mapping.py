@@ -228,7 +228,7 @@ class ParsedMapping:
         return self._without_kept(fields, WhenAbsent.KEEP)
 
     def _without_kept(self, fields: dict[str, Any], default: WhenAbsent) -> dict[str, Any]:
-        """Return the fields without those that have no value and are kept then."""
+        """Return the fields without empty ones whose record field keeps its value."""
         return {
             name: value
             for name, value in fields.items()
@@ -258,7 +258,7 @@ class ParsedMapping:
         return fields
 
     def previous_values(self, documents: Sequence[Mapping[str, Any]]) -> list[MatchValue]:
-        """Return each value that these `previous` fields of webhooks say was overwritten, verified ones first.
+        """Return the overwritten values from these `previous` fields of webhooks, verified ones first.
 
         Raises MappingOverBudget.
         """
@@ -314,7 +314,7 @@ class ParsedMapping:
         return frozenset(name for name, rule in self.fields.items() if rule.is_not_compared)
 
     def plan_record(self, target_fields: Mapping[str, Any], record: Record | None) -> Change:
-        """Plan the change of the record from the mapped fields. None: it is created."""
+        """Plan the change of a record from the mapped fields. `record` is None for a record to be created."""
         return plan_existing_entity(
             target_fields,
             record,

@@ -1,4 +1,6 @@
-"""Map an entity whose record refers to the records of other entities. Pure: the links are asked for by a function."""
+"""Map an entity whose record refers to the records of other entities. Pure: the caller passes a function that finds
+linked records.
+"""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple

@@ -1,6 +1,6 @@
-"""Find the fields that a target does not keep: it accepts a value, and returns another one at the next look. Pure.
+"""Find the fields that a target does not store: it accepts a value, and returns another one at the next read. Pure.
 
-Each write of a field is counted as long as it repeats the one before: the same value sent over the same value found.
+A write of a field is counted if it repeats the previous write: the same value is sent, and the same value was found.
 """
 
 from collections.abc import Callable, Mapping

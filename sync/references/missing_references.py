@@ -1,5 +1,5 @@
-"""Remember the records that a delivery lacks, and make it due when they are there: whether it waits for them, or has
-written its record without them.
+"""Store which referenced records a delivery lacks, and make it due when they arrive: either it waits for them, or it
+has written its record without them.
 """
 
 import logging
@@ -72,15 +72,15 @@ def _limit_wait(delivery: Delivery, wait: timedelta) -> timedelta:
 
 
 def delete_missing(delivery_id: int) -> BoundStatement:
-    """Return the statement that forgets what a delivery lacked, at the end of its next attempt."""
+    """Return the statement that deletes the missing references of a delivery, for the end of its next attempt."""
     return _DELETE_MISSING.bind(delivery_id)
 
 
 def store_missing(delivery: Delivery, missing: Iterable[Reference], *, are_left_out: bool) -> None:
-    """Store what a delivery lacks. An id that no entity of the hub can have is left out.
+    """Store the missing references of a delivery. Skips ids that no entity of the hub can have.
 
-    `are_left_out`: its record was made without them. This replaces what earlier deliveries of the subject lacked on the
-    same route, so that the hub remembers at most the references of one record.
+    `are_left_out`: its record was written without them. They replace the missing references of earlier deliveries of
+    the subject on the same route, so that the hub stores at most the references of one record.
     """
     if are_left_out:
         # The events are found by their index on the entity; deliveries that have ended have none.

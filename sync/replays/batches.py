@@ -32,7 +32,7 @@ from webhooks.models import Event
 EVENTS_PER_MINUTE = {ReplayPace.GENTLE: 300, ReplayPace.NORMAL: 1_200, ReplayPace.FIRST: 300}
 # Seconds of its pace that may be under way at once, so that new webhooks find the targets free.
 WINDOW_SECONDS = 5.0
-# Bounds the burst after steps that came late.
+# Limits the burst after delayed steps.
 _MAX_CATCH_UP = timedelta(seconds=2)
 # Members read beyond those that are sent, because many may be skipped.
 _EXTRA_MEMBERS = 40
@@ -160,9 +160,7 @@ def _mark_members(replay: Replay, sent: Sequence[Event], skipped: dict[int, Skip
 
 
 def _update_counts(replay: Replay, sent: int, skipped: int, deliveries: int, now: datetime) -> None:
-    """Update the counts and the next due time of the replay, which is later by what the sent events take at
-    its pace.
-    """
+    """Update the counts of the replay, and move its due time by the time that the sent events take at its pace."""
     pause = timedelta(seconds=sent * 60 / EVENTS_PER_MINUTE[ReplayPace(replay.pace)])
     Replay.objects.filter(pk=replay.pk).update(
         events=F("events") + sent,

@@ -94,7 +94,7 @@ class PreviewRecorder:
         """Allow every write: none is recorded."""
 
     def record_exchange(self, exchange: RecordedExchange) -> None:
-        """Keep the request for the audit log, but not its response."""
+        """Store the request for the audit log, but not its response."""
         self.calls.append(exchange)
 
 
@@ -108,7 +108,7 @@ def preview_replay(
     try:
         deliveries = _deliveries_to_preview(event)
     except InvalidMapping:
-        # The declaration was stored without the console's validation: no attempt could be made either.
+        # A declaration that was stored without the console's validation: an attempt would fail too.
         stored = event.deliveries.select_related("identity", "target").order_by("pk")[:MAX_DELIVERIES]
         return [PlannedDelivery(delivery, None, code="unmappable") for delivery in stored]
     if not deliveries:
@@ -131,7 +131,7 @@ def preview_replay(
 
 
 def _deliveries_to_preview(event: Event) -> list[Delivery]:
-    """Return the event's deliveries with their routes; without any, those that a replay would open."""
+    """Return the event's deliveries with their routes, or the ones that a replay would open if it has none."""
     deliveries = list(event.deliveries.order_by("pk")[:MAX_DELIVERIES])
     for delivery in deliveries:
         delivery.event = event

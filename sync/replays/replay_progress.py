@@ -85,8 +85,9 @@ def _ended_members(replay: Replay) -> dict[int, MemberResult]:
 def _delivery_result(
     delivery: Delivery, replay: Replay, attempts: Mapping[int, Attempt]
 ) -> MemberResult | None:
-    """Return the result of a delivery, None if it has not ended. Without an attempt, something else ended it,
-    or it waits.
+    """Return the result of a delivery; None if it has not ended.
+
+    Without an attempt of this replay, the delivery still waits or was ended by something else.
     """
     attempt = attempts.get(delivery.pk)
     if attempt is None and delivery.replay_id == replay.pk and delivery.state in OPEN_STATES:
@@ -143,7 +144,7 @@ def _store_results(replay: Replay, ended: Mapping[int, MemberResult]) -> None:
 
 
 def _pause_or_finish(replay: Replay) -> None:
-    """Pause or finish the replay if it is time."""
+    """Finish the replay if no event is left, or pause it if there is a reason."""
     if replay.under_way_count == 0 and replay.state == ReplayState.STOPPING:
         end_replay(replay, ReplayState.STOPPED)
     elif replay.under_way_count == 0 and not _has_waiting(replay):
@@ -155,7 +156,7 @@ def _pause_or_finish(replay: Replay) -> None:
 
 
 def _has_waiting(replay: Replay) -> bool:
-    """Return True if rows still wait. Counts do not show it, as retention may have deleted rows."""
+    """Return True if events still wait. Reads the rows, because retention may have deleted counted ones."""
     return ReplayMember.objects.filter(replay=replay, state=MemberState.WAITING).exists()
 
 

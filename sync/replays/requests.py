@@ -43,8 +43,8 @@ class ReplayAlreadyRequested(ReplayRefused):
 
 @dataclass(frozen=True, slots=True)
 class ReplayOptions:
-    """Options of a replay: the payload to deliver, and the mapping version: newest, or that of the first
-    attempt.
+    """Options of a replay: which payload is delivered, and whether the mapping version of the first attempt is used
+    instead of the newest.
     """
 
     payload_choice: PayloadChoice = PayloadChoice.AS_ROUTED
@@ -156,8 +156,8 @@ def _request_in_transaction(
 
 @dataclass(frozen=True, slots=True)
 class _ReplayedEvent:
-    """The deliveries of an event that a replay sends again: their keys, what its entry says of those that the replay
-    opened, and their own entries.
+    """The deliveries of a replayed event: their keys, the facts about those that the replay opened, and the audit
+    entries of those that it reopened.
     """
 
     deliveries: Sequence[int] = ()

@@ -1,4 +1,4 @@
-"""A process keeps to one core, which saves CPU.
+"""Pin a process to one core, which saves CPU time.
 
 The threads of a process take turns at the interpreter's lock. A thread releases it for each statement, which takes
 microseconds. On several cores another thread is woken for it at once, on another core, and the first waits for

@@ -53,7 +53,7 @@ class WorkInProgress:
                 self.end_work()
 
     def stop(self, seconds: float) -> int:
-        """Let nothing more begin and wait, at most `seconds`, for what runs. Returns how many had not ended by then."""
+        """Refuse new work and wait at most `seconds` for running work. Returns how many pieces of work still ran."""
         with self._change:
             self.stopping.set()
             self._change.wait_for(lambda: not self._running, seconds)

@@ -78,7 +78,7 @@ class Worker:
                 run_with_followers(delivery_id, self.progress.should_continue)
 
     def drain(self, seconds: float) -> int:
-        """Begin nothing more and wait, at most `seconds`, for running work. Returns how much of it had not ended."""
+        """Stop new work and wait at most `seconds` for running work. Returns how many pieces of work still ran."""
         return self.progress.stop(seconds)
 
     def _run_suspects(self) -> None:

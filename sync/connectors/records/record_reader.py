@@ -1,4 +1,4 @@
-"""Records in the answers of a target."""
+"""Read records from the responses of a target."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,13 +21,13 @@ class RecordReader:
         self._client = client
 
     def select(self, request: ConnectorRequest, operation: Operation, response: HttpResponse) -> Any:
-        """Return what the operation finds in an answer."""
+        """Return what the operation's result expression finds in a response."""
         return self._client.read_value(
             operation.result, request, response, is_object=not _reads_list(operation)
         )
 
     def read_document(self, request: ConnectorRequest, operation: Operation, response: HttpResponse) -> Any:
-        """Return the JSON of an answer: an object, unless the operation looks into a list."""
+        """Return the JSON of a response: an object, unless the operation reads a list."""
         if _reads_list(operation):
             return self._client.read_json(request, response)
         return self._client.read_object(request, response)
@@ -39,7 +39,7 @@ class RecordReader:
         operation: Operation,
         response: HttpResponse,
     ) -> Record:
-        """Return the record in an answer about one record."""
+        """Return the record in a response about one record."""
         return self.parse(request, settings, self.select(request, operation, response), response)
 
     def read_created(
@@ -50,8 +50,10 @@ class RecordReader:
         fields: Mapping[str, Any],
         response: HttpResponse,
     ) -> Record:
-        """Return the record in the answer to a creation: as it was sent, with the id that `created_id` finds, if the
-        settings have that.
+        """Return the record in the response to a creation.
+
+        If the settings have `created_id`, the record is returned as it was sent, with the id that this expression
+        finds.
         """
         if operation.created_id is None:
             return self.read_one(request, settings, operation, response)
@@ -71,7 +73,7 @@ class RecordReader:
         record_id: str,
         response: HttpResponse,
     ) -> Record:
-        """Return the record in an answer about one record, which must have this id."""
+        """Return the record in a response about one record, which must have this id."""
         return self._require_same(request, record_id, self.read_one(request, settings, operation, response))
 
     def read_all(
@@ -81,7 +83,7 @@ class RecordReader:
         operation: Operation,
         response: HttpResponse,
     ) -> list[Record]:
-        """Return the records of a list; none for an answer without content."""
+        """Return the records of a list; none for a response without content."""
         if response.status == 204:
             return []
         results = self._client.read_value(operation.result, request, response, is_object=False)
@@ -103,8 +105,8 @@ class RecordReader:
         sent: Record,
         response: HttpResponse,
     ) -> Record:
-        """Return the record in the answer to an update; the record as sent if the answer holds none, such as `true` or
-        a list of results. An answer that is no JSON, such as the page of a log-in, is no success.
+        """Return the record in the response to an update, or the record as sent if the response holds none, such as
+        `true` or a list of results. A response that is not JSON, such as a log-in page, is no success.
         """
         if not response.body.strip():
             return sent
