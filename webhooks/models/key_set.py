@@ -58,9 +58,9 @@ def claim_due_key_sets(now: datetime) -> list[str]:
     """
     urls = key_set_urls()
     KeySet.objects.exclude(url__in=urls).delete()
-    known = set(KeySet.objects.values_list("url", flat=True))
+    stored = set(KeySet.objects.values_list("url", flat=True))
     KeySet.objects.bulk_create(
-        [KeySet(url=url, refresh_at=now) for url in sorted(urls - known)], ignore_conflicts=True
+        [KeySet(url=url, refresh_at=now) for url in sorted(urls - stored)], ignore_conflicts=True
     )
     # No pause is longer: a later time was set by a clock that ran ahead.
     is_due = Q(refresh_at__lte=now) | Q(refresh_at__gt=now + MAX_REFRESH + MIN_PAUSE)

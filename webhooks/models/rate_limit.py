@@ -128,9 +128,9 @@ class LocalQuota:
         except RateLimitExceeded as refusal:
             # Ask for fewer next time: otherwise processes that ask for one unit would always be served first.
             self._size, self._left = max(1, size // 2), 0
-            sooner = (size - self._size) / self.rate.per_second
-            self._opens = now + refusal.seconds - sooner
-            raise RateLimitExceeded(max(0.0, refusal.seconds - sooner)) from None
+            retry_in = (size - self._size) / self.rate.per_second
+            self._opens = now + refusal.seconds - retry_in
+            raise RateLimitExceeded(max(0.0, refusal.seconds - retry_in)) from None
         self._size = self._left = size
         self._begins = time.monotonic() + wait
         self._ends = now + wait + self._lifetime

@@ -32,29 +32,34 @@ def find_or_create_keys(subjects: Collection[Subject], batch: WriteBatch) -> dic
     The batch inserts the missing keys. It fails with IntegrityError if another process has inserted one meanwhile, and
     with GuardFailed if one that was found is destroyed. From the batch to its commit the keys cannot be destroyed.
     """
-    names = {subject: pseudonym(*subject) for subject in subjects}
-    known = {key.pseudonym: key for key in _find_keys(sorted(set(names.values())), locks=False)}
-    if known:
+    pseudonyms = {subject: pseudonym(*subject) for subject in subjects}
+    stored_keys = {key.pseudonym: key for key in _find_keys(sorted(set(pseudonyms.values())), locks=False)}
+    if stored_keys:
         # The keys were read without a lock. The batch locks and counts them, because an erasure may destroy one in
         # between.
-        batch.require(_count_live(len(known)).bind(*sorted(key.pk for key in known.values())), len(known))
+        batch.require(
+            _count_live(len(stored_keys)).bind(*sorted(key.pk for key in stored_keys.values())),
+            len(stored_keys),
+        )
     at = timezone.now()
     # Sorted, as by all others that insert several: they could wait for each other otherwise.
-    new = {name: SubjectKey.new(name, at) for name in sorted(set(names.values())) if name not in known}
-    batch.insert(*new.values())
-    return {subject: known.get(name) or new[name] for subject, name in names.items()}
+    new_keys = {
+        name: SubjectKey.new(name, at) for name in sorted(set(pseudonyms.values())) if name not in stored_keys
+    }
+    batch.insert(*new_keys.values())
+    return {subject: stored_keys.get(name) or new_keys[name] for subject, name in pseudonyms.items()}
 
 
 def lock_or_create_keys(subjects: Collection[Subject]) -> dict[Subject, SubjectKey]:
     """Return the key of each subject, created if missing and locked until the transaction ends."""
-    names = {subject: pseudonym(*subject) for subject in subjects}
+    pseudonyms = {subject: pseudonym(*subject) for subject in subjects}
     keys: dict[str, SubjectKey] = {}
-    while missing := sorted(set(names.values()) - keys.keys()):
+    while missing := sorted(set(pseudonyms.values()) - keys.keys()):
         keys |= {key.pseudonym: key for key in _find_keys(missing, locks=True)}
-        if new := [name for name in missing if name not in keys]:
-            keys |= _insert_missing_keys(new)
+        if new_pseudonyms := [name for name in missing if name not in keys]:
+            keys |= _insert_missing_keys(new_pseudonyms)
         # What is still missing was inserted by another process at this moment: find it in the next round.
-    return {subject: keys[name] for subject, name in names.items()}
+    return {subject: keys[name] for subject, name in pseudonyms.items()}
 
 
 def subject_key(source_id: int, entity_type: str, entity_id: str) -> SubjectKey:
@@ -65,20 +70,20 @@ def subject_key(source_id: int, entity_type: str, entity_id: str) -> SubjectKey:
 
 def _find_keys(names: Sequence[str], *, locks: bool) -> list[SubjectKey]:
     """Return the keys that are not destroyed. `locks` takes them in the order in which erasures lock them."""
-    finding = _find_statement(len(names), locks and connection.vendor == "postgresql")
-    return [row_from_columns(SubjectKey, columns) for columns in finding.fetch_all(*names)]
+    statement = _find_statement(len(names), locks and connection.vendor == "postgresql")
+    return [row_from_columns(SubjectKey, columns) for columns in statement.fetch_all(*names)]
 
 
 def _insert_missing_keys(names: Sequence[str]) -> dict[str, SubjectKey]:
     """Insert a key for each pseudonym and return those inserted: without those that another process has inserted."""
     at = timezone.now()
-    made = {name: SubjectKey.new(name, at) for name in names}
-    values = [value for key in made.values() for value in (key.pseudonym, key.wrapped, key.made_at)]
-    added = {}
+    new_keys = {name: SubjectKey.new(name, at) for name in names}
+    values = [value for key in new_keys.values() for value in (key.pseudonym, key.wrapped, key.made_at)]
+    inserted = {}
     for pk, name in _insert_statement(len(names)).fetch_all(*values):
-        key = added[name] = made[name]
+        key = inserted[name] = new_keys[name]
         key.pk, key._state.adding = pk, False
-    return added
+    return inserted
 
 
 @lru_cache(maxsize=64)
@@ -115,9 +120,9 @@ def _insert_statement(names: int) -> Statement:
 
 def pseudonym(source_id: int, entity_type: str, entity_id: str) -> str:
     """Return the pseudonym of an entity: HMAC-SHA256 with the pepper, 64 hexadecimal digits."""
-    named = [part.encode() for part in (str(source_id), entity_type, entity_id)]
+    parts = [part.encode() for part in (str(source_id), entity_type, entity_id)]
     # Each part follows its length: otherwise "ab" with "c" and "a" with "bc" would give the same pseudonym.
-    text = b"".join(struct.pack(">I", len(part)) + part for part in named)
+    text = b"".join(struct.pack(">I", len(part)) + part for part in parts)
     return hmac.digest(_load_pepper(), b"hub-pseudonym-1" + text, "sha256").hex()
 
 

@@ -53,15 +53,20 @@ def verify_body_secret(
         ) from error
     removed = list(_remove_secrets(document, steps))
     # Most senders repeat one secret. Each other one costs comparisons.
-    offered = list(dict.fromkeys(removed))
-    if not 1 <= len(offered) <= MAX_SIGNATURES or not all(isinstance(value, str) for value in offered):
+    secrets_found = list(dict.fromkeys(removed))
+    if not 1 <= len(secrets_found) <= MAX_SIGNATURES or not all(
+        isinstance(value, str) for value in secrets_found
+    ):
         raise BadSignature(SignatureReason.SECRET_MISSING, "a secret is missing in the body, or is no text")
     expected = secret_bytes(secrets)
-    secret_ids = [find_matching_secret(expected, [value.encode()]) for value in offered]
+    secret_ids = [find_matching_secret(expected, [value.encode()]) for value in secrets_found]
     if is_form:
-        fields = {_hide_in_text(name, offered): _hide(value, offered) for name, value in document.items()}
+        fields = {
+            _hide_in_text(name, secrets_found): _hide(value, secrets_found)
+            for name, value in document.items()
+        }
         return VerifiedSignature(secret_ids[0], body=encode_form(fields))
-    return VerifiedSignature(secret_ids[0], body=_hide_in_json(document, offered).encode())
+    return VerifiedSignature(secret_ids[0], body=_hide_in_json(document, secrets_found).encode())
 
 
 def _parse_form(body: bytes, steps: list[tuple[str, bool]]) -> dict[str, Any]:

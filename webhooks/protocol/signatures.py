@@ -56,7 +56,7 @@ __all__ = [
     "verify_signature",
 ]
 
-_STANDARD_SPELLINGS = ("webhook", "svix")
+_HEADER_PREFIXES = ("webhook", "svix")
 # Standard Webhooks 1.0.0: the id is a part of the signed text and must not contain its separator.
 _WEBHOOK_ID = re.compile(r"[!-\-/-~]{1,255}")
 
@@ -122,12 +122,12 @@ def _verify_standard(
 
     All three headers are read with one prefix, `webhook-` or `svix-`, never a mixture.
     """
-    spelling = next((name for name in _STANDARD_SPELLINGS if f"{name}-signature" in headers), "webhook")
-    webhook_id, seconds, listed = require_headers(
-        headers, f"{spelling}-id", f"{spelling}-timestamp", f"{spelling}-signature"
+    prefix = next((name for name in _HEADER_PREFIXES if f"{name}-signature" in headers), "webhook")
+    webhook_id, seconds, signature_list = require_headers(
+        headers, f"{prefix}-id", f"{prefix}-timestamp", f"{prefix}-signature"
     )
     # Bounded, because the sender is not verified yet and each signature costs comparisons.
-    signatures = listed.split(" ", MAX_SIGNATURES)[:MAX_SIGNATURES]
+    signatures = signature_list.split(" ", MAX_SIGNATURES)[:MAX_SIGNATURES]
     if not _WEBHOOK_ID.fullmatch(webhook_id):
         raise BadSignature(
             SignatureReason.MALFORMED_HEADER,

@@ -56,12 +56,12 @@ def find_matching_secret(expected: list[tuple[LiveSecret, bytes]], offered: list
     if not expected:
         raise BadSignature(SignatureReason.NO_LIVE_SECRET, "the source has no usable secret")
     # All pairs are compared, also after a match: the time must not reveal which secret matched.
-    fitting = [
+    matching = [
         secret.id for secret, right in expected for text in offered if hmac.compare_digest(right, text)
     ]
-    if not fitting:
+    if not matching:
         raise BadSignature(SignatureReason.WRONG_SIGNATURE, "the signature fits no secret of the source")
-    return fitting[0]
+    return matching[0]
 
 
 def parse_recent_time(

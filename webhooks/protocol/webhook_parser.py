@@ -47,15 +47,15 @@ class ParsedWebhook:
     """A parsed webhook. Types are in upper case; `document` is the whole JSON object.
 
     `occurred_at` is in UTC with microseconds; `occurred_text` is the timestamp as sent, "" if there was none.
-    `event_word` is the sender's word for the event type, or what its format maps the word to. `stored_body` is what is
+    `event_name` is the sender's name of the event type, or what its format maps the name to. `stored_body` is what is
     stored instead of the request's body, None if that is stored as it came; `digest` identifies the content of the
-    event then. `ignored_as`: the code with which the event is stored and not delivered, because its source's format
+    event then. `ignore_code`: the code with which the event is stored and not delivered, because its source's format
     excludes it; "" if it is delivered.
     """
 
     entity_id: str
     entity_type: str
-    event_word: str
+    event_name: str
     occurred_at: datetime | None
     occurred_text: str
     event_id: str | None
@@ -65,7 +65,7 @@ class ParsedWebhook:
     document: dict[str, Any]
     stored_body: bytes | None = None
     digest: bytes | None = None
-    ignored_as: str = ""
+    ignore_code: str = ""
 
 
 def parse_webhook(body: bytes, *, extra_id_characters: str = "") -> ParsedWebhook:
@@ -79,8 +79,10 @@ def parse_webhook(body: bytes, *, extra_id_characters: str = "") -> ParsedWebhoo
     timestamp = document.get("timestamp", "")
     return ParsedWebhook(
         entity_id=parse_entity_id(_require_field(document, "id"), pattern),
-        entity_type=parse_word(_require_field(document, "entityType"), "wrong-entity-type", "/entityType"),
-        event_word=parse_word(_require_field(document, "eventType"), "wrong-event-type", "/eventType"),
+        entity_type=parse_type_name(
+            _require_field(document, "entityType"), "wrong-entity-type", "/entityType"
+        ),
+        event_name=parse_type_name(_require_field(document, "eventType"), "wrong-event-type", "/eventType"),
         occurred_at=_read_optional(document, "timestamp", parse_timestamp),
         occurred_text=timestamp,
         event_id=_read_optional(document, "eventId", parse_event_id),
@@ -139,7 +141,7 @@ def parse_entity_id(value: Any, pattern: re.Pattern[str]) -> str:
     raise MalformedBody("wrong-id", "/id")
 
 
-def parse_word(value: Any, code: str, pointer: str) -> str:
+def parse_type_name(value: Any, code: str, pointer: str) -> str:
     """Return the name of a type in upper case. Raises MalformedBody with this code and pointer."""
     if isinstance(value, str) and TYPE_NAME.fullmatch(value):
         return value.upper()

@@ -108,7 +108,7 @@ def batch_answer(
     Events that cannot be read are listed with their codes, and decide the status only if no event that was stored has
     failed or is still open. They never decide that of an acknowledgement if another event could be read.
     """
-    listed = [_batch_result_document(result) for result in results]
+    documents = [_batch_result_document(result) for result in results]
     outcomes = [result.outcome for result in results if result.reference]
     failed = [outcome for outcome in outcomes if outcome is not None and outcome.has_failed]
     if failed:
@@ -119,7 +119,7 @@ def batch_answer(
             reference=reference,
             is_final=all(outcome is not None and outcome.is_final for outcome in outcomes),
             retrying=any(outcome.is_retrying for outcome in failed),
-            results=_within_limit(listed),
+            results=_within_limit(documents),
         )
     is_open = any(outcome is None or outcome.is_open for outcome in outcomes)
     unreadable = next((result.code for result in results if result.code not in ("", "filtered")), "")
@@ -127,10 +127,10 @@ def batch_answer(
     decides_status = not is_open and not (is_acknowledgement and outcomes)
     if unreadable and decides_status:
         return problem_answer(
-            unreadable, language, reference=reference, is_final=True, results=_within_limit(listed)
+            unreadable, language, reference=reference, is_final=True, results=_within_limit(documents)
         )
     code = "accepted" if is_open else _best_state(outcomes)
-    document = {"status": code, "reference": reference, "results": _within_limit(listed)}
+    document = {"status": code, "reference": reference, "results": _within_limit(documents)}
     if is_open:
         return Answer(202, _encode_json(document), code, {"Location": location})
     return Answer(200, _encode_json(document), code, is_final=True)
@@ -140,16 +140,16 @@ def _within_limit(results: Sequence[dict[str, str]]) -> list[dict[str, str]]:
     """Return the results without the codes of the last events if a document would be too large with them. The reference
     of an event leads to its code.
     """
-    most = max(_MAX_RESULTS_BYTES, _BYTES_OF_RESULT * len(results))
-    short, excess = list(results), len(_encode_json(results)) - most
-    for index in range(len(short) - 1, -1, -1):
-        result = short[index]
+    max_bytes = max(_MAX_RESULTS_BYTES, _BYTES_OF_RESULT * len(results))
+    shortened, excess = list(results), len(_encode_json(results)) - max_bytes
+    for index in range(len(shortened) - 1, -1, -1):
+        result = shortened[index]
         if excess <= 0:
             break
         if "reference" in result and "code" in result:
-            short[index] = {name: value for name, value in result.items() if name != "code"}
-            excess -= len(_encode_json(result)) - len(_encode_json(short[index]))
-    return short
+            shortened[index] = {name: value for name, value in result.items() if name != "code"}
+            excess -= len(_encode_json(result)) - len(_encode_json(shortened[index]))
+    return shortened
 
 
 def _best_state(outcomes: Sequence[EventOutcome | None]) -> str:

@@ -27,7 +27,7 @@ from webhooks.protocol.formats.webhook_format import MAX_EVENTS
 from webhooks.receiving.answers import Answer, BatchResult
 from webhooks.receiving.incoming_request import IncomingRequest
 from webhooks.receiving.outcome_links import build_batch_answer
-from webhooks.receiving.record import (
+from webhooks.receiving.request_storage import (
     build_event,
     choose_event_id,
     event_id_by_position,
@@ -120,11 +120,18 @@ def receive_batch(
     if len(unreadable) == len(request.events):
         first = next((event for event in unreadable if event.code != "filtered"), unreadable[0])
         raise RequestRefused(first.code, entry=first.entry)
-    waits = source.parsed_format.batch_response == "result"
+    waits_for_outcome = source.parsed_format.batch_response == "result"
     deadline = time.monotonic() + source.wait_seconds
     with ExitStack() as sessions:
         stored, answer = _store_batch(
-            source, incoming, verified, request, language, delivery_port, sessions, answers_now=not waits
+            source,
+            incoming,
+            verified,
+            request,
+            language,
+            delivery_port,
+            sessions,
+            answers_now=not waits_for_outcome,
         )
         _retry_failures(stored.repeats, delivery_port)
         if answer is not None:

@@ -14,7 +14,7 @@ from webhooks.delivery_port import DeliveryPort, DeliverySession
 from webhooks.models import AnswerMode, Event, Source
 from webhooks.protocol.formats.event_reader import RequestEvents
 from webhooks.protocol.webhook_parser import ParsedWebhook
-from webhooks.receiving.answer_record import ReceiptAnswer
+from webhooks.receiving.answer_storage import ReceiptAnswer
 from webhooks.receiving.answers import (
     Answer,
     filtered_answer,
@@ -27,9 +27,14 @@ from webhooks.receiving.batches import receive_batch
 from webhooks.receiving.handshakes import answer_handshake
 from webhooks.receiving.incoming_request import IncomingRequest
 from webhooks.receiving.outcome_links import outcome_path
-from webhooks.receiving.record import BuildAnswer, StoredWebhook, record_unusable_request, record_webhook
 from webhooks.receiving.refusals import record_refusal
 from webhooks.receiving.request_limit import check_request_limit, retry_headers
+from webhooks.receiving.request_storage import (
+    BuildAnswer,
+    StoredWebhook,
+    record_unusable_request,
+    record_webhook,
+)
 from webhooks.receiving.request_verification import (
     RequestedAnswer,
     RequestFiltered,

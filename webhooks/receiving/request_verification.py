@@ -157,12 +157,16 @@ def parse_request(
 
 def _with_known_words(parsed: ParsedWebhook, webhook_format: WebhookFormat) -> ParsedWebhook:
     """Return a webhook in the default fields with the hub's words for those of its sender."""
-    if parsed.event_word in webhook_format.event_types:
-        parsed = replace(parsed, event_word=webhook_format.event_types[parsed.event_word])
+    if parsed.event_name in webhook_format.event_types:
+        parsed = replace(parsed, event_name=webhook_format.event_types[parsed.event_name])
     if webhook_format.entity_types is None:
         return parsed
-    known = webhook_format.entity_types.get(parsed.entity_type)
-    return replace(parsed, ignored_as="ignored") if known is None else replace(parsed, entity_type=known)
+    entity_type = webhook_format.entity_types.get(parsed.entity_type)
+    return (
+        replace(parsed, ignore_code="ignored")
+        if entity_type is None
+        else replace(parsed, entity_type=entity_type)
+    )
 
 
 def _read_formatted(source: Source, incoming: IncomingRequest) -> ParsedWebhook | RequestEvents:
@@ -198,13 +202,13 @@ def choose_answer(source: Source, parsed: ParsedWebhook) -> RequestedAnswer:
     Settings that ask for the entity give `result` to a source that may not see the entity. Raises RequestRefused if the
     webhook asks for the entity and its source may not see it.
     """
-    asked = None if source.mode_is_fixed else parsed.respond.mode
-    mode = AnswerMode(asked or source.default_mode)
+    requested_mode = None if source.mode_is_fixed else parsed.respond.mode
+    mode = AnswerMode(requested_mode or source.default_mode)
     if mode == AnswerMode.ENTITY and not (source.is_signed and source.entity_fields):
-        if asked is not None:
+        if requested_mode is not None:
             raise RequestRefused("not-allowed")
         mode = AnswerMode.RESULT
     if mode == AnswerMode.ACK:
         return RequestedAnswer(mode, 0.0)
-    asked_seconds = None if source.mode_is_fixed else parsed.respond.wait_seconds
-    return RequestedAnswer(mode, source.wait_seconds if asked_seconds is None else asked_seconds)
+    requested_seconds = None if source.mode_is_fixed else parsed.respond.wait_seconds
+    return RequestedAnswer(mode, source.wait_seconds if requested_seconds is None else requested_seconds)

@@ -17,7 +17,7 @@ from sync.models import Attempt, Delivery
 from tests.support.audit.chain_faults import find_chain_faults
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event, Receipt
-from webhooks.receiving import answer_record
+from webhooks.receiving import answer_storage
 
 ACK = json.loads(EXAMPLE) | {"respond": "ack"}
 
@@ -82,7 +82,7 @@ def test_a_first_attempt_continues_a_stream_with_pruned_entries(
 def test_an_answer_is_stored_although_another_entry_was_appended(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepare_append = answer_record.prepare_append
+    prepare_append = answer_storage.prepare_append
 
     def other() -> None:
         try:
@@ -96,7 +96,7 @@ def test_an_answer_is_stored_although_another_entry_was_appended(
             thread.submit(other).result()
         return entry
 
-    monkeypatch.setattr(answer_record, "prepare_append", meanwhile)
+    monkeypatch.setattr(answer_storage, "prepare_append", meanwhile)
     monkeypatch.setattr("sync.attempts.settle.find_only_waiter", lambda _: None)
     hub.change_email("anna.told@example.com")
     assert hub.post_signed(EXAMPLE).json()["status"] == "succeeded"

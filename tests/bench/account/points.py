@@ -16,7 +16,7 @@ POINTS: dict[str, tuple[str, ...]] = {
     ),
     "receive and record": (
         "webhooks.receiving.receive.receive_webhook",
-        "webhooks.receiving.record.record_webhook",
+        "webhooks.receiving.request_storage.record_webhook",
         "database.group_commit.GroupCommit.submit",
         "sync.deliveries.creation.resolve_routes",
         "sync.deliveries.creation.open_deliveries",
@@ -64,8 +64,8 @@ POINTS: dict[str, tuple[str, ...]] = {
         "sync.attempts.event_outcome.initial_outcome",
         "webhooks.receiving.answers.outcome_answer",
         "webhooks.receiving.outcome_links.outcome_path",
-        "webhooks.receiving.answer_record.ReceiptAnswer.__init__",
-        "webhooks.receiving.answer_record.ReceiptAnswer.add_to",
+        "webhooks.receiving.answer_storage.ReceiptAnswer.__init__",
+        "webhooks.receiving.answer_storage.ReceiptAnswer.add_to",
         "webhooks.views.to_http_response",
     ),
     "threads: hand over, wait, tell": (

@@ -13,7 +13,7 @@ from tests.support.builders.history import a_receipt
 from tests.support.hub import ANNA, Hub
 from webhooks.catalogue.reference import to_reference
 from webhooks.models import Receipt
-from webhooks.receiving import batches, record
+from webhooks.receiving import batches, request_storage
 
 CUT_OFF = "the process dies here"
 
@@ -57,7 +57,7 @@ def test_an_unusable_request_is_stored_with_its_answer_and_its_entry_or_not_at_a
     def request_entry(*_: Any, **__: Any) -> None:
         raise RuntimeError(CUT_OFF)
 
-    monkeypatch.setattr(record, "request_entry", request_entry)
+    monkeypatch.setattr(request_storage, "request_entry", request_entry)
     assert hub.post_signed(b"{}").status_code == 500
     assert Receipt.objects.get() == stored
     assert "response 400" not in caplog.text

@@ -64,7 +64,7 @@ TEXT_COMPARISONS = {
     "rule.signed.index(ID)",
     *("self.signed.index(ID)", "text.find(separator)", "text.rfind(separator)"),
     "require_header(headers, 'authorization').partition(' ')",
-    "listed.split(' ', MAX_SIGNATURES)",
+    "signature_list.split(' ', MAX_SIGNATURES)",
     # Of the address, and of what is signed after it.
     *("values[URL].partition(b'?')", "text.startswith(b'/')", "following.startswith('/')"),
     # Of the settings, and of the secret's own notation.

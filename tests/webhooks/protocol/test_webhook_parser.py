@@ -26,7 +26,7 @@ def test_the_example_is_accepted_unchanged():
     assert parse_webhook(SEED) == ParsedWebhook(
         entity_id="IDNUMBER1234",
         entity_type="USER",
-        event_word="UPDATE",
+        event_name="UPDATE",
         occurred_at=datetime(2019, 1, 1, tzinfo=UTC),
         occurred_text="2019-01-01T00:00:00Z",
         event_id=None,
@@ -39,7 +39,7 @@ def test_the_example_is_accepted_unchanged():
 
 def test_the_three_required_fields_are_enough_in_any_order_and_spacing():
     parsed = parse_webhook(b'\r\n{\t"eventType" : "delete",\n"id" : 7 , "entityType":"File" } ')
-    assert (parsed.entity_id, parsed.entity_type, parsed.event_word) == ("7", "FILE", "DELETE")
+    assert (parsed.entity_id, parsed.entity_type, parsed.event_name) == ("7", "FILE", "DELETE")
     assert (parsed.occurred_at, parsed.occurred_text) == (None, "")
 
 
@@ -114,7 +114,7 @@ def test_a_source_can_allow_more_characters_in_ids(extra):
 )
 def test_types_and_keywords_are_compared_without_case(word, kept):
     parsed = parsed_webhook(entityType=word, eventType=word)
-    assert (parsed.entity_type, parsed.event_word) == (kept, kept)
+    assert (parsed.entity_type, parsed.event_name) == (kept, kept)
     assert parsed.document["entityType"] == word
 
 

@@ -150,8 +150,8 @@ def expected_answer(source: Source, body: bytes) -> tuple[int, str]:
     if faults and len(codes) == len(events):
         return CATALOGUE[faults[0]].status, faults[0]
     # No route takes an event of this source.
-    ignored_as = [event.ignored_as for event in events if not isinstance(event, UnreadableEvent)]
-    return 200, "filtered" if ignored_as == ["filtered"] else "ignored"
+    ignore_code = [event.ignore_code for event in events if not isinstance(event, UnreadableEvent)]
+    return 200, "filtered" if ignore_code == ["filtered"] else "ignored"
 
 
 def check(

@@ -122,7 +122,7 @@ def test_every_other_answer_to_a_verified_request_has_the_format(hub: Hub, monke
     assert (limited.status_code, limited.json()["forwardedStatusCode"]) == (200, 429)
     assert "Retry-After" in limited
     Source.objects.filter(slug="aurora").update(requests_per_minute=None)
-    monkeypatch.setattr("webhooks.receiving.record.store_webhook", fail_to_store)
+    monkeypatch.setattr("webhooks.receiving.request_storage.store_webhook", fail_to_store)
     unstored = hub.post_signed(EXAMPLE, "msg_d")
     assert (unstored.status_code, unstored.json()["forwardedStatusCode"]) == (200, 424)
     assert "Retry-After" in unstored

@@ -22,7 +22,7 @@ from webhooks.protocol.webhook_parser import (
     parse_entity_id,
     parse_event_id,
     parse_timestamp,
-    parse_word,
+    parse_type_name,
 )
 
 # How much larger the stored part of one event, and that of all events of a request, may be than what the sender sent.
@@ -228,14 +228,14 @@ class RequestReader:
             stored_body = _ENCODER.encode(document).encode()
         except _ENCODING_ERRORS:
             raise _UnreadableEntry("format-error", "data") from None
-        sent = _SORTED_ENCODER.encode(element).encode()
+        sent_content = _SORTED_ENCODER.encode(element).encode()
         # The entries of the only event may be any parts of the body.
-        sent_bytes = max(len(sent), self._body_bytes if len(self.elements) == 1 else 0)
-        self._count_added_bytes(len(stored_body) - _MAX_COPIES * sent_bytes)
+        sent_size = max(len(sent_content), self._body_bytes if len(self.elements) == 1 else 0)
+        self._count_added_bytes(len(stored_body) - _MAX_COPIES * sent_size)
         return ParsedWebhook(
             entity_id=entity_id,
             entity_type=entity_type,
-            event_word=event_type,
+            event_name=event_type,
             occurred_at=occurred_at,
             occurred_text=occurred_text,
             event_id=event_id,
@@ -244,8 +244,8 @@ class RequestReader:
             respond=ResponsePreferences(),
             document=document,
             stored_body=stored_body,
-            digest=hashlib.sha256(sent).digest(),
-            ignored_as="filtered" if is_filtered else "" if is_known_type else "ignored",
+            digest=hashlib.sha256(sent_content).digest(),
+            ignore_code="filtered" if is_filtered else "" if is_known_type else "ignored",
         )
 
     def _count_added_bytes(self, added: int) -> None:
@@ -256,18 +256,18 @@ class RequestReader:
 
     def _read_entity_type(self, context: Mapping[str, Any]) -> tuple[str, bool]:
         """Return the entity type, and True if the source's map of entity types has it, or if the source has no map."""
-        word = self._require_word("entity_type", self._format.entity_type, context)
+        name = self._require_type_name("entity_type", self._format.entity_type, context)
         if self._format.entity_types is None:
-            return _parse_type_name(word, "wrong-entity-type", "entity_type"), True
-        known = self._format.entity_types.get(word.upper())
-        return (known, True) if known is not None else (_storable_word(word), False)
+            return _parse_type_name(name, "wrong-entity-type", "entity_type"), True
+        mapped_type = self._format.entity_types.get(name.upper())
+        return (mapped_type, True) if mapped_type is not None else (_storable_type_name(name), False)
 
     def _read_event_type(self, context: Mapping[str, Any]) -> str:
-        word = self._require_word("event_type", self._format.event_type, context)
-        known = self._format.event_types.get(word.upper())
-        if known is not None:
-            return known
-        return word.upper() if word.upper() in EVENT_TYPES else _storable_word(word)
+        name = self._require_type_name("event_type", self._format.event_type, context)
+        mapped_type = self._format.event_types.get(name.upper())
+        if mapped_type is not None:
+            return mapped_type
+        return name.upper() if name.upper() in EVENT_TYPES else _storable_type_name(name)
 
     def _read_time(self, context: Mapping[str, Any]) -> tuple[datetime | None, str]:
         value = self._evaluate_entry("occurred_at", self._format.occurred_at, context)
@@ -281,7 +281,7 @@ class RequestReader:
         unit = 1 if self._format.time_format == "seconds" else 1000
         return _parse_epoch(value, unit), str(value)[:_MAX_TIME_DIGITS]
 
-    def _require_word(self, name: str, entry: ExpressionOrConstant, context: Mapping[str, Any]) -> str:
+    def _require_type_name(self, name: str, entry: ExpressionOrConstant, context: Mapping[str, Any]) -> str:
         value = self._evaluate_entry(name, entry, context)
         if value is None:
             raise _UnreadableEntry("missing-member", name)
@@ -337,7 +337,7 @@ def _evaluate_in_context(
 
 def _parse_type_name(word: str, code: str, entry: str) -> str:
     try:
-        return parse_word(word, code, "")
+        return parse_type_name(word, code, "")
     except MalformedBody as error:
         raise _UnreadableEntry(error.code, entry) from None
 
@@ -369,7 +369,7 @@ def _parse_epoch(value: Any, units_a_second: int) -> datetime:
     raise _UnreadableEntry("wrong-timestamp", "occurred_at")
 
 
-def _storable_word(word: str) -> str:
+def _storable_type_name(word: str) -> str:
     """Convert a sender's unmapped word for storage: other characters become `_`, and it is cut to 64."""
     storable = "".join(character if character in TYPE_NAME_CHARACTERS else "_" for character in word)
     return storable[:_MAX_TYPE_NAME_LENGTH].upper()

@@ -75,11 +75,11 @@ def _try_event(
     )
     if isinstance(event_or_fault, UnreadableEvent):
         return EventTrial(position, event_or_fault.code, "", values)
-    code = event_or_fault.ignored_as or ("" if event_or_fault.event_word in EVENT_TYPES else "ignored")
+    code = event_or_fault.ignore_code or ("" if event_or_fault.event_name in EVENT_TYPES else "ignored")
     return EventTrial(
         position,
         code,
-        f"{event_or_fault.event_word} {event_or_fault.entity_type} {event_or_fault.entity_id}",
+        f"{event_or_fault.event_name} {event_or_fault.entity_type} {event_or_fault.entity_id}",
         values,
     )
 

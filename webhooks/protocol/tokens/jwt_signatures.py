@@ -118,19 +118,19 @@ def _verify_with_any(
         # The signature covers the content in base64url, as if it were not detached.
         token, content = token.replace("..", f".{_encode_content(content)}."), None
     if rule.is_symmetric:
-        offered: list[tuple[int | str | None, Any]] = [
+        keys: list[tuple[int | str | None, Any]] = [
             (secret.id, key) for secret in secrets if (key := rule.key_of(secret.value))
         ]
     else:
-        offered = [(None, known.key) for known in _select_keys(rule, header, find_key_set)]
-    if not offered:
+        keys = [(None, public_key.key) for public_key in _select_keys(rule, header, find_key_set)]
+    if not keys:
         raise BadSignature(SignatureReason.NO_LIVE_SECRET, "the source has no usable key")
     # All are tried, also after a match: the time must not reveal which secret matched.
-    tried = [(key_id, _decode_with_key(rule, token, content, key)) for key_id, key in offered]
-    found = next(((key_id, payload) for key_id, payload in tried if payload is not None), None)
-    if found is None:
+    attempts = [(key_id, _decode_with_key(rule, token, content, key)) for key_id, key in keys]
+    match = next(((key_id, payload) for key_id, payload in attempts if payload is not None), None)
+    if match is None:
         raise BadSignature(SignatureReason.WRONG_SIGNATURE, "the signature fits no key of the source")
-    return found
+    return match
 
 
 def _select_keys(
@@ -138,15 +138,15 @@ def _select_keys(
 ) -> Sequence[PublicKey]:
     if rule.jwks_url is None:
         return rule.public_keys
-    cleaned = find_key_set(rule.jwks_url)
-    if cleaned is None:
+    key_set = find_key_set(rule.jwks_url)
+    if key_set is None:
         raise UnknownKey(SignatureReason.UNKNOWN_KEY, "the key set has not been fetched")
-    keys = load_key_set(cleaned, rule.algorithm)
+    keys = load_key_set(key_set, rule.algorithm)
     kid = header.get("kid")
-    fitting = keys if kid is None else [key for key in keys if key.kid == kid]
-    if not fitting:
+    matching = keys if kid is None else [key for key in keys if key.kid == kid]
+    if not matching:
         raise UnknownKey(SignatureReason.UNKNOWN_KEY, "the key set has no key with this id")
-    return fitting
+    return matching
 
 
 def _encode_content(content: bytes) -> str:

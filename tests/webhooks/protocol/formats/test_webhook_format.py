@@ -62,7 +62,7 @@ def webhook(event: ParsedWebhook | UnreadableEvent) -> ParsedWebhook:
 def test_the_example_of_the_reference_reads_a_batch_of_okta() -> None:
     first, second = read(EXAMPLE, OKTA_BODY).events
     read_first = webhook(first)
-    assert (read_first.entity_id, read_first.entity_type, read_first.event_word) == ("00u1", "USER", "UPDATE")
+    assert (read_first.entity_id, read_first.entity_type, read_first.event_name) == ("00u1", "USER", "UPDATE")
     assert read_first.event_id == "f790"
     assert read_first.occurred_at == datetime(2018, 3, 28, 22, 23, 7, 777000, UTC)
     assert isinstance(second, UnreadableEvent)
@@ -88,8 +88,8 @@ def test_a_bulk_edit_of_directus_is_one_event_for_each_user_without_the_password
 def test_an_event_with_an_unknown_word_is_stored_and_ignored() -> None:
     body = {"event": "files.upload", "collection": "directus_files", "key": "149b8bd6"}
     event = webhook(read(DIRECTUS, body).events[0])
-    assert (event.entity_type, event.event_word) == ("DIRECTUS_FILES", "FILES.UPLOAD")
-    assert event.ignored_as == "ignored"
+    assert (event.entity_type, event.event_name) == ("DIRECTUS_FILES", "FILES.UPLOAD")
+    assert event.ignore_code == "ignored"
 
 
 def test_the_parts_of_an_event_can_come_from_headers_and_the_query() -> None:
@@ -249,9 +249,9 @@ def test_a_body_may_be_a_list() -> None:
 
 def test_only_0_null_false_and_what_is_empty_by_jmespath_count_as_false() -> None:
     body = {"id": "a", "entityType": "USER", "eventType": "UPDATE", "n": 0}
-    assert webhook(read({"when": "event.n"}, body).events[0]).ignored_as == ""
+    assert webhook(read({"when": "event.n"}, body).events[0]).ignore_code == ""
     for empty in ("event.absent", "`false`", "`[]`", "''"):
-        assert webhook(read({"when": empty}, body).events[0]).ignored_as == "filtered"
+        assert webhook(read({"when": empty}, body).events[0]).ignore_code == "filtered"
 
 
 def test_what_is_dropped_is_in_nothing_that_is_stored() -> None:

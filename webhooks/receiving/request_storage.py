@@ -191,7 +191,7 @@ def build_event(
         event_id=event_id,
         entity_type=parsed.entity_type,
         entity_id=parsed.entity_id,
-        event_type=parsed.event_word,
+        event_type=parsed.event_name,
         occurred_at=parsed.occurred_at,
         occurred_text=parsed.occurred_text,
         is_signed=verified.is_signed,
@@ -221,9 +221,9 @@ def plan_deliveries(session: DeliverySession, event: Event, parsed: ParsedWebhoo
 
     An event that its source's webhook format excludes has no delivery, and its outcome is `ignored`.
     """
-    if not parsed.ignored_as:
+    if not parsed.ignore_code:
         return session.plan_deliveries(event)
-    event.state, event.code = State.IGNORED, parsed.ignored_as
+    event.state, event.code = State.IGNORED, parsed.ignore_code
     return EventOutcome(event.state, event.code, (), None)
 
 

@@ -13,7 +13,7 @@ from tests.support.database.orphans import find_orphans, unconstrained
 from tests.support.hub import EXAMPLE, Hub
 from tests.support.threads import in_threads
 from webhooks.models import Event, Receipt, Source
-from webhooks.receiving import receive, record
+from webhooks.receiving import receive, request_storage
 from webhooks.receiving.store import build_receipt
 
 
@@ -37,29 +37,29 @@ def stored(hub: Hub) -> Event:
 
 def _prune_before_repeat(monkeypatch: pytest.MonkeyPatch, *, whole: bool) -> None:
     """Let the cleanup delete the event, or its payload alone, between the look for it and the receipt of its repeat."""
-    find = record._find_event
+    find = request_storage._find_event
 
     def find_and_prune(source: Source, event_id: str | None) -> Event | None:
         known = find(source, event_id)
         if known is not None:
-            monkeypatch.setattr(record, "_find_event", find)
+            monkeypatch.setattr(request_storage, "_find_event", find)
             assert known.payload is not None  # read before it is deleted
             with transaction.atomic():
                 delete_events([known.pk]) if whole else delete_payloads([known.payload_id])
         return known
 
-    monkeypatch.setattr(record, "_find_event", find_and_prune)
+    monkeypatch.setattr(request_storage, "_find_event", find_and_prune)
 
 
 def _record_without_locks(
     source: Any, arrival: Any, verified: Any, _parsed: Any, event: Event
-) -> record.StoredWebhook:
+) -> request_storage.StoredWebhook:
     """Record in the broken variant: the rows read before are used without a lock."""
     receipt = build_receipt(source, arrival, verified, event, event.payload, is_repeat=True)
     batch = WriteBatch()
     batch.insert(receipt)
     batch.run()
-    return record.StoredWebhook(receipt, event)
+    return request_storage.StoredWebhook(receipt, event)
 
 
 def test_a_repeat_of_an_event_that_is_just_deleted_is_stored_as_a_new_event(
@@ -88,7 +88,7 @@ def test_a_repeat_without_the_locks_leaves_an_orphan(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, whole: bool
 ) -> None:
     _prune_before_repeat(monkeypatch, whole=whole)
-    monkeypatch.setattr(record, "_record_repeat", _record_without_locks)
+    monkeypatch.setattr(request_storage, "_record_repeat", _record_without_locks)
     hub.client.raise_request_exception = False
     hub.post_signed(EXAMPLE, "msg_again")
     assert any("webhooks_receipt" in line for line in _list_orphans())
@@ -106,7 +106,7 @@ def test_the_cleanup_waits_for_a_repeat_that_is_being_stored(
             is_inside.set()
             may_end.wait(1.0)
 
-    monkeypatch.setattr(record, "WriteBatch", WaitingBatch)
+    monkeypatch.setattr(request_storage, "WriteBatch", WaitingBatch)
 
     def one(number: int) -> Any:
         if number == 0:
@@ -129,7 +129,7 @@ def test_a_repeat_and_the_cleanup_never_wait_for_each_other(
     hub: Hub, stored: Event, monkeypatch: pytest.MonkeyPatch, whole: bool
 ) -> None:
     """The cleanup begins while the repeat has locked the first of two rows."""
-    has_begun, may_go_on, lock = threading.Event(), threading.Event(), record._lock_row
+    has_begun, may_go_on, lock = threading.Event(), threading.Event(), request_storage._lock_row
 
     def lock_and_wait(rows: Any, key: int | None) -> Any:
         found = lock(rows, key)
@@ -138,7 +138,7 @@ def test_a_repeat_and_the_cleanup_never_wait_for_each_other(
             may_go_on.wait(0.7)
         return found
 
-    monkeypatch.setattr(record, "_lock_row", lock_and_wait)
+    monkeypatch.setattr(request_storage, "_lock_row", lock_and_wait)
 
     def one(number: int) -> Any:
         if number == 0:

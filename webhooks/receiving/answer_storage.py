@@ -10,7 +10,7 @@ from database.statement import BoundStatement, Statement
 from database.write_batch import WriteBatch
 from webhooks.models import Payload
 from webhooks.receiving.answers import Answer
-from webhooks.receiving.record import StoredWebhook, answered_entry
+from webhooks.receiving.request_storage import StoredWebhook, answered_entry
 
 logger = logging.getLogger("hub.receive")
 
