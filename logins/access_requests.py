@@ -54,8 +54,8 @@ def request_permissions(
     role: Group, permissions: Collection[str], *, by: User, address: str = ""
 ) -> AccessRequest:
     """Request permissions for a role. Returns the open request for the same ones if there is one already."""
-    wanted = AccessRequest(role=role, role_name=role.name, permissions=sorted(permissions))
-    return _find_or_create_request(wanted, by, address)
+    request = AccessRequest(role=role, role_name=role.name, permissions=sorted(permissions))
+    return _find_or_create_request(request, by, address)
 
 
 def requested_permissions(request: AccessRequest) -> QuerySet[Permission]:
@@ -114,15 +114,19 @@ def decide_request(request: AccessRequest, *, approves: bool, by: User, address:
     request.refresh_from_db()
 
 
-def _find_or_create_request(wanted: AccessRequest, by: User, address: str) -> AccessRequest:
-    same = {"person": wanted.person_id, "role": wanted.role_id, "permissions": wanted.permissions}
-    if known := open_requests().filter(**same).first():
-        return known
-    wanted.requested_by, wanted.requested_at = by, timezone.now()
-    wanted.save(force_insert=True)
-    details = _entry_details(wanted) | {"address": address}
-    append_entries(NewEntry(wanted.stream, "access.requested", f"person:{by.pk}", details))
-    return wanted
+def _find_or_create_request(new_request: AccessRequest, by: User, address: str) -> AccessRequest:
+    same_requests = {
+        "person": new_request.person_id,
+        "role": new_request.role_id,
+        "permissions": new_request.permissions,
+    }
+    if open_request := open_requests().filter(**same_requests).first():
+        return open_request
+    new_request.requested_by, new_request.requested_at = by, timezone.now()
+    new_request.save(force_insert=True)
+    details = _entry_details(new_request) | {"address": address}
+    append_entries(NewEntry(new_request.stream, "access.requested", f"person:{by.pk}", details))
+    return new_request
 
 
 def _entry_details(request: AccessRequest) -> dict[str, JSONValue]:

@@ -25,7 +25,7 @@ _REPORTED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class _CrowdedHour:
+class _FullHour:
     """An hour that has all of its rows with addresses, and their accounts and addresses."""
 
     hour: datetime
@@ -33,7 +33,7 @@ class _CrowdedHour:
 
 
 # Without it, each refused guess from a further address would cost four statements to find that out.
-_crowded: _CrowdedHour | None = None
+_full_hour: _FullHour | None = None
 
 
 def count_failures(
@@ -47,10 +47,10 @@ def count_failures(
     with transaction.atomic():
         if this_hour.filter(person_number=person_number, address=address).update(**more):
             return
-        is_crowded = this_hour.count() >= MAX_ROWS_AN_HOUR
-        if is_crowded:
-            _remember_crowded(hour)
-        place = "" if is_crowded else address
+        is_full = this_hour.count() >= MAX_ROWS_AN_HOUR
+        if is_full:
+            _remember_full_hour(hour)
+        place = "" if is_full else address
         row, is_new = FailedLogins.objects.get_or_create(
             hour=hour,
             person_number=person_number,
@@ -78,25 +78,25 @@ refused_attempts = DeferredCounts(_write_refused, add, "refused logins")
 def count_refused_in_memory(person_number: int, address: str) -> None:
     """Count one attempt that was refused. It is written within a second."""
     key = person_number, address
-    is_crowded = len(refused_attempts) >= MAX_ROWS_AN_HOUR and key not in refused_attempts
-    if _crowded is not None and _crowded.hour == _hour_of(timezone.now()) and key not in _crowded.rows:
-        is_crowded = True
-    refused_attempts.add((person_number, "") if is_crowded else key, 1)
+    is_full = len(refused_attempts) >= MAX_ROWS_AN_HOUR and key not in refused_attempts
+    if _full_hour is not None and _full_hour.hour == _hour_of(timezone.now()) and key not in _full_hour.rows:
+        is_full = True
+    refused_attempts.add((person_number, "") if is_full else key, 1)
 
 
-def forget_counts() -> None:
+def reset_counts() -> None:
     """Drop what is counted and remembered in memory. For tests, each of which has a database of its own."""
-    global _crowded  # noqa: PLW0603 - as in `_remember_crowded`
+    global _full_hour  # noqa: PLW0603 - as in `_remember_full_hour`
     refused_attempts.reset()
-    _crowded = None
+    _full_hour = None
 
 
-def _remember_crowded(hour: datetime) -> None:
+def _remember_full_hour(hour: datetime) -> None:
     """Remember that no more addresses get a row in this hour, and which have one."""
-    global _crowded  # noqa: PLW0603 - one memory a process
-    if _crowded is None or _crowded.hour != hour:
+    global _full_hour  # noqa: PLW0603 - one memory a process
+    if _full_hour is None or _full_hour.hour != hour:
         rows = FailedLogins.objects.filter(hour=hour).values_list("person_number", "address")
-        _crowded = _CrowdedHour(hour, frozenset(rows))
+        _full_hour = _FullHour(hour, frozenset(rows))
 
 
 def report_past_hours(now: datetime | None = None) -> int:
@@ -124,8 +124,10 @@ def remember_address(person_number: int, address: str, at: datetime | None = Non
     KnownAddress.objects.update_or_create(
         person_id=person_number, address=address, defaults={"last_at": moment}
     )
-    known = KnownAddress.objects.filter(person=person_number).order_by("-last_at", "-pk")
-    if surplus := list(known.values_list("pk", flat=True)[MAX_KNOWN_ADDRESSES : MAX_KNOWN_ADDRESSES + 100]):
+    addresses = KnownAddress.objects.filter(person=person_number).order_by("-last_at", "-pk")
+    if surplus := list(
+        addresses.values_list("pk", flat=True)[MAX_KNOWN_ADDRESSES : MAX_KNOWN_ADDRESSES + 100]
+    ):
         KnownAddress.objects.filter(pk__in=surplus).delete()
 
 

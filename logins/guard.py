@@ -15,9 +15,9 @@ from logins.limits import (
     admit_attempt,
     clear_limits,
     find_account,
-    give_back,
     is_known_address,
     known_networks,
+    refund_attempt,
 )
 
 ResultT = TypeVar("ResultT")
@@ -74,7 +74,7 @@ def guard_attempt(username: str, address: str, check: Callable[[], ResultT | Non
     if result is None:
         count_failures(account.number, network, wrong=1)
         return None
-    give_back(admission)
+    refund_attempt(admission)
     remember_address(account.number, network)
     return result
 

@@ -44,12 +44,12 @@ def record_held_permissions(people: Iterable[int] | None = None) -> None:
         if numbers is not None:
             holders, rows = holders.filter(pk__in=numbers), rows.filter(person__in=numbers)
         holding = set(holders.values_list("pk", flat=True))
-        known = set(rows.values_list("person", flat=True))
-        if known - holding:
-            rows.filter(person__in=known - holding).delete()
+        recorded = set(rows.values_list("person", flat=True))
+        if recorded - holding:
+            rows.filter(person__in=recorded - holding).delete()
         begun = [
             HeldPermission(person_id=person, permission=permission, since=now)
-            for person in sorted(holding - known)
+            for person in sorted(holding - recorded)
         ]
         HeldPermission.objects.bulk_create(begun, ignore_conflicts=True)
 

@@ -97,12 +97,12 @@ def admit_attempt(account: Account, network: str) -> Admission:
             RateLimitState.spend(key, 1, limit, 0)
             spent[key] = limit
     except RateLimitExceeded as refusal:
-        give_back(admission)
+        refund_attempt(admission)
         raise LoginRefused(refusal.seconds) from None
     try:
         _reserve_check(is_known=is_known)
     except RateLimitExceeded as refusal:
-        give_back(admission)
+        refund_attempt(admission)
         raise LoginRefused(refusal.seconds, is_busy=True) from None
     _prune_unused()
     return admission
@@ -120,7 +120,7 @@ def _account_key(account: Account) -> str:
     return f"{_PREFIX}account:{account.key}"
 
 
-def give_back(admission: Admission) -> None:
+def refund_attempt(admission: Admission) -> None:
     """Give back what an attempt spent, because its password was right or was not checked."""
     for key, limit in admission.spent.items():
         RateLimitState.objects.filter(pk=key).update(free_at=F("free_at") - limit.duration_of(1))

@@ -57,7 +57,7 @@ def _nothing_refused() -> Iterator[None]:
     """Reset the counts of refusals that are kept in this process: each test has a database of its own."""
     yield
     refusals.reset_counts()
-    attempt_counts.forget_counts()
+    attempt_counts.reset_counts()
     guard.forget_refusals()
 
 
