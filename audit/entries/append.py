@@ -105,18 +105,20 @@ def prepare_append(
     TypeError or ValueError for details without a canonical form.
     """
     moment = at or timezone.now()
-    known = {} if heads is None else heads
+    known_heads = {} if heads is None else heads
     streams = {entry.stream for entry in entries}
-    unknown = [stream for stream in streams if stream not in known]
+    unknown = [stream for stream in streams if stream not in known_heads]
     stored_heads = load_stream_heads(unknown) if unknown else {}
-    ends = {stream: stored_heads[stream] if stream in stored_heads else known[stream] for stream in streams}
+    new_heads = {
+        stream: stored_heads[stream] if stream in stored_heads else known_heads[stream] for stream in streams
+    }
     # No other transaction can append to a stream that is created here, so appends in any order cannot deadlock.
     ordered = entries if heads is NEW_STREAMS else _sorted_by_stream(entries)
-    rows = [_entry_columns(entry, entry.at or moment, ends) for entry in ordered]
+    rows = [_entry_columns(entry, entry.at or moment, new_heads) for entry in ordered]
     writes = [
         _bind_insert(rows[start : start + MAX_INSERT_ROWS]) for start in range(0, len(rows), MAX_INSERT_ROWS)
     ]
-    return PreparedAppend(writes, ends)
+    return PreparedAppend(writes, new_heads)
 
 
 def _max_attempts() -> int:

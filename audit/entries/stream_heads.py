@@ -39,12 +39,12 @@ def load_stream_heads(streams: Collection[str]) -> dict[str, StreamHead]:
 
     A pruned entry still counts: its sequence number and hash are in `audit_stub`.
     """
-    ends = {}
-    for some in _in_batches(sorted(streams)):
-        for stream, seq, leaf in _heads_statement(len(some)).fetch_all(*some):
+    heads = {}
+    for batch in _in_batches(sorted(streams)):
+        for stream, seq, leaf in _heads_statement(len(batch)).fetch_all(*batch):
             is_sound = isinstance(seq, int) and seq > 0 and is_hash(leaf)
-            ends[stream] = StreamHead(seq, bytes(leaf)) if is_sound else _damaged_head(stream, seq)
-    return ends
+            heads[stream] = StreamHead(seq, bytes(leaf)) if is_sound else _damaged_head(stream, seq)
+    return heads
 
 
 def _damaged_head(stream: str, seq: Any) -> StreamHead:

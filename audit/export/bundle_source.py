@@ -45,5 +45,5 @@ def load_bodies(first: int, last: int) -> Iterator[str]:
     for packed in rows.values_list("ids", flat=True).iterator(50):
         ids = unpack_ids(bytes(packed))
         for start in range(0, len(ids), CHUNK):
-            some = Entry.objects.filter(id__in=ids[start : start + CHUNK]).order_by("id")
-            yield from (body for _, _, body in entry_bodies(some))
+            batch = Entry.objects.filter(id__in=ids[start : start + CHUNK]).order_by("id")
+            yield from (body for _, _, body in entry_bodies(batch))

@@ -37,8 +37,8 @@ def announce_pruning(days: int, at: datetime) -> bool:
         old = segments_sealed_until(up_to - timedelta(microseconds=1)).first()
         if old is None or old.number <= (before["segment"] or 0):
             return False
-        fresh = Segment.objects.filter(number__gt=before["segment"] or 0, number__lte=old.number)
-        entries = fresh.aggregate(found=Sum("count"))["found"]
+        unannounced = Segment.objects.filter(number__gt=before["segment"] or 0, number__lte=old.number)
+        entries = unannounced.aggregate(found=Sum("count"))["found"]
         # Empty segments have nothing to delete: no announcement.
         if not entries:
             return False

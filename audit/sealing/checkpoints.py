@@ -19,9 +19,9 @@ def make_checkpoint(box: SecretBox, at: datetime) -> Checkpoint | None:
         last = last_segment()
         if last.number == 0:
             return None
-        known = Checkpoint.objects.filter(count=last.number).first()
-        if known is not None:
-            return known
+        existing = Checkpoint.objects.filter(count=last.number).first()
+        if existing is not None:
+            return existing
         signing = load_current_key(box, at)
         # The clock may have been set back since the key began: a signature must not predate its key.
         moment = max(at, signing.valid_from)
