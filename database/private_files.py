@@ -13,7 +13,7 @@ def make_new_files_private() -> None:
     os.umask(0o077)
 
 
-def close_folder(folder: Path) -> None:
+def make_folder_private(folder: Path) -> None:
     """Create a folder that other users cannot open, or close one that they can. Does nothing to a folder of others."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     mode = folder.stat().st_mode

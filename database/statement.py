@@ -145,34 +145,34 @@ def execute_sql(
             return fetch(cursor)
     if connection.connection is None:
         connection.ensure_connection()
-    link = connection.connection
+    raw_connection = connection.connection
     with connection.wrap_database_errors:
         if is_sqlite:
-            cursor = link.cursor()
+            cursor = raw_connection.cursor()
             try:
                 cursor.execute(_with_qmark_parameters(sql), values)
                 return fetch(cursor)
             finally:
                 cursor.close()
-        cursor = _raw_cursor(link)
+        cursor = _raw_cursor(raw_connection)
         # Bytes, so that the cached text is encoded only once.
         cursor.execute(_with_numbered_parameters(sql), values)
         return fetch(cursor)
 
 
-def _raw_cursor(link: Any) -> Any:
+def _raw_cursor(raw_connection: Any) -> Any:
     """Return the one cursor of this connection that takes the text as it is.
 
     Psycopg's usual cursor searches a long text for `%s` each time. The cursor is reused because it remembers how to
     convert the types that it has met.
     """
-    known = link.__dict__
+    known = raw_connection.__dict__
     cursor = known.get(_CURSOR_ATTRIBUTE)
     if cursor is None:
         # Imported here, so that a process on SQLite does not load psycopg.
         from psycopg import RawCursor
 
-        cursor = known[_CURSOR_ATTRIBUTE] = RawCursor(link)
+        cursor = known[_CURSOR_ATTRIBUTE] = RawCursor(raw_connection)
     return cursor
 
 

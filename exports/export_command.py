@@ -32,10 +32,12 @@ def parse_day_or_time(text: str) -> datetime:
 
 def require_known_values(option: str, typed: str, possible: Iterable[str]) -> None:
     """Raise CommandError if one of the comma-separated values is not possible: such a filter would export nothing."""
-    known = sorted(possible)
-    unknown = [value for value in typed.split(",") if typed and value not in known]
+    possible_values = sorted(possible)
+    unknown = [value for value in typed.split(",") if typed and value not in possible_values]
     if unknown:
-        raise CommandError(f"Unknown {option} {unknown[0]!r}. Available: {', '.join(known) or 'none'}.")
+        raise CommandError(
+            f"Unknown {option} {unknown[0]!r}. Available: {', '.join(possible_values) or 'none'}."
+        )
 
 
 def require_ordered_period(begin: datetime | None, end: datetime | None) -> None:

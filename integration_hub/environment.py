@@ -46,9 +46,9 @@ def read_required(env: environ.Env, name: str, why: str) -> str:
 
 
 def read_number(
-    env: environ.Env, name: str, default: Number, *, least: float = 0, most: float = 1_000_000_000
+    env: environ.Env, name: str, default: Number, *, minimum: float = 0, maximum: float = 1_000_000_000
 ) -> Number:
-    """Return a number from `least` to `most`, a whole one if the default is. An empty value means the default.
+    """Return a number from `minimum` to `maximum`, a whole one if the default is. An empty value means the default.
 
     Raises ImproperlyConfigured for anything else.
     """
@@ -59,21 +59,21 @@ def read_number(
         value = type(default)(text)
     except ValueError:
         value = None
-    if value is None or not isfinite(value) or not least <= value <= most:
+    if value is None or not isfinite(value) or not minimum <= value <= maximum:
         kind = "whole number" if isinstance(default, int) else "number"
-        raise ImproperlyConfigured(f"{name}: must be a {kind} from {least:,} to {most:,}, not {text!r}.")
+        raise ImproperlyConfigured(f"{name}: must be a {kind} from {minimum:,} to {maximum:,}, not {text!r}.")
     return value
 
 
-def read_limit(env: environ.Env, name: str, default: int, *, least: int) -> int:
-    """Return a whole number of at least `least`, or 0 for no limit. An empty value means the default.
+def read_limit(env: environ.Env, name: str, default: int, *, minimum: int) -> int:
+    """Return a whole number of at least `minimum`, or 0 for no limit. An empty value means the default.
 
     Raises ImproperlyConfigured for anything else.
     """
     value = read_number(env, name, default)
-    if 0 < value < least:
+    if 0 < value < minimum:
         raise ImproperlyConfigured(
-            f"{name}: must be 0, or a whole number from {least:,}, not {str(value)!r}."
+            f"{name}: must be 0, or a whole number from {minimum:,}, not {str(value)!r}."
         )
     return value
 
@@ -110,7 +110,7 @@ def read_database(env: environ.Env, folder: Path) -> dict[str, Any]:
     if "sqlite" in parsed_url["ENGINE"]:
         test_file = env.str("TEST_DATABASE_FILE", default=str(folder / "test.sqlite3"))
         return sqlite_settings(parsed_url, wait_seconds=seconds, test_file=test_file)
-    pool_size = read_number(env, "DATABASE_POOL", 8, least=1, most=1000)
+    pool_size = read_number(env, "DATABASE_POOL", 8, minimum=1, maximum=1000)
     prepares = 3 if env.bool("DATABASE_PREPARES", default=True) else None
     return postgresql_settings(
         parsed_url, wait_seconds=seconds, pool_size=pool_size, prepare_threshold=prepares
@@ -119,7 +119,7 @@ def read_database(env: environ.Env, folder: Path) -> dict[str, Any]:
 
 def read_wait_seconds(env: environ.Env) -> float:
     """Return DATABASE_WAIT_SECONDS: how long a statement may wait for a lock, or a thread for a connection."""
-    return read_number(env, "DATABASE_WAIT_SECONDS", 5.0, least=0.1, most=3600)
+    return read_number(env, "DATABASE_WAIT_SECONDS", 5.0, minimum=0.1, maximum=3600)
 
 
 def build_transport_options(broker_url: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import environ  # type: ignore[import-untyped]
 
-from database.private_files import close_folder
+from database.private_files import make_folder_private
 from integration_hub.environment import (
     build_transport_options,
     read_database,
@@ -115,9 +115,9 @@ TEMPLATES = [
 # Concurrent deliveries in a process, web or worker. They mostly wait for other systems, so there may be more of them
 # than cores. A delivery holds a connection of DATABASE_POOL only during a transaction. A worker has seven more threads,
 # which look for work.
-DELIVERY_THREADS = read_number(env, "DELIVERY_THREADS", 32, least=1, most=1000)
+DELIVERY_THREADS = read_number(env, "DELIVERY_THREADS", 32, minimum=1, maximum=1000)
 DELIVERY_QUEUE = read_number(env, "DELIVERY_QUEUE", 200)
-WEB_THREADS = read_number(env, "WEB_THREADS", 32, least=1, most=1000)
+WEB_THREADS = read_number(env, "WEB_THREADS", 32, minimum=1, maximum=1000)
 
 DATABASES = {"default": read_database(env, WORKING_DIR / "var")}
 # The longest wait for a response of the database where a source or a load balancer waits for an answer. The server's
@@ -169,7 +169,7 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = WORKING_DIR / "var" / "static"
 WHITENOISE_USE_FINDERS = True
-close_folder(WORKING_DIR / "var")
+make_folder_private(WORKING_DIR / "var")
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 
 REST_FRAMEWORK = {
@@ -198,22 +198,22 @@ if TLS_HEADER:
     SECURE_PROXY_SSL_HEADER = (f"HTTP_{TLS_HEADER.upper().replace('-', '_')}", "https")
 
 # The number of proxies in front of the hub that add to X-Forwarded-For. With 0, the header is ignored.
-TRUSTED_PROXIES = read_number(env, "TRUSTED_PROXIES", 0, most=100)
+TRUSTED_PROXIES = read_number(env, "TRUSTED_PROXIES", 0, maximum=100)
 
 # The address under which other systems reach the hub, for senders that sign it; empty if none does.
 PUBLIC_URL = read_public_url(env)
 
 # The status for a source while nothing can be stored: 503, or 429 for sources that expect only 200 and 4xx.
-UNAVAILABLE_STATUS = read_number(env, "UNAVAILABLE_STATUS", 503, least=200, most=599)
+UNAVAILABLE_STATUS = read_number(env, "UNAVAILABLE_STATUS", 503, minimum=200, maximum=599)
 
 # Retention in days; 0 for ever. Open events and deliveries are kept longer. Payloads are the bodies of webhooks,
 # requests, responses and changes; calls are the requests to other systems. Audit entries are deleted by whole segments.
-KEEP_PAYLOADS_DAYS = read_number(env, "KEEP_PAYLOADS_DAYS", 180, most=36_500)
-KEEP_CALLS_DAYS = read_number(env, "KEEP_CALLS_DAYS", 365, most=36_500)
-KEEP_EVENTS_DAYS = read_number(env, "KEEP_EVENTS_DAYS", 1095, most=36_500)
-KEEP_REFUSALS_DAYS = read_number(env, "KEEP_REFUSALS_DAYS", 90, most=36_500)
-KEEP_ALARMS_DAYS = read_number(env, "KEEP_ALARMS_DAYS", 90, most=36_500)
-KEEP_AUDIT_DAYS = read_number(env, "KEEP_AUDIT_DAYS", 0, most=36_500)
+KEEP_PAYLOADS_DAYS = read_number(env, "KEEP_PAYLOADS_DAYS", 180, maximum=36_500)
+KEEP_CALLS_DAYS = read_number(env, "KEEP_CALLS_DAYS", 365, maximum=36_500)
+KEEP_EVENTS_DAYS = read_number(env, "KEEP_EVENTS_DAYS", 1095, maximum=36_500)
+KEEP_REFUSALS_DAYS = read_number(env, "KEEP_REFUSALS_DAYS", 90, maximum=36_500)
+KEEP_ALARMS_DAYS = read_number(env, "KEEP_ALARMS_DAYS", 90, maximum=36_500)
+KEEP_AUDIT_DAYS = read_number(env, "KEEP_AUDIT_DAYS", 0, maximum=36_500)
 
 # The maximum number of stored refusals, whatever their age.
 MAX_REFUSALS = read_number(env, "MAX_REFUSALS", 10_000)
@@ -222,10 +222,10 @@ MAX_REFUSALS = read_number(env, "MAX_REFUSALS", 10_000)
 KEEP_TO_ONE_CORE = env.bool("KEEP_TO_ONE_CORE", default=True)
 
 # An entity that the identity service answers with 404 counts as deleted only if it was absent this much earlier too.
-ABSENCE_CONFIRM_SECONDS = read_number(env, "ABSENCE_CONFIRM_SECONDS", 30.0, least=0.0)
+ABSENCE_CONFIRM_SECONDS = read_number(env, "ABSENCE_CONFIRM_SECONDS", 30.0, minimum=0.0)
 
 # The lease of a claimed delivery: if its process dies, the subject is blocked for no longer than this.
-LEASE_SECONDS = read_number(env, "LEASE_SECONDS", 40.0, least=0.1)
+LEASE_SECONDS = read_number(env, "LEASE_SECONDS", 40.0, minimum=0.1)
 
 # Seconds after an attempt whose write may still arrive (a timeout, a process that died) at which the record is checked
 # again, and repaired if it differs.
@@ -233,7 +233,7 @@ RECHECK_SECONDS = read_delays(env, "RECHECK_SECONDS", (60.0, 300.0, 1800.0))
 
 # A field is left out after so many equal writes that the target did not keep (0: never). Not below three: the first may
 # follow a change of the entity, and a target may return the old value for a moment after it.
-UNKEPT_WRITES = read_limit(env, "UNKEPT_WRITES", 5, least=3)
+UNKEPT_WRITES = read_limit(env, "UNKEPT_WRITES", 5, minimum=3)
 
 # Alarms are raised if the oldest due delivery waits longer than this, if there are this many failed events (0: never),
 # and if a connection is paused for longer than this.
@@ -267,7 +267,7 @@ EMAIL_USE_TLS = _MAIL.get("EMAIL_USE_TLS", False)
 EMAIL_USE_SSL = _MAIL.get("EMAIL_USE_SSL", False)
 EMAIL_PORT = _MAIL["EMAIL_PORT"] or (465 if EMAIL_USE_SSL else 587 if EMAIL_USE_TLS else 25)
 EMAIL_FILE_PATH = _MAIL["EMAIL_FILE_PATH"] or None
-EMAIL_TIMEOUT = read_number(env, "EMAIL_TIMEOUT", 10.0, least=0.1, most=600)
+EMAIL_TIMEOUT = read_number(env, "EMAIL_TIMEOUT", 10.0, minimum=0.1, maximum=600)
 EMAIL_SUBJECT_PREFIX = "[Integration Hub] "
 _MAIL_HOST = next(
     (host.lstrip(".") for host in ALLOWED_HOSTS if "." in host and host[-1].isalpha()), "localhost"
@@ -276,24 +276,26 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("EMAIL_FROM", default=f"integration-
 
 # The audit log: days after which a new signing key begins (0: by command only), and where checkpoints go that prove it
 # later. Without a destination, a holder of the database and the key could rewrite the log unnoticed.
-AUDIT_KEY_DAYS = read_number(env, "AUDIT_KEY_DAYS", 1.0, most=36_500)
+AUDIT_KEY_DAYS = read_number(env, "AUDIT_KEY_DAYS", 1.0, maximum=36_500)
 AUDIT_CHECKPOINT_FOLDER = env.str("AUDIT_CHECKPOINT_FOLDER", default="")
 AUDIT_CHECKPOINT_EMAILS = env.list("AUDIT_CHECKPOINT_EMAILS", default=[])
-AUDIT_CHECKPOINT_EMAIL_HOURS = read_number(env, "AUDIT_CHECKPOINT_EMAIL_HOURS", 24.0, least=0.1, most=8760)
+AUDIT_CHECKPOINT_EMAIL_HOURS = read_number(
+    env, "AUDIT_CHECKPOINT_EMAIL_HOURS", 24.0, minimum=0.1, maximum=8760
+)
 AUDIT_CHECKPOINT_URL = env.str("AUDIT_CHECKPOINT_URL", default="")
 AUDIT_CHECKPOINT_SECRET = env.str("AUDIT_CHECKPOINT_SECRET", default="")
 
 # Exports of the history as evidence: where they are written, for how many days they can be downloaded, and how many are
 # made at once. Web processes and workers on several machines need the same folder.
 EXPORT_FOLDER = env.str("EXPORT_FOLDER", default="") or str(WORKING_DIR / "var" / "exports")
-EXPORT_DAYS = read_number(env, "EXPORT_DAYS", 7.0, least=0.01, most=36_500)
-EXPORTS_AT_ONCE = read_number(env, "EXPORTS_AT_ONCE", 1, least=1, most=100)
+EXPORT_DAYS = read_number(env, "EXPORT_DAYS", 7.0, minimum=0.01, maximum=36_500)
+EXPORTS_AT_ONCE = read_number(env, "EXPORTS_AT_ONCE", 1, minimum=1, maximum=100)
 
 # Replays of many events: how many one person may send again without a second one, how many who may replay many
 # (administrators), and at what share of failures, in percent, a replay pauses by itself.
 REPLAY_LIMIT = read_number(env, "REPLAY_LIMIT", 500)
 REPLAY_LIMIT_ADMIN = read_number(env, "REPLAY_LIMIT_ADMIN", 5_000)
-REPLAY_PAUSES_ABOVE = read_number(env, "REPLAY_PAUSES_ABOVE", 20, most=100)
+REPLAY_PAUSES_ABOVE = read_number(env, "REPLAY_PAUSES_ABOVE", 20, maximum=100)
 
 # The kinds of jobs that workers run: see sync/jobs/running_job.py.
 JOB_KINDS = (
@@ -322,7 +324,7 @@ NIGHTLY_CHECKS = ("exports.row_checks.nightly_rows.find_row_faults",)
 HEALTH_TOKEN = env.str("HEALTH_TOKEN", default="")
 
 # The age at which a process reads its cached sources, routes and connections again.
-CONFIGURATION_SECONDS = read_number(env, "CONFIGURATION_SECONDS", 1.0, most=3600)
+CONFIGURATION_SECONDS = read_number(env, "CONFIGURATION_SECONDS", 1.0, maximum=3600)
 
 DEFAULT_EXCEPTION_REPORTER = "integration_hub.logs.error_reports.ScrubbedReporter"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "integration_hub.logs.error_reports.ReportFilter"

@@ -103,11 +103,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def connect(self) -> None:
         """Take a connection that another thread gave back, or open one."""
         # Otherwise Django has state of this thread to set, or to reset.
-        link = self._shared_writer.idle_connections.take() if self.autocommit else None
-        if link is None:
+        raw_connection = self._shared_writer.idle_connections.take() if self.autocommit else None
+        if raw_connection is None:
             super().connect()
         else:
-            self.connection, self.uses_own_transactions = link, False
+            self.connection, self.uses_own_transactions = raw_connection, False
 
     def close_if_unusable_or_obsolete(self) -> None:
         """Give the connection back for the next thread, unless it is changed, or this thread depends on it."""
@@ -119,8 +119,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def close(self) -> None:
         """Close this thread's connection, and those that no thread uses: then the file can be replaced."""
         super().close()
-        while link := self._shared_writer.idle_connections.take():
-            self._close_link(link)
+        while raw_connection := self._shared_writer.idle_connections.take():
+            self._close_link(raw_connection)
 
     def _give_back(self) -> None:
         """Give the connection back for the next thread; close it if it failed, keep it if this thread depends on it.
@@ -128,23 +128,23 @@ class DatabaseWrapper(base.DatabaseWrapper):
         An open cursor or transaction may hold an old snapshot, from which the next thread would read as well. A cursor
         on a deleted or replaced file keeps nothing open: an error that was raised there may refer to it for long.
         """
-        link = self.connection
-        if link is None or self.keeps_connection or link.in_transaction:
+        raw_connection = self.connection
+        if raw_connection is None or self.keeps_connection or raw_connection.in_transaction:
             return
-        if self._cursors and link.generation == self._shared_writer.idle_connections.generation:
+        if self._cursors and raw_connection.generation == self._shared_writer.idle_connections.generation:
             return
         self.connection = None
-        if self.errors_occurred or not self._shared_writer.idle_connections.keep(link):
-            self._close_link(link)
+        if self.errors_occurred or not self._shared_writer.idle_connections.keep(raw_connection):
+            self._close_link(raw_connection)
         self.errors_occurred = False
 
     def get_new_connection(self, conn_params: Any) -> TrackedConnection:
         self.uses_own_transactions = self.is_in_memory_db()
-        link = self._shared_writer.idle_connections.take()
-        if link is None:
-            link = self._open_connection(conn_params)
-            self._shared_writer.register_user(link)
-        return link
+        raw_connection = self._shared_writer.idle_connections.take()
+        if raw_connection is None:
+            raw_connection = self._open_connection(conn_params)
+            self._shared_writer.register_user(raw_connection)
+        return raw_connection
 
     def _open_connection(self, conn_params: Any) -> TrackedConnection:
         if not self.is_in_memory_db():
@@ -191,10 +191,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if self.uses_own_transactions:
             self.connection.execute(statement)
             return
-        link = self._shared_writer.begin_transaction(
+        raw_connection = self._shared_writer.begin_transaction(
             lambda: self._open_connection(self.get_connection_params()), statement
         )
-        self._own_connection, self.connection, self._is_shared = self.connection, link, True
+        self._own_connection, self.connection, self._is_shared = self.connection, raw_connection, True
 
     def _commit(self) -> None:
         number = None
@@ -240,10 +240,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
             with self.wrap_database_errors:
                 self.connection = self.get_new_connection(self.get_connection_params())
 
-    def _close_link(self, link: sqlite3.Connection) -> None:
-        self._shared_writer.unregister_user(link)
+    def _close_link(self, raw_connection: sqlite3.Connection) -> None:
+        self._shared_writer.unregister_user(raw_connection)
         with self.wrap_database_errors:
-            link.close()
+            raw_connection.close()
 
     def _leave_queue_unless_in_transaction(self) -> None:
         """Leave the writer queue if the transaction has ended.

@@ -35,11 +35,11 @@ class IdleConnections:
         except IndexError:
             return None
 
-    def keep(self, link: TrackedConnection) -> bool:
+    def keep(self, raw_connection: TrackedConnection) -> bool:
         """Keep a connection open for the next caller of `take`. Returns False if enough are, or if it reads another
         file: the caller closes it.
         """
-        if len(self._links) >= MAX_IDLE or link.generation != self.generation:
+        if len(self._links) >= MAX_IDLE or raw_connection.generation != self.generation:
             return False
-        self._links.append(link)
+        self._links.append(raw_connection)
         return True

@@ -119,26 +119,26 @@ class SharedWriter:
         Opens a new one, too, if the database or its log was deleted or replaced.
         """
         self._leave_replaced_files()
-        link = self._link or self._prepare_connection(connect)
+        raw_connection = self._link or self._prepare_connection(connect)
         try:
             if self._log_may_have_gap:
-                self._move_log_into_file(link)
-            link.execute(statement)
+                self._move_log_into_file(raw_connection)
+            raw_connection.execute(statement)
             if self._opened[1] is None:
                 # SQLite opens the log and its index with the first transaction.
                 self._opened = self._opened[0], *self._identify_files()[1:]
         except BaseException:
             self.close_connection()
             raise
-        return link
+        return raw_connection
 
-    def require_files(self, link: TrackedConnection) -> None:
+    def require_files(self, raw_connection: TrackedConnection) -> None:
         """Raise OperationalError if a connection outside a transaction would write to a deleted or replaced file.
 
         Only the thread whose turn it is calls this. The next connection opens the files that are there.
         """
         self._leave_replaced_files()
-        if link.generation != self.idle_connections.generation:
+        if raw_connection.generation != self.idle_connections.generation:
             raise OperationalError("the database or its log was deleted or replaced")
 
     def commit_transaction(self) -> int:
@@ -167,9 +167,9 @@ class SharedWriter:
 
     def close_connection(self) -> None:
         """Close the connection, which rolls back an open transaction."""
-        link, self._link = self._link, None
-        if link is not None:
-            link.close()
+        raw_connection, self._link = self._link, None
+        if raw_connection is not None:
+            raw_connection.close()
 
     def _close_log(self) -> None:
         log, self._log = self._log, None
@@ -185,8 +185,8 @@ class SharedWriter:
         Raises OperationalError if the database was not, and the log is still read: closing would lose what only the
         log has.
         """
-        link = self._link
-        if link is None:
+        raw_connection = self._link
+        if raw_connection is None:
             self.read_generation()
             return
         database, log, index = self._identify_files()
@@ -199,7 +199,7 @@ class SharedWriter:
         if is_same_database and is_known:
             # Where it fails, nothing can be saved.
             with suppress(sqlite3.Error):
-                is_busy, *_ = link.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                is_busy, *_ = raw_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                 if is_busy:
                     raise OperationalError("database is locked: the log was deleted, and is still read")
         self.close_connection()
@@ -228,18 +228,20 @@ class SharedWriter:
         """
         # Before it opens: if the file is replaced meanwhile, the next transaction notices.
         opened = _identify(self._path)
-        link = connect()
+        raw_connection = connect()
         # The connection has created the file that was not there.
         self._opened = opened or _identify(self._path), None, None
-        [synchronous], [mode] = (link.execute(f"PRAGMA {name}").fetchone() for name in _SYNC_PRAGMAS)
+        [synchronous], [mode] = (
+            raw_connection.execute(f"PRAGMA {name}").fetchone() for name in _SYNC_PRAGMAS
+        )
         self._waits_for_disk = synchronous >= _FULL and mode == "wal"
         if self._waits_for_disk:
             # `wait_for_disk` takes over the sync, outside the writer queue.
-            link.execute(f"PRAGMA synchronous={_NORMAL}")
+            raw_connection.execute(f"PRAGMA synchronous={_NORMAL}")
         # The driver must not begin transactions itself.
-        link.isolation_level = None
-        self._link = link
-        return link
+        raw_connection.isolation_level = None
+        self._link = raw_connection
+        return raw_connection
 
     def _sync_log(self) -> None:
         """Write the log to disk.
@@ -272,13 +274,13 @@ class SharedWriter:
         self._close_log()
         return True
 
-    def _move_log_into_file(self, link: sqlite3.Connection) -> None:
+    def _move_log_into_file(self, raw_connection: sqlite3.Connection) -> None:
         """Copy the log into the database file and begin a new log, after a sync that failed.
 
         The log may have a gap that a later sync does not report. What follows the gap is on disk only once everything
         is in the database file, which SQLite syncs.
         """
-        is_busy, *_ = link.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        is_busy, *_ = raw_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if is_busy:
             raise OperationalError("database is locked: the log is still read, and may have a gap")
         self._last_synced, self._log_may_have_gap = self._last_committed, False

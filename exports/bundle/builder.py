@@ -72,11 +72,11 @@ class ExportRun:
 
     def save_fields(self, *names: str) -> None:
         """Save these fields of the export if this run still owns its job. Raises JobLost."""
-        export, came_further = self.export, self.export.position > self._saved_position
+        export, has_advanced = self.export, self.export.position > self._saved_position
         with transaction.atomic(using=self.alias):
             values = {name: getattr(export, name) for name in names}
             Export.objects.using(self.alias).filter(pk=export.pk).update(**values)
-            self.job.renew_lease(using=self.alias, made_progress=came_further)
+            self.job.renew_lease(using=self.alias, made_progress=has_advanced)
         self._saved_position = export.position
 
     def _is_save_due(self) -> bool:

@@ -25,15 +25,15 @@ def read_snapshot(commit_elsewhere: Callable[[], None]) -> Iterator[None]:
             yield
         return
     connection.ensure_connection()
-    link = connection.connection
+    raw_connection = connection.connection
     try:
-        pin_wal_snapshot(link, commit_elsewhere)
+        pin_wal_snapshot(raw_connection, commit_elsewhere)
         yield
     finally:
-        link.rollback()
+        raw_connection.rollback()
 
 
-def pin_wal_snapshot(link: sqlite3.Connection, commit_elsewhere: Callable[[], None]) -> None:
+def pin_wal_snapshot(raw_connection: sqlite3.Connection, commit_elsewhere: Callable[[], None]) -> None:
     """Begin to read at a position inside SQLite's write-ahead log, not behind its end.
 
     A reader that begins once all of the log has been copied back reads the database file alone, and then nothing
@@ -47,13 +47,13 @@ def pin_wal_snapshot(link: sqlite3.Connection, commit_elsewhere: Callable[[], No
     ):
         _start_reading(before)
         commit_elsewhere()
-        _start_reading(link)
+        _start_reading(raw_connection)
 
 
-def _start_reading(link: sqlite3.Connection) -> None:
+def _start_reading(raw_connection: sqlite3.Connection) -> None:
     """Begin a transaction that reads, and fix its state by a first read."""
-    link.execute("BEGIN DEFERRED")
-    link.execute("SELECT 1 FROM sqlite_master").fetchone()
+    raw_connection.execute("BEGIN DEFERRED")
+    raw_connection.execute("SELECT 1 FROM sqlite_master").fetchone()
 
 
 @contextmanager

@@ -67,21 +67,21 @@ def snapshot_with_copy(commit_elsewhere: Callable[[], None]) -> Iterator[CopyRow
     thread: Any = thread_connection()
     thread.ensure_connection()
     thread.keeps_connection = True
-    link = thread.connection
+    raw_connection = thread.connection
     try:
-        pin_wal_snapshot(link, commit_elsewhere)
-        yield partial(_copy_or_raise, link)
+        pin_wal_snapshot(raw_connection, commit_elsewhere)
+        yield partial(_copy_or_raise, raw_connection)
     finally:
         thread.keeps_connection = False
         # Closing the connection ends its transaction and deletes the copies.
         thread.close()
 
 
-def _copy_or_raise(link: sqlite3.Connection, keys: Iterable[Sequence[int]]) -> None:
+def _copy_or_raise(raw_connection: sqlite3.Connection, keys: Iterable[Sequence[int]]) -> None:
     """Copy the tables. Raises NoTemporarySpace if there is no space for them."""
     try:
         with connection.wrap_database_errors:
-            _copy_tables(link, keys)
+            _copy_tables(raw_connection, keys)
     except DatabaseError as error:
         if getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
             raise NoTemporarySpace(
@@ -90,40 +90,44 @@ def _copy_or_raise(link: sqlite3.Connection, keys: Iterable[Sequence[int]]) -> N
         raise
 
 
-def _copy_tables(link: sqlite3.Connection, keys: Iterable[Sequence[int]]) -> None:
+def _copy_tables(raw_connection: sqlite3.Connection, keys: Iterable[Sequence[int]]) -> None:
     """Copy all rows of the lookup tables and the rows of these events, index the copies, and end the snapshot."""
     # On the raw connection: Django's cursor would queue this with the writers, though it writes nothing but copies.
     for table in LOOKUP_TABLES:
-        _create_copy_table(link, table)
-        link.execute(f"{_insert_sql(table)} ORDER BY id")
+        _create_copy_table(raw_connection, table)
+        raw_connection.execute(f"{_insert_sql(table)} ORDER BY id")
     for table in EVENT_TABLES:
-        _create_copy_table(link, table)
+        _create_copy_table(raw_connection, table)
     for statement in _CREATE_HEADS:
-        link.execute(statement)
+        raw_connection.execute(statement)
     for batch in keys:
         for table in EVENT_TABLES:
-            link.execute(f"{_insert_sql(table)} WHERE {_parent_condition(table)}", [json.dumps(batch)])
-        _copy_stream_heads(link, batch)
+            raw_connection.execute(
+                f"{_insert_sql(table)} WHERE {_parent_condition(table)}", [json.dumps(batch)]
+            )
+        _copy_stream_heads(raw_connection, batch)
     for table in (*LOOKUP_TABLES, *EVENT_TABLES):
         name = _table_name(table)
         # Indexed after all rows are copied, because each insertion into an index costs more than building it at the
         # end.
-        link.execute(f"CREATE INDEX temp.{name}_{table.parent_column} ON {name} ({table.parent_column})")
-    link.execute("COMMIT")
+        raw_connection.execute(
+            f"CREATE INDEX temp.{name}_{table.parent_column} ON {name} ({table.parent_column})"
+        )
+    raw_connection.execute("COMMIT")
 
 
-def _copy_stream_heads(link: sqlite3.Connection, events: Sequence[int]) -> None:
+def _copy_stream_heads(raw_connection: sqlite3.Connection, events: Sequence[int]) -> None:
     """Copy how many entries the streams of these events and of their deliveries have."""
     streams = [
         f"event:{to_reference(UUID(event))}" if route is None else delivery_stream(UUID(event), route)
-        for event, route in link.execute(_STREAMS, [json.dumps(events)])
+        for event, route in raw_connection.execute(_STREAMS, [json.dumps(events)])
     ]
-    link.execute(_INSERT_HEADS, [json.dumps(streams)])
+    raw_connection.execute(_INSERT_HEADS, [json.dumps(streams)])
 
 
-def _create_copy_table(link: sqlite3.Connection, table: SourceTable) -> None:
+def _create_copy_table(raw_connection: sqlite3.Connection, table: SourceTable) -> None:
     nothing = f"SELECT {_column_list(table)} FROM main.{_table_name(table)} WHERE 0"  # noqa: S608
-    link.execute(f"CREATE TEMP TABLE {_table_name(table)} AS {nothing}")
+    raw_connection.execute(f"CREATE TEMP TABLE {_table_name(table)} AS {nothing}")
 
 
 def _insert_sql(table: SourceTable) -> str:

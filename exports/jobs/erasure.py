@@ -21,21 +21,21 @@ def erase_from_exports(entity_id: str, name: str) -> int:
 
     A second call changes nothing more.
     """
-    open_ones = Export.objects.filter(state__in=_OPEN_STATES)
-    concerned = {export.pk for export in open_ones if cancel_export(export, by="system", address="")}
-    containing = set(exports_containing(entity_id).values_list("pk", flat=True))
+    open_exports = Export.objects.filter(state__in=_OPEN_STATES)
+    affected = {export.pk for export in open_exports if cancel_export(export, by="system", address="")}
+    with_entity = set(exports_containing(entity_id).values_list("pk", flat=True))
     for export in Export.objects.order_by("pk"):
         params, reason = _redacted_request(export, entity_id, name)
         is_named = params != export.filter or reason != export.reason
         has_file = export.state == ExportState.DONE
-        if has_file and (is_named or export.pk in containing):
+        if has_file and (is_named or export.pk in with_entity):
             expire_export(export)
-            concerned.add(export.pk)
+            affected.add(export.pk)
         if is_named:
             # What replaces the id may be longer than the id.
             Export.objects.filter(pk=export.pk).update(filter=params, reason=reason[:500])
-            concerned.add(export.pk)
-    return len(concerned)
+            affected.add(export.pk)
+    return len(affected)
 
 
 def _redacted_request(export: Export, entity_id: str, name: str) -> tuple[dict[str, str], str]:

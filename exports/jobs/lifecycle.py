@@ -168,8 +168,8 @@ def cancel_export(export: Export, *, by: str, address: str) -> bool:
     """Cancel an export that is not finished yet. Returns True if it was in time. The worker notices within seconds."""
     with transaction.atomic():
         # Compare-and-set: an export that a worker has just finished stays finished.
-        open_ones = Export.objects.filter(pk=export.pk, state__in=_OPEN_STATES)
-        ended = open_ones.update(state=ExportState.CANCELLED, ended_at=timezone.now())
+        open_exports = Export.objects.filter(pk=export.pk, state__in=_OPEN_STATES)
+        ended = open_exports.update(state=ExportState.CANCELLED, ended_at=timezone.now())
         if ended:
             submission.cancel_job(_JOB_KIND, export.pk)
             append_export_entry(export, "export.cancelled", by, {"address": address})

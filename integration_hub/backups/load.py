@@ -57,8 +57,8 @@ def _sqlite_tables(target: Path) -> set[str]:
     if not target.exists() or not target.stat().st_size:
         return set()
     try:
-        with closing(sqlite3.connect(target, timeout=1)) as link:
-            rows = link.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        with closing(sqlite3.connect(target, timeout=1)) as raw_connection:
+            rows = raw_connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
             return {row[0] for row in rows}
     except sqlite3.OperationalError:
         raise CommandError(_STOP_FIRST) from None
@@ -71,8 +71,8 @@ def _sqlite_tables(target: Path) -> set[str]:
 def _write_log_back(target: Path) -> None:
     """Write the log of a file back into it, so that it can be moved alone. Raises CommandError if it is in use."""
     try:
-        with closing(sqlite3.connect(target, timeout=1)) as link:
-            mode = link.execute("PRAGMA journal_mode=DELETE").fetchone()[0]
+        with closing(sqlite3.connect(target, timeout=1)) as raw_connection:
+            mode = raw_connection.execute("PRAGMA journal_mode=DELETE").fetchone()[0]
     except sqlite3.OperationalError:
         mode = "locked"
     if mode != "delete":

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from database.private_files import close_folder, is_open_to_others
+from database.private_files import is_open_to_others, make_folder_private
 from integration_hub import checks
 from integration_hub.checks import check_file_permissions
 
@@ -38,7 +38,7 @@ def database(public: Path, settings: Any) -> Path:
     settings.DATABASES = {"default": {"ENGINE": "database.sqlite", "NAME": str(file)}}
     settings.WORKING_DIR = public / "hub"
     settings.EXPORT_FOLDER = str(public / "exports")
-    close_folder(public / "exports")
+    make_folder_private(public / "exports")
     return file
 
 
@@ -75,7 +75,7 @@ def test_a_variant_that_looks_at_the_database_file_alone_is_caught(
 
 def test_a_folder_above_keeps_others_out(public: Path) -> None:
     file = public / "inner" / "file"
-    close_folder(file.parent)
+    make_folder_private(file.parent)
     file.touch(0o644)
     file.chmod(0o644)
     assert not is_open_to_others(file)
@@ -86,7 +86,7 @@ def test_a_folder_above_keeps_others_out(public: Path) -> None:
 
 def test_a_folder_that_was_open_is_closed_and_access_of_a_group_stays(public: Path) -> None:
     public.chmod(0o755)
-    close_folder(public)
+    make_folder_private(public)
     assert public.stat().st_mode & 0o777 == 0o750
 
 
