@@ -28,7 +28,7 @@ def streaming_transaction() -> AbstractContextManager[None]:
 
 
 def release_connection() -> None:
-    """Give the connection back for other threads, unless a transaction is open."""
+    """Return the connection to the pool for other threads, unless a transaction is open."""
     held = thread_connection()
     # A test or a caller may hold a transaction: its connection is not given back under it.
     if held.connection is not None and not held.in_atomic_block:

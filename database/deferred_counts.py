@@ -1,4 +1,4 @@
-"""Counts that a process keeps in memory and writes once a second, so that a flood of what is counted costs no write
+"""Counts that a process stores in memory and writes once a second, so that a flood of events does not cause a write for
 each. A process that is killed loses the counts of its last second.
 """
 
@@ -104,7 +104,7 @@ class DeferredCounts(Generic[Key, Count]):
             self._timer.start()
 
     def _cancel_timer(self) -> None:
-        """Cancel the flush that is scheduled. One that has begun goes on."""
+        """Cancel the scheduled flush. A flush that has begun continues."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None

@@ -59,11 +59,11 @@ class GroupCommit(Generic[T]):
         self._is_running = False
 
     def submit(self, item: T, seconds: float = WAIT_SECONDS) -> None:
-        """Return when the item is stored, by whichever thread.
+        """Wait until the item is stored, by this or another thread.
 
-        Raises what `run` raised if the item was alone, and GroupFailed if it was among several, except for an error of
-        the database itself, which all of them get. Raises OperationalError after `seconds` in the queue; the item is
-        not stored then. A batch that has begun is bounded by the deadlines of the database.
+        Raises the error of `run` if the item was alone in its batch, and GroupFailed if the batch had several items. An
+        error of the database itself is raised for all items. Raises OperationalError after `seconds` in the queue; the
+        item is not stored then. A batch that has begun is limited by the timeouts of the database.
         """
         thread = _QueuedThread(item)
         if not self._becomes_leader(thread):

@@ -95,7 +95,7 @@ _READERS_BY_FIELD_TYPE: Mapping[str, Callable[[Any], Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """Facts about a model that its rows need, computed once.
+    """Facts about a model that are needed to build its rows, computed once.
 
     `fields` are all fields but the primary key, and `read_columns` takes their values out of a row's `__dict__`.
     `key_attributes` maps each name that `new_row` accepts to the attribute of the foreign key if it is a relation, else

@@ -14,7 +14,10 @@ def make_new_files_private() -> None:
 
 
 def make_folder_private(folder: Path) -> None:
-    """Create a folder that other users cannot open, or close one that they can. Does nothing to a folder of others."""
+    """Create a folder that other users cannot open, or remove their access to an existing one.
+
+    Does nothing to a folder that belongs to another user.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     mode = folder.stat().st_mode
     if mode & _OTHERS:

@@ -1,6 +1,6 @@
-"""Request and decide access that its requester could not give alone: a role for a person, or permissions for a role.
+"""Request and approve access that the requester may not grant alone: a role for a person, or permissions for a role.
 
-Whoever has a permission may give it. To give one that they lack takes two people, or a superuser.
+A person may grant permissions that they have. Granting others takes two people, or a superuser.
 """
 
 from collections.abc import Collection

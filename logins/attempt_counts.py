@@ -26,13 +26,13 @@ _REPORTED_AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class _FullHour:
-    """An hour that has all of its rows with addresses, and their accounts and addresses."""
+    """An hour that has reached its limit of rows, with the accounts and addresses of these rows."""
 
     hour: datetime
     rows: frozenset[tuple[int, str]]
 
 
-# Without it, each refused guess from a further address would cost four statements to find that out.
+# Without this memory, each refused guess from a further address would cost four statements.
 _full_hour: _FullHour | None = None
 
 
@@ -92,7 +92,7 @@ def reset_counts() -> None:
 
 
 def _remember_full_hour(hour: datetime) -> None:
-    """Remember that no more addresses get a row in this hour, and which have one."""
+    """Remember that this hour is full, and which addresses have a row."""
     global _full_hour  # noqa: PLW0603 - one memory a process
     if _full_hour is None or _full_hour.hour != hour:
         rows = FailedLogins.objects.filter(hour=hour).values_list("person_number", "address")

@@ -37,10 +37,10 @@ _known_slots = threading.BoundedSemaphore(MAX_KNOWN_CHECKS)
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """A refusal that is repeated from memory, on the clock of `time.monotonic`.
+    """A refusal that is repeated from memory. Times are of `time.monotonic`.
 
-    `until`: when the database is asked again. `opens`: when the limit allows a try. `exempt`: networks that the refusal
-    is not about.
+    `until`: when the database is asked again. `opens`: when the limit allows an attempt. `exempt`: networks to which
+    the refusal does not apply.
     """
 
     account: Account
@@ -80,7 +80,7 @@ def guard_attempt(username: str, address: str, check: Callable[[], ResultT | Non
 
 
 def unlock_account(username: str, address: str = "") -> None:
-    """Forget the failures that count against an account. With an address, also treat it as one that the person uses."""
+    """Clear the failures of an account. With an address, also remember it as an address of the person."""
     account = find_account(username)
     clear_limits(account)
     if account.number:
@@ -89,7 +89,7 @@ def unlock_account(username: str, address: str = "") -> None:
 
 
 def forget_refusals() -> None:
-    """Ask the database about each attempt again."""
+    """Forget the refusals in memory, so that the database decides about the next attempts."""
     _refused.clear()
 
 

@@ -121,7 +121,7 @@ def _account_key(account: Account) -> str:
 
 
 def refund_attempt(admission: Admission) -> None:
-    """Give back what an attempt spent, because its password was right or was not checked."""
+    """Refund what an attempt spent, because its password was right or was not checked."""
     for key, limit in admission.spent.items():
         RateLimitState.objects.filter(pk=key).update(free_at=F("free_at") - limit.duration_of(1))
 
@@ -166,12 +166,12 @@ def _reserve_check(*, is_known: bool) -> None:
             RateLimitState.spend(_RESERVED_CHECKS, 1, RESERVED_CHECK_LIMIT, 0)
             return
         except RateLimitExceeded:
-            # The reserve is used up; what strangers leave is free for all.
+            # The reserve is used up: the common limit serves known addresses too.
             pass
     RateLimitState.spend(_CHECKS, 1, CHECK_LIMIT, 0)
 
 
 def _prune_unused() -> None:
-    """Delete limits that nothing is spent of, now and then: they would be created again as they are."""
+    """Delete unused limits, in a small share of the calls. A deleted limit is created again when it is needed."""
     if random() < _PRUNE_SHARE:  # noqa: S311 - not a secret
         RateLimitState.objects.filter(pk__startswith=_PREFIX, free_at__lt=database_now()).delete()

@@ -101,7 +101,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             raise
 
     def connect(self) -> None:
-        """Take a connection that another thread gave back, or open one."""
+        """Take an idle connection of this process, or open a new one."""
         # Otherwise Django has state of this thread to set, or to reset.
         raw_connection = self._shared_writer.idle_connections.take() if self.autocommit else None
         if raw_connection is None:
@@ -110,7 +110,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self.connection, self.uses_own_transactions = raw_connection, False
 
     def close_if_unusable_or_obsolete(self) -> None:
-        """Give the connection back for the next thread, unless it is changed, or this thread depends on it."""
+        """Return the connection for the next thread, unless it was changed or this thread depends on it."""
         if self.in_atomic_block or self.uses_own_transactions or not self.autocommit:
             super().close_if_unusable_or_obsolete()
         else:

@@ -66,7 +66,7 @@ class SharedWriter:
         self._users: WeakSet[Any] = WeakSet()
 
     def register_user(self, user: object) -> None:
-        """Register an open connection to this file, or whoever writes through this one.
+        """Register a user: an open connection to this file, or a thread that writes through the shared connection.
 
         While one is registered, this connection stays open unless a transaction fails.
         """
@@ -287,7 +287,7 @@ class SharedWriter:
 
 
 def _identify(file: str | int) -> _FileId:
-    """Return what tells a file, or an open one, from all others; None if it does not exist."""
+    """Return the device and inode number of a file or descriptor; None if the file does not exist."""
     try:
         status = os.stat(file)  # noqa: PTH116 - a Path takes four times as long
     except OSError:

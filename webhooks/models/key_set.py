@@ -26,7 +26,7 @@ _REQUEST_SECONDS = 10.0
 class KeySet(models.Model):
     """The public keys behind an address. `keys`: as JSON, cleaned; empty if they were never fetched.
 
-    `wanted_at`: since when tokens name a key that it has not.
+    `wanted_at`: since when tokens name a key that the key set does not contain.
     """
 
     url = models.CharField(max_length=500, unique=True)

@@ -19,7 +19,7 @@ _QUOTA_SECONDS = 0.1
 
 
 class RateLimitExceeded(Exception):
-    """The rate limit is exceeded and nothing was granted. `seconds`: the wait until a new try can succeed."""
+    """The rate limit is exceeded and nothing was granted. `seconds`: the wait until a new attempt can succeed."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"{seconds:.3f} s too soon")

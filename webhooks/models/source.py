@@ -243,7 +243,8 @@ class Source(Pausable):
     def live_secrets(self, at: datetime) -> "list[SourceSecret]":
         """Return the secrets that verify a webhook at this time, oldest first.
 
-        Raises CannotDecrypt if one of them is damaged. One that is left over, or has expired, is not decrypted.
+        Raises CannotDecrypt if one of them is damaged. Expired secrets, and those of an earlier scheme, are not
+        decrypted.
         """
         # A secret of an earlier scheme proves nothing: a public key must not count as a password.
         return [secret for secret in self.secrets.all() if secret.is_live(at) and secret.fits_scheme]

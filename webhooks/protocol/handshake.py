@@ -1,4 +1,4 @@
-"""Handshakes: a sender asks once whether an address is the receiver's, and expects its challenge back. Pure."""
+"""Handshakes: a sender checks once that an address belongs to the receiver, and expects its challenge back. Pure."""
 
 import json
 import re

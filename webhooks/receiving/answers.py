@@ -137,8 +137,9 @@ def batch_answer(
 
 
 def _within_limit(results: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """Return the results without the codes of the last events if a document would be too large with them. The reference
-    of an event leads to its code.
+    """Return the results, without the codes of the last events if the document would be too large.
+
+    A client finds the code of an event by its reference.
     """
     max_bytes = max(_MAX_RESULTS_BYTES, _BYTES_OF_RESULT * len(results))
     shortened, excess = list(results), len(_encode_json(results)) - max_bytes
@@ -168,7 +169,7 @@ def _batch_result_document(result: BatchResult) -> dict[str, Any]:
 
 
 def filtered_answer(reference: str) -> Answer:
-    """Return the answer to a request without any event that its source's webhook format wants."""
+    """Return the answer to a request whose events are all excluded by the webhook format of its source."""
     document = {"status": "ignored", "reference": reference, "code": "filtered"}
     return Answer(200, _encode_json(document), "filtered", is_final=True)
 

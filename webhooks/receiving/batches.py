@@ -111,8 +111,8 @@ def receive_batch(
     """Store the events of a request, deliver them, and store and return the answer to the request.
 
     1. Store the receipt and all new events in one commit. An acknowledgement is stored in the same commit.
-    2. Let failed deliveries of events that were stored before be tried again, as for a webhook that is sent again.
-    3. If the source wants the outcome, deliver all of them and wait as long as it allows; store the answer.
+    2. Retry failed deliveries of events that were stored before, as for a webhook that is sent again.
+    3. If the source wants the outcome, deliver all events and wait as long as the source allows; store the answer.
 
     Raises RequestRefused if no event can be read, with the code of the first one that the format does not exclude.
     """
@@ -157,7 +157,7 @@ def _store_batch(
     *,
     answers_now: bool,
 ) -> tuple[_StoredBatch, Answer | None]:
-    """Store the batch in one commit, or nothing of it.
+    """Store the batch in one commit, all or nothing.
 
     1. Resolve the routes of all events.
     2. Lock the source and the keys of all entities, and find the events that are stored already.
@@ -289,8 +289,10 @@ def _find_statement(ids: int, *, locks: bool) -> Statement:
 
 
 def _known_outcomes(stored: _StoredBatch, delivery_port: DeliveryPort) -> dict[int, EventOutcome]:
-    """Return the outcomes for an acknowledgement by event. It reports the outcome of an event that is ignored without a
-    delivery, also when the event is sent again. It leaves out a stored event that has deliveries.
+    """Return the outcomes that an acknowledgement reports, by event.
+
+    Events that are ignored without a delivery have an outcome, also when they are sent again. Stored events with
+    deliveries are left out.
     """
     ignored = [event for event in stored.repeats if event.state == State.IGNORED]
     outcomes = delivery_port.load_outcomes(ignored) if ignored else {}

@@ -83,7 +83,7 @@ def receive_webhook(incoming: IncomingRequest, language: Language, delivery_port
             "refused %s from %s: %s %s", incoming.slug[:64], incoming.address, refusal.code, refusal.text
         )
         answer = problem_answer(refusal.code, language, headers=retry_headers(refusal))
-        # Who is not verified gets the standard answer, whatever the source is.
+        # A sender that is not verified gets the standard answer, whatever response format the source has.
         if source is not None and verified is not None:
             answer = format_answer(source, answer)
         record_refusal(refusal.code, incoming, source, answer.status, refusal.reason)

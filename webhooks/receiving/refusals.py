@@ -95,7 +95,8 @@ def reset_counts() -> None:
 def record_refusal(
     code: str, incoming: IncomingRequest, source: Source | None, status: int, reason: str = ""
 ) -> None:
-    """Count a refusal with others of its source, code, reason, address and minute, or create a row for it.
+    """Count a refusal together with others of the same source, code, reason, address and minute, or create a row for
+    it.
 
     Once a minute has 60 rows of a source and code, refusals from further addresses share one row. Once an hour has 300
     rows of a source, all further refusals of a code and reason in this hour share one; handshakes have as many of their
@@ -121,7 +122,7 @@ def record_refusal(
         _count_in_row(bucket, incoming, status)
         return
     mark_row_exists(bucket)
-    # Not after each row: a flood would otherwise cause one deletion for each of its rows.
+    # Not after each row: otherwise a flood would cause one deletion for each row.
     if row.pk % _PRUNE_EVERY == 0:
         Refusal.objects.filter(pk__lte=row.pk - settings.MAX_REFUSALS).delete()
 
@@ -134,7 +135,7 @@ def _list_buckets(code: str, reason: str, incoming: IncomingRequest, source: Sou
 
 
 def _choose_bucket(source: Source | None, code: str, at: datetime, buckets: _Buckets) -> str:
-    """Return the bucket of a new row: the address's own one, or a shared one if the minute or the hour has its rows."""
+    """Return the bucket of a new row: that of the address, or a shared one if the minute or hour is full."""
     minute = at.replace(second=0, microsecond=0)
     hour = minute.replace(minute=0)
     # A row that began since then was also counted since then, and that time has an index.

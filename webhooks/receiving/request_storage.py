@@ -132,11 +132,11 @@ def record_unusable_request(
 def choose_event_id(
     source: Source, verified: VerifiedRequest, parsed: ParsedWebhook, position: int = 0
 ) -> str | None:
-    """Return the id by which an event is known again, or None.
+    """Return the id by which a repeated event is recognised, or None.
 
-    If requests may have several events, it is the id of the event, or else that of its request with its position; a
-    sender may send the event again in another request. If they have one, the id of the request comes first. Without a
-    verification no id counts: anyone could take the id of an event to come.
+    If requests may have several events, it is the id of the event, or else the id of its request with its position: a
+    sender may send the event again in another request. If they have one event, the id of the request comes first.
+    Without a verification no id counts, because anyone could use the id of a future event.
     """
     own_id = parsed.event_id if verified.is_signed else None
     if not source.parsed_format.has_event_list:
@@ -269,7 +269,7 @@ def _record_repeat(
     parsed: ParsedWebhook,
     stored_event: Event,
 ) -> StoredWebhook | None:
-    """Store a receipt of an event that is stored already. None if the nightly cleanup has just deleted that event.
+    """Store a receipt for an event that is stored already. Returns None if the nightly cleanup has just deleted it.
 
     The payload and the event stay locked until the commit: no foreign key keeps the cleanup from deleting them.
     """

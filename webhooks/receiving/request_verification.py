@@ -52,7 +52,7 @@ class RequestRefused(Exception):
 
 
 class RequestFiltered(Exception):
-    """A verified request without any event that its source's webhook format wants."""
+    """A verified request whose events are all excluded by the webhook format of its source."""
 
 
 @dataclass(frozen=True, slots=True)

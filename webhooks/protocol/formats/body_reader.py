@@ -15,8 +15,9 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 
 @dataclass(frozen=True, slots=True)
 class _ReadBody:
-    """The document in a body. `texts`: names of its fields that hold JSON as text in the body. `has_dropped`: values
-    were removed from it.
+    """The document in a body.
+
+    `texts`: names of its fields that hold JSON as text in the body. `has_dropped`: values were removed from it.
     """
 
     document: Any

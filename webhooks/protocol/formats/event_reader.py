@@ -249,7 +249,7 @@ class RequestReader:
         )
 
     def _count_added_bytes(self, added: int) -> None:
-        """Raise _UnreadableEntry if a format makes too much of what was sent, such as the whole body for each event."""
+        """Raise _UnreadableEntry if a format stores much more than was sent, such as the whole body for each event."""
         if added > MAX_ADDED_BYTES or self._added_bytes + max(added, 0) > MAX_REQUEST_ADDED_BYTES:
             raise _UnreadableEntry("format-error", "data")
         self._added_bytes += max(added, 0)

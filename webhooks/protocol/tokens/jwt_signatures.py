@@ -30,7 +30,7 @@ _BEARER = re.compile(r"bearer +", re.IGNORECASE)
 
 
 class UnknownKey(BadSignature):
-    """A token names a key that the stored key set has not: the sender may have rotated its keys."""
+    """A token names a key that the stored key set does not contain: the sender may have rotated its keys."""
 
 
 def verify_jwt(
