@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 SECOND = timedelta(seconds=1)
 
 
-def test_the_clock_goes_on_within_a_transaction() -> None:
+def test_the_clock_advances_within_a_transaction() -> None:
     with transaction.atomic():
         RateLimitState.objects.create(key="a", free_at=database_now())
         stored, first = RateLimitState.objects.get().free_at, read_clock()

@@ -119,7 +119,7 @@ def test_a_flush_waits_for_one_that_has_begun(
     assert sums.written == {"a": 1}
 
 
-def test_a_flush_takes_the_place_of_the_one_that_is_scheduled(sums: Sums) -> None:
+def test_a_flush_replaces_the_scheduled_one(sums: Sums) -> None:
     counts = DeferredCounts(sums.write, int.__add__, "tests")
     counts.add("a", 1)
     scheduled = counts._timer

@@ -63,7 +63,7 @@ def test_a_path_that_everybody_can_open_is_named(
     assert check_file_permissions() == []
 
 
-def test_a_variant_that_looks_at_the_database_file_alone_is_caught(
+def test_a_variant_that_checks_only_the_database_file_is_caught(
     database: Path, public: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checks, "_private_paths", lambda: iter([database]))

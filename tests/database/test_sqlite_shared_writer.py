@@ -505,7 +505,7 @@ def test_closing_inside_a_transaction_undoes_it_while_others_stay_open(file: Pat
     assert said(file, CLOSED_AMONG_OTHERS) == ["1"]
 
 
-def test_a_log_that_is_begun_anew_while_a_thread_waits_for_the_disk_is_the_one_that_is_synced(
+def test_a_log_that_restarts_while_a_thread_waits_for_the_disk_is_synced(
     file: Path,
 ) -> None:
     """Every connection may close meanwhile, and the last one deletes the log."""
@@ -532,9 +532,7 @@ def test_what_is_committed_after_the_files_were_replaced_is_in_those_that_are_th
 
 
 @pytest.mark.parametrize("change", [ANOTHER_FILE, NO_FILE, DELETED_LOG, MOVED_LOG])
-def test_a_process_that_does_not_look_for_its_files_commits_to_those_that_were_deleted(
-    file: Path, change: str
-) -> None:
+def test_a_process_that_does_not_check_its_files_commits_to_deleted_ones(file: Path, change: str) -> None:
     *_, last = said(file, REPLACED.format(change=change, broken=NOT_LOOKED))
     assert not last.startswith(("2 ", "101 "))
 

@@ -20,5 +20,5 @@ pytestmark = pytest.mark.pure
         ("hunter2", ""),
     ],
 )
-def test_an_ipv6_address_stands_for_its_network(address: str, network: str) -> None:
+def test_an_ipv6_address_counts_as_its_network(address: str, network: str) -> None:
     assert network_of(address) == network

@@ -219,7 +219,7 @@ def take_over_both(anna: User, eva: User, *, through: int) -> None:
 
 
 @pytest.mark.parametrize("through", [0, 1, 5])
-def test_nobody_takes_two_logins_over_to_be_both_people(through: int) -> None:
+def test_taking_over_two_logins_does_not_make_two_people(through: int) -> None:
     anna, eva = person("administrator", "anna"), person("administrator", "eva")
     take_over_both(anna, eva, through=through)
     assert DEPENDENT in reason(eva, anna)

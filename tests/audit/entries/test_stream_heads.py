@@ -42,7 +42,7 @@ def test_entries_of_a_stream_follow_each_other(database: None) -> None:
 
 @pytest.mark.parametrize("is_broken", [False, True])
 @pytest.mark.parametrize("forged", [2**53 - 3, 2**53 - 2, 2**53 - 1, 2**53, 2**63 - 1])
-def test_a_stream_goes_on_after_a_forged_number(
+def test_a_stream_continues_after_a_forged_number(
     database: None, monkeypatch: pytest.MonkeyPatch, forged: int, is_broken: bool
 ) -> None:
     if is_broken:  # a fixed limit, which the entries after a number just below it reach
@@ -216,7 +216,7 @@ def test_entries_in_the_order_given_would_deadlock(database: None, monkeypatch: 
 
 
 @pytest.mark.writers_at_once
-def test_an_append_without_a_new_look_would_use_a_taken_place(
+def test_an_append_that_does_not_read_the_head_again_would_reuse_a_place(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database refuses a second entry at the same position."""

@@ -426,5 +426,7 @@ def test_values_of_another_form_are_unreadable(
         (["key-unknown"], "differs from what was sealed"),
     ],
 )
-def test_a_checkpoint_that_does_not_fit_is_not_told_as_a_changed_export(codes: list[str], words: str) -> None:
+def test_a_checkpoint_of_another_log_is_not_reported_as_a_changed_export(
+    codes: list[str], words: str
+) -> None:
     assert words in summarize_faults(codes)

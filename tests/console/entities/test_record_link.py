@@ -74,7 +74,7 @@ def test_a_record_of_another_subject_is_refused(hub: Hub) -> None:
     assert not entries("link.created")
 
 
-def test_a_hub_that_does_not_look_at_other_links_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_ignores_other_links_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.post_signed({"id": ANNA, "entityType": "USER", "eventType": "UPDATE"})
     monkeypatch.setattr("sync.deliveries.record_links.is_linked_to_other_entity", lambda *_: False)
     link_record(ask(), str(record_of(ANNA)))

@@ -164,7 +164,7 @@ def test_no_cell_of_the_csv_is_a_formula_and_every_text_is_preserved(database: N
     assert [row["entity_id"] for row in read_lines(folder, "events")] == FORMULAS
 
 
-def test_the_csv_has_the_same_rows_by_whichever_way_it_was_written(database: None, tmp_path: Path) -> None:
+def test_the_csv_has_the_same_rows_however_it_was_written(database: None, tmp_path: Path) -> None:
     """COPY on PostgreSQL, rows of the ORM on SQLite: both equal the evidence with neutralized formulas."""
     source = a_source()
     for number, text in enumerate([*FORMULAS, "plain", "ä"]):

@@ -104,7 +104,7 @@ def test_a_service_that_gives_no_entity_removes_nothing(
     assert hub.customer() == record
 
 
-def test_an_entity_that_is_gone_after_an_update_is_removed_at_the_second_look(hub: Hub) -> None:
+def test_an_entity_that_is_absent_after_an_update_is_removed_at_the_second_check(hub: Hub) -> None:
     link_anna(hub)
     hub.identity.directory.delete_record("users", ANNA)
     status, document = post_event(hub)
@@ -115,7 +115,7 @@ def test_an_entity_that_is_gone_after_an_update_is_removed_at_the_second_look(hu
     assert hub.customer()["active"] is False
 
 
-def test_the_second_look_comes_after_the_configured_time(hub: Hub, settings: Any) -> None:
+def test_the_second_check_runs_after_the_configured_time(hub: Hub, settings: Any) -> None:
     settings.ABSENCE_CONFIRM_SECONDS = 7.0
     link_anna(hub)
     hub.identity.directory.delete_record("users", ANNA)
@@ -133,7 +133,7 @@ def test_a_reported_deletion_is_carried_out_at_once(hub: Hub) -> None:
     assert hub.customer()["active"] is False
 
 
-def test_an_entity_that_comes_back_before_the_second_look_is_updated(hub: Hub) -> None:
+def test_an_entity_that_returns_before_the_second_check_is_updated(hub: Hub) -> None:
     link_anna(hub)
     fault = hub.identity.faults.add("error", status=404, path=f"/api/users/{ANNA}")
     assert post_event(hub)[1]["code"] == ENTITY_UNPROVEN
@@ -183,7 +183,7 @@ def test_a_person_may_approve_an_absence_that_nothing_proves(hub: Hub) -> None:
     assert hub.customer()["active"] is False
 
 
-def test_an_outage_during_the_proof_is_told_as_an_outage(hub: Hub) -> None:
+def test_an_outage_during_the_proof_is_reported_as_an_outage(hub: Hub) -> None:
     link_anna(hub)
     hub.identity.directory.delete_record("users", ANNA)
     hub.identity.faults.add("error", status=503, path=f"/api/users(?!/{ANNA})")
@@ -230,7 +230,7 @@ def test_the_tests_fail_if_every_absence_counts_as_proven(hub: Hub, monkeypatch:
     assert hub.customer()["active"] is False
 
 
-def test_the_tests_fail_if_one_look_is_enough(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tests_fail_if_one_check_is_enough(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """Broken variant: an entity that is absent once, while others can be read, is gone."""
     monkeypatch.setattr(absence, "_was_absent_before", lambda _: True)
     link_anna(hub)

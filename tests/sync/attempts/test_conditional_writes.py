@@ -119,7 +119,7 @@ def test_a_write_that_arrives_late_is_refused_by_the_target(
 @in_both_forms
 @both_methods
 @pytest.mark.parametrize("is_broken", [False, True])
-def test_a_record_that_somebody_else_changes_meanwhile_is_planned_again(
+def test_a_record_that_another_client_changes_meanwhile_is_planned_again(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, version: dict[str, Any], method: str, is_broken: bool
 ) -> None:
     use_versions(version, method)
@@ -149,7 +149,7 @@ def test_a_record_that_somebody_else_changes_meanwhile_is_planned_again(
     assert not Recheck.objects.exists()
 
 
-def test_a_change_that_somebody_else_made_meanwhile_is_not_sent_again(
+def test_a_change_that_another_client_made_meanwhile_is_not_sent_again(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_versions(ETAG)

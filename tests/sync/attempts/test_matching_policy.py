@@ -287,7 +287,7 @@ def test_a_record_stays_bound_though_its_first_write_fails(hub: Hub) -> None:
     assert str(record_with(hub, NEW)["id"]) == record
 
 
-def test_a_hub_that_binds_without_looking_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_binds_without_checking_links_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     record = str(record_with(hub, GRACE)["id"])
     monkeypatch.setattr(apply, "bind_record", lambda *_: True)
     race(hub, monkeypatch)
@@ -334,7 +334,7 @@ def mappings_parsed_anew() -> Any:
         (take_first_address, declared_unverified_previous),
     ],
 )
-def test_a_hub_that_takes_over_a_strangers_record_is_caught(
+def test_a_hub_that_binds_the_record_of_another_person_is_caught(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, broken: Callable[[pytest.MonkeyPatch], None], story: Story
 ) -> None:
     grace = record_with(hub, GRACE)

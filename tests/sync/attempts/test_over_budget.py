@@ -150,7 +150,7 @@ def test_a_preview_names_what_costs_too_much(hub: Hub) -> None:
     assert [plan.code for plan in planned] == ["mapping-over-budget"]
 
 
-def test_a_back_test_ends_when_a_draft_goes_on_costing_too_much(db: None) -> None:
+def test_a_back_test_ends_when_a_draft_keeps_exceeding_its_budget(db: None) -> None:
     mapping, route = a_mapping_in_use({"fields": {"mail": {"path": "entity.mail"}}})
     for number in range(MAX_OVER_BUDGET + 5):
         a_mapped_event(route, {"mail": "a@x"}, number, received_at=NOON)

@@ -31,7 +31,7 @@ def forbid_records(hub: Hub, users: list[str]) -> None:
         hub.shop.faults.add("error", status=403, path=f"/api/customers/{record['id']}$")
 
 
-def test_records_that_are_forbidden_one_by_one_pause_nobody(hub: Hub) -> None:
+def test_single_forbidden_records_do_not_pause_the_connection(hub: Hub) -> None:
     users = create_people(hub, ENOUGH_FAILURES + 2)
     link_everybody(hub, *users)
     forbid_records(hub, users)
@@ -53,7 +53,7 @@ def test_a_system_that_forbids_everything_is_paused(hub: Hub) -> None:
         assert is_open()
 
 
-def test_an_entity_that_is_forbidden_alone_is_told_so(hub: Hub) -> None:
+def test_a_single_forbidden_entity_is_reported_as_forbidden(hub: Hub) -> None:
     link_everybody(hub, *create_people(hub, 1))
     hub.identity.faults.add("error", status=403, path=f"/api/users/{ANNA}")
     with cautious_breakers():
@@ -80,7 +80,7 @@ def test_wrong_credentials_that_are_answered_otherwise_are_no_fault_of_the_perso
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 422])
-def test_refused_data_is_told_to_the_person(hub: Hub, status: int) -> None:
+def test_refused_data_is_reported_to_the_person(hub: Hub, status: int) -> None:
     link_everybody(hub)
     hub.change_email("anna.refused@example.com")
     hub.shop.faults.add("refuse", status=status, sentence="This address is taken.", field="email")
@@ -124,7 +124,7 @@ def test_the_tests_fail_if_every_sentence_is_relayed(hub: Hub, monkeypatch: pyte
     assert "expired" in str(post_update(hub)[1])
 
 
-def test_the_tests_fail_if_nobody_looks_at_what_was_sent(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tests_fail_if_sent_values_are_not_checked(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """Broken variant: a field that the mapping left empty is called the person's fault."""
     monkeypatch.setattr(refused_access, "_lacks_values", lambda *_: False)
     link_everybody(hub)

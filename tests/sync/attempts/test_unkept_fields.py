@@ -178,7 +178,7 @@ def test_a_replay_sends_the_field_as_its_preview_shows_also_when_it_is_retried(
     assert deliver(hub) == "unchanged"
 
 
-def test_replays_and_rechecks_count_as_looks(hub: Hub) -> None:
+def test_replays_and_rechecks_count_as_reads(hub: Hub) -> None:
     want_phone(hub)
     alter_phone(hub)
     deliver(hub)

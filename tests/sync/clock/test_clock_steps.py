@@ -152,7 +152,7 @@ def test_no_retry_comes_before_the_time_that_the_remote_system_asked_for(
 
 @pytest.mark.only_sqlite
 @pytest.mark.parametrize("is_broken", [False, True])
-def test_a_forked_process_takes_no_earlier_step_of_the_clock_for_a_new_one(
+def test_a_forked_process_ignores_earlier_steps_of_the_clock(
     database: None,
     clock_step: Callable[[timedelta], None],
     monkeypatch: pytest.MonkeyPatch,

@@ -128,7 +128,7 @@ def test_a_list_that_is_refused_fails_the_test_if_a_route_needs_its_type(status:
     assert (unused.is_good, unused.code) == (True, "permissions-limited")
 
 
-def test_records_that_are_all_refused_are_told_apart_from_refused_credentials() -> None:
+def test_refused_records_are_distinguished_from_refused_credentials() -> None:
     steps = check(lambda seen: Reply(403, {}) if seen.path.startswith("/api/customers/") else None)
     assert steps["credentials"].is_good, "the list is given to them"
     assert (steps["read"].is_good, steps["read"].code) == (False, "read-refused")
@@ -323,7 +323,7 @@ def without_refusals(finding: PermissionFinding, *_: Any) -> PermissionFinding:
             permission_check,
             "_finding_of_error",
             without_refusals,
-            test_records_that_are_all_refused_are_told_apart_from_refused_credentials,
+            test_refused_records_are_distinguished_from_refused_credentials,
         ),
         (
             permission_check,

@@ -184,7 +184,7 @@ RULES = {"stale": [{"status": 412}, {"status": 409, "when": "body.errors[0].code
     ],
 )
 @pytest.mark.parametrize("write", ["update", "delete"])
-def test_a_refusal_of_the_version_is_told_from_others_and_recorded(
+def test_a_refused_version_is_distinguished_from_other_refusals_and_recorded(
     status: int, answer: Any, kind: type[Exception], write: str
 ) -> None:
     notebook = MemoryRecorder()

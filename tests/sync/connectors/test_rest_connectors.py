@@ -168,7 +168,7 @@ def test_a_record_that_is_still_there_after_a_404_for_its_deletion_was_not_delet
         ({}, None, None),
     ],
 )
-def test_the_message_of_an_error_may_stand_in_a_header(
+def test_the_message_of_an_error_may_be_in_a_header(
     body: Any, header: str | None, sentence: str | None
 ) -> None:
     headers = {"X-Status-Reason": header} if header else {}

@@ -79,12 +79,14 @@ def test_groups_and_data_storages_are_fetched(
     assert (entity.entity_type, entity.attributes["name"]) == (entity_type, name)
 
 
-def test_a_user_that_the_sdk_deleted_is_gone(service: Service) -> None:
+def test_a_user_that_the_sdk_deleted_is_absent(service: Service) -> None:
     _sdk(service).user_service.delete(ANNA)
     assert _connector(service).fetch_entity("USER", ANNA) is None
 
 
-def test_a_missing_permission_is_told_in_the_words_of_the_service(service: Service, trivore: Trivore) -> None:
+def test_a_missing_permission_is_reported_with_the_message_of_the_service(
+    service: Service, trivore: Trivore
+) -> None:
     trivore.denied = "ACCOUNT_VIEW"
     with pytest.raises(CredentialsRefused) as caught:
         _connector(service).fetch_entity("USER", ANNA)
@@ -93,7 +95,7 @@ def test_a_missing_permission_is_told_in_the_words_of_the_service(service: Servi
         _sdk(service).user_service.get(ANNA)
 
 
-def test_a_wrong_secret_is_told_too(service: Service) -> None:
+def test_a_wrong_secret_is_reported_too(service: Service) -> None:
     with pytest.raises(CredentialsRefused) as caught:
         _connector(service, secret="wrong").fetch_entity("USER", ANNA)
     assert caught.value.sentence == "Bad credentials."
@@ -114,7 +116,7 @@ def test_a_list_counts_from_nought_and_stops_at_the_total(service: Service) -> N
     assert {one.request.purpose for one in notebook.exchanges} == {"list"}
 
 
-def test_a_list_goes_on_where_another_one_ended(service: Service) -> None:
+def test_a_list_continues_where_another_one_ended(service: Service) -> None:
     connector = _connector(service, 2)
     begun = list(connector.list_entities("USER", max_pages=1))
     rest = list(connector.list_entities("USER", skip=len(begun)))

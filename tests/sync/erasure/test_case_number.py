@@ -157,7 +157,7 @@ def test_a_refused_case_number_leaves_no_request(hub: Hub, known: str) -> None:
     assert not entries("erasure.requested")
 
 
-def test_a_later_erasure_takes_its_id_out_of_earlier_case_numbers(hub: Hub) -> None:
+def test_a_later_erasure_removes_its_id_from_earlier_case_numbers(hub: Hub) -> None:
     first, second = invented_person(1), invented_person(2)
     store_people([first, second])
     earlier = request(first)
@@ -205,4 +205,4 @@ def test_a_variant_that_forgets_earlier_case_numbers_is_caught(
     kept = tuple(pair for pair in redaction.FREE_TEXT_COLUMNS if pair[1] != "case_number")
     monkeypatch.setattr(redaction, "FREE_TEXT_COLUMNS", kept)
     with pytest.raises(AssertionError):
-        test_a_later_erasure_takes_its_id_out_of_earlier_case_numbers(hub)
+        test_a_later_erasure_removes_its_id_from_earlier_case_numbers(hub)

@@ -230,7 +230,7 @@ def test_a_variant_that_keeps_the_key_is_caught(hub: Hub, monkeypatch: pytest.Mo
     assert not opens()
 
 
-def test_a_person_who_returns_starts_anew_and_the_old_link_stays_deleted(hub: Hub) -> None:
+def test_a_person_who_returns_gets_a_new_link_and_the_old_one_stays_deleted(hub: Hub) -> None:
     (erased_person,) = receive_people(hub, [invented_person(1)])
     old = Link.objects.get()
     erase_all([erased_person])

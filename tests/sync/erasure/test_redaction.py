@@ -85,7 +85,7 @@ def test_the_note_of_a_closed_delivery_is_withheld_even_after_a_later_replay(by:
 
 
 @pytest.mark.usefixtures("nobody_delivers")
-def test_a_note_that_is_also_about_another_person_is_kept(by: User, event: Event) -> None:
+def test_a_note_that_is_also_about_another_person_is_not_deleted(by: User, event: Event) -> None:
     store_people([invented_person(2)])
     closing = closed_by_hand(by, *Event.objects.all())
     assert run_erasure(confirmed_erasure(GONE))

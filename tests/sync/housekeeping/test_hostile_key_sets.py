@@ -230,7 +230,7 @@ def test_a_system_that_speaks_no_http_or_never_ends_is_left(
         "",
     ],
 )
-def test_keys_of_a_usual_type_are_stored_without_what_nobody_needs(media_type: str) -> None:
+def test_keys_of_a_usual_type_are_stored_without_unneeded_fields(media_type: str) -> None:
     headers = {"Content-Type": media_type} if media_type else {}
     reply = Reply(
         value={
@@ -281,7 +281,7 @@ def test_a_variant_that_stores_whole_keys_is_caught(monkeypatch: pytest.MonkeyPa
         "webhooks.models.key_set.clean_key_set", lambda body: json.dumps(json.loads(body)["keys"])
     )
     with pytest.raises(AssertionError):
-        test_keys_of_a_usual_type_are_stored_without_what_nobody_needs("application/json")
+        test_keys_of_a_usual_type_are_stored_without_unneeded_fields("application/json")
 
 
 def test_a_key_set_of_slow_keys_is_cleaned_quickly() -> None:

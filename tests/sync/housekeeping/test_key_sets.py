@@ -187,7 +187,7 @@ def test_a_bad_response_leaves_the_stored_keys(source: Source, publisher: Publis
     assert publisher.requests == 2, "it is not asked again at once"
 
 
-def test_keys_that_nobody_could_fetch_for_a_day_are_not_used(source: Source, publisher: Publisher) -> None:
+def test_keys_that_could_not_be_fetched_for_a_day_are_not_used(source: Source, publisher: Publisher) -> None:
     refresh_key_sets()
     pass_time(fetched_at=timedelta(hours=23))
     find_key_set.invalidate()

@@ -54,7 +54,7 @@ def remaining() -> set[str]:
     return set(LogInAttempt.objects.values_list("key", flat=True))
 
 
-def test_a_refusal_of_present_credentials_is_kept_however_old_it_is(shop: Connection) -> None:
+def test_a_refusal_of_present_credentials_is_never_pruned(shop: Connection) -> None:
     key = refuse(shop, timedelta(days=4_000))
     shop.is_enabled = False
     shop.save()
@@ -89,7 +89,7 @@ def test_the_refusal_of_a_deleted_connection_is_deleted(shop: Connection) -> Non
     assert remaining() == set()
 
 
-def test_a_log_in_that_is_under_way_is_kept(shop: Connection) -> None:
+def test_a_log_in_in_progress_is_not_pruned(shop: Connection) -> None:
     now = read_clock()
     LogInAttempt.objects.create(key="under-way", busy_until=now + MINUTE)
     LogInAttempt.objects.create(key="undecided", busy_until=now - UNDECIDED_RETENTION - MINUTE)
@@ -117,4 +117,4 @@ def test_pruning_by_age_alone_is_caught(shop: Connection, monkeypatch: pytest.Mo
     """Broken variant: the password would be tried again after a month."""
     monkeypatch.setattr(log_in_pruning, "_find_current_keys", lambda *_: [])
     with pytest.raises(AssertionError):
-        test_a_refusal_of_present_credentials_is_kept_however_old_it_is(shop)
+        test_a_refusal_of_present_credentials_is_never_pruned(shop)

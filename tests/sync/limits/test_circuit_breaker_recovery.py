@@ -136,7 +136,7 @@ def test_each_success_allows_one_more_probe_until_the_breaker_closes(cautious: H
 
 @pytest.mark.slow
 @pytest.mark.one_database
-def test_a_breaker_that_lets_all_through_at_once_is_caught(
+def test_a_breaker_that_closes_without_probes_is_caught(
     cautious: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = concurrency_slots.allowed_deliveries
@@ -148,7 +148,7 @@ def test_a_breaker_that_lets_all_through_at_once_is_caught(
 
 
 @pytest.mark.slow
-def test_a_breaker_that_opens_during_a_claim_lets_nothing_pass(
+def test_a_breaker_that_opens_during_a_claim_stops_the_claim(
     cautious: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The probe fails, and another process frees its slot and opens the breaker, just before this check."""

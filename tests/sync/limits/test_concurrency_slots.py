@@ -196,7 +196,7 @@ def test_a_slot_is_free_again_after_a_failure(hub: Hub, fault: dict[str, Any]) -
 
 
 @pytest.mark.slow
-def test_a_source_that_waits_is_told_the_outcome_although_its_webhook_waited_for_a_slot(hub: Hub) -> None:
+def test_a_source_that_waits_gets_the_outcome_although_its_webhook_waited_for_a_slot(hub: Hub) -> None:
     limit(1)
     hub.shop.faults.add("slow", seconds=0.1)
     for number in range(3):

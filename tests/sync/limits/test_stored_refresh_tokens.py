@@ -295,7 +295,7 @@ def test_a_system_that_keeps_its_refresh_token_leaves_nothing_stored(service: Se
     assert not Entry.objects.filter(action="connection.credentials-renewed").exists()
 
 
-def test_a_new_refresh_token_of_a_person_begins_anew_and_a_new_client_secret_does_not(
+def test_a_new_refresh_token_of_a_person_replaces_the_chain_and_a_new_client_secret_does_not(
     service: Service, accounts: RotatingAccounts
 ) -> None:
     fetch(service)

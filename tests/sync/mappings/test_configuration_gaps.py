@@ -98,14 +98,14 @@ def test_the_form_of_a_route_refuses_a_name_that_others_contradict(hub: Hub) -> 
 
 
 @pytest.mark.parametrize(("slug", "side"), [("aurora", "identity"), ("shop", "target")])
-def test_a_forgotten_entity_type_is_told_as_a_missing_setting(hub: Hub, slug: str, side: str) -> None:
+def test_a_forgotten_entity_type_is_reported_as_a_missing_setting(hub: Hub, slug: str, side: str) -> None:
     forget_type(slug).save()
     status, document = post_update(hub)
     assert (status, document["code"]) == (424, f"{side}-not-configured")
     assert document["errors"][0]["field"] == "/entities/USER"
 
 
-def test_a_field_that_cannot_be_searched_is_told_as_a_missing_setting(hub: Hub) -> None:
+def test_a_field_that_cannot_be_searched_is_reported_as_a_missing_setting(hub: Hub) -> None:
     shop = Connection.objects.get(slug="shop")
     shop.settings["entities"]["USER"]["search"]["fields"] = ["email"]
     shop.save()
@@ -342,7 +342,7 @@ def test_the_seed_of_the_sandbox_refuses_what_its_routes_lack(hub: Hub) -> None:
         ),
     ],
 )
-def test_each_test_fails_where_gaps_are_not_looked_for(
+def test_each_test_fails_without_the_check_for_gaps(
     hub: Hub,
     monkeypatch: pytest.MonkeyPatch,
     module: Any,

@@ -131,7 +131,7 @@ def test_a_record_that_was_linked_to_another_subject_meanwhile_is_refused(hub: H
     assert (states(), len(hub.writes()), Replay.objects.count()) == ({State.HELD}, writes, 0)
 
 
-def test_a_hub_that_does_not_look_at_other_links_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_ignores_other_links_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     delivery, record = hold_match(hub), stranger_record(hub)
     link_meanwhile(hub, record)
     monkeypatch.setattr("sync.deliveries.record_links.is_linked_to_other_entity", lambda *_: False)

@@ -83,7 +83,7 @@ def test_a_failure_of_relayed_data_stays(hub: Hub) -> None:
     assert supersede_failures() == 0
 
 
-def test_each_run_looks_at_the_next_failures(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_run_checks_the_next_failures(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(superseded_failures, "_CHUNK", 1)
     fail_once(hub), fail_once(hub), post_update(hub)
     assert [supersede_failures() for _ in range(3)] == [1, 1, 0]

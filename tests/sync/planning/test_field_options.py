@@ -48,7 +48,7 @@ def _digest(*difference: object) -> str:
     return repr(difference)
 
 
-def test_what_is_not_compared_never_counts_as_not_kept() -> None:
+def test_fields_that_are_not_compared_never_count_as_unkept() -> None:
     change = _plan(Record("7", {"email": "old@example.com"}))
     counts = count_writes(change, {}, _digest, is_partial=False)
     assert set(counts) == {"email"}

@@ -168,7 +168,7 @@ def matching(**verified: Any) -> ParsedMapping:
     return parse_mapping({"fields": fields, "match": match})
 
 
-def test_only_values_that_the_mapping_takes_as_verified_are_verified() -> None:
+def test_only_values_that_the_mapping_marks_as_verified_are_verified() -> None:
     entity = {"emails": [{"address": "a@x"}, {"address": "B@x", "verified": True}]}
     rule = {"email": {"path": "entity.emails", "apply": ["verified_email"]}}
     mapping = matching(new=rule)

@@ -68,7 +68,7 @@ def test_other_fields_are_sent() -> None:
     assert change.values_to_send == {"name": "B"}
 
 
-def test_the_count_begins_again_with_another_wanted_or_found_value_or_once_the_value_is_kept() -> None:
+def test_the_count_restarts_with_another_wanted_or_found_value_or_once_the_value_is_stored() -> None:
     for alter in (
         lambda target: target.deliver(phone="newer"),
         lambda target: target.fields.update(phone="OTHER"),

@@ -123,7 +123,7 @@ BROKEN_VARIANTS = {
 
 
 @pytest.mark.parametrize("variant", BROKEN_VARIANTS)
-def test_a_hub_that_does_not_look_again_keeps_the_old_data(
+def test_a_hub_without_rechecks_keeps_the_old_data(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, variant: str
 ) -> None:
     monkeypatch.setattr(*BROKEN_VARIANTS[variant])

@@ -208,7 +208,7 @@ def test_a_mapping_without_references_asks_for_no_link(hub: Hub, monkeypatch: py
     assert tell(hub, "USER", ANNA) == "done"
 
 
-def test_the_tests_fail_if_nobody_is_woken(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tests_fail_if_no_delivery_is_woken(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """Broken variant: with the wake-up, the group is due at once; without it, only at its own next attempt."""
     monkeypatch.setattr(delivery_run, "schedule_referring", lambda _delivery: None)
     set_field("GROUP", "members", MEMBERS)

@@ -52,7 +52,7 @@ def test_a_preview_shows_a_missing_reference_and_then_the_record(hub: Hub) -> No
     assert Attempt.objects.filter(delivery=delivery_of("TEAM").pk).count() == 2
 
 
-def test_a_trial_looks_the_links_up_and_names_the_field_without_a_record(hub: Hub) -> None:
+def test_a_trial_reads_the_links_and_names_the_field_without_a_record(hub: Hub) -> None:
     add_group(hub, "TEAM", [ANNA])
     assert tell(hub, "GROUP", "TEAM") == "done"
     event = Event.objects.get(entity_id="TEAM")

@@ -60,7 +60,7 @@ def test_a_plain_path_finds_what_the_library_finds(path: str, document: Any) -> 
 @example("a[99999999]", {"a": [1]})
 @example("a[-0]", {"a": [1, 2]})
 @example("ä", {"ä": 1})
-def test_any_text_is_taken_for_what_the_library_takes_it_for(text: str, document: Any) -> None:
+def test_any_text_is_read_as_the_library_reads_it(text: str, document: Any) -> None:
     _assert_same_as_library(text, document)
 
 

@@ -314,7 +314,7 @@ def test_claims_nested_too_deeply_are_refused() -> None:
         verify({"algorithm": "HS256", "header": "X-Token"}, f"{start}.{signature.decode()}")
 
 
-def test_an_unknown_key_is_told_apart_so_that_keys_are_fetched_again() -> None:
+def test_an_unknown_key_is_distinguished_so_that_keys_are_fetched_again() -> None:
     for keys, header in ((KEY_SET, {"kid": "k2"}), (None, {})):
         with pytest.raises(UnknownKey):
             verify(KEYCLOAK, keycloak_token(header=header), keys=keys)
@@ -330,7 +330,7 @@ def test_a_token_without_a_key_id_may_be_signed_by_any_key_of_the_set() -> None:
     assert verify(KEYCLOAK, token, keys=keys) == VerifiedSignature()
 
 
-def test_a_key_set_is_stored_without_what_nobody_needs() -> None:
+def test_a_key_set_is_stored_without_unneeded_fields() -> None:
     private = jwt.get_algorithm_by_name("RS256").to_jwk(RSA_KEY, as_dict=True)
     cleaned = key_set(private | {"kid": "k1", "x5c": ["a"], "use": "sig"}, {"kty": "oct", "k": "x"})
     assert [sorted(key) for key in json.loads(cleaned)] == [["e", "kid", "kty", "n"]]

@@ -278,7 +278,7 @@ def test_the_cleanup_waits_for_a_batch_that_repeats_an_event(
 
 
 @pytest.mark.only_postgresql  # SQLite has one writer at a time
-def test_without_the_lock_a_batch_repeats_an_event_that_is_gone(
+def test_without_the_lock_a_batch_repeats_a_deleted_event(
     formatted: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find = batches._find_statement

@@ -107,7 +107,7 @@ def test_an_event_of_another_entity_is_no_repeat_even_if_its_part_of_the_request
     assert list(find_row_faults()) == []
 
 
-def test_a_conflict_within_a_batch_that_is_not_looked_for_would_lose_an_event(
+def test_an_undetected_conflict_within_a_batch_would_lose_an_event(
     formatted: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find = batches._find_repeats
@@ -237,7 +237,7 @@ def test_long_ids_of_requests_that_begin_alike_are_not_the_same(numbered: Hub) -
 
 
 @pytest.mark.parametrize("events", [None, {"a": 1}, "text", 3, True])
-def test_what_is_no_list_of_events_is_refused_and_kept(formatted: Hub, events: Any) -> None:
+def test_a_body_without_a_list_of_events_is_refused_and_stored(formatted: Hub, events: Any) -> None:
     body = json.dumps({"events": events}).encode()
     answer = post_body(formatted, body)
     assert (answer.status_code, answer.json()["code"]) == (400, "wrong-events")

@@ -191,7 +191,7 @@ def test_an_hour_has_a_limited_number_of_rows_of_one_source(
     assert flood_for_an_hour(hub, monkeypatch) == 13
 
 
-def test_handshakes_take_no_row_of_a_refusal(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_handshakes_do_not_use_up_rows_of_refusals(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refusals, "NEW_ROWS_AN_HOUR", 3)
     source = Source.objects.get(slug="aurora")
     for number in range(9):

@@ -335,7 +335,7 @@ def test_the_id_in_the_body_counts_where_the_header_does_not() -> None:
     assert Event.objects.get().event_id == "own-1"
 
 
-def test_an_id_of_any_header_would_let_a_stranger_take_the_id_of_an_event_to_come(
+def test_an_unsigned_id_would_let_a_stranger_use_the_id_of_a_future_event(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A variant that believes the header."""

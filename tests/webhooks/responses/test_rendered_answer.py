@@ -78,7 +78,7 @@ def test_kratos_shows_an_error_without_a_field_at_the_form() -> None:
     assert document["messages"][0]["instance_ptr"] == "#/traits/contact/email"
 
 
-def test_okta_is_told_a_failure_with_200() -> None:
+def test_okta_gets_a_failure_with_200() -> None:
     status, document = render({"format": "okta-inline"}, REFUSED)
     assert status == 200
     assert document["commands"] == [{"type": "com.okta.action.update", "value": {"registration": "DENY"}}]
@@ -98,7 +98,7 @@ def test_okta_is_told_a_failure_with_200() -> None:
 
 
 @pytest.mark.parametrize(("answer", "forwarded"), [(REFUSED, 422), (UNAVAILABLE, 424), (NOT_JSON, 400)])
-def test_zitadel_is_told_a_failure_with_200_and_a_status_that_it_forwards(
+def test_zitadel_gets_a_failure_with_200_and_a_status_that_it_forwards(
     answer: StandardAnswer, forwarded: int
 ) -> None:
     assert render({"format": "zitadel"}, answer) == (

@@ -94,7 +94,7 @@ def test_a_message_that_is_sent_again_is_a_repeat_and_another_with_its_number_a_
     assert Event.objects.count() == 1
 
 
-def test_a_digest_of_the_empty_body_alone_would_take_another_message_for_a_repeat(
+def test_a_digest_of_the_empty_body_alone_would_make_another_message_a_repeat(
     pushed: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_whole_body = event_reader._with_whole_body
@@ -218,7 +218,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
         (("Transfer-Encoding: chunked",), b"1\r\n \r\n0\r\n\r\n", 415),
     ],
 )
-def test_on_the_wire_a_body_is_empty_however_its_end_is_told(
+def test_on_the_wire_a_body_is_empty_however_its_length_is_declared(
     running: RunningHub, framing: tuple[str, ...], body: bytes, status: int
 ) -> None:
     head = ["POST /webhooks/aurora-unsigned HTTP/1.1", "Host: localhost", "Connection: close"]

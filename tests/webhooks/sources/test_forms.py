@@ -188,7 +188,7 @@ def test_nothing_of_a_form_is_stored_if_what_must_be_dropped_cannot_be_found(for
     assert bodies()[2] == "user=a+b"
 
 
-def test_a_variant_that_takes_a_form_for_json_would_store_nothing_of_it(
+def test_a_variant_that_reads_a_form_as_json_would_store_nothing_of_it(
     formed: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(body_reader, "is_form", lambda _: False)

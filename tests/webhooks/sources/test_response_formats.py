@@ -71,7 +71,7 @@ def assert_stored(answer: Any, *, is_repeat: bool = False) -> None:
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_failure_and_its_repeat_are_told_in_the_format(hub: Hub, name: str) -> None:
+def test_a_failure_and_its_repeat_are_answered_in_the_format(hub: Hub, name: str) -> None:
     choose(FORMATS[name])
     status, part, _, _ = EXPECTED[name]
     first = post_change(hub, "msg_a", kind="refuse")
@@ -84,7 +84,7 @@ def test_a_failure_and_its_repeat_are_told_in_the_format(hub: Hub, name: str) ->
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_success_is_told_in_the_format_and_repeated_byte_for_byte(hub: Hub, name: str) -> None:
+def test_a_success_is_answered_in_the_format_and_repeated_byte_for_byte(hub: Hub, name: str) -> None:
     choose(FORMATS[name])
     _, _, status, body = EXPECTED[name]
     first = post_change(hub, "msg_b")
@@ -101,7 +101,7 @@ def test_a_success_is_told_in_the_format_and_repeated_byte_for_byte(hub: Hub, na
 
 
 @pytest.mark.one_database
-def test_what_is_not_verified_gets_the_standard_answer(hub: Hub) -> None:
+def test_an_unverified_request_gets_the_standard_answer(hub: Hub) -> None:
     choose(FORMATS["zitadel"])
     answer = hub.post(EXAMPLE, "aurora")
     assert (answer.status_code, answer.json()["code"]) == (401, "bad-signature")
@@ -150,7 +150,7 @@ def test_an_answer_that_cannot_be_written_stays_the_standard_one(
 
 
 @pytest.mark.one_database
-def test_the_default_format_is_written_without_a_second_look(hub: Hub, monkeypatch: Any) -> None:
+def test_the_default_format_is_written_without_another_read(hub: Hub, monkeypatch: Any) -> None:
     def refuse(*_: Any) -> None:
         raise AssertionError("it was asked")
 

@@ -63,7 +63,7 @@ def _client() -> dict[str, str]:
     }
 
 
-def test_a_refresh_token_is_exchanged_for_an_access_token_that_is_kept() -> None:
+def test_a_refresh_token_is_exchanged_for_an_access_token_that_is_cached() -> None:
     accounts, credentials, notebook = Accounts(), _client(), MemoryRecorder()
     authentication = {**REFRESH, "template": "Zoho-oauthtoken {token}"}
     with serving(accounts) as service:

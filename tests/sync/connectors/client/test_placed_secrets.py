@@ -97,7 +97,7 @@ def test_a_request_that_cannot_hold_the_field_has_it_in_its_address(body: Any) -
     assert seen.body == (b"" if body is None else b"[1]")
 
 
-def test_a_second_secret_is_sent_besides_the_first() -> None:
+def test_a_second_secret_is_sent_in_addition_to_the_first() -> None:
     notebook = MemoryRecorder()
     with serving(_repeat) as service:
         error = _write(service, notebook, {"scheme": "bearer", "second": {"header": "App-Token"}})

@@ -231,7 +231,7 @@ def test_a_connection_goes_to_the_host_and_port_of_its_origin(
 
 
 @pytest.mark.parametrize("has_thread", [False, True])
-def test_a_lookup_whose_thread_does_not_start_leaves_nothing_behind(
+def test_a_lookup_whose_thread_does_not_start_leaves_no_state(
     monkeypatch: pytest.MonkeyPatch, has_thread: bool
 ) -> None:
     resolver, name = HostResolver(), ("localhost", 80)

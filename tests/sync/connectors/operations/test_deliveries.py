@@ -136,7 +136,7 @@ def test_wrong_credentials_are_those_of_the_target(hub: Hub, shop: GraphqlShop) 
 
 
 @pytest.mark.parametrize("has_others", [True, False])
-def test_a_record_that_is_gone_is_believed_only_with_proof(
+def test_a_missing_record_counts_as_deleted_only_with_proof(
     hub: Hub, shop: GraphqlShop, has_others: bool
 ) -> None:
     post(hub, "CREATE")
@@ -200,7 +200,7 @@ def test_an_update_of_two_records_is_recorded_as_two_calls(hub: Hub) -> None:
     assert [row["city"] for row in erp.addresses.values()] == [ANNAS_ADDRESS]
 
 
-def test_a_hub_that_never_looks_again_is_caught(
+def test_a_hub_that_never_checks_again_is_caught(
     hub: Hub, shop: GraphqlShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Broken variant: what exists is a refusal like any other."""

@@ -206,7 +206,7 @@ class TestSearch:
         book.add(MAIN, "Grace@Example.com")
         assert bool(self.find(book, GRACE, caseless=caseless)) is is_found
 
-    def test_the_expression_takes_the_place_of_the_field(self, book: ContactBook) -> None:
+    def test_the_expression_replaces_the_field(self, book: ContactBook) -> None:
         book.add(GRACE, MAIN)
         only_others = contact_book.settings(field_values={"email": "other_emails"})
         assert self.find(book, GRACE, entities=only_others["entities"]) == []

@@ -69,7 +69,7 @@ def test_a_record_is_created_found_updated_and_deleted(
 
 
 @every_system
-def test_wrong_credentials_are_told_from_all_else(
+def test_wrong_credentials_are_distinguished_from_other_failures(
     system: Any, settings: Settings, fields: dict[str, Any], key: str, changing: str
 ) -> None:
     with serving(system().answer) as service:
@@ -112,7 +112,7 @@ def test_the_connection_test_and_the_proof_of_absence_work(
         (ScimService, scim_service.settings, {"userName": "anna"}, "User already exists in the database."),
     ],
 )
-def test_a_record_that_exists_is_told_with_the_sentence_of_the_system(
+def test_an_existing_record_is_reported_with_the_message_of_the_system(
     system: Any, settings: Settings, first: dict[str, Any], sentence: str
 ) -> None:
     notebook = MemoryRecorder()
@@ -284,8 +284,8 @@ def test_the_example_of_the_manual_does_what_it_says() -> None:
 def test_a_client_that_reads_no_rules_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sync.connectors.client.exchange.find_meaning", lambda *_: None)
     for test, case in (
-        (test_a_record_that_exists_is_told_with_the_sentence_of_the_system, (GraphqlShop, graphql_shop.settings, {"email": "a@b.test"}, "x")),
-        (test_wrong_credentials_are_told_from_all_else, (GraphqlShop, graphql_shop.settings, {}, "email", "name")),
+        (test_an_existing_record_is_reported_with_the_message_of_the_system, (GraphqlShop, graphql_shop.settings, {"email": "a@b.test"}, "x")),
+        (test_wrong_credentials_are_distinguished_from_other_failures, (GraphqlShop, graphql_shop.settings, {}, "email", "name")),
         (test_an_absent_record_is_never_a_success_of_an_update, ()),
     ):  # fmt: skip
         with pytest.raises((ConnectorError, AssertionError, pytest.fail.Exception, KeyError)):

@@ -124,7 +124,7 @@ def test_an_answer_about_another_user_is_never_taken(name: str) -> None:
 
 
 @every_vendor
-def test_wrong_credentials_are_told(name: str) -> None:
+def test_wrong_credentials_are_reported(name: str) -> None:
     secret = next(key for key in ("token", "value", "client_secret") if key in VENDORS[name].credentials)
     with users_of(name) as (_, service):
         connector = connect(name, service, **{secret: "expired"})
@@ -151,7 +151,7 @@ def test_the_connection_test_reads_a_listed_user_by_id(name: str) -> None:
     assert sample.item_count
 
 
-def test_a_refused_client_is_told_in_the_words_of_the_service() -> None:
+def test_a_refused_client_is_reported_with_the_message_of_the_service() -> None:
     with users_of("directus-identity") as (_, service), pytest.raises(CredentialsRefused) as caught:
         connect("directus-identity", service, token="expired").fetch_entity("USER", "u3")
     assert caught.value.sentence == "Invalid user credentials."

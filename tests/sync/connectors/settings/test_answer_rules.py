@@ -112,12 +112,12 @@ def test_reader_and_schema_refuse_what_is_wrong(rules: Any) -> None:
     assert not SCHEMA.is_valid({"answers": rules})
 
 
-def test_done_may_stand_for_a_whole_status_that_is_no_error() -> None:
+def test_done_may_be_the_meaning_of_a_status_that_is_no_error() -> None:
     assert find([{"status": [200, 204], "means": "done"}], 200) == "done"
     assert find([{"status": 404, "when": "body.deleted", "means": "done"}], 404, b'{"deleted":1}') == "done"
 
 
-def test_a_condition_looks_into_status_and_headers_too() -> None:
+def test_a_condition_may_read_status_and_headers_too() -> None:
     rules = [{"when": "status == `429` && headers.limit == 'day'", "means": "unavailable"}]
     assert find(rules, 429, limit="day") == "unavailable"
     assert find(rules, 429, limit="minute") is None

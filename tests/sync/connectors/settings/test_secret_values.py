@@ -49,7 +49,7 @@ def _validate(settings: dict[str, Any], base_url: str = "https://a.test", **auth
     validate_connection("rest-identity", own, {"scheme": "bearer"} | authentication, base_url)
 
 
-def test_a_secret_header_beside_another_secret_has_a_place_of_its_own() -> None:
+def test_a_secret_header_in_addition_to_another_secret_has_its_own_place() -> None:
     with pytest.raises(SettingsInvalid) as caught:
         _validate({"headers": {"App-Token": "abc"}}, scheme="bearer")
     assert '"second": {"header": "App-Token"}' in caught.value.sentence
@@ -126,7 +126,7 @@ def test_no_preset_holds_a_secret(preset: str) -> None:
     assert mask_plain_secrets(load_preset(preset)["settings"]) == load_preset(preset)["settings"]
 
 
-def test_secrets_are_masked_for_the_audit_log_and_everything_else_is_kept() -> None:
+def test_secrets_are_masked_for_the_audit_log_and_everything_else_is_unchanged() -> None:
     settings = {
         "headers": {"X-Api-Key": "abc", "Accept": "a"},
         "entities": [{"query": {"key": "abc", "view": "b"}}],

@@ -46,7 +46,7 @@ def test_a_wrapped_record_is_sent_and_read_in_its_wrapping() -> None:
 
 
 @pytest.mark.parametrize("unusable", ["", "x" * 256, "a\0b", 10**255, 1.5, True, None, ["7"]])
-def test_an_id_that_cannot_be_kept_is_not_understood(unusable: Any) -> None:
+def test_an_id_that_cannot_be_stored_is_an_unreadable_response(unusable: Any) -> None:
     with serving(lambda _: Reply(200, {"id": unusable, "email": "a@b.test"})) as service:
         with pytest.raises(UnreadableResponse):
             shop(service.url).get_record("USER", "7")
@@ -89,7 +89,7 @@ def test_a_number_of_many_digits_is_a_float_in_all_else() -> None:
     assert json_equal(document, {"limit": 1234567890123456.78})
 
 
-def test_a_replacing_update_of_a_record_that_is_gone_is_the_systems_to_refuse() -> None:
+def test_a_replacing_update_of_a_deleted_record_is_left_to_the_system_to_refuse() -> None:
     settings = shop_settings(update={"method": "PUT"})
     with serving(lambda _: Reply(404, {"message": "No such customer."})) as service:
         with pytest.raises(RequestRejected) as caught:

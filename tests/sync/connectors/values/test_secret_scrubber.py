@@ -72,11 +72,11 @@ def test_a_document_stays_a_document_whatever_its_secret_holds() -> None:
     assert clean == {"id": 1, MASK: [MASK, {"pin": MASK}], "x": True, "n": None}
 
 
-def test_a_short_secret_is_not_looked_for() -> None:
+def test_a_short_secret_is_not_searched_for() -> None:
     assert scrub("a short one", "short"[: MIN_SECRET_LENGTH - 1]) == "a short one"
 
 
-def test_a_new_token_is_looked_for_too_and_the_oldest_of_many_is_not() -> None:
+def test_a_new_token_is_searched_for_too_and_the_oldest_of_many_is_not() -> None:
     secrets = SecretSet(["fixed-secret"])
     for number in range(9):
         secrets.add_recent(f"token-{number:09}")

@@ -116,7 +116,7 @@ def test_the_expansion_of_the_usual_settings() -> None:
     }
 
 
-def test_an_operation_takes_the_place_of_the_short_setting() -> None:
+def test_an_operation_replaces_the_short_setting() -> None:
     settings = shop_settings(operations={"delete": {"method": "POST", "path": "/c/{id}/anonymize"}})
     operations = expand_operations(settings)["USER"]["operations"]
     assert operations["delete"] == {"method": "POST", "path": "/c/{id}/anonymize"}

@@ -119,7 +119,7 @@ def test_the_short_search_has_the_same_rule(text: str) -> None:
         (given("search", path="/c", method="POST", body={"q": 1}), ""),
     ],
 )
-def test_a_contradiction_is_refused_where_it_stands(settings: Any, pointer: str) -> None:
+def test_a_contradiction_is_reported_at_its_place(settings: Any, pointer: str) -> None:
     found = refusal(settings)
     assert found is not None
     assert found.pointer.endswith(pointer), found.pointer
@@ -200,7 +200,7 @@ def test_a_rule_on_answers_is_checked(rule: Any, is_good: bool) -> None:
     assert (refusal(given("get", path="/c/{id}", answers=[rule])) is None) is is_good
 
 
-def test_a_reader_that_takes_every_template_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_accepts_every_template_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Broken variant: every style may stand everywhere."""
     everything = frozenset({"", *placeholders.STYLES})
     monkeypatch.setattr(placeholders, "_ALLOWED_STYLES", dict.fromkeys(("", "'", '"'), everything))
