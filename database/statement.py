@@ -1,8 +1,8 @@
 """SQL statements that are built once and run many times.
 
-Django's ORM builds every statement anew; measured for one webhook, that was four fifths of the CPU. What runs for each
-webhook is a `Statement`, everything else goes through the ORM. Both store equal values: plain values unchanged, all
-others prepared by the fields of the models.
+Django's ORM builds the SQL of every statement again; for one webhook, that was four fifths of the measured CPU time.
+Statements that run for each webhook are `Statement`s; everything else uses the ORM. Both store equal values: plain
+values unchanged, all others prepared by the fields of the models.
 """
 
 import uuid

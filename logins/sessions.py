@@ -1,4 +1,4 @@
-"""Sessions in the database under hashes of their keys: whoever reads the table can use no session.
+"""Sessions in the database under hashes of their keys: a reader of the table cannot use a session.
 
 The cookie holds the key. A key has 165 random bits, so a plain hash is enough.
 """

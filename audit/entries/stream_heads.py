@@ -5,7 +5,7 @@ in a stream to one entry; a transaction that collides reads the head again. Entr
 order of their streams' names, so appends wait for each other but never deadlock. A transaction that appends more than
 once appends to settings before deliveries before events, and takes its other locks before all of them.
 
-An append never fails because of what someone changed in the last entry of a stream: webhooks go on, and a verification
+An append never fails because someone changed the last entry of a stream: webhooks are still stored, and a verification
 finds the entry, and that the next one does not continue it.
 """
 

@@ -53,7 +53,7 @@ class CheckpointAnchor:
 
 
 class LineFile:
-    """A file that is written line by line, with its size and hash kept along the way."""
+    """A file that is written line by line. Its size and hash are computed while it is written."""
 
     def __init__(self, path: Path) -> None:
         self.count, self._size, self._digest = 0, 0, hashlib.sha256()

@@ -1,4 +1,4 @@
-"""Pack an export into a ZIP archive: the same files give the same bytes, whenever and wherever they are packed."""
+"""Pack an export into a ZIP archive: the same files give the same bytes at any time and on any machine."""
 
 import hashlib
 import os

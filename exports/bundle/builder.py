@@ -160,7 +160,7 @@ class ExportRun:
     def _save_progress(self, sizes: dict[str, int], key: bytes = b"") -> None:
         """Save the file sizes reached, after registering the people in those files. Raises JobLost."""
         export = self.export
-        # The register first: whoever is in a file that a resumed run keeps must be in the register too.
+        # The register first: every person in a file that a resumed run continues must be in the register too.
         if self._unregistered_people:
             register_entities(export, key, self._unregistered_people, self.alias)
             self._unregistered_people.clear()

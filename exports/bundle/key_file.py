@@ -1,4 +1,4 @@
-"""Keep the keys of an export's events in a file: eight bytes each, so that ten million cost no memory."""
+"""Store the keys of an export's events in a file, eight bytes each, so that ten million keys need no memory."""
 
 from array import array
 from collections.abc import Iterable, Iterator

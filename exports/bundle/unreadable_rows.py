@@ -107,7 +107,7 @@ def read_values(
 
 
 def _read_or_none(rows: QuerySet[Any], columns: Sequence[str]) -> list[tuple[Any, ...]] | None:
-    """Return these columns of the rows; None if a value cannot be read, or is a time that has no UTC time."""
+    """Return these columns of the rows; None if a value cannot be read, or is a time without a UTC time."""
     try:
         values = list(rows.values_list(*columns))
     except READ_ERRORS as error:

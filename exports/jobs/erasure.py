@@ -1,6 +1,6 @@
 """Erase a person from exports: delete files that hold the person's data, and redact requests that name the person.
 
-The register stays: it tells, by pseudonyms, which exports that may have been downloaded contain which entity.
+The register is not deleted: it records, by pseudonyms, which downloaded exports may contain which entity.
 """
 
 from exports.jobs.lifecycle import cancel_export, expire_export

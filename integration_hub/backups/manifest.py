@@ -75,7 +75,7 @@ def check_backup(folder: Path, manifest: Manifest) -> Path:
 
 
 def current_schema() -> list[str]:
-    """Return what tells the schema of this version from others."""
+    """Return the names that identify the schema of this version."""
     return sorted(hash_migrations().values())
 
 

@@ -38,7 +38,7 @@ def find_program(name: str) -> str:
 
 
 def run_program(name: str, *arguments: str | Path) -> None:
-    """Run a program of PostgreSQL. Raises CommandError with its last words, in which it names no password."""
+    """Run a program of PostgreSQL. Raises CommandError with the last lines of its output, which contain no password."""
     command = [find_program(name), *map(str, arguments)]
     try:
         ended = subprocess.run(  # noqa: S603

@@ -21,7 +21,7 @@ Subjects = dict[tuple[str, str], set[int]]  # entity type and id: sources
 
 
 def repeat_erasures(listed: Iterable[ListedErasure]) -> tuple[int, int]:
-    """Erase again whoever was erased after the backup. Returns how many erasures are done, and how many wait.
+    """Repeat the erasures that were made after the backup. Returns how many are done, and how many wait.
 
     Erasures that the backup knows as done are left: the same person may have come back since.
     """

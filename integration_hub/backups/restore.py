@@ -18,7 +18,7 @@ from sync.operations.pauses import hold_waiting, pause_flow
 from webhooks.encryption.at_rest import CannotDecrypt, decrypt
 from webhooks.models import Pepper, Source
 
-_PAUSE_REASON = "restored from a backup: look before you resume"
+_PAUSE_REASON = "restored from a backup: check before you resume"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def restore_backup(
 def _finish_restore(
     manifest: Manifest, erasures: Sequence[ListedErasure], announce: Callable[[str], None]
 ) -> RestoreReport:
-    """Take the steps after the database was loaded. All of them may be taken twice."""
+    """Run the steps after the database was loaded. Each step can be repeated."""
     _check_keys()
     paused = sum(pause_flow(source, _PAUSE_REASON, None) for source in Source.objects.all())
     hold_waiting()
@@ -72,7 +72,7 @@ def _finish_restore(
 
 
 def _check_rows(manifest: Manifest) -> None:
-    """Raise CommandError if a table has not the rows that were backed up. Called right after loading."""
+    """Raise CommandError if a table has another number of rows than the backup. Call it right after loading."""
     rows = count_rows()
     different = [table for table, count in manifest.rows.items() if rows.get(table) != count]
     if different:

@@ -167,7 +167,7 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
             self.end_response(connection)
 
     def _limit_unsent(self) -> None:
-        """Close the connections that have been sending longest until the memory limit is kept."""
+        """Close the connections that have been sending longest until memory is below the limit."""
         sending = [connection for connection in self.waiting if connection.phase is ConnectionPhase.SENDING]
         total = sum(len(connection.unsent) for connection in sending)
         for connection in sorted(sending, key=lambda connection: connection.since):

@@ -63,7 +63,7 @@ def _renew_leases(step: float) -> None:
     renewed = Delivery.objects.running().update(lease_until=database_now(plus_seconds=settings.LEASE_SECONDS))
     running_jobs = Job.objects.filter(state=JobState.RUNNING)
     renewed += running_jobs.update(lease_until=database_now(plus_seconds=JOB_LEASE_SECONDS))
-    logger.warning("the clock of the machine was set by %.0f s; %s leases began anew", step, renewed)
+    logger.warning("the clock of the machine was set by %.0f s; %s leases were renewed", step, renewed)
 
 
 def _bring_forward(by: timedelta) -> None:

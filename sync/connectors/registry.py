@@ -93,7 +93,7 @@ def _require_sendable(value: Any, place: SettingPath) -> None:
 
 
 def id_characters(connector: str, settings: Mapping[str, Any]) -> frozenset[str]:
-    """Return the characters that ids may hold besides the usual ones. None for settings that cannot be read."""
+    """Return the extra characters that ids may contain; empty if the settings cannot be read."""
     try:
         parsed = SETTINGS_KINDS[connector].read(settings, ())
     except (KeyError, SettingsInvalid):

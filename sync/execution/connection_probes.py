@@ -72,7 +72,7 @@ def _probe_connection(probe: ReservedProbe) -> bool:
     try:
         return _send_and_record(probe)
     except Exception:
-        logger.exception("the probe of %s failed; deliveries try it", probe.connection.slug)
+        logger.exception("the probe of %s failed; deliveries will be attempted", probe.connection.slug)
         return False
     finally:
         release_connection()

@@ -61,7 +61,7 @@ class StoredRefreshTokens:
             except OperationalError as error:
                 release_connection()
                 if pause is None:
-                    logger.error("a refresh could not be stored: %s", type(error).__name__)
+                    logger.error("a refreshed token could not be stored: %s", type(error).__name__)
                     return
                 time.sleep(pause)
             else:

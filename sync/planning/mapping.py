@@ -210,8 +210,9 @@ class ParsedMapping:
     def map_entity(
         self, entity: Mapping[str, Any], webhook: Mapping[str, Any], lookup: ReferenceLookup | None = None
     ) -> dict[str, Any]:
-        """Map an entity to the fields of a record. A field that is kept without a value is left out. Without a
-        `lookup`, names stand for references. Raises EntityNotMappable for a required field without a value.
+        """Map an entity to the fields of a record. Leaves out fields that keep their value in the record because the
+        entity has none. Without a `lookup`, references are replaced by their names. Raises EntityNotMappable for a
+        required field without a value.
         """
         fields = self._map_fields(self.fields, entity, webhook, (None, "", []), lookup)
         return self._without_kept(fields, WhenAbsent.CLEAR)

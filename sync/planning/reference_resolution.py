@@ -33,7 +33,7 @@ def map_with_references(
     3. Raise ReferenceMissing if a record is missing: for any field before the wait is over, and afterwards for those
        that fail without it. Other fields leave out what is missing.
 
-    `leaves_out_now`: only fields that fail without a record still wait. Raises EntityNotMappable besides.
+    `leaves_out_now`: only fields that fail without a record still wait. Raises EntityNotMappable as well.
     """
     apply_mapping = mapping.map_partial_entity if is_partial else mapping.map_entity
     if not mapping.reference_types:

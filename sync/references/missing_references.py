@@ -111,7 +111,11 @@ def schedule_referring(delivery: Delivery) -> None:
         with transaction.atomic():
             _schedule_in_transaction(delivery)
     except DatabaseError as error:
-        logger.warning("%s could not schedule those that refer to it (%s)", delivery, type(error).__name__)
+        logger.warning(
+            "deliveries that refer to the record of %s could not be scheduled (%s)",
+            delivery,
+            type(error).__name__,
+        )
 
 
 def schedule_arrived(delivery_id: int) -> None:

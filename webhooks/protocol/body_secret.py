@@ -1,6 +1,6 @@
 """The scheme `body-secret`: a secret in a field of the body, for senders that offer nothing else. Pure.
 
-It is weaker than a signature: whoever reads one webhook can send others. The secret is removed before the body is
+It is weaker than a signature: anyone who reads one webhook can send others. The secret is removed before the body is
 stored.
 """
 

@@ -155,8 +155,8 @@ def _read_fields(headers: Mapping[str, str], body: bytes) -> bytes:
 
 
 def _check_borders(rule: HmacRule, values: Mapping[str, bytes], *, is_form: bool) -> None:
-    """Check that the signed text can be split in one way only: otherwise whoever repeats a request could give it
-    another id, another body or another query. Raises BadSignature.
+    """Check that the signed text can be split in one way only: otherwise an attacker who repeats a request could give
+    it another id, body or query. Raises BadSignature.
     """
     # No end of a JSON object or list is one itself, and no beginning.
     is_whole = bool(values[BODY]) and not is_form

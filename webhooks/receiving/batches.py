@@ -183,7 +183,7 @@ def _store_batch(
         except (IntegrityError, OperationalError) as error:
             if is_last or not (isinstance(error, IntegrityError) or is_deadlock(error)):
                 raise
-            logger.info("a request of %s was stored at the same moment as others: again", source.slug)
+            logger.info("a request of %s collided with another one; retrying", source.slug)
             continue
         return stored, answer
     raise AssertionError("the last round returns or raises")

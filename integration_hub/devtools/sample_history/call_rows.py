@@ -22,7 +22,7 @@ _Step = tuple[str, str, str, Connection]
 
 @dataclass(frozen=True, slots=True)
 class AttemptContents:
-    """The contents that are stored of an attempt: its change, and the target's refusal if there was one."""
+    """The stored contents of an attempt: its change, and the target's refusal if there was one."""
 
     change: payload_samples.Document
     refusal: payload_samples.Document | None = None

@@ -44,7 +44,7 @@ def build_webhook(entity_id: str, entity_type: str, event_type: str) -> Document
 
 
 def build_change(entity_type: str, entity_id: str, record: str, is_changed: bool) -> Document:
-    """Return the change of a record, with values before and after. It is always the same for an entity."""
+    """Return the change of a record, with values before and after. Equal for all calls about one entity."""
     before, after = _build_values(entity_type, entity_id, 0), _build_values(entity_type, entity_id, 1)
     fields = [
         {"name": key, "before": before[key], "after": after[key]}

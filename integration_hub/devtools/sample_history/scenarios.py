@@ -46,7 +46,7 @@ _WEIGHTS = [weight for _, weight in _OUTCOME_SHARES]
 
 @dataclass(frozen=True, slots=True)
 class ScenarioAttempt:
-    """One try: its start in seconds after the event's arrival, its duration in seconds, and its code."""
+    """One attempt: its start in seconds after the event's arrival, its duration in seconds, and its code."""
 
     after_seconds: float
     duration: float

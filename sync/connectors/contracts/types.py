@@ -45,7 +45,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class WriteContext:
-    """Optional parameters of a write, besides the fields that it changes.
+    """Optional parameters of a write, in addition to the fields that it changes.
 
     `key`: the id of the entity in the identity service; `fields`: all mapped fields; `current`: the fields of the
     record as they were compared, None if there is none; `entity`: the attributes of the entity, None if it is deleted.

@@ -7,8 +7,7 @@ from typing import Any
 
 
 def fingerprint_json(*values: Any) -> bytes:
-    """Return a hash that is equal only for equal content, `true` and `1` told apart; no secret can be read
-    from it.
+    """Return a hash that is equal only for equal content: `true` and `1` differ. No secret can be read from it.
 
     Objects with fields in another order may get another hash. Raises TypeError, ValueError or RecursionError
     for values that are not JSON.

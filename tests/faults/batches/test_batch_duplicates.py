@@ -80,7 +80,7 @@ def run_rounds(folder: Path, services: Services, numbers: Sequence[int], mutant:
         faults = {**report.complaints, **find_batch_faults(driver, fleet.hub)}
         receipts = fleet.hub.rows("SELECT count(*) FROM webhooks_receipt")[0][0]
     statuses = frozenset(str(request.status) for request in driver.requests)
-    begun_again = (folder / "fleet.log").read_text().count("stored at the same moment as others")
+    begun_again = (folder / "fleet.log").read_text().count("collided with another one")
     result = Result(report, faults, statuses, len(driver.requests), receipts, begun_again)
     print(
         f"\n{mutant}: {report}; {sorted(statuses)}, {receipts} receipts of {result.requests} requests,"

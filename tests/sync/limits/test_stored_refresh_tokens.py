@@ -396,7 +396,7 @@ def test_storing_is_tried_again_while_the_database_is_away(
     assert RefreshedToken.objects.get().tokens == ISSUED
     failures[0] = 3
     store.finish_refresh(claim, ISSUED)
-    assert "a refresh could not be stored: OperationalError" in caplog.text
+    assert "a refreshed token could not be stored: OperationalError" in caplog.text
     assert "refresh-token-1" not in caplog.text
 
 
