@@ -107,11 +107,11 @@ def _payload_values(plain: bytes) -> Iterator[str]:
 
 def _is_named(value: str, number: str) -> bool:
     """True if a case number equals a value, or contains a word or a long number of it."""
-    whole, own = _normalize_text(value), _normalize_text(number)
-    if len(whole) >= _MIN_VALUE_LENGTH and whole == own:
+    whole_value, own = _normalize_text(value), _normalize_text(number)
+    if len(whole_value) >= _MIN_VALUE_LENGTH and whole_value == own:
         return True
-    if whole.isdigit() and len(whole) >= _MIN_NUMBER_LENGTH:
-        return whole in re.sub(r"\D", "", own)
+    if whole_value.isdigit() and len(whole_value) >= _MIN_NUMBER_LENGTH:
+        return whole_value in re.sub(r"\D", "", own)
     words = {word for word in _split_words(value) if len(word) >= _MIN_WORD_LENGTH and not word.isdigit()}
     return not (words - _COMMON_WORDS).isdisjoint(_split_words(number))
 

@@ -25,11 +25,11 @@ def delete_late_payloads() -> None:
         for name in subject_of(erasure).pseudonyms.values()
     ]
     destroyed = SubjectKey.objects.filter(destroyed_at__gt=timezone.now() - _LOOK_BACK)
-    lately = destroyed.exclude(pseudonym__in=counted)
+    recent = destroyed.exclude(pseudonym__in=counted)
     # Read first: as one query it would read all payloads.
-    subjects = list(lately.values_list("pk", flat=True))
+    subjects = list(recent.values_list("pk", flat=True))
     for start in range(0, len(subjects), _BATCH_SIZE):
-        late = Payload.objects.filter(subject__in=subjects[start : start + _BATCH_SIZE])
-        while keys := list(late.values_list("pk", flat=True)[:_BATCH_SIZE]):
+        late_payloads = Payload.objects.filter(subject__in=subjects[start : start + _BATCH_SIZE])
+        while keys := list(late_payloads.values_list("pk", flat=True)[:_BATCH_SIZE]):
             with transaction.atomic():
                 delete_payloads(keys)

@@ -47,8 +47,8 @@ def redact_replay_reasons(subject: ErasureSubject) -> None:
     """Redact the reasons of replays of this entity alone, while their rows still show that."""
     requests = replays_by_event(subject)
     replays = Replay.objects.filter(pk__in=requests)
-    alone = [replay.pk for replay in replays if _concerns_only(replay, requests[replay.pk])]
-    replays.filter(pk__in=alone).update(reason=REDACTED_TEXT)
+    own_replays = [replay.pk for replay in replays if _concerns_only(replay, requests[replay.pk])]
+    replays.filter(pk__in=own_replays).update(reason=REDACTED_TEXT)
 
 
 def redact_free_text(subject: ErasureSubject) -> None:
@@ -64,19 +64,19 @@ def _concerns_only(request: Replay, own: set[int]) -> bool:
     """Return True if a replay concerns no other events than `own`. Its own count decides if no row names the
     others.
     """
-    tried = Attempt.objects.filter(replay=request).exclude(delivery__event__in=own)
+    attempts = Attempt.objects.filter(replay=request).exclude(delivery__event__in=own)
     others = Delivery.objects.filter(replay=request).exclude(event__in=own)
     members = ReplayMember.objects.filter(replay=request).exclude(event__in=own)
-    return request.events <= len(own) and not any(rows.exists() for rows in (tried, others, members))
+    return request.events <= len(own) and not any(rows.exists() for rows in (attempts, others, members))
 
 
 def _redact_column(model: Any, column: str, entity_id: str, name: str) -> None:
     matching = model.objects.filter(**{f"{column}__icontains": entity_id})
     for key, text in matching.values_list("pk", column):
         # The pseudonym may be longer than the id.
-        fresh = replace_id_in_text(text, entity_id, name)[: model._meta.get_field(column).max_length]
-        if fresh != text:
-            model.objects.filter(pk=key).update(**{column: fresh})
+        redacted = replace_id_in_text(text, entity_id, name)[: model._meta.get_field(column).max_length]
+        if redacted != text:
+            model.objects.filter(pk=key).update(**{column: redacted})
 
 
 def replace_id_in_text(text: str, entity_id: str, name: str) -> str:
@@ -88,11 +88,11 @@ def replace_id_in_text(text: str, entity_id: str, name: str) -> str:
 
 def _redact_filters(entity_id: str, name: str) -> None:
     """Replace the id in the filters that replays were selected by."""
-    naming = Replay.objects.filter(Q(filter__has_key="entity_id") | Q(filter__has_key="q"))
-    for key, words in naming.values_list("pk", "filter"):
-        fresh = replace_id_in_filter(words or {}, entity_id, name)
-        if words and fresh != words:
-            Replay.objects.filter(pk=key).update(filter=fresh)
+    matching = Replay.objects.filter(Q(filter__has_key="entity_id") | Q(filter__has_key="q"))
+    for key, words in matching.values_list("pk", "filter"):
+        redacted = replace_id_in_filter(words or {}, entity_id, name)
+        if words and redacted != words:
+            Replay.objects.filter(pk=key).update(filter=redacted)
 
 
 def replace_id_in_filter(words: Mapping[str, str], entity_id: str, name: str) -> dict[str, str]:

@@ -75,8 +75,8 @@ class ErasureSubject:
     def identities(self) -> set[int]:
         # Routes may have changed: past deliveries name the identity services of their time.
         routes = Route.objects.filter(source__in=self.sources, entity_type=self.entity_type)
-        tried = self.deliveries.values_list("identity", flat=True).distinct()
-        return set(routes.values_list("identity", flat=True)) | set(tried)
+        past = self.deliveries.values_list("identity", flat=True).distinct()
+        return set(routes.values_list("identity", flat=True)) | set(past)
 
     @property
     def pseudonyms(self) -> dict[int, str]:
@@ -131,9 +131,9 @@ def replays_by_event(subject: ErasureSubject) -> dict[int, set[int]]:
     """
     replays: dict[int, set[int]] = defaultdict(set)
     deliveries = subject.deliveries
-    tried = Attempt.objects.filter(delivery__in=deliveries.values("pk"), replay__isnull=False)
+    attempts = Attempt.objects.filter(delivery__in=deliveries.values("pk"), replay__isnull=False)
     every: tuple[Iterable[tuple[Any, Any]], ...] = (
-        tried.values_list("replay", "delivery__event"),
+        attempts.values_list("replay", "delivery__event"),
         deliveries.filter(replay__isnull=False).values_list("replay", "event"),
         ReplayMember.objects.filter(event__in=subject.events.values("pk")).values_list("replay", "event"),
         _replays_in_audit_log(subject),
@@ -182,12 +182,12 @@ def _payload_ids(subject: ErasureSubject) -> set[int]:
 
 def payload_ids_of_events(events: list[int]) -> set[int]:
     """Return the ids of the payloads of events and of their receipts, attempts and calls."""
-    tried = Attempt.objects.filter(delivery__event__in=events)
+    attempts = Attempt.objects.filter(delivery__event__in=events)
     rows: tuple[tuple[QuerySet[Any], tuple[str, ...]], ...] = (
         (Event.objects.filter(pk__in=events), ("payload",)),
         (Receipt.objects.filter(event__in=events), ("payload", "answer")),
-        (tried, ("findings",)),
-        (Call.objects.filter(attempt__in=tried.values("pk")), ("request", "response")),
+        (attempts, ("findings",)),
+        (Call.objects.filter(attempt__in=attempts.values("pk")), ("request", "response")),
     )
     return {
         key

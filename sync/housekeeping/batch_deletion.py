@@ -100,11 +100,13 @@ class _KeyWindow:
         return PrunedBatch(self.last_key, deleted, self.is_last)
 
 
-def _read_window(rows: QuerySet[Any], moment: str, up_to: datetime, after: int, most: int) -> _KeyWindow:
+def _read_window(rows: QuerySet[Any], moment: str, up_to: datetime, after: int, limit: int) -> _KeyWindow:
     """Read the next rows. The walk ends at a window without old rows; a few rows with a wrong clock do not stop it."""
-    window = list(rows.filter(pk__gt=after).order_by("pk").values_list("pk", moment)[:most])
-    old = [key for key, at in window if at < up_to]
-    return _KeyWindow(old, window[-1][0] if window else after, is_last=not old or len(window) < most)
+    window = list(rows.filter(pk__gt=after).order_by("pk").values_list("pk", moment)[:limit])
+    old_keys = [key for key, at in window if at < up_to]
+    return _KeyWindow(
+        old_keys, window[-1][0] if window else after, is_last=not old_keys or len(window) < limit
+    )
 
 
 def _events_of_payloads(model: Any, name: str, keys: Collection[int]) -> Iterable[tuple[int, int]]:
@@ -117,8 +119,8 @@ def _events_of_payloads(model: Any, name: str, keys: Collection[int]) -> Iterabl
 
 def find_open_events(keys: Iterable[int | None]) -> set[int | None]:
     """Return events that have an open delivery. (The event's state may hide it behind a worse one.)"""
-    opened = Delivery.objects.filter(event__in={key for key in keys if key}, state__in=OPEN_STATES)
-    event_ids: Iterable[Any] = opened.values_list("event", flat=True)
+    open_deliveries = Delivery.objects.filter(event__in={key for key in keys if key}, state__in=OPEN_STATES)
+    event_ids: Iterable[Any] = open_deliveries.values_list("event", flat=True)
     return set(event_ids)
 
 

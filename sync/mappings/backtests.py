@@ -62,12 +62,12 @@ def request_backtest(draft: MappingDraft, event_count: int, author: MappingAutho
             raise BackTestRefused(_("This draft no longer exists."))
         if draft.backtests.filter(state__in=OPEN_STATES).exists():
             raise BackTestRefused(_("A back-test of this draft is already running."))
-        made = BackTest(draft=draft, base=current_version(draft.mapping), requested_count=event_count)
-        made.requested_by_id, made.requested_at = author.user.pk, timezone.now()
-        made.save(force_insert=True)
-        submission.submit_job(_KIND, made.pk)
+        backtest = BackTest(draft=draft, base=current_version(draft.mapping), requested_count=event_count)
+        backtest.requested_by_id, backtest.requested_at = author.user.pk, timezone.now()
+        backtest.save(force_insert=True)
+        submission.submit_job(_KIND, backtest.pk)
         details = {
-            "backtest": str(made.uuid),
+            "backtest": str(backtest.uuid),
             "draft": draft.pk,
             "events": event_count,
             "reason": reason,
@@ -76,7 +76,7 @@ def request_backtest(draft: MappingDraft, event_count: int, author: MappingAutho
         append_entries(
             NewEntry(draft.mapping.stream, "mapping.backtested", f"person:{author.user.pk}", details)
         )
-    return made
+    return backtest
 
 
 def run_in_request(backtest: BackTest, seconds: float = REQUEST_SECONDS) -> bool:
@@ -143,8 +143,8 @@ class BackTestResult:
         self.fields.update(comparison.affected_fields)
         self.over_budget_count += comparison.before.is_over_budget + comparison.after.is_over_budget
         is_example = comparison.outcome not in (ComparisonOutcome.SAME, ComparisonOutcome.FAILS_BOTH)
-        few = self.counts[str(comparison.outcome)] <= EXAMPLES_PER_OUTCOME
-        if is_example and (few or is_new) and len(self.examples) < MAX_EXAMPLES:
+        has_few = self.counts[str(comparison.outcome)] <= EXAMPLES_PER_OUTCOME
+        if is_example and (has_few or is_new) and len(self.examples) < MAX_EXAMPLES:
             self.examples.append(
                 {
                     "event": past_event.event.pk,

@@ -83,21 +83,21 @@ def save_draft(
     MappingChangeRefused if nothing differs.
     """
     current, replaced = _lock_unchanged(mapping, seen)
-    latest = replaced or current
-    if latest is not None and (latest.declaration_text, _note_of(replaced)) == (
+    latest_declaration = replaced or current
+    if latest_declaration is not None and (latest_declaration.declaration_text, _note_of(replaced)) == (
         declaration_text.text,
         note.strip()[:500],
     ):
         raise MappingChangeRefused(_("Nothing was changed: the rules are the same as before."))
     if replaced is not None:
         _close_draft(replaced, DraftState.REPLACED)
-    made = MappingDraft(mapping=mapping, note=note.strip()[:500], base=current)
-    made.declaration, made.text = declaration_text.declaration, declaration_text.text
-    made.made_by_id, made.made_at = author.user.pk, timezone.now()
-    made.clean()
-    made.save(force_insert=True)
-    _append_entry(mapping, "mapping.drafted", author, {"draft": made.pk, "base": seen.version_number})
-    return made
+    draft = MappingDraft(mapping=mapping, note=note.strip()[:500], base=current)
+    draft.declaration, draft.text = declaration_text.declaration, declaration_text.text
+    draft.made_by_id, draft.made_at = author.user.pk, timezone.now()
+    draft.clean()
+    draft.save(force_insert=True)
+    _append_entry(mapping, "mapping.drafted", author, {"draft": draft.pk, "base": seen.version_number})
+    return draft
 
 
 @transaction.atomic
@@ -126,18 +126,18 @@ def activate_version(
             _("The active version %(number)s has the same rules.") % {"number": current.number}
         )
     _refuse_gaps(mapping, target.declaration)
-    made = MappingVersion(mapping=mapping, number=seen.version_number + 1, declaration=target.declaration)
-    made.made_by_id, made.reason = author.user.pk, reason
-    made.note, made.text = target.note, target.text
-    made.restores = target if isinstance(target, MappingVersion) else None
-    made.clean()
-    made.save(force_insert=True)
+    version = MappingVersion(mapping=mapping, number=seen.version_number + 1, declaration=target.declaration)
+    version.made_by_id, version.reason = author.user.pk, reason
+    version.note, version.text = target.note, target.text
+    version.restores = target if isinstance(target, MappingVersion) else None
+    version.clean()
+    version.save(force_insert=True)
     if isinstance(target, MappingDraft):
-        _close_draft(target, DraftState.ACTIVATED, made)
-    details = {"before": _version_details(current), "after": _version_details(made)}
+        _close_draft(target, DraftState.ACTIVATED, version)
+    details = {"before": _version_details(current), "after": _version_details(version)}
     source = {"draft": target.pk} if isinstance(target, MappingDraft) else {"restores": target.number}
-    _append_entry(mapping, "mapping.activated", author, {**details, **source, "reason": made.reason})
-    return made
+    _append_entry(mapping, "mapping.activated", author, {**details, **source, "reason": version.reason})
+    return version
 
 
 def _lock_unchanged(
@@ -186,12 +186,12 @@ def _version_details(version: MappingVersion | None) -> JSONValue:
 
 def _to_canonical_value(value: Any) -> JSONValue:
     if isinstance(value, dict):
-        return {name: _to_canonical_value(member) for name, member in value.items()}
+        return {name: _to_canonical_value(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_to_canonical_value(member) for member in value]
+        return [_to_canonical_value(item) for item in value]
     # Canonical JSON has no fractions, and no integers that a float cannot hold exactly.
-    is_odd = isinstance(value, float) or (isinstance(value, int) and abs(value) >= 2**53)
-    return str(value) if is_odd else value
+    is_unsupported = isinstance(value, float) or (isinstance(value, int) and abs(value) >= 2**53)
+    return str(value) if is_unsupported else value
 
 
 def _append_entry(

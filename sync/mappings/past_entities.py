@@ -87,28 +87,28 @@ def _iterate_source(source: int) -> Iterator[tuple[int, _EventPosition]]:
             # was read of that moment.
             earlier = Q(received_at__lt=after.received_at) | Q(id__lt=after.pk)
             further = rows.filter(earlier, received_at__lte=after.received_at)
-        found = [
+        page = [
             _EventPosition(*row)
             for row in further.values_list("received_at", "id", "entity_type")[:_PAGE_SIZE]
         ]
-        yield from ((source, place) for place in found)
-        if len(found) < _PAGE_SIZE:
+        yield from ((source, place) for place in page)
+        if len(page) < _PAGE_SIZE:
             return
-        after = found[-1]
+        after = page[-1]
 
 
 def read_past_events(events: Sequence[int], routes: Sequence[Route]) -> list[PastEvent]:
     """Read these events in this order, without those that have no delivery on these routes. Four statements."""
-    known = Event.objects.select_related("payload__subject", "source").in_bulk(events)
-    deliveries = _one_delivery_per_event(known, routes)
+    events_by_key = Event.objects.select_related("payload__subject", "source").in_bulk(events)
+    deliveries = _one_delivery_per_event(events_by_key, routes)
     attempts = _attempts_by_delivery(deliveries.values())
     calls = _last_fetch_by_attempt(
-        attempt.pk for tried in attempts.values() for attempt in tried if not _has_entity(attempt)
+        attempt.pk for rows in attempts.values() for attempt in rows if not _has_entity(attempt)
     )
     return [
-        _read_past_event(known[pk], deliveries[pk], attempts.get(deliveries[pk].pk, []), calls)
+        _read_past_event(events_by_key[pk], deliveries[pk], attempts.get(deliveries[pk].pk, []), calls)
         for pk in events
-        if pk in known and pk in deliveries
+        if pk in events_by_key and pk in deliveries
     ]
 
 
@@ -150,34 +150,34 @@ def _last_fetch_by_attempt(attempts: Iterable[int]) -> dict[int, Call]:
 
 
 def _read_past_event(
-    event: Event, delivery: Delivery, tried: list[Attempt], calls: Mapping[int, Call]
+    event: Event, delivery: Delivery, attempts: list[Attempt], calls: Mapping[int, Call]
 ) -> PastEvent:
     if is_erased(event.entity_id):
         return PastEvent(event, reason=UntestableReason.ERASED)
     try:
         if delivery.is_relayed:
-            return _read_relayed(event, tried)
-        return _read_fetched(event, delivery, tried, calls)
+            return _read_relayed(event, attempts)
+        return _read_fetched(event, delivery, attempts, calls)
     except CannotDecrypt:
-        return PastEvent(event, reason=_unreadable_reason(event, tried, calls))
+        return PastEvent(event, reason=_unreadable_reason(event, attempts, calls))
 
 
-def _read_relayed(event: Event, tried: list[Attempt]) -> PastEvent:
+def _read_relayed(event: Event, attempts: list[Attempt]) -> PastEvent:
     if event.event_type == "DELETE":
         return PastEvent(event, reason=UntestableReason.DELETED)
     data = carried_data(event) if event.payload else None
-    if data is None or not tried:
+    if data is None or not attempts:
         return PastEvent(event, reason=UntestableReason.NOT_STORED)
     # Only for a new record is relayed data mapped as a whole.
-    is_part = tried[0].action != "created"
-    return PastEvent(event, tried[0], MappingInput(data, webhook_fields(event), is_part))
+    is_part = attempts[0].action != "created"
+    return PastEvent(event, attempts[0], MappingInput(data, webhook_fields(event), is_part))
 
 
 def _read_fetched(
-    event: Event, delivery: Delivery, tried: list[Attempt], calls: Mapping[int, Call]
+    event: Event, delivery: Delivery, attempts: list[Attempt], calls: Mapping[int, Call]
 ) -> PastEvent:
     """Use the newest attempt that received a response about the entity."""
-    for attempt in tried:
+    for attempt in attempts:
         known = attempt.stored_finding(Finding.ENTITY)
         if known is not None:
             return PastEvent(event, attempt, MappingInput(known, webhook_fields(event)))
@@ -192,7 +192,7 @@ def _read_fetched(
         # The attempt knew the entity, but its calls are not stored any more.
         if attempt.action:
             return PastEvent(event, attempt, reason=UntestableReason.NOT_STORED)
-    covered = not tried and delivery.covered_by_id is not None
+    covered = not attempts and delivery.covered_by_id is not None
     return PastEvent(event, reason=UntestableReason.COVERED if covered else UntestableReason.NOT_FETCHED)
 
 
@@ -234,10 +234,10 @@ def _parse_stored_response(delivery: Delivery, call: Call) -> Mapping[str, Any] 
         return None
 
 
-def _unreadable_reason(event: Event, tried: list[Attempt], calls: Mapping[int, Call]) -> UntestableReason:
+def _unreadable_reason(event: Event, attempts: list[Attempt], calls: Mapping[int, Call]) -> UntestableReason:
     """Return ERASED if a payload that cannot be decrypted belongs to an erased person, else NOT_KEPT."""
-    fetched = [calls[attempt.pk].response for attempt in tried if attempt.pk in calls]
-    payloads = [event.payload, *(attempt.findings for attempt in tried), *fetched]
+    fetched = [calls[attempt.pk].response for attempt in attempts if attempt.pk in calls]
+    payloads = [event.payload, *(attempt.findings for attempt in attempts), *fetched]
     keys = [payload.subject for payload in payloads if payload is not None and payload.subject is not None]
     return (
         UntestableReason.ERASED if any(key.wrapped is None for key in keys) else UntestableReason.NOT_STORED

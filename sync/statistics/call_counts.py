@@ -77,14 +77,14 @@ def _first_key_since(moment: datetime) -> int | None:
     newest = stored.last()
     if newest is None or newest[1] + MAX_STORE_DELAY < moment:
         return None
-    low, high, found = 0, newest[0], None
+    low, high, first_key = 0, newest[0], None
     while low <= high:
         middle = (low + high) // 2
         # Keys have gaps, so the next row from the middle decides.
         row = stored.filter(pk__gte=middle, pk__lte=high).first()
         if row is None or row[1] >= moment:
-            found = row[0] if row is not None else found
+            first_key = row[0] if row is not None else first_key
             high = middle - 1
         else:
             low = row[0] + 1
-    return found
+    return first_key

@@ -54,14 +54,14 @@ def _store_counts(
 
 def _replace_counts(model: Any, hour: datetime, names: tuple[str, ...], numbers: CountsByKey) -> None:
     """Make the rows of this hour equal to these counts."""
-    known = {tuple(key): (pk, number) for pk, number, *key in _count_rows(model, hour, names)}
-    model.objects.filter(pk__in=[pk for key, (pk, _) in known.items() if key not in numbers]).delete()
+    stored = {tuple(key): (pk, number) for pk, number, *key in _count_rows(model, hour, names)}
+    model.objects.filter(pk__in=[pk for key, (pk, _) in stored.items() if key not in numbers]).delete()
     for key, number in numbers.items():
-        if key in known and known[key][1] != number:
-            model.objects.filter(pk=known[key][0]).update(number=number)
-    new = [(key, number) for key, number in numbers.items() if key not in known]
+        if key in stored and stored[key][1] != number:
+            model.objects.filter(pk=stored[key][0]).update(number=number)
+    missing = [(key, number) for key, number in numbers.items() if key not in stored]
     model.objects.bulk_create(
-        [model(hour=hour, number=number, **dict(zip(names, key, strict=True))) for key, number in new]
+        [model(hour=hour, number=number, **dict(zip(names, key, strict=True))) for key, number in missing]
     )
 
 
@@ -80,11 +80,11 @@ def _raise_refusal_counts(hour: datetime, refusals: CountsByKey) -> None:
 def _store_call_counts(
     hour: datetime, calls: Mapping[int, HourlyCalls], usual: Mapping[int, float | None]
 ) -> None:
-    known = {row.connection_id: row for row in CallCount.objects.filter(hour=hour)}
-    obsolete = [row.pk for key, row in known.items() if key not in calls]
+    stored = {row.connection_id: row for row in CallCount.objects.filter(hour=hour)}
+    obsolete = [row.pk for key, row in stored.items() if key not in calls]
     CallCount.objects.filter(pk__in=obsolete).delete()
     for key, counts in calls.items():
-        row = known.get(key) or CallCount(hour=hour, connection_id=key)
+        row = stored.get(key) or CallCount(hour=hour, connection_id=key)
         values = (counts.count, counts.failed_count, counts.durations, usual.get(key), counts.last_success_at)
         if values != (row.number, row.failed, row.durations, row.usual_p95, row.last_success_at):
             row.number, row.failed, row.durations, row.usual_p95, row.last_success_at = values

@@ -66,11 +66,11 @@ def create_missing_hours(first: datetime, now: datetime) -> None:
     """Create the missing rows of hours, from `first` or the oldest row to count on, up to the current hour."""
     oldest = min((at for at in _oldest_times(first) if at is not None), default=now)
     first = min(max(first, start_of_hour(oldest)), start_of_hour(now))
-    known = set(CountedHour.objects.filter(begins_at__gte=first).values_list("begins_at", flat=True))
+    existing = set(CountedHour.objects.filter(begins_at__gte=first).values_list("begins_at", flat=True))
     number = int((start_of_hour(now) - first) / HOUR) + 1
-    new = [hour for hour in (first + HOUR * step for step in range(number)) if hour not in known]
+    missing = [hour for hour in (first + HOUR * step for step in range(number)) if hour not in existing]
     # Another process may create the same rows.
-    CountedHour.objects.bulk_create([CountedHour(begins_at=hour) for hour in new], ignore_conflicts=True)
+    CountedHour.objects.bulk_create([CountedHour(begins_at=hour) for hour in missing], ignore_conflicts=True)
 
 
 def _oldest_times(first: datetime) -> Iterator[datetime | None]:
@@ -97,11 +97,11 @@ def _candidate_hours(now: datetime, first: datetime, marked: Iterable[datetime])
     hours = list(marked)
     CountedHour.objects.bulk_create([CountedHour(begins_at=hour) for hour in hours], ignore_conflicts=True)
     rows = CountedHour.objects.filter(begins_at__gte=first)
-    near = rows.filter(
+    recent = rows.filter(
         Q(begins_at__gte=start_of_hour(now - RECOUNTED_PERIOD), begins_at__lte=now) | Q(begins_at__in=hours)
     )
     still_open = rows.filter(open__gt=0).order_by("counted_at")[:MAX_OPEN_HOURS]
-    counted = {row.pk: row for row in (*near, *still_open)}
+    counted = {row.pk: row for row in (*recent, *still_open)}
     return [HourStatus(row.begins_at, row.counted_at, row.seconds, row.open) for row in counted.values()]
 
 
