@@ -182,7 +182,7 @@ class DeliveryService:
                 for key, waiter in zip(awaited, waiters, strict=True)
                 if wait_for_outcome(key, waiter, until)
             }
-        _end_retries_and_wake_followers([event for event in events if event.pk in done])
+        _end_retries_and_run_next([event for event in events if event.pk in done])
         return load_event_outcomes(events)
 
     def load_outcomes(self, events: Sequence[Event]) -> dict[int, EventOutcome]:
@@ -198,11 +198,11 @@ def _store_answer(pending_answer: T) -> T:
 def _load_outcome_after_wait(event: Event, *, is_done: bool, with_entity: bool) -> EventOutcome:
     # After a timeout the answer reports no failure, so the retries continue.
     if is_done:
-        _end_retries_and_wake_followers([event])
+        _end_retries_and_run_next([event])
     return load_event_outcome(event, with_entity=with_entity)
 
 
-def _end_retries_and_wake_followers(events: Sequence[Event]) -> None:
+def _end_retries_and_run_next(events: Sequence[Event]) -> None:
     """End the retries that must not run after the answer, then start the next deliveries of their subjects."""
     retrying = Delivery.objects.filter(event__in=events, state=State.RETRYING)
     keys = set(retrying.values_list("event_id", flat=True))
@@ -216,6 +216,6 @@ def _end_retries_of_event(event: Event) -> None:
         ended = end_reported_retries(event)
         if ended:
             refresh_event_states([event.pk])
-    # After the commit: only then can a follower be claimed.
-    followers = [find_next_of_subject(delivery) for delivery in ended]
-    run_in_this_process(follower for follower in followers if follower is not None)
+    # After the commit: only then can the next deliveries be claimed.
+    next_deliveries = [find_next_of_subject(delivery) for delivery in ended]
+    run_in_this_process(next_delivery for next_delivery in next_deliveries if next_delivery is not None)

@@ -59,11 +59,11 @@ class RunResult:
     """The result of running a delivery.
 
     `outcomes`: the events that were settled, each with its outcome if that is known without reading the database.
-    `follower`: the delivery that may run now. `is_settled`: an attempt ran and was settled.
+    `next_delivery`: the delivery that may run now. `is_settled`: an attempt ran and was settled.
     """
 
     outcomes: Mapping[int, EventOutcome | None] = field(default_factory=dict)
-    follower: int | None = None
+    next_delivery: int | None = None
     is_settled: bool = False
 
 
@@ -108,12 +108,12 @@ def run_claim(claim: Claim) -> RunResult:
         schedule_arrived(claim.delivery.pk)
     if _has_new_record(claim, settled.result, findings):
         schedule_referring(claim.delivery)
-    follower = claim.delivery.pk if settled.is_due_again else _find_follower(claim.delivery)
+    next_delivery = claim.delivery.pk if settled.is_due_again else _find_next_delivery(claim.delivery)
     release_connection()
     _log_result(claim, settled.result, findings)
     outcomes: dict[int, EventOutcome | None] = dict.fromkeys(settled.events)
     outcomes[claim.delivery.event_id] = settled.outcome
-    return RunResult(outcomes, follower, is_settled=True)
+    return RunResult(outcomes, next_delivery, is_settled=True)
 
 
 def _has_new_record(claim: Claim, result: AttemptResult, findings: AttemptFindings) -> bool:
@@ -128,14 +128,14 @@ def _has_new_record(claim: Claim, result: AttemptResult, findings: AttemptFindin
     return is_referenced(claim.delivery.target_id, claim.delivery.entity_type)
 
 
-def _find_follower(delivery: Delivery) -> int | None:
+def _find_next_delivery(delivery: Delivery) -> int | None:
     """Return the next delivery of the subject; else the next one that waits for the slot that became free."""
-    follower = find_next_of_subject(delivery)
-    if follower is None and delivery.target_slot is not None:
-        follower = _first_id(_NEXT_OF_TARGET, delivery.target_id)
-    if follower is None and delivery.identity_slot is not None:
-        follower = _first_id(_NEXT_OF_IDENTITY, delivery.identity_id)
-    return follower
+    next_delivery = find_next_of_subject(delivery)
+    if next_delivery is None and delivery.target_slot is not None:
+        next_delivery = _first_id(_NEXT_OF_TARGET, delivery.target_id)
+    if next_delivery is None and delivery.identity_slot is not None:
+        next_delivery = _first_id(_NEXT_OF_IDENTITY, delivery.identity_id)
+    return next_delivery
 
 
 def _first_id(statement: Statement, connection_id: int) -> int | None:

@@ -23,7 +23,7 @@ _SIBLINGS = f"""SELECT id, route_id, state, is_relayed, replay_id,
 _OPEN_SIBLINGS = {"sqlite": Statement(_SIBLINGS), "postgresql": Statement(f"{_SIBLINGS} FOR UPDATE")}
 # The condition on open states selects the index on subjects. The state of `is_due` is hidden, because the index on
 # due times would be the wrong one.
-_FOLLOWER = Statement(
+_NEXT_OF_SUBJECT = Statement(
     f"""SELECT id FROM sync_delivery WHERE {MATCHES_SUBJECT} AND {is_open()} AND {is_due(hides_state=True)}
     AND {is_not_suspect()} ORDER BY due_at, id LIMIT 1"""  # noqa: S608
 )
@@ -84,7 +84,7 @@ def lock_open_siblings(delivery: Delivery) -> list[OpenSibling]:
 
 def find_next_of_subject(delivery: Delivery) -> int | None:
     """Return the delivery of its subject that is due first (after a replay, perhaps itself); None if none is."""
-    row = _FOLLOWER.fetch_one(*delivery.subject)
+    row = _NEXT_OF_SUBJECT.fetch_one(*delivery.subject)
     return int(row[0]) if row else None
 
 

@@ -27,7 +27,7 @@ from sync.deliveries.expired_leases import release_expired_leases, requeue_deliv
 logger = logging.getLogger("hub.deliver")
 
 # Keeps the threads free for new requests, and lets the process stop.
-_FOLLOWERS_SECONDS = 5.0
+_NEXT_DELIVERIES_SECONDS = 5.0
 
 
 class _Task:
@@ -131,7 +131,7 @@ class ReservedSlot:
 
     def start_claim(self, claim: Claim) -> None:
         """Run a claimed delivery in this slot, and release the slot afterwards. If it cannot run, workers run it."""
-        if not self._executor.submit(partial(_run_with_followers_briefly, partial(run_claim, claim))):
+        if not self._executor.submit(partial(_run_with_next_briefly, partial(run_claim, claim))):
             logger.warning("no thread could be started for %s; a worker runs it", claim.delivery)
             requeue_delivery(claim.delivery, claim.token)
             defer_to_workers([claim.delivery.pk])
@@ -153,17 +153,17 @@ def run_in_this_process(delivery_ids: Iterable[int]) -> bool:
     # A list, because `all` stops a generator at the first delivery that finds no slot.
     has_slot = [
         executor.reserve_slot()
-        and executor.submit(partial(_run_with_followers_briefly, partial(run_delivery, delivery_id)))
+        and executor.submit(partial(_run_with_next_briefly, partial(run_delivery, delivery_id)))
         for delivery_id in delivery_ids
     ]
     return all(has_slot)
 
 
-def _run_with_followers_briefly(run: Callable[[], RunResult]) -> None:
-    """Run a delivery, then its followers for a few seconds; workers run the rest."""
+def _run_with_next_briefly(run: Callable[[], RunResult]) -> None:
+    """Run a delivery, then the next ones of its subject for a few seconds; workers run the rest."""
     result = run()
-    deadline = time.monotonic() + _FOLLOWERS_SECONDS
-    _, next_delivery = _run_followers(result, lambda: time.monotonic() < deadline)
+    deadline = time.monotonic() + _NEXT_DELIVERIES_SECONDS
+    _, next_delivery = _run_next(result, lambda: time.monotonic() < deadline)
     if next_delivery is not None:
         defer_to_workers([next_delivery])
 
@@ -182,25 +182,25 @@ def _wake_workers(delivery_ids: Sequence[int]) -> None:
     import_string(settings.WAKE_WORKERS)(delivery_ids)
 
 
-def run_with_followers(delivery_id: int, should_continue: Callable[[], bool] = lambda: True) -> int:
+def run_with_next(delivery_id: int, should_continue: Callable[[], bool] = lambda: True) -> int:
     """Run a delivery and those of its subject that follow, and wake waiting requests. Returns how many ran.
 
-    `should_continue` is asked before each follower.
+    `should_continue` is called before each further delivery.
     """
     with limited_responses(LONG_RESPONSE_SECONDS):
-        count, _ = _run_followers(run_delivery(delivery_id), should_continue)
+        count, _ = _run_next(run_delivery(delivery_id), should_continue)
     return count
 
 
-def _run_followers(result: RunResult, should_continue: Callable[[], bool]) -> tuple[int, int | None]:
-    """Run followers one after the other. Returns how many deliveries ran, and the next one if it stopped before it."""
+def _run_next(result: RunResult, should_continue: Callable[[], bool]) -> tuple[int, int | None]:
+    """Run the deliveries that follow. Returns how many ran, with the first, and the next one if it stopped early."""
     count = 0
     while True:
         notify_waiters(result.outcomes)
         count += result.is_settled
-        if result.follower is None or not should_continue():
-            return count, result.follower
-        result = run_delivery(result.follower)
+        if result.next_delivery is None or not should_continue():
+            return count, result.next_delivery
+        result = run_delivery(result.next_delivery)
 
 
 def run_due_deliveries(limit: int = 500) -> int:
@@ -219,7 +219,7 @@ def run_due_deliveries(limit: int = 500) -> int:
 
 def _run_quietly(delivery_id: int) -> int:
     try:
-        return run_with_followers(delivery_id)
+        return run_with_next(delivery_id)
     except Exception:
         logger.exception("delivery %s could not be run; a worker will pick it up", delivery_id)
         return 0

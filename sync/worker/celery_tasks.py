@@ -20,7 +20,7 @@ from celery.signals import (
 )
 from django.conf import settings
 
-from sync.execution.executor import run_due_deliveries, run_with_followers
+from sync.execution.executor import run_due_deliveries, run_with_next
 from sync.execution.periodic import run_due_work
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.jobs.job_execution import run_next_jobs
@@ -40,7 +40,7 @@ _worker: Worker | None = None
 @shared_task(name="hub.deliver")  # type: ignore[untyped-decorator]
 def deliver(delivery_ids: Sequence[int]) -> None:
     """Run these deliveries if they can be claimed, and the deliveries that follow them."""
-    run = run_with_followers if _worker is None else _worker.deliver
+    run = run_with_next if _worker is None else _worker.deliver
     for delivery_id in delivery_ids:
         run(int(delivery_id))
 

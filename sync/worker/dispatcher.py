@@ -18,7 +18,7 @@ from database.connection import release_connection
 from database.response_limit import LONG_RESPONSE_SECONDS, limited_responses
 from sync.deliveries.due_deliveries import find_due_ids
 from sync.deliveries.expired_leases import release_expired_leases
-from sync.execution.executor import run_with_followers
+from sync.execution.executor import run_with_next
 from sync.worker.work_in_progress import WorkInProgress
 
 logger = logging.getLogger("hub.worker")
@@ -137,7 +137,7 @@ class DeliveryDispatcher:
         while True:
             delivery_id, count = self._assigned.get(), 0
             try:
-                count = run_with_followers(delivery_id, self._progress.should_continue)
+                count = run_with_next(delivery_id, self._progress.should_continue)
             except Exception:
                 logger.exception("delivery %s could not be run; it will be retried", delivery_id)
             finally:

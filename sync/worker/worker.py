@@ -13,7 +13,7 @@ from functools import partial
 from django.db import DatabaseError
 
 from database.connection import release_connection, thread_connection
-from sync.execution.executor import run_with_followers
+from sync.execution.executor import run_with_next
 from sync.execution.periodic import ScheduledWork, begin_due_work, run_begun_work
 from sync.execution.wakeups import WakeupListener
 from sync.housekeeping.audit_upkeep import seal_audit
@@ -75,7 +75,7 @@ class Worker:
         """Run a delivery in the calling thread, in place of a delivery thread; nothing once the worker is stopping."""
         with self._dispatcher.reserved_thread(), self.progress.track_work() as may_begin:
             if may_begin:
-                run_with_followers(delivery_id, self.progress.should_continue)
+                run_with_next(delivery_id, self.progress.should_continue)
 
     def drain(self, seconds: float) -> int:
         """Stop new work and wait at most `seconds` for running work. Returns how many pieces of work still ran."""

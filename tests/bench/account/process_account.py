@@ -167,10 +167,10 @@ class Work:
         return due
 
     def _deliver(self, due: list[int]) -> None:
-        from sync.execution.executor import run_with_followers
+        from sync.execution.executor import run_with_next
 
         for delivery_id in due:
-            run_with_followers(delivery_id)
+            run_with_next(delivery_id)
 
 
 def _for_one(spent: Spent, events: int) -> dict[str, float]:

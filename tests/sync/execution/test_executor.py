@@ -143,9 +143,9 @@ def test_a_hanging_system_does_not_delay_another_one_of_the_same_event(hub: Hub)
         assert answer.result(timeout=30).status_code in (202, 424)
 
 
-def test_a_long_series_of_followers_is_left_to_a_worker(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_series_of_deliveries_is_left_to_a_worker(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[int] = []
-    monkeypatch.setattr(execution_executor, "_FOLLOWERS_SECONDS", 0.0)
+    monkeypatch.setattr(execution_executor, "_NEXT_DELIVERIES_SECONDS", 0.0)
     monkeypatch.setattr(execution_executor, "defer_to_workers", left.extend)
     monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
     Connection.objects.filter(side="target").update(concurrency=1)
@@ -166,13 +166,13 @@ def test_a_request_that_waits_for_its_threads_holds_no_connection(
     """With a pool of one connection its threads would get none."""
     monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
     hub.post(EXAMPLE[:-1] + b',"respond":"ack"}')
-    mine, held, run = connections["default"], [], execution_executor.run_with_followers
+    mine, held, run = connections["default"], [], execution_executor.run_with_next
 
     def runs(delivery_id: int) -> int:
         held.append(mine.connection)
         return run(delivery_id)
 
-    monkeypatch.setattr(execution_executor, "run_with_followers", runs)
+    monkeypatch.setattr(execution_executor, "run_with_next", runs)
     assert execution_executor.run_due_deliveries() == 1
     assert held == [None]
 

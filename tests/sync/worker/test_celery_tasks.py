@@ -36,8 +36,8 @@ class Runs:
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
     found = Runs()
-    monkeypatch.setattr(worker_module, "run_with_followers", found.run)
-    monkeypatch.setattr(celery_tasks, "run_with_followers", found.run)
+    monkeypatch.setattr(worker_module, "run_with_next", found.run)
+    monkeypatch.setattr(celery_tasks, "run_with_next", found.run)
     return found
 
 

@@ -45,7 +45,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     monkeypatch.setattr(worker_dispatcher, "find_due_ids", found.find_due_ids)
     monkeypatch.setattr(worker_dispatcher, "release_expired_leases", lambda _: 0)
     monkeypatch.setattr(worker_dispatcher, "release_connection", lambda: None)
-    monkeypatch.setattr(worker_dispatcher, "run_with_followers", found.run)
+    monkeypatch.setattr(worker_dispatcher, "run_with_next", found.run)
     yield found
     found.may_end.set()
 
