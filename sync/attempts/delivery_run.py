@@ -4,8 +4,10 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from django.db import OperationalError
+from django.utils import timezone
 
 from config_schema.errors import SettingsInvalid
 from database.connection import release_connection
@@ -33,7 +35,7 @@ from sync.deliveries.postponement import postpone_delivery
 from sync.deliveries.predicates import is_due, is_not_suspect
 from sync.deliveries.record_links import read_link
 from sync.deliveries.routes import is_referenced
-from sync.deliveries.superseded import was_superseded
+from sync.deliveries.superseded import was_overtaken, was_superseded
 from sync.models import SUCCESS_STATES, AttemptCause, Connection, Delivery, PayloadChoice
 from sync.planning.mapping import EntityNotMappable
 from sync.references.missing_references import schedule_arrived, schedule_referring
@@ -44,6 +46,7 @@ logger = logging.getLogger("hub.deliver")
 
 # Seconds. Together they stay far below a lease, which must still hold when the database is back.
 SETTLE_PAUSES = (0.1, 0.5, 2.0)
+_JUST_ARRIVED = timedelta(seconds=1)
 
 _NEXT_OF_IDENTITY, _NEXT_OF_TARGET = (
     Statement(
@@ -196,9 +199,18 @@ def is_older_than_applied(claim: Claim) -> bool:
     if not claim.delivery.is_relayed:
         return claim.delivery.payload_choice == PayloadChoice.RECEIVED and was_superseded(claim.delivery)
     link, occurred_at = claim.link, claim.delivery.event.occurred_at
-    if link is None or link.occurred_at is None or occurred_at is None:
+    if link is None:
         return False
-    return occurred_at < link.occurred_at
+    if link.occurred_at is None or occurred_at is None:
+        return _may_be_overtaken(claim) and was_overtaken(claim.delivery, is_ordered_by_time=False)
+    if occurred_at < link.occurred_at:
+        return True
+    return _may_be_overtaken(claim) and was_overtaken(claim.delivery, is_ordered_by_time=True)
+
+
+def _may_be_overtaken(claim: Claim) -> bool:
+    """False for the first attempt of a webhook that has just arrived: nothing newer was applied since."""
+    return claim.attempt.number > 1 or timezone.now() - claim.delivery.event.received_at > _JUST_ARRIVED
 
 
 def _result_of_error(error: Exception, claim: Claim) -> AttemptResult:

@@ -5,8 +5,8 @@ from typing import Any
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
-from sync.deliveries.predicates import SUBJECT_OF_OUTER_ROW
-from sync.models import SUCCESS_STATES, SUCCESSFUL_OUTCOMES, Attempt, Delivery, Link
+from sync.deliveries.predicates import SUBJECT_OF_OUTER_ROW, subject_filter
+from sync.models import SUCCESS_STATES, SUCCESSFUL_OUTCOMES, Attempt, Delivery, Link, PayloadChoice
 
 # Largest difference between the clocks of receiving hosts.
 _MAX_CLOCK_SKEW = timedelta(days=1)
@@ -55,3 +55,26 @@ def was_superseded(delivery: Delivery) -> bool:
     """True if a later event of the delivery's subject was applied."""
     row = annotate_newer(Delivery.objects.filter(pk=delivery.pk), max_clock_skew=None).first()
     return row is not None and is_outdated(row)
+
+
+def was_overtaken(delivery: Delivery, *, is_ordered_by_time: bool) -> bool:
+    """True if newer data than those of a relayed delivery were applied with the same mapping: those of a fetch that
+    began after its webhook was received, or, unless the times of events order them, those of a later event.
+    """
+    newer = Q(
+        delivery__is_relayed=False,
+        payload_choice=PayloadChoice.AS_ROUTED,
+        started_at__gt=delivery.event.received_at,
+    )
+    if not is_ordered_by_time:
+        newer |= Q(delivery__is_relayed=True, delivery__event__gt=delivery.event_id)
+    subject = {f"delivery__{name}": value for name, value in subject_filter(delivery).items()}
+    attempts = Attempt.objects.filter(
+        newer,
+        **subject,
+        # By the index of events.
+        delivery__event__entity_id=delivery.entity_id,
+        delivery__route__mapping=delivery.route.mapping_id,
+        outcome__in=SUCCESSFUL_OUTCOMES,
+    )
+    return attempts.exists()

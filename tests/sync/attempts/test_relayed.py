@@ -12,12 +12,15 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connections, transaction
 from django.db.models import Q
+from django.utils import timezone
 
 from audit.models import Entry
+from sync.attempts import delivery_run
 from sync.deliveries import creation, redelivery
 from sync.deliveries.due_deliveries import find_suspects
 from sync.deliveries.ordering import SubjectState
 from sync.deliveries.predicates import SUSPECT_DEATHS
+from sync.deliveries.routes import resolved_routes
 from sync.delivery_service import end_reported_retries
 from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Delivery, Route
@@ -262,6 +265,7 @@ def test_a_repeated_webhook_never_overwrites_a_later_one(
     assert send_again(relay, "msg_2", person("newer@example.com"))[::2] == (200, "newer@example.com")
     if is_careless:
         monkeypatch.setattr(redelivery, "Exists", lambda _: Q(pk=None))
+        monkeypatch.setattr(delivery_run, "was_overtaken", lambda *_, **__: False)
     status, _, address = send_again(relay, "msg_1", person("older@example.com"))
     assert (status, address) == ((200, "older@example.com") if is_careless else (424, "newer@example.com"))
 
@@ -387,3 +391,54 @@ def send_on_another_thread(hub: Hub, body: dict[str, Any]) -> tuple[int, str]:
         return answer.status_code, Event.objects.earliest("pk").state
     finally:
         connections.close_all()
+
+
+OVERTAKEN = ["the route fetches by now", "another source fetched"]
+
+
+@pytest.mark.parametrize("how", OVERTAKEN)
+def test_relayed_data_never_overwrite_what_was_fetched_later(relay: Hub, how: str) -> None:
+    relay.shop.faults.add("error", status=503, methods=["PATCH"], times=1)
+    assert relay.post_signed(in_background(person("relayed@example.com"))).status_code == 202
+    wait_until_quiet()
+    assert Delivery.objects.get().state == State.RETRYING
+    newest = relay.change_email("fetched@example.com")
+    post = relay.post
+    if how == OVERTAKEN[0]:
+        Route.objects.update(relays=False)
+        resolved_routes.invalidate()
+        post = relay.post_signed
+    assert post({"id": ANNA, "entityType": "USER", "eventType": "UPDATE"}).json()["status"] == "succeeded"
+    Delivery.objects.filter(state=State.RETRYING).update(due_at=timezone.now() - timedelta(seconds=1))
+    run_due_deliveries()
+    wait_until_quiet()
+    assert relay.customer()["email"] == newest
+    assert Delivery.objects.order_by("pk")[0].state == State.SUPERSEDED
+
+
+def test_a_replay_of_an_older_webhook_without_a_time_never_overwrites_a_newer_one(relay: Hub) -> None:
+    staff = User.objects.create_user("staff")
+    assert relay.post_signed(person("older@example.com")).status_code == 200
+    assert relay.post_signed(person("newer@example.com")).status_code == 200
+    older, newer = Event.objects.order_by("pk")
+    request_replay([older], by=staff, reason="the second one was forgotten")
+    run_due_deliveries()
+    wait_until_quiet()
+    assert relay.customer()["email"] == "newer@example.com"
+    assert Delivery.objects.get(event=older).state == State.SUPERSEDED
+    request_replay([newer], by=staff, reason="to see that it is applied")
+    run_due_deliveries()
+    wait_until_quiet()
+    assert Delivery.objects.get(event=newer).state == State.UNCHANGED
+
+
+@pytest.mark.one_database
+def test_a_hub_that_compares_times_only_is_caught(relay: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery_run, "was_overtaken", lambda *_, **__: False)
+    relay.post_signed(person("older@example.com"))
+    relay.post_signed(person("newer@example.com"))
+    staff = User.objects.create_user("staff")
+    request_replay([Event.objects.order_by("pk")[0]], by=staff, reason="the second one was forgotten")
+    run_due_deliveries()
+    wait_until_quiet()
+    assert relay.customer()["email"] == "older@example.com"
