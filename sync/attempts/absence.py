@@ -55,7 +55,10 @@ def prove_record_absence(claim: Claim, target: TargetConnector, record_id: str) 
 
 
 def _is_reported_deleted(claim: Claim) -> bool:
-    return any(event.event_type == "DELETE" for event in claim.events)
+    """True if the newest event of the attempt is a deletion. After an earlier one the entity may have been created
+    again, and a replica may not show it yet.
+    """
+    return claim.newest_event.event_type == "DELETE"
 
 
 def _was_absent_before(claim: Claim) -> bool:

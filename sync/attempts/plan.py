@@ -212,8 +212,7 @@ def _is_before_event(entity: Entity | None, claim: Claim) -> bool:
     """
     if entity is None:
         return False
-    newest = max(claim.events, key=lambda event: event.pk)
-    return newest.event_type == "DELETE" or _is_older_than_event(entity, claim)
+    return claim.newest_event.event_type == "DELETE" or _is_older_than_event(entity, claim)
 
 
 def _find_record_and_plan(

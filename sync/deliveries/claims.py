@@ -119,6 +119,11 @@ class Claim:
         return (self.delivery.event, *self.covered)
 
     @property
+    def newest_event(self) -> Event:
+        """Return the event of this attempt that was received last."""
+        return max(self.events, key=lambda event: event.pk)
+
+    @property
     def lease_lasts(self) -> bool:
         """True if the lease has not ended, by this process's clock."""
         return monotonic() < self.lease.ends_at

@@ -278,3 +278,31 @@ def test_what_proves_the_access_is_not_stored_with_another_entity(
     past = read_past_events([attempt.delivery.event_id], [Route.objects.get(pk=attempt.delivery.route_id)])
     if not is_broken and refusal is None:
         assert [event.reason for event in past] == [UntestableReason.DELETED]
+
+
+def report_deletion_and_creation(hub: Hub) -> None:
+    """Let one attempt deliver a deletion and a later creation with the same id, while a replica lags behind both."""
+    link_anna(hub)
+    record = hub.identity.directory.get_record("users", ANNA)
+    hub.shop.faults.add("error", status=503, times=1)
+    hub.identity.directory.delete_record("users", ANNA)
+    assert post_event(hub, "DELETE")[1]["code"] == "target-unavailable"
+    post_event(hub, "CREATE")
+    hub.identity.directory.create_record("users", record)
+    run_again(hub)
+
+
+def test_an_entity_that_is_created_again_is_not_removed_because_of_its_earlier_deletion(hub: Hub) -> None:
+    report_deletion_and_creation(hub)
+    record = hub.customer()
+    assert record is not None
+    assert record["active"] is True
+    assert {delivery.state for delivery in Delivery.objects.all()} <= {State.SUCCEEDED, State.UNCHANGED}
+
+
+def test_the_tests_fail_if_an_earlier_deletion_counts(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(absence, "_is_reported_deleted", lambda _: True)
+    report_deletion_and_creation(hub)
+    record = hub.customer()
+    assert record is not None
+    assert record["active"] is False
