@@ -17,7 +17,7 @@ from sync.attempts.waiters import wait_for_outcome, waiting_for
 from sync.deliveries.creation import OpenedDeliveries, open_deliveries, resolve_routes
 from sync.deliveries.event_state import refresh_event_states
 from sync.deliveries.ordering import find_next_of_subject
-from sync.deliveries.redelivery import retry_event
+from sync.deliveries.redelivery import retry_events
 from sync.deliveries.routes import ResolvedRoute
 from sync.execution.executor import ReservedSlot, defer_to_workers, reserve_slots, run_in_this_process
 from sync.models import Delivery
@@ -146,7 +146,7 @@ class DeliveryService:
 
     def retry_and_wait(self, event: Event, seconds: float, *, with_entity: bool = False) -> EventOutcome:
         """Retry the deliveries of an event whose webhook was sent again, and wait for those that are pending."""
-        retry_event(event)
+        retry_events([event])
         pending = list(event.deliveries.filter(state=State.PENDING).values_list("pk", "due_at"))
         waiting = tuple(pk for pk, due_at in pending if due_at is not None)
         # The source or a route is paused: the answer does not wait for that.
@@ -160,6 +160,12 @@ class DeliveryService:
                 return load_event_outcome(event, with_entity=with_entity)
             is_done = wait_for_outcome(event.pk, waiter, until)
         return _load_outcome_after_wait(event, is_done=is_done, with_entity=with_entity)
+
+    def retry_failures(self, events: Sequence[Event]) -> None:
+        """Retry the deliveries of events that were sent again, in workers, and wait for none of them."""
+        retry_events(events)
+        pending = Delivery.objects.filter(event__in=[event.pk for event in events], state=State.PENDING)
+        defer_to_workers(pending.exclude(due_at=None).order_by("pk").values_list("pk", flat=True))
 
     def await_outcomes(self, events: Sequence[Event], seconds: float) -> dict[int, EventOutcome]:
         """Start the pending deliveries of these events, wait for all of them, and return the outcomes by event.

@@ -82,6 +82,9 @@ class DeliveryPort(Protocol):
     def retry_and_wait(self, event: Event, seconds: float, *, with_entity: bool = False) -> EventOutcome:
         """Retry the open deliveries of an event whose webhook was sent again, wait for them, and return the outcome."""
 
+    def retry_failures(self, events: Sequence[Event]) -> None:
+        """Retry the open and failed deliveries of events that were sent again, and wait for none of them."""
+
     def await_outcomes(self, events: Sequence[Event], seconds: float) -> dict[int, EventOutcome]:
         """Start the pending deliveries of these stored events, wait for all of them at most `seconds`, and return the
         outcome of each by its key. Call it outside a transaction.

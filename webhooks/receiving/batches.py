@@ -305,10 +305,10 @@ def _known_outcomes(stored: _StoredBatch, delivery_port: DeliveryPort) -> dict[i
 
 
 def _retry_failures(repeats: Sequence[Event], delivery_port: DeliveryPort) -> None:
-    for event in repeats:
-        # An event shows the worst of its deliveries: behind it, another may have failed in a way that a retry helps.
-        if event.state in (State.DEAD, State.HELD, State.RETRYING):
-            delivery_port.retry_and_wait(event, 0.0)
+    # An event shows the worst of its deliveries: behind it, another may have failed in a way that a retry helps.
+    failed = [event for event in repeats if event.state in (State.DEAD, State.HELD, State.RETRYING)]
+    if failed:
+        delivery_port.retry_failures(failed)
 
 
 def _insert_batch(

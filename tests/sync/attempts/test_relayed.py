@@ -277,7 +277,7 @@ def test_a_repeated_webhook_waits_for_a_newer_one_that_is_being_stored(relay: Hu
     event = Event.objects.get()
 
     def again() -> None:
-        redelivery.retry_event(event)
+        redelivery.retry_events([event])
         connections.close_all()
 
     with ThreadPoolExecutor(1) as threads, transaction.atomic():

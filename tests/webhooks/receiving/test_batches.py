@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection, transaction
 from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
@@ -374,6 +375,31 @@ def test_a_repeated_event_that_failed_is_tried_again(formatted: Hub, worst: str)
     assert "target-unavailable" in RETRYABLE_CODES
     assert post(formatted, *sent).status_code == 202
     assert Entry.objects.filter(action="delivery.reopened").count() == 1
+
+
+@pytest.mark.parametrize("state", [State.DEAD, State.RETRYING])
+def test_many_repeated_failures_are_tried_again_in_few_transactions(
+    formatted: Hub, monkeypatch: pytest.MonkeyPatch, state: State
+) -> None:
+    """The sender waits for the acknowledgement meanwhile, some only three seconds."""
+    monkeypatch.setattr(settings, "WAKE_WORKERS", settings.LEFT_TO_WORKERS)
+    counts = []
+    for numbers in (range(2), range(10, 50)):
+        sent = [event(f"U{number}", uid=str(number)) for number in numbers]
+        post(formatted, *sent)
+        Delivery.objects.update(
+            state=state, code="target-unavailable", due_at=timezone.now() if state == State.RETRYING else None
+        )
+        Event.objects.update(state=state, code="target-unavailable")
+        with CaptureQueriesContext(connection) as captured:
+            assert post(formatted, *sent).status_code == 202
+        # The routes are looked up for each event before it is known as a repeat, and each has a state of its own.
+        of_each_event = ("SELECT routes.id", "UPDATE webhooks_event SET state")
+        counts.append(sum(not query["sql"].startswith(of_each_event) for query in captured))
+        assert Delivery.objects.filter(state=State.PENDING).count() == len(numbers)
+        Delivery.objects.update(state=State.CLOSED, due_at=None)
+    assert Entry.objects.filter(action="delivery.reopened").count() == 42
+    assert counts[1] <= counts[0] + 5
 
 
 def test_the_address_of_a_batch_lists_its_events_with_their_outcomes(numbered: Hub) -> None:
