@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from audit.entries.append import NEW_STREAMS, NewEntry, append_entries, prepare_append
@@ -307,8 +307,13 @@ def _known_outcomes(stored: _StoredBatch, delivery_port: DeliveryPort) -> dict[i
 def _retry_failures(repeats: Sequence[Event], delivery_port: DeliveryPort) -> None:
     # An event shows the worst of its deliveries: behind it, another may have failed in a way that a retry helps.
     failed = [event for event in repeats if event.state in (State.DEAD, State.HELD, State.RETRYING)]
-    if failed:
+    if not failed:
+        return
+    try:
         delivery_port.retry_failures(failed)
+    except DatabaseError as error:
+        # The request is stored, perhaps with its answer, and its sender must not hear otherwise.
+        logger.error("the database raised %s: failed events are not tried again now", type(error).__name__)
 
 
 def _insert_batch(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -375,6 +375,24 @@ def test_a_repeated_event_that_failed_is_tried_again(formatted: Hub, worst: str)
     assert "target-unavailable" in RETRYABLE_CODES
     assert post(formatted, *sent).status_code == 202
     assert Entry.objects.filter(action="delivery.reopened").count() == 1
+
+
+def test_an_acknowledgement_is_sent_as_it_is_stored_if_the_database_fails_afterwards(
+    formatted: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise DatabaseError
+
+    sent = [event("NOBODY", uid="1"), event("OTHER", uid="2")]
+    post(formatted, *sent)
+    formatted.wait_until_idle()
+    formatted.wait_until_quiet()
+    monkeypatch.setattr("sync.delivery_service.retry_events", fail)
+    answer = post(formatted, *sent)
+    receipt = Receipt.objects.select_related("answer").latest("pk")
+    assert receipt.answer is not None
+    assert (answer.status_code, answer.content) == (202, receipt.answer.decrypt())
+    assert receipt.status == 202
 
 
 @pytest.mark.parametrize("state", [State.DEAD, State.RETRYING])
