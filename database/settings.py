@@ -27,6 +27,10 @@ SILENT_SERVER_LIMITS = {
     "keepalives_interval": 2,
     "keepalives_count": 2,
 }
+# psycopg's pool doubles the pause between two attempts to connect, from one second on, until this time has passed. Then
+# the next thread that needs a connection begins anew. By default the pauses grow for five minutes: after an outage of
+# two minutes a process would refuse webhooks for two more.
+RECONNECT_SECONDS = 5.0
 
 
 def sqlite_settings(address: dict[str, Any], *, wait_seconds: float, test_file: str) -> dict[str, Any]:
@@ -59,6 +63,7 @@ def postgresql_settings(
         "max_size": pool_size,
         "timeout": wait_seconds,
         "connection_class": LimitedConnection,
+        "reconnect_timeout": RECONNECT_SECONDS,
     }
     options = {
         "lock_timeout": f"{wait_seconds * 1000:.0f}ms",
