@@ -14,11 +14,12 @@ from django.utils.translation import gettext_lazy
 
 from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import ReasonField
+from console.base.named_systems import systems_of_codes
 from console.permissions import MAY_REPLAY_MANY
 from console.replays.words import PACE_LABELS, REASON_MISSING, filter_sentences, reason_text, remaining_time
 from console.ui.filter_text import NO_SYSTEMS, count_events_text, load_system_names
 from console.ui.outcome_texts import describe_code
-from sync.models import Delivery, MemberState, Replay, ReplayMember, ReplayPace, ReplayState
+from sync.models import MemberState, Replay, ReplayMember, ReplayPace, ReplayState
 from sync.replays.decisions import DecidingPerson, ReplayTerms, start_replay
 from sync.replays.event_selection import TooManyEvents, is_too_large
 
@@ -115,11 +116,7 @@ def _sample_rows(replay: Replay) -> list[tuple[ReplayMember, str]]:
     """Return some of the events that are sent, each with the reason of its status."""
     waiting = ReplayMember.objects.filter(replay=replay, state=MemberState.WAITING)
     members = list(waiting.select_related("event__source").order_by("-event")[:SAMPLE_SIZE])
-    deliveries = Delivery.objects.filter(event__in=[member.event_id for member in members])
-    systems = {
-        (delivery.event_id, delivery.code): delivery.connection_of_code(delivery.code).name
-        for delivery in deliveries.select_related("identity", "target")
-    }
+    systems = systems_of_codes(member.event_id for member in members)
     codes = [(member, member.event.code) for member in members]
     return [
         (member, describe_code(code, systems.get((member.event_id, code), "")).title if code else "")

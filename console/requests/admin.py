@@ -11,6 +11,7 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
 from console.base.forms import parse_pk
+from console.base.named_systems import systems_of_codes
 from console.base.post_only import post_only
 from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin, redirect_without_params
 from console.payloads.content import json_document, raw_content
@@ -73,8 +74,10 @@ class ReceiptAdmin(DetailPageMixin, ReadOnlyAdmin):
         result = request_result(row)
         seconds = row_seconds_revealed(request, RevealPurpose.REQUESTS, row.pk)
         is_revealed = seconds > 0 and request.user.has_perm(CONTENTS)
+        systems = systems_of_codes([row.event_id]) if row.event_id is not None else {}
+        system = systems.get((row.event_id or 0, row.code), "")
         context = {
-            "title": reason_text(row),
+            "title": reason_text(row, system),
             "receipt": row,
             "pointers": _fault_pointers(row),
             "body": raw_content(
@@ -86,7 +89,7 @@ class ReceiptAdmin(DetailPageMixin, ReadOnlyAdmin):
             "revealed_for": seconds if is_revealed else 0,
             "may_reveal": request.user.has_perm(CONTENTS) and row.payload is not None,
             "result": render_result(result),
-            "words": describe_code(row.code),
+            "words": describe_code(row.code, system),
             "size": size_text(row.size),
             "alike": requests_url(result=result, source=row.source.slug),
             "may_see_event": request.user.has_perm("webhooks.view_event"),

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console.base.damaged_rows import DamagedRow
+from console.base.named_systems import systems_of_codes
 from console.requests.list_query import RequestFilter, fetch_requests, parse_results, request_time
 from console.requests.results import RESULT_NAMES, reason_text, render_result, request_result, response_status
 from console.ui.chips import FilterBar, FilterChip
@@ -28,12 +29,15 @@ _MAX_WORD_LENGTH = 200
 
 @dataclass(frozen=True, slots=True)
 class RequestRow:
-    """One row of the list of requests. `times`: the number of refusals that share it."""
+    """One row of the list of requests. `times`: the number of refusals that share it. `system`: the name of the system
+    that its code is about, if it is about one.
+    """
 
     row: Receipt | Refusal
     source_name: str
     url: str
     event_url: str
+    system: str
 
     @property
     def at(self) -> Any:
@@ -45,7 +49,7 @@ class RequestRow:
 
     @property
     def reason(self) -> str:
-        return reason_text(self.row)
+        return reason_text(self.row, self.system)
 
     @property
     def status(self) -> int | None:
@@ -127,10 +131,15 @@ def request_rows(
     request: HttpRequest,
     known: Mapping[int, Source] | None = None,
 ) -> list[RequestRow | DamagedRow]:
-    """Build the rows of the list, with their links. One statement for the names of the sources, none if `known`."""
+    """Build the rows of the list, with their links. One statement for the names of systems, and one for those of the
+    sources, none if `known`.
+    """
     rows = list(rows)
     keys = {row.source_id for row in rows if not isinstance(row, DamagedRow)} - {None}
     sources = known or Source.objects.in_bulk(keys)
+    systems = systems_of_codes(
+        row.event_id for row in rows if isinstance(row, Receipt) and row.event_id is not None
+    )
     with_events = request.user.has_perm("webhooks.view_event")
     return [
         row
@@ -140,6 +149,7 @@ def request_rows(
             str(sources.get(row.source_id or 0, _("unknown"))),
             reverse(f"admin:webhooks_{row._meta.model_name}_change", args=[row.pk]),
             _event_url(row) if with_events else "",
+            systems.get((row.event_id or 0, row.code), "") if isinstance(row, Receipt) else "",
         )
         for row in rows
     ]

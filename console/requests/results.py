@@ -91,9 +91,9 @@ def refusal_result(code: str) -> RequestResult:
     return RequestResult.OVER_LIMIT if code == OVER_LIMIT_CODE else RequestResult.REFUSED
 
 
-def reason_text(row: Receipt | Refusal) -> str:
+def reason_text(row: Receipt | Refusal, system: str = "") -> str:
     """Return the reason for which a request was not verified, or else the title of the code that it was answered
-    with.
+    with. `system`: the name of the system that the code is about.
     """
     if isinstance(row, Refusal) and row.reason:
         return str(SIGNATURE_REASON_NAMES.get(row.reason, row.reason))
@@ -101,7 +101,7 @@ def reason_text(row: Receipt | Refusal) -> str:
         return _("The sender's challenge was returned")
     if isinstance(row, Receipt) and row.status is None:
         return _("no response yet")
-    return describe_code(row.code).title
+    return describe_code(row.code, system).title
 
 
 def response_status(row: Receipt | Refusal) -> int | None:
