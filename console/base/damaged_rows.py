@@ -7,10 +7,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR, datetime
 from traceback import walk_tb
+from types import CodeType
 from typing import Any
 
 from django.contrib import admin
+from django.db.backends.utils import CursorWrapper
 from django.db.models import ForeignKey, Model, QuerySet
+from django.db.models.sql.compiler import SQLCompiler
+from django.db.utils import DatabaseErrorWrapper
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import cached_property
@@ -29,12 +33,14 @@ from webhooks.models import Event
 
 MAX_ROWS = 500  # searched in each table, once a page has failed
 MAX_NAMED = 20
-# Functions that convert what the database returned. An error in them is about a stored value.
+# The code that fetches and converts what the database returned. An error in it is about a stored value. By reference
+# and not by name, so that another version of Django fails here and not on a damaged row.
 _CONVERSIONS = frozenset(
     {
-        ("django.db.models.sql.compiler", "apply_converters"),
-        ("django.db.utils", "inner"),  # the driver's fetchone, fetchmany and fetchall
-        ("django.db.backends.utils", "__iter__"),
+        SQLCompiler.apply_converters.__code__,
+        CursorWrapper.__iter__.__code__,
+        # Wraps the driver's fetchone, fetchmany and fetchall.
+        *(code for code in DatabaseErrorWrapper.__call__.__code__.co_consts if isinstance(code, CodeType)),
     }
 )
 
@@ -199,7 +205,4 @@ def _key_of(model: type[Model], named: str) -> int | None:
 
 
 def _is_conversion_error(error: Exception) -> bool:
-    return any(
-        (frame.f_globals.get("__name__"), frame.f_code.co_name) in _CONVERSIONS
-        for frame, _line in walk_tb(error.__traceback__)
-    )
+    return any(frame.f_code in _CONVERSIONS for frame, _line in walk_tb(error.__traceback__))

@@ -8,6 +8,7 @@ from django.db import OperationalError, connection, models, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from console.base import damaged_rows
 from console.base.damaged_rows import DamagedRow, load_rows
 from console.events import admin as events_admin
 from console.events import list_query
@@ -209,10 +210,22 @@ def test_the_list_of_sources_passes_over_an_event_without_a_time(
     assert time not in before
 
 
+@pytest.mark.parametrize(
+    "value", [NOT_UTF8, "'2026-13-01 00:00:00'"] if is_sqlite else ["'infinity'", "'-infinity'"]
+)
+@pytest.mark.parametrize("is_broken", [False, True])
 def test_a_page_without_a_row_in_its_address_says_so_too(
-    history: tuple[Event, Event, Event], support: Client
+    history: tuple[Event, Event, Event],
+    support: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    value: str,
+    is_broken: bool,
 ) -> None:
-    execute(f"UPDATE webhooks_source SET created_at = {WORST}")
+    execute(f"UPDATE webhooks_source SET created_at = {value}")
+    if is_broken:
+        monkeypatch.setattr(damaged_rows, "_CONVERSIONS", frozenset())
+        get(support, "/admin/", 500)
+        return
     page = get(support, "/admin/", 409)
     assert "The row is not known." in page
     assert ADVICE in page
@@ -228,6 +241,13 @@ def test_any_other_error_stays_an_error(
         raise error
 
     monkeypatch.setattr(events_admin, "build_event_page", fail)
+    get(support, f"{EVENTS}{history[0].pk}/change/", 500)
+
+
+def test_a_query_with_a_wrong_value_stays_an_error(
+    history: tuple[Event, Event, Event], support: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events_admin, "build_event_page", lambda *_: list(Event.objects.filter(pk="x")))
     get(support, f"{EVENTS}{history[0].pk}/change/", 500)
 
 
