@@ -133,7 +133,7 @@ _OAUTH1_ALGORITHM = defaulted(
     "algorithm",
     Choice(("HMAC-SHA256", "HMAC-SHA512", "HMAC-SHA1")),
     "HMAC-SHA256",
-    "The signature method. `HMAC-SHA1` is the only one of RFC 5849 with a shared secret: for older systems.",
+    "The signature method. `HMAC-SHA1`, the one that RFC 5849 describes, is for systems that know no other.",
     example="HMAC-SHA1",
 )
 _REALM = optional(
