@@ -125,7 +125,7 @@ class CsrfAuthenticator:
             # A wrong path is no refusal of the credentials, nor of a record.
             error_class = errors.UnreadableResponse if error_class is errors.RequestRejected else error_class
             raise error_class(
-                f"{self._call.label}: the request for a CSRF token was answered with {response.status}",
+                f"{self._call.label}: the request for a CSRF token got the response {response.status}",
                 side=self._side,
                 retry_after=errors.parse_retry_after(response.headers.get("retry-after"), datetime.now(UTC)),
                 status=response.status,

@@ -159,7 +159,7 @@ class SessionAuthenticator:
     def _refusal(self, answer: HttpResponse, is_refused: bool) -> errors.ConnectorError:
         kind = errors.CredentialsRefused if is_refused else errors.error_for_status(answer.status)
         return (kind or errors.UnreadableResponse)(
-            f"{self._call.label}: the log-in was answered with {answer.status}",
+            f"{self._call.label}: the log-in responded with {answer.status}",
             side=self._side,
             retry_after=errors.parse_retry_after(answer.headers.get("retry-after"), datetime.now(UTC)),
             status=answer.status,
@@ -216,7 +216,7 @@ class SessionAuthenticator:
         for name, expression in session.values.items():
             text = as_text(expression.evaluate(body))
             if text is None:
-                raise _NoToken(f"the answer to the log-in has no {name}")
+                raise _NoToken(f"the log-in response has no {name}")
             values[name] = text
         value = session.template.render(values)
         if not is_header_value(value):
@@ -284,7 +284,7 @@ def _parse_body(answer: HttpResponse) -> object:
     try:
         document: object = parse_json(answer.body)
     except UnreadableError as unreadable:
-        raise _NoToken(f"the answer to the log-in cannot be read: {unreadable}") from None
+        raise _NoToken(f"the log-in response cannot be read: {unreadable}") from None
     return document
 
 

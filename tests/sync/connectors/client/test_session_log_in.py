@@ -268,10 +268,10 @@ def test_a_refused_password_is_never_tried_again_until_a_person_tests_the_connec
             with pytest.raises(CredentialsRefused):
                 fetch(service.url, password="wrong password")
         assert (server.log_ins, server.is_locked) == (1, False)
-        with pytest.raises(CredentialsRefused, match="is not tried again until"):
+        with pytest.raises(CredentialsRefused, match="is not retried until"):
             fetch(service.url, password="wrong password")
         assert fetch(service.url) == "a1", "changed credentials are tried"
-        with pytest.raises(CredentialsRefused, match="answered with 401"):
+        with pytest.raises(CredentialsRefused, match="responded with 401"):
             connect(service.url, password="wrong password").renew_credentials()
         assert server.wrong == 2
         server.password = "wrong password"
@@ -298,7 +298,7 @@ def test_a_refusal_by_a_rule_or_an_answer_without_a_token_is_not_tried_again() -
             with pytest.raises((CredentialsRefused, UnreadableResponse)) as caught:
                 fetch(service.url, **over)
             assert isinstance(caught.value, CredentialsRefused) is (name == "rule"), name
-            with pytest.raises(CredentialsRefused, match="is not tried again"):
+            with pytest.raises(CredentialsRefused, match="is not retried"):
                 fetch(service.url, **over)
             assert server.log_ins == 1, name
 
