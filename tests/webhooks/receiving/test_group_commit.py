@@ -106,7 +106,7 @@ def test_no_waiting_webhook_holds_a_connection(hub: Hub, monkeypatch: pytest.Mon
     held: list[object] = []
     submit = store._group_commit.submit
     monkeypatch.setattr(
-        store._group_commit, "submit", lambda new: (held.append(connection.connection), submit(new))
+        store._group_commit, "submit", lambda *item: (held.append(connection.connection), submit(*item))
     )
     assert hub.post_signed(*of("U1")).status_code == 202
     assert held == [None]
