@@ -22,7 +22,9 @@ def _append_nothing(append: Any) -> None:
 
 
 def _commit_each_webhook_alone(store: Any) -> None:
-    _replace(store, "_group_commit", SimpleNamespace(submit=lambda webhook: store._store_together([webhook])))
+    _replace(
+        store, "_group_commit", SimpleNamespace(submit=lambda webhook, _: store._store_together([webhook]))
+    )
 
 
 def _read_settings_for_each_webhook(cached_read: Any) -> None:
