@@ -1,7 +1,7 @@
 """List events with exact search and filters, and show one event on one page."""
 
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -108,11 +108,13 @@ class EventAdmin(
     def render_detail(self, request: HttpRequest, row: Event) -> HttpResponse:
         """Show everything about one event."""
         page = build_event_page(row, request)
+        back = FILTER_BAR.build_query(dict(parse_qsl(request.GET.get("list", ""))))
         context = {
             "title": f"{row.event_type} {row.entity_type}",
             "subtitle": row.entity_id,
             "entity_url": entity_url(row.entity_type, row.entity_id),
-            "back": FILTER_BAR.build_query(dict(parse_qsl(request.GET.get("list", "")))),
+            "back": back,
+            "own_path": f"{request.path}?{urlencode({'list': back[1:]})}" if back != "?" else request.path,
             "may_close": request.user.has_perm(MAY_CLOSE) and page.state in _CLOSABLE,
             "may_download": request.user.has_perm(self.list_export.permission),
             "page": page,

@@ -67,7 +67,7 @@ def test_any_text_is_read_as_the_library_reads_it(text: str, document: Any) -> N
 @pytest.mark.parametrize(
     ("text", "advice"),
     [
-        ("!event.test", "takes !event.test for (!event).test. Write !(event.test)."),
+        ("!event.test", "reads !event.test as (!event).test. Write !(event.test)."),
         ("event.ok && !event.user.isBot", "Write !(event.user.isBot)."),
         ("users[?!active.now]", "Write !(active.now)."),
         ("{a: !b.c}", "Write !(b.c)."),
