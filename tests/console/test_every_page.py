@@ -169,6 +169,7 @@ def test_each_role_opens_its_pages_and_gets_a_plain_403_for_the_others(role: str
     assert not wrong
 
 
+@pytest.mark.slow
 @pytest.mark.one_database
 @pytest.mark.parametrize("role", ROLES)
 def test_what_a_page_refers_to_is_on_it(role: str) -> None:

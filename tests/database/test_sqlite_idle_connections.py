@@ -7,7 +7,7 @@ import pytest
 from database.sqlite.idle_connections import MAX_IDLE
 from tests.support.processes.sqlite_processes import finished, make_counter, start
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.slow]  # processes of their own
 
 READERS = """
 import gc, threading

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.processes.sqlite_processes import count, finished, make_counter, start
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.slow]  # processes of their own
 
 NO_TABLE = "OperationalError no such table: counter"
 

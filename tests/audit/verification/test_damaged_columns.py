@@ -18,6 +18,8 @@ from audit.verification.database_rows import entry_row
 from tests.support.audit.entries import BOX, after_start, append_test_entries, write_history
 from tests.support.audit.triggers import disable_triggers
 
+pytestmark = pytest.mark.slow  # one test for each value of each column
+
 STREAM = "event:damaged"
 SEALED = "its columns differ from the sealed entry"
 HASH = "its hash does not match its columns"

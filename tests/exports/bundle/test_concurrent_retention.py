@@ -36,7 +36,7 @@ from tests.support.builders.exports import (
 from tests.support.jobs import run_jobs
 from webhooks.models import Event
 
-pytestmark = pytest.mark.usefixtures("database", "small_chunks")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("database", "small_chunks")]
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ from tests.support.hub import Hub
 from tests.support.jobs import run_jobs
 from webhooks.models import Event, Receipt
 
+pytestmark = pytest.mark.slow
+
 TABLES = {
     "events": (Event, "pk"),
     "receipts": (Receipt, "event"),

@@ -257,6 +257,7 @@ def test_the_sandbox_mapping_produces_a_customer() -> None:
     }
 
 
+@pytest.mark.slow
 @given(DECLARATIONS)
 @settings(max_examples=300, deadline=None)
 def test_any_declaration_is_accepted_or_refused_with_a_message(declaration: Any) -> None:
@@ -264,6 +265,7 @@ def test_any_declaration_is_accepted_or_refused_with_a_message(declaration: Any)
         parse_mapping(declaration)
 
 
+@pytest.mark.slow
 @given(JSON, st.lists(st.sampled_from(sorted(FUNCTIONS)), max_size=3))
 @settings(max_examples=200, deadline=None)
 def test_the_functions_accept_any_value_or_name_the_field(value: Any, functions: list[str]) -> None:
@@ -271,6 +273,7 @@ def test_the_functions_accept_any_value_or_name_the_field(value: Any, functions:
         json.dumps(mapped_value({"a": value}, path="entity.a", apply=functions), allow_nan=False)
 
 
+@pytest.mark.slow
 @given(PATHS, st.dictionaries(st.sampled_from("aben"), JSON))
 @settings(max_examples=500, deadline=None)
 @example("entity[::0]", {})

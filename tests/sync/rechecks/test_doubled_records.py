@@ -18,6 +18,8 @@ from tests.support.builders.bulk_replays import staff_user
 from tests.support.hub import Hub
 from webhooks.models import Event, State
 
+pytestmark = pytest.mark.slow  # waits for late answers
+
 GROUP = "GROUP9"
 SLOW_SECONDS = 1.2
 

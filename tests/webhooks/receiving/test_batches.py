@@ -265,6 +265,7 @@ def test_more_than_100_events_are_refused_as_a_whole_and_100_are_not(formatted: 
     assert post(formatted, *events[:-1]).status_code == 202
 
 
+@pytest.mark.slow
 def test_a_source_can_accept_500_events_in_one_request_and_no_more(formatted: Hub) -> None:
     """Those of an entity type without a route, so that nothing is delivered."""
     limits = {"max_events": MAX_EVENTS, "max_bytes": MAX_BODY_BYTES}
@@ -490,6 +491,7 @@ def test_the_address_of_a_batch_answers_in_the_response_format(formatted: Hub) -
     assert later.status_code == CATALOGUE[Event.objects.get(event_id="2").code].status
 
 
+@pytest.mark.slow
 def test_a_request_counts_once_against_the_limit_of_its_source(formatted: Hub) -> None:
     Source.objects.filter(slug="aurora-unsigned").update(requests_per_minute=1)
     find_source.invalidate()
