@@ -105,7 +105,7 @@ class WebhookView(MachineView):
 
     def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Answer the handshake of a source that is switched on; any other request by this method is refused."""
-        if request.method == "GET":
+        if request.method in ("GET", "OPTIONS"):
             incoming = read_incoming_request(request._request, kwargs["slug"])
             answer = receive_handshake(incoming, request_language(request))
             if answer is not None:

@@ -9,7 +9,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from config_schema.objects import Object
+from config_schema.objects import Object, VariantObject
 from config_schema.translatable import translatable
 from console.settings.connections.forms import CREDENTIAL_LABELS, ConnectionForm
 from console.settings.field_lists import describe_schemes
@@ -64,10 +64,12 @@ def _source_page() -> ReferencePage:
         ),
         describe_fields(Source, SOURCE_SETTINGS, SourceForm),
         (
-            *describe_object(
-                HANDSHAKE, translatable("The handshake of a sender, in `handshake`."), "handshake"
+            *_variant_sections(HANDSHAKE, "handshake", gettext("The handshake of a sender, in `handshake`.")),
+            *_variant_sections(
+                RESPONSE_FORMAT,
+                "response_format",
+                gettext("The format of the answers, in `response_format`."),
             ),
-            *_response_sections(),
         ),
         ("handshake", "response-format"),
     )
@@ -90,11 +92,9 @@ def _format_page() -> ReferencePage:
     )
 
 
-def _response_sections() -> Iterator[SettingSection]:
-    selector, *variants = describe_variants(RESPONSE_FORMAT)
-    yield replace(
-        selector, place="response_format", meaning=gettext("The format of the answers, in `response_format`.")
-    )
+def _variant_sections(kind: VariantObject[Any], place: str, meaning: str) -> Iterator[SettingSection]:
+    selector, *variants = describe_variants(kind)
+    yield replace(selector, place=place, meaning=meaning)
     yield from variants
 
 

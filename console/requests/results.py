@@ -98,7 +98,7 @@ def reason_text(row: Receipt | Refusal, system: str = "") -> str:
     if isinstance(row, Refusal) and row.reason:
         return str(SIGNATURE_REASON_NAMES.get(row.reason, row.reason))
     if row.code == HANDSHAKE_CODE:
-        return _("The sender's challenge was returned")
+        return _("The sender's handshake was answered")
     if isinstance(row, Receipt) and row.status is None:
         return _("no response yet")
     return describe_code(row.code, system).title

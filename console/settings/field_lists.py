@@ -83,11 +83,14 @@ def _mapping_document(language: str | None) -> FieldList:
 def _source_documents(language: str | None) -> dict[str, FieldList]:
     common, variants = group_variants(describe_variants(RESPONSE_FORMAT))
     _none, schemes = group_variants(describe_schemes())
-    handshake = tuple(describe_object(HANDSHAKE, SOURCE_SETTINGS["handshake"].meaning))
+    common_handshake, handshakes = group_variants(describe_variants(HANDSHAKE))
     webhook_format = tuple(describe_object(WEBHOOK_FORMAT, SOURCE_SETTINGS["webhook_format"].meaning))
     return {
         "scheme_settings": FieldList("verification", variants=schemes, control="scheme"),
-        "handshake": FieldList("source", "handshake", handshake),
+        "handshake": replace(
+            _list_of_variants("source", "handshake", HANDSHAKE, common_handshake, handshakes, "handshake"),
+            has_expressions=True,
+        ),
         "webhook_format": FieldList("webhook-format", "", webhook_format, has_expressions=True),
         "response_format": replace(
             _list_of_variants(

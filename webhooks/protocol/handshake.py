@@ -7,30 +7,61 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-from config_schema.kinds import Choice, Text
-from config_schema.objects import Object
-from config_schema.settings import SettingValues, defaulted, required
+from jmespath.exceptions import JMESPathError
+
+from config_schema.errors import SettingPath
+from config_schema.kinds import Boolean, Choice, Text
+from config_schema.objects import Variant, VariantObject
+from config_schema.settings import Setting, SettingValues, defaulted, required
 from config_schema.translatable import translatable
+from webhooks.expressions.expression_budget import ExpressionBudget, OverBudget
+from webhooks.expressions.expression_kind import ExpressionKind, read_expression
+from webhooks.expressions.jmespath_paths import Evaluator
+from webhooks.protocol.formats.event_reader import is_truthy
 from webhooks.protocol.hmac_rule import HEADER_NAME
+from webhooks.protocol.strict_json import MalformedBody, parse_json
 
 MAX_CHALLENGE_LENGTH = 1_024
+# Of a request whose body holds the challenge.
+MAX_BODY_BYTES = 16_384
+# Of both expressions together: anyone may send what is not verified.
+_MAX_STEPS, _MAX_RESULT_BYTES = 2_000, 16_384
 _MAX_QUERY_LENGTH = 8_192
 _MAX_PARAMETERS = 50
 _CHALLENGE = re.compile(rf"[ -~]{{1,{MAX_CHALLENGE_LENGTH}}}")
-_NAME = Text(
-    re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~_-]{1,64}"),
-    translatable("1 to 64 letters, digits and characters of a header name"),
-    translatable("This must be the name of a header or of a query parameter."),
+# A DNS name; some senders write it as an address.
+_ORIGIN = re.compile(r"(?:https?://)?[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})(?::[0-9]{1,5})?")
+_FIELD_NAME = Text(
+    re.compile(r"[A-Za-z0-9_.-]{1,64}"),
+    translatable("1 to 64 letters, digits, `_`, `.` and `-`"),
+    translatable("This must be 1 to 64 letters, digits, underscores, full stops or hyphens."),
 )
 
+
+@dataclass(frozen=True)
+class BodyExpressionKind(ExpressionKind[Evaluator]):
+    """Kind of a JMESPath expression over `{body}`."""
+
+    def read(self, value: Any, place: SettingPath) -> Evaluator:
+        return read_expression(value, place)
+
+
 _PLACE = required(
-    "from", Choice(("header", "query")), "Where the challenge is in the request.", example="header"
+    "from",
+    Choice(("header", "query", "body", "origin")),
+    "Where the challenge is in the request.",
+    example="header",
 )
+_HEADER = required("name", HEADER_NAME, "The name of the header.", example="x-okta-verification-challenge")
 _PARAMETER = required(
     "name",
-    _NAME,
-    "The name of the header, or of the query parameter.",
-    example="x-okta-verification-challenge",
+    Text(
+        re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~_-]{1,64}"),
+        translatable("1 to 64 letters, digits and characters of a header name"),
+        translatable("This must be the name of a header or of a query parameter."),
+    ),
+    "The name of the query parameter.",
+    example="validationToken",
 )
 _METHOD = defaulted("method", Choice(("GET", "POST")), "GET", "The method of the request.", example="POST")
 _WRITTEN_AS = defaulted(
@@ -42,20 +73,37 @@ _WRITTEN_AS = defaulted(
 )
 _FIELD = defaulted(
     "field",
-    Text(
-        re.compile(r"[A-Za-z0-9_.-]{1,64}"),
-        translatable("1 to 64 letters, digits, `_`, `.` and `-`"),
-        translatable("This must be 1 to 64 letters, digits, underscores, full stops or hyphens."),
-    ),
+    _FIELD_NAME,
     "verification",
     "The name of the field of the JSON object that holds the challenge.",
     example="challenge",
+)
+_BODY_FIELD = defaulted("field", _FIELD_NAME, "challenge", _FIELD.meaning, example="validationResponse")
+_WHEN = required(
+    "when",
+    BodyExpressionKind(),
+    "True for a request that is a handshake. Any other request is a webhook. The expression looks into `{body}`.",
+    example="body.type == 'url_verification'",
+)
+_CHALLENGE_PLACE = required(
+    "challenge",
+    BodyExpressionKind(),
+    "The challenge, a text. The expression looks into `{body}`.",
+    example="body.challenge",
+)
+_VERIFIED = defaulted(
+    "verified",
+    Boolean(),
+    True,
+    "A handshake must be verified like a webhook before it is answered. `false` is only for a sender that does not "
+    "sign its handshake: the hub then answers anyone.",
+    example=False,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """Settings of a sender's handshake: its question and the answer.
+    """Settings of a handshake whose challenge is in a header or in the query.
 
     `header`: the name of the header in lower case, None for a query parameter `parameter`. `field`: the name of the
     JSON field, None for plain text.
@@ -69,7 +117,7 @@ class Handshake:
     @property
     def media_type(self) -> str:
         """Return the content type of the answer. Never HTML: the challenge may contain any characters."""
-        return "text/plain; charset=utf-8" if self.field is None else "application/json"
+        return _media_type(self.field)
 
     def find_challenge(self, method: str, headers: Mapping[str, str], query_string: str) -> str | None:
         """Return the challenge of a request; None if it has none, or one that is longer than 1,024 characters or not
@@ -86,22 +134,126 @@ class Handshake:
 
     def write_answer(self, challenge: str) -> bytes:
         """Return the body that answers a challenge."""
-        return (challenge if self.field is None else json.dumps({self.field: challenge})).encode()
+        return _write_answer(self.field, challenge)
 
 
-def _build_handshake(values: SettingValues) -> Handshake:
-    name, is_header = values[_PARAMETER], values[_PLACE] == "header"
-    if is_header:
-        HEADER_NAME.read(name, (*values.place, "name"))
-    return Handshake(
-        name.lower() if is_header else None,
-        name,
-        values[_METHOD],
-        values[_FIELD] if values[_WRITTEN_AS] == "json" else None,
-    )
+@dataclass(frozen=True, slots=True)
+class BodyHandshake:
+    """Settings of a handshake whose challenge is in the JSON body of a POST. `when` is true for a handshake.
+
+    `field`: the name of the JSON field of the answer, None for plain text. `is_verified`: it is answered only if its
+    request is verified.
+    """
+
+    when: Evaluator
+    challenge: Evaluator
+    field: str | None
+    is_verified: bool
+
+    @property
+    def media_type(self) -> str:
+        """Return the content type of the answer. Never HTML: the challenge may contain any characters."""
+        return _media_type(self.field)
+
+    def find_challenge(self, body: bytes) -> str | None:
+        """Return the challenge in a body; None if the body is none of a handshake or is longer than 16,384 bytes, or if
+        the challenge is longer than 1,024 characters or not printable ASCII.
+        """
+        if len(body) > MAX_BODY_BYTES:
+            return None
+        budget = ExpressionBudget(_MAX_STEPS, _MAX_RESULT_BYTES)
+        try:
+            context = {"body": parse_json(body)}
+            if not is_truthy(self.when(context, budget)):
+                return None
+            challenge = self.challenge(context, budget)
+        except (MalformedBody, JMESPathError, OverBudget):
+            return None
+        return challenge if isinstance(challenge, str) and _CHALLENGE.fullmatch(challenge) else None
+
+    def write_answer(self, challenge: str) -> bytes:
+        """Return the body that answers a challenge."""
+        return _write_answer(self.field, challenge)
 
 
-HANDSHAKE = Object((_PLACE, _PARAMETER, _METHOD, _WRITTEN_AS, _FIELD), _build_handshake)
+@dataclass(frozen=True, slots=True)
+class OriginHandshake:
+    """A handshake of CloudEvents (HTTP 1.1 Web Hooks for Event Delivery, section 4): an origin asks by OPTIONS for the
+    permission to send.
+
+    A callback that the request names is never called: the answer itself gives the permission.
+    """
+
+    def find_origin(self, method: str, headers: Mapping[str, str]) -> str | None:
+        """Return the origin that asks; None if it is no DNS name, or if a browser asks for itself (CORS)."""
+        if method != "OPTIONS" or "access-control-request-method" in headers:
+            return None
+        origin = headers.get("webhook-request-origin", "")
+        return origin if _ORIGIN.fullmatch(origin) else None
+
+    def answer_headers(self, origin: str, requests_per_minute: int | None) -> dict[str, str]:
+        """Return the headers that give the permission. `requests_per_minute`: None for no limit."""
+        rate = "*" if requests_per_minute is None else str(requests_per_minute)
+        return {"Allow": "POST", "WebHook-Allowed-Origin": origin, "WebHook-Allowed-Rate": rate}
+
+
+def _media_type(field: str | None) -> str:
+    return "text/plain; charset=utf-8" if field is None else "application/json"
+
+
+def _write_answer(field: str | None, challenge: str) -> bytes:
+    return (challenge if field is None else json.dumps({field: challenge})).encode()
+
+
+def _build_handshake(values: SettingValues) -> Handshake | BodyHandshake | OriginHandshake:
+    place = values[_PLACE]
+    if place == "origin":
+        return OriginHandshake()
+    is_text = values[_WRITTEN_AS] == "text"
+    if place == "body":
+        field = None if is_text else values[_BODY_FIELD]
+        return BodyHandshake(values[_WHEN], values[_CHALLENGE_PLACE], field, values[_VERIFIED])
+    field = None if is_text else values[_FIELD]
+    if place == "header":
+        name = values[_HEADER]
+        return Handshake(name.lower(), name, values[_METHOD], field)
+    return Handshake(None, values[_PARAMETER], values[_METHOD], field)
+
+
+_ANSWER: tuple[Setting[Any], ...] = (_METHOD, _WRITTEN_AS, _FIELD)
+HANDSHAKE = VariantObject(
+    _PLACE,
+    {
+        "header": Variant(
+            "The challenge is in a header, as with Okta. The handshake is not verified.",
+            {"from": "header", "name": "x-okta-verification-challenge"},
+            (_HEADER, *_ANSWER),
+        ),
+        "query": Variant(
+            "The challenge is in the query of the address, as with Microsoft Graph. The handshake is not verified.",
+            {"from": "query", "name": "validationToken", "method": "POST", "as": "text"},
+            (_PARAMETER, *_ANSWER),
+        ),
+        "body": Variant(
+            "The challenge is in the JSON body of a POST of at most 16 KiB, as with Slack. A challenge of more than "
+            "1,024 characters, or with other than printable ASCII characters, is not sent back.",
+            {
+                "from": "body",
+                "when": "body.type == 'url_verification'",
+                "challenge": "body.challenge",
+                "field": "challenge",
+            },
+            (_WHEN, _CHALLENGE_PLACE, _WRITTEN_AS, _BODY_FIELD, _VERIFIED),
+        ),
+        "origin": Variant(
+            "CloudEvents, as with Azure Event Grid: the sender asks by `OPTIONS` whether the origin in "
+            "`WebHook-Request-Origin` may send. The answer allows the origin, and as many requests a minute as the "
+            "source may send. `WebHook-Request-Callback` is never called. The handshake is not verified.",
+            {"from": "origin"},
+        ),
+    },
+    _build_handshake,
+)
 EXAMPLE: Mapping[str, Any] = {"from": "header", "name": "x-okta-verification-challenge"}
 
 

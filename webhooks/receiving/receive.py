@@ -76,6 +76,8 @@ def receive_webhook(incoming: IncomingRequest, language: Language, delivery_port
         if source.handshake and (answer := answer_handshake(source, incoming)) is not None:
             return answer
         verified = verify_request(source, incoming)
+        if source.handshake and (answer := answer_handshake(source, incoming, verified)) is not None:
+            return answer
         # After the verification: requests of others must not use up the source's limit.
         check_request_limit(source)
     except RequestRefused as refusal:

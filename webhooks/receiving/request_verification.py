@@ -78,21 +78,14 @@ class RequestedAnswer:
 
 def verify_request(source: Source, incoming: IncomingRequest) -> VerifiedRequest:
     """Verify size, content type and signature of a request. Raises RequestRefused at the first check that fails."""
-    if not source.is_enabled:
-        raise RequestRefused("source-disabled")
-    # Size before type, and type before signature: the cheap checks come first.
-    webhook_format = _read_format(source)
-    if incoming.body is None or len(incoming.body) > webhook_format.max_bytes:
-        raise RequestRefused("too-large")
-    if _is_encoded(incoming) or not _accepts_type(source, webhook_format, incoming):
-        raise RequestRefused("wrong-content-type")
+    body = check_size_and_type(source, incoming)
     try:
         signature = verify_signature(
             source.scheme,
             settings=source.scheme_settings,
             secrets=[secret.as_live_secret for secret in source.live_secrets(incoming.received_at)],
             headers=incoming.headers,
-            body=incoming.body,
+            body=body,
             now=incoming.received_at,
             method=incoming.method,
             url=partial(sender_url, incoming),
@@ -107,6 +100,19 @@ def verify_request(source: Source, incoming: IncomingRequest) -> VerifiedRequest
     # Only an id that is signed: with any other header, whoever repeats a request could make it a new event, and whoever
     # guesses an id could take it from an event to come.
     return VerifiedRequest(verified_by, signature.webhook_id, source.is_signed, signature.body)
+
+
+def check_size_and_type(source: Source, incoming: IncomingRequest) -> bytes:
+    """Return the body of a request to an enabled source. Raises RequestRefused for a wrong size or content type."""
+    if not source.is_enabled:
+        raise RequestRefused("source-disabled")
+    # Size before type, and type before signature: the cheap checks come first.
+    webhook_format = _read_format(source)
+    if incoming.body is None or len(incoming.body) > webhook_format.max_bytes:
+        raise RequestRefused("too-large")
+    if _is_encoded(incoming) or not _accepts_type(source, webhook_format, incoming):
+        raise RequestRefused("wrong-content-type")
+    return incoming.body
 
 
 def _read_format(source: Source) -> WebhookFormat:

@@ -34,7 +34,8 @@ class SourceForm(SettingsForm):
             "scheme_settings": gettext_lazy('As JSON, for example {"header": "X-Signature"}.'),
             "handshake": gettext_lazy(
                 'As JSON, for example {"from": "query", "name": "validationToken", "method": "POST", "as": "text"}. '
-                "Leave empty unless the sender requires it: with it, the hub returns a challenge to anyone."
+                "Leave empty unless the sender requires it: most handshakes are not verified, so the hub "
+                "answers anyone."
             ),
             "extra_id_characters": gettext_lazy(
                 "The characters among : @ | + = that ids of this source contain."

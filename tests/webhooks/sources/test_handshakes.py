@@ -157,9 +157,9 @@ def test_handshakes_are_listed_with_the_requests_and_counted_nowhere_else(handsh
     assert not Entry.objects.filter(action="webhook.refused").exists()
     client = browser("support")
     listed = client.get("/admin/webhooks/receipt/?result=handshake").content.decode()
-    assert "challenge was returned" in listed
+    assert "handshake was answered" in listed
     assert (
-        "The sender's challenge" not in client.get("/admin/webhooks/receipt/?result=refused").content.decode()
+        "The sender's handshake" not in client.get("/admin/webhooks/receipt/?result=refused").content.decode()
     )
     page = client.get(f"/admin/webhooks/refusal/{row.pk}/change/").content.decode()
     assert "answered 3 times" in page
@@ -172,7 +172,9 @@ def test_handshakes_are_listed_with_the_requests_and_counted_nowhere_else(handsh
         (None, "handshake"),
         ([], "object"),
         ("x", "object"),
-        ({"from": "body", "name": "a"}, "from"),
+        ({"from": "cookie", "name": "a"}, "from"),
+        ({"from": "body", "name": "a"}, "Unknown field"),
+        ({"from": "origin", "name": "a"}, "Unknown field"),
         ({"from": "header"}, "name"),
         ({"from": "header", "name": "a_b"}, "underscore"),
         ({"from": "query", "name": "a b"}, "name"),

@@ -196,7 +196,7 @@ class RequestReader:
         is_filtered = False
         try:
             when = self._format.when
-            is_filtered = when is not None and not _is_truthy(self._evaluate_entry("when", when, context))
+            is_filtered = when is not None and not is_truthy(self._evaluate_entry("when", when, context))
             return self._read_webhook(element, context, is_filtered=is_filtered)
         except _UnreadableEntry as failed:
             if is_filtered:
@@ -319,7 +319,7 @@ class RequestReader:
         return _evaluate_in_context(name, entry, context, self._budget)
 
 
-def _is_truthy(value: Any) -> bool:
+def is_truthy(value: Any) -> bool:
     """Return True unless JMESPath takes the value for false: null, false, and empty texts, lists and objects. 0 is
     true.
     """
