@@ -77,11 +77,7 @@ class RestTargetConnector:
         that they do not know, or find similar values. `field_values` says where a record has several values.
         """
         settings = self._record_settings(entity_type)
-        search = settings.operations.search
-        if search is None or field not in search.fields:
-            pointer = f"{settings.find_pointer(entity_type, 'search')}/fields"
-            reason = f"The settings allow no search for the field “{field}”."
-            raise self._client.not_configured_error(pointer, reason)
+        search = self._require_search(entity_type, settings, field)
         request = self._requests.build_search(search, field, value)
         response = self._client.send_request(request)
         # A 404 for a search does not prove that the record is missing: the path may be wrong.
@@ -94,6 +90,15 @@ class RestTargetConnector:
             if self._has_value(self._reader.read_values(request, search, record, field), field, value)
         ]
         return tuple(records[:MAX_SEARCH_RESULTS])
+
+    def has_value(self, entity_type: str, record: Record, field: str, value: str) -> bool:
+        """Return whether a record, however it was read, has the value that a search is for, compared as a search hit
+        is. Makes no request.
+        """
+        settings = self._record_settings(entity_type)
+        search = self._require_search(entity_type, settings, field)
+        request = self._requests.build_get(settings.operations.get, record.id)
+        return self._has_value(self._reader.read_values(request, search, record, field), field, value)
 
     def load_version(self, entity_type: str, record: Record) -> Record:
         """Return the record with the version that a write must name, read by its own path if it lacks it: a search
@@ -328,6 +333,15 @@ class RestTargetConnector:
             if settings.version.read_path is not None:
                 whole = remove_at_path(whole, settings.version.read_path)
         return whole
+
+    def _require_search(self, entity_type: str, settings: RecordSettings, field: str) -> Operation:
+        """Return the search. Raises NotConfigured if the settings allow none for this field."""
+        search = settings.operations.search
+        if search is None or field not in search.fields:
+            pointer = f"{settings.find_pointer(entity_type, 'search')}/fields"
+            reason = f"The settings allow no search for the field “{field}”."
+            raise self._client.not_configured_error(pointer, reason)
+        return search
 
     def _has_value(self, own_values: Sequence[str], field: str, value: str) -> bool:
         if field in self._settings.caseless_fields:

@@ -4,11 +4,11 @@ The order is: link, external id, a value that the change overwrote; the new valu
 record. E-mail addresses change, so they must never be the only key. A link and the entity's own external id bind
 under every policy. A record that is found by another value is bound as the route's matching policy says. Two people
 may share an address: a record with the external id of another entity, or with a link to another entity, never
-matches.
+matches. The index of a search may lag: a hit counts only if the record itself, read by its id, still has the value.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -18,6 +18,8 @@ from sync.planning.mapping import EntityNotMappable, MatchValue, ParsedMapping, 
 
 # Of one delivery. A person chooses among them on one page.
 MAX_CANDIDATES = 10
+# Search hits of one attempt that are read again by their ids.
+MAX_HIT_READS = 10
 
 
 class MatchingPolicy(StrEnum):
@@ -151,16 +153,17 @@ def match_record(
 ) -> Record | None:
     """Return the unlinked record that the policy binds to the entity; None if no record has one of the values.
 
-    New values are searched only if the previous ones do not decide. Raises MatchUndecided if a person has to decide,
-    and ConnectorError.
+    New values are searched only if the previous ones do not decide. Each record found is read by its id, so that the
+    index of the search does not decide. Raises MatchUndecided if a person has to decide, and ConnectorError.
     """
     if policy is MatchingPolicy.NEVER:
         return None
+    hits = _SearchHits(target, mapping.match.external_id, query)
     candidates: dict[str, Record] = {}
     verified_ids: set[str] = set()
     for values in (previous, new):
         for value in values:
-            for record in _search_unowned(target, mapping, query, value):
+            for record in hits.find_unowned(value):
                 candidates.setdefault(record.id, record)
                 if value.is_verified or policy is MatchingPolicy.TRUSTED:
                     verified_ids.add(record.id)
@@ -171,14 +174,42 @@ def match_record(
     return None
 
 
-def _search_unowned(
-    target: TargetConnector, mapping: ParsedMapping, query: RecordQuery, value: MatchValue
-) -> list[Record]:
-    """Return the records that have the value and belong to no other entity."""
-    records = target.search_records(query.entity_type, value.field, str(value.value))
-    return [record for record in records if not _belongs_to_other(record, mapping.match.external_id, query)]
+@dataclass(frozen=True, slots=True)
+class _SearchHits:
+    """The records that searches for values find in one attempt. `current`: those read by their ids, None if absent."""
+
+    target: TargetConnector
+    external_id: str | None
+    query: RecordQuery
+    current: dict[str, Record | None] = field(default_factory=dict)
+
+    def find_unowned(self, value: MatchValue) -> list[Record]:
+        """Return the records that have the value and belong to no other entity, as they are now."""
+        hits = self.target.search_records(self.query.entity_type, value.field, str(value.value))
+        unowned = [hit for hit in hits if not _belongs_to_other(hit, self.external_id, self.query)]
+        records = [self._read_current(hit, value) for hit in unowned]
+        return [record for record in records if record is not None]
+
+    def _read_current(self, hit: Record, value: MatchValue) -> Record | None:
+        """Return the record of a hit as it is now; None if it has lost the value or has got another external id.
+
+        Sends one request for each record. A hit beyond the limit is returned as the search gave it.
+        """
+        if hit.id not in self.current:
+            if len(self.current) >= MAX_HIT_READS:
+                return hit
+            self.current[hit.id] = self.target.get_record(self.query.entity_type, hit.id)
+        record = self.current[hit.id]
+        if record is None or _has_other_external_id(record, self.external_id, self.query):
+            return None
+        has_value = self.target.has_value(self.query.entity_type, record, value.field, str(value.value))
+        return record if has_value else None
 
 
 def _belongs_to_other(record: Record, external_id: str | None, query: RecordQuery) -> bool:
+    return _has_other_external_id(record, external_id, query) or query.is_linked_to_other(record.id)
+
+
+def _has_other_external_id(record: Record, external_id: str | None, query: RecordQuery) -> bool:
     own_external_id = None if external_id is None else as_text(record.fields.get(external_id))
-    return bool(own_external_id and own_external_id != query.entity_id) or query.is_linked_to_other(record.id)
+    return bool(own_external_id and own_external_id != query.entity_id)

@@ -183,6 +183,9 @@ class TargetConnector(TestableConnector, Protocol):
     def search_records(self, entity_type: str, field: str, value: str) -> tuple[Record, ...]:
         """Return at most ten records whose `field` has `value`, verified here: a target may ignore a filter."""
 
+    def has_value(self, entity_type: str, record: Record, field: str, value: str) -> bool:
+        """Return whether a record has a value, compared as `search_records` compares it. Makes no request."""
+
     def load_version(self, entity_type: str, record: Record) -> Record:
         """Return the record as it is now, with its version, if a write must name it and the record lacks it; otherwise
         the record itself. Raises UnreadableResponse if the target does not return it.

@@ -100,7 +100,11 @@ def test_the_new_address_is_searched_last_and_only_before_a_creation(hub: Hub) -
     [before] = with_email(hub, OLD)
     assert outcome(hub.post(webhook(GRACE, "CREATE"))) == (200, "updated")
     assert hub.customer(GRACE)["id"] == before["id"]
-    assert [query for _, query in lookups(hub)] == [{"external_id": GRACE}, {"email": OLD}]
+    assert lookups(hub) == [
+        ("/api/customers", {"external_id": GRACE}),
+        ("/api/customers", {"email": OLD}),
+        (f"/api/customers/{before['id']}", {}),
+    ], "the record found by a value is read by its id"
 
 
 def test_a_person_with_a_record_never_takes_over_another_with_the_new_address(hub: Hub) -> None:

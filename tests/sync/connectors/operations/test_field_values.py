@@ -101,6 +101,21 @@ def test_a_record_is_linked_by_a_previous_address_among_its_further_ones(hub: Hu
     assert len(book.live) == 1
 
 
+@pytest.mark.parametrize("others", [[GRACE.upper()], ["first@example.com"]], ids=["kept", "lost"])
+def test_a_hit_counts_if_one_of_its_values_is_still_the_one_searched_for(
+    hub: Hub, book: ContactBook, others: list[str]
+) -> None:
+    contact = book.add(MAIN, "first@example.com", GRACE)
+    book.freeze_search()
+    contact["other_emails"] = others
+    before = dict(contact)
+    assert post(hub) == LINKED
+    is_kept = others == [GRACE.upper()]
+    assert (linked_record() == str(contact["id"])) is is_kept
+    assert len(book.live) == (1 if is_kept else 2)
+    assert is_kept or contact == before
+
+
 @pytest.mark.parametrize(
     ("policy", "is_verified"), [(MatchingPolicy.HOLD, True), (MatchingPolicy.VERIFIED, False)]
 )

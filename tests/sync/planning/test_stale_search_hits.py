@@ -1,0 +1,252 @@
+"""A search may lag: a record that is found by a value counts only if the record itself still has the value."""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from sandbox.shop.records import ShopCatalogue
+from sync.connectors.rest_target import RestTargetConnector
+from sync.models import MATCH_HELD_CODE, Attempt, Delivery, Finding, Link, MappingVersion, Route
+from sync.planning import record_matching
+from sync.planning.record_matching import MAX_HIT_READS, MatchingPolicy
+from tests.support.hub import Hub
+
+MALLORY, OTHER = "MALLORY1", "OTHER1"
+ADDRESS, MOVED, NEW = "shared@example.com", "moved@example.com", "mallory@example.com"
+HELD, DONE = (202, "accepted"), (200, "succeeded")
+Customer = dict[str, Any]
+# Each changes a record that the search still gives by its old address.
+Change = Callable[[Hub, str], None]
+
+
+def lose_address(hub: Hub, key: str) -> None:
+    change(hub, key, email=MOVED)
+
+
+def change(hub: Hub, key: str, **fields: Any) -> None:
+    hub.shop.catalogue.update_record("customers", key, fields, replaces=False)
+
+
+def delete(hub: Hub, key: str) -> None:
+    hub.shop.catalogue.delete_record("customers", key)
+
+
+def get_other_external_id(hub: Hub, key: str) -> None:
+    change(hub, key, email=MOVED, external_id=OTHER)
+
+
+def a_customer(hub: Hub, email: str, external_id: str | None = None) -> str:
+    fields = {"email": email, "external_id": external_id}
+    return str(hub.shop.catalogue.create_record("customers", fields)["id"])
+
+
+def a_user(hub: Hub, *emails: tuple[str, bool]) -> None:
+    listed = [{"address": address, "verified": is_verified} for address, is_verified in emails]
+    hub.identity.directory.create_record(
+        "users", {"id": MALLORY, "username": MALLORY.lower(), "emails": listed}
+    )
+
+
+def freeze_search(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let searches in the shop see its customers as they are now, whatever happens to them afterwards."""
+    frozen = deepcopy(hub.shop.list_records("customers"))
+
+    def search(filters: Mapping[str, str]) -> list[Customer]:
+        return [
+            customer
+            for customer in frozen
+            if all(
+                str(customer[name] or "").casefold() == value.casefold() for name, value in filters.items()
+            )
+        ]
+
+    search_by(monkeypatch, search)
+
+
+def search_by(monkeypatch: pytest.MonkeyPatch, search: Callable[[Mapping[str, str]], list[Customer]]) -> None:
+    """Let the shop answer a search with what this finds for its filters."""
+
+    def search_records(
+        _: ShopCatalogue, collection: str, filters: Mapping[str, str], offset: int, limit: int
+    ) -> tuple[list[Customer], int]:
+        found = search(filters)
+        return found[offset : offset + limit], len(found)
+
+    monkeypatch.setattr(ShopCatalogue, "search_records", search_records)
+
+
+def follow(policy: MatchingPolicy) -> None:
+    Route.objects.filter(source__slug="aurora").update(matching=policy.value)
+
+
+def post(hub: Hub, **fields: Any) -> tuple[int, str]:
+    """Post a signed webhook about Mallory. Returns the HTTP status, and the status of the outcome or the code."""
+    answer = hub.post_signed({"id": MALLORY, "entityType": "USER", "eventType": "UPDATE", **fields})
+    document = answer.json()
+    return answer.status_code, document.get("code") or document["status"]
+
+
+def customers(hub: Hub) -> dict[str, Customer]:
+    return {str(customer["id"]): customer for customer in hub.shop.list_records("customers")}
+
+
+def linked_record() -> str | None:
+    return Link.objects.filter(entity_id=MALLORY).values_list("record_id", flat=True).first()
+
+
+def candidates() -> list[str]:
+    document = Attempt.objects.filter(delivery__entity_id=MALLORY).latest("pk").stored_finding(Finding.CHANGE)
+    return [candidate["record"] for candidate in document["candidates"]]
+
+
+def reads(hub: Hub) -> list[str]:
+    """Return the ids of the records that were read by their ids, in order."""
+    prefix = "/api/customers/"
+    return [
+        request["path"].removeprefix(prefix)
+        for request in hub.shop.read_journal()
+        if request["method"] == "GET" and request["path"].startswith(prefix)
+    ]
+
+
+def changed_since_index(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, happen: Change, policy: MatchingPolicy
+) -> None:
+    """Deliver a person whose verified address a stranger's record had when the search index was last written."""
+    follow(policy)
+    stranger = a_customer(hub, ADDRESS)
+    freeze_search(hub, monkeypatch)
+    happen(hub, stranger)
+    before = customers(hub)
+    a_user(hub, (ADDRESS, True))
+    assert post(hub) == DONE
+    assert linked_record() not in {None, stranger}, "a record was created"
+    after = customers(hub)
+    assert {key: after[key] for key in before} == before
+    assert after[str(linked_record())]["email"] == ADDRESS
+
+
+@pytest.mark.parametrize("policy", [MatchingPolicy.HOLD, MatchingPolicy.VERIFIED, MatchingPolicy.TRUSTED])
+@pytest.mark.parametrize("happen", [lose_address, delete, get_other_external_id])
+def test_a_record_that_lost_the_value_is_no_hit(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, happen: Change, policy: MatchingPolicy
+) -> None:
+    changed_since_index(hub, monkeypatch, happen, policy)
+
+
+def test_a_hub_that_believes_the_search_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_matching._SearchHits, "_read_current", lambda _, hit, value: hit)
+    with pytest.raises(AssertionError, match="a record was created"):
+        changed_since_index(hub, monkeypatch, lose_address, MatchingPolicy.VERIFIED)
+
+
+def test_a_hub_that_reads_but_does_not_compare_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RestTargetConnector, "has_value", lambda *_: True)
+    with pytest.raises(AssertionError, match="a record was created"):
+        changed_since_index(hub, monkeypatch, lose_address, MatchingPolicy.VERIFIED)
+
+
+def test_a_record_that_now_has_the_external_id_of_another_entity_is_not_taken_over(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = a_customer(hub, ADDRESS)
+    freeze_search(hub, monkeypatch)
+    change(hub, stranger, external_id=OTHER)
+    before = customers(hub)
+    a_user(hub, (ADDRESS, True))
+    assert post(hub) == (422, "target-rejected"), "the shop says that the address is taken"
+    assert (customers(hub), linked_record()) == (before, None)
+
+
+def test_a_record_that_still_has_the_value_is_linked_after_one_read(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = a_customer(hub, ADDRESS)
+    freeze_search(hub, monkeypatch)
+    change(hub, own, email=ADDRESS.upper(), phone="+358401234567")
+    a_user(hub, (ADDRESS, True))
+    assert post(hub) == DONE
+    assert linked_record() == own
+    assert reads(hub) == [own]
+    # The change is planned for the record as it is, not as the index had it.
+    [attempt] = Attempt.objects.filter(delivery__entity_id=MALLORY)
+    sent = attempt.stored_finding(Finding.CHANGE)
+    assert ("phone", "+358401234567") in [(field["name"], field["before"]) for field in sent["fields"]]
+
+
+def test_a_previous_value_that_the_record_lost_is_no_hit(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    stranger = a_customer(hub, ADDRESS)
+    freeze_search(hub, monkeypatch)
+    lose_address(hub, stranger)
+    before = customers(hub)[stranger]
+    a_user(hub, (NEW, True))
+    assert post(hub, previous={"emails": [{"address": ADDRESS, "verified": True}]}) == DONE
+    assert linked_record() not in {None, stranger}
+    assert customers(hub)[stranger] == before
+
+
+def search_two_addresses(second: str) -> None:
+    """Take a constant address as a verified one too: one person can then match two records."""
+    newest = MappingVersion.objects.filter(mapping__routes__source__slug="aurora")
+    newest = newest.filter(mapping__routes__entity_type="USER").latest("number")
+    declaration = newest.declaration
+    path = f"[entity.emails[0].address, '{second}']"
+    declaration["match"]["verified"]["new"]["email"] = {"path": path}
+    MappingVersion.objects.create(mapping=newest.mapping, number=newest.number + 1, declaration=declaration)
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"), [(MatchingPolicy.HOLD, HELD), (MatchingPolicy.VERIFIED, DONE)]
+)
+def test_of_two_hits_only_the_one_that_has_the_value_counts(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, policy: MatchingPolicy, expected: tuple[int, str]
+) -> None:
+    follow(policy)
+    stranger, own = a_customer(hub, ADDRESS), a_customer(hub, "second@example.com")
+    freeze_search(hub, monkeypatch)
+    lose_address(hub, stranger)
+    search_two_addresses("second@example.com")
+    a_user(hub, (ADDRESS, True))
+    assert post(hub) == expected
+    if expected == HELD:
+        assert candidates() == [own], "the page offers no record that lost the value"
+    else:
+        assert linked_record() == own
+
+
+def test_a_verified_value_that_the_record_lost_proves_nothing(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record is found by two addresses, and only has the one that nobody verified."""
+    stranger = a_customer(hub, NEW)
+    search_by(
+        monkeypatch,
+        lambda filters: (
+            [customers(hub)[stranger] | filters] if filters.get("email") in (ADDRESS, NEW) else []
+        ),
+    )
+    a_user(hub, (NEW, False))
+    assert post(hub, previous={"emails": [{"address": ADDRESS, "verified": True}]}) == HELD
+    assert Delivery.objects.get(entity_id=MALLORY).code == MATCH_HELD_CODE
+    assert candidates() == [stranger]
+    assert linked_record() is None
+    assert reads(hub) == [stranger], "a record is read once, whatever values found it"
+
+
+def test_a_match_reads_at_most_ten_records(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    follow(MatchingPolicy.TRUSTED)
+    keys = [a_customer(hub, f"twin.{number}@example.com") for number in range(MAX_HIT_READS + 2)]
+    half = len(keys) // 2
+
+    found = {ADDRESS: keys[:half], "second@example.com": keys[half:]}
+    search_by(
+        monkeypatch,
+        lambda filters: [customers(hub)[key] | filters for key in found.get(filters.get("email", ""), [])],
+    )
+    search_two_addresses("second@example.com")
+    a_user(hub, (ADDRESS, True))
+    assert post(hub) == HELD, "what was not read is not believed to be absent"
+    assert reads(hub) == keys[:MAX_HIT_READS]
+    assert set(candidates()) == set(keys[MAX_HIT_READS:])
