@@ -17,7 +17,8 @@ FIELD_VALUES = defaulted(
     "For a field of which a record may have several values, such as additional e-mail addresses: an "
     "expression over the found record, by the name of the field, that returns one value or a list. The "
     "record counts only if one of them equals the value that is searched for, by the same rules as the field "
-    "itself, which is then ignored. This affects searches only, not writes.",
+    "itself, which is then ignored. Before a record is linked by a value, the expression also reads the record as "
+    "`get` returns it. It does not affect writes.",
     example={"email": "[email, other_emails[]][]"},
 )
 FIELD_VALUES_RULE = ObjectRule("The fields in `field_values` are among those of `fields`.")
