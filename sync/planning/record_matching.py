@@ -154,7 +154,8 @@ def match_record(
     """Return the unlinked record that the policy binds to the entity; None if no record has one of the values.
 
     New values are searched only if the previous ones do not decide. Each record found is read by its id, so that the
-    index of the search does not decide. Raises MatchUndecided if a person has to decide, and ConnectorError.
+    index of the search does not decide. Raises MatchUndecided if a person has to decide, RecordAbsenceUnproven if a
+    record that was found seems to be deleted, and ConnectorError.
     """
     if policy is MatchingPolicy.NEVER:
         return None
@@ -191,14 +192,19 @@ class _SearchHits:
         return [record for record in records if record is not None]
 
     def _read_current(self, hit: Record, value: MatchValue) -> Record | None:
-        """Return the record of a hit as it is now; None if it has lost the value or has got another external id.
+        """Return the record of a hit as it is now; None if it was deleted, has lost the value or has got another
+        external id. Raises RecordAbsenceUnproven if it is not found and nothing proves that it was deleted.
 
         Sends one request for each record. A hit beyond the limit is returned as the search gave it.
         """
         if hit.id not in self.current:
             if len(self.current) >= MAX_HIT_READS:
                 return hit
-            self.current[hit.id] = self.target.get_record(self.query.entity_type, hit.id)
+            record = self.target.get_record(self.query.entity_type, hit.id)
+            if record is None:
+                # With a mistyped path of records, each of them would be created a second time.
+                self.query.prove_absence(hit.id)
+            self.current[hit.id] = record
         record = self.current[hit.id]
         if record is None or _has_other_external_id(record, self.external_id, self.query):
             return None

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox.shop.records import ShopCatalogue
+from sync.attempts import plan
 from sync.connectors.rest_target import RestTargetConnector
 from sync.models import MATCH_HELD_CODE, Attempt, Delivery, Finding, Link, MappingVersion, Route
 from sync.planning import record_matching
@@ -50,13 +51,15 @@ def a_user(hub: Hub, *emails: tuple[str, bool]) -> None:
 
 
 def freeze_search(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let searches in the shop see its customers as they are now, whatever happens to them afterwards."""
+    """Let searches in the shop see its customers as they are now, whatever happens to them afterwards. Its list is up to
+    date.
+    """
     frozen = deepcopy(hub.shop.list_records("customers"))
 
     def search(filters: Mapping[str, str]) -> list[Customer]:
         return [
             customer
-            for customer in frozen
+            for customer in (frozen if filters else hub.shop.list_records("customers"))
             if all(
                 str(customer[name] or "").casefold() == value.casefold() for name, value in filters.items()
             )
@@ -134,6 +137,29 @@ def test_a_record_that_lost_the_value_is_no_hit(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, happen: Change, policy: MatchingPolicy
 ) -> None:
     changed_since_index(hub, monkeypatch, happen, policy)
+
+
+def find_unreachable_record(hub: Hub) -> tuple[int, str]:
+    """Deliver a person whose record is found by a search, while no record is found by its own path."""
+    own = a_customer(hub, ADDRESS)
+    hub.shop.faults.add("error", status=404, methods=["GET"], path=f"/api/customers/{own}")
+    a_user(hub, (ADDRESS, True))
+    return post(hub)
+
+
+def test_a_record_that_is_not_found_by_its_own_path_is_not_created_again(hub: Hub) -> None:
+    before = len(customers(hub))
+    assert find_unreachable_record(hub) == (424, "target-missing-unproven")
+    assert len(customers(hub)) == before + 1, "it is the record itself"
+
+
+def test_a_hub_that_takes_such_a_record_for_deleted_is_caught(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "prove_record_absence", lambda *_: None)
+    find_unreachable_record(hub)
+    creations = [request for request in hub.shop.read_journal() if request["method"] == "POST"]
+    assert len(creations) == 1
 
 
 def test_a_hub_that_believes_the_search_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
