@@ -39,6 +39,8 @@ in_threads(read, 20)
 print(len(links), open_connections())
 """
 AT_ONCE = """
+number()  # changes the file to a write-ahead log, which needs it for itself
+release_connection()
 all_read = threading.Barrier(20)
 def read():
     number()

@@ -112,7 +112,7 @@ def test_an_erased_person_does_not_come_back_and_nothing_is_sent(site: Site) -> 
         assert site.run("-c", "import integration_hub.wsgi", url=url).returncode == 0
         again = site.manage("restore", backup, url=url)
         assert again.returncode != 0
-        assert re.search(r"holds (a database|tables)\.", again.stderr)
+        assert re.search(r"contains (a database|tables)\.", again.stderr)
         assert site.do(_LOOK, url) == "[False, True] 0 True"
 
 
