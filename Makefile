@@ -39,8 +39,8 @@ test-sqlite: $(CHECKS)
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not slow and not faults and not peers" $(ARGS)
 
 # Tests of what goes through the ORM and the write batch, of which other tests run on PostgreSQL too.
-ORM_TESTS := tests/devtools tests/exports tests/logins \
-	$(addprefix tests/sync/,erasure housekeeping mappings monitoring operations replays search)
+ORM_TESTS := tests/audit/retention tests/devtools tests/exports tests/logins $(addprefix tests/sync/, \
+	erasure housekeeping limits mappings monitoring operations rechecks references replays search statistics)
 
 test-postgresql: $(CHECKS)
 	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not slow and not faults and not peers and not pure" \

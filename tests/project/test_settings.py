@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.processes.settings_check import VALID_SETTINGS, check, run, serve
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.slow]  # processes of their own
 
 
 @pytest.mark.slow

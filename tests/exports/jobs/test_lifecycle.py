@@ -48,6 +48,8 @@ from tests.support.people import entries
 from tests.support.processes.hub_processes import ROOT
 from webhooks.models import Event, Receipt, Source
 
+pytestmark = pytest.mark.slow
+
 
 def test_an_export_killed_half_way_is_resumed_and_has_every_row_once(
     database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None
