@@ -15,7 +15,7 @@ from tests.faults.consistency.checker import Sending
 from tests.support.hub import signature_headers
 from tests.support.processes.hub_processes import JSON
 
-MAX_ATTEMPTS = 300
+MAX_ATTEMPTS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
