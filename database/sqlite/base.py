@@ -120,7 +120,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Close this thread's connection, and those that no thread uses: then the file can be replaced."""
         super().close()
         while raw_connection := self._shared_writer.idle_connections.take():
-            self._close_link(raw_connection)
+            self._close_raw_connection(raw_connection)
 
     def _give_back(self) -> None:
         """Give the connection back for the next thread; close it if it failed, keep it if this thread depends on it.
@@ -135,7 +135,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return
         self.connection = None
         if self.errors_occurred or not self._shared_writer.idle_connections.keep(raw_connection):
-            self._close_link(raw_connection)
+            self._close_raw_connection(raw_connection)
         self.errors_occurred = False
 
     def get_new_connection(self, conn_params: Any) -> TrackedConnection:
@@ -229,7 +229,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self._leave_queue()
             self._shared_writer.unregister_user(self)
         if self.connection is not None:
-            self._close_link(self.connection)
+            self._close_raw_connection(self.connection)
 
     def _stop_writing(self) -> None:
         """Return to a connection of this thread, unless a transaction is still open. Django needs one to run hooks."""
@@ -240,7 +240,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             with self.wrap_database_errors:
                 self.connection = self.get_new_connection(self.get_connection_params())
 
-    def _close_link(self, raw_connection: sqlite3.Connection) -> None:
+    def _close_raw_connection(self, raw_connection: sqlite3.Connection) -> None:
         self._shared_writer.unregister_user(raw_connection)
         with self.wrap_database_errors:
             raw_connection.close()

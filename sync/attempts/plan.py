@@ -278,7 +278,7 @@ def _build_record_query(claim: Claim, target: TargetConnector) -> RecordQuery:
         prove_absence=partial(prove_record_absence, claim, target),
         is_other_entity=partial(has_linked_entity, delivery),
         # A creation whose answer never came may have made a record after another attempt had made one.
-        finds_doubles=claim.attempt.cause == AttemptCause.RECHECK,
+        checks_for_duplicates=claim.attempt.cause == AttemptCause.RECHECK,
     )
 
 

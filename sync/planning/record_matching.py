@@ -56,7 +56,7 @@ class RecordQuery:
     """Facts about the record to find; `entity_type` is that of the target. `is_linked_to_other(record_id)` is True if
     that record is linked to another entity. `prove_absence(record_id)` raises RecordAbsenceUnproven, unless the linked
     record is known to be deleted. `is_other_entity(external_id)` is True if another entity with this id has a link.
-    `finds_doubles`: a second record with the external id counts although one is linked.
+    `checks_for_duplicates`: a second record with the external id counts although one is linked.
     """
 
     entity_type: str
@@ -65,7 +65,7 @@ class RecordQuery:
     is_linked_to_other: Callable[[str], bool]
     prove_absence: Callable[[str], None]
     is_other_entity: Callable[[str], bool] = lambda _: False
-    finds_doubles: bool = False
+    checks_for_duplicates: bool = False
 
 
 def find_record(target: TargetConnector, mapping: ParsedMapping, query: RecordQuery) -> Record | None:
@@ -80,7 +80,7 @@ def find_record(target: TargetConnector, mapping: ParsedMapping, query: RecordQu
         if linked is None:
             query.prove_absence(query.linked_record_id)
         elif not _was_given_to_other(linked, external_id, query):
-            if query.finds_doubles and external_id is not None:
+            if query.checks_for_duplicates and external_id is not None:
                 _require_only_record(target, external_id, query, linked)
             return linked
     # Without a link, or if the linked record was deleted or given to another entity.
@@ -96,10 +96,10 @@ def _was_given_to_other(linked: Record, external_id: str | None, query: RecordQu
     """True if a linked record has the external id of another known entity: the target has used its id again, or
     somebody has merged two records. An external id that no entity has was only mistyped.
     """
-    borne = None if external_id is None else linked.fields.get(external_id)
-    if not borne or borne == query.entity_id:
+    external_id_found = None if external_id is None else linked.fields.get(external_id)
+    if not external_id_found or external_id_found == query.entity_id:
         return False
-    text = as_text(borne) or ""
+    text = as_text(external_id_found) or ""
     # Systems differ in the case that they give back.
     return text.casefold() != query.entity_id.casefold() and query.is_other_entity(text)
 

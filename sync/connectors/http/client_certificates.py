@@ -49,7 +49,7 @@ _ALERTS = (
 
 @dataclass(frozen=True, slots=True)
 class CertificateFacts:
-    """What people are shown of a certificate. `subject` is untrusted text of at most 120 characters."""
+    """Facts of a certificate that the console shows. `subject` is untrusted text of at most 120 characters."""
 
     subject: str
     begins_at: datetime

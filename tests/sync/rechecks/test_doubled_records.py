@@ -124,7 +124,7 @@ def test_a_second_record_of_an_entity_is_reported_by_a_recheck(hub: Hub) -> None
 
 def test_a_hub_that_looks_for_no_second_record_confirms_it(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     def query_of(**values: Any) -> RecordQuery:
-        return RecordQuery(**values | {"finds_doubles": False})
+        return RecordQuery(**values | {"checks_for_duplicates": False})
 
     monkeypatch.setattr(plan, "RecordQuery", query_of)
     make_two(hub)
