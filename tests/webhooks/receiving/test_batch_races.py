@@ -161,7 +161,10 @@ def test_another_error_of_the_database_is_not_tried_again(
 
 
 def _deadlock_with_batch(formatted: Hub) -> int:
-    """Send a batch that waits for the key of a subject, which another transaction holds that wants the source's row."""
+    """Send a batch that waits for the key of a subject, which another transaction holds that wants the source's row.
+
+    The server ends the transaction that looks first for a deadlock: the batch, with the usual timeout of a second.
+    """
     post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"))
     formatted.wait_until_idle()
     formatted.wait_until_quiet()
@@ -170,26 +173,17 @@ def _deadlock_with_batch(formatted: Hub) -> int:
     def one(number: int) -> int:
         if number == 0:
             assert holds.wait(20)
-            _set_deadlock_timeout("2s")
             return post(in_thread(formatted), event(ANNA, uid="3"), event("TWO", uid="4")).status_code
         with transaction.atomic():
-            _set_deadlock_timeout("20s")
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL deadlock_timeout = '20s'")
             list(SubjectKey.objects.select_for_update().order_by("pk"))
             holds.set()
             wait_until(is_waited_for)
             Source.objects.select_for_update().get(pk=source.pk)
         return 0
 
-    try:
-        return in_threads(one, 2)[0]
-    finally:
-        connection.close_pool()  # type: ignore[attr-defined]
-
-
-def _set_deadlock_timeout(timeout: str) -> None:
-    """Let the transaction that looks first for a deadlock be the one that the server ends."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SET deadlock_timeout = '{timeout}'")
+    return in_threads(one, 2)[0]
 
 
 @pytest.mark.only_postgresql  # SQLite has one writer at a time
