@@ -91,7 +91,7 @@ def forbid_others(hub: Hub) -> None:
 @pytest.mark.parametrize(
     "break_service", [mistype_path, hide_everything, hide_items, hide_all_users, forbid_others]
 )
-def test_a_service_that_gives_no_entity_removes_nothing(
+def test_no_record_is_removed_while_the_service_returns_no_entity(
     hub: Hub, event_type: str, break_service: Callable[[Hub], None]
 ) -> None:
     record = link_anna(hub)
@@ -254,7 +254,7 @@ def refuse_items(hub: Hub) -> None:
 
 @pytest.mark.parametrize("refusal", [None, refuse_items], ids=["absent", "refused"])
 @pytest.mark.parametrize("is_broken", [False, True], ids=["right", "broken"])
-def test_what_proves_the_access_is_not_stored_with_another_entity(
+def test_entities_read_as_proof_of_access_are_not_stored(
     hub: Hub,
     monkeypatch: pytest.MonkeyPatch,
     refusal: Callable[[Hub], None] | None,

@@ -68,7 +68,7 @@ def test_a_delivery_without_anything_to_do_hides_no_change(states: tuple[str, ..
     assert event_state(list(states)) == expected
 
 
-def test_an_order_in_which_nothing_to_do_comes_first_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variant_that_ranks_unchanged_before_succeeded_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_module, "_ORDER", sorted(State.values, key=lambda state: state == "succeeded"))
     assert event_state(["unchanged", "succeeded"]) == "unchanged"
 

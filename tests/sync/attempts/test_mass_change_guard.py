@@ -200,7 +200,7 @@ def test_records_changed_beyond_their_share_are_held(
     assert Delivery.objects.filter(state=State.HELD).count() == held
 
 
-def test_a_person_who_changes_repeatedly_counts_once(hub: Hub) -> None:
+def test_repeated_changes_of_one_person_count_once(hub: Hub) -> None:
     users = customers(hub, 2)
     route = Route.objects.get(source__slug=SLUG, entity_type="USER")
     Link.objects.bulk_create([a_link(number, route) for number in range(MIN_KNOWN_RECORDS - 2)])

@@ -184,7 +184,7 @@ def test_two_candidates_of_a_trusted_source_are_held(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize("policy", list(MatchingPolicy))
-def test_a_link_and_the_own_external_id_bind_under_every_policy(hub: Hub, policy: MatchingPolicy) -> None:
+def test_a_link_or_an_external_id_binds_under_every_policy(hub: Hub, policy: MatchingPolicy) -> None:
     follow(policy)
     hub.change_email("anna.first@example.com")
     assert post(hub, ANNA) == (200, "succeeded")  # by external id

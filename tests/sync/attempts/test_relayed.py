@@ -78,7 +78,7 @@ def test_a_relayed_webhook_without_its_entity_is_refused_for_good(relay: Hub) ->
     assert relay.identity.read_journal() == []
 
 
-def test_a_part_of_an_entity_changes_only_its_own_fields(relay: Hub) -> None:
+def test_a_partial_entity_changes_only_the_fields_that_it_has(relay: Hub) -> None:
     before = relay.customer()
     part = {"emails": [{"address": "part@example.com", "verified": True}]}
     answer = relay.post_signed({"id": ANNA, "entityType": "USER", "eventType": "UPDATE", "data": part})

@@ -86,7 +86,7 @@ def test_every_style_yields_each_item_once() -> None:
             assert read_ids(service.url, max_pages=1, **over) == IDS[:2], over
 
 
-def test_a_list_by_post_has_its_place_in_the_body() -> None:
+def test_a_list_by_post_sends_its_position_in_the_body() -> None:
     def search(seen: SeenRequest) -> Reply:
         body = seen.json()
         assert (seen.method, seen.target, seen.headers["prefer"]) == ("POST", "/.search", "minimal")
@@ -221,7 +221,7 @@ def test_a_hostile_address_is_an_error(given: str, kind: type[ConnectorError]) -
 
 
 @pytest.mark.parametrize("given", [{"a": 1}, ["x"], True, None, "", 0.0])
-def test_a_next_place_of_another_type_ends_the_list(given: Any) -> None:
+def test_a_next_page_of_another_type_ends_the_list(given: Any) -> None:
     with serving(lambda _: Reply(200, {"items": FIVE[:2], "next": given})) as service:
         if given == 0.0 and isinstance(given, float):
             with pytest.raises(UnreadableResponse):

@@ -43,7 +43,7 @@ def test_every_preset_is_valid_and_says_what_it_needs(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_its_file_is_written_as_the_others(path: Path) -> None:
+def test_its_file_has_the_standard_json_layout(path: Path) -> None:
     text = path.read_text("utf-8")
     assert text == json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n"
 
@@ -58,7 +58,7 @@ def test_what_is_tested_with_the_real_system_is_the_preset_itself(name: str) -> 
     assert PRESETS[name].metadata.is_tested
 
 
-def test_only_what_runs_with_the_real_system_says_so() -> None:
+def test_only_presets_tested_with_the_real_system_are_marked_so() -> None:
     tested = {name for name, preset in PRESETS.items() if preset.metadata.is_tested}
     assert tested - {"sandbox-identity", "sandbox-shop"} <= {path.stem for path in PEERS.glob("*.json")}
 

@@ -35,7 +35,7 @@ def test_a_change_of_a_connection_takes_effect_at_once() -> None:
     assert seen == [("/a/a1", "Bearer one", "x"), ("/b/a1", "Bearer two", "y"), ("/a/a1", "Bearer one", "x")]
 
 
-def test_another_address_is_another_connection() -> None:
+def test_connections_are_cached_by_address() -> None:
     with serving(_entity) as one, serving(_entity) as other:
         for service in (one, other, one):
             identity(service.url).fetch_entity("USER", "a1")

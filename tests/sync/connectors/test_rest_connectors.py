@@ -139,7 +139,7 @@ def test_a_status_becomes_an_error(status: int, code: str, retryable: bool, appl
 
 
 @pytest.mark.parametrize("status", [404, 410])
-def test_a_deleted_record_is_none_and_deleting_it_succeeds(status: int) -> None:
+def test_a_deleted_record_reads_as_none_and_can_be_deleted_again(status: int) -> None:
     with serving(lambda _: Reply(status, {})) as service:
         assert identity(service.url).fetch_entity("USER", "a1") is None
         assert shop(service.url).get_record("USER", "1") is None

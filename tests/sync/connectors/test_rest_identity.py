@@ -144,7 +144,7 @@ def test_without_rules_the_status_decides() -> None:
         connect(service.url, **entity).fetch_entity("USER", "u9")
 
 
-def test_a_rule_can_say_that_a_404_is_something_else() -> None:
+def test_a_rule_can_give_a_404_another_meaning() -> None:
     entity = {
         "path": "/users/{id}",
         "answers": [{"status": 404, "when": "body.error == 'maintenance'", "means": "unavailable"}],

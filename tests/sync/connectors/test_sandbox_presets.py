@@ -67,7 +67,7 @@ def test_each_kind_of_entity_is_fetched(
     assert entity.version == entity.attributes["meta"]["lastModified"]
 
 
-def test_a_missing_entity_is_none(aurora: IdentityService) -> None:
+def test_a_missing_entity_is_fetched_as_none(aurora: IdentityService) -> None:
     assert _identity(aurora).fetch_entity("USER", "NOBODY") is None
 
 

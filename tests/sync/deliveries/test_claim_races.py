@@ -106,7 +106,9 @@ NOT_OURS: dict[str, Callable[[Delivery], Any]] = {
 
 
 @pytest.mark.parametrize("what", NOT_OURS)
-def test_a_delivery_is_not_claimed_if_meanwhile_it(what: str, meanwhile: Callable[..., Claim | None]) -> None:
+def test_a_delivery_is_not_claimed_if_it_changed_meanwhile(
+    what: str, meanwhile: Callable[..., Claim | None]
+) -> None:
     assert meanwhile(NOT_OURS[what]) is None
     assert find_chain_faults() == []
 

@@ -170,7 +170,7 @@ def test_an_address_of_the_cloud_or_of_this_network_is_not_asked(
 
 
 @pytest.mark.parametrize("address", ["169.254.169.254", "fd00:ec2::254", "::ffff:169.254.169.254", "0.0.0.0"])
-def test_a_name_that_leads_to_such_an_address_is_not_asked(
+def test_a_host_name_that_resolves_to_a_forbidden_address_is_not_contacted(
     address: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -258,7 +258,7 @@ BROKEN: dict[str, tuple[str, Callable[..., Any], str]] = {
 
 
 @pytest.mark.parametrize("variant", BROKEN)
-def test_a_variant_without_a_check_stores_what_it_must_not(
+def test_a_variant_without_a_check_stores_a_forbidden_key_set(
     variant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, broken, reply = BROKEN[variant]

@@ -226,7 +226,7 @@ def test_a_key_set_that_no_source_needs_is_forgotten(source: Source, publisher: 
     assert not KeySet.objects.exists()
 
 
-def test_only_so_many_addresses_are_asked(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_addresses_to_fetch_is_limited(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(key_set, "MAX_KEY_SETS", 3)
     for number in range(5):
         settings = {"algorithm": "RS256", "header": "X", "jwks_url": f"https://{number}.example.com/certs"}

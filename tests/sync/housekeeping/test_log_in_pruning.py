@@ -71,7 +71,7 @@ def test_a_refusal_of_present_credentials_is_never_pruned(shop: Connection) -> N
         {"authentication": {"scheme": "bearer"}, "credentials": {"token": "t" * 20}},
     ],
 )
-def test_a_refusal_of_what_was_changed_is_deleted_after_a_while(
+def test_a_refusal_of_replaced_credentials_is_deleted_after_its_retention(
     shop: Connection, change: dict[str, Any]
 ) -> None:
     key = refuse(shop, REFUSED_RETENTION - MINUTE)

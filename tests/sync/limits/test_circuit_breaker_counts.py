@@ -79,6 +79,6 @@ def test_counts_of_purposes_that_an_attempt_did_not_need_end_with_a_success() ->
     }
 
 
-def test_an_answer_of_the_token_endpoint_is_none_of_the_system() -> None:
+def test_a_response_of_the_token_endpoint_is_not_one_of_the_system() -> None:
     assert not RequestEvidence(frozenset({"token"})).has_answered
     assert RequestEvidence(frozenset({"token", "get"})).has_answered

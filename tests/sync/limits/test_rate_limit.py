@@ -75,7 +75,7 @@ def test_a_burst_is_granted_at_once_and_then_only_the_rate(units: int, granted: 
     assert refused.value.seconds == pytest.approx(missing * 10, abs=0.5)
 
 
-def test_a_caller_that_may_wait_gets_the_time_and_keeps_its_place() -> None:
+def test_units_are_reserved_for_callers_that_may_wait() -> None:
     rate = RateLimit(1.0, 1)
     waits = [RateLimitState.spend(KEY, 1, rate, 5.0) for _ in range(4)]
     assert waits == pytest.approx([0, 1, 2, 3], abs=0.1)
@@ -243,7 +243,7 @@ def test_requests_to_a_limited_system_wait_for_their_turn() -> None:
 
 
 @pytest.mark.parametrize("still_seconds", [0.5, 0.0, -3.0])
-def test_a_turn_that_comes_too_late_is_refused_with_its_time(still_seconds: float) -> None:
+def test_a_rate_limit_wait_that_is_too_long_is_refused_with_its_length(still_seconds: float) -> None:
     system = Connection(pk=8, requests_per_second=0.5)
     wait_for_turn(system, 0.5, still_seconds)
     began = time.monotonic()
@@ -253,7 +253,7 @@ def test_a_turn_that_comes_too_late_is_refused_with_its_time(still_seconds: floa
     assert time.monotonic() - began < 0.9
 
 
-def test_no_limit_costs_nothing() -> None:
+def test_a_connection_without_a_limit_costs_no_statement() -> None:
     request = OutgoingRequest("probe", "GET", "https://a.test/", "/", {}, None, None, is_write=False)
     recorder = _ProbeRecorder(Connection(pk=9))
     with CaptureQueriesContext(connection) as queries:

@@ -201,7 +201,7 @@ def test_a_new_refresh_token_is_stored_although_the_access_token_is_of_no_use(
     assert accounts.used == ["refresh-token-0", "refresh-token-1", "refresh-token-2"]
 
 
-def test_a_refresh_token_beside_a_useless_access_token_would_be_lost_if_it_was_read_after_it(
+def test_a_variant_that_reads_the_access_token_first_loses_the_refresh_token(
     service: Service, accounts: RotatingAccounts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accounts.once = {"access_token": None}

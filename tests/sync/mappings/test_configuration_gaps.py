@@ -41,7 +41,7 @@ def post_update(hub: Hub) -> tuple[int, dict[str, Any]]:
     return answer.status_code, answer.json()
 
 
-def test_the_names_of_the_connections_count_for_what_is_missing(hub: Hub) -> None:
+def test_gaps_are_found_by_the_entity_types_of_the_connections(hub: Hub) -> None:
     route = user_route()
     route.identity_entity, route.target_entity = "HUMAN", "CUSTOMER"
     assert list(route_gaps(route)) == [

@@ -169,7 +169,7 @@ def test_a_payload_that_holds_no_responses_has_no_parts(content: bytes) -> None:
 @pytest.mark.parametrize(
     ("part", "body"), [(0, "a"), (1, "b"), (2, None), (32_767, None), (-1, None), (None, None)]
 )
-def test_a_part_that_the_payload_does_not_have_is_none(part: int | None, body: str | None) -> None:
+def test_a_missing_part_of_a_payload_is_none(part: int | None, body: str | None) -> None:
     call = Call(response=sealed("response", [{"body": "a"}, {"body": "b"}]), response_part=part)
     assert (call.stored_response() or {}).get("body") == body
 

@@ -81,7 +81,7 @@ def test_an_empty_list_is_a_value() -> None:
     assert mapping.map_entity({"tags": []}, {}) == {"tags": []}
 
 
-def test_a_required_field_may_not_hide_behind_keep() -> None:
+def test_a_required_field_cannot_keep_its_value_when_absent() -> None:
     mapping = parse_mapping({"fields": {"a": {"path": "entity.a", "when_absent": "keep", "required": True}}})
     with pytest.raises(Exception, match="required"):
         mapping.map_entity({}, {})

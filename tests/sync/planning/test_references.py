@@ -202,7 +202,7 @@ BROKEN: dict[str, Callable[[FindRecords], FindRecords]] = {"answers without a li
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_the_tests_fail_if_an_answer_comes_from_elsewhere(name: str) -> None:
+def test_a_variant_that_finds_records_of_other_systems_is_caught(name: str) -> None:
     mapping = mapping_of(a={"path": "entity.id", "linked": "USER"})
     broken = BROKEN[name](find_among(RECORDS))
     assert map_with_references(mapping, {"id": "8"}, {}, broken).fields == {"a": "other"}

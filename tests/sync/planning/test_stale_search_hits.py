@@ -153,7 +153,7 @@ def test_a_record_that_is_not_found_by_its_own_path_is_not_created_again(hub: Hu
     assert len(customers(hub)) == before + 1, "it is the record itself"
 
 
-def test_a_hub_that_takes_such_a_record_for_deleted_is_caught(
+def test_a_variant_that_treats_an_unreachable_record_as_deleted_is_caught(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "prove_record_absence", lambda *_: None)

@@ -122,7 +122,9 @@ def test_a_second_record_of_an_entity_is_reported_by_a_recheck(hub: Hub) -> None
     assert Event.objects.order_by("-pk")[0].state == State.UNCHANGED
 
 
-def test_a_hub_that_looks_for_no_second_record_confirms_it(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variant_that_ignores_duplicates_confirms_the_first_record(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def query_of(**values: Any) -> RecordQuery:
         return RecordQuery(**values | {"checks_for_duplicates": False})
 

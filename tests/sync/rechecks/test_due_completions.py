@@ -88,7 +88,9 @@ def lose(*_: Any) -> None:
     """Find nothing to do."""
 
 
-def test_the_test_fails_if_nothing_is_remembered(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variant_that_stores_no_missing_references_is_caught(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sync.attempts.settle.store_missing", lambda *_, **__: None)
     incomplete_group(hub, ANNA)
     tell(hub, "USER", ANNA)
@@ -106,7 +108,7 @@ def test_an_owner_that_arrives_is_added(hub: Hub) -> None:
     assert record_of(hub, "documents", "PLAN")["owner_id"] == customer_id(hub, ANNA)  # type: ignore[index]
 
 
-def test_a_cycle_is_completed_and_comes_to_rest(hub: Hub) -> None:
+def test_a_cycle_of_references_is_completed_without_endless_deliveries(hub: Hub) -> None:
     set_field("USER", "phone", MANAGER | LEAVE_OUT, wait_minutes=0)
     add_user(hub, "ADA", managerId="BOB")
     add_user(hub, "BOB", managerId="ADA")

@@ -53,7 +53,7 @@ def test_the_test_fails_if_only_the_last_member_wakes(
     assert MissingReference.objects.count() == 1
 
 
-def test_who_wakes_never_fails_the_delivery_that_does(
+def test_a_failed_wake_up_does_not_fail_the_delivery(
     waiting_group: Delivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: Any) -> None:

@@ -115,7 +115,7 @@ def test_a_record_that_never_comes_ends_the_delivery_and_a_replay_waits_again(hu
     assert hub.writes() == []
 
 
-def test_what_is_left_out_is_one_member_or_the_field(hub: Hub) -> None:
+def test_only_the_missing_member_or_field_is_left_out(hub: Hub) -> None:
     set_field("GROUP", "members", MEMBERS | LEAVE_OUT)
     set_field("FILE", "owner_id", OWNER | LEAVE_OUT)
     tell(hub, "USER", ANNA)
@@ -131,7 +131,7 @@ def test_what_is_left_out_is_one_member_or_the_field(hub: Hub) -> None:
     assert "owner_id" not in sent["body"]
 
 
-def test_without_a_wait_nothing_waits(hub: Hub) -> None:
+def test_a_wait_of_zero_delays_no_delivery(hub: Hub) -> None:
     set_field("GROUP", "members", MEMBERS | LEAVE_OUT, wait_minutes=0)
     add_group(hub, "TEAM", ["NOBODY"])
     assert tell(hub, "GROUP", "TEAM") == "done"

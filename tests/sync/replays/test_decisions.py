@@ -57,7 +57,7 @@ def test_a_second_start_of_the_same_set_does_nothing(by: User) -> None:
     assert Entry.objects.filter(action="replay.started").count() == 1
 
 
-def test_a_set_of_another_person_cannot_be_started(by: User) -> None:
+def test_a_selection_of_another_person_cannot_be_started(by: User) -> None:
     with pytest.raises(ReplayRefused, match="another user"):
         start_bulk_replay(staff_user("antti"), freeze_event_set(by))
 

@@ -236,7 +236,7 @@ def test_the_address_of_a_next_page_may_repeat_the_parameter() -> None:
         ),
     ],
 )  # fmt: skip
-def test_an_unusable_place_is_refused_by_the_name_of_its_setting(
+def test_an_unusable_secret_place_is_refused_at_its_setting(
     authentication: dict[str, Any], credentials: dict[str, str], pointer: str
 ) -> None:
     with pytest.raises(SettingsInvalid) as caught:

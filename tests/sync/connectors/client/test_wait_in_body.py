@@ -41,7 +41,7 @@ def test_the_seconds_to_wait_are_read_from_the_body(
     assert caught.value.retry_after == seconds
 
 
-def test_without_the_setting_the_body_says_nothing() -> None:
+def test_the_body_is_ignored_without_the_setting() -> None:
     with (
         serving(lambda _: Reply(429, {"retry_after": 64.57})) as service,
         pytest.raises(RequestThrottled) as caught,
@@ -83,6 +83,6 @@ def test_any_body_is_read(body: bytes, seconds: float | None) -> None:
     assert ErrorExtractor(wait=Expression().read("wait", ())).extract_wait(body) == seconds
 
 
-def test_an_expression_that_is_none_is_refused() -> None:
+def test_an_invalid_expression_is_refused() -> None:
     with pytest.raises(SettingsInvalid, match="/error/wait"):
         shop("http://127.0.0.1:1", settings=settings("retry_after["))

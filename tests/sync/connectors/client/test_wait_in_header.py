@@ -52,12 +52,12 @@ def test_the_time_when_the_wait_is_over_is_counted_from_now() -> None:
     assert 50 < seconds <= 60
 
 
-def test_what_the_body_says_comes_first() -> None:
+def test_the_body_takes_precedence_over_the_header() -> None:
     assert wait_after(Reply(429, {"retry": 7}, {NAME: "12"}), "seconds", wait="retry") == 7.0
     assert wait_after(Reply(429, {"other": 7}, {NAME: "12"}), "seconds", wait="retry") == 12.0
 
 
-def test_the_header_of_another_failure_is_no_wait() -> None:
+def test_the_wait_header_counts_only_for_throttled_requests() -> None:
     """Many systems send it with every response, and nothing was throttled."""
     assert wait_after(Reply(503, None, {NAME: "1200"}), "seconds") is None
 

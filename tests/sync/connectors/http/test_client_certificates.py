@@ -174,7 +174,7 @@ def test_a_server_may_ask_for_the_certificate_after_it_has_read_the_request(tmp_
     assert clients == ["", "hub"]
 
 
-def test_the_token_endpoint_elsewhere_gets_the_certificate_in_place_of_a_secret(
+def test_a_token_endpoint_of_another_origin_gets_the_client_certificate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forms = []

@@ -77,7 +77,7 @@ def test_configured_networks_restrict_the_permitted_addresses(
 @pytest.mark.parametrize(
     ("networks", "reached"), [([], 1), (["127.0.0.0/8"], 1), (["10.0.0.0/8", "::/0"], 0)]
 )
-def test_a_connection_keeps_to_its_networks(networks: list[str], reached: int) -> None:
+def test_a_connection_uses_only_its_allowed_networks(networks: list[str], reached: int) -> None:
     with serving(_user) as service:
         connector = shop(service.url, settings=shop_settings() | {"networks": networks})
         with contextlib.nullcontext() if reached else pytest.raises(SystemUnavailable):

@@ -51,7 +51,7 @@ def test_each_style_keeps_the_value_within_its_quotes(value: str) -> None:
     assert fill_template("{value}", {"value": value}) == value
 
 
-def test_a_value_is_never_expanded_again() -> None:
+def test_placeholders_in_values_are_not_expanded() -> None:
     assert fill_template("{field}={value}", {"field": "{value}", "value": "{field}"}) == "{value}={field}"
 
 

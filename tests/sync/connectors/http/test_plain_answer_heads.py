@@ -110,7 +110,7 @@ def outcome(data: bytes, cuts: Sequence[int], method: str, *, plainly: bool) -> 
     st.lists(st.integers(0, 200), max_size=2),
     st.sampled_from(["GET", "PATCH", "HEAD"]),
 )
-def test_the_fast_parser_reads_what_the_library_reads(
+def test_the_fast_parser_agrees_with_the_library(
     first: str, lines: list[str], rest: bytes, cuts: list[int], method: str
 ) -> None:
     data = "\r\n".join([first, *lines, "", ""]).encode("latin-1") + rest

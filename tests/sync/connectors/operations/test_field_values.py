@@ -249,7 +249,9 @@ class TestSearch:
         assert self.find(book, GRACE, entities=none["entities"]) == []
 
     @pytest.mark.parametrize(("value", "found"), [(GRACE, 1), (MAIN, 1), (GRACE[1:], 0)])
-    def test_a_text_that_holds_all_values_is_split(self, book: ContactBook, value: str, found: int) -> None:
+    def test_a_text_field_with_several_values_is_split(
+        self, book: ContactBook, value: str, found: int
+    ) -> None:
         contact = book.add(MAIN, notes=f"first@example.com;{GRACE}")
         settings = contact_book.settings(field_values={"email": "[email, split(notes, ';')][]"})
         with serving(lambda _: Reply(200, {"contacts": [contact, book.add("x@example.com")]})) as service:

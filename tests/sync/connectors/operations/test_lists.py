@@ -78,7 +78,7 @@ def test_without_a_style_a_list_is_one_request_without_parameters() -> None:
         assert [seen.target for seen in service.seen] == ["/c?limit=5"]
 
 
-def test_a_page_is_asked_for_in_the_body() -> None:
+def test_the_page_is_selected_in_the_request_body() -> None:
     style = {
         "paging": "cursor",
         "next": "next",

@@ -284,7 +284,7 @@ def test_a_body_made_of_the_raw_record_is_not_sent_over_a_newer_one() -> None:
         assert service.seen[-1].headers["if-match"] == '"4"'
 
 
-def test_a_body_names_the_version_itself() -> None:
+def test_a_body_template_can_send_the_version() -> None:
     version = {"read": {"path": "version"}, "send": {"field": "version", "query": "version"}}
     body = {"v": {"expression": "version"}, "set": {"expression": "changed"}}
     update = {"path": "/c/{id}", "style": "body", "body": body}
@@ -327,7 +327,7 @@ def test_the_search_for_the_whole_record_has_a_budget_too() -> None:
 @pytest.mark.parametrize(
     ("raw", "is_sent"), [("[0]", True), (None, False), ("[9]", False), ("[0].email", False)]
 )
-def test_a_record_whose_whole_is_not_found_is_not_replaced(raw: str | None, is_sent: bool) -> None:
+def test_a_record_that_cannot_be_read_in_full_is_not_replaced(raw: str | None, is_sent: bool) -> None:
     """Only the changed fields would be left of it."""
     get = {"path": "/c/{id}", "result": "[0].{id: id}", "raw": raw}
     update = {"method": "PUT", "path": "/c/{id}", "style": "replace"}

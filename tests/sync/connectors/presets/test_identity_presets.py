@@ -106,7 +106,7 @@ def test_a_user_is_fetched_by_id(name: str) -> None:
 
 
 @every_vendor
-def test_an_absent_user_is_none_and_the_absence_is_proved_by_others(name: str) -> None:
+def test_an_absent_user_is_none_and_other_users_prove_the_absence(name: str) -> None:
     with users_of(name) as (system, service):
         connector = connect(name, service)
         assert connector.fetch_entity("USER", "nobody") is None
@@ -196,7 +196,7 @@ def test_a_preset_with_a_wrong_setting_is_caught(name: str, change: Callable[[di
 
 
 @every_vendor
-def test_the_preset_itself_is_not_caught(name: str) -> None:
+def test_the_unchanged_preset_passes(name: str) -> None:
     with users_of(name) as (_, service):
         _read_everything(connect(name, service), VENDORS[name].prefix + "u3")
 

@@ -429,7 +429,7 @@ def test_brevo_clears_an_attribute_and_changes_an_address() -> None:
     )
 
 
-def test_a_member_of_mailchimp_is_known_by_the_address_and_comes_back_from_the_archive(hub: Hub) -> None:
+def test_a_mailchimp_member_is_found_by_address_and_unarchived(hub: Hub) -> None:
     name = "mailchimp-members-target"
     with deliveries_to(hub, name) as (system, _):
         assert post(hub, "CREATE")["status"] == "succeeded"
@@ -513,7 +513,7 @@ def test_a_preset_with_a_wrong_setting_is_caught(hub: Hub, name: str) -> None:
 
 
 @every_vendor
-def test_the_course_of_a_record_is_not_caught_with_the_preset_itself(hub: Hub, name: str) -> None:
+def test_the_preset_passes_the_course_of_a_record(hub: Hub, name: str) -> None:
     run_course(hub, name, load_preset(name)["settings"])
 
 

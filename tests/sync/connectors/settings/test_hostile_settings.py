@@ -463,7 +463,7 @@ def test_a_token_request_obeys_the_outgoing_policy(address: str, monkeypatch: py
     ["https://user:pw@shop.test/t", "ftp://shop.test/t", "https://shop.test/t?key=x", "https:///t", "//shop.test/t",
      "https://shop.test/../t", "https://shop.test/t\r\nX-Evil: 1", "file:///etc/passwd"],
 )  # fmt: skip
-def test_a_token_address_that_is_none_is_not_saved(address: str) -> None:
+def test_an_invalid_token_url_is_not_saved(address: str) -> None:
     refusal = find_refusal("rest-identity", DOCUMENTS["oauth"][1], _with_token_url(address))
     assert refusal is not None
     assert refusal.place == ("authentication", "token_url")

@@ -98,7 +98,7 @@ def test_rules_tell_an_outdated_version_from_other_refusals(
         ({**ETAG, "colour": "red"}, "/colour"),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_refused_by_its_place(version: Any, pointer: str) -> None:
+def test_an_unusable_setting_is_named_and_refused(version: Any, pointer: str) -> None:
     with pytest.raises(SettingsInvalid) as caught:
         validate_connection(
             "rest-target", shop_settings(version=version), {"scheme": "none"}, "https://a.test"

@@ -147,7 +147,7 @@ def test_a_rule_that_is_switched_off_is_noticed(left_out: str, monkeypatch: pyte
     assert accepted, "the broken variant passes"
 
 
-def test_a_name_is_read_by_its_words() -> None:
+def test_secret_names_are_recognised_word_by_word() -> None:
     assert is_secret_name("XApiKey")
     assert is_secret_name("ACCESS_TOKEN")
     assert is_secret_name("wstoken")

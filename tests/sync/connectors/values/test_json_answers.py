@@ -72,7 +72,7 @@ NUMBERS = [
 ]  # fmt: skip
 
 
-def test_a_replacing_update_writes_back_each_digit_of_what_is_not_its_business() -> None:
+def test_a_replacing_update_preserves_the_digits_of_unmapped_numbers() -> None:
     limits = ",".join(f'{{"limit":{number}}}' for number in NUMBERS)
     stored = f'{{"id":7,"email":"old","limits":[{limits}],"price":12.5,"rate":1e2}}'.encode()
     settings = shop_settings(update={"method": "PUT", "omit": ["id"]})

@@ -76,7 +76,7 @@ def test_the_expansion_written_out_sends_the_same_requests(variant: dict[str, An
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_an_expansion_is_its_own_expansion(name: str) -> None:
+def test_expanding_an_expansion_changes_nothing(name: str) -> None:
     settings = load_preset(name)["settings"]
     assert expand_operations(written_out(settings)) == expand_operations(settings)
 

@@ -51,7 +51,7 @@ def given(name: str, **operation: Any) -> dict[str, Any]:
         "/c('{id:quoted}')",
     ],
 )
-def test_a_path_that_could_leave_its_place_is_refused(path: str) -> None:
+def test_a_path_that_could_escape_its_segment_is_refused(path: str) -> None:
     found = refusal(given("get", path=path))
     assert found is not None
     assert found.pointer == "/settings/entities/USER/operations/get/path"
