@@ -95,7 +95,7 @@ def test_an_expression_has_at_most_two_thousand_nodes(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("text", MISFITS)
-def test_what_does_not_fit_a_document_is_nothing_or_an_error_of_the_library(text: str) -> None:
+def test_a_wrong_type_gives_null_or_an_error_of_the_library(text: str) -> None:
     with suppress(JMESPathError):
         assert compile_expression(text)(DOCUMENT) in (None, True, ENTITY["numbers"])
 
@@ -120,7 +120,7 @@ def test_a_result_of_256_kib_is_allowed_and_not_one_byte_more() -> None:
         compile_expression("join('', [@])")(text + "x")
 
 
-def test_what_is_only_found_may_be_as_large_as_the_document() -> None:
+def test_selected_values_may_be_as_large_as_the_document() -> None:
     large = {"a": ["x" * MAX_BYTES] * 20}
     for text in ("a[*]", "a || b", "a[?@ != 'b']", "*[]", "@ | a[1:]", "[@]", "a[].[@]", "b || [a]"):
         assert compile_expression(text)(large)
@@ -135,7 +135,7 @@ def test_a_number_is_as_large_as_its_digits(digits: str) -> None:
         compile_expression(piped("[@,@]", 10))(parse_json(digits.encode()))
 
 
-def test_the_limit_of_time_stops_what_counts_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_limit_stops_expressions_of_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(1_000))
     monkeypatch.setattr(expression_budget, "time", type("Clock", (), {"thread_time": lambda: next(clock)}))
     with pytest.raises(OverBudget):
@@ -187,7 +187,7 @@ BROKEN: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_the_tests_fail_if_something_is_not_counted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variant_that_leaves_a_cost_out_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     break_hub, text = BROKEN[name]
     document: Any = {
         "t": ENTITY["texts"][0],
@@ -241,6 +241,6 @@ def test_linked_counts_the_ids_that_it_is_given(monkeypatch: pytest.MonkeyPatch)
     assert find(DOCUMENT, ExpressionBudget(find_linked=find_linked)) == [5_000] * 3
 
 
-def test_linked_is_an_error_where_nothing_answers_it() -> None:
+def test_linked_is_an_error_outside_mappings() -> None:
     with pytest.raises(JMESPathError, match="fields of a mapping"):
         compile_expression("linked('USER', id)", frozenset({"linked"}))({"id": "1"})

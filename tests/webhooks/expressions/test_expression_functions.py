@@ -90,7 +90,7 @@ DOCUMENT = {
         ("replace(missing, 'a', 'b')", None),
     ],
 )
-def test_a_function_returns_what_it_promises(text: str, found: Any) -> None:
+def test_a_function_returns_the_documented_result(text: str, found: Any) -> None:
     assert compile_expression(text)(DOCUMENT) == found
 
 

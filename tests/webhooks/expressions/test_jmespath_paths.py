@@ -81,7 +81,7 @@ def test_any_text_is_read_as_the_library_reads_it(text: str, document: Any) -> N
         ("!a.*", "Write !(a.b)."),
     ],
 )
-def test_a_part_of_a_negation_is_refused_with_what_to_write(text: str, advice: str) -> None:
+def test_a_field_of_a_negation_is_refused_with_advice(text: str, advice: str) -> None:
     with pytest.raises(NegatedPath) as refused:
         compile_expression(text)
     assert str(refused.value).endswith(advice)
@@ -123,7 +123,7 @@ def test_a_negation_that_is_not_read_from_is_allowed(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["!a.b", "(!a).b", "!a[0].b", "!a[]", "!a[?b]", "!a.*"])
-def test_what_is_refused_would_always_be_null(text: str) -> None:
+def test_refused_expressions_would_always_be_null(text: str) -> None:
     """The library shows why: these find nothing, whatever the document."""
     for document in ({}, {"a": {"b": True}}, {"a": [{"b": False}]}, {"a": None}, {"a": []}):
         assert jmespath.search(text, document) is None

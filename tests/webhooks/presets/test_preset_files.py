@@ -40,7 +40,7 @@ def test_its_settings_are_valid_for_a_source(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SOURCE_PRESETS)
-def test_it_says_what_it_needs_and_which_page_it_follows(name: str) -> None:
+def test_a_preset_names_its_needs_and_its_documentation(name: str) -> None:
     metadata = SOURCE_PRESETS[name].metadata
     assert all(need.endswith(".") for need in metadata.needs)
     assert metadata.page.startswith("https://")
@@ -48,7 +48,7 @@ def test_it_says_what_it_needs_and_which_page_it_follows(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_its_file_is_written_as_the_others(path: Path) -> None:
+def test_its_file_has_the_standard_json_layout(path: Path) -> None:
     text = path.read_text("utf-8")
     assert text == json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n"
 

@@ -293,7 +293,7 @@ def test_an_event_without_its_subject_is_not_delivered(name: str) -> None:
 
 @pytest.mark.parametrize("name", SOURCE_PRESETS)
 @pytest.mark.parametrize("hostile", ["../admin", "a b", "a/b", "%2e%2e", "x" * 129, "", {"a": 1}, True, 1.5])
-def test_an_id_that_is_none_is_refused(name: str, hostile: Any) -> None:
+def test_a_hostile_id_is_refused(name: str, hostile: Any) -> None:
     create_source(name)
     send_changed(name, hostile, *SUBJECTS[name])
     assert all(event.entity_id.isascii() and " " not in event.entity_id for event in Event.objects.all())
@@ -339,7 +339,7 @@ def test_a_lifecycle_notification_of_entra_is_accepted_and_not_delivered() -> No
 
 
 @pytest.mark.parametrize(("state", "code"), [("renamed", "ignored"), ("delete", ""), ("sync", "filtered")])
-def test_what_google_says_in_a_header_decides(state: str, code: str) -> None:
+def test_the_resource_state_header_of_google_decides(state: str, code: str) -> None:
     create_source("google-directory")
     body = body_of("google-directory")
     answer = post("google-directory", body, sign("google-directory", body) | {"X-Goog-Resource-State": state})
@@ -373,7 +373,7 @@ def test_a_failure_is_answered_as_kratos_shows_it() -> None:
 
 
 @pytest.mark.parametrize("name", ["okta-event-hooks", "workos"])
-def test_a_sender_that_knows_only_200_is_answered_so(name: str) -> None:
+def test_a_sender_that_expects_200_gets_an_empty_200(name: str) -> None:
     create_source(name)
     body = body_of(name)
     answer = post(name, body, sign(name, body))

@@ -111,7 +111,7 @@ CASES: dict[str, tuple[Callable[[], VerifiedSignature], Any, str, Any]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_verification_without_a_check_accepts_what_must_be_refused(
+def test_a_variant_without_a_check_accepts_an_invalid_request(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send, module, function, broken = CASES[name]
@@ -121,7 +121,7 @@ def test_a_verification_without_a_check_accepts_what_must_be_refused(
     assert send().secret_id == 1, "another check refuses it: the case proves nothing"
 
 
-def test_a_body_whose_secret_is_only_read_would_be_stored_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variant_that_leaves_the_secret_in_the_body_stores_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert KEY.encode() not in (send_body(state=KEY, note=KEY).body or b"")
     monkeypatch.setattr(body_secret, "_REMOVED", KEY)
     assert KEY.encode() in (send_body(state=KEY, note=KEY).body or b"")

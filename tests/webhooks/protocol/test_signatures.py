@@ -126,7 +126,7 @@ def test_a_timestamp_within_five_minutes_is_accepted_by_the_scheme(seconds):
 
 
 @pytest.mark.parametrize("seconds", [-301, -300.001, 300.001, 301])
-def test_a_clock_beyond_five_minutes_is_refused(seconds):
+def test_a_timestamp_more_than_five_minutes_off_is_refused(seconds):
     with pytest.raises(BadSignature):
         verify_standard(now=PUBLISHED_TIME + timedelta(seconds=seconds))
 

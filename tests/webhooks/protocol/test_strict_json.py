@@ -127,7 +127,7 @@ def test_the_corpus_rejects_no_document_that_the_standard_reader_accepts(kind):
         (b'[{"a":1,"a":2}]', "duplicate-member", "", None),
     ],
 )
-def test_a_refusal_gives_the_place_in_bytes_or_by_pointer(body, code, pointer, offset):
+def test_a_malformed_body_is_located_by_offset_or_pointer(body, code, pointer, offset):
     with pytest.raises(MalformedBody) as caught:
         parse_json(body)
     assert (caught.value.code, caught.value.pointer, caught.value.offset) == (code, pointer, offset)

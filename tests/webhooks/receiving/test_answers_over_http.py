@@ -142,7 +142,7 @@ ROWS: list[tuple[str, Send, int, str]] = [
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(("send", "status", "word"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
-def test_a_row_of_the_contract_has_its_status_its_word_and_its_headers(
+def test_each_outcome_has_the_status_code_and_headers_of_the_contract(
     hub: Hub, send: Send, status: int, word: str
 ) -> None:
     answer = send(hub)
@@ -171,7 +171,7 @@ def test_an_acknowledgement_contains_the_url_of_the_outcome(hub: Hub) -> None:
 
 @pytest.mark.parametrize("table", ["webhooks_source", "webhooks_payload", "webhooks_event", "sync_route"])
 @pytest.mark.parametrize("status", [503, 429])
-def test_a_hub_that_cannot_store_says_so_and_recovers_by_itself(
+def test_a_hub_that_cannot_store_says_when_to_retry_and_recovers(
     hub: Hub, settings: Any, table: str, status: int
 ) -> None:
     settings.UNAVAILABLE_STATUS = status

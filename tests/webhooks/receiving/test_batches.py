@@ -248,7 +248,7 @@ def test_a_body_without_a_list_of_events_is_refused_and_stored(formatted: Hub, e
     assert not Event.objects.exists()
 
 
-def test_elements_that_are_no_objects_are_listed_and_the_others_go_on(formatted: Hub) -> None:
+def test_elements_that_are_not_objects_are_listed_and_the_others_are_accepted(formatted: Hub) -> None:
     set_format({name: value for name, value in FORMAT.items() if name != "when"})
     elements: list[Any] = [[[event(ANNA)]], None, "text", 7, True, [], {}, event(ANNA, uid="1")]
     answer = post(formatted, *elements)
@@ -311,7 +311,7 @@ def test_a_request_with_an_id_is_a_conflict_even_if_the_limit_was_higher_before(
     assert (answer.status_code, answer.json()["code"]) == (409, "event-id-conflict")
 
 
-def test_an_event_that_would_be_too_large_is_listed_and_the_others_go_on(formatted: Hub) -> None:
+def test_an_event_that_is_too_large_is_listed_and_the_others_are_accepted(formatted: Hub) -> None:
     large = "event.large && {a: body.text, b: body.text, c: body.text, d: body.text, e: body.text} || `null`"
     set_format(FORMAT | {"data": large})
     events = [event(ANNA, uid="1"), event("TWO", uid="2", large=True)]
@@ -571,7 +571,7 @@ def test_an_outcome_left_out_of_an_acknowledgement_would_change_the_answer(
     assert post(formatted, *sent).status_code == 202
 
 
-def test_a_repeat_whose_delivery_had_nothing_to_do_is_accepted_as_before(formatted: Hub) -> None:
+def test_a_repeated_batch_of_ignored_events_gets_the_same_response(formatted: Hub) -> None:
     sent = [event(ANNA, uid="1"), {"who": "TWO", "ok": True}]
     first = post(formatted, *sent)
     formatted.wait_until_idle()

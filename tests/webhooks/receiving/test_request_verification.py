@@ -93,7 +93,7 @@ def test_a_clock_within_five_minutes_is_accepted(seconds: int) -> None:
 
 
 @pytest.mark.parametrize("seconds", [-302, 303])
-def test_a_clock_beyond_five_minutes_is_refused(seconds: int) -> None:
+def test_a_timestamp_more_than_five_minutes_off_is_refused(seconds: int) -> None:
     a_source("standard-webhooks", SIGNING_SECRET)
     assert_refused(post(package(EXAMPLE, at=datetime.now(UTC) + timedelta(seconds=seconds))))
 

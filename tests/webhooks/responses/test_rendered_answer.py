@@ -133,7 +133,7 @@ def test_a_success_has_no_body(name: str, success: int, accepted: int) -> None:
     assert render({"format": name}, ACCEPTED) == (accepted, None)
 
 
-def test_the_empty_format_keeps_the_status() -> None:
+def test_the_empty_format_sends_the_status_without_a_body() -> None:
     assert render({"format": "empty"}, REFUSED) == (422, None)
 
 
@@ -168,7 +168,7 @@ def test_a_custom_answer_is_the_first_that_fits(answer: StandardAnswer, status: 
 
 @pytest.mark.parametrize("code", ["storage-unavailable", "too-many-requests", "internal-error"])
 @pytest.mark.parametrize("loose", [{}, {"states": ["failed"]}, {"codes": ["target-rejected", "other"]}])
-def test_no_request_that_is_not_stored_becomes_a_success_by_the_way(code: str, loose: dict[str, Any]) -> None:
+def test_an_unstored_request_is_never_answered_as_a_success(code: str, loose: dict[str, Any]) -> None:
     """A sender that knows only 200 stops sending at that, and the webhook would be lost."""
     status = CATALOGUE[code].status
     lost = StandardAnswer(status, code, {"status": status, "code": code})

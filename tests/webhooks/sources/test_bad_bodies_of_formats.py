@@ -368,7 +368,7 @@ def test_a_body_of_another_type_is_refused_before_it_is_read(
 
 
 @pytest.mark.usefixtures("database")
-def test_a_reader_that_drops_nothing_is_caught(
+def test_a_variant_that_drops_no_values_is_caught(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("webhooks.protocol.formats.body_reader.drop_paths", lambda *_: False)

@@ -121,7 +121,7 @@ def test_a_request_with_a_body_is_read_as_before(pushed: Hub) -> None:
         assert code_of(answer) == (400, "not-json")
 
 
-def test_a_body_of_which_nothing_could_be_read_is_not_an_empty_one(pushed: Hub) -> None:
+def test_an_unreadable_body_is_not_treated_as_an_empty_one(pushed: Hub) -> None:
     incoming = IncomingRequest(
         "aurora-unsigned",
         {"content-length": "5", "authorization": f"Bearer {TOKEN}"},
@@ -136,7 +136,7 @@ def test_a_body_of_which_nothing_could_be_read_is_not_an_empty_one(pushed: Hub) 
         verify_request(source, incoming)
 
 
-def test_what_the_headers_lack_is_named(pushed: Hub) -> None:
+def test_a_value_missing_from_the_headers_is_named(pushed: Hub) -> None:
     answer = push(pushed, state="exists", number="2")
     assert code_of(answer) == (400, "missing-member")
     assert answer.json()["errors"] == [{"entry": "id", "code": "missing-member"}]

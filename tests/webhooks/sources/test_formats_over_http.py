@@ -98,7 +98,7 @@ def test_an_event_that_the_condition_excludes_is_stored_and_not_delivered(format
 
 
 @pytest.mark.parametrize("has_fields", [True, False])
-def test_a_word_is_mapped_once(formatted: Hub, has_fields: bool) -> None:
+def test_event_types_are_mapped_once(formatted: Hub, has_fields: bool) -> None:
     """A sender may delete softly by `delete`: its `purge` must not become that, and no unknown word a deletion."""
     words = {"event_types": {"delete": "UPDATE", "purge": "DELETE", "user_gone": "DELETE"}}
     set_format((FORMAT if has_fields else {"content_types": FORMAT["content_types"]}) | words)
@@ -203,7 +203,7 @@ def test_the_worst_failure_decides_the_status_of_a_batch(formatted: Hub) -> None
     assert answer.json()["results"][0]["status"] in ("succeeded", "unchanged")
 
 
-def test_a_batch_of_which_nothing_can_be_read_is_refused(formatted: Hub) -> None:
+def test_a_batch_without_a_readable_event_is_refused(formatted: Hub) -> None:
     answer = post(formatted, event("no id"), {"ok": True})
     assert (answer.status_code, answer.json()["code"]) == (400, "wrong-id")
     assert not Event.objects.exists()

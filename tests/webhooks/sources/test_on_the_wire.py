@@ -81,7 +81,7 @@ def test_an_origin_gets_its_permission_by_options_and_a_browser_does_not(running
     running.write("UPDATE webhooks_source SET requests_per_minute = NULL WHERE slug = 'aurora-unsigned'")
 
 
-def test_a_failure_in_another_format_leaves_the_server_as_it_was_stored(running: RunningHub) -> None:
+def test_a_failure_in_another_format_is_sent_exactly_as_stored(running: RunningHub) -> None:
     change(running, "aurora-unsigned", response_format={"format": "kratos"})
     reply = running.send(b"{}")
     assert (reply.status, reply.headers["Content-Type"]) == (400, "application/json")

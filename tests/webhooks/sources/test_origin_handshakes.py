@@ -68,7 +68,7 @@ def test_a_source_without_a_limit_allows_any_rate(rate: str) -> None:
 @pytest.mark.parametrize(
     "origin", ["eventgrid.azure.net", "localhost", "10.0.0.7:8080", "https://events.example.com"]
 )
-def test_an_origin_comes_back_as_it_was_sent(origin: str) -> None:
+def test_an_origin_is_returned_unchanged(origin: str) -> None:
     create_source()
     assert ask(origin)["WebHook-Allowed-Origin"] == origin
 
@@ -108,7 +108,7 @@ def test_a_callback_is_never_called(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "example.com/confirm" not in str(answer.headers) + answer.content.decode()
 
 
-def test_a_browser_that_asks_for_itself_gets_no_permission() -> None:
+def test_a_cors_preflight_request_gets_no_permission() -> None:
     create_source()
     assert_refused(ask(**{"Access-Control-Request-Method": "POST", "Origin": "https://evil.example"}))
 
@@ -167,7 +167,7 @@ CASES: dict[str, tuple[Callable[[], None], list[Patch]]] = {
         [(protocol, "_ORIGIN", re.compile(r"[a-z.,]+"))],
     ),
     "allows browsers": (
-        test_a_browser_that_asks_for_itself_gets_no_permission,
+        test_a_cors_preflight_request_gets_no_permission,
         [(OriginHandshake, "find_origin", _any_origin)],
     ),
     "answers any method": (

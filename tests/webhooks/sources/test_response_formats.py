@@ -192,9 +192,7 @@ def test_a_refusal_has_the_status_that_the_sender_really_got(hub: Hub) -> None:
 
 
 @pytest.mark.one_database
-def test_a_format_that_always_answers_200_does_not_answer_so_what_is_not_stored(
-    hub: Hub, monkeypatch: Any
-) -> None:
+def test_a_format_that_always_answers_200_still_answers_429(hub: Hub, monkeypatch: Any) -> None:
     choose({"format": "custom", "answers": [{"status": 200}]})
     Source.objects.filter(slug="aurora").update(requests_per_minute=1)
     find_source.invalidate()

@@ -129,7 +129,7 @@ def test_times_are_read_in_the_unit_of_the_format(unit: str, value: Any, expecte
 
 
 @pytest.mark.parametrize("value", [True, -1, 10**18, "soon", "²", [], 4102444800 * 1000, 1e308])
-def test_a_time_that_is_none_is_refused(value: Any) -> None:
+def test_an_invalid_time_is_refused(value: Any) -> None:
     form = {"occurred_at": "event.time", "time_format": "seconds"}
     event = read(form, {"id": "a", "entityType": "USER", "eventType": "UPDATE", "time": value}).events[0]
     assert event == UnreadableEvent("wrong-timestamp", "occurred_at", event.element)  # type: ignore[union-attr]
@@ -357,7 +357,7 @@ def test_an_unknown_function_is_refused_with_the_known_ones() -> None:
     assert refused.value.sentence.startswith("This JMESPath expression calls nope(). Known functions: abs, ")
 
 
-def test_words_and_media_types_alone_keep_the_default_fields() -> None:
+def test_type_maps_and_media_types_alone_keep_the_default_fields() -> None:
     words = {"event_types": {"modified": "UPDATE"}, "content_types": ["text/json"], "batch_response": "ack"}
     words |= {"max_events": 500, "max_bytes": 1_048_576}
     assert WEBHOOK_FORMAT.read(words, ()).uses_default_fields
