@@ -172,7 +172,7 @@ def test_each_role_opens_its_pages_and_gets_a_plain_403_for_the_others(role: str
 @pytest.mark.slow
 @pytest.mark.one_database
 @pytest.mark.parametrize("role", ROLES)
-def test_what_a_page_refers_to_is_on_it(role: str) -> None:
+def test_references_within_a_page_are_not_dangling(role: str) -> None:
     found, client = rows(), browser(role)
     wrong = []
     for name in (page_name for page_name, who in TABLE.items() if role in who):
@@ -234,7 +234,7 @@ def test_no_page_links_to_a_page_that_the_role_may_not_open(role: str) -> None:
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("role", ROLES)
-def test_a_refusal_is_a_page_of_the_console_with_a_way_out(role: str) -> None:
+def test_a_refusal_is_a_console_page_with_a_link_back(role: str) -> None:
     client = browser(role)
     for address, status, title in (
         ("/admin/webhooks/event/add/", 403, "Not allowed"),

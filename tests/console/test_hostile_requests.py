@@ -74,7 +74,7 @@ def test_an_address_with_an_odd_key_is_not_found(root: Client) -> None:
 
 
 @pytest.mark.slow
-def test_a_query_of_a_lists_own_words_is_answered_cheaply(root: Client, seed: random.Random) -> None:
+def test_a_query_of_known_parameters_is_cheap(root: Client, seed: random.Random) -> None:
     wrong, tried = [], 0
     for address in plain_addresses():
         answer = root.get(address)
@@ -124,7 +124,7 @@ REPEATED = ",".join(["dead", "held", "succeeded"] * 400)
 @pytest.mark.parametrize(
     "states", [REPEATED, REPEATED[:399], "a," * 2_000, "a," * 190, "dead,dead", "dead,unknown", ",", "dead,"]
 )
-def test_each_known_state_costs_once(root: Client, states: str) -> None:
+def test_repeated_states_cost_one_statement_each(root: Client, states: str) -> None:
     assert not cost_of(root, "get", f"{EVENTS}?state={states}", most=40)
 
 

@@ -79,7 +79,7 @@ def test_a_role_with_more_permissions_waits_for_a_second_administrator(clerk: Gr
     assert changed["details"]["after"] == {"groups": sorted([clerk.pk, role("support").pk])}
 
 
-def test_a_new_person_gets_such_a_role_later() -> None:
+def test_a_role_that_needs_approval_is_added_to_a_new_person_later() -> None:
     client = browser("administrator", "anna")
     form = {"username": "eva", "groups": [role("auditor").pk, role("administrator").pk], **PASSWORD}
     assert client.post(f"{PEOPLE}add/", form).status_code == 302

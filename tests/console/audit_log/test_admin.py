@@ -394,7 +394,7 @@ def test_the_list_sums_failed_logins_up_by_account_and_address() -> None:
     assert "failed-logins" not in client.get(f"{LIST}?action=exports").content.decode()
 
 
-def test_the_sum_of_an_hour_is_told_with_its_number() -> None:
+def test_the_entry_of_an_hour_shows_its_number_of_failures() -> None:
     count_failures(0, "192.0.2.7", wrong=10, refused=10)
     report_past_hours(timezone.now() + timedelta(hours=2))
     assert (

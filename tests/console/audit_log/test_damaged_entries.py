@@ -128,7 +128,7 @@ def test_the_pages_of_the_list_reach_every_entry_past_damaged_ones(target: Entry
 @pytest.mark.slow
 @pytest.mark.parametrize("time", TIMES)
 @pytest.mark.parametrize("is_broken", [False, True])
-def test_the_pages_go_on_past_more_damaged_times_than_a_page_has_rows(
+def test_paging_continues_past_a_full_page_of_damaged_times(
     target: Entry, time: str, is_broken: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append_now(*(NewEntry(f"setting:source:{number}", "source.changed") for number in range(3 * PAGE_SIZE)))

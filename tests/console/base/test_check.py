@@ -113,7 +113,7 @@ def test_typed_credentials_are_not_shown_after_a_check() -> None:
 
 @database
 @pytest.mark.parametrize("role", ["support", "auditor"])
-def test_only_who_may_change_a_row_can_check_it(role: str) -> None:
+def test_only_people_who_may_change_a_row_can_check_it(role: str) -> None:
     of, client = source("aurora"), browser(role)
     address = f"/admin/webhooks/source/{of.pk}/change/"
     assert 'name="_check"' not in client.get(address).content.decode()

@@ -170,7 +170,7 @@ def test_a_list_shows_all_readable_rows(
         assert readable == {history[0].pk, history[2].pk}
 
 
-def test_a_list_goes_on_past_a_damaged_row(support: Client) -> None:
+def test_a_list_continues_after_a_damaged_row(support: Client) -> None:
     events = a_recorded_history(5)
     damage(events[1], "received_at", WORST)
     damage(events[3], "received_at", WORST)

@@ -27,7 +27,7 @@ def test_digits_are_read_as_a_key(text: str, pk: int) -> None:
 @pytest.mark.parametrize(
     "text", ["", "x", "-1", "+1", " 1", "1.0", "1_0", "²", "١", str(2**63), TWENTY_DIGITS, "9" * 5_000]
 )
-def test_impossible_keys_are_none(text: str) -> None:
+def test_impossible_keys_are_parsed_as_none(text: str) -> None:
     assert parse_pk(text) is None
 
 

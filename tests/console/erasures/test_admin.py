@@ -118,7 +118,7 @@ def _text(client: Client, event: Event) -> str:
     return client.get(f"/admin/webhooks/event/{event.pk}/change/").content.decode()
 
 
-def test_a_failed_erasure_says_so_and_can_be_resumed(event: Event) -> None:
+def test_a_failed_erasure_is_shown_as_failed_and_can_be_resumed(event: Event) -> None:
     first, second = browser("administrator", "first"), browser("administrator", "second")
     address = f"/admin/sync/erasure/{request_from(first).pk}/change/"
     second.post(address, {"confirm": "yes"})

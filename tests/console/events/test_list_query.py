@@ -291,7 +291,7 @@ def test_a_replay_of_all_matches_is_offered_only_with_a_filter(support: Client) 
 @pytest.mark.parametrize(
     ("count", "told"), [(999, 999), (1_000, 1_000), (3_011, 3_000), (48_234, 48_000), (1_251_000, 1_300_000)]
 )
-def test_a_large_estimate_does_not_look_exact(count: int, told: int) -> None:
+def test_a_large_estimate_is_rounded(count: int, told: int) -> None:
     assert list_query.round_estimate(count) == told
 
 

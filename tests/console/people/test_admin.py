@@ -60,7 +60,7 @@ def test_a_new_person_may_open_the_console_and_has_the_chosen_roles() -> None:
     assert len(entries("person.created")) == 1
 
 
-def test_a_change_leaves_the_password_which_has_its_own_page() -> None:
+def test_saving_a_person_does_not_change_the_password() -> None:
     anna, client = person("support", "anna"), browser()
     anna.set_password("correct horse battery")
     anna.save()

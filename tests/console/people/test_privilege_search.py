@@ -324,7 +324,7 @@ def search(settings: Any) -> Callable[..., Search]:
 
 
 @pytest.mark.parametrize("role", ["support", "auditor", "administrator"])
-def test_no_way_leads_to_more_than_the_role(search: Callable[..., Search], role: str) -> None:
+def test_no_request_gives_more_permissions_than_the_role(search: Callable[..., Search], role: str) -> None:
     searched = search(role)
     assert searched.breaches == {}
     assert role != "administrator" or len(searched.states) > 20, "the search goes nowhere"
@@ -351,7 +351,7 @@ def _any_second_person(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("variant", [_superuser_by_form, _any_password, _any_role, _any_second_person])
-def test_each_old_way_is_found(
+def test_each_known_privilege_escalation_is_found(
     search: Callable[..., Search],
     monkeypatch: pytest.MonkeyPatch,
     variant: Callable[[pytest.MonkeyPatch], None],

@@ -74,7 +74,7 @@ def test_the_filter_keeps_the_search_and_the_search_keeps_the_filter() -> None:
     assert re.search(r'<a class="button primary" href="\?kind=source[^"]*" aria-current="true">', html)
 
 
-def test_only_those_who_may_add_are_offered_to_use_a_preset() -> None:
+def test_presets_are_offered_only_with_the_permission_to_add() -> None:
     assert "?preset=" not in text_of(browser("support").get(PAGE))
     html = text_of(browser("administrator").get(PAGE))
     assert 'href="/admin/webhooks/source/add/?preset=okta-event-hooks"' in html

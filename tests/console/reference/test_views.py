@@ -43,7 +43,7 @@ def test_a_schema_is_served_as_json(name: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["nothing/", "schemas/nothing.json"])
-def test_what_is_not_there_is_not_found(address: str) -> None:
+def test_unknown_pages_are_not_found(address: str) -> None:
     assert browser("support").get(f"/admin/reference/{address}").status_code == 404
 
 

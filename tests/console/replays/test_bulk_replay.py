@@ -344,7 +344,7 @@ def test_results_are_paged_by_a_cursor(db: None) -> None:
     assert seen == sorted(Event.objects.values_list("pk", flat=True))
 
 
-def test_a_set_that_is_still_counted_says_so_and_cannot_be_started(
+def test_a_selection_that_is_still_being_counted_cannot_be_started(
     db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_selection, "BATCH_SIZE", 2)
@@ -360,7 +360,9 @@ def test_a_set_that_is_still_counted_says_so_and_cannot_be_started(
     assert "Replay 5 events" in text_of(support.get(path))
 
 
-def test_a_set_that_is_too_large_says_so_and_is_deleted(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_selection_that_is_too_large_is_reported_and_deleted(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(event_selection, "BATCH_SIZE", 2)
     monkeypatch.setattr(event_selection, "MAX_EVENTS", 3)
     monkeypatch.setattr("sync.replays.filter_selection._REQUEST_SECONDS", 0.0)

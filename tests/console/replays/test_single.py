@@ -317,7 +317,7 @@ def test_two_clicks_at_the_same_moment_start_one_replay(hub: Hub) -> None:
     assert Attempt.objects.filter(cause="replay").count() == 1
 
 
-def test_a_page_of_another_event_confirms_nothing(hub: Hub) -> None:
+def test_a_confirmation_for_another_event_is_refused(hub: Hub) -> None:
     event = refused(hub)
     hub.post(EXAMPLE)
     other = Event.objects.latest("pk")

@@ -143,7 +143,7 @@ def test_a_field_is_listed_with_its_meaning_and_its_default() -> None:
     assert 'encoding default "hex" How the signature is encoded.' in text
 
 
-def test_a_route_lists_what_its_deactivation_is() -> None:
+def test_a_route_lists_the_fields_of_its_deactivation() -> None:
     route = a_route(a_source())
     html = list_of(browser("administrator"), f"/admin/sync/route/{route.pk}/change/", "deactivation")
     assert "The fields that mark a record as inactive, with their values." in html
@@ -156,7 +156,7 @@ def test_the_editor_of_a_mapping_lists_its_fields() -> None:
     assert {setting.name for setting in MAPPING.settings} <= listed
 
 
-def test_each_list_leads_to_a_place_of_the_reference() -> None:
+def test_each_field_list_links_to_the_reference() -> None:
     lists = [
         *field_lists.source_field_lists().values(),
         *field_lists.connection_field_lists().values(),

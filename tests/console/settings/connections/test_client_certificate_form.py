@@ -45,7 +45,7 @@ def test_a_certificate_and_its_key_are_stored_together() -> None:
 
 
 @pytest.mark.parametrize("typed", [{}, OTHER.credentials])
-def test_what_is_not_typed_stays(typed: dict[str, str]) -> None:
+def test_credentials_left_empty_are_kept(typed: dict[str, str]) -> None:
     assert send(stored(), name="Renamed", **typed)[1] == {**HUB.credentials, **typed}
 
 

@@ -77,14 +77,14 @@ LATER = NOON + timedelta(seconds=45)
         ),
     ],
 )
-def test_the_figures_decide_the_word_and_the_sentence(
+def test_the_figures_determine_the_health_and_its_sentence(
     figures: ConnectionFigures, health: ConnectionHealth, sentence: str
 ) -> None:
     assert classify_health(figures) is health
     assert health_sentence(figures, NOON) == sentence
 
 
-def test_every_word_has_a_label_and_a_style_of_the_pills() -> None:
+def test_every_health_has_a_label_and_a_pill_style() -> None:
     labels = [health_label(health) for health in ConnectionHealth]
     assert len(set(labels)) == len(labels) == 7
     assert {health_style(health) for health in ConnectionHealth} == {"good", "warn", "bad", "quiet"}

@@ -89,7 +89,7 @@ def test_the_list_and_the_page_show_the_state_of_the_breaker(
     assert re.search(on_page, text_of(logged_in("support"), f"{LIST}{shop.pk}/change/"))
 
 
-def test_a_disabled_connection_says_so(shop: Connection) -> None:
+def test_a_disabled_connection_is_shown_as_disabled(shop: Connection) -> None:
     Connection.objects.filter(pk=shop.pk).update(is_enabled=False)
     assert "⊘ Disabled" in text_of(logged_in("support"), LIST)
 
@@ -158,7 +158,7 @@ def test_try_now_ends_the_pause_allows_one_delivery_and_is_recorded(shop: Connec
     assert allowed_deliveries(shop) == 0
 
 
-def test_only_who_may_change_connections_ends_a_pause_and_only_with_a_post(shop: Connection) -> None:
+def test_ending_a_pause_needs_a_post_and_the_change_permission(shop: Connection) -> None:
     breaker, address = paused(shop), f"{LIST}{shop.pk}/try-now/"
     opened = logged_in("administrator").get(address, follow=True).content.decode()
     assert "This action needs the button. Nothing was changed; press it again." in opened

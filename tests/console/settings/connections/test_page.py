@@ -338,7 +338,7 @@ def test_the_page_shows_the_requests_that_short_settings_stand_for(role: str) ->
     assert shown["USER"]["operations"]["update"]["path"] == "/api/customers/{id}"
 
 
-def test_the_requests_are_shown_without_secrets_and_never_in_the_way_of_the_page() -> None:
+def test_operations_are_shown_without_secrets_and_never_break_the_page() -> None:
     of, client = a_connection(), browser("administrator")
     settings = of.settings
     create = {"path": "/c", "headers": {"X-Api-Key": "plain-secret-key"}, "query": {"token": "plain-token"}}
@@ -360,4 +360,4 @@ def test_an_identity_connection_has_no_operations() -> None:
 def test_a_page_that_shows_secrets_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "mask_plain_secrets", lambda settings: settings)
     with pytest.raises(AssertionError):
-        test_the_requests_are_shown_without_secrets_and_never_in_the_way_of_the_page()
+        test_operations_are_shown_without_secrets_and_never_break_the_page()

@@ -71,7 +71,7 @@ def test_a_refused_type_that_no_route_uses_does_not_fail_the_test(hub: Hub) -> N
 
 
 @pytest.mark.django_db
-def test_credentials_that_nothing_proves_are_not_said_to_pass() -> None:
+def test_unproven_credentials_are_not_reported_as_passed() -> None:
     settings = {"entities": {"USER": {"path": "/users/{id}"}}}
     with serving(lambda _: Reply(404, {})) as service:
         of = a_connection(service.url, side="identity", connector="rest-identity", settings=settings)

@@ -61,7 +61,9 @@ def test_the_page_says_nothing_while_the_target_keeps_all_values(target: Connect
     assert "does not keep" not in page_text(target)
 
 
-def test_what_is_read_and_shown_is_bounded(target: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_records_read_and_fields_shown_are_limited(
+    target: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(5):
         a_link(target, number, '["phone","zip"]')
     monkeypatch.setattr(unkept_fields, "MAX_RECORDS", 4)

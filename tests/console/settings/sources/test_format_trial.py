@@ -135,7 +135,7 @@ def test_a_request_without_a_body_can_be_tried_out(unsigned_source: Source) -> N
         ({"headers": "[]"}, "Enter the headers as a JSON object of texts."),
     ],
 )
-def test_what_cannot_be_tried_is_explained_with_its_line(
+def test_an_impossible_trial_is_explained_with_its_line(
     unsigned_source: Source, posted: dict[str, Any], sentence: str
 ) -> None:
     assert sentence in try_out(unsigned_source, **posted).content.decode()
