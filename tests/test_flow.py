@@ -217,7 +217,7 @@ def test_an_event_without_a_route_is_stored_and_ignored(hub: Hub) -> None:
     assert Event.objects.get().state == State.IGNORED
 
 
-def test_a_created_user_who_is_not_readable_yet_gets_a_short_grace(hub: Hub) -> None:
+def test_a_new_user_who_is_not_visible_yet_is_fetched_again_briefly(hub: Hub) -> None:
     hub.identity.directory.create_record(
         "users",
         {

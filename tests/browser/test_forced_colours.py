@@ -57,7 +57,7 @@ def browser_of_support(log_in: LogIn, hub: Hub) -> Browser:
     return log_in("support")
 
 
-def test_a_state_has_a_word_a_shape_and_a_border(browser_of_support: Browser, hub: Hub) -> None:
+def test_a_state_is_shown_by_text_symbol_and_border(browser_of_support: Browser, hub: Hub) -> None:
     browser = browser_of_support
     pages = (
         "/admin/",

@@ -21,7 +21,7 @@ def a_screen() -> Image.Image:
     return picture
 
 
-def test_a_picture_in_few_colours_has_none_that_the_screen_does_not_have() -> None:
+def test_colour_reduction_adds_no_colours() -> None:
     screen = a_screen()
     few = in_few_colours(screen)
     own = {colour for _, colour in screen.getcolors(100_000) or ()}

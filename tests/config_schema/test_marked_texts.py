@@ -82,7 +82,7 @@ def test_a_broken_variant_with_an_unmarked_sentence_is_caught(code: str) -> None
     assert len(find_unmarked(code)) == 1
 
 
-def test_a_refusal_with_words_of_its_own_is_caught() -> None:
+def test_an_untranslatable_error_message_is_caught() -> None:
     """The fixture in the conftest of each folder of settings uses this search."""
     marked = translatable("This must be one of: %(choices)s.", choices="a, b")
     noun = translatable("an unmarked noun")

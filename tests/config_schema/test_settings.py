@@ -126,7 +126,7 @@ def test_the_schema_says_what_the_reader_does() -> None:
     }
 
 
-def test_a_pointer_names_a_place_and_comes_back() -> None:
+def test_a_json_pointer_survives_a_round_trip() -> None:
     assert format_pointer(("a/b", "c~d")) == "/a~1b/c~0d"
     assert parse_pointer("/a~1b/c~0d") == ("a/b", "c~d")
     assert parse_pointer("") == ()

@@ -73,7 +73,7 @@ def test_a_variant_that_checks_only_the_database_file_is_caught(
         )
 
 
-def test_a_folder_above_keeps_others_out(public: Path) -> None:
+def test_a_private_parent_folder_protects_a_public_file(public: Path) -> None:
     file = public / "inner" / "file"
     make_folder_private(file.parent)
     file.touch(0o644)

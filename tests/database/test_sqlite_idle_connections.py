@@ -227,7 +227,7 @@ def test_a_thread_whose_changed_connection_was_closed_shares_again(file: Path) -
     assert said(file, CHANGED_AND_CLOSED) == ["False"]
 
 
-def test_a_connection_on_which_something_failed_is_closed(file: Path) -> None:
+def test_a_connection_with_a_failed_statement_is_closed(file: Path) -> None:
     assert said(file, FAILED) == ["Cannot operate on a closed database.", "0"]
 
 

@@ -45,7 +45,7 @@ def test_a_variant_that_takes_every_hub_for_a_laptop_is_caught(settings: Any, tm
 
 
 @pytest.mark.parametrize(("debug", "allowed"), [(True, False), (False, True)])
-def test_a_laptop_and_whoever_says_so_get_three_logins_in_a_private_file(
+def test_demo_logins_are_created_in_debug_mode_or_on_request(
     settings: Any, tmp_path: Path, debug: bool, allowed: bool
 ) -> None:
     settings.DEBUG = debug

@@ -81,7 +81,7 @@ def test_nothing_is_changed_without_a_reason(reason: str, monkeypatch: pytest.Mo
     assert not entries("person.break-glass")
 
 
-def test_the_reason_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_prompts_for_a_missing_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     person("support", "anna")
     monkeypatch.setattr("builtins.input", lambda _: "typed at the prompt")
     run("make-superuser", reason="")

@@ -172,7 +172,7 @@ def test_an_ipv6_network_is_one_address(anna: User, clock: LoginClock) -> None:
     assert log_in(address="2001:db8:0:1::1") == 429
 
 
-def test_a_known_address_has_a_limit_of_its_own(anna: User, clock: LoginClock) -> None:
+def test_a_known_address_has_its_own_limit(anna: User, clock: LoginClock) -> None:
     assert log_in() == 302
     assert try_in_turn(clock, 15, password="wrong") == [200] * 10 + [429] * 5
     assert log_in(address=OFFICE) == 302
@@ -194,7 +194,7 @@ def test_a_client_without_an_address_is_limited_by_account_alone(anna: User, clo
     assert try_in_turn(clock, 12, password="wrong", address="")[-2:] == [429, 429]
 
 
-def test_a_change_of_ones_own_password_guesses_within_the_same_limits(anna: User, clock: LoginClock) -> None:
+def test_guesses_on_the_password_change_page_are_limited_like_logins(anna: User, clock: LoginClock) -> None:
     client = Client()
     client.force_login(anna)
     new = {"new_password1": "a staple that is new", "new_password2": "a staple that is new"}
@@ -212,7 +212,7 @@ def test_a_change_of_ones_own_password_guesses_within_the_same_limits(anna: User
     assert change(PASSWORD).status_code == 302
 
 
-def test_only_so_many_passwords_are_checked_at_once(anna: User, clock: LoginClock) -> None:
+def test_the_number_of_concurrent_password_checks_is_limited(anna: User, clock: LoginClock) -> None:
     assert log_in(address=HOME) == 302
     strangers = [guard._slots.acquire(blocking=False) for _ in range(guard.MAX_CHECKS)]
     try:
@@ -288,6 +288,6 @@ def test_an_unlocked_address_stays_open_while_others_guess_on(anna: User, clock:
 
 
 @pytest.mark.parametrize("arguments", [("anna", "--address=home"), ("nobody",)])
-def test_what_cannot_be_unlocked_is_named(anna: User, arguments: tuple[str, ...]) -> None:
+def test_an_invalid_unlock_argument_is_named(anna: User, arguments: tuple[str, ...]) -> None:
     with pytest.raises(CommandError, match=arguments[-1].removeprefix("--address=")):
         call_command("unlock_login", *arguments)

@@ -34,7 +34,7 @@ class FakePeer(Peer):
         return {"FAKE": self.url, "FAKE_TOKEN": "it's $HOME"}
 
 
-def test_a_shell_reads_the_variables_and_others_cannot(tmp_path: Path) -> None:
+def test_the_variables_file_is_private_and_can_be_sourced(tmp_path: Path) -> None:
     file = tmp_path / "started.env"
     file.write_text("OLD=1")
     file.chmod(0o666)

@@ -89,7 +89,7 @@ def test_the_lease_is_checked_with_one_query(django_assert_num_queries: Any) -> 
 
 
 @pytest.mark.django_db
-def test_the_start_accepts_what_the_form_of_a_connection_accepts(settings: Any) -> None:
+def test_the_lease_check_accepts_every_valid_connection(settings: Any) -> None:
     settings.SILENCED_SYSTEM_CHECKS = []
     longest = connection(deadline_seconds=settings.LEASE_SECONDS - 5)
     longest.full_clean()

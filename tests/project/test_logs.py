@@ -35,7 +35,7 @@ def line_of(message: str, error: Exception | None = None, log_format: str = "tex
     return LineFormatter(log_format).format(record)
 
 
-def test_a_message_cannot_begin_a_line_of_its_own() -> None:
+def test_a_log_message_cannot_start_a_new_line() -> None:
     assert "\n" not in line_of("a\nb\x1b[31m\u2028c")
 
 
@@ -93,7 +93,7 @@ def test_no_character_begins_a_line_or_turns_it_around(log_format: str) -> None:
     assert "\n" not in line or log_format == "text"
 
 
-def test_a_line_of_json_has_what_a_collector_searches_for() -> None:
+def test_a_json_log_line_has_the_fields_that_log_collectors_expect() -> None:
     token = REQUEST_ID.set("request-1")
     try:
         line = json.loads(line_of(f"{REFERENCE} target-rejected: \x1bä", ValueError("wrong"), "json"))

@@ -22,7 +22,7 @@ def send(method: str, path: str, **headers: str) -> Any:
 
 @pytest.mark.parametrize("path", ["/health", "/problems/too-large", "/problems/unheard-of", "/", "/admin"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
-def test_what_can_only_be_read_names_the_allowed_methods(method: str, path: str) -> None:
+def test_read_only_paths_name_the_allowed_methods(method: str, path: str) -> None:
     answer = send(method, path)
     assert (answer.status_code, answer["Allow"]) == (405, "GET, HEAD")
     assert assert_sound_answer(answer)["code"] == "wrong-method"
@@ -44,6 +44,6 @@ def test_a_head_request_to_a_page_for_machines_is_answered() -> None:
 
 
 @pytest.mark.parametrize("path", ["/health", "/problems/too-large"])
-def test_what_machines_read_is_not_cached(path: str) -> None:
+def test_machine_responses_are_not_cached(path: str) -> None:
     answer = send("GET", path)
     assert (answer["Cache-Control"], answer["X-Content-Type-Options"]) == ("no-store", "nosniff")

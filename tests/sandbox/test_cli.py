@@ -21,7 +21,7 @@ COMMAND = [sys.executable, "-m", "sandbox"]
     ("name", "path", "number"),
     [("shop", "/api/customers", signal.SIGTERM), ("identity", "/api/users", signal.SIGINT)],
 )
-def test_a_service_tells_its_address_takes_secrets_from_the_environment_and_ends_in_peace(
+def test_a_service_prints_its_address_reads_secrets_from_the_environment_and_exits_cleanly(
     tmp_path: Path, name: str, path: str, number: int
 ) -> None:
     environment = {

@@ -33,7 +33,7 @@ def save(browser: Client, path: str = ANNA, **form: str) -> str:
     return html.unescape(browser("GET", answer.headers["Location"]).text)
 
 
-def test_save_stores_tells_the_hub_and_shows_its_success(
+def test_saving_stores_the_change_notifies_the_hub_and_shows_success(
     hub: Receiver, identity: IdentityService, browser: Client
 ) -> None:
     page = save(browser)
@@ -157,9 +157,7 @@ def test_a_person_can_be_added_and_deleted(hub: Receiver, identity: IdentityServ
     assert [webhook.json()["eventType"] for webhook in hub.received] == ["CREATE", "DELETE"]
 
 
-def test_renaming_a_group_tells_the_hub_with_the_old_name_where_that_is_set(
-    hub: Receiver, browser: Client
-) -> None:
+def test_renaming_a_group_sends_the_old_name_if_configured(hub: Receiver, browser: Client) -> None:
     settings = {
         "signed_url": f"{hub.url}/x",
         "unsigned_url": f"{hub.url}/plain",
@@ -248,7 +246,7 @@ def test_a_switch_with_a_wrong_number_is_explained(shop: ShopService) -> None:
     assert "seconds must be a number." in answer.text
 
 
-def test_customers_can_be_searched_and_their_page_tells_what_was_done_to_them(
+def test_customers_can_be_searched_and_their_page_shows_their_history(
     call_shop: Client, shop: ShopService
 ) -> None:
     call_shop("PATCH", "/api/customers/4711", {"phone": "1"}, headers={"Idempotency-Key": "K-1234"})

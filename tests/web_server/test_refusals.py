@@ -21,7 +21,7 @@ def test_a_refusal_is_a_problem_document_that_ends_the_connection(refusal: Refus
     assert refusal.code in CATALOGUE
 
 
-def test_a_refusal_of_too_much_at_once_says_when_to_come_back() -> None:
+def test_an_overload_response_says_when_to_retry() -> None:
     for status in (503, 429, 599):  # UNAVAILABLE_STATUS, which may have no phrase
         response = build_response(RefusedRequest(status, "busy", "storage-unavailable"))
         assert read_answer(response)[1]["Retry-After"] == "5"

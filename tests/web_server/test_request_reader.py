@@ -53,7 +53,7 @@ def test_a_request_is_incomplete_until_its_last_byte() -> None:
         assert read(data)[3:] == (WEBHOOK, b"")
 
 
-def test_what_cannot_become_a_request_is_refused_before_its_end() -> None:
+def test_an_impossible_request_is_refused_before_its_end() -> None:
     assert read(b"\x16\x03\x01") == (400,)
     assert read(b"GET / HTTP/1.1\nHost: localhost") == (400,)
     assert read(b"A" * 5_000) == (414,)

@@ -47,7 +47,7 @@ def fill(writer: ResponseWriter, size: int) -> int:
     return pieces
 
 
-def test_what_a_client_does_not_take_is_kept_in_its_order(ends: Any) -> None:
+def test_unsent_data_is_buffered_in_order(ends: Any) -> None:
     hub, client = ends
     writer = ResponseWriter(hub, threading.Semaphore(0))
     pieces = fill(writer, MAX_UNSENT // 2)

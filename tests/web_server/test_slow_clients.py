@@ -124,7 +124,7 @@ def test_a_request_that_is_arriving_when_the_hub_stops_is_answered(start_hub: St
         assert count_events(hub) == 1
 
 
-def test_a_body_that_comes_in_pieces_in_time_is_accepted(running: RunningHub) -> None:
+def test_a_body_sent_in_pieces_is_accepted_within_the_time_limit(running: RunningHub) -> None:
     request = webhook("Expect: 100-continue")
     head = len(request) - len(WEBHOOK)
     with socket.create_connection(("127.0.0.1", running.port), timeout=10) as link:

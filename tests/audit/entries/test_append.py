@@ -53,7 +53,7 @@ def test_an_entry_outside_a_transaction_is_refused(database: None) -> None:
     assert Entry.objects.count() == 0
 
 
-def test_an_entry_goes_with_its_transaction(database: None) -> None:
+def test_an_entry_is_rolled_back_with_its_transaction(database: None) -> None:
     with transaction.atomic():
         append_entries(NewEntry("system", "test.undone"))
         assert Entry.objects.count() == 1

@@ -216,7 +216,7 @@ def test_entries_in_the_order_given_would_deadlock(database: None, monkeypatch: 
 
 
 @pytest.mark.writers_at_once
-def test_an_append_that_does_not_read_the_head_again_would_reuse_a_place(
+def test_a_variant_that_does_not_reread_the_head_reuses_a_position(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database refuses a second entry at the same position."""
@@ -228,7 +228,7 @@ def test_an_append_that_does_not_read_the_head_again_would_reuse_a_place(
 
 
 @pytest.mark.writers_at_once
-def test_a_collision_keeps_earlier_work_of_the_transaction(
+def test_a_collision_does_not_undo_earlier_writes_of_the_transaction(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("audit.entries.append._entry_columns", slowly(entries_append._entry_columns))

@@ -97,7 +97,7 @@ def test_entries_after_a_damaged_one_are_appended_and_both_verifiers_find_it(
     assert independent
 
 
-def test_webhooks_of_a_subject_go_on_after_its_streams_were_damaged(hub: Hub) -> None:
+def test_webhooks_of_a_subject_are_delivered_after_its_streams_were_damaged(hub: Hub) -> None:
     hub.post_signed(EXAMPLE, "msg_first")
     hub.wait_until_quiet()
     with transaction.atomic():

@@ -234,7 +234,7 @@ PROOFS = {
 
 
 @pytest.mark.parametrize("change", PROOFS)
-def test_a_proof_of_an_entry_that_is_none_is_found(tmp_path: Path, change: str) -> None:
+def test_an_invalid_proof_of_an_entry_is_found(tmp_path: Path, change: str) -> None:
     folder = tmp_path / "export"
     write_filtered_export(folder, HONEST)
     edit(folder, "proofs.jsonl", lambda lines: PROOFS[change](longest(lines)))
@@ -354,7 +354,7 @@ def with_sums_that_leave_a_file_out(folder: Path) -> None:
         (with_sums_that_leave_a_file_out, "does not list the files of the manifest: "),
     ],
 )
-def test_what_a_careless_verifier_overlooks_is_found_although_the_manifest_is_signed(
+def test_subtle_faults_are_found_although_the_manifest_is_signed(
     tmp_path: Path, kind: str, change: Any, words: str
 ) -> None:
     folder = tmp_path / "export"

@@ -261,7 +261,7 @@ def above_all_sealed(last: Any) -> Rows:
 
 @pytest.mark.slow
 @pytest.mark.writers_at_once
-def test_a_sealer_that_goes_by_a_watermark_misses_entries(
+def test_a_variant_that_seals_up_to_a_watermark_misses_entries(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("audit.sealing.seal.load_unsealed", above_all_sealed)

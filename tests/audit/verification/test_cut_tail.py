@@ -77,13 +77,13 @@ def cut_after(number: int) -> None:
 
 
 @pytest.mark.parametrize("last", range(COVERED))
-def test_a_cut_into_what_a_checkpoint_covers_is_found(database: None, last: int) -> None:
+def test_a_log_truncated_before_a_checkpoint_is_found(database: None, last: int) -> None:
     expected = f"the outside checkpoint: covers {COVERED} segments, but there are only {last}"
     assert expected in faults_after(lambda: cut_after(last))
 
 
 @pytest.mark.parametrize("last", [COVERED, COVERED + 1])
-def test_a_cut_after_what_a_checkpoint_covers_is_not_found_until_a_newer_checkpoint_is_compared(
+def test_a_log_truncated_after_a_checkpoint_is_found_only_with_a_newer_checkpoint(
     database: None, last: int
 ) -> None:
     report = verify_after(lambda: cut_after(last))

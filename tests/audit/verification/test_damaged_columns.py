@@ -73,13 +73,13 @@ def change(*statements: str) -> None:
 
 
 @pytest.mark.parametrize("value", TIMES)
-def test_a_time_that_is_none_is_a_fault_of_its_entry(target: Entry, value: str) -> None:
+def test_an_invalid_time_is_a_fault_of_its_entry(target: Entry, value: str) -> None:
     found = faults_after(f"UPDATE audit_entry SET at = {value} WHERE id = {target.pk}")
     assert found == [f"entry {target.pk} ({STREAM} 2): {SEALED}"]
 
 
 @pytest.mark.parametrize("value", TIMES)
-def test_a_time_that_is_none_is_found_before_the_entry_is_sealed(target: Entry, value: str) -> None:
+def test_an_invalid_time_is_found_before_the_entry_is_sealed(target: Entry, value: str) -> None:
     append_test_entries("event:new", "event:other")
     new = Entry.objects.get(stream="event:new").pk
     found = faults_after(f"UPDATE audit_entry SET at = {value} WHERE id = {new}")
@@ -96,7 +96,7 @@ def test_an_entry_without_a_time_has_no_body() -> None:
 # PostgreSQL refuses values of another type.
 @pytest.mark.only_sqlite
 @pytest.mark.parametrize("column", ["leaf", "prev_leaf"])
-def test_a_hash_that_is_none_is_a_fault_of_its_entry(target: Entry, column: str) -> None:
+def test_an_invalid_hash_is_a_fault_of_its_entry(target: Entry, column: str) -> None:
     for value in NO_BYTES:
         found = faults_after(f"UPDATE audit_entry SET {column} = {value} WHERE id = {target.pk}")
         assert any(fault.startswith(f"entry {target.pk} (") for fault in found), found

@@ -131,7 +131,7 @@ def test_the_checker_prints_how_many_deletions_no_entry_of_the_export_proves(
 
 
 @pytest.mark.parametrize("value", [None, 7, "9999", "2026-03-04"])
-def test_a_deletion_time_that_is_none_is_a_fault(events: list[Event], tmp_path: Path, value: object) -> None:
+def test_an_invalid_deletion_time_is_a_fault(events: list[Event], tmp_path: Path, value: object) -> None:
     folder = unpack_export(a_finished_export(), tmp_path)
     metadata = json.loads((folder / "export.json").read_text())
     for name in ("events_deleted_before", "calls_deleted_before"):

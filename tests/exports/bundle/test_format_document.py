@@ -100,7 +100,7 @@ def test_the_table_of_states_names_every_action_of_a_delivery() -> None:
         (["reopened", "reopened"], "pending"),
     ],
 )
-def test_a_recheck_keeps_the_state_as_the_text_says(words: list[str], kept: str) -> None:
+def test_a_recheck_keeps_the_state_as_documented(words: list[str], kept: str) -> None:
     log = DeliveryLog([])
     log.set(BEFORE["state"], BEFORE["code"], BEFORE["end"])
     for word in words:

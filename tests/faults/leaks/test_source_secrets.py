@@ -146,7 +146,7 @@ def test_no_secret_of_a_source_is_found_outside_its_column(hub: Hub, scheme: str
 
 
 @pytest.mark.one_database
-def test_a_gate_that_names_what_was_offered_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variant_that_names_the_offered_secret_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     compare = signatures.find_matching_secret
 
     def name_offered(expected: list[tuple[LiveSecret, bytes]], offered: list[bytes]) -> int | str:

@@ -14,7 +14,7 @@ from tests.sandbox.client import Client
 pytestmark = pytest.mark.pure
 
 
-def test_an_entry_tells_the_whole_request_but_no_secret(shop: ShopService, call_shop: Client) -> None:
+def test_an_entry_has_the_whole_request_except_secrets(shop: ShopService, call_shop: Client) -> None:
     headers = {"Idempotency-Key": "K1", "X-Request-Id": "attempt-1"}
     call_shop("PATCH", "/api/customers/4711?a=1", {"phone": "1"}, headers=headers)
     (entry,) = Client(shop.url)("GET", "/_sandbox/journal").json()["entries"]

@@ -43,7 +43,7 @@ def carry(demo: DemoSystems, webhook: Received) -> str:
     return str(shop("PATCH", f"/api/customers/{record['id']}", change).status_code)
 
 
-def test_every_hop_is_told_and_the_new_address_read_back(
+def test_every_step_is_printed_and_the_new_address_read_back(
     hub: Receiver,
     demo: DemoSystems,
     identity: IdentityService,
@@ -107,20 +107,20 @@ def test_it_fails_with_the_sentence_where_the_shop_has_the_old_address(
 @pytest.mark.parametrize(
     ("part", "words"), [("hub", "The hub is not ready"), ("shop", "The shop is not ready")]
 )
-def test_it_says_who_did_not_start(demo: DemoSystems, part: str, words: str) -> None:
+def test_the_error_names_the_system_that_did_not_start(demo: DemoSystems, part: str, words: str) -> None:
     missing = RemoteService(f"The {part}", "http://127.0.0.1:9")
     parts: dict[str, Any] = {name: getattr(demo, name) for name in ("hub", "identity", "shop", "logins")}
     with pytest.raises(DemoError, match=f"{words} after 0.1 s: GET http://127.0.0.1:9/.* gets no answer"):
         wait_until_ready(DemoSystems(**parts | {part: missing}, start_seconds=0.1))
 
 
-def test_a_wrong_token_is_told(demo: DemoSystems, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_token_is_reported(demo: DemoSystems, capsys: pytest.CaptureFixture[str]) -> None:
     parts: dict[str, Any] = {name: getattr(demo, name) for name in ("hub", "identity", "logins")}
     assert main(DemoSystems(**parts, shop=RemoteService("The shop", demo.shop.url, "other")), once=True) == 1
     assert "FAILED: The shop responded to GET /api/customers" in capsys.readouterr().out
 
 
-def test_the_command_stays_shows_where_to_look_and_ends_in_peace(
+def test_the_command_keeps_running_prints_addresses_and_exits_cleanly(
     hub: Receiver, demo: DemoSystems, tmp_path: Path
 ) -> None:
     demo.logins.write_text("support  secret-1\n")

@@ -57,7 +57,7 @@ def test_every_kind_can_be_chosen_on_the_page(shop: ShopService) -> None:
         assert f'<option value="{kind}">' in page
 
 
-def test_everything_is_404_while_the_api_is_hidden(
+def test_a_hidden_api_answers_404_to_everything(
     shop: ShopService, call_shop: Client, switched: Switch
 ) -> None:
     with switched(shop, {"kind": "hide"}):
@@ -66,7 +66,7 @@ def test_everything_is_404_while_the_api_is_hidden(
     assert call_shop("GET", ANNA).json()["version"] == 1
 
 
-def test_only_what_is_absent_is_forbidden(shop: ShopService, call_shop: Client, switched: Switch) -> None:
+def test_only_absent_records_are_forbidden(shop: ShopService, call_shop: Client, switched: Switch) -> None:
     absent = "/api/customers/1"
     with switched(shop, {"kind": "forbid"}):
         for method in ("GET", "PATCH", "DELETE"):

@@ -57,7 +57,7 @@ def test_each_fault_gives_its_answer_and_makes_the_change_or_not(
 
 @pytest.mark.parametrize("applied", [False, True])
 @pytest.mark.parametrize("kind", ["drop", "hang"])
-def test_a_lost_answer_leaves_the_change_made_or_not_as_told(
+def test_a_lost_response_applies_the_change_only_if_configured(
     shop: ShopService, call_shop: Client, kind: str, applied: bool
 ) -> None:
     shop.faults.add(kind, seconds=0.05, applied=applied)
@@ -77,7 +77,7 @@ def test_a_refusal_names_the_field_and_lets_reading_pass(shop: ShopService, call
 
 
 @pytest.mark.parametrize("applied", [False, True])
-def test_slow_delays_and_then_changes_unless_told_before(
+def test_slow_delays_the_change_unless_it_is_applied_first(
     shop: ShopService, call_shop: Client, applied: bool
 ) -> None:
     shop.faults.add("slow", seconds=5, applied=applied)
@@ -90,7 +90,7 @@ def test_slow_delays_and_then_changes_unless_told_before(
     assert phone(shop) == "555"
 
 
-def test_a_held_request_is_let_go_when_the_fault_is_cleared(shop: ShopService, call_shop: Client) -> None:
+def test_clearing_a_fault_releases_the_requests_that_it_delays(shop: ShopService, call_shop: Client) -> None:
     shop.faults.add("slow", seconds=60)
     threading.Timer(0.1, shop.faults.clear).start()
     started = time.monotonic()
@@ -108,7 +108,7 @@ def test_a_held_request_is_let_go_when_the_fault_is_cleared(shop: ShopService, c
         ({"probability": 0}, [200, 200, 200]),
     ],
 )
-def test_a_fault_strikes_only_what_it_is_meant_for(
+def test_a_fault_affects_only_matching_requests(
     shop: ShopService, call_shop: Client, fault: dict[str, Any], statuses: list[int]
 ) -> None:
     shop.faults.add("error", **fault)
@@ -164,7 +164,7 @@ def test_the_token_endpoint_and_the_controls_stay_well(shop: ShopService, call_s
     assert call_shop("GET", "/_sandbox/journal").status_code == 200
 
 
-def test_the_identity_service_misbehaves_in_its_own_words(identity: Any, call_identity: Client) -> None:
+def test_the_identity_service_reports_faults_in_its_own_format(identity: Any, call_identity: Client) -> None:
     identity.faults.add("error", status=503)
     answer = call_identity("GET", "/api/users/IDNUMBER1234")
     assert answer.json() == {"errorMessage": "Something went wrong on our side.", "statusCode": 503}

@@ -30,7 +30,9 @@ def test_anna_has_the_shape_of_the_management_view(call_identity: Client) -> Non
 
 
 @pytest.mark.parametrize(("collection", "total"), [("users", 7), ("groups", 3), ("files", 3)])
-def test_lists_count_from_0_and_tell_the_total(call_identity: Client, collection: str, total: int) -> None:
+def test_lists_are_numbered_from_0_and_state_the_total(
+    call_identity: Client, collection: str, total: int
+) -> None:
     everything = call_identity("GET", f"/api/{collection}").json()
     assert (len(everything["resources"]), everything["totalResults"]) == (total, total)
     page = call_identity("GET", f"/api/{collection}?startIndex=1&count=1").json()

@@ -68,7 +68,7 @@ def test_optional_members_follow_in_the_order_of_the_contract(
     ]
 
 
-def test_unsigned_goes_to_the_other_source_without_a_signature(hub: Receiver, call_identity: Client) -> None:
+def test_an_unsigned_webhook_goes_to_the_unsigned_source(hub: Receiver, call_identity: Client) -> None:
     call_identity("POST", "/api/notify", UPDATE | {"source": "unsigned"})
     (webhook,) = hub.received
     assert webhook.path == "/webhooks/aurora-unsigned"

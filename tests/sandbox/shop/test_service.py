@@ -111,7 +111,7 @@ def test_a_wrong_field_is_refused_by_name_and_nothing_changes(
     assert [shop.list_records(collection) for collection in shop.collections] == before
 
 
-def test_a_customer_may_keep_the_own_address_in_another_case(call_shop: Client) -> None:
+def test_a_customer_may_change_the_case_of_their_address(call_shop: Client) -> None:
     answer = call_shop("PATCH", "/api/customers/4711", {"email": "Anna.Aalto@example.com"})
     assert answer.json()["email"] == "Anna.Aalto@example.com"
 
@@ -129,7 +129,7 @@ def test_a_customer_may_keep_the_own_address_in_another_case(call_shop: Client) 
         ("POST", "/api/customers/4711", b"{}", 405),
     ],
 )
-def test_what_makes_no_sense_gets_a_sentence_in_json(
+def test_an_invalid_request_gets_a_json_error_with_a_sentence(
     call_shop: Client, method: str, path: str, raw: bytes, status: int
 ) -> None:
     answer = call_shop(method, path, data=raw)

@@ -12,7 +12,7 @@ from tests.support.audit.vectors.published import BY_NAME, assemble
 from tests.support.builders.exports import a_finished_export, a_recorded_history, unpack_export
 
 
-def test_a_good_export_ends_with_0_and_says_what_it_has(
+def test_a_valid_export_exits_with_0_and_lists_its_contents(
     database: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     a_recorded_history(2)
