@@ -6,6 +6,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseRedirect
 
+from audit.entries.acting_person import ActingPerson
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from console.ui.links import audit_log_url
@@ -27,6 +28,11 @@ def require_staff_user(request: HttpRequest) -> User:
     if not request.user.is_authenticated:
         raise PermissionDenied
     return request.user
+
+
+def acting_person(request: HttpRequest) -> ActingPerson:
+    """Return the logged-in person and their address. Raises PermissionDenied without a login."""
+    return ActingPerson(require_staff_user(request), client_address(request))
 
 
 def client_address(request: HttpRequest) -> str:

@@ -12,7 +12,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.base.audit_trail import client_address, require_staff_user
+from console.base.audit_trail import acting_person
 from console.base.post_only import post_only
 from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin
 from console.deliveries.manual_closing import PENDING_CLOSINGS, BackLink, close_selected
@@ -25,7 +25,7 @@ from console.ui.links import failed_events_query, replay_form_url
 from console.ui.outcome_texts import describe_failure, is_replayable
 from sync.models import FailureGroup, FailureGroupState
 from sync.models.failure import dead_deliveries_of
-from sync.operations.failure_decisions import DecisionMaker, decide_group, update_notes
+from sync.operations.failure_decisions import decide_group, update_notes
 from sync.operations.held_deliveries import MAX_DELIVERIES, DecisionRefused
 
 _SAMPLE_SIZE = 5
@@ -83,7 +83,7 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
             decide_group(
                 group,
                 FailureGroupState(answer["decision"]),
-                by=self._make_decider(request),
+                by=acting_person(request),
                 reason=answer["reason"],
                 until=form.ignored_until(timezone.now()),
             )
@@ -102,7 +102,7 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
         form = FailureNotesForm(request.POST, group)
         if not form.is_valid():
             return self._detail_page(request, group, notes_form=form)
-        if update_notes(group, form.to_values(), by=self._make_decider(request)):
+        if update_notes(group, form.to_values(), by=acting_person(request)):
             messages.success(request, _("Saved."))
         return redirect("admin:sync_failuregroup_change", pk)
 
@@ -135,9 +135,6 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
     def _get_group(self, request: HttpRequest, pk: int, permission: str) -> FailureGroup:
         self.require_permissions(request, permission)
         return get_object_or_404(self.get_queryset(request), pk=pk)
-
-    def _make_decider(self, request: HttpRequest) -> DecisionMaker:
-        return DecisionMaker(require_staff_user(request), client_address(request))
 
     def _detail_page(self, request: HttpRequest, group: FailureGroup, **forms: Any) -> TemplateResponse:
         failed = _count_failed(group)

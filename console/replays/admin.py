@@ -16,7 +16,8 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.base.audit_trail import client_address, record_action, require_staff_user
+from audit.entries.acting_person import ActingPerson
+from console.base.audit_trail import acting_person, record_action, require_staff_user
 from console.base.downloads import open_stream_slot, redirect_too_many_streams
 from console.base.filtered_list import FilteredListAdmin
 from console.base.post_only import post_only
@@ -30,7 +31,6 @@ from console.replays.results import attach_results, is_single, result_rows
 from console.ui.filter_text import load_system_names
 from sync.models import MemberState, Replay, ReplayMember, ReplayPace, ReplayState
 from sync.replays.decisions import (
-    DecidingPerson,
     approve_replay,
     decline_replay,
     pause_replay,
@@ -198,7 +198,7 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
         self.require_permissions(request, permission)
         if action == "again":
             return self._select_failed(request, replay)
-        person = DecidingPerson(require_staff_user(request), client_address(request))
+        person = acting_person(request)
         try:
             is_done = self._run_action(request, replay, person, action)
         except ReplayRefused as error:
@@ -208,7 +208,7 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
                 messages.warning(request, _("This is no longer possible. Check the current status below."))
         return redirect("admin:sync_replay_change", replay.pk)
 
-    def _run_action(self, request: HttpRequest, replay: Replay, person: DecidingPerson, action: str) -> bool:
+    def _run_action(self, request: HttpRequest, replay: Replay, person: ActingPerson, action: str) -> bool:
         if action == "continue":
             form = PaceForm(request.POST)
             return resume_replay(

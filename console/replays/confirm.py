@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.base.audit_trail import client_address, require_staff_user
+from console.base.audit_trail import acting_person
 from console.base.forms import ReasonField
 from console.base.named_systems import systems_of_codes
 from console.permissions import MAY_REPLAY_MANY
@@ -20,7 +20,7 @@ from console.replays.words import PACE_LABELS, REASON_MISSING, filter_sentences,
 from console.ui.filter_text import NO_SYSTEMS, count_events_text, load_system_names
 from console.ui.outcome_texts import describe_code
 from sync.models import MemberState, Replay, ReplayMember, ReplayPace, ReplayState
-from sync.replays.decisions import DecidingPerson, ReplayTerms, start_replay
+from sync.replays.decisions import ReplayTerms, start_replay
 from sync.replays.event_selection import TooManyEvents, is_too_large
 
 SAMPLE_SIZE = 5
@@ -130,4 +130,4 @@ def begin_replay(request: HttpRequest, replay: Replay, form: TermsForm) -> Repla
     terms = ReplayTerms(
         answer["reason"], ReplayPace(answer["pace"]), answer["pauses"], replay_limit(request.user)
     )
-    return start_replay(replay, DecidingPerson(require_staff_user(request), client_address(request)), terms)
+    return start_replay(replay, acting_person(request), terms)

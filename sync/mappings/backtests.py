@@ -17,12 +17,13 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from audit.entries.acting_person import ActingPerson
 from audit.entries.append import NewEntry, append_entries
 from sync.jobs import submission
 from sync.jobs.claims import claim_job_of
 from sync.jobs.job_execution import always_continue
 from sync.jobs.running_job import JobKind, JobLost, JobStopped, RunningJob, ShouldContinue
-from sync.mappings.drafts import MappingAuthor, current_version
+from sync.mappings.drafts import current_version
 from sync.mappings.past_entities import PastEvent, past_event_chunks
 from sync.models import BackTest, BackTestState, DraftState, JobState, MappingDraft, Route
 from sync.planning.mapping import ParsedMapping
@@ -46,7 +47,7 @@ class BackTestRefused(ValueError):
     """The back-test was refused, with a sentence for the person who requested it."""
 
 
-def request_backtest(draft: MappingDraft, event_count: int, author: MappingAuthor, reason: str) -> BackTest:
+def request_backtest(draft: MappingDraft, event_count: int, author: ActingPerson, reason: str) -> BackTest:
     """Create a back-test of 10 to 1,000 events and submit its job. Raises BackTestRefused.
 
     The audit log keeps the reason, as the counts of a back-test tell what stored contents are.
@@ -73,9 +74,7 @@ def request_backtest(draft: MappingDraft, event_count: int, author: MappingAutho
             "reason": reason,
             "address": author.address,
         }
-        append_entries(
-            NewEntry(draft.mapping.stream, "mapping.backtested", f"person:{author.user.pk}", details)
-        )
+        append_entries(NewEntry(draft.mapping.stream, "mapping.backtested", author.actor, details))
     return backtest
 
 

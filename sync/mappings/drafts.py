@@ -9,11 +9,11 @@ from collections.abc import Mapping as Members
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from audit.entries.acting_person import ActingPerson
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from sync.mappings.configuration_gaps import mapping_gaps
@@ -31,14 +31,6 @@ class MappingChangedMeanwhile(Exception):
 
 class MappingChangeRefused(ValueError):
     """The change was refused, with a sentence for the person who asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class MappingAuthor:
-    """The person who changes a mapping, and their network address."""
-
-    user: AbstractBaseUser
-    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +67,7 @@ def seen_versions(current: MappingVersion | None, draft: MappingDraft | None) ->
 
 @transaction.atomic
 def save_draft(
-    mapping: Mapping, declaration_text: DeclarationText, note: str, seen: SeenVersions, author: MappingAuthor
+    mapping: Mapping, declaration_text: DeclarationText, note: str, seen: SeenVersions, author: ActingPerson
 ) -> MappingDraft:
     """Save a declaration as the open draft and replace the draft that was `seen`.
 
@@ -101,7 +93,7 @@ def save_draft(
 
 
 @transaction.atomic
-def discard_draft(draft: MappingDraft, author: MappingAuthor) -> None:
+def discard_draft(draft: MappingDraft, author: ActingPerson) -> None:
     """Discard an open draft. Raises MappingChangeRefused if it is not open any more."""
     _close_draft(draft, DraftState.DISCARDED)
     _append_entry(draft.mapping, "mapping.discarded", author, {"draft": draft.pk})
@@ -109,7 +101,7 @@ def discard_draft(draft: MappingDraft, author: MappingAuthor) -> None:
 
 @transaction.atomic
 def activate_version(
-    target: MappingDraft | MappingVersion, seen: SeenVersions, reason: str, author: MappingAuthor
+    target: MappingDraft | MappingVersion, seen: SeenVersions, reason: str, author: ActingPerson
 ) -> MappingVersion:
     """Put a draft in force, or restore an earlier version, as the next version.
 
@@ -195,7 +187,7 @@ def _to_canonical_value(value: Any) -> JSONValue:
 
 
 def _append_entry(
-    mapping: Mapping, action: str, author: MappingAuthor, details: Members[str, JSONValue]
+    mapping: Mapping, action: str, author: ActingPerson, details: Members[str, JSONValue]
 ) -> None:
     entry_details = {**details, "address": author.address}
-    append_entries(NewEntry(mapping.stream, action, f"person:{author.user.pk}", entry_details))
+    append_entries(NewEntry(mapping.stream, action, author.actor, entry_details))

@@ -1,15 +1,14 @@
 """Decide about a failure group, and edit its notes, with an audit entry."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
+from audit.entries.acting_person import ActingPerson
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from database.clock import read_clock
@@ -26,19 +25,11 @@ _ACTIONS = {
 _NOTE_FIELDS = ("owner_id", "note", "known_fix")
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionMaker:
-    """The deciding person and their network address."""
-
-    user: AbstractBaseUser
-    address: str = ""
-
-
 def decide_group(
     group: FailureGroup,
     state: FailureGroupState,
     *,
-    by: DecisionMaker,
+    by: ActingPerson,
     reason: str,
     until: datetime | None = None,
 ) -> FailureDecision:
@@ -82,7 +73,7 @@ def _newest_failure(group: FailureGroup) -> datetime:
     return max(group.last_at, newest or group.last_at)
 
 
-def update_notes(group: FailureGroup, notes: Mapping[str, Any], *, by: DecisionMaker) -> bool:
+def update_notes(group: FailureGroup, notes: Mapping[str, Any], *, by: ActingPerson) -> bool:
     """Set owner, note and known fix. Returns False if nothing changed.
 
     Notes may contain personal data: the audit log records that they changed, not the text. The owner is a key.
@@ -105,13 +96,11 @@ def update_notes(group: FailureGroup, notes: Mapping[str, Any], *, by: DecisionM
 
 
 def _record_decision(
-    group: FailureGroup, action: str, by: DecisionMaker, details: Mapping[str, JSONValue], at: datetime
+    group: FailureGroup, action: str, by: ActingPerson, details: Mapping[str, JSONValue], at: datetime
 ) -> None:
     group_details: dict[str, JSONValue] = {
         "code": group.code,
         "connection": group.connection_id,
         "address": by.address,
     }
-    append_entries(
-        NewEntry(group.stream, action, f"person:{by.user.pk}", {**group_details, **details}), at=at
-    )
+    append_entries(NewEntry(group.stream, action, by.actor, {**group_details, **details}), at=at)

@@ -13,6 +13,7 @@ from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from audit.entries.acting_person import ActingPerson
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from database.clock import database_now
@@ -33,19 +34,6 @@ _LOGGED_PARAMS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class DecidingPerson:
-    """The person who decides, and their network address."""
-
-    user: AbstractBaseUser
-    address: str = ""
-
-    @property
-    def actor(self) -> str:
-        """Name of the person in the audit log."""
-        return f"person:{self.user.pk}"
-
-
-@dataclass(frozen=True, slots=True)
 class ReplayTerms:
     """Terms of a replay. `approval_limit`: number of events that this person may send without a second one."""
 
@@ -55,7 +43,7 @@ class ReplayTerms:
     approval_limit: int = 0
 
 
-def start_replay(replay: Replay, person: DecidingPerson, terms: ReplayTerms) -> Replay:
+def start_replay(replay: Replay, person: ActingPerson, terms: ReplayTerms) -> Replay:
     """Start a frozen selection, or ask for approval if it is larger than the limit.
 
     Raises ReplayAlreadyRequested if it was started before, and ReplayRefused without a reason, for the
@@ -91,7 +79,7 @@ def start_replay(replay: Replay, person: DecidingPerson, terms: ReplayTerms) -> 
     return replay
 
 
-def approve_replay(replay: Replay, person: DecidingPerson) -> bool:
+def approve_replay(replay: Replay, person: ActingPerson) -> bool:
     """Approve a replay as a second person. Returns False if it did not wait for approval. Raises
     ReplayRefused for a person who cannot be the second one.
     """
@@ -104,7 +92,7 @@ def approve_replay(replay: Replay, person: DecidingPerson) -> bool:
     return _change_state(replay, (ReplayState.AWAITING,), ReplayState.RUNNING, changes, done)
 
 
-def decline_replay(replay: Replay, person: DecidingPerson) -> bool:
+def decline_replay(replay: Replay, person: ActingPerson) -> bool:
     """Decline a replay, or withdraw it as the person who requested it. Returns False if it did not wait for
     approval.
     """
@@ -117,7 +105,7 @@ def decline_replay(replay: Replay, person: DecidingPerson) -> bool:
     return _change_state(replay, (ReplayState.AWAITING,), ReplayState.STOPPED, changes, done)
 
 
-def pause_replay(replay: Replay, person: DecidingPerson) -> bool:
+def pause_replay(replay: Replay, person: ActingPerson) -> bool:
     """Pause a replay; events under way end. Returns False if it was not running."""
     changes = {"pause_reason": ReplayPauseReason.PERSON, "paused_by_id": person.user.pk}
     done = NewEntry(
@@ -129,7 +117,7 @@ def pause_replay(replay: Replay, person: DecidingPerson) -> bool:
     return _change_state(replay, (ReplayState.RUNNING,), ReplayState.PAUSED, changes, done)
 
 
-def resume_replay(replay: Replay, person: DecidingPerson, pace: ReplayPace) -> bool:
+def resume_replay(replay: Replay, person: ActingPerson, pace: ReplayPace) -> bool:
     """Resume a paused replay at this pace. Returns False if it was not paused. Earlier failures no longer
     count for pausing.
     """
@@ -147,7 +135,7 @@ def resume_replay(replay: Replay, person: DecidingPerson, pace: ReplayPace) -> b
     return _change_state(replay, (ReplayState.PAUSED,), ReplayState.RUNNING, changes, done)
 
 
-def stop_replay(replay: Replay, person: DecidingPerson) -> bool:
+def stop_replay(replay: Replay, person: ActingPerson) -> bool:
     """Stop a replay for good; events under way end. Returns False if it was not under way."""
     changes = {"paused_by_id": person.user.pk, "due_at": None, "ended_at": timezone.now()}
     done = NewEntry(replay.stream, "replay.stopped", person.actor, _with_address(person, {}))
@@ -180,7 +168,7 @@ def _change_state(
     return bool(moved)
 
 
-def _with_address(person: DecidingPerson, details: Mapping[str, JSONValue]) -> dict[str, JSONValue]:
+def _with_address(person: ActingPerson, details: Mapping[str, JSONValue]) -> dict[str, JSONValue]:
     return {**details, "address": person.address}
 
 

@@ -8,6 +8,7 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
+from console.base.audit_trail import acting_person
 from console.base.forms import parse_pk
 from console.permissions import MAY_ACTIVATE
 from console.settings.mappings.backtest_words import BacktestSummary, summarize_backtest
@@ -15,7 +16,6 @@ from console.settings.mappings.view_mixin import (
     MappingViewMixin,
     posted_base_version,
     posted_text,
-    request_author,
 )
 from console.settings.mappings.words import diff_declarations, diff_texts
 from sync.mappings.configuration_gaps import mapping_gaps
@@ -77,7 +77,7 @@ class MappingActivationMixin(MappingViewMixin):
     def _activate(self, request: HttpRequest, mapping: Mapping, target: DraftOrVersion) -> HttpResponse:
         try:
             made = activate_version(
-                target, posted_base_version(request), posted_text(request, "reason"), request_author(request)
+                target, posted_base_version(request), posted_text(request, "reason"), acting_person(request)
             )
         except MappingChangeRefused as error:
             return self._render_activation(request, mapping, target, problem=str(error))

@@ -10,13 +10,14 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
+from console.base.audit_trail import acting_person
 from console.base.forms import ReasonField, ReasonForm
 from console.base.post_only import post_only
 from console.payloads.content import format_value
 from console.payloads.reveal import reveal_events, revealed_events
 from console.permissions import CONTENTS, MAY_EDIT
 from console.settings.mappings.backtest_words import OUTCOMES, summarize_backtest, untestable_text
-from console.settings.mappings.view_mixin import MappingViewMixin, request_author
+from console.settings.mappings.view_mixin import MappingViewMixin
 from sync.mappings.backtests import (
     MAX_EVENTS,
     MAX_IN_REQUEST,
@@ -99,7 +100,7 @@ class BacktestMixin(MappingViewMixin):
                 raise BackTestRefused(_("This mapping no longer has a draft."))
             if not form.is_valid():
                 raise BackTestRefused(_("Nothing was tested: enter a reason of 3 to 200 characters."))
-            made = request_backtest(draft, wanted, request_author(request), form.cleaned_data["reason"])
+            made = request_backtest(draft, wanted, acting_person(request), form.cleaned_data["reason"])
         except BackTestRefused as error:
             messages.error(request, str(error))
             return redirect("admin:sync_mapping_change", pk)

@@ -10,6 +10,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
+from console.base.audit_trail import acting_person
 from console.base.forms import parse_pk
 from console.base.json_text import MAX_LENGTH, JsonTextError, normalize_newlines
 from console.payloads.reveal import RevealPurpose, reveal_events, revealed_events
@@ -27,7 +28,6 @@ from console.settings.mappings.view_mixin import (
     MappingViewMixin,
     posted_base_version,
     posted_text,
-    request_author,
 )
 from console.settings.mappings.words import FUNCTION_LABELS, diff_declarations
 from sync.mappings.backtests import routes_using_mapping
@@ -94,7 +94,7 @@ class MappingEditorMixin(MappingViewMixin):
             # Somebody may have activated or replaced the draft since the page was opened.
             if draft is None or str(draft.pk) != request.POST.get("draft"):
                 raise MappingChangeRefused(_("This draft no longer exists."))
-            discard_draft(draft, request_author(request))
+            discard_draft(draft, acting_person(request))
         except MappingChangeRefused as error:
             messages.error(request, str(error))
         else:
@@ -137,7 +137,7 @@ class MappingEditorMixin(MappingViewMixin):
                 written,
                 posted_text(request, "note"),
                 posted_base_version(request),
-                request_author(request),
+                acting_person(request),
             )
         except JsonTextError as error:
             return self._render_editor(

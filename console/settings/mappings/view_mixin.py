@@ -6,13 +6,12 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
-from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import parse_pk
 from console.base.read_only_admin import DetailPageMixin
 from console.base.two_step_change import ReasonRequiredAdmin
 from console.permissions import CONTENTS, MAY_ACTIVATE, MAY_EDIT
 from sync.mappings.backtests import MAX_IN_REQUEST
-from sync.mappings.drafts import MappingAuthor, SeenVersions
+from sync.mappings.drafts import SeenVersions
 from sync.models import Mapping
 
 BACKTEST_SIZES = (50, MAX_IN_REQUEST, 500, 1_000)
@@ -40,11 +39,6 @@ class MappingViewMixin(DetailPageMixin, ReasonRequiredAdmin):
             "may_read_audit": request.user.has_perm("audit.view_entry"),
         }
         return self.render_page(request, template, {**shared, **context})
-
-
-def request_author(request: HttpRequest) -> MappingAuthor:
-    """Return the logged-in person and address as the author of a change."""
-    return MappingAuthor(require_staff_user(request), client_address(request))
 
 
 def posted_text(request: HttpRequest, name: str) -> str:

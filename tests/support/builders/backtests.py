@@ -6,9 +6,9 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
+from audit.entries.acting_person import ActingPerson
 from sync.mappings.drafts import (
     DeclarationText,
-    MappingAuthor,
     current_version,
     open_draft,
     save_draft,
@@ -30,8 +30,8 @@ from webhooks.models import Event
 _numbers = itertools.count(1)
 
 
-def mapping_author(name: str = "anna") -> MappingAuthor:
-    return MappingAuthor(
+def mapping_author(name: str = "anna") -> ActingPerson:
+    return ActingPerson(
         User.objects.get_or_create(username=name, defaults={"is_staff": True})[0], "192.0.2.1"
     )
 

@@ -7,12 +7,13 @@ from uuid import uuid4
 
 from django.contrib.auth.models import User
 
+from audit.entries.acting_person import ActingPerson
 from logins.held_permissions import APPROVE_REPLAYS
 from sync.jobs.claims import claim_job_of
 from sync.jobs.running_job import RunningJob
 from sync.models import Job, Replay, ReplayMember, ReplayPace, ReplayState
 from sync.replays.batches import send_due_events
-from sync.replays.decisions import DecidingPerson, ReplayTerms, start_replay
+from sync.replays.decisions import ReplayTerms, start_replay
 from sync.replays.filter_selection import select_by_filter
 from sync.replays.replay_job import REPLAY
 from sync.replays.replay_progress import record_results
@@ -74,9 +75,7 @@ def freeze_event_set(by: User, **words: str) -> Replay:
 
 def start_bulk_replay(by: User, replay: Replay | None = None, **terms: object) -> Replay:
     values = {"reason": REASON, "pace": ReplayPace.NORMAL, "approval_limit": 500} | terms
-    return start_replay(
-        replay or freeze_event_set(by), DecidingPerson(by, "192.0.2.5"), ReplayTerms(**values)
-    )
+    return start_replay(replay or freeze_event_set(by), ActingPerson(by, "192.0.2.5"), ReplayTerms(**values))
 
 
 def work_replay(replay: Replay, *until: ReplayState, seconds: float = 20.0) -> Replay:

@@ -10,9 +10,10 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 import sync.operations.failure_groups
+from audit.entries.acting_person import ActingPerson
 from audit.models import Entry
 from sync.models import Delivery, FailureGroup, FailureGroupState
-from sync.operations.failure_decisions import DecisionMaker, decide_group, update_notes
+from sync.operations.failure_decisions import decide_group, update_notes
 from sync.operations.failure_groups import GroupCount, must_reopen, refresh_failure_groups
 from sync.operations.held_deliveries import DecisionRefused
 from sync.operations.manual_closing import close_manually
@@ -24,8 +25,8 @@ pytestmark = pytest.mark.usefixtures("database")
 
 
 @pytest.fixture
-def anna(database: None) -> DecisionMaker:
-    return DecisionMaker(User.objects.create(username="anna"), "192.0.2.1")
+def anna(database: None) -> ActingPerson:
+    return ActingPerson(User.objects.create(username="anna"), "192.0.2.1")
 
 
 def group() -> FailureGroup:
@@ -72,7 +73,7 @@ def test_a_count_that_began_earlier_overwrites_nothing() -> None:
     assert FailureGroup.objects.get().number == 2
 
 
-def test_a_resolved_group_reopens_only_with_the_next_failure(anna: DecisionMaker) -> None:
+def test_a_resolved_group_reopens_only_with_the_next_failure(anna: ActingPerson) -> None:
     delivery = a_failed_delivery(30)
     decide_group(group(), FailureGroupState.RESOLVED, by=anna, reason="the price list is right now")
     refresh_failure_groups()
@@ -85,7 +86,7 @@ def test_a_resolved_group_reopens_only_with_the_next_failure(anna: DecisionMaker
 
 
 def test_a_failure_committed_after_the_decision_reopens_the_group_despite_its_earlier_time(
-    anna: DecisionMaker,
+    anna: ActingPerson,
 ) -> None:
     """It ended a second before the decision, but was not committed yet."""
     delivery = a_failed_delivery(30)
@@ -98,7 +99,7 @@ def test_a_failure_committed_after_the_decision_reopens_the_group_despite_its_ea
 
 @pytest.mark.parametrize(("days", "opens"), [(1, True), (None, False)])
 def test_an_ignored_group_reopens_when_its_time_is_over_or_never(
-    anna: DecisionMaker, days: int | None, opens: bool
+    anna: ActingPerson, days: int | None, opens: bool
 ) -> None:
     delivery = a_failed_delivery(30)
     until = timezone.now() + timedelta(days=days) if days else None
@@ -110,7 +111,7 @@ def test_an_ignored_group_reopens_when_its_time_is_over_or_never(
     assert (FailureGroup.objects.get().state == FailureGroupState.OPEN) is opens
 
 
-def test_a_decision_names_person_and_reason_and_is_audited_without_the_reason(anna: DecisionMaker) -> None:
+def test_a_decision_names_person_and_reason_and_is_audited_without_the_reason(anna: ActingPerson) -> None:
     a_failed_delivery(30)
     decision = decide_group(group(), FailureGroupState.ACKNOWLEDGED, by=anna, reason="  I ask   Berit ")
     failure_group = FailureGroup.objects.get()
@@ -122,7 +123,7 @@ def test_a_decision_names_person_and_reason_and_is_audited_without_the_reason(an
     assert "192.0.2.1" in entry.body
 
 
-def test_the_second_of_two_simultaneous_decisions_is_refused(anna: DecisionMaker) -> None:
+def test_the_second_of_two_simultaneous_decisions_is_refused(anna: ActingPerson) -> None:
     a_failed_delivery(30)
     seen = group()
     decide_group(FailureGroup.objects.get(), FailureGroupState.RESOLVED, by=anna, reason="first")
@@ -132,7 +133,7 @@ def test_the_second_of_two_simultaneous_decisions_is_refused(anna: DecisionMaker
     assert Entry.objects.filter(action__startswith="failures.").count() == 1
 
 
-def test_a_decision_needs_a_reason_and_a_future_time(anna: DecisionMaker) -> None:
+def test_a_decision_needs_a_reason_and_a_future_time(anna: ActingPerson) -> None:
     a_failed_delivery(30)
     with pytest.raises(DecisionRefused):
         decide_group(group(), FailureGroupState.RESOLVED, by=anna, reason=" ")
@@ -146,7 +147,7 @@ def test_a_decision_needs_a_reason_and_a_future_time(anna: DecisionMaker) -> Non
         )
 
 
-def test_notes_are_stored_and_their_change_is_in_the_audit_log(anna: DecisionMaker) -> None:
+def test_notes_are_stored_and_their_change_is_in_the_audit_log(anna: ActingPerson) -> None:
     a_failed_delivery(30)
     noted = {"owner_id": anna.user.pk, "note": "seen since Monday", "known_fix": "Ask Berit."}
     assert update_notes(group(), noted, by=anna)
@@ -163,7 +164,7 @@ def test_notes_are_stored_and_their_change_is_in_the_audit_log(anna: DecisionMak
 
 
 def test_a_hub_that_compares_times_instead_of_seen_failures_is_caught(
-    anna: DecisionMaker, monkeypatch: pytest.MonkeyPatch
+    anna: ActingPerson, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the broken variant every failure before the decision counts as seen."""
 

@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from audit.entries.acting_person import ActingPerson
 from sync.models import Breaker, Delivery, ReplayState
-from sync.replays.decisions import DecidingPerson, pause_replay
+from sync.replays.decisions import pause_replay
 from sync.replays.event_selection import select_events
 from tests.support.builders.bulk_replays import (
     create_person,
@@ -41,7 +42,7 @@ def test_a_paused_replay_does_not_block_a_later_one(hub: Hub) -> None:
     first, second = fail_customers(hub, 2)
     by = staff_user()
     left = start_bulk_replay(by, select_events(by, [first.pk]))
-    assert pause_replay(left, DecidingPerson(by))
+    assert pause_replay(left, ActingPerson(by))
     later = start_bulk_replay(by, select_events(by, [second.pk]))
     assert send_all_due() == 1
     hub.wait_until_idle()

@@ -6,10 +6,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connections, transaction
 
+from audit.entries.acting_person import ActingPerson
 from audit.models import Entry
 from sync.models import Attempt, Replay, ReplayPace, ReplayState
 from sync.replays.decisions import (
-    DecidingPerson,
     approve_replay,
     decline_replay,
     pause_replay,
@@ -80,11 +80,11 @@ def test_above_the_limit_a_second_person_must_approve(by: User) -> None:
     replay.refresh_from_db()
     assert (replay.state, replay.events) == (ReplayState.AWAITING, 0)
     with pytest.raises(ReplayRefused, match="second person"):
-        approve_replay(replay, DecidingPerson(by))
+        approve_replay(replay, ActingPerson(by))
     antti = staff_user("antti")
-    assert approve_replay(replay, DecidingPerson(antti, "192.0.2.9"))
+    assert approve_replay(replay, ActingPerson(antti, "192.0.2.9"))
     assert (replay.state, replay.decided_by, replay.decided_by == by) == (ReplayState.RUNNING, antti, False)
-    assert not approve_replay(replay, DecidingPerson(antti))
+    assert not approve_replay(replay, ActingPerson(antti))
     [asked], [approved] = entries("replay.awaits-approval"), entries("replay.approved")
     assert (asked["actor"], asked["details"]["limit"]) == (f"person:{by.pk}", 2)
     assert (approved["actor"], approved["details"]) == (
@@ -109,14 +109,14 @@ def test_a_replay_awaiting_approval_is_declined_by_the_second_person_or_withdraw
 ) -> None:
     replay = start_bulk_replay(by, approval_limit=1)
     person = by if name == "liisa" else staff_user(name)
-    assert decline_replay(replay, DecidingPerson(person))
+    assert decline_replay(replay, ActingPerson(person))
     assert (replay.state, replay.paused_by) == (ReplayState.STOPPED, person)
     assert replay.decided_by == (None if person == by else person)
-    assert not approve_replay(replay, DecidingPerson(staff_user("third")))
+    assert not approve_replay(replay, ActingPerson(staff_user("third")))
 
 
 def test_an_ended_replay_cannot_be_resumed(by: User) -> None:
-    replay, person = start_bulk_replay(by), DecidingPerson(by)
+    replay, person = start_bulk_replay(by), ActingPerson(by)
     assert pause_replay(replay, person)
     assert stop_replay(replay, person)
     assert not resume_replay(replay, person, ReplayPace.NORMAL)

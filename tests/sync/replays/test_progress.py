@@ -6,11 +6,12 @@ import pytest
 from django.db.models import F
 from django.utils import timezone
 
+from audit.entries.acting_person import ActingPerson
 from sync.execution.executor import run_due_deliveries
 from sync.housekeeping.retention_rules import prune_expired
 from sync.models import Attempt, Delivery, ReplayMember, ReplayPace, ReplayPauseReason, ReplayState, Route
 from sync.replays import batches
-from sync.replays.decisions import DecidingPerson, pause_replay, resume_replay, stop_replay
+from sync.replays.decisions import pause_replay, resume_replay, stop_replay
 from sync.replays.event_selection import select_events
 from tests.support.builders.bulk_replays import (
     REASON,
@@ -194,7 +195,7 @@ def test_a_replay_pauses_after_the_first_event_if_requested(hub: Hub, hurry: Non
     run_jobs("replay")
     assert (replay.events, replay.succeeded, replay.pause_reason) == (1, 1, ReplayPauseReason.FIRST)
     assert Attempt.objects.filter(replay=replay).count() == 1
-    assert resume_replay(replay, DecidingPerson(by), ReplayPace.NORMAL)
+    assert resume_replay(replay, ActingPerson(by), ReplayPace.NORMAL)
     assert work_replay(replay).succeeded == 4
 
 
@@ -217,7 +218,7 @@ def test_a_replay_pauses_after_too_many_failures_and_counts_from_zero_when_resum
     assert replay.under_way_count == 0
     before = replay.failed
     hub.shop.faults.clear()
-    assert resume_replay(replay, DecidingPerson(by), ReplayPace.NORMAL)
+    assert resume_replay(replay, ActingPerson(by), ReplayPace.NORMAL)
     replay = work_replay(replay)
     assert (replay.failed, replay.succeeded) == (before, 20 - before)
 
@@ -242,12 +243,12 @@ def test_a_replay_paused_by_a_person_sends_nothing(hub: Hub) -> None:
     fail_customers(hub, 3)
     by = staff_user()
     replay = start_bulk_replay(by, pace=ReplayPace.GENTLE)
-    assert pause_replay(replay, DecidingPerson(by))
+    assert pause_replay(replay, ActingPerson(by))
     type(replay).objects.update(due_at=timezone.now() - timedelta(seconds=9))
     run_jobs("replay")
     replay.refresh_from_db()
     assert (replay.state, replay.events, replay.paused_by) == (ReplayState.PAUSED, 0, by)
-    assert not pause_replay(replay, DecidingPerson(by))
+    assert not pause_replay(replay, ActingPerson(by))
 
 
 def test_a_stopped_replay_ends_with_the_sent_events(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +257,7 @@ def test_a_stopped_replay_ends_with_the_sent_events(hub: Hub, monkeypatch: pytes
     replay = start_bulk_replay(by, pace=ReplayPace.GENTLE)
     monkeypatch.setattr("sync.replays.batches.defer_to_workers", lambda _: None)
     run_jobs("replay")
-    assert stop_replay(replay, DecidingPerson(by))
+    assert stop_replay(replay, ActingPerson(by))
     run_jobs("replay")
     replay.refresh_from_db()
     assert (replay.state, replay.events, replay.under_way_count) == (ReplayState.STOPPING, 1, 1)
@@ -264,7 +265,7 @@ def test_a_stopped_replay_ends_with_the_sent_events(hub: Hub, monkeypatch: pytes
     replay = work_replay(replay, ReplayState.STOPPED)
     assert (replay.succeeded, replay.waiting_count) == (1, 2)
     assert run_due_deliveries() == 0
-    assert not stop_replay(replay, DecidingPerson(by))
+    assert not stop_replay(replay, ActingPerson(by))
 
 
 def test_a_failure_that_will_be_retried_counts_as_failed_again(hub: Hub, hurry: None) -> None:
@@ -291,9 +292,9 @@ def test_a_replay_ends_although_retention_deleted_some_of_its_events(hub: Hub, h
     fail_customers(hub, 3)
     by = staff_user()
     replay = start_bulk_replay(by)
-    pause_replay(replay, DecidingPerson(by))
+    pause_replay(replay, ActingPerson(by))
     Event.objects.filter(entity_id="PERSON0").update(received_at=timezone.now() - timedelta(days=4000))
     prune_expired()
     assert Event.objects.count() == 2
-    resume_replay(replay, DecidingPerson(by), ReplayPace.NORMAL)
+    resume_replay(replay, ActingPerson(by), ReplayPace.NORMAL)
     assert work_replay(replay).succeeded == 2

@@ -10,6 +10,7 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
+from audit.entries.acting_person import ActingPerson
 from sync.attempts.delivery_run import run_delivery
 from sync.execution.executor import run_due_deliveries
 from sync.jobs.claims import claim_next_job
@@ -19,7 +20,7 @@ from sync.jobs.submission import submit_job
 from sync.models import Attempt, Job, Replay, ReplayMember, ReplayPace, ReplayPauseReason, ReplayState
 from sync.replays import batches
 from sync.replays.batches import send_due_events
-from sync.replays.decisions import DecidingPerson, pause_replay, resume_replay, stop_replay
+from sync.replays.decisions import pause_replay, resume_replay, stop_replay
 from sync.replays.event_selection import select_events
 from sync.replays.replay_job import REPLAY
 from tests.support.builders.bulk_replays import (
@@ -176,7 +177,7 @@ def test_a_replay_that_kills_its_workers_is_paused_until_it_is_resumed(hub: Hub,
     [pause] = entries("replay.paused")
     assert (pause["actor"], pause["details"]["why"]) == ("system", "crashing")
     assert run_jobs() == 0
-    assert resume_replay(replay, DecidingPerson(by), ReplayPace.NORMAL)
+    assert resume_replay(replay, ActingPerson(by), ReplayPace.NORMAL)
     assert work_replay(replay).succeeded == 2
 
 
@@ -188,7 +189,7 @@ def test_a_replay_that_was_stopped_and_kills_its_workers_ends(
     replay = start_bulk_replay(by)
     monkeypatch.setattr("sync.replays.batches.defer_to_workers", lambda _: None)
     assert send_all_due() == 1
-    assert stop_replay(replay, DecidingPerson(by))
+    assert stop_replay(replay, ActingPerson(by))
     die_three_times("replay")
     replay.refresh_from_db()
     assert replay.state == ReplayState.STOPPED
@@ -199,12 +200,12 @@ def test_a_paused_replay_is_checked_once_an_hour_and_resumes_at_once(hub: Hub, h
     fail_customers(hub, 1)
     by = staff_user()
     replay = start_bulk_replay(by)
-    assert pause_replay(replay, DecidingPerson(by))
+    assert pause_replay(replay, ActingPerson(by))
     assert run_jobs("replay") == 1
     assert run_next_jobs() == 0
     job = Job.objects.get(kind="replay")
     assert job.due_at - job.submitted_at > timedelta(minutes=55)
-    assert resume_replay(replay, DecidingPerson(by), ReplayPace.NORMAL)
+    assert resume_replay(replay, ActingPerson(by), ReplayPace.NORMAL)
     assert run_next_jobs() == 1
     assert work_replay(replay).succeeded == 1
 
