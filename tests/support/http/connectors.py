@@ -9,7 +9,10 @@ from sync.connectors.contracts.types import IdentityConnector, TargetConnector
 from sync.connectors.presets import load_preset
 from sync.connectors.registry import make_connector
 
-DEADLINE = 0.5
+# Seconds. Long, because a busy machine may stop this process, which is the server as well, for a second.
+DEADLINE = 10.0
+# For tests that wait until the deadline has passed.
+SHORT_DEADLINE = 0.5
 
 
 @dataclass

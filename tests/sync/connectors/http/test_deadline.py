@@ -17,7 +17,7 @@ from sync.connectors.contracts.errors import (
     UnreadableResponse,
 )
 from sync.connectors.http.deadline import Deadline, DeadlineWatchdog
-from tests.support.http.connectors import DEADLINE, MemoryRecorder, identity, shop, shop_settings
+from tests.support.http.connectors import SHORT_DEADLINE, MemoryRecorder, identity, shop, shop_settings
 from tests.support.http.servers import Reply, dripping, raw_serving, read_request, serving
 
 pytestmark = pytest.mark.pure
@@ -65,17 +65,17 @@ def test_a_slow_answer_ends_with_the_deadline(behave: Callable[[socket.socket], 
     with raw_serving(behave) as url:
         started = time.monotonic()
         with pytest.raises(RequestTimedOut) as caught:
-            shop(url, notebook).create_record("USER", {"email": "a@b.test"}, "k")
-    assert time.monotonic() - started < DEADLINE + 1
+            shop(url, notebook, deadline=SHORT_DEADLINE).create_record("USER", {"email": "a@b.test"}, "k")
+    assert time.monotonic() - started < SHORT_DEADLINE + 5
     assert caught.value.maybe_applied
     assert notebook.exchanges[0].error_code == "target-timeout"
 
 
 def _drip_over_a_pooled_connection() -> None:
-    """Fetch an entity twice over one connection; the second response would take 2.5 s."""
+    """Fetch an entity twice over one connection; the second response would take 4 s."""
 
     def drip_the_second(connection: socket.socket) -> None:
-        body = b" " * 40 + b'{"id":"a1"}'
+        body = b" " * 70 + b'{"id":"a1"}'
         head = HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode()
         read_request(connection)
         connection.sendall(head + body)
@@ -86,12 +86,11 @@ def _drip_over_a_pooled_connection() -> None:
             time.sleep(0.05)
 
     with raw_serving(drip_the_second) as url:
-        connector = identity(url)
-        connector.fetch_entity("USER", "a1")
+        identity(url).fetch_entity("USER", "a1")
         started = time.monotonic()
         with pytest.raises(RequestTimedOut):
-            connector.fetch_entity("USER", "a1")
-    assert time.monotonic() - started < DEADLINE + 1
+            identity(url, deadline=SHORT_DEADLINE).fetch_entity("USER", "a1")
+    assert time.monotonic() - started < SHORT_DEADLINE + 2.5
 
 
 def test_a_slow_answer_over_a_pooled_connection_ends_with_the_deadline() -> None:
@@ -234,7 +233,7 @@ def test_a_forked_child_has_a_watchdog_and_connections_of_its_own() -> None:
             with contextlib.suppress(BaseException):
                 identity(service.url).fetch_entity("USER", "a1")
                 try:
-                    identity(stuck).fetch_entity("USER", "a1")
+                    identity(stuck, deadline=SHORT_DEADLINE).fetch_entity("USER", "a1")
                 except RequestTimedOut:
                     code = 0
             os._exit(code)
