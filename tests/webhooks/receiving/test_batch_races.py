@@ -28,8 +28,10 @@ def formatted(hub: Hub) -> Hub:
 
 class Rounds:
     """Counts the rounds of storing. `blind` of them do not find what is stored already, as if it came a moment later.
-    `meeting`: where threads wait for each other after they looked.
+    `meeting`: where threads wait for each other after they looked, at most `meeting_seconds`.
     """
+
+    meeting_seconds = 0.7
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, blind: int = 0) -> None:
         self.number, self._blind = 0, blind
@@ -42,7 +44,8 @@ class Rounds:
         found = planned if self.number <= self._blind else self._find(source, verified, planned)
         if self.meeting is not None:
             with suppress(threading.BrokenBarrierError):
-                self.meeting.wait(0.7)
+                self.meeting.wait(self.meeting_seconds)
+                self.meeting.abort()  # one that begins again waits for nobody
         return found
 
 
@@ -105,6 +108,7 @@ def test_without_the_lock_of_the_source_the_second_must_begin_again(
 ) -> None:
     monkeypatch.setattr(batches, "_lock_source", lambda _: None)
     rounds = Rounds(monkeypatch)
+    rounds.meeting_seconds = 20.0  # both come, however busy the machine is
     _send_two_at_once(formatted, rounds)
     assert rounds.number > 2
 
@@ -227,9 +231,9 @@ def test_a_batch_locks_keys_before_events_as_retries_and_erasures_do(formatted: 
     assert Event.objects.count() == 3
 
 
-def _delete_while_stored(formatted: Hub, monkeypatch: pytest.MonkeyPatch) -> bool:
+def _delete_while_stored(formatted: Hub, monkeypatch: pytest.MonkeyPatch, seconds: float) -> bool:
     """Let the cleanup delete an event while a batch that repeats it is being stored. Returns whether the event was still
-    there when the batch was written.
+    there when the batch was written, at most `seconds` later.
     """
     post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"))
     formatted.wait_until_idle()
@@ -239,7 +243,7 @@ def _delete_while_stored(formatted: Hub, monkeypatch: pytest.MonkeyPatch) -> boo
 
     def insert_late(*arguments: Any) -> Any:
         is_inside.set()
-        is_deleted.wait(0.7)
+        is_deleted.wait(seconds)
         return insert(*arguments)
 
     seen: list[bool] = []
@@ -268,7 +272,7 @@ def _delete_while_stored(formatted: Hub, monkeypatch: pytest.MonkeyPatch) -> boo
 def test_the_cleanup_waits_for_a_batch_that_repeats_an_event(
     formatted: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert _delete_while_stored(formatted, monkeypatch)
+    assert _delete_while_stored(formatted, monkeypatch, 0.7)
 
 
 @pytest.mark.only_postgresql  # SQLite has one writer at a time
@@ -277,7 +281,7 @@ def test_without_the_lock_a_batch_repeats_a_deleted_event(
 ) -> None:
     find = batches._find_statement
     monkeypatch.setattr(batches, "_find_statement", lambda ids, *, locks: find(ids, locks=False))
-    assert not _delete_while_stored(formatted, monkeypatch)
+    assert not _delete_while_stored(formatted, monkeypatch, 20.0)
 
 
 def test_a_batch_of_a_source_that_was_just_deleted_stores_nothing(
