@@ -164,15 +164,26 @@ def test_another_error_of_the_database_is_not_tried_again(
     assert rounds.number == 1
 
 
-def _deadlock_with_batch(formatted: Hub) -> int:
-    """Send a batch that waits for the key of a subject, which another transaction holds that wants the source's row.
+def _deadlock_with_batch(formatted: Hub, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Send a batch that locks its source and waits for the key of a subject. Another transaction holds the key and waits
+    for the source.
 
-    The server ends the transaction that looks first for a deadlock: the batch, with the usual timeout of a second.
+    A connection looks for a deadlock once, when it has waited for its timeout: the batch does so, and begins to wait as
+    the second.
     """
     post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"))
     formatted.wait_until_idle()
     formatted.wait_until_quiet()
-    source, holds = Source.objects.get(slug="aurora-unsigned"), threading.Event()
+    source, lock_source = Source.objects.get(slug="aurora-unsigned"), batches._lock_source
+    holds, has_locked = threading.Event(), threading.Event()
+
+    def lock_and_wait(locked: Source) -> None:
+        lock_source(locked)
+        if not has_locked.is_set():
+            has_locked.set()
+            wait_until(is_waited_for)
+
+    monkeypatch.setattr(batches, "_lock_source", lock_and_wait)
 
     def one(number: int) -> int:
         if number == 0:
@@ -183,7 +194,7 @@ def _deadlock_with_batch(formatted: Hub) -> int:
                 cursor.execute("SET LOCAL deadlock_timeout = '20s'")
             list(SubjectKey.objects.select_for_update().order_by("pk"))
             holds.set()
-            wait_until(is_waited_for)
+            assert has_locked.wait(20)
             Source.objects.select_for_update().get(pk=source.pk)
         return 0
 
@@ -191,8 +202,10 @@ def _deadlock_with_batch(formatted: Hub) -> int:
 
 
 @pytest.mark.only_postgresql  # SQLite has one writer at a time
-def test_a_deadlock_with_another_transaction_loses_nothing(formatted: Hub) -> None:
-    assert _deadlock_with_batch(formatted) == 202
+def test_a_deadlock_with_another_transaction_loses_nothing(
+    formatted: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _deadlock_with_batch(formatted, monkeypatch) == 202
     assert Event.objects.count() == 4
     formatted.wait_until_idle()
     assert list(find_row_faults()) == []
@@ -203,7 +216,7 @@ def test_a_deadlock_that_is_not_recognised_refuses_the_request(
     formatted: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batches, "is_deadlock", lambda _: False)
-    assert _deadlock_with_batch(formatted) == 503
+    assert _deadlock_with_batch(formatted, monkeypatch) == 503
     assert Event.objects.count() == 2
 
 
