@@ -12,6 +12,7 @@ from django.utils.translation import gettext, gettext_noop
 # Why an exchange with another system failed.
 EXCHANGE_FAILURES = (
     gettext_noop("no connection"),
+    gettext_noop("the hub has no file descriptor, port, memory or thread left"),
     gettext_noop("the connection was cut"),
     gettext_noop("the certificate is not trusted"),
     gettext_noop("the system requires a client certificate"),

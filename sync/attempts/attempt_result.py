@@ -17,7 +17,7 @@ from sync.attempts.plan import (
     NoMatchingRecord,
     NoRelayedData,
 )
-from sync.connectors.contracts.errors import ConnectorError
+from sync.connectors.contracts.errors import ConnectorError, HubExhausted
 from sync.connectors.contracts.types import FieldError
 from sync.deliveries.claims import Claim
 from sync.limits.rate_limit import RateLimited
@@ -108,10 +108,7 @@ def failure_result(error: Exception, claim: Claim) -> AttemptResult:
     if isinstance(error, RateLimited):
         return _rate_limited_result(error, claim)
     if isinstance(error, ConnectorError):
-        result = _failed_result(
-            claim, error.code, error.retryable, error.retry_after, error.sentence, error.fields
-        )
-        return replace(result, may_still_arrive=error.maybe_applied)
+        return _request_result(error, claim)
     if isinstance(error, EntityNotMappable | NoRelayedData):
         return _mapping_result(error, claim)
     code, is_retryable = FAILURE_CODES.get(type(error), ("internal-failure", True))
@@ -194,9 +191,9 @@ def _retry_delay(claim: Claim, retry_after: float | None) -> float | None:
 
 
 def without_using_attempt(result: AttemptResult, claim: Claim, delay: float) -> AttemptResult:
-    """Return the result of a failure behind a breaker that is open or half-open: a retry that uses no attempt.
+    """Return the result of a failure that the delivery could not influence: a retry that uses no attempt.
 
-    `delay`: seconds until the deliveries that wait for the system have had their turn.
+    `delay`: seconds until the deliveries that wait for a paused system have had their turn.
 
     A delivery that is older than its route allows stays dead.
     """
@@ -205,6 +202,21 @@ def without_using_attempt(result: AttemptResult, claim: Claim, delay: float) -> 
         return result
     delay = max(delay, claim.delivery.route.retry_base_seconds)
     return replace(result, state=State.RETRYING, retry_delay=delay, uses_attempt=False)
+
+
+def _request_result(error: ConnectorError, claim: Claim) -> AttemptResult:
+    """Return the result for a request that did not succeed. If the hub itself could open no connection, it is a retry
+    that uses no attempt.
+    """
+    result = replace(
+        _failed_result(claim, error.code, error.retryable, error.retry_after, error.sentence, error.fields),
+        may_still_arrive=error.maybe_applied,
+    )
+    if not isinstance(error, HubExhausted):
+        return result
+    # Spread, so that the deliveries do not need a connection at the same moment again.
+    spread = random.uniform(1.0, 2.0)  # noqa: S311
+    return without_using_attempt(result, claim, claim.delivery.route.retry_base_seconds * spread)
 
 
 def _rate_limited_result(error: RateLimited, claim: Claim) -> AttemptResult:

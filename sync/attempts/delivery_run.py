@@ -25,7 +25,15 @@ from sync.attempts.plan import AttemptFindings, Connectors
 from sync.attempts.refused_access import classify_refusal
 from sync.attempts.settle import SettledAttempt, settle_attempt
 from sync.connectors.client.exchange import Recorder
-from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused, Side, SystemUnavailable
+from sync.connectors.contracts.errors import (
+    HUB_EXHAUSTED_CODE,
+    ConnectorError,
+    CredentialsRefused,
+    HubExhausted,
+    Side,
+    SystemUnavailable,
+)
+from sync.connectors.http.resource_shortage import SHORTAGE_REASON, is_resource_shortage
 from sync.connectors.registry import make_connector
 from sync.connectors.values.secret_scrubber import SecretScrubber
 from sync.deliveries.claims import Claim, ConnectionPaused, claim_delivery
@@ -217,6 +225,10 @@ def _result_of_error(error: Exception, claim: Claim) -> AttemptResult:
     result = failure_result(error, claim)
     if result.code == "internal-failure":
         logger.error("%s: unexpected %s", claim.delivery, type(error).__name__, exc_info=error)
+    elif result.code == HUB_EXHAUSTED_CODE:
+        logger.error(
+            "%s: %s; raise the limits of open files and memory", claim.delivery.event.reference, error
+        )
     else:
         logger.info("%s %s: %s", claim.delivery.event.reference, result.code, _error_text(error))
     return result
@@ -262,6 +274,11 @@ def open_connector(
         # Both errors are retried, since an administrator may correct the settings.
         error_class = CredentialsRefused if invalid.pointer.startswith("/credentials") else SystemUnavailable
         raise error_class(str(invalid), side=side) from None
+    except OSError as error:
+        # TLS reads the client certificate from a file in memory.
+        if not is_resource_shortage(error):
+            raise
+        raise HubExhausted(SHORTAGE_REASON, side=side) from None
 
 
 def _log_result(claim: Claim, result: AttemptResult, findings: AttemptFindings) -> None:

@@ -141,6 +141,7 @@ _OUTCOME: Mapping[str, _Row] = {
     "entity-too-large": (422, "identity", False),
     "interrupted": (424, "hub", True),
     "internal-failure": (424, "hub", True),
+    "hub-exhausted": (424, "hub", True),
     "crashes-hub": (424, "hub", False),
     "connection-disabled": (424, "hub", True),
     "closed": (422, "hub", False),

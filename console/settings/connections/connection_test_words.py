@@ -16,6 +16,7 @@ from console.ui.outcome_texts import describe_code
 from console.ui.request_failures import translate_request_failure
 from console.ui.translation import translate_text
 from sync.connectors.connection_check import CheckStep
+from sync.connectors.contracts.errors import HUB_EXHAUSTED_CODE
 from webhooks.catalogue.codes import CATALOGUE
 
 
@@ -128,6 +129,8 @@ def _next_step(code: str, credentials: Sequence[str]) -> str:
     """Return what to do after a failed step, in place of the catalogue's next step, which is that of an event."""
     if code.endswith("-credentials"):
         return _next_step_after_refused_credentials(credentials)
+    if code == HUB_EXHAUSTED_CODE:
+        return _("Test again later. If this continues, an administrator must check the log.")
     sentences = {
         "unavailable": _("Test again later. If this continues, contact the operator of that system."),
         "timeout": _(

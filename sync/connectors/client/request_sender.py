@@ -21,6 +21,7 @@ from sync.connectors.http.message_types import (
     ExchangeFailure,
     HttpEndpoint,
     HttpResponse,
+    HubExhausted,
     UrlNotAllowed,
 )
 from sync.connectors.http.transport import transmit_request
@@ -33,6 +34,7 @@ _READS: frozenset[Purpose] = frozenset({"fetch", "list", "get", "search", "probe
 _ERRORS_BY_FAILURE: Mapping[type[ExchangeFailure], type[errors.ConnectorError]] = {
     DeadlineExceeded: errors.RequestTimedOut,
     ConnectionFailed: errors.SystemUnavailable,
+    HubExhausted: errors.HubExhausted,
     UrlNotAllowed: errors.UnsafeRequest,
     CertificateRefused: errors.CredentialsRefused,
 }

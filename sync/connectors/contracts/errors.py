@@ -9,6 +9,7 @@ from sync.connectors.contracts.types import FieldError
 Side = Literal["identity", "target"]
 
 MAX_RETRY_AFTER_SECONDS = 3600.0
+HUB_EXHAUSTED_CODE = "hub-exhausted"
 
 
 class ConnectorError(Exception):
@@ -52,6 +53,18 @@ class SystemUnavailable(ConnectorError):
     """No connection, a connection cut, or an answer of 408, 425 or 5xx."""
 
     code_suffix = "unavailable"
+
+
+class HubExhausted(ConnectorError):
+    """No connection, because the hub itself has no file descriptor, port, memory or thread left. Nothing was sent, and
+    nothing is known of the remote system.
+    """
+
+    code_suffix = "exhausted"
+
+    @property
+    def code(self) -> str:
+        return HUB_EXHAUSTED_CODE
 
 
 class RequestTimedOut(ConnectorError):

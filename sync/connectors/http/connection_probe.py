@@ -14,10 +14,12 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
+from sync.connectors.contracts.errors import HUB_EXHAUSTED_CODE
 from sync.connectors.http.client_certificates import is_certificate_alert
 from sync.connectors.http.deadline import Deadline
 from sync.connectors.http.dns import is_address_allowed, resolve_addresses
 from sync.connectors.http.message_types import HttpEndpoint
+from sync.connectors.http.resource_shortage import is_resource_shortage
 from sync.connectors.http.response_reader import ExchangeState, open_socket
 from sync.connectors.http.transport import make_tls_context
 
@@ -64,8 +66,8 @@ def resolve_endpoint(wire: HttpEndpoint) -> list[str]:
         addresses = resolve_addresses(host, port, wire.deadline_seconds)
     except TimeoutError:
         raise ProbeFailed("name-late") from None
-    except OSError:
-        raise ProbeFailed("name-unknown") from None
+    except OSError as error:
+        raise ProbeFailed(HUB_EXHAUSTED_CODE if is_resource_shortage(error) else "name-unknown") from None
     texts = list(dict.fromkeys(str(address[4][0]) for address in addresses))
     permitted = [text for text in texts if is_address_allowed(text, wire.allowed_networks)]
     if not permitted:
@@ -79,11 +81,18 @@ def fetch_certificate(wire: HttpEndpoint) -> ServerCertificate | None:
         with _open_connection(wire, None):
             return None
     try:
-        with _open_connection(wire, make_tls_context(wire)) as sock:
+        with _open_connection(wire, _make_tls_context(wire)) as sock:
             return _peer_certificate(sock)
     except ssl.SSLCertVerificationError as error:
         code = _CODES_BY_VERIFY_ERROR.get(error.verify_code, "certificate-untrusted")
         raise ProbeFailed(code, _fetch_untrusted_certificate(wire)) from None
+
+
+def _make_tls_context(wire: HttpEndpoint) -> ssl.SSLContext:
+    try:
+        return make_tls_context(wire)
+    except OSError as error:
+        raise ProbeFailed(HUB_EXHAUSTED_CODE if is_resource_shortage(error) else "no-connection") from None
 
 
 def _fetch_untrusted_certificate(wire: HttpEndpoint) -> ServerCertificate | None:
@@ -125,6 +134,8 @@ def _open_connection(wire: HttpEndpoint, context: ssl.SSLContext | None) -> Iter
 def _failure_code(error: OSError, deadline: Deadline, wire: HttpEndpoint) -> str:
     if deadline.has_passed() or isinstance(error, TimeoutError):
         return "no-answer"
+    if is_resource_shortage(error):
+        return HUB_EXHAUSTED_CODE
     if isinstance(error, ConnectionRefusedError):
         return "connection-refused"
     if is_certificate_alert(error):

@@ -13,6 +13,8 @@ import threading
 import time
 from collections.abc import Iterator
 
+from sync.connectors.http.resource_shortage import thread_shortage
+
 MIN_SECONDS = 0.001
 
 
@@ -104,12 +106,19 @@ class DeadlineWatchdog:
         self._started = False
 
     def add_deadline(self, deadline: Deadline) -> None:
-        """Shut the socket of this deadline when it passes, unless the exchange has ended."""
+        """Shut the socket of this deadline when it passes, unless the exchange has ended. Raises OSError if the thread
+        cannot be started.
+        """
         with self._changed:
             # The counter decides between equal times, since deadlines cannot be compared.
             heapq.heappush(self._heap, (deadline.ends_at, next(self._order), deadline))
             if not self._started:
-                threading.Thread(target=self._expire_forever, name="exchange-watchdog", daemon=True).start()
+                try:
+                    threading.Thread(
+                        target=self._expire_forever, name="exchange-watchdog", daemon=True
+                    ).start()
+                except RuntimeError as error:
+                    raise thread_shortage() from error
                 # Not before: where no thread can be started, the next deadline tries again.
                 self._started = True
             elif deadline.ends_at < self._wakes_at:

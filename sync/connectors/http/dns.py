@@ -14,6 +14,8 @@ from concurrent.futures import Future
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
+from sync.connectors.http.resource_shortage import require_free_descriptor, thread_shortage
+
 Network = IPv4Network | IPv6Network
 
 # Metadata services that hand out cloud credentials, besides the link-local ranges.
@@ -114,7 +116,7 @@ class HostResolver:
         except RuntimeError as error:
             if not self._threads:
                 del self._lookups[name]
-                raise OSError("no thread could be started for a name lookup") from error
+                raise thread_shortage() from error
             return
         self._threads += 1
 
@@ -153,6 +155,9 @@ def resolve_addresses(host: str, port: int, seconds: float) -> AddressInfo:
 def _query_system(name: HostAndPort) -> AddressInfo:
     try:
         return list(socket.getaddrinfo(*name, type=socket.SOCK_STREAM))
+    except socket.gaierror:
+        require_free_descriptor()
+        raise
     except UnicodeError:
         # A label too long for IDNA never reaches the system.
         raise OSError("no such host") from None

@@ -76,6 +76,12 @@ class ConnectionFailed(ExchangeFailure):
     """No connection, or a connection that was cut."""
 
 
+class HubExhausted(ExchangeFailure):
+    """No connection, because this process or machine has no file descriptor, port, memory or thread left. Nothing was
+    sent.
+    """
+
+
 class CertificateRefused(ExchangeFailure):
     """The server ended TLS because of the client certificate, or because there was none."""
 

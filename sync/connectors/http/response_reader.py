@@ -15,6 +15,7 @@ from sync.connectors.http.deadline import Deadline
 from sync.connectors.http.dns import is_address_allowed, resolve_addresses
 from sync.connectors.http.message_heads import ResponseHead, parse_response_head
 from sync.connectors.http.message_types import HttpEndpoint, HttpResponse, InvalidResponse
+from sync.connectors.http.resource_shortage import is_missing_address, is_resource_shortage
 
 HEADER_BYTES = 65_536
 # Room for chunk sizes and trailers in addition to the body.
@@ -186,7 +187,7 @@ def _is_decimal(text: str) -> bool:
 
 def open_socket(host: str, port: int, state: ExchangeState) -> socket.socket:
     """Connect to the first permitted address that answers, within the one deadline of the exchange."""
-    problem = OSError("no allowed address")
+    nothing_tried = problem = OSError("no allowed address")
     addresses = resolve_addresses(host, port, state.deadline.remaining_seconds())
     for family, kind, protocol, _, address in addresses:
         if not is_address_allowed(str(address[0]), state.endpoint.allowed_networks):
@@ -199,7 +200,11 @@ def open_socket(host: str, port: int, state: ExchangeState) -> socket.socket:
             sock.connect(address)
         except OSError as error:
             sock.close()
-            problem = error
+            if is_missing_address(error, family):
+                error = OSError("no address of this family")
+            # An address that the system itself did not answer says more than one that was not tried properly.
+            if problem is nothing_tried or not is_resource_shortage(error):
+                problem = error
         else:
             return sock
     raise problem

@@ -8,7 +8,7 @@ environment proxies, none of which these requests may use, and both cost more CP
 import http.client
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,9 +30,11 @@ from sync.connectors.http.message_types import (
     HttpEndpoint,
     HttpRequest,
     HttpResponse,
+    HubExhausted,
     InvalidResponse,
     UrlNotAllowed,
 )
+from sync.connectors.http.resource_shortage import SHORTAGE_REASON, is_resource_shortage
 from sync.connectors.http.response_reader import (
     ExchangeState,
     ResponseTooLarge,
@@ -115,9 +117,9 @@ def transmit_request(request: HttpRequest, endpoint: HttpEndpoint) -> HttpRespon
     request, encoded = _encode_request(request, endpoint.origin)
     try:
         connection = _pool.acquire_connection(endpoint)
-    except OSError:
-        # The certificates cannot be loaded: too many files are open.
-        raise ConnectionFailed("no connection") from None
+    except OSError as error:
+        # The certificates cannot be loaded.
+        raise _unopened_failure([error]) from None
     state = ExchangeState(endpoint, Deadline(endpoint.deadline_seconds))
     is_reusable = False
     try:
@@ -197,16 +199,23 @@ def _translate_exception(error: Exception, state: ExchangeState) -> ExchangeFail
         return DeadlineExceeded("no response" if not state.bytes_received else "incomplete response", **facts)
     if isinstance(error, ResponseTooLarge):
         return InvalidResponse("the response is too large", **facts)
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
-        return ConnectionFailed("the certificate is not trusted", **facts)
     if any(is_certificate_alert(cause) for cause in causes):
         return _certificate_failure(state, facts)
     if any(_is_malformed(cause) for cause in causes):
         return InvalidResponse("the response is not HTTP", **facts)
-    stale = state.may_have_arrived and not state.is_new_connection and not state.bytes_received
-    return ConnectionFailed(
-        "the connection was cut" if state.may_have_arrived else "no connection", was_pooled=stale, **facts
-    )
+    if state.may_have_arrived:
+        was_pooled = not state.is_new_connection and not state.bytes_received
+        return ConnectionFailed("the connection was cut", was_pooled=was_pooled, **facts)
+    return _unopened_failure(causes)
+
+
+def _unopened_failure(causes: Sequence[BaseException]) -> ExchangeFailure:
+    """Return the failure for a connection that was not opened: of the hub if it lacks what a connection needs."""
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return ConnectionFailed("the certificate is not trusted")
+    if any(is_resource_shortage(cause) for cause in causes):
+        return HubExhausted(SHORTAGE_REASON)
+    return ConnectionFailed("no connection")
 
 
 def _certificate_failure(state: ExchangeState, facts: Mapping[str, Any]) -> CertificateRefused:

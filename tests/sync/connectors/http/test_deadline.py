@@ -251,7 +251,7 @@ def test_a_watchdog_that_could_not_start_is_started_by_the_next_deadline(
     watchdog = DeadlineWatchdog()
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuse)
-        with pytest.raises(RuntimeError):
+        with pytest.raises(OSError, match="no thread could be started"):
             watchdog.add_deadline(Deadline(60.0))
     assert not watchdog._started
     watchdog.add_deadline(Deadline(60.0))
