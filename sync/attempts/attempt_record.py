@@ -21,6 +21,7 @@ from sync.evidence.row_facts import attempt_facts, call_digests
 from sync.models import SUCCESS_STATES, AttemptCause, Delivery, Finding, PayloadChoice, new_recheck
 from sync.planning.change import ChangeAction
 from sync.references.missing_references import delete_missing
+from sync.references.record_references import ReferenceChanges
 from webhooks.delivery_port import PendingAnswer
 from webhooks.models import Payload
 
@@ -36,13 +37,16 @@ _END_ATTEMPT = Statement(
 
 @dataclass(frozen=True, slots=True)
 class FinishedAttempt:
-    """An attempt that has ended, with its result, its findings, the recorders of its calls, and these as stored."""
+    """An attempt that has ended, with its result, its findings, the recorders of its calls, these as stored, and what
+    changes in the references of its record.
+    """
 
     claim: Claim
     result: AttemptResult
     findings: AttemptFindings
     recorders: list[AttemptRecorder]
     calls: SettledCalls
+    reference_changes: ReferenceChanges = field(default_factory=ReferenceChanges)
     ended_at: datetime = field(default_factory=timezone.now)
 
     def add_to(self, batch: WriteBatch, pending_answer: PendingAnswer | None) -> None:

@@ -80,9 +80,10 @@ class AttemptFindings:
 
     `is_matched`: the record was found by a value, and must be bound to the subject before it is changed.
     `write_counts`: the counts of the record after the change is applied. `left_out`: entities that the record should
-    refer to, and that have no record. `is_record_absent`: the entity was deleted, and no record of it was found.
-    `is_outdated`: the identity service returned a state of the entity from before the event. `scrubber` removes the
-    secrets of both connections from the findings before they are stored or shown.
+    refer to, and that have no record. `linked`: the record ids of the others. `is_record_absent`: the entity was
+    deleted, and no record of it was found. `is_outdated`: the identity service returned a state of the entity from
+    before the event. `scrubber` removes the secrets of both connections from the findings before they are stored or
+    shown.
     """
 
     entity: Entity | None = None
@@ -92,6 +93,7 @@ class AttemptFindings:
     is_matched: bool = False
     write_counts: Mapping[str, WriteCount] = field(default_factory=dict)
     left_out: frozenset[Reference] = frozenset()
+    linked: Mapping[Reference, str] = field(default_factory=dict)
     is_record_absent: bool = False
     is_outdated: bool = False
     scrubber: SecretScrubber = field(default_factory=SecretScrubber)
@@ -229,7 +231,9 @@ def _find_record_and_plan(
         return None, Change(ChangeAction.NOTHING)
     target_fields = None
     if entity is not None:
-        target_fields, findings.left_out = _map_entity(claim, mapping, entity, is_partial=is_partial)
+        target_fields, findings.left_out, findings.linked = _map_entity(
+            claim, mapping, entity, is_partial=is_partial
+        )
     query = _build_record_query(claim, target)
     record = find_record(target, mapping, query)
     if record is None:
@@ -242,7 +246,9 @@ def _find_record_and_plan(
         # Partial data may have too few fields for a new record: mapped as a whole, they raise if a required one is
         # missing.
         if entity is not None:
-            target_fields, findings.left_out = _map_entity(claim, mapping, entity, is_partial=False)
+            target_fields, findings.left_out, findings.linked = _map_entity(
+                claim, mapping, entity, is_partial=False
+            )
     require_own_external_id(mapping, target_fields, claim.delivery.entity_id, is_creation=record is None)
     return _plan_with_version(claim, target, record, partial(mapping.plan_record, target_fields))
 

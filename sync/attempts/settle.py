@@ -30,6 +30,7 @@ from sync.models import (
     delivery_stream,
 )
 from sync.references.missing_references import store_missing
+from sync.references.record_references import ReferenceChanges, find_changes
 from webhooks.catalogue.outcome import EventOutcome
 from webhooks.delivery_port import PendingAnswer
 from webhooks.models import State
@@ -80,7 +81,9 @@ def settle_attempt(
     _release_new_record_id(claim, result, findings)
     # Here, because nothing should be encrypted while rows are locked.
     calls = collect_calls(recorders, claim.delivery.event.key)
-    finished = FinishedAttempt(claim, result, findings, recorders, calls)
+    finished = FinishedAttempt(
+        claim, result, findings, recorders, calls, _find_reference_changes(claim, result, findings)
+    )
     answer = _WaitingAnswer(claim)
     try:
         settled = _settle_in_one_batch(finished, answer)
@@ -103,6 +106,17 @@ def _release_new_record_id(claim: Claim, result: AttemptResult, findings: Attemp
     is_new = change is not None and findings.record_id != (change.record_id or "")
     if is_new and result.state in SUCCESS_STATES:
         release_record_id(claim.delivery, findings.record_id)
+
+
+def _find_reference_changes(
+    claim: Claim, result: AttemptResult, findings: AttemptFindings
+) -> ReferenceChanges:
+    """Return what changes in the stored references of the record. Reads them if the mapping has references."""
+    mapping = claim.route.mapping
+    if mapping is None or not mapping.reference_types or result.state not in SUCCESS_STATES:
+        return ReferenceChanges()
+    is_partial = claim.delivery.is_relayed or not claim.delivery.is_fetched
+    return find_changes(claim.delivery, findings.linked, is_partial=is_partial)
 
 
 class _WaitingAnswer:
@@ -144,8 +158,8 @@ def _settle_in_one_batch(finished: FinishedAttempt, answer: _WaitingAnswer) -> S
     # After a re-check the event has ended already: its hour must be counted again if its state changes.
     if not (claim.decides_event and not claim.covered and leaves_breakers_unchanged(claim, result)):
         return None
-    # A batch cannot replace what is stored as missing: its writes do not see each other.
-    if result.missing:
+    # A batch cannot replace what is stored as missing or as references: its writes do not see each other.
+    if result.missing or finished.reference_changes:
         return None
     # The link of a relayed delivery was not read at the claim, and that of a record which was found by a value was
     # written since: None does not mean that there is none.
@@ -202,6 +216,8 @@ def _settle_with_locks(finished: FinishedAttempt, answer: _WaitingAnswer) -> Set
     applied = finished.applied_record()
     if applied is not None and not link_update(claim.delivery, applied).execute():
         _insert_link(claim.delivery, applied)
+    if finished.reference_changes:
+        finished.reference_changes.store(claim.delivery)
     events, covered = _end_siblings_and_events(claim, finished.result)
     append_entries(
         *finished.audit_entries(answer.pending_answer, state, covered=len(events) - 1),

@@ -18,6 +18,7 @@ from sync.models import (
     Delivery,
     Link,
     MissingReference,
+    RecordReference,
     Replay,
     ReplayMember,
     Route,
@@ -63,6 +64,14 @@ class ErasureSubject:
         own = {"entity_type": self.entity_type, "entity_id": self.entity_id, "identity__in": self.identities}
         waits = MissingReference.objects.all()
         return waits.filter(**own) | waits.filter(delivery__in=self.deliveries)
+
+    @property
+    def record_references(self) -> QuerySet[RecordReference]:
+        """Return the references of other records to that of this entity, and those of its own record."""
+        own = {"entity_type": self.entity_type, "entity_id": self.entity_id}
+        references = RecordReference.objects.all()
+        to_entity = references.filter(**own, link__identity__in=self.identities)
+        return to_entity | references.filter(link__in=self.links)
 
     @property
     def links(self) -> QuerySet[Link]:

@@ -1053,4 +1053,19 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(models.F('delivery'), models.F('entity_type'), models.F('entity_id'), name='missing_reference_once')],
             },
         ),
+        migrations.CreateModel(
+            name='RecordReference',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('entity_type', models.CharField(max_length=64)),
+                ('entity_id', models.CharField(max_length=128)),
+                ('record_id', models.CharField(max_length=255)),
+                ('link', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='sync.link')),
+            ],
+            options={
+                'default_permissions': (),
+                'indexes': [models.Index(fields=['entity_id', 'entity_type'], name='record_reference_entity')],
+                'constraints': [models.UniqueConstraint(models.F('link'), models.F('entity_type'), models.F('entity_id'), name='record_reference_once')],
+            },
+        ),
     ]

@@ -46,6 +46,7 @@ from sync.models.delivery import (
     Link,
     MissingReference,
     PayloadChoice,
+    RecordReference,
     delivery_stream,
 )
 from sync.models.erasure import Erasure, ErasureState, LegalGround
@@ -120,6 +121,7 @@ __all__ = [
     "PeriodicTask",
     "PruningRun",
     "Recheck",
+    "RecordReference",
     "RefreshedToken",
     "RefusalCount",
     "Replay",

@@ -255,11 +255,12 @@ class Delivery(models.Model):
 
 
 class MissingReference(models.Model):
-    """An entity that the record of a delivery refers to, and that has no record yet.
+    """An entity that the record of a delivery refers to, and that has no record yet, or another one than was written.
 
     Written when an attempt of the delivery ends with `reference-missing`, so that it waits, or succeeds with a record
-    that was written without the reference. Deleted when the delivery runs again, when another delivery of its subject
-    stores missing references, and with the erasure of either entity. `due_at` is a time of the database's clock.
+    that was written without the reference, and when the entity's record is replaced. Deleted when the delivery runs
+    again, when another delivery of its subject stores missing references, and with the erasure of either entity.
+    `due_at` is a time of the database's clock.
     """
 
     delivery = models.ForeignKey(
@@ -326,3 +327,29 @@ class Link(models.Model):
 
     def __str__(self) -> str:
         return f"{self.entity_type} {self.entity_id} ↔ {self.record_id}"
+
+
+class RecordReference(models.Model):
+    """An entity whose record a linked record refers to, with the record id that was written.
+
+    Written when a delivery succeeds whose mapping has references. If the entity gets a record with another id, the
+    referring record is checked again: see `sync.references.record_references`. Deleted then, when the record does not
+    refer to the entity any more, and with the erasure of either entity.
+    """
+
+    link = models.ForeignKey(Link, models.CASCADE, related_name="+", db_index=False)
+    entity_type = models.CharField(max_length=64)
+    entity_id = models.CharField(max_length=128)
+    record_id = models.CharField(max_length=255)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint("link", "entity_type", "entity_id", name="record_reference_once"),
+        ]
+        indexes = [
+            models.Index(fields=["entity_id", "entity_type"], name="record_reference_entity"),
+        ]
+
+    def __str__(self) -> str:
+        return f"reference of link {self.link_id}"

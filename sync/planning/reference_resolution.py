@@ -10,10 +10,13 @@ from sync.planning.references import MAX_ROUNDS, FindRecords, Reference, Referen
 
 
 class MappedFields(NamedTuple):
-    """The fields of a record. `left_out`: the entities without a record that they lack."""
+    """The fields of a record. `left_out`: the entities without a record that they lack. `linked`: the record ids of the
+    other entities that they refer to.
+    """
 
     fields: dict[str, Any]
     left_out: frozenset[Reference] = frozenset()
+    linked: Mapping[Reference, str] = {}
 
 
 def map_with_references(
@@ -74,4 +77,4 @@ def _decide_missing(
         for name, value in mapped_fields.items()
         if value is not None or name not in lookup.missing
     }
-    return MappedFields(fields, missing)
+    return MappedFields(fields, missing, lookup.linked)

@@ -53,6 +53,12 @@ class ReferenceLookup:
         self.missing: dict[str, set[Reference]] = {}
         self.unknown: set[Reference] = set()
 
+    @property
+    def linked(self) -> dict[Reference, str]:
+        """Return the record ids of the entities that were asked for and have a record."""
+        records = ((reference, self._records.get(reference)) for reference in self._asked)
+        return {reference: record_id for reference, record_id in records if record_id is not None}
+
     def find_linked(self, entity_type: str, value: Any) -> Any:
         """Return the record id of an entity, or those of a list of entities; missing ones are None, or left out.
 

@@ -1,1 +1,1 @@
-"""How is a record checked again: after a write that may arrive late, or once a missing reference has its record?"""
+"""How is a record checked again: after a write that may arrive late, or once a record that it refers to is new?"""

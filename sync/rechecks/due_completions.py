@@ -1,4 +1,4 @@
-"""Deliver again where a record was written without a reference, and the other entity has a record now.
+"""Deliver again where a record was written without a reference, and the other entity has a record now, or another one.
 
 As with other re-checks, the ordinary engine fetches, maps and compares: what it writes is never outdated.
 """

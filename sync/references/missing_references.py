@@ -13,6 +13,7 @@ from database.statement import BoundStatement, Statement
 from sync.models import SUCCESS_STATES, Delivery, MissingReference
 from sync.models.delivery import sql_list
 from sync.planning.references import Reference
+from sync.references.record_references import schedule_all_replaced, schedule_replaced
 from webhooks.models import State
 
 logger = logging.getLogger("hub.deliver")
@@ -102,7 +103,8 @@ def store_missing(delivery: Delivery, missing: Iterable[Reference], *, are_left_
 
 
 def schedule_referring(delivery: Delivery) -> None:
-    """Make deliveries due that lack the record which this delivery's entity has got; at most MAX_WOKEN.
+    """Make deliveries due that lack the record which this delivery's entity has got, or that refer to its earlier one;
+    at most MAX_WOKEN.
 
     A commit of its own: it changes rows of other subjects, which a settling commit must not wait for. If it is lost,
     the waiting deliveries run when their next attempt is due, and `schedule_all_arrived` finds the others.
@@ -110,6 +112,7 @@ def schedule_referring(delivery: Delivery) -> None:
     try:
         with transaction.atomic():
             _schedule_in_transaction(delivery)
+        schedule_replaced(delivery)
     except DatabaseError as error:
         logger.warning(
             "deliveries that refer to the record of %s could not be scheduled (%s)",
@@ -131,8 +134,8 @@ def schedule_arrived(delivery_id: int) -> None:
 
 
 def schedule_all_arrived() -> int:
-    """Schedule deliveries that left out references whose records have arrived, where a wake-up was lost or would have
-    been one too many. Returns the number of references.
+    """Schedule deliveries that left out references whose records have arrived, or that refer to records which were
+    replaced, where a wake-up was lost or would have been one too many. Returns the number of references.
 
     Reads all rows, SLICE_SIZE at a time, so that no statement is long.
     """
@@ -144,7 +147,7 @@ def schedule_all_arrived() -> int:
     ):
         scheduled += _SCHEDULE_SLICE.execute(last_key, keys[-1])
         last_key = keys[-1]
-    return scheduled
+    return scheduled + schedule_all_replaced(SLICE_SIZE)
 
 
 def _schedule_in_transaction(delivery: Delivery) -> None:

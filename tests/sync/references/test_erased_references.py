@@ -9,7 +9,7 @@ from sync.erasure import subject_data
 from sync.erasure.requests import decide_erasure, request_erasure
 from sync.erasure.subject_data import find_subject
 from sync.housekeeping.batch_deletion import delete_events
-from sync.models import Link, MissingReference
+from sync.models import Link, MissingReference, RecordReference
 from sync.rechecks.due_completions import begin_due_completions
 from tests.support.builders.erasure import erase_confirmed
 from tests.support.builders.references import (
@@ -89,6 +89,25 @@ def test_the_record_of_an_erased_person_is_no_reference_any_more(hub: Hub) -> No
     assert tell(hub, "GROUP", "TEAM") == "done"
     (team,) = [one for one in hub.shop.list_records("segments") if one["external_id"] == "TEAM"]
     assert team["members"] == [Link.objects.get(entity_id=ANNA).record_id]
+
+
+@pytest.mark.parametrize("is_careless", [False, True])
+def test_no_reference_to_an_erased_person_is_stored(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, is_careless: bool
+) -> None:
+    set_field("USER", "phone", MANAGER)
+    add_user(hub, "BEA")
+    add_user(hub, "CARL", managerId="BEA")
+    add_user(hub, "DORA", managerId="CARL")
+    for key in ("BEA", "CARL", "DORA"):
+        assert tell(hub, "USER", key) == "done"
+    assert sorted(RecordReference.objects.values_list("entity_id", flat=True)) == ["BEA", "CARL"]
+    if is_careless:
+        # Broken variant: what the erased person's record refers to is deleted with its link, but not the reverse.
+        forgotten = property(lambda _subject: RecordReference.objects.none())
+        monkeypatch.setattr(subject_data.ErasureSubject, "record_references", forgotten)
+    erase("CARL")
+    assert RecordReference.objects.exists() == is_careless
 
 
 def test_what_a_delivery_waits_for_is_deleted_with_its_event(hub: Hub) -> None:

@@ -1,0 +1,251 @@
+"""A record that refers to a record which was replaced gets the new id, without another webhook."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from sync.attempts import delivery_run
+from sync.deliveries.routes import resolved_routes
+from sync.execution.executor import run_due_deliveries
+from sync.models import Attempt, Delivery, Link, MissingReference, RecordReference, Route
+from sync.rechecks.due_rechecks import run_rechecks
+from sync.references import missing_references, record_references
+from sync.references.missing_references import schedule_all_arrived
+from tests.support.builders.references import (
+    LEAVE_OUT,
+    MANAGER,
+    MEMBERS,
+    add_group,
+    add_user,
+    change_members,
+    customer_id,
+    delivery_of,
+    members_of,
+    record_of,
+    set_field,
+    tell,
+    waits_for,
+)
+from tests.support.hub import ANNA, Hub
+from webhooks.models import State
+
+
+def run_rounds(hub: Hub, number: int = 3) -> int:
+    """Do a worker's rounds, without the time between them. Returns the number of re-checks that began."""
+    begun = 0
+    for _ in range(number):
+        MissingReference.objects.exclude(due_at=None).update(due_at=timezone.now() - timedelta(seconds=1))
+        begun += run_rechecks()
+        run_due_deliveries()
+        hub.wait_until_quiet()
+    return begun
+
+
+def complete_group(hub: Hub, *members: str, key: str = "TEAM") -> None:
+    """Deliver these users, then a group of them."""
+    set_field("GROUP", "members", MEMBERS)
+    for member in members:
+        if member != ANNA and record_of(hub, "customers", member) is None:
+            add_user(hub, member)
+        assert tell(hub, "USER", member) == "done"
+    add_group(hub, key, list(members))
+    assert tell(hub, "GROUP", key) == "done"
+    assert members_of(hub, key) == [customer_id(hub, member) for member in members]
+
+
+def replace_record(hub: Hub, key: str = ANNA) -> str:
+    """Delete a user's record in the shop; the next webhook of the user creates another. Returns the new id."""
+    old = customer_id(hub, key)
+    hub.shop.store.delete_record("customers", old)
+    assert tell(hub, "USER", key) == "done"
+    assert customer_id(hub, key) != old
+    return customer_id(hub, key)
+
+
+def test_a_group_gets_the_new_record_of_its_member(hub: Hub) -> None:
+    complete_group(hub, ANNA, "BEA")
+    new = replace_record(hub)
+    [due] = MissingReference.objects.all()
+    assert (due.delivery_id, due.entity_id) == (delivery_of("TEAM").pk, ANNA)
+    assert run_rounds(hub) == 1
+    assert members_of(hub) == [new, customer_id(hub, "BEA")]
+    assert Attempt.objects.filter(delivery=delivery_of("TEAM")).latest("number").cause == "recheck"
+    assert (run_rounds(hub), schedule_all_arrived(), waits_for()) == (0, 0, [])
+
+
+def lose(*_: Any) -> int:
+    """Find nothing to do."""
+    return 0
+
+
+def test_the_test_fails_if_no_reference_is_stored(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken variant: the group keeps the id of a record that does not exist any more."""
+    monkeypatch.setattr(record_references.ReferenceChanges, "store", lose)
+    complete_group(hub, ANNA)
+    new = replace_record(hub)
+    assert (run_rounds(hub), schedule_all_arrived(), run_rounds(hub)) == (0, 0, 0)
+    assert members_of(hub) != [new]
+
+
+def test_a_member_that_was_deleted_and_created_again_is_found(hub: Hub) -> None:
+    complete_group(hub, "BEA")
+    user = hub.identity.directory.get_record("users", "BEA")
+    hub.identity.directory.delete_record("users", "BEA")
+    assert tell(hub, "USER", "BEA", "DELETE") == "done"
+    assert run_rounds(hub) == 0
+    hub.identity.directory.create_record("users", user)
+    hub.shop.store.delete_record("customers", customer_id(hub, "BEA"))
+    assert tell(hub, "USER", "BEA", "CREATE") == "done"
+    assert run_rounds(hub) == 1
+    assert members_of(hub) == [customer_id(hub, "BEA")]
+
+
+def test_a_lost_wake_up_is_found_later(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the process had ended after the commit of the member's new link."""
+    complete_group(hub, ANNA)
+    monkeypatch.setattr(delivery_run, "schedule_referring", lose)
+    new = replace_record(hub)
+    assert run_rounds(hub) == 0
+    assert (schedule_all_arrived(), schedule_all_arrived()) == (1, 0)
+    assert run_rounds(hub) == 1
+    assert members_of(hub) == [new]
+
+
+def test_one_record_makes_a_bounded_number_due_and_the_rest_follows(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_references, "MAX_REPLACED", 1)
+    monkeypatch.setattr(missing_references, "SLICE_SIZE", 1)
+    for key in ("ONE", "TWO", "THREE"):
+        complete_group(hub, ANNA, key=key)
+    new = replace_record(hub)
+    assert MissingReference.objects.count() == 1
+    assert schedule_all_arrived() == 2
+    assert run_rounds(hub) == 3
+    assert [members_of(hub, key) for key in ("ONE", "TWO", "THREE")] == [[new]] * 3
+
+
+def test_members_that_are_replaced_together_are_sent_once(hub: Hub) -> None:
+    complete_group(hub, ANNA, "BEA")
+    expected = [replace_record(hub), replace_record(hub, "BEA")]
+    due = MissingReference.objects.earliest("due_at").due_at
+    assert due is not None
+    assert 5 < (due - timezone.now()).total_seconds() <= record_references.CHECK_AFTER_SECONDS
+    assert run_rounds(hub) == 1
+    assert members_of(hub) == expected
+
+
+def test_a_member_that_left_makes_nothing_due(hub: Hub) -> None:
+    complete_group(hub, ANNA, "BEA")
+    change_members(hub, "TEAM", ["BEA"])
+    tell(hub, "GROUP", "TEAM")
+    assert list(RecordReference.objects.values_list("entity_id", flat=True)) == ["BEA"]
+    replace_record(hub)
+    assert MissingReference.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "makes_due"), [(State.HELD, False), (State.RETRYING, False), (State.DEAD, True)]
+)
+def test_an_open_delivery_of_the_group_is_left_to_write_the_new_id(
+    hub: Hub, state: State, makes_due: bool
+) -> None:
+    """It may have read the old id: then the reference is found once the delivery has ended."""
+    complete_group(hub, ANNA)
+    tell(hub, "GROUP", "TEAM")
+    newest = Delivery.objects.filter(pk=delivery_of("TEAM").pk)
+    newest.update(state=state, settled_at=timezone.now() if makes_due else None)
+    new = replace_record(hub)
+    assert MissingReference.objects.exists() == makes_due
+    newest.update(state=State.SUCCEEDED, settled_at=timezone.now())
+    schedule_all_arrived()
+    assert run_rounds(hub) == 1
+    assert members_of(hub) == [new]
+
+
+def settle_late(monkeypatch: pytest.MonkeyPatch, before: Callable[[], Any]) -> None:
+    """Let something happen once, after the group's attempt has read the links and before it is settled."""
+    settle, happenings = delivery_run.settle_attempt, [before]
+
+    def settle_then(claim: Any, *rest: Any) -> Any:
+        if claim.delivery.entity_id == "TEAM" and happenings:
+            happenings.pop()()
+        return settle(claim, *rest)
+
+    monkeypatch.setattr(delivery_run, "settle_attempt", settle_then)
+
+
+def test_a_record_that_is_replaced_during_the_attempt_is_found(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete_group(hub, ANNA)
+    add_user(hub, "BEA")
+    tell(hub, "USER", "BEA")
+
+    def replace() -> None:
+        Link.objects.filter(entity_id=ANNA).update(record_id=customer_id(hub, "BEA"))
+        missing_references.schedule_referring(delivery_of(ANNA))
+        assert MissingReference.objects.count() == 0
+
+    settle_late(monkeypatch, replace)
+    tell(hub, "GROUP", "TEAM")
+    assert schedule_all_arrived() == 1
+    assert run_rounds(hub) == 1
+    assert members_of(hub) == [customer_id(hub, "BEA")]
+
+
+def test_references_without_a_delivery_are_deleted(hub: Hub) -> None:
+    """Its event is too old: nothing can be delivered again."""
+    complete_group(hub, ANNA)
+    Link.objects.filter(entity_id="TEAM").update(entity_id="OTHER")
+    replace_record(hub)
+    assert (MissingReference.objects.count(), RecordReference.objects.count()) == (0, 0)
+
+
+def test_a_deleted_record_refers_to_nothing(hub: Hub) -> None:
+    complete_group(hub, ANNA)
+    Link.objects.filter(entity_id="TEAM").update(record_id="")
+    replace_record(hub)
+    assert (MissingReference.objects.count(), schedule_all_arrived()) == (0, 0)
+
+
+def test_records_that_refer_to_each_other_come_to_rest(hub: Hub) -> None:
+    set_field("USER", "phone", MANAGER | LEAVE_OUT, wait_minutes=0)
+    add_user(hub, "ADA", managerId="BOB")
+    add_user(hub, "BOB", managerId="ADA")
+    for key in ("ADA", "BOB", "ADA"):
+        tell(hub, "USER", key)
+    run_rounds(hub)
+    new = replace_record(hub, "BOB")
+    assert run_rounds(hub, 5) == 1
+    ada = record_of(hub, "customers", "ADA")
+    assert ada is not None
+    assert ada["phone"] == new
+
+
+def statements_of_update(hub: Hub, entity_type: str, key: str) -> list[str]:
+    """Return the statements about references of the first attempt of a webhook: its route is resumed afterwards."""
+    Route.objects.filter(entity_type=entity_type).update(paused_at=timezone.now())
+    resolved_routes.invalidate()
+    hub.post_signed({"id": key, "entityType": entity_type, "eventType": "UPDATE", "respond": "ack"})
+    Route.objects.filter(entity_type=entity_type).update(paused_at=None)
+    resolved_routes.invalidate()
+    Delivery.objects.filter(entity_id=key, state=State.PENDING).update(
+        due_at=timezone.now() - timedelta(seconds=5)
+    )
+    with CaptureQueriesContext(connection) as context:
+        delivery_run.run_delivery(delivery_of(key).pk)
+    assert delivery_of(key).state == State.UNCHANGED
+    return [query["sql"] for query in context.captured_queries if "sync_recordreference" in query["sql"]]
+
+
+def test_only_records_with_references_need_a_statement_more(hub: Hub) -> None:
+    complete_group(hub, ANNA)
+    assert statements_of_update(hub, "USER", ANNA) == []
+    [read] = statements_of_update(hub, "GROUP", "TEAM")
+    assert read.startswith("SELECT")
