@@ -22,8 +22,8 @@ from sync.operations.held_deliveries import AlreadyDecided, DecisionRefused, Dec
 from sync.operations.manual_closing import close_manually, filter_closable
 from webhooks.models import Event
 
-# Keys of deliveries, fixed until the page confirms them. The key becomes that of the request, which the database
-# accepts once.
+# `deliveries`: keys, fixed until the page confirms them; `reason`: what was typed before, to start from. The key of the
+# pair becomes that of the request, which the database accepts once.
 PENDING_CLOSINGS = PendingStore("closing_choices", max_values=5)
 _MAX_SHOWN = 5
 _MAX_LISTED = 50
@@ -73,21 +73,26 @@ class ClosingPages(admin.ModelAdmin):  # type: ignore[type-arg]
 
 def close_selected(site: admin.AdminSite, request: HttpRequest, key: UUID, back: BackLink) -> HttpResponse:
     """Close the deliveries stored under this key. The caller has checked the permission."""
-    deliveries = PENDING_CLOSINGS.get(request, key)
-    if deliveries is None:
+    pending = PENDING_CLOSINGS.get(request, key)
+    if pending is None:
         # The key is the UUID of the request: if the request exists, this is a second click.
         if Replay.objects.filter(uuid=key, requested_by=request.user.pk).exists():
             messages.warning(request, _("This was already done. Nothing was done twice."))
         else:
             messages.error(request, _("Your selection has expired. Select again."))
         return redirect(back.url)
-    return _closing_page(site, request, tuple(deliveries), key, back)
+    return _closing_page(site, request, tuple(pending["deliveries"]), key, back, pending["reason"])
 
 
 def _closing_page(
-    site: admin.AdminSite, request: HttpRequest, deliveries: tuple[int, ...], key: UUID, back: BackLink
+    site: admin.AdminSite,
+    request: HttpRequest,
+    deliveries: tuple[int, ...],
+    key: UUID,
+    back: BackLink,
+    reason: str = "",
 ) -> HttpResponse:
-    form = ClosingForm(request.POST or None, initial={"key": key})
+    form = ClosingForm(request.POST or None, initial={"key": key, "reason": reason})
     if request.method == "POST" and form.is_valid():
         return _carry_out(request, deliveries, form, key, back)
     # Deliveries that went on since they were selected are left out.

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -17,7 +18,7 @@ from console.base.post_only import post_only
 from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin
 from console.deliveries.manual_closing import PENDING_CLOSINGS, BackLink, close_selected
 from console.failures.failure_reasons import count_last_seven_days
-from console.failures.forms import FailureDecisionForm, FailureNotesForm
+from console.failures.forms import GROUP_FORM_ID, FailureDecisionForm, FailureNotesForm, posted_reason
 from console.failures.history import load_history
 from console.failures.list_page import failure_tabs
 from console.permissions import MAY_CLOSE, MAY_TEND
@@ -75,21 +76,23 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
         whole group.
         """
         group = self._get_group(request, pk, MAY_TEND)
-        form = FailureDecisionForm(request.POST)
-        if not form.is_valid():
-            return self._detail_page(request, group, care_form=form)
+        form, notes_form = FailureDecisionForm(request.POST), FailureNotesForm(request.POST, group)
+        if not (form.is_valid() and notes_form.is_valid()):
+            return self._detail_page(request, group, care_form=form, notes_form=notes_form)
         answer = form.cleaned_data
         try:
-            decide_group(
-                group,
-                FailureGroupState(answer["decision"]),
-                by=acting_person(request),
-                reason=answer["reason"],
-                until=form.ignored_until(timezone.now()),
-            )
+            # Both or neither: the page that is shown after a refusal has all that was typed.
+            with transaction.atomic():
+                update_notes(group, notes_form.to_values(), by=acting_person(request))
+                decide_group(
+                    group,
+                    FailureGroupState(answer["decision"]),
+                    by=acting_person(request),
+                    reason=answer["reason"],
+                    until=form.ignored_until(timezone.now()),
+                )
         except DecisionRefused as error:
-            messages.error(request, str(error))
-            return redirect("admin:sync_failuregroup_change", pk)
+            return self._refusal_page(request, pk, error, care_form=form)
         if request.GET.get("replay") and request.user.has_perm("webhooks.replay_event"):
             return redirect(replay_form_url(failed_events_query(group.code, group.connection)))
         messages.success(request, _("Saved."))
@@ -99,26 +102,37 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
     def note_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Save owner, note and known fix. POST only."""
         group = self._get_group(request, pk, MAY_TEND)
-        form = FailureNotesForm(request.POST, group)
-        if not form.is_valid():
-            return self._detail_page(request, group, notes_form=form)
-        if update_notes(group, form.to_values(), by=acting_person(request)):
-            messages.success(request, _("Saved."))
+        if (refusal := self._save_notes(request, group)) is not None:
+            return refusal
+        if reason := posted_reason(request):
+            # No redirect: it would lose the reason that was typed for another button.
+            group = self._get_group(request, pk, MAY_TEND)
+            return self._detail_page(
+                request, group, care_form=FailureDecisionForm(initial={"reason": reason})
+            )
         return redirect("admin:sync_failuregroup_change", pk)
 
     @post_only(back_to="admin:sync_failuregroup_change", key="pk")
     def close_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Store the group's failed deliveries, the oldest thousand at most, and lead on to confirm closing them.
-        POST only.
+        POST only. Saves the notes too, if the person may change them.
         """
         group = self._get_group(request, pk, MAY_CLOSE)
+        if (
+            request.user.has_perm(MAY_TEND)
+            and (refusal := self._save_notes(request, group, says_so=False)) is not None
+        ):
+            return refusal
         keys = list(
             dead_deliveries_of(group)
             .order_by("settled_at", "pk")
             .values_list("pk", flat=True)[:MAX_DELIVERIES]
         )
         if keys:
-            return redirect("admin:sync_failuregroup_close_chosen", pk, PENDING_CLOSINGS.add(request, keys))
+            pending = {"deliveries": keys, "reason": posted_reason(request)}
+            return redirect(
+                "admin:sync_failuregroup_close_chosen", pk, PENDING_CLOSINGS.add(request, pending)
+            )
         messages.warning(request, _("No delivery of this group is failed anymore."))
         return redirect("admin:sync_failuregroup_change", pk)
 
@@ -135,6 +149,31 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
     def _get_group(self, request: HttpRequest, pk: int, permission: str) -> FailureGroup:
         self.require_permissions(request, permission)
         return get_object_or_404(self.get_queryset(request), pk=pk)
+
+    def _save_notes(
+        self, request: HttpRequest, group: FailureGroup, *, says_so: bool = True
+    ) -> HttpResponse | None:
+        """Save what was typed into the notes. Returns the page with the errors if it was refused."""
+        form = FailureNotesForm(request.POST, group)
+        if not form.is_valid():
+            reason = {"reason": posted_reason(request)}
+            care_form = FailureDecisionForm(initial=reason)
+            return self._detail_page(request, group, care_form=care_form, notes_form=form)
+        try:
+            is_changed = update_notes(group, form.to_values(), by=acting_person(request))
+        except DecisionRefused as error:
+            return self._refusal_page(request, group.pk, error)
+        if is_changed and says_so:
+            messages.success(request, _("Saved."))
+        return None
+
+    def _refusal_page(
+        self, request: HttpRequest, pk: int, error: DecisionRefused, **forms: Any
+    ) -> HttpResponse:
+        """Show the group as it is now, with the error and all that was typed."""
+        messages.error(request, str(error))
+        group = get_object_or_404(self.get_queryset(request), pk=pk)
+        return self._detail_page(request, group, notes_form=FailureNotesForm(request.POST, group), **forms)
 
     def _detail_page(self, request: HttpRequest, group: FailureGroup, **forms: Any) -> TemplateResponse:
         failed = _count_failed(group)
@@ -159,6 +198,7 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
             "history": load_history(group),
             "care_form": FailureDecisionForm(),
             "notes_form": FailureNotesForm(None, group),
+            "form_id": GROUP_FORM_ID,
             **forms,
         }
         return self.render_page(request, "console/failures/detail.html", context)

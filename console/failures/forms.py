@@ -5,12 +5,17 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth import get_user_model
+from django.http import HttpRequest
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from console.base.forms import ReasonField
 from sync.models import FailureGroup, FailureGroupState
 
 MAX_OWNERS = 200
+MAX_REASON = 500
+# The form of the page that has all buttons; fields elsewhere on the page belong to it by this id.
+GROUP_FORM_ID = "group-form"
 IGNORE_PERIODS = {
     "1": _("for a day"),
     "7": _("for a week"),
@@ -26,6 +31,7 @@ class FailureDecisionForm(forms.Form):
     days = forms.ChoiceField(label=_("Ignore for"), choices=list(IGNORE_PERIODS.items()), required=False)
     reason = ReasonField(
         label=_("Reason"),
+        max_length=MAX_REASON,
         required=False,
         help_text=_("Stored with your name. Not required to assign the group to yourself."),
     )
@@ -45,15 +51,22 @@ class FailureDecisionForm(forms.Form):
 
 
 class FailureNotesForm(forms.Form):
-    """The owner of a group, a note, and the known fix."""
+    """The owner of a group, a note, and the known fix.
 
-    owner = forms.TypedChoiceField(label=_("Owner"), required=False, coerce=int, empty_value=None)
+    Every button of the group's page sends these fields, so that no typed text is lost. Hidden fields say what the page
+    showed: only what the person changed is saved, and only if no one else has changed it since.
+    """
+
+    owner = forms.TypedChoiceField(
+        label=_("Owner"), required=False, coerce=int, empty_value=None, show_hidden_initial=True
+    )
     note = forms.CharField(
         label=_("Note"),
         max_length=2000,
         required=False,
         widget=forms.Textarea(attrs={"rows": 3}),
         help_text=_("Don't include personal data: notes are stored longer than events."),
+        show_hidden_initial=True,
     )
     known_fix = forms.CharField(
         label=_("Known fix"),
@@ -61,6 +74,7 @@ class FailureNotesForm(forms.Form):
         required=False,
         widget=forms.Textarea(attrs={"rows": 3}),
         help_text=_("Shown instead of the general advice, also if the group fails again."),
+        show_hidden_initial=True,
     )
 
     def __init__(self, data: Any, group: FailureGroup) -> None:
@@ -74,12 +88,42 @@ class FailureNotesForm(forms.Form):
         field = self.fields["owner"]
         assert isinstance(field, forms.ChoiceField)
         field.choices = [("", _("unassigned")), *people]
+        self._owner_names: dict[int | None, str] = {None: gettext("unassigned"), **dict(people)}
+        for field in self.fields.values():
+            field.widget.attrs["form"] = GROUP_FORM_ID
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse a changed field that someone else changed after the page was opened."""
+        answer = super().clean() or self.cleaned_data
+        for name in self.changed_data:
+            current = _as_sent(self.initial[name])
+            if name in answer and current not in (self._shown_value(name), _as_sent(answer[name])):
+                self.add_error(name, self._conflict_text(name, current))
+        return answer
+
+    def _shown_value(self, name: str) -> str:
+        return _as_sent(self.data.get(self.add_initial_prefix(name), ""))
+
+    def _conflict_text(self, name: str, current: str) -> str:
+        if name == "owner":
+            current = self._owner_names.get(self.initial[name], current)
+        text = gettext(
+            "Someone else changed this while you had the page open. It is now: “%(current)s”. To replace it, save "
+            "again."
+        )
+        return text % {"current": current}
 
     def to_values(self) -> dict[str, Any]:
-        """Return the values that `sync.operations.failure_decisions` stores."""
-        answer = self.cleaned_data
-        return {
-            "owner_id": answer["owner"],
-            "note": answer["note"].strip(),
-            "known_fix": answer["known_fix"].strip(),
-        }
+        """Return the changed values, as `sync.operations.failure_decisions` stores them."""
+        names = {"owner": "owner_id", "note": "note", "known_fix": "known_fix"}
+        return {names[name]: self.cleaned_data[name] for name in self.changed_data}
+
+
+def _as_sent(value: Any) -> str:
+    """Return a value as a browser sends it, with single line feeds and without spaces around it."""
+    return "" if value is None else str(value).replace("\r\n", "\n").strip()
+
+
+def posted_reason(request: HttpRequest) -> str:
+    """Return the reason that was typed, to show it again or on the next page; cut to the length of the field."""
+    return " ".join(request.POST.get("reason", "").split())[:MAX_REASON]

@@ -74,16 +74,19 @@ def _newest_failure(group: FailureGroup) -> datetime:
 
 
 def update_notes(group: FailureGroup, notes: Mapping[str, Any], *, by: ActingPerson) -> bool:
-    """Set owner, note and known fix. Returns False if nothing changed.
+    """Set owner, note and known fix, those that `notes` has. Returns False if nothing changed.
 
-    Notes may contain personal data: the audit log records that they changed, not the text. The owner is a key.
+    Notes may contain personal data: the audit log records that they changed, not the text. The owner is a key. Raises
+    DecisionRefused if another person changed one of them since `group` was loaded.
     """
     now = read_clock()
     with transaction.atomic():
         row = FailureGroup.objects.select_for_update().get(pk=group.pk)
-        changed = [name for name in _NOTE_FIELDS if notes[name] != getattr(row, name)]
+        changed = [name for name in _NOTE_FIELDS if name in notes and notes[name] != getattr(row, name)]
         if not changed:
             return False
+        if any(getattr(row, name) != getattr(group, name) for name in changed):
+            raise DecisionRefused(_("Someone else has just changed this. Check the current status."))
         previous_owner = row.owner_id
         for name in changed:
             setattr(row, name, notes[name])

@@ -5,7 +5,7 @@ import json
 import pytest
 from django.contrib.auth.models import User
 
-from sync.models import Mapping, Replay, ReplayState
+from sync.models import FailureGroup, Mapping, Replay, ReplayState
 from sync.operations.failure_groups import refresh_failure_groups
 from sync.replays.requests import request_replay
 from tests.browser.conftest import LogIn
@@ -52,8 +52,10 @@ def test_a_group_of_failures_is_replayed_with_one_refusal_inside(log_in: LogIn, 
     browser.press("#content table a:has-text('rejected the change')")
     assert "7 failed deliveries need attention" in browser.text
     browser.type("[name=reason]", "The shop takes changes again")
+    browser.type("[name=note]", "Called them\nat noon")
     browser.press("button:has-text('Assign to me and replay 7')")
     assert "target=" in browser.address
+    assert FailureGroup.objects.get().note == "Called them\r\nat noon"
     browser.press("form .primary")
     assert browser.read("h1") == "Replay 7 events"
     browser.type("[name=reason]", "the shop refused everybody")

@@ -148,12 +148,15 @@ def test_a_group_of_failures_gets_notes_and_an_owner_and_is_resolved(log_in: Log
     group = FailureGroup.objects.get()
     browser = log_in("support")
     browser.open(f"/admin/sync/failuregroup/{group.pk}/change/")
-    send(browser, "form[action$='/note/']", note="Ask the shop", known_fix="Wait")
+    # Any button sends all that is typed on the page.
+    browser.type("[name=note]", "Ask the shop\nafter lunch")
+    browser.press("button[formaction$='/note/']")
+    browser.type("[name=known_fix]", "Wait")
     for decision in ("acknowledged", "resolved"):
         browser.type("form[action$='/decide/'] [name=reason]", WHY)
         browser.press(f"[value={decision}]:not([formaction])")
         group.refresh_from_db()
-        assert (group.note, group.known_fix, group.state) == ("Ask the shop", "Wait", decision)
+        assert (group.note, group.known_fix, group.state) == ("Ask the shop\r\nafter lunch", "Wait", decision)
 
 
 def test_a_source_is_tested_paused_and_gets_a_secret_and_a_connection_is_tested(

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from html import unescape
 from uuid import uuid4
 
 import pytest
@@ -125,6 +126,76 @@ def test_notes_owner_and_known_fix_are_stored(group: FailureGroup) -> None:
     assert support.post(f"{LIST}{group.pk}/note/", values | {"owner": "99999"}).status_code == 200
     group.refresh_from_db()
     assert str(group.owner_id) == owner
+
+
+def sent_by(shown: str) -> dict[str, str]:
+    """Return what a browser sends with any button of the page if the person changes no field."""
+    hidden = re.findall(
+        r'<input type="hidden" name="(initial-\w+)" value="([^"]*)" form="group-form">', shown
+    )
+    fields = {name: unescape(value) for name, value in hidden}
+    assert set(fields) == {"initial-owner", "initial-note", "initial-known_fix"}
+    return {name.removeprefix("initial-"): value for name, value in fields.items()} | fields
+
+
+@pytest.mark.parametrize(
+    ("path", "button", "leads_to"),
+    [
+        ("note", {}, "/change/"),
+        ("decide", {"decision": "acknowledged"}, "/change/"),
+        ("decide", {"decision": "resolved"}, "/change/"),
+        ("decide", {"decision": "ignored"}, "/change/"),
+        ("decide", {"decision": "open"}, "/change/"),
+        ("decide/?replay=1", {"decision": "acknowledged"}, "/replay/new/"),
+        ("close", {}, "/close/"),
+    ],
+)
+def test_every_button_of_the_page_saves_a_typed_note(
+    group: FailureGroup, path: str, button: dict[str, str], leads_to: str
+) -> None:
+    support = logged_in("support")
+    shown = page(group, support)
+    assert len(re.findall(r'<(?:select|textarea) name="\w+"[^>]* form="group-form"', shown)) == 3
+    for action in ("decide", "note", "close", "decide/?replay=1"):
+        assert f'action="{LIST}{group.pk}/{action}' in shown
+    typed = {**sent_by(shown), "note": "Called them.\r\nBack at 3.", "reason": "I call them", **button}
+    path = path if path.endswith("1") else f"{path}/"
+    answer = support.post(f"{LIST}{group.pk}/{path}", typed, follow=True)
+    address = answer.redirect_chain[-1][0] if answer.redirect_chain else "/change/"
+    assert leads_to in address
+    group.refresh_from_db()
+    assert (group.note, group.known_fix) == ("Called them.\r\nBack at 3.", "")
+    if path in ("note/", "close/"):
+        assert ">\nI call them</textarea>" in answer.content.decode().replace("\r\n", "\n"), "the reason too"
+
+
+def test_a_decision_without_a_reason_shows_the_typed_note_again(group: FailureGroup) -> None:
+    support = logged_in("support")
+    typed = {**sent_by(page(group, support)), "note": "Called them.", "decision": "resolved"}
+    answer = support.post(f"{LIST}{group.pk}/decide/", typed).content.decode()
+    assert "This field is required." in answer
+    assert ">\nCalled them.</textarea>" in answer.replace("\r\n", "\n")
+    group.refresh_from_db()
+    assert (group.note, group.state) == ("", "open")
+
+
+def test_a_page_that_was_open_longer_overwrites_no_newer_note(group: FailureGroup) -> None:
+    support = logged_in("support")
+    early = sent_by(page(group, support))
+    FailureGroup.objects.filter(pk=group.pk).update(note="They <know>.")
+    assert support.post(f"{LIST}{group.pk}/decide/", {**early, "decision": "acknowledged"}).status_code == 302
+    support.post(f"{LIST}{group.pk}/note/", {**early, "known_fix": "Restart it."})
+    group.refresh_from_db()
+    assert (group.note, group.known_fix) == ("They <know>.", "Restart it.")
+    refused = support.post(f"{LIST}{group.pk}/note/", {**early, "note": "Called them."}).content.decode()
+    assert "It is now: “They &lt;know&gt;.”. To replace it, save again." in refused
+    assert ">\nCalled them.</textarea>" in refused.replace("\r\n", "\n")
+    group.refresh_from_db()
+    assert group.note == "They <know>."
+    again = {**sent_by(refused), "note": "Called them."}
+    assert support.post(f"{LIST}{group.pk}/note/", again).status_code == 302
+    group.refresh_from_db()
+    assert group.note == "Called them."
 
 
 def test_an_auditor_reads_and_cannot_decide(group: FailureGroup) -> None:
