@@ -22,6 +22,7 @@ from console.ui.setting_entries import (
     describe_fields,
     describe_object,
     describe_variants,
+    share_sections,
 )
 from console.ui.translation import translate_text
 from sync.connectors.settings.authentication import AUTHENTICATION, CREDENTIALS, SCHEMES
@@ -41,7 +42,8 @@ from webhooks.responses.response_format import RESPONSE_FORMAT
 @dataclass(frozen=True, slots=True)
 class ReferencePage:
     """A page of the reference. `fields`: the fields of the form; `sections`: the parts of the JSON document; `schemas`:
-    names of its JSON Schemas; `example`: a whole document; `words`: names and meanings for a table of their own.
+    names of its JSON Schemas; `example`: a whole document; `words`: names and meanings for a table of their own, under
+    `words_title`.
     """
 
     name: str
@@ -52,6 +54,7 @@ class ReferencePage:
     schemas: tuple[str, ...] = ()
     example: Any = None
     words: tuple[tuple[str, str], ...] = field(default=())
+    words_title: str | Promise = ""
 
 
 def _source_page() -> ReferencePage:
@@ -214,9 +217,10 @@ def _authentication_page() -> ReferencePage:
             "How the requests of a connection are authenticated. Credentials are never part of this JSON: "
             "they have their own fields, are stored encrypted, and are never shown again."
         ),
-        sections=tuple(describe_variants(AUTHENTICATION)),
+        sections=tuple(share_sections(describe_variants(AUTHENTICATION))),
         schemas=("authentication",),
         words=words,
+        words_title=_("Credentials"),
     )
 
 
@@ -233,6 +237,7 @@ def _mapping_page() -> ReferencePage:
         schemas=("mapping",),
         example=EXAMPLE,
         words=tuple((name, str(label)) for name, label in FUNCTION_LABELS.items()),
+        words_title=_("Functions to convert values"),
     )
 
 
@@ -260,6 +265,7 @@ def _functions_page() -> ReferencePage:
         ),
         example=dict(EXAMPLE_DOCUMENT),
         words=words,
+        words_title=_("All functions"),
     )
 
 

@@ -39,6 +39,11 @@ class SettingEntry:
     page: str = ""
 
     @property
+    def section_anchor(self) -> str:
+        """Return the id of the section's heading on the page of the reference."""
+        return heading_id(self.section)
+
+    @property
     def summary(self) -> str:
         """Return the first sentence of the meaning."""
         first, stop, _rest = self.meaning.partition(". ")
@@ -57,6 +62,35 @@ class SettingSection:
     rules: tuple[str, ...] = ()
     example: Any = None
     title: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return the name in the heading; "" for the whole document."""
+        return self.title or self.place
+
+    @property
+    def anchor(self) -> str:
+        """Return the id of the heading on the page of the reference."""
+        return heading_id(self.name)
+
+
+def heading_id(name: str) -> str:
+    """Return the id of the heading of a section. The prefix tells it from ids of the page, such as "header"."""
+    return f"settings-{name}" if name else "settings"
+
+
+def share_sections(sections: Iterable[SettingSection]) -> Iterator[SettingSection]:
+    """Yield each section once, those that occur several times after all others: an object inside several variants is
+    described once.
+    """
+    every = list(sections)
+    shared: list[SettingSection] = []
+    for section in every:
+        if every.count(section) == 1:
+            yield section
+        elif section not in shared:
+            shared.append(section)
+    yield from shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +114,11 @@ class FieldList:
     chosen: str = ""
     pages: Mapping[str, str] = field(default_factory=dict)
     has_expressions: bool = False
+
+    @property
+    def section_anchor(self) -> str:
+        """Return the id of the section's heading on the page of the reference."""
+        return heading_id(self.anchor)
 
     def with_choice(self, value: Any) -> "FieldList":
         """Return a copy of the list whose chosen variant is that of this value of the form field `control`."""

@@ -110,7 +110,7 @@ def _page_lines(page: ReferencePage) -> Iterator[str]:
     for section in page.sections:
         yield from _section_lines(section)
     if page.words:
-        yield "## Credentials" if page.name == "authentication" else "## Functions"
+        yield f"## {page.words_title}"
         yield _format_table(("name", "meaning"), [(f"`{name}`", meaning) for name, meaning in page.words])
 
 

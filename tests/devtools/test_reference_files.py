@@ -46,10 +46,11 @@ def test_the_command_writes_all_files_and_deletes_old_ones(tmp_path: Path) -> No
 def test_every_link_of_the_reference_leads_somewhere() -> None:
     files = {name: text for name, text in committed().items() if name.endswith(".md")}
     for name, text in files.items():
-        anchors = {
+        anchors = [
             "".join(letter for letter in head.lower() if letter.isalnum() or letter in "_-")
             for head in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-        }
+        ]
+        assert len(anchors) == len(set(anchors)), f"{name}: a link would lead to the first of two headings"
         for target in re.findall(r"\]\(([^)]+)\)", text):
             if target.startswith("https://"):
                 continue

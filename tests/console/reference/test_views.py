@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections import Counter
+from html import unescape
 
 import pytest
 from django.test import Client
@@ -25,8 +27,31 @@ def test_a_page_has_every_entry_with_its_example(name: str) -> None:
     assert str(page.title) in text
     for entry in [*page.fields, *(entry for section in page.sections for entry in section.entries)]:
         assert f"<code>{entry.name}</code>" in text
-    for target in re.findall(r'href="#([^"]+)"', text):
-        assert f'id="{target}"' in text
+    ids = re.findall(r'\sid="([^"]+)"', text)
+    assert [target for target, number in Counter(ids).items() if number > 1] == []
+    assert {unescape(target) for target in re.findall(r'href="#([^"]+)"', text)} <= {*map(unescape, ids)}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_heading_stands_once_on_a_page(name: str) -> None:
+    page = PAGES[name]()
+    headings = [section.anchor for section in page.sections]
+    assert sorted(headings) == sorted(set(headings))
+
+
+def test_the_links_beside_a_form_lead_to_their_headings() -> None:
+    source = Source.objects.create(slug="a", name="A", scheme="none")
+    client = browser("administrator")
+    links = set()
+    for address in (f"webhooks/source/{source.pk}/change/", "sync/connection/add/?preset=sandbox-shop"):
+        links |= set(
+            re.findall(
+                r'href="/admin/reference/([\w-]+)/#([^"]+)"', client.get(f"/admin/{address}").content.decode()
+            )
+        )
+    assert {page for page, _ in links} == {"source", "verification", "authentication"}
+    for page, target in links:
+        assert f'<h2 id="{target}">' in client.get(f"/admin/reference/{page}/").content.decode(), target
 
 
 def test_the_index_links_to_every_page() -> None:

@@ -96,7 +96,7 @@ def test_the_variant_of_a_saved_row_is_open_and_the_others_can_be_opened() -> No
     chosen = chosen_in(html)
     assert list(chosen) == ["body-hmac"]
     assert names_in(chosen["body-hmac"]) == {setting.name for setting in SCHEMES["body-hmac"].settings}
-    assert '/admin/reference/verification/#body-hmac"' in chosen["body-hmac"]
+    assert '/admin/reference/verification/#settings-body-hmac"' in chosen["body-hmac"]
     assert list(chosen_in(list_of(client, address, "response_format"))) == ["kratos"]
     id_connection = connection(authentication={"scheme": "bearer"})
     address = f"/admin/sync/connection/{id_connection.pk}/change/"
