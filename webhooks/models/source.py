@@ -17,8 +17,9 @@ from config_schema.model_fields import FieldSetting, find_invalid_setting
 from config_schema.translatable import error_sentence, translatable
 from webhooks.encryption.at_rest import LazyEncryptedJSONField
 from webhooks.models.pausable import Pausable
+from webhooks.protocol import challenge_hmac
 from webhooks.protocol.formats.webhook_format import DEFAULT_FORMAT, WEBHOOK_FORMAT, WebhookFormat
-from webhooks.protocol.handshake import HANDSHAKE
+from webhooks.protocol.handshake import HANDSHAKE, OriginHandshake, signs_for_anyone
 from webhooks.protocol.schemes import (
     SCHEMES,
     check_secret,
@@ -196,7 +197,7 @@ class Source(Pausable):
             if fault := find_invalid_setting(kind, getattr(self, name)):
                 errors[name] = ValidationError("%(setting)s", params={"setting": fault})
         if not errors:
-            errors |= self._find_unsuitable_format()
+            errors |= self._find_unsuitable_format() or self._find_unsuitable_handshake()
         if not SOURCE_SETTINGS["entity_fields"].accepts(self.entity_fields):
             errors["entity_fields"] = _("Enter a JSON list of field names.")
         # Anyone can send to a source that is not signed, and would get the entity as the answer.
@@ -224,6 +225,35 @@ class Source(Pausable):
             )
             return {"webhook_format": _invalid_setting("allow_empty_body", sentence)}
         return {}
+
+    def _find_unsuitable_handshake(self) -> dict[str, ValidationError]:
+        """Return the error of the handshake or the webhook format if the HMAC of a challenge does not fit them."""
+        handshake = HANDSHAKE.read(self.handshake, ()) if self.handshake else OriginHandshake()
+        if isinstance(handshake, OriginHandshake) or handshake.hmac is None:
+            return {}
+        if self.scheme not in challenge_hmac.SCHEMES:
+            sentence = translatable("An HMAC needs a verification by an HMAC, whose secret is its key.")
+            return {"handshake": _invalid_setting("hmac", sentence)}
+        if not signs_for_anyone(handshake):
+            return {}
+        webhook_format = WEBHOOK_FORMAT.read(self.webhook_format, ())
+        sentence = translatable(
+            "The handshake gives anyone the HMAC of short texts. A form or an empty body could be such a text, so that "
+            "anyone could sign it: accept only JSON, or set “verified” if the sender signs its handshake."
+        )
+        if webhook_format.allows_empty_body:
+            return {"webhook_format": _invalid_setting("allow_empty_body", sentence)}
+        if FORM_TYPE in webhook_format.content_types:
+            return {"webhook_format": _invalid_setting("content_types", sentence)}
+        return {}
+
+    @property
+    def signs_challenges_of_anyone(self) -> bool:
+        """True if anyone can get an HMAC with the secret of this source, by its handshake."""
+        try:
+            return signs_for_anyone(HANDSHAKE.read(self.handshake, ()))
+        except SettingsInvalid:
+            return False
 
     @cached_property
     def parsed_format(self) -> WebhookFormat:

@@ -17,6 +17,7 @@ from config_schema.translatable import translatable
 from webhooks.expressions.expression_budget import ExpressionBudget, OverBudget
 from webhooks.expressions.expression_kind import ExpressionKind, read_expression
 from webhooks.expressions.jmespath_paths import Evaluator
+from webhooks.protocol.challenge_hmac import FIELD_NAME, HMAC_SETTING, ChallengeHmac
 from webhooks.protocol.formats.event_reader import is_truthy
 from webhooks.protocol.hmac_rule import HEADER_NAME
 from webhooks.protocol.strict_json import MalformedBody, parse_json
@@ -31,11 +32,6 @@ _MAX_PARAMETERS = 50
 _CHALLENGE = re.compile(rf"[ -~]{{1,{MAX_CHALLENGE_LENGTH}}}")
 # A DNS name; some senders write it as an address.
 _ORIGIN = re.compile(r"(?:https?://)?[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})(?::[0-9]{1,5})?")
-_FIELD_NAME = Text(
-    re.compile(r"[A-Za-z0-9_.-]{1,64}"),
-    translatable("1 to 64 letters, digits, `_`, `.` and `-`"),
-    translatable("This must be 1 to 64 letters, digits, underscores, full stops or hyphens."),
-)
 
 
 @dataclass(frozen=True)
@@ -73,12 +69,12 @@ _WRITTEN_AS = defaulted(
 )
 _FIELD = defaulted(
     "field",
-    _FIELD_NAME,
+    FIELD_NAME,
     "verification",
     "The name of the field of the JSON object that holds the challenge.",
     example="challenge",
 )
-_BODY_FIELD = defaulted("field", _FIELD_NAME, "challenge", _FIELD.meaning, example="validationResponse")
+_BODY_FIELD = defaulted("field", FIELD_NAME, "challenge", _FIELD.meaning, example="validationResponse")
 _WHEN = required(
     "when",
     BodyExpressionKind(),
@@ -106,13 +102,14 @@ class Handshake:
     """Settings of a handshake whose challenge is in a header or in the query.
 
     `header`: the name of the header in lower case, None for a query parameter `parameter`. `field`: the name of the
-    JSON field, None for plain text.
+    JSON field, None for plain text. `hmac`: the HMAC of the challenge, None if the challenge alone is sent back.
     """
 
     header: str | None
     parameter: str
     method: str
     field: str | None
+    hmac: ChallengeHmac | None = None
 
     @property
     def media_type(self) -> str:
@@ -121,7 +118,7 @@ class Handshake:
 
     def find_challenge(self, method: str, headers: Mapping[str, str], query_string: str) -> str | None:
         """Return the challenge of a request; None if it has none, or one that is longer than 1,024 characters or not
-        printable ASCII.
+        printable ASCII, or of which no HMAC may be sent.
         """
         if method != self.method:
             return None
@@ -130,11 +127,11 @@ class Handshake:
             if self.header is None
             else headers.get(self.header, "")
         )
-        return text if _CHALLENGE.fullmatch(text) else None
+        return text if _is_answered(text, self.hmac) else None
 
-    def write_answer(self, challenge: str) -> bytes:
-        """Return the body that answers a challenge."""
-        return _write_answer(self.field, challenge)
+    def write_answer(self, challenge: str, key: bytes = b"") -> bytes:
+        """Return the body that answers a challenge. `key`: that of its HMAC."""
+        return _write_answer(self.field, challenge, self.hmac, key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +139,14 @@ class BodyHandshake:
     """Settings of a handshake whose challenge is in the JSON body of a POST. `when` is true for a handshake.
 
     `field`: the name of the JSON field of the answer, None for plain text. `is_verified`: it is answered only if its
-    request is verified.
+    request is verified. `hmac`: the HMAC of the challenge, None if the challenge alone is sent back.
     """
 
     when: Evaluator
     challenge: Evaluator
     field: str | None
     is_verified: bool
+    hmac: ChallengeHmac | None = None
 
     @property
     def media_type(self) -> str:
@@ -157,7 +155,7 @@ class BodyHandshake:
 
     def find_challenge(self, body: bytes) -> str | None:
         """Return the challenge in a body; None if the body is none of a handshake or is longer than 16,384 bytes, or if
-        the challenge is longer than 1,024 characters or not printable ASCII.
+        the challenge is longer than 1,024 characters or not printable ASCII, or of which no HMAC may be sent.
         """
         if len(body) > MAX_BODY_BYTES:
             return None
@@ -169,11 +167,11 @@ class BodyHandshake:
             challenge = self.challenge(context, budget)
         except (MalformedBody, JMESPathError, OverBudget):
             return None
-        return challenge if isinstance(challenge, str) and _CHALLENGE.fullmatch(challenge) else None
+        return challenge if isinstance(challenge, str) and _is_answered(challenge, self.hmac) else None
 
-    def write_answer(self, challenge: str) -> bytes:
-        """Return the body that answers a challenge."""
-        return _write_answer(self.field, challenge)
+    def write_answer(self, challenge: str, key: bytes = b"") -> bytes:
+        """Return the body that answers a challenge. `key`: that of its HMAC."""
+        return _write_answer(self.field, challenge, self.hmac, key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,30 +195,55 @@ class OriginHandshake:
         return {"Allow": "POST", "WebHook-Allowed-Origin": origin, "WebHook-Allowed-Rate": rate}
 
 
+AnyHandshake = Handshake | BodyHandshake | OriginHandshake
+
+
 def _media_type(field: str | None) -> str:
     return "text/plain; charset=utf-8" if field is None else "application/json"
 
 
-def _write_answer(field: str | None, challenge: str) -> bytes:
-    return (challenge if field is None else json.dumps({field: challenge})).encode()
+def _is_answered(challenge: str, hmac: ChallengeHmac | None) -> bool:
+    return bool(_CHALLENGE.fullmatch(challenge)) and (hmac is None or hmac.accepts(challenge))
 
 
-def _build_handshake(values: SettingValues) -> Handshake | BodyHandshake | OriginHandshake:
+def _write_answer(field: str | None, challenge: str, hmac: ChallengeHmac | None, key: bytes) -> bytes:
+    text = challenge if hmac is None or hmac.field is not None else hmac.compute(key, challenge)
+    if field is None:
+        return text.encode()
+    fields = {field: text}
+    if hmac is not None and hmac.field is not None:
+        fields[hmac.field] = hmac.compute(key, challenge)
+    return json.dumps(fields).encode()
+
+
+def signs_for_anyone(handshake: AnyHandshake) -> bool:
+    """Return True if anyone can get the HMAC of a challenge from the hub."""
+    if isinstance(handshake, BodyHandshake):
+        return handshake.hmac is not None and not handshake.is_verified
+    return isinstance(handshake, Handshake) and handshake.hmac is not None
+
+
+def _build_handshake(values: SettingValues) -> AnyHandshake:
     place = values[_PLACE]
     if place == "origin":
         return OriginHandshake()
+    is_body = place == "body"
     is_text = values[_WRITTEN_AS] == "text"
-    if place == "body":
-        field = None if is_text else values[_BODY_FIELD]
-        return BodyHandshake(values[_WHEN], values[_CHALLENGE_PLACE], field, values[_VERIFIED])
-    field = None if is_text else values[_FIELD]
+    field = None if is_text else values[_BODY_FIELD if is_body else _FIELD]
+    hmac = values[HMAC_SETTING]
+    if hmac is not None and hmac.field is not None and hmac.field == field:
+        values.reject(HMAC_SETTING, "The challenge and its HMAC need different fields.")
+    if hmac is not None and hmac.field is not None and is_text:
+        values.reject(HMAC_SETTING, "Plain text has no fields: leave “field” out.")
+    if is_body:
+        return BodyHandshake(values[_WHEN], values[_CHALLENGE_PLACE], field, values[_VERIFIED], hmac)
     if place == "header":
         name = values[_HEADER]
-        return Handshake(name.lower(), name, values[_METHOD], field)
-    return Handshake(None, values[_PARAMETER], values[_METHOD], field)
+        return Handshake(name.lower(), name, values[_METHOD], field, hmac)
+    return Handshake(None, values[_PARAMETER], values[_METHOD], field, hmac)
 
 
-_ANSWER: tuple[Setting[Any], ...] = (_METHOD, _WRITTEN_AS, _FIELD)
+_ANSWER: tuple[Setting[Any], ...] = (_METHOD, _WRITTEN_AS, _FIELD, HMAC_SETTING)
 HANDSHAKE = VariantObject(
     _PLACE,
     {
@@ -243,7 +266,7 @@ HANDSHAKE = VariantObject(
                 "challenge": "body.challenge",
                 "field": "challenge",
             },
-            (_WHEN, _CHALLENGE_PLACE, _WRITTEN_AS, _BODY_FIELD, _VERIFIED),
+            (_WHEN, _CHALLENGE_PLACE, _WRITTEN_AS, _BODY_FIELD, _VERIFIED, HMAC_SETTING),
         ),
         "origin": Variant(
             "CloudEvents, as with Azure Event Grid: the sender asks by `OPTIONS` whether the origin in "

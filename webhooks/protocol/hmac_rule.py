@@ -47,7 +47,7 @@ _QUERY_TEXT = Text(
     translatable("1 to 512 printable ASCII characters, no space and no `#`"),
     translatable("This must be the query of an address as it is sent, without the question mark before it."),
 )
-_PREFIX = Text(
+PREFIX = Text(
     re.compile(r"[ -~]{0,32}"),
     translatable("at most 32 printable ASCII characters"),
     translatable("This must be at most 32 printable characters."),
@@ -204,7 +204,7 @@ _ENCODING = defaulted(
     "How the signature is encoded. `base64url` may have padding or not.",
     example="base64",
 )
-_PREFIX_SETTING = defaulted("prefix", _PREFIX, "", "The text before each signature.", example="sha256=")
+_PREFIX_SETTING = defaulted("prefix", PREFIX, "", "The text before each signature.", example="sha256=")
 _SIGNATURE = optional(
     "signature",
     PART_NAME,

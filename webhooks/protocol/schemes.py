@@ -14,7 +14,7 @@ from config_schema.kinds import Choice, Text
 from config_schema.objects import Object
 from config_schema.settings import Setting, SettingValues, defaulted, required
 from config_schema.translatable import translatable
-from webhooks.protocol import body_secret, hmac_rule
+from webhooks.protocol import body_secret, challenge_hmac, hmac_rule
 from webhooks.protocol.hmac_rule import HEADER_NAME, PART_NAME, decode_base64
 from webhooks.protocol.tokens import jwt_rule
 
@@ -221,6 +221,17 @@ def signs_same_text_of_empty_bodies(scheme: str, settings: Mapping[str, Any]) ->
     if scheme == "hmac":
         return not {hmac_rule.TIME, hmac_rule.ID} & set(settings.get("signed", ()))
     return scheme == "body-hmac" or (scheme == "jwt" and bool(settings.get("detached")))
+
+
+def hmac_key(scheme: str, settings: Mapping[str, Any], secret: str) -> bytes:
+    """Return the key of the HMAC that a secret stands for; b"" if the scheme verifies no HMAC of these settings, or if
+    the secret is not the configured base64.
+    """
+    if scheme not in challenge_hmac.SCHEMES:
+        return b""
+    if scheme == "hmac" and _has_base64_secret(settings):
+        return decode_base64(secret.removeprefix(hmac_rule.BASE64_SECRET_PREFIX))
+    return secret.encode()
 
 
 def check_secret(scheme: str, value: str, settings: Mapping[str, Any] | None = None) -> None:

@@ -5,7 +5,8 @@ import logging
 from config_schema.errors import SettingsInvalid
 from webhooks.models import HANDSHAKE_CODE, Source
 from webhooks.models.rate_limit import RateLimit, RateLimitExceeded, reserve_turn
-from webhooks.protocol.handshake import HANDSHAKE, BodyHandshake, Handshake, OriginHandshake
+from webhooks.protocol.handshake import HANDSHAKE, AnyHandshake, BodyHandshake, OriginHandshake
+from webhooks.protocol.schemes import hmac_key
 from webhooks.receiving.answers import Answer
 from webhooks.receiving.incoming_request import IncomingRequest
 from webhooks.receiving.refusals import record_handshake
@@ -46,7 +47,7 @@ def answer_handshake(
 
 
 def _build_answer(
-    handshake: Handshake | BodyHandshake | OriginHandshake,
+    handshake: AnyHandshake,
     source: Source,
     incoming: IncomingRequest,
     verified: VerifiedRequest | None,
@@ -63,7 +64,22 @@ def _build_answer(
         challenge = handshake.find_challenge(incoming.method, incoming.headers, incoming.query_string)
     if challenge is None:
         return None
-    return Answer(200, handshake.write_answer(challenge), HANDSHAKE_CODE, media_type=handshake.media_type)
+    key = b""
+    if handshake.hmac is not None and not (key := _find_key(source, incoming, verified)):
+        return None
+    return Answer(
+        200, handshake.write_answer(challenge, key), HANDSHAKE_CODE, media_type=handshake.media_type
+    )
+
+
+def _find_key(source: Source, incoming: IncomingRequest, verified: VerifiedRequest | None) -> bytes:
+    """Return the key for the HMAC of a challenge: of the secret that verified the request, else of the newest one. b""
+    if the source has none.
+    """
+    for secret in reversed(source.live_secrets(incoming.received_at)):
+        if verified is None or verified.secret_id == secret.pk:
+            return hmac_key(source.scheme, source.scheme_settings, secret.as_live_secret.value)
+    return b""
 
 
 def _read_body(source: Source, incoming: IncomingRequest, verified: VerifiedRequest | None) -> bytes:

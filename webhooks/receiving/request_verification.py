@@ -9,8 +9,10 @@ from functools import partial
 
 from config_schema.errors import SettingsInvalid
 from webhooks.models import AnswerMode, Source, find_key_set, request_key_set
+from webhooks.protocol.challenge_hmac import may_be_challenge
 from webhooks.protocol.formats.event_reader import RequestEvents, UnreadableEvent, read_request
 from webhooks.protocol.formats.webhook_format import WebhookFormat
+from webhooks.protocol.signature_reasons import SignatureReason
 from webhooks.protocol.signatures import BadSignature, verify_signature
 from webhooks.protocol.strict_json import MalformedBody
 from webhooks.protocol.tokens.jwt_signatures import UnknownKey
@@ -59,13 +61,14 @@ class RequestFiltered(Exception):
 class VerifiedRequest:
     """The result of a successful verification. `event_id`: the id of the request that its signature covers, None if it
     covers none. `is_signed`: false if its source verifies nothing. `body`: what is parsed and stored instead of the
-    request's body, None for the body itself.
+    request's body, None for the body itself. `secret_id`: the id of the secret that matched, None if there is none.
     """
 
     verified_by: str
     event_id: str | None
     is_signed: bool
     body: bytes | None = field(default=None, repr=False)
+    secret_id: int | str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +99,18 @@ def verify_request(source: Source, incoming: IncomingRequest) -> VerifiedRequest
         raise RequestRefused("bad-signature", reason=error.reason, text=error.text) from error
     except BadSignature as error:
         raise RequestRefused("bad-signature", reason=error.reason, text=error.text) from error
+    if source.handshake and may_be_challenge(body) and source.signs_challenges_of_anyone:
+        raise RequestRefused(
+            "bad-signature",
+            reason=SignatureReason.MALFORMED_BODY,
+            text="the body is no JSON object or list, and anyone could get its signature by a handshake",
+        )
     verified_by = source.scheme if signature.secret_id is None else f"{source.scheme}:{signature.secret_id}"
     # Only an id that is signed: with any other header, whoever repeats a request could make it a new event, and whoever
     # guesses an id could take it from an event to come.
-    return VerifiedRequest(verified_by, signature.webhook_id, source.is_signed, signature.body)
+    return VerifiedRequest(
+        verified_by, signature.webhook_id, source.is_signed, signature.body, signature.secret_id
+    )
 
 
 def check_size_and_type(source: Source, incoming: IncomingRequest) -> bytes:
