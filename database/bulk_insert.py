@@ -18,7 +18,7 @@ from database.values import DatabaseTime
 
 
 def insert_rows(rows: Sequence[Model], connection: Any) -> None:
-    """Insert rows of one model by one statement. They know their primary keys afterwards."""
+    """Insert rows of one model by one statement, and set their primary keys."""
     sql, values = make_insert(rows, connection)
     keys = statement.execute_sql(connection, sql, values, statement.all_rows, is_read=False)
     mark_as_stored(rows, [key for (key,) in keys])

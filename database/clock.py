@@ -25,7 +25,7 @@ _STEP_SECONDS = 1.0
 
 
 def database_now(*, plus_seconds: float = 0.0) -> Any:
-    """Return the time of the statement that it becomes part of, or so many seconds later, as an expression."""
+    """Return an expression for the time of the statement that contains it, plus `plus_seconds`."""
     if not plus_seconds:
         return Now()
     return ExpressionWrapper(Now() + timedelta(seconds=plus_seconds), output_field=DateTimeField())

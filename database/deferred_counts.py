@@ -60,7 +60,7 @@ class DeferredCounts(Generic[Key, Count]):
     def _write_pending(self) -> None:
         with self._lock:
             self._cancel_timer()
-            # Copied under the lock and written after it: nobody who counts meanwhile waits for the database.
+            # Copied under the lock and written after it: no thread that counts meanwhile waits for the database.
             due = dict(self._pending)
             self._pending.clear()
         try:

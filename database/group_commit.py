@@ -69,7 +69,7 @@ class GroupCommit(Generic[T]):
         if not self._becomes_leader(thread):
             if not thread.wait_for_turn(seconds):
                 if self._leave_queue(thread):
-                    raise OperationalError("the queue of webhooks to be stored did not move in time")
+                    raise OperationalError("timed out in the queue of webhooks to be stored")
                 thread.wait_for_turn()
             if thread.failure is not None:
                 raise thread.failure

@@ -20,7 +20,7 @@ M = TypeVar("M", bound=Model)
 def new_row(model: type[M], **values: Any) -> M:
     """Return a model instance with these values, as `model(**values)` does, at a fraction of its cost.
 
-    A foreign key takes a stored row, or its key under `…_id`. Raises KeyError for a name that is no field.
+    A foreign key takes a stored row, or its key under `…_id`. Raises KeyError for an unknown field.
     """
     shape = model_facts(model)
     row = model.__new__(model)

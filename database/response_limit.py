@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 @contextmanager
 def limited_responses(seconds: float) -> Iterator[None]:
-    """Let this thread wait at most so many seconds for each response of the database (PostgreSQL only).
+    """Limit this thread's wait for each response of the database to `seconds` (PostgreSQL only).
 
     A longer wait raises OperationalError and closes the connection. As with a connection that breaks, the server may
     still execute the statement.

@@ -28,7 +28,7 @@ SILENT_SERVER_LIMITS = {
     "keepalives_count": 2,
 }
 # psycopg's pool doubles the pause between two attempts to connect, from one second on, until this time has passed. Then
-# the next thread that needs a connection begins anew. By default the pauses grow for five minutes: after an outage of
+# the next thread that needs a connection begins again. By default the pauses grow for five minutes: after an outage of
 # two minutes a process would refuse webhooks for two more.
 RECONNECT_SECONDS = 5.0
 

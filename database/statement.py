@@ -20,7 +20,7 @@ from database.values import CLOCK_SQL
 class Statement:
     """One statement of plain SQL that both databases understand.
 
-    `{clock}` is replaced by the database's clock plus so many seconds, and takes a number as its parameter; `{now}` for
+    `{clock}` is replaced by the database's clock plus a number of seconds, which is its parameter; `{now}` for
     the clock itself. The other place-holders are `%s`. A partial index is used only if its condition is in the
     text, so states are written out and never passed.
     """

@@ -55,7 +55,7 @@ class WriteBatch:
     def run(self) -> None:
         """Write everything in one commit, or as a part of the transaction that is open.
 
-        The rows know their primary keys afterwards. Raises GuardFailed if a guard did not hold, or what the database
+        Sets the primary keys of the rows. Raises GuardFailed if a guard did not hold, or what the database
         raises; then nothing was written, and the rows count as new again.
         """
         connection = thread_connection()

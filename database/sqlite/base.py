@@ -58,7 +58,7 @@ class QueuedCursor(SQLiteCursorWrapper):
             return
         # The cursor was opened on another connection: its write would bypass the open transaction.
         if self.connection is not owner.connection:
-            raise ProgrammingError("this cursor is not of the transaction, or of one that has ended")
+            raise ProgrammingError("this cursor does not belong to the open transaction")
         if owner.writers.is_held:
             yield
             return

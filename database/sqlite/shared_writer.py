@@ -1,7 +1,7 @@
 """The transactions of a process share one connection, and reach the disk together.
 
 A connection forgets the pages that it has read as soon as another one commits. With a connection for each of thirty
-threads nearly every statement read its pages anew; the one that all of them write through keeps them. Transactions
+threads nearly every statement read its pages again; the one that all of them write through keeps them. Transactions
 follow one another on it as the line of writers lets them (see `writer_queue`), each with a BEGIN and a COMMIT of its
 own: none shares the fate of another, unless several threads put their work into one (`database.group_commit`).
 
@@ -76,7 +76,7 @@ class SharedWriter:
             self._users.add(user)
 
     def unregister_user(self, user: object) -> None:
-        """Unregister a connection that is about to close, or who has written."""
+        """Unregister a connection that is about to close, or a thread that has written."""
         with self._users_lock:
             self._users.discard(user)
             if not self._users:
@@ -108,7 +108,7 @@ class SharedWriter:
         with self._users_lock:
             links = [user for user in self._users if isinstance(user, TrackedConnection)]
         if any(link.generation != generation for link in links):
-            raise OperationalError("the index of the log was deleted, and is still used")
+            raise OperationalError("the index of the write-ahead log was deleted while it is in use")
         self._is_index_deleted = False
 
     def begin_transaction(

@@ -87,7 +87,7 @@ class WriterQueue:
             return
         file = _lock_file_for(f"{self._database()}-queue")
         if not file.acquire(time.monotonic() + self._timeout):
-            raise OperationalError("database is locked: the queue of writers did not move in time")
+            raise OperationalError("database is locked: timed out in the queue of writers")
         self._held = file
 
     def release(self) -> None:

@@ -546,7 +546,7 @@ def test_no_commit_is_lost_though_the_index_of_the_log_was_deleted(
 ) -> None:
     """A transaction is refused while a connection of its process uses the deleted index."""
     lines = said(file, INDEX_IN_USE.format(change=change, broken=broken, other_process=OTHER_PROCESS))
-    refused = "OperationalError the index of the log was deleted, and is still used"
+    refused = "OperationalError the index of the write-ahead log was deleted while it is in use"
     assert (lines == [refused, refused, "30", "ok"]) is not bool(broken)
 
 
@@ -596,7 +596,7 @@ def test_a_connection_with_changed_settings_is_not_shared(file: Path) -> None:
 
 
 def test_a_cursor_from_before_a_transaction_reads_but_does_not_write(file: Path) -> None:
-    refusal = "ProgrammingError this cursor is not of the transaction, or of one that has ended"
+    refusal = "ProgrammingError this cursor does not belong to the open transaction"
     assert said(file, OLD_CURSOR) == ["0", refusal, refusal, "0"]
 
 

@@ -97,7 +97,7 @@ def test_a_stopped_writer_makes_others_time_out(file: Path, write: str) -> None:
     with holder(file) as stopped:
         stopped.send_signal(signal.SIGSTOP)
         seconds, _, error = finished(start(file, IMPATIENT.format(write=write), 0.5)).partition(" ")
-    assert error == "database is locked: the queue of writers did not move in time\n"
+    assert error == "database is locked: timed out in the queue of writers\n"
     assert 0.5 <= float(seconds) < 5
 
 
