@@ -21,7 +21,7 @@ def is_damage(error: Exception) -> bool:
 
 
 def stored_text(model: type[models.Model], key: int, column: str) -> str | None:
-    """Return what is stored in a column as text, at most 200 characters; "?" if it is no text either, and None for
+    """Return what is stored in a column as text, at most 200 characters; "?" if it is not text either, and None for
     null.
     """
     rows = model._default_manager.filter(pk=key)

@@ -133,7 +133,7 @@ def _cell_or_text(model: type[Model], key: int, column: str, convert: Callable[[
         if not is_damage(error):
             raise
         return stored_text(model, key, column)
-    # Django reads some texts that are no times as None.
+    # Django reads some texts that are not times as None.
     return cell if cell is not None and type(cell) in _PLAIN_TYPES else stored_text(model, key, column)
 
 

@@ -17,7 +17,7 @@ def flush_to_disk(file: BinaryIO) -> None:
 def are_files_complete(folder: Path, sizes: FileSizes) -> bool:
     """Return True if all files exist and none is shorter than its saved size."""
     paths = {folder / name: size for name, size in sizes.items()}
-    # A longer file is no fault: what was written after the last save is cut off.
+    # A longer file is not a fault: what was written after the last save is cut off.
     return all(path.exists() and path.stat().st_size >= size for path, size in paths.items())
 
 

@@ -35,7 +35,7 @@ class PruningAnnouncement:
 
 
 def parse_announcement(body: str, announced_in: int) -> PruningAnnouncement | None:
-    """Return the announcement in an entry's body, or None if it is no such entry."""
+    """Return the announcement in an entry's body, or None if it is another entry."""
     try:
         document = json.loads(body)
         details = {name: document["details"][name] for name in _DETAILS}
@@ -78,7 +78,7 @@ def check_announcement(
 
 
 def _days_before(at: str, days: int) -> str:
-    """Return the time so many days before another. Empty if there is none."""
+    """Return the time `days` days before `at` as text; empty if it is out of range."""
     try:
         return _later(at, timedelta(days=-days))
     except (OverflowError, ValueError):
@@ -86,7 +86,7 @@ def _days_before(at: str, days: int) -> str:
 
 
 def _later(at: str, by: timedelta) -> str:
-    """Return the time so much later. Raises OverflowError, and ValueError if `at` is no time."""
+    """Return the time `by` after `at`, as text. Raises OverflowError, and ValueError if `at` is not a time."""
     return (datetime.fromisoformat(at) + by).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

@@ -36,7 +36,7 @@ class NewEntry:
 
     `stream` names the object (`event:<reference>`, `delivery:<reference>:<route>`, `person:<id>`,
     `setting:<kind>:<id>`), `action` the change (`webhook.received`), `actor` its cause. `details` holds no personal
-    data: identifiers of the hub, codes, numbers, setting values that are no secrets. `at` is the time of the change, if
+    data: identifiers of the hub, codes, numbers, setting values without secrets. `at` is the time of the change, if
     it differs from the time that `append_entries` is given.
     """
 

@@ -103,7 +103,7 @@ def _mark_damaged(row: Entry) -> Entry:
     for field in Entry._meta.concrete_fields:
         value = getattr(row, field.attname)
         if field.name not in damaged and not is_valid_value(field, value):
-            # Django reads some texts that are no times as None.
+            # Django reads some texts that are not times as None.
             damaged[field.name] = (
                 _stored_text(row.pk, field.name) if value is None else str(value)[:_MAX_SHOWN]
             )

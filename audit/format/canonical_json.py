@@ -32,7 +32,7 @@ def _check_value(value: JSONValue) -> None:
         for name, member in value.items():
             # The encoder writes the names 1 and None as "1" and "null", so different objects would have the same text.
             if not isinstance(name, str):
-                raise TypeError("a member's name must be text")
+                raise TypeError("a field's name must be text")
             _check_value(member)
     elif isinstance(value, list | tuple):
         for member in value:

@@ -41,7 +41,7 @@ def inclusion_proof(subtree_hash: SubtreeHash, index: int, size: int) -> list[by
 def consistency_proof(subtree_hash: SubtreeHash, old: int, new: int) -> list[bytes]:
     """Return the hashes that show that the tree over `new` leaves begins with the tree over `old` leaves."""
     if not 0 < old <= new:
-        raise IndexError(f"there is no way from a tree of {old} leaves to one of {new}")
+        raise IndexError(f"a tree of {old} leaves cannot grow into one of {new}")
     return _consistency_path(subtree_hash, old, 0, new, is_whole=True)
 
 

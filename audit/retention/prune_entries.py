@@ -28,7 +28,7 @@ def announce_pruning(days: int, at: datetime) -> bool:
     be left.
     """
     if days <= 0:
-        raise ValueError(f"{days} days keep no entry")
+        raise ValueError(f"{days} days is too short a retention")
     up_to = at - timedelta(days=days)
     # The announcement and the row that permits deletion are committed together.
     with transaction.atomic():

@@ -85,7 +85,7 @@ def _unsealed_events(count: int) -> Iterator[UUID]:
             )
         try:
             yield from_reference(stream.removeprefix(_STREAM))
-        # A stream whose name is no reference belongs to no event.
+        # A stream whose name is not a reference belongs to no event.
         except ValueError:
             continue
 

@@ -95,7 +95,7 @@ def make_export_in_process(
 def run_export(job: RunningJob, should_continue: ShouldContinue) -> None:
     """Make an export, or resume it, and record how it ended.
 
-    Raises JobLost and JobStopped, and DatabaseError if the database is away: that is no failure of the export, and
+    Raises JobLost and JobStopped, and DatabaseError if the database is unavailable: that does not fail the export, and
     the next run resumes it.
     """
     export = Export.objects.get(pk=job.subject)

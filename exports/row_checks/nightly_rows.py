@@ -190,7 +190,7 @@ def _unread_events(keys: Sequence[int]) -> Iterator[RowFault]:
     rows = Event.objects.filter(pk__in=keys).exclude(source__in=Source.objects.all())
     for uuid, source in rows.values_list("uuid", "source_id"):
         yield RowFault(
-            "parent-missing", "events", to_reference(uuid), "source_id", f"is {source}, which is no source"
+            "parent-missing", "events", to_reference(uuid), "source_id", f"is {source}, which is not a source"
         )
 
 

@@ -40,7 +40,7 @@ def check_unusable_requests(
 ) -> Iterator[RowFault]:
     """Yield the faults of these requests. `load_deletions` returns which rows and entries the log says were deleted.
 
-    It is called after something was not found, so that what was deleted meanwhile is no fault.
+    It is called after something was not found, so that what was deleted meanwhile is not a fault.
     """
     yield from _check_rows(read_body, load_deletions)
     yield from _check_entries(read_body, load_deletions)
@@ -143,7 +143,7 @@ def _expected_rows(
         try:
             reference, columns = _expected_row(read_body(entry.body))
             if not isinstance(reference, str):
-                raise TypeError("the reference is no text")
+                raise TypeError("the reference is not text")
         except READ_ERRORS:
             if unreadable is not None:
                 unreadable.append(RowFault("unreadable", "entries", entry.pk, "", "cannot be read"))

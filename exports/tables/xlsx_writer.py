@@ -52,7 +52,7 @@ class TooManyRows(Exception):
 
 
 def check_row_count(count: int) -> None:
-    """Raise TooManyRows if a sheet cannot hold so many rows."""
+    """Raise TooManyRows if a sheet cannot hold this many rows."""
     if count > MAX_ROWS:
         raise TooManyRows(
             translatable(

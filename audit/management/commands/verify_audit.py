@@ -1,4 +1,4 @@
-"""`manage.py verify_audit`: check that the audit log is complete and unchanged, and that the rows beside it agree."""
+"""`manage.py verify_audit`: check that the audit log is complete and unchanged, and agrees with the other tables."""
 
 import json
 import logging
@@ -75,7 +75,7 @@ class Command(BaseCommand):
         return len(report.faults)
 
     def _compare_rows(self, checks: Sequence[Check], stopped: list[str]) -> int:
-        """Report on the rows beside the log. Returns the number of faults."""
+        """Report on the rows of other tables. Returns the number of faults."""
         faults, stopped_before = 0, len(stopped)
         for check in checks:
             try:

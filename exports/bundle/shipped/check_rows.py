@@ -192,7 +192,7 @@ def parse_time(at: str) -> datetime:
 
 
 def uuid_of_reference(reference: str) -> str:
-    """Return the UUID that a reference spells in Crockford's base 32. Raises ValueError if it is no reference."""
+    """Return the UUID that a reference spells in Crockford's base 32. Raises ValueError if it is not a reference."""
     number = 0
     for character in reference:
         number = number << 5 | BASE_32.index(character)
@@ -764,7 +764,7 @@ class RowChecker:
                 )
 
     def read_time(self, name: str) -> str:
-        """Return a time of export.json, empty if it has none. Raises ValueError or TypeError if it is no time."""
+        """Return a time of export.json, empty if it has none. Raises ValueError or TypeError if it is not a time."""
         at = self.metadata[name]
         return parse_time(at).strftime(TIME_FORMAT) if at != "" else ""
 

@@ -49,7 +49,8 @@ def test_an_unusable_request_is_stored_with_its_answer_and_its_entry_or_not_at_a
     assert hub.post_signed(b"{}").status_code == 400
     stored = Receipt.objects.get()
     assert (
-        f"{stored.reference} from aurora is no usable webhook: response 400 {stored.code}" in caplog.messages
+        f"{stored.reference} from aurora is not a usable webhook: response 400 {stored.code}"
+        in caplog.messages
     )
     caplog.clear()
     assert (stored.status, stored.answered_at is None) == (400, False)
