@@ -1,4 +1,4 @@
-"""The events of a request that had several: those that it brought, and those that were stored before."""
+"""The events of a request with several: those that it stored, and those that were stored before."""
 
 from typing import NamedTuple
 

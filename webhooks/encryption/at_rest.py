@@ -144,7 +144,7 @@ class _DecryptedOnRead(DeferredAttribute):
 
 
 class LazyEncryptedJSONField(EncryptedJSONField):
-    """An encrypted JSON value that is decrypted when it is read first, so a row of no use costs and breaks nothing.
+    """An encrypted JSON value that is decrypted when it is first read, so an unused row costs and breaks nothing.
 
     Reading the attribute raises CannotDecrypt; loading the row does not.
     """

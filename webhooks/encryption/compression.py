@@ -8,7 +8,7 @@ import zlib
 
 # Measured: 12 µs for a payload; the default memory would take 14 to 80.
 _LEVEL, _WINDOW, _MEMORY = 1, -13, 6
-# The plain length, in so many bytes in front of the compressed value.
+# Bytes of the plain length, which is in front of the compressed value.
 _LENGTH = 4
 # Shorter values do not become smaller.
 _SMALLEST = 48

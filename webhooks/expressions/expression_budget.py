@@ -36,13 +36,13 @@ MAX_SECONDS = 0.1
 
 # Steps between two looks at the clock.
 _CLOCK_INTERVAL = 256
-# Copying so many items, reading so many characters, or making so many bytes of text costs as much as one step: powers
+# Copying this many items, reading this many characters or making this many bytes of text costs one step: powers
 # of two.
 _COPY_STEP_BITS = 3
 _READ_STEP_BITS = 10
 _MAKE_STEP_BITS = 6
 
-# What the library raises beside its own errors if an expression does not fit the document.
+# What the library raises besides its own errors if an expression does not fit the document.
 _TYPE_ERRORS = (TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
@@ -248,7 +248,7 @@ class _BudgetedFunctions(Functions):  # type: ignore[misc]
             charge(self._interpreter, resolved_args)
         return super().call_function(function_name, resolved_args)
 
-    # A value of any kind: what is no text is returned as it is, as by the functions of a mapping.
+    # A value of any kind: what is not text is returned as it is, as by the functions of a mapping.
     @_accepts_types({"types": []})
     def _func_lower(self, value: Any) -> Any:
         return _call_on_text("lower", value)
@@ -412,7 +412,7 @@ _CHARGES: Mapping[str, _Charge] = {
     "min": _charge_order,
 }
 _OPTIONS = Options(custom_functions=Functions())
-# The library looks a method up by name, and does so anew for each interpreter.
+# The library looks a method up by name, and does so again for each interpreter.
 _VISITS: Mapping[str, Callable[[_BudgetedInterpreter, Any, Any], Any]] = {
     name.removeprefix("visit_"): getattr(_BudgetedInterpreter, name)
     for name in dir(_BudgetedInterpreter)

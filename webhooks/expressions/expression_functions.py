@@ -1,4 +1,4 @@
-"""Functions that expressions may call beside those of JMESPath. Pure.
+"""Functions that expressions may call in addition to those of JMESPath. Pure.
 
 A text function returns any other value as it is.
 """

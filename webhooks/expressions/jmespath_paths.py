@@ -96,7 +96,7 @@ _NODE_TYPES_WITH_BASE = frozenset(
 
 @lru_cache(maxsize=2048)
 def compile_expression(text: str, more_functions: frozenset[str] = frozenset()) -> Evaluator:
-    """Compile an expression. `more_functions`: known to it beside `KNOWN_FUNCTIONS`.
+    """Compile an expression. `more_functions`: those it may call besides `KNOWN_FUNCTIONS`.
 
     Raises JMESPathError if it is invalid, and ExpressionRefused.
     """
@@ -187,7 +187,7 @@ def _refuse_negated_paths(root: Any) -> None:
 
 
 def _format_path(nodes: list[Any]) -> str:
-    """Return the path of field names that the nodes form; "" if one of them is no field."""
+    """Return the path of field names that the nodes form; "" if one of them is not a field."""
     try:
         return ".".join(name for node in nodes for name in _field_names(node))[:100]
     except ValueError:
@@ -202,7 +202,7 @@ def functions_called(text: str) -> frozenset[str]:
 
 @lru_cache(maxsize=2048)
 def linked_types(text: str) -> frozenset[str]:
-    """Return the entity types that an expression passes to `linked()`. Raises ExpressionRefused if one is no literal
+    """Return the entity types that an expression passes to `linked()`. Raises ExpressionRefused if one is not a literal
     text, and JMESPathError.
     """
     types = set()

@@ -17,7 +17,7 @@ HANDSHAKE_CODE = "handshake"
 class Receipt(models.Model):
     """One verified HTTP request and its answer, byte for byte.
 
-    Ten copies of one webhook are ten receipts of one event. A verified request that is no usable webhook has no event.
+    Ten copies of one webhook are ten receipts of one event. A verified request without a usable webhook has no event.
     A request with several events has none either: the events name it (`batch_events`).
     """
 

@@ -310,7 +310,7 @@ class SourceSecret(models.Model):
 
     @cached_property
     def fits_scheme(self) -> bool:
-        """True if the secret is valid for its source's current scheme: a public key, for example, is no password."""
+        """True if the secret is valid for its source's current scheme: a public key, for example, is not a password."""
         if not self.source.needs_secret:
             return False
         try:

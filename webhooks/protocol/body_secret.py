@@ -49,7 +49,7 @@ def verify_body_secret(
         document = _parse_form(body, steps) if is_form else parse_json(body)
     except MalformedBody as error:
         raise BadSignature(
-            SignatureReason.MALFORMED_BODY, f"the body is no valid {'form' if is_form else 'JSON'}"
+            SignatureReason.MALFORMED_BODY, f"the body is not {'a valid form' if is_form else 'valid JSON'}"
         ) from error
     removed = list(_remove_secrets(document, steps))
     # Most senders repeat one secret. Each other one costs comparisons.
@@ -57,7 +57,7 @@ def verify_body_secret(
     if not 1 <= len(secrets_found) <= MAX_SIGNATURES or not all(
         isinstance(value, str) for value in secrets_found
     ):
-        raise BadSignature(SignatureReason.SECRET_MISSING, "a secret is missing in the body, or is no text")
+        raise BadSignature(SignatureReason.SECRET_MISSING, "a secret is missing in the body, or not a string")
     expected = secret_bytes(secrets)
     secret_ids = [find_matching_secret(expected, [value.encode()]) for value in secrets_found]
     if is_form:

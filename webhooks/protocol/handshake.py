@@ -154,8 +154,8 @@ class BodyHandshake:
         return _media_type(self.field)
 
     def find_challenge(self, body: bytes) -> str | None:
-        """Return the challenge in a body; None if the body is none of a handshake or is longer than 16,384 bytes, or if
-        the challenge is longer than 1,024 characters or not printable ASCII, or of which no HMAC may be sent.
+        """Return the challenge in a body; None if the body is not a handshake or is longer than 16,384 bytes, or if the
+        challenge is longer than 1,024 characters, is not printable ASCII, or is one of which no HMAC may be sent.
         """
         if len(body) > MAX_BODY_BYTES:
             return None
@@ -183,7 +183,7 @@ class OriginHandshake:
     """
 
     def find_origin(self, method: str, headers: Mapping[str, str]) -> str | None:
-        """Return the origin that asks; None if it is no DNS name, or if a browser asks for itself (CORS)."""
+        """Return the origin that asks; None if it is not a DNS name, or if a browser asks for itself (CORS)."""
         if method != "OPTIONS" or "access-control-request-method" in headers:
             return None
         origin = headers.get("webhook-request-origin", "")

@@ -143,15 +143,15 @@ def _check_id(webhook_id: str, rule: HmacRule) -> bytes:
 
 
 def _read_fields(headers: Mapping[str, str], body: bytes) -> bytes:
-    """Return the signed text of a form. Raises BadSignature if the body is none."""
+    """Return the signed text of a form. Raises BadSignature if the body is not a form."""
     if not is_form(headers.get("content-type", "")):
         raise BadSignature(
-            SignatureReason.MALFORMED_BODY, "the fields of a form are signed, and the body is none"
+            SignatureReason.MALFORMED_BODY, "the fields of a form are signed, and the body is not a form"
         )
     try:
         return join_fields(parse_form(body))
     except MalformedBody as error:
-        raise BadSignature(SignatureReason.MALFORMED_BODY, "the body is no valid form") from error
+        raise BadSignature(SignatureReason.MALFORMED_BODY, "the body is not a valid form") from error
 
 
 def _check_borders(rule: HmacRule, values: Mapping[str, bytes], *, is_form: bool) -> None:

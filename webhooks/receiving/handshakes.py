@@ -22,10 +22,10 @@ HANDSHAKE_LIMIT = RateLimit(per_second=0.5, burst=10)
 def answer_handshake(
     source: Source, incoming: IncomingRequest, verified: VerifiedRequest | None = None
 ) -> Answer | None:
-    """Return the answer to a handshake, or None if the request is none. Raises TooManyRequests above the limit.
+    """Return the answer to a handshake, or None if the request is not one. Raises TooManyRequests above the limit.
 
     Called before the verification of a request and, with its result, after it: each handshake is answered at one of
-    the two. It is counted for *Requests*, and nothing else is stored: a handshake is no webhook. It has a limit of its
+    the two. It is counted for *Requests*, and nothing else is stored: it is not a webhook. It has a limit of its
     own, because anyone can send one.
     """
     if not source.is_enabled:

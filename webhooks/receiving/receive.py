@@ -63,7 +63,7 @@ def receive_webhook(incoming: IncomingRequest, language: Language, delivery_port
     """Receive one request and return its answer.
 
     1. Find the source, verify the request and count it against the source's request limit. A refusal is counted.
-    2. Parse the body. Store the webhook, a repeat of one, or a request that is no webhook.
+    2. Parse the body. Store the webhook, a repeat of one, or a request that is not a webhook.
     3. Deliver the event and wait as long as the source wants, then store the answer.
 
     Raises DatabaseError if nothing could be stored; the caller answers `storage-unavailable`. For a source with a
@@ -135,7 +135,7 @@ def _answer_verified(
         build_unusable = partial(_unusable_answer, source, unusable, language)
         receipt, answer = record_unusable_request(source, incoming, verified, parsed, build_unusable)
         logger.info(
-            "%s from %s is no usable webhook: response %s %s",
+            "%s from %s is not a usable webhook: response %s %s",
             receipt.reference,
             source.slug,
             answer.status,

@@ -99,7 +99,7 @@ def record_unusable_request(
     parsed: ParsedWebhook | None,
     build_answer: Callable[[str], Answer],
 ) -> tuple[Receipt, Answer]:
-    """Store a verified request that is no usable webhook, its body and its answer in one commit. Returns its receipt
+    """Store a verified request without a usable webhook, its body and its answer in one commit. Returns its receipt
     and the answer, which `build_answer` makes of the receipt's reference.
 
     Body and answer are encrypted with the key of the entity that the request names, if it could be parsed that far.
@@ -273,7 +273,7 @@ def _record_repeat(
 
     The payload and the event stay locked until the commit: no foreign key keeps the cleanup from deleting them.
     """
-    # The same event id with another body is no repeat, and the stored answer would be wrong for it.
+    # The same event id with another body is not a repeat, and the stored answer would be wrong for it.
     if not is_same_event(stored_event, parsed.entity_id, content_digest(incoming, parsed)):
         raise RequestRefused("event-id-conflict")
     with transaction.atomic():

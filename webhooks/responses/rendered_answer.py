@@ -247,4 +247,4 @@ def _encode(document: Any) -> bytes:
         return _ENCODER.encode(document).encode()
     # An expression can give what JSON has not, such as an expression reference.
     except (TypeError, ValueError):
-        raise CannotRender("the result is no JSON") from None
+        raise CannotRender("the result is not JSON") from None

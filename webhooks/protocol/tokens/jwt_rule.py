@@ -107,7 +107,7 @@ class JwtRule:
         return self.algorithm in SYMMETRIC
 
     def key_of(self, secret: str) -> bytes:
-        """Return the key that a secret stands for; b"" if it is not the configured base64."""
+        """Return the HMAC key that a secret encodes; b"" if it is not the configured base64."""
         return (
             decode_base64(secret.removeprefix(BASE64_SECRET_PREFIX))
             if self.has_base64_secret

@@ -197,7 +197,7 @@ def _check_claims(rule: JwtRule, claims: Mapping[str, Any], now: datetime) -> No
 
 def _read_seconds(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e12:
-        raise BadSignature(SignatureReason.MALFORMED_TOKEN, "a time of the token is no number of seconds")
+        raise BadSignature(SignatureReason.MALFORMED_TOKEN, "a time of the token is not a number of seconds")
     return float(value)
 
 

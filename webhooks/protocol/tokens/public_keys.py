@@ -47,7 +47,7 @@ def fits_algorithm(key: Any, algorithm: str) -> bool:
 
 @lru_cache(maxsize=256)
 def load_pem(text: str, algorithm: str) -> PublicKey:
-    """Load a public key. Raises ValueError with a sentence if it is none, or not one for the algorithm."""
+    """Load a public key. Raises ValueError with a sentence if it is not a key for the algorithm."""
     if len(text) > _MAX_PEM_LENGTH:
         raise ValueError(
             translatable("This must be at most %(most)s characters.", most=f"{_MAX_PEM_LENGTH:,}")
