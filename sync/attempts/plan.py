@@ -44,7 +44,7 @@ logger = logging.getLogger("hub.deliver")
 
 # Seconds, while a replica of the identity service may lag. Short, because a source may wait for the answer.
 FETCH_RETRY_PAUSES = (0.2, 0.5, 1.0)
-# An event that arrived longer ago is no sign of a lag.
+# An event that arrived longer ago is not a sign of a lag.
 MAX_LAG = timedelta(seconds=60)
 # Services cut their times to whole seconds.
 TIMESTAMP_RESOLUTION = timedelta(seconds=1)

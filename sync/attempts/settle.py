@@ -247,7 +247,7 @@ def _delivery_values(finished: FinishedAttempt) -> tuple[Any, ...]:
     # A re-check that finds nothing to do leaves the success that it confirms.
     if result.state == State.UNCHANGED and delivery.state_before_recheck == State.SUCCEEDED:
         state = code = str(State.SUCCEEDED)
-    # A re-check of what failed for good is no automatic attempt of the route.
+    # A re-check of what failed for good is not an automatic attempt of the route.
     uses_attempt = result.uses_attempt and delivery.state_before_recheck != State.DEAD
     requested_delay = result.requested_delay
     return (

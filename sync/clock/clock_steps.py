@@ -43,7 +43,7 @@ os.register_at_fork(after_in_child=_reset_after_fork)
 def adjust_times_to_clock_step() -> bool:
     """Adjust leases and due times if the clock was set (SQLite only). Returns True if it was.
 
-    All leases begin anew: a step forward would expire those of processes that live, a step back hold those of dead ones
+    All leases are renewed: a step forward would expire those of live processes, a step back keep those of dead ones
     for as long. After a step back, what is due later becomes due that much earlier. Other threads of this process wait
     until that is committed; if it fails, the next call does it.
     """

@@ -40,7 +40,7 @@ STEP_NAMES: tuple[StepName, ...] = ("name", "transport", "credentials", "read", 
 MAX_SECONDS = 20.0
 # Four permissions of ten entity types.
 MAX_PERMISSIONS = 40
-# One permission takes at most so many requests.
+# The most requests that the check of one permission takes.
 _PERMISSION_REQUESTS = 4
 _MAX_ADDRESSES = 3
 _MAX_SCOPES = 20
@@ -241,7 +241,7 @@ class _ConnectionCheck:
                 break
             status = self._recorder.status if finding.status is None else finding.status
             if status is None and seconds <= time.monotonic() - started < self._subject.deadline:
-                # The system had less time than the connection allows it: this is no finding about it.
+                # The system had less time than the connection allows it: this is not a finding about it.
                 continue
             findings.append(replace(finding, status=status))
         left_out = len(self._scope_findings) + len(permissions) - len(findings)
@@ -276,7 +276,7 @@ class _ConnectionCheck:
         return HttpEndpoint(base.origin, seconds, subject.byte_cap, own.ca_certificates, own.allowed_networks)
 
     def _make_connector(self, requests: int = 2) -> TestableConnector:
-        """Make a connector for so many requests, one after the other, in the time that is left."""
+        """Make a connector that can send `requests` requests, one after the other, in the time that is left."""
         subject = self._subject
         parse_authentication(subject.authentication, read_base_url(subject.base_url))
         connector: TestableConnector = make_connector(

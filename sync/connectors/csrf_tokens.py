@@ -122,7 +122,7 @@ class CsrfAuthenticator:
                 response, judgement = self._send_fetch(sender, renewed)
         error_class = judgement.error if judgement.is_stated else errors.error_for_status(response.status)
         if error_class is not None:
-            # A wrong path is no refusal of the credentials, nor of a record.
+            # A wrong path is not a refusal of the credentials, nor of a record.
             error_class = errors.UnreadableResponse if error_class is errors.RequestRejected else error_class
             raise error_class(
                 f"{self._call.label}: the request for a CSRF token got the response {response.status}",
@@ -132,7 +132,7 @@ class CsrfAuthenticator:
             )
         token, cookies = self._find_token(response), _find_cookies(response.headers.get("set-cookie", ""))
         credentials = RenewedCredentials(float(self._settings.lifetime_seconds))
-        # Short values, such as a language, are no secrets, and would be found in ordinary words.
+        # Short values, such as a language, are not secrets, and would be found in ordinary words.
         secrets = (token, *(value for value in cookies.values() if len(value) >= _MIN_SECRET_LENGTH))
         return FetchedToken(json.dumps([token, cookies]), credentials, secrets)
 

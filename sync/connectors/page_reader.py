@@ -68,7 +68,7 @@ class PageSource:
     modified_since: ModifiedSince | None = None
 
     def with_size(self, size: int) -> Self:
-        """Return the list with so many items in a page."""
+        """Return the list with pages of `size` items."""
         return replace(self, paging=replace(self.paging, page_size=size))
 
 

@@ -65,7 +65,7 @@ def check_methods(
 ) -> PermissionFinding:
     """Return the finding of asking which methods are accepted, for `calls`: methods with their path templates.
 
-    Never granted: the system tells what a path accepts, and only a write would show what these credentials may do.
+    Never granted: the system says what a path accepts, and only a write would show what these credentials may do.
     """
     accepted: dict[str, frozenset[str]] = {}
     for path in dict.fromkeys(path for _, path in calls):

@@ -73,7 +73,7 @@ def validate_connection(
 
 
 def _refuse_unsendable_texts(document: Any) -> None:
-    """Raise SettingsInvalid for a text that is no Unicode, which no request sends and no database stores."""
+    """Raise SettingsInvalid for a text that is not Unicode, which no request sends and no database stores."""
     waiting: list[tuple[SettingPath, Any]] = [((), document)]
     while waiting:
         place, value = waiting.pop()

@@ -102,7 +102,7 @@ class RestTargetConnector:
 
     def load_version(self, entity_type: str, record: Record) -> Record:
         """Return the record with the version that a write must name, read by its own path if it lacks it: a search
-        gives no version that stands in a header.
+        gives no version that is in a header.
 
         Raises UnreadableResponse if the path of items does not give the record.
         """

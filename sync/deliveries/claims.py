@@ -99,7 +99,7 @@ class Claim:
 
     `covered`: events of sibling deliveries that the attempt settles too. `link`: the subject's link when the delivery
     was claimed; for relayed deliveries it is read when the attempt begins. `decides_event`: the outcome of the attempt
-    is the outcome of the event, because the event has no other delivery and this is no re-check. `stream_heads`: the
+    is the outcome of the event, because the event has no other delivery and this is not a re-check. `stream_heads`: the
     heads of the audit log streams at the commit of the claim.
     """
 
@@ -139,7 +139,7 @@ class Claim:
         return bool(_RENEW_LEASE.execute(settings.LEASE_SECONDS, self.delivery.pk, self.token))
 
     def ensure_lease(self, seconds: float) -> bool:
-        """Renew the lease if it ends within so many seconds. Returns False if the delivery is not ours any more."""
+        """Renew the lease if it ends within `seconds`. Returns False if the delivery is not ours any more."""
         return self.lease.ends_at - monotonic() >= seconds or self.renew_lease()
 
 
@@ -249,7 +249,7 @@ def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: b
     siblings = lock_open_siblings(delivery)
     own = next((sibling for sibling in siblings if sibling.pk == delivery.pk), None)
     others = [sibling for sibling in siblings if sibling.pk != delivery.pk]
-    # Without an own row, the delivery was settled or put on hold since it was read.
+    # Without a row of its own, the delivery was settled or put on hold since it was read.
     if own is None or any(_must_end_first(other, delivery) for other in others):
         return None
     token = uuid.uuid4()

@@ -15,9 +15,9 @@ from functools import partial
 
 logger = logging.getLogger("hub.wakeups")
 
-# Bounds the memory while the receiver is away. Polling finds the deliveries that are dropped.
+# Bounds the memory while the receiver is unavailable. Polling finds the deliveries that are dropped.
 MAX_WAITING = 10_000
-# After a failure: each call to a receiver that is away may last until its timeout.
+# After a failure: each call to an unavailable receiver may last until its timeout.
 _PAUSE_SECONDS = 5.0
 
 

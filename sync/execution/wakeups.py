@@ -88,7 +88,7 @@ class WakeupListener:
         self._server = PauseAfterFailure(_SERVER_NAME)
 
     def wait(self, seconds: float) -> None:
-        """Return soon after a notification, at once if the connection is new, or after so many seconds."""
+        """Return soon after a notification, at once if the connection is new, or after `seconds`."""
         until = time.monotonic() + seconds
         if not self._link.is_open:
             if self._server.call(lambda: self._link.run_with_connection(lambda _: None)):

@@ -41,7 +41,7 @@ def claim_next_job(kind: JobKind) -> RunningJob | None:
     """Claim the job of a kind that has waited longest.
 
     1. Jobs whose lease has ended wait again, in front; or have failed, if that happened too often.
-    2. The kind needs a free slot, if only so many may run at once.
+    2. The kind needs a free slot, if it has a concurrency limit.
     3. A compare-and-set makes the job ours; if another worker was faster, the next one is tried.
 
     Returns None if nothing is due or all slots are taken.

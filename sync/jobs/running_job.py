@@ -93,14 +93,14 @@ class RunningJob:
         self._write(**ended, due_at=None, **UNCLAIMED_COLUMNS)
 
     def hand_back(self, *, after: float = 0.0) -> None:
-        """Let any worker resume the job after so many seconds. Raises JobLost or JobCancelled.
+        """Let any worker resume the job in `after` seconds. Raises JobLost or JobCancelled.
 
         It is due at once if it was submitted again meanwhile. Resets the counts of errors and deaths.
         """
         self._release_job(after, deaths=0, errors=0)
 
     def postpone(self, after: float) -> None:
-        """Let any worker retry the job after so many seconds, and count the error. Raises JobLost or JobCancelled."""
+        """Let any worker retry the job in `after` seconds, and count the error. Raises JobLost or JobCancelled."""
         self._release_job(after, errors=F("errors") + 1)
 
     def _release_job(self, after: float, **counts: Any) -> None:

@@ -12,7 +12,7 @@ class StoredGuard:
     """`sync.connectors.client.log_in_guard.LogInGuard` in the database."""
 
     def claim_log_in(self, key: str, seconds: float, *, is_forced: bool) -> LogInPermission:
-        """Claim the only log-in of these credentials for so many seconds.
+        """Claim the only log-in of these credentials for `seconds`.
 
         1. Insert the row if there is none.
         2. Mark it as busy, unless another process logs in, or the credentials were refused and no person asked.

@@ -28,7 +28,7 @@ class StoredRefreshTokens:
     """`sync.connectors.client.refresh_tokens.RefreshTokenStore` in the database."""
 
     def claim_refresh(self, key: str, seconds: float) -> RefreshClaim | None:
-        """Claim the only refresh for so many seconds.
+        """Claim the only refresh for `seconds`.
 
         1. Insert the row if there is none.
         2. Lock it, and mark it as busy unless another process refreshes.
@@ -53,7 +53,7 @@ class StoredRefreshTokens:
     def finish_refresh(self, claim: RefreshClaim, issued: IssuedTokens | None) -> None:
         """End a claimed refresh. Tokens are stored with an audit entry in one commit.
 
-        Logs an error if they cannot be stored: the access token is of use all the same, until it expires.
+        Logs an error if they cannot be stored: the access token is usable all the same, until it expires.
         """
         for pause in (*STORE_PAUSES, None):
             try:

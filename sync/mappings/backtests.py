@@ -36,7 +36,7 @@ MIN_EVENTS, MAX_EVENTS = 10, 1_000
 # More events than these are for a worker.
 MAX_IN_REQUEST = 200
 REQUEST_SECONDS, WORKER_SECONDS = 20.0, 600.0
-# After so many mappings that cost too much, the next ones would too.
+# After this many mappings that cost too much, the next ones would too.
 MAX_OVER_BUDGET = 10
 EXAMPLES_PER_OUTCOME, MAX_EXAMPLES = 5, 40
 OPEN_STATES = (BackTestState.WAITING, BackTestState.RUNNING)

@@ -101,7 +101,7 @@ def mapping_gaps(mapping: Mapping, declaration: Any) -> MappingGaps:
 def reference_warnings(route: Route, declaration: Any) -> Iterator[str]:
     """Yield a sentence for each type that the records of a route refer to and that no enabled route delivers.
 
-    Links that exist already still count, so this is no gap.
+    Links that exist already still count, so this is not an error.
     """
     try:
         types = parse_mapping(declaration).reference_types

@@ -201,7 +201,7 @@ def _is_absent(delivery: Delivery, call: Call) -> bool:
     if call.status is None or call.error:
         return False
     if call.status >= 300:
-        # Any other error has a code: only a rule gives such a response a meaning that is none.
+        # Any other error has a code: only a rule gives such a response another meaning.
         return True
     stored = call.stored_response()
     if stored is None:

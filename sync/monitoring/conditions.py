@@ -11,7 +11,7 @@ from sync.monitoring.health_figures import HealthFigures
 
 # A late segment stays one for ever, so its alarm ends after a day.
 LATE_SEGMENT_ALARM_PERIOD = timedelta(days=1)
-# The check runs each night: a day without one may be a restart, two are none.
+# The check runs each night: one day without a check may be a restart, two are not.
 MAX_UNVERIFIED_TIME = timedelta(days=2)
 MAX_CHECKPOINT_DELAY = timedelta(minutes=10)
 

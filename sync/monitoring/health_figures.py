@@ -29,7 +29,7 @@ TEST_EVENT_TYPE = "HUB-TEST"
 LOGIN_ATTACK_GAP = timedelta(minutes=15)
 # A day, so that everybody whom it concerns sees it once.
 BREAK_GLASS_ALARM_PERIOD = timedelta(days=1)
-# Of the last events of a source, so many are looked at for a time that can be read.
+# The number of last events of a source that are searched for a readable time.
 MAX_DAMAGED = 50
 _RECEIVED_AT = Event._meta.get_field("received_at")
 
@@ -222,7 +222,7 @@ def _newest_readable_time(source: int) -> tuple[datetime | None, bool]:
 
 
 def _is_readable_time(at: datetime | None) -> bool:
-    # Django reads some texts that are no times as None.
+    # Django reads some texts that are not times as None.
     return at is not None and is_valid_value(_RECEIVED_AT, at)
 
 

@@ -65,7 +65,7 @@ def decide_held(
 ) -> DecisionResult:
     """Approve or close held deliveries, at most 1,000, in one commit; then let workers run approved ones.
 
-    Approved ones start afresh, past the guard, twenty a second so that they do not arrive all at once. Person, time and
+    Approved ones start again, past the guard, twenty a second so that they do not arrive all at once. Person, time and
     reason are stored as a `Replay` that the deliveries name. `key` identifies the request: the database accepts it
     once. `address`: where the person decided. Raises DecisionRefused without a reason, for no delivery, or for too
     many.

@@ -94,7 +94,7 @@ def decide_match(
        accepts it once.
     2. Lock the held deliveries of the subject at the target connection.
     3. Bind `record_id`, which must be one of the records found; or note that a record is to be created; or close them.
-    4. Release the deliveries: each is planned afresh, and the mass-change guard counts it as any other.
+    4. Release the deliveries: each is planned again, and the mass-change guard counts it as any other.
 
     Raises DecisionRefused without a reason, if nothing is held any more, or if the record cannot be bound: it was not
     found for this entity, or is linked to another one by now.

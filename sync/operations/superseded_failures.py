@@ -28,7 +28,7 @@ def supersede_failures() -> int:
     may not have been delivered since. Each run checks the next 200 deliveries of each state. Returns how many were
     settled.
     """
-    # By the partial index of failures: SQLite uses it only if its condition stands in the statement.
+    # By the partial index of failures: SQLite uses it only if its condition is in the statement.
     failed = Delivery.objects.extra(where=["sync_delivery.state = 'dead'"])
     chunk = [*_next_chunk(State.DEAD, failed), *_next_chunk(State.HELD, Delivery.objects.held())]
     superseded = Delivery.objects.filter(pk__in=chunk).annotate(superseded_by=Subquery(_later_successes()))

@@ -62,7 +62,7 @@ class ReferenceLookup:
     def find_linked(self, entity_type: str, value: Any) -> Any:
         """Return the record id of an entity, or those of a list of entities; missing ones are None, or left out.
 
-        Raises UnexpectedValueType if a value is no id, and ReferenceLimit.
+        Raises UnexpectedValueType if a value is not an id, and ReferenceLimit.
         """
         if not isinstance(value, list):
             return self._find_one(entity_type, value)

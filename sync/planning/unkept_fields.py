@@ -10,7 +10,7 @@ from typing import Any
 from sync.planning.change import Change, ChangeAction, FieldChange, without_uncaused
 
 NOTICED_WRITES = 3
-"""A field counts as not kept after so many equal writes: the first one may follow a change of the entity."""
+"""A field counts as not kept after this many equal writes: the first one may follow a change of the entity."""
 
 _MAX_COUNTED = 10_000
 

@@ -98,7 +98,7 @@ def decline_replay(replay: Replay, person: ActingPerson) -> bool:
     """
     now = timezone.now()
     changes: dict[str, object] = {"ended_at": now, "paused_by_id": person.user.pk}
-    # A withdrawal is no decision of a second person; `a_second_person_approves` would refuse it.
+    # A withdrawal is not a decision of a second person; `a_second_person_approves` would refuse it.
     if replay.requested_by_id != person.user.pk:
         changes |= {"decided_by_id": person.user.pk, "decided_at": now}
     done = NewEntry(replay.stream, "replay.declined", person.actor, _with_address(person, {}))

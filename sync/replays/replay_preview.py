@@ -202,7 +202,7 @@ def _preview_delivery(
         return PlannedDelivery(delivery, resolved.mapping_version, code="preview-late")
     except ConnectionPaused:
         return PlannedDelivery(delivery, resolved.mapping_version, code="preview-paused")
-    except Exception as error:  # noqa: BLE001 - as at the delivery boundary: told, never raised
+    except Exception as error:  # noqa: BLE001 - as at the delivery boundary: reported, never raised
         return _preview_of_error(delivery, resolved, claim, error)
 
 

@@ -11,7 +11,7 @@ PERIOD_HOURS = ("1", "24", "168", "720")  # in hours
 
 
 class InvalidFilter(ValueError):
-    """Parameters that are no valid filter; the text names them."""
+    """The parameters are not a valid filter; the message names them."""
 
 
 def parse_range(
@@ -41,7 +41,7 @@ def parse_moment(text: str) -> datetime:
 def to_absolute_params(params: Mapping[str, str], name: str, zone: tzinfo) -> dict[str, str]:
     """Replace the times that a person typed (`<name>_from_local`, `<name>_to_local`) by absolute ones.
 
-    A bound that was not edited keeps its exact value, fractions of seconds included. A text that is no time
+    A bound that was not edited keeps its exact value, fractions of seconds included. A text that is not a time
     is left for `parse_range` to refuse.
     """
     absolute = {key: value for key, value in params.items() if not key.startswith(f"{name}_")}

@@ -23,7 +23,7 @@ FAILURE_CODES = frozenset(
 
 @dataclass(slots=True)
 class HourlyCalls:
-    """Requests of one connection in one hour. Unfinished requests have no duration and are no success."""
+    """Requests of one connection in one hour. Unfinished requests have no duration and are not successes."""
 
     count: int = 0
     failed_count: int = 0

@@ -3,7 +3,7 @@
 Messages carry keys of deliveries, or nothing. Each may be lost, doubled or late: the claim decides about a delivery,
 and a row of the database about periodic work. In addition to its tasks the process runs a `Worker`, which polls every
 few seconds: for what a broker lost, and for everything while the broker or beat is unavailable. Tasks and that worker
-share DELIVERY_THREADS: so many deliveries run at once in the process.
+share DELIVERY_THREADS, the number of deliveries that run at once in the process.
 """
 
 import threading

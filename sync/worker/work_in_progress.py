@@ -23,7 +23,7 @@ class WorkInProgress:
         self._is_wanted.set()
 
     def wait(self, seconds: float) -> None:
-        """Return after a call of `request_poll`, or after so many seconds."""
+        """Return after a call of `request_poll`, or after `seconds`."""
         self._is_wanted.wait(seconds)
         self._is_wanted.clear()
 

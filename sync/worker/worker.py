@@ -113,7 +113,7 @@ class Worker:
             release_connection()
 
     def _start_periodic_thread(self, name: str, run: Callable[[], object], seconds: float) -> None:
-        """Start a thread that calls `run` every so many seconds, out of step with other workers."""
+        """Start a thread that calls `run` every `seconds`, out of step with other workers."""
 
         def run_and_pause() -> float:
             run()
@@ -147,7 +147,7 @@ class Worker:
 
 
 def _wait_for_wakeup(progress: WorkInProgress) -> Callable[[float], object]:
-    """Return a function that waits for a wake-up, or for so many seconds."""
+    """Return a function that waits for a wake-up, or for a number of seconds."""
     is_postgresql = thread_connection().vendor == "postgresql"
     return WakeupListener(progress.stopping.wait).wait if is_postgresql else progress.stopping.wait
 

@@ -18,7 +18,7 @@ class ConnectorRequest:
     """One request of a connector. `accepted_statuses`: error statuses that this request treats as a result.
     `headers`: those of this request alone. `stale_rules`: responses that refuse the version which it names.
     `answers`: what responses mean, where the status alone does not say it. `encoding`: `json` or `form`. `searched`:
-    names of path values that are no ids, and `id_characters` what ids may hold besides the usual characters.
+    names of path values that are not ids, and `id_characters` what ids may hold besides the usual characters.
     """
 
     purpose: Purpose

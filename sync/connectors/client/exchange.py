@@ -176,7 +176,7 @@ def merge_headers(headers: Mapping[str, str], overrides: Mapping[str, str]) -> d
 
 
 class StartedExchange(NamedTuple):
-    """An exchange whose request is on record, and is to be sent now. Records what becomes of it.
+    """An exchange whose request is on record, and is to be sent now. Records its result.
 
     `started`: by the monotonic clock.
     """

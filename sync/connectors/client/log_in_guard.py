@@ -22,7 +22,7 @@ class LogInGuard(Protocol):
     """
 
     def claim_log_in(self, key: str, seconds: float, *, is_forced: bool) -> LogInPermission:
-        """Claim the only log-in of these credentials for so many seconds. `is_forced`: also after a refusal, because a
+        """Claim the only log-in of these credentials for `seconds`. `is_forced`: also after a refusal, because a
         person asked for it.
         """
 

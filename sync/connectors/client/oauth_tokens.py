@@ -70,7 +70,7 @@ class OAuthAuthenticator:
     def refresh_key(self) -> str | None:
         """Return the digest of the refresh token and its client by which the store knows them; None without one.
 
-        It leaves out what may change while the system still goes by the same grant, such as the client's secret.
+        It leaves out what may change while the grant of the system stays the same, such as the client's secret.
         """
         if "refresh_token" not in self._scheme.credential_names:
             return None
@@ -93,7 +93,7 @@ class OAuthAuthenticator:
         """Refresh as the only one of all processes. `may_share`: use the token that another process has just fetched.
 
         Some systems accept a refresh token once, and withdraw all if it comes again; some also end the access token
-        that they issued before. So a new refresh token is stored even if the access token beside it is of no use.
+        that they issued before. So a new refresh token is stored even if the access token with it is unusable.
         """
         store, claim = current_store(), self._claim_refresh(sender)
         issued: IssuedTokens | None = None
@@ -147,7 +147,7 @@ class OAuthAuthenticator:
         tokens = claim.tokens
         if tokens is None or tokens["client"] != self._client_digest.hex():
             return None
-        # There is none if it was of no use. One that this process used is asked for again only once it was refused or
+        # There is none if it was unusable. One that this process used is asked for again only once it was refused or
         # has expired.
         if not tokens["access_token"] or tokens["access_token"] in self._cache.last_token.secrets:
             return None
@@ -281,7 +281,7 @@ def _readable_refresh_token(value: Any) -> str:
     """Return a refresh token that can be stored and sent; "" for anything else."""
     if not isinstance(value, str) or len(value) > MAX_TOKEN_LENGTH:
         return ""
-    # Half of a surrogate pair, which JSON allows, is no Unicode.
+    # Half of a surrogate pair, which JSON allows, is not Unicode.
     return "" if any("\ud800" <= one <= "\udfff" or one == "\0" for one in value) else value
 
 

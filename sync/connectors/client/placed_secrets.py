@@ -28,7 +28,7 @@ class PlacedSecret(NamedTuple):
 def place_credentials(
     scheme: AuthenticationScheme, credentials: Mapping[str, str]
 ) -> tuple[PlacedSecret, ...]:
-    """Return the secrets that stand elsewhere than in the header of the scheme. Raises SettingsInvalid for one that
+    """Return the secrets that are sent elsewhere than in the header of the scheme. Raises SettingsInvalid for one that
     cannot be sent.
     """
     placed = tuple(PlacedSecret(place, credentials[place.credential]) for place in scheme.secret_places)
@@ -64,7 +64,7 @@ def place_secrets(call: PreparedRequest, secrets: tuple[PlacedSecret, ...]) -> P
 
 
 def _add_to_body(call: PreparedRequest, name: str, value: str) -> bytes | None:
-    """Return the body with one more field; None if it is no form and no JSON object."""
+    """Return the body with one more field; None if it is neither a form nor a JSON object."""
     if call.body is None:
         return None
     types = [text for header, text in call.headers.items() if header.lower() == "content-type"]

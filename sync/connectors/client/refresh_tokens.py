@@ -45,7 +45,7 @@ class RefreshTokenStore(Protocol):
     """Allows one refresh at a time with the same credentials. `key`: a digest from which nothing can be read."""
 
     def claim_refresh(self, key: str, seconds: float) -> RefreshClaim | None:
-        """Claim the only refresh for so many seconds; None while another thread or process has it.
+        """Claim the only refresh for `seconds`; None while another thread or process has it.
 
         Raises TokensUnreadable, having claimed nothing: the refresh token to send is not known.
         """

@@ -1,4 +1,4 @@
-"""Log in to a system, keep its session token in the process, and log in anew when the system refuses it."""
+"""Log in to a system, keep its session token in the process, and log in again when the system refuses it."""
 
 import re
 import time

@@ -110,7 +110,7 @@ class HostResolver:
         return lookup
 
     def _start_thread(self, name: HostAndPort) -> None:
-        """Start a thread more. Raises OSError, and forgets the lookup, if there is none then that would serve it."""
+        """Start one more thread. Raises OSError, and drops the lookup, if there is no thread to serve it."""
         try:
             threading.Thread(target=self._serve_lookups, name="name-lookup", daemon=True).start()
         except RuntimeError as error:

@@ -75,7 +75,7 @@ def fill_template(
 ) -> str:
     """Replace all placeholders of a template in one pass, so that values are not expanded again.
 
-    `encode` makes what stands in the result of the name and the quoted value of a placeholder.
+    `encode` returns the replacement of a placeholder from its name and quoted value.
     """
 
     def replace(match: re.Match[str]) -> str:

@@ -106,7 +106,7 @@ class RecordReader:
         response: HttpResponse,
     ) -> Record:
         """Return the record in the response to an update, or the record as sent if the response holds none, such as
-        `true` or a list of results. A response that is not JSON, such as a log-in page, is no success.
+        `true` or a list of results. A response that is not JSON, such as a log-in page, is not a success.
         """
         if not response.body.strip():
             return sent

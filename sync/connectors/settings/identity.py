@@ -41,7 +41,7 @@ from sync.connectors.settings.shared_settings import (
 from sync.connectors.values.answer_meaning import AnswerRule, Meaning
 from sync.connectors.values.json_responses import ErrorExtractor, JmesPathExpression
 
-# What the answer to the request for one entity may mean, beside success.
+# What the answer to the request for one entity may mean, besides success.
 _MEANINGS = (
     Meaning.ABSENT,
     Meaning.REFUSED,
@@ -53,7 +53,7 @@ _MEANINGS = (
 
 @dataclass(frozen=True, slots=True)
 class EntitySettings:
-    """Settings for reading an entity of one type: its request, and expressions over the response. The id stands in the
+    """Settings for reading an entity of one type: its request, and expressions over the response. The id is in the
     path, in values of the query, or in the body, each time as `{id}`.
 
     `answers`: what responses mean where their status does not say it; `other_rules`: those that are about every

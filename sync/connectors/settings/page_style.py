@@ -68,7 +68,7 @@ class Paging:
 
 @dataclass(frozen=True, slots=True)
 class PagedList:
-    """Settings of a list that comes in pages. The parameters stand in the query, or in what `body` makes of
+    """Settings of a list that comes in pages. The parameters are in the query, or in what `body` makes of
     them. `results_expression` selects the list of items.
     """
 
@@ -201,7 +201,7 @@ MODIFIED_SINCE = optional(
     example={"query": {"updated_after": "{time}"}},
 )
 
-# Of every list, beside how the pages are found and the request for a page.
+# Settings of every list, in addition to the paging style and the request for a page.
 _PAGE_SETTINGS = (START, FIRST, PAGE, FIRST_PAGE, CURSOR, NEXT, COUNT, SIZE, TOTAL)
 # Of the lists of a target: without `paging`, one request is all.
 OPTIONAL_PAGING = (OPTIONAL_STYLE, *_PAGE_SETTINGS)

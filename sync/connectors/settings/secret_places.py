@@ -1,4 +1,4 @@
-"""Settings for secrets that stand elsewhere than in one header: a parameter, or a second secret. Pure."""
+"""Settings for secrets that are sent elsewhere than in one header: a parameter, or a second secret. Pure."""
 
 import re
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _PARAMETER_NAME = Text(
 @dataclass(frozen=True, slots=True)
 class SecretPlace:
     """Place of a secret in requests. `kind`: `header`, `query` or `body`. `credential`: the name of the credential that
-    stands there.
+    is sent there.
     """
 
     kind: str

@@ -47,7 +47,7 @@ _PUBLIC_BEFORE = frozenset(
     # `X-Atlassian-Token: no-check`
     | {"atlassian", "tenant"}
 )
-# Members of a body that mostly are no secrets: `{"key": "email", "value": …}`.
+# Members of a body that mostly are not secrets: `{"key": "email", "value": …}`.
 _GENERIC_NAMES = frozenset({"auth", "key", "sig", "signature", "token"})
 # Objects of names and texts, any of which may be a secret.
 _NAMED_VALUES = ("headers", "query", "parameters")

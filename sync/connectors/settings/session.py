@@ -50,7 +50,7 @@ class LogInRequest:
 
     def fill_body(self, credentials: Mapping[str, str]) -> Any:
         """Return the body for these credentials. Raises ExpressionUnfit, ExpressionOverBudget, and ValueError if a form
-        would have a value that is no text.
+        would have a value that is not text.
         """
         budget = ExpressionBudget(MAX_STEPS, MAX_BYTES)
         filled = self.body.render(

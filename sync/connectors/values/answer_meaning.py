@@ -78,7 +78,7 @@ def find_meaning(
     """Return what the first rule that fits says of a response; None if no rule fits, and the status decides.
 
     A condition sees an object with `status`, `headers` (names in lower case) and `body`: its JSON, null if it is empty,
-    its first 64 KiB as text if it is none. Raises ExpressionOverBudget.
+    its first 64 KiB as text if it is not JSON. Raises ExpressionOverBudget.
     """
     document: dict[str, Any] | None = None
     budget: ExpressionBudget | None = None

@@ -81,7 +81,7 @@ class TextView:
             source_starts: list[int] = []
             source_ends: list[int] = []
             shift = 0
-            assert self._pattern is not None, "the original text is no view of another one"
+            assert self._pattern is not None, "the original text is not a view of another one"
             replace: Callable[[re.Match[bytes]], bytes] = _remove if self.is_joined else _decode_match
             for match in self._pattern.finditer(source):
                 length = len(replace(match))

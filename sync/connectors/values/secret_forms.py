@@ -122,7 +122,7 @@ def _spellings(secret: bytes) -> set[bytes]:
 
 
 def _base64_core(encode: Callable[[bytes], bytes], raw: bytes, offset: int) -> bytes:
-    """Return the characters of a base64 text that depend on `raw` alone, if so many other bytes precede it."""
+    """Return the characters of a base64 text that depend on `raw` alone, if `offset` other bytes precede it."""
     start = -(-8 * offset // 6)
     end = 8 * (offset + len(raw)) // 6
     return encode(bytes(offset) + raw)[start:end]

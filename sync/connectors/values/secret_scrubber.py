@@ -15,7 +15,7 @@ from sync.connectors.values.secret_forms import MIN_SECRET_LENGTH, SecretSet
 MASK = "***"
 _MASK_BYTES = MASK.encode()
 _MAX_LAYERS = 3
-# A text with more of them is no sentence and no record: it is masked as a whole.
+# A text with more of them is neither a sentence nor a record: it is masked as a whole.
 _MAX_FOUND = 1000
 
 

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-# RFC 3339, 5.6. Digits beyond microseconds are cut, and a leap second is no moment that we know.
+# RFC 3339, 5.6. Digits beyond microseconds are cut, and leap seconds are not supported.
 _TEXT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,6})\d*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # As seconds the year 5138, as milliseconds 1973: from here on numbers are milliseconds.

@@ -442,7 +442,7 @@ def _mentions_value(operation: Operation) -> bool:
 
 
 def has_bare_quoted_id(operation: Operation) -> bool:
-    """Return True if an id stands in quotes without a style, which an id that holds a quote would end."""
+    """Return True if an id is in quotes without a style, so that an id with a quote would end them."""
     names = find_placeholders(operation.path)
     return find_fault(operation.path, names) is not None
 
