@@ -149,7 +149,7 @@ def check_database_at_start() -> None:
     connection = connections[DEFAULT_DB_ALIAS]
     try:
         check_schema()
-        # One wait for a database that is away is enough.
+        # One wait for an unavailable database is enough.
         if connection.connection is not None:
             check_lease()
     finally:

@@ -155,7 +155,7 @@ def read_mail_server(env: environ.Env) -> dict[str, Any]:
 
 
 def read_public_url(env: environ.Env) -> str:
-    """Return PUBLIC_URL without a slash at its end, or "". Raises ImproperlyConfigured if it is no `http` address."""
+    """Return PUBLIC_URL without a slash at its end, or "". Raises ImproperlyConfigured if it is not an `http` URL."""
     url: str = env.str("PUBLIC_URL", default="").rstrip("/")
     parts = urlsplit(url)
     if url and not (

@@ -231,8 +231,8 @@ LEASE_SECONDS = read_number(env, "LEASE_SECONDS", 40.0, minimum=0.1)
 # again, and repaired if it differs.
 RECHECK_SECONDS = read_delays(env, "RECHECK_SECONDS", (60.0, 300.0, 1800.0))
 
-# A field is left out after so many equal writes that the target did not keep (0: never). Not below three: the first may
-# follow a change of the entity, and a target may return the old value for a moment after it.
+# A field is left out after this many equal writes that the target did not store (0: never). At least three: the first
+# may follow a change of the entity, and a target may return the old value for a moment after it.
 UNKEPT_WRITES = read_limit(env, "UNKEPT_WRITES", 5, minimum=3)
 
 # Alarms are raised if the oldest due delivery waits longer than this, if there are this many failed events (0: never),
@@ -240,7 +240,7 @@ UNKEPT_WRITES = read_limit(env, "UNKEPT_WRITES", 5, minimum=3)
 ALARM_LATE_SECONDS = read_number(env, "ALARM_LATE_SECONDS", 300.0)
 ALARM_DEAD = read_number(env, "ALARM_DEAD", 1)
 ALARM_PAUSED_SECONDS = read_number(env, "ALARM_PAUSED_SECONDS", 300.0)
-# An alarm is raised if so many logins fail within an hour, and ends when none has failed for a quarter of an hour
+# An alarm is raised if this many logins fail within an hour, and ends when none has failed for a quarter of an hour
 # (0: never).
 ALARM_FAILED_LOGINS = read_number(env, "ALARM_FAILED_LOGINS", 50)
 # An alarm is raised if the oldest unsealed audit entry is older than this (0: never).

@@ -9,7 +9,7 @@ _IPV6_PREFIX = 64
 def network_of(address: str) -> str:
     """Return an IPv4 address unchanged and an IPv6 address as its network, such as `2001:db8::/64`.
 
-    Returns "" for anything that is no address.
+    Returns "" for anything that is not an address.
     """
     try:
         parsed = ip_address(address.partition("%")[0])

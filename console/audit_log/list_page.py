@@ -85,7 +85,7 @@ def listed_entries(request: HttpRequest) -> QuerySet[Entry]:
     does not find all entries.
     """
     if unknown := unknown_params(request.GET):
-        raise InvalidFilter(f"{unknown[0][:40]} is no filter of the audit log")
+        raise InvalidFilter(f"{unknown[0][:40]} is not a filter of the audit log")
     entry_filter = parse_entry_filter(FILTER_BAR.read_params(request.GET), timezone.now())
     if entry_filter.is_cut:
         raise InvalidFilter("more events than a search reads")

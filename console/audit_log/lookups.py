@@ -20,7 +20,7 @@ ObjectKey = tuple[str, str]
 
 
 def parse_pk_text(text: str) -> str:
-    """Return the text of a primary key unchanged. Raises ValueError if it is none."""
+    """Return the text of a primary key unchanged. Raises ValueError for any other text."""
     if parse_pk(text) is None:
         raise ValueError(text)
     return text
@@ -73,7 +73,7 @@ def resolve_names(object_keys: Iterable[ObjectKey]) -> dict[ObjectKey, str]:
     for kind, text in object_keys:
         try:
             keys[kind].add(_LOOKUP_TABLES[kind].read(text))
-        # This kind has no names, or the text is no key of it.
+        # This kind has no names, or the text is not a key of it.
         except (KeyError, ValueError):
             continue
     queries = [_lookup_query(kind, texts) for kind, texts in keys.items() if texts]

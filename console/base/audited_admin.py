@@ -44,7 +44,7 @@ def field_values(instance: models.Model, m2m_fields: Iterable[str] = ()) -> Fiel
     fields = [field for field in instance._meta.concrete_fields if not _is_set_automatically(field)]
     values = {field.name: to_json_value(field.value_from_object(instance)) for field in fields}
     return values | {
-        # Sorted, so that the same rows in another order are no difference.
+        # Sorted, so that the same rows in another order are not a difference.
         name: sorted(getattr(instance, name).values_list("pk", flat=True))
         for name in m2m_fields
     }

@@ -32,7 +32,7 @@ def parse_pk(text: str) -> int | None:
 
 
 def parse_uuid_or_none(text: str) -> UUID | None:
-    """Parse a UUID of a form. Returns None if the text is none."""
+    """Parse a UUID of a form. Returns None for any other text."""
     try:
         return UUID(text)
     except ValueError:

@@ -112,7 +112,7 @@ class AttemptRow:
 
     @property
     def recheck_title(self) -> str:
-        """Return what became of a write that had no answer, in two words; empty while that is not known."""
+        """Return the result of a write that had no answer, in two words; empty while that is not known."""
         if self.recheck is None:
             return ""
         if self.recheck.repaired_by is not None:

@@ -98,7 +98,7 @@ def search_sentence(search: SearchMatch) -> str:
 
 
 def _receipt_sentence(receipt: Receipt) -> str:
-    """Describe a request that was no webhook, and the response to it."""
+    """Describe a request that was not a webhook, and the response to it."""
     answer = (
         f"{receipt.status} “{describe_code(receipt.code).title}”" if receipt.status else _("no response yet")
     )

@@ -134,7 +134,7 @@ def count_newer_events(request: HttpRequest) -> int:
 def listed_events(request: HttpRequest) -> QuerySet[Event]:
     """Return all events that match the address, in the order of the list. Raises InvalidFilter."""
     if unknown := unknown_params(request.GET):
-        raise InvalidFilter(f"{unknown[0][:40]} is no filter of events")
+        raise InvalidFilter(f"{unknown[0][:40]} is not a filter of events")
     return resolve_filter(FILTER_BAR.read_params(request.GET), timezone.now()).apply_to(
         Event.objects.select_related("source").order_by("-received_at", "-pk")
     )

@@ -44,7 +44,7 @@ def _fetch_rows(event_filter: EventFilter, condition: Q, order: Sequence[str], l
 
 
 def _sort_key(event: Any) -> tuple[datetime, int]:
-    # SQLite sorts most texts that are no times behind all times, and PostgreSQL infinity.
+    # SQLite sorts most texts that are not times behind all times, and PostgreSQL infinity.
     return event.received_at or datetime.max.replace(tzinfo=UTC), event.pk
 
 

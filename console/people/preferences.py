@@ -30,7 +30,7 @@ def find_time_zone(name: str) -> ZoneInfo | None:
     """Return the time zone of this IANA name, or None if there is none."""
     try:
         return ZoneInfo(name) if name else None
-    # The zone was deleted from the operating system's database, or a stored name is no file name.
+    # The zone was deleted from the operating system's database, or a stored name is not a file name.
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return None
 

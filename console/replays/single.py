@@ -161,7 +161,7 @@ def _original_mapping_version(
     deliveries: Sequence[Delivery], planned: Sequence[PlannedDelivery]
 ) -> MappingVersion | None:
     """Return the mapping version of the first attempt, if it is not the newest version."""
-    # Versions that the preview uses anyway are no alternative.
+    # Versions that the preview uses anyway are not alternatives.
     now = {delivery.version.pk for delivery in planned if delivery.version}
     versions = {
         version for delivery in deliveries if (version := first_mapping_version(delivery)) is not None

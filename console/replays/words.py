@@ -95,7 +95,7 @@ def filter_sentences(replay: Replay, systems: SystemNames) -> list[str]:
 
 
 def remaining_time(count: int, pace: str) -> str:
-    """Return the duration of so many events at this pace: `about 35 s`, `about 2 min 24 s`; empty if unknown."""
+    """Return the duration of `count` events at this pace: `about 35 s`, `about 2 min 24 s`; empty if unknown."""
     if pace not in _PER_MINUTE:
         return ""
     seconds = max(1, round(count / _PER_MINUTE[ReplayPace(pace)] * 60))

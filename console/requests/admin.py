@@ -42,7 +42,7 @@ class ReceiptAdmin(DetailPageMixin, ReadOnlyAdmin):
 
     @post_only(back_to="admin:webhooks_receipt_change", key="pk")
     def reveal_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Show the body of a request that is no usable webhook to this person for 60 seconds."""
+        """Show the body of a request that is not a usable webhook to this person for 60 seconds."""
         self.require_permissions(request, CONTENTS)
         receipt = get_object_or_404(Receipt.objects.filter(event=None), pk=pk)
         entry = (f"setting:source:{receipt.source_id}", "request.revealed")
@@ -70,7 +70,7 @@ class ReceiptAdmin(DetailPageMixin, ReadOnlyAdmin):
         return None if pk is None else receipts.filter(pk=pk).first()
 
     def render_detail(self, request: HttpRequest, row: Receipt) -> HttpResponse:
-        """Show what the request was answered with and, if it is no usable webhook, its body."""
+        """Show what the request was answered with and, if it is not a usable webhook, its body."""
         result = request_result(row)
         seconds = row_seconds_revealed(request, RevealPurpose.REQUESTS, row.pk)
         is_revealed = seconds > 0 and request.user.has_perm(CONTENTS)

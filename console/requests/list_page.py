@@ -164,7 +164,7 @@ def _event_url(row: Receipt | Refusal) -> str:
 def _resolve_filter(words: Mapping[str, str], tables: frozenset[type[Model]]) -> RequestFilter:
     """Parse the query parameters into a filter. Raises InvalidFilter."""
     if any("\0" in word or len(word) > _MAX_WORD_LENGTH for word in words.values()):
-        raise InvalidFilter("a word that is no filter")
+        raise InvalidFilter("an unknown parameter")
     begin, end = parse_range(words, "received", timezone.now())
     try:
         results = tuple(parse_results(words["result"])) if "result" in words else ()

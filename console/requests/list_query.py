@@ -98,7 +98,7 @@ def fetch_requests(
 
 def _sort_key(row: Receipt | Refusal | DamagedRow) -> tuple[datetime, int]:
     cursor = request_cursor(row)
-    # SQLite sorts most texts that are no times behind all times, and PostgreSQL infinity.
+    # SQLite sorts most texts that are not times behind all times, and PostgreSQL infinity.
     return (cursor.at, cursor.pk) if cursor else (datetime.max.replace(tzinfo=UTC), _list_key(row))
 
 

@@ -20,7 +20,7 @@ from webhooks.models import Receipt, Refusal, Source
 COUNT_LIMIT = 1_000
 SHOWN_ROWS = 10
 _PERIOD_HOURS = 24
-# Each event has one receipt that is no repeat, and an index on source and time. Each LIMIT bounds a count.
+# Each event has one receipt that is not a repeat, and an index on source and time. Each LIMIT bounds a count.
 _COUNTS = """SELECT
     (SELECT count(*) FROM (
         SELECT 1 FROM webhooks_event WHERE source_id = %s AND received_at >= %s LIMIT %s

@@ -29,7 +29,7 @@ class LineFormatter(logging.Formatter):
     `log_format`: `json`, `text`, or `auto`, which is text if standard error is a terminal. Control characters, and
     those that turn the direction of a text around, are escaped. Tracebacks leave out texts of exceptions that may
     repeat a value, for example one of a refused row. A request that Django finds suspicious (a wrong Host, too many
-    fields) is one short line without a traceback: it is no fault of the hub.
+    fields) is one short line without a traceback: it is not a fault of the hub.
     """
 
     def __init__(self, log_format: str = "text") -> None:

@@ -1,4 +1,4 @@
-"""The loop of a web process: it accepts connections, reads what they bring, and refuses what is no valid request.
+"""The loop of a web process: it accepts connections, reads what they bring, and refuses invalid requests.
 
 It never waits for one client. A complete request goes to a thread, and comes back with `end_response`.
 """

@@ -1,4 +1,4 @@
-"""The answers of the server itself to what is no valid request: JSON like all others, with nothing of the request."""
+"""The server's own answers to invalid requests: JSON like all others, with nothing of the request."""
 
 from datetime import UTC, datetime
 from email.utils import format_datetime

@@ -69,7 +69,7 @@ class RequestReader:
         return self._is_head or self.buffer.startswith(b"HEAD ")
 
     def feed(self, data: bytes) -> None:
-        """Read what has arrived. Raises RefusedRequest if it is no valid request."""
+        """Read what has arrived. Raises RefusedRequest if it is not a valid request."""
         self.buffer += data
         self.received += len(data)
         if self._request is None:

@@ -21,7 +21,7 @@ from integration_hub.web_server.response_writer import ResponseWriter
 from sync.worker.process_tuning import pin_to_one_core
 
 SWEEP_SECONDS = 0.5
-# Files that the process needs beside the connections of clients.
+# Files that the process needs besides the connections of clients.
 OTHER_FILES = 200
 # What no client may decide: by default, gunicorn believes such headers of a client on the same machine.
 _SETTINGS = {

@@ -32,7 +32,7 @@ _TEXT_FORMS: Mapping[str, Callable[[str], str]] = {
 def alter_stored_field(request: Request, field: str, form: str) -> Request:
     """Return a request that writes another value of a field than the client sent.
 
-    Other requests, and values that are no text (unless ``form`` is ``nothing``), are returned as they are.
+    Other requests, and values that are not text (unless ``form`` is ``nothing``), are returned as they are.
     """
     content = _parse_object(request.body)
     if content is None or field not in content:

@@ -40,7 +40,7 @@ def _read_preset(path: Path) -> Iterable[str]:
         yield from (preset["label"], *preset["needs"])
 
 
-# Functions and classes of pure packages, with the number of the argument that is a text. Where it is no literal,
+# Functions and classes of pure packages, with the number of the argument that is a text. Where it is not a literal,
 # `translatable` makes it.
 KEYWORDS = (
     "translatable",
