@@ -98,7 +98,7 @@ def _format_page() -> ReferencePage:
 def _variant_sections(kind: VariantObject[Any], place: str, meaning: str) -> Iterator[SettingSection]:
     selector, *variants = describe_variants(kind)
     yield replace(selector, place=place, meaning=meaning)
-    yield from variants
+    yield from share_sections(variants)
 
 
 def _verification_page() -> ReferencePage:
