@@ -2,8 +2,9 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import timedelta
+from threading import Barrier, BrokenBarrierError
 from types import SimpleNamespace
 
 import pytest
@@ -50,12 +51,14 @@ class WatchWithoutLock(ClockWatch):
 def test_a_step_is_handled_by_one_of_many_threads(
     monkeypatch: pytest.MonkeyPatch, watch_class: type[ClockWatch]
 ) -> None:
-    watch, handled = watch_class(), []
+    watch, handled, second = watch_class(), [], Barrier(2)
     set_clock(monkeypatch, 3600)
 
     def handle(step: float) -> None:
-        # Long enough for every thread to come.
-        time.sleep(0.2)
+        # Until another thread handles it too, which the lock prevents.
+        with suppress(BrokenBarrierError):
+            second.wait(0.2 if watch_class is ClockWatch else 20)
+            second.abort()
         handled.append(round(step))
 
     with ThreadPoolExecutor(8) as threads:

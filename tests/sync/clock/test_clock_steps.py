@@ -231,18 +231,21 @@ def test_no_thread_releases_a_living_delivery_while_another_one_adjusts_the_leas
     Delivery.objects.update(lease_until=timezone.now() + timedelta(seconds=settings.LEASE_SECONDS))
     monkeypatch.setattr(clock_steps, "_clock_watch", watch())
     clock_step(timedelta(hours=1))
-    is_adjusting, renew_leases = threading.Event(), clock_steps._renew_leases
+    is_adjusting, has_released = threading.Event(), threading.Event()
+    renew_leases = clock_steps._renew_leases
 
     def renew_slowly(step: float) -> None:
         is_adjusting.set()
         # Until the other thread waits, or has released the delivery.
-        time.sleep(0.5)
+        has_released.wait(0.5 if watch is ClockWatch else 20)
         renew_leases(step)
 
     def release(number: int) -> int:
         if number:
             assert is_adjusting.wait(10)
-        return release_expired_leases(10)
+        count = release_expired_leases(10)
+        has_released.set()
+        return count
 
     monkeypatch.setattr(clock_steps, "_adjust_times", renew_slowly)
     assert sum(in_threads(release, 2)) == (watch is UnlockedWatch)
