@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
@@ -43,14 +44,22 @@ def test_submitted_messages_are_sent_in_order_in_small_groups() -> None:
     assert sent == [[0], list(range(1, TOGETHER + 1)), list(range(TOGETHER + 1, 12))]
 
 
-def test_messages_in_the_pause_after_a_message_are_sent_together() -> None:
+def test_messages_in_the_pause_after_a_message_are_sent_together(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[list[int]] = []
+    pauses, goes_on = list[float](), threading.Event()
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        assert goes_on.wait(20)
+
+    monkeypatch.setattr(background_sender, "time", SimpleNamespace(monotonic=time.monotonic, sleep=pause))
     sender = BackgroundSender("the broker", sent.append, MAX_WAITING, pause_seconds=0.5)
     sender.submit([0])
-    wait_until(lambda: sent == [[0]], 5)
+    wait_until(lambda: pauses == [0.5], 20)
     for number in range(1, 100):
         sender.submit([number])
-    assert sender.flush(10)
+    goes_on.set()
+    wait_until(lambda: len(pauses) == 2, 20)
     assert sent == [[0], list(range(1, 100))]
 
 
@@ -69,7 +78,7 @@ def test_a_hanging_receiver_delays_no_caller_and_excess_messages_are_dropped() -
 def test_an_unavailable_receiver_is_skipped_and_used_again_later(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(background_sender, "_PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(background_sender, "_PAUSE_SECONDS", 3600.0)
     is_away, tried, sent = True, list[int](), list[int]()
 
     def send(delivery_ids: list[int]) -> None:
@@ -86,7 +95,7 @@ def test_an_unavailable_receiver_is_skipped_and_used_again_later(
         assert sender.flush(5)
         assert tried == [1], "it was not left alone"
         is_away = False
-        time.sleep(0.4)
+        sender._receiver._paused_until = time.monotonic()  # the pause is over
         sender.submit([3])
         assert sender.flush(5)
     assert sent == [3]
