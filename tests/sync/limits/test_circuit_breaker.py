@@ -32,6 +32,7 @@ from tests.support.circuit_breakers import (
     webhook,
 )
 from tests.support.hub import ANNA, Hub
+from tests.support.threads import wait_until
 from tests.support.unfinished_deliveries import close_open_deliveries
 from webhooks.models import Event, State
 
@@ -68,9 +69,10 @@ FAILURES_OF_THE_SYSTEM = [
 def test_a_breaker_opens_after_consecutive_failures_of_the_system(
     cautious: Hub, side: str, fault: dict[str, Any], word: str
 ) -> None:
-    Connection.objects.update(deadline_seconds=0.3)
     getattr(cautious, side).faults.add_from_json(fault)
     slug, code = ("aurora", f"identity-{word}") if side == "identity" else ("shop", f"target-{word}")
+    if fault["kind"] == "hang":
+        Connection.objects.filter(slug=slug).update(deadline_seconds=0.3)
     users = create_people(cautious, ENOUGH_FAILURES)
     answers = []
     for user in users:
@@ -208,10 +210,12 @@ def test_a_repeated_webhook_does_not_bypass_an_open_breaker(cautious: Hub) -> No
 def test_an_attempt_in_progress_when_the_breaker_opened_uses_no_retry(cautious: Hub) -> None:
     Connection.objects.update(breaker_failures=1)
     users = create_people(cautious, 4)
-    cautious.shop.faults.add("slow", seconds=0.4)
+    slow = cautious.shop.faults.add("slow", seconds=30)
     cautious.shop.faults.add("error", status=503)
     for user in users:
         cautious.post(ack(user))
+    wait_until(lambda: len(cautious.shop.read_journal()) == len(users))
+    cautious.shop.faults.clear(slow.id)
     cautious.wait_until_idle()
     assert Attempt.objects.count() == len(users), "all of them were under way"
     assert sorted(Delivery.objects.values_list("attempts_used", flat=True)) == [0, 0, 0, 1]
