@@ -109,8 +109,9 @@ def test_a_read_that_the_system_refuses_leaves_the_end_of_the_pause(paused: Hub)
 
 
 def test_a_rate_limit_that_is_used_up_leaves_the_end_of_the_pause(paused: Hub) -> None:
-    Connection.objects.filter(slug="shop").update(requests_per_second=0.01, deadline_seconds=0.2)
+    Connection.objects.filter(slug="shop").update(requests_per_second=0.01)
     assert probe_paused_connections() == 1
+    Connection.objects.filter(slug="shop").update(deadline_seconds=0.2)
     let_pause_run_out()
     assert probe_paused_connections() == 0
     assert breaker().openings == 1
