@@ -16,6 +16,7 @@ from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Call, Delivery, MappingVersion
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.hub import EXAMPLE, Hub
+from tests.support.threads import wait_until
 from webhooks.models import Event, State
 
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
@@ -43,11 +44,12 @@ def test_a_process_that_lost_its_lease_sends_and_settles_nothing_more(hub: Hub, 
     hub.shop.faults.add("slow", seconds=1, methods=[held_up_at], applied=True, times=1)
     assert hub.post_signed(ACK).status_code == 202
     wait_for_shop(hub, held_up_at)
-    time.sleep(0.1)  # the shop has read, or written, by now
+    if held_up_at == "PATCH":
+        wait_until(lambda: hub.customer()["email"] == address)
     expire_and_redeliver()
     settled = Delivery.objects.values().get()
     hub.wait_until_shop_is_idle()
-    time.sleep(0.3)  # the first process continues with its response
+    hub.wait_until_quiet()  # the first process continues with its response
 
     assert Delivery.objects.values().get() == settled
     outcomes = list(Attempt.objects.order_by("pk").values_list("outcome", flat=True))
@@ -78,7 +80,6 @@ class StoppedProcess:
 def test_a_write_that_is_on_record_is_not_sent_if_the_lease_ended_meanwhile(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, settings: Any, is_broken: bool
 ) -> None:
-    lease, settings.LEASE_SECONDS = settings.LEASE_SECONDS, 0.3
     if is_broken:
         monkeypatch.setattr(AttemptRecorder, "check_before_sending", lambda *_: None)
     process = StoppedProcess(monkeypatch)
@@ -86,8 +87,8 @@ def test_a_write_that_is_on_record_is_not_sent_if_the_lease_ended_meanwhile(
     assert hub.post_signed(ACK).status_code == 202
     assert process.is_stopped.wait(10)
     newest = hub.change_email("anna.newest@example.com")
-    time.sleep(0.3)
-    settings.LEASE_SECONDS = lease
+    later = settings.LEASE_SECONDS + 1
+    monkeypatch.setattr("sync.deliveries.claims.monotonic", lambda: time.monotonic() + later)
     expire_and_redeliver()
     process.continues.set()
     hub.wait_until_quiet()
