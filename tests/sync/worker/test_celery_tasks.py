@@ -8,6 +8,7 @@ import pytest
 from sync.worker import celery_tasks
 from sync.worker import worker as worker_module
 from sync.worker.worker import Worker
+from tests.support.threads import wait_until
 
 pytestmark = pytest.mark.pure
 
@@ -21,6 +22,8 @@ class Runs:
         self.ran: list[int] = []
         self.at_once = self.most_at_once = 0
         self._lock = threading.Lock()
+        self.may_continue = threading.Event()
+        self.may_continue.set()
 
     def run(self, delivery_id: int, _: object = None) -> int:
         with self._lock:
@@ -30,6 +33,7 @@ class Runs:
         with self._lock:
             self.at_once -= 1
             self.ran.append(delivery_id)
+        assert self.may_continue.wait(20)
         return 1
 
 
@@ -64,13 +68,14 @@ def test_tasks_run_no_more_deliveries_at_once_than_the_worker_has_threads(
 def test_a_stopping_process_starts_no_further_delivery_of_a_message(
     runs: Runs, process_worker: Worker
 ) -> None:
+    runs.may_continue.clear()
     task = threading.Thread(target=celery_tasks.deliver, args=(list(range(20)),))
     task.start()
-    while not runs.ran:
-        time.sleep(0.01)
+    wait_until(lambda: bool(runs.ran))
     celery_tasks.stop_new_work()
+    runs.may_continue.set()
     task.join(10)
-    assert 1 <= len(runs.ran) <= 3
+    assert runs.ran == [0]
     assert process_worker.drain(5) == 0
 
 
