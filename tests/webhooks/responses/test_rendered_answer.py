@@ -193,7 +193,7 @@ def test_a_custom_answer_can_be_plain_text() -> None:
         ("[[@,@],[@,@]] | [@,@,@,@] | [@,@,@,@] | [@,@,@,@] | [@,@,@,@] | [@,@,@,@]", "too much|too large"),
         ("join(',', status)", "does not fit"),
         ("length(status)", "does not fit"),
-        ("&detail", "no JSON|does not fit"),
+        ("&detail", "not JSON|does not fit"),
     ],
 )
 def test_an_expression_that_fails_or_costs_too_much_is_reported_without_the_answer(
