@@ -69,7 +69,7 @@ _FIELDS: tuple[Setting[Any], ...] = (
 )
 
 
-def _keep_given(values: SettingValues) -> Mapping[str, Any]:
+def _given_settings(values: SettingValues) -> Mapping[str, Any]:
     return {setting.name: values[setting] for setting in _FIELDS if values.is_given(setting)}
 
 
@@ -123,7 +123,7 @@ def _build_sample(values: SettingValues) -> RecordedRequest:
 
 
 _SOURCE = required(
-    "source", Object(_FIELDS, _keep_given), "Fields of the source.", example={"scheme": "none"}
+    "source", Object(_FIELDS, _given_settings), "Fields of the source.", example={"scheme": "none"}
 )
 _SAMPLES = required(
     "samples",

@@ -62,11 +62,11 @@ def verify_body_secret(
     secret_ids = [find_matching_secret(expected, [value.encode()]) for value in secrets_found]
     if is_form:
         fields = {
-            _hide_in_text(name, secrets_found): _hide(value, secrets_found)
+            _mask_in_text(name, secrets_found): _mask_secrets(value, secrets_found)
             for name, value in document.items()
         }
         return VerifiedSignature(secret_ids[0], body=encode_form(fields))
-    return VerifiedSignature(secret_ids[0], body=_hide_in_json(document, secrets_found).encode())
+    return VerifiedSignature(secret_ids[0], body=_mask_in_json(document, secrets_found).encode())
 
 
 def _parse_form(body: bytes, steps: list[tuple[str, bool]]) -> dict[str, Any]:
@@ -78,11 +78,11 @@ def _parse_form(body: bytes, steps: list[tuple[str, bool]]) -> dict[str, Any]:
     return fields
 
 
-def _hide(field: Any, secrets: Sequence[str]) -> str:
-    return _hide_in_text(field, secrets) if isinstance(field, str) else _hide_in_json(field, secrets)
+def _mask_secrets(field: Any, secrets: Sequence[str]) -> str:
+    return _mask_in_text(field, secrets) if isinstance(field, str) else _mask_in_json(field, secrets)
 
 
-def _hide_in_text(text: str, secrets: Sequence[str]) -> str:
+def _mask_in_text(text: str, secrets: Sequence[str]) -> str:
     """Replace the secrets in a text, which may be JSON: the sender may repeat them elsewhere."""
     for secret in secrets:
         spellings = (secret, _encode_json(secret)[1:-1], json.dumps(secret)[1:-1])
@@ -92,7 +92,7 @@ def _hide_in_text(text: str, secrets: Sequence[str]) -> str:
     return text
 
 
-def _hide_in_json(document: Any, secrets: Sequence[str]) -> str:
+def _mask_in_json(document: Any, secrets: Sequence[str]) -> str:
     """Return a document as JSON, without the secrets in its texts."""
     text = _encode_json(document)
     for secret in secrets:

@@ -119,7 +119,7 @@ class HmacRule:
         """Return the character between the members of a header."""
         return self.separator or ","
 
-    def key_of(self, secret: str) -> bytes:
+    def decode_secret(self, secret: str) -> bytes:
         """Return the HMAC key that a secret encodes; b"", which matches nothing, if it is not the configured base64."""
         return (
             decode_base64(secret.removeprefix(BASE64_SECRET_PREFIX))
@@ -132,12 +132,12 @@ class HmacRule:
         return _join(self.signed, values)
 
     @property
-    def has_open_url(self) -> bool:
-        """True if the signed text does not say where the address ends, whatever the body is."""
+    def has_ambiguous_url_end(self) -> bool:
+        """True if the signed text does not show where the URL ends, whatever the body is."""
         return FIELDS in self.signed or (URL, ID) in pairwise(self.signed)
 
-    def id_may_begin_elsewhere(self, part: str, values: Mapping[str, bytes], content: bytes) -> bool:
-        """Return True if the signed text does not say where `part` ends and the id after it begins. `content`: the end
+    def has_ambiguous_id_start(self, part: str, values: Mapping[str, bytes], content: bytes) -> bool:
+        """Return True if the signed text does not show where `part` ends and the id after it begins. `content`: the end
         of the part, where the id may begin.
         """
         before = list(self.signed[: self.signed.index(ID)]) if ID in self.signed else []
@@ -150,12 +150,12 @@ class HmacRule:
         return not separator or text.find(separator) != text.rfind(separator)
 
     @property
-    def has_open_id(self) -> bool:
-        """True if the signed text does not say where the id ends, unless the body is a JSON object or list."""
+    def has_ambiguous_id_end(self) -> bool:
+        """True if the signed text does not show where the id ends, unless the body is a JSON object or list."""
         return any((ID, content) in pairwise(self.signed) for content in _CONTENTS)
 
     def list_texts_after_url(self, values: Mapping[str, bytes]) -> list[bytes]:
-        """Return all that is signed after each `{url}`."""
+        """Return the signed text after each `{url}`."""
         return [
             _join(self.signed[place + 1 :], values) for place, part in enumerate(self.signed) if part == URL
         ]
@@ -305,8 +305,8 @@ def build_rule(values: SettingValues) -> HmacRule:
     # The address may end with a slash or not.
     if any(part == URL and following.startswith("/") for part, following in pairwise(signed)):
         values.reject(_SIGNED, translatable("The part after %(part)s must not begin with a slash.", part=URL))
-    time_header = _place_of(values, _TIME_HEADER, _TIME, header)
-    id_header = _place_of(values, _ID_HEADER, _ID, header)
+    time_header = _find_value_header(values, _TIME_HEADER, _TIME, header)
+    id_header = _find_value_header(values, _ID_HEADER, _ID, header)
     for part, place, setting in ((TIME, time_header, _TIME_HEADER), (ID, id_header, _ID_HEADER)):
         if signed.count(part) > 1:
             values.reject(_SIGNED, translatable("The signed text may contain %(part)s only once.", part=part))
@@ -341,10 +341,10 @@ def build_rule(values: SettingValues) -> HmacRule:
     )
 
 
-def _place_of(
+def _find_value_header(
     values: SettingValues, header_setting: Any, member_setting: Any, signature_header: str
 ) -> str | None:
-    """Return the header that holds a value; None if none is named."""
+    """Return the name of the header that holds a value; None if the settings name none."""
     header: str | None = values[header_setting]
     if header is not None:
         return header.lower()

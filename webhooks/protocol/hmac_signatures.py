@@ -75,7 +75,7 @@ def verify_hmac(
     expected = [
         (secret, encode(compute_hmac(key, content, rule.algorithm)))
         for secret in secrets
-        if (key := rule.key_of(secret.value))
+        if (key := rule.decode_secret(secret.value))
     ]
     return VerifiedSignature(find_matching_secret(expected, offered), webhook_id, signed_at)
 
@@ -162,13 +162,13 @@ def _check_borders(rule: HmacRule, values: Mapping[str, bytes], *, is_form: bool
     is_whole = bool(values[BODY]) and not is_form
     if URL in rule.signed:
         query = b"".join(values[URL].partition(b"?")[1:])
-        is_open = rule.has_open_url or rule.id_may_begin_elsewhere(URL, values, query)
+        is_open = rule.has_ambiguous_url_end or rule.has_ambiguous_id_start(URL, values, query)
         if is_open or rule.query or not is_whole:
             _check_url(rule, values)
     if not is_whole and (
-        rule.has_open_id
+        rule.has_ambiguous_id_end
         or any(
-            rule.id_may_begin_elsewhere(part, values, values[part])
+            rule.has_ambiguous_id_start(part, values, values[part])
             for part in (BODY, FIELDS)
             if part in values
         )

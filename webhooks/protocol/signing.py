@@ -85,7 +85,9 @@ def _sign_jwt(
         return {"content-type": "application/jwt"}
     if rule.is_detached:
         return {
-            rule.header: PyJWS().encode(body, rule.key_of(secret), rule.algorithm, is_payload_detached=True)
+            rule.header: PyJWS().encode(
+                body, rule.decode_secret(secret), rule.algorithm, is_payload_detached=True
+            )
         }
     token = _encode_token(rule, _claims_of(rule, body, webhook_id, at), secret)
     return {rule.header: f"Bearer {token}"}
@@ -93,7 +95,7 @@ def _sign_jwt(
 
 def _encode_token(rule: JwtRule, claims: Mapping[str, Any], secret: str) -> str:
     headers = {"typ": rule.token_type} if rule.token_type else None
-    return jwt.encode(dict(claims), rule.key_of(secret), algorithm=rule.algorithm, headers=headers)
+    return jwt.encode(dict(claims), rule.decode_secret(secret), algorithm=rule.algorithm, headers=headers)
 
 
 def _claims_of(rule: JwtRule, body: bytes, webhook_id: str, at: datetime) -> dict[str, Any]:
@@ -116,9 +118,9 @@ def _sign_hmac(
     values = {BODY: body, TIME: number.encode("ascii"), ID: webhook_id.encode("ascii")}
     # The console sends no form: its request is refused then, with the reason.
     content = rule.join_parts(values | {METHOD: method.encode(), URL: url.encode(), FIELDS: b""})
-    digest = ENCODINGS[rule.encoding](compute_hmac(rule.key_of(secret), content, rule.algorithm)).decode(
-        "ascii"
-    )
+    digest = ENCODINGS[rule.encoding](
+        compute_hmac(rule.decode_secret(secret), content, rule.algorithm)
+    ).decode("ascii")
     headers: dict[str, list[str]] = {}
     for header, member, text in (
         (rule.time_header, rule.time, number),

@@ -166,14 +166,14 @@ def parse_request(
     try:
         if webhook_format.uses_default_fields:
             parsed = parse_webhook(incoming.body or b"", extra_id_characters=source.extra_id_characters)
-            return _with_known_words(parsed, webhook_format)
+            return _map_type_names(parsed, webhook_format)
         return _read_formatted(source, incoming)
     except MalformedBody as error:
         raise RequestRefused(error.code, error.pointer) from error
 
 
-def _with_known_words(parsed: ParsedWebhook, webhook_format: WebhookFormat) -> ParsedWebhook:
-    """Return a webhook in the default fields with the hub's words for those of its sender."""
+def _map_type_names(parsed: ParsedWebhook, webhook_format: WebhookFormat) -> ParsedWebhook:
+    """Return a webhook in the default fields, with the sender's type names mapped to the hub's."""
     if parsed.event_name in webhook_format.event_types:
         parsed = replace(parsed, event_name=webhook_format.event_types[parsed.event_name])
     if webhook_format.entity_types is None:

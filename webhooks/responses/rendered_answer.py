@@ -175,7 +175,7 @@ def _render_custom(response_format: ResponseFormat, answer: StandardAnswer, limi
         (
             custom
             for custom in response_format.answers
-            if custom.fits(answer.state, answer.code) and not _hides_a_loss(custom, answer)
+            if custom.fits(answer.state, answer.code) and not _reports_unstored_as_success(custom, answer)
         ),
         None,
     )
@@ -187,8 +187,8 @@ def _render_custom(response_format: ResponseFormat, answer: StandardAnswer, limi
     return RenderedAnswer(status, _evaluate_body(custom, response_format, answer, limit))
 
 
-def _hides_a_loss(custom: CustomAnswer, answer: StandardAnswer) -> bool:
-    """True if the answer would make a success of a request that is not stored, without naming its code."""
+def _reports_unstored_as_success(custom: CustomAnswer, answer: StandardAnswer) -> bool:
+    """True if the answer would report success for a request that is not stored, without naming its code."""
     is_success = custom.status is not None and custom.status < 300
     return is_success and answer.code in NOT_STORED_CODES and answer.code not in custom.codes
 
@@ -196,7 +196,7 @@ def _hides_a_loss(custom: CustomAnswer, answer: StandardAnswer) -> bool:
 def _evaluate_body(
     custom: CustomAnswer, response_format: ResponseFormat, answer: StandardAnswer, limit: int
 ) -> bytes:
-    assert custom.body is not None, "the caller looked"
+    assert custom.body is not None, "checked by the caller"
     try:
         value = custom.body(answer.document)
     except OverBudget:

@@ -1,4 +1,4 @@
-"""Webhook formats: how the events of a source are read from its requests, as settings are read and described. Pure."""
+"""Settings of a webhook format, which says how the events of a source are read from its requests. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from webhooks.protocol.formats.dropped_paths import DroppedPathList
 from webhooks.protocol.strict_form import FORM_TYPE, MAX_FIELDS
 from webhooks.protocol.webhook_parser import TYPE_NAME
 
-MAX_WORDS = 200
+MAX_MAPPED_TYPES = 200
 MAX_CONTENT_TYPES = 20
 MAX_JSON_FIELDS = 20
 MAX_FIELD_NAME = 200
@@ -45,12 +45,12 @@ class ExpressionOrConstant:
 
 @dataclass(frozen=True, slots=True)
 class WebhookFormat:
-    """Settings of a source that say how events are read from its requests. `events` gives the events of a request, the
+    """Settings that say how events are read from the requests of a source. `events` gives the events of a request, the
     other entries give the parts of one event.
 
-    `uses_default_fields`: each request is one event with the fields of the default format, and only its words and
-    media types and limits differ. `has_event_list`: the format says where the events are. The word maps have upper-case
-    names; None if words are taken as they are. `max_events` and `max_bytes` are the limits of one request.
+    `uses_default_fields`: each request is one event with the fields of the default format, and only its type maps,
+    media types and limits differ. `has_event_list`: the format says where the events are. The type maps have upper-case
+    names; None if types are taken as they are. `max_events` and `max_bytes` are the limits of one request.
     """
 
     events: ExpressionOrConstant
@@ -267,14 +267,14 @@ _DATA = defaulted(
 )
 _ENTITY_TYPES = optional(
     "entity_types",
-    MapOf(EntityTypeName(), "WORD", 1, MAX_WORDS),
+    MapOf(EntityTypeName(), "WORD", 1, MAX_MAPPED_TYPES),
     "The sender's words for entity types. Case does not matter. An event with an unknown word is stored and "
     "ignored. Without the map, the words are used as types.",
     example={"directus_users": "USER"},
 )
 _EVENT_TYPES = defaulted(
     "event_types",
-    MapOf(Choice(EVENT_TYPES), "WORD", 0, MAX_WORDS),
+    MapOf(Choice(EVENT_TYPES), "WORD", 0, MAX_MAPPED_TYPES),
     {},
     "The sender's words for `CREATE`, `UPDATE` and `DELETE`. Case does not matter. An event with an unknown "
     "word is stored and ignored.",
@@ -342,7 +342,7 @@ _BATCH_RESPONSE = defaulted(
 )
 
 # These do not change how the fields of the default format are read.
-_SETTINGS_BESIDE_FIELDS = frozenset(
+_NON_FIELD_SETTINGS = frozenset(
     setting.name
     for setting in (_ENTITY_TYPES, _EVENT_TYPES, _CONTENT_TYPES, _MAX_EVENTS, _MAX_BYTES, _BATCH_RESPONSE)
 )
@@ -386,8 +386,8 @@ def _build_format(values: SettingValues) -> WebhookFormat:
         previous=values[_PREVIOUS],
         data=values[_DATA],
         time_format=values[_TIME_FORMAT],
-        entity_types=None if entity_types is None else _fold_names(entity_types),
-        event_types=_fold_names(values[_EVENT_TYPES]),
+        entity_types=None if entity_types is None else _with_upper_case_keys(entity_types),
+        event_types=_with_upper_case_keys(values[_EVENT_TYPES]),
         content_types=values[_CONTENT_TYPES],
         json_fields=values[_JSON_FIELDS],
         allows_empty_body=values[_ALLOW_EMPTY_BODY],
@@ -398,14 +398,14 @@ def _build_format(values: SettingValues) -> WebhookFormat:
         # The hub's own fields are JSON.
         uses_default_fields=FORM_TYPE not in values[_CONTENT_TYPES]
         and not any(
-            values.is_given(setting) for setting in _SETTINGS if setting.name not in _SETTINGS_BESIDE_FIELDS
+            values.is_given(setting) for setting in _SETTINGS if setting.name not in _NON_FIELD_SETTINGS
         ),
         has_event_list=values.is_given(_EVENTS),
     )
 
 
-def _fold_names(words: Mapping[str, str]) -> dict[str, str]:
-    return {word.upper(): meaning for word, meaning in words.items()}
+def _with_upper_case_keys(type_map: Mapping[str, str]) -> dict[str, str]:
+    return {name.upper(): target for name, target in type_map.items()}
 
 
 WEBHOOK_FORMAT = Object(_SETTINGS, _build_format)

@@ -106,7 +106,7 @@ class JwtRule:
     def is_symmetric(self) -> bool:
         return self.algorithm in SYMMETRIC
 
-    def key_of(self, secret: str) -> bytes:
+    def decode_secret(self, secret: str) -> bytes:
         """Return the HMAC key that a secret encodes; b"" if it is not the configured base64."""
         return (
             decode_base64(secret.removeprefix(BASE64_SECRET_PREFIX))

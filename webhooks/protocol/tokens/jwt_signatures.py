@@ -119,7 +119,7 @@ def _verify_with_any(
         token, content = token.replace("..", f".{_encode_content(content)}."), None
     if rule.is_symmetric:
         keys: list[tuple[int | str | None, Any]] = [
-            (secret.id, key) for secret in secrets if (key := rule.key_of(secret.value))
+            (secret.id, key) for secret in secrets if (key := rule.decode_secret(secret.value))
         ]
     else:
         keys = [(None, public_key.key) for public_key in _select_keys(rule, header, find_key_set)]
