@@ -77,16 +77,16 @@ class CachedRead(Generic[P, T]):
         self,
         values: dict[tuple[object, ...], _CachedValue[T]],
         key: tuple[object, ...],
-        mine: _CachedValue[T],
+        new: _CachedValue[T],
     ) -> None:
         """Store a result, unless the cache was invalidated meanwhile or holds the result of a read that began later."""
         with self._lock:
-            other = values.get(key)
-            if other is None and len(values) >= self._max_entries:
+            stored = values.get(key)
+            if stored is None and len(values) >= self._max_entries:
                 # Arguments come from outside: clearing everything bounds the memory without keeping an order of use.
                 values.clear()
-            if other is None or other.expires_at <= mine.expires_at:
-                values[key] = mine
+            if stored is None or stored.expires_at <= new.expires_at:
+                values[key] = new
 
 
 def cached_read(seconds: float, max_entries: int = 1) -> Callable[[Callable[P, T]], CachedRead[P, T]]:

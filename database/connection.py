@@ -30,7 +30,7 @@ def streaming_transaction() -> AbstractContextManager[None]:
 def release_connection() -> None:
     """Return the connection to the pool for other threads, unless a transaction is open."""
     held = thread_connection()
-    # A test or a caller may hold a transaction: its connection is not given back under it.
+    # A test or a caller may hold a transaction: its connection is not returned to the pool.
     if held.connection is not None and not held.in_atomic_block:
         held.close_if_unusable_or_obsolete()
 

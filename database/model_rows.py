@@ -118,14 +118,14 @@ class ModelFacts:
 
 @lru_cache(maxsize=64)
 def model_facts(model: type[Model]) -> ModelFacts:
-    every = model._meta.concrete_fields
-    fields = [field for field in every if not field.primary_key]
-    made = tuple((field.attname, field.default) for field in every if callable(field.default))
+    all_fields = model._meta.concrete_fields
+    fields = [field for field in all_fields if not field.primary_key]
+    made = tuple((field.attname, field.default) for field in all_fields if callable(field.default))
     is_moment = [
         getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False) for field in fields
     ]
-    keys: dict[str, str | None] = {field.attname: None for field in every}
-    keys |= {field.name: field.attname for field in every if field.is_relation}
+    keys: dict[str, str | None] = {field.attname: None for field in all_fields}
+    keys |= {field.name: field.attname for field in all_fields if field.is_relation}
     return ModelFacts(
         table=model._meta.db_table,
         key_attribute=model._meta.pk.attname,
@@ -133,15 +133,15 @@ def model_facts(model: type[Model]) -> ModelFacts:
         fields=tuple(fields),
         read_columns=itemgetter(*(field.attname for field in fields)),
         column_count=len(fields),
-        defaults={field.attname: _static_default(field) for field in every},
+        defaults={field.attname: _static_default(field) for field in all_fields},
         default_factories=tuple(factory for factory in made if factory[1] is not NOT_PROVIDED),
         key_attributes=keys,
-        relation_positions={field.name: place for place, field in enumerate(fields) if field.is_relation},
+        relation_positions={field.name: index for index, field in enumerate(fields) if field.is_relation},
         auto_now_attributes=tuple(
             field.attname for field, is_one in zip(fields, is_moment, strict=True) if is_one
         ),
         json_fields=tuple(
-            (place, field) for place, field in enumerate(fields) if isinstance(field, JSONField)
+            (index, field) for index, field in enumerate(fields) if isinstance(field, JSONField)
         ),
     )
 

@@ -4,7 +4,7 @@ A transaction takes its place before BEGIN IMMEDIATE and leaves it after COMMIT 
 writes outside a transaction takes it for as long as it runs. Readers never wait.
 
 A transaction runs on the one connection through which the process writes (see `shared_writer`); everything else runs
-on a connection that the thread has to itself until it gives it back (see `idle_connections`).
+on a connection that one thread uses until it returns it (see `idle_connections`).
 """
 
 import os
@@ -41,15 +41,15 @@ class QueuedCursor(SQLiteCursorWrapper):
     owner: "DatabaseWrapper | None" = None
 
     def execute(self, query: str, params: Any = None) -> Any:
-        with self._hold_place_if_writing(query):
+        with self._queue_if_writing(query):
             return super().execute(query, params)
 
     def executemany(self, query: str, param_list: Any) -> Any:
-        with self._hold_place_if_writing(query):
+        with self._queue_if_writing(query):
             return super().executemany(query, param_list)
 
     @contextmanager
-    def _hold_place_if_writing(self, query: str) -> Iterator[None]:
+    def _queue_if_writing(self, query: str) -> Iterator[None]:
         owner, begins = self.owner, query.lstrip()[:8].upper()
         if owner is not None and begins.startswith("PRAGMA") and "=" in query:
             owner.uses_own_transactions = True
@@ -83,7 +83,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.writers = WriterQueue(lambda: str(self.settings_dict["NAME"]), self._timeout)
         self.uses_own_transactions = self.keeps_connection = False
         self._cursors: WeakSet[QueuedCursor] = WeakSet()
-        # True while `connection` is the shared one. The thread's own, if it could not be given back, waits meanwhile.
+        # True while `connection` is the shared one. The thread's own, if it could not be returned, waits meanwhile.
         self._is_shared = False
         self._own_connection: sqlite3.Connection | None = None
 
@@ -103,7 +103,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def connect(self) -> None:
         """Take an idle connection of this process, or open a new one."""
         # Otherwise Django has state of this thread to set, or to reset.
-        raw_connection = self._shared_writer.idle_connections.take() if self.autocommit else None
+        raw_connection = self._shared_writer.idle_connections.acquire() if self.autocommit else None
         if raw_connection is None:
             super().connect()
         else:
@@ -114,19 +114,19 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if self.in_atomic_block or self.uses_own_transactions or not self.autocommit:
             super().close_if_unusable_or_obsolete()
         else:
-            self._give_back()
+            self._return_connection()
 
     def close(self) -> None:
         """Close this thread's connection, and those that no thread uses: then the file can be replaced."""
         super().close()
-        while raw_connection := self._shared_writer.idle_connections.take():
+        while raw_connection := self._shared_writer.idle_connections.acquire():
             self._close_raw_connection(raw_connection)
 
-    def _give_back(self) -> None:
-        """Give the connection back for the next thread; close it if it failed, keep it if this thread depends on it.
+    def _return_connection(self) -> None:
+        """Return the connection for the next thread; close it if it failed, keep it if this thread depends on it.
 
         An open cursor or transaction may hold an old snapshot, from which the next thread would read as well. A cursor
-        on a deleted or replaced file keeps nothing open: an error that was raised there may refer to it for long.
+        on a deleted or replaced file does not count: an error that was raised there may refer to it for long.
         """
         raw_connection = self.connection
         if raw_connection is None or self.keeps_connection or raw_connection.in_transaction:
@@ -134,13 +134,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if self._cursors and raw_connection.generation == self._shared_writer.idle_connections.generation:
             return
         self.connection = None
-        if self.errors_occurred or not self._shared_writer.idle_connections.keep(raw_connection):
+        if self.errors_occurred or not self._shared_writer.idle_connections.release(raw_connection):
             self._close_raw_connection(raw_connection)
         self.errors_occurred = False
 
     def get_new_connection(self, conn_params: Any) -> TrackedConnection:
         self.uses_own_transactions = self.is_in_memory_db()
-        raw_connection = self._shared_writer.idle_connections.take()
+        raw_connection = self._shared_writer.idle_connections.acquire()
         if raw_connection is None:
             raw_connection = self._open_connection(conn_params)
             self._shared_writer.register_user(raw_connection)
@@ -178,7 +178,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         try:
             if not self.uses_own_transactions:
                 self._shared_writer.register_user(self)
-                self._give_back()
+                self._return_connection()
             self.writers.acquire()
             with self.wrap_database_errors:
                 self._begin_transaction(f"BEGIN {self.transaction_mode or ''}")  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Connections that threads have given back, open for the next thread that reads.
+"""Idle connections, which threads have returned: open for the next thread that reads.
 
 A connection keeps the schema in memory, 0.4 MB for the hub's, and the statements that it has prepared. Sixty threads
 of a process share the few connections that are in use at the same time.
@@ -28,16 +28,16 @@ class IdleConnections:
         self._links: list[TrackedConnection] = []
         self.generation = 0
 
-    def take(self) -> TrackedConnection | None:
-        """Return a connection that from now on is the caller's; None if all are in use."""
+    def acquire(self) -> TrackedConnection | None:
+        """Return an idle connection for the caller's use; None if there is none."""
         try:
             return self._links.pop()
         except IndexError:
             return None
 
-    def keep(self, raw_connection: TrackedConnection) -> bool:
-        """Keep a connection open for the next caller of `take`. Returns False if enough are, or if it reads another
-        file: the caller closes it.
+    def release(self, raw_connection: TrackedConnection) -> bool:
+        """Keep a connection open for the next caller of `acquire`. Returns False if enough are idle, or if it reads
+        another file: the caller closes it.
         """
         if len(self._links) >= MAX_IDLE or raw_connection.generation != self.generation:
             return False

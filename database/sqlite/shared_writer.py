@@ -212,11 +212,11 @@ class SharedWriter:
         self._close_idle_connections()
 
     def _close_idle_connections(self) -> None:
-        """Close the connections of earlier generations that no thread uses. Others close when they are given back."""
+        """Close the connections of earlier generations that no thread uses. Others close when they are returned."""
         logger.error(
             "%s, its log or the index of the log was deleted or replaced while it was in use", self._path
         )
-        while idle := self.idle_connections.take():
+        while idle := self.idle_connections.acquire():
             with self._users_lock:
                 self._users.discard(idle)
             idle.close()

@@ -82,12 +82,12 @@ in_threads(change_and_read)
 print(len(rows.fetchall()))
 """
 IGNORE_CURSORS = """
-give_back = DatabaseWrapper._give_back
-def give_back_anyway(self):
+return_connection = DatabaseWrapper._return_connection
+def return_anyway(self):
     kept, self._cursors = self._cursors, ()
-    give_back(self)
+    return_connection(self)
     self._cursors = kept
-DatabaseWrapper._give_back = give_back_anyway
+DatabaseWrapper._return_connection = return_anyway
 """
 SNAPSHOT = """
 connection.ensure_connection()
@@ -173,7 +173,7 @@ release_connection()
 child = os.fork()
 if not child:
     writer = shared_writer_for(str(connection.settings_dict["NAME"]))
-    print(writer.idle_connections.take(), number(), flush=True)
+    print(writer.idle_connections.acquire(), number(), flush=True)
     os._exit(0)
 os.waitpid(child, 0)
 print(number())

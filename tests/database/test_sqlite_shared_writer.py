@@ -317,8 +317,8 @@ print(number())
 """
 KEPT_CURSORS = """
 from database.sqlite.base import DatabaseWrapper
-give_back = DatabaseWrapper._give_back
-DatabaseWrapper._give_back = lambda self: None if self._cursors else give_back(self)
+return_connection = DatabaseWrapper._return_connection
+DatabaseWrapper._return_connection = lambda self: None if self._cursors else return_connection(self)
 """
 # No transaction has run, or the newest one failed: the shared connection is not open.
 UNSHARED = """

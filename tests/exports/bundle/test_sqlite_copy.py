@@ -96,7 +96,7 @@ def test_the_copies_stay_with_the_thread_that_made_them(
 def _close_idle_connections() -> None:
     """Close what a careless variant gave back."""
     idle = shared_writer_for(str(connection.settings_dict["NAME"])).idle_connections
-    while (link := idle.take()) is not None:
+    while (link := idle.acquire()) is not None:
         link.close()
 
 
