@@ -219,5 +219,5 @@ EXPORT_JOB = JobKind(
     _follow_job_state,
     _max_concurrent_exports,
     runs_in_subprocess=True,
-    tidy_up=delete_expired_files,
+    clean_up=delete_expired_files,
 )

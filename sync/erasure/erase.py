@@ -68,7 +68,7 @@ def run_erasure(erasure: Erasure) -> bool:
         except Exception:
             # Handed back, so that a worker resumes it.
             with suppress(JobLost):
-                job.hand_back()
+                job.requeue()
             raise
     erasure.refresh_from_db()
     return erasure.state == ErasureState.DONE
@@ -83,7 +83,7 @@ def _run_job(job: RunningJob, should_continue: ShouldContinue) -> None:
             if erasure.last_event is None:
                 _destroy_keys(erasure, job)
         except AttemptStillRunning:
-            job.hand_back(after=RUNNING_RETRY_SECONDS)
+            job.requeue(after=RUNNING_RETRY_SECONDS)
             return
         _erase_after_keys(erasure, job, should_continue)
 

@@ -55,7 +55,7 @@ class BoundedExecutor:
         self._lock = threading.Lock()
 
     def reserve_slot(self) -> bool:
-        """Reserve a slot for one delivery. Returns False if none is free. `submit` or `release_slot` gives it back."""
+        """Reserve a slot for one delivery. Returns False if none is free. `submit` or `release_slot` releases it."""
         with self._lock:
             is_free = self.used_slots < self._slot_limit
             self.used_slots += is_free
@@ -67,7 +67,7 @@ class BoundedExecutor:
         return self.used_slots <= self._thread_count
 
     def release_slot(self) -> None:
-        """Give back a slot that is not needed."""
+        """Release a slot that is not needed."""
         with self._lock:
             self.used_slots -= 1
 
@@ -137,7 +137,7 @@ class ReservedSlot:
             defer_to_workers([claim.delivery.pk])
 
     def release_slot(self) -> None:
-        """Give back the slot, which was not used."""
+        """Release the slot, which was not used."""
         self._executor.release_slot()
 
 

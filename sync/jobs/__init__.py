@@ -1,1 +1,1 @@
-"""How is long work claimed, resumed, handed back and cancelled, whatever its kind?"""
+"""How is long work claimed, resumed, requeued and cancelled, whatever its kind?"""

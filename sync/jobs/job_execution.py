@@ -29,7 +29,7 @@ def always_continue() -> bool:
 def run_job(job: RunningJob, should_continue: ShouldContinue = always_continue) -> None:
     """Run a job that this process has claimed.
 
-    1. If the process is stopping, the job is handed back to the next worker.
+    1. If the process is stopping, the job is requeued for the next worker.
     2. If the claim was lost, the worker that has the job continues it.
     3. After an error the job is retried after ten seconds, then after twice as long each time, ten minutes at most.
 
@@ -43,7 +43,7 @@ def run_job(job: RunningJob, should_continue: ShouldContinue = always_continue) 
         )
         # If the job was lost meanwhile, another worker has it already.
         with suppress(JobLost):
-            job.hand_back()
+            job.requeue()
     except JobLost as lost:
         logger.info(
             "%s %s was taken over by another worker: %s", job.kind.name, job.subject, type(lost).__name__
@@ -78,12 +78,12 @@ def run_next_jobs(
     return count
 
 
-def tidy_up_jobs() -> None:
-    """Run the `tidy_up` function of each kind, and delete jobs that ended a month ago."""
+def clean_up_jobs() -> None:
+    """Run the `clean_up` function of each kind, and delete jobs that ended a month ago."""
     for kind in job_kinds().values():
-        if kind.tidy_up is not None:
+        if kind.clean_up is not None:
             try:
-                kind.tidy_up()
+                kind.clean_up()
             except Exception:
                 # The clean-up of the other kinds must not suffer.
                 logger.exception("could not clean up after old jobs of the kind %s", kind.name)

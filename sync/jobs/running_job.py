@@ -38,10 +38,10 @@ def _no_limit() -> int | None:
 class JobKind:
     """A kind of job: its name, its function and its limits.
 
-    `run` does the work and ends its job (`finish`, `fail`) or hands it back. It renews the lease at least every half
+    `run` does the work and ends its job (`finish`, `fail`) or requeues it. It renews the lease at least every half
     minute, and raises `JobStopped` soon after `should_continue` returns False. `update_subject` writes the job's state
     to the row of its subject, in the transaction that changes the job. `concurrency_limit`: how many may run at the
-    same time over all workers; None for any number. `runs_in_subprocess`: in a separate process. `tidy_up` is called
+    same time over all workers; None for any number. `runs_in_subprocess`: in a separate process. `clean_up` is called
     every ten minutes, by one worker.
     """
 
@@ -50,7 +50,7 @@ class JobKind:
     update_subject: Callable[[int, JobState, str], None] = _ignore_state
     concurrency_limit: Callable[[], int | None] = _no_limit
     runs_in_subprocess: bool = False
-    tidy_up: Callable[[], object] | None = None
+    clean_up: Callable[[], object] | None = None
 
 
 class JobLost(Exception):
@@ -62,7 +62,7 @@ class JobCancelled(JobLost):
 
 
 class JobStopped(Exception):
-    """This process is stopping: the job must be handed back."""
+    """This process is stopping: the job must be requeued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class RunningJob:
         ended = {"state": JobState.FAILED, "ended_at": database_now(), "failure": failure[:200]}
         self._write(**ended, due_at=None, **UNCLAIMED_COLUMNS)
 
-    def hand_back(self, *, after: float = 0.0) -> None:
+    def requeue(self, *, after: float = 0.0) -> None:
         """Let any worker resume the job in `after` seconds. Raises JobLost or JobCancelled.
 
         It is due at once if it was submitted again meanwhile. Resets the counts of errors and deaths.

@@ -8,7 +8,7 @@ from sync.models import OPEN_JOB_STATES, Job, JobState
 def submit_job(kind: str, subject: int) -> None:
     """Let a worker run this job as soon as one is free.
 
-    1. An open job of the subject becomes due now; one that runs becomes due again when it is handed back.
+    1. An open job of the subject becomes due now; one that runs becomes due again when it is requeued.
     2. If there is none, a new one begins to wait.
 
     Raises IntegrityError if another transaction submits the same job at the same moment: lock the subject's row first.

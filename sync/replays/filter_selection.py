@@ -42,7 +42,7 @@ def select_by_filter(by: AbstractBaseUser, params: Mapping[str, str]) -> Replay:
     try:
         with suppress(JobLost):
             if not fill_selection(replay, resolved.apply_to(Event.objects.all()), _REQUEST_SECONDS, job):
-                job.hand_back()
+                job.requeue()
     except TooManyEvents:
         # The person sees the error at once, so no empty selection has to explain it.
         discard_selection(replay)
@@ -74,4 +74,4 @@ def _delete_failed_selection(key: int, state: JobState, _failure: str) -> None:
             delete_selection(replay)
 
 
-EVENT_SET = JobKind(KIND, _run_selection, _delete_failed_selection, tidy_up=discard_old_selections)
+EVENT_SET = JobKind(KIND, _run_selection, _delete_failed_selection, clean_up=discard_old_selections)

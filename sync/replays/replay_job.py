@@ -35,7 +35,7 @@ def _run_step(job: RunningJob, _should_continue: ShouldContinue) -> None:
             job.finish()
         else:
             is_idle = replay.state == ReplayState.PAUSED and not replay.under_way_count
-            job.hand_back(after=PAUSED_STEP_SECONDS if is_idle else STEP_SECONDS)
+            job.requeue(after=PAUSED_STEP_SECONDS if is_idle else STEP_SECONDS)
 
 
 def _handle_failed_job(key: int, state: JobState, _failure: str) -> None:

@@ -20,7 +20,7 @@ logger = logging.getLogger("hub.jobs")
 class JobRunner:
     """Runs one job of each kind at a time in this process.
 
-    Once `should_continue` returns False, running jobs are handed back within seconds. `track` is entered by each thread
+    Once `should_continue` returns False, running jobs are requeued within seconds. `track` is entered by each thread
     while it runs, so that the process can wait for it.
     """
 

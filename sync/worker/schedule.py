@@ -9,7 +9,7 @@ from sync.execution.periodic import DailyAt, EverySeconds, ScheduledWork
 from sync.housekeeping.audit_upkeep import send_checkpoint, verify_audit_log_nightly
 from sync.housekeeping.key_sets import refresh_key_sets
 from sync.housekeeping.retention_rules import prune_expired
-from sync.jobs.job_execution import tidy_up_jobs
+from sync.jobs.job_execution import clean_up_jobs
 from sync.monitoring.alarms import evaluate_alarms
 from sync.operations.failure_groups import refresh_failure_groups
 from sync.operations.pauses import enforce_pauses, release_stranded
@@ -36,7 +36,7 @@ LONG_PERIODIC = (
     ScheduledWork("audit", DailyAt(time(2, 47)), verify_audit_log_nightly),
     ScheduledWork("cleanup", DailyAt(time(3, 17)), prune_expired),
     ScheduledWork("late-payloads", EverySeconds(10.0), delete_late_payloads),
-    ScheduledWork("jobs", EverySeconds(600.0), tidy_up_jobs),
+    ScheduledWork("jobs", EverySeconds(600.0), clean_up_jobs),
     ScheduledWork("key-sets", EverySeconds(10.0), refresh_key_sets),
     ScheduledWork("references", EverySeconds(600.0), schedule_all_arrived),
     ScheduledWork("probes", EverySeconds(2.0), probe_paused_connections),

@@ -28,7 +28,7 @@ class Recorder:
         self.runs.append(job.subject)
         self.action(job, should_continue)
 
-    def tidy_up(self) -> None:
+    def clean_up(self) -> None:
         self.tidied += 1
 
 
@@ -44,7 +44,7 @@ COUNTING = JobKind(
     lambda job, should_continue: RECORDER.run(job, should_continue),
     follow,
     lambda: RECORDER.at_once,
-    tidy_up=lambda: RECORDER.tidy_up(),
+    clean_up=lambda: RECORDER.clean_up(),
 )
 OTHER = JobKind("other", lambda job, _: job.finish())
 

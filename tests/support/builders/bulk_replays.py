@@ -110,7 +110,7 @@ def _with_each_job(do: Callable[[RunningJob], int]) -> Iterator[int]:
         try:
             yield do(job)
         finally:
-            job.hand_back()
+            job.requeue()
 
 
 def member_states(replay: Replay) -> dict[str, str]:

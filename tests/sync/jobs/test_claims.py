@@ -95,7 +95,7 @@ def test_no_more_jobs_run_at_once_than_the_limit_of_their_kind(recorder: Recorde
         submit_source_job(slug)
     first, second = claim_job(), claim_job()
     assert claim_next_job(COUNTING) is None
-    second.hand_back(after=60)
+    second.requeue(after=60)
     assert claim_job().subject not in (first.subject, second.subject)
     assert claim_next_job(COUNTING) is None
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -129,7 +129,7 @@ def test_a_job_with_an_expired_lease_is_taken_over_and_its_old_worker_writes_not
         monkeypatch.setattr(RunningJob, "_write", write_without_comparing)
     with nullcontext() if is_careless else pytest.raises(JobLost):
         write_to_row(slept, "written by the one that slept")
-    for end in (slept.finish, slept.hand_back, lambda: slept.fail("it"), lambda: slept.postpone(1)):
+    for end in (slept.finish, slept.requeue, lambda: slept.fail("it"), lambda: slept.postpone(1)):
         with nullcontext() if is_careless else pytest.raises(JobLost):
             end()
     assert (Source.objects.get(pk=key).name == "written by the one that slept") == is_careless
@@ -166,7 +166,7 @@ def test_a_job_that_was_submitted_before_the_clock_was_set_back_is_due_at_once(
     again = claim_next_job(COUNTING)
     assert (again is None) is is_broken
     if again is not None:
-        again.hand_back()
+        again.requeue()
         assert claim_next_job(COUNTING) is not None
 
 

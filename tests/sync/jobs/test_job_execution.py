@@ -9,7 +9,7 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from sync.jobs.claims import claim_next_job
-from sync.jobs.job_execution import run_job, run_next_jobs, tidy_up_jobs
+from sync.jobs.job_execution import clean_up_jobs, run_job, run_next_jobs
 from sync.jobs.running_job import JobStopped
 from sync.jobs.submission import cancel_job, submit_job
 from sync.models import Job
@@ -34,7 +34,7 @@ def test_only_jobs_of_the_given_kinds_run(recorder: Recorder) -> None:
 
 def test_without_due_jobs_one_statement_is_run(recorder: Recorder) -> None:
     submit_source_job()
-    claim_job().hand_back(after=3600)
+    claim_job().requeue(after=3600)
     with CaptureQueriesContext(connection) as queries:
         assert run_next_jobs() == 0
     assert len(queries) == 1
@@ -77,7 +77,7 @@ def test_a_job_is_retried_after_errors_with_growing_delays(recorder: Recorder) -
         waits.append(job.wait)
     assert [round(wait.total_seconds(), -1) for wait in waits] == [10, 20, 40, 80, 160, 320, 600, 600]
     assert job_of(key).state == "waiting"
-    recorder.action = lambda job, _: job.hand_back()
+    recorder.action = lambda job, _: job.requeue()
     run_job_once(key)
     assert job_of(key).errors == 0, "all is well with it"
 
@@ -117,6 +117,6 @@ def test_jobs_that_ended_a_month_ago_are_deleted_and_no_others(recorder: Recorde
     waits = submit_source_job("third")
     Job.objects.filter(subject=keys[0]).update(ended_at=F("ended_at") - timedelta(days=31))
     Job.objects.filter(subject=waits).update(submitted_at=F("submitted_at") - timedelta(days=99))
-    tidy_up_jobs()
+    clean_up_jobs()
     assert set(Job.objects.values_list("subject", flat=True)) == {keys[1], waits}
     assert recorder.tidied == 1

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("recorder")
 
 def test_a_delayed_job_is_due_when_it_is_submitted_again() -> None:
     key = submit_source_job()
-    claim_job().hand_back(after=3600)
+    claim_job().requeue(after=3600)
     assert claim_next_job(COUNTING) is None
     submit_job("counting", key)
     assert claim_job().subject == key
@@ -27,16 +27,16 @@ def test_a_job_that_is_submitted_while_it_runs_runs_once_more() -> None:
     job = claim_job()
     submit_job("counting", key)
     assert claim_next_job(COUNTING) is None, "it runs already"
-    job.hand_back(after=3600)
+    job.requeue(after=3600)
     assert claim_job().subject == key
 
 
 def test_a_job_handed_back_is_due_at_once_or_after_the_given_seconds() -> None:
     key = submit_source_job()
-    claim_job().hand_back()
+    claim_job().requeue()
     job = claim_job()
     assert job.subject == key
-    job.hand_back(after=0.2)
+    job.requeue(after=0.2)
     assert (claim_next_job(COUNTING), job_of(key).state) == (None, "waiting")
     while not find_due_kinds():
         pass
