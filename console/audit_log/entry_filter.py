@@ -144,9 +144,9 @@ def parse_entry_filter(params: Mapping[str, str], now: datetime) -> EntryFilter:
     """Resolve filter parameters at this moment. Raises InvalidFilter for values that cannot be used."""
     # PostgreSQL refuses a text with a NUL character.
     if any("\0" in value for value in params.values()):
-        raise InvalidFilter("no text that a database takes")
+        raise InvalidFilter("a text that no database can store")
     if any(len(value) > MAX_WORD_LENGTH for value in params.values()):
-        raise InvalidFilter("a word that is too long")
+        raise InvalidFilter("a value that is too long")
     begin, end = parse_range(params, "when", now)
     plain = {name: params.get(name, "") for name in ("action", "who", "object")}
     term = params.get("q", "").strip()

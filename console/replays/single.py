@@ -19,7 +19,7 @@ from console.payloads.reveal import revealed_events
 from console.permissions import CONTENTS, MAY_UNDO
 from console.ui.outcome_texts import describe_code, explain_absent_entity, explain_outcome
 from console.ui.request_failures import translate_finding
-from sync.deliveries.stored_webhook import has_carried_data
+from sync.deliveries.stored_webhook import has_webhook_data
 from sync.deliveries.superseded import annotate_newer, is_outdated
 from sync.models import Delivery, MappingVersion, PayloadChoice
 from sync.planning.change import Change, ChangeAction
@@ -129,7 +129,7 @@ def _failed_system(deliveries: Sequence[Delivery]) -> str:
 def may_use(request: HttpRequest, event: Event, choice: ReplayOptions) -> bool:
     """Return True if this person may replay with this choice: overwriting newer data needs a permission of its own."""
     return choice.payload_choice != PayloadChoice.ANYWAY or (
-        request.user.has_perm(MAY_UNDO) and has_carried_data(event)
+        request.user.has_perm(MAY_UNDO) and has_webhook_data(event)
     )
 
 
@@ -142,7 +142,7 @@ def _payload_options(
         _("Payload as received (this route relays it)") if is_relayed else _("Current entity, fetched again")
     )
     options = [(PayloadChoice.AS_ROUTED, default)]
-    if not has_carried_data(event):
+    if not has_webhook_data(event):
         return options
     if not is_relayed:
         options.append((PayloadChoice.RECEIVED, _("Payload as received")))

@@ -33,12 +33,12 @@ class Cursor:
         """Parse the cursor of an address. Raises InvalidFilter for text that no page links to."""
         moment, _dash, key = text.partition("-")
         if not (moment.isdecimal() and key.isdecimal() and text.isascii() and len(text) < 38):
-            raise InvalidFilter("no place in the list")
+            raise InvalidFilter("an invalid position in the list")
         try:
             # The database refuses to compare with a key beyond a BIGINT.
             return cls(_EPOCH + timedelta(microseconds=int(moment)), min(int(key), 2**63 - 1))
         except OverflowError as error:
-            raise InvalidFilter("no place in the list") from error
+            raise InvalidFilter("an invalid position in the list") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from sync.connectors.contracts.types import Entity, IdentityConnector, Record, T
 from sync.connectors.values.secret_scrubber import SecretScrubber
 from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import has_linked_entity, is_linked_to_other_entity
-from sync.deliveries.stored_webhook import carried_data, webhook_fields
+from sync.deliveries.stored_webhook import webhook_data, webhook_fields
 from sync.models import Attempt, AttemptCause, Delivery, Route
 from sync.planning.change import (
     Change,
@@ -111,7 +111,9 @@ def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings)
         raise ConnectionDisabled
     is_fetched = claim.delivery.is_fetched
     findings.entity = (
-        _fetch_current_entity(claim, connectors.identity) if is_fetched else _carried_entity(claim.delivery)
+        _fetch_current_entity(claim, connectors.identity)
+        if is_fetched
+        else _entity_from_webhook(claim.delivery)
     )
     findings.is_matched = False
     findings.is_outdated = is_fetched and _is_before_event(findings.entity, claim)
@@ -164,11 +166,11 @@ def _is_not_yet_visible(claim: Claim, findings: AttemptFindings) -> bool:
     return not has_record and _is_older_than_event(None, claim)
 
 
-def _carried_entity(delivery: Delivery) -> Entity | None:
-    """Return the entity that the webhook carries; None for a deletion. Raises NoRelayedData if it carries none."""
+def _entity_from_webhook(delivery: Delivery) -> Entity | None:
+    """Return the entity in the webhook's data; None for a deletion. Raises NoRelayedData if it has no data."""
     if delivery.event.event_type == "DELETE":
         return None
-    data = carried_data(delivery.event)
+    data = webhook_data(delivery.event)
     if data is None:
         raise NoRelayedData
     return Entity(delivery.entity_type, delivery.entity_id, data, delivery.event.occurred_text or None)

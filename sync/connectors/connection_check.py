@@ -294,9 +294,9 @@ class _ConnectionCheck:
         )
         return connector
 
-    def _call_connector(self, ask: Callable[[], T]) -> T:
+    def _call_connector(self, call: Callable[[], T]) -> T:
         try:
-            return ask()
+            return call()
         except ConnectorError as error:
             facts = {"status": self._recorder.status, "message": str(error)}
             raise _StepFailed(error.code, facts) from None
@@ -313,9 +313,9 @@ def _scope_findings(
     return (PermissionFinding("", "scope", answer, setting=setting, missing=missing),)
 
 
-def _probe_endpoint(ask: Callable[[], T]) -> T:
+def _probe_endpoint(call: Callable[[], T]) -> T:
     try:
-        return ask()
+        return call()
     except ProbeFailed as unreached:
         raise _StepFailed(unreached.code, _certificate_facts(unreached.certificate)) from None
 

@@ -39,16 +39,16 @@ def previous_values(events: Iterable[Event]) -> list[dict[str, Any]]:
     return [previous for previous in candidates if isinstance(previous, dict)]
 
 
-def carried_data(event: Event) -> dict[str, Any] | None:
-    """Return the entity that the webhook carries; None if it carries none."""
+def webhook_data(event: Event) -> dict[str, Any] | None:
+    """Return the entity in the webhook's field `data`; None if it has none."""
     data = webhook_fields(event).get("data")
     return data if isinstance(data, dict) else None
 
 
-def has_carried_data(event: Event) -> bool:
-    """True if the webhook carries an entity. False if its key was destroyed."""
+def has_webhook_data(event: Event) -> bool:
+    """True if the webhook has an entity in `data`. False if its key was destroyed."""
     try:
-        return carried_data(event) is not None
+        return webhook_data(event) is not None
     except CannotDecrypt:
         # An erasure has destroyed the key.
         return False

@@ -65,7 +65,7 @@ def _prune_rows(find: Callable[[datetime], QuerySet[Any]]) -> Callable[[datetime
     return prune
 
 
-def _surplus_refusals(_: datetime) -> QuerySet[Any]:
+def _excess_refusals(_: datetime) -> QuerySet[Any]:
     newest = Refusal.objects.aggregate(pk=Max("pk"))["pk"] or 0
     # Keys only grow, so the newest rows are found without counting.
     return Refusal.objects.filter(pk__lte=newest - settings.MAX_REFUSALS)
@@ -84,7 +84,7 @@ RETENTION_RULES = (
         "KEEP_REFUSALS_DAYS",
         (
             _prune_rows(lambda up_to: Refusal.objects.filter(last_at__lt=up_to)),
-            _prune_rows(_surplus_refusals),
+            _prune_rows(_excess_refusals),
             _prune_rows(lambda up_to: FailedLogins.objects.filter(is_reported=True, last_at__lt=up_to)),
         ),
     ),

@@ -54,7 +54,7 @@ def breaker_status(connection: Connection, clock: datetime) -> BreakerStatus:
     return BreakerStatus(passing, breaker.open_until, breaker.successes)
 
 
-def with_load(connections: QuerySet[Connection]) -> QuerySet[Any]:
+def annotate_load(connections: QuerySet[Connection]) -> QuerySet[Any]:
     """Annotate connections with the database's `clock` and the number of deliveries `running`, and select their
     breakers.
     """

@@ -22,8 +22,8 @@ class RateLimited(Exception):
         self.seconds = seconds
 
 
-def wait_for_turn(connection: Connection, limit: float, still_seconds: float) -> None:
-    """Wait for the turn of an outgoing request, at most five seconds and at most `still_seconds`.
+def wait_for_turn(connection: Connection, limit: float, max_seconds: float) -> None:
+    """Wait for the turn of an outgoing request, at most five seconds and at most `max_seconds`.
 
     `limit`: the requests per second of a connection that has a limit. Raises RateLimited if the wait is not enough; the
     request then keeps no place in the queue. Requests worth a fifth of a second may go at once.
@@ -31,7 +31,7 @@ def wait_for_turn(connection: Connection, limit: float, still_seconds: float) ->
     # At least one, or a slow limit would allow no request at all.
     rate = RateLimit(limit, max(1, int(limit * _BURST_SECONDS)))
     try:
-        wait = reserve_turn(f"connection:{connection.pk}", rate, max(0.0, still_seconds))
+        wait = reserve_turn(f"connection:{connection.pk}", rate, max(0.0, max_seconds))
     except RateLimitExceeded as refusal:
         raise RateLimited(connection, refusal.seconds) from refusal
     if wait:

@@ -15,7 +15,7 @@ from django.db.models import Q
 
 from config_schema.errors import SettingsInvalid
 from sync.connectors.stored_responses import read_stored_entity, says_absent
-from sync.deliveries.stored_webhook import carried_data, webhook_fields
+from sync.deliveries.stored_webhook import webhook_data, webhook_fields
 from sync.models import Attempt, Call, Delivery, Finding, Route
 from sync.planning.mapping_comparison import MappingInput
 from webhooks.encryption.at_rest import CannotDecrypt
@@ -165,7 +165,7 @@ def _read_past_event(
 def _read_relayed(event: Event, attempts: list[Attempt]) -> PastEvent:
     if event.event_type == "DELETE":
         return PastEvent(event, reason=UntestableReason.DELETED)
-    data = carried_data(event) if event.payload else None
+    data = webhook_data(event) if event.payload else None
     if data is None or not attempts:
         return PastEvent(event, reason=UntestableReason.NOT_STORED)
     # Only for a new record is relayed data mapped as a whole.

@@ -81,8 +81,8 @@ _OF_IDENTITY = tuple(code for code in CATALOGUE if is_about_identity(code))
 def dead_deliveries_of(group: FailureGroup) -> QuerySet[Delivery]:
     """Select the dead deliveries of a group, by an index of dead deliveries."""
     side = ConnectionSide.IDENTITY if is_about_identity(group.code) else ConnectionSide.TARGET
-    there = {f"{side}_id": group.connection_id}
-    return Delivery.objects.filter(state=State.DEAD, code=group.code, **there)
+    connection = {f"{side}_id": group.connection_id}
+    return Delivery.objects.filter(state=State.DEAD, code=group.code, **connection)
 
 
 def split_by_responsible_side(dead: QuerySet[Delivery]) -> tuple[QuerySet[Any], QuerySet[Any]]:

@@ -109,11 +109,11 @@ def plan_existing_entity(
         )
     updatable = {name: value for name, value in target_fields.items() if name not in only_on_create}
     changes, same = _compare_fields(updatable, record, caseless, not_compared)
-    return without_uncaused(Change(ChangeAction.UPDATE, record.id, changes, same))
+    return drop_uncompared_changes(Change(ChangeAction.UPDATE, record.id, changes, same))
 
 
-def without_uncaused(change: Change) -> Change:
-    """Return the update unchanged if a compared field differs; otherwise a change that does nothing."""
+def drop_uncompared_changes(change: Change) -> Change:
+    """Return an update as it is if a compared field differs; otherwise a change that does nothing."""
     if any(field.is_compared for field in change.fields):
         return change
     return replace(change, action=ChangeAction.NOTHING, fields=())

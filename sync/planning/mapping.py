@@ -215,7 +215,7 @@ class ParsedMapping:
         required field without a value.
         """
         fields = self._map_fields(self.fields, entity, webhook, (None, "", []), lookup)
-        return self._without_kept(fields, WhenAbsent.CLEAR)
+        return self._without_unset_fields(fields, WhenAbsent.CLEAR)
 
     def map_partial_entity(
         self, part: Mapping[str, Any], webhook: Mapping[str, Any], lookup: ReferenceLookup | None = None
@@ -226,10 +226,10 @@ class ParsedMapping:
         """
         rules = {name: rule for name, rule in self.fields.items() if rule.has_input_in(part)}
         fields = self._map_fields(rules, part, webhook, ("", []), lookup)
-        return self._without_kept(fields, WhenAbsent.KEEP)
+        return self._without_unset_fields(fields, WhenAbsent.KEEP)
 
-    def _without_kept(self, fields: dict[str, Any], default: WhenAbsent) -> dict[str, Any]:
-        """Return the fields without empty ones whose record field keeps its value."""
+    def _without_unset_fields(self, fields: dict[str, Any], default: WhenAbsent) -> dict[str, Any]:
+        """Return the fields without null ones that leave the record's value as it is."""
         return {
             name: value
             for name, value in fields.items()

@@ -79,7 +79,7 @@ def find_record(target: TargetConnector, mapping: ParsedMapping, query: RecordQu
         linked = target.get_record(query.entity_type, query.linked_record_id)
         if linked is None:
             query.prove_absence(query.linked_record_id)
-        elif not _was_given_to_other(linked, external_id, query):
+        elif not _has_id_of_other_entity(linked, external_id, query):
             if query.checks_for_duplicates and external_id is not None:
                 _require_only_record(target, external_id, query, linked)
             return linked
@@ -92,15 +92,15 @@ def find_record(target: TargetConnector, mapping: ParsedMapping, query: RecordQu
     return next(iter(records.values()), None)
 
 
-def _was_given_to_other(linked: Record, external_id: str | None, query: RecordQuery) -> bool:
-    """True if a linked record has the external id of another known entity: the target has used its id again, or
-    somebody has merged two records. An external id that no entity has was only mistyped.
+def _has_id_of_other_entity(linked: Record, external_id: str | None, query: RecordQuery) -> bool:
+    """True if a linked record has the external id of another known entity: the target has reused its id, or
+    a person has merged two records. An external id that no entity has was only mistyped.
     """
     external_id_found = None if external_id is None else linked.fields.get(external_id)
     if not external_id_found or external_id_found == query.entity_id:
         return False
     text = as_text(external_id_found) or ""
-    # Systems differ in the case that they give back.
+    # Systems differ in the case of the text that they return.
     return text.casefold() != query.entity_id.casefold() and query.is_other_entity(text)
 
 
@@ -134,7 +134,7 @@ def require_own_external_id(
     if name is None or name not in mapping.fields:
         return
     text = as_text(fields.get(name)) or ""
-    # Systems differ in the case that they give back.
+    # Systems differ in the case of the text that they return.
     is_wrong = text.casefold() != entity_id.casefold() if is_creation else name in fields and not text
     if is_wrong:
         raise EntityNotMappable(

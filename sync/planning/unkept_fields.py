@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sync.planning.change import Change, ChangeAction, FieldChange, without_uncaused
+from sync.planning.change import Change, ChangeAction, FieldChange, drop_uncompared_changes
 
 NOTICED_WRITES = 3
 """A field counts as not kept after this many equal writes: the first one may follow a change of the entity."""
@@ -48,7 +48,7 @@ def leave_out_unkept(change: Change, counts: WriteCounts, digest: DigestDifferen
     if not left_out:
         return change
     sent = tuple(field for field in change.fields if field not in left_out)
-    return without_uncaused(replace(change, fields=sent, left_out_fields=left_out))
+    return drop_uncompared_changes(replace(change, fields=sent, left_out_fields=left_out))
 
 
 def count_writes(

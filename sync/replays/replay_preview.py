@@ -208,9 +208,9 @@ def _preview_delivery(
 
 def _make_connector(recorder: PreviewRecorder, request_id: str, scrubber: SecretScrubber) -> object:
     # The cached connection is shared by threads.
-    hurried = copy.copy(recorder.connection)
-    hurried.deadline_seconds = min(hurried.deadline_seconds, CALL_SECONDS)
-    return open_connector(hurried, request_id, recorder, scrubber)
+    limited = copy.copy(recorder.connection)
+    limited.deadline_seconds = min(limited.deadline_seconds, CALL_SECONDS)
+    return open_connector(limited, request_id, recorder, scrubber)
 
 
 def _preview_of_error(

@@ -21,7 +21,7 @@ from database.clock import database_now
 from database.write_batch import WriteBatch
 from sync.deliveries.creation import open_deliveries, resolve_routes
 from sync.deliveries.event_state import refresh_event_states
-from sync.deliveries.stored_webhook import has_carried_data
+from sync.deliveries.stored_webhook import has_webhook_data
 from sync.erasure.requests import has_confirmed_erasure
 from sync.evidence.row_facts import reopened_entries
 from sync.execution.executor import defer_to_workers
@@ -93,7 +93,7 @@ def request_replay(
     reason = normalize_reason(reason)
     if not 0 < len(events) <= MAX_EVENTS:
         raise ReplayRefused(_("Select between 1 and %(limit)s events.") % {"limit": f"{MAX_EVENTS:,}"})
-    if options.payload_choice and not all(map(has_carried_data, events)):
+    if options.payload_choice and not all(map(has_webhook_data, events)):
         raise ReplayRefused(_("The webhook contained no data that can be sent as received."))
     replay = Replay(requested_by_id=by.pk, reason=reason, created_at=timezone.now())
     replay.uuid = key or replay.uuid

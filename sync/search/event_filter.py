@@ -133,9 +133,9 @@ class EventFilter:
         Failed deliveries are found by an index on dead ones. An event shows the worst state of its
         deliveries, and dead is the worst: a dead event that matches has failed at this connection.
         """
-        there = Connection.objects.filter(slug=self.target).values_list("side", "pk").first()
+        connection = Connection.objects.filter(slug=self.target).values_list("side", "pk").first()
         # No connection has the key 0: nothing matches.
-        side, key = there or (ConnectionSide.TARGET, 0)
+        side, key = connection or (ConnectionSide.TARGET, 0)
         sent = Delivery.objects.filter(**{side: key})
         if self.code:
             sent = sent.filter(code=self.code)
@@ -163,9 +163,9 @@ def resolve_filter(params: Mapping[str, str], now: datetime) -> EventFilter:
     values = {name: value for name in (*FILTER_PARAMS, _SEARCH_KIND) if (value := params.get(name, ""))}
     # PostgreSQL refuses U+0000 in a text.
     if any("\0" in value for value in values.values()):
-        raise InvalidFilter("no text that a database takes")
+        raise InvalidFilter("a text that no database can store")
     if any(len(value) > MAX_WORD_LENGTH for value in values.values()):
-        raise InvalidFilter("a word that is too long")
+        raise InvalidFilter("a value that is too long")
     begin, end = parse_range(values, "received", now)
     term = values.get("q", "").strip()
     return EventFilter(

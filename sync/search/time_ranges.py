@@ -35,7 +35,7 @@ def parse_moment(text: str) -> datetime:
         at = datetime.fromisoformat(text)
         return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     except (ValueError, OverflowError) as error:
-        raise InvalidFilter(f"no time: {text[:40]}") from error
+        raise InvalidFilter(f"not a time: {text[:40]}") from error
 
 
 def to_absolute_params(params: Mapping[str, str], name: str, zone: tzinfo) -> dict[str, str]:

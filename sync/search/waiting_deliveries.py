@@ -17,10 +17,10 @@ _FAILED_AT = {
 }
 
 
-def sides_waited_for(
+def blocking_sides(
     *, open_sides: Set[ConnectionSide], calls_identity: bool, failed_at: ConnectionSide | None
 ) -> Set[ConnectionSide]:
-    """Return the sides that a waiting delivery waits for.
+    """Return the sides that block a waiting delivery.
 
     These are the ones whose circuit breaker is not closed; otherwise the one at which the last attempt failed;
     otherwise all that the next attempt calls. `open_sides`: the sides of this delivery whose breaker is not closed.
@@ -62,7 +62,7 @@ def _matching_cases(side: ConnectionSide) -> Iterator[Q]:
     for is_identity_open, is_target_open, calls, failed_at in product(bools, bools, bools, failed):
         open_sides = {_IDENTITY} if is_identity_open else set()
         open_sides |= {_TARGET} if is_target_open else set()
-        if side in sides_waited_for(open_sides=open_sides, calls_identity=calls, failed_at=failed_at):
+        if side in blocking_sides(open_sides=open_sides, calls_identity=calls, failed_at=failed_at):
             yield (
                 (opened[_IDENTITY] if is_identity_open else ~opened[_IDENTITY])
                 & (opened[_TARGET] if is_target_open else ~opened[_TARGET])

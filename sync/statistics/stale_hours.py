@@ -28,10 +28,8 @@ class HourStatus:
         """True if it was counted too early to be complete."""
         return self.counted_at is None or self.counted_at < self.begins_at + HOUR + SETTLING_TIME
 
-    def has_rested(self, now: datetime, min_interval: timedelta) -> bool:
-        """Return True if the last count is long enough ago; an hour that takes long to count is counted less
-        often.
-        """
+    def is_due(self, now: datetime, min_interval: timedelta) -> bool:
+        """Return True if the last count is old enough; hours that take long to count are counted less often."""
         if self.counted_at is None:
             return True
         return now - self.counted_at >= max(min_interval, timedelta(seconds=DURATION_FACTOR * self.seconds))
@@ -47,18 +45,16 @@ def choose_stale_hours(
     """
     hours = sorted(known, key=lambda hour: hour.begins_at, reverse=True)
     current = start_of_hour(now)
-    yield from (
-        hour.begins_at for hour in hours if hour.is_settling and hour.has_rested(now, SETTLING_INTERVAL)
-    )
+    yield from (hour.begins_at for hour in hours if hour.is_settling and hour.is_due(now, SETTLING_INTERVAL))
     rest = sorted(
         (hour for hour in hours if not hour.is_settling and hour.begins_at < current),
         key=lambda hour: hour.counted_at or hour.begins_at,
     )
     yield from (
-        hour.begins_at for hour in rest if hour.begins_at in marked and hour.has_rested(now, MARKED_INTERVAL)
+        hour.begins_at for hour in rest if hour.begins_at in marked and hour.is_due(now, MARKED_INTERVAL)
     )
     rest = [hour for hour in rest if hour.begins_at not in marked]
-    yield from (hour.begins_at for hour in rest if hour.open_count and hour.has_rested(now, OPEN_INTERVAL))
-    yield from [
-        hour.begins_at for hour in rest if not hour.open_count and hour.has_rested(now, SWEEP_INTERVAL)
-    ][:1]
+    yield from (hour.begins_at for hour in rest if hour.open_count and hour.is_due(now, OPEN_INTERVAL))
+    yield from [hour.begins_at for hour in rest if not hour.open_count and hour.is_due(now, SWEEP_INTERVAL)][
+        :1
+    ]

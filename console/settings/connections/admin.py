@@ -35,7 +35,7 @@ from sync.connectors.presets import PRESETS, load_preset
 from sync.connectors.registry import CONNECTOR_SIDES
 from sync.connectors.settings.authentication import credential_names
 from sync.connectors.settings.secret_values import mask_plain_secrets
-from sync.limits.breaker_status import with_load
+from sync.limits.breaker_status import annotate_load
 from sync.limits.circuit_breaker import end_pause_now
 from sync.mappings.configuration_gaps import connection_gaps
 from sync.models import Connection, ConnectionSide
@@ -115,7 +115,7 @@ class ConnectionAdmin(TwoStepChangeAdmin):
         ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
-        return with_load(super().get_queryset(request))
+        return annotate_load(super().get_queryset(request))
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         may = request.user.has_perm("sync.view_breaker")

@@ -22,7 +22,7 @@ from sync.limits.circuit_breaker import SUCCESSES_TO_CLOSE
 from sync.models import CallCount, Connection, ConnectionSide, PayloadChoice
 from sync.models.counts import HOUR, start_of_hour
 from sync.monitoring.connection_health import ConnectionFigures, ConnectionHealth, classify_health, is_slow
-from sync.search.waiting_deliveries import paused_connections, side_of_failure, sides_waited_for
+from sync.search.waiting_deliveries import blocking_sides, paused_connections, side_of_failure
 from sync.statistics.latency_histogram import add_histograms, estimate_quantile
 
 SHOWN_PERIOD = timedelta(hours=24)
@@ -155,7 +155,7 @@ def count_waiting() -> Mapping[int, WaitingCount]:
     paused, numbers = paused_connections(), defaultdict[int, int](int)
     for number, identity, target, is_relayed, payload_choice, state, code in rows:
         keys = {ConnectionSide.IDENTITY: identity, ConnectionSide.TARGET: target}
-        waited_for = sides_waited_for(
+        waited_for = blocking_sides(
             open_sides={side for side, key in keys.items() if key in paused},
             calls_identity=not is_relayed and payload_choice == PayloadChoice.AS_ROUTED,
             failed_at=side_of_failure(state, code),

@@ -64,7 +64,7 @@ class OAuthAuthenticator:
 
     def renew_credentials(self, sender: TokenSender) -> RenewedCredentials:
         """Fetch a new token, replace the cached one, and describe it."""
-        return self._cache.renew_token(sender, self._fetch_anew).granted
+        return self._cache.renew_token(sender, self._force_refresh).granted
 
     @property
     def refresh_key(self) -> str | None:
@@ -86,7 +86,7 @@ class OAuthAuthenticator:
     def _fetch_token(self, sender: TokenSender) -> FetchedToken:
         return self._refresh(sender, may_share=True) if self.refresh_key else self._request_token(sender)
 
-    def _fetch_anew(self, sender: TokenSender) -> FetchedToken:
+    def _force_refresh(self, sender: TokenSender) -> FetchedToken:
         return self._refresh(sender, may_share=False) if self.refresh_key else self._request_token(sender)
 
     def _refresh(self, sender: TokenSender, *, may_share: bool) -> FetchedToken:

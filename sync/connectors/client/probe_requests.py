@@ -72,6 +72,6 @@ def read_allowed_methods(
     )
     answer = client.send_request(request)
     # 405 has the header too; in other errors it is about something else, if it is there at all.
-    says = answer.headers.get("allow", "") if answer.status < 300 or answer.status == 405 else ""
-    names = {name.strip().upper() for name in says[:_MAX_ALLOW_LENGTH].split(",")}
+    allow = answer.headers.get("allow", "") if answer.status < 300 or answer.status == 405 else ""
+    names = {name.strip().upper() for name in allow[:_MAX_ALLOW_LENGTH].split(",")}
     return frozenset(names & _METHODS)

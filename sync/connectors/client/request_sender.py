@@ -100,7 +100,7 @@ class RequestSender:
             masked, call = place_secrets(call, mask_placed(placed)), place_secrets(call, placed)
         if self.config.signer is not None and call.origin == self.config.base_url.origin:
             signed = self.config.signer(call)
-            self._hide(signed.secret)
+            self._mask_secret(signed.secret)
             call, secret_headers = signed.call, {**secret_headers, **signed.headers}
         exchange = start_exchange(call, masked, secret_headers, self.recorder, self.scrubber)
         try:
@@ -114,7 +114,7 @@ class RequestSender:
         exchange.record_response(answer, f"{self.config.side}-{kind.code_suffix}" if kind else None)
         return received
 
-    def _hide(self, secret: str) -> None:
+    def _mask_secret(self, secret: str) -> None:
         """Remove a secret of one transmission from what is recorded."""
         secrets = SecretSet()
         secrets.add_recent(secret)

@@ -138,30 +138,30 @@ class TokenCache:
             if live is not None and live.value != refused:
                 return live
             pending = slot.pending
-            question = slot.pending = pending or _TokenRequest()
+            request = slot.pending = pending or _TokenRequest()
         if pending is None:
-            return self._request_token(sender, question, fetch or self._fetch)
-        if not question.is_finished.wait(sender.timeout_seconds):
+            return self._request_token(sender, request, fetch or self._fetch)
+        if not request.is_finished.wait(sender.timeout_seconds):
             seconds = f"{sender.timeout_seconds:g} s"
             message = f"{self._label}: no token was received after {seconds}"
             raise errors.RequestTimedOut(message, side=self._side)
-        if question.error is not None:
-            raise self._copy_error(question.error)
+        if request.error is not None:
+            raise self._copy_error(request.error)
         # Normally the token is cached now. If the other thread was stopped before its request, this one sends it.
         return self._get_token(sender, refused, fetch)
 
-    def _request_token(self, sender: TokenSender, question: _TokenRequest, fetch: _Fetch) -> FetchedToken:
+    def _request_token(self, sender: TokenSender, request: _TokenRequest, fetch: _Fetch) -> FetchedToken:
         try:
             token = fetch(sender)
             self._slot.store_token(token)
             return token
         except errors.ConnectorError as error:
-            question.error = error
+            request.error = error
             raise
         finally:
             with self._slot.lock:
                 self._slot.pending = None
-            question.is_finished.set()
+            request.is_finished.set()
 
     def _copy_error(self, error: errors.ConnectorError) -> errors.ConnectorError:
         """Copy an error for another attempt, possibly of the other side: each needs its own, as raising adds

@@ -520,11 +520,12 @@ def _read_oauth(values: SettingValues, base: BaseUrl, needed: tuple[str, ...]) -
         _RESOURCE.name: values[_RESOURCE],
     }
     own = {name: value for name, value in named.items() if value}
-    how, assertion = "assertion", None
+    authentication, assertion = "assertion", None
     if name == "oauth2-client-credentials":
-        how, assertion = values[_CLIENT_AUTHENTICATION], _read_client_assertion(values, token_url)
+        authentication = values[_CLIENT_AUTHENTICATION]
+        assertion = _read_client_assertion(values, token_url)
     elif name == "oauth2-refresh-token":
-        how = values[_SECRET_AUTHENTICATION]
+        authentication = values[_SECRET_AUTHENTICATION]
     else:
         claims = {"aud": token_url.origin + token_url.prefix, **values[ASSERTION_CLAIMS]}
         assertion = SignedTokenSettings(values[ASSERTION_ALGORITHM], values[KEY_ID], claims, values[LIFETIME])
@@ -535,7 +536,7 @@ def _read_oauth(values: SettingValues, base: BaseUrl, needed: tuple[str, ...]) -
         token_url=token_url,
         scope=values[_SCOPE],
         grant_type=_GRANTS[name],
-        client_authentication=how,
+        client_authentication=authentication,
         token_parameters={**values[_PARAMETERS], **own},
         signed_token=assertion,
         template=values[TOKEN_TEMPLATE],

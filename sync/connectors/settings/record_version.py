@@ -87,15 +87,15 @@ _SEND_QUERY = optional(
 
 
 def _exactly_one(first: Setting[Any], second: Setting[Any]) -> ObjectRule:
-    """Return the rule that one of two settings is there, and neither is null at the same time."""
-    there = [
+    """Return the rule that exactly one of two settings is given, and is not null."""
+    alternatives = [
         {"required": [one.name], "properties": {one.name: {"type": "string"}}} for one in (first, second)
     ]
     return ObjectRule(
         translatable(
             "Exactly one of `%(first)s` and `%(second)s` is required.", first=first.name, second=second.name
         ),
-        {"oneOf": there},
+        {"oneOf": alternatives},
     )
 
 

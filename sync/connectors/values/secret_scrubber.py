@@ -32,7 +32,7 @@ class SecretScrubber:
         if secrets not in self._sets:
             self._sets = (*self._sets, secrets)
 
-    def finds_any(self, *parts: bytes) -> bool:
+    def contains_secret(self, *parts: bytes) -> bool:
         """Return True if one of the parts holds a secret."""
         # In one search: most parts are short, and hold none.
         return bool(self._find_ranges(b"\0".join(parts)))

@@ -105,7 +105,7 @@ def test_the_link_to_a_record_that_a_deletion_does_not_find_is_marked_as_deleted
 def test_a_hub_that_follows_every_link_is_caught(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, make_record_of_second: Any
 ) -> None:
-    monkeypatch.setattr(record_matching, "_was_given_to_other", lambda *_: False)
+    monkeypatch.setattr(record_matching, "_has_id_of_other_entity", lambda *_: False)
     monkeypatch.setattr(settle, "release_record_id", lambda *_: None)
     record_id = make_record_of_second(hub)
     report(hub, FIRST, "UPDATE")

@@ -242,13 +242,13 @@ def test_requests_to_a_limited_system_wait_for_their_turn() -> None:
     assert max(moments) < 4.0
 
 
-@pytest.mark.parametrize("still_seconds", [0.5, 0.0, -3.0])
-def test_a_rate_limit_wait_that_is_too_long_is_refused_with_its_length(still_seconds: float) -> None:
+@pytest.mark.parametrize("max_seconds", [0.5, 0.0, -3.0])
+def test_a_rate_limit_wait_that_is_too_long_is_refused_with_its_length(max_seconds: float) -> None:
     system = Connection(pk=8, requests_per_second=0.5)
-    wait_for_turn(system, 0.5, still_seconds)
+    wait_for_turn(system, 0.5, max_seconds)
     began = time.monotonic()
     with pytest.raises(RateLimited) as refused:
-        wait_for_turn(system, 0.5, still_seconds)
+        wait_for_turn(system, 0.5, max_seconds)
     assert 1.0 < refused.value.seconds <= 2.0
     assert time.monotonic() - began < 0.9
 

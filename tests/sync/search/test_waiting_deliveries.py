@@ -74,7 +74,7 @@ def test_a_relayed_delivery_does_not_wait_for_the_identity_service() -> None:
 def test_without_the_rule_a_delivery_waits_for_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = one_of_each_kind()
     monkeypatch.setattr(
-        waiting_deliveries, "sides_waited_for", lambda **_: {ConnectionSide.IDENTITY, ConnectionSide.TARGET}
+        waiting_deliveries, "blocking_sides", lambda **_: {ConnectionSide.IDENTITY, ConnectionSide.TARGET}
     )
     waiting = deliveries_waiting_for(rows["pending"].route.identity)
     assert rows["failed at the target"] in waiting, "the broken variant passes the test above"
