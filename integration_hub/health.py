@@ -69,6 +69,14 @@ def _build_details(figures: HealthFigures) -> dict[str, Any]:
             }
             for connection in figures.paused
         ],
+        "client_certificates": [
+            {
+                "connection": certificate.name,
+                "expires_at": certificate.expires_at,
+                "expires_in_seconds": round((certificate.expires_at - figures.at).total_seconds()),
+            }
+            for certificate in figures.certificates
+        ],
         "audit": _build_audit_status(figures.audit),
         "alarms": [
             {

@@ -20,6 +20,7 @@ MAX_ALERTS = 6
 _PAUSED_AND_ENABLED: dict[str, Any] = {"paused_at__isnull": False, "is_enabled": True}
 # The figures and the table below the alerts show these, with links.
 _SHOWN_ELSEWHERE = frozenset({AlarmKind.DELIVERIES_DEAD})
+_WARNINGS = frozenset({AlarmKind.DELIVERIES_HELD, AlarmKind.CERTIFICATE_ENDING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,8 @@ class OverviewAlert:
 def collect_alerts(user: Any, connections: Iterable[ConnectionStatus]) -> list[OverviewAlert]:
     """Return the alerts, worst first, without snoozed alarms. Three statements for a person who may see everything."""
     alarms = _open_alarms() if user.has_perm("sync.view_alarm") else []
-    alarmed = {alarm.subject for alarm in alarms}
-    # A connection with an open alarm has its line already.
+    # A connection with such an alarm has its line already.
+    alarmed = {alarm.subject for alarm in alarms if alarm.kind == AlarmKind.CONNECTION_PAUSED}
     others = (status for status in connections if f"connection:{status.connection.pk}" not in alarmed)
     alerts = [*_alarm_alerts(alarms), *_connection_alerts(others), *_pause_alerts(user)]
     # "bad" sorts before "warn".
@@ -73,7 +74,7 @@ def _alarm_alerts(alarms: Iterable[Alarm]) -> Iterator[OverviewAlert]:
         if alarm.kind not in _SHOWN_ELSEWHERE:
             words = notification_text(alarm)
             link = reverse("admin:sync_alarm_change", args=[alarm.pk])
-            style = "warn" if alarm.kind == AlarmKind.DELIVERIES_HELD else "bad"
+            style = "warn" if alarm.kind in _WARNINGS else "bad"
             yield OverviewAlert(style, f"{words.title}.", words.detail, link, _("Show what to do"))
 
 

@@ -7,7 +7,7 @@ hold no secret, no query and no part of a response.
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from config_schema.errors import SettingsInvalid
@@ -16,7 +16,7 @@ from sync.connectors.client.exchange import OutgoingRequest, RecordedExchange
 from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused
 from sync.connectors.contracts.permissions import PermissionAnswer, PermissionFinding
 from sync.connectors.contracts.types import TestableConnector
-from sync.connectors.http.client_certificates import CertificateFacts
+from sync.connectors.http.client_certificates import EXPIRY_WARNING, CertificateFacts
 from sync.connectors.http.connection_probe import (
     ProbeFailed,
     ServerCertificate,
@@ -54,8 +54,6 @@ _RESULTS: Mapping[str, bool | None] = {
 }
 # Results of a successful step that a person should look at.
 WARNING_CODES = frozenset({"transport-plain", "client-certificate-ending", "permissions-limited"})
-# The time before a client certificate expires in which the check warns.
-_CERTIFICATE_WARNING = timedelta(days=30)
 _GRANTED = frozenset({PermissionAnswer.GRANTED, PermissionAnswer.PARTLY})
 _LACKING = frozenset({PermissionAnswer.REFUSED, PermissionAnswer.FAILED})
 _LIMITED = frozenset({PermissionAnswer.PARTLY, PermissionAnswer.NOT_ACCEPTED})
@@ -202,7 +200,7 @@ class _ConnectionCheck:
         certificate = _probe_endpoint(lambda: fetch_certificate(endpoint))
         if certificate is None:
             return "transport-plain", {}
-        is_ending = own is not None and own.facts.expires_at <= now + _CERTIFICATE_WARNING
+        is_ending = own is not None and own.facts.expires_at <= now + EXPIRY_WARNING
         code = "client-certificate-ending" if is_ending else "transport-encrypted"
         return code, {**_certificate_facts(certificate), **client}
 

@@ -16,6 +16,8 @@ class AlarmKind(models.TextChoices):
     DELIVERIES_DEAD = "deliveries-dead", _("events failed")
     DELIVERIES_HELD = "deliveries-held", _("events held")
     CONNECTION_PAUSED = "connection-paused", _("connection paused")
+    CERTIFICATE_ENDING = "certificate-ending", _("client certificate expires soon")
+    CERTIFICATE_EXPIRED = "certificate-expired", _("client certificate expired")
     AUDIT_UNSEALED = "audit-unsealed", _("audit log not sealed")
     AUDIT_LATE = "audit-late", _("audit entries sealed late")
     AUDIT_UNANCHORED = "audit-unanchored", _("checkpoints not delivered")

@@ -96,6 +96,28 @@ _RAISED_TEXTS: Mapping[str, _Template] = {
             "hub's credentials. The hub checks it automatically and continues as soon as it responds."
         ),
     ),
+    AlarmKind.CERTIFICATE_ENDING: _Template(
+        gettext_lazy("%(name)s needs a new client certificate"),
+        ngettext_lazy(
+            "The certificate that the hub presents to it expires in less than %(count)s day. Then all requests to it "
+            "fail.",
+            "The certificate that the hub presents to it expires in less than %(count)s days. Then all requests to it "
+            "fail.",
+            "number",
+        ),
+        gettext_lazy(
+            "Ask its operator for a new certificate, enter it with its private key on the page of the connection, "
+            "and test the connection."
+        ),
+    ),
+    AlarmKind.CERTIFICATE_EXPIRED: _Template(
+        gettext_lazy("The client certificate for %(name)s has expired"),
+        gettext_lazy("It expired on %(began)s. %(name)s refuses it from then on, and with it all requests."),
+        gettext_lazy(
+            "Ask its operator for a new certificate, enter it with its private key on the page of the connection, "
+            "and test the connection. The deliveries that wait continue then."
+        ),
+    ),
     AlarmKind.AUDIT_UNSEALED: _Template(
         gettext_lazy("The audit log is not sealed"),
         gettext_lazy(
@@ -199,6 +221,14 @@ _ENDED_TEXTS: Mapping[str, tuple[Any, Any]] = {
     AlarmKind.CONNECTION_PAUSED: (
         gettext_lazy("%(name)s was paused"),
         gettext_lazy("It is used again, or was disabled."),
+    ),
+    AlarmKind.CERTIFICATE_ENDING: (
+        gettext_lazy("%(name)s needed a new client certificate"),
+        gettext_lazy("It has a new one, was disabled, or the certificate has expired."),
+    ),
+    AlarmKind.CERTIFICATE_EXPIRED: (
+        gettext_lazy("The client certificate for %(name)s had expired"),
+        gettext_lazy("The connection has a new one, or was disabled."),
     ),
     AlarmKind.AUDIT_UNSEALED: (
         gettext_lazy("The audit log was not sealed"),

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
+from sync.connectors.http.client_certificates import EXPIRY_WARNING
 from sync.models import AlarmKind
 from sync.monitoring.health_figures import HealthFigures
 
@@ -71,6 +72,7 @@ def find_conditions(figures: HealthFigures, limits: AlarmLimits) -> list[AlarmCo
         for paused in figures.paused
         if figures.at - paused.paused_at > limits.max_pause
     )
+    conditions += _certificate_conditions(figures)
     since = figures.logins_failing_since
     if since is not None and 0 < limits.min_failed_logins <= figures.failed_logins:
         conditions.append(AlarmCondition(AlarmKind.LOGINS_FAILING, since, count=figures.failed_logins))
@@ -78,6 +80,23 @@ def find_conditions(figures: HealthFigures, limits: AlarmLimits) -> list[AlarmCo
         uses = figures.break_glass_uses
         conditions.append(AlarmCondition(AlarmKind.BREAK_GLASS, figures.break_glass_at, count=uses))
     return [*conditions, *_audit_conditions(figures, limits)]
+
+
+def _certificate_conditions(figures: HealthFigures) -> Iterator[AlarmCondition]:
+    for certificate in figures.certificates:
+        subject = f"connection:{certificate.id}"
+        if certificate.is_ending(figures.at):
+            yield AlarmCondition(
+                AlarmKind.CERTIFICATE_ENDING,
+                certificate.expires_at - EXPIRY_WARNING,
+                subject,
+                certificate.name,
+                count=certificate.days_left(figures.at),
+            )
+        elif certificate.expires_at <= figures.at:
+            yield AlarmCondition(
+                AlarmKind.CERTIFICATE_EXPIRED, certificate.expires_at, subject, certificate.name
+            )
 
 
 def _audit_conditions(figures: HealthFigures, limits: AlarmLimits) -> Iterator[AlarmCondition]:

@@ -19,6 +19,7 @@ from database.statement import Statement
 from database.values import parse_optional_timestamp, parse_timestamp
 from logins.models import FailedLogins
 from sync.deliveries.predicates import has_expired_lease, is_behind_older, is_due
+from sync.monitoring.expiring_certificates import ExpiringCertificate, read_certificates
 from webhooks.models import Event, Source, State
 
 # Bounds the cost of counting a large backlog.
@@ -106,6 +107,7 @@ class HealthFigures:
     logins_failing_since: datetime | None = None
     break_glass_uses: int = 0
     break_glass_at: datetime | None = None
+    certificates: tuple[ExpiringCertificate, ...] = ()
 
     @property
     def oldest_due_seconds(self) -> float:
@@ -116,7 +118,7 @@ class HealthFigures:
 
 
 def measure_health(at: datetime) -> HealthFigures:
-    """Measure the figures at a time of the database's clock, in fourteen statements."""
+    """Measure the figures at a time of the database's clock, in fifteen statements."""
     due, expired = count_due_and_expired(at)
     failed_logins, failing_since = _count_failed_logins(at)
     break_glass_uses, break_glass_at = _count_break_glass_uses(at)
@@ -134,6 +136,7 @@ def measure_health(at: datetime) -> HealthFigures:
         logins_failing_since=failing_since,
         break_glass_uses=break_glass_uses,
         break_glass_at=break_glass_at,
+        certificates=read_certificates(),
     )
 
 

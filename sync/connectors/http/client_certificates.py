@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -28,6 +28,8 @@ MAX_CERTIFICATES = 10
 MAX_CERTIFICATE_LENGTH = 40_000
 MAX_KEY_LENGTH = 16_384
 _MAX_NAME_LENGTH = 120
+# The time before a client certificate expires in which the hub warns.
+EXPIRY_WARNING = timedelta(days=30)
 _CERTIFICATE_PLACE = ("credentials", "client_certificate")
 _KEY_PLACE = ("credentials", "client_key")
 _PEM = serialization.Encoding.PEM
