@@ -280,6 +280,7 @@ def _parse_connection(
         place_credentials(scheme, credentials),
         _read_certificate(scheme, credentials),
         OAuth1Signer(scheme, Credentials(credentials)).sign if scheme.oauth1 else None,
+        scheme.token_authorities,
     )
     return config, parsed
 

@@ -29,7 +29,7 @@ class ClientConfig:
     responses to all its requests mean, after those of a request. `placed_secrets`: those that stand elsewhere than in
     the headers of the authenticator; only requests to the connection's own origin have them. `client_certificate`: the
     one that TLS presents to the system and to its token endpoint. `signer`: signs each transmission of a request to the
-    connection's own origin.
+    connection's own origin. `token_authorities`: PEM certificates to trust for a token endpoint of another origin.
     """
 
     side: errors.Side
@@ -44,6 +44,7 @@ class ClientConfig:
     placed_secrets: tuple[PlacedSecret, ...] = ()
     client_certificate: ClientCertificate | None = None
     signer: RequestSigner | None = None
+    token_authorities: str | None = None
     headers_without_body: Mapping[str, str] = field(init=False)
     headers_with_body: Mapping[str, str] = field(init=False)
 

@@ -121,8 +121,10 @@ class RequestSender:
         self.scrubber.include(secrets)
 
     def _endpoint_for(self, call: PreparedRequest) -> HttpEndpoint:
-        """Return the endpoint for a request. Only the connection's own origin uses its authorities and networks, a
-        token endpoint elsewhere does not. Both get the client certificate.
+        """Return the endpoint for a request. Only the connection's own origin uses its authorities and networks.
+
+        A token endpoint elsewhere has authorities of its own: those of the system must not vouch for it, and it is
+        often public. Both get the client certificate.
         """
         config = self.config
         limits, certificate = (
@@ -130,7 +132,7 @@ class RequestSender:
             config.client_certificate,
         )
         if call.origin != config.base_url.origin:
-            return HttpEndpoint(call.origin, *limits, client_certificate=certificate)
+            return HttpEndpoint(call.origin, *limits, config.token_authorities, (), certificate)
         shared = config.options
         return HttpEndpoint(
             call.origin, *limits, shared.ca_certificates, shared.allowed_networks, certificate

@@ -14,7 +14,8 @@ from sync.connectors.http.urls import BaseUrl, parse_base_url
 from sync.connectors.settings.csrf import CSRF, CsrfSettings
 from sync.connectors.settings.secret_places import PARAMETER, PARAMETER_IN, SECOND, SecretPlace
 from sync.connectors.settings.session import SESSION_RULES, SESSION_SETTINGS, SessionSettings, read_session
-from sync.connectors.settings.setting_kinds import BaseAddress, HeaderName, PlainPath
+from sync.connectors.settings.setting_kinds import BaseAddress, Certificates, HeaderName, PlainPath
+from sync.connectors.settings.shared_settings import EXAMPLE_CERTIFICATE
 from sync.connectors.settings.signed_token import (
     ASSERTION_ALGORITHM,
     ASSERTION_AUDIENCE,
@@ -167,6 +168,13 @@ _TOKEN_PATH = defaulted(
     "The path of the token endpoint at the origin of the base URL. The path of the base URL is ignored.",
     example="/oauth2/v1/token",
 )
+_TOKEN_CA = optional(
+    "token_ca",
+    Certificates(),
+    "Certificates of the authorities to trust for the token endpoint at `token_url`, instead of the public ones. "
+    "`ca` of the settings is for the system alone.",
+    example=EXAMPLE_CERTIFICATE,
+)
 _SCOPE = optional(
     "scope", Text(), "The scopes to ask for, separated by spaces.", example="customers.read customers.write"
 )
@@ -230,9 +238,14 @@ def _need_certificate(condition: JsonSchema) -> JsonSchema:
     return {"if": condition, "then": presented}
 
 
-_TOKEN_REQUEST_SETTINGS = (_TOKEN_URL, _TOKEN_PATH, _SCOPE, _AUDIENCE, _RESOURCE, _PARAMETERS)
+_TOKEN_REQUEST_SETTINGS = (_TOKEN_URL, _TOKEN_PATH, _TOKEN_CA, _SCOPE, _AUDIENCE, _RESOURCE, _PARAMETERS)
 _ACCESS_TOKEN_SETTINGS = (TOKEN_HEADER, TOKEN_TEMPLATE, *_COMMON_SETTINGS)
+_TOKEN_CA_RULE = ObjectRule(
+    "`token_ca` needs `token_url` with another origin than the base URL.",
+    {"if": {"required": ["token_ca"]}, "then": {"required": ["token_url"]}},
+)
 _OAUTH_RULES = (
+    _TOKEN_CA_RULE,
     ObjectRule(
         "`algorithm`, `key_id`, `claims`, `lifetime` and `assertion_audience` need `private_key_jwt`.",
         {
@@ -325,6 +338,7 @@ AUTHENTICATION = VariantObject(
                 _SECRET_AUTHENTICATION,
                 *_ACCESS_TOKEN_SETTINGS,
             ),
+            (_TOKEN_CA_RULE,),
         ),
         "oauth2-jwt-bearer": Variant(
             "The hub fetches an access token with an assertion signed with its private key (RFC 7523, "
@@ -344,6 +358,7 @@ AUTHENTICATION = VariantObject(
                 LIFETIME,
                 *_ACCESS_TOKEN_SETTINGS,
             ),
+            (_TOKEN_CA_RULE,),
         ),
         "session": Variant(
             "The hub logs in with a user name and a password, keeps the session until the system ends it, and sends "
@@ -422,7 +437,8 @@ class AuthenticationScheme:
     token request. `signed_token`: the token of the scheme `jwt`, or the assertion of OAuth. `template`: how requests
     send a token.
     `secret_places`: where requests have secrets besides `header`. `csrf`: the token that requests send besides.
-    `has_client_certificate`: TLS presents a certificate. `oauth1`: of the scheme of that name.
+    `has_client_certificate`: TLS presents a certificate. `oauth1`: of the scheme of that name. `token_authorities`: PEM
+    certificates to trust for a token endpoint of another origin; None for the public authorities.
     """
 
     name: str
@@ -440,6 +456,7 @@ class AuthenticationScheme:
     csrf: CsrfSettings | None = None
     has_client_certificate: bool = False
     oauth1: OAuth1Settings | None = None
+    token_authorities: str | None = None
 
 
 def credential_names(document: Any) -> tuple[str, ...]:
@@ -514,6 +531,11 @@ def _read_scheme(values: SettingValues, base: BaseUrl, needed: tuple[str, ...]) 
 
 def _read_oauth(values: SettingValues, base: BaseUrl, needed: tuple[str, ...]) -> AuthenticationScheme:
     name, token_url = values[_SCHEME], _token_base(values, base)
+    if values[_TOKEN_CA] is not None and token_url.origin == base.origin:
+        values.reject(
+            _TOKEN_CA,
+            "The token endpoint has the origin of the base URL, whose authorities are named in “ca” of the settings.",
+        )
     named = {
         _SCOPE.name: values[_SCOPE],
         _AUDIENCE.name: values[_AUDIENCE],
@@ -540,6 +562,7 @@ def _read_oauth(values: SettingValues, base: BaseUrl, needed: tuple[str, ...]) -
         token_parameters={**values[_PARAMETERS], **own},
         signed_token=assertion,
         template=values[TOKEN_TEMPLATE],
+        token_authorities=values[_TOKEN_CA],
     )
 
 

@@ -38,7 +38,7 @@ class ConnectionOptions:
     allowed_networks: tuple[Network, ...]
 
 
-_EXAMPLE_CERTIFICATE = """\
+EXAMPLE_CERTIFICATE = """\
 -----BEGIN CERTIFICATE-----
 MIIBgTCCASegAwIBAgIUeIhZT3K3hUH5KYqDy817KPzLiVEwCgYIKoZIzj0EAwIw
 FTETMBEGA1UEAwwKY2EuZXhhbXBsZTAgFw0yNjExMjgyMDAzMDJaGA8yMTI2MTEw
@@ -63,7 +63,7 @@ CA = optional(
     "ca",
     Certificates(),
     "Certificates of the authorities to trust for this connection, instead of the public ones.",
-    example=_EXAMPLE_CERTIFICATE,
+    example=EXAMPLE_CERTIFICATE,
 )
 NETWORKS = defaulted(
     "networks",
