@@ -1,5 +1,6 @@
 """Errors of the connectors: the system at fault, and whether a retry can help."""
 
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import ClassVar, Literal
@@ -9,6 +10,7 @@ from sync.connectors.contracts.types import FieldError
 Side = Literal["identity", "target"]
 
 MAX_RETRY_AFTER_SECONDS = 3600.0
+_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?", re.ASCII)
 HUB_EXHAUSTED_CODE = "hub-exhausted"
 
 
@@ -167,10 +169,12 @@ def write_may_have_applied(status: int) -> bool:
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:
-    """Return the seconds of a Retry-After header (RFC 9110, 10.2.3), at most one hour; None if unreadable."""
+    """Return the seconds of a Retry-After header (RFC 9110, 10.2.3), at most one hour; None if unreadable. Some systems
+    send a fraction, such as `2.0`.
+    """
     if not value:
         return None
-    if value.isascii() and value.isdigit() and len(value) <= 10:
+    if _SECONDS.fullmatch(value):
         return min(float(value), MAX_RETRY_AFTER_SECONDS)
     try:
         moment = parsedate_to_datetime(value)

@@ -104,8 +104,8 @@ def test_a_replacing_update_of_a_deleted_record_is_left_to_the_system_to_refuse(
         ("0", 0), ("7", 7), ("99999", 3600), ("Tue, 24 Nov 2026 12:00:30 GMT", 30),
         ("Tuesday, 24-Nov-26 12:00:30 GMT", 30), ("Tue Nov 24 12:00:30 2026", 30),
         ("Tue, 24 Nov 2026 14:00:30 +0200", 30), ("Tue, 24 Nov 2026 11:00:00 GMT", 0),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", 3600), (None, None), ("", None), ("-1", None), ("1.5", None),
-        ("soon", None), ("٣", None), ("9" * 5000, None), ("Tue, 99 Nov 2026 12:00:30 GMT", None),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 3600), (None, None), ("", None), ("-1", None), ("1.5", 1.5), ("2.0", 2), ("1.5s", None),
+        ("soon", None), ("٣", None), ("9" * 5000, 3600), ("Tue, 99 Nov 2026 12:00:30 GMT", None),
     ],
 )  # fmt: skip
 def test_retry_after_is_read_in_both_of_its_forms(header: str | None, seconds: float | None) -> None:
