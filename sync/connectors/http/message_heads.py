@@ -98,10 +98,9 @@ def parse_response_head(data: bytes) -> ResponseHead | None:
     for line in match[2].decode("ascii").split("\r\n")[:-1]:
         name, _, value = line.partition(":")
         name = name.lower()
-        if name in headers:
-            headers[name] = f"{headers[name]}, {value.lstrip(' ')}"
-        else:
-            headers[name] = value.lstrip(" ")
+        # The spaces around a value are not part of it (RFC 9110, 5.5).
+        value = value.strip(" ")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
     length = headers.get("content-length", "")
     # The library reads bodies without one certain length, and responses that close the connection.
     if (

@@ -22,6 +22,8 @@ HEADER_BYTES = 65_536
 FRAMING_BYTES = 65_536
 CHUNK_BYTES = 65_536
 # Responses with these statuses have no body, whatever their headers say (RFC 9112, 6.3).
+_INTERIM = frozenset(range(102, 200))
+_END_OF_HEADERS = frozenset({b"\r\n", b"\n", b""})
 _WITHOUT_CONTENT = frozenset({204, 304})
 
 
@@ -107,6 +109,17 @@ class CountedResponse(http.client.HTTPResponse):
             body = self._read_body(passage.endpoint.byte_cap)
         return HttpResponse(self.status, headers, body, passage.bytes_received)
 
+    def _read_status(self) -> tuple[int, int, str]:
+        """Read the status line, after any interim responses, which `http.client` takes for the response itself, apart
+        from 100 (RFC 9110, 15.2). Their number is limited by the bytes of the headers.
+        """
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if status not in _INTERIM:
+                return version, status, reason
+            while self.fp.readline(HEADER_BYTES) not in _END_OF_HEADERS:
+                pass
+
     @property
     def leaves_connection_open(self) -> bool:
         """True if the connection can carry another request after this response has been read. Some servers send a body
@@ -177,7 +190,8 @@ def _merge_headers(headers: http.client.HTTPMessage) -> Mapping[str, str]:
     merged: dict[str, str] = {}
     for name, value in headers.items():
         known = name.lower()
-        merged[known] = f"{merged[known]}, {value}" if known in merged else value
+        text = value.strip(" \t")
+        merged[known] = f"{merged[known]}, {text}" if known in merged else text
     return merged
 
 

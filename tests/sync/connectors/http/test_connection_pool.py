@@ -1,5 +1,6 @@
 """Connections are reused between exchanges, except those in a doubtful state."""
 
+import contextlib
 import socket
 import threading
 from ipaddress import ip_network
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.contracts.errors import UnreadableResponse
+from sync.connectors.contracts.errors import SystemUnavailable, UnreadableResponse
 from sync.connectors.http.connection_pool import MAX_IDLE, MAX_ORIGINS, ConnectionPool
 from sync.connectors.http.message_types import HttpEndpoint
 from tests.support.http.connectors import identity
@@ -54,10 +55,57 @@ def test_a_connection_with_unexpected_data_is_not_reused(answers: list[bytes]) -
             assert signalled.wait(20)
 
 
+HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\nContent-Length: 9\r\n\r\n"
+
+
 @pytest.mark.parametrize(
-    "first", [b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK, b"HTTP/1.1 101 Switching Protocols\r\n\r\n"]
+    "parts",
+    [
+        [HINTS + OK],
+        [HINTS, OK],
+        [b"HTTP/1.1 102 Processing\r\n\r\n" * 3, HINTS + b"HTTP/1.1 100 Continue\r\n\r\n", OK],
+        [*(HINTS[place : place + 1] for place in range(len(HINTS))), OK],
+    ],
+    ids=["at-once", "before", "several", "byte-by-byte"],
 )
-def test_an_interim_answer_is_rejected_and_its_connection_closed(first: bytes) -> None:
+def test_interim_answers_are_skipped_and_the_connection_is_used_again(parts: list[bytes]) -> None:
+    connections: list[socket.socket] = []
+
+    def behave(connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connections.append(connection)
+        while read_request(connection):
+            for part in parts:
+                connection.sendall(part)
+
+    with raw_serving(behave) as url:
+        for _ in range(3):
+            assert identity(url).fetch_entity("USER", "a1")
+    assert len(connections) == 1
+
+
+def test_endless_interim_answers_end_at_the_limit_of_the_headers() -> None:
+    def behave(connection: socket.socket) -> None:
+        read_request(connection)
+        with contextlib.suppress(OSError):
+            while True:
+                connection.sendall(HINTS)
+
+    with raw_serving(behave) as url, pytest.raises(UnreadableResponse, match="too large"):
+        identity(url).fetch_entity("USER", "a1")
+
+
+def test_an_interim_answer_alone_is_a_cut_connection() -> None:
+    def behave(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(HINTS)
+
+    with raw_serving(behave) as url, pytest.raises(SystemUnavailable):
+        identity(url).fetch_entity("USER", "a1")
+
+
+def test_another_protocol_is_rejected_and_its_connection_closed() -> None:
+    first = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
     served: list[bytes] = []
 
     def behave(connection: socket.socket) -> None:
