@@ -21,6 +21,8 @@ HEADER_BYTES = 65_536
 # Room for chunk sizes and trailers in addition to the body.
 FRAMING_BYTES = 65_536
 CHUNK_BYTES = 65_536
+# For an address that is not the last: a lost packet is sent again after one second, and again two seconds later.
+MAX_CONNECT_SECONDS = 4.0
 # Responses with these statuses have no body, whatever their headers say (RFC 9112, 6.3).
 _INTERIM = frozenset(range(102, 200))
 _END_OF_HEADERS = frozenset({b"\r\n", b"\n", b""})
@@ -199,18 +201,26 @@ def _is_decimal(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
 
+def _connect_seconds(remaining: float, untried: int) -> float:
+    """Return how long to wait for one address: not so long that nothing is left for those that are untried yet."""
+    return min(remaining / (untried + 1), MAX_CONNECT_SECONDS) if untried else remaining
+
+
 def open_socket(host: str, port: int, state: ExchangeState) -> socket.socket:
-    """Connect to the first permitted address that answers, within the one deadline of the exchange."""
+    """Connect to the first permitted address that answers, within the one deadline of the exchange. An address that
+    does not answer leaves time for the others.
+    """
     nothing_tried = problem = OSError("no allowed address")
     addresses = resolve_addresses(host, port, state.deadline.remaining_seconds())
-    for family, kind, protocol, _, address in addresses:
-        if not is_address_allowed(str(address[0]), state.endpoint.allowed_networks):
-            continue
+    permitted = [
+        one for one in addresses if is_address_allowed(str(one[4][0]), state.endpoint.allowed_networks)
+    ]
+    for number, (family, kind, protocol, _, address) in enumerate(permitted, 1):
         sock = socket.socket(family, kind, protocol)
         try:
             # Small requests leave at once and do not wait for an acknowledgement.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.settimeout(state.deadline.remaining_seconds())
+            sock.settimeout(_connect_seconds(state.deadline.remaining_seconds(), len(permitted) - number))
             sock.connect(address)
         except OSError as error:
             sock.close()

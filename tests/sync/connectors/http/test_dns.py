@@ -248,3 +248,36 @@ def test_a_lookup_whose_thread_does_not_start_leaves_no_state(
 
 def _refuse_start(_: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
+
+
+@contextlib.contextmanager
+def _silent_address(port: int) -> Iterator[str]:
+    """Yield an address at which this port accepts no connection, and refuses none either: its queue is full."""
+    with contextlib.ExitStack() as opened:
+        listener = opened.enter_context(socket.socket())
+        listener.bind(("127.0.0.2", port))
+        listener.listen(0)
+        for _ in range(8):
+            waiting = opened.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.2", port))
+        yield "127.0.0.2"
+
+
+@pytest.mark.parametrize("silent_addresses", [1, 3])
+def test_an_address_that_does_not_answer_leaves_time_for_the_next(
+    monkeypatch: pytest.MonkeyPatch, silent_addresses: int
+) -> None:
+    """Many machines have a route for IPv6 that leads nowhere, and IPv6 comes first."""
+    with serving(_user) as service, _silent_address(_port(service)) as silent:
+        _resolving_to(monkeypatch, _port(service), *[silent] * silent_addresses, "127.0.0.1")
+        assert shop(f"http://shop.test:{_port(service)}", deadline=2.0).get_record("USER", "1")
+
+
+def test_addresses_that_do_not_answer_end_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(_user) as service, _silent_address(_port(service)) as silent:
+        _resolving_to(monkeypatch, _port(service), silent, silent, silent)
+        started = time.monotonic()
+        with pytest.raises(RequestTimedOut):
+            shop(f"http://shop.test:{_port(service)}").get_record("USER", "1")
+    assert DEADLINE - 0.1 < time.monotonic() - started < DEADLINE + 1
