@@ -79,11 +79,21 @@ def find_record(target: TargetConnector, mapping: ParsedMapping, query: RecordQu
         linked = target.get_record(query.entity_type, query.linked_record_id)
         if linked is None:
             query.prove_absence(query.linked_record_id)
-        elif not _has_id_of_other_entity(linked, external_id, query):
+        elif not _has_other_external_id(linked, external_id, query):
             if query.checks_for_duplicates and external_id is not None:
                 _require_only_record(target, external_id, query, linked)
             return linked
+        elif not _has_id_of_other_entity(linked, external_id, query):
+            # The record that has the entity's own id comes first: the base URL may lead to another system now.
+            return _find_by_external_id(target, external_id, query) or linked
     # Without a link, or if the linked record was deleted or given to another entity.
+    return _find_by_external_id(target, external_id, query)
+
+
+def _find_by_external_id(
+    target: TargetConnector, external_id: str | None, query: RecordQuery
+) -> Record | None:
+    """Return the only record that has the external id of the entity, or None. Raises AmbiguousMatch if two have it."""
     if external_id is None:
         return None
     records = _search_by_external_id(target, external_id, query)
@@ -92,16 +102,19 @@ def find_record(target: TargetConnector, mapping: ParsedMapping, query: RecordQu
     return next(iter(records.values()), None)
 
 
-def _has_id_of_other_entity(linked: Record, external_id: str | None, query: RecordQuery) -> bool:
-    """True if a linked record has the external id of another known entity: the target has reused its id, or
-    a person has merged two records. An external id that no entity has was only mistyped.
-    """
-    external_id_found = None if external_id is None else linked.fields.get(external_id)
-    if not external_id_found or external_id_found == query.entity_id:
-        return False
-    text = as_text(external_id_found) or ""
+def _has_other_external_id(linked: Record, external_id: str | None, query: RecordQuery) -> bool:
+    """True if a linked record has another external id than that of its entity."""
+    text = "" if external_id is None else as_text(linked.fields.get(external_id)) or ""
     # Systems differ in the case of the text that they return.
-    return text.casefold() != query.entity_id.casefold() and query.is_other_entity(text)
+    return bool(text) and text.casefold() != query.entity_id.casefold()
+
+
+def _has_id_of_other_entity(linked: Record, external_id: str | None, query: RecordQuery) -> bool:
+    """True if a linked record has the external id of another known entity: the target has reused its id, or a person
+    has merged two records. An external id that no entity has was only mistyped.
+    """
+    text = "" if external_id is None else as_text(linked.fields.get(external_id)) or ""
+    return _has_other_external_id(linked, external_id, query) and query.is_other_entity(text)
 
 
 def _require_only_record(

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
@@ -38,7 +38,7 @@ from sync.connectors.settings.secret_values import mask_plain_secrets
 from sync.limits.breaker_status import annotate_load
 from sync.limits.circuit_breaker import end_pause_now
 from sync.mappings.configuration_gaps import connection_gaps
-from sync.models import Connection, ConnectionSide
+from sync.models import Connection, ConnectionSide, Link
 from sync.monitoring.connection_health import ConnectionHealth
 from sync.operations.connection_tests import AlreadyTesting, TestResult
 
@@ -184,8 +184,10 @@ class ConnectionAdmin(TwoStepChangeAdmin):
             messages.warning(request, _("Enter the credentials again before you save."))
 
     def change_warnings(self, form: Any) -> list[str]:
-        """Warn about routes that lack a setting, and about deliveries that wait for a connection that is disabled."""
-        gaps = connection_gaps(form.instance)
+        """Warn about routes that lack a setting, links to records of another system, and deliveries that wait for a
+        connection that is disabled.
+        """
+        gaps = [*connection_gaps(form.instance), *_moved_warnings(form)]
         if form.instance.is_enabled or "is_enabled" not in form.changed_data:
             return gaps
         waits = waiting_text(count_waiting()[form.instance.pk])
@@ -268,3 +270,18 @@ class ConnectionAdmin(TwoStepChangeAdmin):
                 "Missing credentials: %(names)s. All requests to this connection fail until they are stored."
             )
             messages.warning(request, text % {"names": ", ".join(missing)})
+
+
+def _moved_warnings(form: Any) -> list[str]:
+    """Return a warning if the base URL of a system changes whose ids are in links of entities to records."""
+    if form.instance.pk is None or "base_url" not in form.changed_data:
+        return []
+    if not Link.objects.filter(Q(identity=form.instance.pk) | Q(target=form.instance.pk)).exists():
+        return []
+    return [
+        _(
+            "Entities are linked to records by their ids in this system. Change the base URL only if the new address "
+            "leads to the same system, or to a copy with the same ids. In another system, an id may belong to another "
+            "person, whose record the hub would then change: create a new connection for it instead."
+        )
+    ]

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from django.contrib.sessions.models import Session
 from django.test import Client
+from django.utils import timezone
 
 from audit.models import Entry
 from console.base import pending_store
 from console.base.audited_admin import diff_values
 from console.ui.field_diff import FieldChange, diff_fields
 from sync.connectors.presets import load_preset
-from sync.models import Connection
+from sync.models import Connection, Link
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.builders.settings_rows import STORED, connection, connection_form
 from tests.support.people import browser, entries, save
@@ -201,3 +202,31 @@ def test_a_change_of_json_is_detected_although_python_values_are_equal(
         "before": {"fields": before},
         "after": {"fields": after},
     }
+
+
+@pytest.mark.parametrize(("has_link", "changed"), [(True, True), (True, False), (False, True)])
+@pytest.mark.parametrize("side", ["identity", "target"])
+def test_another_address_warns_about_the_links_by_ids_of_the_old_system(
+    side: str, has_link: bool, changed: bool
+) -> None:
+    route = a_route(a_source())
+    if has_link:
+        Link.objects.create(
+            identity=route.identity,
+            target=route.target,
+            entity_type="USER",
+            entity_id="A1",
+            record_id="1",
+            applied_at=timezone.now(),
+        )
+    of = getattr(route, side)
+    name = {"identity": "sandbox-identity", "target": "sandbox-shop"}[side]
+    whole = {"settings": load_preset(name)["settings"], "authentication": {"scheme": "none"}}
+    Connection.objects.filter(pk=of.pk).update(**whole)
+    of.refresh_from_db()
+    client = browser("administrator")
+    page = ask(
+        client, of, **({"base_url": "https://elsewhere.example.com/"} if changed else {"name": "Other"})
+    )
+    is_warned = "may belong to another person" in client.get(page).content.decode()
+    assert is_warned == (has_link and changed)

@@ -86,6 +86,28 @@ def test_an_external_id_that_no_entity_has_is_corrected(hub: Hub) -> None:
     assert read_record(hub, record_id) == (FIRST, f"new.{address_of(FIRST)}", True)
 
 
+@pytest.mark.parametrize("event_type", EVENT_TYPES)
+@pytest.mark.parametrize("is_careless", [False, True])
+def test_a_record_with_the_own_external_id_comes_before_the_link_to_a_stranger(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, event_type: str, is_careless: bool
+) -> None:
+    """As if the base URL led to another system, where the id belongs to a person whom the hub does not know."""
+    if is_careless:
+        monkeypatch.setattr(record_matching, "_has_foreign_external_id", lambda *_: False)
+    strangers = create_person(hub, FIRST)
+    values = {"external_id": "stranger", "email": "stranger@example.com"}
+    hub.shop.catalogue.update_record("customers", strangers, values, replaces=False)
+    own = hub.shop.catalogue.create_record("customers", {"external_id": FIRST, "email": address_of(FIRST)})
+    report(hub, FIRST, event_type)
+    is_unchanged = read_record(hub, strangers) == ("stranger", "stranger@example.com", True)
+    assert is_unchanged is not is_careless
+    if not is_careless:
+        is_active = event_type == "UPDATE"
+        changed = f"new.{address_of(FIRST)}" if is_active else address_of(FIRST)
+        assert read_record(hub, str(own["id"])) == (FIRST, changed, is_active)
+        assert linked_entities(strangers) == []
+
+
 def linked_entities(record_id: str) -> list[str]:
     return list(Link.objects.filter(record_id=record_id).order_by("pk").values_list("entity_id", flat=True))
 
