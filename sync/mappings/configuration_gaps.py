@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from django.utils.translation import gettext as _
 
 from config_schema.errors import format_path
-from sync.models import Connection, ConnectionSide, Link, Mapping, Route
+from sync.models import Connection, ConnectionSide, Delivery, Link, Mapping, Route
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 
 MAX_ROUTES = 50
@@ -68,6 +68,31 @@ def naming_conflicts(route: Route) -> Iterator[tuple[str, str]]:
     if before is not None and before.target_type != route.target_type.upper() and _has_links(before):
         sentence = _("Entities of this route already have records of %(type)s. Create another route instead.")
         yield "target_entity", sentence % {"type": before.target_type}
+
+
+def delivery_conflicts(route: Route) -> Iterator[tuple[str, str]]:
+    """Yield the field of a stored route and a sentence for each change that contradicts its deliveries.
+
+    A delivery stays with its event and its target. Its retries and replays use the newest mapping of the route, which
+    would be meant for other entities or for another system.
+    """
+    before = Route.objects.select_related("target").filter(pk=route.pk).first() if route.pk else None
+    if before is None:
+        return
+    changes = {
+        "source": before.source_id != route.source_id,
+        "entity_type": before.entity_type != route.entity_type.upper(),
+        "target": before.target_id != route.target_id,
+    }
+    # No index leads to the deliveries of a route: they are searched only for such a change.
+    if not any(changes.values()) or not Delivery.objects.filter(route=before).exists():
+        return
+    sentence = _(
+        "This route has deliveries. Their retries and replays go to %(connection)s, and would send what the changed "
+        "route says. Create another route and disable this one instead."
+    )
+    for field in (name for name, is_changed in changes.items() if is_changed):
+        yield field, sentence % {"connection": before.target}
 
 
 def _other_name(other: Route, name: str) -> str:

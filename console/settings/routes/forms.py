@@ -11,7 +11,12 @@ from django.utils.translation import gettext_lazy
 from console.base.forms import SettingsForm
 from console.settings.field_lists import route_field_lists
 from console.ui.setting_entries import FieldList
-from sync.mappings.configuration_gaps import naming_conflicts, reference_warnings, route_gaps
+from sync.mappings.configuration_gaps import (
+    delivery_conflicts,
+    naming_conflicts,
+    reference_warnings,
+    route_gaps,
+)
 from sync.mappings.referring_mappings import ending_warning
 from sync.models import Route
 from sync.planning.record_matching import MatchingPolicy
@@ -63,9 +68,11 @@ class RouteForm(SettingsForm):
         return route_field_lists()
 
     def clean(self) -> dict[str, Any]:
-        """Refuse an enabled route that its connections cannot carry: each delivery would fail."""
+        """Refuse an enabled route that its connections cannot carry: each delivery would fail. Refuse a change under
+        which deliveries would send to one system what is meant for another.
+        """
         values: dict[str, Any] = super().clean() or {}
-        names = ("is_enabled", "identity", "target", "mapping", "entity_type")
+        names = ("is_enabled", "source", "identity", "target", "mapping", "entity_type")
         if not all(values.get(name) for name in names if name != "is_enabled"):
             return values
         entity_names = ("identity_entity", "target_entity")
@@ -75,7 +82,8 @@ class RouteForm(SettingsForm):
             **{name: (values.get(name) or "").upper() for name in entity_names},
         )
         # A route that has become impossible can still be disabled.
-        gaps = [*naming_conflicts(route), *(route_gaps(route) if route.is_enabled else ())]
+        own_gaps = route_gaps(route) if route.is_enabled else ()
+        gaps = [*naming_conflicts(route), *delivery_conflicts(route), *own_gaps]
         for field, sentence in gaps:
             self.add_error(field, sentence)
         return values

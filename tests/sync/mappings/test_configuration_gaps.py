@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management.base import CommandError
 
 import console.settings.connections.admin
@@ -13,13 +14,17 @@ import console.settings.routes.forms
 import integration_hub.devtools.sandbox_setup
 import sync.mappings.drafts
 from integration_hub.devtools.sandbox_setup import SandboxSystems, seed_configuration
+from sync.deliveries.routes import resolved_routes
+from sync.execution.executor import run_due_deliveries
 from sync.mappings.configuration_gaps import MappingGaps, connection_gaps, naming_conflicts, route_gaps
-from sync.models import Connection, Mapping, MappingDraft, MappingVersion, Route
+from sync.models import Connection, Delivery, Mapping, MappingDraft, MappingVersion, Route
+from sync.replays.requests import request_replay
 from tests.support.builders.backtests import a_draft
 from tests.support.builders.settings_rows import connection_form
 from tests.support.hub import ANNA, SIGNING_SECRET, Hub
 from tests.support.pages import visible_text
 from tests.support.people import browser, entries
+from webhooks.models import Event, Source
 
 BY_PHONE = {"fields": {"phone": {"path": "entity.phone"}}, "match": {"new": ["phone"]}}
 GAP = "The mapping finds records by phone, which the settings of The shop do not list under entities.USER.search.fields"
@@ -95,6 +100,67 @@ def test_the_form_of_a_route_refuses_a_name_that_others_contradict(hub: Hub) -> 
     answer = client.post(page, values | {"target_entity": "not a name", "reason": "names"})
     assert "have no entity type NOT A NAME" in visible_text(answer)
     assert user_route().target_entity == ""
+
+
+def a_second_shop() -> Connection:
+    second = Connection.objects.get(slug="shop")
+    second.pk, second.slug, second.name = None, "second-shop", "The second shop"
+    second.save()
+    return second
+
+
+def change_route(hub: Hub, **changed: Any) -> str:
+    """Change and confirm the route of users in the console. Returns the text of the last page."""
+    route = user_route()
+    client, page = browser("administrator"), f"/admin/sync/route/{route.pk}/change/"
+    form = client.get(page).context["adminform"].form
+    values = {name: form[name].value() for name in form.fields}
+    values = {name: value for name, value in values.items() if value not in (None, False)}
+    values |= {"deactivation": json.dumps(route.deactivation), "continues_after_failure": "unknown"}
+    answer = client.post(page, values | changed)
+    if answer.status_code != 302:
+        return visible_text(answer)
+    seen = client.get(answer["Location"]).context["seen"]
+    answer = client.post(answer["Location"], {"reason": "moved", "seen": seen}, follow=True)
+    resolved_routes.invalidate()
+    return visible_text(answer)
+
+
+@pytest.mark.parametrize(
+    ("field", "has_deliveries"),
+    [("target", True), ("source", True), ("entity_type", True), ("target", False), ("source", False)],
+)
+def test_a_route_with_deliveries_keeps_its_events_and_its_target(
+    hub: Hub, field: str, has_deliveries: bool
+) -> None:
+    """Replays of its events go to the old target, with the mapping that was meant for the new one."""
+    second_source = Source.objects.get(slug="aurora-unsigned")
+    Route.objects.filter(source=second_source).delete()
+    values = {"target": a_second_shop().pk, "source": second_source.pk, "entity_type": "OTHER"}
+    if has_deliveries:
+        assert post_update(hub)[0] == 200
+    text = change_route(hub, **{field: values[field]})
+    assert ("Their retries and replays go to The shop" in text) == has_deliveries
+    unchanged = Route.objects.filter(source__slug="aurora", entity_type="USER", target__slug="shop")
+    assert unchanged.exists() == has_deliveries
+
+
+def test_a_hub_that_lets_a_route_change_its_target_sends_the_old_one_the_new_mapping(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console.settings.routes.forms, "delivery_conflicts", lambda _: ())
+    assert post_update(hub)[0] == 200
+    declaration = MappingVersion.objects.get(mapping=user_route().mapping).declaration
+    declaration["fields"]["phone"] = {"path": "'+3581'"}
+    mapping = Mapping.objects.create(name="for the second shop")
+    MappingVersion.objects.create(mapping=mapping, number=1, declaration=declaration)
+    change_route(hub, target=a_second_shop().pk, mapping=mapping.pk)
+    event = Event.objects.get(entity_id=ANNA)
+    request_replay([event], by=User.objects.get(username="administrator"), reason="fill the second shop")
+    run_due_deliveries()
+    hub.wait_until_quiet()
+    assert Delivery.objects.get(event=event).target.slug == "shop"
+    assert hub.customer()["phone"] == "+3581"  # type: ignore[index]
 
 
 @pytest.mark.parametrize(("slug", "side"), [("aurora", "identity"), ("shop", "target")])
