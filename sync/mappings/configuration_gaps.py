@@ -95,6 +95,22 @@ def delivery_conflicts(route: Route) -> Iterator[tuple[str, str]]:
         yield field, sentence % {"connection": before.target}
 
 
+def link_conflicts(route: Route) -> Iterator[tuple[str, str]]:
+    """Yield the field of a stored route and a sentence if its identity connection changes after records were linked.
+
+    Entities of another identity connection are other entities, even with the same ids: records that are linked to the
+    present ones would not be found, and each would be created a second time.
+    """
+    before = Route.objects.select_related("identity").filter(pk=route.pk).first() if route.pk else None
+    if before is None or before.identity_id == route.identity_id or not _has_links(before):
+        return
+    sentence = _(
+        "Entities of %(identity)s already have records here. Those of another connection would get records of their "
+        "own, a second one for each. If it is the same system at another address, change the base URL of %(identity)s."
+    )
+    yield "identity", sentence % {"identity": before.identity}
+
+
 def _other_name(other: Route, name: str) -> str:
     return _("The route “%(route)s” uses %(type)s for the same entities.") % {"route": other, "type": name}
 

@@ -13,6 +13,7 @@ from console.settings.field_lists import route_field_lists
 from console.ui.setting_entries import FieldList
 from sync.mappings.configuration_gaps import (
     delivery_conflicts,
+    link_conflicts,
     naming_conflicts,
     reference_warnings,
     route_gaps,
@@ -69,7 +70,7 @@ class RouteForm(SettingsForm):
 
     def clean(self) -> dict[str, Any]:
         """Refuse an enabled route that its connections cannot carry: each delivery would fail. Refuse a change under
-        which deliveries would send to one system what is meant for another.
+        which deliveries would send to one system what is meant for another, or create records a second time.
         """
         values: dict[str, Any] = super().clean() or {}
         names = ("is_enabled", "source", "identity", "target", "mapping", "entity_type")
@@ -83,8 +84,8 @@ class RouteForm(SettingsForm):
         )
         # A route that has become impossible can still be disabled.
         own_gaps = route_gaps(route) if route.is_enabled else ()
-        gaps = [*naming_conflicts(route), *delivery_conflicts(route), *own_gaps]
-        for field, sentence in gaps:
+        conflicts = [*naming_conflicts(route), *delivery_conflicts(route), *link_conflicts(route)]
+        for field, sentence in [*conflicts, *own_gaps]:
             self.add_error(field, sentence)
         return values
 

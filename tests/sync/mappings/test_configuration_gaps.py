@@ -17,7 +17,7 @@ from integration_hub.devtools.sandbox_setup import SandboxSystems, seed_configur
 from sync.deliveries.routes import resolved_routes
 from sync.execution.executor import run_due_deliveries
 from sync.mappings.configuration_gaps import MappingGaps, connection_gaps, naming_conflicts, route_gaps
-from sync.models import Connection, Delivery, Mapping, MappingDraft, MappingVersion, Route
+from sync.models import Connection, Delivery, Link, Mapping, MappingDraft, MappingVersion, Route
 from sync.replays.requests import request_replay
 from tests.support.builders.backtests import a_draft
 from tests.support.builders.settings_rows import connection_form
@@ -143,6 +143,43 @@ def test_a_route_with_deliveries_keeps_its_events_and_its_target(
     assert ("Their retries and replays go to The shop" in text) == has_deliveries
     unchanged = Route.objects.filter(source__slug="aurora", entity_type="USER", target__slug="shop")
     assert unchanged.exists() == has_deliveries
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_route_with_linked_records_keeps_its_identity_connection(hub: Hub, has_links: bool) -> None:
+    assert post_update(hub)[0] == 200
+    if not has_links:
+        Link.objects.all().delete()
+    text = change_route(hub, identity=a_second_identity_service().pk)
+    assert ("Entities of Aurora ID already have records here." in text) == has_links
+    assert (user_route().identity.slug == "aurora") == has_links
+
+
+def a_second_identity_service() -> Connection:
+    """Return another connection to the same identity service."""
+    second = Connection.objects.get(slug="aurora")
+    second.pk, second.slug, second.name = None, "second-aurora", "The second Aurora"
+    second.save()
+    return second
+
+
+def test_a_hub_that_lets_a_route_change_its_identity_connection_doubles_records(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console.settings.routes.forms, "link_conflicts", lambda _: ())
+    Route.objects.exclude(source__slug="aurora").delete()
+    assert post_update(hub)[0] == 200
+    # The shop refuses a second record with an address, which another target may not do.
+    hub.shop.catalogue.update_record(
+        "customers",
+        str(hub.customer()["id"]),
+        {"email": "old@example.com"},
+        replaces=False,  # type: ignore[index]
+    )
+    change_route(hub, identity=a_second_identity_service().pk)
+    assert post_update(hub)[0] == 200
+    records = [record for record in hub.shop.list_records("customers") if record["external_id"] == ANNA]
+    assert len(records) == 2
 
 
 def test_a_hub_that_lets_a_route_change_its_target_sends_the_old_one_the_new_mapping(
