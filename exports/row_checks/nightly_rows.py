@@ -26,9 +26,9 @@ from exports.bundle.unreadable_rows import (
     unreadable_faults,
 )
 from exports.damaged_values import READ_ERRORS, is_damage
-from exports.row_checks.payload_owners import check_payload_owners
-from exports.row_checks.recorded_deletions import RecordedDeletions
+from exports.row_checks.recorded_deletions import RecordedDeletions, StoredDeletions
 from exports.row_checks.setting_names import find_renamed_settings
+from exports.row_checks.stored_payloads import check_stored_payloads
 from exports.row_checks.stray_rows import find_stray_rows
 from exports.row_checks.unusable_requests import ReadBody, check_unusable_requests, uuid_of
 from sync.models import Attempt, Delivery
@@ -98,17 +98,21 @@ class _RowCheck:
         }
         _add_page_columns(tables, keys)
         streams = self._read_streams(tables)
-        faults = self._check_page(tables, streams, self.deletions.newest or self.deletions.load())
+        faults = self._check_page(keys, tables, streams, self.deletions.newest or self.deletions.load())
         # A row that refers to no source is in no page and in no export.
         if len(tables["events"]) < len(keys):
             return [*faults, *_unread_events(keys)]
         # Something may have been deleted, as the log says, since that was read.
         if faults:
-            faults = self._check_page(tables, streams, self.deletions.load())
-        return [*faults, *check_payload_owners(keys)]
+            faults = self._check_page(keys, tables, streams, self.deletions.load())
+        return faults
 
     def _check_page(
-        self, tables: Mapping[str, Sequence[dict[str, Any]]], streams: Streams, deletions: Deletions
+        self,
+        keys: Sequence[int],
+        tables: Mapping[str, Sequence[dict[str, Any]]],
+        streams: Streams,
+        deletions: StoredDeletions,
     ) -> list[RowFault]:
         faults: list[RowFault] = []
         children = {name: _by_parent(tables[name], "event") for name in ("receipts", "deliveries")}
@@ -127,7 +131,7 @@ class _RowCheck:
             faults += check_event(rows, streams, deletions)
             faults += _check_repeated_columns(event, rows.receipts, deliveries)
             faults += _check_batch(event, streams.get(f"{_STREAM}{reference}", ()), deletions)
-        return faults
+        return [*faults, *check_stored_payloads(keys, tables, streams, deletions)]
 
     def _read_streams(self, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> Streams:
         names = [f"{_STREAM}{row['reference']}" for row in tables["events"]]

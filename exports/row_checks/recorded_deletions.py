@@ -17,18 +17,32 @@ from sync.models import Erasure, ErasureState
 ReadBody = Callable[[str], Mapping[str, Any]]
 
 
+class StoredDeletions(Deletions):
+    """Deletions as the entries in the database record them: also those of payloads, which no export has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Payloads stored before this time.
+        self.payloads_before = ""
+
+    def add_entry(self, entry: Mapping[str, Any]) -> None:
+        super().add_entry(entry)
+        if entry["action"] in DELETED and entry["details"]["kind"] == "payloads":
+            self.payloads_before = max(self.payloads_before, entry["details"]["up_to"])
+
+
 class RecordedDeletions:
     """The recorded deletions as they were last read; None in `newest` before the first time."""
 
     def __init__(self, read_body: ReadBody) -> None:
         self._read_body = read_body
-        self.newest: Deletions | None = None
+        self.newest: StoredDeletions | None = None
         # A fault for each entry about deletions that cannot be read, by its key.
         self.unreadable: dict[object, RowFault] = {}
 
-    def load(self) -> Deletions:
+    def load(self) -> StoredDeletions:
         """Return the deletions as of this moment. An entry that cannot be read counts as none."""
-        deletions = Deletions()
+        deletions = StoredDeletions()
         entries = Entry.objects.filter(action__in=[*DELETED, "subject.erased"]).order_by("pk")
         for entry in iterate_entries(entries, 2_000):
             try:

@@ -17,7 +17,7 @@ from sync.connectors.contracts.types import Entity
 from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import AppliedRecord
 from sync.deliveries.stored_webhook import wants_entity
-from sync.evidence.row_facts import attempt_facts, call_digests
+from sync.evidence.row_facts import attempt_facts, call_facts
 from sync.models import SUCCESS_STATES, AttemptCause, Delivery, Finding, PayloadChoice, new_recheck
 from sync.planning.change import ChangeAction
 from sync.references.missing_references import delete_missing
@@ -88,7 +88,7 @@ class FinishedAttempt:
                 "action": claim.attempt.action,
                 "fields": [field.name for field in change.fields] if change else [],
                 "covered": covered,
-                "calls": call_digests(recorded.call for recorded in self.calls.recorded),
+                **call_facts(recorded.call for recorded in self.calls.recorded),
                 **attempt_facts(claim.attempt, claim.delivery.event),
                 **({"left_out": left_out} if left_out else {}),
                 **({"became": state_after} if state_after != result.state else {}),

@@ -16,7 +16,7 @@ from sync.clock.clock_steps import adjust_times_to_clock_step
 from sync.deliveries.event_state import refresh_event_states
 from sync.deliveries.ordering import find_expired_of_subject
 from sync.deliveries.predicates import has_expired_lease
-from sync.evidence.row_facts import call_digests
+from sync.evidence.row_facts import call_facts
 from sync.models import (
     Attempt,
     AttemptOutcome,
@@ -120,7 +120,10 @@ def _end_attempts(delivery: Delivery, now: datetime) -> list[NewEntry]:
         _add_rechecks(started)
     ended = list(started.values_list("key", "in_own_process"))
     # Only writes are on record: reads are written at the end of an attempt.
-    calls = {key: call_digests(Call.objects.filter(attempt__key=key).order_by("pk")) for key, _ in ended}
+    calls = {
+        key: call_facts(Call.objects.filter(attempt__key=key).select_related("request").order_by("pk"))
+        for key, _ in ended
+    }
     state = State.RETRYING
     # A process of its own ran nothing else: only this delivery can have killed it.
     code = CRASH_CODE if any(in_own_process for _, in_own_process in ended) else "interrupted"
@@ -131,9 +134,7 @@ def _end_attempts(delivery: Delivery, now: datetime) -> list[NewEntry]:
             state=State.DEAD, code=CRASH_CODE, due_at=None, settled_at=now, state_before_recheck=""
         )
         state = State.DEAD if dead else state
-    details = [
-        {"attempt": str(key), "code": code, "state": str(state), "calls": calls[key]} for key, _ in ended
-    ]
+    details = [{"attempt": str(key), "code": code, "state": str(state), **calls[key]} for key, _ in ended]
     return [NewEntry(delivery.stream, "attempt.unknown", details=detail) for detail in details]
 
 

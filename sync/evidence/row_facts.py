@@ -6,7 +6,7 @@ from audit.entries.append import NewEntry
 from audit.format.canonical_json import JSONValue
 from audit.format.row_digest import keyed_row_digest, row_digests
 from sync.models import Attempt, Call, Delivery
-from webhooks.models import Event, subject_row_key
+from webhooks.models import Event, payload_facts, subject_row_key
 
 
 def delivery_facts(delivery: Delivery) -> list[JSONValue]:
@@ -32,7 +32,26 @@ def attempt_facts(attempt: Attempt, event: Event) -> dict[str, JSONValue]:
         facts["record"] = keyed_row_digest(subject_row_key(event.uuid), "record", attempt.record_id)
     if attempt.counted_as:
         facts["counted_as"] = str(attempt.counted_as)
-    return facts
+    return facts | payload_facts("findings", attempt.findings)
+
+
+def call_facts(calls: Iterable[Call]) -> dict[str, JSONValue]:
+    """Return digests of the calls of an attempt, and of the payloads that they name.
+
+    `calls` has a digest of each call, `requests` the place in `calls` and the digest of each request that has a payload
+    of its own, and `response` the digest of the one payload with the responses.
+    """
+    rows = list(calls)
+    facts: dict[str, JSONValue] = {"calls": call_digests(rows)}
+    requests = [
+        [place, digest]
+        for place, call in enumerate(rows)
+        for digest in payload_facts("request", call.request).values()
+    ]
+    if requests:
+        facts["requests"] = list(requests)
+    responses = next((call.response for call in rows if call.response is not None), None)
+    return facts | payload_facts("response", responses)
 
 
 def call_digests(calls: Iterable[Call]) -> list[JSONValue]:

@@ -13,6 +13,8 @@ from typing import Any, Self
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from audit.format.canonical_json import JSONValue
+from audit.format.row_digest import payload_digest
 from database.model_rows import new_row
 from webhooks.encryption.at_rest import decrypt, encrypt
 from webhooks.models.subject_key import SubjectKey
@@ -102,3 +104,10 @@ def payload_foreign_key(help_text: str = "") -> "models.ForeignKey[Payload | Non
         db_constraint=False,
         help_text=help_text,
     )
+
+
+def payload_facts(name: str, payload: Payload | None) -> dict[str, JSONValue]:
+    """Return the digest of an encrypted payload under `name`, for the audit entry of its row; empty without one."""
+    if payload is None:
+        return {}
+    return {name: payload_digest(payload.kind, payload.size, bytes(payload.encrypted))}

@@ -28,7 +28,7 @@ class ReceiptAnswer:
         self.payload = Payload.new(Payload.Kind.ANSWER, answer.body, recorded.event.key)
         self._receipt = recorded.receipt
         self._at = timezone.now()
-        self.audit_entry = answered_entry(recorded.receipt, recorded.event, answer, self._at)
+        self.audit_entry = answered_entry(recorded.receipt, recorded.event, answer, self.payload, self._at)
 
     def add_to(self, batch: WriteBatch) -> None:
         """Add the answer's payload and the update of its receipt to a batch."""

@@ -3,11 +3,13 @@
 from audit.format.canonical_json import JSONValue
 from audit.format.row_digest import keyed_row_digest, row_digest
 from audit.format.signed_records import format_time
-from webhooks.models import Event, Receipt, subject_row_key
+from webhooks.models import Event, Receipt, payload_facts, subject_row_key
 
 
 def event_facts(event: Event) -> dict[str, JSONValue]:
-    """Return digests of an event's columns: `facts` of those that stay, `subject` of those that an erasure removes."""
+    """Return digests of an event's columns: `facts` of those that stay, `subject` of those that an erasure removes, and
+    `payload` of its stored body.
+    """
     return {
         "facts": row_digest(
             "event",
@@ -25,6 +27,7 @@ def event_facts(event: Event) -> dict[str, JSONValue]:
             event.entity_id,
             bytes(event.digest).hex(),
         ),
+        **payload_facts("payload", event.payload),
     }
 
 
@@ -37,4 +40,5 @@ def answer_facts(receipt: Receipt) -> dict[str, JSONValue]:
         "code": receipt.code,
         "final": receipt.is_final,
         "answered": format_time(receipt.answered_at),
+        **payload_facts("answer", receipt.answer),
     }

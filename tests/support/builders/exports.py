@@ -21,7 +21,7 @@ from audit.sealing.record_rows import checkpoint_record
 from exports.jobs import lifecycle
 from exports.models import Export, ExportState
 from sync.deliveries.claims import attempt_started_entry
-from sync.evidence.row_facts import attempt_facts, call_digests, delivery_facts
+from sync.evidence.row_facts import attempt_facts, call_facts, delivery_facts
 from sync.models import SETTLED_STATES, Attempt, Call, Route
 from sync.search.event_filter import resolve_filter
 from tests.support.builders.history import (
@@ -75,7 +75,7 @@ def _ended_entries(attempt: Attempt, call: Call) -> list[NewEntry]:
         "state": event.state,
         "code": attempt.code,
         "became": event.state,
-        "calls": call_digests([call]),
+        **call_facts([call]),
         **attempt_facts(attempt, event),
     }
     return [

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from audit.format.canonical_json import canonical_json
 from audit.format.hashes import ZERO_HASH
-from audit.format.row_digest import keyed_row_digest, row_digest
+from audit.format.row_digest import keyed_row_digest, payload_digest, row_digest
 from audit.format.segment_record import SegmentHead, unsigned_segment
 from audit.format.signed_records import Record, format_time, load_signer, public_key, sign_record
 from audit.format.signed_records import key_id as id_of_key
@@ -80,13 +80,14 @@ class History:
         facts = {
             "facts": row_digest("event", *(event[name] for name in EVENT_FACTS)),
             "subject": keyed_row_digest(secret, "event", *(event[name] for name in EVENT_SUBJECT)),
+            "payload": _sample_digest("webhook", event["reference"]),
             "deliveries": [[route, IDENTITY[1], TARGET[1], False] for route in routes],
         }
         receipt = self._add_receipt(event, at)
         if not routes:
             answer = {"status": 200, "code": "ignored", "final": True, "answered": at}
             receipt |= answer
-            facts |= answer
+            facts |= answer | {"answer": _sample_digest("answer", receipt["receipt"])}
         self.tables["events"].append(event)
         self._add_deliveries(event, routes)
         self._append_receipt("webhook.received", event, receipt, facts)
@@ -102,7 +103,8 @@ class History:
         """Answer the last request about an event."""
         receipt = [row for row in self.tables["receipts"] if row["event"] == event["reference"]][-1]
         answer = {"status": status, "code": code, "final": final}
-        details = {"receipt": receipt["receipt"], **answer}
+        digest = _sample_digest("answer", receipt["receipt"])
+        details = {"receipt": receipt["receipt"], **answer, "answer": digest}
         receipt |= {
             **answer,
             "answered": self.append(f"event:{event['reference']}", "webhook.answered", details),
@@ -144,8 +146,9 @@ class History:
             "action": attempt["action"],
             "fields": ["email"] if attempt["action"] == "updated" else [],
             "covered": 0,
-            "calls": [row_digest("call", *(row[name] for name in CALL_COLUMNS)) for row in rows],
+            **_call_details(rows),
             "retryable": attempt["retryable"],
+            "findings": _sample_digest("findings", attempt["attempt"]),
             **({"record": keyed_row_digest(secret, "record", record)} if record else {}),
             **({"became": became} if became else {}),
         }
@@ -163,7 +166,7 @@ class History:
             "attempt": attempt["attempt"],
             "event": event["reference"],
             "code": code,
-            "calls": [row_digest("call", *(row[name] for name in CALL_COLUMNS)) for row in rows],
+            **_call_details(rows),
             **({"state": "dead"} if dead else {}),
         }
         at = self.append(self._stream(delivery), "attempt.unknown", details)
@@ -318,6 +321,25 @@ class History:
         deliveries = [row for row in self.tables["deliveries"] if row["event"] == event["reference"]]
         worst = min(deliveries, key=lambda row: STATES.index(row["state"]))
         event |= {"state": worst["state"], "code": worst["code"]}
+
+
+def _sample_digest(kind: str, name: str) -> str:
+    """Return a digest of a payload. No export has payloads, so nothing is compared with it."""
+    return payload_digest(kind, len(name), name.encode())
+
+
+def _call_details(calls: Sequence[Row]) -> Row:
+    """Return the details of an attempt's end about its calls. Its responses are stored as one payload."""
+    writes = [
+        [place, _sample_digest("request", f"{call['attempt']} {call['call']}")]
+        for place, call in enumerate(calls)
+        if call["write"]
+    ]
+    return {
+        "calls": [row_digest("call", *(row[name] for name in CALL_COLUMNS)) for row in calls],
+        **({"requests": writes} if writes else {}),
+        **({"response": _sample_digest("response", calls[0]["attempt"])} if calls else {}),
+    }
 
 
 def first_key() -> Record:
