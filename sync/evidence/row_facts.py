@@ -6,7 +6,7 @@ from audit.entries.append import NewEntry
 from audit.format.canonical_json import JSONValue
 from audit.format.row_digest import keyed_row_digest, row_digests
 from sync.models import Attempt, Call, Delivery
-from webhooks.models import Event, payload_facts, subject_row_key
+from webhooks.models import Event, subject_row_key
 
 
 def delivery_facts(delivery: Delivery) -> list[JSONValue]:
@@ -32,7 +32,9 @@ def attempt_facts(attempt: Attempt, event: Event) -> dict[str, JSONValue]:
         facts["record"] = keyed_row_digest(subject_row_key(event.uuid), "record", attempt.record_id)
     if attempt.counted_as:
         facts["counted_as"] = str(attempt.counted_as)
-    return facts | payload_facts("findings", attempt.findings)
+    if attempt.findings is not None:
+        facts["findings"] = attempt.findings.entry_digest
+    return facts
 
 
 def call_facts(calls: Iterable[Call]) -> dict[str, JSONValue]:
@@ -43,15 +45,15 @@ def call_facts(calls: Iterable[Call]) -> dict[str, JSONValue]:
     """
     rows = list(calls)
     facts: dict[str, JSONValue] = {"calls": call_digests(rows)}
-    requests = [
-        [place, digest]
-        for place, call in enumerate(rows)
-        for digest in payload_facts("request", call.request).values()
+    requests: list[JSONValue] = [
+        [place, call.request.entry_digest] for place, call in enumerate(rows) if call.request is not None
     ]
     if requests:
-        facts["requests"] = list(requests)
+        facts["requests"] = requests
     responses = next((call.response for call in rows if call.response is not None), None)
-    return facts | payload_facts("response", responses)
+    if responses is not None:
+        facts["response"] = responses.entry_digest
+    return facts
 
 
 def call_digests(calls: Iterable[Call]) -> list[JSONValue]:

@@ -11,9 +11,9 @@ import json
 from typing import Any, Self
 
 from django.db import models
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
-from audit.format.canonical_json import JSONValue
 from audit.format.row_digest import payload_digest
 from database.model_rows import new_row
 from webhooks.encryption.at_rest import decrypt, encrypt
@@ -71,7 +71,14 @@ class Payload(models.Model):
         encrypted = encrypt(plain) if key is None else key.encryptor.encrypt(plain)
         payload = new_row(cls, kind=kind, encrypted=encrypted, size=len(plain), subject=key)
         payload._plain = plain
+        # Set here, because nearly each new payload has a place in an audit entry.
+        payload.entry_digest = payload_digest(kind, len(plain), encrypted)
         return payload
+
+    @cached_property
+    def entry_digest(self) -> str:
+        """The digest by which the audit entry of a row names this payload."""
+        return payload_digest(self.kind, self.size, bytes(self.encrypted))
 
     def decrypt(self) -> bytes:
         """Return the plain bytes. Raises CannotDecrypt if the key is destroyed or missing."""
@@ -104,10 +111,3 @@ def payload_foreign_key(help_text: str = "") -> "models.ForeignKey[Payload | Non
         db_constraint=False,
         help_text=help_text,
     )
-
-
-def payload_facts(name: str, payload: Payload | None) -> dict[str, JSONValue]:
-    """Return the digest of an encrypted payload under `name`, for the audit entry of its row; empty without one."""
-    if payload is None:
-        return {}
-    return {name: payload_digest(payload.kind, payload.size, bytes(payload.encrypted))}

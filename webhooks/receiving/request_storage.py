@@ -18,7 +18,7 @@ from database.model_rows import new_row
 from database.write_batch import WriteBatch
 from webhooks.catalogue.outcome import EventOutcome
 from webhooks.delivery_port import DeliveryPort, DeliverySession
-from webhooks.models import Event, Payload, Receipt, Source, State, payload_facts, subject_key
+from webhooks.models import Event, Payload, Receipt, Source, State, subject_key
 from webhooks.protocol.formats.body_reader import remove_dropped_values
 from webhooks.protocol.webhook_parser import ParsedWebhook
 from webhooks.receiving.answers import Answer
@@ -231,7 +231,7 @@ def answered_entry(
     receipt: Receipt, event: Event, answer: Answer, payload: Payload, at: datetime
 ) -> NewEntry:
     """Build the audit entry of an answer that is stored as `payload` at `at`, later than its webhook."""
-    details = {**_answer_details(receipt, answer), **payload_facts("answer", payload)}
+    details = {**_answer_details(receipt, answer), "answer": payload.entry_digest}
     return NewEntry(event.stream, "webhook.answered", details=details, at=at)
 
 

@@ -3,7 +3,7 @@
 from audit.format.canonical_json import JSONValue
 from audit.format.row_digest import keyed_row_digest, row_digest
 from audit.format.signed_records import format_time
-from webhooks.models import Event, Receipt, payload_facts, subject_row_key
+from webhooks.models import Event, Receipt, subject_row_key
 
 
 def event_facts(event: Event) -> dict[str, JSONValue]:
@@ -27,7 +27,7 @@ def event_facts(event: Event) -> dict[str, JSONValue]:
             event.entity_id,
             bytes(event.digest).hex(),
         ),
-        **payload_facts("payload", event.payload),
+        **({} if event.payload is None else {"payload": event.payload.entry_digest}),
     }
 
 
@@ -40,5 +40,5 @@ def answer_facts(receipt: Receipt) -> dict[str, JSONValue]:
         "code": receipt.code,
         "final": receipt.is_final,
         "answered": format_time(receipt.answered_at),
-        **payload_facts("answer", receipt.answer),
+        **({} if receipt.answer is None else {"answer": receipt.answer.entry_digest}),
     }
