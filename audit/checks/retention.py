@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from audit.checks.findings import Faults, IntegrityFault
+from audit.format.stub_sum import StubSum
 
 PRUNING_STREAM = "retention:audit"
 PRUNING_ACTION = "audit.pruned"
+# The entries about deletions that were carried out. Each has the sum over all stubs after it.
+DELETION_STREAM = "retention:entries"
+DELETION_ACTION = "audit.deleted"
 # The largest difference that is assumed between the clocks of the hub's machines.
 CLOCKS_APART = timedelta(minutes=10)
 _DETAILS = {"segment": int, "hash": str, "sealed_at": str, "up_to": str, "days": int}
@@ -95,3 +99,35 @@ def check_stubs(stubs: Collection[tuple[str, bytes]], leaves: Collection[bytes],
     for stream, leaf in stubs:
         if leaf not in leaves:
             yield IntegrityFault(f"stream {stream}", f"its previous entry is not in {location}")
+
+
+def parse_stub_sum(details: object) -> StubSum | None:
+    """Return the sum in the details of the newest entry about deletions; of no stubs without such an entry (None).
+
+    Returns None if the details cannot be read.
+    """
+    if details is None:
+        return StubSum()
+    try:
+        return StubSum.from_details(json.loads(str(details)))
+    except (KeyError, RecursionError, TypeError, ValueError):
+        return None
+
+
+def check_stub_sum(found: StubSum, details: object) -> Faults:
+    """Yield a fault if the stubs are not those that the newest entry about deletions counted. `details`: of that entry,
+    None if there is none.
+    """
+    recorded = parse_stub_sum(details)
+    if recorded is None:
+        yield IntegrityFault(f"stream {DELETION_STREAM}", "its newest entry cannot be read")
+    elif recorded.count != found.count:
+        yield IntegrityFault(
+            "the ends of streams with deleted entries",
+            f"are {found.count}, but stream {DELETION_STREAM} counted {recorded.count}",
+        )
+    elif recorded != found:
+        yield IntegrityFault(
+            "the ends of streams with deleted entries",
+            f"differ from those that stream {DELETION_STREAM} counted",
+        )

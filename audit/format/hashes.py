@@ -36,3 +36,8 @@ def is_hash(value: object) -> TypeGuard[bytes | memoryview]:
 
 def sha256_digest(content: bytes) -> bytes:
     return sha256(content).digest()
+
+
+def stored_hash(value: object) -> bytes:
+    """Return a hash from a column of the log. Text and numbers, which SQLite can store there, count as no bytes."""
+    return bytes(value) if isinstance(value, bytes | memoryview) else b""

@@ -2,21 +2,37 @@
 
 First an entry announces the last segment to be pruned. Only entries that a sealed announcement covers are deleted, in
 small transactions, the oldest first. A verification reports each entry that is missing without announcement.
+
+Each of these transactions appends an entry with the sum over all stubs. Without it, a stub whose stream has no later
+entry could be deleted unnoticed.
 """
 
+import logging
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Max, Sum
+from django.db.models import F, Max, Sum
 
-from audit.checks.retention import PRUNING_ACTION, PRUNING_STREAM, PruningAnnouncement, parse_announcement
+from audit.checks.retention import (
+    DELETION_ACTION,
+    DELETION_STREAM,
+    PRUNING_ACTION,
+    PRUNING_STREAM,
+    PruningAnnouncement,
+    parse_announcement,
+    parse_stub_sum,
+)
 from audit.entries.append import NewEntry, append_entries
+from audit.format.hashes import stored_hash
 from audit.format.id_ranges import unpack_ids
 from audit.format.signed_records import format_time
+from audit.format.stub_sum import StubSum
 from audit.models import Cut, Entry, Segment, Stub
 from audit.sealing.segment_index import SegmentIndex
 from audit.sealing.unsealed_entries import last_segment, segments_sealed_until
+
+logger = logging.getLogger("hub.audit")
 
 DELETE_BATCH = 500
 
@@ -84,6 +100,11 @@ def prune_announced_entries(max_entries: int = DELETE_BATCH) -> tuple[int, bool]
 
 
 def _newest_sealed_cut() -> Cut | None:
+    """Return the newest cut whose announcement is sealed, locked: two prunings would compute the sum of stubs from the
+    same stubs. None if there is none.
+    """
+    # Locked in one order, and before anything else is read.
+    list(Cut.objects.select_for_update().order_by("segment").values_list("pk"))
     places = SegmentIndex(last_segment().number)
     emptied = Cut.objects.aggregate(found=Max("emptied"))["found"]
     # The newest announcement may not be sealed yet; then an older one still counts.
@@ -116,6 +137,9 @@ def _delete_entries(rows: list[tuple[Any, ...]], segments: dict[int, int]) -> No
         stream: Stub(stream=stream, seq=seq, leaf=leaf, segment=segments[pk])
         for pk, stream, seq, leaf in rows
     }
+    if not rows:
+        return
+    counted = _count_stubs(ends)
     names = ["seq", "leaf", "segment"]
     Stub.objects.bulk_create(
         # Sorted, so that two prunings lock the rows in the same order.
@@ -125,6 +149,26 @@ def _delete_entries(rows: list[tuple[Any, ...]], segments: dict[int, int]) -> No
         update_fields=names,
     )
     Entry.objects.filter(id__in=[pk for pk, *_ in rows]).delete()
+    details = {"entries": len(rows), **counted.to_details()}
+    append_entries(NewEntry(DELETION_STREAM, DELETION_ACTION, details=details))
+
+
+def _count_stubs(ends: dict[str, Stub]) -> StubSum:
+    """Return the sum over all stubs once these replace those of their streams.
+
+    It continues the sum in the newest entry, never one over the stored stubs: otherwise a stub that was changed would
+    be counted as if it were right.
+    """
+    newest = Entry.objects.filter(stream=DELETION_STREAM, stream_seq__gte=0, stream_seq__lte=F("id"))
+    recorded = parse_stub_sum(newest.order_by("-stream_seq").values_list("details", flat=True).first())
+    if recorded is None:
+        # The changed entry is a fault for ever; pruning goes on.
+        logger.error("the newest entry of stream %s was changed", DELETION_STREAM)
+        recorded = StubSum()
+    before = Stub.objects.filter(stream__in=list(ends)).values_list("stream", "seq", "leaf", "segment")
+    replaced = [(stream, seq, stored_hash(leaf), segment) for stream, seq, leaf, segment in before]
+    added = [(stub.stream, stub.seq, bytes(stub.leaf), stub.segment) for stub in ends.values()]
+    return recorded.with_stubs(added, replaced)
 
 
 def newest_announcement(last_segment_number: int) -> PruningAnnouncement | None:

@@ -15,11 +15,20 @@ from django.db.models import QuerySet
 from audit.checks.entries import check_entry, check_streams
 from audit.checks.findings import EntryRow, Faults, IntegrityFault, StreamRow
 from audit.checks.keys import KeyChain, check_key_entries, check_keys
-from audit.checks.retention import PRUNING_STREAM, PruningAnnouncement, check_announcement, check_stubs
+from audit.checks.retention import (
+    DELETION_STREAM,
+    PRUNING_STREAM,
+    PruningAnnouncement,
+    check_announcement,
+    check_stub_sum,
+    check_stubs,
+)
 from audit.checks.segments import Checkpoints, CheckProgress, check_segments
 from audit.format.canonical_json import MAX_NUMBER
+from audit.format.hashes import stored_hash
 from audit.format.signed_records import Record
-from audit.models import Checkpoint, Entry, Segment, Stub
+from audit.format.stub_sum import StubSum
+from audit.models import Checkpoint, Entry, Segment
 from audit.models.column_values import UNREADABLE
 from audit.retention.prune_entries import newest_announcement
 from audit.sealing.segment_index import load_segment_leaves
@@ -34,7 +43,6 @@ from audit.verification.database_rows import (
     read_rows,
     segment_row,
     segment_rows,
-    stored_hash,
 )
 from database.snapshot import read_snapshot
 
@@ -166,10 +174,32 @@ def _check_pruned(pruned: PrunedSegments) -> Faults:
         yield IntegrityFault(
             f"stream {PRUNING_STREAM}", "its newest entry or the segment of that cannot be read"
         )
-    ends = Stub.objects.order_by("segment").values_list("segment", "stream", "leaf").iterator(2_000)
-    for number, rows in groupby(ends, key=lambda row: row[0]):
-        stubs = [(stream, stored_hash(leaf)) for _, stream, leaf in rows]
-        yield from check_stubs(stubs, set(_pruned_leaves(number, pruned)), f"segment {number}")
+    yield from _check_stubs(pruned)
+
+
+def _check_stubs(pruned: PrunedSegments) -> Faults:
+    """Yield the faults of stubs: the hash of each is in its segment, and they are those that the log counted."""
+    ends, found = _stub_rows(), StubSum()
+    details = next(ends)[0]
+    for number, rows in groupby(ends, key=lambda row: row[3]):
+        stubs = [(stream, seq, stored_hash(leaf), number) for stream, seq, leaf, _ in rows]
+        found = found.with_stubs(stubs)
+        leaves = set(_pruned_leaves(number, pruned))
+        yield from check_stubs([(stream, leaf) for stream, _, leaf, _ in stubs], leaves, f"segment {number}")
+    yield from check_stub_sum(found, details)
+
+
+def _stub_rows() -> Iterator[tuple[Any, ...]]:
+    """Yield the details of the newest entry about deletions (None without one), then the columns of all stubs by
+    segment. One statement, so that both are of one moment.
+    """
+    sql = """SELECT (SELECT details FROM audit_entry WHERE stream = %s AND stream_seq BETWEEN 0 AND id
+            ORDER BY stream_seq DESC LIMIT 1) AS stream, NULL AS seq, NULL AS leaf, -1 AS segment, 0 AS kind
+        UNION ALL SELECT stream, seq, leaf, segment, 1 FROM audit_stub ORDER BY kind, segment"""
+    with connection.chunked_cursor() as cursor:
+        cursor.execute(sql, [DELETION_STREAM])
+        while rows := cursor.fetchmany(2_000):
+            yield from (row[:4] for row in rows)
 
 
 def _pruned_leaves(number: int, pruned: PrunedSegments) -> Sequence[bytes]:

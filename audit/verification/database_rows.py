@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 
 from audit.checks.findings import EntryRow, IntegrityFault, KeyRow, SegmentRow
 from audit.format.canonical_json import MAX_NUMBER
+from audit.format.hashes import stored_hash
 from audit.format.signed_records import Record, format_time
 from audit.models import Checkpoint, Entry, Segment, SigningKey
 from audit.models.column_values import UNREADABLE, is_valid_value
@@ -145,11 +146,6 @@ def entry_time(row: Entry) -> datetime | None:
         return row.at if isinstance(row.at, datetime) else None
     except (*UNREADABLE, DatabaseError):
         return None
-
-
-def stored_hash(value: object) -> bytes:
-    """Return a hash from a column of the log. Text and numbers, which SQLite can store there, count as no bytes."""
-    return bytes(value) if isinstance(value, bytes | memoryview) else b""
 
 
 def _body_or_none(row: Entry) -> str | None:

@@ -108,6 +108,7 @@ ACTION_LABELS: Mapping[str, str] = {
     "erasure.refused": "rejected or withdrew an erasure",
     "subject.erased": "finished an erasure",
     "audit.pruned": "pruned old audit entries",
+    "audit.deleted": "deleted pruned audit entries",
     "retention.begun": "started to apply the retention periods",
     "retention.pruned": "applied the retention periods",
     "database.restored": "restored the database from a backup",

@@ -1,5 +1,6 @@
 """Pruned entries: a deletion by the rule is recorded and the log stays verifiable, all others are found."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Max
 
-from audit.checks.retention import PRUNING_ACTION, PRUNING_STREAM
+from audit.checks.retention import DELETION_STREAM, PRUNING_ACTION, PRUNING_STREAM
 from audit.entries.append import NewEntry, append_entries
 from audit.export.bundle_source import load_anchor, load_bodies, load_segments
 from audit.format.id_ranges import unpack_ids
@@ -25,11 +26,13 @@ from audit.retention.prune_entries import announce_pruning, prune_announced_entr
 from audit.sealing.checkpoints import checkpoint_bytes
 from audit.sealing.seal import seal_entries
 from audit.sealing.segment_index import SegmentIndex, load_segment_leaves
+from audit.verification import check_database
 from audit.verification.check_database import verify_database
 from tests.support.audit.entries import BOX, START, after_start, append_test_entries, write_history
 from tests.support.audit.exports import begin_bundle, finish_bundle, take_checkpoint, verify_with_both
 from tests.support.audit.triggers import disable_triggers
 
+RETENTION_STREAMS = (PRUNING_STREAM, DELETION_STREAM)
 SEED = 20261125
 DAYS = 10
 LATER = START + timedelta(days=30)
@@ -85,8 +88,10 @@ def test_the_newest_segments_are_never_pruned(days: int) -> None:
 def test_entries_are_pruned_by_whole_segments_and_the_log_stays_verifiable() -> None:
     before, segments = remaining_ids(), list(Segment.objects.order_by("number").values())
     cut_at(5)
-    declared = Entry.objects.get(stream=PRUNING_STREAM)
-    assert remaining_ids() == before - ids_of(1, 2, 3, 4, 5) | {declared.pk}
+    declared = Entry.objects.filter(stream__in=RETENTION_STREAMS)
+    assert remaining_ids() == before - ids_of(1, 2, 3, 4, 5) | {entry.pk for entry in declared}
+    deleted = declared.filter(stream=DELETION_STREAM).values_list("details", flat=True)
+    assert sum(json.loads(details)["entries"] for details in deleted) == len(ids_of(1, 2, 3, 4, 5))
     assert list(Segment.objects.filter(number__lte=12).order_by("number").values()) == segments
     report = verify_database()
     assert report.faults == ()
@@ -128,7 +133,7 @@ def test_the_log_is_complete_at_every_moment_of_pruning() -> None:
 @pytest.mark.usefixtures("log")
 def test_a_stream_continues_after_a_pruned_entry() -> None:
     cut_at(12)
-    assert not Entry.objects.exclude(stream=PRUNING_STREAM).exists()
+    assert not Entry.objects.exclude(stream__in=RETENTION_STREAMS).exists()
     append_test_entries("event:early", "person:1", "event:new", at=LATER)
     assert list(Entry.objects.filter(stream="person:1").values_list("stream_seq", flat=True)) == [3]
     seal_entries(BOX, LATER)
@@ -300,6 +305,73 @@ WRONG: dict[Callable[[], None], str] = {
 def test_every_other_deletion_is_found(wrong: Callable[[], None]) -> None:
     wrong()
     assert any(WRONG[wrong] in fault for fault in faults()), faults()
+
+
+def a_deleted_stub() -> None:
+    Stub.objects.get(stream="event:early").delete()
+
+
+def a_stub_with_another_number() -> None:
+    Stub.objects.filter(stream="event:early").update(seq=9)
+
+
+def a_stub_of_another_stream() -> None:
+    Stub.objects.filter(stream="event:early").update(stream="event:other")
+
+
+def an_added_stub() -> None:
+    stub = Stub.objects.get(stream="event:early")
+    Stub.objects.create(stream="event:other", seq=1, leaf=stub.leaf, segment=stub.segment)
+
+
+def exchanged_stubs() -> None:
+    first, second = Stub.objects.filter(segment=5)[:2]
+    Stub.objects.filter(stream=first.stream).update(leaf=second.leaf, seq=second.seq)
+    Stub.objects.filter(stream=second.stream).update(leaf=first.leaf, seq=first.seq)
+
+
+def all_stubs_deleted() -> None:
+    Stub.objects.all().delete()
+
+
+STUB_CHANGES: dict[Callable[[], None], str] = {
+    a_deleted_stub: "counted",
+    a_stub_with_another_number: "differ from those",
+    a_stub_of_another_stream: "differ from those",
+    an_added_stub: "counted",
+    exchanged_stubs: "differ from those",
+    all_stubs_deleted: "counted",
+}
+
+
+@pytest.mark.usefixtures("log")
+@pytest.mark.parametrize("change", STUB_CHANGES, ids=lambda change: change.__name__)
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_changed_stub_is_found_even_after_the_next_pruning(
+    change: Callable[[], None], is_broken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_broken:
+        monkeypatch.setattr(check_database, "check_stub_sum", lambda *_: iter(()))
+    cut_at(5)
+    assert faults() == []
+    change()
+    found = [fault for fault in faults() if fault.startswith("the ends of streams with deleted entries")]
+    assert len(found) == (0 if is_broken else 1)
+    assert all(STUB_CHANGES[change] in fault for fault in found)
+    cut_at(9)
+    assert bool([fault for fault in faults() if "the ends of streams" in fault]) is not is_broken
+
+
+@pytest.mark.usefixtures("log")
+def test_a_deleted_stub_of_a_stream_without_entries_is_found_by_the_count_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cut_at(12)
+    a_deleted_stub()
+    (fault,) = faults()
+    assert fault.startswith("the ends of streams with deleted entries: are ")
+    monkeypatch.setattr(check_database, "check_stub_sum", lambda *_: iter(()))
+    assert faults() == []
 
 
 @pytest.fixture
