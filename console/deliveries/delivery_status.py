@@ -119,7 +119,9 @@ def _pause_sentence(blocker: PausedByPerson) -> SafeString:
     page, name = ("sync_route_change", _("The route"))
     if isinstance(what, Source):
         page, name = ("webhooks_source_change", what.name)
-    text = _('<a href="{}">{}</a> was paused {} by {}: {}. The delivery waits until someone resumes it.')
+    text = _(
+        '<a href="{}">{}</a> was paused {} by {}: {}. The delivery waits until an administrator resumes it there.'
+    )
     link, by = reverse(f"admin:{page}", args=[what.pk]), what.paused_by or _("a deleted user")
     return format_html(text, link, name, render_time(what.paused_at), by, what.pause_reason)
 

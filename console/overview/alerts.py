@@ -102,7 +102,9 @@ def _pause_alerts(user: Any) -> Iterator[OverviewAlert]:
 
 def _pause_alert(what: Source | Route, page: str, link_text: str) -> OverviewAlert:
     values = {"who": what.paused_by or _("a deleted user"), "reason": what.pause_reason}
-    text = _("Paused by %(who)s: %(reason)s. Incoming events wait until someone resumes it.") % values
+    text = (
+        _("Paused by %(who)s: %(reason)s. Incoming events wait until an administrator resumes it.") % values
+    )
     title = _("%(name)s is paused.") % {"name": what}
     return OverviewAlert("warn", title, text, reverse(page, args=[what.pk]), link_text)
 

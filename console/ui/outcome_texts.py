@@ -75,7 +75,7 @@ def explain_pause() -> CodeTexts:
     return CodeTexts(
         _("On hold: source or route is paused"),
         _("The event is stored; nothing is lost."),
-        _("It will be delivered when someone resumes the source or route."),
+        _("It will be delivered when an administrator resumes the source or route."),
     )
 
 

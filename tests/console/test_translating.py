@@ -74,7 +74,7 @@ def test_the_texts_of_open_and_given_up_deliveries_are_looked_up(state: str, loo
         )
     assert (
         outcome_texts.explain_pause().next_step
-        == "[It will be delivered when someone resumes the source or route.]"
+        == "[It will be delivered when an administrator resumes the source or route.]"
     )
     assert delivery_status.expired_claim_words().title == "[The worker may have stopped]"
 

@@ -182,7 +182,7 @@ def test_a_manual_pause_is_shown_with_person_and_reason(hub: Route) -> None:
     pause_flow(a_source("borealis"), "it floods us", by)
     page = shown()
     assert "Aurora: USER → The shop is paused." in page
-    assert "Paused by berit: the shop moves. Incoming events wait until someone resumes it." in page
+    assert "Paused by berit: the shop moves. Incoming events wait until an administrator resumes it." in page
     assert f"/admin/sync/route/{hub.pk}/change/" in page
     assert "Borealis is paused." in page
 

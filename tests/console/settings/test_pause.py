@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.core.management import call_command
 from django.utils import timezone
 
@@ -38,8 +39,9 @@ def test_a_source_is_paused_and_resumed_each_with_a_reason(hub: Hub, aurora: Sou
     assert hub.post_signed(EXAMPLE).status_code == 202
     text = visible_text(client.get(page_of(aurora)))
     assert "‖ Paused" in text
-    assert re.search(r"Paused: the shop moves By administrator, since .*, until someone resumes it\.", text)
+    assert re.search(r"Paused: the shop moves By administrator, since [^.]*\.", text)
     assert "1 delivery is waiting. Webhooks are still accepted and stored; nothing is lost." in text
+    assert "To resume, use “Resume…”." in text
     assert "1 delivery is waiting. Deliveries are released at 1,200 per minute." in visible_text(
         client.get(resuming)
     )
@@ -73,7 +75,31 @@ def test_an_event_of_a_paused_source_shows_the_pause(hub: Hub, aurora: Source) -
     assert re.search(
         r"Aurora ID was paused .* by administrator: the shop moves\. The delivery waits until", text
     )
-    assert "It will be delivered when someone resumes the source or route." in text
+    assert "It will be delivered when an administrator resumes the source or route." in text
+
+
+@pytest.mark.parametrize("role", ["support", "auditor"])
+def test_people_who_may_not_resume_are_told_who_may_and_where(hub: Hub, aurora: Source, role: str) -> None:
+    administrator, reader = browser("administrator"), browser(role)
+    route = Route.objects.get(source=aurora, entity_type="USER")
+    for page in (f"/admin/webhooks/source/{aurora.pk}/", f"/admin/sync/route/{route.pk}/"):
+        administrator.post(f"{page}pause/", WHY)
+        text = visible_text(reader.get(f"{page}change/"))
+        assert "Only an administrator can resume it. Send them a link to this page." in text
+        assert "Resume…" not in text
+        assert reader.get(f"{page}resume/").status_code == 403
+
+
+def test_a_person_who_may_change_a_source_but_not_its_secrets_can_pause_and_resume_it(
+    hub: Hub, aurora: Source
+) -> None:
+    client = browser("support")
+    person = User.objects.get(username="support")
+    person.user_permissions.add(Permission.objects.get(codename="change_source"))
+    assert "Pause…" in visible_text(client.get(page_of(aurora)))
+    client.post(f"/admin/webhooks/source/{aurora.pk}/pause/", WHY)
+    text = visible_text(client.get(page_of(aurora)))
+    assert ("Resume…" in text, "Rotate secret…" in text) == (True, False)
 
 
 @pytest.mark.django_db
