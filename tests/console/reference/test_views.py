@@ -99,5 +99,20 @@ def test_the_editors_link_to_the_reference() -> None:
             assert f'href="/admin/reference/{name}/"' in text, address
 
 
-def test_only_backticks_become_markup() -> None:
-    assert inline_code("a `<b>` & <i>") == "a <code>&lt;b&gt;</code> &amp; &lt;i&gt;"
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("a `<b>` & <i>", "a <code>&lt;b&gt;</code> &amp; &lt;i&gt;"),
+        ("in *Sign <events>* of", "in <em>Sign &lt;events&gt;</em> of"),
+        ("`a*b*` 2 * 3 * 4", "<code>a*b*</code> 2 * 3 * 4"),
+        ("a*b*c **d**", "a*b*c **d**"),
+    ],
+)
+def test_only_backticks_and_asterisks_become_markup(text: str, html: str) -> None:
+    assert inline_code(text) == html
+
+
+def test_no_preset_shows_markdown() -> None:
+    text = browser("administrator").get("/admin/reference/presets/").content.decode()
+    assert "<em>Send once</em>" in text
+    assert not re.search(r"\*[A-Z]", text)
