@@ -42,6 +42,10 @@ class AccessRequestAdmin(DetailPageMixin, ReadOnlyAdmin):
     list_display_links = ("requested",)
     list_select_related = ("person", "role", "requested_by", "decided_by")
     ordering = ("-id",)
+    no_rows_text = _(
+        "No access requests yet. If an administrator gives someone permissions that the administrator does not have, "
+        "a second administrator approves it here."
+    )
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm(CHANGE_PEOPLE)

@@ -122,8 +122,12 @@ def redirect_without_params(request: HttpRequest, unknown: Sequence[str]) -> Htt
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Read-only list of a growing table: newest first, bounded count, no sorting. Filters may use `allowed_lookups`."""
+    """Read-only list of a growing table: newest first, bounded count, no sorting. Filters may use `allowed_lookups`.
 
+    `no_rows_text` is shown instead of an empty list.
+    """
+
+    no_rows_text: Any = ""
     list_per_page = 50
     # No page of all rows and no count of the unfiltered list: both would read the whole table.
     list_max_show_all = 0

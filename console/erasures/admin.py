@@ -53,6 +53,10 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
     list_select_related = ("requested_by", "decided_by")
     ordering = ("-id",)
     change_list_template = "console/erasures/list.html"
+    no_rows_text = _(
+        "No erasures yet. An erasure deletes what the hub stores about a person, after a second administrator has "
+        "approved it."
+    )
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view

@@ -47,6 +47,10 @@ class ExportRequestForm(forms.Form):
 class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
     """Exports are read-only. The search finds the exports that contain an entity, by the register."""
 
+    no_rows_text = _(
+        "No exports yet. An export has events and the audit entries that prove them, in a file that can be verified "
+        "without the hub. Auditors create exports."
+    )
     list_display = ("requested", "requester", "reason", "filters", "status", "events", "available_until")
     change_list_template = "console/export_jobs/list.html"
     list_select_related = ("requested_by",)
@@ -98,7 +102,7 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
             )
         except InvalidFilter:
             messages.error(request, _("The filters in this address are invalid. Choose them again."))
-            return redirect("admin:webhooks_event_changelist")
+            return redirect("admin:exports_export_new")
         form = ExportRequestForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             return self._request_export(request, event_filter, form)

@@ -263,3 +263,8 @@ def test_a_variant_that_gives_more_than_one_has_is_caught(
     if breaks is not None:
         breaks(monkeypatch)
     assert reach_payloads(clerk) == (breaks is not None)
+
+
+def test_an_empty_list_says_what_appears_there() -> None:
+    page = text_of(browser("administrator").get(REQUESTS))
+    assert "No access requests yet. If an administrator gives someone permissions" in page

@@ -182,3 +182,8 @@ def test_whoever_cannot_confirm_may_still_reject(event: Event) -> None:
     assert "Reject</button>" in second.get(address).content.decode()
     second.post(address, {"refuse": "yes"})
     assert Erasure.objects.get().state == "refused"
+
+
+def test_an_empty_list_says_what_an_erasure_is() -> None:
+    page = browser("administrator").get("/admin/sync/erasure/").content.decode()
+    assert "No erasures yet. An erasure deletes what the hub stores about a person" in page

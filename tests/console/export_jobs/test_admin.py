@@ -100,9 +100,30 @@ def test_a_reason_and_a_known_format_are_required(database: None, given: dict[st
     assert not Export.objects.exists()
 
 
-def test_filters_that_cannot_be_used_lead_back_to_the_list(database: None) -> None:
-    answer = browser("auditor").get(f"{NEW}?received=2")
-    assert answer["Location"] == "/admin/webhooks/event/"
+def test_filters_that_cannot_be_used_lead_to_the_page_without_filters(database: None) -> None:
+    client = browser("auditor")
+    for answer in (
+        client.get(f"{NEW}?received=2", follow=True),
+        client.post(NEW, {"received_from": "x", "reason": "y", "table": "csv"}, follow=True),
+    ):
+        assert answer.redirect_chain == [(NEW, 302)]
+        assert "The filters in this address are invalid. Choose them again." in text_of(answer)
+    assert not Export.objects.exists()
+
+
+def test_the_page_of_a_new_export_belongs_to_the_exports_and_links_to_its_events(database: None) -> None:
+    client = browser("auditor")
+    listed = text_of(client.get(LIST))
+    assert "No exports yet." in listed
+    assert f'href="{NEW}"' in listed
+    page = text_of(client.get(f"{NEW}?state=dead&source=aurora"))
+    assert f'<a href="{LIST}">← Exports</a>' in page
+    assert f'<a class="button" href="{LIST}">Cancel</a>' in page
+    assert '<a href="/admin/webhooks/event/?state=dead&amp;source=aurora">Show these events</a>' in page
+    whole = text_of(client.get(NEW))
+    assert "The export contains the whole audit log. It proves that no event was left out." in whole
+    assert '<a href="/admin/webhooks/event/?">Show these events</a>' in whole
+    assert "the whole audit log of this period" in text_of(client.get(f"{NEW}?received=24"))
 
 
 @pytest.mark.skipif(shutil.which("unzip") is None, reason="unzip is not installed here; .ci/run installs it")
