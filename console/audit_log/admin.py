@@ -51,7 +51,7 @@ class EntryAdmin(DetailPageMixin, ReadOnlyAdmin, DownloadableListAdmin):
 
     def render_detail(self, request: HttpRequest, row: Entry) -> HttpResponse:
         page = build_entry_page(row, request.user)
-        context = {"title": page.row.sentence, "page": page, "sealed": find_sealing_segment(row)}
+        context = {"title": page.row.title, "page": page, "sealed": find_sealing_segment(row)}
         return self.render_page(request, "console/audit_log/entry.html", context)
 
     def standing_view(self, request: HttpRequest) -> HttpResponse:

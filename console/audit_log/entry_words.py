@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.urls import reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from audit.entries.actor_context import CONTEXT_FIELD
+from audit.entries.actor_context import CONTEXT_FIELD, PERSON_PREFIX
 from audit.entries.readable_rows import parse_details
 from audit.models import Entry
 from console.audit_log.action_names import action_label
@@ -100,6 +101,12 @@ class EntryRow:
             return f"{self.actor} {self.action_text}"
         is_named = ":" in self.entry.stream and kind in self.action_text.split()
         return f"{self.actor} {self.action_text}: {name if is_named and name else self.object_text}"
+
+    @property
+    def title(self) -> str:
+        """Return the sentence with a capital letter, unless it begins with the name of a person."""
+        is_person = self.entry.actor.startswith(PERSON_PREFIX)
+        return self.sentence if is_person else capfirst(self.sentence)
 
     @property
     def damaged_columns(self) -> list[tuple[str, str]]:

@@ -130,6 +130,14 @@ def test_a_laptop_shows_reasons_and_advice_in_full(log_in: LogIn, hub: Hub) -> N
     assert cells.evaluate_all(cut) == []
     browser.open("/admin/sync/failuregroup/")
     assert browser.run("document.querySelector('table.reasons td.whole').clientWidth") >= 200
+    hub.post(b"<a>", **{"content-type": "text/xml"})
+    browser.open("/admin/webhooks/receipt/")
+    assert "Refused for another reason" in browser.read("table.entries")
+    assert browser.run("document.querySelector('table.entries td.whole').clientWidth") >= 150
+    assert browser.overflow(1280) is None
+    browser.open("/admin/")
+    beside = "document.querySelector('.health .sentence').clientWidth / document.querySelector('.health').clientWidth"
+    assert browser.run(beside) == 1
     browser.open("/admin/webhooks/entity/?type=USER&id=IDNUMBER1234")
     assert browser.run("document.querySelector('table.timeline td.why').clientWidth") >= 120
     assert browser.overflow(1280) is None

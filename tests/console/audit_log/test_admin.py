@@ -244,7 +244,8 @@ def test_an_entry_shows_actor_action_and_object_with_the_name_of_a_source() -> N
     entry = Entry.objects.get(action="webhook.refused")
     client = browser("auditor")
     assert (
-        f"source {of.name} had a request refused" in client.get(f"{LIST}{entry.pk}/change/").content.decode()
+        f"<h1>Source {of.name} had a request refused"
+        in client.get(f"{LIST}{entry.pk}/change/").content.decode()
     )
     row = next(row for row in client.get(LIST).context["page"].rows if row.entry == entry)
     assert row.actor == f"source {of.name}"
