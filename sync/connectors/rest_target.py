@@ -80,9 +80,10 @@ class RestTargetConnector:
         search = self._require_search(entity_type, settings, field)
         request = self._requests.build_search(search, field, value)
         response = self._client.send_request(request)
-        # A 404 for a search does not prove that the record is missing: the path may be wrong.
+        # Without a rule, a 404 for a search does not prove that the record is missing: the path may be wrong.
         if response.status in NOT_FOUND_STATUSES:
-            raise self._client.unreadable_error(request, f"a search returned {response.status}")
+            reason = f"a search returned {response.status}; a rule in its `answers` must say if that means `absent`"
+            raise self._client.unreadable_error(request, reason)
         listed = self._reader.read_all(request, settings, search, response)
         records = [
             record

@@ -66,7 +66,8 @@ class HttpClient:
     def send_request(self, request: ConnectorRequest) -> HttpResponse:
         """Send a request and return the response, which has a 2xx or an accepted status.
 
-        A rule of `answers` gives the response the status of its meaning: 404 for `absent`, whatever it was.
+        A rule of `answers` gives the response the status of its meaning: 404 for `absent`, whatever it was, and 204 for
+        that of a search.
         """
         call = prepare_request(self._config, self._options, request)
         held = self._config.authenticator.get_headers(self._token_sender())

@@ -1,6 +1,7 @@
 """Requests made of operations: their placeholders filled in, and their bodies rendered."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sync.connectors.client.connector_request import ConnectorRequest
@@ -14,6 +15,7 @@ from sync.connectors.settings.operations.operation import Operation
 from sync.connectors.settings.page_style import PAGE_VALUES
 from sync.connectors.settings.setting_kinds import is_header_value
 from sync.connectors.settings.target import TargetSettings
+from sync.connectors.values.answer_meaning import AnswerRule, Meaning
 from sync.connectors.values.json_responses import JmesPathExpression, as_text, is_true_value
 
 Context = Mapping[str, Any]
@@ -47,9 +49,14 @@ class RequestBuilder:
         return PageSource(operation.paging, operation.path, operation.result, make_request, in_request)
 
     def build_search(self, operation: Operation, field: str, value: str) -> ConnectorRequest:
-        """Return the request for the records that have a value. A status for an absent record is a result."""
+        """Return the request for the records that have a value. A status for an absent record is a result, and by a
+        rule of the search a result without records.
+        """
         context = {"field": field, "value": value}
-        return self._build("search", operation, context, accepted_statuses=NOT_FOUND_STATUSES)
+        request = self._build("search", operation, context, accepted_statuses=NOT_FOUND_STATUSES)
+        if not any(rule.means is Meaning.ABSENT for rule in request.answers):
+            return request
+        return replace(request, answers=tuple(map(_to_search_rule, request.answers)))
 
     def build_write(
         self, purpose: Purpose, write: PlannedWrite, context: Context, idempotency_key: str
@@ -164,3 +171,7 @@ class RequestBuilder:
                 raise self._client.unsafe_error(f"{request.label}: a value cannot be used in a header")
         is_form = operation.encoding == "form" and has_body
         return merge_headers({"Content-Type": _FORM_TYPE}, headers) if is_form else headers
+
+
+def _to_search_rule(rule: AnswerRule) -> AnswerRule:
+    return replace(rule, means=Meaning.NONE_FOUND) if rule.means is Meaning.ABSENT else rule

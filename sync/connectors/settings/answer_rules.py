@@ -18,7 +18,7 @@ MAX_STATUSES = 20
 _LOWEST, _HIGHEST = 200, 599
 _CLASSES = {f"{first}xx": range(first * 100, first * 100 + 100) for first in range(2, 6)}
 # An empty success: it says by itself that nothing was done, or that nothing is there.
-_NO_CONTENT = 204
+NO_CONTENT = 204
 
 MEANING_TEXTS: Mapping[Meaning, str] = {
     Meaning.DONE: translatable("success"),
@@ -157,7 +157,7 @@ def _lists_status(*one: JsonSchema) -> JsonSchema:
 
 
 _SUCCESS = _lists_status(
-    {"type": "integer", "minimum": 200, "maximum": 299, "not": {"const": _NO_CONTENT}}, {"const": "2xx"}
+    {"type": "integer", "minimum": 200, "maximum": 299, "not": {"const": NO_CONTENT}}, {"const": "2xx"}
 )
 _ERROR = _lists_status(
     {"type": "integer", "minimum": 300}, {"enum": [name for name in _CLASSES if name != "2xx"]}
@@ -192,6 +192,6 @@ def _make_rule(values: SettingValues, means: Meaning) -> AnswerRule:
     if means is Meaning.DONE:
         if any(status >= 300 for status in statuses):
             values.reject(_WHEN, "An error may count as success only under a condition.")
-    elif any(200 <= status < 300 and status != _NO_CONTENT for status in statuses):
+    elif any(200 <= status < 300 and status != NO_CONTENT for status in statuses):
         values.reject(_WHEN, "A rule about a 2xx status other than 204 needs “when”, unless it means “done”.")
     return rule

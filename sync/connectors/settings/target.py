@@ -39,7 +39,7 @@ from sync.connectors.settings.shared_settings import (
     ReadRequest,
     read_options,
 )
-from sync.connectors.values.answer_meaning import AnswerRule, Meaning
+from sync.connectors.values.answer_meaning import STATED_MEANINGS, AnswerRule
 from sync.connectors.values.json_responses import ErrorExtractor, JmesPathExpression
 
 _REQUIRED_OPERATIONS = ("get", "create", "update")
@@ -221,7 +221,7 @@ _ID_CHARACTERS = defaulted(
     example=" /",
 )
 _ANSWERS = answer_rules(
-    Meaning,
+    STATED_MEANINGS,
     translatable(
         "What responses mean: the first rule that matches decides. Without a match, the status decides: 2xx "
         "is success, 404 and 410 mean `absent` for a read or a deletion, 401 and 403 `credentials`, 429 "

@@ -22,6 +22,8 @@ class Meaning(StrEnum):
     DONE = "done"
     # The item does not exist. That alone proves nothing.
     ABSENT = "absent"
+    # A search found no record: what `absent` means in the rules of a search.
+    NONE_FOUND = "none-found"
     # Another record has the value that must be unique.
     EXISTS = "exists"
     # The record was changed since it was read; nothing was written.
@@ -36,10 +38,14 @@ class Meaning(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
+# The meanings that a rule of the settings may give.
+STATED_MEANINGS = tuple(meaning for meaning in Meaning if meaning is not Meaning.NONE_FOUND)
+
 # For each meaning, the status that has it without a rule, and the statuses that are as good.
 _STATUS_OF_MEANING: Mapping[Meaning, tuple[int, frozenset[int]]] = {
     Meaning.DONE: (200, frozenset(range(200, 300))),
     Meaning.ABSENT: (404, frozenset({404, 410})),
+    Meaning.NONE_FOUND: (204, frozenset({204})),
     Meaning.EXISTS: (409, frozenset({409})),
     Meaning.STALE: (412, frozenset(range(400, 500))),
     Meaning.REFUSED: (422, frozenset({400, 409, 422})),

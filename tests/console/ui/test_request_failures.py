@@ -105,5 +105,5 @@ def test_the_message_of_a_connector_keeps_its_request(message: str, shown: str) 
 
 def test_the_words_of_another_system_are_kept() -> None:
     with bracketed_language():
-        assert translate_finding("taken", "a search returned 500") == "a search returned 500"
-        assert translate_finding("not-configured", "a search returned 500") == "[[a search returned 500]]"
+        assert translate_finding("taken", "responded with 500") == "responded with 500"
+        assert translate_finding("not-configured", "responded with 500") == "[[responded with 500]]"

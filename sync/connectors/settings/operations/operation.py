@@ -19,7 +19,7 @@ from sync.connectors.http.placeholders import (
 )
 from sync.connectors.http.query_parameters import Query, list_values
 from sync.connectors.http.urls import is_plain_path
-from sync.connectors.settings.answer_rules import answer_rules, read_rules
+from sync.connectors.settings.answer_rules import NO_CONTENT, answer_rules, read_rules
 from sync.connectors.settings.body_template import Body, BodyTemplate
 from sync.connectors.settings.operations.field_values import (
     FIELD_VALUES,
@@ -43,7 +43,7 @@ from sync.connectors.settings.setting_kinds import (
     is_header_value,
     is_settable_header,
 )
-from sync.connectors.values.answer_meaning import AnswerRule, Meaning
+from sync.connectors.values.answer_meaning import STATED_MEANINGS, AnswerRule, Meaning
 from sync.connectors.values.json_responses import JmesPathExpression
 
 OPERATION_NAMES = ("get", "search", "create", "update", "delete", "list")
@@ -283,7 +283,7 @@ _VALUES = defaulted(
     example={"address": "raw.default_address.id"},
 )
 _ANSWERS = answer_rules(
-    Meaning,
+    STATED_MEANINGS,
     translatable(
         "What responses to this request mean: the first rule that matches decides. These rules come "
         "before those of the connection."
@@ -351,7 +351,27 @@ _EXTRA: Mapping[str, tuple[Setting[Any], ...]] = {
     "list": OPTIONAL_PAGING,
 }
 
-_EXTRA_RULES: Mapping[str, tuple[ObjectRule, ...]] = {"search": (FIELD_VALUES_RULE,), "list": PAGING_RULES}
+_ABSENT_RULE = ObjectRule(
+    "In a search, `absent` means that no record has the value. Such a rule needs `when`, unless its status is 204: a "
+    "wrong path may have the same status.",
+    {
+        "properties": {
+            "answers": {
+                "items": {
+                    "anyOf": [
+                        {"required": ["when"]},
+                        {"properties": {"status": {"const": NO_CONTENT}}, "required": ["status"]},
+                        {"properties": {"means": {"not": {"const": Meaning.ABSENT.value}}}},
+                    ]
+                }
+            }
+        }
+    },
+)
+_EXTRA_RULES: Mapping[str, tuple[ObjectRule, ...]] = {
+    "search": (FIELD_VALUES_RULE, _ABSENT_RULE),
+    "list": PAGING_RULES,
+}
 
 
 def _operation_kind(name: str) -> Object[Operation]:
@@ -377,7 +397,7 @@ def _operation_kind(name: str) -> Object[Operation]:
             paging=read_paging(values, OPTIONAL_STYLE) if OPTIONAL_STYLE in extra else None,
             created_id=values[_CREATED_ID] if _CREATED_ID in extra else None,
         )
-        _refuse_contradictions(operation, values)
+        _refuse_contradictions(name, operation, values)
         _refuse_unsafe_templates(name, operation, values)
         return operation
 
@@ -386,12 +406,26 @@ def _operation_kind(name: str) -> Object[Operation]:
     return Object(settings, build, (*rules, *_EXTRA_RULES.get(name, ())))
 
 
-def _refuse_contradictions(operation: Operation, values: SettingValues) -> None:
+def _refuse_bare_absences(search: Operation, values: SettingValues) -> None:
+    """Refuse a rule by which every response with some status means that a search found nothing: with a wrong path the
+    hub would then create every record again.
+    """
+    for rule in search.answers:
+        if rule.means is Meaning.ABSENT and rule.condition is None and rule.statuses != {NO_CONTENT}:
+            values.reject(
+                _ANSWERS,
+                "In a search, a rule that means “absent” needs “when”: a wrong path may have the same status.",
+            )
+
+
+def _refuse_contradictions(name: str, operation: Operation, values: SettingValues) -> None:
     if operation.paging and operation.paging.style in ADDRESS_STYLES and operation.method != "GET":
         values.reject(
             OPTIONAL_STYLE,
             translatable("With “paging”: “%(style)s”, the method is GET.", style=operation.paging.style),
         )
+    if name == "search":
+        _refuse_bare_absences(operation, values)
     if operation.body is not None and (operation.method == "GET" or operation.encoding == "none"):
         values.reject(_BODY, "A GET request has no body, nor has one with the encoding “none”.")
     if operation.style == "body" and operation.body is None and operation.encoding != "none":

@@ -17,12 +17,12 @@ from sync.connectors.settings.answer_rules import (
 )
 from sync.connectors.settings.identity import IDENTITY_SETTINGS
 from sync.connectors.settings.target import TARGET_SETTINGS
-from sync.connectors.values.answer_meaning import MAX_TEXT_BYTES, Meaning, find_meaning
+from sync.connectors.values.answer_meaning import MAX_TEXT_BYTES, STATED_MEANINGS, Meaning, find_meaning
 from sync.connectors.values.json_responses import ExpressionOverBudget
 
 pytestmark = pytest.mark.pure
 
-ANSWERS = answer_rules(Meaning, "What responses mean.", example=[{"status": 403, "means": "absent"}])
+ANSWERS = answer_rules(STATED_MEANINGS, "What responses mean.", example=[{"status": 403, "means": "absent"}])
 SETTINGS = Object((ANSWERS,), lambda values: read_rules(values, ANSWERS))
 SCHEMA = Draft202012Validator(SETTINGS.to_schema())
 

@@ -1,0 +1,178 @@
+"""Searches by a path, to systems that answer 404 if there is no record, as Mattermost, Nextcloud and Recurly do.
+
+Each check is needed: the variants at the end, each without one, fail.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from config_schema.errors import SettingsInvalid
+from sync.connectors.contracts.errors import RequestRejected, UnreadableResponse
+from sync.connectors.contracts.types import TargetConnector
+from sync.connectors.records import request_builder
+from sync.connectors.rest_target import RestTargetConnector
+from sync.connectors.settings.operations import operation as operations
+from sync.connectors.settings.target import TARGET_SETTINGS
+from sync.connectors.values.answer_meaning import Meaning
+from tests.support.http.connectors import shop
+from tests.support.http.servers import Reply, SeenRequest, serving
+
+pytestmark = pytest.mark.pure
+
+MISSING = {"id": "app.user.missing_account.const", "message": "Unable to find the user.", "status_code": 404}
+NO_PAGE = {
+    "id": "api.context.404.app_error",
+    "message": "Sorry, we could not find the page.",
+    "status_code": 404,
+}
+RULE = {"status": 404, "when": "body.id == 'app.user.missing_account.const'", "means": "absent"}
+ANNA = {"id": "u1", "email": "anna@example.com"}
+
+
+class Accounts:
+    """Accounts that are found by their address in the path. A path that it does not know is 404 too."""
+
+    prefix = "/api/v4"
+
+    def answer(self, seen: SeenRequest) -> Reply:
+        """Answer one request."""
+        if not seen.path.startswith(f"{self.prefix}/users/"):
+            return Reply(404, NO_PAGE)
+        known = {"email/anna@example.com": ANNA, "u1": ANNA}
+        record = known.get(unquote(seen.path).removeprefix(f"{self.prefix}/users/"))
+        return Reply(404, MISSING) if record is None else Reply(200, record)
+
+
+def settings_with(*rules: Any, **search: Any) -> dict[str, Any]:
+    operations_by_name = {
+        "get": {"path": "/api/v4/users/{id}"},
+        "search": {
+            "path": "/api/v4/users/email/{value}",
+            "result": "[@]",
+            "fields": ["email"],
+            **({"answers": list(rules)} if rules else {}),
+            **search,
+        },
+        "create": {"path": "/api/v4/users"},
+        "update": {"path": "/api/v4/users/{id}"},
+    }
+    return {"entities": {"USER": {"operations": operations_by_name}}}
+
+
+@contextmanager
+def accounts(settings: dict[str, Any], prefix: str = "/api/v4") -> Iterator[TargetConnector]:
+    system = Accounts()
+    system.prefix = prefix
+    with serving(system.answer) as service:
+        yield shop(service.url, settings=settings)
+
+
+def test_an_account_is_found_and_another_is_not() -> None:
+    with accounts(settings_with(RULE)) as target:
+        assert [record.id for record in target.search_records("USER", "email", "anna@example.com")] == ["u1"]
+        assert target.search_records("USER", "email", "bob@example.com") == ()
+
+
+def test_a_path_that_the_system_does_not_know_finds_nothing_out() -> None:
+    with accounts(settings_with(RULE), "/api/v5") as target, pytest.raises(UnreadableResponse):
+        target.search_records("USER", "email", "bob@example.com")
+
+
+def test_a_404_without_a_rule_says_which_rule_is_missing() -> None:
+    reason = "a search returned 404; a rule in its `answers` must say if that means `absent`"
+    with accounts(settings_with()) as target, pytest.raises(UnreadableResponse, match=reason):
+        target.search_records("USER", "email", "bob@example.com")
+
+
+def test_a_rule_of_the_connection_is_about_items_and_not_about_searches() -> None:
+    settings = settings_with() | {"answers": [RULE]}
+    with accounts(settings) as target, pytest.raises(UnreadableResponse):
+        target.search_records("USER", "email", "bob@example.com")
+
+
+def test_an_absent_record_stays_one_that_must_be_proven() -> None:
+    with accounts(settings_with(RULE)) as target:
+        assert target.get_record("USER", "u2") is None
+
+
+@pytest.mark.parametrize("status", [200, 204, 400, 404, 410])
+def test_the_status_may_be_any(status: int) -> None:
+    rule = {"status": status, **({} if status == 204 else {"when": "body.code == 'none'"}), "means": "absent"}
+    with serving(lambda _: Reply(status, {"code": "none"})) as service:
+        target = shop(service.url, settings=settings_with(rule))
+        assert target.search_records("USER", "email", "bob@example.com") == ()
+
+
+def test_other_meanings_keep_their_errors() -> None:
+    rules = ({"status": 404, "when": "body.code == 'bad'", "means": "refused"}, RULE)
+    with serving(lambda _: Reply(404, {"code": "bad"})) as service, pytest.raises(RequestRejected):
+        shop(service.url, settings=settings_with(*rules)).search_records("USER", "email", "b@example.com")
+
+
+@pytest.mark.parametrize("status", [404, [404, 410], "4xx", [204, 404]])
+def test_a_search_that_takes_any_404_for_nothing_is_refused_when_saved(status: Any) -> None:
+    with pytest.raises(SettingsInvalid, match="In a search, a rule that means “absent” needs “when”"):
+        TARGET_SETTINGS.read(settings_with({"status": status, "means": "absent"}), ())
+
+
+def test_a_rule_without_a_condition_is_fine_for_one_record() -> None:
+    settings = settings_with(RULE)
+    settings["entities"]["USER"]["operations"]["get"]["answers"] = [{"status": 403, "means": "absent"}]
+    TARGET_SETTINGS.read(settings, ())
+
+
+def test_an_unknown_meaning_is_refused() -> None:
+    with pytest.raises(SettingsInvalid, match="must be one of"):
+        TARGET_SETTINGS.read(settings_with({**RULE, "means": "none-found"}), ())
+
+
+def _believe_every_404(self: RestTargetConnector, entity_type: str, field: str, value: str) -> Any:
+    try:
+        return _search(self, entity_type, field, value)
+    except UnreadableResponse:
+        return ()
+
+
+_search = RestTargetConnector.search_records
+Patch = tuple[Any, str, Any]
+CASES: dict[str, tuple[Callable[[], None], list[Patch]]] = {
+    "does not know the meaning in a search": (
+        test_an_account_is_found_and_another_is_not,
+        [(request_builder, "_to_search_rule", lambda rule: rule)],
+    ),
+    "takes a wrong path for nothing": (
+        test_a_path_that_the_system_does_not_know_finds_nothing_out,
+        [(RestTargetConnector, "search_records", _believe_every_404)],
+    ),
+    "takes a rule of the connection": (
+        test_a_rule_of_the_connection_is_about_items_and_not_about_searches,
+        [(RestTargetConnector, "search_records", _believe_every_404)],
+    ),
+    "replaces every meaning": (
+        test_other_meanings_keep_their_errors,
+        [(request_builder, "_to_search_rule", lambda rule: replace(rule, means=Meaning.NONE_FOUND))],
+    ),
+    "saves a rule without a condition": (
+        lambda: test_a_search_that_takes_any_404_for_nothing_is_refused_when_saved(404),
+        [(operations, "_refuse_bare_absences", lambda *_: None)],
+    ),
+}
+
+
+@pytest.mark.parametrize("variant", CASES)
+def test_the_hub_has_the_check(variant: str) -> None:
+    CASES[variant][0]()
+
+
+@pytest.mark.parametrize("variant", CASES)
+def test_a_variant_without_the_check_is_caught(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    check, patches = CASES[variant]
+    for where, name, broken in patches:
+        monkeypatch.setattr(where, name, broken)
+    with pytest.raises((AssertionError, UnreadableResponse, pytest.fail.Exception)):
+        check()
