@@ -79,7 +79,7 @@ def find_record(target: TargetConnector, mapping: ParsedMapping, query: RecordQu
         linked = target.get_record(query.entity_type, query.linked_record_id)
         if linked is None:
             query.prove_absence(query.linked_record_id)
-        elif not _has_other_external_id(linked, external_id, query):
+        elif not _has_unexpected_external_id(linked, external_id, query):
             if query.checks_for_duplicates and external_id is not None:
                 _require_only_record(target, external_id, query, linked)
             return linked
@@ -102,7 +102,7 @@ def _find_by_external_id(
     return next(iter(records.values()), None)
 
 
-def _has_other_external_id(linked: Record, external_id: str | None, query: RecordQuery) -> bool:
+def _has_unexpected_external_id(linked: Record, external_id: str | None, query: RecordQuery) -> bool:
     """True if a linked record has another external id than that of its entity."""
     text = "" if external_id is None else as_text(linked.fields.get(external_id)) or ""
     # Systems differ in the case of the text that they return.
@@ -114,7 +114,7 @@ def _has_id_of_other_entity(linked: Record, external_id: str | None, query: Reco
     has merged two records. An external id that no entity has was only mistyped.
     """
     text = "" if external_id is None else as_text(linked.fields.get(external_id)) or ""
-    return _has_other_external_id(linked, external_id, query) and query.is_other_entity(text)
+    return _has_unexpected_external_id(linked, external_id, query) and query.is_other_entity(text)
 
 
 def _require_only_record(

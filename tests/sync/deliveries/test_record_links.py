@@ -93,7 +93,7 @@ def test_a_record_with_the_own_external_id_comes_before_the_link_to_a_stranger(
 ) -> None:
     """As if the base URL led to another system, where the id belongs to a person whom the hub does not know."""
     if is_careless:
-        monkeypatch.setattr(record_matching, "_has_other_external_id", lambda *_: False)
+        monkeypatch.setattr(record_matching, "_has_unexpected_external_id", lambda *_: False)
     strangers = create_person(hub, FIRST)
     values = {"external_id": "stranger", "email": "stranger@example.com"}
     hub.shop.catalogue.update_record("customers", strangers, values, replaces=False)
