@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from tests.webhooks.sources.handshake_limit import slow_handshake_limit
 from webhooks.models import Receipt, Refusal, Source
 from webhooks.protocol import handshake as protocol
 from webhooks.protocol.handshake import OriginHandshake
 from webhooks.receiving import handshakes, refusals
-from webhooks.receiving.handshakes import HANDSHAKE_LIMIT
 
 CLIENT = Client(raise_request_exception=False)
 ADDRESS = "/webhooks/asker"
@@ -138,8 +138,9 @@ def test_an_unknown_source_gives_no_permission() -> None:
 
 def test_requests_are_limited_and_listed() -> None:
     source = create_source()
-    statuses = [ask().status_code for _ in range(HANDSHAKE_LIMIT.burst + 5)]
-    assert statuses[: HANDSHAKE_LIMIT.burst - 1] == [200] * (HANDSHAKE_LIMIT.burst - 1)
+    with slow_handshake_limit() as burst:
+        statuses = [ask().status_code for _ in range(burst + 5)]
+    assert statuses[: burst - 1] == [200] * (burst - 1)
     assert statuses[-1] == 429
     refusals.refusal_counts.flush()
     row = Refusal.objects.get(code="handshake")
