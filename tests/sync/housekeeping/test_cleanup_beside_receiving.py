@@ -5,16 +5,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from database.clock import read_clock
+from database.sqlite.writer_queue import WriterQueue
 from sync.housekeeping import batch_deletion as housekeeping_prune
 from sync.housekeeping.retention_rules import prune_expired
 from sync.models import Call
 from tests.support.builders.history import a_call, a_delivery, a_route, an_attempt, an_event, sealed
 from tests.support.hub import EXAMPLE, Hub
-from tests.support.threads import in_threads
+from tests.support.threads import in_threads, wait_until
 from webhooks.models import Event, Payload
 
 
@@ -29,15 +30,26 @@ def test_a_webhook_during_the_cleanup_waits_for_one_batch_at_most(
     answers: list[int] = []
     posted = threading.Thread(target=lambda: answers.append(hub.post_signed(EXAMPLE).status_code))
     stored: list[bool] = []
-    delete = housekeeping_prune.delete_payloads
+    delete, acquire = housekeeping_prune.delete_payloads, WriterQueue.acquire
+    wants_to_write = threading.Event()
+
+    def acquire_for_request(queue: WriterQueue) -> None:
+        if threading.current_thread() is posted:
+            wants_to_write.set()
+        acquire(queue)
 
     def held(keys: list[int]) -> None:
         stored.append(Event.objects.exists())
         delete(keys)
         if len(stored) == 2:
             posted.start()
-            threading.Event().wait(0.3)
+            if connection.vendor == "postgresql":
+                wait_until(Event.objects.exists)
+            else:
+                assert wants_to_write.wait(20)
+                threading.Event().wait(0.1)
 
+    monkeypatch.setattr(WriterQueue, "acquire", acquire_for_request)
     monkeypatch.setattr(housekeeping_prune, "delete_payloads", held)
     prune_expired()
     posted.join(10)
