@@ -141,7 +141,7 @@ def test_the_command_keeps_running_prints_addresses_and_exits_cleanly(
             if "secret-1" in line:
                 break
         process.send_signal(signal.SIGTERM)
-        assert process.wait(5) == 0
+        assert process.wait(30) == 0
     text = "\n".join(lines)
     for address in (
         f"{hub.url}/admin/",

@@ -80,13 +80,13 @@ def test_a_refusal_names_the_field_and_lets_reading_pass(shop: ShopService, call
 def test_slow_delays_the_change_unless_it_is_applied_first(
     shop: ShopService, call_shop: Client, applied: bool
 ) -> None:
-    shop.faults.add("slow", seconds=5, applied=applied)
+    shop.faults.add("slow", seconds=60, applied=applied)
     thread = threading.Thread(target=change, args=(call_shop,))
     thread.start()
     wait_until(lambda: bool(shop.read_journal()) and (not applied or phone(shop) == "555"))
     assert (phone(shop) == "555") == applied
     shop.faults.clear()
-    thread.join(2)
+    thread.join(20)
     assert phone(shop) == "555"
 
 
@@ -95,7 +95,7 @@ def test_clearing_a_fault_releases_the_requests_that_it_delays(shop: ShopService
     threading.Timer(0.1, shop.faults.clear).start()
     started = time.monotonic()
     assert change(call_shop).status_code == 200
-    assert 0.05 < time.monotonic() - started < 3
+    assert 0.05 < time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_the_identity_service_reports_faults_in_its_own_format(identity: Any, ca
 
 
 def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 20
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.005)
