@@ -37,7 +37,8 @@ _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 class OAuthAuthenticator:
     """Authenticates with an access token, which it fetches by client credentials (RFC 6749, 4.4), a refresh token (6)
-    or an assertion (RFC 7523, 2.1). A token is used until 30 seconds before it expires.
+    or an assertion (RFC 7523, 2.1). A token is used until 30 seconds before it expires; one that lasts
+    less than a minute, for half of its life.
     """
 
     def __init__(

@@ -37,6 +37,7 @@ class _TokenRequest:
 
     def __init__(self) -> None:
         self.is_finished = threading.Event()
+        self.token: FetchedToken | None = None
         self.error: errors.ConnectorError | None = None
 
 
@@ -57,7 +58,9 @@ class _TokenSlot:
 
     def store_token(self, token: FetchedToken) -> None:
         self.token = token
-        self.usable_until = time.monotonic() + token.granted.lifetime_seconds - RENEW_EARLY_SECONDS
+        lifetime = token.granted.lifetime_seconds
+        # A token of a short life is of use too.
+        self.usable_until = time.monotonic() + lifetime - min(RENEW_EARLY_SECONDS, lifetime / 2)
 
 
 _slots: OrderedDict[bytes, _TokenSlot] = OrderedDict()
@@ -132,28 +135,32 @@ class TokenCache:
     def _get_token(
         self, sender: TokenSender, refused: str | None, fetch: _Fetch | None = None
     ) -> FetchedToken:
-        slot = self._slot
-        with slot.lock:
-            live = slot.usable_token()
-            if live is not None and live.value != refused:
-                return live
-            pending = slot.pending
-            request = slot.pending = pending or _TokenRequest()
-        if pending is None:
-            return self._request_token(sender, request, fetch or self._fetch)
-        if not request.is_finished.wait(sender.timeout_seconds):
-            seconds = f"{sender.timeout_seconds:g} s"
-            message = f"{self._label}: no token was received after {seconds}"
-            raise errors.RequestTimedOut(message, side=self._side)
-        if request.error is not None:
-            raise self._copy_error(request.error)
-        # Normally the token is cached now. If the other thread was stopped before its request, this one sends it.
-        return self._get_token(sender, refused, fetch)
+        slot, ends_at = self._slot, time.monotonic() + sender.timeout_seconds
+        while True:
+            with slot.lock:
+                live = slot.usable_token()
+                if live is not None and live.value != refused:
+                    return live
+                pending = slot.pending
+                request = slot.pending = pending or _TokenRequest()
+            if pending is None:
+                return self._request_token(sender, request, fetch or self._fetch)
+            if not request.is_finished.wait(max(0.0, ends_at - time.monotonic())):
+                seconds = f"{sender.timeout_seconds:g} s"
+                message = f"{self._label}: no token was received after {seconds}"
+                raise errors.RequestTimedOut(message, side=self._side)
+            if request.error is not None:
+                raise self._copy_error(request.error)
+            # Not from the cache, because a token may not be usable for longer than the request that asked for it.
+            if request.token is not None and request.token.value != refused:
+                return request.token
+            # The other thread was stopped before its request, or got the refused token again: this one sends it.
 
     def _request_token(self, sender: TokenSender, request: _TokenRequest, fetch: _Fetch) -> FetchedToken:
         try:
             token = fetch(sender)
             self._slot.store_token(token)
+            request.token = token
             return token
         except errors.ConnectorError as error:
             request.error = error

@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 import traceback
 from itertools import count
 from pathlib import Path
@@ -144,3 +145,77 @@ def test_the_next_thread_requests_the_token_if_the_first_attempt_was_stopped() -
         second.join()
     assert found[0] is not None
     assert _paths(service) == ["/oauth/token", "/api/users/a1"]
+
+
+@pytest.mark.parametrize("lifetime", [0, -5, 1])
+def test_threads_share_even_a_token_that_expires_at_once(lifetime: int) -> None:
+    credentials, asked, answers = _client(), threading.Event(), threading.Event()
+    tokens = count(1)
+
+    def answer(seen: SeenRequest) -> Reply:
+        if seen.path != "/oauth/token":
+            return Reply(200, {"id": "a1"})
+        asked.set()
+        assert answers.wait(30)
+        return Reply(200, {"access_token": f"t{next(tokens)}", "expires_in": lifetime})
+
+    with serving(answer) as service:
+        threads = [
+            threading.Thread(target=_identity(service.url, credentials).fetch_entity, args=("USER", "a1"))
+            for _ in range(5)
+        ]
+        threads[0].start()
+        assert asked.wait(30)
+        for thread in threads[1:]:
+            thread.start()
+        wait_until(lambda: all(_waits(thread) for thread in threads[1:]))
+        answers.set()
+        for thread in threads:
+            thread.join()
+        assert sorted(_paths(service)) == ["/api/users/a1"] * 5 + ["/oauth/token"]
+
+
+def test_a_token_of_a_short_life_is_used_for_half_of_it() -> None:
+    credentials, lifetimes = _client(), iter([20, 1, 20])
+
+    def answer(seen: SeenRequest) -> Reply:
+        if seen.path != "/oauth/token":
+            return Reply(200, {"id": "a1"})
+        return Reply(200, {"access_token": "t1", "expires_in": next(lifetimes)})
+
+    with serving(answer) as service:
+        connector = _identity(service.url, credentials)
+        for _ in range(3):
+            connector.fetch_entity("USER", "a1")
+        assert _paths(service).count("/oauth/token") == 1
+        connector.renew_credentials()
+        time.sleep(0.6)
+        connector.fetch_entity("USER", "a1")
+        assert _paths(service).count("/oauth/token") == 3
+
+
+def test_a_thread_waits_no_longer_if_several_requests_follow_each_other() -> None:
+    """Each of them gives the token that was refused already, and so none that helps."""
+    credentials = _client()
+
+    def answer(seen: SeenRequest) -> Reply:
+        if seen.path != "/oauth/token":
+            return Reply(401, {})
+        time.sleep(0.3)
+        return Reply(200, {"access_token": "revoked"})
+
+    waits: list[float] = []
+
+    def fetch() -> None:
+        started = time.monotonic()
+        with pytest.raises(ConnectorError):
+            _identity(service.url, credentials, deadline=1.0).fetch_entity("USER", "a1")
+        waits.append(time.monotonic() - started)
+
+    with serving(answer) as service:
+        threads = [threading.Thread(target=fetch) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert max(waits) < 3.0
