@@ -1,5 +1,6 @@
 """Pool of open connections, by origin, trusted certificates and client certificate."""
 
+import contextlib
 import os
 import threading
 from collections import OrderedDict
@@ -58,8 +59,14 @@ class _OriginPool(Generic[C]):
     def close_all(self) -> None:
         """Close the idle connections now, and those in use when they are returned."""
         self._is_closed = True
-        while self._idle:
-            self._idle.pop().close()
+        self.close_idle()
+
+    def close_idle(self) -> None:
+        """Close the idle connections."""
+        with contextlib.suppress(IndexError):
+            # Until it is empty: another thread may take the last one.
+            while True:
+                self._idle.pop().close()
 
 
 class ConnectionPool(Generic[C]):
@@ -91,6 +98,13 @@ class ConnectionPool(Generic[C]):
             connection.close()
         else:
             kept.return_connection(connection)
+
+    def close_idle(self) -> None:
+        """Close the idle connections to all origins, so that their file descriptors are free."""
+        with self._lock:
+            kept = list(self._origins.values())
+        for pool in kept:
+            pool.close_idle()
 
     def _pool_for(self, endpoint: HttpEndpoint) -> _OriginPool[C]:
         """Return the pool of an endpoint. Closes the least recently used pool above the limit."""

@@ -113,7 +113,17 @@ _pool = ConnectionPool(_connection_factory)
 def transmit_request(request: HttpRequest, endpoint: HttpEndpoint) -> HttpResponse:
     """Send one request over a pooled or new connection and read the complete response. Raises ExchangeFailure,
     and what `before_sending` raises.
+
+    If this process lacks file descriptors, its idle connections are closed for those who try again.
     """
+    try:
+        return _transmit(request, endpoint)
+    except HubExhausted:
+        _pool.close_idle()
+        raise
+
+
+def _transmit(request: HttpRequest, endpoint: HttpEndpoint) -> HttpResponse:
     request, encoded = _encode_request(request, endpoint.origin)
     try:
         connection = _pool.acquire_connection(endpoint)

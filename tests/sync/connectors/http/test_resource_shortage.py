@@ -40,6 +40,20 @@ def test_the_system_is_called_again_once_there_are_descriptors() -> None:
         assert connector.get_record("USER", "1")
 
 
+def test_idle_connections_are_closed_for_the_next_request() -> None:
+    """The connections that the hub itself keeps open may be those that are too many."""
+    with serving(lambda _: Reply(200, {"id": 1})) as busy, serving(lambda _: Reply(200, {"id": 1})) as other:
+        for system in (busy, other):
+            assert shop(system.url).get_record("USER", "1")
+        third = shop("http://127.0.0.1:9")
+        with without_free_descriptors():
+            with pytest.raises(HubExhausted):
+                third.get_record("USER", "1")
+            # Refused by the system itself: there was a descriptor.
+            with pytest.raises(SystemUnavailable):
+                third.get_record("USER", "1")
+
+
 def test_a_pooled_connection_needs_a_descriptor_too() -> None:
     with serving(lambda _: Reply(200, {"id": 1})) as service:
         connector = shop(service.url)
