@@ -1,5 +1,6 @@
 """The format of log lines: JSON, or text on a terminal. No line can be forged, and none holds a secret of the hub."""
 
+import codecs
 import json
 import logging
 import re
@@ -15,6 +16,9 @@ from integration_hub.logs.tracebacks import format_traceback
 # available, because gunicorn's own format names it.
 logging._srcfile = None
 logging.logThreads = logging.logMultiprocessing = False
+# Django loads this codec when it logs the first response with a status of 4xx. In a process that has no file descriptor
+# left, that would fail, and with it the request.
+codecs.lookup("unicode_escape")
 
 # References of events: see webhooks/catalogue/reference.py.
 _REFERENCE = re.compile(r"\b[0-7][0-9A-HJKMNP-TV-Z]{25}\b")

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import subprocess
 import sys
 import threading
 from typing import Any
@@ -22,6 +23,12 @@ from tests.support.leaks.echoed_forms import ECHOED_FORMS, readable_in
 pytestmark = pytest.mark.pure
 FORMATS = ["text", "json"]
 REFERENCE = "06DN9ZB3Y0000000000000000G"
+
+
+def test_the_first_refused_request_loads_no_codec() -> None:
+    """A process without free file descriptors could not load it, and would answer nothing."""
+    code = "import sys, integration_hub.logs; sys.exit('encodings.unicode_escape' not in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def line_of(message: str, error: Exception | None = None, log_format: str = "text", *arguments: Any) -> str:
