@@ -257,6 +257,8 @@ class OAuthAuthenticator:
                 self._scheme.grant_type,
                 self._scheme.header,
                 self._scheme.template and self._scheme.template.text,
+                # A token is shared only by those who would believe the same endpoint.
+                self._scheme.token_authorities,
             ],
         )
         return digest_client(*parts)

@@ -72,6 +72,16 @@ def test_the_authorities_of_the_system_do_not_vouch_for_the_token_endpoint(
         assert (tokens.seen, system.seen) == ([], [])
 
 
+def test_a_token_is_not_shared_with_a_connection_that_trusts_other_authorities(tmp_path: Path) -> None:
+    with (
+        serving(give_token, TOKENS.server_context(tmp_path)) as tokens,
+        serving(require_token, SYSTEMS.server_context(tmp_path)) as system,
+    ):
+        assert connect(system.url, tokens.url, "shared", token_ca=TOKENS.pem).get_record("USER", "1")
+        with pytest.raises(SystemUnavailable, match="POST /token: the certificate is not trusted"):
+            connect(system.url, tokens.url, "shared").get_record("USER", "1")
+
+
 def test_the_authorities_of_the_token_endpoint_do_not_vouch_for_the_system(tmp_path: Path) -> None:
     with (
         serving(give_token, TOKENS.server_context(tmp_path)) as tokens,
