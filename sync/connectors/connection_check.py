@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from config_schema.errors import SettingsInvalid
 from config_schema.translatable import encode_text
 from sync.connectors.client.exchange import OutgoingRequest, RecordedExchange
-from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused
+from sync.connectors.contracts.errors import HUB_EXHAUSTED_CODE, ConnectorError, CredentialsRefused
 from sync.connectors.contracts.permissions import PermissionAnswer, PermissionFinding
 from sync.connectors.contracts.types import TestableConnector
 from sync.connectors.http.client_certificates import EXPIRY_WARNING, CertificateFacts
@@ -24,6 +24,7 @@ from sync.connectors.http.connection_probe import (
     resolve_endpoint,
 )
 from sync.connectors.http.message_types import HttpEndpoint
+from sync.connectors.http.resource_shortage import is_resource_shortage
 from sync.connectors.registry import (
     CONNECTOR_SIDES,
     find_client_certificate,
@@ -176,6 +177,11 @@ class _ConnectionCheck:
             if (credential := self._missing_credential(invalid)) is not None:
                 return CheckStep(name, False, "credential-missing", None, {"credential": credential})
             return CheckStep(name, False, "settings-invalid", None, {"sentence": encode_text(invalid.text)})
+        except OSError as error:
+            # The client certificate is loaded from a file in memory.
+            if not is_resource_shortage(error):
+                raise
+            return CheckStep(name, False, HUB_EXHAUSTED_CODE, time.monotonic() - started)
         return CheckStep(name, is_good, code, _UNTIMED_CODES.get(code, time.monotonic() - started), facts)
 
     def _missing_credential(self, invalid: SettingsInvalid) -> str | None:

@@ -21,6 +21,7 @@ from tests.support.http.certificates import ISSUER, issue_certificate
 from tests.support.http.client_certificates import Authority, Issued
 from tests.support.http.oauth1_server import Consumer, OAuth1Server
 from tests.support.http.servers import Reply, SeenRequest, dripping, raw_serving, serving
+from tests.support.processes.file_descriptors import without_free_descriptors
 
 pytestmark = pytest.mark.pure
 
@@ -459,3 +460,22 @@ def test_both_stand_in_services_pass_the_test_and_are_not_changed() -> None:
             )
             assert refused[2].is_good is False
         assert kauppa.list_records("customers") == before
+
+
+@pytest.mark.parametrize("has_certificate", [True, False])
+def test_a_hub_without_file_descriptors_is_no_fault_of_the_system(
+    tmp_path: Path, has_certificate: bool
+) -> None:
+    authority = Authority()
+    issued = authority.issue("hub")
+    presented: dict[str, Any] = {
+        "authentication": {"scheme": "none", "client_certificate": True},
+        "credentials": issued.credentials,
+    }
+    with serving(shop, authority.server_context(tmp_path)) as service:
+        checked = subject(
+            service.url, settings=settings(ca=authority.pem), **(presented if has_certificate else {})
+        )
+        with without_free_descriptors():
+            steps = check_connection(checked)
+    assert [step.code for step in steps if step.is_good is False] == ["hub-exhausted"]
