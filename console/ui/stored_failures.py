@@ -18,6 +18,7 @@ EXCHANGE_FAILURES = (
     gettext_noop("the system requires a client certificate"),
     gettext_noop("the system refused the client certificate"),
     gettext_noop("no response"),
+    gettext_noop("the request was not sent"),
     gettext_noop("incomplete response"),
     gettext_noop("the response is too large"),
     gettext_noop("the response is not HTTP"),

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
 from sync.connectors.contracts import errors
-from sync.connectors.http.message_types import HttpRequest, HttpResponse
+from sync.connectors.http.message_types import DeadlineExceeded, HttpRequest, HttpResponse
 from sync.connectors.values.answer_meaning import AnswerRule, Meaning, find_meaning, status_of
 from sync.connectors.values.secret_scrubber import MASK, SecretScrubber
 
@@ -94,7 +94,9 @@ class Judgement(NamedTuple):
 
 
 class PreparedRequest(NamedTuple):
-    """A request that lacks only its secret headers."""
+    """A request that lacks only its secret headers. `sent_before`: the time of the monotonic clock after which it is
+    not sent; None for any time.
+    """
 
     purpose: Purpose
     method: str
@@ -107,6 +109,7 @@ class PreparedRequest(NamedTuple):
     idempotency_key: str | None
     is_write: bool
     answers: tuple[AnswerRule, ...] = ()
+    sent_before: float | None = None
 
     def __repr__(self) -> str:
         return f"<Call {self.label}>"
@@ -242,7 +245,15 @@ def start_exchange(
     request = HttpRequest(call.method, call.url, headers, call.body, call.allowed_url)
     if outgoing.is_write:
         request = request._replace(before_sending=partial(recorder.check_before_sending, outgoing))
+    elif call.sent_before is not None:
+        request = request._replace(before_sending=partial(_require_time_left, call.sent_before))
     return StartedExchange(request, datetime.now(UTC), time.monotonic(), call, outgoing, recorder, scrubber)
+
+
+def _require_time_left(sent_before: float) -> None:
+    """Raise DeadlineExceeded if the time is over: waiting for a turn or the database, or a stopped process, took it."""
+    if time.monotonic() > sent_before:
+        raise DeadlineExceeded("the request was not sent")
 
 
 def _mask_request(

@@ -31,7 +31,7 @@ DEFAULT_LIFETIME_SECONDS = 300.0
 _MAX_LIFETIME_SECONDS = 999_999_999
 # The pause of a thread that waits for another process, and how much longer a claim lasts than its request.
 _BUSY_PAUSE_SECONDS = 0.05
-_CLAIM_MARGIN_SECONDS = 5.0
+_CLAIM_MARGIN_SECONDS = 10.0
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -96,14 +96,15 @@ class OAuthAuthenticator:
         Some systems accept a refresh token once, and withdraw all if it comes again; some also end the access token
         that they issued before. So a new refresh token is stored even if the access token with it is unusable.
         """
-        store, claim = current_store(), self._claim_refresh(sender)
+        store = current_store()
+        claim, sent_before = self._claim_refresh(sender)
         issued: IssuedTokens | None = None
         try:
             shared = self._shared_token(claim) if may_share else None
             if shared is not None:
                 return shared
             sent = claim.tokens["refresh_token"] if claim.tokens else self._credentials["refresh_token"]
-            call, answer = self._request_tokens(sender, sent)
+            call, answer = self._request_tokens(sender, sent, sent_before)
             received = _readable_refresh_token(answer.get("refresh_token"))
             if received and received != sent:
                 self._secrets.add_recent(received)
@@ -117,9 +118,16 @@ class OAuthAuthenticator:
         finally:
             store.finish_refresh(claim, issued)
 
-    def _claim_refresh(self, sender: TokenSender) -> RefreshClaim:
+    def _claim_refresh(self, sender: TokenSender) -> tuple[RefreshClaim, float]:
+        """Claim the refresh. Returns the claim, and the time of the monotonic clock until which the request may be
+        sent: its response then comes before another process may claim the refresh.
+        """
         ends_at = time.monotonic() + sender.timeout_seconds
-        while (claim := self._try_claim(sender.timeout_seconds + _CLAIM_MARGIN_SECONDS)) is None:
+        while True:
+            asked_at = time.monotonic()
+            claim = self._try_claim(sender.timeout_seconds + _CLAIM_MARGIN_SECONDS)
+            if claim is not None:
+                break
             if time.monotonic() >= ends_at:
                 label = f"POST {self._base.prefix}"
                 message = f"{label}: no token was received after {sender.timeout_seconds:g} s"
@@ -127,7 +135,7 @@ class OAuthAuthenticator:
             time.sleep(_BUSY_PAUSE_SECONDS)
         if claim.tokens is not None:
             self._secrets.add_recent(claim.tokens["refresh_token"], claim.tokens["access_token"])
-        return claim
+        return claim, asked_at + _CLAIM_MARGIN_SECONDS
 
     def _try_claim(self, seconds: float) -> RefreshClaim | None:
         key = self.refresh_key
@@ -163,11 +171,11 @@ class OAuthAuthenticator:
         return self._read_token(*self._request_tokens(sender))
 
     def _request_tokens(
-        self, sender: TokenSender, refresh_token: str = ""
+        self, sender: TokenSender, refresh_token: str = "", sent_before: float | None = None
     ) -> tuple[PreparedRequest, dict[str, Any]]:
         """Send a token request. Returns it, and the fields of its response, which are not checked yet."""
         call, secret_headers = self._prepare_request(refresh_token)
-        response = sender.send(call, secret_headers)
+        response = sender.send(call._replace(sent_before=sent_before), secret_headers)
         kind = call.error_for(response)
         if kind is not None:
             raise kind(

@@ -33,7 +33,7 @@ from sync.connectors.values.secret_forms import SecretSet
 _UNDECIDED = frozenset({404, 405, 408, 410, 413, 415, 425, 429})
 _BUSY_PAUSE_SECONDS = 0.05
 # After the deadline of the request, whose process may have died.
-_CLAIM_MARGIN_SECONDS = 5.0
+_CLAIM_MARGIN_SECONDS = 10.0
 _MAX_TOKEN_LENGTH = 8192
 _COOKIE_VALUE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]{1,8192}", re.ASCII)
 
@@ -120,6 +120,7 @@ class SessionAuthenticator:
         guard, ends_at = current_guard(), time.monotonic() + sender.timeout_seconds
         seconds = sender.timeout_seconds + _CLAIM_MARGIN_SECONDS
         while True:
+            asked_at = time.monotonic()
             permission = guard.claim_log_in(self._guard_key, seconds, is_forced=is_forced)
             if permission is LogInPermission.REFUSED:
                 raise self._error(
@@ -135,7 +136,9 @@ class SessionAuthenticator:
             time.sleep(_BUSY_PAUSE_SECONDS)
         is_refused: bool | None = None
         try:
-            answer = sender.send(self._call, self._log_in_headers)
+            # No later: another process may log in once the claim has ended.
+            call = self._call._replace(sent_before=asked_at + _CLAIM_MARGIN_SECONDS)
+            answer = sender.send(call, self._log_in_headers)
             is_refused = self._is_refusal(answer)
             if is_refused or not 200 <= answer.status < 400:
                 raise self._refusal(answer, is_refused)

@@ -23,6 +23,7 @@ from database.clock import read_clock
 from integration_hub.key_rotation import ENCRYPTED_COLUMNS, _with_stored_bytes, reencrypt_column
 from sync.connectors import registry
 from sync.connectors.client import oauth_tokens, refresh_tokens, token_cache
+from sync.connectors.client.exchange import OutgoingRequest
 from sync.connectors.client.refresh_tokens import (
     IssuedTokens,
     MemoryRefreshTokens,
@@ -257,6 +258,43 @@ def test_many_workers_refresh_one_at_a_time(service: Service, accounts: Rotating
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(run, range(4)))
     assert accounts.used == ["refresh-token-0"], "the losers read the token that the winner stored"
+
+
+def test_a_process_that_was_held_up_does_not_send_a_token_that_another_has_used(
+    service: Service, accounts: RotatingAccounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been stopped, or have waited for the database or its turn, until its claim had ended."""
+    monkeypatch.setattr(oauth_tokens, "_CLAIM_MARGIN_SECONDS", 0.3)
+    begun, goes_on = threading.Event(), threading.Event()
+    failures: list[Exception] = []
+
+    class HeldUp(MemoryRecorder):
+        def record_request(self, request: OutgoingRequest) -> None:
+            begun.set()
+            assert goes_on.wait(30)
+            super().record_request(request)
+
+    def fetch_late() -> None:
+        try:
+            fetch(service, HeldUp())
+        except RequestTimedOut as error:
+            failures.append(error)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=fetch_late)
+    thread.start()
+    assert begun.wait(30)
+    # Until the claim has ended: the deadline of a request and the margin.
+    time.sleep(1.0)
+    forget_tokens()
+    fetch(service)
+    goes_on.set()
+    thread.join()
+    assert [str(error) for error in failures] == ["POST /oauth/token: the request was not sent in 0.5 s"]
+    assert accounts.used == ["refresh-token-0"]
+    forget_tokens()
+    fetch(service)
 
 
 def test_a_renewal_is_in_the_audit_log_and_no_token_is_anywhere(
