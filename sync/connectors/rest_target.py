@@ -192,7 +192,7 @@ class RestTargetConnector:
         """Delete the record. A record that was deleted before counts as success.
 
         Raises UnreadableResponse if the target answers that the record does not exist, and still returns it: a path may
-        be mistyped, and some systems answer so to a client that may not delete.
+        be mistyped, and some systems answer so to a client that may not delete; also if the response states a failure.
         """
         settings = self._record_settings(entity_type)
         operation = settings.operations.delete
@@ -210,6 +210,8 @@ class RestTargetConnector:
         if answer.status in NOT_FOUND_STATUSES and self.get_record(entity_type, record_id) is not None:
             reason = f"a deletion returned {answer.status}, and the record is still there"
             raise self._client.unreadable_error(request, reason)
+        if answer.status not in NOT_FOUND_STATUSES:
+            self._reader.require_success(request, answer)
 
     def renew_credentials(self) -> RenewedCredentials | None:
         """Fetch new credentials and describe them; None if only a real request can verify them."""

@@ -15,6 +15,7 @@ from sync.connectors.http.message_types import HttpResponse
 from sync.connectors.http.placeholders import fill_template, find_placeholders
 from sync.connectors.http.urls import BaseUrl
 from sync.connectors.settings.body_template import BodyTemplate
+from sync.connectors.values.answer_meaning import Meaning
 from sync.connectors.values.json_responses import (
     ExpressionOverBudget,
     ExpressionUnfit,
@@ -180,6 +181,10 @@ class HttpClient:
             return fill_template(text, values)
 
         return body.render(lambda one: self.evaluate_for_request(one, request, context), fill)
+
+    def has_success_rule(self, request: ConnectorRequest) -> bool:
+        """Return True if a rule of `answers` says which responses to a request are a success."""
+        return any(rule.means is Meaning.DONE for rule in (*request.answers, *self._config.answers))
 
     def unreadable_error(self, request: ConnectorRequest, reason: str) -> errors.UnreadableResponse:
         """Make the error for a response that cannot be used; `reason` must hold nothing of the response."""

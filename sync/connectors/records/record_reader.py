@@ -11,7 +11,13 @@ from sync.connectors.record_versions import read_version
 from sync.connectors.settings.operations.operation import Operation
 from sync.connectors.settings.target import RecordSettings
 from sync.connectors.values.answer_meaning import describe_response
-from sync.connectors.values.json_responses import JmesPathExpression, UnreadableError, as_id, as_text
+from sync.connectors.values.json_responses import (
+    JmesPathExpression,
+    UnreadableError,
+    as_id,
+    as_text,
+    states_failure,
+)
 
 
 class RecordReader:
@@ -106,7 +112,8 @@ class RecordReader:
         response: HttpResponse,
     ) -> Record:
         """Return the record in the response to an update, or the record as sent if the response holds none, such as
-        `true` or a list of results. A response that is not JSON, such as a log-in page, is not a success.
+        `true` or a list of results. A response that is not JSON, such as a log-in page, is not a success, nor is one
+        that says that the update failed.
         """
         if not response.body.strip():
             return sent
@@ -115,9 +122,17 @@ class RecordReader:
             not isinstance(fields, dict)
             or self._client.evaluate(settings.id_expression, request, fields) is None
         ):
+            self.require_success(request, response)
             return sent
         record = self.parse(request, settings, fields, response)
         return record if settings.id_may_change else self._require_same(request, sent.id, record)
+
+    def require_success(self, request: ConnectorRequest, response: HttpResponse) -> None:
+        """Refuse a response with a 2xx status whose body says that the write failed, unless the settings have a rule
+        for what a success is.
+        """
+        if states_failure(response.body) and not self._client.has_success_rule(request):
+            raise self._client.unreadable_error(request, "the response has a 2xx status and states a failure")
 
     def parse(
         self,

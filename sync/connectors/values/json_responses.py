@@ -151,6 +151,24 @@ class JmesPathExpression:
         return is_true_value(self.evaluate(value, budget))
 
 
+# A page, such as that of a log-in, in place of an answer.
+_PAGE = re.compile(rb"\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
+
+
+def states_failure(body: bytes) -> bool:
+    """Return True if the body of a response with a 2xx status says that the request failed: by `false`, by a true
+    `error` or `errors`, by a false `success` or `ok`, or as an HTML page.
+    """
+    try:
+        document = parse_json(body) if body.strip() else None
+    except UnreadableError:
+        return _PAGE.match(body) is not None
+    if not isinstance(document, dict):
+        return document is False
+    is_named = any(document.get(name) for name in ("error", "errors"))
+    return is_named or any(document.get(name) is False for name in ("success", "ok"))
+
+
 def read_item(
     value: Any, id_expression: JmesPathExpression, budget: ExpressionBudget | None = None
 ) -> tuple[str, dict[str, Any]]:

@@ -21,6 +21,7 @@ from sync.connectors.contracts.errors import (
 )
 from sync.connectors.contracts.types import FieldError, Record
 from sync.connectors.presets import PRESETS, load_preset
+from sync.connectors.records import record_reader
 from sync.connectors.registry import validate_connection
 from tests.support.http.connectors import MemoryRecorder, identity, shop, shop_settings
 from tests.support.http.servers import Reply, SeenRequest, serving
@@ -237,7 +238,7 @@ def test_a_rejection_answered_with_200_is_recognized_by_the_settings(
 def test_the_example_of_the_manual_recognizes_errors_answered_with_200(
     answer: dict[str, Any], error: type[ConnectorError] | None, sentence: str | None, has_rules: bool
 ) -> None:
-    """Without its rules each of them is a success, as the manual says."""
+    """Without its rules each of them is unreadable, as the manual says."""
     manual = (Path(__file__).parents[3] / "docs" / "connect.md").read_text("utf-8")
     blocks = re.findall(r"```json\n(.*?)```", manual, re.DOTALL)
     [settings] = [json.loads(block) for block in blocks if "body.error.code == 'busy'" in block]
@@ -245,11 +246,63 @@ def test_the_example_of_the_manual_recognizes_errors_answered_with_200(
         del settings["answers"]
     with serving(lambda _: Reply(200, answer)) as service:
         target = shop(service.url, settings=settings)
-        with pytest.raises(error) if error and has_rules else nullcontext() as caught:
+        expected = error if has_rules else error and UnreadableResponse
+        with pytest.raises(expected) if expected else nullcontext() as caught:
             target.update_record("USER", "7", {"email": "a@x"}, "key")
     if error and has_rules:
         assert caught is not None
         assert caught.value.sentence == sentence
+
+
+LOG_IN_PAGE = b"\n<!DOCTYPE html><html><title>Log in</title></html>"
+FAILURES = [
+    b'{"error": "busy"}',
+    b'{"errors": [{"message": "busy"}], "data": null}',
+    b'{"success": false, "message": "busy"}',
+    b'{"ok": false}',
+    b"false",
+    LOG_IN_PAGE,
+]
+SUCCESSES = [
+    b"",
+    b"true",
+    b"null",
+    b"[]",
+    b'{"errors": [], "error": null}',
+    b'{"success": true}',
+    b'{"errors": false}',
+]
+
+
+@pytest.mark.parametrize("write", ["update_record", "delete_record"])
+@pytest.mark.parametrize(
+    ("body", "has_rule", "is_failure"),
+    [
+        *((body, False, True) for body in FAILURES),
+        *((body, True, False) for body in FAILURES if body is not LOG_IN_PAGE),
+        *((body, False, False) for body in SUCCESSES),
+    ],
+)
+def test_a_2xx_that_states_a_failure_is_no_success_without_a_rule(
+    write: str, body: bytes, has_rule: bool, is_failure: bool
+) -> None:
+    settings = shop_settings() | ({"answers": [{"status": "2xx", "means": "done"}]} if has_rule else {})
+    with serving(lambda _: Reply(200, raw=body)) as service:
+        target = shop(service.url, settings=settings)
+        values = ({"email": "a@x"},) if write == "update_record" else ()
+        with pytest.raises(UnreadableResponse) if is_failure else nullcontext() as caught:
+            getattr(target, write)("USER", "7", *values, "key")
+    if is_failure:
+        assert caught is not None
+        assert caught.value.maybe_applied
+
+
+def test_a_hub_that_believes_every_2xx_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_reader, "states_failure", lambda _: False)
+    with pytest.raises(pytest.fail.Exception):
+        test_a_2xx_that_states_a_failure_is_no_success_without_a_rule(
+            "update_record", FAILURES[0], has_rule=False, is_failure=True
+        )
 
 
 @pytest.mark.parametrize(
