@@ -46,7 +46,7 @@ class FinishedAttempt:
     findings: AttemptFindings
     recorders: list[AttemptRecorder]
     calls: SettledCalls
-    reference_changes: ReferenceChanges = field(default_factory=ReferenceChanges)
+    reference_changes: ReferenceChanges | None = None
     ended_at: datetime = field(default_factory=timezone.now)
 
     def add_to(self, batch: WriteBatch, pending_answer: PendingAnswer | None) -> None:

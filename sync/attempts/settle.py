@@ -110,11 +110,13 @@ def _release_new_record_id(claim: Claim, result: AttemptResult, findings: Attemp
 
 def _find_reference_changes(
     claim: Claim, result: AttemptResult, findings: AttemptFindings
-) -> ReferenceChanges:
-    """Return what changes in the stored references of the record. Reads them if the mapping has references."""
+) -> ReferenceChanges | None:
+    """Return what changes in the stored references of the record, None if nothing does. Reads them if the mapping has
+    references.
+    """
     mapping = claim.route.mapping
     if mapping is None or not mapping.reference_types or result.state not in SUCCESS_STATES:
-        return ReferenceChanges()
+        return None
     is_partial = claim.delivery.is_relayed or not claim.delivery.is_fetched
     return find_changes(claim.delivery, findings.linked, is_partial=is_partial)
 

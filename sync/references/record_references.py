@@ -38,11 +38,8 @@ _SUBJECT_COLUMNS = ("entity_id", "entity_type", "identity", "target")
 class ReferenceChanges:
     """What the end of an attempt changes in the stored references of its record."""
 
-    outdated: frozenset[int] = frozenset()
-    new: Mapping[Reference, str] | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self.outdated or self.new)
+    outdated: frozenset[int]
+    new: Mapping[Reference, str]
 
     def store(self, delivery: Delivery) -> None:
         """Store the changes. Call this in the transaction that writes the link of the delivery's subject."""
@@ -68,8 +65,9 @@ class ReferenceChanges:
 
 def find_changes(
     delivery: Delivery, linked: Mapping[Reference, str], *, is_partial: bool
-) -> ReferenceChanges:
-    """Compare the references that an attempt has written with those that are stored, in one statement.
+) -> ReferenceChanges | None:
+    """Compare the references that an attempt has written with those that are stored, in one statement. Returns None if
+    they are the same.
 
     `is_partial`: the attempt knew only some fields of the record, so that other references stay.
     """
@@ -87,7 +85,7 @@ def find_changes(
         for reference, record_id in linked.items()
         if stored.get(reference, (0, None))[1] != record_id
     }
-    return ReferenceChanges(outdated, new)
+    return ReferenceChanges(outdated, new) if outdated or new else None
 
 
 def schedule_replaced(delivery: Delivery) -> int:
