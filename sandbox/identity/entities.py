@@ -18,7 +18,7 @@ _REQUIRED_FIELDS = {"users": "username", "groups": "name", "files": "name"}
 _OBJECT_LISTS = {"emails": "address", "mobiles": "number"}
 _TEXT_FIELDS = ("username", "locale", "description", "contentType", "url", "ownerId")
 _TEXT_LISTS = ("memberOf", "members")
-_ID_PATTERN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._~:@|+=-]{0,126}[A-Za-z0-9_~:@|+=-])?")
+_ID_PATTERN = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._~:@|+=-]{0,126}[A-Za-z0-9_~:@|+=-])?")
 """The ids that the hub's contract allows, with all extra characters that a source may allow."""
 
 

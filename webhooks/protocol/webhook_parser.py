@@ -124,8 +124,9 @@ def id_pattern(extra: str) -> re.Pattern[str]:
     if not set(extra) <= set(EXTRA_ID_CHARACTERS):
         raise ValueError(f"An id can be widened only by characters of {EXTRA_ID_CHARACTERS}")
     last = rf"A-Za-z0-9_~\-{re.escape(extra)}"
-    # Begins with a letter or digit: an id that becomes part of a path is never a relative segment such as `..`.
-    return re.compile(rf"[A-Za-z0-9](?:[{last}.]{{0,126}}[{last}])?")
+    # Begins with no dot: an id that becomes part of a path is never a relative segment such as `..`. Random ids may
+    # begin with `_` or `-`.
+    return re.compile(rf"[A-Za-z0-9_-](?:[{last}.]{{0,126}}[{last}])?")
 
 
 def parse_entity_id(value: Any, pattern: re.Pattern[str]) -> str:

@@ -17,7 +17,7 @@ from sync.connectors.http.query_parameters import Query, encode_query
 MAX_ID_LENGTH = 128
 MAX_VALUE_LENGTH = 1_000
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:@|+=-]*", re.ASCII)
+_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~:@|+=-]*", re.ASCII)
 _ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~:@|+=-")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]", re.ASCII)
 # As in a character class of a regular expression.
