@@ -75,6 +75,14 @@ def find_last_pruned_segment(count: int) -> int:
     return pruned
 
 
+def first_stored_segment(first: int, count: int) -> int:
+    """Return the first segment of a whole export: `first`, or a later one if the entries of that were deleted.
+
+    Raises NotSealed if entries were deleted that the first `count` segments do not announce.
+    """
+    return max(first, find_last_pruned_segment(count) + 1)
+
+
 def earlier_checkpoints(first: int | None, count: int) -> list[int]:
     """Return the counts of earlier checkpoints from which the export proves consistency, in ascending order.
 

@@ -23,11 +23,12 @@ from audit.export.line_formats import json_lines
 from audit.format.signed_records import format_time
 from database.clock import read_clock
 from exports.bundle.archive import pack_archive
-from exports.bundle.audit_evidence import sign_manifest, write_evidence
+from exports.bundle.audit_evidence import first_stored_segment, sign_manifest, write_evidence
 from exports.bundle.documentation import measure_own_files, write_documentation
 from exports.bundle.event_selection import find_first_segment, make_fresh_checkpoint, select_events
 from exports.bundle.export_rows import CHUNK_SIZE, read_rows
 from exports.bundle.key_file import count_keys, read_keys, write_keys
+from exports.bundle.recorded_slugs import read_recorded_slugs, with_slugs
 from exports.bundle.schema import EVENTS, TABLES
 from exports.bundle.snapshot import progress_connection
 from exports.bundle.sqlite_copy import COPY_BATCH, snapshot_with_copy
@@ -58,6 +59,7 @@ class ExportRun:
     _saved_at: float = 0.0
     _saved_position: int = 0
     _unregistered_people: set[str] = field(default_factory=set)
+    _slugs: dict[str, str] = field(default_factory=dict)
 
     def heartbeat(self) -> None:
         """Renew the lease, at most once a second. Raises JobLost, and JobStopped if the run shall not continue."""
@@ -85,6 +87,13 @@ class ExportRun:
         if is_due:
             self._saved_at = now
         return is_due
+
+    def read_slugs(self) -> None:
+        """Read the slugs that the entries of a whole export say. A filtered export has no such entries."""
+        export = self.export
+        if export.first_segment is not None:
+            count = int(export.segments or 0)
+            self._slugs = read_recorded_slugs(first_stored_segment(export.first_segment, count), count)
 
     def select_events(self) -> None:
         """Write the keys of the selected events and the readable table, in a snapshot taken after the checkpoint."""
@@ -148,7 +157,7 @@ class ExportRun:
             files.close_files()
 
     def _write_events(self, files: ResumableFiles, keys: list[int]) -> None:
-        tables, export = read_rows(keys), self.export
+        tables, export = with_slugs(read_rows(keys), self._slugs), self.export
         for table in TABLES:
             rows = tables[table.name]
             files.append_text(f"{table.name}.jsonl", "".join(json_lines(table.column_names, rows)))
@@ -226,6 +235,8 @@ def _write_rows(run: ExportRun) -> None:
     is_begun = _can_resume(run.export)
     if not is_begun:
         _prepare_run(run)
+    # Before the snapshot, which has no copy of the log. Sealed entries do not change.
+    run.read_slugs()
     with snapshot_with_copy(run.renew_lease) as copy_rows:
         if not is_begun:
             run.select_events()

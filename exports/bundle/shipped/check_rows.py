@@ -111,6 +111,12 @@ CALL_COLUMNS = (
     *("connection_id", "purpose", "write", "method", "path", "started"),
     *("milliseconds", "status", "error", "sent_bytes", "received_bytes", "response_part"),
 )
+# The columns with slugs by table: each with its kind of setting, and the column with the key of that setting.
+SLUG_COLUMNS: Mapping[str, Sequence[tuple[str, str, str]]] = {
+    "events": (("source", "source", "source_id"),),
+    "deliveries": (("identity", "connection", "identity_id"), ("target", "connection", "target_id")),
+    "calls": (("connection", "connection", "connection_id"),),
+}
 ENDED = ("succeeded", "unchanged", "superseded", "failed", "held")
 BASE_32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 # The id of an entity that was erased begins with it.
@@ -210,6 +216,20 @@ def row_digest(*values: Any) -> str:
 
 def keyed_row_digest(key: bytes, *values: Any) -> str:
     return hmac.new(key, digest_content(values), "sha256").hexdigest()[:24]
+
+
+def recorded_slug(action: str, stream: str, details: Row) -> Optional[str]:  # noqa: UP045 - Python 3.9
+    """Return the slug that an entry gives to the source or connection of its stream; None if it gives none."""
+    kind, _, word = action.partition(".")
+    if (
+        kind not in ("source", "connection")
+        or word not in ("created", "changed")
+        or not stream.startswith(f"setting:{kind}:")
+    ):
+        return None
+    after = details.get("after")
+    slug = after.get("slug") if isinstance(after, dict) else None
+    return slug if isinstance(slug, str) else None
 
 
 class DeliveryLog:
@@ -699,6 +719,8 @@ class RowChecker:
         # The number of events without a row that only this explains.
         self.stated_deletions = 0
         self.uuids: set[Any] = set()
+        # By the stream of a source or connection: the number and the slug of its newest entry with a slug.
+        self.slugs: dict[str, tuple[int, str]] = {}
 
     def add_fault(self, code: str, place: str, what: object) -> None:
         if len(self.faults) < MAX_FAULTS:
@@ -776,6 +798,7 @@ class RowChecker:
                 try:
                     entry = json.loads(line)
                     self.deletions.add_entry(entry)
+                    self.add_slug(entry)
                     yield position, entry
                     confirmed += {"erasure.confirmed": 1, "subject.erased": -1}.get(entry["action"], 0)
                 except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -785,6 +808,24 @@ class RowChecker:
         # While one goes on, there are pseudonyms that no entry has yet.
         if confirmed > 0:
             self.deletions.erased = None
+
+    def add_slug(self, entry: Entry) -> None:
+        slug = recorded_slug(entry["action"], entry["stream"], entry["details"])
+        newest = self.slugs.get(entry["stream"], (0, ""))
+        if slug is not None and entry["stream_seq"] > newest[0]:
+            self.slugs[entry["stream"]] = (entry["stream_seq"], slug)
+
+    def check_slugs(self, rows: EventRows) -> Faults:
+        """Compare the slugs of an event and the rows under it with the newest entries that say them."""
+        for table, row in (
+            ("events", rows.event),
+            *(("deliveries", row) for row in rows.deliveries),
+            *(("calls", row) for row in rows.calls),
+        ):
+            for column, kind, key in SLUG_COLUMNS[table]:
+                newest = self.slugs.get(f"setting:{kind}:{row[key]}")
+                if newest is not None:
+                    yield from compare_columns(table, row[KEYS[table]], row, {column: newest[1]})
 
     def check_rows(self) -> None:
         """Compare each event and the rows under it, which follow each other in the order of the events."""
@@ -839,6 +880,8 @@ class RowChecker:
                 for row in getattr(rows, name):
                     require_columns(name, row)
             for fault in check_event(rows, stored, self.deletions):
+                self.add_fault(fault.code, place, fault)
+            for fault in self.check_slugs(rows):
                 self.add_fault(fault.code, place, fault)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             self.add_fault(

@@ -183,6 +183,24 @@ BAD_ROWS = {
         faults.edit_row("receipts", 3, status=200),
         "rows-whole",
     ),
+    "rows-source-slug": _bad(
+        "row-differs",
+        "the slug of a source is one that it no longer had",
+        faults.edit_row("events", 0, source="old-aurora"),
+        "rows-whole",
+    ),
+    "rows-target-slug": _bad(
+        "row-differs",
+        "a delivery has the slug of another connection",
+        faults.edit_row("deliveries", 0, target="aurora-id"),
+        "rows-whole",
+    ),
+    "rows-call-slug": _bad(
+        "row-differs",
+        "a call has the slug of another connection",
+        faults.edit_row("calls", 0, connection="shop"),
+        "rows-whole",
+    ),
     "rows-connection": _bad(
         "row-differs", "a delivery to another target", faults.edit_row("deliveries", 0, target_id=3)
     ),

@@ -22,6 +22,15 @@ def short_history() -> History:
     """Return one event in one segment. It succeeded, and was sent twice."""
     history = History(Random("hub audit vectors 2"))
     history.append("setting:signing-key", "signing-key.begun", first_key())
+    for kind, key, slug in (
+        ("source", 1, "old-aurora"),
+        ("connection", 1, "aurora-id"),
+        ("connection", 2, "shop"),
+    ):
+        after = {"name": slug.title(), "slug": slug}
+        history.append(f"setting:{kind}:{key}", f"{kind}.created", {"after": after}, "person:1")
+    renamed = {"before": {"slug": "old-aurora"}, "after": {"slug": "aurora"}, "changed": ["slug"]}
+    history.append("setting:source:1", "source.changed", renamed, "person:1")
     history.seconds = 10
     event = history.receive("USR-1", "evt-1")
     attempt = history.start_attempt(event, 1)
