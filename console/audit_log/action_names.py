@@ -107,6 +107,7 @@ ACTION_LABELS: Mapping[str, str] = {
     "erasure.resumed": "resumed a failed erasure",
     "erasure.refused": "rejected or withdrew an erasure",
     "subject.erased": "finished an erasure",
+    "event.erased": "erased the personal data of an event",
     "audit.pruned": "pruned old audit entries",
     "audit.deleted": "deleted pruned audit entries",
     "retention.begun": "started to apply the retention periods",

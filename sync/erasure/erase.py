@@ -105,7 +105,7 @@ def _erase_after_keys(erasure: Erasure, job: RunningJob, should_continue: Should
 def _erase_batch(erasure: Erasure, job: RunningJob, subject: ErasureSubject) -> bool:
     """Delete or rewrite the next batch of rows. Returns False if none was left."""
     with _locked_erasure(erasure, job):
-        done = +_erase_next_rows(subject)
+        done = +_erase_next_rows(subject, erasure)
         if done:
             _add_counts(erasure, done)
             job.renew_lease(made_progress=True)
@@ -182,13 +182,13 @@ def _close_unfinished_deliveries(subject: ErasureSubject, erasure: Erasure, now:
     return len(unfinished)
 
 
-def _erase_next_rows(subject: ErasureSubject) -> Counter[str]:
+def _erase_next_rows(subject: ErasureSubject, erasure: Erasure) -> Counter[str]:
     """Delete or rewrite the next batch of rows. Returns the number of rows by table, empty if none was left."""
     for source, name in subject.pseudonyms.items():
         own = ErasureSubject(subject.entity_type, subject.entity_id, (source,), subject.last_event_id)
         keys = list(own.events.order_by("pk").values_list("pk", flat=True)[:EVENT_BATCH_SIZE])
         if keys:
-            return _pseudonymize_events(keys, erased_entity_id(name))
+            return _pseudonymize_events(keys, erased_entity_id(name), erasure)
     sealed = Payload.objects.filter(
         subject__pseudonym__in=subject.pseudonyms.values(), subject__destroyed_at__isnull=False
     )
@@ -197,23 +197,29 @@ def _erase_next_rows(subject: ErasureSubject) -> Counter[str]:
     return Counter(payloads=len(left))
 
 
-def _pseudonymize_events(events: list[int], name: str) -> Counter[str]:
+def _pseudonymize_events(events: list[int], name: str, erasure: Erasure) -> Counter[str]:
     """Delete the payloads of events and replace the id by the pseudonym.
 
     Also removes everything else that identifies the entity: the event's id at its source, hashes of contents
-    (they can be guessed), and the record's id in the target.
+    (they can be guessed), and the record's id in the target. The stream of each event says which erasure did that:
+    otherwise an event could be passed off as one of any entity that was erased.
     """
     deliveries = Delivery.objects.filter(event__in=events)
     attempts = Attempt.objects.filter(delivery__in=deliveries.values("pk"))
     payloads = payload_ids_of_events(events)
     delete_payloads(payloads)
-    return Counter(
+    done = Counter(
         payloads=len(payloads),
         calls=Call.objects.filter(attempt__in=attempts.values("pk")).update(key=""),
         attempts=attempts.update(record_id=""),
         deliveries=deliveries.update(entity_id=name),
         events=Event.objects.filter(pk__in=events).update(entity_id=name, event_id=None, digest=b""),
     )
+    # Last, because an append waits for others to the same streams.
+    details = {"erasure": str(erasure.uuid)}
+    rows = Event.objects.filter(pk__in=events).only("uuid")
+    append_entries(*(NewEntry(event.stream, "event.erased", details=details) for event in rows))
+    return done
 
 
 def _run_other_erasers(erasure: Erasure, job: RunningJob, subject: ErasureSubject) -> None:

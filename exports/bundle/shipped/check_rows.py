@@ -175,8 +175,8 @@ class Deletions:
         self.events_before = ""
         self.calls_before = ""
         self.entries_before = ""
-        # The pseudonyms of the erased entities; None if they are not known.
-        self.erased: Optional[set[str]] = set()  # noqa: UP045 - Python 3.9
+        # The erasures of each pseudonym; None if they are not known.
+        self.erased: Optional[dict[str, set[Any]]] = {}  # noqa: UP045 - Python 3.9
 
     def add_entry(self, entry: Entry) -> None:
         details = entry["details"]
@@ -185,7 +185,8 @@ class Deletions:
         elif entry["action"] in DELETED and details["kind"] == "calls":
             self.calls_before = max(self.calls_before, details["up_to"])
         elif entry["action"] == "subject.erased" and self.erased is not None:
-            self.erased.update(details["pseudonyms"])
+            for name in details["pseudonyms"]:
+                self.erased.setdefault(name, set()).add(details.get("erasure"))
 
     def has_no_entries(self, at: str) -> bool:
         """Return True if the entries of that time may have been deleted."""
@@ -348,7 +349,11 @@ class EventLog:
         self.receipts: dict[str, dict[str, Any]] = {}
         # By route: its connections, and whether it is relayed. None: not known.
         self.deliveries: Any = None
+        # The erasures that removed the entity of the event.
+        self.erasures: set[Any] = set()
         for entry in entries:
+            if entry["action"] == "event.erased":
+                self.erasures.add(entry["details"]["erasure"])
             # The receipt of a request with several events, its `batch`, is a row of none of them.
             if (
                 entry["action"] in ("webhook.received", "webhook.repeated")
@@ -405,6 +410,7 @@ def check_event(rows: EventRows, streams: Mapping[str, Sequence[Entry]], deletio
             "row-outdated", "events", reference, "entries", f"had {event['entries']} entries of {log.length}"
         )
     yield from check_event_columns(event, log, deletions)
+    yield from check_erasure(event, log, deletions, is_ahead=is_ahead)
     yield from check_receipts(rows, log, is_ahead=is_ahead)
     yield from check_delivery_list(rows, log, is_ahead=is_ahead)
     known, is_known = [], not is_ahead and log.is_complete
@@ -436,29 +442,43 @@ def check_event_columns(event: Row, log: EventLog, deletions: Deletions) -> Faul
         )
     if "facts" in details and details["facts"] != row_digest("event", *(event[name] for name in EVENT_FACTS)):
         yield RowFault("digest-differs", "events", key, " or ".join(EVENT_FACTS), "differs from its entry")
-    if str(event["entity_id"]).startswith(PSEUDONYM_MARK):
-        if deletions.erased is not None and event["entity_id"][1:] not in deletions.erased:
-            yield RowFault(
-                "erasure-unrecorded",
-                "events",
-                key,
-                "entity_id",
-                "is a pseudonym that no erasure in the log names",
-            )
-        if event["event_id"] is not None or event["body_sha256"] or event["subject_key"]:
-            yield RowFault(
-                "erasure-incomplete",
-                "events",
-                key,
-                "event_id or body_sha256 or subject_key",
-                "is set, but the entity was erased",
-            )
-    elif "subject" in details:
+    if "subject" in details and not str(event["entity_id"]).startswith(PSEUDONYM_MARK):
         secret = bytes.fromhex(event["subject_key"] or "")
         if details["subject"] != keyed_row_digest(secret, "event", *(event[name] for name in EVENT_SUBJECT)):
             yield RowFault(
                 "digest-differs", "events", key, " or ".join(EVENT_SUBJECT), "differs from its entry"
             )
+
+
+def check_erasure(event: Row, log: EventLog, deletions: Deletions, *, is_ahead: bool) -> Faults:
+    """Yield where the columns that an erasure empties do not fit the entries about erasures."""
+    key = event["reference"]
+    if not str(event["entity_id"]).startswith(PSEUDONYM_MARK):
+        if log.erasures:
+            yield RowFault(
+                "erasure-incomplete", "events", key, "entity_id", "is no pseudonym, but the event was erased"
+            )
+        return
+    erasures = None if deletions.erased is None else deletions.erased.get(event["entity_id"][1:], set())
+    what = ""
+    if erasures is not None and not erasures:
+        what = "is a pseudonym that no erasure in the log names"
+    # The entry may be newer than the entries here, or deleted with the first ones.
+    elif log.is_complete and not is_ahead:
+        if not log.erasures:
+            what = "is a pseudonym, but no entry says that the event was erased"
+        elif erasures is not None and log.erasures.isdisjoint(erasures):
+            what = "is the pseudonym of another erasure than that of the event"
+    if what:
+        yield RowFault("erasure-unrecorded", "events", key, "entity_id", what)
+    if event["event_id"] is not None or event["body_sha256"] or event["subject_key"]:
+        yield RowFault(
+            "erasure-incomplete",
+            "events",
+            key,
+            "event_id or body_sha256 or subject_key",
+            "is set, but the entity was erased",
+        )
 
 
 def compare_columns(table: str, key: Any, row: Row, expected: Row) -> Faults:

@@ -176,11 +176,11 @@ def only_once(batch: Any) -> Any:
     """Limit the sweeps to one, because a variant that forgets rows would repeat them for ever."""
     done: list[bool] = []
 
-    def once(whose: Any) -> Any:
+    def once(*arguments: Any) -> Any:
         if done:
             return erasure_erase.Counter()
         done.append(True)
-        return batch(whose)
+        return batch(*arguments)
 
     return once
 

@@ -76,7 +76,11 @@ def test_missing_added_and_doubled_rows_of_every_table_have_a_vector(tmp_path: P
 @pytest.mark.parametrize(
     ("function", "missed"),
     [
-        ("check_event_columns", {"time-of-arrival", "facts", "subject", "erasure-unrecorded"}),
+        ("check_event_columns", {"time-of-arrival", "facts", "subject"}),
+        (
+            "check_erasure",
+            {"erasure-unrecorded", "erased-with-event-id", "erased-with-body", "erased-with-key"},
+        ),
         ("check_receipts", {"receipt-missing", "receipt-unexpected", "response"}),
         ("check_delivery_list", {"delivery-missing", "connection"}),
         ("check_delivery", {"state-of-delivery", "end-of-delivery", "delivery-outdated"}),

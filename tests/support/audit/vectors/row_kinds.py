@@ -352,6 +352,13 @@ BAD_ROWS = {
         faults.edit_row("events", 0, entity_id="~" + "f" * 64),
         "rows-erased",
     ),
+    "rows-erasure-of-another": _bad(
+        "erasure-unrecorded",
+        "an event was given a pseudonym, but no entry says that it was erased",
+        faults.edit_row(
+            "events", 0, entity_id=f"~{scenarios.PSEUDONYM}", event_id=None, body_sha256="", subject_key=None
+        ),
+    ),
     "rows-erased-with-event-id": _bad(
         "erasure-incomplete",
         "the event id is still there",

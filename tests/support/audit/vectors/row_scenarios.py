@@ -15,6 +15,7 @@ BUSY = {**UPDATE, "status": 503, "error": "target-unavailable", "received_bytes"
 REJECTED = {**UPDATE, "status": 422, "error": "target-rejected", "received_bytes": 331}
 # A time between the first event and the second, 30 minutes before the second.
 HALF_PAST = format_time(after_start(1_800))
+ERASURE = "00000000-0000-4000-8000-000000000001"
 PSEUDONYM = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 
@@ -184,7 +185,7 @@ def deleted_meanwhile() -> RowExport:
 
 
 def _erase_first(history: History) -> None:
-    """Replace the entity of the first event by a pseudonym, and empty what names it."""
+    """Replace the entity of the first event by a pseudonym, and empty what names it. Its stream has the entry."""
     history.tables["events"][0] |= {
         "entity_id": f"~{PSEUDONYM}",
         "event_id": None,
@@ -194,10 +195,14 @@ def _erase_first(history: History) -> None:
     history.tables["attempts"][0]["record_id"] = ""
 
 
+def _record_erased_event(history: History) -> None:
+    history.append(f"event:{_references(history)[0]}", "event.erased", {"erasure": ERASURE})
+
+
 def _confirm_erasure(history: History) -> str:
     """Append the entry of a confirmed erasure. Returns its stream."""
     history.seconds = 7_200
-    stream = "erasure:00000000-0000-4000-8000-000000000001"
+    stream = "erasure:1"
     history.append(stream, "erasure.confirmed", {"entity_type": "USER"}, "person:2")
     return stream
 
@@ -205,7 +210,14 @@ def _confirm_erasure(history: History) -> str:
 def erased() -> RowExport:
     history = short_history()
     stream = _confirm_erasure(history)
-    details = {"pseudonyms": [PSEUDONYM], "entity_type": "USER", "counts": {}, "ground": "request"}
+    _record_erased_event(history)
+    details = {
+        "erasure": ERASURE,
+        "pseudonyms": [PSEUDONYM],
+        "entity_type": "USER",
+        "counts": {},
+        "ground": "request",
+    }
     history.append(stream, "subject.erased", details)
     history.seal()
     _erase_first(history)
@@ -216,6 +228,7 @@ def being_erased() -> RowExport:
     """Return an export made while an erasure goes on: no entry has the pseudonym yet."""
     history = short_history()
     _confirm_erasure(history)
+    _record_erased_event(history)
     history.seal()
     _erase_first(history)
     return RowExport(history)
@@ -223,6 +236,9 @@ def being_erased() -> RowExport:
 
 def erased_and_filtered() -> RowExport:
     export = filtered()
+    export.history.seconds = 7_200
+    _record_erased_event(export.history)
+    export.history.seal()
     _erase_first(export.history)
     return export
 
