@@ -26,6 +26,7 @@ from exports.bundle.unreadable_rows import (
     unreadable_faults,
 )
 from exports.damaged_values import READ_ERRORS, is_damage
+from exports.row_checks.destroyed_keys import find_destroyed_keys
 from exports.row_checks.recorded_deletions import RecordedDeletions, StoredDeletions
 from exports.row_checks.setting_names import find_renamed_settings
 from exports.row_checks.stored_payloads import check_stored_payloads
@@ -54,8 +55,8 @@ def find_row_faults() -> Iterator[str]:
     yield from map(_fault_text, check_unusable_requests(json.loads, checker.deletions.load))
     yield from map(_fault_text, find_stray_rows())
     with page_snapshot():
-        renamed = find_renamed_settings()
-    yield from map(_fault_text, renamed)
+        others = [*find_renamed_settings(), *find_destroyed_keys(checker.deletions.load())]
+    yield from map(_fault_text, others)
     yield from map(_fault_text, checker.deletions.unreadable.values())
 
 

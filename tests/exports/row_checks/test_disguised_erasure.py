@@ -3,15 +3,17 @@
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
 from exports.bundle.shipped import check_rows
+from exports.row_checks import nightly_rows
 from exports.row_checks.nightly_rows import find_row_faults
 from sync.erasure.erase import run_erasure
 from sync.models import Attempt, Call, Delivery
 from tests.support.builders.erasure import confirmed_erasure, invented_person, receive_people
 from tests.support.builders.exports import a_finished_export, unpack_export
 from tests.support.hub import Hub
-from webhooks.models import Event, Payload
+from webhooks.models import Event, Payload, SubjectKey
 
 
 def exported_faults(tmp_path: Path, words: dict[str, str]) -> list[str]:
@@ -68,3 +70,19 @@ def test_an_erasure_that_was_undone_from_a_copy_is_found(hub: Hub, tmp_path: Pat
     Delivery.objects.update(entity_id=before["entity_id"])
     faults = [*find_row_faults(), *exported_faults(tmp_path, {})]
     assert [fault for fault in faults if "is no pseudonym, but the event was erased" in fault]
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_key_that_was_destroyed_without_an_erasure_is_found(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, is_broken: bool
+) -> None:
+    if is_broken:
+        monkeypatch.setattr(nightly_rows, "find_destroyed_keys", lambda _: iter(()))
+    first, second = receive_people(hub, map(invented_person, range(2)))
+    assert run_erasure(confirmed_erasure(first))
+    assert list(find_row_faults()) == []
+    key = Event.objects.get(entity_id=second.entity_id).payload.subject  # type: ignore[union-attr]
+    SubjectKey.objects.filter(pk=key.pk).update(wrapped=None, destroyed_at=timezone.now())  # type: ignore[union-attr]
+    faults = list(find_row_faults())
+    assert len(faults) == (0 if is_broken else 1)
+    assert all(fault.startswith("[erasure-unrecorded] subject keys with id ") for fault in faults)
