@@ -117,9 +117,15 @@ class EventPage:
 
     @property
     def last_refusal(self) -> AttemptRow | None:
-        """Return the newest attempt of the failed delivery, if it has messages."""
-        attempts = self.deciding_delivery.attempts if self.deciding_delivery and self.state in _FAILED else ()
-        return attempts[0] if attempts and attempts[0].messages else None
+        """Return the newest attempt of the failed delivery, if its messages are about the code of the delivery.
+
+        A delivery that is replayed while its connection is paused has another code, without a new attempt.
+        """
+        delivery = self.deciding_delivery
+        if delivery is None or self.state not in _FAILED or not delivery.attempts:
+            return None
+        attempt = delivery.attempts[0]
+        return attempt if attempt.messages and attempt.row.code == delivery.row.code else None
 
     @property
     def replay_is_next(self) -> bool:

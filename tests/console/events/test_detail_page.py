@@ -77,6 +77,15 @@ def test_the_page_shows_all_details_of_a_failure(support: Client) -> None:
         assert shown in text, shown
 
 
+def test_a_replay_that_waits_for_its_connection_does_not_repeat_the_last_refusal(support: Client) -> None:
+    event = a_failed_event(event_id="msg_1")
+    assert '<p class="answered">The shop responded: <q>Taken.</q>' in revealed_page(support, event)
+    event.deliveries.update(state="retrying", code="target-unavailable", due_at=timezone.now())
+    page = revealed_page(support, event)
+    assert "The shop is unavailable" in page
+    assert 'class="answered"' not in page
+
+
 def test_an_attempt_without_an_answer_shows_what_its_rechecks_found(support: Client) -> None:
     event, later = an_event(2, state="dead", code="target-timeout"), an_event(1)
     route = a_route(event.source)
