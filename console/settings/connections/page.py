@@ -73,6 +73,7 @@ def page_context(request: HttpRequest, connection: Any, *, may_change: bool) -> 
         "facts": _list_facts(connection, now),
         "unkept": count_unkept_fields(connection),
         "may_try": is_paused and may_change,
+        "needs_administrator": is_paused and not may_change,
         "may_test": request.user.has_perm(MAY_TEST),
         "tested": load_last_test(connection, now),
     }

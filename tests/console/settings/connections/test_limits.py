@@ -162,7 +162,11 @@ def test_ending_a_pause_needs_a_post_and_the_change_permission(shop: Connection)
     breaker, address = paused(shop), f"{LIST}{shop.pk}/try-now/"
     opened = logged_in("administrator").get(address, follow=True).content.decode()
     assert "This action needs the button. Nothing was changed; press it again." in opened
-    assert "Check now" not in text_of(logged_in("support"), f"{LIST}{shop.pk}/change/")
+    shown = text_of(logged_in("support"), f"{LIST}{shop.pk}/change/")
+    assert "Check now" not in shown
+    hint = "Only an administrator can check it earlier. Send them a link to this page."
+    assert hint in shown
+    assert hint not in text_of(logged_in("administrator"), f"{LIST}{shop.pk}/change/")
     for role in ("support", "auditor"):
         assert logged_in(role).post(address).status_code == 403
     assert Client().post(address).status_code == 302
