@@ -335,6 +335,8 @@ def test_the_page_counts_current_failures_before_the_next_recount(group: Failure
     shown = page(group)
     assert "This group has no open failures." in shown
     assert "Close all" not in shown
+    words = describe_code("target-unavailable", "The shop")
+    assert words.next_step not in shown, "there is nothing to do"
 
 
 @pytest.mark.parametrize(("state", "waits"), [("open", True), ("acknowledged", True), ("ignored", False)])
