@@ -1,6 +1,7 @@
 """The event list: its columns, the results of its filters and its search, and its cost."""
 
 import re
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from console.events.list_filters import FAILURE_CODES
 from sync.search.event_filter import MAX_WORD_LENGTH
 from tests.support.builders.history import (
     a_delivery,
@@ -21,6 +23,7 @@ from tests.support.builders.history import (
     logged_in,
 )
 from tests.support.people import browser
+from webhooks.catalogue.codes import code_texts
 from webhooks.models import Event
 
 pytestmark = pytest.mark.django_db
@@ -193,3 +196,9 @@ def test_a_search_uses_indexes_only(support: Client) -> None:
         query["sql"] for query in captured.captured_queries if 'FROM "webhooks_event"' in query["sql"]
     ):
         assert not re.search(r"LIKE|UPPER|REGEXP", sql), sql
+
+
+@pytest.mark.parametrize("language", ["en", "fi"])
+def test_no_two_reasons_of_the_filter_have_the_same_title(language: str) -> None:
+    titles = Counter(code_texts(code, language).title for code in FAILURE_CODES)
+    assert [title for title, number in titles.items() if number > 1] == []
