@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from collections import Counter
 from collections.abc import Iterator
 from html import unescape
 from typing import Any
@@ -183,22 +184,25 @@ def test_references_within_a_page_are_not_dangling(role: str) -> None:
 
 
 def dangling_references(page: str) -> list[str]:
-    """Return the labels, descriptions and links of a page to elements that it does not have, and links to elements
-    that are closed: they would open nothing.
+    """Return the labels, descriptions and links of a page to elements that it does not have, links to elements that
+    are closed, which would open nothing, and ids that it has twice, of which a link finds the first.
     """
-    ids = set(re.findall(r'\sid="([^"]+)"', page))
+    every_id = Counter(re.findall(r'\sid="([^"]+)"', page))
+    ids = set(every_id)
     closed = set(re.findall(r'<details(?![^>]* open)[^>]*\sid="([^"]+)"', page))
     named = re.findall(r'\s(?:for|aria-describedby|aria-labelledby|aria-controls)="([^"]+)"', page)
     links = re.findall(r'\shref="#([^"]+)"', page)
     return [
         *(f"no #{key}" for keys in (*named, *links) for key in keys.split() if key not in ids),
         *(f"closed #{key}" for key in links if key in closed),
+        *(f"twice #{key}" for key, number in every_id.items() if number > 1),
     ]
 
 
 def test_dangling_references_are_found() -> None:
     page = '<a href="#a">1</a><a href="#b">2</a><p id="a"></p><details class="x" id="b"></details><label for="c">3</label>'
     assert dangling_references(page) == ["no #c", "closed #b"]
+    assert dangling_references(page + '<p class="y" id="a">4</p>') == ["no #c", "closed #b", "twice #a"]
 
 
 @pytest.mark.one_database
