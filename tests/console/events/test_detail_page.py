@@ -77,6 +77,13 @@ def test_the_page_shows_all_details_of_a_failure(support: Client) -> None:
         assert shown in text, shown
 
 
+def test_each_button_that_copies_says_what_it_copies(support: Client) -> None:
+    page = revealed_page(support, a_failed_event())
+    buttons = re.findall(r"<button[^>]* data-copy-from=[^>]*>", page)
+    names = [re.findall(r'aria-label="([^"]+)"', button) for button in buttons]
+    assert names == [["Copy the reference"], ["Copy the payload"]]
+
+
 def test_a_replay_that_waits_for_its_connection_does_not_repeat_the_last_refusal(support: Client) -> None:
     event = a_failed_event(event_id="msg_1")
     assert '<p class="answered">The shop responded: <q>Taken.</q>' in revealed_page(support, event)
