@@ -256,6 +256,7 @@ def test_readers_see_held_deliveries_and_others_are_refused() -> None:
     staff, auditor = approver("support"), logged_in("auditor")
     confirm = select_deliveries(staff, "approve", delivery)
     seen = text_of(auditor.get(path))
+    assert "Only people with the permission “Can approve or reject held deliveries” can decide this." in seen
     assert "Approve…" not in seen
     assert "USR-0" in seen
     for answer in (

@@ -203,7 +203,10 @@ def test_the_page_explains_why_a_finished_file_cannot_be_downloaded(database: No
     text = text_of(client.get(page))
     assert "Download the archive" not in text
     assert "missing from the export folder" in text
-    assert "this requires the permission" in text_of(browser("administrator").get(page))
+    assert (
+        "Only people with the permission “Can create and download exports” can download this file."
+        in text_of(browser("administrator").get(page))
+    )
 
 
 def test_a_failed_export_shows_the_reason(database: None, settings: Any, tmp_path: Path) -> None:
