@@ -83,7 +83,7 @@ def _connection_alerts(connections: Iterable[ConnectionStatus]) -> Iterator[Over
         if not status.health.needs_attention:
             continue
         link = reverse("admin:sync_connection_change", args=[status.connection.pk])
-        style = "warn" if status.health is ConnectionHealth.SLOW else "bad"
+        style = "warn" if status.health is ConnectionHealth.SLOW or status.is_recovering else "bad"
         yield OverviewAlert(
             style, _connection_title(status), _connection_text(status), link, _("Open connection")
         )
@@ -118,6 +118,8 @@ def _connection_title(status: ConnectionStatus) -> str:
         return _("%(name)s has been slow since %(time)s.") % {"name": name, "time": f"{local:%H:%M}"}
     if status.health is ConnectionHealth.FAILING:
         return _("%(name)s is failing.") % {"name": name}
+    if status.is_recovering:
+        return _("%(name)s is recovering.") % {"name": name}
     return _("%(name)s is paused.") % {"name": name}
 
 

@@ -52,7 +52,15 @@ class ConnectionStatus:
         return classify_health(self.figures)
 
     @property
+    def is_recovering(self) -> bool:
+        """Return True if the pause is over and a few deliveries test the system."""
+        until = self.figures.paused_until
+        return self.health is ConnectionHealth.PAUSED and until is not None and until <= self.now
+
+    @property
     def health_pill(self) -> SafeString:
+        if self.is_recovering:
+            return render_pill("warn", "↻", _("Recovering"))
         return render_pill(health_style(self.health), health_symbol(self.health), health_label(self.health))
 
     @property

@@ -72,7 +72,7 @@ def _paused_sentence(figures: ConnectionFigures, now: datetime) -> str:
     left = (figures.paused_until - now).total_seconds()
     if left <= 0:
         numbers = {"successes": figures.successes, "enough": figures.successes_needed}
-        return _("Recovering: %(successes)d of %(enough)d test deliveries succeeded.") % numbers
+        return _("%(successes)d of %(enough)d test deliveries succeeded.") % numbers
     return _("Paused after repeated failures. Next check in %(span)s.") % {
         "span": long_duration(max(1, left))
     }

@@ -176,6 +176,17 @@ def test_a_paused_and_a_failing_connection_are_shown(hub: Route) -> None:
     assert "The shop is failing." in page
 
 
+def test_a_recovering_connection_is_not_called_paused(hub: Route) -> None:
+    Breaker.objects.create(
+        connection=hub.identity, open_until=timezone.now() - timedelta(seconds=5), successes=3
+    )
+    page = shown()
+    assert "Aurora ID is recovering." in page
+    assert "3 of 8 test deliveries succeeded. Events are retried automatically" in page
+    assert "notice-warn" in page
+    assert "Aurora ID is paused." not in page
+
+
 def test_a_manual_pause_is_shown_with_person_and_reason(hub: Route) -> None:
     by = User.objects.create(username="berit")
     pause_flow(hub, "the shop moves", by)

@@ -68,7 +68,7 @@ LATER = NOON + timedelta(seconds=45)
         (
             ConnectionFigures(paused_until=NOON - timedelta(seconds=1), successes=3),
             ConnectionHealth.PAUSED,
-            "Recovering: 3 of 8 test deliveries succeeded.",
+            "3 of 8 test deliveries succeeded.",
         ),
         (
             ConnectionFigures(is_enabled=False, calls=9, paused_until=LATER),

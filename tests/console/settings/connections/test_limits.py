@@ -75,7 +75,7 @@ def of_route(of: Connection) -> Route:
         ({"openings": 3}, "‖ Paused Paused after repeated", "Paused after 5 failures"),
         (
             {"until": -MINUTE, "successes": 3},
-            "‖ Paused Recovering: 3 of 8 test deliveries",
+            "↻ Recovering 3 of 8 test deliveries succeeded",
             "Recovering: 3 of 8 test deliveries",
         ),
     ],
