@@ -135,8 +135,8 @@ SCHEMES: Mapping[str, VerificationScheme] = {
     "jwt": VerificationScheme(
         translatable("Signed token (JWT)"),
         translatable(
-            "A JSON Web Signature in a header, or as the whole body. Only the configured algorithm is "
-            "accepted, and `none` never."
+            "A JSON Web Signature in a header, in a field of the body, or as the whole body. Only the configured "
+            "algorithm is accepted, and `none` never."
         ),
         translatable(
             "for `HS256`, `HS384` and `HS512`: the key, at least 32, 48 or 64 bytes. The other algorithms "

@@ -7,7 +7,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -73,7 +73,8 @@ def sign_body(
     if scheme == "jwt" and (rule := JWT.read(settings, ())).header is None:
         claims = json.loads(body)
         claims |= _claims_of(rule, body, webhook_id, at)
-        return _encode_token(rule, claims, secret).encode("ascii")
+        token = _encode_token(rule, claims, secret)
+        return _put_into_field(rule.field, token) if rule.field else token.encode("ascii")
     return body
 
 
@@ -82,7 +83,7 @@ def _sign_jwt(
 ) -> dict[str, str]:
     rule = JWT.read(settings, ())
     if rule.header is None:
-        return {"content-type": "application/jwt"}
+        return {} if rule.field else {"content-type": "application/jwt"}
     if rule.is_detached:
         return {
             rule.header: PyJWS().encode(
@@ -91,6 +92,14 @@ def _sign_jwt(
         }
     token = _encode_token(rule, _claims_of(rule, body, webhook_id, at), secret)
     return {rule.header: f"Bearer {token}"}
+
+
+def _put_into_field(names: Sequence[str], token: str) -> bytes:
+    """Return the JSON body of a sender that puts its token into a field."""
+    document: Any = token
+    for name in reversed(names):
+        document = {name: document}
+    return json.dumps(document).encode()
 
 
 def _encode_token(rule: JwtRule, claims: Mapping[str, Any], secret: str) -> str:

@@ -136,7 +136,7 @@ def _read_format(source: Source) -> WebhookFormat:
 
 def _accepts_type(source: Source, webhook_format: WebhookFormat, incoming: IncomingRequest) -> bool:
     content_type = incoming.headers.get("content-type", "")
-    if source.scheme == "jwt" and "header" not in source.scheme_settings:
+    if source.scheme == "jwt" and not {"header", "field"} & set(source.scheme_settings):
         return bool(_TOKEN_TYPE.fullmatch(content_type))
     if webhook_format.allows_empty_body and _has_no_body(incoming):
         return True

@@ -36,6 +36,7 @@ WAYS: list[tuple[str, dict[str, Any]]] = [
         for place in ({"header": "Authorization", **DIGEST}, {"type": "secevent+jwt", "secret": "base64"})
     ),
     ("jwt", {"algorithm": "HS256", "header": "X-Sig", "detached": True}),
+    ("jwt", {"algorithm": "HS256", "field": "data.jwt", "id_claim": "jti"}),
     ("timestamped-hmac", {"header": "X-Sig", "unit": "milliseconds", "time": "at", "signature": "s"}),
     *(
         (

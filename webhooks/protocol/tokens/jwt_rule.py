@@ -1,4 +1,4 @@
-"""The scheme `jwt`: a JSON Web Signature in a header or as the body. Its settings. Pure."""
+"""The scheme `jwt`: a JSON Web Signature in a header, in a field of the body, or as the body. Its settings. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -27,6 +27,12 @@ _WORD = Text(
     re.compile(r"[!-~]{1,512}"),
     translatable("1 to 512 printable ASCII characters, no space"),
     translatable("This must be 1 to 512 printable characters, without a space."),
+)
+_NAME = r"[A-Za-z_@$][A-Za-z0-9_@$-]{0,63}"
+_BODY_PATH = Text(
+    re.compile(rf"{_NAME}(?:\.{_NAME}){{0,7}}"),
+    translatable("names separated by full stops, at most 8"),
+    translatable("This must be at most 8 names of fields separated by full stops."),
 )
 
 
@@ -83,8 +89,9 @@ class KeySetUrl(ValueKind[str]):
 class JwtRule:
     """Settings of a token: its verification and its place in the request.
 
-    `header`: the name of the header in lower case, None if the body is the token. `is_detached`: the token signs the
-    body, and has no claims.
+    `header`: the name of the header in lower case, None if the body is the token or contains it. `is_detached`: the
+    token signs the body, and has no claims. `field`: the names that lead to the token in a JSON body, empty if the body
+    is the token.
     """
 
     algorithm: str
@@ -101,6 +108,7 @@ class JwtRule:
     id_claim: str | None
     has_base64_secret: bool
     is_detached: bool
+    field: tuple[str, ...] = ()
 
     @property
     def is_symmetric(self) -> bool:
@@ -124,9 +132,18 @@ _ALGORITHM = required(
 _HEADER = optional(
     "header",
     HEADER_NAME,
-    "The header that holds the token, alone or after `Bearer`. Without it the body is the token, and its claims are "
-    "the webhook.",
+    "The header that holds the token, alone or after `Bearer`. Without `header` and `field` the body is the token, and "
+    "its claims are the webhook.",
     example="Authorization",
+    is_nullable=False,
+)
+_FIELD = optional(
+    "field",
+    _BODY_PATH,
+    "The field of a JSON body that holds the token, as with Hanko (`token`), Sign in with Apple (`payload`) and "
+    "blocking functions of Google Identity Platform (`data.jwt`). The claims of the token are the webhook; everything "
+    "else in the body is not signed, and is neither read nor stored.",
+    example="data.jwt",
     is_nullable=False,
 )
 _DETACHED = defaulted(
@@ -216,7 +233,7 @@ _SECRET = defaulted(
     example="base64",
 )
 SETTINGS = (
-    *(_ALGORITHM, _HEADER, _DETACHED, _PUBLIC_KEYS, _JWKS_URL, _SECRET, _ISSUER, _AUDIENCE, _TYPE),
+    *(_ALGORITHM, _HEADER, _FIELD, _DETACHED, _PUBLIC_KEYS, _JWKS_URL, _SECRET, _ISSUER, _AUDIENCE, _TYPE),
     *(_NEEDS_EXPIRY, _LEEWAY, _DIGEST_CLAIM, _DIGEST_ENCODING, _ID_CLAIM),
 )
 EXAMPLE: Mapping[str, Any] = {
@@ -247,7 +264,9 @@ def build_rule(values: SettingValues) -> JwtRule:
             translatable("%(algorithm)s needs either public_keys or jwks_url.", algorithm=algorithm),
         )
     if values[_HEADER] is None and values[_DIGEST_CLAIM] is not None:
-        values.reject(_DIGEST_CLAIM, "The body is the token itself: no claim can hold its digest.")
+        values.reject(_DIGEST_CLAIM, "The token is in the body: no claim can hold its digest.")
+    if values[_HEADER] is not None and values[_FIELD] is not None:
+        values.reject(_FIELD, "The token is in a header or in a field of the body, not in both.")
     if values[_DETACHED]:
         if values[_HEADER] is None:
             values.reject(_HEADER, "This field is required, because the token is detached.")
@@ -276,6 +295,7 @@ def build_rule(values: SettingValues) -> JwtRule:
         values[_ID_CLAIM],
         values[_SECRET] == "base64",
         values[_DETACHED],
+        tuple((values[_FIELD] or "").split(".")) if values[_FIELD] else (),
     )
 
 

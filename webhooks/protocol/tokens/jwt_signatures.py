@@ -18,6 +18,7 @@ from jwt.exceptions import PyJWTError
 
 from webhooks.protocol.hmac_rule import ENCODINGS
 from webhooks.protocol.signature_reasons import SignatureReason
+from webhooks.protocol.strict_json import MalformedBody, parse_json
 from webhooks.protocol.tokens.jwt_rule import JwtRule
 from webhooks.protocol.tokens.public_keys import PublicKey, load_key_set
 from webhooks.protocol.verification_result import BadSignature, LiveSecret, VerifiedSignature, require_header
@@ -62,7 +63,9 @@ def verify_jwt(
 
 
 def _read_token(rule: JwtRule, headers: Mapping[str, str], body: bytes) -> str:
-    if rule.header is None:
+    if rule.field:
+        text = _read_field(rule.field, body)
+    elif rule.header is None:
         text = body.decode("latin-1").strip(" \t\r\n")
     else:
         text = require_header(headers, rule.header)
@@ -74,6 +77,17 @@ def _read_token(rule: JwtRule, headers: Mapping[str, str], body: bytes) -> str:
             "there is no detached token" if rule.is_detached else "there is no token of three parts",
         )
     return text
+
+
+def _read_field(names: Sequence[str], body: bytes) -> str:
+    """Return the text to which the names lead in a JSON body, "" if there is none."""
+    try:
+        value = parse_json(body)
+    except MalformedBody as error:
+        raise BadSignature(SignatureReason.MALFORMED_BODY, "the body is no valid JSON") from error
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, str) else ""
 
 
 def _read_header(rule: JwtRule, token: str) -> Mapping[str, Any]:
