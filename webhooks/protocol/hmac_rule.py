@@ -27,6 +27,8 @@ FIELDS = "{fields}"
 PLACEHOLDERS = (BODY, TIME, ID, METHOD, URL, FIELDS)
 _CONTENTS = (BODY, FIELDS)
 _LITERAL = re.compile(r"[ !-z|~\t\n]{1,64}")
+# A unit of time: none, but a date and a time with a zone.
+RFC_3339 = "rfc3339"
 BASE64_SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix, no secret
 
 # A token of RFC 9110 without the underscore: servers drop such names, as they cannot tell X_A from X-A.
@@ -237,9 +239,10 @@ _TIME = optional(
 )
 _UNIT = defaulted(
     "unit",
-    Choice(("seconds", "milliseconds")),
+    Choice(("seconds", "milliseconds", RFC_3339)),
     "seconds",
-    "The unit of the time: since 1970-01-01 00:00 UTC.",
+    "How the time is written: as a whole number of seconds or milliseconds since 1970-01-01 00:00 UTC, or as RFC 3339 "
+    "with a time zone, as by Zendesk, Box and Twitch.",
     example="milliseconds",
 )
 _WINDOW = defaulted(

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import jwt
@@ -22,6 +22,7 @@ from webhooks.protocol.hmac_rule import (
     HMAC,
     ID,
     METHOD,
+    RFC_3339,
     TIME,
     URL,
     HmacRule,
@@ -123,7 +124,7 @@ def _claims_of(rule: JwtRule, body: bytes, webhook_id: str, at: datetime) -> dic
 def _sign_hmac(
     rule: HmacRule, secret: str, body: bytes, webhook_id: str, at: datetime, method: str, url: str
 ) -> dict[str, str]:
-    number = str(int(at.timestamp() * (1000 if rule.unit == "milliseconds" else 1)))
+    number = _write_time(at, rule.unit)
     values = {BODY: body, TIME: number.encode("ascii"), ID: webhook_id.encode("ascii")}
     # The console sends no form: its request is refused then, with the reason.
     content = rule.join_parts(values | {METHOD: method.encode(), URL: url.encode(), FIELDS: b""})
@@ -139,6 +140,12 @@ def _sign_hmac(
         if header is not None:
             headers.setdefault(header, []).append(text if member is None else f"{member}={text}")
     return {header: rule.member_separator.join(texts) for header, texts in headers.items()}
+
+
+def _write_time(at: datetime, unit: str) -> str:
+    if unit == RFC_3339:
+        return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return str(int(at.timestamp() * (1000 if unit == "milliseconds" else 1)))
 
 
 def _bearer_header(_: Mapping[str, Any], secret: str, *__: Any) -> dict[str, str]:

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from webhooks.protocol.hmac_rule import RFC_3339
 from webhooks.protocol.signature_reasons import SignatureReason
+from webhooks.protocol.strict_json import MalformedBody
+from webhooks.protocol.webhook_parser import parse_timestamp
 
 TIMESTAMP_TOLERANCE = timedelta(seconds=300)
 MAX_SIGNATURES = 16
@@ -67,7 +70,16 @@ def find_matching_secret(expected: list[tuple[LiveSecret, bytes]], offered: list
 def parse_recent_time(
     number: str, now: datetime, unit: str = "seconds", window: timedelta = TIMESTAMP_TOLERANCE
 ) -> datetime:
-    """Parse a time in `unit` since 1970-01-01 UTC. Raises BadSignature if it is further than `window` from `now`."""
+    """Parse a time in `unit` since 1970-01-01 UTC, or one of RFC 3339. Raises BadSignature if it is further than
+    `window` from `now`.
+    """
+    signed_at = _parse_date(number) if unit == RFC_3339 else _parse_number(number, unit)
+    if abs(now - signed_at) > window:
+        raise BadSignature(SignatureReason.OLD_TIMESTAMP, "the timestamp is too far from the hub's clock")
+    return signed_at
+
+
+def _parse_number(number: str, unit: str) -> datetime:
     if unit not in _UNITS:
         raise BadSignature(SignatureReason.INVALID_SETTINGS, "the source's settings contain an unknown unit")
     pattern, step = _UNITS[unit]
@@ -75,10 +87,17 @@ def parse_recent_time(
         raise BadSignature(
             SignatureReason.MALFORMED_TIMESTAMP, f"the timestamp is not a whole number of {unit}"
         )
-    signed_at = datetime(1970, 1, 1, tzinfo=UTC) + step * int(number)
-    if abs(now - signed_at) > window:
-        raise BadSignature(SignatureReason.OLD_TIMESTAMP, "the timestamp is too far from the hub's clock")
-    return signed_at
+    return datetime(1970, 1, 1, tzinfo=UTC) + step * int(number)
+
+
+def _parse_date(text: str) -> datetime:
+    # It begins with a year of four digits and ends with a zone: no character before or after it can belong to it.
+    try:
+        return parse_timestamp(text)
+    except MalformedBody as error:
+        raise BadSignature(
+            SignatureReason.MALFORMED_TIMESTAMP, "the timestamp is not a time of RFC 3339 with a zone"
+        ) from error
 
 
 def secret_bytes(secrets: Sequence[LiveSecret]) -> list[tuple[LiveSecret, bytes]]:

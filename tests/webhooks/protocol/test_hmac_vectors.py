@@ -128,6 +128,24 @@ VECTORS = {
         b'{"test": 2432232314}',
         datetime.fromtimestamp(1614265330, UTC),
     ),
+    # https://developer.box.com/guides/webhooks/v2/signatures-v2/, with the values of Box's own clients.
+    "Box": Sent(
+        {
+            "header": "BOX-SIGNATURE-PRIMARY",
+            "signed": ["{body}", "{time}"],
+            "encoding": "base64",
+            "time_header": "BOX-DELIVERY-TIMESTAMP",
+            "unit": "rfc3339",
+        },
+        {
+            "box-signature-primary": "6TfeAW3A1PASkgboxxA5yqHNKOwFyMWuEXny/FPD5hI=",
+            "box-delivery-timestamp": "2020-01-01T00:00:00-07:00",
+        },
+        "SamplePrimaryKey",
+        b'{"type":"webhook_event","webhook":{"id":"1234567890"},"trigger":"FILE.UPLOADED",'
+        b'"source":{"id":"1234567890","type":"file","name":"Test.txt"}}',
+        datetime(2020, 1, 1, 7, tzinfo=UTC),
+    ),
     "Twilio": Sent(
         {
             "header": "X-Twilio-Signature",
@@ -323,6 +341,47 @@ def test_the_last_digit_of_a_form_cannot_move_into_the_time() -> None:
     assert sent.verify().secret_id == 2
     with pytest.raises(BadSignature) as refused:
         replace(sent, headers=headers | {"x-time": "01546300800"}, body=b"amount=1").verify()
+    assert refused.value.reason == "malformed-timestamp"
+
+
+def test_no_character_can_move_between_a_time_of_rfc_3339_and_its_neighbours() -> None:
+    signed = ["{id}", "{time}", "{body}"]
+    settings = {"header": "X-Sig", "signed": signed, "id_header": "X-Id", "time_header": "X-Time"}
+    for at in ("2019-01-01T00:00:00Z", "2019-01-01T00:00:00.123456789Z", "2019-01-01T02:00:00+02:00"):
+        text = f"u-1{at}".encode() + b'{"id": 1}'
+        headers = {"x-sig": compute_hmac(b"hubsecret", text, "sha256").hex(), "x-id": "u-1", "x-time": at}
+        sent = Sent({**settings, "unit": "rfc3339"}, headers, body=b'{"id": 1}')
+        assert sent.verify().webhook_id == "u-1"
+        for webhook_id, moved, body in (
+            ("u-", f"1{at}", sent.body),
+            (f"u-1{at[:1]}", at[1:], sent.body),
+            ("u-1", at[:-1], at[-1:].encode() + sent.body),
+            ("u-1", at + "{", sent.body[1:]),
+        ):
+            changed = {**headers, "x-id": webhook_id, "x-time": moved}
+            with pytest.raises(BadSignature) as refused:
+                replace(sent, headers=changed, body=body).verify()
+            assert refused.value.reason == "malformed-timestamp"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2019-01-01T00:00:00",
+        "2019-01-01",
+        "2019-01-01 00:00:00Z",
+        "2019-02-30T00:00:00Z",
+        "1546300800",
+        "2019-01-01T00:00:00+99:00",
+        "0019-01-01T00:00:00Z",
+        "２019-01-01T00:00:00Z",
+        "9" * 8_000,
+    ],
+)
+def test_a_time_that_is_not_of_rfc_3339_is_refused(text: str) -> None:
+    sent = VECTORS["Box"]
+    with pytest.raises(BadSignature) as refused:
+        replace(sent, headers={**sent.headers, "box-delivery-timestamp": text}).verify()
     assert refused.value.reason == "malformed-timestamp"
 
 

@@ -24,6 +24,7 @@ COMPARISONS = {
     "f'{name}-signature' in headers",
     "word.lower() != scheme",
     "unit not in _UNITS",
+    "unit == RFC_3339",
     "abs(now - signed_at) > window",
     *("METHOD in rule.signed", "URL in rule.signed", "FIELDS in rule.signed"),
     *("rule.algorithm not in ALGORITHMS", "rule.encoding not in ENCODINGS"),

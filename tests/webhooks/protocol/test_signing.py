@@ -55,6 +55,7 @@ WAYS: list[tuple[str, dict[str, Any]]] = [
         for time in (
             {"time": "t", "signature": "v1", "separator": ";"},
             {"time_header": "X-Time", "prefix": "sha256 "},
+            {"time_header": "X-Time", "unit": "rfc3339"},
         )
     ),
 ]
