@@ -18,7 +18,10 @@ from webhooks.protocol import body_secret, challenge_hmac, hmac_rule
 from webhooks.protocol.hmac_rule import HEADER_NAME, PART_NAME, decode_base64
 from webhooks.protocol.tokens import jwt_rule
 
-MIN_KEY_BYTES = 24
+# Of Standard Webhooks, which requires it.
+MIN_STANDARD_KEY_BYTES = 24
+# Senders that make the key themselves use 128 random bits: those of Zoom and Mandrill have 22 characters.
+MIN_KEY_BYTES = 16
 MIN_STATIC_BYTES = 16
 
 _STANDARD_PREFIX = "whsec_"
@@ -50,7 +53,10 @@ class VerificationScheme:
         return Object(self.settings, self.build)
 
 
-_HMAC_SECRET = translatable("the key of the HMAC, as text: at least %(least)s bytes.", least=MIN_KEY_BYTES)
+_HMAC_SECRET = translatable(
+    "the key of the HMAC, as text: at least %(least)s bytes. If you may choose it, let the hub generate it.",
+    least=MIN_KEY_BYTES,
+)
 _PLAIN_SECRET = translatable(
     "at least %(least)s printable characters, without a space at either end", least=MIN_STATIC_BYTES
 )
@@ -96,7 +102,7 @@ SCHEMES: Mapping[str, VerificationScheme] = {
         translatable(
             "`whsec_` and the key in base64 (`v1`), at least %(least)s bytes; or `whpk_` and the sender's public "
             "Ed25519 key in base64 (`v1a`).",
-            least=MIN_KEY_BYTES,
+            least=MIN_STANDARD_KEY_BYTES,
         ),
     ),
     "body-hmac": VerificationScheme(
@@ -238,7 +244,8 @@ def check_secret(scheme: str, value: str, settings: Mapping[str, Any] | None = N
     """Raise ValueError with a sentence, which never repeats the value, if a secret is invalid for `scheme` with these
     settings.
 
-    An HMAC key needs at least 24 bytes, a secret that is sent as it is at least 16 printable characters.
+    The key of Standard Webhooks needs at least 24 bytes, another HMAC key 16, and a secret that is sent as it is 16
+    printable characters.
     """
     _require_scheme(scheme)
     _require_secret(scheme, settings)
@@ -250,7 +257,9 @@ def check_secret(scheme: str, value: str, settings: Mapping[str, Any] | None = N
             raise ValueError(translatable("The public key must be whpk_ followed by 32 bytes in base64."))
     elif scheme == "standard-webhooks":
         _check_hmac_key(
-            decode_standard_key(value), translatable("The secret must be base64, optionally after whsec_.")
+            decode_standard_key(value),
+            translatable("The secret must be base64, optionally after whsec_."),
+            MIN_STANDARD_KEY_BYTES,
         )
     elif scheme == "hmac" and _has_base64_secret(settings):
         key = decode_base64(value.removeprefix(hmac_rule.BASE64_SECRET_PREFIX))
@@ -340,11 +349,11 @@ def _require_scheme(name: str) -> VerificationScheme:
     return SCHEMES[name]
 
 
-def _check_hmac_key(key: bytes, sentence_if_empty: str) -> None:
+def _check_hmac_key(key: bytes, sentence_if_empty: str, least: int = MIN_KEY_BYTES) -> None:
     if not key:
         raise ValueError(sentence_if_empty)
-    if len(key) < MIN_KEY_BYTES:
-        raise ValueError(translatable("The secret must have at least %(least)s bytes.", least=MIN_KEY_BYTES))
+    if len(key) < least:
+        raise ValueError(translatable("The secret must have at least %(least)s bytes.", least=least))
 
 
 def _check_static_secret(value: str) -> None:
