@@ -32,7 +32,7 @@ _PAGE_PARAMS = ("before", "after", "order", "e")
 class EntryList:
     """The content of the list's page."""
 
-    words: Mapping[str, str]
+    params: Mapping[str, str]
     rows: Sequence[EntryRow]
     chips: Sequence[FilterChip]
     tabs: Sequence[ViewTab]
@@ -46,7 +46,7 @@ class EntryList:
 
     @property
     def is_filtered(self) -> bool:
-        return bool(self.words)
+        return bool(self.params)
 
 
 def unknown_params(query: QueryDict) -> list[str]:
@@ -56,27 +56,30 @@ def unknown_params(query: QueryDict) -> list[str]:
 
 def build_entry_list(request: HttpRequest) -> EntryList:
     """Load the page that the request asks for. Filters that cannot be used give a message and an unfiltered list."""
-    words, problem = FILTER_BAR.read_params(request.GET), ""
+    params, problem = FILTER_BAR.read_params(request.GET), ""
     try:
-        entry_filter, place = parse_entry_filter(words, timezone.now()), PageRequest.from_query(request.GET)
+        entry_filter, page_request = (
+            parse_entry_filter(params, timezone.now()),
+            PageRequest.from_query(request.GET),
+        )
     except InvalidFilter:
         problem = _("The filters in this address are invalid. Showing everything.")
-        words, entry_filter, place = {}, EntryFilter(), PageRequest()
-    page = fetch_entries(entry_filter, place)
-    here = FILTER_BAR.build_query(words)
+        params, entry_filter, page_request = {}, EntryFilter(), PageRequest()
+    page = fetch_entries(entry_filter, page_request)
+    query = FILTER_BAR.build_query(params)
     return EntryList(
-        words=words,
+        params=params,
         rows=describe_entries(page.rows, request.user),
-        chips=_filter_chips(words),
-        tabs=_view_tabs(here),
-        query=here,
-        page_links=PageLinks.for_page(here, page, place),
+        chips=_filter_chips(params),
+        tabs=_view_tabs(query),
+        query=query,
+        page_links=PageLinks.for_page(query, page, page_request),
         verified=Verification.objects.order_by("-id").first(),
         problem=problem,
-        search_note=_search_note(words.get("q", "").strip(), entry_filter, bool(page.rows)),
+        search_note=_search_note(params.get("q", "").strip(), entry_filter, bool(page.rows)),
         is_cut=entry_filter.is_cut,
         # Only above the newest entries: a search has its own results.
-        failed_logins=None if words or place != PageRequest() else summarize_failed_logins(),
+        failed_logins=None if params or page_request != PageRequest() else summarize_failed_logins(),
     )
 
 
@@ -108,9 +111,9 @@ def _search_note(term: str, entry_filter: EntryFilter, is_found: bool) -> str:
     ) % {"term": term}
 
 
-def fetch_entries(entry_filter: EntryFilter, place: PageRequest) -> KeysetPage:
+def fetch_entries(entry_filter: EntryFilter, page_request: PageRequest) -> KeysetPage:
     """Fetch a page of at most 50 entries by one statement."""
-    return BY_TIME.fetch_page(place, partial(_fetch_rows, entry_filter))
+    return BY_TIME.fetch_page(page_request, partial(_fetch_rows, entry_filter))
 
 
 def _fetch_rows(entry_filter: EntryFilter, condition: Q, order: Sequence[str], limit: int) -> list[Any]:

@@ -52,7 +52,7 @@ class EventList:
     """
 
     event_filter: EventFilter
-    words: Mapping[str, str]
+    params: Mapping[str, str]
     rows: Sequence[EventRow | DamagedRow]
     count: str
     chips: Sequence[FilterChip]
@@ -70,12 +70,12 @@ class EventList:
 
     @property
     def is_filtered(self) -> bool:
-        return bool(self.words)
+        return bool(self.params)
 
     @property
     def suffix(self) -> str:
-        """Return the query that links to an event carry, so that its page can lead back to this list."""
-        return "?" + urlencode({"list": self.query[1:]}) if self.words else ""
+        """Return the query of links to events, by which their pages link back to this list."""
+        return "?" + urlencode({"list": self.query[1:]}) if self.params else ""
 
     @property
     def own_view(self) -> ViewTab | None:
@@ -90,25 +90,25 @@ def unknown_params(query: QueryDict) -> list[str]:
 
 def build_event_list(request: HttpRequest) -> EventList:
     """Load the page that the request asks for. Filters that cannot be used give a message and an unfiltered list."""
-    words, problem = FILTER_BAR.read_params(request.GET), ""
+    params, problem = FILTER_BAR.read_params(request.GET), ""
     now = timezone.now()
     try:
-        event_filter, place = resolve_filter(words, now), PageRequest.from_query(request.GET)
+        event_filter, page_request = resolve_filter(params, now), PageRequest.from_query(request.GET)
     except InvalidFilter:
         problem = _("The filters in this address are invalid. Showing everything.")
-        words, event_filter, place = {}, EventFilter(), PageRequest()
-    page = fetch_events(event_filter, place)
-    here, bar = FILTER_BAR.build_query(words), filter_chips(words, source_options())
+        params, event_filter, page_request = {}, EventFilter(), PageRequest()
+    page = fetch_events(event_filter, page_request)
+    query, bar = FILTER_BAR.build_query(params), filter_chips(params, source_options())
     return EventList(
         event_filter=event_filter,
-        words=words,
+        params=params,
         rows=[event if isinstance(event, DamagedRow) else _event_row(event, now) for event in page.rows],
         count=page_count_label(event_filter, page),
         chips=bar,
-        tabs=view_tabs(words, _tab_counts(), saved_views(request.user)),
-        query=here,
-        page_links=PageLinks.for_page(here, page, place),
-        newest=_newer_query(page, place, here),
+        tabs=view_tabs(params, _tab_counts(), saved_views(request.user)),
+        query=query,
+        page_links=PageLinks.for_page(query, page, page_request),
+        newest=_newer_query(page, page_request, query),
         excluding=() if page.rows or problem else _excluding_chips(bar, now),
         problem=problem,
     )
@@ -140,11 +140,11 @@ def listed_events(request: HttpRequest) -> QuerySet[Event]:
     )
 
 
-def _newer_query(page: KeysetPage, place: PageRequest, here: str) -> str:
+def _newer_query(page: KeysetPage, page_request: PageRequest, query: str) -> str:
     """Return the query with which the first page asks for newer events; empty for other pages."""
-    cursors = map(BY_RECEIVED_TIME.cursor_of, page.rows) if place == PageRequest() else ()
+    cursors = map(BY_RECEIVED_TIME.cursor_of, page.rows) if page_request == PageRequest() else ()
     newest = next(filter(None, cursors), None)
-    return f"{here}&newer={newest}" if newest else ""
+    return f"{query}&newer={newest}" if newest else ""
 
 
 def source_options() -> list[tuple[str, str]]:

@@ -17,14 +17,14 @@ from webhooks.models import Event, State
 COUNT_LIMIT = 1_000
 
 
-def fetch_events(event_filter: EventFilter, place: PageRequest) -> KeysetPage:
+def fetch_events(event_filter: EventFilter, page_request: PageRequest) -> KeysetPage:
     """Fetch a page of at most 50 events, by one statement for each selected state. A `DamagedRow` is in place of one
     that cannot be read.
 
     Each event carries `attempt_count`, `next_at`, `was_replayed`, `is_paused`, and the names `identity` and `target` of
     the connections of its deliveries.
     """
-    return BY_RECEIVED_TIME.fetch_page(place, partial(_fetch_rows, event_filter))
+    return BY_RECEIVED_TIME.fetch_page(page_request, partial(_fetch_rows, event_filter))
 
 
 def _fetch_rows(event_filter: EventFilter, condition: Q, order: Sequence[str], limit: int) -> list[Any]:

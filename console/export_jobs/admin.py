@@ -107,9 +107,9 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
         if request.method == "POST" and form.is_valid():
             return self._request_export(request, event_filter, form)
         # A form that is shown again after a POST has its filters in the POST, not in the address.
-        words = FILTER_BAR.read_params(request.GET) or event_filter.to_params()
+        params = FILTER_BAR.read_params(request.GET) or event_filter.to_params()
         return self.render_page(
-            request, "console/export_jobs/new.html", request_context(words, event_filter, form)
+            request, "console/export_jobs/new.html", request_context(params, event_filter, form)
         )
 
     def _request_export(

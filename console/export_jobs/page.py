@@ -42,16 +42,16 @@ def requester_name(export: Export) -> str:
     return export.requested_by.get_username() if export.requested_by else _("a command")
 
 
-def request_context(words: Mapping[str, str], event_filter: EventFilter, form: Any) -> dict[str, Any]:
+def request_context(params: Mapping[str, str], event_filter: EventFilter, form: Any) -> dict[str, Any]:
     """Return the context of the page that requests an export.
 
-    `words` are the filters as they were chosen, `event_filter` the same filters with fixed times.
+    `params` are the filters as they were chosen, `event_filter` the same filters with fixed times.
     """
     return {
         "title": _("New export"),
-        "words": words,
-        "query": FILTER_BAR.build_query(words),
-        "chips": filter_chips(words, source_options()),
+        "params": params,
+        "query": FILTER_BAR.build_query(params),
+        "chips": filter_chips(params, source_options()),
         "sentences": describe_filter(event_filter.to_params()),
         "resolved": event_filter.to_params(),
         "is_whole": event_filter.filters_only_by_time,

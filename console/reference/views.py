@@ -36,7 +36,7 @@ def presets_view(request: HttpRequest) -> HttpResponse:
     kind = request.GET.get("kind", "")
     kind = kind if kind in KINDS else ""
     rows = [(entry, request.user.has_perm(entry.permission)) for entry in list_entries(kind, search)]
-    words = {"q": search, **({"kind": kind} if kind else {})}
+    params = {"q": search, **({"kind": kind} if kind else {})}
     return _render(
         request,
         "presets",
@@ -45,7 +45,7 @@ def presets_view(request: HttpRequest) -> HttpResponse:
         kinds=KINDS.items(),
         kind=kind,
         search=search,
-        words=words,
+        params=params,
     )
 
 

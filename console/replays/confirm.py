@@ -90,8 +90,8 @@ def _page_title(replay: Replay, *, is_counting: bool) -> str:
 def _event_list_url(replay: Replay) -> str:
     """Return the address of the event list from which the events were selected."""
     page = reverse("admin:webhooks_event_changelist")
-    words = {name: value for name, value in (replay.filter or {}).items() if not name.endswith("_taken_for")}
-    return f"{page}?{urlencode(words)}" if words else page
+    params = {name: value for name, value in (replay.filter or {}).items() if not name.endswith("_taken_for")}
+    return f"{page}?{urlencode(params)}" if params else page
 
 
 def _selected_pace(form: TermsForm) -> str:

@@ -66,18 +66,18 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
     def new_view(self, request: HttpRequest) -> HttpResponse:
         """Show how many events match the filters of the address. A POST selects them and leads on to confirm."""
         self._check_permission(request)
-        words = (request.POST if request.method == "POST" else request.GET).dict()
+        params = (request.POST if request.method == "POST" else request.GET).dict()
         if request.method == "POST":
-            return self._select_by_filter(request, words)
+            return self._select_by_filter(request, params)
         try:
-            event_filter = resolve_filter(words, timezone.now())
+            event_filter = resolve_filter(params, timezone.now())
         except InvalidFilter:
             return self._redirect_unusable_filter(request)
         count = event_filter.apply_to(Event.objects.all()).order_by().values("pk")[: COUNT_LIMIT + 1].count()
         context = {
             **self.admin_site.each_context(request),
             "title": _("Replay all matching events?"),
-            "words": words,
+            "params": params,
             "conditions": describe_filter(event_filter.to_params(), load_system_names()),
             "event_count": count,
             "is_more": count > COUNT_LIMIT,
@@ -85,9 +85,9 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
         }
         return TemplateResponse(request, "console/replays/new.html", context)
 
-    def _select_by_filter(self, request: HttpRequest, words: Mapping[str, str]) -> HttpResponseRedirect:
+    def _select_by_filter(self, request: HttpRequest, params: Mapping[str, str]) -> HttpResponseRedirect:
         try:
-            replay = select_by_filter(require_staff_user(request), words)
+            replay = select_by_filter(require_staff_user(request), params)
         except InvalidFilter:
             return self._redirect_unusable_filter(request)
         except TooManyEvents as error:

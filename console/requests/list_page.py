@@ -24,7 +24,7 @@ from webhooks.models import Receipt, Refusal, Source
 FILTER_BAR = FilterBar(("result", "source", "received", "received_from", "received_to"), "received")
 _PAGE_PARAMS = ("before", "after", "order")
 _IGNORED_PARAMS = ("e", "_changelist_filters")
-_MAX_WORD_LENGTH = 200
+_MAX_VALUE_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +110,18 @@ def visible_tables(request: HttpRequest) -> frozenset[type[Model]]:
 
 def build_request_list(request: HttpRequest) -> RequestList:
     """Load the page that the request asks for. Filters that cannot be used give a message and an unfiltered list."""
-    words, problem, tables = FILTER_BAR.read_params(request.GET), "", visible_tables(request)
+    params, problem, tables = FILTER_BAR.read_params(request.GET), "", visible_tables(request)
     try:
-        request_filter, page_request = _resolve_filter(words, tables), PageRequest.from_query(request.GET)
+        request_filter, page_request = _resolve_filter(params, tables), PageRequest.from_query(request.GET)
     except InvalidFilter:
         problem = _("The filters in this address are invalid. Showing everything.")
-        words, request_filter, page_request = {}, RequestFilter(tables=tables), PageRequest()
+        params, request_filter, page_request = {}, RequestFilter(tables=tables), PageRequest()
     page = fetch_requests(request_filter, page_request)
     return RequestList(
         rows=request_rows(page.rows, request),
-        chips=_filter_chips(words),
-        page_links=PageLinks.for_page(FILTER_BAR.build_query(words), page, page_request),
-        is_filtered=bool(words),
+        chips=_filter_chips(params),
+        page_links=PageLinks.for_page(FILTER_BAR.build_query(params), page, page_request),
+        is_filtered=bool(params),
         problem=problem,
     )
 
@@ -161,28 +161,28 @@ def _event_url(row: Receipt | Refusal) -> str:
     return reverse("admin:webhooks_event_change", args=[row.event_id])
 
 
-def _resolve_filter(words: Mapping[str, str], tables: frozenset[type[Model]]) -> RequestFilter:
+def _resolve_filter(params: Mapping[str, str], tables: frozenset[type[Model]]) -> RequestFilter:
     """Parse the query parameters into a filter. Raises InvalidFilter."""
-    if any("\0" in word or len(word) > _MAX_WORD_LENGTH for word in words.values()):
-        raise InvalidFilter("an unknown parameter")
-    begin, end = parse_range(words, "received", timezone.now())
+    if any("\0" in value or len(value) > _MAX_VALUE_LENGTH for value in params.values()):
+        raise InvalidFilter("an invalid value")
+    begin, end = parse_range(params, "received", timezone.now())
     try:
-        results = tuple(parse_results(words["result"])) if "result" in words else ()
+        results = tuple(parse_results(params["result"])) if "result" in params else ()
     except ValueError as error:
         raise InvalidFilter("an unknown result") from error
     source_id = None
-    if "source" in words:
+    if "source" in params:
         # Filtered by key: a join could not use an index for the order. No source has the key 0.
-        found = Source.objects.filter(slug=words["source"]).values_list("pk", flat=True).first()
+        found = Source.objects.filter(slug=params["source"]).values_list("pk", flat=True).first()
         source_id = found or 0
     return RequestFilter(results, source_id, begin, end, tables)
 
 
-def _filter_chips(words: Mapping[str, str]) -> list[FilterChip]:
+def _filter_chips(params: Mapping[str, str]) -> list[FilterChip]:
     results = [(result.value, str(name)) for result, name in RESULT_NAMES.items()]
     sources = Source.objects.values_list("slug", "name")[:100]
     return [
-        FILTER_BAR.time_chip(words, _("Received")),
-        FILTER_BAR.value_chip(words, "result", _("Result"), results),
-        FILTER_BAR.value_chip(words, "source", _("Source"), sources),
+        FILTER_BAR.time_chip(params, _("Received")),
+        FILTER_BAR.value_chip(params, "result", _("Result"), results),
+        FILTER_BAR.value_chip(params, "source", _("Source"), sources),
     ]

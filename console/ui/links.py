@@ -27,8 +27,8 @@ def audit_log_url(term: str) -> str:
 
 def failed_events_query(code: str, connection: Connection, since: datetime | None = None) -> str:
     """Return the query string of the events that failed with this code at this connection, since a time if given."""
-    words = {"state": State.DEAD.value, "code": code, "target": connection.slug}
-    return urlencode(words | ({"received_from": format_time(since)} if since else {}))
+    params = {"state": State.DEAD.value, "code": code, "target": connection.slug}
+    return urlencode(params | ({"received_from": format_time(since)} if since else {}))
 
 
 def replay_form_url(query: str) -> str:

@@ -89,17 +89,17 @@ def replace_id_in_text(text: str, entity_id: str, name: str) -> str:
 def _redact_filters(entity_id: str, name: str) -> None:
     """Replace the id in the filters that replays were selected by."""
     matching = Replay.objects.filter(Q(filter__has_key="entity_id") | Q(filter__has_key="q"))
-    for key, words in matching.values_list("pk", "filter"):
-        redacted = replace_id_in_filter(words or {}, entity_id, name)
-        if words and redacted != words:
+    for key, params in matching.values_list("pk", "filter"):
+        redacted = replace_id_in_filter(params or {}, entity_id, name)
+        if params and redacted != params:
             Replay.objects.filter(pk=key).update(filter=redacted)
 
 
-def replace_id_in_filter(words: Mapping[str, str], entity_id: str, name: str) -> dict[str, str]:
+def replace_id_in_filter(params: Mapping[str, str], entity_id: str, name: str) -> dict[str, str]:
     """Replace the id in the parameters of a filter if one of them equals it."""
     return {
-        word: name if word in PERSONAL_PARAMS and value.strip() == entity_id else value
-        for word, value in words.items()
+        param: name if param in PERSONAL_PARAMS and value.strip() == entity_id else value
+        for param, value in params.items()
     }
 
 

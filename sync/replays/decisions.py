@@ -172,9 +172,9 @@ def _with_address(person: ActingPerson, details: Mapping[str, JSONValue]) -> dic
     return {**details, "address": person.address}
 
 
-def _loggable_filter(words: Mapping[str, str] | None) -> dict[str, JSONValue] | None:
+def _loggable_filter(params: Mapping[str, str] | None) -> dict[str, JSONValue] | None:
     """Return a filter for the audit log. Parameters that may identify a person are reduced to true."""
-    if words is None:
+    if params is None:
         return None
-    params: dict[str, JSONValue] = {name: value for name, value in words.items() if name in _LOGGED_PARAMS}
-    return params | {name: True for name in words if name not in _LOGGED_PARAMS}
+    logged: dict[str, JSONValue] = {name: value for name, value in params.items() if name in _LOGGED_PARAMS}
+    return logged | {name: True for name in params if name not in _LOGGED_PARAMS}
