@@ -39,7 +39,7 @@ def is_open(request: AccessRequest) -> bool:
     return request.state == AccessRequestState.OPEN and is_recent
 
 
-def names_of(permissions: QuerySet[Permission]) -> set[str]:
+def permission_names(permissions: QuerySet[Permission]) -> set[str]:
     """Return permissions as `app.codename`."""
     names = permissions.order_by().values_list("content_type__app_label", "codename")
     return {f"{label}.{codename}" for label, codename in names}

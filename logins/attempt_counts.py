@@ -41,7 +41,7 @@ def count_failures(
 ) -> None:
     """Add failures to the sum of this hour, in a transaction. The first of a sum appends an audit entry."""
     moment = at or timezone.now()
-    hour = _hour_of(moment)
+    hour = _start_of_hour(moment)
     more = {"wrong": F("wrong") + wrong, "refused": F("refused") + refused, "last_at": moment}
     this_hour = FailedLogins.objects.filter(hour=hour)
     with transaction.atomic():
@@ -79,7 +79,11 @@ def count_refused_in_memory(person_number: int, address: str) -> None:
     """Count one attempt that was refused. It is written within a second."""
     key = person_number, address
     is_full = len(refused_attempts) >= MAX_ROWS_AN_HOUR and key not in refused_attempts
-    if _full_hour is not None and _full_hour.hour == _hour_of(timezone.now()) and key not in _full_hour.rows:
+    if (
+        _full_hour is not None
+        and _full_hour.hour == _start_of_hour(timezone.now())
+        and key not in _full_hour.rows
+    ):
         is_full = True
     refused_attempts.add((person_number, "") if is_full else key, 1)
 
@@ -105,7 +109,7 @@ def report_past_hours(now: datetime | None = None) -> int:
     A sum of one needs no further entry. Attempts counted in memory are written seconds after their hour at the latest.
     """
     at = now or timezone.now()
-    ended = FailedLogins.objects.filter(is_reported=False, hour__lt=_hour_of(at - timedelta(minutes=1)))
+    ended = FailedLogins.objects.filter(is_reported=False, hour__lt=_start_of_hour(at - timedelta(minutes=1)))
     rows = list(ended.order_by("hour", "pk")[:_REPORTED_AT_ONCE])
     for row in rows:
         with transaction.atomic():
@@ -145,5 +149,5 @@ def _stream_name(person_number: int) -> str:
     return f"person:{person_number}" if person_number else "system"
 
 
-def _hour_of(at: datetime) -> datetime:
+def _start_of_hour(at: datetime) -> datetime:
     return at.replace(minute=0, second=0, microsecond=0)

@@ -89,7 +89,7 @@ def admit_attempt(account: Account, network: str) -> Admission:
     Attempts that are refused only read, so a flood of them neither writes nor adds rows.
     """
     is_known = is_known_address(account, network)
-    limits = limits_of(account, network, is_known=is_known)
+    limits = rate_limits_for(account, network, is_known=is_known)
     _refuse_if_used_up(account, limits, is_known=is_known)
     admission = Admission(account, network, spent := dict[str, RateLimit]())
     try:
@@ -108,7 +108,7 @@ def admit_attempt(account: Account, network: str) -> Admission:
     return admission
 
 
-def limits_of(account: Account, network: str, *, is_known: bool) -> dict[str, RateLimit]:
+def rate_limits_for(account: Account, network: str, *, is_known: bool) -> dict[str, RateLimit]:
     """Return the limits of an attempt by their keys."""
     if is_known:
         return {f"{_PREFIX}known:{account.key}:{network}": KNOWN_ADDRESS_LIMIT}
@@ -128,7 +128,7 @@ def refund_attempt(admission: Admission) -> None:
 
 def account_wait_seconds(account: Account) -> float:
     """Return the seconds until strangers can try this account again; 0 if they can now."""
-    return max(_read_waits(limits_of(account, "", is_known=False)).values())
+    return max(_read_waits(rate_limits_for(account, "", is_known=False)).values())
 
 
 def clear_limits(account: Account) -> None:

@@ -37,13 +37,13 @@ def why_not_second(second: int, first: int, permission: str, requested_at: datet
             "You can approve this from %(time)s on: a second person must have had the permission for 24 hours."
         )
         return text % {"time": f"{since + WAIT:%Y-%m-%d %H:%M} UTC"}
-    if _depend_on_each_other(first, second, min(requested_at, now) - WAIT):
+    if _are_dependent(first, second, min(requested_at, now) - WAIT):
         return _(
             "Another person must approve this. Your login and that of the person who requested it were added, changed "
             "or unlocked by one another, or their passwords were set by the same person, less than 24 hours before "
             "the request or since then."
         )
-    if _know_a_password(first, second):
+    if _may_know_password(first, second):
         return _(
             "Another person must approve this. One of you set the password of the other, or one person set both. A "
             "superuser can set it anew, and then no one else knows it."
@@ -51,8 +51,8 @@ def why_not_second(second: int, first: int, permission: str, requested_at: datet
     return ""
 
 
-def _know_a_password(first: int, second: int) -> bool:
-    """Return True if one of the two may know the other's password, or a third person both passwords."""
+def _may_know_password(first: int, second: int) -> bool:
+    """Return True if one person may know the other's password, or a third person knows both."""
     of_first, of_second = _password_setters(first), _password_setters(second)
     suspects = ({first} & of_second) | ({second} & of_first) | (of_first & of_second)
     return User.objects.filter(pk__in=suspects, is_superuser=False).exists()
@@ -75,7 +75,7 @@ def _password_setters(person: int) -> set[int]:
         found.add(person)
 
 
-def _depend_on_each_other(first: int, second: int, since: datetime) -> bool:
+def _are_dependent(first: int, second: int, since: datetime) -> bool:
     """Return True if one person may be behind both logins."""
     rows = Entry.objects.filter(action__in=_CHANGES, at__gt=since, actor__startswith="person:")
     changes = list(rows.order_by("-at").values_list("action", "actor", "stream")[:_MAX_CHANGES])
@@ -88,15 +88,15 @@ def _depend_on_each_other(first: int, second: int, since: datetime) -> bool:
     if given.filter(person__in=(first, second), requested_by__in=(first, second)).exists():
         return True
     takeovers = [(actor, stream) for action, actor, stream in changes if action in _TAKEOVERS]
-    return f"person:{second}" in _connected_with(f"person:{first}", takeovers)
+    return f"person:{second}" in _connected_logins(f"person:{first}", takeovers)
 
 
-def _connected_with(start: str, pairs: Iterable[tuple[str, str]]) -> set[str]:
-    """Return all logins that a chain of pairs connects with this one, itself included."""
+def _connected_logins(start: str, pairs: Iterable[tuple[str, str]]) -> set[str]:
+    """Return all logins that are connected with `start` by a chain of pairs, including itself."""
     neighbours: dict[str, set[str]] = {}
-    for one, other in pairs:
-        neighbours.setdefault(one, set()).add(other)
-        neighbours.setdefault(other, set()).add(one)
+    for actor, login in pairs:
+        neighbours.setdefault(actor, set()).add(login)
+        neighbours.setdefault(login, set()).add(actor)
     found, waiting = {start}, [start]
     while waiting:
         new = neighbours.get(waiting.pop(), set()) - found

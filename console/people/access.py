@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.auth.models import Group, Permission, User
 from django.db.models import Q, QuerySet
 
-from logins.access_requests import names_of
+from logins.access_requests import permission_names
 
 
 def users_who_can_change_users() -> QuerySet[User]:
@@ -18,14 +18,14 @@ def permissions_of(person: User) -> set[str]:
     every permission.
     """
     if person.is_superuser:
-        return names_of(Permission.objects.all())
+        return permission_names(Permission.objects.all())
     given = Q(group__user=person.pk) | Q(user=person.pk)
-    return names_of(Permission.objects.filter(given))
+    return permission_names(Permission.objects.filter(given))
 
 
 def lacks_any(editor: Any, permissions: QuerySet[Permission]) -> bool:
     """Return True if the editor lacks one of these permissions, and so cannot give them alone."""
-    return bool(names_of(permissions) - editor.get_all_permissions())
+    return bool(permission_names(permissions) - editor.get_all_permissions())
 
 
 def may_set_password(editor: Any, person: User) -> bool:

@@ -104,14 +104,14 @@ class AccountAdmin(AuditedAdmin):
         form.editor = request.user
         return form
 
-    def request_access(self, request: HttpRequest, row: Any, awaiting: Sequence[Any]) -> None:
+    def request_access(self, request: HttpRequest, row: Any, access_to_request: Sequence[Any]) -> None:
         """Request what the editor cannot give alone, in the transaction of the change."""
         raise NotImplementedError
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
-        if form.awaiting:
-            self.request_access(request, form.instance, form.awaiting)
+        if form.access_to_request:
+            self.request_access(request, form.instance, form.access_to_request)
             text = _("You lack permissions that you chose, so another administrator must approve them.")
             url = reverse("admin:logins_accessrequest_changelist")
             messages.warning(request, format_html('{} <a href="{}">{}</a>', text, url, _("Access requests")))
@@ -262,8 +262,8 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
         view = self.admin_site.admin_view(self.unlock_view)
         return [path("<int:pk>/unlock/", view, name="auth_user_unlock"), *super().get_urls()]
 
-    def request_access(self, request: HttpRequest, row: User, awaiting: Sequence[Group]) -> None:
-        for role in awaiting:
+    def request_access(self, request: HttpRequest, row: User, access_to_request: Sequence[Group]) -> None:
+        for role in access_to_request:
             request_role(row, role, by=require_staff_user(request), address=client_address(request))
 
     def unlock_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -323,8 +323,10 @@ class RoleAdmin(AccountAdmin, GroupAdmin):
     form = RoleForm
     list_display = ("name", "people_count")
 
-    def request_access(self, request: HttpRequest, row: Group, awaiting: Sequence[str]) -> None:
-        request_permissions(row, awaiting, by=require_staff_user(request), address=client_address(request))
+    def request_access(self, request: HttpRequest, row: Group, access_to_request: Sequence[str]) -> None:
+        request_permissions(
+            row, access_to_request, by=require_staff_user(request), address=client_address(request)
+        )
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Forbid changing a role that one holds: it would change one's own permissions."""

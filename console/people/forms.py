@@ -9,7 +9,7 @@ from django.contrib.auth.models import Permission, User
 from django.utils.translation import gettext_lazy as _
 
 from console.people.access import change_user_permission, lacks_any, users_who_can_change_users
-from logins.access_requests import MAX_OPEN, names_of, open_requests
+from logins.access_requests import MAX_OPEN, open_requests, permission_names
 
 _LABELS = {
     "username": _("Username"),
@@ -37,26 +37,26 @@ class PermissionField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
 
 
 class AccessFormMixin(forms.ModelForm):  # type: ignore[type-arg]
-    """Takes what the editor cannot give alone out of the form: it is requested (`awaiting`) and not saved."""
+    """Removes what the editor cannot give alone from the form: it is requested (`access_to_request`) and not saved."""
 
     editor: Any = None
-    awaiting: Sequence[Any] = ()
+    access_to_request: Sequence[Any] = ()
 
-    def refuse_surplus(self) -> None:
+    def refuse_excess_requests(self) -> None:
         """Refuse the form if more requests would be open than anyone reviews."""
-        if self.awaiting and open_requests().count() + len(self.awaiting) > MAX_OPEN:
+        if self.access_to_request and open_requests().count() + len(self.access_to_request) > MAX_OPEN:
             self.add_error(None, _("Too many access requests are open. Decide some of them first."))
 
-    def keep_roles_to_request(self, cleaned: dict[str, Any]) -> None:
-        """Take new roles that give permissions which the editor lacks out of the chosen ones."""
+    def defer_roles_to_request(self, cleaned: dict[str, Any]) -> None:
+        """Remove new roles with permissions that the editor lacks from the chosen ones, to request them."""
         chosen = cleaned.get("groups")
         if chosen is None:
             return
         held = self.instance.groups.values_list("pk", flat=True) if self.instance.pk else ()
         new = chosen.exclude(pk__in=list(held))
-        self.awaiting = [role for role in new if lacks_any(self.editor, role.permissions.all())]
-        cleaned["groups"] = chosen.exclude(pk__in=[role.pk for role in self.awaiting])
-        self.refuse_surplus()
+        self.access_to_request = [role for role in new if lacks_any(self.editor, role.permissions.all())]
+        cleaned["groups"] = chosen.exclude(pk__in=[role.pk for role in self.access_to_request])
+        self.refuse_excess_requests()
 
 
 class PersonForm(AccessFormMixin, UserChangeForm):  # type: ignore[type-arg]
@@ -73,7 +73,7 @@ class PersonForm(AccessFormMixin, UserChangeForm):  # type: ignore[type-arg]
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        self.keep_roles_to_request(cleaned)
+        self.defer_roles_to_request(cleaned)
         # A field with an error is missing from the cleaned data, and so is one that is shown only.
         if self.errors or "groups" not in cleaned:
             return cleaned
@@ -95,11 +95,11 @@ class RoleForm(AccessFormMixin):
         if chosen is None:
             return cleaned
         held = self.instance.permissions.values_list("pk", flat=True) if self.instance.pk else ()
-        lacking = names_of(chosen.exclude(pk__in=list(held))) - self.editor.get_all_permissions()
-        self.awaiting = sorted(lacking)
+        lacking = permission_names(chosen.exclude(pk__in=list(held))) - self.editor.get_all_permissions()
+        self.access_to_request = sorted(lacking)
         kept = [permission for permission in chosen if permission_name(permission) not in lacking]
         cleaned["permissions"] = chosen.filter(pk__in=[permission.pk for permission in kept])
-        self.refuse_surplus()
+        self.refuse_excess_requests()
         return cleaned
 
 
@@ -117,7 +117,7 @@ class NewPersonForm(AccessFormMixin, UserCreationForm):  # type: ignore[type-arg
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        self.keep_roles_to_request(cleaned)
+        self.defer_roles_to_request(cleaned)
         return cleaned
 
     def save(self, commit: bool = True) -> Any:

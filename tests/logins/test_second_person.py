@@ -259,16 +259,16 @@ def without_chains(variant: pytest.MonkeyPatch) -> None:
 
 
 def without_time_before_the_request(variant: pytest.MonkeyPatch) -> None:
-    depend = second_person._depend_on_each_other
+    depend = second_person._are_dependent
     variant.setattr(
         second_person,
-        "_depend_on_each_other",
+        "_are_dependent",
         lambda first, second, _since: depend(first, second, timezone.now() - timedelta(days=1)),
     )
 
 
 def without_setters_of_passwords(variant: pytest.MonkeyPatch) -> None:
-    variant.setattr(second_person, "_know_a_password", lambda *_: False)
+    variant.setattr(second_person, "_may_know_password", lambda *_: False)
 
 
 def accepted() -> list[str]:

@@ -36,7 +36,7 @@ class Command(BaseCommand):
         person = User.objects.filter(username=username).first()
         if person is None:
             raise CommandError(f"There is no login {username!r}. A new superuser: manage.py createsuperuser.")
-        reason = " ".join((reason or _ask_reason()).split())
+        reason = " ".join((reason or _prompt_for_reason()).split())
         if not reason:
             raise CommandError("Nothing was changed: enter a reason, which stays in the audit log.")
         password = secrets.token_urlsafe(_PASSWORD_BYTES) if change == RESET_LOGIN else ""
@@ -69,7 +69,7 @@ def _change_login(person: User, change: str, password: str) -> None:
     person.save()
 
 
-def _ask_reason() -> str:
+def _prompt_for_reason() -> str:
     try:
         return input("Reason (no personal data; stays on the audit log): ")
     except EOFError:

@@ -252,7 +252,7 @@ def with_every_role(variant: pytest.MonkeyPatch) -> None:
 
 
 def with_every_permission(variant: pytest.MonkeyPatch) -> None:
-    variant.setattr("console.people.forms.names_of", lambda _: set())
+    variant.setattr("console.people.forms.permission_names", lambda _: set())
 
 
 @pytest.mark.parametrize("breaks", [None, with_every_role, with_every_permission])

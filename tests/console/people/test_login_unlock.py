@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 
 from logins.attempt_counts import count_failures
-from logins.limits import Account, limits_of
+from logins.limits import Account, rate_limits_for
 from tests.support.people import browser, entries, person
 from webhooks.models.rate_limit import RateLimitState
 
@@ -47,7 +47,7 @@ def test_an_administrator_unlocks_a_login_for_an_address() -> None:
 def spend(person_number: int) -> None:
     """Use one attempt of the limit of an account up."""
     account = Account(person_number, str(person_number))
-    [(key, limit)] = limits_of(account, "", is_known=False).items()
+    [(key, limit)] = rate_limits_for(account, "", is_known=False).items()
     RateLimitState.spend(key, 1, limit, 0)
 
 
