@@ -192,26 +192,26 @@ def _optional_time(at: datetime | None) -> str | None:
     return format_time(at) if at else None
 
 
-def _same(value: Any) -> Any:
+def _as_stored(value: Any) -> Any:
     return value
 
 
 # The columns of an event in the order of its cells, and how each cell is made of the stored value.
 _EVENT_CELLS: Sequence[tuple[str, Callable[[Any], Any]]] = (
     ("uuid", to_reference),
-    ("source__slug", _same),
-    *((name, _same) for name in ("event_id", "entity_type", "entity_id", "event_type")),
+    ("source__slug", _as_stored),
+    *((name, _as_stored) for name in ("event_id", "entity_type", "entity_id", "event_type")),
     ("occurred_at", _optional_time),
     ("received_at", _optional_time),
-    *((name, _same) for name in ("is_signed", "state", "code")),
+    *((name, _as_stored) for name in ("is_signed", "state", "code")),
     ("digest", lambda digest: bytes(digest).hex()),
 )
 _EVENT_FIELDS = [name for name, _ in _EVENT_CELLS]
 _RECEIVED = _EVENT_FIELDS.index("received_at")
 _ANSWER_CELLS: Sequence[tuple[str, str, Callable[[Any], Any]]] = (
     ("receipt", "uuid", to_reference),
-    ("status", "status", _same),
-    ("code", "code", _same),
+    ("status", "status", _as_stored),
+    ("code", "code", _as_stored),
     ("at", "answered_at", _optional_time),
 )
 _PLAIN_TYPES = (str, int, bool, NoneType)

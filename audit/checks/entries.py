@@ -52,14 +52,14 @@ def check_streams(rows: Iterable[StreamRow]) -> Faults:
     for row in rows:
         if row.stream != stream:
             # A stream whose first entries were pruned continues from its stub.
-            stream, seq, leaf = row.stream, _whole(row.stub_seq), row.stub_leaf or ZERO_HASH
+            stream, seq, leaf = row.stream, _position_or_zero(row.stub_seq), row.stub_leaf or ZERO_HASH
         if row.seq != seq + 1:
             yield IntegrityFault(f"stream {stream} at {row.seq}", f"does not follow {seq}")
         elif row.prev_leaf != leaf:
             yield IntegrityFault(f"stream {stream} at {row.seq}", "does not continue the entry before it")
-        seq, leaf = _whole(row.seq), row.leaf
+        seq, leaf = _position_or_zero(row.seq), row.leaf
 
 
-def _whole(seq: object) -> int:
+def _position_or_zero(seq: object) -> int:
     """Return a place in a stream; 0 for none, and for text, which SQLite can store there."""
     return seq if isinstance(seq, int) else 0

@@ -67,7 +67,7 @@ def check_announcement(
         yield IntegrityFault(announcement.location, f"does not match segment {announcement.segment}")
     if (
         # Recomputed from the entry's own time: an announcement must not delete more than its rule allows.
-        announcement.up_to != _days_before(announcement.at, announcement.days)
+        announcement.up_to != _subtract_days(announcement.at, announcement.days)
         or announcement.sealed_at >= announcement.up_to
         or announcement.segment >= announcement.announced_in
     ):
@@ -75,21 +75,21 @@ def check_announcement(
             announcement.location, f"includes entries that are not older than {announcement.days} days"
         )
     # With a time in the future the rule would allow to delete everything.
-    if announcement.at > _later(announced_at, CLOCKS_APART):
+    if announcement.at > _add_time(announced_at, CLOCKS_APART):
         yield IntegrityFault(
             announcement.location, f"has the time {announcement.at}, but was sealed at {announced_at}"
         )
 
 
-def _days_before(at: str, days: int) -> str:
+def _subtract_days(at: str, days: int) -> str:
     """Return the time `days` days before `at` as text; empty if it is out of range."""
     try:
-        return _later(at, timedelta(days=-days))
+        return _add_time(at, timedelta(days=-days))
     except (OverflowError, ValueError):
         return ""
 
 
-def _later(at: str, by: timedelta) -> str:
+def _add_time(at: str, by: timedelta) -> str:
     """Return the time `by` after `at`, as text. Raises OverflowError, and ValueError if `at` is not a time."""
     return (datetime.fromisoformat(at) + by).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 

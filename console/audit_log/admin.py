@@ -26,7 +26,7 @@ class EntryAdmin(DetailPageMixin, ReadOnlyAdmin, DownloadableListAdmin):
     shows_damaged_rows = True
 
     def get_urls(self) -> list[URLPattern]:
-        page = self.admin_site.admin_view(self.standing_view)
+        page = self.admin_site.admin_view(self.integrity_view)
         return [path("standing/", page, name="audit_entry_sealing"), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
@@ -54,7 +54,7 @@ class EntryAdmin(DetailPageMixin, ReadOnlyAdmin, DownloadableListAdmin):
         context = {"title": page.row.title, "page": page, "sealed": find_sealing_segment(row)}
         return self.render_page(request, "console/audit_log/entry.html", context)
 
-    def standing_view(self, request: HttpRequest) -> HttpResponse:
+    def integrity_view(self, request: HttpRequest) -> HttpResponse:
         """Show how far the log is sealed, published and verified."""
         self.require_permissions(request)
         context = {

@@ -22,7 +22,7 @@ def post_only(
 
     def decorate(view: Callable[P, HttpResponse]) -> Callable[P, HttpResponse]:
         @wraps(view)
-        def press(*args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        def require_post(*args: P.args, **kwargs: P.kwargs) -> HttpResponse:
             # The view may be a method, which gets `self` before the request.
             request = next(arg for arg in args if isinstance(arg, HttpRequest))
             if request.method == "POST":
@@ -30,6 +30,6 @@ def post_only(
             messages.warning(request, _("This action needs the button. Nothing was changed; press it again."))
             return redirect(back_to, *([kwargs[key]] if key else []))
 
-        return press
+        return require_post
 
     return decorate

@@ -115,7 +115,7 @@ def _connection_sentence(
 
 
 def _pause_sentence(blocker: PausedByPerson) -> SafeString:
-    what = blocker.setting
+    paused = blocker.setting
     page, name = ("sync_route_change", _("The route"))
     if isinstance(what, Source):
         page, name = ("webhooks_source_change", what.name)

@@ -70,7 +70,7 @@ class OpenDeliveryRow:
 class EntityPage:
     """The content of the page. `may` names the parts that this person may see; other parts are not read.
 
-    `needing`: the number of failed or held events among the newest thousand.
+    `attention_count`: the number of failed or held events among the newest thousand.
     """
 
     query: EntityQuery
@@ -80,7 +80,7 @@ class EntityPage:
     timeline: tuple[TimelineRow | DamagedRow, ...]
     older: str
     newest: Event | None
-    needing: int
+    attention_count: int
     under_way: tuple[OpenDeliveryRow | DamagedRow, ...]
     erasures: tuple[Erasure, ...]
     pseudonyms: tuple[str, ...]
@@ -92,7 +92,7 @@ class EntityPage:
         return bool(self.timeline or self.newest or self.under_way or linked or self.erasures)
 
     @property
-    def newest_needing(self) -> TimelineRow | None:
+    def newest_needing_attention(self) -> TimelineRow | None:
         """Return the newest failed or held event on this page of the timeline."""
         rows = (event for event in self.timeline if isinstance(event, TimelineRow))
         return next((event for event in rows if event.row.state in _NEEDS_ATTENTION), None)
@@ -123,7 +123,7 @@ def build_entity_page(query: EntityQuery, may: Mapping[str, bool]) -> EntityPage
         timeline=_timeline_rows(rows, may, on_hold=_events_on_hold(under_way)),
         older=_last_cursor(rows) if more else "",
         newest=next((row for row in newest_rows if isinstance(row, Event)), None),
-        needing=_count_needing_attention(query),
+        attention_count=_count_needing_attention(query),
         under_way=under_way,
         erasures=_recent_erasures(query) if may["erasures"] else (),
         pseudonyms=_earlier_pseudonyms(query) if may["erase"] else (),

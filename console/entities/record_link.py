@@ -40,16 +40,16 @@ def record_link_view(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     entity_type, entity_id = request.GET.get("type", ""), request.GET.get("id", "")
     identity, target = _read_connections(request, entity_type, entity_id)
-    asked = LinkRequest(
+    link_request = LinkRequest(
         identity, target, entity_type, entity_id, by=require_staff_user(request), reason="", address=""
     )
-    link = asked.find_link()
+    link = link_request.find_link()
     linked_id = link.record_id if link is not None else ""
     form = LinkForm(request.POST or None, initial={"record_id": linked_id})
     if linked_id:
         form.fields["record_id"].widget = forms.HiddenInput()
     if request.method == "POST" and form.is_valid():
-        is_changed = _change_link(request, asked, form, is_unlinking="unlink" in request.POST)
+        is_changed = _change_link(request, link_request, form, is_unlinking="unlink" in request.POST)
         if is_changed:
             return redirect(entity_url(entity_type, entity_id))
         return HttpResponseRedirect(request.get_full_path())
@@ -84,15 +84,15 @@ def _read_connections(
     return found[keys[0]], found[keys[1]]
 
 
-def _change_link(request: HttpRequest, asked: LinkRequest, form: Any, *, is_unlinking: bool) -> bool:
+def _change_link(request: HttpRequest, link_request: LinkRequest, form: Any, *, is_unlinking: bool) -> bool:
     """Link or unlink the record of the form. Returns False, with a message, if that was refused."""
     answer = form.cleaned_data
     reasoned = LinkRequest(
-        asked.identity,
-        asked.target,
-        asked.entity_type,
-        asked.entity_id,
-        by=asked.by,
+        link_request.identity,
+        link_request.target,
+        link_request.entity_type,
+        link_request.entity_id,
+        by=link_request.by,
         reason=answer["reason"],
         address=client_address(request),
     )

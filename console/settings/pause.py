@@ -64,27 +64,27 @@ class PauseMixin(TwoStepChangeAdmin):
 
     def pause_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Ask for a reason; on POST, put the deliveries of this source or route on hold."""
-        what = self._get_pausable(request, pk)
+        flow = self._get_pausable(request, pk)
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
-            self._pause(request, what, form.cleaned_data["reason"])
+            self._pause(request, flow, form.cleaned_data["reason"])
             return redirect(f"admin:{self._url_name('change')}", pk)
-        return self._render_confirmation(request, what, form, _("Pause %(what)s?"), _("Pause"))
+        return self._render_confirmation(request, flow, form, _("Pause %(what)s?"), _("Pause"))
 
     def resume_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Ask for a reason; on POST, resume the deliveries of this source or route."""
-        what = self._get_pausable(request, pk)
+        flow = self._get_pausable(request, pk)
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
-            self._resume(request, what, form.cleaned_data["reason"])
+            self._resume(request, flow, form.cleaned_data["reason"])
             return redirect(f"admin:{self._url_name('change')}", pk)
-        return self._render_confirmation(request, what, form, _("Resume %(what)s?"), _("Resume"))
+        return self._render_confirmation(request, flow, form, _("Resume %(what)s?"), _("Resume"))
 
     def _get_pausable(self, request: HttpRequest, pk: int) -> Any:
-        what = get_object_or_404(self.model, pk=pk)
-        if not self.has_change_permission(request, what):
+        flow = get_object_or_404(self.model, pk=pk)
+        if not self.has_change_permission(request, flow):
             raise PermissionDenied
-        return what
+        return flow
 
     def _pause(self, request: HttpRequest, flow: Source | Route, reason: str) -> None:
         with transaction.atomic():

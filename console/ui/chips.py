@@ -130,14 +130,14 @@ class FilterBar:
         ]
         begin, end = params.get(first, ""), params.get(last, "")
         chosen_text = next((option.text for option in choices if option.is_chosen), "")
-        stood = {name: params[name] for name in (first, last) if params.get(name)}
+        bounds = {name: params[name] for name in (first, last) if params.get(name)}
         return FilterChip(
             self.time_param,
             label,
             chosen_text or _label_range(format_moment(begin, zone), format_moment(end, zone)),
             choices,
             self.build_query(plain),
-            DateTimeRange(to_input_value(begin, zone), to_input_value(end, zone), str(zone), plain | stood),
+            DateTimeRange(to_input_value(begin, zone), to_input_value(end, zone), str(zone), plain | bounds),
         )
 
 

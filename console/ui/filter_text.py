@@ -36,10 +36,11 @@ class SystemNames:
     def reason_title(self, code: str, slug: str = "") -> str:
         """Return the title of a code, naming the system only if just one can be meant. `slug` narrows to one system."""
         side = ConnectionSide.IDENTITY if is_about_identity(code) else ConnectionSide.TARGET
-        asked, name = self.by_slug.get(slug, ("", ""))
+        slug_side, name = self.by_slug.get(slug, ("", ""))
         # A code is about one end of a route: other connections of that end could be meant too.
-        there = [name] if asked == side else [name for at, name in self.by_slug.values() if at == side]
-        return describe_code(code, there[0] if len(there) == 1 else "").title
+        is_one = slug_side == side
+        names = [name] if is_one else [name for other, name in self.by_slug.values() if other == side]
+        return describe_code(code, names[0] if len(names) == 1 else "").title
 
 
 NO_SYSTEMS = SystemNames()

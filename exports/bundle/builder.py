@@ -179,13 +179,13 @@ class ExportRun:
     def finish_export(self) -> dict[str, Any]:
         """Write the evidence, the manifest and the archive. Returns the values that the finished export gets."""
         export = self.export
-        bundle, said = write_evidence(export, self.heartbeat, self.renew_lease)
+        bundle, evidence_facts = write_evidence(export, self.heartbeat, self.renew_lease)
         # The arguments are evaluated in order: the documentation is written before it is measured.
         manifest = sign_manifest(
             bundle,
-            said,
+            evidence_facts,
             export,
-            write_documentation(export, said),
+            write_documentation(export, evidence_facts),
             measure_own_files(export.folder, self.heartbeat),
         )
         export.counts |= {name: manifest[name] for name in ("entries", "segments", "streams")}

@@ -45,8 +45,8 @@ def _recorded_names(kind: str, keys: Sequence[int]) -> dict[str, dict[str, objec
     for entry in _entries(kind, keys):
         after = parse_details(entry.details).get("after")
         if isinstance(after, dict):
-            said = {column: after[column] for column in _COLUMNS if column in after}
-            recorded.setdefault(entry.stream, {}).update(said)
+            names = {column: after[column] for column in _COLUMNS if column in after}
+            recorded.setdefault(entry.stream, {}).update(names)
     return recorded
 
 

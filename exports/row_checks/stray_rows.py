@@ -39,8 +39,8 @@ def find_stray_rows() -> Iterator[RowFault]:
         parents = parent_model._default_manager.filter(pk=OuterRef(parent))
         rows = model._default_manager.filter(~Exists(parents), ~Q(**{parent: None})).order_by("pk")
         for key in rows.values_list("pk", flat=True)[:MAX_ROWS]:
-            what = "refers to a row that does not exist"
-            yield RowFault("parent-missing", table, f"with id {key}", f"{parent}_id", what)
+            fault = "refers to a row that does not exist"
+            yield RowFault("parent-missing", table, f"with id {key}", f"{parent}_id", fault)
     for table, model, columns in _IDENTIFYING:
         groups = (
             model._default_manager.order_by().values(*columns).annotate(first=Min("pk"), times=Count("pk"))

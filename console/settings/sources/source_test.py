@@ -67,8 +67,8 @@ def send_test_event(request: HttpRequest, source: Source) -> SentTestEvent:
     if source.needs_secret and not secrets:
         raise CannotSendTestEvent(_("The source has no active secret. Add one first."))
     # With a public key the hub can verify signatures and cannot make them.
-    ours = [secret.value for secret in secrets if not is_public_key(secret.value)]
-    if not ours and (secrets or (source.is_signed and not source.needs_secret)):
+    signing_secrets = [secret.value for secret in secrets if not is_public_key(secret.value)]
+    if not signing_secrets and (secrets or (source.is_signed and not source.needs_secret)):
         raise CannotSendTestEvent(
             _(
                 "The source signs with its own private key, which the hub does not have. Send a test "
@@ -77,7 +77,7 @@ def send_test_event(request: HttpRequest, source: Source) -> SentTestEvent:
         )
     name = f"hub-test-{uuid.uuid4()}"
     # The newest secret: `live_secrets` returns the oldest first.
-    arrival = _build_request(request, source, ours[-1] if ours else "", name)
+    arrival = _build_request(request, source, signing_secrets[-1] if signing_secrets else "", name)
     answer = receive_webhook(arrival, "en", DeliveryService())
     # Not by the event's id: without a signature that covers it, none is stored.
     event = Event.objects.filter(
