@@ -116,7 +116,7 @@ class ConsolePolicy:
 
 class DamagedValuePage:
     """Middleware that answers with a page about the damaged row if a page of the console met a stored value that
-    cannot be read. Other errors stay what they are.
+    cannot be read. Other errors are not handled.
     """
 
     def __init__(self, get_response: GetResponse) -> None:

@@ -70,7 +70,7 @@ def mark_as_new(rows: Iterable[Model]) -> None:
 
 
 def _set_auto_now(rows: Iterable[Model], names: Sequence[str]) -> None:
-    """Set the columns that hold the time at which a row is stored."""
+    """Set the columns that contain the time at which a row is stored."""
     now = timezone.now()
     for row in rows:
         for name in names:

@@ -122,7 +122,7 @@ class GroupCommit(Generic[T]):
 
 def _error_for_thread(error: BaseException) -> Exception:
     """Return a separate error instance for one of several threads."""
-    # A deadlock depends on which items there are, and in which order: each of them alone may be stored.
+    # A deadlock depends on the items and their order: each item alone may be stored.
     if isinstance(error, _DATABASE_ERRORS) and not is_deadlock(error):
         return type(error)(*error.args)
     return GroupFailed()

@@ -128,7 +128,7 @@ def execute_sql(
 ) -> Any:
     """Execute a text through the driver's own cursor, and return what `fetch` returns for it.
 
-    PostgreSQL prepares a statement on the server once it comes often; Django's cursor would paste the values into the
+    PostgreSQL prepares a statement on the server once it runs often; Django's cursor would paste the values into the
     text. A statement goes through Django's cursor if it is watched (a test that counts) or is a single write that has
     to queue (SQLite).
     """

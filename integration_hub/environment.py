@@ -1,6 +1,6 @@
 """Strict parsing of environment variables: an invalid value stops the start, with a message that names the variable.
 
-A message repeats numbers and words, but no address, which may hold a password.
+A message repeats numbers and words, but no address, which may contain a password.
 """
 
 import logging

@@ -152,7 +152,7 @@ def _list_secrets() -> Iterator[Secret]:
 
 
 def _other_passwords() -> Iterator[tuple[str, str]]:
-    """Yield the passwords that other systems gave, with the variables that hold them."""
+    """Yield the passwords that other systems gave, with the variables that contain them."""
     passwords = {
         "DATABASE_URL": settings.DATABASES["default"].get("PASSWORD"),
         "CELERY_BROKER_URL": unquote(urlsplit(settings.CELERY_BROKER_URL).password or ""),

@@ -61,7 +61,7 @@ def check_announcement(
 ) -> Faults:
     """Yield the faults of an announcement, compared with the segment that it names.
 
-    `announced_at` is the time at which the segment that holds the announcement was sealed.
+    `announced_at` is the time at which the segment that contains the announcement was sealed.
     """
     if (announcement.hash, announcement.sealed_at) != (segment_hash, sealed_at):
         yield IntegrityFault(announcement.location, f"does not match segment {announcement.segment}")

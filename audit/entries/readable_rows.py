@@ -60,7 +60,7 @@ def find_entry(key: int) -> Entry | None:
 
 
 def parse_details(text: object) -> Mapping[str, Any]:
-    """Return the details of an entry; empty if the column holds no JSON object."""
+    """Return the details of an entry; empty if the column contains no JSON object."""
     try:
         details = json.loads(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):

@@ -30,7 +30,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 def is_hash(value: object) -> TypeGuard[bytes | memoryview]:
-    """Return True for 32 bytes. A column of hashes can hold anything else once someone changed it."""
+    """Return True for 32 bytes. A column of hashes can contain anything else once someone changed it."""
     return isinstance(value, bytes | memoryview) and len(value) == HASH_SIZE
 
 

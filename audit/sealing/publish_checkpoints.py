@@ -20,7 +20,7 @@ MAX_BACKOFF = timedelta(minutes=15)
 
 
 class PublishFailed(Exception):
-    """The checkpoint may not have arrived. The text is for support and holds no secret."""
+    """The checkpoint may not have arrived. The text is for support and contains no secret."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ class SegmentIndex:
         return positions
 
     def segment_of(self, pk: int) -> int | None:
-        """Return the number of the segment that holds an entry, or None.
+        """Return the number of the segment that contains an entry, or None.
 
         No segment holds it before `highest_id` reaches its id: it is in that segment or, if it was committed late, in
         one soon after.

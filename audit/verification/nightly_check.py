@@ -17,7 +17,7 @@ def verify_and_record(at: datetime, checks: Sequence[Check] = ()) -> Verificatio
     """Check the whole log, write each fault to the process log, and store the result.
 
     `checks` compare other tables with the log: each yields the faults that it finds. A check that raises is a fault
-    too, and keeps no other from running: what it stumbled over may be what was tampered with.
+    too, and does not stop the others: what it failed on may be what was tampered with.
     """
     started = time.monotonic()
     report, faults = _verify_log()

@@ -135,8 +135,8 @@ class SealingSegment(NamedTuple):
 
 
 def find_sealing_segment(entry: Entry) -> SealingSegment | None:
-    """Return the segment that holds the entry; None if it is not sealed yet. One statement as a rule, three at
-    most.
+    """Return the segment that contains the entry; None if it is not sealed yet. Usually one statement, three
+    at most.
     """
     reaching = Segment.objects.filter(highest_id__gte=entry.pk)
     # Segments without new entries repeat the highest id.

@@ -1,6 +1,6 @@
 """ModelAdmin that appends every change to the audit log: who, from where, and the values before and after.
 
-Names, addresses and secrets of people are never logged: the fields that hold them are listed as changed, without a
+Names, addresses and secrets of people are never logged: the fields that contain them are listed as changed, without a
 value.
 """
 

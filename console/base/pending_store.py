@@ -40,7 +40,7 @@ class PendingStore:
 
 
 class PendingChangeStore(PendingStore):
-    """Typed changes of settings, stored for 15 minutes, encrypted because they may hold secrets.
+    """Typed changes of settings, stored for 15 minutes, encrypted because they may contain secrets.
 
     No page carries the values from one step to the next.
     """

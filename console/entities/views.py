@@ -73,7 +73,7 @@ def _page_title(page: EntityPage) -> str:
 
 
 def _page_urls(page: EntityPage) -> dict[str, Any]:
-    """Return the links of the page. Ids are quoted: they can hold any character."""
+    """Return the links of the page. Ids are quoted: they can contain any character."""
     kind, entity_id = page.query.entity_type, page.query.entity_id
     narrowed = {"identity": str(page.query.identity)} if page.query.identity else {}
     return {

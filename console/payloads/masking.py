@@ -10,9 +10,9 @@ from django.utils.translation import ngettext
 
 MASK = "•••"
 WEBHOOK_KEYWORDS = frozenset({"entityType", "eventType", "timestamp"})
-"""The top-level fields of a webhook that never hold personal data."""
+"""The top-level fields of a webhook that never contain personal data."""
 ANSWER_KEYWORDS = frozenset({"type", "title", "status", "code", "reference", "retrying"})
-"""The top-level fields of the hub's own answers that never hold personal data."""
+"""The top-level fields of the hub's own answers that never contain personal data."""
 
 UNREADABLE_EVENT_FIELDS = frozenset({"position", "code"})
 """The fields that the hub itself stores with each event of a request that it cannot read."""
@@ -37,7 +37,7 @@ _SHOWN_HEADERS = frozenset(
 
 
 def mask_header(name: str, value: str) -> str:
-    """Return the value of a header, masked unless its name is one that never holds personal data."""
+    """Return the value of a header, masked unless its name is one that never contains personal data."""
     return value if name.lower() in _SHOWN_HEADERS else MASK
 
 

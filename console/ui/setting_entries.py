@@ -99,7 +99,7 @@ class FieldList:
     page of the reference that has all of them.
 
     `variants`: the sections that depend on a choice, by its value. The choice is the value of the form field `control`,
-    or if that holds JSON, that of its field `key`, which is `default` if it is missing. `chosen`: the value of the
+    or if that contains JSON, that of its field `key`, which is `default` if it is missing. `chosen`: the value of the
     choice when the page is made, empty if no variant has it. `pages`: pages of variants that have one of their own.
     `has_expressions`: the document may hold expressions, whose functions have a page of their own.
     """

@@ -1,6 +1,6 @@
 """Lookups of integer columns that take numbers of any size.
 
-Django answers `pk=10**20` without the database, since no column holds such a number. `pk__in=[10**20]` it sends, and
+Django answers `pk=10**20` without the database, since no column contains such a number. `pk__in=[10**20]` it sends, and
 SQLite's driver raises OverflowError. Forms and actions of the admin look up posted keys that way.
 """
 

@@ -1,6 +1,6 @@
 """Lookups of text columns that take NUL characters: they find nothing, because no text of the hub holds one.
 
-PostgreSQL refuses such a value with an error. Addresses and forms of the console may hold any character.
+PostgreSQL refuses such a value with an error. Addresses and forms of the console may contain any character.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ class _NulFindsNothing(Lookup):
     """Mixin of a lookup of one text."""
 
     def process_rhs(self, compiler: Any, connection: Any) -> Any:
-        """Return the SQL of the text. Raises EmptyResultSet if it holds a NUL, which Django takes for *no row*."""
+        """Return the SQL of the text. Raises EmptyResultSet if it contains a NUL, which Django takes for *no row*."""
         if _holds_nul(self.rhs):
             raise EmptyResultSet
         return super().process_rhs(compiler, connection)

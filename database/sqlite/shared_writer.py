@@ -296,7 +296,7 @@ def _identify(file: str | int) -> _FileId:
 
 
 def _is_empty(path: str) -> bool:
-    """True if a file holds nothing, or does not exist."""
+    """True if a file contains nothing, or does not exist."""
     try:
         return not os.stat(path).st_size  # noqa: PTH116
     except OSError:

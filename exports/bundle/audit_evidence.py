@@ -87,7 +87,7 @@ def earlier_checkpoints(first: int | None, count: int) -> list[int]:
     """Return the counts of earlier checkpoints from which the export proves consistency, in ascending order.
 
     These are the checkpoints that an outside party may hold. An export that has every segment from the `first`
-    of all needs no such proof: it holds everything that an earlier checkpoint covers.
+    of all needs no such proof: it contains everything that an earlier checkpoint covers.
     """
     if first == 1:
         return []

@@ -61,7 +61,7 @@ def _sealed_time(entries: Sequence[_DeletionEntry]) -> str:
 
 
 def _wait_for_segment(key: int) -> int:
-    """Return the number of the segment that holds an entry, after sealing it if none does. Raises NotSealed."""
+    """Return the number of the segment that contains an entry, after sealing it if none does. Raises NotSealed."""
     for _ in range(_MAX_TRIES):
         number = SegmentIndex(last_segment().number).segment_of(key)
         if number is not None:

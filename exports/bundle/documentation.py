@@ -1,4 +1,4 @@
-"""Write the files that explain an export to a reader who has nothing else of the hub."""
+"""Write the files that explain an export to a reader without access to the hub."""
 
 import json
 import shutil

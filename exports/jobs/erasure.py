@@ -1,4 +1,4 @@
-"""Erase a person from exports: delete files that hold the person's data, and redact requests that name the person.
+"""Erase a person from exports: delete files that contain the person's data, and redact requests that name the person.
 
 The register is not deleted: it records, by pseudonyms, which downloaded exports may contain which entity.
 """
@@ -15,8 +15,8 @@ def erase_from_exports(entity_id: str, name: str) -> int:
     """Erase an entity from exports. Returns the number of exports affected. `name` replaces the entity's id from
     now on.
 
-    1. Cancel every export that is still being made: it may hold the entity by now, and can be requested again.
-    2. Delete the file of each export that holds the entity, or whose request names it.
+    1. Cancel every export that is still being made: it may contain the entity by now, and can be requested again.
+    2. Delete the file of each export that contains the entity, or whose request names it.
     3. Replace the id in filter and reason.
 
     A second call changes nothing more.

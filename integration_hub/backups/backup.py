@@ -114,7 +114,7 @@ def _check_sqlite(copy: sqlite3.Connection) -> dict[str, int]:
     faults = [row[0] for row in copy.execute("PRAGMA integrity_check(5)")]
     if faults != ["ok"]:
         raise CommandError(f"The copy is damaged, and so is the database: {'; '.join(faults)}.")
-    copy.execute("PRAGMA journal_mode=DELETE")  # one file holds everything
+    copy.execute("PRAGMA journal_mode=DELETE")  # one file contains everything
     tables = copy.execute(
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY 1"
     )

@@ -60,7 +60,7 @@ class LineFormatter(logging.Formatter):
         self,
         ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None],
     ) -> str:
-        """Return a traceback, in which texts that may hold personal data are left out."""
+        """Return a traceback, in which texts that may contain personal data are left out."""
         return format_traceback(ei[1], ei[2]) if ei[1] is not None else super().formatException(ei)
 
 

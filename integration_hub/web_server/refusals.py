@@ -10,7 +10,7 @@ RETRY_SECONDS = 5
 
 
 class RefusedRequest(Exception):
-    """A request that does not reach the application. `reason` is for the log and holds nothing of the request."""
+    """A request that does not reach the application. `reason` is for the log and contains nothing of the request."""
 
     def __init__(self, status: int = 400, reason: str = "malformed", code: str = "bad-request") -> None:
         super().__init__(status, reason, code)

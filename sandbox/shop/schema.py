@@ -53,7 +53,7 @@ SCHEMAS: dict[str, dict[str, FieldSchema]] = {
 }
 
 CUSTOMER_FIELDS: Mapping[str, str] = {"segments": "members", "documents": "owner_id"}
-"""By collection, the field that holds the id of a customer, or a list of them."""
+"""By collection, the field that contains the id of a customer, or a list of them."""
 
 _TYPE_WORDS = {str: "a text", int: "a whole number", bool: "true or false", list: "a list of texts"}
 

@@ -173,7 +173,7 @@ def _request_document(request: OutgoingRequest) -> dict[str, Any]:
 
 
 def _response_document(exchange: RecordedExchange, *, with_request: bool) -> dict[str, Any]:
-    """Return the response, with the request if no row holds it yet. Empty if there is neither."""
+    """Return the response, with the request if no row contains it yet. Empty if there is neither."""
     document: dict[str, Any] = {}
     if exchange.status is not None:
         document = {"headers": dict(exchange.headers), "body": _body_text(exchange.body)}
@@ -193,7 +193,7 @@ def _body_text(body: bytes | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class SettledCalls:
-    """The calls that a settlement writes, by start time, and the payload that holds all their responses."""
+    """The calls that a settlement writes, by start time, and the payload that contains all their responses."""
 
     recorded: tuple[RecordedCall, ...]
     responses: Payload | None

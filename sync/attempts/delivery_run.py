@@ -235,7 +235,7 @@ def _result_of_error(error: Exception, claim: Claim) -> AttemptResult:
 
 
 def _error_text(error: Exception) -> str:
-    # Only these messages are known to hold no personal data.
+    # Only these messages are known to contain no personal data.
     return str(error) if isinstance(error, ConnectorError | EntityNotMappable) else type(error).__name__
 
 

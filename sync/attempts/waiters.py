@@ -60,7 +60,7 @@ class OutcomeWaiter:
             # Outside the lock, which `close` takes: building an answer may take time.
             return self._build_answer(outcome)
         except Exception:
-            # The delivery is settled all the same; the request meets the error itself.
+            # The delivery is settled all the same; the request gets the error itself.
             logger.exception("a response could not be built")
             self.release_answer()
             return None

@@ -104,7 +104,7 @@ def settings_source(
 
 
 def read_first_page(client: HttpClient, source: PageSource, size: int) -> Page:
-    """Return the first page, of at most `size` items if the system respects that. Raises errors.ConnectorError."""
+    """Return the first page, of at most `size` items if the system respects the size. Raises errors.ConnectorError."""
     return next(iterate_pages(client, source.with_size(size), 1))
 
 

@@ -50,7 +50,7 @@ BYTE_CAP = 65_536
 
 
 class PostFailed(Exception):
-    """The request failed and may not have arrived. The text is for support and holds no secret."""
+    """The request failed and may not have arrived. The text is for support and contains no secret."""
 
 
 def post_signed(description: str, url: str, secret: str, webhook_id: str, body: bytes) -> None:

@@ -2,7 +2,7 @@
 
 A function takes the `alias` of `sync_delivery` in the statement, empty if its columns have no prefix. `at` is the time
 in the statement: `{now}`, `{clock}`, or `%s`. States and numbers are literals: a partial index serves only a statement
-that holds its condition.
+that contains its condition.
 """
 
 from typing import Any
@@ -53,7 +53,7 @@ def is_open(alias: str = "") -> str:
 
 def waits_or_runs(alias: str = "") -> str:
     """Match open deliveries that are not held; a held one lets others pass."""
-    # Lists 'held' and excludes it again: the partial index serves only a statement that holds its whole condition.
+    # Lists 'held' and excludes it again: the partial index serves only a statement that contains its whole condition.
     return f"{is_open(alias)} AND {_column_sql(alias, 'state')} <> 'held'"
 
 

@@ -186,5 +186,5 @@ def _link_values(applied: AppliedRecord) -> tuple[Any, ...]:
 
 
 def _encode(document: Any) -> str:
-    # ASCII only: a name may hold what the database's text cannot.
+    # ASCII only: a name may contain what the database's text cannot.
     return json.dumps(document, separators=(",", ":"))

@@ -67,7 +67,7 @@ def fetch_key_set(url: str) -> None:
 
 
 def _require_key_set_response(response: HttpResponse) -> None:
-    """Raise KeySetUnavailable unless the response may hold a key set."""
+    """Raise KeySetUnavailable unless the response may contain a key set."""
     if 300 <= response.status < 400:
         raise KeySetUnavailable(
             translatable("The address redirects to another one, which the hub does not follow.")

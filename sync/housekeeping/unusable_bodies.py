@@ -59,7 +59,7 @@ def _body_contains(payload: Payload, id_variants: tuple[bytes, ...]) -> bool:
         body = payload.decrypt()
     except CannotDecrypt:
         return False
-    # Senders escape what JSON and forms let them escape: PHP writes each `/` as `\/`. A form may hold JSON.
+    # Senders escape what JSON and forms let them escape: PHP writes each `/` as `\/`. A form may contain JSON.
     plain = unescape(body)
     readings = (body, plain, unescape(plain))
     return any(text in reading for reading in readings for text in id_variants)

@@ -101,7 +101,7 @@ def allowed_deliveries(connection: Connection) -> int | None:
 
 
 def probe_limit(*, is_open: bool, successes: int) -> int:
-    """Return how many deliveries a breaker that is not closed allows: none while open, then one and one more per
+    """Return how many deliveries a breaker that is not closed allows: none while open, then one, and one more per
     success.
     """
     return 0 if is_open else 1 + successes

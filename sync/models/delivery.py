@@ -24,7 +24,7 @@ SETTLED_STATES = tuple(state for state in State if state not in OPEN_STATES)
 
 
 def sql_list(states: Iterable[State]) -> str:
-    """Write states out as a list in SQL: a partial index serves only a statement that holds its condition."""
+    """Write states out as a list in SQL: a partial index serves only a statement that contains its condition."""
     return "(" + ", ".join(f"'{state.value}'" for state in states) + ")"
 
 
@@ -47,7 +47,7 @@ class PayloadChoice(models.TextChoices):
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
-    """Deliveries that are not settled, found by the partial indexes that hold only those.
+    """Deliveries that are not settled, found by the partial indexes that contain only those.
 
     SQLite uses a partial index only if its condition stands word for word in the statement, so the states are no
     parameters.

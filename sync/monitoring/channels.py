@@ -16,7 +16,7 @@ from sync.monitoring.alarm_texts import AlarmText, format_time, notification_tex
 
 
 class NotificationFailed(Exception):
-    """The notification may not have arrived. The text is for support and holds no secret."""
+    """The notification may not have arrived. The text is for support and contains no secret."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def unlink_record(request: LinkRequest, record_id: str) -> None:
     with transaction.atomic():
         _require_change_possible(request)
         link = request.find_link()
-        # The row stays: it holds the time of the newest relayed data, and older ones must not be applied later.
+        # The row stays: it contains the time of the newest relayed data, and older ones must not be applied later.
         is_unlinked = link is not None and Link.objects.filter(pk=link.pk, record_id=record_id).exclude(
             record_id=""
         ).update(record_id="", write_counts=None, unkept_fields=None)

@@ -21,7 +21,7 @@ class ComparisonOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MappingInput:
-    """Input of a mapping for one event. `is_partial`: the event was relayed and holds a part of the entity
+    """Input of a mapping for one event. `is_partial`: the event was relayed and contains a part of the entity
     only.
     """
 

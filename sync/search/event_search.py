@@ -78,7 +78,7 @@ def _match_reference(term: str) -> SearchMatch | None:
 
 
 def _match_reference_or_page(term: str) -> SearchMatch | None:
-    """Match a reference, or the address of an event's page, which holds a reference or a primary key."""
+    """Match a reference, or the address of an event's page, which contains a reference or a primary key."""
     page = _EVENT_PAGE_PATH.search(term)
     name = page[1] if page else term
     return _match_reference(name) or (_match_primary_key(name) if page else None)

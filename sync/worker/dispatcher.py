@@ -34,7 +34,7 @@ _MAX_POLL_SHARE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class PollTimes:
-    """Seconds between two polls: `busy` while work comes, `quiet` when none has come for a while.
+    """Seconds between two polls: `busy` while there is work, `quiet` after a while without any.
 
     `sweep`: between two searches for expired leases, and before a delivery that could not be claimed is tried again.
     """

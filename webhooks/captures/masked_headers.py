@@ -1,4 +1,4 @@
-"""Mask the values of an unverified request's headers, except those that hold no secret. Pure."""
+"""Mask the values of an unverified request's headers, except those that contain no secret. Pure."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ _SIGNATURE_HEADERS: Mapping[str, tuple[str, ...]] = {
         f"{spelling}-{part}" for spelling in ("webhook", "svix") for part in ("id", "timestamp", "signature")
     )
 }
-# Their header holds a signature, which is not a secret. That of other schemes may hold the secret itself.
+# Their header contains a signature, which is not a secret. That of other schemes may contain the secret itself.
 _SCHEMES_WITH_SIGNATURE = ("body-hmac", "timestamped-hmac")
 _NEVER_SHOWN = ("authorization", "proxy-authorization", "cookie", "x-api-key")
 

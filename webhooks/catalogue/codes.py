@@ -30,8 +30,9 @@ Owner = Literal["sender", "identity", "target", "hub", "nobody"]
 
 @dataclass(frozen=True, slots=True)
 class OutcomeCode:
-    """One code of the catalogue. `status` is the HTTP status of the answer, `owner` who must act, and `retryable` tells
-    whether the same attempt can succeed later. `texts` may contain `{connection}`: read them with `code_texts`.
+    """One code of the catalogue. `status` is the HTTP status of the answer, `owner` the party that must act.
+
+    `retryable`: the same attempt can succeed later. `texts` may contain `{connection}`: read them with `code_texts`.
     """
 
     code: str

@@ -39,7 +39,7 @@ class TargetResult:
 
     @property
     def may_succeed_later(self) -> bool:
-        """True if the delivery failed for a reason that a repeat of the webhook may no longer meet."""
+        """True if the delivery failed for a reason that may no longer apply when the webhook is repeated."""
         return self.state == "dead" and self.code in RETRYABLE_CODES
 
 

@@ -26,7 +26,7 @@ DATE_FORMS = ("date", "date-time", "seconds", "milliseconds")
 
 
 class UnexpectedValueType(JMESPathError):  # type: ignore[misc]
-    """The document holds other types of values than the expression needs."""
+    """The document contains values of other types than the expression needs."""
 
 
 def apply_to_text(change: Callable[[str], Any]) -> Callable[[Any], Any]:

@@ -78,7 +78,7 @@ def claim_key_set(url: str, now: datetime) -> bool:
 
 def store_key_set(url: str, body: bytes, lifetime: timedelta, now: datetime) -> None:
     """Store a key set that was fetched. `lifetime`: the time until it is fetched again, limited to 5 minutes to one
-    hour. Raises ValueError with a sentence if it holds no usable key; the stored key set stays.
+    hour. Raises ValueError with a sentence if it contains no usable key; the stored key set stays.
     """
     keys = clean_key_set(body)
     refresh_at = now + min(max(lifetime, MIN_REFRESH), MAX_REFRESH)

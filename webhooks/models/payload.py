@@ -88,7 +88,7 @@ class Payload(models.Model):
         return decrypt(encrypted) if self.subject is None else self.subject.decrypt(encrypted)
 
     def json_document(self) -> Any:
-        """Return the JSON document in it, or None if it holds none. Raises CannotDecrypt.
+        """Return the JSON document of the payload; None if it is not JSON. Raises CannotDecrypt.
 
         Several readers of this object share one parsed document, so none may change it.
         """

@@ -17,7 +17,7 @@ MAX_EVENTS = 20
 
 @dataclass(frozen=True, slots=True)
 class ExpectedEvent:
-    """An event that a sample is. `occurred_at` is RFC 3339 in UTC; None stands for absent. `code`: that of an event
+    """An event of a recorded request. `occurred_at` is RFC 3339 in UTC, None if absent. `code`: that of an event
     which is stored and not delivered, otherwise "".
     """
 
@@ -33,7 +33,7 @@ class ExpectedEvent:
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
-    """A request as the sender makes it, without its credentials, and the events that it is. `body` is None if it has
+    """A request as the sender makes it, without its credentials, and its events. `body` is None if it has
     none.
     """
 

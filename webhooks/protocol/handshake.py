@@ -23,7 +23,7 @@ from webhooks.protocol.hmac_rule import HEADER_NAME
 from webhooks.protocol.strict_json import MalformedBody, parse_json
 
 MAX_CHALLENGE_LENGTH = 1_024
-# Of a request whose body holds the challenge.
+# Of a request whose body contains the challenge.
 MAX_BODY_BYTES = 16_384
 # Of both expressions together: anyone may send what is not verified.
 _MAX_STEPS, _MAX_RESULT_BYTES = 2_000, 16_384

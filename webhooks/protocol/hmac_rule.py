@@ -97,7 +97,7 @@ class HmacRule:
     """Settings of an HMAC: its calculation and its place in the request. Names of headers are in lower case.
 
     `signature`, `time` and `id`: names of members of a header such as `t=…,v1=…`, None for the whole header.
-    `separator`: what is between members or signatures, None if a header holds one value.
+    `separator`: what is between members or signatures, None if a header contains one value.
     """
 
     header: str
@@ -347,7 +347,7 @@ def build_rule(values: SettingValues) -> HmacRule:
 def _find_value_header(
     values: SettingValues, header_setting: Any, member_setting: Any, signature_header: str
 ) -> str | None:
-    """Return the name of the header that holds a value; None if the settings name none."""
+    """Return the name of the header that contains a value; None if the settings name none."""
     header: str | None = values[header_setting]
     if header is not None:
         return header.lower()

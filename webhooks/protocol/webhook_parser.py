@@ -120,7 +120,7 @@ def _read_optional(members: Mapping[str, Any], name: str, read: Callable[[Any], 
 
 @lru_cache(maxsize=64)
 def id_pattern(extra: str) -> re.Pattern[str]:
-    """Return the pattern of ids that may hold these extra characters. Raises ValueError for others."""
+    """Return the pattern of ids that may contain these extra characters. Raises ValueError for others."""
     if not set(extra) <= set(EXTRA_ID_CHARACTERS):
         raise ValueError(f"An id can be widened only by characters of {EXTRA_ID_CHARACTERS}")
     last = rf"A-Za-z0-9_~\-{re.escape(extra)}"

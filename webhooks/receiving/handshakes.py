@@ -83,7 +83,7 @@ def _find_key(source: Source, incoming: IncomingRequest, verified: VerifiedReque
 
 
 def _read_body(source: Source, incoming: IncomingRequest, verified: VerifiedRequest | None) -> bytes:
-    """Return the body of a request that may hold a challenge, b"" if it may not."""
+    """Return the body of a request that may contain a challenge, b"" if it may not."""
     if verified is not None:
         return verified.body or incoming.body or b""
     if incoming.method != "POST":

@@ -90,7 +90,7 @@ class Command(BaseCommand):
 
 
 def read_checkpoint_file(path: Path) -> Record:
-    """Read the checkpoint in a file. Raises CommandError if it holds none."""
+    """Read the checkpoint in a file. Raises CommandError if it contains none."""
     try:
         content = path.read_bytes()
         record = json.loads(content)

@@ -166,7 +166,7 @@ class ConnectionAdmin(TwoStepChangeAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def stored_values(self, pk: Any) -> FieldValues:
-        """Return the stored values for the audit log. Settings that were not checked may hold a secret."""
+        """Return the stored values for the audit log. Settings that were not checked may contain a secret."""
         values = super().stored_values(pk)
         return {**values, "settings": mask_plain_secrets(values["settings"])}
 

@@ -39,7 +39,7 @@ class ConnectorRequest:
 
     @property
     def label(self) -> str:
-        """Return method and path template, which hold nothing secret or personal."""
+        """Return method and path template, which contain nothing secret or personal."""
         return f"{self.method} {self.path_template}"
 
 

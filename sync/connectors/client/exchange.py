@@ -116,7 +116,7 @@ class PreparedRequest(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Return method and path template, which hold nothing secret or personal."""
+        """Return method and path template, which contain nothing secret or personal."""
         return f"{self.method} {self.path_template}"
 
     def judge(self, answer: HttpResponse, accepted_statuses: frozenset[int] = frozenset()) -> Judgement:
@@ -200,7 +200,7 @@ class StartedExchange(NamedTuple):
         body = answer.body[:MAX_RECORDED_BODY]
         kept = {name: value for name, value in answer.headers.items() if name in SAFE_HEADERS}
         if self.call.purpose == "token":
-            # The whole response is secret, and the location may hold the token, which is not known yet.
+            # The whole response is secret, and the location may contain the token, which is not known yet.
             body = _MASK_BYTES
             kept.pop("location", None)
         _, masked, body = _mask_message("", kept, body, self.scrubber)
@@ -278,7 +278,7 @@ def _mask_message(
 ) -> tuple[str, Mapping[str, str], bytes]:
     """Return URL, headers and body without secrets."""
     texts = "\0".join([url, *headers.values()]).encode("utf-8", "surrogatepass")
-    # In one search: most messages hold none.
+    # In one search: most messages contain none.
     if not scrubber.contains_secret(texts, body):
         return url, headers, body
     masked = {name: scrubber.scrub_text(value) for name, value in headers.items()}

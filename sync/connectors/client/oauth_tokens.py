@@ -253,7 +253,7 @@ class OAuthAuthenticator:
         return call, secret_headers
 
     def _fingerprint(self) -> bytes:
-        """Return the same bytes for the same client and the same request, and for no others."""
+        """Return bytes that identify the client and its token request."""
         token = self._scheme.signed_token
         parts = (
             self._base.origin,

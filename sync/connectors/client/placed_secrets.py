@@ -42,7 +42,7 @@ def place_credentials(
 
 
 def list_secret_headers(secrets: tuple[PlacedSecret, ...]) -> dict[str, str]:
-    """Return the headers that hold secrets."""
+    """Return the headers that contain secrets."""
     return {secret.place.name: secret.value for secret in secrets if secret.place.kind == "header"}
 
 

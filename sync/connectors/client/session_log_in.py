@@ -39,7 +39,7 @@ _COOKIE_VALUE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]{1,8192}"
 
 
 class _NoToken(Exception):
-    """The answer to a log-in has no usable token. The message holds nothing of the answer."""
+    """The answer to a log-in has no usable token. The message contains nothing of the answer."""
 
 
 class SessionAuthenticator:

@@ -87,9 +87,9 @@ def fill_template(
 
 
 def find_fault(template: str, names: Collection[str], unquoted: Collection[str] = ()) -> str | None:
-    """Return a sentence that says why a template is refused; None if it is good.
+    """Return a sentence that says why a template is refused; None if it is valid.
 
-    `names`: the placeholders that it may hold. `unquoted`: those whose values hold nothing that ends a quote.
+    `names`: the placeholders that it may hold. `unquoted`: those whose values contain nothing that ends a quote.
     """
     quote, position = "", 0
     for match in _PLACEHOLDER.finditer(template):

@@ -199,7 +199,7 @@ def _run_exchange(
 
 
 def _translate_exception(error: Exception, state: ExchangeState) -> ExchangeFailure:
-    """Translate an exception of a library into a failure. Its text may hold the URL and is dropped."""
+    """Translate an exception of a library into a failure. Its text may contain the URL and is dropped."""
     facts: dict[str, Any] = {
         "may_have_arrived": state.may_have_arrived,
         "bytes_received": state.bytes_received,

@@ -119,7 +119,7 @@ def build_url(
 ) -> str:
     """Build the URL of a path template under a base: each value stays within one segment. Raises UnsafeValueError.
 
-    All values except those in `searched` are ids, which may hold `id_characters` too.
+    All values except those in `searched` are ids, which may contain `id_characters` too.
     """
     for name, value in values.items():
         if name in searched:

@@ -1,7 +1,7 @@
 """Templates of request bodies: JSON in which `{"expression": …}` stands for the result of an expression, and
 `{"template": …}` for a text with placeholders. Pure.
 
-All else is sent as it is, so a GraphQL query may hold as many braces as it likes.
+All else is sent as it is, so a GraphQL query may contain as many braces as it likes.
 """
 
 import re
@@ -53,7 +53,7 @@ class BodyTemplate:
 
     def render(self, evaluate: Evaluate, fill: Fill) -> Any:
         """Return the body; None if it is one expression that makes nothing. `evaluate` gives the result of an
-        expression, and `fill` the text of a template; both raise what they like.
+        expression, and `fill` the text of a template; both may raise any error.
         """
         rendered = _render(self.root, evaluate, fill)
         return None if rendered is _OMITTED else rendered

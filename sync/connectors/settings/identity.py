@@ -84,7 +84,7 @@ class EntitySettings:
 
 @dataclass(frozen=True)
 class EntityPath(ValueKind[str]):
-    """A path below the base URL that may hold the placeholder `{id}`."""
+    """A path below the base URL that may contain the placeholder `{id}`."""
 
     label: str = translatable("path")
     limits: str = translatable("starts with a slash; plain segments only; no placeholder other than `{id}`")

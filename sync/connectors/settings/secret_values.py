@@ -95,7 +95,7 @@ def list_secrets(
 
 
 def _parts(text: str, names: list[str]) -> Iterator[str]:
-    """Yield a secret as it may be repeated. A short one is looked for only with what it is sent with."""
+    """Yield a secret as it may be repeated. A short one is searched for only with the text that it is sent in."""
     if len(text) < MIN_SECRET_LENGTH:
         yield f"Bearer {text}"
         for name in names:
@@ -230,7 +230,7 @@ def _is_secret(place: str, name: Any, value: Any) -> bool:
 
 
 def is_secret_name(name: str) -> bool:
-    """Return True if a header or parameter of this name holds a secret, such as `X-Api-Key`, `accessToken` or
+    """Return True if a header or parameter of this name contains a secret, such as `X-Api-Key`, `accessToken` or
     `wstoken`.
     """
     words = [word.lower() for word in _WORDS.findall(name)]

@@ -138,7 +138,7 @@ _CLIENT = optional(
 
 
 def _is_form_body(body: BodyTemplate) -> bool:
-    """Return True if a template has nothing but texts and what may make them."""
+    """Return True if a template contains only strings and expressions that may return one."""
     parts = body.root.values() if isinstance(body.root, dict) else [None]
     return all(isinstance(part, str | ExpressionPart | TextPart) for part in parts)
 

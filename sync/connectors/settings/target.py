@@ -249,7 +249,7 @@ _ERROR = defaulted(
 
 
 def _require_styled_ids(values: SettingValues) -> None:
-    """Reject paths in which an id that holds a quote would end the quotes around it."""
+    """Reject paths in which an id that contains a quote would end the quotes around it."""
     for known in values[_ENTITIES].values():
         if any(has_bare_quoted_id(operation) for _, operation in known.operations.each()):
             sentence = translatable(

@@ -30,7 +30,7 @@ _NEEDS_CHECK = re.compile(rb"\\u[dD][89a-fA-F]|[0-9][eE]|[0-9]{300}")
 
 
 class UnreadableError(ValueError):
-    """Unexpected JSON. The message names the rule and holds nothing of the body."""
+    """Unexpected JSON. The message names the rule and contains nothing of the body."""
 
 
 def parse_json(body: bytes) -> Any:

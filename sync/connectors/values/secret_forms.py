@@ -1,4 +1,4 @@
-"""Secrets of this process, and the forms in which a text may hold them. Pure."""
+"""Secrets of this process, and the forms in which a text may contain them. Pure."""
 
 import json
 from base64 import b64encode, urlsafe_b64encode

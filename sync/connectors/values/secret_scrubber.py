@@ -33,8 +33,8 @@ class SecretScrubber:
             self._sets = (*self._sets, secrets)
 
     def contains_secret(self, *parts: bytes) -> bool:
-        """Return True if one of the parts holds a secret."""
-        # In one search: most parts are short, and hold none.
+        """Return True if one of the parts contains a secret."""
+        # In one search: most parts are short, and contain none.
         return bool(self._find_ranges(b"\0".join(parts)))
 
     def scrub_bytes(self, data: bytes) -> bytes:

@@ -17,7 +17,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 class _ReadBody:
     """The document in a body.
 
-    `texts`: names of its fields that hold JSON as text in the body. `has_dropped`: values were removed from it.
+    `texts`: names of its fields that contain JSON as text in the body. `has_dropped`: values were removed from it.
     """
 
     document: Any

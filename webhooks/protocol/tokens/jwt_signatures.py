@@ -23,7 +23,7 @@ from webhooks.protocol.tokens.jwt_rule import JwtRule
 from webhooks.protocol.tokens.public_keys import PublicKey, load_key_set
 from webhooks.protocol.verification_result import BadSignature, LiveSecret, VerifiedSignature, require_header
 
-# The claims are as long as the header or the body that holds them may be.
+# The claims are as long as the header or the body that contains them may be.
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,2048}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{1,2048}")
 _DETACHED_TOKEN = re.compile(r"([A-Za-z0-9_-]{1,2048})\.\.([A-Za-z0-9_-]{1,2048})")
 _ID = re.compile(r"[!-~]{1,255}")

@@ -100,7 +100,7 @@ class Operation:
 
     @property
     def label(self) -> str:
-        """Return method and path template, which hold nothing secret or personal."""
+        """Return method and path template, which contain nothing secret or personal."""
         return f"{self.method} {self.path}"
 
     @cached_property
@@ -441,7 +441,7 @@ def _refuse_unsafe_templates(name: str, operation: Operation, values: SettingVal
     if taken := own & (_PLACEHOLDERS[name] | _SEARCHED | {"id", "key"}):
         values.reject(_VALUES, translatable("The name “%(name)s” is already in use.", name=min(taken)))
     names = _PLACEHOLDERS[name] | own
-    # Ids that hold no quote, which is the rule, end none: `TargetSettings` looks again if they may.
+    # Ids without a quote, which is the rule, end none: `TargetSettings` looks again if they may.
     _require_good(operation.path, names, values, _PATH, names - _SEARCHED)
     for text in operation.headers.values():
         _require_good(text, names, values, _HEADERS)
