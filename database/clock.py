@@ -1,4 +1,4 @@
-"""The database's clock: the only one that leases and due times are measured by.
+"""The database's clock, by which all leases and due times are measured.
 
 It is `database_now` in a queryset, `{now}` and `{clock}` in a `Statement`, `values.NOW` in a row that is inserted. All
 mean the time at which the statement began, not the transaction: a statement after a wait for a lock sees the time after

@@ -67,7 +67,7 @@ class BoundStatement(NamedTuple):
 
 
 def sql_for_vendor(sql: str, vendor: str) -> str:
-    """Return the SQL text with this database's clock in place of `{clock}` and `{now}`."""
+    """Return the SQL text with `{clock}` and `{now}` replaced by this database's clock."""
     clock = CLOCK_SQL[vendor]
     return sql.replace("{clock}", clock).replace("{now}", clock.replace("%s", "0"))
 

@@ -172,7 +172,7 @@ def _with_returning(sql: str) -> str:
 
 
 def _with_keys(part: _Part) -> str:
-    """Return the text with the keys of rows of the batch in place of some of its parameters."""
+    """Return the text with some parameters replaced by keys of rows of the batch."""
     sql, keys = part
     first, *rest = sql.split("%s")
     marks = dict(keys)

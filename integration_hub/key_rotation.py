@@ -21,7 +21,7 @@ ALL_ROWS = models.Q()
 
 @dataclass(frozen=True, slots=True)
 class EncryptedColumn:
-    """A column of encrypted values. `name` is the word for its rows in messages.
+    """A column of encrypted values. `name` is what messages call its rows.
 
     `rows` selects the rows that are encrypted with SEALING_KEYS: payloads of a subject are encrypted with its own key.
     """

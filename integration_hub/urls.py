@@ -1,4 +1,4 @@
-"""All addresses of the hub, and the only place where receiving gets the service that delivers events."""
+"""All URLs of the hub. Only this module gives receiving the service that delivers events."""
 
 from collections.abc import Callable
 from typing import Any

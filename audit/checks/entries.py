@@ -47,7 +47,7 @@ def _is_canonical_object(text: str) -> bool:
 
 
 def check_streams(rows: Iterable[StreamRow]) -> Faults:
-    """Yield the faults of the chains. `rows` are all entries, by stream and place in the stream."""
+    """Yield the faults of the chains. `rows` are all entries, by stream and position in the stream."""
     stream, seq, leaf = "", 0, ZERO_HASH
     for row in rows:
         if row.stream != stream:
@@ -61,5 +61,5 @@ def check_streams(rows: Iterable[StreamRow]) -> Faults:
 
 
 def _position_or_zero(seq: object) -> int:
-    """Return a place in a stream; 0 for none, and for text, which SQLite can store there."""
+    """Return a position in a stream; 0 for none, and for text, which SQLite can store there."""
     return seq if isinstance(seq, int) else 0

@@ -63,7 +63,7 @@ class KeyRow:
 
 @dataclass(frozen=True, slots=True)
 class StreamRow:
-    """An entry's place in its stream.
+    """An entry's position in its stream.
 
     `stub_seq` and `stub_leaf` are place and hash of the stream's last pruned entry; None and empty if none was pruned.
     """

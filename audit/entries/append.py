@@ -32,7 +32,7 @@ class NotInTransaction(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class NewEntry:
-    """An audit entry before it has its place in a stream.
+    """An audit entry that has no position in a stream yet.
 
     `stream` names the object (`event:<reference>`, `delivery:<reference>:<route>`, `person:<id>`,
     `setting:<kind>:<id>`), `action` the change (`webhook.received`), `actor` its cause. `details` holds no personal

@@ -17,7 +17,7 @@ from audit.models.column_values import UNREADABLE, is_valid_value
 
 _ERRORS = (*UNREADABLE, DatabaseError)
 _MAX_SHOWN = 200  # characters of a damaged value
-# What stands in place of a damaged value. A damaged time is None, which the type of the column does not say.
+# The replacement of a damaged value. A damaged time is None, which the type of the column does not say.
 _NEUTRAL: tuple[tuple[type, Any], ...] = (
     (models.BinaryField, b""),
     (models.DateTimeField, None),

@@ -14,7 +14,7 @@ class PlacedEntry:
 
 @dataclass(frozen=True, slots=True)
 class PrunedHead:
-    """The last pruned entry of a stream: its place in the stream, the number of its segment, and its index there."""
+    """The last pruned entry of a stream: its position in the stream, the number of its segment, and its index there."""
 
     seq: int
     segment: int

@@ -64,7 +64,7 @@ def build_entry_page(entry: Entry, user: Any) -> EntryPage:
 
 
 def _facts(details: Mapping[str, Any]) -> Sequence[tuple[str, str | SafeString]]:
-    """Return the details in words; none if they are of no form that the hub writes."""
+    """Return the details in words; none if the hub does not write details of this form."""
     try:
         return detail_rows(details, _SHOWN_ELSEWHERE)
     except (AttributeError, LookupError, TypeError, ValueError):

@@ -18,7 +18,7 @@ from console.ui.actors import actor_name
 from console.ui.outcome_texts import describe_code
 from webhooks.catalogue.reference import from_reference
 
-# Labels of the objects of entries, by the word that their streams begin with.
+# Labels of the objects of entries, by the prefix of their streams.
 OBJECT_LABELS = {
     "event": gettext_lazy("event"),
     "delivery": gettext_lazy("delivery"),

@@ -122,7 +122,7 @@ class _TokenScanner:
         if self._expects_name and self._expects_name[-1]:
             self._path[-1] = name
             self._expects_name[-1] = False
-            # Python keeps the last of two equal names without a word; the person meant both.
+            # Python silently keeps the last of two equal names; the person meant both.
             if tuple(self._path) in self.offsets:
                 sentence = _("“%(name)s” appears twice here. Remove one.")
                 raise JsonTextError(sentence % {"name": name}, self._line_number(offset))

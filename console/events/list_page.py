@@ -32,7 +32,7 @@ _IGNORED_PARAMS = ("e", "_changelist_filters")
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """One event in the words of the list."""
+    """One event as the list shows it."""
 
     event: Any
     reason: str

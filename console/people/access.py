@@ -35,7 +35,7 @@ def may_set_password(editor: Any, person: User) -> bool:
 
 def lock_permission_changes() -> None:
     """Serialise changes of permissions: hold a row lock until this transaction ends."""
-    # Any row would do; this one exists always and is about the same thing.
+    # Any row would do; this one always exists and is about the same permission.
     locked = Permission.objects.select_for_update(of=("self",), no_key=True)
     locked.get(content_type__app_label="auth", codename="change_user")
 

@@ -188,7 +188,7 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
         return shown
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Show one's own access without a way to change it: fields that are shown only are read from no request."""
+        """Show one's own access read-only: the fields are not read from the request."""
         own = _OWN_ACCESS if is_oneself(request.user, obj) else ()
         return (*super().get_readonly_fields(request, obj), *own)
 

@@ -38,7 +38,7 @@ _IN_PROGRESS_TEXTS: Mapping[str, Callable[[], CodeTexts]] = {
 
 
 def render_state_pill(state: str) -> SafeString:
-    """Render a state as a word and a symbol, so that it does not depend on colour."""
+    """Render a state as a label and a symbol, so that it does not depend on colour."""
     return render_pill(state, _STATE_SYMBOLS.get(state, "?"), state_name(state))
 
 
@@ -101,7 +101,7 @@ def explain_left_out_fields(connection: str, fields: Sequence[str]) -> CodeTexts
 
 
 def _next_step_after_absence() -> str:
-    """Return the next step of a held absence, in place of the catalogue's, which says that the hub retries."""
+    """Return the next step of a held absence, instead of the catalogue's, which says that the hub retries."""
     return _(
         "The hub has stopped retrying. Test the connection; then replay, which checks again. If it was deleted, "
         "approve the delivery."
@@ -109,7 +109,7 @@ def _next_step_after_absence() -> str:
 
 
 def _next_step_after_retries(owner: str, connection: str) -> str:
-    """Return the next step after the last retry, in place of the catalogue's, which says that the hub retries."""
+    """Return the next step after the last retry, instead of the catalogue's, which says that the hub retries."""
     if owner == "hub":
         return _("The hub has stopped retrying. An administrator must fix the cause; then replay.")
     text = _("The hub has stopped retrying. Contact the owner of %(system)s, and replay when it works again.")

@@ -71,7 +71,7 @@ class QueuedCursor(SQLiteCursorWrapper):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Django's SQLite connection, which holds its place in the writer queue for the length of a transaction.
+    """Django's SQLite connection, which stays at the head of the writer queue for the length of a transaction.
 
     `uses_own_transactions`: a PRAGMA changed this connection, so its transactions do not run on the shared one.
     `keeps_connection`: set it while no other thread may get this connection, because it has temporary tables.

@@ -119,7 +119,7 @@ def _read_or_none(rows: QuerySet[Any], columns: Sequence[str]) -> list[tuple[Any
 
 
 def find_unreadable_event(batches: Iterable[Sequence[int]]) -> UnreadableRows | None:
-    """Return what to raise for the first of these events with a row that cannot be read; None if there is none."""
+    """Return the error for the first of these events with an unreadable row; None if all can be read."""
     for batch in batches:
         keys = batch
         while not _is_readable(keys):

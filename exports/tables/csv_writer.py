@@ -118,7 +118,7 @@ def copy_csv_blocks(events: QuerySet[Any], *, is_safe: bool = True) -> Iterator[
 
 
 def _crlf_lines(copies: Sequence[bytes]) -> bytes:
-    """Join the rows, with CR LF in place of their line feeds."""
+    """Join the rows, with their line feeds replaced by CR LF."""
     return b"".join([b"%s\r\n" % row[:-1] for row in copies])
 
 

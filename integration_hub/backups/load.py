@@ -19,7 +19,7 @@ _STOP_FIRST = "The database is in use. Stop every process of the hub first."
 
 
 def load_sqlite(file: Path, manifest: Manifest, *, replaces: bool) -> bool:
-    """Put a marked copy of the backup in the place of the database. A file that was replaced is kept beside it.
+    """Replace the database by a marked copy of the backup. A file that was replaced is kept next to it.
 
     Returns True. Raises CommandError, having changed nothing, if a database that holds tables would be replaced without
     `replaces`, or is in use.

@@ -144,7 +144,7 @@ class RequestReader:
 
 
 class _CutOffBody(io.BytesIO):
-    """The beginning of a body that is larger than anything the application reads. Nobody gets it in place of the whole
+    """The beginning of a body that is larger than anything the application reads. No one gets it instead of the whole
     body: a read beyond its end raises RequestDataTooBig.
     """
 

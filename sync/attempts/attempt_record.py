@@ -142,7 +142,7 @@ class FinishedAttempt:
         attempt.findings = self._findings_payload()
 
     def _findings_payload(self) -> Payload | None:
-        """Return the encrypted entity, change and answer, as far as they exist; None if there is none of them."""
+        """Return the encrypted entity, change and answer, as far as they exist; None if there is nothing."""
         findings = self.findings
         scrub = findings.scrubber.scrub_document
         entity = self._stored_entity()

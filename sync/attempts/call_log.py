@@ -213,7 +213,7 @@ class SettledCalls:
 def collect_calls(recorders: Iterable[AttemptRecorder], key: SubjectKey) -> SettledCalls:
     """Collect the calls of an attempt that are to be written, and encrypt their responses as one list.
 
-    Sets the payload and the place in it of each call that has a response.
+    Sets the payload of each call with a response, and the position in it.
     """
     recorded = sorted(
         (recorded_call for recorder in recorders for recorded_call in recorder.calls),

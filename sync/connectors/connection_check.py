@@ -61,7 +61,7 @@ _LIMITED = frozenset({PermissionAnswer.PARTLY, PermissionAnswer.NOT_ACCEPTED})
 
 
 class CheckStep(NamedTuple):
-    """Result of one step. `is_good`: None if the step was not reached or shows nothing. `code` is the machine word of
+    """Result of one step. `is_good`: None if the step was not reached or shows nothing. `code` is the code of
     the result or of the failure; `facts` is JSON-serializable.
     """
 

@@ -226,7 +226,7 @@ def _next_position(
     received: int,
     position: _Position,
 ) -> _Position | None:
-    """Return the place of the next page, None after the last one."""
+    """Return the position of the next page, None after the last one."""
     settings = source.paging
     if settings.style == "none":
         return None
@@ -289,7 +289,7 @@ def _relations(parameters: list[str]) -> list[str]:
 def _follow_address(
     client: HttpClient, settings_path: str, request: ConnectorRequest, target: str
 ) -> _Position:
-    """Return the place that an address of the system names. Raises UnsafeRequest if it is not below the base URL."""
+    """Return the position that an address of the system names. Raises UnsafeRequest if it is not below the base URL."""
     base = client.base_url
     try:
         parts = urlsplit(urljoin(f"{base.origin}{base.prefix}{settings_path}", target))

@@ -126,7 +126,7 @@ def _catalogue_title(code: str, connection: str) -> str:
 
 
 def _next_step(code: str, credentials: Sequence[str]) -> str:
-    """Return what to do after a failed step, in place of the catalogue's next step, which is that of an event."""
+    """Return what to do after a failed step, instead of the catalogue's next step, which is about an event."""
     if code.endswith("-credentials"):
         return _next_step_after_refused_credentials(credentials)
     if code == HUB_EXHAUSTED_CODE:

@@ -1,4 +1,4 @@
-"""Health of a connection in a word and a sentence, from its figures. Pure: figures and `now` are passed in.
+"""Label and sentence for the health of a connection, from its figures. Pure: figures and `now` are passed in.
 
 The overview, the list of connections and the page of each connection share these texts.
 """

@@ -37,7 +37,7 @@ _MAX_LINES = 2_000
 
 @dataclass(frozen=True, slots=True)
 class RuleRow:
-    """A sentence about one field or, with `is_field` False, one way to look up a record."""
+    """A sentence about one field or, with `is_field` False, one lookup of a record."""
 
     name: str
     sentence: str

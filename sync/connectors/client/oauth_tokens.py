@@ -91,7 +91,7 @@ class OAuthAuthenticator:
         return self._refresh(sender, may_share=False) if self.refresh_key else self._request_token(sender)
 
     def _refresh(self, sender: TokenSender, *, may_share: bool) -> FetchedToken:
-        """Refresh as the only one of all processes. `may_share`: use the token that another process has just fetched.
+        """Refresh while no other process does. `may_share`: use the token that another process has just fetched.
 
         Some systems accept a refresh token once, and withdraw all if it comes again; some also end the access token
         that they issued before. So a new refresh token is stored even if the access token with it is unusable.

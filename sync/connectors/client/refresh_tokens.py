@@ -1,4 +1,4 @@
-"""Keep the refresh tokens that a system issues in place of those of the credentials (RFC 6749, section 6)."""
+"""Store the refresh tokens that a system issues to replace those of the credentials (RFC 6749, section 6)."""
 
 import threading
 import time
@@ -30,7 +30,7 @@ class TokensUnreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RefreshClaim:
-    """The right to be the only one that refreshes, and the tokens issued last. `renewals`: how often some were.
+    """The exclusive right to refresh, and the tokens issued last. `renewals`: how often tokens were issued.
 
     `until`: when the right ends, in seconds of the store's clock.
     """

@@ -123,7 +123,7 @@ class TokenCache:
         return self._get_token(sender, refused)
 
     def renew_token(self, sender: TokenSender, fetch: _Fetch | None = None) -> FetchedToken:
-        """Fetch a new token, and replace the cached one. `fetch`: to use in place of the usual one."""
+        """Fetch a new token, and replace the cached one. `fetch`: used instead of the usual one."""
         return self._get_token(sender, self._slot.token.value, fetch)
 
     def forget_token(self, refused: str) -> None:

@@ -64,7 +64,7 @@ class Deadline:
             raise TimeoutError("the deadline has passed")
 
     def watch_socket(self, sock: socket.socket) -> None:
-        """Watch this socket in place of the one before it. Raises TimeoutError if the deadline has passed."""
+        """Watch this socket instead of the previous one. Raises TimeoutError if the deadline has passed."""
         with self._lock:
             self._close_descriptor()
             if self._expired:

@@ -1,7 +1,7 @@
 """Heads (start line and headers) of plain requests and responses, encoded and parsed as bytes. Pure.
 
 A request is plain if `requests` would send it unchanged, a response if `http.client` would read it unchanged.
-Those libraries handle the rest, and tests hold both ways to the same bytes.
+Those libraries handle the rest, and tests check that both encode the same bytes.
 """
 
 import re

@@ -66,7 +66,7 @@ def find_placeholders(template: str) -> frozenset[str]:
 
 
 def replace_placeholders(template: str, replacement: str) -> str:
-    """Return a template with the same text in place of each placeholder."""
+    """Return a template with each placeholder replaced by the same text."""
     return _PLACEHOLDER.sub(replacement, template)
 
 

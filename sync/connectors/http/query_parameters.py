@@ -16,7 +16,7 @@ def list_values(query: Query) -> Iterator[str]:
 def change_values(
     query: Query, change: Callable[[str], str], change_name: Callable[[str], str] | None = None
 ) -> dict[str, QueryValue]:
-    """Return a query with another text in place of each value, and of each name."""
+    """Return a query with each value, and each name, changed."""
     return {
         change_name(name) if change_name else name: (
             change(value) if isinstance(value, str) else tuple(change(one) for one in value)
