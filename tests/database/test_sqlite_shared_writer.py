@@ -525,9 +525,7 @@ def test_a_commit_whose_log_the_last_connection_deleted_is_on_disk(file: Path) -
         pytest.param(MOVED_LOG, ["2", "2 [1, 2]"], id="moved log"),
     ],
 )
-def test_what_is_committed_after_the_files_were_replaced_is_in_those_that_are_there(
-    file: Path, change: str, lines: list[str]
-) -> None:
+def test_commits_after_a_replacement_are_in_the_new_files(file: Path, change: str, lines: list[str]) -> None:
     assert said(file, REPLACED.format(change=change, broken="")) == lines
 
 

@@ -281,7 +281,7 @@ def test_an_unlocked_login_works_at_once_and_is_recorded(anna: User, clock: Logi
     assert (entry["stream"], entry["details"]) == (f"person:{anna.pk}", {"allowed": ""})
 
 
-def test_an_unlocked_address_stays_open_while_others_guess_on(anna: User, clock: LoginClock) -> None:
+def test_an_unlocked_address_stays_open_while_others_keep_guessing(anna: User, clock: LoginClock) -> None:
     call_command("unlock_login", "anna", address=HOME)
     try_in_turn(clock, 12, password="wrong", address="203.0.113.9")
     assert log_in() == 302

@@ -92,7 +92,7 @@ def test_a_previous_address_says_whether_it_was_verified(
         (500, b"oops", ["unexpected response"], ["oops"]),
     ],
 )
-def test_the_person_reads_what_became_of_the_change(
+def test_the_person_sees_the_result_of_the_change(
     hub: Receiver, browser: Client, status: int, answer: Any, expected: list[str], unexpected: list[str]
 ) -> None:
     hub.always(status, answer)
@@ -103,7 +103,7 @@ def test_the_person_reads_what_became_of_the_change(
         assert words not in page
 
 
-def test_a_refused_field_is_explained_beside_it_and_escaped(hub: Receiver, browser: Client) -> None:
+def test_a_refused_field_is_explained_at_the_field_and_escaped(hub: Receiver, browser: Client) -> None:
     hub.always(422, REFUSED)
     answer = browser("POST", ANNA, data=FORM)
     page = browser("GET", answer.headers["Location"]).text
@@ -129,7 +129,7 @@ def test_without_a_signing_secret_save_still_shows_the_profile_and_why(hub: Rece
         ("/files/FILEPORTRAIT", {"name": "x" * 201}, "name", "x" * 201),
     ],
 )
-def test_wrong_input_is_explained_beside_the_field_and_nothing_is_saved_or_sent(
+def test_invalid_input_is_explained_at_the_field_and_nothing_is_saved_or_sent(
     hub: Receiver,
     identity: IdentityService,
     browser: Client,

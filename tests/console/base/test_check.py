@@ -68,7 +68,7 @@ def test_a_check_warns_of_the_consequences_of_a_change() -> None:
     assert "The endpoint changes" in visible_text(answer)
 
 
-def test_what_routes_lack_is_shown_at_the_settings_of_the_connection(hub: Hub) -> None:
+def test_settings_that_routes_lack_are_shown_at_the_connection(hub: Hub) -> None:
     shop = Connection.objects.get(slug="shop")
     del shop.settings["entities"]["USER"]
     address = f"/admin/sync/connection/{shop.pk}/change/"

@@ -332,7 +332,7 @@ def test_each_schema_is_a_valid_schema(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "document"), RIGHT)
-def test_what_the_hub_accepts_is_valid_by_the_schema(name: str, document: Any) -> None:
+def test_documents_that_the_hub_accepts_are_valid_by_the_schema(name: str, document: Any) -> None:
     assert hub_accepts(name, document)
     assert schema_accepts(name, document)
 

@@ -194,7 +194,7 @@ def test_an_attempt_that_plans_again_counts_once_for_the_limits_of_its_route(
 
 @in_both_forms
 @pytest.mark.parametrize("is_broken", [False, True])
-def test_a_deletion_deletes_only_what_it_was_planned_for(
+def test_a_deletion_deletes_only_the_version_that_it_was_planned_for(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, version: dict[str, Any], is_broken: bool
 ) -> None:
     Route.objects.update(when_deleted=Route.DeletionPolicy.DELETE)

@@ -127,7 +127,7 @@ Story = Callable[[Hub], tuple[int, str]]
 
 @pytest.mark.parametrize("policy", [MatchingPolicy.HOLD, MatchingPolicy.VERIFIED])
 @pytest.mark.parametrize("story", [*UNPROVEN, two_candidates])
-def test_what_is_not_proven_is_held_and_changes_no_record(
+def test_an_unproven_match_is_held_and_changes_no_record(
     hub: Hub, story: Story, policy: MatchingPolicy
 ) -> None:
     follow(policy)

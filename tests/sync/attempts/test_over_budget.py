@@ -142,7 +142,7 @@ def test_error_words_that_cost_too_much_leave_the_code_and_are_named(hub: Hub, n
     assert post(hub) == (422, "target-rejected", [f"/error/{name}"])
 
 
-def test_a_preview_names_what_costs_too_much(hub: Hub) -> None:
+def test_a_preview_names_the_expression_that_costs_too_much(hub: Hub) -> None:
     post(hub)
     use_mapping(lambda declared: declared["fields"].update(bomb={"path": BOMB}))
     with bounded_cost():

@@ -258,7 +258,7 @@ def test_the_next_link_of_a_header(header: str, target: str | None) -> None:
     assert find_next_link(header) == target
 
 
-def test_a_list_can_be_limited_to_what_was_changed() -> None:
+def test_a_list_can_be_limited_to_changed_items() -> None:
     since = datetime(2026, 11, 28, 12, 0, 0, 250_000, tzinfo=UTC)
     over = {"query": {"sort": "id"}, "total": "total"}
     with serving(lambda _: Reply(200, {"items": FIVE, "total": 5})) as service:

@@ -48,7 +48,7 @@ def test_a_case_number_is_accepted(number: str) -> None:
     "number",
     ["anna1@example.com", "Anna", "Anna-Virtanen", "Anna 1", "case 117", "-117", "1" * 41, "1\n2", "٣٤", "Ä1", "+35840", "<b>1", "."],
 )  # fmt: skip
-def test_what_is_no_case_number_is_refused_and_not_repeated(number: str) -> None:
+def test_an_invalid_case_number_is_refused_and_not_repeated(number: str) -> None:
     with pytest.raises(CaseNumberRefused, match="at most 40 letters") as refusal:
         clean_case_number(number)
     assert "Anna" not in str(refusal.value)

@@ -27,7 +27,7 @@ def test_a_field_of_the_creation_is_never_written_again(hub: Hub) -> None:
     assert "language" not in hub.writes()[-1]["body"]
 
 
-def test_a_field_that_is_not_compared_goes_out_with_others_only(hub: Hub) -> None:
+def test_a_field_that_is_not_compared_is_sent_only_with_others(hub: Hub) -> None:
     set_field("USER", "phone", {"constant": "+3580000", "not_compared": True})
     assert tell(hub, "USER", ANNA) == "done"
     assert hub.writes() == []

@@ -28,18 +28,18 @@ def test_a_new_record_gets_every_field() -> None:
     assert _plan(None).values_to_send == {"email": "new@example.com", "origin": "identity", "password": "s3"}
 
 
-def test_an_update_never_writes_what_only_a_creation_writes() -> None:
+def test_an_update_never_writes_creation_only_fields() -> None:
     change = _plan(Record("7", {"email": "old@example.com", "origin": "shop", "password": "s3"}))
     assert change.values_to_send == {"email": "new@example.com"}
     assert dict(change.unchanged_fields) == {"password": "s3"}
 
 
-def test_what_is_not_compared_goes_out_with_other_changes() -> None:
+def test_uncompared_fields_are_sent_with_other_changes() -> None:
     change = _plan(Record("7", {"email": "old@example.com"}))
     assert change.values_to_send == {"email": "new@example.com", "password": "s3"}
 
 
-def test_what_is_not_compared_causes_no_change() -> None:
+def test_uncompared_fields_cause_no_change() -> None:
     change = _plan(Record("7", {"email": "new@example.com", "origin": "shop"}))
     assert (change.action, change.fields) == (ChangeAction.NOTHING, ())
 

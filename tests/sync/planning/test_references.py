@@ -132,7 +132,7 @@ def test_a_thousand_references_are_allowed_and_not_one_more() -> None:
 
 
 @pytest.mark.parametrize("value", [True, 1.5, {"id": "1"}, [["1"]], [{"id": "1"}]])
-def test_what_is_no_id_names_the_field(value: Any) -> None:
+def test_an_invalid_id_names_its_field(value: Any) -> None:
     for rule in ({"path": "entity.id", "linked": "USER"}, {"path": "linked('USER', entity.id)"}):
         with pytest.raises(EntityNotMappable, match="a: the expression does not fit"):
             resolve(rule, {"id": value})

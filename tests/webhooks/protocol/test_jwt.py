@@ -300,7 +300,7 @@ def test_a_token_as_the_body_gives_its_claims_as_the_document() -> None:
         "A" * 60_000,
     ],
 )
-def test_what_is_no_token_is_refused(token: str) -> None:
+def test_an_invalid_token_is_refused(token: str) -> None:
     for settings in ({"algorithm": "HS256", "header": "X-Token"}, {"algorithm": "HS256"}):
         with pytest.raises(BadSignature):
             verify(settings, token)
@@ -390,7 +390,7 @@ def test_invalid_settings_are_refused_when_saved(changes: dict[str, Any], fault:
 @pytest.mark.parametrize(
     "pem", ["", "x", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----", "x" * 5_000]
 )
-def test_what_is_no_public_key_is_refused(pem: str) -> None:
+def test_an_invalid_public_key_is_refused(pem: str) -> None:
     with pytest.raises(ValueError, match="PEM|characters"):
         check_settings("jwt", {"algorithm": "RS256", "public_keys": [pem]})
 
@@ -459,7 +459,7 @@ def test_the_encoding_of_a_detached_body_is_that_which_was_signed() -> None:
         detached_token(key=rsa.generate_private_key(65_537, 2_048)),
     ],
 )
-def test_what_is_no_detached_token_of_the_sender_is_refused(token: str) -> None:
+def test_an_invalid_detached_token_is_refused(token: str) -> None:
     with pytest.raises(BadSignature):
         verify(DETACHED, token)
 

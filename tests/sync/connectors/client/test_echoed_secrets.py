@@ -76,7 +76,7 @@ def _failure_of(url: str, recorder: MemoryRecorder, **arguments: Any) -> Connect
 
 
 @pytest.mark.parametrize(("authentication", "credentials", "secrets"), AUTHENTICATIONS)
-def test_what_a_system_repeats_is_recorded_and_reported_without_our_credentials(
+def test_echoed_credentials_are_removed_from_records_and_errors(
     echoing: Service, authentication: dict[str, Any], credentials: dict[str, str], secrets: list[str]
 ) -> None:
     recorder = MemoryRecorder()

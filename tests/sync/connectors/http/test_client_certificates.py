@@ -304,7 +304,9 @@ WEAK = AUTHORITY.issue("weak", rsa.generate_private_key(65537, 1024))
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 40 else "",
 )
-def test_what_tls_could_not_present_is_refused(certificate: str, key: str, name: str, sentence: str) -> None:
+def test_a_certificate_that_tls_cannot_present_is_refused(
+    certificate: str, key: str, name: str, sentence: str
+) -> None:
     with pytest.raises(SettingsInvalid, match=sentence) as caught:
         read_client_certificate(certificate, key)
     assert caught.value.place == ("credentials", name)

@@ -102,7 +102,7 @@ def test_the_first_rule_that_fits_decides_and_those_of_an_operation_come_first()
         assert connect(service, rules[1:]).get_record("USER", "7") is not None
 
 
-def test_an_update_that_nothing_received_is_no_success() -> None:
+def test_an_update_without_a_matching_record_is_not_a_success() -> None:
     """Some systems answer 204 to the update of a record that they do not have."""
     update = {"path": "/c/{id}", "answers": [{"status": 204, "means": "absent"}]}
     with serving(lambda _: Reply(204)) as service:

@@ -112,7 +112,7 @@ def test_a_value_of_another_record_ends_as_a_refusal_after_one_more_search(
 
 
 @pytest.mark.parametrize(("other_writers", "code", "updates"), [(2, "succeeded", 3), (3, "target-stale", 3)])
-def test_a_write_that_met_another_one_is_planned_again_three_times_at_most(
+def test_a_conflicting_write_is_planned_again_at_most_three_times(
     hub: Hub, shop: GraphqlShop, other_writers: int, code: str, updates: int
 ) -> None:
     post(hub, "CREATE")

@@ -151,7 +151,7 @@ def test_a_partial_put_and_an_upsert_by_external_id() -> None:
     )
 
 
-def test_a_creation_names_the_external_id_and_what_else_the_settings_say() -> None:
+def test_a_creation_sends_the_external_id_and_the_configured_fields() -> None:
     create = {
         "method": "PUT",
         "path": "/c/{key}",

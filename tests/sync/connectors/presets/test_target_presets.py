@@ -229,7 +229,7 @@ def test_zendesk_names_the_fields_that_it_refuses() -> None:
     assert (field.field, field.code) == ("email", "DuplicateValue")
 
 
-def test_dynamics_tells_an_outdated_version_and_a_key_that_is_taken_apart() -> None:
+def test_dynamics_distinguishes_an_outdated_version_from_a_taken_key() -> None:
     """Both are answered with 412."""
     system = VENDORS["dynamics-365-contacts-target"].make()
     with serving(system.answer) as service:

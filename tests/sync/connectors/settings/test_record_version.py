@@ -62,7 +62,7 @@ def test_without_the_setting_writes_are_unconditional() -> None:
         ([{"status": 422, "when": "body.version"}], 422, b'{"version":[]}', False),
     ],
 )
-def test_rules_tell_an_outdated_version_from_other_refusals(
+def test_rules_distinguish_an_outdated_version_from_other_refusals(
     stale: Any, status: int, body: bytes, is_stale: bool
 ) -> None:
     rules = parse(ETAG if stale is None else {**ETAG, "stale": stale}).stale_rules

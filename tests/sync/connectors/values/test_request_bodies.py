@@ -46,7 +46,7 @@ def test_a_list_that_became_empty_is_a_field() -> None:
     "body",
     [["a"], "a", None, {"a": [0] * (MAX_FORM_FIELDS + 1)}, {"a": "\ud800"}, {"a": float("nan")}, {"a": {1}}],
 )
-def test_what_is_no_form_is_refused(body: Any) -> None:
+def test_a_body_that_cannot_be_a_form_is_refused(body: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
         encode_body(body, "form")
 

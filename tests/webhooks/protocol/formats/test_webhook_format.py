@@ -247,14 +247,14 @@ def test_a_body_may_be_a_list() -> None:
     assert [webhook(event).entity_id for event in events] == ["a", "b"]
 
 
-def test_only_0_null_false_and_what_is_empty_by_jmespath_count_as_false() -> None:
+def test_only_null_false_and_empty_values_count_as_false() -> None:
     body = {"id": "a", "entityType": "USER", "eventType": "UPDATE", "n": 0}
     assert webhook(read({"when": "event.n"}, body).events[0]).ignore_code == ""
     for empty in ("event.absent", "`false`", "`[]`", "''"):
         assert webhook(read({"when": empty}, body).events[0]).ignore_code == "filtered"
 
 
-def test_what_is_dropped_is_in_nothing_that_is_stored() -> None:
+def test_dropped_values_are_stored_nowhere() -> None:
     form = WEBHOOK_FORMAT.read({"drop": ["user.password", "items[].secret", "absent.path"]}, ())
     body = b'{"user":{"password":"p"},"items":[{"secret":"s"},{"id":1},2]}'
     assert json.loads(remove_dropped_values(form, body, JSON_TYPE)) == {
