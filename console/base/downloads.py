@@ -162,9 +162,9 @@ def stream_download(
     marked = {**details, "download": str(uuid4())}
     # The body is sent after the middleware has reset the audit context of the request.
     request_context = copy_context()
-    content = stream_rows(list_export, queryset, file_format, tally := StreamStats())
+    content = stream_rows(list_export, queryset, file_format, stats := StreamStats())
     begin = partial(_commit_entry, request, "download.started", marked)
-    pieces = open_stream_slot(_record_end(request, content, tally, marked, request_context), b"", begin)
+    pieces = open_stream_slot(_record_end(request, content, stats, marked, request_context), b"", begin)
     if pieces is None:
         return redirect_too_many_streams(request, f"../?{request.GET.urlencode()}")
     response = StreamingHttpResponse(pieces, content_type=file_format.content_type)
@@ -179,7 +179,7 @@ def stream_download(
 def _record_end(
     request: HttpRequest,
     chunks: Iterator[bytes],
-    tally: StreamStats,
+    stats: StreamStats,
     details: Mapping[str, JSONValue],
     request_context: Context,
 ) -> Iterator[bytes]:
@@ -189,7 +189,7 @@ def _record_end(
         yield from chunks
         action = "download.finished"
     finally:
-        request_context.run(_commit_entry, request, action, {**details, **tally.to_audit_details()})
+        request_context.run(_commit_entry, request, action, {**details, **stats.to_audit_details()})
 
 
 def _commit_entry(request: HttpRequest, action: str, details: Mapping[str, JSONValue]) -> None:

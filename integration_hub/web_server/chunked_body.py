@@ -33,7 +33,7 @@ class ChunkedBody:
         return len(self.data) > self._most
 
     def feed(self, buffer: bytearray) -> None:
-        """Take from the front of the buffer what belongs to the body. Raises RefusedRequest if it is malformed."""
+        """Consume the part of the buffer that belongs to the body. Raises RefusedRequest if it is malformed."""
         while not self.is_complete and not self.is_too_large and self._step(buffer):
             pass
 

@@ -104,7 +104,7 @@ def prune_expired() -> int:
     """
     now = read_clock()
     _end_interrupted_runs()
-    useless = (
+    obsolete = (
         _prune_rows(lambda _: Session.objects.filter(expire_date__lt=now)),
         _prune_rows(lambda _: RateLimitState.objects.filter(free_at__lt=now - IDLE_RATE_LIMIT_RETENTION)),
         _prune_rows(lambda _: find_expired_log_in_attempts(now)),
@@ -112,7 +112,7 @@ def prune_expired() -> int:
         _prune_rows(lambda _: expired_unusable_bodies(now)),
         _prune_rows(lambda _: KnownAddress.objects.filter(last_at__lt=now - KNOWN_ADDRESS_RETENTION)),
     )
-    deleted = sum(number for walk in useless for number in _run_batches(walk, now))
+    deleted = sum(number for prune_step in obsolete for number in _run_batches(prune_step, now))
     return deleted + sum(_prune_kind(rule, now) for rule in RETENTION_RULES) + prune_audit_entries()
 
 
@@ -131,10 +131,10 @@ def prune_audit_entries() -> int:
         # Nothing is deleted before the announcement is sealed.
         seal_audit()
 
-    def walk(_: datetime, after: int) -> PrunedBatch:
+    def prune_step(_: datetime, after: int) -> PrunedBatch:
         return PrunedBatch(after, *prune_announced_entries())
 
-    return sum(_run_batches(walk, now))
+    return sum(_run_batches(prune_step, now))
 
 
 def _prune_kind(rule: RetentionRule, now: datetime) -> int:
@@ -142,20 +142,22 @@ def _prune_kind(rule: RetentionRule, now: datetime) -> int:
     if days <= 0:
         return 0
     run = PruningRun(kind=rule.kind, up_to=now - timedelta(days=days), began_at=now)
-    deleted = sum(number for walk in rule.prune_steps for number in _run_batches(walk, run.up_to, run))
+    deleted = sum(
+        number for prune_step in rule.prune_steps for number in _run_batches(prune_step, run.up_to, run)
+    )
     if deleted:
         _end_run(run)
     return deleted
 
 
 def _run_batches(
-    walk: Callable[[datetime, int], PrunedBatch], up_to: datetime, run: PruningRun | None = None
+    prune_step: Callable[[datetime, int], PrunedBatch], up_to: datetime, run: PruningRun | None = None
 ) -> Iterator[int]:
     """Yield the number of rows that each batch deleted. Each is a transaction of its own, and is counted in `run`."""
     after = 0
     while True:
         with transaction.atomic():
-            batch = walk(up_to, after)
+            batch = prune_step(up_to, after)
             if run is not None and batch.deleted:
                 _count_deleted(run, batch.deleted)
         yield batch.deleted

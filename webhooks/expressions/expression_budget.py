@@ -358,8 +358,8 @@ def _charge_to_string(interpreter: _BudgetedInterpreter, arguments: list[Any]) -
 
 def _charge_join(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
     texts = [text for part in arguments if isinstance(part, list) for text in part if isinstance(text, str)]
-    glue = sum(_text_size(part) for part in arguments if isinstance(part, str))
-    interpreter.charge_made_text(glue * len(texts) + sum(map(_text_size, texts)))
+    separators_size = sum(_text_size(part) for part in arguments if isinstance(part, str))
+    interpreter.charge_made_text(separators_size * len(texts) + sum(map(_text_size, texts)))
 
 
 def _charge_text_change(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:

@@ -36,7 +36,7 @@ _PREFIX = Text(
 
 @dataclass(frozen=True, slots=True)
 class VerificationScheme:
-    """A way to verify a source. `secret` says what its secret is; empty if it has none. `example` is an example of its
+    """A scheme that verifies a source. `secret` describes its secret; empty if it has none. `example` is one of its
     settings. `build` refuses settings that do not fit together.
     """
 

@@ -609,22 +609,22 @@ def check_record(attempt: Row, event: Row, digest: str) -> Faults:
 
 
 def check_calls(attempt: Row, calls: Sequence[Row], digests: Iterable[str], deletions: Deletions) -> Faults:
-    left, strange = Counter(digests), []
+    left, unexpected = Counter(digests), []
     for row in calls:
         digest = row_digest("call", *(row[name] for name in CALL_COLUMNS))
         if left[digest]:
             left[digest] -= 1
         else:
-            strange.append(row["call"])
+            unexpected.append(row["call"])
     # As many of the rows that fit no digest can be changed ones as there are digests that fit no row.
     missing = sum(left.values())
-    for key in strange[:missing]:
+    for key in unexpected[:missing]:
         yield RowFault(
             "digest-differs", "calls", key, " or ".join(CALL_COLUMNS), "differs from every call in the log"
         )
-    for key in strange[missing:]:
+    for key in unexpected[missing:]:
         yield RowFault("row-unexpected", "calls", key, "", "is not in the audit log")
-    missing -= len(strange)
+    missing -= len(unexpected)
     # Calls begin after their attempt. Those of one attempt may be deleted in two batches.
     if missing > 0 and attempt["started"] >= deletions.calls_before:
         place = f"of attempt {attempt['attempt']}"

@@ -251,7 +251,7 @@ _ERROR = defaulted(
 def _require_styled_ids(values: SettingValues) -> None:
     """Reject paths in which an id that contains a quote would end the quotes around it."""
     for known in values[_ENTITIES].values():
-        if any(has_bare_quoted_id(operation) for _, operation in known.operations.each()):
+        if any(has_bare_quoted_id(operation) for _, operation in known.operations.items()):
             sentence = translatable(
                 "Ids may contain quotes, so an id in quotes in a path needs a style such as {id:odata}."
             )

@@ -140,7 +140,7 @@ class Operations:
     delete: Operation | None
     list: Operation | None
 
-    def each(self) -> Iterator[tuple[str, Operation]]:
+    def items(self) -> Iterator[tuple[str, Operation]]:
         """Yield the name of each operation and the operation."""
         for name in ("get", "search", "create", "delete", "list"):
             operation = getattr(self, name)
