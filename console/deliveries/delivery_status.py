@@ -117,13 +117,13 @@ def _connection_sentence(
 def _pause_sentence(blocker: PausedByPerson) -> SafeString:
     paused = blocker.setting
     page, name = ("sync_route_change", _("The route"))
-    if isinstance(what, Source):
-        page, name = ("webhooks_source_change", what.name)
+    if isinstance(paused, Source):
+        page, name = ("webhooks_source_change", paused.name)
     text = _(
         '<a href="{}">{}</a> was paused {} by {}: {}. The delivery waits until an administrator resumes it there.'
     )
-    link, by = reverse(f"admin:{page}", args=[what.pk]), what.paused_by or _("a deleted user")
-    return format_html(text, link, name, render_time(what.paused_at), by, what.pause_reason)
+    link, by = reverse(f"admin:{page}", args=[paused.pk]), paused.paused_by or _("a deleted user")
+    return format_html(text, link, name, render_time(paused.paused_at), by, paused.pause_reason)
 
 
 def _behind_sentence(reason: OrderReason) -> str:
