@@ -18,10 +18,10 @@ from webhooks.protocol import body_secret, challenge_hmac, hmac_rule
 from webhooks.protocol.hmac_rule import HEADER_NAME, PART_NAME, decode_base64
 from webhooks.protocol.tokens import jwt_rule
 
-# Of Standard Webhooks, which requires it.
-MIN_STANDARD_KEY_BYTES = 24
-# Senders that make the key themselves use 128 random bits: those of Zoom and Mandrill have 22 characters.
-MIN_KEY_BYTES = 16
+MIN_KEY_BYTES = 24
+# Of the scheme `hmac`. Some senders generate the key themselves, from 128 random bits: those of Zoom and Mandrill have
+# 22 characters.
+MIN_SENDERS_KEY_BYTES = 16
 MIN_STATIC_BYTES = 16
 
 _STANDARD_PREFIX = "whsec_"
@@ -53,10 +53,7 @@ class VerificationScheme:
         return Object(self.settings, self.build)
 
 
-_HMAC_SECRET = translatable(
-    "the key of the HMAC, as text: at least %(least)s bytes. If you may choose it, let the hub generate it.",
-    least=MIN_KEY_BYTES,
-)
+_HMAC_SECRET = translatable("the key of the HMAC, as text: at least %(least)s bytes.", least=MIN_KEY_BYTES)
 _PLAIN_SECRET = translatable(
     "at least %(least)s printable characters, without a space at either end", least=MIN_STATIC_BYTES
 )
@@ -102,7 +99,7 @@ SCHEMES: Mapping[str, VerificationScheme] = {
         translatable(
             "`whsec_` and the key in base64 (`v1`), at least %(least)s bytes; or `whpk_` and the sender's public "
             "Ed25519 key in base64 (`v1a`).",
-            least=MIN_STANDARD_KEY_BYTES,
+            least=MIN_KEY_BYTES,
         ),
     ),
     "body-hmac": VerificationScheme(
@@ -132,7 +129,9 @@ SCHEMES: Mapping[str, VerificationScheme] = {
             "signature, the time and the id are."
         ),
         translatable(
-            "%(key)s With `secret` set to `base64`, the length after decoding counts.", key=_HMAC_SECRET
+            "the key of the HMAC, as text: at least %(least)s bytes. If you may choose it, let the hub generate it. "
+            "With `secret` set to `base64`, the length after decoding counts.",
+            least=MIN_SENDERS_KEY_BYTES,
         ),
         hmac_rule.SETTINGS,
         hmac_rule.EXAMPLE,
@@ -244,8 +243,8 @@ def check_secret(scheme: str, value: str, settings: Mapping[str, Any] | None = N
     """Raise ValueError with a sentence, which never repeats the value, if a secret is invalid for `scheme` with these
     settings.
 
-    The key of Standard Webhooks needs at least 24 bytes, another HMAC key 16, and a secret that is sent as it is 16
-    printable characters.
+    An HMAC key needs at least 24 bytes, or 16 with the scheme `hmac`, and a secret that is sent as it is 16 printable
+    characters.
     """
     _require_scheme(scheme)
     _require_secret(scheme, settings)
@@ -259,12 +258,14 @@ def check_secret(scheme: str, value: str, settings: Mapping[str, Any] | None = N
         _check_hmac_key(
             decode_standard_key(value),
             translatable("The secret must be base64, optionally after whsec_."),
-            MIN_STANDARD_KEY_BYTES,
         )
     elif scheme == "hmac" and _has_base64_secret(settings):
         key = decode_base64(value.removeprefix(hmac_rule.BASE64_SECRET_PREFIX))
-        _check_hmac_key(key, translatable("The secret must be base64, optionally after whsec_."))
-    elif scheme in ("hmac", "body-hmac", "timestamped-hmac"):
+        sentence = translatable("The secret must be base64, optionally after whsec_.")
+        _check_hmac_key(key, sentence, MIN_SENDERS_KEY_BYTES)
+    elif scheme == "hmac":
+        _check_hmac_key(value.encode(), translatable("The secret is empty."), MIN_SENDERS_KEY_BYTES)
+    elif scheme in ("body-hmac", "timestamped-hmac"):
         _check_hmac_key(value.encode(), translatable("The secret is empty."))
     elif scheme == "jwt":
         _check_jwt_key(value, settings or {})

@@ -267,9 +267,8 @@ def test_a_new_secret_is_strong_and_unique(scheme):
     assert new_secret(scheme, settings) != new_secret(scheme, settings)
 
 
-@pytest.mark.parametrize("scheme", ["hmac", "body-hmac", "timestamped-hmac"])
-def test_a_key_of_128_bits_that_the_sender_made_is_stored(scheme):
-    check_secret(scheme, base64.urlsafe_b64encode(bytes(range(16))).decode().rstrip("="))
+def test_a_key_of_128_bits_that_the_sender_made_is_stored():
+    check_secret("hmac", base64.urlsafe_b64encode(bytes(range(16))).decode().rstrip("="))
     check_secret("hmac", base64.b64encode(bytes(range(16))).decode(), {"header": "X", "secret": "base64"})
 
 
@@ -285,8 +284,8 @@ def test_a_key_of_128_bits_that_the_sender_made_is_stored(scheme):
         ("standard-webhooks", "whpk_" + base64.b64encode(b"x" * 31).decode()),
         ("standard-webhooks", "whpk_not base64 at all, but long enough"),
         ("bearer", "whpk_" + base64.b64encode(b"x" * 32).decode()),
-        ("body-hmac", "x" * 15),
-        ("timestamped-hmac", "x" * 15),
+        ("body-hmac", "x" * 23),
+        ("timestamped-hmac", "x" * 23),
         ("hmac", "x" * 15),
         ("bearer", "x" * 15),
         ("bearer", "x" * 20 + "\n"),
