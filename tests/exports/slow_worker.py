@@ -1,11 +1,12 @@
 """A process that makes exports slowly, to be killed or stopped: `python -m tests.exports.slow_worker <seconds> [how]`.
 
-Each chunk takes that many seconds. Without `how` it runs the waiting exports once. `worker`: the hub's worker until
+Each chunk after the third takes that many seconds. Without `how` it runs the waiting exports once. `worker`: the hub's worker until
 SIGTERM, whose exports this module makes too; `deaf`: they ignore SIGTERM. The worker appends its claim as arguments.
 """
 
 import sys
 import time
+from itertools import count
 
 import django
 
@@ -19,12 +20,13 @@ from sync.management.commands import run_job  # noqa: E402
 from sync.worker import job_process  # noqa: E402
 
 builder.CHUNK_SIZE, builder.SAVE_SECONDS = 10, 0.0
-read_rows = builder.read_rows
+read_rows, chunks = builder.read_rows, count(1)
 pause, how, claim = sys.argv[1], "".join(sys.argv[2:3]), sys.argv[3:]
 
 
 def slowly(keys):  # type: ignore[no-untyped-def]
-    time.sleep(float(pause))
+    if next(chunks) > 3:
+        time.sleep(float(pause))
     return read_rows(keys)
 
 

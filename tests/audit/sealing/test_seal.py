@@ -212,11 +212,19 @@ def test_a_second_sealer_does_not_wait(database: None) -> None:
 
 
 class Crowd:
-    """Writers whose transactions stay open for a while, and a sealer that runs all the time."""
+    """Writers whose transactions stay open for a while, and a sealer that runs all the time: for some seconds, and until
+    there are enough entries.
+    """
 
-    def __init__(self, *, seconds: float = 1.2, writers: int = 6) -> None:
+    def __init__(self, *, seconds: float = 1.2, writers: int = 6, entries: int = 150) -> None:
         self.until = time.monotonic() + seconds
-        self.writers = writers
+        self.latest = self.until + 30
+        self.writers, self.entries = writers, entries
+        self.written = 0
+
+    def is_over(self) -> bool:
+        now = time.monotonic()
+        return now >= self.latest or (now >= self.until and self.written >= self.entries)
 
     def run(self) -> int:
         """Return the number of missed entries, after a last run of the sealer without writers."""
@@ -230,16 +238,18 @@ class Crowd:
 
     def _write(self, number: int) -> None:
         generator = Random(f"{SEED} {number}")
-        while time.monotonic() < self.until:
+        while not self.is_over():
             with transaction.atomic():
                 append_entries(NewEntry(f"event:{number}", "test.happened"), at=START)
                 time.sleep(generator.random() * 0.03)
                 if generator.random() < 0.1:
                     transaction.set_rollback(True)
+                else:
+                    self.written += 1
 
     def _seal(self) -> None:
         try:
-            while time.monotonic() < self.until:
+            while not self.is_over():
                 seal_entries(BOX, START)
                 time.sleep(0.005)
         finally:

@@ -359,7 +359,7 @@ def test_an_export_whose_process_is_killed_half_way_is_complete_in_the_end(
 ) -> None:
     a_recorded_history(60)
     export = a_requested_export()
-    process = half_way(export, exports, "0.1")
+    process = half_way(export, exports, "10")
     process.send_signal(signal.SIGKILL)
     process.wait()
     connection.close()
@@ -379,7 +379,7 @@ def test_a_stopping_worker_hands_its_export_back(
     """Another one claims it at once; from a worker that does not react, only when its lease has ended."""
     a_recorded_history(80)
     export = a_requested_export()
-    process = half_way(export, exports, "0.3" if how == "worker" else "5", how)
+    process = half_way(export, exports, "1" if how == "worker" else "5", how)
     process.terminate()
     assert process.wait(timeout=30) == 0
     end_everything(process)
@@ -422,7 +422,7 @@ def test_a_worker_survives_its_export_process_which_has_lower_priority(
 ) -> None:
     a_recorded_history(60)
     export = a_requested_export()
-    process = half_way(export, exports, "0.3", "worker")
+    process = half_way(export, exports, "1", "worker")
     try:
         (child,) = children(process)
         assert os.sched_getaffinity(child) == os.sched_getaffinity(0), (
