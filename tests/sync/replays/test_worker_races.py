@@ -155,7 +155,7 @@ def test_a_worker_killed_in_the_middle_leaves_the_rest_to_another(hub: Hub) -> N
         wait_until(lambda: Attempt.objects.filter(replay=replay).count() >= 5)
         assert first.stop(signal.SIGKILL) == -signal.SIGKILL
     assert Replay.objects.get(pk=replay.pk).state == ReplayState.RUNNING
-    with running_workers(0.2, count=2, LEASE_SECONDS="3"):
+    with running_workers(0.2, count=2):
         wait_until(lambda: Replay.objects.get(pk=replay.pk).state == ReplayState.FINISHED)
     replay.refresh_from_db()
     assert (replay.events, replay.succeeded) == (30, 30)
