@@ -79,6 +79,17 @@ class WorkerProcess:
         self.process.send_signal(number)
         return self.process.wait(30)
 
+    def wait_for_error(self, text: str, seconds: float = 30.0) -> str:
+        """Wait until the error output has a text. Returns the output so far, which `read_errors` leaves out."""
+        assert self.process.stderr is not None
+        found, until = b"", time.monotonic() + seconds
+        while text.encode() not in found:
+            ready, _, _ = select.select([self.process.stderr], [], [], max(0.0, until - time.monotonic()))
+            piece = os.read(self.process.stderr.fileno(), 65_536) if ready else b""
+            assert piece, found.decode()
+            found += piece
+        return found.decode()
+
     def read_errors(self) -> str:
         """Return the process's error output. Blocks until it has ended."""
         assert self.process.stderr is not None
