@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.db import connection, connections
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from logins import attempt_counts, guard
 from sandbox.identity import IdentityService
@@ -17,6 +19,10 @@ from tests.support.hub import SIGNING_SECRET, Hub
 from tests.support.simultaneous_webhooks import SimultaneousWebhooks
 from tests.support.wired_hub import connected_hub, wipe_database
 from webhooks.receiving import refusals
+
+# How fast a busy machine generates and runs examples says nothing about the hub.
+hypothesis_settings.register_profile("hub", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("hub")
 
 settings.KEEP_TO_ONE_CORE = False  # some tests load the WSGI application into this process
 settings.PASSWORD_HASHERS = [

@@ -157,7 +157,7 @@ def test_a_webhook_answered_when_stored_leaves_one_entry_with_the_answer(hub: Hu
     event, receipt = Event.objects.get(), Receipt.objects.get()
     entry = json.loads(Entry.objects.get(stream=event.stream).body)
     assert (entry["action"], entry["actor"]) == ("webhook.received", "source:aurora")
-    digests = {name: entry["details"].pop(name) for name in ("facts", "subject")}
+    digests = {name: entry["details"].pop(name) for name in ("facts", "subject", "payload", "answer")}
     assert all(len(digest) == 24 for digest in digests.values())
     delivery = event.deliveries.get()
     assert entry["details"] == {
