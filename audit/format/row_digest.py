@@ -34,16 +34,6 @@ def keyed_row_digest(key: bytes, *values: JSONValue | datetime) -> str:
     return hmac.digest(key, _digest_input(values), "sha256").hex()[:_DIGITS]
 
 
-def payload_digest(kind: str, size: int, encrypted: bytes) -> str:
-    """Return the digest of an encrypted payload as it is stored, with its kind and its plain size in bytes.
-
-    It needs no key: the encrypted bytes cannot be guessed, because a random salt is among them.
-    """
-    return sha256(b"hub-payload-1\0%b\0%d\0%b" % (kind.encode("ascii"), size, encrypted)).hexdigest()[
-        :_DIGITS
-    ]
-
-
 def _digest_input(values: tuple[JSONValue | datetime, ...]) -> bytes:
     texts = [format_time(value) if isinstance(value, datetime) else value for value in values]
     return _PREFIX + _encode(texts).encode("ascii")

@@ -12,7 +12,7 @@ from webhooks.models.key_set import (
     store_key_set,
 )
 from webhooks.models.pausable import Pausable
-from webhooks.models.payload import Payload, indexes_where_set, payload_foreign_key
+from webhooks.models.payload import Payload, indexes_where_set, payload_digest, payload_foreign_key
 from webhooks.models.rate_limit import RateLimitState
 from webhooks.models.receipt import HANDSHAKE_CODE, Receipt, Refusal
 from webhooks.models.source import SOURCE_SETTINGS, AnswerMode, Source, SourceSecret
@@ -55,6 +55,7 @@ __all__ = [
     "is_erased",
     "keyed_digest",
     "lock_or_create_keys",
+    "payload_digest",
     "payload_foreign_key",
     "pseudonym",
     "record_key_set_fault",
