@@ -24,7 +24,7 @@ _OF_ENTITY, _OF_SLICE = (
         JOIN sync_link l ON l.entity_id = r.entity_id AND l.entity_type = r.entity_type
         AND l.identity_id = o.identity_id AND l.target_id = o.target_id
         WHERE {condition} AND o.record_id <> '' AND l.record_id <> '' AND l.record_id <> r.record_id
-        ORDER BY r.id LIMIT %s"""  # noqa: S608
+        LIMIT %s"""  # noqa: S608
     )
     for condition in (
         "r.entity_id = %s AND r.entity_type = %s AND o.identity_id = %s AND o.target_id = %s",

@@ -49,7 +49,7 @@ MODULES = (
 )
 GROWING = (
     "webhooks_event", "webhooks_receipt", "webhooks_payload", "webhooks_subjectkey", "sync_delivery", "sync_attempt",
-    "sync_call", "sync_link", "audit_entry",
+    "sync_call", "sync_link", "sync_recordreference", "audit_entry",
 )  # fmt: skip
 SMALL_INDEX = re.compile(
     "delivery_(dead|held)|recheck_(due|delivery)"
