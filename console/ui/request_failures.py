@@ -44,6 +44,7 @@ TEMPLATES = (
     gettext_noop("the record has no version at the configured place"),
     gettext_noop("the record was changed since it was read"),
     gettext_noop("the settings do not say where the whole record is"),
+    gettext_noop("the response has a 2xx status and states a failure"),
     gettext_noop("a search returned %(status)s; a rule in its `answers` must say if that means `absent`"),
     gettext_noop("a deletion returned %(status)s, and the record is still there"),
     gettext_noop("a search by “%(field)s” does not find a record that has the value"),
