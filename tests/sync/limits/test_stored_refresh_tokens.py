@@ -36,7 +36,7 @@ from sync.housekeeping.log_in_pruning import find_expired_refreshed_tokens
 from sync.limits import stored_refresh_tokens
 from sync.limits.stored_refresh_tokens import StoredRefreshTokens
 from sync.models import Connection, RefreshedToken
-from tests.support.http.connectors import MemoryRecorder, identity
+from tests.support.http.connectors import DEADLINE, SHORT_DEADLINE, MemoryRecorder, identity
 from tests.support.http.servers import Reply, SeenRequest, Service, serving
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -107,9 +107,19 @@ def service(accounts: RotatingAccounts) -> Iterator[Service]:
         yield service
 
 
-def fetch(service: Service, notebook: MemoryRecorder | None = None, **credentials: str) -> None:
+def fetch(
+    service: Service,
+    notebook: MemoryRecorder | None = None,
+    *,
+    deadline: float = DEADLINE,
+    **credentials: str,
+) -> None:
     connector = identity(
-        service.url, notebook, authentication=AUTHENTICATION, credentials=CREDENTIALS | credentials
+        service.url,
+        notebook,
+        authentication=AUTHENTICATION,
+        credentials=CREDENTIALS | credentials,
+        deadline=deadline,
     )
     assert connector.fetch_entity("USER", "a1")
 
@@ -276,7 +286,7 @@ def test_a_process_that_was_held_up_does_not_send_a_token_that_another_has_used(
 
     def fetch_late() -> None:
         try:
-            fetch(service, HeldUp())
+            fetch(service, HeldUp(), deadline=SHORT_DEADLINE)
         except RequestTimedOut as error:
             failures.append(error)
         finally:
