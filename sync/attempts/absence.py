@@ -1,8 +1,10 @@
-"""Prove that an entity or a record does not exist, before anything is removed or created because of it.
+"""Prove that an entity or a record does not exist, before anything is removed or created because of it; and that the
+record which a deletion removes is that of its entity.
 
 An entity is proven absent if other entities can be read with the same credentials, and the service reported its
 deletion or an earlier attempt did not find it either. A record is proven absent if other records can be read in the
-same attempt. A person may decide instead.
+same attempt. A linked record that has the external id of an unknown entity may be that of another person: it is neither
+deleted nor deactivated. A person may decide instead.
 """
 
 from datetime import timedelta
@@ -16,17 +18,30 @@ from sync.connectors.contracts.types import Access, IdentityConnector, TargetCon
 from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import known_entity_ids, known_record_ids
 from sync.models import Attempt, AttemptOutcome
+from sync.planning.change import Change, ChangeAction
 from sync.planning.record_matching import RecordAbsenceUnproven
 
 ENTITY_UNPROVEN = "identity-missing-unproven"
 RECORD_UNPROVEN = "target-missing-unproven"
 ABSENCE_CODES = (ENTITY_UNPROVEN, RECORD_UNPROVEN)
+OWNER_HELD_CODE = "held-external-id"
 # An entity that was absent longer ago may have existed in between.
 _MAX_SECONDS_BETWEEN = 86_400.0
 
 
 class EntityAbsenceUnproven(Exception):
     """The identity service does not return an entity, and nothing proves that it was deleted."""
+
+
+class RecordOwnerUnproven(Exception):
+    """The record of a deleted entity has the external id of an unknown entity: it may be that of another person.
+
+    `field`: the name of the field that has it.
+    """
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"{field} is that of an unknown entity")
+        self.field = field
 
 
 def prove_entity_absence(claim: Claim, identity: IdentityConnector) -> None:
@@ -54,6 +69,16 @@ def prove_record_absence(claim: Claim, target: TargetConnector, record_id: str) 
         raise RecordAbsenceUnproven
 
 
+def prove_record_owner(claim: Claim, change: Change, field: str) -> None:
+    """Raise RecordOwnerUnproven if a change would reach a record that has an unknown external id, unless a person
+    approved the delivery after it was held because of this record. `field`: the name of the field that has it.
+    """
+    if change.action is ChangeAction.NOTHING:
+        return
+    if not _is_approved(claim, OWNER_HELD_CODE, record_id=change.record_id or ""):
+        raise RecordOwnerUnproven(field)
+
+
 def _is_reported_deleted(claim: Claim) -> bool:
     """True if the newest event of the attempt is a deletion. After an earlier one the entity may have been created
     again, and a replica may not show it yet.
@@ -74,11 +99,11 @@ def _was_absent_before(claim: Claim) -> bool:
     )
 
 
-def _is_approved(claim: Claim, code: str) -> bool:
-    """True if a person approved the delivery after it was held because of this absence."""
+def _is_approved(claim: Claim, code: str, **facts: str) -> bool:
+    """True if a person approved the delivery after an attempt with these facts was held with this code."""
     return (
         claim.delivery.is_approved
-        and _attempts_with(claim, code).filter(outcome=AttemptOutcome.HELD).exists()
+        and _attempts_with(claim, code).filter(outcome=AttemptOutcome.HELD, **facts).exists()
     )
 
 

@@ -8,7 +8,13 @@ from django.conf import settings
 from django.utils.translation import gettext_noop
 
 from database.clock import read_clock
-from sync.attempts.absence import ENTITY_UNPROVEN, RECORD_UNPROVEN, EntityAbsenceUnproven
+from sync.attempts.absence import (
+    ENTITY_UNPROVEN,
+    OWNER_HELD_CODE,
+    RECORD_UNPROVEN,
+    EntityAbsenceUnproven,
+    RecordOwnerUnproven,
+)
 from sync.attempts.mass_change_guard import HeldForApproval
 from sync.attempts.plan import (
     AttemptFindings,
@@ -95,13 +101,15 @@ _MAPPING_CODES: dict[type[Exception], str] = {
 NO_RELAYED_DATA = FieldError(
     "data", "missing", gettext_noop("the route relays the data of the webhook, and this webhook has no data")
 )
+_UNKNOWN_EXTERNAL_ID = gettext_noop(
+    "the record has the external id of an entity that the hub does not know, so it may be that of another person"
+)
 
 
 def failure_result(error: Exception, claim: Claim) -> AttemptResult:
     """Return the result for an error: its code, the party responsible for it, and the time of the next attempt."""
-    if isinstance(error, HeldForApproval | MatchUndecided):
-        code = "held" if isinstance(error, HeldForApproval) else MATCH_HELD_CODE
-        return AttemptResult(AttemptOutcome.HELD, State.HELD, code)
+    if isinstance(error, HeldForApproval | MatchUndecided | RecordOwnerUnproven):
+        return _held_result(error)
     if isinstance(error, EntityAbsenceUnproven | RecordAbsenceUnproven):
         is_entity = isinstance(error, EntityAbsenceUnproven)
         return _unproven_result(claim, ENTITY_UNPROVEN if is_entity else RECORD_UNPROVEN)
@@ -113,6 +121,15 @@ def failure_result(error: Exception, claim: Claim) -> AttemptResult:
         return _mapping_result(error, claim)
     code, is_retryable = FAILURE_CODES.get(type(error), ("internal-failure", True))
     return _failed_result(claim, code, is_retryable)
+
+
+def _held_result(error: HeldForApproval | MatchUndecided | RecordOwnerUnproven) -> AttemptResult:
+    """Return the result of an attempt that waits for a person's decision."""
+    if isinstance(error, RecordOwnerUnproven):
+        reason = FieldError(error.field, "unknown-external-id", _UNKNOWN_EXTERNAL_ID)
+        return AttemptResult(AttemptOutcome.HELD, State.HELD, OWNER_HELD_CODE, errors=(reason,))
+    code = "held" if isinstance(error, HeldForApproval) else MATCH_HELD_CODE
+    return AttemptResult(AttemptOutcome.HELD, State.HELD, code)
 
 
 def _mapping_result(error: EntityNotMappable | NoRelayedData, claim: Claim) -> AttemptResult:

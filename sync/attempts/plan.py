@@ -12,7 +12,12 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from sync.attempts.absence import prove_entity_absence, prove_record_absence
+from sync.attempts.absence import (
+    RecordOwnerUnproven,
+    prove_entity_absence,
+    prove_record_absence,
+    prove_record_owner,
+)
 from sync.attempts.unlinked_records import match_unlinked_record
 from sync.connectors.contracts.types import Entity, IdentityConnector, Record, TargetConnector
 from sync.connectors.values.secret_scrubber import SecretScrubber
@@ -23,6 +28,7 @@ from sync.models import Attempt, AttemptCause, Delivery, Route
 from sync.planning.change import (
     Change,
     ChangeAction,
+    add_unchanged_field,
     plan_candidates,
     plan_deleted_entity,
 )
@@ -81,7 +87,8 @@ class AttemptFindings:
     `is_matched`: the record was found by a value, and must be bound to the subject before it is changed.
     `write_counts`: the counts of the record after the change is applied. `left_out`: entities that the record should
     refer to, and that have no record. `linked`: the record ids of the others. `is_record_absent`: the entity was
-    deleted, and no record of it was found. `is_outdated`: the identity service returned a state of the entity from
+    deleted, and no record of it was found. `has_unknown_external_id`: the record is linked, but has the external id of
+    an entity that the hub does not know. `is_outdated`: the identity service returned a state of the entity from
     before the event. `scrubber` removes the secrets of both connections from the findings before they are stored or
     shown.
     """
@@ -95,6 +102,7 @@ class AttemptFindings:
     left_out: frozenset[Reference] = frozenset()
     linked: Mapping[Reference, str] = field(default_factory=dict)
     is_record_absent: bool = False
+    has_unknown_external_id: bool = False
     is_outdated: bool = False
     scrubber: SecretScrubber = field(default_factory=SecretScrubber)
 
@@ -102,7 +110,8 @@ class AttemptFindings:
 def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings) -> Change:
     """Find out what must change in the target. Sends reads only; a preview runs exactly this.
 
-    Raises EntityAbsenceUnproven or RecordAbsenceUnproven if nothing proves that a missing entity or record was deleted.
+    Raises EntityAbsenceUnproven or RecordAbsenceUnproven if nothing proves that a missing entity or record was deleted,
+    and RecordOwnerUnproven if the record of a deleted entity may be that of another person.
     """
     mapping = claim.route.mapping
     if mapping is None:
@@ -127,7 +136,24 @@ def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings)
         if _is_not_yet_visible(claim, findings):
             raise EntityNotYetVisible
         prove_entity_absence(claim, connectors.identity)
+    if findings.entity is None and findings.has_unknown_external_id:
+        _require_owner(claim, mapping, findings, change)
     return change
+
+
+def _require_owner(claim: Claim, mapping: ParsedMapping, findings: AttemptFindings, change: Change) -> None:
+    """Raise RecordOwnerUnproven, with the record's external id among the findings, unless a person approved the change.
+
+    An update corrects an external id that was mistyped. A deletion cannot be undone.
+    """
+    name = mapping.match.external_id
+    assert name is not None, "only a record with an external id has an unknown one"
+    try:
+        prove_record_owner(claim, change, name)
+    except RecordOwnerUnproven:
+        if findings.record is not None:
+            findings.change = add_unchanged_field(change, name, findings.record.fields.get(name))
+        raise
 
 
 def _leave_out_unkept(claim: Claim, change: Change, findings: AttemptFindings, *, is_partial: bool) -> Change:
@@ -237,7 +263,8 @@ def _find_record_and_plan(
             claim, mapping, entity, is_partial=is_partial
         )
     query = _build_record_query(claim, target)
-    record = find_record(target, mapping, query)
+    found = find_record(target, mapping, query)
+    record, findings.has_unknown_external_id = found.record, found.has_unknown_external_id
     if record is None:
         record = _find_unlinked_record(claim, target, mapping, query, findings, target_fields)
     findings.is_record_absent = record is None and target_fields is None

@@ -146,6 +146,14 @@ def plan_candidates(
     return Change(ChangeAction.NOTHING, None, fields, candidates=reduced)
 
 
+def add_unchanged_field(change: Change, name: str, value: Any) -> Change:
+    """Return the change with a field of the record that it does not send; as it is if it has that field already."""
+    names = {field.name for field in change.fields} | {known for known, _ in change.unchanged_fields}
+    if name in names:
+        return change
+    return replace(change, unchanged_fields=(*change.unchanged_fields, (name, value)))
+
+
 def _compare_fields(
     target_fields: Mapping[str, Any],
     record: Record,

@@ -68,8 +68,18 @@ class RecordQuery:
     checks_for_duplicates: bool = False
 
 
-def find_record(target: TargetConnector, mapping: ParsedMapping, query: RecordQuery) -> Record | None:
-    """Return the entity's record by link or external id, or None.
+@dataclass(frozen=True, slots=True)
+class FoundRecord:
+    """The record of an entity, None if there is none. `has_unknown_external_id`: it is linked, but has the external id
+    of an entity that the hub does not know. The id was mistyped, or the record is that of another person.
+    """
+
+    record: Record | None
+    has_unknown_external_id: bool = False
+
+
+def find_record(target: TargetConnector, mapping: ParsedMapping, query: RecordQuery) -> FoundRecord:
+    """Return the entity's record by link or external id.
 
     Raises AmbiguousMatch if two records have its external id, RecordAbsenceUnproven if the linked record seems to be
     deleted, and ConnectorError.
@@ -82,12 +92,13 @@ def find_record(target: TargetConnector, mapping: ParsedMapping, query: RecordQu
         elif not _has_unexpected_external_id(linked, external_id, query):
             if query.checks_for_duplicates and external_id is not None:
                 _require_only_record(target, external_id, query, linked)
-            return linked
+            return FoundRecord(linked)
         elif not _has_id_of_other_entity(linked, external_id, query):
             # The record that has the entity's own id comes first: the base URL may lead to another system now.
-            return _find_by_external_id(target, external_id, query) or linked
+            own = _find_by_external_id(target, external_id, query)
+            return FoundRecord(own or linked, has_unknown_external_id=own is None)
     # Without a link, or if the linked record was deleted or given to another entity.
-    return _find_by_external_id(target, external_id, query)
+    return FoundRecord(_find_by_external_id(target, external_id, query))
 
 
 def _find_by_external_id(

@@ -108,6 +108,7 @@ _OUTCOME: Mapping[str, _Row] = {
     "accepted": (202, "nobody", False),
     "held": (202, "hub", False),
     "held-match": (202, "hub", False),
+    "held-external-id": (202, "hub", False),
     "identity-unavailable": (424, "identity", True),
     "identity-timeout": (424, "identity", True),
     "identity-throttled": (424, "identity", True),
