@@ -20,6 +20,7 @@ from console.deliveries.held_groups import describe_held, held_deliveries, list_
 from console.deliveries.match_decision import is_match_held, render_match_page
 from console.payloads.reveal import revealed_events
 from console.permissions import CONTENTS, MAY_APPROVE
+from sync.attempts.absence import OWNER_HELD_CODE
 from sync.models import MATCH_HELD_CODE, Delivery, Replay, Route
 from sync.operations.held_deliveries import (
     MAX_DELIVERIES,
@@ -95,12 +96,12 @@ class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
         waiting = held_deliveries().filter(route=route)
         matches, waiting = waiting.filter(code=MATCH_HELD_CODE), waiting.exclude(code=MATCH_HELD_CODE)
         may_see = request.user.has_perm(CONTENTS)
+        rows = describe_held(waiting[:MAX_LISTED], with_contents=may_see, revealed=revealed_events(request))
         context = {
             "title": _("Held for approval: %(route)s") % {"route": route},
             "route": route,
-            "rows": describe_held(
-                waiting[:MAX_LISTED], with_contents=may_see, revealed=revealed_events(request)
-            ),
+            "rows": rows,
+            "is_uncertain": any(held.reason for held in rows),
             "count": waiting.count(),
             "matches": describe_held(matches[:MAX_LISTED], with_contents=False),
             "matches_count": matches.count(),
@@ -207,12 +208,9 @@ def _pending_decision(request: HttpRequest, key: UUID) -> PendingDecision | None
 
 
 def _confirmation_context(key: UUID, choice: PendingDecision, form: ReasonForm) -> dict[str, Any]:
-    rows = list(
-        held_deliveries()
-        .filter(pk__in=choice.deliveries)
-        .select_related("event__source", "target")[:_MAX_SHOWN]
-    )
-    count = held_deliveries().filter(pk__in=choice.deliveries).count()
+    chosen = held_deliveries().filter(pk__in=choice.deliveries)
+    codes = list(chosen.values_list("code", flat=True))
+    rows, count = list(chosen.select_related("event__source", "target")[:_MAX_SHOWN]), len(codes)
     is_approval = choice.decision is HeldDecision.APPROVE
     text = _("Approve %(deliveries)s") if is_approval else _("Reject %(deliveries)s")
     label = text % {"deliveries": _count_text(count)}
@@ -223,6 +221,7 @@ def _confirmation_context(key: UUID, choice: PendingDecision, form: ReasonForm) 
         "key": key,
         "rows": rows,
         "count": count,
+        "doubtful_count": codes.count(OWNER_HELD_CODE),
         "more": count - len(rows),
         "reason_form": form,
     }

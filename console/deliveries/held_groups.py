@@ -9,7 +9,7 @@ from django.db.models.functions import RowNumber
 
 from console.payloads.content import ChangeTable, change_table
 from console.ui.outcome_texts import describe_code
-from sync.attempts.absence import ABSENCE_CODES
+from sync.attempts.absence import ABSENCE_CODES, OWNER_HELD_CODE
 from sync.models import MATCH_HELD_CODE, Attempt, Delivery, Route
 
 MAX_GROUPS = 50
@@ -31,11 +31,16 @@ class HeldDelivery:
         return self.row.code == MATCH_HELD_CODE
 
     @property
-    def absence(self) -> str:
-        """Return why an absence is not proven; an empty text if the delivery is held for another reason."""
-        if self.row.code not in ABSENCE_CODES:
+    def is_absence(self) -> bool:
+        """Return True if it is held because an absence is not proven: there may be no planned change."""
+        return self.row.code in ABSENCE_CODES
+
+    @property
+    def reason(self) -> str:
+        """Return what is uncertain about the change; an empty text if the mass-change guard holds it."""
+        if not self.is_absence and self.row.code != OWNER_HELD_CODE:
             return ""
-        return describe_code(self.row.code, self.row.connection_of_code(self.row.code).name).title
+        return describe_code(self.row.code, self.row.connection_of_code(self.row.code).name).detail
 
 
 @dataclass(frozen=True, slots=True)

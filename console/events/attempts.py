@@ -31,6 +31,7 @@ from console.payloads.masking import mask_message
 from console.ui.formatting import short_duration
 from console.ui.outcome_texts import describe_code
 from console.ui.request_failures import translate_finding
+from sync.attempts.absence import OWNER_HELD_CODE
 from sync.models import Attempt, AttemptOutcome, Call, Delivery, Finding, Recheck
 from webhooks.catalogue.codes import CodeTexts
 from webhooks.models import Payload
@@ -92,8 +93,8 @@ class AttemptRow:
 
     @property
     def is_found_by_hub(self) -> bool:
-        """Return True if `messages` are the hub's own: no request was sent that a system could have refused."""
-        return self.row.code == "unmappable" or self.row.code.endswith("-over-budget")
+        """Return True if `messages` are the hub's own: no system has refused a request."""
+        return self.row.code in ("unmappable", OWNER_HELD_CODE) or self.row.code.endswith("-over-budget")
 
     @property
     def found_nothing(self) -> bool:

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from audit.models import Entry
 from console.deliveries.admin import PENDING_DECISIONS
 from console.deliveries.held_groups import held_deliveries
-from sync.models import Attempt, Delivery, Replay, ReplayKind, Route
+from sync.models import Attempt, Delivery, Link, Replay, ReplayKind, Route
 from sync.operations.held_deliveries import (
     APPROVALS_A_SECOND,
     AlreadyDecided,
@@ -70,7 +70,7 @@ def a_held(route: Route, number: int = 0, **facts: Any) -> Delivery:
 def select_deliveries(client: Client, decision: str, *deliveries: Delivery, **more: Any) -> str:
     """Select deliveries. Returns the address of the confirmation page."""
     values = {"decision": decision, "chosen": [delivery.pk for delivery in deliveries], **more}
-    answer = client.post(f"{LIST}route/{Route.objects.get().pk}/", values)
+    answer = client.post(f"{LIST}route/{deliveries[0].route_id}/", values)
     assert answer.status_code == 302
     return str(answer["Location"])
 
@@ -411,10 +411,57 @@ def test_an_absence_that_nothing_proves_is_explained_and_can_be_looked_at_again(
     held = Delivery.objects.get(state=State.HELD)
     client = browser("administrator")
     page = client.get(f"/admin/sync/delivery/route/{held.route_id}/").content.decode()
-    assert "find the entity, which does not prove that it was deleted" in page
+    assert "no longer returns the entity, but nothing proves that it was deleted" in page
     event = client.get(f"/admin/webhooks/event/{held.event_id}/change/").content.decode()
     assert "The hub has stopped retrying." in event
     assert "The hub retries automatically" not in event
     assert {"look-at-held", "replay-this"} <= set(re.findall(r'id="([a-z-]+)"', event))
     hub.identity.faults.clear()
     assert client.get(f"/admin/webhooks/event/{held.event_id}/replay/").status_code == 200
+
+
+def hold_stranger(hub: Hub) -> Delivery:
+    """Let the deletion of Anna be held, because her linked record has a stranger's external id."""
+    Route.objects.update(max_removals=None, max_changed_percent=None)
+    hub.post_signed(EXAMPLE)
+    record_id = Link.objects.get(entity_id=ANNA).record_id
+    hub.shop.catalogue.update_record("customers", record_id, {"external_id": "stranger"}, replaces=False)
+    hub.identity.directory.delete_record("users", ANNA)
+    assert hub.post_signed(EXAMPLE.replace(b"UPDATE", b"DELETE")).status_code == 202
+    return Delivery.objects.get(state=State.HELD)
+
+
+def test_a_deletion_that_may_reach_a_stranger_is_explained_and_asks_for_care(hub: Hub) -> None:
+    held = hold_stranger(hub)
+    assert held.code == "held-external-id"
+    staff = approver("support")
+    path = f"{LIST}route/{held.route_id}/"
+    for page in (text_of(staff.get(LIST)), text_of(staff.get(path))):
+        assert "so the record may belong to another person and was neither deleted nor deactivated." in page
+        assert '<th scope="row">external_id</th>' in page
+        assert "stranger" not in page
+        assert "This route no longer has a limit" not in page
+    assert "stranger" in text_of(reveal(staff, held.event_id, path))
+    confirm = text_of(staff.get(select_deliveries(staff, "approve", held)))
+    assert "1 of them is a deletion whose record may belong to another person." in confirm
+    assert "may belong to" not in text_of(staff.get(select_deliveries(staff, "close", held)))
+
+
+def test_the_page_of_an_event_whose_deletion_may_reach_a_stranger_says_what_to_do(hub: Hub) -> None:
+    held = hold_stranger(hub)
+    page = text_of(logged_in("support").get(f"/admin/webhooks/event/{held.event_id}/change/"))
+    assert "has a linked record that may belong to another person" in page
+    assert "Someone with permission must look at the record." in page
+    assert "The hub found:" in page
+    assert "external_id: the record has the external id of an entity that the hub does not know" in page
+    assert "Intended change" in page
+    assert 'data-label="Sent"' not in page
+    assert "look-at-held" in page
+    assert "replay-this" not in page
+
+
+@pytest.mark.django_db
+def test_an_approval_of_other_deliveries_does_not_warn_of_strangers() -> None:
+    delivery = a_held(of_route())
+    staff = approver("support")
+    assert "may belong to" not in text_of(staff.get(select_deliveries(staff, "approve", delivery)))
