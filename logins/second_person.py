@@ -46,7 +46,7 @@ def why_not_second(second: int, first: int, permission: str, requested_at: datet
     if _may_know_password(first, second):
         return _(
             "Another person must approve this. One of you set the password of the other, or one person set both. A "
-            "superuser can set it anew, and then no one else knows it."
+            "superuser can set a new password, which the others then do not know."
         )
     return ""
 

@@ -105,8 +105,8 @@ def link_conflicts(route: Route) -> Iterator[tuple[str, str]]:
     if before is None or before.identity_id == route.identity_id or not _has_links(before):
         return
     sentence = _(
-        "Entities of %(identity)s already have records here. Those of another connection would get records of their "
-        "own, a second one for each. If it is the same system at another address, change the base URL of %(identity)s."
+        "Entities of %(identity)s already have records here. With another connection, each entity would get a second "
+        "record. If it is the same system at another address, change the base URL of %(identity)s."
     )
     yield "identity", sentence % {"identity": before.identity}
 

@@ -112,10 +112,10 @@ _RAISED_TEXTS: Mapping[str, _Template] = {
     ),
     AlarmKind.CERTIFICATE_EXPIRED: _Template(
         gettext_lazy("The client certificate for %(name)s has expired"),
-        gettext_lazy("It expired on %(began)s. %(name)s refuses it from then on, and with it all requests."),
+        gettext_lazy("It expired on %(began)s. Since then, %(name)s has refused it and all requests."),
         gettext_lazy(
             "Ask its operator for a new certificate, enter it with its private key on the page of the connection, "
-            "and test the connection. The deliveries that wait continue then."
+            "and test the connection. The waiting deliveries then continue."
         ),
     ),
     AlarmKind.AUDIT_UNSEALED: _Template(
@@ -179,10 +179,10 @@ _RAISED_TEXTS: Mapping[str, _Template] = {
     AlarmKind.BREAK_GLASS: _Template(
         gettext_lazy("A login was changed on the server"),
         ngettext_lazy(
-            "Since %(began)s, the break-glass command or createsuperuser was used %(count)s time. Nobody in the "
-            "console approved it.",
-            "Since %(began)s, the break-glass command or createsuperuser was used %(count)s times. Nobody in the "
-            "console approved it.",
+            "Since %(began)s, the break-glass command or createsuperuser was used %(count)s time. This needs no "
+            "approval in the console.",
+            "Since %(began)s, the break-glass command or createsuperuser was used %(count)s times. This needs no "
+            "approval in the console.",
             "number",
         ),
         gettext_lazy(
@@ -192,7 +192,7 @@ _RAISED_TEXTS: Mapping[str, _Template] = {
     ),
     AlarmKind.AUDIT_UNCHECKED: _Template(
         gettext_lazy("The audit log is not checked"),
-        gettext_lazy("The last nightly check was on %(began)s. Meanwhile a change could go unnoticed."),
+        gettext_lazy("The last nightly check was on %(began)s. A change since then could go unnoticed."),
         gettext_lazy(
             "Check that a worker runs at night, and read its log from 02:47 UTC on. Or run manage.py "
             "verify_audit."

@@ -134,7 +134,7 @@ def _bind_candidate(delivery: Delivery, match: HeldMatch, record_id: str) -> Non
         raise DecisionRefused(_("This record was not found for the entity. Reload the page."))
     if not bind_record(delivery, record_id):
         raise DecisionRefused(
-            _("Record %(record)s is linked to another entity by now. Choose again.") % {"record": record_id}
+            _("Record %(record)s is now linked to another entity. Choose again.") % {"record": record_id}
         )
 
 

@@ -136,7 +136,7 @@ class Source(Pausable):
         help_text="how events are read from requests; empty for the hub's own fields",
     )
     default_mode = models.CharField(max_length=8, choices=AnswerMode, default=AnswerMode.RESULT)
-    mode_is_fixed = models.BooleanField(default=False, help_text="The webhook's own `respond` is not asked")
+    mode_is_fixed = models.BooleanField(default=False, help_text="`respond` of the webhook is ignored")
     wait_seconds = models.FloatField(
         default=10.0,
         validators=[MinValueValidator(0), MaxValueValidator(30)],
@@ -145,14 +145,14 @@ class Source(Pausable):
     entity_fields = models.JSONField(
         default=list,
         blank=True,
-        help_text='Members of the entity that this source may see: ["*"] for all, [] for none',
+        help_text='Fields of the entity that this source may see: ["*"] for all, [] for none',
     )
     response_format = models.JSONField(default=dict, blank=True)
     requests_per_minute = models.PositiveIntegerField(
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text="what goes beyond is answered 429 with a time to come back; empty: no limit",
+        help_text="further requests are answered 429 with the time to retry; empty: no limit",
     )
     silence_minutes = models.PositiveIntegerField(
         "silence",

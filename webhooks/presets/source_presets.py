@@ -110,7 +110,7 @@ _EVENTS = optional(
         ),
         MAX_EVENTS,
     ),
-    "The events that the request is, in their order. Without them, it is acknowledged and no event.",
+    "The events that the request contains, in order. Without them, the request is acknowledged and creates no event.",
     example=[{"id": "u-1", "entity_type": "USER", "event_type": "UPDATE"}],
 )
 

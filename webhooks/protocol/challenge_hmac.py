@@ -77,8 +77,8 @@ HMAC_SETTING = optional(
         "For a sender that expects an HMAC of its challenge, such as Zoom, X or LinkedIn. The key is the newest secret "
         "of the source, or the one that verified the request; the verification must be by an HMAC. Such a challenge "
         "has at most %(most)s letters, digits and characters of `._~+/=-`. If the handshake is not verified, a webhook "
-        "that is no JSON object or list is refused, because anyone could get its signature. Use a secret that no other "
-        "source has.",
+        "that is neither a JSON object nor a list is refused, because anyone could get its signature. Use a secret "
+        "that no other source has.",
         most=MAX_CHALLENGE_LENGTH,
     ),
     example={"field": "encryptedToken"},

@@ -71,6 +71,6 @@ def _change_login(person: User, change: str, password: str) -> None:
 
 def _prompt_for_reason() -> str:
     try:
-        return input("Reason (no personal data; stays on the audit log): ")
+        return input("Reason (no personal data; stays in the audit log): ")
     except EOFError:
         return ""

@@ -147,8 +147,8 @@ def refuse_plain_secrets(settings: Mapping[str, Any]) -> None:
             )
             if scheme == own:
                 sentence = translatable(
-                    "%(sentence)s Beside another secret, add %(second)s to its authentication, and enter this one "
-                    "under “Second secret”.",
+                    "%(sentence)s If requests also need another secret, add %(second)s to the authentication of that "
+                    "one, and enter this one under “Second secret”.",
                     sentence=sentence,
                     second=f'"second": {{"header": "{name}"}}',
                 )

@@ -155,7 +155,7 @@ def _require_versions_sent(
     if version is None:
         return
     if operations.updates[0].when is not None:
-        sentence = translatable("The first update names the version, so it may have no “when”.")
+        sentence = translatable("The first update names the version, so it must not have “when”.")
         values.reject(OPERATIONS, sentence)
     if version.send_path is None:
         return

@@ -126,7 +126,7 @@ def test_a_record_that_was_linked_to_another_subject_meanwhile_is_refused(hub: H
     delivery, record = hold_match(hub), stranger_record(hub)
     link_meanwhile(hub, record)
     writes = len(hub.writes())
-    with pytest.raises(DecisionRefused, match="linked to another entity by now"):
+    with pytest.raises(DecisionRefused, match="now linked to another entity"):
         decide(delivery, MatchDecision.BIND, record_id=record)
     assert (states(), len(hub.writes()), Replay.objects.count()) == ({State.HELD}, writes, 0)
 
