@@ -432,7 +432,9 @@ class ExportCheck:
         if "SHA256SUMS" not in self.manifest["files"]:
             return
         files = {
-            name: said["sha256"] for name, said in self.manifest["files"].items() if name != "SHA256SUMS"
+            name: recorded["sha256"]
+            for name, recorded in self.manifest["files"].items()
+            if name != "SHA256SUMS"
         }
         listed = {}
         for _, line in self.read_lines("SHA256SUMS"):
@@ -470,10 +472,10 @@ class ExportCheck:
                 found.add(path.replace(os.sep, "/"))
         for name in sorted(found - set(record["files"]) - {"manifest.json"}):
             self.add_fault("file-unlisted", name, "is not in the manifest")
-        for name, said in sorted(record["files"].items()):
+        for name, recorded in sorted(record["files"].items()):
             if name not in found:
                 self.add_fault("file-missing", name, "is missing")
-            elif said != self.measure_file(name) or type(said["bytes"]) is not int:
+            elif recorded != self.measure_file(name) or type(recorded["bytes"]) is not int:
                 self.add_fault("file-differs", name, "differs from the manifest")
 
     def measure_file(self, name: str) -> Record:
@@ -496,9 +498,9 @@ class ExportCheck:
             require_fields(record, *SIGNED_FIELDS["key"], "signature")
             key = PublicKey(decode_hex(record["public"]), record["from"])
             message = b"\x00".join((b"hub-signature-1", b"key", signed_text("key", record)))
-            said = (record["v"], record["number"], record["prev"])
+            claimed = (record["v"], record["number"], record["prev"])
             is_known = record["key"] in self.keys
-            if said != (1, number, before_id) or is_known or not TIMESTAMP.fullmatch(key.valid_from):
+            if claimed != (1, number, before_id) or is_known or not TIMESTAMP.fullmatch(key.valid_from):
                 self.add_fault("key-order", place, "does not follow the key before it")
             if record["key"] != hash_parts(key.public).hex()[:32]:
                 self.add_fault("key-id", place, "its id does not match its public key")
@@ -636,13 +638,13 @@ class ExportCheck:
         """Check an entry and return its leaf hash."""
         leaf = hash_parts(b"\x00hub-audit-1", body)
         try:
-            said = require_fields(parse_canonical_json(body), *ENTRY_FIELDS)
-            if said["v"] != 1 or not TIMESTAMP.fullmatch(said["at"]) or said["stream_seq"] < 1:
+            entry = require_fields(parse_canonical_json(body), *ENTRY_FIELDS)
+            if entry["v"] != 1 or not TIMESTAMP.fullmatch(entry["at"]) or entry["stream_seq"] < 1:
                 raise ValueError("is not an entry of this version")
-            if said["action"] == "audit.pruned" and said["stream"] == "retention:audit":
-                self.announced_pruned = max(self.announced_pruned, said["details"]["segment"])
+            if entry["action"] == "audit.pruned" and entry["stream"] == "retention:audit":
+                self.announced_pruned = max(self.announced_pruned, entry["details"]["segment"])
             if streams is not None:
-                streams.add_entry(said["stream"], said["stream_seq"], said["prev_leaf"], leaf.hex())
+                streams.add_entry(entry["stream"], entry["stream_seq"], entry["prev_leaf"], leaf.hex())
         except PARSE_ERRORS as error:
             self.add_fault("unreadable", place, f"{type(error).__name__}: {error}")
         return leaf
@@ -662,37 +664,37 @@ class ExportCheck:
         used: set[int] = set()
         count = 0
         for place, line in self.read_lines("streams.jsonl"):
-            said = parse_canonical_json(line)
-            begins_later = ["before", "from"] if "from" in said else []
-            require_fields(said, "leaf", "seq", "stream", *begins_later)
-            begin, before = said.get("from", 1), ZERO.hex()
+            record = parse_canonical_json(line)
+            begins_later = ["before", "from"] if "from" in record else []
+            require_fields(record, "leaf", "seq", "stream", *begins_later)
+            begin, before = record.get("from", 1), ZERO.hex()
             if type(begin) is not int:
                 raise ValueError("its field from is not a whole number")
-            if said["stream"] in names or said["seq"] < begin or begin < (2 if begins_later else 1):
+            if record["stream"] in names or record["seq"] < begin or begin < (2 if begins_later else 1):
                 self.add_fault("stream-line", place, "names no stream, or the same stream again")
-            names.add(said["stream"])
-            for seq in range(begin, said["seq"] + 1):
+            names.add(record["stream"])
+            for seq in range(begin, record["seq"] + 1):
                 entry_place, body = next(bodies, ("", b""))
                 proof_place, proof = next(proofs, ("", b""))
                 if not entry_place or not proof_place:
                     self.add_fault(
                         "entry-missing",
-                        f"stream {said['stream']} at {seq}",
+                        f"stream {record['stream']} at {seq}",
                         "is missing, or its proof is missing",
                     )
                     return
                 count += 1
-                entry_place = f"{entry_place} (stream {said['stream']} at {seq})"
+                entry_place = f"{entry_place} (stream {record['stream']} at {seq})"
                 leaf = self.check_entry(entry_place, body, None)
                 # The entry before it is pruned: its leaf comes from this entry, and a proof shows that its segment
                 # contains it.
                 if seq == begin and begins_later:
                     before = parse_canonical_json(body)["prev_leaf"]
-                    used.add(self.check_stream_start(place, before, said["before"]))
-                self.check_continuation(entry_place, body, (said["stream"], seq, before))
+                    used.add(self.check_stream_start(place, before, record["before"]))
+                self.check_continuation(entry_place, body, (record["stream"], seq, before))
                 used.add(self.check_proof(proof_place, leaf, proof))
                 before = leaf.hex()
-            if before != said["leaf"]:
+            if before != record["leaf"]:
                 self.add_fault("stream-end", place, "the stream does not end with this entry")
         if next(bodies, None) is not None or next(proofs, None) is not None:
             self.add_fault(
@@ -707,8 +709,8 @@ class ExportCheck:
 
     def check_continuation(self, place: str, body: bytes, expected: tuple[str, int, str]) -> None:
         try:
-            said = parse_canonical_json(body)
-            if (said["stream"], said["stream_seq"], said["prev_leaf"]) != expected:
+            entry = parse_canonical_json(body)
+            if (entry["stream"], entry["stream_seq"], entry["prev_leaf"]) != expected:
                 self.add_fault("stream-chain", place, "does not continue the entry before it")
         except PARSE_ERRORS:
             # Reported by `check_entry` already.
@@ -723,16 +725,18 @@ class ExportCheck:
     def check_proof(self, place: str, leaf: bytes, line: bytes) -> int:
         """Check an entry's inclusion proof. Returns the number of its segment, or 0 if the proof cannot be read."""
         try:
-            said = require_fields(parse_canonical_json(line), "index", "path", "segment")
-            count, root = self.segments[said["segment"]]
+            proof = require_fields(parse_canonical_json(line), "index", "path", "segment")
+            count, root = self.segments[proof["segment"]]
             if (
-                inclusion_root(leaf, said["index"], count, [decode_hex(text) for text in said["path"]])
+                inclusion_root(leaf, proof["index"], count, [decode_hex(text) for text in proof["path"]])
                 != root
             ):
                 self.add_fault(
-                    "proof-wrong", place, f"the entry is not in segment {said['segment']} at {said['index']}"
+                    "proof-wrong",
+                    place,
+                    f"the entry is not in segment {proof['segment']} at {proof['index']}",
                 )
-            return int(said["segment"])
+            return int(proof["segment"])
         except PARSE_ERRORS as error:
             self.add_fault("unreadable", place, f"{type(error).__name__}: {error}")
             return 0
@@ -741,16 +745,16 @@ class ExportCheck:
         if "consistency.jsonl" not in self.manifest["files"]:
             return
         for place, line in self.read_lines("consistency.jsonl"):
-            said = require_fields(parse_canonical_json(line), "count", "proof", "root")
-            root, proof = decode_hex(said["root"]), [decode_hex(text) for text in said["proof"]]
+            record = require_fields(parse_canonical_json(line), "count", "proof", "root")
+            root, proof = decode_hex(record["root"]), [decode_hex(text) for text in record["proof"]]
             end = (self.checkpoint["count"], decode_hex(self.checkpoint["root"]))
-            if is_consistent(said["count"], root, *end, proof):
-                self.roots.setdefault(said["count"], root)
+            if is_consistent(record["count"], root, *end, proof):
+                self.roots.setdefault(record["count"], root)
             else:
                 self.add_fault(
                     "consistency-wrong",
                     place,
-                    f"does not lead from {said['count']} segments to the checkpoint",
+                    f"does not lead from {record['count']} segments to the checkpoint",
                 )
 
     def compare_checkpoint(self, content: bytes) -> None:
@@ -810,10 +814,10 @@ def main(arguments: list[str]) -> int:
     if export.faults:
         print(f"{len(export.faults)} faults. {summarize_faults(export.codes)}")
         return 1
-    said, checkpoint = export.manifest, export.checkpoint
+    manifest, checkpoint = export.manifest, export.checkpoint
     print(
-        f"Verified {said['entries']} entries ({said['kind']}, segments {said['first']} to "
-        f"{said['last']}) against the "
+        f"Verified {manifest['entries']} entries ({manifest['kind']}, segments {manifest['first']} to "
+        f"{manifest['last']}) against the "
         f"checkpoint of {checkpoint['count']} segments, made at {checkpoint['at']}."
     )
     if export.pruned:

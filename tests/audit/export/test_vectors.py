@@ -143,7 +143,7 @@ RULES = [
     ("(1, number, before_id)", "(1, number, record['prev'])", "key-with-other-prev"),
     ("(1, number, before_id)", "(record['v'], number, before_id)", "key-of-other-version"),
     (" or (first == 1) != (continued == ZERO.hex())", "", "zero-hash-in-a-stream"),
-    ('said["v"] != 1 or ', "", "entry-of-other-version"),
+    ('entry["v"] != 1 or ', "", "entry-of-other-version"),
     (' or manifest["streams"] != 0', "", "whole-with-streams"),
     (' or record["v"] != 1:', ":", "segment-of-other-version"),
     (" or (byte == 0 and shift > 7)", "", "ids-not-shortest"),
@@ -152,7 +152,7 @@ RULES = [
     (' or record["v"] != 1 or record["count"] < 1', "", "checkpoint-of-other-version"),
     ("            self.check_head(place, record)", "            pass", "outside-older-head"),
     (" or begin < (2 if begins_later else 1)", "", "stream-from-1"),
-    (' or said["seq"] < begin', "", "stream-before-its-start"),
+    (' or record["seq"] < begin', "", "stream-before-its-start"),
     ("self.check_proof(place, decode_hex(leaf)", "(lambda *_: 0)(place, decode_hex(leaf)", "before-wrong"),
     ("next(bodies, None) is not None or ", "", "filtered-entry-too-many"),
     (
@@ -164,7 +164,11 @@ RULES = [
     ("(first, second) == (old_root, new_root)", "first == old_root", "consistency-old-root"),
     ("(first, second) == (old_root, new_root)", "second == new_root", "consistency-new-root"),
     ("listed[name] = digest", "listed.update({name: digest} if name else {})", "sums-with-another-line"),
-    ("said != self.measure_file(name)", 'said["sha256"] != self.measure_file(name)["sha256"]', "wrong-size"),
+    (
+        "recorded != self.measure_file(name)",
+        'recorded["sha256"] != self.measure_file(name)["sha256"]',
+        "wrong-size",
+    ),
 ]
 
 

@@ -249,7 +249,7 @@ class SecondVerifier:
         for _, line in self.lines("SHA256SUMS"):
             digest, _, name = line.decode("ascii").partition("  ")
             listed[name] = digest
-        require(listed == {name: said["sha256"] for name, said in files.items()}, "lists other files")
+        require(listed == {name: recorded["sha256"] for name, recorded in files.items()}, "lists other files")
 
     def check_head(self, checkpoint: dict[str, Any]) -> None:
         """Compare the head of a checkpoint with the hash of that segment, if it is here."""

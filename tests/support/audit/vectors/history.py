@@ -114,11 +114,11 @@ class History:
         """Start the next attempt of a delivery. Returns its row."""
         delivery = self._delivery(event, route)
         before = [row for row in self.tables["attempts"] if row["delivery"] == delivery["delivery"]]
-        said = {"attempt": str(self._new_uuid()), "number": len(before) + 1, "cause": cause}
-        at = self.append(self._stream(delivery), "attempt.started", {**said, "mapping": 1})
+        common = {"attempt": str(self._new_uuid()), "number": len(before) + 1, "cause": cause}
+        at = self.append(self._stream(delivery), "attempt.started", {**common, "mapping": 1})
         row: Row = {
             "delivery": delivery["delivery"],
-            **said,
+            **common,
             "started": at,
             "ended": None,
             "outcome": "started",
