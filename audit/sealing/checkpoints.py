@@ -7,12 +7,12 @@ from audit.format.merkle_tree import tree_root
 from audit.format.signed_records import Record, format_time
 from audit.models import Checkpoint
 from audit.sealing.seal_lock import sealing_lock
-from audit.sealing.signing_keys import SecretBox, load_current_key
+from audit.sealing.signing_keys import SecretCipher, load_current_key
 from audit.sealing.stored_tree import stored_tree
 from audit.sealing.unsealed_entries import last_segment
 
 
-def make_checkpoint(box: SecretBox, at: datetime) -> Checkpoint | None:
+def make_checkpoint(cipher: SecretCipher, at: datetime) -> Checkpoint | None:
     """Return the checkpoint of all segments, made now unless it exists. None if nothing is sealed."""
     # No segment and no key may begin between reading the tree and signing its root.
     with sealing_lock(waits=True):
@@ -22,7 +22,7 @@ def make_checkpoint(box: SecretBox, at: datetime) -> Checkpoint | None:
         existing = Checkpoint.objects.filter(count=last.number).first()
         if existing is not None:
             return existing
-        signing = load_current_key(box, at)
+        signing = load_current_key(cipher, at)
         # The clock may have been set back since the key began: a signature must not predate its key.
         moment = max(at, signing.valid_from)
         root = tree_root(stored_tree(), last.number)

@@ -10,7 +10,7 @@ from django.db import transaction
 from audit.models import Checkpoint, CheckpointChannel, PublishedCheckpoint
 from audit.sealing.checkpoints import checkpoint_bytes, make_checkpoint
 from audit.sealing.record_rows import checkpoint_record
-from audit.sealing.signing_keys import SecretBox
+from audit.sealing.signing_keys import SecretCipher
 from config_schema.translatable import translatable
 
 logger = logging.getLogger("hub.audit")
@@ -35,13 +35,13 @@ class PublishChannel:
     min_interval: timedelta
 
 
-def publish_checkpoint(box: SecretBox, at: datetime, channels: Mapping[str, PublishChannel]) -> int:
+def publish_checkpoint(cipher: SecretCipher, at: datetime, channels: Mapping[str, PublishChannel]) -> int:
     """Make a checkpoint of the sealed segments and send it through every channel that is due.
 
     Returns the number of channels through which it arrived. A failed channel is retried with the newest checkpoint of
     that time: at most once a call, and after at most a quarter of an hour.
     """
-    made = make_checkpoint(box, at)
+    made = make_checkpoint(cipher, at)
     # A channel that was removed from the settings must not raise alarms for ever.
     CheckpointChannel.objects.exclude(name__in=channels).delete()
     if made is None:

@@ -15,7 +15,7 @@ from audit.format.segment_record import (
 )
 from audit.models import Checkpoint, Segment
 from audit.sealing.seal_lock import sealing_lock
-from audit.sealing.signing_keys import SecretBox, create_next_key, is_due_for_rotation, load_current_key
+from audit.sealing.signing_keys import SecretCipher, create_next_key, is_due_for_rotation, load_current_key
 from audit.sealing.stored_tree import segment_nodes
 from audit.sealing.unsealed_entries import (
     find_low_water,
@@ -32,7 +32,7 @@ MAX_SILENCE = timedelta(seconds=60)
 _ENTRY_ABOVE = Statement("SELECT 1 FROM audit_entry WHERE id > %s LIMIT 1")
 
 
-def seal_entries(box: SecretBox, at: datetime, key_days: float = 0) -> int:
+def seal_entries(cipher: SecretCipher, at: datetime, key_days: float = 0) -> int:
     """Seal all unsealed entries, 5,000 a segment. Returns the number of new segments.
 
     Begins a new key first if the last one is `key_days` old. `at` is the database's clock. Safe to call at any time and
@@ -40,7 +40,7 @@ def seal_entries(box: SecretBox, at: datetime, key_days: float = 0) -> int:
     """
     segments = 0
     while _is_due(at):
-        entries = _seal_next_segment(box, at, key_days)
+        entries = _seal_next_segment(cipher, at, key_days)
         if entries is None:
             break
         segments += 1
@@ -50,7 +50,7 @@ def seal_entries(box: SecretBox, at: datetime, key_days: float = 0) -> int:
     return segments
 
 
-def seal_missed_entries(box: SecretBox, at: datetime) -> int:
+def seal_missed_entries(cipher: SecretCipher, at: datetime) -> int:
     """Find entries that the sealer missed by comparing everything, and seal them in segments marked late.
 
     Returns their number, which should be 0: each late segment raises an alarm. Only the sealing itself takes the lock.
@@ -59,23 +59,23 @@ def seal_missed_entries(box: SecretBox, at: datetime) -> int:
     newest = last_segment().number
     late = find_unsealed_below(find_low_water()[0])
     return sum(
-        _seal_missed(box, at, late[start : start + MAX_SEGMENT_ENTRIES], newest)
+        _seal_missed(cipher, at, late[start : start + MAX_SEGMENT_ENTRIES], newest)
         for start in range(0, len(late), MAX_SEGMENT_ENTRIES)
     )
 
 
-def rotate_signing_key(box: SecretBox, at: datetime) -> None:
+def rotate_signing_key(cipher: SecretCipher, at: datetime) -> None:
     with sealing_lock(waits=True):
-        create_next_key(box, _time_after_last_signature(last_segment(), at))
+        create_next_key(cipher, _time_after_last_signature(last_segment(), at))
 
 
-def _seal_missed(box: SecretBox, at: datetime, ids: Sequence[int], newest: int) -> int:
+def _seal_missed(cipher: SecretCipher, at: datetime, ids: Sequence[int], newest: int) -> int:
     """Seal those of these entries that are in no segment, neither up to `newest` nor since."""
     with sealing_lock(waits=True):
         rows = still_unsealed(newest, ids)
         if rows:
             logger.error("%s audit entries were not sealed in time; segment marked late", len(rows))
-            _store_segment(box, last_segment(), rows, at, is_late=True)
+            _store_segment(cipher, last_segment(), rows, at, is_late=True)
     return len(rows)
 
 
@@ -91,7 +91,7 @@ def _has_been_silent(last: SegmentHead, at: datetime) -> bool:
     return last.sealed_at is None or at - last.sealed_at >= MAX_SILENCE
 
 
-def _seal_next_segment(box: SecretBox, at: datetime, key_days: float) -> int | None:
+def _seal_next_segment(cipher: SecretCipher, at: datetime, key_days: float) -> int | None:
     """Seal one segment and return its number of entries. None if another process seals or nothing is unsealed."""
     # Does not wait: whoever holds the lock seals these entries.
     with sealing_lock() as is_ours:
@@ -103,8 +103,8 @@ def _seal_next_segment(box: SecretBox, at: datetime, key_days: float) -> int | N
         if not entries and not _has_been_silent(last, at):
             return None
         if is_due_for_rotation(at, key_days):
-            create_next_key(box, _time_after_last_signature(last, at))
-        _store_segment(box, last, entries, at)
+            create_next_key(cipher, _time_after_last_signature(last, at))
+        _store_segment(cipher, last, entries, at)
     return len(entries)
 
 
@@ -116,9 +116,9 @@ def _time_after_last_signature(last: SegmentHead, at: datetime) -> datetime:
 
 
 def _store_segment(
-    box: SecretBox, last: SegmentHead, entries: EntryLeaves, at: datetime, *, is_late: bool = False
+    cipher: SecretCipher, last: SegmentHead, entries: EntryLeaves, at: datetime, *, is_late: bool = False
 ) -> None:
-    signing = load_current_key(box, at)
+    signing = load_current_key(cipher, at)
     # The clock may have been set back since the key began: a segment must not be older than its key.
     moment = max(at, signing.valid_from)
     unsigned = unsigned_segment(last, entries, moment, signing.key, is_late=is_late)

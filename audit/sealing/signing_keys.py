@@ -21,8 +21,8 @@ SIGNING_KEY_STREAM = "setting:signing-key"
 
 
 @dataclass(frozen=True, slots=True)
-class SecretBox:
-    """The hub's encryption at rest, passed in because `audit` does not know its keys."""
+class SecretCipher:
+    """Encrypts and decrypts with the hub's keys at rest. Passed in, because `audit` does not know those keys."""
 
     encrypt: Callable[[bytes], bytes]
     decrypt: Callable[[bytes], bytes]
@@ -41,15 +41,15 @@ class CurrentKey:
         return sign_record(kind, {**record, "key": self.key}, self.sign_message)
 
 
-def load_current_key(box: SecretBox, at: datetime) -> CurrentKey:
+def load_current_key(cipher: SecretCipher, at: datetime) -> CurrentKey:
     """Return the key that is valid now; create the first one if there is none. Call it in the transaction that signs.
 
     Callers hold the sealing lock (`audit.sealing.seal_lock`), so that no key begins meanwhile.
     """
-    row = _newest_key() or create_next_key(box, at)
+    row = _newest_key() or create_next_key(cipher, at)
     if row.private is None:
         raise LookupError("the newest signing key has no private half")
-    return CurrentKey(row.key, row.valid_from, load_signer(box.decrypt(bytes(row.private))))
+    return CurrentKey(row.key, row.valid_from, load_signer(cipher.decrypt(bytes(row.private))))
 
 
 def is_due_for_rotation(at: datetime, days: float) -> bool:
@@ -58,7 +58,7 @@ def is_due_for_rotation(at: datetime, days: float) -> bool:
     return row is not None and days > 0 and at - row.valid_from >= timedelta(days=days)
 
 
-def create_next_key(box: SecretBox, at: datetime) -> SigningKey:
+def create_next_key(cipher: SecretCipher, at: datetime) -> SigningKey:
     """Create a key that is valid from `at`, or from a microsecond after the newest time that its predecessor may have
     signed.
 
@@ -77,7 +77,7 @@ def create_next_key(box: SecretBox, at: datetime) -> SigningKey:
         "from": format_time(begins),
     }
     # The first key signs itself.
-    by = private if before is None else box.decrypt(bytes(before.private or b""))
+    by = private if before is None else cipher.decrypt(bytes(before.private or b""))
     signed = sign_record("key", record, load_signer(by))
     # Destroyed in the transaction that creates the successor: no time has two keys that can sign.
     if before is not None:
@@ -86,7 +86,7 @@ def create_next_key(box: SecretBox, at: datetime) -> SigningKey:
         number=record["number"],
         key=record["key"],
         public=public,
-        private=box.encrypt(private),
+        private=cipher.encrypt(private),
         valid_from=begins,
         signature=bytes.fromhex(str(signed["signature"])),
     )

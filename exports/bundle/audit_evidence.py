@@ -28,7 +28,7 @@ from exports.bundle.event_selection import NotSealed
 from exports.bundle.snapshot import read_snapshot
 from exports.list_export import split_into_batches
 from exports.models import Export
-from sync.housekeeping.audit_upkeep import BOX
+from sync.housekeeping.audit_upkeep import CIPHER
 
 Heartbeat = Callable[[], None]
 _STREAM_BATCH = 500  # streams
@@ -132,7 +132,7 @@ def sign_manifest(
     # The sealing lock keeps a key rotation out until the manifest is signed.
     with sealing_lock(waits=True):
         at = read_clock()
-        signing = load_current_key(BOX, at)
+        signing = load_current_key(CIPHER, at)
         # The clocks of two machines differ: a signature must not be dated before its key.
         facts = ManifestFacts(export.filter, export.actor, format_time(max(at, signing.valid_from)), snapshot)
         # The keys are read again: one may have begun since the anchor was loaded, and it signs the manifest.

@@ -18,7 +18,7 @@ from audit.sealing.record_rows import checkpoint_record
 from audit.sealing.unsealed_entries import SETTLE_TIME, segments_sealed_until
 from config_schema.translatable import translatable
 from database.clock import read_clock
-from sync.housekeeping.audit_upkeep import BOX, seal_audit
+from sync.housekeeping.audit_upkeep import CIPHER, seal_audit
 from sync.search.event_filter import EventFilter
 from webhooks.catalogue.reference import from_reference
 from webhooks.models import Event
@@ -37,7 +37,7 @@ class NotSealed(Exception):
 def make_fresh_checkpoint() -> Record:
     """Seal everything that can be sealed now and make a checkpoint of it. Raises NotSealed if nothing is sealed."""
     seal_audit()
-    checkpoint = make_checkpoint(BOX, read_clock())
+    checkpoint = make_checkpoint(CIPHER, read_clock())
     if checkpoint is None:
         raise NotSealed(translatable("No audit entries are sealed yet."))
     return checkpoint_record(checkpoint)

@@ -6,7 +6,7 @@ from django.conf import settings
 
 from audit.sealing.publish_checkpoints import publish_checkpoint
 from audit.sealing.seal import rotate_signing_key, seal_entries, seal_missed_entries
-from audit.sealing.signing_keys import SecretBox
+from audit.sealing.signing_keys import SecretCipher
 from audit.verification.nightly_check import verify_and_record
 from audit.verification.registered_checks import registered_checks
 from database.clock import read_clock
@@ -15,22 +15,22 @@ from webhooks.encryption import at_rest
 
 logger = logging.getLogger("hub.audit")
 
-BOX = SecretBox(at_rest.encrypt, at_rest.decrypt)
+CIPHER = SecretCipher(at_rest.encrypt, at_rest.decrypt)
 
 
 def seal_audit() -> int:
     """Seal the entries appended since the last call. Returns the number of segments."""
-    return seal_entries(BOX, read_clock(), settings.AUDIT_KEY_DAYS)
+    return seal_entries(CIPHER, read_clock(), settings.AUDIT_KEY_DAYS)
 
 
 def replace_signing_key() -> None:
     """Begin a new signing key now and destroy the old one."""
-    rotate_signing_key(BOX, read_clock())
+    rotate_signing_key(CIPHER, read_clock())
 
 
 def send_checkpoint() -> int:
     """Send a checkpoint of the sealed log outside. Returns the number of channels that accepted it."""
-    return publish_checkpoint(BOX, read_clock(), configured_channels())
+    return publish_checkpoint(CIPHER, read_clock(), configured_channels())
 
 
 def verify_audit_log_nightly() -> None:
@@ -39,7 +39,7 @@ def verify_audit_log_nightly() -> None:
     Verifies whatever else fails: what cannot be sealed may be what a verification finds.
     """
     try:
-        seal_missed_entries(BOX, read_clock())
+        seal_missed_entries(CIPHER, read_clock())
     except Exception:
         logger.exception(
             "the audit entries that were missed could not be sealed; the log is verified nevertheless"

@@ -13,7 +13,7 @@ from audit.sealing.publish_checkpoints import PublishChannel, publish_checkpoint
 from audit.sealing.seal import seal_entries
 from audit.sealing.status import sealing_status
 from console.audit_log.entry_filter import ACTION_GROUPS
-from tests.support.audit.entries import BOX, after_start, append_test_entries, write_history
+from tests.support.audit.entries import CIPHER, after_start, append_test_entries, write_history
 from tests.support.builders.history import logged_in
 from tests.support.database.query_plans import SeenStatement, find_full_scans, recorded_statements
 
@@ -50,10 +50,10 @@ def test_the_sealer_and_the_checkpoints_find_their_rows_by_an_index(database: No
     end = write_history(Random(1), segments=9, most=4)
     append_test_entries("event:a", "event:new", at=end)
     with recorded_statements() as seen:
-        seal_entries(BOX, end)
-        seal_entries(BOX, after_start(9_000))
+        seal_entries(CIPHER, end)
+        seal_entries(CIPHER, after_start(9_000))
         publish_checkpoint(
-            BOX, end, {"nowhere": PublishChannel(lambda *_: None, after_start(1) - after_start(0))}
+            CIPHER, end, {"nowhere": PublishChannel(lambda *_: None, after_start(1) - after_start(0))}
         )
         sealing_status()
     asked = {statement.sql.split(" FROM ")[-1].split()[0].strip('"') for statement in seen}

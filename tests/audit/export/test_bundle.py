@@ -15,7 +15,7 @@ from audit.models import Entry, Segment
 from audit.sealing.checkpoints import checkpoint_bytes
 from audit.sealing.record_rows import key_records
 from audit.sealing.seal import rotate_signing_key, seal_entries
-from tests.support.audit.entries import BOX, START, after_start, append_test_entries, write_history
+from tests.support.audit.entries import CIPHER, START, after_start, append_test_entries, write_history
 from tests.support.audit.exports import (
     VERIFIER,
     begin_bundle,
@@ -32,7 +32,7 @@ SEED = 20261127
 def sealed_again(at: float) -> None:
     """Append and seal more history."""
     append_test_entries("event:1", "event:2", "event:later")
-    seal_entries(BOX, after_start(at))
+    seal_entries(CIPHER, after_start(at))
 
 
 @pytest.mark.slow
@@ -43,7 +43,7 @@ def test_fifty_clean_exports_raise_no_alarm(database: None, tmp_path: Path) -> N
     for number in range(25):
         sealed_again(1000 + number)
         if number % 7 == 3:
-            rotate_signing_key(BOX, after_start(1000 + number))
+            rotate_signing_key(CIPHER, after_start(1000 + number))
         outside.append(take_checkpoint())
         newest = outside[-1]["count"]
         first = generator.randint(1, newest)
@@ -97,7 +97,7 @@ def test_a_stream_whose_newest_entry_is_not_sealed_is_exported_up_to_it(
     database: None, tmp_path: Path
 ) -> None:
     append_test_entries("event:a", "event:b", "event:a")
-    seal_entries(BOX, after_start(1))
+    seal_entries(CIPHER, after_start(1))
     append_test_entries("event:a")
     manifest = export_filtered(tmp_path / "export", ["event:a"])
     assert manifest["entries"] == 2
@@ -105,9 +105,9 @@ def test_a_stream_whose_newest_entry_is_not_sealed_is_exported_up_to_it(
 
 
 def test_a_whole_range_without_entries_passes(database: None, tmp_path: Path) -> None:
-    seal_entries(BOX, after_start(1))
-    seal_entries(BOX, after_start(2))
-    seal_entries(BOX, after_start(100))
+    seal_entries(CIPHER, after_start(1))
+    seal_entries(CIPHER, after_start(2))
+    seal_entries(CIPHER, after_start(100))
     assert Segment.objects.get(number=3).count == 0
     manifest = export_whole(tmp_path / "export", 3, 3)
     assert (manifest["entries"], manifest["segments"]) == (0, 1)
@@ -117,7 +117,7 @@ def test_a_whole_range_without_entries_passes(database: None, tmp_path: Path) ->
 def test_entries_out_of_the_order_of_their_stream_pass(database: None, tmp_path: Path) -> None:
     """Segments hold entries in the order of their ids, which need not be that of their stream."""
     store_chain("event:a", ids=[101, 105, 106, 102, 103, 104])
-    seal_entries(BOX, after_start(1))
+    seal_entries(CIPHER, after_start(1))
     places = list(Entry.objects.filter(stream="event:a").order_by("id").values_list("stream_seq", flat=True))
     assert places == [1, 4, 5, 6, 2, 3]
     export_whole(tmp_path / "whole")
@@ -167,7 +167,7 @@ def test_a_key_that_begins_while_an_export_is_written_is_among_its_keys(
     anchor = load_anchor(take_checkpoint())
     bundle = begin_bundle(tmp_path / "export", anchor)
     contents = bundle.write_segments(load_segments(1, 12), load_bodies(1, 12))
-    rotate_signing_key(BOX, after_start(5000))
+    rotate_signing_key(CIPHER, after_start(5000))
     finish_bundle(bundle, contents, key_records())
     assert verify_with_both(tmp_path / "export") == ([], [])
 
@@ -178,7 +178,7 @@ def test_a_hundred_thousand_entries_are_verified_within_a_minute(database: None,
     """With a segment for every fifty, as a quiet hub seals them; promise I5."""
     for number in range(2_000):
         append_test_entries(*(f"event:{number * 25 + offset // 2}" for offset in range(50)))
-        seal_entries(BOX, after_start(number))
+        seal_entries(CIPHER, after_start(number))
     manifest = export_whole(tmp_path / "export")
     assert (manifest["entries"], manifest["segments"]) == (100_001, 2_000)
     begun = time.monotonic()

@@ -11,7 +11,7 @@ from audit.format.hashes import ZERO_HASH
 from audit.models import Entry
 from audit.sealing.seal import seal_entries
 from audit.verification.check_database import verify_database
-from tests.support.audit.entries import BOX, after_start, append_test_entries, write_history
+from tests.support.audit.entries import CIPHER, after_start, append_test_entries, write_history
 from tests.support.audit.exports import export_filtered, export_whole, take_checkpoint, verify_with_both
 from tests.support.audit.triggers import disable_triggers
 from tests.support.hub import EXAMPLE, Hub
@@ -46,7 +46,7 @@ def test_a_damaged_entry_is_found_in_an_export(
 ) -> None:
     write_history(Random(20261129), segments=3)
     append_test_entries("event:1", "event:1", "event:1", at=after_start(183))
-    seal_entries(BOX, after_start(244))
+    seal_entries(CIPHER, after_start(244))
     take_checkpoint()
     damaged = Entry.objects.filter(stream="event:1").order_by("-stream_seq")[1].pk
     with transaction.atomic():
@@ -71,7 +71,7 @@ def test_entries_after_a_damaged_one_are_appended_and_both_verifiers_find_it(
     write_history(Random(20261130), segments=3)
     append_test_entries("event:head", "event:head", "event:head", at=after_start(183))
     if is_sealed:
-        seal_entries(BOX, after_start(244))
+        seal_entries(CIPHER, after_start(244))
     damaged = Entry.objects.filter(stream="event:head").order_by("-stream_seq")[0].pk
     with transaction.atomic():
         disable_triggers()
@@ -81,7 +81,7 @@ def test_entries_after_a_damaged_one_are_appended_and_both_verifiers_find_it(
         append_test_entries("event:head", at=after_start(251))
         appended = Entry.objects.filter(stream="event:head", pk__gt=damaged).order_by("pk")
         first, *others = [(entry.stream_seq, bytes(entry.prev_leaf), bytes(entry.leaf)) for entry in appended]
-        seal_entries(BOX, after_start(320))
+        seal_entries(CIPHER, after_start(320))
         take_checkpoint()
         report = verify_database()
         export_whole(tmp_path / "export")

@@ -28,7 +28,7 @@ from audit.sealing.seal import seal_entries
 from audit.sealing.segment_index import SegmentIndex, load_segment_leaves
 from audit.verification import check_database
 from audit.verification.check_database import verify_database
-from tests.support.audit.entries import BOX, START, after_start, append_test_entries, write_history
+from tests.support.audit.entries import CIPHER, START, after_start, append_test_entries, write_history
 from tests.support.audit.exports import begin_bundle, finish_bundle, take_checkpoint, verify_with_both
 from tests.support.audit.triggers import disable_triggers
 
@@ -59,7 +59,7 @@ def cut_at(segment: int) -> None:
 
 def cut_when(at: datetime) -> None:
     assert announce_pruning(DAYS, at)
-    seal_entries(BOX, at)
+    seal_entries(CIPHER, at)
     while not prune_announced_entries(7)[1]:
         pass
 
@@ -122,7 +122,7 @@ def test_the_log_is_complete_at_every_moment_of_pruning() -> None:
     at = days_after(6)
     assert announce_pruning(DAYS, at)
     assert prune_announced_entries() == (0, True), "nothing goes before what says so is sealed"
-    seal_entries(BOX, at)
+    seal_entries(CIPHER, at)
     looks = 0
     while not prune_announced_entries(4)[1]:
         looks += 1
@@ -136,7 +136,7 @@ def test_a_stream_continues_after_a_pruned_entry() -> None:
     assert not Entry.objects.exclude(stream__in=RETENTION_STREAMS).exists()
     append_test_entries("event:early", "person:1", "event:new", at=LATER)
     assert list(Entry.objects.filter(stream="person:1").values_list("stream_seq", flat=True)) == [3]
-    seal_entries(BOX, LATER)
+    seal_entries(CIPHER, LATER)
     assert faults() == []
 
 
@@ -144,7 +144,7 @@ def test_a_stream_continues_after_a_pruned_entry() -> None:
 def test_a_segment_larger_than_a_batch_is_pruned_in_parts() -> None:
     at = days_after(3)
     assert announce_pruning(DAYS, at)
-    seal_entries(BOX, at)
+    seal_entries(CIPHER, at)
     pruned = []
     is_last = False
     while not is_last:
@@ -158,7 +158,7 @@ def test_a_segment_larger_than_a_batch_is_pruned_in_parts() -> None:
 def test_empty_segments_are_pruned_without_an_entry(database: None) -> None:
     append_test_entries("event:1")
     for number in range(5):
-        seal_entries(BOX, after_start(61 * (number + 1)))
+        seal_entries(CIPHER, after_start(61 * (number + 1)))
     cut_at(2)
     assert not announce_pruning(DAYS, days_after(4))
 
@@ -263,7 +263,7 @@ def record_a_false_pruning(segment: int, at: datetime | None = None, **details: 
         append_entries(NewEntry(PRUNING_STREAM, PRUNING_ACTION, details=told), at=at)
     entry = Entry.objects.get(stream=PRUNING_STREAM)
     Cut.objects.create(segment=segment, highest_id=row.highest_id, entry_id=entry.pk, emptied=0)
-    seal_entries(BOX, sealed_at)
+    seal_entries(CIPHER, sealed_at)
     while not prune_announced_entries()[1]:
         pass
 
@@ -379,7 +379,7 @@ def cut(log: None) -> None:
     """Prune five segments; some streams continue after them."""
     cut_at(5)
     append_test_entries("event:1", "event:early", at=LATER)
-    seal_entries(BOX, LATER)
+    seal_entries(CIPHER, LATER)
 
 
 def filtered(folder: Path, streams: Sequence[str] = (), gone: Any = None) -> None:

@@ -23,7 +23,7 @@ from audit.sealing.seal_lock import sealing_lock
 from audit.sealing.stored_tree import stored_tree
 from audit.sealing.unsealed_entries import Rows, find_low_water, last_segment
 from tests.support.audit.entries import (
-    BOX,
+    CIPHER,
     START,
     after_start,
     append_test_entries,
@@ -38,9 +38,9 @@ SEED = 20261125
 
 def test_new_entries_become_a_segment(database: None) -> None:
     append_test_entries("event:a", "event:b", "event:a")
-    assert seal_entries(BOX, after_start(1)) == 1
-    assert seal_entries(BOX, after_start(2)) == 1, "the entry that says that a key began"
-    assert seal_entries(BOX, after_start(3)) == 0
+    assert seal_entries(CIPHER, after_start(1)) == 1
+    assert seal_entries(CIPHER, after_start(2)) == 1, "the entry that says that a key began"
+    assert seal_entries(CIPHER, after_start(3)) == 0
     first, second = Segment.objects.order_by("number")
     entries = list(Entry.objects.order_by("id"))
     assert sealed_ids() == [entry.pk for entry in entries]
@@ -64,7 +64,7 @@ def test_a_segment_has_a_maximum_size_and_the_rest_follows_at_once(
     for module in ("unsealed_entries", "seal"):
         monkeypatch.setattr(f"audit.sealing.{module}.MAX_SEGMENT_ENTRIES", 10)
     append_test_entries(*["event:a"] * 35)
-    assert seal_entries(BOX, after_start(1)) == 4
+    assert seal_entries(CIPHER, after_start(1)) == 4
     assert list(Segment.objects.order_by("number").values_list("count", flat=True)) == [10, 10, 10, 6]
     assert count_unsealed_entries() == 0
 
@@ -85,7 +85,7 @@ def backlog(database: None, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 def test_the_cost_of_a_long_backlog_is_linear(backlog: list[bytes]) -> None:
     """On SQLite each run of the sealer blocks every writer."""
-    segments = seal_entries(BOX, after_start(1))
+    segments = seal_entries(CIPHER, after_start(1))
     assert (segments, count_unsealed_entries()) == (41, 0)
     assert len(backlog) <= segments
 
@@ -94,14 +94,14 @@ def test_a_sealer_that_forgets_read_segments_is_caught(
     backlog: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unsealed_entries._segment_cache, "_add_new_segments", lambda: False)
-    assert seal_entries(BOX, after_start(1)) == 41
+    assert seal_entries(CIPHER, after_start(1)) == 41
     assert len(backlog) > 10 * 41
 
 
 @pytest.mark.parametrize("last", [(1, b"\x01" * 32), (99, b"\x01" * 32)])
 def test_cached_segments_of_another_log_are_not_used(database: None, last: tuple[int, bytes]) -> None:
     append_test_entries("event:a")
-    seal_entries(BOX, after_start(1))
+    seal_entries(CIPHER, after_start(1))
     known, newest = unsealed_entries._segment_cache, Segment.objects.latest("number")
     assert known.sealed_after(0).largest_id == newest.highest_id
     known.ids.add_ids([10**6])
@@ -112,8 +112,8 @@ def test_cached_segments_of_another_log_are_not_used(database: None, last: tuple
 
 def test_ids_older_than_the_cached_segments_are_found_too(database: None) -> None:
     append_test_entries("event:a")
-    seal_entries(BOX, after_start(1))
-    seal_entries(BOX, after_start(2))
+    seal_entries(CIPHER, after_start(1))
+    seal_entries(CIPHER, after_start(2))
     first, second = (unpack_ids(bytes(segment.ids)) for segment in Segment.objects.order_by("number"))
     known = unsealed_entries._SegmentCache()
     assert (second[0] in known.sealed_after(1), first[0] in known.sealed_after(1)) == (True, False)
@@ -121,9 +121,9 @@ def test_ids_older_than_the_cached_segments_are_found_too(database: None) -> Non
 
 
 def test_silence_is_sealed_each_minute(database: None) -> None:
-    seal_entries(BOX, START)
-    seal_entries(BOX, after_start(1))
-    assert [seal_entries(BOX, after_start(1 + seconds)) for seconds in (30, 59, 60, 61, 119, 120)] == [
+    seal_entries(CIPHER, START)
+    seal_entries(CIPHER, after_start(1))
+    assert [seal_entries(CIPHER, after_start(1 + seconds)) for seconds in (30, 59, 60, 61, 119, 120)] == [
         0,
         0,
         1,
@@ -136,13 +136,13 @@ def test_silence_is_sealed_each_minute(database: None) -> None:
 
 
 def test_times_of_segments_never_decrease(database: None) -> None:
-    seal_entries(BOX, after_start(100))
+    seal_entries(CIPHER, after_start(100))
     for seconds in (50, 20):
         append_test_entries("event:a")
-        seal_entries(BOX, after_start(seconds))
-        rotate_signing_key(BOX, after_start(seconds))
+        seal_entries(CIPHER, after_start(seconds))
+        rotate_signing_key(CIPHER, after_start(seconds))
     append_test_entries("event:a")
-    seal_entries(BOX, after_start(10))
+    seal_entries(CIPHER, after_start(10))
     times = list(Segment.objects.order_by("number").values_list("sealed_at", flat=True))
     assert times == sorted(times)
     for segment in Segment.objects.all():
@@ -162,10 +162,10 @@ def test_the_stored_nodes_are_those_of_the_tree_over_all_segments(database: None
 
 
 def test_a_new_key_is_signed_by_the_old_one_whose_secret_is_destroyed(database: None) -> None:
-    seal_entries(BOX, START)
-    rotate_signing_key(BOX, after_start(10))
+    seal_entries(CIPHER, START)
+    rotate_signing_key(CIPHER, after_start(10))
     append_test_entries("event:a")
-    seal_entries(BOX, after_start(11))
+    seal_entries(CIPHER, after_start(11))
     first, second = key_records()
     assert has_valid_signature("key", first, bytes.fromhex(first["public"]))
     assert has_valid_signature("key", second, bytes.fromhex(first["public"]))
@@ -174,7 +174,7 @@ def test_a_new_key_is_signed_by_the_old_one_whose_secret_is_destroyed(database: 
     old, new = SigningKey.objects.order_by("number")
     assert old.private is None
     assert old.valid_until == new.valid_from == after_start(10)
-    assert BOX.decrypt(bytes(new.private or b"")) not in bytes(new.private or b"")
+    assert CIPHER.decrypt(bytes(new.private or b"")) not in bytes(new.private or b"")
     assert Segment.objects.latest("number").key_id == new.key
     began = Entry.objects.filter(action="signing-key.begun").order_by("id")
     assert [entry.stream for entry in began] == ["setting:signing-key"] * 2
@@ -184,18 +184,18 @@ def test_a_new_key_is_signed_by_the_old_one_whose_secret_is_destroyed(database: 
 def test_the_sealer_rotates_an_old_key(database: None) -> None:
     for hours in (0, 23, 24, 25, 47, 49):
         append_test_entries("event:a")
-        seal_entries(BOX, after_start(hours * 3600), key_days=1)
+        seal_entries(CIPHER, after_start(hours * 3600), key_days=1)
     begun = SigningKey.objects.order_by("number").values_list("valid_from", flat=True)
     assert list(begun) == [START, after_start(24 * 3600), after_start(49 * 3600)]
     append_test_entries("event:a")
-    seal_entries(BOX, after_start(1000 * 3600), key_days=0)
+    seal_entries(CIPHER, after_start(1000 * 3600), key_days=0)
     assert SigningKey.objects.count() == 3
 
 
 def test_many_sealers_at_once_seal_everything_once(database: None) -> None:
     append_test_entries(*[f"event:{number}" for number in range(200)])
-    in_threads(lambda number: [seal_entries(BOX, after_start(1)) for _ in range(3)], 4)
-    seal_entries(BOX, after_start(1))
+    in_threads(lambda number: [seal_entries(CIPHER, after_start(1)) for _ in range(3)], 4)
+    seal_entries(CIPHER, after_start(1))
     assert count_unsealed_entries() == 0
     assert len(sealed_ids()) == len(set(sealed_ids())) == Entry.objects.count()
     numbers = list(Segment.objects.order_by("number").values_list("number", flat=True))
@@ -207,8 +207,8 @@ def test_a_second_sealer_does_not_wait(database: None) -> None:
     append_test_entries("event:a")
     with sealing_lock() as is_ours:
         assert is_ours
-        assert in_threads(lambda _: seal_entries(BOX, START), 1) == [0]
-    assert seal_entries(BOX, START) > 0
+        assert in_threads(lambda _: seal_entries(CIPHER, START), 1) == [0]
+    assert seal_entries(CIPHER, START) > 0
 
 
 class Crowd:
@@ -232,8 +232,8 @@ class Crowd:
         sealer.start()
         in_threads(self._write, self.writers)
         sealer.join()
-        seal_entries(BOX, after_start(1))
-        seal_entries(BOX, after_start(1))
+        seal_entries(CIPHER, after_start(1))
+        seal_entries(CIPHER, after_start(1))
         return count_unsealed_entries()
 
     def _write(self, number: int) -> None:
@@ -250,7 +250,7 @@ class Crowd:
     def _seal(self) -> None:
         try:
             while not self.is_over():
-                seal_entries(BOX, START)
+                seal_entries(CIPHER, START)
                 time.sleep(0.005)
         finally:
             connection.close()
@@ -307,12 +307,12 @@ def test_a_late_commit_is_found_after_hours_without_sealing(database: None) -> N
 
     def others_are_sealed() -> None:
         append_test_entries("event:b")
-        seal_entries(BOX, START)
-        seal_entries(BOX, START)
+        seal_entries(CIPHER, START)
+        seal_entries(CIPHER, START)
 
     late_commit("event:a", others_are_sealed)
     assert count_unsealed_entries() == 1
-    seal_entries(BOX, START + timedelta(hours=5))
+    seal_entries(CIPHER, START + timedelta(hours=5))
     assert count_unsealed_entries() == 0
     assert not Segment.objects.filter(is_late=True).exists()
 
@@ -322,21 +322,21 @@ def test_entries_after_low_water_are_found_by_the_nightly_check(database: None) 
     def minutes_pass() -> None:
         append_test_entries("event:b")
         for seconds in range(0, 400, 60):
-            seal_entries(BOX, after_start(seconds))
+            seal_entries(CIPHER, after_start(seconds))
 
     late_commit("event:a", minutes_pass)
-    seal_entries(BOX, after_start(401))
+    seal_entries(CIPHER, after_start(401))
     assert count_unsealed_entries() == 1, "this commit took more than three minutes"
-    assert seal_missed_entries(BOX, after_start(402)) == 1
+    assert seal_missed_entries(CIPHER, after_start(402)) == 1
     assert count_unsealed_entries() == 0
     late = Segment.objects.get(is_late=True)
     assert (late.count, late.number) == (1, last_segment().number)
-    assert seal_missed_entries(BOX, after_start(403)) == 0
+    assert seal_missed_entries(CIPHER, after_start(403)) == 0
 
 
 def test_the_nightly_check_finds_nothing_in_a_complete_log(database: None) -> None:
     end = write_history(Random(SEED))
-    assert seal_missed_entries(BOX, end) == 0
+    assert seal_missed_entries(CIPHER, end) == 0
     assert not Segment.objects.filter(is_late=True).exists()
 
 
@@ -348,7 +348,7 @@ def append_below_low_water(monkeypatch: pytest.MonkeyPatch) -> None:
         )
         append_test_entries("event:a", "event:b")
         for seconds in range(0, 400, 60):
-            seal_entries(BOX, after_start(seconds))
+            seal_entries(CIPHER, after_start(seconds))
     assert count_unsealed_entries() == 1
 
 
@@ -363,7 +363,7 @@ def check_while(happens: Callable[[], Any]) -> int:
         return result
 
     with connection.execute_wrapper(once):
-        found = seal_missed_entries(BOX, after_start(402))
+        found = seal_missed_entries(CIPHER, after_start(402))
     assert not waiting
     return found
 
@@ -372,9 +372,9 @@ def test_the_nightly_check_does_not_move_low_water(database: None, monkeypatch: 
     """It read nothing above low water: entries that were open meanwhile must still be looked for."""
     append_below_low_water(monkeypatch)
     append_test_entries("event:c")
-    seal_entries(BOX, after_start(401))
+    seal_entries(CIPHER, after_start(401))
     low = find_low_water()
-    assert seal_missed_entries(BOX, after_start(800)) == 1
+    assert seal_missed_entries(CIPHER, after_start(800)) == 1
     assert find_low_water() == low
 
 
@@ -386,7 +386,7 @@ def test_others_write_and_seal_during_the_nightly_check(
 
     def go_on() -> None:
         append_test_entries("event:c")
-        sealed.append(seal_entries(BOX, after_start(401)))
+        sealed.append(seal_entries(CIPHER, after_start(401)))
 
     assert check_while(go_on) == 1
     assert sealed == [1]
@@ -397,7 +397,7 @@ def test_entries_sealed_by_another_check_meanwhile_are_not_sealed_twice(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append_below_low_water(monkeypatch)
-    assert check_while(lambda: seal_missed_entries(BOX, after_start(401))) == 0
+    assert check_while(lambda: seal_missed_entries(CIPHER, after_start(401))) == 0
     assert count_unsealed_entries() == 0
     assert len(sealed_ids()) == len(set(sealed_ids()))
     assert Segment.objects.filter(is_late=True).count() == 1
@@ -426,9 +426,9 @@ CHANGES = [
 @pytest.mark.parametrize("change", CHANGES)
 def test_the_database_refuses_to_change_segments(database: None, change: str) -> None:
     append_test_entries("event:a")
-    seal_entries(BOX, START)
-    rotate_signing_key(BOX, after_start(1))
-    seal_entries(BOX, after_start(2))
+    seal_entries(CIPHER, START)
+    rotate_signing_key(CIPHER, after_start(1))
+    seal_entries(CIPHER, after_start(2))
     before = (list(Segment.objects.values()), list(SigningKey.objects.values()))
     with pytest.raises(DatabaseError, match=r"insert-only|evidence"), connection.cursor() as cursor:
         cursor.execute(change)

@@ -16,7 +16,7 @@ from audit.sealing.record_rows import checkpoint_record
 from audit.sealing.seal import rotate_signing_key, seal_entries
 from audit.verification.check_database import verify_database
 from database.clock import read_clock
-from tests.support.audit.entries import BOX, START, after_start, append_test_entries, write_history
+from tests.support.audit.entries import CIPHER, START, after_start, append_test_entries, write_history
 from tests.support.threads import in_threads
 
 SEED = 20261126
@@ -34,7 +34,7 @@ def test_an_empty_log_is_whole(database: None) -> None:
 
 def test_a_complete_log_passes_and_reports_how_far(database: None, tmp_path: Path) -> None:
     end = write_history(Random(SEED))
-    outside = make_checkpoint(BOX, end)
+    outside = make_checkpoint(CIPHER, end)
     assert outside is not None
     file = tmp_path / "checkpoint.json"
     file.write_bytes(checkpoint_bytes(checkpoint_record(outside)))
@@ -54,7 +54,7 @@ def test_a_complete_log_passes_and_reports_how_far(database: None, tmp_path: Pat
 def test_whole_logs_of_any_shape_pass(database: None, seed: int) -> None:
     generator = Random(f"{SEED} {seed}")
     end = write_history(generator, segments=generator.randint(3, 9), most=generator.randint(1, 9))
-    make_checkpoint(BOX, end)
+    make_checkpoint(CIPHER, end)
     report = verify_database()
     assert report.faults == ()
     assert (report.segments, report.unsealed) == (
@@ -86,10 +86,10 @@ def test_a_check_while_others_write_seal_and_rotate_keys_finds_no_fault(database
     def busy(number: int) -> None:
         while not is_over():
             if number == 0:
-                seal_entries(BOX, read_clock())
-                make_checkpoint(BOX, read_clock())
+                seal_entries(CIPHER, read_clock())
+                make_checkpoint(CIPHER, read_clock())
             elif number == 1:
-                rotate_signing_key(BOX, read_clock())
+                rotate_signing_key(CIPHER, read_clock())
                 time.sleep(0.05)
             elif number == 2:
                 assert verify_database().faults == ()
@@ -116,8 +116,8 @@ def test_memory_does_not_grow_with_entries(database: None) -> None:
     for more in (1_000, 9_000):
         for start in range(0, more, 500):
             append_test_entries(*(f"event:{start + number}" for number in range(500)))
-            seal_entries(BOX, START)
-        seal_entries(BOX, after_start(1))
+            seal_entries(CIPHER, START)
+        seal_entries(CIPHER, after_start(1))
         verify_database()
         peaks.append(peak_of_a_look())
     assert peaks[1] < peaks[0] + 1_000_000, peaks

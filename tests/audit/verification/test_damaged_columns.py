@@ -15,7 +15,7 @@ from audit.sealing.seal import seal_entries
 from audit.sealing.status import sealing_status
 from audit.verification.check_database import verify_database
 from audit.verification.database_rows import entry_row
-from tests.support.audit.entries import BOX, after_start, append_test_entries, write_history
+from tests.support.audit.entries import CIPHER, after_start, append_test_entries, write_history
 from tests.support.audit.triggers import disable_triggers
 
 pytestmark = pytest.mark.slow  # one test for each value of each column
@@ -50,8 +50,8 @@ def target(database: None) -> Entry:
     """Return the middle one of three entries of a stream. All are sealed, among others, and have a checkpoint."""
     write_history(Random(20261129), segments=6)
     append_test_entries(STREAM, STREAM, STREAM, at=after_start(367))
-    seal_entries(BOX, after_start(430))
-    make_checkpoint(BOX, after_start(431))
+    seal_entries(CIPHER, after_start(430))
+    make_checkpoint(CIPHER, after_start(431))
     assert verify_database().faults == ()
     return Entry.objects.get(stream=STREAM, stream_seq=2)
 
@@ -247,7 +247,7 @@ def test_damage_of_a_pruned_log_is_a_fault(target: Entry, statement: str) -> Non
 def prune() -> None:
     with transaction.atomic():
         assert announce_pruning(1, after_start(86_400 + 200))
-    seal_entries(BOX, after_start(86_400 + 201))
+    seal_entries(CIPHER, after_start(86_400 + 201))
     while not prune_announced_entries()[1]:
         pass
     assert verify_database().faults == ()
@@ -285,10 +285,10 @@ def test_the_sealer_seals_past_a_damaged_entry(target: Entry, edit: str) -> None
     new = Entry.objects.get(stream="event:new").pk
 
     def seal_and_verify() -> None:
-        assert seal_entries(BOX, after_start(433)) == 1
+        assert seal_entries(CIPHER, after_start(433)) == 1
         assert any(str(fault).startswith(f"entry {new} (") for fault in verify_database().faults)
         append_test_entries("event:other", at=after_start(434))
-        assert seal_entries(BOX, after_start(435)) == 1
+        assert seal_entries(CIPHER, after_start(435)) == 1
         assert Segment.objects.count() == 9
 
     in_rolled_back(seal_and_verify, f"UPDATE audit_entry SET {edit} WHERE id = {new}")

@@ -16,7 +16,7 @@ from audit.models import Entry
 from audit.models import entry as entry_model
 from audit.sealing.seal import seal_entries
 from audit.verification.check_database import verify_database
-from tests.support.audit.entries import BOX, after_start, append_test_entries, write_history
+from tests.support.audit.entries import CIPHER, after_start, append_test_entries, write_history
 from tests.support.audit.triggers import disable_triggers
 
 STREAM = "event:tampered"
@@ -48,7 +48,7 @@ def target(database: None) -> Entry:
     """Return the middle one of three entries of a stream. All are sealed, among others."""
     write_history(Random(20261129), segments=3)
     append_test_entries(STREAM, STREAM, STREAM, at=after_start(183))
-    seal_entries(BOX, after_start(244))
+    seal_entries(CIPHER, after_start(244))
     assert verify_database().faults == ()
     return Entry.objects.get(stream=STREAM, stream_seq=2)
 
@@ -198,7 +198,7 @@ def test_a_body_without_a_column_overlooks_its_edit(
     for module in (append, entry_model):
         monkeypatch.setattr(module, "entry_body", entry_body)
     append_test_entries(STREAM, STREAM, STREAM)
-    seal_entries(BOX, after_start(1))
+    seal_entries(CIPHER, after_start(1))
     assert verify_database().faults == ()
     edited = Entry.objects.get(stream=STREAM, stream_seq=2)
     reported = found_faults(edited, edit_column(column, EDITS[column]))

@@ -27,7 +27,7 @@ from exports.bundle.shipped import check_rows
 from exports.models import Export, ExportState
 from exports.tables.csv_writer import COLUMNS, copy_csv_blocks, neutralize_formulas, read_csv_blocks
 from sync.deliveries.claims import attempt_started_entry
-from sync.housekeeping.audit_upkeep import BOX, seal_audit
+from sync.housekeeping.audit_upkeep import CIPHER, seal_audit
 from sync.models import Attempt, Call
 from tests.support.audit.log_state import LogState, build_log, write_filtered_export, write_whole_export
 from tests.support.audit.log_tampering import KINDS, Tamper
@@ -80,7 +80,7 @@ def test_the_readme_commands_accept_a_valid_export(
     a_recorded_history(5)
     a_recorded_event(9, state="dead")
     seal_audit()
-    outside = make_checkpoint(BOX, read_clock())
+    outside = make_checkpoint(CIPHER, read_clock())
     assert outside is not None
     a_recorded_event(10, received_at=datetime(2026, 5, 1, tzinfo=UTC))
     folder = unpack_export(a_finished_export(words), tmp_path)
@@ -105,7 +105,7 @@ def test_an_export_is_made_with_debug_on(database: None, tmp_path: Path, setting
 def test_an_old_saved_checkpoint_is_compared(database: None, tmp_path: Path, words: dict[str, str]) -> None:
     a_recorded_history(2)
     seal_audit()
-    publish_checkpoint(BOX, read_clock(), {})
+    publish_checkpoint(CIPHER, read_clock(), {})
     history_before = newest_checkpoint()
     a_recorded_event(7)
     folder = unpack_export(a_finished_export(words), tmp_path)

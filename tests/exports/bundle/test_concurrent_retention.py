@@ -17,7 +17,7 @@ from database.clock import read_clock
 from exports.bundle import audit_evidence, builder, deletion_times, documentation
 from exports.bundle.shipped import check_rows
 from exports.models import Export, ExportState
-from sync.housekeeping.audit_upkeep import BOX, seal_audit
+from sync.housekeeping.audit_upkeep import CIPHER, seal_audit
 from sync.housekeeping.retention_rules import prune_expired
 from sync.models import Call
 from tests.exports.interrupted_exports import elsewhere, killed_at
@@ -202,7 +202,7 @@ def test_retention_before_any_step_of_an_export_raises_no_false_alarm(
 ) -> None:
     """Rows and audit entries are deleted. If an entry is missing then, the export fails and says why."""
     a_recorded_history(5)
-    seal_entries(BOX, read_clock() - timedelta(days=40))
+    seal_entries(CIPHER, read_clock() - timedelta(days=40))
     a_recorded_event(7, received_at=timezone.now())
     settings.KEEP_CALLS_DAYS = settings.KEEP_EVENTS_DAYS = settings.KEEP_AUDIT_DAYS = 30
     run_step, is_done = getattr(module, step), False

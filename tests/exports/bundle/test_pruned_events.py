@@ -13,7 +13,7 @@ from database.clock import read_clock
 from exports.bundle.shipped import check_rows
 from sync.housekeeping import batch_deletion as housekeeping_prune
 from sync.housekeeping import retention_rules
-from sync.housekeeping.audit_upkeep import BOX, seal_audit
+from sync.housekeeping.audit_upkeep import CIPHER, seal_audit
 from sync.housekeeping.retention_rules import prune_audit_entries, prune_expired
 from tests.support.builders.exports import (
     a_finished_export,
@@ -78,11 +78,11 @@ def test_a_whole_export_continues_from_a_checkpoint_of_pruned_segments(
 ) -> None:
     source, long_ago = a_source(), read_clock() - timedelta(days=2)
     a_recorded_event(1, source=source)
-    seal_entries(BOX, long_ago)
-    make_checkpoint(BOX, long_ago)
+    seal_entries(CIPHER, long_ago)
+    make_checkpoint(CIPHER, long_ago)
     checkpoint = newest_checkpoint()
     a_recorded_event(2, source=source)
-    seal_entries(BOX, long_ago)
+    seal_entries(CIPHER, long_ago)
     settings.KEEP_AUDIT_DAYS = 1
     a_recorded_event(3, received_at=timezone.now())
     assert prune_audit_entries() > 0
@@ -101,7 +101,7 @@ def test_events_with_pruned_entries_are_reported_and_the_rest_is_verified(
     """Whole and filtered: both checkers succeed and name what is no longer proved; other deletions are found."""
     source = a_source()
     old = [a_recorded_event(number, source=source) for number in range(3)]
-    seal_entries(BOX, read_clock() - timedelta(days=2))
+    seal_entries(CIPHER, read_clock() - timedelta(days=2))
     settings.KEEP_AUDIT_DAYS = 1
     recent_events = [a_recorded_event(number, source=source, received_at=timezone.now()) for number in (7, 8)]
     assert prune_audit_entries() == 9

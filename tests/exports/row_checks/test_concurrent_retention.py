@@ -15,7 +15,7 @@ from audit.verification.check_database import verify_database
 from database.clock import read_clock
 from exports.row_checks.nightly_rows import find_row_faults
 from exports.row_checks.recorded_deletions import RecordedDeletions
-from sync.housekeeping.audit_upkeep import BOX, seal_audit
+from sync.housekeeping.audit_upkeep import CIPHER, seal_audit
 from sync.housekeeping.retention_rules import prune_expired
 from tests.exports.interrupted_exports import elsewhere
 from tests.support.builders.exports import a_recorded_event
@@ -88,7 +88,7 @@ def a_log_of_two_ages() -> None:
     for number in range(2):
         a_recorded_event(number, source=source, received_at=old + timedelta(seconds=number))
         an_unusable_request(old + timedelta(seconds=10 + number))
-    seal_entries(BOX, old + timedelta(minutes=5))
+    seal_entries(CIPHER, old + timedelta(minutes=5))
     a_recorded_event(7, source=source, received_at=read_clock())
     an_unusable_request(read_clock())
     seal_audit()

@@ -10,11 +10,11 @@ from audit.entries.append import NewEntry, append_entries
 from audit.format.id_ranges import unpack_ids
 from audit.models import Entry, Segment
 from audit.sealing.seal import rotate_signing_key, seal_entries
-from audit.sealing.signing_keys import SecretBox
+from audit.sealing.signing_keys import SecretCipher
 from tests.support.audit.times import START, after_start
 
 __all__ = [
-    "BOX",
+    "CIPHER",
     "START",
     "after_start",
     "append_test_entries",
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 _FERNET = Fernet(Fernet.generate_key())
-BOX = SecretBox(_FERNET.encrypt, _FERNET.decrypt)
+CIPHER = SecretCipher(_FERNET.encrypt, _FERNET.decrypt)
 
 
 def append_test_entries(*streams: str, at: datetime = START) -> None:
@@ -41,11 +41,11 @@ def write_history(generator: Random, segments: int = 12, most: int = 20, keys: i
     now = START
     for number in range(segments):
         if number and number % (segments // keys) == 0:
-            rotate_signing_key(BOX, now)
+            rotate_signing_key(CIPHER, now)
         for _ in range(0 if number == segments // 2 else generator.randint(1, most)):
             append_test_entries(f"event:{generator.randrange(9)}", at=now)
         now += timedelta(seconds=61)
-        seal_entries(BOX, now)
+        seal_entries(CIPHER, now)
     return now
 
 

@@ -15,7 +15,7 @@ from audit.sealing.checkpoints import make_checkpoint
 from audit.sealing.record_rows import checkpoint_record
 from audit.sealing.segment_index import SegmentIndex, load_segment_leaves
 from audit.sealing.signing_keys import load_current_key
-from tests.support.audit.entries import BOX, START
+from tests.support.audit.entries import CIPHER, START
 from tests.support.audit.second_verifier import find_export_faults
 
 VERIFIER = Path(verify.__file__)
@@ -23,7 +23,7 @@ VERIFIER = Path(verify.__file__)
 
 def take_checkpoint(at: datetime = START) -> Record:
     """Return a new checkpoint of all sealed segments."""
-    checkpoint = make_checkpoint(BOX, at)
+    checkpoint = make_checkpoint(CIPHER, at)
     assert checkpoint is not None
     return checkpoint_record(checkpoint)
 
@@ -59,7 +59,7 @@ def begin_bundle(folder: Path, anchor: CheckpointAnchor) -> ExportBundle:
 
 
 def finish_bundle(bundle: ExportBundle, contents: Record, keys: Sequence[Record] = ()) -> Record:
-    signing = load_current_key(BOX, START)
+    signing = load_current_key(CIPHER, START)
     facts = ManifestFacts({"words": "a test"}, "person:1", format_time(signing.valid_from), {"at": "now"})
     more = {name: measure_file(bundle.folder / name) for name in ("verify.py", "README.txt")}
     return bundle.write_manifest(contents, facts, signing.sign_record, more, keys)

@@ -16,7 +16,7 @@ from audit.sealing.seal import seal_missed_entries
 from audit.verification import nightly_check
 from database.clock import read_clock
 from sync.housekeeping import audit_upkeep
-from sync.housekeeping.audit_upkeep import BOX, seal_audit, send_checkpoint, verify_audit_log_nightly
+from sync.housekeeping.audit_upkeep import CIPHER, seal_audit, send_checkpoint, verify_audit_log_nightly
 from sync.models import Alarm, PeriodicTask
 from sync.monitoring.alarms import evaluate_alarms
 from sync.worker.schedule import LONG_PERIODIC, PERIODIC
@@ -265,5 +265,5 @@ def test_a_worker_seals_within_seconds_and_sends_checkpoints(
         PeriodicTask.objects.update(due_at=read_clock())
         # A file that is still being written has a name that begins with a dot.
         wait_until(lambda: any(tmp_path.glob("checkpoint-*.json")))
-    assert seal_missed_entries(BOX, read_clock()) == 0
+    assert seal_missed_entries(CIPHER, read_clock()) == 0
     call_command("verify_audit", "--checkpoint", str(next(tmp_path.glob("checkpoint-*.json"))))

@@ -14,7 +14,7 @@ from standardwebhooks import Webhook
 
 from audit.models import Checkpoint, CheckpointChannel, PublishedCheckpoint
 from audit.sealing.publish_checkpoints import MAX_BACKOFF, PublishChannel, publish_checkpoint
-from sync.housekeeping.audit_upkeep import BOX, seal_audit
+from sync.housekeeping.audit_upkeep import CIPHER, seal_audit
 from sync.housekeeping.checkpoint_channels import checkpoint_file_name, configured_channels, write_to_folder
 from tests.support.audit.entries import append_test_entries
 from tests.support.builders.alarms import SECRET
@@ -30,7 +30,7 @@ def send(at: datetime = NOON) -> int:
     """Something new is sealed and sent, so many minutes from noon."""
     append_test_entries("event:a")
     seal_audit()
-    return publish_checkpoint(BOX, at, configured_channels())
+    return publish_checkpoint(CIPHER, at, configured_channels())
 
 
 @pytest.fixture
@@ -48,15 +48,15 @@ def receiver(settings: Any) -> Iterator[Receiver]:
 
 
 def test_nothing_is_sent_without_segments_or_channels(folder: Path) -> None:
-    assert publish_checkpoint(BOX, NOON, configured_channels()) == 0
+    assert publish_checkpoint(CIPHER, NOON, configured_channels()) == 0
     seal_audit()
-    assert publish_checkpoint(BOX, NOON, {}) == 0
+    assert publish_checkpoint(CIPHER, NOON, {}) == 0
     assert list(folder.iterdir()) == []
 
 
 def test_a_folder_gets_a_file_for_each_checkpoint_that_verifies_the_log(folder: Path) -> None:
     assert [send(NOON), send(NOON + MINUTE)] == [1, 1]
-    assert publish_checkpoint(BOX, NOON + 2 * MINUTE, configured_channels()) == 0, "nothing new was sealed"
+    assert publish_checkpoint(CIPHER, NOON + 2 * MINUTE, configured_channels()) == 0, "nothing new was sealed"
     names = sorted(path.name for path in folder.iterdir())
     assert names == [
         checkpoint_file_name(count)
@@ -141,8 +141,8 @@ def test_a_failing_channel_delays_no_other_and_gets_the_newest_checkpoint_later(
     assert channel.failure == "the checkpoint address responded with 500"
     assert send(NOON + MINUTE) == 1
     receiver.always(204, b"")
-    assert publish_checkpoint(BOX, NOON + 2 * MINUTE, configured_channels()) == 0, "its pause is not over"
-    assert publish_checkpoint(BOX, NOON + 3 * MINUTE, configured_channels()) == 1
+    assert publish_checkpoint(CIPHER, NOON + 2 * MINUTE, configured_channels()) == 0, "its pause is not over"
+    assert publish_checkpoint(CIPHER, NOON + 3 * MINUTE, configured_channels()) == 1
     channel.refresh_from_db()
     assert (channel.failures, channel.failing_since, channel.failure) == (0, None, "")
     assert (
@@ -172,7 +172,7 @@ def test_an_error_of_our_own_counts_as_a_failure(folder: Path) -> None:
     append_test_entries("event:a")
     seal_audit()
     assert (
-        publish_checkpoint(BOX, NOON, {"broken": PublishChannel(broken, MINUTE), **configured_channels()})
+        publish_checkpoint(CIPHER, NOON, {"broken": PublishChannel(broken, MINUTE), **configured_channels()})
         == 1
     )
     assert CheckpointChannel.objects.get(name="broken").failure == "internal error; see the log"
@@ -187,6 +187,6 @@ def test_a_missing_folder_is_a_failure(settings: Any, tmp_path: Path) -> None:
 def test_a_channel_that_is_no_longer_configured_is_forgotten(folder: Path, settings: Any) -> None:
     send()
     settings.AUDIT_CHECKPOINT_FOLDER = ""
-    publish_checkpoint(BOX, NOON + MINUTE, configured_channels())
+    publish_checkpoint(CIPHER, NOON + MINUTE, configured_channels())
     assert not CheckpointChannel.objects.exists()
     assert PublishedCheckpoint.objects.count() == 1

@@ -18,7 +18,7 @@ from database.clock import read_clock
 from integration_hub.checks import check_retention
 from sync.housekeeping import batch_deletion as housekeeping_prune
 from sync.housekeeping import retention_rules
-from sync.housekeeping.audit_upkeep import BOX
+from sync.housekeeping.audit_upkeep import CIPHER
 from sync.housekeeping.retention_rules import prune_expired
 from sync.models import (
     Alarm,
@@ -230,7 +230,7 @@ def test_zero_or_a_negative_number_of_days_keeps_forever(settings: Any, days: in
     for name in ("PAYLOADS", "CALLS", "EVENTS", "REFUSALS", "ALARMS", "AUDIT"):
         setattr(settings, f"KEEP_{name}_DAYS", days)
     append_one(read_clock() - 9_000 * DAY)
-    seal_entries(BOX, read_clock() - 9_000 * DAY)
+    seal_entries(CIPHER, read_clock() - 9_000 * DAY)
     a_story(9_000)
     refusals(1, 9_000 * DAY)
     alarm("source:1", 9_000 * DAY)
@@ -396,7 +396,7 @@ def test_audit_log_entries_are_deleted_by_whole_segments_and_the_log_records_it(
     now = read_clock()
     for days in (40, 20):
         append_one(now - timedelta(days=days))
-        seal_entries(BOX, now - timedelta(days=days))
+        seal_entries(CIPHER, now - timedelta(days=days))
     before = Entry.objects.count()
     assert prune_expired() == 0, "for ever, unless set otherwise"
     settings.KEEP_AUDIT_DAYS = 30
