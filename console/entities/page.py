@@ -81,7 +81,7 @@ class EntityPage:
     older: str
     newest: Event | None
     attention_count: int
-    under_way: tuple[OpenDeliveryRow | DamagedRow, ...]
+    deliveries_in_progress: tuple[OpenDeliveryRow | DamagedRow, ...]
     erasures: tuple[Erasure, ...]
     pseudonyms: tuple[str, ...]
 
@@ -89,7 +89,7 @@ class EntityPage:
     def is_known(self) -> bool:
         """Return True if there is anything to show."""
         linked = any(service.links for service in self.identity_services)
-        return bool(self.timeline or self.newest or self.under_way or linked or self.erasures)
+        return bool(self.timeline or self.newest or self.deliveries_in_progress or linked or self.erasures)
 
     @property
     def newest_needing_attention(self) -> TimelineRow | None:
@@ -107,7 +107,7 @@ class EntityPage:
 def build_entity_page(query: EntityQuery, may: Mapping[str, bool]) -> EntityPage:
     """Load the page, by fifteen statements at most. Raises InvalidFilter for an invalid cursor."""
     subjects = _identity_services(query, with_links=may["links"])
-    under_way = _open_deliveries(query) if may["deliveries"] else ()
+    deliveries_in_progress = _open_deliveries(query) if may["deliveries"] else ()
     events = _entity_events(query, subjects)
     # One event more than a page holds tells whether there are older ones.
     before = _events_before(events, query.before).select_related("source")
@@ -120,11 +120,11 @@ def build_entity_page(query: EntityQuery, may: Mapping[str, bool]) -> EntityPage
         may=may,
         is_erased=is_erased(query.entity_id),
         identity_services=subjects,
-        timeline=_timeline_rows(rows, may, on_hold=_events_on_hold(under_way)),
+        timeline=_timeline_rows(rows, may, on_hold=_events_on_hold(deliveries_in_progress)),
         older=_last_cursor(rows) if more else "",
         newest=next((row for row in newest_rows if isinstance(row, Event)), None),
         attention_count=_count_needing_attention(query),
-        under_way=under_way,
+        deliveries_in_progress=deliveries_in_progress,
         erasures=_recent_erasures(query) if may["erasures"] else (),
         pseudonyms=_earlier_pseudonyms(query) if may["erase"] else (),
     )

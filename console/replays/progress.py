@@ -92,7 +92,7 @@ def progress_context(request: HttpRequest, replay: Replay) -> dict[str, Any]:
 
 def _poll_seconds(replay: Replay) -> int:
     """Return the seconds after which the page reloads its figures: 0 for never."""
-    if replay.state in _MOVING_STATES or replay.under_way_count:
+    if replay.state in _MOVING_STATES or replay.in_progress_count:
         return 2
     return 10 if _awaits_approval(replay) else 0
 

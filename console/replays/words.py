@@ -60,7 +60,7 @@ def counts_by_state(replay: Replay) -> dict[str, int]:
         MemberState.SKIPPED: replay.skipped,
         MemberState.FAILED: replay.failed,
         MemberState.HELD: replay.held,
-        MemberState.SENT: replay.under_way_count,
+        MemberState.SENT: replay.in_progress_count,
         MemberState.WAITING: replay.waiting_count,
     }
 

@@ -61,7 +61,7 @@ def build_page_router(pages: PageRenderer, faults: FaultSwitches, journal: Reque
 def build_journal_row(entry: JournalEntry) -> dict[str, object]:
     """Return a journal entry as texts for a row of the journal's table."""
     ended = entry["ended"]
-    status = entry["status"] or ("closed" if ended else "under way")
+    status = entry["status"] or ("closed" if ended else "in progress")
     return {
         "n": entry["n"],
         "time": entry["at"][11:23],

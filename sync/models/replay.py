@@ -20,7 +20,7 @@ class ReplayKind(models.TextChoices):
 class ReplayState(models.TextChoices):
     """The progress of a replay. A replay of a single event, and a decision about held deliveries, is finished at once.
 
-    `stopping`: no more events are sent, and some are still under way.
+    `stopping`: no more events are sent, and some are still in progress.
     """
 
     CHOOSING = "choosing", _("being counted")
@@ -143,7 +143,7 @@ class Replay(models.Model):
         return self.succeeded + self.failed + self.held
 
     @property
-    def under_way_count(self) -> int:
+    def in_progress_count(self) -> int:
         """Return how many of the events sent have not ended."""
         return self.events - self.ended_count
 

@@ -5,7 +5,7 @@ its lease has lost the job and sends nothing. After a crash before the commit no
 workers find the deliveries.
 
 New webhooks have priority: while an older delivery that is not a replay could run for the same target, nothing
-is sent, and only a few seconds of the pace are under way at once.
+is sent, and only a few seconds of the pace are in progress at once.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ from sync.replays.skip_rules import find_skipped
 from webhooks.models import Event
 
 EVENTS_PER_MINUTE = {ReplayPace.GENTLE: 300, ReplayPace.NORMAL: 1_200, ReplayPace.FIRST: 300}
-# Seconds of its pace that may be under way at once, so that new webhooks find the targets free.
+# Seconds of its pace that may be in progress at once, so that new webhooks find the targets free.
 WINDOW_SECONDS = 5.0
 # Limits the burst after delayed steps.
 _MAX_CATCH_UP = timedelta(seconds=2)
@@ -88,12 +88,12 @@ def _count_sendable(replay: Replay, now: datetime) -> int:
         return 1 if not replay.events else 0
     per_second = EVENTS_PER_MINUTE[ReplayPace(replay.pace)] / 60
     late = min(now - (replay.due_at or now), _MAX_CATCH_UP).total_seconds()
-    window = int(per_second * WINDOW_SECONDS) - replay.under_way_count
+    window = int(per_second * WINDOW_SECONDS) - replay.in_progress_count
     return max(0, min(int(late * per_second) + 1, window))
 
 
 def _select_members(replay: Replay, limit: int) -> list[ReplayMember]:
-    """Select the oldest waiting members, one of each entity, without entities that are under way: this keeps
+    """Select the oldest waiting members, one of each entity, without entities in progress: this keeps
     their order.
     """
     members = ReplayMember.objects.filter(replay=replay)

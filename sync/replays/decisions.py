@@ -106,7 +106,7 @@ def decline_replay(replay: Replay, person: ActingPerson) -> bool:
 
 
 def pause_replay(replay: Replay, person: ActingPerson) -> bool:
-    """Pause a replay; events under way end. Returns False if it was not running."""
+    """Pause a replay; events in progress still end. Returns False if it was not running."""
     changes = {"pause_reason": ReplayPauseReason.PERSON, "paused_by_id": person.user.pk}
     done = NewEntry(
         replay.stream,
@@ -136,7 +136,7 @@ def resume_replay(replay: Replay, person: ActingPerson, pace: ReplayPace) -> boo
 
 
 def stop_replay(replay: Replay, person: ActingPerson) -> bool:
-    """Stop a replay for good; events under way end. Returns False if it was not under way."""
+    """Stop a replay for good; events in progress still end. Returns False if it was not in progress."""
     changes = {"paused_by_id": person.user.pk, "due_at": None, "ended_at": timezone.now()}
     done = NewEntry(replay.stream, "replay.stopped", person.actor, _with_address(person, {}))
     return _change_state(replay, _UNDER_WAY, ReplayState.STOPPING, changes, done)

@@ -23,7 +23,7 @@ def _run_step(job: RunningJob, _should_continue: ShouldContinue) -> None:
     1. Record the results of sent events: that may pause or finish the replay.
     2. Send what its pace allows.
     3. Finish the job with the replay, or run again in a second; in an hour, if it is paused and nothing is
-       under way.
+       in progress.
     """
     record_results(job)
     send_due_events(job)
@@ -34,7 +34,7 @@ def _run_step(job: RunningJob, _should_continue: ShouldContinue) -> None:
         if replay is None:
             job.finish()
         else:
-            is_idle = replay.state == ReplayState.PAUSED and not replay.under_way_count
+            is_idle = replay.state == ReplayState.PAUSED and not replay.in_progress_count
             job.requeue(after=PAUSED_STEP_SECONDS if is_idle else STEP_SECONDS)
 
 

@@ -61,7 +61,7 @@ def record_results(job: RunningJob) -> int:
 
 def _ended_members(replay: Replay) -> dict[int, MemberResult]:
     """Return the results of the members that have ended, by event."""
-    if not replay.under_way_count:
+    if not replay.in_progress_count:
         return {}
     sent = ReplayMember.objects.filter(replay=replay, state=MemberState.SENT).order_by("event")[:_MAX_MEMBERS]
     events = list(sent.values_list("event_id", flat=True))
@@ -145,9 +145,9 @@ def _store_results(replay: Replay, ended: Mapping[int, MemberResult]) -> None:
 
 def _pause_or_finish(replay: Replay) -> None:
     """Finish the replay if no event is left, or pause it if there is a reason."""
-    if replay.under_way_count == 0 and replay.state == ReplayState.STOPPING:
+    if replay.in_progress_count == 0 and replay.state == ReplayState.STOPPING:
         end_replay(replay, ReplayState.STOPPED)
-    elif replay.under_way_count == 0 and not _has_waiting(replay):
+    elif replay.in_progress_count == 0 and not _has_waiting(replay):
         end_replay(replay, ReplayState.FINISHED)
     elif replay.state == ReplayState.RUNNING:
         reason = _pause_reason(replay)

@@ -29,14 +29,14 @@ def test_its_hashes_are_those_of_django(monkeypatch: pytest.MonkeyPatch) -> None
 def note_threads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
     """Return a list that gets the thread, its priority and the hashes under way of each hash."""
     noted: list[tuple[str, int, int]] = []
-    under_way = threading.Semaphore(0)
+    running = threading.Semaphore(0)
 
     def encode(self: Any, password: str, salt: str, iterations: int | None = None) -> str:
-        under_way.release()
+        running.release()
         tid = threading.get_native_id()
         niceness = os.getpriority(os.PRIO_PROCESS, tid) if sys.platform == "linux" else 0
-        noted.append((threading.current_thread().name, niceness, under_way._value))
-        under_way.acquire()
+        noted.append((threading.current_thread().name, niceness, running._value))
+        running.acquire()
         return password
 
     monkeypatch.setattr(PBKDF2PasswordHasher, "encode", encode)

@@ -124,7 +124,7 @@ def test_an_open_event_shows_why_it_waits() -> None:
     a_delivery(first, route, token="0f9a4c2e-0000-4000-8000-000000000000", lease_until=lease)
     a_delivery(second, route, due_at=timezone.now())
     answer = read(browser("support"), "U")
-    assert len(answer.context["page"].under_way) == 2
+    assert len(answer.context["page"].deliveries_in_progress) == 2
     assert f'Queued behind <a href="/admin/webhooks/event/{first.pk}/change/">' in answer.content.decode()
     assert "2 deliveries in progress" in answer.content.decode()
 

@@ -67,7 +67,7 @@ def test_one_rejection_among_many_is_shown_with_its_reason_and_stops_no_other(hu
     assert member_states(replay) == {
         f"PERSON{number}": "failed: target-rejected" if number == 2 else "succeeded" for number in range(6)
     }
-    assert (replay.succeeded, replay.failed, replay.under_way_count, replay.waiting_count) == (5, 1, 0, 0)
+    assert (replay.succeeded, replay.failed, replay.in_progress_count, replay.waiting_count) == (5, 1, 0, 0)
 
 
 def test_skip_rules_are_checked_again_before_sending(hub: Hub, hurry: None) -> None:
@@ -184,7 +184,7 @@ def test_a_bounded_number_of_events_of_a_replay_run_at_once(
         type(replay).objects.update(due_at=timezone.now() - timedelta(seconds=2))
         send_all_due()
     replay.refresh_from_db()
-    assert replay.events == replay.under_way_count == 4
+    assert replay.events == replay.in_progress_count == 4
     assert run_due_deliveries(100) == 4
 
 
@@ -215,7 +215,7 @@ def test_a_replay_pauses_after_too_many_failures_and_counts_from_zero_when_resum
     hub.wait_until_idle()
     run_jobs("replay")
     replay.refresh_from_db()
-    assert replay.under_way_count == 0
+    assert replay.in_progress_count == 0
     before = replay.failed
     hub.shop.faults.clear()
     assert resume_replay(replay, ActingPerson(by), ReplayPace.NORMAL)
@@ -260,7 +260,7 @@ def test_a_stopped_replay_ends_with_the_sent_events(hub: Hub, monkeypatch: pytes
     assert stop_replay(replay, ActingPerson(by))
     run_jobs("replay")
     replay.refresh_from_db()
-    assert (replay.state, replay.events, replay.under_way_count) == (ReplayState.STOPPING, 1, 1)
+    assert (replay.state, replay.events, replay.in_progress_count) == (ReplayState.STOPPING, 1, 1)
     assert run_due_deliveries() == 1
     replay = work_replay(replay, ReplayState.STOPPED)
     assert (replay.succeeded, replay.waiting_count) == (1, 2)

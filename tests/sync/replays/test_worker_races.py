@@ -115,7 +115,7 @@ def test_the_result_of_a_dead_attempt_is_that_of_the_next_one(hub: Hub, hurry: N
     event.deliveries.update(state="retrying", code="interrupted", due_at=timezone.now())
     run_jobs("replay")
     replay.refresh_from_db()
-    assert (replay.state, replay.under_way_count) == (ReplayState.RUNNING, 1)
+    assert (replay.state, replay.in_progress_count) == (ReplayState.RUNNING, 1)
     assert run_due_deliveries() == 1
     assert work_replay(replay).succeeded == 1
 

@@ -6,13 +6,13 @@
   const lost = document.getElementById("trial-lost");
   if (!form || !trial) return;
   const names = ["declaration", "event", "entity", "webhook"];
-  let waiting = 0, under_way = null;
+  let waiting = 0, in_progress = null;
 
   async function tryOut() {
     const has = form.elements.event.value || form.elements.entity.value.trim();
     if (!has) return;
-    under_way?.abort();
-    const own = (under_way = new AbortController());
+    in_progress?.abort();
+    const own = (in_progress = new AbortController());
     const stop = setTimeout(() => own.abort("late"), 10000);
     const given = new URLSearchParams();
     for (const name of [...names, "csrfmiddlewaretoken"]) given.set(name, form.elements[name].value);
@@ -24,11 +24,11 @@
       trial.replaceChildren(...document.adoptNode(part.body).childNodes);
       lost.textContent = "";
     } catch {
-      if (own !== under_way) return;
+      if (own !== in_progress) return;
       lost.textContent = form.dataset.lost;
     } finally {
       clearTimeout(stop);
-      if (own === under_way) trial.removeAttribute("aria-busy");
+      if (own === in_progress) trial.removeAttribute("aria-busy");
     }
   }
 
