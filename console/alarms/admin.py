@@ -1,4 +1,4 @@
-"""ModelAdmin of alarms: what is wrong now and what was, who was notified, and the figures that alarms are judged by."""
+"""ModelAdmin of alarms: present and past alarms, who was notified, and the figures that alarms are evaluated on."""
 
 from typing import Any
 

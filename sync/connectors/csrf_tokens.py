@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from sync.connectors.client.authentication import Authenticator
-from sync.connectors.client.exchange import Judgement, PreparedRequest, TokenSender
+from sync.connectors.client.exchange import PreparedRequest, ResponseClassification, TokenSender
 from sync.connectors.client.token_cache import FetchedToken, TokenCache, digest_client
 from sync.connectors.contracts import errors
 from sync.connectors.contracts.permissions import RenewedCredentials
@@ -115,12 +115,14 @@ class CsrfAuthenticator:
 
     def _fetch(self, sender: TokenSender) -> FetchedToken:
         headers = self._inner.get_headers(sender)
-        response, judgement = self._send_fetch(sender, headers)
-        if judgement.may_renew:
+        response, classification = self._send_fetch(sender, headers)
+        if classification.may_renew:
             renewed = self._inner.renew_headers(sender, headers)
             if renewed is not None:
-                response, judgement = self._send_fetch(sender, renewed)
-        error_class = judgement.error if judgement.is_stated else errors.error_for_status(response.status)
+                response, classification = self._send_fetch(sender, renewed)
+        error_class = (
+            classification.error if classification.matches_rule else errors.error_for_status(response.status)
+        )
         if error_class is not None:
             # A wrong path is not a refusal of the credentials, nor of a record.
             error_class = errors.UnreadableResponse if error_class is errors.RequestRejected else error_class
@@ -136,10 +138,12 @@ class CsrfAuthenticator:
         secrets = (token, *(value for value in cookies.values() if len(value) >= _MIN_SECRET_LENGTH))
         return FetchedToken(json.dumps([token, cookies]), credentials, secrets)
 
-    def _send_fetch(self, sender: TokenSender, headers: Mapping[str, str]) -> tuple[HttpResponse, Judgement]:
+    def _send_fetch(
+        self, sender: TokenSender, headers: Mapping[str, str]
+    ) -> tuple[HttpResponse, ResponseClassification]:
         response = sender.send(self._call, headers)
         try:
-            return response, self._call.judge(response)
+            return response, self._call.classify(response)
         except ExpressionOverBudget as costly:
             raise self._over_budget(costly) from None
 

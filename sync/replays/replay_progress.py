@@ -105,8 +105,8 @@ def _delivery_result(
 
 
 def _result_by_state(delivery: Delivery) -> MemberResult | None:
-    """Return the result by the delivery's state if there is no attempt to judge by: its process died, a
-    person closed it, or its entity was erased.
+    """Return the result by the delivery's state if no attempt shows it: its process died, a person closed it, or its
+    entity was erased.
     """
     if delivery.state in _GOOD_STATES:
         return MemberResult(MemberState.SUCCEEDED)

@@ -72,7 +72,7 @@ def prepare_request(
         body=body,
         idempotency_key=request.idempotency_key,
         is_write=request.is_write,
-        # The refusal of a session comes first: no other rule can be judged without one.
+        # The refusal of a session comes first: no other rule can be evaluated without one.
         answers=(
             *config.refused_rules,
             *request.stale_rules,

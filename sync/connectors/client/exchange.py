@@ -82,14 +82,16 @@ _ERROR_OF_MEANING: Mapping[Meaning, type[errors.ConnectorError]] = {
 }
 
 
-class Judgement(NamedTuple):
-    """The meaning of an answer. `status`: its own, or the one that has the meaning which a rule of the settings gives.
-    `error`: None for success. `is_stated`: True if a rule decided. `may_renew`: new credentials may help.
+class ResponseClassification(NamedTuple):
+    """What a response means.
+
+    `status` is the status of the response or, if a rule of the settings matches, one that has the meaning of that rule.
+    `error` is None for success. `matches_rule` is true if a rule decided, `may_renew` if new credentials may help.
     """
 
     status: int
     error: type[errors.ConnectorError] | None
-    is_stated: bool = False
+    matches_rule: bool = False
     may_renew: bool = False
 
 
@@ -119,9 +121,13 @@ class PreparedRequest(NamedTuple):
         """Return method and path template, which contain nothing secret or personal."""
         return f"{self.method} {self.path_template}"
 
-    def judge(self, answer: HttpResponse, accepted_statuses: frozenset[int] = frozenset()) -> Judgement:
-        """Return what a response means: by the rules, else by the status, of which `accepted_statuses` are results.
-        A 4xx of a token endpoint means refused credentials. Raises ExpressionOverBudget.
+    def classify(
+        self, answer: HttpResponse, accepted_statuses: frozenset[int] = frozenset()
+    ) -> ResponseClassification:
+        """Classify a response: by the first rule that matches, otherwise by its status.
+
+        A status in `accepted_statuses` is a success, and a 4xx of a token endpoint means refused credentials. Raises
+        ExpressionOverBudget.
         """
         # Most requests have no rules.
         meaning = (
@@ -131,20 +137,22 @@ class PreparedRequest(NamedTuple):
             status = status_of(meaning, answer.status)
             kind = _ERROR_OF_MEANING.get(meaning) or errors.error_for_status(status)
             error = None if status in accepted_statuses else kind
-            return Judgement(status, error, is_stated=True, may_renew=meaning is Meaning.CREDENTIALS)
+            return ResponseClassification(
+                status, error, matches_rule=True, may_renew=meaning is Meaning.CREDENTIALS
+            )
         may_renew = answer.status == 401
         if answer.status in errors.SUCCESS_STATUSES or answer.status in accepted_statuses:
-            return Judgement(answer.status, None, may_renew=may_renew)
+            return ResponseClassification(answer.status, None, may_renew=may_renew)
         kind = errors.error_for_status(answer.status)
         is_token_refusal = kind is errors.RequestRejected and self.purpose == "token"
         refusal = errors.CredentialsRefused if is_token_refusal else kind
-        return Judgement(answer.status, refusal, may_renew=may_renew)
+        return ResponseClassification(answer.status, refusal, may_renew=may_renew)
 
     def error_for(
         self, answer: HttpResponse, accepted_statuses: frozenset[int] = frozenset()
     ) -> type[errors.ConnectorError] | None:
         """Return the error for a response, None for success. Raises ExpressionOverBudget."""
-        return self.judge(answer, accepted_statuses).error
+        return self.classify(answer, accepted_statuses).error
 
 
 class SignedRequest(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any
 
 from sync.connectors.client.client_config import FIXED_HEADERS, AttemptOptions, ClientConfig
 from sync.connectors.client.connector_request import ConnectorRequest, prepare_request
-from sync.connectors.client.exchange import Judgement, PreparedRequest, Recorder, TokenSender
+from sync.connectors.client.exchange import PreparedRequest, Recorder, ResponseClassification, TokenSender
 from sync.connectors.client.request_sender import ReceivedResponse, RequestSender
 from sync.connectors.contracts import errors
 from sync.connectors.contracts.permissions import RenewedCredentials
@@ -73,15 +73,15 @@ class HttpClient:
         call = prepare_request(self._config, self._options, request)
         held = self._config.authenticator.get_headers(self._token_sender())
         received = self._sender.send(call, held, request.accepted_statuses)
-        judged = self._require_judgement(call, received)
-        if judged.may_renew:
+        classification = self._require_classification(call, received)
+        if classification.may_renew:
             # A token may have been revoked before its end.
             renewed = self._config.authenticator.renew_headers(self._token_sender(), held)
             if renewed is not None:
                 received = self._sender.send(call, renewed, request.accepted_statuses)
-                judged = self._require_judgement(call, received)
-        self._raise_for_status(call, received.answer, judged)
-        return received.answer._replace(status=judged.status)
+                classification = self._require_classification(call, received)
+        self._raise_for_status(call, received.answer, classification)
+        return received.answer._replace(status=classification.status)
 
     def renew_credentials(self) -> RenewedCredentials | None:
         """Fetch new credentials and describe them; None if only a real request can verify them."""
@@ -227,28 +227,34 @@ class HttpClient:
         headers = {**FIXED_HEADERS, "X-Request-Id": self._options.request_id, **call.headers}
         return self._sender.send(call._replace(headers=headers), secret_headers).answer
 
-    def _require_judgement(self, call: PreparedRequest, received: ReceivedResponse) -> Judgement:
-        """Return what a response means. Raises SettingOverBudget if a rule cost too much."""
-        if received.judgement is not None:
-            return received.judgement
+    def _require_classification(
+        self, call: PreparedRequest, received: ReceivedResponse
+    ) -> ResponseClassification:
+        """Return the classification of a response. Raises SettingOverBudget if a rule exceeded its budget."""
+        if received.classification is not None:
+            return received.classification
         assert received.costly is not None
         may_have_applied = call.is_write and errors.write_may_have_applied(received.answer.status)
         raise self._over_budget_error(received.costly, call.label, may_have_applied)
 
-    def _raise_for_status(self, call: PreparedRequest, response: HttpResponse, judged: Judgement) -> None:
-        if judged.error is None:
+    def _raise_for_status(
+        self, call: PreparedRequest, response: HttpResponse, classification: ResponseClassification
+    ) -> None:
+        if classification.error is None:
             return
         sentence, fields = self._config.error_extractor.extract_error(
             response.body, response.headers, self._scrubber.scrub_text
         )
-        raise judged.error(
+        raise classification.error(
             f"{call.label}: responded with {response.status}",
             side=self.side,
-            retry_after=self._seconds_to_wait(response, is_throttled=judged.error is errors.RequestThrottled),
+            retry_after=self._seconds_to_wait(
+                response, is_throttled=classification.error is errors.RequestThrottled
+            ),
             sentence=sentence,
             fields=fields,
-            maybe_applied=call.is_write and errors.write_may_have_applied(judged.status),
-            status=judged.status,
+            maybe_applied=call.is_write and errors.write_may_have_applied(classification.status),
+            status=classification.status,
         )
 
     def _seconds_to_wait(self, response: HttpResponse, *, is_throttled: bool) -> float | None:

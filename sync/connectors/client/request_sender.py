@@ -1,4 +1,4 @@
-"""Send prepared requests to one connection, record each exchange, and judge what the responses mean."""
+"""Send prepared requests to one connection, record each exchange, and classify the responses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from sync.connectors.client.client_config import AttemptOptions, ClientConfig
 from sync.connectors.client.exchange import (
-    Judgement,
     PreparedRequest,
     Purpose,
     Recorder,
+    ResponseClassification,
     start_exchange,
 )
 from sync.connectors.client.placed_secrets import list_secret_headers, mask_placed, place_secrets
@@ -41,20 +41,22 @@ _ERRORS_BY_FAILURE: Mapping[type[ExchangeFailure], type[errors.ConnectorError]] 
 
 
 class ReceivedResponse(NamedTuple):
-    """A response and what it means; None if a rule was stopped, with the error that says so. Raised again only after
-    the response was recorded.
+    """A response and its classification.
+
+    If a rule exceeded its budget, `classification` is None and `costly` is the error, which the caller raises once the
+    response is recorded.
     """
 
     answer: HttpResponse
-    judgement: Judgement | None
+    classification: ResponseClassification | None
     costly: ExpressionOverBudget | None = None
 
 
-def _judge_answer(
+def _classify_answer(
     call: PreparedRequest, answer: HttpResponse, accepted_statuses: frozenset[int]
 ) -> ReceivedResponse:
     try:
-        return ReceivedResponse(answer, call.judge(answer, accepted_statuses))
+        return ReceivedResponse(answer, call.classify(answer, accepted_statuses))
     except ExpressionOverBudget as costly:
         return ReceivedResponse(answer, None, costly)
 
@@ -109,8 +111,8 @@ class RequestSender:
             error = self._connector_error(call, failure)
             exchange.record_failure(error.code, failure.bytes_received)
             raise
-        received = _judge_answer(call, answer, accepted_statuses)
-        kind = received.judgement.error if received.judgement else errors.SettingOverBudget
+        received = _classify_answer(call, answer, accepted_statuses)
+        kind = received.classification.error if received.classification else errors.SettingOverBudget
         exchange.record_response(answer, f"{self.config.side}-{kind.code_suffix}" if kind else None)
         return received
 

@@ -153,7 +153,7 @@ class SessionAuthenticator:
     def _is_refusal(self, answer: HttpResponse) -> bool:
         """Return True if the system decided that the credentials are wrong."""
         try:
-            if self._call.judge(answer).is_stated:
+            if self._call.classify(answer).matches_rule:
                 return True
         except ExpressionOverBudget as costly:
             raise self._over_budget(costly) from None

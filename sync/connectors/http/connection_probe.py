@@ -1,6 +1,6 @@
 """Probe a system: resolve its name, connect, and read its certificate.
 
-Nothing is sent over these connections. Names, addresses and certificates are judged by the rules of every
+Nothing is sent over these connections. Names, addresses and certificates are checked by the rules of every
 exchange (`dns`, `response_reader`, `transport.make_tls_context`).
 """
 

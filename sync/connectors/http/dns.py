@@ -44,7 +44,7 @@ def is_address_allowed(text: str, networks: Iterable[Network]) -> bool:
     """Return True if an address may be connected to. If `networks` is not empty, only addresses in it are
     allowed.
 
-    An IPv6 address that a gateway or tunnel may turn into IPv4 addresses is judged by all of these.
+    An IPv6 address that a gateway or tunnel may turn into IPv4 addresses must pass the checks of all of these.
     """
     address, allowed = ip_address(text), tuple(networks)
     embedded = _embedded_addresses(address) if isinstance(address, IPv6Address) else []
