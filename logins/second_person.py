@@ -54,8 +54,8 @@ def why_not_second(second: int, first: int, permission: str, requested_at: datet
 def _may_know_password(first: int, second: int) -> bool:
     """Return True if one person may know the other's password, or a third person knows both."""
     of_first, of_second = _password_setters(first), _password_setters(second)
-    suspects = ({first} & of_second) | ({second} & of_first) | (of_first & of_second)
-    return User.objects.filter(pk__in=suspects, is_superuser=False).exists()
+    may_know = ({first} & of_second) | ({second} & of_first) | (of_first & of_second)
+    return User.objects.filter(pk__in=may_know, is_superuser=False).exists()
 
 
 def _password_setters(person: int) -> set[int]:

@@ -16,9 +16,9 @@ from sync.deliveries.blockers import (
     BlockedByDelivery,
     Blocker,
     BreakerOpen,
-    CrashSuspect,
     DeliveryContention,
     DisabledConnection,
+    NeedsIsolation,
     OrderReason,
     OverdueDelivery,
     PausedByPerson,
@@ -84,7 +84,7 @@ def _blocker_sentence(blocker: Blocker, clock: datetime) -> Sentence:
     match blocker:
         case PausedByPerson():
             return _pause_sentence(blocker)
-        case CrashSuspect(number):
+        case NeedsIsolation(number):
             text = _(
                 "%(number)d workers crashed while they ran this delivery. It runs next in a separate process."
             )

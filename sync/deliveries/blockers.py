@@ -12,7 +12,7 @@ from enum import Enum
 from django.db.models import Count
 
 from database.clock import read_clock
-from sync.deliveries.predicates import SUSPECT_DEATHS
+from sync.deliveries.predicates import ISOLATION_DEATHS
 from sync.limits.breaker_status import BreakerMode, BreakerStatus, breaker_status
 from sync.models import OPEN_STATES, WAITING_STATES, Connection, Delivery, Route
 from webhooks.catalogue.codes import CATALOGUE, Owner
@@ -41,7 +41,7 @@ class PausedByPerson:
 
 
 @dataclass(frozen=True, slots=True)
-class CrashSuspect:
+class NeedsIsolation:
     """`number` processes in a row died while they ran the delivery: it runs next in a separate process."""
 
     number: int
@@ -91,7 +91,7 @@ class OverdueDelivery:
 
 Blocker = (
     PausedByPerson
-    | CrashSuspect
+    | NeedsIsolation
     | BlockedByDelivery
     | BreakerOpen
     | AllSlotsTaken
@@ -175,8 +175,8 @@ def _own_blockers(delivery: Delivery) -> Iterator[Blocker]:
     if delivery.due_at is None:
         for setting in _paused_settings(delivery):
             yield PausedByPerson(setting)
-    if delivery.deaths >= SUSPECT_DEATHS:
-        yield CrashSuspect(delivery.deaths)
+    if delivery.deaths >= ISOLATION_DEATHS:
+        yield NeedsIsolation(delivery.deaths)
 
 
 def _paused_settings(delivery: Delivery) -> list[Source | Route]:

@@ -26,7 +26,7 @@ from sync.deliveries.predicates import (
     has_no_open_breaker,
     is_due,
     is_of_same_subject,
-    is_suspect,
+    needs_isolation,
     waits_or_runs,
 )
 from sync.deliveries.record_links import RecordLink, read_link
@@ -47,7 +47,7 @@ _CLAIM = Statement(
     f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}},
     attempts_used = attempts_used + 1, last_number = last_number + 1, replay_id = NULL,
     identity_slot = %s, target_slot = %s
-    WHERE id = %s AND {is_due(hides_state=True)} AND ({is_suspect()}) = %s
+    WHERE id = %s AND {is_due(hides_state=True)} AND ({needs_isolation()}) = %s
     AND {has_no_open_breaker("sync_delivery")} RETURNING attempts_used, last_number, payload_choice, mapping_version_id,
     state_before_recheck"""  # noqa: S608
 )

@@ -9,14 +9,14 @@ from sync.deliveries.predicates import (
     has_no_open_breaker,
     is_behind_older,
     is_due,
-    is_not_suspect,
-    is_suspect,
+    needs_isolation,
+    needs_no_isolation,
 )
 
 # A pending delivery behind an open breaker is found once: its claim fails, and `postpone_delivery` records the
 # reason.
 _IS_READY = f"""{is_due("d")} AND (d.state = 'pending' OR {has_no_open_breaker("d")})
-    AND NOT {is_behind_older("d")} AND {is_not_suspect("d")}"""
+    AND NOT {is_behind_older("d")} AND {needs_no_isolation("d")}"""
 _SUBJECT = ", ".join(SUBJECT_COLUMNS)
 _SUBJECT_OF_D = ", ".join(f"d.{column}" for column in SUBJECT_COLUMNS)
 _DUE = Statement(
@@ -31,8 +31,8 @@ _DUE_BY_TURNS = Statement(
     ORDER BY place, due_at, id LIMIT %s"""  # noqa: S608
 )
 # `can_run` is stricter than `_IS_READY`: no process is started for a delivery that cannot be claimed.
-_SUSPECTS = Statement(
-    f"""SELECT d.id FROM sync_delivery d WHERE {can_run("d")} AND {is_suspect("d")}
+_ISOLATED = Statement(
+    f"""SELECT d.id FROM sync_delivery d WHERE {can_run("d")} AND {needs_isolation("d")}
     ORDER BY d.due_at, d.id LIMIT %s"""  # noqa: S608
 )
 
@@ -57,9 +57,9 @@ def read_due_deliveries(limit: int) -> list[DueDelivery]:
     return [DueDelivery(pk, tuple(subject)) for pk, *subject in rows]
 
 
-def find_suspects(limit: int) -> list[int]:
+def find_isolated_ids(limit: int) -> list[int]:
     """Return deliveries that may run now and under which processes died twice: each runs in a separate process."""
-    return [row[0] for row in _SUSPECTS.fetch_all(limit)]
+    return [row[0] for row in _ISOLATED.fetch_all(limit)]
 
 
 def find_due_ids(limit: int = 1000) -> list[int]:

@@ -14,7 +14,7 @@ from sync.models.delivery import sql_list
 
 # Deaths after which a delivery runs in a separate process. A single death may be the fault of another delivery that
 # ran in the same process.
-SUSPECT_DEATHS = 2
+ISOLATION_DEATHS = 2
 
 # What deliveries of one subject have in common, and their link: they are run in order.
 SUBJECT_COLUMNS = ("entity_id", "entity_type", "identity_id", "target_id")
@@ -62,14 +62,14 @@ def has_expired_lease(alias: str = "", at: str = "{now}") -> str:
     return f"{_column_sql(alias, 'state')} = 'running' AND {_column_sql(alias, 'lease_until')} <= {at}"
 
 
-def is_suspect(alias: str = "") -> str:
+def needs_isolation(alias: str = "") -> str:
     """Match a delivery under which processes died: it runs only in a separate process."""
-    return f"{_column_sql(alias, 'deaths')} >= {SUSPECT_DEATHS}"
+    return f"{_column_sql(alias, 'deaths')} >= {ISOLATION_DEATHS}"
 
 
-def is_not_suspect(alias: str = "") -> str:
+def needs_no_isolation(alias: str = "") -> str:
     """Match a delivery that any process may run."""
-    return f"{_column_sql(alias, 'deaths')} < {SUSPECT_DEATHS}"
+    return f"{_column_sql(alias, 'deaths')} < {ISOLATION_DEATHS}"
 
 
 def has_no_open_breaker(alias: str) -> str:

@@ -1,4 +1,4 @@
-"""Run each delivery under which processes died twice alone, in a process that does nothing else.
+"""Isolate possible poison deliveries: run each delivery under which processes died twice in a process of its own.
 
 From outside it cannot be seen which of several running deliveries killed a process. If the process runs only one, its
 death identifies the delivery (see `sync.deliveries.expired_leases`), and no other delivery is affected.
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from django.conf import settings
 
 from database.connection import release_connection
-from sync.deliveries.due_deliveries import find_suspects
+from sync.deliveries.due_deliveries import find_isolated_ids
 
 # The time that a process may need on a busy machine before it claims anything.
 START_SECONDS = 30.0
@@ -19,12 +19,12 @@ START_SECONDS = 30.0
 logger = logging.getLogger("hub.worker")
 
 
-def run_suspects(should_continue: Callable[[], bool], limit: int = 100) -> int:
-    """Run the suspects that are due, one after the other. Returns how many processes survived.
+def run_isolated_deliveries(should_continue: Callable[[], bool], limit: int = 100) -> int:
+    """Run the isolated deliveries that are due, one after the other. Returns how many processes survived.
 
     `should_continue` is asked before each.
     """
-    waiting = find_suspects(limit)
+    waiting = find_isolated_ids(limit)
     # The subprocesses run for long; this thread needs no connection meanwhile.
     release_connection()
     return sum(_run_in_own_process(delivery_id) for delivery_id in waiting if should_continue())

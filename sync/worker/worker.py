@@ -1,6 +1,6 @@
 """The worker: runs due deliveries, isolates those that kill processes, and runs periodic work and jobs.
 
-Threads: one dispatches, DELIVERY_THREADS deliver; suspects, clock, sealer and jobs have one each. Long periodic work
+Threads: one dispatches, DELIVERY_THREADS deliver; isolation, clock, sealer and jobs have one each. Long periodic work
 and each kind of job gets one while it runs.
 """
 
@@ -17,7 +17,7 @@ from sync.execution.executor import run_with_next
 from sync.execution.periodic import ScheduledWork, begin_due_work, run_begun_work
 from sync.execution.wakeups import WakeupListener
 from sync.housekeeping.audit_upkeep import seal_audit
-from sync.worker.crash_isolation import run_suspects
+from sync.worker.crash_isolation import run_isolated_deliveries
 from sync.worker.dispatcher import DeliveryDispatcher, PollTimes
 from sync.worker.job_runner import JobRunner
 from sync.worker.schedule import LONG_PERIODIC, PERIODIC
@@ -60,7 +60,7 @@ class Worker:
         """
         self._dispatcher.start(_start_thread)
         _start_thread("dispatcher", partial(self._call_repeatedly, self._dispatcher.dispatch_due, self._wait))
-        self._start_periodic_thread("suspects", self._run_suspects, self._poll_seconds)
+        self._start_periodic_thread("isolation", self._run_isolated_deliveries, self._poll_seconds)
         self._start_periodic_thread("clock", self._run_periodic, self._check_seconds)
         _start_thread(
             "sealer", partial(self._call_repeatedly, self._seal_audit_log, self.progress.stopping.wait, 1.0)
@@ -81,10 +81,10 @@ class Worker:
         """Stop new work and wait at most `seconds` for running work. Returns how many pieces of work still ran."""
         return self.progress.stop(seconds)
 
-    def _run_suspects(self) -> None:
+    def _run_isolated_deliveries(self) -> None:
         with self.progress.track_work() as may_begin:
             if may_begin:
-                run_suspects(self.progress.should_continue)
+                run_isolated_deliveries(self.progress.should_continue)
 
     def _seal_audit_log(self) -> float:
         """Seal the audit log. Returns the seconds until the next run."""

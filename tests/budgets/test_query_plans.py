@@ -20,7 +20,7 @@ import sync.deliveries.record_links
 import sync.limits.concurrency_slots
 from database.statement import Statement
 from sync.attempts.delivery_run import run_delivery
-from sync.deliveries.due_deliveries import find_due_ids, find_suspects
+from sync.deliveries.due_deliveries import find_due_ids, find_isolated_ids
 from sync.deliveries.record_links import is_linked_to_other_entity
 from sync.execution.executor import run_due_deliveries
 from sync.housekeeping.audit_upkeep import seal_audit
@@ -82,7 +82,7 @@ def seen(hub: Hub, monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[SeenS
         run_due_deliveries()
         find_due_ids()
         find_due_ids(limit=0)
-        find_suspects(10)
+        find_isolated_ids(10)
     settled = Delivery.objects.latest("pk")
     with recorded_statements() as more:
         run_delivery(settled.pk)

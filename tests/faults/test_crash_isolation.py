@@ -13,7 +13,7 @@ import pytest
 from django.db.models import QuerySet
 
 from audit.models import Entry
-from sync.deliveries.predicates import SUSPECT_DEATHS
+from sync.deliveries.predicates import ISOLATION_DEATHS
 from sync.models import OPEN_STATES, AttemptOutcome, Delivery
 from tests.faults.variants.process_variants import POISON, environment
 from tests.support.hub import Hub
@@ -141,7 +141,7 @@ def test_a_process_that_starts_slowly_does_not_count_as_a_death(
 ) -> None:
     settings.WAKE_WORKERS = settings.LEFT_TO_WORKERS
     create_and_send(hub, "INNOCENT1")
-    Delivery.objects.update(deaths=SUSPECT_DEATHS)
+    Delivery.objects.update(deaths=ISOLATION_DEATHS)
     (tmp_path / "sitecustomize.py").write_text(
         "import sys, time\ntime.sleep(5 * ('deliver_alone' in sys.orig_argv))\n"
     )

@@ -1,4 +1,4 @@
-"""`manage.py deliver_alone`: one delivery in a process of its own; the worker calls it for suspects."""
+"""`manage.py deliver_alone`: run one possible poison delivery in isolation. The worker starts it."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -9,7 +9,10 @@ from sync.attempts.delivery_run import run_delivery
 
 
 class Command(BaseCommand):
-    help = "Run one due delivery in a separate process. Does nothing if the delivery is not due."
+    help = (
+        "Run one due delivery alone in this process. A worker starts this for a possible poison delivery: one during "
+        "which processes died repeatedly. Does nothing if the delivery is not due."
+    )
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -11,7 +11,7 @@ def examine_statements() -> dict[str, Any]:
     """Run a webhook, a worker and a sweep. Returns the number of statements, and those that read a whole table."""
     from django.db import connection
 
-    from sync.deliveries.due_deliveries import find_due_ids, find_suspects
+    from sync.deliveries.due_deliveries import find_due_ids, find_isolated_ids
     from tests.bench.account.process_account import Work
     from tests.support.database.query_plans import find_full_scans, recorded_statements
 
@@ -23,7 +23,7 @@ def examine_statements() -> dict[str, Any]:
         for work in works:
             work.run(1)
         find_due_ids()
-        find_suspects(10)
+        find_isolated_ids(10)
     return {
         "statements": len({statement.sql for statement in seen}),
         "scans": find_full_scans(connection, seen),

@@ -88,7 +88,7 @@ def test_a_running_delivery_shows_its_start_and_lease_and_hides_an_earlier_code(
     assert "in a separate process" not in text
 
 
-def test_the_page_of_a_suspect_says_that_it_runs_in_isolation(support: Client) -> None:
+def test_the_page_says_that_a_delivery_runs_in_isolation(support: Client) -> None:
     assert "UTC , in a separate process; its lease lasts until" in text_of(support, running(deaths=2).event)
 
 
@@ -159,7 +159,7 @@ def test_a_relayed_delivery_names_the_older_one_it_waits_for(support: Client) ->
     assert "Waiting for" not in text_of(support, older.event)
 
 
-def test_a_suspect_waits_for_its_own_process(support: Client) -> None:
+def test_an_isolated_delivery_waits_for_its_own_process(support: Client) -> None:
     text = text_of(support, waiting(deaths=2, code="interrupted").event)
     assert "2 workers crashed while they ran this delivery. It runs next in a separate process" in text
 

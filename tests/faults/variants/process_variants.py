@@ -94,7 +94,7 @@ VARIANTS: Mapping[str, Mutant] = {
     "poison": Mutant("One entity kills the process that fetches it.", _POISON),
     "poison-never-alone": Mutant(
         "One entity kills the process that fetches it, and deaths of its delivery are not counted.",
-        _POISON | {"sync.deliveries.predicates:SUSPECT_DEATHS": lambda _: 30_000},
+        _POISON | {"sync.deliveries.predicates:ISOLATION_DEATHS": lambda _: 30_000},
     ),
     "stops-before-check": Mutant(
         "The process is stopped after its write is on record, before it checks its lease.",

@@ -21,7 +21,7 @@ from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from sync.deliveries.claims import claim_delivery
 from sync.deliveries.expired_leases import release_delivery
-from sync.deliveries.predicates import SUSPECT_DEATHS
+from sync.deliveries.predicates import ISOLATION_DEATHS
 from sync.models import Delivery
 from tests.support.database.template_database import migrated_database
 from tests.support.hub import SIGNING_SECRET, signature_headers, wait_until_quiet
@@ -187,7 +187,7 @@ def running_hub(
 def claim_last_isolated_attempt(delivery: Delivery) -> None:
     """Claim a delivery whose processes died twice, in its own process: one more death fails it."""
     Delivery.objects.filter(pk=delivery.pk).update(
-        state=State.RETRYING, deaths=SUSPECT_DEATHS, due_at=LONG_AGO, settled_at=None
+        state=State.RETRYING, deaths=ISOLATION_DEATHS, due_at=LONG_AGO, settled_at=None
     )
     assert claim_delivery(delivery.pk, in_own_process=True)
 

@@ -17,9 +17,9 @@ from django.utils import timezone
 from audit.models import Entry
 from sync.attempts import delivery_run
 from sync.deliveries import creation, redelivery
-from sync.deliveries.due_deliveries import find_suspects
+from sync.deliveries.due_deliveries import find_isolated_ids
 from sync.deliveries.ordering import SubjectState
-from sync.deliveries.predicates import SUSPECT_DEATHS
+from sync.deliveries.predicates import ISOLATION_DEATHS
 from sync.deliveries.routes import resolved_routes
 from sync.delivery_service import end_reported_retries
 from sync.execution.executor import run_due_deliveries
@@ -204,8 +204,8 @@ def test_no_process_is_started_for_a_relayed_webhook_behind_an_older_one(relay: 
     for address in ("first@example.com", "second@example.com"):
         relay.post_signed(in_background(person(address)))
     wait_until_quiet()
-    Delivery.objects.update(state=State.RETRYING, deaths=SUSPECT_DEATHS, due_at="2000-01-01T00:00:00Z")
-    assert find_suspects(10) == [Delivery.objects.earliest("pk").pk]
+    Delivery.objects.update(state=State.RETRYING, deaths=ISOLATION_DEATHS, due_at="2000-01-01T00:00:00Z")
+    assert find_isolated_ids(10) == [Delivery.objects.earliest("pk").pk]
 
 
 @pytest.mark.parametrize(

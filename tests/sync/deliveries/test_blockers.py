@@ -13,8 +13,8 @@ from sync.deliveries.blockers import (
     BlockedByDelivery,
     Blocker,
     BreakerOpen,
-    CrashSuspect,
     DisabledConnection,
+    NeedsIsolation,
     OrderReason,
     OverdueDelivery,
     PausedByPerson,
@@ -73,7 +73,7 @@ def test_a_pause_by_a_person_and_dead_processes_come_before_what_connections_say
     Route.objects.update(paused_at=read_clock())
     Connection.objects.filter(slug="shop").update(is_enabled=False)
     route = Route.objects.get()
-    assert blockers_of(delivery) == (PausedByPerson(route), CrashSuspect(2), DisabledConnection(shop()))
+    assert blockers_of(delivery) == (PausedByPerson(route), NeedsIsolation(2), DisabledConnection(shop()))
 
 
 def test_a_running_delivery_of_the_subject_blocks_and_shows_if_its_lease_has_ended() -> None:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from audit.entries.append import NewEntry, append_entries
 from sync.deliveries import claims
 from sync.deliveries.claims import Claim, ConnectionPaused, claim_delivery
-from sync.deliveries.predicates import SUSPECT_DEATHS
+from sync.deliveries.predicates import ISOLATION_DEATHS
 from sync.limits import concurrency_slots
 from sync.models import Attempt, Breaker, Delivery, Link, MappingVersion
 from tests.support.audit.chain_faults import find_chain_faults
@@ -98,7 +98,7 @@ NOT_OURS: dict[str, Callable[[Delivery], Any]] = {
     "is_held": change(state="held", due_at=None),
     "has_ended": change(state="succeeded", due_at=None),
     "is_claimed_by_another": lambda delivery: in_threads(lambda _: claim_delivery(delivery.pk), 1),
-    "is_a_suspect": change(deaths=SUSPECT_DEATHS),
+    "needs_isolation": change(deaths=ISOLATION_DEATHS),
     "another_of_its_subject_runs": lambda delivery: another(
         delivery, state="running", token="0" * 32, lease_until=timezone.now() + LATER, due_at=None
     ),

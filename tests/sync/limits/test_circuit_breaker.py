@@ -9,8 +9,8 @@ import pytest
 
 from audit.models import Entry
 from sync.attempts import breaker_feedback
-from sync.deliveries.due_deliveries import find_suspects
-from sync.deliveries.predicates import SUSPECT_DEATHS
+from sync.deliveries.due_deliveries import find_isolated_ids
+from sync.deliveries.predicates import ISOLATION_DEATHS
 from sync.execution.executor import run_due_deliveries
 from sync.limits import circuit_breaker, concurrency_slots
 from sync.limits.circuit_breaker import PROBE_AHEAD_SECONDS, RequestEvidence
@@ -47,10 +47,10 @@ def test_no_process_is_started_for_a_blocked_delivery(cautious: Hub) -> None:
     [user] = create_people(cautious, 1)
     open_breaker(cautious, user)
     cautious.wait_until_quiet()
-    Delivery.objects.update(state=State.RETRYING, deaths=SUSPECT_DEATHS, due_at=PAST, settled_at=None)
-    assert find_suspects(10) == []
+    Delivery.objects.update(state=State.RETRYING, deaths=ISOLATION_DEATHS, due_at=PAST, settled_at=None)
+    assert find_isolated_ids(10) == []
     end_pause()
-    assert len(find_suspects(10)) == ENOUGH_FAILURES
+    assert len(find_isolated_ids(10)) == ENOUGH_FAILURES
 
 
 FAILURES_OF_THE_SYSTEM = [

@@ -30,7 +30,7 @@ def worker() -> Iterator[Worker]:
     yield started
     started.drain(SECONDS)
     for thread in set(threading.enumerate()) - before:
-        if thread.name.startswith(("dispatcher", "suspects", "clock", "sealer", "job", "long-")):
+        if thread.name.startswith(("dispatcher", "isolation", "clock", "sealer", "job", "long-")):
             thread.join(SECONDS)
             assert not thread.is_alive(), thread.name
 

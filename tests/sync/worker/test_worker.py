@@ -174,12 +174,12 @@ def test_deliveries_of_a_killed_worker_run_on_another_one_after_their_lease(hub:
 
 
 def test_a_delivery_whose_processes_died_twice_runs_in_isolation(hub: Hub) -> None:
-    suspect = open_delivery(hub, "anna.suspect@example.com")
-    Delivery.objects.filter(pk=suspect.pk).update(deaths=2)
+    isolated = open_delivery(hub, "anna.isolated@example.com")
+    Delivery.objects.filter(pk=isolated.pk).update(deaths=2)
     with running_workers(0.2) as [process]:
-        wait_until(lambda: is_delivered(suspect))
+        wait_until(lambda: is_delivered(isolated))
         assert process.stop() == 0
-    assert list(suspect.attempts.filter(number__gt=1).values_list("in_own_process", flat=True)) == [True]
+    assert list(isolated.attempts.filter(number__gt=1).values_list("in_own_process", flat=True)) == [True]
 
 
 def both(hub: Hub) -> tuple[Delivery, Delivery]:
