@@ -80,7 +80,9 @@ _RENEW_LEASE = Statement(f"UPDATE sync_delivery SET lease_until = {{clock}} WHER
 
 @dataclass(frozen=True, slots=True)
 class LoadedDelivery:
-    """A delivery with its event and the webhook's body. `is_only`: the only delivery that its event will ever have."""
+    """A delivery with its event and the webhook's body. `is_only` is true if its event has no other delivery and never
+    gets one.
+    """
 
     delivery: Delivery
     is_only: bool
@@ -97,10 +99,10 @@ class ClaimLease:
 class Claim:
     """A delivery that this process may run until the lease ends.
 
-    `covered`: events of sibling deliveries that the attempt settles too. `link`: the subject's link when the delivery
-    was claimed; for relayed deliveries it is read when the attempt begins. `decides_event`: the outcome of the attempt
-    is the outcome of the event, because the event has no other delivery and this is not a re-check. `stream_heads`: the
-    heads of the audit log streams at the commit of the claim.
+    The attempt also settles the sibling deliveries of the events in `covered`. `link` is the subject's link at the time
+    of the claim; for relayed deliveries it is read when the attempt begins. If `decides_event`, the outcome of the
+    attempt is the outcome of the event, because the event has no other delivery and this is not a re-check.
+    `stream_heads` are the heads of the audit log streams at the commit of the claim.
     """
 
     delivery: Delivery

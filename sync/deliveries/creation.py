@@ -33,8 +33,8 @@ EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
 class OpenedDeliveries:
     """Deliveries that a batch stores.
 
-    `claims`: the claims of deliveries that this process runs at once. `unclaimed`: the other deliveries that are due.
-    `opened_rows`: the rows for the audit log.
+    `claims` has the deliveries that this process runs at once, `unclaimed` the others that are due. `opened_rows` are
+    the rows for the audit log.
     """
 
     claims: Sequence[Claim] = ()

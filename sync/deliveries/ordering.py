@@ -43,7 +43,7 @@ _EXPIRED = Statement(
 class OpenSibling:
     """An open delivery of a subject, reduced to the columns that decide the order.
 
-    `replay_id`: a replay that has not begun. `is_chosen`: a person chose the payload or mapping version of its
+    `replay_id` is a replay that has not begun. If `is_chosen`, a person chose the payload or mapping version of its
     attempts.
     """
 
@@ -57,7 +57,7 @@ class OpenSibling:
 
 @dataclass(frozen=True, slots=True)
 class SubjectState:
-    """The state of a subject before a delivery of it is stored. `is_free`: no delivery of it is open."""
+    """The state of a subject before a delivery for it is stored. `is_free`: the subject has no open delivery."""
 
     is_free: bool
     link: RecordLink | None

@@ -31,9 +31,10 @@ _NEWEST_LINKS = 500
 
 @dataclass(frozen=True, slots=True)
 class RecordLink:
-    """The record of a subject, None if it was deleted, and the newest relayed timestamp that was applied.
+    """The record of a subject, and the newest relayed timestamp that was applied to it.
 
-    `write_counts`: of the fields of this record that were written since they last had their value.
+    `record_id` is None if the record was deleted. `write_counts` covers the fields of the record that were written
+    since they last had their value.
     """
 
     record_id: str | None
@@ -75,8 +76,8 @@ def _own_subject(delivery: Delivery) -> dict[str, Any]:
 
 
 def has_linked_entity(delivery: Delivery, entity_id: str) -> bool:
-    """True if an entity with this id, of whichever identity service, has a link in the delivery's target and its record
-    is of the same type there.
+    """True if an entity with this id, of any identity service, has a link in the delivery's target, and the linked
+    record has the type of the delivery's record.
     """
     links = Link.objects.filter(
         target=delivery.target_id, entity_id=entity_id, entity_type__in=types_of_same_target(delivery)
@@ -147,8 +148,8 @@ def _select_newest_links() -> QuerySet[Link]:
 class AppliedRecord:
     """The values that a settled attempt writes to the link.
 
-    `record_id`: empty if the record was deleted, None if it is not known. `occurred_at`: the relayed timestamp.
-    `write_counts`: those after this attempt.
+    `record_id` is empty if the record was deleted, and None if it is not known. `occurred_at` is the relayed timestamp.
+    `write_counts` are the counts after this attempt.
     """
 
     applied_at: datetime

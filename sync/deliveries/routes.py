@@ -23,8 +23,8 @@ from webhooks.models import Source
 class ResolvedRoute:
     """A route with its two connections, the newest version of its mapping, and that version parsed.
 
-    `is_paused`: new deliveries of this route wait for a person to resume it or its source. `identity_type` and
-    `target_type`: the names that the two connections have for its entity type.
+    If `is_paused`, new deliveries of this route wait until a person resumes the route or its source. `identity_type`
+    and `target_type` are the names of the entity type in the two connections.
     """
 
     route: Route

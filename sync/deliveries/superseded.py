@@ -58,8 +58,10 @@ def was_superseded(delivery: Delivery) -> bool:
 
 
 def was_overtaken(delivery: Delivery, *, is_ordered_by_time: bool) -> bool:
-    """True if newer data than those of a relayed delivery were applied with the same mapping: those of a fetch that
-    began after its webhook was received, or, unless the times of events order them, those of a later event.
+    """True if data newer than the data of a relayed delivery was applied with the same mapping.
+
+    Newer is the data of a fetch that began after the webhook of the delivery was received and, unless the times of
+    events decide their order, the data of a later event.
     """
     newer = Q(
         delivery__is_relayed=False,

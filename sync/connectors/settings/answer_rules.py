@@ -1,4 +1,4 @@
-"""Settings of what a response means: ordered rules, of which the first that fits decides. Pure."""
+"""Settings of what a response means: ordered rules. The first rule that fits decides. Pure."""
 
 import json
 from collections.abc import Iterable, Mapping

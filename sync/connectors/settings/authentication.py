@@ -422,7 +422,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class OAuth1Settings:
-    """How requests are signed by OAuth 1.0a. `algorithm`: as `oauth_signature_method` names it."""
+    """How requests are signed by OAuth 1.0a. `algorithm` is the value of `oauth_signature_method`."""
 
     algorithm: str
     realm: str | None
@@ -431,14 +431,16 @@ class OAuth1Settings:
 
 @dataclass(frozen=True, slots=True)
 class AuthenticationScheme:
-    """Parsed authentication settings. `credential_names`: the credentials that it needs.
+    """Parsed authentication settings.
 
-    Only OAuth uses `token_url`, `grant_type`, `client_authentication` and `token_parameters`, which are those of the
-    token request. `signed_token`: the token of the scheme `jwt`, or the assertion of OAuth. `template`: how requests
-    send a token.
-    `secret_places`: where requests have secrets besides `header`. `csrf`: the token that requests send besides.
-    `has_client_certificate`: TLS presents a certificate. `oauth1`: of the scheme of that name. `token_authorities`: PEM
-    certificates to trust for a token endpoint of another origin; None for the public authorities.
+    `credential_names` are the names of the credentials that the scheme needs. Only OAuth uses `token_url`,
+    `grant_type`, `client_authentication` and `token_parameters`, all of the token request. `signed_token` describes the
+    token of the scheme `jwt`, or the assertion of OAuth. `template` is the text in which requests send a token.
+
+    `secret_places` are the places of secrets outside `header`. `csrf` describes the CSRF token that requests also send.
+    If `has_client_certificate`, TLS presents a certificate. `oauth1` is set for the scheme `oauth1` only.
+    `token_authorities` are the PEM certificates to trust for a token endpoint of another origin; None means the public
+    authorities.
     """
 
     name: str
@@ -581,8 +583,8 @@ def _read_client_assertion(values: SettingValues, token_url: BaseUrl) -> SignedT
 
 
 def _token_base(values: SettingValues, base: BaseUrl) -> BaseUrl:
-    """Return the address of the token endpoint. Unlike that of a system, it is not continued: it has a path, and keeps
-    a slash at its end.
+    """Return the address of the token endpoint. Unlike a base URL, it is a complete address: it keeps its path, and a
+    slash at its end.
     """
     stated = values[_TOKEN_URL]
     url = base.origin + values[_TOKEN_PATH] if stated is None else stated

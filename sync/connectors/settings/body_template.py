@@ -29,8 +29,10 @@ Fill = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True)
 class ExpressionPart:
-    """The part of a body that an expression makes. `is_optional`: it is left out where the result is null. `when`: it
-    is left out unless this is true.
+    """The part of a body that an expression makes.
+
+    If `is_optional`, it is omitted when the result is null. If `when` is set, it is omitted unless that expression is
+    true.
     """
 
     expression: JmesPathExpression
@@ -152,8 +154,10 @@ class Body(ValueKind[BodyTemplate]):
 
 @dataclass(frozen=True)
 class ObjectBody(ValueKind[BodyTemplate]):
-    """A template of an object, whose expressions and texts are over these names. `nullable`: those that some requests
-    have no value for, which a text cannot hold.
+    """A template of an object.
+
+    Its expressions and texts may use the names in `names`. Some requests have no value for those in `nullable`, so a
+    text must not use them.
     """
 
     names: tuple[str, ...]
@@ -171,7 +175,10 @@ class ObjectBody(ValueKind[BodyTemplate]):
 
 
 class _TemplateReader:
-    """Reads a template. `names`: those that it may use, where they are few. `nullable`: those that no text may."""
+    """Reads a template.
+
+    Its texts may use the names in `names` (any name if empty), except those in `nullable`.
+    """
 
     def __init__(self, names: tuple[str, ...] = (), nullable: tuple[str, ...] = ()) -> None:
         self._values_left = MAX_VALUES

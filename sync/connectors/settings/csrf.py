@@ -24,9 +24,11 @@ _DEFAULT_LIFETIME = 1_200
 
 @dataclass(frozen=True, slots=True)
 class CsrfSettings:
-    """Settings of a CSRF token. A GET of `path` asks for it with `header: Fetch`, and requests send it in `header`.
-    `token` selects it from the whole response; None: that header of the response. `refused_rules`: responses that say
-    that it is not valid any more.
+    """Settings of a CSRF token.
+
+    A GET of `path` with `header: Fetch` asks for the token, and requests send it in `header`. `token` selects it from
+    the whole response; None means the header of the response that is named `header`. Responses that match
+    `refused_rules` mean that the token is no longer valid.
     """
 
     path: str

@@ -53,14 +53,14 @@ _MEANINGS = (
 
 @dataclass(frozen=True, slots=True)
 class EntitySettings:
-    """Settings for reading an entity of one type: its request, and expressions over the response. The id is in the
-    path, in values of the query, or in the body, each time as `{id}`.
+    """Settings for reading an entity of one type: its request, and expressions over the response.
 
-    `answers`: what responses mean where their status does not say it; `other_rules`: those that are about every
-    request for this type, not only about one entity.
+    The id is in the path, in values of the query, or in the body, each time as `{id}`. `answers` are the rules for
+    responses whose status does not say what they mean. The rules in `other_rules` apply to every request for this type,
+    not only to the one that reads an entity.
 
-    `modified_expression` selects the time of the entity's last change: an RFC 3339 text, or seconds or
-    milliseconds since 1970. `probe`: a request that succeeds as long as the credentials are good.
+    `modified_expression` selects the time of the entity's last change: an RFC 3339 text, or seconds or milliseconds
+    since 1970. The request `probe` succeeds as long as the credentials are valid.
     """
 
     method: str

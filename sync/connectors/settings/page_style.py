@@ -25,8 +25,9 @@ _TIME_FORMATS = ("rfc3339", "seconds", "milliseconds")
 
 @dataclass(frozen=True, slots=True)
 class ModifiedSince:
-    """Query parameters that ask for what was changed since a time, and how the time is written. `query`: its values
-    hold `{time}`.
+    """Query parameters that ask for the items that changed since a time, and the format of that time.
+
+    Values of `query` contain `{time}`.
     """
 
     query: Query
@@ -48,10 +49,10 @@ class ModifiedSince:
 class Paging:
     """The style in which a list is paged.
 
-    `style`: `offset` by the number of items before a page, `page` by its number, `cursor` by a text at
-    `next_expression` of the answer, `link` by the header `Link` (RFC 8288), `next_url` by an address at
-    `next_expression`; `none`: there is one page, and no parameter is sent. `total_expression` selects the number of
-    items on all pages together.
+    `style` says how the next page is found: by the number of items before it (`offset`), by its number (`page`), by a
+    text of the response (`cursor`), by the header `Link` (`link`, RFC 8288), or by an address in the response
+    (`next_url`). `next_expression` selects that text or address. With `none` there is one page, and no parameter is
+    sent. `total_expression` selects the number of items on all pages together.
     """
 
     style: str

@@ -18,8 +18,9 @@ _PARAMETER_NAME = Text(
 
 @dataclass(frozen=True, slots=True)
 class SecretPlace:
-    """Place of a secret in requests. `kind`: `header`, `query` or `body`. `credential`: the name of the credential that
-    is sent there.
+    """Place of a secret in requests.
+
+    `kind` is `header`, `query` or `body`. `credential` is the name of the credential that is sent there.
     """
 
     kind: str

@@ -49,7 +49,7 @@ _PUBLIC_BEFORE = frozenset(
 )
 # Members of a body that mostly are not secrets: `{"key": "email", "value": …}`.
 _GENERIC_NAMES = frozenset({"auth", "key", "sig", "signature", "token"})
-# Objects of names and texts, any of which may be a secret.
+# Objects of names and texts. Any of the texts may be a secret.
 _NAMED_VALUES = ("headers", "query", "parameters")
 _SECRET_VALUE = re.compile(
     r"(?:bearer|basic|digest|negotiate|apikey|token)\s+\S+|eyJ[\w-]+\.[\w-]+\.[\w-]*",

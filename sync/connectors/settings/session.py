@@ -36,8 +36,10 @@ _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class LogInRequest:
-    """The request that logs in. `fill_body` makes the body of user name and password; `is_form`: sent as a form.
-    `client`: how it proves which client logs in, `basic` or `post`.
+    """The request that logs in.
+
+    `fill_body` makes the body from user name and password, which is sent as a form if `is_form`. `client` is the way in
+    which the client proves its identity, `basic` or `post`; None if the log-in identifies no client.
     """
 
     method: str
@@ -75,11 +77,14 @@ class TokenPlace:
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
-    """Settings of a session. `values`: further texts of the answer that `template` names. Requests send the filled
-    template in `header`, or the token in the cookie `cookie`, with those of `more_cookies` that the answer sets.
+    """Settings of a session.
 
-    `refused_rules`: responses to requests that say that the session has ended; `log_in_refused_rules`: successful
-    responses to the log-in that refuse the credentials.
+    `values` select further texts of the response that `template` may use. Requests send the filled template in
+    `header`, or the token in the cookie `cookie`, together with the cookies named in `more_cookies` if the response set
+    them.
+
+    Responses to requests that match `refused_rules` mean that the session has ended. Successful responses to the log-in
+    that match `log_in_refused_rules` refuse the credentials.
     """
 
     log_in: LogInRequest

@@ -162,10 +162,10 @@ class Headers(ValueKind[dict[str, str]]):
 
 @dataclass(frozen=True)
 class QueryParameters(ValueKind[dict[str, QueryValue]]):
-    """Query parameters: each has a text, or a list of texts and is repeated.
+    """Query parameters. The value of each is a text, or a list of texts that repeats the parameter.
 
-    `placeholders`: those that values may hold; None: they are looked at elsewhere. `required`: those of which one value
-    must hold one.
+    Values may contain the placeholders in `placeholders`; None means that the caller checks them. At least one value
+    must contain a placeholder in `required`.
     """
 
     placeholders: frozenset[str] | None = frozenset()
@@ -229,7 +229,7 @@ class QueryParameters(ValueKind[dict[str, QueryValue]]):
 
 
 def parameters_schema(text: JsonSchema, required: JsonSchema | None = None, **more: Any) -> JsonSchema:
-    """Return the schema of query parameters: that of one value, and of one that at least one value must have."""
+    """Return the schema of query parameters. Each value matches `text`, and at least one also matches `required`."""
     listed = {"type": "array", "minItems": 1, "maxItems": MAX_PARAMETER_VALUES, "items": text}
     schema: JsonSchema = {
         "type": "object",

@@ -30,8 +30,10 @@ def _claim_pattern(own: frozenset[str]) -> re.Pattern[str]:
 
 @dataclass(frozen=True, slots=True)
 class SignedTokenSettings:
-    """Settings of a signed token. `claims`: those besides `iat`, `exp` and `jti`. `encoding`: how the shared secret of
-    HS256 is written.
+    """Settings of a signed token.
+
+    `claims` are the claims in addition to `iat`, `exp` and `jti`. `encoding` is the encoding of the shared secret of
+    HS256.
     """
 
     algorithm: str

@@ -52,9 +52,11 @@ _REFUSED_CHARACTERS = frozenset("%?#")
 
 @dataclass(frozen=True, slots=True)
 class RecordSettings:
-    """Settings of the records of one entity type. `probe`: a request that succeeds as long as the credentials are good.
-    `version`: how updates and deletions are made conditional; None if they are not. `id_may_change`: an update may
-    give the record another id. `written_out`: the names of the operations that the settings write out.
+    """Settings of the records of one entity type.
+
+    The request `probe` succeeds as long as the credentials are valid. `version` says how updates and deletions are made
+    conditional; None if they are not. If `id_may_change`, an update may give the record another id. `written_out` has
+    the names of the operations that the settings give in `operations`.
     """
 
     operations: Operations
@@ -73,9 +75,11 @@ class RecordSettings:
 
 @dataclass(frozen=True, slots=True)
 class TargetSettings:
-    """Settings of a target. `entities` is keyed by upper-case entity type; `caseless_fields` are compared
-    case-folded. `id_characters`: those that ids may hold besides the usual ones. `answers`: what its answers mean,
-    whatever the operation.
+    """Settings of a target.
+
+    `entities` is keyed by upper-case entity type. `caseless_fields` are compared case-folded. `id_characters` are the
+    characters that ids may contain in addition to the usual ones. The rules in `answers` apply to the responses of
+    every operation.
     """
 
     entities: Mapping[str, RecordSettings]

@@ -70,14 +70,16 @@ _NAME = re.compile(r"[a-z][a-z_]{0,29}")
 
 @dataclass(frozen=True)
 class Operation:
-    """One request and the meaning of its answer.
+    """One request, and how its response is read.
 
-    Texts of `path`, `query` and `headers` may hold placeholders, among them the names in `values`. `result` selects
-    the record, or the list of them, from the answer. `when`: an update is sent only if it is true. `style` says what
-    an update sends. `fields`: those that a search may ask for. `field_values`: the expressions over a found record that
-    find all values of a field, for those that may have several. `raw` selects the record as the system gave it where
-    `result` makes a new object. `paging`: how the pages of a list are found. `created_id` selects the id of a new
-    record from the whole response, of which `result` is not read then.
+    Texts of `path`, `query` and `headers` may contain placeholders, among them the names in `values`. `result` selects
+    the record, or the list of records, from the response. `raw` selects the record as the system returned it, if
+    `result` makes a new object. `created_id` selects the id of a new record from the whole response; `result` is then
+    ignored.
+
+    An update is sent only if `when` is true; `style` says what it sends. A search may be for the fields in `fields`.
+    `field_values` has an expression for each field that may have several values: it finds all of them in a record.
+    `paging` says how the pages of a list are found.
     """
 
     method: str
@@ -129,8 +131,9 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """The operations on the records of one entity type. None: the target does not offer it. `updates` are sent one
-    after the other.
+    """The operations on the records of one entity type.
+
+    An operation that the target does not offer is None. `updates` are sent one after the other.
     """
 
     get: Operation

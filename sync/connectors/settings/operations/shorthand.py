@@ -45,8 +45,10 @@ _SEARCH_PLACEHOLDERS = frozenset({"field", "value", "quoted"})
 
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
-    """A search by GET. Names and values of `query` may hold `{field}`, `{value}` and `{quoted}`. `field_values`: as in
-    an operation.
+    """A search by GET.
+
+    Names and values of `query` may contain `{field}`, `{value}` and `{quoted}`. `field_values` has the same meaning as
+    in `Operation`.
     """
 
     path: str
