@@ -61,8 +61,10 @@ _LIMITED = frozenset({PermissionAnswer.PARTLY, PermissionAnswer.NOT_ACCEPTED})
 
 
 class CheckStep(NamedTuple):
-    """Result of one step. `is_good`: None if the step was not reached or shows nothing. `code` is the code of
-    the result or of the failure; `facts` is JSON-serializable.
+    """Result of one step.
+
+    `is_good` is None if the step was not reached or shows nothing. `code` is the code of the result or of the failure.
+    `facts` is JSON-serializable.
     """
 
     name: StepName
@@ -74,8 +76,9 @@ class CheckStep(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CheckedConnection:
-    """Arguments of `registry.make_connector` for the connection to check. `used_types`: entity types of its enabled
-    routes, whose permissions are required.
+    """Arguments of `registry.make_connector` for the connection to check.
+
+    `used_types` are the entity types of its enabled routes; the permissions for them are required.
     """
 
     connector: str

@@ -30,8 +30,9 @@ _COOKIE = re.compile(
 
 
 class CsrfHeaders(dict[str, str]):
-    """Headers of a request. `inner`: those of the credentials alone; `token`: the CSRF token and its cookies as they
-    are cached.
+    """Headers of a request.
+
+    `inner` are the headers of the credentials only. `token` is the CSRF token with its cookies, as cached.
     """
 
     def __init__(self, headers: Mapping[str, str], inner: Mapping[str, str], token: str) -> None:
@@ -44,9 +45,10 @@ class CsrfHeaders(dict[str, str]):
 
 
 class CsrfAuthenticator:
-    """Adds a CSRF token to the headers of another authenticator. `headers`: those of every request of the connection.
-    `identity`: what makes other credentials another client. `refused_rules`: responses that refuse the credentials
-    of the other authenticator, whatever their status.
+    """Adds a CSRF token to the headers of another authenticator.
+
+    `headers` are sent with every request of the connection. `identity` differs for clients with different credentials.
+    Responses that match `refused_rules` refuse the credentials of the other authenticator, whatever their status.
     """
 
     def __init__(

@@ -30,7 +30,7 @@ _PLACEHOLDER_NAMES = tuple(f"page_{letter}" for letter in "abcdefghij")
 
 
 class Page(NamedTuple):
-    """One page of a list. `total`: the number of items on all pages together; None if the system does not state it."""
+    """One page of a list. `total` is the number of items on all pages together; None if the system does not say it."""
 
     request: ConnectorRequest
     items: list[Any]
@@ -41,8 +41,8 @@ class Page(NamedTuple):
 class _Position:
     """The position of a page in a list.
 
-    `values`: the parameters that select the page. `path`, `path_values` and `query`: parts of an address that the
-    system gave.
+    `values` are the parameters that select the page. `path`, `path_values` and `query` are the parts of an address that
+    the system returned.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -56,8 +56,8 @@ class PageSource:
     """A list, and how its pages are requested.
 
     `make_request` returns the request for a page from the values that select it: `start`, `page`, `cursor`, `count`,
-    `modified_since`; None where a value does not apply. `in_request`: values that this request contains already; the
-    others become query parameters. `path`: the path in the settings. `results` selects the items.
+    `modified_since`. A value that does not apply is None. The request already contains the values named in
+    `in_request`; the others become query parameters. `path` is the path in the settings. `results` selects the items.
     """
 
     paging: Paging

@@ -23,13 +23,14 @@ FIXED_HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class ClientConfig:
-    """Configuration shared by all attempts over one connection: built once and used by several threads.
+    """Configuration shared by all attempts over one connection. Built once, and used by several threads.
 
-    `refused_rules`: responses, besides those with status 401, that refuse the credentials. `answers`: rules on what the
-    responses to all its requests mean, after those of a request. `placed_secrets`: those that stand elsewhere than in
-    the headers of the authenticator; only requests to the connection's own origin have them. `client_certificate`: the
-    one that TLS presents to the system and to its token endpoint. `signer`: signs each transmission of a request to the
-    connection's own origin. `token_authorities`: PEM certificates to trust for a token endpoint of another origin.
+    Responses with status 401, or that match `refused_rules`, refuse the credentials. The rules in `answers` apply to
+    the responses to all requests, after the rules of the request itself. `placed_secrets` are the secrets outside the
+    headers of the authenticator; only requests to the connection's own origin have them. TLS presents
+    `client_certificate` to the system and to its token endpoint. `signer` signs each transmission of a request to the
+    connection's own origin. `token_authorities` are the PEM certificates to trust for a token endpoint of another
+    origin.
     """
 
     side: errors.Side

@@ -15,10 +15,12 @@ from sync.connectors.values.request_bodies import encode_body
 
 @dataclass(frozen=True, slots=True)
 class ConnectorRequest:
-    """One request of a connector. `accepted_statuses`: error statuses that this request treats as a result.
-    `headers`: those of this request alone. `stale_rules`: responses that refuse the version which it names.
-    `answers`: what responses mean, where the status alone does not say it. `encoding`: `json` or `form`. `searched`:
-    names of path values that are not ids, and `id_characters` what ids may hold besides the usual characters.
+    """One request of a connector.
+
+    The error statuses in `accepted_statuses` count as a result. `headers` are sent with this request only. Responses
+    that match `stale_rules` refuse the version that the request names. `answers` are the rules for responses whose
+    status does not say what they mean. `encoding` is `json` or `form`. `searched` has the names of path values that are
+    not ids. `id_characters` are the characters that ids may contain in addition to the usual ones.
     """
 
     purpose: Purpose

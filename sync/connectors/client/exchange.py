@@ -96,8 +96,9 @@ class ResponseClassification(NamedTuple):
 
 
 class PreparedRequest(NamedTuple):
-    """A request that lacks only its secret headers. `sent_before`: the time of the monotonic clock after which it is
-    not sent; None for any time.
+    """A request that lacks only its secret headers.
+
+    It is not sent after `sent_before`, a time of the monotonic clock; None means no limit.
     """
 
     purpose: Purpose
@@ -170,9 +171,10 @@ RequestSigner = Callable[[PreparedRequest], SignedRequest]
 
 
 class TokenSender(NamedTuple):
-    """Sends a token request with its secret headers. `send` returns a response of any status within
-    `timeout_seconds`, and raises errors.ConnectorError. `add_secret`: no record of this client shows the text from then
-    on.
+    """Sends a token request with its secret headers.
+
+    `send` returns a response of any status within `timeout_seconds`, and raises errors.ConnectorError. After
+    `add_secret(text)`, no record of this client shows the text.
     """
 
     send: Callable[[PreparedRequest, Mapping[str, str]], HttpResponse]
@@ -187,9 +189,9 @@ def merge_headers(headers: Mapping[str, str], overrides: Mapping[str, str]) -> d
 
 
 class StartedExchange(NamedTuple):
-    """An exchange whose request is on record, and is to be sent now. Records its result.
+    """An exchange whose request is on record and is sent next. Records its result.
 
-    `started`: by the monotonic clock.
+    `started` is a time of the monotonic clock.
     """
 
     request: HttpRequest

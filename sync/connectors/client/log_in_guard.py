@@ -17,8 +17,9 @@ class LogInPermission(StrEnum):
 
 
 class LogInGuard(Protocol):
-    """Allows one log-in at a time for the same credentials, and none after a refusal. `key`: a digest of the settings
-    and credentials of the log-in, from which nothing can be read.
+    """Allows one log-in at a time for the same credentials, and none after a refusal.
+
+    `key` is a digest of the settings and credentials of the log-in; they cannot be read from it.
     """
 
     def claim_log_in(self, key: str, seconds: float, *, is_forced: bool) -> LogInPermission:

@@ -10,12 +10,11 @@ MAX_TOKEN_LENGTH = 8_192
 
 
 class IssuedTokens(TypedDict):
-    """The tokens of the last refresh. `ends_at`: when the access token expires, in seconds of the Unix epoch.
+    """The tokens of the last refresh.
 
-    `access_token` is "" if the response with the refresh token had no usable one.
-
-    `client`: a digest of everything that the access token depends on. A client with another one uses the refresh token
-    alone.
+    The access token expires at `ends_at`, in seconds of the Unix epoch. `access_token` is "" if the response with the
+    refresh token had no usable one. `client` is a digest of everything that the access token depends on: a client with
+    another digest uses the refresh token only.
     """
 
     refresh_token: str
@@ -30,9 +29,9 @@ class TokensUnreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RefreshClaim:
-    """The exclusive right to refresh, and the tokens issued last. `renewals`: how often tokens were issued.
+    """The exclusive right to refresh, and the tokens issued last.
 
-    `until`: when the right ends, in seconds of the store's clock.
+    The right ends at `until`, in seconds of the store's clock. `renewals` counts how often tokens were issued.
     """
 
     key: str
@@ -42,7 +41,7 @@ class RefreshClaim:
 
 
 class RefreshTokenStore(Protocol):
-    """Allows one refresh at a time with the same credentials. `key`: a digest from which nothing can be read."""
+    """Allows one refresh at a time with the same credentials. `key` is a digest of them, which does not reveal them."""
 
     def claim_refresh(self, key: str, seconds: float) -> RefreshClaim | None:
         """Claim the only refresh for `seconds`; None while another thread or process has it.
