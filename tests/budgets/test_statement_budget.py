@@ -160,7 +160,7 @@ def test_a_webhook_that_is_acknowledged(hub: Hub, watched: Watched, monkeypatch:
     run_due_deliveries()
 
 
-def test_a_delivery_that_a_worker_makes(hub: Hub, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_delivery_that_a_worker_runs(hub: Hub, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
     hub.change_email("anna.budget@example.com")
     assert hub.post_signed(ACK).status_code == 202

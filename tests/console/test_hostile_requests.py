@@ -68,7 +68,7 @@ def cost_of(client: Client, method: str, address: str, fields: Any = None, most:
 
 
 @pytest.mark.slow
-def test_an_address_with_an_odd_key_is_not_found(root: Client) -> None:
+def test_an_address_with_an_invalid_key_is_not_found(root: Client) -> None:
     wrong = [cost_of(root, method, address) for address in odd_addresses() for method in ("get", "post")]
     assert not "\n".join(filter(None, wrong))
 
@@ -89,7 +89,7 @@ def test_a_query_of_known_parameters_is_cheap(root: Client, seed: random.Random)
 
 
 @pytest.mark.slow
-def test_a_form_with_odd_values_is_refused_or_taken(root: Client, seed: random.Random) -> None:
+def test_a_form_with_unusual_values_is_refused_or_accepted(root: Client, seed: random.Random) -> None:
     wrong, tried = [], 0
     for address in pages(root):
         answer = root.get(address)

@@ -42,9 +42,7 @@ def looked_up(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("code", sorted(CATALOGUE))
-def test_every_text_of_every_code_goes_through_gettext_with_its_place_holder(
-    code: str, looked_up: list[str]
-) -> None:
+def test_every_text_of_every_code_is_translated_with_its_placeholder(code: str, looked_up: list[str]) -> None:
     entry = CATALOGUE[code].texts["en"]
     description = outcome_texts.describe_code(code, "The shop")
     texts = [entry.title, entry.detail, entry.next_step]

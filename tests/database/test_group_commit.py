@@ -138,7 +138,7 @@ def test_the_queue_continues_after_an_error_and_after_an_ended_thread() -> None:
     assert ended["d"].result() is None
 
 
-def test_a_caller_leaves_a_stuck_queue() -> None:
+def test_a_caller_of_a_stuck_queue_times_out() -> None:
     work = Work()
     group = GroupCommit(work, 4)
     with ThreadPoolExecutor(1) as threads:

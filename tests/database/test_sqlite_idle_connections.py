@@ -206,7 +206,7 @@ def test_a_connection_with_an_open_cursor_is_not_given_to_another_thread(file: P
     assert said(file, OPEN_CURSOR.format(broken="")) == ["7", "2"]
 
 
-def test_a_thread_that_gets_one_with_an_open_cursor_reads_what_is_outdated(file: Path) -> None:
+def test_a_thread_with_a_connection_with_an_open_cursor_reads_outdated_rows(file: Path) -> None:
     assert said(file, OPEN_CURSOR.format(broken=IGNORE_CURSORS)) == ["0", "2"]
 
 

@@ -561,7 +561,7 @@ def test_a_single_statement_does_not_write_to_a_deleted_file(file: Path) -> None
     ("broken", "refused"),
     [pytest.param("", "1", id="as it is"), pytest.param(KEPT_CURSORS, "3", id="broken")],
 )
-def test_a_thread_is_refused_once_though_it_keeps_the_error(file: Path, broken: str, refused: str) -> None:
+def test_a_thread_is_refused_once_even_if_it_keeps_the_error(file: Path, broken: str, refused: str) -> None:
     times, number = said(file, KEPT_ERROR.format(change=ANOTHER_FILE, broken=broken))
     assert times == refused
     assert broken or number == "102"

@@ -67,7 +67,9 @@ def test_events_are_in_the_order_of_their_arrival_over_all_the_days(routes: list
     assert now - 3 * 3600 < moments[-1] <= now
 
 
-def test_a_seed_makes_the_same_history_and_another_one_another(routes: list[Route], database: None) -> None:
+def test_the_same_seed_gives_the_same_history_and_another_seed_another_one(
+    routes: list[Route], database: None
+) -> None:
     seen = []
     for seed in (7, 7, 8):
         Call.objects.all().delete()

@@ -138,7 +138,7 @@ def test_the_audit_log_names_a_person_of_a_filter_by_the_registers_pseudonym(dat
     assert json.loads(bodies.split(" ")[0])["details"]["filter"]
 
 
-def test_one_index_look_up_answers_for_an_export(database: None) -> None:
+def test_one_index_lookup_finds_the_people_of_an_export(database: None) -> None:
     a_recorded_history(2)
     a_finished_export()
     question = ExportedPerson.objects.filter(export=1, pseudonym=b"0" * 16).explain()

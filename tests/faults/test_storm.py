@@ -49,7 +49,7 @@ BREEZE = StormSize(SEED, webhooks=60, people=4, gap=None, clients=8, drain_secon
     ],
     ids=str,
 )
-def test_a_breeze_is_enough_to_catch_each_broken_variant(
+def test_a_small_storm_catches_each_broken_variant(
     tmp_path: Path, mutant: str | None, figure: str | None
 ) -> None:
     """With slow systems, few people and no kills, the unbroken hub is clean and one of three runs catches the broken one."""

@@ -62,7 +62,7 @@ def test_a_person_without_the_right_is_no_second_person() -> None:
     assert text == "You do not have the permission to approve this."
 
 
-def test_a_right_counts_from_when_it_is_seen_if_it_was_given_past_the_hub() -> None:
+def test_a_permission_given_by_sql_counts_from_the_time_it_is_first_seen() -> None:
     eva, anna = person("support", "eva"), person("administrator", "anna")
     User.objects.filter(pk=eva.pk).update(is_superuser=True)
     assert TOO_NEW in reason(eva, anna)

@@ -76,7 +76,7 @@ def test_a_traceback_names_every_error_of_its_chain() -> None:
     assert line.index("direct cause") < line.index("OSError")
 
 
-def test_a_chain_of_errors_that_is_a_circle_ends() -> None:
+def test_a_circular_chain_of_errors_is_logged_once() -> None:
     first, second = KeyError("a"), KeyError("b")
     first.__context__, second.__context__ = second, first
     assert line_of("failed", first).count("KeyError") == 2
@@ -89,7 +89,7 @@ def test_a_line_in_the_format_of_the_web_server_can_be_written() -> None:
 
 
 @pytest.mark.parametrize("log_format", FORMATS)
-def test_no_character_begins_a_line_or_turns_it_around(log_format: str) -> None:
+def test_no_character_starts_a_new_line_or_reverses_the_text(log_format: str) -> None:
     hostile = "".join(
         map(chr, [*range(32), *range(127, 160), 0x200E, 0x202E, 0x2028, 0x2066, 0xD800, 0xFEFF, 0xE0001])
     )

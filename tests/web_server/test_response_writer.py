@@ -132,7 +132,7 @@ def test_the_loop_sends_the_rest_and_closes_the_connection(loop: ConnectionLoop,
     assert (loop.nr_conns, connection.unsent) == (0, b"")
 
 
-def test_a_rest_that_is_not_taken_in_time_is_late(loop: ConnectionLoop, ends: Any) -> None:
+def test_a_response_that_the_client_does_not_read_in_time_is_late(loop: ConnectionLoop, ends: Any) -> None:
     connection = send_rest(loop, ends[0], PIECE)
     assert connection.phase is ConnectionPhase.SENDING
     assert not connection.is_late(time.monotonic() + SENDING_SECONDS - 1)

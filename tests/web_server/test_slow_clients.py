@@ -36,7 +36,7 @@ def closing_times(clients: list[SlowClient]) -> list[float]:
     return [float("inf") if client.closed_after is None else client.closed_after for client in clients]
 
 
-def test_slow_clients_keep_nobody_waiting_and_are_closed(running: RunningHub) -> None:
+def test_slow_clients_do_not_block_others_and_are_closed(running: RunningHub) -> None:
     before = count_events(running)
     with slow_clients(running.port, 200, 200) as clients:
         for _ in range(5):

@@ -44,7 +44,7 @@ def read_to_end(link: socket.socket) -> int:
     return received
 
 
-def test_slow_readers_keep_nobody_waiting_and_are_closed(running: RunningHub) -> None:
+def test_slow_readers_do_not_block_others_and_are_closed(running: RunningHub) -> None:
     with slow_readers(running.port, READERS) as links:
         time.sleep(1.0)
         assert max(seconds_of(running, HEALTH) for _ in range(20)) <= ANSWERED_WITHIN

@@ -137,7 +137,7 @@ def test_details_without_a_canonical_form_leave_no_gap_even_where_the_error_is_c
     assert find_chain_faults() == []
 
 
-def test_a_body_is_the_canonical_text_of_what_it_says(database: None) -> None:
+def test_a_body_is_canonical_json(database: None) -> None:
     with transaction.atomic():
         append_entries(NewEntry('event:"ä\u2028', "test.{}", 'person:"}', {"zz": {"v": 1}, "a": ["}", "{"]}))
     body = Entry.objects.get().body

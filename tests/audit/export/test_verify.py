@@ -47,7 +47,7 @@ def both(folder: Path, outside: bytes | None = OUTSIDE) -> tuple[list[str], list
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_an_honest_log_passes(tmp_path: Path, kind: str) -> None:
+def test_an_unchanged_log_passes(tmp_path: Path, kind: str) -> None:
     WRITERS[kind](tmp_path / "export", HONEST)
     assert both(tmp_path / "export") == ([], [])
 
@@ -378,7 +378,7 @@ def test_a_checkpoint_with_a_wrong_head_is_found_inside_and_outside(tmp_path: Pa
     assert any("its head is not the hash of segment" in fault for fault in inside)
 
 
-def test_a_newer_checkpoint_is_named_as_such_and_the_one_that_agrees_is_printed(
+def test_a_newer_checkpoint_is_reported_and_a_matching_one_is_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, kept = tmp_path / "export", tmp_path / "kept.json"

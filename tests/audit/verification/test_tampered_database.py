@@ -35,7 +35,7 @@ def faults(state: LogState, *, outside: bool = True) -> list[str]:
     return [str(fault) for fault in report.faults]
 
 
-def test_an_honest_log_passes(database: None) -> None:
+def test_an_unchanged_log_passes(database: None) -> None:
     assert faults(HONEST) == []
 
 

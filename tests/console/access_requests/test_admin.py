@@ -149,14 +149,14 @@ def test_the_requester_withdraws_and_does_not_approve() -> None:
     assert len(entries("access.refused")) == 1
 
 
-def test_nobody_approves_their_own_role() -> None:
+def test_no_one_can_approve_their_own_role() -> None:
     client = browser("administrator", "eva")
     _, row = request_support("administrator")
     assert "You cannot change your own roles." in approve(client, row)
     assert "support" not in roles_of(User.objects.get(username="eva"))
 
 
-def test_nobody_approves_permissions_of_a_role_that_they_hold(clerk: Group) -> None:
+def test_no_one_can_approve_permissions_of_a_role_that_they_hold(clerk: Group) -> None:
     form = {"name": "clerk", "permissions": [permission("view_contents").pk]}
     browser("administrator", "first").post(f"{ROLES}{clerk.pk}/change/", form)
     row, second = AccessRequest.objects.get(), browser("administrator", "second")
@@ -184,7 +184,7 @@ def browser_of(username: str) -> Client:
     return client
 
 
-def test_what_a_requester_gave_by_approval_counts_as_a_change_by_them() -> None:
+def test_permissions_that_an_approved_request_gave_count_as_a_change_by_the_requester() -> None:
     _, row = request_support()
     approve(browser("administrator", "second"), row)
     first, eva = (User.objects.get(username=name) for name in ("first", "eva"))

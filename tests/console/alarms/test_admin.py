@@ -80,7 +80,7 @@ def test_the_filters_are_chips_that_show_the_choice() -> None:
     assert "Clear" not in visible_text(client.get(LIST))
 
 
-def test_the_list_shows_the_figures_that_alarms_are_judged_by() -> None:
+def test_the_list_shows_the_figures_that_alarms_are_evaluated_on() -> None:
     now = read_clock()
     a_late_delivery(now - minutes(10))
     for number in range(1, 4):
@@ -178,7 +178,7 @@ def test_an_alarm_is_snoozed_with_person_reason_and_duration() -> None:
         (AlarmKind.DELIVERIES_DEAD, "It has no retries left", "They have no retries left"),
     ],
 )
-def test_an_alarm_about_one_event_speaks_of_one(kind: AlarmKind, one: str, several: str) -> None:
+def test_an_alarm_about_one_event_uses_the_singular(kind: AlarmKind, one: str, several: str) -> None:
     client, raised = support(), alarm(kind=kind)
     for count, said in ((1, one), (2, several)):
         Alarm.objects.update(count=count)

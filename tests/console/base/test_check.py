@@ -131,7 +131,7 @@ def test_a_check_that_saves_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @database
-def test_a_check_that_goes_on_to_the_confirmation_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_that_continues_to_the_confirmation_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Broken variant: the button is taken for "Save"."""
     monkeypatch.setattr(two_step_change, "_is_check", lambda request: False)
     with pytest.raises(AssertionError):

@@ -161,7 +161,7 @@ def test_an_administrator_appoints_no_second_person(event: Event) -> None:
 
 
 @pytest.mark.parametrize("requester", ["first", "second"])
-def test_whoever_sets_the_password_of_the_other_is_not_both_people(event: Event, requester: str) -> None:
+def test_a_person_who_sets_the_password_of_another_cannot_act_as_both(event: Event, requester: str) -> None:
     clients = {name: browser("administrator", name) for name in ("first", "second")}
     taken = User.objects.get(username="second")
     form = dict.fromkeys(("password1", "password2"), PASSWORD)

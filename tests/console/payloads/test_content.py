@@ -51,7 +51,9 @@ def _read_wrong_part(call: Call) -> Any:
 
 
 @pytest.mark.parametrize("is_broken", [False, True])
-def test_a_call_shows_its_own_part(monkeypatch: pytest.MonkeyPatch, is_broken: bool) -> None:
+def test_a_call_shows_only_its_own_request_and_response(
+    monkeypatch: pytest.MonkeyPatch, is_broken: bool
+) -> None:
     if is_broken:
         monkeypatch.setattr(Call, "stored_response", _read_wrong_part)
     for call in _attempt_with_reads().calls.all():

@@ -74,7 +74,7 @@ def test_a_header_that_may_name_a_person_is_masked(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["Content-Type", "retry-after", "X-Request-Id", "DATE"])
-def test_a_header_that_says_how_is_shown(name: str) -> None:
+def test_a_header_without_personal_data_is_shown(name: str) -> None:
     assert mask_header(name, "10") == "10"
 
 

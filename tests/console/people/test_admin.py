@@ -158,7 +158,7 @@ def test_the_last_person_who_may_change_people_keeps_the_access(field: str, is_l
     assert not is_last or "This would leave no one who can manage users" in str(errors[field])
 
 
-def test_access_of_other_people_is_removed_and_given() -> None:
+def test_the_access_of_other_people_can_be_removed_and_restored() -> None:
     anna, _, form = administrator("anna")
     client = browser()
     for values, active in (({"username": "anna"}, False), (form, True)):

@@ -18,7 +18,7 @@ PEOPLE = "/admin/auth/user/"
 
 
 @pytest.mark.parametrize("role", ["administrator", ""])
-def test_nobody_deletes_a_login_on_a_page_or_by_an_action(role: str) -> None:
+def test_no_page_or_action_can_delete_a_login(role: str) -> None:
     anna, client = person("support", "anna"), browser(role, "eva")
     User.objects.get(username="eva").user_permissions.add(Permission.objects.get(codename="delete_user"))
     assert "/delete/" not in client.get(f"{PEOPLE}{anna.pk}/change/").content.decode()
@@ -38,7 +38,7 @@ def delete_all(anna: User) -> None:
 
 
 @pytest.mark.parametrize("delete", [delete_one, delete_all])
-def test_the_orm_refuses_too_and_loses_nothing_of_the_login(delete: object) -> None:
+def test_the_orm_also_refuses_and_keeps_the_login(delete: object) -> None:
     anna = person("support", "anna")
     SavedView.objects.create(person=anna, name="mine", is_shared=True)
     with pytest.raises(ProtectedError, match="switched off, never deleted"), transaction.atomic():

@@ -94,7 +94,7 @@ def test_permissions_that_no_role_gives_are_shown() -> None:
 
 
 @pytest.mark.parametrize("deed", ["change", "delete"])
-def test_nobody_changes_or_deletes_a_role_that_they_hold(deed: str) -> None:
+def test_no_one_can_change_or_delete_a_role_that_they_hold(deed: str) -> None:
     client = browser("administrator", "anna")
     role = Group.objects.get(name="administrator")
     before = set(role.permissions.values_list("pk", flat=True))

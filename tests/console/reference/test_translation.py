@@ -69,7 +69,7 @@ def test_every_text_of_the_reference_is_translated(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FIELD_LISTS)
-def test_the_fields_beside_a_form_are_translated_whatever_language_was_shown_before(name: str) -> None:
+def test_the_field_list_of_a_form_is_translated_whatever_language_was_shown_before(name: str) -> None:
     english = FIELD_LISTS[name]()
     with bracketed_language():
         for field_list in FIELD_LISTS[name]().values():

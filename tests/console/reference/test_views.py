@@ -33,13 +33,13 @@ def test_a_page_has_every_entry_with_its_example(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_heading_stands_once_on_a_page(name: str) -> None:
+def test_a_heading_occurs_once_on_a_page(name: str) -> None:
     page = PAGES[name]()
     headings = [section.anchor for section in page.sections]
     assert sorted(headings) == sorted(set(headings))
 
 
-def test_the_links_beside_a_form_lead_to_their_headings() -> None:
+def test_the_links_of_a_field_list_lead_to_their_headings() -> None:
     source = Source.objects.create(slug="a", name="A", scheme="none")
     client = browser("administrator")
     links = set()

@@ -181,7 +181,7 @@ def test_a_reload_starts_nothing_twice(hub: Hub, raise_replay_pace: None) -> Non
     assert Attempt.objects.filter(cause="replay").count() == 2
 
 
-def test_a_set_belongs_to_its_person_until_it_is_started(db: None) -> None:
+def test_a_selection_is_visible_only_to_its_person_until_it_is_started(db: None) -> None:
     dead(2)
     liisa, antti = logged_in("support"), logged_in("support")
     path = freeze_set(liisa)

@@ -79,7 +79,9 @@ def test_an_event_of_a_paused_source_shows_the_pause(hub: Hub, aurora: Source) -
 
 
 @pytest.mark.parametrize("role", ["support", "auditor"])
-def test_people_who_may_not_resume_are_told_who_may_and_where(hub: Hub, aurora: Source, role: str) -> None:
+def test_people_without_permission_to_resume_see_who_can_and_where(
+    hub: Hub, aurora: Source, role: str
+) -> None:
     administrator, reader = browser("administrator"), browser(role)
     route = Route.objects.get(source=aurora, entity_type="USER")
     for page in (f"/admin/webhooks/source/{aurora.pk}/", f"/admin/sync/route/{route.pk}/"):

@@ -210,7 +210,7 @@ def test_a_route_refuses_impossible_durations(field: str, beyond: int) -> None:
     assert field in refused.value.message_dict
 
 
-def test_a_pause_that_comes_while_a_change_is_stored_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pause_during_the_storing_of_a_change_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     route, client, read = a_route(a_source()), browser("administrator"), ModelAdmin.get_object
 
     def paused_meanwhile(*args: Any) -> Any:

@@ -103,7 +103,7 @@ def test_the_message_of_a_connector_keeps_its_request(message: str, shown: str) 
         assert translate_request_failure(message) == shown
 
 
-def test_the_words_of_another_system_are_kept() -> None:
+def test_the_message_of_another_system_is_not_translated() -> None:
     with bracketed_language():
         assert translate_finding("taken", "responded with 500") == "responded with 500"
         assert translate_finding("not-configured", "responded with 500") == "[[responded with 500]]"

@@ -116,7 +116,7 @@ def test_a_stored_failure_is_translated_with_its_values(sentence: str, shown: st
         assert translate_failure(sentence) == shown
 
 
-def test_a_sentence_that_repeats_a_template_is_shown_as_it_is() -> None:
+def test_a_message_that_repeats_a_template_is_shown_unchanged() -> None:
     assert translate_failure("failed: " * 40) == "failed: " * 40
 
 

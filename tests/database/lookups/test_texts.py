@@ -20,7 +20,7 @@ def test_a_text_with_a_nul_finds_nothing(lookup: str) -> None:
     assert rows.exclude(**{f"name__{lookup}": "\0"}).count() == rows.count()
 
 
-def test_a_list_and_a_relation_leave_it_out() -> None:
+def test_a_list_and_a_relation_ignore_a_text_with_a_null_character() -> None:
     group = Group.objects.latest("pk")
     assert list(Group.objects.filter(name__in=["\0", group.name, f"{group.name}\0"])) == [group]
     assert list(Group.objects.filter(name__in=Group.objects.filter(pk=group.pk).values("name"))) == [group]

@@ -55,7 +55,7 @@ def exported_faults(tmp_path: Path) -> list[str]:
     return check_rows.RowChecker(str(folder)).check_export()
 
 
-def test_an_honest_history_has_no_fault(busy_hub: Hub, tmp_path: Path) -> None:
+def test_an_unchanged_history_has_no_fault(busy_hub: Hub, tmp_path: Path) -> None:
     assert list(find_row_faults()) == []
     assert exported_faults(tmp_path) == []
 

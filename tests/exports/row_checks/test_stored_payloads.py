@@ -129,7 +129,7 @@ def test_a_payload_of_another_kind_is_found(two_people: tuple[str, str]) -> None
     assert "answer_id: names a payload of another entity or of another kind" in fault
 
 
-def test_no_honest_payload_is_a_fault(hub: Hub) -> None:
+def test_no_unchanged_payload_is_a_fault(hub: Hub) -> None:
     event_batches.add_token()
     event_batches.set_format(event_batches.FORMAT)
     people = receive_people(hub, map(invented_person, range(3)))

@@ -53,7 +53,7 @@ def faults_with_twin(model: type[Any], **changed: Any) -> list[str]:
 
 @pytest.mark.parametrize("model", [Event, Receipt, Delivery, Attempt])
 @pytest.mark.parametrize("is_broken", [False, True])
-def test_a_row_that_is_there_twice_is_found(
+def test_a_duplicate_row_is_found(
     database: None, monkeypatch: pytest.MonkeyPatch, model: type[Any], is_broken: bool
 ) -> None:
     if is_broken:

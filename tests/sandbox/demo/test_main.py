@@ -91,7 +91,7 @@ def test_after_a_202_it_waits_for_the_shop(hub: Receiver, demo: DemoSystems) -> 
         (200, SUCCEEDED, "200 The hub gave no reason."),
     ],
 )
-def test_it_fails_with_the_sentence_where_the_shop_has_the_old_address(
+def test_it_fails_with_the_message_of_the_response_if_the_shop_has_the_old_address(
     hub: Receiver,
     demo: DemoSystems,
     capsys: pytest.CaptureFixture[str],

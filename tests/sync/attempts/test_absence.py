@@ -192,7 +192,7 @@ def test_an_outage_during_the_proof_is_reported_as_an_outage(hub: Hub) -> None:
 
 @pytest.mark.parametrize("event_type", ["UPDATE", "DELETE"])
 @pytest.mark.parametrize("path", [None, "/api/customerz/{id}"])
-def test_a_target_that_gives_no_record_gets_no_second_one(
+def test_a_target_that_does_not_return_the_record_gets_no_second_one(
     hub: Hub, event_type: str, path: str | None
 ) -> None:
     record = link_anna(hub)

@@ -62,7 +62,7 @@ def newest_delivery() -> Delivery:
     return Delivery.objects.latest("pk")
 
 
-def test_a_mapping_that_costs_too_much_ends_the_delivery_and_names_the_field(hub: Hub) -> None:
+def test_a_mapping_over_budget_ends_the_delivery_and_names_the_field(hub: Hub) -> None:
     use_mapping(lambda declared: declared["fields"].update(bomb={"path": BOMB}))
     assert post(hub) == (424, "mapping-over-budget", ["bomb"])
     assert newest_delivery().state == State.DEAD
@@ -70,7 +70,7 @@ def test_a_mapping_that_costs_too_much_ends_the_delivery_and_names_the_field(hub
 
 
 @pytest.mark.parametrize("part", ["previous", "new"])
-def test_a_verified_value_that_costs_too_much_is_named_by_its_place(hub: Hub, part: str) -> None:
+def test_a_verified_value_over_budget_is_named_by_its_path(hub: Hub, part: str) -> None:
     use_mapping(
         lambda declared: declared["match"].update(
             verified={part: {"email": {"path": BOMB}}}, external_id=None
@@ -106,7 +106,7 @@ def test_all_expressions_of_a_mapping_have_a_budget_together(hub: Hub) -> None:
         ("shop", "target-over-budget", f"{USERS}/search/results"),
     ],
 )
-def test_a_setting_that_costs_too_much_ends_the_delivery_and_is_named(
+def test_a_setting_over_budget_ends_the_delivery_and_is_named(
     hub: Hub, slug: str, code: str, pointer: str
 ) -> None:
     hub.change_email("anna.new@example.com")
@@ -135,7 +135,7 @@ def test_a_condition_for_outdated_versions_that_costs_too_much_is_named(hub: Hub
 
 
 @pytest.mark.parametrize("name", ["sentence", "fields"])
-def test_error_words_that_cost_too_much_leave_the_code_and_are_named(hub: Hub, name: str) -> None:
+def test_an_error_message_expression_over_budget_keeps_the_code_and_is_named(hub: Hub, name: str) -> None:
     use_setting("shop", f"/error/{name}", BOMB)
     hub.change_email("anna.new@example.com")
     hub.shop.faults.add("refuse")
@@ -189,7 +189,7 @@ def test_no_hostile_expression_costs_the_try_out_more_than_its_budget(text: str)
 @pytest.mark.slow
 @pytest.mark.pure
 @pytest.mark.parametrize("text", HOSTILE)
-def test_no_hostile_expression_costs_error_words_more_than_its_budget(text: str) -> None:
+def test_no_hostile_expression_of_an_error_message_exceeds_its_budget(text: str) -> None:
     expression = JmesPathExpression(compile_expression(text), "/error/sentence")
     with bounded_cost():
         sentence, fields = ErrorExtractor(expression).extract_error(

@@ -105,7 +105,7 @@ def test_a_sentence_about_credentials_is_not_relayed(hub: Hub) -> None:
     assert "expired" not in str(document)
 
 
-def test_the_tests_fail_if_a_refusal_is_taken_as_it_is(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tests_fail_if_refusals_are_not_classified(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """Broken variant: 403 is always about the credentials, 400 always about the data."""
     monkeypatch.setattr(delivery_run, "classify_refusal", lambda error, *_: error)
     users = create_people(hub, ENOUGH_FAILURES)

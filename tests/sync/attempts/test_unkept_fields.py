@@ -66,7 +66,7 @@ def last_change() -> Any:
 
 @pytest.mark.parametrize("stores", ["nothing", "digits"])
 @pytest.mark.parametrize("is_broken", [False, True])
-def test_the_same_difference_is_noticed_and_then_no_longer_sent(
+def test_a_repeated_difference_is_counted_and_then_no_longer_sent(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, stores: str, is_broken: bool
 ) -> None:
     if is_broken:
@@ -140,7 +140,7 @@ def test_other_fields_are_sent_without_the_one_that_is_left_out(hub: Hub) -> Non
     assert [field["name"] for field in last_change()["left_out"]] == ["phone"]
 
 
-def test_with_0_a_field_is_sent_at_every_webhook_and_still_noticed(hub: Hub, settings: Any) -> None:
+def test_with_0_a_field_is_sent_at_every_webhook_and_still_counted(hub: Hub, settings: Any) -> None:
     settings.UNKEPT_WRITES = 0
     want_phone(hub)
     alter_phone(hub)

@@ -206,7 +206,9 @@ def test_a_method_that_the_system_does_not_accept_is_named(status: int) -> None:
         ({"Allow": "<script>, s3cret-answer " + "x" * 5000}, 200, False),
     ],
 )
-def test_a_write_is_never_said_to_work(headers: dict[str, str], status: int, is_declared: bool) -> None:
+def test_a_write_is_never_reported_as_permitted(
+    headers: dict[str, str], status: int, is_declared: bool
+) -> None:
     steps = check(options(headers, status))
     write = finding(steps, "write", "USER")
     assert (write["answer"], write["missing"], write["is_declared"]) == ("unknown", (), is_declared)

@@ -88,7 +88,7 @@ def test_an_external_id_that_no_entity_has_is_corrected(hub: Hub) -> None:
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
 @pytest.mark.parametrize("is_careless", [False, True])
-def test_a_record_with_the_own_external_id_comes_before_the_link_to_a_stranger(
+def test_a_record_with_the_entitys_external_id_wins_over_a_link_to_another_person(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, event_type: str, is_careless: bool
 ) -> None:
     """As if the base URL led to another system, where the id belongs to a person whom the hub does not know."""

@@ -162,7 +162,7 @@ def fetch_and_fail(url: str, caplog: pytest.LogCaptureFixture) -> str:
 
 
 @pytest.mark.parametrize("url", FORBIDDEN)
-def test_an_address_of_the_cloud_or_of_this_network_is_not_asked(
+def test_no_request_is_sent_to_a_metadata_or_internal_address(
     url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     make_source(url).full_clean()
@@ -211,7 +211,7 @@ def test_a_hostile_response_is_refused_with_a_sentence(name: str, caplog: pytest
 
 
 @pytest.mark.parametrize("name", RAW)
-def test_a_system_that_speaks_no_http_or_never_ends_is_left(
+def test_a_system_without_valid_http_or_with_an_endless_response_is_abandoned(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     behave, expected = RAW[name]
@@ -273,7 +273,7 @@ def test_a_variant_that_asks_every_address_is_caught(
 ) -> None:
     monkeypatch.setattr(key_sets, "_require_allowed_address", lambda _: None)
     with pytest.raises(AssertionError):
-        test_an_address_of_the_cloud_or_of_this_network_is_not_asked(FORBIDDEN[0], caplog)
+        test_no_request_is_sent_to_a_metadata_or_internal_address(FORBIDDEN[0], caplog)
 
 
 def test_a_variant_that_stores_whole_keys_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

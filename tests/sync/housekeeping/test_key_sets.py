@@ -75,7 +75,7 @@ def pass_time(**ages: timedelta) -> None:
     row.save()
 
 
-def test_a_worker_does_it() -> None:
+def test_a_worker_refreshes_key_sets_periodically() -> None:
     assert refresh_key_sets in [work.run for work in LONG_PERIODIC]
 
 

@@ -88,9 +88,7 @@ def outcome(before: Any, after: Any) -> tuple[str, list[str]]:
 @pytest.mark.django_db
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(current=DECLARATIONS, draft=DECLARATIONS, entities=st.lists(ENTITIES, min_size=1, max_size=8))
-def test_a_back_test_is_what_mapping_each_entity_by_hand_gives(
-    current: Any, draft: Any, entities: Any
-) -> None:
+def test_a_back_test_equals_mapping_each_entity_separately(current: Any, draft: Any, entities: Any) -> None:
     if current == draft:
         return
     mapping, route = a_mapping_in_use(current)

@@ -69,7 +69,7 @@ def test_without_a_given_time_the_database_clock_is_used() -> None:
 @pytest.mark.parametrize(
     "value", ["CAST(x'ff' AS TEXT)", "'moonday'"] if connection.vendor == "sqlite" else ["'infinity'"]
 )
-def test_a_source_counts_as_heard_by_its_newest_event_with_a_readable_time(value: str) -> None:
+def test_the_silence_of_a_source_starts_at_its_newest_event_with_a_readable_time(value: str) -> None:
     source = a_source()
     events = [an_event(source=source, received_at=NOON - minutes(number)) for number in (3, 2, 1)]
     (activity,) = read_source_activity()

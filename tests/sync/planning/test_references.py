@@ -163,7 +163,7 @@ def test_a_reference_that_makes_no_sense_is_refused(rule: Any, sentence: str) ->
         mapping_of(a=rule)
 
 
-def test_no_rule_of_match_knows_references() -> None:
+def test_no_match_rule_can_use_references() -> None:
     match: Any = {"verified": {"new": {"a": {"path": "linked('USER', entity.id)"}}}}
     for part in (match, {"previous": {"a": "linked('USER', id)"}}):
         with pytest.raises(InvalidMapping, match="Known functions"):

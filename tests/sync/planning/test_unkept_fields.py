@@ -87,7 +87,7 @@ def test_the_count_restarts_with_another_wanted_or_found_value_or_once_the_value
         assert list_unkept(target.counts) == ()
 
 
-def test_without_a_limit_every_difference_is_sent_and_still_noticed() -> None:
+def test_without_a_limit_every_difference_is_sent_and_still_counted() -> None:
     target = Target(phone="old")
     for _ in range(20):
         assert not target.deliver(limit=0, phone="new").left_out_fields

@@ -78,7 +78,7 @@ def test_an_entity_that_stays_after_its_deletion_was_reported_is_checked_and_lef
 
 
 @pytest.mark.parametrize("when_deleted", [Route.DeletionPolicy.DELETE, Route.DeletionPolicy.DEACTIVATE])
-def test_a_deletion_that_is_borne_out_gets_no_recheck(hub: Hub, when_deleted: str) -> None:
+def test_a_confirmed_deletion_gets_no_recheck(hub: Hub, when_deleted: str) -> None:
     Route.objects.update(when_deleted=when_deleted)
     hub.identity.directory.delete_record("users", ANNA)
     assert hub.post_signed(DELETION).json()["status"] == "succeeded"

@@ -64,7 +64,7 @@ def test_a_variant_whose_erasure_ignores_missing_references_is_caught(
 
 
 @pytest.mark.parametrize("erased", ["CARL", "BEA"])
-def test_nothing_that_was_left_out_is_remembered_of_an_erased_person(hub: Hub, erased: str) -> None:
+def test_missing_references_of_an_erased_person_are_deleted(hub: Hub, erased: str) -> None:
     """The person who is missing, and the one whose record lacks the reference."""
     set_field("USER", "phone", MANAGER | {"when_missing": "leave_out"}, wait_minutes=0)
     add_user(hub, "BEA", managerId="CARL")

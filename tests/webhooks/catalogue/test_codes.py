@@ -21,7 +21,7 @@ def test_each_language_has_texts_for_exactly_the_codes_of_the_catalogue(language
 
 
 @pytest.mark.parametrize(("code", "language"), ENTRIES)
-def test_texts_are_plain_sentences_without_place_holders(code, language):
+def test_texts_are_plain_sentences_without_placeholders(code, language):
     found = code_texts(code, language)
     for text in (found.title, found.detail, found.next_step):
         assert text

@@ -50,7 +50,7 @@ def test_references_sort_as_their_uuids(one, other):
     assert (to_reference(one) < to_reference(other)) == (one < other)
 
 
-def test_known_references():
+def test_references_of_known_uuids():
     assert to_reference(uuid.UUID(int=0)) == "0" * 26
     assert to_reference(uuid.UUID(int=2**128 - 1)) == "7" + "Z" * 25
     assert to_reference(uuid.UUID("017f22e2-79b0-7cc3-98c4-dc0c0c07398f")) == "01FWHE4YDGFK1SHH6W1G60EECF"

@@ -597,7 +597,7 @@ def test_an_erased_subject_in_the_middle_gets_a_new_key_and_stops_nothing(format
     assert json.loads(new.payload.decrypt())["id"] == "TWO"
 
 
-def test_the_receipt_of_a_batch_outlives_its_events_and_goes_with_its_time(formatted: Hub) -> None:
+def test_the_receipt_of_a_batch_outlives_its_events_and_has_its_own_retention(formatted: Hub) -> None:
     post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"), event("no id"))
     formatted.wait_until_idle()
     formatted.wait_until_quiet()

@@ -261,7 +261,7 @@ def test_invalid_settings_are_refused_when_saved(fields: dict[str, Any], fault: 
         create(changes.pop("handshake"), changes.pop("scheme"), changes.pop("scheme_settings"), **changes)
 
 
-def test_a_verified_handshake_may_stand_next_to_forms() -> None:
+def test_a_verified_handshake_can_be_combined_with_forms() -> None:
     create_zoom(webhook_format={"content_types": ["application/x-www-form-urlencoded", "application/json"]})
     validate_as_zoom()
 

@@ -331,7 +331,7 @@ def operations_of(of: Connection, client: Client) -> Any:
 
 
 @pytest.mark.parametrize("role", ["administrator", "support"])
-def test_the_page_shows_the_requests_that_short_settings_stand_for(role: str) -> None:
+def test_the_page_shows_the_requests_that_short_settings_expand_to(role: str) -> None:
     of = a_connection()
     shown = operations_of(of, browser(role))
     assert shown == expand_operations(of.settings)

@@ -86,7 +86,7 @@ def test_a_token_that_has_ended_is_fetched_again_and_the_write_sent_once_more() 
     assert (gateway.fetches, len(gateway.live)) == (2, 2)
 
 
-def test_a_system_that_refuses_every_token_is_not_asked_for_ever() -> None:
+def test_a_system_that_refuses_every_token_is_not_called_endlessly() -> None:
     gateway = CsrfGateway(is_stubborn=True)
     with serving(gateway.answer) as service:
         with pytest.raises(CredentialsRefused) as caught:

@@ -115,7 +115,7 @@ def test_the_record_of_a_response_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("before", [MAX_RECORDED_BODY - 40, MAX_RECORDED_BODY - 20, 65_530, 65_536, 65_540])
-def test_a_secret_at_the_limit_of_a_record_leaves_no_beginning(before: int) -> None:
+def test_a_secret_that_is_cut_at_the_limit_of_a_recorded_body_is_masked(before: int) -> None:
     recorder = MemoryRecorder()
     with serving(lambda _: Reply(422, raw=b"x" * before + b"t0ken-of-the-hub and more")) as service:
         _failure_of(service.url, recorder, credentials={"token": "t0ken-of-the-hub"})
@@ -124,7 +124,7 @@ def test_a_secret_at_the_limit_of_a_record_leaves_no_beginning(before: int) -> N
 
 
 @pytest.mark.parametrize("before", range(275, 305, 3))
-def test_a_secret_at_the_limit_of_a_sentence_leaves_no_beginning(before: int) -> None:
+def test_a_secret_that_is_cut_at_the_limit_of_an_error_message_is_masked(before: int) -> None:
     with serving(
         lambda _: Reply(422, {"error": {"message": "x" * before + "t0ken-of-the-hub and more"}})
     ) as service:

@@ -88,7 +88,7 @@ def test_a_parameter_is_a_member_of_a_json_object(body: Any) -> None:
 
 
 @pytest.mark.parametrize("body", [None, [1]], ids=["no body", "a list"])
-def test_a_request_that_cannot_hold_the_field_has_it_in_its_address(body: Any) -> None:
+def test_a_request_whose_body_cannot_have_the_field_sends_it_in_its_address(body: Any) -> None:
     more = {"encoding": "none"} if body is None else {"body": body}
     with serving(_repeat) as service:
         _write(service, MemoryRecorder(), IN_BODY, **more)

@@ -121,7 +121,7 @@ def test_a_configured_answer_with_status_200_ends_a_session_too() -> None:
         assert server.log_ins == 3
 
 
-def test_a_template_makes_the_header_of_several_values() -> None:
+def test_a_template_builds_the_header_from_several_values() -> None:
     def read(seen: SeenRequest) -> str:
         word, _, text = seen.headers.get("authorization", "").partition(" ")
         user, number, token = b64decode(text).decode().split(":") if word == "Session" else ("", "", "")

@@ -123,7 +123,7 @@ def test_a_404_that_means_a_refusal_is_no_absence() -> None:
         assert connect(service, RULES).get_record("USER", "7") is None
 
 
-def test_absence_by_a_rule_proves_nothing_by_itself() -> None:
+def test_absence_by_a_rule_alone_is_no_proof() -> None:
     """A 403 for an absent record, as some systems answer: other records have to be readable."""
     rules = [{"status": 403, "when": "body.errors[0].extensions.code == 'FORBIDDEN'", "means": "absent"}]
     forbidden = Reply(403, {"errors": [{"extensions": {"code": "FORBIDDEN"}}]})

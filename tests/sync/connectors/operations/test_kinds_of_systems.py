@@ -250,7 +250,7 @@ def test_a_second_request_that_fails_says_that_the_first_was_applied() -> None:
         assert caught.value.maybe_applied
 
 
-def test_an_id_with_slashes_is_sent_and_believed_only_where_the_settings_allow_it() -> None:
+def test_an_id_with_slashes_is_sent_and_accepted_only_where_the_settings_allow_it() -> None:
     settings = graphql_shop.settings()
     with serving(GraphqlShop().answer) as service:
         target = connect(service, settings)

@@ -78,7 +78,7 @@ def test_an_account_is_found_and_another_is_not() -> None:
         assert target.search_records("USER", "email", "bob@example.com") == ()
 
 
-def test_a_path_that_the_system_does_not_know_finds_nothing_out() -> None:
+def test_an_unknown_path_is_an_error_and_not_an_empty_result() -> None:
     with accounts(settings_with(RULE), "/api/v5") as target, pytest.raises(UnreadableResponse):
         target.search_records("USER", "email", "bob@example.com")
 
@@ -146,7 +146,7 @@ CASES: dict[str, tuple[Callable[[], None], list[Patch]]] = {
         [(request_builder, "_to_search_rule", lambda rule: rule)],
     ),
     "takes a wrong path for nothing": (
-        test_a_path_that_the_system_does_not_know_finds_nothing_out,
+        test_an_unknown_path_is_an_error_and_not_an_empty_result,
         [(RestTargetConnector, "search_records", _believe_every_404)],
     ),
     "takes a rule of the connection": (

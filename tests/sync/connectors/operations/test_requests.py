@@ -188,7 +188,7 @@ def test_a_search_by_post_and_one_by_path() -> None:
         assert service.seen[-1].target == "/c/mail=a%20b%2Fc%27d"
 
 
-def test_a_deletion_may_make_anonymous_and_have_a_query() -> None:
+def test_a_deletion_can_anonymize_and_have_a_query() -> None:
     delete = {"method": "POST", "path": "/c/{id}/anonymize", "query": {"force": "true"}, "encoding": "none"}
     with serving(answer) as service:
         target(service, delete=delete).delete_record("USER", "7", "k1")

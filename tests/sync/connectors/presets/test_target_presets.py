@@ -319,7 +319,7 @@ def test_an_address_of_something_else_is_no_new_record(name: str, address: str |
         assert caught.value.maybe_applied
 
 
-def test_a_change_of_sap_names_the_version_that_it_is_about() -> None:
+def test_an_update_of_sap_names_the_version_that_it_changes() -> None:
     name = "sap-c4c-customers-target"
     system = VENDORS[name].make()
     with serving(system.answer) as service:

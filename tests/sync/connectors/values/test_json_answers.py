@@ -89,7 +89,7 @@ def test_a_number_of_many_digits_is_a_float_in_all_else() -> None:
     assert json_equal(document, {"limit": 1234567890123456.78})
 
 
-def test_a_replacing_update_of_a_deleted_record_is_left_to_the_system_to_refuse() -> None:
+def test_a_replacing_update_of_a_deleted_record_is_sent_and_refused_by_the_system() -> None:
     settings = shop_settings(update={"method": "PUT"})
     with serving(lambda _: Reply(404, {"message": "No such customer."})) as service:
         with pytest.raises(RequestRejected) as caught:
