@@ -29,7 +29,7 @@ def events_of_batch(receipt: Receipt) -> list[BatchEvent]:
     references = _read_event_references(receipt)
     new_uuids = {event.uuid for event in new}
     uuids = [uuid for uuid in map(from_reference, references) if uuid not in new_uuids]
-    # An event belongs to one source for ever: an entry cannot lead to those of another.
+    # An event belongs to one source for ever: an entry cannot lead to events of another.
     repeated = Event.objects.filter(uuid__in=uuids, source=receipt.source_id)
     batch_events = [BatchEvent(event, False) for event in new] + [
         BatchEvent(event, True) for event in repeated

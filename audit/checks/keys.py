@@ -67,7 +67,7 @@ def check_keys(rows: Iterable[KeyRow], keys: KeyChain) -> Faults:
 
 
 def check_key_entries(records: Iterable[Record], details: Iterable[str]) -> Faults:
-    """Yield a fault for each key without an audit entry. `details` are those of the entries about signing keys."""
+    """Yield a fault for each key without an audit entry. `details` belong to the entries about signing keys."""
     recorded = set(details)
     for record in records:
         # Details are canonical, so a comparison of texts finds the record without parsing the entries.

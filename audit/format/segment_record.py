@@ -27,7 +27,7 @@ class SegmentHead:
 def unsigned_segment(
     last: SegmentHead, entries: EntryLeaves, at: datetime, key: str, *, is_late: bool
 ) -> Record:
-    """Return the signed fields of the next segment. Its time is `at`, but never before that of the last segment."""
+    """Return the signed fields of the next segment. Its time is `at`, but never before the time of the last segment."""
     return {
         "v": 1,
         "number": last.number + 1,

@@ -70,7 +70,7 @@ def rotate_signing_key(cipher: SecretCipher, at: datetime) -> None:
 
 
 def _seal_missed(cipher: SecretCipher, at: datetime, ids: Sequence[int], newest: int) -> int:
-    """Seal those of these entries that are in no segment, neither up to `newest` nor since."""
+    """Seal the entries that are in no segment, neither up to `newest` nor since."""
     with sealing_lock(waits=True):
         rows = still_unsealed(newest, ids)
         if rows:

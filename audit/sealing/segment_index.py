@@ -44,7 +44,7 @@ class SegmentIndex:
                 yield name, placed
 
     def _find_positions(self, waiting: set[int]) -> dict[int, tuple[int, int]]:
-        """Return segment and index of those of these entries that the segments hold, by id."""
+        """Return segment and index of the entries that the segments contain, by id."""
         positions: dict[int, tuple[int, int]] = {}
         for pk in sorted(waiting):
             if pk not in positions and (number := self.segment_of(pk)) is not None:

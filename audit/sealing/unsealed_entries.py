@@ -179,7 +179,7 @@ def find_unsealed_below(low: int) -> list[int]:
 
 
 def still_unsealed(number: int, ids: Sequence[int]) -> Rows:
-    """Return those of these entries that no segment after this number holds, in ascending order."""
+    """Return which of these entries no segment after this number contains, in ascending order."""
     sealed = _sealed_after(number)
     entries = Entry.objects.filter(id__in=[entry_id for entry_id in ids if entry_id not in sealed]).order_by(
         "id"

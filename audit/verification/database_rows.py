@@ -114,7 +114,7 @@ def segment_row(row: Segment) -> SegmentRow:
 
 
 def read_entries(ids: Sequence[int]) -> list[Entry]:
-    """Return those of these entries that exist, by id. Times that cannot be read are deferred: see `entry_time`."""
+    """Return which of these entries exist, by id. Times that cannot be read are deferred: see `entry_time`."""
     rows = Entry.objects.filter(id__in=ids).order_by("id")
     try:
         return list(rows)

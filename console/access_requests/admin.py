@@ -35,7 +35,7 @@ _STATES = {
 
 @admin.register(AccessRequest)
 class AccessRequestAdmin(DetailPageMixin, ReadOnlyAdmin):
-    """Lists requests for access. Whoever may change people sees them, and decides on those of others."""
+    """Lists requests for access. Whoever may change people sees them, and decides on the requests of others."""
 
     allows_post = True
     list_display = ("requested", "access", "status", "requested_by", "decided_by")

@@ -24,7 +24,7 @@ MAX_EVENTS = 200
 
 @dataclass(frozen=True, slots=True)
 class FoundStreams:
-    """The streams that a search term can mean. `is_cut`: they are those of the newest `MAX_EVENTS` events only."""
+    """The streams that a search term can mean. `is_cut`: only streams of the newest `MAX_EVENTS` events."""
 
     streams: Sequence[str]
     is_cut: bool = False

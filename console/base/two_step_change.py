@@ -236,7 +236,7 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
         changes = self._field_changes(form)
         digest = _digest_changes(changes)
         reason = ReasonForm(request.POST or None)
-        # The person must confirm the differences that will be saved, not those of a moment ago.
+        # The person must confirm the differences that will be saved, not earlier ones.
         if request.method == "POST" and request.POST.get("seen") != digest:
             reason.add_error(None, _("It was changed in the meantime. Review the changes again."))
         elif request.method == "POST" and reason.is_valid():

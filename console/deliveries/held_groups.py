@@ -67,7 +67,7 @@ def held_deliveries() -> QuerySet[Delivery]:
 def list_held_groups(*, with_contents: bool, revealed: Container[int]) -> list[HeldGroup]:
     """Return the routes with held deliveries, oldest first, with three samples each. Five statements at most.
 
-    `revealed`: the events whose values are shown; those of others are masked.
+    `revealed`: the events whose values are shown; values of other events are masked.
     """
     counted = (
         held_deliveries()
@@ -111,7 +111,7 @@ def describe_held(
 ) -> list[HeldDelivery]:
     """Return these deliveries with their intended changes, by two statements; by one without contents.
 
-    `revealed`: the events whose values are shown; those of others are masked.
+    `revealed`: the events whose values are shown; values of other events are masked.
     """
     rows = list(deliveries.select_related("event", "target", "identity", "covered_by__findings__subject"))
     planned = _newest_attempts([row.pk for row in rows]) if with_contents else {}
@@ -133,7 +133,7 @@ def _newest_attempts(deliveries: list[int]) -> dict[int, Attempt]:
 
 
 def _intended_change(row: Delivery, own: Attempt | None, *, is_masked: bool) -> ChangeTable | None:
-    """Return the change that was about to be sent: that of the newest attempt, its own or the one that covered it."""
+    """Return the change that was about to be sent: the change of the newest attempt, its own or one that covered it."""
     attempts = [attempt for attempt in (own, row.covered_by) if attempt is not None]
     newest = max(attempts, key=lambda attempt: attempt.pk, default=None)
     return change_table(newest, is_masked=is_masked) if newest else None

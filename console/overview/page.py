@@ -86,7 +86,7 @@ def _source_summary(now: datetime, *, with_refusals: bool) -> SourceSummary:
     heard = [source.silent_since for source in sources if source.has_sent]
     refused = None
     if with_refusals:
-        # Today is the person's day, not that of UTC.
+        # Today is the day in the person's time zone, not in UTC.
         midnight = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
         today = RefusalCount.objects.filter(hour__gte=midnight, code="bad-signature")
         refused = today.aggregate(number=Sum("number"))["number"] or 0

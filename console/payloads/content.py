@@ -24,7 +24,7 @@ _MAX_VALUE_LENGTH = 2_000
 class PayloadContent:
     """The text of a payload or of a call's part of one, or in `problem` the reason why there is none.
 
-    `size`: that of the whole payload or part, in bytes.
+    `size`: bytes of the whole payload or part.
     """
 
     text: str = ""

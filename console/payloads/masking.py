@@ -44,7 +44,7 @@ def mask_header(name: str, value: str) -> str:
 def mask_text(text: str, shown: frozenset[str] = frozenset()) -> str:
     """Mask a body: JSON keeps its structure and field names, any other text only its length.
 
-    `shown`: the top-level fields whose texts and numbers are not masked; of a list, those of its objects.
+    `shown`: the top-level fields whose texts and numbers are not masked; of a list, the fields of its objects.
     """
     try:
         document = json.loads(text)

@@ -55,7 +55,7 @@ def _store_in_session(request: HttpRequest, chosen: Preference) -> None:
 
 
 class PreferenceForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Form for a person's preferences. Time zones are those of the IANA database."""
+    """Form for a person's preferences. Time zones come from the IANA database."""
 
     class Meta:
         model = Preference

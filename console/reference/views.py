@@ -31,7 +31,7 @@ def page_view(request: HttpRequest, page: str) -> HttpResponse:
 
 @require_safe
 def presets_view(request: HttpRequest) -> HttpResponse:
-    """List the presets, all or those of a kind and a search (`admin:reference_presets`)."""
+    """List the presets: all of them, or only one kind or the results of a search (`admin:reference_presets`)."""
     search = request.GET.get("q", "")[:MAX_SEARCH_LENGTH]
     kind = request.GET.get("kind", "")
     kind = kind if kind in KINDS else ""

@@ -113,7 +113,7 @@ def _fault_pointers(receipt: Receipt) -> str:
 
 @admin.register(Refusal)
 class RefusalAdmin(DetailPageMixin, ReadOnlyAdmin):
-    """The page of refusals that share a row. Their list is that of all requests."""
+    """The page of refusals that share a row. The list of all requests shows them."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         if not self.has_view_permission(request):

@@ -65,7 +65,7 @@ class ViewTab:
 
 @dataclass(frozen=True, slots=True)
 class FilterBar:
-    """The filters of one list: parameter names in the order of the address, and that of the time filter."""
+    """The filters of one list: parameter names in the order of the address, and the name of the time filter."""
 
     param_names: Sequence[str]
     time_param: str

@@ -121,7 +121,7 @@ class FieldList:
         return heading_id(self.anchor)
 
     def with_choice(self, value: Any) -> "FieldList":
-        """Return a copy of the list whose chosen variant is that of this value of the form field `control`."""
+        """Return a copy of the list with the variant chosen for this value of the form field `control`."""
         if self.key:
             value = value.get(self.key, self.default) if isinstance(value, Mapping) else None
         is_known = isinstance(value, str) and value in self.variants
@@ -156,7 +156,7 @@ def describe_variants(kind: VariantObject[Any]) -> Iterator[SettingSection]:
 def group_variants(
     sections: Iterable[SettingSection],
 ) -> tuple[tuple[SettingSection, ...], dict[str, tuple[SettingSection, ...]]]:
-    """Split sections into those before the first variant, and those of each variant, by its name."""
+    """Split sections into the part before the first variant, and a part for each variant, by its name."""
     common: list[SettingSection] = []
     variants: dict[str, list[SettingSection]] = {}
     current = common

@@ -121,7 +121,7 @@ class ExportRun:
             yield keys
 
     def selected_keys(self) -> Iterator[list[int]]:
-        """Yield the keys of all selected events, in batches; those of the filter if they are not written yet."""
+        """Yield the keys of all selected events, in batches. Uses the filter if they are not written yet."""
         if self.export.total is not None:
             for keys in read_keys(key_file_path(self.export), 0, CHUNK_SIZE):
                 self.heartbeat()

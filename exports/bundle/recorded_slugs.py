@@ -20,7 +20,7 @@ from sync.models import Connection
 from webhooks.models import Source
 
 _MODELS: Mapping[str, type[Model]] = {"source": Source, "connection": Connection}
-# By table: the stream of the setting without its key, the place of the slug, and that of the key.
+# By table: the stream of the setting without its key, the place of the slug, and the place of the key.
 _PLACES = {
     table.name: [
         (f"setting:{kind}:", table.column_names.index(column), table.column_names.index(key))

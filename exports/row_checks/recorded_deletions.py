@@ -18,7 +18,7 @@ ReadBody = Callable[[str], Mapping[str, Any]]
 
 
 class StoredDeletions(Deletions):
-    """Deletions as the entries in the database record them: also those of payloads, which no export has."""
+    """Deletions as the entries in the database record them: also deletions of payloads, which no export has."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -47,7 +47,7 @@ def check_stored_payloads(
 ) -> Iterator[RowFault]:
     """Yield a fault for each row under these events with another payload than its entry says, or without it.
 
-    `rows` and `streams` are those of the events, read in the same snapshot. A payload that retention deleted, as the
+    `rows` and `streams` belong to the events, read in the same snapshot. A payload that retention deleted, as the
     log says, may be missing.
     """
     subjects = Event.objects.filter(pk__in=keys).values_list("pk", "source_id", "entity_type", "entity_id")

@@ -58,7 +58,7 @@ class RequestReader:
 
     @property
     def is_large(self) -> bool:
-        """True if the body needs more memory than that of a usual webhook, or will when it has arrived."""
+        """True if the body needs more memory than the body of a usual webhook, or will when it has arrived."""
         if self._chunks is not None:
             return len(self._chunks.data) > DEFAULT_MAX_BODY_BYTES
         return self._length > DEFAULT_MAX_BODY_BYTES and not self.is_cut_off

@@ -100,7 +100,7 @@ class FinishedAttempt:
         """Return the values that the subject's link takes; None if it is not written.
 
         A relayed delivery writes its timestamp even without a record: an older one must not undo a deletion. A link to
-        a record that was not found is marked as that of a deleted one.
+        a record that was not found is marked as deleted.
         """
         findings, is_relayed = self.findings, self.claim.delivery.is_relayed
         is_success = self.result.state in SUCCESS_STATES

@@ -108,7 +108,7 @@ def _delivery_result(delivery: Delivery, attempt: Attempt | None) -> TargetResul
     # A check of the record changes nothing that the source knows, unless it ends otherwise.
     state = delivery.state_before_recheck or delivery.state
     remote_answer = _remote_answer(attempt) if attempt and state in _FAILED else {}
-    # A failure of the identity service is named as such, although each result is that of a target.
+    # A failure of the identity service is named as such, although each result belongs to a target.
     responsible = delivery.connection_of_code(delivery.code)
     relays = responsible.relays_sentences and delivery.code in _ABOUT_DATA
     return TargetResult(

@@ -161,7 +161,7 @@ class RestTargetConnector:
         document = {**_context_document(context, fields), "id": record_id, "raw": raw, "version": version}
         record, sent_requests = None, 0
         for number, operation in enumerate(settings.operations.updates, 1):
-            # The version is that of the record, which the first request changes.
+            # It is the version of the record, which the first request changes.
             own_version = version if number == 1 else None
             if record is not None:
                 document["id"] = record.id

@@ -60,14 +60,14 @@ class ErasureSubject:
 
     @property
     def missing_references(self) -> QuerySet[MissingReference]:
-        """Return what deliveries of other entities wait for, and what those of this entity wait for."""
+        """Return what deliveries of other entities and deliveries of this entity wait for."""
         own = {"entity_type": self.entity_type, "entity_id": self.entity_id, "identity__in": self.identities}
         waits = MissingReference.objects.all()
         return waits.filter(**own) | waits.filter(delivery__in=self.deliveries)
 
     @property
     def record_references(self) -> QuerySet[RecordReference]:
-        """Return the references of other records to that of this entity, and those of its own record."""
+        """Return the references of other records to the record of this entity, and the references of its own record."""
         own = {"entity_type": self.entity_type, "entity_id": self.entity_id}
         references = RecordReference.objects.all()
         to_entity = references.filter(**own, link__identity__in=self.identities)

@@ -38,7 +38,7 @@ class PrunedBatch:
 
 
 def prune_payloads(up_to: datetime, after: int) -> PrunedBatch:
-    """Delete payloads stored before `up_to`, except those of open events."""
+    """Delete payloads stored before `up_to`, except payloads of open events."""
     window = _read_window(Payload.objects.all(), "created_at", up_to, after, BATCH_SIZE)
     owners = {
         key: event
@@ -52,7 +52,7 @@ def prune_payloads(up_to: datetime, after: int) -> PrunedBatch:
 
 
 def prune_calls(up_to: datetime, after: int) -> PrunedBatch:
-    """Delete calls begun before `up_to` with their requests and responses, except those of open events."""
+    """Delete calls begun before `up_to` with their requests and responses, except calls of open events."""
     window = _read_window(Call.objects.all(), "started_at", up_to, after, BATCH_SIZE)
     owners: dict[int, Any] = dict(
         Call.objects.filter(pk__in=window.old_keys).values_list("pk", "attempt__delivery__event")

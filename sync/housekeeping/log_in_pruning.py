@@ -37,7 +37,7 @@ def find_expired_log_in_attempts(now: datetime) -> QuerySet[Any]:
 
 
 def find_expired_refreshed_tokens(now: datetime) -> QuerySet[Any]:
-    """Return refreshed tokens to delete: those of a refresh token that no connection has any more.
+    """Return the refreshed tokens to delete: no connection has their refresh token any more.
 
     If a connection cannot be read, no token that a system issued is returned.
     """

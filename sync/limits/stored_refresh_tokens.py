@@ -40,7 +40,7 @@ class StoredRefreshTokens:
         claim = None
         with transaction.atomic():
             row = RefreshedToken.objects.select_for_update().filter(pk=digest).first()
-            # Not the clock of this machine: the claim may be that of another one.
+            # Not the clock of this machine: another machine may have made the claim.
             now = read_clock()
             if row is not None and (row.busy_until is None or row.busy_until <= now):
                 until = (now + timedelta(seconds=seconds)).timestamp()

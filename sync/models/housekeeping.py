@@ -15,7 +15,7 @@ class RetentionCategory(models.TextChoices):
 
 
 class PruningRun(models.Model):
-    """One retention run over one category: rows older than `up_to` were deleted, except those of open events.
+    """One retention run over one category: rows older than `up_to` were deleted, except rows of open events.
 
     It is written in the commits that delete. `ended_at` is set with the audit entry; an interrupted run gets both from
     the next one.

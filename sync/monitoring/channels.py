@@ -59,7 +59,7 @@ def send_mail(message: AlarmMessage) -> None:
     reply.
     """
     alarm = message.alarm
-    # Message ids need a domain: that of the sender.
+    # Message ids need a domain: the domain of the sender.
     host = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2].rstrip("> ") or "localhost"
     headers = {
         "Message-ID": f"<{message.key}@{host}>",

@@ -16,7 +16,7 @@ MAX_CERTIFICATES = 100
 
 @dataclass(frozen=True, slots=True)
 class ExpiringCertificate:
-    """The client certificate of an enabled connection. `id` and `name` are those of the connection."""
+    """The client certificate of an enabled connection. `id` and `name` belong to the connection."""
 
     id: int
     name: str

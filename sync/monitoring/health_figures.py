@@ -59,7 +59,7 @@ _OLDEST_DUE = Statement(
 @dataclass(frozen=True, slots=True)
 class SourceActivity:
     """Activity of an enabled source. `silent_since`: time of its last event, or of its creation if it never sent
-    one. `is_time_damaged`: the time of its last event cannot be read, and `silent_since` is that of one before.
+    one. `is_time_damaged`: the time of its last event cannot be read, and `silent_since` is the time of an earlier one.
     """
 
     id: int
@@ -211,7 +211,7 @@ def _source_activity(
 
 
 def _newest_readable_time(source: int) -> tuple[datetime | None, bool]:
-    """Return the newest time among the last events of a source; True too if that of a later one cannot be read."""
+    """Return the newest time among the last events of a source; True too if the time of a later one cannot be read."""
     events = Event.objects.filter(source=source).exclude(entity_type=TEST_EVENT_TYPE)
     keys = events.order_by("-received_at", "-id").values_list("pk", flat=True)[:MAX_DAMAGED]
     for number, key in enumerate(keys):

@@ -52,7 +52,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class HeldMatch:
-    """The records found for a held entity. `mapped_fields`: those of the entity; empty if it was deleted."""
+    """The records found for a held entity. `mapped_fields` are empty if the entity was deleted."""
 
     mapped_fields: Mapping[str, Any]
     candidates: tuple[Candidate, ...] = ()

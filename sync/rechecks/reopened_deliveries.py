@@ -81,7 +81,7 @@ def choose_delivery(attempt: Attempt) -> Delivery:
 
 
 def _newest_deliveries(delivery: Delivery) -> list[Delivery]:
-    """Return deliveries of the subject on the same route, those of the newest events first."""
+    """Return deliveries of the subject on the same route, ordered from the newest event to the oldest."""
     # The events are found by their index on the entity; deliveries that have ended have none.
     rows = Delivery.objects.filter(
         **subject_filter(delivery), route=delivery.route_id, event__entity_id=delivery.entity_id

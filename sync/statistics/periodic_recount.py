@@ -84,7 +84,7 @@ def _oldest_times(first: datetime) -> Iterator[datetime | None]:
 
 
 def _marks_by_hour(first: datetime) -> dict[datetime, list[int]]:
-    """Return the oldest marks by hour, and delete those of hours that are no longer counted."""
+    """Return the oldest marks by hour, and delete marks of hours that are no longer counted."""
     CountMark.objects.filter(hour__lt=first).delete()
     marks = defaultdict(list)
     for key, hour in CountMark.objects.order_by("pk").values_list("pk", "hour")[:MAX_MARKS]:

@@ -180,7 +180,7 @@ class _BudgetedInterpreter(TreeInterpreter):  # type: ignore[misc]
         return _VISITS[node["type"]](self, node, value)
 
     def visit_comparator(self, node: Any, value: Any) -> Any:
-        """Evaluate a comparison, whose cost is that of reading the left side."""
+        """Evaluate a comparison. It costs as much as reading the left side."""
         left, right = (self.visit(child, value) for child in node["children"])
         if isinstance(left, dict | list) and type(left) is type(right):
             self.charge_nested_value(left)

@@ -1,4 +1,4 @@
-"""Functions that expressions may call in addition to those of JMESPath. Pure.
+"""Functions that expressions may call in addition to the functions of JMESPath. Pure.
 
 A text function returns any other value as it is.
 """

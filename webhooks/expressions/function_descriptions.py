@@ -42,7 +42,7 @@ class FunctionDescription:
     result: Any
 
 
-# Those of the hub, then those of JMESPath.
+# The functions of the hub, then the functions of JMESPath.
 FUNCTION_DESCRIPTIONS: Mapping[str, FunctionDescription] = {
     "lower": FunctionDescription(
         "lower(text)", translatable("The text in lower case."), "lower(email)", "anna@example.com"

@@ -13,7 +13,7 @@ from webhooks.models.subject_key_store import subject_key
 
 
 class State(models.TextChoices):
-    """The state of a delivery. The state of an event follows from those of its deliveries: see `event_state`."""
+    """The state of a delivery. The state of an event follows from its deliveries: see `event_state`."""
 
     DEAD = "dead", _("failed")
     HELD = "held", _("held")

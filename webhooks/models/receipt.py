@@ -82,7 +82,7 @@ class Refusal(models.Model):
     Answered handshakes have rows here too, with the code HANDSHAKE_CODE: like refusals, they make no event, anyone can
     send them, and their number is bounded.
 
-    `header_names` are those of the first request of the row.
+    `header_names` are the names of headers of the first request of the row.
     """
 
     source = models.ForeignKey(Source, models.SET_NULL, null=True, related_name="refusals", db_index=False)

@@ -43,7 +43,7 @@ FIELD_SETTING = required(
 def verify_body_secret(
     settings: Mapping[str, Any], secrets: Sequence[LiveSecret], body: bytes, *, is_form: bool = False
 ) -> VerifiedSignature:
-    """Compare the secrets in a body with those of the source. Returns the body without them. Raises BadSignature."""
+    """Compare the secrets in a body with those of its source. Returns the body without them. Raises BadSignature."""
     steps = _read_steps(settings)
     try:
         document = _parse_form(body, steps) if is_form else parse_json(body)

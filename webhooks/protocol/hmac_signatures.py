@@ -185,9 +185,7 @@ def _check_url(rule: HmacRule, values: Mapping[str, bytes]) -> None:
     """
     query = values[URL].partition(b"?")[2]
     if query != rule.query.encode():
-        raise BadSignature(
-            SignatureReason.WRONG_QUERY, "the query of the address is not that of the settings"
-        )
+        raise BadSignature(SignatureReason.WRONG_QUERY, "the query of the address differs from the settings")
     if not query and any(text.startswith(b"/") for text in rule.list_texts_after_url(values)):
         raise BadSignature(
             SignatureReason.MALFORMED_BODY, "what is signed after the address begins with a slash"

@@ -18,7 +18,7 @@ _MALFORMED = re.compile(rb"[\x00-\x20\x7f]|%(?![0-9A-Fa-f]{2})")
 
 
 def is_form(content_type: str) -> bool:
-    """True if this content type, with its parameters, is that of a form."""
+    """True if this content type, with its parameters, means a form."""
     return content_type.partition(";")[0].strip().lower() == FORM_TYPE
 
 

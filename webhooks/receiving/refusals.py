@@ -135,7 +135,7 @@ def _list_buckets(code: str, reason: str, incoming: IncomingRequest, source: Sou
 
 
 def _choose_bucket(source: Source | None, code: str, at: datetime, buckets: _Buckets) -> str:
-    """Return the bucket of a new row: that of the address, or a shared one if the minute or hour is full."""
+    """Return the bucket of a new row: the bucket of the address, or a shared one if the minute or hour is full."""
     minute = at.replace(second=0, microsecond=0)
     hour = minute.replace(minute=0)
     # A row that began since then was also counted since then, and that time has an index.

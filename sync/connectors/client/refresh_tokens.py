@@ -1,4 +1,4 @@
-"""Store the refresh tokens that a system issues to replace those of the credentials (RFC 6749, section 6)."""
+"""Store the refresh tokens that a system issues to replace the token of the credentials (RFC 6749, section 6)."""
 
 import threading
 import time

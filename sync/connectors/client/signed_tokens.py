@@ -46,7 +46,7 @@ class TokenSigner:
         return "<TokenSigner>"
 
     def sign_token(self, claims: Mapping[str, Any]) -> str:
-        """Return a new token with these claims, those of the settings, `iat`, `exp` and `jti`."""
+        """Return a new token with these claims, the claims of the settings, `iat`, `exp` and `jti`."""
         now = int(time.time())
         own = {"iat": now, "exp": now + self._settings.lifetime_seconds, "jti": str(uuid.uuid4())}
         payload = {**self._settings.claims, **claims, **own}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
-# In the order in which they are checked. `scope` is that of an OAuth token, the others belong to an entity type.
+# In the order in which they are checked. `scope` belongs to an OAuth token, the others to an entity type.
 Permission = Literal["scope", "list", "read", "search", "write"]
 
 

@@ -26,7 +26,7 @@ def change_values(
 
 
 def group_pairs(pairs: Iterable[tuple[str, str]]) -> dict[str, QueryValue]:
-    """Return names and values as a query: those of a repeated parameter in one tuple."""
+    """Return names and values as a query. The values of a repeated parameter are one tuple."""
     values: dict[str, list[str]] = {}
     for name, value in pairs:
         values.setdefault(name, []).append(value)

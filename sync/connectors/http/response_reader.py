@@ -95,7 +95,7 @@ class CountedResponse(http.client.HTTPResponse):
         """
         passage = self._state
         self.begin()
-        # The headers have been read: the limit is now that of the body.
+        # The headers have been read: from here on, the limit of the body counts.
         passage.byte_limit = passage.bytes_received + passage.endpoint.byte_cap + FRAMING_BYTES
         headers = _merge_headers(self.headers)
         _reject_encoded_body(headers, passage)

@@ -151,7 +151,7 @@ class JmesPathExpression:
         return is_true_value(self.evaluate(value, budget))
 
 
-# A page, such as that of a log-in, in place of an answer.
+# An HTML page, such as a log-in page, in place of an answer.
 _PAGE = re.compile(rb"\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 
 

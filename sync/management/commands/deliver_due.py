@@ -1,4 +1,4 @@
-"""`manage.py deliver_due`: run due deliveries, and those of stopped processes, then exit."""
+"""`manage.py deliver_due`: run due deliveries and deliveries of stopped processes, then exit."""
 
 import time
 from argparse import ArgumentParser

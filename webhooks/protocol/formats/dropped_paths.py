@@ -15,7 +15,7 @@ from config_schema.kinds import JsonSchema, ValueKind, anchor_pattern
 from config_schema.translatable import translatable
 
 MAX_PATHS = 50
-# A quoted name is not that of the step into a list.
+# A quoted name does not mean the step into a list.
 _NAME = r'(?:[A-Za-z_$][\w$-]{0,99}|"(?!\[\]")[^"\\\x00-\x1f]{1,200}")'
 _STEPS = re.compile(rf"{_NAME}|\[\]", re.ASCII)
 _PATH = re.compile(rf"(?:{_NAME}(?:\[\])?\.){{0,19}}{_NAME}", re.ASCII)

@@ -1,4 +1,4 @@
-"""Verify a JSON Web Signature by a rule. The library verifies the signature; algorithm and keys are those of the rule.
+"""Verify a JSON Web Signature by a rule. The library verifies the signature; the rule decides algorithm and keys.
 
 Nothing that a token says chooses its key or its algorithm: `jku`, `x5u`, `x5c` and `jwk` are not read, `crit` is
 refused but for `b64` of a detached token, and `kid` only picks one of the keys that the source has.
