@@ -46,11 +46,12 @@ ACTION_CODES = {
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """The result that the settling commit writes. `retry_delay`: seconds until the next attempt, None if there is none.
+    """The result that the settling commit writes.
 
-    `uses_attempt`: false if the delivery could not influence the result, for example while its connection is paused.
-    `may_still_arrive`: a write was sent, and the target may apply it at any later time.
-    `missing`: entities whose records the delivery waits for; of a success, those that its record was made without.
+    `retry_delay` is the number of seconds until the next attempt; None if there is none. `uses_attempt` is false if the
+    delivery could not influence the result, for example while its connection is paused. If `may_still_arrive`, a write
+    was sent, and the target may apply it at any later time. `missing` has the entities whose records the delivery waits
+    for or, after a success, whose records are missing from its record.
     """
 
     outcome: AttemptOutcome

@@ -62,9 +62,10 @@ class ClaimLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RecordedCall:
-    """A call whose result is not written yet. `is_on_record`: its row was committed before it was sent (writes).
+    """A call whose result is not written yet.
 
-    `response`: what is stored of it, with the request of a read; empty if there is nothing.
+    If `is_on_record`, its row was committed before it was sent, as for all writes. `response` is the stored part of the
+    response, and for a read also of the request; empty if nothing is stored.
     """
 
     call: Call

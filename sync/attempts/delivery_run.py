@@ -69,8 +69,8 @@ _NEXT_OF_IDENTITY, _NEXT_OF_TARGET = (
 class RunResult:
     """The result of running a delivery.
 
-    `outcomes`: the events that were settled, each with its outcome if that is known without reading the database.
-    `next_delivery`: the delivery that may run now. `is_settled`: an attempt ran and was settled.
+    `outcomes` has the events that were settled, each with its outcome if that is known without reading the database.
+    `next_delivery` is the delivery that may run now. `is_settled` is true if an attempt ran and was settled.
     """
 
     outcomes: Mapping[int, EventOutcome | None] = field(default_factory=dict)

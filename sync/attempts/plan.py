@@ -82,13 +82,13 @@ class Connectors:
 
 @dataclass(slots=True)
 class AttemptFindings:
-    """The findings of an attempt, filled in step by step: those from before a failure are stored too.
+    """The findings of an attempt, filled in step by step. After a failure, the findings up to it are stored.
 
-    `is_matched`: the record was found by a value, and must be bound to the subject before it is changed.
-    `write_counts`: the counts of the record after the change is applied. `left_out`: entities that the record should
-    refer to, and that have no record. `linked`: the record ids of the others. `is_record_absent`: the entity was
-    deleted, and no record of it was found. `has_unknown_external_id`: the record is linked, but has the external id of
-    an entity that the hub does not know. `is_outdated`: the identity service returned a state of the entity from
+    If `is_matched`, the record was found by a value, and must be linked to the subject before it is changed.
+    `write_counts` are the counts of the record after the change is applied. `left_out` has the entities that the record
+    should refer to but that have no record, `linked` the record ids of the other entities. If `is_record_absent`, the
+    entity was deleted, and it has no record. If `has_unknown_external_id`, the record is linked, but has the external
+    id of an entity that the hub does not know. If `is_outdated`, the identity service returned a state of the entity from
     before the event. `scrubber` removes the secrets of both connections from the findings before they are stored or
     shown.
     """

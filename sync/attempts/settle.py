@@ -54,8 +54,8 @@ _END_DELIVERY = Statement(
 class SettledAttempt:
     """The result of an attempt, and the events that its settling commit ended.
 
-    `is_due_again`: a replay made the delivery due at once. `outcome`: the outcome of the delivery's event; None if it
-    is not known here.
+    If `is_due_again`, a replay made the delivery due at once. `outcome` is the outcome of the delivery's event; None if
+    it is not known here.
     """
 
     events: tuple[int, ...]

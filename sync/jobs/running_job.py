@@ -40,9 +40,9 @@ class JobKind:
 
     `run` does the work and ends its job (`finish`, `fail`) or requeues it. It renews the lease at least every half
     minute, and raises `JobStopped` soon after `should_continue` returns False. `update_subject` writes the job's state
-    to the row of its subject, in the transaction that changes the job. `concurrency_limit`: how many may run at the
-    same time over all workers; None for any number. `runs_in_subprocess`: in a separate process. `clean_up` is called
-    every ten minutes, by one worker.
+    to the row of its subject, in the transaction that changes the job. `concurrency_limit` is the number of jobs that
+    may run at the same time over all workers; None means any number. If `runs_in_subprocess`, the job runs in a
+    separate process. `clean_up` is called every ten minutes, by one worker.
     """
 
     name: str

@@ -52,9 +52,8 @@ class SystemFailure:
 class RequestEvidence:
     """What the requests of one attempt show about one system.
 
-    `answered`: the purposes of requests that were answered properly; `failed`: the purpose of the last that failed.
-
-    `has_succeeded`: the whole attempt succeeded, so requests of other purposes work too.
+    `answered` has the purposes of requests that were answered properly, `failed` the purpose of the last request that
+    failed. If `has_succeeded`, the whole attempt succeeded, so requests of other purposes work too.
     """
 
     answered: frozenset[str] = frozenset()

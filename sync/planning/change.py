@@ -33,10 +33,11 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Change of a record. `unchanged_fields`: mapped fields that already have their value.
+    """Change of a record.
 
-    `left_out_fields`: fields that differ and are not sent, because the target does not keep them (`unkept_fields`).
-    `candidates`: records of which a person has to choose one before anything is changed.
+    `unchanged_fields` are the mapped fields that already have their value. `left_out_fields` differ but are not sent,
+    because the target does not keep them (`unkept_fields`). If `candidates` is not empty, a person has to choose one of
+    these records before anything is changed.
     """
 
     action: ChangeAction

@@ -135,9 +135,9 @@ class WhenAbsent(StrEnum):
 class FieldRule:
     """Rule that computes one field of the record.
 
-    `entity_fields`: the fields of the entity that it reads, None if it reads the whole entity. `when_absent`: None
-    clears the field for a whole entity, and keeps it for a partial one. `linked`: the type of the entities whose record
-    ids the field holds. `reference_types`: all types that it refers to.
+    `entity_fields` are the fields of the entity that it reads; None if it reads the whole entity. If `when_absent` is
+    None, a missing value clears the field for a whole entity, and keeps it for a partial one. `linked` is the type of
+    the entities whose record ids the field contains. `reference_types` are all types that it refers to.
     """
 
     path: Evaluator | None = None

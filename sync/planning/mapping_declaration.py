@@ -71,8 +71,10 @@ class InvalidMapping(ValueError):
 
 
 class ParsedPath(NamedTuple):
-    """A compiled expression. `entity_fields`: the fields of the entity that it reads, None if it reads all of it.
-    `linked_types`: the types of the entities whose records it refers to.
+    """A compiled expression.
+
+    `entity_fields` are the fields of the entity that it reads; None if it reads all of it. `linked_types` are the types
+    of the entities whose records it refers to.
     """
 
     evaluator: Evaluator
@@ -82,8 +84,9 @@ class ParsedPath(NamedTuple):
 
 @dataclass(frozen=True)
 class MappingPath(ValueKind[ParsedPath]):
-    """A JMESPath expression of a mapping. Reading compiles it. `refused`: functions that it must not call;
-    `more_functions`: those that only it may call.
+    """A JMESPath expression of a mapping. Reading compiles it.
+
+    It must not call the functions in `refused`. Only it may call the functions in `more_functions`.
     """
 
     refused: frozenset[str] = frozenset()

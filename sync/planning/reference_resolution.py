@@ -10,8 +10,9 @@ from sync.planning.references import MAX_ROUNDS, FindRecords, Reference, Referen
 
 
 class MappedFields(NamedTuple):
-    """The fields of a record. `left_out`: the entities without a record that they lack. `linked`: the record ids of the
-    other entities that they refer to.
+    """The fields of a record.
+
+    `left_out` has the referenced entities that have no record, `linked` the record ids of the other ones.
     """
 
     fields: dict[str, Any]

@@ -40,8 +40,9 @@ class ReferenceLimit(Exception):
 class ReferenceLookup:
     """The references of one run of a mapping.
 
-    `records`: the known answers, None for an entity without a record. `unknown`: what has no answer yet; the name of
-    the reference stands for the record id then. `missing`: by field, the entities without a record.
+    `records` has the known answers; None for an entity without a record. `unknown` has the references without an answer
+    yet; in the meantime, the name of the reference stands in for the record id. `missing` has the entities without a
+    record, by field.
     """
 
     __slots__ = ("_asked", "_records", "field", "missing", "unknown")

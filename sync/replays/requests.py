@@ -61,8 +61,9 @@ DEFAULT_OPTIONS = ReplayOptions()
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """Result of a replay request. `skipped`: events without a route; `waiting`: events that an earlier replay
-    has not begun yet.
+    """Result of a replay request.
+
+    `skipped` counts events without a route, `waiting` counts events that an earlier replay has not begun yet.
     """
 
     replay: Replay

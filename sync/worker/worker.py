@@ -34,8 +34,9 @@ _SQLITE_BUSY_SECONDS, _SQLITE_QUIET_SECONDS = 0.1, 0.2
 class Worker:
     """A worker, running from `start` to `drain`.
 
-    `poll_seconds`: between two polls for lost wake-ups and dead processes; `check_seconds`: for other work.
-    `is_notified`: the database notifies it of deliveries; otherwise only `request_poll` does.
+    `poll_seconds` is the time between two polls for lost wake-ups and dead processes, `check_seconds` the time between
+    two polls for other work. If `is_notified`, the database notifies it of deliveries; otherwise only `request_poll`
+    does.
     """
 
     def __init__(

@@ -17,10 +17,10 @@ HUB_EXHAUSTED_CODE = "hub-exhausted"
 class ConnectorError(Exception):
     """A request that did not succeed.
 
-    The message names the method and the path template, never a value, a secret or text of the remote system.
-    `maybe_applied`: a write may have reached the remote system. `retry_after`: seconds that it asked for.
-    `sentence` and `fields`: its own words, cleaned, fit for display but not for logs. `status`: that of the response,
-    or the one that has the meaning which a rule of the settings gives it.
+    The message names the method and the path template, never a value, a secret or text of the remote system. If
+    `maybe_applied`, a write may have reached the remote system. `retry_after` is the number of seconds to wait that the
+    system asked for. `sentence` and `fields` are the system's own message, cleaned: it may be displayed but not logged.
+    `status` is the status of the response or, if a rule of the settings matches, one that has the meaning of that rule.
     """
 
     code_suffix: ClassVar[str]

@@ -33,11 +33,12 @@ class PermissionToCheck(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PermissionFinding:
-    """The result for one permission. It holds no part of a response.
+    """The result for one permission. It contains no part of a response.
 
-    `call` is the method and path template of the request that decided, `status` its answer, None without one, `setting`
-    the place in the settings to look at. `missing`: methods with their paths, or scopes, that the settings name and the
-    system does not grant. `is_declared`: the system names all methods of a write as accepted (for all credentials).
+    `call` is the method and path template of the request that decided, and `status` the status of its response, None
+    without one. `setting` is the path of the setting to check. `missing` has the methods with their paths, or the
+    scopes, that the settings name and the system does not grant. If `is_declared`, the system names all methods of a
+    write as accepted, for all credentials.
     """
 
     entity_type: str

@@ -47,8 +47,9 @@ class Record:
 class WriteContext:
     """Optional parameters of a write, in addition to the fields that it changes.
 
-    `key`: the id of the entity in the identity service; `fields`: all mapped fields; `current`: the fields of the
-    record as they were compared, None if there is none; `entity`: the attributes of the entity, None if it is deleted.
+    `key` is the id of the entity in the identity service. `fields` has all mapped fields. `current` has the fields of
+    the record as they were compared; None if there is no record. `entity` has the attributes of the entity; None if it
+    is deleted.
     """
 
     key: str = ""
@@ -84,9 +85,10 @@ def sort_users_first(entities: Mapping[str, T]) -> list[tuple[str, T]]:
 
 @dataclass(frozen=True, slots=True)
 class SampleResult:
-    """Result of a read that changes nothing. `item_count`: items found, None if none were requested.
+    """Result of a read that changes nothing.
 
-    `is_proof`: False if only an absent id was requested, whose answer may be that to refused credentials.
+    `item_count` is the number of items found; None if none were requested. `is_proof` is false if only an absent id was
+    requested: refused credentials may get the same response.
     """
 
     request_label: str

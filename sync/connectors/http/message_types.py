@@ -9,11 +9,11 @@ from sync.connectors.http.dns import Network
 
 
 class HttpEndpoint(NamedTuple):
-    """Origin of a system and limits of an exchange with it. `deadline_seconds` covers the whole exchange,
-    `byte_cap` the response body.
+    """Origin of a system, and limits of an exchange with it.
 
-    `ca_certificates`: PEM certificates to trust in place of the bundled ones. `allowed_networks`: the only
-    addresses allowed, if not empty. `client_certificate`: the one that the hub presents.
+    `deadline_seconds` covers the whole exchange, `byte_cap` the response body. `ca_certificates` are the PEM
+    certificates to trust instead of the bundled ones. If `allowed_networks` is not empty, only addresses in it are
+    allowed. The hub presents `client_certificate`.
     """
 
     origin: str
@@ -50,8 +50,10 @@ class HttpResponse(NamedTuple):
 
 
 class ExchangeFailure(Exception):
-    """No complete response. `may_have_arrived`: the request may have reached the server. `was_pooled`: a
-    pooled connection was closed before anything was read.
+    """No complete response arrived.
+
+    If `may_have_arrived`, the request may have reached the server. If `was_pooled`, a pooled connection was closed
+    before anything was read.
     """
 
     def __init__(

@@ -64,8 +64,10 @@ def status_of(meaning: Meaning, status: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRule:
-    """Rule for what a response means. `statuses`: empty for every status. `condition`: an expression that must be true
-    of `{status, headers, body}`; None for every response. `stated`: the statuses as they were written.
+    """Rule for what a response means.
+
+    `statuses` is empty for every status, and `stated` has the statuses as written. `condition` is an expression that
+    must be true of `{status, headers, body}`; None for every response.
     """
 
     means: Meaning

@@ -110,9 +110,11 @@ def is_true_value(found: Any) -> bool:
 
 
 class JmesPathExpression:
-    """A compiled JMESPath expression that gives None for documents that it does not fit. `pointer` is its JSON pointer
-    in the settings, `text` the expression as it was written. `is_plain`: it is a plain path, which `find` follows
-    without a budget, and which fits every document. `is_current_node`: it is `@`, the document itself.
+    """A compiled JMESPath expression that returns None for documents that it does not fit.
+
+    `pointer` is its JSON pointer in the settings, and `text` the expression as written. If `is_plain`, it is a plain
+    path, which `find` follows without a budget and which fits every document. If `is_current_node`, it is `@`, the
+    document itself.
     """
 
     __slots__ = ("_pointer", "find", "is_current_node", "is_plain", "text")
@@ -216,9 +218,11 @@ class WaitHeader:
 
 @dataclass(frozen=True, slots=True)
 class ErrorExtractor:
-    """Expressions for the error text and field errors in a response of a system. `header`: the header, in lower case,
-    that has the text where the body has none. `wait`: expression for the seconds to wait. `wait_header`: the header
-    that has them where the body has none, if there were too many requests.
+    """Expressions for the error text and field errors in a response of a system.
+
+    `header` is the name, in lower case, of the header that has the text if the body has none. `wait` is an expression
+    for the seconds to wait. `wait_header` is the header that has them if the body has none; it is read only if there
+    were too many requests.
     """
 
     sentence: JmesPathExpression | None = None
