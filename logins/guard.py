@@ -39,8 +39,8 @@ _known_slots = threading.BoundedSemaphore(MAX_KNOWN_CHECKS)
 class _Refusal:
     """A refusal that is repeated from memory. Times are of `time.monotonic`.
 
-    `until`: when the database is asked again. `opens`: when the limit allows an attempt. `exempt`: networks to which
-    the refusal does not apply.
+    The database is asked again after `until`. The limit allows an attempt at `opens`. The refusal does not apply to the
+    networks in `exempt`.
     """
 
     account: Account

@@ -30,10 +30,10 @@ _PRUNE_SHARE = 0.02
 
 
 class LoginRefused(Exception):
-    """The password was not checked. `seconds`: the wait until a new try can be checked.
+    """The password was not checked.
 
-    `is_busy`: too many passwords are being checked at the moment, by all clients together. `account_seconds`: the wait
-    of unknown addresses for this account; 0 if only this address has to wait.
+    After `seconds`, a new attempt can be checked. If `is_busy`, all clients together are checking too many passwords at
+    the moment. `account_seconds` is the wait of unknown addresses for this account; 0 if only this address has to wait.
     """
 
     def __init__(self, seconds: float, *, is_busy: bool = False, account_seconds: float = 0.0) -> None:

@@ -30,9 +30,10 @@ Owner = Literal["sender", "identity", "target", "hub", "nobody"]
 
 @dataclass(frozen=True, slots=True)
 class OutcomeCode:
-    """One code of the catalogue. `status` is the HTTP status of the answer, `owner` the party that must act.
+    """One code of the catalogue.
 
-    `retryable`: the same attempt can succeed later. `texts` may contain `{connection}`: read them with `code_texts`.
+    `status` is the HTTP status of the answer, `owner` the party that must act. If `retryable`, the same attempt can
+    succeed later. `texts` may contain `{connection}`: read them with `code_texts`.
     """
 
     code: str

@@ -32,8 +32,9 @@ EXAMPLE_DOCUMENT: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class FunctionDescription:
-    """A function of expressions. `call`: its arguments by name; `example`: an expression over `EXAMPLE_DOCUMENT`, whose
-    value is `result`.
+    """A function of expressions.
+
+    `call` shows its arguments by name. `example` is an expression over `EXAMPLE_DOCUMENT`, and `result` its value.
     """
 
     call: str

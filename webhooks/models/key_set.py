@@ -24,9 +24,10 @@ _REQUEST_SECONDS = 10.0
 
 
 class KeySet(models.Model):
-    """The public keys behind an address. `keys`: as JSON, cleaned; empty if they were never fetched.
+    """The public keys behind an address.
 
-    `wanted_at`: since when tokens name a key that the key set does not contain.
+    `keys` is their cleaned JSON; empty if they were never fetched. Since `wanted_at`, tokens name a key that the key
+    set does not contain.
     """
 
     url = models.CharField(max_length=500, unique=True)

@@ -101,8 +101,9 @@ _VERIFIED = defaulted(
 class Handshake:
     """Settings of a handshake whose challenge is in a header or in the query.
 
-    `header`: the name of the header in lower case, None for a query parameter `parameter`. `field`: the name of the
-    JSON field, None for plain text. `hmac`: the HMAC of the challenge, None if the challenge alone is sent back.
+    `header` is the name of the header in lower case; None for a query parameter, which `parameter` names. `field` is
+    the name of the JSON field in the answer; None for plain text. `hmac` is the HMAC of the challenge; None if the
+    challenge itself is sent back.
     """
 
     header: str | None
@@ -136,10 +137,11 @@ class Handshake:
 
 @dataclass(frozen=True, slots=True)
 class BodyHandshake:
-    """Settings of a handshake whose challenge is in the JSON body of a POST. `when` is true for a handshake.
+    """Settings of a handshake whose challenge is in the JSON body of a POST.
 
-    `field`: the name of the JSON field of the answer, None for plain text. `is_verified`: it is answered only if its
-    request is verified. `hmac`: the HMAC of the challenge, None if the challenge alone is sent back.
+    `when` is true for a handshake. `field` is the name of the JSON field in the answer; None for plain text. If
+    `is_verified`, it is answered only after its request was verified. `hmac` is the HMAC of the challenge; None if the
+    challenge itself is sent back.
     """
 
     when: Evaluator

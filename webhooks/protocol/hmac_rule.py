@@ -96,8 +96,8 @@ class SignedParts(ValueKind[tuple[str, ...]]):
 class HmacRule:
     """Settings of an HMAC: its calculation and its place in the request. Names of headers are in lower case.
 
-    `signature`, `time` and `id`: names of members of a header such as `t=…,v1=…`, None for the whole header.
-    `separator`: what is between members or signatures, None if a header contains one value.
+    `signature`, `time` and `id` are the names of parts of a header such as `t=…,v1=…`; None means the whole header.
+    `separator` is the character between parts or signatures; None if a header contains one value.
     """
 
     header: str

@@ -37,8 +37,9 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One HTTP answer to a source, byte for byte. `is_final`: the outcome in it will not change. `media_type`: its
-    content type, if it is not the standard one.
+    """One HTTP answer to a source, byte for byte.
+
+    If `is_final`, the outcome in it will not change. `media_type` is its content type, if it is not the standard one.
     """
 
     status: int

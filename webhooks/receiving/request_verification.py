@@ -59,9 +59,11 @@ class RequestFiltered(Exception):
 
 @dataclass(frozen=True, slots=True)
 class VerifiedRequest:
-    """The result of a successful verification. `event_id`: the id of the request that its signature covers, None if it
-    covers none. `is_signed`: false if its source verifies nothing. `body`: what is parsed and stored instead of the
-    request's body, None for the body itself. `secret_id`: the id of the secret that matched, None if there is none.
+    """The result of a successful verification.
+
+    `event_id` is the id of the request that its signature covers; None if it covers none. `is_signed` is false if the
+    source verifies nothing. `body` is parsed and stored instead of the request's body; None means the request's own
+    body. `secret_id` is the id of the secret that matched; None if there is none.
     """
 
     verified_by: str

@@ -35,8 +35,10 @@ class AnswerExpressionKind(ExpressionKind[Evaluator]):
 
 @dataclass(frozen=True, slots=True)
 class CustomAnswer:
-    """One answer of the response format `custom`. `states` and `codes`: the outcomes that it is for, empty for any.
-    `status`: None for that of the standard answer. `body`: the expression that makes the body, None for no body.
+    """One answer of the response format `custom`.
+
+    It is for the outcomes in `states` and `codes`; empty means any. `status` is None for the status of the standard
+    answer. `body` is the expression that makes the body; None means no body.
     """
 
     states: tuple[str, ...]
@@ -51,8 +53,10 @@ class CustomAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ResponseFormat:
-    """The format of all answers to a source. `media_type`: the content type of the bodies. `pointer_prefix`: the text
-    before the name of a field at fault. `answers`: those of the format `custom`.
+    """The format of all answers to a source.
+
+    `media_type` is the content type of the bodies. `pointer_prefix` is the text before the name of an invalid field.
+    `answers` belong to the format `custom`.
     """
 
     name: str

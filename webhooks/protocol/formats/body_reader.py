@@ -17,7 +17,8 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 class _ReadBody:
     """The document in a body.
 
-    `texts`: names of its fields that contain JSON as text in the body. `has_dropped`: values were removed from it.
+    `texts` are the names of its fields that contain JSON as text in the body. If `has_dropped`, values were removed
+    from it.
     """
 
     document: Any

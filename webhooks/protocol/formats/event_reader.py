@@ -47,9 +47,11 @@ _SORTED_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), so
 
 @dataclass(frozen=True, slots=True)
 class UnreadableEvent:
-    """An event of a request that is not a valid webhook. `code` is one of the catalogue; it is `filtered` if the
-    format's condition excludes the event anyway. `entry`: the entry of the webhook format that is at fault. `element`:
-    the event as the sender sent it. `entity_id`: the id of its entity, if that could be read.
+    """An event of a request that is not a valid webhook.
+
+    `code` is a code of the catalogue; it is `filtered` if the format's condition excludes the event anyway. `entry` is
+    the entry of the webhook format that is at fault. `element` is the event as the sender sent it. `entity_id` is the
+    id of its entity, if that could be read.
     """
 
     code: str
@@ -147,8 +149,10 @@ def _with_whole_body(
 
 
 class RequestReader:
-    """Reader of single events of one request. `document`: the body without the dropped values; `elements`: its events
-    as the sender sent them. Raises MalformedBody if the body is malformed or has no valid list of events.
+    """Reader of single events of one request.
+
+    `document` is the body without the dropped values, and `elements` are its events as the sender sent them. Raises
+    MalformedBody if the body is malformed or has no valid list of events.
     """
 
     def __init__(

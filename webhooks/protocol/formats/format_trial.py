@@ -15,8 +15,9 @@ MAX_EVENTS_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class EntryValue:
-    """The value of one entry of a webhook format as JSON, cut after 2,000 characters. `is_empty`: it is null.
-    `is_fault`: it makes the event unreadable.
+    """The value of one entry of a webhook format as JSON, cut after 2,000 characters.
+
+    If `is_empty`, the value is null. If `is_fault`, it makes the event unreadable.
     """
 
     name: str

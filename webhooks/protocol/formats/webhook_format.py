@@ -45,12 +45,12 @@ class ExpressionOrConstant:
 
 @dataclass(frozen=True, slots=True)
 class WebhookFormat:
-    """Settings that say how events are read from the requests of a source. `events` gives the events of a request, the
-    other entries give the parts of one event.
+    """Settings that say how events are read from the requests of a source.
 
-    `uses_default_fields`: each request is one event with the fields of the default format, and only its type maps,
-    media types and limits differ. `has_event_list`: the format says where the events are. The type maps have upper-case
-    names; None if types are taken as they are. `max_events` and `max_bytes` are the limits of one request.
+    `events` returns the events of a request, the other entries return the parts of one event. If `uses_default_fields`,
+    each request is one event with the fields of the default format, and only its type maps, media types and limits
+    differ. If `has_event_list`, the format says where the events are. The type maps have upper-case names; None means
+    that types are used unchanged. `max_events` and `max_bytes` are the limits of one request.
     """
 
     events: ExpressionOrConstant

@@ -89,9 +89,9 @@ class KeySetUrl(ValueKind[str]):
 class JwtRule:
     """Settings of a token: its verification and its place in the request.
 
-    `header`: the name of the header in lower case, None if the body is the token or contains it. `is_detached`: the
-    token signs the body, and has no claims. `field`: the names that lead to the token in a JSON body, empty if the body
-    is the token.
+    `header` is the name of the header in lower case; None if the body is the token or contains it. If `is_detached`,
+    the token signs the body and has no claims. `field` has the names that lead to the token in a JSON body; empty if
+    the body is the token.
     """
 
     algorithm: str
