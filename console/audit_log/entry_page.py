@@ -32,8 +32,8 @@ _MAX_NEIGHBOURS = 5
 class EntryPage:
     """The content of the page.
 
-    `hidden`: changed fields whose values are not shown to anyone. `of_request` and `of_object`: entries of the same
-    request, and the entries just before and after this one in its stream, in order of time.
+    `hidden` has the changed fields whose values are not shown to anyone. `of_request` has the other entries of the same
+    request, `of_object` the entries just before and after this one in its stream, in order of time.
     """
 
     row: EntryRow

@@ -47,9 +47,10 @@ _CONVERSIONS = frozenset(
 
 @dataclass(frozen=True)
 class DamagedRow:
-    """A row that cannot be shown. `columns`: those that are damaged; empty if it is a row that this one refers to.
+    """A row that cannot be shown.
 
-    `received_at`: its place in a list by time; None if that cannot be read.
+    `columns` are the damaged columns; empty if a row that this one refers to is damaged. `received_at` is its place in
+    a list by time; None if that cannot be read.
     """
 
     model: type[Model]

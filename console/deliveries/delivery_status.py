@@ -53,8 +53,8 @@ def expired_claim_words() -> CodeTexts:
 class DeliveryStatus:
     """The status of one delivery at one moment.
 
-    `blocker_sentences`: the reasons that it does not run, empty if none. `next_at`: time of the next attempt, None if
-    none is ahead. `attempts_left_text`: how many attempts are left, for an open delivery.
+    `blocker_sentences` are the reasons that it does not run; empty if there are none. `next_at` is the time of the next
+    attempt; None if none is planned. `attempts_left_text` says how many attempts an open delivery has left.
     """
 
     is_claim_expired: bool

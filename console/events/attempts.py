@@ -73,9 +73,9 @@ class CallRow:
 class AttemptRow:
     """One attempt.
 
-    `messages`: the reasons given by the `system` that its code is about, or by the hub. `missing`: the reason that
-    its change is no longer stored. `sent_fields`: the names of the fields that were sent, for people who may not see
-    `change`. `calls`: None if they were not read.
+    `messages` are the reasons given by the `system` that its code is about, or by the hub. `missing` is the reason that
+    its change is no longer stored. `sent_fields` are the names of the fields that were sent, for people who may not see
+    `change`. `calls` is None if they were not read.
     """
 
     row: Attempt

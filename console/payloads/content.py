@@ -44,9 +44,9 @@ class FieldRow:
 
 @dataclass(frozen=True, slots=True)
 class ChangeTable:
-    """The fields that an attempt sent, before and after, and those that had their value already (`unchanged`).
+    """The fields that an attempt sent, before and after, and the fields that already had their value (`unchanged`).
 
-    `left_out`: those that differ and were not sent, because the target does not keep them. `is_masked`: the values
+    The fields in `left_out` differ but were not sent, because the target does not keep them. If `is_masked`, the values
     are hidden.
     """
 

@@ -41,8 +41,10 @@ from webhooks.responses.response_format import RESPONSE_FORMAT
 
 @dataclass(frozen=True, slots=True)
 class ReferencePage:
-    """A page of the reference. `fields`: the fields of the form; `sections`: the parts of the JSON document; `schemas`:
-    names of its JSON Schemas; `example`: a whole document; `words`: names and meanings for a table of their own, under
+    """A page of the reference.
+
+    `fields` are the fields of the form, `sections` the parts of the JSON document, and `schemas` the names of its JSON
+    Schemas. `example` is a whole document. `words` has names and meanings for a separate table with the title
     `words_title`.
     """
 

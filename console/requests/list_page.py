@@ -29,8 +29,10 @@ _MAX_VALUE_LENGTH = 200
 
 @dataclass(frozen=True, slots=True)
 class RequestRow:
-    """One row of the list of requests. `times`: the number of refusals that share it. `system`: the name of the system
-    that its code is about, if it is about one.
+    """One row of the list of requests.
+
+    `times` is the number of refusals that share it. `system` is the name of the system that its code is about, if it is
+    about one.
     """
 
     row: Receipt | Refusal

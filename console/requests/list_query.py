@@ -32,8 +32,9 @@ _REFUSAL = 0
 
 @dataclass(frozen=True, slots=True)
 class RequestFilter:
-    """Filter of the list of requests. `source_id`: only requests of this source; 0 matches none. `tables`: the models
-    that the person may see.
+    """Filter of the list of requests.
+
+    `source_id` limits it to requests of this source; 0 matches none. `tables` are the models that the person may see.
     """
 
     results: tuple[RequestResult, ...] = ()

@@ -20,9 +20,11 @@ from console.ui.translation import translate_text
 
 @dataclass(frozen=True, slots=True)
 class SettingEntry:
-    """A setting as the reference and the forms describe it. `label`: its name in the form, if it has a form field of
-    its own. `default` and `example` are JSON values. `choices`: the only accepted values, with their meanings.
-    `section`: the path of the section that describes its parts, and `page` the name of that page.
+    """A setting as the reference and the forms describe it.
+
+    `label` is its name in the form, if it has its own form field. `default` and `example` are JSON values. `choices`
+    are the only accepted values, with their meanings. `section` is the path of the section that describes its parts,
+    and `page` the name of the page with that section.
     """
 
     name: str
@@ -52,8 +54,9 @@ class SettingEntry:
 
 @dataclass(frozen=True, slots=True)
 class SettingSection:
-    """The settings of one object, described. `place`: the path of the object in the document, "" for the whole
-    document; `example`: a whole object.
+    """The settings of one object, described.
+
+    `place` is the path of the object in the document, "" for the whole document. `example` is a whole object.
     """
 
     place: str

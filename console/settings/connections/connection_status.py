@@ -35,8 +35,8 @@ MAX_CONNECTIONS = 50
 class ConnectionStatus:
     """The figures of a connection and the health that follows from them.
 
-    `since`: start of the period of the figures. `last_success_at`: within the last day, else None. `p95_points`: p95 of
-    each hour of a day as SVG points.
+    `since` is the start of the period of the figures. `last_success_at` is within the last day, otherwise None.
+    `p95_points` has the p95 of each hour of a day as SVG points.
     """
 
     connection: Connection

@@ -50,9 +50,11 @@ class TrialField:
 
 @dataclass(frozen=True, slots=True)
 class MappingTrial:
-    """The resulting record of a trial. `action`: what the planner would do to the last known record; `unknown` if that
-    depends on fields with unknown values; empty for a pasted entity. `is_masked`: nothing was evaluated, as the
-    contents of the event are not revealed.
+    """The resulting record of a trial.
+
+    `action` is what the planner would do to the last known record: `unknown` if that depends on fields with unknown
+    values, and empty for a pasted entity. If `is_masked`, nothing was evaluated, because the contents of the event are
+    not revealed.
     """
 
     problem: TrialProblem | None = None

@@ -48,9 +48,9 @@ def annotate_activity(sources: QuerySet[Source]) -> QuerySet[Any]:
 class SecretRow:
     """One secret as shown, without its value.
 
-    `signed_count`: webhooks that it signed in the last `period`, which begins when the newest secret was added, or
-    later if the newest receipts do not reach back that far. `fits`: it suits the source's verification scheme.
-    `is_only`: no other secret is active and fits.
+    `signed_count` is the number of webhooks that it signed in the last `period`, which begins when the newest secret
+    was added, or later if the newest receipts do not reach back that far. If `fits`, it suits the source's verification
+    scheme. If `is_only`, no other secret is active and fits.
     """
 
     secret: SourceSecret
