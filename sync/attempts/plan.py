@@ -88,9 +88,9 @@ class AttemptFindings:
     `write_counts` are the counts of the record after the change is applied. `left_out` has the entities that the record
     should refer to but that have no record, `linked` the record ids of the other entities. If `is_record_absent`, the
     entity was deleted, and it has no record. If `has_unknown_external_id`, the record is linked, but has the external
-    id of an entity that the hub does not know. If `is_outdated`, the identity service returned a state of the entity from
-    before the event. `scrubber` removes the secrets of both connections from the findings before they are stored or
-    shown.
+    id of an entity that the hub does not know. If `is_outdated`, the identity service returned a state of the entity
+    from before the event. `scrubber` removes the secrets of both connections from the findings before they are stored
+    or shown.
     """
 
     entity: Entity | None = None
