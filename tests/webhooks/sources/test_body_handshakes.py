@@ -17,6 +17,7 @@ from django.test import Client
 
 from audit.models import Entry
 from tests.webhooks.sources.handshake_limit import slow_handshake_limit
+from webhooks.expressions import expression_budget
 from webhooks.models import Event, Receipt, Refusal, Source, SourceSecret
 from webhooks.protocol import handshake as protocol
 from webhooks.protocol.handshake import BodyHandshake
@@ -356,7 +357,11 @@ CASES: dict[str, tuple[Callable[[], None], list[Patch]]] = {
     ),
     "evaluates without a budget": (
         test_an_expression_that_costs_too_much_is_stopped,
-        [(protocol, "_MAX_STEPS", 1_000_000), (protocol, "_MAX_RESULT_BYTES", 1_000_000)],
+        [
+            (protocol, "_MAX_STEPS", 1_000_000),
+            (protocol, "_MAX_RESULT_BYTES", 1_000_000),
+            (expression_budget, "MAX_SECONDS", 60.0),
+        ],
     ),
     "quotes nothing": (
         test_a_challenge_is_quoted,
