@@ -40,7 +40,8 @@ test-sqlite: $(CHECKS)
 
 # Tests of what goes through the ORM and the write batch, of which other tests run on PostgreSQL too.
 ORM_TESTS := tests/audit/retention tests/devtools tests/exports tests/logins $(addprefix tests/sync/, \
-	erasure housekeeping limits mappings monitoring operations rechecks references replays search statistics)
+	erasure housekeeping limits mappings monitoring operations rechecks references replays search statistics) \
+	tests/webhooks/sources
 
 test-postgresql: $(CHECKS)
 	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not slow and not faults and not peers and not pure" \

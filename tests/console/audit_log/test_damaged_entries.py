@@ -20,7 +20,7 @@ from tests.support.pages import visible_text
 from tests.support.people import browser
 from webhooks.models import Event
 
-pytestmark = pytest.mark.usefixtures("database")
+pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.slow]
 
 LIST = "/admin/audit/entry/"
 is_sqlite = connection.vendor == "sqlite"

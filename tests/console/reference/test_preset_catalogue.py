@@ -14,7 +14,7 @@ from tests.support.people import browser
 from webhooks.models import Source
 from webhooks.presets.source_presets import SOURCE_PRESETS
 
-pytestmark = [pytest.mark.django_db, pytest.mark.one_database, pytest.mark.presets]
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database, pytest.mark.presets, pytest.mark.slow]
 
 PAGE = "/admin/reference/presets/"
 
