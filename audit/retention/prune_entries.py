@@ -154,7 +154,7 @@ def _delete_entries(rows: list[tuple[Any, ...]], segments: dict[int, int]) -> No
 
 
 def _count_stubs(ends: dict[str, Stub]) -> StubSum:
-    """Return the sum over all stubs once these replace those of their streams.
+    """Return the sum over all stubs after these have replaced the earlier stubs of their streams.
 
     It continues the sum in the newest entry, never one over the stored stubs: otherwise a stub that was changed would
     be counted as if it were right.

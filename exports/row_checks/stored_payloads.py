@@ -80,7 +80,7 @@ class _Reference(NamedTuple):
 
 
 class _StoredPayload(NamedTuple):
-    """What is compared of a stored payload. `owner` is the pseudonym of its entity."""
+    """The compared columns of a stored payload. `owner` is the pseudonym of its entity."""
 
     kind: Any
     owner: str | None
@@ -89,7 +89,7 @@ class _StoredPayload(NamedTuple):
 
 @dataclass(slots=True)
 class _RecordedDigests:
-    """The digests of payloads in entries, by table, row and column; None where the entry says that there is none.
+    """The digests of payloads in entries, by table, row and column; None if the entry has none.
 
     A row that is not here is not compared: its entry is not stored any more, or not written yet. `times` has the time
     by table and row before which none of its payloads was stored.

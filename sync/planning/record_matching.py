@@ -241,5 +241,8 @@ def _belongs_to_other(record: Record, external_id: str | None, query: RecordQuer
 
 
 def _has_other_external_id(record: Record, external_id: str | None, query: RecordQuery) -> bool:
+    """True if a record that was found by a value has another external id than the entity, or the same in another case:
+    unlike a linked record, nothing else says whose it is.
+    """
     own_external_id = None if external_id is None else as_text(record.fields.get(external_id))
     return bool(own_external_id and own_external_id != query.entity_id)

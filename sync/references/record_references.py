@@ -36,7 +36,7 @@ _SUBJECT_COLUMNS = ("entity_id", "entity_type", "identity", "target")
 
 @dataclass(frozen=True, slots=True)
 class ReferenceChanges:
-    """What the end of an attempt changes in the stored references of its record."""
+    """Changes to the stored references of a record after an attempt: keys of rows to delete, and new record ids."""
 
     outdated: frozenset[int]
     new: Mapping[Reference, str]

@@ -1,4 +1,4 @@
-"""Isolate possible poison deliveries: run each delivery under which processes died twice in a process of its own.
+"""Isolate possible poison deliveries: a delivery during which two processes died runs in a process of its own.
 
 From outside it cannot be seen which of several running deliveries killed a process. If the process runs only one, its
 death identifies the delivery (see `sync.deliveries.expired_leases`), and no other delivery is affected.

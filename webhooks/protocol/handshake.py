@@ -131,7 +131,7 @@ class Handshake:
         return text if _is_answered(text, self.hmac) else None
 
     def write_answer(self, challenge: str, key: bytes = b"") -> bytes:
-        """Return the body that answers a challenge. `key`: that of its HMAC."""
+        """Return the body that answers a challenge. `key`: the key of the HMAC."""
         return _write_answer(self.field, challenge, self.hmac, key)
 
 
@@ -172,7 +172,7 @@ class BodyHandshake:
         return challenge if isinstance(challenge, str) and _is_answered(challenge, self.hmac) else None
 
     def write_answer(self, challenge: str, key: bytes = b"") -> bytes:
-        """Return the body that answers a challenge. `key`: that of its HMAC."""
+        """Return the body that answers a challenge. `key`: the key of the HMAC."""
         return _write_answer(self.field, challenge, self.hmac, key)
 
 

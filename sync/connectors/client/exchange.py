@@ -83,7 +83,7 @@ _ERROR_OF_MEANING: Mapping[Meaning, type[errors.ConnectorError]] = {
 
 
 class ResponseClassification(NamedTuple):
-    """What a response means.
+    """The meaning of a response for the request.
 
     `status` is the status of the response or, if a rule of the settings matches, one that has the meaning of that rule.
     `error` is None for success. `matches_rule` is true if a rule decided, `may_renew` if new credentials may help.

@@ -265,7 +265,7 @@ class OAuthAuthenticator:
                 self._scheme.grant_type,
                 self._scheme.header,
                 self._scheme.template and self._scheme.template.text,
-                # A token is shared only by those who would believe the same endpoint.
+                # Connections share a token only if they trust the same authorities for the endpoint.
                 self._scheme.token_authorities,
             ],
         )

@@ -1,4 +1,4 @@
-"""An event whose entity was removed by SQL, in the name of somebody else's erasure, is found."""
+"""Tests that the row checks find an event to which SQL gave the pseudonym of another entity's erasure."""
 
 from pathlib import Path
 

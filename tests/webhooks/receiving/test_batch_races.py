@@ -45,7 +45,7 @@ class Rounds:
         if self.meeting is not None:
             with suppress(threading.BrokenBarrierError):
                 self.meeting.wait(self.meeting_seconds)
-                self.meeting.abort()  # one that begins again waits for nobody
+                self.meeting.abort()  # a request that begins again does not wait
         return found
 
 
