@@ -1,0 +1,71 @@
+"""Try whether tests fail if the product is wrong.
+
+    python -m tests.mutants draw --count 150 --seed 20261201     write mutants.toml anew
+    python -m tests.mutants variants [AREA or MODULE]            each broken variant fails each test that it names
+    python -m tests.mutants reach [-- PYTEST ARGUMENTS]          record which test reaches which line
+    python -m tests.mutants drawn [--seed N --count N]           try the committed mutants, or some drawn anew
+    python -m tests.mutants report                               what the last run found
+
+Results are appended to var/mutants/, and what has one there is not tried again: a run can be stopped and resumed.
+`--fresh` forgets them.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from tests.mutants import reach, trials
+from tests.mutants.draw import draw, write
+from tests.mutants.mutation import DRAWN, ROOT, drawn_mutations, variants
+
+STATE = ROOT / "var" / "mutants"
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    match arguments.command:
+        case "draw":
+            write(DRAWN, draw(arguments.count, arguments.seed))
+            return 0
+        case "reach":
+            return reach.record(STATE / "coverage", arguments.pytest)
+        case "variants":
+            results = trials.Results(STATE / "variants.jsonl", fresh=True)
+            return trials.try_variants(variants(arguments.only), STATE, results, arguments.processes)
+        case "drawn":
+            seed = arguments.seed
+            mutations = drawn_mutations() if seed is None else draw(arguments.count, seed)
+            name = "drawn" if seed is None else f"drawn-{seed}"
+            results = trials.Results(arguments.results or STATE / f"{name}.jsonl", fresh=arguments.fresh)
+            reached = reach.Reach(arguments.coverage or STATE / "coverage")
+            return trials.try_drawn(mutations, STATE, reached, results, arguments.processes)
+        case _:
+            return trials.report(trials.Results(arguments.results or STATE / "drawn.jsonl"))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__, allow_abbrev=False)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    commands = parser.add_subparsers(dest="command", required=True)
+    draw_command = commands.add_parser("draw")
+    draw_command.add_argument("--count", type=int, default=150)
+    draw_command.add_argument("--seed", type=int, required=True)
+    variants_command = commands.add_parser("variants")
+    variants_command.add_argument("only", nargs="?", default="")
+    variants_command.add_argument("--processes", type=int, default=1)
+    reach_command = commands.add_parser("reach")
+    reach_command.add_argument("pytest", nargs="*")
+    drawn = commands.add_parser("drawn")
+    drawn.add_argument("--seed", type=int)
+    drawn.add_argument("--count", type=int, default=20)
+    drawn.add_argument("--fresh", action="store_true")
+    drawn.add_argument("--processes", type=int, default=2)
+    report = commands.add_parser("report")
+    for command in (drawn, report):
+        command.add_argument("--results", type=Path)
+    drawn.add_argument("--coverage", type=Path)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
