@@ -155,7 +155,8 @@ def resolve_addresses(host: str, port: int, seconds: float) -> AddressInfo:
 def _query_system(name: HostAndPort) -> AddressInfo:
     try:
         return list(socket.getaddrinfo(*name, type=socket.SOCK_STREAM))
-    except socket.gaierror:
+    except OSError:
+        # Without a descriptor the system calls a name unknown, or a module of its resolver fails with another error.
         require_free_descriptor()
         raise
     except UnicodeError:

@@ -16,7 +16,7 @@ from tests.support.http.connectors import MemoryRecorder, shop
 from tests.support.http.servers import Reply, serving
 from tests.support.processes.file_descriptors import without_free_descriptors
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 PORTS_USED_UP = OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
 
@@ -30,6 +30,25 @@ def test_no_free_descriptor_is_a_failure_of_the_hub(scheme: str, host: str) -> N
         connector.delete_record("USER", "1", "key-1")
     assert (caught.value.code, caught.value.maybe_applied) == ("hub-exhausted", False)
     assert [exchange.error_code for exchange in notebook.exchanges] == ["hub-exhausted"]
+
+
+@pytest.mark.parametrize(
+    "error", [socket.gaierror(socket.EAI_NONAME, "unknown"), OSError(errno.ECONNREFUSED, "no resolver daemon")]
+)
+def test_no_name_is_called_unknown_without_a_descriptor_to_look_it_up(
+    monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    """With libnss-mdns, the system reports the error of that module, not the lack of descriptors."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    endpoint = HttpEndpoint("http://shop.test:9", 60.0, 1000)
+    with without_free_descriptors(), pytest.raises(ProbeFailed, match="hub-exhausted"):
+        resolve_endpoint(endpoint)
+    with pytest.raises(ProbeFailed, match="name-unknown"):
+        resolve_endpoint(endpoint)
 
 
 def test_the_system_is_called_again_once_there_are_descriptors() -> None:
@@ -124,7 +143,7 @@ def test_a_thread_that_cannot_be_started_is_a_failure_of_the_hub(monkeypatch: py
 
 @pytest.mark.parametrize("origin", ["http://127.0.0.1:9", "https://127.0.0.1:9", "https://localhost:9"])
 def test_the_connection_test_says_so_too(origin: str) -> None:
-    endpoint = HttpEndpoint(origin, 1.0, 1000)
+    endpoint = HttpEndpoint(origin, 60.0, 1000)
     with without_free_descriptors(), pytest.raises(ProbeFailed, match="hub-exhausted"):
         _probe(endpoint)
 
