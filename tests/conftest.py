@@ -18,6 +18,7 @@ from tests.support.database.template_database import copied_database
 from tests.support.hub import SIGNING_SECRET, Hub
 from tests.support.simultaneous_webhooks import SimultaneousWebhooks
 from tests.support.wired_hub import connected_hub, wipe_database
+from tests.tiers.selection import left_out_rows, mark_listed_tests
 from webhooks.receiving import refusals
 
 # How fast a busy machine generates and runs examples says nothing about the hub.
@@ -114,13 +115,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect tests that this database cannot run, and those that need to run on one database only."""
+    """Deselect what this database cannot run, what one database shows alone, and rows of long tables."""
+    mark_listed_tests(items)
     beyond = (
         ("writers_at_once", "only_postgresql")
         if connection.vendor == "sqlite"
         else ("only_sqlite", "one_database")
     )
-    others = [item for item in items if any(map(item.get_closest_marker, beyond))]
+    others = {item for item in items if any(map(item.get_closest_marker, beyond))} | left_out_rows(items)
     if others:
-        config.hook.pytest_deselected(items=others)
+        config.hook.pytest_deselected(items=list(others))
         items[:] = [item for item in items if item not in others]

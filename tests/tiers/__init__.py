@@ -1,0 +1,1 @@
+"""Which tests run when: `make test`, `.ci/run`, `make nightly`, `make gate-stress`."""

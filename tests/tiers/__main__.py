@@ -1,0 +1,19 @@
+"""Run a tier of the tests: `python -m tests.tiers nightly`, `changed` (what .ci/run adds) or `stress`."""
+
+import sys
+
+from tests.tiers.parts import run_changed, run_nightly
+from tests.tiers.stress import run_stress
+
+RUNS = {"nightly": run_nightly, "changed": run_changed, "stress": run_stress}
+
+
+def main() -> int:
+    if len(sys.argv) != 2 or sys.argv[1] not in RUNS:
+        print(__doc__, file=sys.stderr)
+        return 2
+    return RUNS[sys.argv[1]]()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""The parts of `make nightly`, and what `.ci/run` tries of them for a change."""
+
+import datetime
+import sys
+import tomllib
+
+from tests.mutants.mutation import variants
+from tests.tiers.runs import Part, ResumableRun, changed_files, format_result, pytest_part
+from tests.tiers.selection import NIGHTLY, listed_tests
+
+GATE = "not submission and not nightly and not faults and not peers"
+MUTANTS_A_NIGHT = 20
+_MUTANTS = [sys.executable, "-m", "tests.mutants"]
+_ALL_ROWS = {"HUB_TEST_ROWS": "all"}
+
+
+def nightly_parts(seed: str) -> list[Part]:
+    """Return the parts of `make nightly`. `seed` is the day, by which mutants are drawn."""
+    parts = [
+        pytest_part(f"{database} {kind}", marks, *options, HUB_TEST_DATABASE=database, **_ALL_ROWS)
+        for database in ("sqlite", "postgresql")
+        for kind, marks, options in (
+            ("tests", "not faults and not peers", ("-n", "2", "--dist", "worksteal")),
+            ("faults", "faults", ("-n", "2", "--dist", "loadgroup")),
+        )
+    ]
+    celery = {"HUB_TEST_DATABASE": "postgresql", "HUB_TEST_ENGINE": "celery"}
+    marks = "faults and worker_processes and not one_engine"
+    return [
+        *parts,
+        pytest_part("celery faults", marks, "-n", "2", "--dist", "loadgroup", **celery),
+        pytest_part("peers", "peers", "tests/peers", HUB_TEST_DATABASE="sqlite"),
+        Part("variants", [*_MUTANTS, "variants", "--processes", "2"]),
+        Part("mutants", [*_MUTANTS, "drawn", "--seed", seed, "--count", str(MUTANTS_A_NIGHT)]),
+        Part("bench", [sys.executable, "-m", "tests.bench", "--limits"]),
+    ]
+
+
+def run_nightly() -> int:
+    """Run all parts, resuming those of an earlier run of this commit. Returns 1 if one is red."""
+    run = ResumableRun("nightly")
+    results = [run.run(part) for part in nightly_parts(f"{datetime.datetime.now(datetime.UTC):%Y%m%d}")]
+    print(*map(format_result, results), sep="\n")
+    for row in listed_tests():
+        print(f"failed by chance on {row['moved']}: {row['id']} ({row['seed']}): {row['cause']}")
+    return int(any(result.status for result in results))
+
+
+def run_changed() -> int:
+    """Try the broken variants and the real systems of the packages that changed since `make nightly` was green."""
+    run = ResumableRun("changed")
+    results = [run.run(part) for part in changed_parts()]
+    print(*map(format_result, results), sep="\n")
+    return int(any(result.status for result in results))
+
+
+def changed_parts() -> list[Part]:
+    """Return the parts for what changed; all of them if the commit of the last green run is not known."""
+    green = tomllib.loads(NIGHTLY.read_text())["green"]
+    files = changed_files(green) if green else None
+    packages = {name.split("/")[0] for name in files or ()}
+    if files is None:
+        packages = {variant.path.split("/")[0] for variant in variants()} | {"sync"}
+    parts = [
+        Part(f"variants of {package}", [*_MUTANTS, "variants", f"{package}/", "--processes", "2"])
+        for package in sorted(packages)
+        if variants(f"{package}/")
+    ]
+    if packages & {"sync", "connectors", "webhooks"}:
+        parts.append(
+            pytest_part("peers", "peers and not submission", "tests/peers", HUB_TEST_DATABASE="sqlite")
+        )
+    return parts
