@@ -20,6 +20,9 @@ from tests.bench.subjects.exports import measure_export
 from tests.bench.subjects.growth import grow, show_growth
 from tests.bench.subjects.measurement import SUBJECTS
 from tests.bench.subjects.memory import show_memory, watch_memory
+from tests.bench.subjects.other_commit import ROUNDS as AGAINST_ROUNDS
+from tests.bench.subjects.other_commit import SECONDS as AGAINST_SECONDS
+from tests.bench.subjects.other_commit import compare_with, show_against
 from tests.bench.subjects.password_guesses import ROUNDS as GUESSING_ROUNDS
 from tests.bench.subjects.password_guesses import SECONDS as GUESSING_SECONDS
 from tests.bench.subjects.password_guesses import measure_guessing, show_guessing
@@ -51,6 +54,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--without", help="what parts cost or save, one by one: all, or some of " + ",".join(PARTS)
+    )
+    parser.add_argument(
+        "--against", metavar="COMMIT", help="this checkout and a clone of another commit, in turn"
     )
     parser.add_argument("--guessing", action="store_true", help="webhooks while passwords are guessed")
     parser.add_argument("--growth", action="store_true", help="cost by what is stored")
@@ -106,6 +112,8 @@ class Bench:
             return "parts", self._parts()
         if self.given.growth:
             return "growth", self._growth()
+        if self.given.against:
+            return "against", self._against()
         if self.given.guessing:
             return "guessing", self._guessing()
         if self.given.export:
@@ -158,6 +166,13 @@ class Bench:
             print(show_growth(stages), end="\n\n")
             found += [asdict(stage) for stage in stages]
         return found
+
+    def _against(self) -> object:
+        given = self.given
+        rounds, seconds = given.rounds or AGAINST_ROUNDS, given.seconds or AGAINST_SECONDS
+        rows = compare_with(given.against, self.kinds, rounds, seconds)
+        print(show_against(given.against, rows))
+        return rows
 
     def _guessing(self) -> object:
         found, given = {}, self.given

@@ -17,12 +17,14 @@ from pathlib import Path
 from tests.mutants import reach, trials
 from tests.mutants.draw import draw, write
 from tests.mutants.mutation import DRAWN, ROOT, drawn_mutations, variants
+from tests.support.database.template_database import share_templates_between_runs
 
 STATE = ROOT / "var" / "mutants"
 
 
 def main() -> int:
     arguments = _parser().parse_args()
+    share_templates_between_runs()  # migrating a database takes longer than most of the tests of a mutant
     match arguments.command:
         case "draw":
             write(DRAWN, draw(arguments.count, arguments.seed))

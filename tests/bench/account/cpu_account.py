@@ -56,17 +56,17 @@ def show(taken: dict[str, Any]) -> str:
         "",
         *(f"{number:3} {statement}" for number, statement in enumerate(taken["one_event"], 1)),
         "",
-        *(_moves_line(name, moves) for name, moves in taken["moves"].items()),
+        _moves_line(taken["moves"]),
     ]
     if taken["missing"]:
         lines += ["", f"Not found, see tests/bench/account/points.py: {', '.join(taken['missing'])}"]
     return "\n".join(lines)
 
 
-def _moves_line(name: str, moves: dict[str, Any]) -> str:
+def _moves_line(moves: dict[str, Any]) -> str:
     most = "; ".join(f"{times} {one} → {other}" for one, other, times in moves["most"])
     return (
-        f"Calls of one event, {name}: {moves['calls']} of {moves['functions']} functions in {moves['modules']} modules, "
+        f"Calls of one event: {moves['calls']} of {moves['functions']} functions in {moves['modules']} modules, "
         f"{moves['moves']} of them from module to module, {moves['between_packages']} from package to package. "
         f"Most: {most}"
     )

@@ -10,20 +10,21 @@ from typing import Any
 
 from tests.bench.machinery.processes import ROOT
 
-PACKAGES = ("audit", "webhooks", "sync", "integration_hub")
-# The generic layers below them, which are counted apart.
-BASE_PACKAGES = ("database", "config_schema")
+# All packages of the product.
+PACKAGES = (
+    *("config_schema", "database", "audit", "webhooks", "logins", "connectors", "sync", "exports", "console"),
+    "integration_hub",
+)
 
 
 class ModuleMoves:
-    """Counts calls of functions of some packages: all of them, and those that come from another module.
+    """Counts calls of functions of the product: all of them, and those that come from another module.
 
     A call through a library counts as a call of the module that called the library. Comprehensions and lambdas are left
     out.
     """
 
-    def __init__(self, packages: tuple[str, ...]) -> None:
-        self._packages = packages
+    def __init__(self) -> None:
         self._modules: dict[CodeType, str | None] = {}
         self._stacks = threading.local()
         self.calls = 0
@@ -67,20 +68,20 @@ class ModuleMoves:
         stack.append(module)
 
     def _module_of(self, code: CodeType) -> str | None:
-        """Return the dotted module of a function of these packages; None for other code."""
+        """Return the dotted module of a function of the product; None for other code."""
         path = Path(code.co_filename)
         if code.co_name.startswith("<") or not path.is_relative_to(ROOT):
             return None
         parts = path.relative_to(ROOT).with_suffix("").parts
-        return ".".join(parts) if parts[0] in self._packages else None
+        return ".".join(parts) if parts[0] in PACKAGES else None
 
 
 @contextmanager
-def counted_moves(packages: tuple[str, ...]) -> Iterator[ModuleMoves]:
+def counted_moves() -> Iterator[ModuleMoves]:
     """Count in this thread and in those of the executor of deliveries."""
     from sync.execution.executor import BoundedExecutor
 
-    moves = ModuleMoves(packages)
+    moves = ModuleMoves()
     run_in_slot = BoundedExecutor._run_in_slot
 
     def run_counted(executor: BoundedExecutor, run: Any) -> None:

@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any
 
 from database import statement as sql
-from tests.bench.account.module_moves import BASE_PACKAGES, PACKAGES, ModuleMoves, counted_moves
+from tests.bench.account.module_moves import ModuleMoves, counted_moves
 from tests.bench.account.points import POINTS
 from tests.bench.account.stopwatch import Spent, Stopwatch
 from tests.bench.machinery.driver import Load, requests
@@ -65,7 +65,6 @@ class Statements:
 
 COMMIT = "COMMIT"
 _COUNTED_EVENTS = 3
-_COUNTED = {"the packages of webhooks": PACKAGES, "with the generic ones": PACKAGES + BASE_PACKAGES}
 
 
 def _shortened(sql: str) -> str:
@@ -78,10 +77,10 @@ def measure_account(mode: str, events: int) -> dict[str, Any]:
 
     `result` and `ack` are the work of the web process; `worker` is the work of a worker for an `ack` event.
     """
-    work = Work(mode, events * 4 + 2 + _COUNTED_EVENTS * len(_COUNTED))
+    work = Work(mode, events * 4 + 2 + _COUNTED_EVENTS)
     work.run(events)
     plain, plain_wall = work.run(events)
-    moves = {name: work.count_moves(packages) for name, packages in _COUNTED.items()}
+    moves = work.count_moves()
     watch, statements = _watched()
     work.run(events // 2)
     work.run(events, watch, statements)
@@ -135,18 +134,18 @@ class Work:
             watch.stop()
         return spent
 
-    def count_moves(self, packages: tuple[str, ...]) -> dict[str, Any]:
+    def count_moves(self) -> dict[str, Any]:
         """Count the calls of one event from module to module: of three events the one with the fewest, because a cache
         that expires meanwhile is read again.
         """
-        summaries = [self._count_moves_once(packages).summary() for _ in range(_COUNTED_EVENTS)]
+        summaries = [self._count_moves_once().summary() for _ in range(_COUNTED_EVENTS)]
         return min(summaries, key=itemgetter("calls"))
 
-    def _count_moves_once(self, packages: tuple[str, ...]) -> ModuleMoves:
+    def _count_moves_once(self) -> ModuleMoves:
         if self._delivers:
             self._send(1)
         due = self._due(1) if self._delivers else []
-        with counted_moves(packages) as moves:
+        with counted_moves() as moves:
             if self._delivers:
                 self._deliver(due)
             else:
