@@ -12,7 +12,8 @@ HUB_ENV := HUB_ENV_FILE=/dev/null SECRET_KEY=only-for-checks-0123456789abcdefghi
 # Tests wait for processes, browsers and deadlines for about a quarter of their time.
 TEST_PROCESSES = $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
 
-.PHONY: run test quick test-sqlite test-postgresql check lint types contracts migrations slow faults peers start-peers bench screenshots clean
+.PHONY: run test quick test-sqlite test-postgresql check lint types contracts migrations submission nightly \
+	gate-stress promises faults peers start-peers bench screenshots clean
 
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
@@ -33,10 +34,14 @@ run: $(READY) .env  ## the hub, its worker and both stand-in services; ONCE=1 en
 	$(BIN)/python manage.py seed_sandbox $(if $(EMPTY),--only-logins)
 	MALLOC_ARENA_MAX=2 PATH="$(CURDIR)/$(BIN):$$PATH" LOG_FORMAT=$${LOG_FORMAT:-text} $(BIN)/honcho start $(if $(EMPTY),web worker)
 
-test: $(CHECKS) test-sqlite test-postgresql  ## the whole suite, on SQLite and on PostgreSQL
+# tests/tiers/parts.py has the same expression.
+GATE := not submission and not nightly and not faults and not peers
+PYTEST := $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
+
+test: $(CHECKS) test-sqlite test-postgresql  ## each promise once, on SQLite, and on PostgreSQL where that differs
 
 test-sqlite: $(CHECKS)
-	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not slow and not faults and not peers" $(ARGS)
+	HUB_TEST_DATABASE=sqlite $(PYTEST) -m "$(GATE)" $(ARGS)
 
 # Tests of what goes through the ORM and the write batch, of which other tests run on PostgreSQL too.
 ORM_TESTS := tests/audit/retention tests/devtools tests/exports tests/logins $(addprefix tests/sync/, \
@@ -44,33 +49,42 @@ ORM_TESTS := tests/audit/retention tests/devtools tests/exports tests/logins $(a
 	tests/webhooks/sources
 
 test-postgresql: $(CHECKS)
-	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not slow and not faults and not peers and not pure" \
+	HUB_TEST_DATABASE=postgresql $(PYTEST) -m "$(GATE) and not pure" \
 		--ignore tests/console $(foreach path,$(ORM_TESTS),--ignore $(path)) $(ARGS) \
 		|| { status=$$?; [ $$status = 77 ] && [ -z "$(CI)" ] && echo "PostgreSQL half skipped: see above."; }
 
 quick: $(CHECKS)  ## within a minute: the pure rules, and the path of a webhook on SQLite
-	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "(pure or flow) and not slow and not faults and not peers" \
-		--ignore tests/project --ignore tests/sandbox $(ARGS)
+	HUB_TEST_DATABASE=sqlite $(PYTEST) -m "(pure or flow) and $(GATE)" --ignore tests/project --ignore tests/sandbox $(ARGS)
 
-# The files that mark a test so, if ARGS names no folder: collecting all tests costs each process 10 s of CPU.
-marked = $(if $(filter tests/%,$(ARGS)),,$(shell grep -rl --include 'test_*.py' -e 'mark\.$(1)\b' tests | sort))
-
-# The pages of the console that write SQL of their own, or filter, search and count.
-PAGES_ON_POSTGRESQL := tests/console/test_every_page.py $(addprefix tests/console/,audit_log entities events failures overview replays)
-
-slow: $(CHECKS)  ## browser tests, processes, crash loops and load, on both databases; on PostgreSQL also what `make test` omits
-	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist worksteal -m slow $(call marked,slow) $(ARGS)
-	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not pure" $(call marked,slow) $(ARGS)
-	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal $(PAGES_ON_POSTGRESQL) $(ORM_TESTS) \
-		-m "not slow and not faults and not peers and not pure" $(ARGS)
+# The files that mark a test so: collecting all tests costs each process 10 s of CPU.
+marked = $(shell grep -rl --include 'test_*.py' -e 'mark\.$(1)\b' tests | sort)
 
 # tests/faults/load/groups.py names the groups: load tests begin first and never two at once; meanwhile the other
 # process runs what mostly waits.
+SUBMISSION := $(BIN)/python -m pytest -n 2 --dist loadgroup -rfE $(call marked,submission)
+
+submission: $(CHECKS)  ## what .ci/run adds: all pages in a browser, kills at every operation, real systems, what changed
+	HUB_TEST_DATABASE=sqlite $(SUBMISSION) -m "submission and not peers"
+	HUB_TEST_DATABASE=postgresql $(SUBMISSION) -m "submission and faults and not pure"
+	HUB_TEST_DATABASE=postgresql HUB_TEST_ENGINE=celery $(SUBMISSION) \
+		-m "submission and faults and worker_processes and not one_engine"
+	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest tests/peers -m "submission and peers" -p no:xdist
+	$(BIN)/python -m tests.tiers changed
+
+nightly: $(CHECKS)  ## everything else, part by part; run again, it goes on where it was stopped
+	$(BIN)/python -m tests.support.database $(BIN)/python -m tests.tiers nightly
+
+gate-stress: $(CHECKS)  ## 20 times the tests of `make test` that start threads, processes or servers, beside busy loops
+	$(BIN)/python -m tests.tiers stress
+
+promises: $(CHECKS)  ## prints which test holds which promise
+	$(BIN)/python -m tests.promises
+
 faults: $(CHECKS)  ## the fault suite, on both databases and with Celery; HUB_FAULTS=long for the longer tier
-	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist loadgroup -m faults -rfEP $(call marked,faults) $(ARGS)
-	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadgroup -m "faults and not pure" -rfEP $(call marked,faults) $(ARGS)
+	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist loadgroup -m faults -rfE $(call marked,faults) $(ARGS)
+	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadgroup -m "faults and not pure" -rfE $(call marked,faults) $(ARGS)
 	HUB_TEST_DATABASE=postgresql HUB_TEST_ENGINE=celery $(BIN)/python -m pytest -n 2 --dist loadgroup \
-		-m "faults and worker_processes and not one_engine and not pure" -rfEP $(call marked,faults) $(ARGS)
+		-m "faults and worker_processes and not one_engine and not pure" -rfE $(call marked,faults) $(ARGS)
 
 peers: $(CHECKS)  ## real systems at both ends, from package registries: Directus, Canaille, Tryton and Vendure
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest tests/peers -m peers -p no:xdist $(ARGS)

@@ -1,6 +1,7 @@
 """The command `python -m tests.bench`: see `--help`. Tables go to standard output, progress to standard error."""
 
 import argparse
+import re
 import signal
 import sys
 import tempfile
@@ -126,7 +127,10 @@ class Bench:
 
     def _comparison(self) -> object:
         rounds = compare(plan(self.given), self.kinds, self.systems, self.folder)
-        print(f"{comparison(rounds)}\n\n{verdicts(rounds)}")
+        lines = verdicts(rounds)
+        print(f"{comparison(rounds)}\n\n{lines}")
+        if re.search(r"^(ERRORS|UNEQUAL)", lines, re.MULTILINE):
+            raise SystemExit("webhooks failed, or the subjects did not do the same work")
         return as_rows(rounds)
 
     def _account(self) -> object:

@@ -8,6 +8,7 @@ from tests.mutants.mutation import variants
 from tests.tiers.runs import Part, ResumableRun, changed_files, format_result, pytest_part
 from tests.tiers.selection import NIGHTLY, listed_tests
 
+# The Makefile has the same expression.
 GATE = "not submission and not nightly and not faults and not peers"
 MUTANTS_A_NIGHT = 20
 _MUTANTS = [sys.executable, "-m", "tests.mutants"]
@@ -31,8 +32,12 @@ def nightly_parts(seed: str) -> list[Part]:
         pytest_part("celery faults", marks, "-n", "2", "--dist", "loadgroup", **celery),
         pytest_part("peers", "peers", "tests/peers", HUB_TEST_DATABASE="sqlite"),
         Part("variants", [*_MUTANTS, "variants", "--processes", "2"]),
+        Part("reach", [*_MUTANTS, "reach"], {"HUB_TEST_DATABASE": "sqlite"}),
         Part("mutants", [*_MUTANTS, "drawn", "--seed", seed, "--count", str(MUTANTS_A_NIGHT)]),
-        Part("bench", [sys.executable, "-m", "tests.bench", "--limits"]),
+        Part(
+            "bench",
+            [sys.executable, "-m", "tests.bench", "--clients", "16", "--delays", "0", "--seconds", "5"],
+        ),
     ]
 
 

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
-# What pytest prints of a test that failed, and the runner of mutants of one that nothing noticed.
-_RED = re.compile(r"^(?:(?:FAILED|ERROR) (\S+)|((?:survived|stale): .*))", re.MULTILINE)
+# What pytest prints of a test that failed, the runner of mutants of one that nothing noticed, and the benchmark of an
+# aim that was missed.
+_RED = re.compile(r"^(?:(?:FAILED|ERROR) (\S+)|((?:survived|stale): .*|NOT KEPT .*))", re.MULTILINE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class PartResult:
-    """How a part ended, how many seconds it took, and the tests that failed."""
+    """How a part ended, how many seconds it took, and what failed or was missed."""
 
     name: str
     status: int
@@ -63,7 +64,7 @@ class ResumableRun:
                 stderr=subprocess.STDOUT,
                 check=False,
             ).returncode
-        red = [first or second for first, second in _RED.findall(log.read_text())] if status else []
+        red = [first or second for first, second in _RED.findall(log.read_text())]
         result = PartResult(part.name, status, round(time.monotonic() - started, 1), red)
         with self._file.open("a") as file:
             file.write(json.dumps(dataclasses.asdict(result)) + "\n")
@@ -73,7 +74,7 @@ class ResumableRun:
 
 
 def format_result(result: PartResult) -> str:
-    """Return a line for a part, and a line for each of its tests that failed."""
+    """Return a line for a part, and a line for each test that failed and each aim that was missed."""
     ended = "green" if not result.status else f"RED (status {result.status})"
     return "\n    ".join([f"{result.name}: {ended}, {result.seconds:.0f} s", *result.red])
 
