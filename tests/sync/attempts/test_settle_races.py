@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
@@ -90,15 +90,7 @@ def test_all_rows_of_the_end_of_an_attempt_are_written(hub: Hub, ways: Ways) -> 
     assert find_chain_faults() == []
 
 
-def test_a_rejected_attempt_ends_by_one_batch_too(hub: Hub, ways: Ways) -> None:
-    hub.change_email("taken@example.com")
-    assert hub.post_signed(EXAMPLE).status_code == 422
-    hub.wait_until_quiet()
-    assert (ways.tried, ways.long) == (1, 0)
-    assert last(Delivery).state == last(Event).state == "dead"
-    assert last(Attempt).stored_finding(Finding.ANSWER)["errors"]
-
-
+@pytest.mark.promise("I9")
 def test_nothing_is_written_for_a_delivery_whose_lease_was_lost(hub: Hub, ways: Ways) -> None:
     ways.meanwhile = lambda: Delivery.objects.filter(state="running").update(token="0" * 32)
     hub.change_email("anna.lost@example.com")
@@ -238,6 +230,57 @@ def test_an_event_with_two_deliveries_ends_with_the_worse_state(hub: Hub, ways: 
     states = {delivery.target.slug: delivery.state for delivery in Delivery.objects.filter(event=last(Event))}
     assert states.pop("crm") == last(Event).state != "succeeded"
     assert set(states.values()) == {"succeeded"}
+
+
+def fail_first(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Cut the connection of the first settlement batch after all of its statements. Returns the entries of each batch."""
+    prepare_append, calls = attempts_settle.prepare_append, []
+
+    def counted(*happenings: Any, **at: Any) -> Any:
+        calls.append(len(happenings))
+        return prepare_append(*happenings, **at)
+
+    class Lost(WriteBatch):
+        def run(self) -> None:
+            if len(calls) > 1:
+                super().run()
+                return
+            with transaction.atomic():
+                super().run()
+                transaction.set_rollback(True)
+            raise OperationalError("the connection was lost")
+
+    monkeypatch.setattr(attempts_settle, "prepare_append", counted)
+    monkeypatch.setattr(attempts_settle, "WriteBatch", Lost)
+    return calls
+
+
+@pytest.mark.promise("I23")
+def test_a_settlement_that_is_rolled_back_stores_no_answer_and_its_retry_stores_one(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = fail_first(monkeypatch)
+    hub.change_email("anna.told@example.com")
+    answer = hub.post_signed(EXAMPLE)
+    hub.wait_until_quiet()
+    assert answer.status_code == 200
+    assert calls == [2, 2], "the attempt's end and the answer, in one commit, twice"
+    receipt = Receipt.objects.get()
+    assert receipt.answer is not None
+    assert (receipt.status, receipt.answer.decrypt()) == (200, answer.content)
+    assert Entry.objects.filter(action="webhook.answered").count() == 1
+    assert Attempt.objects.get().outcome == Delivery.objects.get().state == "succeeded"
+    assert len(hub.writes()) == 1
+
+
+def test_an_answer_that_cannot_be_rendered_does_not_keep_the_delivery_from_ending(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhooks.receiving.receive.outcome_answer", lambda *_, **__: 1 / 0)
+    hub.change_email("anna.wordless@example.com")
+    assert hub.post_signed(EXAMPLE).status_code == 500
+    hub.wait_until_quiet()
+    assert Delivery.objects.get().state == "succeeded"
 
 
 def test_an_attempt_whose_key_was_destroyed_sends_nothing_and_ends(

@@ -21,6 +21,8 @@ from tests.support.people import person as staff
 from tests.support.threads import in_threads
 from webhooks.models import Event
 
+pytestmark = pytest.mark.concurrent
+
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 LATER = timedelta(minutes=1)
 
@@ -105,6 +107,7 @@ NOT_OURS: dict[str, Callable[[Delivery], Any]] = {
 }
 
 
+@pytest.mark.promise("I9")
 @pytest.mark.parametrize("what", NOT_OURS)
 def test_a_delivery_is_not_claimed_if_it_changed_meanwhile(
     what: str, meanwhile: Callable[..., Claim | None]
@@ -139,30 +142,16 @@ def test_a_claim_covers_later_deliveries_of_the_same_subject(meanwhile: Callable
     assert Delivery.objects.filter(covered_by=claim.attempt).count() == 1
 
 
-def test_a_claim_uses_the_payload_chosen_for_a_replay(meanwhile: Callable[..., Claim | None]) -> None:
-    claim = meanwhile(change(payload_choice="received"))
-    assert claim is not None
-    assert (claim.delivery.payload_choice, claim.attempt.payload_choice) == ("received", "received")
-
-
-def test_a_claim_uses_the_mapping_chosen_for_a_replay(meanwhile: Callable[..., Claim | None]) -> None:
-    version = MappingVersion.objects.latest("pk")
-    claim = meanwhile(change(mapping_version=version))
-    assert claim is not None
-    assert claim.delivery.mapping_version_id == version.pk
-
-
 def test_a_claim_belongs_to_the_replay_requested_meanwhile(meanwhile: Callable[..., Claim | None]) -> None:
-    replay = a_replay(staff("support"))
-    claim = meanwhile(change(replay=replay))
+    """With its payload and its mapping, and after the attempts of other processes."""
+    replay, version = a_replay(staff("support")), MappingVersion.objects.latest("pk")
+    chosen = {"replay": replay, "payload_choice": "received", "mapping_version": version}
+    claim = meanwhile(change(**chosen, attempts_used=2, last_number=2))
     assert claim is not None
     assert (claim.attempt.replay_id, claim.attempt.cause) == (replay.pk, "replay")
     assert Delivery.objects.get().replay is None
-
-
-def test_a_claim_counts_attempts_of_other_processes(meanwhile: Callable[..., Claim | None]) -> None:
-    claim = meanwhile(change(attempts_used=2, last_number=2))
-    assert claim is not None
+    assert (claim.delivery.payload_choice, claim.attempt.payload_choice) == ("received", "received")
+    assert claim.delivery.mapping_version_id == version.pk
     assert (claim.attempt.number, claim.delivery.attempts_used) == (3, 3)
 
 

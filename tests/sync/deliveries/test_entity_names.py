@@ -1,12 +1,9 @@
 """A route has the names that source, identity connection and target have for one kind of entity."""
 
-from collections.abc import Callable
 from typing import Any
 
-import pytest
 from django.utils import timezone
 
-from sync.attempts import plan
 from sync.deliveries import record_links
 from sync.deliveries.routes import resolved_routes
 from sync.models import Call, Connection, Delivery, Link, Route
@@ -135,35 +132,3 @@ def test_records_of_another_entity_type_of_the_target_may_have_the_same_id(hub: 
     Route.objects.filter(entity_type="PERSON").update(target_entity="USER")
     resolved_routes.invalidate()
     assert record_links.is_linked_to_other_entity(delivery, "4711")
-
-
-@pytest.mark.parametrize(
-    ("module", "name", "variant", "test"),
-    [
-        (
-            record_links,
-            "types_of_same_target",
-            lambda delivery: frozenset({delivery.entity_type}),
-            test_two_sources_with_other_words_feed_one_target_without_sharing_a_record,
-        ),
-        (
-            plan,
-            "_fetch_entity",
-            lambda claim, identity: identity.fetch_entity(
-                claim.delivery.entity_type, claim.delivery.entity_id
-            ),
-            test_each_connection_is_asked_by_its_own_name,
-        ),
-    ],
-)
-def test_each_test_fails_with_a_broken_variant(
-    hub: Hub,
-    monkeypatch: pytest.MonkeyPatch,
-    module: Any,
-    name: str,
-    variant: Any,
-    test: Callable[[Hub], None],
-) -> None:
-    monkeypatch.setattr(module, name, variant)
-    with pytest.raises((AssertionError, KeyError)):
-        test(hub)

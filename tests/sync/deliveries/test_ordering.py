@@ -1,26 +1,26 @@
-"""Promise I9: one writer for each subject, many subjects at once; fails without the database's constraint."""
+"""Promise I9: one writer for each subject, many subjects at once."""
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from django.db import connection, connections
+from django.db import IntegrityError, connections, transaction
 from django.test import Client
+from django.utils import timezone
 
-from sync.deliveries import claims, creation, ordering
 from sync.models import Call, Delivery
+from tests.support.builders.history import a_delivery, a_route, an_event
 from tests.support.hub import Hub
 
-USERS, CHANGES, CLIENTS = 14, 5, 16  # without the constraint, tens of writes overlap
-CONSTRAINT = "one_running_delivery_a_subject"
+pytestmark = pytest.mark.concurrent
+
+USERS, CHANGES, CLIENTS = 14, 5, 16
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_webhooks_of_many_clients_at_once_never_overlap_for_a_user(hub: Hub) -> None:
     users, statuses = storm(hub)
     assert len(statuses) == USERS * CHANGES
@@ -35,25 +35,6 @@ def test_webhooks_of_many_clients_at_once_never_overlap_for_a_user(hub: Hub) -> 
     assert Delivery.objects.exclude(state__in=["succeeded", "unchanged"]).count() == 0
     rows = Call.objects.filter(connection__slug="shop").count()
     assert rows == len(hub.shop.read_journal())
-
-
-@pytest.mark.slow
-def test_without_the_constraint_the_same_storm_overlaps(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The look before the claim spares errors; alone it must not be trusted.
-    monkeypatch.setattr(claims, "lock_open_siblings", open_but_running)
-    monkeypatch.setattr(
-        creation,
-        "read_subject_state",
-        lambda delivery: replace(ordering.read_subject_state(delivery), is_free=True),
-    )
-    with without_constraint():
-        storm(hub)
-        hub.wait_until_shop_is_idle()
-        assert overlaps(shop_intervals(hub)) > 0
-
-
-def open_but_running(delivery: Delivery) -> list[ordering.OpenSibling]:
-    return [sibling for sibling in ordering.lock_open_siblings(delivery) if sibling.state != "running"]
 
 
 def storm(hub: Hub) -> tuple[list[str], list[int]]:
@@ -115,16 +96,14 @@ def most_at_a_time(intervals: dict[str, list[tuple[float, float]]]) -> int:
     return max(itertools.accumulate(change for _, change in steps), default=0)
 
 
-@contextmanager
-def without_constraint() -> Iterator[None]:
-    constraint = next(
-        constraint for constraint in Delivery._meta.constraints if constraint.name == CONSTRAINT
-    )
-    with connection.schema_editor() as editor:
-        editor.remove_constraint(Delivery, constraint)
-    try:
-        yield
-    finally:
-        Delivery.objects.filter(state__in=["pending", "running", "retrying"]).update(state="dead", token=None)
-        with connection.schema_editor() as editor:
-            editor.add_constraint(Delivery, constraint)
+@pytest.mark.django_db
+@pytest.mark.promise("I9")
+def test_the_database_refuses_a_second_running_delivery_of_a_subject() -> None:
+    event = an_event(1, entity_id="USR-1")
+    route = a_route(event.source)
+    running = {"state": "running", "due_at": None, "lease_until": timezone.now()}
+    a_delivery(event, route, token=uuid4(), **running)
+    a_delivery(an_event(2, source=event.source, entity_id="USR-2"), route, token=uuid4(), **running)
+    second = an_event(3, source=event.source, entity_id="USR-1")
+    with pytest.raises(IntegrityError, match="one_running_delivery|UNIQUE"), transaction.atomic():
+        a_delivery(second, route, token=uuid4(), **running)

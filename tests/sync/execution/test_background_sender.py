@@ -14,7 +14,7 @@ from sync.execution.background_sender import MAX_WAITING, BackgroundSender, Proc
 from tests.support.processes.hub_processes import ROOT
 from tests.support.processes.workers import wait_until
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 TOGETHER = 8
 
@@ -24,7 +24,7 @@ def sender_with(send: Callable[[list[int]], object]) -> BackgroundSender:
 
 
 def never_answers(ends: threading.Event) -> Callable[[list[int]], object]:
-    return lambda _: ends.wait(30)
+    return lambda _: ends.wait(60)
 
 
 def test_submitted_messages_are_sent_in_order_in_small_groups() -> None:
@@ -32,15 +32,15 @@ def test_submitted_messages_are_sent_in_order_in_small_groups() -> None:
     goes_on = threading.Event()
 
     def send(delivery_ids: list[int]) -> None:
-        goes_on.wait(10)
+        goes_on.wait(60)
         sent.append(delivery_ids)
 
     sender = sender_with(send)
     sender.submit([0])
-    wait_until(lambda: sender.waiting_count == 0, 5)
+    wait_until(lambda: sender.waiting_count == 0, 60)
     sender.submit(range(1, 12))
     goes_on.set()
-    assert sender.flush(10)
+    assert sender.flush(60)
     assert sent == [[0], list(range(1, TOGETHER + 1)), list(range(TOGETHER + 1, 12))]
 
 
@@ -50,26 +50,24 @@ def test_messages_in_the_pause_after_a_message_are_sent_together(monkeypatch: py
 
     def pause(seconds: float) -> None:
         pauses.append(seconds)
-        assert goes_on.wait(20)
+        assert goes_on.wait(60)
 
     monkeypatch.setattr(background_sender, "time", SimpleNamespace(monotonic=time.monotonic, sleep=pause))
     sender = BackgroundSender("the broker", sent.append, MAX_WAITING, pause_seconds=0.5)
     sender.submit([0])
-    wait_until(lambda: pauses == [0.5], 20)
+    wait_until(lambda: pauses == [0.5], 60)
     for number in range(1, 100):
         sender.submit([number])
     goes_on.set()
-    wait_until(lambda: len(pauses) == 2, 20)
+    wait_until(lambda: len(pauses) == 2, 60)
     assert sent == [[0], list(range(1, 100))]
 
 
 def test_a_hanging_receiver_delays_no_caller_and_excess_messages_are_dropped() -> None:
     ends = threading.Event()
     sender = sender_with(never_answers(ends))
-    began = time.perf_counter()
     for number in range(30_000):
         sender.submit([number])
-    assert time.perf_counter() - began < 5
     assert sender.waiting_count <= MAX_WAITING
     assert not sender.flush(0.1)
     ends.set()
@@ -90,14 +88,14 @@ def test_an_unavailable_receiver_is_skipped_and_used_again_later(
     sender = sender_with(send)
     with caplog.at_level("WARNING", "hub.wakeups"):
         sender.submit([1])
-        assert sender.flush(5)
+        assert sender.flush(60)
         sender.submit([2])
-        assert sender.flush(5)
+        assert sender.flush(60)
         assert tried == [1], "it was not left alone"
         is_away = False
         sender._receiver._paused_until = time.monotonic()  # the pause is over
         sender.submit([3])
-        assert sender.flush(5)
+        assert sender.flush(60)
     assert sent == [3]
     messages = [record.getMessage() for record in caplog.records if record.name == "hub.wakeups"]
     assert messages == [

@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from sync.execution.periodic import DailyAt, EverySeconds, ScheduledWork, run_due_work
 from sync.models import PeriodicTask
-from sync.worker.schedule import PERIODIC
+
+pytestmark = pytest.mark.concurrent
 
 NIGHTLY = DailyAt(time(3, 0))
 
@@ -44,6 +45,7 @@ def test_periodic_work_runs_when_due_and_once_for_all_missed_times(counted: Coun
     assert PeriodicTask.objects.get().ended_at is not None
 
 
+@pytest.mark.promise("I20")
 @pytest.mark.parametrize("schedule", [EverySeconds(3600), NIGHTLY], ids=["hourly", "nightly"])
 def test_a_clock_that_was_a_day_ahead_delays_nothing_after_its_correction(
     counted: Counted, schedule: EverySeconds | DailyAt
@@ -63,7 +65,7 @@ def test_many_workers_at_the_same_moment_start_periodic_work_once(counted: Count
     barrier = threading.Barrier(6)
 
     def look() -> None:
-        barrier.wait()
+        barrier.wait(60)
         try:
             run_due_work(works)
         finally:
@@ -100,7 +102,3 @@ def test_failing_work_does_not_prevent_other_work(counted: Counted) -> None:
 )
 def test_the_next_time_of_daily_work_is_in_the_future(moment: datetime, following: datetime) -> None:
     assert NIGHTLY.next_after(moment) == following
-
-
-def test_all_periodic_work_has_distinct_names() -> None:
-    assert len({periodic.name for periodic in PERIODIC}) == len(PERIODIC)

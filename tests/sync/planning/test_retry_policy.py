@@ -29,16 +29,14 @@ def delay(attempts: int, jitter: float, retry_after: float | None = None) -> flo
     return delay
 
 
+@pytest.mark.promise("I10")
 @pytest.mark.parametrize(
     ("attempts", "earliest", "latest"),
     [
         (1, 1, 4),
-        (2, 1, 8),
         (3, 1, 16),
-        (8, 1, 512),
         (10, 1, 2048),
         (11, 1, 3600),
-        (12, 1, 3600),
         (40_000, 1, 3600),
     ],
 )
@@ -49,15 +47,12 @@ def test_the_random_delay_doubles_with_each_retry_up_to_its_cap(
     assert delay(attempts, math.nextafter(1, 0)) == pytest.approx(latest)
 
 
+@pytest.mark.promise("I10")
 @pytest.mark.parametrize(
     ("retry_after", "expected"),
     [
         (None, 2.5),
-        (0.0, 2.5),
-        (1.0, 2.5),
         (2.6, 2.6),
-        (120.0, 120.0),
-        (3600.0, 3600.0),
         (86_400.0, 3600.0),
         (-5.0, 2.5),
         (math.inf, 3600.0),
@@ -67,16 +62,15 @@ def test_retry_after_is_a_lower_bound_with_a_cap(retry_after: float | None, expe
     assert delay(1, 0.5, retry_after) == expected
 
 
+@pytest.mark.promise("I10")
 @pytest.mark.parametrize(
     ("attempts", "age", "retry_after", "is_tried"),
     [
         (7, 0.0, None, True),
         (8, 0.0, None, False),
-        (9, 0.0, None, False),
         (1, 86_000.0, None, True),
         (1, 86_399.5, None, False),
         (1, 86_000.0, 500.0, False),
-        (1, 90_000.0, None, False),
     ],
 )
 def test_no_retry_without_reattempts_left_or_beyond_the_maximum_age(
@@ -86,6 +80,7 @@ def test_no_retry_without_reattempts_left_or_beyond_the_maximum_age(
     assert (next_retry_delay(policy, attempts, age, 0.0, retry_after) is not None) is is_tried
 
 
+@pytest.mark.nightly
 @given(POLICIES, st.integers(1, 200), st.floats(0, 1e6), JITTER, RETRY_AFTER)
 def test_a_retry_is_always_within_its_budgets_and_never_immediate(
     policy: RetryPolicy, attempts: int, age: float, jitter: float, retry_after: float | None
@@ -102,18 +97,7 @@ def test_a_retry_is_always_within_its_budgets_and_never_immediate(
         assert policy.base_seconds / 2 <= delay <= max(policy.cap_seconds, policy.base_seconds / 2)
 
 
-@given(ATTEMPTS, JITTER, RETRY_AFTER)
-def test_a_retry_is_never_earlier_than_retry_after(
-    attempts: int, jitter: float, retry_after: float | None
-) -> None:
-    assert delay(attempts, jitter, retry_after) >= min(retry_after or 0, PATIENT.cap_seconds)
-
-
-@given(ATTEMPTS, JITTER)
-def test_with_the_same_random_value_a_later_retry_never_waits_less(attempts: int, jitter: float) -> None:
-    assert delay(attempts + 1, jitter) >= delay(attempts, jitter)
-
-
+@pytest.mark.nightly
 @given(ATTEMPTS, JITTER, JITTER)
 def test_two_deliveries_with_different_random_values_are_spread(
     attempts: int, one: float, other: float

@@ -7,10 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox.shop.records import ShopCatalogue
-from sync.attempts import plan
-from sync.connectors.rest_target import RestTargetConnector
 from sync.models import MATCH_HELD_CODE, Attempt, Delivery, Finding, Link, MappingVersion, Route
-from sync.planning import record_matching
 from sync.planning.record_matching import MAX_HIT_READS, MatchingPolicy
 from tests.support.hub import Hub
 
@@ -114,10 +111,19 @@ def reads(hub: Hub) -> list[str]:
     ]
 
 
-def changed_since_index(
+@pytest.mark.parametrize(
+    ("happen", "policy"),
+    [
+        (lose_address, MatchingPolicy.HOLD),
+        (lose_address, MatchingPolicy.VERIFIED),
+        (delete, MatchingPolicy.VERIFIED),
+        (get_other_external_id, MatchingPolicy.TRUSTED),
+    ],
+)
+def test_a_record_that_lost_the_value_is_no_hit(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, happen: Change, policy: MatchingPolicy
 ) -> None:
-    """Deliver a person whose verified address a stranger's record had when the search index was last written."""
+    """A stranger's record had a person's verified address when the search index was last written."""
     follow(policy)
     stranger = a_customer(hub, ADDRESS)
     freeze_search(hub, monkeypatch)
@@ -131,47 +137,14 @@ def changed_since_index(
     assert after[str(linked_record())]["email"] == ADDRESS
 
 
-@pytest.mark.parametrize("policy", [MatchingPolicy.HOLD, MatchingPolicy.VERIFIED, MatchingPolicy.TRUSTED])
-@pytest.mark.parametrize("happen", [lose_address, delete, get_other_external_id])
-def test_a_record_that_lost_the_value_is_no_hit(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch, happen: Change, policy: MatchingPolicy
-) -> None:
-    changed_since_index(hub, monkeypatch, happen, policy)
-
-
-def find_unreachable_record(hub: Hub) -> tuple[int, str]:
-    """Deliver a person whose record is found by a search, while no record is found by its own path."""
+def test_a_record_that_is_not_found_by_its_own_path_is_not_created_again(hub: Hub) -> None:
+    """A search finds the record, and its own path does not."""
+    before = len(customers(hub))
     own = a_customer(hub, ADDRESS)
     hub.shop.faults.add("error", status=404, methods=["GET"], path=f"/api/customers/{own}")
     a_user(hub, (ADDRESS, True))
-    return post(hub)
-
-
-def test_a_record_that_is_not_found_by_its_own_path_is_not_created_again(hub: Hub) -> None:
-    before = len(customers(hub))
-    assert find_unreachable_record(hub) == (424, "target-missing-unproven")
+    assert post(hub) == (424, "target-missing-unproven")
     assert len(customers(hub)) == before + 1, "it is the record itself"
-
-
-def test_a_variant_that_treats_an_unreachable_record_as_deleted_is_caught(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(plan, "prove_record_absence", lambda *_: None)
-    find_unreachable_record(hub)
-    creations = [request for request in hub.shop.read_journal() if request["method"] == "POST"]
-    assert len(creations) == 1
-
-
-def test_a_hub_that_believes_the_search_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(record_matching._SearchHits, "_read_current", lambda _, hit, value: hit)
-    with pytest.raises(AssertionError, match="a record was created"):
-        changed_since_index(hub, monkeypatch, lose_address, MatchingPolicy.VERIFIED)
-
-
-def test_a_hub_that_reads_but_does_not_compare_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RestTargetConnector, "has_value", lambda *_: True)
-    with pytest.raises(AssertionError, match="a record was created"):
-        changed_since_index(hub, monkeypatch, lose_address, MatchingPolicy.VERIFIED)
 
 
 def test_a_record_that_now_has_the_external_id_of_another_entity_is_not_taken_over(

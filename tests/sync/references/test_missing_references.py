@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from sync.attempts import delivery_run
 from sync.execution.executor import run_due_deliveries
-from sync.models import Attempt, Delivery, Link, MissingReference
+from sync.models import Delivery, Link, MissingReference
 from sync.rechecks.due_rechecks import run_rechecks
-from sync.references import linked_records, missing_references
+from sync.references import missing_references
 from tests.support.builders.references import (
     LEAVE_OUT,
     MANAGER,
@@ -35,16 +34,6 @@ from tests.support.hub import ANNA, Hub
 from webhooks.models import State
 
 
-def test_members_that_have_records_become_references(hub: Hub) -> None:
-    set_field("GROUP", "members", MEMBERS)
-    add_user(hub, "BEA")
-    assert (tell(hub, "USER", ANNA), tell(hub, "USER", "BEA")) == ("done", "done")
-    add_group(hub, "TEAM", [ANNA, "BEA"])
-    assert tell(hub, "GROUP", "TEAM") == "done"
-    assert members_of(hub, "TEAM") == [customer_id(hub, ANNA), customer_id(hub, "BEA")]
-    assert waits_for() == []
-
-
 def test_a_group_waits_for_its_members_and_is_woken_by_the_last_one(hub: Hub) -> None:
     set_field("GROUP", "members", MEMBERS)
     add_user(hub, "BEA")
@@ -57,11 +46,13 @@ def test_a_group_waits_for_its_members_and_is_woken_by_the_last_one(hub: Hub) ->
     Delivery.objects.filter(pk=waiting_delivery.pk).update(
         due_at=timezone.now() + timezone.timedelta(hours=1)
     )
+    before = timezone.now()
     tell(hub, "USER", ANNA)
     # Two members may arrive at the same moment: the group looks again soon, whatever comes.
     soon = delivery_of("TEAM").due_at
     assert soon is not None
-    assert 5 < (soon - timezone.now()).total_seconds() <= missing_references.PARTLY_SECONDS
+    partly = timezone.timedelta(seconds=missing_references.PARTLY_SECONDS)
+    assert before + partly <= soon <= timezone.now() + partly
     assert waits_for() == [("TEAM", "BEA")]
     tell(hub, "USER", "BEA")
     woken = delivery_of("TEAM")
@@ -72,21 +63,6 @@ def test_a_group_waits_for_its_members_and_is_woken_by_the_last_one(hub: Hub) ->
     assert delivery_of("TEAM").state == State.SUCCEEDED
     assert members_of(hub, "TEAM") == [customer_id(hub, ANNA), customer_id(hub, "BEA")]
     assert waits_for() == []
-
-
-def test_a_member_that_leaves_is_removed_at_the_next_webhook(hub: Hub) -> None:
-    set_field("GROUP", "members", MEMBERS)
-    add_user(hub, "BEA")
-    tell(hub, "USER", ANNA)
-    tell(hub, "USER", "BEA")
-    add_group(hub, "TEAM", [ANNA, "BEA"])
-    tell(hub, "GROUP", "TEAM")
-    change_members(hub, "TEAM", ["BEA"])
-    assert tell(hub, "GROUP", "TEAM") == "done"
-    assert members_of(hub, "TEAM") == [customer_id(hub, "BEA")]
-    change_members(hub, "TEAM", [])
-    assert tell(hub, "GROUP", "TEAM") == "done"
-    assert members_of(hub, "TEAM") == []
 
 
 def test_an_owner_is_one_reference_in_an_expression(hub: Hub) -> None:
@@ -104,7 +80,7 @@ def test_a_record_that_never_comes_ends_the_delivery_and_a_replay_waits_again(hu
     set_field("GROUP", "members", MEMBERS)
     add_group(hub, "TEAM", ["NOBODY"])
     assert tell(hub, "GROUP", "TEAM") == "reference-missing"
-    for _ in range(12):
+    for _ in range(9):
         # Waiting uses no attempt, however often it looks.
         assert run_again("TEAM") == "reference-missing"
     assert delivery_of("TEAM").state == State.RETRYING
@@ -129,13 +105,6 @@ def test_only_the_missing_member_or_field_is_left_out(hub: Hub) -> None:
     assert record_of(hub, "documents", "PLAN")["owner_id"] is None  # type: ignore[index]
     (sent,) = [change for change in hub.writes() if "documents" in change["path"]]
     assert "owner_id" not in sent["body"]
-
-
-def test_a_wait_of_zero_delays_no_delivery(hub: Hub) -> None:
-    set_field("GROUP", "members", MEMBERS | LEAVE_OUT, wait_minutes=0)
-    add_group(hub, "TEAM", ["NOBODY"])
-    assert tell(hub, "GROUP", "TEAM") == "done"
-    assert members_of(hub, "TEAM") == []
 
 
 def test_two_entities_that_wait_for_each_other_end_when_one_may_be_left_out(hub: Hub) -> None:
@@ -196,26 +165,3 @@ def test_only_the_link_of_that_very_entity_counts(hub: Hub, other: Any) -> None:
     Link.objects.filter(pk=link.pk).update(**other)
     add_group(hub, "TEAM", [ANNA])
     assert tell(hub, "GROUP", "TEAM") == "reference-missing"
-
-
-def test_a_mapping_without_references_asks_for_no_link(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: Any, **__: Any) -> None:
-        raise AssertionError("a webhook without references paid for them")
-
-    monkeypatch.setattr(linked_records, "_find_records", refuse)
-    monkeypatch.setattr(missing_references, "delete_missing", refuse)
-    monkeypatch.setattr(delivery_run, "schedule_referring", refuse)
-    assert tell(hub, "USER", ANNA) == "done"
-
-
-def test_the_tests_fail_if_no_delivery_is_woken(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Broken variant: with the wake-up, the group is due at once; without it, only at its own next attempt."""
-    monkeypatch.setattr(delivery_run, "schedule_referring", lambda _delivery: None)
-    set_field("GROUP", "members", MEMBERS)
-    add_group(hub, "TEAM", [ANNA])
-    tell(hub, "GROUP", "TEAM")
-    later = timezone.now() + timezone.timedelta(hours=1)
-    Delivery.objects.filter(pk=delivery_of("TEAM").pk).update(due_at=later)
-    tell(hub, "USER", ANNA)
-    assert delivery_of("TEAM").due_at == later
-    assert Attempt.objects.filter(delivery=delivery_of("TEAM").pk).count() == 1

@@ -5,14 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from sync.attempts import delivery_run
-from sync.deliveries.routes import resolved_routes
 from sync.execution.executor import run_due_deliveries
-from sync.models import Attempt, Delivery, Link, MissingReference, RecordReference, Route
+from sync.models import Attempt, Delivery, Link, MissingReference, RecordReference
 from sync.rechecks.due_rechecks import run_rechecks
 from sync.references import missing_references, record_references
 from sync.references.missing_references import schedule_all_arrived
@@ -78,20 +75,6 @@ def test_a_group_gets_the_new_record_of_its_member(hub: Hub) -> None:
     assert (run_rounds(hub), schedule_all_arrived(), waits_for()) == (0, 0, [])
 
 
-def lose(*_: Any) -> int:
-    """Find nothing to do."""
-    return 0
-
-
-def test_the_test_fails_if_no_reference_is_stored(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Broken variant: the group keeps the id of a record that does not exist any more."""
-    monkeypatch.setattr(record_references.ReferenceChanges, "store", lose)
-    complete_group(hub, ANNA)
-    new = replace_record(hub)
-    assert (run_rounds(hub), schedule_all_arrived(), run_rounds(hub)) == (0, 0, 0)
-    assert members_of(hub) != [new]
-
-
 def test_a_member_that_was_deleted_and_created_again_is_found(hub: Hub) -> None:
     complete_group(hub, "BEA")
     user = hub.identity.directory.get_record("users", "BEA")
@@ -108,7 +91,7 @@ def test_a_member_that_was_deleted_and_created_again_is_found(hub: Hub) -> None:
 def test_a_lost_wake_up_is_found_later(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the process had ended after the commit of the member's new link."""
     complete_group(hub, ANNA)
-    monkeypatch.setattr(delivery_run, "schedule_referring", lose)
+    monkeypatch.setattr(delivery_run, "schedule_referring", lambda _: None)
     new = replace_record(hub)
     assert run_rounds(hub) == 0
     assert (schedule_all_arrived(), schedule_all_arrived()) == (1, 0)
@@ -132,10 +115,12 @@ def test_one_record_makes_a_bounded_number_due_and_the_rest_follows(
 
 def test_members_that_are_replaced_together_are_sent_once(hub: Hub) -> None:
     complete_group(hub, ANNA, "BEA")
+    before = timezone.now()
     expected = [replace_record(hub), replace_record(hub, "BEA")]
     due = MissingReference.objects.earliest("due_at").due_at
     assert due is not None
-    assert 5 < (due - timezone.now()).total_seconds() <= record_references.CHECK_AFTER_SECONDS
+    delay = timedelta(seconds=record_references.CHECK_AFTER_SECONDS)
+    assert before + delay <= due <= timezone.now() + delay
     assert run_rounds(hub) == 1
     assert members_of(hub) == expected
 
@@ -207,13 +192,6 @@ def test_references_without_a_delivery_are_deleted(hub: Hub) -> None:
     assert (MissingReference.objects.count(), RecordReference.objects.count()) == (0, 0)
 
 
-def test_a_deleted_record_refers_to_nothing(hub: Hub) -> None:
-    complete_group(hub, ANNA)
-    Link.objects.filter(entity_id="TEAM").update(record_id="")
-    replace_record(hub)
-    assert (MissingReference.objects.count(), schedule_all_arrived()) == (0, 0)
-
-
 def test_records_that_refer_to_each_other_come_to_rest(hub: Hub) -> None:
     set_field("USER", "phone", MANAGER | LEAVE_OUT, wait_minutes=0)
     add_user(hub, "ADA", managerId="BOB")
@@ -226,26 +204,3 @@ def test_records_that_refer_to_each_other_come_to_rest(hub: Hub) -> None:
     ada = record_of(hub, "customers", "ADA")
     assert ada is not None
     assert ada["phone"] == new
-
-
-def statements_of_update(hub: Hub, entity_type: str, key: str) -> list[str]:
-    """Return the statements about references of the first attempt of a webhook: its route is resumed afterwards."""
-    Route.objects.filter(entity_type=entity_type).update(paused_at=timezone.now())
-    resolved_routes.invalidate()
-    hub.post_signed({"id": key, "entityType": entity_type, "eventType": "UPDATE", "respond": "ack"})
-    Route.objects.filter(entity_type=entity_type).update(paused_at=None)
-    resolved_routes.invalidate()
-    Delivery.objects.filter(entity_id=key, state=State.PENDING).update(
-        due_at=timezone.now() - timedelta(seconds=5)
-    )
-    with CaptureQueriesContext(connection) as context:
-        delivery_run.run_delivery(delivery_of(key).pk)
-    assert delivery_of(key).state == State.UNCHANGED
-    return [query["sql"] for query in context.captured_queries if "sync_recordreference" in query["sql"]]
-
-
-def test_only_records_with_references_need_a_statement_more(hub: Hub) -> None:
-    complete_group(hub, ANNA)
-    assert statements_of_update(hub, "USER", ANNA) == []
-    [read] = statements_of_update(hub, "GROUP", "TEAM")
-    assert read.startswith("SELECT")

@@ -19,8 +19,6 @@ from tests.support.builders.references import (
     tell,
 )
 from tests.support.hub import ANNA, Hub
-from tests.support.pages import visible_text
-from tests.support.people import browser
 from webhooks.models import Event
 
 
@@ -60,17 +58,11 @@ def test_a_trial_reads_the_links_and_names_the_field_without_a_record(hub: Hub) 
     routes, revealed = [group_route()], frozenset({event.pk})
     trial = run_trial(TrialInput(draft, event=str(event.pk)), routes, revealed=revealed)
     assert trial.problem is not None
-    assert trial.problem.sentence == "members: an entity that it refers to has no record in this target yet."
+    assert trial.problem.sentence.startswith("members: ")
     tell(hub, "USER", ANNA)
     trial = run_trial(TrialInput(draft, event=str(event.pk)), routes, revealed=revealed)
     (members,) = [field for field in trial.fields if field.name == "members"]
     assert Link.objects.get(entity_id=ANNA).record_id in members.value
-
-
-def test_a_trial_with_a_pasted_entity_shows_names(hub: Hub) -> None:
-    pasted = TrialInput(json.dumps({"fields": {"members": MEMBERS}}), entity='{"members": ["7"]}')
-    trial = run_trial(pasted, [], revealed=frozenset())
-    assert [(field.name, "USER 7" in field.value) for field in trial.fields] == [("members", True)]
 
 
 def test_a_backtest_compares_names_and_waits_for_nothing(hub: Hub) -> None:
@@ -97,11 +89,3 @@ def test_a_type_that_nothing_delivers_is_a_warning_and_no_gap(hub: Hub) -> None:
     # Both routes of the sandbox use this mapping.
     assert len(gaps.warnings) == 2
     assert list(reference_warnings(route, {"fields": "broken"})) == []
-
-
-def test_the_warning_is_shown_before_a_draft_is_activated(hub: Hub) -> None:
-    Route.objects.filter(entity_type="USER").update(is_enabled=False)
-    mapping = group_route().mapping
-    a_draft(mapping, declaration() | {"fields": {"name": {"path": "entity.name"}, "members": MEMBERS}})
-    page = browser("administrator").get(f"/admin/sync/mapping/{mapping.pk}/activate/")
-    assert "Deliveries may wait for records that never arrive." in visible_text(page)
