@@ -15,7 +15,9 @@ from django.utils import timezone
 
 from audit.models import Entry
 from sync.deliveries import creation, redelivery
+from sync.deliveries.due_deliveries import find_isolated_ids
 from sync.deliveries.ordering import SubjectState
+from sync.deliveries.predicates import ISOLATION_DEATHS
 from sync.deliveries.routes import resolved_routes
 from sync.delivery_service import end_reported_retries
 from sync.execution.executor import run_due_deliveries
@@ -178,6 +180,15 @@ def test_a_relayed_webhook_waits_for_an_older_one_that_is_retried(relay: Hub) ->
     make_due()
     run_due_deliveries()
     assert [write["body"]["email"] for write in relay.writes()] == ["first@example.com", "second@example.com"]
+
+
+def test_no_process_is_started_for_a_relayed_webhook_behind_an_older_one(relay: Hub) -> None:
+    relay.shop.faults.add("error", status=503)
+    for address in ("first@example.com", "second@example.com"):
+        relay.post_signed(in_background(person(address)))
+    wait_until_quiet()
+    Delivery.objects.update(state=State.RETRYING, deaths=ISOLATION_DEATHS, due_at="2000-01-01T00:00:00Z")
+    assert find_isolated_ids(10) == [Delivery.objects.earliest("pk").pk]
 
 
 @pytest.mark.parametrize(

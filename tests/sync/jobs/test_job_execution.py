@@ -4,9 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError
 from django.db.models import F
-from django.test.utils import CaptureQueriesContext
 
 from sync.jobs.claims import claim_next_job
 from sync.jobs.job_execution import clean_up_jobs, run_job, run_next_jobs
@@ -30,14 +29,6 @@ def test_only_jobs_of_the_given_kinds_run(recorder: Recorder) -> None:
     key, other = submit_source_job("first"), submit_source_job("second", "other")
     assert run_next_jobs(kinds=["other"]) == 1
     assert (job_of(key).state, job_of(other).state) == ("waiting", "done")
-
-
-def test_without_due_jobs_one_statement_is_run(recorder: Recorder) -> None:
-    submit_source_job()
-    claim_job().requeue(after=3600)
-    with CaptureQueriesContext(connection) as queries:
-        assert run_next_jobs() == 0
-    assert len(queries) == 1
 
 
 def test_a_job_of_an_unknown_kind_is_skipped(recorder: Recorder) -> None:

@@ -2,13 +2,10 @@
 
 import json
 import re
-from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
 
-from sync.attempts import settle
-from sync.attempts.call_log import SettledCalls, collect_calls
 from sync.attempts.event_outcome import load_event_outcome
 from sync.models import Attempt, Call, Finding
 from tests.support.builders.history import (
@@ -24,31 +21,19 @@ from tests.support.hub import ANNA, EXAMPLE, Hub
 from webhooks.models import Event, Payload
 
 
-def _read_another_part(attempt: Attempt, part: Finding) -> Any:
-    """Return another part than the one that was asked for."""
-    document = attempt.findings.json_document() if attempt.findings else {}
-    return document.get(Finding.CHANGE if part is Finding.ENTITY else Finding.ENTITY)
-
-
-@pytest.mark.parametrize("is_broken", [False, True])
-def test_entity_and_change_share_a_payload_and_are_read_apart(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch, is_broken: bool
-) -> None:
+def test_entity_and_change_share_a_payload_and_are_read_apart(hub: Hub) -> None:
     address = hub.change_email("anna.parts@example.com")
     assert hub.post_signed(json.loads(EXAMPLE) | {"respond": "entity"}).status_code == 200
     hub.wait_until_quiet()
-    if is_broken:
-        monkeypatch.setattr(Attempt, "stored_finding", _read_another_part)
     attempt = Attempt.objects.get()
     assert Payload.objects.filter(kind=Payload.Kind.FINDINGS).get() == attempt.findings
     change = attempt.stored_finding(Finding.CHANGE)
     entity = load_event_outcome(Event.objects.get(), with_entity=True).entity
-    is_right = "fields" in change and entity is not None and entity.get("id") == ANNA
-    assert is_right != is_broken
-    if not is_broken:
-        assert address in json.dumps(entity)
-        assert address in [field["after"] for field in change["fields"]]
-        assert attempt.stored_finding(Finding.ANSWER) is None
+    assert entity is not None
+    assert entity["id"] == ANNA
+    assert address in json.dumps(entity)
+    assert address in [field["after"] for field in change["fields"]]
+    assert attempt.stored_finding(Finding.ANSWER) is None
 
 
 def test_an_entity_is_stored_only_if_the_source_asked_for_it(hub: Hub) -> None:
@@ -78,7 +63,7 @@ def test_an_attempt_that_found_nothing_stores_no_payload(hub: Hub) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("content", [b"", b"\xff", b"[" * 100_000, b"[]", b"null", b'"change"', b"{}"])
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[" * 100_000, b"[]", b"{}"])
 def test_a_payload_that_holds_no_findings_has_no_parts(content: bytes) -> None:
     attempt = Attempt(findings=sealed("findings", content))
     assert [attempt.stored_finding(part) for part in Finding] == [None] * 3
@@ -91,19 +76,6 @@ def test_empty_parts_are_not_missing_parts() -> None:
     assert attempt.stored_finding(Finding.CHANGE) is None
 
 
-def _reverse_responses(recorders: Any, key: Any) -> SettledCalls:
-    """Give each call the place of another one's response."""
-    calls = collect_calls(recorders, key)
-    for part, recorded in enumerate(reversed(calls.recorded)):
-        recorded.call.response_part = part
-    return calls
-
-
-def _read_first_response(call: Call) -> Any:
-    """Return the first response of the payload, whichever call asks."""
-    return call.response.json_document()[0] if call.response else None
-
-
 def _is_response_of(call: Call) -> bool:
     """Return True if the stored response is the call's own, by what the two systems answer to each request."""
     stored = call.stored_response() or {}
@@ -113,31 +85,14 @@ def _is_response_of(call: Call) -> bool:
     return "request" in stored and re.search(f"{place}($|[?])", stored["request"]["url"]) is not None
 
 
-BROKEN: list[tuple[object, str, object]] = [
-    (settle, "collect_calls", _reverse_responses),
-    (Call, "stored_response", _read_first_response),
-]
-
-
-@pytest.mark.parametrize("broken", [None, *BROKEN], ids=["right", "reversed", "first"])
-def test_the_calls_of_an_attempt_share_a_payload_and_each_reads_its_own_response(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch, broken: tuple[object, str, object] | None
-) -> None:
-    if broken is not None:
-        monkeypatch.setattr(*broken)
+def test_the_calls_of_an_attempt_share_a_payload_and_each_reads_its_own_response(hub: Hub) -> None:
     hub.change_email("anna.shares@example.com")
     assert hub.post_signed(EXAMPLE).status_code == 200
     hub.wait_until_quiet()
     calls = list(Call.objects.order_by("started_at"))
     assert [call.is_write for call in calls] == [False, False, True]
     assert len({call.response_id for call in calls}) == 1
-    assert all(map(_is_response_of, calls)) == (broken is None)
-
-
-def test_a_webhook_stores_five_payloads(hub: Hub) -> None:
-    hub.change_email("anna.five@example.com")
-    assert hub.post_signed(EXAMPLE).status_code == 200
-    hub.wait_until_quiet()
+    assert all(map(_is_response_of, calls))
     assert sorted(Payload.objects.values_list("kind", flat=True)) == [
         *("answer", "findings", "request", "response", "webhook")
     ]
@@ -159,7 +114,7 @@ def test_a_write_without_a_response_has_no_part_of_the_payload(hub: Hub) -> None
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     "content",
-    [b"", b"[" * 100_000, b"{}", b'{"0": {"body": "x"}}', b"null", b"[]", b"[1]", b'["x"]', b"[[]]"],
+    [b"", b"[" * 100_000, b'{"0": {"body": "x"}}', b"[]", b"[1]"],
 )
 def test_a_payload_that_holds_no_responses_has_no_parts(content: bytes) -> None:
     assert Call(response=sealed("response", content), response_part=0).stored_response() is None

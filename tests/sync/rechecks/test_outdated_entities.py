@@ -5,13 +5,12 @@ A source may send its webhook before its own commit and wait for the answer, and
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
-from sync.attempts import attempt_record, plan
+from sync.attempts import plan
 from sync.execution.executor import run_due_deliveries
-from sync.models import Attempt, Delivery, Recheck, Route
+from sync.models import Attempt, Delivery, Recheck
 from sync.rechecks.due_rechecks import run_rechecks
 from sync.rechecks.recheck_results import record_results
 from tests.support.hub import ANNA, EXAMPLE, Hub
@@ -40,30 +39,18 @@ def run_next_recheck(hub: Hub) -> None:
     record_results()
 
 
-def delete_too_late(hub: Hub) -> dict[str, Any]:
-    """Report Anna's deletion, delete her afterwards, and run a re-check. Returns her record."""
+def test_a_deletion_that_was_reported_too_early_is_carried_out_later(hub: Hub) -> None:
     answer = hub.post_signed(DELETION)
     assert (answer.status_code, answer.json()["status"]) == (200, "unchanged")
     hub.identity.directory.delete_record("users", ANNA)
     run_next_recheck(hub)
     record = hub.customer()
     assert record is not None
-    return record
-
-
-def test_a_deletion_that_was_reported_too_early_is_carried_out_later(hub: Hub) -> None:
-    assert delete_too_late(hub)["active"] is False
+    assert record["active"] is False
     assert Delivery.objects.order_by("-pk")[0].state == State.SUCCEEDED
     recheck = Recheck.objects.get()
     assert recheck.repaired_by is not None
     assert recheck.repaired_by.cause == "recheck"
-
-
-def test_a_hub_that_believes_the_first_fetch_loses_the_deletion(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(attempt_record.FinishedAttempt, "_needs_rechecks", lambda _: False)
-    assert delete_too_late(hub)["active"] is True
 
 
 def test_an_entity_that_stays_after_its_deletion_was_reported_is_checked_and_left(hub: Hub) -> None:
@@ -77,14 +64,13 @@ def test_an_entity_that_stays_after_its_deletion_was_reported_is_checked_and_lef
     assert not Recheck.objects.exclude(due_at=None).exists()
 
 
-@pytest.mark.parametrize("when_deleted", [Route.DeletionPolicy.DELETE, Route.DeletionPolicy.DEACTIVATE])
-def test_a_confirmed_deletion_gets_no_recheck(hub: Hub, when_deleted: str) -> None:
-    Route.objects.update(when_deleted=when_deleted)
+def test_a_confirmed_deletion_gets_no_recheck(hub: Hub) -> None:
     hub.identity.directory.delete_record("users", ANNA)
     assert hub.post_signed(DELETION).json()["status"] == "succeeded"
     assert not Recheck.objects.exists()
 
 
+@pytest.mark.promise("I7")
 def test_a_change_that_a_replica_shows_only_after_the_last_pause_is_delivered_later(hub: Hub) -> None:
     at = (datetime.now(UTC) + timedelta(seconds=10)).isoformat(timespec="milliseconds")
     answer = hub.post_signed(json.loads(EXAMPLE) | {"timestamp": at.replace("+00:00", "Z")})

@@ -192,6 +192,13 @@ def test_references_without_a_delivery_are_deleted(hub: Hub) -> None:
     assert (MissingReference.objects.count(), RecordReference.objects.count()) == (0, 0)
 
 
+def test_a_deleted_record_refers_to_nothing(hub: Hub) -> None:
+    complete_group(hub, ANNA)
+    Link.objects.filter(entity_id="TEAM").update(record_id="")
+    replace_record(hub)
+    assert (MissingReference.objects.count(), schedule_all_arrived()) == (0, 0)
+
+
 def test_records_that_refer_to_each_other_come_to_rest(hub: Hub) -> None:
     set_field("USER", "phone", MANAGER | LEAVE_OUT, wait_minutes=0)
     add_user(hub, "ADA", managerId="BOB")

@@ -1,7 +1,6 @@
 """Celery tasks share the threads of the process with its worker, and start nothing once it is stopping."""
 
 import threading
-import time
 
 import pytest
 
@@ -10,7 +9,7 @@ from sync.worker import worker as worker_module
 from sync.worker.worker import Worker
 from tests.support.threads import wait_until
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 THREADS = 2
 
@@ -24,16 +23,17 @@ class Runs:
         self._lock = threading.Lock()
         self.may_continue = threading.Event()
         self.may_continue.set()
+        self.all_threads = threading.Barrier(1)
 
     def run(self, delivery_id: int, _: object = None) -> int:
         with self._lock:
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
-        time.sleep(0.05)
+        self.all_threads.wait(60)
         with self._lock:
             self.at_once -= 1
             self.ran.append(delivery_id)
-        assert self.may_continue.wait(20)
+        assert self.may_continue.wait(60)
         return 1
 
 
@@ -56,11 +56,12 @@ def process_worker(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> Worker:
 def test_tasks_run_no_more_deliveries_at_once_than_the_worker_has_threads(
     runs: Runs, process_worker: Worker
 ) -> None:
+    runs.all_threads = threading.Barrier(THREADS)
     tasks = [threading.Thread(target=celery_tasks.deliver, args=([2 * n, 2 * n + 1],)) for n in range(6)]
     for task in tasks:
         task.start()
     for task in tasks:
-        task.join(30)
+        task.join(60)
     assert sorted(runs.ran) == list(range(12))
     assert runs.most_at_once == THREADS
 
@@ -74,9 +75,9 @@ def test_a_stopping_process_starts_no_further_delivery_of_a_message(
     wait_until(lambda: bool(runs.ran))
     celery_tasks.stop_new_work()
     runs.may_continue.set()
-    task.join(10)
+    task.join(60)
     assert runs.ran == [0]
-    assert process_worker.drain(5) == 0
+    assert process_worker.drain(60) == 0
 
 
 def test_a_child_of_a_pool_of_processes_delivers_without_the_worker_of_its_parent(

@@ -1,7 +1,6 @@
 """Dispatch: a due delivery reaches a free thread, and a blocked one is not tried in a loop."""
 
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +11,7 @@ from sync.worker.dispatcher import DeliveryDispatcher, PollTimes
 from sync.worker.work_in_progress import WorkInProgress
 from tests.support.processes.workers import wait_until
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 TIMES = PollTimes(busy=0.1, quiet=0.2, sweep=0.4)
 
@@ -59,7 +58,7 @@ def dispatcher(threads: int, progress: WorkInProgress | None = None) -> Delivery
 def test_each_due_delivery_runs_once(stage: Stage) -> None:
     stage.due = list(range(100))
     made = dispatcher(4)
-    wait_until(lambda: made.dispatch_due() > 0 and not stage.due, 10)
+    wait_until(lambda: made.dispatch_due() > 0 and not stage.due, 60)
     assert sorted(stage.ran) == list(range(100))
 
 
@@ -68,29 +67,55 @@ def test_a_delivery_in_progress_is_not_dispatched_again(stage: Stage) -> None:
     stage.may_end.clear()
     made = dispatcher(8)
     assert made.dispatch_due() == 0
-    wait_until(lambda: len(stage.ran) == 2, 5)
+    wait_until(lambda: len(stage.ran) == 2, 60)
     assert made.dispatch_due() > 0
     assert sorted(stage.ran) == [1, 2]
 
 
-@pytest.mark.slow
-def test_a_delivery_that_could_not_be_claimed_is_retried_later(stage: Stage) -> None:
+class Clock:
+    """The dispatcher's clock, which only a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(worker_dispatcher, "time", made)
+    return made
+
+
+def test_a_delivery_that_could_not_be_claimed_is_retried_later(stage: Stage, clock: Clock) -> None:
     stage.due, stage.blocked = [1], {1}
     made = dispatcher(1)
-    until = time.monotonic() + 1.5
-    while time.monotonic() < until:
-        made.dispatch_due()
-        time.sleep(0.01)
-    assert 2 <= len(stage.ran) <= 5
+    for tries in (1, 2):
+        assert made.dispatch_due() == 0
+        wait_until(lambda: not made._running, 60)
+        clock.now += TIMES.sweep - 0.01
+        assert made.dispatch_due() > 0
+        assert stage.ran == [1] * tries
+        clock.now += 0.02
 
 
 def test_a_slow_poll_that_finds_nothing_is_repeated_less_often(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
     made = dispatcher(1)
-    assert made.dispatch_due() <= TIMES.quiet * 1.25
-    monkeypatch.setattr(worker_dispatcher, "find_due_ids", lambda _: time.sleep(0.1) or [])
+    assert made.dispatch_due() <= TIMES.busy * 1.25
+
+    def find_slowly(_: int) -> list[int]:
+        clock.now += 0.1
+        return []
+
+    monkeypatch.setattr(worker_dispatcher, "find_due_ids", find_slowly)
     assert made.dispatch_due() == pytest.approx(TIMES.sweep)
+    clock.now += 60
+    monkeypatch.setattr(worker_dispatcher, "find_due_ids", lambda _: [])
+    assert TIMES.quiet * 0.75 <= made.dispatch_due() <= TIMES.quiet * 1.25
 
 
 def test_several_workers_rarely_select_the_same_rows(stage: Stage) -> None:
@@ -100,7 +125,7 @@ def test_several_workers_rarely_select_the_same_rows(stage: Stage) -> None:
     for _ in range(2):
         stage.ran = []
         dispatcher(16).dispatch_due()
-        wait_until(lambda: len(stage.ran) == 16, 5)
+        wait_until(lambda: len(stage.ran) == 16, 60)
         taken.append(set(stage.ran))
     assert len(taken[0] & taken[1]) < 8
 
@@ -111,12 +136,12 @@ def test_a_stopping_worker_dispatches_nothing_and_waits_for_running_deliveries(s
     stage.may_end.clear()
     made = dispatcher(2, progress)
     made.dispatch_due()
-    wait_until(lambda: stage.ran == [1], 5)
+    wait_until(lambda: stage.ran == [1], 60)
     assert progress.stop(0.1) == 1
     stage.due.append(2)
     made.dispatch_due()
     stage.may_end.set()
-    assert progress.stop(10) == 0
+    assert progress.stop(60) == 0
     assert stage.ran == [1]
 
 
@@ -127,10 +152,10 @@ def test_a_delivery_on_another_thread_uses_one_thread_of_the_worker(stage: Stage
     made = dispatcher(2, progress)
     with made.reserved_thread():
         threading.Thread(target=made.dispatch_due, daemon=True).start()
-        wait_until(lambda: len(stage.ran) == 1, 5)
-        time.sleep(0.3)
+        wait_until(lambda: len(stage.ran) == 1, 60)
+        assert not made._free.acquire(blocking=False)
         assert len(stage.ran) == 1
-    wait_until(lambda: len(stage.ran) == 2, 5)
+    wait_until(lambda: len(stage.ran) == 2, 60)
     progress.stopping.set()
 
 
@@ -139,9 +164,8 @@ def test_a_stopping_worker_makes_no_caller_wait_for_a_thread(stage: Stage) -> No
     made = dispatcher(1, progress)
     with made.reserved_thread():
         progress.stopping.set()
-        began = time.monotonic()
-        with made.reserved_thread():
-            assert time.monotonic() - began < 5
+        with made.reserved_thread():  # would wait for ever
+            pass
 
 
 def test_a_failing_sweep_does_not_affect_later_polls(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,4 +178,4 @@ def test_a_failing_sweep_does_not_affect_later_polls(stage: Stage, monkeypatch: 
     with pytest.raises(OperationalError):
         made.dispatch_due()
     assert made.dispatch_due() == 0
-    wait_until(lambda: stage.ran == [1], 5)
+    wait_until(lambda: stage.ran == [1], 60)

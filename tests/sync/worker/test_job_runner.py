@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from sync.jobs.job_execution import run_next_jobs
 from sync.jobs.running_job import JobStopped
 from sync.models import Job
 from sync.worker import job_runner
@@ -18,7 +17,9 @@ from tests.support.job_kinds import COUNTING, OTHER, Recorder, claim_job, job_of
 
 __all__ = ["recorder"]
 
-SECONDS = 20.0
+pytestmark = pytest.mark.concurrent
+
+SECONDS = 60.0
 
 
 @pytest.fixture
@@ -35,8 +36,8 @@ def worker() -> Iterator[Worker]:
             assert not thread.is_alive(), thread.name
 
 
-def is_so(holds: Callable[[], bool], seconds: float = SECONDS) -> bool:
-    until = time.monotonic() + seconds
+def is_so(holds: Callable[[], bool]) -> bool:
+    until = time.monotonic() + SECONDS
     while time.monotonic() < until:
         if holds():
             return True
@@ -45,15 +46,8 @@ def is_so(holds: Callable[[], bool], seconds: float = SECONDS) -> bool:
     return False
 
 
-@pytest.mark.parametrize("is_in_line", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_a_long_job_delays_no_job_of_another_kind(
-    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, is_in_line: bool
-) -> None:
+def test_a_long_job_delays_no_job_of_another_kind(recorder: Recorder, request: pytest.FixtureRequest) -> None:
     """With one thread for all kinds the other one would have to wait."""
-    if is_in_line:
-        monkeypatch.setattr(
-            JobRunner, "start_due_kinds", lambda runner: run_next_jobs(runner._should_continue)
-        )
     begun, may_end = threading.Event(), threading.Event()
 
     def take_long(job: Any, _: Any) -> None:
@@ -67,7 +61,7 @@ def test_a_long_job_delays_no_job_of_another_kind(
     try:
         assert begun.wait(SECONDS)
         other = submit_source_job("third", "other")
-        assert is_so(lambda: job_of(other).state == "done", 4.0 if is_in_line else SECONDS) is not is_in_line
+        assert is_so(lambda: job_of(other).state == "done")
         assert (job_of(long).state, job_of(next_long).state) == ("running", "waiting"), (
             "one of a kind at a time"
         )

@@ -32,6 +32,8 @@ child.communicate(b"\\n")
 stop.set()
 input()
 """
+pytestmark = pytest.mark.concurrent
+
 needs_cores = pytest.mark.skipif(len(allowed_cores()) < 2, reason="this machine has one core")
 
 
@@ -55,7 +57,7 @@ def end(*processes: subprocess.Popen[str]) -> None:
 
 
 @needs_cores
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.one_database
 def test_processes_are_spread_over_the_cores_and_their_children_use_all(tmp_path: Path) -> None:
     allowed = list(allowed_cores())
@@ -70,7 +72,7 @@ def test_processes_are_spread_over_the_cores_and_their_children_use_all(tmp_path
     end(again, *(process for process, _ in begun[1:]))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.one_database
 @needs_cores
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ def test_a_process_is_not_pinned_if(tmp_path: Path, without: dict[str, object]) 
     end(process)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.one_database
 @needs_cores
 def test_a_process_without_a_folder_for_its_number_is_not_pinned(tmp_path: Path) -> None:
@@ -100,7 +102,6 @@ def test_a_process_without_a_folder_for_its_number_is_not_pinned(tmp_path: Path)
         ("cpu.cfs_quota_us", "-1\n", False),
         ("cpu.cfs_quota_us", "150000\n", True),
         ("cpu.max", "", False),
-        ("none", "", False),
     ],
 )
 def test_a_quota_of_cpu_time_is_seen(
@@ -124,7 +125,7 @@ call_command("run_worker", "--threads", "1", "--grace", "0")
 
 
 @needs_cores
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.one_database
 @pytest.mark.skipif(is_cpu_limited(), reason="this machine limits CPU time")
 @pytest.mark.parametrize("keeps", ["on", "off"])

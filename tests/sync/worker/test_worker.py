@@ -18,7 +18,8 @@ from tests.support.processes.workers import WorkerProcess, running_workers, wait
 from tests.support.unfinished_deliveries import close_open_deliveries
 from webhooks.models import State
 
-pytestmark = pytest.mark.slow  # processes that start, wait for leases and end
+# Processes that start, wait for leases and end.
+pytestmark = [pytest.mark.nightly, pytest.mark.concurrent]
 
 POLLS_NEVER = 3600.0  # on PostgreSQL; on SQLite polling is all there is
 LISTENING = """FROM pg_stat_activity
