@@ -7,7 +7,9 @@ from django.utils import timezone
 
 from sync.attempts.delivery_run import run_delivery
 from sync.deliveries.routes import resolved_routes
+from sync.execution.executor import run_due_deliveries
 from sync.models import Delivery, MappingVersion, MissingReference, Route
+from sync.rechecks.due_rechecks import run_rechecks
 from tests.support.hub import Hub
 
 MEMBERS = {"path": "entity.members", "linked": "USER"}
@@ -93,3 +95,14 @@ def members_of(hub: Hub, key: str = "TEAM") -> Any:
     """Return the members of a group's record in the shop; None if it has no record."""
     record = record_of(hub, "segments", key)
     return None if record is None else record["members"]
+
+
+def run_rounds(hub: Hub, number: int = 3) -> int:
+    """Do a worker's rounds, without the time between them. Returns the number of re-checks that began."""
+    begun = 0
+    for _ in range(number):
+        MissingReference.objects.exclude(due_at=None).update(due_at=timezone.now() - timedelta(seconds=1))
+        begun += run_rechecks()
+        run_due_deliveries()
+        hub.wait_until_quiet()
+    return begun

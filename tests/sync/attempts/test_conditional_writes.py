@@ -15,11 +15,9 @@ from sync.deliveries.expired_leases import release_delivery
 from sync.deliveries.record_links import read_link
 from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Call, Connection, Delivery, Link, Recheck, Route
-from sync.replays.replay_preview import preview_replay
-from sync.replays.requests import ReplayOptions
 from tests.support.circuit_breakers import breaker
 from tests.support.hub import ANNA, Hub
-from webhooks.models import Event, State
+from webhooks.models import State
 
 ETAG: dict[str, Any] = {"read": {"header": "ETag"}, "send": {"header": "If-Match"}}
 FIELD: dict[str, Any] = {
@@ -28,7 +26,6 @@ FIELD: dict[str, Any] = {
     "stale": [{"status": 409, "when": "body.errors[0].code == 'outdated'"}],
 }
 OLD, NEWEST = "anna.old@example.com", "anna.newest@example.com"
-in_both_forms = pytest.mark.parametrize("version", [ETAG, FIELD], ids=["header", "field"])
 
 
 def use_versions(version: dict[str, Any] | None, method: str = "PATCH") -> None:
@@ -76,33 +73,6 @@ def change_before_writes(
 
 def requests_to_shop(hub: Hub) -> list[tuple[str, int]]:
     return [(entry["method"], entry["status"]) for entry in hub.shop.read_journal()]
-
-
-@in_both_forms
-@pytest.mark.nightly  # the hub gives up waiting for the shop after half a second
-def test_a_write_that_arrives_late_is_refused_by_the_target(
-    hub: Hub, settings: Any, version: dict[str, Any]
-) -> None:
-    settings.RECHECK_SECONDS = (3600.0,)
-    use_versions(version)
-    link_anna(hub)
-    hub.shop.faults.add("slow", seconds=60, methods=["PATCH"], times=1)
-    hub.change_email(OLD)
-    Connection.objects.filter(slug="shop").update(deadline_seconds=0.5)
-    assert post(hub) == (424, "target-timeout")
-    Connection.objects.filter(slug="shop").update(deadline_seconds=10)
-    hub.change_email(NEWEST)
-    assert post(hub) == (200, "succeeded")
-    assert customer(hub)["email"] == NEWEST
-
-    hub.shop.faults.clear()  # the held request is applied now
-    hub.wait_until_shop_is_idle()
-    first, second = (entry["status"] for entry in hub.shop.read_journal(only_writes=True))
-    refused = version.get("stale", [{"status": 412}])[0]["status"]
-    assert (first, second) == (refused, 200)
-    assert customer(hub)["email"] == NEWEST
-    # The timeout stays unknown, and its re-check is planned as ever.
-    assert Recheck.objects.get().attempt == Attempt.objects.filter(code="target-timeout").get()
 
 
 @pytest.mark.promise("I2", "I27", "T14")
@@ -172,7 +142,7 @@ def test_an_attempt_that_plans_again_counts_once_for_the_limits_of_its_route(
     assert len(hub.writes()) == 3
 
 
-@in_both_forms
+@pytest.mark.parametrize("version", [ETAG, FIELD], ids=["header", "field"])
 def test_a_deletion_deletes_only_the_version_that_it_was_planned_for(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, version: dict[str, Any]
 ) -> None:
@@ -268,18 +238,3 @@ def test_a_process_that_was_taken_over_meanwhile_does_not_plan_again(
     taken_over = Attempt.objects.get(outcome="unknown")
     assert Call.objects.filter(attempt=taken_over, is_write=True).count() == 1
     assert hub.writes()[0]["status"] == 412
-
-
-def test_a_preview_is_the_same_with_and_without_versions(hub: Hub) -> None:
-    link_anna(hub)
-    hub.change_email(NEWEST)
-    hub.shop.faults.add("refuse", methods=["PATCH"])
-    assert post(hub) == (422, "target-rejected")
-    changes = []
-    for version in (None, ETAG, FIELD):
-        use_versions(version)
-        [planned] = preview_replay(Event.objects.latest("pk"), ReplayOptions(), "support")
-        assert planned.change is not None
-        changes.append(planned.change)
-    assert changes[0] == changes[1] == changes[2]
-    assert changes[0].values_to_send == {"email": NEWEST}

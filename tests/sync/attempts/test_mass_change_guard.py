@@ -17,7 +17,6 @@ from django.utils import timezone
 from sync.attempts.mass_change_guard import (
     MIN_KNOWN_RECORDS,
     HeldForApproval,
-    _counted_attempts,
     categorize_change,
     check_mass_change,
 )
@@ -280,20 +279,3 @@ def test_an_approval_after_the_delivery_was_read_counts(database: None) -> None:
     Delivery.objects.filter(pk=claim.delivery.pk).update(is_approved=True)
     check_mass_change(claim, DELETE, is_deleted=True)
     assert weigh_attempt(claim) == ""
-
-
-@pytest.mark.nightly
-def test_the_count_reads_marked_attempts_only(database: None) -> None:
-    """With statistics of many attempts the planner uses the index of the few marked ones."""
-    route = guarded(an_event().source)
-    delivery = a_delivery(an_event(1, source=route.source), route)
-    many = [
-        Attempt(delivery=delivery, number=n, cause="retry", started_at=timezone.now()) for n in range(3_000)
-    ]
-    Attempt.objects.bulk_create(many)
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE sync_attempt")
-    marks = _counted_attempts(route, ChangeCategory.REMOVAL).filter(
-        started_at__gte=timezone.now() - timedelta(hours=1)
-    )
-    assert "attempt_counted_as" in marks.values("delivery__entity_id").distinct().explain()

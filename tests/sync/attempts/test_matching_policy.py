@@ -284,15 +284,6 @@ def test_types_without_verified_values_are_held(hub: Hub) -> None:
     assert hub.writes() == []
 
 
-def test_the_answer_to_a_held_match_says_no_more_than_that_of_any_held_delivery(hub: Hub) -> None:
-    a_user(hub, (GRACE, False))
-    answer = hub.post_signed({"id": MALLORY, "entityType": "USER", "eventType": "UPDATE"})
-    [result] = answer.json()["results"]
-    assert result == {"connection": "shop", "status": "held", "code": MATCH_HELD_CODE}
-    outcome = hub.client.get(answer.headers["Location"])
-    assert GRACE not in outcome.content.decode()
-
-
 def test_a_held_match_keeps_at_most_ten_candidates_and_only_mapped_fields(hub: Hub) -> None:
     names = [f"many{number}@example.com" for number in range(MAX_CANDIDATES + 2)]
     for name in names:

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
-from sync.models import MappingVersion
+from sync.models import Connection, MappingVersion
 from tests.support.circuit_breakers import ENOUGH_FAILURES, breaker, cautious_breakers, create_people, is_open
 from tests.support.hub import ANNA, Hub
+
+UNREADABLE = "-----BEGIN CERTIFICATE----- MIIBszCCAVmgAwIBAgIU -----END CERTIFICATE-----"
 
 
 def post_update(hub: Hub, user: str = ANNA) -> tuple[int, dict[str, Any]]:
@@ -107,3 +109,24 @@ def _match_nothing() -> None:
     version = MappingVersion.objects.get(mapping__name="Person to customer")
     version.declaration["match"] = {}
     MappingVersion.objects.filter(pk=version.pk).update(declaration=version.declaration)
+
+
+def with_unreadable_certificates(stored: Connection) -> dict[str, Any]:
+    """Return what makes a connection unusable, as if it was changed in the database."""
+    address = stored.base_url.replace("http:", "https:")
+    return {"base_url": address, "settings": stored.settings | {"ca": UNREADABLE}}
+
+
+@pytest.mark.parametrize(
+    ("side", "spoil", "code"),
+    [
+        ("target", with_unreadable_certificates, "target-unavailable"),
+        ("identity", with_unreadable_certificates, "identity-unavailable"),
+        ("target", lambda _: {"credentials": None}, "target-credentials"),
+    ],
+)
+def test_an_unusable_connection_fails_with_its_own_code(hub: Hub, side: str, spoil: Any, code: str) -> None:
+    Connection.objects.filter(side=side).update(**spoil(Connection.objects.get(side=side)))
+    status, document = post_update(hub)
+    assert (status, document["code"], document["retrying"]) == (424, code, True)
+    assert hub.writes() == []

@@ -19,7 +19,7 @@ from sync.attempts.plan import AttemptFindings
 from sync.attempts.settle import settle_attempt
 from sync.deliveries.claims import claim_delivery
 from sync.execution.executor import run_due_deliveries
-from sync.models import Attempt, Breaker, Call, Delivery, Finding, Link, Route
+from sync.models import Attempt, Breaker, Call, Delivery, Finding, Link
 from sync.replays.requests import request_replay
 from tests.support.audit.chain_faults import find_chain_faults
 from tests.support.builders.history import a_replay
@@ -151,15 +151,6 @@ def test_a_link_that_was_deleted_is_created_again(hub: Hub, ways: Ways) -> None:
     assert find_chain_faults() == []
 
 
-def test_the_first_delivery_of_a_person_creates_the_link(hub: Hub, ways: Ways) -> None:
-    Link.objects.all().delete()
-    hub.change_email("anna.anew@example.com")
-    assert hub.post_signed(EXAMPLE).status_code == 200
-    hub.wait_until_quiet()
-    assert (ways.tried, ways.long) == (1, 0)
-    assert Link.objects.get().applied_at == last(Attempt).ended_at
-
-
 def test_a_failed_batch_leaves_the_transaction_usable(
     hub: Hub, ways: Ways, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,22 +205,6 @@ def test_the_path_with_locks_settles_covered_siblings(
     hub.wait_until_quiet()
     assert (ways.tried, ways.long) == (0, 1)
     assert [event.state for event in Event.objects.order_by("pk")] == ["succeeded", "unchanged", "unchanged"]
-
-
-def test_an_event_with_two_deliveries_ends_with_the_worse_state(hub: Hub, ways: Ways) -> None:
-    other = Route.objects.get(source__slug="aurora", entity_type="USER")
-    crm = other.target
-    crm.pk, crm.slug, crm.base_url = None, "crm", "http://127.0.0.1:1"
-    crm.save()
-    other.pk, other.target = None, crm
-    other.save()
-    hub.change_email("anna.both@example.com")
-    hub.post_signed(EXAMPLE)
-    hub.wait_until_quiet()
-    assert (ways.tried, ways.long) == (0, 2)
-    states = {delivery.target.slug: delivery.state for delivery in Delivery.objects.filter(event=last(Event))}
-    assert states.pop("crm") == last(Event).state != "succeeded"
-    assert set(states.values()) == {"succeeded"}
 
 
 def fail_first(monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -5,15 +5,12 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db.models import F
 
-from database.write_batch import WriteBatch
 from sync.deliveries.record_links import bind_record
 from sync.execution.executor import run_due_deliveries
-from sync.models import Attempt, Delivery, Finding, Link, Recheck, Route, new_recheck
+from sync.models import Attempt, Delivery, Finding, Link, Route
 from sync.operations.manual_links import LinkRequest, unlink_record
 from sync.planning.change import Change
-from sync.rechecks.due_rechecks import begin_due_rechecks
 from sync.replays.replay_preview import preview_replay
 from sync.replays.requests import ReplayOptions, request_replay
 from tests.support.circuit_breakers import make_due
@@ -87,24 +84,6 @@ def stop_sending(hub: Hub) -> None:
     assert [deliver(hub) for _ in range(LIMIT + 1)] == ["succeeded"] * LIMIT + ["unchanged"]
 
 
-def test_a_value_that_changes_is_sent(hub: Hub) -> None:
-    stop_sending(hub)
-    want_phone(hub, "+358401111111")
-    assert deliver(hub) == "succeeded"
-    assert phones_sent(hub)[-1] == "+358401111111"
-    assert unkept() is None
-
-
-def test_a_target_that_corrects_itself_is_no_longer_shown(hub: Hub) -> None:
-    stop_sending(hub)
-    hub.shop.faults.clear()
-    hub.shop.catalogue.update_record("customers", "4711", {"phone": PHONE}, replaces=False)
-    assert deliver(hub) == "unchanged"
-    link = Link.objects.get()
-    assert (link.write_counts, link.unkept_fields) == (None, None)
-    assert "left_out" not in last_change()
-
-
 def test_a_replay_sends_the_field_as_its_preview_shows_also_when_it_is_retried(hub: Hub) -> None:
     stop_sending(hub)
     sent, event = len(phones_sent(hub)), Event.objects.order_by("pk").last()
@@ -126,30 +105,6 @@ def test_a_replay_sends_the_field_as_its_preview_shows_also_when_it_is_retried(h
     assert len(phones_sent(hub)) == sent + 1
     # The next webhook leaves it out again.
     assert deliver(hub) == "unchanged"
-
-
-def test_replays_and_rechecks_count_as_reads(hub: Hub) -> None:
-    want_phone(hub)
-    alter_phone(hub)
-    deliver(hub)
-    event = Event.objects.get()
-    request_replay([event], by=User.objects.create_user("anna"), reason="look again")
-    run_due_deliveries()
-    hub.wait_until_quiet()
-    assert unkept() is None
-    batch = WriteBatch()
-    batch.insert(new_recheck(Attempt.objects.latest("pk")))
-    batch.run()
-    Recheck.objects.update(due_at=F("began_at"))
-    assert len(begin_due_rechecks()) == 1
-    run_due_deliveries()
-    hub.wait_until_quiet()
-    assert list(Attempt.objects.order_by("pk").values_list("cause", flat=True)) == [
-        "webhook",
-        "replay",
-        "recheck",
-    ]
-    assert (phones_sent(hub), unkept()) == ([PHONE] * 3, ["phone"])
 
 
 def test_relayed_data_are_counted_too_and_partial_data_leave_the_counts(hub: Hub) -> None:

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
@@ -191,3 +192,14 @@ def test_audit_log_entries_of_a_claim_follow_entries_added_meanwhile(
 
     assert meanwhile(say) is not None
     assert find_chain_faults() == []
+
+
+@pytest.mark.promise("I9")
+def test_the_database_refuses_a_second_running_delivery_of_a_subject(waiting: Delivery) -> None:
+    assert claim_delivery(waiting.pk) is not None
+    claimed = {"state": "running", "token": uuid4(), "lease_until": timezone.now(), "due_at": None}
+    other = another(waiting, state="pending")
+    with pytest.raises(IntegrityError, match="one_running_delivery|UNIQUE"), transaction.atomic():
+        Delivery.objects.filter(pk=other.pk).update(**claimed)
+    Delivery.objects.filter(pk=waiting.pk).update(state="dead", token=None, lease_until=None)
+    Delivery.objects.filter(pk=other.pk).update(**claimed)

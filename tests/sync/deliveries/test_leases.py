@@ -1,4 +1,4 @@
-"""Promise I9: a process that lost its lease sends nothing more and settles nothing."""
+"""Promises I9, I27: a process that lost its lease sends nothing more and settles nothing; what it sent is checked."""
 
 import threading
 import time
@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from sync.attempts.call_log import AttemptRecorder, ClaimLost
@@ -14,7 +15,9 @@ from sync.connectors.client.exchange import OutgoingRequest
 from sync.deliveries.claims import Claim, claim_delivery
 from sync.deliveries.expired_leases import release_delivery, release_expired_leases
 from sync.execution.executor import run_due_deliveries
-from sync.models import Attempt, Call, Connection, Delivery, MappingVersion
+from sync.models import Attempt, Call, Connection, Delivery, MappingVersion, Recheck
+from sync.rechecks.due_rechecks import begin_due_rechecks
+from sync.rechecks.recheck_results import record_results
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.database.expired_leases import expired_deliveries
 from tests.support.hub import EXAMPLE, Hub
@@ -29,7 +32,7 @@ ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 
 def expire_and_redeliver() -> None:
     """Let the lease of the running delivery expire while its process is blocked, and deliver it again."""
-    delivery = Delivery.objects.get()
+    delivery = Delivery.objects.get(state="running")
     Delivery.objects.filter(pk=delivery.pk).update(lease_until=timezone.now() - timedelta(seconds=60))
     assert release_delivery(Delivery.objects.get())
     assert run_due_deliveries() == 1
@@ -61,29 +64,36 @@ def test_a_process_that_lost_its_lease_sends_and_settles_nothing_more(hub: Hub, 
 
 
 class StoppedProcess:
-    """Stops the first write of this process after its row was committed, and before it is sent."""
+    """Stops this process once, in a function of its recorder, as soon as the function has returned for a request.
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    `record_request` has committed the row of the request, `check_before_sending` is the last step before its bytes.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, step: str, *, at_write: bool = True) -> None:
         self.is_stopped, self.continues = threading.Event(), threading.Event()
-        record, process = AttemptRecorder.record_request, self
+        function, process = getattr(AttemptRecorder, step), self
 
-        def record_and_stop(recorder: AttemptRecorder, request: OutgoingRequest) -> None:
-            record(recorder, request)
-            if request.is_write and not process.is_stopped.is_set():
+        def run_and_stop(recorder: AttemptRecorder, request: OutgoingRequest) -> None:
+            function(recorder, request)
+            if request.is_write is at_write and not process.is_stopped.is_set():
                 process.is_stopped.set()
                 process.continues.wait(60)
 
-        monkeypatch.setattr(AttemptRecorder, "record_request", record_and_stop)
+        monkeypatch.setattr(AttemptRecorder, step, run_and_stop)
+
+    def send(self, hub: Hub) -> None:
+        """Post a change, and return when its process has stopped."""
+        hub.change_email("anna.old@example.com")
+        assert hub.post_signed(ACK).status_code == 202
+        assert self.is_stopped.wait(60)
 
 
 @pytest.mark.promise("I9", "I27")
 def test_a_write_that_is_on_record_is_not_sent_if_the_lease_ended_meanwhile(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
-    process = StoppedProcess(monkeypatch)
-    hub.change_email("anna.old@example.com")
-    assert hub.post_signed(ACK).status_code == 202
-    assert process.is_stopped.wait(60)
+    process = StoppedProcess(monkeypatch, "record_request")
+    process.send(hub)
     newest = hub.change_email("anna.newest@example.com")
     later = settings.LEASE_SECONDS + 1
     monkeypatch.setattr("sync.deliveries.claims.monotonic", lambda: time.monotonic() + later)
@@ -92,6 +102,56 @@ def test_a_write_that_is_on_record_is_not_sent_if_the_lease_ended_meanwhile(
     hub.wait_until_quiet()
     assert len(hub.writes()) == 1
     assert hub.customer()["email"] == newest
+
+
+def run_checks_now() -> int:
+    """Run all checks that are left, an hour after the first write. Returns how many ran."""
+    Recheck.objects.update(began_at=timezone.now() - timedelta(hours=1))
+    count = 0
+    while Recheck.objects.exclude(due_at=None).update(due_at=F("began_at")):
+        count += len(begin_due_rechecks())
+        run_due_deliveries()
+        record_results()
+    return count
+
+
+@pytest.mark.promise("I3", "I27")
+def test_old_data_that_a_stopped_process_sends_are_repaired(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is stopped right before its first byte, and another one sends newer data meanwhile."""
+    process = StoppedProcess(monkeypatch, "check_before_sending")
+    process.send(hub)
+    newest = hub.change_email("anna.newest@example.com")
+    expire_and_redeliver()
+    recheck = Recheck.objects.get()
+    assert (recheck.attempt.outcome, recheck.attempt.number) == ("unknown", 1)
+    assert recheck.due_at is not None
+    assert 55 < (recheck.due_at - recheck.began_at).total_seconds() < 65
+    assert run_checks_now() == 1, "the last delay has passed"
+    recheck.refresh_from_db()
+    assert recheck.confirmed_at is not None
+
+    process.continues.set()
+    hub.wait_until_quiet()
+    assert hub.customer()["email"] == "anna.old@example.com"
+    assert run_checks_now() > 0
+    assert hub.customer()["email"] == newest
+    recheck.refresh_from_db()
+    assert recheck.repaired_by is not None
+    assert Attempt.objects.get(pk=recheck.attempt_id).outcome == "unknown"
+
+
+def test_a_process_that_was_stopped_before_it_recorded_a_write_leaves_no_recheck(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = StoppedProcess(monkeypatch, "record_request", at_write=False)
+    process.send(hub)
+    expire_and_redeliver()
+    process.continues.set()
+    hub.wait_until_quiet()
+    assert not Recheck.objects.exists()
+    assert Event.objects.get().state == "succeeded"
 
 
 def _read() -> OutgoingRequest:

@@ -1,12 +1,8 @@
 """Deferring: after the commit, at once, and harmless in any state of the database's notifications."""
 
-import os
-import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +14,6 @@ from sync.execution import background_sender, wakeups
 from sync.execution.background_sender import ProcessSender
 from sync.execution.executor import defer_to_workers
 from sync.execution.wakeups import CHANNEL, WakeupListener, notify_workers
-from tests.support.processes.hub_processes import ROOT, WITH_WORKERS, free_port
 from tests.support.processes.workers import own_database, wait_until
 
 pytestmark = pytest.mark.concurrent
@@ -118,83 +113,6 @@ def test_a_listener_wakes_long_before_its_timeout(fresh: None) -> None:
     began = time.monotonic()
     listener.wait(30)
     assert 0.1 < time.monotonic() - began < 10
-
-
-@pytest.mark.nightly
-@only_postgresql
-def test_a_notification_between_two_waits_is_received(fresh: None) -> None:
-    listener = WakeupListener()
-    listener.wait(30)
-    notify_workers([1])
-    assert wakeups._sender.get_sender().flush(5)
-    began = time.monotonic()
-    listener.wait(30)
-    assert time.monotonic() - began < 10
-
-
-@pytest.mark.nightly
-@only_postgresql
-def test_a_notification_of_a_command_that_ends_right_away_is_received(database: None) -> None:
-    script = "import django; django.setup(); from sync.execution.executor import defer_to_workers; defer_to_workers([1])"
-    with hearing() as heard:
-        subprocess.run(
-            [sys.executable, "-c", script],
-            cwd=ROOT,
-            env=os.environ | WITH_WORKERS | {"DATABASE_URL": own_database()},
-            check=True,
-            timeout=60,
-        )
-        wait_until(lambda: heard == [CHANNEL], 5)
-
-
-@contextmanager
-def refusing() -> Iterator[int]:
-    yield free_port()
-
-
-@contextmanager
-def stalling() -> Iterator[int]:
-    """Takes connections and never says a word."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield int(server.getsockname()[1])
-
-
-@pytest.mark.nightly
-@only_postgresql
-@pytest.mark.parametrize("server", [refusing, stalling])
-def test_an_unavailable_server_delays_no_caller_and_notifications_resume_later(
-    fresh: None, monkeypatch: pytest.MonkeyPatch, server: Callable[[], Any]
-) -> None:
-    monkeypatch.setitem(wakeups._CONNECTION_LIMITS, "connect_timeout", 2)
-    with server() as port:
-        with monkeypatch.context() as away:
-            away.setattr(wakeups, "_open_notify_connection", lambda: connect_to(port))
-            began = time.perf_counter()
-            for number in range(200):
-                notify_after_commit(number)
-            assert time.perf_counter() - began < 0.5
-            listener = WakeupListener()
-            began = time.monotonic()
-            listener.wait(0.3)
-            assert 0.25 < time.monotonic() - began < 10
-            assert wakeups._sender.get_sender().flush(15)
-        time.sleep(0.2)  # its rest
-        with hearing() as heard:
-
-            def is_heard() -> bool:
-                notify_workers([1])
-                return bool(heard)
-
-            wait_until(is_heard, 10)
-
-
-def notify_after_commit(number: int) -> None:
-    with transaction.atomic():
-        transaction.on_commit(lambda: notify_workers([number]))
-
-
-def connect_to(port: int) -> Any:
-    return psycopg.connect(host="127.0.0.1", port=port, connect_timeout=2)
 
 
 @only_postgresql

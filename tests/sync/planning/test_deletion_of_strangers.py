@@ -7,8 +7,6 @@ import pytest
 from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Delivery, Finding, Link, Route
 from sync.operations.held_deliveries import HeldDecision, decide_held
-from sync.replays.replay_preview import preview_replay
-from sync.replays.requests import ReplayOptions
 from tests.support.builders.bulk_replays import staff_user
 from tests.support.hub import ANNA, Hub
 from webhooks.catalogue.reference import new_uuid
@@ -109,15 +107,6 @@ def test_an_approved_deletion_is_carried_out(hub: Hub, when_deleted: str) -> Non
     assert (read_record(hub, record_id) is None) == (when_deleted == Route.DeletionPolicy.DELETE)
 
 
-def test_a_rejected_deletion_leaves_the_record(hub: Hub) -> None:
-    record_id, delivery = hold_deletion(hub, Route.DeletionPolicy.DEACTIVATE)
-    before = read_record(hub, record_id)
-    delivery = decide(hub, delivery, HeldDecision.CLOSE)
-    assert delivery.state == State.CLOSED
-    assert read_record(hub, record_id) == before
-    assert not is_removed(hub, record_id)
-
-
 def test_an_approval_covers_only_the_record_that_it_was_given_for(hub: Hub) -> None:
     record_id, delivery = hold_deletion(hub, Route.DeletionPolicy.DELETE)
     other = str(
@@ -171,9 +160,3 @@ def test_an_update_corrects_the_external_id(hub: Hub) -> None:
     record = read_record(hub, record_id)
     assert record is not None
     assert (record["external_id"], record["email"]) == (ANNA, address)
-
-
-def test_a_preview_says_that_a_replay_would_be_held(hub: Hub) -> None:
-    _, delivery = hold_deletion(hub, Route.DeletionPolicy.DELETE)
-    [planned] = preview_replay(delivery.event, ReplayOptions(), "person:1")
-    assert (planned.code, planned.change) == (OWNER_HELD, None)

@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from sync.execution.executor import run_due_deliveries
-from sync.models import Connection, Link, MappingVersion, Route
+from sync.models import Connection, Link, Route
 from tests.support.hub import ANNA, Hub
 
 GRACE = "GRACE1"
@@ -136,50 +135,12 @@ def test_a_record_with_the_external_id_of_another_person_is_not_taken_over(
     assert [link.entity_id for link in Link.objects.exclude(record_id="")] == [ANNA]
 
 
-def test_without_an_external_id_a_record_that_is_linked_to_another_person_is_not_taken_over(hub: Hub) -> None:
-    newest = MappingVersion.objects.get(
-        mapping__routes__entity_type="USER", mapping__routes__source__slug="aurora"
-    )
-    fields = {name: rule for name, rule in newest.declaration["fields"].items() if name != "external_id"}
-    verified = newest.declaration["match"]["verified"]
-    declaration = {"fields": fields, "match": {"new": ["email"], "verified": verified}}
-    MappingVersion.objects.create(mapping=newest.mapping, number=newest.number + 1, declaration=declaration)
-    address = str(hub.customer()["email"])
-    assert outcome(hub.post_signed(webhook(ANNA, "CREATE"))) == (200, "none")
-    hers = hub.customer()
-    a_user(hub, email=address)
-    assert outcome(hub.post_signed(webhook(GRACE, "CREATE"))) == (422, "target-rejected")
-    assert hub.customer() == hers
-    assert [link.entity_id for link in Link.objects.exclude(record_id="")] == [ANNA]
-    Link.objects.all().delete()
-    assert outcome(hub.post_signed(webhook(GRACE, "CREATE"))) == (200, "updated"), (
-        "nobody's record is adopted"
-    )
-
-
 def test_a_deleted_entity_deletes_no_record_of_another(hub: Hub) -> None:
     Route.objects.update(when_deleted=Route.DeletionPolicy.DELETE)
     other = a_customer(hub, SHARED, "SOMEBODY")
     deletion = webhook(GRACE, "DELETE", previous={"email": SHARED})
     assert outcome(hub.post_signed(deletion)) == (200, "none")
     assert other in [str(customer["id"]) for customer in hub.shop.list_records("customers")]
-
-
-def test_a_previous_value_of_several_webhooks_is_searched_once(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Waiting deliveries are covered by one attempt, and each may carry the same previous value."""
-    monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
-    a_user(hub, "GRACE2", "grace.second@example.com")
-    for _ in range(3):
-        body = webhook("GRACE2", previous={"email": "unknown@example.com"}, respond="ack")
-        assert hub.post_signed(body).status_code == 202
-    run_due_deliveries()
-    assert [query for _, query in lookups(hub)] == [
-        {"external_id": "GRACE2"},
-        {"email": "unknown@example.com"},
-        {"email": "grace.second@example.com"},
-    ]
 
 
 def test_two_matching_records_are_a_failure_for_a_person_to_resolve(hub: Hub) -> None:

@@ -175,17 +175,6 @@ def test_a_record_that_still_has_the_value_is_linked_after_one_read(
     assert ("phone", "+358401234567") in [(field["name"], field["before"]) for field in sent["fields"]]
 
 
-def test_a_previous_value_that_the_record_lost_is_no_hit(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    stranger = a_customer(hub, ADDRESS)
-    freeze_search(hub, monkeypatch)
-    lose_address(hub, stranger)
-    before = customers(hub)[stranger]
-    a_user(hub, (NEW, True))
-    assert post(hub, previous={"emails": [{"address": ADDRESS, "verified": True}]}) == DONE
-    assert linked_record() not in {None, stranger}
-    assert customers(hub)[stranger] == before
-
-
 def search_two_addresses(second: str) -> None:
     """Take a constant address as a verified one too: one person can then match two records."""
     newest = MappingVersion.objects.filter(mapping__routes__source__slug="aurora")

@@ -11,11 +11,9 @@ from django.utils import timezone
 
 from audit.models import Entry
 from sync.attempts import delivery_run
-from sync.execution.executor import run_due_deliveries
 from sync.housekeeping.batch_deletion import delete_events
 from sync.models import Attempt, Connection, Delivery, Link, MissingReference, Route
 from sync.rechecks.due_completions import begin_due_completions
-from sync.rechecks.due_rechecks import run_rechecks
 from sync.references import missing_references
 from sync.references.missing_references import schedule_all_arrived
 from tests.support.builders.references import (
@@ -24,11 +22,11 @@ from tests.support.builders.references import (
     MEMBERS,
     add_group,
     add_user,
-    change_members,
     customer_id,
     delivery_of,
     members_of,
     record_of,
+    run_rounds,
     set_field,
     tell,
     waits_for,
@@ -41,17 +39,6 @@ def manager_of(hub: Hub, key: str) -> Any:
     record = record_of(hub, "customers", key)
     assert record is not None
     return record["phone"]
-
-
-def run_rounds(hub: Hub, number: int = 3) -> int:
-    """Do a worker's rounds, without the time between them. Returns the number of re-checks that began."""
-    begun = 0
-    for _ in range(number):
-        MissingReference.objects.exclude(due_at=None).update(due_at=timezone.now() - timedelta(seconds=1))
-        begun += run_rechecks()
-        run_due_deliveries()
-        hub.wait_until_quiet()
-    return begun
 
 
 def incomplete_group(hub: Hub, *members: str) -> Delivery:
@@ -108,27 +95,6 @@ def test_a_group_that_still_lacks_a_member_does_not_wait_for_it_again(hub: Hub) 
     tell(hub, "USER", "BEA")
     assert run_rounds(hub) == 1
     assert members_of(hub) == [customer_id(hub, ANNA), customer_id(hub, "BEA")]
-
-
-def test_the_newest_data_are_written_not_those_of_the_webhook(hub: Hub) -> None:
-    incomplete_group(hub, ANNA, "BEA")
-    change_members(hub, "TEAM", [ANNA])
-    tell(hub, "USER", "BEA")
-    tell(hub, "USER", ANNA)
-    assert run_rounds(hub) == 1
-    assert members_of(hub) == [customer_id(hub, ANNA)]
-
-
-def test_a_lost_wake_up_is_found_later(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the process had ended after the commit of the member's link."""
-    incomplete_group(hub, ANNA)
-    monkeypatch.setattr(delivery_run, "schedule_referring", lambda _: None)
-    tell(hub, "USER", ANNA)
-    assert run_rounds(hub) == 0
-    assert members_of(hub) == []
-    assert (schedule_all_arrived(), schedule_all_arrived()) == (1, 0)
-    assert run_rounds(hub) == 1
-    assert members_of(hub) == [customer_id(hub, ANNA)]
 
 
 def arrive_before_commit(monkeypatch: pytest.MonkeyPatch) -> None:

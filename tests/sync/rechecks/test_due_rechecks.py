@@ -15,20 +15,16 @@ from django.utils import timezone
 from audit.models import Entry
 from logins.held_permissions import ERASE
 from sync.attempts.event_outcome import load_event_outcome
-from sync.attempts.mass_change_guard import MIN_KNOWN_RECORDS
 from sync.deliveries.event_state import refresh_event_states
 from sync.erasure.erase import run_erasure
 from sync.erasure.requests import decide_erasure, find_subject, request_erasure
 from sync.execution.executor import run_due_deliveries
-from sync.models import Attempt, Breaker, Connection, Delivery, Link, Recheck, Route
-from sync.operations.held_deliveries import HeldDecision, decide_held
+from sync.models import Attempt, Breaker, Connection, Delivery, Recheck, Route
 from sync.rechecks.due_rechecks import begin_due_rechecks
 from sync.rechecks.recheck_results import record_results
-from tests.support.builders.bulk_replays import staff_user
 from tests.support.circuit_breakers import run_at_once
 from tests.support.hub import ANNA, EXAMPLE, Hub
 from tests.support.people import hold_permissions_for_days
-from webhooks.catalogue.reference import new_uuid
 from webhooks.models import Event, State
 
 pytestmark = pytest.mark.concurrent
@@ -182,35 +178,6 @@ def test_a_check_that_fails_is_retried_like_any_delivery_and_shown(hub: Hub) -> 
     record_results()
     assert Event.objects.get(pk=newest.pk).state == State.UNCHANGED
     assert Recheck.objects.get(attempt=late).confirmed_at is not None
-
-
-def test_a_repair_beyond_the_limits_of_the_route_is_held(hub: Hub) -> None:
-    late = send_without_answer(hub)
-    newest = send_newest(hub)
-    let_old_data_arrive(hub)
-    first = Link.objects.get(entity_id=ANNA)
-    Link.objects.bulk_create(
-        Link(
-            identity=first.identity,
-            target=first.target,
-            entity_type="USER",
-            entity_id=f"KNOWN{number}",
-            record_id=f"known-{number}",
-            applied_at=first.applied_at,
-        )
-        for number in range(MIN_KNOWN_RECORDS)
-    )
-    Route.objects.update(max_changed_percent=0.1)  # of so few records none may change
-    run_check_now()
-    held = Delivery.objects.get(event=newest)
-    assert (held.state, held.event.state, email(hub)) == (State.HELD, State.HELD, OLD)
-    decide_held([held.pk], HeldDecision.APPROVE, by=staff_user(), reason="It was late.", key=new_uuid())
-    run_due_deliveries()
-    hub.wait_until_quiet()
-    held.refresh_from_db()
-    assert (held.state, email(hub)) == (State.SUCCEEDED, NEWEST)
-    record_results()
-    assert Recheck.objects.get(attempt=late).due_at is not None, "the later checks follow"
 
 
 def test_no_check_begins_while_a_delivery_of_the_subject_is_open(hub: Hub) -> None:

@@ -8,14 +8,10 @@ import pytest
 from django.utils import timezone
 
 from sync.attempts import delivery_run
-from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Delivery, Link, MissingReference, RecordReference
-from sync.rechecks.due_rechecks import run_rechecks
 from sync.references import missing_references, record_references
 from sync.references.missing_references import schedule_all_arrived
 from tests.support.builders.references import (
-    LEAVE_OUT,
-    MANAGER,
     MEMBERS,
     add_group,
     add_user,
@@ -24,23 +20,13 @@ from tests.support.builders.references import (
     delivery_of,
     members_of,
     record_of,
+    run_rounds,
     set_field,
     tell,
     waits_for,
 )
 from tests.support.hub import ANNA, Hub
 from webhooks.models import State
-
-
-def run_rounds(hub: Hub, number: int = 3) -> int:
-    """Do a worker's rounds, without the time between them. Returns the number of re-checks that began."""
-    begun = 0
-    for _ in range(number):
-        MissingReference.objects.exclude(due_at=None).update(due_at=timezone.now() - timedelta(seconds=1))
-        begun += run_rechecks()
-        run_due_deliveries()
-        hub.wait_until_quiet()
-    return begun
 
 
 def complete_group(hub: Hub, *members: str, key: str = "TEAM") -> None:
@@ -73,19 +59,6 @@ def test_a_group_gets_the_new_record_of_its_member(hub: Hub) -> None:
     assert members_of(hub) == [new, customer_id(hub, "BEA")]
     assert Attempt.objects.filter(delivery=delivery_of("TEAM")).latest("number").cause == "recheck"
     assert (run_rounds(hub), schedule_all_arrived(), waits_for()) == (0, 0, [])
-
-
-def test_a_member_that_was_deleted_and_created_again_is_found(hub: Hub) -> None:
-    complete_group(hub, "BEA")
-    user = hub.identity.directory.get_record("users", "BEA")
-    hub.identity.directory.delete_record("users", "BEA")
-    assert tell(hub, "USER", "BEA", "DELETE") == "done"
-    assert run_rounds(hub) == 0
-    hub.identity.directory.create_record("users", user)
-    hub.shop.store.delete_record("customers", customer_id(hub, "BEA"))
-    assert tell(hub, "USER", "BEA", "CREATE") == "done"
-    assert run_rounds(hub) == 1
-    assert members_of(hub) == [customer_id(hub, "BEA")]
 
 
 def test_a_lost_wake_up_is_found_later(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,17 +170,3 @@ def test_a_deleted_record_refers_to_nothing(hub: Hub) -> None:
     Link.objects.filter(entity_id="TEAM").update(record_id="")
     replace_record(hub)
     assert (MissingReference.objects.count(), schedule_all_arrived()) == (0, 0)
-
-
-def test_records_that_refer_to_each_other_come_to_rest(hub: Hub) -> None:
-    set_field("USER", "phone", MANAGER | LEAVE_OUT, wait_minutes=0)
-    add_user(hub, "ADA", managerId="BOB")
-    add_user(hub, "BOB", managerId="ADA")
-    for key in ("ADA", "BOB", "ADA"):
-        tell(hub, "USER", key)
-    run_rounds(hub)
-    new = replace_record(hub, "BOB")
-    assert run_rounds(hub, 5) == 1
-    ada = record_of(hub, "customers", "ADA")
-    assert ada is not None
-    assert ada["phone"] == new

@@ -1,8 +1,5 @@
 """References in the preview of a replay, the trial and back-test of a draft, and the warnings at saving."""
 
-import json
-
-from console.settings.mappings.mapping_trial import TrialInput, run_trial
 from sync.mappings.backtests import request_backtest, run_in_request
 from sync.mappings.configuration_gaps import mapping_gaps, reference_warnings
 from sync.models import Attempt, Link, Mapping, MappingVersion, Route
@@ -48,21 +45,6 @@ def test_a_preview_shows_a_missing_reference_and_then_the_record(hub: Hub) -> No
     assert planned.change.values_to_send == {"members": [Link.objects.get(entity_id=ANNA).record_id]}
     # A preview lets nothing wait.
     assert Attempt.objects.filter(delivery=delivery_of("TEAM").pk).count() == 2
-
-
-def test_a_trial_reads_the_links_and_names_the_field_without_a_record(hub: Hub) -> None:
-    add_group(hub, "TEAM", [ANNA])
-    assert tell(hub, "GROUP", "TEAM") == "done"
-    event = Event.objects.get(entity_id="TEAM")
-    draft = json.dumps({"fields": {"name": {"path": "entity.name"}, "members": MEMBERS}})
-    routes, revealed = [group_route()], frozenset({event.pk})
-    trial = run_trial(TrialInput(draft, event=str(event.pk)), routes, revealed=revealed)
-    assert trial.problem is not None
-    assert trial.problem.sentence.startswith("members: ")
-    tell(hub, "USER", ANNA)
-    trial = run_trial(TrialInput(draft, event=str(event.pk)), routes, revealed=revealed)
-    (members,) = [field for field in trial.fields if field.name == "members"]
-    assert Link.objects.get(entity_id=ANNA).record_id in members.value
 
 
 def test_a_backtest_compares_names_and_waits_for_nothing(hub: Hub) -> None:

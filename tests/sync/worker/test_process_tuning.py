@@ -19,7 +19,7 @@ django.setup()
 from django.conf import settings
 from sync.worker import process_tuning
 settings.WORKING_DIR = Path({folder!r})
-process_tuning.is_cpu_limited = lambda: {limited}
+process_tuning.is_cpu_limited = lambda: False
 process_tuning.pin_to_one_core()
 stop = threading.Event()
 thread = threading.Thread(target=stop.wait, daemon=True)
@@ -37,13 +37,11 @@ pytestmark = pytest.mark.concurrent
 needs_cores = pytest.mark.skipif(len(allowed_cores()) < 2, reason="this machine has one core")
 
 
-def begin(
-    folder: Path, *, keeps: str = "on", limited: bool = False
-) -> tuple[subprocess.Popen[str], list[list[int]]]:
+def begin(folder: Path) -> tuple[subprocess.Popen[str], list[list[int]]]:
     """Start a process that runs until it is stopped. Returns it and the cores of itself, its thread and its child."""
     process = subprocess.Popen(
-        [sys.executable, "-c", PINNED.format(folder=str(folder), limited=limited)],
-        env=os.environ | {"DJANGO_SETTINGS_MODULE": "integration_hub.settings", "KEEP_TO_ONE_CORE": keeps},
+        [sys.executable, "-c", PINNED.format(folder=str(folder))],
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "integration_hub.settings", "KEEP_TO_ONE_CORE": "on"},
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
@@ -70,28 +68,6 @@ def test_processes_are_spread_over_the_cores_and_their_children_use_all(tmp_path
     again, found = begin(tmp_path)
     assert found[0] == cores[0], "the number of a process that died is free again"
     end(again, *(process for process, _ in begun[1:]))
-
-
-@pytest.mark.nightly
-@pytest.mark.one_database
-@needs_cores
-@pytest.mark.parametrize(
-    "without", [{"keeps": "off"}, {"limited": True}], ids=["switched off", "limited by a container"]
-)
-def test_a_process_is_not_pinned_if(tmp_path: Path, without: dict[str, object]) -> None:
-    process, found = begin(tmp_path, **without)  # type: ignore[arg-type]
-    assert found == [list(allowed_cores())] * 3
-    end(process)
-
-
-@pytest.mark.nightly
-@pytest.mark.one_database
-@needs_cores
-def test_a_process_without_a_folder_for_its_number_is_not_pinned(tmp_path: Path) -> None:
-    (tmp_path / "var").write_text("a file")
-    process, found = begin(tmp_path)
-    assert found == [list(allowed_cores())] * 3
-    end(process)
 
 
 @pytest.mark.parametrize(

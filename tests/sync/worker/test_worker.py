@@ -1,11 +1,8 @@
-"""The worker as a real process: deferred work is delivered despite lost wake-ups and killed workers."""
+"""The worker as a real process: it delivers deferred work, and stops gently."""
 
-import os
 import signal
 import time
-import uuid
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from django.db import connection
@@ -14,8 +11,7 @@ from django.utils import timezone
 from sync.execution.wakeups import notify_workers
 from sync.models import Connection, Delivery
 from tests.support.hub import ANNA, EXAMPLE, Hub
-from tests.support.processes.workers import WorkerProcess, running_workers, wait_until
-from tests.support.unfinished_deliveries import close_open_deliveries
+from tests.support.processes.workers import running_workers, wait_until
 from webhooks.models import State
 
 # Processes that start, wait for leases and end.
@@ -42,11 +38,6 @@ def open_delivery(hub: Hub, address: str, user: str = ANNA, *, due: bool = True)
     return delivery
 
 
-def outcomes(delivery: Delivery) -> list[str]:
-    """Return the outcomes of the worker's attempts, without the first one, which created the delivery."""
-    return list(delivery.attempts.filter(number__gt=1).order_by("number").values_list("outcome", flat=True))
-
-
 def is_delivered(delivery: Delivery) -> bool:
     return Delivery.objects.filter(pk=delivery.pk, state=State.SUCCEEDED).exists()
 
@@ -57,45 +48,6 @@ def test_a_worker_delivers_deferred_work_long_before_its_poll(hub: Hub) -> None:
         make_due(delivery)
         wait_until(lambda: is_delivered(delivery))
     assert hub.customer()["email"] == "anna.told@example.com"
-
-
-def test_a_doubled_wake_up_causes_one_attempt_and_a_late_one_none(hub: Hub) -> None:
-    delivery = open_delivery(hub, "anna.twice@example.com", due=False)
-    with running_workers(count=2) as both:
-        make_due(delivery)
-        for _ in range(5):
-            notify_workers([delivery.pk])
-            time.sleep(0.03)
-        wait_until(lambda: is_delivered(delivery))
-        notify_workers([delivery.pk])
-        time.sleep(0.3)
-        assert [worker.stop() for worker in both] == [0, 0]
-    assert outcomes(delivery) == ["succeeded"]
-
-
-def test_several_workers_share_due_deliveries_and_run_each_once(hub: Hub) -> None:
-    users = [f"PERSON{number}" for number in range(5)]
-    for user in users:
-        emails = [{"address": f"{user.lower()}@old.example.com", "verified": True}]
-        hub.identity.directory.create_record(
-            "users", {"id": user, "username": user.lower(), "emails": emails}
-        )
-    deliveries = [open_delivery(hub, f"{user.lower()}@example.com", user) for user in users]
-    with running_workers(count=2) as both:
-        wait_until(lambda: all(map(is_delivered, deliveries)))
-        assert [worker.stop() for worker in both] == [0, 0]
-    assert [outcomes(delivery) for delivery in deliveries] == [["succeeded"]] * len(users)
-    assert {hub.customer(user)["email"] for user in users} == {
-        f"{user.lower()}@example.com" for user in users
-    }
-
-
-def test_a_lost_wake_up_delays_a_delivery_until_the_next_poll(hub: Hub) -> None:
-    delivery = open_delivery(hub, "anna.lost@example.com", due=False)
-    with running_workers(0.5):
-        time.sleep(0.5)
-        make_due(delivery, tells=False)
-        wait_until(lambda: is_delivered(delivery))
 
 
 @pytest.mark.writers_at_once
@@ -114,22 +66,6 @@ def test_a_worker_without_its_notification_connection_polls_and_reconnects(hub: 
         errors += process.read_errors()
     assert errors.count("the connection for notifications is unavailable") == 1
     assert errors.count("the connection for notifications is available again") == 1
-
-
-def test_a_delivery_that_cannot_be_claimed_is_not_retried_in_a_loop(hub: Hub) -> None:
-    """The only other delivery of its entity is running, in a process that died; its lease lasts a minute."""
-    first, second = both(hub)
-    Delivery.objects.filter(pk=second.pk).update(entity_id=first.entity_id)
-    Delivery.objects.filter(pk=first.pk).update(
-        state=State.RUNNING, token=uuid.uuid4(), lease_until=timezone.now() + timedelta(minutes=1)
-    )
-    with running_workers() as [process]:
-        time.sleep(1)
-        before = cpu_seconds(process)
-        time.sleep(3)
-        assert cpu_seconds(process) - before < 1.0
-    assert Delivery.objects.get(pk=second.pk).state == State.PENDING
-    close_open_deliveries()
 
 
 def test_a_stopping_worker_finishes_its_deliveries_and_leaves_the_rest_to_others(
@@ -163,17 +99,6 @@ def test_ctrl_c_and_the_supervisors_signal_together_end_a_worker_as_gently_as_on
     assert is_delivered(delivery)
 
 
-def test_deliveries_of_a_killed_worker_run_on_another_one_after_their_lease(hub: Hub) -> None:
-    delivery = open_delivery(hub, "anna.killed@example.com")
-    hub.shop.faults.add("slow", seconds=20, methods=["PATCH", "PUT"], times=1)
-    with running_workers(0.2, LEASE_SECONDS="3") as [first]:
-        wait_until(lambda: is_in_the_shop(hub))
-        assert first.stop(signal.SIGKILL) == -signal.SIGKILL
-    with running_workers(0.2):
-        wait_until(lambda: is_delivered(delivery))
-    assert outcomes(delivery) == ["unknown", "succeeded"]
-
-
 def test_a_delivery_whose_processes_died_twice_runs_in_isolation(hub: Hub) -> None:
     isolated = open_delivery(hub, "anna.isolated@example.com")
     Delivery.objects.filter(pk=isolated.pk).update(deaths=2)
@@ -194,11 +119,10 @@ def is_in_the_shop(hub: Hub) -> bool:
     return any(write["ended"] is None for write in hub.shop.read_journal(only_writes=True))
 
 
-def make_due(delivery: Delivery, *, tells: bool = True) -> None:
-    """Make the delivery due and wake workers, unless the wake-up is to be lost."""
+def make_due(delivery: Delivery) -> None:
+    """Make the delivery due and wake workers."""
     Delivery.objects.filter(pk=delivery.pk).update(due_at=timezone.now() - timedelta(seconds=1))
-    if tells:
-        notify_workers([delivery.pk])
+    notify_workers([delivery.pk])
 
 
 def listeners() -> int:
@@ -210,9 +134,3 @@ def listeners() -> int:
 def cut_listeners() -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT pg_terminate_backend(pid) {LISTENING}")
-
-
-def cpu_seconds(process: WorkerProcess) -> float:
-    """Return the CPU seconds of the worker so far."""
-    fields = Path(f"/proc/{process.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
