@@ -1,6 +1,5 @@
 """The mass-change guard: changes beyond the limits of a route are held for a person and not sent."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -8,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection, connections
+from django.db import connection
 from django.db.models import F
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -21,13 +20,12 @@ from sync.attempts.mass_change_guard import (
     check_mass_change,
 )
 from sync.deliveries.claims import Claim, claim_delivery
-from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, ChangeCategory, Delivery, Link, MappingVersion, Route
 from sync.operations.held_deliveries import HeldDecision, decide_held
 from sync.planning.change import Change, ChangeAction, FieldChange
 from tests.support.builders.history import a_delivery, a_route, an_attempt, an_event
-from tests.support.circuit_breakers import make_due
 from tests.support.hub import Hub
+from tests.support.threads import in_threads
 from webhooks.models import Event, Source, State
 
 pytestmark = pytest.mark.concurrent
@@ -66,17 +64,6 @@ def bound(**values: Any) -> None:
     Route.objects.filter(source__slug=SLUG, entity_type="USER").update(**values)
 
 
-def at_once(run: Any, arguments: list[Any]) -> list[Any]:
-    def one(argument: Any) -> Any:
-        try:
-            return run(argument)
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(len(arguments)) as threads:
-        return list(threads.map(one, arguments))
-
-
 @pytest.mark.parametrize("when_deleted", [Route.DeletionPolicy.DELETE, Route.DeletionPolicy.DEACTIVATE])
 def test_removals_beyond_the_limit_are_held_and_not_sent(hub: Hub, when_deleted: str) -> None:
     users = customers(hub, 5)
@@ -91,22 +78,6 @@ def test_removals_beyond_the_limit_are_held_and_not_sent(hub: Hub, when_deleted:
         assert (attempt.counted_as, attempt.findings is None) == ("", False)
         assert not attempt.calls.filter(is_write=True).exists()
     assert hub.customer(users[4])["active"] is True
-
-
-def test_of_simultaneous_removals_exactly_the_limit_passes(hub: Hub) -> None:
-    users = customers(hub, 6)
-    bound(max_removals=2)
-    writes = len(hub.writes())
-    at_once(lambda user: delete_person(hub, user), users)
-    hub.wait_until_idle()
-    while Delivery.objects.filter(state=State.RETRYING).exists():  # a busy machine answers too late
-        make_due()
-        run_due_deliveries()
-    assert Delivery.objects.filter(state=State.HELD).count() == 4
-    assert (
-        Attempt.objects.filter(counted_as=ChangeCategory.REMOVAL).values("delivery").distinct().count() == 2
-    )
-    assert len({write["path"] for write in hub.writes()[writes:]}) == 2
 
 
 def approve(*held: Delivery) -> None:
@@ -144,23 +115,6 @@ def a_link(number: int, route: Route) -> Link:
         record_id=f"R{number}",
         applied_at=timezone.now(),
     )
-
-
-@pytest.mark.parametrize(
-    ("known", "percent", "changed", "held"),
-    [(40, 10.0, 6, 2), (MIN_KNOWN_RECORDS, 5.0, 3, 2), (MIN_KNOWN_RECORDS - 3, 5.0, 3, 0), (40, None, 6, 0)],
-    ids=["a share of many", "of the fewest", "too few to tell", "no guard"],
-)
-def test_records_changed_beyond_their_share_are_held(
-    hub: Hub, known: int, percent: float | None, changed: int, held: int
-) -> None:
-    route = Route.objects.get(source__slug=SLUG, entity_type="USER")
-    Link.objects.bulk_create([a_link(number, route) for number in range(known)])
-    bound(max_changed_percent=percent)
-    users = [person(hub, number) for number in range(changed)]
-    answers = [post_webhook(user) for user in users]
-    assert answers == [200] * (changed - held) + [202] * held
-    assert Delivery.objects.filter(state=State.HELD).count() == held
 
 
 def guarded(source: Source, **bounds: Any) -> Route:
@@ -279,3 +233,35 @@ def test_an_approval_after_the_delivery_was_read_counts(database: None) -> None:
     Delivery.objects.filter(pk=claim.delivery.pk).update(is_approved=True)
     check_mass_change(claim, DELETE, is_deleted=True)
     assert weigh_attempt(claim) == ""
+
+
+def is_held(claim: Claim, change: Change, *, is_deleted: bool) -> bool:
+    try:
+        check_mass_change(claim, change, is_deleted=is_deleted)
+    except HeldForApproval:
+        return True
+    return False
+
+
+@pytest.mark.promise("I24")
+def test_of_simultaneous_removals_exactly_the_limit_passes(database: None) -> None:
+    route = guarded(an_event().source, max_removals=2)
+    claims = [a_claim(route, number) for number in range(1, 7)]
+    held = in_threads(lambda number: is_held(claims[number], DELETE, is_deleted=True), 6)
+    assert sorted(held) == [False] * 2 + [True] * 4
+
+
+@pytest.mark.parametrize(
+    ("known", "percent", "changed", "held"),
+    [(40, 10.0, 6, 2), (MIN_KNOWN_RECORDS, 5.0, 3, 2), (MIN_KNOWN_RECORDS - 1, 5.0, 3, 0), (40, None, 6, 0)],
+    ids=["a share of many", "of the fewest", "too few to tell", "no guard"],
+)
+def test_records_changed_beyond_their_share_are_held(
+    database: None, known: int, percent: float | None, changed: int, held: int
+) -> None:
+    route = guarded(an_event().source, max_changed_percent=percent)
+    Link.objects.bulk_create([a_link(number, route) for number in range(known)])
+    claims = [a_claim(route, number) for number in range(1, changed + 1)]
+    assert [is_held(claim, UPDATE, is_deleted=False) for claim in claims] == (
+        [False] * (changed - held) + [True] * held
+    )

@@ -10,56 +10,33 @@ from django.core.exceptions import ValidationError
 from django.db import connections
 
 from sync.attempts import apply
-from sync.models import MATCH_HELD_CODE, Attempt, Delivery, Finding, Link, MappingVersion, Route
+from sync.models import MATCH_HELD_CODE, Delivery, Link, MappingVersion, Route
 from sync.planning.record_matching import MAX_CANDIDATES, MatchingPolicy
+from tests.support.builders.matching import (
+    MALLORY,
+    a_customer,
+    a_user,
+    bound_record,
+    candidates_of,
+    follow,
+    post,
+    verify_by,
+)
 from tests.support.hub import ANNA, Hub
 from webhooks.models import State
 
 pytestmark = pytest.mark.concurrent
 
-MALLORY = "MALLORY1"
+
 GRACE = "grace.holloway@example.com"  # the shop has an unlinked record with this address
 NEW = "mallory@example.com"
 HELD = (202, "accepted")
 Record = dict[str, Any]
 
 
-def a_user(hub: Hub, *emails: tuple[str, bool], user: str = MALLORY) -> None:
-    """Create a person with these addresses, each with whether it is verified."""
-    listed = [{"address": address, "verified": is_verified} for address, is_verified in emails]
-    hub.identity.directory.create_record("users", {"id": user, "username": user.lower(), "emails": listed})
-
-
-def post(hub: Hub, user: str = MALLORY, event_type: str = "UPDATE", **fields: Any) -> tuple[int, str]:
-    """Post a signed webhook. Returns the HTTP status, and the status of the outcome or the code of the failure."""
-    answer = hub.post_signed({"id": user, "entityType": "USER", "eventType": event_type, **fields})
-    document = answer.json()
-    return answer.status_code, document.get("code") or document["status"]
-
-
-def follow(policy: MatchingPolicy) -> None:
-    Route.objects.filter(source__slug="aurora").update(matching=policy.value)
-
-
-def a_customer(hub: Hub, email: str) -> str:
-    return str(hub.shop.catalogue.create_record("customers", {"email": email, "external_id": None})["id"])
-
-
-def bound_record(user: str = MALLORY) -> str | None:
-    """Return the record that a person's link names."""
-    return Link.objects.filter(entity_id=user).values_list("record_id", flat=True).first()
-
-
 def record_with(hub: Hub, email: str) -> Record:
     [record] = [record for record in hub.shop.list_records("customers") if record["email"] == email]
     return record
-
-
-def candidates_of(user: str = MALLORY) -> list[str]:
-    """Return the records that are stored with the newest attempt of a person."""
-    attempt = Attempt.objects.filter(delivery__entity_id=user).latest("pk")
-    document = attempt.stored_finding(Finding.CHANGE)
-    return [candidate["record"] for candidate in document["candidates"]]
 
 
 def unverified_new(hub: Hub) -> tuple[int, str]:
@@ -90,18 +67,8 @@ def two_candidates(hub: Hub) -> tuple[int, str]:
     """A person has a verified address of one record, and had the verified one of another."""
     a_customer(hub, "second@example.com")
     a_user(hub, ("second@example.com", True))
-    add_second_rule()
+    verify_by(f"[entity.emails[0].address, '{GRACE}']")
     return post(hub)
-
-
-def add_second_rule() -> None:
-    """Take all addresses of a list as verified ones: one person can then match two records."""
-    newest = MappingVersion.objects.filter(mapping__routes__source__slug="aurora")
-    newest = newest.filter(mapping__routes__entity_type="USER").latest("number")
-    declaration = newest.declaration
-    path = f"[entity.emails[0].address, '{GRACE}']"
-    declaration["match"]["verified"]["new"]["email"] = {"path": path}
-    MappingVersion.objects.create(mapping=newest.mapping, number=newest.number + 1, declaration=declaration)
 
 
 def deleted_with_previous(hub: Hub) -> tuple[int, str]:

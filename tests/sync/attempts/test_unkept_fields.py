@@ -107,23 +107,6 @@ def test_a_replay_sends_the_field_as_its_preview_shows_also_when_it_is_retried(h
     assert deliver(hub) == "unchanged"
 
 
-def test_relayed_data_are_counted_too_and_partial_data_leave_the_counts(hub: Hub) -> None:
-    Route.objects.filter(entity_type="USER").update(relays=True)
-    alter_phone(hub)
-
-    def relay(**data: Any) -> str:
-        body = {"id": ANNA, "entityType": "USER", "eventType": "UPDATE", "data": data}
-        answer = hub.post_signed(body)
-        hub.wait_until_quiet()
-        return str(answer.json()["status"])
-
-    for number in range(LIMIT):
-        assert relay(mobiles=[{"number": PHONE}]) == "succeeded"
-        assert relay(emails=[{"address": f"anna{number}@example.com", "verified": True}]) == "succeeded"
-    assert relay(mobiles=[{"number": PHONE}]) == "unchanged"
-    assert (phones_sent(hub), unkept()) == ([PHONE] * LIMIT, ["phone"])
-
-
 def test_unlinking_forgets_the_counts(hub: Hub) -> None:
     stop_sending(hub)
     link = Link.objects.get()

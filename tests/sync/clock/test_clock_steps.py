@@ -25,11 +25,14 @@ from tests.support.database.expired_leases import expired_deliveries
 from tests.support.threads import in_threads
 from webhooks.models import State
 
-pytestmark = [pytest.mark.only_sqlite, pytest.mark.concurrent]
+pytestmark = [pytest.mark.only_sqlite, pytest.mark.concurrent, pytest.mark.usefixtures("database")]
+
+
+ClockStep = Callable[[timedelta], None]
 
 
 @pytest.fixture
-def clock_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
+def clock_step(monkeypatch: pytest.MonkeyPatch) -> ClockStep:
     """Return a function that sets the clock of the machine: what is stored moves the other way."""
     # Another test may have set it.
     monkeypatch.setattr(clock_steps, "_clock_watch", ClockWatch())
@@ -47,9 +50,7 @@ def clock_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
 
 @pytest.mark.promise("I20")
 @pytest.mark.parametrize("days", [1, -1])
-def test_leases_survive_a_step_of_the_clock(
-    database: None, clock_step: Callable[[timedelta], None], days: int
-) -> None:
+def test_leases_survive_a_step_of_the_clock(clock_step: ClockStep, days: int) -> None:
     (key,) = expired_deliveries(1)
     until = timezone.now() + timedelta(seconds=settings.LEASE_SECONDS)
     Delivery.objects.update(lease_until=until)
@@ -63,9 +64,7 @@ def test_leases_survive_a_step_of_the_clock(
     assert release_expired_leases(10) == 1
 
 
-def test_a_job_of_a_dead_process_is_not_held_by_a_clock_that_was_set_back(
-    database: None, clock_step: Callable[[timedelta], None]
-) -> None:
+def test_a_job_of_a_dead_process_is_not_held_by_a_clock_that_was_set_back(clock_step: ClockStep) -> None:
     ahead = timezone.now() + timedelta(hours=3)
     running = {"state": "running", "token": uuid4(), "lease_until": ahead}
     Job.objects.create(kind="export", subject=1, submitted_at=ahead, **running)
@@ -76,9 +75,7 @@ def test_a_job_of_a_dead_process_is_not_held_by_a_clock_that_was_set_back(
 
 
 @pytest.mark.promise("I20")
-def test_nothing_waits_for_the_time_that_the_clock_was_set_back_by(
-    database: None, clock_step: Callable[[timedelta], None]
-) -> None:
+def test_nothing_waits_for_the_time_that_the_clock_was_set_back_by(clock_step: ClockStep) -> None:
     """Deliveries that were stored while the clock ran ahead become due without that delay."""
     new, retried = expired_deliveries(2)
     ahead, back_off = timedelta(hours=3), timedelta(hours=1)
@@ -99,9 +96,7 @@ def test_nothing_waits_for_the_time_that_the_clock_was_set_back_by(
 
 
 def test_no_retry_comes_before_the_time_that_the_remote_system_asked_for(
-    database: None,
-    clock_step: Callable[[timedelta], None],
-    monkeypatch: pytest.MonkeyPatch,
+    clock_step: ClockStep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many processes notice that the clock was set back."""
     small, long_ahead = expired_deliveries(2)
@@ -121,9 +116,7 @@ def test_no_retry_comes_before_the_time_that_the_remote_system_asked_for(
     assert second.due_at == second.not_before <= timezone.now() + cap
 
 
-def test_a_forked_process_ignores_earlier_steps_of_the_clock(
-    database: None, clock_step: Callable[[timedelta], None]
-) -> None:
+def test_a_forked_process_ignores_earlier_steps_of_the_clock(clock_step: ClockStep) -> None:
     """A web server forks processes long after it loaded the application."""
     clock_step(-timedelta(hours=1))
     reader, writer = os.pipe()
@@ -138,9 +131,7 @@ def test_a_forked_process_ignores_earlier_steps_of_the_clock(
 
 
 def test_a_step_of_the_clock_is_not_lost_if_the_database_fails(
-    database: None,
-    clock_step: Callable[[timedelta], None],
-    monkeypatch: pytest.MonkeyPatch,
+    clock_step: ClockStep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (key,) = expired_deliveries(1)
     due_at = timezone.now() + timedelta(hours=2)
@@ -157,9 +148,7 @@ def test_a_step_of_the_clock_is_not_lost_if_the_database_fails(
 
 
 def test_no_thread_releases_a_living_delivery_while_another_one_adjusts_the_leases(
-    database: None,
-    clock_step: Callable[[timedelta], None],
-    monkeypatch: pytest.MonkeyPatch,
+    clock_step: ClockStep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (key,) = expired_deliveries(1)
     Delivery.objects.update(lease_until=timezone.now() + timedelta(seconds=settings.LEASE_SECONDS))
@@ -186,7 +175,7 @@ def test_no_thread_releases_a_living_delivery_while_another_one_adjusts_the_leas
 
 
 def test_later_re_checks_do_not_wait_for_the_time_that_the_clock_was_set_back_by(
-    database: None, clock_step: Callable[[timedelta], None]
+    clock_step: ClockStep,
 ) -> None:
     expired_deliveries(1)
     ahead = timezone.now() + timedelta(hours=3)

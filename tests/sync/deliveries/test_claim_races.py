@@ -198,8 +198,9 @@ def test_audit_log_entries_of_a_claim_follow_entries_added_meanwhile(
 def test_the_database_refuses_a_second_running_delivery_of_a_subject(waiting: Delivery) -> None:
     assert claim_delivery(waiting.pk) is not None
     claimed = {"state": "running", "token": uuid4(), "lease_until": timezone.now(), "due_at": None}
-    other = another(waiting, state="pending")
+    unclaimed = dict.fromkeys(("token", "lease_until", "identity_slot", "target_slot"))
+    other = another(waiting, state="pending", **unclaimed)
     with pytest.raises(IntegrityError, match="one_running_delivery|UNIQUE"), transaction.atomic():
         Delivery.objects.filter(pk=other.pk).update(**claimed)
-    Delivery.objects.filter(pk=waiting.pk).update(state="dead", token=None, lease_until=None)
+    Delivery.objects.filter(pk=waiting.pk).update(state="dead", **unclaimed)
     Delivery.objects.filter(pk=other.pk).update(**claimed)

@@ -93,19 +93,6 @@ def test_an_engine_that_fails_does_not_fail_the_webhook(
 
 @pytest.mark.nightly
 @only_postgresql
-def test_deliveries_deferred_at_once_share_one_notification(fresh: None) -> None:
-    with hearing() as heard:
-        for number in range(500):
-            notify_workers([number])
-        assert wakeups._sender.get_sender().flush(5)
-        wait_until(lambda: bool(heard), 5)
-        time.sleep(0.2)
-    assert set(heard) == {CHANNEL}
-    assert 1 <= len(heard) <= 20
-
-
-@pytest.mark.nightly
-@only_postgresql
 def test_a_listener_wakes_long_before_its_timeout(fresh: None) -> None:
     listener = WakeupListener()
     listener.wait(30)  # a new connection: at once

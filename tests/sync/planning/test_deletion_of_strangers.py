@@ -151,12 +151,3 @@ def test_an_external_id_that_is_corrected_in_the_target_needs_no_decision(hub: H
     hub.shop.catalogue.update_record("customers", record_id, {"external_id": ANNA.lower()}, replaces=False)
     assert delete_entity(hub)[0] == 200
     assert is_removed(hub, record_id)
-
-
-def test_an_update_corrects_the_external_id(hub: Hub) -> None:
-    record_id = link_stranger(hub)
-    address = hub.change_email("anna.new@example.com")
-    assert post_event(hub)[0] == 200
-    record = read_record(hub, record_id)
-    assert record is not None
-    assert (record["external_id"], record["email"]) == (ANNA, address)

@@ -241,14 +241,6 @@ def test_any_declaration_is_accepted_or_refused_with_a_message(declaration: Any)
 
 
 @pytest.mark.nightly
-@given(JSON, st.lists(st.sampled_from(sorted(FUNCTIONS)), max_size=3))
-@settings(max_examples=200, deadline=None)
-def test_the_functions_accept_any_value_or_name_the_field(value: Any, functions: list[str]) -> None:
-    with suppress(EntityNotMappable):
-        json.dumps(mapped_value({"a": value}, path="entity.a", apply=functions), allow_nan=False)
-
-
-@pytest.mark.nightly
 @given(PATHS, st.dictionaries(st.sampled_from("aben"), JSON))
 @settings(max_examples=500, deadline=None)
 @example("entity[::0]", {})

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sync.models import Connection, Link, Route
+from sync.models import Connection, Link, MappingVersion, Route
 from tests.support.hub import ANNA, Hub
 
 GRACE = "GRACE1"
@@ -181,3 +181,43 @@ def test_an_update_without_a_match_follows_the_policy_of_its_route(
     a_user(hub)
     assert outcome(hub.post(webhook(GRACE, event_type))) == expected
     assert (hub.customer(GRACE) is not None) == (expected[0] == 200)
+
+
+def map_external_id(rule: Any) -> None:
+    """Give the mapping of users another rule for the external id; None removes it."""
+    version = MappingVersion.objects.filter(declaration__fields__has_key="email").latest("pk")
+    fields = {name: value for name, value in version.declaration["fields"].items() if name != "external_id"}
+    declaration = {**version.declaration, "fields": fields | ({"external_id": rule} if rule else {})}
+    MappingVersion.objects.filter(pk=version.pk).update(declaration=declaration)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [{"path": "entity.uuid", "when_absent": "keep"}, {"path": "entity.emails[0].address"}, {"constant": ""}],
+)
+def test_no_record_is_created_that_a_search_for_its_external_id_would_not_find(
+    hub: Hub, rule: dict[str, Any]
+) -> None:
+    a_user(hub)
+    map_external_id(rule)
+    answer = hub.post_signed(webhook(GRACE, "CREATE"))
+    assert outcome(answer) == (422, "unmappable")
+    assert [error["field"] for error in answer.json()["errors"]] == ["external_id"]
+    assert hub.writes() == []
+
+
+def test_a_linked_record_may_have_another_external_id_and_not_lose_it(hub: Hub) -> None:
+    a_user(hub)
+    assert outcome(hub.post(webhook(GRACE, "CREATE"))) == (200, "created")
+    map_external_id({"path": "entity.uuid"})
+    writes = len(hub.writes())
+    assert outcome(hub.post(webhook(GRACE))) == (422, "unmappable")
+    assert len(hub.writes()) == writes
+    map_external_id({"path": "entity.emails[0].address"})
+    assert outcome(hub.post(webhook(GRACE))) == (200, "updated")
+
+
+def test_an_external_id_that_the_mapping_leaves_to_the_target_is_not_required(hub: Hub) -> None:
+    a_user(hub)
+    map_external_id(None)
+    assert outcome(hub.post(webhook(GRACE, "CREATE"))) == (200, "created")

@@ -7,12 +7,23 @@ from typing import Any
 import pytest
 
 from sandbox.shop.records import ShopCatalogue
-from sync.models import MATCH_HELD_CODE, Attempt, Delivery, Finding, Link, MappingVersion, Route
+from sync.models import MATCH_HELD_CODE, Attempt, Delivery, Finding
 from sync.planning.record_matching import MAX_HIT_READS, MatchingPolicy
+from tests.support.builders.matching import (
+    MALLORY,
+    a_customer,
+    a_user,
+    bound_record,
+    candidates_of,
+    follow,
+    post,
+    verify_by,
+)
 from tests.support.hub import Hub
 
-MALLORY, OTHER = "MALLORY1", "OTHER1"
+OTHER = "OTHER1"
 ADDRESS, MOVED, NEW = "shared@example.com", "moved@example.com", "mallory@example.com"
+SECOND_TOO = "[entity.emails[0].address, 'second@example.com']"
 HELD, DONE = (202, "accepted"), (200, "succeeded")
 Customer = dict[str, Any]
 # Each changes a record that the search still gives by its old address.
@@ -33,18 +44,6 @@ def delete(hub: Hub, key: str) -> None:
 
 def get_other_external_id(hub: Hub, key: str) -> None:
     change(hub, key, email=MOVED, external_id=OTHER)
-
-
-def a_customer(hub: Hub, email: str, external_id: str | None = None) -> str:
-    fields = {"email": email, "external_id": external_id}
-    return str(hub.shop.catalogue.create_record("customers", fields)["id"])
-
-
-def a_user(hub: Hub, *emails: tuple[str, bool]) -> None:
-    listed = [{"address": address, "verified": is_verified} for address, is_verified in emails]
-    hub.identity.directory.create_record(
-        "users", {"id": MALLORY, "username": MALLORY.lower(), "emails": listed}
-    )
 
 
 def freeze_search(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,28 +76,8 @@ def search_by(monkeypatch: pytest.MonkeyPatch, search: Callable[[Mapping[str, st
     monkeypatch.setattr(ShopCatalogue, "search_records", search_records)
 
 
-def follow(policy: MatchingPolicy) -> None:
-    Route.objects.filter(source__slug="aurora").update(matching=policy.value)
-
-
-def post(hub: Hub, **fields: Any) -> tuple[int, str]:
-    """Post a signed webhook about Mallory. Returns the HTTP status, and the status of the outcome or the code."""
-    answer = hub.post_signed({"id": MALLORY, "entityType": "USER", "eventType": "UPDATE", **fields})
-    document = answer.json()
-    return answer.status_code, document.get("code") or document["status"]
-
-
 def customers(hub: Hub) -> dict[str, Customer]:
     return {str(customer["id"]): customer for customer in hub.shop.list_records("customers")}
-
-
-def linked_record() -> str | None:
-    return Link.objects.filter(entity_id=MALLORY).values_list("record_id", flat=True).first()
-
-
-def candidates() -> list[str]:
-    document = Attempt.objects.filter(delivery__entity_id=MALLORY).latest("pk").stored_finding(Finding.CHANGE)
-    return [candidate["record"] for candidate in document["candidates"]]
 
 
 def reads(hub: Hub) -> list[str]:
@@ -131,10 +110,10 @@ def test_a_record_that_lost_the_value_is_no_hit(
     before = customers(hub)
     a_user(hub, (ADDRESS, True))
     assert post(hub) == DONE
-    assert linked_record() not in {None, stranger}, "a record was created"
+    assert bound_record() not in {None, stranger}, "a record was created"
     after = customers(hub)
     assert {key: after[key] for key in before} == before
-    assert after[str(linked_record())]["email"] == ADDRESS
+    assert after[str(bound_record())]["email"] == ADDRESS
 
 
 def test_a_record_that_is_not_found_by_its_own_path_is_not_created_again(hub: Hub) -> None:
@@ -156,7 +135,7 @@ def test_a_record_that_now_has_the_external_id_of_another_entity_is_not_taken_ov
     before = customers(hub)
     a_user(hub, (ADDRESS, True))
     assert post(hub) == (422, "target-rejected"), "the shop says that the address is taken"
-    assert (customers(hub), linked_record()) == (before, None)
+    assert (customers(hub), bound_record()) == (before, None)
 
 
 def test_a_record_that_still_has_the_value_is_linked_after_one_read(
@@ -167,22 +146,12 @@ def test_a_record_that_still_has_the_value_is_linked_after_one_read(
     change(hub, own, email=ADDRESS.upper(), phone="+358401234567")
     a_user(hub, (ADDRESS, True))
     assert post(hub) == DONE
-    assert linked_record() == own
+    assert bound_record() == own
     assert reads(hub) == [own]
     # The change is planned for the record as it is, not as the index had it.
     [attempt] = Attempt.objects.filter(delivery__entity_id=MALLORY)
     sent = attempt.stored_finding(Finding.CHANGE)
     assert ("phone", "+358401234567") in [(field["name"], field["before"]) for field in sent["fields"]]
-
-
-def search_two_addresses(second: str) -> None:
-    """Take a constant address as a verified one too: one person can then match two records."""
-    newest = MappingVersion.objects.filter(mapping__routes__source__slug="aurora")
-    newest = newest.filter(mapping__routes__entity_type="USER").latest("number")
-    declaration = newest.declaration
-    path = f"[entity.emails[0].address, '{second}']"
-    declaration["match"]["verified"]["new"]["email"] = {"path": path}
-    MappingVersion.objects.create(mapping=newest.mapping, number=newest.number + 1, declaration=declaration)
 
 
 @pytest.mark.parametrize(
@@ -195,13 +164,13 @@ def test_of_two_hits_only_the_one_that_has_the_value_counts(
     stranger, own = a_customer(hub, ADDRESS), a_customer(hub, "second@example.com")
     freeze_search(hub, monkeypatch)
     lose_address(hub, stranger)
-    search_two_addresses("second@example.com")
+    verify_by(SECOND_TOO)
     a_user(hub, (ADDRESS, True))
     assert post(hub) == expected
     if expected == HELD:
-        assert candidates() == [own], "the page offers no record that lost the value"
+        assert candidates_of() == [own], "the page offers no record that lost the value"
     else:
-        assert linked_record() == own
+        assert bound_record() == own
 
 
 def test_a_verified_value_that_the_record_lost_proves_nothing(
@@ -218,8 +187,8 @@ def test_a_verified_value_that_the_record_lost_proves_nothing(
     a_user(hub, (NEW, False))
     assert post(hub, previous={"emails": [{"address": ADDRESS, "verified": True}]}) == HELD
     assert Delivery.objects.get(entity_id=MALLORY).code == MATCH_HELD_CODE
-    assert candidates() == [stranger]
-    assert linked_record() is None
+    assert candidates_of() == [stranger]
+    assert bound_record() is None
     assert reads(hub) == [stranger], "a record is read once, whatever values found it"
 
 
@@ -233,8 +202,8 @@ def test_a_match_reads_at_most_ten_records(hub: Hub, monkeypatch: pytest.MonkeyP
         monkeypatch,
         lambda filters: [customers(hub)[key] | filters for key in found.get(filters.get("email", ""), [])],
     )
-    search_two_addresses("second@example.com")
+    verify_by(SECOND_TOO)
     a_user(hub, (ADDRESS, True))
     assert post(hub) == HELD, "what was not read is not believed to be absent"
     assert reads(hub) == keys[:MAX_HIT_READS]
-    assert set(candidates()) == set(keys[MAX_HIT_READS:])
+    assert set(candidates_of()) == set(keys[MAX_HIT_READS:])

@@ -18,7 +18,7 @@ from tests.support.builders.references import (
     tell,
     waits_for,
 )
-from tests.support.hub import ANNA, Hub
+from tests.support.hub import Hub
 from tests.support.people import hold_permissions_for_days
 
 
@@ -62,19 +62,6 @@ def test_missing_references_of_an_erased_person_are_deleted(hub: Hub, erased: st
     erase(erased)
     assert waits_for() == []
     assert begin_due_completions() == []
-
-
-def test_the_record_of_an_erased_person_is_no_reference_any_more(hub: Hub) -> None:
-    set_field("GROUP", "members", MEMBERS | {"when_missing": "leave_out"}, wait_minutes=0)
-    add_user(hub, "BEA")
-    tell(hub, "USER", ANNA)
-    tell(hub, "USER", "BEA")
-    add_group(hub, "TEAM", [ANNA, "BEA"])
-    assert tell(hub, "GROUP", "TEAM") == "done"
-    erase("BEA")
-    assert tell(hub, "GROUP", "TEAM") == "done"
-    (team,) = [one for one in hub.shop.list_records("segments") if one["external_id"] == "TEAM"]
-    assert team["members"] == [Link.objects.get(entity_id=ANNA).record_id]
 
 
 def test_no_reference_to_an_erased_person_is_stored(hub: Hub) -> None:

@@ -1,7 +1,6 @@
 """The worker as a real process: it delivers deferred work, and stops gently."""
 
 import signal
-import time
 from datetime import timedelta
 
 import pytest
@@ -9,7 +8,7 @@ from django.db import connection
 from django.utils import timezone
 
 from sync.execution.wakeups import notify_workers
-from sync.models import Connection, Delivery
+from sync.models import Delivery
 from tests.support.hub import ANNA, EXAMPLE, Hub
 from tests.support.processes.workers import running_workers, wait_until
 from webhooks.models import State
@@ -68,27 +67,6 @@ def test_a_worker_without_its_notification_connection_polls_and_reconnects(hub: 
     assert errors.count("the connection for notifications is available again") == 1
 
 
-def test_a_stopping_worker_finishes_its_deliveries_and_leaves_the_rest_to_others(
-    hub: Hub,
-) -> None:
-    delivery, other = both(hub)
-    Delivery.objects.filter(pk=other.pk).update(due_at=timezone.now() + timedelta(hours=1))
-    Connection.objects.update(deadline_seconds=30)  # a busy machine is no slow shop
-    hub.shop.faults.add("slow", seconds=60, methods=["PATCH", "PUT"], times=1)
-    with running_workers(DELIVERY_THREADS="2") as [process]:
-        wait_until(lambda: is_in_the_shop(hub))
-        process.process.send_signal(signal.SIGTERM)
-        time.sleep(1.5)
-        make_due(other)
-        time.sleep(0.5)
-        hub.shop.faults.clear()
-        assert process.process.wait(30) == 0
-    assert is_delivered(delivery), process.read_errors()
-    assert Delivery.objects.get(pk=other.pk).state == State.PENDING
-    with running_workers():
-        wait_until(lambda: is_delivered(other))
-
-
 def test_ctrl_c_and_the_supervisors_signal_together_end_a_worker_as_gently_as_one(hub: Hub) -> None:
     delivery = open_delivery(hub, "anna.gently@example.com")
     hub.shop.faults.add("slow", seconds=1, methods=["PATCH", "PUT"], times=1)
@@ -97,22 +75,6 @@ def test_ctrl_c_and_the_supervisors_signal_together_end_a_worker_as_gently_as_on
         process.process.send_signal(signal.SIGINT)
         assert process.stop(signal.SIGTERM) == 0
     assert is_delivered(delivery)
-
-
-def test_a_delivery_whose_processes_died_twice_runs_in_isolation(hub: Hub) -> None:
-    isolated = open_delivery(hub, "anna.isolated@example.com")
-    Delivery.objects.filter(pk=isolated.pk).update(deaths=2)
-    with running_workers(0.2) as [process]:
-        wait_until(lambda: is_delivered(isolated))
-        assert process.stop() == 0
-    assert list(isolated.attempts.filter(number__gt=1).values_list("in_own_process", flat=True)) == [True]
-
-
-def both(hub: Hub) -> tuple[Delivery, Delivery]:
-    return (
-        open_delivery(hub, "anna.first@example.com"),
-        open_delivery(hub, "mikko.second@example.com", "5f2a9c0e7b1d4e8890aa0001"),
-    )
 
 
 def is_in_the_shop(hub: Hub) -> bool:
