@@ -167,8 +167,6 @@ def test_a_deletion_deletes_only_the_version_that_it_was_planned_for(
         (ETAG, True, ["GET", "GET", "PATCH"]),
         (ETAG, False, ["GET"]),
         (FIELD, True, ["GET", "PATCH"]),
-        (FIELD, False, ["GET"]),
-        (None, True, ["GET", "PATCH"]),
     ],
 )
 def test_a_record_found_by_a_search_is_read_again_only_for_a_version_in_a_header(

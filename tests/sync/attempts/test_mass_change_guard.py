@@ -149,7 +149,6 @@ NOTHING = Change(ChangeAction.NOTHING, "R1")
 @pytest.mark.parametrize(
     ("change", "is_gone", "weight"),
     [
-        (NOTHING, False, None),
         (NOTHING, True, None),
         (UPDATE, False, ChangeCategory.CHANGE),
         (UPDATE, True, ChangeCategory.REMOVAL),

@@ -133,9 +133,7 @@ def test_the_remaining_retries_are_limited_by_number_and_age() -> None:
     ("passing", "successes", "concurrency", "limit"),
     [
         (BreakerMode.EVERYTHING, 0, None, None),
-        (BreakerMode.EVERYTHING, 0, 4, 4),
         (BreakerMode.NOTHING, 3, 4, 0),
-        (BreakerMode.NOTHING, 0, None, 0),
         (BreakerMode.PROBES, 2, None, 3),
         (BreakerMode.PROBES, 6, 4, 4),
     ],

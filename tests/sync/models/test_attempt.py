@@ -63,7 +63,7 @@ def test_an_attempt_that_found_nothing_stores_no_payload(hub: Hub) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("content", [b"", b"\xff", b"[" * 100_000, b"[]", b"{}"])
+@pytest.mark.parametrize("content", [b"\xff", b"[" * 100_000, b"[]"])
 def test_a_payload_that_holds_no_findings_has_no_parts(content: bytes) -> None:
     attempt = Attempt(findings=sealed("findings", content))
     assert [attempt.stored_finding(part) for part in Finding] == [None] * 3
@@ -114,16 +114,14 @@ def test_a_write_without_a_response_has_no_part_of_the_payload(hub: Hub) -> None
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     "content",
-    [b"", b"[" * 100_000, b'{"0": {"body": "x"}}', b"[]", b"[1]"],
+    [b"[" * 100_000, b'{"0": {"body": "x"}}', b"[1]"],
 )
 def test_a_payload_that_holds_no_responses_has_no_parts(content: bytes) -> None:
     assert Call(response=sealed("response", content), response_part=0).stored_response() is None
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(
-    ("part", "body"), [(0, "a"), (1, "b"), (2, None), (32_767, None), (-1, None), (None, None)]
-)
+@pytest.mark.parametrize(("part", "body"), [(0, "a"), (1, "b"), (2, None), (-1, None), (None, None)])
 def test_a_missing_part_of_a_payload_is_none(part: int | None, body: str | None) -> None:
     call = Call(response=sealed("response", [{"body": "a"}, {"body": "b"}]), response_part=part)
     assert (call.stored_response() or {}).get("body") == body

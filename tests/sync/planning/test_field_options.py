@@ -92,7 +92,6 @@ def test_a_required_field_cannot_keep_its_value_when_absent() -> None:
     [
         ({"only_on_create": True, "not_compared": True}, "not_compared"),
         ({"when_absent": "drop"}, "when_absent"),
-        ({"when_absent": None}, "when_absent"),
         ({"only_on_create": "yes"}, "only_on_create"),
     ],
 )

@@ -53,7 +53,6 @@ def test_the_random_delay_doubles_with_each_retry_up_to_its_cap(
         (None, 2.5),
         (2.6, 2.6),
         (86_400.0, 3600.0),
-        (-5.0, 2.5),
         (math.inf, 3600.0),
     ],
 )

@@ -75,7 +75,6 @@ def test_processes_are_spread_over_the_cores_and_their_children_use_all(tmp_path
     [
         ("cpu.max", "max 100000\n", False),
         ("cpu.max", "50000 100000\n", True),
-        ("cpu.cfs_quota_us", "-1\n", False),
         ("cpu.cfs_quota_us", "150000\n", True),
         ("cpu.max", "", False),
     ],
