@@ -49,6 +49,7 @@ def test_a_failure_in_one_system_is_not_final_while_another_delivery_is_open(
 @pytest.mark.parametrize(
     ("states", "expected"),
     [
+        (("unchanged", "succeeded"), "succeeded"),
         (("ignored", "succeeded", "superseded"), "succeeded"),
         (("superseded", "ignored", "unchanged"), "unchanged"),
         (("succeeded", "closed"), "closed"),
