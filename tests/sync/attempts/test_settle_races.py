@@ -27,7 +27,7 @@ from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event, Payload, Receipt, SubjectKey
 
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
-SHORT = EXAMPLE[:-1] + b',"respond":{"mode":"result","wait":1000}}'
+SHORT = EXAMPLE[:-1] + b',"respond":{"mode":"result","wait":100}}'
 
 
 class Ways:
@@ -96,6 +96,7 @@ def test_nothing_is_written_for_a_delivery_whose_lease_was_lost(hub: Hub, ways: 
     hub.change_email("anna.lost@example.com")
     answer = hub.post_signed(SHORT)
     assert answer.status_code == 202
+    hub.wait_until_quiet()
     assert (ways.tried, ways.long) == (1, 1)
     attempt = last(Attempt)
     assert (attempt.outcome, attempt.ended_at, attempt.findings) == ("started", None, None)

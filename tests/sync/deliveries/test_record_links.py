@@ -112,10 +112,6 @@ def linked_entities(record_id: str) -> list[str]:
     return list(Link.objects.filter(record_id=record_id).order_by("pk").values_list("entity_id", flat=True))
 
 
-def test_a_record_id_that_is_used_again_is_taken_from_the_entity_that_had_it(hub: Hub) -> None:
-    assert linked_entities(use_id_again(hub)) == [SECOND]
-
-
 def test_the_link_to_a_record_that_a_deletion_does_not_find_is_marked_as_deleted(hub: Hub) -> None:
     record_id = create_person(hub, FIRST)
     hub.shop.catalogue.delete_record("customers", record_id)
