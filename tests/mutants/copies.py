@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.mutants.mutation import ROOT, Mutation
 
-LEFT_OUT = ("docs/screens/", "docs/audit-vectors/")
+LEFT_OUT = ("docs/screens/",)
 
 
 class Copy:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from audit.export import verify
+from tests.support.audit.vectors.published import FILES, read_folder
 
 pytestmark = pytest.mark.pure
 
 ROOT = Path(__file__).resolve().parents[3]
 TEXT = (ROOT / "docs" / "audit-format.md").read_text("utf-8")
-GOOD = ROOT / "docs" / "audit-vectors" / "good"
 # An indented JSON text, broken into lines, and the sentence after it, up to the next table or heading.
 EXAMPLES = re.findall(r"\n\n((?:    [^\n]+\n)+)\n((?:[^\n#|][^\n]*\n)+)", TEXT)
 JSON_EXAMPLES = [
@@ -36,8 +36,8 @@ def test_every_example_is_in_the_vector_that_it_names() -> None:
     for example, words in JSON_EXAMPLES:
         name = re.search(r"`good/([a-z-]+)`", words)
         assert name, words
-        files = (GOOD / name[1] / "export").iterdir()
-        assert any(example in path.read_text("ascii") for path in files), (name[1], example)
+        contents = read_folder(f"good/{name[1]}/export").values()
+        assert any(example.encode() in content for content in contents), (name[1], example)
 
 
 def test_the_hashes_of_the_examples_are_right() -> None:
@@ -57,7 +57,7 @@ def test_the_hashes_of_the_examples_are_right() -> None:
 
 
 def test_the_signatures_of_the_examples_are_valid() -> None:
-    keys = json.loads((GOOD / "whole" / "export" / "keys.json").read_text("ascii"))["keys"]
+    keys = json.loads(FILES["good/whole/export/keys.json"])["keys"]
     public = {key["key"]: bytes.fromhex(key["public"]) for key in keys}
     kinds = {"public": "key", "packed": "segment", "head": "checkpoint", "kind": "manifest"}
     checked = set()

@@ -3,7 +3,6 @@
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from audit.export import verify
 from exports.bundle.schema import TABLES, ColumnSchema
 from exports.bundle.shipped import check_rows
 from tests.support.audit.second_verifier import find_export_faults
-from tests.support.audit.vectors.published import BY_NAME, FOLDER, assemble, names_for, run_main, run_script
+from tests.support.audit.vectors.published import ARCHIVE, BY_NAME, assemble, names_for, run_main, run_script
 from tests.support.builders.exports import a_finished_export, read_lines, unpack_export
 from tests.support.hub import EXAMPLE, Hub
 
@@ -58,7 +57,7 @@ def test_the_verifiers_of_entries_accept_each_vector(tmp_path: Path, name: str) 
 @pytest.mark.pure
 def test_every_code_has_a_vector_and_is_in_the_documentation() -> None:
     assert {BY_NAME[name]["code"] for name in NAMES} - {None} == set(CODES)
-    text = (FOLDER.parent / "audit-format.md").read_text("utf-8")
+    text = (ARCHIVE.parents[1] / "audit-format.md").read_text("utf-8")
     assert [code for code in CODES if f"`{code}`" not in text] == []
 
 
@@ -218,27 +217,35 @@ def fields(folder: Path, name: str) -> set[str]:
     return set(json.loads((folder / name).read_text()))
 
 
-def good_folders() -> Iterable[Path]:
-    return [FOLDER / BY_NAME[name]["export"] for name in GOOD]
+@pytest.fixture
+def good_folders(tmp_path: Path) -> dict[str, Path]:
+    """The exports of the good vectors, by name."""
+    return {name: assemble(BY_NAME[name], tmp_path / name)[0] for name in GOOD}
 
 
-def test_an_export_of_the_hub_passes_and_has_the_format_of_the_vectors(real_export: Path) -> None:
+def test_an_export_of_the_hub_passes_and_has_the_format_of_the_vectors(
+    real_export: Path, good_folders: dict[str, Path]
+) -> None:
     assert run_main(check_rows.main, [str(real_export)]) == (0, None)
     for table in TABLES:
         assert columns(real_export, table.name) == {table.column_names}
-        for folder in good_folders():
+        for folder in good_folders.values():
             assert columns(folder, table.name) <= {table.column_names}
-        rows = [row for folder in (real_export, *good_folders()) for row in read_lines(folder, table.name)]
+        rows = [
+            row for folder in (real_export, *good_folders.values()) for row in read_lines(folder, table.name)
+        ]
         for column in table.columns:
             assert [row for row in rows if not fits_type(row[column.name], column)] == [], column.name
-    for folder in good_folders():
+    for folder in good_folders.values():
         assert fields(folder, "export.json") == fields(real_export, "export.json")
         assert fields(folder, "manifest.json") - {"pruned"} == fields(real_export, "manifest.json")
 
 
-def test_the_entries_of_the_vectors_have_the_details_that_the_hub_writes(real_export: Path) -> None:
+def test_the_entries_of_the_vectors_have_the_details_that_the_hub_writes(
+    real_export: Path, good_folders: dict[str, Path]
+) -> None:
     real, compared = details_by_action(real_export), set()
-    for action, entries in details_by_action(FOLDER / "good/rows-whole/export").items():
+    for action, entries in details_by_action(good_folders["good/rows-whole"]).items():
         if action in real:
             compared.add(action)
             always, ever = set.intersection(*real[action]), set.union(*real[action])

@@ -1,4 +1,4 @@
-"""Write the published test vectors: python -m tests.support.audit.vectors.write docs/audit-vectors
+"""Write the published test vectors: python -m tests.support.audit.vectors.write docs/audit-vectors/vectors.zip
 
 Keys, times and entries are drawn from a fixed seed, so that each run writes the same bytes. The private keys are no
 secrets: they follow from that seed, and nothing but these vectors may be signed by them.
@@ -8,6 +8,7 @@ import json
 import shutil
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,6 @@ from tests.support.audit.vectors.row_kinds import BAD_ROWS, GOOD_ROWS, row_log_o
 
 # A key that began after all exports.
 STRANGER = b"\x08" * 32
-WRITTEN = ("good", "bad", "checkpoints", "vectors.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,18 @@ SETS = (
 )
 
 
-def write_vectors(folder: Path) -> None:
-    """Replace the vectors in a folder."""
-    for name in WRITTEN:
-        path = folder / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        path.unlink(missing_ok=True)
+def write_archive(path: Path) -> None:
+    """Write the archive of all vectors. Its bytes depend neither on the time nor on a library: nothing is compressed."""
+    with tempfile.TemporaryDirectory() as scratch, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        folder = Path(scratch)
+        _write_vectors(folder)
+        for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+            entry = zipfile.ZipInfo(file.relative_to(folder).as_posix(), (1980, 1, 1, 0, 0, 0))
+            entry.create_system, entry.external_attr = 3, 0o100644 << 16
+            archive.writestr(entry, file.read_bytes())
+
+
+def _write_vectors(folder: Path) -> None:
     _write_checkpoints(folder / "checkpoints")
     vectors: list[Record] = []
     for chosen in SETS:
@@ -143,4 +148,4 @@ def _write_bad(folder: Path, chosen: VectorSet, name: str) -> Record:
 
 
 if __name__ == "__main__":
-    write_vectors(Path(sys.argv[1]))
+    write_archive(Path(sys.argv[1]))
