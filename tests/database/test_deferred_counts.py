@@ -3,8 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import nullcontext
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import OperationalError
@@ -12,7 +11,7 @@ from django.db import OperationalError
 from database import deferred_counts
 from database.deferred_counts import DeferredCounts
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 
 class Sums:
@@ -93,29 +92,43 @@ def test_counts_of_many_threads_that_flush_meanwhile_are_all_written(sums: Sums)
     assert sums.written == {"a": 1000}
 
 
-@pytest.mark.parametrize("is_broken", [False, True])
-def test_a_flush_waits_for_one_that_has_begun(
-    sums: Sums, monkeypatch: pytest.MonkeyPatch, is_broken: bool
-) -> None:
-    begun, go_on = threading.Event(), threading.Event()
+class WatchedLock:
+    """A lock that says when a second thread asks for it."""
+
+    def __init__(self) -> None:
+        self._lock, self.asked = threading.Lock(), threading.Event()
+
+    def __enter__(self) -> None:
+        if self._lock.locked():
+            self.asked.set()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_a_flush_waits_for_one_that_has_begun(sums: Sums, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on, lock = threading.Event(), threading.Event(), WatchedLock()
 
     def write(key: str, times: int) -> None:
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         sums.write(key, times)
 
     counts = DeferredCounts(write, int.__add__, "tests")
-    if is_broken:
-        monkeypatch.setattr(counts, "_flush_lock", nullcontext())
+    monkeypatch.setattr(counts, "_flush_lock", lock)
     counts.add("a", 1)
     with ThreadPoolExecutor(2) as threads:
-        threads.submit(counts.flush)
-        assert begun.wait(10)
+        first = threads.submit(counts.flush)
+        assert begun.wait(60)
         second = threads.submit(counts.flush)
-        waits = bool(wait([second], 20 if is_broken else 0.2).not_done)
-        go_on.set()
-        second.result(10)
-        assert waits is not is_broken
+        try:
+            assert lock.asked.wait(60)
+            assert not second.done()
+        finally:
+            go_on.set()
+        first.result(60)
+        second.result(60)
     assert sums.written == {"a": 1}
 
 

@@ -12,6 +12,8 @@ from psycopg.errors import DeadlockDetected
 from database.group_commit import GroupCommit, GroupFailed
 from tests.support.threads import wait_until
 
+pytestmark = pytest.mark.concurrent
+
 
 class Work:
     """The commits of a group commit. The first one waits until `go`."""
@@ -25,7 +27,7 @@ class Work:
         self.runs.append(list(items))
         if len(self.runs) == 1:
             self.begun.set()
-            assert self.go.wait(20)
+            assert self.go.wait(60)
         error = self._error(items)
         if error is not None:
             raise error
@@ -36,7 +38,7 @@ def gather(work: Work, names: str, most: int = 4) -> dict[str, Future[None]]:
     group = GroupCommit(work, most)
     with ThreadPoolExecutor(len(names)) as threads:
         ended = {names[0]: threads.submit(group.submit, names[0])}
-        assert work.begun.wait(20)
+        assert work.begun.wait(60)
         for number, name in enumerate(names[1:], 1):
             ended[name] = threads.submit(group.submit, name)
             wait_until(lambda number=number: len(group._queue) == number)
@@ -71,9 +73,9 @@ def test_no_caller_continues_before_its_group_is_committed() -> None:
 
     with ThreadPoolExecutor(3) as threads:
         threads.submit(do, "a")
-        assert work.begun.wait(20)
+        assert work.begun.wait(60)
         held = threading.Event()
-        work._error = lambda items: None if items == ["a"] or held.wait(20) else AssertionError("late")
+        work._error = lambda items: None if items == ["a"] or held.wait(60) else AssertionError("late")
         for number, name in enumerate("bc", 1):
             threads.submit(do, name)
             wait_until(lambda number=number: len(group._queue) == number)
@@ -143,7 +145,7 @@ def test_a_caller_of_a_stuck_queue_times_out() -> None:
     group = GroupCommit(work, 4)
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(group.submit, "a")
-        assert work.begun.wait(20)
+        assert work.begun.wait(60)
         with pytest.raises(OperationalError, match="timed out"):
             group.submit("b", seconds=0.05)
         work.go.set()
@@ -152,14 +154,15 @@ def test_a_caller_of_a_stuck_queue_times_out() -> None:
     assert work.runs == [["a"], ["c"]]
 
 
+@pytest.mark.nightly  # it waits longer than a caller may
 def test_a_running_commit_is_awaited_and_an_abandoned_item_is_never_committed() -> None:
     """Otherwise a caller would get an error although its item is stored."""
     work, held = Work(), threading.Event()
-    work._error = lambda items: None if items == ["a"] or held.wait(20) else AssertionError("late")
+    work._error = lambda items: None if items == ["a"] or held.wait(60) else AssertionError("late")
     group = GroupCommit(work, 2)
     with ThreadPoolExecutor(3) as threads:
         threads.submit(group.submit, "a")
-        assert work.begun.wait(20)
+        assert work.begun.wait(60)
         leader = threads.submit(group.submit, "b")
         wait_until(lambda: len(group._queue) == 1)
         other = threads.submit(group.submit, "c", 2.0)

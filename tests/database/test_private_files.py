@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from database.private_files import is_open_to_others, make_folder_private
-from integration_hub import checks
 from integration_hub.checks import check_file_permissions
 
 pytestmark = [
     pytest.mark.pure,
+    pytest.mark.concurrent,
     pytest.mark.filterwarnings("ignore:Overriding setting DATABASES:UserWarning"),
 ]
 
@@ -42,8 +42,13 @@ def database(public: Path, settings: Any) -> Path:
     return file
 
 
-@pytest.mark.parametrize(("debug", "number"), [(False, "hub.E016"), (True, "hub.W016")])
-@pytest.mark.parametrize("name", ["hub.sqlite3", "hub.sqlite3-wal", "hub.sqlite3-shm", "exports", "hub/var"])
+@pytest.mark.parametrize(
+    ("name", "debug", "number"),
+    [
+        *((name, False, "hub.E016") for name in ("hub.sqlite3", "hub.sqlite3-wal", "hub.sqlite3-shm")),
+        *(("exports", False, "hub.E016"), ("hub/var", True, "hub.W016")),
+    ],
+)
 def test_a_path_that_everybody_can_open_is_named(
     database: Path, public: Path, settings: Any, name: str, debug: bool, number: str
 ) -> None:
@@ -61,16 +66,6 @@ def test_a_path_that_everybody_can_open_is_named(
     assert (message.id, str(path) in message.msg) == (number, True)
     path.chmod(0o700 if path.is_dir() else 0o640)
     assert check_file_permissions() == []
-
-
-def test_a_variant_that_checks_only_the_database_file_is_caught(
-    database: Path, public: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(checks, "_private_paths", lambda: iter([database]))
-    with pytest.raises(ValueError, match="not enough values"):
-        test_a_path_that_everybody_can_open_is_named(
-            database, public, checks.settings, "exports", False, "hub.E016"
-        )
 
 
 def test_a_private_parent_folder_protects_a_public_file(public: Path) -> None:

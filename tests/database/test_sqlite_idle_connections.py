@@ -7,7 +7,7 @@ import pytest
 from database.sqlite.idle_connections import MAX_IDLE
 from tests.support.processes.sqlite_processes import finished, make_counter, start
 
-pytestmark = [pytest.mark.pure, pytest.mark.slow]  # processes of their own
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 READERS = """
 import gc, threading
@@ -44,7 +44,7 @@ release_connection()
 all_read = threading.Barrier(20)
 def read():
     number()
-    all_read.wait(20)
+    all_read.wait(60)
     release_connection()
 in_threads(read, 20)
 print(open_connections())
@@ -53,14 +53,14 @@ WAITING_TO_WRITE = """
 turn, waiting = threading.Event(), threading.Barrier(21)
 def write():
     number()
-    waiting.wait(20)
+    waiting.wait(60)
     add_one()
 with transaction.atomic():
     threads = [threading.Thread(target=write) for _ in range(20)]
     for thread in threads:
         thread.start()
-    waiting.wait(20)
-    until = time.monotonic() + 10
+    waiting.wait(60)
+    until = time.monotonic() + 60
     while open_connections() > {most} and time.monotonic() < until:
         time.sleep(0.01)
     print(open_connections())
@@ -69,7 +69,6 @@ for thread in threads:
 print(number())
 """
 OPEN_CURSOR = """
-{broken}
 connection.cursor().execute("INSERT INTO counter VALUES (0), (0)")
 rows = connection.cursor().execute("SELECT number FROM counter")
 rows.fetchone()
@@ -80,14 +79,6 @@ def change_and_read():
     print(number())
 in_threads(change_and_read)
 print(len(rows.fetchall()))
-"""
-IGNORE_CURSORS = """
-return_connection = DatabaseWrapper._return_connection
-def return_anyway(self):
-    kept, self._cursors = self._cursors, ()
-    return_connection(self)
-    self._cursors = kept
-DatabaseWrapper._return_connection = return_anyway
 """
 SNAPSHOT = """
 connection.ensure_connection()
@@ -194,35 +185,36 @@ def test_threads_that_read_one_after_the_other_share_a_connection(file: Path) ->
     assert said(file, ONE_AFTER_THE_OTHER) == ["1 1"]
 
 
+@pytest.mark.nightly
 def test_few_of_many_connections_that_were_used_at_once_stay_open(file: Path) -> None:
     assert said(file, AT_ONCE) == [str(MAX_IDLE)]
 
 
+@pytest.mark.nightly
 def test_a_thread_that_waits_for_its_turn_to_write_holds_no_connection(file: Path) -> None:
     assert said(file, WAITING_TO_WRITE.format(most=MAX_IDLE)) == [str(MAX_IDLE), "20"]
 
 
 def test_a_connection_with_an_open_cursor_is_not_given_to_another_thread(file: Path) -> None:
-    assert said(file, OPEN_CURSOR.format(broken="")) == ["7", "2"]
-
-
-def test_a_thread_with_a_connection_with_an_open_cursor_reads_outdated_rows(file: Path) -> None:
-    assert said(file, OPEN_CURSOR.format(broken=IGNORE_CURSORS)) == ["0", "2"]
+    assert said(file, OPEN_CURSOR) == ["7", "2"]
 
 
 def test_a_connection_that_holds_a_snapshot_stays_with_its_thread(file: Path) -> None:
     assert said(file, SNAPSHOT) == ["0", "1", "1"]
 
 
+@pytest.mark.nightly
 def test_a_connection_that_cannot_be_opened_after_a_transaction_is_a_database_error(file: Path) -> None:
     # What was committed stays so; after a rollback, the first error is the one that is raised.
     assert said(file, CANNOT_OPEN) == ["OperationalError", "ValueError", "2"]
 
 
+@pytest.mark.nightly
 def test_a_connection_that_is_opened_after_a_rollback_commits_each_statement(file: Path) -> None:
     assert said(file, AFTER_ROLLBACK) == ["5"]
 
 
+@pytest.mark.nightly
 def test_a_thread_whose_changed_connection_was_closed_shares_again(file: Path) -> None:
     assert said(file, CHANGED_AND_CLOSED) == ["False"]
 
@@ -231,13 +223,16 @@ def test_a_connection_with_a_failed_statement_is_closed(file: Path) -> None:
     assert said(file, FAILED) == ["Cannot operate on a closed database.", "0"]
 
 
+@pytest.mark.nightly
 def test_closing_a_connection_closes_the_idle_ones_too(file: Path) -> None:
     assert said(file, CLOSED) == ["True 0 False"]
 
 
+@pytest.mark.nightly
 def test_hooks_run_after_a_commit_if_no_connection_is_idle(file: Path) -> None:
     assert said(file, HOOKS) == ["committed 5"]
 
 
+@pytest.mark.nightly
 def test_a_forked_process_opens_connections_of_its_own(file: Path) -> None:
     assert said(file, FORKED) == ["None 0", "0"]

@@ -44,7 +44,7 @@ def elsewhere(do: Callable[[], object]) -> None:
 
     thread = threading.Thread(target=done)
     thread.start()
-    thread.join(timeout=10)
+    thread.join(timeout=60)
     assert not thread.is_alive(), "a reader held up a writer"
 
 

@@ -1,7 +1,7 @@
 """A process that makes exports slowly, to be killed or stopped: `python -m tests.exports.slow_worker <seconds> [how]`.
 
 Each chunk after the third takes that many seconds. Without `how` it runs the waiting exports once. `worker`: the hub's worker until
-SIGTERM, whose exports this module makes too; `deaf`: they ignore SIGTERM. The worker appends its claim as arguments.
+SIGTERM, whose exports this module makes too. The worker appends its claim as arguments.
 """
 
 import sys
@@ -16,7 +16,6 @@ from django.core.management import call_command  # noqa: E402
 
 from exports.bundle import builder  # noqa: E402
 from sync.jobs.job_execution import run_next_jobs  # noqa: E402
-from sync.management.commands import run_job  # noqa: E402
 from sync.worker import job_process  # noqa: E402
 
 builder.CHUNK_SIZE, builder.SAVE_SECONDS = 10, 0.0
@@ -32,8 +31,6 @@ def slowly(keys):  # type: ignore[no-untyped-def]
 
 builder.read_rows = slowly
 if claim:
-    if how == "deaf":
-        run_job.until_signal = lambda: lambda: True
     call_command("run_job", *claim)
 elif how:
     job_process.COMMAND = [sys.executable, "-m", __spec__.name, pause, how]

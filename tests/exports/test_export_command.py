@@ -42,7 +42,6 @@ def export(*words: Any) -> tuple[str, str]:
     return out.getvalue().strip(), errors.getvalue()
 
 
-@pytest.mark.slow
 def test_the_command_makes_what_the_console_makes(database: None, tmp_path: Path) -> None:
     a_recorded_history(3)
     a_recorded_event(7, state="dead")

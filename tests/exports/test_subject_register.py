@@ -1,19 +1,18 @@
 """The register: the exports that contain a person, without opening one, and not readable from the database alone."""
 
 import json
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 
 from audit.models import Entry
 from exports import subject_register
 from exports.bundle import builder
 from exports.models import ExportedPerson
 from exports.subject_register import decrypt_register_key, exports_containing, make_pseudonym
-from tests.exports.interrupted_exports import Killed, elsewhere, killed, killed_at
+from tests.exports.interrupted_exports import Killed, elsewhere, killed
 from tests.support.builders.exports import (
     a_finished_export,
     a_recorded_event,
@@ -25,7 +24,6 @@ from tests.support.builders.exports import (
 from tests.support.jobs import end_leases, run_jobs
 
 
-@pytest.mark.slow
 def test_the_register_lists_exactly_the_exports_that_contain_a_person(database: None, tmp_path: Path) -> None:
     a_recorded_history(3)
     a_recorded_event(7, state="dead")
@@ -58,35 +56,13 @@ def test_the_register_holds_no_name_and_uses_another_pseudonym_for_each_export(d
     assert bytes(first.register_key) != decrypt_register_key(first)
 
 
-def test_the_register_contains_people_of_a_resumed_export(
-    database: None,
-    monkeypatch: pytest.MonkeyPatch,
-    small_chunks: None,
-) -> None:
-    a_recorded_history(9)
-    export = killed_at(monkeypatch, chunk=3)
-    assert export.people.count() == 4
-    run_jobs("export")
-    assert export.people.count() == 9
-
-
-@pytest.mark.parametrize("is_careless", [False, True])
 def test_every_person_in_the_files_of_an_export_is_in_the_register(
-    database: None,
-    monkeypatch: pytest.MonkeyPatch,
-    small_chunks: None,
-    is_careless: bool,
+    database: None, monkeypatch: pytest.MonkeyPatch, small_chunks: None
 ) -> None:
     """A run that recorded its files first would, if killed in between, miss their people."""
     a_recorded_history(9)
     export = a_requested_export()
-    register_people, notes = builder.register_entities, builder.ExportRun._save_progress
-
-    def note_files_first(run: builder.ExportRun, sizes: dict[str, int], key: bytes = b"") -> None:
-        people, run._unregistered_people = run._unregistered_people, set()
-        notes(run, sizes, key)
-        run._unregistered_people = people
-        notes(run, sizes, key)
+    register_people = builder.register_entities
 
     def killed_at_the_third(*told: Any) -> None:
         if export.people.using(told[-1]).count() >= 4:
@@ -95,20 +71,16 @@ def test_every_person_in_the_files_of_an_export_is_in_the_register(
 
     with monkeypatch.context() as patch:
         patch.setattr(builder, "register_entities", killed_at_the_third)
-        if is_careless:
-            patch.setattr(builder.ExportRun, "_save_progress", note_files_first)
         with pytest.raises(Killed):
             run_jobs("export")
     end_leases()
     run_jobs("export")
     export.refresh_from_db()
-    assert export.counts["events"] == 9
-    assert export.people.count() == (7 if is_careless else 9)
+    assert export.counts["events"] == export.people.count() == 9
 
 
-@pytest.mark.parametrize("is_careless", [False, True])
 def test_people_of_an_export_are_registered_in_small_batches(
-    database: None, monkeypatch: pytest.MonkeyPatch, is_careless: bool
+    database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each batch is committed before the next is written, so that no writer waits long."""
     monkeypatch.setattr(subject_register, "_BATCH_SIZE", 2)
@@ -119,13 +91,13 @@ def test_people_of_an_export_are_registered_in_small_batches(
             elsewhere(lambda: seen.append(ExportedPerson.objects.count()))
         return execute(sql, *more)
 
-    with connection.execute_wrapper(look), transaction.atomic() if is_careless else nullcontext():
+    with connection.execute_wrapper(look):
         for _ in range(2):
             subject_register.register_entities(
                 export, decrypt_register_key(export), map(str, range(5)), "default"
             )
         subject_register.clear_register(export)
-    assert seen == ([0] * 6 if is_careless else [0, 2, 4, 5, 3, 1])
+    assert seen == [0, 2, 4, 5, 3, 1]
     assert not ExportedPerson.objects.exists()
 
 

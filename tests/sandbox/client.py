@@ -15,6 +15,6 @@ class Client:
             self.session.headers["Authorization"] = f"Bearer {token}"
 
     def __call__(self, method: str, path: str, json: Any = None, **more: Any) -> requests.Response:
-        more.setdefault("timeout", 5)
+        more.setdefault("timeout", 60)
         more.setdefault("allow_redirects", False)
         return self.session.request(method, self.url + path, json=json, **more)

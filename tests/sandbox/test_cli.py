@@ -12,7 +12,7 @@ import pytest
 
 from tests.sandbox.client import Client
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 COMMAND = [sys.executable, "-m", "sandbox"]
 
@@ -37,17 +37,13 @@ def test_a_service_prints_its_address_reads_secrets_from_the_environment_and_exi
         assert match
         assert Client(match[1], "from-the-environment")("GET", path).status_code == 200
         process.send_signal(number)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     assert (tmp_path / f"{name}.sqlite3").exists()
 
 
-@pytest.mark.parametrize(
-    "arguments", [["shop", "--host", "256.0.0.1"], ["identity", "--webhook-url", "ftp://x"]]
-)
-def test_a_setting_that_makes_no_sense_ends_with_one_sentence(arguments: list[str]) -> None:
-    result = subprocess.run(
-        [*COMMAND, *arguments, "--port", "0"], capture_output=True, text=True, timeout=60, check=False
-    )
+def test_a_setting_that_makes_no_sense_ends_with_one_sentence() -> None:
+    command = [*COMMAND, "identity", "--webhook-url", "ftp://x", "--port", "0"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 2
     assert result.stderr.startswith("sandbox: ")
     assert "Traceback" not in result.stderr

@@ -16,24 +16,8 @@ pytestmark = pytest.mark.pure
 
 HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 FRAGMENTS = (
-    b"0",
-    b"1",
-    b"3",
-    b"a",
-    b"F",
-    b"\r\n",
-    b"\r",
-    b"\n",
-    b";",
-    b"a=b",
-    b'"',
-    b" ",
-    b"\t",
-    b"x",
-    b"\x00",
-    b"0\r\n\r\n",
-    b"1\r\na\r\n",
-    b"X: y\r\n",
+    *(b"0", b"1", b"3", b"a", b"F", b"\r\n", b"\r", b"\n", b";", b"a=b", b'"', b" ", b"\t", b"x", b"\x00"),
+    *(b"0\r\n\r\n", b"1\r\na\r\n", b"X: y\r\n"),
 )
 
 

@@ -12,6 +12,8 @@ from tests.support.processes.hub_processes import RunningHub, running_hub
 from webhooks.models import Refusal
 from webhooks.receiving import refusals
 
+pytestmark = pytest.mark.concurrent
+
 MALFORMED = b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n"
 
 
@@ -21,7 +23,7 @@ def send(running: RunningHub, raw: bytes) -> bytes:
         return connection.recv(4096)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_malformed_requests_of_a_minute_share_a_row(hub: Hub, tmp_path: Path) -> None:
     with running_hub(tmp_path, hub.identity, hub.shop) as running:
         for _ in range(20):

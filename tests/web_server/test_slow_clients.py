@@ -23,7 +23,7 @@ from tests.web_server.raw_client import (
 from tests.web_server.raw_requests.case import WEBHOOK, webhook
 from tests.web_server.slow_clients import SlowClient, slow_clients
 
-pytestmark = [pytest.mark.faults, pytest.mark.one_database]
+pytestmark = [pytest.mark.nightly, pytest.mark.concurrent, pytest.mark.one_database]
 
 CLOSED_WITHIN = 15.0
 
@@ -45,12 +45,6 @@ def test_slow_clients_do_not_block_others_and_are_closed(running: RunningHub) ->
         assert max(closing_times(clients)) <= CLOSED_WITHIN
         assert {read_answer(client.received)[0] for client in clients} == {408}
     assert count_events(running) - before == 5
-
-
-def test_a_process_whose_connections_are_all_taken_serves_others(start_hub: StartHub) -> None:
-    with start_hub(GUNICORN_CMD_ARGS="--worker-connections 50") as hub, slow_clients(hub.port, 60, 60):
-        assert seconds_of(hub, HEALTH) <= ANSWERED_WITHIN
-        assert seconds_of(hub, webhook()) < 3
 
 
 @pytest.mark.parametrize("status", [503, 429])
@@ -122,30 +116,3 @@ def test_a_request_that_is_arriving_when_the_hub_stops_is_answered(start_hub: St
         assert hub.process.wait(30) == 0
         hub.process = None
         assert count_events(hub) == 1
-
-
-def test_a_body_sent_in_pieces_is_accepted_within_the_time_limit(running: RunningHub) -> None:
-    request = webhook("Expect: 100-continue")
-    head = len(request) - len(WEBHOOK)
-    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as link:
-        for start, end in ((0, 10), (10, head - 2), (head - 2, head)):
-            link.sendall(request[start:end])
-            time.sleep(0.05)
-        assert link.recv(4_096) == b"HTTP/1.1 100 Continue\r\n\r\n"
-        for start in range(head, len(request), 20):
-            link.sendall(request[start : start + 20])
-            time.sleep(0.05)
-        assert read_answer(link.recv(65_536))[0] == 200
-
-
-def test_the_worker_of_gunicorn_itself_is_caught(start_hub: StartHub) -> None:
-    with start_hub("gthread") as hub, slow_clients(hub.port, 32, 32):
-        assert seconds_of(hub, HEALTH) > ANSWERED_WITHIN
-
-
-def test_a_worker_without_deadlines_is_caught(start_hub: StartHub) -> None:
-    with (
-        start_hub("tests.web_server.patient_worker.PatientWorker") as hub,
-        slow_clients(hub.port, 5, 5) as clients,
-    ):
-        assert min(closing_times(clients)) > CLOSED_WITHIN

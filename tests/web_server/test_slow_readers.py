@@ -9,10 +9,9 @@ import pytest
 
 from integration_hub.web_server.client_connection import SENDING_SECONDS
 from tests.support.processes.hub_processes import RunningHub
-from tests.web_server.conftest import StartHub
 from tests.web_server.raw_client import ANSWERED_WITHIN, HEALTH, exchange, read_answer, seconds_of
 
-pytestmark = [pytest.mark.faults, pytest.mark.one_database]
+pytestmark = [pytest.mark.nightly, pytest.mark.concurrent, pytest.mark.one_database]
 
 LARGE = b"GET /static/admin/js/vendor/xregexp/xregexp.js HTTP/1.1\r\nHost: localhost\r\n"
 READERS = 64
@@ -69,12 +68,3 @@ def test_a_client_that_reads_after_a_pause_gets_everything(running: RunningHub) 
     assert read_answer(whole)[0] == 200
     assert len(body) > 300_000
     assert received.count(body) == 10
-
-
-def test_a_worker_whose_threads_wait_for_their_clients_is_caught(start_hub: StartHub) -> None:
-    with (
-        start_hub("tests.web_server.blocking_worker.BlockingWorker") as hub,
-        slow_readers(hub.port, READERS),
-    ):
-        time.sleep(1.0)
-        assert seconds_of(hub, HEALTH) > ANSWERED_WITHIN

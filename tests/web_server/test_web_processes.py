@@ -2,17 +2,17 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
 
 from sync.worker.process_tuning import allowed_cores, is_cpu_limited
 from tests.support.processes.hub_processes import RunningHub
+from tests.support.threads import wait_until
 from tests.web_server.conftest import StartHub
 from tests.web_server.raw_requests.case import webhook
 
-pytestmark = [pytest.mark.slow, pytest.mark.one_database]
+pytestmark = [pytest.mark.nightly, pytest.mark.concurrent, pytest.mark.one_database]
 
 
 def web_processes(hub: RunningHub) -> list[int]:
@@ -27,18 +27,6 @@ def unshared_part(process: int) -> float:
     lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]
     sizes = {name: int(size.split()[0]) for name, size in (line.split(":") for line in lines)}
     return (sizes["Private_Clean"] + sizes["Private_Dirty"]) / sizes["Rss"]
-
-
-def cores_of_two(hub: RunningHub, expected: list[list[int]]) -> list[list[int]]:
-    """Start a second web process. Returns the cores of both, once they are the expected ones or after 10 s."""
-    assert hub.process is not None
-    os.kill(hub.process.pid, signal.SIGTTIN)
-    until = time.monotonic() + 10
-    cores: list[list[int]] = []
-    while cores != expected and time.monotonic() < until:
-        time.sleep(0.05)
-        cores = sorted(sorted(os.sched_getaffinity(process)) for process in web_processes(hub))
-    return cores
 
 
 def test_a_process_that_is_forked_later_refuses_the_schema_of_another_version(start_hub: StartHub) -> None:
@@ -57,28 +45,16 @@ def test_a_process_that_is_forked_later_refuses_the_schema_of_another_version(st
 
 @pytest.mark.skipif(len(allowed_cores()) < 2 or is_cpu_limited(), reason="needs two cores without a limit")
 def test_web_processes_are_spread_over_the_cores(start_hub: StartHub) -> None:
+    expected = [[core] for core in allowed_cores()[:2]]
     with start_hub(KEEP_TO_ONE_CORE="on") as hub:
-        expected = [[core] for core in allowed_cores()[:2]]
-        assert cores_of_two(hub, expected) == expected
-
-
-@pytest.mark.skipif(len(allowed_cores()) < 2, reason="needs two cores")
-def test_web_processes_use_every_core_if_the_setting_is_off(start_hub: StartHub) -> None:
-    with start_hub(KEEP_TO_ONE_CORE="off") as hub:
-        expected = [list(allowed_cores())] * 2
-        assert cores_of_two(hub, expected) == expected
+        assert hub.process is not None
+        os.kill(hub.process.pid, signal.SIGTTIN)  # start a second one
+        wait_until(
+            lambda: sorted(sorted(os.sched_getaffinity(pid)) for pid in web_processes(hub)) == expected
+        )
 
 
 def test_web_processes_share_what_the_master_has_loaded(start_hub: StartHub) -> None:
     with start_hub() as hub:
         assert hub.raw(webhook()).status == 200
         assert unshared_part(web_processes(hub)[0]) < 0.5
-
-
-def test_processes_that_load_the_application_themselves_share_little(
-    start_hub: StartHub, tmp_path: Path
-) -> None:
-    (tmp_path / "plain.py").write_text("")
-    with start_hub(GUNICORN_CMD_ARGS=f"--config {tmp_path}/plain.py") as hub:
-        assert hub.raw(webhook()).status == 200
-        assert unshared_part(web_processes(hub)[0]) > 0.7

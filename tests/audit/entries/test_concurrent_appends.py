@@ -19,6 +19,8 @@ from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event, Receipt
 from webhooks.receiving import answer_storage
 
+pytestmark = pytest.mark.concurrent
+
 ACK = json.loads(EXAMPLE) | {"respond": "ack"}
 
 

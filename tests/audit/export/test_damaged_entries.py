@@ -18,83 +18,69 @@ from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event
 
 DAMAGE = (
-    ["at = 'x'", "at = '2026-13-01 00:00:00'", "stream_seq = 'x'", "prev_leaf = 'x'", "action = x'00'"]
+    ["at = 'x'", "stream_seq = 'x'", "prev_leaf = 'x'", "action = x'00'"]
     if connection.vendor == "sqlite"
     else ["at = 'infinity'", "at = '0044-03-15 12:00:00+00 BC'"]
 )
-
-
 # Of the last entry of a stream, which the next one continues.
 HEAD_DAMAGE = (
-    [
-        "leaf = x''",
-        "leaf = 'x'",
-        "leaf = 1099511627776",
-        "leaf = zeroblob(31)",
-        "stream_seq = 'x'",
-        "stream_seq = 3.5",
-    ]
+    ["leaf = x''", "leaf = 1099511627776", "leaf = zeroblob(31)", "stream_seq = 'x'", "stream_seq = 3.5"]
     if connection.vendor == "sqlite"
     else [r"leaf = '\x'", r"leaf = '\x00'"]
 ) + ["stream_seq = 9223372036854775807", "stream_seq = -3"]
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
-@pytest.mark.parametrize("kind", ["whole", "filtered"])
-def test_a_damaged_entry_is_found_in_an_export(
-    database: None, tmp_path: Path, kind: str, damage: str
-) -> None:
+def damage_entry(key: int, damage: str) -> None:
+    disable_triggers()
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE audit_entry SET {damage} WHERE id = {key}")
+
+
+def test_a_damaged_entry_is_found_in_an_export(database: None, tmp_path: Path) -> None:
     write_history(Random(20261129), segments=3)
     append_test_entries("event:1", "event:1", "event:1", at=after_start(183))
     seal_entries(CIPHER, after_start(244))
     take_checkpoint()
     damaged = Entry.objects.filter(stream="event:1").order_by("-stream_seq")[1].pk
-    with transaction.atomic():
-        disable_triggers()
-        with connection.cursor() as cursor:
-            cursor.execute(f"UPDATE audit_entry SET {damage} WHERE id = {damaged}")
-        if kind == "whole":
-            export_whole(tmp_path / "export")
-        else:
-            export_filtered(tmp_path / "export", ["event:1"])
-        transaction.set_rollback(True)
-    shipped, independent = verify_with_both(tmp_path / "export")
-    assert shipped
-    assert independent
+    for number, damage in enumerate(DAMAGE):
+        with transaction.atomic():
+            damage_entry(damaged, damage)
+            export_whole(tmp_path / f"whole{number}")
+            export_filtered(tmp_path / f"filtered{number}", ["event:1"])
+            transaction.set_rollback(True)
+        for kind in ("whole", "filtered"):
+            assert all(verify_with_both(tmp_path / f"{kind}{number}")), (kind, damage)
 
 
 @pytest.mark.parametrize("is_sealed", [True, False])
-@pytest.mark.parametrize("damage", HEAD_DAMAGE)
 def test_entries_after_a_damaged_one_are_appended_and_both_verifiers_find_it(
-    database: None, tmp_path: Path, damage: str, is_sealed: bool
+    database: None, tmp_path: Path, is_sealed: bool
 ) -> None:
     write_history(Random(20261130), segments=3)
     append_test_entries("event:head", "event:head", "event:head", at=after_start(183))
     if is_sealed:
         seal_entries(CIPHER, after_start(244))
     damaged = Entry.objects.filter(stream="event:head").order_by("-stream_seq")[0].pk
-    with transaction.atomic():
-        disable_triggers()
-        with connection.cursor() as cursor:
-            cursor.execute(f"UPDATE audit_entry SET {damage} WHERE id = {damaged}")
-        append_test_entries("event:head", "event:2", "event:head", at=after_start(250))
-        append_test_entries("event:head", at=after_start(251))
-        appended = Entry.objects.filter(stream="event:head", pk__gt=damaged).order_by("pk")
-        first, *others = [(entry.stream_seq, bytes(entry.prev_leaf), bytes(entry.leaf)) for entry in appended]
-        seal_entries(CIPHER, after_start(320))
-        take_checkpoint()
-        report = verify_database()
-        export_whole(tmp_path / "export")
-        transaction.set_rollback(True)
-    assert [seq for seq, *_ in others] == [first[0] + 1, first[0] + 2]
-    assert [before for _, before, _ in others] == [first[2], others[0][2]]
-    if damage.startswith("leaf"):
-        assert first[:2] == (4, ZERO_HASH)
-        assert "stream event:head at 4: does not continue the entry before it" in map(str, report.faults)
-    assert [fault for fault in map(str, report.faults) if fault.startswith(f"entry {damaged} ")]
-    shipped, independent = verify_with_both(tmp_path / "export")
-    assert shipped
-    assert independent
+    for number, damage in enumerate(HEAD_DAMAGE):
+        folder = tmp_path / str(number)
+        with transaction.atomic():
+            damage_entry(damaged, damage)
+            append_test_entries("event:head", "event:2", "event:head", at=after_start(250))
+            append_test_entries("event:head", at=after_start(251))
+            rows = Entry.objects.filter(stream="event:head", pk__gt=damaged).order_by("pk")
+            first, *others = [(row.stream_seq, bytes(row.prev_leaf), bytes(row.leaf)) for row in rows]
+            seal_entries(CIPHER, after_start(320))
+            take_checkpoint()
+            faults = [str(fault) for fault in verify_database().faults]
+            export_whole(folder)
+            transaction.set_rollback(True)
+        assert [seq for seq, *_ in others] == [first[0] + 1, first[0] + 2], damage
+        assert [before for _, before, _ in others] == [first[2], others[0][2]], damage
+        if damage.startswith("leaf"):
+            assert first[:2] == (4, ZERO_HASH), damage
+            assert "stream event:head at 4: does not continue the entry before it" in faults, damage
+        assert [fault for fault in faults if fault.startswith(f"entry {damaged} ")], damage
+        assert all(verify_with_both(folder)), damage
 
 
 def test_webhooks_of_a_subject_are_delivered_after_its_streams_were_damaged(hub: Hub) -> None:

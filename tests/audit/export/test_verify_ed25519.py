@@ -53,7 +53,7 @@ def library(public: bytes, signature: bytes, message: bytes) -> bool:
     return True
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_it_agrees_with_a_library_on_good_and_bad_signatures() -> None:
     print("seed", SEED)
     generator, good = Random(SEED), 0

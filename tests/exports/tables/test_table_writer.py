@@ -94,7 +94,7 @@ def test_an_export_without_a_table_contains_none(database: None, tmp_path: Path)
     assert check_rows.RowChecker(str(folder)).check_export() == []
 
 
-@pytest.mark.parametrize("table", [TableFormat.CSV, TableFormat.RAW, TableFormat.XLSX])
+@pytest.mark.parametrize("table", [TableFormat.CSV, TableFormat.XLSX])
 def test_a_table_with_other_events_is_found(database: None, tmp_path: Path, table: str) -> None:
     events = a_recorded_history(3)
     export = a_finished_export(table=table)
@@ -121,7 +121,7 @@ def test_more_events_than_a_sheet_holds_are_refused_at_once_with_a_message(
     assert a_finished_export(table=TableFormat.CSV).total == 3
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.pure
 def test_a_sheet_takes_no_more_memory_for_more_rows(tmp_path: Path) -> None:
     def peak(rows: int) -> int:

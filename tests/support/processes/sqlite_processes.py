@@ -29,7 +29,7 @@ def make_counter(folder: Path) -> Path:
     return path
 
 
-def start(file: Path, script: str, patience: float = 10.0) -> subprocess.Popen[str]:
+def start(file: Path, script: str, patience: float = 60.0) -> subprocess.Popen[str]:
     environment = os.environ | {
         "DATABASE_URL": f"sqlite:///{file}",
         "DJANGO_SETTINGS_MODULE": "integration_hub.settings",
@@ -47,7 +47,7 @@ def start(file: Path, script: str, patience: float = 10.0) -> subprocess.Popen[s
 
 def finished(process: subprocess.Popen[str]) -> str:
     """Wait for a process and return what it printed. Fails unless it exits with 0."""
-    printed, complaints = process.communicate(timeout=30)
+    printed, complaints = process.communicate(timeout=60)
     assert process.returncode == 0, complaints
     return printed
 

@@ -1,4 +1,4 @@
-"""Records and settings outlive the process where a directory is given."""
+"""The journal of what both services were asked, and what outlives their process."""
 
 from pathlib import Path
 
@@ -8,7 +8,36 @@ from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.sandbox.client import Client
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
+
+
+def test_an_entry_has_the_whole_request_except_secrets(shop: ShopService, call_shop: Client) -> None:
+    headers = {"Idempotency-Key": "K1", "X-Request-Id": "attempt-1"}
+    call_shop("PATCH", "/api/customers/4711?a=1", {"phone": "1"}, headers=headers)
+    (entry,) = Client(shop.url)("GET", "/_sandbox/journal").json()["entries"]
+    assert entry["headers"]["Authorization"] == "(secret)"
+    assert shop.token not in str(entry)
+    expected = {
+        "method": "PATCH",
+        "path": "/api/customers/4711",
+        "query": {"a": "1"},
+        "key": "K1",
+        "attempt": "attempt-1",
+        "body": {"phone": "1"},
+        "write": True,
+        "status": 200,
+        "fault": None,
+        "entity": {"collection": "customers", "id": 4711, "external_id": "IDNUMBER1234"},
+    }
+    assert {name: entry[name] for name in expected} == expected
+    assert entry["started"] <= entry["ended"]
+
+
+def test_a_secret_in_a_token_request_is_not_kept(shop: ShopService) -> None:
+    form = {"grant_type": "client_credentials", "client_id": "hub", "client_secret": shop.token}
+    Client(shop.url)("POST", "/oauth/token", data=form)
+    assert shop.token not in str(shop.read_journal())
+
 
 KEY = {"Idempotency-Key": "K"}
 
@@ -39,12 +68,6 @@ def test_the_identity_service_keeps_people_and_settings_and_a_given_setting_wins
         settings = identity.sender.settings
         assert (settings.language, settings.secret) == ("fi", "whsec_dHdv")
         assert settings.signed_url == "http://127.0.0.1:1/webhooks/aurora"
-
-
-def test_without_a_directory_every_start_is_the_first_day(shop: ShopService) -> None:
-    shop.store.delete_record("customers", "4711")
-    with ShopService() as other:
-        assert other.store.get_record("customers", "4711") is not None
 
 
 def test_the_files_are_for_their_owner_alone(tmp_path: Path) -> None:

@@ -1,12 +1,10 @@
-"""A text with a NUL, which no column holds, finds nothing."""
+"""A key of any size, or a text with a NUL, finds what has it, or nothing."""
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.db import DataError, connection
-from django.db.models import CharField
-from django.db.models.lookups import Exact
 
 pytestmark = pytest.mark.django_db
+
 
 LOOKUPS = ["exact", "iexact", "contains", "icontains", "startswith", "istartswith", "endswith", "iendswith"]
 
@@ -27,17 +25,16 @@ def test_a_list_and_a_relation_ignore_a_text_with_a_null_character() -> None:
     assert User.objects.filter(groups__name="\0").count() == 0
 
 
-def test_the_lookup_of_django_is_an_error_on_postgresql() -> None:
-    """Broken variant: the lookup that Django brings."""
-    ours = CharField.get_lookups()["exact"]
-    CharField.register_lookup(Exact)
-    try:
-        rows = Group.objects.filter(name="\0")
-        if connection.vendor == "postgresql":
-            with pytest.raises((DataError, ValueError)):
-                rows.count()
-        else:
-            assert rows.count() == 0, "SQLite takes the character"
-    finally:
-        CharField.register_lookup(ours)
-    assert Group.objects.filter(name="\0").count() == 0
+HUGE = 10**20
+
+
+def test_numbers_that_no_column_holds_find_nothing() -> None:
+    group = Group.objects.latest("pk")
+    rows = Group.objects.filter
+    assert list(rows(pk__in=[HUGE, -HUGE, group.pk])) == [group]
+    assert list(rows(pk__in=[str(HUGE)])) == []
+    assert rows(pk__in=[2**63 - 1, -(2**63)]).count() == 0
+    assert Group.objects.exclude(pk__in=[HUGE]).count() == Group.objects.count()
+    assert list(rows(pk__in=Group.objects.filter(pk=group.pk))) == [group]
+    assert list(rows(user__in=[HUGE])) == []
+    assert list(rows(permissions__in=[HUGE, 2**63])) == []

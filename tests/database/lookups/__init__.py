@@ -1,1 +1,0 @@
-"""Tests of lookups that answer any value."""

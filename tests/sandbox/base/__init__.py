@@ -1,1 +1,0 @@
-"""Tests of what both stand-in services build on."""

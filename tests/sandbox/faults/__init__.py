@@ -1,1 +1,0 @@
-"""Tests of the faults that are injected on demand."""
