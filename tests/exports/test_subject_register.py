@@ -108,12 +108,3 @@ def test_the_audit_log_names_a_person_of_a_filter_by_the_registers_pseudonym(dat
     assert make_pseudonym(decrypt_register_key(export), "USR-1").hex() in bodies
     assert "USR-1" not in bodies
     assert json.loads(bodies.split(" ")[0])["details"]["filter"]
-
-
-def test_one_index_lookup_finds_the_people_of_an_export(database: None) -> None:
-    a_recorded_history(2)
-    a_finished_export()
-    question = ExportedPerson.objects.filter(export=1, pseudonym=b"0" * 16).explain()
-    if connection.vendor == "sqlite":
-        assert "SEARCH" in question
-        assert "INDEX" in question

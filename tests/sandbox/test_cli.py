@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -47,13 +46,3 @@ def test_a_setting_that_makes_no_sense_ends_with_one_sentence() -> None:
     assert result.returncode == 2
     assert result.stderr.startswith("sandbox: ")
     assert "Traceback" not in result.stderr
-
-
-def test_an_address_that_is_taken_is_named_and_so_is_the_setting_of_another() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = str(other.getsockname()[1])
-        command = [*COMMAND, "shop", "--port", port]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert result.returncode == 2
-    assert result.stderr.startswith(f"sandbox: 127.0.0.1:{port} is used by another program")
-    assert "SANDBOX_SHOP_PORT" in result.stderr

@@ -92,18 +92,6 @@ def test_a_fault_affects_only_matching_requests(
     assert got == statuses
 
 
-def test_faults_are_listed_and_cleared_one_by_one_or_all(shop: ShopService) -> None:
-    control = Client(shop.url)
-    first = control("POST", "/_sandbox/faults", {"kind": "slow"}).json()["id"]
-    control("POST", "/_sandbox/faults", {"kind": "garbage", "times": 2})
-    assert control("DELETE", f"/_sandbox/faults/{first}").status_code == 204
-    assert control("DELETE", f"/_sandbox/faults/{first}").status_code == 404
-    (left,) = control("GET", "/_sandbox/faults").json()["faults"]
-    assert (left["kind"], left["times"]) == ("garbage", 2)
-    assert control("DELETE", "/_sandbox/faults").json() == {"cleared": 1}
-    assert control("GET", "/_sandbox/faults").json() == {"faults": []}
-
-
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -215,33 +203,3 @@ def test_no_address_is_verified(identity: IdentityService, call_identity: Client
     with switched_by_api(identity, {"kind": "unverified"}):
         assert [email["verified"] for email in call_identity("GET", path).json()["emails"]] == [False]
     assert [email["verified"] for email in call_identity("GET", path).json()["emails"]] == [True]
-
-
-def test_parts_combine_with_each_other_and_with_a_fault_that_replaces_the_response(
-    shop: ShopService, call_shop: Client
-) -> None:
-    shop.faults.add("alter", field="phone", stores="upper")
-    shop.faults.add("alter", field="language", stores="upper")
-    shop.faults.add("late", seconds=0.01)
-    shop.faults.add("after")
-    assert call_shop("PATCH", ANNA, {"phone": "x", "language": "sv"}).status_code == 500
-    assert shop.read_journal()[-1]["fault"] == "alter+alter+late+after"
-    record = shop.catalogue.get_record("customers", "4711")
-    assert (record["phone"], record["language"]) == ("X", "SV")
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"kind": "alter", "field": "phone"},
-        {"kind": "alter", "field": "phone", "stores": "sideways"},
-        {"kind": "slow", "stores": "upper"},
-    ],
-)
-def test_an_alteration_needs_its_field_and_form(shop: ShopService, wrong: dict[str, Any]) -> None:
-    for answer in (
-        Client(shop.url)("POST", "/_sandbox/faults", wrong),
-        Client(shop.url)("POST", "/faults", data=wrong),
-    ):
-        assert answer.status_code == 400
-    assert shop.faults.list_active() == []

@@ -20,7 +20,7 @@ from tests.web_server.raw_client import (
     read_answer,
     seconds_of,
 )
-from tests.web_server.raw_requests.case import WEBHOOK, webhook
+from tests.web_server.raw_requests.case import webhook
 from tests.web_server.slow_clients import SlowClient, slow_clients
 
 pytestmark = [pytest.mark.nightly, pytest.mark.concurrent, pytest.mark.one_database]

@@ -1,14 +1,11 @@
 """The web processes that gunicorn forks: each on one core, and sharing the memory of what the master has loaded."""
 
-import os
 import signal
 from pathlib import Path
 
 import pytest
 
-from sync.worker.process_tuning import allowed_cores, is_cpu_limited
 from tests.support.processes.hub_processes import RunningHub
-from tests.support.threads import wait_until
 from tests.web_server.conftest import StartHub
 from tests.web_server.raw_requests.case import webhook
 
@@ -41,17 +38,6 @@ def test_a_process_that_is_forked_later_refuses_the_schema_of_another_version(st
         assert ended == 3
         assert hub.log is not None
         assert "created by another version" in hub.log.read_text()
-
-
-@pytest.mark.skipif(len(allowed_cores()) < 2 or is_cpu_limited(), reason="needs two cores without a limit")
-def test_web_processes_are_spread_over_the_cores(start_hub: StartHub) -> None:
-    expected = [[core] for core in allowed_cores()[:2]]
-    with start_hub(KEEP_TO_ONE_CORE="on") as hub:
-        assert hub.process is not None
-        os.kill(hub.process.pid, signal.SIGTTIN)  # start a second one
-        wait_until(
-            lambda: sorted(sorted(os.sched_getaffinity(pid)) for pid in web_processes(hub)) == expected
-        )
 
 
 def test_web_processes_share_what_the_master_has_loaded(start_hub: StartHub) -> None:

@@ -10,12 +10,11 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
 
 from audit.entries.append import NewEntry, NotInTransaction, append_entries
-from audit.format.signed_records import format_time
 from audit.models import Entry
 from sync.models import Delivery
 from sync.replays.requests import request_replay
 from tests.support.hub import ANNA, EXAMPLE, Hub
-from webhooks.models import Event, Receipt
+from webhooks.models import Event
 
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 ANYWHERE = [
@@ -69,15 +68,6 @@ def test_details_without_a_canonical_form_leave_nothing_behind(database: None, d
     with pytest.raises((TypeError, ValueError)), transaction.atomic():
         append_entries(NewEntry("system", "test.first"), NewEntry("system", "test.second", details=details))
     assert Entry.objects.count() == 0
-
-
-def test_entries_keep_the_order_in_which_they_were_given_and_one_moment(database: None) -> None:
-    at = datetime(2026, 3, 4, 14, 0, tzinfo=timezone(timedelta(hours=2)))
-    with transaction.atomic():
-        append_entries(*(NewEntry("system", f"test.{number}") for number in range(20)), at=at)
-    rows = Entry.objects.order_by("pk")
-    assert [row.action for row in rows] == [f"test.{number}" for number in range(20)]
-    assert {row.at for row in rows} == {at}
 
 
 def test_the_body_consists_of_the_columns(database: None) -> None:
@@ -134,27 +124,6 @@ def test_a_webhook_leaves_its_entries_in_order(hub: Hub) -> None:
         (delivery.stream, "attempt.succeeded", "system"),
         (event.stream, "webhook.answered", "system"),
     ]
-
-
-def test_a_webhook_answered_when_stored_leaves_one_entry_with_the_answer(hub: Hub) -> None:
-    assert hub.post_signed(ACK).status_code == 202
-    event, receipt = Event.objects.get(), Receipt.objects.get()
-    entry = json.loads(Entry.objects.get(stream=event.stream).body)
-    assert (entry["action"], entry["actor"]) == ("webhook.received", "source:aurora")
-    digests = {name: entry["details"].pop(name) for name in ("facts", "subject", "payload", "answer")}
-    assert all(len(digest) == 24 for digest in digests.values())
-    delivery = event.deliveries.get()
-    assert entry["details"] == {
-        "receipt": receipt.own_reference,
-        "verified_by": receipt.verified_by,
-        "size": receipt.size,
-        "state": "pending",
-        "deliveries": [[delivery.route_id, delivery.identity_id, delivery.target_id, False]],
-        "status": 202,
-        "code": receipt.code,
-        "final": False,
-        "answered": format_time(receipt.answered_at),
-    }
 
 
 def test_changed_fields_of_an_attempt_are_recorded_without_values(hub: Hub) -> None:

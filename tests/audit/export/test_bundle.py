@@ -10,12 +10,10 @@ import pytest
 
 from audit.export.bundle import measure_file
 from audit.export.bundle_source import load_anchor, load_bodies, load_segments
-from audit.format.hashes import ZERO_HASH, leaf_hash
-from audit.models import Entry, Segment
 from audit.sealing.checkpoints import checkpoint_bytes
 from audit.sealing.record_rows import key_records
 from audit.sealing.seal import rotate_signing_key, seal_entries
-from tests.support.audit.entries import CIPHER, START, after_start, append_test_entries, write_history
+from tests.support.audit.entries import CIPHER, after_start, append_test_entries, write_history
 from tests.support.audit.exports import (
     VERIFIER,
     begin_bundle,
@@ -105,60 +103,12 @@ def test_a_stream_whose_newest_entry_is_not_sealed_is_exported_up_to_it(
     assert verify_with_both(tmp_path / "export") == ([], [])
 
 
-def test_a_whole_range_without_entries_passes(database: None, tmp_path: Path) -> None:
-    seal_entries(CIPHER, after_start(1))
-    seal_entries(CIPHER, after_start(2))
-    seal_entries(CIPHER, after_start(100))
-    assert Segment.objects.get(number=3).count == 0
-    manifest = export_whole(tmp_path / "export", 3, 3)
-    assert (manifest["entries"], manifest["segments"]) == (0, 1)
-    assert verify_with_both(tmp_path / "export") == ([], [])
-
-
-def test_entries_out_of_the_order_of_their_stream_pass(database: None, tmp_path: Path) -> None:
-    """Segments hold entries in the order of their ids, which need not be that of their stream."""
-    store_chain("event:a", ids=[101, 105, 106, 102, 103, 104])
-    seal_entries(CIPHER, after_start(1))
-    places = list(Entry.objects.filter(stream="event:a").order_by("id").values_list("stream_seq", flat=True))
-    assert places == [1, 4, 5, 6, 2, 3]
-    export_whole(tmp_path / "whole")
-    export_filtered(tmp_path / "filtered", ["event:a"])
-    assert verify_with_both(tmp_path / "whole") == verify_with_both(tmp_path / "filtered") == ([], [])
-
-
-def store_chain(stream: str, ids: list[int]) -> None:
-    """Store the entries 1, 2, 3 … of a stream under these ids."""
-    leaf = ZERO_HASH
-    for seq, pk in enumerate(ids, start=1):
-        facts = {"stream": stream, "stream_seq": seq, "action": "test.happened", "actor": "system"}
-        entry = Entry(pk=pk, at=START, details="{}", prev_leaf=leaf, **facts)
-        entry.leaf = leaf = leaf_hash(entry.body)
-        entry.save(force_insert=True)
-
-
 def test_the_manifest_has_the_size_and_hash_of_each_file(database: None, tmp_path: Path) -> None:
     write_history(Random(SEED))
     manifest = export_filtered(tmp_path / "export")
     names = {path.name for path in (tmp_path / "export").iterdir()} - {"manifest.json"}
     assert manifest["files"] == {name: measure_file(tmp_path / "export" / name) for name in names}
     assert {"proofs.jsonl", "streams.jsonl", "keys.json", VERIFIER.name} < names
-
-
-def test_sha256sum_checks_the_files_without_anything_of_ours(database: None, tmp_path: Path) -> None:
-    write_history(Random(SEED))
-    folder = tmp_path / "export"
-    export_whole(folder)
-
-    def run() -> int:
-        return subprocess.run(
-            ["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=folder, capture_output=True
-        ).returncode
-
-    assert run() == 0
-    names = {line.split("  ")[1] for line in (folder / "SHA256SUMS").read_text().splitlines()}
-    assert names == {path.name for path in folder.iterdir()} - {"SHA256SUMS", "manifest.json"}
-    (folder / "entries.jsonl").write_bytes((folder / "entries.jsonl").read_bytes()[:-1])
-    assert run() != 0
 
 
 def test_a_key_that_begins_while_an_export_is_written_is_among_its_keys(

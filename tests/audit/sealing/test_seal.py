@@ -1,7 +1,6 @@
 """The sealer: every entry is in exactly one segment, with any number of writers and sealers."""
 
 import threading
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from random import Random
@@ -199,40 +198,6 @@ def test_a_second_sealer_does_not_wait(database: None) -> None:
     assert seal_entries(CIPHER, START) > 0
 
 
-@pytest.mark.nightly
-@pytest.mark.writers_at_once
-def test_no_entry_is_missed_while_many_write(database: None) -> None:
-    """The transactions of the writers stay open for a while, and the sealer runs all the time."""
-    print("seed", SEED)
-    over = threading.Event()
-
-    def write(number: int) -> None:
-        generator = Random(f"{SEED} {number}")
-        for _ in range(60):
-            with transaction.atomic():
-                append_entries(NewEntry(f"event:{number}", "test.happened"), at=START)
-                time.sleep(generator.random() * 0.03)
-                transaction.set_rollback(generator.random() < 0.1)
-
-    def seal() -> None:
-        try:
-            while not over.is_set():
-                seal_entries(CIPHER, START)
-                time.sleep(0.005)
-        finally:
-            connection.close()
-
-    sealer = threading.Thread(target=seal)
-    sealer.start()
-    in_threads(write, 6)
-    over.set()
-    sealer.join()
-    for _ in range(2):
-        seal_entries(CIPHER, after_start(1))
-    assert count_unsealed_entries() == 0
-    assert len(sealed_ids()) == len(set(sealed_ids())) > 100
-
-
 def late_commit(stream: str, between: Callable[[], None]) -> None:
     """Append an entry whose transaction commits after the body of the context."""
     begun, go_on = threading.Event(), threading.Event()
@@ -285,12 +250,6 @@ def test_entries_after_low_water_are_found_by_the_nightly_check(database: None) 
     late = Segment.objects.get(is_late=True)
     assert (late.count, late.number) == (1, last_segment().number)
     assert seal_missed_entries(CIPHER, after_start(403)) == 0
-
-
-def test_the_nightly_check_finds_nothing_in_a_complete_log(database: None) -> None:
-    end = write_history(Random(SEED))
-    assert seal_missed_entries(CIPHER, end) == 0
-    assert not Segment.objects.filter(is_late=True).exists()
 
 
 def append_below_low_water(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,13 +73,6 @@ def cut_after(number: int) -> None:
     delete_segments_after(number)
 
 
-@pytest.mark.promise("I5")
-@pytest.mark.parametrize("last", [0, COVERED - 1])
-def test_a_log_truncated_before_a_checkpoint_is_found(database: None, last: int) -> None:
-    expected = f"the outside checkpoint: covers {COVERED} segments, but there are only {last}"
-    assert expected in faults_after(lambda: cut_after(last))
-
-
 @pytest.mark.parametrize("last", [COVERED, COVERED + 1])
 def test_a_log_truncated_after_a_checkpoint_is_found_only_with_a_newer_checkpoint(
     database: None, last: int
@@ -104,22 +97,6 @@ def test_without_an_outside_checkpoint_a_cut_is_found_only_by_a_checkpoint_that_
     assert faults_after(cut_and_leave_checkpoints, None) == [
         "checkpoint 8: covers 8 segments, but there are only 3"
     ]
-
-
-def test_deleted_entries_of_segments_that_are_left_are_each_found_without_a_checkpoint(
-    database: None,
-) -> None:
-    reported = faults_after(lambda: delete_entries_after(COVERED), None)
-    missing = [fault for fault in reported if fault.endswith(": is missing")]
-    assert len(missing) == len(ids_after(COVERED))
-
-
-def test_a_segment_deleted_from_the_middle_of_the_tail_is_found_without_a_checkpoint(database: None) -> None:
-    def delete_one() -> None:
-        Segment.objects.filter(number=7).delete()
-        Checkpoint.objects.all().delete()
-
-    assert "segment 8: comes after segment 6" in faults_after(delete_one, None)
 
 
 def test_entries_whose_segments_were_deleted_are_no_fault_but_are_counted_as_unsealed(database: None) -> None:

@@ -26,7 +26,6 @@ from sync.housekeeping.audit_upkeep import seal_audit
 from sync.jobs.claims import DIED_MESSAGE, claim_next_job
 from sync.jobs.running_job import JobLost, RunningJob
 from sync.models import Attempt, Call, Connection, Delivery, Job
-from sync.worker import job_process
 from tests.exports.interrupted_exports import Killed, before_chunk, elsewhere, killed, killed_at
 from tests.support.builders.exports import (
     a_finished_export,
@@ -143,36 +142,6 @@ def test_concurrent_writes_are_not_in_an_export_and_are_not_blocked(
         seen = {row[column] for row in read_lines(folder, table)}
         assert len(seen) == 1, f"{column} of {table}: {seen}"
     assert check_rows.RowChecker(str(folder)).check_export() == []
-
-
-@pytest.mark.nightly
-def test_nothing_is_missing_or_doubled_while_others_write_without_pause(
-    database: None, tmp_path: Path
-) -> None:
-    a_recorded_history(30)
-    stop = threading.Event()
-
-    def write() -> None:
-        number = 1000
-        while not stop.is_set():
-            a_recorded_event(number)
-            number += 1
-        connections.close_all()
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        folders = [unpack_export(a_finished_export(), tmp_path) for _ in range(3)]
-    finally:
-        stop.set()
-        writer.join()
-    counts = [len(read_lines(folder, "events")) for folder in folders]
-    assert 30 <= counts[0] < counts[1] < counts[2] < Event.objects.count() + 1
-    for folder in folders:
-        kept_count = check_json(folder)["segments"]
-        assert kept_count
-        references = [row["reference"] for row in read_lines(folder, "events")]
-        assert len(references) == len(set(references))
 
 
 def test_an_event_deleted_during_an_interruption_is_counted_as_deleted(
@@ -373,35 +342,6 @@ def end_everything(process: subprocess.Popen[bytes]) -> None:
 def children(process: subprocess.Popen[bytes]) -> list[int]:
     paths = Path(f"/proc/{process.pid}/task").glob("*/children")
     return [int(process_id) for path in paths for process_id in path.read_text().split()]
-
-
-@pytest.mark.nightly
-def test_a_worker_survives_its_export_process_which_has_lower_priority(
-    database: None, tmp_path: Path, exports: Path
-) -> None:
-    a_recorded_history(60)
-    export = a_requested_export()
-    process = half_way(export, exports, "1", "worker")
-    try:
-        (child,) = children(process)
-        # The worker keeps to one core and its priority, not its export.
-        assert os.sched_getaffinity(child) == os.sched_getaffinity(0)
-        assert len(os.sched_getaffinity(process.pid)) == 1
-        priorities = [os.getpriority(os.PRIO_PROCESS, pid) for pid in (child, process.pid)]
-        assert priorities == [job_process.NICENESS, 0]
-        os.kill(child, signal.SIGKILL)
-        end_leases()
-        until = time.monotonic() + 60
-        while not Export.objects.filter(pk=export.pk, state=ExportState.DONE).exists():
-            assert time.monotonic() < until, "no worker resumed it"
-            assert process.poll() is None, "it died with its export"
-            time.sleep(0.05)
-    finally:
-        end_everything(process)
-        process.wait()
-    connection.close()
-    export.refresh_from_db()
-    is_whole(export, tmp_path)
 
 
 def address() -> str:

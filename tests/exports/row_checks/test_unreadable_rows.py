@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection, models, transaction
+from django.db import connection, models, transaction
 
 from audit.entries.append import NewEntry, append_entries
 from audit.models import Entry
 from exports.models import ExportState
-from exports.row_checks import nightly_rows
 from exports.row_checks.nightly_rows import find_row_faults
 from sync.models import Attempt, Call, Delivery
 from tests.support.audit.triggers import disable_triggers
@@ -141,19 +140,6 @@ def test_an_unreadable_request_without_an_event_is_named(hub: Hub) -> None:
         if fault.startswith(f"[unreadable] receipts with id {first.pk}, answered_at")
     ]
     assert [fault for fault in faults if "status: is 200" in fault]
-
-
-def test_an_error_of_the_database_is_no_fault_of_a_row(
-    database: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    a_recorded_history(1)
-
-    def read_rows(keys: object) -> None:
-        raise OperationalError("database is locked")
-
-    monkeypatch.setattr(nightly_rows, "read_rows", read_rows)
-    with pytest.raises(OperationalError):
-        list(find_row_faults())
 
 
 @pytest.mark.parametrize("table", ["events", "calls"])
