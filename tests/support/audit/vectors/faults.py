@@ -18,7 +18,7 @@ from audit.format.id_ranges import pack_ids
 from audit.format.merkle_tree import merkle_root
 from audit.format.signed_records import Record, load_signer, sign_record
 from tests.support.audit.log_state import LogState, manifest_facts
-from tests.support.audit.vectors.bundles import reseal_all, write_whole
+from tests.support.audit.vectors.bundles import PRUNED, reseal_all, write_whole
 
 Change = Callable[["Draft"], None]
 
@@ -90,24 +90,6 @@ class Draft:
         )
 
 
-def unsigned(change: Change) -> Change:
-    """Return a change after which the manifest is left as it was."""
-
-    def made(draft: Draft) -> None:
-        change(draft)
-        draft.is_signed = False
-
-    return made
-
-
-def swapped(first: int, second: int) -> Callable[[list[bytes]], list[bytes]]:
-    def order(lines: list[bytes]) -> list[bytes]:
-        lines[first], lines[second] = lines[second], lines[first]
-        return lines
-
-    return order
-
-
 def change_body(draft: Draft) -> None:
     draft.replace("entries.jsonl", b'"actor":"system"', b'"actor":"nobody"')
 
@@ -122,7 +104,7 @@ def change_leaf(draft: Draft) -> None:
     )
 
 
-def resign_segment(key: int | None, **values: Any) -> Change:
+def resign_segment(key: int | None = None, **values: Any) -> Change:
     """Change fields of the second segment, and sign it by one of the keys (None: that of its time)."""
 
     def change(draft: Draft) -> None:
@@ -159,28 +141,38 @@ def edit_keys(change_keys: Callable[[Draft, list[dict[str, Any]]], None]) -> Cha
     return change
 
 
-def sign_key_by_itself(draft: Draft, keys: list[dict[str, Any]]) -> None:
-    record = {name: value for name, value in keys[1].items() if name != "signature"}
-    keys[1] = sign_record("key", record, load_signer(draft.state.secrets[1]))
-
-
-def resign_key(**values: Any) -> Callable[[Draft, list[dict[str, Any]]], None]:
+def resign_third_key(**values: Any) -> Change:
     """Change fields of the third key, and sign it by the second one."""
 
     def change(draft: Draft, keys: list[dict[str, Any]]) -> None:
         record = {name: value for name, value in (keys[2] | values).items() if name != "signature"}
         keys[2] = sign_record("key", record, load_signer(draft.state.secrets[1]))
 
-    return change
+    return edit_keys(change)
 
 
-def repeat_first_key(draft: Draft, keys: list[dict[str, Any]]) -> None:
+@edit_keys
+def sign_key_by_itself(draft: Draft, keys: list[dict[str, Any]]) -> None:
+    record = {name: value for name, value in keys[1].items() if name != "signature"}
+    keys[1] = sign_record("key", record, load_signer(draft.state.secrets[1]))
+
+
+def repeat_first_key(draft: Draft) -> None:
     """Make the third key the first one again, signed by the second."""
-    resign_key(key=keys[0]["key"], public=keys[0]["public"])(draft, keys)
+    first = json.loads(draft.read("keys.json"))["keys"][0]
+    resign_third_key(key=first["key"], public=first["public"])(draft)
+
+
+@edit_keys
+def drop_first_key(_: Draft, keys: list[dict[str, Any]]) -> None:
+    del keys[0]
 
 
 def set_manifest(**values: Any) -> Change:
     return lambda draft: draft.manifest.update(values)
+
+
+hide_pruning = set_manifest(pruned=None)
 
 
 def leave_out_of_sums(draft: Draft) -> None:
@@ -210,10 +202,17 @@ def change_start(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Change:
     def made(draft: Draft) -> None:
         lines = draft.lines("streams.jsonl")
         place = max(place for place, line in enumerate(lines) if line.get("before", {}).get("path"))
-        lines[place] = change(lines[place])
+        lines[place] |= change(lines[place])
         draft.write_lines("streams.jsonl", lines)
 
     return made
+
+
+begin_stream_at_1 = change_start(lambda line: {"from": 1})
+end_stream_before_its_start = change_start(lambda line: {"seq": line["from"] - 1})
+change_path_before = change_start(
+    lambda line: {"before": line["before"] | {"path": ["00" * 32, *line["before"]["path"][1:]]}}
+)
 
 
 def rewrite_manifest(edit: Callable[[bytes], bytes]) -> Change:
@@ -226,16 +225,66 @@ def rewrite_manifest(edit: Callable[[bytes], bytes]) -> Change:
     return change
 
 
-def replace(name: str, old: bytes, new: bytes) -> Change:
-    return lambda draft: draft.replace(name, old, new)
+def replace_in_manifest(old: str, new: str) -> Change:
+    return rewrite_manifest(lambda text: text.replace(old.encode(), new.encode(), 1))
+
+
+put_version_first = rewrite_manifest(lambda text: b'{"v":1,' + text[1:].replace(b',"v":1}', b"}"))
+cut_line_feed = rewrite_manifest(lambda text: text[:-1])
+
+
+def replace(name: str, old: str, new: str) -> Change:
+    return lambda draft: draft.replace(name, old.encode(), new.encode())
 
 
 def edit(name: str, place: int, **values: Any) -> Change:
     return lambda draft: draft.edit(name, place, **values)
 
 
-def order(name: str, change: Callable[[list[bytes]], list[bytes]]) -> Change:
-    return lambda draft: draft.move_lines(name, change)
+def write_signature_in_upper_case(draft: Draft) -> None:
+    draft.edit("segments.jsonl", 4, signature=draft.lines("segments.jsonl")[4]["signature"].upper())
+
+
+def copy_signature(draft: Draft) -> None:
+    """Give the second segment the signature of the first."""
+    draft.edit("segments.jsonl", 1, signature=draft.lines("segments.jsonl")[0]["signature"])
+
+
+def lengthen_last_stream(draft: Draft) -> None:
+    draft.edit("streams.jsonl", -1, seq=draft.lines("streams.jsonl")[-1]["seq"] + 1)
+
+
+def cut_consistency_proof(draft: Draft) -> None:
+    draft.edit("consistency.jsonl", 0, proof=draft.lines("consistency.jsonl")[0]["proof"][:-1])
+
+
+def change_consistency_proof(draft: Draft) -> None:
+    proof = draft.lines("consistency.jsonl")[1]["proof"]
+    draft.edit("consistency.jsonl", 1, proof=[*proof[:-1], "00" * 32])
+
+
+def drop_line(name: str, place: int) -> Change:
+    return lambda draft: draft.move_lines(name, lambda lines: [x for x in lines if x is not lines[place]])
+
+
+def repeat_line(name: str, place: int) -> Change:
+    """Write a line twice, one after the other."""
+    return lambda draft: draft.move_lines(
+        name, lambda lines: [copy for line in lines for copy in [line] * (1 + (line is lines[place]))]
+    )
+
+
+def swap_lines(name: str, first: int, second: int) -> Change:
+    def order(lines: list[bytes]) -> list[bytes]:
+        lines[first], lines[second] = lines[second], lines[first]
+        return lines
+
+    return lambda draft: draft.move_lines(name, order)
+
+
+def swap_entries_with_proofs(draft: Draft) -> None:
+    for name in ("entries.jsonl", "proofs.jsonl"):
+        swap_lines(name, 0, 1)(draft)
 
 
 def cut_bytes(name: str, count: int) -> Change:
@@ -250,7 +299,7 @@ def add_file(draft: Draft) -> None:
     draft.write("more.txt", b"more\n")
 
 
-def shorten_path(name: str, change: Callable[[list[str]], object]) -> Change:
+def change_path(name: str, change: Callable[[list[str]], object]) -> Change:
     """Change the path of the last line that has one with a hash."""
 
     def made(draft: Draft) -> None:
@@ -259,6 +308,14 @@ def shorten_path(name: str, change: Callable[[list[str]], object]) -> Change:
         draft.write_lines(name, lines)
 
     return made
+
+
+def cut_path(name: str) -> Change:
+    return change_path(name, lambda path: path.pop())
+
+
+def extend_path(name: str) -> Change:
+    return change_path(name, lambda path: path.append("00" * 32))
 
 
 def move_index(draft: Draft) -> None:
@@ -307,7 +364,12 @@ def repack(change: Callable[[bytes], bytes]) -> Change:
     return made
 
 
-def forget_the_entry_before(state: LogState) -> None:
+repack_with_a_byte_too_many = repack(lambda packed: packed[:-1] + bytes([packed[-1] | 128, 0]))
+repack_with_a_zero = repack(lambda packed: packed[:-1] + b"\0")
+begin_after_pruned_segments = rewrite(lambda _: None, first=PRUNED + 2, pruned=PRUNED)
+
+
+def _forget_the_entry_before(state: LogState) -> None:
     """Give the first entry of a stream that is not in the first segment, but begins there, a zero hash."""
     begun = {state.read_body(entry)["stream"] for entry in state.segments[0].ids}
     rest = [entry for entry in sorted(state.bodies) if entry not in state.segments[0].ids]
@@ -320,22 +382,31 @@ def forget_the_entry_before(state: LogState) -> None:
             before = leaf_hash(state.bodies[entry])
 
 
-def change_last_entry(**values: Any) -> Callable[[LogState], object]:
-    def change(state: LogState) -> None:
-        entry = max(state.bodies)
-        body = state.read_body(entry)
-        changed = {name: body[name] + 1 if value is None else value for name, value in values.items()}
-        state.bodies[entry] = canonical_json(body | changed)
-
-    return change
+forget_the_entry_before = rewrite(_forget_the_entry_before, first=2)
 
 
-def delete_first_of_stream(state: LogState) -> None:
+def rewrite_last_entry(**values: Any) -> Change:
+    return rewrite(lambda state: _change_last_entry(state, values))
+
+
+def _change_last_entry(state: LogState, values: dict[str, Any]) -> None:
+    entry = max(state.bodies)
+    state.bodies[entry] = canonical_json(state.read_body(entry) | values)
+
+
+@rewrite
+def skip_a_sequence_number(state: LogState) -> None:
+    _change_last_entry(state, {"stream_seq": state.read_body(max(state.bodies))["stream_seq"] + 1})
+
+
+@rewrite
+def lose_first_of_stream(state: LogState) -> None:
     """Delete the first entry of a stream that has a second one."""
     streams = [state.read_body(entry)["stream"] for entry in sorted(state.bodies)]
     stream = next(name for name in streams if name.startswith("event:") and streams.count(name) > 1)
     del state.bodies[min(entry for entry in state.bodies if state.read_body(entry)["stream"] == stream)]
 
 
+@rewrite
 def turn_time_back(state: LogState) -> None:
     state.segments[1].record["sealed_at"] = state.keys[0]["from"]

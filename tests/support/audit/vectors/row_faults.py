@@ -8,10 +8,12 @@ import zipfile
 from collections.abc import Callable
 from typing import Any
 
-from tests.support.audit.vectors.faults import Change, Draft
+from tests.support.audit.vectors.faults import Change, Draft, cut_bytes, remove
 from tests.support.audit.vectors.history import Row
 from tests.support.audit.vectors.row_exports import csv_content, pack_parts, write_metadata
-from tests.support.audit.vectors.row_scenarios import small_history
+from tests.support.audit.vectors.row_scenarios import PSEUDONYM, small_history
+
+__all__ = ["cut_bytes", "remove"]
 
 SHEET = "xl/worksheets/sheet1.xml"
 # Each table under the events, the column that names the parent, and its own key.
@@ -44,6 +46,12 @@ def change_table(table: str, change: Callable[[list[Row]], object]) -> Change:
 
 def edit_row(table: str, place: int, **values: Any) -> Change:
     return change_table(table, lambda rows: rows[place].update(values))
+
+
+# The pseudonym of another erasure, and nothing else that names an entity.
+disguise_as_erased = edit_row(
+    "events", 0, entity_id=f"~{PSEUDONYM}", event_id=None, body_sha256="", subject_key=None
+)
 
 
 def remove_field(table: str, place: int, name: str) -> Change:
@@ -97,16 +105,6 @@ def add_event_of_another_time(draft: Draft) -> None:
     _write_rows(draft, "events", [*draft.lines("events.jsonl"), event])
 
 
-def without_sums(change: Change) -> Change:
-    """Return the change of an export without SHA256SUMS, which it may lack: many vectors are smaller without it."""
-
-    def made(draft: Draft) -> None:
-        change(draft)
-        draft.has_sums = False
-
-    return made
-
-
 def edit_metadata(**values: Any) -> Change:
     def change(draft: Draft) -> None:
         write_metadata(draft.folder, json.loads(draft.read("export.json")) | values)
@@ -138,8 +136,8 @@ def edit_counts(**counts: int) -> Change:
     return change
 
 
-def write_file(name: str, content: bytes) -> Change:
-    return lambda draft: draft.write(name, content)
+def write_file(name: str, content: str) -> Change:
+    return lambda draft: draft.write(name, content.encode())
 
 
 def empty_csv(draft: Draft) -> None:
