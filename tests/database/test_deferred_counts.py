@@ -75,23 +75,6 @@ def test_an_earlier_and_a_later_count_are_merged_in_their_order(sums: Sums) -> N
     assert texts == {"a": "12"}
 
 
-def test_counts_of_many_threads_that_flush_meanwhile_are_all_written(sums: Sums) -> None:
-    counts = DeferredCounts(sums.write, int.__add__, "tests")
-
-    def count(number: int) -> None:
-        for turn in range(500):
-            counts.add("a", 1)
-            if turn % 50 == number:
-                counts.flush()
-
-    with ThreadPoolExecutor(1) as flushing:
-        flushing.submit(count, 1)
-        for _ in range(500):
-            counts.add("a", 1)
-    counts.flush()
-    assert sums.written == {"a": 1000}
-
-
 class WatchedLock:
     """A lock that says when a second thread asks for it."""
 

@@ -70,11 +70,6 @@ def test_the_identity_service_keeps_people_and_settings_and_a_given_setting_wins
         assert settings.signed_url == "http://127.0.0.1:1/webhooks/aurora"
 
 
-def test_the_files_are_for_their_owner_alone(tmp_path: Path) -> None:
-    with ShopService(data=tmp_path / "new"):
-        assert {path.stat().st_mode & 0o077 for path in (tmp_path / "new").iterdir()} == {0}
-
-
 def test_a_stopped_service_starts_again_on_its_port() -> None:
     shop = ShopService()
     shop.start()

@@ -7,7 +7,7 @@ import requests
 from requests.auth import HTTPBasicAuth
 
 from sandbox.identity import IdentityService
-from sandbox.shop import ShopService, idempotency
+from sandbox.shop import ShopService
 from tests.sandbox.client import Client
 
 pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
@@ -219,11 +219,3 @@ def test_the_same_key_with_another_request_is_a_conflict(
 ) -> None:
     call_shop("PATCH", "/api/customers/4711", {"phone": "1"}, headers=KEY)
     assert call_shop(method, path, body, headers=KEY).status_code == 409
-
-
-def test_a_key_is_forgotten_after_its_time(call_shop: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    call_shop("PATCH", "/api/customers/4711", {"phone": "1"}, headers=KEY)
-    monkeypatch.setattr(idempotency, "RETENTION_SECONDS", -1)
-    again = call_shop("PATCH", "/api/customers/4711", {"phone": "1"}, headers=KEY)
-    assert "Idempotent-Replayed" not in again.headers
-    assert again.json()["version"] == 3

@@ -70,14 +70,6 @@ def test_an_append_is_two_statements_whether_its_streams_are_new_or_old(
     assert find_chain_faults() == []
 
 
-def test_appends_of_one_transaction_follow_each_other(database: None) -> None:
-    with transaction.atomic():
-        append_entries(NewEntry("event:a", "test.one"))
-        append_entries(NewEntry("event:a", "test.two"), NewEntry("event:b", "test.one"))
-        append_entries(NewEntry("event:b", "test.two"), NewEntry("event:a", "test.three"))
-    assert find_chain_faults() == []
-
-
 def test_an_append_that_is_rolled_back_leaves_no_gap(database: None) -> None:
     write("event:a")
     for stream in ("event:a", "event:new"):

@@ -8,7 +8,6 @@ from random import Random
 
 import pytest
 
-from audit.export.bundle import measure_file
 from audit.export.bundle_source import load_anchor, load_bodies, load_segments
 from audit.sealing.checkpoints import checkpoint_bytes
 from audit.sealing.record_rows import key_records
@@ -101,14 +100,6 @@ def test_a_stream_whose_newest_entry_is_not_sealed_is_exported_up_to_it(
     manifest = export_filtered(tmp_path / "export", ["event:a"])
     assert manifest["entries"] == 2
     assert verify_with_both(tmp_path / "export") == ([], [])
-
-
-def test_the_manifest_has_the_size_and_hash_of_each_file(database: None, tmp_path: Path) -> None:
-    write_history(Random(SEED))
-    manifest = export_filtered(tmp_path / "export")
-    names = {path.name for path in (tmp_path / "export").iterdir()} - {"manifest.json"}
-    assert manifest["files"] == {name: measure_file(tmp_path / "export" / name) for name in names}
-    assert {"proofs.jsonl", "streams.jsonl", "keys.json", VERIFIER.name} < names
 
 
 def test_a_key_that_begins_while_an_export_is_written_is_among_its_keys(

@@ -6,31 +6,17 @@ from random import Random
 import pytest
 from django.db import transaction
 
-from audit.format.id_ranges import unpack_ids
-from audit.format.merkle_tree import merkle_root
-from audit.format.signed_records import Record, load_signer, sign_record
+from audit.format.signed_records import Record
 from audit.models import Checkpoint, Entry, Segment
 from audit.verification.check_database import VerificationReport, verify_database
-from tests.support.audit.entries import write_history
 from tests.support.audit.log_state import LogState, build_log
 from tests.support.audit.log_tampering import change_details
 from tests.support.audit.stored_log import store_log
 from tests.support.audit.triggers import disable_triggers
+from tests.support.audit.vectors.bundles import checkpoint_of
 
 HONEST = build_log(Random(20261128))
 COVERED = 6  # of 8 segments
-
-
-def checkpoint_of(state: LogState, count: int) -> Record:
-    """Return a checkpoint of the first `count` segments, signed by the hub."""
-    hashes = [segment.hash for segment in state.segments[:count]]
-    unsigned = {
-        **state.checkpoint,
-        "count": count,
-        "root": merkle_root(hashes).hex(),
-        "head": hashes[-1].hex(),
-    }
-    return sign_record("checkpoint", unsigned, load_signer(state.secrets[-1]))
 
 
 NEWEST_OUTSIDE = checkpoint_of(HONEST, COVERED)
@@ -131,21 +117,3 @@ def test_a_rewritten_tail_is_found_exactly_as_far_as_a_checkpoint_covers_it(
     expected = [f"the outside checkpoint: the first {COVERED} segments differ from those that it covers"]
     assert [str(fault) for fault in report.faults] == (expected if is_found else [])
     assert verify_after(lambda: None, HONEST.checkpoint, log).faults != ()
-
-
-def test_a_cut_past_a_key_change_is_found_by_the_key_that_no_entry_begins(database: None) -> None:
-    write_history(Random(7))
-    begun = Entry.objects.filter(action="signing-key.begun").latest("pk")
-    last = max(
-        segment.number
-        for segment in Segment.objects.all()
-        if max(unpack_ids(bytes(segment.ids)), default=0) < begun.pk
-    )
-    assert 1 < last < 12
-    with transaction.atomic():
-        disable_triggers()
-        Entry.objects.filter(pk__gte=begun.pk).delete()
-        delete_segments_after(last)
-        reported = [str(fault) for fault in verify_database().faults]
-        transaction.set_rollback(True)
-    assert any("key 3" in fault for fault in reported), reported

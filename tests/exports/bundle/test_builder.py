@@ -209,22 +209,6 @@ def test_rows_tampered_with_in_the_database_do_not_match_the_entries(
     assert run_readme_commands(folder) == [0, 0, 1]
 
 
-def test_missing_doubled_or_unknown_rows_are_found(database: None, tmp_path: Path) -> None:
-    a_recorded_history(4)
-    folder = unpack_export(a_finished_export(), tmp_path)
-    assert check_rows.RowChecker(str(folder)).check_export() == []
-    for table in TABLES:
-        file = folder / f"{table.name}.jsonl"
-        content = file.read_bytes()
-        good = content.splitlines(keepends=True)
-        unknown = {**json.loads(good[0]), "event": "no", "delivery": 99, "attempt": "no"}
-        strange = b"[]\n" if table.name == "events" else json.dumps(unknown).encode()
-        for changed in (good[:-1], [*good, good[0]], [*good[:-1], strange], [b"{", *good[1:]]):
-            file.write_bytes(b"".join(changed))
-            assert check_rows.RowChecker(str(folder)).check_export(), changed
-        file.write_bytes(content)
-
-
 def test_an_entry_that_was_deleted_beforehand_is_found_by_the_verifier(
     database: None, tmp_path: Path
 ) -> None:

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 import tracemalloc
 from contextlib import suppress
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 
@@ -24,7 +23,7 @@ from exports.jobs.lifecycle import EXPORT_JOB
 from exports.models import Export, ExportedPerson, ExportState
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.jobs.claims import DIED_MESSAGE, claim_next_job
-from sync.jobs.running_job import JobLost, RunningJob
+from sync.jobs.running_job import RunningJob
 from sync.models import Attempt, Call, Connection, Delivery, Job
 from tests.exports.interrupted_exports import Killed, before_chunk, elsewhere, killed, killed_at
 from tests.support.builders.exports import (
@@ -217,35 +216,6 @@ def test_no_more_exports_run_at_once_than_configured(database: None, settings: A
     assert isinstance(claims[0], RunningJob)
     claims[0].finish()
     assert claim_next_job(EXPORT_JOB) is not None
-
-
-def test_simultaneous_workers_make_an_export_once(database: None) -> None:
-    a_requested_export()
-    barrier, claims = threading.Barrier(6), []
-
-    def look() -> None:
-        barrier.wait()
-        claims.append(claim_next_job(EXPORT_JOB))
-        connections.close_all()
-
-    threads = [threading.Thread(target=look) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sum(claim is not None for claim in claims) == 1
-
-
-def test_a_worker_with_an_expired_lease_writes_nothing(database: None) -> None:
-    a_requested_export()
-    first = claim_next_job(EXPORT_JOB)
-    end_leases()
-    second = claim_next_job(EXPORT_JOB)
-    assert first is not None
-    assert second is not None
-    with pytest.raises(JobLost):
-        first.renew_lease()
-    second.renew_lease()
 
 
 def test_the_number_of_waiting_exports_is_limited(database: None) -> None:

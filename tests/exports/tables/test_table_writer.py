@@ -3,10 +3,8 @@
 import csv
 import json
 import re
-import tracemalloc
 import zipfile
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -119,18 +117,3 @@ def test_more_events_than_a_sheet_holds_are_refused_at_once_with_a_message(
     assert export.state == ExportState.FAILED
     assert export.failure == "An Excel sheet can contain 2 events, but 3 were selected. Choose CSV instead."
     assert a_finished_export(table=TableFormat.CSV).total == 3
-
-
-@pytest.mark.nightly
-@pytest.mark.pure
-def test_a_sheet_takes_no_more_memory_for_more_rows(tmp_path: Path) -> None:
-    def peak(rows: int) -> int:
-        tracemalloc.start()
-        row: list[Any] = ["x" * 40] * 12
-        for _ in xlsx_writer.write_xlsx(COLUMNS, (row for _ in range(rows)), tmp_path / "sheet"):
-            pass
-        peak_bytes = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return peak_bytes
-
-    assert peak(20_000) < peak(2_000) + 200_000

@@ -15,20 +15,7 @@ _EXTENSIONS = (
     b";a,b", b";a=(b)", b";a=[b]", b";a=\x80", b";\x80=a", b";a=\"\x00\"", b";a\r", b";a\n", b";" + b"a" * 20_000, b";a=" + b"b" * 2_000, b" " + MARK,
 )  # fmt: skip
 _FINE_EXTENSIONS = (b";a", b";a=b", b" ;a", b" ; a = b", b';a="b c"', b";a;b;c=d", b';a="\\""', b';a="\xe4"')
-_ENDS = (
-    b"",
-    b"\r",
-    b"\n",
-    b"\n\n",
-    b"\r\r",
-    b"\n\r",
-    b" \r\n",
-    b"\x00\x00",
-    b"X\r\n",
-    b"\r\nX",
-    MARK,
-    b"\r\n\r\n",
-)
+_ENDS = (b"", b"\r", b"\n", b"\n\r", b" \r\n", b"\x00\x00", b"X\r\n", b"\r\nX", MARK, b"\r\n\r\n")
 _TRAILERS = (
     MARK, b"X Y: a", b" X: a", b"X : a", b": a", b"X\x00: a", b"X: a\x00", b"X: a\x0b", b"X: \x7f", b"X: a\r\n b", b"\x80: a", b"Content-Length: 3",
     b"Transfer-Encoding: chunked", b"Host: evil.example", b"Authorization: Basic YTpi", b"Trailer: X", b"X: a\nY: b", b"X: a\rY: b", b"\x00", b"()",

@@ -8,45 +8,20 @@ _NAMES = (
     b"X?Y", b"X@Y", b"X[Y", b"X\\Y", b"X]Y", b"X{Y", b"X}Y", b"\"X\"", MARK + b" X",
 )  # fmt: skip
 _CONTROLS = [bytes([number]) for number in (*range(9), *range(10, 32), 127)]
-_HARMLESS_VALUES = (
-    b"",
-    b" ",
-    b"\t",
-    b"a\tb",
-    b"\x80\xff",
-    b"\xe4",
-    "\u00e4".encode(),
-    b"a" * 8_000,
-    b"%00%0d%0a",
-    b'"',
-    b"(",
-    b"a, b;c=d",
-)
+_HARMLESS_VALUES = (b"", b"\t", b"a\tb", b"\x80\xff", b"a" * 8_000, b"%00%0d%0a", b'"', b"a, b;c=d")
 # What servers or frameworks take for facts about the request.
 _BELIEVED = (
-    "SCRIPT_NAME: /webhooks", "SCRIPT_NAME: /", f"SCRIPT_NAME: {PATH}", f"SCRIPT_NAME: /{MARK.decode()}", "script_name: /webhooks",
-    "Script_Name: /webhooks", "SCRIPT-NAME: /webhooks", "X-Script-Name: /webhooks", "X_Script_Name: /webhooks", "HTTP_SCRIPT_NAME: /webhooks",
-    "PATH_INFO: /admin/", "Path-Info: /admin/", "X-Path-Info: /admin/", "PATH_TRANSLATED: /admin/", "REQUEST_METHOD: GET", "Request-Method: GET",
-    "QUERY_STRING: a=b", "REQUEST_URI: /admin/", "RAW_URI: /admin/", "X-Original-URL: /admin/", "X-Rewrite-URL: /admin/",
-    "X-Original-URI: /admin/", "X-Original-Method: GET", "X-HTTP-Method-Override: GET", "X-HTTP-Method: DELETE", "X-Method-Override: PUT",
-    "REMOTE_USER: admin", "Remote-User: admin", "X-Remote-User: admin", "REMOTE_ADDR: 192.0.2.1", "Remote-Addr: 192.0.2.1",
-    "SERVER_NAME: evil.example", "SERVER_PORT: 1", "SERVER_PROTOCOL: HTTP/9.9", "HTTP_HOST: evil.example", "wsgi.url_scheme: https",
-    "wsgi_url_scheme: https", "HTTPS: on", "CONTENT_LENGTH: 3", "CONTENT_TYPE: text/plain", "TRANSFER_ENCODING: chunked", "Proxy: evil.example",
-    "X-Forwarded-For: 192.0.2.1", "X_Forwarded_For: 192.0.2.1", "X-Forwarded-Host: evil.example", "X-Forwarded-Server: evil.example",
-    "X-Forwarded-Port: 1", "X-Forwarded-Proto: https", "X-Forwarded-Proto: http, https", "X-Forwarded-Protocol: ssl", "X-Forwarded-Ssl: on",
-    "X-Forwarded-Scheme: https", "X-Scheme: https", "X-Url-Scheme: https", "Front-End-Https: on", "X-Forwarded-Prefix: /webhooks",
-    "X-Forwarded-Path: /admin/", "X-Forwarded-Uri: /admin/", "Forwarded: for=192.0.2.1;host=evil.example;proto=https", "X-Real-IP: 192.0.2.1",
-    "X-Client-IP: 192.0.2.1", "True-Client-IP: 192.0.2.1", "Via: 1.1 evil.example", "X-Host: evil.example", "X-Sendfile: /etc/passwd",
-    "X-Accel-Redirect: /admin/",
+    "SCRIPT_NAME: /webhooks", f"SCRIPT_NAME: {PATH}", "Script_Name: /webhooks", "X-Script-Name: /webhooks", "PATH_INFO: /admin/", "REQUEST_METHOD: GET",
+    "QUERY_STRING: a=b", "X-Original-URL: /admin/", "X-HTTP-Method-Override: GET", "REMOTE_USER: admin", "X-Remote-User: admin", "REMOTE_ADDR: 192.0.2.1",
+    "SERVER_NAME: evil.example", "HTTP_HOST: evil.example", "wsgi.url_scheme: https", "HTTPS: on", "CONTENT_LENGTH: 3", "TRANSFER_ENCODING: chunked",
+    "X-Forwarded-For: 192.0.2.1", "X_Forwarded_For: 192.0.2.1", "X-Forwarded-Host: evil.example", "X-Forwarded-Proto: http, https", "X-Forwarded-Ssl: on",
+    "X-Forwarded-Prefix: /webhooks", "Forwarded: for=192.0.2.1;host=evil.example;proto=https", "X-Sendfile: /etc/passwd",
 )  # fmt: skip
 # What the application reads, with values that it cannot use.
 _READ = (
-    "Accept-Language: ", b"Accept-Language: \xff", "Accept-Language: fi;q=x, *;q=9", b"Accept-Language: " + MARK * 700, b"Accept: " + MARK, "Accept: text/html",
-    "Cookie: sessionid", "Cookie: =;=;;", b"Cookie: sessionid=\xff\xfe", b"Cookie: csrftoken=" + MARK, b"Cookie: sessionid=\"" + MARK, "Authorization: ",
-    b"Authorization: Bearer \xff", b"Authorization: Basic " + MARK, "Referer: http://[", b"Origin: " + MARK, "Origin: null", "If-Modified-Since: yesterday",
-    "If-None-Match: *", "Range: bytes=0-0", "Upgrade: h2c", "Connection: Upgrade", "Upgrade: websocket", "HTTP2-Settings: AAMAAABkAAQAAP__", "TE: trailers", "Trailer: X",
-    "Date: never", "User-Agent: ", b"User-Agent: \xf0\x9f\x98\x80", "X-Forwarded-For: , ,", b"X-Forwarded-For: \xff", "Max-Forwards: -1",
-    "webhook-timestamp: never", b"webhook-signature: \xff", "svix-id: ",
+    b"Accept-Language: \xff", b"Accept-Language: " + MARK * 700, b"Cookie: sessionid=\xff\xfe", b"Cookie: csrftoken=" + MARK, b"Authorization: Bearer \xff",
+    "Referer: http://[", b"Origin: " + MARK, "If-Modified-Since: yesterday", "Range: bytes=0-0", "Upgrade: h2c", "Connection: Upgrade", "TE: trailers",
+    "X-Forwarded-For: , ,", b"X-Forwarded-For: \xff", "webhook-timestamp: never", b"webhook-signature: \xff",
 )  # fmt: skip
 _WRONG_TYPES = (
     b"text/plain", b"", b"application/json; charset=latin-1", b"application/json; charset=\xff", b"application/json,", b"multipart/form-data", b"multipart/form-data; boundary=a",
@@ -60,14 +35,7 @@ _IN_CONFLICT = (
     "X-Forwarded-Proto: http",
 )
 _UNDER_PREFIX = f"GET {PATH}/admin/login/ HTTP/1.1".encode()
-_FOLDED = (
-    b"X-Y: a\r\n b",
-    b"X-Y: a\r\n\tb",
-    b"X-Y:\r\n a",
-    b"Content-Length:\r\n 3",
-    b"Transfer-Encoding:\r\n chunked",
-    b"X-Y: a\r\n \r\n b",
-)
+_FOLDED = (b"X-Y: a\r\n b", b"X-Y: a\r\n\tb", b"Content-Length:\r\n 3", b"X-Y: a\r\n \r\n b")
 _NO_FIELD = (MARK, b":", b": " + MARK, b"X-Y", b"= " + MARK, b"\x00", b"\xff")
 _EXPECTED = (b"Expect: " + MARK, b"Expect: 100-continue, " + MARK, b"Expect: 200-ok")
 _TOO_LONG = frozenset({431})

@@ -22,10 +22,8 @@ _OTHER_METHODS = (
     b"GET", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT", b"PROPFIND", b"PURGE", b"BREW", b"M-SEARCH", b"QUERY",
 )  # fmt: skip
 _VERSIONS = (
-    b"HTTP", b"HTTP/", b"HTTP/1", b"HTTP/1.", b"HTTP/.1", b"HTTP/1.1.1", b"HTTP/11", b"HTTP/1.10", b"HTTP/01.1", b"HTTP/1.01",
-    b"HTTP/1,1", b"HTTP/1.x", b"HTTP/x.1", b"HTTP/-1.1", b"HTTP/+1.1", b"HTTP/1.-1", b"http/1.1", b"Http/1.1", b"HTTP 1.1", b"HTTP\\1.1",
-    b"HTTPS/1.1", b"ICY/1.1", b"RTSP/1.0", b"SIP/2.0", b"HTTP/0.9", b"HTTP/0.0", b"HTTP/2", b"HTTP/2.0", b"HTTP/2.1", b"HTTP/3.0",
-    b"HTTP/9.9", b"HTTP/1.1\x00", b"HTTP/1\x00.1", b"HTTP/1.\xb9", b"HTTP/\xd9\xa1.1", b"HTTP/1.1" + MARK, MARK, b"HTTP/" + b"1" * 400 + b".1",
+    b"HTTP", b"HTTP/", b"HTTP/1", b"HTTP/1.", b"HTTP/.1", b"HTTP/1.1.1", b"HTTP/1.10", b"HTTP/01.1", b"HTTP/1,1", b"HTTP/x.1", b"HTTP/+1.1", b"http/1.1",
+    b"HTTP 1.1", b"HTTPS/1.1", b"HTTP/0.9", b"HTTP/2.0", b"HTTP/9.9", b"HTTP/1.1\x00", b"HTTP/1.\xb9", b"HTTP/1.1" + MARK, MARK, b"HTTP/" + b"1" * 400 + b".1",
 )  # fmt: skip
 
 

@@ -25,10 +25,9 @@ _FOREIGN = (
     b"http://localhost:a" + _PATH,
 )
 _HOSTS = (
-    b"", b" ", b"evil.example", MARK + b".example", b"localhost.evil.example", b"evil.example:80", b"localhost evil.example", b"localhost, evil.example",
-    b"localhost;evil.example", b"localhost/", b"localhost/" + MARK, b"http://localhost", b"user@localhost", b"localhost@evil.example", b"localhost:", b"localhost:a",
-    b"localhost:80:80", b":80", b".", b"..", b"*", b"[", b"[]", b"[::1", b"::1", b"[::g]", b"[::1]" + MARK, b"localhost\\", b"localhost?", b"localhost#", b"local\xe4",
-    b"local\xffhost", b"%6cocalhost", b"localhost%00", b"<script>", b"'", b"127.0.0.1.evil.example", b"0x7f.1", b"a" * 300, b"a." * 2_000, b"xn--" + MARK,
+    b"", b"evil.example", MARK + b".example", b"localhost.evil.example", b"localhost evil.example", b"localhost, evil.example", b"localhost/" + MARK, b"http://localhost",
+    b"user@localhost", b"localhost:", b"localhost:a", b"localhost:80:80", b".", b"*", b"[", b"[::1", b"[::1]" + MARK, b"localhost\\", b"local\xffhost", b"localhost%00",
+    b"<script>", b"0x7f.1", b"a" * 300, b"a." * 2_000,
 )  # fmt: skip
 _FINE_HOSTS = (b"localhost", b"LOCALHOST", b"localhost:80", b"localhost:1", b"localhost.", b" localhost ")
 _LINE = b"POST %s HTTP/1.1"

@@ -1,14 +1,25 @@
 """What `check_rows.py` prints and with which code it ends."""
 
+import ast
 import json
+import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from audit.export import verify
 from exports.bundle.schema import TABLES
 from exports.bundle.shipped import check_rows
-from exports.bundle.shipped.check_rows import CALL_COLUMNS, Deletions, check_calls, row_digest
-from tests.support.audit.vectors.published import BY_NAME, assemble
+from exports.bundle.shipped.check_rows import (
+    CALL_COLUMNS,
+    Deletions,
+    DeliveryLog,
+    check_calls,
+    keyed_row_digest,
+    row_digest,
+)
+from tests.support.audit.vectors.published import ARCHIVE, BY_NAME, assemble
 from tests.support.builders.exports import a_finished_export, a_recorded_history, unpack_export
 
 
@@ -114,3 +125,44 @@ def test_a_column_that_is_missing_or_of_another_type_is_found(tmp_path: Path) ->
     folder = assemble(BY_NAME["good/rows-whole"], tmp_path)[0]
     assert check_codes(folder) == set()
     assert set(missed_columns(folder)) <= KEYS
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize("script", [verify, check_rows])
+def test_a_script_needs_no_newer_python(script: ModuleType) -> None:
+    """The scripts in an export run on Python 3.9, as they say, although the hub needs a newer one."""
+    tree = ast.parse(Path(str(script.__file__)).read_text("utf-8"), feature_version=(3, 9))
+    nodes = list(ast.walk(tree))
+    # Python 3.9 cannot evaluate an annotation with `|`. With this import it evaluates none.
+    is_lazy = any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body)
+    written = [node.annotation for node in nodes if isinstance(node, ast.arg | ast.AnnAssign)]
+    written += [node.returns for node in nodes if isinstance(node, ast.FunctionDef)]
+    parts = [part for annotation in written if annotation for part in ast.walk(annotation)]
+    assert is_lazy or not any(isinstance(part, ast.BinOp) for part in parts)
+
+
+@pytest.mark.pure
+def test_the_documented_examples_of_digests_are_right() -> None:
+    text = (ARCHIVE.parents[1] / "audit-format.md").read_text("utf-8").split("\n## 6 Rows\n")[1]
+    key = bytes.fromhex(re.findall(r"is `([0-9a-f]{32})`:", text)[0])
+    rows = text.split("Examples; where a key is used")[1].split("\n|", 1)[1].split("\n\n")[0].split("\n")[2:]
+    assert len(rows) == 7
+    for row in rows:
+        name, values, digest = (cell.strip(" `") for cell in row.strip("|").split(" | "))
+        is_keyed = "subject" in name or "record" in name
+        parts = json.loads(values)
+        assert (keyed_row_digest(key, *parts) if is_keyed else row_digest(*parts)) == digest, name
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [(["reopened"], "held"), (["reopened", "closed"], "held"), (["reopened", "reopened"], "pending")],
+)
+def test_a_recheck_keeps_the_state_before_it(words: list[str], kept: str) -> None:
+    log, at = DeliveryLog([]), "2026-03-05T12:00:00.000000Z"
+    log.set("held", "earlier-code", "2026-03-04T12:00:00.000000Z")
+    for word in words:
+        entry = {"action": f"delivery.{word}", "at": at, "details": {"cause": "recheck"}, "stream_seq": 2}
+        log.add_entry(entry)
+    assert log.before == kept
