@@ -19,9 +19,7 @@ from tests.support.http.webhook_receiver import Receiver
 pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 
-PATH = "/api/customers/4711"
-
-
+ANNA = "/api/customers/4711"
 CHANGE = {"phone": "555"}
 
 
@@ -32,7 +30,7 @@ def phone(shop: ShopService) -> Any:
 
 
 def change(call: Client, **more: Any) -> requests.Response:
-    return call("PATCH", PATH, CHANGE, **more)
+    return call("PATCH", ANNA, CHANGE, **more)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +86,7 @@ def test_a_fault_affects_only_matching_requests(
     shop: ShopService, call_shop: Client, fault: dict[str, Any], statuses: list[int]
 ) -> None:
     shop.faults.add("error", **fault)
-    got = [change(call_shop).status_code, change(call_shop).status_code, call_shop("GET", PATH).status_code]
+    got = [change(call_shop).status_code, change(call_shop).status_code, call_shop("GET", ANNA).status_code]
     assert got == statuses
 
 
@@ -110,9 +108,6 @@ def test_the_identity_service_reports_faults_in_its_own_format(identity: Any, ca
     identity.faults.add("error", status=503)
     answer = call_identity("GET", "/api/users/IDNUMBER1234")
     assert answer.json() == {"errorMessage": "Something went wrong on our side.", "statusCode": 503}
-
-
-ANNA = "/api/customers/4711"
 
 
 def test_a_request_is_repeated_in_each_part_of_an_error(shop: ShopService, call_shop: Client) -> None:
@@ -147,7 +142,7 @@ def switched_by_api(service: SandboxService, fault: dict[str, Any]) -> Iterator[
     assert control("DELETE", f"/_sandbox/faults/{answer.json()['id']}").status_code == 204
 
 
-def test_a_hidden_api_answers_404_to_everything(shop: ShopService, call_shop: Client):
+def test_a_hidden_api_answers_404_to_everything(shop: ShopService, call_shop: Client) -> None:
     with switched_by_api(shop, {"kind": "hide"}):
         for method, path in (("GET", ANNA), ("GET", "/api/customers"), ("PATCH", ANNA), ("GET", "/api/x")):
             assert call_shop(method, path, {"phone": "1"}).status_code == 404
@@ -177,7 +172,7 @@ def test_a_field_is_never_given_back_as_it_was_sent(
     assert call_shop("PATCH", ANNA, {"phone": sent}).json()["phone"] == sent
 
 
-def test_filters_are_ignored_but_pages_are_not(shop: ShopService, call_shop: Client):
+def test_filters_are_ignored_but_pages_are_not(shop: ShopService, call_shop: Client) -> None:
     everything = len(shop.list_records("customers"))
     with switched_by_api(shop, {"kind": "unfiltered"}):
         found = call_shop("GET", "/api/customers?email=nobody@example.com&limit=2&offset=1").json()
@@ -187,7 +182,7 @@ def test_filters_are_ignored_but_pages_are_not(shop: ShopService, call_shop: Cli
 
 def test_ids_are_numbers_in_responses_and_in_webhooks(
     hub: Receiver, identity: IdentityService, call_identity: Client, browser: Client
-):
+) -> None:
     form = {"given_name": "Nea", "family_name": "Nurmi", "email": "nea@example.com"}
     with switched_by_api(identity, {"kind": "numeric"}):
         assert browser("POST", "/users", data=form).status_code == 303

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.sandbox.client import Client
 
@@ -55,19 +54,6 @@ def test_the_shop_starts_again_where_it_stopped(tmp_path: Path) -> None:
         assert (again.content, again.headers["Idempotent-Replayed"]) == (created.content, "true")
         assert call("GET", "/api/customers?email=n@example.com").json()["total"] == 1
         assert call("POST", "/api/customers", {"email": "m@example.com"}).json()["id"] == 4717
-
-
-def test_the_identity_service_keeps_people_and_settings_and_a_given_setting_wins(tmp_path: Path) -> None:
-    with IdentityService(
-        data=tmp_path, hub="http://127.0.0.1:1", secret="whsec_b25l", language="fi"
-    ) as identity:
-        call = Client(identity.url, identity.token)
-        call("PATCH", "/api/users/IDNUMBER1234", {"locale": "sv"})
-    with IdentityService(data=tmp_path, secret="whsec_dHdv") as identity:
-        assert identity.directory.get_record("users", "IDNUMBER1234")["locale"] == "sv"
-        settings = identity.sender.settings
-        assert (settings.language, settings.secret) == ("fi", "whsec_dHdv")
-        assert settings.signed_url == "http://127.0.0.1:1/webhooks/aurora"
 
 
 def test_a_stopped_service_starts_again_on_its_port() -> None:

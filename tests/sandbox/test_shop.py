@@ -12,6 +12,8 @@ from tests.sandbox.client import Client
 
 pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
+ANNA = "/api/customers/4711"
+
 
 def new_customer(call: Client, **members: Any) -> dict[str, Any]:
     answer = call("POST", "/api/customers", {"email": "new@example.com", **members})
@@ -104,17 +106,6 @@ def test_an_invalid_request_gets_a_json_error_with_a_sentence(
     assert answer.json()["message"].endswith(".")
 
 
-def test_reset_brings_the_first_day_back(shop: ShopService, call_shop: Client) -> None:
-    call_shop("DELETE", "/api/customers/4711")
-    shop.faults.add("error")
-    assert Client(shop.url)("POST", "/_sandbox/reset").status_code == 204
-    assert call_shop("GET", "/api/customers/4711").json()["email"] == "anna.aalto@example.com"
-    assert new_customer(call_shop)["id"] == 4716
-
-
-PATH = "/api/customers/4711"
-
-
 def token_of(shop: ShopService, **form: str) -> requests.Response:
     return Client(shop.url)("POST", "/oauth/token", data={"grant_type": "client_credentials", **form})
 
@@ -135,7 +126,7 @@ def token_of(shop: ShopService, **form: str) -> requests.Response:
 def test_the_shop_takes_one_secret_in_several_ways(
     shop: ShopService, more: dict[str, object], status: int
 ) -> None:
-    answer = Client(shop.url)("GET", PATH, **more)
+    answer = Client(shop.url)("GET", ANNA, **more)
     assert answer.status_code == status
     assert ("WWW-Authenticate" in answer.headers) == (status == 401)
 
@@ -149,21 +140,15 @@ def test_client_credentials_in_the_form_or_the_header_give_a_token_that_opens_th
         f"{shop.url}/oauth/token", {"grant_type": "client_credentials"}, auth=("hub", "shop-token"), timeout=5
     ).json()
     for token in (in_form["access_token"], in_header["access_token"]):
-        assert Client(shop.url, token)("GET", PATH).status_code == 200
+        assert Client(shop.url, token)("GET", ANNA).status_code == 200
     shop.access.revoke_tokens()
-    assert Client(shop.url, in_form["access_token"])("GET", PATH).status_code == 401
+    assert Client(shop.url, in_form["access_token"])("GET", ANNA).status_code == 401
 
 
 def test_the_identity_service_refuses_without_its_token(identity: IdentityService) -> None:
     answer = Client(identity.url, "other")("GET", "/api/users/IDNUMBER1234")
     assert answer.status_code == 401
     assert answer.json() == {"errorMessage": "The token is missing or wrong.", "statusCode": 401}
-
-
-ANNA = "/api/customers/4711"
-
-
-CHANGE = {"first_name": "Annika"}
 
 
 @pytest.mark.parametrize(

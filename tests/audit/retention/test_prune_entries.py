@@ -1,12 +1,9 @@
 """Pruned entries: a deletion by the rule is recorded and the log stays verifiable, all others are found."""
 
 import json
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from io import StringIO
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -17,18 +14,13 @@ from django.db.models import Max
 
 from audit.checks.retention import DELETION_STREAM, PRUNING_ACTION, PRUNING_STREAM
 from audit.entries.append import NewEntry, append_entries
-from audit.export.bundle_source import load_anchor, load_bodies, load_segments
 from audit.format.id_ranges import unpack_ids
-from audit.format.placement import PrunedHead
 from audit.format.signed_records import format_time
 from audit.models import Cut, Entry, Segment, Stub
 from audit.retention.prune_entries import announce_pruning, prune_announced_entries
-from audit.sealing.checkpoints import checkpoint_bytes
 from audit.sealing.seal import seal_entries
-from audit.sealing.segment_index import SegmentIndex, load_segment_leaves
 from audit.verification.check_database import verify_database
 from tests.support.audit.entries import CIPHER, START, after_start, append_test_entries, write_history
-from tests.support.audit.exports import begin_bundle, finish_bundle, take_checkpoint, verify_with_both
 from tests.support.audit.triggers import disable_triggers
 
 RETENTION_STREAMS = (PRUNING_STREAM, DELETION_STREAM)
@@ -325,72 +317,3 @@ def test_a_deleted_stub_of_a_stream_without_entries_is_found_by_the_count_alone(
     a_deleted_stub()
     (fault,) = faults()
     assert fault.startswith("the ends of streams with deleted entries: are ")
-
-
-@pytest.fixture
-def cut(log: None) -> None:
-    """Prune five segments; some streams continue after them."""
-    cut_at(5)
-    append_test_entries("event:1", "event:early", at=LATER)
-    seal_entries(CIPHER, LATER)
-
-
-def filtered(folder: Path, streams: Sequence[str] = (), gone: Any = None) -> None:
-    anchor = load_anchor(take_checkpoint(LATER))
-    places = SegmentIndex(anchor.checkpoint["count"])
-    bundle = begin_bundle(folder, anchor)
-    names = streams or [*sorted(set(Entry.objects.values_list("stream", flat=True)))]
-    finish_bundle(
-        bundle,
-        bundle.write_streams(
-            places.entries_by_stream(names), load_segment_leaves, 5, gone or places.pruned_head
-        ),
-    )
-
-
-def export_whole_log(folder: Path, first: int = 6, pruned: int = 5) -> None:
-    anchor = load_anchor(take_checkpoint(LATER))
-    last = anchor.checkpoint["count"]
-    bundle = begin_bundle(folder, anchor)
-    finish_bundle(bundle, bundle.write_segments(load_segments(first, last), load_bodies(first, last), pruned))
-
-
-def outside() -> bytes:
-    """Return a checkpoint that was saved outside."""
-    return checkpoint_bytes(take_checkpoint(LATER))
-
-
-@pytest.mark.usefixtures("cut")
-@pytest.mark.parametrize("write_export", [export_whole_log, filtered])
-def test_an_export_of_the_remaining_entries_passes_both_verifiers(
-    write_export: Callable[[Path], None], tmp_path: Path
-) -> None:
-    kept_outside = outside()
-    write_export(tmp_path / "export")
-    assert verify_with_both(tmp_path / "export", kept_outside) == ([], [])
-    result = subprocess.run(
-        [sys.executable, "-I", "verify.py", "."],
-        cwd=tmp_path / "export",
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "Entries of segments 1 to 5 were deleted, as recorded in the log" in result.stdout
-
-
-BROKEN: dict[str, Callable[[Path], None]] = {
-    "a whole export that begins later": lambda folder: export_whole_log(folder, first=7),
-    "a whole export of a log that says less": lambda folder: export_whole_log(folder, first=7, pruned=6),
-    "a stream that begins later": lambda folder: filtered(folder, gone=lambda stream: LATE.get(stream)),
-    "no word of it": lambda folder: filtered(folder, ["event:1"]),
-}
-LATE = {"event:1": PrunedHead(1, 6, 0)}
-
-
-@pytest.mark.usefixtures("cut")
-@pytest.mark.parametrize("what", BROKEN)
-def test_an_export_that_leaves_out_more_than_the_log_says_is_found(what: str, tmp_path: Path) -> None:
-    BROKEN[what](tmp_path / "export")
-    first, second = verify_with_both(tmp_path / "export")
-    assert first
-    assert second
