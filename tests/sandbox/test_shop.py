@@ -137,7 +137,10 @@ def test_client_credentials_in_the_form_or_the_header_give_a_token_that_opens_th
     in_form = token_of(shop, client_id="hub", client_secret="shop-token").json()
     assert (in_form["token_type"], in_form["expires_in"]) == ("bearer", 3600)
     in_header = requests.post(
-        f"{shop.url}/oauth/token", {"grant_type": "client_credentials"}, auth=("hub", "shop-token"), timeout=5
+        f"{shop.url}/oauth/token",
+        {"grant_type": "client_credentials"},
+        auth=("hub", "shop-token"),
+        timeout=60,
     ).json()
     for token in (in_form["access_token"], in_header["access_token"]):
         assert Client(shop.url, token)("GET", ANNA).status_code == 200

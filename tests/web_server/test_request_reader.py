@@ -62,6 +62,7 @@ def test_an_impossible_request_is_refused_before_its_end() -> None:
     assert read(b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 12_000) == (431,)
 
 
+@pytest.mark.promise("T11")
 @pytest.mark.parametrize(
     ("path", "most"),
     [("/health", 65_536), (PATH.replace("webhooks/", "%77ebhooks%2F"), 1_048_576), ("/admin/", 2_621_440)],

@@ -63,7 +63,7 @@ def test_the_body_consists_of_the_columns(database: None) -> None:
     assert entry.details == '{"\\u00e4":[1,null,true]}'
 
 
-@pytest.mark.promise("I5")
+@pytest.mark.promise("T18")
 def test_the_database_refuses_to_change_an_entry(database: None) -> None:
     with transaction.atomic():
         append_entries(NewEntry("system", "test.one"), NewEntry("system", "test.two"))

@@ -70,7 +70,6 @@ def test_an_outside_checkpoint_of_any_time_within_a_whole_range_fits(database: N
         assert bool(first) == bool(second) == (number not in (3, 4, 5, 6, 7, 9, len(kept)))
 
 
-@pytest.mark.promise("I5")
 def test_the_verifier_runs_with_python_alone(database: None, tmp_path: Path) -> None:
     write_history(Random(SEED))
     export_filtered(tmp_path / "export")

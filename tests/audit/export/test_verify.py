@@ -122,6 +122,7 @@ def test_a_rewriting_with_the_right_keys_is_found_by_an_outside_checkpoint_alone
     )
 
 
+@pytest.mark.promise("T19")
 @pytest.mark.parametrize("kind", WRITERS)
 def test_a_stolen_key_cannot_rewrite_the_time_before_it_even_without_an_outside_checkpoint(
     tmp_path: Path, kind: str

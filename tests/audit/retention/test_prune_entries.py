@@ -266,7 +266,6 @@ WRONG: dict[Callable[[], None], str] = {
 }
 
 
-@pytest.mark.promise("I5")
 @pytest.mark.usefixtures("guarded", "log")
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda change: change.__name__)
 def test_every_other_deletion_is_found(wrong: Callable[[], None]) -> None:

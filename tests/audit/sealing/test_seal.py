@@ -335,7 +335,7 @@ CHANGES = [
 ]
 
 
-@pytest.mark.promise("I5")
+@pytest.mark.promise("T18")
 def test_the_database_refuses_to_change_segments(database: None) -> None:
     append_test_entries("event:a")
     seal_entries(CIPHER, START)

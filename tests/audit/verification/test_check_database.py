@@ -52,7 +52,6 @@ def test_a_complete_log_passes_and_reports_how_far(database: None, tmp_path: Pat
     assert "No outside checkpoint was compared." in verify()
 
 
-@pytest.mark.promise("I5")
 @pytest.mark.parametrize("seed", range(2))
 def test_whole_logs_of_any_shape_pass(database: None, seed: int) -> None:
     generator = Random(f"{SEED} {seed}")

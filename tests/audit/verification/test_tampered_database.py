@@ -38,7 +38,7 @@ def test_an_unchanged_log_passes(database: None) -> None:
     assert faults(HONEST) == []
 
 
-@pytest.mark.promise("I5")
+@pytest.mark.promise("T18")
 @pytest.mark.parametrize("places", [1, pytest.param(20, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("tamper", KINDS, ids=lambda tamper: tamper.__name__)
 def test_tampering_with_the_database_is_found(database: None, tamper: Tamper, places: int) -> None:

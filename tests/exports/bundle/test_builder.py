@@ -142,7 +142,7 @@ def test_an_export_contains_no_content_of_webhooks_records_or_calls(database: No
     assert not any(b"anna.secret" in path.read_bytes() for path in folder.iterdir())
 
 
-@pytest.mark.promise("I18")
+@pytest.mark.promise("I18", "T26")
 def test_no_cell_of_the_csv_is_a_formula_and_every_text_is_preserved(database: None, tmp_path: Path) -> None:
     source = a_source()
     for number, text in enumerate(FORMULAS):
@@ -159,8 +159,8 @@ def test_no_cell_of_the_csv_is_a_formula_and_every_text_is_preserved(database: N
     assert [row["entity_id"] for row in read_lines(folder, "events")] == FORMULAS
 
 
+@pytest.mark.promise("T26")
 @pytest.mark.pure
-@pytest.mark.promise("I18")
 @pytest.mark.parametrize("place", [1, 2, 3])
 def test_a_block_of_copied_rows_is_neutralized_wherever_the_formula_is(place: int) -> None:
     """The quick check of a block may suspect too much, never too little."""
@@ -193,7 +193,6 @@ def move_to_another_route(event: Event) -> None:
     event.deliveries.update(route=a_route(event.source, entity_type="ROLE"))
 
 
-@pytest.mark.promise("I28")
 @pytest.mark.parametrize("change", ROWS)
 def test_rows_tampered_with_in_the_database_do_not_match_the_entries(
     database: None, tmp_path: Path, change: str

@@ -105,7 +105,6 @@ def test_each_change_of_one_statement_is_found_by_the_nightly_check_and_by_that_
     assert list(find_row_faults()) == check_rows.RowChecker(str(folder)).check_export() == []
 
 
-@pytest.mark.promise("I28")
 def test_the_nightly_check_names_the_code_of_each_fault(busy_hub: Hub) -> None:
     Delivery.objects.filter(state=State.DEAD).update(state=State.SUCCEEDED)
     faults = list(find_row_faults())
