@@ -199,6 +199,7 @@ def test_a_connection_with_an_open_cursor_is_not_given_to_another_thread(file: P
     assert said(file, OPEN_CURSOR) == ["7", "2"]
 
 
+@pytest.mark.nightly
 def test_a_connection_that_holds_a_snapshot_stays_with_its_thread(file: Path) -> None:
     assert said(file, SNAPSHOT) == ["0", "1", "1"]
 
@@ -219,6 +220,7 @@ def test_a_thread_whose_changed_connection_was_closed_shares_again(file: Path) -
     assert said(file, CHANGED_AND_CLOSED) == ["False"]
 
 
+@pytest.mark.nightly
 def test_a_connection_with_a_failed_statement_is_closed(file: Path) -> None:
     assert said(file, FAILED) == ["Cannot operate on a closed database.", "0"]
 

@@ -537,6 +537,7 @@ def test_a_connection_with_changed_settings_is_not_shared(file: Path) -> None:
     assert said(file, PARTICULAR) == ["-777 2", "-2000 1"]
 
 
+@pytest.mark.nightly
 def test_a_cursor_from_before_a_transaction_reads_but_does_not_write(file: Path) -> None:
     refusal = "ProgrammingError this cursor does not belong to the open transaction"
     assert said(file, OLD_CURSOR) == ["0", refusal, refusal, "0"]

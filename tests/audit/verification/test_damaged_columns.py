@@ -172,6 +172,7 @@ def test_ids_above_those_of_a_database_are_a_fault(target: Entry) -> None:
     assert any(fault.startswith("segment 3: ") for fault in found), found
 
 
+@pytest.mark.nightly
 def test_damage_of_a_pruned_log_is_a_fault(target: Entry) -> None:
     prune()
     for details in (

@@ -47,6 +47,7 @@ def test_the_shipped_row_checker_alone_finds_what_a_vector_says(tmp_path: Path, 
     assert result == (BY_NAME[name]["exit"], BY_NAME[name]["code"])
 
 
+@pytest.mark.nightly
 @pytest.mark.pure
 def test_the_verifiers_of_entries_accept_each_vector(tmp_path: Path) -> None:
     for name in NAMES:
