@@ -1,0 +1,105 @@
+"""What the pages of the console say to each role: reviewed as files in `page_texts/`, one a page.
+
+A file has the text for a person who has all roles, then for each role how it differs. Texts that are made from
+declarations (fields of settings, the reference) are left out.
+"""
+
+import difflib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from tests.console.page_table import BUTTONS, NOBODY, ROLES, TABLE, address_of
+from tests.console.page_text import differing_lines, page_text
+from tests.support.builders.page_rows import fixed_clock, page_rows
+from tests.support.people import person
+
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
+
+FOLDER = Path(__file__).with_name("page_texts")
+COMMAND = "HUB_WRITE_PAGE_TEXTS=1 pytest tests/console/test_page_texts.py"
+EVERY_ROLE = "administrator+auditor+support"
+# Made from declarations and presets.
+GENERATED = {"jsi18n", "reference_page", "reference_presets", "reference_schema"}
+
+
+def addresses(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield a name and the address of each page, of some pages in several states."""
+    for name, who in TABLE.items():
+        if who != NOBODY and name not in {*BUTTONS, *GENERATED} and "_download" not in name:
+            yield name, address_of(name, found)
+    for state in ("retrying", "held", "succeeded", "unchanged", "pending", "running", "ignored"):
+        yield f"webhooks_event_change_{state}", f"/admin/webhooks/event/{found[state].pk}/change/"
+    for replay in ("finished", "awaiting", "approval"):
+        yield f"sync_replay_change_{replay}", f"/admin/sync/replay/{found[replay].pk}/change/"
+    route, identity = found["sync_route"], found["identity"]
+    subject = f"type=USER&id=USR-1&identity={identity.pk}&target={route.target_id}"
+    yield "sync_replay_members_finished", f"/admin/sync/replay/{found['finished'].uuid}/events/"
+    yield "sync_replay_changelist_approvals", "/admin/sync/replay/?kind=approval"
+    yield "sync_delivery_route_held", f"/admin/sync/delivery/route/{route.pk}/"
+    yield "sync_connection_change_identity", f"/admin/sync/connection/{identity.pk}/change/"
+    yield "webhooks_entity_one", "/admin/webhooks/entity/?type=USER&id=USR-1"
+    yield "webhooks_entity_link_one", f"/admin/webhooks/entity/link/?{subject}"
+    yield "webhooks_event_changelist_empty", "/admin/webhooks/event/?state=superseded&entity_id=NOBODY"
+    yield "webhooks_event_changelist_invalid", "/admin/webhooks/event/?received=2"
+
+
+def read_pages() -> dict[str, str]:
+    """Return the contents of the files, by the name of the page."""
+    with fixed_clock():
+        found, clients = page_rows(), {}
+        for role in (EVERY_ROLE, *ROLES):
+            clients[role] = Client(raise_request_exception=False)
+            clients[role].force_login(person(role, f"reader-{role.replace('+', '-')}"))
+        pages = {name: text_of_all(clients, address) for name, address in addresses(found)}
+    return {name: text for name, text in pages.items() if text}
+
+
+def text_of_all(clients: dict[str, Client], address: str) -> str:
+    """Return the text of a page for all roles, empty if the address is that of no page."""
+    answers = {role: client.get(address) for role, client in clients.items()}
+    if answers[EVERY_ROLE].status_code != 200:
+        return ""
+    usual = page_text(answers[EVERY_ROLE].content.decode())
+    lines = list(usual)
+    for role in ROLES:
+        if answers[role].status_code == 200:
+            differing = differing_lines(page_text(answers[role].content.decode()), usual)
+        else:
+            differing = [f"status {answers[role].status_code}"]
+        lines += ["", f"[{role}]", *differing] if differing else []
+    return "\n".join(lines) + "\n"
+
+
+def test_the_text_of_each_page_is_the_reviewed_one() -> None:
+    pages = read_pages()
+    if os.environ.get("HUB_WRITE_PAGE_TEXTS"):
+        write_files(pages)
+    reviewed = {path.stem: path.read_text("utf-8") for path in FOLDER.glob("*.txt")}
+    differences = [
+        line
+        for name in sorted({*pages, *reviewed})
+        for line in difflib.unified_diff(
+            reviewed.get(name, "").splitlines(),
+            pages.get(name, "").splitlines(),
+            name,
+            name,
+            "reviewed",
+            "now",
+            1,
+            "",
+        )
+    ]
+    assert not differences, "\n".join([*differences, f"Write the files anew and review them: {COMMAND}"])
+
+
+def write_files(pages: dict[str, str]) -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for path in FOLDER.glob("*.txt"):
+        path.unlink()
+    for name, text in pages.items():
+        (FOLDER / f"{name}.txt").write_text(text, "utf-8")

@@ -1,0 +1,241 @@
+"""Rows at a fixed time and with fixed keys, which make every page of the console say something."""
+
+import itertools
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import connection, transaction
+from django.utils import timezone
+
+from audit.entries.append import NewEntry, append_entries
+from audit.models import Entry
+from exports.models import Export
+from logins.models import AccessRequest
+from sync.connectors.presets import load_preset
+from sync.models import (
+    Alarm,
+    Breaker,
+    Connection,
+    CountedHour,
+    Erasure,
+    EventCount,
+    FailureGroup,
+    Link,
+    MappingVersion,
+    ReplayMember,
+    Route,
+)
+from tests.support.builders.failed_events import a_failed_event
+from tests.support.builders.history import (
+    NOON,
+    a_call,
+    a_delivery,
+    a_receipt,
+    a_replay,
+    an_attempt,
+    an_event,
+    sealed,
+    sealed_findings,
+)
+from tests.support.builders.refusals import a_refusal
+from tests.support.builders.settings_rows import DECLARATION
+from tests.support.people import person
+from webhooks.models import Event, SourceSecret
+
+NOW = NOON + timedelta(minutes=30)
+
+
+_is_fixed = False
+_other = sqlite3.connect(":memory:", check_same_thread=False)
+
+
+def _strftime(*arguments: Any) -> Any:
+    """Do what SQLite's function of this name does, while the clock is fixed with NOW in place of the time."""
+    times = [f"{NOW:%F %T}" if _is_fixed and str(value).lower() == "now" else value for value in arguments]
+    return _other.execute(f"SELECT strftime({', '.join('?' * len(times))})", times).fetchone()[0]
+
+
+@contextmanager
+def fixed_clock() -> Iterator[None]:
+    """Set the clock of Django and of the database, which must be SQLite, to NOW; let the next keys of empty tables be 1.
+
+    Within a transaction that is rolled back.
+    """
+    global _is_fixed
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM sqlite_sequence")
+    # It stays: SQLite cannot restore a function of its own.
+    connection.connection.create_function("strftime", -1, _strftime, deterministic=True)
+    _is_fixed = True
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(timezone, "now", lambda: NOW)
+            yield
+    finally:
+        _is_fixed = False
+
+
+def page_rows() -> dict[str, Any]:
+    """Create the rows. Returns those that addresses of pages contain, by the label of their model and more names."""
+    keys = (UUID(int=number, version=4) for number in itertools.count(1))
+    root, maija = person("", "root"), person("support", "maija")
+    failed = a_failed_event(uuid=next(keys), event_id="msg_1", received_at=NOON)
+    route = Route.objects.get()
+    for side, preset in ((route.identity, "sandbox-identity"), (route.target, "sandbox-shop")):
+        Connection.objects.filter(pk=side.pk).update(settings=load_preset(preset)["settings"])
+    MappingVersion.objects.update(declaration=DECLARATION)
+    now: dict[str, Any] = {"first_at": NOON, "last_at": NOON}
+    found: dict[str, Any] = {
+        "failed": failed,
+        "superuser": root,
+        "delivery_of_failed": failed.deliveries.get(),
+    }
+    states = (
+        ("retrying", "target-unavailable", {"due_at": NOW + timedelta(minutes=9)}),
+        ("held", "held", {}),
+        ("succeeded", "succeeded", {}),
+        ("unchanged", "unchanged", {}),
+        ("pending", "", {"due_at": NOON}),
+        ("running", "", {"token": UUID(int=9, version=4), "lease_until": NOW + timedelta(minutes=1)}),
+    )
+    for number, (state, code, values) in enumerate(states, 1):
+        event = an_event(number, source=route.source, uuid=next(keys), state=state, code=code)
+        delivery = a_delivery(event, route, attempts_used=1, last_number=1, **values)
+        change = {"action": "update", "record": "R1", "fields": [], "same": {}}
+        if state == "held":
+            change["fields"] = [{"name": "active", "before": True, "after": False}]
+        attempt = an_attempt(
+            delivery,
+            1,
+            code=code,
+            outcome={"retrying": "failed"}.get(state, state)
+            if state not in ("pending", "running")
+            else "started",
+            findings=sealed_findings(change=change),
+            record_id="R1",
+            **({"ended_at": None} if state in ("pending", "running") else {}),
+        )
+        if state == "retrying":
+            a_call(attempt)
+        found[state] = event
+        found[f"delivery_of_{state}"] = delivery
+    found["ignored"] = an_event(8, source=route.source, uuid=next(keys), state="ignored", code="ignored")
+    with transaction.atomic():
+        append_entries(
+            NewEntry("setting:source:1", "source.changed", f"person:{root.pk}", {"before": {"name": "A"}}),
+            at=NOON,
+        )
+    rows = found | {
+        "webhooks_source": route.source,
+        "webhooks_event": failed,
+        "webhooks_receipt": a_receipt(
+            None, code="not-json", status=400, payload=sealed("webhook", b"nonsense"), source=route.source
+        ),
+        "webhooks_refusal": a_refusal(
+            times=37, reason="header-missing", header_names=["host", "x-signature"]
+        ),
+        "secret": SourceSecret.objects.create(source=route.source, value="whsec_x", hint="x"),
+        "sync_connection": route.target,
+        "identity": route.identity,
+        "sync_route": route,
+        "sync_mapping": route.mapping,
+        "sync_delivery": found["delivery_of_held"],
+        **_replays(maija, failed, found["succeeded"], keys),
+        **_watched(route),
+        "sync_erasure": Erasure.objects.create(
+            requested_by=root,
+            reason="a letter",
+            requested_at=NOON,
+            entity_type="USER",
+            entity_id="U1",
+            sources=[],
+            ground="objection",
+        ),
+        "exports_export": Export.objects.create(
+            uuid=next(keys),
+            requested_by=root,
+            reason="the yearly audit",
+            created_at=NOON,
+            snapshot_at=NOON,
+            filter={},
+        ),
+        "audit_entry": Entry.objects.get(action="source.changed"),
+        "sync_failuregroup": FailureGroup.objects.create(
+            connection=route.target, code="target-rejected", number=1, known_fix="Restart it.", **now
+        ),
+        "auth_user": person("administrator", "colleague"),
+        "logins_accessrequest": AccessRequest.objects.create(
+            role=Group.objects.get(name="support"), role_name="support", requested_by=root, requested_at=NOON
+        ),
+        "auth_group": Group.objects.get(name="support"),
+        "link": Link.objects.create(
+            identity=route.identity,
+            target=route.target,
+            entity_type="USER",
+            entity_id="USR-1",
+            record_id="R1",
+            applied_at=NOON,
+        ),
+    }
+    User.objects.update(date_joined=NOON)
+    return rows
+
+
+def _replays(by: Any, failed: Event, done: Event, keys: Iterator[UUID]) -> dict[str, Any]:
+    """Create a replay of one event, a finished one of several, one that awaits approval, and an approval."""
+    one = a_replay(by, uuid=next(keys), events=1, deliveries=1)
+    an_attempt(failed.deliveries.get(), 2, cause="replay", replay=one, code="target-rejected")
+    meant = {"filter": {"state": "dead"}, "frozen_at": NOON}
+    finished = a_replay(
+        by,
+        uuid=next(keys),
+        state="finished",
+        started_at=NOON,
+        ended_at=NOW,
+        total=3,
+        events=2,
+        succeeded=1,
+        failed=1,
+        skipped=1,
+        **meant,
+    )
+    for event, state, why in ((failed, "failed", "target-rejected"), (done, "succeeded", "")):
+        ReplayMember.objects.create(replay=finished, event=event, state=state, why=why, at=NOON)
+    awaiting = a_replay(by, uuid=next(keys), state="awaiting", total=900, **meant)
+    approval = a_replay(by, uuid=next(keys), kind="approval", events=7, deliveries=7)
+    return {"sync_replay": one, "finished": finished, "awaiting": awaiting, "approval": approval}
+
+
+def _watched(route: Route) -> dict[str, Any]:
+    """Create an open and an ended alarm, a paused connection, and counts of the last hours."""
+    began = {"began_at": NOON, "raised_at": NOON}
+    alarm = Alarm.objects.create(kind="deliveries-dead", subject="", count=1, **began)
+    ended = {"subject": f"connection:{route.target.pk}", "name": "The shop", "ended_at": NOW}
+    Alarm.objects.create(kind="connection-paused", **ended, **began)
+    Breaker.objects.create(
+        connection=route.target,
+        failures=5,
+        openings=1,
+        code="target-unavailable",
+        opened_at=NOON,
+        open_until=NOW + timedelta(minutes=2),
+    )
+    hour = datetime(NOON.year, NOON.month, NOON.day, NOON.hour, tzinfo=NOON.tzinfo)
+    for ago, state, number in ((0, "dead", 1), (1, "succeeded", 1_233), (30, "succeeded", 800)):
+        begins = hour - timedelta(hours=ago)
+        CountedHour.objects.create(begins_at=begins, counted_at=NOW)
+        EventCount.objects.create(
+            hour=begins,
+            source=route.source,
+            entity_type="USER",
+            event_type="UPDATE",
+            state=state,
+            number=number,
+        )
+    return {"sync_alarm": alarm}
