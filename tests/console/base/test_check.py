@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from audit.models import Entry
-from console.base import two_step_change
 from sync.models import Connection, Route
 from tests.console.settings.source_pages import source_form
 from tests.support.builders.settings_rows import connection, connection_form
@@ -120,19 +119,3 @@ def test_only_people_who_may_change_a_row_can_check_it(role: str) -> None:
     answer = client.post(address, source_form(webhook_format="{") | CHECK)
     assert answer.status_code == 403
     assert client.post("/admin/webhooks/source/add/", source_form() | CHECK).status_code == 403
-
-
-@database
-def test_a_check_that_saves_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Broken variant: the form of a check is valid."""
-    monkeypatch.setattr(two_step_change.CheckedForm, "is_valid", lambda form: not form.errors)
-    with pytest.raises(AssertionError):
-        test_a_valid_change_is_checked_and_not_saved()
-
-
-@database
-def test_a_check_that_continues_to_the_confirmation_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Broken variant: the button is taken for "Save"."""
-    monkeypatch.setattr(two_step_change, "_is_check", lambda request: False)
-    with pytest.raises(AssertionError):
-        test_a_valid_change_is_checked_and_not_saved()

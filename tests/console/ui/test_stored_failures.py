@@ -73,18 +73,6 @@ def test_every_failure_of_a_worker_is_known_to_the_console(module: str) -> None:
     assert unknown_failures((ROOT / module).read_text("utf-8")) == []
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        'raise PublishFailed(f"the disk {name} is full")',
-        'raise PublishFailed("the disk is full")',
-        'raise PublishFailed(translatable("the disk %(name)s is full", name=name))',
-    ],
-)
-def test_a_broken_variant_with_a_failure_of_its_own_is_caught(code: str) -> None:
-    assert unknown_failures(code)
-
-
 @pytest.mark.parametrize("module", EXCHANGES)
 def test_every_reason_of_a_failed_exchange_is_known_to_the_console(module: str) -> None:
     calls = list(calls_in((ROOT / module).read_text("utf-8"), REASONS))
