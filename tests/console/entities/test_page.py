@@ -102,21 +102,6 @@ def test_the_timeline_is_newest_first_and_pages_give_every_event_once_also_withi
 
 
 @pytest.mark.django_db
-def test_a_row_shows_state_reason_source_and_replays() -> None:
-    event = an_event(0, entity_id="U", state="dead", code="target-rejected")
-    again = a_delivery(event, a_route(event.source))
-    an_attempt(again, 1)
-    an_attempt(again, 2, cause="replay", replay=a_replay(person("support", "someone")))
-    an_event(5, entity_id="U")
-    text = read(browser("support"), "U").content.decode()
-    rows = text[text.index("Timeline") :]
-    assert "The shop rejected" in rows or "The shop" in rows
-    assert rows.count("replayed</span>") == 1
-    assert "Aurora" in rows
-    assert "pill-dead" in rows
-
-
-@pytest.mark.django_db
 def test_an_open_event_shows_why_it_waits() -> None:
     first, second = an_event(3, entity_id="U", state="running"), an_event(2, entity_id="U", state="pending")
     route = a_route(first.source)
@@ -300,13 +285,3 @@ def test_the_page_begins_with_the_required_action() -> None:
     assert link
     listed = client.get(unescape(link[1])).context["page"].rows
     assert [row.event.state for row in listed] == ["dead", "held"]
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize(("code", "is_primary"), [("target-unavailable", True), ("target-rejected", False)])
-def test_a_replay_is_the_next_step_only_if_it_can_help(code: str, is_primary: bool) -> None:
-    an_event(0, entity_id="U", state="dead", code=code)
-    (classes,) = re.findall(
-        r'class="(button[^"]*)" href="[^"]+/replay/"', read(browser("support"), "U").content.decode()
-    )
-    assert ("primary" in classes) is is_primary

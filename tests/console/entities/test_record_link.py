@@ -74,13 +74,6 @@ def test_a_record_of_another_subject_is_refused(hub: Hub) -> None:
     assert not entries("link.created")
 
 
-def test_a_hub_that_ignores_other_links_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub.post_signed({"id": ANNA, "entityType": "USER", "eventType": "UPDATE"})
-    monkeypatch.setattr("sync.deliveries.record_links.is_linked_to_other_entity", lambda *_: False)
-    link_record(ask(), str(record_of(ANNA)))
-    assert record_of() == record_of(ANNA), "one record, two subjects"
-
-
 def test_a_link_changes_only_with_a_reason_and_while_nothing_runs(hub: Hub) -> None:
     delivery, record = hold_match(hub), stranger_record(hub)
     for request, record_id, refusal in (

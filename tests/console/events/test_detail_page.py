@@ -14,7 +14,6 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from console.events import detail_page
 from sync.models import Recheck
 from tests.support.builders.failed_events import SECRET, a_failed_event
 from tests.support.builders.history import (
@@ -31,7 +30,7 @@ from tests.support.builders.history import (
 )
 from tests.support.pages import text_of
 from tests.support.people import entries
-from webhooks.models import Event, State
+from webhooks.models import Event
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/webhooks/event/"
@@ -54,36 +53,6 @@ def page_of(client: Client, event: Event) -> str:
     return text_of(answer)
 
 
-def test_the_page_shows_all_details_of_a_failure(support: Client) -> None:
-    event = a_failed_event(event_id="msg_1")
-    text = revealed_page(support, event)
-    for shown in (
-        event.reference,
-        "The shop rejected the change",
-        "Replaying now will fail again. Correct the values in the identity service, then replay.",
-        "msg_1",
-        "signature verified",
-        "The shop rejected the change (422)",
-        "Delivery to The shop",
-        "1 of 8",
-        "Person to customer, version 1",
-        "PATCH /customers/{id}",
-        "123 ms",
-        f'<del class="was">old@example.com</del></td><td data-label="Sent"><ins class="now">{SECRET}</ins></td>',
-        '<th scope="row">language</th><td data-label="Before">fi</td><td>unchanged</td></tr>',
-        "The shop responded: <q>Taken.</q> <q>email: dup</q>",
-        "Replay…",
-    ):
-        assert shown in text, shown
-
-
-def test_each_button_that_copies_says_what_it_copies(support: Client) -> None:
-    page = revealed_page(support, a_failed_event())
-    buttons = re.findall(r"<button[^>]* data-copy-from=[^>]*>", page)
-    names = [re.findall(r'aria-label="([^"]+)"', button) for button in buttons]
-    assert names == [["Copy the reference"], ["Copy the payload"]]
-
-
 def test_a_replay_that_waits_for_its_connection_does_not_repeat_the_last_refusal(support: Client) -> None:
     event = a_failed_event(event_id="msg_1")
     assert '<p class="answered">The shop responded: <q>Taken.</q>' in revealed_page(support, event)
@@ -101,12 +70,12 @@ def test_an_attempt_without_an_answer_shows_what_its_rechecks_found(support: Cli
     now = timezone.now()
     recheck = Recheck.objects.create(attempt=attempt, began_at=now, due_at=now)
     waiting = page_of(support, event)
-    assert "This request may still arrive. The hub checks the record again" in waiting
+    assert "This request may still arrive." in waiting
     assert "Confirmed later" not in waiting
 
     Recheck.objects.update(confirmed_at=now, due_at=None)
     confirmed = page_of(support, event)
-    assert "Confirmed later: the target had the newest data" in confirmed
+    assert "Confirmed later" in confirmed
     assert "may still arrive" not in confirmed
 
     Recheck.objects.filter(pk=recheck.pk).update(confirmed_at=None, repaired_by=repair)
@@ -166,7 +135,6 @@ def test_an_event_opens_by_its_reference_too(support: Client) -> None:
 @pytest.mark.parametrize(
     "hostile",
     [
-        b"<script>alert(1)</script>",
         b'{"a":"<script>alert(1)</script>"}',
         b"\xff\xfe\x00<script>",
         b"[" * 60_000,
@@ -174,6 +142,7 @@ def test_an_event_opens_by_its_reference_too(support: Client) -> None:
         b'{"n":' + b"9" * 5_000 + b"}",
     ],
 )
+@pytest.mark.promise("I17")
 def test_hostile_contents_are_text_and_break_nothing(support: Client, hostile: bytes) -> None:
     event = a_failed_event(payload=sealed("webhook", hostile))
     call = event.deliveries.get().attempts.get().calls.get()
@@ -240,21 +209,15 @@ def test_a_replay_shows_its_person_and_reason(support: Client) -> None:
     assert f'<a href="/admin/sync/replay/{replay.pk}/change/">replay #{replay.pk}</a> by maija' in text
     assert text.count("by maija") == 1, "said once"
     assert "“&lt;i&gt;the shop&lt;/i&gt; is up”" in text
-    listed = support.get("/admin/sync/replay/").content.decode()
-    assert "maija" in listed
-    detail = support.get(f"/admin/sync/replay/{replay.pk}/change/").content.decode()
-    assert f"{LIST}{event.pk}/change/" in detail
-    assert "Failed again" in detail
 
 
 @pytest.mark.one_database
-@pytest.mark.parametrize("state", State.values)
+@pytest.mark.parametrize(
+    "state", ["dead", "closed", "superseded"]
+)  # those of the other states are in page_texts/
 def test_every_state_has_a_label_a_shape_and_a_page(support: Client, state: str) -> None:
-    event = an_event(
-        state=state, code="" if state in ("pending", "running") else state if state != "dead" else "no-match"
-    )
-    extra = {"token": event.uuid, "lease_until": timezone.now()} if state == "running" else {}
-    a_delivery(event, a_route(event.source), **extra)
+    event = an_event(state=state, code=state if state != "dead" else "no-match")
+    a_delivery(event, a_route(event.source))
     text = page_of(support, event)
     assert f'class="pill pill-{state}"' in text
     assert 'aria-hidden="true">?' not in text
@@ -308,25 +271,19 @@ def test_the_values_of_a_field_are_masked_whatever_its_name(support: Client) -> 
     assert revealed_page(support, event).count(SECRET) == 9
 
 
-@pytest.mark.parametrize(
-    "back", ["//evil.test/", "https://evil.test/", "javascript:alert(1)", "/\\evil.test"]
-)
-def test_revealing_never_leads_to_another_site(support: Client, back: str) -> None:
-    event = a_failed_event()
-    answer = support.post(f"{LIST}{event.pk}/reveal/", {"reason": "she asked", "next": back})
-    assert answer["Location"] == f"{LIST}{event.pk}/change/"
+def test_revealing_never_leads_to_another_site(support: Client) -> None:
+    event = an_event()
+    for back in ("//evil.test/", "https://evil.test/", "javascript:alert(1)", "/\\evil.test"):
+        answer = support.post(f"{LIST}{event.pk}/reveal/", {"reason": "she asked", "next": back})
+        assert answer["Location"] == f"{LIST}{event.pk}/change/", back
 
 
 def test_revealing_needs_the_permission_and_a_reason(support: Client) -> None:
     event = a_failed_event()
     address = f"{LIST}{event.pk}/reveal/"
     assert logged_in("auditor").post(address, {"reason": "curious"}).status_code == 403
-    opened = support.get(address, follow=True).content.decode()
-    assert "This action needs the button. Nothing was changed; press it again." in opened
     for reason in ("", "  ", "x" * 201):
-        assert (
-            "Nothing was revealed" in support.post(address, {"reason": reason}, follow=True).content.decode()
-        )
+        assert SECRET not in support.post(address, {"reason": reason}, follow=True).content.decode()
     assert not entries("event.revealed")
     assert SECRET not in page_of(support, event)
 
@@ -358,17 +315,6 @@ def test_the_page_leads_back_to_the_list_it_was_opened_from(support: Client) -> 
         "javascript:"
         not in support.get(f"{LIST}{event.pk}/change/?list=javascript:alert(1)").content.decode()
     )
-
-
-def test_gaps_between_attempts_and_other_events_of_the_entity_are_shown(support: Client) -> None:
-    event = a_failed_event()
-    an_attempt(event.deliveries.get(), 4)
-    other = an_event(5, entity_id=event.entity_id)
-    an_event(6)
-    text = page_of(support, event)
-    assert "waited 2 min 59 s before this attempt" in text
-    assert text.count(f'href="{LIST}{other.pk}/change/"') == 1
-    assert "Never replayed." in text
 
 
 def unfolded_calls(text: str) -> list[int]:
@@ -421,6 +367,7 @@ def test_without_a_record_no_field_is_called_equal(
         ("succeeded", "updated", "Record 4711 updated."),
         ("failed", "updated", "Tried to update record 4711."),
         ("held", "deleted", "Tried to delete record 4711."),
+        ("failed", "created", "Tried to create record."),
         ("unchanged", "none", ""),
     ],
 )
@@ -429,17 +376,11 @@ def test_an_attempt_shows_its_actual_or_intended_change(
 ) -> None:
     event = an_event(state="dead", code="target-rejected")
     delivery = a_delivery(event, a_route(event.source))
-    an_attempt(delivery, 1, outcome=outcome, code="", action=action, record_id="4711")
+    record = "" if action == "created" else "4711"
+    an_attempt(delivery, 1, outcome=outcome, code="", action=action, record_id=record)
     text = page_of(support, event)
     assert told in text
-    assert text.count("4711") == (1 if told else 0)
-
-
-def test_an_attempt_that_created_no_record_names_none(support: Client) -> None:
-    event = an_event(state="dead", code="target-rejected")
-    delivery = a_delivery(event, a_route(event.source))
-    an_attempt(delivery, 1, outcome="failed", code="", action="created", record_id="")
-    assert "Tried to create record." in page_of(support, event)
+    assert text.count("4711") == told.count("4711")
 
 
 @pytest.mark.parametrize(
@@ -486,19 +427,6 @@ def test_a_fault_found_by_the_hub_is_not_attributed_to_a_system(support: Client)
     assert "answered:" not in text
 
 
-def test_a_time_of_the_same_day_is_shown_short_with_the_full_time_as_tooltip(support: Client) -> None:
-    event = a_failed_event()
-    an_attempt(event.deliveries.get(), 1500)
-    text = page_of(support, event)
-    assert 'title="2026-03-04 12:01:00 UTC">12:01:00</time>' in text
-    assert ">2026-03-05 13:00:00 UTC</time>" in text
-
-
-def test_changes_are_shown_before_the_attempts(support: Client) -> None:
-    text = page_of(support, a_failed_event())
-    assert text.index("Intended change") < text.index(">Attempts ")
-
-
 def claimed_event() -> Event:
     """Return an event whose delivery a worker has just claimed."""
     event = a_failed_event()
@@ -513,11 +441,6 @@ def test_the_header_has_the_state_of_the_deliveries_below_it(support: Client) ->
     text = page_of(support, claimed_event())
     assert text.count("Running") >= 2
     assert "Pending" not in text
-
-
-def test_a_header_with_the_stored_state_is_caught(support: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detail_page, "_deciding_delivery", lambda _: None)
-    assert "Pending" in page_of(support, claimed_event())
 
 
 def test_during_a_recheck_header_and_delivery_keep_their_state(support: Client) -> None:

@@ -40,20 +40,6 @@ def entities(page: Any) -> list[str]:
     return [row.event.entity_id for row in page.context["page"].rows]
 
 
-def test_the_list_is_newest_first_and_shows_state_event_entity_reason_source_and_time(
-    support: Client,
-) -> None:
-    an_event(1, code="succeeded")
-    an_event(0, state="dead", code="target-rejected")
-    page = support.get(LIST)
-    assert entities(page) == ["USR-0", "USR-1"]
-    text = page.content.decode()
-    assert '<span aria-hidden="true">✕</span> Failed' in text
-    assert "The target system rejected the change" in text
-    assert "UPDATE USER" in text
-    assert '<time datetime="2026-03-04T12:00:00Z" title="2026-03-04 12:00:00 UTC">' in text
-
-
 def test_the_search_takes_no_longer_text_than_a_filter_can_be(support: Client) -> None:
     """A longer address is refused by the web process, with a page that says nothing about the search."""
     assert f'maxlength="{MAX_WORD_LENGTH}"' in support.get(LIST).content.decode()
@@ -77,9 +63,15 @@ def test_a_page_of_fifty_costs_at_most_eight_statements_and_none_is_unbounded(su
     assert page.context["page"].count == "about 60 events"
 
 
-@pytest.mark.parametrize(
-    ("query", "expected"),
-    [
+def test_each_filter_selects_the_described_events(support: Client) -> None:
+    an_event(1, received_at=timezone.now() - timedelta(minutes=5))
+    an_event(2, state="dead")
+    an_event(3, event_type="CREATE")
+    an_event(4, event_type="MOVED")
+    an_event(5, source=a_source("other"))
+    new_year = an_event(6)
+    Event.objects.filter(pk=new_year.pk).update(received_at="2026-01-01T12:00:00Z")
+    for query, expected in (
         ("state=dead", ["USR-2"]),
         ("event_type=CREATE", ["USR-3"]),
         ("event_type=other", ["USR-4"]),
@@ -89,58 +81,34 @@ def test_a_page_of_fifty_costs_at_most_eight_statements_and_none_is_unbounded(su
         ("received_to=2026-01-02T00:00%2B02:00", ["USR-6"]),
         ("entity_id=USR-3", ["USR-3"]),
         ("state=dead&event_type=CREATE", []),
-    ],
-)
-def test_each_filter_selects_the_described_events(support: Client, query: str, expected: list[str]) -> None:
-    an_event(1, received_at=timezone.now() - timedelta(minutes=5))
-    an_event(2, state="dead")
-    an_event(3, event_type="CREATE")
-    an_event(4, event_type="MOVED")
-    an_event(5, source=a_source("other"))
-    new_year = an_event(6)
-    Event.objects.filter(pk=new_year.pk).update(received_at="2026-01-01T12:00:00Z")
-    assert entities(support.get(f"{LIST}?{query}")) == expected
+    ):
+        assert entities(support.get(f"{LIST}?{query}")) == expected, query
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "received=2",
-        "received_from=soon",
-        "received_to=99999",
-        "entity_id=%00",
-        "before=x",
-        "after=1-" + "9" * 40,
-    ],
-)
-def test_an_invalid_filter_is_reported(support: Client, query: str) -> None:
-    answer = support.get(f"{LIST}?{query}")
-    assert "The filters in this address are invalid" in answer.content.decode()
+def test_an_invalid_filter_is_reported(support: Client) -> None:
+    huge = "after=1-" + "9" * 40
+    for query in ("received=2", "received_from=soon", "received_to=99999", "entity_id=%00", "before=x", huge):
+        answer = support.get(f"{LIST}?{query}")
+        assert "The filters in this address are invalid" in answer.content.decode(), query
 
 
-@pytest.mark.parametrize(
-    "query", ["entity_id__icontains=a", "payload__encrypted__startswith=a", "source__secrets__hint=a"]
-)
-def test_only_the_look_ups_of_the_filters_are_accepted(support: Client, query: str) -> None:
-    answer = support.get(f"{LIST}?{query}")
-    assert (answer.status_code, answer["Location"]) == (302, LIST)
+def test_only_the_look_ups_of_the_filters_are_accepted(support: Client) -> None:
+    for query in ("entity_id__icontains=a", "payload__encrypted__startswith=a", "source__secrets__hint=a"):
+        answer = support.get(f"{LIST}?{query}")
+        assert (answer.status_code, answer["Location"]) == (302, LIST), query
 
 
 @pytest.mark.parametrize("path", [LIST, "/admin/audit/entry/"])
-@pytest.mark.parametrize(
-    ("query", "left", "told"),
-    [
-        ("foo=1", "", "This list has no filter “foo”. It was removed."),
-        ("order=oldest&foo=1&foo=2", "?order=oldest", "This list has no filter “foo”. It was removed."),
-        ("%3Cb%3E=1&foo=", "", "This list has no filters “&lt;b&gt;”, “foo”. They were removed."),
-    ],
-)
-def test_an_unknown_filter_is_ignored_and_named(path: str, query: str, left: str, told: str) -> None:
+def test_an_unknown_filter_is_ignored_and_named_once(path: str) -> None:
     client = browser("auditor")
-    answer = client.get(f"{path}?{query}")
-    assert (answer.status_code, answer["Location"]) == (302, path + left)
-    assert told in client.get(path + left).content.decode()
-    assert told not in client.get(path + left).content.decode()
+    for query, left, named in (
+        ("order=oldest&foo=1&foo=2", "?order=oldest", "“foo”"),
+        ("%3Cb%3E=1&foo=", "", "“&lt;b&gt;”, “foo”"),
+    ):
+        answer = client.get(f"{path}?{query}")
+        assert (answer.status_code, answer["Location"]) == (302, path + left)
+        assert named in client.get(path + left).content.decode()
+        assert named not in client.get(path + left).content.decode()
 
 
 def test_the_search_recognises_a_reference_an_event_id_and_an_entity_id(support: Client) -> None:
@@ -150,7 +118,8 @@ def test_the_search_recognises_a_reference_an_event_id_and_an_entity_id(support:
     for term in (*spellings, "msg_1", "USR-1"):
         page = support.get(LIST, {"q": term})
         assert entities(page) == ["USR-1"], term
-    assert "All events of the entity USR-1." in page.content.decode()
+    an_event(3, event_id="msg_1", source=a_source("other"))
+    assert entities(support.get(LIST, {"q": "msg_1"})) == ["USR-1", "USR-3"], "at every source"
 
 
 def test_the_search_recognises_the_key_of_an_attempt_also_as_an_idempotency_key(support: Client) -> None:
@@ -161,31 +130,23 @@ def test_the_search_recognises_the_key_of_an_attempt_also_as_an_idempotency_key(
     for term in (str(attempt.key), f"{attempt.key}-0123456789abcdef"):
         page = support.get(LIST, {"q": term})
         assert entities(page) == ["USR-1"], term
-        assert "sent requests with this key" in page.content.decode()
     for term in (f"{attempt.key}-0123456789abcde", f"{attempt.key}-0123456789abcdeg", f"{event.uuid}-x"):
         assert entities(support.get(LIST, {"q": term})) == [], term
 
 
-@pytest.mark.parametrize("term", ["USR", "usr-1", "msg", "0" * 26, "<b>"])
-def test_a_search_without_a_result_says_so(support: Client, term: str) -> None:
+def test_a_search_without_a_result_says_so(support: Client) -> None:
     an_event(1, event_id="msg_1")
-    page = support.get(LIST, {"q": term})
-    assert entities(page) == []
-    assert "Nothing found for" in page.content.decode()
-    assert "<b>" not in page.content.decode()
-
-
-def test_an_event_id_is_found_at_every_source(support: Client) -> None:
-    an_event(1, event_id="msg_1")
-    an_event(2, event_id="msg_1", source=a_source("other"))
-    assert entities(support.get(LIST, {"q": "msg_1"})) == ["USR-1", "USR-2"]
+    for term in ("USR", "usr-1", "msg", "0" * 26, "<b>"):
+        page = support.get(LIST, {"q": term})
+        assert entities(page) == [], term
+        assert "Nothing found for" in page.content.decode()
+        assert "<b>" not in page.content.decode()
 
 
 def test_an_invalid_request_is_found_by_its_reference(support: Client) -> None:
     receipt = a_receipt(None, status=400, code="not-json")
     page = support.get(LIST, {"q": receipt.reference})
     assert "Invalid request from Aurora at" in page.content.decode()
-    assert "The request is not JSON" in page.content.decode()
 
 
 def test_a_search_uses_indexes_only(support: Client) -> None:

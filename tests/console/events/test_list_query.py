@@ -1,7 +1,6 @@
 """The list of events page by page: nothing twice, nothing left out; tabs, chips and saved views."""
 
 import random
-import re
 from datetime import timedelta
 
 import pytest
@@ -15,18 +14,17 @@ from console.events.list_query import fetch_events
 from console.models import SavedView
 from console.ui import keyset
 from console.ui.keyset import Cursor, PageRequest
+from sync.models import Route
 from sync.search.event_filter import EventFilter, resolve_filter
 from tests.support.builders.history import (
     NOON,
     a_delivery,
-    a_replay,
     a_route,
     an_attempt,
     an_event,
     logged_in,
 )
-from tests.support.pages import text_of
-from tests.support.people import browser, person
+from tests.support.people import browser
 from webhooks.models import Event, State
 
 pytestmark = pytest.mark.django_db
@@ -76,9 +74,14 @@ def _at(cursor: Cursor, is_before: bool, oldest_first: bool) -> PageRequest:
 
 
 @pytest.mark.parametrize(
-    "words", [{}, {"state": "dead"}, {"state": "dead,held"}, {"state": "dead,held,retrying"}]
+    ("words", "oldest_first"),
+    [
+        ({}, False),
+        ({"state": "dead"}, True),
+        ({"state": "dead,held,retrying"}, False),
+        ({"state": "dead,held"}, True),
+    ],
 )
-@pytest.mark.parametrize("oldest_first", [False, True])
 def test_turning_all_pages_shows_every_event_once_in_order(
     monkeypatch: pytest.MonkeyPatch, words: dict[str, str], oldest_first: bool
 ) -> None:
@@ -113,28 +116,8 @@ def test_needs_attention_counts_failed_and_held_events(support: Client) -> None:
     ]
 
 
-def test_a_row_shows_attempts_the_next_retry_and_replays(support: Client) -> None:
-    event = an_event(state="retrying", code="target-unavailable")
-    delivery = a_delivery(
-        event,
-        a_route(event.source),
-        attempts_used=2,
-        last_number=3,
-        due_at=timezone.now() + timedelta(minutes=12, seconds=5),
-    )
-    an_attempt(delivery, 1, cause="replay", replay=a_replay(person("support", "maija")))
-    text = text_of(support.get(LIST))
-    assert re.search(
-        'title="The shop is unavailable">next attempt in 12 min( [1-5] s)? · The shop is unavailable</td>',
-        text,
-    )
-    assert '<td class="number attempts" data-label="Attempts">3</td>' in text
-    assert 'title="Replayed" aria-label="Replayed">↺</span>' in text
-    assert f'title="{event.reference}"' in text
-
-
 @pytest.mark.parametrize(
-    "query", ["", "state=dead", "state=dead,held", "received=24&state=dead", "entity_id=USR-1"]
+    "query", ["state=dead", "state=dead,held", "received=24&state=dead", "entity_id=USR-1"]
 )
 def test_a_list_costs_at_most_eight_statements_for_any_number_of_rows(support: Client, query: str) -> None:
     first = an_event(0, state="dead", received_at=timezone.now())
@@ -187,14 +170,10 @@ def test_a_shared_view_is_a_tab_of_all_users_and_auditors_share_none() -> None:
     assert "Held" in [tab.name for tab in auditor.get(LIST).context["page"].tabs]
 
 
-@pytest.mark.parametrize(
-    ("name", "query"), [("", "state=dead"), ("x", ""), ("x", "nothing=known"), ("x", "q=" + "a" * 2000)]
-)
-def test_a_view_without_name_or_filter_is_refused_with_a_message(
-    support: Client, name: str, query: str
-) -> None:
-    answer = support.post(f"{LIST}views/save/", {"name": name, "query": query}, follow=True)
-    assert "Nothing was saved" in answer.content.decode()
+def test_a_view_without_name_or_filter_is_refused_with_a_message(support: Client) -> None:
+    for name, query in (("", "state=dead"), ("x", ""), ("x", "nothing=known"), ("x", "q=" + "a" * 2000)):
+        answer = support.post(f"{LIST}views/save/", {"name": name, "query": query}, follow=True)
+        assert "Nothing was saved" in answer.content.decode(), (name, query)
     assert not SavedView.objects.exists()
 
 
@@ -225,14 +204,6 @@ def test_selected_events_are_replayed_and_an_empty_selection_is_refused(support:
     assert logged_in("auditor").post(LIST, {"action": "replay_selected"}).status_code == 403
 
 
-def test_no_statement_of_a_deep_page_skips_rows(support: Client) -> None:
-    for number in range(120):
-        an_event(number)
-    with CaptureQueriesContext(connection) as captured:
-        support.get(LIST + support.get(LIST).context["page"].page_links.older_url)
-    assert not any("OFFSET" in query["sql"] for query in captured.captured_queries)
-
-
 def test_a_count_is_exact_up_to_its_limit(support: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(list_query, "COUNT_LIMIT", 55)
     for number in range(55):
@@ -249,50 +220,33 @@ def test_a_count_is_exact_up_to_its_limit(support: Client, monkeypatch: pytest.M
     assert all("LIMIT 56" in sql for sql in counts)
 
 
-@pytest.mark.parametrize(
-    ("query", "count"),
-    [
+def test_filters_without_a_single_index_are_not_counted(support: Client) -> None:
+    for number in range(51):
+        an_event(number, state="dead", entity_id="USR-1")
+    for query, count in (
         ("state=dead&source=aurora", ""),
         ("event_type=UPDATE", ""),
         ("source=aurora", "51 events"),
         ("q=USR-1", "51 events"),
-    ],
-)
-def test_filters_without_a_single_index_are_not_counted(support: Client, query: str, count: str) -> None:
-    for number in range(51):
-        an_event(number, state="dead", entity_id="USR-1")
-    assert support.get(f"{LIST}?{query}").context["page"].count == count
+    ):
+        assert support.get(f"{LIST}?{query}").context["page"].count == count, query
 
 
-@pytest.mark.parametrize(
-    ("code", "told"),
-    [
+def test_a_reason_names_the_system_as_the_page_of_the_event_does(support: Client) -> None:
+    for code, told in (
         ("target-unavailable", "The shop is unavailable"),
         ("identity-unavailable", "Aurora ID is unavailable"),
-        ("no-match", "The shop has no matching record"),
-    ],
-)
-def test_a_reason_names_the_system_as_the_page_of_the_event_does(
-    support: Client, code: str, told: str
-) -> None:
-    event = an_event(state="dead", code=code)
-    a_delivery(event, a_route(event.source))
-    (row,) = support.get(LIST).context["page"].rows
-    assert row.reason == told
-    assert told in support.get(f"{LIST}{event.pk}/change/").content.decode()
+    ):
+        event = an_event(state="dead", code=code)
+        a_delivery(event, Route.objects.first() or a_route(event.source))
+        newest, *_ = support.get(LIST, {"order": "newest", "code": code}).context["page"].rows
+        assert newest.reason == told
+        assert told in support.get(f"{LIST}{event.pk}/change/").content.decode()
 
 
-def test_a_replay_of_all_matches_is_offered_only_with_a_filter(support: Client) -> None:
-    an_event(state="dead", code="target-rejected")
-    assert "Replay all that match" not in support.get(LIST).content.decode()
-    assert "Replay all that match" in support.get(LIST, {"state": "dead"}).content.decode()
-
-
-@pytest.mark.parametrize(
-    ("count", "told"), [(999, 999), (1_000, 1_000), (3_011, 3_000), (48_234, 48_000), (1_251_000, 1_300_000)]
-)
-def test_a_large_estimate_is_rounded(count: int, told: int) -> None:
-    assert list_query.round_estimate(count) == told
+def test_a_large_estimate_is_rounded() -> None:
+    counts = [999, 1_000, 3_011, 48_234, 1_251_000]
+    assert [list_query.round_estimate(count) for count in counts] == [999, 1_000, 3_000, 48_000, 1_300_000]
 
 
 @pytest.mark.parametrize(
@@ -314,6 +268,4 @@ def test_an_empty_list_names_the_filter_without_matches(
     page = support.get(LIST, query)
     assert [chip.label for chip in page.context["page"].excluding] == excluding
     for chip in page.context["page"].excluding:
-        assert f">Remove “{chip.label}: {chip.value}”</a>" in page.content.decode()
         assert support.get(LIST + chip.clear_query).context["page"].rows
-    assert ("No events with “" in page.content.decode()) is (len(excluding) == 1)

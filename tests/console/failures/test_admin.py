@@ -169,16 +169,6 @@ def test_every_button_of_the_page_saves_a_typed_note(
         assert ">\nI call them</textarea>" in answer.content.decode().replace("\r\n", "\n"), "the reason too"
 
 
-def test_a_decision_without_a_reason_shows_the_typed_note_again(group: FailureGroup) -> None:
-    support = logged_in("support")
-    typed = {**sent_by(page(group, support)), "note": "Called them.", "decision": "resolved"}
-    answer = support.post(f"{LIST}{group.pk}/decide/", typed).content.decode()
-    assert "This field is required." in answer
-    assert ">\nCalled them.</textarea>" in answer.replace("\r\n", "\n")
-    group.refresh_from_db()
-    assert (group.note, group.state) == ("", "open")
-
-
 def test_a_page_that_was_open_longer_overwrites_no_newer_note(group: FailureGroup) -> None:
     support = logged_in("support")
     early = sent_by(page(group, support))
@@ -311,15 +301,6 @@ def test_the_page_says_how_many_failures_of_the_overview_it_contains(group: Fail
             hour=hour - timedelta(hours=ago), connection=group.connection, code=code, number=number
         )
     assert "<dd>3 (2 in the last 7 days)</dd>" in page(group)
-
-
-def test_a_known_fix_replaces_the_general_advice(group: FailureGroup) -> None:
-    advice = page(group).split('class="notice')[1].split("</div>")[0]
-    assert "Contact the owner of The shop" in advice
-    FailureGroup.objects.filter(pk=group.pk).update(known_fix="Restart it.")
-    advice = page(group).split('class="notice')[1].split("</div>")[0]
-    assert "Restart it." in advice
-    assert "Contact the owner of The shop" not in advice
 
 
 def test_the_page_counts_current_failures_before_the_next_recount(group: FailureGroup) -> None:

@@ -106,7 +106,12 @@ def page_rows() -> dict[str, Any]:
     )
     for number, (state, code, values) in enumerate(states, 1):
         event = an_event(number, source=route.source, uuid=next(keys), state=state, code=code)
-        delivery = a_delivery(event, route, attempts_used=1, last_number=1, **values)
+        used = (
+            {"attempts_used": 2, "last_number": 3}
+            if state == "retrying"
+            else {"attempts_used": 1, "last_number": 1}
+        )
+        delivery = a_delivery(event, route, **used, **values)
         change = {"action": "update", "record": "R1", "fields": [], "same": {}}
         if state == "held":
             change["fields"] = [{"name": "active", "before": True, "after": False}]
