@@ -16,7 +16,7 @@ from sync.erasure.erase import run_erasure
 from sync.models import Connection, Erasure, Link
 from sync.replays.requests import request_replay
 from tests.support.builders.erasure import confirmed_erasure, invented_person, receive_people
-from tests.support.builders.history import NOON, a_delivery, a_replay, a_route, a_source, an_attempt, an_event
+from tests.support.builders.history import NOON, a_delivery, a_route, a_source, an_event
 from tests.support.database.query_plans import OPEN_ONLY, find_full_scans, recorded_statements
 from tests.support.hub import Hub
 from tests.support.pages import text_of

@@ -3,7 +3,6 @@
 import json
 from datetime import timedelta
 
-import pytest
 from django.db import connection
 
 from sync.execution.executor import run_due_deliveries
@@ -13,7 +12,6 @@ from sync.operations.failure_groups import refresh_failure_groups
 from sync.replays.requests import request_replay
 from sync.statistics.event_counts import count_events
 from sync.statistics.periodic_recount import recount_stale_hours
-from sync.worker.schedule import PERIODIC
 from tests.support.builders.history import logged_in
 from tests.support.database.query_plans import find_unindexed_statements, recorded_statements
 from tests.support.hub import EXAMPLE, Hub
@@ -58,10 +56,6 @@ def test_a_failure_is_counted_until_its_replay_succeeds(hub: Hub) -> None:
     assert "No failures in the last 7 days." in support.get("/admin/").content.decode()
 
 
-def test_the_worker_counts_periodically() -> None:
-    assert {"counts", "failures"} <= {periodic.name for periodic in PERIODIC}
-
-
 def test_an_hour_is_found_by_indexes(hub: Hub) -> None:
     assert hub.post(json.dumps(json.loads(EXAMPLE) | {"respond": "ack"}).encode()).status_code == 202
     hub.wait_until_idle()
@@ -80,9 +74,3 @@ def test_an_hour_is_found_by_indexes(hub: Hub) -> None:
         and not any("delivery_dead" in line for line in lines)  # whole, it is as large as what is dead
     }
     assert wrong == set()
-
-
-@pytest.mark.parametrize("role", ["support", "administrator"])
-def test_the_menu_links_to_the_failure_groups(hub: Hub, role: str) -> None:
-    assert "/admin/sync/failuregroup/" in logged_in(role).get("/admin/").content.decode()
-    assert "/admin/sync/failuregroup/" not in logged_in().get("/admin/").content.decode()

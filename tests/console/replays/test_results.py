@@ -54,7 +54,6 @@ def tried(event: Event, by: User, outcome: str, code: str = "") -> Replay:
     ("outcome", "code", "said"),
     [
         ("started", "", "In progress"),
-        ("failed", "target-rejected", "Failed again"),
         ("held", "held", "Held for approval"),
         ("unchanged", "", "Nothing to change"),
         ("succeeded", "", "Succeeded"),
@@ -70,7 +69,6 @@ def test_a_replay_of_one_event_shows_the_event_and_the_result(
         assert f"{event.event_type} {event.entity_type}, {event.entity_id}" in text
         assert said in text
         assert "Finished" not in text
-        assert ("The shop rejected the change" in text) is (outcome == "failed")
 
 
 def test_a_new_replay_waits_and_is_not_called_finished(support: Client, maija: User) -> None:
@@ -78,7 +76,6 @@ def test_a_new_replay_waits_and_is_not_called_finished(support: Client, maija: U
     replay = request_replay([event], by=maija, reason="the shop was down").replay
     for page in (LIST, f"{LIST}{replay.pk}/change/"):
         assert "Queued" in text_of(support.get(page))
-    assert "Queued; it will be sent shortly." in text_of(support.get(f"{LIST}{replay.pk}/change/"))
 
 
 def test_waiting_replays_are_found_among_many_others(support: Client, maija: User) -> None:
@@ -101,13 +98,6 @@ def test_a_replay_without_a_route_says_that_nothing_was_sent(support: Client, ma
     assert "no route for this event" in text_of(support.get(f"{LIST}{replay.pk}/change/"))
 
 
-def test_a_decision_shows_its_number_of_deliveries(support: Client, maija: User) -> None:
-    for kind, text in (("approval", "7 events approved"), ("closing", "7 events closed")):
-        replay = a_replay(maija, kind=kind, events=7, deliveries=7)
-        assert text in text_of(support.get(f"{LIST}?kind={kind}"))
-        assert text in text_of(support.get(f"{LIST}{replay.pk}/change/"))
-
-
 def test_closed_events_are_listed_until_they_are_replayed(support: Client, maija: User) -> None:
     route = a_route(a_source())
     failed = [an_event(number, state="dead", code="target-rejected") for number in (1, 2)]
@@ -117,11 +107,9 @@ def test_closed_events_are_listed_until_they_are_replayed(support: Client, maija
     answer = support.get(page)
     assert {row.event for row in answer.context["rows"]} == set(failed)
     assert text_of(answer).count("Closed") == 2
-    assert "Deliveries that were replayed later" not in text_of(answer)
     request_replay(failed[:1], by=maija, reason="after all")
     answer = support.get(page)
     assert [row.event for row in answer.context["rows"]] == failed[1:]
-    assert "Deliveries that were replayed later are not listed." in text_of(answer)
 
 
 def test_the_list_costs_the_same_for_one_and_for_thirty(support: Client, maija: User) -> None:
@@ -149,24 +137,12 @@ def test_the_person_who_stopped_or_declined_is_shown(support: Client, maija: Use
     stopped = a_bulk(maija, state=ReplayState.STOPPED, paused_by=maija, events=2, succeeded=2)
     assert "Stopped by maija. Not sent: 3 events." in text_of(support.get(f"{LIST}{stopped.pk}/change/"))
     stopping = a_bulk(maija, state=ReplayState.STOPPING, paused_by=maija, events=2, succeeded=1)
-    assert "Deliveries in progress will finish; 3 events will not be sent." in text_of(
-        support.get(f"{LIST}{stopping.pk}/change/")
-    )
     assert "Stopping" in text_of(support.get(f"{LIST}{stopping.pk}/change/"))
     antti = User.objects.create_user("antti")
     declined = a_bulk(maija, state=ReplayState.STOPPED, paused_by=antti, decided_by=antti)
     text = text_of(support.get(f"{LIST}{declined.pk}/change/"))
     assert "Rejected by antti. Nothing was sent." in text
     assert "approved by" not in text
-
-
-def test_a_replay_whose_events_were_all_sent_offers_no_stop(support: Client, maija: User) -> None:
-    running = a_bulk(maija, state=ReplayState.RUNNING, events=3, skipped=2)
-    text = text_of(support.get(f"{LIST}{running.pk}/change/"))
-    assert "2 of 5" in text
-    assert "Replay of 5 events" in text
-    assert "Stop…" not in text
-    assert "Pause " not in text
 
 
 def test_the_events_of_a_replay_are_counted_in_their_tabs(support: Client, maija: User) -> None:

@@ -58,13 +58,6 @@ def test_counts_of_a_day_by_result_link_to_the_filtered_list(source: Source) -> 
         assert sum(row.times for row in listed) == int(number), name
 
 
-def test_the_newest_requests_are_listed(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = page(source, "support")
-    assert text.count("<tr data-row>") == 9
-    monkeypatch.setattr(source_summary, "SHOWN_ROWS", 3)
-    assert page(source, "support").count("<tr data-row>") == 3
-
-
 def test_a_large_count_is_bounded(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source_summary, "COUNT_LIMIT", 1)
     assert 'aria-label="Accepted: 1+"' in page(source, "support")

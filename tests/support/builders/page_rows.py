@@ -43,6 +43,7 @@ from tests.support.builders.history import (
     sealed,
     sealed_findings,
 )
+from tests.support.builders.overviews import a_failure_group
 from tests.support.builders.refusals import a_refusal
 from tests.support.builders.settings_rows import DECLARATION
 from tests.support.people import person
@@ -90,7 +91,6 @@ def page_rows() -> dict[str, Any]:
     for side, preset in ((route.identity, "sandbox-identity"), (route.target, "sandbox-shop")):
         Connection.objects.filter(pk=side.pk).update(settings=load_preset(preset)["settings"])
     MappingVersion.objects.update(declaration=DECLARATION)
-    now: dict[str, Any] = {"first_at": NOON, "last_at": NOON}
     found: dict[str, Any] = {
         "failed": failed,
         "superuser": root,
@@ -171,9 +171,7 @@ def page_rows() -> dict[str, Any]:
             filter={},
         ),
         "audit_entry": Entry.objects.get(action="source.changed"),
-        "sync_failuregroup": FailureGroup.objects.create(
-            connection=route.target, code="target-rejected", number=1, known_fix="Restart it.", **now
-        ),
+        "sync_failuregroup": FailureGroup.objects.get(code="target-rejected"),
         "auth_user": person("administrator", "colleague"),
         "logins_accessrequest": AccessRequest.objects.create(
             role=Group.objects.get(name="support"), role_name="support", requested_by=root, requested_at=NOON
@@ -220,6 +218,12 @@ def _replays(by: Any, failed: Event, done: Event, keys: Iterator[UUID]) -> dict[
 def _watched(route: Route) -> dict[str, Any]:
     """Create an open and an ended alarm, a paused connection, and counts of the last hours."""
     began = {"began_at": NOON, "raised_at": NOON}
+    for code, number in (("target-rejected", 12), ("target-unavailable", 740), ("target-credentials", 16)):
+        a_failure_group(code, number)
+    FailureGroup.objects.filter(code="target-rejected").update(known_fix="Restart it.")
+    a_receipt(None, event_count=3, code="accepted", status=202)
+    for code in ("too-many-requests", "too-large"):
+        a_refusal(code)
     alarm = Alarm.objects.create(kind="deliveries-dead", subject="", count=1, **began)
     ended = {"subject": f"connection:{route.target.pk}", "name": "The shop", "ended_at": NOW}
     Alarm.objects.create(kind="connection-paused", **ended, **began)
