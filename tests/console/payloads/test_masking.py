@@ -38,6 +38,7 @@ def leaves(value: object) -> list[object]:
     return [value]
 
 
+@pytest.mark.promise("I6")
 @given(JSON)
 def test_every_value_is_masked_and_the_structure_stays(document: object) -> None:
     masked = mask_value({"x": document})["x"]
@@ -57,9 +58,9 @@ def test_keywords_are_shown_in_the_objects_of_a_list() -> None:
     assert json.loads(mask_text(json.dumps(unreadable), UNREADABLE_EVENT_FIELDS)) == masked
 
 
-@pytest.mark.parametrize("name", ["status", "type", "code", "schemas", "title"])
-def test_no_field_of_a_remote_system_is_shown(name: str) -> None:
-    assert json.loads(mask_text(json.dumps({name: "anna"}))) == {name: MASK}
+def test_no_field_of_a_remote_system_is_shown() -> None:
+    names = ("status", "type", "code", "schemas", "title")
+    assert json.loads(mask_text(json.dumps(dict.fromkeys(names, "anna")))) == dict.fromkeys(names, MASK)
 
 
 def test_text_that_is_no_json_keeps_only_its_length() -> None:
@@ -68,14 +69,12 @@ def test_text_that_is_no_json_keeps_only_its_length() -> None:
     assert "[[" not in mask_text("[" * 60_000)
 
 
-@pytest.mark.parametrize("name", ["Location", "ETag", "Link", "Set-Cookie", "X-Debug", "Content-Disposition"])
-def test_a_header_that_may_name_a_person_is_masked(name: str) -> None:
-    assert mask_header(name, "anna") == MASK
-
-
-@pytest.mark.parametrize("name", ["Content-Type", "retry-after", "X-Request-Id", "DATE"])
-def test_a_header_without_personal_data_is_shown(name: str) -> None:
-    assert mask_header(name, "10") == "10"
+def test_a_header_that_may_name_a_person_is_masked_and_others_are_shown() -> None:
+    personal = ("Location", "ETag", "Link", "Set-Cookie", "X-Debug", "Content-Disposition")
+    assert {mask_header(name, "anna") for name in personal} == {MASK}
+    assert {mask_header(name, "10") for name in ("Content-Type", "retry-after", "X-Request-Id", "DATE")} == {
+        "10"
+    }
 
 
 @pytest.mark.parametrize(

@@ -124,13 +124,18 @@ def test_an_unreachable_system_is_reported_and_the_replay_is_still_possible(
     assert event.state in (State.SUCCEEDED, State.UNCHANGED)
 
 
-def test_a_preview_has_a_deadline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.nightly  # the deadline of a call is measured by the clock
+def test_a_preview_of_a_system_that_hangs_ends(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     event = refused(hub)
     monkeypatch.setattr("sync.replays.replay_preview.CALL_SECONDS", 0.2)
     hub.shop.faults.add("hang", seconds=20)
     page = logged_in("support").get(page_of(event))
     hub.shop.faults.clear()
     assert "No preview is available" in text_of(page)
+
+
+def test_a_preview_has_a_deadline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    event = refused(hub)
     monkeypatch.setattr("sync.replays.replay_preview.DEADLINE_SECONDS", -1.0)
     request_count = len(hub.identity.read_journal())
     page = browser("support").get(page_of(event))
