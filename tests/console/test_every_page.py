@@ -1,66 +1,81 @@
-"""Every address of the console, opened by each role: shown, or a plain 403."""
+"""Every route, opened by every kind of visitor: the answers are those of `route_table.txt`; and what all pages share."""
 
 import re
 from collections import Counter
 from collections.abc import Iterator
 from html import unescape
-from typing import Any
 
 import pytest
-from django.contrib import admin
+from django.db import transaction
 from django.test import Client
-from django.urls import URLPattern, URLResolver, reverse
 
-from tests.console.page_table import BUTTONS, ROLES, TABLE, address_of
+from tests.console.route_table import (
+    METHODS,
+    ROLES,
+    VISITORS,
+    address_of,
+    pages_of,
+    read_table,
+    routes,
+    visitors,
+)
 from tests.support.builders.console_rows import rows
 from tests.support.people import browser
 
 pytestmark = pytest.mark.django_db
 
-# Login and logout; and addresses of Django that this site does not serve.
-OUTSIDE = {"login", "logout", "autocomplete", "view_on_site"}
-# Their addresses need more than a row of one model: tested beside their own pages.
-OUTSIDE |= {"sync_mapping_backtest_result", "sync_mapping_compare"}
-OPENED = {200, 302, 404, 405}
+
+def answer_of(client: Client, method: str, address: str) -> str:
+    """Return the answer, and undo what the request did: a logout, too."""
+    kept = {name: cookie.value for name, cookie in client.cookies.items()}
+    with transaction.atomic():
+        response = client.generic(method, address)
+        transaction.set_rollback(True)
+    client.cookies.clear()
+    client.cookies.load(kept)
+    if "/admin/login/" in response.get("Location", ""):
+        return "login"
+    return str(response.status_code)
 
 
-def addresses(patterns: Any = None) -> Iterator[str]:
-    for pattern in admin.site.get_urls() if patterns is None else patterns:
-        if isinstance(pattern, URLResolver):
-            yield from addresses(pattern.url_patterns)
-        elif isinstance(pattern, URLPattern) and pattern.name:
-            yield pattern.name
-
-
-def test_every_address_is_in_the_table() -> None:
-    assert set(addresses()) - OUTSIDE == set(TABLE), "say in the table who may open it"
+@pytest.mark.one_database
+def test_every_route_has_a_row_for_each_method_and_no_row_is_left_over() -> None:
+    assert set(read_table()) == {(route, method) for route in routes() for method in METHODS}
 
 
 @pytest.mark.promise("I17")
-@pytest.mark.parametrize("role", ROLES)
-def test_each_role_opens_its_pages_and_gets_a_plain_403_for_the_others(role: str) -> None:
-    found, client = rows(), browser(role)
-    wrong = []
-    for name, who in TABLE.items():
-        is_pressed = name in BUTTONS and role not in who  # by GET it leads back, which the next test is about
-        address = address_of(name, found)
-        answer = client.post(address) if is_pressed else client.get(address)
-        is_open = answer.status_code in OPENED and "/login/" not in answer.get("Location", "")
-        if is_open != (role in who) or (not is_open and answer.status_code != 403):
-            wrong.append((name, answer.status_code))
+@pytest.mark.parametrize(
+    ("method", "names"),
+    [
+        ("GET", ("anonymous", *ROLES)),
+        *(pytest.param(method, VISITORS, marks=pytest.mark.nightly) for method in METHODS),
+    ],
+)
+def test_every_visitor_gets_the_answer_of_the_table(method: str, names: tuple[str, ...]) -> None:
+    table, clients, found, wrong = read_table(), visitors(names), rows(), []
+    for route in dict.fromkeys(routes()):
+        address = address_of(route, found)
+        for name, client in clients.items():
+            expected = table[route, method][VISITORS.index(name)]
+            if (seen := answer_of(client, method, address)) != expected:
+                wrong.append(f"{route}: {name} gets {seen} instead of {expected}")
     assert not wrong
+
+
+def opened_pages(role: str) -> Iterator[tuple[str, str]]:
+    """Yield the route and the HTML of each page of a role."""
+    found, client = rows(), browser(role)
+    for route in pages_of(role):
+        answer = client.get(address_of(route, found))
+        if not answer.streaming:
+            yield route, answer.content.decode()
 
 
 @pytest.mark.nightly
 @pytest.mark.one_database
 @pytest.mark.parametrize("role", ROLES)
 def test_references_within_a_page_are_not_dangling(role: str) -> None:
-    found, client = rows(), browser(role)
-    wrong = []
-    for name in (page_name for page_name, who in TABLE.items() if role in who):
-        answer = client.get(address_of(name, found))
-        page = answer.content.decode() if answer.status_code == 200 and not answer.streaming else ""
-        wrong += [(name, problem) for problem in dangling_references(page)]
+    wrong = [(route, problem) for route, page in opened_pages(role) for problem in dangling_references(page)]
     assert not wrong
 
 
@@ -80,36 +95,37 @@ def dangling_references(page: str) -> list[str]:
     ]
 
 
-@pytest.mark.one_database
-def test_the_address_of_a_button_redirects_to_its_page() -> None:
-    found, client = rows(), Client()
-    client.force_login(found["superuser"])
-    for name in BUTTONS:
-        row = next(
-            (found[label] for label in ("sync_replay", "exports_export") if name.startswith(f"{label}_")),
-            None,
-        )
-        address = reverse(f"admin:{name}", args=[row.uuid]) if row else address_of(name, found)
-        answer = client.get(address, follow=True)
-        assert answer.status_code == 200, name
-        assert [status for _, status in answer.redirect_chain] == [302], name
-        assert [str(message.level_tag) for message in answer.context["messages"]] == ["warning"], name
-
-
 @pytest.mark.nightly
 @pytest.mark.one_database
 @pytest.mark.parametrize("role", ROLES)
 def test_no_page_links_to_a_page_that_the_role_may_not_open(role: str) -> None:
-    found, client = rows(), browser(role)
     ways: dict[str, str] = {}
-    for name in (page_name for page_name, who in TABLE.items() if role in who):
-        answer = client.get(address_of(name, found))
-        page = answer.content.decode() if answer.status_code == 200 and not answer.streaming else ""
+    for route, page in opened_pages(role):
         for way in re.findall(r'(?:href|action|formaction)="(/admin/[^"#]*)"', page):
-            ways.setdefault(unescape(way), name)
+            ways.setdefault(unescape(way), route)
     assert len(ways) > 30
+    client = browser(role, "follower")
     closed = [(ways[way], way) for way in ways if client.get(way).status_code == 403]
     assert not closed
+
+
+@pytest.mark.one_database
+def test_the_address_of_a_button_redirects_to_its_page() -> None:
+    """Whoever logs in anew after pressing a button comes to its address by GET."""
+    found, client = rows(), Client()
+    client.force_login(found["superuser"])
+    replay, event = found["sync_replay"], found["webhooks_event"]
+    for address in (
+        f"/admin/sync/replay/{replay.uuid}/stop/",
+        f"/admin/sync/failuregroup/{found['sync_failuregroup'].pk}/decide/",
+        f"/admin/webhooks/event/{event.pk}/reveal/",
+        f"/admin/webhooks/source/{event.source_id}/test/",
+        "/admin/webhooks/event/views/save/",
+    ):
+        answer = client.get(address, follow=True)
+        assert answer.status_code == 200, address
+        assert [status for _, status in answer.redirect_chain] == [302], address
+        assert [str(message.level_tag) for message in answer.context["messages"]] == ["warning"], address
 
 
 @pytest.mark.one_database

@@ -6,6 +6,7 @@ declarations (fields of settings, the reference) are left out.
 
 import difflib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from tests.console.page_table import BUTTONS, NOBODY, ROLES, TABLE, address_of
 from tests.console.page_text import differing_lines, page_text
+from tests.console.route_table import ROLES, address_of, pages_of
 from tests.support.builders.page_rows import fixed_clock, page_rows
 from tests.support.people import person
 
@@ -23,29 +24,45 @@ pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 FOLDER = Path(__file__).with_name("page_texts")
 COMMAND = "HUB_WRITE_PAGE_TEXTS=1 pytest tests/console/test_page_texts.py"
 EVERY_ROLE = "administrator+auditor+support"
-# Made from declarations and presets.
-GENERATED = {"jsi18n", "reference_page", "reference_presets", "reference_schema"}
+STATES = (
+    *("retrying", "held", "succeeded", "unchanged", "pending", "running", "closed", "superseded"),
+    *("ignored", "moved", "filtered"),
+)
+# Made from declarations and presets; and scripts and files.
+LEFT_OUT = tuple(
+    f"admin/{route}"
+    for route in (
+        "jsi18n/",
+        "login/",
+        "reference/<",
+        "reference/p",
+        "reference/s",
+        "audit/entry/d",
+        "webhooks/event/d",
+    )
+)
 
 
 def addresses(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield a name and the address of each page, of some pages in several states."""
-    for name, who in TABLE.items():
-        if who != NOBODY and name not in {*BUTTONS, *GENERATED} and "_download" not in name:
-            yield name, address_of(name, found)
-    for state in ("retrying", "held", "succeeded", "unchanged", "pending", "running", "ignored"):
+    for route in pages_of(*ROLES):
+        name = re.sub(r"<[^>]*>/?", "", route.removeprefix("admin/")).strip("/").replace("/", "_") or "index"
+        if not route.startswith(LEFT_OUT):
+            yield name, address_of(route, found)
+    for state in STATES:
         yield f"webhooks_event_change_{state}", f"/admin/webhooks/event/{found[state].pk}/change/"
     for replay in ("finished", "awaiting", "approval"):
         yield f"sync_replay_change_{replay}", f"/admin/sync/replay/{found[replay].pk}/change/"
     route, identity = found["sync_route"], found["identity"]
     subject = f"type=USER&id=USR-1&identity={identity.pk}&target={route.target_id}"
     yield "sync_replay_members_finished", f"/admin/sync/replay/{found['finished'].uuid}/events/"
-    yield "sync_replay_changelist_approvals", "/admin/sync/replay/?kind=approval"
+    yield "sync_replay_approvals", "/admin/sync/replay/?kind=approval"
     yield "sync_delivery_route_held", f"/admin/sync/delivery/route/{route.pk}/"
     yield "sync_connection_change_identity", f"/admin/sync/connection/{identity.pk}/change/"
     yield "webhooks_entity_one", "/admin/webhooks/entity/?type=USER&id=USR-1"
     yield "webhooks_entity_link_one", f"/admin/webhooks/entity/link/?{subject}"
-    yield "webhooks_event_changelist_empty", "/admin/webhooks/event/?state=superseded&entity_id=NOBODY"
-    yield "webhooks_event_changelist_invalid", "/admin/webhooks/event/?received=2"
+    yield "webhooks_event_empty", "/admin/webhooks/event/?state=superseded&entity_id=NOBODY"
+    yield "webhooks_event_invalid", "/admin/webhooks/event/?received=2"
 
 
 def read_pages() -> dict[str, str]:

@@ -4,12 +4,10 @@ import importlib
 
 import pytest
 from django.apps import apps
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group
 from django.db import connection
 from django.test import Client
-from django.urls import reverse
 
-from tests.console.page_table import TABLE
 from tests.support.people import entries, event, person, source
 
 pytestmark = pytest.mark.django_db
@@ -49,15 +47,6 @@ def test_creating_the_roles_twice_adds_missing_permissions_only(role: str, taken
     migration = importlib.import_module("console.migrations.0002_roles")
     migration.create_roles(apps, type("Editor", (), {"connection": connection}))
     assert set(group.permissions.values_list("codename", flat=True)) == before | {"change_source"}
-
-
-def test_a_person_without_a_group_sees_no_page_and_a_stranger_the_login() -> None:
-    nobody, stranger = Client(raise_request_exception=False), Client(raise_request_exception=False)
-    nobody.force_login(User.objects.create_user("nobody", is_staff=True))
-    pages = [reverse(f"admin:{name}") for name in TABLE if name.endswith("_changelist")]
-    assert len(pages) > 10
-    assert {nobody.get(page).status_code for page in pages} == {403}
-    assert all("/admin/login/" in stranger.get(page)["Location"] for page in pages)
 
 
 def test_a_refused_download_is_on_the_audit_log() -> None:

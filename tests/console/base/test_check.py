@@ -108,14 +108,3 @@ def test_typed_credentials_are_not_shown_after_a_check() -> None:
     assert "typed-pass-1" not in answer.content.decode()
     assert "Enter the credentials again before you save." in visible_text(answer)
     assert Connection.objects.get().credentials == of.credentials
-
-
-@database
-@pytest.mark.parametrize("role", ["support", "auditor"])
-def test_only_people_who_may_change_a_row_can_check_it(role: str) -> None:
-    of, client = source("aurora"), browser(role)
-    address = f"/admin/webhooks/source/{of.pk}/change/"
-    assert 'name="_check"' not in client.get(address).content.decode()
-    answer = client.post(address, source_form(webhook_format="{") | CHECK)
-    assert answer.status_code == 403
-    assert client.post("/admin/webhooks/source/add/", source_form() | CHECK).status_code == 403

@@ -155,14 +155,6 @@ def test_a_pending_change_belongs_to_its_person_and_row() -> None:
     assert other.name == "Second"
 
 
-@pytest.mark.parametrize("role", ["support", "auditor"])
-def test_roles_without_permission_cannot_change_or_confirm(role: str) -> None:
-    of, client = connection(), browser("administrator")
-    page = ask(client, of, name="Other")
-    assert browser(role).post(page, {"reason": WHY}).status_code == 403
-    assert browser(f"{role}", "second").post(address(of), connection_form(of, name="x")).status_code == 403
-
-
 def test_disabling_a_connection_shows_how_many_deliveries_wait_for_it() -> None:
     route = a_route(a_source())
     for number in range(3):

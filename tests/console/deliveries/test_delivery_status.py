@@ -119,17 +119,6 @@ def test_a_recovering_connection_shows_its_limit_of_probes(support: Client) -> N
     assert "2 of 2 deliveries running" in text
 
 
-def test_a_connection_at_its_limit_is_shown_as_the_reason(support: Client) -> None:
-    delivery = waiting()
-    Connection.objects.filter(slug="aurora-id").update(concurrency=2)
-    running(1, identity_slot=1)
-    assert "Waiting for" not in text_of(support, delivery.event)
-    running(2, identity_slot=2)
-    text = text_of(support, delivery.event)
-    assert "Waiting for Aurora ID" in text
-    assert "2 of 2 deliveries running" in text
-
-
 def test_a_running_delivery_of_the_same_subject_is_named_and_others_are_not(support: Client) -> None:
     delivery = waiting()
     running(1)
@@ -139,13 +128,6 @@ def test_a_running_delivery_of_the_same_subject_is_named_and_others_are_not(supp
     assert f"Queued behind {rival.event.reference}" in text
     Delivery.objects.filter(pk=rival.pk).update(lease_until=read_clock() - MINUTE)
     assert "for the same entity, whose worker may have stopped." in text_of(support, delivery.event)
-
-
-def test_a_relayed_delivery_names_the_older_one_it_waits_for(support: Client) -> None:
-    older = waiting(1, entity_id="USR-0", is_relayed=True)
-    delivery = waiting(0, is_relayed=True)
-    assert f"Queued behind {older.event.reference}" in text_of(support, delivery.event)
-    assert "Waiting for" not in text_of(support, older.event)
 
 
 def test_a_connection_that_is_switched_off_is_named(support: Client) -> None:

@@ -49,28 +49,6 @@ def test_entity_and_record_are_shown_side_by_side_and_one_is_linked(hub: Hub) ->
     assert Replay.objects.get().reason == WHY
 
 
-def test_a_change_is_rejected_or_a_record_created(hub: Hub) -> None:
-    first, second = hold_match(hub), hold_match(hub, "MALLORY2")
-    staff = logged_in("support")
-    decide(staff, first, "refuse")
-    decide(staff, second, "create")
-    hub.wait_until_idle()
-    first.refresh_from_db()
-    second.refresh_from_db()
-    assert (first.state, second.state) == (State.CLOSED, State.DEAD)  # the shop allows an address once
-
-
-def test_a_second_click_decides_nothing_twice(hub: Hub) -> None:
-    delivery, staff, key = hold_match(hub), logged_in("support"), str(uuid4())
-    decide(staff, delivery, "refuse", key=key)
-    form = {"choice": "refuse", "reason": WHY, "key": key}
-    again = staff.post(page_of(delivery), form, follow=True)
-    assert "already decided" in text_of(again)
-    other = staff.post(page_of(delivery), form | {"key": "no key"}, follow=True)
-    assert "no longer held" in text_of(other)
-    assert Replay.objects.count() == 1
-
-
 def test_a_record_that_was_linked_meanwhile_is_marked_and_refused(hub: Hub) -> None:
     delivery, record, staff = hold_match(hub), stranger_record(hub), logged_in("support")
     key = re.search(r'name="key" value="([^"]+)"', staff.get(page_of(delivery)).content.decode())

@@ -1,7 +1,6 @@
 """The page of one entity: all of its events, found by index, for any id."""
 
 import re
-from datetime import timedelta
 from html import unescape
 from typing import Any
 
@@ -97,18 +96,6 @@ def test_the_timeline_is_newest_first_and_pages_give_every_event_once_also_withi
 
 
 @pytest.mark.django_db
-def test_an_open_event_shows_why_it_waits() -> None:
-    first, second = an_event(3, entity_id="U", state="running"), an_event(2, entity_id="U", state="pending")
-    route = a_route(first.source)
-    lease = timezone.now() + timedelta(minutes=1)
-    a_delivery(first, route, token="0f9a4c2e-0000-4000-8000-000000000000", lease_until=lease)
-    a_delivery(second, route, due_at=timezone.now())
-    answer = read(browser("support"), "U")
-    assert len(answer.context["page"].deliveries_in_progress) == 2
-    assert f'Queued behind <a href="/admin/webhooks/event/{first.pk}/change/">' in answer.content.decode()
-
-
-@pytest.mark.django_db
 def test_two_identity_services_with_the_same_id_are_two_subjects() -> None:
     one, two = a_source("one"), a_source("two")
     route = a_route(one)
@@ -192,17 +179,6 @@ def test_an_id_without_a_type_leads_to_the_only_entity_or_to_a_choice() -> None:
 
 
 @pytest.mark.django_db
-def test_the_page_needs_a_role_and_changes_nothing() -> None:
-    an_event(0, entity_id="U")
-    stranger = person("support", "stranger")
-    stranger.groups.clear()
-    client = Client()
-    client.force_login(stranger)
-    assert client.get(entity_url("USER", "U")).status_code == 403
-    assert browser("support", "poster").post(entity_url("USER", "U")).status_code == 405
-
-
-@pytest.mark.django_db
 def test_the_audit_log_is_narrowed_to_the_events_of_the_entity() -> None:
     client = browser("administrator", "auditing")
     event, other = an_event(0, entity_id="a/ü&b"), an_event(1, entity_id="V")
@@ -262,12 +238,3 @@ def test_the_page_counts_events_that_need_attention() -> None:
     assert link
     listed = client.get(unescape(link[1])).context["page"].rows
     assert [row.event.state for row in listed] == ["dead", "held"]
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize(("code", "is_primary"), [("target-unavailable", True), ("target-rejected", False)])
-def test_a_replay_is_the_next_step_only_if_it_can_help(code: str, is_primary: bool) -> None:
-    an_event(0, entity_id="U", state="dead", code=code)
-    page = read(browser("support"), "U").content.decode()
-    (classes,) = re.findall(r'class="(button[^"]*)" href="[^"]+/replay/"', page)
-    assert ("primary" in classes) is is_primary

@@ -100,30 +100,6 @@ def test_contents_are_shown_only_with_the_permission_and_the_page_says_which(sup
     assert not any("encrypted" in query["sql"] for query in captured.captured_queries)
 
 
-@pytest.mark.parametrize(
-    ("code", "event_type", "told"),
-    [
-        ("ignored", "UPDATE", "None: this source has no enabled route for USER."),
-        ("ignored", "MOVED", "None: the webhook format has no entry for MOVED in `event_types`."),
-        ("filtered", "UPDATE", "None: the condition `when` of the webhook format excludes this event."),
-    ],
-)
-def test_an_event_without_a_delivery_says_why(support: Client, code: str, event_type: str, told: str) -> None:
-    event = an_event(state="ignored", code=code, event_type=event_type)
-    assert told in page_of(support, event)
-
-
-def test_a_stranger_is_refused(support: Client) -> None:
-    event = an_event()
-    nobody = logged_in()
-    for path in ("", f"{event.pk}/change/", f"{event.reference}/change/"):
-        assert nobody.get(LIST + path).status_code == 403
-        assert Client().get(LIST + path).status_code == 302
-    for path in ("add/", f"{event.pk}/delete/"):
-        assert support.get(LIST + path).status_code == 403
-    assert support.post(f"{LIST}{event.pk}/change/", {"state": "closed"}).status_code == 405
-
-
 def test_an_event_opens_by_its_reference_too(support: Client) -> None:
     event = an_event()
     assert event.reference in support.get(f"{LIST}{event.reference.lower()}/change/").content.decode()
@@ -209,18 +185,6 @@ def test_a_replay_shows_its_person_and_reason(support: Client) -> None:
     assert f'<a href="/admin/sync/replay/{replay.pk}/change/">replay #{replay.pk}</a> by maija' in text
     assert text.count("by maija") == 1, "said once"
     assert "“&lt;i&gt;the shop&lt;/i&gt; is up”" in text
-
-
-@pytest.mark.one_database
-@pytest.mark.parametrize(
-    "state", ["dead", "closed", "superseded"]
-)  # those of the other states are in page_texts/
-def test_every_state_has_a_label_a_shape_and_a_page(support: Client, state: str) -> None:
-    event = an_event(state=state, code=state if state != "dead" else "no-match")
-    a_delivery(event, a_route(event.source))
-    text = page_of(support, event)
-    assert f'class="pill pill-{state}"' in text
-    assert 'aria-hidden="true">?' not in text
 
 
 def test_the_pages_comply_with_the_strict_content_security_policy(support: Client) -> None:

@@ -114,8 +114,13 @@ def test_an_unknown_filter_is_ignored_and_named_once(path: str) -> None:
 def test_the_search_recognises_a_reference_an_event_id_and_an_entity_id(support: Client) -> None:
     event = an_event(1, event_id="msg_1")
     an_event(2)
+    an_event(9, entity_id=str(event.pk))
     spellings = (event.reference, event.reference.lower(), f" {event.reference} ", str(event.uuid))
-    for term in (*spellings, "msg_1", "USR-1"):
+    addresses = (
+        f"https://hub.example.com/admin/webhooks/event/{event.pk}/change/",
+        f"/admin/webhooks/event/{event.reference}/change/?x=1",
+    )
+    for term in (*spellings, *addresses, "msg_1", "USR-1"):
         page = support.get(LIST, {"q": term})
         assert entities(page) == ["USR-1"], term
     an_event(3, event_id="msg_1", source=a_source("other"))

@@ -20,7 +20,6 @@ from tests.support.builders.history import (
     NOON,
     a_delivery,
     a_route,
-    an_attempt,
     an_event,
     logged_in,
 )
@@ -175,21 +174,6 @@ def test_a_view_without_name_or_filter_is_refused_with_a_message(support: Client
         answer = support.post(f"{LIST}views/save/", {"name": name, "query": query}, follow=True)
         assert "Nothing was saved" in answer.content.decode(), (name, query)
     assert not SavedView.objects.exists()
-
-
-def test_the_address_of_an_event_and_the_key_of_an_attempt_find_it(support: Client) -> None:
-    event = an_event(1)
-    an_event(2, entity_id=str(event.pk))
-    attempt = an_attempt(a_delivery(event, a_route(event.source)), 1)
-    for term in (
-        f"https://hub.example.com/admin/webhooks/event/{event.pk}/change/",
-        f"/admin/webhooks/event/{event.reference}/change/?x=1",
-        str(attempt.key),
-    ):
-        page = support.get(LIST, {"q": term}).context["page"]
-        assert [row.event.pk for row in page.rows] == [event.pk], term
-    numeric = support.get(LIST, {"q": str(event.pk)}).context["page"]
-    assert [row.event.entity_id for row in numeric.rows] == [str(event.pk)]
 
 
 def test_selected_events_are_replayed_and_an_empty_selection_is_refused(support: Client) -> None:

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from audit.models import Entry
 from console.ui.outcome_texts import describe_code
-from sync.models import Delivery, FailureCount, FailureGroup, FailureGroupState, Replay
+from sync.models import Delivery, FailureCount, FailureGroup, FailureGroupState
 from sync.operations.failure_groups import refresh_failure_groups
 from tests.support.builders.history import logged_in
 from tests.support.builders.overviews import a_failed_delivery
@@ -72,15 +72,6 @@ def test_the_number_of_statements_is_constant(group: FailureGroup) -> None:
     assert few[1] <= 11
 
 
-def test_a_person_takes_ownership_of_a_group_with_a_reason(group: FailureGroup) -> None:
-    support = logged_in("support")
-    path = f"{LIST}{group.pk}/decide/"
-    assert support.post(path, {"decision": "acknowledged", "reason": "I call them"}).status_code == 302
-    group.refresh_from_db()
-    assert (group.state, group.owner is None) == ("acknowledged", False)
-    assert "I call them" in page(group, support)
-
-
 @pytest.mark.parametrize(
     ("decision", "state"),
     [("acknowledged", "acknowledged"), ("resolved", "open"), ("ignored", "open"), ("open", "open")],
@@ -104,18 +95,6 @@ def test_taking_ownership_and_replaying_leads_to_the_replay_of_this_group(group:
     )
     group.refresh_from_db()
     assert group.state == FailureGroupState.ACKNOWLEDGED, "nothing is replayed before it is confirmed"
-
-
-def test_notes_owner_and_known_fix_are_stored(group: FailureGroup) -> None:
-    support = logged_in("support")
-    shown = page(group, support)
-    owner = re.findall(r'<option value="(\d+)"', shown.split('name="owner"')[1])[0]
-    values = {"owner": owner, "note": "since Monday", "known_fix": "Restart <it>."}
-    assert support.post(f"{LIST}{group.pk}/note/", values).status_code == 302
-    assert "Restart &lt;it&gt;." in page(group, support)
-    assert support.post(f"{LIST}{group.pk}/note/", values | {"owner": "99999"}).status_code == 200
-    group.refresh_from_db()
-    assert str(group.owner_id) == owner
 
 
 def sent_by(shown: str) -> dict[str, str]:
@@ -175,14 +154,6 @@ def test_a_page_that_was_open_longer_overwrites_no_newer_note(group: FailureGrou
     assert group.note == "Called them."
 
 
-def test_an_auditor_reads_and_cannot_decide(group: FailureGroup) -> None:
-    auditor = logged_in("auditor")
-    for path, values in (("decide", {"decision": "resolved", "reason": "x"}), ("note", {}), ("close", {})):
-        assert auditor.post(f"{LIST}{group.pk}/{path}/", values).status_code == 403
-    nobody = logged_in()
-    assert [nobody.get(path).status_code for path in (LIST, f"{LIST}{group.pk}/change/")] == [403, 403]
-
-
 def test_all_failures_of_a_group_are_closed_and_later_ones_are_not(group: FailureGroup) -> None:
     support = logged_in("support")
     assert "Close all 3…" in page(group, support)
@@ -216,16 +187,6 @@ def test_one_event_is_closed_manually(group: FailureGroup) -> None:
     assert "There is nothing left to close" in support.get(path).content.decode()
 
 
-def test_closing_without_permission_is_a_403_and_changes_nothing(group: FailureGroup) -> None:
-    delivery = Delivery.objects.filter(code="target-rejected").get()
-    path = f"/admin/webhooks/event/{delivery.event_id}/close/"
-    for client in (logged_in("auditor"), logged_in()):
-        assert client.get(path).status_code == 403
-        assert client.post(path, {"reason": "x", "key": str(uuid4())}).status_code == 403
-    assert client.get(f"{LIST}{group.pk}/close/{uuid4()}/").status_code == 403
-    assert not Replay.objects.exists()
-
-
 def test_a_selection_of_another_person_is_not_shown(group: FailureGroup) -> None:
     confirm = logged_in("support").post(f"{LIST}{group.pk}/close/")["Location"]
     other = logged_in("support").get(confirm, follow=True).content.decode()
@@ -244,17 +205,6 @@ def test_closing_a_group_asks_for_confirmation_folds_a_long_list_and_returns_to_
     assert listed.index("What was done") < listed.index("Deliveries to close")
     events = r'<td><a href="/admin/webhooks/event/\d+/change/'
     assert (len(re.findall(events, listed)), len(re.findall(events, folded))) == (5, 4)
-
-
-def test_the_tabs_count_their_groups_and_a_pill_shows_only_a_decision(group: FailureGroup) -> None:
-    support = logged_in("support")
-    assert 'Open<span class="count">2</span>' in support.get(LIST).content.decode()
-    assert "pill-bad" not in support.get(LIST).content.decode()
-    FailureGroup.objects.filter(pk=group.pk).update(state=FailureGroupState.IGNORED)
-    listed = support.get(f"{LIST}?shown=ignored").content.decode()
-    assert 'Open<span class="count">1</span>' in listed
-    assert 'Ignored<span class="count quiet-count">1</span>' in listed
-    assert "pill-quiet" in listed
 
 
 def test_the_page_says_how_many_failures_of_the_overview_it_contains(group: FailureGroup) -> None:

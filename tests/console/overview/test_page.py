@@ -14,7 +14,6 @@ from console.templatetags.console_charts import day_labels, recent_hour
 from console.ui.charts import HourCounts, build_hour_chart
 from sync.models import (
     Alarm,
-    Breaker,
     Connection,
     CountedHour,
     EventCount,
@@ -116,14 +115,6 @@ def test_ignored_failures_still_count_as_failed(hub: Route) -> None:
     assert "No failures in the last 7 days." not in page
 
 
-def test_nothing_wrong_shows_no_alert(hub: Route) -> None:
-    count_requests(hub.target, 0, 0.2)
-    count_requests(hub.identity, 0, 0.1)
-    page = shown()
-    assert "notice" not in page.split("overview-head")[1]
-    assert page.count("Healthy") == 2
-
-
 def test_a_slow_connection_is_shown_with_its_start(hub: Route) -> None:
     for ago in range(3):
         count_requests(hub.target, ago, 4.1)
@@ -133,17 +124,6 @@ def test_a_slow_connection_is_shown_with_its_start(hub: Route) -> None:
     assert f"The shop has been slow since {since:%H:%M}." in page
     assert "(normally 200 ms)" in page
     assert f"/admin/sync/connection/{hub.target_id}/change/" in page
-
-
-def test_a_recovering_connection_is_not_called_paused(hub: Route) -> None:
-    Breaker.objects.create(
-        connection=hub.identity, open_until=timezone.now() - timedelta(seconds=5), successes=3
-    )
-    page = shown()
-    assert "Aurora ID is recovering." in page
-    assert "3 of 8 test deliveries succeeded" in page
-    assert "notice-warn" in page
-    assert "Aurora ID is paused." not in page
 
 
 def test_a_manual_pause_is_shown_with_person_and_reason(hub: Route) -> None:

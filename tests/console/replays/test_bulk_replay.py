@@ -11,7 +11,6 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from console.models import Preference
-from logins.models import HeldPermission
 from sync.models import Attempt, Connection, Replay, ReplayMember, ReplayPace, ReplayState
 from sync.replays import batches, event_selection
 from tests.support.builders.bulk_replays import fail_customers, member_states, work_replay
@@ -141,17 +140,6 @@ def test_a_relative_time_is_resolved_when_the_set_is_frozen(db: None) -> None:
     assert set(words) == {"received_from"}
 
 
-def test_a_bulk_replay_needs_a_reason(db: None) -> None:
-    dead(2)
-    support = logged_in("support")
-    path = freeze_set(support)
-    for reason in ("", "  ", "x" * 501):
-        answer = support.post(path, TERMS | {"reason": reason})
-        assert answer.status_code == 200
-        assert "errorlist" in text_of(answer), reason
-    assert Replay.objects.get().state == ReplayState.CHOSEN
-
-
 def test_a_reload_starts_nothing_twice(hub: Hub, raise_replay_pace: None) -> None:
     fail_customers(hub, 2)
     support = logged_in("support")
@@ -198,23 +186,6 @@ def test_above_the_limit_a_second_person_approves_on_the_page(db: None, settings
     assert len(entries("replay.approved")) == 1
 
 
-def test_a_person_who_got_the_role_a_moment_ago_cannot_approve(db: None, settings: Any) -> None:
-    settings.REPLAY_LIMIT = 2
-    dead(3)
-    liisa, antti = logged_in("support"), logged_in("support")
-    page = liisa.post(freeze_set(liisa), TERMS, follow=True).request["PATH_INFO"]
-    HeldPermission.objects.update(since=timezone.now())
-    address = f"/admin/sync/replay/{Replay.objects.get().uuid}"
-    sentence = "a second person must have had the permission for 24 hours"
-    shown = text_of(antti.get(page))
-    assert sentence in shown
-    assert "Approve: replay" not in shown
-    assert sentence in text_of(antti.post(f"{address}/approve/", follow=True))
-    assert Replay.objects.get().state == ReplayState.AWAITING
-    antti.post(f"{address}/decline/")
-    assert Replay.objects.get().state == ReplayState.STOPPED
-
-
 def test_an_administrator_has_a_limit_of_their_own(db: None, settings: Any) -> None:
     settings.REPLAY_LIMIT, settings.REPLAY_LIMIT_ADMIN = 1, 3
     dead(3)
@@ -240,19 +211,6 @@ def test_pause_continue_and_stop_on_the_page(db: None) -> None:
     assert "3 not sent" in page
     late = text_of(support.post(f"{address}/pause/", follow=True))
     assert "no longer possible" in late
-
-
-def test_an_auditor_sees_replays_and_cannot_change_them(db: None) -> None:
-    dead(2)
-    support, auditor = logged_in("support"), logged_in("auditor")
-    support.post(freeze_set(support), TERMS)
-    replay = Replay.objects.get()
-    for deed in ("pause", "continue", "stop", "approve", "decline", "again"):
-        assert auditor.post(f"/admin/sync/replay/{replay.uuid}/{deed}/").status_code == 403
-    assert auditor.get(f"/admin/sync/replay/{replay.uuid}/confirm/").status_code == 403
-    assert auditor.post(NEW, {"state": "dead"}).status_code == 403
-    replay.refresh_from_db()
-    assert replay.state == ReplayState.RUNNING
 
 
 def test_the_list_of_results_is_downloaded_with_permission_and_recorded(db: None) -> None:
@@ -283,22 +241,6 @@ def test_results_are_paged_by_a_cursor(db: None) -> None:
             break
         address = path + page.context["next"]
     assert seen == sorted(Event.objects.values_list("pk", flat=True))
-
-
-def test_a_selection_that_is_still_being_counted_cannot_be_started(
-    db: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(event_selection, "BATCH_SIZE", 2)
-    monkeypatch.setattr("sync.replays.filter_selection._REQUEST_SECONDS", 0.0)
-    dead(5)
-    support = logged_in("support")
-    path = freeze_set(support)
-    page = text_of(support.get(path))
-    assert "2 events so far" in page
-    assert 'data-poll="2"' in page
-    assert "still being counted" in text_of(support.post(path, TERMS, follow=True))
-    run_jobs("event-set")
-    assert "Replay 5 events" in text_of(support.get(path))
 
 
 def test_a_selection_that_is_too_large_is_reported_and_deleted(
@@ -380,17 +322,6 @@ def test_a_replay_names_its_only_system(db: None, is_chosen: bool) -> None:
     text = text_of(support.get(NEW, words))
     assert "Reason: The shop did not respond in time" in text
     assert ("Connection: The shop" in text) is is_chosen
-
-
-def test_a_replay_of_several_systems_names_none(db: None) -> None:
-    dead(1)
-    a_route(a_source("other"), target=a_connection("crm", "The CRM"))
-    words = {"state": "dead", "code": "target-timeout"}
-    assert "Reason: The target system did not" in text_of(logged_in("support").get(NEW, words))
-    words = {"state": "dead", "code": "identity-timeout", "target": "crm"}
-    text = text_of(logged_in("support").get(NEW, words))
-    assert "Reason: Aurora ID did not respond in time" in text
-    assert "Connection: The CRM" in text
 
 
 def a_connection(slug: str, name: str) -> Connection:

@@ -1,13 +1,11 @@
 """A replay of one event: previewed with the live systems, then done once and recorded."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connections
 from django.test import Client
 from django.utils import timezone
 
@@ -172,15 +170,6 @@ def test_a_preview_that_would_write_is_stopped_before_the_first_byte(
     assert len(hub.writes()) == writes
 
 
-def test_fetching_again_after_a_newer_event_is_described_as_harmless(hub: Hub) -> None:
-    event = refused(hub)
-    hub.change_email("anna.newer@example.com")
-    hub.post(EXAMPLE)
-    page = text_of(logged_in("support").get(page_of(event)))
-    assert "A newer event for this entity was already applied." in page
-    assert "Nothing to change" in page
-
-
 def carrying(hub: Hub) -> Event:
     """Create a rejected event that carries old data, and a newer one that was applied."""
     data = {"id": ANNA, "emails": [{"address": "old@example.com", "verified": True}]}
@@ -188,17 +177,6 @@ def carrying(hub: Hub) -> Event:
     hub.change_email("new@example.com")
     hub.post(EXAMPLE)
     return event
-
-
-def test_the_payload_as_received_after_a_newer_event_does_nothing(hub: Hub) -> None:
-    event = carrying(hub)
-    support = logged_in("support")
-    page = support.get(page_of(event, "?payload_choice=received"))
-    assert "Replay without sending" in text_of(page)
-    support.post(page_of(event), confirmation_fields(support, event, "?payload_choice=received"))
-    hub.wait_until_idle()
-    assert hub.customer()["email"] == "new@example.com"
-    assert Attempt.objects.latest("pk").outcome == "superseded"
 
 
 def test_overwriting_newer_data_needs_its_own_permission(hub: Hub) -> None:
@@ -282,27 +260,6 @@ def test_a_second_click_or_a_reload_starts_nothing_twice(hub: Hub) -> None:
     assert Attempt.objects.count() == 2
 
 
-@pytest.mark.concurrent
-def test_two_clicks_at_the_same_moment_start_one_replay(hub: Hub) -> None:
-    event = refused(hub)
-    support = logged_in("support")
-    form = confirmation_fields(support, event)
-
-    def click(_: int) -> int:
-        one = Client()
-        one.cookies = support.cookies
-        try:
-            return int(one.post(page_of(event), form).status_code)
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(4) as clicks:
-        assert list(clicks.map(click, range(4))) == [302] * 4
-    hub.wait_until_idle()
-    assert Replay.objects.count() == 1
-    assert Attempt.objects.filter(cause="replay").count() == 1
-
-
 def test_a_confirmation_for_another_event_is_refused(hub: Hub) -> None:
     event = refused(hub)
     hub.post(EXAMPLE)
@@ -310,17 +267,6 @@ def test_a_confirmation_for_another_event_is_refused(hub: Hub) -> None:
     support = logged_in("support")
     form = confirmation_fields(support, other)
     assert "has expired" in text_of(support.post(page_of(event), form, follow=True))
-    assert not Replay.objects.exists()
-
-
-def test_without_a_good_reason_nothing_is_replayed(hub: Hub) -> None:
-    event = refused(hub)
-    support = logged_in("support")
-    form = confirmation_fields(support, event)
-    for reason in ("", "   ", "x" * 501):
-        answer = support.post(page_of(event), form | {"reason": reason})
-        assert answer.status_code == 200
-        assert "errorlist" in text_of(answer), reason
     assert not Replay.objects.exists()
 
 
@@ -348,24 +294,6 @@ def test_a_held_delivery_is_decided_and_not_replayed() -> None:
         assert link in text_of(answer)
     assert not Replay.objects.exists()
     assert not Entry.objects.filter(action="preview.begun").exists()
-
-
-@pytest.mark.django_db
-def test_without_permission_there_is_no_replay_button_and_a_403() -> None:
-    event = an_event()
-    auditor = logged_in("auditor")
-    assert auditor.get(page_of(event)).status_code == 403
-    assert auditor.post(page_of(event), {"token": "x", "reason": "y"}).status_code == 403
-    assert auditor.get(f"{LIST}replay/new/").status_code == 403
-    assert not Entry.objects.filter(action="preview.begun").exists()
-
-
-@pytest.mark.django_db
-def test_the_button_cannot_be_pressed_from_another_site() -> None:
-    event = an_event()
-    support = Client(enforce_csrf_checks=True)
-    support.force_login(User.objects.create_superuser("root"))
-    assert support.post(page_of(event)).status_code == 403
 
 
 @pytest.mark.django_db

@@ -101,6 +101,8 @@ def page_rows() -> dict[str, Any]:
         ("held", "held", {}),
         ("succeeded", "succeeded", {}),
         ("unchanged", "unchanged", {}),
+        ("closed", "closed", {}),
+        ("superseded", "superseded", {}),
         ("pending", "", {"due_at": NOON}),
         ("running", "", {"token": UUID(int=9, version=4), "lease_until": NOW + timedelta(minutes=1)}),
     )
@@ -130,7 +132,12 @@ def page_rows() -> dict[str, Any]:
             a_call(attempt)
         found[state] = event
         found[f"delivery_of_{state}"] = delivery
-    found["ignored"] = an_event(8, source=route.source, uuid=next(keys), state="ignored", code="ignored")
+    for number, (name, code, event_type) in enumerate(
+        (("ignored", "ignored", "UPDATE"), ("moved", "ignored", "MOVED"), ("filtered", "filtered", "UPDATE")),
+        20,
+    ):
+        values = {"state": "ignored", "code": code, "event_type": event_type}
+        found[name] = an_event(number, source=route.source, uuid=next(keys), **values)
     with transaction.atomic():
         append_entries(
             NewEntry("setting:source:1", "source.changed", f"person:{root.pk}", {"before": {"name": "A"}}),
