@@ -49,6 +49,7 @@ def test_creating_the_roles_twice_adds_missing_permissions_only(role: str, taken
     assert set(group.permissions.values_list("codename", flat=True)) == before | {"change_source"}
 
 
+@pytest.mark.promise("T25")
 def test_a_refused_download_is_on_the_audit_log() -> None:
     event(source())
     support = person("support")

@@ -1,12 +1,11 @@
 """The button "Check" of the forms of settings validates what was typed and saves nothing."""
 
-import json
 from typing import Any
 
 import pytest
 
 from audit.models import Entry
-from sync.models import Connection, Route
+from sync.models import Connection
 from tests.console.settings.source_pages import source_form
 from tests.support.builders.settings_rows import connection, connection_form
 from tests.support.hub import Hub
@@ -59,14 +58,6 @@ def test_a_new_row_is_checked_without_a_reason_and_not_added() -> None:
     assert not Source.objects.exists()
 
 
-@database
-def test_a_check_warns_of_the_consequences_of_a_change() -> None:
-    of = source("aurora", name="Aurora")
-    form = source_form(slug="other") | CHECK
-    answer = browser("administrator").post(f"/admin/webhooks/source/{of.pk}/change/", form)
-    assert "The endpoint changes" in visible_text(answer)
-
-
 def test_settings_that_routes_lack_are_shown_at_the_connection(hub: Hub) -> None:
     shop = Connection.objects.get(slug="shop")
     del shop.settings["entities"]["USER"]
@@ -78,26 +69,6 @@ def test_settings_that_routes_lack_are_shown_at_the_connection(hub: Hub) -> None
     below = answer.content.decode().split('name="settings"', 1)[1].split("</div>", 1)[0]
     assert "have no entity type USER" in below
     assert "USER" in Connection.objects.get(slug="shop").settings["entities"]
-
-
-def test_a_route_is_checked_against_its_connections(hub: Hub) -> None:
-    route = Route.objects.get(source__slug="aurora", entity_type="USER")
-    client = browser("administrator")
-    address = f"/admin/sync/route/{route.pk}/change/"
-    form = client.get(address).context["adminform"].form
-    values = {name: form[name].value() for name in form.fields}
-    values = {name: value for name, value in values.items() if value not in (None, False)}
-    values |= {
-        "deactivation": json.dumps(route.deactivation),
-        "continues_after_failure": "unknown",
-        "target_entity": "customer",
-    }
-    answer = client.post(address, values | CHECK)
-    assert "target" in answer.context["adminform"].form.errors
-    answer = client.post(address, values | {"target_entity": ""} | CHECK)
-    assert answer.context["adminform"].form.errors == {}
-    assert NO_FAULTS in visible_text(answer)
-    assert Route.objects.get(pk=route.pk).target_entity == ""
 
 
 @database

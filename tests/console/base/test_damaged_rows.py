@@ -11,7 +11,6 @@ from django.test.utils import CaptureQueriesContext
 from console.base.damaged_rows import DamagedRow, load_rows
 from console.events import admin as events_admin
 from console.ui import keyset
-from sync.models import Attempt, Delivery
 from tests.support.audit.triggers import disable_triggers
 from tests.support.builders.exports import a_recorded_history
 from tests.support.people import browser
@@ -125,28 +124,6 @@ def test_a_damaged_request_hides_no_other_and_its_page_names_it(
         assert name in page
     for address in (EVENTS, "/admin/", entity_page(history[1]), f"{EVENTS}{history[0].pk}/change/"):
         get(support, address)
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize(
-    ("model", "name", "value"),
-    [(model, name, value) for model in (Delivery, Attempt) for name, value in damages(model)],
-)
-def test_a_page_names_a_damaged_row_under_its_event(
-    history: tuple[Event, Event, Event], support: Client, model: Any, name: str, value: str
-) -> None:
-    first, event, _ = history
-    (damaged,) = model.objects.filter(**{"event" if model is Delivery else "delivery__event": event})
-    damage(damaged, name, value)
-    page = get(support, f"{EVENTS}{event.pk}/change/", 409)
-    assert f"{model.__name__} {damaged.pk}" in page
-    assert name in page
-    assert ADVICE in page
-    page = get(support, EVENTS)
-    assert all(f"{EVENTS}{other.pk}/change/" in page for other in history)
-    for address in (f"{EVENTS}{first.pk}/change/", "/admin/", REQUESTS):
-        get(support, address)
-    get(support, entity_page(event))
 
 
 WORST = NOT_UTF8 if is_sqlite else "'infinity'"

@@ -10,7 +10,6 @@ from django.contrib.auth.models import Permission, User
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, connections
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from audit.models import Entry
 from console.deliveries.admin import PENDING_DECISIONS
@@ -250,23 +249,6 @@ def test_a_selection_belongs_to_its_person_and_expires() -> None:
     for _ in range(PENDING_DECISIONS.max_values):
         select_deliveries(staff, "approve", delivery)
     assert "selection has expired" in text_of(staff.get(first, follow=True))
-
-
-@pytest.mark.django_db
-def test_the_pages_cost_the_same_for_two_deliveries_and_for_forty() -> None:
-    route = of_route()
-    support = logged_in("support")
-    counts = []
-    for number in range(40):
-        a_held(route, number)
-        if number in (2, 39):
-            with CaptureQueriesContext(connection) as queries:
-                for path in (LIST, f"{LIST}route/{route.pk}/"):
-                    page = text_of(support.get(path))
-            counts.append(len(queries))
-    assert counts[0] == counts[1]
-    assert "40 held" in page
-    assert ANNA not in page
 
 
 def test_held_deliveries_are_found_by_an_index(database: None) -> None:

@@ -6,9 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from database.clock import read_clock
 from sync.models import Breaker, Connection, Delivery, Route
@@ -119,17 +117,6 @@ def test_a_recovering_connection_shows_its_limit_of_probes(support: Client) -> N
     assert "2 of 2 deliveries running" in text
 
 
-def test_a_running_delivery_of_the_same_subject_is_named_and_others_are_not(support: Client) -> None:
-    delivery = waiting()
-    running(1)
-    assert "Waiting for" not in text_of(support, delivery.event)
-    rival = running(2, entity_id="USR-0")
-    text = text_of(support, delivery.event)
-    assert f"Queued behind {rival.event.reference}" in text
-    Delivery.objects.filter(pk=rival.pk).update(lease_until=read_clock() - MINUTE)
-    assert "for the same entity, whose worker may have stopped." in text_of(support, delivery.event)
-
-
 def test_a_connection_that_is_switched_off_is_named(support: Client) -> None:
     delivery = waiting(code="connection-disabled")
     Connection.objects.filter(slug="shop").update(is_enabled=False)
@@ -164,16 +151,3 @@ def test_a_failure_names_its_owner(support: Client, state: str, code: str, fault
     text = text_of(support, waiting(0, state, code).event)
     assert (f"Needs action from {fault}" in text) is bool(fault)
     assert ("Needs action from" in text) is bool(fault)
-
-
-def test_the_page_of_a_waiting_delivery_costs_the_same_for_any_queue(support: Client) -> None:
-    delivery = waiting()
-    paused(MINUTE)
-    with CaptureQueriesContext(connection) as alone:
-        text_of(support, delivery.event)
-    for number in range(1, 10):
-        waiting(number, entity_id="USR-0")
-        running(number + 20, target_slot=number)
-    with CaptureQueriesContext(connection) as among_many:
-        text_of(support, delivery.event)
-    assert len(among_many) == len(alone) <= 18

@@ -4,6 +4,7 @@ import re
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
@@ -79,6 +80,7 @@ def test_an_incomplete_decision_is_refused(hub: Hub) -> None:
     assert Delivery.objects.get(pk=delivery.pk).state == State.HELD
 
 
+@pytest.mark.promise("T24")
 def test_readers_see_the_page_and_may_not_decide(hub: Hub) -> None:
     delivery, auditor = hold_match(hub), logged_in("auditor")
     page = text_of(auditor.get(page_of(delivery)))

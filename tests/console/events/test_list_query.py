@@ -93,47 +93,6 @@ def test_turning_all_pages_shows_every_event_once_in_order(
     assert events_of_all_pages(meant, oldest_first=oldest_first) == expected
 
 
-def test_a_page_far_down_is_the_same_when_newer_events_arrive(support: Client) -> None:
-    for number in range(120):
-        an_event(number)
-    second = support.get(LIST).context["page"].page_links.older_url
-    before = [row.event.pk for row in support.get(LIST + second).context["page"].rows]
-    for number in range(5):
-        an_event(number, received_at=timezone.now())
-    assert [row.event.pk for row in support.get(LIST + second).context["page"].rows] == before
-
-
-def test_needs_attention_counts_failed_and_held_events(support: Client) -> None:
-    for number, state in enumerate(("dead", "held", "retrying", "succeeded")):
-        an_event(number, state=state)
-    page = support.get(LIST, {"state": "dead,held"}).context["page"]
-    assert [row.event.state for row in page.rows] == ["dead", "held"]
-    assert [(tab.name, tab.count, tab.is_current) for tab in page.tabs[:3]] == [
-        ("All events", "", False),
-        ("Needs attention", "2", True),
-        ("Retrying", "1", False),
-    ]
-
-
-@pytest.mark.parametrize(
-    "query", ["state=dead", "state=dead,held", "received=24&state=dead", "entity_id=USR-1"]
-)
-def test_a_list_costs_at_most_eight_statements_for_any_number_of_rows(support: Client, query: str) -> None:
-    first = an_event(0, state="dead", received_at=timezone.now())
-    route = a_route(first.source)
-
-    def cost() -> int:
-        with CaptureQueriesContext(connection) as captured:
-            assert support.get(f"{LIST}?{query}").context["page"].rows
-        return len(captured)
-
-    a_delivery(an_event(1, state="dead", received_at=timezone.now()), route)
-    few = cost()
-    for number in range(2, 40):
-        a_delivery(an_event(number, state="dead", received_at=timezone.now()), route)
-    assert cost() == few <= (9 if "," in query else 8)
-
-
 def test_new_events_are_announced_without_moving_a_row(support: Client) -> None:
     an_event(5)
     page = support.get(LIST).context["page"]

@@ -242,16 +242,6 @@ def _is_counted(ago: int, state: str) -> Any:
     return EventCount.objects.filter(hour=now_hour() - timedelta(hours=ago), state=state).exists()
 
 
-def test_failures_of_today_and_all_open_failures_are_two_numbers(hub: Route) -> None:
-    count_events(4, "dead", 7)
-    for number, state in enumerate(FailureGroupState):
-        group = a_failure_group(f"target-{number}", 10**number)
-        FailureGroup.objects.filter(pk=group.pk).update(state=state)
-    page = shown()
-    assert '<strong class="bad">7</strong>' in page
-    assert "0 the day before · 11 open in total" in page
-
-
 @pytest.mark.parametrize(
     ("first", "hours", "names"),
     [

@@ -4,17 +4,14 @@ import re
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from console.models import Preference
-from sync.models import Attempt, Connection, Replay, ReplayMember, ReplayPace, ReplayState
+from sync.models import Attempt, Replay, ReplayMember, ReplayPace, ReplayState
 from sync.replays import batches, event_selection
 from tests.support.builders.bulk_replays import fail_customers, member_states, work_replay
-from tests.support.builders.history import NOON, a_delivery, a_replay, a_route, a_source, an_event, logged_in
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event, logged_in
 from tests.support.hub import Hub
 from tests.support.jobs import run_jobs
 from tests.support.pages import text_of
@@ -258,72 +255,3 @@ def test_a_selection_that_is_too_large_is_reported_and_deleted(
         assert "data-poll=" not in text_of(page)
     assert not ReplayMember.objects.exists()
     assert "Replay 1 event" in text_of(support.get(freeze_set(support, entity_id="USR-1")))
-
-
-def test_pages_cost_the_same_for_few_and_for_many(db: None) -> None:
-    """This counts statements; rendering is bounded by the sample and the page."""
-    dead(120)
-    support = logged_in("support")
-    few, many = freeze_set(support, entity_id="USR-1"), freeze_set(support)
-    costs = [cost(support, path) for path in (few, many)]
-    assert costs[0] == costs[1]
-    assert costs[0] <= 12
-    support.post(many, TERMS)
-    replay = Replay.objects.latest("pk")
-    page = f"/admin/sync/replay/{replay.pk}/change/"
-    before = cost(support, page)
-    ReplayMember.objects.filter(replay=replay).update(state="failed", why="target-rejected")
-    Replay.objects.filter(pk=replay.pk).update(events=120, failed=120)
-    assert cost(support, page) == before + 1
-    assert before <= 12
-    members = many.replace("confirm", "events")
-    assert cost(support, f"{members}?member=failed") == cost(support, f"{members}?member=waiting") <= 12
-    assert cost(support, "/admin/sync/replay/") <= 12
-
-
-def cost(client: Client, path: str) -> int:
-    with CaptureQueriesContext(connection) as statements:
-        assert client.get(path).status_code == 200
-    return len(statements)
-
-
-def test_the_page_and_the_list_count_every_event_of_the_set(db: None) -> None:
-    by = User.objects.create_user("maija")
-    counts = {"total": 4, "skipped": 2, "events": 2, "succeeded": 1, "failed": 1}
-    replay = a_replay(by, state=ReplayState.FINISHED, frozen_at=NOON, filter={"state": "dead"}, **counts)
-    support = logged_in("support")
-    page = text_of(support.get(f"/admin/sync/replay/{replay.pk}/change/"))
-    assert "Replay of 4 events" in page
-    assert "4 of 4" in page
-    assert "4 events: Status: Failed" in text_of(support.get("/admin/sync/replay/"))
-    Replay.objects.update(state=ReplayState.RUNNING, total=6, events=3)
-    page = text_of(support.get(f"/admin/sync/replay/{replay.pk}/change/"))
-    assert "4 of 6" in page, "one is under way, one waits"
-
-
-@pytest.mark.parametrize("is_chosen", [True, False])
-def test_a_replay_names_its_only_system(db: None, is_chosen: bool) -> None:
-    dead(1)
-    meant = {"target": "shop"} if is_chosen else {}
-    if is_chosen:
-        a_route(a_source("other"), target=a_connection("crm", "The CRM"))
-    words = {"state": "dead", "code": "target-timeout", **meant}
-    counts = {"total": 1, "events": 1, "failed": 1, "frozen_at": NOON}
-    replay = a_replay(User.objects.create_user("maija"), filter=words, **counts)
-    ReplayMember.objects.create(
-        replay=replay, event=Event.objects.get(), state="failed", why="target-timeout", at=NOON
-    )
-    support = logged_in("support")
-    page = f"/admin/sync/replay/{replay.uuid}/events/?member=failed&why=target-timeout"
-    for address in (page, f"/admin/sync/replay/{replay.pk}/change/", "/admin/sync/replay/"):
-        shown = text_of(support.get(address))
-        assert "The shop did not respond in time" in shown, address
-        assert "The target system" not in shown
-    text = text_of(support.get(NEW, words))
-    assert "Reason: The shop did not respond in time" in text
-    assert ("Connection: The shop" in text) is is_chosen
-
-
-def a_connection(slug: str, name: str) -> Connection:
-    values = {"side": "target", "connector": "rest-target", "base_url": "https://x.test"}
-    return Connection.objects.create(slug=slug, name=name, **values)

@@ -5,11 +5,9 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
-from sync.models import Replay, ReplayMember, ReplayState
+from sync.models import Replay, ReplayState
 from sync.operations.manual_closing import close_manually
 from sync.replays.requests import request_replay
 from tests.support.builders.failed_events import a_failed_event
@@ -71,13 +69,6 @@ def test_a_replay_of_one_event_shows_the_event_and_the_result(
         assert "Finished" not in text
 
 
-def test_a_new_replay_waits_and_is_not_called_finished(support: Client, maija: User) -> None:
-    event = a_failed_event()
-    replay = request_replay([event], by=maija, reason="the shop was down").replay
-    for page in (LIST, f"{LIST}{replay.pk}/change/"):
-        assert "Queued" in text_of(support.get(page))
-
-
 def test_waiting_replays_are_found_among_many_others(support: Client, maija: User) -> None:
     route = a_route(a_source())
     failed = [an_event(number, state="dead", code="target-rejected") for number in (1, 2)]
@@ -112,20 +103,6 @@ def test_closed_events_are_listed_until_they_are_replayed(support: Client, maija
     assert [row.event for row in answer.context["rows"]] == failed[1:]
 
 
-def test_the_list_costs_the_same_for_one_and_for_thirty(support: Client, maija: User) -> None:
-    route = a_route(a_source())
-    for number in range(31):
-        event = an_event(number, state="dead")
-        a_delivery(event, route)
-        tried(event, maija, "succeeded")
-        if number in (0, 30):
-            with CaptureQueriesContext(connection) as seen:
-                support.get(LIST)
-            if number == 0:
-                first = len(seen)
-    assert len(seen) == first
-
-
 def a_bulk(by: User, **values: Any) -> Replay:
     replay = a_replay(
         by, frozen_at=an_event(99).received_at, started_at=an_event(98).received_at, total=5, **values
@@ -143,13 +120,3 @@ def test_the_person_who_stopped_or_declined_is_shown(support: Client, maija: Use
     text = text_of(support.get(f"{LIST}{declined.pk}/change/"))
     assert "Rejected by antti. Nothing was sent." in text
     assert "approved by" not in text
-
-
-def test_the_events_of_a_replay_are_counted_in_their_tabs(support: Client, maija: User) -> None:
-    stopped = a_bulk(maija, state=ReplayState.STOPPED, paused_by=maija, events=2, succeeded=2)
-    event = an_event(1)
-    ReplayMember.objects.create(replay=stopped, event=event, at=event.received_at)
-    text = text_of(support.get(f"{LIST}{stopped.uuid}/events/"))
-    assert "All 5 Succeeded 2 Not sent 3 " in text
-    assert "Waiting" not in text
-    assert " not sent UPDATE USER" in text

@@ -14,8 +14,8 @@ from console.replays.single import make_token
 from console.ui.outcome_texts import describe_code
 from sync.attempts.apply import plan_and_apply
 from sync.limits.circuit_breaker import invalidate_breakers
-from sync.models import Attempt, Breaker, Connection, MappingVersion, Replay, ReplayKind, Route
-from tests.support.builders.history import a_delivery, a_replay, a_route, an_event, logged_in
+from sync.models import Attempt, Breaker, Connection, MappingVersion, Replay, Route
+from tests.support.builders.history import a_delivery, a_route, an_event, logged_in
 from tests.support.hub import ANNA, EXAMPLE, Hub
 from tests.support.pages import text_of
 from tests.support.people import browser, entries, reveal
@@ -84,6 +84,7 @@ def test_a_preview_is_recorded_with_person_and_calls_without_values(hub: Hub) ->
     assert ANNA not in json.dumps(ended)
 
 
+@pytest.mark.promise("I4")
 def test_a_failed_event_is_replayed_and_recorded_with_person_and_reason(hub: Hub) -> None:
     event = refused(hub)
     address = hub.change_email("anna.free@example.com")
@@ -179,6 +180,7 @@ def carrying(hub: Hub) -> Event:
     return event
 
 
+@pytest.mark.promise("I4")
 def test_overwriting_newer_data_needs_its_own_permission(hub: Hub) -> None:
     event = carrying(hub)
     support, administrator = logged_in("support"), logged_in("administrator")
@@ -247,19 +249,6 @@ def test_an_event_that_had_no_route_is_previewed_on_the_current_route(hub: Hub) 
     assert (event.state, event.deliveries.count()) == (State.IGNORED, 0)
 
 
-def test_a_second_click_or_a_reload_starts_nothing_twice(hub: Hub) -> None:
-    event = refused(hub)
-    support = logged_in("support")
-    form = confirmation_fields(support, event)
-    assert support.post(page_of(event), form).status_code == 302
-    hub.wait_until_idle()
-    again = support.post(page_of(event), form, follow=True)
-    assert "This replay was already started" in text_of(again)
-    hub.wait_until_idle()
-    assert Replay.objects.count() == 1
-    assert Attempt.objects.count() == 2
-
-
 def test_a_confirmation_for_another_event_is_refused(hub: Hub) -> None:
     event = refused(hub)
     hub.post(EXAMPLE)
@@ -294,22 +283,3 @@ def test_a_held_delivery_is_decided_and_not_replayed() -> None:
         assert link in text_of(answer)
     assert not Replay.objects.exists()
     assert not Entry.objects.filter(action="preview.begun").exists()
-
-
-@pytest.mark.django_db
-def test_the_list_is_of_replays_and_decisions_have_lists_of_their_own() -> None:
-    person = User.objects.create_user("maija")
-    for kind in ReplayKind:
-        a_replay(person, kind=kind, reason=f"because of a {kind}")
-    support = logged_in("support")
-    for query, kind in (
-        ("", "replay"),
-        ("?kind=%00", "replay"),
-        ("?kind=approval", "approval"),
-        ("?kind=closing", "closing"),
-    ):
-        page = text_of(support.get(f"/admin/sync/replay/{query}"))
-        shown = [kind for kind in ReplayKind.values if f"because of a {kind}" in page]
-        assert shown == [kind], query
-    decided = Replay.objects.get(kind="approval")
-    assert "because of a approval" in text_of(support.get(f"/admin/sync/replay/{decided.pk}/change/"))

@@ -5,8 +5,6 @@ from datetime import timedelta
 from html import unescape
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from console.requests import source_summary
@@ -61,16 +59,3 @@ def test_counts_of_a_day_by_result_link_to_the_filtered_list(source: Source) -> 
 def test_a_large_count_is_bounded(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source_summary, "COUNT_LIMIT", 1)
     assert 'aria-label="Accepted: 1+"' in page(source, "support")
-
-
-def test_the_requests_of_a_source_cost_a_fixed_number_of_statements(source: Source) -> None:
-    client = logged_in("administrator")
-    address = f"/admin/webhooks/source/{source.pk}/change/"
-    client.get(address)
-    with CaptureQueriesContext(connection) as few:
-        client.get(address)
-    for number in range(40, 60):
-        a_receipt(an_event(number, source=source, received_at=timezone.now()), received_at=timezone.now())
-    with CaptureQueriesContext(connection) as many:
-        client.get(address)
-    assert len(few) == len(many)

@@ -1,0 +1,96 @@
+"""The number of SQL statements of a page does not grow with the rows that it shows."""
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from sync.models import Delivery, FailureGroup, Replay, ReplayMember, Route
+from sync.operations.failure_groups import refresh_failure_groups
+from tests.support.builders.history import (
+    NOON,
+    a_call,
+    a_delivery,
+    a_receipt,
+    a_replay,
+    a_route,
+    a_source,
+    an_attempt,
+    an_event,
+    logged_in,
+    sealed_findings,
+)
+from tests.support.builders.refusals import a_refusal
+from tests.support.people import person
+
+pytestmark = pytest.mark.django_db
+
+EVENTS, REQUESTS, REPLAYS = "/admin/webhooks/event/", "/admin/webhooks/receipt/", "/admin/sync/replay/"
+
+
+def add_rows(route: Route, bulk: Replay, first: int, last: int) -> None:
+    """Create so many failed, held and waiting deliveries, each with what the pages show of it."""
+    now = timezone.now()
+    change = {"action": "update", "record": "1", "fields": [], "same": {}}
+    for number in range(first, last):
+        dead = an_event(number, state="dead", code="target-rejected", received_at=now)
+        failed = a_delivery(dead, route, settled_at=now)
+        an_attempt(failed, 1)
+        replay = a_replay(bulk.requested_by, events=1, deliveries=1)
+        an_attempt(failed, 2, cause="replay", replay=replay, code="target-rejected")
+        ReplayMember.objects.create(replay=bulk, event=dead, state="failed", why="target-rejected", at=now)
+        held = a_delivery(an_event(1_000 + number, state="held", code="held", received_at=now), route)
+        an_attempt(held, 1, code="held", findings=sealed_findings(change=change))
+        waits = {"state": "retrying", "code": "target-unavailable", "entity_id": "U"}
+        a_delivery(an_event(2_000 + number, received_at=now, **waits), route, due_at=now)
+        a_call(an_attempt(Delivery.objects.earliest("pk"), 3 + number))
+        a_receipt(dead, received_at=now)
+        a_refusal(at=now)
+    refresh_failure_groups()
+
+
+def costs(client: Client, addresses: dict[str, int]) -> dict[str, int]:
+    numbers = {}
+    for address in addresses:
+        with CaptureQueriesContext(connection) as statements:
+            assert client.get(address).status_code == 200, address
+        numbers[address] = len(statements)
+    return numbers
+
+
+def test_pages_cost_the_same_for_few_rows_and_for_many() -> None:
+    route = a_route(a_source())
+    counts = {"total": 120, "events": 120, "failed": 120, "frozen_at": NOON, "state": "finished"}
+    bulk = a_replay(person("support", "maija"), filter={"state": "dead"}, **counts)
+    add_rows(route, bulk, 0, 3)
+    first, waiting = Delivery.objects.earliest("pk"), Delivery.objects.filter(state="retrying").earliest("pk")
+    group = FailureGroup.objects.get()
+    most = {
+        EVENTS: 8,
+        f"{EVENTS}?state=dead": 8,
+        f"{EVENTS}?state=dead,held": 9,
+        f"{EVENTS}?received=24&state=dead": 8,
+        f"{EVENTS}?entity_id=U": 8,
+        f"{EVENTS}{first.event_id}/change/": 25,
+        f"{EVENTS}{waiting.event_id}/change/": 18,
+        "/admin/webhooks/entity/?type=USER&id=U": 20,
+        "/admin/sync/delivery/": 8,
+        f"/admin/sync/delivery/route/{route.pk}/": 10,
+        "/admin/sync/failuregroup/": 6,
+        f"/admin/sync/failuregroup/{group.pk}/change/": 11,
+        REPLAYS: 12,
+        f"{REPLAYS}{bulk.pk}/change/": 13,
+        f"{REPLAYS}{bulk.uuid}/events/?member=failed": 12,
+        f"{REQUESTS}?result=accepted": 11,
+        f"{REQUESTS}?source=aurora&received=720": 11,
+        f"/admin/webhooks/source/{route.source_id}/change/": 40,
+    }
+    client = logged_in("support")
+    costs(client, most)  # what is cached afterwards
+    few = costs(client, most)
+    add_rows(route, bulk, 3, 15)  # a page that is not full: a full one has one more
+    assert costs(client, most) == few
+    assert {
+        address: (number, most[address]) for address, number in few.items() if number > most[address]
+    } == {}
