@@ -1,11 +1,10 @@
-"""Systems of contacts with several addresses each: one whose search finds similar addresses, and Pipedrive."""
+"""A system of contacts with several addresses each, whose search finds similar addresses."""
 
 from copy import deepcopy
 from itertools import count
 from typing import Any
 
 from tests.support.http.servers import Reply, SeenRequest
-from tests.support.targets.rest_vendors import RestVendor
 
 TOKEN = "s3cret-token"
 _TEXTS = {"external_id", "email", "first_name", "last_name", "phone", "language"}
@@ -89,81 +88,3 @@ def settings(**search: Any) -> dict[str, Any]:
     listed = {"path": "/contacts", "results": "contacts"}
     user = {"collection": "/contacts", "item": "/contacts/{id}", "search": searched | search, "list": listed}
     return {"entities": {"USER": user}, "caseless": ["email"], "error": {"sentence": "message"}}
-
-
-class Pipedrive(RestVendor):
-    """Persons of Pipedrive, API v2: a write of `emails` replaces them all, a search names no primary address, and a
-    deleted person is still returned by its own path.
-    """
-
-    collection = "/api/v2/persons"
-    header = "x-api-token"
-    authorization = "s3cret-token"
-
-    def answer(self, seen: SeenRequest) -> Reply:
-        """Answer one request."""
-        is_write = seen.method in ("POST", "PATCH") and seen.headers.get(self.header) == self.authorization
-        refusal = self._refuse(seen.json(), is_new=seen.method == "POST") if is_write else None
-        return refusal or super().answer(seen)
-
-    def add(self, **fields: Any) -> dict[str, Any]:
-        """Add a person and return it."""
-        return super().add(**{"emails": [], "phones": [], "is_deleted": False, **fields})
-
-    def search(self, seen: SeenRequest) -> Reply | None:
-        if seen.path != f"{self.collection}/search":
-            return None
-        query = dict(seen.query)
-        term, limit = query.pop("term").casefold(), int(query.pop("limit"))
-        if query != {"fields": "email", "exact_match": "true"}:
-            return self._error(400, "Validation failed")
-        found = [one for one in self.live.values() if term in [mail.casefold() for mail in addresses(one)]]
-        items = [
-            {
-                "result_score": 0.5,
-                "item": {"id": one["id"], "type": "person", "name": one["name"], "emails": addresses(one)},
-            }
-            for one in found[:limit]
-        ]
-        return Reply(200, {"success": True, "data": {"items": items}, "additional_data": {}})
-
-    def wrap(self, record: dict[str, Any]) -> Any:
-        return {"success": True, "data": record}
-
-    def wrap_list(self, records: list[dict[str, Any]]) -> Any:
-        return {"success": True, "data": records, "additional_data": {"next_cursor": None}}
-
-    def delete(self, seen: SeenRequest, key: str) -> Reply:
-        super().delete(seen, key)
-        return Reply(200, {"success": True, "data": {"id": int(key)}})
-
-    def absent(self, method: str, key: str) -> Reply:
-        if method == "GET" and key in self.deleted:
-            return Reply(200, self.wrap(self.deleted[key] | {"is_deleted": True}))
-        return self._error(404, "Not found")
-
-    def refuse_credentials(self) -> Reply:
-        return self._error(401, "unauthorized access")
-
-    def _refuse(self, body: dict[str, Any], *, is_new: bool) -> Reply | None:
-        if (is_new or "name" in body) and not (body.get("name") or "").strip():
-            return self._error(400, "Name must be given.")
-        mails = body.get("emails", [])
-        parts = {"value": str, "primary": bool, "label": str}
-        if not set(body) <= {"name", "emails"} or not all(
-            name in parts and isinstance(value, parts[name]) for mail in mails for name, value in mail.items()
-        ):
-            return self._error(400, "Validation failed")
-        values = [mail["value"].casefold() for mail in mails]
-        if len(values) > len(set(values)) or sum(mail.get("primary", False) for mail in mails) > 1:
-            return self._error(400, "Validation failed")
-        return None
-
-    def _error(self, status: int, sentence: str) -> Reply:
-        said = {"error": sentence, "error_info": "Please check developers.pipedrive.com"}
-        return Reply(status, {"success": False, **said, "data": None, "additional_data": None})
-
-
-def addresses(person: dict[str, Any]) -> list[str]:
-    """Return the addresses of a person of Pipedrive."""
-    return [mail["value"] for mail in person["emails"]]
