@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from config_schema.errors import SettingsInvalid
-from sync.connectors import page_reader
 from sync.connectors.contracts.errors import (
     ConnectorError,
     CredentialsRefused,
@@ -311,31 +310,3 @@ def test_wrong_settings_are_refused(over: dict[str, Any], pointer: str) -> None:
     with pytest.raises(SettingsInvalid) as caught:
         validate_connection("rest-identity", settings(**over), {"scheme": "none"}, "https://id.example.com")
     assert caught.value.pointer == f"/settings/entities/USER/list/{pointer}"
-
-
-@pytest.mark.parametrize(
-    ("name", "variant", "test"),
-    [
-        (
-            "_is_below",
-            lambda *_: True,
-            lambda: test_an_address_that_is_not_below_the_base_url_is_never_requested("/other"),
-        ),
-        (
-            "_as_template",
-            lambda _client, _request, _known, path: (path, {}),
-            test_no_value_of_an_address_is_in_a_path_template,
-        ),
-        (
-            "_first_position",
-            lambda *_: page_reader._Position({"start": 0}),
-            test_every_style_yields_each_item_once,
-        ),
-    ],
-)
-def test_each_test_fails_with_a_broken_variant(
-    monkeypatch: pytest.MonkeyPatch, name: str, variant: Any, test: Callable[[], None]
-) -> None:
-    monkeypatch.setattr(page_reader, name, variant)
-    with pytest.raises((AssertionError, pytest.fail.Exception, KeyError, ConnectorError)):
-        test()

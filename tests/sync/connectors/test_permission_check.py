@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -11,13 +10,8 @@ import pytest
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from sync.connectors import connection_check, permission_check, rest_identity
-from sync.connectors.client import oauth_tokens
 from sync.connectors.connection_check import CheckedConnection, CheckStep, check_connection
-from sync.connectors.contracts.permissions import PermissionAnswer, PermissionFinding
-from sync.connectors.contracts.types import SampleResult
 from sync.connectors.presets import load_preset
-from sync.connectors.records import target_checks
 from tests.support.http.servers import Answering, Reply, SeenRequest, serving
 
 pytestmark = pytest.mark.pure
@@ -283,7 +277,7 @@ def test_a_probe_proves_the_credentials_where_nothing_is_listed() -> None:
     assert all(step.is_good for step in steps.values())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_slow_system_is_tested_as_far_as_the_time_allows() -> None:
     def wait(seen: SeenRequest) -> None:
         if seen.path.startswith("/api/segments"):
@@ -312,57 +306,3 @@ def test_both_stand_in_systems_say_what_they_refuse() -> None:
             assert finding(steps, "list", "GROUP")["status"] == 403
         write = finding(steps, "write", "USER")
         assert (write["answer"], write["status"], write["is_declared"]) == ("unknown", 405, True)
-
-
-def without_refusals(finding: PermissionFinding, *_: Any) -> PermissionFinding:
-    return replace(finding, answer=PermissionAnswer.UNKNOWN)
-
-
-@pytest.mark.parametrize(
-    ("module", "function", "variant", "test"),
-    [
-        (
-            permission_check,
-            "_finding_of_error",
-            without_refusals,
-            test_refused_records_are_distinguished_from_refused_credentials,
-        ),
-        (
-            permission_check,
-            "_finding_of_error",
-            without_refusals,
-            test_both_stand_in_systems_say_what_they_refuse,
-        ),
-        (
-            target_checks,
-            "check_methods",
-            lambda finding, *_: replace(finding, answer=PermissionAnswer.GRANTED),
-            test_every_permission_of_every_type_has_a_finding,
-        ),
-        (
-            oauth_tokens,
-            "_missing_scopes",
-            lambda *_: (),
-            test_scopes_that_were_requested_and_not_granted_fail_the_test,
-        ),
-        (
-            rest_identity,
-            "SampleResult",
-            lambda label, found=None, **_: SampleResult(label, found),
-            test_a_dead_token_that_is_answered_with_404_passes_no_test,
-        ),
-        (
-            connection_check,
-            "_leaves_permissions_open",
-            lambda *_: False,
-            test_a_wrong_path_fails_the_sample_call_and_the_rest_is_still_tested,
-        ),
-    ],
-)
-def test_each_test_fails_with_a_broken_variant(
-    monkeypatch: pytest.MonkeyPatch, module: Any, function: str, variant: Any, test: Callable[[], None]
-) -> None:
-    """Broken variants: refusals say nothing, a write is believed to work, scopes are not read, any answer is a proof."""
-    monkeypatch.setattr(module, function, variant)
-    with pytest.raises((AssertionError, KeyError)):
-        test()

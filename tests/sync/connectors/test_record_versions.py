@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from sync.connectors import rest_target
 from sync.connectors.contracts.errors import (
     NotConfigured,
     RecordStale,
@@ -201,11 +200,3 @@ def test_a_refused_version_is_distinguished_from_other_refusals_and_recorded(
 def test_a_412_of_an_unconditional_write_is_a_rejection() -> None:
     with serving(lambda _: Reply(412, {})) as service, pytest.raises(RequestRejected):
         shop(service.url).update_record("USER", "1", {"email": "new"}, "k")
-
-
-def test_the_tests_fail_if_a_write_forgets_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Broken variant: the version is read and never sent."""
-    monkeypatch.setattr(rest_target, "make_conditional", lambda request, *_: request)
-    with serving(stored) as service:
-        shop(service.url, settings=settings(ETAG)).update_record("USER", "1", {"email": "new"}, "k", '"3"')
-        assert "if-match" not in service.seen[-1].headers

@@ -1,13 +1,11 @@
 """Entities are fetched by a request of any form, and answers mean what the settings say."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from config_schema.errors import SettingsInvalid
 from sync.connectors.contracts.errors import (
-    ConnectorError,
     CredentialsRefused,
     RequestRejected,
     RequestThrottled,
@@ -17,7 +15,6 @@ from sync.connectors.contracts.errors import (
 )
 from sync.connectors.contracts.types import Access, IdentityConnector
 from sync.connectors.registry import validate_connection
-from sync.connectors.rest_identity import RestIdentityConnector
 from tests.support.http.connectors import MemoryRecorder, identity
 from tests.support.http.servers import Answering, Reply, SeenRequest, serving
 
@@ -201,26 +198,3 @@ def test_wrong_settings_are_refused(entity: dict[str, Any], pointer: str) -> Non
     with pytest.raises(SettingsInvalid) as caught:
         validate_connection("rest-identity", settings(**entity), {"scheme": "none"}, "https://id.example.com")
     assert caught.value.pointer == f"/settings/entities/USER/{pointer}"
-
-
-@pytest.mark.parametrize(
-    ("name", "variant", "test"),
-    [
-        (
-            "check_access",
-            lambda *_: Access.GRANTED,
-            test_a_403_that_means_absent_is_no_proof_of_absence,
-        ),
-        (
-            "_name_entity",
-            lambda _self, _known, request, entity_id: request,
-            test_an_entity_is_found_by_a_filter_in_the_query,
-        ),
-    ],
-)
-def test_each_test_fails_with_a_broken_variant(
-    monkeypatch: pytest.MonkeyPatch, name: str, variant: Any, test: Callable[[], None]
-) -> None:
-    monkeypatch.setattr(RestIdentityConnector, name, variant)
-    with pytest.raises((AssertionError, pytest.fail.Exception, ConnectorError)):
-        test()

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from config_schema.errors import SettingsInvalid
-from sync.connectors.client.http_client import MAX_RESPONSE_BYTES, MAX_RESPONSE_STEPS, HttpClient
 from sync.connectors.contracts.errors import (
     NotConfigured,
     RequestRejected,
@@ -18,7 +17,6 @@ from sync.connectors.registry import validate_connection
 from tests.support.hostile.expressions import piped
 from tests.support.http.connectors import identity
 from tests.support.http.servers import Reply, SeenRequest, serving
-from webhooks.expressions.expression_budget import ExpressionBudget
 
 pytestmark = pytest.mark.pure
 
@@ -154,15 +152,3 @@ def test_all_expressions_over_one_response_share_a_budget() -> None:
 
 def test_each_response_has_a_budget_of_its_own() -> None:
     assert list_costly(20, 8) == 160
-
-
-def test_a_budget_for_each_expression_alone_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(HttpClient, "_budget_of", lambda client, request: ExpressionBudget())
-    assert list_costly(150, 1) == 150, "the broken variant passes"
-
-
-def test_a_budget_for_all_responses_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    budget = ExpressionBudget(MAX_RESPONSE_STEPS, MAX_RESPONSE_BYTES)
-    monkeypatch.setattr(HttpClient, "_budget_of", lambda client, request: budget)
-    with pytest.raises(SettingOverBudget):
-        list_costly(20, 8)

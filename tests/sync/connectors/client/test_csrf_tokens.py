@@ -1,7 +1,6 @@
 """A system that wants a token with each write, which it gives to a read: fetched once, sent with its cookies, renewed."""
 
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -341,20 +340,3 @@ def test_cookies_are_read_from_the_joined_headers(header: str, cookies: dict[str
 def test_settings_that_cannot_be_used_are_refused(authentication: dict[str, Any], place: str) -> None:
     with pytest.raises(SettingsInvalid, match=place):
         validate_connection("rest-target", SETTINGS, authentication, "https://a.example.com")
-
-
-# Broken variants: a client that forgets one part.
-
-BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
-    "without the cookies": lambda patch: patch.setattr(csrf_tokens, "_find_cookies", lambda _: {}),
-    "never renewed": lambda patch: patch.setattr(
-        csrf_tokens.CsrfAuthenticator, "renew_headers", lambda *_: None
-    ),
-}
-
-
-@pytest.mark.parametrize("name", BREAKS)
-def test_a_client_that_forgets_a_part_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    BREAKS[name](monkeypatch)
-    with pytest.raises((AssertionError, ConnectorError)):
-        test_a_token_that_has_ended_is_fetched_again_and_the_write_sent_once_more()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from config_schema.errors import SettingsInvalid
-from sync.connectors.client.exchange import PreparedRequest, SignedRequest
+from sync.connectors.client.exchange import PreparedRequest
 from sync.connectors.contracts.errors import CredentialsRefused
 from sync.connectors.contracts.types import TargetConnector
 from sync.connectors.http.message_types import UrlNotAllowed
@@ -273,26 +273,6 @@ def test_a_read_that_is_sent_again_is_signed_again() -> None:
             assert connect(url).get_record("USER", "1") is not None
     assert refusals == [200, 200, 200]
     assert len(server.nonces) == 3
-
-
-def test_a_signature_that_is_used_again_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A broken variant of the promise above."""
-    sign = OAuth1Signer.sign
-    made: list[SignedRequest] = []
-
-    def sign_once(signer: OAuth1Signer, call: PreparedRequest) -> SignedRequest:
-        made.append(made[0] if made else sign(signer, call))
-        return made[0]
-
-    monkeypatch.setattr(OAuth1Signer, "sign", sign_once)
-    server = OAuth1Server(found)
-    with serving(server) as service:
-        # Settings of its own, so that no other test has this connection in the cache.
-        target = connect(service.url, settings=shop_settings() | {"caseless": ["nickname"]})
-        target.get_record("USER", "1")
-        with pytest.raises(CredentialsRefused):
-            target.get_record("USER", "1")
-    assert server.reasons == ["nonce_used"]
 
 
 def test_threads_share_a_connection_and_no_nonce() -> None:

@@ -4,14 +4,13 @@ import hashlib
 import json
 import threading
 from base64 import b64decode
-from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
 
 from config_schema.errors import SettingsInvalid
-from sync.connectors.client import exchange, log_in_guard, session_log_in
+from sync.connectors.client import log_in_guard
 from sync.connectors.contracts.errors import (
     ConnectorError,
     CredentialsRefused,
@@ -443,46 +442,3 @@ def test_wrong_settings_are_refused_when_they_are_saved(over: dict[str, Any], po
         validate_connection("rest-identity", settings, {**SESSION, **over}, "https://id.example.com")
     assert pointer in caught.value.pointer
     assert "{password}" in caught.value.sentence or "x{pass" not in caught.value.sentence
-
-
-def forget_refusals(_: Any, key: str, *, is_refused: bool | None) -> None:
-    pass
-
-
-def broken_variants() -> Iterator[tuple[Any, str, Any, Callable[[], None]]]:
-    yield (
-        log_in_guard.MemoryGuard,
-        "finish_log_in",
-        forget_refusals,
-        test_a_refused_password_is_never_tried_again_until_a_person_tests_the_connection,
-    )
-    yield (
-        session_log_in.SessionAuthenticator,
-        "renew_headers",
-        lambda *_: None,
-        test_a_session_that_the_system_ended_is_renewed_once_for_a_request,
-    )
-    yield (
-        session_log_in.SessionAuthenticator,
-        "_session_header",
-        lambda self, token: {self._header: token.value},
-        test_password_and_token_are_in_no_record_and_no_error,
-    )
-    yield (
-        exchange,
-        "find_meaning",
-        lambda *_: None,
-        test_a_configured_answer_with_status_200_ends_a_session_too,
-    )
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("owner", "name", "variant", "test"), list(broken_variants()))
-def test_each_test_fails_with_a_broken_variant(
-    monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, variant: Any, test: Callable[[], None]
-) -> None:
-    monkeypatch.setattr(owner, name, variant)
-    if name == "_session_header":
-        monkeypatch.setattr(session_log_in.SecretSet, "add_recent", lambda *_: None)
-    with pytest.raises((AssertionError, pytest.fail.Exception, ConnectorError)):
-        test()

@@ -1,19 +1,15 @@
 """Tokens that the hub signs: one for each request, and the assertion of an OAuth client."""
 
-from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-import jwt
 import pytest
 
 from config_schema.errors import SettingsInvalid
-from sync.connectors.client import signed_tokens
 from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused
 from sync.connectors.contracts.types import IdentityConnector
 from sync.connectors.registry import validate_connection
 from sync.connectors.settings.authentication import credential_names
-from sync.connectors.values import secret_forms
 from tests.support.http.authentication_servers import AssertionServer, SignedTokenServer, make_key
 from tests.support.http.connectors import MemoryRecorder, identity
 from tests.support.http.servers import Reply, SeenRequest, serving
@@ -226,32 +222,3 @@ def test_wrong_settings_are_refused_when_they_are_saved(authentication: dict[str
     with pytest.raises(SettingsInvalid) as caught:
         validate_connection("rest-identity", settings, authentication, "https://id.example.com")
     assert caught.value.pointer.startswith(pointer)
-
-
-def sign_without_life(self: Any, claims: dict[str, Any]) -> str:
-    return jwt.encode({**self._settings.claims, **claims}, self._key, self._settings.algorithm)
-
-
-@pytest.mark.parametrize(
-    ("owner", "name", "variant", "test"),
-    [
-        (
-            signed_tokens.TokenSigner,
-            "sign_token",
-            sign_without_life,
-            lambda: test_a_client_proves_itself_by_an_assertion("ES256"),
-        ),
-        (
-            secret_forms.SecretSet,
-            "add_recent",
-            lambda *_: None,
-            test_a_token_and_its_key_are_in_no_record,
-        ),
-    ],
-)
-def test_each_test_fails_with_a_broken_variant(
-    monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, variant: Any, test: Callable[[], None]
-) -> None:
-    monkeypatch.setattr(owner, name, variant)
-    with pytest.raises((AssertionError, ConnectorError)):
-        test()

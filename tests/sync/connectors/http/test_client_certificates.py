@@ -18,7 +18,7 @@ from config_schema.errors import SettingsInvalid
 from sync.connectors.client.exchange import RecordedExchange
 from sync.connectors.contracts.errors import CredentialsRefused, RequestRejected
 from sync.connectors.contracts.types import TargetConnector
-from sync.connectors.http import client_certificates, connection_pool, transport
+from sync.connectors.http import client_certificates, transport
 from sync.connectors.http.client_certificates import (
     check_new_certificate,
     find_certificate_facts,
@@ -108,16 +108,6 @@ def test_connections_with_other_certificates_share_no_tls_connection(service: Se
     assert len({seen.connection for seen in service.seen}) == 2
 
 
-def test_a_pool_by_origin_alone_would_send_requests_with_the_certificate_of_another_connection(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A broken variant of the promise above."""
-    monkeypatch.setattr(connection_pool, "_pool_key", lambda endpoint: (endpoint.origin,))
-    for client in (HUB, OTHER):
-        connect(service.url, client).get_record("USER", "1")
-    assert [seen.client for seen in service.seen] == ["hub", "hub"]
-
-
 def test_a_connection_without_a_certificate_does_not_use_the_connections_of_one_with_it(
     tmp_path: Path,
 ) -> None:
@@ -127,13 +117,6 @@ def test_a_connection_without_a_certificate_does_not_use_the_connections_of_one_
         for client in (HUB, None, HUB):
             connect(service.url, client).get_record("USER", "1")
         assert [seen.client for seen in service.seen] == ["hub", "", "hub"]
-
-
-def test_a_renewed_certificate_is_used_at_once(service: Service) -> None:
-    renewed = AUTHORITY.issue("hub renewed")
-    for client in (HUB, renewed):
-        connect(service.url, client).get_record("USER", "1")
-    assert [seen.client for seen in service.seen] == ["hub", "hub renewed"]
 
 
 @pytest.mark.parametrize(

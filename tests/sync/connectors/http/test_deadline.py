@@ -97,15 +97,6 @@ def test_a_slow_answer_over_a_pooled_connection_ends_with_the_deadline() -> None
     _drip_over_a_pooled_connection()
 
 
-def test_a_watchdog_without_the_socket_of_a_pooled_connection_is_caught(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    watch = Deadline.watch_exchange
-    monkeypatch.setattr(Deadline, "watch_exchange", lambda deadline, _: watch(deadline, None))
-    with pytest.raises(AssertionError):
-        _drip_over_a_pooled_connection()
-
-
 @pytest.mark.parametrize(
     "behave",
     [
@@ -200,7 +191,7 @@ def test_a_write_over_a_closed_connection_is_not_repeated() -> None:
     assert len(served) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_late_watchdog_never_interrupts_the_next_exchange() -> None:
     """Deadlines expire exactly when exchanges end, on connections that are reused at once."""
     with serving(lambda _: (time.sleep(0.004), Reply(200, {"id": "a1"}))[1]) as service:

@@ -101,7 +101,7 @@ def outcome(data: bytes, cuts: Sequence[int], method: str, *, plainly: bool) -> 
         return answer.status, dict(answer.headers), answer.body, stays
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @settings(max_examples=600, deadline=None)
 @given(
     status,

@@ -37,7 +37,7 @@ TAILS = st.lists(PIECES, max_size=8).map("".join)
 VALUES = st.text("aZ9 \t\r\n\x00\x7f:;,=\"'äß€", max_size=6)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @given(
     st.sampled_from(["GET", "PATCH", "get", "A B", ""]),
     HOSTS,

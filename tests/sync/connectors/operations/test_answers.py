@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.client import exchange
 from sync.connectors.contracts.errors import (
     ConnectorError,
     CredentialsRefused,
@@ -174,11 +173,3 @@ def test_a_rule_over_its_budget_is_an_error_of_the_settings() -> None:
             target.create_record("USER", {"email": "a@b.test"}, "k1")
     assert caught.value.fields[0].field == "/answers/0/when"
     assert caught.value.maybe_applied
-
-
-def test_a_client_without_rules_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "find_meaning", lambda *_: None)
-    with pytest.raises((pytest.fail.Exception, AssertionError, ConnectorError)):
-        test_an_answer_to_a_write_means_what_the_rules_say(CRASH, RecordExists, may_have_applied=False)
-    with pytest.raises((pytest.fail.Exception, AssertionError)):
-        test_a_404_that_means_a_refusal_is_no_absence()

@@ -5,8 +5,6 @@ from typing import Any
 
 import pytest
 
-from sync.attempts import apply
-from sync.connectors.contracts.errors import RecordExists, RequestRejected
 from sync.models import Attempt, Call, Connection, Link
 from sync.replays.replay_preview import preview_replay
 from sync.replays.requests import ReplayOptions
@@ -198,17 +196,3 @@ def test_an_update_of_two_records_is_recorded_as_two_calls(hub: Hub) -> None:
     keys = list(Call.objects.filter(purpose="update").order_by("pk").values_list("key", flat=True))
     assert keys == [keys[0], f"{keys[0]}-2"]
     assert [row["city"] for row in erp.addresses.values()] == [ANNAS_ADDRESS]
-
-
-def test_a_hub_that_never_checks_again_is_caught(
-    hub: Hub, shop: GraphqlShop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Broken variant: what exists is a refusal like any other."""
-
-    class Never(RecordExists):
-        pass
-
-    assert issubclass(RecordExists, RequestRejected)
-    monkeypatch.setattr(apply, "RecordExists", Never)
-    with pytest.raises((AssertionError, KeyError)):
-        test_a_record_that_was_created_meanwhile_is_updated(hub, shop)

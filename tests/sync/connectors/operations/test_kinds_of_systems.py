@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from sync.connectors import rest_target
 from sync.connectors.contracts.errors import (
     ConnectorError,
     CredentialsRefused,
@@ -17,7 +16,6 @@ from sync.connectors.contracts.errors import (
     RequestRejected,
 )
 from sync.connectors.contracts.types import Access, FieldError, TargetConnector
-from sync.connectors.records.planned_writes import PlannedWrite
 from sync.connectors.registry import validate_connection
 from tests.support.http.connectors import MemoryRecorder, shop
 from tests.support.http.servers import Service, serving
@@ -276,36 +274,3 @@ def test_the_example_of_the_manual_does_what_it_says() -> None:
         assert target.update_record("USER", made.id, {"email": "c@b.test"}, "k4").id == made.id
         assert [hit.id for hit in target.search_records("USER", "email", "c@b.test")] == [made.id]
         assert target.get_record("USER", f"{PREFIX}9") is None
-
-
-# Broken variants.
-
-
-def test_a_client_that_reads_no_rules_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sync.connectors.client.exchange.find_meaning", lambda *_: None)
-    for test, case in (
-        (test_an_existing_record_is_reported_with_the_message_of_the_system, (GraphqlShop, graphql_shop.settings, {"email": "a@b.test"}, "x")),
-        (test_wrong_credentials_are_distinguished_from_other_failures, (GraphqlShop, graphql_shop.settings, {}, "email", "name")),
-        (test_an_absent_record_is_never_a_success_of_an_update, ()),
-    ):  # fmt: skip
-        with pytest.raises((ConnectorError, AssertionError, pytest.fail.Exception, KeyError)):
-            test(*case)  # type: ignore[operator]
-
-
-def test_values_that_are_not_escaped_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(_styles(), "quoted", lambda value: f'"{value}"')
-    with pytest.raises((ConnectorError, AssertionError)):
-        test_no_value_breaks_a_filter(ScimService, scim_service.settings, "externalId", '\\"')
-
-
-def _styles() -> Any:
-    from sync.connectors.http import placeholders
-
-    return placeholders._STYLES
-
-
-def test_a_patch_without_its_version_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rest_target, "make_conditional", lambda write, *_: write)
-    with pytest.raises((ConnectorError, AssertionError)):
-        test_a_scim_patch_names_each_change_and_the_version()
-    assert PlannedWrite.__slots__

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from config_schema.errors import SettingsInvalid
-from sync.connectors import page_reader
 from sync.connectors.contracts.errors import UnreadableResponse, UnsafeRequest
 from sync.connectors.contracts.types import Access
 from sync.connectors.registry import validate_connection
@@ -138,9 +137,3 @@ def test_an_address_needs_the_method_get() -> None:
     document = settings({"paging": "link", "method": "POST"}, is_written_out=True)
     with pytest.raises(SettingsInvalid, match="GET"):
         validate_connection("rest-target", document, {"scheme": "bearer"}, "https://a.test")
-
-
-def test_a_list_that_reads_one_page_only_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page_reader, "_next_position", lambda *_: None)
-    with pytest.raises(AssertionError):
-        test_a_record_on_a_later_page_proves_that_others_can_be_read(STYLES[0], is_written_out=False)

@@ -3,9 +3,8 @@
 Each check is needed: the variants at the end, each without one, fail.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -14,11 +13,7 @@ import pytest
 from config_schema.errors import SettingsInvalid
 from sync.connectors.contracts.errors import RequestRejected, UnreadableResponse
 from sync.connectors.contracts.types import TargetConnector
-from sync.connectors.records import request_builder
-from sync.connectors.rest_target import RestTargetConnector
-from sync.connectors.settings.operations import operation as operations
 from sync.connectors.settings.target import TARGET_SETTINGS
-from sync.connectors.values.answer_meaning import Meaning
 from tests.support.http.connectors import shop
 from tests.support.http.servers import Reply, SeenRequest, serving
 
@@ -129,50 +124,3 @@ def test_a_rule_without_a_condition_is_fine_for_one_record() -> None:
 def test_an_unknown_meaning_is_refused() -> None:
     with pytest.raises(SettingsInvalid, match="must be one of"):
         TARGET_SETTINGS.read(settings_with({**RULE, "means": "none-found"}), ())
-
-
-def _believe_every_404(self: RestTargetConnector, entity_type: str, field: str, value: str) -> Any:
-    try:
-        return _search(self, entity_type, field, value)
-    except UnreadableResponse:
-        return ()
-
-
-_search = RestTargetConnector.search_records
-Patch = tuple[Any, str, Any]
-CASES: dict[str, tuple[Callable[[], None], list[Patch]]] = {
-    "does not know the meaning in a search": (
-        test_an_account_is_found_and_another_is_not,
-        [(request_builder, "_to_search_rule", lambda rule: rule)],
-    ),
-    "takes a wrong path for nothing": (
-        test_an_unknown_path_is_an_error_and_not_an_empty_result,
-        [(RestTargetConnector, "search_records", _believe_every_404)],
-    ),
-    "takes a rule of the connection": (
-        test_a_rule_of_the_connection_is_about_items_and_not_about_searches,
-        [(RestTargetConnector, "search_records", _believe_every_404)],
-    ),
-    "replaces every meaning": (
-        test_other_meanings_keep_their_errors,
-        [(request_builder, "_to_search_rule", lambda rule: replace(rule, means=Meaning.NONE_FOUND))],
-    ),
-    "saves a rule without a condition": (
-        lambda: test_a_search_that_takes_any_404_for_nothing_is_refused_when_saved(404),
-        [(operations, "_refuse_bare_absences", lambda *_: None)],
-    ),
-}
-
-
-@pytest.mark.parametrize("variant", CASES)
-def test_the_hub_has_the_check(variant: str) -> None:
-    CASES[variant][0]()
-
-
-@pytest.mark.parametrize("variant", CASES)
-def test_a_variant_without_the_check_is_caught(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    check, patches = CASES[variant]
-    for where, name, broken in patches:
-        monkeypatch.setattr(where, name, broken)
-    with pytest.raises((AssertionError, UnreadableResponse, pytest.fail.Exception)):
-        check()

@@ -2,11 +2,10 @@
 
 import json
 import time
-from collections.abc import Callable
 
 import pytest
 
-from sync.connectors.values import escapes, secret_forms, secret_scrubber
+from sync.connectors.values import escapes
 from sync.connectors.values.secret_forms import MIN_SECRET_LENGTH, SecretSet
 from sync.connectors.values.secret_scrubber import MASK, SecretScrubber
 from tests.support.leaks.echoed_forms import ECHOED_FORMS, readable_in
@@ -105,49 +104,3 @@ def test_a_large_body_costs_no_more_than_its_length(unit: bytes) -> None:
 
 def test_nothing_shows_the_secrets_of_a_set() -> None:
     assert SECRETS[0] not in repr(SecretSet(SECRETS)) + repr(SecretScrubber(SecretSet(SECRETS)))
-
-
-def _without_form(name: str) -> Callable[[pytest.MonkeyPatch], None]:
-    left = {key: value for key, value in secret_forms.FORMS.items() if key != name}
-    return lambda patch: patch.setattr(secret_forms, "FORMS", left)
-
-
-def _without_escapes(kind: str) -> Callable[[pytest.MonkeyPatch], None]:
-    pattern = escapes.compile_escapes([one for one in escapes.ESCAPES if one != kind])
-    return lambda patch: patch.setattr(escapes, "ESCAPE", pattern)
-
-
-def _without_mark(mark: bytes) -> Callable[[pytest.MonkeyPatch], None]:
-    left = tuple(one for one in escapes.ESCAPE_MARKS if one != mark)
-    return lambda patch: patch.setattr(secret_scrubber, "ESCAPE_MARKS", left)
-
-
-VARIANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
-    **{f"without {name}": _without_form(name) for name in secret_forms.FORMS},
-    **{f"without {kind} escapes": _without_escapes(kind) for kind in escapes.ESCAPES},
-    **{f"without the mark {mark!r}": _without_mark(mark) for mark in escapes.ESCAPE_MARKS},
-    "without joined lines": lambda patch: patch.setattr(escapes.TextView, "join_lines", lambda view: None),
-    "one alignment": lambda patch: patch.setattr(
-        secret_forms, "_base64_core", _aligned_only(secret_forms._base64_core)
-    ),
-    "one layer": lambda patch: patch.setattr("sync.connectors.values.secret_scrubber._MAX_LAYERS", 1),
-    "secrets as they are only": lambda patch: patch.setattr(
-        secret_forms, "_spellings", lambda secret: {secret}
-    ),
-}
-
-
-def _aligned_only(core: Callable[..., bytes]) -> Callable[..., bytes]:
-    return lambda encode, raw, offset: core(encode, raw, 0)
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_each_form_that_is_switched_off_is_noticed(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    VARIANTS[variant](monkeypatch)
-    leaks = [
-        (form, secret)
-        for form, encode in ECHOED_FORMS.items()
-        for secret in SECRETS
-        if readable_in(scrub(BODY.format(encode(secret)), secret), secret)
-    ]
-    assert leaks, "the broken variant passes"

@@ -7,7 +7,6 @@ import pytest
 
 from sync.connectors.contracts.types import ABSENT_ID, Record
 from sync.connectors.presets import PRESETS, load_preset
-from sync.connectors.settings.body_template import make_template
 from sync.connectors.settings.operations import shorthand
 from sync.connectors.settings.target import expand_operations
 from tests.support.http.connectors import shop, shop_settings
@@ -121,9 +120,3 @@ def test_an_operation_replaces_the_short_setting() -> None:
     operations = expand_operations(settings)["USER"]["operations"]
     assert operations["delete"] == {"method": "POST", "path": "/c/{id}/anonymize"}
     assert operations["get"]["path"] == "/api/customers/{id}"
-
-
-def test_an_expansion_that_loses_the_wrapper_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shorthand, "make_template", lambda expression, *_: make_template(expression))
-    with pytest.raises(AssertionError):
-        test_the_expansion_of_the_usual_settings()

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from config_schema.errors import SettingsInvalid
-from sync.connectors.http import placeholders
 from sync.connectors.registry import validate_connection
 from sync.connectors.settings.body_template import MAX_DEPTH, MAX_VALUES
 from sync.connectors.settings.operations.operation import MAX_UPDATES
@@ -198,11 +197,3 @@ def test_no_update_may_leave_out_the_version(update: dict[str, Any], is_good: bo
 def test_a_rule_on_answers_is_checked(rule: Any, is_good: bool) -> None:
     assert (refusal(SHORT, answers=[rule]) is None) is is_good
     assert (refusal(given("get", path="/c/{id}", answers=[rule])) is None) is is_good
-
-
-def test_a_reader_that_accepts_every_template_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Broken variant: every style may stand everywhere."""
-    everything = frozenset({"", *placeholders.STYLES})
-    monkeypatch.setattr(placeholders, "_ALLOWED_STYLES", dict.fromkeys(("", "'", '"'), everything))
-    with pytest.raises(AssertionError):
-        test_a_value_in_quotes_needs_a_style_and_a_style_its_quotes("'{value}'", False, "query")
