@@ -2,7 +2,6 @@
 
 import socket
 import ssl
-import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -12,10 +11,11 @@ from config_schema.errors import SettingsInvalid
 from sync.connectors.contracts.errors import RequestTimedOut, SystemUnavailable
 from sync.connectors.registry import validate_connection
 from tests.support.http.certificates import issue_certificate
-from tests.support.http.connectors import SHORT_DEADLINE, shop, shop_settings
-from tests.support.http.servers import Reply, dripping, raw_serving, serving
+from tests.support.http.connectors import shop, shop_settings
+from tests.support.http.passing_deadlines import PassingDeadlines
+from tests.support.http.servers import Reply, raw_serving, serving
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
@@ -26,26 +26,24 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContex
     return issue_certificate(tmp_path_factory.mktemp("tls"), begins=-hour, ends=hour)
 
 
-def test_the_deadline_holds_over_tls(certificate: tuple[ssl.SSLContext, str]) -> None:
+def test_the_deadline_holds_over_tls_and_over_a_stalled_handshake(
+    certificate: tuple[ssl.SSLContext, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     context, pem = certificate
-    with raw_serving(dripping(b" ", HEAD + b"\r\n"), context) as url:
-        started = time.monotonic()
-        with pytest.raises(RequestTimedOut):
-            shop(url, deadline=SHORT_DEADLINE, settings=shop_settings() | {"ca": pem}).get_record("USER", "1")
-    assert time.monotonic() - started < SHORT_DEADLINE + 5
+    deadlines = PassingDeadlines(monkeypatch)
 
+    def stall(connection: socket.socket) -> None:
+        connection.recv(1)
+        if isinstance(connection, ssl.SSLSocket):
+            connection.sendall(HEAD)
+        deadlines.pass_now()
+        connection.recv(65_536)
+        connection.recv(1)
 
-def test_the_deadline_holds_over_a_stalled_handshake(certificate: tuple[ssl.SSLContext, str]) -> None:
-    def drip(connection: socket.socket) -> None:
-        for byte in b"\x16\x03\x03\x40\x00" + b"\x02" * 1000:
-            connection.sendall(bytes([byte]))
-            time.sleep(0.05)
-
-    with raw_serving(drip) as url:
-        started = time.monotonic()
-        with pytest.raises(RequestTimedOut) as caught:
-            shop(url.replace("http:", "https:"), deadline=SHORT_DEADLINE).delete_record("USER", "1", "k")
-    assert time.monotonic() - started < SHORT_DEADLINE + 5
+    with raw_serving(stall, context) as url, pytest.raises(RequestTimedOut):
+        shop(url, settings=shop_settings() | {"ca": pem}).get_record("USER", "1")
+    with raw_serving(stall) as url, pytest.raises(RequestTimedOut) as caught:
+        shop(url.replace("http:", "https:")).delete_record("USER", "1", "k")
     assert not caught.value.maybe_applied
 
 
