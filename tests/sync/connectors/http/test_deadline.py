@@ -73,9 +73,7 @@ def send_until_closed(connection: socket.socket, part: bytes) -> None:
     ids=["body", "body-without-length", "chunks", "headers", "status-line"],
 )
 @pytest.mark.promise("I14", "T10")
-def test_a_slow_answer_ends_with_the_deadline(
-    first: bytes, part: bytes, deadlines: PassingDeadlines
-) -> None:
+def test_a_slow_answer_ends_with_the_deadline(first: bytes, part: bytes, deadlines: PassingDeadlines) -> None:
     def behave(connection: socket.socket) -> None:
         read_request(connection)
         connection.sendall(first)
