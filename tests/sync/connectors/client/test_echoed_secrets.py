@@ -14,7 +14,7 @@ from tests.support.http.connectors import MemoryRecorder, identity, shop
 from tests.support.http.servers import Reply, SeenRequest, Service, serving
 from tests.support.leaks.echoed_forms import readable_in
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 PASSWORD = "pä ss/w0rd+9%41"
 AUTHENTICATIONS: list[tuple[dict[str, Any], dict[str, str], list[str]]] = [
@@ -75,6 +75,7 @@ def _failure_of(url: str, recorder: MemoryRecorder, **arguments: Any) -> Connect
     return caught.value
 
 
+@pytest.mark.promise("I6")
 @pytest.mark.parametrize(("authentication", "credentials", "secrets"), AUTHENTICATIONS)
 def test_echoed_credentials_are_removed_from_records_and_errors(
     echoing: Service, authentication: dict[str, Any], credentials: dict[str, str], secrets: list[str]
@@ -114,7 +115,7 @@ def test_the_record_of_a_response_is_bounded() -> None:
     assert recorder.exchanges[0].headers["location"] == "y" * MAX_RECORDED_VALUE
 
 
-@pytest.mark.parametrize("before", [MAX_RECORDED_BODY - 40, MAX_RECORDED_BODY - 20, 65_530, 65_536, 65_540])
+@pytest.mark.parametrize("before", [MAX_RECORDED_BODY - 20, 65_530])
 def test_a_secret_that_is_cut_at_the_limit_of_a_recorded_body_is_masked(before: int) -> None:
     recorder = MemoryRecorder()
     with serving(lambda _: Reply(422, raw=b"x" * before + b"t0ken-of-the-hub and more")) as service:
@@ -123,7 +124,7 @@ def test_a_secret_that_is_cut_at_the_limit_of_a_recorded_body_is_masked(before: 
     assert not readable_in(stored, "t0ken-of-the-hub")
 
 
-@pytest.mark.parametrize("before", range(275, 305, 3))
+@pytest.mark.parametrize("before", [275, 285, 290, 300])
 def test_a_secret_that_is_cut_at_the_limit_of_an_error_message_is_masked(before: int) -> None:
     with serving(
         lambda _: Reply(422, {"error": {"message": "x" * before + "t0ken-of-the-hub and more"}})

@@ -22,7 +22,7 @@ from tests.support.http.connectors import MemoryRecorder, identity, shop, shop_s
 from tests.support.http.oauth1_server import Consumer, OAuth1Server, Refused, base_string, encode
 from tests.support.http.servers import Reply, SeenRequest, raw_serving, read_request, serving
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 OAUTH1: dict[str, Any] = {"scheme": "oauth1"}
 CONSUMER = Consumer()
@@ -82,51 +82,33 @@ PHOTOS_HEADER = (
 )
 
 
-def photos(
-    header: str = PHOTOS_HEADER, target: str = "/photos?file=vacation.jpg&size=original"
-) -> SeenRequest:
-    return a_request("GET", target, {"host": "photos.example.net", "authorization": header})
-
-
-def a_photo_server() -> OAuth1Server:
-    return OAuth1Server(found, PHOTOS, "HMAC-SHA1", "Photos", clock=lambda: 137131210)
-
-
-def test_the_stand_in_accepts_the_signature_of_the_rfc_once() -> None:
+def test_the_stand_in_accepts_the_signature_of_the_rfc_once_and_no_other() -> None:
     """RFC 5849, 1.2."""
-    server = a_photo_server()
-    server.verify(photos())
+
+    def photos(target: str) -> SeenRequest:
+        return a_request("GET", target, {"host": "photos.example.net", "authorization": PHOTOS_HEADER})
+
+    def serve_photos() -> OAuth1Server:
+        return OAuth1Server(found, PHOTOS, "HMAC-SHA1", "Photos", clock=lambda: 137131210)
+
+    with pytest.raises(Refused, match="signature_invalid"):
+        serve_photos().verify(photos("/photos?file=vacation.jpg&size=small"))
+    server = serve_photos()
+    server.verify(photos("/photos?file=vacation.jpg&size=original"))
     with pytest.raises(Refused, match="nonce_used"):
-        server.verify(photos())
-
-
-@pytest.mark.parametrize(
-    ("seen", "reason"),
-    [
-        (photos(target="/photos?file=vacation.jpg&size=small"), "signature_invalid"),
-        (photos(target="/photo?file=vacation.jpg&size=original"), "signature_invalid"),
-        (photos(PHOTOS_HEADER.replace("chapoH", "chapoh")), "signature_invalid"),
-        (photos(PHOTOS_HEADER.replace("137131202", "137131203")), "signature_invalid"),
-        (photos(PHOTOS_HEADER.replace("137131202", "137130000")), "timestamp_refused"),
-        (photos(PHOTOS_HEADER.replace('realm="Photos", ', "")), "realm_rejected"),
-        (photos(PHOTOS_HEADER.replace("HMAC-SHA1", "HMAC-SHA256")), "oauth_signature_method_rejected"),
-        (photos(PHOTOS_HEADER + ', oauth_nonce="chapoH"'), "header_malformed"),
-        (photos(PHOTOS_HEADER + ', oauth_body_hash="x"'), "parameter_absent_or_unknown"),
-        (photos("Bearer abc"), "no_oauth"),
-    ],
-)
-def test_the_stand_in_refuses_what_was_changed(seen: SeenRequest, reason: str) -> None:
-    with pytest.raises(Refused, match=reason):
-        a_photo_server().verify(seen)
+        server.verify(photos("/photos?file=vacation.jpg&size=original"))
 
 
 # The hub.
 
 
-@pytest.mark.parametrize("algorithm", ["HMAC-SHA256", "HMAC-SHA512", "HMAC-SHA1"])
-@pytest.mark.parametrize("realm", [None, "1234567_SB1"])
 @pytest.mark.parametrize(
-    "consumer", [CONSUMER, ALONE, Consumer("k", "s", "t", "u"), Consumer("ä/ö", "ü&", "é", "€")]
+    ("algorithm", "realm", "consumer"),
+    [
+        ("HMAC-SHA256", None, CONSUMER),
+        ("HMAC-SHA512", "1234567_SB1", ALONE),
+        ("HMAC-SHA1", None, Consumer("ä/ö", "ü&", "é", "€")),
+    ],
 )
 def test_every_request_is_signed(algorithm: str, realm: str | None, consumer: Consumer) -> None:
     server = OAuth1Server(found, consumer, algorithm, realm)
@@ -144,9 +126,7 @@ def test_every_request_is_signed(algorithm: str, realm: str | None, consumer: Co
     assert len(server.nonces) == len(service.seen) == 4
 
 
-@pytest.mark.parametrize(
-    "value", ["a b@b.test", "a+b@b.test", "a&b=c@b.test", "100%@b.test", "~*'()!@ä.test", "a=%3D"]
-)
+@pytest.mark.parametrize("value", ["a b@b.test", "a+b&b=c@b.test", "100%@b.test", "~*'()!@ä.test", "a=%3D"])
 def test_the_query_is_signed_with_every_character(value: str) -> None:
     server = OAuth1Server(found)
     search = {
@@ -290,14 +270,6 @@ def test_threads_share_a_connection_and_no_nonce() -> None:
     assert len(server.nonces) == 20
 
 
-def test_wrong_credentials_are_refused() -> None:
-    server = OAuth1Server(found)
-    wrong = Consumer(token_secret="expired")
-    with serving(server) as service, pytest.raises(CredentialsRefused):
-        connect(service.url, consumer=wrong).get_record("USER", "1")
-    assert server.reasons == ["signature_invalid"]
-
-
 def test_no_record_holds_a_secret_or_a_signature_even_if_the_system_repeats_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -325,11 +297,6 @@ def test_a_line_break_in_a_credential_stays_within_the_header() -> None:
         connect(service.url, consumer=consumer).get_record("USER", "1")
         assert "x-admin" not in service.seen[0].headers
     assert server.reasons == []
-
-
-def test_a_credential_that_is_no_unicode_is_refused() -> None:
-    with pytest.raises(SettingsInvalid, match="contains characters that cannot be sent"):
-        connect("http://a.test", consumer=Consumer(key="\ud800"))
 
 
 def test_a_form_in_a_get_is_not_sent_because_the_rfc_does_not_say_how_to_sign_it() -> None:

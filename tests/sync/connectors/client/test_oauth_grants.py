@@ -17,7 +17,7 @@ from sync.connectors.settings.authentication import credential_names
 from tests.support.http.connectors import MemoryRecorder, identity
 from tests.support.http.servers import Reply, SeenRequest, serving
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 REFRESH = {"scheme": "oauth2-refresh-token", "client_authentication": "post"}
 ASSERTION = {"scheme": "oauth2-jwt-bearer", "algorithm": "ES256"}
@@ -104,7 +104,7 @@ def test_the_same_token_in_another_header_is_not_taken_from_the_cache() -> None:
 
 @pytest.mark.parametrize(
     ("address", "path"),
-    [("/", "/"), ("/o/token/", "/o/token/"), ("URL", "/"), ("URL/", "/"), ("URL/o/token/", "/o/token/")],
+    [("/o/token/", "/o/token/"), ("URL", "/"), ("URL/o/token/", "/o/token/")],
 )
 def test_a_token_endpoint_is_requested_at_the_address_as_it_is_written(address: str, path: str) -> None:
     def answer(seen: SeenRequest) -> Reply:
@@ -194,7 +194,7 @@ def test_a_late_answer_that_repeats_an_older_token_is_masked() -> None:
             return Reply(200, {"access_token": f"token-{'abcd'[next(tokens) - 1] * 20}", "expires_in": 3600})
         if seen.path.endswith("/late"):
             is_sent.set()
-            is_renewed.wait(10)
+            is_renewed.wait(60)
         return Reply(422, {"message": seen.headers["authorization"].removeprefix("Bearer ")})
 
     credentials, notebook = _client(), MemoryRecorder()
@@ -208,7 +208,7 @@ def test_a_late_answer_that_repeats_an_older_token_is_masked() -> None:
     with serving(answer) as service:
         late = Thread(target=fetch_late, args=(service.url,))
         late.start()
-        assert is_sent.wait(10)
+        assert is_sent.wait(60)
         for _ in range(3):
             other = identity(service.url, authentication=REFRESH, credentials=credentials)
             other.renew_credentials()

@@ -9,11 +9,10 @@ import pytest
 from config_schema.errors import SettingsInvalid
 from sync.connectors.client import log_in_guard
 from sync.connectors.contracts.errors import ConnectorError
-from sync.connectors.settings.authentication import credential_names
 from tests.support.http.connectors import MemoryRecorder, identity, shop
 from tests.support.http.servers import Reply, SeenRequest, Service, serving
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 SECRET = "t0ken&of=the hub+1"
 SECOND = "k3y-of-the-gateway"
@@ -213,7 +212,6 @@ def test_the_address_of_a_next_page_may_repeat_the_parameter() -> None:
     ("authentication", "credentials", "pointer"),
     [
         (PARAMETER, {}, "/credentials/parameter_value"),
-        (PARAMETER, {"parameter_value": "a\nb"}, "/credentials/parameter_value"),
         ({**PARAMETER, "parameter": "a&b"}, {"parameter_value": SECRET}, "/authentication/parameter"),
         ({"scheme": "none", "second": {"header": "App-Token"}}, {}, "/authentication/second"),
         ({"scheme": "bearer", "second": {}}, {"token": SECRET}, "/authentication/second/header"),
@@ -229,11 +227,6 @@ def test_the_address_of_a_next_page_may_repeat_the_parameter() -> None:
             {"parameter_value": SECRET, "second_value": SECOND},
             "/authentication/second",
         ),
-        (
-            {**IN_BODY, "second": {"query": "wstoken"}},
-            {"parameter_value": SECRET, "second_value": SECOND},
-            "/authentication/second",
-        ),
     ],
 )  # fmt: skip
 def test_an_unusable_secret_place_is_refused_at_its_setting(
@@ -242,10 +235,3 @@ def test_an_unusable_secret_place_is_refused_at_its_setting(
     with pytest.raises(SettingsInvalid) as caught:
         identity("http://a.test", authentication=authentication, credentials=credentials)
     assert caught.value.pointer == pointer
-
-
-def test_a_second_secret_is_a_credential_of_its_own() -> None:
-    second = {"second": {"header": "App-Token"}}
-    assert credential_names({"scheme": "session", **second}) == ("username", "password", "second_value")
-    assert credential_names(PARAMETER) == ("parameter_value",)
-    assert credential_names({"scheme": "none", **second}) == ()

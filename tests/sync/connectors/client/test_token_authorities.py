@@ -15,7 +15,7 @@ from tests.support.http.client_certificates import Authority
 from tests.support.http.connectors import shop, shop_settings
 from tests.support.http.servers import Reply, SeenRequest, serving
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 SYSTEMS = Authority("Systems")
 TOKENS = Authority("Tokens")
 GRANTS: list[dict[str, Any]] = [

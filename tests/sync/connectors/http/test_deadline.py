@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,7 @@ from sync.connectors.contracts.errors import (
     SystemUnavailable,
     UnreadableResponse,
 )
+from sync.connectors.http import deadline
 from sync.connectors.http.deadline import Deadline, DeadlineWatchdog
 from tests.support.http.connectors import SHORT_DEADLINE, MemoryRecorder, identity, shop
 from tests.support.http.passing_deadlines import PassingDeadlines
@@ -135,6 +137,15 @@ def test_an_invalid_answer_is_garbled(behave: Callable[[socket.socket], None]) -
         identity(url).fetch_entity("USER", "a1")
 
 
+def test_a_deadline_has_passed_at_its_very_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(deadline, "time", SimpleNamespace(monotonic=lambda: now))
+    exact = Deadline(1.0)
+    assert not exact.has_passed()
+    now = 1.0
+    assert exact.has_passed()
+
+
 def test_an_answer_that_is_cut_off_is_unavailable() -> None:
     with (
         raw_serving(_send(HEAD + b'Content-Length: 99\r\n\r\n{"id":')) as url,
@@ -191,12 +202,12 @@ def test_a_late_watchdog_never_interrupts_the_next_exchange() -> None:
     with serving(lambda _: (time.sleep(0.004), Reply(200, {"id": "a1"}))[1]) as service:
         wrong: list[str] = []
 
-        def loop(deadline: float) -> None:
+        def loop(seconds: float) -> None:
             for _ in range(60):
                 try:
-                    identity(service.url, deadline=deadline).fetch_entity("USER", "a1")
+                    identity(service.url, deadline=seconds).fetch_entity("USER", "a1")
                 except RequestTimedOut:
-                    if deadline > 1:
+                    if seconds > 1:
                         wrong.append("timed out")
                 except ConnectorError as error:
                     wrong.append(str(error))

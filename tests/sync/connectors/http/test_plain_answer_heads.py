@@ -20,9 +20,9 @@ from sync.connectors.http.response_reader import (
     receive_response,
 )
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
-WIRE = HttpEndpoint("http://127.0.0.1", 5.0, 1_000)
+WIRE = HttpEndpoint("http://127.0.0.1", 60.0, 1_000)
 
 line = st.sampled_from(
     [
@@ -85,7 +85,7 @@ def outcome(data: bytes, cuts: Sequence[int], method: str, *, plainly: bool) -> 
 
     sender = threading.Thread(target=send)
     with ours:
-        ours.settimeout(5)
+        ours.settimeout(60)
         passage = ExchangeState(WIRE, Deadline(WIRE.deadline_seconds))
         sender.start()
         try:

@@ -27,19 +27,20 @@ def scrub(text: str, *secrets: str) -> str:
     return SecretScrubber(SecretSet(secrets)).scrub_text(text)
 
 
-@pytest.mark.parametrize("form", ECHOED_FORMS)
+@pytest.mark.promise("I6", "T20")
 @pytest.mark.parametrize("secret", SECRETS)
-def test_a_secret_is_masked_in_each_form_and_what_surrounds_it_stays(secret: str, form: str) -> None:
-    echoed = BODY.format(ECHOED_FORMS[form](secret))
-    assert readable_in(echoed, secret), "the search does not see what it is to find"
-    clean = scrub(echoed, secret)
-    assert MASK in clean
-    assert not readable_in(clean, secret)
-    assert clean.startswith('{"data":{"id":"4711","seen":"before ')
-    assert clean.endswith(' after"},"n":5}')
+def test_a_secret_is_masked_in_each_form_and_what_surrounds_it_stays(secret: str) -> None:
+    for form, encode in ECHOED_FORMS.items():
+        echoed = BODY.format(encode(secret))
+        assert readable_in(echoed, secret), "the search does not see what it is to find"
+        clean = scrub(echoed, secret)
+        assert MASK in clean, form
+        assert not readable_in(clean, secret), form
+        assert clean.startswith('{"data":{"id":"4711","seen":"before '), form
+        assert clean.endswith(' after"},"n":5}'), form
 
 
-@pytest.mark.parametrize("form", ["plain", "base64 after one byte", "URL-encoded", "HTML, hex"])
+@pytest.mark.parametrize("form", ["plain", "base64 after one byte", "HTML, hex"])
 def test_a_secret_that_was_cut_leaves_no_long_beginning(form: str) -> None:
     echoed = ECHOED_FORMS[form](SECRETS[0])
     for length in range(len(echoed)):
@@ -84,6 +85,7 @@ def test_a_new_token_is_searched_for_too_and_the_oldest_of_many_is_not() -> None
     assert len(secrets.needles) < 60
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "unit",
     [
