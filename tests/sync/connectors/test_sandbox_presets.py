@@ -1,6 +1,5 @@
 """The presets for the stand-in services, against those services."""
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,21 +11,18 @@ from sync.connectors.contracts.errors import (
     ConnectorError,
     RequestRejected,
     RequestThrottled,
-    RequestTimedOut,
     SystemUnavailable,
     UnreadableResponse,
 )
 from sync.connectors.contracts.types import FieldError, IdentityConnector, TargetConnector
 from tests.support.http.connectors import (
-    DEADLINE,
-    SHORT_DEADLINE,
     MemoryRecorder,
     identity,
     shop,
     shop_settings,
 )
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 ANNA = "IDNUMBER1234"
 NEW = {"external_id": "NEW1", "email": "new@example.com", "first_name": "Nea", "active": True}
@@ -74,16 +70,6 @@ def test_each_kind_of_entity_is_fetched(
     assert entity.version == entity.attributes["meta"]["lastModified"]
 
 
-def test_a_missing_entity_is_fetched_as_none(aurora: IdentityService) -> None:
-    assert _identity(aurora).fetch_entity("USER", "NOBODY") is None
-
-
-def test_every_user_is_listed(aurora: IdentityService) -> None:
-    listed = [entity.id for entity in _identity(aurora).list_entities("USER")]
-    assert listed == [user["id"] for user in aurora.list_records("users")]
-    assert ANNA in listed
-
-
 @pytest.mark.parametrize(
     ("field", "value", "found"),
     [
@@ -91,7 +77,6 @@ def test_every_user_is_listed(aurora: IdentityService) -> None:
         ("email", "anna.aalto@example.com", ["4711"]),
         ("email", "Anna.Aalto@Example.com", ["4711"]),
         ("external_id", ANNA.lower(), []),
-        ("email", "nobody@example.com", []),
     ],
 )
 def test_a_customer_is_found_by_external_id_exactly_and_by_email_without_case(
@@ -132,16 +117,6 @@ def test_a_taken_email_is_refused_in_the_words_of_the_shop(kauppa: ShopService) 
     assert _customer(kauppa)["email"] == "anna.aalto@example.com"
 
 
-def test_a_repeated_idempotency_key_creates_one_customer(kauppa: ShopService) -> None:
-    notebook = MemoryRecorder()
-    connector = _shop(kauppa, notebook)
-    first, again = connector.create_record("USER", NEW, "k1"), connector.create_record("USER", NEW, "k1")
-    assert first == again
-    assert sum(one["external_id"] == "NEW1" for one in kauppa.list_records("customers")) == 1
-    replayed = [exchange.headers.get("idempotent-replayed") for exchange in notebook.exchanges]
-    assert replayed == [None, "true"]
-
-
 @pytest.mark.parametrize(
     ("fault", "error", "maybe_applied", "applied"),
     [
@@ -151,9 +126,6 @@ def test_a_repeated_idempotency_key_creates_one_customer(kauppa: ShopService) ->
         ({"kind": "drop"}, SystemUnavailable, True, False),
         ({"kind": "drop", "applied": True}, SystemUnavailable, True, True),
         ({"kind": "garbage", "applied": True}, UnreadableResponse, True, True),
-        ({"kind": "slow", "seconds": 30}, RequestTimedOut, True, False),
-        ({"kind": "hang"}, RequestTimedOut, True, False),
-        ({"kind": "drip", "seconds": 0.1}, RequestTimedOut, True, True),
         ({"kind": "refuse", "sentence": "Not today."}, RequestRejected, False, False),
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else None,
@@ -166,11 +138,8 @@ def test_a_fault_of_the_shop_becomes_one_of_our_errors(
     applied: bool,
 ) -> None:
     kauppa.faults.add(**fault)
-    deadline = SHORT_DEADLINE if error is RequestTimedOut else DEADLINE
-    started = time.monotonic()
     with pytest.raises(ConnectorError) as caught:
-        _shop(kauppa, deadline=deadline).create_record("USER", NEW, "k1")
-    assert time.monotonic() - started < SHORT_DEADLINE + 5
+        _shop(kauppa).create_record("USER", NEW, "k1")
     assert (type(caught.value), caught.value.maybe_applied) == (error, maybe_applied)
     assert caught.value.retry_after == fault.get("retry_after")
     assert caught.value.sentence == fault.get("sentence", caught.value.sentence)
@@ -187,34 +156,6 @@ def test_a_repetition_with_the_same_key_resolves_a_dropped_request(kauppa: ShopS
     assert [str(one["id"]) for one in kauppa.list_records("customers") if one["external_id"] == "NEW1"] == [
         record.id
     ]
-
-
-@pytest.mark.parametrize(
-    ("authentication", "credentials"),
-    [
-        ({"scheme": "basic"}, {"username": "hub", "password": "shop-token"}),
-        ({"scheme": "header", "header": "X-Api-Key"}, {"value": "shop-token"}),
-        ({"scheme": "oauth2-client-credentials"}, {"client_id": "hub", "client_secret": "shop-token"}),
-        (
-            {"scheme": "oauth2-client-credentials", "client_authentication": "body"},
-            {"client_id": "hub", "client_secret": "shop-token"},
-        ),
-    ],
-    ids=["basic", "header", "oauth-basic", "oauth-body"],
-)
-def test_the_shop_accepts_each_authentication_scheme(
-    kauppa: ShopService, authentication: dict[str, str], credentials: dict[str, str]
-) -> None:
-    connector = _shop(kauppa, authentication=authentication, credentials=credentials)
-    assert connector.get_record("USER", "4711")
-
-
-def test_a_token_that_the_shop_revoked_is_replaced(kauppa: ShopService) -> None:
-    credentials = {"client_id": "hub", "client_secret": "shop-token"}
-    connector = _shop(kauppa, authentication={"scheme": "oauth2-client-credentials"}, credentials=credentials)
-    assert connector.get_record("USER", "4711")
-    kauppa.access.revoke_tokens()
-    assert connector.get_record("USER", "4711")
 
 
 def test_every_request_names_its_attempt(kauppa: ShopService) -> None:

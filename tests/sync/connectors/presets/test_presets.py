@@ -1,4 +1,4 @@
-"""Each preset of a system against the exchanges that its vendor documents: the hub sends these requests and no others.
+"""The presets of systems: complete files, and each against the exchanges that its vendor documents: the hub sends these requests and no others.
 
 `exchanges/<preset>.json` has the steps: a call of the connector, the requests that it sends with the responses to them,
 and its result. They were recorded from stand-ins that were written from the vendor's documentation.
@@ -11,8 +11,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from config_schema.errors import SettingsInvalid
+from sync.connectors import presets
 from sync.connectors.client import log_in_guard, refresh_tokens
-from sync.connectors.presets import PRESETS, load_preset
+from sync.connectors.presets import CONNECTION_PRESET, PRESETS, load_preset
+from sync.connectors.registry import validate_connection
 from tests.support.http.connectors import identity, shop
 from tests.support.http.servers import serving
 from tests.sync.connectors.presets.replay import Replay, call_connector, make_credentials
@@ -21,6 +24,9 @@ pytestmark = [pytest.mark.pure, pytest.mark.presets, pytest.mark.concurrent]
 
 FOLDER = Path(__file__).parent / "exchanges"
 RECORDED = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(FOLDER.glob("*.json"))}
+PRESET_FILES = Path(presets.__file__).parent
+# The settings that run against the real systems.
+PEERS = Path(__file__).parents[3] / "peers" / "settings"
 MAKERS = {"rest-identity": identity, "rest-target": shop}
 # What a file must show, beside the connection test and a refusal of wrong credentials.
 CALLS = {
@@ -70,12 +76,45 @@ def test_a_preset_sends_the_recorded_requests_and_reads_their_responses(name: st
 
 
 def test_every_preset_of_a_vendor_has_recorded_exchanges_of_each_kind() -> None:
-    # The sandbox runs, and Trivore has a server of its own.
-    vendors = set(PRESETS) - {"sandbox-identity", "sandbox-shop", "trivore"}
-    assert set(RECORDED) == vendors
+    assert set(RECORDED) == set(PRESETS) - {"sandbox-identity", "sandbox-shop"}
     for name, recorded in RECORDED.items():
         results = [step["result"] for step in recorded["steps"] if isinstance(step["result"], dict)]
         assert CALLS[PRESETS[name].connector] | {"read_sample"} <= {
             step["call"] for step in recorded["steps"]
         }
         assert "CredentialsRefused" in {result.get("error") for result in results}, name
+
+
+def test_every_file_is_a_valid_preset() -> None:
+    assert {path.stem for path in PRESET_FILES.glob("*.json")} == set(PRESETS)
+    for preset in PRESETS.values():
+        validate_connection(preset.connector, preset.settings, preset.authentication, "https://a.test")
+
+
+def test_presets_that_are_tested_with_the_real_system_are_those_of_the_peers() -> None:
+    for path in PEERS.glob("*.json"):
+        if path.stem in PRESETS:
+            proved, preset = json.loads(path.read_text("utf-8")), load_preset(path.stem)
+            assert {field: preset[field] for field in proved} == proved
+            assert PRESETS[path.stem].metadata.is_tested
+    tested = {name for name, preset in PRESETS.items() if preset.metadata.is_tested}
+    assert tested - {"sandbox-identity", "sandbox-shop"} <= {path.stem for path in PEERS.glob("*.json")}
+
+
+@pytest.mark.parametrize(("removed", "added"), [(None, "token"), ("needs", None), ("tested", None)])
+def test_a_file_with_an_unknown_or_a_missing_field_is_refused(removed: str | None, added: str | None) -> None:
+    document = json.loads((PRESET_FILES / "trivore.json").read_text("utf-8"))
+    if removed is not None:
+        del document[removed]
+    else:
+        document[added] = "x"
+    with pytest.raises(SettingsInvalid) as caught:
+        CONNECTION_PRESET.read(document, ("trivore.json",))
+    assert caught.value.place == ("trivore.json", removed or added)
+
+
+def test_a_copy_leaves_the_preset_as_it_is() -> None:
+    load_preset("trivore")["settings"].clear()
+    assert PRESETS["trivore"].settings
+    with pytest.raises(KeyError):
+        load_preset("../secrets")
