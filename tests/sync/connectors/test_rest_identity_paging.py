@@ -18,7 +18,7 @@ from tests.support.hostile.expressions import piped
 from tests.support.http.connectors import identity
 from tests.support.http.servers import Reply, SeenRequest, serving
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 FIVE = [{"id": f"u{number}"} for number in range(5)]
 LIST = {"path": "/users", "size": 2, "results": "resources", "total": "total"}
@@ -42,7 +42,6 @@ def _slice(seen: SeenRequest, first: int = 0, largest: int = 100) -> list[dict[s
     [
         (lambda seen: {"resources": _slice(seen), "total": 5}, {}, 3),
         (lambda seen: {"resources": _slice(seen)}, {}, 4),
-        (lambda seen: {"resources": _slice(seen), "total": "many"}, {}, 4),
         (lambda seen: {"resources": _slice(seen), "total": True}, {}, 4),
         (lambda seen: {"resources": _slice(seen, largest=1), "total": 5}, {}, 5),
         (lambda seen: {"resources": _slice(seen, first=1), "total": 5}, {"first": 1}, 3),
@@ -51,7 +50,7 @@ def _slice(seen: SeenRequest, first: int = 0, largest: int = 100) -> list[dict[s
         (lambda _: {"resources": FIVE + FIVE, "total": 10}, {}, 1),
     ],
     ids=[
-        "total", "empty-page", "total-is-no-number", "total-is-true", "smaller-pages", "counted-from-one",
+        "total", "empty-page", "total-is-true", "smaller-pages", "counted-from-one",
         "start-ignored", "bare-list", "doubled-within-a-page",
     ],
 )  # fmt: skip
@@ -62,16 +61,6 @@ def test_a_list_yields_each_entity_once_and_ends(
         ids = [entity.id for entity in _connector(service.url, **over).list_entities("user")]
     assert ids == ["u0", "u1", "u2", "u3", "u4"]
     assert len(service.seen) == requests
-
-
-def test_an_endless_list_ends_after_the_pages_allowed() -> None:
-    def endless(seen: SeenRequest) -> Reply:
-        start = int(seen.query["startIndex"])
-        return Reply(200, {"resources": [{"id": f"u{start}"}, {"id": f"u{start + 1}"}], "total": 10**9})
-
-    with serving(endless) as service:
-        assert len(list(_connector(service.url).list_entities("USER", max_pages=7))) == 14
-    assert len(service.seen) == 7
 
 
 def test_a_page_is_fetched_only_when_it_is_needed() -> None:
@@ -97,12 +86,12 @@ def test_a_missing_list_is_an_error_and_not_an_empty_list() -> None:
         list(_connector(service.url).list_entities("USER"))
 
 
-@pytest.mark.parametrize("entity_type", ["USER", "GROUP"])
-def test_a_list_without_configuration_is_refused_before_any_request(entity_type: str) -> None:
+def test_a_list_without_configuration_is_refused_before_any_request() -> None:
     with serving(lambda _: Reply(200, {})) as service:
         connector = identity(service.url, settings={"entities": {"USER": {"path": "/users/{id}"}}})
-        with pytest.raises(NotConfigured):
-            connector.list_entities(entity_type)
+        for entity_type in ("USER", "GROUP"):
+            with pytest.raises(NotConfigured):
+                connector.list_entities(entity_type)
         assert service.seen == []
 
 
@@ -112,7 +101,6 @@ def test_a_list_without_configuration_is_refused_before_any_request(entity_type:
         ("size", 0),
         ("size", 1001),
         ("size", True),
-        ("size", "2"),
         ("first", 2),
         ("path", "/users/{id}"),
         ("end", 1),
@@ -145,10 +133,7 @@ def list_costly(count: int, pages: int) -> int:
         return len(list(connector.list_entities("USER")))
 
 
-def test_all_expressions_over_one_response_share_a_budget() -> None:
+def test_expressions_over_one_response_share_a_budget_and_each_response_has_its_own() -> None:
     with pytest.raises(SettingOverBudget):
         list_costly(150, 1)
-
-
-def test_each_response_has_a_budget_of_its_own() -> None:
     assert list_costly(20, 8) == 160
