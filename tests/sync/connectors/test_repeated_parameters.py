@@ -15,7 +15,7 @@ from tests.support.http.authentication_servers import PASSWORD, USERNAME
 from tests.support.http.connectors import identity, shop, shop_settings
 from tests.support.http.servers import Reply, SeenRequest, serving
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 REPEATED = {"f": ["code", "name & more"], "g": "one"}
 SENT = [("f", "code"), ("f", "name & more"), ("g", "one")]
@@ -115,9 +115,7 @@ def test_base64_stays_within_one_segment_of_a_path() -> None:
     assert b64decode(unquote(segment), validate=True).decode() == "???>>\u00fe~"
 
 
-@pytest.mark.parametrize(
-    "value", [[], ["a", 1], [["a"]], {"a": "b"}, None, 1, True, ["x"] * (MAX_PARAMETER_VALUES + 1)]
-)
+@pytest.mark.parametrize("value", [[], ["a", 1], {"a": "b"}, None, ["x"] * (MAX_PARAMETER_VALUES + 1)])
 def test_other_values_are_refused_everywhere(value: Any) -> None:
     query = {"f": value}
     for user in (
@@ -129,10 +127,3 @@ def test_other_values_are_refused_everywhere(value: Any) -> None:
         with pytest.raises(SettingsInvalid) as refused:
             validate_connection("rest-target", shop_settings(**user), {"scheme": "bearer"}, "https://a.test")
         assert refused.value.pointer.endswith("/query")
-
-
-def test_a_secret_in_a_list_is_refused_too() -> None:
-    user = {"list": {"path": "/c", "query": {"api_key": ["public", "hunter2-hunter2"]}}}
-    with pytest.raises(SettingsInvalid) as refused:
-        validate_connection("rest-target", shop_settings(**user), {"scheme": "bearer"}, "https://a.test")
-    assert "hunter2" not in str(refused.value)

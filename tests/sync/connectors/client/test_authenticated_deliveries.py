@@ -1,20 +1,21 @@
-"""Deliveries to targets that demand a client certificate, or requests signed by OAuth 1.0a."""
+"""Deliveries to a target that demands a client certificate."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from django.db import connection as database
 
 from sync.models import Call, Connection
 from tests.support.http.client_certificates import Authority
-from tests.support.http.oauth1_server import Consumer, OAuth1Server
-from tests.support.http.servers import Reply, SeenRequest, Service, serving
+from tests.support.http.servers import Service, serving
 from tests.support.hub import ANNA, Hub
 from tests.support.targets import graphql_shop
 from tests.support.targets.graphql_shop import GraphqlShop
+
+pytestmark = pytest.mark.concurrent
 
 AUTHORITY = Authority()
 HUB = AUTHORITY.issue("hub")
@@ -76,28 +77,3 @@ def test_a_delivery_presents_the_certificate_and_a_refused_one_changes_nothing(
         assert len(service.seen) == sent
     newest = Call.objects.order_by("-pk")[0]
     assert (newest.status, newest.error) == (None, "target-credentials")
-
-
-def test_a_delivery_is_signed(hub: Hub) -> None:
-    target, consumer = GraphqlShop(), Consumer()
-
-    def answer(seen: SeenRequest) -> Reply:
-        return target.answer(
-            replace(seen, headers={**seen.headers, "authorization": f"Bearer {graphql_shop.TOKEN}"})
-        )
-
-    server = OAuth1Server(answer)
-    with (
-        serving(server) as service,
-        deliveries_to(
-            hub, service, authentication={"scheme": "oauth1"}, credentials=consumer.credentials
-        ) as shop,
-    ):
-        assert post(hub)["status"] == "succeeded"
-        assert len(target.customers) == 1
-        assert consumer.token_secret not in stored_credentials()
-        shop.credentials = Consumer(token_secret="expired").credentials
-        shop.save()
-        hub.change_email("anna.new@example.com")
-        assert post(hub)["code"] == "target-credentials"
-    assert set(server.reasons) == {"signature_invalid"}

@@ -18,7 +18,7 @@ from sync.connectors.http.urls import parse_base_url
 from sync.connectors.oauth1_signatures import OAuth1Signer
 from sync.connectors.registry import validate_connection
 from sync.connectors.settings.authentication import Credentials, credential_names, parse_authentication
-from tests.support.http.connectors import MemoryRecorder, identity, shop, shop_settings
+from tests.support.http.connectors import MemoryRecorder, shop, shop_settings
 from tests.support.http.oauth1_server import Consumer, OAuth1Server, Refused, base_string, encode
 from tests.support.http.servers import Reply, SeenRequest, raw_serving, read_request, serving
 
@@ -176,51 +176,6 @@ def test_the_fields_of_a_form_are_signed() -> None:
     assert server.reasons == ["signature_invalid"]
 
 
-def test_a_second_secret_in_the_query_is_signed_too() -> None:
-    server = OAuth1Server(found)
-    authentication = {**OAUTH1, "second": {"query": "app_key"}}
-    credentials = {**CONSUMER.credentials, "second_value": "s3cret value&1"}
-    with serving(server) as service:
-        notebook = MemoryRecorder()
-        connect(service.url, notebook, authentication=authentication, credentials=credentials).get_record(
-            "USER", "1"
-        )
-        assert service.seen[0].query["app_key"] == "s3cret value&1"
-    assert server.reasons == []
-    assert "s3cret" not in f"{notebook.sent} {notebook.exchanges}"
-
-
-def test_the_pages_of_a_list_are_signed_one_by_one() -> None:
-    people = [{"id": f"a{number}"} for number in range(3)]
-
-    def page(seen: SeenRequest) -> Reply:
-        at = int(seen.query.get("page", "0"))
-        more = f"{service.url}/users?page={at + 1}&q=a%20b%7E&f[0]=|x" if at + 1 < len(people) else None
-        return Reply(200, {"items": people[at : at + 1], "next": more})
-
-    settings = {
-        "entities": {
-            "USER": {
-                "path": "/users/{id}",
-                "list": {"path": "/users", "results": "items", "paging": "next_url", "next": "next"},
-            }
-        }
-    }
-    server = OAuth1Server(page)
-    with serving(server) as service:
-        source = identity(
-            service.url,
-            authentication=OAUTH1,
-            credentials=CONSUMER.credentials,
-            settings=settings,
-            deadline=5.0,
-        )
-        ids = [one.id for one in source.list_entities("USER")]
-    assert ids == ["a0", "a1", "a2"]
-    assert server.reasons == []
-    assert len(server.nonces) == 3
-
-
 def test_a_read_that_is_sent_again_is_signed_again() -> None:
     """A pooled connection that the system has closed: the second transmission has a nonce of its own."""
     server = OAuth1Server(found)
@@ -321,9 +276,7 @@ def test_a_form_in_a_get_is_not_sent_because_the_rfc_does_not_say_how_to_sign_it
     ("settings", "place"),
     [
         ({"algorithm": "PLAINTEXT"}, "/authentication/algorithm"),
-        ({"algorithm": "RSA-SHA1"}, "/authentication/algorithm"),
         ({"realm": 'a"b'}, "/authentication/realm"),
-        ({"realm": "a\r\nb"}, "/authentication/realm"),
         ({"realm": ""}, "/authentication/realm"),
         ({"consumer_only": "yes"}, "/authentication/consumer_only"),
         ({"token_secret": "x"}, "/authentication/token_secret"),

