@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from config_schema.errors import SettingsInvalid
 from sync.connectors.contracts.errors import (
     ConnectorError,
     CredentialsRefused,
@@ -17,7 +16,6 @@ from sync.connectors.contracts.errors import (
 )
 from sync.connectors.contracts.types import IdentityConnector
 from sync.connectors.page_reader import find_next_link
-from sync.connectors.registry import validate_connection
 from tests.support.http.connectors import MemoryRecorder, identity
 from tests.support.http.servers import Answering, Reply, SeenRequest, Service, serving
 
@@ -251,28 +249,3 @@ def test_rules_of_the_entity_hold_for_its_list() -> None:
     document["entities"]["USER"]["answers"] = [{"when": "body.errors", "means": "credentials"}]
     with serving(lambda _: Reply(200, {"errors": [1]})) as service, pytest.raises(CredentialsRefused):
         list(identity(service.url, settings=document).list_entities("USER"))
-
-
-@pytest.mark.parametrize(
-    ("over", "pointer"),
-    [
-        ({"paging": "cursor"}, "next"),
-        ({"paging": "next_url"}, "next"),
-        ({"paging": "random"}, "paging"),
-        ({"body": {"a": {"expression": "start"}}}, "body"),
-        ({"method": "POST", "body": {}}, "body"),
-        ({"method": "POST", "body": {"a": ["{cursor}"]}}, "body/a/0"),
-        ({"method": "POST", "body": {"a": {"template": "{id}"}}}, "body/a/template"),
-        # Null in some requests.
-        ({"method": "POST", "body": {"a": {"template": "after {cursor}"}}}, "body/a/template"),
-        ({"method": "POST", "body": {"a": [0] * 1_001}}, "body/a/998"),
-        ({"method": "POST", "paging": "link"}, "method"),
-        ({"first_page": 2}, "first_page"),
-        ({"modified_since": {"query": {"a": "b"}}}, "modified_since/query"),
-        ({"modified_since": {"query": {"a": "{time} {id}"}}}, "modified_since/query"),
-    ],
-)
-def test_wrong_settings_are_refused(over: dict[str, Any], pointer: str) -> None:
-    with pytest.raises(SettingsInvalid) as caught:
-        validate_connection("rest-identity", settings(**over), {"scheme": "none"}, "https://id.example.com")
-    assert caught.value.pointer == f"/settings/entities/USER/list/{pointer}"

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from config_schema.errors import SettingsInvalid
 from sync.connectors.contracts.errors import (
     CredentialsRefused,
     RequestRejected,
@@ -13,7 +12,6 @@ from sync.connectors.contracts.errors import (
     UnsafeRequest,
 )
 from sync.connectors.contracts.types import Access, IdentityConnector
-from sync.connectors.registry import validate_connection
 from tests.support.http.connectors import MemoryRecorder, identity
 from tests.support.http.servers import Answering, Reply, SeenRequest, serving
 
@@ -150,25 +148,3 @@ def test_a_rule_can_give_a_404_another_meaning() -> None:
         assert connector.fetch_entity("USER", "u1") is None
     codes = [exchange.error_code for exchange in notebook.exchanges]
     assert codes == ["identity-unavailable", None, None]
-
-
-@pytest.mark.parametrize(
-    ("entity", "pointer"),
-    [
-        ({"path": "/users"}, "path"),
-        ({"path": "/users/{user}"}, "path"),
-        ({"path": "/graphql", "method": "POST", "body": {"a": "x {id}"}}, "path"),
-        ({"path": "/graphql", "body": {"a": {"expression": "id"}}}, "body"),
-        ({"path": "/graphql", "method": "POST", "body": {"a": ["{id}"]}}, "body/a/0"),
-        ({"path": "/users", "query": {"id": "x"}}, "path"),
-        ({"path": "/users", "query": {"id": "{field}"}}, "query"),
-        ({"path": "/users/{id}", "method": "DELETE"}, "method"),
-        ({"path": "/users/{id}", "headers": {"Authorization": "x"}}, "headers"),
-        ({"path": "/users/{id}", "answers": [{"status": 409, "means": "exists"}]}, "answers/0/means"),
-        ({"path": "/users/{id}", "answers": [{"status": 200, "means": "absent"}]}, "answers/0/when"),
-    ],
-)
-def test_wrong_settings_are_refused(entity: dict[str, Any], pointer: str) -> None:
-    with pytest.raises(SettingsInvalid) as caught:
-        validate_connection("rest-identity", settings(**entity), {"scheme": "none"}, "https://id.example.com")
-    assert caught.value.pointer == f"/settings/entities/USER/{pointer}"

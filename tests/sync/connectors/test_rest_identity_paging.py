@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from config_schema.errors import SettingsInvalid
 from sync.connectors.contracts.errors import (
     NotConfigured,
     RequestRejected,
@@ -13,7 +12,6 @@ from sync.connectors.contracts.errors import (
     UnreadableResponse,
 )
 from sync.connectors.contracts.types import IdentityConnector
-from sync.connectors.registry import validate_connection
 from tests.support.hostile.expressions import piped
 from tests.support.http.connectors import identity
 from tests.support.http.servers import Reply, SeenRequest, serving
@@ -93,25 +91,6 @@ def test_a_list_without_configuration_is_refused_before_any_request() -> None:
             with pytest.raises(NotConfigured):
                 connector.list_entities(entity_type)
         assert service.seen == []
-
-
-@pytest.mark.parametrize(
-    ("member", "value"),
-    [
-        ("size", 0),
-        ("size", 1001),
-        ("size", True),
-        ("first", 2),
-        ("path", "/users/{id}"),
-        ("end", 1),
-    ],
-)
-def test_a_wrong_setting_of_a_list_is_named(member: str, value: Any) -> None:
-    with pytest.raises(SettingsInvalid) as caught:
-        validate_connection(
-            "rest-identity", _settings(**{member: value}), {"scheme": "none"}, "https://a.test"
-        )
-    assert caught.value.pointer == f"/settings/entities/USER/list/{member}"
 
 
 # About 1,200 steps: a response with 20 entities is within its budget of 100,000, one with 150 is not.

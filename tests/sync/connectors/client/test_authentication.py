@@ -8,7 +8,6 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from config_schema.errors import SettingsInvalid
 from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused, RequestThrottled
 from sync.connectors.contracts.types import IdentityConnector
 from tests.support.http.connectors import MemoryRecorder, identity, shop
@@ -84,28 +83,6 @@ def test_a_fixed_secret_is_sent_as_configured_and_masked_in_the_recorded_call(
     shown = {name.lower(): text for name, text in notebook.sent[0].headers.items()}
     assert shown.get(header) == ("***" if value else None)
     assert not any(secret in repr(notebook) for secret in credentials.values() if secret != "hub")
-
-
-@pytest.mark.parametrize(
-    ("authentication", "credentials", "pointer"),
-    [
-        ({"scheme": "basic"}, {"username": "hub"}, "/credentials/password"),
-        ({"scheme": "bearer"}, {"token": ""}, "/credentials/token"),
-        ({"scheme": "bearer"}, {"token": "a\r\nX: y"}, "/credentials"),
-        ({"scheme": "header", "header": "X-Api-Key"}, {"value": "ä"}, "/credentials"),
-        ({"scheme": "header", "header": "Host"}, {"value": "a"}, "/authentication/header"),
-        ({"scheme": "digest"}, {}, "/authentication/scheme"),
-        ({**OAUTH, "token_path": "/../token"}, {}, "/authentication/token_path"),
-        ({**OAUTH, "token_url": "ftp://a.test"}, {}, "/authentication/token_url"),
-        (OAUTH, {"client_id": "me"}, "/credentials/client_secret"),
-    ],
-)  # fmt: skip
-def test_an_unusable_secret_is_reported_by_the_name_of_its_setting(
-    authentication: dict[str, str], credentials: dict[str, str], pointer: str
-) -> None:
-    with pytest.raises(SettingsInvalid) as caught:
-        identity("http://a.test", authentication=authentication, credentials=credentials)
-    assert caught.value.pointer == pointer
 
 
 @pytest.mark.parametrize("way", ["basic", "body"])

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from config_schema.errors import SettingsInvalid
 from sync.connectors import csrf_tokens
 from sync.connectors.client import log_in_guard, token_cache
 from sync.connectors.contracts.errors import (
@@ -15,7 +14,6 @@ from sync.connectors.contracts.errors import (
     SystemUnavailable,
     UnreadableResponse,
 )
-from sync.connectors.registry import validate_connection
 from tests.support.http.connectors import MemoryRecorder, shop
 from tests.support.http.servers import Reply, SeenRequest, Service, serving
 from tests.support.targets.csrf_gateway import PASSWORD, USER, CsrfGateway
@@ -277,23 +275,3 @@ def test_a_session_that_the_read_of_the_token_refuses_for_ever_is_renewed_once(
 )
 def test_cookies_are_read_from_the_joined_headers(header: str, cookies: dict[str, str]) -> None:
     assert csrf_tokens._find_cookies(header) == cookies
-
-
-@pytest.mark.parametrize(
-    ("authentication", "place"),
-    [
-        ({"scheme": "basic", "csrf": {}}, "/authentication/csrf/path"),
-        ({"scheme": "basic", "csrf": {"path": "odata"}}, "/authentication/csrf/path"),
-        ({"scheme": "basic", "csrf": {"path": "/", "header": "Cookie"}}, "/authentication/csrf/header"),
-        ({"scheme": "basic", "csrf": {"path": "/", "lifetime": 1}}, "/authentication/csrf/lifetime"),
-        ({"scheme": "header", "header": "X-Csrf-Token", "csrf": {"path": "/"}}, "/authentication/csrf"),
-        (
-            {"scheme": "basic", "second": {"header": "x-csrf-token"}, "csrf": {"path": "/"}},
-            "/authentication/csrf",
-        ),
-        ({"scheme": "none", "csrf": {"path": "/"}}, "/authentication/csrf"),
-    ],
-)
-def test_settings_that_cannot_be_used_are_refused(authentication: dict[str, Any], place: str) -> None:
-    with pytest.raises(SettingsInvalid, match=place):
-        validate_connection("rest-target", SETTINGS, authentication, "https://a.example.com")

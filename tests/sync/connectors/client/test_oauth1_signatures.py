@@ -9,14 +9,12 @@ from typing import Any
 
 import pytest
 
-from config_schema.errors import SettingsInvalid
 from sync.connectors.client.exchange import PreparedRequest
 from sync.connectors.contracts.errors import CredentialsRefused
 from sync.connectors.contracts.types import TargetConnector
 from sync.connectors.http.message_types import UrlNotAllowed
 from sync.connectors.http.urls import parse_base_url
 from sync.connectors.oauth1_signatures import OAuth1Signer
-from sync.connectors.registry import validate_connection
 from sync.connectors.settings.authentication import Credentials, credential_names, parse_authentication
 from tests.support.http.connectors import MemoryRecorder, shop, shop_settings
 from tests.support.http.oauth1_server import Consumer, OAuth1Server, Refused, base_string, encode
@@ -270,20 +268,3 @@ def test_a_form_in_a_get_is_not_sent_because_the_rfc_does_not_say_how_to_sign_it
     )
     with pytest.raises(UrlNotAllowed, match="the request cannot be signed"):
         OAuth1Signer(scheme, Credentials(CONSUMER.credentials)).sign(call)
-
-
-@pytest.mark.parametrize(
-    ("settings", "place"),
-    [
-        ({"algorithm": "PLAINTEXT"}, "/authentication/algorithm"),
-        ({"realm": 'a"b'}, "/authentication/realm"),
-        ({"realm": ""}, "/authentication/realm"),
-        ({"consumer_only": "yes"}, "/authentication/consumer_only"),
-        ({"token_secret": "x"}, "/authentication/token_secret"),
-        ({"second": {"header": "Authorization"}}, "/authentication/second"),
-    ],
-)
-def test_settings_that_cannot_be_used_are_refused(settings: dict[str, Any], place: str) -> None:
-    with pytest.raises(SettingsInvalid) as caught:
-        validate_connection("rest-target", shop_settings(), {**OAUTH1, **settings}, "https://a.test")
-    assert caught.value.pointer.startswith(place)

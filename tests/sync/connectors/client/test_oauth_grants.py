@@ -10,7 +10,6 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from config_schema.errors import SettingsInvalid
 from sync.connectors.client import refresh_tokens
 from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused
 from sync.connectors.settings.authentication import credential_names
@@ -155,33 +154,6 @@ def test_an_assertion_names_the_client_and_the_person_it_acts_for() -> None:
     assert set(accounts.forms[0]) == {"grant_type", "assertion"}
     assert accounts.sent == ["Bearer access-token-1", "Bearer access-token-2"]
     assert accounts.forms[0]["assertion"] not in repr(notebook.sent) + repr(notebook.exchanges)
-
-
-@pytest.mark.parametrize(
-    ("authentication", "pointer"),
-    [
-        ({**REFRESH, "client_authentication": "private_key_jwt"}, "/authentication/client_authentication"),
-        ({**REFRESH, "template": "Bearer"}, "/authentication/template"),
-        ({**REFRESH, "parameters": {"refresh_token": "x"}}, "/authentication/parameters"),
-        ({**REFRESH, "refresh_token": "x"}, "/authentication/refresh_token"),
-        (REFRESH, "/credentials/refresh_token"),
-        ({**ASSERTION, "algorithm": "HS256"}, "/authentication/algorithm"),
-        (ASSERTION, "/credentials/signing_key"),
-        ({**ASSERTION, "claims": {"iss": "x"}}, "/authentication/claims"),
-        ({**ASSERTION, "claims": {"exp": 1}}, "/authentication/claims"),
-    ],
-)
-def test_an_unusable_grant_is_refused_by_the_name_of_its_setting(
-    authentication: dict[str, Any], pointer: str
-) -> None:
-    with pytest.raises((SettingsInvalid, ConnectorError)) as caught:
-        identity(
-            "http://a.test",
-            authentication=authentication,
-            credentials={"client_id": "a", "client_secret": "b"},
-        )
-    assert isinstance(caught.value, SettingsInvalid)
-    assert caught.value.pointer.startswith(pointer)
 
 
 def test_a_late_answer_that_repeats_an_older_token_is_masked() -> None:

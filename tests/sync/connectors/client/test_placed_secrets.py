@@ -6,7 +6,6 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 
-from config_schema.errors import SettingsInvalid
 from sync.connectors.client import log_in_guard
 from sync.connectors.contracts.errors import ConnectorError
 from tests.support.http.connectors import MemoryRecorder, identity, shop
@@ -177,32 +176,3 @@ def test_the_address_of_a_next_page_may_repeat_the_parameter() -> None:
         assert [entity.id for entity in connector.list_entities("USER", max_pages=5)] == ["u1", "u2"]
     assert service.seen[1].target == "/users?page=2&wstoken=t0ken-of-the-hub"
     assert "t0ken-of-the-hub" not in repr(notebook.sent) + repr(notebook.exchanges)
-
-
-@pytest.mark.parametrize(
-    ("authentication", "credentials", "pointer"),
-    [
-        (PARAMETER, {}, "/credentials/parameter_value"),
-        ({**PARAMETER, "parameter": "a&b"}, {"parameter_value": SECRET}, "/authentication/parameter"),
-        ({"scheme": "none", "second": {"header": "App-Token"}}, {}, "/authentication/second"),
-        ({"scheme": "bearer", "second": {}}, {"token": SECRET}, "/authentication/second/header"),
-        ({"scheme": "bearer", "second": {"header": "Host"}}, {"token": SECRET}, "/authentication/second/header"),
-        ({"scheme": "bearer", "second": {"header": "App-Token"}}, {"token": SECRET}, "/credentials/second_value"),
-        (
-            {"scheme": "header", "header": "X-Key", "second": {"header": "x-key"}},
-            {"value": SECRET, "second_value": SECOND},
-            "/authentication/second",
-        ),
-        (
-            {**PARAMETER, "second": {"query": "wstoken"}},
-            {"parameter_value": SECRET, "second_value": SECOND},
-            "/authentication/second",
-        ),
-    ],
-)  # fmt: skip
-def test_an_unusable_secret_place_is_refused_at_its_setting(
-    authentication: dict[str, Any], credentials: dict[str, str], pointer: str
-) -> None:
-    with pytest.raises(SettingsInvalid) as caught:
-        identity("http://a.test", authentication=authentication, credentials=credentials)
-    assert caught.value.pointer == pointer

@@ -19,7 +19,6 @@ from sync.connectors.contracts.errors import (
     UnreadableResponse,
 )
 from sync.connectors.contracts.types import IdentityConnector
-from sync.connectors.registry import validate_connection
 from tests.support.http.authentication_servers import PASSWORD, USERNAME, SessionServer
 from tests.support.http.connectors import MemoryRecorder, identity
 from tests.support.http.servers import Reply, SeenRequest, Service, serving
@@ -358,56 +357,3 @@ def test_a_token_in_the_address_of_a_session_is_in_no_record() -> None:
     (token,) = server.sessions
     assert notebook.exchanges[0].headers["etag"] == '"1"'
     assert token not in repr(notebook.exchanges)
-
-
-WRONG: list[tuple[dict[str, Any], str]] = [
-    (
-        {"log_in": {"path": "/login", "body": {"user": {"expression": "username"}}}},
-        "/authentication/log_in/body",
-    ),
-    ({"log_in": {"path": "/login", "body": {"p": "{password}"}}}, "/authentication/log_in/body/p"),
-    (
-        {"log_in": {"path": "/login", "body": {"p": {"template": "{password} {token}"}}}},
-        "/authentication/log_in/body/p/template",
-    ),
-    (
-        {"log_in": {"path": "/login", "encoding": "form", "body": {"expression": "password"}}},
-        "/authentication/log_in/body",
-    ),
-    ({"log_in": {"path": "login", "body": {"p": {"expression": "password"}}}}, "/authentication/log_in/path"),
-    (
-        {"log_in": {"path": "/x", "encoding": "form", "body": {"p": {"expression": "password"}, "n": 1}}},
-        "/body",
-    ),
-    ({"log_in": {"path": "/x", "body": {"p": {"expression": "password"}, "n": [1] * 1_001}}}, "/body"),
-    (
-        {
-            "log_in": {
-                "path": "/x",
-                "headers": {"X-Api-Key": "abc"},
-                "body": {"p": {"expression": "password"}},
-            }
-        },
-        "/headers",
-    ),
-    ({"token": {}}, "/authentication/token/path"),
-    ({"token": {"path": "a", "cookie": "b"}}, "/authentication/token/path"),
-    ({"token": {"cookie": "a b"}}, "/authentication/token/cookie"),
-    ({"more_cookies": ["ROUTEID"]}, "/authentication/more_cookies"),
-    ({"cookie": "sid", "more_cookies": ["a"] * 6}, "/authentication/more_cookies"),
-    ({"cookie": "sid", "more_cookies": ["a; b"]}, "/authentication/more_cookies/0"),
-    ({"template": "Bearer"}, "/authentication/template"),
-    ({"template": "Bearer {token} {password}"}, "/authentication/template"),
-    ({"template": "Bearer {base64:{base64:{token}}}"}, "/authentication/template"),
-    ({"values": {"password": "a"}}, "/authentication/values/password"),
-    ({"refused": [{"status": 200}]}, "/authentication/refused/0/when"),
-    ({"lifetime": 1}, "/authentication/lifetime"),
-]
-
-
-@pytest.mark.parametrize(("over", "pointer"), WRONG)
-def test_wrong_settings_are_refused_when_they_are_saved(over: dict[str, Any], pointer: str) -> None:
-    settings = {"entities": {"USER": {"path": "/users/{id}"}}}
-    with pytest.raises(SettingsInvalid) as caught:
-        validate_connection("rest-identity", settings, {**SESSION, **over}, "https://id.example.com")
-    assert pointer in caught.value.pointer

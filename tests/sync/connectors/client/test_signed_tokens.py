@@ -8,7 +8,6 @@ import pytest
 from config_schema.errors import SettingsInvalid
 from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused
 from sync.connectors.contracts.types import IdentityConnector
-from sync.connectors.registry import validate_connection
 from sync.connectors.settings.authentication import credential_names
 from tests.support.http.authentication_servers import AssertionServer, SignedTokenServer, make_key
 from tests.support.http.connectors import MemoryRecorder, identity
@@ -188,33 +187,3 @@ def test_the_credentials_of_a_client_depend_on_how_it_proves_itself() -> None:
     assert credential_names({"scheme": "jwt"}) == ("signing_key",)
     assert credential_names({"scheme": "session"}) == ("username", "password")
     assert credential_names(["session"]) == ()
-
-
-@pytest.mark.parametrize(
-    ("authentication", "pointer"),
-    [
-        ({**OAUTH, "client_authentication": "basic", "algorithm": "ES256"}, "/authentication/algorithm"),
-        ({**OAUTH, "client_authentication": "client_secret_jwt"}, "/authentication/client_authentication"),
-        ({**OAUTH, "algorithm": "HS256"}, "/authentication/algorithm"),
-        ({**OAUTH, "algorithm": "none"}, "/authentication/algorithm"),
-        ({**OAUTH, "parameters": {"grant_type": "password"}}, "/authentication/parameters/grant_type"),
-        ({**OAUTH, "parameters": {"client_secret": "x"}}, "/authentication/parameters/client_secret"),
-        ({**OAUTH, "parameters": {f"p{i}": "x" for i in range(21)}}, "/authentication/parameters"),
-        ({**OAUTH, "lifetime": 100_000}, "/authentication/lifetime"),
-        ({**OAUTH, "claims": {"sub": "admin"}}, "/authentication/claims/sub"),
-        (
-            {**OAUTH, "client_authentication": "post", "claims": {"scope": "a"}},
-            "/authentication/claims",
-        ),
-        ({**JWT, "algorithm": "none"}, "/authentication/algorithm"),
-        ({**JWT, "claims": {"exp": 1}}, "/authentication/claims/exp"),
-        ({**JWT, "algorithm": "ES256", "encoding": "hex"}, "/authentication/encoding"),
-        ({**JWT, "template": "Bearer {token} {username}"}, "/authentication/template"),
-        ({**JWT, "signing_key": "x"}, "/authentication/signing_key"),
-    ],
-)
-def test_wrong_settings_are_refused_when_they_are_saved(authentication: dict[str, Any], pointer: str) -> None:
-    settings = {"entities": {"USER": {"path": "/users/{id}"}}}
-    with pytest.raises(SettingsInvalid) as caught:
-        validate_connection("rest-identity", settings, authentication, "https://id.example.com")
-    assert caught.value.pointer.startswith(pointer)

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from config_schema.errors import SettingsInvalid
 from sync.connectors.contracts.errors import ConnectorError, RequestThrottled, SystemUnavailable
 from sync.connectors.settings.setting_kinds import Expression
 from sync.connectors.values.json_responses import ErrorExtractor, WaitHeader, WaitUnit
@@ -114,17 +113,3 @@ def test_any_body_is_read(body: bytes, seconds: float | None) -> None:
 )
 def test_any_header_is_read(unit: WaitUnit, text: str, seconds: float | None) -> None:
     assert WaitHeader("reset", unit).read_seconds({"reset": text}, 1000.0) == seconds
-
-
-@pytest.mark.parametrize(
-    ("error", "place"),
-    [
-        ({"wait": "retry_after["}, "/error/wait"),
-        ({"wait_header": {"name": NAME, "unit": "minutes"}}, "/error/wait_header/unit"),
-        ({"wait_header": {"name": "a b", "unit": "time"}}, "/error/wait_header/name"),
-        ({"wait_header": NAME}, "/error/wait_header"),
-    ],
-)
-def test_a_setting_that_cannot_be_used_is_refused(error: dict[str, Any], place: str) -> None:
-    with pytest.raises(SettingsInvalid, match=place):
-        shop("http://127.0.0.1:1", settings=shop_settings() | {"error": error})

@@ -24,7 +24,6 @@ from sync.connectors.http.client_certificates import (
     find_certificate_facts,
     read_client_certificate,
 )
-from sync.connectors.registry import validate_connection
 from sync.connectors.settings.authentication import credential_names
 from tests.support.http.client_certificates import Authority, Issued, key_pem
 from tests.support.http.connectors import MemoryRecorder, shop, shop_settings
@@ -188,40 +187,6 @@ def test_a_token_endpoint_of_another_origin_gets_the_client_certificate(
         assert connector.get_record("USER", "1") is not None
         assert [seen.client for seen in tokens.seen] == ["hub"]
     assert forms == [{"grant_type": ["client_credentials"], "client_id": ["hub-client"]}]
-
-
-@pytest.mark.parametrize(
-    ("base_url", "authentication", "pointer"),
-    [
-        ("http://shop.test", MUTUAL, "/authentication/client_certificate"),
-        (
-            "https://shop.test",
-            {
-                "scheme": "oauth2-client-credentials",
-                "token_url": "http://id.test/token",
-                "client_certificate": True,
-            },
-            "/authentication/client_certificate",
-        ),
-        (
-            "https://shop.test",
-            {"scheme": "oauth2-client-credentials", "client_authentication": "tls_client_auth"},
-            "/authentication/client_authentication",
-        ),
-        (
-            "https://shop.test",
-            {"scheme": "basic", "client_certificate": "yes"},
-            "/authentication/client_certificate",
-        ),
-        ("https://shop.test", {"scheme": "basic", "client_key": "x"}, "/authentication/client_key"),
-    ],
-)
-def test_settings_that_cannot_work_are_refused(
-    base_url: str, authentication: dict[str, Any], pointer: str
-) -> None:
-    with pytest.raises(SettingsInvalid) as caught:
-        validate_connection("rest-target", shop_settings(), authentication, base_url)
-    assert caught.value.pointer == pointer
 
 
 @pytest.mark.parametrize("scheme", ["none", "session"])

@@ -13,14 +13,12 @@ from typing import Any
 
 import pytest
 
-from config_schema.errors import SettingsInvalid
 from sync.connectors.contracts.errors import RequestTimedOut, SystemUnavailable
 from sync.connectors.http import deadline, transport
 from sync.connectors.http.deadline import Deadline
 from sync.connectors.http.dns import MAX_THREADS, HostResolver, is_address_allowed, resolve_addresses
 from sync.connectors.http.message_types import ConnectionFailed, HttpEndpoint, HttpRequest
 from sync.connectors.http.response_reader import MAX_CONNECT_SECONDS, ExchangeState, open_socket
-from sync.connectors.registry import validate_connection
 from tests.support.http.connectors import identity, shop, shop_settings
 from tests.support.http.servers import Reply, SeenRequest, Service, serving
 
@@ -108,14 +106,6 @@ def test_of_several_addresses_only_a_permitted_one_is_contacted(monkeypatch: pyt
         trap.setblocking(False)
         with pytest.raises(BlockingIOError):
             trap.accept()
-
-
-@pytest.mark.parametrize("networks", [["10.0.0.0/33"], ["10.0.0.1/8"], ["shop.test"]])
-def test_an_invalid_network_is_refused(networks: list[str]) -> None:
-    settings = shop_settings() | {"networks": networks}
-    with pytest.raises(SettingsInvalid) as caught:
-        validate_connection("rest-target", settings, {"scheme": "none"}, "https://a.test")
-    assert caught.value.pointer == "/settings/networks"
 
 
 def test_a_host_without_an_address_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:

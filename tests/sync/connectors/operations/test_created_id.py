@@ -4,9 +4,7 @@ from typing import Any
 
 import pytest
 
-from config_schema.errors import SettingsInvalid
 from sync.connectors.contracts.errors import UnreadableResponse, UnsafeRequest
-from sync.connectors.registry import validate_connection
 from tests.support.http.connectors import shop
 from tests.support.http.servers import Reply, SeenRequest, serving
 
@@ -82,13 +80,3 @@ def test_a_version_is_read_before_the_next_write() -> None:
         made = target.create_record("USER", {"email": "a@b.test"}, "k1")
         current = target.load_version("USER", made)
         target.update_record("USER", made.id, {"email": "b@b.test"}, "k2", current.version)
-
-
-@pytest.mark.parametrize(
-    ("operation", "value"), [("create", "split("), ("create", 7), ("update", LAST_SEGMENT)]
-)
-def test_a_setting_that_cannot_be_used_is_refused(operation: str, value: Any) -> None:
-    document = settings(None)
-    document["entities"]["USER"]["operations"][operation]["created_id"] = value
-    with pytest.raises(SettingsInvalid, match="created_id"):
-        validate_connection("rest-target", document, {"scheme": "none"}, "https://a.example.com")

@@ -4,10 +4,8 @@ from typing import Any
 
 import pytest
 
-from config_schema.errors import SettingsInvalid
 from sync.connectors.contracts.errors import UnsafeRequest
 from sync.connectors.contracts.types import Access
-from sync.connectors.registry import validate_connection
 from sync.connectors.settings.target import TARGET_SETTINGS, expand_operations
 from tests.support.http.connectors import MemoryRecorder, shop, shop_settings
 from tests.support.http.servers import Reply, SeenRequest, serving
@@ -84,24 +82,3 @@ def test_a_page_elsewhere_is_never_requested() -> None:
         with pytest.raises(UnsafeRequest):
             shop(service.url, notebook, settings=document).probe_system()
     assert all(one.url.startswith(service.url + "/c") for one in notebook.sent)
-
-
-@pytest.mark.parametrize(
-    "style",
-    [
-        {"paging": "cursor"},
-        {"paging": "pages"},
-        {"paging": "offset", "size": 0},
-    ],
-)
-@pytest.mark.parametrize("is_written_out", [False, True])
-def test_a_style_that_cannot_work_is_refused(style: dict[str, Any], is_written_out: bool) -> None:
-    document = settings(style, is_written_out=is_written_out)
-    with pytest.raises(SettingsInvalid):
-        validate_connection("rest-target", document, {"scheme": "bearer"}, "https://a.test")
-
-
-def test_an_address_needs_the_method_get() -> None:
-    document = settings({"paging": "link", "method": "POST"}, is_written_out=True)
-    with pytest.raises(SettingsInvalid, match="GET"):
-        validate_connection("rest-target", document, {"scheme": "bearer"}, "https://a.test")

@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config_schema.errors import SettingsInvalid
 from sync.connectors.presets import load_preset
-from sync.connectors.registry import validate_connection
 from sync.connectors.values.timestamps import parse_timestamp
 from tests.support.http.connectors import identity
 from tests.support.http.servers import Reply, serving
@@ -68,12 +66,3 @@ def test_the_time_of_change_is_read_from_the_configured_field(
         entity = identity(service.url, settings=_settings(**over)).fetch_entity("USER", "a1")
     assert entity is not None
     assert entity.modified_at == moment
-
-
-@pytest.mark.parametrize("modified", ["a[", 1, ""])
-def test_an_invalid_expression_for_the_time_of_change_is_refused(modified: Any) -> None:
-    with pytest.raises(SettingsInvalid) as caught:
-        validate_connection(
-            "rest-identity", _settings(modified=modified), {"scheme": "none"}, "https://a.test"
-        )
-    assert caught.value.pointer == "/settings/entities/USER/modified"

@@ -1,0 +1,57 @@
+"""Settings of connections as documents: each is good as it is, and with one value changed refused at its place, or good.
+
+`documents.json` has for each document the changed values: `at` is the place, `value` the other value (none: it is left
+out), `refused` the place that the refusal names (null: it is accepted).
+"""
+
+from typing import Any
+
+import pytest
+
+from config_schema.errors import SettingsInvalid
+from sync.connectors.presets import load_preset
+from sync.connectors.registry import CONNECTOR_SIDES, make_connector, validate_connection
+from tests.support.http.connectors import MemoryRecorder
+from tests.sync.connectors.settings.documents import DOCUMENTS, change
+
+pytestmark = pytest.mark.pure
+
+
+def find_refusal(document: dict[str, Any]) -> str | None:
+    """Return the place that the refusal of a connection names; None if it is accepted. A refusal is a sentence."""
+    settings = document["settings"]
+    if isinstance(settings, str):
+        settings = load_preset(settings)["settings"]
+    name, base_url = document["connector"], document["base_url"]
+    try:
+        if "credentials" not in document:
+            validate_connection(name, settings, document["authentication"], base_url)
+        else:
+            make_connector(
+                CONNECTOR_SIDES[name],
+                name,
+                base_url=base_url,
+                authentication=document["authentication"],
+                credentials=document["credentials"],
+                settings=settings,
+                request_id="r1",
+                recorder=MemoryRecorder(),
+            )
+    except SettingsInvalid as refused:
+        return refused.pointer if refused.sentence.endswith(".") else refused.sentence
+    return None
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_document_with_one_other_value_is_refused_at_its_place(name: str) -> None:
+    document = {"base_url": "https://a.test", **DOCUMENTS[name]}
+    changed_values = document.pop("changed")
+    assert find_refusal(document) is None
+    if isinstance(document["settings"], str):
+        document["settings"] = load_preset(document["settings"])["settings"]
+    wrong = [
+        (row, found)
+        for row in changed_values
+        if (found := find_refusal(change(document, row["at"], row))) != row["refused"]
+    ]
+    assert wrong == []
