@@ -61,12 +61,10 @@ def test_values_that_are_equal_in_python_are_distinguished() -> None:
         identity("http://a.test", settings=settings)
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [(1, True), (1, 1.0), ("1", 1), (["a", "b"], ["ab"]), ({"a": {}}, {"a": []}), ((["a"], []), ([], ["a"])), ("", None)],
-)  # fmt: skip
-def test_a_fingerprint_differs_for_different_contents(one: Any, other: Any) -> None:
-    assert fingerprint_json(one) != fingerprint_json(other)
+def test_a_fingerprint_differs_for_different_contents() -> None:
+    cases: list[tuple[Any, Any]] = [(1, True), (1, 1.0), ("1", 1), (["a", "b"], ["ab"]), ({"a": {}}, {"a": []}), ((["a"], []), ([], ["a"])), ("", None)]  # fmt: skip
+    for one, other in cases:
+        assert fingerprint_json(one) != fingerprint_json(other)
 
 
 def test_a_fingerprint_is_the_same_for_the_same_content_and_keeps_no_secret() -> None:
@@ -79,7 +77,8 @@ def test_a_fingerprint_is_the_same_for_the_same_content_and_keeps_no_secret() ->
     assert fingerprint_json(Own(a=1)) == fingerprint_json(Own(a=1)) != fingerprint_json(Own(a=2))
 
 
-def test_the_cache_is_bounded() -> None:
+def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "MAX_CACHED", 5)
     for number in range(registry.MAX_CACHED + 10):
         identity("http://a.test", credentials={"token": f"t{number}"})
     assert 0 < len(registry._cache) <= registry.MAX_CACHED

@@ -156,9 +156,8 @@ def test_a_second_401_is_an_error() -> None:
         assert _paths(service) == ["/oauth/token", "/api/users/a1"] * 2
 
 
-@pytest.mark.parametrize(
-    ("reply", "code"),
-    [
+def test_without_a_token_no_request_is_sent() -> None:
+    cases: list[tuple[Reply, str]] = [
         (Reply(400, {"error": "invalid_client"}), "identity-credentials"),
         (Reply(401, {}), "identity-credentials"),
         (Reply(404, {}), "identity-credentials"),
@@ -169,16 +168,15 @@ def test_a_second_401_is_an_error() -> None:
         (Reply(200, {"access_token": "t", "token_type": "mac"}), "identity-garbled"),
         (Reply(200, {"access_token": "t\r\nX-Evil: 1", "token_type": "bearer"}), "identity-garbled"),
         (Reply(200, {"access_token": 7}), "identity-garbled"),
-    ],
-)  # fmt: skip
-def test_without_a_token_no_request_is_sent(reply: Reply, code: str) -> None:
-    credentials, notebook = _client(), MemoryRecorder()
-    with serving(lambda _: reply) as service:
-        with pytest.raises(ConnectorError) as caught:
-            _oauth(service.url, credentials, notebook).fetch_entity("USER", "a1")
-        assert _paths(service) == ["/oauth/token"]
-    assert (caught.value.code, caught.value.retryable) == (code, True)
-    assert credentials["client_secret"] not in f"{caught.value} {notebook!r}"
+    ]  # fmt: skip
+    for reply, code in cases:
+        credentials, notebook = _client(), MemoryRecorder()
+        with serving(lambda _, reply=reply: reply) as service:
+            with pytest.raises(ConnectorError) as caught:
+                _oauth(service.url, credentials, notebook).fetch_entity("USER", "a1")
+            assert _paths(service) == ["/oauth/token"]
+        assert (caught.value.code, caught.value.retryable) == (code, True)
+        assert credentials["client_secret"] not in f"{caught.value} {notebook!r}"
 
 
 def test_the_retry_after_of_a_token_endpoint_is_respected() -> None:

@@ -135,9 +135,8 @@ def test_neither_token_nor_cookie_is_on_record() -> None:
     assert PASSWORD not in shown
 
 
-@pytest.mark.parametrize(
-    ("reply", "kind"),
-    [
+def test_an_answer_without_a_token_sends_no_write() -> None:
+    cases: list[tuple[Reply, type[ConnectorError]]] = [
         (Reply(200, {"d": {}}), UnreadableResponse),
         (Reply(200, {"d": {}}, {"X-CSRF-Token": "a\u00e9"}), UnreadableResponse),
         (Reply(200, {"d": {}}, {"X-CSRF-Token": "t" * 9_000}), UnreadableResponse),
@@ -146,15 +145,14 @@ def test_neither_token_nor_cookie_is_on_record() -> None:
         (Reply(401), CredentialsRefused),
         (Reply(503), SystemUnavailable),
         (Reply(429, None, {"Retry-After": "7"}), RequestThrottled),
-    ],
-)
-def test_an_answer_without_a_token_sends_no_write(reply: Reply, kind: type[ConnectorError]) -> None:
-    with serving(lambda _: reply) as service:
-        with pytest.raises(kind) as caught:
-            write(connect(service))
-        assert len(service.seen) == 1
-    assert not caught.value.maybe_applied
-    assert caught.value.retry_after == (7.0 if kind is RequestThrottled else None)
+    ]
+    for reply, kind in cases:
+        with serving(lambda _, reply=reply: reply) as service:
+            with pytest.raises(kind) as caught:
+                write(connect(service))
+            assert len(service.seen) == 1
+        assert not caught.value.maybe_applied
+        assert caught.value.retry_after == (7.0 if kind is RequestThrottled else None)
 
 
 @pytest.mark.parametrize(
@@ -262,16 +260,14 @@ def test_a_session_that_the_read_of_the_token_refuses_for_ever_is_renewed_once(
         assert [seen.path for seen in service.seen] == ["/login", "/token", "/login", "/token"]
 
 
-@pytest.mark.parametrize(
-    ("header", "cookies"),
-    [
+def test_cookies_are_read_from_the_joined_headers() -> None:
+    cases: list[tuple[str, dict[str, str]]] = [
         ("", {}),
         ("a=1; path=/; expires=Wed, 21 Oct 2026 07:28:00 GMT; secure, b=x=y; path=/", {"a": "1", "b": "x=y"}),
         ('a="quoted"; HttpOnly, a=last', {"a": "last"}),
         ("a=1 2; path=/", {}),
         ("=1, b", {}),
         (", ".join(f"c{number}=1" for number in range(50)), {f"c{number}": "1" for number in range(30, 50)}),
-    ],
-)
-def test_cookies_are_read_from_the_joined_headers(header: str, cookies: dict[str, str]) -> None:
-    assert csrf_tokens._find_cookies(header) == cookies
+    ]
+    for header, cookies in cases:
+        assert csrf_tokens._find_cookies(header) == cookies

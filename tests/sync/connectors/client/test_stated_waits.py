@@ -29,9 +29,8 @@ def wait_after(reply: Reply, error: dict[str, Any]) -> float | None:
     return caught.value.retry_after
 
 
-@pytest.mark.parametrize(
-    ("error", "reply", "seconds"),
-    [
+def test_the_wait_is_read_where_the_settings_say() -> None:
+    cases: list[tuple[dict[str, Any], Reply, float | None]] = [
         (IN_BODY, Reply(429, {"message": "slow down", "retry_after": 64.57}), 64.57),
         (IN_BODY, Reply(429, {"retry_after": 3}, {"Retry-After": "9"}), 9.0),
         (IN_BODY, Reply(429, {"retry_after": 3}, {"Retry-After": "soon"}), 3.0),
@@ -51,12 +50,9 @@ def wait_after(reply: Reply, error: dict[str, Any]) -> float | None:
         (in_header("time"), Reply(429, None, {NAME: LATE}), 3600.0),
         (in_header("seconds") | IN_BODY, Reply(429, {"retry_after": 7}, {NAME: "12"}), 7.0),
         (in_header("seconds") | IN_BODY, Reply(429, {"other": 7}, {NAME: "12"}), 12.0),
-    ],
-)
-def test_the_wait_is_read_where_the_settings_say(
-    error: dict[str, Any], reply: Reply, seconds: float | None
-) -> None:
-    assert wait_after(reply, error) == seconds
+    ]
+    for error, reply, seconds in cases:
+        assert wait_after(reply, error) == seconds
 
 
 def test_a_rule_may_say_that_a_response_was_throttled() -> None:
@@ -77,9 +73,8 @@ def test_an_identity_service_may_state_it_too(error: dict[str, Any]) -> None:
     assert caught.value.retry_after == 5.0
 
 
-@pytest.mark.parametrize(
-    ("body", "seconds"),
-    [
+def test_any_body_is_read() -> None:
+    cases: list[tuple[bytes, float | None]] = [
         (b'{"wait": 0}', 0.0),
         (b'{"wait": "0.5"}', 0.5),
         (b'{"wait": -1}', None),
@@ -91,15 +86,13 @@ def test_an_identity_service_may_state_it_too(error: dict[str, Any]) -> None:
         (b'{"wait": 1e999}', None),
         (b"<html>", None),
         (b'{"wait": ' * 2_000, None),
-    ],
-)
-def test_any_body_is_read(body: bytes, seconds: float | None) -> None:
-    assert ErrorExtractor(wait=Expression().read("wait", ())).extract_wait(body) == seconds
+    ]
+    for body, seconds in cases:
+        assert ErrorExtractor(wait=Expression().read("wait", ())).extract_wait(body) == seconds
 
 
-@pytest.mark.parametrize(
-    ("unit", "text", "seconds"),
-    [
+def test_any_header_is_read() -> None:
+    cases: list[tuple[WaitUnit, str, float | None]] = [
         (WaitUnit.SECONDS, "0", 0.0),
         (WaitUnit.SECONDS, " 0.5 ", 0.5),
         (WaitUnit.SECONDS, "9, 4", 4.0),
@@ -109,7 +102,6 @@ def test_any_body_is_read(body: bytes, seconds: float | None) -> None:
         (WaitUnit.SECONDS, "9" * 31, None),
         (WaitUnit.TIME, "1060", 60.0),
         (WaitUnit.TIME, "999", 0.0),
-    ],
-)
-def test_any_header_is_read(unit: WaitUnit, text: str, seconds: float | None) -> None:
-    assert WaitHeader("reset", unit).read_seconds({"reset": text}, 1000.0) == seconds
+    ]
+    for unit, text, seconds in cases:
+        assert WaitHeader("reset", unit).read_seconds({"reset": text}, 1000.0) == seconds

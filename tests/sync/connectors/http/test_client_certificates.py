@@ -189,15 +189,16 @@ def test_a_token_endpoint_of_another_origin_gets_the_client_certificate(
     assert forms == [{"grant_type": ["client_credentials"], "client_id": ["hub-client"]}]
 
 
-@pytest.mark.parametrize("scheme", ["none", "session"])
-def test_the_certificate_is_added_to_the_credentials_of_each_scheme(scheme: str) -> None:
-    plain = credential_names({"scheme": scheme})
-    assert credential_names({"scheme": scheme, "client_certificate": True}) == (
-        *plain,
-        "client_certificate",
-        "client_key",
-    )
-    assert credential_names({"scheme": scheme, "client_certificate": False}) == plain
+def test_the_certificate_is_added_to_the_credentials_of_each_scheme() -> None:
+    cases: list[str] = ["none", "session"]
+    for scheme in cases:
+        plain = credential_names({"scheme": scheme})
+        assert credential_names({"scheme": scheme, "client_certificate": True}) == (
+            *plain,
+            "client_certificate",
+            "client_key",
+        )
+        assert credential_names({"scheme": scheme, "client_certificate": False}) == plain
 
 
 ENCRYPTED = key_pem(ec.generate_private_key(ec.SECP256R1()), b"pass")
@@ -205,9 +206,8 @@ LEGACY = HUB.key.replace("-----\n", "-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AE
 WEAK = AUTHORITY.issue("weak", rsa.generate_private_key(65537, 1024))
 
 
-@pytest.mark.parametrize(
-    ("certificate", "key", "name", "sentence"),
-    [
+def test_a_certificate_that_tls_cannot_present_is_refused() -> None:
+    cases: list[tuple[str, str, str, str]] = [
         (HUB.certificate, OTHER.key, "client_key", "does not fit the client certificate"),
         (AUTHORITY.pem + HUB.certificate, HUB.key, "client_key", "Enter its certificate first"),
         (HUB.certificate, ENCRYPTED, "client_key", "is encrypted. Decrypt it first"),
@@ -228,16 +228,12 @@ WEAK = AUTHORITY.issue("weak", rsa.generate_private_key(65537, 1024))
         (HUB.certificate * 11, HUB.key, "client_certificate", "at most 9 certificates"),
         (HUB.certificate + " " * 40_000, HUB.key, "client_certificate", "the client certificate in PEM"),
         (WEAK.certificate, WEAK.key, "client_certificate", "TLS does not accept this certificate"),
-    ],
-    ids=lambda value: value if isinstance(value, str) and len(value) < 40 else "",
-)
-def test_a_certificate_that_tls_cannot_present_is_refused(
-    certificate: str, key: str, name: str, sentence: str
-) -> None:
-    with pytest.raises(SettingsInvalid, match=sentence) as caught:
-        read_client_certificate(certificate, key)
-    assert caught.value.place == ("credentials", name)
-    assert not any(line in str(caught.value) for line in key.splitlines() if len(line) > 20)
+    ]
+    for certificate, key, name, sentence in cases:
+        with pytest.raises(SettingsInvalid, match=sentence) as caught:
+            read_client_certificate(certificate, key)
+        assert caught.value.place == ("credentials", name)
+        assert not any(line in str(caught.value) for line in key.splitlines() if len(line) > 20)
 
 
 def test_a_chain_with_text_around_it_and_windows_line_ends_is_accepted() -> None:

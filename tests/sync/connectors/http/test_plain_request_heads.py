@@ -98,39 +98,35 @@ def _sent(method: str, target: str, body: bytes | None) -> bytes:
     return seen[0].replace(host.encode(), b"a.test")
 
 
-@pytest.mark.parametrize(
-    ("method", "body"),
-    [(method, body) for method in ("GET", "DELETE", "POST") for body in (None, b"", b'{"a":1}')],
-)
-def test_a_request_has_the_lines_that_the_library_would_send(method: str, body: bytes | None) -> None:
-    request = HttpRequest(method, "http://a.test/u/1?a=b", HEADERS, body, ANY_URL)
-    ours = encode_plain_request(request, "http://a.test")
-    assert ours is not None
-    theirs = _sent(method, "/u/1?a=b", body)
-    ours_head, _, ours_body = ours.partition(b"\r\n\r\n")
-    theirs_head, _, theirs_body = theirs.partition(b"\r\n\r\n")
-    assert ours_body == theirs_body
-    assert ours.split(b"\r\n")[0] == theirs.split(b"\r\n")[0]
-    assert sorted(ours_head.split(b"\r\n")) == sorted(theirs_head.split(b"\r\n"))
+def test_a_request_has_the_lines_that_the_library_would_send() -> None:
+    cases: list[tuple[str, bytes | None]] = [
+        (method, body) for method in ("GET", "DELETE", "POST") for body in (None, b"", b'{"a":1}')
+    ]
+    for method, body in cases:
+        request = HttpRequest(method, "http://a.test/u/1?a=b", HEADERS, body, ANY_URL)
+        ours = encode_plain_request(request, "http://a.test")
+        assert ours is not None
+        theirs = _sent(method, "/u/1?a=b", body)
+        ours_head, _, ours_body = ours.partition(b"\r\n\r\n")
+        theirs_head, _, theirs_body = theirs.partition(b"\r\n\r\n")
+        assert ours_body == theirs_body
+        assert ours.split(b"\r\n")[0] == theirs.split(b"\r\n")[0]
+        assert sorted(ours_head.split(b"\r\n")) == sorted(theirs_head.split(b"\r\n"))
 
 
-@pytest.mark.parametrize(
-    ("path", "headers"),
-    [
+def test_other_requests_are_sent_within_the_base_url_or_not_at_all() -> None:
+    cases: list[tuple[str, dict[str, str]]] = [
         ("/u/%2e%2e", {}), ("/u/..", {}), ("/u/../v/w", {}), ("/u/.", {}), ("/v/1", {}), ("/u/1/2", {}), ("/u/1#x", {}),
         ("/u/1", {"X": "a\r\nHost: evil"}), ("/u/1", {"X": "€"}), ("/u/1", {"X: y\r\nZ": "a"}), ("/u/1", {"": "a"}),
-    ],
-)  # fmt: skip
-def test_other_requests_are_sent_within_the_base_url_or_not_at_all(
-    path: str, headers: dict[str, str]
-) -> None:
-    seen: list[bytes] = []
-    with raw_serving(lambda connection: seen.append(read_request(connection))) as url:
-        base = parse_base_url(url)
-        request = HttpRequest("GET", url + path, headers, None, allowed_url_pattern(base, "/u/{id}"))
-        with pytest.raises(UrlNotAllowed):
-            transmit_request(request, HttpEndpoint(base.origin, 1.0, 1000))
-    assert seen == []
+    ]  # fmt: skip
+    for path, headers in cases:
+        seen: list[bytes] = []
+        with raw_serving(lambda connection, seen=seen: seen.append(read_request(connection))) as url:
+            base = parse_base_url(url)
+            request = HttpRequest("GET", url + path, headers, None, allowed_url_pattern(base, "/u/{id}"))
+            with pytest.raises(UrlNotAllowed):
+                transmit_request(request, HttpEndpoint(base.origin, 1.0, 1000))
+        assert seen == []
 
 
 def test_other_values_are_encoded_by_the_library() -> None:

@@ -27,9 +27,8 @@ def create(reply: Reply, created_id: str | None = LAST_SEGMENT, **user: Any) -> 
         return target.create_record("USER", {"email": "a@b.test"}, "k1")
 
 
-@pytest.mark.parametrize(
-    ("created_id", "reply"),
-    [
+def test_the_id_of_a_new_record_is_read_from_the_whole_response() -> None:
+    cases: list[tuple[str, Reply]] = [
         (LAST_SEGMENT, Reply(201, None, {"Location": f"https://id.example.com/admin/realms/a/users/{ID}"})),
         (LAST_SEGMENT, Reply(204, None, {"location": f"/users/{ID}"})),
         (LAST_SEGMENT, Reply(201, {"message": "created"}, {"Location": f"/users/{ID}"})),
@@ -37,33 +36,31 @@ def create(reply: Reply, created_id: str | None = LAST_SEGMENT, **user: Any) -> 
         (IN_BRACKETS, Reply(204, None, {"OData-EntityId": f"https://o.example.com/api/contacts({ID})"})),
         ("body", Reply(201, raw=ID.encode())),
         ("body.ids[0]", Reply(201, {"ids": [ID]})),
-    ],
-)
-def test_the_id_of_a_new_record_is_read_from_the_whole_response(created_id: str, reply: Reply) -> None:
-    made = create(reply, created_id)
-    assert (made.id, made.fields) == (ID, {"email": "a@b.test"})
+    ]
+    for created_id, reply in cases:
+        made = create(reply, created_id)
+        assert (made.id, made.fields) == (ID, {"email": "a@b.test"})
 
 
-@pytest.mark.parametrize(
-    "reply",
-    [
+def test_a_response_without_the_id_is_unreadable_and_the_record_may_exist() -> None:
+    cases: list[Reply] = [
         Reply(201),
         Reply(201, {"id": ID}),
         Reply(201, None, {"Location": "/users/"}),
         Reply(201, None, {"Location": "/users/" + "9" * 300}),
-    ],
-)
-def test_a_response_without_the_id_is_unreadable_and_the_record_may_exist(reply: Reply) -> None:
-    with pytest.raises(UnreadableResponse) as caught:
-        create(reply)
-    assert caught.value.maybe_applied
+    ]
+    for reply in cases:
+        with pytest.raises(UnreadableResponse) as caught:
+            create(reply)
+        assert caught.value.maybe_applied
 
 
-@pytest.mark.parametrize("own", ["..", "a%2Fb", "a?b"])
-def test_an_id_that_no_path_may_hold_is_refused(own: str) -> None:
-    with pytest.raises(UnsafeRequest) as caught:
-        create(Reply(201, None, {"Location": f"/users/{own}"}))
-    assert caught.value.maybe_applied
+def test_an_id_that_no_path_may_hold_is_refused() -> None:
+    cases: list[str] = ["..", "a%2Fb", "a?b"]
+    for own in cases:
+        with pytest.raises(UnsafeRequest) as caught:
+            create(Reply(201, None, {"Location": f"/users/{own}"}))
+        assert caught.value.maybe_applied
 
 
 def test_a_version_is_read_before_the_next_write() -> None:

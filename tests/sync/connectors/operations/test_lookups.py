@@ -87,12 +87,17 @@ def test_a_rule_of_the_connection_is_about_items_and_not_about_searches() -> Non
         target.search_records("USER", "email", "bob@example.com")
 
 
-@pytest.mark.parametrize("status", [200, 204, 404])
-def test_the_status_may_be_any(status: int) -> None:
-    rule = {"status": status, **({} if status == 204 else {"when": "body.code == 'none'"}), "means": "absent"}
-    with serving(lambda _: Reply(status, {"code": "none"})) as service:
-        target = shop(service.url, settings=settings_with(rule))
-        assert target.search_records("USER", "email", "bob@example.com") == ()
+def test_the_status_may_be_any() -> None:
+    cases: list[int] = [200, 204, 404]
+    for status in cases:
+        rule = {
+            "status": status,
+            **({} if status == 204 else {"when": "body.code == 'none'"}),
+            "means": "absent",
+        }
+        with serving(lambda _, status=status: Reply(status, {"code": "none"})) as service:
+            target = shop(service.url, settings=settings_with(rule))
+            assert target.search_records("USER", "email", "bob@example.com") == ()
 
 
 def test_other_meanings_keep_their_errors() -> None:
@@ -101,10 +106,11 @@ def test_other_meanings_keep_their_errors() -> None:
         shop(service.url, settings=settings_with(*rules)).search_records("USER", "email", "b@example.com")
 
 
-@pytest.mark.parametrize("status", [404, "4xx", [204, 404]])
-def test_a_search_that_takes_any_404_for_nothing_is_refused_when_saved(status: Any) -> None:
-    with pytest.raises(SettingsInvalid, match="needs “when”"):
-        TARGET_SETTINGS.read(settings_with({"status": status, "means": "absent"}), ())
+def test_a_search_that_takes_any_404_for_nothing_is_refused_when_saved() -> None:
+    cases: list[Any] = [404, "4xx", [204, 404]]
+    for status in cases:
+        with pytest.raises(SettingsInvalid, match="needs “when”"):
+            TARGET_SETTINGS.read(settings_with({"status": status, "means": "absent"}), ())
 
 
 def test_a_rule_without_a_condition_is_fine_for_one_record() -> None:

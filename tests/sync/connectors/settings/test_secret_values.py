@@ -54,62 +54,65 @@ def test_a_secret_header_in_addition_to_another_secret_has_its_own_place() -> No
     assert "second" not in caught.value.sentence, "a second secret is in no cookie"
 
 
-@pytest.mark.parametrize(("name", "value"), SECRET_HEADERS.items())
-def test_a_secret_header_is_refused_and_the_field_for_it_is_named(name: str, value: str) -> None:
-    with pytest.raises(SettingsInvalid) as caught:
+def test_a_secret_header_is_refused_and_the_field_for_it_is_named() -> None:
+    cases: list[tuple[str, str]] = SECRET_HEADERS.items()
+    for name, value in cases:
+        with pytest.raises(SettingsInvalid) as caught:
+            _validate({"headers": {name: value}})
+        assert caught.value.pointer == "/settings/headers"
+        assert name in caught.value.sentence
+        assert "Header value" in caught.value.sentence
+        assert "scheme" in caught.value.sentence
+        assert value not in caught.value.sentence.replace('{"scheme": "bearer"}', "")
+
+
+def test_any_other_header_is_accepted() -> None:
+    cases: list[tuple[str, str]] = PLAIN_HEADERS.items()
+    for name, value in cases:
         _validate({"headers": {name: value}})
-    assert caught.value.pointer == "/settings/headers"
-    assert name in caught.value.sentence
-    assert "Header value" in caught.value.sentence
-    assert "scheme" in caught.value.sentence
-    assert value not in caught.value.sentence.replace('{"scheme": "bearer"}', "")
 
 
-@pytest.mark.parametrize(("name", "value"), PLAIN_HEADERS.items())
-def test_any_other_header_is_accepted(name: str, value: str) -> None:
-    _validate({"headers": {name: value}})
+def test_a_secret_parameter_is_refused() -> None:
+    cases: list[str] = ["api_key", "apikey", "access_token", "key", "token", "sig"]
+    for name in cases:
+        settings = load_preset("sandbox-identity")["settings"]
+        settings["entities"]["USER"]["query"] = {name: "abc"}
+        with pytest.raises(SettingsInvalid) as caught:
+            _validate(settings)
+        assert caught.value.pointer == "/settings/entities/USER/query"
+        assert "Header value" in caught.value.sentence
 
 
-@pytest.mark.parametrize("name", ["api_key", "apikey", "access_token", "key", "token", "sig"])
-def test_a_secret_parameter_is_refused(name: str) -> None:
-    settings = load_preset("sandbox-identity")["settings"]
-    settings["entities"]["USER"]["query"] = {name: "abc"}
-    with pytest.raises(SettingsInvalid) as caught:
+def test_any_other_parameter_is_accepted() -> None:
+    cases: list[str] = ["page_token", "sortKey", "filter", "partition-key"]
+    for name in cases:
+        settings = load_preset("sandbox-identity")["settings"]
+        settings["entities"]["USER"]["query"] = {name: "abc"}
         _validate(settings)
-    assert caught.value.pointer == "/settings/entities/USER/query"
-    assert "Header value" in caught.value.sentence
 
 
-@pytest.mark.parametrize("name", ["page_token", "sortKey", "filter", "partition-key"])
-def test_any_other_parameter_is_accepted(name: str) -> None:
-    settings = load_preset("sandbox-identity")["settings"]
-    settings["entities"]["USER"]["query"] = {name: "abc"}
-    _validate(settings)
-
-
-@pytest.mark.parametrize(
-    ("url", "word"),
-    [
+def test_a_secret_in_an_address_is_refused() -> None:
+    cases: list[tuple[str, str]] = [
         ("https://user:pass@a.test", "credentials"),
         ("https://token@a.test/api", "credentials"),
         ("https://a.test/api?api_key=abc", "credential"),
         ("https://a.test/#token=abc", "credential"),
-    ],
-)
-def test_a_secret_in_an_address_is_refused(url: str, word: str) -> None:
-    with pytest.raises(SettingsInvalid) as caught:
-        _validate({}, url)
-    assert word in caught.value.sentence
-    assert "abc" not in caught.value.sentence
-    assert "pass@" not in caught.value.sentence
+    ]
+    for url, word in cases:
+        with pytest.raises(SettingsInvalid) as caught:
+            _validate({}, url)
+        assert word in caught.value.sentence
+        assert "abc" not in caught.value.sentence
+        assert "pass@" not in caught.value.sentence
 
 
-@pytest.mark.parametrize("name", ["token", "username"])
-def test_a_credential_among_the_authentication_is_sent_to_its_own_field(name: str) -> None:
-    with pytest.raises(SettingsInvalid) as caught:
-        _validate({}, **{name: "abc"})
-    assert caught.value.pointer == f"/authentication/{name}"
-    assert "its own field" in caught.value.sentence
+def test_a_credential_among_the_authentication_is_sent_to_its_own_field() -> None:
+    cases: list[str] = ["token", "username"]
+    for name in cases:
+        with pytest.raises(SettingsInvalid) as caught:
+            _validate({}, **{name: "abc"})
+        assert caught.value.pointer == f"/authentication/{name}"
+        assert "its own field" in caught.value.sentence
 
 
 def test_secrets_are_masked_for_the_audit_log_and_everything_else_is_unchanged() -> None:
@@ -134,22 +137,24 @@ def test_secret_names_are_recognised_word_by_word() -> None:
     assert not is_secret_name("")
 
 
-@pytest.mark.parametrize("name", ["password", "apiKey", "passwd"])
-def test_a_secret_in_a_body_is_refused_and_masked(name: str) -> None:
-    create = {
-        "path": "/c",
-        "body": {"params": [1, {name: "hunter2-hunter2"}], "input": {"expression": "sent"}},
-    }
-    settings = shop_settings(operations={"create": create})
-    with pytest.raises(SettingsInvalid) as caught:
-        validate_connection("rest-target", settings, {}, "https://a.test")
-    assert caught.value.pointer == f"/settings/entities/USER/operations/create/body/params/1/{name}"
-    assert "Header value" in caught.value.sentence
-    assert "hunter2" not in caught.value.sentence
-    assert "hunter2" not in str(mask_plain_secrets(settings))
+def test_a_secret_in_a_body_is_refused_and_masked() -> None:
+    cases: list[str] = ["password", "apiKey", "passwd"]
+    for name in cases:
+        create = {
+            "path": "/c",
+            "body": {"params": [1, {name: "hunter2-hunter2"}], "input": {"expression": "sent"}},
+        }
+        settings = shop_settings(operations={"create": create})
+        with pytest.raises(SettingsInvalid) as caught:
+            validate_connection("rest-target", settings, {}, "https://a.test")
+        assert caught.value.pointer == f"/settings/entities/USER/operations/create/body/params/1/{name}"
+        assert "Header value" in caught.value.sentence
+        assert "hunter2" not in caught.value.sentence
+        assert "hunter2" not in str(mask_plain_secrets(settings))
 
 
-@pytest.mark.parametrize("name", ["key", "token", "passwordHint"])
-def test_any_other_member_of_a_body_is_accepted(name: str) -> None:
-    create = {"path": "/c", "body": {name: "email", "password": {"expression": "fields.code"}}}
-    validate_connection("rest-target", shop_settings(operations={"create": create}), {}, "https://a.test")
+def test_any_other_member_of_a_body_is_accepted() -> None:
+    cases: list[str] = ["key", "token", "passwordHint"]
+    for name in cases:
+        create = {"path": "/c", "body": {name: "email", "password": {"expression": "fields.code"}}}
+        validate_connection("rest-target", shop_settings(operations={"create": create}), {}, "https://a.test")

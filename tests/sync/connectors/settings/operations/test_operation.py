@@ -27,9 +27,10 @@ def given(name: str, **operation: Any) -> dict[str, Any]:
     return {**SHORT, "operations": {name: operation}}
 
 
-@pytest.mark.parametrize("path", ["/c/{id}", "/c('{id}')", "/c('{id:odata}')", "/c/{id:base64url}/x:y"])
-def test_a_path_with_a_safe_placeholder_is_accepted(path: str) -> None:
-    assert refusal(given("get", path=path)) is None
+def test_a_path_with_a_safe_placeholder_is_accepted() -> None:
+    cases: list[str] = ["/c/{id}", "/c('{id}')", "/c('{id:odata}')", "/c/{id:base64url}/x:y"]
+    for path in cases:
+        assert refusal(given("get", path=path)) is None
 
 
 QUOTED = [
@@ -42,16 +43,16 @@ QUOTED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "is_good"), QUOTED)
-def test_a_value_in_quotes_needs_a_style_and_a_style_its_quotes(text: str, is_good: bool) -> None:
-    parts: dict[str, Any] = {
-        "query": {"query": {"q": text}},
-        "headers": {"query": {"v": "{value}"}, "headers": {"X-Filter": text}},
-        "body": {"method": "POST", "body": {"q": {"template": text}, "v": {"expression": "value"}}},
-    }
-    for place, operation in parts.items():
-        found = refusal(given("search", path="/c", fields=["email"], **operation))
-        assert (found is None) is is_good, place
+def test_a_value_in_quotes_needs_a_style_and_a_style_its_quotes() -> None:
+    for text, is_good in QUOTED:
+        parts: dict[str, Any] = {
+            "query": {"query": {"q": text}},
+            "headers": {"query": {"v": "{value}"}, "headers": {"X-Filter": text}},
+            "body": {"method": "POST", "body": {"q": {"template": text}, "v": {"expression": "value"}}},
+        }
+        for place, operation in parts.items():
+            found = refusal(given("search", path="/c", fields=["email"], **operation))
+            assert (found is None) is is_good, place
 
 
 def test_the_short_search_has_the_same_rule() -> None:
