@@ -10,7 +10,7 @@ from sync.connectors.presets import load_preset
 from sync.connectors.registry import make_connector
 
 # Seconds. Long, because a busy machine may stop this process, which is the server as well, for a second.
-DEADLINE = 10.0
+DEADLINE = 60.0
 # For tests that wait until the deadline has passed.
 SHORT_DEADLINE = 0.5
 

@@ -342,7 +342,6 @@ def test_an_unknown_host_name_ends_the_check() -> None:
     assert [step.is_good for step in steps] == [False, None, None, None, None]
 
 
-@pytest.mark.promise("I13")
 def test_an_address_that_the_connection_may_not_use_is_not_connected_to() -> None:
     for host in ("169.254.169.254", "[fe80::1]", "100.100.100.200"):
         assert codes(check_connection(subject(f"http://{host}")))[0] == "address-forbidden"

@@ -31,7 +31,7 @@ def settings(**over: Any) -> dict[str, Any]:
 
 
 def connect(url: str, notebook: MemoryRecorder | None = None, **over: Any) -> IdentityConnector:
-    return identity(url, notebook, settings=settings(**over), deadline=5.0)
+    return identity(url, notebook, settings=settings(**over), deadline=60.0)
 
 
 def read_ids(url: str, **over: Any) -> list[str]:
@@ -182,7 +182,7 @@ def test_an_endless_cursor_ends_after_the_allowed_pages() -> None:
 def test_a_hostile_address_is_an_error(given: str, kind: type[ConnectorError]) -> None:
     with serving(lambda _: Reply(200, {"items": FIVE[:2], "next": given})) as service:
         connector = identity(
-            service.url, settings=settings(paging="next_url", next="next"), byte_cap=2_000_000, deadline=5.0
+            service.url, settings=settings(paging="next_url", next="next"), byte_cap=2_000_000, deadline=60.0
         )
         with pytest.raises(kind) as caught:
             list(connector.list_entities("USER"))

@@ -52,7 +52,7 @@ def connection(url: str, name: str = "sandbox-shop", **over: Any) -> CheckedConn
             "authentication": {"scheme": "bearer"},
             "credentials": {"token": "s3cret"},
             "settings": chosen["settings"],
-            "deadline": 5.0,
+            "deadline": 60.0,
             "byte_cap": 1_048_576,
             "request_id": "test-1",
             "used_types": frozenset({"USER", "GROUP"}),

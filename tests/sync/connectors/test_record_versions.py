@@ -95,6 +95,7 @@ def test_put_sends_the_version_as_data_only_where_the_settings_say_so(version: A
         assert service.seen[-1].json() == {"email": "new", "phone": "1", **body}
 
 
+@pytest.mark.promise("T14")
 @pytest.mark.parametrize("is_deleted", [False, True])
 def test_put_sends_nothing_over_a_record_that_was_changed_meanwhile(is_deleted: bool) -> None:
     with serving(lambda seen: Reply(404) if is_deleted else stored(seen)) as service:

@@ -210,6 +210,7 @@ def test_a_new_record_with_an_unusable_id_is_no_success() -> None:
                 shop(service.url).get_record("USER", record_id)
 
 
+@pytest.mark.promise("I3", "T16")
 @pytest.mark.parametrize("step", ["record_request", "check_before_sending"])
 def test_a_recorder_can_stop_a_request(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Refusing(MemoryRecorder):

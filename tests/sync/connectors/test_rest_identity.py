@@ -40,7 +40,7 @@ def settings(**entity: Any) -> dict[str, Any]:
 
 
 def connect(url: str, notebook: MemoryRecorder | None = None, **entity: Any) -> IdentityConnector:
-    return identity(url, notebook, settings=settings(**entity), deadline=5.0)
+    return identity(url, notebook, settings=settings(**entity), deadline=60.0)
 
 
 def graphql(seen: SeenRequest) -> Reply:

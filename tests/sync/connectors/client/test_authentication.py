@@ -188,6 +188,7 @@ def test_the_retry_after_of_a_token_endpoint_is_respected() -> None:
     assert caught.value.retry_after == 7
 
 
+@pytest.mark.promise("I15")
 def test_the_client_secret_is_sent_to_the_token_url_only() -> None:
     with serving(_issuing(iter(["t1"]))) as issuer, serving(_entity) as service:
         assert _oauth(service.url, _client(), token_url=f"{issuer.url}/oauth/token").fetch_entity(

@@ -36,7 +36,7 @@ def connect(service: Service, notebook: MemoryRecorder | None = None, **over: An
             "authentication": BASIC,
             "credentials": {"username": USER, "password": PASSWORD},
             "settings": SETTINGS,
-            "deadline": 5.0,
+            "deadline": 60.0,
             **over,
         },
     )

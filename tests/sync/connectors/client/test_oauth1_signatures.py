@@ -33,7 +33,7 @@ def connect(
     return shop(
         url,
         notebook,
-        **{"authentication": OAUTH1, "credentials": consumer.credentials, "deadline": 5.0, **over},
+        **{"authentication": OAUTH1, "credentials": consumer.credentials, "deadline": 60.0, **over},
     )
 
 

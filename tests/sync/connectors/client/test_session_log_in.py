@@ -49,7 +49,7 @@ def connect(
         notebook,
         authentication={**SESSION, **over},
         credentials={"username": USERNAME, "password": password},
-        deadline=5.0,
+        deadline=60.0,
     )
 
 

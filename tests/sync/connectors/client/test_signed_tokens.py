@@ -27,7 +27,7 @@ _clients = count(1)
 def connect(url: str, key: str, notebook: MemoryRecorder | None = None, **over: Any) -> IdentityConnector:
     authentication = {**JWT, **over}
     return identity(
-        url, notebook, authentication=authentication, credentials={"signing_key": key}, deadline=5.0
+        url, notebook, authentication=authentication, credentials={"signing_key": key}, deadline=60.0
     )
 
 
@@ -99,7 +99,7 @@ def oauth(
     url: str, key: str, client_id: str, notebook: MemoryRecorder | None = None, **over: Any
 ) -> IdentityConnector:
     credentials = {"client_id": client_id, "signing_key": key}
-    return identity(url, notebook, authentication={**OAUTH, **over}, credentials=credentials, deadline=5.0)
+    return identity(url, notebook, authentication={**OAUTH, **over}, credentials=credentials, deadline=60.0)
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "EdDSA"])

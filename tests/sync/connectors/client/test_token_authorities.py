@@ -40,7 +40,7 @@ def connect(system: str, tokens: str, name: str, **authentication: Any) -> Targe
         # Another client for each test, since processes share tokens.
         credentials={"client_id": name, "client_secret": "s3cret-of-client", "refresh_token": name},
         settings=shop_settings() | {"ca": SYSTEMS.pem},
-        deadline=5.0,
+        deadline=60.0,
     )
 
 

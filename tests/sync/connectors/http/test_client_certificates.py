@@ -56,7 +56,7 @@ def connect(
             "authentication": authentication,
             "credentials": client.credentials if client else {},
             "settings": shop_settings() | {"ca": AUTHORITY.pem},
-            "deadline": 5.0,
+            "deadline": 60.0,
         }
         | over,
     )
@@ -140,7 +140,7 @@ def test_a_server_may_ask_for_the_certificate_after_it_has_read_the_request(tmp_
         connection.verify_client_post_handshake()
         connection.do_handshake()
         connection.settimeout(0.1)
-        for _ in range(100):
+        for _ in range(600):
             # Reads the certificate, which is no data of the request.
             with contextlib.suppress(TimeoutError):
                 connection.recv(1)

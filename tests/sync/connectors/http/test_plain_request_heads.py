@@ -125,7 +125,7 @@ def test_other_requests_are_sent_within_the_base_url_or_not_at_all() -> None:
             base = parse_base_url(url)
             request = HttpRequest("GET", url + path, headers, None, allowed_url_pattern(base, "/u/{id}"))
             with pytest.raises(UrlNotAllowed):
-                transmit_request(request, HttpEndpoint(base.origin, 1.0, 1000))
+                transmit_request(request, HttpEndpoint(base.origin, 60.0, 1000))
         assert seen == []
 
 
@@ -139,7 +139,7 @@ def test_other_values_are_encoded_by_the_library() -> None:
     with raw_serving(answer) as url:
         base = parse_base_url(url)
         request = HttpRequest("get", f"{url}/u/{quote('ä')}|", {"X-Name": "ä"}, None, ANY_URL)
-        assert transmit_request(request, HttpEndpoint(base.origin, 1.0, 1000)).status == 204
+        assert transmit_request(request, HttpEndpoint(base.origin, 60.0, 1000)).status == 204
     assert seen[0].startswith(b"GET /u/%C3%A4%7C HTTP/1.1\r\n")
     assert "\r\nX-Name: ä\r\n".encode("latin-1") in seen[0]
 

@@ -25,7 +25,7 @@ def _user(seen: SeenRequest) -> Reply:
     return Reply(200, {"id": seen.path.rpartition("/")[2]})
 
 
-@pytest.mark.promise("I13", "T5")
+@pytest.mark.promise("T5")
 def test_a_hostile_id_makes_no_request() -> None:
     notebook = MemoryRecorder()
     with serving(_user) as service:
@@ -73,7 +73,7 @@ def test_a_redirect_is_not_followed(status: int, form: str) -> None:
             assert (len(service.seen), trap.seen) == (1, [])
 
 
-@pytest.mark.promise("I13", "T9")
+@pytest.mark.promise("T9")
 def test_proxies_and_netrc_of_the_environment_are_ignored(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

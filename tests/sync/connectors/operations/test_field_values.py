@@ -185,7 +185,7 @@ class TestSearch:
         """Return the ids of the records that a search by the address gives."""
         settings = contact_book.settings() | changed
         with serving(book.answer) as service:
-            target = connector_to(service.url, settings=settings, deadline=5)
+            target = connector_to(service.url, settings=settings, deadline=60.0)
             return [record.id for record in target.search_records("USER", "email", value)]
 
     @pytest.mark.parametrize(("caseless", "is_found"), [(["email"], True), ([], False)])
@@ -210,7 +210,7 @@ class TestSearch:
         book.add(GRACE, "first@example.com")
         settings = contact_book.settings(fields=["email"], field_values={"email": expression})
         with serving(book.answer) as service:
-            target = connector_to(service.url, settings=settings, deadline=5)
+            target = connector_to(service.url, settings=settings, deadline=60.0)
             if is_right:
                 assert target.read_sample().item_count == 1
             else:
@@ -224,7 +224,7 @@ class TestSearch:
         contact = book.add(MAIN, notes=f"first@example.com;{GRACE}")
         settings = contact_book.settings(field_values={"email": "[email, split(notes, ';')][]"})
         with serving(lambda _: Reply(200, {"contacts": [contact, book.add("x@example.com")]})) as service:
-            target = connector_to(service.url, settings=settings, deadline=5)
+            target = connector_to(service.url, settings=settings, deadline=60.0)
             assert len(target.search_records("USER", "email", value)) == found
 
     def test_an_expression_shares_the_budget_of_its_response(self, book: ContactBook) -> None:

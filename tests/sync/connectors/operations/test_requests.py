@@ -250,6 +250,7 @@ def test_an_expression_that_does_not_fit_sends_nothing() -> None:
     assert "/entities/USER/operations/update/body/tags/expression" in str(caught.value)
 
 
+@pytest.mark.promise("I25")
 def test_an_expression_over_its_budget_sends_nothing() -> None:
     doubled = " | ".join(["[@,@]"] * 25)
     update = {"path": "/c/{id}", "style": "body", "body": {"a": {"expression": doubled}}}

@@ -145,7 +145,7 @@ def drive(service: Service, name: str, settings: Any, authentication: Any, value
     with suppress(SettingsInvalid):
         connector = make_connector(
             side, name, base_url=base, authentication=authentication, credentials=CREDENTIALS,
-            settings=settings, request_id="r1", recorder=notebook, deadline=5.0,
+            settings=settings, request_id="r1", recorder=notebook, deadline=60.0,
         )  # fmt: skip
         for value in values:
             for call in use(connector, side, value):

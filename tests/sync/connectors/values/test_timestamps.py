@@ -12,7 +12,7 @@ from sync.connectors.values.timestamps import parse_timestamp
 from tests.support.http.connectors import identity
 from tests.support.http.servers import Reply, serving
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 MOMENT = datetime(2026, 11, 24, 10, 0, 0, tzinfo=UTC)
 
