@@ -225,6 +225,11 @@ def test_a_token_response_that_names_no_fewer_scopes_grants_all(granted: dict[st
     assert steps["permissions"].is_good
 
 
+def test_without_a_requested_scope_there_is_no_finding_on_it() -> None:
+    steps = check(token(scope="read"), **oauth(scope=None))
+    assert all(found["permission"] != "scope" for found in steps["permissions"].facts["findings"])
+
+
 PLAIN = {"entities": {"USER": {"path": "/users/{id}"}}}
 PROBED = {"entities": {"USER": {"path": "/users/{id}", "probe": {"path": "/whoami"}}}}
 

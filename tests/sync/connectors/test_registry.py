@@ -62,7 +62,9 @@ def test_values_that_are_equal_in_python_are_distinguished() -> None:
 
 
 def test_a_fingerprint_differs_for_different_contents() -> None:
-    cases: list[tuple[Any, Any]] = [(1, True), (1, 1.0), ("1", 1), (["a", "b"], ["ab"]), ({"a": {}}, {"a": []}), ((["a"], []), ([], ["a"])), ("", None)]  # fmt: skip
+    cases: list[tuple[Any, Any]] = [
+        (1, True), (1, 1.0), ("1", 1), (["a", "b"], ["ab"]), ({"a": {}}, {"a": []}), ((["a"], []), ([], ["a"])), ("", None),
+    ]  # fmt: skip
     for one, other in cases:
         assert fingerprint_json(one) != fingerprint_json(other)
 

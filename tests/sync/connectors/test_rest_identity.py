@@ -8,6 +8,7 @@ from sync.connectors.contracts.errors import (
     CredentialsRefused,
     RequestRejected,
     RequestThrottled,
+    SettingOverBudget,
     SystemUnavailable,
     UnsafeRequest,
 )
@@ -148,3 +149,13 @@ def test_a_rule_can_give_a_404_another_meaning() -> None:
         assert connector.fetch_entity("USER", "u1") is None
     codes = [exchange.error_code for exchange in notebook.exchanges]
     assert codes == ["identity-unavailable", None, None]
+
+
+def test_a_rule_that_costs_too_much_names_its_setting() -> None:
+    entity = {
+        "path": "/users/{id}",
+        "answers": [{"status": 200, "when": "|".join(["[@,@]"] * 25), "means": "absent"}],
+    }
+    with serving(lambda _: Reply(200, PEOPLE["u1"])) as service, pytest.raises(SettingOverBudget) as caught:
+        connect(service.url, **entity).fetch_entity("USER", "u1")
+    assert caught.value.fields[0].field == "/entities/USER/answers/0/when"

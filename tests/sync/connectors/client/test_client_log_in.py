@@ -8,8 +8,10 @@ from urllib.parse import parse_qsl
 
 import pytest
 
+from config_schema.errors import SettingsInvalid
 from sync.connectors.client import log_in_guard
 from sync.connectors.contracts.errors import CredentialsRefused
+from sync.connectors.settings.authentication import credential_names
 from tests.support.http.connectors import MemoryRecorder, identity
 from tests.support.http.servers import Reply, SeenRequest, serving
 
@@ -93,3 +95,14 @@ def test_a_refused_log_in_is_tried_again_with_another_secret_of_the_client(clien
                     "USER", "a1"
                 )
     assert len(service.seen) == 2
+
+
+def test_the_credentials_of_the_client_are_needed_where_it_is_named() -> None:
+    assert credential_names(_session("basic")) == ("username", "password", "client_id", "client_secret")
+    with pytest.raises(SettingsInvalid) as caught:
+        identity(
+            "http://a.test",
+            authentication=_session("basic"),
+            credentials={"username": "a", "password": "b", "client_id": "c"},
+        )
+    assert caught.value.pointer == "/credentials/client_secret"

@@ -4,7 +4,6 @@ import json
 import logging
 import re
 import socket
-import threading
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from sync.connectors.http.urls import parse_base_url
 from sync.connectors.oauth1_signatures import OAuth1Signer
 from sync.connectors.settings.authentication import Credentials, credential_names, parse_authentication
 from tests.support.http.connectors import MemoryRecorder, shop, shop_settings
-from tests.support.http.oauth1_server import Consumer, OAuth1Server, Refused, base_string, encode
+from tests.support.http.oauth1_server import Consumer, OAuth1Server, Refused, encode
 from tests.support.http.servers import Reply, SeenRequest, raw_serving, read_request, serving
 
 pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
@@ -46,30 +45,6 @@ def a_request(method: str, target: str, headers: dict[str, str], body: bytes = b
 
 
 # The stand-in, by the examples of the RFC.
-
-
-def test_the_stand_in_builds_the_base_string_of_the_rfc() -> None:
-    """RFC 5849, 3.4.1.1."""
-    seen = a_request(
-        "POST",
-        "/request?b5=%3D%253D&a3=a&c%40=&a2=r%20b",
-        {"content-type": "application/x-www-form-urlencoded"},
-        b"c2&a3=2+q",
-    )
-    given = {
-        "realm": "Example",
-        "oauth_consumer_key": "9djdj82h48djs9d2",
-        "oauth_token": "kkk9d7dh3k39sjv7",
-        "oauth_signature_method": "HMAC-SHA1",
-        "oauth_timestamp": "137131201",
-        "oauth_nonce": "7d8f3e4a",
-        "oauth_signature": "bYT5CMsGcbgUdFHObYMEfcx6bsw=",
-    }
-    assert base_string(seen, given) == (
-        "POST&http%3A%2F%2Fexample.com%2Frequest&a2%3Dr%2520b%26a3%3D2%2520q%26a3%3Da%26b5%3D%253D%25253D%26c%2540%3D"
-        "%26c2%3D%26oauth_consumer_key%3D9djdj82h48djs9d2%26oauth_nonce%3D7d8f3e4a%26oauth_signature_method%3DHMAC-SHA1"
-        "%26oauth_timestamp%3D137131201%26oauth_token%3Dkkk9d7dh3k39sjv7"
-    )
 
 
 PHOTOS = Consumer("dpf43f3p2l4k3l03", "kd94hf93k423kf44", "nnch734d00sl2jdk", "pfkkdhi9sl3r4s00")
@@ -206,21 +181,6 @@ def test_a_read_that_is_sent_again_is_signed_again() -> None:
             assert connect(url).get_record("USER", "1") is not None
     assert refusals == [200, 200, 200]
     assert len(server.nonces) == 3
-
-
-def test_threads_share_a_connection_and_no_nonce() -> None:
-    server = OAuth1Server(found)
-    with serving(server) as service:
-        threads = [
-            threading.Thread(target=lambda: [connect(service.url).get_record("USER", "1") for _ in range(5)])
-            for _ in range(4)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert server.reasons == []
-    assert len(server.nonces) == 20
 
 
 def test_no_record_holds_a_secret_or_a_signature_even_if_the_system_repeats_it(

@@ -19,7 +19,7 @@ from sync.connectors.contracts.errors import (
 )
 from sync.connectors.http import deadline
 from sync.connectors.http.deadline import Deadline, DeadlineWatchdog
-from tests.support.http.connectors import SHORT_DEADLINE, MemoryRecorder, identity, shop
+from tests.support.http.connectors import SHORT_DEADLINE, MemoryRecorder, identity, shop, shop_settings
 from tests.support.http.passing_deadlines import PassingDeadlines
 from tests.support.http.servers import Reply, raw_serving, read_request, serving
 
@@ -177,6 +177,22 @@ def test_a_read_over_a_closed_pooled_connection_is_repeated() -> None:
         assert connector.fetch_entity("USER", "a1")
         assert connector.fetch_entity("USER", "a1")
     assert [exchange.error_code for exchange in notebook.exchanges] == [None, "identity-unavailable", None]
+
+
+def test_a_search_by_post_is_repeated_as_any_other_read() -> None:
+    served: list[bytes] = []
+
+    def one_each(connection: socket.socket) -> None:
+        served.append(read_request(connection))
+        connection.sendall(HEAD + b"Content-Length: 2\r\n\r\n[]")
+        if len(served) == 1:
+            read_request(connection)
+
+    search = {"method": "POST", "path": "/s", "body": {"v": {"expression": "value"}}, "fields": ["email"]}
+    with raw_serving(one_each) as url:
+        connector = shop(url, settings=shop_settings(operations={"search": search}))
+        assert connector.search_records("USER", "email", "a@b.test") == ()
+        assert connector.search_records("USER", "email", "a@b.test") == ()
 
 
 def test_a_write_over_a_closed_connection_is_not_repeated() -> None:

@@ -75,6 +75,22 @@ def test_without_a_style_a_list_is_one_request_without_parameters() -> None:
         assert [seen.target for seen in service.seen] == ["/c?limit=5"]
 
 
+def test_the_page_is_selected_in_the_request_body() -> None:
+    style = {
+        "paging": "cursor",
+        "next": "next",
+        "method": "POST",
+        "body": {"first": {"expression": "count"}, "after": {"expression": "cursor"}},
+    }
+    with serving(paged("cursor")) as service:
+        target = shop(service.url, settings=settings(style, is_written_out=True))
+        assert target.check_permission("USER", "list").answer == "granted"
+        bodies = [seen.json() for seen in service.seen]
+        assert {seen.target for seen in service.seen} == {"/c"}
+    assert [body["after"] for body in bodies] == [None, "1", "2"]
+    assert len({body["first"] for body in bodies}) == 1
+
+
 def test_a_page_elsewhere_is_never_requested() -> None:
     notebook = MemoryRecorder()
     with serving(lambda _: Reply(200, {"items": [], "next": "//evil.test/c"})) as service:
