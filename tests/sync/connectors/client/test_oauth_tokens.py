@@ -6,9 +6,11 @@ import time
 import traceback
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from sync.connectors.client import token_cache
 from sync.connectors.client.exchange import OutgoingRequest
 from sync.connectors.contracts.errors import ConnectorError, RequestThrottled, RequestTimedOut
 from sync.connectors.contracts.types import Entity, IdentityConnector, TargetConnector
@@ -174,24 +176,21 @@ def test_threads_share_even_a_token_that_expires_at_once() -> None:
         assert sorted(_paths(service)) == ["/api/users/a1"] * 5 + ["/oauth/token"]
 
 
-@pytest.mark.nightly
-def test_a_token_of_a_short_life_is_used_for_half_of_it() -> None:
-    credentials, lifetimes = _client(), iter([20, 1, 20])
+def test_a_token_of_a_short_life_is_used_for_half_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(token_cache, "time", SimpleNamespace(monotonic=lambda: now))
 
     def answer(seen: SeenRequest) -> Reply:
         if seen.path != "/oauth/token":
             return Reply(200, {"id": "a1"})
-        return Reply(200, {"access_token": "t1", "expires_in": next(lifetimes)})
+        return Reply(200, {"access_token": "t1", "expires_in": 20})
 
     with serving(answer) as service:
-        connector = _identity(service.url, credentials)
-        for _ in range(3):
+        connector = _identity(service.url, _client())
+        for moment, requests in ((0.0, 1), (9.9, 1), (10.0, 2)):
+            now = moment
             connector.fetch_entity("USER", "a1")
-        assert _paths(service).count("/oauth/token") == 1
-        connector.renew_credentials()
-        time.sleep(0.6)
-        connector.fetch_entity("USER", "a1")
-        assert _paths(service).count("/oauth/token") == 3
+            assert _paths(service).count("/oauth/token") == requests
 
 
 @pytest.mark.nightly
