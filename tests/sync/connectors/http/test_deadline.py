@@ -56,17 +56,19 @@ def deadlines(monkeypatch: pytest.MonkeyPatch) -> PassingDeadlines:
     return PassingDeadlines(monkeypatch)
 
 
-def send_until_closed(connection: socket.socket, part: bytes) -> None:
-    """Send one byte after another. Nobody waits so long: if the client does, it gets them all."""
-    for byte in part * 1000:
+def send_until_closed(connection: socket.socket, data: bytes, waited_for: list[bool]) -> None:
+    """Send one byte after another, and note in `waited_for` if the client waits for the last one."""
+    for byte in data[:-1]:
         connection.sendall(bytes([byte]))
         time.sleep(0.005)
+    waited_for.append(True)
+    connection.sendall(data[-1:])
 
 
 @pytest.mark.parametrize(
     ("first", "part"),
     [
-        (HEAD + b"Content-Length: 1000\r\n\r\n", b" "),
+        (HEAD + b"Content-Length: 2000\r\n\r\n", b" "),
         (HEAD + b"\r\n", b" "),
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
         (HEAD, b"X-A: b\r\n"),
@@ -76,21 +78,25 @@ def send_until_closed(connection: socket.socket, part: bytes) -> None:
 )
 @pytest.mark.promise("I14", "T10")
 def test_a_slow_answer_ends_with_the_deadline(first: bytes, part: bytes, deadlines: PassingDeadlines) -> None:
+    waited_for: list[bool] = []
+
     def behave(connection: socket.socket) -> None:
         read_request(connection)
         connection.sendall(first)
         deadlines.pass_now()
-        send_until_closed(connection, part)
+        send_until_closed(connection, part * 2_000, waited_for)
 
     notebook = MemoryRecorder()
     with raw_serving(behave) as url, pytest.raises(RequestTimedOut) as caught:
         shop(url, notebook).create_record("USER", {"email": "a@b.test"}, "k")
     assert caught.value.maybe_applied
     assert notebook.exchanges[0].error_code == "target-timeout"
+    assert not waited_for
 
 
 def test_a_slow_answer_over_a_pooled_connection_ends_with_the_deadline(deadlines: PassingDeadlines) -> None:
-    body = b" " * 500 + b'{"id":"a1"}'
+    waited_for: list[bool] = []
+    body = b" " * 2_000 + b'{"id":"a1"}'
     head = HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode()
 
     def drip_the_second(connection: socket.socket) -> None:
@@ -99,14 +105,13 @@ def test_a_slow_answer_over_a_pooled_connection_ends_with_the_deadline(deadlines
         read_request(connection)
         connection.sendall(head)
         deadlines.pass_now()
-        for byte in body:
-            connection.sendall(bytes([byte]))
-            time.sleep(0.005)
+        send_until_closed(connection, body, waited_for)
 
     with raw_serving(drip_the_second) as url:
         identity(url).fetch_entity("USER", "a1")
         with pytest.raises(RequestTimedOut):
             identity(url).fetch_entity("USER", "a1")
+    assert not waited_for
 
 
 @pytest.mark.parametrize(
