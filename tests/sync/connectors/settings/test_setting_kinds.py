@@ -13,7 +13,6 @@ def test_an_expression_is_refused_with_the_reason() -> None:
         ("nope(id)", "This JMESPath expression calls nope(). Known functions: abs, "),
         ("linked('USER', id)", "This JMESPath expression calls linked(). Known functions: abs, "),
         ("a" * 1_001, "This JMESPath expression is longer than 1,000 characters"),
-        ("a ||", "This must be a JMESPath expression."),
         ("", "This must be a JMESPath expression."),
     ]
     for text, sentence in cases:
