@@ -104,7 +104,7 @@ def _describe_error(error: ConnectorError) -> dict[str, Any]:
         "retry_after": error.retry_after,
         "maybe_applied": error.maybe_applied,
     }
-    return {name: value for name, value in described.items() if value}
+    return {name: value for name, value in described.items() if value or isinstance(value, float)}
 
 
 def _leave_out_versions(result: Any) -> Any:
