@@ -76,8 +76,9 @@ def find_matches(ids: Iterable[str], source: int, secrets: list[bytes], remains:
     return hits
 
 
+@pytest.mark.promise("I19")
 @pytest.mark.parametrize(
-    "space", [FEW, pytest.param(SPACE, marks=[pytest.mark.slow, pytest.mark.one_database])]
+    "space", [FEW, pytest.param(SPACE, marks=[pytest.mark.nightly, pytest.mark.one_database])]
 )
 def test_a_million_guesses_find_no_erased_person(hub: Hub, space: int) -> None:
     erased_person, stays = person(space // 3), person(space // 2)
