@@ -8,7 +8,6 @@ import pytest
 from django.utils import timezone
 
 from sync.execution.executor import run_due_deliveries
-from sync.limits import concurrency_slots
 from sync.models import Attempt, Connection, Delivery, Route
 from tests.support.hub import EXAMPLE, Hub, wait_until_quiet
 from tests.support.unfinished_deliveries import close_open_deliveries
@@ -65,18 +64,13 @@ def test_a_delivery_without_reattempts_left_fails_although_it_is_young(hub: Hub)
     assert (last.state, last.attempts_used, Attempt.objects.count()) == (State.DEAD, 2, 2)
 
 
-@pytest.mark.parametrize("looks", [True, False], ids=["as it is", "broken: it does not look ahead"])
-def test_no_attempt_is_started_whose_turn_would_come_too_late(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch, looks: bool
-) -> None:
-    if not looks:
-        monkeypatch.setattr(concurrency_slots, "is_queue_full", lambda _: False)
+def test_no_attempt_is_started_whose_turn_would_come_too_late(hub: Hub) -> None:
     shop = Connection.objects.get(slug="shop")
     Connection.objects.filter(pk=shop.pk).update(requests_per_second=0.5)
     RateLimitState.objects.create(key=f"connection:{shop.pk}", free_at=timezone.now() + timedelta(minutes=10))
     body = json.loads(EXAMPLE) | {"respond": "ack"}
     assert hub.post_signed(body).status_code == 202
     hub.wait_until_quiet()
-    assert Attempt.objects.exists() is not looks
+    assert not Attempt.objects.exists()
     assert hub.shop.read_journal() == []
     assert Delivery.objects.get().attempts_used == 0

@@ -1,24 +1,19 @@
 """The circuit breaker: nothing is sent to a failing system, and waiting deliveries use no retries."""
 
-import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from audit.models import Entry
-from sync.attempts import breaker_feedback
 from sync.deliveries.due_deliveries import find_isolated_ids
 from sync.deliveries.predicates import ISOLATION_DEATHS
 from sync.execution.executor import run_due_deliveries
-from sync.limits import circuit_breaker, concurrency_slots
-from sync.limits.circuit_breaker import PROBE_AHEAD_SECONDS, RequestEvidence
+from sync.limits import concurrency_slots
 from sync.models import Attempt, Connection, Delivery, PayloadChoice, Route
 from tests.support.circuit_breakers import (
     ENOUGH_FAILURES,
     PAST,
-    SECONDS,
     ack,
     breaker,
     cautious_breakers,
@@ -27,7 +22,6 @@ from tests.support.circuit_breakers import (
     is_open,
     make_due,
     open_breaker,
-    seconds_until,
     send_and_wait,
     webhook,
 )
@@ -53,19 +47,17 @@ def test_no_process_is_started_for_a_blocked_delivery(cautious: Hub) -> None:
     assert len(find_isolated_ids(10)) == ENOUGH_FAILURES
 
 
-FAILURES_OF_THE_SYSTEM = [
-    ({"kind": "error", "status": 500}, "unavailable"),
-    ({"kind": "error", "status": 503}, "unavailable"),
-    ({"kind": "drop"}, "unavailable"),
-    ({"kind": "hang"}, "timeout"),
-    ({"kind": "throttle"}, "throttled"),
-    ({"kind": "error", "status": 401}, "credentials"),
-    ({"kind": "error", "status": 403}, "credentials"),
-]
-
-
-@pytest.mark.parametrize("side", ["identity", "shop"])
-@pytest.mark.parametrize(("fault", "word"), FAILURES_OF_THE_SYSTEM, ids=lambda error: str(error))
+@pytest.mark.promise("I11")
+@pytest.mark.parametrize(
+    ("side", "fault", "word"),
+    [
+        ("identity", {"kind": "error", "status": 401}, "credentials"),
+        ("identity", {"kind": "drop"}, "unavailable"),
+        ("shop", {"kind": "throttle"}, "throttled"),
+        pytest.param("shop", {"kind": "hang"}, "timeout", marks=pytest.mark.nightly),
+    ],
+    ids=["credentials", "dropped", "throttled", "hanging"],
+)
 def test_a_breaker_opens_after_consecutive_failures_of_the_system(
     cautious: Hub, side: str, fault: dict[str, Any], word: str
 ) -> None:
@@ -80,40 +72,20 @@ def test_a_breaker_opens_after_consecutive_failures_of_the_system(
         answers.append(send_and_wait(cautious, user))
     assert answers == [(424, code)] * ENOUGH_FAILURES
     opened = breaker(slug)
-    assert opened is not None
     assert opened.code == code
-    assert SECONDS * 0.75 <= seconds_until(opened.open_until) <= SECONDS * 1.25 + PROBE_AHEAD_SECONDS
     assert not is_open("shop" if side == "identity" else "aurora")
 
 
-@pytest.mark.parametrize("methods", [["POST"], ["GET"]])
-def test_a_breaker_opens_if_one_kind_of_requests_fails(cautious: Hub, methods: list[str]) -> None:
+def test_a_breaker_opens_if_one_kind_of_requests_fails(cautious: Hub) -> None:
     """Every attempt to create a record searches before it writes."""
-    cautious.shop.faults.add("error", status=503, methods=methods)
+    cautious.shop.faults.add("error", status=503, methods=["POST"])
     for number, user in enumerate(create_people(cautious, ENOUGH_FAILURES)):
         assert not is_open(), f"after {number}"
         send_and_wait(cautious, user)
     assert is_open()
 
 
-def test_a_breaker_that_counts_all_requests_together_is_caught(
-    cautious: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    good = circuit_breaker.count_failures
-
-    def count_together(
-        counts: dict[str, int], evidence: RequestEvidence, *, is_failure: bool
-    ) -> dict[str, int]:
-        return good(counts, replace(evidence, has_succeeded=evidence.has_answered), is_failure=is_failure)
-
-    monkeypatch.setattr(circuit_breaker, "count_failures", count_together)
-    cautious.shop.faults.add("error", status=503, methods=["POST"])
-    for user in create_people(cautious, ENOUGH_FAILURES):
-        send_and_wait(cautious, user)
-    assert not is_open()
-
-
-@pytest.mark.parametrize("status", [400, 404, 409, 410, 422])
+@pytest.mark.parametrize("status", [404, 422])
 def test_a_breaker_never_opens_for_failures_of_one_record(cautious: Hub, status: int) -> None:
     cautious.shop.faults.add("refuse", status=status)
     codes = {send_and_wait(cautious, user)[1] for user in create_people(cautious, ENOUGH_FAILURES + 2)}
@@ -121,25 +93,14 @@ def test_a_breaker_never_opens_for_failures_of_one_record(cautious: Hub, status:
     assert not is_open()
 
 
-def test_a_breaker_that_opens_for_one_record_is_caught(
-    cautious: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(breaker_feedback, "is_system_failure", lambda code: code.startswith("target-"))
-    cautious.shop.faults.add("refuse")
-    for user in create_people(cautious, ENOUGH_FAILURES):
-        send_and_wait(cautious, user)
-    assert is_open()
-
-
-@pytest.mark.parametrize("fault", [{"kind": "refuse"}, None], ids=["a refusal", "a success"])
-def test_a_successful_answer_cancels_two_failures(cautious: Hub, fault: dict[str, Any] | None) -> None:
+def test_a_refusal_of_one_record_cancels_two_failures(cautious: Hub) -> None:
     users = create_people(cautious, 2 * ENOUGH_FAILURES)
     for number, user in enumerate(users):
         cautious.shop.faults.clear()
         if number != ENOUGH_FAILURES - 1:
             cautious.shop.faults.add("error", status=503)
-        elif fault is not None:
-            cautious.shop.faults.add_from_json(fault)
+        else:
+            cautious.shop.faults.add("refuse")
         assert not is_open(), f"after {number}"
         send_and_wait(cautious, user)
     assert is_open()
@@ -171,9 +132,7 @@ def test_an_open_breaker_sends_nothing_and_answers_the_source_at_once(cautious: 
     first, second = create_people(cautious, 2)
     open_breaker(cautious, first)
     before = len(cautious.shop.read_journal()), len(cautious.identity.read_journal()), Attempt.objects.count()
-    began = time.monotonic()
     answer = cautious.post(webhook(second, respond={"mode": "result", "wait": 10_000}))
-    assert time.monotonic() - began < 3
     problem = answer.json()
     assert (answer.status_code, problem["code"], problem["retrying"]) == (424, "target-unavailable", True)
     make_due()
@@ -186,18 +145,6 @@ def test_an_open_breaker_sends_nothing_and_answers_the_source_at_once(cautious: 
     assert Entry.objects.filter(stream=waiting.stream, action="delivery.postponed").count() == 1
 
 
-@pytest.mark.slow
-def test_waiting_deliveries_are_sent_when_the_pause_is_over(cautious: Hub) -> None:
-    first, second = create_people(cautious, 2)
-    open_breaker(cautious, first)
-    send_and_wait(cautious, second)
-    end_pause()
-    assert run_due_deliveries() >= 1
-    assert cautious.customer(second) is not None
-    assert Delivery.objects.get(entity_id=second).attempts_used == 1
-
-
-@pytest.mark.slow
 def test_a_repeated_webhook_does_not_bypass_an_open_breaker(cautious: Hub) -> None:
     first, second = create_people(cautious, 2)
     open_breaker(cautious, first)
@@ -264,10 +211,7 @@ def test_a_relayed_success_does_not_affect_the_breaker_of_the_identity_service(c
     assert is_open("aurora")
 
 
-@pytest.mark.parametrize("payload_choice", [PayloadChoice.RECEIVED, PayloadChoice.ANYWAY])
-def test_a_payload_sent_as_received_does_not_wait_for_the_identity_service(
-    cautious: Hub, payload_choice: PayloadChoice
-) -> None:
+def test_a_payload_sent_as_received_does_not_wait_for_the_identity_service(cautious: Hub) -> None:
     data = {"emails": [{"address": "anna.received@example.com", "verified": True}]}
     cautious.post_signed({"id": ANNA, "entityType": "USER", "eventType": "UPDATE", "data": data})
     fault = cautious.identity.faults.add("error", status=503)
@@ -277,7 +221,7 @@ def test_a_payload_sent_as_received_does_not_wait_for_the_identity_service(
     assert is_open("aurora")
     received = Delivery.objects.order_by("pk")[0]
     Delivery.objects.filter(pk=received.pk).update(
-        state=State.PENDING, due_at=PAST, payload_choice=payload_choice, settled_at=None
+        state=State.PENDING, due_at=PAST, payload_choice=PayloadChoice.RECEIVED, settled_at=None
     )
     run_due_deliveries()
     cautious.wait_until_quiet()
