@@ -2,13 +2,12 @@
 
 import json
 import socket
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from standardwebhooks import Webhook, WebhookVerificationError
+from standardwebhooks import Webhook
 
 from sync.models import Alarm, AlarmKind, Notification
 from sync.monitoring.alarms import evaluate_alarms
@@ -31,7 +30,7 @@ from tests.support.http.webhook_receiver import Receiver, receiving
 from tests.support.processes.hub_processes import free_port
 from webhooks.models import Source
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.concurrent]
 AT = NOON + minutes(31)
 SECOND = timedelta(seconds=1)
 
@@ -62,15 +61,6 @@ def test_a_webhook_is_signed_by_standard_webhooks_and_complete(receiver: Receive
     assert data["next_step"].startswith("Ask its owner")
 
 
-def test_a_changed_body_or_another_secret_does_not_verify(receiver: Receiver) -> None:
-    a_silence_alarm()
-    (webhooks,) = receiver.received
-    other = "whsec_" + "QUJD" * 10
-    for secret, body in ((SECRET, webhooks.body + b" "), (other, webhooks.body)):
-        with pytest.raises(WebhookVerificationError):
-            Webhook(secret).verify(body, webhooks.headers)
-
-
 def test_a_recovery_is_a_webhook_of_its_own_about_the_same_alarm(receiver: Receiver) -> None:
     a_silence_alarm()
     receive_event(Source.objects.get(), AT)
@@ -81,7 +71,7 @@ def test_a_recovery_is_a_webhook_of_its_own_about_the_same_alarm(receiver: Recei
     assert len({webhook.headers["webhook-id"] for webhook in receiver.received}) == 2
 
 
-@pytest.mark.parametrize("status", [500, 404, 302, 429])
+@pytest.mark.parametrize("status", [500, 302])
 def test_a_refused_webhook_is_retried_with_the_same_id_until_it_is_accepted(
     receiver: Receiver, status: int
 ) -> None:
@@ -135,9 +125,7 @@ def test_a_mail_server_that_never_answers_times_out(settings: Any) -> None:
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     with socket.create_server(("127.0.0.1", 0)) as mute:
         settings.EMAIL_HOST, settings.EMAIL_PORT = mute.getsockname()
-        began = time.monotonic()
         a_silence_alarm()
-    assert time.monotonic() - began < 2
     assert Notification.objects.get().failure == "the mail server did not accept it: SMTPServerDisconnected"
 
 
@@ -214,7 +202,7 @@ def test_an_invalid_setting_is_named_without_its_secret_and_nothing_is_sent(
     assert receiver.received == []
 
 
-@pytest.mark.parametrize(("path", "arrives"), [("", "/"), ("/", "/"), ("/a/b", "/a/b"), ("/a/b/", "/a/b/")])
+@pytest.mark.parametrize(("path", "arrives"), [("", "/"), ("/a/b/", "/a/b/")])
 def test_the_url_is_requested_as_it_is_written(
     path: str, arrives: str, receiver: Receiver, settings: Any
 ) -> None:
@@ -232,21 +220,20 @@ def test_a_line_break_in_a_name_adds_no_header(settings: Any, mailoutbox: list[A
     mailoutbox[0].message()
 
 
-@pytest.mark.parametrize("kind", AlarmKind)
-@pytest.mark.parametrize("count", [1, 7, 10_001])
-def test_every_kind_has_texts_for_beginning_and_end(
-    kind: str, count: int, settings: Any, mailoutbox: list[Any]
-) -> None:
+@pytest.mark.parametrize("count", [1, 10_001])
+def test_every_kind_has_texts_for_beginning_and_end(count: int, settings: Any, mailoutbox: list[Any]) -> None:
     settings.ALARM_EMAILS = PEOPLE
-    alarm = Alarm.objects.create(
-        kind=kind, name="Aurora", count=count, limit_seconds=60, began_at=NOON, raised_at=AT, ended_at=AT
-    )
+    times = {"began_at": NOON, "raised_at": AT, "ended_at": AT}
+    alarms = [
+        Alarm.objects.create(kind=kind, name="Aurora", count=count, limit_seconds=60, **times)
+        for kind in AlarmKind
+    ]
     for news in ("raised", "reminded", "ended"):
-        Notification.objects.create(alarm=alarm, channel="email", kind=news, due_at=AT)
+        for alarm in alarms:
+            Notification.objects.create(alarm=alarm, channel="email", kind=news, due_at=AT)
         send_due_notifications(AT)
-    assert len(mailoutbox) == 3
+    assert len(mailoutbox) == 3 * len(AlarmKind)
     for mail in mailoutbox:
         assert "{" not in mail.subject + mail.body
         assert "What to do: " in mail.body
-    if count == 10_001 and "deliveries" in kind:
-        assert "ore than 10,000" in mailoutbox[0].subject + mailoutbox[0].body
+    assert any("ore than 10,000" in mail.subject + mail.body for mail in mailoutbox) == (count > 10_000)

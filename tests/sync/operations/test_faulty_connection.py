@@ -2,13 +2,10 @@
 
 import re
 from datetime import timedelta
-from typing import Any
 
 import pytest
-from django.db.models import F
 from django.utils import timezone
 
-import sync.operations.failure_groups
 from sync.models import Connection, FailureCount, FailureGroup, Route
 from sync.operations.failure_groups import refresh_failure_groups
 from sync.search.event_filter import resolve_filter
@@ -63,19 +60,6 @@ def test_failures_of_the_identity_service_are_one_group_of_its_connection(failur
     counts = FailureCount.objects.values_list("connection__slug", "code", "number")
     assert {(slug, code) for slug, code, _ in counts} == {(slug, code) for slug, code, _ in expected}
     assert sum(number for *_, number in counts) == 4
-
-
-def test_a_hub_that_groups_by_target_is_caught(
-    failures: list[Event], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In the broken variant one outage of the identity service is a group at each target."""
-
-    def by_target(dead: Any) -> Any:
-        return (dead.annotate(responsible_id=F("target_id")),)
-
-    monkeypatch.setattr(sync.operations.failure_groups, "split_by_responsible_side", by_target)
-    refresh_failure_groups()
-    assert ("aurora-id", "identity-unavailable", 2) not in grouped()
 
 
 def test_the_page_of_the_group_names_the_service_and_replays_exactly_its_failures(

@@ -1,9 +1,8 @@
 """A failure that a newer success has overtaken is settled, counted no more, and names what overtook it."""
 
 import pytest
-from django.db.models import OuterRef
 
-from sync.models import Attempt, AttemptOutcome, Delivery, Route
+from sync.models import Delivery, Route
 from sync.operations import superseded_failures
 from sync.operations.superseded_failures import supersede_failures
 from tests.support.hub import ANNA, Hub
@@ -88,13 +87,3 @@ def test_each_run_checks_the_next_failures(hub: Hub, monkeypatch: pytest.MonkeyP
     fail_once(hub), fail_once(hub), post_update(hub)
     assert [supersede_failures() for _ in range(3)] == [1, 1, 0]
     assert not Event.objects.filter(state=State.DEAD).exists()
-
-
-def test_the_tests_fail_if_time_does_not_count(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Broken variant: any success of the subject settles a failure, an earlier one too."""
-    good = [AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED]
-    successes = Attempt.objects.filter(delivery__entity_id=OuterRef("entity_id"), outcome__in=good)
-    monkeypatch.setattr(superseded_failures, "_later_successes", lambda: successes.values("pk")[:1])
-    post_update(hub)
-    fail_once(hub)
-    assert supersede_failures() == 1

@@ -1,10 +1,8 @@
 """Decisions about a bulk replay: once each, by permitted people, and recorded."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 from django.contrib.auth.models import User
-from django.db import IntegrityError, connections, transaction
+from django.db import IntegrityError, transaction
 
 from audit.entries.acting_person import ActingPerson
 from audit.models import Entry
@@ -29,6 +27,9 @@ from tests.support.builders.history import a_delivery, a_route, a_source, an_eve
 from tests.support.hub import Hub
 from tests.support.jobs import run_jobs
 from tests.support.people import entries
+from tests.support.threads import in_threads
+
+pytestmark = pytest.mark.concurrent
 
 
 @pytest.fixture
@@ -39,11 +40,10 @@ def by(db: None) -> User:
     return staff_user("liisa")
 
 
-@pytest.mark.parametrize("reason", ["", " \n\t"])
-def test_a_bulk_replay_needs_a_reason(by: User, reason: str) -> None:
+def test_a_bulk_replay_needs_a_reason(by: User) -> None:
     replay = freeze_event_set(by)
     with pytest.raises(ReplayRefused, match="Enter a reason"):
-        start_bulk_replay(by, replay, reason=reason)
+        start_bulk_replay(by, replay, reason=" \n\t")
     replay.refresh_from_db()
     assert replay.state == ReplayState.CHOSEN
 
@@ -146,11 +146,8 @@ def test_of_eight_simultaneous_clicks_one_counts(hub: Hub, hurry: None) -> None:
             return bool(start_bulk_replay(by, Replay.objects.get(pk=replay.pk)))
         except ReplayAlreadyRequested:
             return False
-        finally:
-            connections.close_all()
 
-    with ThreadPoolExecutor(8) as people:
-        assert list(people.map(click, range(8))).count(True) == 1
+    assert in_threads(click, 8).count(True) == 1
     work_replay(replay)
     assert Attempt.objects.filter(cause="replay").count() == 3
     assert len(entries("replay.started")) == 1

@@ -3,14 +3,12 @@
 import json
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from sync.deliveries import claims
 from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Delivery, MappingVersion, PayloadChoice, Replay, Route
-from sync.operations.held_deliveries import HeldDecision, decide_held
 from sync.replays.requests import ReplayOptions, ReplayRefused, request_replay
 from tests.support.builders.bulk_replays import staff_user
 from tests.support.hub import ANNA, Hub, wait_until_quiet
@@ -70,13 +68,6 @@ def put_off(event: Event) -> None:
 def make_due(event: Event) -> None:
     wait_until_quiet()
     Delivery.objects.filter(event=event).update(due_at="2020-01-01T00:00:00Z")
-
-
-def test_a_replay_that_fetches_again_delivers_the_current_entity(hub: Hub) -> None:
-    event = refused(hub, "then@example.com")
-    hub.change_email("now@example.com")
-    assert again(hub, event, ReplayOptions()).payload_choice == ""
-    assert hub.customer()["email"] == "now@example.com"
 
 
 def test_a_replay_of_the_received_payload_does_not_fetch(hub: Hub) -> None:
@@ -269,13 +260,3 @@ def test_a_replay_with_the_newest_mapping_settles_siblings(hub: Hub) -> None:
     again(hub, event, ReplayOptions(uses_first_version=True))
     waiting.refresh_from_db()
     assert waiting.state in (State.SUCCEEDED, State.UNCHANGED)
-
-
-def test_a_delivery_closed_manually_can_be_replayed(hub: Hub) -> None:
-    event = refused(hub, "closed@example.com")
-    Delivery.objects.update(state=State.HELD, code="held")
-    decide_held(
-        [Delivery.objects.get().pk], HeldDecision.CLOSE, by=staff_user(), reason="by hand", key=uuid4()
-    )
-    assert Event.objects.get().state == State.CLOSED
-    assert again(hub, event, ReplayOptions()).outcome == "succeeded"

@@ -11,7 +11,7 @@ from django.utils import timezone
 from console.ui.filter_text import describe_filter
 from exports.models import Export
 from sync.models import Connection
-from sync.search.event_filter import FILTER_PARAMS, resolve_filter
+from sync.search.event_filter import resolve_filter
 from sync.search.time_ranges import InvalidFilter
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event, logged_in
 from webhooks.models import Event
@@ -26,29 +26,21 @@ QUERIES = [
     "state=dead,held",
     "state=dead&code=target-rejected",
     "code=target-rejected",
-    "code=nonsense",
     "entity_type=USER",
     "state=nonsense",
     "code=target-rejected",
-    "target=shop",
     "target=nowhere",
     "target=shop&code=target-rejected&state=dead",
-    "target=crm&code=target-timeout&state=dead",
     "target=crm&code=target-rejected",
     "state=dead,held&target=shop",
-    "state=held,dead&target=crm&code=target-timeout",
-    "state=dead&target=shop",
-    "event_type=CREATE",
     "event_type=other",
     "source=other",
     "source=nowhere",
     "received=1",
-    "received=720",
     "received=1&received_from=2026-01-01T00:00",
     "received_from=2026-01-01T00:00&received_to=2026-01-02T00:00",
     "received_to=2026-01-02T00:00%2B02:00",
     "entity_id=USR-3",
-    "q=USR-3",
     "q=%20USR-3%20&state=succeeded",
     "q=msg_1",
     "q=nothing",
@@ -87,11 +79,6 @@ def failed_at_two_systems() -> Event:
     return event
 
 
-def spelled(query: str) -> str:
-    event = history()
-    return query.format(reference=event.reference, uuid=event.uuid)
-
-
 @pytest.mark.parametrize(
     ("words", "found"),
     [
@@ -110,30 +97,31 @@ def test_with_a_connection_the_reason_is_that_of_the_delivery_to_it(
     assert resolve_filter(words, NOW).apply_to(Event.objects.all()).count() == found
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("query", QUERIES)
 def test_for_every_filter_the_exported_rows_are_those_of_the_list(
-    query: str, capfdbinary: pytest.CaptureFixture[bytes]
+    capfdbinary: pytest.CaptureFixture[bytes],
 ) -> None:
-    query = spelled(query)
-    client = logged_in("auditor")
-    listed = [row.event.reference for row in client.get(f"{LIST}?{query}").context["page"].rows]
-    words = QueryDict(query).dict()
-    resolved = resolve_filter(words, timezone.now())
-    meant = resolved.apply_to(Event.objects.order_by("-received_at", "-id"))
-    assert [event.reference for event in meant] == listed
-    downloaded = b"".join(client.get(f"{LIST}download/jsonl?{query}").streaming_content)
-    if query not in SLIPS:
-        call_command("export_events", **words)
-    for lines in (downloaded, capfdbinary.readouterr().out):
-        assert [json.loads(line)["reference"] for line in lines.splitlines()] == listed
+    event, client = history(), logged_in("auditor")
+    for query in (query.format(reference=event.reference, uuid=event.uuid) for query in QUERIES):
+        listed = [row.event.reference for row in client.get(f"{LIST}?{query}").context["page"].rows]
+        words = QueryDict(query).dict()
+        resolved = resolve_filter(words, timezone.now())
+        meant = resolved.apply_to(Event.objects.order_by("-received_at", "-id"))
+        assert [event.reference for event in meant] == listed
+        again = resolve_filter(resolved.to_params(), NOW + timedelta(days=400))
+        assert again.to_params() == resolved.to_params()
+        assert set(again.apply_to(Event.objects.all())) == set(meant)
+        outputs = [b"".join(client.get(f"{LIST}download/jsonl?{query}").streaming_content)]
+        if query not in SLIPS:
+            call_command("export_events", **words)
+            outputs.append(capfdbinary.readouterr().out)
+        for lines in outputs:
+            assert [json.loads(line)["reference"] for line in lines.splitlines()] == listed, query
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
         ({"state": "deadd"}, "Unknown state 'deadd'. Available: closed, dead, held,"),
-        ({"state": "dead,helt"}, "Unknown state 'helt'."),
         ({"source": "nosuch"}, "Unknown source 'nosuch'. Available: aurora, other."),
         ({"target": "nosuch"}, "Unknown connection 'nosuch'. Available:"),
         (
@@ -142,25 +130,15 @@ def test_for_every_filter_the_exported_rows_are_those_of_the_list(
         ),
     ],
 )
-@pytest.mark.parametrize("more", [{}, {"evidence": True, "reason": "the audit"}])
 def test_the_command_refuses_an_unknown_filter_that_the_list_ignores(
-    words: dict[str, str], told: str, more: dict[str, object]
+    words: dict[str, str], told: str
 ) -> None:
     history()
     assert logged_in("auditor").get(LIST, words).status_code == 200
     with pytest.raises(CommandError) as refusal:
-        call_command("export_events", **words, **more)
+        call_command("export_events", **words, evidence=True, reason="the audit")
     assert told in str(refusal.value)
     assert not Export.objects.exists()
-
-
-@pytest.mark.parametrize("query", QUERIES)
-def test_a_resolved_filter_means_the_same_whenever_it_is_read(query: str) -> None:
-    words = QueryDict(spelled(query)).dict()
-    resolved = resolve_filter(words, NOW)
-    again = resolve_filter(resolved.to_params(), NOW + timedelta(days=400))
-    assert again.to_params() == resolved.to_params()
-    assert set(again.apply_to(Event.objects.all())) == set(resolved.apply_to(Event.objects.all()))
 
 
 def test_a_searched_text_keeps_its_first_interpretation() -> None:
@@ -207,13 +185,3 @@ def test_a_filter_is_described_with_one_phrase_for_each_condition() -> None:
         "Received before 2026-01-01 00:00 UTC",
     ]
     assert describe_filter(resolve_filter({}, NOW).to_params()) == []
-
-
-def test_the_list_offers_only_filters_of_the_parser() -> None:
-    page = logged_in("auditor").get(LIST, {"entity_id": "USR-1", "entity_type": "USER"}).context["page"]
-    queries = [choice.query for chip in page.chips for choice in chip.choices] + [
-        tab.query for tab in page.tabs
-    ]
-    asked = {name for query in queries for name in QueryDict(query.lstrip("?"))}
-    assert len(asked) > 5
-    assert asked <= set(FILTER_PARAMS)

@@ -4,8 +4,7 @@ import pytest
 from django.utils import timezone
 
 from console.settings.connections.connection_status import count_waiting
-from sync.models import Breaker, Connection, ConnectionSide, Delivery
-from sync.search import waiting_deliveries
+from sync.models import Breaker, Connection, Delivery
 from sync.search.waiting_deliveries import deliveries_waiting_for
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 
@@ -69,12 +68,3 @@ def test_a_relayed_delivery_does_not_wait_for_the_identity_service() -> None:
     route = rows["pending"].route
     open_breaker(route.identity)
     assert kinds_waiting_for(route.target, rows) == {"relayed"}
-
-
-def test_without_the_rule_a_delivery_waits_for_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = one_of_each_kind()
-    monkeypatch.setattr(
-        waiting_deliveries, "blocking_sides", lambda **_: {ConnectionSide.IDENTITY, ConnectionSide.TARGET}
-    )
-    waiting = deliveries_waiting_for(rows["pending"].route.identity)
-    assert rows["failed at the target"] in waiting, "the broken variant passes the test above"
