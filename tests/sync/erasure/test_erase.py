@@ -35,7 +35,7 @@ from tests.support.builders.erasure import (
 from tests.support.hub import Hub
 from tests.support.people import entries
 from tests.support.people import person as staff
-from webhooks.models import Event, Payload, SubjectKey, is_erased
+from webhooks.models import Event, Payload, SubjectKey
 
 pytestmark = pytest.mark.concurrent
 
@@ -151,21 +151,6 @@ def test_a_copy_of_a_payload_from_before_the_erasure_cannot_be_decrypted(hub: Hu
     assert readable() == b""
 
 
-def test_a_person_who_returns_gets_a_new_link_and_the_old_one_stays_deleted(hub: Hub) -> None:
-    (erased_person,) = receive_people(hub, [invented_person(1)])
-    old = Link.objects.get()
-    erase_all([erased_person])
-    assert not Link.objects.exists()
-    assert hub.post_signed(erased_person.body, f"msg-{erased_person.entity_id}").status_code == 200
-    hub.wait_until_quiet()
-    assert Link.objects.get().pk != old.pk
-    assert SubjectKey.objects.count() == 2
-    assert {is_erased(entity_id) for entity_id in Event.objects.values_list("entity_id", flat=True)} == {
-        True,
-        False,
-    }
-
-
 def test_waiting_deliveries_are_closed_and_running_ones_are_awaited(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,28 +179,6 @@ def test_failed_events_of_an_erased_person_are_closed(hub: Hub) -> None:
     assert erase_confirmed() == 1
     assert (Delivery.objects.get().state, Event.objects.get().state) == ("closed", "closed")
     assert len(entries("delivery.closed")) == 1
-
-
-def test_an_interrupted_erasure_is_resumed(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    (erased_person,) = receive_people(hub, [invented_person(1)])
-    for _ in range(3):
-        hub.post_signed(erased_person.body)
-    hub.wait_until_quiet()
-    monkeypatch.setattr(erasure_erase, "EVENT_BATCH_SIZE", 1)
-    erasure = confirmed_erasure(erased_person)
-    with monkeypatch.context() as dying:
-        dying.setattr(erasure_erase, "PAUSE_SECONDS", "the process dies")
-        with pytest.raises(TypeError):
-            run_erasure(erasure)
-    assert Erasure.objects.get().state == "confirmed"
-    assert Event.objects.filter(entity_id=erased_person.entity_id).count() == 3
-    hub.post_signed(erased_person.body)
-    hub.wait_until_quiet()
-    assert erase_confirmed() == 1
-    assert Event.objects.filter(entity_id=erased_person.entity_id).count() == 1, (
-        "what came meanwhile is a new person"
-    )
-    assert Erasure.objects.get().counts["events"] == 4
 
 
 def test_an_erasure_needs_two_people_and_is_recorded(hub: Hub) -> None:

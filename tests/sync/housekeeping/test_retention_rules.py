@@ -11,7 +11,6 @@ from django.db import connection, transaction
 from audit.entries.append import NewEntry, append_entries
 from audit.models import Entry
 from audit.sealing.seal import seal_entries
-from console.payloads.content import PayloadAbsence
 from database.clock import read_clock
 from integration_hub.checks import check_retention
 from sync.housekeeping import batch_deletion as housekeeping_prune
@@ -27,7 +26,6 @@ from sync.models import (
     Notification,
     PruningRun,
     Recheck,
-    RetentionCategory,
 )
 from tests.support.builders.history import (
     a_call,
@@ -280,39 +278,6 @@ def test_an_interrupted_run_is_recorded_in_the_audit_log_by_the_next_one(
     prune_expired()
     assert [entry["details"]["rows"] for entry in entries("retention.pruned")] == [5, 2]
     assert not PruningRun.objects.filter(ended_at=None).exists()
-
-
-@pytest.mark.usefixtures("years")
-def test_the_reason_of_a_missing_payload_is_the_first_run_that_reached_it() -> None:
-    now = read_clock()
-    for days in (3, 2, 1):
-        at = now - timedelta(days=days)
-        PruningRun.objects.create(
-            kind=RetentionCategory.PAYLOADS, up_to=at - 10 * DAY, began_at=at, ended_at=at, rows=1
-        )
-    absence = PayloadAbsence(Event(entity_id="7", received_at=now - 13 * DAY))
-    reached, not_reached = (absence.reason_text(now - days * DAY - timedelta(hours=1)) for days in (12, 9))
-    assert reached == f"Deleted after its retention period, on {now - 2 * DAY:%Y-%m-%d}."
-    assert not_reached == "Not stored, or deleted in the meantime."
-
-
-@pytest.mark.usefixtures("years")
-def test_rows_are_deleted_in_small_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(housekeeping_prune, "BATCH_SIZE", 5)
-    for _ in range(2):
-        a_story(11)
-    sizes: list[int] = []
-    delete = housekeeping_prune.delete_payloads
-
-    def counted(keys: list[int]) -> None:
-        sizes.append(len(keys))
-        delete(keys)
-
-    monkeypatch.setattr(housekeeping_prune, "delete_payloads", counted)
-    prune_expired()
-    assert sum(sizes) == 14
-    assert max(sizes) == 5
-    assert not Payload.objects.exists()
 
 
 @pytest.mark.usefixtures("years")

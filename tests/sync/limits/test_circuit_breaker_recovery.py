@@ -13,10 +13,9 @@ from sync.attempts.delivery_run import run_delivery
 from sync.deliveries.due_deliveries import find_due_ids
 from sync.execution.executor import run_due_deliveries
 from sync.limits import circuit_breaker, concurrency_slots
-from sync.models import Attempt, Breaker, Connection, Delivery, Route
+from sync.models import Attempt, Breaker, Connection, Delivery
 from tests.support.circuit_breakers import (
     ENOUGH_FAILURES,
-    ack,
     breaker,
     breaker_entries,
     cautious_breakers,
@@ -25,8 +24,6 @@ from tests.support.circuit_breakers import (
     is_open,
     make_due,
     open_breaker,
-    run_at_once,
-    seconds_until,
     send_and_wait,
 )
 from tests.support.hub import EXAMPLE, Hub
@@ -39,45 +36,6 @@ pytestmark = pytest.mark.concurrent
 def cautious(hub: Hub) -> Iterator[Hub]:
     with cautious_breakers():
         yield hub
-
-
-def count_over_growth(hub: Hub) -> list[str]:
-    """Moments at which more attempts were at the shop than one and as many as had ended."""
-    seen: dict[str, list[float]] = {}
-    for entry in hub.shop.read_journal():
-        seen.setdefault(entry["attempt"], []).extend((entry["started"], entry["ended"]))
-    spans = [(min(times), max(times)) for times in seen.values()]
-    found = []
-    for began, _ in spans:
-        running = sum(start <= began < end for start, end in spans)
-        ended = sum(end <= began for _, end in spans)
-        if running > 1 + ended:
-            found.append(f"{running} at once after {ended}")
-    return found
-
-
-def recover(hub: Hub) -> None:
-    """Let the shop work again, slowly, while three processes look for due deliveries."""
-    users = create_people(hub, 14)
-    open_breaker(hub, users[0])
-    for user in users[1:]:
-        hub.post(ack(user))
-    hub.shop.request_journal.clear()
-    hub.shop.faults.add("slow", seconds=0.05)
-    end_pause()
-    make_due()
-    while Delivery.objects.filter(state__in=["pending", "retrying"]).exists():
-        run_at_once(run_due_deliveries, run_due_deliveries, run_due_deliveries)
-
-
-# By the times in the journal of the shop.
-@pytest.mark.nightly
-def test_each_success_allows_one_more_probe_until_the_breaker_closes(cautious: Hub) -> None:
-    recover(cautious)
-    assert count_over_growth(cautious) == []
-    closed = breaker()
-    assert (closed.open_until, closed.failures, closed.openings, closed.code) == (None, 0, 0, "")
-    assert breaker_entries() == ["connection.paused", "connection.resumed"]
 
 
 def test_a_breaker_that_opens_during_a_claim_stops_the_claim(
@@ -153,17 +111,6 @@ def test_ending_a_pause_by_hand_makes_the_failed_probe_due(cautious: Hub) -> Non
     assert set(Delivery.objects.filter(pk__in=find_due_ids()).values_list("entity_id", flat=True)) == {bad}
     run_due_deliveries()
     assert cautious.customer(bad) is not None
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize(("asked", "least", "most"), [(120, 115, 125), (86_400, 295, 305)])
-def test_a_delivery_follows_retry_after_up_to_the_longest_pause_of_its_route(
-    cautious: Hub, asked: int, least: int, most: int
-) -> None:
-    Route.objects.update(retry_cap_seconds=300)
-    cautious.shop.faults.add("throttle", retry_after=asked)
-    send_and_wait(cautious, create_people(cautious, 1)[0])
-    assert least <= seconds_until(Delivery.objects.get().due_at) <= most
 
 
 @pytest.mark.parametrize(

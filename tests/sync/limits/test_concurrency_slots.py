@@ -166,19 +166,6 @@ def test_a_slot_is_free_again_after_a_failure(hub: Hub) -> None:
 
 
 @pytest.mark.nightly
-def test_a_source_that_waits_gets_the_outcome_although_its_webhook_waited_for_a_slot(hub: Hub) -> None:
-    limit(1)
-    hub.shop.faults.add("slow", seconds=0.1)
-    for number in range(3):
-        person(hub, number)
-    emails = [{"address": "late@example.com", "verified": True}]
-    hub.identity.directory.create_record("users", {"id": "LATE", "username": "late", "emails": emails})
-    answer = hub.post({"id": "LATE", "entityType": "USER", "eventType": "CREATE"})
-    assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
-    assert most_at_once(hub) == 1
-
-
-@pytest.mark.nightly
 def test_the_limit_holds_over_processes(hub: Hub) -> None:
     open_deliveries(hub, 12)
     limit(3)

@@ -463,18 +463,6 @@ def test_a_stored_token_that_cannot_be_decrypted_is_refused_credentials_and_noth
     assert accounts.used == ["refresh-token-0"]
 
 
-def test_a_new_refresh_token_of_a_person_replaces_one_that_cannot_be_decrypted(
-    service: Service, accounts: RotatingAccounts
-) -> None:
-    fetch(service)
-    forget_tokens()
-    store_bytes(RefreshedToken.objects.get(), b"damaged")
-    with accounts.lock:
-        accounts.number = 30
-    fetch(service, refresh_token="refresh-token-30")
-    assert accounts.used[-1] == "refresh-token-30"
-
-
 def store_bytes(row: RefreshedToken, encrypted: bytes) -> None:
     stored = Value(encrypted, output_field=BinaryField())
     RefreshedToken.objects.filter(pk=row.pk).update(tokens=stored)

@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 
 from sync.erasure.erase import run_erasure
 from sync.jobs.claims import claim_job_of
-from sync.jobs.job_execution import run_job
 from sync.jobs.running_job import JobLost
 from sync.mappings.backtests import BACK_TEST, BackTestRefused, request_backtest, run_in_request
-from sync.models import Attempt, BackTest, Call, Delivery, Job, Mapping, Route
+from sync.models import Attempt, BackTest, Call, Delivery, Mapping, Route
 from sync.planning.mapping import EntityNotMappable
 from sync.planning.mapping_declaration import parse_mapping
 from tests.support.builders.backtests import a_draft, a_mapped_event, a_mapping_in_use, mapping_author
@@ -285,23 +284,6 @@ def test_one_back_test_of_a_draft_at_a_time() -> None:
     a_draft(mapping, {"fields": {"x": {"constant": 2}}})
     with pytest.raises(BackTestRefused, match="no longer exists"):
         request_backtest(draft, 10, mapping_author(), "a test")
-
-
-@pytest.mark.django_db
-def test_a_stopping_worker_leaves_its_back_test_to_the_next() -> None:
-    mapping, route = a_mapping_in_use(MAIL)
-    a_mapped_event(route, {"mail": 1})
-    backtest = request_backtest(
-        a_draft(mapping, {"fields": {"mail": {"constant": 1}}}), 500, mapping_author(), "a test"
-    )
-    job = claim_job_of(BACK_TEST, backtest.pk)
-    assert job is not None
-    run_job(job, lambda: False)
-    backtest.refresh_from_db()
-    assert (backtest.state, Job.objects.get().state) == ("waiting", "waiting")
-    run_jobs("backtest")
-    backtest.refresh_from_db()
-    assert (backtest.state, backtest.tested_count) == ("done", 1)
 
 
 @pytest.mark.django_db

@@ -4,20 +4,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
 
 from database.clock import read_clock
-from sync.models import Alarm, Breaker, Connection
+from sync.models import Alarm, Connection
 from sync.monitoring import expiring_certificates
 from sync.monitoring.alarm_texts import alarm_text
 from sync.monitoring.alarms import evaluate_alarms
 from sync.monitoring.expiring_certificates import MAX_CERTIFICATES, read_certificates
 from tests.support.builders.alarms import open_kinds
-from tests.support.builders.history import an_event
 from tests.support.http.client_certificates import Authority
 from tests.support.hub import new_sealing_key
 
@@ -136,17 +133,3 @@ def test_a_monitor_reads_the_seconds_until_the_end(authority: Authority, setting
     assert 0 < shown["expires_in_seconds"] <= 7200
     assert "s3cret-token" not in answer.content.decode()
     assert "client_certificates" not in Client().get("/health").json()
-
-
-def test_the_overview_warns_and_still_shows_a_pause_of_the_connection(authority: Authority) -> None:
-    # Before the first event, the page shows the steps of the setup.
-    an_event()
-    shop = a_connection(authority, DAY)
-    evaluate_alarms()
-    soon = timezone.now() + HOUR
-    Breaker.objects.create(connection=shop, code="target-unavailable", opened_at=soon, open_until=soon)
-    client = Client()
-    client.force_login(User.objects.create_superuser("admin"))
-    text = client.get("/admin/").content.decode()
-    assert "shop needs a new client certificate." in text
-    assert "shop is paused." in text

@@ -95,18 +95,6 @@ def test_after_resuming_deliveries_run_and_their_age_counts_from_then(hub: Hub, 
 
 
 @only_route
-def test_a_delivery_opened_by_a_process_with_an_old_cache_is_held(hub: Hub, way: Pausable) -> None:
-    hub.shop.faults.add("error", status=503)
-    hub.change_email("anna.race@example.com")
-    hub.post_signed(EXAMPLE)
-    pause_flow(way, "the shop moves", None)
-    hub.wait_until_quiet()
-    Delivery.objects.update(due_at=database_now())
-    enforce_pauses()
-    assert Delivery.objects.get().due_at is None
-
-
-@only_route
 def test_held_deliveries_are_released_in_small_numbers_oldest_first(
     hub: Hub, way: Pausable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
