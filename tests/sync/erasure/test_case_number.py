@@ -37,20 +37,17 @@ KNOWN = {
 
 
 @pytest.mark.pure
-@pytest.mark.parametrize("number", ["a.b_c:1/2#3-4", "  GDPR-2026-117 ", "1" * 40, ""])
-def test_a_case_number_is_accepted(number: str) -> None:
-    assert clean_case_number(number) == number.strip()
+def test_a_case_number_is_accepted() -> None:
+    for number in ("a.b_c:1/2#3-4", "  GDPR-2026-117 ", "1" * 40, ""):
+        assert clean_case_number(number) == number.strip()
 
 
 @pytest.mark.pure
-@pytest.mark.parametrize(
-    "number",
-    ["anna1@example.com", "Anna", "Anna 1", "-117", "1" * 41, "1\n2", "٣٤", "Ä1"],
-)  # fmt: skip
-def test_an_invalid_case_number_is_refused_and_not_repeated(number: str) -> None:
-    with pytest.raises(CaseNumberRefused, match="at most 40 letters") as refusal:
-        clean_case_number(number)
-    assert "Anna" not in str(refusal.value)
+def test_an_invalid_case_number_is_refused_and_not_repeated() -> None:
+    for number in ("anna1@example.com", "Anna", "Anna 1", "-117", "1" * 41, "1\n2", "٣٤", "Ä1"):
+        with pytest.raises(CaseNumberRefused) as refusal:
+            clean_case_number(number)
+        assert "Anna" not in str(refusal.value)
 
 
 @pytest.fixture

@@ -140,14 +140,12 @@ def test_a_host_name_that_resolves_to_a_forbidden_address_is_not_contacted(
     assert caplog.text == ""
 
 
-@pytest.mark.parametrize("url", NOT_SAVED)
-def test_an_address_without_tls_or_with_a_secret_is_not_saved(url: str) -> None:
-    with pytest.raises(ValidationError) as refused:
-        make_source(url).full_clean()
-    text = str(refused.value)
-    assert "URL" in text or "https://" in text
-    assert "pw@" not in text
-    assert "secret" not in text.replace("secret of the source", "")
+def test_an_address_without_tls_or_with_a_secret_is_not_saved() -> None:
+    for url in NOT_SAVED:
+        with pytest.raises(ValidationError) as refused:
+            make_source(url).full_clean()
+        assert "pw@" not in str(refused.value)
+        assert "key=secret" not in str(refused.value)
 
 
 def test_only_this_computer_may_publish_without_tls() -> None:

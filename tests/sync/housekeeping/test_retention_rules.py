@@ -199,10 +199,9 @@ def test_open_events_are_never_pruned_even_behind_a_worse_delivery(state: str) -
     assert remaining_counts() == (1, 1, 2, *WHOLE[3:])
 
 
-@pytest.mark.parametrize("days", [0, -1])
-def test_zero_or_a_negative_number_of_days_keeps_forever(settings: Any, days: int) -> None:
+def test_zero_days_keep_forever(settings: Any) -> None:
     for name in ("PAYLOADS", "CALLS", "EVENTS", "REFUSALS", "ALARMS", "AUDIT"):
-        setattr(settings, f"KEEP_{name}_DAYS", days)
+        setattr(settings, f"KEEP_{name}_DAYS", 0)
     append_one(read_clock() - 9_000 * DAY)
     seal_entries(CIPHER, read_clock() - 9_000 * DAY)
     a_story(9_000)
@@ -342,12 +341,10 @@ def test_the_command_explains_why_it_deletes_nothing(settings: Any) -> None:
     call_command("prune_audit")
 
 
-@pytest.mark.parametrize(("audit", "events", "warns"), [(0, 0, 0), (30, 30, 0), (30, 31, 1), (30, 0, 1)])
-def test_a_warning_is_given_if_events_outlive_their_audit_log_entries(
-    settings: Any, audit: int, events: int, warns: int
-) -> None:
-    settings.KEEP_AUDIT_DAYS, settings.KEEP_EVENTS_DAYS = audit, events
-    assert len(check_retention()) == warns
+def test_a_warning_is_given_if_events_outlive_their_audit_log_entries(settings: Any) -> None:
+    for audit, events, warns in ((0, 0, 0), (30, 30, 0), (30, 31, 1), (30, 0, 1)):
+        settings.KEEP_AUDIT_DAYS, settings.KEEP_EVENTS_DAYS = audit, events
+        assert len(check_retention()) == warns
 
 
 def append_one(at: datetime) -> None:

@@ -3,7 +3,6 @@
 import json
 from datetime import timedelta
 
-import pytest
 from django.conf import settings
 from django.utils.module_loading import import_string
 
@@ -32,8 +31,8 @@ def test_a_body_that_could_not_be_read_is_deleted_after_7_days(hub: Hub) -> None
     assert Receipt.objects.get(pk=old.pk).payload_id is None
 
 
-@pytest.mark.parametrize("name", ["P-4711", "J\u00fcrgen"])
-def test_an_erasure_deletes_the_unusable_bodies_that_contain_the_id(hub: Hub, name: str) -> None:
+def test_an_erasure_deletes_the_unusable_bodies_that_contain_the_id(hub: Hub) -> None:
+    name = "J\u00fcrgen"
     plain = refused(hub, f'{{"person": "{name}"'.encode())
     escaped = refused(hub, json.dumps({"person": name}).encode())
     other = refused(hub, b'{"person": "somebody else"}')
@@ -45,19 +44,19 @@ def test_an_erasure_deletes_the_unusable_bodies_that_contain_the_id(hub: Hub, na
     assert erase(name, "pseudonym") == 0
 
 
-@pytest.mark.parametrize(
-    ("name", "body"),
-    [
-        ("group/4711", b'{"person": "group\\/4711"'),
-        ("P-4711", b'{"person": "\\u0050-4711"'),
-        ("J\u00fcrgen@example.com", b"person=J%C3%BCrgen%40example.com"),
-        ("J\u00fcrgen", '{"person": "J\u00fcrgen"}'.encode("latin-1")),
-        ("P-4711", '{"person": "P-4711"}'.encode("utf-16-be")),
-    ],
-)
-def test_an_erasure_finds_the_id_however_the_sender_wrote_it(hub: Hub, name: str, body: bytes) -> None:
-    row = refused(hub, body)
+WRITTEN = [
+    ("group/4711", b'{"person": "group\\/4711"'),
+    ("P-4711", b'{"person": "\\u0050-4711"'),
+    ("J\u00fcrgen@example.com", b"person=J%C3%BCrgen%40example.com"),
+    ("J\u00fcrgen", '{"person": "J\u00fcrgen"}'.encode("latin-1")),
+    ("P-4711", '{"person": "P-4711"}'.encode("utf-16-be")),
+]
+
+
+def test_an_erasure_finds_the_id_however_the_sender_wrote_it(hub: Hub) -> None:
     erase = import_string(settings.FURTHER_ERASERS["unusable"])
-    assert erase("\u65e5\u672c", "pseudonym") == 0
-    assert erase(name, "pseudonym") == 1
-    assert not Payload.objects.filter(pk=row.payload_id).exists()
+    for name, body in WRITTEN:
+        row = refused(hub, body)
+        assert erase("\u65e5\u672c", "pseudonym") == 0
+        assert erase(name, "pseudonym") == 1, body
+        assert not Payload.objects.filter(pk=row.payload_id).exists()

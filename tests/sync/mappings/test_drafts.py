@@ -111,12 +111,11 @@ def test_a_draft_that_is_saved_again_is_replaced_and_one_that_is_discarded_is_ke
     assert len(entries("mapping.discarded")) == 1
 
 
-@pytest.mark.parametrize("reason", ["", "  \n "])
-def test_activation_needs_a_reason(reason: str) -> None:
+def test_activation_needs_a_reason() -> None:
     mapping, _ = a_mapping_in_use(FIRST)
     draft = a_draft(mapping, SECOND)
     with pytest.raises(MappingChangeRefused, match="Enter a reason"):
-        activate_version(draft, read_seen_versions(mapping), reason, mapping_author())
+        activate_version(draft, read_seen_versions(mapping), "  \n ", mapping_author())
     assert mapping.versions.count() == 1
 
 

@@ -9,10 +9,20 @@ from django.utils import timezone
 from audit.entries.acting_person import ActingPerson
 from sync.execution.executor import run_due_deliveries
 from sync.housekeeping.retention_rules import prune_expired
-from sync.models import Attempt, Delivery, ReplayMember, ReplayPace, ReplayPauseReason, ReplayState, Route
+from sync.models import (
+    Attempt,
+    Delivery,
+    Replay,
+    ReplayMember,
+    ReplayPace,
+    ReplayPauseReason,
+    ReplayState,
+    Route,
+)
 from sync.replays import batches
 from sync.replays.decisions import pause_replay, resume_replay, stop_replay
 from sync.replays.event_selection import select_events
+from sync.replays.replay_progress import _pause_reason
 from tests.support.builders.bulk_replays import (
     REASON,
     create_person,
@@ -214,6 +224,22 @@ def test_a_replay_pauses_after_too_many_failures_and_counts_from_zero_when_resum
     assert resume_replay(replay, ActingPerson(by), ReplayPace.NORMAL)
     replay = work_replay(replay)
     assert (replay.failed, replay.succeeded) == (before, 20 - before)
+
+
+@pytest.mark.pure
+def test_more_than_a_fifth_of_at_least_five_failures_pauses_a_replay() -> None:
+    def reason(succeeded: int, failed: int) -> ReplayPauseReason | None:
+        replay = Replay(pace=ReplayPace.NORMAL, pauses_above=20, succeeded=succeeded, failed=failed)
+        return _pause_reason(replay)
+
+    failing = ReplayPauseReason.FAILING
+    assert [reason(0, 4), reason(4, 1), reason(8, 2), reason(7, 2), reason(0, 5)] == [
+        None,
+        None,
+        None,
+        failing,
+        failing,
+    ]
 
 
 def test_a_replay_paused_by_a_person_sends_nothing(hub: Hub) -> None:

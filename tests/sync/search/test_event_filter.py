@@ -161,14 +161,17 @@ def test_a_period_becomes_a_time_and_the_later_start_counts() -> None:
     assert both.to_params() == {"received_from": "2026-03-04T12:30:00.000000Z"}
 
 
-@pytest.mark.parametrize(
-    "words", [{"received": "2"}, {"received_from": "soon"}, {"received_to": "99999"}, {"entity_id": "\0"}]
-)
-def test_invalid_filters_are_refused_everywhere(words: dict[str, str]) -> None:
-    with pytest.raises(InvalidFilter):
-        resolve_filter(words, NOW)
-    with pytest.raises(CommandError, match="Invalid filters"):
-        call_command("export_events", **words)
+def test_invalid_filters_are_refused_everywhere() -> None:
+    for words in (
+        {"received": "2"},
+        {"received_from": "soon"},
+        {"received_to": "99999"},
+        {"entity_id": "\0"},
+    ):
+        with pytest.raises(InvalidFilter):
+            resolve_filter(words, NOW)
+        with pytest.raises(CommandError, match="Invalid filters"):
+            call_command("export_events", **words)
 
 
 def test_a_filter_is_described_with_one_phrase_for_each_condition() -> None:
