@@ -71,18 +71,6 @@ def test_data_stored_after_the_key_was_destroyed_are_deleted_for_two_days(hub: H
     assert list(Payload.objects.values_list("subject", flat=True)) == [long_ago.pk]
 
 
-def test_a_stale_row_of_an_erasure_erases_nothing(hub: Hub) -> None:
-    people = receive_people(hub, [invented_person(1)])
-    erasure = confirmed_erasure(people[0])
-    stale = Erasure.objects.get(pk=erasure.pk)
-    assert run_erasure(erasure)
-    post_again(hub, people)
-    assert run_erasure(stale)
-    assert stale.counts == erasure.counts
-    assert SubjectKey.objects.filter(destroyed_at=None).count() == Link.objects.count() == 1
-    assert Event.objects.filter(entity_id=people[0].entity_id).count() == 1
-
-
 def test_an_erasure_by_two_workers_is_counted_once_and_completely(
     hub: Hub, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

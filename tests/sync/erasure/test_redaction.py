@@ -69,14 +69,6 @@ def nobody_delivers(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 
 @pytest.mark.usefixtures("nobody_delivers")
-def test_the_reason_of_a_replay_that_has_not_begun_is_withheld(by: User, event: Event) -> None:
-    replay = request_replay([event], by=by, reason=SAID).replay
-    erased()
-    replay.refresh_from_db()
-    assert replay.reason == REDACTED_TEXT
-
-
-@pytest.mark.usefixtures("nobody_delivers")
 def test_the_note_of_a_closed_delivery_is_withheld_even_after_a_later_replay(by: User, event: Event) -> None:
     closing = closed_by_hand(by, event)
     erased()

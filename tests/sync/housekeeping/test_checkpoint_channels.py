@@ -47,13 +47,6 @@ def receiver(settings: Any) -> Iterator[Receiver]:
         yield receiver
 
 
-def test_nothing_is_sent_without_segments_or_channels(folder: Path) -> None:
-    assert publish_checkpoint(CIPHER, NOON, configured_channels()) == 0
-    seal_audit()
-    assert publish_checkpoint(CIPHER, NOON, {}) == 0
-    assert list(folder.iterdir()) == []
-
-
 def test_a_folder_gets_a_file_for_each_checkpoint_that_verifies_the_log(folder: Path) -> None:
     assert [send(NOON), send(NOON + MINUTE)] == [1, 1]
     assert publish_checkpoint(CIPHER, NOON + 2 * MINUTE, configured_channels()) == 0, "nothing new was sealed"

@@ -179,16 +179,6 @@ def test_shared_responses_are_deleted_with_the_last_call_that_refers_to_them() -
     assert Attempt.objects.get().stored_finding(Finding.CHANGE) == {}
 
 
-@pytest.mark.usefixtures("years")
-def test_calls_keep_their_rows_when_the_payload_that_they_share_is_deleted() -> None:
-    two_calls_that_share_their_responses()
-    Payload.objects.filter(kind="response").update(created_at=read_clock() - timedelta(days=11))
-    Call.objects.update(started_at=read_clock() - timedelta(days=11))
-    prune_expired()
-    assert [call.stored_response() for call in Call.objects.all()] == [None, None]
-    assert Attempt.objects.get().stored_finding(Finding.CHANGE) == {}
-
-
 @pytest.mark.parametrize("state", ["pending", "held"])
 @pytest.mark.usefixtures("years")
 def test_open_events_are_never_pruned_even_behind_a_worse_delivery(state: str) -> None:

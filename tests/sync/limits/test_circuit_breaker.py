@@ -128,6 +128,7 @@ def test_our_own_rate_limit_is_no_failure_of_the_system(
     assert set(Delivery.objects.values_list("state", flat=True)) <= {State.SUCCEEDED, State.UNCHANGED}
 
 
+@pytest.mark.promise("I11")
 def test_an_open_breaker_sends_nothing_and_answers_the_source_at_once(cautious: Hub) -> None:
     first, second = create_people(cautious, 2)
     open_breaker(cautious, first)

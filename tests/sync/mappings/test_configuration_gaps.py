@@ -119,23 +119,6 @@ def test_a_route_with_linked_records_keeps_its_identity_connection(hub: Hub) -> 
     assert set(page.context["adminform"].form.errors) == {"identity"}
 
 
-@pytest.mark.parametrize(("slug", "side"), [("aurora", "identity"), ("shop", "target")])
-def test_a_forgotten_entity_type_is_reported_as_a_missing_setting(hub: Hub, slug: str, side: str) -> None:
-    forget_type(slug).save()
-    status, document = post_update(hub)
-    assert (status, document["code"]) == (424, f"{side}-not-configured")
-    assert document["errors"][0]["field"] == "/entities/USER"
-
-
-def test_a_field_that_cannot_be_searched_is_reported_as_a_missing_setting(hub: Hub) -> None:
-    shop = Connection.objects.get(slug="shop")
-    shop.settings["entities"]["USER"]["search"]["fields"] = ["email"]
-    shop.save()
-    status, document = post_update(hub)
-    assert (status, document["code"]) == (424, "target-not-configured")
-    assert document["errors"][0]["field"] == "/entities/USER/search/fields"
-
-
 @pytest.mark.parametrize(
     ("when_deleted", "send", "method", "is_gap"),
     [

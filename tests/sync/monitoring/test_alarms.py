@@ -62,22 +62,6 @@ def test_a_silent_source_and_its_return_are_notified_once(mailoutbox: list[Any])
     assert alarm.ended_at == NOON + minutes(41) + SECOND
 
 
-@pytest.mark.django_db
-def test_the_mail_states_the_problem_its_start_the_next_step_and_the_page(
-    mailoutbox: list[Any], settings: Any
-) -> None:
-    settings.ALARM_LINK_BASE = "https://hub.example.com"
-    alarm = a_silence_alarm()
-    (mail,) = mailoutbox
-    assert mail.to == PEOPLE
-    for sentence in (
-        "No webhook from Aurora since 2026-03-04 12:00 UTC. Its silence limit is 30 minutes",
-        "What to do: Ask its owner",
-        f"https://hub.example.com/admin/sync/alarm/{alarm.pk}/change/",
-    ):
-        assert sentence in mail.body
-
-
 SITUATIONS: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "heard_just_now": (lambda: a_watched_source(last_event_at=NOON - minutes(30)), []),
     "silent": (lambda: a_watched_source(last_event_at=NOON - minutes(30) - SECOND), ["source-silent"]),

@@ -82,11 +82,3 @@ def test_only_an_open_alarm_can_be_snoozed() -> None:
     assert snooze(alarm) is False
     assert not Snooze.objects.exists()
     assert [action for action, _ in alarm_entries()] == ["alarm.raised"]
-
-
-def test_alarms_of_other_subjects_are_sent_during_a_snooze(mailoutbox: list[Any]) -> None:
-    snooze(a_silence_alarm())
-    Source.objects.create(slug="other", name="Other", scheme="none", silence_minutes=1)
-    Source.objects.filter(slug="other").update(created_at=NOON)
-    evaluate_alarms(NOON + minutes(40))
-    assert titles(mailoutbox)[1:] == ["Other is silent"]

@@ -1,6 +1,5 @@
 """Failures of the identity service are grouped under its connection, whatever the entity was fetched for."""
 
-import re
 from datetime import timedelta
 
 import pytest
@@ -62,15 +61,12 @@ def test_failures_of_the_identity_service_are_one_group_of_its_connection(failur
     assert sum(number for *_, number in counts) == 4
 
 
-def test_the_page_of_the_group_names_the_service_and_replays_exactly_its_failures(
+def test_a_group_leads_to_a_replay_of_exactly_its_failures_and_opens_again_with_the_next(
     failures: list[Event],
 ) -> None:
     refresh_failure_groups()
     group = FailureGroup.objects.get(connection__slug="aurora-id")
     support = browser("support")
-    for page in (LIST, f"{LIST}{group.pk}/change/", "/admin/"):
-        text = re.sub(r"<[^>]*>", " ", support.get(page).content.decode())
-        assert "Aurora ID" in text
     answer = support.post(
         f"{LIST}{group.pk}/decide/?replay=1", {"decision": "resolved", "reason": "up again"}
     )
@@ -87,9 +83,3 @@ def test_the_page_of_the_group_names_the_service_and_replays_exactly_its_failure
     refresh_failure_groups(timezone.now())
     group.refresh_from_db()
     assert group.state == "open"
-
-
-def test_an_event_leads_to_the_group_of_the_service(failures: list[Event]) -> None:
-    refresh_failure_groups()
-    page = browser("support").get(f"/admin/webhooks/event/{failures[0].pk}/change/").content.decode()
-    assert f"{LIST}{FailureGroup.objects.get(connection__slug='aurora-id').pk}/change/" in page

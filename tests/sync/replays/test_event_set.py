@@ -47,6 +47,7 @@ def test_events_that_fail_later_are_not_in_a_frozen_set(hub: Hub) -> None:
     assert set(replay.members.values_list("event", flat=True)) == {event.pk for event in events}
 
 
+@pytest.mark.promise("I20")
 def test_an_older_event_is_skipped_if_a_newer_one_of_its_entity_was_applied(hub: Hub) -> None:
     event, _ = fail_events(hub, ANNA, create_person(hub, "OTHER"))
     hub.change_email("anna.newer@example.com")

@@ -11,6 +11,7 @@ from sync.execution.executor import run_due_deliveries
 from sync.housekeeping.retention_rules import prune_expired
 from sync.models import (
     Attempt,
+    Breaker,
     Delivery,
     Replay,
     ReplayMember,
@@ -30,6 +31,7 @@ from tests.support.builders.bulk_replays import (
     fail_events,
     freeze_event_set,
     member_states,
+    record_all_results,
     send_all_due,
     send_webhook,
     staff_user,
@@ -162,20 +164,6 @@ def test_new_deliveries_run_before_replays(hub: Hub, hurry: None) -> None:
     assert work_replay(replay).succeeded == 3
 
 
-def test_deliveries_to_another_system_delay_no_replay(hub: Hub, hurry: None) -> None:
-    fail_customers(hub, 2)
-    delivery = send_webhook(hub, create_person(hub, "FRESH")).deliveries.get()
-    elsewhere = delivery.target
-    elsewhere.pk, elsewhere.slug, elsewhere._state.adding = None, "elsewhere", True
-    elsewhere.is_enabled = False
-    elsewhere.save()
-    hub.wait_until_quiet()  # a thread that has just answered looks for what is next
-    Delivery.objects.filter(pk=delivery.pk).update(
-        state=State.RETRYING, due_at=timezone.now() - timedelta(seconds=5), target=elsewhere
-    )
-    assert work_replay(start_bulk_replay(staff_user())).succeeded == 2
-
-
 def test_a_bounded_number_of_events_of_a_replay_run_at_once(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,3 +281,50 @@ def test_a_replay_ends_although_retention_deleted_some_of_its_events(hub: Hub, h
     assert Event.objects.count() == 2
     resume_replay(replay, ActingPerson(by), ReplayPace.NORMAL)
     assert work_replay(replay).succeeded == 2
+
+
+def wait_for_retry(seconds: int, delivery: Delivery, **values: object) -> None:
+    """Let a delivery wait for a retry that is due since then; a negative time is still to come."""
+    at = timezone.now() - timedelta(seconds=seconds)
+    Delivery.objects.filter(pk=delivery.pk).update(state=State.RETRYING, settled_at=None, due_at=at, **values)
+
+
+def settled_delivery(hub: Hub, user: str) -> Delivery:
+    """Return the settled delivery of a webhook about a user."""
+    delivery = send_webhook(hub, user).deliveries.get()
+    hub.wait_until_quiet()  # a thread that has just answered looks for what is next
+    return delivery
+
+
+def test_a_paused_replay_does_not_block_a_later_one(hub: Hub, hurry: None) -> None:
+    first, second = fail_customers(hub, 2)
+    by = staff_user()
+    left = start_bulk_replay(by, select_events(by, [first.pk]))
+    assert pause_replay(left, ActingPerson(by))
+    later = start_bulk_replay(by, select_events(by, [second.pk]))
+    assert send_all_due() == 1
+    hub.wait_until_idle()
+    assert record_all_results() == 1
+    later.refresh_from_db()
+    assert (later.state, later.succeeded) == (ReplayState.FINISHED, 1)
+
+
+def test_a_relayed_event_behind_a_retried_one_does_not_block_a_replay(hub: Hub, hurry: None) -> None:
+    events = fail_customers(hub, 2)
+    user = create_person(hub, "FRESH")
+    older, newer = settled_delivery(hub, user), settled_delivery(hub, user)
+    wait_for_retry(-2400, older, is_relayed=True)
+    wait_for_retry(5, newer, is_relayed=True)
+    replay = start_bulk_replay(staff_user())
+    assert send_all_due() == len(events)
+    assert work_replay(replay).succeeded == 2
+
+
+def test_events_for_a_paused_system_do_not_block_a_replay(hub: Hub, hurry: None) -> None:
+    fail_customers(hub, 1)
+    fresh = settled_delivery(hub, create_person(hub, "FRESH"))
+    wait_for_retry(5, fresh)
+    Breaker.objects.create(connection=fresh.identity, open_until=timezone.now() + timedelta(minutes=10))
+    start_bulk_replay(staff_user())
+    assert send_all_due() == 1
+    hub.wait_until_quiet()

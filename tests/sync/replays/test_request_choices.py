@@ -168,21 +168,6 @@ def test_relayed_data_overwrites_newer_data_only_if_chosen(hub: Hub) -> None:
     assert Event.objects.latest("pk").state == State.SUPERSEDED
 
 
-def test_a_retry_keeps_the_choice_and_the_next_replay_starts_without_one(hub: Hub) -> None:
-    event = refused(hub, "then@example.com")
-    hub.change_email("now@example.com")
-    hub.shop.faults.add("error", status=503, times=1, methods=["PATCH", "PUT", "POST"])
-    assert again(hub, event, RECEIVED).outcome == "failed"
-    hub.wait_until_quiet()
-    Delivery.objects.update(due_at="2020-01-01T00:00:00Z")
-    assert run_due_deliveries() == 1
-    retried = Attempt.objects.latest("number")
-    assert (retried.cause, retried.payload_choice, retried.outcome) == ("retry", "received", "succeeded")
-    assert hub.customer()["email"] == "then@example.com"
-    assert again(hub, event, ReplayOptions()).payload_choice == ""
-    assert hub.customer()["email"] == "now@example.com"
-
-
 @pytest.mark.parametrize(
     ("choice", "outcome", "email"),
     [

@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 
 from audit.models import Entry
 from sync.attempts.delivery_run import run_delivery
+from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Delivery, Replay, Route
 from sync.replays.requests import (
     MAX_EVENTS,
@@ -145,18 +146,6 @@ def test_an_event_that_had_no_route_uses_the_current_route(hub: Hub, staff: User
     assert Attempt.objects.get().cause == "replay"
 
 
-def test_replaying_one_of_many_leaves_its_settled_siblings_alone(hub: Hub, staff: User) -> None:
-    for number in range(3):
-        hub.change_email(f"number.{number}@example.com")
-        hub.post(EXAMPLE)
-    middle = Event.objects.order_by("pk")[1]
-    replay(staff, middle)
-    hub.wait_until_idle()
-    causes = {event.pk: [attempt.cause for attempt in attempts_of(event)] for event in Event.objects.all()}
-    assert causes[middle.pk] == ["webhook", "replay"]
-    assert sorted(map(len, causes.values())) == [1, 1, 2]
-
-
 def test_a_replay_covers_its_waiting_siblings_and_they_end_as_it_does(hub: Hub, staff: User) -> None:
     address = hub.change_email("both@example.com")
     hub.shop.faults.add("error", status=503)
@@ -217,3 +206,52 @@ def test_of_eight_simultaneous_clicks_one_counts(hub: Hub, staff: User) -> None:
 
 def attempts_of(event: Event) -> QuerySet[Attempt]:
     return Attempt.objects.filter(delivery__event=event).order_by("number")
+
+
+LIISA, ANTTI = "liisa", "antti"
+
+
+@pytest.fixture
+def delivered(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Event:
+    """Return a delivered event; later replays of it wait for the sweep."""
+    hub.change_email("anna.meet@example.com")
+    assert hub.post(EXAMPLE).status_code == 200
+    hub.wait_until_quiet()
+    monkeypatch.setattr("sync.replays.requests.defer_to_workers", lambda _: None)
+    return Event.objects.get()
+
+
+def ask(name: str, *events: Event) -> Replay:
+    by, _ = User.objects.get_or_create(username=name)
+    return request_replay(list(events), by=by, reason=f"{name} wants it").replay
+
+
+def test_the_second_request_for_a_replay_is_refused_and_changes_nothing(delivered: Event) -> None:
+    first = ask(LIISA, delivered)
+    with pytest.raises(ReplayAlreadyRequested, match="has not started"):
+        ask(ANTTI, delivered)
+    assert run_due_deliveries() == 1
+    again = Attempt.objects.get(cause="replay")
+    assert (again.replay, again.replay.requested_by.username) == (first, LIISA)
+    assert Replay.objects.count() == Entry.objects.filter(action="event.replayed").count() == 1
+
+
+def test_a_started_replay_may_be_requested_again(delivered: Event) -> None:
+    asked = []
+    for name in (LIISA, ANTTI):
+        asked.append(ask(name, delivered))
+        assert run_due_deliveries() == 1
+    assert [attempt.replay for attempt in Attempt.objects.filter(cause="replay").order_by("pk")] == asked
+
+
+def test_events_with_a_waiting_replay_are_left_to_that_replay(hub: Hub, delivered: Event) -> None:
+    other_person = EXAMPLE.replace(ANNA.encode(), b"5f2a9c0e7b1d4e8890aa0001")
+    assert hub.post(other_person).status_code == 200
+    other = Event.objects.latest("pk")
+    # The thread of a webhook goes on with what waits for the same system.
+    hub.wait_until_quiet()
+    ask(LIISA, delivered)
+    antti, _ = User.objects.get_or_create(username=ANTTI)
+    requested = request_replay([delivered, other], by=antti, reason="both")
+    assert (requested.replay.events, requested.waiting, requested.skipped) == (1, 1, 0)
+    assert run_due_deliveries() == 2

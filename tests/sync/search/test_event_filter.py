@@ -79,22 +79,17 @@ def failed_at_two_systems() -> Event:
     return event
 
 
-@pytest.mark.parametrize(
-    ("words", "found"),
-    [
+def test_with_a_connection_the_reason_is_that_of_the_delivery_to_it() -> None:
+    failed_at_two_systems()
+    for words, found in (
         ({"target": "shop", "code": "target-rejected", "state": "dead"}, 1),
         ({"target": "crm", "code": "target-timeout", "state": "dead"}, 1),
         ({"target": "crm", "code": "target-rejected", "state": "dead"}, 0),
         ({"code": "target-rejected"}, 2),
         ({"code": "target-timeout"}, 0),
         ({"target": "crm"}, 1),
-    ],
-)
-def test_with_a_connection_the_reason_is_that_of_the_delivery_to_it(
-    words: dict[str, str], found: int
-) -> None:
-    failed_at_two_systems()
-    assert resolve_filter(words, NOW).apply_to(Event.objects.all()).count() == found
+    ):
+        assert resolve_filter(words, NOW).apply_to(Event.objects.all()).count() == found, words
 
 
 def test_for_every_filter_the_exported_rows_are_those_of_the_list(
