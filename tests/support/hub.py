@@ -37,7 +37,7 @@ def signature_headers(body: bytes, webhook_id: str, at: float | None = None) -> 
     return {"webhook-id": webhook_id, "webhook-timestamp": seconds, "webhook-signature": signature}
 
 
-def wait_until_quiet(seconds: float = 10.0) -> None:
+def wait_until_quiet(seconds: float = 60.0) -> None:
     """Wait until the threads of this process are idle, also those that go on with due deliveries after an answer."""
     until = time.monotonic() + seconds
     executor = execution_executor._process_executor()
@@ -92,14 +92,14 @@ class Hub:
         """Return the write requests to the shop, oldest first."""
         return self.shop.read_journal(only_writes=True)
 
-    def wait_until_idle(self, seconds: float = 10.0) -> None:
+    def wait_until_idle(self, seconds: float = 60.0) -> None:
         """Wait until no delivery is pending or running."""
         until = time.monotonic() + seconds
         while Delivery.objects.filter(state__in=[State.PENDING, State.RUNNING]).exists():
             assert time.monotonic() < until, "deliveries did not end"
             time.sleep(0.02)
 
-    def wait_until_quiet(self, seconds: float = 10.0) -> None:
+    def wait_until_quiet(self, seconds: float = 60.0) -> None:
         wait_until_quiet(seconds)
 
     def wait_until_shop_is_idle(self) -> None:

@@ -21,7 +21,7 @@ def in_threads(work: Callable[[int], Any], threads: int = 8) -> list[Any]:
 
 def wait_until(holds: Callable[[], bool]) -> None:
     ended = threading.Event()
-    for _ in range(20_000):
+    for _ in range(60_000):
         if holds():
             return
         ended.wait(0.001)
