@@ -14,6 +14,8 @@ from django.db import transaction
 from integration_hub import settings as deployed
 from logins.password_hasher import LowPriorityHasher
 
+pytestmark = pytest.mark.concurrent
+
 
 def test_every_password_is_hashed_by_it() -> None:
     assert deployed.PASSWORD_HASHERS == ["logins.password_hasher.LowPriorityHasher"]

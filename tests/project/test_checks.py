@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 from django.core.management import CommandError
 
-from integration_hub import checks
 from integration_hub.checks import check_lease
-from sync.models import Connection
 from tests.support.builders.settings_rows import connection
 from tests.support.database.template_database import migrated_database
-from tests.support.processes.hub_processes import SANDBOX, WITH_WORKERS
+from tests.support.processes.hub_processes import SANDBOX
 
+pytestmark = pytest.mark.concurrent
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCTION = {"DJANGO_SETTINGS_MODULE": "integration_hub.settings"}
 SENTENCE = (
@@ -54,6 +53,14 @@ def url(tmp_path: Path) -> Iterator[str]:
         yield url
 
 
+@pytest.mark.django_db
+def test_a_lease_as_long_as_a_request_and_five_seconds_is_enough(settings: Any) -> None:
+    settings.SILENCED_SYSTEM_CHECKS = []
+    longest = connection(deadline_seconds=settings.LEASE_SECONDS - 5)
+    longest.full_clean()
+    check_lease()
+
+
 def start(arguments: list[str], url: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     environment = os.environ | {"DATABASE_URL": url, "AUDIT_CHECKPOINT_EMAILS": "auditor@example.com"}
     environment["PYTHONWARNINGS"] = "ignore"  # Celery warns if root starts it
@@ -64,9 +71,13 @@ def start(arguments: list[str], url: str, **variables: str) -> "subprocess.Compl
 
 
 @pytest.mark.django_db
-def test_a_lease_shorter_than_a_request_is_refused_with_the_longest_of_them(short_lease: None) -> None:
+def test_a_lease_shorter_than_a_request_is_refused_with_the_longest_of_them(
+    short_lease: None, django_assert_num_queries: Any
+) -> None:
     connection(name="Quick", slug="quick", deadline_seconds=7.0)
-    check_lease()
+    connection(name="Off", slug="off", deadline_seconds=30.0, is_enabled=False)
+    with django_assert_num_queries(1):
+        check_lease()
     connection(name="Slow", slug="slow", deadline_seconds=7.5)
     connection(name="Slowest", slug="slowest", deadline_seconds=30.0)
     with pytest.raises(
@@ -75,28 +86,7 @@ def test_a_lease_shorter_than_a_request_is_refused_with_the_longest_of_them(shor
         check_lease()
 
 
-@pytest.mark.django_db
-def test_a_disabled_connection_needs_no_lease(short_lease: None) -> None:
-    connection(deadline_seconds=30.0, is_enabled=False)
-    check_lease()
-
-
-@pytest.mark.django_db
-def test_the_lease_is_checked_with_one_query(django_assert_num_queries: Any) -> None:
-    connection(deadline_seconds=10.0)
-    with django_assert_num_queries(1):
-        check_lease()
-
-
-@pytest.mark.django_db
-def test_the_lease_check_accepts_every_valid_connection(settings: Any) -> None:
-    settings.SILENCED_SYSTEM_CHECKS = []
-    longest = connection(deadline_seconds=settings.LEASE_SECONDS - 5)
-    longest.full_clean()
-    check_lease()
-
-
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.one_database
 @pytest.mark.parametrize("process", STARTS)
 def test_no_process_starts_with_a_lease_shorter_than_a_request(url: str, process: str) -> None:
@@ -104,33 +94,3 @@ def test_no_process_starts_with_a_lease_shorter_than_a_request(url: str, process
     result = start(STARTS[process], url, LEASE_SECONDS="12", **PRODUCTION, **broker)
     assert result.returncode != 0
     assert re.fullmatch(rf"(CommandError: )?{SENTENCE}\n", result.stderr), result.stderr
-
-
-@pytest.mark.slow
-@pytest.mark.one_database
-@pytest.mark.parametrize(
-    "variables", [{"LEASE_SECONDS": ""}, {"LEASE_SECONDS": "15"}], ids=["default", "just enough"]
-)
-def test_a_process_starts_with_a_lease_that_is_long_enough(url: str, variables: dict[str, str]) -> None:
-    result = start(WEB, url, **PRODUCTION, **variables)
-    assert (result.returncode, result.stderr) == (0, "")
-
-
-@pytest.mark.slow
-@pytest.mark.one_database
-def test_the_test_fails_if_the_lease_is_not_checked(url: str) -> None:
-    """Broken variant: the check is silenced, and a process starts as before."""
-    result = start(WEB, url, LEASE_SECONDS="12", **WITH_WORKERS)
-    assert (result.returncode, result.stderr) == (0, "")
-
-
-@pytest.mark.django_db
-def test_the_tests_fail_if_a_lease_may_end_with_the_request(
-    short_lease: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Broken variant: a lease as long as the timeout is taken for long enough."""
-    monkeypatch.setattr(
-        Connection, "longest_deadline_seconds", staticmethod(lambda: checks.settings.LEASE_SECONDS)
-    )
-    with pytest.raises((AssertionError, pytest.fail.Exception)):
-        test_a_lease_shorter_than_a_request_is_refused_with_the_longest_of_them(short_lease)

@@ -13,14 +13,13 @@ import requests
 from django.db import IntegrityError
 from gunicorn import glogging
 
-from integration_hub.logs import LineFormatter, line_formatter
+from integration_hub.logs import LineFormatter
 from integration_hub.logs.error_reports import log_uncaught_errors
 from integration_hub.logs.request_id import REQUEST_ID
 from sync.connectors.values.secret_forms import SecretSet, remember_secrets
-from sync.connectors.values.secret_scrubber import SecretScrubber
 from tests.support.leaks.echoed_forms import ECHOED_FORMS, readable_in
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 FORMATS = ["text", "json"]
 REFERENCE = "06DN9ZB3Y0000000000000000G"
 
@@ -42,15 +41,12 @@ def line_of(message: str, error: Exception | None = None, log_format: str = "tex
     return LineFormatter(log_format).format(record)
 
 
-def test_a_log_message_cannot_start_a_new_line() -> None:
-    assert "\n" not in line_of("a\nb\x1b[31m\u2028c")
-
-
 def caused(error: BaseException, cause: BaseException) -> BaseException:
     error.__cause__ = cause
     return error
 
 
+@pytest.mark.promise("T22")
 @pytest.mark.parametrize(
     "error",
     [
@@ -74,12 +70,9 @@ def test_a_traceback_names_every_error_of_its_chain() -> None:
     assert "OSError: [Errno 28] No space left on device" in line
     assert "TypeError: int is not iterable" in line
     assert line.index("direct cause") < line.index("OSError")
-
-
-def test_a_circular_chain_of_errors_is_logged_once() -> None:
     first, second = KeyError("a"), KeyError("b")
     first.__context__, second.__context__ = second, first
-    assert line_of("failed", first).count("KeyError") == 2
+    assert line_of("failed", first).count("KeyError") == 2, "a circular chain is logged once"
 
 
 def test_a_line_in_the_format_of_the_web_server_can_be_written() -> None:
@@ -88,6 +81,7 @@ def test_a_line_in_the_format_of_the_web_server_can_be_written() -> None:
     assert line.endswith(f"[{os.getpid()}] [INFO] Handling signal: term")
 
 
+@pytest.mark.promise("T27")
 @pytest.mark.parametrize("log_format", FORMATS)
 def test_no_character_starts_a_new_line_or_reverses_the_text(log_format: str) -> None:
     hostile = "".join(
@@ -172,19 +166,13 @@ def leaks_of(secrets: list[str], log_format: str) -> list[tuple[str, str]]:
     return leaks
 
 
+@pytest.mark.promise("I6", "T20")
 @pytest.mark.parametrize("log_format", FORMATS)
 def test_no_line_holds_a_secret_of_the_process_or_of_a_connection(
     secrets: list[str], log_format: str
 ) -> None:
     assert len(secrets) == 11
     assert leaks_of(secrets, log_format) == []
-
-
-def test_a_formatter_that_does_not_scrub_is_noticed(
-    secrets: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(line_formatter, "make_scrubber", SecretScrubber)
-    assert {secret for secret, _ in leaks_of(secrets, "json")} == set(secrets)
 
 
 def test_an_error_that_ends_a_thread_is_a_log_line(caplog: pytest.LogCaptureFixture) -> None:

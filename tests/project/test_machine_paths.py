@@ -21,11 +21,13 @@ def send(method: str, path: str, **headers: str) -> Any:
 
 
 @pytest.mark.parametrize("path", ["/health", "/problems/too-large", "/problems/unheard-of", "/", "/admin"])
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
-def test_read_only_paths_name_the_allowed_methods(method: str, path: str) -> None:
-    answer = send(method, path)
-    assert (answer.status_code, answer["Allow"]) == (405, "GET, HEAD")
-    assert assert_sound_answer(answer)["code"] == "wrong-method"
+def test_read_only_paths_name_the_allowed_methods(path: str) -> None:
+    for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"):
+        answer = send(method, path)
+        assert (answer.status_code, answer["Allow"]) == (405, "GET, HEAD")
+        assert assert_sound_answer(answer)["code"] == "wrong-method"
+    if path == "/health":
+        assert send("HEAD", path).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -37,10 +39,6 @@ def test_a_refusal_has_the_security_headers_of_every_answer(path: str, settings:
     assert answer.status_code == 404
     assert_sound_answer(answer)
     assert {name: answer[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
-
-
-def test_a_head_request_to_a_page_for_machines_is_answered() -> None:
-    assert send("HEAD", "/health").status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/health", "/problems/too-large"])

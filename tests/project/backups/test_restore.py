@@ -18,7 +18,7 @@ from tests.support.database import postgresql
 from tests.support.database.template_database import is_postgresql, migrated_database
 from tests.support.processes.hub_processes import SANDBOX
 
-pytestmark = [pytest.mark.slow]
+pytestmark = [pytest.mark.nightly, pytest.mark.concurrent]
 
 ROOT = Path(__file__).resolve().parents[3]
 _PEOPLE = """
@@ -116,16 +116,6 @@ def test_an_erased_person_does_not_come_back_and_nothing_is_sent(site: Site) -> 
         assert site.do(_LOOK, url) == "[False, True] 0 True"
 
 
-@pytest.mark.one_database
-def test_the_test_fails_if_erasures_are_not_repeated(site: Site) -> None:
-    """Broken variant: a restore without the list brings the person back."""
-    assert site.manage("backup", site.folder / "one").returncode == 0
-    site.do(_ERASE)
-    with empty_database(site.folder) as url:
-        assert site.manage("restore", site.folder / "one", "--no-erasures", url=url).returncode == 0
-        assert site.do(_LOOK, url) == "[True, True] 0 True"
-
-
 def test_a_person_who_came_back_after_the_erasure_is_not_erased_again(site: Site) -> None:
     site.do(_ERASE)
     site.do(_COME_BACK)
@@ -151,22 +141,6 @@ def test_a_restore_that_was_killed_leaves_no_database_that_starts(site: Site) ->
         assert restored.returncode == 0, restored.stderr
         assert site.do(_LOOK, url) == "[False, True] 0 True"
         assert site.manage("verify_audit", "--log-only", url=url).returncode == 0
-
-
-@pytest.mark.one_database
-def test_the_test_fails_if_an_unfinished_restore_is_not_marked(site: Site) -> None:
-    """Broken variant: the marker is gone, and a process starts with the erased person in the database."""
-    backup = site.folder / "one"
-    assert site.manage("backup", backup).returncode == 0
-    site.do(_ERASE)
-    with empty_database(site.folder) as url:
-        assert site.run("-c", _KILL, "_finish_restore", backup, site.listed, url=url).returncode == 9
-        site.do(
-            "import django; django.setup(); from integration_hub.backups.restore import delete_marker; delete_marker()",
-            url,
-        )
-        assert site.run("-c", "import integration_hub.wsgi", url=url).returncode == 0
-        assert site.do(_LOOK, url).startswith("[True, True]")
 
 
 def test_what_does_not_fit_is_refused_before_anything_changes(site: Site) -> None:
