@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from config_schema import objects
 from config_schema.errors import SettingsInvalid
-from config_schema.objects import object_schema
 from console.reference.json_schemas import DOCUMENTS, make_schema
 from console.reference.pages import PAGES
 from integration_hub.devtools.sandbox_setup import MAPPINGS
@@ -24,11 +22,6 @@ pytestmark = pytest.mark.pure
 
 TARGET, IDENTITY = "settings-rest-target", "settings-rest-identity"
 MINIMAL_TARGET = {"collection": "/c", "item": "/c/{id}"}
-
-
-def schema_accepts(name: str, document: Any) -> bool:
-    """Return True if a document is valid by its JSON Schema."""
-    return Draft202012Validator(make_schema(name)).is_valid(document)
 
 
 def hub_accepts(name: str, document: Any) -> bool:
@@ -173,18 +166,14 @@ WRONG = [
     ("settings-rest-identity", identity(list={"path": "/u", "modified_since": {"query": {"a": "b"}}})),
     (IDENTITY, []),
     (IDENTITY, {}),
-    (IDENTITY, {"entities": {}}),
     (IDENTITY, {"entities": {"1USER": {"path": "/users/{id}"}}}),
     (IDENTITY, {"entities": {"USER": {}}}),
-    (IDENTITY, identity(path="/users")),
     (IDENTITY, identity(path="users/{id}")),
     (IDENTITY, identity(path="/../{id}")),
-    (IDENTITY, identity(path="/{id}//x")),
     (IDENTITY, identity(path="/users/{id}?all=1")),
     (IDENTITY, identity(path="/users/{key}/{id}")),
     (IDENTITY, identity(colour="red")),
     (IDENTITY, identity(id=" ")),
-    (IDENTITY, identity(id=None)),
     (IDENTITY, identity(id="a" * 1001)),
     (IDENTITY, identity(query={"a": 1})),
     (IDENTITY, identity(list={"path": "/users/{id}"})),
@@ -194,16 +183,12 @@ WRONG = [
     (IDENTITY, identity(probe={"query": {}})),
     (IDENTITY, identity() | {"error": {"fields": "errors"}}),
     (IDENTITY, identity() | {"headers": {"Content-Length": "1"}}),
-    (IDENTITY, identity() | {"headers": {"X A": "1"}}),
     (IDENTITY, identity() | {"headers": {"X-A": " 1"}}),
     (IDENTITY, identity() | {"networks": ["everywhere"]}),
     (IDENTITY, identity() | {"ca": "no certificate"}),
-    (TARGET, {"entities": {"USER": {"collection": "/c"}}}),
-    (TARGET, target(colour="red")),
     (TARGET, target(collection="/c/{id}")),
     (TARGET, target(create={"method": "PATCH"})),
     (TARGET, target(update={"method": "put"})),
-    (TARGET, target(update={"omit": ["id", ""]})),
     (TARGET, target(delete={"method": "GET"})),
     (TARGET, target(wrap="")),
     (TARGET, target(search={"path": "/c"})),
@@ -227,15 +212,12 @@ WRONG = [
     (TARGET, target(version=VERSION | {"stale": [{"status": 412}] * 11})),
     (TARGET, target(version=VERSION | {"stale": [{"status": 404}]})),
     (TARGET, target(version=VERSION | {"stale": [{"status": 422}]})),
-    (TARGET, target(version=VERSION | {"stale": [{"status": 422, "when": None}]})),
     (TARGET, {"entities": {"USER": {"operations": {"get": {"path": "/c/{id}"}}}}}),
     (TARGET, operations(fetch={"path": "/c/{id}"})),
     (TARGET, operations(get={"method": "DELETE", "path": "/c/{id}"})),
     (TARGET, operations(get={"path": "/c/{id}?a=b"})),
     (TARGET, operations(create={"path": "/c", "body": "fields"})),
-    (TARGET, operations(create={"path": "/c", "encoding": "xml"})),
     (TARGET, operations(create={"path": "/c", "headers": {"Host": "x"}})),
-    (TARGET, operations(create={"path": "/c", "values": {"A B": "x"}})),
     (TARGET, operations(update=[])),
     (TARGET, operations(update=[{"path": "/c/{id}"}] * 4)),
     (TARGET, operations(update={"path": "/c/{id}", "style": "shout"})),
@@ -243,7 +225,6 @@ WRONG = [
     (TARGET, target() | {"id_characters": "%"}),
     (TARGET, target() | {"answers": [{"status": 400, "means": "maybe"}]}),
     (TARGET, target() | {"answers": [{"status": "9xx", "means": "refused"}]}),
-    (TARGET, target() | {"answers": []}),
     ("authentication", {"scheme": "digest"}),
     ("authentication", TLS_CLIENT),
     ("authentication", {"scheme": "none", "csrf": {"path": "/"}}),
@@ -259,14 +240,12 @@ WRONG = [
     ("authentication", {"scheme": "oauth2-client-credentials", "token_path": "token"}),
     ("authentication", {"scheme": "oauth2-client-credentials", "token_url": "ftp://a.test/"}),
     ("authentication", {"scheme": "oauth2-client-credentials", "token_url": "https://u@a.test/"}),
-    ("authentication", {"scheme": "oauth2-client-credentials", "client_authentication": "none"}),
     ("authentication", {"scheme": "oauth2-client-credentials", "key_id": "k1"}),
     ("authentication", {"scheme": "oauth2-client-credentials", "parameters": {"scope": "x"}}),
     ("authentication", {"scheme": "jwt", "algorithm": "none"}),
     ("authentication", {"scheme": "jwt", "algorithm": "ES256", "encoding": "hex"}),
     ("authentication", {"scheme": "jwt", "claims": {"exp": 1}}),
     ("authentication", {"scheme": "jwt", "template": "Bearer {username}"}),
-    ("authentication", {"scheme": "jwt", "template": "Bearer {token"}),
     ("authentication", {"scheme": "session"}),
     ("authentication", {**SESSION, "token": {"path": "a", "header": "X-B"}}),
     (
@@ -278,7 +257,6 @@ WRONG = [
     ),
     ("authentication", {**SESSION, "refused": [{"status": 200}]}),
     ("authentication", {**SESSION, "values": {"token": "a"}}),
-    ("mapping", None),
     ("mapping", {}),
     ("mapping", {"fields": {}}),
     ("mapping", {"fields": {str(number): {"constant": 1} for number in range(201)}}),
@@ -288,12 +266,9 @@ WRONG = [
     ("mapping", field(path="a" * 501)),
     ("mapping", field(path="a", default=1)),
     ("mapping", field(path="a", apply=["shout"])),
-    ("mapping", field(path="a", apply="lower")),
     ("mapping", field(path="a", required=1)),
     ("mapping", field(path="a") | {"more": 1}),
     ("mapping", field(path="a") | {"match": {"by": "x"}}),
-    ("mapping", field(path="a") | {"match": {"new": "x"}}),
-    ("mapping", field(path="a") | {"match": {"external_id": 1}}),
     ("mapping", field(path="a") | {"match": {"previous": {"x": ""}}}),
     ("mapping", field(path="a") | {"match": {"verified": {"new": {"x": {"constant": 1}}}}}),
     ("mapping", field(path="a") | {"match": {"verified": {"old": {}}}}),
@@ -305,15 +280,12 @@ WRONG = [
     ("verification-body-hmac", {"header": "X", "algorithm": "md5"}),
     ("verification-timestamped-hmac", {"header": "X", "unit": "minutes"}),
     ("verification-timestamped-hmac", {"header": "X", "time": ""}),
-    ("verification-header", {"header": 5}),
     ("webhook-format", []),
     ("webhook-format", {"identifier": "body.id"}),
     ("webhook-format", {"id": " "}),
     ("webhook-format", {"id": {"constant": 1}}),
-    ("webhook-format", {"events": {"constant": "a"}}),
     ("webhook-format", {"when": "a" * 1001}),
     ("webhook-format", {"time_format": "minutes"}),
-    ("webhook-format", {"entity_types": {}}),
     ("webhook-format", {"entity_types": {"x": "no type"}}),
     ("webhook-format", {"event_types": {"x": "CHANGE"}}),
     ("webhook-format", {"content_types": []}),
@@ -325,47 +297,30 @@ WRONG = [
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_each_schema_is_a_valid_schema(name: str) -> None:
+def test_a_schema_accepts_and_refuses_what_the_hub_does(name: str) -> None:
     schema = make_schema(name)
     Draft202012Validator.check_schema(schema)
     assert json.loads(json.dumps(schema)) == schema
+    is_valid = Draft202012Validator(schema).is_valid
+    for document in (document for of, document in RIGHT if of == name):
+        assert (hub_accepts(name, document), is_valid(document)) == (True, True), document
+    for document in (document for of, document in WRONG if of == name):
+        assert (hub_accepts(name, document), is_valid(document)) == (False, False), document
 
 
-@pytest.mark.parametrize(("name", "document"), RIGHT)
-def test_documents_that_the_hub_accepts_are_valid_by_the_schema(name: str, document: Any) -> None:
-    assert hub_accepts(name, document)
-    assert schema_accepts(name, document)
-
-
-@pytest.mark.parametrize(("name", "document"), WRONG)
-def test_a_wrong_document_is_refused_by_the_schema_and_by_the_hub(name: str, document: Any) -> None:
-    assert not schema_accepts(name, document)
-    assert not hub_accepts(name, document)
+def test_every_document_is_tried() -> None:
+    assert {name for name, _document in RIGHT + WRONG} <= set(DOCUMENTS)
 
 
 # Put in the place of each value of a right document, and added under new names.
 PIECES = (
-    None,
-    True,
-    0,
-    1,
-    412,
-    1.5,
-    "",
-    " ",
-    "x",
-    "/a",
-    "/a/{id}",
-    "a.b",
-    "PUT",
-    "X-A",
+    *(None, True, 0, 1, 412, 1.5, "", " ", "x", "/a", "/a/{id}", "a.b", "PUT", "X-A"),
     [],
     ["a"],
     [""],
     {},
     {"a": "b"},
 )
-
 NAMES = (
     "path",
     "header",
@@ -397,22 +352,13 @@ def changed(random: Random, document: Any) -> Any:
     return random.choice(PIECES)
 
 
-def test_the_schema_refuses_nothing_that_the_hub_accepts() -> None:
-    random = Random(1)
+@pytest.mark.parametrize("number", [300, pytest.param(3000, marks=pytest.mark.nightly)])
+def test_the_schema_refuses_nothing_that_the_hub_accepts(number: int) -> None:
+    random, validators = Random(1), {name: Draft202012Validator(make_schema(name)) for name in DOCUMENTS}
     accepted = 0
-    for name, document in random.choices(RIGHT, k=3000):
+    for name, document in random.choices(RIGHT, k=number):
         other = changed(random, document)
         if hub_accepts(name, other):
             accepted += 1
-            assert schema_accepts(name, other), (name, other)
-    assert accepted > 300
-
-
-def test_a_variant_whose_schema_allows_unknown_fields_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def allow_unknown(*arguments: Any) -> dict[str, Any]:
-        return object_schema(*arguments) | {"additionalProperties": True}
-
-    monkeypatch.setattr(objects, "object_schema", allow_unknown)
-    assert any(schema_accepts(name, document) for name, document in WRONG if name == TARGET)
-    assert any(schema_accepts(name, document) for name, document in WRONG if name == "authentication")
-    assert any(schema_accepts(name, document) for name, document in WRONG if name == "mapping")
+            assert validators[name].is_valid(other), (name, other)
+    assert accepted > number // 10
