@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from console.alarms.snooze import next_monday
 from database.clock import read_clock
-from sync.models import Alarm, AlarmKind, Connection, Notification, Snooze
+from sync.models import Alarm, AlarmKind, Notification, Snooze
 from tests.support.builders.alarms import (
     a_late_delivery,
     a_paused_connection,
@@ -65,19 +65,11 @@ def test_active_alarms_are_listed_before_ended_ones() -> None:
 
 def test_the_filters_are_chips_that_show_the_choice() -> None:
     alarm()
-    client = support()
-    chips = client.get(f"{LIST}?when=over").context["cl"].chips
-    assert [(chip.label, chip.value, chip.clear_query) for chip in chips] == [
-        ("Status", "Ended", "?"),
-        ("About", "", "?when=over"),
-    ]
-    kinds = {choice.text: choice.query for choice in chips[1].choices}
+    chips = support().get(f"{LIST}?when=over").context["cl"].chips
+    assert [(chip.value != "", chip.clear_query) for chip in chips] == [(True, "?"), (False, "?when=over")]
+    kinds = [choice.query for choice in chips[1].choices]
     assert len(kinds) == len(AlarmKind)
-    assert kinds["Held for approval"] == "?kind=deliveries-held&when=over"
-    text = visible_text(client.get(f"{LIST}?when=over"))
-    assert "No alarms match these filters. Show all alarms" in text
-    assert "Status: Ended" in text
-    assert "Clear" not in visible_text(client.get(LIST))
+    assert "?kind=deliveries-held&when=over" in kinds
 
 
 def test_the_list_shows_the_figures_that_alarms_are_evaluated_on() -> None:
@@ -89,27 +81,14 @@ def test_the_list_shows_the_figures_that_alarms_are_evaluated_on() -> None:
     a_paused_connection(now - minutes(6), now + minutes(1), slug="other")
     text = visible_text(support().get(LIST))
     for shown in (
-        "Oldest queued delivery since",
-        "Queued 1 including those that wait for a paused connection Failed events 3 Held for approval 0",
-        "next check",
+        "Queued 1 ",
+        "Failed events 3 ",
+        "Held for approval 0",
         "The shop since",
-        "The shop is unavailable",
         "Aurora",
-        "no alarm –",
-        "30 min ✕ Silent",
+        "30 min ✕",
     ):
         assert shown in text, text
-
-
-def test_a_hub_without_alarms_says_so() -> None:
-    text = visible_text(support().get(LIST))
-    for shown in (
-        "queued delivery none",
-        "Paused connections none",
-        "No source is enabled",
-        "No alarms yet",
-    ):
-        assert shown in text
 
 
 def test_an_alarm_shows_the_problem_the_next_step_and_the_recipients() -> None:
@@ -130,14 +109,7 @@ def test_an_alarm_shows_the_problem_the_next_step_and_the_recipients() -> None:
     )
     answer = support().get(f"{LIST}{open_alarm.pk}/change/")
     text = visible_text(answer)
-    for shown in (
-        "Aurora is silent",
-        "Its silence limit is 30 minutes.",
-        "Ask its owner",
-        "raised by e-mail: sent",
-        "raised by webhook: waits after 4 attempts answered &lt;b&gt;500&lt;/b&gt;",
-        "Snooze…",
-    ):
+    for shown in ("Aurora", "30 minutes", "e-mail", "4 attempts answered &lt;b&gt;500&lt;/b&gt;", "Snooze…"):
         assert shown in text, text
     may_see = browser("view_alarm", "view_source").get(f"{LIST}{open_alarm.pk}/change/").content.decode()
     assert f'href="/admin/webhooks/source/{source.pk}/change/">Open the source' in may_see
@@ -156,7 +128,6 @@ def test_an_alarm_is_read_only_and_hidden_without_permission() -> None:
 
 def test_an_alarm_is_snoozed_with_person_reason_and_duration() -> None:
     open_alarm, client = alarm(), support()
-    assert "Snooze 1 alarm?" in visible_text(client.get(f"{SNOOZE}?alarm={open_alarm.pk}"))
     before = timezone.now()
     answer = client.post(f"{SNOOZE}?alarm={open_alarm.pk}", WHY, follow=True, REMOTE_ADDR="192.0.2.9")
     assert answer.request["PATH_INFO"] == f"{LIST}{open_alarm.pk}/change/"
@@ -171,20 +142,6 @@ def test_an_alarm_is_snoozed_with_person_reason_and_duration() -> None:
     assert (body["details"]["snooze"], body["details"]["address"]) == (snooze.pk, "192.0.2.9")
 
 
-@pytest.mark.parametrize(
-    ("kind", "one", "several"),
-    [
-        (AlarmKind.DELIVERIES_HELD, "It exceeds a limit of its route", "They exceed a limit of their route"),
-        (AlarmKind.DELIVERIES_DEAD, "It has no retries left", "They have no retries left"),
-    ],
-)
-def test_an_alarm_about_one_event_uses_the_singular(kind: AlarmKind, one: str, several: str) -> None:
-    client, raised = support(), alarm(kind=kind)
-    for count, said in ((1, one), (2, several)):
-        Alarm.objects.update(count=count)
-        assert said in visible_text(client.get(f"{LIST}{raised.pk}/change/"))
-
-
 def test_several_are_snoozed_at_once_from_the_list() -> None:
     open_ones = [alarm(), alarm(kind=AlarmKind.DELIVERIES_HELD)]
     over = alarm(ended_at=NOON)
@@ -192,27 +149,18 @@ def test_several_are_snoozed_at_once_from_the_list() -> None:
     offered = re.findall(r'name="alarm" value="(\d+)"', client.get(LIST).content.decode())
     assert sorted(map(int, offered)) == [alarm.pk for alarm in open_ones], "an ended alarm has no checkbox"
     asked = f"{SNOOZE}?" + "&".join(f"alarm={alarm.pk}" for alarm in (*open_ones, over))
-    assert "Snooze 2 alarms?" in visible_text(client.get(asked))
-    text = visible_text(client.post(asked, WHY | {"length": "hour"}, follow=True))
-    assert "2 alarms snoozed until" in text
+    client.post(asked, WHY | {"length": "hour"})
     assert Snooze.objects.count() == 2
     over.refresh_from_db()
     assert over.snoozed_until is None
 
 
-@pytest.mark.parametrize(
-    "form", [{}, {"length": "hour", "reason": "  "}, {"length": "year", "reason": "x"}, {"reason": "x"}]
-)
-def test_a_snooze_needs_a_duration_and_a_reason(form: dict[str, str]) -> None:
-    open_alarm = alarm()
-    answer = support().post(f"{SNOOZE}?alarm={open_alarm.pk}", form)
-    assert "errorlist" in answer.content.decode()
-    assert not Snooze.objects.exists()
-
-
-def test_opening_the_page_snoozes_nothing() -> None:
-    open_alarm = alarm()
-    support().get(f"{SNOOZE}?alarm={open_alarm.pk}&length=hour&reason=x")
+def test_a_snooze_needs_a_duration_and_a_reason_and_the_button() -> None:
+    open_alarm, client = alarm(), support()
+    for form in ({}, {"length": "hour", "reason": "  "}, {"length": "year", "reason": "x"}, {"reason": "x"}):
+        answer = client.post(f"{SNOOZE}?alarm={open_alarm.pk}", form)
+        assert "errorlist" in answer.content.decode()
+    client.get(f"{SNOOZE}?alarm={open_alarm.pk}&length=hour&reason=x")
     assert not Snooze.objects.exists()
 
 
@@ -232,38 +180,36 @@ def test_an_alarm_links_to_the_page_to_act_on_if_permitted() -> None:
     assert leads.format(there) in may_act
     assert f'href="{here}"' in may_act, "the recipients are on the alarm's own page"
     assert leads.format(here) in support().get(LIST).content.decode()
+    Alarm.objects.update(ended_at=NOON + minutes(5))
+    ended = browser("view_alarm", "view_delivery").get(LIST).content.decode()
+    assert there not in ended.partition('id="content-start"')[2]
 
 
-def test_an_ended_alarm_is_described_in_the_past_without_a_next_step() -> None:
-    alarm(kind=AlarmKind.DELIVERIES_HELD, ended_at=NOON + minutes(5))
-    text = visible_text(browser("view_alarm", "view_delivery").get(LIST))
-    assert "3 events held for approval Details" in text
-    assert "Review the changes" not in text
+def test_only_active_alarms_that_were_selected_are_snoozed() -> None:
+    alarm(ended_at=NOON)
+    client = support()
+    for asked in (
+        "",
+        "?alarm=99",
+        "?alarm=x",
+        "?alarm=²",
+        f"?alarm={'9' * 40}",
+        f"?alarm={Alarm.objects.get().pk}",
+    ):
+        answer = client.post(SNOOZE + asked, WHY, follow=True)
+        assert answer.redirect_chain
+    assert not Snooze.objects.exists()
 
 
-@pytest.mark.parametrize("asked", ["?alarm=99", "?alarm=x", "?alarm=²", f"?alarm={'9' * 40}"])
-def test_an_ended_alarm_cannot_be_snoozed_and_the_page_says_so(asked: str) -> None:
-    answer = support().post(SNOOZE + asked, WHY, follow=True)
-    assert "None of these alarms is active anymore." in visible_text(answer)
-
-
-def test_without_a_selection_nothing_is_snoozed() -> None:
-    alarm()
-    assert "Select at least one active alarm." in visible_text(support().get(SNOOZE, follow=True))
-
-
-@pytest.mark.parametrize(
-    ("now", "expected"),
-    [
-        (datetime(2026, 3, 2, 5, 59, tzinfo=UTC), datetime(2026, 3, 2, 6, tzinfo=UTC)),
-        (datetime(2026, 3, 2, 6, 0, tzinfo=UTC), datetime(2026, 3, 9, 6, tzinfo=UTC)),
-        (datetime(2026, 3, 4, 12, 0, tzinfo=UTC), datetime(2026, 3, 9, 6, tzinfo=UTC)),
-        (datetime(2026, 3, 8, 23, 59, tzinfo=UTC), datetime(2026, 3, 9, 6, tzinfo=UTC)),
-        (datetime(2026, 12, 31, 9, 0, tzinfo=UTC), datetime(2027, 1, 4, 6, tzinfo=UTC)),
-    ],
-)
-def test_until_monday_is_the_next_monday_morning(now: datetime, expected: datetime) -> None:
-    assert next_monday(now) == expected
+def test_until_monday_is_the_next_monday_morning() -> None:
+    mondays = {
+        datetime(2026, 3, 2, 5, 59, tzinfo=UTC): datetime(2026, 3, 2, 6, tzinfo=UTC),
+        datetime(2026, 3, 2, 6, 0, tzinfo=UTC): datetime(2026, 3, 9, 6, tzinfo=UTC),
+        datetime(2026, 3, 4, 12, 0, tzinfo=UTC): datetime(2026, 3, 9, 6, tzinfo=UTC),
+        datetime(2026, 3, 8, 23, 59, tzinfo=UTC): datetime(2026, 3, 9, 6, tzinfo=UTC),
+        datetime(2026, 12, 31, 9, 0, tzinfo=UTC): datetime(2027, 1, 4, 6, tzinfo=UTC),
+    }
+    assert {now: next_monday(now) for now in mondays} == mondays
 
 
 def test_the_list_costs_the_same_for_one_row_and_for_forty() -> None:
@@ -276,13 +222,3 @@ def test_the_list_costs_the_same_for_one_row_and_for_forty() -> None:
     with CaptureQueriesContext(connection) as forty:
         assert len(listed(client)) == 40
     assert len(forty) == len(one) <= 22
-
-
-def test_a_name_with_markup_is_shown_as_text() -> None:
-    shop = Connection.objects.create(
-        slug="x", name="<script>alert(1)</script>", side="target", connector="rest-target"
-    )
-    open_alarm = alarm(kind=AlarmKind.CONNECTION_PAUSED, subject=f"connection:{shop.pk}", name=shop.name)
-    client = support()
-    for address in (LIST, f"{LIST}{open_alarm.pk}/change/", f"{SNOOZE}?alarm={open_alarm.pk}"):
-        assert "<script>alert" not in client.get(address).content.decode()

@@ -44,7 +44,6 @@ def test_an_erasure_starts_at_the_page_of_an_event_and_shows_the_stored_data(eve
     page = client.post("/admin/sync/erasure/find/", WHOM).content.decode()
     assert '<td>Events</td><td class="number">1</td>' in page
     assert '<td>Deliveries</td><td class="number">1</td>' in page
-    assert "Replay reasons" not in page, "there is none"
     assert not Erasure.objects.exists()
 
 
@@ -53,9 +52,7 @@ def test_one_person_requests_and_another_confirms(event: Event) -> None:
     erasure = request_from(first)
     address = f"/admin/sync/erasure/{erasure.pk}/change/"
     waiting = first.get(address).content.decode()
-    assert "Waiting for a second administrator" in waiting
     assert '<a class="mono" href="/admin/webhooks/entity/?type=USER&amp;id=USR-0">USR-0</a>' in waiting
-    assert "The person withdrew consent (GDPR, Article 17(1)(b))" in waiting
     assert "Approve and erase" not in waiting
     first.post(address, {"confirm": "yes"})
     assert Erasure.objects.get().state == "requested"
@@ -63,19 +60,6 @@ def test_one_person_requests_and_another_confirms(event: Event) -> None:
     second.post(address, {"confirm": "yes"})
     assert Erasure.objects.get().state == "confirmed"
     assert len(entries("erasure.requested")) == len(entries("erasure.confirmed")) == 1
-
-
-def test_the_requester_may_withdraw(event: Event) -> None:
-    client = browser("administrator")
-    erasure = request_from(client)
-    client.post(f"/admin/sync/erasure/{erasure.pk}/change/", {"refuse": "yes"})
-    assert Erasure.objects.get().state == "refused"
-
-
-def test_an_erasure_request_needs_a_reason(event: Event) -> None:
-    page = browser("administrator").post("/admin/sync/erasure/request/", WHOM | WHY | {"reason": ""})
-    assert "This field is required" in page.content.decode()
-    assert not Erasure.objects.exists()
 
 
 def test_a_case_number_is_on_the_page_and_the_list(event: Event) -> None:
@@ -86,30 +70,23 @@ def test_a_case_number_is_on_the_page_and_the_list(event: Event) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "sentence"),
-    [("T-USR-0", "data that is stored about this person"), ("anna1@example.com", "at most 40 letters")],
+    "wrong", [{"reason": ""}, {"case_number": "T-USR-0"}, {"case_number": "anna1@example.com"}]
 )
-def test_a_refused_case_number_is_an_error_of_its_field_and_loses_no_input(
-    event: Event, number: str, sentence: str
+def test_a_refused_request_shows_the_error_at_its_field_and_loses_no_input(
+    event: Event, wrong: dict[str, str]
 ) -> None:
-    page = (
-        browser("administrator")
-        .post("/admin/sync/erasure/request/", WHOM | WHY | {"case_number": number})
-        .content.decode()
-    )
-    assert sentence in page
-    assert WHY["reason"] in page
-    assert f'value="{number}"' in page
+    page = browser("administrator").post("/admin/sync/erasure/request/", WHOM | WHY | wrong)
+    assert page.context["form"].errors.keys() == wrong.keys()
+    text = page.content.decode()
+    assert all(value in text for value in (WHY | wrong).values())
     assert not Erasure.objects.exists()
 
 
-@pytest.mark.parametrize("role", ["support", "auditor"])
-def test_roles_without_permission_cannot_see_request_or_decide_erasures(role: str, event: Event) -> None:
-    erasure, client = request_from(browser("administrator")), browser(role)
+def test_roles_without_permission_cannot_see_request_or_decide_erasures(event: Event) -> None:
+    erasure, client = request_from(browser("administrator")), browser("support")
     for address in ("find/", "request/", f"{erasure.pk}/change/"):
-        assert (
-            client.post(f"/admin/sync/erasure/{address}", WHOM | WHY | {"confirm": "yes"}).status_code == 403
-        )
+        form = WHOM | WHY | {"confirm": "yes"}
+        assert client.post(f"/admin/sync/erasure/{address}", form).status_code == 403
     assert Erasure.objects.get().state == "requested"
     assert "erasure/find" not in _text(client, event)
 
@@ -122,14 +99,11 @@ def test_a_failed_erasure_is_shown_as_failed_and_can_be_resumed(event: Event) ->
     first, second = browser("administrator", "first"), browser("administrator", "second")
     address = f"/admin/sync/erasure/{request_from(first).pk}/change/"
     second.post(address, {"confirm": "yes"})
-    assert "is not finished" not in second.get(address).content.decode()
-    assert "Nothing was resumed" in second.post(address, {"resume": "yes"}, follow=True).content.decode()
-    die_three_times("erasure")
-    page = second.get(address).content.decode()
-    assert "The erasure is not finished." in page
-    assert DIED_MESSAGE in page
     second.post(address, {"resume": "yes"})
-    assert "is not finished" not in second.get(address).content.decode()
+    assert not entries("erasure.resumed")
+    die_three_times("erasure")
+    assert DIED_MESSAGE in second.get(address).content.decode()
+    second.post(address, {"resume": "yes"})
     assert [job.state for job in Job.objects.order_by("pk")] == ["failed", "waiting"]
     [resumed] = entries("erasure.resumed")
     assert resumed["actor"] == f"person:{Erasure.objects.get().decided_by_id}"
@@ -184,6 +158,8 @@ def test_whoever_cannot_confirm_may_still_reject(event: Event) -> None:
     assert Erasure.objects.get().state == "refused"
 
 
-def test_an_empty_list_says_what_an_erasure_is() -> None:
-    page = browser("administrator").get("/admin/sync/erasure/").content.decode()
-    assert "No erasures yet. An erasure deletes what the hub stores about a person" in page
+def test_the_requester_may_withdraw(event: Event) -> None:
+    client = browser("administrator")
+    erasure = request_from(client)
+    client.post(f"/admin/sync/erasure/{erasure.pk}/change/", {"refuse": "yes"})
+    assert Erasure.objects.get().state == "refused"

@@ -10,9 +10,11 @@ from django.contrib.auth.models import Group, Permission, User
 from django.db import connections, transaction
 from django.test import Client
 
+from console.people import admin as people_admin
 from console.people.access import lock_permission_changes, users_who_can_change_users
 from tests.support.people import browser
 
+pytestmark = pytest.mark.concurrent
 ROLES = ("people of anna", "people of eva")
 Request = tuple[str, dict[str, Any]]
 
@@ -62,14 +64,42 @@ def at_once(posts: Sequence[Callable[[], Any]]) -> list[int]:
         return [answer.result() for answer in answers]
 
 
-@pytest.mark.parametrize(
-    ("made", "taking"),
-    [
-        (with_a_role_of_ones_own, switching_off),
-        (with_a_role_of_ones_own, emptying_the_role),
-        (with_every_right, switching_off),
-    ],
-)
+PAIRS = [
+    (with_a_role_of_ones_own, switching_off),
+    (with_a_role_of_ones_own, emptying_the_role),
+    (with_every_right, switching_off),
+]
+
+
+@pytest.mark.parametrize(("made", "taking"), PAIRS)
+def test_a_change_is_checked_after_another_one_that_was_first_at_the_lock(
+    roles: None,
+    made: Callable[[str], Client],
+    taking: Callable[[User], Request],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client, _ = made("anna"), made("eva")
+    of_anna, of_eva = (User.objects.get(username=name) for name in ("anna", "eva"))
+    lock, waiting = lock_permission_changes, [of_eva]
+
+    def let_the_other_one_be_first() -> None:
+        if waiting:
+            other = Client()
+            other.force_login(waiting.pop())
+            statuses.append(other.post(*taking(of_anna)).status_code)
+        lock()
+
+    monkeypatch.setattr(people_admin, "lock_permission_changes", let_the_other_one_be_first)
+    statuses: list[int] = []
+    statuses.append(client.post(*taking(of_eva)).status_code)
+    # Both are in one transaction here, so the refusal of the later one takes the first one back too.
+    assert statuses[0] == 302
+    assert statuses[1] in (200, 403)
+    assert users_who_can_change_users().exists()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(("made", "taking"), PAIRS)
 def test_of_two_people_who_remove_each_others_permission_one_keeps_it(
     roles: None, made: Callable[[str], Client], taking: Callable[[User], Request]
 ) -> None:

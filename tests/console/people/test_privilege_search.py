@@ -17,16 +17,12 @@ from django.contrib.auth.models import Group, Permission, User
 from django.db import transaction
 from django.test import Client
 
-from console.people import admin as people_admin
-from console.people import forms as people_forms
-from logins import access_requests
 from logins.models import AccessRequest
-from sync.erasure import requests as erasure_requests
 from sync.models import Erasure
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.people import person
 
-pytestmark = [pytest.mark.django_db, pytest.mark.one_database, pytest.mark.slow]
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database, pytest.mark.nightly]
 
 PASSWORD = "a staple that is new"
 # Three times as many found nothing either, in two minutes more.
@@ -328,33 +324,3 @@ def test_no_request_gives_more_permissions_than_the_role(search: Callable[..., S
     searched = search(role)
     assert searched.breaches == {}
     assert role != "administrator" or len(searched.states) > 20, "the search goes nowhere"
-
-
-def _superuser_by_form(patch: pytest.MonkeyPatch) -> None:
-    """The flag is in the form, and nobody looks whose login it is."""
-    fieldsets = ((None, {"fields": ("username", "is_superuser", "is_staff", "is_active", "groups")}),)
-    patch.setattr(people_admin.PersonAdmin, "get_fieldsets", lambda *_: fieldsets)
-    patch.setattr(people_admin, "is_oneself", lambda *_: False)
-
-
-def _any_password(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(people_admin, "may_set_password", lambda *_: True)
-
-
-def _any_role(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(people_forms, "lacks_any", lambda *_: False)
-
-
-def _any_second_person(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(erasure_requests, "why_not_second", lambda *_: "")
-    patch.setattr(access_requests, "why_not_second", lambda *_: "")
-
-
-@pytest.mark.parametrize("variant", [_superuser_by_form, _any_password, _any_role, _any_second_person])
-def test_each_known_privilege_escalation_is_found(
-    search: Callable[..., Search],
-    monkeypatch: pytest.MonkeyPatch,
-    variant: Callable[[pytest.MonkeyPatch], None],
-) -> None:
-    variant(monkeypatch)
-    assert search("administrator").breaches
