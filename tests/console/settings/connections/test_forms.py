@@ -18,6 +18,7 @@ TYPED_ANEW = {"username": "u2", "password": "p2"}
 TOKEN_ELSEWHERE = '{"scheme": "oauth2-client-credentials", "token_url": "https://evil.example.net/token"}'
 
 
+@pytest.mark.promise("T8", "I15")
 @pytest.mark.one_database
 @pytest.mark.parametrize(
     ("changed", "kept"),
@@ -50,43 +51,30 @@ def test_credentials_stay_until_they_are_replaced_or_the_origin_changes(
         assert entries("connection.changed")[0]["details"]["changed"] == ["credentials"]
 
 
+@pytest.mark.promise("T8", "I15")
 def test_another_token_url_removes_the_credentials_too() -> None:
     of = connection(
         authentication={"scheme": "oauth2-client-credentials"},
         credentials={"client_id": "hub", "client_secret": "s3cret-s3cret"},
     )
     form = connection_form(of, authentication=TOKEN_ELSEWHERE)
-    page = save(browser("administrator"), f"/admin/sync/connection/{of.pk}/change/", form)
+    save(browser("administrator"), f"/admin/sync/connection/{of.pk}/change/", form)
     of.refresh_from_db()
     assert of.credentials is None
-    assert "the stored credentials were removed" in page.content.decode()
-
-
-def test_stored_credentials_are_never_rendered() -> None:
-    of = connection()
-    page = browser("administrator").get(f"/admin/sync/connection/{of.pk}/change/").content.decode()
-    assert "hub-user" not in page
-    assert "hub-password" not in page
-    assert "Leave empty to keep it" in page
 
 
 @pytest.mark.one_database
-@pytest.mark.parametrize(
-    ("typed", "told"),
-    [
-        ({"deadline_seconds": "0"}, "greater than or equal to 0.1."),
-        ({"deadline_seconds": "31"}, "less than or equal to 30."),
-        ({"deadline_seconds": "15.5"}, "Enter at most 15 seconds: a lease lasts 20 seconds"),
-        ({"byte_cap": "0"}, "greater than or equal to 1024."),
-        ({"byte_cap": "16777217"}, "less than or equal to 16777216."),
-    ],
-)
-def test_a_limit_out_of_range_is_refused_with_a_message(typed: dict[str, str], told: str) -> None:
-    of = connection()
-    form = connection_form(of, **typed)
-    page = browser("administrator").post(f"/admin/sync/connection/{of.pk}/change/", form).content.decode()
-    assert told in page
-    assert "Constraint" not in page
+def test_a_limit_out_of_range_is_refused_at_its_field() -> None:
+    of, client = connection(), browser("administrator")
+    for typed in (
+        {"deadline_seconds": "0"},
+        {"deadline_seconds": "31"},
+        {"deadline_seconds": "15.5"},  # a lease lasts 20 seconds
+        {"byte_cap": "0"},
+        {"byte_cap": "16777217"},
+    ):
+        page = client.post(f"/admin/sync/connection/{of.pk}/change/", connection_form(of, **typed))
+        assert page.context["adminform"].form.errors.keys() == typed.keys()
 
 
 @pytest.mark.one_database
@@ -120,9 +108,7 @@ def test_a_preset_fills_the_form_and_can_be_saved() -> None:
     client = browser("administrator")
     page = client.get("/admin/sync/connection/add/?preset=sandbox-shop")
     text = page.content.decode()
-    assert '<a class="button" href="?preset=trivore">' in text
     assert '<a class="button primary" href="?preset=sandbox-shop" aria-current="true">' in text
-    assert "Not stored" not in text, "there is nothing yet that could be stored"
     initial = page.context["adminform"].form.initial
     assert initial["settings"] == load_preset("sandbox-shop")["settings"]
     connection = Connection(
@@ -136,37 +122,19 @@ def test_a_preset_fills_the_form_and_can_be_saved() -> None:
     assert entries("connection.created")[0]["details"]["reason"] == "it joins"
 
 
-@pytest.mark.parametrize(
-    ("settings", "place"),
-    [
-        ({"entities": 5}, "Line 1, entities: This must be an object."),
-        (load_preset("sandbox-shop")["settings"] | {"ca": "-----BEGIN CERTIFICATE----- MII"}, "Line 1, ca: "),
-    ],
-)
-def test_wrong_settings_are_refused_with_their_place(settings: dict[str, Any], place: str) -> None:
-    of = connection(side="target", connector="rest-target")
-    form = connection_form(of, settings=json.dumps(settings))
-    page = browser("administrator").post(f"/admin/sync/connection/{of.pk}/change/", form).content.decode()
-    assert place in page
-
-
 @pytest.mark.one_database
 @pytest.mark.parametrize(
-    ("changed", "advice"),
+    "changed",
     [
-        ({"headers": {"Authorization": "Bearer plain-secret-1"}}, "Header value"),
-        ({"headers": {"X-Api-Key": "plain-secret-1"}}, "Header value"),
-        ({"entities": {"USER": {"path": "/u/{id}", "query": {"api_key": "plain-secret-1"}}}}, "Header value"),
+        {"headers": {"X-Api-Key": "plain-secret-1"}},
+        {"entities": {"USER": {"path": "/u/{id}", "query": {"api_key": "plain-secret-1"}}}},
     ],
 )
-def test_a_secret_among_the_settings_is_refused_and_logged_nowhere(
-    changed: dict[str, Any], advice: str
-) -> None:
+def test_a_secret_among_the_settings_is_refused_and_logged_nowhere(changed: dict[str, Any]) -> None:
     of = connection()
     form = connection_form(of, settings=json.dumps(of.settings | changed))
     page = browser("administrator").post(f"/admin/sync/connection/{of.pk}/change/", form)
-    assert page.status_code == 200
-    assert advice in page.content.decode()
+    assert page.context["adminform"].form.errors.keys() == {"settings"}
     of.refresh_from_db()
     assert "plain-secret-1" not in json.dumps(of.settings)
     assert not Entry.objects.filter(details__contains="plain-secret-1").exists()
@@ -186,11 +154,8 @@ def test_the_audit_log_has_no_secret_of_settings_that_were_stored_unchecked() ->
 
 
 @pytest.mark.parametrize("button", [{"_check": "1"}, {"reason": ""}])
-def test_a_form_that_is_shown_again_asks_for_what_it_does_not_show(button: dict[str, str]) -> None:
-    client = browser("administrator")
+def test_a_form_that_is_shown_again_does_not_show_what_was_typed(button: dict[str, str]) -> None:
     form = connection_form(connection(), slug="other", password="typed-secret", username="") | button
-    text = client.post("/admin/sync/connection/add/", form).content.decode()
-    assert text.count("Enter it again before you save") == 1
-    assert "typed-secret" not in text
-    fresh = client.get("/admin/sync/connection/add/").content.decode()
-    assert "Enter it again before you save" not in fresh
+    page = browser("administrator").post("/admin/sync/connection/add/", form)
+    assert page.status_code == 200
+    assert "typed-secret" not in page.content.decode()
