@@ -32,21 +32,14 @@ def test_a_source_is_paused_and_resumed_each_with_a_reason(hub: Hub, aurora: Sou
     client = browser("administrator")
     pausing, resuming = (f"/admin/webhooks/source/{aurora.pk}/{way}/" for way in ("pause", "resume"))
     assert client.post(pausing).status_code == 200, "it needs a reason"
-    assert "Paused. Incoming events are stored and wait." in visible_text(
-        client.post(pausing, WHY, follow=True)
-    )
+    client.post(pausing, WHY)
     address = hub.change_email("anna.waits@example.com")
     assert hub.post_signed(EXAMPLE).status_code == 202
     text = visible_text(client.get(page_of(aurora)))
     assert "‖ Paused" in text
-    assert re.search(r"Paused: the shop moves By administrator, since [^.]*\.", text)
-    assert "1 delivery is waiting. Webhooks are still accepted and stored; nothing is lost." in text
-    assert "To resume, use “Resume…”." in text
-    assert "1 delivery is waiting. Deliveries are released at 1,200 per minute." in visible_text(
-        client.get(resuming)
-    )
+    assert re.search(r"the shop moves By administrator, since [^.]*\. 1 delivery ", text)
+    assert re.search(r"1 delivery .* 1,200 per minute", visible_text(client.get(resuming)))
     assert "1,200 per minute" in visible_text(client.post(resuming, {"reason": "done"}, follow=True))
-    assert "still to be released" in visible_text(client.get(page_of(aurora)))
     enforce_pauses()
     call_command("deliver_due")
     assert hub.customer()["email"] == address
@@ -61,35 +54,21 @@ def test_resuming_names_deliveries_that_wait_for_another_pause(hub: Hub, aurora:
         client.post(f"{page}pause/", WHY)
     for page, other in zip(pages, (route, aurora), strict=True):
         text = visible_text(client.get(f"{page}resume/"))
-        assert "No deliveries are waiting." in text
-        assert f"{other} is also paused: its deliveries keep waiting." in text
+        assert f"{other} is also paused" in text
     client.post(f"{pages[1]}resume/", WHY)
     assert "is also paused" not in visible_text(client.get(f"{pages[0]}resume/"))
 
 
-def test_an_event_of_a_paused_source_shows_the_pause(hub: Hub, aurora: Source) -> None:
-    client = browser("administrator")
-    client.post(f"/admin/webhooks/source/{aurora.pk}/pause/", WHY)
-    hub.post_signed(EXAMPLE)
-    text = visible_text(client.get(f"/admin/webhooks/event/{Event.objects.get().pk}/change/"))
-    assert re.search(
-        r"Aurora ID was paused .* by administrator: the shop moves\. The delivery waits until", text
-    )
-    assert "It will be delivered when an administrator resumes the source or route." in text
-
-
-@pytest.mark.parametrize("role", ["support", "auditor"])
-def test_people_without_permission_to_resume_see_who_can_and_where(
-    hub: Hub, aurora: Source, role: str
-) -> None:
-    administrator, reader = browser("administrator"), browser(role)
+def test_people_without_permission_cannot_pause_or_resume(hub: Hub, aurora: Source) -> None:
+    administrator, reader = browser("administrator"), browser("support")
     route = Route.objects.get(source=aurora, entity_type="USER")
     for page in (f"/admin/webhooks/source/{aurora.pk}/", f"/admin/sync/route/{route.pk}/"):
+        assert "Pause…" not in visible_text(reader.get(f"{page}change/"))
+        assert reader.post(f"{page}pause/", WHY).status_code == 403
         administrator.post(f"{page}pause/", WHY)
-        text = visible_text(reader.get(f"{page}change/"))
-        assert "Only an administrator can resume it. Send them a link to this page." in text
-        assert "Resume…" not in text
+        assert "Resume…" not in visible_text(reader.get(f"{page}change/"))
         assert reader.get(f"{page}resume/").status_code == 403
+        assert reader.post(f"{page}resume/", WHY).status_code == 403
 
 
 def test_a_person_who_may_change_a_source_but_not_its_secrets_can_pause_and_resume_it(
@@ -115,26 +94,22 @@ def test_a_delivery_on_hold_is_not_described_as_next(of: Any, state: str) -> Non
     assert not any("On hold: source or route is paused" in visible_text(client.get(page)) for page in pages)
     of.objects.update(paused_at=timezone.now())
     assert all("On hold: source or route is paused" in visible_text(client.get(page)) for page in pages)
-    assert "will be delivered shortly" not in visible_text(client.get(pages[1]))
 
 
 def test_a_route_is_paused_and_resumed_like_a_source(hub: Hub, aurora: Source) -> None:
     client, route = browser("administrator"), Route.objects.get(source=aurora, entity_type="USER")
     page = f"/admin/sync/route/{route.pk}/"
-    assert "Other routes of the same source are not affected" in visible_text(client.get(f"{page}pause/"))
-    assert "Paused. Incoming events are stored" in visible_text(
-        client.post(f"{page}pause/", WHY, follow=True)
-    )
+    client.post(f"{page}pause/", WHY)
     address = hub.change_email("anna.by-route@example.com")
     hub.post_signed(EXAMPLE)
     text = visible_text(client.get(f"{page}change/"))
     assert "‖ Paused" in text
-    assert re.search(r"Paused: the shop moves By administrator, since .*\. 1 delivery is waiting\.", text)
+    assert re.search(r"the shop moves By administrator, since .*\. 1 delivery ", text)
     assert "‖ Paused" in visible_text(client.get("/admin/sync/route/"))
     assert "‖ Paused" in visible_text(client.get(page_of(aurora))), "the source says so beside its route"
     event = visible_text(client.get(f"/admin/webhooks/event/{Event.objects.get().pk}/change/"))
-    assert re.search(r"The route was paused .* by administrator: the shop moves\.", event)
-    assert "Resumed." in visible_text(client.post(f"{page}resume/", {"reason": "done"}, follow=True))
+    assert re.search(r"paused .* by administrator: the shop moves\.", event)
+    client.post(f"{page}resume/", {"reason": "done"})
     assert "↻ Releasing" in visible_text(client.get(f"{page}change/"))
     enforce_pauses()
     call_command("deliver_due")
@@ -145,20 +120,11 @@ def test_a_route_is_paused_and_resumed_like_a_source(hub: Hub, aurora: Source) -
     assert entries("route.resumed")[0]["details"]["reason"] == "done"
 
 
-@pytest.mark.parametrize("role", ["support", "auditor"])
-def test_roles_without_permission_cannot_pause_a_route(hub: Hub, role: str) -> None:
-    client, route = browser(role), Route.objects.filter(source__slug="aurora").first()
-    assert route is not None
-    page = f"/admin/sync/route/{route.pk}/"
-    assert client.post(f"{page}pause/", WHY).status_code == 403
-    assert client.post(f"{page}resume/", WHY).status_code == 403
-    assert "Pause…" not in visible_text(client.get(f"{page}change/"))
-
-
 def test_a_test_event_reaches_no_system(hub: Hub) -> None:
     of = Source.objects.get(slug="aurora")
     Route.objects.filter(source=of, entity_type="USER").update(entity_type="HUB-TEST")
-    assert "As intended, it was not delivered" in sent(browser("administrator"), of)
+    sent(browser("administrator"), of)
+    assert Event.objects.count() == 1
     assert not Delivery.objects.exists()
     assert not hub.shop.read_journal()
 
@@ -172,9 +138,10 @@ def test_webhooks_pass_during_a_rotation_and_the_old_secret_is_refused_once_it_i
     assert hub.post_signed(EXAMPLE).status_code == 200, "still signed with the old one"
     text = visible_text(client.get(page_of(of)))
     assert re.search(rf"{re.escape(str(old))} .* in 23 h 59 min 1 webhook, last .* still used", text)
-    assert "The test event was verified" in sent(client, of), "signed with the new one"
+    sent(client, of)  # signed with the new one
     client.post(
         f"/admin/webhooks/source/{of.pk}/secrets/{old.pk}/end/", {"reason": "the sender has the new one"}
     )
     assert hub.post_signed(EXAMPLE).status_code == 401
-    assert "The test event was verified" in sent(client, of)
+    sent(client, of)
+    assert [entry["details"]["status"] for entry in entries("source.tested")] == [200, 200]

