@@ -19,7 +19,7 @@ from console.audit_log import entry_filter, list_page
 from console.audit_log.entry_page import find_sealing_segment
 from logins.attempt_counts import count_failures, report_past_hours
 from sync.housekeeping.audit_upkeep import seal_audit
-from sync.models import Alarm, Replay
+from sync.models import Replay
 from tests.support.builders.history import a_replay, an_event
 from tests.support.builders.settings_rows import connection as connection_of_shop
 from tests.support.builders.settings_rows import connection_form
@@ -48,19 +48,6 @@ def test_the_list_shows_actor_action_and_object() -> None:
     assert "(target-rejected)" in page
     assert f'href="/admin/webhooks/event/{audited_event.pk}/change/"' in page
     assert "moon was full" in page, "an action without a text is shown by its code"
-
-
-def test_an_entry_about_an_alarm_links_to_its_page() -> None:
-    now = timezone.now()
-    alarm = Alarm.objects.create(kind="deliveries-dead", began_at=now, raised_at=now)
-    with transaction.atomic():
-        append_entries(NewEntry(alarm.stream, "alarm.raised"))
-    client = browser("auditor")
-    page = client.get("/admin/audit/entry/").content.decode()
-    assert (
-        f'<a href="/admin/sync/alarm/{alarm.pk}/change/" title="{alarm.stream}">alarm {alarm.pk}</a>' in page
-    )
-    assert client.get(f"/admin/sync/alarm/{alarm.pk}/change/").status_code == 200
 
 
 def test_the_list_takes_the_same_number_of_statements_for_any_number_of_rows() -> None:

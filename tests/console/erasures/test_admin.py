@@ -82,15 +82,6 @@ def test_a_refused_request_shows_the_error_at_its_field_and_loses_no_input(
     assert not Erasure.objects.exists()
 
 
-def test_roles_without_permission_cannot_see_request_or_decide_erasures(event: Event) -> None:
-    erasure, client = request_from(browser("administrator")), browser("support")
-    for address in ("find/", "request/", f"{erasure.pk}/change/"):
-        form = WHOM | WHY | {"confirm": "yes"}
-        assert client.post(f"/admin/sync/erasure/{address}", form).status_code == 403
-    assert Erasure.objects.get().state == "requested"
-    assert "erasure/find" not in _text(client, event)
-
-
 def _text(client: Client, event: Event) -> str:
     return client.get(f"/admin/webhooks/event/{event.pk}/change/").content.decode()
 

@@ -43,10 +43,3 @@ def spend(person_number: int) -> None:
     account = Account(person_number, str(person_number))
     [(key, limit)] = rate_limits_for(account, "", is_known=False).items()
     RateLimitState.spend(key, 1, limit, 0)
-
-
-def test_others_may_not_unlock_a_login() -> None:
-    anna, client = person("support", "anna"), browser("auditor", "eva")
-    assert client.post(f"/admin/auth/user/{anna.pk}/unlock/", {"address": ""}).status_code == 403
-    assert not entries("person.unlocked")
-    assert browser().get("/admin/auth/user/4711/unlock/").status_code == 404

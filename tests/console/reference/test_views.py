@@ -11,8 +11,6 @@ from django.test import Client
 from console.reference.json_schemas import DOCUMENTS, make_schema
 from console.reference.pages import PAGES
 from console.templatetags.console_reference import inline_code
-from sync.connectors.presets import load_preset
-from sync.models import Connection, Mapping, MappingVersion
 from tests.support.people import browser
 from webhooks.models import Source
 
@@ -62,27 +60,6 @@ def test_the_reference_is_for_staff_only_and_read_only() -> None:
     for address in ("", "mapping/", "presets/", "schemas/mapping.json"):
         assert "/admin/login/" in Client().get(f"/admin/reference/{address}")["Location"]
         assert client.post(f"/admin/reference/{address}").status_code == 405
-
-
-def test_the_editors_link_to_the_reference() -> None:
-    preset = load_preset("sandbox-shop")
-    shop = Connection.objects.create(
-        slug="shop", name="Shop", side="target", connector=preset["connector"], base_url="https://a.test"
-    )
-    mapping = Mapping.objects.create(name="Person")
-    MappingVersion.objects.create(mapping=mapping, number=1, declaration={"fields": {"a": {"constant": 1}}})
-    source = Source.objects.create(slug="a", name="A", scheme="none")
-    client = browser("administrator")
-    for address, names in (
-        (f"webhooks/source/{source.pk}/change/", ["source", "verification"]),
-        ("sync/route/add/", ["route"]),
-        (f"sync/connection/{shop.pk}/change/", ["target-connection", "authentication"]),
-        ("sync/connection/add/", ["identity-connection", "target-connection", "authentication"]),
-        (f"sync/mapping/{mapping.pk}/edit/", ["mapping"]),
-    ):
-        text = client.get(f"/admin/{address}").content.decode()
-        for name in names:
-            assert f'href="/admin/reference/{name}/"' in text, address
 
 
 @pytest.mark.parametrize(

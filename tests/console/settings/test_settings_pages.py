@@ -15,7 +15,7 @@ from django.utils import timezone
 from sync.connectors.presets import load_preset
 from sync.models import Route
 from tests.console.settings.source_pages import source_form
-from tests.support.builders.history import a_delivery, a_route, a_source, an_event
+from tests.support.builders.history import a_route, a_source
 from tests.support.builders.settings_rows import TYPED, a_signed_source, connection, mapping
 from tests.support.http.servers import Reply, serving
 from tests.support.people import browser, entries, event, save, source
@@ -148,17 +148,6 @@ def test_objects_that_prevent_a_deletion_are_named_without_reading_all() -> None
     client.post(address, {"post": "yes", "reason": "it must go"})
     assert Source.objects.exists()
     assert not entries("source.deleted")
-
-
-def test_objects_that_prevent_the_deletion_of_a_route_are_named_without_reading_all() -> None:
-    route, client = a_route(a_source()), browser("administrator")
-    a_delivery(an_event(1, source=route.source, state="dead"), route)
-    kept = {f"route/{route.pk}": "Deliveries", f"connection/{route.target_id}": "Routes"}
-    for address, kind in kept.items():
-        with CaptureQueriesContext(database) as seen:
-            page = client.get(f"/admin/sync/{address}/delete/").content.decode()
-        assert f"<li>{kind}</li>" in page
-        assert not [query["sql"] for query in seen if query["sql"].startswith('SELECT "sync_delivery"')]
 
 
 @pytest.mark.parametrize(

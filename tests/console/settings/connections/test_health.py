@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from console.settings.connections.health import health_label, health_sentence, health_style
+from console.settings.connections.health import health_sentence
 from sync.monitoring.connection_health import ConnectionFigures, ConnectionHealth, classify_health
 
 pytestmark = pytest.mark.pure
@@ -42,13 +42,3 @@ def test_the_figures_determine_the_health_and_its_sentence(
 ) -> None:
     assert classify_health(figures) is health
     assert shown in health_sentence(figures, NOON)
-
-
-def test_every_health_has_a_label_and_a_pill_style() -> None:
-    assert len({health_label(health) for health in ConnectionHealth}) == 7
-    assert {health_style(health) for health in ConnectionHealth} == {"good", "warn", "bad", "quiet"}
-    assert [health for health in ConnectionHealth if health.needs_attention] == [
-        ConnectionHealth.SLOW,
-        ConnectionHealth.FAILING,
-        ConnectionHealth.PAUSED,
-    ]

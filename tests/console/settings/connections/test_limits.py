@@ -7,19 +7,14 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import Permission, User
-from django.core.management import call_command
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
-from database.clock import database_now, read_clock
+from database.clock import read_clock
 from sync.limits.circuit_breaker import RequestEvidence, SystemFailure, allowed_deliveries, record_failure
-from sync.models import Breaker, Connection, Delivery, Route
+from sync.models import Breaker, Connection, Route
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event, logged_in
-from tests.support.hub import Hub
 from tests.support.pages import visible_text
 from tests.support.people import entries
-from webhooks.models import Event
 
 LIST = "/admin/sync/connection/"
 MINUTE = timedelta(minutes=1)
@@ -99,24 +94,6 @@ def test_the_page_shows_the_use_of_the_current_limits(
     assert said in text_of(logged_in("support"), f"{LIST}{shop.pk}/change/")
 
 
-def test_the_list_costs_the_same_for_two_connections_and_for_twenty(shop: Connection) -> None:
-    client = logged_in("support")
-    with CaptureQueriesContext(connection) as two:
-        text_of(client, LIST)
-    for number in range(18):
-        made = Connection.objects.create(
-            slug=f"c{number}",
-            name=f"C{number}",
-            side="target",
-            connector="rest-target",
-            base_url="https://c.test",
-        )
-        paused(made)
-    with CaptureQueriesContext(connection) as twenty:
-        assert text_of(client, LIST).count("Paused after repeated") == 18
-    assert len(twenty) == len(two)
-
-
 def test_try_now_ends_the_pause_allows_one_delivery_and_is_recorded(shop: Connection) -> None:
     for _ in range(10):
         record_failure(shop, SystemFailure("target-unavailable"), RequestEvidence())
@@ -160,34 +137,3 @@ def test_breakers_are_hidden_without_permission(shop: Connection) -> None:
     for address in (LIST, f"{LIST}{shop.pk}/change/"):
         assert "Paused" not in text_of(client, address)
         assert "Paused after" not in text_of(client, address)
-
-
-@pytest.mark.nightly
-def test_the_pages_are_correct_during_and_after_an_outage_of_the_shop(hub: Hub) -> None:
-    shop = Connection.objects.get(side="target")
-    page, staff = f"{LIST}{shop.pk}/change/", logged_in("administrator")
-    Connection.objects.filter(pk=shop.pk).update(breaker_failures=2, breaker_seconds=600)
-    hub.shop.faults.add("error")
-    users = ["OUTAGE1", "OUTAGE2", "OUTAGE3"]
-    for user in users:
-        emails = [{"address": f"{user.lower()}@example.com", "verified": True}]
-        hub.identity.directory.create_record(
-            "users", {"id": user, "username": user.lower(), "emails": emails}
-        )
-        assert hub.post({"id": user, "entityType": "USER", "eventType": "CREATE"}).status_code == 424
-    tried, _, spared = (Event.objects.get(entity_id=user) for user in users)
-    assert "Attempts 1 of 8" in event_text(staff, tried)
-    assert "Attempts 0 of 8" in event_text(staff, spared)
-    hub.shop.faults.clear()
-    staff.post(f"{LIST}{shop.pk}/try-now/")
-    assert "0 of 8" in text_of(staff, page)
-    hub.wait_until_quiet()
-    Delivery.objects.filter(state="retrying").update(due_at=database_now())
-    call_command("deliver_due")
-    assert "3 of 8" in text_of(staff, page)
-    assert [hub.customer(user) is not None for user in users] == [True] * 3
-    assert "Attempts 1 of 8" in event_text(staff, spared)
-
-
-def event_text(client: Client, event: Event) -> str:
-    return text_of(client, f"/admin/webhooks/event/{event.pk}/change/")

@@ -106,12 +106,6 @@ def test_refused_credentials_are_reported_without_a_secret() -> None:
     assert not Entry.objects.filter(details__contains=SECRET).exists()
 
 
-def test_an_unknown_host_name_is_reported_with_the_next_step() -> None:
-    text = after_testing(browser("administrator"), a_connection("https://hub-test.invalid"))
-    assert "Name (DNS) ✕ Failed" in text
-    assert text.count("Skipped") == 4
-
-
 @pytest.mark.parametrize(
     ("transport", "permissions", "is_warning"),
     [
@@ -150,15 +144,6 @@ def test_two_tests_of_one_connection_do_not_run_at_once() -> None:
     ConnectionTest.objects.update(begun_at=timezone.now() - timedelta(minutes=1))
     after_testing(browser("", "root"), of)
     assert entries("connection.tested"), "a process died: the next one may"
-
-
-def test_a_test_needs_a_post_and_the_permission() -> None:
-    of = a_connection()
-    address = f"/admin/sync/connection/{of.pk}/test/"
-    browser("administrator").get(address, follow=True)
-    assert browser("auditor").post(address).status_code == 403
-    assert "Test connection" not in visible_text(logged_in("auditor").get(page_of(of)))
-    assert not ConnectionTest.objects.exists()
 
 
 def some_calls(number: int, **values: Any) -> Connection:

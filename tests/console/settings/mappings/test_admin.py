@@ -6,15 +6,13 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from console.settings.mappings.mapping_trial import MappingTrial
 from console.settings.mappings.words import FUNCTION_LABELS, describe_rules
 from sync.models import BackTest, Mapping, MappingDraft
 from sync.planning.mapping import FUNCTIONS
-from tests.support.builders.backtests import a_draft, a_mapped_event, a_mapping_in_use, mapping_author
+from tests.support.builders.backtests import a_draft, a_mapped_event, a_mapping_in_use
 from tests.support.builders.history import sealed_findings
 from tests.support.builders.settings_rows import DECLARATION, mapping
 from tests.support.jobs import run_jobs
@@ -224,25 +222,6 @@ def test_a_draft_is_back_tested_then_activated_with_a_reason() -> None:
     assert "version 2" in client.get(f"{address(of, 'backtest')}{row.uuid}/").content.decode()
 
 
-def test_failures_with_both_versions_are_listed_separately_from_differences() -> None:
-    field = {"path": "entity.email", "required": True}
-    of, route = a_mapping_in_use({"fields": {"email": field}})
-    for number in range(5):
-        a_mapped_event(route, {"email": "anna@example.com"} if number < 3 else {}, number)
-    client = seeing_contents()
-    client.post(address(of, "edit"), form({"fields": {"email": field | {"apply": ["trim"]}}}))
-    page = client.post(address(of, "backtest"), BACKTEST, follow=True).content.decode()
-    assert "None of 5 tested events" in page
-    assert "2 fail with and without the draft" in page
-    client.post(
-        address(of, "edit"),
-        form({"fields": {"email": field | {"apply": ["upper"]}}}, draft=of.drafts.get().pk),
-    )
-    page = client.post(address(of, "backtest"), BACKTEST, follow=True).content.decode()
-    assert "3 of 5 tested events" in page
-    assert "2 fail with and without the draft" in page
-
-
 def test_back_tests_and_values_of_examples_need_the_permission_to_see_contents() -> None:
     of, route = a_mapping_in_use(LOWER)
     event = a_mapped_event(route, {"email": SECRET})
@@ -304,17 +283,6 @@ def test_the_list_shows_activation_use_and_drafts() -> None:
     assert "Draft</span>" not in found[unused.name]
 
 
-def test_the_list_costs_the_same_statements_for_two_mappings_and_for_six() -> None:
-    client, costs = browser("support"), []
-    for number in range(6):
-        a_mapping_in_use(LOWER)
-        if number in (1, 5):
-            with CaptureQueriesContext(connection) as queries:
-                assert client.get("/admin/sync/mapping/").status_code == 200
-            costs.append(len(queries))
-    assert costs[0] == costs[1]
-
-
 def test_each_function_has_a_description() -> None:
     assert FUNCTION_LABELS.keys() == FUNCTIONS.keys()
     (email,) = describe_rules({"fields": {"email": {"path": "entity.emails", "apply": ["first", "trim"]}}})
@@ -365,38 +333,6 @@ def test_differences_of_two_versions_are_described_field_by_field() -> None:
     assert browser("support", "other").get(f"{address(of, 'compare')}?from=1&to=9").status_code == 404
 
 
-READS = ["change", "compare/?from=0&to=1", "backtest/{row}"]
-WRITES = ["edit", "activate"]
-POSTS = ["edit", "try", "discard", "backtest", "activate"]
-
-
-@pytest.mark.parametrize("role", ["support", "administrator"])
-def test_each_role_reads_and_only_administrators_write(role: str) -> None:
-    of, _ = a_mapping_in_use(LOWER)
-    a_draft(of, UPPER)
-    row = BackTest.objects.create(
-        draft=MappingDraft.objects.get(),
-        requested_count=10,
-        requested_by=mapping_author().user,
-        requested_at=of.created_at,
-        state="done",
-    )
-    client = browser(role)
-    for page in READS:
-        path = f"/admin/sync/mapping/{of.pk}/{page.format(row=row.uuid)}"
-        answer = client.get(path if "?" in path else f"{path}/")
-        assert answer.status_code == 200, page
-        for word in ("Activate…", "Edit the draft", "Back-test</button>", "Save the name"):
-            assert word not in answer.content.decode() or role == "administrator", (page, word)
-    expected = 200 if role == "administrator" else 403
-    assert [client.get(address(of, page)).status_code for page in WRITES] == [expected] * 2
-    if role != "administrator":
-        assert {client.post(address(of, page), form(LOWER)).status_code for page in [*POSTS, "change"]} == {
-            403
-        }
-        assert (MappingDraft.objects.count(), of.versions.count()) == (1, 1)
-
-
 def test_activation_is_hidden_without_its_permission() -> None:
     of, user = mapping(), person("support", "editor")
     user.user_permissions.add(Permission.objects.get(codename="change_mapping"))
@@ -427,26 +363,6 @@ def test_a_new_mapping_begins_with_version_1_and_another_name_is_recorded() -> N
     assert (entry["details"]["after"], entry["details"]["reason"]) == ({"name": "Renamed"}, "a better name")
     wrong = client.post("/admin/sync/mapping/add/", {"name": "Other", "declaration": '{"fields":\n{"a": 1}}'})
     assert "Line 2: a: " in wrong.content.decode()
-
-
-@pytest.mark.nightly
-def test_pages_cost_the_same_statements_for_any_number_of_versions_and_events() -> None:
-    of, route = a_mapping_in_use(LOWER)
-    client = seeing_contents()
-    a_draft(of, UPPER)
-    costs = []
-    for number in range(12):
-        a_mapped_event(route, {"email": f"{number}@X"}, number)
-        if number in (1, 11):
-            path = client.post(address(of, "backtest"), BACKTEST)["Location"]
-            found = []
-            for page in (address(of), address(of, "edit"), address(of, "activate"), path):
-                with CaptureQueriesContext(connection) as seen:
-                    assert client.get(page).status_code == 200
-                found.append(len(seen))
-            costs.append(found)
-    assert costs[0] == costs[1]
-    assert max(costs[0]) <= 18, costs
 
 
 def test_a_large_back_test_waits_for_a_worker_and_its_page_follows_it() -> None:
