@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client, RequestFactory
 
 from logins import attempt_counts, guard, limits
+from logins.addresses import network_of
 from logins.models import FailedLogins, KnownAddress
 from tests.logins.login_clock import LoginClock
 from tests.support.people import entries
@@ -226,3 +227,16 @@ def test_an_unlocked_login_works_at_once_and_is_recorded(anna: User, clock: Logi
 def test_an_invalid_unlock_argument_is_named(anna: User, arguments: tuple[str, ...]) -> None:
     with pytest.raises(CommandError, match=arguments[-1].removeprefix("--address=")):
         call_command("unlock_login", *arguments)
+
+
+def test_an_ipv6_address_counts_as_its_network() -> None:
+    networks = {
+        "192.0.2.7": "192.0.2.7",
+        "2001:db8:1:2:ffff:4:5:6": "2001:db8:1:2::/64",
+        "::ffff:192.0.2.7": "192.0.2.7",
+        "fe80::1%eth0": "fe80::/64",
+        "": "",
+        "unix:": "",
+        "hunter2": "",
+    }
+    assert {address: network_of(address) for address in networks} == networks

@@ -1,16 +1,21 @@
-"""Log lines: one for each message, without values of rows and without secrets; the id of the request that caused them."""
+"""Log lines and error pages: without values of rows and without secrets; one line for each message."""
 
+import html
 import json
 import logging
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
 from django.db import IntegrityError
+from django.test import RequestFactory
+from django.utils.module_loading import import_string
+from django.views.debug import get_default_exception_reporter_filter
 from gunicorn import glogging
 
 from integration_hub.logs import LineFormatter
@@ -20,6 +25,7 @@ from sync.connectors.values.secret_forms import SecretSet, remember_secrets
 from tests.support.leaks.echoed_forms import ECHOED_FORMS, readable_in
 
 pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
+
 FORMATS = ["text", "json"]
 REFERENCE = "06DN9ZB3Y0000000000000000G"
 
@@ -202,3 +208,33 @@ def test_a_suspicious_request_is_one_short_line(log_format: str) -> None:
     assert "\n" not in line
     assert "traceback" not in line
     assert len(line) < 450
+
+
+@pytest.fixture(autouse=True)
+def _own_filter() -> Iterator[None]:
+    yield
+    get_default_exception_reporter_filter.cache_clear()
+
+
+SECRET = "t0ken-of-a-debug-page"
+PERSON = "anna.secret@example.com"
+
+
+def test_an_error_page_has_neither_secrets_nor_personal_data(settings: Any) -> None:
+    settings.DEBUG = True
+    get_default_exception_reporter_filter.cache_clear()
+    remember_secrets(SecretSet([SECRET]))
+    request = RequestFactory().post(
+        "/x?y=1",
+        {"email": PERSON},
+        headers={"Authorization": f"Bearer {SECRET}", "Cookie": f"session={SECRET}"},
+    )
+    local_variable = {"email": PERSON, "token": SECRET}
+    try:
+        raise ValueError(f"responded to {SECRET}", len(local_variable))
+    except ValueError:
+        made = import_string(settings.DEFAULT_EXCEPTION_REPORTER)(request, *sys.exc_info())
+    page = made.get_traceback_html() + made.get_traceback_text()
+    assert "test_error_reports.py" in page
+    assert not readable_in(html.unescape(page), SECRET)
+    assert PERSON not in page

@@ -1,4 +1,4 @@
-"""No process starts on a database of another version, or with a lease shorter than a request: one sentence says why."""
+"""Processes of their own: Celery is loaded only if a broker is configured; a database or a lease that does not fit is refused."""
 
 import os
 import re
@@ -12,6 +12,7 @@ import pytest
 from integration_hub.schema_version import LABEL
 from tests.support.database.template_database import migrated_database
 from tests.support.processes.hub_processes import SANDBOX
+from tests.support.processes.settings_check import run
 
 pytestmark = [pytest.mark.nightly, pytest.mark.one_database, pytest.mark.concurrent]
 
@@ -76,3 +77,37 @@ def test_a_database_that_fits_is_empty_or_away_lets_a_web_process_start(url: str
     for other in (url, f"sqlite:///{tmp_path / 'new.sqlite3'}", "postgres://hub@127.0.0.1:1/hub"):
         result = start(STARTS["web"], other, LEASE_SECONDS="15", DATABASE_WAIT_SECONDS="0.2")
         assert result.returncode == 0, result.stderr
+
+
+WEB_PROCESS = """
+import sys
+import integration_hub.wsgi
+from sync.worker import worker
+print(sorted(set(sys.modules) & {"celery", "kombu", "redis", "integration_hub.celery"}))
+"""
+SENDING = """
+import django, time
+django.setup()
+from sync.execution.executor import defer_to_workers
+began = time.perf_counter()
+for number in range(200):
+    defer_to_workers([number])
+print(time.perf_counter() - began)
+"""
+
+
+def test_without_a_broker_nothing_of_celery_is_loaded() -> None:
+    result = run("-c", WEB_PROCESS, PATH=os.environ["PATH"])
+    assert (result.returncode, result.stdout) == (0, "[]\n"), result.stderr
+
+
+def test_deferring_to_an_unavailable_broker_is_fast() -> None:
+    variables = {
+        "CELERY_BROKER_URL": "redis://:canary-secret@127.0.0.1:1/0",
+        "DJANGO_SETTINGS_MODULE": "integration_hub.settings",
+    }
+    result = run("-c", SENDING, **variables)
+    assert result.returncode == 0, result.stderr
+    assert float(result.stdout) < 3, "with the time that loading Celery takes"
+    assert result.stderr.count("the broker is unavailable") <= 1
+    assert "canary" not in result.stdout + result.stderr
