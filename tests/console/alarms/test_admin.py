@@ -61,15 +61,6 @@ def test_active_alarms_are_listed_before_ended_ones() -> None:
     assert listed(support(), "?kind=deliveries-dead&when=over") == [over, longer_over]
 
 
-def test_the_filters_are_chips_that_show_the_choice() -> None:
-    alarm()
-    chips = support().get(f"{LIST}?when=over").context["cl"].chips
-    assert [(chip.value != "", chip.clear_query) for chip in chips] == [(True, "?"), (False, "?when=over")]
-    kinds = [choice.query for choice in chips[1].choices]
-    assert len(kinds) == len(AlarmKind)
-    assert "?kind=deliveries-held&when=over" in kinds
-
-
 def test_the_list_shows_the_figures_that_alarms_are_evaluated_on() -> None:
     now = read_clock()
     a_late_delivery(now - minutes(10))

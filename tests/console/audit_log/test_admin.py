@@ -166,24 +166,6 @@ def test_an_entry_shows_its_details_as_text() -> None:
         assert "an-internal-key" in recorded
 
 
-def test_an_entry_shows_actor_action_and_object_with_the_name_of_a_source() -> None:
-    of = source()
-    append_now(NewEntry(f"setting:source:{of.pk}", "webhook.refused", f"source:{of.slug}"))
-    entry = Entry.objects.get(action="webhook.refused")
-    client = browser("auditor")
-    assert (
-        f"<h1>Source {of.name} had a request refused"
-        in client.get(f"{LIST}{entry.pk}/change/").content.decode()
-    )
-    row = next(row for row in client.get(LIST).context["page"].rows if row.entry == entry)
-    assert row.actor == f"source {of.name}"
-    anna = person("support", "anna")
-    append_now(NewEntry(f"setting:source:{of.pk}", "source.paused", f"person:{anna.pk}"))
-    paused = Entry.objects.get(action="source.paused")
-    title = client.get(f"{LIST}{paused.pk}/change/").context["title"]
-    assert title == f"anna paused a source: {of.name}"
-
-
 def test_an_entry_shows_its_segment() -> None:
     client = browser("auditor")
     append_now(NewEntry("system", "settings.seeded"))

@@ -70,12 +70,6 @@ def test_presets_are_offered_only_with_the_permission_to_add() -> None:
     assert 'href="/admin/sync/connection/add/?preset=sandbox-shop"' in html
 
 
-def test_the_reference_and_the_add_forms_lead_to_it() -> None:
-    client = browser("administrator")
-    for address in ("reference/", "webhooks/source/add/", "sync/connection/add/"):
-        assert f'href="{PAGE}"' in text_of(client.get(f"/admin/{address}"))
-
-
 def test_the_kind_follows_from_the_connector() -> None:
     kinds = {entry.name: entry.kind for entry in list_entries() if entry.kind != SOURCE}
     assert set(kinds) == set(PRESETS)

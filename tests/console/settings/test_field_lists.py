@@ -151,20 +151,3 @@ def test_each_field_list_links_to_the_reference() -> None:
         for name, _sections, page in found.variant_lists():
             # Settings of a connector are a page of their own.
             assert page in found.pages.values() if found.pages else name in places
-
-
-def test_the_list_of_a_document_with_expressions_leads_to_their_functions() -> None:
-    client, linked = browser("administrator"), {}
-    for address, fields in (
-        ("webhooks/source", ("webhook_format", "response_format", "scheme_settings")),
-        ("sync/connection", ("settings", "authentication")),
-    ):
-        page = client.get(f"/admin/{address}/add/").content.decode()
-        for field in fields:
-            html = page.split(f'name="{field}"', 1)[1].split("</textarea>", 1)[1].split("<textarea", 1)[0]
-            linked[field] = '"/admin/reference/functions/"' in html
-    assert {field for field, is_linked in linked.items() if is_linked} == {
-        "webhook_format",
-        "response_format",
-        "settings",
-    }

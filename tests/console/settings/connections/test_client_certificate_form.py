@@ -79,15 +79,3 @@ def test_a_stored_certificate_that_has_expired_does_not_block_other_changes() ->
 
 def test_another_origin_removes_certificate_and_key() -> None:
     assert send(stored(), base_url="https://elsewhere.example.com/")[1] is None
-
-
-def test_a_certificate_alone_is_stored_with_a_warning() -> None:
-    text, credentials = send(connection(), client_certificate=HUB.certificate)
-    assert credentials == {"client_certificate": HUB.certificate}
-    assert "Missing credentials: Private key of the client certificate" in text
-
-
-def test_http_is_refused() -> None:
-    of = connection()
-    send(of, base_url="http://id.example.com/", **HUB.credentials)
-    assert of.base_url.startswith("https://")

@@ -5,8 +5,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection as database
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from console.settings.sources import page as sources_page
@@ -14,7 +12,7 @@ from database.clock import read_clock
 from sync.monitoring.health_figures import measure_health
 from sync.statistics.periodic_recount import recount_stale_hours
 from tests.console.settings.source_pages import WHY, page_of, sent
-from tests.support.builders.history import a_receipt, a_route, an_event, logged_in
+from tests.support.builders.history import a_receipt, an_event, logged_in
 from tests.support.builders.overviews import count_events
 from tests.support.builders.settings_rows import TYPED, a_signed_source
 from tests.support.pages import visible_text
@@ -182,23 +180,3 @@ def test_the_list_and_the_page_show_events_of_a_day_from_counts() -> None:
     assert heights.count(96.0) == 21, "hours in which nothing came are as low as can be"
     assert "Busy ✓ Enabled 1,334 never" in visible_text(pages[0])
     assert "Events, 24 h 1,334 " in visible_text(pages[1])
-
-
-def test_the_page_costs_the_same_for_any_history() -> None:
-    of, client = a_signed_source(), logged_in("administrator")
-    a_secret(of)
-    a_route(of)
-    # Names of systems are read if there is an event.
-    a_receipt(an_event(0, source=of), received_at=timezone.now())
-    client.get(page_of(of))
-    with CaptureQueriesContext(database) as few:
-        visible_text(client.get(page_of(of)))
-    for number in range(1, 21):
-        a_receipt(an_event(number, source=of), received_at=timezone.now())
-        a_secret(of, ends_at=timezone.now())
-        a_route(of, entity_type=f"T{number}")
-    with CaptureQueriesContext(database) as many:
-        visible_text(client.get(page_of(of)))
-    assert len(many) == len(few)
-    # Seven of them for the requests of the source.
-    assert len(many) <= 16
