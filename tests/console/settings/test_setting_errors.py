@@ -82,6 +82,14 @@ def test_a_correct_text_is_shown_indented_on_the_next_visit() -> None:
     assert shown_text(page, "scheme_settings") == '\n{\n  "header": "X-Sig"\n}'
 
 
+def test_hostile_json_is_refused_with_a_sentence() -> None:
+    of, client = source("aurora"), browser("administrator")
+    for typed in ("[" * 100_000, "1" * 5000, "NaN", '{"a": 1e999}', '{"a": "\\u0000"}'):
+        form = source_form(webhook_format=typed)
+        page = refuse(f"/admin/webhooks/source/{of.pk}/change/", form, client)
+        assert len(errors_of(page)["webhook_format"]) == 1
+
+
 def test_a_refused_form_begins_with_links_to_its_errors() -> None:
     page = refuse("/admin/webhooks/source/add/", source_form(reason="", scheme_settings="{"))
     text = page.content.decode()

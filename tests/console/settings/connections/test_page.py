@@ -269,21 +269,6 @@ def test_subject_and_expiry_of_a_client_certificate_are_shown_without_its_key() 
     assert logged_in("administrator").get(page_of(of)).status_code == 200
 
 
-def test_the_page_costs_the_same_for_any_history() -> None:
-    of, client = some_calls(1), logged_in("administrator")
-    client.get(page_of(of))
-    with CaptureQueriesContext(database) as few:
-        client.get(page_of(of))
-    some_calls_of(of, 40)
-    for number in range(20):
-        event = an_event(100 + number, state="retrying")
-        a_delivery(event, route_of(of), due_at=event.received_at)
-    with CaptureQueriesContext(database) as many:
-        client.get(page_of(of))
-    assert len(many) == len(few)
-    assert len(many) <= 11
-
-
 def operations_of(of: Connection, client: Client) -> Any:
     """Return the operations that the page of a connection shows; None if it shows none."""
     html = client.get(page_of(of)).content.decode()

@@ -80,18 +80,6 @@ def test_ending_the_only_live_secret_warns_that_all_webhooks_will_be_refused() -
     assert client.get(pages[0]).status_code == 302, "it has already expired"
 
 
-def test_a_source_without_a_secret_is_offered_its_first_one() -> None:
-    of, client = a_signed_source(), browser("administrator")
-    rotating = f"/admin/webhooks/source/{of.pk}/rotate/"
-    assert "Add a secret…" in visible_text(client.get(page_of(of)))
-    assert '"hidden" name="hours"' in client.get(rotating).content.decode()
-    form = {"typed": TYPED, "hours": "24", "newest": "0", **WHY}
-    assert "24 hours" not in visible_text(client.post(rotating, form))
-    form["newest"] = str(of.secrets.get().pk)
-    assert "24 hours" in visible_text(client.post(rotating, form | {"typed": ""}))
-    assert "Rotate secret…" in visible_text(client.get(page_of(of)))
-
-
 @pytest.mark.parametrize(
     ("scheme", "settings"),
     [
