@@ -28,6 +28,7 @@ from tests.support.jobs import run_jobs
 from tests.support.pages import text_of
 from tests.support.people import browser, entries
 
+pytestmark = pytest.mark.concurrent
 LIST = "/admin/exports/export/"
 NEW = f"{LIST}new/"
 

@@ -77,6 +77,7 @@ def test_empty_json_fields_mean_their_defaults(empty: str) -> None:
     assert [getattr(Source.objects.get(), field) for field in fields] == [{}] * 4
 
 
+@pytest.mark.promise("T17")
 def test_a_change_is_recorded_with_values_and_ip_address() -> None:
     of, client = source("aurora", name="Old", wait_seconds=2.5), browser("administrator")
     form = source_form(scheme="none", name="New", wait_seconds="2.5")

@@ -114,6 +114,7 @@ def test_try_now_ends_the_pause_allows_one_delivery_and_is_recorded(shop: Connec
     assert allowed_deliveries(shop) == 0
 
 
+@pytest.mark.promise("T24")
 def test_ending_a_pause_needs_a_post_and_the_change_permission(shop: Connection) -> None:
     breaker, address = paused(shop), f"{LIST}{shop.pk}/try-now/"
     logged_in("administrator").get(address, follow=True)
