@@ -1,0 +1,29 @@
+"""Tables of cheap rows that run as one test."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+
+def each_row(rows: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[[], None]]:
+    """Run a pure test once with each row, in one case, and name every row that fails.
+
+    A row is a tuple of arguments or a single one. For rows that cost too little to be cases of their own; the test takes no
+    fixture.
+    """
+
+    def decorate(test: Callable[..., None]) -> Callable[[], None]:
+        def run_all() -> None:
+            failed = []
+            for row in rows:
+                try:
+                    test(*row) if isinstance(row, tuple) else test(row)
+                except (Exception, pytest.fail.Exception) as error:
+                    failed.append(f"{row!r:.300}\n    {type(error).__name__}: {error}")
+            assert not failed, f"{len(failed)} rows fail:\n" + "\n".join(failed)
+
+        run_all.__name__, run_all.__doc__, run_all.__module__ = test.__name__, test.__doc__, test.__module__
+        return run_all
+
+    return decorate
