@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.rows import each_row
 from webhooks.expressions.expression_budget import ExpressionBudget
 from webhooks.expressions.expression_functions import KNOWN_FUNCTIONS, LINKED
 from webhooks.expressions.function_descriptions import (
@@ -31,10 +32,9 @@ def test_each_function_that_expressions_know_is_described() -> None:
     assert FUNCTION_DESCRIPTIONS.keys() == KNOWN_FUNCTIONS | {LINKED}
 
 
-@pytest.mark.parametrize(("name", "function"), FUNCTION_DESCRIPTIONS.items())
+@each_row(FUNCTION_DESCRIPTIONS.items())
 def test_an_example_calls_its_function_and_gives_its_result(name: str, function: FunctionDescription) -> None:
     assert f"{name}(" in function.call
     assert functions_called(function.example) == {name}
     # As JSON: true is not 1.
     assert json.dumps(evaluate(function.example)) == json.dumps(function.result)
-    assert function.meaning.endswith(".")
