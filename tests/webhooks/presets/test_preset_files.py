@@ -8,6 +8,7 @@ import pytest
 
 from config_schema.errors import SettingsInvalid
 from config_schema.preset_files import read_preset_files
+from tests.support.rows import each_row
 from tests.webhooks.presets.vendor_signatures import SIGNERS, UNSIGNED
 from webhooks.models import Source
 from webhooks.presets import source_presets
@@ -34,20 +35,16 @@ def test_every_file_is_a_preset_with_a_signer_in_the_tests() -> None:
     assert {path.stem for path in FILES} == set(SOURCE_PRESETS) == {*SIGNERS, *UNSIGNED}
 
 
-@pytest.mark.parametrize("name", SOURCE_PRESETS)
-def test_its_settings_are_valid_for_a_source(name: str) -> None:
+@each_row(SOURCE_PRESETS)
+def test_its_settings_are_valid_and_it_names_its_needs_and_documentation(name: str) -> None:
     Source(slug=name, name=name, **SOURCE_PRESETS[name].copy_settings()).clean()
-
-
-@pytest.mark.parametrize("name", SOURCE_PRESETS)
-def test_a_preset_names_its_needs_and_its_documentation(name: str) -> None:
     metadata = SOURCE_PRESETS[name].metadata
     assert all(need.endswith(".") for need in metadata.needs)
     assert metadata.page.startswith("https://")
     assert metadata.follows
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@each_row(FILES)
 def test_its_file_has_the_standard_json_layout(path: Path) -> None:
     text = path.read_text("utf-8")
     assert text == json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n"
@@ -61,15 +58,14 @@ def test_an_unknown_field_is_refused() -> None:
         assert refusal(changed).place[-1] == "secret"
 
 
-@pytest.mark.parametrize("field", ["label", "needs", "page", "follows", "tested", "source", "samples"])
+@each_row(["label", "needs", "page", "follows", "tested", "source", "samples"])
 def test_a_missing_field_is_refused(field: str) -> None:
     changed = document()
     del changed[field]
     assert refusal(changed).place == ("keycloak.json", field)
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
+@each_row(
     [
         ("page", ""),
         ("page", "http://example.com/docs"),
@@ -78,7 +74,7 @@ def test_a_missing_field_is_refused(field: str) -> None:
         ("tested", "yes"),
         ("needs", []),
         ("samples", []),
-    ],
+    ]
 )
 def test_an_invalid_field_is_refused(field: str, value: Any) -> None:
     assert refusal(document() | {field: value}).place[:2] == ("keycloak.json", field)

@@ -23,14 +23,12 @@ from tests.webhooks.presets.vendor_signatures import (
 )
 from webhooks.models import Event, Payload, Receipt, Source, SourceSecret
 from webhooks.presets.source_presets import SOURCE_PRESETS, ExpectedEvent, RecordedRequest
-from webhooks.receiving.source_cache import find_source
 
 pytestmark = [pytest.mark.presets, pytest.mark.one_database]
 
 CLIENT = Client(raise_request_exception=False)
 ADDRESS = "/webhooks/sender"
 SAMPLES = [(name, index) for name, preset in SOURCE_PRESETS.items() for index in range(len(preset.samples))]
-SIGNED = sorted(SIGNERS)
 # What a sample holds that must not be stored.
 PASSWORD = "pw-in-clear-1"
 # Where the id of the subject and the word of the event are in the first sample.
@@ -171,40 +169,26 @@ def refused(answer: HttpResponse) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(("name", "index"), SAMPLES)
-def test_a_recorded_request_becomes_exactly_its_events(name: str, index: int) -> None:
+def test_a_recorded_request_becomes_exactly_its_events_and_nothing_secret_is_stored(
+    name: str, index: int
+) -> None:
     create_source(name)
     sample = sample_of(name, index)
     body = body_of(name, index)
-    answer = post(name, body, sign(name, body, index=index), index=index)
+    headers = sign(name, body, index=index)
+    answer = post(name, body, headers, index=index)
     assert answer.status_code in (200, 202, 204), answer.content
+    if name in ("okta-event-hooks", "workos"):
+        assert (answer.status_code, answer.content) == (200, b"")
     assert list(stored_events()) == list(sample.events)
     assert all(event.is_signed is (name not in UNSIGNED) for event in Event.objects.all())
     assert Receipt.objects.count() == 1
-
-
-@pytest.mark.parametrize(("name", "index"), SAMPLES)
-def test_nothing_secret_is_stored(name: str, index: int) -> None:
-    create_source(name)
-    body = body_of(name, index)
-    headers = sign(name, body, index=index)
-    post(name, body, headers, index=index)
     stored = read_database()
-    assert all(event.entity_id in stored for event in sample_of(name, index).events)
+    assert all(event.entity_id in stored for event in sample.events)
     assert secret_of(name) not in stored
     assert PASSWORD not in stored
-    known = {*sample_of(name, index).headers, "svix-timestamp"}
+    known = {*sample.headers, "svix-timestamp"}
     assert not any(value in stored for header, value in headers.items() if header not in known)
-
-
-@pytest.mark.parametrize("name", ["directus-flows", "keycloak"])
-def test_a_variant_that_drops_nothing_would_store_the_password(name: str) -> None:
-    """Without this, a sample without a password would prove nothing."""
-    source = create_source(name)
-    Source.objects.update(webhook_format={**source.webhook_format, "drop": []})
-    find_source.invalidate()
-    body = body_of(name)
-    post(name, body, sign(name, body))
-    assert PASSWORD in read_database()
 
 
 @pytest.mark.parametrize(
@@ -232,74 +216,49 @@ def test_the_handshake_of_the_sender_is_answered(name: str) -> None:
         assert answer.json() == {handshake["field"]: challenge}
 
 
-@pytest.mark.parametrize("name", SIGNED)
-def test_a_request_with_another_secret_is_refused(name: str) -> None:
+@pytest.mark.promise("I16", "T1")
+@pytest.mark.parametrize("name", SIGNERS)
+def test_a_request_that_its_sender_did_not_sign_is_refused(name: str) -> None:
     create_source(name)
-    body = body_of(name, secret=other_secret_of(name))
-    assert refused(post(name, body, sign(name, body, secret=other_secret_of(name)))) == (401, "bad-signature")
-
-
-@pytest.mark.parametrize("name", SIGNED)
-def test_a_request_without_signature_is_refused(name: str) -> None:
-    create_source(name)
-    body = json.dumps(sample_of(name).body).encode()
-    assert refused(post(name, body, dict(sample_of(name).headers))) == (401, "bad-signature")
-
-
-@pytest.mark.parametrize("name", SIGN_BODY)
-def test_a_body_that_was_changed_is_refused(name: str) -> None:
-    create_source(name)
-    body = body_of(name)
-    changed = body.replace(b"example", b"exarnple", 1) if b"example" in body else body + b" "
-    assert refused(post(name, changed, sign(name, body))) == (401, "bad-signature")
-
-
-@pytest.mark.parametrize("name", SIGN_TIME)
-@pytest.mark.parametrize("age", [3_600, -3_600])
-def test_an_old_or_future_signature_is_refused(name: str, age: float) -> None:
-    create_source(name)
-    body = body_of(name)
-    assert refused(post(name, body, sign(name, body, age=age))) == (401, "bad-signature")
+    right = body_of(name)
+    forged = body_of(name, secret=other_secret_of(name))
+    attempts = [
+        (forged, sign(name, forged, secret=other_secret_of(name))),
+        (json.dumps(sample_of(name).body).encode(), dict(sample_of(name).headers)),
+    ]
+    if name in SIGN_BODY:
+        changed = right.replace(b"example", b"exarnple", 1) if b"example" in right else right + b" "
+        attempts.append((changed, sign(name, right)))
+    if name in SIGN_TIME:
+        attempts += [(right, sign(name, right, age=age)) for age in (3_600, -3_600)]
+    for body, headers in attempts:
+        assert refused(post(name, body, headers)) == (401, "bad-signature")
 
 
 @pytest.mark.parametrize("name", SOURCE_PRESETS)
-def test_a_request_of_another_media_type_is_refused(name: str) -> None:
+def test_a_request_of_another_media_type_or_that_is_not_json_is_refused(name: str) -> None:
     create_source(name)
     body = body_of(name)
     answer = post(name, body, sign(name, body), content_type="application/x-www-form-urlencoded")
     assert refused(answer) == (415, "wrong-content-type")
-
-
-@pytest.mark.parametrize("name", SOURCE_PRESETS)
-def test_a_request_that_is_not_json_is_refused(name: str) -> None:
-    create_source(name)
-    body = b'{"id":'
-    answer = post(name, body, sign(name, body))
+    answer = post(name, b'{"id":', sign(name, b'{"id":'))
     # Zitadel reads the status in the body.
     status = answer.json()["forwardedStatusCode"] if name == "zitadel-actions" else answer.status_code
     assert status == (401 if name in SECRET_IN_BODY else 400)
     assert not Event.objects.exists()
 
 
+@pytest.mark.promise("I12", "T5")
 @pytest.mark.parametrize("name", SOURCE_PRESETS)
-def test_an_event_without_its_subject_is_not_delivered(name: str) -> None:
+def test_an_event_without_its_subject_or_with_a_hostile_one_is_not_delivered(name: str) -> None:
     create_source(name)
-    answer = send_changed(name, None, *SUBJECTS[name])
-    known = [event for event in Event.objects.all() if event.code != "filtered" and _is_known(event)]
-    subjects = {event.entity_id for event in known}
-    assert sample_of(name).events[0].entity_id not in subjects
-    assert answer.status_code in (200, 202, 400)
-
-
-@pytest.mark.parametrize("name", SOURCE_PRESETS)
-@pytest.mark.parametrize("hostile", ["../admin", "a b", "a/b", "%2e%2e", "x" * 129, "", {"a": 1}, True, 1.5])
-def test_a_hostile_id_is_refused(name: str, hostile: Any) -> None:
-    create_source(name)
-    send_changed(name, hostile, *SUBJECTS[name])
-    assert all(event.entity_id.isascii() and " " not in event.entity_id for event in Event.objects.all())
     first = sample_of(name).events[0].entity_id
-    assert not [event for event in Event.objects.exclude(code="filtered") if event.entity_id == str(hostile)]
-    assert not Event.objects.exclude(code="filtered").filter(entity_id=first, event_type="UPDATE").exists()
+    for subject in (None, "../admin", "a b", "%2e%2e", "x" * 129, "", {"a": 1}, True):
+        answer = send_changed(name, subject, *SUBJECTS[name])
+        assert answer.status_code in (200, 202, 400)
+        events = Event.objects.exclude(code="filtered")
+        assert not events.filter(entity_id=str(subject)).exists()
+        assert not events.filter(entity_id=first, event_type="UPDATE").exists()
 
 
 @pytest.mark.parametrize("name", WORDS)
@@ -309,28 +268,29 @@ def test_an_event_of_an_unknown_kind_is_stored_and_ignored(name: str) -> None:
     assert answer.status_code in (200, 202, 204), answer.content
     first = Event.objects.order_by("pk").first()
     assert first is not None
-    assert first.state == "ignored"
-    assert first.deliveries.count() == 0
+    assert (first.state, first.deliveries.count()) == ("ignored", 0)
 
 
-def test_a_failed_outcome_of_okta_is_not_delivered() -> None:
-    create_source("okta-event-hooks")
-    send_changed("okta-event-hooks", "FAILURE", ("data", "events", 0, "outcome", "result"))
+@pytest.mark.parametrize(
+    ("name", "value", "place"),
+    [
+        ("okta-event-hooks", "FAILURE", ("data", "events", 0, "outcome", "result")),
+        ("keycloak", "user_not_found", ("error",)),
+    ],
+)
+def test_a_failed_operation_is_not_delivered(name: str, value: str, place: tuple[str | int, ...]) -> None:
+    create_source(name)
+    send_changed(name, value, place)
     first = Event.objects.order_by("pk").first()
     assert first is not None
     assert (first.state, first.code) == ("ignored", "filtered")
 
 
-def test_every_notification_of_entra_must_hold_the_secret() -> None:
+def test_every_notification_of_entra_must_hold_the_secret_and_a_lifecycle_notification_is_no_event() -> None:
     create_source("entra-id")
     document = json.loads(body_of("entra-id"))
     document["value"][1]["clientState"] = other_secret_of("entra-id")
-    body = json.dumps(document).encode()
-    assert refused(post("entra-id", body, {})) == (401, "bad-signature")
-
-
-def test_a_lifecycle_notification_of_entra_is_accepted_and_not_delivered() -> None:
-    create_source("entra-id")
+    assert refused(post("entra-id", json.dumps(document).encode(), {})) == (401, "bad-signature")
     notification = {"lifecycleEvent": "reauthorizationRequired", "resource": "Users", "tenantId": "t"}
     body = write_body("entra-id", {"value": [notification]}, secret_of("entra-id"))
     answer = post("entra-id", body, {})
@@ -338,29 +298,23 @@ def test_a_lifecycle_notification_of_entra_is_accepted_and_not_delivered() -> No
     assert not Event.objects.exists()
 
 
-@pytest.mark.parametrize(("state", "code"), [("renamed", "ignored"), ("delete", ""), ("sync", "filtered")])
-def test_the_resource_state_header_of_google_decides(state: str, code: str) -> None:
+def test_the_headers_of_google_decide_what_an_event_is_and_which_one_it_repeats() -> None:
     create_source("google-directory")
     body = body_of("google-directory")
-    answer = post("google-directory", body, sign("google-directory", body) | {"X-Goog-Resource-State": state})
-    assert answer.status_code in (200, 202)
-    assert [event.code for event in stored_events()] == [code]
-
-
-def test_a_message_number_of_google_counts_for_its_channel_alone() -> None:
-    create_source("google-directory")
-    body = body_of("google-directory")
+    headers = sign("google-directory", body)
+    for state, number in (("renamed", "1"), ("delete", "2"), ("sync", "3")):
+        sent = headers | {"X-Goog-Resource-State": state, "X-Goog-Message-Number": number}
+        assert post("google-directory", body, sent).status_code in (200, 202)
+    assert [event.code for event in stored_events()] == ["ignored", "", "filtered"]
     for channel in ("one", "two", "one"):
-        headers = sign("google-directory", body) | {"X-Goog-Channel-ID": channel}
-        assert post("google-directory", body, headers).status_code in (200, 202)
-    assert sorted(Event.objects.values_list("event_id", flat=True)) == ["one/236440", "two/236440"]
-
-
-def test_a_failed_operation_of_keycloak_is_not_delivered() -> None:
-    create_source("keycloak")
-    send_changed("keycloak", "user_not_found", ("error",))
-    event = Event.objects.get()
-    assert (event.state, event.code) == ("ignored", "filtered")
+        assert post("google-directory", body, headers | {"X-Goog-Channel-ID": channel}).status_code in (
+            200,
+            202,
+        )
+    assert list(Event.objects.order_by("pk").values_list("event_id", flat=True))[3:] == [
+        "one/236440",
+        "two/236440",
+    ]
 
 
 def test_a_failure_is_answered_as_kratos_shows_it() -> None:
@@ -370,14 +324,6 @@ def test_a_failure_is_answered_as_kratos_shows_it() -> None:
     [message] = answer.json()["messages"]
     assert message["instance_ptr"].startswith("#/")
     assert message["messages"][0]["type"] == "error"
-
-
-@pytest.mark.parametrize("name", ["okta-event-hooks", "workos"])
-def test_a_sender_that_expects_200_gets_an_empty_200(name: str) -> None:
-    create_source(name)
-    body = body_of(name)
-    answer = post(name, body, sign(name, body))
-    assert (answer.status_code, answer.content) == (200, b"")
 
 
 def test_an_id_of_cloud_events_counts_for_its_producer_alone() -> None:
@@ -392,9 +338,3 @@ def test_an_id_of_cloud_events_counts_for_its_producer_alone() -> None:
     event_ids = list(Event.objects.order_by("pk").values_list("event_id", flat=True))
     assert event_ids[:2] == ["A234-1234-2 /one", "A234-1234-2 /two"]
     assert len(set(event_ids)) == 4
-
-
-def test_an_empty_batch_of_cloud_events_is_acknowledged() -> None:
-    create_source("cloudevents")
-    answer = post("cloudevents", b"[]", sign("cloudevents", b"[]"), index=1)
-    assert (answer.status_code, answer.json()["code"]) == (200, "filtered")

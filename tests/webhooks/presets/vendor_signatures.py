@@ -9,26 +9,26 @@ from typing import Any
 
 from webhooks.presets.source_presets import RecordedRequest
 
-# Secrets in the form that the sender gives out.
-SECRETS: Mapping[str, str] = {
-    "clerk": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr",
+# By preset, in the form that the sender gives out: a secret, and one that is not stored.
+SECRETS: Mapping[str, tuple[str, str]] = {
+    "clerk": (
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr",
+        "whsec_AAKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr",
+    ),
 }
-OTHER_SECRETS: Mapping[str, str] = {
-    "clerk": "whsec_AAKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr",
-}
-_TEXT, _OTHER_TEXT = "the-test-secret-of-the-sender-0001", "another-test-secret-of-a-sender-02"
+_TEXTS = ("the-test-secret-of-the-sender-0001", "another-test-secret-of-a-sender-02")
 
 Signer = Callable[[RecordedRequest, bytes, str, float], dict[str, str]]
 
 
 def secret_of(preset: str) -> str:
     """Return the secret that the tests store for a preset."""
-    return SECRETS.get(preset, _TEXT)
+    return SECRETS.get(preset, _TEXTS)[0]
 
 
 def other_secret_of(preset: str) -> str:
     """Return a secret of the same form that is not stored."""
-    return OTHER_SECRETS.get(preset, _OTHER_TEXT)
+    return SECRETS.get(preset, _TEXTS)[1]
 
 
 def _hex(secret: str, content: bytes) -> str:
@@ -43,14 +43,14 @@ def _svix(request: RecordedRequest, body: bytes, secret: str, at: float) -> dict
     return {"svix-timestamp": seconds, "svix-signature": signature}
 
 
-def _workos(_: RecordedRequest, body: bytes, secret: str, at: float) -> dict[str, str]:
-    milliseconds = str(int(at * 1000))
-    return {"WorkOS-Signature": f"t={milliseconds}, v1={_hex(secret, milliseconds.encode() + b'.' + body)}"}
+def _timed(header: str, separator: str, *, unit: int = 1) -> Signer:
+    """An HMAC of the time, a full stop and the body; the time in so many parts of a second."""
 
+    def sign(_: RecordedRequest, body: bytes, secret: str, at: float) -> dict[str, str]:
+        number = str(int(at * unit))
+        return {header: f"t={number}{separator}v1={_hex(secret, number.encode() + b'.' + body)}"}
 
-def _zitadel(_: RecordedRequest, body: bytes, secret: str, at: float) -> dict[str, str]:
-    seconds = str(int(at))
-    return {"ZITADEL-Signature": f"t={seconds},v1={_hex(secret, seconds.encode() + b'.' + body)}"}
+    return sign
 
 
 def _body_hmac(header: str) -> Signer:
@@ -67,10 +67,6 @@ def _fusionauth(_: RecordedRequest, body: bytes, secret: str, __: float) -> dict
 
 def _base64url(content: bytes) -> str:
     return base64.urlsafe_b64encode(content).decode().rstrip("=")
-
-
-def _no_signature(_: RecordedRequest, __: bytes, ___: str, ____: float) -> dict[str, str]:
-    return {}
 
 
 def _static(header: str, prefix: str = "") -> Signer:
@@ -92,15 +88,15 @@ SIGNERS: Mapping[str, Signer] = {
     "clerk": _svix,
     "cloudevents": _static("Authorization", "Bearer "),
     "directus-flows": _static("X-Hub-Token"),
-    "entra-id": _no_signature,
+    "entra-id": lambda *_: {},
     "fusionauth": _fusionauth,
     "google-directory": _static("X-Goog-Channel-Token"),
     "keycloak": _body_hmac("X-Keycloak-Signature"),
     "logto": _body_hmac("logto-signature-sha-256"),
     "okta-event-hooks": _static("Authorization"),
     "ory-kratos": _static("X-Api-Key"),
-    "workos": _workos,
-    "zitadel-actions": _zitadel,
+    "workos": _timed("WorkOS-Signature", ", ", unit=1_000),
+    "zitadel-actions": _timed("ZITADEL-Signature", ","),
 }
 # Senders whose secret or signature covers the body, and those that also sign a time.
 SIGN_BODY = ("clerk", "fusionauth", "keycloak", "logto", "workos", "zitadel-actions")
