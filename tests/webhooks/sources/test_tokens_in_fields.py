@@ -1,11 +1,7 @@
-"""Webhooks whose JSON body holds a signed token: only what the token says counts.
-
-Each check is needed: the variants at the end, each without one, fail.
-"""
+"""Webhooks whose JSON body holds a signed token: only what the token says counts."""
 
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 import jwt
@@ -16,8 +12,6 @@ from django.core.exceptions import ValidationError
 from django.test import Client
 
 from webhooks.models import Event, Receipt, Source
-from webhooks.protocol import signatures
-from webhooks.protocol.tokens import jwt_signatures
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -89,12 +83,15 @@ def post(document: Any, media_type: str = "application/json") -> Any:
     return CLIENT.generic("POST", "/webhooks/issuer", body, headers={"Content-Type": media_type})
 
 
-def test_hanko() -> None:
+def test_hanko_of_which_only_the_token_counts() -> None:
     create()
-    answer = post({"token": token_of(), "event": "user.create"})
+    outer = {"token": token_of(), "event": "user.delete", "evt": "user.delete", "data": {"id": "u-forged"}}
+    answer = post(outer)
     assert answer.status_code in (200, 202), answer.content
     event = Event.objects.get()
     assert (event.entity_id, event.event_type) == ("u-1", "CREATE")
+    assert event.payload is not None
+    assert b"u-forged" not in event.payload.decrypt()
 
 
 def test_apple() -> None:
@@ -119,115 +116,49 @@ def test_google_identity_platform() -> None:
     assert Event.objects.get().event_type == "DELETE"
 
 
-def test_what_is_not_in_the_token_is_neither_read_nor_stored() -> None:
+@pytest.mark.promise("I16", "T1")
+def test_a_body_without_a_good_token_is_refused() -> None:
     create()
-    outer = {"token": token_of(), "event": "user.delete", "evt": "user.delete", "data": {"id": "u-forged"}}
-    assert post(outer).status_code in (200, 202)
-    event = Event.objects.get()
-    assert (event.entity_id, event.event_type) == ("u-1", "CREATE")
-    assert event.payload is not None
-    assert b"u-forged" not in event.payload.decrypt()
-
-
-@pytest.mark.parametrize(
-    "make_body",
-    [
-        lambda: {"token": token_of(OTHER_KEY)},
-        lambda: {"token": token_of(aud="another")},
-        lambda: {"token": token_of(exp=1)},
-        lambda: {"token": token_of()[:-4] + "AAAA"},
-        lambda: {"token": jwt.encode({"aud": "hub", "exp": 9_999_999_999}, "", "none")},
-        lambda: {"token": ""},
-        lambda: {"token": None},
-        lambda: {"token": [token_of()]},
-        lambda: {"token": {"token": token_of()}},
-        lambda: {"tokens": token_of()},
-        lambda: [{"token": token_of()}],
-        lambda: token_of(),
-        lambda: token_of().encode(),
-        lambda: b'{"token": "' + token_of().encode() + b'", "token": "a.b.c"}',
-        lambda: b"{" + b'"token":' * 2_000,
-        lambda: b"",
-    ],
-)
-def test_a_body_without_a_good_token_is_refused(make_body: Callable[[], Any]) -> None:
-    create()
-    answer = post(make_body())
-    assert answer.status_code == 401
-    assert answer.json()["code"] == "bad-signature"
+    for body in (
+        {"token": token_of(OTHER_KEY)},
+        {"token": token_of(aud="another")},
+        {"token": token_of(exp=1)},
+        {"token": token_of()[:-4] + "AAAA"},
+        {"token": jwt.encode({"aud": "hub", "exp": 9_999_999_999}, "", "none")},
+        {"token": ""},
+        {"token": None},
+        {"token": [token_of()]},
+        {"token": {"token": token_of()}},
+        {"tokens": token_of()},
+        [{"token": token_of()}],
+        token_of(),
+        token_of().encode(),
+        b'{"token": "' + token_of().encode() + b'", "token": "a.b.c"}',
+        b'{"token": "a.b.c", "token": "' + token_of().encode() + b'"}',
+        b"{" + b'"token":' * 2_000,
+        b"",
+    ):
+        answer = post(body)
+        assert (answer.status_code, answer.json()["code"]) == (401, "bad-signature"), body
+    for media_type in ("application/jwt", "application/x-www-form-urlencoded"):
+        assert post({"token": token_of()}, media_type).status_code == 415
     assert not Event.objects.exists()
     assert not Receipt.objects.exists()
 
 
-def test_a_token_in_a_field_is_sent_as_json() -> None:
-    create()
-    body = {"token": token_of()}
-    assert post(body, "application/jwt").status_code == 415
-    assert post(body, "application/x-www-form-urlencoded").status_code == 415
-
-
 @pytest.mark.parametrize(
-    ("changes", "fault"),
+    ("changes", "setting"),
     [
-        ({"header": "Authorization"}, "not in both"),
-        ({"detached": True}, "header: This field is required"),
-        ({"digest_claim": "d"}, "no claim can hold its digest"),
-        ({"field": ""}, "field: This must be at most 8 names"),
-        ({"field": "a..b"}, "field: This must be at most 8 names"),
-        ({"field": "items[].token"}, "field: This must be at most 8 names"),
-        ({"field": ".".join("abcdefghi")}, "field: This must be at most 8 names"),
+        ({"header": "Authorization"}, "field"),
+        ({"detached": True}, "header"),
+        ({"digest_claim": "d"}, "digest"),
+        ({"field": ""}, "field"),
+        ({"field": "a..b"}, "field"),
+        ({"field": "items[].token"}, "field"),
+        ({"field": ".".join("abcdefghi")}, "field"),
         ({"field": None}, "field"),
     ],
 )
-def test_invalid_settings_are_refused_when_saved(changes: dict[str, Any], fault: str) -> None:
-    with pytest.raises(ValidationError, match=fault):
+def test_invalid_settings_are_refused_when_saved(changes: dict[str, Any], setting: str) -> None:
+    with pytest.raises(ValidationError, match=setting):
         create({**HANKO, **changes})
-
-
-_verify = jwt_signatures.verify_jwt
-
-
-def _keep_the_whole_body(rule: Any, *args: Any) -> Any:
-    signature = _verify(rule, *args)
-    return signatures.VerifiedSignature(signature.secret_id, signature.webhook_id)
-
-
-def _find_anywhere(names: Any, body: bytes) -> str:
-    document = json.loads(body)
-    value = document[0] if isinstance(document, list) else document
-    for name in names:
-        value = value[name]
-    return value[0] if isinstance(value, list) else str(value)
-
-
-Patch = tuple[Any, str, Any]
-CASES: dict[str, tuple[Callable[[], None], list[Patch]]] = {
-    "reads the body and not the token": (
-        test_what_is_not_in_the_token_is_neither_read_nor_stored,
-        [(signatures, "verify_jwt", _keep_the_whole_body)],
-    ),
-    "takes one of two tokens": (
-        lambda: test_a_body_without_a_good_token_is_refused(
-            lambda: b'{"token": "a.b.c", "token": "' + token_of().encode() + b'"}'
-        ),
-        [(jwt_signatures, "_read_field", _find_anywhere)],
-    ),
-    "takes a token out of a list": (
-        lambda: test_a_body_without_a_good_token_is_refused(lambda: {"token": [token_of()]}),
-        [(jwt_signatures, "_read_field", _find_anywhere)],
-    ),
-}
-
-
-@pytest.mark.parametrize("variant", CASES)
-def test_the_hub_has_the_check(variant: str) -> None:
-    CASES[variant][0]()
-
-
-@pytest.mark.parametrize("variant", CASES)
-def test_a_variant_without_the_check_is_caught(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    check, patches = CASES[variant]
-    for where, name, broken in patches:
-        monkeypatch.setattr(where, name, broken)
-    with pytest.raises(AssertionError):
-        check()
