@@ -18,6 +18,8 @@ from tests.support.threads import in_threads, wait_until
 from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, lock_or_create_keys
 from webhooks.receiving import batches
 
+pytestmark = pytest.mark.concurrent
+
 
 @pytest.fixture
 def formatted(hub: Hub) -> Hub:
@@ -28,10 +30,8 @@ def formatted(hub: Hub) -> Hub:
 
 class Rounds:
     """Counts the rounds of storing. `blind` of them do not find what is stored already, as if it came a moment later.
-    `meeting`: where threads wait for each other after they looked, at most `meeting_seconds`.
+    `meeting`: where threads wait for each other after they looked. The second comes only if the first holds no lock.
     """
-
-    meeting_seconds = 0.7
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, blind: int = 0) -> None:
         self.number, self._blind = 0, blind
@@ -44,7 +44,7 @@ class Rounds:
         found = planned if self.number <= self._blind else self._find(source, verified, planned)
         if self.meeting is not None:
             with suppress(threading.BrokenBarrierError):
-                self.meeting.wait(self.meeting_seconds)
+                self.meeting.wait(0.7)
                 self.meeting.abort()  # a request that begins again does not wait
         return found
 
@@ -53,6 +53,8 @@ def _counts() -> list[int]:
     return [model.objects.count() for model in (Receipt, Event, Payload, SubjectKey, Entry)]
 
 
+@pytest.mark.nightly  # which requests meet is chance
+@pytest.mark.promise("I8")
 def test_overlapping_requests_at_the_same_moment_store_each_event_once(formatted: Hub) -> None:
     """Six threads send the same events in different orders, two of them one by one."""
     numbers = list(range(12))
@@ -64,7 +66,7 @@ def test_overlapping_requests_at_the_same_moment_store_each_event_once(formatted
             moved = numbers[thread:] + numbers[:thread]
             events = [event(f"U{number}", uid=f"{turn}-{number}") for number in moved]
             events = events[::-1] if thread % 2 else events
-            barrier.wait(30)
+            barrier.wait(60)
             requests = [[one] for one in events[:4]] if thread >= 4 else [events[:9]]
             statuses += [post(hub, *sent).status_code for sent in requests]
         return statuses
@@ -102,18 +104,8 @@ def test_the_second_of_two_requests_finds_what_the_first_stored(
     assert rounds.number == 2
 
 
-@pytest.mark.only_postgresql  # SQLite has one writer at a time
-def test_without_the_lock_of_the_source_the_second_must_begin_again(
-    formatted: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batches, "_lock_source", lambda _: None)
-    rounds = Rounds(monkeypatch)
-    rounds.meeting_seconds = 20.0  # both come, however busy the machine is
-    _send_two_at_once(formatted, rounds)
-    assert rounds.number > 2
-
-
-@pytest.mark.parametrize("blind", [1, 2, batches.MAX_ROUNDS - 1])
+@pytest.mark.promise("I8")
+@pytest.mark.parametrize("blind", [1, batches.MAX_ROUNDS - 1])
 def test_a_request_whose_events_are_stored_meanwhile_begins_again(
     formatted: Hub, monkeypatch: pytest.MonkeyPatch, blind: int
 ) -> None:
@@ -127,15 +119,7 @@ def test_a_request_whose_events_are_stored_meanwhile_begins_again(
     assert list(find_row_faults()) == []
 
 
-def test_with_two_rounds_a_third_request_at_the_same_moment_is_refused(
-    formatted: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"))
-    monkeypatch.setattr(batches, "MAX_ROUNDS", 2)
-    Rounds(monkeypatch, blind=2)
-    assert post(formatted, event("THREE", uid="3"), event("TWO", uid="2")).status_code == 503
-
-
+@pytest.mark.promise("I21")
 def test_after_the_last_round_the_request_is_refused_and_nothing_of_it_stored(
     formatted: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,7 +148,10 @@ def test_another_error_of_the_database_is_not_tried_again(
     assert rounds.number == 1
 
 
-def _deadlock_with_batch(formatted: Hub, monkeypatch: pytest.MonkeyPatch) -> int:
+@pytest.mark.only_postgresql  # SQLite has one writer at a time
+def test_a_deadlock_with_another_transaction_loses_nothing(
+    formatted: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Send a batch that locks its source and waits for the key of a subject. Another transaction holds the key and waits
     for the source.
 
@@ -187,37 +174,21 @@ def _deadlock_with_batch(formatted: Hub, monkeypatch: pytest.MonkeyPatch) -> int
 
     def one(number: int) -> int:
         if number == 0:
-            assert holds.wait(20)
+            assert holds.wait(60)
             return post(in_thread(formatted), event(ANNA, uid="3"), event("TWO", uid="4")).status_code
         with transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute("SET LOCAL deadlock_timeout = '20s'")
             list(SubjectKey.objects.select_for_update().order_by("pk"))
             holds.set()
-            assert has_locked.wait(20)
+            assert has_locked.wait(60)
             Source.objects.select_for_update().get(pk=source.pk)
         return 0
 
-    return in_threads(one, 2)[0]
-
-
-@pytest.mark.only_postgresql  # SQLite has one writer at a time
-def test_a_deadlock_with_another_transaction_loses_nothing(
-    formatted: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert _deadlock_with_batch(formatted, monkeypatch) == 202
+    assert in_threads(one, 2)[0] == 202
     assert Event.objects.count() == 4
     formatted.wait_until_idle()
     assert list(find_row_faults()) == []
-
-
-@pytest.mark.only_postgresql  # SQLite has one writer at a time
-def test_a_deadlock_that_is_not_recognised_refuses_the_request(
-    formatted: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batches, "is_deadlock", lambda _: False)
-    assert _deadlock_with_batch(formatted, monkeypatch) == 503
-    assert Event.objects.count() == 2
 
 
 @pytest.mark.only_postgresql  # SQLite has one writer at a time
@@ -229,7 +200,7 @@ def test_a_batch_locks_keys_before_events_as_retries_and_erasures_do(formatted: 
 
     def one(number: int) -> int:
         if number == 0:
-            assert holds.wait(20)
+            assert holds.wait(60)
             # A repeat, and a new event of the same entity.
             return post(in_thread(formatted), event(ANNA, uid="1"), event(ANNA, uid="3")).status_code
         with transaction.atomic():
@@ -244,10 +215,11 @@ def test_a_batch_locks_keys_before_events_as_retries_and_erasures_do(formatted: 
     assert Event.objects.count() == 3
 
 
-def _delete_while_stored(formatted: Hub, monkeypatch: pytest.MonkeyPatch, seconds: float) -> bool:
-    """Let the cleanup delete an event while a batch that repeats it is being stored. Returns whether the event was still
-    there when the batch was written, at most `seconds` later.
-    """
+@pytest.mark.only_postgresql  # SQLite has one writer at a time
+def test_the_cleanup_waits_for_a_batch_that_repeats_an_event(
+    formatted: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cleanup deletes an event while a batch that repeats it is being stored: it is there until that is written."""
     post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"))
     formatted.wait_until_idle()
     formatted.wait_until_quiet()
@@ -256,7 +228,7 @@ def _delete_while_stored(formatted: Hub, monkeypatch: pytest.MonkeyPatch, second
 
     def insert_late(*arguments: Any) -> Any:
         is_inside.set()
-        is_deleted.wait(seconds)
+        is_deleted.wait(0.7)  # never, with the lock
         return insert(*arguments)
 
     seen: list[bool] = []
@@ -272,29 +244,14 @@ def _delete_while_stored(formatted: Hub, monkeypatch: pytest.MonkeyPatch, second
     def one(number: int) -> Any:
         if number == 0:
             return post(in_thread(formatted), event(ANNA, uid="1"), event("THREE", uid="3")).status_code
-        assert is_inside.wait(20)
+        assert is_inside.wait(60)
         with transaction.atomic():
             delete_events([old.pk])
         is_deleted.set()
         return None
 
     assert in_threads(one, 2)[0] == 202
-    return seen[-1]
-
-
-def test_the_cleanup_waits_for_a_batch_that_repeats_an_event(
-    formatted: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert _delete_while_stored(formatted, monkeypatch, 0.7)
-
-
-@pytest.mark.only_postgresql  # SQLite has one writer at a time
-def test_without_the_lock_a_batch_repeats_a_deleted_event(
-    formatted: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    find = batches._find_statement
-    monkeypatch.setattr(batches, "_find_statement", lambda ids, *, locks: find(ids, locks=False))
-    assert not _delete_while_stored(formatted, monkeypatch, 20.0)
+    assert seen[-1]
 
 
 def test_a_batch_of_a_source_that_was_just_deleted_stores_nothing(

@@ -19,7 +19,7 @@ from webhooks.models import HANDSHAKE_CODE, Refusal, Source
 from webhooks.receiving import refusals
 from webhooks.receiving.incoming_request import IncomingRequest
 
-pytestmark = pytest.mark.usefixtures("hub")
+pytestmark = [pytest.mark.usefixtures("hub"), pytest.mark.concurrent]
 
 WRONG = {"authorization": "Bearer wrong"}
 
@@ -42,6 +42,7 @@ def counted() -> int:
     return sum(Refusal.objects.values_list("times", flat=True))
 
 
+@pytest.mark.promise("T11")
 def test_refusals_after_the_first_write_no_table(hub: Hub) -> None:
     refuse(hub, 1)
     with CaptureQueriesContext(connection) as queries:
@@ -72,7 +73,7 @@ def test_a_flood_from_many_addresses_writes_no_table_beyond_the_limit_of_rows(
     assert sorted(Refusal.objects.values_list("times", flat=True)) == [1, 1, 1, 47]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_refusals_of_many_threads_are_all_counted(hub: Hub) -> None:
     refuse(hub, 1)
 
@@ -106,30 +107,21 @@ def _fail_as_unavailable(**_: str) -> None:
     raise OperationalError("the database is away")
 
 
-def test_an_emptied_database_resets_the_known_rows(hub: Hub) -> None:
-    refuse(hub, 3)
-    refusals.reset_counts()
-    Refusal.objects.all().delete()
-    refuse(hub, 2)
-    refusals.refusal_counts.flush()
-    assert counted() == 2
-
-
 def test_counts_are_written_within_a_second(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("database.deferred_counts.FLUSH_SECONDS", 0.05)
     refuse(hub, 4)
-    refusals.refusal_counts.wait_until_flushed(10)
+    refusals.refusal_counts.wait_until_flushed(60)
     assert counted() == 4
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_stopping_process_writes_its_counts(hub: Hub, tmp_path: Path) -> None:
     with running_hub(tmp_path, hub.identity, hub.shop) as running:
         for _ in range(30):
             assert running.send(EXAMPLE, "/webhooks/aurora", Authorization="Bearer wrong").status == 401
         assert running.process is not None
         os.kill(running.process.pid, signal.SIGTERM)
-        running.process.wait(20)
+        running.process.wait(60)
         running.process = None
         assert sum(times for (times,) in running.rows("SELECT times FROM webhooks_refusal")) == 30
 
@@ -165,30 +157,18 @@ def test_an_hour_of_refusals_has_one_entry_and_the_next_one_has_their_sum(
     ]
 
 
-def test_a_code_of_its_own_has_an_entry_of_its_own(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    refuse_at(hub, monkeypatch, NOON)
-    assert hub.post(b"{}", "aurora", **{"content-type": "text/plain"}).status_code >= 400
-    assert hub.post(EXAMPLE, "nobody").status_code == 404
-    codes = [entry["details"]["code"] for entry in entries("webhook.refused")]
-    assert len(codes) == len(set(codes)) >= 2
-
-
-def flood_for_an_hour(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Refuse 10 requests a minute from ever new addresses, with low limits. Returns the number of rows."""
-    monkeypatch.setattr(refusals, "NEW_ROWS_A_MINUTE", 5)
-    for minute in range(10):
-        refuse_at(hub, monkeypatch, NOON + timedelta(minutes=minute), times=10, first=10 * minute)
-    refusals.refusal_counts.flush()
-    assert counted() == 100
-    return Refusal.objects.count()
-
-
 def test_an_hour_has_a_limited_number_of_rows_of_one_source(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refusals, "NEW_ROWS_AN_HOUR", 12)
+    """Refused are 4 requests a minute, each from a new address."""
+    monkeypatch.setattr(refusals, "NEW_ROWS_A_MINUTE", 2)
+    monkeypatch.setattr(refusals, "NEW_ROWS_AN_HOUR", 5)
+    for minute in range(4):
+        refuse_at(hub, monkeypatch, NOON + timedelta(minutes=minute), times=4, first=10 * minute)
+    refusals.refusal_counts.flush()
+    assert counted() == 16
     # The shared rows of a minute count, too; then one for the rest of the hour.
-    assert flood_for_an_hour(hub, monkeypatch) == 13
+    assert Refusal.objects.count() == 6
 
 
 def test_handshakes_do_not_use_up_rows_of_refusals(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,9 +181,3 @@ def test_handshakes_do_not_use_up_rows_of_refusals(hub: Hub, monkeypatch: pytest
     refuse_at(hub, monkeypatch, NOON, times=2)
     addresses = Refusal.objects.exclude(code=HANDSHAKE_CODE).values_list("address", flat=True)
     assert sorted(addresses) == ["10.0.0.0", "10.0.0.1"]
-
-
-def test_the_limit_of_an_hour_is_what_bounds_the_rows(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Broken variant: only the limit of a minute."""
-    monkeypatch.setattr(refusals, "NEW_ROWS_AN_HOUR", 10**6)
-    assert flood_for_an_hour(hub, monkeypatch) == 60
