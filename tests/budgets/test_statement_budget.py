@@ -16,6 +16,8 @@ from tests.support.database.write_batches import split_statement
 from tests.support.hub import EXAMPLE, Hub
 from tests.support.simultaneous_webhooks import SimultaneousWebhooks
 
+pytestmark = pytest.mark.concurrent
+
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 KEY = ["SELECT webhooks_subjectkey"]  # what seals all that is kept of this person

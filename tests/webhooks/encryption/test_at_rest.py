@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.hub import new_sealing_key
+from tests.support.rows import each_row
 from webhooks.encryption.at_rest import CannotDecrypt, decrypt, encrypt, encrypt_again
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 OLD, NEW = new_sealing_key(), new_sealing_key()
 HEAD = slice(0, 33)  # version, name of the key, salt and nonce
@@ -22,6 +23,7 @@ def test_encrypted_values_can_be_decrypted(plain: bytes) -> None:
     assert decrypt(encrypt(plain)) == plain
 
 
+@pytest.mark.promise("T30", "I15")
 @given(st.binary(max_size=50), st.data())
 def test_a_changed_bit_is_rejected(plain: bytes, data: st.DataObject) -> None:
     sealed = bytearray(encrypt(plain))
@@ -31,7 +33,7 @@ def test_a_changed_bit_is_rejected(plain: bytes, data: st.DataObject) -> None:
         decrypt(bytes(sealed))
 
 
-@pytest.mark.parametrize("length", [0, 1, 4, 5, 32, 33, 48])
+@each_row([0, 1, 4, 5, 32, 33, 48])
 def test_a_truncated_value_is_rejected(length: int) -> None:
     with pytest.raises(CannotDecrypt):
         decrypt(encrypt(b"")[:length])
@@ -49,7 +51,7 @@ def test_the_first_key_encrypts_and_every_key_decrypts() -> None:
         assert decrypt(renewed) == b"personal"
 
 
-@pytest.mark.parametrize("version", [0, 1, 3, 0x80, 0xFF])
+@each_row([0, 1, 3, 0x80, 0xFF])
 def test_a_value_of_another_version_is_rejected(version: int) -> None:
     with pytest.raises(CannotDecrypt):
         decrypt(bytes([version]) + encrypt(b"personal")[1:])
@@ -57,8 +59,8 @@ def test_a_value_of_another_version_is_rejected(version: int) -> None:
 
 def test_no_two_values_have_the_same_nonce_under_one_salt() -> None:
     with ThreadPoolExecutor(8) as threads:
-        sealed = list(threads.map(lambda _: encrypt(b"same"), range(5_000)))
-    assert len({ciphertext[HEAD] for ciphertext in sealed}) == 5_000
+        sealed = list(threads.map(lambda _: encrypt(b"same"), range(1_000)))
+    assert len({ciphertext[HEAD] for ciphertext in sealed}) == 1_000
 
 
 def test_a_forked_process_encrypts_with_its_own_salt() -> None:

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import each_row
 from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.encryption.at_rest import encrypt as seal_of_hub
 from webhooks.encryption.subject_cipher import COMPRESSED, VERSION, SubjectEncryptor, decrypt
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 KEY, OTHER = os.urandom(32), os.urandom(32)
 HEAD = slice(0, 29)  # version, salt and nonce
@@ -53,18 +54,15 @@ def test_a_changed_bit_is_rejected(plain: bytes, data: st.DataObject) -> None:
         decrypt(KEY, bytes(sealed))
 
 
-@pytest.mark.parametrize("length", [0, 1, 16, 17, 29, 44])
+@each_row([0, 1, 16, 17, 29, 44])
 def test_a_truncated_value_is_rejected(length: int) -> None:
     with pytest.raises(CannotDecrypt):
         decrypt(KEY, SubjectEncryptor(KEY).encrypt(b"")[:length])
 
 
-def test_the_key_of_another_subject_is_rejected() -> None:
+def test_the_key_of_another_subject_and_that_of_the_hub_are_rejected() -> None:
     with pytest.raises(CannotDecrypt):
         decrypt(OTHER, SubjectEncryptor(KEY).encrypt(b"personal"))
-
-
-def test_a_value_encrypted_with_the_hubs_key_is_not_accepted_as_a_subjects() -> None:
     with pytest.raises(CannotDecrypt):
         decrypt(KEY, seal_of_hub(b"of no subject"))
 
@@ -72,5 +70,5 @@ def test_a_value_encrypted_with_the_hubs_key_is_not_accepted_as_a_subjects() -> 
 def test_no_two_values_have_the_same_salt_and_nonce() -> None:
     sealers = [SubjectEncryptor(KEY) for _ in range(8)]
     with ThreadPoolExecutor(8) as threads:
-        sealed = list(threads.map(lambda number: sealers[number % 8].encrypt(b"same"), range(5_000)))
-    assert len({ciphertext[HEAD] for ciphertext in sealed}) == 5_000
+        sealed = list(threads.map(lambda number: sealers[number % 8].encrypt(b"same"), range(1_000)))
+    assert len({ciphertext[HEAD] for ciphertext in sealed}) == 1_000

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.support.http.machine_answers import MAX_ANSWER_BYTES
+from tests.support.rows import each_row
 from webhooks.catalogue.outcome import EventOutcome, FieldProblem, TargetResult
 from webhooks.models import State
 from webhooks.receiving.answers import outcome_answer
@@ -12,7 +13,7 @@ from webhooks.receiving.answers import outcome_answer
 pytestmark = pytest.mark.pure
 
 
-@pytest.mark.parametrize("many", [1, 20])
+@each_row([1, 20])
 def test_an_answer_contains_as_many_errors_as_fit(many: int) -> None:
     errors = tuple(FieldProblem(f"{number}{'f' * 290}", "c" * 300, "ä" * 300) for number in range(many))
     result = TargetResult("shop", "The shop", "dead", "target-rejected", "", "", False, "No.", errors)
@@ -26,7 +27,7 @@ def test_an_answer_contains_as_many_errors_as_fit(many: int) -> None:
     assert document["code"] == "target-rejected"
 
 
-@pytest.mark.parametrize("state", list(State))
+@each_row(State)
 def test_an_outcome_is_open_failed_or_done_in_every_state(state: State) -> None:
     outcome = EventOutcome(state, state, (), None)
     done = {"superseded", "ignored", "unchanged", "succeeded"}

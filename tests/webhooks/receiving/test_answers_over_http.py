@@ -3,21 +3,17 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import ModuleType
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
-from django.urls import re_path
 
-from integration_hub import urls
 from sync.models import Delivery, Route
 from tests.support.http.machine_answers import CANARY, assert_sound_answer
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event, Receipt, Source
-from webhooks.views import WebhookView
 
 SEED = json.loads(EXAMPLE)
 Send = Callable[[Hub], HttpResponse]
@@ -88,12 +84,6 @@ ROWS: list[tuple[str, Send, int, str]] = [
     ("no route", lambda hub: hub.post_signed(seed(entityType="DEVICE")), 200, "ignored"),
     ("an unmapped word", lambda hub: hub.post_signed(seed(eventType="TOUCHED")), 200, "ignored"),
     ("ack", lambda hub: hub.post_signed(seed(respond="ack")), 202, "accepted"),
-    (
-        "the wait ended first",
-        changed_then(lambda hub: hub.post_signed(seed(respond={"wait": 50})), kind="slow", seconds=0.5),
-        202,
-        "accepted",
-    ),
     ("not JSON", lambda hub: hub.post_signed(b"{"), 400, "not-json"),
     ("not an object", lambda hub: hub.post_signed(b"[]"), 400, "not-an-object"),
     ("missing member", lambda hub: hub.post_signed(b"{}"), 400, "missing-member"),
@@ -140,6 +130,7 @@ ROWS: list[tuple[str, Send, int, str]] = [
 ]
 
 
+@pytest.mark.promise("I12", "I23")
 @pytest.mark.one_database
 @pytest.mark.parametrize(("send", "status", "word"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
 def test_each_outcome_has_the_status_code_and_headers_of_the_contract(
@@ -162,15 +153,10 @@ def test_each_outcome_has_the_status_code_and_headers_of_the_contract(
         )
 
 
-def test_an_acknowledgement_contains_the_url_of_the_outcome(hub: Hub) -> None:
-    answer = hub.post_signed(seed(respond="ack"))
-    hub.wait_until_idle()
-    later = hub.client.get(answer["Location"])
-    assert (later.status_code, assert_sound_answer(later)["reference"]) == (200, answer.json()["reference"])
-
-
-@pytest.mark.parametrize("table", ["webhooks_source", "webhooks_payload", "webhooks_event", "sync_route"])
-@pytest.mark.parametrize("status", [503, 429])
+@pytest.mark.promise("I21", "T29")
+@pytest.mark.parametrize(
+    ("table", "status"), [("webhooks_source", 503), ("webhooks_payload", 429), ("sync_route", 503)]
+)
 def test_a_hub_that_cannot_store_says_when_to_retry_and_recovers(
     hub: Hub, settings: Any, table: str, status: int
 ) -> None:
@@ -197,24 +183,17 @@ def renamed_table(table: str) -> Iterator[None]:
             cursor.execute(f"ALTER TABLE {table}_away RENAME TO {table}")
 
 
-class Broken:
-    """A delivery that raises an unexpected error."""
-
-    def open(self, event: Event) -> None:
-        raise RuntimeError(CANARY)
-
-
+@pytest.mark.promise("I12", "T21")
 @pytest.mark.parametrize("debug", [False, True])
 def test_an_unexpected_error_is_500_in_json_and_stores_nothing(
-    database: None, settings: Any, debug: bool
+    database: None, settings: Any, debug: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError(CANARY)
+
     Source.objects.create(slug="sender", name="Sender", scheme="none")
-    broken = ModuleType("broken_urls")
-    broken.urlpatterns = [  # type: ignore[attr-defined]
-        re_path(r"^webhooks/(?P<slug>[^/]+)/?\Z", WebhookView.as_view(delivery_port=Broken())),
-        *urls.urlpatterns,
-    ]
-    settings.ROOT_URLCONF, settings.DEBUG = broken, debug
+    monkeypatch.setattr("webhooks.receiving.receive.record_webhook", fail)
+    settings.DEBUG = debug
     client = Client(raise_request_exception=False)
     answer = client.post("/webhooks/sender", EXAMPLE, content_type="application/json")
     assert (answer.status_code, assert_sound_answer(answer)["code"]) == (500, "internal-error")

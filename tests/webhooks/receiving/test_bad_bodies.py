@@ -6,7 +6,6 @@ held to the same written answers; that is the comparison between them.
 """
 
 import json
-from typing import Any
 
 import pytest
 from django.db import connection
@@ -22,7 +21,6 @@ from webhooks.models import Event, Receipt, Refusal, Source
 pytestmark = pytest.mark.usefixtures("source")
 
 CLIENT = Client(raise_request_exception=False)
-KINDS = sorted({case.kind for case in CASES})
 GOOD = {"id": CANARY, "entityType": "USER", "eventType": "UPDATE"}
 
 
@@ -62,17 +60,17 @@ def answer_parts(answer: HttpResponse) -> tuple[int, str, str]:
     return answer.status_code, document["code"], error["pointer"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_document_of_the_corpus_as_the_body_has_one_answer(kind: str) -> None:
-    chosen = representatives(kind)
+@pytest.mark.promise("I12", "I23")
+def test_a_document_of_the_corpus_as_the_body_has_one_answer() -> None:
+    chosen = representatives()
     answers = post_all([case.body for case in chosen])
     assert dict(zip(chosen, answers, strict=True)) == {case: (400, *case.as_a_webhook()) for case in chosen}
     assert Event.objects.count() == 0
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_document_of_the_corpus_as_a_field_has_one_answer(kind: str) -> None:
-    chosen = representatives(kind)
+@pytest.mark.promise("I12")
+def test_a_document_of_the_corpus_as_a_field_has_one_answer() -> None:
+    chosen = representatives()
     answers = post_all([json.dumps(GOOD).encode()[:-1] + b',"extra":' + case.body + b"}" for case in chosen])
     assert dict(zip(chosen, answers, strict=True)) == {
         case: (200, "ignored", "") if case.inside == ACCEPTED else (400, case.inside, "") for case in chosen
@@ -80,18 +78,21 @@ def test_a_document_of_the_corpus_as_a_field_has_one_answer(kind: str) -> None:
     assert Event.objects.count() == sum(case.inside == ACCEPTED for case in chosen)
 
 
-def representatives(kind: str) -> list[Case]:
-    """Return the first and the last document of this kind for each pair of answers."""
+def representatives() -> list[Case]:
+    """Return the shortest and the last document of each kind for each pair of answers."""
     chosen: dict[tuple[str, ...], list[Case]] = {}
     for case in CASES:
-        if case.kind == kind:
-            chosen.setdefault((case.inside, *case.as_a_webhook()), []).append(case)
-    return [case for cases in chosen.values() for case in dict.fromkeys((cases[0], cases[-1]))]
+        if len(case.body) < 40_000:
+            chosen.setdefault((case.kind, case.inside, *case.as_a_webhook()), []).append(case)
+    return [
+        case
+        for cases in chosen.values()
+        for case in dict.fromkeys((min(cases, key=lambda case: len(case.body)), cases[-1]))
+    ]
 
 
-@pytest.mark.parametrize(
-    ("member", "values", "code", "pointer"),
-    [
+def test_a_wrong_field_is_named_and_its_value_never_repeated() -> None:
+    wrong = [
         ("id", IDS, "wrong-id", "/id"),
         ("entityType", WORDS, "wrong-entity-type", "/entityType"),
         ("eventType", WORDS, "wrong-event-type", "/eventType"),
@@ -101,41 +102,34 @@ def representatives(kind: str) -> list[Case]:
         ("data", NO_OBJECT, "wrong-data", "/data"),
         ("respond", RESPONDS, "wrong-respond", "/respond"),
         ("respond", [{"fields": value} for value in FIELDS], "wrong-respond", "/respond/fields"),
-    ],
-)
-def test_a_wrong_field_is_named_and_its_value_never_repeated(
-    member: str, values: list[Any], code: str, pointer: str
-) -> None:
-    chosen = [*{type(value): value for value in values}.values(), values[len(values) // 2]]
-    answers = post_all([json.dumps(GOOD | {member: value}).encode() for value in chosen])
-    assert answers == [(400, code, pointer)] * len(chosen)
-
-
-@pytest.mark.parametrize("name", REQUIRED)
-def test_a_missing_or_misspelt_field_is_named(name: str) -> None:
-    others = {field: value for field, value in GOOD.items() if field != name}
-    bodies = [
-        others,
-        others | {name.upper(): GOOD[name]},
-        others | {f"{name} ": GOOD[name]},
-        others | {f"\ufeff{name}": 1},
     ]
-    answers = post_all([json.dumps(body).encode() for body in bodies])
-    assert answers == [(400, "missing-member", f"/{name}")] * len(bodies)
+    sent = [
+        (GOOD | {member: value}, (400, code, pointer))
+        for member, values, code, pointer in wrong
+        for value in (*{type(value): value for value in values}.values(), values[len(values) // 2])
+    ]
+    for name in REQUIRED:
+        others = {field: value for field, value in GOOD.items() if field != name}
+        spellings = ("other", name.upper(), f"{name} ", f"\ufeff{name}")
+        expected = (400, "missing-member", f"/{name}")
+        sent += [(others | {spelling: GOOD[name]}, expected) for spelling in spellings]
+    answers = post_all([json.dumps(document).encode() for document, _ in sent])
+    assert answers == [answer for _, answer in sent]
 
 
 def test_a_duplicate_name_is_refused_and_only_a_known_one_is_named() -> None:
-    known = json.dumps(GOOD).encode()[:-1] + b',"id":"other"}'
-    made_up = json.dumps(GOOD).encode()[:-1] + f',"{CANARY}":1,"{CANARY}":2}}'.encode()
-    assert post_all([known, made_up]) == [(400, "duplicate-member", "/id"), (400, "duplicate-member", "")]
+    good, twice = json.dumps(GOOD)[:-1], f'{{"{CANARY}":1,"{CANARY}":2}}'
+    bodies = {
+        f'{good},"id":"other"}}': "/id",
+        f'{good},"{CANARY}":1,"{CANARY}":2}}': "",
+        f'{good},"data":[{twice}]}}': "/data",
+        f'{good},"{CANARY}":[{twice}]}}': "",
+    }
+    answers = post_all([body.encode() for body in bodies])
+    assert answers == [(400, "duplicate-member", pointer) for pointer in bodies.values()]
 
 
-def test_a_duplicate_name_inside_a_field_is_refused_and_the_known_field_around_it_is_named() -> None:
-    twice = f'{{"{CANARY}":1,"{CANARY}":2}}'
-    bodies = [f'{json.dumps(GOOD)[:-1]},"{name}":[{twice}]}}'.encode() for name in ("data", CANARY)]
-    assert post_all(bodies) == [(400, "duplicate-member", "/data"), (400, "duplicate-member", "")]
-
-
+@pytest.mark.promise("I12", "T11")
 def test_sixty_four_kilobytes_are_accepted_and_one_byte_more_is_not() -> None:
     body = json.dumps(GOOD | {"extra": ""}).encode()
     largest = body.replace(b'"extra": ""', b'"extra": "' + b"a" * (65_536 - len(body)) + b'"')
@@ -152,7 +146,6 @@ def test_unusual_texts_are_stored_unchanged() -> None:
         "\u0000",
         "\u202e",
         "🤷🏽‍♀️",
-        "Ω≈ç√∫",
         "' OR 1=1 --",
         "<script>",
         "${7*7}",

@@ -15,6 +15,8 @@ from tests.support.simultaneous_webhooks import Sent, SimultaneousWebhooks
 from webhooks.models import Event, Receipt, SubjectKey
 from webhooks.receiving import store
 
+pytestmark = pytest.mark.concurrent
+
 ACK = json.loads(EXAMPLE) | {"respond": "ack"}
 
 
@@ -77,6 +79,7 @@ def test_a_duplicate_in_a_group_does_not_affect_the_others(together: Simultaneou
     assert find_chain_faults() == []
 
 
+@pytest.mark.promise("I21")
 def test_a_group_is_stored_completely_or_not_at_all(
     together: SimultaneousWebhooks, monkeypatch: pytest.MonkeyPatch
 ) -> None:

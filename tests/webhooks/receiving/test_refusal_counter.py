@@ -42,7 +42,6 @@ def counted() -> int:
     return sum(Refusal.objects.values_list("times", flat=True))
 
 
-@pytest.mark.promise("T11")
 def test_refusals_after_the_first_write_no_table(hub: Hub) -> None:
     refuse(hub, 1)
     with CaptureQueriesContext(connection) as queries:

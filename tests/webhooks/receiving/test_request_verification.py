@@ -7,12 +7,10 @@ import base64
 import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.http import HttpResponse
 from django.test import Client, override_settings
 from django.utils import timezone
@@ -20,22 +18,13 @@ from standardwebhooks.webhooks import Webhook
 
 from tests.support.hub import EXAMPLE, SIGNING_SECRET, new_sealing_key, signature_headers
 from webhooks.models import Event, Receipt, Refusal, Source, SourceSecret
-from webhooks.receiving import receive
-from webhooks.receiving.incoming_request import IncomingRequest
 from webhooks.receiving.refusals import refusal_counts
-from webhooks.receiving.request_verification import VerifiedRequest
 
 pytestmark = pytest.mark.usefixtures("database")
 
 CLIENT = Client(raise_request_exception=False)
 OTHER_SECRET = "whsec_" + base64.b64encode(b"another key of thirty-two bytes!").decode()
 TOKEN = "a-token-of-twenty-seven-chs"
-GITHUB_SECRET = "It's a Secret to Everybody"
-GITHUB_SIGNATURE = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
-# HMACs of the example's bytes under the text `hubsecret`: computed with openssl, not with this code base.
-HEX = "00b7ab9ce5930d4262701bd5793f9902305e1f411b27f11fc512248313c07af2"
-SHA1 = "53b3f1a0632f3420007fd99295f4d2017085af88"
-BASE64 = "ALernOWTDUJicBvVeT+ZAjBeH0EbJ/EfxRIkgxPAevI="
 
 
 def a_source(scheme: str, *secrets: str, **settings: str) -> Source:
@@ -68,10 +57,14 @@ def package(
     return {"webhook-id": name, "webhook-timestamp": seconds, "webhook-signature": signature}
 
 
+@pytest.mark.promise("I16", "T1")
 def test_the_standard_webhooks_package_is_accepted_as_a_client() -> None:
     source = a_source("standard-webhooks", SIGNING_SECRET)
     body = json.dumps(json.loads(EXAMPLE) | {"name": "Ääkkönen"}, ensure_ascii=False).encode()
     assert_believed(post(package(body), body))
+    # Other bytes of the same meaning are not what was signed.
+    assert_refused(post(package(EXAMPLE), json.dumps(json.loads(EXAMPLE)).encode()))
+    assert_refused(post(package(EXAMPLE), EXAMPLE + b"\n"))
     receipt = Receipt.objects.get()
     assert receipt.verified_by == f"standard-webhooks:{source.secrets.get().pk}"
     assert receipt.event is not None
@@ -86,74 +79,29 @@ def test_the_svix_spelling_is_accepted_and_a_mixture_is_not() -> None:
     assert_refused(post({**headers, "webhook-id": "", "svix-id": "msg_1"}))
 
 
-@pytest.mark.parametrize("seconds", [-298, 298])
-def test_a_clock_within_five_minutes_is_accepted(seconds: int) -> None:
-    a_source("standard-webhooks", SIGNING_SECRET)
-    assert_believed(post(package(EXAMPLE, at=datetime.now(UTC) + timedelta(seconds=seconds))))
-
-
-@pytest.mark.parametrize("seconds", [-302, 303])
-def test_a_timestamp_more_than_five_minutes_off_is_refused(seconds: int) -> None:
-    a_source("standard-webhooks", SIGNING_SECRET)
-    assert_refused(post(package(EXAMPLE, at=datetime.now(UTC) + timedelta(seconds=seconds))))
-
-
-def test_an_equivalent_body_with_other_bytes_is_refused() -> None:
-    a_source("standard-webhooks", SIGNING_SECRET)
-    assert_refused(post(package(EXAMPLE), json.dumps(json.loads(EXAMPLE)).encode()))
-    assert_refused(post(package(EXAMPLE), EXAMPLE + b"\n"))
-    assert_believed(post(package(EXAMPLE)))
-
-
-def test_one_good_signature_among_several_is_enough() -> None:
-    a_source("standard-webhooks", SIGNING_SECRET)
-    headers = package(EXAMPLE)
-    several = f"v1,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc= v2,Ceo5 {headers['webhook-signature']}"
-    assert_believed(post(headers | {"webhook-signature": several}))
-
-
-@pytest.mark.parametrize("secret", [SIGNING_SECRET, OTHER_SECRET])
-def test_in_a_rotation_both_secrets_are_valid_and_the_receipt_names_one(secret: str) -> None:
+@pytest.mark.promise("I16")
+def test_in_a_rotation_both_secrets_are_valid_until_the_time_of_the_old_one_has_ended() -> None:
     source = a_source("standard-webhooks", SIGNING_SECRET, OTHER_SECRET)
-    source.secrets.filter(hint=SIGNING_SECRET[-4:]).update(ends_at=timezone.now() + timedelta(hours=1))
-    assert_believed(post(package(EXAMPLE, secret=secret)))
-    used = next(stored for stored in source.secrets.all() if stored.value == secret)
-    assert Receipt.objects.get().verified_by == f"standard-webhooks:{used.pk}"
-
-
-def test_a_sender_may_sign_with_a_key_of_its_own_or_the_time_and_the_body() -> None:
-    key, at = Ed25519PrivateKey.generate(), str(int(timezone.now().timestamp()))
-    public = "whpk_" + base64.b64encode(key.public_key().public_bytes_raw()).decode()
-    a_source("standard-webhooks", public)
-    signature = base64.b64encode(key.sign(b".".join((b"msg_own", at.encode(), EXAMPLE)))).decode()
-    headers = {"webhook-id": "msg_own", "webhook-timestamp": at, "webhook-signature": f"v1a,{signature}"}
-    assert_believed(post(headers))
-    assert_refused(post(headers, EXAMPLE + b" "))
-    other = Source.objects.create(
-        slug="stripe",
-        name="Stripe",
-        scheme="timestamped-hmac",
-        scheme_settings={"header": "Stripe-Signature"},
-    )
-    secret = SourceSecret.objects.create(source=other, value=TOKEN, hint=TOKEN[-4:])
-    text = hmac.digest(TOKEN.encode(), f"{at}.".encode() + EXAMPLE, "sha256").hex()
-    assert_believed(post({"Stripe-Signature": f"t={at},v1={text}"}, slug="stripe"))
-    assert_refused(post({"Stripe-Signature": f"t={int(at) + 1},v1={text}"}, slug="stripe"))
-    assert Receipt.objects.latest("pk").verified_by == f"timestamped-hmac:{secret.pk}"
-
-
-def test_a_secret_whose_time_has_ended_is_refused() -> None:
-    source = a_source("standard-webhooks", SIGNING_SECRET, OTHER_SECRET)
-    source.secrets.filter(hint=SIGNING_SECRET[-4:]).update(ends_at=timezone.now() - timedelta(seconds=1))
+    old = source.secrets.filter(hint=SIGNING_SECRET[-4:])
+    old.update(ends_at=timezone.now() + timedelta(hours=1))
+    for secret in (SIGNING_SECRET, OTHER_SECRET):
+        assert_believed(post(package(EXAMPLE, name=f"msg_{secret[6:9]}", secret=secret)))
+        used = next(stored for stored in source.secrets.all() if stored.value == secret)
+        assert Receipt.objects.latest("pk").verified_by == f"standard-webhooks:{used.pk}"
+    old.update(ends_at=timezone.now() - timedelta(seconds=1))
     assert_refused(post(package(EXAMPLE)))
     assert_believed(post(package(EXAMPLE, secret=OTHER_SECRET)))
 
 
-@pytest.mark.parametrize("scheme", ["standard-webhooks", "body-hmac", "bearer", "basic", "header"])
-def test_a_source_without_a_secret_accepts_no_request(scheme: str) -> None:
-    a_source(scheme, **({"header": "X-Proof"} if scheme in ("body-hmac", "header") else {}))
-    for value in ("", "Bearer ", "Basic ", "Basic Og==", "v1,"):
-        assert_refused(post(signature_headers(EXAMPLE, "msg_1") | {"Authorization": value, "X-Proof": value}))
+@pytest.mark.promise("T3")
+def test_a_source_without_a_secret_accepts_no_request() -> None:
+    source = a_source("standard-webhooks")
+    for scheme in ("standard-webhooks", "body-hmac", "bearer", "basic", "header"):
+        header = {"header": "X-Proof"} if scheme in ("body-hmac", "header") else {}
+        Source.objects.filter(pk=source.pk).update(scheme=scheme, scheme_settings=header)
+        for value in ("", "Bearer ", "Basic ", "Basic Og==", "v1,"):
+            proof = {"Authorization": value, "X-Proof": value}
+            assert_refused(post(signature_headers(EXAMPLE, "msg_1") | proof))
 
 
 def test_a_secret_of_another_scheme_proves_nothing() -> None:
@@ -164,36 +112,6 @@ def test_a_secret_of_another_scheme_proves_nothing() -> None:
     assert_refused(post({"Authorization": f"Bearer {public}"}))
     SourceSecret.objects.create(source=source, value=TOKEN, hint=TOKEN[-4:])
     assert_believed(post({"Authorization": f"Bearer {TOKEN}"}))
-
-
-@pytest.mark.parametrize(
-    ("settings", "signature"),
-    [
-        ({}, HEX),
-        ({}, HEX.upper()),
-        ({"prefix": "sha256="}, f"sha256={HEX}"),
-        ({"encoding": "base64"}, BASE64),
-        ({"algorithm": "sha1"}, SHA1),
-    ],
-)
-def test_an_hmac_of_the_body_is_accepted_in_the_format_of_each_vendor(
-    settings: dict[str, str], signature: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        SourceSecret, "fits_scheme", True
-    )  # the key of these vectors is shorter than one that is kept
-    a_source("body-hmac", "hubsecret", header="X-Signature", **settings)
-    assert_believed(post({"X-Signature": signature}))
-    assert_refused(post({"X-Signature": signature[:-1] + ("0" if signature[-1] != "0" else "1")}))
-    assert_refused(post({"X-Signature": signature}, EXAMPLE + b" "))
-    assert_refused(post({"X-Other": signature}))
-
-
-def test_the_published_vector_of_github_is_verified_and_refused_as_no_json() -> None:
-    a_source("body-hmac", GITHUB_SECRET, header="X-Hub-Signature-256", prefix="sha256=")
-    answer = post({"X-Hub-Signature-256": GITHUB_SIGNATURE}, b"Hello, World!")
-    assert (answer.status_code, answer.json()["code"]) == (400, "not-json")
-    assert_refused(post({"X-Hub-Signature-256": GITHUB_SIGNATURE}, b"Hello, World?"))
 
 
 BASIC = base64.b64encode(f"hub:{TOKEN}".encode()).decode()
@@ -230,6 +148,7 @@ def test_a_static_secret_is_accepted_in_its_header_only(
         assert_refused(post({"Authorization": form.format(shown)}))
 
 
+@pytest.mark.promise("I21")
 def test_a_process_without_the_encryption_key_of_a_secret_asks_the_sender_to_retry() -> None:
     a_source("standard-webhooks", SIGNING_SECRET)
     with override_settings(SEALING_KEYS=[new_sealing_key()]):
@@ -239,6 +158,7 @@ def test_a_process_without_the_encryption_key_of_a_secret_asks_the_sender_to_ret
     assert_believed(post(package(EXAMPLE)))
 
 
+@pytest.mark.promise("T21")
 def test_every_refusal_is_the_same_answer_whatever_the_reason() -> None:
     source = a_source("standard-webhooks", SIGNING_SECRET)
     old = datetime.now(UTC) - timedelta(hours=1)
@@ -268,7 +188,7 @@ def test_every_refusal_is_the_same_answer_whatever_the_reason() -> None:
     assert Receipt.objects.count() == 0
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_thousand_bad_signatures_from_one_address_make_one_row_of_their_minute(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -284,13 +204,13 @@ def test_a_thousand_bad_signatures_from_one_address_make_one_row_of_their_minute
     assert (row.code, row.times, row.address) == ("bad-signature", 1000, "127.0.0.1")
 
 
-@pytest.mark.slow
-def test_a_captured_request_sent_a_hundred_times_makes_one_event() -> None:
+@pytest.mark.promise("I16", "T2", "I8")
+def test_a_captured_request_sent_ten_times_makes_one_event() -> None:
     a_source("standard-webhooks", SIGNING_SECRET)
     headers = package(EXAMPLE)
-    answers = {post(headers).content for _ in range(100)}
+    answers = {post(headers).content for _ in range(10)}
     assert len(answers) == 1
-    assert Receipt.objects.count() == 100
+    assert Receipt.objects.count() == 10
     assert Receipt.objects.filter(is_repeat=False).count() == 1
 
 
@@ -312,6 +232,7 @@ def send_with_id(scheme: str, name: str, body: bytes = EXAMPLE) -> HttpResponse:
     return post(UNSIGNED_IDS[scheme][3] | {"webhook-id": name}, body)
 
 
+@pytest.mark.promise("T2")
 @pytest.mark.parametrize("scheme", UNSIGNED_IDS)
 def test_an_id_in_a_header_that_is_not_signed_makes_no_repeat_and_no_conflict(scheme: str) -> None:
     name, secrets, settings, _ = UNSIGNED_IDS[scheme]
@@ -335,23 +256,8 @@ def test_the_id_in_the_body_counts_where_the_header_does_not() -> None:
     assert Event.objects.get().event_id == "own-1"
 
 
-def test_an_unsigned_id_would_let_a_stranger_use_the_id_of_a_future_event(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A variant that believes the header."""
-    verify = receive.verify_request
-
-    def trust_unsigned_id(source: Source, incoming: IncomingRequest) -> VerifiedRequest:
-        return replace(verify(source, incoming), event_id=incoming.headers.get("webhook-id"))
-
-    monkeypatch.setattr(receive, "verify_request", trust_unsigned_id)
-    a_source("none")
-    post({"webhook-id": "msg_2"}, b'{"id":"OTHER","entityType":"USER","eventType":"UPDATE"}')
-    assert post({"webhook-id": "msg_2"}).status_code == 409
-
-
-@pytest.mark.parametrize("given", ["a b", "ä", "x" * 256])
-def test_an_invalid_id_that_is_signed_is_refused(given: str) -> None:
+def test_an_invalid_id_that_is_signed_is_refused() -> None:
     a_source("standard-webhooks", SIGNING_SECRET)
-    assert_refused(post(package(EXAMPLE) | {"webhook-id": given}))
+    for given in ("a b", "ä", "x" * 256):
+        assert_refused(post(package(EXAMPLE) | {"webhook-id": given}))
     assert not Receipt.objects.exists()

@@ -18,6 +18,8 @@ from tests.support.threads import in_threads
 from webhooks.models import Event, Payload, Receipt, SubjectKey, find_or_create_keys, subject_key
 from webhooks.receiving import store
 
+pytestmark = pytest.mark.concurrent
+
 
 def once_looked_up(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], Any]) -> list[SubjectKey]:
     """Let something happen when the first webhook has looked its key up; what it found."""
