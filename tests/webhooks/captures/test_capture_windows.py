@@ -10,8 +10,7 @@ from types import SimpleNamespace
 import pytest
 from django.apps import apps
 from django.conf import settings
-from django.db import connection, transaction
-from django.test.utils import CaptureQueriesContext
+from django.db import transaction
 from django.utils.module_loading import import_string
 
 from tests.support.hub import EXAMPLE, Hub, signature_headers
@@ -177,14 +176,6 @@ def test_bodies_are_stored_whole_up_to_4_mib_and_then_cut(hub: Hub) -> None:
     assert CaptureWindow.objects.get().whole_bytes == 0
 
 
-def test_a_full_window_costs_no_write(hub: Hub) -> None:
-    open_now()
-    send_unverified(hub, 22)
-    with CaptureQueriesContext(connection) as queries:
-        send_unverified(hub, 5)
-    assert [query for query in queries if "UPDATE" in query["sql"] and "capture" in query["sql"]] == []
-
-
 def test_an_open_window_is_not_opened_again_and_a_past_one_is() -> None:
     open_now()
     CaptureWindow.objects.update(captured=20)
@@ -209,12 +200,8 @@ def test_captured_requests_are_hidden_and_deleted_after_24_hours() -> None:
     assert list(list_captured_requests(recent.source, datetime.now(UTC))) == [recent]
     delete_expired_captures()
     assert list(CapturedRequest.objects.all()) == [recent]
-
-
-def test_an_erasure_deletes_all_captured_requests() -> None:
-    capture_days_ago(0.1)
-    capture_days_ago(0.5)
-    assert import_string(settings.FURTHER_ERASERS["captures"])("someone", "pseudonym") == 2
+    # An erasure deletes them all.
+    assert import_string(settings.FURTHER_ERASERS["captures"])("someone", "pseudonym") == 1
     assert not CapturedRequest.objects.exists()
 
 

@@ -226,6 +226,7 @@ def test_extensions_are_refused(header: dict[str, Any]) -> None:
         {"exp": None},
         {"exp": SECONDS - 60},
         {"nbf": SECONDS + 61},
+        *({name: value} for name in ("exp", "nbf") for value in ("1", True, 1e300, [])),
         {"request_body_sha256": None},
         {"request_body_sha256": hashlib.sha256(b"").hexdigest()},
         {"request_body_sha256": base64.b64encode(hashlib.sha256(SEED).digest()).decode()},
@@ -236,14 +237,6 @@ def test_extensions_are_refused(header: dict[str, Any]) -> None:
 def test_a_claim_that_does_not_fit_is_refused(claims: dict[str, Any]) -> None:
     with pytest.raises(BadSignature):
         verify(KEYCLOAK, keycloak_token(**claims))
-
-
-@each_row(["1", True, 1e300, [], None])
-def test_a_time_that_is_no_number_is_refused(value: Any) -> None:
-    settings = {"algorithm": "HS256", "header": "X-Token"}
-    for name in ("exp", "nbf"):
-        with pytest.raises(BadSignature):
-            verify(settings, raw_token({"alg": "HS256"}, {name: value}, SECRET.encode()))
 
 
 def test_the_leeway_is_a_setting() -> None:
@@ -297,14 +290,6 @@ def test_an_invalid_token_is_refused(token: str) -> None:
     for settings in ({"algorithm": "HS256", "header": "X-Token"}, {"algorithm": "HS256"}):
         with pytest.raises(BadSignature):
             verify(settings, token)
-
-
-def test_claims_nested_too_deeply_are_refused() -> None:
-    payload = base64.urlsafe_b64encode(b"[" * 40_000).rstrip(b"=").decode()
-    start = f"{FUSIONAUTH.partition('.')[0]}.{payload}"
-    signature = base64.urlsafe_b64encode(hmac.digest(SECRET.encode(), start.encode(), "sha256")).rstrip(b"=")
-    with pytest.raises(BadSignature):
-        verify({"algorithm": "HS256", "header": "X-Token"}, f"{start}.{signature.decode()}")
 
 
 def test_an_unknown_key_is_distinguished_so_that_keys_are_fetched_again() -> None:
@@ -370,12 +355,6 @@ def test_a_weak_key_and_one_of_another_curve_are_refused(key: Any) -> None:
 def test_invalid_settings_are_refused_when_saved(changes: dict[str, Any], fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         check_settings("jwt", KEYCLOAK | changes)
-
-
-@each_row(["", "x", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----", "x" * 5_000])
-def test_an_invalid_public_key_is_refused(pem: str) -> None:
-    with pytest.raises(ValueError, match="PEM|characters"):
-        check_settings("jwt", {"algorithm": "RS256", "public_keys": [pem]})
 
 
 DETACHED = {
@@ -463,13 +442,6 @@ def test_a_detached_token_may_name_no_other_extension(header: dict[str, Any]) ->
         token = f"{head}..{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
         with pytest.raises(BadSignature):
             verify(settings, token)
-
-
-def test_a_detached_token_is_refused_where_a_whole_one_is_expected() -> None:
-    settings = {name: value for name, value in DETACHED.items() if name != "detached"}
-    for is_encoded in (False, True):
-        with pytest.raises(BadSignature):
-            verify(settings, detached_token(is_encoded=is_encoded))
 
 
 @each_row(

@@ -2,7 +2,6 @@
 
 import base64
 import hmac
-import json
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
@@ -76,10 +75,13 @@ def verify_static(scheme, secret, header, *, name="authorization", settings=None
 
 @pytest.mark.promise("I16", "T1")
 @each_row(["webhook", "svix"])
-def test_the_published_vector_passes_in_both_spellings(spelling):
-    assert verify_standard(spelling=spelling) == VerifiedSignature(
-        0, "msg_p5jXN8AQM9LWM0D4loKWxJek", PUBLISHED_TIME
-    )
+def test_the_published_vector_passes_in_both_spellings_and_with_others_around_it(spelling):
+    found = VerifiedSignature(0, "msg_p5jXN8AQM9LWM0D4loKWxJek", PUBLISHED_TIME)
+    assert verify_standard(spelling=spelling) == found
+    assert verify_standard(f"{OTHER} v2,Ceo5 {GOOD} {OTHER}") == found
+    # In a rotation both secrets are accepted.
+    other = "whsec_" + base64.b64encode(b"x" * 32).decode()
+    assert verify_standard(secrets=(other, PUBLISHED_SECRET)).secret_id == 1
 
 
 @pytest.mark.promise("I16", "T1", "T3")
@@ -127,16 +129,6 @@ def test_a_timestamp_is_valid_for_five_minutes(seconds, is_accepted):
         verify_standard(now=PUBLISHED_TIME + timedelta(seconds=seconds))
 
 
-def test_the_right_one_of_several_signatures_is_found():
-    assert verify_standard(f"{OTHER} v2,Ceo5 {GOOD} {OTHER}").secret_id == 0
-
-
-def test_both_secrets_of_a_rotation_are_accepted_and_named():
-    other = "whsec_" + base64.b64encode(b"x" * 32).decode()
-    assert verify_standard(secrets=(PUBLISHED_SECRET, other)).secret_id == 0
-    assert verify_standard(secrets=(other, PUBLISHED_SECRET)).secret_id == 1
-
-
 @each_row(["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwBr"])
 def test_secrets_without_padding_agree_with_the_library(secret):
     body = '{"name":"Ääkkönen"}'
@@ -151,21 +143,6 @@ def test_secrets_without_padding_agree_with_the_library(secret):
         now=SEED_TIME,
     )
     assert found.secret_id == "new"
-
-
-def test_the_seed_message_has_the_signature_that_the_library_gives():
-    signature = "v1,wGHuBG2CmETCHiOjBYfYpTjqiaHsCNfzsRTKyLUTDPk="
-    assert Webhook(PUBLISHED_SECRET).sign("msg_IDNUMBER1234", SEED_TIME, SEED.decode()) == signature
-    headers = {
-        "webhook-id": "msg_IDNUMBER1234",
-        "webhook-timestamp": "1546300800",
-        "webhook-signature": signature,
-    }
-    secrets = [LiveSecret(1, PUBLISHED_SECRET)]
-    arguments = {"settings": {}, "secrets": secrets, "headers": headers, "now": SEED_TIME}
-    assert verify_signature("standard-webhooks", body=SEED, **arguments).webhook_id == "msg_IDNUMBER1234"
-    with pytest.raises(BadSignature):
-        verify_signature("standard-webhooks", body=json.dumps(json.loads(SEED)).encode(), **arguments)
 
 
 HEX = "00b7ab9ce5930d4262701bd5793f9902305e1f411b27f11fc512248313c07af2"
@@ -304,61 +281,34 @@ def test_invalid_settings_are_refused(scheme, settings):
         check_settings(scheme, settings)
 
 
-# HMACs of the time, a full stop and the seed: computed with openssl.
+# HMAC of the time, a full stop and the seed: computed with openssl. The rule behind it is tested in test_hmac_vectors.
 AT_SECONDS = "97f7ae4edf5695f0aa5616f72955c27f801d7fd345539409ffc09454597722c8"
-AT_MILLISECONDS = "39d9cf34e1ec475c72f17425296dacb2f8648cafe80d5d2e0675b4aa49731b4e"
 KEY = "a-secret-of-twenty-four-b"
 
 
-def verify_timestamped(header, *, secret=KEY, now=SEED_TIME, **settings):
-    return verify_signature(
-        "timestamped-hmac",
-        settings={"header": "Stripe-Signature", **settings},
-        secrets=[LiveSecret(0, "another-secret-of-24-bytes"), LiveSecret(1, secret)],
-        headers={"stripe-signature": header},
-        body=SEED,
-        now=now,
-    )
-
-
 @each_row(
     [
-        (f"t=1546300800,v1={'0' * 64},v1={AT_SECONDS.upper()},v0=x", {}),
-        (f"v1={AT_SECONDS}, t=1546300800", {}),
-        (f"t=1546300800123, v1={AT_MILLISECONDS}", {"unit": "milliseconds"}),
-        (f"t=1546300800123,s={AT_MILLISECONDS}", {"unit": "milliseconds", "signature": "s"}),
+        (f"t=1546300800,v1={'0' * 64},v1={AT_SECONDS.upper()},v0=x", 300, True),
+        (f"t=1546300800,v1={AT_SECONDS}", -301, False),
+        (f"t=1546300800,v1={AT_SECONDS}", 301, False),
+        (f"t=1546300801,v1={AT_SECONDS}", 0, False),
+        (f"t=1546300800,v2={AT_SECONDS}", 0, False),
+        (f"v1={AT_SECONDS}", 0, False),
+        (f"t={'9' * 5000},v1={AT_SECONDS}", 0, False),
+        ("t=1546300800" + ",x=y" * 20 + f",v1={AT_SECONDS}", 0, False),
     ]
 )
-def test_a_signature_of_time_and_body_is_accepted_in_the_format_of_each_vendor(header, settings):
-    assert verify_timestamped(header, **settings).secret_id == 1
-
-
-@each_row(
-    [
-        (f"v1={AT_SECONDS}", {}),
-        ("t=1546300800", {}),
-        (f"t=1546300800,t=1546300800,v1={AT_SECONDS}", {}),
-        (f"t=1546300801,v1={AT_SECONDS}", {}),
-        (f"t=1546300800,v2={AT_SECONDS}", {}),
-        (f"t=1546300800,v1={AT_SECONDS}", {"unit": "milliseconds"}),
-        (f"t=1546300800,v1={AT_SECONDS}", {"unit": "minutes"}),
-        (f"t=+1546300800,v1={AT_SECONDS}", {}),
-        (f"t={'9' * 14},v1={AT_SECONDS}", {"unit": "milliseconds"}),
-        (f"t={'9' * 5000},v1={AT_SECONDS}", {}),
-        (f"t=1546300800,v1=\xe4{AT_SECONDS}", {}),
-        ("t=1546300800" + ",x=y" * 20 + f",v1={AT_SECONDS}", {}),
-    ]
-)
-def test_any_other_signature_of_time_and_body_is_refused(header, settings):
-    with pytest.raises(BadSignature):
-        verify_timestamped(header, **settings)
-
-
-@each_row([(-301, False), (-300, True), (300, True), (301, False)])
-def test_a_signature_of_time_and_body_is_valid_for_five_minutes(seconds, is_taken):
-    now = SEED_TIME + timedelta(seconds=seconds)
-    with nullcontext() if is_taken else pytest.raises(BadSignature):
-        verify_timestamped(f"t=1546300800,v1={AT_SECONDS}", now=now)
+def test_a_signature_of_time_and_body_is_valid_for_five_minutes(header, seconds, is_accepted):
+    with nullcontext() if is_accepted else pytest.raises(BadSignature):
+        found = verify_signature(
+            "timestamped-hmac",
+            settings={"header": "Stripe-Signature"},
+            secrets=[LiveSecret(0, "another-secret-of-24-bytes"), LiveSecret(1, KEY)],
+            headers={"stripe-signature": header},
+            body=SEED,
+            now=SEED_TIME + timedelta(seconds=seconds),
+        )
+        assert found.secret_id == 1
 
 
 def by_own_key(**changed):

@@ -79,17 +79,14 @@ def test_a_bulk_edit_of_directus_is_one_event_for_each_user_without_the_password
     events = read(DIRECTUS, body).events
     assert [webhook(event).entity_id for event in events] == ["60f408d6", "68be4348"]
     assert {webhook(event).entity_type for event in events} == {"USER"}
+    unknown = {"event": "files.upload", "collection": "directus_files", "key": "149b8bd6"}
+    event = webhook(read(DIRECTUS, unknown).events[0])
+    assert (event.entity_type, event.event_name) == ("DIRECTUS_FILES", "FILES.UPLOAD")
+    assert event.ignore_code == "ignored"
     single = webhook(read(DIRECTUS, body | {"keys": ["60f408d6"]}).events[0])
     stored = json.loads(single.stored_body or b"")
     assert stored["body"]["payload"] == {"title": "Dr"}
     assert b"in-clear" not in (single.stored_body or b"")
-
-
-def test_an_event_with_an_unknown_word_is_stored_and_ignored() -> None:
-    body = {"event": "files.upload", "collection": "directus_files", "key": "149b8bd6"}
-    event = webhook(read(DIRECTUS, body).events[0])
-    assert (event.entity_type, event.event_name) == ("DIRECTUS_FILES", "FILES.UPLOAD")
-    assert event.ignore_code == "ignored"
 
 
 def test_the_parts_of_an_event_can_come_from_headers_and_the_query() -> None:
@@ -153,7 +150,7 @@ def test_a_value_that_is_wrong_names_its_entry(changed: dict[str, Any], code: st
     assert (event.code, event.entry) == (code, entry)
 
 
-@each_row(["[@,@]|[@,@]|" * 20 + "[@,@]", "sum(body)", "to_string(&body)"])
+@each_row(["[@,@]|[@,@]|" * 20 + "[@,@]", "sum(body)", "to_string(&body)", "{key: &id}"])
 def test_an_expression_that_fails_or_costs_too_much_is_a_fault_of_the_format(expression: str) -> None:
     form = {"id": "event.id", "data": expression}
     event = read(form, {"id": "a", "entityType": "USER", "eventType": "UPDATE"}).events[0]
@@ -195,13 +192,6 @@ def test_a_request_is_not_stored_many_times_over() -> None:
     assert 3_000_000 < stored < 5_000_000
 
 
-def test_a_value_that_is_no_json_is_not_stored() -> None:
-    form = {"data": "{key: &id}"}
-    event = read(form, {"id": "a", "entityType": "USER", "eventType": "UPDATE"}).events[0]
-    assert isinstance(event, UnreadableEvent)
-    assert event.code == "format-error"
-
-
 @each_row(
     [
         ({"events": "body.events"}, {"events": [{}] * (DEFAULT_MAX_EVENTS + 1)}, "too-many-events"),
@@ -216,12 +206,6 @@ def test_a_request_without_a_list_of_events_is_refused(form: Any, body: Any, cod
     with pytest.raises(MalformedBody) as refused:
         read(form, body)
     assert (refused.value.code, refused.value.pointer) == (code, "")
-
-
-def test_a_body_may_be_a_list() -> None:
-    one = {"id": "a", "entityType": "USER", "eventType": "UPDATE"}
-    events = read({"events": "body"}, [one, one | {"id": "b"}]).events
-    assert [webhook(event).entity_id for event in events] == ["a", "b"]
 
 
 def test_only_null_false_and_empty_values_count_as_false() -> None:
@@ -298,7 +282,6 @@ def test_a_name_with_other_characters_is_dropped_if_it_is_quoted(path: str, left
         ({"id": ""}, "/id"),
         ({"id": "a["}, "/id"),
         ({"id": {"constant": 1}}, "/id"),
-        ({"id": {"constant": "a", "other": 1}}, "/id"),
         ({"id": "x" * 1001}, "/id"),
         ({"events": {"constant": "a"}}, "/events"),
         ({"event_types": {"X": "CHANGE"}}, "/event_types/X"),
@@ -307,7 +290,6 @@ def test_a_name_with_other_characters_is_dropped_if_it_is_quoted(path: str, left
         ({"content_types": []}, "/content_types"),
         ({"content_types": ["text/json; charset=utf-8"]}, "/content_types/0"),
         ({"drop": ["a..b"]}, "/drop/0"),
-        ({"drop": ["items[]"]}, "/drop/0"),
         *(({"drop": [path]}, "/drop/0") for path in ('"a', '""', '"[]"', '"a"b', 'a."b"c', '"a\\b"')),
         ({"json_fields": "payload"}, "/json_fields"),
         ({"json_fields": ["a"] * 21}, "/json_fields"),
