@@ -42,11 +42,6 @@ def test_the_name_of_the_connection_is_inserted_unchanged():
     assert code_texts("identity-timeout", "fi").title.startswith("Identiteettipalvelu ")
 
 
-def test_a_code_that_is_not_in_the_catalogue_is_an_error():
-    with pytest.raises(KeyError):
-        code_texts("made-up", "en")
-
-
 def test_retryable_failures_are_never_the_fault_of_the_data():
     assert {entry.status for entry in CATALOGUE.values() if entry.retryable} == {424, 429, 500, 503}
     assert all(

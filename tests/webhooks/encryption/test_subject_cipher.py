@@ -18,11 +18,6 @@ KEY, OTHER = os.urandom(32), os.urandom(32)
 HEAD = slice(0, 29)  # version, salt and nonce
 
 
-@given(st.binary(max_size=2000))
-def test_encrypted_values_can_be_decrypted(plain: bytes) -> None:
-    assert decrypt(KEY, SubjectEncryptor(KEY).encrypt(plain)) == plain
-
-
 @given(st.text(max_size=300))
 def test_a_compressed_document_can_be_decrypted(text: str) -> None:
     plain = b'{"headers":{"content-type":"application/json"},"body":"' + text.encode() + b'"}'
@@ -37,6 +32,7 @@ def test_an_incompressible_value_is_encrypted_unchanged() -> None:
     sealed = SubjectEncryptor(KEY).encrypt(plain)
     assert sealed.startswith(VERSION)
     assert len(sealed) == len(plain) + 45
+    assert decrypt(KEY, sealed) == plain
 
 
 def test_the_version_is_authenticated() -> None:

@@ -80,20 +80,8 @@ def test_an_invalid_field_is_refused(field: str, value: Any) -> None:
     assert refusal(document() | {field: value}).place[:2] == ("keycloak.json", field)
 
 
-def test_a_sample_without_an_expected_event_is_refused() -> None:
-    changed = document()
-    changed["samples"][0]["events"] = []
-    assert refusal(changed).place == ("keycloak.json", "samples", 0, "events")
-
-
 def test_a_file_that_is_not_json_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(SettingsInvalid) as caught:
         read_preset_files(tmp_path, SOURCE_PRESET)
     assert caught.value.place == ("broken.json",)
-
-
-def test_a_copy_of_the_settings_leaves_the_preset_as_it_is() -> None:
-    preset = SOURCE_PRESETS["keycloak"]
-    preset.copy_settings()["webhook_format"].clear()
-    assert preset.settings["webhook_format"]

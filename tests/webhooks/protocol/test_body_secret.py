@@ -42,10 +42,6 @@ def test_a_graph_notification_is_verified_and_returned_without_the_secret() -> N
     }
 
 
-def test_both_secrets_of_a_rotation_are_accepted() -> None:
-    assert verify({"value": [notification(OTHER), notification(SECRET)]}).secret_id == 1
-
-
 @pytest.mark.promise("T1")
 @each_row(
     [

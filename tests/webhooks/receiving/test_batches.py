@@ -26,7 +26,6 @@ from tests.support.builders.event_batches import (
     FORMAT,
     add_token,
     body_of,
-    documents,
     event,
     post,
     post_body,
@@ -261,18 +260,6 @@ def test_a_source_can_accept_500_events_in_one_request_and_no_more(formatted: Hu
     assert list(find_row_faults()) == []
 
 
-def test_outcomes_of_many_events_take_no_more_statements_than_those_of_two(formatted: Hub) -> None:
-    counts = []
-    for numbers in (range(2), range(2, 8)):
-        answer = post(formatted, *[event(f"U{number}", uid=str(number)) for number in numbers])
-        formatted.wait_until_idle()
-        with CaptureQueriesContext(connection) as captured:
-            outcomes = formatted.client.get(answer["Location"])
-        assert len(results(outcomes)) == len(numbers)
-        counts.append(len(captured))
-    assert counts[0] == counts[1]
-
-
 def test_a_request_with_an_id_is_a_conflict_even_if_the_limit_was_higher_before(numbered: Hub) -> None:
     """Its events are known by their positions, also by those beyond what the source accepts by now."""
     people = [event(f"U{number}", ok=number > 2) for number in range(5)]
@@ -281,18 +268,6 @@ def test_a_request_with_an_id_is_a_conflict_even_if_the_limit_was_higher_before(
     set_format(JSON_FORMAT | {"max_events": 2, "entity_type": {"constant": "DEVICE"}}, "aurora")
     answer = numbered.post_signed(body_of(*people[3:]), "msg_1")
     assert (answer.status_code, answer.json()["code"]) == (409, "event-id-conflict")
-
-
-def test_an_event_that_is_too_large_is_listed_and_the_others_are_accepted(formatted: Hub) -> None:
-    large = "event.large && {a: body.text, b: body.text, c: body.text, d: body.text, e: body.text} || `null`"
-    set_format(FORMAT | {"data": large})
-    events = [event(ANNA, uid="1"), event("TWO", uid="2", large=True)]
-    body = json.dumps({"events": events, "text": "x" * 60_000}).encode()
-    answer = post_body(formatted, body)
-    assert results(answer) == [ACCEPTED, ("refused", "format-error")]
-    assert len(documents()) == 1
-    receipt = Receipt.objects.select_related("payload").get()
-    assert stored_unreadable_events(receipt)[0]["event"] == events[1]
 
 
 def test_an_element_that_no_json_can_hold_does_not_stop_the_others(formatted: Hub) -> None:
@@ -306,11 +281,6 @@ def test_an_element_that_no_json_can_hold_does_not_stop_the_others(formatted: Hu
     assert json.loads(encode_unreadable_events(events) or b"") == [
         {"position": position, "code": "wrong-id", "event": None} for position in (0, 1)
     ]
-
-
-def test_a_fault_behind_an_excluded_event_is_answered_as_a_fault(formatted: Hub) -> None:
-    answer = post(formatted, {"ok": False}, event("no id"))
-    assert (answer.status_code, answer.json()["code"]) == (400, "wrong-id")
 
 
 def test_a_batch_of_repeats_has_a_receipt_and_an_entry_for_each(formatted: Hub) -> None:

@@ -106,13 +106,6 @@ def _fail_as_unavailable(**_: str) -> None:
     raise OperationalError("the database is away")
 
 
-def test_counts_are_written_within_a_second(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("database.deferred_counts.FLUSH_SECONDS", 0.05)
-    refuse(hub, 4)
-    refusals.refusal_counts.wait_until_flushed(60)
-    assert counted() == 4
-
-
 @pytest.mark.nightly
 def test_a_stopping_process_writes_its_counts(hub: Hub, tmp_path: Path) -> None:
     with running_hub(tmp_path, hub.identity, hub.shop) as running:

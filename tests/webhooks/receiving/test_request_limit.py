@@ -6,16 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.db import connection, connections
+from django.db import connections
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from tests.support.hub import EXAMPLE, Hub
 from tests.support.rows import each_row
 from webhooks.models import Event, Payload, RateLimitState, Receipt, Refusal, Source
 from webhooks.models.rate_limit import forget_quotas
 from webhooks.receiving.refusals import refusal_counts
-from webhooks.receiving.request_limit import TooManyRequests, check_request_limit, retry_headers
+from webhooks.receiving.request_limit import TooManyRequests, retry_headers
 from webhooks.receiving.request_verification import RequestRefused
 
 pytestmark = pytest.mark.concurrent
@@ -97,10 +96,3 @@ def test_simultaneous_clients_are_admitted_up_to_the_burst(hub: Hub) -> None:
 def test_retry_after_is_an_integer_from_one_to_sixty(seconds: float, told: str) -> None:
     assert retry_headers(TooManyRequests(seconds)) == {"Retry-After": told}
     assert retry_headers(RequestRefused("bad-signature")) == {}
-
-
-def test_no_limit_costs_no_statement(hub: Hub) -> None:
-    source = limit(None)
-    with CaptureQueriesContext(connection) as queries:
-        check_request_limit(source)
-    assert len(queries) == 0

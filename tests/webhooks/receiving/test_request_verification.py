@@ -62,21 +62,17 @@ def test_the_standard_webhooks_package_is_accepted_as_a_client() -> None:
     source = a_source("standard-webhooks", SIGNING_SECRET)
     body = json.dumps(json.loads(EXAMPLE) | {"name": "Ääkkönen"}, ensure_ascii=False).encode()
     assert_believed(post(package(body), body))
+    headers = package(EXAMPLE, name="msg_2")
+    svix = {name.replace("webhook-", "svix-"): value for name, value in headers.items()}
+    assert_believed(post(svix))
+    assert_refused(post({**headers, "webhook-id": "", "svix-id": "msg_2"}))
     # Other bytes of the same meaning are not what was signed.
     assert_refused(post(package(EXAMPLE), json.dumps(json.loads(EXAMPLE)).encode()))
     assert_refused(post(package(EXAMPLE), EXAMPLE + b"\n"))
-    receipt = Receipt.objects.get()
+    receipt = Receipt.objects.earliest("pk")
     assert receipt.verified_by == f"standard-webhooks:{source.secrets.get().pk}"
     assert receipt.event is not None
     assert receipt.event.event_id == "msg_1"
-
-
-def test_the_svix_spelling_is_accepted_and_a_mixture_is_not() -> None:
-    a_source("standard-webhooks", SIGNING_SECRET)
-    headers = package(EXAMPLE)
-    svix = {name.replace("webhook-", "svix-"): value for name, value in headers.items()}
-    assert_believed(post(svix))
-    assert_refused(post({**headers, "webhook-id": "", "svix-id": "msg_1"}))
 
 
 @pytest.mark.promise("I16")
@@ -254,10 +250,3 @@ def test_the_id_in_the_body_counts_where_the_header_does_not() -> None:
     answers = [post(headers | {"webhook-id": f"msg_{number}"}, body).json() for number in range(2)]
     assert answers[0]["reference"] == answers[1]["reference"]
     assert Event.objects.get().event_id == "own-1"
-
-
-def test_an_invalid_id_that_is_signed_is_refused() -> None:
-    a_source("standard-webhooks", SIGNING_SECRET)
-    for given in ("a b", "ä", "x" * 256):
-        assert_refused(post(package(EXAMPLE) | {"webhook-id": given}))
-    assert not Receipt.objects.exists()

@@ -7,9 +7,6 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from audit.models import Entry
-from console.requests.list_query import RequestFilter, fetch_requests
-from console.requests.results import RequestResult, request_result
-from console.ui.keyset import PageRequest
 from exports.row_checks.nightly_rows import find_row_faults
 from tests.support.builders.event_batches import (
     FORMAT,
@@ -56,18 +53,6 @@ def test_an_event_may_be_as_large_as_the_format_allows(formatted: Hub) -> None:
     assert post(formatted, event(ANNA), content_type="application/json").status_code == 415
 
 
-def test_an_event_that_the_condition_excludes_is_stored_and_not_delivered(formatted: Hub) -> None:
-    answer = post(formatted, event(ANNA, ok=False))
-    assert (answer.status_code, answer.json()["status"]) == (200, "ignored")
-    stored = Event.objects.get()
-    assert (stored.state, stored.code, stored.deliveries.count()) == ("ignored", "filtered", 0)
-    assert list(find_row_faults()) == []
-    # The audit log says why it was ignored.
-    Event.objects.update(code="ignored")
-    assert [str(fault) for fault in find_row_faults()] != []
-    assert formatted.shop.read_journal() == []
-
-
 @pytest.mark.parametrize("has_fields", [True, False])
 def test_event_types_are_mapped_once(formatted: Hub, has_fields: bool) -> None:
     """A sender may delete softly by `delete`: its `purge` must not become that, and no unknown word a deletion."""
@@ -84,6 +69,7 @@ def test_event_types_are_mapped_once(formatted: Hub, has_fields: bool) -> None:
 def test_the_log_says_why_an_event_is_ignored(formatted: Hub) -> None:
     post(formatted, event(ANNA, ok=False, uid="1"), event(ANNA, kind="viewed", uid="2"))
     assert list(Event.objects.order_by("pk").values_list("code", flat=True)) == ["filtered", "ignored"]
+    assert formatted.shop.read_journal() == []
     assert list(find_row_faults()) == []
     for wrong in ("ignored", "filtered"):
         Event.objects.update(code=wrong)
@@ -178,21 +164,6 @@ def test_100_events_are_stored_in_one_commit(formatted: Hub) -> None:
     assert len(answer.json()["results"]) == len({row["reference"] for row in answer.json()["results"]}) == 100
     assert Event.objects.count() == 100
     assert len(answer.content) < 8_192
-
-
-def test_a_batch_is_an_accepted_request_with_links_to_its_events(formatted: Hub) -> None:
-    post(formatted, event(ANNA, uid="1"), event("SECOND1", uid="2"), event("not an id"))
-    post(formatted, {"ok": False})
-    batch, filtered = Receipt.objects.order_by("pk")
-    assert request_result(batch) == request_result(filtered) == RequestResult.ACCEPTED
-    wanted = RequestFilter((RequestResult.ACCEPTED,), source_id=batch.source_id)
-    assert {row.pk for row in fetch_requests(wanted, PageRequest()).rows} >= {batch.pk, filtered.pk}
-    others = RequestFilter((RequestResult.UNUSABLE,), source_id=batch.source_id)
-    assert not fetch_requests(others, PageRequest()).rows
-    page = browser("support").get(f"/admin/webhooks/receipt/{batch.pk}/change/").content.decode()
-    for stored in Event.objects.all():
-        assert stored.reference in page
-        assert f"/admin/webhooks/event/{stored.pk}/change/" in page
 
 
 def test_the_page_of_a_request_names_the_events_that_it_repeated(formatted: Hub) -> None:

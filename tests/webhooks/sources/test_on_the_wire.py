@@ -83,16 +83,6 @@ def test_an_origin_gets_its_permission_by_options_and_a_browser_does_not(running
     running.write("UPDATE webhooks_source SET requests_per_minute = NULL WHERE slug = 'aurora-unsigned'")
 
 
-def test_a_challenge_is_answered_with_its_hmac(running: RunningHub) -> None:
-    handshake = {"from": "query", "name": "crc_token", "hmac": {"field": "response_token"}}
-    change(running, "aurora", scheme="hmac", scheme_settings=HMAC, handshake=handshake)
-    reply = request(running, "GET /webhooks/aurora?crc_token=c-1%2B%3D")
-    digest = hmac.digest(SIGNING_SECRET.encode(), b"c-1+=", "sha256").hex()
-    assert json.loads(reply.body) == {"verification": "c-1+=", "response_token": digest}
-    assert request(running, "GET /webhooks/aurora?crc_token=%7B%7D").status == 405
-    change(running, "aurora", handshake={})
-
-
 def test_a_failure_in_another_format_is_sent_exactly_as_stored(running: RunningHub) -> None:
     change(running, "aurora-unsigned", response_format={"format": "kratos"})
     reply = running.send(b"{}")

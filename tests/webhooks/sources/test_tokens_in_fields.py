@@ -110,12 +110,6 @@ def test_apple() -> None:
     assert Receipt.objects.count() == 2
 
 
-def test_google_identity_platform() -> None:
-    create({**HANKO, "field": "data.jwt"})
-    assert post({"data": {"jwt": token_of(evt="user.delete")}}).status_code in (200, 202)
-    assert Event.objects.get().event_type == "DELETE"
-
-
 @pytest.mark.promise("I16", "T1")
 def test_a_body_without_a_good_token_is_refused() -> None:
     create()
