@@ -1,14 +1,10 @@
 """Keys of subjects: one for each, which encrypts all stored data of the subject."""
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
-from typing import Any
 
 import pytest
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection, transaction
 from django.test.utils import override_settings
 from django.utils import timezone
 
@@ -45,30 +41,6 @@ def test_the_same_entity_has_one_key_at_a_source_and_another_at_another(hub: Hub
         assert event.payload is not None
         assert event.payload.subject is not None
         assert event.payload.subject.pseudonym == pseudonym(event.source_id, "USER", ANNA)
-
-
-@pytest.mark.concurrent
-@pytest.mark.usefixtures("database")
-def test_two_simultaneous_webhooks_of_a_new_subject_share_one_key() -> None:
-    together, people = Barrier(4), [f"USR-{number}" for number in range(20)]
-
-    def create_keys_at_once(_: int) -> list[Any]:
-        found = []
-        try:
-            for person in people:
-                together.wait(60)
-                with transaction.atomic():
-                    key = subject_key(1, "USER", person)
-                    found.append((key.pk, key.decrypt(key.encryptor.encrypt(b"x"))))
-        finally:
-            connection.close()
-        return found
-
-    with ThreadPoolExecutor(4) as threads:
-        first, *others = threads.map(create_keys_at_once, range(4))
-    assert len(first) == len({pk for pk, _ in first}) == 20
-    assert all(keys == first for keys in others)
-    assert SubjectKey.objects.count() == 20
 
 
 @pytest.mark.django_db

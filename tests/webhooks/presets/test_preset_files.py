@@ -44,12 +44,6 @@ def test_its_settings_are_valid_and_it_names_its_needs_and_documentation(name: s
     assert metadata.follows
 
 
-@each_row(FILES)
-def test_its_file_has_the_standard_json_layout(path: Path) -> None:
-    text = path.read_text("utf-8")
-    assert text == json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n"
-
-
 def test_an_unknown_field_is_refused() -> None:
     for holder in ("", "source", "samples"):
         changed = document()

@@ -317,15 +317,6 @@ def test_the_headers_of_google_decide_what_an_event_is_and_which_one_it_repeats(
     ]
 
 
-def test_a_failure_is_answered_as_kratos_shows_it() -> None:
-    create_source("ory-kratos")
-    answer = send_changed("ory-kratos", "../admin", ("id",))
-    assert answer.status_code == 400
-    [message] = answer.json()["messages"]
-    assert message["instance_ptr"].startswith("#/")
-    assert message["messages"][0]["type"] == "error"
-
-
 def test_an_id_of_cloud_events_counts_for_its_producer_alone() -> None:
     """CloudEvents 1.0.2, section 3.1.1: only `source` and `id` together are unique."""
     create_source("cloudevents")

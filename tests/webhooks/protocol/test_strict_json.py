@@ -138,28 +138,6 @@ def test_any_bytes_read_like_in_the_standard_library_or_are_malformed(body):
         json.dumps(parse_json(body), ensure_ascii=False, allow_nan=False).encode()
 
 
-STRICT_VALUES = st.recursive(
-    st.one_of(
-        st.none(),
-        st.booleans(),
-        st.integers(),
-        st.integers(0, 10**1_000 - 1),
-        st.floats(allow_nan=False, allow_infinity=False),
-        st.text(),
-    ),
-    lambda inner: st.one_of(st.lists(inner, max_size=5), st.dictionaries(st.text(), inner, max_size=5)),
-    max_leaves=20,
-)
-
-
-@pytest.mark.nightly
-@settings(max_examples=300, deadline=None)
-@given(STRICT_VALUES, st.booleans(), st.sampled_from([None, 0, 3]))
-def test_strict_values_written_as_json_read_back_as_they_were(value, ascii_only, indent):
-    written = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
-    assert typed(parse_json(written.encode())) == typed(value)
-
-
 @settings(max_examples=100, deadline=None)
 @given(st.text(st.characters(categories=["Cs", "Lu"])), st.booleans())
 def test_text_is_bad_exactly_when_it_cannot_be_written_as_utf8(text, as_name):

@@ -32,13 +32,12 @@ from tests.support.builders.event_batches import (
     set_format,
 )
 from tests.support.hub import ANNA, Hub
-from webhooks.batch_events import events_of_batch
 from webhooks.catalogue.codes import CATALOGUE, RETRYABLE_CODES
 from webhooks.catalogue.outcome import EventOutcome
 from webhooks.models import Event, Payload, Receipt, Source, State, SubjectKey
 from webhooks.models.subject_key_store import pseudonym
 from webhooks.protocol.formats.event_reader import UnreadableEvent, encode_unreadable_events
-from webhooks.protocol.formats.webhook_format import DEFAULT_MAX_EVENTS, MAX_BODY_BYTES, MAX_EVENTS
+from webhooks.protocol.formats.webhook_format import DEFAULT_MAX_EVENTS, MAX_EVENTS
 from webhooks.receiving import outcome_links
 from webhooks.receiving.answers import MAX_DOCUMENT_BYTES, BatchResult, batch_answer
 from webhooks.receiving.source_cache import find_source
@@ -176,14 +175,6 @@ def test_a_repeat_with_another_number_of_events_makes_no_new_event(
     assert Event.objects.count() == before
 
 
-def test_an_event_that_can_be_read_by_now_is_stored_when_it_is_sent_again(numbered: Hub) -> None:
-    body = body_of(event(ANNA), {"who": "TWO", "kind": "changed", "ok": True})
-    assert results(numbered.post_signed(body, "msg_1")) == [ACCEPTED, ("refused", "missing-member")]
-    set_format(JSON_FORMAT | {"id": "event.user || event.who"}, "aurora")
-    assert results(numbered.post_signed(body, "msg_1")) == [ACCEPTED, ACCEPTED]
-    assert Event.objects.count() == 2
-
-
 def test_without_a_verification_no_id_of_an_event_counts(hub: Hub) -> None:
     """Anyone could take the id of an event to come."""
     set_format(FORMAT)
@@ -234,30 +225,6 @@ def test_more_than_100_events_are_refused_as_a_whole_and_100_are_not(formatted: 
     assert (answer.status_code, answer.json()["code"]) == (413, "too-many-events")
     assert not Event.objects.exists()
     assert post(formatted, *events[:-1]).status_code == 200
-
-
-@pytest.mark.nightly
-def test_a_source_can_accept_500_events_in_one_request_and_no_more(formatted: Hub) -> None:
-    """Those of an entity type without a route, so that nothing is delivered."""
-    limits = {"max_events": MAX_EVENTS, "max_bytes": MAX_BODY_BYTES}
-    set_format(FORMAT | limits | {"entity_type": {"constant": "DEVICE"}})
-    events = [event(f"U{number}", uid=str(number), text="x" * 1_800) for number in range(MAX_EVENTS + 1)]
-    answer = post(formatted, *events)
-    assert (answer.status_code, answer.json()["code"]) == (413, "too-many-events")
-    assert not Event.objects.exists()
-    answer = post(formatted, *events[:-1])
-    assert answer.status_code == 200, answer.content[:500]
-    assert results(answer) == [("ignored", "")] * MAX_EVENTS
-    receipt = Receipt.objects.latest("pk")
-    assert receipt.size > 900_000
-    assert [batch_event.event.entity_id for batch_event in events_of_batch(receipt)] == [
-        f"U{number}" for number in range(MAX_EVENTS)
-    ]
-    again = post(formatted, *events[:-1])
-    references = [[result["reference"] for result in sent.json()["results"]] for sent in (answer, again)]
-    assert references[0] == references[1]
-    assert Event.objects.count() == MAX_EVENTS
-    assert list(find_row_faults()) == []
 
 
 def test_a_request_with_an_id_is_a_conflict_even_if_the_limit_was_higher_before(numbered: Hub) -> None:

@@ -110,40 +110,6 @@ def test_a_secret_of_another_scheme_proves_nothing() -> None:
     assert_believed(post({"Authorization": f"Bearer {TOKEN}"}))
 
 
-BASIC = base64.b64encode(f"hub:{TOKEN}".encode()).decode()
-
-
-@pytest.mark.parametrize(
-    ("scheme", "secret", "settings", "good", "bad"),
-    [
-        (
-            "bearer",
-            TOKEN,
-            {},
-            ["Bearer {}", "bearer {}", "BEARER  {}"],
-            ["{}", "Basic {}", "Bearer {}x", "Bearer"],
-        ),
-        (
-            "basic",
-            f"hub:{TOKEN}",
-            {},
-            ["Basic {}", "basic {}"],
-            ["{}", "Bearer {}", "Basic hub:{}", "Basic {}="],
-        ),
-        ("header", TOKEN, {"header": "Authorization"}, ["{}"], ["Bearer {}", "{}x", "x{}", "{0}, {0}"]),
-    ],
-)
-def test_a_static_secret_is_accepted_in_its_header_only(
-    scheme: str, secret: str, settings: dict[str, str], good: list[str], bad: list[str]
-) -> None:
-    a_source(scheme, secret, **settings)
-    shown = BASIC if scheme == "basic" else TOKEN
-    for form in good:
-        assert_believed(post({"Authorization": form.format(shown)}))
-    for form in bad:
-        assert_refused(post({"Authorization": form.format(shown)}))
-
-
 @pytest.mark.promise("I21")
 def test_a_process_without_the_encryption_key_of_a_secret_asks_the_sender_to_retry() -> None:
     a_source("standard-webhooks", SIGNING_SECRET)

@@ -19,7 +19,6 @@ from tests.support.builders.event_batches import (
     set_format,
 )
 from tests.support.hub import ANNA, Hub
-from tests.support.people import browser
 from webhooks.batch_events import events_of_batch
 from webhooks.models import Event, Receipt
 
@@ -166,21 +165,13 @@ def test_100_events_are_stored_in_one_commit(formatted: Hub) -> None:
     assert len(answer.content) < 8_192
 
 
-def test_the_page_of_a_request_names_the_events_that_it_repeated(formatted: Hub) -> None:
+def test_a_request_names_the_events_that_it_repeated(formatted: Hub) -> None:
     post(formatted, event("SECOND1", uid="2"), event(ANNA, uid="1"))
     post(formatted, event(ANNA, uid="1"), event("THIRD", uid="3"), event("SECOND1", uid="2"))
     receipt = Receipt.objects.latest("pk")
-    page = browser("support").get(f"/admin/webhooks/receipt/{receipt.pk}/change/").content.decode()
-    places = []
-    for uid in ("1", "3", "2"):
-        stored = Event.objects.get(event_id=uid)
-        link = f'/admin/webhooks/event/{stored.pk}/change/">{stored.reference}</a>'
-        assert link in page
-        assert (link + " · duplicate" in page) == (uid != "3")
-        places.append(page.index(link))
-    assert places == sorted(places)
     # Without the entry, which retention deletes earlier or later than the request, the new event is left.
     with_entry = events_of_batch(receipt)
+    assert [one.event.event_id for one in with_entry] == ["1", "3", "2"]
     receipt.answered_at = None
     assert [one.is_repeat for one in with_entry] == [True, False, True]
     assert [one.is_repeat for one in events_of_batch(receipt)] == [False]

@@ -14,7 +14,6 @@ from exports.row_checks.nightly_rows import find_row_faults
 from sync.housekeeping.unusable_bodies import erase_unusable_bodies
 from tests.support.builders.event_batches import TOKEN, add_token, documents, set_format
 from tests.support.hub import ANNA, Hub
-from tests.support.people import browser
 from webhooks.models import Event, Payload, Receipt, Refusal, Source, SourceSecret
 from webhooks.protocol.strict_form import FORM_TYPE
 from webhooks.receiving import refusals
@@ -306,18 +305,3 @@ def test_an_erasure_finds_an_id_in_a_form_however_it_is_escaped(formed: Hub) -> 
     assert send(formed, b"who=somebody-else").status_code == 400
     assert erase_unusable_bodies(person, "") == 3
     assert bodies() == ["who=somebody-else"]
-
-
-def test_the_console_shows_the_fields_of_a_form_masked(formed: Hub) -> None:
-    send(formed, profile(name="Anna Aalto"))
-    event = Event.objects.get()
-    client = browser("administrator", "forms")
-    page = client.get(f"/admin/webhooks/event/{event.pk}/change/").content.decode()
-    assert "Anna Aalto" not in page
-    set_format(FORMAT | {"id": "event.absent"})
-    send(formed, profile(name="Anna Aalto"))
-    receipt = Receipt.objects.filter(event=None).latest("pk")
-    address = f"/admin/webhooks/receipt/{receipt.pk}/change/"
-    page = client.get(address).content.decode()
-    assert "missing-member" in page
-    assert "Aalto" not in page

@@ -8,7 +8,6 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from tests.support.people import browser
 from webhooks.encryption import at_rest
 from webhooks.models import Event, Source, SourceSecret
 from webhooks.receiving.source_cache import find_source
@@ -51,17 +50,6 @@ def test_an_expired_secret_is_not_decrypted(source: Source, is_expired: bool) ->
     add_damaged_secret(source, ends_at=end)
     # One that is live may be of a key of SEALING_KEYS that this process does not have yet.
     assert send(Authorization=f"Bearer {PASSWORD}") in ((200, 202) if is_expired else (503,))
-
-
-def test_the_page_of_a_source_lists_a_damaged_secret_which_can_be_ended(source: Source) -> None:
-    secret, client = add_damaged_secret(source), browser("administrator")
-    address = f"/admin/webhooks/source/{source.pk}/secrets/{secret.pk}/end/"
-    for scheme in ("none", "bearer"):
-        Source.objects.update(scheme=scheme)
-        page = client.get(f"/admin/webhooks/source/{source.pk}/change/")
-        assert page.status_code == 200
-        assert address in page.content.decode()
-        assert client.get(address).status_code == 200
 
 
 def test_a_lazy_value_is_decrypted_once_and_saved_again(

@@ -83,19 +83,6 @@ def test_an_origin_gets_its_permission_by_options_and_a_browser_does_not(running
     running.write("UPDATE webhooks_source SET requests_per_minute = NULL WHERE slug = 'aurora-unsigned'")
 
 
-def test_a_failure_in_another_format_is_sent_exactly_as_stored(running: RunningHub) -> None:
-    change(running, "aurora-unsigned", response_format={"format": "kratos"})
-    reply = running.send(b"{}")
-    assert (reply.status, reply.headers["Content-Type"]) == (400, "application/json")
-    assert list(json.loads(reply.body)) == ["messages"]
-    change(running, "aurora-unsigned", response_format={"format": "empty"})
-    reply = running.send(b"{}")
-    assert (reply.status, reply.body) == (400, b"")
-    change(running, "aurora-unsigned", response_format={"format": "zitadel"})
-    assert running.send(BODY).body == b""
-    change(running, "aurora-unsigned", response_format={})
-
-
 def test_a_signature_that_is_sent_twice_is_refused(running: RunningHub) -> None:
     change(running, "aurora", scheme="hmac", scheme_settings=HMAC)
     at = str(int(time.time()))

@@ -37,24 +37,6 @@ HANKO_FORMAT = {
     "time_format": "seconds",
     "event_id": "`null`",
 }
-# https://developer.apple.com/documentation/signinwithapple/processing-changes-for-sign-in-with-apple-accounts
-APPLE = {
-    "algorithm": "RS256",
-    "field": "payload",
-    "public_keys": [PEM],
-    "issuer": "https://appleid.apple.com",
-    "audience": "com.example.hub",
-    "id_claim": "jti",
-}
-APPLE_FORMAT = {
-    "events": "[from_json(body.events)]",
-    "id": "event.sub",
-    "entity_type": {"constant": "USER"},
-    "event_type": "event.type",
-    "event_types": {"email-disabled": "UPDATE", "account-deleted": "DELETE"},
-    "occurred_at": "event.event_time",
-    "time_format": "milliseconds",
-}
 
 
 def create(scheme_settings: Any = None, webhook_format: Any = None, **fields: Any) -> Source:
@@ -92,22 +74,6 @@ def test_hanko_of_which_only_the_token_counts() -> None:
     assert (event.entity_id, event.event_type) == ("u-1", "CREATE")
     assert event.payload is not None
     assert b"u-forged" not in event.payload.decrypt()
-
-
-def test_apple() -> None:
-    create(APPLE, APPLE_FORMAT)
-    change = {"type": "account-deleted", "sub": "820417.faa325acbc78e1be1668ba852d492d8a.0219"}
-    claims = {
-        "iss": "https://appleid.apple.com",
-        "aud": "com.example.hub",
-        "jti": "j-1",
-        "events": json.dumps({**change, "event_time": int(time.time() * 1000)}),
-    }
-    for _ in range(2):
-        assert post({"payload": token_of(**claims)}).status_code in (200, 202)
-    event = Event.objects.get()
-    assert (event.entity_id, event.event_type) == (change["sub"], "DELETE")
-    assert Receipt.objects.count() == 2
 
 
 @pytest.mark.promise("I16", "T1")
