@@ -44,21 +44,6 @@ def test_its_settings_are_valid_and_it_names_its_needs_and_documentation(name: s
     assert metadata.follows
 
 
-def test_an_unknown_field_is_refused() -> None:
-    for holder in ("", "source", "samples"):
-        changed = document()
-        inner = {"": changed, "source": changed["source"], "samples": changed["samples"][0]}[holder]
-        inner["secret"] = "x"
-        assert refusal(changed).place[-1] == "secret"
-
-
-@each_row(["label", "needs", "page", "follows", "tested", "source", "samples"])
-def test_a_missing_field_is_refused(field: str) -> None:
-    changed = document()
-    del changed[field]
-    assert refusal(changed).place == ("keycloak.json", field)
-
-
 @each_row(
     [
         ("page", ""),

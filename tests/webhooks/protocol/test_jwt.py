@@ -458,3 +458,65 @@ def test_settings_that_a_detached_token_cannot_have_are_refused(changes: dict[st
     settings = {name: value for name, value in (DETACHED | changes).items() if value is not None}
     with pytest.raises(ValueError, match=fault):
         check_settings("jwt", settings)
+
+
+# https://github.com/teamhanko/hanko/blob/main/backend/README.md#webhooks
+IN_FIELD = {"algorithm": "RS256", "field": "data.token", "public_keys": [pem_of(RSA_KEY)], "audience": "hub"}
+
+
+def token_in_field(key: Any = RSA_KEY, **claims: Any) -> str:
+    return jwt.encode({"aud": "hub", "evt": "user.create"} | claims, key, "RS256")
+
+
+def test_a_token_in_a_field_of_the_body_gives_its_claims_as_the_document() -> None:
+    found = verify(IN_FIELD, json.dumps({"data": {"token": token_in_field()}, "evt": "user.delete"}))
+    assert json.loads(found.body or b"") == {"aud": "hub", "evt": "user.create"}
+
+
+@pytest.mark.promise("I16", "T1")
+@each_row(
+    [
+        {"token": token_in_field(OTHER_RSA_KEY)},
+        {"token": token_in_field(aud="another")},
+        {"token": token_in_field(exp=1)},
+        {"token": jwt.encode({"aud": "hub"}, "", "none")},
+        {"token": None},
+        {"token": [token_in_field()]},
+        {"token": {"token": token_in_field()}},
+        {"tokens": token_in_field()},
+        [{"token": token_in_field()}],
+        token_in_field(),
+    ]
+)
+def test_a_body_without_a_good_token_in_its_field_is_refused(data: Any) -> None:
+    with pytest.raises(BadSignature):
+        verify(IN_FIELD, json.dumps({"data": data}))
+
+
+def test_of_two_tokens_in_a_field_none_counts() -> None:
+    for body in (
+        '{"data":{"token":"a.b.c","token":"%s"}}',
+        '{"data":{"token":"%s","token":"a.b.c"}}',
+        "%s",
+        "",
+    ):
+        with pytest.raises(BadSignature):
+            verify(IN_FIELD, body.replace("%s", token_in_field()))
+
+
+@each_row(
+    [
+        ({"header": "Authorization"}, "field"),
+        ({"detached": True}, "header"),
+        ({"digest_claim": "d"}, "digest"),
+        ({"field": ""}, "field"),
+        ({"field": "a..b"}, "field"),
+        ({"field": "items[].token"}, "field"),
+        ({"field": ".".join("abcdefghi")}, "field"),
+    ]
+)
+def test_settings_that_a_token_in_a_field_cannot_have_are_refused(
+    changes: dict[str, Any], fault: str
+) -> None:
+    with pytest.raises(ValueError, match=fault):
+        check_settings("jwt", IN_FIELD | changes)

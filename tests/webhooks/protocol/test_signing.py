@@ -49,8 +49,7 @@ WAYS: list[tuple[str, dict[str, Any]]] = [
                 **time,
             },
         )
-        for encoding in ("hex", "base64", "base64url")
-        for secret in ("text", "base64")
+        for encoding, secret in (("hex", "text"), ("base64", "base64"), ("base64url", "text"))
         for time in (
             {"time": "t", "signature": "v1", "separator": ";"},
             {"time_header": "X-Time", "prefix": "sha256 "},

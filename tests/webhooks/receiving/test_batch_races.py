@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import IntegrityError, OperationalError, transaction
 
 from audit.models import Entry
 from exports.row_checks.nightly_rows import find_row_faults
@@ -135,60 +135,21 @@ def test_after_the_last_round_the_request_is_refused_and_nothing_of_it_stored(
     assert _counts() == before
 
 
-def test_another_error_of_the_database_is_not_tried_again(
-    formatted: Hub, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("is_deadlock", "status"), [(True, 202), (False, 503)])
+def test_only_after_a_deadlock_a_request_begins_again(
+    formatted: Hub, monkeypatch: pytest.MonkeyPatch, is_deadlock: bool, status: int
 ) -> None:
-    rounds = Rounds(monkeypatch)
+    rounds, insert = Rounds(monkeypatch), batches._insert_batch
 
-    def fail(*_: Any) -> Any:
-        raise OperationalError("the disk is full")
+    def fail_once(*arguments: Any) -> Any:
+        if rounds.number == 1:
+            raise OperationalError("the database says what it was")
+        return insert(*arguments)
 
-    monkeypatch.setattr(batches, "_insert_batch", fail)
-    assert post(formatted, event(ANNA, uid="1"), event("TWO", uid="2")).status_code == 503
-    assert rounds.number == 1
-
-
-@pytest.mark.only_postgresql  # SQLite has one writer at a time
-def test_a_deadlock_with_another_transaction_loses_nothing(
-    formatted: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Send a batch that locks its source and waits for the key of a subject. Another transaction holds the key and waits
-    for the source.
-
-    A connection looks for a deadlock once, when it has waited for its timeout: the batch does so, and begins to wait as
-    the second.
-    """
-    post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"))
-    formatted.wait_until_idle()
-    formatted.wait_until_quiet()
-    source, lock_source = Source.objects.get(slug="aurora-unsigned"), batches._lock_source
-    holds, has_locked = threading.Event(), threading.Event()
-
-    def lock_and_wait(locked: Source) -> None:
-        lock_source(locked)
-        if not has_locked.is_set():
-            has_locked.set()
-            wait_until(is_waited_for)
-
-    monkeypatch.setattr(batches, "_lock_source", lock_and_wait)
-
-    def one(number: int) -> int:
-        if number == 0:
-            assert holds.wait(60)
-            return post(in_thread(formatted), event(ANNA, uid="3"), event("TWO", uid="4")).status_code
-        with transaction.atomic():
-            with connection.cursor() as cursor:
-                cursor.execute("SET LOCAL deadlock_timeout = '20s'")
-            list(SubjectKey.objects.select_for_update().order_by("pk"))
-            holds.set()
-            assert has_locked.wait(60)
-            Source.objects.select_for_update().get(pk=source.pk)
-        return 0
-
-    assert in_threads(one, 2)[0] == 202
-    assert Event.objects.count() == 4
-    formatted.wait_until_idle()
-    assert list(find_row_faults()) == []
+    monkeypatch.setattr(batches, "_insert_batch", fail_once)
+    monkeypatch.setattr(batches, "is_deadlock", lambda _: is_deadlock)
+    assert post(formatted, event(ANNA, uid="1"), event("TWO", uid="2")).status_code == status
+    assert (rounds.number, Event.objects.count()) == ((2, 2) if is_deadlock else (1, 0))
 
 
 @pytest.mark.only_postgresql  # SQLite has one writer at a time

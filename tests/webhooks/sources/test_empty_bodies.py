@@ -117,15 +117,6 @@ def test_an_unreadable_body_is_not_treated_as_an_empty_one(pushed: Hub) -> None:
         verify_request(source, incoming)
 
 
-def test_a_value_missing_from_the_headers_is_named(pushed: Hub) -> None:
-    answer = push(pushed, state="exists", number="2")
-    assert code_of(answer) == (400, "missing-member")
-    assert answer.json()["errors"] == [{"entry": "id", "code": "missing-member"}]
-    answer = push(pushed, resource="../admin", state="exists", number="2")
-    assert code_of(answer) == (400, "wrong-id")
-    assert Receipt.objects.count() == 2
-
-
 def test_a_source_that_does_not_allow_it_refuses_an_empty_body(hub: Hub) -> None:
     add_token()
     for webhook_format in ({}, {name: value for name, value in FORMAT.items() if name != "allow_empty_body"}):

@@ -68,21 +68,6 @@ def test_a_handshake_is_answered_by_get_and_by_nothing_else(running: RunningHub)
     change(running, "aurora-unsigned", handshake={})
 
 
-def test_an_origin_gets_its_permission_by_options_and_a_browser_does_not(running: RunningHub) -> None:
-    path, header = "/webhooks/aurora-unsigned", "WebHook-Request-Origin: eventemitter.example.com"
-    assert request(running, f"OPTIONS {path}", header).status == 405
-    change(running, "aurora-unsigned", handshake={"from": "origin"}, requests_per_minute=100)
-    reply = request(running, f"OPTIONS {path}", header, "WebHook-Request-Rate: 120")
-    assert (reply.status, reply.body, reply.headers["Allow"]) == (200, b"", "POST")
-    assert reply.headers["WebHook-Allowed-Origin"] == "eventemitter.example.com"
-    assert reply.headers["WebHook-Allowed-Rate"] == "100"
-    for refused in ([header, header], [header, "Access-Control-Request-Method: POST"], []):
-        reply = request(running, f"OPTIONS {path}", *refused)
-        assert (reply.status, reply.headers["WebHook-Allowed-Origin"]) == (405, None)
-    change(running, "aurora-unsigned", handshake={})
-    running.write("UPDATE webhooks_source SET requests_per_minute = NULL WHERE slug = 'aurora-unsigned'")
-
-
 def test_a_signature_that_is_sent_twice_is_refused(running: RunningHub) -> None:
     change(running, "aurora", scheme="hmac", scheme_settings=HMAC)
     at = str(int(time.time()))

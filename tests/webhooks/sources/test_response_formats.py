@@ -8,7 +8,6 @@ from django.db import DatabaseError
 
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Receipt, Refusal, Source
-from webhooks.receiving.source_cache import find_source
 
 pytestmark = pytest.mark.one_database
 
@@ -136,22 +135,3 @@ def test_an_answer_that_cannot_be_written_stays_the_standard_one(
     answer = hub.post_signed(b"[]")
     assert (answer.status_code, json.loads(answer.content)["code"]) == (400, "not-an-object")
     assert answer["Content-Type"] == "application/problem+json"
-
-
-def test_a_format_that_always_answers_200_still_answers_429(hub: Hub, monkeypatch: Any) -> None:
-    choose({"format": "custom", "answers": [{"status": 200}]})
-    Source.objects.filter(slug="aurora").update(requests_per_minute=1)
-    find_source.invalidate()
-    answers = [hub.post_signed(EXAMPLE) for _ in range(12)]
-    assert [answer.status_code for answer in answers] == [200] * 10 + [429] * 2
-    assert answers[-1]["Retry-After"]
-    Source.objects.filter(slug="aurora").update(requests_per_minute=None)
-    find_source.invalidate()
-
-    def fail(*_: Any, **__: Any) -> None:
-        raise DatabaseError
-
-    monkeypatch.setattr("webhooks.receiving.receive.record_webhook", fail)
-    answer = hub.post_signed(EXAMPLE)
-    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
-    assert Receipt.objects.count() == 10

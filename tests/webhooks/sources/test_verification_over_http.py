@@ -120,3 +120,21 @@ def test_a_token_may_be_as_large_as_its_source_accepts(issuer: Source) -> None:
             answer = send_token(claims | {"jti": f"e{length}", "note": "x" * length})
             assert (answer.status_code, length) == (status, length)
     assert Event.objects.count() == 2
+
+
+def test_of_a_body_with_a_token_in_a_field_only_the_token_counts(issuer: Source) -> None:
+    issuer.scheme_settings = {"algorithm": "HS256", "field": "token"}
+    issuer.full_clean()
+    issuer.save()
+    claims = {"id": "X1", "entityType": "DEVICE", "eventType": "UPDATE"}
+    body = {"token": jwt.encode(claims, "k" * 32, "HS256"), "id": "X-FORGED", "eventType": "DELETE"}
+    headers = {"Content-Type": "application/json"}
+    assert CLIENT.generic("POST", "/webhooks/issuer", json.dumps(body), headers=headers).status_code == 200
+    event = Event.objects.get()
+    assert (event.entity_id, event.event_type) == ("X1", "UPDATE")
+    assert event.payload is not None
+    assert b"X-FORGED" not in event.payload.decrypt()
+    refused = CLIENT.generic("POST", "/webhooks/issuer", json.dumps(claims), headers=headers)
+    assert (refused.status_code, refused.json()["code"]) == (401, "bad-signature")
+    headers = {"Content-Type": "application/jwt"}
+    assert CLIENT.generic("POST", "/webhooks/issuer", json.dumps(body), headers=headers).status_code == 415
