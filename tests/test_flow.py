@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Call, Connection
 from tests.support.hub import ANNA, EXAMPLE, Hub
 from webhooks.models import Event, Receipt, Source, State
@@ -163,29 +162,6 @@ def test_every_request_of_an_attempt_has_its_row(hub: Hub) -> None:
     write = Call.objects.get(is_write=True)
     assert write.key == hub.writes()[0]["key"]
     assert write.key.startswith(str(attempt.key))
-
-
-def test_groups_and_files_are_delivered_too(hub: Hub) -> None:
-    hub.identity.directory.update_record(
-        "groups", "GROUPREGULARS", {"name": "Kanta-asiakkaat"}, replaces=False
-    )
-    group = {"id": "GROUPREGULARS", "entityType": "GROUP", "eventType": "UPDATE"}
-    assert hub.post(group).json()["status"] == "succeeded"
-    assert "Kanta-asiakkaat" in [record["name"] for record in hub.shop.list_records("segments")]
-    file = {"id": "FILECATALOGUE", "entityType": "FILE", "eventType": "CREATE"}
-    # Its owner is no customer yet.
-    assert hub.post(file).json()["code"] == "reference-missing"
-    owner = {"id": "5f2a9c0e7b1d4e8890aa0002", "entityType": "USER", "eventType": "CREATE"}
-    assert hub.post(owner).json()["status"] == "succeeded"
-    hub.wait_until_quiet()
-    run_due_deliveries()
-    (document,) = [
-        record for record in hub.shop.list_records("documents") if record["title"] == "Autumn catalogue"
-    ]
-    (customer,) = [
-        record for record in hub.shop.list_records("customers") if record["external_id"] == owner["id"]
-    ]
-    assert document["owner_id"] == str(customer["id"])
 
 
 def test_a_deleted_user_is_deactivated_and_a_deleted_group_is_deleted(hub: Hub) -> None:

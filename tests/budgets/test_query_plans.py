@@ -1,23 +1,12 @@
 """Every statement of the hot path finds its rows by an index: its cost does not grow with the stored data."""
 
 import re
-import sys
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
 from django.db.models import F
 
-import sync.attempts.attempt_record
-import sync.attempts.call_log
-import sync.attempts.delivery_run
-import sync.attempts.settle
-import sync.deliveries.claims
-import sync.deliveries.expired_leases
-import sync.deliveries.ordering
-import sync.deliveries.record_links
-import sync.limits.concurrency_slots
-from database.statement import Statement
 from sync.attempts.delivery_run import run_delivery
 from sync.deliveries.due_deliveries import find_due_ids, find_isolated_ids
 from sync.deliveries.record_links import is_linked_to_other_entity
@@ -35,17 +24,6 @@ from tests.support.hub import EXAMPLE, Hub
 from tests.support.jobs import run_jobs
 from webhooks.models import lock_or_create_keys
 
-MODULES = (
-    sync.deliveries.claims,
-    sync.attempts.delivery_run,
-    sync.attempts.attempt_record,
-    sync.deliveries.expired_leases,
-    sync.deliveries.record_links,
-    sync.attempts.call_log,
-    sync.attempts.settle,
-    sync.limits.concurrency_slots,
-    sync.deliveries.ordering,
-)
 GROWING = (
     "webhooks_event", "webhooks_receipt", "webhooks_payload", "webhooks_subjectkey", "sync_delivery", "sync_attempt",
     "sync_call", "sync_link", "sync_recordreference", "audit_entry",
@@ -93,13 +71,6 @@ def test_no_statement_reads_a_whole_table(seen: list[SeenStatement]) -> None:
     assert find_unindexed_statements(connection, seen) == {}
 
 
-def test_every_statement_of_the_hot_path_is_checked(seen: list[SeenStatement]) -> None:
-    asked = [re.sub(r"\(SELECT k\[\d+\] FROM k\d+\)", "%s", statement.sql) for statement in seen]
-    finding = {name: text for name, text in _statements().items() if not text.startswith("INSERT")}
-    missed = {name for name, text in finding.items() if not any(_begins(text) in sql for sql in asked)}
-    assert missed == set()
-
-
 @pytest.mark.usefixtures("database")
 def test_keys_are_found_by_an_index_one_or_several() -> None:
     people = [(1, "USER", f"U{number}") for number in range(8)]
@@ -139,23 +110,6 @@ def _astray(statements: list[SeenStatement]) -> dict[str, list[str]]:
                     found[statement.sql] = lines
         transaction.set_rollback(True)
     return found
-
-
-def _statements() -> dict[str, str]:
-    """Return the text of every Statement of the modules; of those for each database only the current one."""
-    found = {}
-    for module in MODULES:
-        for name, value in vars(sys.modules[module.__name__]).items():
-            if isinstance(value, Statement):
-                found[f"{module.__name__}.{name}"] = value.sql
-            elif isinstance(value, dict) and isinstance(value.get(connection.vendor), Statement):
-                found[f"{module.__name__}.{name}"] = value[connection.vendor].sql
-    return found
-
-
-def _begins(sql: str) -> str:
-    """Return a statement up to the clock, which each database spells in its own way."""
-    return sql.partition("{")[0].partition("STRFTIME")[0].partition("(STATEMENT_")[0][:200]
 
 
 def test_statements_that_workers_repeat_use_an_index(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,8 @@ CASES = (
         "literal",
         "not-json",
         [
-            b"nul", b"nulls", b"Null", b"TRUE", b"truth", b"fals", b"None", b"undefined", b"yes", b"true false",
-            b"[tru]", b"[nullnull]", b"nan", b"NaN", b"[NaN]", b"-NaN", b'{"a":NaN}', b"Infinity", b"-Infinity",
-            b"+Infinity", b"[-Infinity]", b"inf", b"InfinityInfinity", b'{"a":-Infinity}', b"abc", b"*", b"<xml/>",
-            b"\\u0061",
+            b"nul", b"TRUE", b"None", b"true false", b"[tru]", b"NaN", b"[NaN]", b"-NaN", b'{"a":NaN}', b"Infinity",
+            b"-Infinity", b"[-Infinity]", b"inf", b'{"a":-Infinity}', b"abc", b"<xml/>", b"\\u0061",
         ],
     ),
     *cases(
@@ -30,9 +28,8 @@ CASES = (
         "array",
         "not-json",
         [
-            b"[", b"]", b"[]]", b"[[]", b"[1", b"[1,", b"1]", b"[,", b"[,1]", b"[1,]", b"[1,,2]", b"[1 2]", b"[1;2]",
-            b"[1:2]", b'["a":1]', b'["a" "b"]', b"[[]1]", b"[{}{}]", b'["a', b"[1}", b"(1)", b"[x]", b"[-]", b"[1],",
-            b"[][]", b"[1]x", b"[...]",
+            b"[", b"]", b"[]]", b"[1", b"[1,", b"[,1]", b"[1,]", b"[1,,2]", b"[1 2]", b'["a":1]', b"[{}{}]", b'["a',
+            b"[1}", b"(1)", b"[-]", b"[][]", b"[1]x",
         ],
     ),
     *cases(
@@ -48,11 +45,9 @@ CASES = (
         "object",
         "not-json",
         [
-            b"{", b"}", b"{}}", b"{{}", b"{{}}", b"{]", b"{,}", b"{:1}", b'{"a"', b'{"a":', b'{"a":1', b'{"a":1,}',
-            b'{"a":1,,"b":2}', b'{,"a":1}', b'{"a"}', b'{"a","b"}', b'{"a" 1}', b'{"a"::1}', b'{"a":}',
-            b'{"a":1 "b":2}', b'{"a":1;"b":2}', b'{"a"=>1}', b"{a:1}", b"{'a':1}", b'{a":1}', b'{"a:1}', b"{1:1}",
-            b"{[]:1}", b'{"a":b}', b'{"a":"b"c}', b'{"a":1]', b'{"a":1}}', b'{"a":1}#', b'{"a":1}{"b":2}',
-            b'{"a":1},{"b":2}', b'{"a":1}\n{"b":2}', b'{"a":[}]', b'{"id":"1","entityType":}', b"id=1&entityType=USER",
+            b"{", b"}", b"{{}}", b"{]", b"{,}", b'{"a"', b'{"a":', b'{"a":1', b'{"a":1,}', b'{,"a":1}', b'{"a","b"}',
+            b'{"a"::1}', b'{"a":1 "b":2}', b"{a:1}", b"{'a':1}", b'{"a:1}', b"{1:1}", b'{"a":b}', b'{"a":1]', b'{"a":1}}',
+            b'{"a":1}{"b":2}', b'{"a":1}\n{"b":2}', b'{"id":"1","entityType":}', b"id=1&entityType=USER",
         ],
     ),
     # What a careless reader would take for the end of the value is a further member of the notice.
@@ -66,8 +61,7 @@ CASES = (
         "comment",
         "not-json",
         [
-            b"/**/", b"#", b"1//x", b"/**/1", b"[1,/*x*/2]", b"[1//x\n]", b'{"a":/**/1}', b'{/**/"a":1}', b'{"a":1}#x',
-            b"<!--1-->", b'{"a":1}/', b'{"a":1 -- x\n}', b")]}'\n1", b"callback(1)", b"1;",
+            b"/**/", b"1//x", b"[1,/*x*/2]", b"[1//x\n]", b'{/**/"a":1}', b'{"a":1}#x', b")]}'\n1", b"callback(1)", b"1;",
         ],
     ),
     *cases(

@@ -23,8 +23,6 @@ DOCUMENTS = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
     max_leaves=20,
 )
-STEPS = NAMES.map(lambda name: f".{name}") | st.integers(-4, 4).map(lambda index: f"[{index}]")
-PATHS = st.builds(lambda first, rest: first + "".join(rest), NAMES, st.lists(STEPS, max_size=4))
 ANY_TEXT = st.text("ab_A1.[]0-9@* ?`'\"|", min_size=1, max_size=8)
 
 
@@ -37,18 +35,6 @@ def _assert_same_as_library(text: str, document: Any) -> None:
         return
     value = compile_expression(text)(document)
     assert repr(value) == repr(expected)
-
-
-@pytest.mark.nightly
-@given(PATHS, DOCUMENTS)
-@settings(max_examples=300)
-@example("a.b", {"a": {"b": False}})
-@example("a[0].b", {"a": [{"b": 0}]})
-@example("a[-1]", {"a": "text"})
-@example("a[0]", {"a": {"0": 1}})
-@example("a", [1])
-def test_a_plain_path_finds_what_the_library_finds(path: str, document: Any) -> None:
-    _assert_same_as_library(path, document)
 
 
 @pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")

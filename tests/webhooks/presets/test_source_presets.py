@@ -271,33 +271,6 @@ def test_an_event_of_an_unknown_kind_is_stored_and_ignored(name: str) -> None:
     assert (first.state, first.deliveries.count()) == ("ignored", 0)
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "place"),
-    [
-        ("okta-event-hooks", "FAILURE", ("data", "events", 0, "outcome", "result")),
-        ("keycloak", "user_not_found", ("error",)),
-    ],
-)
-def test_a_failed_operation_is_not_delivered(name: str, value: str, place: tuple[str | int, ...]) -> None:
-    create_source(name)
-    send_changed(name, value, place)
-    first = Event.objects.order_by("pk").first()
-    assert first is not None
-    assert (first.state, first.code) == ("ignored", "filtered")
-
-
-def test_every_notification_of_entra_must_hold_the_secret_and_a_lifecycle_notification_is_no_event() -> None:
-    create_source("entra-id")
-    document = json.loads(body_of("entra-id"))
-    document["value"][1]["clientState"] = other_secret_of("entra-id")
-    assert refused(post("entra-id", json.dumps(document).encode(), {})) == (401, "bad-signature")
-    notification = {"lifecycleEvent": "reauthorizationRequired", "resource": "Users", "tenantId": "t"}
-    body = write_body("entra-id", {"value": [notification]}, secret_of("entra-id"))
-    answer = post("entra-id", body, {})
-    assert (answer.status_code, answer.json()["code"]) == (200, "filtered")
-    assert not Event.objects.exists()
-
-
 def test_the_headers_of_google_decide_what_an_event_is_and_which_one_it_repeats() -> None:
     create_source("google-directory")
     body = body_of("google-directory")

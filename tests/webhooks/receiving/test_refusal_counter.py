@@ -3,13 +3,12 @@
 import os
 import signal
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from django.db import OperationalError, connection, connections
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from tests.support.hub import EXAMPLE, Hub
@@ -70,23 +69,6 @@ def test_a_flood_from_many_addresses_writes_no_table_beyond_the_limit_of_rows(
     assert [query["sql"] for query in queries if "webhooks_refusal" in query["sql"]] == []
     refusals.refusal_counts.flush()
     assert sorted(Refusal.objects.values_list("times", flat=True)) == [1, 1, 1, 47]
-
-
-@pytest.mark.nightly
-def test_refusals_of_many_threads_are_all_counted(hub: Hub) -> None:
-    refuse(hub, 1)
-
-    def refuse_some(_: int) -> None:
-        try:
-            refuse(hub, 40)
-            refusals.refusal_counts.flush()
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(8) as threads:
-        list(threads.map(refuse_some, range(8)))
-    refusals.refusal_counts.flush()
-    assert counted() == 321
 
 
 def test_counts_that_cannot_be_written_are_kept_in_memory(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from webhooks.protocol.formats.event_reader import (
     UnreadableEvent,
     read_request,
 )
-from webhooks.protocol.formats.webhook_format import DEFAULT_MAX_EVENTS, EXAMPLE, JSON_TYPE, WEBHOOK_FORMAT
+from webhooks.protocol.formats.webhook_format import DEFAULT_MAX_EVENTS, JSON_TYPE, WEBHOOK_FORMAT
 from webhooks.protocol.strict_form import FORM_TYPE
 from webhooks.protocol.strict_json import MalformedBody
 from webhooks.protocol.webhook_parser import ParsedWebhook
@@ -31,21 +31,6 @@ DIRECTUS: dict[str, Any] = {
     "event_types": {"users.create": "CREATE", "users.update": "UPDATE", "users.delete": "DELETE"},
     "drop": ["payload.password"],
 }
-OKTA_BODY = {
-    "eventType": "com.okta.event_hook",
-    "data": {
-        "events": [
-            {
-                "uuid": "f790",
-                "published": "2018-03-28T22:23:07.777Z",
-                "eventType": "user.account.update_profile",
-                "outcome": {"result": "SUCCESS"},
-                "target": [{"id": "app1", "type": "App"}, {"id": "00u1", "type": "User"}],
-            },
-            {"uuid": "f791", "eventType": "user.session.start", "outcome": {"result": "FAILURE"}},
-        ]
-    },
-}
 
 
 def read(webhook_format: Any, body: Any, **changed: Any) -> RequestEvents:
@@ -57,16 +42,6 @@ def read(webhook_format: Any, body: Any, **changed: Any) -> RequestEvents:
 def webhook(event: ParsedWebhook | UnreadableEvent) -> ParsedWebhook:
     assert isinstance(event, ParsedWebhook), event
     return event
-
-
-def test_the_example_of_the_reference_reads_a_batch_of_okta() -> None:
-    first, second = read(EXAMPLE, OKTA_BODY).events
-    read_first = webhook(first)
-    assert (read_first.entity_id, read_first.entity_type, read_first.event_name) == ("00u1", "USER", "UPDATE")
-    assert read_first.event_id == "f790"
-    assert read_first.occurred_at == datetime(2018, 3, 28, 22, 23, 7, 777000, UTC)
-    assert isinstance(second, UnreadableEvent)
-    assert second.code == "filtered"
 
 
 def test_a_bulk_edit_of_directus_is_one_event_for_each_user_without_the_password() -> None:
