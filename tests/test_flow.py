@@ -11,7 +11,6 @@ from webhooks.models import Event, Receipt, Source, State
 pytestmark = pytest.mark.flow
 
 
-@pytest.mark.promise("I7")
 def test_the_example_changes_the_customer_and_is_answered_with_the_outcome(hub: Hub) -> None:
     address = hub.change_email("anna.new@example.com")
     answer = hub.post(EXAMPLE)

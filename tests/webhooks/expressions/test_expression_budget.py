@@ -93,7 +93,6 @@ def test_each_cost_is_counted(cost: str, text: str, document: Any) -> None:
             compile_expression(text)(document)
 
 
-@pytest.mark.promise("I25")
 @each_row(REFUSED)
 def test_an_expression_that_is_too_deep_or_not_storable_is_refused(text: str) -> None:
     with pytest.raises(JMESPathError):

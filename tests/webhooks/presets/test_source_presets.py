@@ -216,7 +216,6 @@ def test_the_handshake_of_the_sender_is_answered(name: str) -> None:
         assert answer.json() == {handshake["field"]: challenge}
 
 
-@pytest.mark.promise("I16", "T1")
 @pytest.mark.parametrize("name", SIGNERS)
 def test_a_request_that_its_sender_did_not_sign_is_refused(name: str) -> None:
     create_source(name)
@@ -248,7 +247,6 @@ def test_a_request_of_another_media_type_or_that_is_not_json_is_refused(name: st
     assert not Event.objects.exists()
 
 
-@pytest.mark.promise("I12", "T5")
 @pytest.mark.parametrize("name", SOURCE_PRESETS)
 def test_an_event_without_its_subject_or_with_a_hostile_one_is_not_delivered(name: str) -> None:
     create_source(name)

@@ -42,7 +42,6 @@ def test_a_graph_notification_is_verified_and_returned_without_the_secret() -> N
     }
 
 
-@pytest.mark.promise("T1")
 @each_row(
     [
         {},

@@ -117,14 +117,13 @@ def test_fusionauth() -> None:
     assert verify(FUSIONAUTH_SETTINGS, FUSIONAUTH).secret_id == 2
 
 
-@pytest.mark.promise("I16", "T1")
 @each_row(["", "Bearer ", "bearer   "])
 def test_keycloak_with_keys_of_a_key_set(prefix: str) -> None:
     assert verify(KEYCLOAK, prefix + keycloak_token()) == VerifiedSignature()
     assert verify(KEYCLOAK, keycloak_token(aud=["other", KEYCLOAK["audience"]])) == VerifiedSignature()
 
 
-@pytest.mark.promise("I16", "T1")
+@pytest.mark.promise("T1")
 @each_row([(name, number) for name in ("FusionAuth", "Keycloak") for number in range(50)])
 def test_a_tampered_token_or_body_is_refused(name: str, number: int) -> None:
     choose = random.Random(f"{name} {number}")
@@ -172,7 +171,7 @@ def test_the_secret_has_the_size_that_its_algorithm_needs(algorithm: str, size: 
         verify(settings, raw_token({"alg": algorithm}, {}, b"s" * (size - 1)), secret="s" * (size - 1))
 
 
-@pytest.mark.promise("I16", "T3")
+@pytest.mark.promise("T3")
 @each_row(["none", "NONE", "", None, "HS256", "RS384", "PS256", ["RS256"]])
 def test_no_other_algorithm_than_the_configured_one_is_accepted(algorithm: Any) -> None:
     forged = raw_token({"alg": algorithm, "kid": "k1"}, CLAIMS, pem_of(RSA_KEY).encode())
@@ -473,7 +472,6 @@ def test_a_token_in_a_field_of_the_body_gives_its_claims_as_the_document() -> No
     assert json.loads(found.body or b"") == {"aud": "hub", "evt": "user.create"}
 
 
-@pytest.mark.promise("I16", "T1")
 @each_row(
     [
         {"token": token_in_field(OTHER_RSA_KEY)},

@@ -31,7 +31,7 @@ def refusal(members, **arguments):
     return caught.value.code, caught.value.pointer
 
 
-@pytest.mark.promise("I12", "T21")
+@pytest.mark.promise("T5")
 @each_row(
     [
         *(("id", "wrong-id", value) for value in IDS),

@@ -120,7 +120,7 @@ ROWS: list[tuple[str, Send, int, str]] = [
 ]
 
 
-@pytest.mark.promise("I12", "I23")
+@pytest.mark.promise("I12")
 @pytest.mark.one_database
 @pytest.mark.parametrize(("send", "status", "word"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
 def test_each_outcome_has_the_status_code_and_headers_of_the_contract(
@@ -173,7 +173,7 @@ def renamed_table(table: str) -> Iterator[None]:
             cursor.execute(f"ALTER TABLE {table}_away RENAME TO {table}")
 
 
-@pytest.mark.promise("I12", "T21")
+@pytest.mark.promise("T21")
 @pytest.mark.parametrize("debug", [False, True])
 def test_an_unexpected_error_is_500_in_json_and_stores_nothing(
     database: None, settings: Any, debug: bool, monkeypatch: pytest.MonkeyPatch

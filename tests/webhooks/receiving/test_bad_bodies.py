@@ -68,7 +68,6 @@ def test_a_document_of_the_corpus_as_the_body_has_one_answer() -> None:
     assert Event.objects.count() == 0
 
 
-@pytest.mark.promise("I12")
 def test_a_document_of_the_corpus_as_a_field_has_one_answer() -> None:
     chosen = representatives()
     answers = post_all([json.dumps(GOOD).encode()[:-1] + b',"extra":' + case.body + b"}" for case in chosen])
@@ -129,7 +128,6 @@ def test_a_duplicate_name_is_refused_and_only_a_known_one_is_named() -> None:
     assert answers == [(400, "duplicate-member", pointer) for pointer in bodies.values()]
 
 
-@pytest.mark.promise("I12", "T11")
 def test_sixty_four_kilobytes_are_accepted_and_one_byte_more_is_not() -> None:
     body = json.dumps(GOOD | {"extra": ""}).encode()
     largest = body.replace(b'"extra": ""', b'"extra": "' + b"a" * (65_536 - len(body)) + b'"')

@@ -24,7 +24,6 @@ def send(method: str = "POST", path: str = "/webhooks/sender", body: bytes = IGN
     return CLIENT.generic(method, path, body, headers=TYPE | headers)
 
 
-@pytest.mark.promise("I12")
 @pytest.mark.parametrize("debug", [False, True])
 def test_an_unknown_path_is_404_in_json(source: Source, settings: Any, debug: bool) -> None:
     settings.DEBUG = debug
@@ -47,7 +46,6 @@ def test_an_unknown_path_is_404_in_json(source: Source, settings: Any, debug: bo
     assert Receipt.objects.count() == 0
 
 
-@pytest.mark.promise("I12")
 @pytest.mark.one_database
 def test_any_other_method_is_405_with_the_allowed_one(source: Source) -> None:
     for method in ("GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "QUERY"):
@@ -71,7 +69,6 @@ def test_json_is_accepted_without_charset_or_with_utf8_and_with_a_slash_at_the_e
             assert (answer.status_code, assert_sound_answer(answer)["status"]) == (200, "ignored")
 
 
-@pytest.mark.promise("I12")
 def test_any_other_type_is_415_and_leaves_a_row_without_a_body(source: Source) -> None:
     refused = [
         *(

@@ -54,7 +54,6 @@ def _counts() -> list[int]:
 
 
 @pytest.mark.nightly  # which requests meet is chance
-@pytest.mark.promise("I8")
 def test_overlapping_requests_at_the_same_moment_store_each_event_once(formatted: Hub) -> None:
     """Six threads send the same events in different orders, two of them one by one."""
     numbers = list(range(12))

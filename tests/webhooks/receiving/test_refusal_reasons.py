@@ -36,7 +36,6 @@ def test_each_reason_fits_its_column_and_has_a_name() -> None:
     assert set(SIGNATURE_REASON_NAMES) == set(SignatureReason)
 
 
-@pytest.mark.promise("T21")
 def test_each_reason_has_a_row_of_its_own_and_one_answer(hub: Hub, wrong: dict[str, dict[str, str]]) -> None:
     answers = {bytes(hub.post(EXAMPLE, "aurora", **headers).content) for headers in wrong.values()}
     assert len(answers) == 1

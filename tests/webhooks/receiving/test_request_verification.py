@@ -55,7 +55,6 @@ def package(
     return {"webhook-id": name, "webhook-timestamp": seconds, "webhook-signature": signature}
 
 
-@pytest.mark.promise("I16", "T1")
 def test_the_standard_webhooks_package_is_accepted_as_a_client() -> None:
     source = a_source("standard-webhooks", SIGNING_SECRET)
     body = json.dumps(json.loads(EXAMPLE) | {"name": "Ääkkönen"}, ensure_ascii=False).encode()
@@ -73,7 +72,6 @@ def test_the_standard_webhooks_package_is_accepted_as_a_client() -> None:
     assert receipt.event.event_id == "msg_1"
 
 
-@pytest.mark.promise("I16")
 def test_in_a_rotation_both_secrets_are_valid_until_the_time_of_the_old_one_has_ended() -> None:
     source = a_source("standard-webhooks", SIGNING_SECRET, OTHER_SECRET)
     old = source.secrets.filter(hint=SIGNING_SECRET[-4:])
@@ -87,7 +85,6 @@ def test_in_a_rotation_both_secrets_are_valid_until_the_time_of_the_old_one_has_
     assert_believed(post(package(EXAMPLE, secret=OTHER_SECRET)))
 
 
-@pytest.mark.promise("T3")
 def test_a_source_without_a_secret_accepts_no_request() -> None:
     source = a_source("standard-webhooks")
     for scheme in ("standard-webhooks", "body-hmac", "bearer", "basic", "header"):
@@ -108,7 +105,6 @@ def test_a_secret_of_another_scheme_proves_nothing() -> None:
     assert_believed(post({"Authorization": f"Bearer {TOKEN}"}))
 
 
-@pytest.mark.promise("I21")
 def test_a_process_without_the_encryption_key_of_a_secret_asks_the_sender_to_retry() -> None:
     a_source("standard-webhooks", SIGNING_SECRET)
     with override_settings(SEALING_KEYS=[new_sealing_key()]):

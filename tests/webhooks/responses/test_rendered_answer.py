@@ -142,7 +142,6 @@ def test_a_custom_answer_is_the_first_that_fits(answer: StandardAnswer, status: 
     assert render(CUSTOM, answer) == (status, document)
 
 
-@pytest.mark.promise("I21")
 @each_row(
     [
         (code, loose)

@@ -236,7 +236,6 @@ def test_a_document_of_the_corpus_has_one_answer(name: str, caplog: pytest.LogCa
     }
 
 
-@pytest.mark.promise("I12")
 @pytest.mark.usefixtures("database")
 def test_hostile_values_stop_none_of_the_other_events_of_their_request(
     caplog: pytest.LogCaptureFixture,

@@ -119,7 +119,6 @@ def test_a_source_can_accept_both_and_reads_each_as_what_it_is(formed: Hub) -> N
     assert Event.objects.count() == 2
 
 
-@pytest.mark.promise("I12", "T11")
 def test_a_hostile_form_is_refused_with_a_reason_and_not_lost(formed: Hub) -> None:
     many_fields = b"&".join([b"type=profile", *(b"f%d=1" % number for number in range(10_000))])[:60_000]
     hostile = [
@@ -186,7 +185,6 @@ def as_signed(fields: dict[str, str]) -> str:
     return "".join(name + fields[name] for name in sorted(fields))
 
 
-@pytest.mark.promise("I16", "T2")
 def test_a_repeated_form_cannot_move_a_part_of_itself_into_the_address(hub: Hub, settings: Any) -> None:
     settings.PUBLIC_URL = "https://hub.example.org"
     sign_address_and_content(["{url}", "{fields}"], query="a=1")

@@ -175,7 +175,6 @@ def test_a_token_in_the_query_is_sent_back_as_plain_text_and_a_post_without_it_i
     assert code_of(post(b"", query)) == (401, "bad-signature")
 
 
-@pytest.mark.promise("I16", "T1")
 def test_a_challenge_in_a_body_is_answered_after_its_signature_was_verified() -> None:
     source = create(SLACK, **SIGNED)
     assert_answered(post_signed(SLACK_BODY), {"challenge": SLACK_BODY["challenge"]})
@@ -225,7 +224,6 @@ def test_the_key_of_an_hmac_is_the_secret_that_verified_the_handshake() -> None:
         assert_answered(answer, {"plainToken": "qgg8vlvZRS6U", "encryptedToken": encrypted})
 
 
-@pytest.mark.promise("I16", "T1")
 def test_the_key_of_an_hmac_for_anyone_is_the_newest_secret_and_signs_nothing_that_could_be_a_webhook() -> (
     None
 ):

@@ -94,7 +94,7 @@ def in_chunks(body: bytes, size: int) -> Iterator[bytes]:
     return (body[start : start + size] for start in range(0, len(body), size))
 
 
-@pytest.mark.promise("I12", "T11")
+@pytest.mark.promise("T11")
 def test_the_limit_of_a_body_holds_with_a_length_and_in_chunks(running: RunningHub) -> None:
     for extra, expected in ((0, (200, None)), (1, (413, "too-large"))):
         body = EXAMPLE[:-1] + b" " * (65_536 - len(EXAMPLE) + extra) + b"}"

@@ -53,7 +53,6 @@ def send(path: str, url: str, body: bytes = BODY, **headers: str) -> Any:
     )
 
 
-@pytest.mark.promise("T4")
 def test_the_address_that_the_sender_knows_is_verified_whatever_host_it_names(
     hubspot: Source, settings: Any
 ) -> None:

@@ -33,7 +33,7 @@ def test_a_form_is_read_as_its_sender_wrote_it(body: bytes, fields: dict[str, st
     assert parse_form(encode_form(fields)) == fields
 
 
-@pytest.mark.promise("I12", "T11")
+@pytest.mark.promise("T11")
 @each_row(
     [
         (b"", "not-form"),
