@@ -269,25 +269,6 @@ def test_an_event_of_an_unknown_kind_is_stored_and_ignored(name: str) -> None:
     assert (first.state, first.deliveries.count()) == ("ignored", 0)
 
 
-def test_the_headers_of_google_decide_what_an_event_is_and_which_one_it_repeats() -> None:
-    create_source("google-directory")
-    body = body_of("google-directory")
-    headers = sign("google-directory", body)
-    for state, number in (("renamed", "1"), ("delete", "2"), ("sync", "3")):
-        sent = headers | {"X-Goog-Resource-State": state, "X-Goog-Message-Number": number}
-        assert post("google-directory", body, sent).status_code in (200, 202)
-    assert [event.code for event in stored_events()] == ["ignored", "", "filtered"]
-    for channel in ("one", "two", "one"):
-        assert post("google-directory", body, headers | {"X-Goog-Channel-ID": channel}).status_code in (
-            200,
-            202,
-        )
-    assert list(Event.objects.order_by("pk").values_list("event_id", flat=True))[3:] == [
-        "one/236440",
-        "two/236440",
-    ]
-
-
 def test_an_id_of_cloud_events_counts_for_its_producer_alone() -> None:
     """CloudEvents 1.0.2, section 3.1.1: only `source` and `id` together are unique."""
     create_source("cloudevents")
