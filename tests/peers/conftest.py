@@ -1,4 +1,4 @@
-"""Fixtures of every test with peers: the peers, started side by side, and the hub. The table at the end."""
+"""Fixtures of every test with peers: the peers, started side by side, and the hub."""
 
 import shutil
 import signal
@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from tests.peers import outcome_table
 from tests.peers.hub.running_hub import HubProcesses, running_processes
 from tests.peers.systems.canaille import Canaille
 from tests.peers.systems.directus import Directus
@@ -21,7 +20,6 @@ from tests.peers.systems.vendure import Vendure
 pytest.register_assert_rewrite("tests.peers.cases")
 
 PEERS: tuple[type[Peer], ...] = (Directus, Canaille, Vendure, Tryton)
-_FOLDER = Path(__file__).parent
 
 
 class StartedPeers:
@@ -89,16 +87,3 @@ def hub(started_peers: StartedPeers, django_db_setup: None, django_db_blocker: A
     peers_folder().mkdir(parents=True, exist_ok=True)
     with django_db_blocker.unblock(), running_processes(peers_folder() / "hub.log") as processes:
         yield processes
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    outcome_table.note_cases([item for item in items if _FOLDER in item.path.parents])
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print the outcome of each case with each pair of peers."""
-    table = outcome_table.make_table(terminalreporter.stats)
-    if len(table) > 1:
-        terminalreporter.section("peers")
-        for line in table:
-            terminalreporter.write_line(line)

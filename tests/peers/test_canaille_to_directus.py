@@ -12,7 +12,7 @@ from tests.peers.hub.running_hub import HubProcesses
 from tests.peers.systems.canaille import CLIENT_ID, Canaille
 from tests.peers.systems.directus import Directus
 
-pytestmark = pytest.mark.peers
+pytestmark = [pytest.mark.peers, pytest.mark.concurrent]
 
 SLUG = "canaille"
 
@@ -82,4 +82,4 @@ def pair(hub: HubProcesses, canaille: Canaille, directus: Directus) -> Pair:
 
 
 class TestCanailleToDirectus(DeliveryCases):
-    peers = "Canaille → Directus"
+    """Canaille → Directus."""

@@ -1,19 +1,16 @@
 """Directus as identity service, Tryton as target: its REST API has no PATCH, and an address is a record of its own."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from sync.models import Route
 from tests.peers.cases.delivery_cases import DeliveryCases
 from tests.peers.cases.directus_pair import DirectusPair
 from tests.peers.cases.pair import Person
-from tests.peers.cases.sender_cases import Sender, SenderCases, open_flow
 from tests.peers.hub.running_hub import HubProcesses
 from tests.peers.systems.directus import Directus
 from tests.peers.systems.tryton import Tryton
 
-pytestmark = pytest.mark.peers
+pytestmark = [pytest.mark.peers, pytest.mark.concurrent]
 
 
 class DirectusToTryton(DirectusPair):
@@ -53,14 +50,6 @@ def pair(hub: HubProcesses, directus: Directus, tryton: Tryton) -> DirectusToTry
 
 
 class TestDirectusToTryton(DeliveryCases):
-    peers = "Directus → Tryton"
+    """Directus → Tryton."""
+
     test_members_come_and_go_with_the_group = None  # type: ignore[assignment]  # parties have no groups
-
-
-@pytest.fixture(scope="module")
-def sender(pair: DirectusToTryton, directus: Directus) -> Iterator[Sender]:
-    yield from open_flow(pair, directus)
-
-
-class TestDirectusSendsToTryton(SenderCases):
-    peers = "Directus → Tryton"

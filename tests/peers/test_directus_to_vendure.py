@@ -1,18 +1,15 @@
 """Directus as identity service, Vendure as target: GraphQL with a session, and nearly every failure is a 200."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.peers.cases.delivery_cases import DeliveryCases
 from tests.peers.cases.directus_pair import DirectusPair
 from tests.peers.cases.pair import Person
-from tests.peers.cases.sender_cases import Sender, SenderCases, open_flow
 from tests.peers.hub.running_hub import HubProcesses
 from tests.peers.systems.directus import Directus
 from tests.peers.systems.vendure import USER_NAME, Vendure
 
-pytestmark = pytest.mark.peers
+pytestmark = [pytest.mark.peers, pytest.mark.concurrent]
 
 
 class DirectusToVendure(DirectusPair):
@@ -47,14 +44,6 @@ def pair(hub: HubProcesses, directus: Directus, vendure: Vendure) -> DirectusToV
 
 
 class TestDirectusToVendure(DeliveryCases):
-    peers = "Directus → Vendure"
+    """Directus → Vendure."""
+
     test_a_record_that_was_deleted_at_the_target_is_created_again = None  # type: ignore[assignment]
-
-
-@pytest.fixture(scope="module")
-def sender(pair: DirectusToVendure, directus: Directus) -> Iterator[Sender]:
-    yield from open_flow(pair, directus)
-
-
-class TestDirectusSendsToVendure(SenderCases):
-    peers = "Directus → Vendure"

@@ -10,7 +10,7 @@ from tests.peers.hub.running_hub import HubProcesses
 from tests.peers.systems.tryton import DATABASE, Tryton
 from tests.peers.systems.vendure import USER_NAME, Vendure
 
-pytestmark = pytest.mark.peers
+pytestmark = [pytest.mark.peers, pytest.mark.nightly, pytest.mark.concurrent]
 
 
 def check_connection(
@@ -22,33 +22,23 @@ def check_connection(
     return {step.name: (step.is_good, step.code) for step in steps}
 
 
-class TestSessions:
-    peers = "Vendure, Tryton"
+def test_vendure_is_read_with_a_session(hub: HubProcesses, vendure: Vendure) -> None:
+    vendure.create_customer("session", "Ada", "Lovelace", "session@example.org")
+    steps = check_connection("vendure-session", "vendure-identity", vendure.url, vendure.password)
+    assert (steps["credentials"], steps["read"]) == ((True, "token-given"), (True, "read"))
 
-    @pytest.mark.case("session of a GraphQL API")
-    def test_vendure_is_read_with_a_session(self, hub: HubProcesses, vendure: Vendure) -> None:
-        vendure.create_customer("session", "Ada", "Lovelace", "session@example.org")
-        steps = check_connection("vendure-session", "vendure-identity", vendure.url, vendure.password)
-        assert (steps["credentials"], steps["read"]) == ((True, "token-given"), (True, "read"))
 
-    @pytest.mark.case("session of a GraphQL API, wrong password")
-    def test_a_password_that_vendure_refuses_with_200_is_refused(
-        self, hub: HubProcesses, vendure: Vendure
-    ) -> None:
-        steps = check_connection("vendure-session-wrong", "vendure-identity", vendure.url, "wrong")
-        assert steps["credentials"] == (False, "identity-credentials")
+def test_a_password_that_vendure_refuses_with_200_is_refused(hub: HubProcesses, vendure: Vendure) -> None:
+    steps = check_connection("vendure-session-wrong", "vendure-identity", vendure.url, "wrong")
+    assert steps["credentials"] == (False, "identity-credentials")
 
-    @pytest.mark.case("session of JSON-RPC")
-    def test_tryton_is_read_with_a_session(self, hub: HubProcesses, tryton: Tryton) -> None:
-        tryton.create_party("session", "Ada Lovelace", "session@example.org")
-        steps = check_connection(
-            "tryton-session", "tryton-identity", f"{tryton.url}/{DATABASE}", tryton.password
-        )
-        assert (steps["credentials"], steps["read"]) == ((True, "token-given"), (True, "read"))
 
-    @pytest.mark.case("session of JSON-RPC, wrong password")
-    def test_a_password_that_tryton_refuses_is_refused(self, hub: HubProcesses, tryton: Tryton) -> None:
-        steps = check_connection(
-            "tryton-session-wrong", "tryton-identity", f"{tryton.url}/{DATABASE}", "wrong"
-        )
-        assert steps["credentials"] == (False, "identity-credentials")
+def test_tryton_is_read_with_a_session(hub: HubProcesses, tryton: Tryton) -> None:
+    tryton.create_party("session", "Ada Lovelace", "session@example.org")
+    steps = check_connection("tryton-session", "tryton-identity", f"{tryton.url}/{DATABASE}", tryton.password)
+    assert (steps["credentials"], steps["read"]) == ((True, "token-given"), (True, "read"))
+
+
+def test_a_password_that_tryton_refuses_is_refused(hub: HubProcesses, tryton: Tryton) -> None:
+    steps = check_connection("tryton-session-wrong", "tryton-identity", f"{tryton.url}/{DATABASE}", "wrong")
+    assert steps["credentials"] == (False, "identity-credentials")

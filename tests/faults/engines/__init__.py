@@ -1,1 +1,0 @@
-"""Fault tests of Celery as the engine of background work."""

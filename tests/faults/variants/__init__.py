@@ -1,1 +1,0 @@
-"""Broken variants of the hub that the fault tests must catch."""

@@ -1,1 +1,0 @@
-"""Webhooks that tempt the hub to remove, double or take over a record: promises I24 and I26 in figures."""
