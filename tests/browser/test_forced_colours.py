@@ -11,8 +11,7 @@ from tests.browser.driver.chromium import Browser
 from tests.support.builders.bulk_replays import fail_events, send_webhook
 from tests.support.hub import ANNA, Hub
 
-# With the browser's start it costs more than `make test` has; people, pages, repairs and refreshes stay in it.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 EVENTS = "/admin/webhooks/event/"
 EDGED = ".pill, .notice, .button:not(.plain, .menu-items *), .card, .figure"
@@ -83,28 +82,6 @@ def test_only_current_items_are_marked(browser_of_support: Browser) -> None:
         looks = browser.run(_LOOKS, [css, side])
         assert [shown for _, shown in looks] == [is_current for is_current, _ in looks]
         assert sum(shown for _, shown in looks) == 1
-
-
-def test_a_filter_that_is_set_differs_from_one_that_is_not(browser_of_support: Browser) -> None:
-    browser = browser_of_support
-    browser.open(f"{EVENTS}?state=dead")
-    edges = browser.run(
-        "[...document.querySelectorAll('.chip > summary')].map(element => [element.parentElement.classList"
-        ".contains('is-set'), getComputedStyle(element).borderTopStyle])"
-    )
-    assert {tuple(edge) for edge in edges} == {(True, "solid"), (False, "dashed")}
-
-
-def test_added_and_removed_values_differ_by_a_line(browser_of_support: Browser, hub: Hub) -> None:
-    browser = browser_of_support
-    hub.change_email("anna.free@example.com")
-    browser.open(f"{EVENTS}?state=dead")
-    browser.press("table.events tbody th a")
-    browser.press(".tools a[href$='/replay/']")
-    lines = browser.run(
-        "['del.was', 'ins.now'].map(css => getComputedStyle(document.querySelector(css)).textDecorationLine)"
-    )
-    assert lines == ["line-through", "underline"]
 
 
 def test_every_focused_element_has_a_visible_focus(browser_of_support: Browser) -> None:

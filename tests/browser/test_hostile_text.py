@@ -10,7 +10,7 @@ from tests.browser.stage.event_page import reveal_values
 from tests.support.hub import ANNA, Hub
 from webhooks.models import Event, Source
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.submission
 
 MARK = "<b data-hostile>bold</b>"
 SCRIPT = "\"'><script data-hostile>window.hostile=1</script>"
@@ -37,6 +37,7 @@ def assert_harmless(browser: Browser, text: str) -> None:
     assert browser.run("window.hostile === undefined")
 
 
+@pytest.mark.promise("I17")
 def test_a_hostile_name_is_shown_as_text(log_in: LogIn, hub: Hub) -> None:
     browser = log_in("")
     browser.open(f"{hub.identity.url}/users/{ANNA}")
@@ -55,6 +56,7 @@ def test_a_hostile_name_is_shown_as_text(log_in: LogIn, hub: Hub) -> None:
     assert HOSTILE in browser.find("table.change").inner_text().replace("\n", "")
 
 
+@pytest.mark.promise("I17")
 def test_a_hostile_message_of_the_shop_is_shown_as_text(log_in: LogIn, hub: Hub) -> None:
     Connection.objects.filter(slug="shop").update(relays_sentences=True)
     hub.shop.faults.add("refuse", sentence=f"No: {HOSTILE}", field="email")

@@ -1,124 +1,20 @@
 """Complete tasks in the console, from the first page to the last."""
 
-import http.client
-import itertools
 import json
-import threading
-import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import urljoin
 
 import pytest
 
-from sandbox.identity.signing import sign_webhook
 from tests.browser.conftest import LogIn
 from tests.browser.driver.chromium import Browser
 from tests.browser.stage.event_page import reveal_values
-from tests.support.hub import SIGNING_SECRET, Hub
-from webhooks.models import Event, Receipt, Source
+from tests.browser.stage.profile_page import TAKEN, save_email
+from tests.support.hub import ANNA, Hub
+from webhooks.models import Event
 
-# With the browser's start it costs more than `make test` has; people, pages, repairs and refreshes stay in it.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.submission
 
-REASON = "The yearly rotation"
-
-
-@dataclass
-class Sender:
-    """The identity service, which sends one webhook after the other; `secret` may change meanwhile."""
-
-    site: str
-    secret: str = SIGNING_SECRET
-    told: list[tuple[str, int]] = field(default_factory=list)
-
-    def send(self, number: int) -> None:
-        """Post one webhook and record the secret that signed it and its answer."""
-        secret, name, now = self.secret, f"rotation-{number}", int(time.time())
-        body = json.dumps({"id": "GROUPREGULARS", "entityType": "GROUP", "eventType": "UPDATE"}).encode()
-        headers = {
-            "Content-Type": "application/json",
-            "webhook-id": name,
-            "webhook-timestamp": str(now),
-            "webhook-signature": sign_webhook(secret, name, now, body),
-        }
-        connection = http.client.HTTPConnection(urlsplit(self.site).netloc, timeout=20)
-        try:
-            connection.request("POST", "/webhooks/aurora", body, headers)
-            self.told.append((secret, connection.getresponse().status))
-        finally:
-            connection.close()
-
-    def answers(self, secret: str) -> Counter[int]:
-        return Counter(status for signed_with, status in self.told if signed_with == secret)
-
-    def wait_for(self, secret: str, status: int) -> None:
-        """Wait until a webhook that this secret signed got this answer."""
-        until = time.monotonic() + 20
-        while not self.answers(secret)[status]:
-            assert time.monotonic() < until, self.told[-5:]
-            time.sleep(0.02)
-
-
-@contextmanager
-def sending(sender: Sender) -> Iterator[None]:
-    """Webhooks come in all the time, five a second or so."""
-    ended = threading.Event()
-
-    def go() -> None:
-        for number in itertools.count():
-            if ended.is_set():
-                return
-            sender.send(number)
-            ended.wait(0.2)
-
-    thread = threading.Thread(target=go, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
-def give_reason(browser: Browser) -> None:
-    """Fill in the reason, if the page asks for one."""
-    if browser.has("#content [name=reason]"):
-        browser.type("#content [name=reason]", REASON)
-
-
-def test_a_secret_is_rotated_while_webhooks_come_in_and_none_is_lost(log_in: LogIn, hub: Hub) -> None:
-    browser = log_in("administrator")
-    sender, source = Sender(browser.site), Source.objects.get(slug="aurora")
-    with sending(sender):
-        sender.wait_for(SIGNING_SECRET, 200)
-        browser.open(f"/admin/webhooks/source/{source.pk}/change/")
-        browser.press("a[href$='/rotate/']")
-        give_reason(browser)
-        browser.press("#content form [type=submit]")
-        new = browser.read("#new-secret")
-        given = len(sender.told)
-        while len(sender.told) < given + 2:  # the old secret is valid for a while
-            time.sleep(0.02)
-        sender.secret = new
-        sender.wait_for(new, 200)
-        assert set(sender.answers(SIGNING_SECRET)) == {200}
-        old = source.secrets.earliest("id")
-        browser.open(f"/admin/webhooks/source/{source.pk}/change/")
-        assert new not in browser.text
-        browser.press(f"a[href$='/secrets/{old.pk}/end/']")
-        give_reason(browser)
-        browser.press("#content form [type=submit]")
-        good, sender.secret = sender.answers(new)[200], SIGNING_SECRET
-        sender.wait_for(SIGNING_SECRET, 401)
-        sender.secret = new
-        while sender.answers(new)[200] == good:
-            time.sleep(0.02)
-    assert set(sender.answers(new)) == {200}
-    accepted = sender.answers(SIGNING_SECRET)[200] + sender.answers(new)[200]
-    assert Event.objects.count() == Receipt.objects.count() == accepted
+EVENTS = "/admin/webhooks/event/"
 
 
 MENUS = {
@@ -166,7 +62,6 @@ def test_each_role_sees_only_its_own(log_in: LogIn, hub: Hub, role: str) -> None
     for page in REFUSED[role]:
         answer = browser.page.goto(f"{browser.site}/admin/{page}")
         assert answer.status == 403, page
-        assert "permission" in browser.text
         assert [complaint for complaint in browser.complaints() if "403" not in complaint] == []
     browser.open(f"/admin/webhooks/event/{Event.objects.get().pk}/change/")
     assert "taken@example.com" not in browser.page.content()
@@ -177,3 +72,59 @@ def test_each_role_sees_only_its_own(log_in: LogIn, hub: Hub, role: str) -> None
     assert browser.has("#content a[href$='/replay/'], #content form[action$='/replay/']") is (
         role != "auditor"
     )
+
+
+def test_a_person_whose_address_is_taken_sees_the_reason_at_the_field(browser: Browser, hub: Hub) -> None:
+    save_email(browser, hub, TAKEN)
+    said_by = browser.find("#email[aria-invalid]").get_attribute("aria-describedby")
+    assert browser.read(f"#{said_by}")
+    assert browser.read("[role=alert] code")
+    assert hub.customer()["email"] == "anna.aalto@example.com"
+
+
+def test_support_find_the_event_see_what_changed_and_replay_it_with_a_reason(log_in: LogIn, hub: Hub) -> None:
+    browser = log_in("support")
+    save_email(browser, hub, TAKEN)
+    hub.change_email("anna.free@example.com")
+    browser.open(EVENTS)
+    browser.press("table.events tbody tr:first-child th a")
+    assert "email ••• •••" in browser.read("table.change")
+    reveal_values(browser)
+    change = browser.read("table.change")
+    assert f"email anna.aalto@example.com {TAKEN}" in change
+    browser.press(".tools a[href$='/replay/']")
+    assert [browser.overflow(width) for width in (1280, 390, 320)] == [None] * 3
+    browser.narrow(1280)
+    browser.type("[name=reason]", "She chose another address")
+    browser.press("form[method=post] .primary")
+    hub.wait_until_idle()
+    browser.page.reload()
+    assert browser.read(".attempt[open]").startswith("#2 Succeeded")
+    lineage = browser.read("[aria-labelledby=lineage]")
+    assert "by support" in lineage
+    assert "“She chose another address”" in lineage
+    assert "email anna.aalto@example.com anna.free@example.com" in browser.read(
+        "[aria-labelledby^=delivery] table.change"
+    )
+    assert hub.customer()["email"] == "anna.free@example.com"
+
+
+def test_the_auditor_downloads_the_events_finds_the_record_and_cannot_replay(log_in: LogIn, hub: Hub) -> None:
+    browser = log_in("auditor")
+    save_email(browser, hub, "anna.new@example.com")
+    browser.open(EVENTS)
+    link = str(browser.find("a[download][href*=jsonl]").get_attribute("href"))
+    lines = [json.loads(line) for line in fetched(browser, link).splitlines()]
+    assert [line["entity_id"] for line in lines] == [ANNA]
+    browser.press("table.events tbody tr:first-child th a")
+    assert not browser.has(".tools a[href$='/replay/']")
+    assert not browser.has("#reveal-reason")
+    browser.open("/admin/audit/entry/")
+    assert "download" in browser.read("table.entries")
+
+
+def fetched(browser: Browser, link: str) -> str:
+    """Return the body that the browser's session gets from this address."""
+    answer = browser.context.request.get(urljoin(browser.address, link))
+    assert answer.status == 200
+    return answer.text()

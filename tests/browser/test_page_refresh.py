@@ -1,22 +1,14 @@
 """A page that refreshes itself stays consistent: its heading changes with its body."""
 
-from pathlib import Path
-from typing import Any
-
 import pytest
-from django.contrib.auth.models import User
-from django.utils import timezone
 
-from exports.jobs.lifecycle import request_export
-from exports.models import Export, ExportState
 from sync.models import Delivery
-from sync.search.event_filter import resolve_filter
 from tests.browser.conftest import LogIn
 from tests.support.builders.bulk_replays import fail_events
 from tests.support.hub import ANNA, Hub
 from webhooks.models import Event, State
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 REPLAY, CLOSE = ".tools a[href$='/replay/']", ".tools a[href$='/close/']"
 
@@ -39,20 +31,6 @@ def test_the_heading_of_an_event_is_refreshed_with_its_body(log_in: LogIn, hub: 
 def _put(state: State, code: str) -> None:
     for rows in (Event.objects, Delivery.objects):
         rows.update(state=state, code=code)
-
-
-def test_the_heading_of_an_export_is_refreshed_with_its_body(
-    log_in: LogIn, settings: Any, tmp_path: Path
-) -> None:
-    settings.EXPORT_FOLDER = str(tmp_path)
-    browser = log_in("auditor")
-    export = request_export(resolve_filter({}, timezone.now()), by=User.objects.get(), reason="Yearly audit")
-    browser.open(f"/admin/exports/export/{export.pk}/change/")
-    assert browser.read(".head-line .pill") == "○ Waiting"
-    Export.objects.update(state=ExportState.CANCELLED)
-    browser.find("#export:not([data-poll])").wait_for()
-    assert "cancelled" in browser.read("#export")
-    assert "Waiting" not in browser.read(".head-line .pill")
 
 
 def test_a_page_says_that_it_is_no_longer_updated_after_a_logout(log_in: LogIn, hub: Hub) -> None:

@@ -15,9 +15,6 @@ from tests.browser.stage.busy_hub import Stage, folder_for_exports, staged
 from tests.browser.stage.screens import SCREENS, Screen
 from tests.support.wired_hub import connected_hub, wipe_database
 
-# With the browser's start it costs more than `make test` has; people, pages, repairs and refreshes stay in it.
-pytestmark = pytest.mark.slow
-
 WIDTHS = (1440, 390, 320)
 TABLETS = (1024, 768)  # where only overflow is tested: their rules are those of the other widths
 every_screen = pytest.mark.parametrize("screen", SCREENS, ids=[screen.name for screen in SCREENS])
@@ -73,6 +70,7 @@ def find_problems(browser: Browser, theme: str, width: int) -> list[str]:
     return [f"{theme} {width}: {problem}" for problem in problems]
 
 
+@pytest.mark.submission
 @every_screen
 def test_a_screen_is_accessible_in_every_theme_and_width(
     stage: Stage, looker: Browser, screen: Screen
@@ -105,6 +103,23 @@ _MISSING = """
 """
 
 
+# An image without a text, a text that is unreadable in the dark, and eight columns in one line each, beside the menu.
+_BROKEN = """
+() => {
+  const added = document.createElement("p"), main = document.querySelector("main, #content");
+  added.textContent = "unread in the dark";
+  const colours = {color: "light-dark(black, #333)", background: "light-dark(white, #222)"};
+  Object.assign(added.style, {colorScheme: "light dark", ...colours});
+  main.append(added);
+  main.insertAdjacentHTML("beforeend", '<img src="/static/console/icon.svg">');
+  for (const row of document.querySelectorAll("table.list tr")) row.style.display = "table-row";
+  for (const cell of document.querySelectorAll("table.list :is(td, th)"))
+    cell.style.cssText = "display: table-cell; white-space: nowrap";
+}
+"""
+
+
+@pytest.mark.nightly
 @every_screen
 def test_a_screen_works_without_scripts(stage: Stage, plain: Browser, screen: Screen) -> None:
     assert show(plain, stage, screen) == []
@@ -112,49 +127,16 @@ def test_a_screen_works_without_scripts(stage: Stage, plain: Browser, screen: Sc
     assert plain.run(_MISSING) == []
 
 
-def test_axe_reports_faults(stage: Stage, looker: Browser) -> None:
-    """Without this, an axe that checks nothing would find nothing."""
-    show(looker, stage, SCREENS[0])
-    looker.run(
-        "() => document.querySelector('main, #content').insertAdjacentHTML('beforeend', '<img src=\"/static/console/icon.svg\">')"
-    )
-    prepare(looker)
-    assert any(
-        problem.startswith("light 390: image-alt: ") for problem in find_problems(looker, "light", 390)
-    )
-
-
-_UNREADABLE = """
-() => {
-  const added = document.createElement("p");
-  added.textContent = "unread in the dark";
-  const colours = {color: "light-dark(black, #333)", background: "light-dark(white, #222)"};
-  Object.assign(added.style, {colorScheme: "light dark", ...colours});
-  document.querySelector("main, #content").append(added);
-}
-"""
-
-
-def test_axe_reports_colours_of_the_dark_theme(stage: Stage, looker: Browser) -> None:
-    show(looker, stage, SCREENS[0])
-    looker.run(_UNREADABLE)
-    prepare(looker)
-    assert find_problems(looker, "light", 1440) == []
-    assert any(
-        problem.startswith("dark 1440: color-contrast: ") for problem in find_problems(looker, "dark", 1440)
-    )
-
-
-def test_content_that_is_wider_than_the_page_or_its_card_is_reported(stage: Stage, looker: Browser) -> None:
-    """Without this, a check that measures nothing would find nothing."""
+@pytest.mark.nightly
+def test_faults_of_a_screen_are_reported(stage: Stage, looker: Browser) -> None:
+    """Without this, checks that look at nothing would find nothing."""
     show(looker, stage, next(screen for screen in SCREENS if screen.name == "requests"))
     before = [looker.overflow(width) for width in TABLETS]
-    # Eight columns in one line each, beside the menu.
-    looker.run(
-        "for (const cell of document.querySelectorAll('table.list tr')) cell.style.display = 'table-row'"
-    )
-    looker.run(
-        "for (const cell of document.querySelectorAll('table.list :is(td, th)')) cell.style.cssText = 'display: table-cell; white-space: nowrap'"
-    )
+    looker.run(_BROKEN)
+    prepare(looker)
+    light, dark = find_problems(looker, "light", 390), find_problems(looker, "dark", 1440)
     after = [looker.overflow(width) for width in TABLETS]
+    assert any(problem.startswith("light 390: image-alt: ") for problem in light)
+    assert any(problem.startswith("dark 1440: color-contrast: ") for problem in dark)
+    assert not any("color-contrast" in problem for problem in light)
     assert (before, [bool(what) for what in after]) == ([None, None], [True, True])

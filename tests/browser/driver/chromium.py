@@ -13,7 +13,7 @@ from tests.browser.driver.thread_proxy import Apart, Thread
 
 FLAGS = ("--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--hide-scrollbars")
 PHONES = 500  # px; narrower than this is emulated as a phone, which honours the page's viewport
-PATIENCE = 10_000  # ms until an element that does not come, or a page, fails the test
+PATIENCE = 60_000  # ms until an element that does not come, or a page, fails the test
 
 _OVERFLOW = """
 width => {
