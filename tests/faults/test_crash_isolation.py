@@ -1,6 +1,5 @@
 """Promise I11: a delivery that kills its process is failed after its third death and affects no other delivery."""
 
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -13,16 +12,14 @@ import pytest
 from django.db.models import QuerySet
 
 from audit.models import Entry
-from sync.deliveries.predicates import ISOLATION_DEATHS
 from sync.models import OPEN_STATES, AttemptOutcome, Delivery
-from tests.faults.variants.process_variants import POISON, environment
+from tests.faults.injections import POISON, environment
 from tests.support.hub import Hub
-from tests.support.processes.hub_processes import ROOT
 from tests.support.processes.workers import WorkerProcess
 from tests.support.unfinished_deliveries import close_open_deliveries
 from webhooks.models import Event, State
 
-pytestmark = [pytest.mark.faults, pytest.mark.worker_processes]
+pytestmark = [pytest.mark.faults, pytest.mark.nightly, pytest.mark.worker_processes, pytest.mark.concurrent]
 
 INNOCENTS = 30
 DONE = (State.SUCCEEDED, State.UNCHANGED)
@@ -61,15 +58,15 @@ class Supervisor:
 
 
 @contextmanager
-def supervised(folder: Path, variant: str, count: int = 2) -> Iterator[Supervisor]:
-    variables = environment(folder, variant) | {
+def supervised(folder: Path) -> Iterator[Supervisor]:
+    variables = environment(folder, "poison") | {
         "DELIVERY_THREADS": "2",
         "LEASE_SECONDS": "5",
         "CONFIGURATION_SECONDS": "1",
         "LOG_LEVEL": "CRITICAL",
     }
     supervisor = Supervisor(variables)
-    supervisor.start(count)
+    supervisor.start(2)
     try:
         yield supervisor
     finally:
@@ -101,12 +98,13 @@ def innocents() -> QuerySet[Delivery]:
     return Delivery.objects.exclude(entity_id=POISON)
 
 
+@pytest.mark.promise("I11")
 def test_a_delivery_that_kills_its_process_fails_after_three_deaths_and_all_others_arrive(
     hub: Hub, tmp_path: Path, settings: Any
 ) -> None:
     send_poison_among_innocents(hub, settings)
     hub.shop.faults.add("slow", seconds=0.05)
-    with supervised(tmp_path, "poison") as supervisor:
+    with supervised(tmp_path) as supervisor:
         supervisor.until(lambda: not Delivery.objects.filter(state__in=OPEN_STATES).exists(), 120)
         dead = poison()
         assert not innocents().exclude(state__in=DONE).values_list("entity_id", "state", "code", "deaths")
@@ -124,34 +122,3 @@ def test_a_delivery_that_kills_its_process_fails_after_three_deaths_and_all_othe
         sum("innocent" in customer["email"] for customer in hub.shop.list_records("customers")) == INNOCENTS
     )
     assert not Delivery.objects.filter(state=State.DEAD).exclude(pk=dead.pk).exists()
-
-
-@pytest.mark.one_database
-def test_a_hub_that_does_not_count_deaths_is_caught(hub: Hub, tmp_path: Path, settings: Any) -> None:
-    send_poison_among_innocents(hub, settings)
-    with supervised(tmp_path, "poison-never-alone") as supervisor:
-        supervisor.until(lambda: poison().deaths >= 3, 60)
-        assert poison().state != State.DEAD
-        supervisor.until(lambda: supervisor.deaths >= 4, 60)
-
-
-@pytest.mark.one_engine  # with Celery: the delivery that kills its process
-def test_a_process_that_starts_slowly_does_not_count_as_a_death(
-    hub: Hub, tmp_path: Path, settings: Any
-) -> None:
-    settings.WAKE_WORKERS = settings.LEFT_TO_WORKERS
-    create_and_send(hub, "INNOCENT1")
-    Delivery.objects.update(deaths=ISOLATION_DEATHS)
-    (tmp_path / "sitecustomize.py").write_text(
-        "import sys, time\ntime.sleep(5 * ('deliver_alone' in sys.orig_argv))\n"
-    )
-    variables = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "LEASE_SECONDS": "3"}
-    supervisor = Supervisor(variables)
-    supervisor.start(1)
-    try:
-        supervisor.until(lambda: not Delivery.objects.filter(state__in=OPEN_STATES).exists(), 60)
-    finally:
-        supervisor.stop()
-    delivery = Delivery.objects.get()
-    assert (delivery.state, delivery.deaths) == (State.SUCCEEDED, 0)
-    assert [attempt.in_own_process for attempt in delivery.attempts.all()] == [True]

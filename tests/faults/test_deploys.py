@@ -2,33 +2,29 @@
 
 import os
 import random
-import re
 import signal
-import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from tests.faults.consistency.checker import Report, observe
+from tests.faults.consistency.checker import observe
 from tests.faults.fleet.balancer import Balancer
 from tests.faults.fleet.hub_fleet import Fleet, Member, Services, _is_healthy, running_fleet
 from tests.faults.load.source_driver import Driver, Webhook
-from tests.faults.variants.process_variants import environment
-from tests.support.processes.hub_processes import ROOT
 from tests.support.processes.workers import wait_until
 
-pytestmark = [pytest.mark.faults, pytest.mark.worker_processes]
+pytestmark = [pytest.mark.faults, pytest.mark.nightly, pytest.mark.worker_processes, pytest.mark.concurrent]
 
 CLIENTS, PER_SECOND, SLOWNESS = 16, 20, 0.3
 DRAIN_SECONDS = 30.0
 ACCEPTED_SECONDS = 0.2  # between the last new connection to a process and its end, as with a load balancer
-UNDER_WAY_SECONDS = 1.5  # after which a process surely has work in progress
+ROUNDS = 5
 PEOPLE = [f"PERSON{number}" for number in range(60)]
 MIGRATION = """
 from django.db import connection, models
@@ -52,57 +48,27 @@ class Ending:
 
 
 @dataclass
-class ImpatientWeb(Member):
-    """A web process without a graceful timeout: its command differs from the Procfile."""
-
-    instead: tuple[str, str] = (r"--graceful-timeout \d+", "--graceful-timeout 0")
-
-    def start(self) -> None:
-        line = re.search(rf"^{self.kind}: (.+)$", (ROOT / "Procfile").read_text(), re.MULTILINE)
-        assert line, f"the Procfile has no {self.kind} process"
-        changed = re.sub(*self.instead, line[1])
-        assert changed != line[1], "the line is as it was"
-        environment = self.environment | {"HUB_PORT": str(self.port)}
-        command = ["sh", "-c", f"exec {changed}"]
-        self.process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=self.log, stderr=self.log, start_new_session=True
-        )
-
-
-Variants = Mapping[str, Callable[[Member], Member]]
-"""Kind of process → function that makes the broken process from the one that it replaces."""
-
-
-@dataclass
 class Deploy:
-    """A fleet behind a load balancer whose processes are replaced one by one. With `variants`, only these kinds are replaced."""
+    """A fleet behind a load balancer whose processes are replaced one by one."""
 
     fleet: Fleet
     balancer: Balancer
-    variants: Variants
     endings: list[Ending] = field(default_factory=list)
 
     def roll(self) -> None:
-        """Replace web process and worker, or only the kinds in `variants`: start the new ones, then end the old ones."""
-        rolled = [
-            member for member in self.fleet.members if not self.variants or member.kind in self.variants
-        ]
+        """Replace web process and worker: start the new ones, then end the old ones."""
+        rolled = self.fleet.members
         ready = self._workers_ready()
         started = {member.kind: self._start(member) for member in rolled}
-        if "worker" in started:
-            wait_until(lambda: self._workers_ready() > ready)
-        if self.variants:
-            time.sleep(UNDER_WAY_SECONDS)
-        if "web" in started:
-            wait_until(lambda: _is_healthy(started["web"].port))
-            self.balancer.backend = started["web"].port
-            time.sleep(ACCEPTED_SECONDS)
+        wait_until(lambda: self._workers_ready() > ready, 60)
+        wait_until(lambda: _is_healthy(started["web"].port), 60)
+        self.balancer.backend = started["web"].port
+        time.sleep(ACCEPTED_SECONDS)
         for member in rolled:
             self._end(member)
 
     def _start(self, old: Member) -> Member:
-        make = self.variants.get(old.kind, same_again)
-        new = make(old)
+        new = Member(old.kind, old.environment, old.log)
         self._members(old).append(new)
         new.start()
         return new
@@ -155,84 +121,33 @@ def _slow(services: Services) -> None:
         service.faults.add("slow", seconds=SLOWNESS)
 
 
-def deploy(
-    folder: Path, services: Services, rounds: int, variants: Variants | None = None, **of_the_web: str
-) -> tuple[Deploy, Report, Counter[str]]:
-    """Replace the processes `rounds` times under load with a migration in the middle; drain; compare.
-
-    Returns the deployment, the report, and the number of answers by status.
-    """
+@pytest.mark.promise("I22")
+def test_rolling_restarts_and_a_migration_under_load_lose_and_refuse_nothing(
+    tmp_path: Path, services: Services
+) -> None:
     # No attempt that a busy machine holds up for seconds may be taken over: that would look like one that was cut off.
     variables = {"WEB_THREADS": "16", "LEASE_SECONDS": "12"}
-    with running_fleet(folder, services, webs=0, workers=1, **variables) as fleet:
-        fleet.add_web(**of_the_web)
-        fleet.wait_until_healthy()
+    with running_fleet(tmp_path, services, webs=1, workers=1, **variables) as fleet:
         balancer = Balancer(fleet.webs[0].port)
-        deployment = Deploy(fleet, balancer, variants or {})
+        deployment = Deploy(fleet, balancer)
         driver = Driver(services[0], lambda: [balancer.port])
         driver.add_people(PEOPLE)
         with load(driver):
-            for number in range(rounds):
+            for number in range(ROUNDS):
                 deployment.roll()
-                if number == rounds // 2 and not deployment.variants:
+                if number == ROUNDS // 2:
                     fleet.hub.manage("shell", "--verbosity", "0", "-c", MIGRATION)
                     fleet.hub.manage("migrate", "--verbosity", "0")
-        fleet.wait_until_idle(60)
+        fleet.wait_until_idle()
         balancer.close()
         report = observe(driver.sendings, *services, fleet.hub.rows)
-    return deployment, report, Counter(str(sending.status) for sending in driver.sendings)
-
-
-def test_five_rolling_restarts_and_a_migration_under_load_lose_and_refuse_nothing(
-    tmp_path: Path, services: Services, is_long: bool
-) -> None:
-    rounds = 10 if is_long else 5
-    deployment, report, statuses = deploy(tmp_path, services, rounds)
+    statuses = Counter(str(sending.status) for sending in driver.sendings)
     slowest = max(ending.seconds for ending in deployment.endings)
-    print(f"\n{rounds} rounds, slowest end {slowest:.1f} s, answers {dict(statuses)}: {report}")
+    print(f"\n{ROUNDS} rounds, slowest end {slowest:.1f} s, answers {dict(statuses)}: {report}")
     report.assert_clean()
     assert set(statuses) == {"200", "202"}
-    assert deployment.balancer.refused == 0
+    assert balancer.refused == 0
     assert report.unknown == 0, "an attempt was cut off"
-    assert [(ending.kind, ending.code) for ending in deployment.endings] == [
-        ("web", 0),
-        ("worker", 0),
-    ] * rounds
+    ends = [(ending.kind, ending.code) for ending in deployment.endings]
+    assert ends == [("web", 0), ("worker", 0)] * ROUNDS
     assert slowest <= DRAIN_SECONDS
-
-
-def same_again(old: Member) -> Member:
-    return Member(old.kind, old.environment, old.log)
-
-
-def caught(
-    folder: Path, services: Services, rounds: int, variants: Variants, **of_the_web: str
-) -> tuple[Report, Counter[str]]:
-    """Deploy broken variants. In the first of two rounds an unbroken process ends, in the second a broken one."""
-    services[1].faults.add("slow", seconds=0.3)  # so that something is under way whenever a process ends
-    deployment, report, statuses = deploy(folder, services, rounds, variants, **of_the_web)
-    print(f"\n{deployment.endings}, answers {dict(statuses)}: {report}")
-    return report, statuses
-
-
-@pytest.mark.one_database
-def test_a_web_process_that_ends_without_finishing_its_work_is_caught(
-    tmp_path: Path, services: Services
-) -> None:
-    def without_time(old: Member) -> Member:
-        return ImpatientWeb(old.kind, old.environment, old.log)
-
-    _, statuses = caught(tmp_path, services, 2, {"web": without_time})
-    assert statuses["None"], "no client was cut off"
-
-
-@pytest.mark.one_database
-def test_a_worker_that_ends_without_finishing_its_work_is_caught(tmp_path: Path, services: Services) -> None:
-    """Celery waits for its messages itself; they go to a queue that no worker reads, so that the worker polls."""
-    variables = environment(tmp_path, "no-drain")
-
-    def without_drain(old: Member) -> Member:
-        return Member(old.kind, old.environment | variables, old.log)
-
-    report, _ = caught(tmp_path, services, 5, {"worker": without_drain}, CELERY_QUEUE="unread")
-    assert report.unknown, "no attempt was cut off"

@@ -4,25 +4,20 @@ The tests do not measure time: the other deliveries must have ended while the on
 """
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connections
 
-from sync.attempts import breaker_feedback
-from sync.models import Breaker, Connection, Delivery
-from tests.faults.variants.process_variants import environment
+from sync.models import Connection, Delivery
 from tests.support.hub import Hub
 from tests.support.processes.workers import running_workers, wait_until
 from tests.support.unfinished_deliveries import close_open_deliveries
 from webhooks.models import State
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.nightly, pytest.mark.concurrent]
 
 HANGS = "HANGS"
 OTHERS = 99
@@ -93,20 +88,12 @@ def send_others(hub: Hub) -> None:
         assert send_webhook(hub, user) == 202
 
 
-@contextmanager
-def small_worker(settings: Any, folder: Path, variant: str | None = None) -> Iterator[None]:
-    settings.WAKE_WORKERS = settings.LEFT_TO_WORKERS
-    variables = environment(folder, variant) | {"DELIVERY_THREADS": str(THREADS)}
-    with running_workers(0.2, **variables):
-        yield
-
-
 @pytest.mark.worker_processes
-def test_a_worker_delivers_all_others_while_one_entity_hangs(
-    hanging: Hub, tmp_path: Path, settings: Any
-) -> None:
+@pytest.mark.promise("I11")
+def test_a_worker_delivers_all_others_while_one_entity_hangs(hanging: Hub, settings: Any) -> None:
     Connection.objects.update(deadline_seconds=30)
-    with small_worker(settings, tmp_path, None):
+    settings.WAKE_WORKERS = settings.LEFT_TO_WORKERS
+    with running_workers(0.2, DELIVERY_THREADS=str(THREADS)):
         send_hanging(hanging)
         send_others(hanging)
         wait_until(lambda: arrived(hanging) == OTHERS)
@@ -115,39 +102,6 @@ def test_a_worker_delivers_all_others_while_one_entity_hangs(
             "the one that hangs holds more than one thread, or none any more"
         )
         assert Delivery.objects.filter(entity_id=HANGS, state=State.RUNNING).count() == 1
-
-
-@contextmanager
-def without_constraint() -> Iterator[None]:
-    """Remove the constraint that allows only one running delivery of a subject."""
-    [constraint] = [
-        constraint
-        for constraint in Delivery._meta.constraints
-        if constraint.name == "one_running_delivery_a_subject"
-    ]
-    with connection.schema_editor(atomic=False) as editor:
-        editor.remove_constraint(Delivery, constraint)
-    try:
-        yield
-    finally:
-        close_open_deliveries()
-        with connection.schema_editor(atomic=False) as editor:
-            editor.add_constraint(Delivery, constraint)
-
-
-@pytest.mark.one_database
-@pytest.mark.worker_processes
-def test_a_hub_that_runs_a_subject_many_times_is_caught_by_its_neighbours(
-    hanging: Hub, tmp_path: Path, settings: Any
-) -> None:
-    Connection.objects.update(deadline_seconds=30)
-    with without_constraint(), small_worker(settings, tmp_path, "all-at-once"):
-        send_hanging(hanging)
-        # All threads hang before the others come, so it is no matter of chance which of them is taken first.
-        wait_until(lambda: is_asked_for(hanging, THREADS))
-        send_others(hanging)
-        time.sleep(1)
-        assert arrived(hanging) == 0
 
 
 def at_once(calls: Sequence[Callable[[], Any]], clients: int) -> list[Any]:
@@ -176,30 +130,4 @@ def test_sources_that_wait_are_answered_while_one_entity_hangs(hanging: Hub) -> 
     assert waiting_requests(hanging) == 1
     assert impatient.is_alive(), "the one that hangs had ended before the others"
     hanging.identity.faults.clear()
-    impatient.join(20)
-
-
-# The breaker
-
-
-def hang_among_others(hub: Hub, count: int) -> None:
-    """Let `count` deliveries of the one entity time out, with a successful delivery of another after each."""
-    Connection.objects.update(deadline_seconds=1)  # others end well within, on a slow machine too
-    users = others()[:count]
-    create_people(hub, [HANGS, *users])
-    for user in users:
-        assert send_webhook(hub, HANGS, "result") == 424
-        assert send_webhook(hub, user, "result") == 200
-
-
-def test_one_entity_that_hangs_among_others_opens_no_breaker(hanging: Hub) -> None:
-    hang_among_others(hanging, FAILURES + 2)
-    assert not Breaker.objects.filter(open_until__isnull=False).exists()
-
-
-@pytest.mark.one_database
-def test_a_breaker_that_forgets_successes_is_caught(hanging: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(breaker_feedback, "record_success", lambda *_: None)
-    with pytest.raises(AssertionError):
-        hang_among_others(hanging, FAILURES + 2)
-    assert Breaker.objects.filter(open_until__isnull=False).exists()
+    impatient.join(60)

@@ -14,13 +14,13 @@ from typing import IO
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from tests.faults.variants import mutants
 from tests.support.processes.hub_processes import ROOT, WITH_WORKERS, RunningHub, free_port, joined_hub
 from tests.support.processes.workers import worker_command
 
 Services = tuple[IdentityService, ShopService]
 
-START_SECONDS = 30
+START_SECONDS = 90
+IDLE_SECONDS = 180.0
 VARIABLES = {
     "LEASE_SECONDS": "3",
     "RECHECK_SECONDS": "3600",  # a re-check would make a delivery run again while the result is read
@@ -94,7 +94,7 @@ class Fleet:
                 assert time.monotonic() < until, "a web process does not answer"
                 time.sleep(0.05)
 
-    def wait_until_idle(self, seconds: float) -> bool:
+    def wait_until_idle(self, seconds: float = IDLE_SECONDS) -> bool:
         """Wait until no delivery is open. Returns False if some still are after `seconds`."""
         until = time.monotonic() + seconds
         query = "SELECT count(*) FROM sync_delivery WHERE state IN ('pending', 'retrying', 'running')"
@@ -112,16 +112,13 @@ def running_fleet(
     *,
     webs: int,
     workers: int,
-    mutant: str | None = None,
     **variables: str,
 ) -> Iterator[Fleet]:
-    """Run a healthy fleet on a new database; kill it at the end. `mutant` names the broken variant that it runs."""
+    """Run a healthy fleet on a new database; kill it at the end."""
     with (
         joined_hub(folder, *services, **VARIABLES | variables) as hub,
         (folder / "fleet.log").open("ab") as log,
     ):
-        mutants.alter(hub.database, mutant)
-        hub.environment |= mutants.environment(mutant)
         members = [Member(kind, hub.environment, log) for kind in ["web"] * webs + ["worker"] * workers]
         fleet = Fleet(hub, members[:webs], members[webs:], folder / "fleet.log")
         try:

@@ -20,8 +20,6 @@ from tests.support.processes.hub_processes import free_port
 Outage = Callable[[Fleet], AbstractContextManager[None]]
 """A context manager within which the storage of the fleet fails."""
 
-DISK_MIB = 48
-
 
 class Cluster:
     """A PostgreSQL for one test, which may be stopped. Unlike the shared one it waits for the log at each commit."""
@@ -132,48 +130,3 @@ def _send_signal(number: signal.Signals, processes: list[int]) -> None:
     for process_id in processes:
         with suppress(ProcessLookupError):
             os.kill(process_id, number)
-
-
-@contextmanager
-def disk_full(fleet: Fleet) -> Iterator[None]:
-    """Fill the file system of the database file (SQLite) to the last byte."""
-    filler = Path(fleet.hub.database).with_name("filler")
-    try:
-        with filler.open("wb", buffering=0) as file:
-            for size in (1 << 16, 1 << 12, 1):
-                _fill(file.write, b"\0" * size)
-        yield
-    finally:
-        filler.unlink()
-
-
-def _fill(write: Callable[[bytes], object], block: bytes) -> None:
-    try:
-        while True:
-            write(block)
-    except OSError:
-        return
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """Mount a file system of DISK_MIB in a new folder. Raises CalledProcessError if mounting is not allowed."""
-    folder.mkdir()
-    options = ["-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", str(folder)]
-    subprocess.run(["mount", *options], check=True, capture_output=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def may_mount() -> bool:
-    """Return True if a test may mount a file system on this machine."""
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        return False
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            with small_disk(Path(folder) / "disk"):
-                return True
-        except (OSError, subprocess.CalledProcessError):
-            return False

@@ -3,14 +3,12 @@ encoded, and cut by each of our limits. Nothing that leaves the hub or is stored
 """
 
 import json
-import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
 
 from sync.attempts import plan
-from sync.connectors.values.secret_scrubber import SecretScrubber
 from tests.faults.leaks import outlets
 from tests.faults.leaks.situations import (
     CANARIES,
@@ -26,7 +24,7 @@ from tests.support.hub import EXAMPLE, Hub
 from tests.support.leaks.echoed_forms import readable_secrets
 from webhooks.models import Event
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.nightly]
 
 
 @pytest.fixture(autouse=True)
@@ -77,28 +75,16 @@ def run_situations(hub: Hub, situations: Iterable[Situation]) -> Search:
     return search
 
 
+@pytest.mark.promise("I6")
 def test_no_secret_is_found_outside_the_allowed_columns(hub: Hub) -> None:
-    canaries, began = make_canaries(), time.monotonic()
+    canaries = make_canaries()
     situations = sample_situations(canaries)
     search = run_situations(hub, situations)
     print(
         f"\nI6: canaries {len(canaries)}, situations {len(situations)}, secrets {len(search.secrets)}, "
-        f"characters {search.characters:,}, hits {len(search.hits)}, {time.monotonic() - began:.0f} s"
+        f"characters {search.characters:,}, hits {len(search.hits)}"
     )
     assert (len(canaries), len(situations)) == (CANARIES, SITUATIONS)
     assert search.secrets > set(canaries)
     assert search.hits == []
     assert Event.objects.count() == SITUATIONS
-
-
-@pytest.mark.one_database
-def test_a_hub_that_does_not_scrub_is_caught_in_each_outlet(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(SecretScrubber, "_find_ranges", lambda scrubber, data: [])
-    situations = sample_situations(make_canaries())
-    spoken = [one for one in situations if one.before in (None, 0) and one.encoding in ("plain", "base64")]
-    search = run_situations(hub, [one for one in spoken if one.is_relayed][:6])
-    places = {place for _, place in search.hits}
-    print(f"\nI6, broken variant: hits {len(search.hits)}, in {sorted(places)}")
-    assert {"answer", "pages", "rows"} <= places, "the broken variant passes"

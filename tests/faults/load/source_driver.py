@@ -99,7 +99,7 @@ class Driver:
     def _post(self, source: str, body: bytes, webhook_id: str) -> tuple[int | None, bytes]:
         """Send a request. Returns the status and the body of the answer, as far as they were received."""
         status, content = None, b""
-        connection = http.client.HTTPConnection("127.0.0.1", random.choice(self.ports()), timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", random.choice(self.ports()), timeout=90)
         try:
             headers = JSON | signature_headers(body, webhook_id)
             connection.request("POST", f"/webhooks/{source}", body, headers)

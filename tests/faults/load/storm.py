@@ -1,50 +1,45 @@
-"""A storm: webhooks for many people to many processes, which are killed at random and restarted."""
+"""A storm: webhooks and batches for many people to many processes, which are killed at random and restarted."""
 
+import itertools
 import random
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.faults.consistency.checker import Report, observe
 from tests.faults.fleet.hub_fleet import Fleet, Member
 from tests.faults.load.batch_driver import BatchDriver
 from tests.faults.load.native_source import Batch, plan_batches
-from tests.faults.load.source_driver import Driver, Webhook, plan
+from tests.faults.load.source_driver import Webhook, plan
 
 
 @dataclass(frozen=True, slots=True)
 class StormSize:
     """The size of a storm.
 
-    `gap`: least and most sendings between two kills, None for no kills. `clients` send at once. One webhook in `share`
-    is a copy, none if it is 0. A delivery that is still open `drain_seconds` after the storm counts as stuck. `batches` are
-    requests with several events, in a mixed storm.
+    `processes`: how many of each kind run. `gap`: least and most requests between two kills. `clients` send at once. A
+    third of the webhooks are copies. `batches` are requests with several events.
     """
 
     seed: int
+    processes: int
     webhooks: int
+    batches: int
     people: int
-    gap: tuple[int, int] | None
+    gap: tuple[int, int]
     clients: int = 12
-    share: int = 3
-    drain_seconds: float = 60
-    batches: int = 0
-
-    @property
-    def copies(self) -> int:
-        return self.webhooks // self.share if self.share else 0
 
 
 @dataclass
 class ProcessKiller:
-    """A context manager that kills a random process of `victims` after each `gap` sendings and restarts it."""
+    """A context manager that kills one process of `victims` after the other, in a random order, after each `gap`
+    requests, and restarts it.
+    """
 
     victims: Sequence[Member]
-    gap: tuple[int, int] | None
+    gap: tuple[int, int]
     sent: Callable[[], int]
     chance: random.Random
     killed: Counter[str] = field(default_factory=Counter)
@@ -52,22 +47,20 @@ class ProcessKiller:
 
     def __enter__(self) -> "ProcessKiller":
         self._thread = threading.Thread(target=self._run, name="killer")
-        if self.gap is not None:
-            self._thread.start()
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
-        if self.gap is not None:
-            self._thread.join()
+        self._thread.join()
 
     def _run(self) -> None:
-        assert self.gap is not None, "no process is killed without a gap"
+        order = itertools.cycle(self.chance.sample(self.victims, len(self.victims)))
         due = self.sent() + self.chance.randint(*self.gap)
         while not self._stopped.wait(0.02):
             if self.sent() >= due:
                 due += self.chance.randint(*self.gap)
-                victim = self.chance.choice(self.victims)
+                victim = next(order)
                 victim.kill()
                 victim.start()
                 self.killed[victim.kind] += 1
@@ -90,52 +83,20 @@ class StormResult:
         )
 
 
-def run_storm(fleet: Fleet, identity: IdentityService, shop: ShopService, weather: StormSize) -> StormResult:
-    """Send all webhooks, first killing workers, then also web processes; drain; compare."""
-    chance = random.Random(weather.seed)
-    people = [f"PERSON{number}" for number in range(weather.people)]
-    driver = Driver(identity, lambda: [web.port for web in fleet.webs])
+def run_storm(fleet: Fleet, driver: BatchDriver, shop: ShopService, size: StormSize) -> StormResult:
+    """Send batches and single webhooks while any process is killed; wait until everything is delivered; compare."""
+    chance = random.Random(size.seed)
+    people = [f"PERSON{number}" for number in range(size.people)]
     driver.add_people(people)
-    webhooks = plan(weather.webhooks, weather.copies, people, weather.seed)
-    half, killed = len(webhooks) // 2, Counter[str]()
-    for part, victims in ((webhooks[:half], fleet.workers), (webhooks[half:], fleet.members)):
-        with ProcessKiller(victims, weather.gap, lambda: len(driver.sendings), chance) as killer:
-            send_timed(lambda part=part: driver.run(part, weather.clients), len(part))
-        killed += killer.killed
-    return finish_storm(fleet, driver, shop, weather, killed)
-
-
-def run_mixed_storm(fleet: Fleet, driver: BatchDriver, shop: ShopService, weather: StormSize) -> StormResult:
-    """Send batches and single webhooks while any process is killed; drain; compare."""
-    chance = random.Random(weather.seed)
-    people = [f"PERSON{number}" for number in range(weather.people)]
-    driver.add_people(people)
-    singles = plan(weather.webhooks, weather.copies, people, weather.seed)
-    requests: list[Webhook | Batch] = [*plan_batches(weather.batches, people, weather.seed)]
-    for single in singles:
+    requests: list[Webhook | Batch] = [*plan_batches(size.batches, people, size.seed)]
+    for single in plan(size.webhooks, size.webhooks // 3, people, size.seed):
         requests.insert(chance.randrange(len(requests) + 1), single)
-    with ProcessKiller(fleet.members, weather.gap, lambda: driver.posts, chance) as killer:
-        send_timed(lambda: driver.send_all(requests, weather.clients), len(requests))
-    return finish_storm(fleet, driver, shop, weather, killer.killed)
-
-
-def finish_storm(
-    fleet: Fleet, driver: Driver, shop: ShopService, weather: StormSize, killed: Counter[str]
-) -> StormResult:
-    """Wait until everything is delivered, and compare."""
-    fleet.wait_until_idle(weather.drain_seconds)
-    identity = driver.identity
-    report = observe(driver.sendings, identity, shop, fleet.hub.rows)
+    with ProcessKiller(fleet.members, size.gap, lambda: driver.posts, chance) as killer:
+        driver.send_all(requests, size.clients)
+    fleet.wait_until_idle()
+    report = observe(driver.sendings, driver.identity, shop, fleet.hub.rows)
     states = fleet.hub.rows("SELECT state, count(*) FROM sync_delivery GROUP BY state")
     receipts = fleet.hub.rows("SELECT count(*) FROM webhooks_receipt")[0][0]
-    ends = {str(state): int(number) for state, number in states}
     answers = Counter(str(sending.status or "cut") for sending in driver.sendings)
-    return StormResult(report, ends, dict(killed), receipts, dict(answers))
-
-
-def send_timed(send: Callable[[], None], number: int) -> None:
-    """Send `number` requests and print how long it took."""
-    started = time.monotonic()
-    send()
-    seconds = time.monotonic() - started
-    print(f"{number} requests in {seconds:.1f} s ({number / seconds:.0f}/s)")
+    ends = {str(state): int(number) for state, number in states}
+    return StormResult(report, ends, dict(killer.killed), receipts, dict(answers))

@@ -15,7 +15,12 @@ from django.db import connection
 from database.settings import SILENT_SERVER_LIMITS
 from tests.support.processes.hub_processes import ROOT
 
-pytestmark = [pytest.mark.faults, pytest.mark.one_engine]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.nightly,
+    pytest.mark.only_postgresql,
+    pytest.mark.concurrent,
+]
 
 NOTICED_SECONDS = 18.0
 OPTIONS = {
@@ -28,7 +33,7 @@ SCRIPT = """
 import atexit, fcntl, os, socket, struct, threading, time
 import django
 django.setup()
-from database.settings import SILENT_SERVER_LIMITS, postgresql_settings
+from database.settings import postgresql_settings
 from tests.faults.fleet.storage import Cluster
 
 def switch(state):
@@ -44,9 +49,6 @@ atexit.register(cluster.close)
 address = {"ENGINE": "django.db.backends.postgresql", "NAME": "postgres", "USER": "hub", "HOST": "127.0.0.1",
            "PORT": cluster.url.rpartition(":")[2].partition("/")[0]}
 wired = postgresql_settings(address, wait_seconds=1, pool_size=4, prepare_threshold=None)
-if BROKEN:
-    for name in SILENT_SERVER_LIMITS:
-        wired["OPTIONS"].pop(name)
 from django.db import OperationalError, connection, connections
 
 connections.settings["default"].update(wired)
@@ -107,7 +109,7 @@ def sent_probes():
     names, values = open("/proc/net/netstat").read().splitlines()[:2]
     return int(dict(zip(names.split(), values.split()))["TCPKeepAlive"])
 
-limits, options = SILENT_SERVER_LIMITS | CHANGED, OPTIONS
+limits, options = SILENT_SERVER_LIMITS, OPTIONS
 switch("up")
 server = socket.create_server(("127.0.0.1", 0))
 client = socket.create_connection(server.getsockname())
@@ -138,11 +140,6 @@ def own_network() -> list[str]:
 OWN_NETWORK = own_network()
 
 
-def uses_that_noticed(is_broken: bool) -> list[str]:
-    """Return what was printed: which of two uses of a connection ended with an error, and what the next one read."""
-    return printed_lines(SCRIPT.replace("BROKEN", str(is_broken)).replace("SECONDS", str(NOTICED_SECONDS)))
-
-
 def printed_lines(script: str) -> list[str]:
     """Run a script in a network of its own. Returns the lines that it printed."""
     environment = os.environ | {"DJANGO_SETTINGS_MODULE": "integration_hub.settings"}
@@ -154,7 +151,6 @@ def printed_lines(script: str) -> list[str]:
     return ended.stdout.splitlines()
 
 
-@pytest.mark.only_postgresql
 def test_the_system_knows_the_limits_of_a_connection(database: None) -> None:
     connection.ensure_connection()
     with socket.fromfd(connection.connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as wire:
@@ -168,16 +164,12 @@ def test_the_system_knows_the_limits_of_a_connection(database: None) -> None:
 # Where no process may have a network of its own, only the test above shows that the limits are set.
 if OWN_NETWORK:
 
-    @pytest.mark.only_postgresql
-    @pytest.mark.parametrize("is_broken", [False, True])
-    def test_a_silent_server_is_noticed_whoever_waits_for_it(is_broken: bool) -> None:
-        noticed, back = uses_that_noticed(is_broken)
-        assert noticed == str([] if is_broken else ["sends", "waits"])
+    def test_a_silent_server_is_noticed_whoever_waits_for_it() -> None:
+        """Both of two uses of a connection end with an error, and the next one reads."""
+        noticed, back = printed_lines(SCRIPT.replace("SECONDS", str(NOTICED_SECONDS)))
+        assert noticed == str(["sends", "waits"])
         assert back == "back (1,)"
 
-    @pytest.mark.only_postgresql
-    @pytest.mark.parametrize("is_broken", [False, True])
-    def test_one_lost_probe_ends_no_connection(is_broken: bool) -> None:
-        changed = {"keepalives_idle": 5, "keepalives_interval": 5} if is_broken else {}
-        (probes,) = printed_lines(PROBES.replace("CHANGED", str(changed)).replace("OPTIONS", str(OPTIONS)))
-        assert (int(probes) >= 2) is not is_broken
+    def test_one_lost_probe_ends_no_connection() -> None:
+        (probes,) = printed_lines(PROBES.replace("OPTIONS", str(OPTIONS)))
+        assert int(probes) >= 2
