@@ -33,15 +33,14 @@ class BatchSending:
 class BatchDriver(Driver):
     """A sender of single webhooks and of batches. `references`: event id → reference, as the hub first named it.
 
-    `faults`: answers that contradict the request or an earlier answer. `posts`: the number of requests so far,
-    `begun`: their ids.
+    `faults`: answers that contradict the request or an earlier answer. `answered`: the number of requests that
+    were answered so far.
     """
 
     requests: list[BatchSending] = field(default_factory=list)
     references: dict[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
-    posts: int = 0
-    begun: set[str] = field(default_factory=set)
+    answered: int = 0
     _uncertain: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -84,9 +83,10 @@ class BatchDriver(Driver):
         return status
 
     def _post(self, source: str, body: bytes, webhook_id: str) -> tuple[int | None, bytes]:
-        self.posts += 1
-        self.begun.add(webhook_id)
-        return super()._post(source, body, webhook_id)
+        status, content = super()._post(source, body, webhook_id)
+        with self._lock:
+            self.answered += status is not None
+        return status, content
 
     def _note_sendings(
         self, batch: Batch, sent_at: float, status: int | None, results: Sequence[dict[str, Any]]

@@ -19,7 +19,7 @@ from tests.faults.load.source_driver import Webhook, plan
 class StormSize:
     """The size of a storm.
 
-    `processes`: how many of each kind run. `gap`: least and most requests between two kills. `clients` send at once. A
+    `processes`: how many of each kind run. `gap`: least and most answered requests between two kills. `clients` send at once. A
     third of the webhooks are copies. `batches` are requests with several events.
     """
 
@@ -35,12 +35,12 @@ class StormSize:
 @dataclass
 class ProcessKiller:
     """A context manager that kills one process of `victims` after the other, in a random order, after each `gap`
-    requests, and restarts it.
+    answered requests, and restarts it. Requests that no process takes do not count: all would be killed before one is up.
     """
 
     victims: Sequence[Member]
     gap: tuple[int, int]
-    sent: Callable[[], int]
+    answered: Callable[[], int]
     chance: random.Random
     killed: Counter[str] = field(default_factory=Counter)
     _stopped: threading.Event = field(default_factory=threading.Event)
@@ -56,9 +56,9 @@ class ProcessKiller:
 
     def _run(self) -> None:
         order = itertools.cycle(self.chance.sample(self.victims, len(self.victims)))
-        due = self.sent() + self.chance.randint(*self.gap)
+        due = self.answered() + self.chance.randint(*self.gap)
         while not self._stopped.wait(0.02):
-            if self.sent() >= due:
+            if self.answered() >= due:
                 due += self.chance.randint(*self.gap)
                 victim = next(order)
                 victim.kill()
@@ -91,7 +91,7 @@ def run_storm(fleet: Fleet, driver: BatchDriver, shop: ShopService, size: StormS
     requests: list[Webhook | Batch] = [*plan_batches(size.batches, people, size.seed)]
     for single in plan(size.webhooks, size.webhooks // 3, people, size.seed):
         requests.insert(chance.randrange(len(requests) + 1), single)
-    with ProcessKiller(fleet.members, size.gap, lambda: driver.posts, chance) as killer:
+    with ProcessKiller(fleet.members, size.gap, lambda: driver.answered, chance) as killer:
         driver.send_all(requests, size.clients)
     fleet.wait_until_idle()
     report = observe(driver.sendings, driver.identity, shop, fleet.hub.rows)
