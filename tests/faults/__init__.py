@@ -1,4 +1,4 @@
 """Tests of promises that only show under faults: killed processes, load and failing systems.
 
-Each test must also catch a broken variant of the hub.
+`tests/mutants/variants/faults.toml` has broken versions of the hub that they must catch.
 """

@@ -1,8 +1,5 @@
-"""Every fault test: the kind of database and engine, the two stand-in services, and how the tests are distributed over
-processes.
-"""
+"""Every fault test: the two stand-in services, and how the tests are distributed over processes."""
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,11 +19,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from tests.faults.load.groups import GroupScheduling
 
     return GroupScheduling(config, log)
-
-
-@pytest.fixture(scope="session")
-def is_postgresql() -> bool:
-    return os.environ.get("HUB_TEST_DATABASE", "sqlite") == "postgresql"
 
 
 @pytest.fixture

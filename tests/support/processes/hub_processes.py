@@ -77,7 +77,7 @@ class RunningHub:
                 ["sh", "-c", f"exec {command}"],
                 cwd=ROOT, env=environment, start_new_session=True, stdout=output, stderr=output,
             )  # fmt: skip
-        until = time.monotonic() + 20
+        until = time.monotonic() + 90
         while not self._is_healthy():
             assert self.process.poll() is None, "the hub ended at its start"
             assert time.monotonic() < until, "the hub does not answer"
@@ -94,7 +94,7 @@ class RunningHub:
         """Run `manage.py` against the same database. Returns what it printed; fails unless it exits with 0."""
         command = [sys.executable, "manage.py", *arguments]
         result = subprocess.run(
-            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=180
         )
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout

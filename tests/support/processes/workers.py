@@ -28,19 +28,15 @@ def own_database() -> str:
     return f"sqlite:///{name}" if connection.vendor == "sqlite" else database_url(name)
 
 
-COMMANDS: list[list[str]] = []
-"""Every command by which this process started a worker."""
-
-
 def is_celery(environment: Mapping[str, str]) -> bool:
     return bool(environment.get("CELERY_BROKER_URL"))
 
 
 def worker_command(environment: Mapping[str, str], poll: float = 2.0) -> list[str]:
     """Return the command of a worker for the engine that this environment chooses. `poll`, in seconds, is not for Celery."""
-    run_worker = [sys.executable, "manage.py", "run_worker", "--poll", str(poll)]
-    COMMANDS.append(_celery_command() if is_celery(environment) else run_worker)
-    return COMMANDS[-1]
+    if is_celery(environment):
+        return _celery_command()
+    return [sys.executable, "manage.py", "run_worker", "--poll", str(poll)]
 
 
 def _celery_command() -> list[str]:
@@ -67,7 +63,7 @@ class WorkerProcess:
 
     def wait_until_ready(self) -> None:
         assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], 30)
+        ready, _, _ = select.select([self.process.stdout], [], [], 90)
         assert ready, "the worker does not say that it delivers"
         line = b""
         while b"Delivering" not in line:  # Celery shows its configuration before
@@ -75,11 +71,11 @@ class WorkerProcess:
             assert line, self.read_errors()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal and return the exit code. Raises TimeoutExpired after 30 s."""
+        """Send a signal and return the exit code. Raises TimeoutExpired after 60 s."""
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(60)
 
-    def wait_for_error(self, text: str, seconds: float = 30.0) -> str:
+    def wait_for_error(self, text: str, seconds: float = 60.0) -> str:
         """Wait until the error output has a text. Returns the output so far, which `read_errors` leaves out."""
         assert self.process.stderr is not None
         found, until = b"", time.monotonic() + seconds
@@ -109,7 +105,7 @@ def running_workers(poll: float = 2.0, count: int = 1, **variables: str) -> Iter
         yield workers
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     until = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < until, "the condition did not become true in time"
