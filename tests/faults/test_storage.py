@@ -129,7 +129,6 @@ class OutageResult:
     report: Report
     answers: list[Answer]
     recovery_seconds: float
-    recovered: int
 
     def __str__(self) -> str:
         statuses = Counter(str(answer.status) for answer in self.answers)
@@ -197,7 +196,7 @@ def run_outage(
         wait_until(lambda: len(witness.answers_with(200, 202, since=ended)) >= 30, 20)
     fleet.wait_until_idle()
     report = observe(witness.sendings, *services, fleet.hub.rows)
-    return OutageResult(report, witness.answers, back, len(witness.answers_with(200, 202, since=ended)))
+    return OutageResult(report, witness.answers, back)
 
 
 def marked(case: Case) -> Any:

@@ -23,8 +23,6 @@ pytestmark = [pytest.mark.faults, pytest.mark.nightly]
 
 SETTINGS: Mapping[str, dict[str, str]] = {
     "standard-webhooks": {},
-    "body-hmac": {"header": "X-Signature"},
-    "timestamped-hmac": {"header": "X-Signature"},
     "hmac": {"header": "X-Signature", "algorithm": "sha512"},
     "jwt": {"algorithm": "HS256", "header": "Authorization"},
     "body-secret": {"field": "clientState"},
@@ -40,9 +38,6 @@ def headers_of(scheme: str, secret: str, number: int) -> dict[str, str]:
     """Return the headers with which a sender that has this secret authenticates."""
     at = str(int(time.time()))
 
-    def mac(*parts: bytes) -> bytes:
-        return hmac.digest(secret.encode(), b".".join(parts), hashlib.sha256)
-
     match scheme:
         case "standard-webhooks":
             key = base64.b64decode(secret.removeprefix("whsec_"))
@@ -53,10 +48,6 @@ def headers_of(scheme: str, secret: str, number: int) -> dict[str, str]:
                 "webhook-timestamp": at,
                 "webhook-signature": f"v1,{signature}",
             }
-        case "body-hmac":
-            return {"X-Signature": mac(EXAMPLE).hex()}
-        case "timestamped-hmac":
-            return {"X-Signature": f"t={at},v1={mac(at.encode(), EXAMPLE).hex()}"}
         case "hmac":
             return {"X-Signature": hmac.digest(secret.encode(), EXAMPLE, "sha512").hex()}
         case "jwt":
