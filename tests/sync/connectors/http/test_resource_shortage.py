@@ -33,7 +33,8 @@ def test_no_free_descriptor_is_a_failure_of_the_hub(scheme: str, host: str) -> N
 
 
 @pytest.mark.parametrize(
-    "error", [socket.gaierror(socket.EAI_NONAME, "unknown"), OSError(errno.ECONNREFUSED, "no resolver daemon")]
+    "error",
+    [socket.gaierror(socket.EAI_NONAME, "unknown"), OSError(errno.ECONNREFUSED, "no resolver daemon")],
 )
 def test_no_name_is_called_unknown_without_a_descriptor_to_look_it_up(
     monkeypatch: pytest.MonkeyPatch, error: OSError
