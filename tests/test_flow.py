@@ -70,6 +70,7 @@ def test_the_entity_is_given_to_a_signed_source_and_to_no_other(hub: Hub) -> Non
     assert only["entity"] == {"id": ANNA}
 
 
+@pytest.mark.submission
 def test_a_repeat_after_the_delivery_is_answered_with_the_stored_entity(hub: Hub) -> None:
     address = hub.change_email("anna.repeat@example.com")
     hub.shop.faults.add("slow", seconds=1.0)
@@ -100,6 +101,7 @@ def test_an_acknowledgement_comes_at_once_and_its_url_gives_the_outcome(hub: Hub
     assert hub.client.get(answer["Location"][:-2] + "xx").status_code == 404
 
 
+@pytest.mark.submission
 def test_a_shop_slower_than_the_wait_gives_202_and_the_update_still_happens(hub: Hub) -> None:
     address = hub.change_email("anna.slow@example.com")
     hub.shop.faults.add("slow", seconds=1.0)

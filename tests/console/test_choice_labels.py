@@ -17,6 +17,7 @@ FIELDS = [
 ]
 
 
+@pytest.mark.submission
 def test_the_labels_of_every_field_are_translated() -> None:
     with bracketed_language():
         labels = [(field, force_str(label)) for field in FIELDS for _value, label in field.flatchoices]

@@ -145,3 +145,30 @@ def test_a_form_refuses_a_key_that_no_column_holds(root: Client, key: str) -> No
     answer = root.post(address, fields)
     assert answer.status_code == 200
     assert answer.context["adminform"].form.errors
+
+
+LISTS = ("/admin/auth/user/", "/admin/webhooks/event/", "/admin/sync/connection/", "/admin/webhooks/source/")
+
+
+@pytest.mark.promise("T28")
+@pytest.mark.parametrize("address", LISTS)
+def test_no_parameter_of_a_list_is_a_lookup_of_the_database(root: Client, address: str) -> None:
+    """A prefix that fits and one that does not would tell a stored value apart, letter by letter."""
+    lookups = (
+        "password__startswith",
+        "secrets__value__startswith",
+        "credentials__startswith",
+        "pk__in",
+        "_to_field",
+    )
+    for lookup in lookups:
+        answers = [root.get(address, {lookup: value}) for value in ("md5", "zzz")]
+        statuses = [answer.status_code for answer in answers]
+        assert statuses in ([200, 200], [302, 302], [400, 400]), lookup
+        if statuses == [302, 302]:
+            assert answers[0]["Location"] == answers[1]["Location"].replace("zzz", "md5")
+        if statuses == [200, 200]:
+            first, second = (
+                re.sub(r'csrfmiddlewaretoken" value="\w+"', "", answer.content.decode()) for answer in answers
+            )
+            assert first.replace("md5", "") == second.replace("zzz", ""), lookup

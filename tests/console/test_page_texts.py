@@ -92,6 +92,7 @@ def text_of_all(clients: dict[str, Client], address: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+@pytest.mark.submission
 def test_the_text_of_each_page_is_the_reviewed_one() -> None:
     pages = read_pages()
     if os.environ.get("HUB_WRITE_PAGE_TEXTS"):

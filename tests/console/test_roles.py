@@ -37,6 +37,7 @@ def test_a_role_holds_what_its_work_needs() -> None:
     assert holders == HOLDERS
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize(("role", "taken"), [("support", "replay_event"), ("auditor", "request_export")])
 def test_creating_the_roles_twice_adds_missing_permissions_only(role: str, taken: str) -> None:
     group = Group.objects.get(name=role)

@@ -59,6 +59,7 @@ def costs(client: Client, addresses: dict[str, int]) -> dict[str, int]:
     return numbers
 
 
+@pytest.mark.submission
 def test_pages_cost_the_same_for_few_rows_and_for_many() -> None:
     route = a_route(a_source())
     counts = {"total": 120, "events": 120, "failed": 120, "frozen_at": NOON, "state": "finished"}

@@ -85,6 +85,7 @@ def test_a_folder_that_was_open_is_closed_and_access_of_a_group_stays(public: Pa
     assert public.stat().st_mode & 0o777 == 0o750
 
 
+@pytest.mark.submission
 def test_a_new_database_and_its_log_are_private(public: Path) -> None:
     environment = {
         "PATH": os.environ["PATH"],

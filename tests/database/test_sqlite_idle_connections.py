@@ -181,6 +181,7 @@ def said(file: Path, script: str) -> list[str]:
     return finished(start(file, READERS + script)).splitlines()
 
 
+@pytest.mark.submission
 def test_threads_that_read_one_after_the_other_share_a_connection(file: Path) -> None:
     assert said(file, ONE_AFTER_THE_OTHER) == ["1 1"]
 

@@ -100,6 +100,7 @@ def test_a_stopped_writer_makes_others_time_out(file: Path, write: str) -> None:
     assert 0.5 <= float(seconds) < 5
 
 
+@pytest.mark.submission
 def test_a_killed_writer_frees_the_queue_and_leaves_no_change(file: Path) -> None:
     with holder(file) as killed:
         waiting = start(file, "add_one()")

@@ -46,6 +46,7 @@ def test_a_database_from_before_the_record_is_refused(recorder: MigrationRecorde
         check_schema()
 
 
+@pytest.mark.promise("I22")
 def test_a_migration_that_this_version_does_not_have_is_refused(recorder: MigrationRecorder) -> None:
     recorder.record_applied("audit", "0001_entry")
     recorder.record_applied(LABEL, "audit.0001_entry 0123456789abcdef0123456789abcdef")

@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 COMMAND = [sys.executable, "-m", "sandbox"]
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize(
     ("name", "path", "number"),
     [("shop", "/api/customers", signal.SIGTERM), ("identity", "/api/users", signal.SIGINT)],

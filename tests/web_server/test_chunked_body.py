@@ -47,6 +47,7 @@ def decode_with_gunicorn(data: bytes) -> Any:
         return None
 
 
+@pytest.mark.submission
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=12), st.integers(1, 5))
 def test_any_bytes_are_decoded_as_by_gunicorn(fragments: list[bytes], size: int) -> None:

@@ -36,6 +36,7 @@ def test_malformed_requests_of_a_minute_share_a_row(hub: Hub, tmp_path: Path) ->
         assert running.rows("SELECT count(*) <= 2 FROM webhooks_refusal") in ([(1,)], [(True,)])
 
 
+@pytest.mark.submission
 def test_a_flood_from_many_addresses_shares_a_count(hub: Hub) -> None:
     del hub
     refusal_counts.pending_counts.reset()

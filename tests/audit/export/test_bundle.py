@@ -57,6 +57,7 @@ def test_fifty_clean_exports_raise_no_alarm(database: None, tmp_path: Path) -> N
         ) == ([], [])
 
 
+@pytest.mark.submission
 def test_an_outside_checkpoint_of_any_time_within_a_whole_range_fits(database: None, tmp_path: Path) -> None:
     kept = []
     for number in range(9):

@@ -52,6 +52,7 @@ def test_a_damaged_entry_is_found_in_an_export(database: None, tmp_path: Path) -
             assert all(verify_with_both(tmp_path / f"{kind}{number}")), (kind, damage)
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("is_sealed", [True, False])
 def test_entries_after_a_damaged_one_are_appended_and_both_verifiers_find_it(
     database: None, tmp_path: Path, is_sealed: bool

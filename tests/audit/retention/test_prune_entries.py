@@ -298,6 +298,7 @@ STUB_CHANGES: dict[Callable[[], None], str] = {
 }
 
 
+@pytest.mark.submission
 @pytest.mark.usefixtures("log")
 @pytest.mark.parametrize("change", STUB_CHANGES, ids=lambda change: change.__name__)
 def test_a_changed_stub_is_found_even_after_the_next_pruning(change: Callable[[], None]) -> None:

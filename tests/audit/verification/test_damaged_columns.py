@@ -77,6 +77,7 @@ def test_an_entry_without_a_time_has_no_body() -> None:
 
 
 # PostgreSQL refuses values of another type.
+@pytest.mark.submission
 @pytest.mark.only_sqlite
 def test_a_value_that_cannot_be_read_is_a_fault_of_its_entry(target: Entry) -> None:
     values = dict.fromkeys(("leaf", "prev_leaf"), NO_BYTES)
@@ -120,6 +121,7 @@ ROWS = {
 }
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("table", ROWS)
 def test_a_value_of_another_type_is_a_fault_that_names_row_and_column(target: Entry, table: str) -> None:
     where, name = ROWS[table]

@@ -37,6 +37,7 @@ def _family(code: str) -> Iterator[Family]:
         process.stdout.close()
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("code", [_ENDED, _LIVING], ids=["ended", "living"])
 def test_the_cpu_time_of_a_child_is_counted(code: str) -> None:
     with _family(code) as family:

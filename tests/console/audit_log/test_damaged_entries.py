@@ -65,6 +65,7 @@ def damaged(change: str, condition: str) -> Iterator[None]:
         transaction.set_rollback(True)
 
 
+@pytest.mark.submission
 def test_the_list_the_page_and_the_download_show_a_damaged_entry(target: Entry) -> None:
     client, address = browser("auditor"), f"/admin/audit/entry/{target.pk}/change/"
     other = Entry.objects.get(stream=target.stream, stream_seq=3)
@@ -95,6 +96,7 @@ def test_the_stored_text_of_a_damaged_column_is_shown(target: Entry, column: str
     assert "moonday" in text
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("damage", [f"at = {TIMES[1]}", f"at = {TIMES[-1]}", "details = 'x'"])
 def test_every_page_about_events_is_shown_with_damaged_entries(hub: Hub, damage: str) -> None:
     hub.post_signed(EXAMPLE)

@@ -125,6 +125,7 @@ def test_an_administrator_appoints_no_second_person(event: Event) -> None:
     assert Erasure.objects.get().state == "requested"
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("requester", ["first", "second"])
 def test_a_person_who_sets_the_password_of_another_cannot_act_as_both(event: Event, requester: str) -> None:
     clients = {name: browser("administrator", name) for name in ("first", "second")}

@@ -144,6 +144,7 @@ def test_a_deleted_or_undecryptable_payload_is_reported(support: Client) -> None
     assert "Encrypted with a key that the hub no longer has." in page_of(support, an_event(2, payload=lost))
 
 
+@pytest.mark.submission
 def test_the_page_costs_the_same_for_ten_attempts_and_for_sixty_and_shows_the_newest_fifty(
     support: Client,
 ) -> None:
@@ -202,6 +203,7 @@ def test_revealing_never_leads_to_another_site(support: Client) -> None:
         assert answer["Location"] == f"{LIST}{event.pk}/change/", back
 
 
+@pytest.mark.submission
 def test_revealing_needs_the_permission_and_a_reason(support: Client) -> None:
     event = a_failed_event()
     address = f"{LIST}{event.pk}/reveal/"

@@ -98,6 +98,7 @@ def test_filters_that_cannot_be_used_lead_to_the_page_without_filters(database: 
     assert not Export.objects.exists()
 
 
+@pytest.mark.submission
 @pytest.mark.skipif(shutil.which("unzip") is None, reason="unzip is not installed here; .ci/run installs it")
 def test_the_command_of_the_page_leaves_the_saved_checkpoint_as_it_is(database: None, tmp_path: Path) -> None:
     """A forged archive may have a file of that name next to its folder."""

@@ -190,6 +190,7 @@ def test_a_person_without_a_role_gets_a_message_and_costs_no_statement(hub: Rout
     assert not [query for query in seen if "count" in query["sql"].split("FROM")[-1][:30]]
 
 
+@pytest.mark.submission
 def test_the_number_of_statements_is_constant_and_no_event_is_read(hub: Route) -> None:
     a_failure_group("target-rejected", 1)
     CountedHour.objects.update(open=1)
@@ -210,6 +211,7 @@ def test_the_number_of_statements_is_constant_and_no_event_is_read(hub: Route) -
     assert 'FROM "sync_delivery"' not in " ".join(many)
 
 
+@pytest.mark.submission
 def test_no_statement_of_it_reads_a_whole_table_of_counts_or_events(hub: Route) -> None:
     _create_many_rows()
     client = logged_in("administrator")

@@ -139,6 +139,7 @@ def test_only_a_superuser_changes_the_login_of_a_superuser() -> None:
     assert [other.post(address, form).status_code for address, form in forms_of(root).items()] == [302] * 3
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("is_active", [True, False])
 def test_a_password_is_set_by_people_who_lack_no_permission_of_the_person(is_active: bool) -> None:
     client = browser("administrator", "anna")

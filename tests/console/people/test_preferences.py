@@ -22,6 +22,7 @@ def menu_lines(client: Client) -> list[str]:
     return re.findall(r"<li><a [^>]*>([^<]+)</a>", nav)
 
 
+@pytest.mark.submission
 def test_the_menu_contains_exactly_the_pages_of_the_role_and_each_line_opens() -> None:
     support, auditor, administrator = (
         menu_lines(logged_in(role)) for role in ("support", "auditor", "administrator")

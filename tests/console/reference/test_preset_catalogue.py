@@ -112,6 +112,7 @@ def typed(form: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.submission
 def test_an_unknown_preset_leaves_the_form_empty() -> None:
     client = browser("administrator")
     for name in ("", "nothing", "../../secrets", "<b>"):

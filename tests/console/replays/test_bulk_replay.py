@@ -42,6 +42,7 @@ def dead(count: int, **values: Any) -> None:
         a_delivery(an_event(number, state="dead", code="target-rejected", **values), route)
 
 
+@pytest.mark.submission
 def test_many_events_are_replayed_from_the_filter_to_the_end(hub: Hub, raise_replay_pace: None) -> None:
     fail_customers(hub, 6)
     hub.change_email("taken@example.com", "PERSON5")
@@ -65,6 +66,7 @@ def test_many_events_are_replayed_from_the_filter_to_the_end(hub: Hub, raise_rep
     assert "PERSON1" not in failed
 
 
+@pytest.mark.submission
 def test_events_that_failed_again_are_replayed_from_the_page_of_the_replay(
     hub: Hub, raise_replay_pace: None
 ) -> None:

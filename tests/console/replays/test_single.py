@@ -106,6 +106,7 @@ def test_a_failed_event_is_replayed_and_recorded_with_person_and_reason(hub: Hub
     assert "shop was down" not in Entry.objects.get(action="event.replayed").body
 
 
+@pytest.mark.submission
 def test_an_unreachable_system_is_reported_and_the_replay_is_still_possible(
     hub: Hub,
 ) -> None:
@@ -207,6 +208,7 @@ def test_an_undecryptable_payload_offers_no_choice(hub: Hub) -> None:
     assert not Replay.objects.exists()
 
 
+@pytest.mark.submission
 def test_the_original_mapping_is_offered_if_it_differs_and_previewed(hub: Hub) -> None:
     event = refused(hub)
     hub.change_email("anna.then@example.com")

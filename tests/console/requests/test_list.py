@@ -134,6 +134,7 @@ def walk(client: Client, query: str, way: str) -> Iterator[list[Any]]:
     raise AssertionError("the pages do not end")
 
 
+@pytest.mark.submission
 @pytest.mark.usefixtures("_pages_of_three")
 @pytest.mark.parametrize("query", ["", "?source=aurora", "?result=accepted,not-verified"])
 def test_pages_show_every_request_once_in_both_directions(query: str) -> None:

@@ -84,6 +84,7 @@ def test_a_delivery_on_hold_is_not_described_as_next(of: Any, state: str) -> Non
     assert all("On hold: source or route is paused" in visible_text(client.get(page)) for page in pages)
 
 
+@pytest.mark.submission
 def test_a_route_is_paused_and_resumed_like_a_source(hub: Hub, aurora: Source) -> None:
     client, route = browser("administrator"), Route.objects.get(source=aurora, entity_type="USER")
     page = f"/admin/sync/route/{route.pk}/"
@@ -100,6 +101,7 @@ def test_a_route_is_paused_and_resumed_like_a_source(hub: Hub, aurora: Source) -
         assert (entry["stream"], entry["details"]["reason"]) == (f"setting:route:{route.pk}", reason)
 
 
+@pytest.mark.submission
 def test_webhooks_pass_during_a_rotation_and_the_old_secret_is_refused_once_it_is_ended(hub: Hub) -> None:
     of, client = Source.objects.get(slug="aurora"), browser("administrator")
     old = of.secrets.get()

@@ -40,6 +40,7 @@ def shown_text(page: Any, field: str) -> str:
     return unescape(html.split(f'name="{field}"', 1)[1].split(">", 1)[1].split("</textarea>", 1)[0])
 
 
+@pytest.mark.submission
 @pytest.mark.one_database
 def test_an_invalid_setting_of_a_source_is_named_by_line_and_path(settings: Any) -> None:
     settings.PUBLIC_URL = ""
@@ -82,6 +83,7 @@ def test_a_correct_text_is_shown_indented_on_the_next_visit() -> None:
     assert shown_text(page, "scheme_settings") == '\n{\n  "header": "X-Sig"\n}'
 
 
+@pytest.mark.submission
 def test_hostile_json_is_refused_with_a_sentence() -> None:
     of, client = source("aurora"), browser("administrator")
     for typed in ("[" * 100_000, "1" * 5000, "NaN", '{"a": 1e999}', '{"a": "\\u0000"}'):

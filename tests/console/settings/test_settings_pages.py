@@ -42,6 +42,7 @@ def test_nothing_is_added_without_a_reason() -> None:
     assert not Source.objects.exists()
 
 
+@pytest.mark.submission
 @pytest.mark.one_database
 def test_a_source_that_would_fail_later_is_refused_at_its_field() -> None:
     client = browser("administrator")

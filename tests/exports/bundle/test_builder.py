@@ -60,6 +60,7 @@ from webhooks.models import Event
 pytestmark = pytest.mark.concurrent
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize(
     "words",
     [
@@ -193,6 +194,7 @@ def move_to_another_route(event: Event) -> None:
     event.deliveries.update(route=a_route(event.source, entity_type="ROLE"))
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("change", ROWS)
 def test_rows_tampered_with_in_the_database_do_not_match_the_entries(
     database: None, tmp_path: Path, change: str
@@ -246,6 +248,7 @@ def test_an_unsealed_event_is_left_to_the_next_export(
     assert check_rows.RowChecker(str(folder)).check_export() == []
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("is_recorded", [True, False])
 def test_an_attempt_that_began_after_the_checkpoint_is_no_fault_and_one_without_entry_is(
     database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_recorded: bool

@@ -95,6 +95,7 @@ def test_a_whole_export_continues_from_a_checkpoint_of_pruned_segments(
     assert run_readme_commands(folder) == [0, 1, 0]
 
 
+@pytest.mark.submission
 def test_events_with_pruned_entries_are_reported_and_the_rest_is_verified(
     database: None, tmp_path: Path, settings: Any
 ) -> None:

@@ -82,6 +82,7 @@ def test_an_export_made_during_an_erasure_is_erased_too(asked: dict[str, Export]
     assert erasure.counts["exports"] == 6
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("named", [{"words": {"q": "42"}}, {"reason": "42 asked"}])
 def test_an_archive_with_the_person_only_in_its_filter_is_deleted_too(
     database: None, named: dict[str, Any]

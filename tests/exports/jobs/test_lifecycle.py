@@ -91,6 +91,7 @@ def test_an_export_whose_files_are_lost_begins_again(
     assert [part["first_event"] for part in check_json(folder)["parts"]] == [1]
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("step", ["write_table", "pack_archive"])
 def test_an_export_killed_in_another_step_is_completed(
     database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
@@ -337,6 +338,7 @@ def test_an_export_that_kills_its_process_three_times_fails_with_a_message(
     assert list(exports.iterdir()) == []
 
 
+@pytest.mark.submission
 def test_an_export_with_progress_in_each_run_is_continued_and_one_without_fails(
     database: None, monkeypatch: pytest.MonkeyPatch, small_chunks: None
 ) -> None:

@@ -31,6 +31,7 @@ def disguise(event: Event, name: str) -> None:
     Event.objects.filter(pk=event.pk).update(entity_id=name, event_id=None, digest=b"")
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("words", [{}, {"entity_type": "USER"}])
 def test_an_event_with_the_pseudonym_of_another_erasure_is_found(
     hub: Hub, tmp_path: Path, words: dict[str, str]
@@ -46,6 +47,7 @@ def test_an_event_with_the_pseudonym_of_another_erasure_is_found(
     assert all("is a pseudonym, but no entry says that the event was erased" in fault for fault in found)
 
 
+@pytest.mark.submission
 def test_exchanged_pseudonyms_of_two_erasures_are_found(hub: Hub, tmp_path: Path) -> None:
     people = receive_people(hub, map(invented_person, range(2)))
     assert all(run_erasure(confirmed_erasure(one)) for one in people)

@@ -50,6 +50,7 @@ def exported_faults(tmp_path: Path) -> list[str]:
     return check_rows.RowChecker(str(folder)).check_export()
 
 
+@pytest.mark.submission
 def test_an_unchanged_history_has_no_fault_and_a_changed_row_is_found_in_a_whole_export(
     busy_hub: Hub, tmp_path: Path
 ) -> None:
@@ -105,6 +106,7 @@ def test_each_change_of_one_statement_is_found_by_the_nightly_check_and_by_that_
     assert list(find_row_faults()) == check_rows.RowChecker(str(folder)).check_export() == []
 
 
+@pytest.mark.submission
 def test_the_nightly_check_names_the_code_of_each_fault(busy_hub: Hub) -> None:
     Delivery.objects.filter(state=State.DEAD).update(state=State.SUCCEEDED)
     faults = list(find_row_faults())

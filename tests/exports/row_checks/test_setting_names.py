@@ -32,6 +32,7 @@ def recorded(database: None) -> None:
         assert row.slug == f"new-{slug}"
 
 
+@pytest.mark.submission
 @pytest.mark.usefixtures("recorded")
 def test_a_slug_or_name_that_no_entry_says_is_found() -> None:
     a_source()  # made by a command: no entry says its slug
@@ -56,6 +57,7 @@ def exchange_slugs(first: Connection, second: Connection) -> None:
         Connection.objects.filter(pk=row.pk).update(slug=slug)
 
 
+@pytest.mark.submission
 @pytest.mark.usefixtures("recorded")
 @pytest.mark.parametrize("details", ["[]", "{", '{"after":[]}', '{"after":{"slug":7}}'])
 def test_an_entry_with_other_details_ends_no_check(details: Any) -> None:

@@ -63,6 +63,7 @@ def two_webhooks(hub: Hub) -> Hub:
     return hub
 
 
+@pytest.mark.submission
 def test_exchanged_payloads_of_two_webhooks_of_one_person_are_found(two_webhooks: Hub) -> None:
     assert list(find_row_faults()) == []
     for model, _, column in (*COLUMNS, (Receipt, "", "payload")):
@@ -110,6 +111,7 @@ def test_a_payload_that_retention_deleted_is_no_fault(
     assert list(find_row_faults()) == []
 
 
+@pytest.mark.submission
 def test_no_unchanged_payload_is_a_fault(hub: Hub) -> None:
     event_batches.add_token()
     event_batches.set_format(event_batches.FORMAT)

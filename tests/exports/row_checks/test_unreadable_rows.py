@@ -142,6 +142,7 @@ def test_an_unreadable_request_without_an_event_is_named(hub: Hub) -> None:
     assert [fault for fault in faults if "status: is 200" in fault]
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("table", ["events", "calls"])
 def test_an_export_names_the_event_that_it_cannot_read(database: None, table: str) -> None:
     events = a_recorded_history(5)

@@ -78,6 +78,7 @@ def test_a_copy_of_a_request_that_was_never_answered_is_found(
     ]
 
 
+@pytest.mark.submission
 def test_a_request_whose_process_died_before_its_answer_is_no_fault(
     formatted: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

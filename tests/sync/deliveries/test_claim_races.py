@@ -194,7 +194,7 @@ def test_audit_log_entries_of_a_claim_follow_entries_added_meanwhile(
     assert find_chain_faults() == []
 
 
-@pytest.mark.promise("I9")
+@pytest.mark.promise("I9", "T15")
 def test_the_database_refuses_a_second_running_delivery_of_a_subject(waiting: Delivery) -> None:
     assert claim_delivery(waiting.pk) is not None
     claimed = {"state": "running", "token": uuid4(), "lease_until": timezone.now(), "due_at": None}

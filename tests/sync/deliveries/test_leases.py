@@ -13,6 +13,7 @@ from django.utils import timezone
 from sync.attempts.call_log import AttemptRecorder, ClaimLost
 from sync.connectors.client.exchange import OutgoingRequest
 from sync.deliveries.claims import Claim, claim_delivery
+from sync.deliveries.due_deliveries import find_due_ids, find_isolated_ids
 from sync.deliveries.expired_leases import release_delivery, release_expired_leases
 from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Call, Connection, Delivery, MappingVersion, Recheck
@@ -21,6 +22,7 @@ from sync.rechecks.recheck_results import record_results
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.database.expired_leases import expired_deliveries
 from tests.support.hub import EXAMPLE, Hub
+from tests.support.processes.hub_processes import expire_lease
 from tests.support.processes.workers import own_database
 from tests.support.threads import wait_until
 from webhooks.models import Event, State
@@ -192,6 +194,21 @@ def test_no_read_is_started_for_a_claim_of_another_process(
     monkeypatch.setattr("sync.deliveries.claims.monotonic", lambda: began + 60)
     with pytest.raises(ClaimLost):
         recorder.record_request(_read())
+
+
+@pytest.mark.promise("T13")
+def test_a_delivery_whose_processes_died_twice_runs_alone_and_the_third_death_ends_it(database: None) -> None:
+    [key, other] = expired_deliveries(2)
+    Delivery.objects.filter(pk=key).update(deaths=1)
+    assert release_expired_leases(10) == 2
+    assert find_isolated_ids(10) == [key], "after one death a delivery still runs beside others"
+    assert find_due_ids(10) == [other]
+    assert claim_delivery(key) is None
+    assert claim_delivery(key, in_own_process=True)
+    expire_lease(key)
+    settled = Delivery.objects.get(pk=key)
+    assert (settled.state, settled.code, settled.due_at) == (State.DEAD, "crashes-hub", None)
+    assert Delivery.objects.get(pk=other).state == State.RETRYING
 
 
 def test_all_deliveries_with_expired_leases_are_released_at_once(database: None) -> None:

@@ -71,6 +71,7 @@ def test_data_stored_after_the_key_was_destroyed_are_deleted_for_two_days(hub: H
     assert list(Payload.objects.values_list("subject", flat=True)) == [long_ago.pk]
 
 
+@pytest.mark.submission
 def test_an_erasure_by_two_workers_is_counted_once_and_completely(
     hub: Hub, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

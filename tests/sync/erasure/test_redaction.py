@@ -85,6 +85,7 @@ def test_a_note_that_is_also_about_another_person_is_not_deleted(by: User, event
     assert closing.reason == SAID
 
 
+@pytest.mark.submission
 def test_the_reason_of_a_bulk_replay_that_skipped_the_event_is_withheld(hub: Hub, by: User) -> None:
     [erased_person] = receive_people(hub, [GONE])
     event = Event.objects.get()

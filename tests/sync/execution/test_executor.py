@@ -245,6 +245,7 @@ def test_a_task_that_a_thread_has_begun_keeps_its_slot(monkeypatch: pytest.Monke
     wait_until(lambda: executor.used_slots == 0)
 
 
+@pytest.mark.submission
 def test_a_delivery_without_a_thread_is_given_back_at_once(
     hub: Hub, one_thread: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

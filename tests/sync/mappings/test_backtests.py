@@ -210,6 +210,7 @@ def test_the_newest_events_of_all_sources_are_tested_up_to_the_requested_number(
     assert result.oldest_at == NOON - timedelta(seconds=9)
 
 
+@pytest.mark.submission
 @pytest.mark.django_db
 def test_statements_do_not_grow_with_the_events_of_a_chunk() -> None:
     mapping, route = a_mapping_in_use(MAIL)

@@ -64,6 +64,7 @@ def test_a_disabled_route_that_refers_is_not_counted(route: Route) -> None:
     assert [str(mapping) for mapping in referring_mappings(route)] == ["Group to segment"]
 
 
+@pytest.mark.submission
 def test_the_warning_is_on_every_page_that_ends_a_route(route: Route) -> None:
     client, page = browser("administrator"), f"/admin/sync/route/{route.pk}"
     form = typed_form(client, f"{page}/change/")

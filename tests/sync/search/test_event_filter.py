@@ -92,6 +92,7 @@ def test_with_a_connection_the_reason_is_that_of_the_delivery_to_it() -> None:
         assert resolve_filter(words, NOW).apply_to(Event.objects.all()).count() == found, words
 
 
+@pytest.mark.submission
 def test_for_every_filter_the_exported_rows_are_those_of_the_list(
     capfdbinary: pytest.CaptureFixture[bytes],
 ) -> None:

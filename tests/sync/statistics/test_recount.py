@@ -132,6 +132,7 @@ def test_counted_refusals_stay_counted_although_a_flood_deletes_their_rows() -> 
     assert list(RefusalCount.objects.values_list("code", "number")) == [("bad-signature", 42)]
 
 
+@pytest.mark.submission
 def test_deleted_events_stay_counted() -> None:
     a_route(a_source())
     old = NOON - timedelta(days=2)

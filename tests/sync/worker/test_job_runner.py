@@ -46,6 +46,7 @@ def is_so(holds: Callable[[], bool]) -> bool:
     return False
 
 
+@pytest.mark.submission
 def test_a_long_job_delays_no_job_of_another_kind(recorder: Recorder, request: pytest.FixtureRequest) -> None:
     """With one thread for all kinds the other one would have to wait."""
     begun, may_end = threading.Event(), threading.Event()
@@ -70,6 +71,7 @@ def test_a_long_job_delays_no_job_of_another_kind(recorder: Recorder, request: p
     assert is_so(lambda: job_of(next_long).state == "done")
 
 
+@pytest.mark.submission
 def test_a_stopping_worker_waits_until_its_job_is_handed_back(recorder: Recorder, worker: Worker) -> None:
     def go_on_until_told(job: Any, goes_on: Callable[[], bool]) -> None:
         while goes_on():
@@ -83,6 +85,7 @@ def test_a_stopping_worker_waits_until_its_job_is_handed_back(recorder: Recorder
     assert job_of(key).state == "waiting"
 
 
+@pytest.mark.submission
 def test_an_error_in_one_job_ends_neither_its_worker_nor_the_next_job(
     recorder: Recorder, worker: Worker
 ) -> None:

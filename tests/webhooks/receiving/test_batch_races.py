@@ -95,6 +95,7 @@ def _send_two_at_once(formatted: Hub, rounds: Rounds) -> list[int]:
     return statuses
 
 
+@pytest.mark.submission
 def test_the_second_of_two_requests_finds_what_the_first_stored(
     formatted: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -400,6 +400,7 @@ def test_a_request_without_deliveries_is_answered_as_before_when_it_is_sent_agai
     assert list(find_row_faults()) == []
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("wait", ["ack", "result"])
 def test_an_unreadable_event_decides_the_status_only_for_a_sender_that_asks_for_the_outcome(
     formatted: Hub, wait: str

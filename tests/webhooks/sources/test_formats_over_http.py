@@ -52,6 +52,7 @@ def test_an_event_may_be_as_large_as_the_format_allows(formatted: Hub) -> None:
     assert post(formatted, event(ANNA), content_type="application/json").status_code == 415
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("has_fields", [True, False])
 def test_event_types_are_mapped_once(formatted: Hub, has_fields: bool) -> None:
     """A sender may delete softly by `delete`: its `purge` must not become that, and no unknown word a deletion."""
@@ -150,6 +151,7 @@ def test_a_stored_format_that_is_not_valid_any_more_refuses_without_an_error(for
     assert not Event.objects.exists()
 
 
+@pytest.mark.submission
 def test_100_events_are_stored_in_one_commit(formatted: Hub) -> None:
     events = [event(f"U{number}", uid=str(number)) for number in range(100)]
     with CaptureQueriesContext(connection) as captured:

@@ -55,6 +55,7 @@ def request(hub: RunningHub, line: str, *headers: str, body: bytes = b"") -> Rep
     return hub.raw("\r\n".join([*head, "", ""]).encode() + body)
 
 
+@pytest.mark.submission
 def test_a_handshake_is_answered_by_get_and_by_nothing_else(running: RunningHub) -> None:
     path, header = "/webhooks/aurora-unsigned", "X-Okta-Verification-Challenge: c-1"
     assert request(running, f"GET {path}", header).status == 405

@@ -63,6 +63,7 @@ def test_another_token_url_removes_the_credentials_too() -> None:
     assert of.credentials is None
 
 
+@pytest.mark.submission
 @pytest.mark.one_database
 def test_a_limit_out_of_range_is_refused_at_its_field() -> None:
     of, client = connection(), browser("administrator")

@@ -118,6 +118,7 @@ def test_a_test_event_of_a_disabled_source_is_refused_and_reported() -> None:
     assert not Event.objects.exists()
 
 
+@pytest.mark.submission
 def test_no_test_event_is_sent_that_the_hub_could_not_sign_or_would_deliver() -> None:
     client = browser("administrator")
     of = a_signed_source()

@@ -134,6 +134,7 @@ def test_an_expression_that_fails_or_costs_too_much_is_a_fault_of_the_format(exp
     assert event.entry == "data"
 
 
+@pytest.mark.submission
 @each_row(
     [
         ({"id": "event.id"}, lambda one: one),
@@ -157,6 +158,7 @@ def test_an_event_of_several_is_not_stored_with_the_large_body_of_all() -> None:
     assert {getattr(event, "code", "") for event in read(form, body).events} == {"format-error"}
 
 
+@pytest.mark.submission
 def test_a_request_is_not_stored_many_times_over() -> None:
     """The events of this request each repeat its body, of 100 KB."""
     form = {"events": "body.all", "data": "body", "previous": "body", "max_events": 500, "max_bytes": 131_072}
