@@ -59,6 +59,9 @@ quick: $(CHECKS)  ## within a minute: the pure rules, and the path of a webhook 
 # The files that mark a test so: collecting all tests costs each process 10 s of CPU.
 marked = $(shell grep -rl --include 'test_*.py' -e 'mark\.$(1)\b' tests | sort)
 
+# The pages of the console that write SQL of their own, or filter, search and count.
+PAGES_ON_POSTGRESQL := tests/console/test_every_page.py $(addprefix tests/console/,audit_log entities events failures overview replays)
+
 # tests/faults/load/groups.py names the groups: load tests begin first and never two at once; meanwhile the other
 # process runs what mostly waits.
 SUBMISSION := $(BIN)/python -m pytest -n 2 --dist loadgroup -rfE $(call marked,submission)
@@ -66,6 +69,8 @@ SUBMISSION := $(BIN)/python -m pytest -n 2 --dist loadgroup -rfE $(call marked,s
 submission: $(CHECKS)  ## what .ci/run adds: all pages in a browser, kills at every operation, real systems, what changed
 	HUB_TEST_DATABASE=sqlite $(SUBMISSION) -m "submission and not peers"
 	HUB_TEST_DATABASE=postgresql $(SUBMISSION) -m "submission and faults and not pure"
+	HUB_TEST_DATABASE=postgresql $(PYTEST) $(PAGES_ON_POSTGRESQL) $(ORM_TESTS) \
+		-m "not nightly and not faults and not peers and not pure"
 	HUB_TEST_DATABASE=postgresql HUB_TEST_ENGINE=celery $(SUBMISSION) \
 		-m "submission and faults and worker_processes and not one_engine"
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest tests/peers -m "submission and peers" -p no:xdist
@@ -80,7 +85,7 @@ gate-stress: $(CHECKS)  ## 20 times the tests of `make test` that start threads,
 promises: $(CHECKS)  ## prints which test holds which promise
 	$(BIN)/python -m tests.promises
 
-faults: $(CHECKS)  ## the fault suite, on both databases and with Celery; HUB_FAULTS=long for the longer tier
+faults: $(CHECKS)  ## the fault suite, on both databases and with Celery
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist loadgroup -m faults -rfE $(call marked,faults) $(ARGS)
 	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadgroup -m "faults and not pure" -rfE $(call marked,faults) $(ARGS)
 	HUB_TEST_DATABASE=postgresql HUB_TEST_ENGINE=celery $(BIN)/python -m pytest -n 2 --dist loadgroup \

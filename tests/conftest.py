@@ -21,8 +21,13 @@ from tests.support.wired_hub import connected_hub, wipe_database
 from tests.tiers.selection import left_out_rows, mark_listed_tests
 from webhooks.receiving import refusals
 
-# How fast a busy machine generates and runs examples says nothing about the hub.
-hypothesis_settings.register_profile("hub", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How fast a busy machine generates and runs examples says nothing about the hub. `make nightly` alone draws new ones.
+hypothesis_settings.register_profile(
+    "hub",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=os.environ.get("HUB_TEST_ROWS") != "all",
+)
 hypothesis_settings.load_profile("hub")
 
 settings.KEEP_TO_ONE_CORE = False  # some tests load the WSGI application into this process

@@ -24,9 +24,6 @@ from tests.bench.subjects.memory import show_memory, watch_memory
 from tests.bench.subjects.other_commit import ROUNDS as AGAINST_ROUNDS
 from tests.bench.subjects.other_commit import SECONDS as AGAINST_SECONDS
 from tests.bench.subjects.other_commit import compare_with, show_against
-from tests.bench.subjects.password_guesses import ROUNDS as GUESSING_ROUNDS
-from tests.bench.subjects.password_guesses import SECONDS as GUESSING_SECONDS
-from tests.bench.subjects.password_guesses import measure_guessing, show_guessing
 from tests.bench.subjects.server_commands import measure_servers, show_servers
 
 
@@ -59,7 +56,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--against", metavar="COMMIT", help="this checkout and a clone of another commit, in turn"
     )
-    parser.add_argument("--guessing", action="store_true", help="webhooks while passwords are guessed")
     parser.add_argument("--growth", action="store_true", help="cost by what is stored")
     parser.add_argument("--sizes", type=numbers, default=(10_000, 100_000, 1_000_000), help="for the growth")
     parser.add_argument(
@@ -115,8 +111,6 @@ class Bench:
             return "growth", self._growth()
         if self.given.against:
             return "against", self._against()
-        if self.given.guessing:
-            return "guessing", self._guessing()
         if self.given.export:
             return "export", self._export()
         if self.given.console:
@@ -177,20 +171,6 @@ class Bench:
         rows = compare_with(given.against, self.kinds, rounds, seconds)
         print(show_against(given.against, rows))
         return rows
-
-    def _guessing(self) -> object:
-        found, given = {}, self.given
-        for kind in self.kinds:
-            times = measure_guessing(
-                kind,
-                self.systems,
-                self.folder,
-                given.rounds or GUESSING_ROUNDS,
-                given.seconds or GUESSING_SECONDS,
-            )
-            print(show_guessing(kind, times), end="\n\n")
-            found[kind] = {way: asdict(taken) for way, taken in times.items()}
-        return found
 
     def _export(self) -> object:
         found, events = [], self.given.events or 100_000

@@ -43,7 +43,7 @@ class Results:
 
 
 def _key(mutation: Mutation) -> str:
-    return json.dumps([mutation.path, mutation.line, mutation.new])
+    return json.dumps([mutation.path, mutation.line, mutation.old, mutation.new])
 
 
 def try_variants(mutations: Sequence[Mutation], state: Path, results: Results, processes: int) -> int:
