@@ -100,7 +100,7 @@ start-peers: $(CHECKS)  ## real systems to connect manually, as docs/connect.md 
 bench: $(CHECKS)  ## what a webhook costs, compared with plain views; ARGS="--quick" for a first look
 	$(BIN)/python -m tests.bench $(ARGS)
 
-screenshots: $(CHECKS)  ## docs/screens: a picture of every screen; ARGS="events replay" for these only
+screenshots: $(CHECKS)  ## a picture of every screen, into var/screens; ARGS="events replay" for these only
 	$(BIN)/python -m tests.browser $(ARGS)
 
 check: $(CHECKS)  ## everything that CI runs first

@@ -10,8 +10,6 @@ from pathlib import Path
 
 from tests.mutants.mutation import ROOT, Mutation
 
-LEFT_OUT = ("docs/screens/",)
-
 
 class Copy:
     """A copy of the files that git tracks or does not ignore, for one pytest at a time."""
@@ -71,4 +69,4 @@ def _own_files() -> list[str]:
         text=True,
         check=True,
     ).stdout.splitlines()
-    return [name for name in listed if not name.startswith(LEFT_OUT) and (ROOT / name).is_file()]
+    return [name for name in listed if (ROOT / name).is_file()]

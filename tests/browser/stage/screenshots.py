@@ -1,12 +1,11 @@
-"""The command of `make screenshots`: a picture of every screen for the documentation, on a desktop, on a phone and in
-the dark theme.
+"""The command of `make screenshots`: a picture of every screen below var/screens, on a desktop, on a phone and in the
+dark theme; those that the documentation shows are written to docs/screens too.
 
 Randomness is seeded; times are those of the run, because pages use the clock of the database too.
 """
 
 import io
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,16 +23,22 @@ from tests.browser.stage.screens import SCREENS, Screen
 from tests.support.hub import SIGNING_SECRET
 from tests.support.wired_hub import connected_hub
 
-FOLDER = Path(__file__).parents[3] / "docs" / "screens"
+ROOT = Path(__file__).parents[3]
+FOLDER = ROOT / "var" / "screens"
+DOCUMENTED = ROOT / "docs" / "screens"
+# The pictures that README.md and docs/screens/README.md show.
+SHOWN = (
+    *("overview-desktop", "events-desktop", "event-failed-desktop", "event-failed-phone", "replay-desktop"),
+    *("replay-dark", "mapping-compare-desktop", "audit-desktop"),
+)
 KINDS = {"desktop": ("light", 1440, 900), "phone": ("light", 390, 844), "dark": ("dark", 1440, 900)}
-MAX_BYTES = 9_000_000
+MAX_BYTES = 500_000  # of the pictures in the documentation
 TALLEST = {"desktop": 1800, "phone": 3200, "dark": 1800}  # px; what is below is more of the same
-COLOURS = 96
 _STILL = "*, *::before, *::after { transition: none !important; animation: none !important; caret-color: transparent !important; }"
 
 
 def main(names: list[str]) -> None:
-    """Take the pictures of these screens, of all without a name, and write the page that shows them."""
+    """Take the pictures of these screens, or of all if none is named."""
     executable = program()
     if executable is None:
         sys.exit("Chromium is not on the PATH")
@@ -48,7 +53,7 @@ def main(names: list[str]) -> None:
                 print(screen.name, flush=True)
     finally:
         chromium.quit()
-    write_index()
+    check_size()
 
 
 @contextmanager
@@ -81,45 +86,15 @@ def take_pictures(browser: Browser, stage: Stage, screen: Screen) -> None:
         tall = min(int(browser.run("document.documentElement.scrollHeight")), TALLEST[kind])
         browser.page.set_viewport_size({"width": width, "height": max(tall, height)})
         picture = Image.open(io.BytesIO(browser.page.screenshot(scale="css"))).convert("RGB")
-        in_few_colours(picture).save(FOLDER / f"{screen.name}-{kind}.png", optimize=True)
+        name = f"{screen.name}-{kind}"
+        for folder in (FOLDER, *([DOCUMENTED] if name in SHOWN else [])):
+            picture.save(folder / f"{name}.webp", lossless=True, method=6)
 
 
-def in_few_colours(picture: Image.Image) -> Image.Image:
-    """Reduce the colours of a picture to shrink its file. Each remaining colour is one that most of its pixels had."""
-    # The colours that are far from others, not those of the most area: a warning is small, and is no error.
-    few = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    palette: dict[int, tuple[int, int, int]] = {}
-    for (place, colour), _ in Counter(
-        zip(few.get_flattened_data(), picture.get_flattened_data(), strict=True)
-    ).most_common():
-        palette.setdefault(place, colour)
-    few.putpalette([part for place in range(COLOURS) for part in palette.get(place, (0, 0, 0))])
-    return few
-
-
-def write_index() -> None:
-    """Write a table of the pictures, and delete pictures of screens that no longer exist."""
-    known = {f"{screen.name}-{kind}.png" for screen in SCREENS for kind in KINDS}
-    for picture in FOLDER.glob("*.png"):
-        if picture.name not in known:
-            picture.unlink()
-    lines = [
-        "# Every screen of the console",
-        "",
-        '`make screenshots` takes these pictures, with an invented history; `ARGS="events replay"` takes those alone.',
-        "",
-        "| Screen | Who | Desktop | Phone | Dark |",
-        "|---|---|---|---|---|",
-    ]
-    for screen in SCREENS:
-        pictures = [f"{screen.name}-{kind}.png" for kind in KINDS]
-        cells = [
-            f"[![{screen.title}, {kind}]({name})]({name})" for kind, name in zip(KINDS, pictures, strict=True)
-        ]
-        lines.append(f"| {screen.title} | {screen.role or 'everyone'} | {' | '.join(cells)} |")
-    (FOLDER / "README.md").write_text("\n".join(lines) + "\n")
-    size = sum(picture.stat().st_size for picture in FOLDER.glob("*.png"))
-    print(f"{len(list(FOLDER.glob('*.png')))} pictures, {size / 1e6:.1f} MB")
+def check_size() -> None:
+    """Print the size of the documented pictures. Raises SystemExit if they are too large for a clone."""
+    size = sum(picture.stat().st_size for picture in DOCUMENTED.glob("*.webp"))
+    print(f"Pictures of every screen: {FOLDER}. In the documentation: {size / 1e6:.1f} MB")
     if size > MAX_BYTES:
         sys.exit(f"That is more than {MAX_BYTES / 1e6:.1f} MB.")
 
