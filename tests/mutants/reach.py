@@ -24,7 +24,9 @@ ARGUMENTS = (
 def record(data: Path, arguments: Sequence[str] = ()) -> int:
     """Run tests, by default those of `make test`, and write which test reaches which line. Returns pytest's status."""
     data.parent.mkdir(parents=True, exist_ok=True)
-    settings = data.with_suffix(".ini")
+    settings = data.with_name(
+        "reach.ini"
+    )  # coverage deletes each file whose name begins with that of its data
     present = [name for name in PACKAGES if (ROOT / name).is_dir()]
     settings.write_text(f"[run]\nsource = {','.join(present)}\ndata_file = {data}\n")
     options = ["--cov", f"--cov-config={settings}", "--cov-context=test", "--cov-report="]
