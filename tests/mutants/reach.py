@@ -1,5 +1,6 @@
 """Which tests reach a line of the product, by a run of the suite under coverage."""
 
+import collections
 import os
 import subprocess
 import sys
@@ -47,7 +48,7 @@ class Reach:
             for name in [_relative(path)]
             if name is not None
         }
-        self._breadth: dict[str, int] | None = None
+        self._breadth = self._modules_by_test()
 
     def tests_of(self, path: str, line: int) -> list[str]:
         """Return the test functions that reach a line, those that reach the fewest modules first.
@@ -63,16 +64,16 @@ class Reach:
         if not contexts and line in by_line:
             contexts = {context for found in by_line.values() for context in found} - {""}
         functions = {_function(context) for context in contexts}
-        return sorted(functions, key=lambda name: (self._modules_reached(name), name))
+        return sorted(functions, key=lambda name: (self._breadth[name], name))
 
-    def _modules_reached(self, function: str) -> int:
-        if self._breadth is None:
-            self._breadth = {}
-            for path in self._files.values():
-                reached = {c for found in self._data.contexts_by_lineno(path).values() for c in found} - {""}
-                for name in {_function(context) for context in reached}:
-                    self._breadth[name] = self._breadth.get(name, 0) + 1
-        return self._breadth[function]
+    def _modules_by_test(self) -> dict[str, int]:
+        """Return the number of modules that each test function reaches."""
+        breadth: dict[str, int] = collections.defaultdict(int)
+        for path in self._files.values():
+            reached = {context for found in self._data.contexts_by_lineno(path).values() for context in found}
+            for name in {_function(context) for context in reached - {""}}:
+                breadth[name] += 1
+        return breadth
 
 
 def _relative(path: str) -> str | None:
