@@ -1,76 +1,137 @@
-"""The counts of each hour equal a plain GROUP BY after any history and any number of counting workers."""
+"""The counts of each hour are those of its rows, after any change and with any number of counting workers."""
 
-import random
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.utils import timezone
 
-import sync.deliveries.event_state
 import sync.statistics.hour_recount
-import sync.statistics.periodic_recount
-from sync.models import CountedHour, CountMark, EventCount, PruningRun, RefusalCount, RetentionCategory
+from sync.deliveries.event_state import refresh_event_states
+from sync.models import (
+    CallCount,
+    Connection,
+    CountedHour,
+    CountMark,
+    EventCount,
+    FailureCount,
+    PruningRun,
+    RefusalCount,
+    RetentionCategory,
+)
 from sync.models.counts import HOUR, start_of_hour
+from sync.operations.held_deliveries import HeldDecision, decide_held
 from sync.replays.requests import request_replay
 from sync.statistics.hour_recount import recount_hour
+from sync.statistics.latency_histogram import BUCKET_COUNT, bucket_of
 from sync.statistics.periodic_recount import recount_stale_hours as look_and_count
 from sync.statistics.stale_hours import HourStatus, choose_stale_hours
-from tests.support.builders.history import NOON, a_delivery, a_route, a_source, an_event
-from tests.sync.statistics.random_histories import History, counted, plain
+from tests.support.builders.history import NOON, a_call, a_delivery, a_route, a_source, an_attempt, an_event
 from webhooks.models import Event, Refusal
 
 pytestmark = pytest.mark.usefixtures("database")
 
 
-@pytest.fixture
-def history(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], History]:
-    """Yield a random history by a seed. Nothing is delivered."""
-    monkeypatch.setattr("sync.replays.requests.defer_to_workers", lambda _: None)
+def test_each_row_is_counted_under_its_hour_its_system_and_its_kind() -> None:
+    """Types that no route has, and unknown events, are counted together: they come from the senders."""
+    shop = a_route(a_source())
+    crm = a_route(
+        a_source("borealis"),
+        target=Connection.objects.create(slug="crm", side="target", connector="rest-target"),
+    )
+    an_event(0, source=shop.source, event_type="moved", entity_type="GROUP", state="ignored", code="ignored")
+    an_event(
+        1, source=shop.source, event_type="merged", entity_type="SOMETHING", state="ignored", code="ignored"
+    )
+    an_event(2, source=crm.source, received_at=NOON + HOUR)
+    for number, (route, code) in enumerate(
+        (
+            (shop, "target-rejected"),
+            (crm, "target-rejected"),
+            (shop, "identity-timeout"),
+            (crm, "identity-timeout"),
+        )
+    ):
+        event = an_event(
+            3, source=route.source, event_type="CREATE", state="dead", code=code, received_at=NOON
+        )
+        attempt = an_attempt(a_delivery(event, route), 1, started_at=NOON + timedelta(minutes=number))
+        a_call(attempt, seconds=None, status=None, error="target-timeout")
+        a_call(attempt, seconds=80.0, error="target-rejected")
+        for seconds in (0.0004, 0.03, 4.0):
+            a_call(attempt, seconds=seconds, error="")
+        a_call(attempt, started_at=NOON + HOUR, error="")
+    count(NOON + HOUR + timedelta(minutes=1))
+    before = start_of_hour(NOON - timedelta(seconds=1))
+    events = EventCount.objects.values_list(
+        "hour", "source__slug", "entity_type", "event_type", "state", "number"
+    )
+    assert set(events) == {
+        (NOON, "aurora", "other", "other", "ignored", 1),
+        (before, "aurora", "other", "other", "ignored", 1),
+        (NOON, "aurora", "USER", "CREATE", "dead", 2),
+        (NOON, "borealis", "USER", "CREATE", "dead", 2),
+        (NOON + HOUR, "borealis", "USER", "UPDATE", "succeeded", 1),
+    }
+    assert set(FailureCount.objects.values_list("hour", "connection__slug", "code", "number")) == {
+        (NOON, "shop", "target-rejected", 1),
+        (NOON, "crm", "target-rejected", 1),
+        (NOON, "aurora-id", "identity-timeout", 2),
+    }
+    calls = CallCount.objects.get(hour=NOON, connection__slug="shop")
+    assert (calls.number, calls.failed, calls.last_success_at) == (10, 2, NOON + timedelta(minutes=2))
+    expected = [0] * BUCKET_COUNT
+    for seconds in (0.0004, 0.03, 4.0, 80.0):
+        expected[bucket_of(seconds)] += 2
+    assert calls.durations == expected
+    assert CallCount.objects.get(hour=NOON + HOUR, connection__slug="crm").number == 2
+
+
+def test_an_old_hour_is_counted_again_after_a_decision_or_a_late_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("sync.operations.held_deliveries.defer_to_workers", lambda _: None)
-
-    def tell(seed: int, steps: int = 120) -> History:
-        random_history = History(random.Random(seed), User.objects.create(username=f"anna{seed}"))
-        random_history.begin()
-        for _ in range(steps):
-            random_history.step()
-        return random_history
-
-    return tell
-
-
-@pytest.mark.parametrize(
-    ("seed", "steps"),
-    [(0, 50), *(pytest.param(seed, 120, marks=pytest.mark.nightly) for seed in range(1, 4))],
-)
-def test_after_any_history_one_recount_makes_every_hour_right(history: Any, seed: int, steps: int) -> None:
-    random_history = history(seed, steps)
-    assert Event.objects.count() > 5
-    random_history.now += timedelta(minutes=1)
-    random_history.look()
-    assert counted() == plain()
+    route = a_route(a_source())
+    held, failed = (
+        an_event(number, state=state, received_at=NOON) for number, state in ((1, "held"), (2, "dead"))
+    )
+    for event in (held, failed):
+        a_delivery(event, route)
+    later = NOON + timedelta(hours=4)
+    count(later)
+    by = User.objects.create(username="anna")
+    decide_held([held.deliveries.get().pk], HeldDecision.CLOSE, by=by, reason="so", key=uuid4())
+    failed.deliveries.update(state="superseded")
+    with transaction.atomic():
+        refresh_event_states([failed.pk])
+    assert CountMark.objects.exists()
+    count(later + timedelta(minutes=1))
+    assert _states(NOON) == {"closed": 1, "superseded": 1}
     assert not CountMark.objects.exists()
 
 
-def test_an_event_that_succeeds_by_replay_hours_later_moves_within_its_own_hour(history: Any) -> None:
-    random_history = history(0, steps=0)
-    route = random_history.routes[0]
+def test_an_event_that_succeeds_by_replay_hours_later_moves_within_its_own_hour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sync.replays.requests.defer_to_workers", lambda _: None)
+    route = a_route(a_source())
     event = an_event(source=route.source, state="dead", code="target-rejected", received_at=NOON)
     a_delivery(event, route, settled_at=NOON)
     count(NOON + timedelta(minutes=30))
     assert _states(NOON) == {"dead": 1}
     later = NOON + timedelta(hours=4)
     count(later)
-    request_replay([event], by=random_history.by, reason="mended")
+    request_replay([event], by=User.objects.create(username="anna"), reason="mended")
     count(later + timedelta(minutes=1))
     assert _states(NOON) == {"pending": 1}
     event.deliveries.update(state="succeeded", code="succeeded", settled_at=later, replay=None)
     Event.objects.filter(pk=event.pk).update(state="succeeded", code="succeeded")
     count(later + timedelta(minutes=2))
     assert _states(NOON) == {"succeeded": 1}
-    assert counted() == plain() | {"groups": {}}
+    assert not FailureCount.objects.exists()
 
 
 def test_a_worker_that_dies_during_a_recount_leaves_its_mark_to_the_next_one(
