@@ -56,14 +56,6 @@ def test_a_delivery_that_is_too_old_fails_although_it_has_reattempts_left(hub: H
     assert Event.objects.get().state == State.DEAD
 
 
-def test_a_delivery_without_reattempts_left_fails_although_it_is_young(hub: Hub) -> None:
-    Route.objects.update(max_attempts=2)
-    hub.shop.faults.add("error", status=503)
-    hub.post_signed(EXAMPLE)
-    last = try_again()
-    assert (last.state, last.attempts_used, Attempt.objects.count()) == (State.DEAD, 2, 2)
-
-
 def test_no_attempt_is_started_whose_turn_would_come_too_late(hub: Hub) -> None:
     shop = Connection.objects.get(slug="shop")
     Connection.objects.filter(pk=shop.pk).update(requests_per_second=0.5)

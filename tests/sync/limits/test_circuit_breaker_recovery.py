@@ -168,16 +168,6 @@ def test_a_creation_without_its_entity_does_not_affect_the_breaker_of_the_shop(c
     assert Breaker.objects.values_list("successes", "open_until").get(connection__side="target") == before
 
 
-def test_the_shop_is_not_blamed_for_an_identity_service_that_is_down(cautious: Hub) -> None:
-    users = create_people(cautious, ENOUGH_FAILURES + 1)
-    cautious.identity.faults.add("error", status=503)
-    codes = [send_and_wait(cautious, user)[1] for user in users]
-    assert codes == ["identity-unavailable"] * len(users)
-    assert (is_open("aurora"), is_open("shop")) == (True, False)
-    assert cautious.shop.read_journal() == []
-    assert breaker_entries("shop") == []
-
-
 def test_failures_of_the_shop_reset_the_failures_of_the_identity_service(cautious: Hub) -> None:
     """To fail at the shop, a delivery needed a proper answer of the identity service."""
     users = create_people(cautious, 2 * ENOUGH_FAILURES)

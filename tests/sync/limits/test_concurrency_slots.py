@@ -14,7 +14,7 @@ from sync.execution.executor import run_due_deliveries
 from sync.limits import concurrency_slots
 from sync.models import Connection, Delivery
 from tests.support.hub import Hub
-from tests.support.processes.workers import running_workers, wait_until
+from tests.support.processes.workers import wait_until
 from tests.support.threads import in_threads
 from tests.support.unfinished_deliveries import close_open_deliveries
 from webhooks.models import State
@@ -77,15 +77,6 @@ def release(claims: list[Claim]) -> None:
         assert release_delivery(Delivery.objects.get(pk=claim.delivery.pk))
 
 
-def most_at_once(hub: Hub) -> int:
-    """Attempts that were at the shop at one time, by its journal."""
-    seen: dict[str, list[float]] = {}
-    for entry in hub.shop.read_journal():
-        seen.setdefault(entry["attempt"], []).extend((entry["started"], entry["ended"]))
-    spans = [(min(times), max(times)) for times in seen.values()]
-    return max(sum(start <= began < end for start, end in spans) for began, _ in spans)
-
-
 @pytest.mark.parametrize(("slug", "at_once"), [("shop", 1), ("aurora", 3)])
 def test_of_many_simultaneous_claims_exactly_the_limit_succeeds(hub: Hub, slug: str, at_once: int) -> None:
     deliveries = open_deliveries(hub, 6)
@@ -130,19 +121,6 @@ def test_the_database_enforces_the_limit_without_a_count(hub: Hub, monkeypatch: 
     release(claims)
 
 
-@pytest.mark.nightly
-def test_a_delivery_that_waits_for_a_slot_is_woken_when_one_is_freed(hub: Hub) -> None:
-    """No sweep runs in this test."""
-    limit(2)
-    hub.shop.faults.add("slow", seconds=0.1)
-    for number in range(6):
-        person(hub, number)
-    hub.wait_until_idle()
-    hub.wait_until_quiet()
-    assert most_at_once(hub) == 2
-    assert list(Delivery.objects.values_list("state", flat=True)) == [State.SUCCEEDED] * 6
-
-
 def test_a_slot_is_free_again_after_a_death(hub: Hub) -> None:
     first, second = open_deliveries(hub, 2)
     limit(1)
@@ -163,26 +141,6 @@ def test_a_slot_is_free_again_after_a_failure(hub: Hub) -> None:
     assert State.RETRYING in ended, "none failed"
     assert ended & {State.SUCCEEDED, State.UNCHANGED}, "the other one was not woken"
     assert not Delivery.objects.exclude(target_slot=None).exists()
-
-
-@pytest.mark.nightly
-def test_the_limit_holds_over_processes(hub: Hub) -> None:
-    open_deliveries(hub, 12)
-    limit(3)
-    for number in range(12):
-        hub.change_email(f"moved.{number}@example.com", f"PERSON{number}")
-    hub.shop.request_journal.clear()
-    hub.shop.faults.add("slow", seconds=0.1)
-    with running_workers(0.1, count=2):
-        wait_until(lambda: not _open())
-    assert most_at_once(hub) == 3
-    assert {
-        customer["email"] for customer in hub.shop.list_records("customers") if "moved" in customer["email"]
-    } == {f"moved.{number}@example.com" for number in range(12)}
-
-
-def _open() -> bool:
-    return Delivery.objects.filter(state__in=["pending", "retrying", "running"]).exists()
 
 
 def test_without_a_limit_a_delivery_takes_no_slot(hub: Hub) -> None:
