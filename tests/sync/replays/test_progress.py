@@ -131,22 +131,14 @@ def test_the_pace_holds_however_often_workers_poll(hub: Hub, monkeypatch: pytest
         replay.refresh_from_db()
         sent.append(replay.events)
     assert sent == [1, 1, 1, 2, 3, 3, 5]
-    monkeypatch.setitem(batches.EVENTS_PER_MINUTE, ReplayPace.GENTLE, 300)
-    type(replay).objects.update(due_at=timezone.now() - timedelta(seconds=2))
-    send_all_due()
-    assert run_due_deliveries(100) == 12
-
-
-@pytest.mark.nightly
-def test_after_a_long_pause_events_are_not_sent_all_at_once(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fail_customers(hub, 15)
-    monkeypatch.setattr("sync.replays.batches.defer_to_workers", lambda _: None)
-    replay = start_bulk_replay(staff_user(), pace=ReplayPace.GENTLE)
-    type(replay).objects.update(due_at=timezone.now() - timedelta(hours=1))
-    assert send_all_due() == 11
     run_due_deliveries(100)
+
+
+@pytest.mark.pure
+def test_after_a_long_pause_events_are_not_sent_all_at_once() -> None:
+    now = timezone.now()
+    replay = Replay(pace=ReplayPace.GENTLE, due_at=now - timedelta(hours=1))
+    assert batches._count_sendable(replay, now) == 11
 
 
 def test_new_deliveries_run_before_replays(hub: Hub, hurry: None) -> None:

@@ -2,13 +2,11 @@
 
 import json
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
-from sync.deliveries import claims
 from sync.execution.executor import run_due_deliveries
-from sync.models import Attempt, Delivery, MappingVersion, PayloadChoice, Replay, Route
+from sync.models import Attempt, Delivery, MappingVersion, PayloadChoice, Route
 from sync.replays.requests import ReplayOptions, ReplayRefused, request_replay
 from tests.support.builders.bulk_replays import staff_user
 from tests.support.hub import ANNA, Hub, wait_until_quiet
@@ -120,27 +118,6 @@ def test_an_event_applied_between_preview_and_attempt_counts(
     assert run_due_deliveries() == 1
     assert hub.customer()["email"] == "new@example.com"
     assert Attempt.objects.filter(delivery__event=event).latest("number").outcome == "superseded"
-
-
-def test_a_choice_made_after_a_worker_had_read_the_delivery_counts(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    event = refused(hub, "then@example.com")
-    hub.change_email("now@example.com")
-    hub.wait_until_quiet()
-    Delivery.objects.update(state=State.PENDING, due_at="2020-01-01T00:00:00Z", settled_at=None)
-    monkeypatch.setattr("sync.replays.requests.defer_to_workers", lambda _: None)
-
-    def read_then_chosen(pk: int, read: Any = claims._load_delivery) -> Any:
-        found = read(pk)
-        if not Replay.objects.exists():
-            request_replay([event], by=staff_user(), reason="to see", options=RECEIVED)
-        return found
-
-    monkeypatch.setattr(claims, "_load_delivery", read_then_chosen)
-    assert run_due_deliveries() == 1
-    assert Attempt.objects.latest("number").payload_choice == "received"
-    assert hub.customer()["email"] == "then@example.com"
 
 
 def test_relayed_data_overwrites_newer_data_only_if_chosen(hub: Hub) -> None:

@@ -1,6 +1,5 @@
 """Promise I4 for bulk replays: with any number of workers, killed anywhere, each event is sent once."""
 
-import signal
 from collections import Counter
 from datetime import timedelta
 
@@ -8,7 +7,6 @@ import pytest
 from django.utils import timezone
 
 from audit.entries.acting_person import ActingPerson
-from sync.attempts.delivery_run import run_delivery
 from sync.execution.executor import run_due_deliveries
 from sync.jobs.claims import claim_next_job
 from sync.jobs.job_execution import run_next_jobs
@@ -31,8 +29,6 @@ from tests.support.builders.bulk_replays import (
 from tests.support.hub import Hub
 from tests.support.jobs import die_three_times, end_leases, run_jobs
 from tests.support.people import entries
-from tests.support.processes.hub_processes import claim_last_isolated_attempt, expire_lease
-from tests.support.processes.workers import running_workers, wait_until
 from tests.support.threads import in_threads
 
 pytestmark = pytest.mark.concurrent
@@ -55,32 +51,22 @@ def test_simultaneous_workers_send_no_event_twice(hub: Hub, hurry: None) -> None
     assert len(attempts_of(replay)) == 24
 
 
-def test_a_worker_killed_before_its_commit_has_sent_nothing(
-    hub: Hub, hurry: None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("killing", "state", "sent"),
+    [("_update_counts", "waiting", 0), ("defer_to_workers", "sent", 2)],
+    ids=["before the commit", "after it"],
+)
+def test_events_of_a_killed_worker_are_delivered_once(
+    hub: Hub, hurry: None, monkeypatch: pytest.MonkeyPatch, killing: str, state: str, sent: int
 ) -> None:
     fail_customers(hub, 2)
     replay = start_bulk_replay(staff_user())
     with monkeypatch.context() as broken:
-        broken.setattr(batches, "_update_counts", killed)
+        broken.setattr(batches, killing, killed)
         with pytest.raises(Killed):
             send_all_due()
-    assert set(member_states(replay).values()) == {"waiting"}
-    assert run_due_deliveries() == 0
-    assert work_replay(replay).succeeded == 2
-    assert set(attempts_of(replay).values()) == {1}
-
-
-def test_events_of_a_worker_killed_after_its_commit_are_delivered_once(
-    hub: Hub, hurry: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fail_customers(hub, 2)
-    replay = start_bulk_replay(staff_user())
-    with monkeypatch.context() as broken:
-        broken.setattr(batches, "defer_to_workers", killed)
-        with pytest.raises(Killed):
-            send_all_due()
-    assert set(member_states(replay).values()) == {"sent"}
-    assert run_due_deliveries() == 2
+    assert set(member_states(replay).values()) == {state}
+    assert run_due_deliveries() == sent
     assert work_replay(replay).succeeded == 2
     assert set(attempts_of(replay).values()) == {1}
 
@@ -113,21 +99,6 @@ def test_the_result_of_a_dead_attempt_is_that_of_the_next_one(hub: Hub, hurry: N
     assert work_replay(replay).succeeded == 1
 
 
-def test_a_replay_sent_during_an_attempt_that_kills_its_process_runs_afterwards(
-    hub: Hub, hurry: None
-) -> None:
-    [event] = fail_customers(hub, 1)
-    replay = start_bulk_replay(staff_user())
-    hub.wait_until_quiet()
-    delivery = event.deliveries.get()
-    claim_last_isolated_attempt(delivery)
-    run_jobs("replay")
-    assert member_states(replay) == {"PERSON0": "sent"}
-    expire_lease(delivery.pk)
-    assert run_delivery(delivery.pk, in_own_process=True).is_settled
-    assert work_replay(replay).succeeded == 1
-
-
 def test_a_member_that_ended_without_an_attempt_of_the_replay_has_failed(hub: Hub, hurry: None) -> None:
     [event] = fail_customers(hub, 1)
     replay = start_bulk_replay(staff_user(), pace=ReplayPace.NORMAL)
@@ -137,23 +108,6 @@ def test_a_member_that_ended_without_an_attempt_of_the_replay_has_failed(hub: Hu
     event.deliveries.update(**with_no_attempt)
     work_replay(replay)
     assert member_states(replay) == {"PERSON0": "failed: crashes-hub"}
-
-
-@pytest.mark.nightly
-def test_a_worker_killed_in_the_middle_leaves_the_rest_to_another(hub: Hub) -> None:
-    fail_customers(hub, 30)
-    replay = start_bulk_replay(staff_user(), pace=ReplayPace.NORMAL)
-    writes = len(hub.writes())
-    with running_workers(0.2, LEASE_SECONDS="3") as [first]:
-        wait_until(lambda: Attempt.objects.filter(replay=replay).count() >= 5)
-        assert first.stop(signal.SIGKILL) == -signal.SIGKILL
-    assert Replay.objects.get(pk=replay.pk).state == ReplayState.RUNNING
-    with running_workers(0.2, count=2):
-        wait_until(lambda: Replay.objects.get(pk=replay.pk).state == ReplayState.FINISHED)
-    replay.refresh_from_db()
-    assert (replay.events, replay.succeeded) == (30, 30)
-    assert set(attempts_of(replay).values()) == {1}
-    assert len(hub.writes()) - writes == 30
 
 
 def test_a_replay_that_kills_its_workers_is_paused_until_it_is_resumed(hub: Hub, hurry: None) -> None:
