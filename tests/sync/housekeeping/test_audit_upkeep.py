@@ -11,18 +11,15 @@ from django.test import Client
 
 from audit.entries.append import NewEntry, append_entries
 from audit.models import CheckpointChannel, Entry, Segment, SigningKey, Verification
-from audit.sealing.seal import seal_missed_entries
 from audit.verification import nightly_check
 from database.clock import read_clock
 from sync.housekeeping import audit_upkeep
-from sync.housekeeping.audit_upkeep import CIPHER, seal_audit, send_checkpoint, verify_audit_log_nightly
+from sync.housekeeping.audit_upkeep import seal_audit, send_checkpoint, verify_audit_log_nightly
 from sync.housekeeping.key_sets import refresh_key_sets
-from sync.models import Alarm, PeriodicTask
+from sync.models import Alarm
 from sync.monitoring.alarms import evaluate_alarms
 from sync.worker.schedule import LONG_PERIODIC, PERIODIC
 from tests.support.audit.entries import append_test_entries
-from tests.support.hub import Hub
-from tests.support.processes.workers import running_workers, wait_until
 
 pytestmark = pytest.mark.concurrent
 TOKEN = "monitor-0123456789"
@@ -200,19 +197,3 @@ def test_periodic_work_starts_checkpoints_and_the_nightly_check() -> None:
     assert len(names) == len(set(names))
     assert {"alarms", "checkpoints", "cleanup", "audit", "late-payloads", "jobs"} <= set(names)
     assert refresh_key_sets in [periodic.run for periodic in LONG_PERIODIC]
-
-
-@pytest.mark.nightly
-def test_a_worker_seals_within_seconds_and_sends_checkpoints(
-    hub: Hub, tmp_path: Path, monkeypatch: Any
-) -> None:
-    monkeypatch.setenv("AUDIT_CHECKPOINT_FOLDER", str(tmp_path))
-    hub.change_email("anna.sealed@example.com")
-    with running_workers():
-        wait_until(lambda: Segment.objects.filter(count__gt=0).exists())
-        wait_until(lambda: PeriodicTask.objects.filter(name="checkpoints").exists())
-        PeriodicTask.objects.update(due_at=read_clock())
-        # A file that is still being written has a name that begins with a dot.
-        wait_until(lambda: any(tmp_path.glob("checkpoint-*.json")))
-    assert seal_missed_entries(CIPHER, read_clock()) == 0
-    call_command("verify_audit", "--checkpoint", str(next(tmp_path.glob("checkpoint-*.json"))))

@@ -1,5 +1,6 @@
 """The nightly retention: what it deletes, and what it keeps."""
 
+import threading
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,8 +14,7 @@ from audit.models import Entry
 from audit.sealing.seal import seal_entries
 from database.clock import read_clock
 from integration_hub.checks import check_retention
-from sync.housekeeping import batch_deletion as housekeeping_prune
-from sync.housekeeping import retention_rules
+from sync.housekeeping import batch_deletion, retention_rules
 from sync.housekeeping.audit_upkeep import CIPHER
 from sync.housekeeping.retention_rules import prune_expired
 from sync.models import (
@@ -37,8 +37,9 @@ from tests.support.builders.history import (
     sealed,
     sealed_findings,
 )
-from tests.support.database.query_plans import SeenStatement, find_full_scans, recorded_statements
+from tests.support.database.query_plans import find_unindexed_statements, recorded_statements
 from tests.support.people import entries
+from tests.support.threads import in_threads
 from webhooks.models import Event, Payload, Receipt, Refusal
 from webhooks.models.rate_limit import RateLimitState
 
@@ -179,6 +180,32 @@ def test_shared_responses_are_deleted_with_the_last_call_that_refers_to_them() -
     assert Attempt.objects.get().stored_finding(Finding.CHANGE) == {}
 
 
+# SQLite has one writer at a time.
+@pytest.mark.only_postgresql
+@pytest.mark.concurrent
+@pytest.mark.nightly
+def test_two_processes_that_delete_the_calls_of_one_payload_leave_no_payload(
+    database: None,
+) -> None:
+    """Both have deleted their call when each looks who else refers to the payload."""
+    event = an_event()
+    attempt = an_attempt(a_delivery(event, a_route(event.source)), 1)
+    shared = sealed("response", [{"body": "first"}, {"body": "second"}])
+    calls = [a_call(attempt, request=None, response=shared, response_part=part) for part in (0, 1)]
+    both = threading.Barrier(2)
+
+    def delete(number: int) -> None:
+        with transaction.atomic():
+            both.wait(60)
+            batch_deletion.delete_calls(Call.objects.filter(pk=calls[number].pk))
+            # The other one waits for this commit meanwhile.
+            threading.Event().wait(0.1)
+
+    in_threads(delete, threads=2)
+    assert not Call.objects.exists()
+    assert not Payload.objects.filter(pk=shared.pk).exists()
+
+
 @pytest.mark.parametrize("state", ["pending", "held"])
 @pytest.mark.usefixtures("years")
 def test_open_events_are_never_pruned_even_behind_a_worse_delivery(state: str) -> None:
@@ -256,7 +283,7 @@ def test_the_audit_log_records_what_was_deleted_and_loses_nothing() -> None:
 def test_an_interrupted_run_is_recorded_in_the_audit_log_by_the_next_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(housekeeping_prune, "BATCH_SIZE", 5)
+    monkeypatch.setattr(batch_deletion, "BATCH_SIZE", 5)
     monkeypatch.setattr(retention_rules, "PAUSE_SECONDS", "not a number of seconds")
     a_story(11)
     with pytest.raises(TypeError):
@@ -293,17 +320,7 @@ def test_every_statement_finds_its_rows_by_an_index() -> None:
         for verb in ("SELECT", "UPDATE", "DELETE")
         if statement.sql.startswith(verb)
     } == {*("SELECT", "UPDATE", "DELETE")}
-    assert _unserved(ours) == {}
-
-
-def _unserved(seen: list[SeenStatement]) -> dict[str, list[str]]:
-    with transaction.atomic():
-        if connection.vendor == "postgresql":
-            connection.cursor().execute(
-                "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL "
-                "enable_mergejoin = off"
-            )
-        return find_full_scans(connection, seen)
+    assert find_unindexed_statements(connection, ours) == {}
 
 
 def test_audit_log_entries_are_deleted_by_whole_segments_and_the_log_records_it(settings: Any) -> None:
