@@ -18,10 +18,8 @@ from webhooks.encryption.at_rest import decrypt
 from webhooks.models import Pepper
 from webhooks.models.subject_key_store import pseudonym
 
-SPACE = 1_000_000
-FEW = 2_000
+SPACE = 2_000
 _HEX = re.compile(rb"~?((?:[0-9a-f]{2}){8,64})\Z")
-_LIKE_A_SECRET = range(16, 129)
 
 
 def named(number: int) -> str:
@@ -45,18 +43,6 @@ def kept() -> set[bytes]:
     return found
 
 
-def keys() -> list[bytes]:
-    """Return all values outside the audit log that could be a key, as an attacker would try them."""
-    found: set[bytes] = {b""}
-    for name, value in read_all_cells():
-        if name.startswith(("audit_", "django_", "auth_")) or len(value) not in _LIKE_A_SECRET:
-            continue
-        match = _HEX.match(value)
-        if match or not value.isascii():
-            found |= {value, bytes.fromhex(match[1].decode())} if match else {value}
-    return sorted(found)
-
-
 def texts(source: int, entity_id: str) -> Iterator[bytes]:
     """Return what the hub hashes of an id, and similar texts that an attacker would try."""
     plain = entity_id.encode()
@@ -77,11 +63,8 @@ def find_matches(ids: Iterable[str], source: int, secrets: list[bytes], remains:
 
 
 @pytest.mark.promise("I19")
-@pytest.mark.parametrize(
-    "space", [FEW, pytest.param(SPACE, marks=[pytest.mark.nightly, pytest.mark.one_database])]
-)
-def test_a_million_guesses_find_no_erased_person(hub: Hub, space: int) -> None:
-    erased_person, stays = person(space // 3), person(space // 2)
+def test_guesses_find_no_erased_person(hub: Hub) -> None:
+    erased_person, stays = person(SPACE // 3), person(SPACE // 2)
     store_people([erased_person, stays])
     source = Route.objects.get(entity_type="USER", source__slug="aurora").source_id
     pepper = decrypt(bytes(Pepper.objects.get().encrypted))
@@ -90,19 +73,11 @@ def test_a_million_guesses_find_no_erased_person(hub: Hub, space: int) -> None:
     remains = kept()
     assert bytes.fromhex(name) in remains, "the erasure is on record by the pseudonym"
     assert pepper not in remains, "what is not sealed is not in the database"
-    secrets = keys()
-    assert len(secrets) > 3
-    everybody = [named(number) for number in range(space)]
-    assert find_matches(everybody[:FEW], source, [pepper], remains) <= {
-        erased_person.entity_id,
-        stays.entity_id,
-    }
-    around = [erased_person.entity_id, stays.entity_id]
-    assert set(around) == find_matches(around, source, [pepper], remains), (
-        "with the pepper one guess is enough"
-    )
+    around = {erased_person.entity_id, stays.entity_id}
+    everybody = [named(number) for number in range(SPACE)]
+    assert find_matches(everybody, source, [pepper], remains) == around, "with the pepper one guess is enough"
     assert find_matches(around, source, sorted(remains), remains) == set(), "no value that remains is the key"
-    assert find_matches(everybody, source, secrets[:4], remains) == set()
+    assert find_matches(everybody, source, [b""], remains) == set()
     bare = hashlib.sha256(next(texts(source, erased_person.entity_id))).digest()
     assert find_matches(around, source, [], remains | {bare}) == {erased_person.entity_id}, (
         "a bare hash would be found"
