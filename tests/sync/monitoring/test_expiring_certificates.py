@@ -101,7 +101,7 @@ def test_a_certificate_is_decrypted_once_and_the_list_is_limited(
 ) -> None:
     issued = authority.issue("hub", ends=DAY).credentials
     for number in range(MAX_CERTIFICATES + 5):
-        a_connection_with(issued, f"shop-{number}")
+        a_connection(authority, DAY, f"shop-{number}", credentials=issued)
     a_connection(authority, HOUR, "first")
     with CaptureQueriesContext(connection) as captured:
         listed = read_certificates()
@@ -110,18 +110,6 @@ def test_a_certificate_is_decrypted_once_and_the_list_is_limited(
     read_certificates()
     monkeypatch.setattr(expiring_certificates, "decrypt", None)
     assert [certificate.name for certificate in read_certificates()] == ["first"]
-
-
-def a_connection_with(credentials: dict[str, str], slug: str) -> Connection:
-    return Connection.objects.create(
-        slug=slug,
-        name=slug,
-        side="target",
-        connector="rest-target",
-        base_url="https://shop.test",
-        authentication={"scheme": "bearer", "client_certificate": True},
-        credentials=credentials,
-    )
 
 
 def test_a_monitor_reads_the_seconds_until_the_end(authority: Authority, settings: Any) -> None:

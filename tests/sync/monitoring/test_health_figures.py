@@ -28,21 +28,6 @@ def test_an_evaluation_costs_the_same_for_one_source_and_for_thirty() -> None:
     assert len(thirty) == len(one) <= 18
 
 
-def test_no_figure_scans_events_or_deliveries() -> None:
-    a_watched_source()
-    with CaptureQueriesContext(connection) as captured:
-        measure_health(NOON)
-    walks = ("SCAN webhooks_event", "SCAN sync_delivery", "Seq Scan on webhooks_ev", "Seq Scan on sync_deliv")
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute("SET LOCAL enable_seqscan = off")
-        explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
-        for statement in captured.captured_queries:
-            cursor.execute(f"{explain} {statement['sql']}")
-            plan = " | ".join(str(row) for row in cursor.fetchall())
-            assert not [walk for walk in walks if walk in plan], plan
-
-
 def test_an_expired_lease_is_counted_until_it_is_released() -> None:
     a_late_delivery(NOON)
     running = {"state": "running", "token": "0" * 32, "lease_until": NOON}

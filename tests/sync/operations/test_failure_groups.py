@@ -5,7 +5,6 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection, transaction
 from django.utils import timezone
 
 from audit.entries.acting_person import ActingPerson
@@ -15,9 +14,7 @@ from sync.operations.failure_decisions import decide_group, update_notes
 from sync.operations.failure_groups import refresh_failure_groups
 from sync.operations.held_deliveries import DecisionRefused
 from sync.operations.manual_closing import close_manually
-from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.builders.overviews import a_failed_delivery
-from tests.support.database.query_plans import recorded_statements
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -171,20 +168,3 @@ def test_notes_are_stored_and_their_change_is_in_the_audit_log(anna: ActingPerso
     entry = Entry.objects.get(action="failures.changed")
     assert '"changed":["owner","note","known_fix"]' in entry.body
     assert "Berit" not in entry.body
-
-
-def test_the_count_reads_only_the_index_of_failed_deliveries() -> None:
-    a_failed_delivery(30)
-    for number in range(5):
-        source = a_source()
-        route = Delivery.objects.get(state="dead").route if number else a_route(a_source("x"))
-        a_delivery(an_event(1000 + number, source=source), route)
-    with recorded_statements() as seen:
-        refresh_failure_groups()
-    asked = [statement for statement in seen if '"sync_delivery"' in statement.sql]
-    assert len(asked) == 2, "one for each side"
-    with transaction.atomic():
-        if connection.vendor == "postgresql":  # of a table as small as this it would read all
-            connection.cursor().execute("SET LOCAL enable_seqscan = off")
-        for statement in asked:
-            assert any("delivery_dead" in line for line in statement.plan(connection))
