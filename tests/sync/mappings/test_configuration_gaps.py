@@ -273,16 +273,6 @@ def test_a_draft_with_which_an_enabled_route_cannot_work_is_not_activated(hub: H
     assert post_update(hub)[0] == 200, "the version in force still delivers"
 
 
-def test_a_draft_is_activated_with_a_warning_if_only_disabled_routes_cannot_work(hub: Hub) -> None:
-    draft = draft_by_phone()
-    draft.mapping.routes.update(is_enabled=False)
-    address = f"/admin/sync/mapping/{draft.mapping_id}/activate/"
-    question = visible_text(browser("administrator").get(address))
-    assert "Disabled routes could not be enabled again" in question
-    assert GAP in question
-    assert "Version 2 is active" in activate(draft)
-
-
 def test_an_earlier_version_with_which_an_enabled_route_cannot_work_is_not_restored(hub: Hub) -> None:
     draft = draft_by_phone()
     of = draft.mapping
