@@ -26,17 +26,21 @@ OLD = REFUSED_RETENTION + timedelta(minutes=1)
 MINUTE = timedelta(minutes=1)
 
 
-@pytest.fixture
-def shop() -> Connection:
+def a_connection(slug: str, authentication: dict[str, Any]) -> Connection:
     return Connection.objects.create(
-        slug="shop",
-        name="The shop",
+        slug=slug,
+        name=slug,
         side="target",
         connector="rest-target",
         base_url="https://shop.example.com",
-        authentication=AUTHENTICATION,
+        authentication=authentication,
         credentials=CREDENTIALS,
     )
+
+
+@pytest.fixture
+def shop() -> Connection:
+    return a_connection("shop", AUTHENTICATION)
 
 
 def refuse(connection: Connection, age: timedelta = OLD) -> str:
@@ -100,13 +104,5 @@ def test_no_refusal_is_deleted_while_a_connection_cannot_be_read(shop: Connectio
     key = refuse(shop)
     shop.credentials = {**CREDENTIALS, "password": "another"}
     shop.save()
-    Connection.objects.create(
-        slug="broken",
-        name="Broken",
-        side="target",
-        connector="rest-target",
-        base_url="https://shop.example.com",
-        authentication={"scheme": "session"},
-        credentials=CREDENTIALS,
-    )
+    a_connection("broken", {"scheme": "session"})
     assert remaining() == {key}

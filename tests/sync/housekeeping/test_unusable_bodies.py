@@ -31,20 +31,9 @@ def test_a_body_that_could_not_be_read_is_deleted_after_7_days(hub: Hub) -> None
     assert Receipt.objects.get(pk=old.pk).payload_id is None
 
 
-def test_an_erasure_deletes_the_unusable_bodies_that_contain_the_id(hub: Hub) -> None:
-    name = "J\u00fcrgen"
-    plain = refused(hub, f'{{"person": "{name}"'.encode())
-    escaped = refused(hub, json.dumps({"person": name}).encode())
-    other = refused(hub, b'{"person": "somebody else"}')
-    erase = import_string(settings.FURTHER_ERASERS["unusable"])
-    assert erase(name, "pseudonym") == 2
-    kept = set(Payload.objects.values_list("pk", flat=True))
-    assert not kept & {plain.payload_id, escaped.payload_id}
-    assert other.payload_id in kept
-    assert erase(name, "pseudonym") == 0
-
-
 WRITTEN = [
+    ("J\u00fcrgen", '{"person": "J\u00fcrgen"'.encode()),
+    ("J\u00fcrgen", json.dumps({"person": "J\u00fcrgen"}).encode()),
     ("group/4711", b'{"person": "group\\/4711"'),
     ("P-4711", b'{"person": "\\u0050-4711"'),
     ("J\u00fcrgen@example.com", b"person=J%C3%BCrgen%40example.com"),
@@ -58,5 +47,5 @@ def test_an_erasure_finds_the_id_however_the_sender_wrote_it(hub: Hub) -> None:
     for name, body in WRITTEN:
         row = refused(hub, body)
         assert erase("\u65e5\u672c", "pseudonym") == 0
-        assert erase(name, "pseudonym") == 1, body
+        assert (erase(name, "pseudonym"), erase(name, "pseudonym")) == (1, 0), body
         assert not Payload.objects.filter(pk=row.payload_id).exists()

@@ -1,6 +1,5 @@
 """The circuit breaker: nothing is sent to a failing system, and waiting deliveries use no retries."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from tests.support.circuit_breakers import (
     PAST,
     ack,
     breaker,
-    cautious_breakers,
     create_people,
     end_pause,
     is_open,
@@ -29,12 +27,6 @@ from tests.support.hub import ANNA, Hub
 from tests.support.threads import wait_until
 from tests.support.unfinished_deliveries import close_open_deliveries
 from webhooks.models import Event, State
-
-
-@pytest.fixture
-def cautious(hub: Hub) -> Iterator[Hub]:
-    with cautious_breakers():
-        yield hub
 
 
 def test_no_process_is_started_for_a_blocked_delivery(cautious: Hub) -> None:

@@ -1,7 +1,6 @@
 """After a pause: one probe, then more with each success; Retry-After is respected."""
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +17,6 @@ from tests.support.circuit_breakers import (
     ENOUGH_FAILURES,
     breaker,
     breaker_entries,
-    cautious_breakers,
     create_people,
     end_pause,
     is_open,
@@ -30,12 +28,6 @@ from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import State
 
 pytestmark = pytest.mark.concurrent
-
-
-@pytest.fixture
-def cautious(hub: Hub) -> Iterator[Hub]:
-    with cautious_breakers():
-        yield hub
 
 
 def test_a_breaker_that_opens_during_a_claim_stops_the_claim(

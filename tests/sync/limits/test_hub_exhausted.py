@@ -1,7 +1,6 @@
 """A delivery for which the hub itself can open no connection: no failure of a system, and no attempt used."""
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,18 +8,12 @@ import pytest
 from sync.connectors.http import transport
 from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Breaker, Connection, Delivery
-from tests.support.circuit_breakers import cautious_breakers, make_due
+from tests.support.circuit_breakers import make_due
 from tests.support.hub import ANNA, EXAMPLE, Hub
 from tests.support.processes.file_descriptors import without_free_descriptors
 from webhooks.models import Event, State
 
 MORE_THAN_A_BREAKER_ALLOWS = 5
-
-
-@pytest.fixture
-def cautious(hub: Hub) -> Iterator[Hub]:
-    with cautious_breakers():
-        yield hub
 
 
 @pytest.fixture

@@ -99,19 +99,6 @@ def test_a_higher_limit_counts_from_now_and_not_after_the_old_one_is_paid_off() 
     assert refused.value.seconds == pytest.approx(rate_limit.MAX_WAIT + 0.01)
 
 
-def test_simultaneous_threads_never_get_more_than_the_burst() -> None:
-    rate = RateLimit(0.01, 7)
-
-    def ask(_: int) -> int:
-        try:
-            RateLimitState.spend(KEY, 1, rate, 0.0)
-        except RateLimitExceeded:
-            return 0
-        return 1
-
-    assert sum(in_threads(ask, 24)) == 7
-
-
 def test_each_place_in_the_queue_is_given_once(clock: Clock) -> None:
     rate = RateLimit(4.0, 1)
     waits = in_threads(lambda _: RateLimitState.spend(KEY, 1, rate, 5.0), 16)

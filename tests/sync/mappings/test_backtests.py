@@ -12,7 +12,7 @@ from sync.erasure.erase import run_erasure
 from sync.jobs.claims import claim_job_of
 from sync.jobs.running_job import JobLost
 from sync.mappings.backtests import BACK_TEST, BackTestRefused, request_backtest, run_in_request
-from sync.models import Attempt, BackTest, Call, Delivery, Mapping, Route
+from sync.models import Attempt, BackTest, Call, Delivery, Mapping, MappingDraft, Route
 from tests.support.builders.backtests import a_draft, a_mapped_event, a_mapping_in_use, mapping_author
 from tests.support.builders.erasure import confirmed_erasure, invented_person, receive_people
 from tests.support.builders.history import NOON, a_delivery, a_source, an_attempt, an_event
@@ -24,8 +24,16 @@ from webhooks.models import Event
 MAIL = {"fields": {"mail": {"path": "entity.mail"}}}
 
 
-def back_test(mapping: Mapping, declaration: Any, wanted: int = 10) -> BackTest:
-    backtest = request_backtest(a_draft(mapping, declaration), wanted, mapping_author(), "a test")
+def request(draft: MappingDraft, wanted: int = 500) -> BackTest:
+    return request_backtest(draft, wanted, mapping_author(), "a test")
+
+
+def constant(mapping: Mapping, value: int = 1) -> MappingDraft:
+    return a_draft(mapping, {"fields": {"mail": {"constant": value}}})
+
+
+def back_test(mapping: Mapping, declaration: Any) -> BackTest:
+    backtest = request(a_draft(mapping, declaration), 10)
     assert run_in_request(backtest)
     backtest.refresh_from_db()
     return backtest
@@ -158,9 +166,7 @@ def test_statements_do_not_grow_with_the_events_of_a_chunk() -> None:
     for number in range(40):
         a_mapped_event(route, {"mail": number}, number)
         if number in (9, 39):
-            backtest = request_backtest(
-                a_draft(mapping, {"fields": {"mail": {"constant": number}}}), 50, mapping_author(), "a test"
-            )
+            backtest = request(constant(mapping, number), 50)
             with CaptureQueriesContext(connection) as seen:
                 run_in_request(backtest)
             # Savepoints are there because the test itself is a transaction.
@@ -175,9 +181,7 @@ def test_a_time_limit_ends_a_back_test_and_keeps_its_results(monkeypatch: pytest
     mapping, route = a_mapping_in_use(MAIL)
     for number in range(12):
         a_mapped_event(route, {"mail": number}, number)
-    backtest = request_backtest(
-        a_draft(mapping, {"fields": {"mail": {"constant": 1}}}), 100, mapping_author(), "a test"
-    )
+    backtest = request(constant(mapping), 100)
     assert run_in_request(backtest, 0.0)
     backtest.refresh_from_db()
     assert (backtest.state, backtest.ended_by, backtest.tested_count) == ("done", "time", 5)
@@ -187,9 +191,7 @@ def test_a_time_limit_ends_a_back_test_and_keeps_its_results(monkeypatch: pytest
 def test_an_interrupted_back_test_is_restarted_and_its_old_worker_writes_nothing() -> None:
     mapping, route = a_mapping_in_use(MAIL)
     a_mapped_event(route, {"mail": 1})
-    backtest = request_backtest(
-        a_draft(mapping, {"fields": {"mail": {"constant": 1}}}), 500, mapping_author(), "a test"
-    )
+    backtest = request(constant(mapping))
     first = claim_job_of(BACK_TEST, backtest.pk)
     assert first is not None
     end_leases()
@@ -207,31 +209,31 @@ def test_an_interrupted_back_test_is_restarted_and_its_old_worker_writes_nothing
 @pytest.mark.django_db
 def test_between_10_and_1000_events_are_tested() -> None:
     mapping, _ = a_mapping_in_use(MAIL)
-    draft = a_draft(mapping, {"fields": {"x": {"constant": 1}}})
+    draft = constant(mapping)
     for wanted in (9, 1001):
         with pytest.raises(BackTestRefused):
-            request_backtest(draft, wanted, mapping_author(), "a test")
+            request(draft, wanted)
     assert not BackTest.objects.exists()
 
 
 @pytest.mark.django_db
 def test_one_back_test_of_a_draft_at_a_time() -> None:
     mapping, _ = a_mapping_in_use(MAIL)
-    draft = a_draft(mapping, {"fields": {"x": {"constant": 1}}})
-    request_backtest(draft, 10, mapping_author(), "a test")
+    draft = constant(mapping)
+    request(draft)
     with pytest.raises(BackTestRefused, match="already running"):
-        request_backtest(draft, 10, mapping_author(), "a test")
-    a_draft(mapping, {"fields": {"x": {"constant": 2}}})
+        request(draft)
+    constant(mapping, 2)
     with pytest.raises(BackTestRefused, match="no longer exists"):
-        request_backtest(draft, 10, mapping_author(), "a test")
+        request(draft)
 
 
 @pytest.mark.django_db
 def test_a_back_test_that_kills_its_workers_fails_and_another_can_be_requested() -> None:
     mapping, _ = a_mapping_in_use(MAIL)
-    draft = a_draft(mapping, {"fields": {"mail": {"constant": 1}}})
-    backtest = request_backtest(draft, 500, mapping_author(), "a test")
+    draft = constant(mapping)
+    backtest = request(draft)
     die_three_times("backtest")
     backtest.refresh_from_db()
     assert (backtest.state, backtest.ended_at is not None) == ("failed", True)
-    request_backtest(draft, 500, mapping_author(), "a test")
+    request(draft)

@@ -9,12 +9,16 @@ from django.utils import timezone
 
 from audit.entries.acting_person import ActingPerson
 from audit.models import Entry
-from sync.models import Delivery, FailureGroup, FailureGroupState
+from sync.models import Connection, Delivery, FailureCount, FailureGroup, FailureGroupState
 from sync.operations.failure_decisions import decide_group, update_notes
 from sync.operations.failure_groups import refresh_failure_groups
 from sync.operations.held_deliveries import DecisionRefused
 from sync.operations.manual_closing import close_manually
+from sync.search.event_filter import resolve_filter
+from sync.statistics.periodic_recount import recount_stale_hours
+from tests.support.builders.history import a_delivery, a_route, an_event
 from tests.support.builders.overviews import a_failed_delivery
+from webhooks.models import Event
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -55,6 +59,30 @@ def test_failures_are_counted_by_reason_and_system() -> None:
         first.settled_at,
         last.settled_at,
     )
+
+
+def test_failures_of_the_identity_service_are_one_group_of_its_connection() -> None:
+    """Whatever the entity was fetched for: here for two targets."""
+    for_shop = a_failed_delivery(1, "identity-unavailable")
+    crm = Connection.objects.create(slug="crm", name="CRM", side="target", connector="rest-target")
+    route, at = a_route(for_shop.event.source, target=crm), timezone.now()
+    for number, code in ((4, "target-unavailable"), (2, "identity-unavailable")):
+        for_crm = an_event(number, source=route.source, state="dead", code=code, received_at=at)
+        a_delivery(for_crm, route, settled_at=at)
+    a_failed_delivery(3, "target-unavailable")
+    refresh_failure_groups()
+    recount_stale_hours(seconds=60.0)
+    expected = {
+        ("aurora-id", "identity-unavailable", 2),
+        ("shop", "target-unavailable", 1),
+        ("crm", "target-unavailable", 1),
+    }
+    columns = ("connection__slug", "code", "number")
+    assert set(FailureGroup.objects.values_list(*columns)) == expected
+    assert {key[:2] for key in FailureCount.objects.values_list(*columns)} == {key[:2] for key in expected}
+    words = {"state": "dead", "code": "identity-unavailable", "target": "aurora-id"}
+    failures = resolve_filter(words, timezone.now()).apply_to(Event.objects.all())
+    assert set(failures) == {for_shop.event, for_crm}
 
 
 def test_a_count_that_began_earlier_overwrites_nothing() -> None:

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from audit.models import Entry
 from sync.models import CountMark, Delivery, Replay, Route
 from sync.models.counts import start_of_hour
-from sync.operations.held_deliveries import AlreadyDecided, DecisionRefused, HeldDecision, decide_held
+from sync.operations.held_deliveries import AlreadyDecided, DecisionRefused
 from sync.operations.manual_closing import close_manually
 from sync.replays.requests import request_replay
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
@@ -98,14 +98,10 @@ def test_two_simultaneous_clicks_close_a_delivery_once(anna: User) -> None:
     assert Entry.objects.filter(action="delivery.done-by-hand").count() == 3
 
 
-@pytest.mark.parametrize("way", ["by hand", "held"])
-def test_closed_deliveries_can_be_replayed(anna: User, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_deliveries_can_be_replayed(anna: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sync.replays.requests.defer_to_workers", lambda _: None)
     delivery = failed("held")
-    if way == "held":
-        decide_held([delivery.pk], HeldDecision.CLOSE, by=anna, reason="no", key=uuid4())
-    else:
-        close_manually([delivery.pk], by=anna, reason="no", key=uuid4())
+    close_manually([delivery.pk], by=anna, reason="no", key=uuid4())
     requested = request_replay([Event.objects.get()], by=anna, reason="yes after all")
     assert requested.deliveries == (delivery.pk,)
     assert Event.objects.get().state == State.PENDING

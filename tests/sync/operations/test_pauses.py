@@ -152,22 +152,16 @@ def test_a_delivery_held_long_after_the_pause_is_released(hub: Hub, way: Pausabl
     pause_flow(way, "the shop moves", None)
     address = hub.change_email("anna.forgotten@example.com")
     hub.post_signed(EXAMPLE)
+    release_stranded()
+    go_on()
+    assert count_on_hold(way, 10) == 1
+    assert not Source.objects.exclude(resumed_at=None).exists()
     type(way).objects.update(paused_at=None, resumed_at=None)
     go_on()
     assert count_on_hold(way, 10) == 1
     release_stranded()
     go_on()
     assert hub.customer()["email"] == address
-
-
-@only_route
-def test_pauses_are_shown_until_they_are_resumed(hub: Hub, way: Pausable) -> None:
-    pause_flow(way, "the shop moves", None)
-    hub.post_signed(EXAMPLE)
-    release_stranded()
-    go_on()
-    assert count_on_hold(way, 10) == 1
-    assert not Source.objects.exclude(resumed_at=None).exists()
 
 
 @only_route

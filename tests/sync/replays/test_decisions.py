@@ -6,7 +6,7 @@ from django.db import IntegrityError, transaction
 
 from audit.entries.acting_person import ActingPerson
 from audit.models import Entry
-from sync.models import Attempt, Replay, ReplayPace, ReplayState
+from sync.models import Replay, ReplayPace, ReplayState
 from sync.replays.decisions import (
     approve_replay,
     decline_replay,
@@ -17,19 +17,14 @@ from sync.replays.decisions import (
 from sync.replays.event_selection import begin_selection, select_events
 from sync.replays.requests import ReplayAlreadyRequested, ReplayRefused
 from tests.support.builders.bulk_replays import (
-    fail_customers,
     freeze_event_set,
     staff_user,
     start_bulk_replay,
     work_replay,
 )
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
-from tests.support.hub import Hub
 from tests.support.jobs import run_jobs
 from tests.support.people import entries
-from tests.support.threads import in_threads
-
-pytestmark = pytest.mark.concurrent
 
 
 @pytest.fixture
@@ -134,20 +129,3 @@ def test_the_audit_log_does_not_contain_the_person_named_in_a_filter(by: User) -
     [begun] = entries("replay.started")
     assert begun["details"]["filter"] == {"entity_id": True}
     assert "USR-1" not in Entry.objects.get(action="replay.started").body
-
-
-def test_of_eight_simultaneous_clicks_one_counts(hub: Hub, hurry: None) -> None:
-    fail_customers(hub, 3)
-    by = staff_user()
-    replay = freeze_event_set(by)
-
-    def click(_: int) -> bool:
-        try:
-            return bool(start_bulk_replay(by, Replay.objects.get(pk=replay.pk)))
-        except ReplayAlreadyRequested:
-            return False
-
-    assert in_threads(click, 8).count(True) == 1
-    work_replay(replay)
-    assert Attempt.objects.filter(cause="replay").count() == 3
-    assert len(entries("replay.started")) == 1
