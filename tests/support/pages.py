@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from django.test import Client
+
 
 def text_of(answer: Any) -> str:
     """Return the HTML of an answer, each run of white space as one space."""
@@ -20,3 +22,12 @@ def visible_text(answer: Any) -> str:
     assert answer.status_code == 200, html
     assert " style=" not in html
     return without_tags(html)
+
+
+def typed_form(client: Client, address: str) -> dict[str, Any]:
+    """Return what a browser sends of the form of a page if the person changes no field."""
+    form = client.get(address).context["adminform"].form
+    values = {name: form[name].value() for name in form.fields}
+    return {
+        name: "on" if value is True else value for name, value in values.items() if value not in (None, False)
+    }

@@ -130,7 +130,7 @@ def test_a_copy_of_a_payload_from_before_the_erasure_cannot_be_decrypted(hub: Hu
     assert readable() == b""
 
 
-def test_waiting_deliveries_are_closed_and_running_ones_are_awaited(
+def test_waiting_and_failed_deliveries_are_closed_and_running_ones_are_awaited(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (erased_person,) = receive_people(hub, [invented_person(1)])
@@ -144,20 +144,12 @@ def test_waiting_deliveries_are_closed_and_running_ones_are_awaited(
     assert not run_erasure(erasure)
     assert SubjectKey.objects.get().wrapped is not None
     assert Delivery.objects.get(pk=first.pk).state == "held"
-    Delivery.objects.filter(pk=second.pk).update(state="succeeded", token=None, lease_until=None)
+    Delivery.objects.filter(pk=second.pk).update(state="dead", token=None, lease_until=None)
+    Event.objects.filter(pk=second.event_id).update(state="dead", code="target-rejected")
     assert erase_confirmed() == 1
-    assert Delivery.objects.get(pk=first.pk).state == "closed"
+    assert set(Delivery.objects.values_list("state", "event__state")) == {("closed", "closed")}
+    assert len(entries("delivery.closed")) == 2
     assert find_in_tables([erased_person]) == set()
-
-
-def test_failed_events_of_an_erased_person_are_closed(hub: Hub) -> None:
-    (erased_person,) = receive_people(hub, [invented_person(1)])
-    Delivery.objects.update(state="dead", code="target-rejected")
-    Event.objects.update(state="dead", code="target-rejected")
-    confirmed_erasure(erased_person)
-    assert erase_confirmed() == 1
-    assert (Delivery.objects.get().state, Event.objects.get().state) == ("closed", "closed")
-    assert len(entries("delivery.closed")) == 1
 
 
 def test_an_erasure_needs_two_people_and_is_recorded(hub: Hub) -> None:

@@ -45,13 +45,6 @@ pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
 
 
-def sessions(**ages: timedelta) -> None:
-    now = read_clock()
-    Session.objects.bulk_create(
-        Session(session_key=key, session_data="", expire_date=now - age) for key, age in ages.items()
-    )
-
-
 def refusals(number: int, age: timedelta) -> list[int]:
     at = read_clock() - age
     refusals = [
@@ -75,7 +68,8 @@ def alarm(subject: str, ended: timedelta | None) -> Alarm:
 
 
 def test_expired_sessions_are_deleted() -> None:
-    sessions(expired=timedelta(seconds=1), live=-DAY)
+    for key, left in (("expired", -timedelta(seconds=1)), ("live", DAY)):
+        Session.objects.create(session_key=key, expire_date=read_clock() + left)
     assert prune_expired() == 1
     assert [session.session_key for session in Session.objects.all()] == ["live"]
 

@@ -19,7 +19,7 @@ from sync.models import Connection, Mapping, MappingDraft, MappingVersion, Route
 from tests.support.builders.backtests import a_draft
 from tests.support.builders.settings_rows import connection_form
 from tests.support.hub import ANNA, SIGNING_SECRET, Hub
-from tests.support.pages import visible_text
+from tests.support.pages import typed_form, visible_text
 from tests.support.people import browser, entries
 from webhooks.models import Source
 
@@ -85,6 +85,12 @@ def test_one_entity_type_has_one_name_at_each_connection(hub: Hub) -> None:
     assert list(naming_conflicts(route)) == []
 
 
+def save_route(route: Route, **changed: Any) -> Any:
+    """Change fields of a stored route on its page. Returns the answer."""
+    client, address = browser("administrator"), f"/admin/sync/route/{route.pk}/change/"
+    return client.post(address, typed_form(client, address) | {"reason": "moved"} | changed)
+
+
 def a_copy_of(slug: str) -> Connection:
     connection = Connection.objects.get(slug=slug)
     connection.pk, connection.slug = None, f"second-{slug}"
@@ -101,10 +107,7 @@ def test_a_route_with_deliveries_keeps_its_events_and_its_target(hub: Hub) -> No
     assert post_update(hub)[0] == 200
     assert [field for field, _ in delivery_conflicts(route)] == ["source", "entity_type", "target"]
     assert list(delivery_conflicts(user_route())) == []
-    changed = {"target": second_shop.pk, "reason": "moved"}
-    page = browser("administrator").post(
-        f"/admin/sync/route/{route.pk}/change/", route_form(user_route(), **changed)
-    )
+    page = save_route(route, target=second_shop.pk)
     assert set(page.context["adminform"].form.errors) == {"target"}
 
 
@@ -116,9 +119,7 @@ def test_a_route_with_linked_records_keeps_its_identity_connection(hub: Hub) -> 
     assert post_update(hub)[0] == 200
     assert [field for field, _ in link_conflicts(route)] == ["identity"]
     assert list(link_conflicts(user_route())) == []
-    page = browser("administrator").post(
-        f"/admin/sync/route/{route.pk}/change/", route_form(user_route(), identity=second.pk)
-    )
+    page = save_route(route, identity=second.pk)
     assert set(page.context["adminform"].form.errors) == {"identity"}
 
 
@@ -176,33 +177,13 @@ def test_a_mapping_that_searches_another_field_is_a_gap(hub: Hub, match: dict[st
     assert re.search(r"finds records by phone\b.*search\.fields", sentence)
 
 
-def route_form(route: Route, **changed: Any) -> dict[str, Any]:
-    """Return the fields of the form of a route."""
-    return {
-        "source": route.source_id,
-        "entity_type": route.entity_type,
-        "is_enabled": "on",
-        "identity": route.identity_id,
-        "target": route.target_id,
-        "mapping": route.mapping_id,
-        "matching": "verified",
-        "without_match": "create",
-        "when_deleted": "delete",
-        "deactivation": "{}",
-        "max_attempts": 8,
-        "gives_up_after_hours": 72,
-        "retry_base_seconds": 2,
-        "retry_cap_seconds": 3600,
-        "guard_minutes": 60,
-        "reason": "it joins",
-    } | changed
-
-
 def test_the_form_of_a_route_refuses_what_its_connections_lack(hub: Hub) -> None:
     forget_type("shop", "FILE").save()
+    client = browser("administrator")
     route = Route.objects.get(source__slug="aurora", entity_type="FILE")
+    form = typed_form(client, f"/admin/sync/route/{route.pk}/change/") | {"reason": "it joins"}
     Route.objects.filter(entity_type="FILE").delete()
-    page = browser("administrator").post("/admin/sync/route/add/", route_form(route))
+    page = client.post("/admin/sync/route/add/", form)
     assert "have no entity type FILE" in page.content.decode()
     assert not Route.objects.filter(entity_type="FILE").exists()
 
@@ -211,7 +192,8 @@ def test_a_route_that_cannot_work_is_disabled_with_a_warning_and_not_enabled_aga
     forget_type("shop").save()
     route, client = user_route(), browser("administrator")
     address = f"/admin/sync/route/{route.pk}/change/"
-    off = {name: value for name, value in route_form(route).items() if name != "is_enabled"}
+    form = typed_form(client, address) | {"reason": "it cannot work"}
+    off = {name: value for name, value in form.items() if name != "is_enabled"}
     confirmation = client.post(address, off, follow=True)
     assert "cannot be enabled yet: The settings of The shop have no entity type USER" in visible_text(
         confirmation
@@ -219,7 +201,7 @@ def test_a_route_that_cannot_work_is_disabled_with_a_warning_and_not_enabled_aga
     seen = {"seen": confirmation.context["seen"], "reason": "it cannot work"}
     client.post(confirmation.redirect_chain[-1][0], seen)
     assert not user_route().is_enabled
-    assert "have no entity type USER" in visible_text(client.post(address, route_form(route), follow=True))
+    assert "have no entity type USER" in visible_text(client.post(address, form, follow=True))
     assert not user_route().is_enabled
 
 

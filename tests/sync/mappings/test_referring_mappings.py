@@ -11,7 +11,9 @@ from sync.mappings.referring_mappings import ending_warning, referring_mappings
 from sync.models import Route
 from tests.support.builders.references import MEMBERS, OWNER, set_field
 from tests.support.hub import Hub
+from tests.support.pages import typed_form
 from tests.support.people import browser
+from webhooks.models import Source
 
 WARNING = "These mappings refer to records of USER: “File to document”, “Group to segment”."
 
@@ -31,37 +33,20 @@ def shown(client: Client, address: str, **typed: Any) -> str:
     return re.sub(r"\s+", " ", unescape(answer.content.decode()))
 
 
-def typed_form(client: Client, address: str) -> dict[str, Any]:
-    form = client.get(address).context["adminform"].form
-    values = {name: form[name].value() for name in form.fields}
-    return {
-        name: "on" if value is True else value for name, value in values.items() if value not in (None, False)
-    }
-
-
-def test_the_mappings_of_other_routes_that_refer_to_a_type_are_found(route: Route) -> None:
+def test_the_mappings_of_other_enabled_routes_that_refer_to_a_type_are_found(route: Route) -> None:
     assert [str(mapping) for mapping in referring_mappings(route)] == ["File to document", "Group to segment"]
     assert ending_warning(route).startswith(WARNING)
+    Route.objects.filter(entity_type="FILE").update(is_enabled=False)
+    assert [str(mapping) for mapping in referring_mappings(route)] == ["Group to segment"]
 
 
 def test_another_route_of_the_same_systems_leaves_nothing_to_warn_of(route: Route) -> None:
     Route.objects.filter(pk=route.pk).update(is_enabled=False)
     twin = Route.objects.get(pk=route.pk)
-    twin.pk, twin.is_enabled, twin.source = None, True, a_second_source(route)
+    twin.pk, twin.is_enabled, twin.source = None, True, Source.objects.exclude(pk=route.source_id)[0]
     twin.save()
     assert ending_warning(route) == ""
     assert referring_mappings(route)
-
-
-def a_second_source(route: Route) -> Any:
-    second = type(route.source).objects.exclude(pk=route.source_id).first()
-    assert second is not None
-    return second
-
-
-def test_a_disabled_route_that_refers_is_not_counted(route: Route) -> None:
-    Route.objects.filter(entity_type="FILE").update(is_enabled=False)
-    assert [str(mapping) for mapping in referring_mappings(route)] == ["Group to segment"]
 
 
 @pytest.mark.submission
