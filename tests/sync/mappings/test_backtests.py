@@ -207,19 +207,13 @@ def test_an_interrupted_back_test_is_restarted_and_its_old_worker_writes_nothing
 
 
 @pytest.mark.django_db
-def test_between_10_and_1000_events_are_tested() -> None:
+def test_one_back_test_of_a_draft_at_a_time_tests_10_to_1000_events() -> None:
     mapping, _ = a_mapping_in_use(MAIL)
     draft = constant(mapping)
     for wanted in (9, 1001):
         with pytest.raises(BackTestRefused):
             request(draft, wanted)
     assert not BackTest.objects.exists()
-
-
-@pytest.mark.django_db
-def test_one_back_test_of_a_draft_at_a_time() -> None:
-    mapping, _ = a_mapping_in_use(MAIL)
-    draft = constant(mapping)
     request(draft)
     with pytest.raises(BackTestRefused, match="already running"):
         request(draft)

@@ -6,8 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from database.clock import read_clock
-from sync.models import Alarm, Delivery
+from sync.models import Delivery
 from sync.monitoring.alarms import evaluate_alarms
 from sync.monitoring.health_figures import measure_health, read_source_activity
 from tests.support.builders.alarms import a_late_delivery, a_watched_source, minutes
@@ -41,14 +40,6 @@ def test_a_relayed_delivery_is_late_behind_a_held_one_and_not_behind_a_waiting_o
     assert measure_health(NOON).oldest_due_at is None
     Delivery.objects.filter(pk=first.pk).update(state="held", due_at=None)
     assert measure_health(NOON).oldest_due_at == NOON - minutes(60)
-
-
-def test_without_a_given_time_the_database_clock_is_used() -> None:
-    silent_since = read_clock() - minutes(31)
-    a_watched_source(last_event_at=silent_since)
-    evaluate_alarms()
-    alarm = Alarm.objects.get()
-    assert timedelta(0) <= read_clock() - alarm.raised_at < minutes(1)
 
 
 @pytest.mark.parametrize(
