@@ -18,7 +18,9 @@ from tests.support.people import person
 pytestmark = pytest.mark.django_db
 
 TOO_NEW = "a second person must have had the permission for 24 hours"
-DEPENDENT = "Your login and that of the person who requested it were added, changed or unlocked by one another"
+DEPENDENT = (
+    "Your login and that of the person who requested it were added, changed or unlocked by one another"
+)
 HOUR = timedelta(hours=1)
 
 
