@@ -117,3 +117,13 @@ def test_more_events_than_a_sheet_holds_are_refused_at_once_with_a_message(
     assert export.state == ExportState.FAILED
     assert export.failure == "An Excel sheet can contain 2 events, but 3 were selected. Choose CSV instead."
     assert a_finished_export(table=TableFormat.CSV).total == 3
+
+
+@pytest.mark.pure
+def test_the_number_of_written_rows_is_told_after_each_block_and_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(xlsx_writer, "_ROWS_PER_WRITE", 3)
+    # The row of names is part of the first block.
+    assert list(xlsx_writer.write_xlsx(["a"], [["x"]] * 6, tmp_path / "six")) == [2, 5, 6]
+    assert list(xlsx_writer.write_xlsx(["a"], [], tmp_path / "none")) == [0]
