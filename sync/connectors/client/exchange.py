@@ -8,6 +8,7 @@ from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
 from sync.connectors.contracts import errors
+from sync.connectors.http.message_heads import count_request_bytes
 from sync.connectors.http.message_types import DeadlineExceeded, HttpRequest, HttpResponse
 from sync.connectors.values.answer_meaning import AnswerRule, Meaning, find_meaning, status_of
 from sync.connectors.values.secret_scrubber import MASK, SecretScrubber
@@ -232,7 +233,7 @@ class StartedExchange(NamedTuple):
                 body=body,
                 started_at=self.started_at,
                 seconds=time.monotonic() - self.started,
-                sent_bytes=_request_size(self.request, self.call.origin),
+                sent_bytes=count_request_bytes(self.request, self.call.origin),
                 received_bytes=received,
                 error_code=error,
             )
@@ -293,13 +294,3 @@ def _mask_message(
         return url, headers, body
     masked = {name: scrubber.scrub_text(value) for name, value in headers.items()}
     return scrubber.scrub_text(url), masked, scrubber.scrub_bytes(body)
-
-
-def _request_size(request: HttpRequest, origin: str) -> int:
-    """Count the bytes of the request line, the headers including Host, and the body."""
-    target = request.url[len(origin) :]
-    # Four more bytes for each header: a colon, a space and the line end.
-    lines = sum(len(name) + len(value) + 4 for name, value in request.headers.items())
-    host = len("Host: \r\n") + len(origin.partition("://")[2])
-    # Twelve bytes: a space before the target, and the version with its line end after it.
-    return len(request.method) + len(target) + 12 + host + lines + 2 + len(request.body or b"")

@@ -54,7 +54,19 @@ def _format_header_lines(headers: Mapping[str, str]) -> str:
     return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
 
 
+def count_request_bytes(request: HttpRequest, origin: str) -> int:
+    """Return the number of bytes of a request as `encode_request` encodes it."""
+    return len(_format_head(request, origin, _format_header_lines(request.headers))) + len(
+        request.body or b""
+    )
+
+
 def _encode(request: HttpRequest, origin: str, lines: str) -> bytes:
+    return _format_head(request, origin, lines).encode("latin-1") + (request.body or b"")
+
+
+def _format_head(request: HttpRequest, origin: str, lines: str) -> str:
+    """Return the start line and the headers, each character of which is one byte."""
     scheme, _, host = origin.partition("://")
     # Libraries leave the default port out of the Host header too.
     host = host.removesuffix(":443" if scheme == "https" else ":80")
@@ -63,8 +75,7 @@ def _encode(request: HttpRequest, origin: str, lines: str) -> bytes:
         lines += f"Content-Length: {len(request.body)}\r\n"
     elif request.method not in _WITHOUT_CONTENT:
         lines += "Content-Length: 0\r\n"
-    head = f"{request.method} {target} HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n"
-    return head.encode("latin-1") + (request.body or b"")
+    return f"{request.method} {target} HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n"
 
 
 # An answer with a body: no 1xx, and neither 204 nor 304, which have none whatever their length says. At most as many

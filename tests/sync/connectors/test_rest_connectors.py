@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
@@ -19,7 +20,7 @@ from sync.connectors.contracts.errors import (
 )
 from sync.connectors.contracts.types import FieldError, Record
 from tests.support.http.connectors import MemoryRecorder, identity, shop, shop_settings
-from tests.support.http.servers import Reply, SeenRequest, serving
+from tests.support.http.servers import Reply, SeenRequest, raw_serving, read_request, serving
 
 pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
@@ -272,3 +273,19 @@ def test_a_probe_of_a_system_that_is_down_raises_its_failure() -> None:
         for connector in (shop(service.url), identity(service.url)):
             with pytest.raises(SystemUnavailable):
                 connector.probe_system()
+
+
+@pytest.mark.concurrent
+def test_each_byte_that_was_sent_is_counted() -> None:
+    seen: list[bytes] = []
+
+    def behave(connection: socket.socket) -> None:
+        seen.append(read_request(connection))
+        connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{"id":1}')
+
+    notebook = MemoryRecorder()
+    with raw_serving(behave) as url:
+        shop(url, notebook).update_record("USER", "1", {"email": "b@x"}, "k")
+        shop(url, notebook).get_record("USER", "1")
+    assert [exchange.sent_bytes for exchange in notebook.exchanges] == [len(request) for request in seen]
+    assert len(seen) == 2
