@@ -56,9 +56,8 @@ def _format_header_lines(headers: Mapping[str, str]) -> str:
 
 def count_request_bytes(request: HttpRequest, origin: str) -> int:
     """Return the number of bytes of a request as `encode_request` encodes it."""
-    return len(_format_head(request, origin, _format_header_lines(request.headers))) + len(
-        request.body or b""
-    )
+    head = _format_head(request, origin, _format_header_lines(request.headers))
+    return len(head) + len(request.body or b"")
 
 
 def _encode(request: HttpRequest, origin: str, lines: str) -> bytes:

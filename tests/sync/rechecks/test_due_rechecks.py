@@ -22,6 +22,7 @@ from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Breaker, Connection, Delivery, Recheck, Route
 from sync.rechecks.due_rechecks import begin_due_rechecks
 from sync.rechecks.recheck_results import record_results
+from sync.rechecks.reopened_deliveries import make_due
 from tests.support.circuit_breakers import run_at_once
 from tests.support.hub import ANNA, EXAMPLE, Hub
 from tests.support.people import hold_permissions_for_days
@@ -301,3 +302,15 @@ def test_nothing_is_checked_after_an_erasure(hub: Hub) -> None:
     Recheck.objects.create(attempt=late, began_at=late.started_at, due_at=late.started_at)
     assert len(begin_due_rechecks()) == 0, "a process that was stopped wrote it after the erasure"
     assert Recheck.objects.get().due_at is None
+
+
+def test_the_attempt_of_a_recheck_has_neither_the_approval_nor_the_permission_to_create_of_the_last_one(
+    hub: Hub,
+) -> None:
+    hub.wait_until_quiet()
+    Delivery.objects.update(is_approved=True, creates_record=True)
+    with transaction.atomic():
+        make_due(Delivery.objects.get())
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.is_approved, delivery.creates_record) == (State.PENDING, False, False)
+    assert run_due_deliveries() == 1
