@@ -44,8 +44,9 @@ test-sqlite: $(CHECKS)
 	HUB_TEST_DATABASE=sqlite $(PYTEST) -m "$(GATE)" $(ARGS)
 
 # Tests of what goes through the ORM and the write batch, of which other tests run on PostgreSQL too.
-ORM_TESTS := tests/audit/retention tests/devtools tests/exports tests/logins $(addprefix tests/sync/, \
-	erasure housekeeping limits mappings monitoring operations rechecks references replays search statistics) \
+ORM_TESTS := $(addprefix tests/audit/,export retention verification) tests/devtools tests/exports tests/logins \
+	$(addprefix tests/sync/,erasure housekeeping limits mappings monitoring operations planning rechecks references \
+	replays search statistics) \
 	tests/webhooks/sources
 
 test-postgresql: $(CHECKS)

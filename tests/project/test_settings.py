@@ -168,6 +168,7 @@ def test_workers_accept_json_only() -> None:
     assert settings["CELERY_ACCEPT_CONTENT"] == [settings["CELERY_TASK_SERIALIZER"]] == ["json"]
 
 
+@pytest.mark.submission
 @pytest.mark.promise("T3")
 def test_the_production_server_does_not_start_with_an_invalid_setting() -> None:
     refused = serve(SECRET_KEY="canary", ALLOWED_HOSTS="")

@@ -51,6 +51,7 @@ def test_a_value_has_one_text(value: dict[str, Any], text: str) -> None:
     assert canonical_json(value) == text
 
 
+@pytest.mark.submission
 @given(st.dictionaries(st.text(), JSON, max_size=4), st.randoms())
 def test_the_order_of_names_changes_nothing_and_nothing_is_lost(value: dict[str, Any], random: Any) -> None:
     names = list(value)

@@ -266,6 +266,7 @@ WRONG: dict[Callable[[], None], str] = {
 }
 
 
+@pytest.mark.submission
 @pytest.mark.usefixtures("guarded", "log")
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda change: change.__name__)
 def test_every_other_deletion_is_found(wrong: Callable[[], None]) -> None:

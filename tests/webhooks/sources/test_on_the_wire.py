@@ -14,7 +14,7 @@ from sandbox.shop import ShopService
 from tests.support.hub import ANNA, EXAMPLE, SIGNING_SECRET
 from tests.support.processes.hub_processes import Reply, RunningHub, running_hub
 
-pytestmark = [pytest.mark.concurrent, pytest.mark.one_database]
+pytestmark = [pytest.mark.concurrent, pytest.mark.one_database, pytest.mark.submission]
 
 BODY = json.dumps({"id": "X1", "entityType": "DEVICE", "eventType": "UPDATE"}).encode()
 HMAC = {
@@ -55,7 +55,6 @@ def request(hub: RunningHub, line: str, *headers: str, body: bytes = b"") -> Rep
     return hub.raw("\r\n".join([*head, "", ""]).encode() + body)
 
 
-@pytest.mark.submission
 def test_a_handshake_is_answered_by_get_and_by_nothing_else(running: RunningHub) -> None:
     path, header = "/webhooks/aurora-unsigned", "X-Okta-Verification-Challenge: c-1"
     assert request(running, f"GET {path}", header).status == 405
