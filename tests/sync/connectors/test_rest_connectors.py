@@ -281,7 +281,8 @@ def test_each_byte_that_was_sent_is_counted() -> None:
 
     def behave(connection: socket.socket) -> None:
         seen.append(read_request(connection))
-        connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{"id":1}')
+        # Otherwise the second request would be tried on the connection that is closed here.
+        connection.sendall(b'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 8\r\n\r\n{"id":1}')
 
     notebook = MemoryRecorder()
     with raw_serving(behave) as url:
