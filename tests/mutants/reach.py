@@ -36,7 +36,7 @@ def record(data: Path, arguments: Sequence[str] = ()) -> int:
 
 
 class Reach:
-    """What a recorded run reached."""
+    """The lines that each test of a recorded run reached."""
 
     def __init__(self, data: Path) -> None:
         self._data = coverage.CoverageData(str(data))

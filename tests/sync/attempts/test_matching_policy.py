@@ -12,7 +12,7 @@ from django.db import connections
 from sync.attempts import apply
 from sync.models import MATCH_HELD_CODE, Delivery, Link, MappingVersion, Route
 from sync.planning.record_matching import MAX_CANDIDATES, MatchingPolicy
-from tests.support.builders.matching import (
+from tests.support.builders.matched_records import (
     MALLORY,
     a_customer,
     a_user,

@@ -1,4 +1,4 @@
-"""What a circuit breaker counts: the failures that open it, the length of its pauses, and its probes afterwards."""
+"""The counts of a circuit breaker: the failures that open it, the length of its pauses, and its probes afterwards."""
 
 import random
 from collections.abc import Callable, Mapping

@@ -9,7 +9,7 @@ import pytest
 from sandbox.shop.records import ShopCatalogue
 from sync.models import MATCH_HELD_CODE, Attempt, Delivery, Finding
 from sync.planning.record_matching import MAX_HIT_READS, MatchingPolicy
-from tests.support.builders.matching import (
+from tests.support.builders.matched_records import (
     MALLORY,
     a_customer,
     a_user,

@@ -1,4 +1,4 @@
-"""What a delivery waits for is erased with the entity."""
+"""The erasure of an entity also erases the references for which its deliveries wait."""
 
 import pytest
 from django.contrib.auth.models import User
