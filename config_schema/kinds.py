@@ -27,6 +27,10 @@ class ValueKind(ABC, Generic[T_co]):
     def read(self, value: Any, place: SettingPath) -> T_co:
         """Convert a JSON value into the value that the hub uses. Raises SettingsInvalid, with `place` as its path."""
 
+    def to_json(self, value: Any) -> Any:
+        """Convert a value that `read` returned back into a JSON value that is read as an equal one."""
+        return value
+
     @abstractmethod
     def to_schema(self) -> JsonSchema:
         """Return the JSON Schema of the values that are accepted."""
@@ -154,6 +158,9 @@ class TextList(ValueKind[tuple[str, ...]]):
         for index, item in enumerate(value):
             self._check_item(item, (*place, index))
         return tuple(value)
+
+    def to_json(self, value: Any) -> Any:
+        return list(value)
 
     def _check_item(self, item: Any, place: SettingPath) -> None:
         if not isinstance(item, str) or not item:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import JsonSchema, ValueKind, anchor_pattern
+from config_schema.rules import NamedValues, Rule, rule_schemas
 from config_schema.settings import Setting, SettingValues
 from config_schema.translatable import translatable
 
@@ -14,13 +15,19 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class ObjectRule:
+class ObjectRule(Rule):
     """A rule about several settings of an object: as a sentence for the reference, and as JSON Schema. The `build`
     function of the object enforces it.
     """
 
     sentence: str
     schema: Mapping[str, Any] = field(default_factory=dict)
+
+    def check(self, values: NamedValues, place: SettingPath) -> None:
+        """Accept every object."""
+
+    def to_schema(self, defaults: Mapping[str, Any]) -> JsonSchema:
+        return dict(self.schema)
 
 
 @dataclass(frozen=True)
@@ -31,14 +38,19 @@ class Object(ValueKind[T]):
 
     settings: tuple[Setting[Any], ...]
     build: Callable[[SettingValues], T]
-    rules: tuple[ObjectRule, ...] = ()
+    rules: tuple[Rule, ...] = ()
     hints: Mapping[str, str] = field(default_factory=dict)
     label: str = translatable("object")
 
     def read(self, value: Any, place: SettingPath) -> T:
         document = _require_object(value, place)
         _refuse_unknown(document, self.settings, place, self.hints)
-        return self.build(SettingValues(document, self.settings, place))
+        values = SettingValues(document, self.settings, place)
+        _check_rules(values, self.rules)
+        return self.build(values)
+
+    def to_json(self, value: Any) -> Any:
+        return value.to_json()
 
     def to_schema(self) -> JsonSchema:
         return object_schema(self.settings, self.rules)
@@ -47,13 +59,14 @@ class Object(ValueKind[T]):
 @dataclass(frozen=True)
 class Variant:
     """One variant of a VariantObject: the settings of the object for one value of its selector. `example`: a whole
-    object.
+    object. `build`: makes the result, in place of the `build` of the whole.
     """
 
     meaning: str
     example: Mapping[str, Any]
     settings: tuple[Setting[Any], ...] = ()
-    rules: tuple[ObjectRule, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    build: Callable[[SettingValues], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,15 +77,19 @@ class VariantObject(ValueKind[T]):
 
     selector: Setting[str]
     variants: Mapping[str, Variant]
-    build: Callable[[SettingValues], T]
+    build: Callable[[SettingValues], T] | None = None
     hints: Mapping[str, str] = field(default_factory=dict)
     label: str = translatable("object")
 
     def read(self, value: Any, place: SettingPath) -> T:
         document = _require_object(value, place)
-        settings = self.settings_of(self.selector.read(document, place))
+        name = self.selector.read(document, place)
+        settings, variant = self.settings_of(name), self.variants[name]
         _refuse_unknown(document, settings, place, self.hints)
-        return self.build(SettingValues(document, settings, place))
+        values = SettingValues(document, settings, place)
+        _check_rules(values, variant.rules)
+        build = variant.build or self.build
+        return build(values)  # type: ignore[misc]
 
     def settings_of(self, name: str) -> tuple[Setting[Any], ...]:
         """Return the selector and the settings of the variant of this name."""
@@ -130,6 +147,9 @@ class MapOf(ValueKind[dict[str, T]]):
             read[self.fold(name)] = self.values.read(item, (*place, name))
         return read
 
+    def to_json(self, value: Any) -> Any:
+        return {name: self.values.to_json(item) for name, item in value.items()}
+
     def to_schema(self) -> JsonSchema:
         schema: JsonSchema = {"type": "object", "additionalProperties": self.values.to_schema()}
         if self.least:
@@ -164,6 +184,9 @@ class ListOf(ValueKind[list[T]]):
             )
         return [self.items.read(item, (*place, index)) for index, item in enumerate(value)]
 
+    def to_json(self, value: Any) -> Any:
+        return [self.items.to_json(item) for item in value]
+
     def to_schema(self) -> JsonSchema:
         return {"type": "array", "minItems": 1, "maxItems": self.most, "items": self.items.to_schema()}
 
@@ -185,7 +208,7 @@ class OneOrMore(ListOf[T]):
         return {"anyOf": [self.items.to_schema(), super().to_schema()]}
 
 
-def object_schema(settings: tuple[Setting[Any], ...], rules: tuple[ObjectRule, ...] = ()) -> JsonSchema:
+def object_schema(settings: tuple[Setting[Any], ...], rules: tuple[Rule, ...] = ()) -> JsonSchema:
     """Return the JSON Schema of an object with these settings and no others."""
     schema: JsonSchema = {
         "type": "object",
@@ -194,9 +217,14 @@ def object_schema(settings: tuple[Setting[Any], ...], rules: tuple[ObjectRule, .
     }
     if needed := [setting.name for setting in settings if setting.is_required]:
         schema["required"] = needed
-    if conditions := [dict(rule.schema) for rule in rules if rule.schema]:
+    if conditions := rule_schemas(rules, {setting.name: setting.default for setting in settings}):
         schema["allOf"] = conditions
     return schema
+
+
+def _check_rules(values: SettingValues, rules: tuple[Rule, ...]) -> None:
+    for rule in rules:
+        rule.check(values.by_name, values.place)
 
 
 def _setting_schema(setting: Setting[Any]) -> JsonSchema:

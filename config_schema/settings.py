@@ -6,6 +6,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import ValueKind
+from config_schema.rules import NamedValues
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -72,6 +73,15 @@ class SettingValues:
     def __getitem__(self, setting: Setting[T]) -> T:
         value: T = self._values[setting]
         return value
+
+    @property
+    def by_name(self) -> NamedValues:
+        """Return the values by the names of their settings, for the rules of the object."""
+        return NamedValues(
+            {setting.name: value for setting, value in self._values.items()},
+            self.document,
+            {setting.name: setting.default for setting in self._values},
+        )
 
     def is_given(self, setting: Setting[Any]) -> bool:
         """Return True if the document has the setting, whatever its value."""

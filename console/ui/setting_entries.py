@@ -12,7 +12,8 @@ from django.utils.text import capfirst
 
 from config_schema.kinds import ValueKind
 from config_schema.model_fields import FieldSetting
-from config_schema.objects import ListOf, MapOf, Object, ObjectRule, VariantObject
+from config_schema.objects import ListOf, MapOf, Object, VariantObject
+from config_schema.rules import CodeRule, Rule
 from config_schema.settings import Setting
 from config_schema.translatable import join_texts, translatable
 from console.ui.translation import translate_text
@@ -318,5 +319,14 @@ def _kind_limits(kind: ValueKind[Any]) -> str:
     return kind.limits
 
 
-def _rule_sentences(rules: tuple[ObjectRule, ...]) -> tuple[str, ...]:
-    return tuple(translate_text(rule.sentence) for rule in rules if rule.sentence)
+def _rule_sentences(rules: tuple[Rule, ...]) -> tuple[str, ...]:
+    return tuple(_rule_sentence(rule) for rule in rules if rule.sentence)
+
+
+def _rule_sentence(rule: Rule) -> str:
+    sentence = translatable(rule.sentence)
+    if isinstance(rule, CodeRule):
+        sentence = translatable(
+            "%(sentence)s (Checked by the hub alone, not by the JSON Schema.)", sentence=sentence
+        )
+    return translate_text(sentence)

@@ -50,8 +50,10 @@ KEYWORDS = (
     "required:3",
     "optional:3",
     "defaulted:4",
+    "setting:2",
     "ObjectRule",
     "Variant",
+    "variant",
     "FieldSetting",
     "Credential",
 )

@@ -1,0 +1,91 @@
+"""Classes whose fields are settings: one declaration is read, checked, explained and written back. Pure.
+
+class Paging(Declared):
+    size: int = setting(WholeNumber(1, 1000), "The number of items of one page.", default=100, example=50)
+
+page = Paging.kind.read({"size": 20}, ())
+page.to_json()  # {"size": 20}
+"""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, ClassVar, dataclass_transform
+
+from config_schema.errors import SettingPath
+from config_schema.kinds import ValueKind
+from config_schema.objects import Object, Variant
+from config_schema.rules import Rule
+from config_schema.settings import Setting, SettingValues
+
+_SETTING = "setting"
+
+
+def setting(
+    kind: ValueKind[Any],
+    meaning: str,
+    *,
+    example: Any,
+    name: str = "",
+    default: Any = MISSING,
+    is_nullable: bool = False,
+) -> Any:
+    """Declare a setting. Without a default it is required; a default of None makes it optional. `name`: in a document,
+    if it is not the name of the field.
+    """
+    described = Setting(
+        name=name,
+        kind=kind,
+        meaning=meaning,
+        example=example,
+        is_required=default is MISSING,
+        is_optional=default is None,
+        is_nullable=is_nullable,
+        default=None if default is MISSING else default,
+    )
+    return field(metadata={_SETTING: described})
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(setting,))
+class Declared:
+    """Base of classes whose fields are settings. A subclass is a frozen dataclass, whose `kind` reads an object into an
+    instance. `rules` are about several of its settings; `hints` are errors for unknown fields that belong elsewhere.
+    """
+
+    kind: ClassVar[Object[Any]]
+    settings: ClassVar[Mapping[str, Setting[Any]]]
+    rules: ClassVar[tuple[Rule, ...]] = ()
+    hints: ClassVar[Mapping[str, str]] = {}
+
+    def __init_subclass__(cls) -> None:
+        dataclass(frozen=True, kw_only=True)(cls)
+        cls.settings = {one.name: _named(one) for one in fields(cls) if _SETTING in one.metadata}  # type: ignore[arg-type]
+        cls.kind = Object(tuple(cls.settings.values()), cls._make, cls.rules, cls.hints)
+
+    @classmethod
+    def _make(cls, values: SettingValues) -> Any:
+        return cls(**{name: values[one] for name, one in cls.settings.items()})
+
+    @classmethod
+    def variant(cls, meaning: str, example: Mapping[str, Any]) -> Variant:
+        """Return the class as one variant of a VariantObject."""
+        return Variant(meaning, example, cls.kind.settings, cls.rules, cls._make)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a document that is read as an equal instance: the settings that differ from their defaults."""
+        written: dict[str, Any] = {}
+        for name, one in self.settings.items():
+            value = getattr(self, name)
+            if one.is_required or value != one.read({}, _NOWHERE):
+                written[one.name] = None if value is None else one.kind.to_json(value)
+        return written
+
+
+_NOWHERE: SettingPath = ()
+
+
+def _named(declared: Any) -> Setting[Any]:
+    described: Setting[Any] = declared.metadata[_SETTING]
+    if not described.name:
+        # The name of the field is known only when the class is made.
+        object.__setattr__(described, "name", declared.name)
+    return described
