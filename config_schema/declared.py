@@ -32,7 +32,7 @@ def setting(
     """Declare a setting. Without a default it is required; a default of None makes it optional. `name`: in a document,
     if it is not the name of the field.
     """
-    described = Setting(
+    described: Setting[Any] = Setting(
         name=name,
         kind=kind,
         meaning=meaning,
