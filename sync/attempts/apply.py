@@ -9,7 +9,7 @@ from typing import Any
 from audit.format.canonical_json import JSONValue
 from sync.attempts.call_log import unanswered_creation_key
 from sync.attempts.mass_change_guard import check_mass_change
-from sync.attempts.plan import AttemptFindings, Connectors, plan_change
+from sync.attempts.plan import AttemptFindings, Connectors, Plan, plan_change
 from sync.connectors.contracts.errors import RecordExists, RecordStale
 from sync.connectors.contracts.types import Entity, Record, RecordVersion, TargetConnector, WriteContext
 from sync.deliveries.claims import Claim
@@ -24,22 +24,22 @@ class RecordTaken(Exception):
     """Each record that was found was linked to another subject before it could be bound."""
 
 
-def plan_and_apply(claim: Claim, connectors: Connectors, findings: AttemptFindings) -> None:
-    """Plan the change, check it against the mass-change guard, and send it to the target.
+def plan_and_apply(claim: Claim, connectors: Connectors, findings: AttemptFindings) -> Plan:
+    """Plan the change, check it against the mass-change guard, and send it to the target. Returns the plan.
 
     Raises the error of the step that failed. If the target refuses the write because the record was changed since our
     read (RecordStale), or created since our search (RecordExists), everything is read and planned again, until the
     third refusal.
     """
-    has_refused_creation = False
-    for refusals_left in reversed(range(_MAX_STALE_WRITES)):
-        change = _plan_and_bind(claim, connectors, findings)
+    refusals_left, has_refused_creation = _MAX_STALE_WRITES, False
+    while True:
+        plan = _plan_and_bind(claim, connectors, findings)
+        change, refusals_left = plan.change, refusals_left - 1
         # Before the first write, because the guard may hold the change.
         check_mass_change(claim, change, is_deleted=findings.entity is None)
         try:
-            findings.record_id = apply_change(
-                connectors.target, claim, change, findings.record, findings.entity
-            )
+            findings.record_id = apply_change(connectors.target, claim, change, plan.record, findings.entity)
+            return plan
         except RecordStale:
             if not refusals_left:
                 raise
@@ -48,22 +48,20 @@ def plan_and_apply(claim: Claim, connectors: Connectors, findings: AttemptFindin
             if has_refused_creation or not refusals_left or change.action is not ChangeAction.CREATE:
                 raise
             has_refused_creation = True
-        else:
-            return
         # A link may have been stored for this attempt: the record is not searched for again.
         claim = replace(claim, link=read_link(claim.delivery))
 
 
-def _plan_and_bind(claim: Claim, connectors: Connectors, findings: AttemptFindings) -> Change:
+def _plan_and_bind(claim: Claim, connectors: Connectors, findings: AttemptFindings) -> Plan:
     """Plan the change; bind the record to the subject if it was found by a value. Raises RecordTaken after three
     records that other subjects were linked to meanwhile.
     """
     for _ in range(_MAX_BINDINGS):
-        change = plan_change(claim, connectors, findings)
+        plan = plan_change(claim, connectors, findings)
         # Two subjects may find one record at the same time. The link of the first is stored before anything is
         # written; the other one plans again, and the search then leaves that record out.
-        if not findings.is_matched or bind_record(claim.delivery, findings.record_id):
-            return change
+        if not plan.is_matched or bind_record(claim.delivery, findings.record_id):
+            return plan
     raise RecordTaken
 
 

@@ -102,21 +102,20 @@ class FinishedAttempt:
         A relayed delivery writes its timestamp even without a record: an older one must not undo a deletion. A link to
         a record that was not found is marked as deleted.
         """
-        findings, is_relayed = self.findings, self.claim.delivery.is_relayed
-        is_success = self.result.state in SUCCESS_STATES
-        is_stale_link = findings.is_record_absent and self.claim.link is not None
-        if not (is_success and (findings.record_id or is_relayed or is_stale_link)):
+        findings, plan = self.findings, self.findings.plan
+        if plan is None or self.result.state not in SUCCESS_STATES:
             return None
-        is_deleted = findings.is_record_absent or (
-            findings.change is not None and findings.change.action is ChangeAction.DELETE
-        )
+        is_stale_link = plan.is_record_absent and self.claim.link is not None
+        if not (findings.record_id or self.claim.delivery.is_relayed or is_stale_link):
+            return None
+        is_deleted = plan.is_record_absent or plan.change.action is ChangeAction.DELETE
         return AppliedRecord(
             applied_at=self.ended_at,
             # Empty marks the record as deleted; None leaves the stored id unchanged.
             record_id="" if is_deleted else findings.record_id or None,
             version=None if findings.entity is None else (findings.entity.version or "")[:128],
             occurred_at=_relayed_timestamp(self.claim.delivery),
-            write_counts=findings.write_counts,
+            write_counts=plan.write_counts,
         )
 
     def _needs_rechecks(self) -> bool:

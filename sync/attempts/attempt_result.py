@@ -17,11 +17,11 @@ from sync.attempts.absence import (
 )
 from sync.attempts.mass_change_guard import HeldForApproval
 from sync.attempts.plan import (
-    AttemptFindings,
     ConnectionDisabled,
     EntityNotYetVisible,
     NoMatchingRecord,
     NoRelayedData,
+    Plan,
 )
 from sync.connectors.contracts.errors import ConnectorError, HubExhausted
 from sync.connectors.contracts.types import FieldError
@@ -73,15 +73,15 @@ class AttemptResult:
         return min(self.retry_delay or 0.0, self.retry_after or 0.0)
 
 
-def success_result(findings: AttemptFindings) -> AttemptResult:
+def success_result(plan: Plan) -> AttemptResult:
     """Return the result of an attempt that applied its change, or had nothing to change."""
-    nothing = findings.change is None or findings.change.action is ChangeAction.NOTHING
+    nothing = plan.change.action is ChangeAction.NOTHING
     outcome, state = (
         (AttemptOutcome.UNCHANGED, State.UNCHANGED)
         if nothing
         else (AttemptOutcome.SUCCEEDED, State.SUCCEEDED)
     )
-    return AttemptResult(outcome, state, str(state), missing=findings.left_out)
+    return AttemptResult(outcome, state, str(state), missing=plan.left_out)
 
 
 def superseded_result() -> AttemptResult:

@@ -179,7 +179,7 @@ def _run_attempt(claim: Claim, findings: AttemptFindings, recorders: list[Attemp
         claim.delivery.event.key.require_usable()
         connectors = _open_connectors(claim, recorders, findings.scrubber)
         try:
-            plan_and_apply(claim, connectors, findings)
+            plan = plan_and_apply(claim, connectors, findings)
         except ConnectorError as error:
             raise classify_refusal(error, claim, connectors, findings) from error
     except ClaimLost:
@@ -187,7 +187,7 @@ def _run_attempt(claim: Claim, findings: AttemptFindings, recorders: list[Attemp
         raise
     except Exception as error:  # noqa: BLE001 - the delivery boundary: recorded, logged, never raised
         return _result_of_error(error, claim)
-    return success_result(findings)
+    return success_result(plan)
 
 
 def _with_current_link(claim: Claim) -> Claim:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
@@ -80,34 +79,49 @@ class Connectors:
     target: TargetConnector
 
 
-@dataclass(slots=True)
-class AttemptFindings:
-    """The findings of an attempt, filled in step by step. After a failure, the findings up to it are stored.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What must change in the target, and the record that it was planned for.
 
     If `is_matched`, the record was found by a value, and must be linked to the subject before it is changed.
     `write_counts` are the counts of the record after the change is applied. `left_out` has the entities that the record
     should refer to but that have no record, `linked` the record ids of the other entities. If `is_record_absent`, the
     entity was deleted, and it has no record. If `has_unknown_external_id`, the record is linked, but has the external
-    id of an entity that the hub does not know. If `is_outdated`, the identity service returned a state of the entity
-    from before the event. `scrubber` removes the secrets of both connections from the findings before they are stored
-    or shown.
+    id of an entity that the hub does not know.
     """
 
-    entity: Entity | None = None
+    change: Change
     record: Record | None = None
-    change: Change | None = None
-    record_id: str = ""
     is_matched: bool = False
     write_counts: Mapping[str, WriteCount] = field(default_factory=dict)
     left_out: frozenset[Reference] = frozenset()
     linked: Mapping[Reference, str] = field(default_factory=dict)
     is_record_absent: bool = False
     has_unknown_external_id: bool = False
+
+
+@dataclass(slots=True)
+class AttemptFindings:
+    """The findings of an attempt: the entity, then the plan, then the id of the record. After a failure, those up to it
+    are stored.
+
+    If `is_outdated`, the identity service returned a state of the entity from before the event. `scrubber` removes the
+    secrets of both connections from the findings before they are stored or shown.
+    """
+
+    entity: Entity | None = None
     is_outdated: bool = False
+    plan: Plan | None = None
+    record_id: str = ""
     scrubber: SecretScrubber = field(default_factory=SecretScrubber)
 
+    @property
+    def change(self) -> Change | None:
+        """Return the planned change; None if none was planned."""
+        return self.plan.change if self.plan is not None else None
 
-def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings) -> Change:
+
+def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings) -> Plan:
     """Find out what must change in the target. Sends reads only; a preview runs exactly this.
 
     Raises EntityAbsenceUnproven or RecordAbsenceUnproven if nothing proves that a missing entity or record was deleted,
@@ -118,59 +132,77 @@ def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings)
         raise EntityNotMappable("mapping", gettext_noop("it has no version yet"))
     if not (claim.delivery.identity.is_enabled and claim.delivery.target.is_enabled):
         raise ConnectionDisabled
-    is_fetched = claim.delivery.is_fetched
-    findings.entity = (
-        _fetch_current_entity(claim, connectors.identity)
-        if is_fetched
-        else _entity_from_webhook(claim.delivery)
+    entity, is_outdated = _read_entity(claim, connectors.identity)
+    findings.entity, findings.is_outdated = entity, is_outdated
+    try:
+        plan = _find_record_and_plan(claim, connectors.target, mapping, entity)
+    except MatchUndecided as undecided:
+        # A person decides; until then the plan has the candidates.
+        findings.plan = Plan(plan_candidates(tuple(mapping.fields), undecided.fields, undecided.candidates))
+        raise
+    findings.plan = plan = _leave_out_unkept(
+        claim, plan, is_partial=entity is None or not claim.delivery.is_fetched
     )
-    findings.is_matched = False
-    findings.is_outdated = is_fetched and _is_before_event(findings.entity, claim)
-    findings.record, change = _find_record_and_plan(
-        claim, connectors.target, mapping, findings, is_partial=not is_fetched
-    )
-    is_partial = findings.entity is None or not is_fetched
-    findings.change = change = _leave_out_unkept(claim, change, findings, is_partial=is_partial)
-    findings.record_id = change.record_id or ""
-    if findings.entity is None and is_fetched:
-        if _is_not_yet_visible(claim, findings):
+    findings.record_id = plan.change.record_id or ""
+    if entity is None:
+        _prove_deletion(claim, connectors.identity, mapping, findings, plan)
+    return plan
+
+
+def _read_entity(claim: Claim, identity: IdentityConnector) -> tuple[Entity | None, bool]:
+    """Return the entity, None if it is deleted, and whether that is its state from before the event."""
+    if not claim.delivery.is_fetched:
+        return _entity_from_webhook(claim.delivery), False
+    entity = _fetch_current_entity(claim, identity)
+    return entity, _is_before_event(entity, claim)
+
+
+def _prove_deletion(
+    claim: Claim, identity: IdentityConnector, mapping: ParsedMapping, findings: AttemptFindings, plan: Plan
+) -> None:
+    """Raise EntityNotYetVisible, EntityAbsenceUnproven or RecordOwnerUnproven unless the entity was deleted, and the
+    record is its own.
+    """
+    if claim.delivery.is_fetched:
+        if _is_not_yet_visible(claim, plan.record):
             raise EntityNotYetVisible
-        prove_entity_absence(claim, connectors.identity)
-    if findings.entity is None and findings.has_unknown_external_id:
-        _require_owner(claim, mapping, findings, change)
-    return change
+        prove_entity_absence(claim, identity)
+    if plan.has_unknown_external_id:
+        _require_owner(claim, mapping, findings, plan)
 
 
-def _require_owner(claim: Claim, mapping: ParsedMapping, findings: AttemptFindings, change: Change) -> None:
-    """Raise RecordOwnerUnproven, with the record's external id among the findings, unless a person approved the change.
+def _require_owner(claim: Claim, mapping: ParsedMapping, findings: AttemptFindings, plan: Plan) -> None:
+    """Raise RecordOwnerUnproven, with the record's external id in the plan, unless a person approved the change.
 
     An update corrects an external id that was mistyped. A deletion cannot be undone.
     """
     name = mapping.match.external_id
     assert name is not None, "only a record with an external id has an unknown one"
     try:
-        prove_record_owner(claim, change, name)
+        prove_record_owner(claim, plan.change, name)
     except RecordOwnerUnproven:
-        if findings.record is not None:
-            findings.change = add_unchanged_field(change, name, findings.record.fields.get(name))
+        if plan.record is not None:
+            change = add_unchanged_field(plan.change, name, plan.record.fields.get(name))
+            findings.plan = replace(plan, change=change)
         raise
 
 
-def _leave_out_unkept(claim: Claim, change: Change, findings: AttemptFindings, *, is_partial: bool) -> Change:
-    """Return the change without fields that were written several times and that the target did not store. Counts the
-    writes.
+def _leave_out_unkept(claim: Claim, plan: Plan, *, is_partial: bool) -> Plan:
+    """Return the plan without fields that were written several times and that the target did not store, with the counts
+    of the writes.
 
     A replay sends these fields again.
     """
-    link = claim.link
+    link, change = claim.link, plan.change
     # The writes of another record say nothing about this one.
     counts = link.write_counts if link is not None and link.record_id == change.record_id else {}
     digest = partial(keyed_digest, "unkept", claim.delivery.entity_type, claim.delivery.entity_id)
     reduced = leave_out_unkept(change, counts, digest, settings.UNKEPT_WRITES)
     if reduced.left_out_fields and not _is_requested_by_person(claim):
         change = reduced
-    findings.write_counts = count_writes(change, counts, digest, is_partial=is_partial)
-    return change
+    return replace(
+        plan, change=change, write_counts=count_writes(change, counts, digest, is_partial=is_partial)
+    )
 
 
 def _is_requested_by_person(claim: Claim) -> bool:
@@ -182,13 +214,13 @@ def _is_requested_by_person(claim: Claim) -> bool:
     return cause == AttemptCause.REPLAY
 
 
-def _is_not_yet_visible(claim: Claim, findings: AttemptFindings) -> bool:
+def _is_not_yet_visible(claim: Claim, record: Record | None) -> bool:
     """True if the identity service reported the creation of an entity, and cannot find it yet.
 
     Ending such a delivery as unchanged would lose it. A source may send its webhook before its own commit and wait for
     our answer: then the entity is not visible, however long we wait.
     """
-    has_record = findings.record is not None or claim.link is not None
+    has_record = record is not None or claim.link is not None
     return not has_record and _is_older_than_event(None, claim)
 
 
@@ -246,40 +278,45 @@ def _is_before_event(entity: Entity | None, claim: Claim) -> bool:
 
 
 def _find_record_and_plan(
-    claim: Claim,
-    target: TargetConnector,
-    mapping: ParsedMapping,
-    findings: AttemptFindings,
-    *,
-    is_partial: bool,
-) -> tuple[Record | None, Change]:
-    route, entity = claim.delivery.route, findings.entity
+    claim: Claim, target: TargetConnector, mapping: ParsedMapping, entity: Entity | None
+) -> Plan:
+    """Find the record of the entity, and plan its change. Raises MatchUndecided if a person has to decide."""
+    route, is_partial = claim.delivery.route, not claim.delivery.is_fetched
     # Decided before any request to the target.
     if entity is None and route.when_deleted == Route.DeletionPolicy.IGNORE:
-        return None, Change(ChangeAction.NOTHING)
-    target_fields = None
-    if entity is not None:
-        target_fields, findings.left_out, findings.linked = _map_entity(
-            claim, mapping, entity, is_partial=is_partial
-        )
+        return Plan(Change(ChangeAction.NOTHING))
+    mapped = None if entity is None else _map_entity(claim, mapping, entity, is_partial=is_partial)
     query = _build_record_query(claim, target)
     found = find_record(target, mapping, query)
-    record, findings.has_unknown_external_id = found.record, found.has_unknown_external_id
+    record = found.record
     if record is None:
-        record = _find_unlinked_record(claim, target, mapping, query, findings, target_fields)
-    findings.is_record_absent = record is None and target_fields is None
-    if target_fields is None:
-        return _plan_with_version(claim, target, record, partial(_plan_deletion, route))
+        record = match_unlinked_record(claim, target, mapping, query, entity, mapped and mapped.fields)
+    is_matched = found.record is None and record is not None
+    if entity is None or mapped is None:
+        current, change = _plan_with_version(claim, target, record, partial(_plan_deletion, route))
+        return Plan(
+            change,
+            current,
+            is_matched,
+            is_record_absent=record is None,
+            has_unknown_external_id=found.has_unknown_external_id,
+        )
     if record is None:
         _require_creation(claim)
         # Partial data may have too few fields for a new record: mapped as a whole, they raise if a required one is
         # missing.
-        if entity is not None:
-            target_fields, findings.left_out, findings.linked = _map_entity(
-                claim, mapping, entity, is_partial=False
-            )
-    require_own_external_id(mapping, target_fields, claim.delivery.entity_id, is_creation=record is None)
-    return _plan_with_version(claim, target, record, partial(mapping.plan_record, target_fields))
+        mapped = _map_entity(claim, mapping, entity, is_partial=False)
+    fields = mapped.fields
+    require_own_external_id(mapping, fields, claim.delivery.entity_id, is_creation=record is None)
+    current, change = _plan_with_version(claim, target, record, partial(mapping.plan_record, fields))
+    return Plan(
+        change,
+        current,
+        is_matched,
+        left_out=mapped.left_out,
+        linked=mapped.linked,
+        has_unknown_external_id=found.has_unknown_external_id,
+    )
 
 
 def _plan_with_version(
@@ -336,27 +373,6 @@ def _map_entity(claim: Claim, mapping: ParsedMapping, entity: Entity, *, is_part
         is_wait_over=is_wait_over(claim.delivery, mapping.reference_wait),
         leaves_out_now=claim.delivery.is_rechecked,
     )
-
-
-def _find_unlinked_record(
-    claim: Claim,
-    target: TargetConnector,
-    mapping: ParsedMapping,
-    query: RecordQuery,
-    findings: AttemptFindings,
-    target_fields: dict[str, Any] | None,
-) -> Record | None:
-    """Find the unlinked record that the route's matching policy binds; None if a record may be created.
-
-    Raises MatchUndecided, with the candidates among the findings, if a person has to decide.
-    """
-    try:
-        record = match_unlinked_record(claim, target, mapping, query, findings.entity, target_fields)
-    except MatchUndecided as undecided:
-        findings.change = plan_candidates(tuple(mapping.fields), target_fields, undecided.candidates)
-        raise
-    findings.is_matched = record is not None
-    return record
 
 
 def _require_creation(claim: Claim) -> None:

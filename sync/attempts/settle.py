@@ -114,11 +114,11 @@ def _find_reference_changes(
     """Return what changes in the stored references of the record, None if nothing does. Reads them if the mapping has
     references.
     """
-    mapping = claim.route.mapping
-    if mapping is None or not mapping.reference_types or result.state not in SUCCESS_STATES:
+    mapping, plan = claim.route.mapping, findings.plan
+    if mapping is None or not mapping.reference_types or plan is None or result.state not in SUCCESS_STATES:
         return None
     is_partial = claim.delivery.is_relayed or not claim.delivery.is_fetched
-    return find_changes(claim.delivery, findings.linked, is_partial=is_partial)
+    return find_changes(claim.delivery, plan.linked, is_partial=is_partial)
 
 
 class _WaitingAnswer:
@@ -165,7 +165,8 @@ def _settle_in_one_batch(finished: FinishedAttempt, answer: _WaitingAnswer) -> S
         return None
     # The link of a relayed delivery was not read at the claim, and that of a record which was found by a value was
     # written since: None does not mean that there is none.
-    is_link_unknown = claim.delivery.is_relayed or finished.findings.is_matched
+    plan = finished.findings.plan
+    is_link_unknown = claim.delivery.is_relayed or (plan is not None and plan.is_matched)
     applied = finished.applied_record()
     if claim.link is None and applied is not None and is_link_unknown:
         return None

@@ -20,8 +20,8 @@ def match_unlinked_record(
 ) -> Record | None:
     """Return the record that the policy binds to the entity; None if a record may be created.
 
-    `target_fields`: the mapped fields; None, like the entity, if the entity was deleted. Raises MatchUndecided if a
-    person has to decide, and ConnectorError.
+    `target_fields`: the mapped fields; None, like the entity, if the entity was deleted. Raises MatchUndecided, with
+    these fields, if a person has to decide, and ConnectorError.
     """
     if claim.delivery.creates_record:
         return None
@@ -32,10 +32,10 @@ def match_unlinked_record(
         new = mapping.new_values(entity.attributes, webhook_fields(claim.delivery.event), target_fields)
     try:
         return match_record(target, mapping, query, _effective_policy(claim), previous=previous, new=new)
-    except MatchUndecided:
+    except MatchUndecided as undecided:
         if target_fields is not None and _is_creation_decided(claim):
             return None
-        raise
+        raise MatchUndecided(undecided.candidates, target_fields) from None
 
 
 def _effective_policy(claim: Claim) -> MatchingPolicy:

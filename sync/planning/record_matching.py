@@ -40,11 +40,14 @@ class AmbiguousMatch(Exception):
 
 
 class MatchUndecided(Exception):
-    """Records may belong to the entity, and only a person may bind one of them. `candidates`: at most 10."""
+    """Records may belong to the entity, and only a person may bind one of them. `candidates`: at most 10. `fields`: the
+    mapped fields; None for a deleted entity, and where they are not known.
+    """
 
-    def __init__(self, candidates: Sequence[Record]) -> None:
+    def __init__(self, candidates: Sequence[Record], fields: Mapping[str, Any] | None = None) -> None:
         super().__init__(f"{len(candidates)} records may belong to the entity")
         self.candidates = tuple(candidates[:MAX_CANDIDATES])
+        self.fields = fields
 
 
 class RecordAbsenceUnproven(Exception):

@@ -196,7 +196,8 @@ def _preview_delivery(
             _make_connector(recorder, str(attempt.key), findings.scrubber) for recorder in recorders
         )
         ends = Connectors(identity, target)  # type: ignore[arg-type]
-        change = redact_change(plan_change(claim, ends, findings), findings.scrubber.scrub_document)
+        plan = plan_change(claim, ends, findings)
+        change = redact_change(plan.change, findings.scrubber.scrub_document)
         return PlannedDelivery(delivery, resolved.mapping_version, change=change)
     except PreviewTimedOut:
         return PlannedDelivery(delivery, resolved.mapping_version, code="preview-late")
