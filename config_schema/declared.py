@@ -7,7 +7,7 @@ page = Paging.kind.read({"size": 20}, ())
 page.to_json()  # {"size": 20}
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar, dataclass_transform
 
@@ -28,9 +28,10 @@ def setting(
     name: str = "",
     default: Any = MISSING,
     is_nullable: bool = False,
+    absent: Any = None,
 ) -> Any:
-    """Declare a setting. Without a default it is required; a default of None makes it optional. `name`: in a document,
-    if it is not the name of the field.
+    """Declare a setting. Without a default it is required; a default of None makes it optional: then the field is
+    `absent` without it. `name`: in a document, if it is not the name of the field.
     """
     described: Setting[Any] = Setting(
         name=name,
@@ -41,6 +42,7 @@ def setting(
         is_optional=default is None,
         is_nullable=is_nullable,
         default=None if default is MISSING else default,
+        absent=absent,
     )
     return field(metadata={_SETTING: described})
 
@@ -49,6 +51,7 @@ def setting(
 class Declared:
     """Base of classes whose fields are settings. A subclass is a frozen dataclass, whose `kind` reads an object into an
     instance. `rules` are about several of its settings; `hints` are errors for unknown fields that belong elsewhere.
+    Settings of its own come before those of its bases.
     """
 
     kind: ClassVar[Object[Any]]
@@ -58,7 +61,7 @@ class Declared:
 
     def __init_subclass__(cls) -> None:
         dataclass(frozen=True, kw_only=True)(cls)
-        cls.settings = {one.name: _named(one) for one in fields(cls) if _SETTING in one.metadata}  # type: ignore[arg-type]
+        cls.settings = dict(sorted(_named_settings(cls), key=lambda item: _distance(cls, item[0])))
         cls.kind = Object(tuple(cls.settings.values()), cls._make, cls.rules, cls.hints)
 
     @classmethod
@@ -83,9 +86,17 @@ class Declared:
 _NOWHERE: SettingPath = ()
 
 
-def _named(declared: Any) -> Setting[Any]:
-    described: Setting[Any] = declared.metadata[_SETTING]
-    if not described.name:
-        # The name of the field is known only when the class is made.
-        object.__setattr__(described, "name", declared.name)
-    return described
+def _named_settings(cls: type) -> Iterator[tuple[str, Setting[Any]]]:
+    """Yield the settings of a class by the names of their fields. One without a name has that of its field."""
+    for declared in fields(cls):  # type: ignore[arg-type]
+        described: Setting[Any] | None = declared.metadata.get(_SETTING)
+        if described is not None:
+            if not described.name:
+                # The name of the field is known only when the class is made.
+                object.__setattr__(described, "name", declared.name)
+            yield declared.name, described
+
+
+def _distance(cls: type, name: str) -> int:
+    """Return how many classes lie between a class and the one that declares a field."""
+    return next(i for i, base in enumerate(cls.__mro__) if name in base.__dict__.get("__annotations__", {}))

@@ -72,7 +72,7 @@ class Variant:
 @dataclass(frozen=True)
 class VariantObject(ValueKind[T]):
     """Kind of an object whose settings depend on the value of one of them, the `selector`. `hints`: errors for unknown
-    fields that belong elsewhere, by name.
+    fields that belong elsewhere, by name. A result that is written again has an attribute of the selector's name.
     """
 
     selector: Setting[str]
@@ -90,6 +90,9 @@ class VariantObject(ValueKind[T]):
         _check_rules(values, variant.rules)
         build = variant.build or self.build
         return build(values)  # type: ignore[misc]
+
+    def to_json(self, value: Any) -> Any:
+        return {self.selector.name: getattr(value, self.selector.name), **value.to_json()}
 
     def settings_of(self, name: str) -> tuple[Setting[Any], ...]:
         """Return the selector and the settings of the variant of this name."""
@@ -162,7 +165,7 @@ class MapOf(ValueKind[dict[str, T]]):
 
 
 @dataclass(frozen=True)
-class ListOf(ValueKind[list[T]]):
+class ListOf(ValueKind[tuple[T, ...]]):
     """Kind of a list of 1 to `most` values of one kind. `noun`: the plural that errors use for them."""
 
     items: ValueKind[T]
@@ -174,7 +177,7 @@ class ListOf(ValueKind[list[T]]):
     def limits(self) -> str:  # type: ignore[override]
         return translatable("1 to %(most)s items", most=f"{self.most:,}")
 
-    def read(self, value: Any, place: SettingPath) -> list[T]:
+    def read(self, value: Any, place: SettingPath) -> tuple[T, ...]:
         if not isinstance(value, list | tuple) or not 1 <= len(value) <= self.most:
             raise SettingsInvalid(
                 place,
@@ -182,7 +185,7 @@ class ListOf(ValueKind[list[T]]):
                     "This must be a list of 1 to %(most)s %(noun)s.", most=self.most, noun=self.noun
                 ),
             )
-        return [self.items.read(item, (*place, index)) for index, item in enumerate(value)]
+        return tuple(self.items.read(item, (*place, index)) for index, item in enumerate(value))
 
     def to_json(self, value: Any) -> Any:
         return [self.items.to_json(item) for item in value]
@@ -201,8 +204,8 @@ class OneOrMore(ListOf[T]):
     def limits(self) -> str:  # type: ignore[override]
         return translatable("at most %(most)s items", most=f"{self.most:,}")
 
-    def read(self, value: Any, place: SettingPath) -> list[T]:
-        return [self.items.read(value, place)] if isinstance(value, Mapping) else super().read(value, place)
+    def read(self, value: Any, place: SettingPath) -> tuple[T, ...]:
+        return (self.items.read(value, place),) if isinstance(value, Mapping) else super().read(value, place)
 
     def to_schema(self) -> JsonSchema:
         return {"anyOf": [self.items.to_schema(), super().to_schema()]}

@@ -11,6 +11,7 @@ from typing import Any
 
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import JsonSchema
+from config_schema.translatable import translatable
 
 _GIVEN: JsonSchema = {"not": {"type": "null"}}
 
@@ -169,22 +170,33 @@ class Rule(ABC):
 @dataclass(frozen=True, kw_only=True)
 class Requires(Rule):
     """A rule: where the condition `when` holds, `then` has to. `at` names the setting that an error is about, "" the
-    whole object. `error`: what the error says in place of the sentence.
+    whole object; of several, the first that is written. `error`: what the error says in place of the sentence.
     """
 
     sentence: str
     then: Condition
     when: Condition | None = None
-    at: str = ""
+    at: str | tuple[str, ...] = ""
     error: str = ""
 
     def check(self, values: NamedValues, place: SettingPath) -> None:
         if (self.when is None or self.when.holds(values)) and not self.then.holds(values):
-            raise SettingsInvalid((*place, self.at) if self.at else place, self.error or self.sentence)
+            name = self.at if isinstance(self.at, str) else next(at for at in self.at if at in values.document)
+            raise SettingsInvalid((*place, name) if name else place, self.error or self.sentence)
 
     def to_schema(self, defaults: Mapping[str, Any]) -> JsonSchema:
         then = self.then.to_schema(defaults)
         return then if self.when is None else {"if": self.when.to_schema(defaults), "then": then}
+
+
+def exactly_one(*names: str) -> Requires:
+    """Return the rule that exactly one of several settings is given."""
+
+    def say(opening: str, closing: str) -> str:
+        listed = ", ".join(f"{opening}{name}{closing}" for name in names)
+        return translatable("Exactly one of these is required: %(names)s.", names=listed)
+
+    return Requires(sentence=say("`", "`"), then=OneOf(names), at=names[0], error=say("“", "”"))
 
 
 Fault = tuple[str, str]

@@ -18,7 +18,7 @@ class Setting(Generic[T_co]):
 
     `meaning` says in plain English what the setting does; names and values are in backticks. `example` is a value that
     is accepted. `default` is what an absent setting is read as; None if it is required or optional. An optional setting
-    is read as None if it is absent or, where `is_nullable`, null.
+    is read as `absent` if it is absent or, where `is_nullable`, null.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Setting(Generic[T_co]):
     is_optional: bool = False
     is_nullable: bool = False
     default: Any = None
+    absent: Any = None
 
     def read(self, document: Mapping[str, Any], place: SettingPath) -> Any:
         """Read the setting from the object at `place` that holds it. Raises SettingsInvalid."""
@@ -36,7 +37,7 @@ class Setting(Generic[T_co]):
         if self.name not in document and self.is_required:
             raise SettingsInvalid((*place, self.name), "This field is required.")
         if value is None and (self.is_nullable or (self.is_optional and self.name not in document)):
-            return None
+            return self.absent
         return self.kind.read(value, (*place, self.name))
 
 

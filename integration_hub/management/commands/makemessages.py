@@ -52,6 +52,8 @@ KEYWORDS = (
     "defaulted:4",
     "setting:2",
     "ObjectRule",
+    "Requires",
+    "CodeRule",
     "Variant",
     "variant",
     "FieldSetting",
