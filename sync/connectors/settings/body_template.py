@@ -148,6 +148,9 @@ class Body(ValueKind[BodyTemplate]):
             raise SettingsInvalid(place, "This must be an object or a list.")
         return BodyTemplate(_TemplateReader().read_part(value, place, 0))
 
+    def to_json(self, value: BodyTemplate) -> Any:
+        return value.to_json()
+
     def to_schema(self) -> JsonSchema:
         return {"type": ["object", "array"]}
 
@@ -169,6 +172,9 @@ class ObjectBody(ValueKind[BodyTemplate]):
         if not isinstance(value, Mapping) or not value:
             raise SettingsInvalid(place, "This must be an object that is not empty.")
         return BodyTemplate(_TemplateReader(self.names, self.nullable).read_part(value, place, 0))
+
+    def to_json(self, value: BodyTemplate) -> Any:
+        return value.to_json()
 
     def to_schema(self) -> JsonSchema:
         return {"type": "object", "minProperties": 1}

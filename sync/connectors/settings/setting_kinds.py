@@ -117,12 +117,18 @@ class Expression(ExpressionKind[JmesPathExpression]):
         find = read_expression(value, place)
         return JmesPathExpression(find, format_pointer(place), value, is_plain=is_plain_expression(value))
 
+    def to_json(self, value: JmesPathExpression) -> str:
+        return value.text
+
 
 @dataclass(frozen=True)
 class HeaderName(ValueKind[str]):
-    """The name of a header that settings may set, or that is `also_allowed` here (lower case)."""
+    """The name of a header that settings may set, or that is `also_allowed` here (lower case). `is_folded`: it is read
+    in lower case, as the names of the headers of a response are.
+    """
 
     also_allowed: str = ""
+    is_folded: bool = False
     label: str = translatable("header name")
     limits: str = translatable("at most 100 characters; not a header that the hub sets itself")
 
@@ -130,7 +136,7 @@ class HeaderName(ValueKind[str]):
         name = _NON_BLANK.read(value, place)
         if not is_settable_header(name) and name.lower() != self.also_allowed:
             raise SettingsInvalid(place, "This must be a header name that the hub does not set itself.")
-        return name
+        return name.lower() if self.is_folded else name
 
     def to_schema(self) -> JsonSchema:
         return {"type": "string", "pattern": header_name_pattern(self.also_allowed)}
@@ -197,6 +203,9 @@ class QueryParameters(ValueKind[dict[str, QueryValue]]):
         if self.placeholders is not None:
             self._check_placeholders(query, place)
         return query
+
+    def to_json(self, value: Query) -> Any:
+        return {name: one if isinstance(one, str) else list(one) for name, one in value.items()}
 
     def _check_placeholders(self, query: Query, place: SettingPath) -> None:
         known, found = self.placeholders or frozenset(), frozenset[str]()
@@ -290,6 +299,9 @@ class Networks(ValueKind[tuple[Network, ...]]):
             raise
         except ValueError:
             raise SettingsInvalid(place, "Each of these must be a network such as 10.0.0.0/8.") from None
+
+    def to_json(self, value: tuple[Network, ...]) -> list[str]:
+        return [str(network) for network in value]
 
     def to_schema(self) -> JsonSchema:
         return {"type": "array", "items": {"type": "string", "pattern": r"^[0-9A-Fa-f:.]+(?:/[0-9.]+)?$"}}

@@ -27,6 +27,12 @@ class HeaderTemplate:
         self._parts = tuple(_split(text))
         self.names = frozenset(name for part in self._parts for name in _names_of(part))
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, HeaderTemplate) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
     def render(self, values: Mapping[str, str]) -> str:
         """Return the text with the values in place. Values are not expanded again."""
         return "".join(_render_part(part, values) for part in self._parts)

@@ -114,7 +114,7 @@ class JmesPathExpression:
 
     `pointer` is its JSON pointer in the settings, and `text` the expression as written. If `is_plain`, it is a plain
     path, which `find` follows without a budget and which fits every document. If `is_current_node`, it is `@`, the
-    document itself.
+    document itself. Expressions of the same text are equal.
     """
 
     __slots__ = ("_pointer", "find", "is_current_node", "is_plain", "text")
@@ -125,6 +125,12 @@ class JmesPathExpression:
         self.text = text
         self.is_plain = is_plain
         self.is_current_node = text == "@"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, JmesPathExpression) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
 
     def evaluate(self, value: Any, budget: ExpressionBudget | None = None) -> Any:
         """Evaluate the expression over a document, within its own limits and within `budget`, which others share.
