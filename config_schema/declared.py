@@ -9,6 +9,7 @@ page.to_json()  # {"size": 20}
 
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from inspect import get_annotations
 from typing import Any, ClassVar, dataclass_transform
 
 from config_schema.errors import SettingPath
@@ -99,4 +100,4 @@ def _named_settings(cls: type) -> Iterator[tuple[str, Setting[Any]]]:
 
 def _distance(cls: type, name: str) -> int:
     """Return how many classes lie between a class and the one that declares a field."""
-    return next(i for i, base in enumerate(cls.__mro__) if name in base.__dict__.get("__annotations__", {}))
+    return next(i for i, base in enumerate(cls.__mro__) if name in get_annotations(base))

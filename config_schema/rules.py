@@ -181,7 +181,9 @@ class Requires(Rule):
 
     def check(self, values: NamedValues, place: SettingPath) -> None:
         if (self.when is None or self.when.holds(values)) and not self.then.holds(values):
-            name = self.at if isinstance(self.at, str) else next(at for at in self.at if at in values.document)
+            name = (
+                self.at if isinstance(self.at, str) else next(at for at in self.at if at in values.document)
+            )
             raise SettingsInvalid((*place, name) if name else place, self.error or self.sentence)
 
     def to_schema(self, defaults: Mapping[str, Any]) -> JsonSchema:

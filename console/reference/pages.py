@@ -25,7 +25,8 @@ from console.ui.setting_entries import (
     share_sections,
 )
 from console.ui.translation import translate_text
-from sync.connectors.settings.authentication import AUTHENTICATION, CREDENTIALS, SCHEMES
+from sync.connectors.settings.authentication import AUTHENTICATION, SCHEMES
+from sync.connectors.settings.credentials import CREDENTIALS
 from sync.connectors.settings.identity import IDENTITY_SETTINGS
 from sync.connectors.settings.target import TARGET_SETTINGS
 from sync.models import CONNECTION_SETTINGS, ROUTE_SETTINGS, Connection, Route

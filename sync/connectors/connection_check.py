@@ -280,7 +280,7 @@ class _ConnectionCheck:
         own = read_connection_options(subject.connector, subject.settings)
         # Half of the time left, since a certificate that is not trusted takes a second connection.
         seconds = min(subject.deadline, self._seconds_left() / 2)
-        return HttpEndpoint(base.origin, seconds, subject.byte_cap, own.ca_certificates, own.allowed_networks)
+        return HttpEndpoint(base.origin, seconds, subject.byte_cap, own.ca, own.networks)
 
     def _make_connector(self, requests: int = 2) -> TestableConnector:
         """Make a connector that can send `requests` requests, one after the other, in the time that is left."""

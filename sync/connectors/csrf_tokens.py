@@ -79,7 +79,7 @@ class CsrfAuthenticator:
             is_write=False,
             answers=refused_rules,
         )
-        scope = (settings.header, settings.token and settings.token.text, settings.lifetime_seconds)
+        scope = (settings.header, settings.token and settings.token.text, settings.lifetime)
         fingerprint = digest_client("csrf", self._call.url, dict(self._call.headers), identity, *scope)
         self._cache = TokenCache(fingerprint, side, self._call.label, self._fetch)
 
@@ -135,7 +135,7 @@ class CsrfAuthenticator:
                 status=response.status,
             )
         token, cookies = self._find_token(response), _find_cookies(response.headers.get("set-cookie", ""))
-        credentials = RenewedCredentials(float(self._settings.lifetime_seconds))
+        credentials = RenewedCredentials(float(self._settings.lifetime))
         # Short values, such as a language, are not secrets, and would be found in ordinary words.
         secrets = (token, *(value for value in cookies.values() if len(value) >= _MIN_SECRET_LENGTH))
         return FetchedToken(json.dumps([token, cookies]), credentials, secrets)

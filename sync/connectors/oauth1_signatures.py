@@ -8,7 +8,8 @@ from config_schema.errors import SettingsInvalid
 from sync.connectors.client.exchange import PreparedRequest, SignedRequest
 from sync.connectors.http.message_types import HttpRequest, UrlNotAllowed
 from sync.connectors.http.transport import prepare_with_requests
-from sync.connectors.settings.authentication import AuthenticationScheme, Credentials
+from sync.connectors.settings.authentication import OAuth1Authentication
+from sync.connectors.settings.credentials import Credentials
 from sync.connectors.settings.setting_kinds import is_header_value
 
 _FORM_TYPE = "application/x-www-form-urlencoded"
@@ -21,19 +22,16 @@ class OAuth1Signer:
     Raises SettingsInvalid if the credentials cannot be sent.
     """
 
-    def __init__(self, scheme: AuthenticationScheme, held: Credentials) -> None:
-        assert scheme.oauth1 is not None
-        token, token_secret = (
-            (None, None) if scheme.oauth1.is_consumer_only else (held["token"], held["token_secret"])
-        )
+    def __init__(self, scheme: OAuth1Authentication, held: Credentials) -> None:
+        token, token_secret = (None, None) if scheme.consumer_only else (held["token"], held["token_secret"])
         # It holds no state of a request, so threads can share it.
         self._client: Any = Client(
             held["consumer_key"],
             held["consumer_secret"],
             token,
             token_secret,
-            signature_method=scheme.oauth1.algorithm,
-            realm=scheme.oauth1.realm,
+            signature_method=scheme.algorithm,
+            realm=scheme.realm,
         )
         try:
             header = self._make_header("GET", "https://example.com/", None)

@@ -16,7 +16,6 @@ from sync.connectors.settings.page_style import (
     ModifiedSince,
     PagedList,
     Paging,
-    values_in_body,
 )
 from sync.connectors.values.answer_meaning import AnswerRule
 from sync.connectors.values.json_responses import JmesPathExpression, as_text
@@ -69,14 +68,13 @@ class PageSource:
 
     def with_size(self, size: int) -> Self:
         """Return the list with pages of `size` items."""
-        return replace(self, paging=replace(self.paging, page_size=size))
+        return replace(self, paging=replace(self.paging, size=size))
 
 
 def settings_source(
     client: HttpClient, settings: PagedList, rules: tuple[AnswerRule, ...] = ()
 ) -> PageSource:
     """Return the list that the settings of an identity service describe."""
-    in_body = values_in_body(settings)
 
     def make_request(values: Mapping[str, Any]) -> ConnectorRequest:
         request = ConnectorRequest(
@@ -94,11 +92,11 @@ def settings_source(
         return replace(request, body=client.render_body(settings.body, request, context))
 
     return PageSource(
-        settings.paging,
+        settings,
         settings.path,
-        settings.results_expression,
+        settings.results,
         make_request,
-        in_body,
+        settings.values_in_body,
         settings.modified_since,
     )
 
@@ -159,23 +157,23 @@ def _items_before(settings: Paging, skip: int) -> int:
     """Return the number of items before the first page that is requested."""
     if settings.style == "offset":
         return skip
-    return skip // settings.page_size * settings.page_size if settings.style == "page" else 0
+    return skip // settings.size * settings.size if settings.style == "page" else 0
 
 
 def _first_position(settings: Paging, skip: int) -> _Position:
     if settings.style == "offset":
-        return _Position({"start": settings.first_offset + skip})
+        return _Position({"start": settings.first + skip})
     if settings.style == "page":
-        return _Position({"page": settings.first_page + skip // settings.page_size})
+        return _Position({"page": settings.first_page + skip // settings.size})
     return _Position({"cursor": None} if settings.style == "cursor" else {})
 
 
 def _make_request(source: PageSource, position: _Position, since: datetime | None) -> ConnectorRequest:
     paging, limit = source.paging, source.modified_since
-    values = {**position.values, "count": paging.page_size}
+    values = {**position.values, "count": paging.size}
     if since is not None and limit is not None:
         values["modified_since"] = limit.write_time(since)
-    if paging.style == "none":
+    if paging.style is None:
         return source.make_request({})
     request = source.make_request(values)
     if position.path is not None:
@@ -201,18 +199,18 @@ def _make_request(source: PageSource, position: _Position, since: datetime | Non
 def _parameter(settings: Paging, name: str) -> str:
     """Return the query parameter for a value; an empty text if there is none."""
     parameters = {
-        "start": settings.offset_parameter,
-        "page": settings.page_parameter,
-        "cursor": settings.cursor_parameter,
-        "count": settings.count_parameter or "",
+        "start": settings.start,
+        "page": settings.page,
+        "cursor": settings.cursor,
+        "count": settings.count or "",
     }
     return parameters.get(name, "")
 
 
 def _read_total(client: HttpClient, settings: Paging, request: ConnectorRequest, body: Any) -> int | None:
-    if settings.total_expression is None:
+    if settings.total is None:
         return None
-    total = client.evaluate(settings.total_expression, request, body)
+    total = client.evaluate(settings.total, request, body)
     # In Python a boolean is an int too.
     return total if isinstance(total, int) and not isinstance(total, bool) else None
 
@@ -228,17 +226,17 @@ def _next_position(
 ) -> _Position | None:
     """Return the position of the next page, None after the last one."""
     settings = source.paging
-    if settings.style == "none":
+    if settings.style is None:
         return None
     if settings.style == "offset":
-        return _Position({"start": settings.first_offset + received})
+        return _Position({"start": settings.first + received})
     if settings.style == "page":
         return _Position({"page": int(position.values["page"]) + 1})
     if settings.style == "link":
         target: str | None = find_next_link(response.headers.get("link", ""))
     else:
-        assert settings.next_expression is not None, "required by the settings"
-        target = as_text(client.evaluate(settings.next_expression, request, body))
+        assert settings.next is not None, "required by the settings"
+        target = as_text(client.evaluate(settings.next, request, body))
     if not target:
         return None
     if len(target) > MAX_CURSOR_LENGTH:

@@ -21,17 +21,17 @@ def read_version(
     if isinstance(version, int) and abs(version) >= 10**_MAX_LENGTH:
         return None
     text = "" if version is None else str(version)
-    is_sendable = settings.send_header is None or is_header_value(text)
+    is_sendable = settings.send.header is None or is_header_value(text)
     return version if 0 < len(text) <= _MAX_LENGTH and is_sendable else None
 
 
 def _find_version(
     settings: VersionSettings, fields: Mapping[str, Any], headers: Mapping[str, str]
 ) -> RecordVersion | None:
-    if settings.read_header is not None:
-        return headers.get(settings.read_header)
+    if settings.read.header is not None:
+        return headers.get(settings.read.header)
     value: Any = fields
-    for name in settings.read_path or ():
+    for name in settings.read.path or ():
         value = value.get(name) if isinstance(value, Mapping) else None
     return value if isinstance(value, str | int) and not isinstance(value, bool) else None
 

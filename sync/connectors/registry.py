@@ -25,11 +25,13 @@ from sync.connectors.rest_identity import RestIdentityConnector
 from sync.connectors.rest_target import RestTargetConnector
 from sync.connectors.settings import identity, target
 from sync.connectors.settings.authentication import (
-    CERTIFICATE_CREDENTIALS,
-    AuthenticationScheme,
-    Credentials,
+    Authentication,
+    OAuth,
+    OAuth1Authentication,
+    SessionAuthentication,
     parse_authentication,
 )
+from sync.connectors.settings.credentials import CERTIFICATE_CREDENTIALS, Credentials
 from sync.connectors.settings.secret_values import list_secrets, refuse_plain_secrets
 from sync.connectors.settings.shared_settings import ConnectionOptions
 from sync.connectors.values.answer_meaning import Meaning
@@ -182,7 +184,7 @@ def find_log_in_key(
     """
     base = read_base_url(base_url)
     scheme = parse_authentication(authentication, base)
-    if scheme.session is None:
+    if not isinstance(scheme, SessionAuthentication):
         return None
     side = CONNECTOR_SIDES.get(connector, "identity")
     return SessionAuthenticator(scheme, Credentials(credentials), base, side, SecretSet()).log_in_key
@@ -194,11 +196,12 @@ def find_refresh_key(
     """Return the key by which the store of refresh tokens knows a connection; None if it has no refresh token. Raises
     SettingsInvalid, and KeyError if a credential is missing.
     """
-    scheme = parse_authentication(authentication, read_base_url(base_url))
-    if scheme.token_url is None:
+    base = read_base_url(base_url)
+    scheme = parse_authentication(authentication, base)
+    if not isinstance(scheme, OAuth):
         return None
     side = CONNECTOR_SIDES.get(connector, "identity")
-    return OAuthAuthenticator(scheme, Credentials(credentials), side, SecretSet()).refresh_key
+    return OAuthAuthenticator(scheme, Credentials(credentials), base, side, SecretSet()).refresh_key
 
 
 def find_client_certificate(
@@ -208,10 +211,8 @@ def find_client_certificate(
     return _read_certificate(parse_authentication(authentication, read_base_url(base_url)), credentials)
 
 
-def _read_certificate(
-    scheme: AuthenticationScheme, credentials: Mapping[str, str]
-) -> ClientCertificate | None:
-    if not scheme.has_client_certificate:
+def _read_certificate(scheme: Authentication, credentials: Mapping[str, str]) -> ClientCertificate | None:
+    if not scheme.client_certificate:
         return None
     for name in CERTIFICATE_CREDENTIALS:
         if not credentials.get(name):
@@ -257,7 +258,7 @@ def _parse_connection(
     )
     remember_secrets(secrets)
     authenticator = make_authenticator(scheme, credentials, base, side, secrets)
-    session_rules = scheme.session.refused_rules if scheme.session else ()
+    session_rules = scheme.refused if isinstance(scheme, SessionAuthentication) else ()
     answers = getattr(parsed, "answers", ())
     if scheme.csrf is not None:
         identity_of = fingerprint_json(authentication, credentials).hex()
@@ -266,7 +267,7 @@ def _parse_connection(
             authenticator, scheme.csrf, base, side, secrets, parsed.options.headers, identity_of, refused
         )
     header = getattr(parsed, "idempotency_header", None)
-    refused_rules = (*session_rules, *(scheme.csrf.refused_rules if scheme.csrf else ()))
+    refused_rules = (*session_rules, *(scheme.csrf.refused if scheme.csrf else ()))
     config = ClientConfig(
         side,
         base,
@@ -279,8 +280,10 @@ def _parse_connection(
         answers,
         place_credentials(scheme, credentials),
         _read_certificate(scheme, credentials),
-        OAuth1Signer(scheme, Credentials(credentials)).sign if scheme.oauth1 else None,
-        scheme.token_authorities,
+        OAuth1Signer(scheme, Credentials(credentials)).sign
+        if isinstance(scheme, OAuth1Authentication)
+        else None,
+        scheme.token_ca if isinstance(scheme, OAuth) else None,
     )
     return config, parsed
 

@@ -50,7 +50,7 @@ class RestIdentityConnector:
         response = self._client.send_request(request)
         if response.status in NOT_FOUND_STATUSES:
             return None
-        record = self._client.read_value(settings.record_expression, request, response)
+        record = self._client.read_value(settings.record, request, response)
         entity = self._parse_entity(request, entity_type, settings, record)
         if entity.id != entity_id:
             raise self._client.unreadable_error(request, "the response is about another entity")
@@ -83,19 +83,17 @@ class RestIdentityConnector:
         the time, is configured.
         """
         settings = self._entity_settings(entity_type)
-        if settings.list_settings is None:
+        if settings.list is None:
             pointer = f"/entities/{entity_type.upper()}/list"
             raise self._client.not_configured_error(
                 pointer, "The settings have no list for this entity type."
             )
-        if modified_since is not None and settings.list_settings.modified_since is None:
+        if modified_since is not None and settings.list.modified_since is None:
             pointer = f"/entities/{entity_type.upper()}/list/modified_since"
             raise self._client.not_configured_error(
                 pointer, "The settings do not say how to list only the items that changed."
             )
-        return self._iterate_entities(
-            entity_type, settings, settings.list_settings, skip, max_pages, modified_since
-        )
+        return self._iterate_entities(entity_type, settings, settings.list, skip, max_pages, modified_since)
 
     def renew_credentials(self) -> RenewedCredentials | None:
         """Fetch new credentials and describe them; None if only a real request can verify them."""
@@ -109,8 +107,8 @@ class RestIdentityConnector:
         """
         entities = sort_users_first(self._settings.entities)
         for entity_type, settings in entities:
-            if settings.list_settings is not None:
-                return self._read_listed_entity(entity_type, settings, settings.list_settings)
+            if settings.list is not None:
+                return self._read_listed_entity(entity_type, settings, settings.list)
         for _, settings in entities:
             if settings.probe is not None and can_send(self._client, settings.probe, settings.other_rules):
                 return SampleResult(f"GET {settings.probe.path}")
@@ -131,8 +129,8 @@ class RestIdentityConnector:
         settings = self._entity_settings(entity_type)
         pointer = f"/entities/{entity_type.upper()}"
         finding = PermissionFinding(entity_type, permission, PermissionAnswer.UNKNOWN)
-        if permission == "list" and settings.list_settings is not None:
-            listing = settings.list_settings
+        if permission == "list" and settings.list is not None:
+            listing = settings.list
             finding = replace(finding, call=f"{listing.method} {listing.path}", setting=f"{pointer}/list")
             return check_call(finding, lambda: self._list_some_ids(entity_type, settings))
         return check_items(
@@ -164,9 +162,9 @@ class RestIdentityConnector:
 
     def _list_some_ids(self, entity_type: str, settings: EntitySettings) -> list[str] | None:
         """Return the ids of a few entities of the list; None if no list is configured."""
-        if settings.list_settings is None:
+        if settings.list is None:
             return None
-        return self._list_ids(entity_type, settings, settings.list_settings, SAMPLE_SIZE)
+        return self._list_ids(entity_type, settings, settings.list, SAMPLE_SIZE)
 
     def _list_ids(
         self, entity_type: str, settings: EntitySettings, listing: PagedList, size: int
@@ -187,8 +185,8 @@ class RestIdentityConnector:
     ) -> Iterator[Entity]:
         seen: set[str] = set()
         # See `iterate_pages`: only the style `offset` begins after exactly these.
-        style = listing.paging.style
-        left_out = skip % listing.paging.page_size if style == "page" else skip
+        style = listing.style
+        left_out = skip % listing.size if style == "page" else skip
         left_out = 0 if style == "offset" else left_out
         source = settings_source(self._client, listing, settings.other_rules)
         pages = iterate_pages(self._client, source, max_pages, skip=skip, since=since)
@@ -257,21 +255,21 @@ class RestIdentityConnector:
     def _parse_entity(
         self, request: ConnectorRequest, entity_type: str, settings: EntitySettings, value: Any
     ) -> Entity:
-        entity_id, attributes = self._client.read_item(settings.id_expression, request, value)
+        entity_id, attributes = self._client.read_item(settings.id, request, value)
         version = (
-            as_text(self._client.evaluate(settings.version_expression, request, attributes))
-            if settings.version_expression
+            as_text(self._client.evaluate(settings.version, request, attributes))
+            if settings.version
             else None
         )
         # PostgreSQL cannot store U+0000.
         version = version and version.replace("\0", "")
         modified_at = (
-            parse_timestamp(self._client.evaluate(settings.modified_expression, request, attributes))
-            if settings.modified_expression
+            parse_timestamp(self._client.evaluate(settings.modified, request, attributes))
+            if settings.modified
             else None
         )
         return Entity(entity_type.upper(), entity_id, attributes, version, modified_at)
 
 
 def _used_permissions(settings: EntitySettings) -> tuple[Permission, ...]:
-    return ("read",) if settings.list_settings is None else ("list", "read")
+    return ("read",) if settings.list is None else ("list", "read")

@@ -333,8 +333,8 @@ class RestTargetConnector:
             # The change was planned for another version than the one that would be sent.
             if current is None or current.version != version:
                 raise self._client.stale_error(request, "the record was changed since it was read")
-            if settings.version.read_path is not None:
-                whole = remove_at_path(whole, settings.version.read_path)
+            if settings.version.read.path is not None:
+                whole = remove_at_path(whole, settings.version.read.path)
         return whole
 
     def _require_search(self, entity_type: str, settings: RecordSettings, field: str) -> Operation:

@@ -43,8 +43,8 @@ def read_stored_entity(
         return None
     try:
         # `surrogatepass`: a lone surrogate must end as UnreadableError, not as UnicodeEncodeError.
-        record = entity_settings.record_expression.evaluate(parse_json(body.encode("utf-8", "surrogatepass")))
-        found_id, attributes = read_item(record, entity_settings.id_expression)
+        record = entity_settings.record.evaluate(parse_json(body.encode("utf-8", "surrogatepass")))
+        found_id, attributes = read_item(record, entity_settings.id)
         return attributes if found_id == entity_id else None
     except UnreadableError:
         return None

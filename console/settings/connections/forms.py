@@ -20,13 +20,8 @@ from sync.connectors.http.client_certificates import (
     check_new_certificate,
 )
 from sync.connectors.http.urls import parse_base_url
-from sync.connectors.settings.authentication import (
-    CERTIFICATE_CREDENTIALS,
-    SCHEMES,
-    SETTING_OF_CREDENTIAL,
-    credential_names,
-    parse_authentication,
-)
+from sync.connectors.settings.authentication import SCHEMES, credential_names, parse_authentication
+from sync.connectors.settings.credentials import CERTIFICATE_CREDENTIALS, SETTING_OF_CREDENTIAL
 from sync.models import Connection
 
 CREDENTIAL_LABELS = {
@@ -261,7 +256,7 @@ def _credential_origins(base_url: str, authentication: Any) -> tuple[str, ...]:
     """Return the origins that receive credentials: the system and, for OAuth, its token endpoint. Empty if invalid."""
     try:
         base = parse_base_url(base_url)
-        token_base = parse_authentication(authentication, base).token_url
+        scheme = parse_authentication(authentication, base)
     except (ValueError, SettingsInvalid):
         return ()
-    return (base.origin, token_base.origin) if token_base else (base.origin,)
+    return tuple(address.origin for address in scheme.endpoints(base))

@@ -12,10 +12,12 @@ from sync.connectors.contracts import errors
 from sync.connectors.contracts.permissions import RenewedCredentials
 from sync.connectors.http.urls import BaseUrl
 from sync.connectors.settings.authentication import (
-    AuthenticationScheme,
-    Credentials,
-    basic_authorization,
+    Authentication,
+    OAuth,
+    SessionAuthentication,
+    SignedTokenAuthentication,
 )
+from sync.connectors.settings.credentials import Credentials
 from sync.connectors.settings.setting_kinds import is_header_value
 from sync.connectors.values.secret_forms import SecretSet
 
@@ -36,7 +38,7 @@ class Authenticator(Protocol):
 
 
 def make_authenticator(
-    scheme: AuthenticationScheme,
+    scheme: Authentication,
     credentials: Mapping[str, str],
     base: BaseUrl,
     side: errors.Side,
@@ -49,24 +51,16 @@ def make_authenticator(
     for name in scheme.credential_names:
         if name not in held or not held[name]:
             raise SettingsInvalid(("credentials", name), "This credential is missing.")
-    if scheme.token_url is not None:
-        return OAuthAuthenticator(scheme, held, side, secrets)
-    if scheme.name == "session":
+    if isinstance(scheme, OAuth):
+        return OAuthAuthenticator(scheme, held, base, side, secrets)
+    if isinstance(scheme, SessionAuthentication):
         return SessionAuthenticator(scheme, held, base, side, secrets)
-    if scheme.name == "jwt":
+    if isinstance(scheme, SignedTokenAuthentication):
         return SignedTokenHeaders(scheme, held, secrets)
-    headers = _fixed_headers(scheme, held)
+    headers = scheme.fixed_headers(held)
     if not all(is_header_value(value) for value in headers.values()):
         raise SettingsInvalid(("credentials",), "This credential contains characters that cannot be sent.")
     return FixedHeaders(headers)
-
-
-def _fixed_headers(scheme: AuthenticationScheme, held: Credentials) -> dict[str, str]:
-    if scheme.name == "basic":
-        return {"Authorization": basic_authorization(held["username"], held["password"])}
-    if scheme.name == "bearer":
-        return {"Authorization": f"Bearer {held['token']}"}
-    return {scheme.header: held["value"]} if scheme.name == "header" else {}
 
 
 class FixedHeaders:

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from config_schema.errors import SettingsInvalid
 from sync.connectors.client.exchange import PreparedRequest, TokenSender
 from sync.connectors.client.refresh_tokens import (
     MAX_TOKEN_LENGTH,
@@ -19,8 +18,9 @@ from sync.connectors.client.signed_tokens import TokenSigner
 from sync.connectors.client.token_cache import RENEW_EARLY_SECONDS, FetchedToken, TokenCache, digest_client
 from sync.connectors.contracts import errors
 from sync.connectors.contracts.permissions import RenewedCredentials
-from sync.connectors.http.urls import allowed_url_pattern
-from sync.connectors.settings.authentication import AuthenticationScheme, Credentials, basic_authorization
+from sync.connectors.http.urls import BaseUrl, allowed_url_pattern
+from sync.connectors.settings.authentication import JwtBearer, OAuth, OAuthClient, RefreshToken
+from sync.connectors.settings.credentials import Credentials, basic_authorization
 from sync.connectors.settings.setting_kinds import is_header_value
 from sync.connectors.values.json_responses import UnreadableError, parse_object
 from sync.connectors.values.secret_forms import SecretSet
@@ -42,18 +42,15 @@ class OAuthAuthenticator:
     """
 
     def __init__(
-        self, scheme: AuthenticationScheme, held: Credentials, side: errors.Side, secrets: SecretSet
+        self, scheme: OAuth, held: Credentials, base: BaseUrl, side: errors.Side, secrets: SecretSet
     ) -> None:
-        if scheme.token_url is None:
-            raise SettingsInvalid(("authentication", "token_url"), "This field is required.")
-        self._base = scheme.token_url
+        self._base = scheme.token_endpoint(base)
         self._scheme = scheme
         self._credentials = held
         self._side = side
         self._secrets = secrets
-        self._signer = (
-            TokenSigner(scheme.signed_token, held["signing_key"]) if scheme.signed_token is not None else None
-        )
+        assertion = scheme.assertion
+        self._signer = TokenSigner(assertion, held["signing_key"]) if assertion is not None else None
         self._client_digest = self._fingerprint()
         self._cache = TokenCache(self._client_digest, side, f"POST {self._base.prefix}", self._fetch_token)
 
@@ -73,7 +70,7 @@ class OAuthAuthenticator:
 
         It leaves out what may change while the grant of the system stays the same, such as the client's secret.
         """
-        if "refresh_token" not in self._scheme.credential_names:
+        if not isinstance(self._scheme, RefreshToken):
             return None
         held = self._credentials
         parts = (self._base.origin, self._base.prefix, held["client_id"], held["refresh_token"])
@@ -205,39 +202,37 @@ class OAuthAuthenticator:
 
     def _complete_token(self, token: FetchedToken) -> FetchedToken:
         """Return the token as it is sent."""
-        sent = template.render({"token": token.value}) if (template := self._scheme.template) else token.value
+        sent = self._scheme.template.render({"token": token.value})
         return token._replace(value=sent, secrets=(token.value, sent))
 
     def _prepare_request(self, refresh_token: str) -> tuple[PreparedRequest, Mapping[str, str]]:
-        form = {"grant_type": self._scheme.grant_type, **self._scheme.token_parameters}
+        scheme = self._scheme
+        form = {"grant_type": scheme.grant_type, **scheme.token_parameters}
         secret_headers: dict[str, str] = {}
         client_id = self._credentials["client_id"]
         if refresh_token:
             form["refresh_token"] = refresh_token
-        if self._signer is not None and self._scheme.client_authentication == "assertion":
-            subject = (
-                self._scheme.signed_token.claims.get("sub", client_id) if self._scheme.signed_token else ""
-            )
-            form["assertion"] = self._signer.sign_token({"iss": client_id, "sub": subject})
-            self._secrets.add_recent(form["assertion"])
-        elif self._signer is not None:
-            # RFC 7523, 3: the client is both issuer and subject.
-            assertion = self._signer.sign_token({"iss": client_id, "sub": client_id})
+        if self._signer is not None:
+            claims = scheme.assertion_claims(client_id, self._base.origin + self._base.prefix)
+            assertion = self._signer.sign_token(claims)
             self._secrets.add_recent(assertion)
-            form |= {
-                "client_id": client_id,
-                "client_assertion_type": _ASSERTION_TYPE,
-                "client_assertion": assertion,
-            }
-        elif self._scheme.client_authentication == "basic":
-            secret_headers["Authorization"] = basic_authorization(
-                client_id, self._credentials["client_secret"]
-            )
-        elif self._scheme.client_authentication == "tls_client_auth":
-            # RFC 8705, 2: TLS proves who the client is.
-            form["client_id"] = client_id
-        else:
-            form |= {"client_id": client_id, "client_secret": self._credentials["client_secret"]}
+            if isinstance(scheme, JwtBearer):
+                form["assertion"] = assertion
+            else:
+                form |= {
+                    "client_id": client_id,
+                    "client_assertion_type": _ASSERTION_TYPE,
+                    "client_assertion": assertion,
+                }
+        elif isinstance(scheme, OAuthClient):
+            if scheme.client_authentication == "basic":
+                secret = self._credentials["client_secret"]
+                secret_headers["Authorization"] = basic_authorization(client_id, secret)
+            elif scheme.client_authentication == "tls_client_auth":
+                # RFC 8705, 2: TLS proves who the client is.
+                form["client_id"] = client_id
+            else:
+                form |= {"client_id": client_id, "client_secret": self._credentials["client_secret"]}
         call = PreparedRequest(
             purpose="token",
             method="POST",
@@ -254,20 +249,16 @@ class OAuthAuthenticator:
 
     def _fingerprint(self) -> bytes:
         """Return bytes that identify the client and its token request."""
-        token = self._scheme.signed_token
+        scheme, assertion = self._scheme, self._scheme.assertion
+        claims = scheme.assertion_claims("", self._base.origin + self._base.prefix)
         parts = (
             self._base.origin,
             self._base.prefix,
-            {name: self._credentials[name] for name in self._scheme.credential_names},
-            dict(self._scheme.token_parameters),
-            token and [token.algorithm, token.key_id, dict(token.claims)],
-            [
-                self._scheme.grant_type,
-                self._scheme.header,
-                self._scheme.template and self._scheme.template.text,
-                # Connections share a token only if they trust the same authorities for the endpoint.
-                self._scheme.token_authorities,
-            ],
+            {name: self._credentials[name] for name in scheme.credential_names},
+            scheme.token_parameters,
+            assertion and [assertion.algorithm, assertion.key_id, {**assertion.claims, **claims}],
+            # Connections share a token only if they trust the same authorities for the endpoint.
+            [scheme.grant_type, scheme.header, scheme.template.text, scheme.token_ca],
         )
         return digest_client(*parts)
 

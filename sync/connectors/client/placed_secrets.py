@@ -7,8 +7,8 @@ from urllib.parse import quote, quote_plus, unquote_plus
 
 from config_schema.errors import SettingsInvalid
 from sync.connectors.client.exchange import PreparedRequest
-from sync.connectors.settings.authentication import AuthenticationScheme
-from sync.connectors.settings.secret_places import SecretPlace
+from sync.connectors.settings.authentication import Authentication
+from sync.connectors.settings.credentials import SecretPlace
 from sync.connectors.settings.setting_kinds import is_header_value
 from sync.connectors.values.secret_scrubber import MASK
 
@@ -25,9 +25,7 @@ class PlacedSecret(NamedTuple):
         return f"<PlacedSecret {self.place.kind} {self.place.name}>"
 
 
-def place_credentials(
-    scheme: AuthenticationScheme, credentials: Mapping[str, str]
-) -> tuple[PlacedSecret, ...]:
+def place_credentials(scheme: Authentication, credentials: Mapping[str, str]) -> tuple[PlacedSecret, ...]:
     """Return the secrets that are sent elsewhere than in the header of the scheme. Raises SettingsInvalid for one that
     cannot be sent.
     """

@@ -136,9 +136,7 @@ class RequestSender:
         if call.origin != config.base_url.origin:
             return HttpEndpoint(call.origin, *limits, config.token_authorities, (), certificate)
         shared = config.options
-        return HttpEndpoint(
-            call.origin, *limits, shared.ca_certificates, shared.allowed_networks, certificate
-        )
+        return HttpEndpoint(call.origin, *limits, shared.ca, shared.networks, certificate)
 
     def _connector_error(self, call: PreparedRequest, failure: ExchangeFailure) -> errors.ConnectorError:
         kind = _ERRORS_BY_FAILURE.get(type(failure), errors.UnreadableResponse)

@@ -16,7 +16,8 @@ from sync.connectors.contracts.permissions import RenewedCredentials
 from sync.connectors.contracts.types import FieldError
 from sync.connectors.http.message_types import HttpResponse
 from sync.connectors.http.urls import BaseUrl, allowed_url_pattern, build_url
-from sync.connectors.settings.authentication import AuthenticationScheme, Credentials, basic_authorization
+from sync.connectors.settings.authentication import SessionAuthentication
+from sync.connectors.settings.credentials import Credentials, basic_authorization
 from sync.connectors.settings.session import SessionSettings
 from sync.connectors.settings.setting_kinds import is_header_value
 from sync.connectors.values.exact_numbers import dump_json
@@ -51,15 +52,14 @@ class SessionAuthenticator:
 
     def __init__(
         self,
-        scheme: AuthenticationScheme,
+        scheme: SessionAuthentication,
         held: Credentials,
         base: BaseUrl,
         side: errors.Side,
         secrets: SecretSet,
     ) -> None:
-        assert scheme.session is not None
-        self._session: SessionSettings = scheme.session
-        self._header = scheme.header
+        self._session = scheme
+        self._header = scheme.secret_header
         self._base = base
         self._credentials = held
         self._side = side
@@ -76,14 +76,13 @@ class SessionAuthenticator:
             (self._call.body or b"").hex(),
             *placed,
             # An answer that was taken for a refusal may be a success by other settings, and have another token.
-            _describe_reading(scheme.session),
+            _describe_reading(scheme),
         )
         self._guard_key = key.hex()
         # Another template makes another header of the same token.
-        session = scheme.session
-        use = (self._header, session.cookie, *session.more_cookies, session.template.text)
+        use = (self._header, scheme.cookie, *scheme.more_cookies, scheme.template.text)
         self._cache = TokenCache(
-            digest_client(self._guard_key, *use, session.lifetime_seconds),
+            digest_client(self._guard_key, *use, scheme.lifetime),
             side,
             self._call.label,
             self._log_in,
@@ -180,7 +179,7 @@ class SessionAuthenticator:
             raise self._over_budget(costly) from None
         # Each cookie too: a system may repeat one without the others.
         secrets = (raw, value, *(cookie.partition("=")[2] for cookie in cookies))
-        return FetchedToken(value, RenewedCredentials(float(self._session.lifetime_seconds)), secrets)
+        return FetchedToken(value, RenewedCredentials(float(self._session.lifetime)), secrets)
 
     def _find_token(self, answer: HttpResponse) -> str:
         """Return the token of an answer. Raises _NoToken."""
@@ -190,8 +189,8 @@ class SessionAuthenticator:
             found = answer.headers.get(place.header)
         elif place.cookie is not None:
             found = _find_cookie(answer.headers.get("set-cookie", ""), place.cookie)
-        elif place.expression is not None:
-            found = place.expression.evaluate(_parse_body(answer))
+        elif place.path is not None:
+            found = place.path.evaluate(_parse_body(answer))
         text = as_text(found) or ""
         if not text:
             raise _NoToken("the log-in response has no token")
@@ -259,7 +258,7 @@ class SessionAuthenticator:
             body=body,
             idempotency_key=None,
             is_write=False,
-            answers=self._session.log_in_refused_rules,
+            answers=self._session.log_in_refused,
         )
 
     def _error(
@@ -274,9 +273,9 @@ class SessionAuthenticator:
 
 def _describe_reading(session: SessionSettings) -> list[Any]:
     """Return the settings that say where the answer to a log-in has what, and when it is a refusal, as JSON."""
-    token, rules = session.token, session.log_in_refused_rules
+    token, rules = session.token, session.log_in_refused
     return [
-        [token.expression and token.expression.text, token.header, token.cookie],
+        [token.path and token.path.text, token.header, token.cookie],
         {name: expression.text for name, expression in session.values.items()},
         [[rule.means, sorted(rule.statuses), rule.condition and rule.condition.text] for rule in rules],
     ]

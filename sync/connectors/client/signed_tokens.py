@@ -12,9 +12,10 @@ import jwt
 from config_schema.errors import SettingsInvalid
 from config_schema.translatable import translatable
 from sync.connectors.client.exchange import TokenSender
-from sync.connectors.settings.authentication import AuthenticationScheme, Credentials
+from sync.connectors.settings.authentication import SignedTokenAuthentication
+from sync.connectors.settings.credentials import Credentials
 from sync.connectors.settings.setting_kinds import is_header_value
-from sync.connectors.settings.signed_token import SignedTokenSettings
+from sync.connectors.settings.signed_token import SignedToken
 from sync.connectors.values.secret_forms import SecretSet
 
 # RFC 7518, 3.2: as many bytes as the hash has.
@@ -24,14 +25,18 @@ _KEY_ERRORS = (jwt.PyJWTError, ValueError, TypeError, AttributeError)
 
 
 class TokenSigner:
-    """Signs tokens with one key. Raises SettingsInvalid if the key does not fit the algorithm."""
+    """Signs tokens with one key. Raises SettingsInvalid if the key does not fit the algorithm. `encoding`: of the
+    shared secret of HS256.
+    """
 
-    def __init__(self, settings: SignedTokenSettings, key: str) -> None:
+    def __init__(self, settings: SignedToken, key: str, encoding: str = "text") -> None:
         self._settings = settings
         self._headers = {} if settings.key_id is None else {"kid": settings.key_id}
         try:
             # Once: reading a private key takes longer than signing with it.
-            self._key = jwt.get_algorithm_by_name(settings.algorithm).prepare_key(_read_key(settings, key))
+            self._key = jwt.get_algorithm_by_name(settings.algorithm).prepare_key(
+                _read_key(settings.algorithm, key, encoding)
+            )
             self.sign_token({})
         except SettingsInvalid:
             raise
@@ -48,16 +53,16 @@ class TokenSigner:
     def sign_token(self, claims: Mapping[str, Any]) -> str:
         """Return a new token with these claims, the claims of the settings, `iat`, `exp` and `jti`."""
         now = int(time.time())
-        own = {"iat": now, "exp": now + self._settings.lifetime_seconds, "jti": str(uuid.uuid4())}
+        own = {"iat": now, "exp": now + self._settings.lifetime, "jti": str(uuid.uuid4())}
         payload = {**self._settings.claims, **claims, **own}
         return jwt.encode(payload, self._key, self._settings.algorithm, self._headers)
 
 
-def _read_key(settings: SignedTokenSettings, key: str) -> Any:
+def _read_key(algorithm: str, key: str, encoding: str) -> Any:
     """Return a private key in PEM, or the bytes of a shared secret. Raises ValueError."""
-    if settings.algorithm != "HS256":
+    if algorithm != "HS256":
         return key.strip() + "\n"
-    secret = _decode_secret(settings.encoding, key)
+    secret = _decode_secret(encoding, key)
     if len(secret) < _MIN_SECRET_BYTES:
         sentence = translatable(
             "A shared secret of HS256 must have at least %(least)s bytes.", least=_MIN_SECRET_BYTES
@@ -79,12 +84,10 @@ def _decode_secret(encoding: str, key: str) -> bytes:
 class SignedTokenHeaders:
     """Sends a token that it signs for each request."""
 
-    def __init__(self, scheme: AuthenticationScheme, held: Credentials, secrets: SecretSet) -> None:
-        assert scheme.signed_token is not None
-        assert scheme.template is not None
+    def __init__(self, scheme: SignedTokenAuthentication, held: Credentials, secrets: SecretSet) -> None:
         self._header = scheme.header
         self._template = scheme.template
-        self._signer = TokenSigner(scheme.signed_token, held["signing_key"])
+        self._signer = TokenSigner(scheme, held["signing_key"], scheme.encoding)
         self._secrets = secrets
         if not is_header_value(self._template.render({"token": self._signer.sign_token({})})):
             raise SettingsInvalid(("authentication", "template"), "This cannot be sent as a header.")

@@ -57,19 +57,19 @@ def make_conditional(write: PlannedWrite, settings: VersionSettings, version: Re
 
     `settings` say how a request with this method sends it: see `can_send_version`.
     """
-    write = replace(write, stale_rules=settings.stale_rules)
-    if settings.send_header is not None:
-        return replace(write, headers={**write.headers, settings.send_header: str(version)})
+    write = replace(write, stale_rules=settings.stale)
+    if settings.send.header is not None:
+        return replace(write, headers={**write.headers, settings.send.header: str(version)})
     if write.operation.method == "DELETE":
-        assert settings.send_parameter is not None, "refused by `can_send_version`"
-        return replace(write, query={**write.query, settings.send_parameter: str(version)})
-    assert settings.send_path is not None, "the settings name a header or a field"
+        assert settings.send.query is not None, "refused by `can_send_version`"
+        return replace(write, query={**write.query, settings.send.query: str(version)})
+    assert settings.send.field is not None, "the settings name a header or a field"
     # In other styles the body names the version itself.
     if write.operation.style not in OBJECT_STYLES:
         return write
-    return replace(write, sent=merge_at_path(write.sent or {}, settings.send_path, version))
+    return replace(write, sent=merge_at_path(write.sent or {}, settings.send.field, version))
 
 
 def can_send_version(settings: VersionSettings, method: str) -> bool:
     """Return True if the settings say how a request with this method sends a version. A DELETE has no body."""
-    return method != "DELETE" or settings.send_header is not None or settings.send_parameter is not None
+    return method != "DELETE" or settings.send.header is not None or settings.send.query is not None

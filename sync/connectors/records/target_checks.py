@@ -132,7 +132,7 @@ class TargetChecks:
         if operation is None:
             return None
         source = self._requests.build_list(operation)
-        size = min(SAMPLE_SIZE, source.paging.page_size)
+        size = min(SAMPLE_SIZE, source.paging.size)
         for page in iterate_pages(self._client, source.with_size(size), _SAMPLE_PAGES):
             if page.items:
                 return [record.id for record in self._reader.parse_all(page.request, settings, page.items)]

@@ -1,13 +1,13 @@
 """Settings of what a response means: ordered rules. The first rule that fits decides. Pure."""
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import Choice, JsonSchema, ValueKind
-from config_schema.objects import ListOf, Object, ObjectRule
+from config_schema.objects import ListOf, Object
+from config_schema.rules import AllOf, AnyOf, Condition, Fits, Is, Requires, Stated
 from config_schema.settings import Setting, SettingValues, optional, required
 from config_schema.translatable import join_texts, translatable
 from sync.connectors.settings.setting_kinds import Expression
@@ -98,100 +98,115 @@ _WHEN = optional(
 )
 
 
-def answer_rules(
-    meanings: Iterable[Meaning], meaning: str, *, example: Any
-) -> Setting[list[AnswerRule] | None]:
-    """Return the setting of ordered rules that may give one of `meanings`; read it with `read_rules`."""
-    allowed = tuple(meanings)
+_HAS_WHEN = Stated("when")
+_MEANS_DONE = Is("means", Meaning.DONE.value)
+
+
+def _has_status(test: Callable[[int], bool], *schemas: JsonSchema) -> Condition:
+    """Return the condition that `status` is, or lists, a status that passes a test and has one of these schemas."""
+    schema = {"anyOf": [*schemas, {"type": "array", "contains": {"anyOf": list(schemas)}}]}
+    return Fits("status", schema, lambda statuses: any(map(test, statuses[0])))
+
+
+_HAS_SUCCESS = _has_status(
+    lambda status: status < 300 and status != NO_CONTENT,
+    {"type": "integer", "minimum": 200, "maximum": 299, "not": {"const": NO_CONTENT}},
+    {"const": "2xx"},
+)
+_HAS_ERROR = _has_status(
+    lambda status: status >= 300,
+    {"type": "integer", "minimum": 300},
+    {"enum": [name for name in _CLASSES if name != "2xx"]},
+)
+# Without them a rule would be true of every response, of every success, or would hide every failure.
+_CONDITION_RULES = (
+    Requires(
+        sentence="A rule has `status`, `when`, or both.",
+        then=AnyOf(Stated("status"), _HAS_WHEN),
+        at="status",
+        error=translatable("A rule needs “status”, “when”, or both."),
+    ),
+    Requires(
+        sentence="A rule about a 2xx status other than 204 needs `when`, unless it means `done`: otherwise it would "
+        "match every success.",
+        when=_HAS_SUCCESS,
+        then=AnyOf(_HAS_WHEN, _MEANS_DONE),
+        at="when",
+        error=translatable("A rule about a 2xx status other than 204 needs “when”, unless it means “done”."),
+    ),
+)
+_RULES = (
+    *_CONDITION_RULES,
+    Requires(
+        sentence="An error status may mean `done` only with `when`.",
+        when=AllOf(_HAS_ERROR, _MEANS_DONE),
+        then=_HAS_WHEN,
+        at="when",
+        error=translatable("An error may count as success only under a condition."),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class RuleObject(Object[AnswerRule]):
+    """Kind of one rule: an object with `status`, `when`, `means`, or some of them."""
+
+    def to_json(self, value: AnswerRule) -> Any:
+        names = {setting.name for setting in self.settings}
+        return {name: part for name, part in _rule_to_json(value).items() if name in names}
+
+
+def condition_list(means: Meaning) -> ListOf[AnswerRule]:
+    """Return the kind of conditions under which a response has one meaning."""
+    settings = (_STATUS, _WHEN)
+    return ListOf(RuleObject(settings, lambda values: _make_rule(values, means), _CONDITION_RULES), MAX_RULES)
+
+
+def rule_list(meanings: Collection[Meaning]) -> ListOf[AnswerRule]:
+    """Return the kind of ordered rules that may give one of these meanings."""
     listed = join_texts(
         "; ",
-        (join_texts(" ", (f"`{one}`", join_texts("", ("(", MEANING_TEXTS[one], ")")))) for one in allowed),
+        (join_texts(" ", (f"`{one}`", join_texts("", ("(", MEANING_TEXTS[one], ")")))) for one in meanings),
     )
+    choices = tuple(one.value for one in meanings)
     means = required(
         "means",
-        Choice(tuple(one.value for one in allowed)),
+        Choice(choices),
         translatable("What it means: %(names)s.", names=listed),
-        example=allowed[0].value,
+        example=choices[0],
+    )
+    settings = (_STATUS, _WHEN, means)
+    return ListOf(
+        RuleObject(settings, lambda values: _make_rule(values, Meaning(values[means])), _RULES), MAX_RULES
     )
 
-    def build(values: SettingValues) -> AnswerRule:
-        return _make_rule(values, Meaning(values[means]))
 
-    kind = ListOf(Object((_STATUS, _WHEN, means), build, _RULES), MAX_RULES)
-    return optional("answers", kind, meaning, example=example)
-
-
-def answer_conditions(
-    name: str, means: Meaning, meaning: str, *, example: Any
-) -> Setting[list[AnswerRule] | None]:
-    """Return the setting of conditions under which a response has one meaning; read it with `read_rules`."""
-    kind = ListOf(Object((_STATUS, _WHEN), lambda values: _make_rule(values, means), _RULES), MAX_RULES)
-    return optional(name, kind, meaning, example=example)
+def _make_rule(values: SettingValues, means: Meaning) -> AnswerRule:
+    statuses, stated = values[_STATUS] or (frozenset(), None)
+    return AnswerRule(means, statuses, values[_WHEN], stated)
 
 
-def read_rules(values: SettingValues, setting: Setting[list[AnswerRule] | None]) -> tuple[AnswerRule, ...]:
+def _rule_to_json(rule: AnswerRule) -> dict[str, Any]:
+    stated = list(rule.stated) if isinstance(rule.stated, list | tuple) else rule.stated
+    written = {"status": stated, "when": rule.condition and rule.condition.text, "means": rule.means.value}
+    return {name: value for name, value in written.items() if value is not None}
+
+
+# For the settings of operations and of a target.
+def answer_rules(
+    meanings: Collection[Meaning], meaning: str, *, example: Any
+) -> Setting[tuple[AnswerRule, ...] | None]:
+    """Return the setting of ordered rules that may give one of `meanings`; read it with `read_rules`."""
+    return optional("answers", rule_list(meanings), meaning, example=example)
+
+
+def read_rules(
+    values: SettingValues, setting: Setting[tuple[AnswerRule, ...] | None]
+) -> tuple[AnswerRule, ...]:
     """Return the rules of a setting, in their order."""
-    rules = values[setting]
-    return tuple(rules or ())
+    return values[setting] or ()
 
 
 def rules_to_json(rules: Iterable[AnswerRule]) -> list[dict[str, Any]]:
     """Return rules as they are written in settings."""
-    return [
-        {
-            **({"status": json.loads(json.dumps(rule.stated))} if rule.stated is not None else {}),
-            **({"when": rule.condition.text} if rule.condition else {}),
-            "means": rule.means.value,
-        }
-        for rule in rules
-    ]
-
-
-_HAS_WHEN = {"required": ["when"]}
-_IS_DONE = {"properties": {"means": {"const": Meaning.DONE.value}}, "required": ["means"]}
-
-
-def _lists_status(*one: JsonSchema) -> JsonSchema:
-    """Return the schema of a setting that is, or lists, a status of these schemas."""
-    return {"anyOf": [*one, {"type": "array", "contains": {"anyOf": list(one)}}]}
-
-
-_SUCCESS = _lists_status(
-    {"type": "integer", "minimum": 200, "maximum": 299, "not": {"const": NO_CONTENT}}, {"const": "2xx"}
-)
-_ERROR = _lists_status(
-    {"type": "integer", "minimum": 300}, {"enum": [name for name in _CLASSES if name != "2xx"]}
-)
-_RULES = (
-    ObjectRule(
-        "A rule has `status`, `when`, or both.",
-        {"anyOf": [{"required": ["status"]}, _HAS_WHEN]},
-    ),
-    ObjectRule(
-        "A rule about a 2xx status other than 204 needs `when`, unless it means `done`: otherwise it would "
-        "match every success.",
-        {"anyOf": [_HAS_WHEN, _IS_DONE, {"properties": {"status": {"not": _SUCCESS}}}]},
-    ),
-    ObjectRule(
-        "An error status may mean `done` only with `when`.",
-        {"anyOf": [_HAS_WHEN, {"not": _IS_DONE}, {"properties": {"status": {"not": _ERROR}}}]},
-    ),
-)
-
-
-def _make_rule(values: SettingValues, means: Meaning) -> AnswerRule:
-    """Return a rule. Raises SettingsInvalid if it would be true of every response, of every success, or would hide
-    every failure.
-    """
-    statuses, stated = values[_STATUS] or (frozenset(), None)
-    rule = AnswerRule(means, statuses, values[_WHEN], stated)
-    if rule.condition is not None:
-        return rule
-    if not statuses:
-        values.reject(_STATUS, "A rule needs “status”, “when”, or both.")
-    if means is Meaning.DONE:
-        if any(status >= 300 for status in statuses):
-            values.reject(_WHEN, "An error may count as success only under a condition.")
-    elif any(200 <= status < 300 and status != NO_CONTENT for status in statuses):
-        values.reject(_WHEN, "A rule about a 2xx status other than 204 needs “when”, unless it means “done”.")
-    return rule
+    return [_rule_to_json(rule) for rule in rules]

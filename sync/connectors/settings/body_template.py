@@ -23,6 +23,18 @@ _MEMBERS = frozenset({"expression", "optional", "when"})
 _TEMPLATE_MEMBERS = frozenset({"template"})
 _OMITTED = object()
 
+# JSON Schemas of the two kinds of parts that are not sent as they are.
+EXPRESSION_PART: JsonSchema = {
+    "type": "object",
+    "required": ["expression"],
+    "propertyNames": {"enum": sorted(_MEMBERS)},
+}
+TEXT_PART: JsonSchema = {
+    "type": "object",
+    "required": sorted(_TEMPLATE_MEMBERS),
+    "propertyNames": {"enum": sorted(_TEMPLATE_MEMBERS)},
+}
+
 Evaluate = Callable[[JmesPathExpression], Any]
 Fill = Callable[[str], str]
 

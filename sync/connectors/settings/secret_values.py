@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.translatable import translatable
-from sync.connectors.settings.authentication import CREDENTIALS, AuthenticationScheme
+from sync.connectors.settings.authentication import Authentication
+from sync.connectors.settings.credentials import CREDENTIALS
 from sync.connectors.values.secret_forms import MIN_SECRET_LENGTH
 from sync.connectors.values.secret_scrubber import MASK
 
@@ -72,7 +73,7 @@ class PlainSecret(NamedTuple):
 
 
 def list_secrets(
-    scheme: AuthenticationScheme, credentials: Mapping[str, str], settings: Mapping[str, Any]
+    scheme: Authentication, credentials: Mapping[str, str], settings: Mapping[str, Any]
 ) -> list[str]:
     """Return what no record, page or answer may show: credentials, as they are and as they are sent, and secrets
     among the settings.
@@ -88,7 +89,7 @@ def list_secrets(
             # The whole pair is found in base64 too, and a short password only with it.
             texts += [pair, b64encode(pair.encode("utf-8", "surrogatepass")).decode("ascii")]
     texts += [found.value for found in find_plain_secrets(settings)]
-    names = {scheme.header, *(place.name for place in scheme.secret_places)}
+    names = {scheme.secret_header, *(place.name for place in scheme.secret_places)}
     # Many systems write the names of headers in lower case.
     names |= {name.lower() for name in names}
     return [part for text in texts for part in _parts(text, sorted(names))]

@@ -1,11 +1,12 @@
 """Settings that identity services and targets have in common. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Any
 
+from config_schema.declared import Declared, setting
+from config_schema.errors import SettingPath
 from config_schema.kinds import Choice
-from config_schema.objects import Object
-from config_schema.settings import SettingValues, defaulted, optional, required
+from config_schema.settings import SettingValues
 from config_schema.translatable import translatable
 from sync.connectors.http.dns import Network
 from sync.connectors.http.query_parameters import Query
@@ -18,25 +19,7 @@ from sync.connectors.settings.setting_kinds import (
     PathTemplate,
     QueryParameters,
 )
-from sync.connectors.values.json_responses import WaitHeader, WaitUnit
-
-
-@dataclass(frozen=True, slots=True)
-class ReadRequest:
-    """A GET request without placeholders."""
-
-    path: str
-    query: Query
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionOptions:
-    """Settings of the HTTP connection, common to both sides."""
-
-    headers: Mapping[str, str]
-    ca_certificates: str | None
-    allowed_networks: tuple[Network, ...]
-
+from sync.connectors.values.json_responses import ErrorExtractor, JmesPathExpression, WaitHeader, WaitUnit
 
 EXAMPLE_CERTIFICATE = """\
 -----BEGIN CERTIFICATE-----
@@ -52,94 +35,141 @@ cmr1lvQ=
 -----END CERTIFICATE-----
 """
 
-HEADERS = defaulted(
-    "headers",
-    Headers(),
-    {},
-    "Additional headers of every request. A secret is refused here: enter it as a credential.",
-    example={"Accept-Language": "en"},
-)
-CA = optional(
-    "ca",
-    Certificates(),
-    "Certificates of the authorities to trust for this connection, instead of the public ones.",
-    example=EXAMPLE_CERTIFICATE,
-)
-NETWORKS = defaulted(
-    "networks",
-    Networks(),
-    [],
-    "The only networks that the host may resolve to. Link-local, multicast and metadata addresses are "
-    "refused in any case.",
-    example=["10.20.0.0/16"],
-)
-OPTIONS = (HEADERS, CA, NETWORKS)
 
-ERROR_SENTENCE = optional(
-    "sentence",
-    Expression(),
-    "Where the message is in an error response. It is shown with the failure.",
-    example="message",
-)
-ERROR_FIELDS = optional(
-    "fields",
-    Expression(),
-    "Where the list of field errors is in an error response. It must give objects with `field`, `code` and `detail`; "
-    "at most 20 are read.",
-    example="errors[].{field: field, code: code, detail: message}",
-)
-ERROR_HEADER = optional(
-    "header",
-    HeaderName(),
-    "The header of an error response that has the message, if `sentence` finds none.",
-    example="X-Status-Reason",
-)
-ERROR_WAIT = optional(
-    "wait",
-    Expression(),
-    "Where the seconds to wait before the next request are in an error response, if it has no `Retry-After` header. A "
-    "number, or a text of digits; at most an hour counts.",
-    example="retry_after",
-)
-_WAIT_HEADER_NAME = required("name", HeaderName(), "The name of the header.", example="X-RateLimit-Reset")
-_WAIT_HEADER_UNIT = required(
-    "unit",
-    Choice(tuple(unit.value for unit in WaitUnit)),
-    "What the header holds: `seconds` or `milliseconds` to wait, or the `time` when the wait is over, in seconds since "
-    "1970.",
-    example="time",
-)
-ERROR_WAIT_HEADER = optional(
-    "wait_header",
-    Object(
-        (_WAIT_HEADER_NAME, _WAIT_HEADER_UNIT),
-        lambda values: WaitHeader(values[_WAIT_HEADER_NAME].lower(), WaitUnit(values[_WAIT_HEADER_UNIT])),
-    ),
-    "The header of an error response that has the wait, if there is no `Retry-After` header and `wait` finds "
-    "nothing. It counts only if the response means `throttled`, because some systems send it with every "
-    "response; at most an hour counts.",
-    example={"name": "X-RateLimit-Reset", "unit": "time"},
-)
-ERROR_HINTS = {
-    "when": translatable(
-        "Unknown field. Write a rule of “answers” instead, whose “when” sees the response as {status, headers, body}: "
-        "{“status”: “2xx”, “when”: “body.error”, “means”: “refused”}."
+class ReadRequest(Declared):
+    """A GET request without placeholders."""
+
+    path: str = setting(PathTemplate(), "The path of the request.", example="/ping")
+    query: Query = setting(
+        QueryParameters(), "Query parameters of the request.", default={}, example={"verbose": "false"}
     )
-}
 
-PROBE_PATH = required("path", PathTemplate(), "The path of the request.", example="/ping")
-PROBE_QUERY = defaulted(
-    "query", QueryParameters(), {}, "Query parameters of the request.", example={"verbose": "false"}
-)
-PROBE = optional(
-    "probe",
-    Object((PROBE_PATH, PROBE_QUERY), lambda values: ReadRequest(values[PROBE_PATH], values[PROBE_QUERY])),
-    "A GET request that succeeds as long as the credentials are valid, for a system without a list. The "
-    "connection test uses it to check the credentials, and it decides when the pause of a connection ends.",
-    example={"path": "/ping"},
-)
+
+class ProbeSettings(Declared):
+    """The request that only tests the credentials."""
+
+    probe: ReadRequest | None = setting(
+        ReadRequest.kind,
+        "A GET request that succeeds as long as the credentials are valid, for a system without a list. The "
+        "connection test uses it to check the credentials, and it decides when the pause of a connection ends.",
+        default=None,
+        is_nullable=True,
+        example={"path": "/ping"},
+    )
+
+
+class ConnectionOptions(Declared):
+    """Settings of the HTTP connection, common to both sides."""
+
+    headers: Mapping[str, str] = setting(
+        Headers(),
+        "Additional headers of every request. A secret is refused here: enter it as a credential.",
+        default={},
+        example={"Accept-Language": "en"},
+    )
+    ca: str | None = setting(
+        Certificates(),
+        "Certificates of the authorities to trust for this connection, instead of the public ones.",
+        default=None,
+        is_nullable=True,
+        example=EXAMPLE_CERTIFICATE,
+    )
+    networks: tuple[Network, ...] = setting(
+        Networks(),
+        "The only networks that the host may resolve to. Link-local, multicast and metadata addresses are "
+        "refused in any case.",
+        default=[],
+        example=["10.20.0.0/16"],
+    )
+
+
+class _WaitUnits(Choice):
+    """Kind of a unit of a wait."""
+
+    def read(self, value: Any, place: SettingPath) -> WaitUnit:
+        return WaitUnit(super().read(value, place))
+
+
+class WaitSettings(WaitHeader, Declared):
+    """The header that says how long to wait."""
+
+    name: str = setting(HeaderName(is_folded=True), "The name of the header.", example="X-RateLimit-Reset")
+    unit: WaitUnit = setting(
+        _WaitUnits(tuple(unit.value for unit in WaitUnit)),
+        "What the header holds: `seconds` or `milliseconds` to wait, or the `time` when the wait is over, in seconds "
+        "since 1970.",
+        example="time",
+    )
+
+
+class ErrorSettings(ErrorExtractor, Declared):
+    """What the error responses of an identity service say."""
+
+    sentence: JmesPathExpression | None = setting(
+        Expression(),
+        "Where the message is in an error response. It is shown with the failure.",
+        default=None,
+        is_nullable=True,
+        example="message",
+    )
+    header: str | None = setting(
+        HeaderName(is_folded=True),
+        "The header of an error response that has the message, if `sentence` finds none.",
+        default=None,
+        is_nullable=True,
+        example="X-Status-Reason",
+    )
+    wait: JmesPathExpression | None = setting(
+        Expression(),
+        "Where the seconds to wait before the next request are in an error response, if it has no `Retry-After` "
+        "header. A number, or a text of digits; at most an hour counts.",
+        default=None,
+        is_nullable=True,
+        example="retry_after",
+    )
+    wait_header: WaitSettings | None = setting(
+        WaitSettings.kind,
+        "The header of an error response that has the wait, if there is no `Retry-After` header and `wait` finds "
+        "nothing. It counts only if the response means `throttled`, because some systems send it with every "
+        "response; at most an hour counts.",
+        default=None,
+        is_nullable=True,
+        example={"name": "X-RateLimit-Reset", "unit": "time"},
+    )
+
+    hints = {
+        "when": translatable(
+            "Unknown field. Write a rule of “answers” instead, whose “when” sees the response as {status, headers, "
+            "body}: {“status”: “2xx”, “when”: “body.error”, “means”: “refused”}."
+        )
+    }
+
+
+class TargetErrorSettings(ErrorSettings):
+    """What the error responses of a target say."""
+
+    fields: JmesPathExpression | None = setting(
+        Expression(),
+        "Where the list of field errors is in an error response. It must give objects with `field`, `code` and "
+        "`detail`; at most 20 are read.",
+        default=None,
+        is_nullable=True,
+        example="errors[].{field: field, code: code, detail: message}",
+    )
+
+
+# For the settings of a target.
+PROBE = ProbeSettings.settings["probe"]
+OPTIONS = ConnectionOptions.kind.settings
+ERROR_SENTENCE = TargetErrorSettings.settings["sentence"]
+ERROR_FIELDS = TargetErrorSettings.settings["fields"]
+ERROR_HEADER = TargetErrorSettings.settings["header"]
+ERROR_WAIT = TargetErrorSettings.settings["wait"]
+ERROR_WAIT_HEADER = TargetErrorSettings.settings["wait_header"]
+ERROR_HINTS = TargetErrorSettings.hints
 
 
 def read_options(values: SettingValues) -> ConnectionOptions:
     """Return the options of the HTTP connection."""
-    return ConnectionOptions(values[HEADERS], values[CA], values[NETWORKS])
+    options: ConnectionOptions = ConnectionOptions.kind.build(values)
+    return options

@@ -1,46 +1,21 @@
-"""Settings of tokens that the hub signs itself (RFC 7519). Pure."""
+"""Settings of tokens that the hub signs itself (RFC 7519), and of the header that holds a token. Pure."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from config_schema.declared import Declared, setting
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import AnyValue, Choice, JsonSchema, Text, ValueKind, WholeNumber
 from config_schema.objects import MapOf
-from config_schema.settings import SettingValues, defaulted, optional
 from config_schema.translatable import error_sentence, translatable
-from sync.connectors.settings.setting_kinds import HeaderName
 from sync.connectors.values.header_template import HeaderTemplate, TemplateError, template_pattern
 
 ASYMMETRIC = ("RS256", "PS256", "ES256", "EdDSA")
-ALGORITHMS = ("HS256", *ASYMMETRIC)
 MAX_CLAIMS = 20
 MAX_LIFETIME_SECONDS = 3600
 MAX_TEMPLATE_LENGTH = 300
-# The hub sets these claims itself.
-_OWN_CLAIMS = frozenset({"exp", "iat", "jti", "nbf"})
-_OWN_ASSERTION_CLAIMS = _OWN_CLAIMS | {"iss"}
-_OWN_CLIENT_CLAIMS = _OWN_ASSERTION_CLAIMS | {"sub", "aud"}
-
-
-def _claim_pattern(own: frozenset[str]) -> re.Pattern[str]:
-    return re.compile(rf"(?!(?:{'|'.join(sorted(own))})$)[\x21-\x7e]{{1,100}}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class SignedTokenSettings:
-    """Settings of a signed token.
-
-    `claims` are the claims in addition to `iat`, `exp` and `jti`. `encoding` is the encoding of the shared secret of
-    HS256.
-    """
-
-    algorithm: str
-    key_id: str | None
-    claims: Mapping[str, Any]
-    lifetime_seconds: int
-    encoding: str = "text"
 
 
 @dataclass(frozen=True)
@@ -75,6 +50,9 @@ class Template(ValueKind[HeaderTemplate]):
             )
         return template
 
+    def to_json(self, value: HeaderTemplate) -> str:
+        return value.text
+
     def to_schema(self) -> JsonSchema:
         names = ("[a-z][a-z_]*",) if self.has_more else ("token", *self.others)
         return {
@@ -84,125 +62,49 @@ class Template(ValueKind[HeaderTemplate]):
         }
 
 
-ALGORITHM = defaulted(
-    "algorithm",
-    Choice(ALGORITHMS),
-    "HS256",
-    "How tokens are signed: `HS256` with a shared secret of at least 32 bytes, the others with a private key in PEM.",
-    example="ES256",
-)
-ASYMMETRIC_ALGORITHM = defaulted(
-    "algorithm",
-    Choice(ASYMMETRIC),
-    "RS256",
-    "With `private_key_jwt`: how the assertion is signed. The private key, in PEM, must match it.",
-    example="ES256",
-)
-KEY_ID = optional(
-    "key_id", Text(), "The id of the key (`kid`), if the system knows several.", example="hub-2026"
-)
-LIFETIME = defaulted(
-    "lifetime",
-    WholeNumber(5, MAX_LIFETIME_SECONDS),
-    60,
-    "For how many seconds a token is valid.",
-    example=60,
-)
-CLAIMS = defaulted(
-    "claims",
-    MapOf(
+def claims_kind(*own: str) -> MapOf[Any]:
+    """Return the kind of the claims of a token, besides its times and its id. `own`: those that the hub sets."""
+    names = "|".join((*own, "iat", "exp", "jti", "nbf"))
+    return MapOf(
         AnyValue(),
         "CLAIM",
         0,
         MAX_CLAIMS,
-        _claim_pattern(_OWN_CLAIMS),
-        translatable("This is not the name of a claim that can be set. The hub sets iat, exp and jti."),
+        re.compile(rf"(?!(?:{names})$)[\x21-\x7e]{{1,100}}", re.ASCII),
+        translatable(
+            "This is not the name of a claim that can be set. The hub sets %(names)s.",
+            names=", ".join((*own, "iat", "exp", "jti")),
+        ),
         noun=translatable("claims"),
-    ),
-    {},
-    "The claims of the token, in addition to `iat`, `exp` and `jti`, which the hub sets.",
-    example={"iss": "hub", "aud": "https://shop.example.com"},
-)
-ENCODING = defaulted(
-    "encoding",
-    Choice(("text", "base64", "hex")),
-    "text",
-    "How the shared secret of `HS256` is encoded.",
-    example="hex",
-)
-TOKEN_HEADER = defaulted(
-    "header",
-    HeaderName("authorization"),
-    "Authorization",
-    "The header that holds the token.",
-    example="Authorization",
-)
-TOKEN_TEMPLATE = defaulted(
-    "template",
-    Template(),
-    "Bearer {token}",
-    "The value of that header. `{token}` stands for the token, `{base64:…}` for the base64 encoding of "
-    "its contents.",
-    example="Ghost {token}",
-)
-
-TOKEN_SETTINGS = (ALGORITHM, ENCODING, KEY_ID, CLAIMS, LIFETIME, TOKEN_HEADER, TOKEN_TEMPLATE)
-
-
-def read_signed_token(values: SettingValues) -> SignedTokenSettings:
-    """Return the settings of the token that the hub signs for each request."""
-    if values[ENCODING] != "text" and values[ALGORITHM] != "HS256":
-        values.reject(ENCODING, "Only the shared secret of HS256 has an encoding.")
-    return SignedTokenSettings(
-        values[ALGORITHM], values[KEY_ID], values[CLAIMS], values[LIFETIME], values[ENCODING]
     )
 
 
-ASSERTION_AUDIENCE = optional(
-    "assertion_audience",
-    Text(),
-    "With `private_key_jwt`: the audience (`aud`) of the assertion. Without it: the address of the token endpoint.",
-    example="https://login.example.com",
-)
+class SignedToken(Declared):
+    """A token that the hub signs: the assertion of OAuth by RFC 7523, unless a subclass says otherwise."""
 
-ASSERTION_ALGORITHM = defaulted(
-    "algorithm",
-    Choice(ASYMMETRIC),
-    "RS256",
-    "How the assertion is signed. The private key, in PEM, must match it.",
-    example="ES256",
-)
-ASSERTION_CLAIMS = defaulted(
-    "claims",
-    MapOf(
-        AnyValue(),
-        "CLAIM",
-        0,
-        MAX_CLAIMS,
-        _claim_pattern(_OWN_ASSERTION_CLAIMS),
-        translatable("This is not the name of a claim that can be set. The hub sets iss, iat, exp and jti."),
-        noun=translatable("claims"),
-    ),
-    {},
-    "The claims of the assertion, in addition to `iss`, `iat`, `exp` and `jti`, which the hub sets. Without "
-    "`aud`: the address of the token endpoint.",
-    example={"sub": "admin@example.com"},
-)
-CLIENT_CLAIMS = defaulted(
-    "claims",
-    MapOf(
-        AnyValue(),
-        "CLAIM",
-        0,
-        MAX_CLAIMS,
-        _claim_pattern(_OWN_CLIENT_CLAIMS),
-        translatable(
-            "This is not the name of a claim that can be set. The hub sets iss, sub, aud, iat, exp and jti."
-        ),
-        noun=translatable("claims"),
-    ),
-    {},
-    "With `private_key_jwt`: additional claims of the assertion. The hub sets `iss`, `sub`, `aud`, `iat`, "
-    "`exp` and `jti`.",
-    example={"scope": "rest_webservices"},
-)
+    algorithm: str = setting(
+        Choice(ASYMMETRIC),
+        "How the assertion is signed. The private key, in PEM, must match it.",
+        default="RS256",
+        example="ES256",
+    )
+    key_id: str | None = setting(
+        Text(),
+        "The id of the key (`kid`), if the system knows several.",
+        default=None,
+        is_nullable=True,
+        example="hub-2026",
+    )
+    claims: Mapping[str, Any] = setting(
+        claims_kind("iss"),
+        "The claims of the assertion, in addition to `iss`, `iat`, `exp` and `jti`, which the hub sets. Without "
+        "`aud`: the address of the token endpoint.",
+        default={},
+        example={"sub": "admin@example.com"},
+    )
+    lifetime: int = setting(
+        WholeNumber(5, MAX_LIFETIME_SECONDS),
+        "For how many seconds a token is valid.",
+        default=60,
+        example=60,
+    )

@@ -14,7 +14,8 @@ from console.reference.json_schemas import DOCUMENTS
 from console.reference.pages import PAGES
 from console.ui.setting_entries import SettingSection, setting_fields
 from sync.connectors.registry import SETTINGS_KINDS
-from sync.connectors.settings.authentication import AUTHENTICATION, CREDENTIALS, SCHEMES
+from sync.connectors.settings.authentication import AUTHENTICATION, SCHEMES
+from sync.connectors.settings.credentials import CREDENTIALS
 from sync.models import CONNECTION_SETTINGS, ROUTE_SETTINGS, Connection, Route
 from sync.planning.mapping import FUNCTIONS
 from sync.planning.mapping_declaration import MAPPING

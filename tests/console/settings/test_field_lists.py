@@ -11,7 +11,7 @@ from console.reference.pages import PAGES
 from console.settings import field_lists
 from sync.connectors.registry import SETTINGS_KINDS
 from sync.connectors.settings.authentication import AUTHENTICATION
-from sync.connectors.settings.csrf import CSRF
+from sync.connectors.settings.csrf import CsrfSettings
 from sync.planning.mapping_declaration import MAPPING
 from tests.support.builders.history import a_route, a_source
 from tests.support.builders.settings_rows import connection, mapping
@@ -95,8 +95,7 @@ def test_the_variant_of_a_saved_row_is_open_and_the_others_can_be_opened() -> No
     address = f"/admin/sync/connection/{id_connection.pk}/change/"
     (bearer,) = chosen_in(list_of(client, address, "authentication")).values()
     # Those of `csrf` and `second` are nested in it.
-    assert isinstance(CSRF.kind, Object)
-    of_csrf = {setting.name for setting in CSRF.kind.settings} | {"status", "when"}
+    of_csrf = {setting.name for setting in CsrfSettings.kind.settings} | {"status", "when"}
     assert names_in(bearer) == names_of_variant("bearer") | of_csrf | {"header", "query"}
     chosen = chosen_in(list_of(client, address, "settings"))
     assert list(chosen) == ["rest-identity"]

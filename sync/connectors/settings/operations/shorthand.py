@@ -159,7 +159,7 @@ _LIST = optional(
     Object(
         (_LIST_PATH, _LIST_QUERY, _LIST_RESULTS, *OPTIONAL_PAGING),
         lambda values: RecordListSettings(
-            ReadRequest(values[_LIST_PATH], values[_LIST_QUERY]),
+            ReadRequest(path=values[_LIST_PATH], query=values[_LIST_QUERY]),
             values[_LIST_RESULTS],
             read_paging(values, OPTIONAL_STYLE),
         ),

@@ -14,7 +14,8 @@ from sync.connectors.contracts.types import TargetConnector
 from sync.connectors.http.message_types import UrlNotAllowed
 from sync.connectors.http.urls import parse_base_url
 from sync.connectors.oauth1_signatures import OAuth1Signer
-from sync.connectors.settings.authentication import Credentials, credential_names, parse_authentication
+from sync.connectors.settings.authentication import credential_names, parse_authentication
+from sync.connectors.settings.credentials import Credentials
 from tests.support.http.connectors import MemoryRecorder, shop, shop_settings
 from tests.support.http.oauth1_server import Consumer, OAuth1Server, Refused, encode
 from tests.support.http.servers import Reply, SeenRequest, raw_serving, read_request, serving

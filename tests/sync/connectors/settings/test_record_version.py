@@ -22,15 +22,15 @@ def parse(version: Any) -> Any:
 
 def test_both_places_of_a_version_can_be_combined() -> None:
     parsed = parse(ETAG)
-    assert (parsed.read_header, parsed.send_header, parsed.read_path) == ("etag", "If-Match", None)
+    assert (parsed.read.header, parsed.send.header, parsed.read.path) == ("etag", "If-Match", None)
     parsed = parse(FIELD)
-    assert (parsed.read_path, parsed.send_path, parsed.send_parameter) == (
+    assert (parsed.read.path, parsed.send.field, parsed.send.query) == (
         ("version",),
         ("version",),
         "version",
     )
     parsed = parse({"read": {"path": 'meta."@odata.etag"'}, "send": {"header": "If-Match"}})
-    assert (parsed.read_path, parsed.send_header) == (("meta", "@odata.etag"), "If-Match")
+    assert (parsed.read.path, parsed.send.header) == (("meta", "@odata.etag"), "If-Match")
 
 
 def test_rules_distinguish_an_outdated_version_from_other_refusals() -> None:
@@ -55,7 +55,7 @@ def test_rules_distinguish_an_outdated_version_from_other_refusals() -> None:
         ([{"status": 422, "when": "body.version"}], 422, b'{"version":[]}', False),
     ]
     for stale, status, body, is_stale in cases:
-        rules = parse(ETAG if stale is None else {**ETAG, "stale": stale}).stale_rules
+        rules = parse(ETAG if stale is None else {**ETAG, "stale": stale}).stale
         assert (find_meaning(rules, status, {}, body) is Meaning.STALE) is is_stale
 
 
