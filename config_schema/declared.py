@@ -48,7 +48,12 @@ def setting(
     return field(metadata={_SETTING: described})
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(setting,))
+def nullable(kind: ValueKind[Any], meaning: str, *, example: Any, name: str = "", absent: Any = None) -> Any:
+    """Declare a setting that may be left out, or null: the field is `absent` then."""
+    return setting(kind, meaning, example=example, name=name, default=None, is_nullable=True, absent=absent)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(setting, nullable))
 class Declared:
     """Base of classes whose fields are settings. A subclass is a frozen dataclass, whose `kind` reads an object into an
     instance. `rules` are about several of its settings; `hints` are errors for unknown fields that belong elsewhere.
@@ -89,7 +94,7 @@ _NOWHERE: SettingPath = ()
 
 def _named_settings(cls: type) -> Iterator[tuple[str, Setting[Any]]]:
     """Yield the settings of a class by the names of their fields. One without a name has that of its field."""
-    for declared in fields(cls):  # type: ignore[arg-type]
+    for declared in fields(cls):
         described: Setting[Any] | None = declared.metadata.get(_SETTING)
         if described is not None:
             if not described.name:

@@ -193,12 +193,9 @@ class Requires(Rule):
 
 def exactly_one(*names: str) -> Requires:
     """Return the rule that exactly one of several settings is given."""
-
-    def say(opening: str, closing: str) -> str:
-        listed = ", ".join(f"{opening}{name}{closing}" for name in names)
-        return translatable("Exactly one of these is required: %(names)s.", names=listed)
-
-    return Requires(sentence=say("`", "`"), then=OneOf(names), at=names[0], error=say("“", "”"))
+    listed = ", ".join(f"`{name}`" for name in names)
+    sentence = translatable("Exactly one of these is required: %(names)s.", names=listed)
+    return Requires(sentence=sentence, then=OneOf(names), at=names[0])
 
 
 Fault = tuple[str, str]

@@ -51,6 +51,7 @@ KEYWORDS = (
     "optional:3",
     "defaulted:4",
     "setting:2",
+    "nullable:2",
     "ObjectRule",
     "Requires",
     "CodeRule",

@@ -58,10 +58,7 @@ class Statuses(ValueKind[tuple[frozenset[int], Any]]):
 
     def to_schema(self) -> JsonSchema:
         one: JsonSchema = {
-            "anyOf": [
-                {"type": "integer", "minimum": _LOWEST, "maximum": _HIGHEST},
-                {"enum": list(_CLASSES)},
-            ]
+            "anyOf": [{"type": "integer", "minimum": _LOWEST, "maximum": _HIGHEST}, {"enum": list(_CLASSES)}]
         }
         listed = {"type": "array", "minItems": 1, "maxItems": MAX_STATUSES, "items": one}
         return {"anyOf": [*one["anyOf"], listed]}
@@ -124,7 +121,6 @@ _CONDITION_RULES = (
         sentence="A rule has `status`, `when`, or both.",
         then=AnyOf(Stated("status"), _HAS_WHEN),
         at="status",
-        error=translatable("A rule needs “status”, “when”, or both."),
     ),
     Requires(
         sentence="A rule about a 2xx status other than 204 needs `when`, unless it means `done`: otherwise it would "
@@ -132,7 +128,6 @@ _CONDITION_RULES = (
         when=_HAS_SUCCESS,
         then=AnyOf(_HAS_WHEN, _MEANS_DONE),
         at="when",
-        error=translatable("A rule about a 2xx status other than 204 needs “when”, unless it means “done”."),
     ),
 )
 _RULES = (
@@ -142,7 +137,6 @@ _RULES = (
         when=AllOf(_HAS_ERROR, _MEANS_DONE),
         then=_HAS_WHEN,
         at="when",
-        error=translatable("An error may count as success only under a condition."),
     ),
 )
 
@@ -170,10 +164,7 @@ def rule_list(meanings: Collection[Meaning]) -> ListOf[AnswerRule]:
     )
     choices = tuple(one.value for one in meanings)
     means = required(
-        "means",
-        Choice(choices),
-        translatable("What it means: %(names)s.", names=listed),
-        example=choices[0],
+        "means", Choice(choices), translatable("What it means: %(names)s.", names=listed), example=choices[0]
     )
     settings = (_STATUS, _WHEN, means)
     return ListOf(

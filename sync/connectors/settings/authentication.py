@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from config_schema.declared import Declared, setting
+from config_schema.declared import Declared, nullable, setting
 from config_schema.errors import SettingsInvalid
 from config_schema.kinds import Boolean, Choice, Text
 from config_schema.objects import MapOf, VariantObject
-from config_schema.rules import AnyOf, CodeRule, Fault, Given, Is, NamedValues, Requires, Stated
+from config_schema.rules import AnyOf, CodeRule, Fault, Given, Is, NamedValues, Requires, Rule, Stated
 from config_schema.settings import defaulted
 from config_schema.translatable import translatable
 from sync.connectors.http.urls import BaseUrl, parse_base_url
@@ -33,13 +33,13 @@ MAX_PARAMETERS = 20
 
 
 class Authentication(Declared):
-    """Settings of a scheme: what all schemes have. `credentials` are the names of those that a scheme may need, and
-    `meaning` and `example` explain it.
+    """Settings of a scheme: what all schemes have. `credentials` are the names of those that a scheme may need.
+    `meaning` and `example`, the other settings of an example, explain it.
     """
 
     scheme: ClassVar[str]
     meaning: ClassVar[str]
-    example: ClassVar[Mapping[str, Any]]
+    example: ClassVar[Mapping[str, Any]] = {}
     credentials: ClassVar[tuple[str, ...]] = ()
 
     csrf: CsrfSettings | None = setting(
@@ -120,7 +120,7 @@ class SecretAuthentication(Authentication):
         example={"header": "App-Token"},
     )
 
-    rules = (
+    rules: ClassVar[tuple[Rule, ...]] = (
         CodeRule(
             sentence="The secrets and the CSRF token are sent in different headers and parameters.",
             find_fault=_find_shared_place,
@@ -133,11 +133,8 @@ class SecretAuthentication(Authentication):
 
 
 class NoAuthentication(Authentication):
-    """The scheme `none`."""
-
     scheme = "none"
     meaning = translatable("Requests have no credentials, unless TLS presents a client certificate.")
-    example = {"scheme": "none"}
 
     rules = (
         Requires(
@@ -145,17 +142,13 @@ class NoAuthentication(Authentication):
             when=Given("csrf"),
             then=Is("client_certificate", True),
             at="csrf",
-            error=translatable("This needs “client_certificate”: true."),
         ),
     )
 
 
 class BasicAuthentication(SecretAuthentication):
-    """The scheme `basic`."""
-
     scheme = "basic"
     meaning = translatable("Each request has a user name and a password (RFC 7617).")
-    example = {"scheme": "basic"}
     credentials = ("username", "password")
 
     def fixed_headers(self, held: Credentials) -> dict[str, str]:
@@ -163,11 +156,8 @@ class BasicAuthentication(SecretAuthentication):
 
 
 class BearerAuthentication(SecretAuthentication):
-    """The scheme `bearer`."""
-
     scheme = "bearer"
     meaning = translatable("Each request has a token (RFC 6750).")
-    example = {"scheme": "bearer"}
     credentials = ("token",)
 
     def fixed_headers(self, held: Credentials) -> dict[str, str]:
@@ -175,11 +165,9 @@ class BearerAuthentication(SecretAuthentication):
 
 
 class HeaderAuthentication(SecretAuthentication):
-    """The scheme `header`."""
-
     scheme = "header"
     meaning = translatable("Each request has a secret in a separate header.")
-    example = {"scheme": "header", "header": "X-Api-Key"}
+    example = {"header": "X-Api-Key"}
     credentials = ("value",)
 
     header: str = setting(
@@ -195,14 +183,12 @@ class HeaderAuthentication(SecretAuthentication):
 
 
 class ParameterAuthentication(SecretAuthentication):
-    """The scheme `parameter`."""
-
     scheme = "parameter"
     meaning = translatable(
         "Each request has a secret in a query parameter, or in a field of its body. Only for a system "
         "that accepts it nowhere else."
     )
-    example = {"scheme": "parameter", "parameter": "wstoken", "in": "body"}
+    example = {"parameter": "wstoken", "in": "body"}
     credentials = ("parameter_value",)
 
     parameter: str = setting(
@@ -224,15 +210,13 @@ class ParameterAuthentication(SecretAuthentication):
 
 
 class OAuth1Authentication(SecretAuthentication):
-    """The scheme `oauth1`."""
-
     scheme = "oauth1"
     meaning = translatable(
         "Each request is signed (OAuth 1.0a, RFC 5849) with a consumer key and secret and a token and its secret, "
         "which a person creates in the system. The signature covers method, address, query and form fields, and "
         "has a time and a nonce for each request: the clocks of both systems must agree."
     )
-    example = {"scheme": "oauth1", "algorithm": "HMAC-SHA256", "realm": "1234567"}
+    example = {"algorithm": "HMAC-SHA256", "realm": "1234567"}
     credentials = ("consumer_key", "consumer_secret", "token", "token_secret")
 
     algorithm: str = setting(
@@ -241,7 +225,7 @@ class OAuth1Authentication(SecretAuthentication):
         default="HMAC-SHA256",
         example="HMAC-SHA1",
     )
-    realm: str | None = setting(
+    realm: str | None = nullable(
         Text(
             re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]{1,128}", re.ASCII),
             translatable("1 to 128 printable ASCII characters without quotation marks and backslashes"),
@@ -249,8 +233,6 @@ class OAuth1Authentication(SecretAuthentication):
         ),
         "The realm that the header names, where the system wants one: the account id of NetSuite, such as "
         "`1234567_SB1`.",
-        default=None,
-        is_nullable=True,
         example="1234567_SB1",
     )
     consumer_only: bool = setting(
@@ -289,19 +271,10 @@ class TokenAuthentication(SecretAuthentication):
 
 # The hub sets these parameters of a token request itself.
 _OWN_PARAMETERS = (
-    "assertion",
-    "audience",
-    "client_assertion",
-    "client_assertion_type",
-    "client_id",
-    "client_secret",
-    "grant_type",
-    "password",
-    "refresh_token",
-    "resource",
-    "scope",
+    "assertion|audience|client_assertion|client_assertion_type|client_id|client_secret|grant_type|password|"
+    "refresh_token|resource|scope"
 )
-_PARAMETER = re.compile(rf"(?!(?:{'|'.join(_OWN_PARAMETERS)})$)[A-Za-z0-9_.:-]{{1,64}}", re.ASCII)
+_PARAMETER = re.compile(rf"(?!(?:{_OWN_PARAMETERS})$)[A-Za-z0-9_.:-]{{1,64}}", re.ASCII)
 
 
 class OAuth(TokenAuthentication):
@@ -309,11 +282,9 @@ class OAuth(TokenAuthentication):
 
     grant_type: ClassVar[str]
 
-    token_url: str | None = setting(
+    token_url: str | None = nullable(
         BaseAddress(),
         "The address of the token endpoint, if it has another origin than the base URL. It replaces `token_path`.",
-        default=None,
-        is_nullable=True,
         example="https://login.example.com/oauth/token",
     )
     token_path: str = setting(
@@ -322,34 +293,20 @@ class OAuth(TokenAuthentication):
         default="/oauth/token",
         example="/oauth2/v1/token",
     )
-    token_ca: str | None = setting(
+    token_ca: str | None = nullable(
         Certificates(),
         "Certificates of the authorities to trust for the token endpoint at `token_url`, instead of the public ones. "
         "`ca` of the settings is for the system alone.",
-        default=None,
-        is_nullable=True,
         example=EXAMPLE_CERTIFICATE,
     )
-    scope: str | None = setting(
-        Text(),
-        "The scopes to ask for, separated by spaces.",
-        default=None,
-        is_nullable=True,
-        example="customers.read customers.write",
+    scope: str | None = nullable(
+        Text(), "The scopes to ask for, separated by spaces.", example="customers.read customers.write"
     )
-    audience: str | None = setting(
-        Text(),
-        "The audience to ask for, which some services require.",
-        default=None,
-        is_nullable=True,
-        example="https://api.example.com",
+    audience: str | None = nullable(
+        Text(), "The audience to ask for, which some services require.", example="https://api.example.com"
     )
-    resource: str | None = setting(
-        Text(),
-        "The resource to ask a token for (RFC 8707).",
-        default=None,
-        is_nullable=True,
-        example="https://shop.example.com/api",
+    resource: str | None = nullable(
+        Text(), "The resource to ask a token for (RFC 8707).", example="https://shop.example.com/api"
     )
     parameters: Mapping[str, str] = setting(
         MapOf(
@@ -366,7 +323,7 @@ class OAuth(TokenAuthentication):
         example={"account_id": "4711"},
     )
 
-    rules = (
+    rules: ClassVar[tuple[Rule, ...]] = (
         *TokenAuthentication.rules,
         Requires(
             sentence="`token_ca` needs `token_url` with another origin than the base URL.",
@@ -431,14 +388,12 @@ class OAuthClient(OAuth):
 
 
 class ClientCredentials(SignedToken, OAuthClient):
-    """The scheme `oauth2-client-credentials`."""
-
     scheme = "oauth2-client-credentials"
     meaning = translatable(
         "The hub fetches an access token (RFC 6749, client credentials), keeps it until it expires, and "
         "sends it as a bearer token."
     )
-    example = {"scheme": "oauth2-client-credentials", "token_path": "/oauth2/token"}
+    example = {"token_path": "/oauth2/token"}
     credentials = ("client_id", "client_secret", "signing_key")
     grant_type = "client_credentials"
 
@@ -463,11 +418,9 @@ class ClientCredentials(SignedToken, OAuthClient):
         default={},
         example={"scope": "rest_webservices"},
     )
-    assertion_audience: str | None = setting(
+    assertion_audience: str | None = nullable(
         Text(),
         "With `private_key_jwt`: the audience (`aud`) of the assertion. Without it: the address of the token endpoint.",
-        default=None,
-        is_nullable=True,
         example="https://login.example.com",
     )
 
@@ -478,14 +431,12 @@ class ClientCredentials(SignedToken, OAuthClient):
             when=AnyOf(*map(Stated, _ASSERTION_SETTINGS)),
             then=_IS_SIGNED,
             at=_ASSERTION_SETTINGS,
-            error=translatable("This needs “client_authentication”: “private_key_jwt”."),
         ),
         Requires(
             sentence="`tls_client_auth` needs `client_certificate`.",
             when=Is("client_authentication", "tls_client_auth"),
             then=Is("client_certificate", True),
             at="client_authentication",
-            error=translatable("This needs “client_certificate”: true."),
         ),
     )
 
@@ -506,8 +457,6 @@ class ClientCredentials(SignedToken, OAuthClient):
 
 
 class RefreshToken(OAuthClient):
-    """The scheme `oauth2-refresh-token`."""
-
     scheme = "oauth2-refresh-token"
     meaning = translatable(
         "The hub fetches an access token with a refresh token (RFC 6749, section 6), keeps it until it "
@@ -519,7 +468,6 @@ class RefreshToken(OAuthClient):
         "`SEALING_KEYS` again, or enter a new refresh token."
     )
     example = {
-        "scheme": "oauth2-refresh-token",
         "token_url": "https://accounts.example.com/oauth/v2/token",
         "client_authentication": "post",
         "template": "Zoho-oauthtoken {token}",
@@ -529,8 +477,6 @@ class RefreshToken(OAuthClient):
 
 
 class JwtBearer(SignedToken, OAuth):
-    """The scheme `oauth2-jwt-bearer`."""
-
     scheme = "oauth2-jwt-bearer"
     meaning = translatable(
         "The hub fetches an access token with an assertion signed with its private key (RFC 7523, "
@@ -539,7 +485,6 @@ class JwtBearer(SignedToken, OAuth):
         "unless `claims` names another."
     )
     example = {
-        "scheme": "oauth2-jwt-bearer",
         "token_url": "https://oauth2.example.com/token",
         "claims": {"sub": "admin@example.com", "scope": "directory.readonly"},
     }
@@ -555,8 +500,6 @@ class JwtBearer(SignedToken, OAuth):
 
 
 class SessionAuthentication(SessionSettings, SecretAuthentication):
-    """The scheme `session`."""
-
     scheme = "session"
     meaning = translatable(
         "The hub logs in with a user name and a password, keeps the session until the system ends it, and sends "
@@ -564,7 +507,6 @@ class SessionAuthentication(SessionSettings, SecretAuthentication):
         "person tests the connection, because systems lock users out."
     )
     example = {
-        "scheme": "session",
         "log_in": {
             "path": "/login",
             "body": {"user": {"expression": "username"}, "password": {"expression": "password"}},
@@ -588,11 +530,9 @@ class SessionAuthentication(SessionSettings, SecretAuthentication):
 
 
 class SignedTokenAuthentication(SignedToken, TokenAuthentication):
-    """The scheme `jwt`."""
-
     scheme = "jwt"
     meaning = translatable("The hub signs a token for each request (RFC 7519).")
-    example = {"scheme": "jwt", "algorithm": "ES256", "claims": {"iss": "hub"}, "lifetime": 60}
+    example = {"algorithm": "ES256", "claims": {"iss": "hub"}, "lifetime": 60}
     credentials = ("signing_key",)
 
     algorithm: str = setting(
@@ -622,7 +562,6 @@ class SignedTokenAuthentication(SignedToken, TokenAuthentication):
             when=Is("encoding", "base64", "hex"),
             then=Is("algorithm", "HS256"),
             at="encoding",
-            error=translatable("Only the shared secret of HS256 has an encoding."),
         ),
     )
 
@@ -654,7 +593,7 @@ SCHEMES: Mapping[str, tuple[str, ...]] = {
 }
 AUTHENTICATION: VariantObject[Authentication] = VariantObject(
     defaulted("scheme", Choice(tuple(_CLASSES)), "none", "How requests are authenticated.", example="bearer"),
-    {name: cls.variant(cls.meaning, cls.example) for name, cls in _CLASSES.items()},
+    {name: cls.variant(cls.meaning, {"scheme": name, **cls.example}) for name, cls in _CLASSES.items()},
     hints=dict.fromkeys(
         CREDENTIALS,
         translatable("This is a credential. Enter it in its own field, where it is stored encrypted."),

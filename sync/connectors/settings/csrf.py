@@ -1,6 +1,6 @@
 """Settings of a CSRF token, which a system gives to a read and wants back with each write. Pure."""
 
-from config_schema.declared import Declared, setting
+from config_schema.declared import Declared, nullable, setting
 from config_schema.kinds import WholeNumber
 from sync.connectors.http.query_parameters import Query
 from sync.connectors.settings.answer_rules import condition_list
@@ -34,12 +34,10 @@ class CsrfSettings(Declared):
         default="X-CSRF-Token",
         example="X-CSRF-Token",
     )
-    token: JmesPathExpression | None = setting(
+    token: JmesPathExpression | None = nullable(
         Expression(),
         "Where the token is in the response: an expression over an object with `status`, `headers` (names in lower "
         "case) and `body`. Without it: in the header of the same name.",
-        default=None,
-        is_nullable=True,
         example="body.crumb",
     )
     lifetime: int = setting(
@@ -48,12 +46,10 @@ class CsrfSettings(Declared):
         default=1_200,
         example=1200,
     )
-    refused: tuple[AnswerRule, ...] = setting(
+    refused: tuple[AnswerRule, ...] = nullable(
         condition_list(Meaning.CREDENTIALS),
         "Responses that mean that the token is not valid. The hub then fetches a new one and sends the "
         "request once more. Without it: those with status 403 and the header `X-CSRF-Token: Required`.",
-        default=None,
-        is_nullable=True,
         absent=(AnswerRule(Meaning.CREDENTIALS, frozenset({403}), _IS_REQUIRED, 403),),
         example=[{"status": 403, "when": "contains(body.message, 'crumb')"}],
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from config_schema.declared import setting
+from config_schema.declared import nullable, setting
 from config_schema.errors import SettingPath
 from config_schema.kinds import Choice, JsonSchema, ValueKind
 from config_schema.objects import MapOf
@@ -27,13 +27,7 @@ from sync.connectors.values.answer_meaning import AnswerRule, Meaning
 from sync.connectors.values.json_responses import JmesPathExpression
 
 # What the answer to the request for one entity may mean, besides success.
-_MEANINGS = (
-    Meaning.ABSENT,
-    Meaning.REFUSED,
-    Meaning.CREDENTIALS,
-    Meaning.THROTTLED,
-    Meaning.UNAVAILABLE,
-)
+_MEANINGS = (Meaning.ABSENT, Meaning.REFUSED, Meaning.CREDENTIALS, Meaning.THROTTLED, Meaning.UNAVAILABLE)
 _ID = frozenset({"id"})
 
 
@@ -89,24 +83,20 @@ class EntitySettings(ProbeSettings):
     headers: Mapping[str, str] = setting(
         Headers(), "Further headers of that request.", default={}, example={"Prefer": "return=minimal"}
     )
-    body: BodyTemplate | None = setting(
+    body: BodyTemplate | None = nullable(
         ObjectBody(("id",)),
         'The body of that request, with the method `POST`. In it, an object `{"expression": "id"}` stands for the id; '
         'any JMESPath expression over `id` is possible. An object `{"template": …}` stands for a text with `{id}`.',
-        default=None,
-        is_nullable=True,
         example={
             "query": "query($id: ID!) { user(id: $id) { id name } }",
             "variables": {"id": {"expression": "id"}},
         },
     )
-    answers: tuple[AnswerRule, ...] = setting(
+    answers: tuple[AnswerRule, ...] = nullable(
         rule_list(_MEANINGS),
         "What responses mean if their status does not say it. The first rule that matches decides; without a "
         "match, 404 and 410 mean `absent`. Rules other than `absent` also apply to the list. An absent "
         "entity counts as deleted only if others can still be read.",
-        default=None,
-        is_nullable=True,
         absent=(),
         example=[{"status": 200, "when": "body.data && body.data.user == `null`", "means": "absent"}],
     )
@@ -116,28 +106,22 @@ class EntitySettings(ProbeSettings):
     id: JmesPathExpression = setting(
         Expression(), "Where the id is in an entity.", default="id", example="id"
     )
-    version: JmesPathExpression | None = setting(
+    version: JmesPathExpression | None = nullable(
         Expression(),
         "Where the version is in an entity: a text or number that changes with every change.",
-        default=None,
-        is_nullable=True,
         example="meta.version",
     )
-    modified: JmesPathExpression | None = setting(
+    modified: JmesPathExpression | None = nullable(
         Expression(),
         "Where the time of the last change is in an entity: an RFC 3339 text, or seconds or milliseconds since "
         "1970. The hub uses it to recognise older data.",
-        default=None,
-        is_nullable=True,
         example="meta.lastModified",
     )
-    list: PagedList | None = setting(
+    list: PagedList | None = nullable(
         PagedList.kind,
         "How entities are listed. With it, the connection test reads a real entity, and after a 404 the hub "
         "proves that it can still read others. Without it, a wrong path cannot be distinguished from an absent "
         "entity, and a deletion may wait for a person.",
-        default=None,
-        is_nullable=True,
         example={"path": "/api/users", "results": "resources", "total": "totalResults"},
     )
 

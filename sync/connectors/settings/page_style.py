@@ -2,22 +2,17 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
-from config_schema.declared import Declared, setting
+from config_schema.declared import Declared, nullable, setting
 from config_schema.kinds import Choice, Text, WholeNumber
-from config_schema.rules import Given, Is, Requires
+from config_schema.rules import Given, Is, Requires, Rule
 from config_schema.settings import Setting, SettingValues
 from config_schema.translatable import translatable
 from sync.connectors.http.placeholders import fill_template
 from sync.connectors.http.query_parameters import Query, QueryValue, change_values
 from sync.connectors.settings.body_template import BodyTemplate, ObjectBody
-from sync.connectors.settings.setting_kinds import (
-    Expression,
-    Headers,
-    PathTemplate,
-    QueryParameters,
-)
+from sync.connectors.settings.setting_kinds import Expression, Headers, PathTemplate, QueryParameters
 from sync.connectors.values.json_responses import JmesPathExpression
 
 MAX_PAGE_SIZE = 1000
@@ -63,15 +58,13 @@ class ModifiedSince(Declared):
 class Paging(Declared):
     """How the pages of a list are found. Without a style there is one page, and no parameter is sent."""
 
-    style: str | None = setting(
+    style: str | None = nullable(
         Choice(STYLES),
         translatable(
             "%(meaning)s Without it, the list is one request, to which no parameter is added.",
             meaning=_STYLE_MEANING,
         ),
         name="paging",
-        default=None,
-        is_nullable=True,
         example="cursor",
     )
     start: str = setting(
@@ -101,12 +94,10 @@ class Paging(Declared):
         default="cursor",
         example="page_token",
     )
-    next: JmesPathExpression | None = setting(
+    next: JmesPathExpression | None = nullable(
         Expression(),
         "With `cursor` and `next_url`: where the cursor, or the address, of the next page is in a response. The "
         "last page has none, or an empty one.",
-        default=None,
-        is_nullable=True,
         example="paging.next.after",
     )
     count: str | None = setting(
@@ -117,27 +108,21 @@ class Paging(Declared):
         example="limit",
     )
     size: int = setting(
-        WholeNumber(1, MAX_PAGE_SIZE),
-        "The number of items to ask for in one page.",
-        default=100,
-        example=100,
+        WholeNumber(1, MAX_PAGE_SIZE), "The number of items to ask for in one page.", default=100, example=100
     )
-    total: JmesPathExpression | None = setting(
+    total: JmesPathExpression | None = nullable(
         Expression(),
         "With `offset` and `page`: where the total number of items on all pages is in a response. Without it, "
         "the first page without new items is the last.",
-        default=None,
-        is_nullable=True,
         example="totalResults",
     )
 
-    rules = (
+    rules: ClassVar[tuple[Rule, ...]] = (
         Requires(
             sentence="`cursor` and `next_url` need `next`.",
             when=Is("paging", "cursor", "next_url"),
             then=Given("next"),
             at="next",
-            error=translatable("This is required with “paging”: “cursor” or “next_url”."),
         ),
     )
 
@@ -149,7 +134,6 @@ def address_rule(at: str) -> Requires:
         when=Is("paging", *ADDRESS_STYLES),
         then=Is("method", "GET"),
         at=at,
-        error=translatable("With “paging”: “link” or “next_url”, the method is GET."),
     )
 
 
@@ -158,7 +142,6 @@ BODY_RULE = Requires(
     when=Given("body"),
     then=Is("method", "POST"),
     at="body",
-    error=translatable("A body needs the method POST."),
 )
 
 
@@ -178,26 +161,22 @@ class PagedList(Paging):
     headers: Mapping[str, str] = setting(
         Headers(), "Further headers of the request for a page.", default={}, example={"Prefer": "minimal"}
     )
-    body: BodyTemplate | None = setting(
+    body: BodyTemplate | None = nullable(
         ObjectBody(PAGE_VALUES, nullable=("cursor", "modified_since")),
         'The body of the request for a page, with the method `POST`. In it, an object `{"expression": …}` stands for '
         "the result of a JMESPath expression over `start`, `page`, `count`, `cursor` (null for the first page) and "
         '`modified_since` (null for a complete list), and `{"template": …}` for a text with placeholders; paging '
         'values used here are not sent in the query. With `"optional": true` an expression is omitted if its result is '
         "null.",
-        default=None,
-        is_nullable=True,
         example={"startIndex": {"expression": "start"}, "count": {"expression": "count"}},
     )
     results: JmesPathExpression = setting(
         Expression(), "Where the list is in a response.", default="@", example="Resources"
     )
     style: str = setting(Choice(STYLES), _STYLE_MEANING, name="paging", default="offset", example="cursor")
-    modified_since: ModifiedSince | None = setting(
+    modified_since: ModifiedSince | None = nullable(
         ModifiedSince.kind,
         "How the list is limited to items that changed since a time, if the system supports it.",
-        default=None,
-        is_nullable=True,
         example={"query": {"updated_after": "{time}"}},
     )
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from config_schema.declared import Declared, setting
+from config_schema.declared import Declared, nullable, setting
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import JsonSchema, Text, ValueKind, WholeNumber
 from config_schema.objects import ListOf
@@ -62,19 +62,13 @@ class FieldNames(ValueKind[FieldPath]):
 class VersionPlace(Declared):
     """Where the version of a record is: in a header of a response with one record, or at a path in each record."""
 
-    header: str | None = setting(
+    header: str | None = nullable(
         HeaderName(is_folded=True),
         "The header of a response with one record that has its version.",
-        default=None,
-        is_nullable=True,
         example="ETag",
     )
-    path: FieldPath | None = setting(
-        FieldNames(),
-        "Where the version is in a record.",
-        default=None,
-        is_nullable=True,
-        example="meta.version",
+    path: FieldPath | None = nullable(
+        FieldNames(), "Where the version is in a record.", example="meta.version"
     )
 
     rules = (exactly_one("header", "path"),)
@@ -83,36 +77,25 @@ class VersionPlace(Declared):
 class VersionUse(Declared):
     """How a write names the version: in a header, or in a field of the record."""
 
-    header: str | None = setting(
-        HeaderName(),
-        "The header of a write that names the version.",
-        default=None,
-        is_nullable=True,
-        example="If-Match",
+    header: str | None = nullable(
+        HeaderName(), "The header of a write that names the version.", example="If-Match"
     )
-    field: FieldPath | None = setting(
-        FieldNames(),
-        "The field of the written record that names the version.",
-        default=None,
-        is_nullable=True,
-        example="version",
+    field: FieldPath | None = nullable(
+        FieldNames(), "The field of the written record that names the version.", example="version"
     )
-    query: str | None = setting(
+    query: str | None = nullable(
         Text(),
         "With `field`: the query parameter that names the version in a DELETE request, which has no body.",
-        default=None,
-        is_nullable=True,
         example="version",
     )
 
     rules = (
         exactly_one("header", "field"),
         Requires(
-            sentence="`query` needs `field`.",
+            sentence="`query` needs `field`: with a header, every request names the version.",
             when=Stated("query"),
             then=Given("field"),
             at="query",
-            error=translatable("This needs “field”: with a header, every request names the version."),
         ),
     )
 
@@ -165,11 +148,9 @@ class VersionSettings(Declared):
     send: VersionUse = setting(
         VersionUse.kind, "How a write names the version.", example={"header": "If-Match"}
     )
-    stale: tuple[AnswerRule, ...] = setting(
+    stale: tuple[AnswerRule, ...] = nullable(
         ListOf(_STALE_RULE, MAX_STALE_RULES),
         "Which responses say that the version is outdated. Without it: every response with status 412.",
-        default=None,
-        is_nullable=True,
         absent=(_OUTDATED,),
         example=[{"status": 409}],
     )

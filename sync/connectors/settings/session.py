@@ -3,13 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from config_schema.declared import Declared, setting
+from config_schema.declared import Declared, nullable, setting
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import Choice, Text, WholeNumber
 from config_schema.objects import ListOf, MapOf
-from config_schema.rules import CodeRule, Fault, Fits, Given, Is, NamedValues, Requires, exactly_one
+from config_schema.rules import CodeRule, Fault, Fits, Given, Is, NamedValues, Requires, Rule, exactly_one
 from config_schema.translatable import translatable
 from sync.connectors.http.placeholders import fill_template
 from sync.connectors.http.query_parameters import Query
@@ -206,11 +206,9 @@ class SessionSettings(Declared):
         default="Bearer {token}",
         example="Session {base64:{username}:{user_id}:{token}}",
     )
-    cookie: str | None = setting(
+    cookie: str | None = nullable(
         _COOKIE,
         "The cookie in which requests send the token. It replaces `header` and `template`.",
-        default=None,
-        is_nullable=True,
         example="sessionid",
     )
     more_cookies: tuple[str, ...] = setting(
@@ -232,31 +230,26 @@ class SessionSettings(Declared):
         default=43_200,
         example=3600,
     )
-    refused: tuple[AnswerRule, ...] = setting(
+    refused: tuple[AnswerRule, ...] = nullable(
         condition_list(Meaning.CREDENTIALS),
         "Responses that mean that the session has ended, in addition to those with status 401. The hub then "
         "logs in again and sends the request once more.",
-        default=None,
-        is_nullable=True,
         absent=(),
         example=[{"status": 200, "when": "body.errors[0].extensions.code == 'FORBIDDEN'"}],
     )
-    log_in_refused: tuple[AnswerRule, ...] = setting(
+    log_in_refused: tuple[AnswerRule, ...] = nullable(
         condition_list(Meaning.CREDENTIALS),
         "Responses to the log-in that refuse the credentials although they contain a token.",
-        default=None,
-        is_nullable=True,
         absent=(),
         example=[{"status": 200, "when": "body.data.login.errorCode"}],
     )
 
-    rules = (
+    rules: ClassVar[tuple[Rule, ...]] = (
         Requires(
             sentence="`more_cookies` needs `cookie`.",
             when=Given("more_cookies"),
             then=Given("cookie"),
             at="more_cookies",
-            error=translatable("This needs “cookie”."),
         ),
         CodeRule(
             sentence="Each placeholder of `template` is `token`, `username`, or a name in `values`.",

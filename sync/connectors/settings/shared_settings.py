@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from config_schema.declared import Declared, setting
+from config_schema.declared import Declared, nullable, setting
 from config_schema.errors import SettingPath
 from config_schema.kinds import Choice
 from config_schema.settings import SettingValues
@@ -48,12 +48,10 @@ class ReadRequest(Declared):
 class ProbeSettings(Declared):
     """The request that only tests the credentials."""
 
-    probe: ReadRequest | None = setting(
+    probe: ReadRequest | None = nullable(
         ReadRequest.kind,
         "A GET request that succeeds as long as the credentials are valid, for a system without a list. The "
         "connection test uses it to check the credentials, and it decides when the pause of a connection ends.",
-        default=None,
-        is_nullable=True,
         example={"path": "/ping"},
     )
 
@@ -67,11 +65,9 @@ class ConnectionOptions(Declared):
         default={},
         example={"Accept-Language": "en"},
     )
-    ca: str | None = setting(
+    ca: str | None = nullable(
         Certificates(),
         "Certificates of the authorities to trust for this connection, instead of the public ones.",
-        default=None,
-        is_nullable=True,
         example=EXAMPLE_CERTIFICATE,
     )
     networks: tuple[Network, ...] = setting(
@@ -105,35 +101,27 @@ class WaitSettings(WaitHeader, Declared):
 class ErrorSettings(ErrorExtractor, Declared):
     """What the error responses of an identity service say."""
 
-    sentence: JmesPathExpression | None = setting(
+    sentence: JmesPathExpression | None = nullable(
         Expression(),
         "Where the message is in an error response. It is shown with the failure.",
-        default=None,
-        is_nullable=True,
         example="message",
     )
-    header: str | None = setting(
+    header: str | None = nullable(
         HeaderName(is_folded=True),
         "The header of an error response that has the message, if `sentence` finds none.",
-        default=None,
-        is_nullable=True,
         example="X-Status-Reason",
     )
-    wait: JmesPathExpression | None = setting(
+    wait: JmesPathExpression | None = nullable(
         Expression(),
         "Where the seconds to wait before the next request are in an error response, if it has no `Retry-After` "
         "header. A number, or a text of digits; at most an hour counts.",
-        default=None,
-        is_nullable=True,
         example="retry_after",
     )
-    wait_header: WaitSettings | None = setting(
+    wait_header: WaitSettings | None = nullable(
         WaitSettings.kind,
         "The header of an error response that has the wait, if there is no `Retry-After` header and `wait` finds "
         "nothing. It counts only if the response means `throttled`, because some systems send it with every "
         "response; at most an hour counts.",
-        default=None,
-        is_nullable=True,
         example={"name": "X-RateLimit-Reset", "unit": "time"},
     )
 
@@ -148,12 +136,10 @@ class ErrorSettings(ErrorExtractor, Declared):
 class TargetErrorSettings(ErrorSettings):
     """What the error responses of a target say."""
 
-    fields: JmesPathExpression | None = setting(
+    fields: JmesPathExpression | None = nullable(
         Expression(),
         "Where the list of field errors is in an error response. It must give objects with `field`, `code` and "
         "`detail`; at most 20 are read.",
-        default=None,
-        is_nullable=True,
         example="errors[].{field: field, code: code, detail: message}",
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from config_schema.declared import Declared, setting
+from config_schema.declared import Declared, nullable, setting
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import AnyValue, Choice, JsonSchema, Text, ValueKind, WholeNumber
 from config_schema.objects import MapOf
@@ -88,12 +88,8 @@ class SignedToken(Declared):
         default="RS256",
         example="ES256",
     )
-    key_id: str | None = setting(
-        Text(),
-        "The id of the key (`kid`), if the system knows several.",
-        default=None,
-        is_nullable=True,
-        example="hub-2026",
+    key_id: str | None = nullable(
+        Text(), "The id of the key (`kid`), if the system knows several.", example="hub-2026"
     )
     claims: Mapping[str, Any] = setting(
         claims_kind("iss"),
@@ -103,8 +99,5 @@ class SignedToken(Declared):
         example={"sub": "admin@example.com"},
     )
     lifetime: int = setting(
-        WholeNumber(5, MAX_LIFETIME_SECONDS),
-        "For how many seconds a token is valid.",
-        default=60,
-        example=60,
+        WholeNumber(5, MAX_LIFETIME_SECONDS), "For how many seconds a token is valid.", default=60, example=60
     )

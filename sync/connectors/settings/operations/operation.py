@@ -9,6 +9,7 @@ from typing import Any
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import Choice, JsonSchema, Text, TextList, TextMap, ValueKind
 from config_schema.objects import MapOf, Object, ObjectRule, OneOrMore
+from config_schema.rules import Rule
 from config_schema.settings import Setting, SettingValues, defaulted, optional, required
 from config_schema.translatable import translatable
 from sync.connectors.http.placeholders import (
@@ -371,7 +372,7 @@ _ABSENT_RULE = ObjectRule(
         }
     },
 )
-_EXTRA_RULES: Mapping[str, tuple[ObjectRule, ...]] = {
+_EXTRA_RULES: Mapping[str, tuple[Rule, ...]] = {
     "search": (FIELD_VALUES_RULE, _ABSENT_RULE),
     "list": PAGING_RULES,
 }
