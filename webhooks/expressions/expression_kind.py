@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from jmespath.exceptions import JMESPathError
+from jmespath.exceptions import JMESPathError, ParseError
 
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import JsonSchema, ValueKind
@@ -18,6 +18,13 @@ from webhooks.expressions.jmespath_paths import (
 
 Value = TypeVar("Value")
 
+_CHARACTER = r"[A-Za-z0-9_.*@,:(){}|&!=<>?\[\] \t\n\r-]"
+_QUOTED = "|".join(rf"{quote}(?:[^{quote}\\]|\\[\s\S])*{quote}" for quote in "\"'`")
+_FALSE_START = r"[ \t\n\r]*(?:[\])},:|=<>.?]|$)"
+_FALSE_END = r".*[.(\[{,:|&!=<>-][ \t\n\r]*$"
+# What JSON Schema can tell of an expression: its characters, closed quotes, and how none begins or ends.
+_PATTERN = rf"^(?!{_FALSE_START})(?!{_FALSE_END})(?:{_CHARACTER}|{_QUOTED})+$"
+
 
 @dataclass(frozen=True)
 class ExpressionKind(ValueKind[Value]):
@@ -29,7 +36,7 @@ class ExpressionKind(ValueKind[Value]):
     )
 
     def to_schema(self) -> JsonSchema:
-        return {"type": "string", "maxLength": MAX_LENGTH, "pattern": r"\S", "format": "jmespath"}
+        return {"type": "string", "maxLength": MAX_LENGTH, "pattern": _PATTERN, "format": "jmespath"}
 
 
 def read_expression(value: Any, place: SettingPath) -> Evaluator:
@@ -42,5 +49,11 @@ def read_expression(value: Any, place: SettingPath) -> Evaluator:
         raise SettingsInvalid(
             place, translatable("This JMESPath expression %(refused)s", refused=error_sentence(refused))
         ) from None
+    except ParseError as error:
+        sentence = translatable(
+            "This must be a JMESPath expression. It cannot be read from character %(position)s on.",
+            position=error.lex_position + 1,
+        )
+        raise SettingsInvalid(place, sentence) from None
     except JMESPathError:
         raise SettingsInvalid(place, "This must be a JMESPath expression.") from None
