@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from config_schema.declared import Declared, setting
 from config_schema.errors import SettingPath, SettingsInvalid
-from config_schema.kinds import JsonSchema, ValueKind
+from config_schema.kinds import Boolean, JsonSchema, ValueKind
 from config_schema.translatable import translatable
 from sync.connectors.http.placeholders import find_fault, find_placeholders
 from sync.connectors.settings.setting_kinds import Expression, compile_setting
@@ -19,37 +20,35 @@ from sync.connectors.values.json_responses import JmesPathExpression, is_true_va
 MAX_DEPTH = 20
 MAX_VALUES = 1_000
 _MAX_TEXT = 20_000
-_MEMBERS = frozenset({"expression", "optional", "when"})
 _TEMPLATE_MEMBERS = frozenset({"template"})
 _OMITTED = object()
-
-# JSON Schemas of the two kinds of parts that are not sent as they are.
-EXPRESSION_PART: JsonSchema = {
-    "type": "object",
-    "required": ["expression"],
-    "propertyNames": {"enum": sorted(_MEMBERS)},
-}
-TEXT_PART: JsonSchema = {
-    "type": "object",
-    "required": sorted(_TEMPLATE_MEMBERS),
-    "propertyNames": {"enum": sorted(_TEMPLATE_MEMBERS)},
-}
 
 Evaluate = Callable[[JmesPathExpression], Any]
 Fill = Callable[[str], str]
 
 
-@dataclass(frozen=True, slots=True)
-class ExpressionPart:
-    """The part of a body that an expression makes.
+class ExpressionPart(Declared):
+    """The part of a body that an expression makes."""
 
-    If `is_optional`, it is omitted when the result is null. If `when` is set, it is omitted unless that expression is
-    true.
-    """
+    expression: JmesPathExpression = setting(
+        Expression(), "The expression whose result is sent.", example="id"
+    )
+    is_optional: bool = setting(
+        Boolean(),
+        "True if the part is omitted when the result is null.",
+        name="optional",
+        default=False,
+        example=True,
+    )
+    when: JmesPathExpression | None = setting(
+        Expression(),
+        "The part is omitted unless this expression is true.",
+        default=None,
+        example="changed.phone",
+    )
 
-    expression: JmesPathExpression
-    is_optional: bool
-    when: JmesPathExpression | None = None
+
+_MEMBERS = frozenset(one.name for one in ExpressionPart.kind.settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +56,16 @@ class TextPart:
     """A text of a body that holds placeholders."""
 
     template: str
+
+
+# JSON Schema of the parts that are not sent as they are.
+PART_SCHEMA: JsonSchema = {
+    "anyOf": [
+        ExpressionPart.kind.to_schema(),
+        {"type": "object", "properties": {"template": {"type": "string"}}, "required": ["template"]}
+        | {"additionalProperties": False},
+    ]
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +118,7 @@ class BodyTemplate:
 
 def make_template(expression: str, *names: str) -> BodyTemplate:
     """Return the template of an expression, inside an object of one member for each name."""
-    root: Any = ExpressionPart(compile_setting(expression), is_optional=False)
+    root: Any = ExpressionPart(expression=compile_setting(expression), is_optional=False, when=None)
     for name in reversed(names):
         root = {name: root}
     return BodyTemplate(root)
@@ -135,12 +144,7 @@ def _part_to_json(part: Any) -> Any:
     if isinstance(part, TextPart):
         return {"template": part.template}
     if isinstance(part, ExpressionPart):
-        optional = {"optional": True} if part.is_optional else {}
-        return {
-            "expression": part.expression.text,
-            **optional,
-            **({} if part.when is None else {"when": part.when.text}),
-        }
+        return part.to_json()
     if isinstance(part, dict):
         return {name: _part_to_json(value) for name, value in part.items()}
     return [_part_to_json(one) for one in part] if isinstance(part, list) else part
@@ -148,8 +152,14 @@ def _part_to_json(part: Any) -> Any:
 
 @dataclass(frozen=True)
 class Body(ValueKind[BodyTemplate]):
-    """A template of a body."""
+    """A template of a body.
 
+    Its texts may use the names in `names`; any if there are none. Some requests have no value for those in `nullable`,
+    so a text must not use them.
+    """
+
+    names: tuple[str, ...] = ()
+    nullable: tuple[str, ...] = ()
     label: str = translatable("object with expressions")
     limits: str = translatable(
         "at most %(most)s values, nested at most %(depth)s deep", most=f"{MAX_VALUES:,}", depth=MAX_DEPTH
@@ -158,7 +168,7 @@ class Body(ValueKind[BodyTemplate]):
     def read(self, value: Any, place: SettingPath) -> BodyTemplate:
         if not isinstance(value, Mapping | list | tuple):
             raise SettingsInvalid(place, "This must be an object or a list.")
-        return BodyTemplate(_TemplateReader().read_part(value, place, 0))
+        return BodyTemplate(_TemplateReader(self.names, self.nullable).read_part(value, place, 0))
 
     def to_json(self, value: BodyTemplate) -> Any:
         return value.to_json()
@@ -168,25 +178,13 @@ class Body(ValueKind[BodyTemplate]):
 
 
 @dataclass(frozen=True)
-class ObjectBody(ValueKind[BodyTemplate]):
-    """A template of an object.
-
-    Its expressions and texts may use the names in `names`. Some requests have no value for those in `nullable`, so a
-    text must not use them.
-    """
-
-    names: tuple[str, ...]
-    nullable: tuple[str, ...] = ()
-    label: str = Body.label
-    limits: str = Body.limits
+class ObjectBody(Body):
+    """A template of an object."""
 
     def read(self, value: Any, place: SettingPath) -> BodyTemplate:
         if not isinstance(value, Mapping) or not value:
             raise SettingsInvalid(place, "This must be an object that is not empty.")
-        return BodyTemplate(_TemplateReader(self.names, self.nullable).read_part(value, place, 0))
-
-    def to_json(self, value: BodyTemplate) -> Any:
-        return value.to_json()
+        return super().read(value, place)
 
     def to_schema(self) -> JsonSchema:
         return {"type": "object", "minProperties": 1}
@@ -214,7 +212,7 @@ class _TemplateReader:
             raise SettingsInvalid(place, sentence)
         if isinstance(value, Mapping):
             if "expression" in value and value.keys() <= _MEMBERS:
-                return _read_expression(value, place)
+                return ExpressionPart.kind.read(value, place)
             if value.keys() == _TEMPLATE_MEMBERS:
                 return self._read_template(value["template"], (*place, "template"))
             for name in value:
@@ -251,14 +249,6 @@ def _refuse_text(name: str, place: SettingPath) -> NoReturn:
     raise SettingsInvalid(
         place, translatable("Write {“expression”: “%(name)s”} instead of this text.", name=name)
     )
-
-
-def _read_expression(value: Mapping[str, Any], place: SettingPath) -> ExpressionPart:
-    is_optional = value.get("optional", False)
-    if not isinstance(is_optional, bool):
-        raise SettingsInvalid((*place, "optional"), "This must be true or false.")
-    when = Expression().read(value["when"], (*place, "when")) if "when" in value else None
-    return ExpressionPart(Expression().read(value["expression"], (*place, "expression")), is_optional, when)
 
 
 def _require_text(text: str, place: SettingPath) -> None:

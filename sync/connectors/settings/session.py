@@ -15,8 +15,7 @@ from sync.connectors.http.placeholders import fill_template
 from sync.connectors.http.query_parameters import Query
 from sync.connectors.settings.answer_rules import condition_list
 from sync.connectors.settings.body_template import (
-    EXPRESSION_PART,
-    TEXT_PART,
+    PART_SCHEMA,
     BodyTemplate,
     ExpressionPart,
     ObjectBody,
@@ -68,10 +67,7 @@ def _is_form_body(body: BodyTemplate) -> bool:
     return all(isinstance(part, str | ExpressionPart | TextPart) for part in parts)
 
 
-_FORM_BODY = {
-    "additionalProperties": {"anyOf": [{"type": "string"}, EXPRESSION_PART, TEXT_PART]},
-    "not": {"anyOf": [EXPRESSION_PART, TEXT_PART]},
-}
+_FORM_BODY = {"additionalProperties": {"anyOf": [{"type": "string"}, PART_SCHEMA]}, "not": PART_SCHEMA}
 
 
 class LogInRequest(Declared):

@@ -16,6 +16,8 @@ from sync.connectors import presets
 from sync.connectors.client import log_in_guard, refresh_tokens
 from sync.connectors.presets import CONNECTION_PRESET, PRESETS, load_preset
 from sync.connectors.registry import validate_connection
+from sync.connectors.settings.authentication import AUTHENTICATION
+from sync.connectors.settings.identity import IDENTITY_SETTINGS
 from tests.support.http.connectors import identity, shop
 from tests.support.http.servers import serving
 from tests.sync.connectors.presets.replay import Replay, call_connector, make_credentials
@@ -89,6 +91,17 @@ def test_every_file_is_a_valid_preset() -> None:
     assert {path.stem for path in PRESET_FILES.glob("*.json")} == set(PRESETS)
     for preset in PRESETS.values():
         validate_connection(preset.connector, preset.settings, preset.authentication, "https://a.test")
+
+
+def test_what_a_preset_is_read_as_is_written_and_read_again() -> None:
+    for preset in PRESETS.values():
+        documents = [(AUTHENTICATION, preset.authentication)]
+        if preset.connector == "rest-identity":
+            documents.append((IDENTITY_SETTINGS, preset.settings))
+        for kind, document in documents:
+            read = kind.read(document, ())
+            written = json.loads(json.dumps(kind.to_json(read)))
+            assert kind.read(written, ()) == read
 
 
 def test_presets_that_are_tested_with_the_real_system_are_those_of_the_peers() -> None:
