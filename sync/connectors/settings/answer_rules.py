@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
+from config_schema.declared import Declared, setting
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import Choice, JsonSchema, ValueKind
-from config_schema.objects import ListOf, Object
-from config_schema.rules import AllOf, AnyOf, Condition, Fits, Is, Requires, Stated
-from config_schema.settings import Setting, SettingValues, optional, required
+from config_schema.objects import ListOf
+from config_schema.rules import AllOf, AnyOf, Condition, Fits, Is, Requires, Rule, Stated
+from config_schema.settings import Setting, SettingValues, optional
 from config_schema.translatable import join_texts, translatable
 from sync.connectors.settings.setting_kinds import Expression
 from sync.connectors.values.answer_meaning import AnswerRule, Meaning
+from sync.connectors.values.json_responses import JmesPathExpression
 
 MAX_RULES = 30
 MAX_STATUSES = 20
@@ -37,24 +39,36 @@ MEANING_TEXTS: Mapping[Meaning, str] = {
 }
 
 
+class StatusSet(frozenset[int]):
+    """Statuses, and `stated`: as they are written."""
+
+    stated: Any
+
+    def __new__(cls, statuses: Iterable[int], stated: Any) -> "StatusSet":
+        made = super().__new__(cls, statuses)
+        made.stated = stated
+        return made
+
+
 @dataclass(frozen=True)
-class Statuses(ValueKind[tuple[frozenset[int], Any]]):
-    """One or more HTTP statuses, each a number or a class such as `4xx`. Reading returns them, and as they are
-    written.
-    """
+class Statuses(ValueKind[StatusSet]):
+    """One or more HTTP statuses, each a number or a class such as `4xx`."""
 
     label: str = translatable("status, or list of statuses")
     limits: str = translatable("200 to 599, or `2xx` to `5xx`; 1 to %(most)s in a list", most=MAX_STATUSES)
 
-    def read(self, value: Any, place: SettingPath) -> tuple[frozenset[int], Any]:
+    def read(self, value: Any, place: SettingPath) -> StatusSet:
         if not isinstance(value, list | tuple):
-            return frozenset(_read_status(value, place)), value
+            return StatusSet(_read_status(value, place), value)
         if not 1 <= len(value) <= MAX_STATUSES:
             raise SettingsInvalid(
                 place, translatable("This must be a list of 1 to %(most)s statuses.", most=MAX_STATUSES)
             )
         parts = [_read_status(item, (*place, index)) for index, item in enumerate(value)]
-        return frozenset(status for part in parts for status in part), list(value)
+        return StatusSet((status for part in parts for status in part), list(value))
+
+    def to_json(self, value: StatusSet) -> Any:
+        return value.stated
 
     def to_schema(self) -> JsonSchema:
         one: JsonSchema = {
@@ -76,24 +90,6 @@ WHEN_TEXT = translatable(
     "An expression that must be true of the response: an object with `status`, `headers` (names in lower "
     "case) and `body`: the parsed JSON, null if it is empty, or its text if it is not JSON."
 )
-_STATUS = optional(
-    "status",
-    Statuses(),
-    "The status of the response: a number, a class such as `4xx`, or a list of them. Without it, the rule "
-    "applies to every status.",
-    example=403,
-    is_nullable=False,
-)
-_WHEN = optional(
-    "when",
-    Expression(),
-    translatable(
-        "%(meaning)s Without it, the rule applies to every response with the status.", meaning=WHEN_TEXT
-    ),
-    example="body.errors[0].extensions.code == 'FORBIDDEN'",
-    is_nullable=False,
-)
-
 
 _HAS_WHEN = Stated("when")
 _MEANS_DONE = Is("means", Meaning.DONE.value)
@@ -102,7 +98,7 @@ _MEANS_DONE = Is("means", Meaning.DONE.value)
 def _has_status(test: Callable[[int], bool], *schemas: JsonSchema) -> Condition:
     """Return the condition that `status` is, or lists, a status that passes a test and has one of these schemas."""
     schema = {"anyOf": [*schemas, {"type": "array", "contains": {"anyOf": list(schemas)}}]}
-    return Fits("status", schema, lambda statuses: any(map(test, statuses[0])))
+    return Fits("status", schema, lambda statuses: any(map(test, statuses)))
 
 
 _HAS_SUCCESS = _has_status(
@@ -115,72 +111,88 @@ _HAS_ERROR = _has_status(
     {"type": "integer", "minimum": 300},
     {"enum": [name for name in _CLASSES if name != "2xx"]},
 )
-# Without them a rule would be true of every response, of every success, or would hide every failure.
-_CONDITION_RULES = (
-    Requires(
-        sentence="A rule has `status`, `when`, or both.",
-        then=AnyOf(Stated("status"), _HAS_WHEN),
-        at="status",
-    ),
-    Requires(
-        sentence="A rule about a 2xx status other than 204 needs `when`, unless it means `done`: otherwise it would "
-        "match every success.",
-        when=_HAS_SUCCESS,
-        then=AnyOf(_HAS_WHEN, _MEANS_DONE),
-        at="when",
-    ),
-)
-_RULES = (
-    *_CONDITION_RULES,
-    Requires(
-        sentence="An error status may mean `done` only with `when`.",
-        when=AllOf(_HAS_ERROR, _MEANS_DONE),
-        then=_HAS_WHEN,
-        at="when",
-    ),
-)
+
+
+class AnswerCondition(AnswerRule, Declared):
+    """A condition under which a response has a meaning. A subclass says which meaning."""
+
+    statuses: StatusSet | frozenset[int] = setting(
+        Statuses(),
+        "The status of the response: a number, a class such as `4xx`, or a list of them. Without it, the rule "
+        "applies to every status.",
+        name="status",
+        default=None,
+        absent=frozenset(),
+        example=403,
+    )
+    condition: JmesPathExpression | None = setting(
+        Expression(),
+        translatable(
+            "%(meaning)s Without it, the rule applies to every response with the status.", meaning=WHEN_TEXT
+        ),
+        name="when",
+        default=None,
+        example="body.errors[0].extensions.code == 'FORBIDDEN'",
+    )
+
+    # Without them a rule would be true of every response, or of every success.
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Requires(
+            sentence="A rule has `status`, `when`, or both.",
+            then=AnyOf(Stated("status"), _HAS_WHEN),
+            at="status",
+        ),
+        Requires(
+            sentence="A rule about a 2xx status other than 204 needs `when`, unless it means `done`: otherwise it "
+            "would match every success.",
+            when=_HAS_SUCCESS,
+            then=AnyOf(_HAS_WHEN, _MEANS_DONE),
+            at="when",
+        ),
+    )
+
+
+class CredentialsCondition(AnswerCondition):
+    """A condition under which the credentials are refused."""
+
+    means: Meaning = Meaning.CREDENTIALS
+
+
+CREDENTIALS_CONDITIONS = ListOf(CredentialsCondition.kind, MAX_RULES)
 
 
 @dataclass(frozen=True)
-class RuleObject(Object[AnswerRule]):
-    """Kind of one rule: an object with `status`, `when`, `means`, or some of them."""
+class _Meanings(Choice):
+    """Kind of a meaning."""
 
-    def to_json(self, value: AnswerRule) -> Any:
-        names = {setting.name for setting in self.settings}
-        return {name: part for name, part in _rule_to_json(value).items() if name in names}
-
-
-def condition_list(means: Meaning) -> ListOf[AnswerRule]:
-    """Return the kind of conditions under which a response has one meaning."""
-    settings = (_STATUS, _WHEN)
-    return ListOf(RuleObject(settings, lambda values: _make_rule(values, means), _CONDITION_RULES), MAX_RULES)
+    def read(self, value: Any, place: SettingPath) -> Meaning:
+        return Meaning(super().read(value, place))
 
 
-def rule_list(meanings: Collection[Meaning]) -> ListOf[AnswerRule]:
+def rule_list(meanings: Collection[Meaning]) -> ListOf[Any]:
     """Return the kind of ordered rules that may give one of these meanings."""
     listed = join_texts(
         "; ",
         (join_texts(" ", (f"`{one}`", join_texts("", ("(", MEANING_TEXTS[one], ")")))) for one in meanings),
     )
     choices = tuple(one.value for one in meanings)
-    means = required(
-        "means", Choice(choices), translatable("What it means: %(names)s.", names=listed), example=choices[0]
-    )
-    settings = (_STATUS, _WHEN, means)
-    return ListOf(
-        RuleObject(settings, lambda values: _make_rule(values, Meaning(values[means])), _RULES), MAX_RULES
-    )
 
+    class StatedRule(AnswerCondition):
+        means: Meaning = setting(
+            _Meanings(choices), translatable("What it means: %(names)s.", names=listed), example=choices[0]
+        )
 
-def _make_rule(values: SettingValues, means: Meaning) -> AnswerRule:
-    statuses, stated = values[_STATUS] or (frozenset(), None)
-    return AnswerRule(means, statuses, values[_WHEN], stated)
+        rules = (
+            *AnswerCondition.rules,
+            Requires(
+                sentence="An error status may mean `done` only with `when`.",
+                when=AllOf(_HAS_ERROR, _MEANS_DONE),
+                then=_HAS_WHEN,
+                at="when",
+            ),
+        )
 
-
-def _rule_to_json(rule: AnswerRule) -> dict[str, Any]:
-    stated = list(rule.stated) if isinstance(rule.stated, list | tuple) else rule.stated
-    written = {"status": stated, "when": rule.condition and rule.condition.text, "means": rule.means.value}
-    return {name: value for name, value in written.items() if value is not None}
+    return ListOf(StatedRule.kind, MAX_RULES)
 
 
 # For the settings of operations and of a target.
@@ -198,6 +210,6 @@ def read_rules(
     return values[setting] or ()
 
 
-def rules_to_json(rules: Iterable[AnswerRule]) -> list[dict[str, Any]]:
+def rules_to_json(rules: Iterable[Any]) -> list[dict[str, Any]]:
     """Return rules as they are written in settings."""
-    return [_rule_to_json(rule) for rule in rules]
+    return [rule.to_json() for rule in rules]

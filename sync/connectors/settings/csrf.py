@@ -3,7 +3,7 @@
 from config_schema.declared import Declared, nullable, setting
 from config_schema.kinds import WholeNumber
 from sync.connectors.http.query_parameters import Query
-from sync.connectors.settings.answer_rules import condition_list
+from sync.connectors.settings.answer_rules import CREDENTIALS_CONDITIONS
 from sync.connectors.settings.setting_kinds import (
     Expression,
     HeaderName,
@@ -47,9 +47,9 @@ class CsrfSettings(Declared):
         example=1200,
     )
     refused: tuple[AnswerRule, ...] = nullable(
-        condition_list(Meaning.CREDENTIALS),
+        CREDENTIALS_CONDITIONS,
         "Responses that mean that the token is not valid. The hub then fetches a new one and sends the "
         "request once more. Without it: those with status 403 and the header `X-CSRF-Token: Required`.",
-        absent=(AnswerRule(Meaning.CREDENTIALS, frozenset({403}), _IS_REQUIRED, 403),),
+        absent=(AnswerRule(Meaning.CREDENTIALS, frozenset({403}), _IS_REQUIRED),),
         example=[{"status": 403, "when": "contains(body.message, 'crumb')"}],
     )

@@ -12,12 +12,13 @@ from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import JsonSchema, Text, ValueKind, WholeNumber
 from config_schema.objects import ListOf
 from config_schema.rules import AnyOf, Given, Is, Not, Requires, Stated, exactly_one
-from config_schema.settings import optional, required
+from config_schema.settings import optional
 from config_schema.translatable import translatable
-from sync.connectors.settings.answer_rules import WHEN_TEXT, RuleObject
+from sync.connectors.settings.answer_rules import WHEN_TEXT, StatusSet
 from sync.connectors.settings.setting_kinds import Expression, HeaderName
 from sync.connectors.values.answer_meaning import AnswerRule, Meaning
 from sync.connectors.values.exact_numbers import dump_json
+from sync.connectors.values.json_responses import JmesPathExpression
 from webhooks.expressions.jmespath_paths import parse_field_path
 
 FieldPath = tuple[str, ...]
@@ -29,7 +30,6 @@ _OTHER_MEANINGS = frozenset({401, 403, 404, 408, 410, 425, 429})
 # Other statuses refuse values too: without a condition, every refusal would be taken for an outdated version.
 _UNCONDITIONAL = frozenset({409, 412, 428})
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_OUTDATED = AnswerRule(Meaning.STALE, frozenset({412}), stated=412)
 
 
 @dataclass(frozen=True)
@@ -100,43 +100,52 @@ class VersionUse(Declared):
     )
 
 
-_STATUS = required(
-    "status",
-    WholeNumber(400, 499),
-    "The status of the response. 401, 403, 404, 408, 410, 425 and 429 have their own meaning and are "
-    "not allowed.",
-    example=409,
-)
-_WHEN = optional(
-    "when",
-    Expression(),
-    translatable(
-        "%(meaning)s Only 409, 412 and 428 may be used without it, because other statuses can also mean "
-        "refused values.",
-        meaning=WHEN_TEXT,
-    ),
-    example="body.code == 'version'",
-)
-# The texts of the settings say these rules.
-_STALE_RULES = (
-    Requires(
-        sentence="",
-        then=Not(Is("status", *sorted(_OTHER_MEANINGS))),
-        at="status",
-        error=translatable("This status has another meaning."),
-    ),
-    Requires(
-        sentence="",
-        then=AnyOf(Is("status", *sorted(_UNCONDITIONAL)), Given("when")),
-        at="when",
-        error=translatable("Only the statuses 409, 412 and 428 may be used without a condition."),
-    ),
-)
-_STALE_RULE = RuleObject(
-    (_STATUS, _WHEN),
-    lambda values: AnswerRule(Meaning.STALE, frozenset({values[_STATUS]}), values[_WHEN], values[_STATUS]),
-    _STALE_RULES,
-)
+class _StaleStatus(WholeNumber):
+    """Kind of one status."""
+
+    def read(self, value: Any, place: SettingPath) -> StatusSet:  # type: ignore[override]
+        return StatusSet((super().read(value, place),), value)
+
+    def to_json(self, value: StatusSet) -> Any:
+        return value.stated
+
+
+class StaleRule(AnswerRule, Declared):
+    """A condition under which a response says that the version is outdated. The texts of its settings say its rules."""
+
+    means: Meaning = Meaning.STALE
+    statuses: StatusSet | frozenset[int] = setting(
+        _StaleStatus(400, 499),
+        "The status of the response. 401, 403, 404, 408, 410, 425 and 429 have their own meaning and are "
+        "not allowed.",
+        name="status",
+        example=409,
+    )
+    condition: JmesPathExpression | None = nullable(
+        Expression(),
+        translatable(
+            "%(meaning)s Only 409, 412 and 428 may be used without it, because other statuses can also mean "
+            "refused values.",
+            meaning=WHEN_TEXT,
+        ),
+        name="when",
+        example="body.code == 'version'",
+    )
+
+    rules = (
+        Requires(
+            sentence="",
+            then=Not(Is("status", *sorted(_OTHER_MEANINGS))),
+            at="status",
+            error=translatable("This status has another meaning."),
+        ),
+        Requires(
+            sentence="",
+            then=AnyOf(Is("status", *sorted(_UNCONDITIONAL)), Given("when")),
+            at="when",
+            error=translatable("Only the statuses 409, 412 and 428 may be used without a condition."),
+        ),
+    )
 
 
 class VersionSettings(Declared):
@@ -149,9 +158,9 @@ class VersionSettings(Declared):
         VersionUse.kind, "How a write names the version.", example={"header": "If-Match"}
     )
     stale: tuple[AnswerRule, ...] = nullable(
-        ListOf(_STALE_RULE, MAX_STALE_RULES),
+        ListOf(StaleRule.kind, MAX_STALE_RULES),
         "Which responses say that the version is outdated. Without it: every response with status 412.",
-        absent=(_OUTDATED,),
+        absent=(AnswerRule(Meaning.STALE, frozenset({412})),),
         example=[{"status": 409}],
     )
 

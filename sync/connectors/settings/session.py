@@ -13,7 +13,7 @@ from config_schema.rules import CodeRule, Fault, Fits, Given, Is, NamedValues, R
 from config_schema.translatable import translatable
 from sync.connectors.http.placeholders import fill_template
 from sync.connectors.http.query_parameters import Query
-from sync.connectors.settings.answer_rules import condition_list
+from sync.connectors.settings.answer_rules import CREDENTIALS_CONDITIONS
 from sync.connectors.settings.body_template import (
     PART_SCHEMA,
     BodyTemplate,
@@ -29,7 +29,7 @@ from sync.connectors.settings.setting_kinds import (
     QueryParameters,
 )
 from sync.connectors.settings.signed_token import Template
-from sync.connectors.values.answer_meaning import AnswerRule, Meaning
+from sync.connectors.values.answer_meaning import AnswerRule
 from sync.connectors.values.header_template import HeaderTemplate
 from sync.connectors.values.json_responses import JmesPathExpression
 from webhooks.expressions.expression_budget import MAX_BYTES, MAX_STEPS, ExpressionBudget
@@ -227,14 +227,14 @@ class SessionSettings(Declared):
         example=3600,
     )
     refused: tuple[AnswerRule, ...] = nullable(
-        condition_list(Meaning.CREDENTIALS),
+        CREDENTIALS_CONDITIONS,
         "Responses that mean that the session has ended, in addition to those with status 401. The hub then "
         "logs in again and sends the request once more.",
         absent=(),
         example=[{"status": 200, "when": "body.errors[0].extensions.code == 'FORBIDDEN'"}],
     )
     log_in_refused: tuple[AnswerRule, ...] = nullable(
-        condition_list(Meaning.CREDENTIALS),
+        CREDENTIALS_CONDITIONS,
         "Responses to the log-in that refuse the credentials although they contain a token.",
         absent=(),
         example=[{"status": 200, "when": "body.data.login.errorCode"}],

@@ -1,7 +1,7 @@
 """Decide what a response means by ordered rules over its status, headers and body. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -66,14 +66,13 @@ def status_of(meaning: Meaning, status: int) -> int:
 class AnswerRule:
     """Rule for what a response means.
 
-    `statuses` is empty for every status, and `stated` has the statuses as written. `condition` is an expression that
-    must be true of `{status, headers, body}`; None for every response.
+    `statuses` is empty for every status. `condition` is an expression that must be true of `{status, headers, body}`;
+    None for every response.
     """
 
     means: Meaning
     statuses: frozenset[int] = frozenset()
     condition: JmesPathExpression | None = None
-    stated: Any = field(default=None, compare=False)
 
     def fits_status(self, status: int) -> bool:
         """Return True if the rule is about responses with this status."""
