@@ -8,8 +8,8 @@ from config_schema.errors import SettingsInvalid
 from sync.connectors.client.exchange import PreparedRequest, SignedRequest
 from sync.connectors.http.message_types import HttpRequest, UrlNotAllowed
 from sync.connectors.http.transport import prepare_with_requests
-from sync.connectors.settings.authentication import OAuth1Authentication
 from sync.connectors.settings.credentials import Credentials
+from sync.connectors.settings.schemes.signatures import OAuth1Authentication
 from sync.connectors.settings.setting_kinds import is_header_value
 
 _FORM_TYPE = "application/x-www-form-urlencoded"

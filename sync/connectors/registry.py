@@ -24,14 +24,12 @@ from sync.connectors.oauth1_signatures import OAuth1Signer
 from sync.connectors.rest_identity import RestIdentityConnector
 from sync.connectors.rest_target import RestTargetConnector
 from sync.connectors.settings import identity, target
-from sync.connectors.settings.authentication import (
-    Authentication,
-    OAuth,
-    OAuth1Authentication,
-    SessionAuthentication,
-    parse_authentication,
-)
+from sync.connectors.settings.authentication import parse_authentication
 from sync.connectors.settings.credentials import CERTIFICATE_CREDENTIALS, Credentials
+from sync.connectors.settings.schemes.base import Authentication
+from sync.connectors.settings.schemes.oauth import OAuth
+from sync.connectors.settings.schemes.session import SessionAuthentication
+from sync.connectors.settings.schemes.signatures import OAuth1Authentication
 from sync.connectors.settings.secret_values import list_secrets, refuse_plain_secrets
 from sync.connectors.settings.shared_settings import ConnectionOptions
 from sync.connectors.values.answer_meaning import Meaning

@@ -11,13 +11,11 @@ from sync.connectors.client.signed_tokens import SignedTokenHeaders
 from sync.connectors.contracts import errors
 from sync.connectors.contracts.permissions import RenewedCredentials
 from sync.connectors.http.urls import BaseUrl
-from sync.connectors.settings.authentication import (
-    Authentication,
-    OAuth,
-    SessionAuthentication,
-    SignedTokenAuthentication,
-)
 from sync.connectors.settings.credentials import Credentials
+from sync.connectors.settings.schemes.base import Authentication
+from sync.connectors.settings.schemes.oauth import OAuth
+from sync.connectors.settings.schemes.session import SessionAuthentication
+from sync.connectors.settings.schemes.signatures import SignedTokenAuthentication
 from sync.connectors.settings.setting_kinds import is_header_value
 from sync.connectors.values.secret_forms import SecretSet
 

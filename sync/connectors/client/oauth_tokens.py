@@ -19,8 +19,8 @@ from sync.connectors.client.token_cache import RENEW_EARLY_SECONDS, FetchedToken
 from sync.connectors.contracts import errors
 from sync.connectors.contracts.permissions import RenewedCredentials
 from sync.connectors.http.urls import BaseUrl, allowed_url_pattern
-from sync.connectors.settings.authentication import JwtBearer, OAuth, OAuthClient, RefreshToken
 from sync.connectors.settings.credentials import Credentials, basic_authorization
+from sync.connectors.settings.schemes.oauth import JwtBearer, OAuth, OAuthClient, RefreshToken
 from sync.connectors.settings.setting_kinds import is_header_value
 from sync.connectors.values.json_responses import UnreadableError, parse_object
 from sync.connectors.values.secret_forms import SecretSet

@@ -7,8 +7,8 @@ from urllib.parse import quote, quote_plus, unquote_plus
 
 from config_schema.errors import SettingsInvalid
 from sync.connectors.client.exchange import PreparedRequest
-from sync.connectors.settings.authentication import Authentication
 from sync.connectors.settings.credentials import SecretPlace
+from sync.connectors.settings.schemes.base import Authentication
 from sync.connectors.settings.setting_kinds import is_header_value
 from sync.connectors.values.secret_scrubber import MASK
 

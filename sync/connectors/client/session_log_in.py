@@ -16,9 +16,8 @@ from sync.connectors.contracts.permissions import RenewedCredentials
 from sync.connectors.contracts.types import FieldError
 from sync.connectors.http.message_types import HttpResponse
 from sync.connectors.http.urls import BaseUrl, allowed_url_pattern, build_url
-from sync.connectors.settings.authentication import SessionAuthentication
 from sync.connectors.settings.credentials import Credentials, basic_authorization
-from sync.connectors.settings.session import SessionSettings
+from sync.connectors.settings.schemes.session import SessionAuthentication
 from sync.connectors.settings.setting_kinds import is_header_value
 from sync.connectors.values.exact_numbers import dump_json
 from sync.connectors.values.json_responses import (
@@ -271,7 +270,7 @@ class SessionAuthenticator:
         return errors.SettingOverBudget(f"{self._call.label}: {costly}", side=self._side, fields=(field,))
 
 
-def _describe_reading(session: SessionSettings) -> list[Any]:
+def _describe_reading(session: SessionAuthentication) -> list[Any]:
     """Return the settings that say where the answer to a log-in has what, and when it is a refusal, as JSON."""
     token, rules = session.token, session.log_in_refused
     return [

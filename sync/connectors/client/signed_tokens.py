@@ -12,8 +12,8 @@ import jwt
 from config_schema.errors import SettingsInvalid
 from config_schema.translatable import translatable
 from sync.connectors.client.exchange import TokenSender
-from sync.connectors.settings.authentication import SignedTokenAuthentication
 from sync.connectors.settings.credentials import Credentials
+from sync.connectors.settings.schemes.signatures import SignedTokenAuthentication
 from sync.connectors.settings.setting_kinds import is_header_value
 from sync.connectors.settings.signed_token import SignedToken
 from sync.connectors.values.secret_forms import SecretSet

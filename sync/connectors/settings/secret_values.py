@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.translatable import translatable
-from sync.connectors.settings.authentication import Authentication
 from sync.connectors.settings.credentials import CREDENTIALS
+from sync.connectors.settings.schemes.base import Authentication
 from sync.connectors.values.secret_forms import MIN_SECRET_LENGTH
 from sync.connectors.values.secret_scrubber import MASK
 

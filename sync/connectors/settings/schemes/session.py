@@ -3,13 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from config_schema.declared import Declared, nullable, setting
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import Choice, Text, WholeNumber
 from config_schema.objects import ListOf, MapOf
-from config_schema.rules import CodeRule, Fault, Fits, Given, Is, NamedValues, Requires, Rule, exactly_one
+from config_schema.rules import CodeRule, Fault, Fits, Given, Is, NamedValues, Requires, exactly_one
 from config_schema.translatable import translatable
 from sync.connectors.http.placeholders import fill_template
 from sync.connectors.http.query_parameters import Query
@@ -21,6 +21,7 @@ from sync.connectors.settings.body_template import (
     ObjectBody,
     TextPart,
 )
+from sync.connectors.settings.schemes.base import SecretAuthentication
 from sync.connectors.settings.setting_kinds import (
     Expression,
     HeaderName,
@@ -156,8 +157,24 @@ def _find_unknown_placeholder(values: NamedValues) -> Fault | None:
     return "template", translatable("Unknown placeholder: {%(placeholder)s}.", placeholder=min(unknown))
 
 
-class SessionSettings(Declared):
+class SessionAuthentication(SecretAuthentication):
     """How the hub logs in, and how requests send the token."""
+
+    scheme = "session"
+    meaning = translatable(
+        "The hub logs in with a user name and a password, keeps the session until the system ends it, and sends "
+        "its token with each request. A refused password is not tried again until the settings change or a "
+        "person tests the connection, because systems lock users out."
+    )
+    example = {
+        "log_in": {
+            "path": "/login",
+            "body": {"user": {"expression": "username"}, "password": {"expression": "password"}},
+        },
+        "token": {"path": "token"},
+        "template": "Bearer {token}",
+    }
+    credentials = ("username", "password", "client_id", "client_secret")
 
     log_in: LogInRequest = setting(
         LogInRequest.kind,
@@ -240,7 +257,8 @@ class SessionSettings(Declared):
         example=[{"status": 200, "when": "body.data.login.errorCode"}],
     )
 
-    rules: ClassVar[tuple[Rule, ...]] = (
+    rules = (
+        *SecretAuthentication.rules,
         Requires(
             sentence="`more_cookies` needs `cookie`.",
             when=Given("more_cookies"),
@@ -258,3 +276,13 @@ class SessionSettings(Declared):
             },
         ),
     )
+
+    @classmethod
+    def needed_credentials(cls, document: Mapping[str, Any]) -> tuple[str, ...]:
+        log_in = document.get("log_in")
+        has_client = isinstance(log_in, Mapping) and log_in.get("client")
+        return cls.credentials if has_client else cls.credentials[:2]
+
+    @property
+    def secret_header(self) -> str:
+        return self.header if self.cookie is None else "Cookie"
