@@ -325,8 +325,10 @@ def _rule_sentences(rules: tuple[Rule, ...]) -> tuple[str, ...]:
 
 def _rule_sentence(rule: Rule) -> str:
     sentence = translatable(rule.sentence)
-    if isinstance(rule, CodeRule):
+    if isinstance(rule, CodeRule) and rule.schema is None:
         sentence = translatable(
             "%(sentence)s (Checked by the hub alone, not by the JSON Schema.)", sentence=sentence
         )
+    elif isinstance(rule, CodeRule):
+        sentence = translatable("%(sentence)s (The JSON Schema checks only a part.)", sentence=sentence)
     return translate_text(sentence)
