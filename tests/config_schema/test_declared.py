@@ -1,11 +1,11 @@
 """A class whose fields are settings reads a document, makes its JSON Schema, and writes the document again."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from jsonschema import Draft202012Validator
 
-from config_schema.declared import Declared, setting
+from config_schema.declared import Declared, nullable, setting
 from config_schema.errors import SettingsInvalid
 from config_schema.kinds import Boolean, Choice, Text, TextList, WholeNumber
 from config_schema.objects import ListOf, MapOf, VariantObject
@@ -23,6 +23,24 @@ class Point(Declared):
 
     rules = (
         Requires(sentence="Exactly one of `name` and `number`.", then=OneOf(("name", "number")), at="name"),
+    )
+
+
+class Named(Point):
+    """A point with a text: its own setting comes first, and its rules are about several."""
+
+    scheme: ClassVar[str] = "named"
+
+    text: tuple[str, ...] = nullable(ListOf(Text(), 2), "Texts.", absent=("none",), example=["a"])
+
+    rules = (
+        *Point.rules,
+        Requires(
+            sentence="`text` and `number` need the name `x`.",
+            when=AnyOf(Stated("text"), Stated("number")),
+            then=Is("name", "x"),
+            at=("text", "number"),
+        ),
     )
 
 
@@ -130,3 +148,27 @@ def test_a_declared_class_is_a_variant_of_an_object() -> None:
     assert shape.read({"shape": "request", "odd": True}, ()).is_odd
     with pytest.raises(SettingsInvalid, match="Exactly one"):
         shape.read({"shape": "point"}, ())
+
+
+def test_a_subclass_adds_settings_before_those_of_its_base_and_a_rule_names_the_first_that_is_written() -> (
+    None
+):
+    assert [one.name for one in Named.kind.settings] == ["text", "name", "number"]
+    for document, pointer in (({"name": "a", "text": ["b"]}, "/text"), ({"number": 1}, "/number")):
+        with pytest.raises(SettingsInvalid) as caught:
+            Named.kind.read(document, ())
+        assert caught.value.pointer == pointer
+
+
+def test_an_absent_setting_is_read_as_the_class_says_and_not_written() -> None:
+    for document in ({"name": "x"}, {"name": "x", "text": None}):
+        named = Named.kind.read(document, ())
+        assert named.text == ("none",)
+        assert named.to_json() == {"name": "x"}
+    variants = VariantObject(
+        defaulted("scheme", Choice(("named",)), "named", "The scheme.", example="named"),
+        {"named": Named.variant("A name.", {})},
+    )
+    named = variants.read({"name": "x", "text": ["a", "b"]}, ())
+    assert named.text == ("a", "b")
+    assert variants.to_json(named) == {"scheme": "named", "name": "x", "text": ["a", "b"]}

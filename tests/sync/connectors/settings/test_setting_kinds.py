@@ -14,6 +14,8 @@ def test_an_expression_is_refused_with_the_reason() -> None:
         ("linked('USER', id)", "This JMESPath expression calls linked(). Known functions: abs, "),
         ("a" * 1_001, "This JMESPath expression is longer than 1,000 characters"),
         ("", "This must be a JMESPath expression."),
+        ("a.b[?c", "This must be a JMESPath expression. It cannot be read from character 7 on."),
+        ("a.b ~ c", "This must be a JMESPath expression. It cannot be read from character 5 on."),
     ]
     for text, sentence in cases:
         with pytest.raises(SettingsInvalid) as refused:
