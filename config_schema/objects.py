@@ -226,8 +226,10 @@ def object_schema(settings: tuple[Setting[Any], ...], rules: tuple[Rule, ...] = 
 
 
 def _check_rules(values: SettingValues, rules: tuple[Rule, ...]) -> None:
-    for rule in rules:
-        rule.check(values.by_name, values.place)
+    if rules:
+        named = values.by_name
+        for rule in rules:
+            rule.check(named, values.place)
 
 
 def _setting_schema(setting: Setting[Any]) -> JsonSchema:
