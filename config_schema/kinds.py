@@ -58,7 +58,7 @@ class Text(ValueKind[str]):
 
 @dataclass(frozen=True)
 class Choice(ValueKind[str]):
-    """Kind of a text that is one of `choices`."""
+    """Kind of a text that is one of `choices`. Reading returns the choice, which may be a member of an enumeration."""
 
     choices: tuple[str, ...]
     label: str = translatable("text")
@@ -68,7 +68,7 @@ class Choice(ValueKind[str]):
             raise SettingsInvalid(
                 place, translatable("This must be one of: %(choices)s.", choices=", ".join(self.choices))
             )
-        return value
+        return self.choices[self.choices.index(value)]
 
     def to_schema(self) -> JsonSchema:
         return {"enum": list(self.choices)}

@@ -161,25 +161,17 @@ class CredentialsCondition(AnswerCondition):
 CREDENTIALS_CONDITIONS = ListOf(CredentialsCondition.kind, MAX_RULES)
 
 
-@dataclass(frozen=True)
-class _Meanings(Choice):
-    """Kind of a meaning."""
-
-    def read(self, value: Any, place: SettingPath) -> Meaning:
-        return Meaning(super().read(value, place))
-
-
 def rule_list(meanings: Collection[Meaning]) -> ListOf[Any]:
     """Return the kind of ordered rules that may give one of these meanings."""
     listed = join_texts(
         "; ",
         (join_texts(" ", (f"`{one}`", join_texts("", ("(", MEANING_TEXTS[one], ")")))) for one in meanings),
     )
-    choices = tuple(one.value for one in meanings)
+    choices = tuple(meanings)
 
     class StatedRule(AnswerCondition):
         means: Meaning = setting(
-            _Meanings(choices), translatable("What it means: %(names)s.", names=listed), example=choices[0]
+            Choice(choices), translatable("What it means: %(names)s.", names=listed), example=choices[0]
         )
 
         rules = (

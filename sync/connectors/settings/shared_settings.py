@@ -1,10 +1,8 @@
 """Settings that identity services and targets have in common. Pure."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from config_schema.declared import Declared, nullable, setting
-from config_schema.errors import SettingPath
 from config_schema.kinds import Choice
 from config_schema.settings import SettingValues
 from config_schema.translatable import translatable
@@ -79,19 +77,12 @@ class ConnectionOptions(Declared):
     )
 
 
-class _WaitUnits(Choice):
-    """Kind of a unit of a wait."""
-
-    def read(self, value: Any, place: SettingPath) -> WaitUnit:
-        return WaitUnit(super().read(value, place))
-
-
 class WaitSettings(WaitHeader, Declared):
     """The header that says how long to wait."""
 
     name: str = setting(HeaderName(is_folded=True), "The name of the header.", example="X-RateLimit-Reset")
     unit: WaitUnit = setting(
-        _WaitUnits(tuple(unit.value for unit in WaitUnit)),
+        Choice(tuple(WaitUnit)),
         "What the header holds: `seconds` or `milliseconds` to wait, or the `time` when the wait is over, in seconds "
         "since 1970.",
         example="time",

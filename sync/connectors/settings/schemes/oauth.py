@@ -133,7 +133,6 @@ class OAuthClient(OAuth):
 
 # Needed by the client authentication `private_key_jwt` alone.
 _ASSERTION_SETTINGS = ("algorithm", "key_id", "claims", "lifetime", "assertion_audience")
-_IS_SIGNED = Is("client_authentication", "private_key_jwt")
 
 
 class ClientCredentials(SignedToken, OAuthClient):
@@ -178,7 +177,7 @@ class ClientCredentials(SignedToken, OAuthClient):
         Requires(
             sentence="`algorithm`, `key_id`, `claims`, `lifetime` and `assertion_audience` need `private_key_jwt`.",
             when=AnyOf(*map(Stated, _ASSERTION_SETTINGS)),
-            then=_IS_SIGNED,
+            then=Is("client_authentication", "private_key_jwt"),
             at=_ASSERTION_SETTINGS,
         ),
         Requires(
