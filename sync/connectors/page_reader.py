@@ -25,6 +25,8 @@ MAX_CURSOR_LENGTH = 4096
 _MAX_LINK_LENGTH = 16_384
 _MAX_LINKS = 50
 _MAX_PARAMETERS = 50
+# The values of a page that a query parameter names; the settings of these names say which.
+_PARAMETERS = ("start", "page", "cursor", "count")
 _PLACEHOLDER_NAMES = tuple(f"page_{letter}" for letter in "abcdefghij")
 
 
@@ -198,13 +200,7 @@ def _make_request(source: PageSource, position: _Position, since: datetime | Non
 
 def _parameter(settings: Paging, name: str) -> str:
     """Return the query parameter for a value; an empty text if there is none."""
-    parameters = {
-        "start": settings.start,
-        "page": settings.page,
-        "cursor": settings.cursor,
-        "count": settings.count or "",
-    }
-    return parameters.get(name, "")
+    return (getattr(settings, name) or "") if name in _PARAMETERS else ""
 
 
 def _read_total(client: HttpClient, settings: Paging, request: ConnectorRequest, body: Any) -> int | None:
