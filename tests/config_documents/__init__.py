@@ -1,0 +1,1 @@
+"""How many wrong documents does their published JSON Schema refuse?"""
