@@ -28,6 +28,7 @@ from console.ui.translation import translate_text
 from sync.connectors.settings.authentication import AUTHENTICATION, SCHEMES
 from sync.connectors.settings.credentials import CREDENTIALS
 from sync.connectors.settings.identity import IDENTITY_SETTINGS
+from sync.connectors.settings.operations.operation import OPERATIONS
 from sync.connectors.settings.target import TARGET_SETTINGS
 from sync.models import CONNECTION_SETTINGS, ROUTE_SETTINGS, Connection, Route
 from sync.planning.mapping_declaration import EXAMPLE, MAPPING
@@ -186,13 +187,16 @@ def _target_page() -> ReferencePage:
         {
             "entities": {
                 "USER": {
-                    "collection": "/api/customers",
-                    "item": "/api/customers/{id}",
-                    "search": {
-                        "path": "/api/customers",
-                        "query": {"{field}": "{value}"},
-                        "results": "items",
-                        "fields": ["external_id", "email"],
+                    "operations": {
+                        "get": {"path": "/api/customers/{id}"},
+                        "search": {
+                            "path": "/api/customers",
+                            "query": {"{field}": "{value}"},
+                            "result": "items",
+                            "fields": ["external_id", "email"],
+                        },
+                        "create": {"path": "/api/customers"},
+                        "update": {"path": "/api/customers/{id}"},
                     },
                     "version": {"read": {"header": "ETag"}, "send": {"header": "If-Match"}},
                 }
@@ -200,7 +204,7 @@ def _target_page() -> ReferencePage:
             "caseless": ["email"],
             "error": {"sentence": "message"},
         },
-        {"settings": {"entities": {"USER": {"collection": "/api/customers", "item": "/api/customers/{id}"}}}},
+        {"settings": {"entities": {"USER": {"operations": OPERATIONS.example}}}},
     )
 
 

@@ -341,7 +341,7 @@ class RestTargetConnector:
         """Return the search. Raises NotConfigured if the settings allow none for this field."""
         search = settings.operations.search
         if search is None or field not in search.fields:
-            pointer = f"{settings.find_pointer(entity_type, 'search')}/fields"
+            pointer = f"/entities/{entity_type.upper()}/operations/search/fields"
             reason = f"The settings allow no search for the field “{field}”."
             raise self._client.not_configured_error(pointer, reason)
         return search

@@ -5,7 +5,10 @@ from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
 
-from config_schema.errors import format_path
+from config_schema.errors import SettingsInvalid, format_path
+from sync.connectors.records.planned_writes import can_send_version
+from sync.connectors.registry import SETTINGS_KINDS
+from sync.connectors.settings.target import RecordSettings, TargetSettings
 from sync.models import Connection, ConnectionSide, Delivery, Link, Mapping, Route
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 
@@ -29,22 +32,14 @@ def route_gaps(route: Route) -> Iterator[tuple[str, str]]:
     if not _has_entity_type(route.target, route.target_type):
         yield "target", _missing_type(route.target, route.target_type)
         return
+    records = _read_records(route.target, route.target_type)
+    if records is None:
+        return
     version = route.mapping.versions.first()
-    if version is not None and (sentence := _search_gap(route, version.declaration)):
+    if version is not None and (sentence := _search_gap(route, records, version.declaration)):
         yield "mapping", sentence
-    if route.when_deleted == Route.DeletionPolicy.DELETE and _is_deletion_without_version(route):
-        sentence = _(
-            "Records are deleted, but the settings of %(connection)s do not say how a DELETE request sends the "
-            "version: %(path)s is missing."
-        )
-        path = _settings_path(route.target, route.target_type, "version", "send", "query")
-        yield "target", sentence % {"connection": route.target, "path": path}
-    if route.when_deleted == Route.DeletionPolicy.DELETE and not _can_delete(route):
-        sentence = _(
-            "Records are deleted, but the settings of %(connection)s do not say how: %(path)s is missing."
-        )
-        path = _settings_path(route.target, route.target_type, "operations", "delete")
-        yield "target", sentence % {"connection": route.target, "path": path}
+    if route.when_deleted == Route.DeletionPolicy.DELETE and (sentence := _deletion_gap(route, records)):
+        yield "target", sentence
 
 
 def naming_conflicts(route: Route) -> Iterator[tuple[str, str]]:
@@ -130,7 +125,8 @@ def mapping_gaps(mapping: Mapping, declaration: Any) -> MappingGaps:
     gaps = MappingGaps([], [], [])
     routes = mapping.routes.select_related("source", "identity", "target").order_by("-is_enabled", "pk")
     for route in routes[:MAX_ROUTES]:
-        if sentence := _search_gap(route, declaration):
+        records = _read_records(route.target, route.target_type)
+        if records is not None and (sentence := _search_gap(route, records, declaration)):
             (gaps.enabled_routes if route.is_enabled else gaps.disabled_routes).append(f"{route}: {sentence}")
         if route.is_enabled:
             gaps.warnings.extend(
@@ -180,16 +176,9 @@ def connection_gaps(connection: Connection) -> list[str]:
 
 
 def _has_entity_type(connection: Connection, entity_type: str) -> bool:
-    return _entity_settings(connection, entity_type) is not None
-
-
-def _entity_settings(connection: Connection, entity_type: str) -> dict[str, Any] | None:
-    """Return the settings of an entity type; None if there are none. Other kinds of connectors have their own form."""
     entities = connection.settings.get("entities") if isinstance(connection.settings, dict) else None
-    if not isinstance(entities, dict):
-        return {}
-    by_type = {name.upper(): value for name, value in entities.items()}
-    return by_type.get(entity_type.upper())
+    # Other kinds of connectors have their own form.
+    return not isinstance(entities, dict) or entity_type.upper() in {name.upper() for name in entities}
 
 
 def _missing_type(connection: Connection, entity_type: str) -> str:
@@ -206,60 +195,57 @@ def _settings_path(connection: Connection, entity_type: str, *names: str) -> str
     return format_path(("entities", written, *names))
 
 
-def _search_gap(route: Route, declaration: Any) -> str | None:
+def _search_gap(route: Route, records: RecordSettings, declaration: Any) -> str | None:
     """Return a sentence if a declaration finds records by fields that the route's target does not search."""
-    names = _unsearchable_fields(route.target, route.target_type, declaration)
+    names = _unsearchable_fields(records, declaration)
     if not names:
         return None
     sentence = _(
         "The mapping finds records by %(fields)s, which the settings of %(connection)s do not list under %(path)s."
     )
-    entity_settings = _entity_settings(route.target, route.target_type) or {}
-    # An operation takes the place of the short setting.
-    search = (
-        ("search",) if _operation_settings(entity_settings, "search") is None else ("operations", "search")
-    )
-    path = _settings_path(route.target, route.target_type, *search, "fields")
+    path = _settings_path(route.target, route.target_type, "operations", "search", "fields")
     return sentence % {"fields": ", ".join(names), "connection": route.target, "path": path}
 
 
-def _is_deletion_without_version(route: Route) -> bool:
-    """True if the target's records have a version that a deletion cannot name."""
-    entity_settings = _entity_settings(route.target, route.target_type) or {}
-    send = (entity_settings.get("version") or {}).get("send") or {}
-    deletion = _operation_settings(entity_settings, "delete") or entity_settings.get("delete") or {}
-    method = deletion.get("method", "DELETE")
-    return method == "DELETE" and "field" in send and "query" not in send
+def _deletion_gap(route: Route, records: RecordSettings) -> str | None:
+    """Return a sentence if the settings of a route's target do not say how a record is deleted."""
+    deletion = records.operations.delete
+    if deletion is None:
+        sentence = _(
+            "Records are deleted, but the settings of %(connection)s do not say how: %(path)s is missing."
+        )
+        names: tuple[str, ...] = ("operations", "delete")
+    elif records.version is not None and not can_send_version(records.version, deletion.method):
+        sentence = _(
+            "Records are deleted, but the settings of %(connection)s do not say how a DELETE request sends the "
+            "version: %(path)s is missing."
+        )
+        names = ("version", "send", "query")
+    else:
+        return None
+    path = _settings_path(route.target, route.target_type, *names)
+    return sentence % {"connection": route.target, "path": path}
 
 
-def _can_delete(route: Route) -> bool:
-    entity_settings = _entity_settings(route.target, route.target_type)
-    # The short settings always have a deletion.
-    return (
-        not entity_settings
-        or "item" in entity_settings
-        or _operation_settings(entity_settings, "delete") is not None
-    )
+def _read_records(connection: Connection, entity_type: str) -> RecordSettings | None:
+    """Return how a target's records are read and written; None if its settings are invalid or lack the type."""
+    try:
+        settings = SETTINGS_KINDS[connection.connector].read(connection.settings, ())
+    except (KeyError, SettingsInvalid):
+        return None
+    return settings.entities.get(entity_type.upper()) if isinstance(settings, TargetSettings) else None
 
 
-def _operation_settings(entity_settings: dict[str, Any], name: str) -> dict[str, Any] | None:
-    """Return the settings of an operation that takes the place of a short setting; None if there is none."""
-    operation: dict[str, Any] | None = (entity_settings.get("operations") or {}).get(name)
-    return operation
-
-
-def _unsearchable_fields(connection: Connection, entity_type: str, declaration: Any) -> list[str]:
+def _unsearchable_fields(records: RecordSettings, declaration: Any) -> list[str]:
     """Return the record fields that a mapping searches and the target does not."""
-    entity_settings = _entity_settings(connection, entity_type)
-    if not entity_settings or not isinstance(declaration, dict):
+    if not isinstance(declaration, dict):
         return []
     match = declaration.get("match") or {}
     verified = match.get("verified") or {}
-    search = _operation_settings(entity_settings, "search") or entity_settings.get("search") or {}
     searched = [
         *(match.get("external_id"), *(match.get("previous") or {}), *(match.get("new") or [])),
         *(*(verified.get("previous") or {}), *(verified.get("new") or {})),
     ]
-    return [
-        name for name in dict.fromkeys(searched) if name is not None and name not in search.get("fields", ())
-    ]
+    search = records.operations.search
+    known = frozenset() if search is None else search.fields
+    return [name for name in dict.fromkeys(searched) if name is not None and name not in known]

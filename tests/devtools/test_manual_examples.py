@@ -11,11 +11,12 @@ import pytest
 from sync.connectors.settings.identity import IDENTITY_SETTINGS
 from sync.connectors.settings.target import TARGET_SETTINGS
 from sync.planning.mapping_declaration import parse_mapping
+from tests.support.http.connectors import make_operations
 from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
 
 pytestmark = pytest.mark.pure
 MANUAL = Path(__file__).parents[2] / "docs" / "connect.md"
-RECORDS = {"collection": "/customers", "item": "/customers/{id}"}
+RECORDS = make_operations("/customers")["operations"]
 
 
 def examples() -> list[dict[str, Any]]:
@@ -35,9 +36,9 @@ def accept(example: Mapping[str, Any]) -> str:
         WEBHOOK_FORMAT.read(example, ())
         return "format"
     if "operations" in example:
-        TARGET_SETTINGS.read({"entities": {"USER": {**RECORDS, **example}}}, ())
+        TARGET_SETTINGS.read({"entities": {"USER": {"operations": RECORDS | example["operations"]}}}, ())
         return "operations"
-    is_target = any({"collection", "operations"} & set(one) for one in example["entities"].values())
+    is_target = any("operations" in one for one in example["entities"].values())
     (TARGET_SETTINGS if is_target else IDENTITY_SETTINGS).read(example, ())
     return "target" if is_target else "identity"
 

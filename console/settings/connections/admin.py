@@ -24,7 +24,6 @@ from console.settings.connections.forms import CREDENTIAL_LABELS, CREDENTIALS, C
 from console.settings.connections.page import (
     attach_status,
     failure_share_text,
-    operations_text,
     page_context,
     render_waiting_link,
 )
@@ -157,9 +156,6 @@ class ConnectionAdmin(TwoStepChangeAdmin):
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         stored: Any = kwargs.get("obj")
-        # A form that was refused has put what was entered into the object.
-        if stored is not None and request.method == "GET":
-            context["operations"] = operations_text(stored)
         if stored is not None and request.user.has_perm("sync.view_breaker"):
             may_change = self.has_change_permission(request, stored)
             context["now"] = page_context(request, stored, may_change=may_change)

@@ -1,6 +1,5 @@
 """Contents of a connection's page above its form: status, limits, waiting deliveries, last test."""
 
-import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +13,6 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from config_schema.errors import SettingsInvalid
 from console.permissions import MAY_TEST
 from console.settings.connections.connection_status import (
     ConnectionStatus,
@@ -30,27 +28,10 @@ from console.ui.charts import join_sparkline
 from console.ui.formatting import long_duration, percent_text, render_age, render_time, short_duration
 from console.ui.outcome_texts import describe_code
 from sync.connectors.http.client_certificates import find_certificate_facts
-from sync.connectors.registry import CONNECTOR_SIDES
-from sync.connectors.settings.secret_values import mask_plain_secrets
-from sync.connectors.settings.target import expand_operations
 from sync.limits.breaker_status import BreakerMode, breaker_of, breaker_status
 from sync.limits.circuit_breaker import SUCCESSES_TO_CLOSE
 from sync.models import Breaker, Connection
 from sync.monitoring.connection_health import ConnectionFigures
-
-
-def operations_text(connection: Connection) -> str:
-    """Return the operations that the stored settings of a target stand for, as JSON without secrets; empty if there are
-    none.
-    """
-    if CONNECTOR_SIDES.get(connection.connector) != "target" or not isinstance(connection.settings, dict):
-        return ""
-    try:
-        expanded = expand_operations(connection.settings)
-    except SettingsInvalid:
-        # Stored by an older version, or not through the form.
-        return ""
-    return json.dumps(mask_plain_secrets(expanded), ensure_ascii=False, indent=2)
 
 
 def attach_status(connections: Iterable[Any]) -> list[Any]:

@@ -91,7 +91,7 @@ class TargetChecks:
         finding = PermissionFinding(entity_type, permission, PermissionAnswer.UNKNOWN, setting=pointer)
 
         def pointer_of(operation: str) -> str:
-            return settings.find_pointer(entity_type, operation)
+            return f"{pointer}/operations/{operation}"
 
         listing, search, get = settings.operations.list, _usable_search(settings), settings.operations.get
         if permission == "list" and listing is not None:

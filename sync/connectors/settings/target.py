@@ -6,11 +6,10 @@ from typing import Any
 
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import Boolean, JsonSchema, TextList, ValueKind
-from config_schema.objects import MapOf, Object, ObjectRule
+from config_schema.objects import MapOf, Object
 from config_schema.settings import SettingValues, defaulted, optional, required
 from config_schema.translatable import translatable
 from sync.connectors.settings.answer_rules import answer_rules, read_rules
-from sync.connectors.settings.operations.expansion import operations_to_json
 from sync.connectors.settings.operations.operation import (
     OBJECT_STYLES,
     OPERATIONS,
@@ -18,7 +17,6 @@ from sync.connectors.settings.operations.operation import (
     Operations,
     has_bare_quoted_id,
 )
-from sync.connectors.settings.operations.shorthand import COLLECTION, ITEM, SHORTHAND, expand_shorthand
 from sync.connectors.settings.record_version import VERSION, VersionSettings
 from sync.connectors.settings.setting_kinds import (
     ENTITY_TYPE,
@@ -42,9 +40,6 @@ from sync.connectors.settings.shared_settings import (
 from sync.connectors.values.answer_meaning import STATED_MEANINGS, AnswerRule
 from sync.connectors.values.json_responses import ErrorExtractor, JmesPathExpression
 
-_REQUIRED_OPERATIONS = ("get", "create", "update")
-# The short settings of other names than their operations.
-_SHORT_NAMES = {"get": "item"}
 _MAX_CHARACTERS = 100
 # What no id may hold, however it is escaped: it would end a path, or is an escape already.
 _REFUSED_CHARACTERS = frozenset("%?#")
@@ -55,8 +50,7 @@ class RecordSettings:
     """Settings of the records of one entity type.
 
     The request `probe` succeeds as long as the credentials are valid. `version` says how updates and deletions are made
-    conditional; None if they are not. If `id_may_change`, an update may give the record another id. `written_out` has
-    the names of the operations that the settings give in `operations`.
+    conditional; None if they are not. If `id_may_change`, an update may give the record another id.
     """
 
     operations: Operations
@@ -64,13 +58,6 @@ class RecordSettings:
     probe: ReadRequest | None
     version: VersionSettings | None
     id_may_change: bool
-    written_out: frozenset[str] = frozenset()
-
-    def find_pointer(self, entity_type: str, operation: str) -> str:
-        """Return the JSON pointer of the setting that describes an operation."""
-        short = _SHORT_NAMES.get(operation, operation)
-        place = f"operations/{operation}" if operation in self.written_out else short
-        return f"/entities/{entity_type.upper()}/{place}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,21 +113,7 @@ _ID_MAY_CHANGE = defaulted(
 
 
 def _build_records(values: SettingValues) -> RecordSettings:
-    given = values[OPERATIONS] or {}
-    if values[COLLECTION] is None or values[ITEM] is None:
-        for name in _REQUIRED_OPERATIONS:
-            if name not in given:
-                missing = COLLECTION if values[COLLECTION] is None else ITEM
-                values.reject(missing, "This field is required.")
-    known = expand_shorthand(values) | given
-    operations = Operations(
-        get=known["get"],
-        search=known.get("search"),
-        create=known["create"],
-        updates=tuple(known["update"]),
-        delete=known.get("delete"),
-        list=known.get("list"),
-    )
+    operations = values[OPERATIONS]
     _require_versions_sent(values, operations, values[VERSION])
     return RecordSettings(
         operations,
@@ -148,7 +121,6 @@ def _build_records(values: SettingValues) -> RecordSettings:
         values[PROBE],
         values[VERSION],
         id_may_change=values[_ID_MAY_CHANGE],
-        written_out=frozenset(given),
     )
 
 
@@ -181,27 +153,36 @@ def _can_send_field(operation: Operation) -> bool:
     return operation.uses("sent") and operation.style in OBJECT_STYLES
 
 
-_HAS_SHORTHAND = {"required": ["collection", "item"]}
-_HAS_OPERATIONS = {
-    "required": ["operations"],
-    "properties": {"operations": {"type": "object", "required": list(_REQUIRED_OPERATIONS)}},
-}
-RECORDS = Object(
-    (*SHORTHAND[:2], _ID, *SHORTHAND[2:], PROBE, VERSION, OPERATIONS, _ID_MAY_CHANGE),
-    _build_records,
-    (
-        ObjectRule(
-            "`collection` and `item` are required, unless `operations` has `get`, `create` and `update`.",
-            {"anyOf": [_HAS_SHORTHAND, _HAS_OPERATIONS]},
-        ),
+# What was written before there were operations only.
+_FORMER_SETTINGS = {
+    "collection": translatable("Unknown field. Write this as the `path` of `operations.create`."),
+    "item": translatable(
+        "Unknown field. Write this as the `path` of `operations.get`, `operations.update` and `operations.delete`."
     ),
-)
+    "record": translatable(
+        "Unknown field. Write this as `result` of `operations.get`, `operations.create` and `operations.update`."
+    ),
+    "wrap": translatable(
+        "Unknown field. Write this as `body` of `operations.create` and `operations.update`: "
+        "{“customer”: {“expression”: “sent”}}."
+    ),
+    "search": translatable(
+        "Unknown field. Write this as `operations.search`, `results` as its `result`, and {quoted} as {value:quoted}."
+    ),
+    "list": translatable("Unknown field. Write this as `operations.list`, and `results` as its `result`."),
+    "create": translatable("Unknown field. Write this as `operations.create`, with its `path`."),
+    "update": translatable(
+        "Unknown field. Write this as `operations.update`, with its `path`; PUT needs “style”: “replace”."
+    ),
+    "delete": translatable("Unknown field. Write this as `operations.delete`, with its `path`."),
+}
+RECORDS = Object((_ID, PROBE, VERSION, OPERATIONS, _ID_MAY_CHANGE), _build_records, hints=_FORMER_SETTINGS)
 
 _ENTITIES = required(
     "entities",
     MapOf(RECORDS, "TYPE", 1, None, ENTITY_TYPE, ENTITY_TYPE_SENTENCE, str.upper),
     "How records are read and written, by entity type as in the webhooks. Case does not matter.",
-    example={"USER": {"collection": "/api/customers", "item": "/api/customers/{id}"}},
+    example={"USER": {"operations": OPERATIONS.example}},
 )
 _CASELESS = defaulted(
     "caseless",
@@ -279,14 +260,3 @@ def _build_settings(values: SettingValues) -> TargetSettings:
 TARGET_SETTINGS = Object(
     (_ENTITIES, _CASELESS, _IDEMPOTENCY_HEADER, _ID_CHARACTERS, *OPTIONS, _ERROR, _ANSWERS), _build_settings
 )
-
-
-def expand_operations(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the operations that the settings of a target stand for, by entity type, as JSON. Raises
-    SettingsInvalid.
-    """
-    parsed = TARGET_SETTINGS.read(settings, ())
-    return {
-        entity_type: {"operations": operations_to_json(known.operations)}
-        for entity_type, known in parsed.entities.items()
-    }

@@ -15,13 +15,14 @@ from sync.connectors.presets import PRESETS, load_preset
 from sync.connectors.registry import validate_connection
 from sync.connectors.settings.authentication import AUTHENTICATION
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
+from tests.support.http.connectors import make_operations
 from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
 from webhooks.protocol.schemes import SCHEMES, check_settings
 
 pytestmark = pytest.mark.pure
 
 TARGET, IDENTITY = "settings-rest-target", "settings-rest-identity"
-MINIMAL_TARGET = {"collection": "/c", "item": "/c/{id}"}
+MINIMAL_TARGET = make_operations()
 
 
 def hub_accepts(name: str, document: Any) -> bool:
@@ -62,12 +63,12 @@ def field(**rule: Any) -> dict[str, Any]:
 
 def search(**settings: Any) -> dict[str, Any]:
     """Return the settings of a target with a search."""
-    return target(search={"path": "/c", "query": {"q": "{value}"}} | settings)
+    return operations(search={"path": "/c", "query": {"q": "{value}"}} | settings)
 
 
 def operations(**given: Any) -> dict[str, Any]:
-    """Return the settings of a target with operations."""
-    return target(operations=given)
+    """Return the settings of a target with these operations, replaced or added."""
+    return target(**make_operations(**given))
 
 
 OPERATIONS = {
@@ -122,8 +123,8 @@ RIGHT = [
     (TARGET, target()),
     (TARGET, target(version=VERSION | {"stale": [{"status": 422, "when": "body.code == 'version'"}]})),
     (TARGET, target(version=VERSION | {"send": {"field": 'meta."@etag"', "query": "version"}})),
-    (TARGET, target(search=None, wrap=None, probe=None)),
-    (TARGET, search(query={"{field}": "{value}", "filter": "{field} eq {quoted}"})),
+    (TARGET, target(**make_operations(search=None), probe=None)),
+    (TARGET, search(query={"{field}": "{value}", "filter": "{field} eq {value:quoted}"})),
     (TARGET, search(fields=["email"], field_values={"email": "emails[].value"})),
     (TARGET, operations(**OPERATIONS)),
     (
@@ -175,12 +176,9 @@ WRONG = [
     (IDENTITY, identity(list={"path": "/users/{id}"})),
     (IDENTITY, identity() | {"headers": {"Content-Length": "1"}}),
     (IDENTITY, identity() | {"ca": "no certificate"}),
-    (TARGET, target(collection="/c/{id}")),
-    (TARGET, target(delete={"method": "GET"})),
-    (TARGET, target(search={"path": "/c"})),
-    (TARGET, search(query={"q": "x"})),
-    (TARGET, search(query={"{value}": "x"})),
-    (TARGET, search(query={"q": "{value} {other}"})),
+    (TARGET, target(collection="/c", item="/c/{id}")),
+    (TARGET, {"entities": {"USER": {"collection": "/c", "item": "/c/{id}"}}}),
+    (TARGET, operations(delete={"method": "GET", "path": "/c/{id}"})),
     (TARGET, search(fields=["email"], field_values={"email": ""})),
     (TARGET, target() | {"caseless": "email"}),
     (TARGET, target() | {"idempotency_header": "Host"}),

@@ -8,6 +8,7 @@ from sync.connectors.client.exchange import OutgoingRequest, RecordedExchange
 from sync.connectors.contracts.types import IdentityConnector, TargetConnector
 from sync.connectors.presets import load_preset
 from sync.connectors.registry import make_connector
+from sync.connectors.settings.operations.operation import OPERATION_NAMES
 
 # Seconds. Long, because a busy machine may stop this process, which is the server as well, for a second.
 DEADLINE = 60.0
@@ -43,10 +44,23 @@ def shop(url: str, notebook: MemoryRecorder | None = None, **over: Any) -> Targe
 
 
 def shop_settings(**user: Any) -> dict[str, Any]:
-    """Return the shop's settings with fields of the USER entity replaced."""
+    """Return the shop's settings with operations and other settings of the USER entity replaced."""
     settings: dict[str, Any] = load_preset("sandbox-shop")["settings"]
-    settings["entities"]["USER"].update(user)
+    users = settings["entities"]["USER"]
+    for name, value in user.items():
+        (users["operations"] if name in OPERATION_NAMES else users)[name] = value
     return settings
+
+
+def make_operations(path: str = "/c", **operations: Any) -> dict[str, Any]:
+    """Return settings of an entity type of a REST API at a path, with operations replaced or added."""
+    item = {"path": f"{path}/{{id}}"}
+    usual = {"get": item, "create": {"path": path}, "update": item, "delete": item}
+    return {"operations": usual | operations}
+
+
+# A PUT of the whole record.
+PUT_CUSTOMER = {"method": "PUT", "path": "/api/customers/{id}", "style": "replace"}
 
 
 def _arguments(

@@ -4,6 +4,7 @@ from copy import deepcopy
 from itertools import count
 from typing import Any
 
+from tests.support.http.connectors import make_operations
 from tests.support.http.servers import Reply, SeenRequest
 
 TOKEN = "s3cret-token"
@@ -81,10 +82,10 @@ def settings(**search: Any) -> dict[str, Any]:
     searched: dict[str, Any] = {
         "path": "/contacts",
         "query": {"{field}": "{value}"},
-        "results": "contacts",
+        "result": "contacts",
         "fields": ["external_id", "email"],
         "field_values": {"email": "[email, other_emails[]][]"},
     }
-    listed = {"path": "/contacts", "results": "contacts"}
-    user = {"collection": "/contacts", "item": "/contacts/{id}", "search": searched | search, "list": listed}
+    listed = {"path": "/contacts", "result": "contacts"}
+    user = make_operations("/contacts", search=searched | search, list=listed)
     return {"entities": {"USER": user}, "caseless": ["email"], "error": {"sentence": "message"}}

@@ -55,8 +55,12 @@ def link_anna(hub: Hub) -> dict[str, Any]:
 def set_path(side: str, path: str, **others: Any) -> None:
     """Change the path of items of users in the settings of a connection."""
     connection = Connection.objects.get(side=side)
-    name = "path" if side == "identity" else "item"
-    connection.settings["entities"]["USER"] |= {name: path, **others}
+    users = connection.settings["entities"]["USER"]
+    for user in (
+        [users] if side == "identity" else [users["operations"][name] for name in ("get", "update", "delete")]
+    ):
+        user["path"] = path
+    users |= others
     connection.save()
 
 

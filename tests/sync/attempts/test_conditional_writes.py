@@ -15,6 +15,7 @@ from sync.deliveries.record_links import read_link
 from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Call, Connection, Delivery, Link, Recheck, Route
 from tests.support.circuit_breakers import breaker
+from tests.support.http.connectors import PUT_CUSTOMER
 from tests.support.hub import ANNA, Hub
 from webhooks.models import State
 
@@ -31,7 +32,9 @@ def use_versions(version: dict[str, Any] | None, method: str = "PATCH") -> None:
     """Let the hub make the writes of customers conditional."""
     connection = Connection.objects.get(slug="shop")
     users = connection.settings["entities"]["USER"]
-    users |= {"version": version, "update": users["update"] | {"method": method}}
+    users["version"] = version
+    if method == "PUT":
+        users["operations"]["update"] = PUT_CUSTOMER
     connection.save()
 
 

@@ -17,6 +17,7 @@ from sync.connectors.connection_check import CheckedConnection, CheckStep, check
 from sync.connectors.presets import load_preset
 from tests.support.http.certificates import ISSUER, issue_certificate
 from tests.support.http.client_certificates import Authority, Issued
+from tests.support.http.connectors import shop_settings
 from tests.support.http.passing_deadlines import PassingDeadlines
 from tests.support.http.servers import Reply, SeenRequest, dripping, raw_serving, serving
 from tests.support.processes.file_descriptors import without_free_descriptors
@@ -119,8 +120,7 @@ def customers(seen: SeenRequest) -> Reply:
 
 def read_step(respond: Callable[[SeenRequest], Reply], **settings_of_users: Any) -> CheckStep:
     """Check a shop with these settings of users. Returns the step of the sample call."""
-    changed = settings()
-    changed["entities"]["USER"] |= settings_of_users
+    changed = shop_settings(**settings_of_users)
     with serving(respond) as service:
         return check_connection(subject(service.url, settings=changed))[3]
 
@@ -141,7 +141,7 @@ def test_a_listed_record_is_read_by_its_own_path_and_searched() -> None:
 @pytest.mark.parametrize(
     ("respond", "users", "message"),
     [
-        (customers, {"item": "/api/customerz/{id}"}, "not found by its own path"),
+        (customers, {"get": {"path": "/api/customerz/{id}"}}, "not found by its own path"),
         (ignore_filters, {}, "ignores the filter"),
         (find_nothing, {}, "does not find a record that has the value"),
     ],

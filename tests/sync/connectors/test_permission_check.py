@@ -114,7 +114,7 @@ def test_a_list_that_is_refused_fails_the_test_if_a_route_needs_its_type(status:
         status,
         "GET /api/segments",
     )
-    assert refused["setting"] == "/entities/GROUP/list"
+    assert refused["setting"] == "/entities/GROUP/operations/list"
     assert finding(steps, "search", "GROUP")["answer"] == "refused"
     assert finding(steps, "list", "USER")["answer"] == "granted"
 
@@ -128,7 +128,7 @@ def test_refused_records_are_distinguished_from_refused_credentials() -> None:
     assert (steps["read"].is_good, steps["read"].code) == (False, "read-refused")
     refused = finding(steps, "read", "USER")
     assert (refused["answer"], refused["status"]) == ("refused", 403)
-    assert refused["setting"] == "/entities/USER/item"
+    assert refused["setting"] == "/entities/USER/operations/get"
     assert finding(steps, "search", "USER")["answer"] == "granted"
 
 

@@ -11,7 +11,7 @@ from sync.connectors.contracts.errors import (
     UnreadableResponse,
 )
 from sync.connectors.contracts.types import Record
-from tests.support.http.connectors import MemoryRecorder, shop, shop_settings
+from tests.support.http.connectors import PUT_CUSTOMER, MemoryRecorder, shop, shop_settings
 from tests.support.http.servers import Reply, SeenRequest, serving
 
 pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
@@ -19,6 +19,9 @@ pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 ETAG: dict[str, Any] = {"read": {"header": "ETag"}, "send": {"header": "If-Match"}}
 FIELD: dict[str, Any] = {"read": {"path": "version"}, "send": {"field": "version", "query": "rev"}}
 STORED = {"id": 1, "email": "old", "phone": "1", "version": 3, "meta": {"version": "m3", "by": "x"}}
+
+
+WRAPPED = {"path": "/api/customers/{id}", "body": {"data": {"expression": "sent"}}}
 
 
 def stored(seen: SeenRequest) -> Reply:
@@ -64,7 +67,7 @@ def test_without_the_setting_nothing_is_read_again() -> None:
     [
         (ETAG, {}, 'W/"3"', 'W/"3"', {"email": "new"}),
         (FIELD, {}, 3, None, {"email": "new", "version": 3}),
-        (FIELD, {"wrap": "data"}, 3, None, {"data": {"email": "new", "version": 3}}),
+        (FIELD, {"update": WRAPPED}, 3, None, {"data": {"email": "new", "version": 3}}),
         ({**FIELD, "send": {"field": "meta.version"}}, {}, 3, None, {"email": "new", "meta": {"version": 3}}),
     ],
 )
@@ -88,7 +91,7 @@ def test_an_update_names_the_version_that_it_changes(
 )
 def test_put_sends_the_version_as_data_only_where_the_settings_say_so(version: Any, body: Any) -> None:
     with serving(stored) as service:
-        connector = shop(service.url, settings=settings(version, update={"method": "PUT", "omit": ["id"]}))
+        connector = shop(service.url, settings=settings(version, update=PUT_CUSTOMER | {"omit": ["id"]}))
         record = connector.get_record("USER", "1")
         assert record is not None
         connector.update_record("USER", "1", {"email": "new"}, "k", record.version)
@@ -99,7 +102,7 @@ def test_put_sends_the_version_as_data_only_where_the_settings_say_so(version: A
 @pytest.mark.parametrize("is_deleted", [False, True])
 def test_put_sends_nothing_over_a_record_that_was_changed_meanwhile(is_deleted: bool) -> None:
     with serving(lambda seen: Reply(404) if is_deleted else stored(seen)) as service:
-        connector = shop(service.url, settings=settings(ETAG, update={"method": "PUT"}))
+        connector = shop(service.url, settings=settings(ETAG, update=PUT_CUSTOMER))
         with pytest.raises(RecordStale) as caught:
             connector.update_record("USER", "1", {"email": "new"}, "k", '"2"')
         assert [seen.method for seen in service.seen] == ["GET"]
@@ -108,6 +111,9 @@ def test_put_sends_nothing_over_a_record_that_was_changed_meanwhile(is_deleted: 
         True,
         False,
     )
+
+
+DELETE = {"path": "/api/customers/{id}"}
 
 
 @pytest.mark.parametrize(
@@ -127,7 +133,7 @@ def test_a_deletion_names_the_version_that_it_deletes(
     version: Any, delete: Any, sent_version: Any, request_parts: tuple[Any, ...]
 ) -> None:
     with serving(stored) as service:
-        connector = shop(service.url, settings=settings(version, delete=delete))
+        connector = shop(service.url, settings=settings(version, delete=DELETE | delete))
         connector.delete_record("USER", "1", "k", sent_version)
         seen = service.seen[-1]
     assert (seen.method, seen.headers.get("if-match"), seen.query, seen.body) == request_parts

@@ -243,8 +243,8 @@ def test_only_writes_are_checked_again_before_they_are_sent() -> None:
 
 
 PROBE = {"path": "/status", "query": {"deep": "1"}}
-LIST = {"path": "/some", "results": "items"}
-SEARCH = {"path": "/s", "query": {"q": "{value}"}, "results": "items", "fields": ["external_id"]}
+LIST = {"path": "/some", "result": "items"}
+SEARCH = {"path": "/s", "query": {"q": "{value}"}, "result": "items", "fields": ["external_id"]}
 
 
 @pytest.mark.parametrize(
@@ -262,9 +262,9 @@ def test_a_probe_of_a_target_is_one_read_that_concerns_no_record(
     def respond(seen: SeenRequest) -> Reply:
         return Reply(404) if "hub-connection-test" in seen.path else Reply(200, {"items": []})
 
-    chosen = {name: value for name, value in shop_settings(**settings)["entities"]["USER"].items() if value}
     with serving(respond) as service:
-        shop(service.url, settings={"entities": {"USER": chosen}}).probe_system()
+        users = shop_settings(**settings)["entities"]["USER"]
+        shop(service.url, settings={"entities": {"USER": users}}).probe_system()
         assert [(seen.method, seen.path) for seen in service.seen] == [("GET", path) for path in paths]
 
 

@@ -24,7 +24,10 @@ from tests.support.people import browser, entries
 from webhooks.models import Source
 
 BY_PHONE = {"fields": {"phone": {"path": "entity.phone"}}, "match": {"new": ["phone"]}}
-GAP = "The mapping finds records by phone, which the settings of The shop do not list under entities.USER.search.fields"
+GAP = (
+    "The mapping finds records by phone, which the settings of The shop do not list under "
+    "entities.USER.operations.search.fields"
+)
 
 
 def forget_type(slug: str, entity_type: str = "USER") -> Connection:
@@ -57,10 +60,10 @@ def test_gaps_are_found_by_the_entity_types_of_the_connections(hub: Hub) -> None
         ),
     ]
     route.target.settings["entities"]["CUSTOMER"] = route.target.settings["entities"].pop("USER")
-    route.target.settings["entities"]["CUSTOMER"]["search"]["fields"] = ["email"]
+    route.target.settings["entities"]["CUSTOMER"]["operations"]["search"]["fields"] = ["email"]
     [_, (field, sentence)] = route_gaps(route)
     assert field == "mapping"
-    assert "under entities.CUSTOMER.search.fields." in sentence
+    assert "under entities.CUSTOMER.operations.search.fields." in sentence
 
 
 def test_one_entity_type_has_one_name_at_each_connection(hub: Hub) -> None:
@@ -138,7 +141,9 @@ def test_a_deletion_that_cannot_name_its_version_is_a_gap(
     Route.objects.update(when_deleted=when_deleted)
     shop = Connection.objects.get(slug="shop")
     version = {"read": {"path": "version"}, "send": send}
-    shop.settings["entities"]["USER"] |= {"version": version, "delete": {"method": method}}
+    users = shop.settings["entities"]["USER"]
+    users["version"] = version
+    users["operations"]["delete"]["method"] = method
     assert any("version.send.query" in gap for gap in connection_gaps(shop)) is is_gap
     shop.save()
     assert [name for name, _ in route_gaps(user_route())] == (["target"] if is_gap else [])
@@ -269,16 +274,12 @@ def test_each_gap_names_its_setting_by_path_as_the_settings_write_it(hub: Hub) -
     route = user_route()
     entities = route.target.settings["entities"]
     entities["user"] = entities.pop("USER")
-    entities["user"]["search"]["fields"] = []
+    operations = entities["user"]["operations"]
+    operations["search"]["fields"] = []
     route.when_deleted = Route.DeletionPolicy.DELETE
-    entities["user"]["version"] = {"read": {"field": "rev"}, "send": {"field": "rev"}}
+    entities["user"]["version"] = {"read": {"path": "rev"}, "send": {"field": "rev"}}
     paths = [re.findall(r"entities\.[\w.]+\w", sentence) for _field, sentence in route_gaps(route)]
-    assert paths == [["entities.user.search.fields"], ["entities.user.version.send.query"]]
-    del entities["user"]["item"]
-    entities["user"]["operations"] = {"search": {"path": "/api/customers", "fields": []}}
+    assert paths == [["entities.user.operations.search.fields"], ["entities.user.version.send.query"]]
+    del operations["delete"]
     paths = [re.findall(r"entities\.[\w.]+\w", sentence) for _field, sentence in route_gaps(route)]
-    assert paths == [
-        ["entities.user.operations.search.fields"],
-        ["entities.user.version.send.query"],
-        ["entities.user.operations.delete"],
-    ]
+    assert paths == [["entities.user.operations.search.fields"], ["entities.user.operations.delete"]]

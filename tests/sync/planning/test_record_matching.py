@@ -157,7 +157,9 @@ def test_a_shop_that_ignores_the_filter_does_not_lead_to_the_wrong_person(hub: H
     a_user(hub, "fi", "nobody@example.com")
     before = hub.shop.list_records("customers")
     shop = Connection.objects.get(slug="shop")
-    shop.settings["entities"]["USER"]["search"]["query"] = {"language": "{value}"}  # whatever the field is
+    shop.settings["entities"]["USER"]["operations"]["search"] |= {
+        "query": {"language": "{value}"}  # whatever the field is
+    }
     shop.save()
     assert outcome(hub.post(webhook("fi"))) == (200, "created")
     assert lookups(hub)[0] == ("/api/customers", {"language": "fi"})

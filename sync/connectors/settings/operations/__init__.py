@@ -1,1 +1,1 @@
-"""Which operations do a target's settings describe, and what does shorthand stand for? Pure."""
+"""Which operations do a target's settings describe? Pure."""

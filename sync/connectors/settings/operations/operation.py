@@ -49,6 +49,7 @@ from sync.connectors.values.json_responses import JmesPathExpression
 
 OPERATION_NAMES = ("get", "search", "create", "update", "delete", "list")
 READS = ("get", "search", "list")
+_REQUIRED = ("get", "create", "update")
 MAX_UPDATES = 3
 MAX_VALUES = 20
 STYLES_OF_UPDATE = ("changed", "replace", "merge-patch", "json-patch", "scim-patch", "body")
@@ -519,20 +520,23 @@ _EXAMPLES: Mapping[str, Any] = {
 
 def _operation_setting(name: str) -> Setting[Any]:
     kind: ValueKind[Any] = OneOrMore(_KINDS[name], MAX_UPDATES) if name == "update" else _KINDS[name]
+    if name in _REQUIRED:
+        return required(name, kind, _MEANINGS[name], example=_EXAMPLES[name])
     return optional(name, kind, _MEANINGS[name], example=_EXAMPLES[name])
 
 
 _SETTINGS = {name: _operation_setting(name) for name in OPERATION_NAMES}
 
-OPERATIONS = optional(
+
+def _build_operations(values: SettingValues) -> Operations:
+    given = {name: values[setting] for name, setting in _SETTINGS.items()}
+    return Operations(updates=tuple(given.pop("update")), **given)
+
+
+OPERATIONS = required(
     "operations",
-    Object(
-        tuple(_SETTINGS.values()),
-        lambda values: {
-            name: values[setting] for name, setting in _SETTINGS.items() if values[setting] is not None
-        },
-    ),
-    "The individual requests for records, if the other settings cannot express them. An operation given here "
-    "replaces the one that those settings describe.",
-    example={"search": _EXAMPLES["search"]},
+    Object(tuple(_SETTINGS.values()), _build_operations),
+    "The requests for records, one for each operation. The hub does not search, delete or list records without the "
+    "operation for it.",
+    example={name: _EXAMPLES[name] for name in _REQUIRED},
 )

@@ -17,7 +17,6 @@ from audit.models import Entry
 from console.settings.connections import connection_status
 from sync.connectors.connection_check import CheckStep
 from sync.connectors.presets import load_preset
-from sync.connectors.settings.target import expand_operations
 from sync.models import Connection, ConnectionTest, CountedHour, Route
 from sync.statistics.periodic_recount import recount_stale_hours
 from tests.support.builders.history import (
@@ -267,33 +266,3 @@ def test_subject_and_expiry_of_a_client_certificate_are_shown_without_its_key() 
     of.credentials = {"client_certificate": "nothing"}
     of.save()
     assert logged_in("administrator").get(page_of(of)).status_code == 200
-
-
-def operations_of(of: Connection, client: Client) -> Any:
-    """Return the operations that the page of a connection shows; None if it shows none."""
-    html = client.get(page_of(of)).content.decode()
-    found = re.search(r'<details class="operations">.*?<pre[^>]*>(.*?)</pre>', html, re.DOTALL)
-    return json.loads(unescape(found[1])) if found else None
-
-
-def test_the_page_shows_the_requests_that_short_settings_expand_to() -> None:
-    of, client = a_connection(), browser("support")
-    shown = operations_of(of, client)
-    assert shown == expand_operations(of.settings)
-    assert shown["USER"]["operations"]["update"]["path"] == "/api/customers/{id}"
-    chosen = load_preset("trivore")
-    parts = {name: chosen[name] for name in ("connector", "settings", "authentication")}
-    assert operations_of(a_connection(side="identity", slug="id", **parts), client) is None
-
-
-def test_operations_are_shown_without_secrets_and_never_break_the_page() -> None:
-    of, client = a_connection(), browser("administrator")
-    settings = of.settings
-    create = {"path": "/c", "headers": {"X-Api-Key": "plain-secret-key"}, "query": {"token": "plain-token"}}
-    settings["entities"]["USER"]["operations"] = {"create": create}
-    Connection.objects.filter(pk=of.pk).update(settings=settings)
-    shown = operations_of(of, client)
-    assert shown["USER"]["operations"]["create"]["headers"] == {"X-Api-Key": "***"}
-    assert "plain-token" not in json.dumps(shown)
-    Connection.objects.filter(pk=of.pk).update(settings={"entities": "none"})
-    assert operations_of(of, client) is None

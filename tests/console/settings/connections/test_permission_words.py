@@ -43,10 +43,12 @@ def test_the_page_says_what_the_credentials_may_not_do(hub: Hub) -> None:
     text = after_testing(browser("administrator"), Connection.objects.get(slug="shop"))
     assert re.search(r"Permissions of the credentials ✕ ", text)
     assert re.search(
-        r"USER: read the list ✓ .{1,20} GET /api/customers: 200 · .{1,20} entities.USER.list", text
+        r"USER: read the list ✓ .{1,20} GET /api/customers: 200 · .{1,20} entities.USER.operations.list",
+        text,
     )
     assert re.search(
-        r"GROUP: read the list ✕ [^✓✕]+ GET /api/segments: 403 · .{1,20} entities\.GROUP\.list", text
+        r"GROUP: read the list ✕ [^✓✕]+ GET /api/segments: 403 · .{1,20} entities\.GROUP\.operations\.list",
+        text,
     )
     assert re.search(r"USER: create, update and delete – [^✓✕]+ OPTIONS /api/customers/{id}: 405", text)
     assert hub.writes() == []

@@ -14,7 +14,7 @@ from sync.connectors.contracts.errors import (
     SystemUnavailable,
     UnreadableResponse,
 )
-from tests.support.http.connectors import MemoryRecorder, shop
+from tests.support.http.connectors import MemoryRecorder, make_operations, shop
 from tests.support.http.servers import Reply, SeenRequest, Service, serving
 from tests.support.targets.csrf_gateway import PASSWORD, USER, CsrfGateway
 
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 
 BASIC: dict[str, Any] = {"scheme": "basic", "csrf": {"path": "/odata/"}}
 SETTINGS = {
-    "entities": {"USER": {"collection": "/odata/users", "item": "/odata/users/{id}"}},
+    "entities": {"USER": make_operations("/odata/users")},
     "headers": {"sap-client": "100"},
     "error": {"sentence": "error.message"},
 }

@@ -111,7 +111,7 @@ def test_the_query_is_signed_with_every_character(value: str) -> None:
             "b": "2",
             "B": "1",
         },
-        "results": "items",
+        "result": "items",
         "fields": ["email"],
     }
     with serving(server) as service:

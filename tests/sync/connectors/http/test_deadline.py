@@ -195,7 +195,7 @@ def test_a_search_by_post_is_repeated_as_any_other_read() -> None:
 
     search = {"method": "POST", "path": "/s", "body": {"v": {"expression": "value"}}, "fields": ["email"]}
     with raw_serving(one_each) as url:
-        connector = shop(url, settings=shop_settings(operations={"search": search}))
+        connector = shop(url, settings=shop_settings(search=search))
         assert connector.search_records("USER", "email", "a@b.test") == ()
         assert connector.search_records("USER", "email", "a@b.test") == ()
 

@@ -90,7 +90,7 @@ def test_the_first_rule_that_fits_decides_and_those_of_an_operation_come_first()
         {"status": 200, "when": "body", "means": "done"},
     ]
     with serving(lambda _: Reply(200, {"id": "7", "state": "gone"})) as service:
-        assert connect(service, rules, operations={"get": get}).get_record("USER", "7") is None
+        assert connect(service, rules, get=get).get_record("USER", "7") is None
         with pytest.raises(RequestRejected):
             connect(service, rules).get_record("USER", "7")
         assert connect(service, rules[1:]).get_record("USER", "7") is not None
@@ -100,7 +100,7 @@ def test_an_update_without_a_matching_record_is_not_a_success() -> None:
     """Some systems answer 204 to the update of a record that they do not have."""
     update = {"path": "/c/{id}", "answers": [{"status": 204, "means": "absent"}]}
     with serving(lambda _: Reply(204)) as service:
-        target = shop(service.url, settings=shop_settings(operations={"update": update}))
+        target = shop(service.url, settings=shop_settings(update=update))
         with pytest.raises(RequestRejected) as caught:
             target.update_record("USER", "7", {"email": "new"}, "k1")
     assert caught.value.status == 404

@@ -1,4 +1,4 @@
-"""Lists of a target: the same page styles as those of an identity service, in short and in written-out settings."""
+"""Lists of a target: the same page styles as those of an identity service."""
 
 from typing import Any
 
@@ -6,7 +6,6 @@ import pytest
 
 from sync.connectors.contracts.errors import UnsafeRequest
 from sync.connectors.contracts.types import Access
-from sync.connectors.settings.target import TARGET_SETTINGS, expand_operations
 from tests.support.http.connectors import MemoryRecorder, shop, shop_settings
 from tests.support.http.servers import Reply, SeenRequest, serving
 
@@ -20,11 +19,8 @@ STYLES: list[dict[str, Any]] = [
 ]
 
 
-def settings(style: dict[str, Any], *, is_written_out: bool, **more: Any) -> dict[str, Any]:
-    if is_written_out:
-        listing = {"path": "/c", "result": "items", **style, **more}
-        return shop_settings(list=None, operations={"list": listing}, record="@", wrap=None)
-    return shop_settings(list={"path": "/c", "results": "items", **style, **more}, record="@", wrap=None)
+def settings(style: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return shop_settings(list={"path": "/c", "result": "items", **style, **more})
 
 
 def paged(style: str) -> Any:
@@ -42,35 +38,28 @@ def paged(style: str) -> Any:
     return answer
 
 
-@pytest.mark.parametrize("is_written_out", [False, True])
 @pytest.mark.parametrize("style", STYLES, ids=lambda style: style["paging"])
 def test_a_record_on_a_later_page_proves_that_others_can_be_read(
-    style: dict[str, Any], is_written_out: bool
+    style: dict[str, Any],
 ) -> None:
-    document = settings(style, is_written_out=is_written_out)
     with serving(paged(style["paging"])) as service:
-        target = shop(service.url, settings=document)
+        target = shop(service.url, settings=settings(style))
         assert target.check_access("USER", "7", []) is Access.GRANTED
         lists = [seen for seen in service.seen if seen.path == "/c"]
     assert len(lists) == 3, "two empty pages, and one with records"
-    expanded = expand_operations(document)["USER"]["operations"]
-    assert expanded["list"]["paging"] == style["paging"]
-    again = shop_settings(list=None, operations=expanded)
-    assert TARGET_SETTINGS.read(again, ()).entities["USER"].operations.list is not None
-    assert expand_operations(again)["USER"]["operations"] == expanded
 
 
 @pytest.mark.parametrize(("style", "sent"), [("offset", "startIndex"), ("page", "page")])
 def test_offset_and_page_end_at_an_empty_page(style: str, sent: str) -> None:
     with serving(lambda _: Reply(200, {"items": []})) as service:
-        target = shop(service.url, settings=settings({"paging": style}, is_written_out=False))
+        target = shop(service.url, settings=settings({"paging": style}))
         assert target.check_permission("USER", "list").answer == "granted"
         assert [sorted(seen.query) for seen in service.seen] == [sorted(["count", sent])]
 
 
 def test_without_a_style_a_list_is_one_request_without_parameters() -> None:
     with serving(lambda _: Reply(200, {"items": [{"id": "7"}]})) as service:
-        target = shop(service.url, settings=settings({}, is_written_out=True, query={"limit": "5"}))
+        target = shop(service.url, settings=settings({}, query={"limit": "5"}))
         target.check_permission("USER", "list")
         assert [seen.target for seen in service.seen] == ["/c?limit=5"]
 
@@ -83,7 +72,7 @@ def test_the_page_is_selected_in_the_request_body() -> None:
         "body": {"first": {"expression": "count"}, "after": {"expression": "cursor"}},
     }
     with serving(paged("cursor")) as service:
-        target = shop(service.url, settings=settings(style, is_written_out=True))
+        target = shop(service.url, settings=settings(style))
         assert target.check_permission("USER", "list").answer == "granted"
         bodies = [seen.json() for seen in service.seen]
         assert {seen.target for seen in service.seen} == {"/c"}
@@ -94,7 +83,7 @@ def test_the_page_is_selected_in_the_request_body() -> None:
 def test_a_page_elsewhere_is_never_requested() -> None:
     notebook = MemoryRecorder()
     with serving(lambda _: Reply(200, {"items": [], "next": "//evil.test/c"})) as service:
-        document = settings({"paging": "next_url", "next": "next"}, is_written_out=False)
+        document = settings({"paging": "next_url", "next": "next"})
         with pytest.raises(UnsafeRequest):
             shop(service.url, notebook, settings=document).probe_system()
     assert all(one.url.startswith(service.url + "/c") for one in notebook.sent)

@@ -32,8 +32,7 @@ def answer(seen: SeenRequest) -> Reply:
 
 def target(service: Service, notebook: MemoryRecorder | None = None, **operations: Any) -> TargetConnector:
     whole = {name: operations.pop(name) for name in ("answers", "id_characters") if name in operations}
-    user = {name: operations.pop(name) for name in ("version", "id_may_change") if name in operations}
-    return shop(service.url, notebook, settings=shop_settings(operations=operations, **user) | whole)
+    return shop(service.url, notebook, settings=shop_settings(**operations) | whole)
 
 
 def last_write(update: Any, fields: dict[str, Any]) -> SeenRequest:
@@ -332,21 +331,12 @@ def test_a_search_and_a_list_without_content_find_nothing() -> None:
         connector.probe_system()
 
 
-@pytest.mark.parametrize(
-    ("user", "place"),
-    [
-        ({}, "/entities/USER/search"),
-        (
-            {"operations": {"search": {"path": "/s", "query": {"q": "{value}"}, "fields": ["email"]}}},
-            "/entities/USER/operations/search",
-        ),
-    ],
-)
-def test_a_finding_names_the_setting_that_describes_the_search(user: dict[str, Any], place: str) -> None:
+def test_a_finding_names_the_setting_that_describes_the_search() -> None:
     with serving(lambda _: Reply(403, {})) as service:
-        target = shop(service.url, settings=shop_settings(**user))
+        connector = target(service)
         with pytest.raises(NotConfigured) as missing:
-            target.search_records("USER", "nickname", "x")
+            connector.search_records("USER", "nickname", "x")
+        place = "/entities/USER/operations/search"
         assert missing.value.fields[0].field == f"{place}/fields"
-        assert target.check_permission("USER", "search").setting == place
-        assert target.check_permission("USER", "read").setting == "/entities/USER/item"
+        assert connector.check_permission("USER", "search").setting == place
+        assert connector.check_permission("USER", "read").setting == "/entities/USER/operations/get"

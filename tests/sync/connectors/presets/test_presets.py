@@ -50,7 +50,8 @@ def connect(name: str, url: str, recorded: dict[str, Any], credentials: dict[str
         token_url = urlsplit(preset["authentication"]["token_url"])
         preset["authentication"]["token_url"] = url + token_url.path
     if "page_size" in recorded:
-        preset["settings"]["entities"]["USER"]["list"]["size"] = recorded["page_size"]
+        users = preset["settings"]["entities"]["USER"]
+        users.get("operations", users)["list"]["size"] = recorded["page_size"]
     return MAKERS[preset["connector"]](
         url + recorded["base"],
         authentication=preset["authentication"],

@@ -19,6 +19,7 @@ from sync.connectors.settings.identity import IDENTITY_SETTINGS
 from sync.connectors.settings.target import TARGET_SETTINGS
 from sync.connectors.values.answer_meaning import MAX_TEXT_BYTES, STATED_MEANINGS, Meaning, find_meaning
 from sync.connectors.values.json_responses import ExpressionOverBudget
+from tests.support.http.connectors import make_operations
 
 pytestmark = pytest.mark.pure
 
@@ -139,7 +140,7 @@ def test_only_the_named_meanings_are_accepted() -> None:
 
 @pytest.mark.parametrize("settings", [IDENTITY_SETTINGS, TARGET_SETTINGS])
 def test_a_condition_among_the_error_texts_is_refused_with_the_rule_to_write(settings: Object[Any]) -> None:
-    entity = {"path": "/u/{id}"} if settings is IDENTITY_SETTINGS else {"collection": "/u", "item": "/u/{id}"}
+    entity = {"path": "/u/{id}"} if settings is IDENTITY_SETTINGS else make_operations("/u")
     document = {"entities": {"USER": entity}}
     with pytest.raises(SettingsInvalid) as caught:
         settings.read(document | {"error": {"sentence": "message", "when": "error"}}, ())

@@ -144,7 +144,7 @@ def test_a_secret_in_a_body_is_refused_and_masked() -> None:
             "path": "/c",
             "body": {"params": [1, {name: "hunter2-hunter2"}], "input": {"expression": "sent"}},
         }
-        settings = shop_settings(operations={"create": create})
+        settings = shop_settings(create=create)
         with pytest.raises(SettingsInvalid) as caught:
             validate_connection("rest-target", settings, {}, "https://a.test")
         assert caught.value.pointer == f"/settings/entities/USER/operations/create/body/params/1/{name}"
@@ -157,4 +157,4 @@ def test_any_other_member_of_a_body_is_accepted() -> None:
     cases: list[str] = ["key", "token", "passwordHint"]
     for name in cases:
         create = {"path": "/c", "body": {name: "email", "password": {"expression": "fields.code"}}}
-        validate_connection("rest-target", shop_settings(operations={"create": create}), {}, "https://a.test")
+        validate_connection("rest-target", shop_settings(create=create), {}, "https://a.test")

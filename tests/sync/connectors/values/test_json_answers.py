@@ -18,7 +18,7 @@ from sync.connectors.contracts.errors import (
 from sync.connectors.contracts.types import Record
 from sync.connectors.values.json_responses import as_id, parse_json
 from sync.planning.change import json_equal
-from tests.support.http.connectors import identity, shop, shop_settings
+from tests.support.http.connectors import PUT_CUSTOMER, identity, shop, shop_settings
 from tests.support.http.servers import Reply, raw_serving, read_request, serving
 
 pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
@@ -29,7 +29,12 @@ NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 
 
 def test_a_wrapped_record_is_sent_and_read_in_its_wrapping() -> None:
-    settings = shop_settings(wrap="customer", record="customer")
+    body = {"customer": {"expression": "sent"}}
+    settings = shop_settings(
+        get={"path": "/c/{id}", "result": "customer"},
+        create={"path": "/c", "body": body, "result": "customer"},
+        update={"path": "/c/{id}", "body": body, "result": "customer"},
+    )
     with serving(lambda _: Reply(200, {"customer": {"id": 7, "email": "a@b.test"}})) as service:
         connector = shop(service.url, settings=settings)
         made = connector.create_record("USER", {"email": "a@b.test"}, "k1")
@@ -66,7 +71,7 @@ NUMBERS = [
 def test_a_replacing_update_preserves_the_digits_of_unmapped_numbers() -> None:
     limits = ",".join(f'{{"limit":{number}}}' for number in NUMBERS)
     stored = f'{{"id":7,"email":"old","limits":[{limits}],"price":12.5,"rate":1e2}}'.encode()
-    settings = shop_settings(update={"method": "PUT", "omit": ["id"]})
+    settings = shop_settings(update=PUT_CUSTOMER | {"omit": ["id"]})
     with serving(lambda _: Reply(200, raw=stored)) as service:
         shop(service.url, settings=settings).update_record("USER", "7", {"email": "new"}, "k")
         written = service.seen[-1].body.decode()
@@ -81,7 +86,7 @@ def test_a_number_of_many_digits_is_a_float_in_all_else() -> None:
 
 
 def test_a_replacing_update_of_a_deleted_record_is_sent_and_refused_by_the_system() -> None:
-    settings = shop_settings(update={"method": "PUT"})
+    settings = shop_settings(update=PUT_CUSTOMER)
     with serving(lambda _: Reply(404, {"message": "No such customer."})) as service:
         with pytest.raises(RequestRejected) as caught:
             shop(service.url, settings=settings).update_record("USER", "7", {"email": "new"}, "k")

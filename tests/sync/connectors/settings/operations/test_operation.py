@@ -8,10 +8,9 @@ from config_schema.errors import SettingsInvalid
 from sync.connectors.registry import validate_connection
 from sync.connectors.settings.body_template import MAX_DEPTH, MAX_VALUES
 from sync.connectors.settings.operations.operation import MAX_UPDATES
+from tests.support.http.connectors import make_operations
 
 pytestmark = pytest.mark.pure
-
-SHORT = {"collection": "/c", "item": "/c/{id}"}
 
 
 def refusal(settings: Any, **whole: Any) -> SettingsInvalid | None:
@@ -24,7 +23,7 @@ def refusal(settings: Any, **whole: Any) -> SettingsInvalid | None:
 
 
 def given(name: str, **operation: Any) -> dict[str, Any]:
-    return {**SHORT, "operations": {name: operation}}
+    return make_operations(**{name: operation})
 
 
 def test_a_path_with_a_safe_placeholder_is_accepted() -> None:
@@ -55,10 +54,6 @@ def test_a_value_in_quotes_needs_a_style_and_a_style_its_quotes() -> None:
             assert (found is None) is is_good, place
 
 
-def test_the_short_search_has_the_same_rule() -> None:
-    assert refusal({**SHORT, "search": {"path": "/c", "query": {"q": "{field} eq '{value}'"}}}) is not None
-
-
 def test_depth_and_number_are_bounded() -> None:
     found = refusal(given("create", path="/c", body=[0] * (MAX_VALUES + 1)))
     assert found is not None
@@ -68,11 +63,28 @@ def test_depth_and_number_are_bounded() -> None:
         deep = [deep]
     assert refusal(given("create", path="/c", body=deep)) is not None
     updates = [{"path": "/c/{id}"}] * MAX_UPDATES
-    assert refusal({**SHORT, "operations": {"update": updates}}) is None
-    assert refusal({**SHORT, "operations": {"update": [*updates, updates[0]]}}) is not None
+    assert refusal(make_operations(update=updates)) is None
+    assert refusal(make_operations(update=[*updates, updates[0]])) is not None
 
 
 def test_an_id_that_may_hold_a_quote_needs_a_style_in_quotes() -> None:
     assert refusal(given("get", path="/c('{id}')"), id_characters=" ") is None
     assert refusal(given("get", path="/c('{id}')"), id_characters="'") is not None
     assert refusal(given("get", path="/c('{id:odata}')"), id_characters="'") is None
+
+
+FORMER = {
+    "collection": ("/c", "operations.create"), "item": ("/c/{id}", "operations.get"),
+    "record": ("customer", "operations.get"), "wrap": ("customer", "operations.create"),
+    "search": ({"path": "/c", "query": {"q": "{value}"}}, "operations.search"),
+    "list": ({"path": "/c"}, "operations.list"), "create": ({"method": "PUT"}, "operations.create"),
+    "update": ({"method": "PUT"}, "operations.update"), "delete": ({"method": "POST"}, "operations.delete"),
+}  # fmt: skip
+
+
+def test_a_short_setting_is_refused_with_the_operation_to_write() -> None:
+    for name, (value, operation) in FORMER.items():
+        found = refusal({**make_operations(), name: value})
+        assert found is not None
+        assert found.pointer == f"/settings/entities/USER/{name}"
+        assert f"`{operation}`" in str(found.sentence)
