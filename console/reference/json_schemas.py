@@ -1,11 +1,13 @@
 """JSON Schemas of the documents that people write, made from the descriptions of their settings."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from config_schema.kinds import ValueKind
 from sync.connectors.registry import CONNECTORS, SETTINGS_KINDS
 from sync.connectors.settings.authentication import AUTHENTICATION
+from sync.connectors.settings.body_template import BODY_SCHEMAS
 from sync.planning.mapping_declaration import MAPPING
 from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
 from webhooks.protocol.handshake import HANDSHAKE
@@ -37,9 +39,7 @@ def make_schema(name: str) -> dict[str, Any]:
     It refuses less than the hub, which also compiles expressions and compares settings with each other.
     """
     title, kind = DOCUMENTS[name]
-    return {
-        "$schema": DIALECT,
-        "$id": f"urn:integration-hub:{name}",
-        "title": title,
-        **kind.to_schema(),
-    }
+    schema = kind.to_schema()
+    if any(f"#/$defs/{part}" in json.dumps(schema) for part in BODY_SCHEMAS):
+        schema["$defs"] = dict(BODY_SCHEMAS)
+    return {"$schema": DIALECT, "$id": f"urn:integration-hub:{name}", "title": title, **schema}

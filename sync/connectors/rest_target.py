@@ -34,7 +34,7 @@ from sync.connectors.records.planned_writes import (
 from sync.connectors.records.record_reader import RecordReader, whole_record
 from sync.connectors.records.request_builder import RequestBuilder
 from sync.connectors.records.target_checks import TargetChecks
-from sync.connectors.settings.operations.operation import Operation
+from sync.connectors.settings.operations.operation import SearchOperation, UpdateOperation
 from sync.connectors.settings.target import RecordSettings, TargetSettings
 
 MAX_SEARCH_RESULTS = 10
@@ -247,7 +247,7 @@ class RestTargetConnector:
         self,
         entity_type: str,
         settings: RecordSettings,
-        operation: Operation,
+        operation: UpdateOperation,
         document: Mapping[str, Any],
         idempotency_key: str,
         version: RecordVersion | None,
@@ -337,7 +337,7 @@ class RestTargetConnector:
                 whole = remove_at_path(whole, settings.version.read.path)
         return whole
 
-    def _require_search(self, entity_type: str, settings: RecordSettings, field: str) -> Operation:
+    def _require_search(self, entity_type: str, settings: RecordSettings, field: str) -> SearchOperation:
         """Return the search. Raises NotConfigured if the settings allow none for this field."""
         search = settings.operations.search
         if search is None or field not in search.fields:

@@ -247,5 +247,5 @@ def _unsearchable_fields(records: RecordSettings, declaration: Any) -> list[str]
         *(*(verified.get("previous") or {}), *(verified.get("new") or {})),
     ]
     search = records.operations.search
-    known = frozenset() if search is None else search.fields
+    known = () if search is None else search.fields
     return [name for name in dict.fromkeys(searched) if name is not None and name not in known]

@@ -12,6 +12,8 @@ from functools import lru_cache
 
 from config_schema.translatable import translatable
 
+# Without groups, for JSON Schema.
+PLACEHOLDER_PATTERN = r"\{[a-z_]+(?::[a-z0-9]+)?\}"
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)(?::([a-z0-9]+))?\}")
 
 
@@ -68,6 +70,12 @@ def find_placeholders(template: str) -> frozenset[str]:
 def replace_placeholders(template: str, replacement: str) -> str:
     """Return a template with each placeholder replaced by the same text."""
     return _PLACEHOLDER.sub(replacement, template)
+
+
+def other_placeholders(names: Collection[str]) -> str:
+    """Return a pattern for JSON Schema that finds a placeholder of another name, or of an unknown style."""
+    known = rf"(?:{'|'.join(sorted(names))})(?::(?:{'|'.join(STYLES)}))?\}}"
+    return rf"\{{(?!{known})[a-z_]+(?::[a-z0-9]+)?\}}" if names else PLACEHOLDER_PATTERN
 
 
 def fill_template(

@@ -6,7 +6,7 @@ from typing import Any
 
 from sync.connectors.contracts.types import RecordVersion
 from sync.connectors.record_versions import merge_at_path
-from sync.connectors.settings.operations.operation import OBJECT_STYLES, Operation
+from sync.connectors.settings.operations.operation import OBJECT_STYLES, UpdateOperation, WriteOperation
 from sync.connectors.settings.record_version import VersionSettings
 from sync.connectors.values.answer_meaning import AnswerRule
 from sync.connectors.values.request_bodies import json_patch, merge_patch, scim_patch
@@ -24,7 +24,7 @@ class PlannedWrite:
     `headers` and `query` come on top of those of the operation.
     """
 
-    operation: Operation
+    operation: WriteOperation
     sent: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class PlannedWrite:
 
 
 def plan_update(
-    operation: Operation, changed: Mapping[str, Any], current: Mapping[str, Any], raw: Mapping[str, Any]
+    operation: UpdateOperation, changed: Mapping[str, Any], current: Mapping[str, Any], raw: Mapping[str, Any]
 ) -> PlannedWrite:
     """Return the write of an update. `current`: the fields as they were compared; `raw`: the record as the target
     gives it.
@@ -40,7 +40,7 @@ def plan_update(
     style = operation.style
     sent: Any = dict(changed)
     if style == "replace":
-        kept = {name: value for name, value in raw.items() if name not in operation.omitted_fields}
+        kept = {name: value for name, value in raw.items() if name not in operation.omit}
         sent = kept | sent
     elif style == "merge-patch":
         sent = merge_patch(current, changed)

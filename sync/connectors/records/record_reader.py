@@ -8,7 +8,12 @@ from sync.connectors.client.http_client import HttpClient
 from sync.connectors.contracts.types import Record
 from sync.connectors.http.message_types import HttpResponse
 from sync.connectors.record_versions import read_version
-from sync.connectors.settings.operations.operation import Operation
+from sync.connectors.settings.operations.operation import (
+    CreateOperation,
+    GetOperation,
+    Operation,
+    SearchOperation,
+)
 from sync.connectors.settings.target import RecordSettings
 from sync.connectors.values.answer_meaning import describe_response
 from sync.connectors.values.json_responses import (
@@ -52,7 +57,7 @@ class RecordReader:
         self,
         request: ConnectorRequest,
         settings: RecordSettings,
-        operation: Operation,
+        operation: CreateOperation,
         fields: Mapping[str, Any],
         response: HttpResponse,
     ) -> Record:
@@ -118,10 +123,7 @@ class RecordReader:
         if not response.body.strip():
             return sent
         fields = self._client.read_value(operation.result, request, response, is_object=False)
-        if (
-            not isinstance(fields, dict)
-            or self._client.evaluate(settings.id_expression, request, fields) is None
-        ):
+        if not isinstance(fields, dict) or self._client.evaluate(settings.id, request, fields) is None:
             self.require_success(request, response)
             return sent
         record = self.parse(request, settings, fields, response)
@@ -142,14 +144,14 @@ class RecordReader:
         response: HttpResponse | None = None,
     ) -> Record:
         """Read a record. `response`: the response if it holds this record alone, so that its headers are about it."""
-        record_id, fields = self._client.read_item(settings.id_expression, request, value)
+        record_id, fields = self._client.read_item(settings.id, request, value)
         if settings.version is None:
             return Record(record_id, fields)
         headers = response.headers if response is not None else {}
         return Record(record_id, fields, read_version(settings.version, fields, headers))
 
     def read_values(
-        self, request: ConnectorRequest, search: Operation, record: Record, field: str
+        self, request: ConnectorRequest, search: SearchOperation, record: Record, field: str
     ) -> tuple[str, ...]:
         """Return the values that a found record has in a field, as texts. What is neither a text nor a number is no
         value of a field; an expression of `field_values` that finds such a thing is refused, because a record would be
@@ -178,7 +180,7 @@ def _reads_list(operation: Operation) -> bool:
 
 
 def whole_record(
-    operation: Operation, document: Any, evaluate: Callable[[JmesPathExpression], Any]
+    operation: GetOperation, document: Any, evaluate: Callable[[JmesPathExpression], Any]
 ) -> Mapping[str, Any] | None:
     """Return the record with all its fields, also those that the `result` expression leaves out; None if it is not
     known where it is. `evaluate` gives what an expression finds in the document.

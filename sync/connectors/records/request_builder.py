@@ -11,7 +11,7 @@ from sync.connectors.http.placeholders import fill_template, find_placeholders
 from sync.connectors.http.query_parameters import Query, QueryValue, change_values
 from sync.connectors.page_reader import PageSource
 from sync.connectors.records.planned_writes import PlannedWrite
-from sync.connectors.settings.operations.operation import Operation
+from sync.connectors.settings.operations.operation import ListOperation, Operation
 from sync.connectors.settings.page_style import PAGE_VALUES
 from sync.connectors.settings.setting_kinds import is_header_value
 from sync.connectors.settings.target import TargetSettings
@@ -38,15 +38,14 @@ class RequestBuilder:
         """Return the request for one record. A status for an absent record is a result."""
         return self._build("get", operation, {"id": record_id}, accepted_statuses=NOT_FOUND_STATUSES)
 
-    def build_list(self, operation: Operation) -> PageSource:
+    def build_list(self, operation: ListOperation) -> PageSource:
         """Return the list that an operation describes. Its requests may use the values that name a page."""
-        assert operation.paging is not None, "every list has it"
         in_request = frozenset(name for name in PAGE_VALUES if operation.uses(name))
 
         def make_request(values: Context) -> ConnectorRequest:
             return self._build("list", operation, {**dict.fromkeys(in_request), **values})
 
-        return PageSource(operation.paging, operation.path, operation.result, make_request, in_request)
+        return PageSource(operation, operation.path, operation.result, make_request, in_request)
 
     def build_search(self, operation: Operation, field: str, value: str) -> ConnectorRequest:
         """Return the request for the records that have a value. A status for an absent record is a result, and by a

@@ -24,7 +24,7 @@ from sync.connectors.page_reader import iterate_pages
 from sync.connectors.permission_check import check_call, check_items, check_methods
 from sync.connectors.records.record_reader import RecordReader
 from sync.connectors.records.request_builder import RequestBuilder
-from sync.connectors.settings.operations.operation import Operation
+from sync.connectors.settings.operations.operation import Operation, SearchOperation
 from sync.connectors.settings.target import RecordSettings, TargetSettings
 from sync.connectors.values.json_responses import as_text
 
@@ -155,7 +155,7 @@ class TargetChecks:
             self._search_known_value(entity_type, search, record)
         return SampleResult(request.label, len(ids))
 
-    def _search_known_value(self, entity_type: str, search: Operation, record: Record) -> None:
+    def _search_known_value(self, entity_type: str, search: SearchOperation, record: Record) -> None:
         """Search for the first searchable value of a record. Raises UnreadableResponse if it is not found."""
         values = {name: as_text(record.fields.get(name)) for name in sorted(search.fields)}
         for name, value in values.items():
@@ -167,7 +167,7 @@ class TargetChecks:
                     raise self._client.unreadable_error(request, reason)
                 return
 
-    def _search_absent_value(self, settings: RecordSettings, search: Operation) -> SampleResult:
+    def _search_absent_value(self, settings: RecordSettings, search: SearchOperation) -> SampleResult:
         """Search for a value that does not exist. Raises UnreadableResponse if the search finds records."""
         field = "external_id" if "external_id" in search.fields else min(search.fields)
         # A refusal of the value still shows that the system accepts the credentials.
@@ -187,7 +187,7 @@ class TargetChecks:
         )
 
 
-def _usable_search(settings: RecordSettings) -> Operation | None:
+def _usable_search(settings: RecordSettings) -> SearchOperation | None:
     search = settings.operations.search
     return search if search is not None and search.fields else None
 

@@ -9,7 +9,6 @@ from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import Choice, JsonSchema, ValueKind
 from config_schema.objects import ListOf
 from config_schema.rules import AllOf, AnyOf, Condition, Fits, Is, Requires, Rule, Stated
-from config_schema.settings import Setting, SettingValues, optional
 from config_schema.translatable import join_texts, translatable
 from sync.connectors.settings.setting_kinds import Expression
 from sync.connectors.values.answer_meaning import AnswerRule, Meaning
@@ -185,23 +184,3 @@ def rule_list(meanings: Collection[Meaning]) -> ListOf[Any]:
         )
 
     return ListOf(StatedRule.kind, MAX_RULES)
-
-
-# For the settings of operations and of a target.
-def answer_rules(
-    meanings: Collection[Meaning], meaning: str, *, example: Any
-) -> Setting[tuple[AnswerRule, ...] | None]:
-    """Return the setting of ordered rules that may give one of `meanings`; read it with `read_rules`."""
-    return optional("answers", rule_list(meanings), meaning, example=example)
-
-
-def read_rules(
-    values: SettingValues, setting: Setting[tuple[AnswerRule, ...] | None]
-) -> tuple[AnswerRule, ...]:
-    """Return the rules of a setting, in their order."""
-    return values[setting] or ()
-
-
-def rules_to_json(rules: Iterable[Any]) -> list[dict[str, Any]]:
-    """Return rules as they are written in settings."""
-    return [rule.to_json() for rule in rules]

@@ -14,7 +14,7 @@ from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import Boolean, JsonSchema, ValueKind
 from config_schema.translatable import translatable
 from sync.connectors.http.placeholders import find_fault, find_placeholders
-from sync.connectors.settings.setting_kinds import Expression, compile_setting
+from sync.connectors.settings.setting_kinds import Expression
 from sync.connectors.values.json_responses import JmesPathExpression, is_true_value
 
 MAX_DEPTH = 20
@@ -116,14 +116,6 @@ class BodyTemplate:
                 yield part
 
 
-def make_template(expression: str, *names: str) -> BodyTemplate:
-    """Return the template of an expression, inside an object of one member for each name."""
-    root: Any = ExpressionPart(expression=compile_setting(expression), is_optional=False, when=None)
-    for name in reversed(names):
-        root = {name: root}
-    return BodyTemplate(root)
-
-
 def _render(part: Any, evaluate: Evaluate, fill: Fill) -> Any:
     if isinstance(part, TextPart):
         return fill(part.template)
@@ -150,6 +142,29 @@ def _part_to_json(part: Any) -> Any:
     return [_part_to_json(one) for one in part] if isinstance(part, list) else part
 
 
+_PART = {"$ref": "#/$defs/body-part"}
+_WITHOUT_VALUE = {"$ref": "#/$defs/body-without-value"}
+# A JSON Schema of a body in which an expression or a text mentions the value that is searched for.
+MENTIONS_VALUE: JsonSchema = {"type": ["object", "array"], "not": _WITHOUT_VALUE}
+# The JSON Schemas of values at any depth of a body: the `$defs` of every document that has one.
+BODY_SCHEMAS: Mapping[str, JsonSchema] = {
+    "body-part": {
+        "if": {"type": "object", "required": ["expression"], "propertyNames": {"enum": sorted(_MEMBERS)}},
+        "then": ExpressionPart.kind.to_schema(),
+        "else": {
+            "if": {"type": "object", "required": ["template"], "maxProperties": 1},
+            "then": {"properties": {"template": {"type": "string"}}},
+            "else": {"additionalProperties": _PART, "items": _PART},
+        },
+    },
+    "body-without-value": {
+        "not": {"type": "string", "pattern": r"\bvalue\b"},
+        "additionalProperties": _WITHOUT_VALUE,
+        "items": _WITHOUT_VALUE,
+    },
+}
+
+
 @dataclass(frozen=True)
 class Body(ValueKind[BodyTemplate]):
     """A template of a body.
@@ -174,7 +189,7 @@ class Body(ValueKind[BodyTemplate]):
         return value.to_json()
 
     def to_schema(self) -> JsonSchema:
-        return {"type": ["object", "array"]}
+        return {"type": ["object", "array"], **_PART}
 
 
 @dataclass(frozen=True)
@@ -187,7 +202,7 @@ class ObjectBody(Body):
         return super().read(value, place)
 
     def to_schema(self) -> JsonSchema:
-        return {"type": "object", "minProperties": 1}
+        return {"type": "object", "minProperties": 1, **_PART}
 
 
 class _TemplateReader:

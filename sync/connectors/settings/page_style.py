@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from config_schema.declared import Declared, nullable, setting
 from config_schema.kinds import Choice, Text, WholeNumber
 from config_schema.rules import Given, Is, Requires, Rule
-from config_schema.settings import Setting, SettingValues
 from config_schema.translatable import translatable
 from sync.connectors.http.placeholders import fill_template
 from sync.connectors.http.query_parameters import Query, QueryValue, change_values
@@ -186,30 +185,3 @@ class PagedList(Paging):
     def values_in_body(self) -> frozenset[str]:
         """Return the values of a page that the body uses."""
         return frozenset(name for name in PAGE_VALUES if self.body is not None and self.body.uses(name))
-
-
-# For the settings of operations.
-OPTIONAL_PAGING = Paging.kind.settings
-OPTIONAL_STYLE = Paging.settings["style"]
-PAGING_RULES = (*Paging.rules, address_rule("paging"))
-
-
-def read_paging(values: SettingValues, _style: Setting[Any]) -> Paging:
-    """Return how pages are found."""
-    paging: Paging = Paging.kind.build(values)
-    return paging
-
-
-def paging_to_json(paging: Paging) -> dict[str, Any]:
-    """Return how pages are found as it is written in settings, without what its style does not use."""
-    if paging.style is None:
-        return {}
-    own = {"offset": ("start", "first"), "page": ("page", "first_page"), "cursor": ("cursor",)}
-    selected = {"next": paging.next, "total": paging.total}
-    return {
-        "paging": paging.style,
-        **{name: getattr(paging, name) for name in own.get(paging.style, ())},
-        **{name: expression.text for name, expression in selected.items() if expression is not None},
-        "count": paging.count,
-        "size": paging.size,
-    }

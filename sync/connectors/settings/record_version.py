@@ -12,7 +12,6 @@ from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import JsonSchema, Text, ValueKind, WholeNumber
 from config_schema.objects import ListOf
 from config_schema.rules import AnyOf, Given, Is, Not, Requires, Stated, exactly_one
-from config_schema.settings import optional
 from config_schema.translatable import translatable
 from sync.connectors.settings.answer_rules import WHEN_TEXT, StatusSet
 from sync.connectors.settings.setting_kinds import Expression, HeaderName
@@ -168,12 +167,3 @@ class VersionSettings(Declared):
     def send_path(self) -> FieldPath | None:
         """Return the field of the written record that names the version."""
         return self.send.field
-
-
-VERSION = optional(
-    "version",
-    VersionSettings.kind,
-    "Makes updates and deletions conditional, if the target can refuse a write to an outdated version. Then "
-    "no write overwrites a change that the hub has not seen.",
-    example={"read": {"header": "ETag"}, "send": {"header": "If-Match"}},
-)

@@ -64,13 +64,21 @@ class PathTemplate(ValueKind[str]):
         return path
 
     def to_schema(self) -> JsonSchema:
-        names = "".join(rf"(?=.*\{{{name}\}})" for name in sorted(self.placeholders))
-        parts = "|".join([f"[{PATH_CHARACTERS}]", *(rf"\{{{name}\}}" for name in sorted(self.placeholders))])
-        return {"type": "string", "pattern": rf"^(?=/){names}(?:/(?!\.{{1,2}}(?:/|$))(?:{parts})+)*/?$"}
+        placeholders = [rf"\{{{name}\}}" for name in sorted(self.placeholders)]
+        required = "".join(f"(?=.*{placeholder})" for placeholder in placeholders)
+        return {"type": "string", "pattern": f"^{required}{path_pattern(*placeholders)[1:]}"}
 
     def _placeholder_words(self, quote: str = "") -> str:
         names = [f"{quote}{{{name}}}{quote}" for name in sorted(self.placeholders)]
         return " and ".join(names) or translatable("no placeholder")
+
+
+def path_pattern(*placeholders: str) -> str:
+    """Return a pattern for JSON Schema of paths that `is_plain_path` accepts, which may also hold placeholders of these
+    patterns.
+    """
+    parts = "|".join((f"[{PATH_CHARACTERS}]", *placeholders))
+    return rf"^(?=/)(?:/(?!\.{{1,2}}(?:/|$))(?:{parts})+)*/?$"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from config_schema.declared import Declared, nullable, setting
 from config_schema.kinds import Choice
-from config_schema.settings import SettingValues
 from config_schema.translatable import translatable
 from sync.connectors.http.dns import Network
 from sync.connectors.http.query_parameters import Query
@@ -133,20 +132,3 @@ class TargetErrorSettings(ErrorSettings):
         "`detail`; at most 20 are read.",
         example="errors[].{field: field, code: code, detail: message}",
     )
-
-
-# For the settings of a target.
-PROBE = ProbeSettings.settings["probe"]
-OPTIONS = ConnectionOptions.kind.settings
-ERROR_SENTENCE = TargetErrorSettings.settings["sentence"]
-ERROR_FIELDS = TargetErrorSettings.settings["fields"]
-ERROR_HEADER = TargetErrorSettings.settings["header"]
-ERROR_WAIT = TargetErrorSettings.settings["wait"]
-ERROR_WAIT_HEADER = TargetErrorSettings.settings["wait_header"]
-ERROR_HINTS = TargetErrorSettings.hints
-
-
-def read_options(values: SettingValues) -> ConnectionOptions:
-    """Return the options of the HTTP connection."""
-    options: ConnectionOptions = ConnectionOptions.kind.build(values)
-    return options

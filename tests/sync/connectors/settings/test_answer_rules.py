@@ -8,12 +8,11 @@ from jsonschema import Draft202012Validator
 
 from config_schema.errors import SettingsInvalid
 from config_schema.objects import Object
+from config_schema.settings import optional
 from sync.connectors.settings.answer_rules import (
     MAX_RULES,
     MAX_STATUSES,
-    answer_rules,
-    read_rules,
-    rules_to_json,
+    rule_list,
 )
 from sync.connectors.settings.identity import IDENTITY_SETTINGS
 from sync.connectors.settings.target import TARGET_SETTINGS
@@ -23,8 +22,9 @@ from tests.support.http.connectors import make_operations
 
 pytestmark = pytest.mark.pure
 
-ANSWERS = answer_rules(STATED_MEANINGS, "What responses mean.", example=[{"status": 403, "means": "absent"}])
-SETTINGS = Object((ANSWERS,), lambda values: read_rules(values, ANSWERS))
+RULES = rule_list(STATED_MEANINGS)
+ANSWERS = optional("answers", RULES, "What responses mean.", example=[{"status": 403, "means": "absent"}])
+SETTINGS = Object((ANSWERS,), lambda values: values[ANSWERS])
 SCHEMA = Draft202012Validator(SETTINGS.to_schema())
 
 
@@ -126,12 +126,12 @@ def test_rules_are_written_as_they_were_given() -> None:
         {"status": [404, "5xx"], "when": "body.gone", "means": "absent"},
         {"when": "body.ok", "means": "done"},
     ]
-    assert rules_to_json(SETTINGS.read({"answers": rules}, ())) == rules
+    assert RULES.to_json(SETTINGS.read({"answers": rules}, ())) == rules
 
 
 def test_only_the_named_meanings_are_accepted() -> None:
-    setting = answer_rules([Meaning.ABSENT], "What responses mean.", example=[])
-    kind = Object((setting,), lambda values: read_rules(values, setting))
+    setting = optional("answers", rule_list([Meaning.ABSENT]), "What responses mean.", example=[])
+    kind = Object((setting,), lambda values: values[setting] or ())
     assert kind.read({}, ()) == ()
     with pytest.raises(SettingsInvalid) as caught:
         kind.read({"answers": [{"status": 409, "means": "exists"}]}, ())
