@@ -53,11 +53,13 @@ def put(document: Any, place: SettingPath, value: Any) -> Any:
 
 
 def _settings_of(kind: ValueKind[Any] | None, value: Any) -> tuple[Setting[Any], ...]:
-    if isinstance(kind, ListOf) and isinstance(value, dict):  # OneOrMore
+    if not isinstance(value, dict):
+        return ()
+    if isinstance(kind, ListOf):  # OneOrMore
         kind = kind.items
     if isinstance(kind, Object):
         return kind.settings
-    if isinstance(kind, VariantObject) and isinstance(value, dict):
+    if isinstance(kind, VariantObject):
         return kind.settings_of(value.get(kind.selector.name, kind.selector.default))
     return ()
 
