@@ -28,7 +28,7 @@ from console.ui.translation import translate_text
 from sync.connectors.settings.authentication import AUTHENTICATION, SCHEMES
 from sync.connectors.settings.credentials import CREDENTIALS
 from sync.connectors.settings.identity import IDENTITY_SETTINGS
-from sync.connectors.settings.operations.operation import EXAMPLE as OPERATIONS_EXAMPLE
+from sync.connectors.settings.operations.record_operations import EXAMPLE as OPERATIONS_EXAMPLE
 from sync.connectors.settings.target import TARGET_SETTINGS
 from sync.models import CONNECTION_SETTINGS, ROUTE_SETTINGS, Connection, Route
 from sync.planning.mapping_declaration import EXAMPLE, MAPPING

@@ -34,7 +34,8 @@ from sync.connectors.records.planned_writes import (
 from sync.connectors.records.record_reader import RecordReader, whole_record
 from sync.connectors.records.request_builder import RequestBuilder
 from sync.connectors.records.target_checks import TargetChecks
-from sync.connectors.settings.operations.operation import SearchOperation, UpdateOperation
+from sync.connectors.settings.operations.read_operations import SearchOperation
+from sync.connectors.settings.operations.write_operations import UpdateOperation
 from sync.connectors.settings.target import RecordSettings, TargetSettings
 
 MAX_SEARCH_RESULTS = 10

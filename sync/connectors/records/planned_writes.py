@@ -6,7 +6,11 @@ from typing import Any
 
 from sync.connectors.contracts.types import RecordVersion
 from sync.connectors.record_versions import merge_at_path
-from sync.connectors.settings.operations.operation import OBJECT_STYLES, UpdateOperation, WriteOperation
+from sync.connectors.settings.operations.write_operations import (
+    OBJECT_STYLES,
+    UpdateOperation,
+    WriteOperation,
+)
 from sync.connectors.settings.record_version import VersionSettings
 from sync.connectors.values.answer_meaning import AnswerRule
 from sync.connectors.values.request_bodies import json_patch, merge_patch, scim_patch

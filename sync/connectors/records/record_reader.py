@@ -8,12 +8,9 @@ from sync.connectors.client.http_client import HttpClient
 from sync.connectors.contracts.types import Record
 from sync.connectors.http.message_types import HttpResponse
 from sync.connectors.record_versions import read_version
-from sync.connectors.settings.operations.operation import (
-    CreateOperation,
-    GetOperation,
-    Operation,
-    SearchOperation,
-)
+from sync.connectors.settings.operations.operation import Operation
+from sync.connectors.settings.operations.read_operations import GetOperation, SearchOperation
+from sync.connectors.settings.operations.write_operations import CreateOperation
 from sync.connectors.settings.target import RecordSettings
 from sync.connectors.values.answer_meaning import describe_response
 from sync.connectors.values.json_responses import (

@@ -11,7 +11,8 @@ from sync.connectors.http.placeholders import fill_template, find_placeholders
 from sync.connectors.http.query_parameters import Query, QueryValue, change_values
 from sync.connectors.page_reader import PageSource
 from sync.connectors.records.planned_writes import PlannedWrite
-from sync.connectors.settings.operations.operation import ListOperation, Operation
+from sync.connectors.settings.operations.operation import Operation
+from sync.connectors.settings.operations.read_operations import ListOperation
 from sync.connectors.settings.page_style import PAGE_VALUES
 from sync.connectors.settings.setting_kinds import is_header_value
 from sync.connectors.settings.target import TargetSettings

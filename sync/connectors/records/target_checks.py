@@ -24,7 +24,7 @@ from sync.connectors.page_reader import iterate_pages
 from sync.connectors.permission_check import check_call, check_items, check_methods
 from sync.connectors.records.record_reader import RecordReader
 from sync.connectors.records.request_builder import RequestBuilder
-from sync.connectors.settings.operations.operation import Operation, SearchOperation
+from sync.connectors.settings.operations.read_operations import GetOperation, ListOperation, SearchOperation
 from sync.connectors.settings.target import RecordSettings, TargetSettings
 from sync.connectors.values.json_responses import as_text
 
@@ -139,7 +139,7 @@ class TargetChecks:
         return []
 
     def _read_listed_record(
-        self, entity_type: str, settings: RecordSettings, listing: Operation
+        self, entity_type: str, settings: RecordSettings, listing: ListOperation
     ) -> SampleResult:
         ids = self.list_some_ids(settings)
         if not ids:
@@ -181,7 +181,7 @@ class TargetChecks:
             raise self._client.unreadable_error(request, f"the search ignores the filter for “{field}”")
         return SampleResult(request.label, 0)
 
-    def _request_absent_record(self, operation: Operation) -> None:
+    def _request_absent_record(self, operation: GetOperation) -> None:
         request_absent_items(
             self._client, [self._requests.build_get(operation, absent_id) for absent_id in ABSENT_IDS]
         )

@@ -11,13 +11,9 @@ from config_schema.objects import MapOf
 from config_schema.rules import CodeRule, Fault, Fits, Given, NamedValues, Not, Requires
 from config_schema.translatable import translatable
 from sync.connectors.settings.answer_rules import rule_list
-from sync.connectors.settings.operations.operation import (
-    EXAMPLE,
-    OBJECT_STYLES,
-    Operations,
-    WriteOperation,
-    has_bare_quoted_id,
-)
+from sync.connectors.settings.operations.operation import has_bare_quoted_id
+from sync.connectors.settings.operations.record_operations import EXAMPLE, Operations
+from sync.connectors.settings.operations.write_operations import OBJECT_STYLES, WriteOperation
 from sync.connectors.settings.record_version import VersionSettings
 from sync.connectors.settings.setting_kinds import (
     ENTITY_TYPE,

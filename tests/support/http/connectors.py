@@ -8,10 +8,11 @@ from sync.connectors.client.exchange import OutgoingRequest, RecordedExchange
 from sync.connectors.contracts.types import IdentityConnector, TargetConnector
 from sync.connectors.presets import load_preset
 from sync.connectors.registry import make_connector
-from sync.connectors.settings.operations.operation import OPERATION_NAMES
+from sync.connectors.settings.operations.record_operations import Operations
 
 # Seconds. Long, because a busy machine may stop this process, which is the server as well, for a second.
 DEADLINE = 60.0
+_OPERATIONS = {one.name for one in Operations.kind.settings}
 # For tests that wait until the deadline has passed.
 SHORT_DEADLINE = 0.5
 
@@ -48,7 +49,7 @@ def shop_settings(**user: Any) -> dict[str, Any]:
     settings: dict[str, Any] = load_preset("sandbox-shop")["settings"]
     users = settings["entities"]["USER"]
     for name, value in user.items():
-        (users["operations"] if name in OPERATION_NAMES else users)[name] = value
+        (users["operations"] if name in _OPERATIONS else users)[name] = value
     return settings
 
 

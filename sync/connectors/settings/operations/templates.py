@@ -1,6 +1,5 @@
 """Texts of a request that may hold placeholders, and which placeholders each operation fills in. Pure."""
 
-import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -132,9 +131,3 @@ def _text_schemas(names: frozenset[str]) -> JsonSchema:
             "additionalProperties": {**text, "items": text},
         },
     }
-
-
-# Of a text in which one of the placeholders, or a word of an expression, is the value that is searched for.
-PLACED_VALUE = r"\{value(?::[a-z0-9]+)?\}"
-USED_VALUE = r"\bvalue\b"
-NAME = re.compile(r"(?!(?:id|key|field|value)$)[a-z][a-z_]{0,29}")

@@ -7,7 +7,7 @@ import pytest
 from config_schema.errors import SettingsInvalid
 from sync.connectors.registry import validate_connection
 from sync.connectors.settings.body_template import MAX_DEPTH, MAX_VALUES
-from sync.connectors.settings.operations.operation import MAX_UPDATES
+from sync.connectors.settings.operations.record_operations import MAX_UPDATES
 from tests.support.http.connectors import make_operations
 
 pytestmark = pytest.mark.pure
