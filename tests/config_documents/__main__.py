@@ -28,6 +28,7 @@ def main() -> None:
 
     coverage = measure(arguments.number, arguments.seed, arguments.only)
     print(f"{coverage.made} documents with one change each; the reader refuses {coverage.refused}.")
+    print(f"The JSON Schema alone refuses {len(coverage.wrongly_refused)}.")
     print(
         f"Of these the JSON Schema refuses {coverage.refused_by_schema}: {coverage.per_cent:.1f} %. It accepts:"
     )

@@ -38,12 +38,28 @@ class Accepted(NamedTuple):
 
 @dataclass
 class Coverage:
-    """How many changed documents were made, and how many of them the reader and the schema refuse."""
+    """How many changed documents were made, and how many of them the reader and the schema refuse. `wrongly_refused`:
+    those that the schema alone refuses.
+    """
 
     made: int = 0
+    wrongly_refused: list[ChangedDocument] = field(default_factory=list)
     refused: int = 0
     refused_by_schema: int = 0
     accepted: Counter[Accepted] = field(default_factory=Counter)
+
+    def add(self, changed: ChangedDocument, is_valid: bool) -> None:
+        """Count a document, which the schema accepts or not."""
+        self.made += 1
+        error = find_error(changed.name, changed.document)
+        if error is None:
+            self.wrongly_refused += [] if is_valid else [changed]
+            return
+        self.refused += 1
+        self.refused_by_schema += not is_valid
+        if is_valid:
+            accepted = Accepted(changed.name, changed.change, _setting_name(error), str(error.sentence))
+            self.accepted[accepted] += 1
 
     @property
     def per_cent(self) -> float:
@@ -77,18 +93,9 @@ def measure(number: int, seed: int = 1, only: str = "") -> Coverage:
     """Return how the reader and the schemas judge changed documents; `only`: those of this JSON Schema."""
     validators = {name: Draft202012Validator(make_schema(name)) for name in DOCUMENTS}
     coverage = Coverage()
-    for name, change, document in changed_documents(number, seed):
-        if only and name != only:
-            continue
-        coverage.made += 1
-        error = find_error(name, document)
-        if error is None:
-            continue
-        coverage.refused += 1
-        if not validators[name].is_valid(document):
-            coverage.refused_by_schema += 1
-        else:
-            coverage.accepted[Accepted(name, change, _setting_name(error), str(error.sentence))] += 1
+    for changed in changed_documents(number, seed):
+        if only in ("", changed.name):
+            coverage.add(changed, validators[changed.name].is_valid(changed.document))
     return coverage
 
 

@@ -8,6 +8,7 @@ from jmespath.exceptions import JMESPathError, ParseError
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import JsonSchema, ValueKind
 from config_schema.translatable import error_sentence, translatable
+from webhooks.expressions.expression_functions import KNOWN_FUNCTIONS, LINKED
 from webhooks.expressions.jmespath_paths import (
     MAX_DEPTH,
     MAX_LENGTH,
@@ -18,12 +19,19 @@ from webhooks.expressions.jmespath_paths import (
 
 Value = TypeVar("Value")
 
-_CHARACTER = r"[A-Za-z0-9_.*@,:(){}|&!=<>?\[\] \t\n\r-]"
+_SPACE = r"[ \t\n\r]*"
 _QUOTED = "|".join(rf"{quote}(?:[^{quote}\\]|\\[\s\S])*{quote}" for quote in "\"'`")
-_FALSE_START = r"[ \t\n\r]*(?:[\])},:|=<>.?]|$)"
-_FALSE_END = r".*[.(\[{,:|&!=<>-][ \t\n\r]*$"
-# What JSON Schema can tell of an expression: its characters, closed quotes, and how none begins or ends.
-_PATTERN = rf"^(?!{_FALSE_START})(?!{_FALSE_END})(?:{_CHARACTER}|{_QUOTED})+$"
+_FALSE_START = rf"{_SPACE}(?:[\])}},:|=<>.?]|$)"
+_FALSE_END = rf".*[.(\[{{,:|&!=<>-]{_SPACE}$"
+# A bracket that closes before any of its kind was opened.
+_FALSE_BRACKETS = "|".join(
+    rf"(?:[^\"'`\{opening}\{closing}]|{_QUOTED})*\{closing}" for opening, closing in ("()", "[]", "{}")
+)
+_CALL = rf"(?:{'|'.join(sorted(KNOWN_FUNCTIONS | {LINKED}))}){_SPACE}\("
+_NAME = rf"[A-Za-z_][A-Za-z0-9_]*(?![A-Za-z0-9_]|{_SPACE}\()"
+_SIGN = r"[0-9.*@,:(){}|&!=<>?\[\] \t\n\r-]"
+# What JSON Schema can tell of an expression: its signs, known functions, closed quotes, and how none begins or ends.
+PATTERN = rf"^(?!{_FALSE_START})(?!{_FALSE_END})(?!{_FALSE_BRACKETS})(?:{_CALL}|{_NAME}|{_SIGN}|{_QUOTED})+$"
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class ExpressionKind(ValueKind[Value]):
     )
 
     def to_schema(self) -> JsonSchema:
-        return {"type": "string", "maxLength": MAX_LENGTH, "pattern": _PATTERN, "format": "jmespath"}
+        return {"type": "string", "maxLength": MAX_LENGTH, "pattern": PATTERN, "format": "jmespath"}
 
 
 def read_expression(value: Any, place: SettingPath) -> Evaluator:
