@@ -238,32 +238,21 @@ class QueryParameters(ValueKind[dict[str, QueryValue]]):
         if self.placeholders:
             others = rf"\{{(?!(?:{'|'.join(sorted(self.placeholders))})\}})[a-z_]+\}}"
             text["not"] = {"pattern": others}
-        has_one = {"pattern": rf"\{{(?:{'|'.join(sorted(self.required))})\}}"}
-        return parameters_schema(text, has_one if self.required else None)
+        listed = {"type": "array", "minItems": 1, "maxItems": MAX_PARAMETER_VALUES, "items": text}
+        schema: JsonSchema = {
+            "type": "object",
+            "maxProperties": MAX_PARAMETERS,
+            "additionalProperties": {"anyOf": [text, listed]},
+        }
+        if self.required:
+            one = {"type": "string", "pattern": rf"\{{(?:{'|'.join(sorted(self.required))})\}}"}
+            # True if one of the values has it.
+            has_one = {"anyOf": [one, {"type": "array", "contains": one}]}
+            schema["not"] = {"additionalProperties": {"not": has_one}}
+        return schema
 
     def _required_words(self, quote: str = "") -> str:
         return " or ".join(f"{quote}{{{name}}}{quote}" for name in sorted(self.required))
-
-
-def parameters_schema(text: JsonSchema, required: JsonSchema | None = None, **more: Any) -> JsonSchema:
-    """Return the schema of query parameters. Each value matches `text`, and at least one also matches `required`."""
-    listed = {"type": "array", "minItems": 1, "maxItems": MAX_PARAMETER_VALUES, "items": text}
-    schema: JsonSchema = {
-        "type": "object",
-        "maxProperties": MAX_PARAMETERS,
-        "additionalProperties": {"anyOf": [text, listed]},
-        **more,
-    }
-    if required is not None:
-        has_one = {
-            "anyOf": [
-                {"type": "string", **required},
-                {"type": "array", "contains": {"type": "string", **required}},
-            ]
-        }
-        # True if one of the values has it.
-        schema["not"] = {"additionalProperties": {"not": has_one}}
-    return schema
 
 
 def _is_parameter(value: Any) -> bool:

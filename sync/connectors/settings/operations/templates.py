@@ -18,9 +18,7 @@ from sync.connectors.http.query_parameters import list_values
 from sync.connectors.http.urls import is_plain_path
 from sync.connectors.settings.setting_kinds import (
     MAX_PARAMETERS,
-    header_name_pattern,
-    is_header_value,
-    is_settable_header,
+    Headers,
     path_pattern,
 )
 
@@ -48,11 +46,8 @@ class OperationPath(ValueKind[str]):
 
 
 @dataclass(frozen=True)
-class HeaderTemplates(ValueKind[dict[str, str]]):
+class HeaderTemplates(Headers):
     """Headers whose values are texts with placeholders."""
-
-    label: str = translatable("object of texts")
-    limits: str = translatable("header names that the hub does not set itself; values in printable ASCII")
 
     def read(self, value: Any, place: SettingPath) -> dict[str, str]:
         texts = TextMap().read(value, place)
@@ -60,21 +55,13 @@ class HeaderTemplates(ValueKind[dict[str, str]]):
             raise SettingsInvalid(
                 place, translatable("This may have at most %(most)s entries.", most=MAX_PARAMETERS)
             )
-        for name, content in texts.items():
-            if not is_settable_header(name) or not is_header_value(replace_placeholders(content, "x")):
-                raise SettingsInvalid(
-                    place, translatable("The header “%(name)s” cannot be sent.", name=name[:100])
-                )
+        super().read({name: replace_placeholders(text, "x") for name, text in texts.items()}, place)
         return texts
 
     def to_schema(self) -> JsonSchema:
-        return {
-            "type": "object",
-            "maxProperties": MAX_PARAMETERS,
-            "propertyNames": {"pattern": header_name_pattern()},
-            # Shorter placeholders than their names may make a longer text good.
-            "additionalProperties": {"type": "string", "pattern": r"^[!-~](?:[ -~]*[!-~])?$"},
-        }
+        # A value that is too long may be short enough without the names of its placeholders.
+        values = {"type": "string", "pattern": r"^[!-~](?:[ -~]*[!-~])?$"}
+        return {**super().to_schema(), "maxProperties": MAX_PARAMETERS, "additionalProperties": values}
 
 
 def placeholder_rule(names: Collection[str]) -> CodeRule:
