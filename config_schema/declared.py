@@ -58,12 +58,14 @@ class Declared:
     """Base of classes whose fields are settings. A subclass is a frozen dataclass, whose `kind` reads an object into an
     instance. `rules` are about several of its settings; `hints` are errors for unknown fields that belong elsewhere.
     Settings of its own come before those of its bases.
+    `selector`: of a variant, the field by whose setting it is chosen.
     """
 
     kind: ClassVar[Object[Any]]
     settings: ClassVar[Mapping[str, Setting[Any]]]
     rules: ClassVar[tuple[Rule, ...]] = ()
     hints: ClassVar[Mapping[str, str]] = {}
+    selector: ClassVar[str] = ""
 
     def __init_subclass__(cls) -> None:
         dataclass(frozen=True, kw_only=True)(cls)
@@ -77,7 +79,8 @@ class Declared:
     @classmethod
     def variant(cls, meaning: str, example: Mapping[str, Any]) -> Variant:
         """Return the class as one variant of a VariantObject."""
-        return Variant(meaning, example, cls.kind.settings, cls.rules, cls._make)
+        own = tuple(one for name, one in cls.settings.items() if name != cls.selector)
+        return Variant(meaning, example, own, cls.rules, cls._make)
 
     def to_json(self) -> dict[str, Any]:
         """Return a document that is read as an equal instance: the settings that differ from their defaults."""

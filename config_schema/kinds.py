@@ -4,12 +4,15 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.translatable import translatable
 
 T_co = TypeVar("T_co", covariant=True)
+Member_co = TypeVar("Member_co", bound=StrEnum, covariant=True)
 
 JsonSchema = dict[str, Any]
 
@@ -75,6 +78,27 @@ class Choice(ValueKind[str]):
 
 
 @dataclass(frozen=True)
+class Member(ValueKind[Member_co]):
+    """Kind of a text that is the value of a member of an enumeration. Reading returns the member."""
+
+    members: type[Member_co]
+    label: str = translatable("text")
+
+    @property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(member.value for member in self.members)
+
+    def read(self, value: Any, place: SettingPath) -> Member_co:
+        return self.members(Choice(self.choices).read(value, place))
+
+    def to_json(self, value: Any) -> Any:
+        return value.value
+
+    def to_schema(self) -> JsonSchema:
+        return Choice(self.choices).to_schema()
+
+
+@dataclass(frozen=True)
 class WholeNumber(ValueKind[int]):
     """Kind of a whole number from `lowest` to `highest`, both included."""
 
@@ -100,6 +124,28 @@ class WholeNumber(ValueKind[int]):
 
     def to_schema(self) -> JsonSchema:
         return {"type": "integer", "minimum": self.lowest, "maximum": self.highest}
+
+
+@dataclass(frozen=True)
+class Duration(ValueKind[timedelta]):
+    """Kind of a whole number of units of time, such as seconds. Reading returns a timedelta."""
+
+    number: WholeNumber
+    unit: timedelta
+    label: str = translatable("whole number")
+
+    @property
+    def limits(self) -> str:  # type: ignore[override]
+        return self.number.limits
+
+    def read(self, value: Any, place: SettingPath) -> timedelta:
+        return self.number.read(value, place) * self.unit
+
+    def to_json(self, value: Any) -> Any:
+        return value // self.unit
+
+    def to_schema(self) -> JsonSchema:
+        return self.number.to_schema()
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,9 @@ class VariantObject(ValueKind[T]):
         return build(values)  # type: ignore[misc]
 
     def to_json(self, value: Any) -> Any:
-        return {self.selector.name: getattr(value, self.selector.name), **value.to_json()}
+        written, name = value.to_json(), self.selector.name
+        # A class that declares the selector has written it.
+        return written if getattr(value, "selector", "") else {name: getattr(value, name), **written}
 
     def settings_of(self, name: str) -> tuple[Setting[Any], ...]:
         """Return the selector and the settings of the variant of this name."""

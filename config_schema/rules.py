@@ -198,12 +198,13 @@ def exactly_one(*names: str) -> Requires:
     return Requires(sentence=sentence, then=OneOf(names), at=names[0])
 
 
-Fault = tuple[str, str]
+# The name or the path of the setting at fault, "" for the whole object; and the error.
+Fault = tuple[str | SettingPath, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CodeRule(Rule):
-    """A rule that code alone can check: `find_fault` returns the name of the setting at fault and the error, or None.
+    """A rule that code alone can check: `find_fault` returns the setting at fault and the error, or None.
     `schema` refuses some of what the rule refuses, and nothing else.
     """
 
@@ -214,8 +215,9 @@ class CodeRule(Rule):
     def check(self, values: NamedValues, place: SettingPath) -> None:
         fault = self.find_fault(values)
         if fault is not None:
-            name, error = fault
-            raise SettingsInvalid((*place, name) if name else place, error)
+            at, error = fault
+            steps = (at,) if isinstance(at, str) and at else at or ()
+            raise SettingsInvalid((*place, *steps), error)
 
     def to_schema(self, defaults: Mapping[str, Any]) -> JsonSchema:
         return self.schema or {}

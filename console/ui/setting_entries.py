@@ -320,7 +320,8 @@ def _kind_limits(kind: ValueKind[Any]) -> str:
 
 
 def _rule_sentences(rules: tuple[Rule, ...]) -> tuple[str, ...]:
-    return tuple(_rule_sentence(rule) for rule in rules if rule.sentence)
+    """Return each sentence once: several rules may say the same of several settings."""
+    return tuple(dict.fromkeys(_rule_sentence(rule) for rule in rules if rule.sentence))
 
 
 def _rule_sentence(rule: Rule) -> str:

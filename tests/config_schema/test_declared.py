@@ -1,5 +1,7 @@
 """A class whose fields are settings reads a document, makes its JSON Schema, and writes the document again."""
 
+from datetime import timedelta
+from enum import StrEnum
 from typing import Any, ClassVar
 
 import pytest
@@ -7,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 from config_schema.declared import Declared, nullable, setting
 from config_schema.errors import SettingsInvalid
-from config_schema.kinds import Boolean, Choice, Text, TextList, WholeNumber
+from config_schema.kinds import Boolean, Choice, Duration, Member, Text, TextList, WholeNumber
 from config_schema.objects import ListOf, MapOf, VariantObject
 from config_schema.rules import AnyOf, CodeRule, Fits, Given, Is, Not, OneOf, Requires, Stated
 from config_schema.settings import defaulted
@@ -172,3 +174,52 @@ def test_an_absent_setting_is_read_as_the_class_says_and_not_written() -> None:
     named = variants.read({"name": "x", "text": ["a", "b"]}, ())
     assert named.text == ("a", "b")
     assert variants.to_json(named) == {"scheme": "named", "name": "x", "text": ["a", "b"]}
+
+
+class Colour(StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Shape(Declared):
+    """A variant that knows by which value it was chosen."""
+
+    shape: str = setting(Choice(("line", "dot")), "The shape.", default="line", example="dot")
+
+    selector = "shape"
+
+
+class Line(Shape):
+    colour: Colour = setting(Member(Colour), "The colour.", default="red", example="blue")
+    wait: timedelta = setting(
+        Duration(WholeNumber(1, 9), timedelta(minutes=1)), "Minutes.", default=1, example=2
+    )
+
+    rules = (
+        CodeRule(
+            sentence="Blue waits long.",
+            find_fault=lambda values: (
+                (("wait", 0), "Too short.")
+                if values["colour"] is Colour.BLUE and values["wait"] < timedelta(minutes=3)
+                else None
+            ),
+        ),
+    )
+
+
+SHAPE = VariantObject(
+    Shape.settings["shape"], {"line": Line.variant("A line.", {}), "dot": Shape.variant("A dot.", {})}
+)
+
+
+def test_a_variant_is_written_with_the_value_that_chooses_it() -> None:
+    for document in ({"shape": "dot"}, {"colour": "blue", "wait": 3}, {}):
+        assert SHAPE.to_json(SHAPE.read(document, ())) == document
+        assert Draft202012Validator(SHAPE.to_schema()).is_valid(document)
+    assert SHAPE.read({"colour": "blue", "wait": 3}, ()) == Line(
+        shape="line", colour=Colour.BLUE, wait=timedelta(minutes=3)
+    )
+    for document, pointer in (({"colour": "blue"}, "/wait/0"), ({"shape": "dot", "wait": 3}, "/wait")):
+        with pytest.raises(SettingsInvalid) as caught:
+            SHAPE.read(document, ())
+        assert caught.value.pointer == pointer
