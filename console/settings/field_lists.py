@@ -25,7 +25,7 @@ from sync.planning.mapping_declaration import MAPPING
 from webhooks.models import SOURCE_SETTINGS
 from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
 from webhooks.protocol.handshake import HANDSHAKE
-from webhooks.protocol.schemes import SCHEMES
+from webhooks.protocol.schemes import SCHEMES, VerificationScheme
 from webhooks.responses.response_format import RESPONSE_FORMAT
 
 # By the name of the connector: the page of the reference.
@@ -34,17 +34,13 @@ _SETTINGS_PAGES = {"rest-identity": "identity-connection", "rest-target": "targe
 
 def describe_schemes() -> tuple[SettingSection, ...]:
     """Return a section for each scheme of verification."""
-    return tuple(
-        SettingSection(
-            "",
-            translate_text(scheme.meaning),
-            next(iter(describe_object(scheme.schema, ""))).entries,
-            (_("Secret: %(form)s") % {"form": translate_text(scheme.secret)},) if scheme.secret else (),
-            scheme.example,
-            name,
-        )
-        for name, scheme in SCHEMES.items()
-    )
+    return tuple(_describe_scheme(name, scheme) for name, scheme in SCHEMES.items())
+
+
+def _describe_scheme(name: str, scheme: VerificationScheme) -> SettingSection:
+    secret = (_("Secret: %(form)s") % {"form": translate_text(scheme.secret)},) if scheme.secret else ()
+    section = next(describe_object(scheme.schema, scheme.meaning))
+    return replace(section, rules=(*section.rules, *secret), example=scheme.example, title=name)
 
 
 def source_field_lists() -> Mapping[str, FieldList]:

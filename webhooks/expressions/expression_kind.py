@@ -1,6 +1,6 @@
 """Kind of a setting that is a JMESPath expression. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from jmespath.exceptions import JMESPathError, ParseError
@@ -65,3 +65,24 @@ def read_expression(value: Any, place: SettingPath) -> Evaluator:
         raise SettingsInvalid(place, sentence) from None
     except JMESPathError:
         raise SettingsInvalid(place, "This must be a JMESPath expression.") from None
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledExpression:
+    """An expression as it was written, and the function that evaluates it. That raises OverBudget, and JMESPathError if
+    the document does not fit the expression.
+    """
+
+    text: str
+    evaluate: Evaluator = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class CompiledExpressionKind(ExpressionKind[CompiledExpression]):
+    """Kind of a JMESPath expression that is kept with its text."""
+
+    def read(self, value: Any, place: SettingPath) -> CompiledExpression:
+        return CompiledExpression(value, read_expression(value, place))
+
+    def to_json(self, value: Any) -> Any:
+        return value.text

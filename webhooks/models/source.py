@@ -228,8 +228,8 @@ class Source(Pausable):
 
     def _find_unsuitable_handshake(self) -> dict[str, ValidationError]:
         """Return the error of the handshake or the webhook format if the HMAC of a challenge does not fit them."""
-        handshake = HANDSHAKE.read(self.handshake, ()) if self.handshake else OriginHandshake()
-        if isinstance(handshake, OriginHandshake) or handshake.hmac is None:
+        handshake = HANDSHAKE.read(self.handshake, ()) if self.handshake else None
+        if handshake is None or isinstance(handshake, OriginHandshake) or handshake.hmac is None:
             return {}
         if self.scheme not in challenge_hmac.SCHEMES:
             sentence = translatable("An HMAC needs a verification by an HMAC, whose secret is its key.")

@@ -6,11 +6,13 @@ stored.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from config_schema.declared import Declared, setting
+from config_schema.errors import SettingPath
 from config_schema.kinds import Text
-from config_schema.settings import required
 from config_schema.translatable import translatable
 from webhooks.protocol.signature_reasons import SignatureReason
 from webhooks.protocol.strict_form import encode_form, parse_form
@@ -25,33 +27,49 @@ from webhooks.protocol.verification_result import (
 )
 
 _STEP = r"[A-Za-z_@$][A-Za-z0-9_@$-]{0,63}(?:\[\])?"
-_PATH = re.compile(rf"{_STEP}(?:\.{_STEP}){{0,7}}(?<!\])")
 _REMOVED = "***"
-FIELD_SETTING = required(
-    "field",
-    Text(
-        _PATH,
-        translatable("names separated by full stops, at most 8; `[]` after a list"),
-        translatable("This must be names of fields separated by full stops, with [] after each list."),
-    ),
-    "The field of the body that holds the secret. With `[]`, the field of each item of a list: all items "
-    "must hold it. In a form, further names lead into the JSON of a field.",
-    example="value[].clientState",
-)
+# The name of each field, and True if it holds a list.
+_Steps = tuple[tuple[str, bool], ...]
+
+
+@dataclass(frozen=True)
+class SecretPath(Text):
+    """Kind of the path of a secret. Reading splits it into its steps."""
+
+    def read(self, value: Any, place: SettingPath) -> _Steps:  # type: ignore[override]
+        steps = super().read(value, place).split(".")
+        return tuple((step.removesuffix("[]"), step.endswith("[]")) for step in steps)
+
+    def to_json(self, value: Any) -> Any:
+        return ".".join(f"{name}[]" if is_list else name for name, is_list in value)
+
+
+class BodySecret(Declared):
+    """Settings of the scheme `body-secret`."""
+
+    field: _Steps = setting(
+        SecretPath(
+            re.compile(rf"{_STEP}(?:\.{_STEP}){{0,7}}(?<!\])"),
+            translatable("names separated by full stops, at most 8; `[]` after a list"),
+            translatable("This must be names of fields separated by full stops, with [] after each list."),
+        ),
+        "The field of the body that holds the secret. With `[]`, the field of each item of a list: all items "
+        "must hold it. In a form, further names lead into the JSON of a field.",
+        example="value[].clientState",
+    )
 
 
 def verify_body_secret(
-    settings: Mapping[str, Any], secrets: Sequence[LiveSecret], body: bytes, *, is_form: bool = False
+    rule: BodySecret, secrets: Sequence[LiveSecret], body: bytes, *, is_form: bool = False
 ) -> VerifiedSignature:
     """Compare the secrets in a body with those of its source. Returns the body without them. Raises BadSignature."""
-    steps = _read_steps(settings)
     try:
-        document = _parse_form(body, steps) if is_form else parse_json(body)
+        document = _parse_form(body, rule.field) if is_form else parse_json(body)
     except MalformedBody as error:
         raise BadSignature(
             SignatureReason.MALFORMED_BODY, f"the body is not {'a valid form' if is_form else 'valid JSON'}"
         ) from error
-    removed = list(_remove_secrets(document, steps))
+    removed = list(_remove_secrets(document, rule.field))
     # Most senders repeat one secret. Each other one costs comparisons.
     secrets_found = list(dict.fromkeys(removed))
     if not 1 <= len(secrets_found) <= MAX_SIGNATURES or not all(
@@ -69,7 +87,7 @@ def verify_body_secret(
     return VerifiedSignature(secret_ids[0], body=_mask_in_json(document, secrets_found).encode())
 
 
-def _parse_form(body: bytes, steps: list[tuple[str, bool]]) -> dict[str, Any]:
+def _parse_form(body: bytes, steps: _Steps) -> dict[str, Any]:
     """Return the fields of a form. The one that a path of several steps begins with is read as JSON."""
     fields: dict[str, Any] = dict(parse_form(body))
     name = steps[0][0]
@@ -104,11 +122,11 @@ def _encode_json(document: Any) -> str:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
-def add_secret(settings: Mapping[str, Any], secret: str, body: bytes) -> bytes:
+def add_secret(rule: BodySecret, secret: str, body: bytes) -> bytes:
     """Return the body as a sender sends it: with the secret in its field."""
     document: Any = json.loads(body)
     innermost = document
-    *parents, last_step = _read_steps(settings)
+    *parents, last_step = rule.field
     for name, is_list in parents:
         inner: dict[str, Any] = {}
         innermost[name] = [inner] if is_list else inner
@@ -117,14 +135,7 @@ def add_secret(settings: Mapping[str, Any], secret: str, body: bytes) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
 
 
-def _read_steps(settings: Mapping[str, Any]) -> list[tuple[str, bool]]:
-    path = str(settings.get("field", ""))
-    if not _PATH.fullmatch(path):
-        raise BadSignature(SignatureReason.INVALID_SETTINGS, "the source's settings are not valid")
-    return [(step.removesuffix("[]"), step.endswith("[]")) for step in path.split(".")]
-
-
-def _remove_secrets(document: Any, steps: list[tuple[str, bool]]) -> Iterator[Any]:
+def _remove_secrets(document: Any, steps: _Steps) -> Iterator[Any]:
     """Remove the secret at each match of a path and yield it. Yields None where a part of the path is missing."""
     (name, is_list), remaining_steps = steps[0], steps[1:]
     if not isinstance(document, dict) or name not in document:

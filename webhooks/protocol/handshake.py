@@ -3,21 +3,18 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 from urllib.parse import parse_qsl
 
 from jmespath.exceptions import JMESPathError
 
-from config_schema.errors import SettingPath
+from config_schema.declared import Declared, setting
 from config_schema.kinds import Boolean, Choice, Text
-from config_schema.objects import Variant, VariantObject
-from config_schema.settings import Setting, SettingValues, defaulted, required
+from config_schema.objects import VariantObject
+from config_schema.rules import CodeRule, Fault, Fits, Is, NamedValues, Not, Requires
 from config_schema.translatable import translatable
 from webhooks.expressions.expression_budget import ExpressionBudget, OverBudget
-from webhooks.expressions.expression_kind import ExpressionKind, read_expression
-from webhooks.expressions.jmespath_paths import Evaluator
-from webhooks.protocol.challenge_hmac import FIELD_NAME, HMAC_SETTING, ChallengeHmac
+from webhooks.expressions.expression_kind import CompiledExpression, CompiledExpressionKind
+from webhooks.protocol.challenge_hmac import FIELD_NAME, MAX_SIGNED_LENGTH, ChallengeHmac
 from webhooks.protocol.formats.event_reader import is_truthy
 from webhooks.protocol.hmac_rule import HEADER_NAME
 from webhooks.protocol.strict_json import MalformedBody, parse_json
@@ -34,88 +31,104 @@ _CHALLENGE = re.compile(rf"[ -~]{{1,{MAX_CHALLENGE_LENGTH}}}")
 _ORIGIN = re.compile(r"(?:https?://)?[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})(?::[0-9]{1,5})?")
 
 
-@dataclass(frozen=True)
-class BodyExpressionKind(ExpressionKind[Evaluator]):
-    """Kind of a JMESPath expression over `{body}`."""
+class _Handshake(Declared):
+    """Base of handshakes: where the challenge is."""
 
-    def read(self, value: Any, place: SettingPath) -> Evaluator:
-        return read_expression(value, place)
+    place: str = setting(
+        Choice(("header", "query", "body", "origin")),
+        "Where the challenge is in the request.",
+        name="from",
+        example="header",
+    )
 
-
-_PLACE = required(
-    "from",
-    Choice(("header", "query", "body", "origin")),
-    "Where the challenge is in the request.",
-    example="header",
-)
-_HEADER = required("name", HEADER_NAME, "The name of the header.", example="x-okta-verification-challenge")
-_PARAMETER = required(
-    "name",
-    Text(
-        re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~_-]{1,64}"),
-        translatable("1 to 64 letters, digits and characters of a header name"),
-        translatable("This must be the name of a header or of a query parameter."),
-    ),
-    "The name of the query parameter.",
-    example="validationToken",
-)
-_METHOD = defaulted("method", Choice(("GET", "POST")), "GET", "The method of the request.", example="POST")
-_WRITTEN_AS = defaulted(
-    "as",
-    Choice(("json", "text")),
-    "json",
-    "How the challenge is sent back: in a JSON object, or as plain text.",
-    example="text",
-)
-_FIELD = defaulted(
-    "field",
-    FIELD_NAME,
-    "verification",
-    "The name of the field of the JSON object that holds the challenge.",
-    example="challenge",
-)
-_BODY_FIELD = defaulted("field", FIELD_NAME, "challenge", _FIELD.meaning, example="validationResponse")
-_WHEN = required(
-    "when",
-    BodyExpressionKind(),
-    "True for a request that is a handshake. Any other request is a webhook. The expression looks into `{body}`.",
-    example="body.type == 'url_verification'",
-)
-_CHALLENGE_PLACE = required(
-    "challenge",
-    BodyExpressionKind(),
-    "The challenge, a text. The expression looks into `{body}`.",
-    example="body.challenge",
-)
-_VERIFIED = defaulted(
-    "verified",
-    Boolean(),
-    True,
-    "A handshake must be verified like a webhook before it is answered. `false` is only for a sender that does not "
-    "sign its handshake: the hub then answers anyone.",
-    example=False,
-)
+    selector = "place"
 
 
-@dataclass(frozen=True, slots=True)
-class Handshake:
-    """Settings of a handshake whose challenge is in a header or in the query.
+def _find_equal_fields(values: NamedValues) -> Fault | None:
+    hmac = values["hmac"]
+    is_equal = values["as"] == "json" and hmac is not None and hmac.field == values["field"]
+    return ("hmac", translatable("The challenge and its HMAC need different fields.")) if is_equal else None
 
-    `header` is the name of the header in lower case; None for a query parameter, which `parameter` names. `field` is
-    the name of the JSON field in the answer; None for plain text. `hmac` is the HMAC of the challenge; None if the
-    challenge itself is sent back.
-    """
 
-    header: str | None
-    parameter: str
-    method: str
-    field: str | None
-    hmac: ChallengeHmac | None = None
+class _AnsweredHandshake(_Handshake):
+    """Base of handshakes whose answer contains the challenge, or the HMAC of it."""
+
+    written_as: str = setting(
+        Choice(("json", "text")),
+        "How the challenge is sent back: in a JSON object, or as plain text.",
+        name="as",
+        default="json",
+        example="text",
+    )
+    field: str = setting(
+        FIELD_NAME,
+        "The name of the field of the JSON object that holds the challenge.",
+        default="verification",
+        example="challenge",
+    )
+    hmac: ChallengeHmac | None = setting(
+        ChallengeHmac.kind,
+        translatable(
+            "For a sender that expects an HMAC of its challenge, such as Zoom, X or LinkedIn. The key is the newest "
+            "secret of the source, or the one that verified the request; the verification must be by an HMAC. Such a "
+            "challenge has at most %(most)s letters, digits and characters of `._~+/=-`. If the handshake is not "
+            "verified, a webhook that is neither a JSON object nor a list is refused, because anyone could get its "
+            "signature. Use a secret that no other source has.",
+            most=MAX_SIGNED_LENGTH,
+        ),
+        default=None,
+        example={"field": "encryptedToken"},
+    )
+
+    rules = (
+        Requires(
+            sentence=translatable("Plain text has no fields: leave “field” out."),
+            when=Is("as", "text"),
+            then=Not(
+                Fits(
+                    "hmac", {"required": ["field"]}, lambda hmac: hmac is not None and hmac.field is not None
+                )
+            ),
+            at="hmac",
+        ),
+        CodeRule(
+            sentence=translatable("The challenge and its HMAC need different fields."),
+            find_fault=_find_equal_fields,
+        ),
+    )
 
     @property
     def media_type(self) -> str:
         """Return the content type of the answer. Never HTML: the challenge may contain any characters."""
-        return _media_type(self.field)
+        return "text/plain; charset=utf-8" if self.written_as == "text" else "application/json"
+
+    def write_answer(self, challenge: str, key: bytes = b"") -> bytes:
+        """Return the body that answers a challenge. `key`: the key of the HMAC."""
+        hmac = self.hmac
+        text = challenge if hmac is None or hmac.field is not None else hmac.compute(key, challenge)
+        if self.written_as == "text":
+            return text.encode()
+        fields = {self.field: text}
+        if hmac is not None and hmac.field is not None:
+            fields[hmac.field] = hmac.compute(key, challenge)
+        return json.dumps(fields).encode()
+
+
+class Handshake(_AnsweredHandshake):
+    """Settings of a handshake whose challenge is a query parameter."""
+
+    name: str = setting(
+        Text(
+            re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~_-]{1,64}"),
+            translatable("1 to 64 letters, digits and characters of a header name"),
+            translatable("This must be the name of a header or of a query parameter."),
+        ),
+        "The name of the query parameter.",
+        example="validationToken",
+    )
+    method: str = setting(
+        Choice(("GET", "POST")), "The method of the request.", default="GET", example="POST"
+    )
 
     def find_challenge(self, method: str, headers: Mapping[str, str], query_string: str) -> str | None:
         """Return the challenge of a request; None if it has none, or one that is longer than 1,024 characters or not
@@ -123,37 +136,51 @@ class Handshake:
         """
         if method != self.method:
             return None
-        text = (
-            _read_parameter(query_string, self.parameter)
-            if self.header is None
-            else headers.get(self.header, "")
-        )
+        text = self._find_text(headers, query_string)
         return text if _is_answered(text, self.hmac) else None
 
-    def write_answer(self, challenge: str, key: bytes = b"") -> bytes:
-        """Return the body that answers a challenge. `key`: the key of the HMAC."""
-        return _write_answer(self.field, challenge, self.hmac, key)
+    def _find_text(self, headers: Mapping[str, str], query_string: str) -> str:
+        return _read_parameter(query_string, self.name)
 
 
-@dataclass(frozen=True, slots=True)
-class BodyHandshake:
-    """Settings of a handshake whose challenge is in the JSON body of a POST.
+class HeaderHandshake(Handshake):
+    """Settings of a handshake whose challenge is in a header."""
 
-    `when` is true for a handshake. `field` is the name of the JSON field in the answer; None for plain text. If
-    `is_verified`, it is answered only after its request was verified. `hmac` is the HMAC of the challenge; None if the
-    challenge itself is sent back.
+    name: str = setting(HEADER_NAME, "The name of the header.", example="x-okta-verification-challenge")
+
+    def _find_text(self, headers: Mapping[str, str], query_string: str) -> str:
+        return headers.get(self.name, "")
+
+
+class BodyHandshake(_AnsweredHandshake):
+    """Settings of a handshake whose challenge is in the JSON body of a POST. If `is_verified`, it is answered only
+    after its request was verified.
     """
 
-    when: Evaluator
-    challenge: Evaluator
-    field: str | None
-    is_verified: bool
-    hmac: ChallengeHmac | None = None
-
-    @property
-    def media_type(self) -> str:
-        """Return the content type of the answer. Never HTML: the challenge may contain any characters."""
-        return _media_type(self.field)
+    when: CompiledExpression = setting(
+        CompiledExpressionKind(),
+        "True for a request that is a handshake. Any other request is a webhook. The expression looks into `{body}`.",
+        example="body.type == 'url_verification'",
+    )
+    challenge: CompiledExpression = setting(
+        CompiledExpressionKind(),
+        "The challenge, a text. The expression looks into `{body}`.",
+        example="body.challenge",
+    )
+    field: str = setting(
+        FIELD_NAME,
+        _AnsweredHandshake.settings["field"].meaning,
+        default="challenge",
+        example="validationResponse",
+    )
+    is_verified: bool = setting(
+        Boolean(),
+        "A handshake must be verified like a webhook before it is answered. `false` is only for a sender that does not "
+        "sign its handshake: the hub then answers anyone.",
+        name="verified",
+        default=True,
+        example=False,
+    )
 
     def find_challenge(self, body: bytes) -> str | None:
         """Return the challenge in a body; None if the body is not a handshake or is longer than 16,384 bytes, or if the
@@ -164,20 +191,15 @@ class BodyHandshake:
         budget = ExpressionBudget(_MAX_STEPS, _MAX_RESULT_BYTES)
         try:
             context = {"body": parse_json(body)}
-            if not is_truthy(self.when(context, budget)):
+            if not is_truthy(self.when.evaluate(context, budget)):
                 return None
-            challenge = self.challenge(context, budget)
+            challenge = self.challenge.evaluate(context, budget)
         except (MalformedBody, JMESPathError, OverBudget):
             return None
         return challenge if isinstance(challenge, str) and _is_answered(challenge, self.hmac) else None
 
-    def write_answer(self, challenge: str, key: bytes = b"") -> bytes:
-        """Return the body that answers a challenge. `key`: the key of the HMAC."""
-        return _write_answer(self.field, challenge, self.hmac, key)
 
-
-@dataclass(frozen=True, slots=True)
-class OriginHandshake:
+class OriginHandshake(_Handshake):
     """A handshake of CloudEvents (HTTP 1.1 Web Hooks for Event Delivery, section 4): an origin asks by OPTIONS for the
     permission to send.
 
@@ -200,22 +222,8 @@ class OriginHandshake:
 AnyHandshake = Handshake | BodyHandshake | OriginHandshake
 
 
-def _media_type(field: str | None) -> str:
-    return "text/plain; charset=utf-8" if field is None else "application/json"
-
-
 def _is_answered(challenge: str, hmac: ChallengeHmac | None) -> bool:
     return bool(_CHALLENGE.fullmatch(challenge)) and (hmac is None or hmac.accepts(challenge))
-
-
-def _write_answer(field: str | None, challenge: str, hmac: ChallengeHmac | None, key: bytes) -> bytes:
-    text = challenge if hmac is None or hmac.field is not None else hmac.compute(key, challenge)
-    if field is None:
-        return text.encode()
-    fields = {field: text}
-    if hmac is not None and hmac.field is not None:
-        fields[hmac.field] = hmac.compute(key, challenge)
-    return json.dumps(fields).encode()
 
 
 def signs_for_anyone(handshake: AnyHandshake) -> bool:
@@ -225,41 +233,18 @@ def signs_for_anyone(handshake: AnyHandshake) -> bool:
     return isinstance(handshake, Handshake) and handshake.hmac is not None
 
 
-def _build_handshake(values: SettingValues) -> AnyHandshake:
-    place = values[_PLACE]
-    if place == "origin":
-        return OriginHandshake()
-    is_body = place == "body"
-    is_text = values[_WRITTEN_AS] == "text"
-    field = None if is_text else values[_BODY_FIELD if is_body else _FIELD]
-    hmac = values[HMAC_SETTING]
-    if hmac is not None and hmac.field is not None and hmac.field == field:
-        values.reject(HMAC_SETTING, "The challenge and its HMAC need different fields.")
-    if hmac is not None and hmac.field is not None and is_text:
-        values.reject(HMAC_SETTING, "Plain text has no fields: leave “field” out.")
-    if is_body:
-        return BodyHandshake(values[_WHEN], values[_CHALLENGE_PLACE], field, values[_VERIFIED], hmac)
-    if place == "header":
-        name = values[_HEADER]
-        return Handshake(name.lower(), name, values[_METHOD], field, hmac)
-    return Handshake(None, values[_PARAMETER], values[_METHOD], field, hmac)
-
-
-_ANSWER: tuple[Setting[Any], ...] = (_METHOD, _WRITTEN_AS, _FIELD, HMAC_SETTING)
-HANDSHAKE = VariantObject(
-    _PLACE,
+HANDSHAKE: VariantObject[AnyHandshake] = VariantObject(
+    _Handshake.settings["place"],
     {
-        "header": Variant(
+        "header": HeaderHandshake.variant(
             "The challenge is in a header, as with Okta. The handshake is not verified.",
             {"from": "header", "name": "x-okta-verification-challenge"},
-            (_HEADER, *_ANSWER),
         ),
-        "query": Variant(
+        "query": Handshake.variant(
             "The challenge is in the query of the address, as with Microsoft Graph. The handshake is not verified.",
             {"from": "query", "name": "validationToken", "method": "POST", "as": "text"},
-            (_PARAMETER, *_ANSWER),
         ),
-        "body": Variant(
+        "body": BodyHandshake.variant(
             "The challenge is in the JSON body of a POST of at most 16 KiB, as with Slack. A challenge of more than "
             "1,024 characters, or with other than printable ASCII characters, is not sent back.",
             {
@@ -268,18 +253,15 @@ HANDSHAKE = VariantObject(
                 "challenge": "body.challenge",
                 "field": "challenge",
             },
-            (_WHEN, _CHALLENGE_PLACE, _WRITTEN_AS, _BODY_FIELD, _VERIFIED, HMAC_SETTING),
         ),
-        "origin": Variant(
+        "origin": OriginHandshake.variant(
             "CloudEvents, as with Azure Event Grid: the sender asks by `OPTIONS` whether the origin in "
             "`WebHook-Request-Origin` may send. The answer allows the origin, and as many requests a minute as the "
             "source may send. `WebHook-Request-Callback` is never called. The handshake is not verified.",
             {"from": "origin"},
         ),
     },
-    _build_handshake,
 )
-EXAMPLE: Mapping[str, Any] = {"from": "header", "name": "x-okta-verification-challenge"}
 
 
 def _read_parameter(query_string: str, name: str) -> str:

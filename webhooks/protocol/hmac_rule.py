@@ -8,16 +8,18 @@ import binascii
 import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
+from config_schema.declared import Declared, setting
 from config_schema.errors import SettingPath, SettingsInvalid
-from config_schema.kinds import Choice, JsonSchema, Text, ValueKind, WholeNumber
+from config_schema.kinds import Choice, Duration, JsonSchema, Text, ValueKind, WholeNumber
 from config_schema.objects import Object
-from config_schema.settings import SettingValues, defaulted, optional, required
+from config_schema.rules import AnyOf, Condition, Fits, Requires, Stated
+from config_schema.settings import Setting
 from config_schema.translatable import translatable
 
 MAX_PARTS = 16
@@ -31,8 +33,17 @@ _LITERAL = re.compile(r"[ !-z|~\t\n]{1,64}")
 RFC_3339 = "rfc3339"
 BASE64_SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix, no secret
 
+
+@dataclass(frozen=True)
+class HeaderName(Text):
+    """Kind of the name of a header. It is read in lower case."""
+
+    def read(self, value: Any, place: SettingPath) -> str:
+        return super().read(value, place).lower()
+
+
 # A token of RFC 9110 without the underscore: servers drop such names, as they cannot tell X_A from X-A.
-HEADER_NAME = Text(
+HEADER_NAME = HeaderName(
     re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]{1,64}"),
     translatable("1 to 64 characters of a header name, no underscore"),
     translatable("This must be the name of a header, without an underscore."),
@@ -79,42 +90,202 @@ class SignedParts(ValueKind[tuple[str, ...]]):
                     placeholders=", ".join(PLACEHOLDERS),
                 )
                 raise SettingsInvalid((*place, index), sentence)
+        self._check_whole(value, place)
         return tuple(value)
+
+    def _check_whole(self, parts: Sequence[str], place: SettingPath) -> None:
+        if sum(parts.count(part) for part in _CONTENTS) != 1:
+            sentence = translatable(
+                "The signed text must contain %(body)s once: otherwise anyone could change the body. For a form it may "
+                "be %(fields)s instead.",
+                body=BODY,
+                fields=FIELDS,
+            )
+            raise SettingsInvalid(place, sentence)
+        for part in (TIME, ID):
+            if parts.count(part) > 1:
+                sentence = translatable("The signed text may contain %(part)s only once.", part=part)
+                raise SettingsInvalid(place, sentence)
+        # The address may end with a slash or not.
+        if any(part == URL and following.startswith("/") for part, following in pairwise(parts)):
+            sentence = translatable("The part after %(part)s must not begin with a slash.", part=URL)
+            raise SettingsInvalid(place, sentence)
+
+    def to_json(self, value: Any) -> Any:
+        return list(value)
 
     def to_schema(self) -> JsonSchema:
         items = {"anyOf": [{"enum": list(PLACEHOLDERS)}, {"pattern": f"^{_LITERAL.pattern}$"}]}
+        once = ({"contains": {"const": part}, "minContains": 0, "maxContains": 1} for part in (TIME, ID))
+        slash_after_url = [{"const": URL}, {"pattern": "^/"}]
         return {
             "type": "array",
             "minItems": 1,
             "maxItems": MAX_PARTS,
             "items": {"type": "string", **items},
-            "contains": {"enum": list(_CONTENTS)},
+            "allOf": [{"contains": {"enum": list(_CONTENTS)}, "maxContains": 1}, *once],
+            "not": {
+                "anyOf": [
+                    {"prefixItems": [{}] * place + slash_after_url, "minItems": place + 2}
+                    for place in range(MAX_PARTS - 1)
+                ]
+            },
         }
 
 
-@dataclass(frozen=True, slots=True)
-class HmacRule:
+ENCODINGS: Mapping[str, Callable[[bytes], bytes]] = {
+    "hex": binascii.hexlify,
+    "base64": base64.b64encode,
+    "base64url": base64.urlsafe_b64encode,
+}
+ALGORITHMS = ("sha256", "sha512", "sha1")
+
+
+def _signs(part: str) -> Condition:
+    return Fits("signed", {"contains": {"const": part}}, lambda signed: part in signed)
+
+
+def _rules_of_value(part: str, header: str, member: str) -> tuple[Requires, Requires]:
+    """Return the rules of a value that is signed as `part`, and is in a header or in a named part of it."""
+    sentence = translatable(
+        "The signed text contains `%(part)s` exactly if `%(header)s` or `%(member)s` is given.",
+        part=part,
+        header=header,
+        member=member,
+    )
+    is_read = AnyOf(Stated(header), Stated(member))
+    return (
+        Requires(
+            sentence=sentence,
+            when=_signs(part),
+            then=is_read,
+            at=header,
+            error=translatable("This field is required, because %(part)s is signed.", part=part),
+        ),
+        Requires(
+            sentence=sentence,
+            when=is_read,
+            then=_signs(part),
+            at="signed",
+            error=translatable(
+                "The signed text must contain %(part)s: a value that is not signed proves nothing.", part=part
+            ),
+        ),
+    )
+
+
+class HmacRule(Declared):
     """Settings of an HMAC: its calculation and its place in the request. Names of headers are in lower case.
 
     `signature`, `time` and `id` are the names of parts of a header such as `t=…,v1=…`; None means the whole header.
-    `separator` is the character between parts or signatures; None if a header contains one value.
     """
 
-    header: str
-    signed: tuple[str, ...] = (BODY,)
-    algorithm: str = "sha256"
-    encoding: str = "hex"
-    prefix: str = ""
-    signature: str | None = None
-    separator: str | None = None
-    time_header: str | None = None
-    time: str | None = None
-    unit: str = "seconds"
-    window: timedelta = timedelta(seconds=300)
-    id_header: str | None = None
-    id: str | None = None
-    has_base64_secret: bool = False
-    query: str = ""
+    header: str = setting(HEADER_NAME, "The header that holds the signature.", example="X-Signature")
+    signed: tuple[str, ...] = setting(
+        SignedParts(),
+        "The signed parts, one after the other. `{url}` is the address to which the sender sends: `PUBLIC_URL`, "
+        "the path and the query. `{fields}` are the names and values of a form, sorted by name, without "
+        "separators: such a signature does not show where a name ends, so use `{body}` if the sender offers it. "
+        "Nor does it show where `{url}` ends if `{fields}` follows directly, as with Twilio: set `query`, and "
+        "use a secret that no other source has. A form or an empty body is refused if it is directly before or "
+        "after `{id}`.",
+        default=[BODY],
+        example=[ID, ".", TIME, ".", BODY],
+    )
+    query: str | None = setting(
+        _QUERY_TEXT,
+        "The query of the address to which the sender sends, without the question mark. A request with another "
+        "query is refused. Without this setting, a request with any query is refused if its body is a form or "
+        "empty, if `{id}` is directly after `{url}`, or if the query or the id contains the text between the "
+        "two: the signed text does not show where the address ends, so anyone who repeats a request could move "
+        "the beginning of the form, or of the id, into the query.",
+        default=None,
+        example="tenant=7",
+    )
+    algorithm: str = setting(Choice(ALGORITHMS), "The hash of the HMAC.", default="sha256", example="sha512")
+    encoding: str = setting(
+        Choice(tuple(ENCODINGS)),
+        "How the signature is encoded. `base64url` may have padding or not.",
+        default="hex",
+        example="base64",
+    )
+    prefix: str = setting(PREFIX, "The text before each signature.", default="", example="sha256=")
+    signature: str | None = setting(
+        PART_NAME,
+        "The name of the part of the header that holds the signature, in a header such as `t=…,v1=…`. It may "
+        "occur several times. Without it the whole header is the signature.",
+        default=None,
+        example="v1",
+    )
+    separator: str | None = setting(
+        Choice((",", ";", " ")),
+        "The character between the parts of a header; a comma by default. Without named parts: the character "
+        "between several signatures in one header. Spaces around it are ignored.",
+        default=None,
+        example=";",
+    )
+    time_header: str | None = setting(
+        HEADER_NAME,
+        "The header that holds the time of the signature. By default `header`, if `time` names a part.",
+        default=None,
+        example="X-Request-Timestamp",
+    )
+    time: str | None = setting(
+        PART_NAME, "The name of the part of the header that holds the time.", default=None, example="t"
+    )
+    unit: str = setting(
+        Choice(("seconds", "milliseconds", RFC_3339)),
+        "How the time is written: as a whole number of seconds or milliseconds since 1970-01-01 00:00 UTC, or as RFC "
+        "3339 with a time zone, as by Zendesk, Box and Twitch.",
+        default="seconds",
+        example="milliseconds",
+    )
+    window: timedelta = setting(
+        Duration(WholeNumber(1, 3600), timedelta(seconds=1)),
+        "The maximum difference between the time and the hub's clock in seconds, in both directions.",
+        default=300,
+        example=180,
+    )
+    id_header: str | None = setting(
+        HEADER_NAME,
+        "The header that holds the sender's id of the event. By default `header`, if `id` names a part. A second "
+        "webhook with the same signed id is a duplicate.",
+        default=None,
+        example="X-Webhook-Id",
+    )
+    id: str | None = setting(
+        PART_NAME, "The name of the part of the header that holds the id.", default=None, example="id"
+    )
+    secret: str = setting(
+        Choice(("text", "base64")),
+        translatable(
+            "How the secret is encoded: as plain text, or in base64, optionally after `%(prefix)s`.",
+            prefix=BASE64_SECRET_PREFIX,
+        ),
+        default="text",
+        example="base64",
+    )
+
+    rules = (
+        Requires(
+            sentence=translatable("`query` is for a signed text with %(part)s.", part=URL),
+            when=Stated("query"),
+            then=_signs(URL),
+            at="query",
+        ),
+        *_rules_of_value(TIME, "time_header", "time"),
+        *_rules_of_value(ID, "id_header", "id"),
+    )
+
+    @cached_property
+    def header_of_time(self) -> str | None:
+        """The header that contains the time; None if no time is signed."""
+        return self.time_header or (self.header if self.time else None)
+
+    @cached_property
+    def header_of_id(self) -> str | None:
+        """The header that contains the id; None if no id is signed."""
+        return self.id_header or (self.header if self.id else None)
 
     @property
     def member_separator(self) -> str:
@@ -123,11 +294,7 @@ class HmacRule:
 
     def decode_secret(self, secret: str) -> bytes:
         """Return the HMAC key that a secret encodes; b"", which matches nothing, if it is not the configured base64."""
-        return (
-            decode_base64(secret.removeprefix(BASE64_SECRET_PREFIX))
-            if self.has_base64_secret
-            else secret.encode()
-        )
+        return decode_secret(secret, self.secret)
 
     def join_parts(self, values: Mapping[str, bytes]) -> bytes:
         """Return the signed text. `values` are the bytes of the placeholders."""
@@ -167,217 +334,50 @@ def _join(parts: Sequence[str], values: Mapping[str, bytes]) -> bytes:
     return b"".join(values[part] if part in PLACEHOLDERS else part.encode() for part in parts)
 
 
-ENCODINGS: Mapping[str, Callable[[bytes], bytes]] = {
-    "hex": binascii.hexlify,
-    "base64": base64.b64encode,
-    "base64url": base64.urlsafe_b64encode,
-}
-ALGORITHMS = ("sha256", "sha512", "sha1")
+def _preset(*settings: Setting[Any], **document: Any) -> Object[HmacRule]:
+    """Return the kind of a scheme with these settings of `hmac`. `document`: what they are added to."""
+    return Object(settings, lambda values: HmacRule.kind.read({**document, **values.document}, values.place))
 
-_HEADER = required("header", HEADER_NAME, "The header that holds the signature.", example="X-Signature")
-_SIGNED = defaulted(
-    "signed",
-    SignedParts(),
-    [BODY],
-    "The signed parts, one after the other. `{url}` is the address to which the sender sends: `PUBLIC_URL`, "
-    "the path and the query. `{fields}` are the names and values of a form, sorted by name, without "
-    "separators: such a signature does not show where a name ends, so use `{body}` if the sender offers it. "
-    "Nor does it show where `{url}` ends if `{fields}` follows directly, as with Twilio: set `query`, and "
-    "use a secret that no other source has. A form or an empty body is refused if it is directly before or "
-    "after `{id}`.",
-    example=[ID, ".", TIME, ".", BODY],
-)
-_QUERY = optional(
-    "query",
-    _QUERY_TEXT,
-    "The query of the address to which the sender sends, without the question mark. A request with another "
-    "query is refused. Without this setting, a request with any query is refused if its body is a form or "
-    "empty, if `{id}` is directly after `{url}`, or if the query or the id contains the text between the "
-    "two: the signed text does not show where the address ends, so anyone who repeats a request could move "
-    "the beginning of the form, or of the id, into the query.",
-    example="tenant=7",
-    is_nullable=False,
-)
-_ALGORITHM = defaulted("algorithm", Choice(ALGORITHMS), "sha256", "The hash of the HMAC.", example="sha512")
-_ENCODING = defaulted(
-    "encoding",
-    Choice(tuple(ENCODINGS)),
-    "hex",
-    "How the signature is encoded. `base64url` may have padding or not.",
-    example="base64",
-)
-_PREFIX_SETTING = defaulted("prefix", PREFIX, "", "The text before each signature.", example="sha256=")
-_SIGNATURE = optional(
-    "signature",
-    PART_NAME,
-    "The name of the part of the header that holds the signature, in a header such as `t=…,v1=…`. It may "
-    "occur several times. Without it the whole header is the signature.",
-    example="v1",
-    is_nullable=False,
-)
-_SEPARATOR = optional(
-    "separator",
-    Choice((",", ";", " ")),
-    "The character between the parts of a header; a comma by default. Without named parts: the character "
-    "between several signatures in one header. Spaces around it are ignored.",
-    example=";",
-    is_nullable=False,
-)
-_TIME_HEADER = optional(
-    "time_header",
-    HEADER_NAME,
-    "The header that holds the time of the signature. By default `header`, if `time` names a part.",
-    example="X-Request-Timestamp",
-    is_nullable=False,
-)
-_TIME = optional(
-    "time",
-    PART_NAME,
-    "The name of the part of the header that holds the time.",
-    example="t",
-    is_nullable=False,
-)
-_UNIT = defaulted(
-    "unit",
-    Choice(("seconds", "milliseconds", RFC_3339)),
-    "seconds",
-    "How the time is written: as a whole number of seconds or milliseconds since 1970-01-01 00:00 UTC, or as RFC 3339 "
-    "with a time zone, as by Zendesk, Box and Twitch.",
-    example="milliseconds",
-)
-_WINDOW = defaulted(
-    "window",
-    WholeNumber(1, 3600),
-    300,
-    "The maximum difference between the time and the hub's clock in seconds, in both directions.",
-    example=180,
-)
-_ID_HEADER = optional(
-    "id_header",
-    HEADER_NAME,
-    "The header that holds the sender's id of the event. By default `header`, if `id` names a part. A second "
-    "webhook with the same signed id is a duplicate.",
-    example="X-Webhook-Id",
-    is_nullable=False,
-)
-_ID = optional(
-    "id",
-    PART_NAME,
-    "The name of the part of the header that holds the id.",
-    example="id",
-    is_nullable=False,
-)
-_SECRET = defaulted(
-    "secret",
-    Choice(("text", "base64")),
-    "text",
-    translatable(
-        "How the secret is encoded: as plain text, or in base64, optionally after `%(prefix)s`.",
-        prefix=BASE64_SECRET_PREFIX,
+
+def _setting_of_hmac(name: str, **changes: Any) -> Setting[Any]:
+    return replace(HmacRule.settings[name], **changes)
+
+
+BODY_HMAC = _preset(
+    _setting_of_hmac("header", example="X-Hub-Signature-256"),
+    _setting_of_hmac(
+        "encoding",
+        kind=Choice(("hex", "base64")),
+        meaning=translatable("How the signature is encoded."),
     ),
-    example="base64",
+    _setting_of_hmac(
+        "prefix",
+        kind=Text(
+            re.compile(r"[!-~]{0,32}"),
+            translatable("at most 32 printable ASCII characters, no space"),
+            translatable("This must be at most 32 printable characters, without a space."),
+        ),
+    ),
+    _setting_of_hmac("algorithm"),
 )
-
-SETTINGS = (
-    *(_HEADER, _SIGNED, _QUERY, _ALGORITHM, _ENCODING, _PREFIX_SETTING, _SIGNATURE, _SEPARATOR),
-    *(_TIME_HEADER, _TIME, _UNIT, _WINDOW, _ID_HEADER, _ID, _SECRET),
+TIMESTAMPED_HMAC = _preset(
+    _setting_of_hmac("header", example="Stripe-Signature"),
+    _setting_of_hmac(
+        "unit",
+        kind=Choice(("seconds", "milliseconds")),
+        meaning=translatable("The unit of the time: since 1970-01-01 00:00 UTC."),
+    ),
+    _setting_of_hmac("time", is_optional=False, default="t"),
+    _setting_of_hmac(
+        "signature",
+        is_optional=False,
+        default="v1",
+        meaning=translatable("The name of the part of the header that holds the signature."),
+    ),
+    signed=[TIME, ".", BODY],
+    time="t",
+    signature="v1",
 )
-EXAMPLE: Mapping[str, Any] = {
-    "header": "X-Webhook-Signature",
-    "signed": [TIME, ".", BODY],
-    "encoding": "base64",
-    "time_header": "X-Webhook-Timestamp",
-}
-
-
-def build_rule(values: SettingValues) -> HmacRule:
-    """Return the rule that the settings mean. Raises SettingsInvalid if they do not fit together."""
-    header, signed = values[_HEADER].lower(), values[_SIGNED]
-    if sum(signed.count(part) for part in _CONTENTS) != 1:
-        values.reject(
-            _SIGNED,
-            translatable(
-                "The signed text must contain %(body)s once: otherwise anyone could change the body. For a form it may "
-                "be %(fields)s instead.",
-                body=BODY,
-                fields=FIELDS,
-            ),
-        )
-    if values[_QUERY] is not None and URL not in signed:
-        values.reject(_QUERY, translatable("This field is for a signed text with %(part)s.", part=URL))
-    # The address may end with a slash or not.
-    if any(part == URL and following.startswith("/") for part, following in pairwise(signed)):
-        values.reject(_SIGNED, translatable("The part after %(part)s must not begin with a slash.", part=URL))
-    time_header = _find_value_header(values, _TIME_HEADER, _TIME, header)
-    id_header = _find_value_header(values, _ID_HEADER, _ID, header)
-    for part, place, setting in ((TIME, time_header, _TIME_HEADER), (ID, id_header, _ID_HEADER)):
-        if signed.count(part) > 1:
-            values.reject(_SIGNED, translatable("The signed text may contain %(part)s only once.", part=part))
-        if part in signed and place is None:
-            values.reject(
-                setting, translatable("This field is required, because %(part)s is signed.", part=part)
-            )
-        if part not in signed and place is not None:
-            values.reject(
-                _SIGNED,
-                translatable(
-                    "The signed text must contain %(part)s: a value that is not signed proves nothing.",
-                    part=part,
-                ),
-            )
-    return HmacRule(
-        header,
-        signed,
-        values[_ALGORITHM],
-        values[_ENCODING],
-        values[_PREFIX_SETTING],
-        values[_SIGNATURE],
-        values[_SEPARATOR],
-        time_header,
-        values[_TIME],
-        values[_UNIT],
-        timedelta(seconds=values[_WINDOW]),
-        id_header,
-        values[_ID],
-        values[_SECRET] == "base64",
-        values[_QUERY] or "",
-    )
-
-
-def _find_value_header(
-    values: SettingValues, header_setting: Any, member_setting: Any, signature_header: str
-) -> str | None:
-    """Return the name of the header that contains a value; None if the settings name none."""
-    header: str | None = values[header_setting]
-    if header is not None:
-        return header.lower()
-    return None if values[member_setting] is None else signature_header
-
-
-HMAC = Object(SETTINGS, build_rule)
-
-
-def body_hmac_rule(options: Mapping[str, str]) -> HmacRule:
-    """Return the rule of the preset `body-hmac`."""
-    return HmacRule(
-        options["header"].lower(),
-        algorithm=options["algorithm"],
-        encoding=options["encoding"],
-        prefix=options["prefix"],
-    )
-
-
-def timestamped_hmac_rule(options: Mapping[str, str]) -> HmacRule:
-    """Return the rule of the preset `timestamped-hmac`."""
-    header = options["header"].lower()
-    return HmacRule(
-        header,
-        (TIME, ".", BODY),
-        signature=options["signature"],
-        time_header=header,
-        time=options["time"],
-        unit=options["unit"],
-    )
 
 
 def join_fields(fields: Mapping[str, str]) -> bytes:
@@ -396,6 +396,13 @@ def compute_hmac(key: bytes, content: bytes, algorithm: str) -> bytes:
 @lru_cache(maxsize=256)
 def _keyed_hmac(key: bytes, algorithm: str) -> hmac.HMAC:
     return hmac.new(key, digestmod=algorithm)
+
+
+def decode_secret(secret: str, encoding: str) -> bytes:
+    """Return the key that a secret encodes, as `text` or as `base64`; b"" if it is not base64."""
+    return (
+        decode_base64(secret.removeprefix(BASE64_SECRET_PREFIX)) if encoding == "base64" else secret.encode()
+    )
 
 
 def decode_base64(text: str) -> bytes:

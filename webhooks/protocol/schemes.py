@@ -4,18 +4,19 @@ Settings and secrets are checked when they are saved; `signatures` then only ver
 """
 
 import base64
-import re
+import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
-from config_schema.kinds import Choice, Text
+from config_schema.declared import Declared, setting
 from config_schema.objects import Object
-from config_schema.settings import Setting, SettingValues, defaulted, required
 from config_schema.translatable import translatable
-from webhooks.protocol import body_secret, challenge_hmac, hmac_rule
-from webhooks.protocol.hmac_rule import HEADER_NAME, PART_NAME, decode_base64
+from webhooks.protocol import challenge_hmac, hmac_rule
+from webhooks.protocol.body_secret import BodySecret
+from webhooks.protocol.hmac_rule import HEADER_NAME, decode_base64, decode_secret
 from webhooks.protocol.tokens import jwt_rule
 
 MIN_KEY_BYTES = 24
@@ -27,66 +28,34 @@ MIN_STATIC_BYTES = 16
 _STANDARD_PREFIX = "whsec_"
 _PUBLIC_PREFIX = "whpk_"
 _PUBLIC_SIZE = 32
-_PREFIX = Text(
-    re.compile(r"[!-~]{0,32}"),
-    translatable("at most 32 printable ASCII characters, no space"),
-    translatable("This must be at most 32 printable characters, without a space."),
-)
+
+
+class NoSettings(Declared):
+    """Settings of a scheme that has none."""
+
+
+class SecretHeader(Declared):
+    """Settings of the scheme `header`."""
+
+    header: str = setting(HEADER_NAME, "The header that holds the secret.", example="X-Api-Key")
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationScheme:
-    """A scheme that verifies a source. `secret` describes its secret; empty if it has none. `example` is one of its
-    settings. `build` refuses settings that do not fit together.
+    """A scheme that verifies a source. `secret` describes its secret; empty if it has none. `schema` is the kind of its
+    settings, `example` a whole document.
     """
 
     label: str
     meaning: str
     secret: str = ""
-    settings: tuple[Setting[Any], ...] = ()
+    schema: Object[Any] = NoSettings.kind
     example: Mapping[str, Any] = field(default_factory=dict)
-    build: Callable[[SettingValues], Any] = lambda values: values
-
-    @property
-    def schema(self) -> Object[Any]:
-        """Return the kind of its settings as a whole."""
-        return Object(self.settings, self.build)
 
 
 _HMAC_SECRET = translatable("the key of the HMAC, as text: at least %(least)s bytes.", least=MIN_KEY_BYTES)
 _PLAIN_SECRET = translatable(
     "at least %(least)s printable characters, without a space at either end", least=MIN_STATIC_BYTES
-)
-
-_SIGNATURE_HEADER = required(
-    "header", HEADER_NAME, "The header that holds the signature.", example="X-Hub-Signature-256"
-)
-_SECRET_HEADER = required("header", HEADER_NAME, "The header that holds the secret.", example="X-Api-Key")
-_ENCODING = defaulted(
-    "encoding", Choice(("hex", "base64")), "hex", "How the signature is encoded.", example="base64"
-)
-_SIGNATURE_PREFIX = defaulted(
-    "prefix", _PREFIX, "", "The text before the signature in the header.", example="sha256="
-)
-_ALGORITHM = defaulted(
-    "algorithm", Choice(("sha256", "sha512", "sha1")), "sha256", "The hash of the HMAC.", example="sha512"
-)
-_UNIT = defaulted(
-    "unit",
-    Choice(("seconds", "milliseconds")),
-    "seconds",
-    "The unit of the time: since 1970-01-01 00:00 UTC.",
-    example="milliseconds",
-)
-_TIME = defaulted(
-    "time", PART_NAME, "t", "The name of the part of the header that holds the time.", example="t"
-)
-_SIGNATURE = defaulted(
-    "signature",
-    PART_NAME,
-    "v1",
-    "The name of the part of the header that holds the signature.",
-    example="v1",
 )
 
 SCHEMES: Mapping[str, VerificationScheme] = {
@@ -109,7 +78,7 @@ SCHEMES: Mapping[str, VerificationScheme] = {
             "request can repeat it."
         ),
         _HMAC_SECRET,
-        (_SIGNATURE_HEADER, _ENCODING, _SIGNATURE_PREFIX, _ALGORITHM),
+        hmac_rule.BODY_HMAC,
         {"header": "X-Hub-Signature-256", "prefix": "sha256="},
     ),
     "timestamped-hmac": VerificationScheme(
@@ -119,7 +88,7 @@ SCHEMES: Mapping[str, VerificationScheme] = {
             "full stop and the raw body."
         ),
         _HMAC_SECRET,
-        (_SIGNATURE_HEADER, _UNIT, _TIME, _SIGNATURE),
+        hmac_rule.TIMESTAMPED_HMAC,
         {"header": "Stripe-Signature"},
     ),
     "hmac": VerificationScheme(
@@ -133,9 +102,13 @@ SCHEMES: Mapping[str, VerificationScheme] = {
             "With `secret` set to `base64`, the length after decoding counts.",
             least=MIN_SENDERS_KEY_BYTES,
         ),
-        hmac_rule.SETTINGS,
-        hmac_rule.EXAMPLE,
-        hmac_rule.build_rule,
+        hmac_rule.HmacRule.kind,
+        {
+            "header": "X-Webhook-Signature",
+            "signed": [hmac_rule.TIME, ".", hmac_rule.BODY],
+            "encoding": "base64",
+            "time_header": "X-Webhook-Timestamp",
+        },
     ),
     "jwt": VerificationScheme(
         translatable("Signed token (JWT)"),
@@ -147,9 +120,14 @@ SCHEMES: Mapping[str, VerificationScheme] = {
             "for `HS256`, `HS384` and `HS512`: the key, at least 32, 48 or 64 bytes. The other algorithms "
             "have no secret."
         ),
-        jwt_rule.SETTINGS,
-        jwt_rule.EXAMPLE,
-        jwt_rule.build_rule,
+        jwt_rule.JwtRule.kind,
+        {
+            "algorithm": "RS256",
+            "header": "Authorization",
+            "jwks_url": "https://id.example.com/realms/main/protocol/openid-connect/certs",
+            "issuer": "https://id.example.com/realms/main",
+            "digest_claim": "request_body_sha256",
+        },
     ),
     "bearer": VerificationScheme(
         translatable("Bearer token"),
@@ -165,7 +143,7 @@ SCHEMES: Mapping[str, VerificationScheme] = {
         translatable("Secret value in a header"),
         translatable("A separate header holds the secret."),
         translatable("the value of the header: %(form)s.", form=_PLAIN_SECRET),
-        (_SECRET_HEADER,),
+        SecretHeader.kind,
         {"header": "X-Api-Key"},
     ),
     "body-secret": VerificationScheme(
@@ -176,7 +154,7 @@ SCHEMES: Mapping[str, VerificationScheme] = {
             "others. The body is rewritten without the secret before it is stored."
         ),
         translatable("the value of the field: %(form)s.", form=_PLAIN_SECRET),
-        (body_secret.FIELD_SETTING,),
+        BodySecret.kind,
         {"field": "value[].clientState"},
     ),
     "none": VerificationScheme(
@@ -189,9 +167,17 @@ SCHEMES: Mapping[str, VerificationScheme] = {
 }
 
 
-def resolve_settings(scheme: str, settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return every setting of a scheme: the given value, or its default."""
-    return {known.name: settings.get(known.name) or known.default or "" for known in SCHEMES[scheme].settings}
+def read_settings(scheme: str, settings: Mapping[str, Any]) -> Declared:
+    """Return the settings of a scheme as its class; cached by content. Raises SettingsInvalid, and KeyError if there is
+    no such scheme.
+    """
+    return _read_settings(scheme, json.dumps(settings))
+
+
+@lru_cache(maxsize=256)
+def _read_settings(scheme: str, settings: str) -> Declared:
+    rule: Declared = SCHEMES[scheme].schema.read(json.loads(settings), ())
+    return rule
 
 
 def check_settings(scheme: str, settings: Mapping[str, Any]) -> None:
@@ -232,11 +218,7 @@ def hmac_key(scheme: str, settings: Mapping[str, Any], secret: str) -> bytes:
     """Return the key of the HMAC that a secret stands for; b"" if the scheme verifies no HMAC of these settings, or if
     the secret is not the configured base64.
     """
-    if scheme not in challenge_hmac.SCHEMES:
-        return b""
-    if scheme == "hmac" and _has_base64_secret(settings):
-        return decode_base64(secret.removeprefix(hmac_rule.BASE64_SECRET_PREFIX))
-    return secret.encode()
+    return _decode_secret(secret, settings) if scheme in challenge_hmac.SCHEMES else b""
 
 
 def check_secret(scheme: str, value: str, settings: Mapping[str, Any] | None = None) -> None:
@@ -255,18 +237,10 @@ def check_secret(scheme: str, value: str, settings: Mapping[str, Any] | None = N
         if not decode_public_key(value):
             raise ValueError(translatable("The public key must be whpk_ followed by 32 bytes in base64."))
     elif scheme == "standard-webhooks":
-        _check_hmac_key(
-            decode_standard_key(value),
-            translatable("The secret must be base64, optionally after whsec_."),
-        )
-    elif scheme == "hmac" and _has_base64_secret(settings):
-        key = decode_base64(value.removeprefix(hmac_rule.BASE64_SECRET_PREFIX))
-        sentence = translatable("The secret must be base64, optionally after whsec_.")
-        _check_hmac_key(key, sentence, MIN_SENDERS_KEY_BYTES)
-    elif scheme == "hmac":
-        _check_hmac_key(value.encode(), translatable("The secret is empty."), MIN_SENDERS_KEY_BYTES)
-    elif scheme in ("body-hmac", "timestamped-hmac"):
-        _check_hmac_key(value.encode(), translatable("The secret is empty."))
+        _check_hmac_key(decode_standard_key(value), MIN_KEY_BYTES, is_base64=True)
+    elif scheme in challenge_hmac.SCHEMES:
+        least = MIN_SENDERS_KEY_BYTES if scheme == "hmac" else MIN_KEY_BYTES
+        _check_hmac_key(_decode_secret(value, settings), least, is_base64=_has_base64_secret(settings))
     elif scheme == "jwt":
         _check_jwt_key(value, settings or {})
     elif scheme == "basic":
@@ -324,9 +298,7 @@ def _require_secret(scheme: str, settings: Mapping[str, Any] | None) -> None:
 
 
 def _check_jwt_key(value: str, settings: Mapping[str, Any]) -> None:
-    key = value.encode()
-    if _has_base64_secret(settings):
-        key = decode_base64(value.removeprefix(hmac_rule.BASE64_SECRET_PREFIX))
+    key = _decode_secret(value, settings)
     least = jwt_rule.SYMMETRIC[settings["algorithm"]]
     if "-----BEGIN" in value:
         raise ValueError(translatable("A public key is not a secret."))
@@ -340,6 +312,10 @@ def _check_jwt_key(value: str, settings: Mapping[str, Any]) -> None:
         )
 
 
+def _decode_secret(value: str, settings: Mapping[str, Any] | None) -> bytes:
+    return decode_secret(value, "base64" if _has_base64_secret(settings) else "text")
+
+
 def _has_base64_secret(settings: Mapping[str, Any] | None) -> bool:
     return (settings or {}).get("secret") == "base64"
 
@@ -350,9 +326,11 @@ def _require_scheme(name: str) -> VerificationScheme:
     return SCHEMES[name]
 
 
-def _check_hmac_key(key: bytes, sentence_if_empty: str, least: int = MIN_KEY_BYTES) -> None:
+def _check_hmac_key(key: bytes, least: int, *, is_base64: bool) -> None:
+    if not key and is_base64:
+        raise ValueError(translatable("The secret must be base64, optionally after whsec_."))
     if not key:
-        raise ValueError(sentence_if_empty)
+        raise ValueError(translatable("The secret is empty."))
     if len(key) < least:
         raise ValueError(translatable("The secret must have at least %(least)s bytes.", least=least))
 

@@ -9,28 +9,29 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from config_schema.declared import Declared
 from config_schema.errors import SettingsInvalid
-from config_schema.objects import Object
-from webhooks.protocol.body_secret import verify_body_secret
-from webhooks.protocol.hmac_rule import HMAC, HmacRule, body_hmac_rule, compute_hmac, timestamped_hmac_rule
+from webhooks.protocol.body_secret import BodySecret, verify_body_secret
+from webhooks.protocol.hmac_rule import HmacRule, compute_hmac
 from webhooks.protocol.hmac_signatures import verify_hmac
 from webhooks.protocol.schemes import (
     SCHEMES,
+    SecretHeader,
     check_secret,
     check_settings,
     decode_public_key,
     decode_standard_key,
     new_secret,
-    resolve_settings,
+    read_settings,
 )
 from webhooks.protocol.signature_reasons import SignatureReason
 from webhooks.protocol.strict_form import is_form
-from webhooks.protocol.tokens.jwt_rule import JWT
+from webhooks.protocol.tokens.jwt_rule import JwtRule
 from webhooks.protocol.tokens.jwt_signatures import verify_jwt
 from webhooks.protocol.verification_result import (
     MAX_SIGNATURES,
@@ -60,7 +61,6 @@ _HEADER_PREFIXES = ("webhook", "svix")
 # Standard Webhooks 1.0.0: the id is a part of the signed text and must not contain its separator.
 _WEBHOOK_ID = re.compile(r"[!-\-/-~]{1,255}")
 
-Rule = TypeVar("Rule")
 _Candidates = tuple[list[tuple[LiveSecret, bytes]], list[bytes]]
 
 
@@ -85,34 +85,24 @@ def verify_signature(
         return VerifiedSignature()
     if scheme == "standard-webhooks":
         return _verify_standard(secrets, headers, body, now)
-    if scheme in _HMAC_RULES:
-        hmac_rule = _HMAC_RULES[scheme](settings)
-        return verify_hmac(hmac_rule, secrets, headers, body, now, method=method, url=url)
-    if scheme == "jwt":
-        rule = _read_rule(JWT, settings)
+    rule = _read_rule(scheme, settings)
+    if isinstance(rule, HmacRule):
+        return verify_hmac(rule, secrets, headers, body, now, method=method, url=url)
+    if isinstance(rule, JwtRule):
         return verify_jwt(rule, secrets, headers, body, now, find_key_set)
-    if scheme == "body-secret":
-        return verify_body_secret(settings, secrets, body, is_form=is_form(headers.get("content-type", "")))
-    if scheme in _STATIC_SCHEMES:
-        return VerifiedSignature(find_matching_secret(*_STATIC_SCHEMES[scheme](settings, secrets, headers)))
-    raise BadSignature(SignatureReason.INVALID_SETTINGS, "the source has no known scheme")
+    if isinstance(rule, BodySecret):
+        return verify_body_secret(rule, secrets, body, is_form=is_form(headers.get("content-type", "")))
+    return VerifiedSignature(find_matching_secret(*_STATIC_SCHEMES[scheme](rule, secrets, headers)))
 
 
-def _read_rule(kind: Object[Rule], settings: Mapping[str, Any]) -> Rule:
+def _read_rule(scheme: str, settings: Mapping[str, Any]) -> Declared:
     """Return the rule that settings mean. They were checked when they were saved."""
     try:
-        return kind.read(settings, ())
+        return read_settings(scheme, settings)
     except SettingsInvalid as error:
         raise BadSignature(SignatureReason.INVALID_SETTINGS, "the source's settings are not valid") from error
-
-
-_HMAC_RULES: Mapping[str, Callable[[Mapping[str, Any]], HmacRule]] = {
-    "body-hmac": lambda settings: body_hmac_rule(resolve_settings("body-hmac", settings)),
-    "timestamped-hmac": lambda settings: timestamped_hmac_rule(
-        resolve_settings("timestamped-hmac", settings)
-    ),
-    "hmac": lambda settings: _read_rule(HMAC, settings),
-}
+    except KeyError as error:
+        raise BadSignature(SignatureReason.INVALID_SETTINGS, "the source has no known scheme") from error
 
 
 def _verify_standard(
@@ -178,22 +168,22 @@ def _has_signed(key: Ed25519PublicKey, signature: bytes, content: bytes) -> bool
 
 
 def _bearer_candidates(
-    _settings: Mapping[str, Any], secrets: Sequence[LiveSecret], headers: Mapping[str, str]
+    _rule: Declared, secrets: Sequence[LiveSecret], headers: Mapping[str, str]
 ) -> _Candidates:
     return secret_bytes(secrets), [header_bytes(_authorization_credentials(headers, "bearer"))]
 
 
 def _basic_candidates(
-    _settings: Mapping[str, Any], secrets: Sequence[LiveSecret], headers: Mapping[str, str]
+    _rule: Declared, secrets: Sequence[LiveSecret], headers: Mapping[str, str]
 ) -> _Candidates:
     encoded = [(secret, base64.b64encode(value)) for secret, value in secret_bytes(secrets)]
     return encoded, [header_bytes(_authorization_credentials(headers, "basic"))]
 
 
 def _header_candidates(
-    settings: Mapping[str, Any], secrets: Sequence[LiveSecret], headers: Mapping[str, str]
+    rule: SecretHeader, secrets: Sequence[LiveSecret], headers: Mapping[str, str]
 ) -> _Candidates:
-    return secret_bytes(secrets), [header_bytes(require_header(headers, str(settings.get("header", ""))))]
+    return secret_bytes(secrets), [header_bytes(require_header(headers, rule.header))]
 
 
 _STATIC_SCHEMES: Mapping[str, Callable[..., _Candidates]] = {

@@ -14,26 +14,24 @@ from typing import Any
 import jwt
 from jwt.api_jws import PyJWS
 
-from webhooks.protocol.body_secret import add_secret
+from webhooks.protocol.body_secret import BodySecret, add_secret
 from webhooks.protocol.hmac_rule import (
     BODY,
     ENCODINGS,
     FIELDS,
-    HMAC,
     ID,
     METHOD,
     RFC_3339,
     TIME,
     URL,
     HmacRule,
-    body_hmac_rule,
     compute_hmac,
-    timestamped_hmac_rule,
 )
-from webhooks.protocol.schemes import decode_standard_key, resolve_settings
-from webhooks.protocol.tokens.jwt_rule import JWT, JwtRule
+from webhooks.protocol.schemes import SecretHeader, decode_standard_key, read_settings
+from webhooks.protocol.tokens.jwt_rule import JwtRule
 
-RequestSigner = Callable[[Mapping[str, Any], str, bytes, str, datetime], dict[str, str]]
+# The rule of the scheme, the secret, the body, its id and the time.
+RequestSigner = Callable[[Any, str, bytes, str, datetime], dict[str, str]]
 
 
 def sign_request(
@@ -50,13 +48,14 @@ def sign_request(
     """Return the headers that sign `body`, by lower-case name. `url` is where it is sent to. Raises KeyError for an
     unknown scheme.
     """
-    if scheme in _HMAC_RULES:
-        return _sign_hmac(_HMAC_RULES[scheme](settings), secret, body, webhook_id, at, method, url)
-    return _SIGNERS[scheme](settings, secret, body, webhook_id, at)
+    rule = read_settings(scheme, settings)
+    if isinstance(rule, HmacRule):
+        return _sign_hmac(rule, secret, body, webhook_id, at, method, url)
+    return _SIGNERS[scheme](rule, secret, body, webhook_id, at)
 
 
 def _sign_standard_webhooks(
-    _: Mapping[str, Any], secret: str, body: bytes, webhook_id: str, at: datetime
+    _: object, secret: str, body: bytes, webhook_id: str, at: datetime
 ) -> dict[str, str]:
     seconds = str(int(at.timestamp()))
     content = b".".join((webhook_id.encode("ascii"), seconds.encode("ascii"), body))
@@ -69,9 +68,10 @@ def sign_body(
     scheme: str, settings: Mapping[str, Any], secret: str, body: bytes, webhook_id: str, at: datetime
 ) -> bytes:
     """Return the body as it is sent: a token, if the source's settings say that the body is one."""
-    if scheme == "body-secret":
-        return add_secret(settings, secret, body)
-    if scheme == "jwt" and (rule := JWT.read(settings, ())).header is None:
+    rule = read_settings(scheme, settings)
+    if isinstance(rule, BodySecret):
+        return add_secret(rule, secret, body)
+    if isinstance(rule, JwtRule) and rule.header is None:
         claims = json.loads(body)
         claims |= _claims_of(rule, body, webhook_id, at)
         token = _encode_token(rule, claims, secret)
@@ -79,10 +79,7 @@ def sign_body(
     return body
 
 
-def _sign_jwt(
-    settings: Mapping[str, Any], secret: str, body: bytes, webhook_id: str, at: datetime
-) -> dict[str, str]:
-    rule = JWT.read(settings, ())
+def _sign_jwt(rule: JwtRule, secret: str, body: bytes, webhook_id: str, at: datetime) -> dict[str, str]:
     if rule.header is None:
         return {} if rule.field else {"content-type": "application/jwt"}
     if rule.is_detached:
@@ -133,8 +130,8 @@ def _sign_hmac(
     ).decode("ascii")
     headers: dict[str, list[str]] = {}
     for header, member, text in (
-        (rule.time_header, rule.time, number),
-        (rule.id_header, rule.id, webhook_id),
+        (rule.header_of_time, rule.time, number),
+        (rule.header_of_id, rule.id, webhook_id),
         (rule.header, rule.signature, rule.prefix + digest),
     ):
         if header is not None:
@@ -148,29 +145,22 @@ def _write_time(at: datetime, unit: str) -> str:
     return str(int(at.timestamp() * (1000 if unit == "milliseconds" else 1)))
 
 
-def _bearer_header(_: Mapping[str, Any], secret: str, *__: Any) -> dict[str, str]:
+def _bearer_header(_: object, secret: str, *__: Any) -> dict[str, str]:
     return {"authorization": f"Bearer {secret}"}
 
 
-def _basic_header(_: Mapping[str, Any], secret: str, *__: Any) -> dict[str, str]:
+def _basic_header(_: object, secret: str, *__: Any) -> dict[str, str]:
     return {"authorization": f"Basic {base64.b64encode(secret.encode()).decode('ascii')}"}
 
 
-def _secret_header(settings: Mapping[str, Any], secret: str, *_: Any) -> dict[str, str]:
-    return {str(settings.get("header", "")).lower(): secret}
+def _secret_header(rule: SecretHeader, secret: str, *_: Any) -> dict[str, str]:
+    return {rule.header: secret}
 
 
 def _no_headers(*_: Any) -> dict[str, str]:
     return {}
 
 
-_HMAC_RULES: Mapping[str, Callable[[Mapping[str, Any]], HmacRule]] = {
-    "body-hmac": lambda settings: body_hmac_rule(resolve_settings("body-hmac", settings)),
-    "timestamped-hmac": lambda settings: timestamped_hmac_rule(
-        resolve_settings("timestamped-hmac", settings)
-    ),
-    "hmac": lambda settings: HMAC.read(settings, ()),
-}
 _SIGNERS: Mapping[str, RequestSigner] = {
     "standard-webhooks": _sign_standard_webhooks,
     "jwt": _sign_jwt,

@@ -151,7 +151,7 @@ def _select_keys(
     rule: JwtRule, header: Mapping[str, Any], find_key_set: Callable[[str], str | None]
 ) -> Sequence[PublicKey]:
     if rule.jwks_url is None:
-        return rule.public_keys
+        return rule.loaded_keys
     key_set = find_key_set(rule.jwks_url)
     if key_set is None:
         raise UnknownKey(SignatureReason.UNKNOWN_KEY, "the key set has not been fetched")
