@@ -2,67 +2,60 @@
 
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from config_schema.declared import Declared, setting
 from config_schema.errors import SettingsInvalid
 from config_schema.kinds import Choice, Text, TextList
 from config_schema.objects import Object
-from config_schema.settings import SettingValues, required
+from config_schema.rules import Fits, Requires
+from config_schema.settings import SettingValues
 from config_schema.translatable import translatable
 
 T = TypeVar("T")
 
 REAL_SYSTEM, DOCUMENTATION = "real system", "documentation"
 
-_LABEL = required("label", Text(), "The name of the system, as people search for it.", example="Acme ID")
-_NEEDS = required(
-    "needs",
-    TextList(),
-    "What must be known or set up first: secrets, addresses, settings at the vendor. One sentence each.",
-    example=["A token of the API, with the permission to read users."],
-)
-_PAGE = required(
-    "page",
-    Text(
-        re.compile(r"https://[a-z0-9.-]+(/[A-Za-z0-9._~%/+@=&?#-]*)?|docs/[a-z-]+\.md"),
-        translatable(
-            "an address that begins with `https://`, or a page of the hub such as `docs/connect.md`"
+
+class PresetMetadata(Declared):
+    """Requirements and origin of a preset: what every preset file has beside the settings of its kind."""
+
+    label: str = setting(Text(), "The name of the system, as people search for it.", example="Acme ID")
+    needs: tuple[str, ...] = setting(
+        TextList(),
+        "What must be known or set up first: secrets, addresses, settings at the vendor. One sentence each.",
+        example=["A token of the API, with the permission to read users."],
+    )
+    page: str = setting(
+        Text(
+            re.compile(r"https://[a-z0-9.-]+(/[A-Za-z0-9._~%/+@=&?#-]*)?|docs/[a-z-]+\.md"),
+            translatable(
+                "an address that begins with `https://`, or a page of the hub such as `docs/connect.md`"
+            ),
+            translatable("This must be the address of a page, beginning with https://, or a page in docs/."),
         ),
-        translatable("This must be the address of a page, beginning with https://, or a page in docs/."),
-    ),
-    "The page of the vendor's documentation that the preset follows.",
-    example="https://docs.example.com/webhooks",
-)
-_FOLLOWS = required(
-    "follows",
-    Text(),
-    "The version that the preset follows, or the day on which the page was read.",
-    example="read 2026-11-28",
-)
-_TESTED = required(
-    "tested",
-    Choice((REAL_SYSTEM, DOCUMENTATION)),
-    "Where its samples come from: recorded from a real system, or taken from the documentation.",
-    example=DOCUMENTATION,
-)
+        "The page of the vendor's documentation that the preset follows.",
+        example="https://docs.example.com/webhooks",
+    )
+    follows: str = setting(
+        Text(),
+        "The version that the preset follows, or the day on which the page was read.",
+        example="read 2026-11-28",
+    )
+    tested: str = setting(
+        Choice((REAL_SYSTEM, DOCUMENTATION)),
+        "Where its samples come from: recorded from a real system, or taken from the documentation.",
+        example=DOCUMENTATION,
+    )
 
-# What every preset file has beside the settings of its kind.
-METADATA_SETTINGS = (_LABEL, _NEEDS, _PAGE, _FOLLOWS, _TESTED)
-
-
-@dataclass(frozen=True, slots=True)
-class PresetMetadata:
-    """Requirements and origin of a preset. `page`: the vendor's documentation; `follows`: its version, or the
-    day on which it was read; `tested`: `real system` or `documentation`.
-    """
-
-    label: str
-    needs: tuple[str, ...]
-    page: str
-    follows: str
-    tested: str
+    rules = (
+        Requires(
+            sentence=translatable("`needs` must not be empty."),
+            then=Fits("needs", {"minItems": 1}, bool),
+            at="needs",
+        ),
+    )
 
     @property
     def is_public_page(self) -> bool:
@@ -75,13 +68,13 @@ class PresetMetadata:
         return self.tested == REAL_SYSTEM
 
 
+METADATA_SETTINGS = PresetMetadata.kind.settings
+
+
 def read_metadata(values: SettingValues) -> PresetMetadata:
     """Return the metadata of a preset file. Raises SettingsInvalid."""
-    if not values[_NEEDS]:
-        values.reject(_NEEDS, "This must not be empty.")
-    return PresetMetadata(
-        values[_LABEL], tuple(values[_NEEDS]), values[_PAGE], values[_FOLLOWS], values[_TESTED]
-    )
+    names = PresetMetadata.settings
+    return PresetMetadata.kind.read({name: values.document[name] for name in names}, values.place)
 
 
 def read_preset_files(folder: Path, kind: Object[T]) -> dict[str, T]:

@@ -58,7 +58,7 @@ def list_entries(kind: str = "", search: str = "") -> list[CatalogueEntry]:
     """
     entries = [
         *(
-            CatalogueEntry(SOURCE, name, translate_metadata(preset.metadata))
+            CatalogueEntry(SOURCE, name, translate_metadata(preset))
             for name, preset in SOURCE_PRESETS.items()
         ),
         *(

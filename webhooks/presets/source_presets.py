@@ -2,142 +2,85 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from config_schema.declared import Declared, setting
 from config_schema.kinds import AnyText, AnyValue, Choice, Text, TextMap
-from config_schema.objects import ListOf, Object
-from config_schema.preset_files import METADATA_SETTINGS, PresetMetadata, read_metadata, read_preset_files
-from config_schema.settings import Setting, SettingValues, defaulted, optional, required
+from config_schema.objects import ListOf
+from config_schema.preset_files import PresetMetadata, read_preset_files
 
 MAX_SAMPLES = 10
 MAX_EVENTS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class ExpectedEvent:
-    """An event of a recorded request. `occurred_at` is RFC 3339 in UTC, None if absent. `code`: that of an event
-    which is stored and not delivered, otherwise "".
-    """
-
-    entity_id: str
-    entity_type: str
-    event_type: str
-    occurred_at: str | None
-    event_id: str | None
-    previous: Any
-    data: Any
-    code: str
+def _optional(kind: Any, meaning: str, *, example: Any, absent: Any = None) -> Any:
+    return setting(kind, meaning, default=None, is_nullable=True, absent=absent, example=example)
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedRequest:
-    """A request as the sender makes it, without its credentials, and its events. `body` is None if it has
-    none.
-    """
+class ExpectedEvent(Declared):
+    """An event of a recorded request."""
 
-    title: str
-    content_type: str
-    headers: Mapping[str, str]
-    body: Any | None
-    events: tuple[ExpectedEvent, ...]
+    entity_id: str = setting(Text(), "The id of the entity.", name="id", example="u-1")
+    entity_type: str = setting(Text(), "Its type.", example="USER")
+    event_type: str = setting(Text(), "What happened.", example="UPDATE")
+    occurred_at: str | None = _optional(Text(), "When, as RFC 3339 in UTC.", example="2026-01-01T00:00:00Z")
+    event_id: str | None = _optional(Text(), "The sender's id of the event.", example="e-1")
+    previous: Any = _optional(AnyValue(), "The overwritten values.", example={"email": "old@example.com"})
+    data: Any = _optional(AnyValue(), "The entity.", example={"email": "new@example.com"})
+    code: str = setting(
+        AnyText(), "The code of an event that is stored and not delivered.", default="", example="filtered"
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class SourcePreset:
-    """A known sender. `settings` are fields of a source: use `copy_settings`."""
+class RecordedRequest(Declared):
+    """A request as the sender makes it, without its credentials, and its events."""
 
-    metadata: PresetMetadata
-    settings: Mapping[str, Any]
-    samples: tuple[RecordedRequest, ...]
+    title: str = setting(Text(), "What happened at the sender.", example="A user changed their address")
+    content_type: str = setting(
+        Text(), "The media type of the body.", default="application/json", example="text/json"
+    )
+    headers: Mapping[str, str] = setting(
+        TextMap(), "Headers that are read.", default={}, example={"X-Event": "changed"}
+    )
+    body: Any = _optional(AnyValue(), "The body, if the request has one.", example={"id": "u-1"})
+    events: tuple[ExpectedEvent, ...] = _optional(
+        ListOf(ExpectedEvent.kind, MAX_EVENTS),
+        "The events that the request contains, in order. Without them, the request is acknowledged and creates no "
+        "event.",
+        absent=(),
+        example=[{"id": "u-1", "entity_type": "USER", "event_type": "UPDATE"}],
+    )
+
+
+class SourceFields(Declared):
+    """Fields of a source that a preset sets."""
+
+    scheme: str = setting(Text(), "The verification of the source.", example="bearer")
+    scheme_settings: Any = _optional(AnyValue(), "Its options.", example={"header": "X-Signature"})
+    handshake: Any = _optional(
+        AnyValue(), "Its handshake.", example={"from": "header", "name": "x-challenge"}
+    )
+    webhook_format: Any = _optional(AnyValue(), "Its webhook format.", example={"id": "event.user.id"})
+    response_format: Any = _optional(AnyValue(), "The format of its answers.", example={"format": "empty"})
+    extra_id_characters: str | None = _optional(Text(), "Further characters of its ids.", example="|")
+    default_mode: str | None = _optional(
+        Choice(("ack", "result")), "The content of its answers.", example="ack"
+    )
+
+
+class SourcePreset(PresetMetadata):
+    """A known sender."""
+
+    source: SourceFields = setting(SourceFields.kind, "Fields of the source.", example={"scheme": "none"})
+    samples: tuple[RecordedRequest, ...] = setting(
+        ListOf(RecordedRequest.kind, MAX_SAMPLES), "Recorded requests of the sender.", example=[]
+    )
 
     def copy_settings(self) -> dict[str, Any]:
         """Return a copy of the fields of a source that the preset sets."""
-        return deepcopy(dict(self.settings))
+        return deepcopy(self.source.to_json())
 
-
-_OBJECT = AnyValue()
-_FIELDS: tuple[Setting[Any], ...] = (
-    required("scheme", Text(), "The verification of the source.", example="bearer"),
-    optional("scheme_settings", _OBJECT, "Its options.", example={"header": "X-Signature"}),
-    optional("handshake", _OBJECT, "Its handshake.", example={"from": "header", "name": "x-challenge"}),
-    optional("webhook_format", _OBJECT, "Its webhook format.", example={"id": "event.user.id"}),
-    optional("response_format", _OBJECT, "The format of its answers.", example={"format": "empty"}),
-    optional("extra_id_characters", Text(), "Further characters of its ids.", example="|"),
-    optional("default_mode", Choice(("ack", "result")), "The content of its answers.", example="ack"),
-)
-
-
-def _given_settings(values: SettingValues) -> Mapping[str, Any]:
-    return {setting.name: values[setting] for setting in _FIELDS if values.is_given(setting)}
-
-
-_ID = required("id", Text(), "The id of the entity.", example="u-1")
-_ENTITY_TYPE = required("entity_type", Text(), "Its type.", example="USER")
-_EVENT_TYPE = required("event_type", Text(), "What happened.", example="UPDATE")
-_OCCURRED_AT = optional("occurred_at", Text(), "When, in UTC.", example="2026-01-01T00:00:00Z")
-_EVENT_ID = optional("event_id", Text(), "The sender's id of the event.", example="e-1")
-_PREVIOUS = optional("previous", _OBJECT, "The overwritten values.", example={"email": "old@example.com"})
-_DATA = optional("data", _OBJECT, "The entity.", example={"email": "new@example.com"})
-_CODE = defaulted("code", AnyText(), "", "The code of an event that is not delivered.", example="filtered")
-
-
-def _build_event(values: SettingValues) -> ExpectedEvent:
-    return ExpectedEvent(
-        values[_ID],
-        values[_ENTITY_TYPE],
-        values[_EVENT_TYPE],
-        values[_OCCURRED_AT],
-        values[_EVENT_ID],
-        values[_PREVIOUS],
-        values[_DATA],
-        values[_CODE],
-    )
-
-
-_TITLE = required("title", Text(), "What happened at the sender.", example="A user changed their address")
-_CONTENT_TYPE = defaulted(
-    "content_type", Text(), "application/json", "The media type of the body.", example="text/json"
-)
-_HEADERS = defaulted("headers", TextMap(), {}, "Headers that are read.", example={"X-Event": "changed"})
-_BODY = optional("body", _OBJECT, "The body, if the request has one.", example={"id": "u-1"})
-_EVENTS = optional(
-    "events",
-    ListOf(
-        Object(
-            (_ID, _ENTITY_TYPE, _EVENT_TYPE, _OCCURRED_AT, _EVENT_ID, _PREVIOUS, _DATA, _CODE), _build_event
-        ),
-        MAX_EVENTS,
-    ),
-    "The events that the request contains, in order. Without them, the request is acknowledged and creates no event.",
-    example=[{"id": "u-1", "entity_type": "USER", "event_type": "UPDATE"}],
-)
-
-
-def _build_sample(values: SettingValues) -> RecordedRequest:
-    events = values[_EVENTS]
-    return RecordedRequest(
-        values[_TITLE], values[_CONTENT_TYPE], values[_HEADERS], values[_BODY], tuple(events or ())
-    )
-
-
-_SOURCE = required(
-    "source", Object(_FIELDS, _given_settings), "Fields of the source.", example={"scheme": "none"}
-)
-_SAMPLES = required(
-    "samples",
-    ListOf(Object((_TITLE, _CONTENT_TYPE, _HEADERS, _BODY, _EVENTS), _build_sample), MAX_SAMPLES),
-    "Recorded requests of the sender.",
-    example=[],
-)
-
-
-def _build_preset(values: SettingValues) -> SourcePreset:
-    return SourcePreset(read_metadata(values), values[_SOURCE], tuple(values[_SAMPLES]))
-
-
-SOURCE_PRESET = Object((*METADATA_SETTINGS, _SOURCE, _SAMPLES), _build_preset)
 
 # By the name of the file.
-SOURCE_PRESETS: Mapping[str, SourcePreset] = read_preset_files(Path(__file__).parent, SOURCE_PRESET)
+SOURCE_PRESETS: Mapping[str, SourcePreset] = read_preset_files(Path(__file__).parent, SourcePreset.kind)

@@ -132,8 +132,7 @@ class SourceAdmin(FormatTrialMixin, SecretRotationMixin, CaptureMixin, PauseMixi
         return list(source_change_warnings(form))
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
-        known = {name: preset.metadata for name, preset in SOURCE_PRESETS.items()}
-        chosen = preset_context(known, request.GET.get("preset", ""))
+        chosen = preset_context(SOURCE_PRESETS, request.GET.get("preset", ""))
         return super().add_view(request, form_url, {**(extra_context or {}), **chosen})
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:

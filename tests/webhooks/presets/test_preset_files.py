@@ -12,7 +12,7 @@ from tests.support.rows import each_row
 from tests.webhooks.presets.vendor_signatures import SIGNERS, UNSIGNED
 from webhooks.models import Source
 from webhooks.presets import source_presets
-from webhooks.presets.source_presets import SOURCE_PRESET, SOURCE_PRESETS
+from webhooks.presets.source_presets import SOURCE_PRESETS, SourcePreset
 
 pytestmark = [pytest.mark.pure, pytest.mark.presets]
 
@@ -27,7 +27,7 @@ def document(name: str = "keycloak") -> dict[str, Any]:
 
 def refusal(changed: dict[str, Any]) -> SettingsInvalid:
     with pytest.raises(SettingsInvalid) as caught:
-        SOURCE_PRESET.read(changed, ("keycloak.json",))
+        SourcePreset.kind.read(changed, ("keycloak.json",))
     return caught.value
 
 
@@ -38,7 +38,7 @@ def test_every_file_is_a_preset_with_a_signer_in_the_tests() -> None:
 @each_row(SOURCE_PRESETS)
 def test_its_settings_are_valid_and_it_names_its_needs_and_documentation(name: str) -> None:
     Source(slug=name, name=name, **SOURCE_PRESETS[name].copy_settings()).clean()
-    metadata = SOURCE_PRESETS[name].metadata
+    metadata = SOURCE_PRESETS[name]
     assert all(need.endswith(".") for need in metadata.needs)
     assert metadata.page.startswith("https://")
     assert metadata.follows
@@ -62,5 +62,5 @@ def test_an_invalid_field_is_refused(field: str, value: Any) -> None:
 def test_a_file_that_is_not_json_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(SettingsInvalid) as caught:
-        read_preset_files(tmp_path, SOURCE_PRESET)
+        read_preset_files(tmp_path, SourcePreset.kind)
     assert caught.value.place == ("broken.json",)

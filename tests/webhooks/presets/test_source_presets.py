@@ -126,14 +126,14 @@ def stored_events() -> Iterator[ExpectedEvent]:
         document = {} if event.payload is None else json.loads(event.payload.decrypt())
         at = event.occurred_at
         yield ExpectedEvent(
-            event.entity_id,
-            event.entity_type,
-            event.event_type,
-            at and at.isoformat().replace("+00:00", "Z"),
-            event.event_id,
-            document.get("previous"),
-            document.get("data"),
-            event.code if event.code == "filtered" else "ignored" if not _is_known(event) else "",
+            entity_id=event.entity_id,
+            entity_type=event.entity_type,
+            event_type=event.event_type,
+            occurred_at=at and at.isoformat().replace("+00:00", "Z"),
+            event_id=event.event_id,
+            previous=document.get("previous"),
+            data=document.get("data"),
+            code=event.code if event.code == "filtered" else "ignored" if not _is_known(event) else "",
         )
 
 
@@ -191,9 +191,7 @@ def test_a_recorded_request_becomes_exactly_its_events_and_nothing_secret_is_sto
     assert not any(value in stored for header, value in headers.items() if header not in known)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, preset in SOURCE_PRESETS.items() if "handshake" in preset.settings]
-)
+@pytest.mark.parametrize("name", [name for name, preset in SOURCE_PRESETS.items() if preset.source.handshake])
 def test_the_handshake_of_the_sender_is_answered(name: str) -> None:
     source = create_source(name)
     handshake = source.handshake
