@@ -16,7 +16,7 @@ from jmespath.exceptions import JMESPathError
 
 from webhooks.catalogue.codes import NOT_STORED_CODES
 from webhooks.expressions.expression_budget import OverBudget
-from webhooks.responses.response_format import CustomAnswer, ResponseFormat
+from webhooks.responses.response_format import CustomAnswer, CustomFormat, PrefixedFormat, ResponseFormat
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _WITHOUT_BODY = frozenset({204, 205})
@@ -73,12 +73,12 @@ class StandardAnswer:
 
 def render_answer(response_format: ResponseFormat, answer: StandardAnswer, limit: int) -> RenderedAnswer:
     """Write an answer in a response format, with a body of at most `limit` bytes. Raises CannotRender."""
-    if response_format.name == "custom":
+    if isinstance(response_format, CustomFormat):
         return _render_custom(response_format, answer, limit)
     return _RENDERERS[response_format.name](response_format, answer, limit)
 
 
-def _render_kratos(response_format: ResponseFormat, answer: StandardAnswer, limit: int) -> RenderedAnswer:
+def _render_kratos(response_format: PrefixedFormat, answer: StandardAnswer, limit: int) -> RenderedAnswer:
     if not answer.has_failed:
         return RenderedAnswer(204, b"")
     field_errors = answer.field_errors(response_format.pointer_prefix) or [
@@ -96,7 +96,7 @@ def _render_kratos(response_format: ResponseFormat, answer: StandardAnswer, limi
     )
 
 
-def _render_okta(response_format: ResponseFormat, answer: StandardAnswer, limit: int) -> RenderedAnswer:
+def _render_okta(response_format: PrefixedFormat, answer: StandardAnswer, limit: int) -> RenderedAnswer:
     if not answer.has_failed:
         return RenderedAnswer(204, b"")
     causes = [
@@ -161,7 +161,7 @@ def _render_empty(_: ResponseFormat, answer: StandardAnswer, __: int) -> Rendere
     return RenderedAnswer(answer.status, b"")
 
 
-_RENDERERS: Mapping[str, Callable[[ResponseFormat, StandardAnswer, int], RenderedAnswer]] = {
+_RENDERERS: Mapping[str, Callable[[Any, StandardAnswer, int], RenderedAnswer]] = {
     "kratos": _render_kratos,
     "okta-inline": _render_okta,
     "zitadel": _render_zitadel,
@@ -170,7 +170,7 @@ _RENDERERS: Mapping[str, Callable[[ResponseFormat, StandardAnswer, int], Rendere
 }
 
 
-def _render_custom(response_format: ResponseFormat, answer: StandardAnswer, limit: int) -> RenderedAnswer:
+def _render_custom(response_format: CustomFormat, answer: StandardAnswer, limit: int) -> RenderedAnswer:
     custom = next(
         (
             custom
@@ -194,11 +194,11 @@ def _reports_unstored_as_success(custom: CustomAnswer, answer: StandardAnswer) -
 
 
 def _evaluate_body(
-    custom: CustomAnswer, response_format: ResponseFormat, answer: StandardAnswer, limit: int
+    custom: CustomAnswer, response_format: CustomFormat, answer: StandardAnswer, limit: int
 ) -> bytes:
     assert custom.body is not None, "checked by the caller"
     try:
-        value = custom.body(answer.document)
+        value = custom.body.evaluate(answer.document)
     except OverBudget:
         raise CannotRender("the expression costs too much") from None
     except JMESPathError:

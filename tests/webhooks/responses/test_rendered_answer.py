@@ -9,7 +9,7 @@ from config_schema.errors import SettingsInvalid
 from tests.support.rows import each_row
 from webhooks.catalogue.codes import CATALOGUE
 from webhooks.responses.rendered_answer import CannotRender, StandardAnswer, render_answer
-from webhooks.responses.response_format import RESPONSE_FORMAT, read_format
+from webhooks.responses.response_format import RESPONSE_FORMAT
 
 pytestmark = pytest.mark.pure
 
@@ -39,7 +39,7 @@ NOT_JSON = StandardAnswer(400, "not-json", {"status": 400, "detail": DETAIL, "co
 
 
 def render(document: dict[str, Any], answer: StandardAnswer, limit: int = LIMIT) -> tuple[int, Any]:
-    rendered = render_answer(read_format(document), answer, limit)
+    rendered = render_answer(RESPONSE_FORMAT.read(document, ()), answer, limit)
     assert len(rendered.body) <= limit
     return rendered.status, json.loads(rendered.body) if rendered.body else None
 
@@ -96,7 +96,7 @@ def test_scim_errors_are_those_of_rfc_7644() -> None:
     )
     assert render({"format": "scim"}, NOT_JSON)[1]["scimType"] == "invalidSyntax"
     assert "scimType" not in render({"format": "scim"}, UNAVAILABLE)[1]
-    assert read_format({"format": "scim"}).media_type == "application/scim+json"
+    assert RESPONSE_FORMAT.read({"format": "scim"}, ()).media_type == "application/scim+json"
 
 
 @each_row(
@@ -164,10 +164,13 @@ def test_an_unstored_request_is_never_answered_as_a_success(code: str, loose: di
 
 def test_a_custom_answer_can_be_plain_text() -> None:
     text = {"format": "custom", "content_type": "text/plain", "answers": [{"body": "detail || status"}]}
-    rendered = render_answer(read_format(text), REFUSED, LIMIT)
-    assert (rendered.body.decode(), read_format(text).media_type) == (DETAIL, "text/plain; charset=utf-8")
+    rendered = render_answer(RESPONSE_FORMAT.read(text, ()), REFUSED, LIMIT)
+    assert (rendered.body.decode(), RESPONSE_FORMAT.read(text, ()).media_type) == (
+        DETAIL,
+        "text/plain; charset=utf-8",
+    )
     with pytest.raises(CannotRender):
-        render_answer(read_format(text | {"answers": [{"body": "errors"}]}), REFUSED, LIMIT)
+        render_answer(RESPONSE_FORMAT.read(text | {"answers": [{"body": "errors"}]}, ()), REFUSED, LIMIT)
 
 
 @each_row(
@@ -181,7 +184,7 @@ def test_a_custom_answer_can_be_plain_text() -> None:
 def test_an_expression_that_fails_or_costs_too_much_is_reported_without_the_answer(
     expression: str, reason: str
 ) -> None:
-    custom = read_format({"format": "custom", "answers": [{"body": expression}]})
+    custom = RESPONSE_FORMAT.read({"format": "custom", "answers": [{"body": expression}]}, ())
     with pytest.raises(CannotRender, match=reason) as raised:
         render_answer(custom, REFUSED, LIMIT)
     assert "shop" not in str(raised.value)

@@ -27,7 +27,7 @@ from webhooks.models import Event, Payload, Receipt, Refusal, Source, SourceSecr
 from webhooks.protocol.formats.event_reader import UnreadableEvent, read_request
 from webhooks.protocol.strict_json import MalformedBody
 from webhooks.receiving.refusals import refusal_counts
-from webhooks.responses.response_format import read_format
+from webhooks.responses.response_format import RESPONSE_FORMAT
 
 CLIENT = Client(raise_request_exception=False)
 SECRET = "canary-of-the-source-4cfe26c1f0a94d52"
@@ -159,7 +159,7 @@ def check(
     if connection.vendor == "sqlite":  # none of these commits is about a power cut
         connection.cursor().execute("PRAGMA synchronous = OFF")
     source, sent = sender.create(), list(bodies)
-    media_type = read_format(dict(sender.response)).media_type
+    media_type = RESPONSE_FORMAT.read(dict(sender.response), ()).media_type
     with caplog.at_level(logging.DEBUG):
         answers = [sender.post(body) for body in sent]
     receipts = list(Receipt.objects.select_related("answer", "payload").order_by("pk"))
