@@ -10,7 +10,7 @@ page.to_json()  # {"size": 20}
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from inspect import get_annotations
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any, ClassVar, Self, dataclass_transform
 
 from config_schema.errors import SettingPath
 from config_schema.kinds import ValueKind
@@ -57,11 +57,11 @@ def nullable(kind: ValueKind[Any], meaning: str, *, example: Any, name: str = ""
 class Declared:
     """Base of classes whose fields are settings. A subclass is a frozen dataclass, whose `kind` reads an object into an
     instance. `rules` are about several of its settings; `hints` are errors for unknown fields that belong elsewhere.
-    Settings of its own come before those of its bases.
-    `selector`: of a variant, the field by whose setting it is chosen.
+    Settings of its own come before those of its bases. `selector`: of a variant, the field by whose setting it is
+    chosen.
     """
 
-    kind: ClassVar[Object[Any]]
+    kind: ClassVar[Object[Self]]
     settings: ClassVar[Mapping[str, Setting[Any]]]
     rules: ClassVar[tuple[Rule, ...]] = ()
     hints: ClassVar[Mapping[str, str]] = {}
@@ -70,10 +70,10 @@ class Declared:
     def __init_subclass__(cls) -> None:
         dataclass(frozen=True, kw_only=True)(cls)
         cls.settings = dict(sorted(_named_settings(cls), key=lambda item: _distance(cls, item[0])))
-        cls.kind = Object(tuple(cls.settings.values()), cls._make, cls.rules, cls.hints)
+        cls.kind = Object(tuple(cls.settings.values()), cls._make, cls.rules, cls.hints)  # type: ignore[arg-type]
 
     @classmethod
-    def _make(cls, values: SettingValues) -> Any:
+    def _make(cls, values: SettingValues) -> Self:
         return cls(**{name: values[one] for name, one in cls.settings.items()})
 
     @classmethod
@@ -88,7 +88,7 @@ class Declared:
         for name, one in self.settings.items():
             value = getattr(self, name)
             if one.is_required or value != one.read({}, _NOWHERE):
-                written[one.name] = None if value is None else one.kind.to_json(value)
+                written[one.name] = one.to_json(value)
         return written
 
 

@@ -9,7 +9,7 @@ from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import JsonSchema, ValueKind, anchor_pattern
 from config_schema.rules import NamedValues, Rule, rule_schemas
 from config_schema.settings import Setting, SettingValues
-from config_schema.translatable import translatable
+from config_schema.translatable import join_texts, translatable
 
 T = TypeVar("T")
 
@@ -168,24 +168,32 @@ class MapOf(ValueKind[dict[str, T]]):
 
 @dataclass(frozen=True)
 class ListOf(ValueKind[tuple[T, ...]]):
-    """Kind of a list of 1 to `most` values of one kind. `noun`: the plural that errors use for them."""
+    """Kind of a list of `least` (0 or 1) to `most` values of one kind. `noun`: the plural that errors use for them."""
 
     items: ValueKind[T]
     most: int
     label: str = translatable("list of objects")
     noun: str = translatable("objects")
+    least: int = 1
 
     @property
     def limits(self) -> str:  # type: ignore[override]
-        return translatable("1 to %(most)s items", most=f"{self.most:,}")
+        most = f"{self.most:,}"
+        number = (
+            translatable("1 to %(most)s items", most=most)
+            if self.least
+            else translatable("at most %(most)s items", most=most)
+        )
+        return join_texts("; ", (number, self.items.limits)) if self.items.limits else number
 
     def read(self, value: Any, place: SettingPath) -> tuple[T, ...]:
-        if not isinstance(value, list | tuple) or not 1 <= len(value) <= self.most:
+        if not isinstance(value, list | tuple) or not self.least <= len(value) <= self.most:
+            names = {"most": self.most, "noun": self.noun}
             raise SettingsInvalid(
                 place,
-                translatable(
-                    "This must be a list of 1 to %(most)s %(noun)s.", most=self.most, noun=self.noun
-                ),
+                translatable("This must be a list of 1 to %(most)s %(noun)s.", **names)
+                if self.least
+                else translatable("This must be a list of at most %(most)s %(noun)s.", **names),
             )
         return tuple(self.items.read(item, (*place, index)) for index, item in enumerate(value))
 
@@ -193,7 +201,19 @@ class ListOf(ValueKind[tuple[T, ...]]):
         return [self.items.to_json(item) for item in value]
 
     def to_schema(self) -> JsonSchema:
-        return {"type": "array", "minItems": 1, "maxItems": self.most, "items": self.items.to_schema()}
+        items = self.items.to_schema()
+        return {"type": "array", "minItems": self.least, "maxItems": self.most, "items": items}
+
+
+@dataclass(frozen=True)
+class SetOf(ListOf[T]):
+    """Kind of a list whose order does not matter. Reading returns a frozenset."""
+
+    def read(self, value: Any, place: SettingPath) -> frozenset[T]:  # type: ignore[override]
+        return frozenset(super().read(value, place))
+
+    def to_json(self, value: Any) -> Any:
+        return sorted(super().to_json(value))
 
 
 @dataclass(frozen=True)

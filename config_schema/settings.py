@@ -40,6 +40,10 @@ class Setting(Generic[T_co]):
             return self.absent
         return self.kind.read(value, (*place, self.name))
 
+    def to_json(self, value: Any) -> Any:
+        """Convert a value that `read` returned back into JSON."""
+        return None if value is None else self.kind.to_json(value)
+
 
 def required(name: str, kind: ValueKind[T], meaning: str, *, example: Any) -> Setting[T]:
     """Describe a setting that is required."""

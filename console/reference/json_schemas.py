@@ -9,7 +9,7 @@ from sync.connectors.registry import CONNECTORS, SETTINGS_KINDS
 from sync.connectors.settings.authentication import AUTHENTICATION
 from sync.connectors.settings.body_template import BODY_SCHEMAS
 from sync.planning.mapping_declaration import MAPPING
-from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
+from webhooks.protocol.formats.webhook_format import WebhookFormat
 from webhooks.protocol.handshake import HANDSHAKE
 from webhooks.protocol.schemes import SCHEMES
 from webhooks.responses.response_format import RESPONSE_FORMAT
@@ -29,7 +29,7 @@ DOCUMENTS: Mapping[str, tuple[str, ValueKind[Any]]] = {
     "response-format": ("Response format of a source", RESPONSE_FORMAT),
     "authentication": ("Authentication of a connection", AUTHENTICATION),
     "mapping": ("Declaration of a mapping", MAPPING),
-    "webhook-format": ("Webhook format of a source", WEBHOOK_FORMAT),
+    "webhook-format": ("Webhook format of a source", WebhookFormat.kind),
 }
 
 

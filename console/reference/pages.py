@@ -35,7 +35,7 @@ from sync.planning.mapping_declaration import EXAMPLE, MAPPING
 from webhooks.expressions.function_descriptions import EXAMPLE_DOCUMENT, FUNCTION_DESCRIPTIONS
 from webhooks.models import SOURCE_SETTINGS, Source
 from webhooks.protocol.formats.webhook_format import EXAMPLE as FORMAT_EXAMPLE
-from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
+from webhooks.protocol.formats.webhook_format import WebhookFormat
 from webhooks.protocol.handshake import HANDSHAKE
 from webhooks.protocol.schemes import SCHEMES as VERIFICATION_SCHEMES
 from webhooks.responses.response_format import RESPONSE_FORMAT
@@ -93,7 +93,7 @@ def _format_page() -> ReferencePage:
             "name, without those that hold secrets; `query` has the parameters of its address; `event` is "
             "the event being read. `!a.b` means `(!a).b` in JMESPath and is refused: write `!(a.b)`."
         ),
-        sections=tuple(describe_object(WEBHOOK_FORMAT, translatable("The fields of a webhook format."))),
+        sections=tuple(describe_object(WebhookFormat.kind, translatable("The fields of a webhook format."))),
         schemas=("webhook-format",),
         example=FORMAT_EXAMPLE,
     )

@@ -23,7 +23,7 @@ from sync.connectors.settings.authentication import AUTHENTICATION
 from sync.models import ROUTE_SETTINGS
 from sync.planning.mapping_declaration import MAPPING
 from webhooks.models import SOURCE_SETTINGS
-from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
+from webhooks.protocol.formats.webhook_format import WebhookFormat
 from webhooks.protocol.handshake import HANDSHAKE
 from webhooks.protocol.schemes import SCHEMES, VerificationScheme
 from webhooks.responses.response_format import RESPONSE_FORMAT
@@ -80,7 +80,7 @@ def _source_documents(language: str | None) -> dict[str, FieldList]:
     common, variants = group_variants(describe_variants(RESPONSE_FORMAT))
     _none, schemes = group_variants(describe_schemes())
     common_handshake, handshakes = group_variants(describe_variants(HANDSHAKE))
-    webhook_format = tuple(describe_object(WEBHOOK_FORMAT, SOURCE_SETTINGS["webhook_format"].meaning))
+    webhook_format = tuple(describe_object(WebhookFormat.kind, SOURCE_SETTINGS["webhook_format"].meaning))
     return {
         "scheme_settings": FieldList("verification", variants=schemes, control="scheme"),
         "handshake": replace(

@@ -12,7 +12,7 @@ from sync.connectors.settings.identity import IDENTITY_SETTINGS
 from sync.connectors.settings.target import TARGET_SETTINGS
 from sync.planning.mapping_declaration import parse_mapping
 from tests.support.http.connectors import make_operations
-from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
+from webhooks.protocol.formats.webhook_format import WebhookFormat
 
 pytestmark = pytest.mark.pure
 MANUAL = Path(__file__).parents[2] / "docs" / "connect.md"
@@ -33,7 +33,7 @@ def accept(example: Mapping[str, Any]) -> str:
         parse_mapping(example)
         return "mapping"
     if "event_types" in example:
-        WEBHOOK_FORMAT.read(example, ())
+        WebhookFormat.kind.read(example, ())
         return "format"
     if "operations" in example:
         TARGET_SETTINGS.read({"entities": {"USER": {"operations": RECORDS | example["operations"]}}}, ())

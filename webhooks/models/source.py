@@ -18,7 +18,7 @@ from config_schema.translatable import error_sentence, translatable
 from webhooks.encryption.at_rest import LazyEncryptedJSONField
 from webhooks.models.pausable import Pausable
 from webhooks.protocol import challenge_hmac
-from webhooks.protocol.formats.webhook_format import DEFAULT_FORMAT, WEBHOOK_FORMAT, WebhookFormat
+from webhooks.protocol.formats.webhook_format import DEFAULT_FORMAT, WebhookFormat
 from webhooks.protocol.handshake import HANDSHAKE, OriginHandshake, signs_for_anyone
 from webhooks.protocol.schemes import (
     SCHEMES,
@@ -188,7 +188,7 @@ class Source(Pausable):
         except ValueError as error:
             errors["scheme_settings"] = error_sentence(error)
         documents: dict[str, ValueKind[Any]] = {
-            "webhook_format": WEBHOOK_FORMAT,
+            "webhook_format": WebhookFormat.kind,
             "response_format": RESPONSE_FORMAT,
         }
         if self.handshake != {}:
@@ -210,7 +210,7 @@ class Source(Pausable):
 
     def _find_unsuitable_format(self) -> dict[str, ValidationError]:
         """Return the error of the webhook format or the verification if they do not fit together."""
-        webhook_format = WEBHOOK_FORMAT.read(self.webhook_format, ())
+        webhook_format = WebhookFormat.kind.read(self.webhook_format, ())
         if webhook_format.content_types != {FORM_TYPE} and needs_form(self.scheme, self.scheme_settings):
             sentence = translatable(
                 "%(fields)s needs a webhook format that accepts only forms, in content_types.",
@@ -236,7 +236,7 @@ class Source(Pausable):
             return {"handshake": _invalid_setting("hmac", sentence)}
         if not signs_for_anyone(handshake):
             return {}
-        webhook_format = WEBHOOK_FORMAT.read(self.webhook_format, ())
+        webhook_format = WebhookFormat.kind.read(self.webhook_format, ())
         sentence = translatable(
             "The handshake gives anyone the HMAC of short texts. A form or an empty body could be such a text, so that "
             "anyone could sign it: accept only JSON, or set “verified” if the sender signs its handshake."
@@ -258,7 +258,7 @@ class Source(Pausable):
     @cached_property
     def parsed_format(self) -> WebhookFormat:
         """The webhook format, parsed once for each object of a source. Raises SettingsInvalid."""
-        return WEBHOOK_FORMAT.read(self.webhook_format, ()) if self.webhook_format else DEFAULT_FORMAT
+        return WebhookFormat.kind.read(self.webhook_format, ()) if self.webhook_format else DEFAULT_FORMAT
 
     @property
     def is_signed(self) -> bool:

@@ -22,7 +22,7 @@ from console.ui.translation import translate_text
 from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import Event, Source
 from webhooks.protocol.formats.format_trial import EventTrial, FormatTrial, try_format
-from webhooks.protocol.formats.webhook_format import MAX_BODY_BYTES, WEBHOOK_FORMAT, WebhookFormat
+from webhooks.protocol.formats.webhook_format import MAX_BODY_BYTES, WebhookFormat
 from webhooks.protocol.strict_form import FORM_TYPE, is_form
 from webhooks.protocol.strict_json import MalformedBody
 
@@ -143,7 +143,7 @@ def _check_lengths(trial_input: TrialInput) -> None:
 def _parse_format(text: str) -> WebhookFormat:
     document = parse_json_text(text or "{}")
     try:
-        return WEBHOOK_FORMAT.read(document, ())
+        return WebhookFormat.kind.read(document, ())
     except SettingsInvalid as invalid:
         sentence = translate_text(invalid.sentence)
         raise JsonTextError(sentence, line_number_of(text, invalid.place), invalid.path) from invalid

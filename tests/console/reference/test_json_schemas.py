@@ -15,7 +15,7 @@ from sync.connectors.registry import validate_connection
 from sync.connectors.settings.authentication import AUTHENTICATION
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 from tests.support.http.connectors import make_operations
-from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
+from webhooks.protocol.formats.webhook_format import WebhookFormat
 from webhooks.protocol.schemes import SCHEMES, check_settings
 
 pytestmark = pytest.mark.pure
@@ -31,7 +31,7 @@ def hub_accepts(name: str, document: Any) -> bool:
         if kind == "mapping":
             parse_mapping(document)
         elif kind == "webhook":
-            WEBHOOK_FORMAT.read(document, ())
+            WebhookFormat.kind.read(document, ())
         elif kind == "authentication":
             validate_connection(
                 "rest-identity", {"entities": {"A": {"path": "/{id}"}}}, document, "https://a.test"

@@ -16,7 +16,7 @@ from sync.planning.mapping_declaration import MAPPING
 from tests.support.builders.history import a_route, a_source
 from tests.support.builders.settings_rows import connection, mapping
 from tests.support.people import browser, source
-from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
+from webhooks.protocol.formats.webhook_format import WebhookFormat
 from webhooks.protocol.handshake import HANDSHAKE
 from webhooks.protocol.schemes import SCHEMES
 from webhooks.responses.response_format import RESPONSE_FORMAT
@@ -59,7 +59,7 @@ def names_of(kind: Any) -> set[str]:
             "webhooks/source",
             {
                 "handshake": [HANDSHAKE],
-                "webhook_format": [WEBHOOK_FORMAT],
+                "webhook_format": [WebhookFormat.kind],
                 "response_format": [RESPONSE_FORMAT],
             },
         ),
@@ -88,7 +88,7 @@ def test_the_variant_of_a_saved_row_is_open_and_the_others_can_be_opened() -> No
     assert re.findall(r'data-variant="([^"]+)"', html) == list(SCHEMES)
     chosen = chosen_in(html)
     assert list(chosen) == ["body-hmac"]
-    assert names_in(chosen["body-hmac"]) == {setting.name for setting in SCHEMES["body-hmac"].settings}
+    assert names_in(chosen["body-hmac"]) == {setting.name for setting in SCHEMES["body-hmac"].schema.settings}
     assert '/admin/reference/verification/#settings-body-hmac"' in chosen["body-hmac"]
     assert list(chosen_in(list_of(client, address, "response_format"))) == ["kratos"]
     id_connection = connection(authentication={"scheme": "bearer"})

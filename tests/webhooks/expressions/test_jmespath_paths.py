@@ -12,7 +12,7 @@ from config_schema.errors import SettingsInvalid
 from tests.support.rows import each_row
 from webhooks.expressions.expression_budget import ExpressionBudget
 from webhooks.expressions.jmespath_paths import NegatedPath, compile_expression, is_plain_expression
-from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
+from webhooks.protocol.formats.webhook_format import WebhookFormat
 
 pytestmark = pytest.mark.pure
 
@@ -98,6 +98,6 @@ def test_a_negation_that_is_not_read_from_is_allowed(text: str) -> None:
 
 def test_a_webhook_format_with_a_negated_path_is_refused_at_its_entry() -> None:
     with pytest.raises(SettingsInvalid) as refused:
-        WEBHOOK_FORMAT.read({"when": "!event.test", "id": "event.id"}, ())
+        WebhookFormat.kind.read({"when": "!event.test", "id": "event.id"}, ())
     assert "/when" in str(refused.value)
     assert "Write !(event.test)." in str(refused.value)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from config_schema.errors import SettingPath, SettingsInvalid
-from config_schema.kinds import JsonSchema, ValueKind, anchor_pattern
+from config_schema.errors import SettingPath
+from config_schema.kinds import Text
+from config_schema.objects import SetOf
 from config_schema.translatable import translatable
 
 MAX_PATHS = 50
@@ -25,34 +26,31 @@ _StepTree = dict[str, "_StepTree | None"]
 
 
 @dataclass(frozen=True)
-class DroppedPathList(ValueKind[tuple[tuple[str, ...], ...]]):
-    """Kind of a list of paths to remove. Reading splits each into steps; `[]` stands for every item of a list."""
+class DroppedPath(Text):
+    """Kind of a path of field names. Reading splits it into steps; `[]` stands for every item of a list."""
 
-    label: str = translatable("list of paths")
-    limits: str = translatable(
-        'at most %(most)s paths of field names, such as `payload.password`, `items[].password` or `"data[pw]"`',
-        most=MAX_PATHS,
-    )
+    def read(self, value: Any, place: SettingPath) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(step.strip('"') for step in _STEPS.findall(super().read(value, place)))
 
-    def read(self, value: Any, place: SettingPath) -> tuple[tuple[str, ...], ...]:
-        if not isinstance(value, list | tuple) or len(value) > MAX_PATHS:
-            raise SettingsInvalid(
-                place, translatable("This must be a list of at most %(most)s paths.", most=MAX_PATHS)
-            )
-        return tuple(_split_path(path, (*place, index)) for index, path in enumerate(value))
-
-    def to_schema(self) -> JsonSchema:
-        item = {"type": "string", "pattern": anchor_pattern(_PATH.pattern)}
-        return {"type": "array", "maxItems": MAX_PATHS, "items": item}
+    def to_json(self, value: Any) -> Any:
+        steps = (step if _STEPS.fullmatch(step) else f'"{step}"' for step in value)
+        return ".".join(steps).replace(".[]", "[]")
 
 
-def _split_path(path: Any, place: SettingPath) -> tuple[str, ...]:
-    if not isinstance(path, str) or not _PATH.fullmatch(path):
-        raise SettingsInvalid(place, "This must be a path of field names, such as payload.password.")
-    return tuple(step.strip('"') for step in _STEPS.findall(path))
+DROPPED_PATHS = SetOf(
+    DroppedPath(
+        _PATH,
+        translatable('such as `payload.password`, `items[].password` or `"data[pw]"`'),
+        translatable("This must be a path of field names, such as payload.password."),
+    ),
+    MAX_PATHS,
+    label=translatable("list of paths"),
+    noun=translatable("paths"),
+    least=0,
+)
 
 
-def drop_paths(document: Any, paths: tuple[tuple[str, ...], ...]) -> bool:
+def drop_paths(document: Any, paths: frozenset[tuple[str, ...]]) -> bool:
     """Remove the values at these paths from a document in place. Returns True if at least one was found."""
     found = False
     # All paths at once: a body may have hundreds of thousands of objects, and each is visited at most once.
@@ -73,7 +71,7 @@ def drop_paths(document: Any, paths: tuple[tuple[str, ...], ...]) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _build_tree(paths: tuple[tuple[str, ...], ...]) -> _StepTree:
+def _build_tree(paths: frozenset[tuple[str, ...]]) -> _StepTree:
     """Return the paths as a tree of their steps, without those into a list."""
     tree: _StepTree = {}
     # A longer path does not matter where a shorter one removes the whole value.

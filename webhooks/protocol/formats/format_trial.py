@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from webhooks.protocol.formats.event_reader import RequestReader, UnreadableEvent
-from webhooks.protocol.formats.webhook_format import EVENT_TYPES, ExpressionOrConstant, WebhookFormat
+from webhooks.protocol.formats.webhook_format import EVENT_TYPES, WebhookFormat
 
 MAX_VALUE = 2_000
 # Of a request; the others are counted.
@@ -72,7 +72,7 @@ def _try_event(
     fault = event_or_fault.entry if isinstance(event_or_fault, UnreadableEvent) else ""
     values = tuple(
         _build_entry_value(name, reader.try_entry(entry, element), is_fault=name == fault)
-        for name, entry in _format_entries(webhook_format).items()
+        for name, entry in webhook_format.entries.items()
     )
     if isinstance(event_or_fault, UnreadableEvent):
         return EventTrial(position, event_or_fault.code, "", values)
@@ -83,20 +83,6 @@ def _try_event(
         f"{event_or_fault.event_name} {event_or_fault.entity_type} {event_or_fault.entity_id}",
         values,
     )
-
-
-def _format_entries(webhook_format: WebhookFormat) -> dict[str, ExpressionOrConstant]:
-    condition = {} if webhook_format.when is None else {"when": webhook_format.when}
-    return {
-        **condition,
-        "id": webhook_format.entity_id,
-        "entity_type": webhook_format.entity_type,
-        "event_type": webhook_format.event_type,
-        "occurred_at": webhook_format.occurred_at,
-        "event_id": webhook_format.event_id,
-        "previous": webhook_format.previous,
-        "data": webhook_format.data,
-    }
 
 
 def _build_entry_value(name: str, value: Any, *, is_fault: bool) -> EntryValue:

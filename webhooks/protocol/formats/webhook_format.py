@@ -2,18 +2,20 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
 
+from config_schema.declared import Declared, setting
 from config_schema.errors import SettingPath, SettingsInvalid
-from config_schema.kinds import Boolean, Choice, JsonSchema, ValueKind, WholeNumber
-from config_schema.objects import MapOf, Object
-from config_schema.settings import Setting, SettingValues, defaulted, optional
-from config_schema.translatable import translatable
+from config_schema.kinds import Boolean, Choice, JsonSchema, Text, ValueKind, WholeNumber
+from config_schema.objects import MapOf, SetOf
+from config_schema.settings import SettingValues
+from config_schema.translatable import join_texts, translatable
 from webhooks.expressions.expression_budget import ExpressionBudget
-from webhooks.expressions.expression_kind import ExpressionKind, read_expression
-from webhooks.expressions.jmespath_paths import MAX_DEPTH, MAX_LENGTH, Evaluator
-from webhooks.protocol.formats.dropped_paths import DroppedPathList
+from webhooks.expressions.expression_kind import CompiledExpression, CompiledExpressionKind
+from webhooks.expressions.jmespath_paths import MAX_DEPTH, MAX_LENGTH
+from webhooks.protocol.formats.dropped_paths import DROPPED_PATHS
 from webhooks.protocol.strict_form import FORM_TYPE, MAX_FIELDS
 from webhooks.protocol.webhook_parser import TYPE_NAME
 
@@ -28,52 +30,21 @@ JSON_TYPE = "application/json"
 EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
 TIME_FORMATS = ("rfc3339", "seconds", "milliseconds")
 
-_CONTENT_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}", re.ASCII)
-
 
 @dataclass(frozen=True, slots=True)
-class ExpressionOrConstant:
-    """An entry of a webhook format, which gives one part of an event: an expression, or a constant if that is None."""
+class Constant:
+    """An entry of a webhook format that is the same for every event."""
 
-    expression: Evaluator | None
-    constant: str | None = None
+    value: str
 
-    def evaluate(self, context: Mapping[str, Any], budget: ExpressionBudget) -> Any:
-        """Return the value of the entry. Raises OverBudget, and JMESPathError if the context does not fit."""
-        return self.constant if self.expression is None else self.expression(context, budget)
+    def evaluate(self, context: Mapping[str, Any], budget: ExpressionBudget) -> str:
+        """Return the value."""
+        return self.value
 
 
-@dataclass(frozen=True, slots=True)
-class WebhookFormat:
-    """Settings that say how events are read from the requests of a source.
-
-    `events` returns the events of a request, the other entries return the parts of one event. If `uses_default_fields`,
-    each request is one event with the fields of the default format, and only its type maps, media types and limits
-    differ. If `has_event_list`, the format says where the events are. The type maps have upper-case names; None means
-    that types are used unchanged. `max_events` and `max_bytes` are the limits of one request.
-    """
-
-    events: ExpressionOrConstant
-    when: ExpressionOrConstant | None
-    entity_id: ExpressionOrConstant
-    entity_type: ExpressionOrConstant
-    event_type: ExpressionOrConstant
-    occurred_at: ExpressionOrConstant
-    event_id: ExpressionOrConstant
-    previous: ExpressionOrConstant
-    data: ExpressionOrConstant
-    time_format: str
-    entity_types: Mapping[str, str] | None
-    event_types: Mapping[str, str]
-    content_types: frozenset[str]
-    allows_empty_body: bool
-    json_fields: frozenset[str]
-    max_events: int
-    max_bytes: int
-    dropped_paths: tuple[tuple[str, ...], ...]
-    batch_response: str
-    uses_default_fields: bool
-    has_event_list: bool
+# An entry of a webhook format, which gives one part of an event.
+ExpressionOrConstant = CompiledExpression | Constant
+_EXPRESSION = CompiledExpressionKind()
 
 
 @dataclass(frozen=True)
@@ -88,11 +59,14 @@ class ExpressionOrConstantKind(ValueKind[ExpressionOrConstant]):
     )
 
     def read(self, value: Any, place: SettingPath) -> ExpressionOrConstant:
-        if isinstance(value, Mapping):
-            if set(value) != {"constant"} or not isinstance(value["constant"], str):
-                raise SettingsInvalid(place, 'A constant is written as {"constant": "text"}.')
-            return ExpressionOrConstant(None, value["constant"])
-        return ExpressionOrConstant(read_expression(value, place))
+        if not isinstance(value, Mapping):
+            return _EXPRESSION.read(value, place)
+        if set(value) != {"constant"} or not isinstance(value["constant"], str):
+            raise SettingsInvalid(place, 'A constant is written as {"constant": "text"}.')
+        return Constant(value["constant"])
+
+    def to_json(self, value: Any) -> Any:
+        return {"constant": value.value} if isinstance(value, Constant) else value.text
 
     def to_schema(self) -> JsonSchema:
         constant = {
@@ -101,315 +75,227 @@ class ExpressionOrConstantKind(ValueKind[ExpressionOrConstant]):
             "required": ["constant"],
             "additionalProperties": False,
         }
-        return {"anyOf": [EntryExpressionKind().to_schema(), constant]}
+        return {"anyOf": [_EXPRESSION.to_schema(), constant]}
 
 
 @dataclass(frozen=True)
-class EntryExpressionKind(ExpressionKind[ExpressionOrConstant]):
-    """Kind of an entry of a webhook format that must be a JMESPath expression."""
-
-    def read(self, value: Any, place: SettingPath) -> ExpressionOrConstant:
-        return ExpressionOrConstant(read_expression(value, place))
-
-
-@dataclass(frozen=True)
-class MediaTypeList(ValueKind[frozenset[str]]):
-    """Kind of a list of media types in lower case, such as `application/json`."""
-
-    label: str = translatable("list of media types")
-    limits: str = translatable(
-        "1 to %(most)s media types in lower case, without parameters", most=MAX_CONTENT_TYPES
-    )
-
-    def read(self, value: Any, place: SettingPath) -> frozenset[str]:
-        if not isinstance(value, list | tuple) or not 1 <= len(value) <= MAX_CONTENT_TYPES:
-            raise SettingsInvalid(
-                place,
-                translatable("This must be a list of 1 to %(most)s media types.", most=MAX_CONTENT_TYPES),
-            )
-        for index, item in enumerate(value):
-            if not isinstance(item, str) or not _CONTENT_TYPE.fullmatch(item):
-                sentence = translatable(
-                    "This must be a media type in lower case, such as application/scim+json."
-                )
-                raise SettingsInvalid((*place, index), sentence)
-        return frozenset(value)
-
-    def to_schema(self) -> JsonSchema:
-        item = {"type": "string", "pattern": f"^{_CONTENT_TYPE.pattern}$"}
-        return {"type": "array", "minItems": 1, "maxItems": MAX_CONTENT_TYPES, "items": item}
-
-
-@dataclass(frozen=True)
-class FieldNames(ValueKind[frozenset[str]]):
-    """Kind of a list of names of fields."""
-
-    label: str = translatable("list of texts")
-    limits: str = translatable(
-        "at most %(most)s names of up to %(length)s characters", most=MAX_JSON_FIELDS, length=MAX_FIELD_NAME
-    )
-
-    def read(self, value: Any, place: SettingPath) -> frozenset[str]:
-        if not isinstance(value, list | tuple) or len(value) > MAX_JSON_FIELDS:
-            raise SettingsInvalid(
-                place, translatable("This must be a list of at most %(most)s names.", most=MAX_JSON_FIELDS)
-            )
-        for index, name in enumerate(value):
-            if not isinstance(name, str) or not 0 < len(name) <= MAX_FIELD_NAME:
-                raise SettingsInvalid((*place, index), "This must be the name of a field.")
-        return frozenset(value)
-
-    def to_schema(self) -> JsonSchema:
-        item = {"type": "string", "minLength": 1, "maxLength": MAX_FIELD_NAME}
-        return {"type": "array", "maxItems": MAX_JSON_FIELDS, "items": item}
-
-
-@dataclass(frozen=True)
-class EntityTypeName(ValueKind[str]):
+class EntityTypeName(Text):
     """Kind of a name of an entity type. It is read in upper case."""
 
-    label: str = translatable("name of an entity type")
-
     def read(self, value: Any, place: SettingPath) -> str:
-        if not isinstance(value, str) or not TYPE_NAME.fullmatch(value):
-            raise SettingsInvalid(place, "This is not the name of an entity type.")
-        return value.upper()
-
-    def to_schema(self) -> JsonSchema:
-        return {"type": "string", "pattern": f"^{TYPE_NAME.pattern}$"}
+        return super().read(value, place).upper()
 
 
-_CONTEXT_SENTENCE = translatable("The expression looks into `{event, body, headers, query}`.")
-_EVENTS = defaulted(
-    "events",
-    EntryExpressionKind(),
-    "[body]",
-    "Where the list of events is in a request, at most `max_events`. The expression looks into `{body, headers, "
-    "query}`; names of headers are in lower case.",
-    example="body.data.events",
+_ENTITY_TYPE_NAME = EntityTypeName(
+    TYPE_NAME,
+    sentence=translatable("This is not the name of an entity type."),
+    label=translatable("name of an entity type"),
 )
-_WHEN = optional(
-    "when",
-    EntryExpressionKind(),
-    translatable(
-        "An event for which this is false is stored but not delivered (`filtered`). %(context)s",
-        context=_CONTEXT_SENTENCE,
+_MEDIA_TYPES = SetOf(
+    Text(
+        re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}", re.ASCII),
+        translatable("media types in lower case, without parameters"),
+        translatable("This must be a media type in lower case, such as application/scim+json."),
     ),
-    example="event.outcome.result == 'SUCCESS'",
+    MAX_CONTENT_TYPES,
+    label=translatable("list of media types"),
+    noun=translatable("media types"),
 )
-_ID = defaulted(
-    "id",
-    ExpressionOrConstantKind(),
-    "event.id",
-    translatable("The id of the entity. %(context)s", context=_CONTEXT_SENTENCE),
-    example="event.resourceId",
-)
-_ENTITY_TYPE = defaulted(
-    "entity_type",
-    ExpressionOrConstantKind(),
-    "event.entityType",
-    translatable(
-        "The type of the entity, or the sender's word for it. %(context)s", context=_CONTEXT_SENTENCE
+_FIELD_NAMES = SetOf(
+    Text(
+        re.compile(rf"[\s\S]{{1,{MAX_FIELD_NAME}}}"),
+        translatable("1 to %(most)s characters each", most=MAX_FIELD_NAME),
+        translatable("This must be the name of a field."),
     ),
-    example={"constant": "USER"},
-)
-_EVENT_TYPE = defaulted(
-    "event_type",
-    ExpressionOrConstantKind(),
-    "event.eventType",
-    translatable(
-        "`CREATE`, `UPDATE` or `DELETE`, or the sender's word for it. %(context)s", context=_CONTEXT_SENTENCE
-    ),
-    example="event.type",
-)
-_OCCURRED_AT = defaulted(
-    "occurred_at",
-    ExpressionOrConstantKind(),
-    "event.timestamp",
-    translatable(
-        "When the change happened. Null: the sender does not say. %(context)s", context=_CONTEXT_SENTENCE
-    ),
-    example="event.published",
-)
-_TIME_FORMAT = defaulted(
-    "time_format",
-    Choice(TIME_FORMATS),
-    "rfc3339",
-    "How `occurred_at` is written: as RFC 3339 with a time zone, or in seconds or milliseconds since 1970.",
-    example="milliseconds",
-)
-_EVENT_ID = defaulted(
-    "event_id",
-    ExpressionOrConstantKind(),
-    "event.eventId",
-    translatable(
-        "The sender's id of the event, used to detect duplicates. Null: it has none. %(context)s",
-        context=_CONTEXT_SENTENCE,
-    ),
-    example="event.uuid",
-)
-_PREVIOUS = defaulted(
-    "previous",
-    ExpressionOrConstantKind(),
-    "event.previous",
-    translatable(
-        "An object with the values that the change overwrote. Null: not sent. %(context)s",
-        context=_CONTEXT_SENTENCE,
-    ),
-    example="{email: event.previousEmail}",
-)
-_DATA = defaulted(
-    "data",
-    ExpressionOrConstantKind(),
-    "event.data",
-    translatable("The entity, whole or in part. Null: not sent. %(context)s", context=_CONTEXT_SENTENCE),
-    example="event.user",
-)
-_ENTITY_TYPES = optional(
-    "entity_types",
-    MapOf(EntityTypeName(), "WORD", 1, MAX_MAPPED_TYPES),
-    "The sender's words for entity types. Case does not matter. An event with an unknown word is stored and "
-    "ignored. Without the map, the words are used as types.",
-    example={"directus_users": "USER"},
-)
-_EVENT_TYPES = defaulted(
-    "event_types",
-    MapOf(Choice(EVENT_TYPES), "WORD", 0, MAX_MAPPED_TYPES),
-    {},
-    "The sender's words for `CREATE`, `UPDATE` and `DELETE`. Case does not matter. An event with an unknown "
-    "word is stored and ignored.",
-    example={"MODIFIED": "UPDATE"},
-)
-_CONTENT_TYPES = defaulted(
-    "content_types",
-    MediaTypeList(),
-    [JSON_TYPE],
-    translatable(
-        "The media types that a request may have. A body of the type `%(form)s` is read as a form: `body` is an object "
-        "with its fields, at most %(most)s texts. Any other is JSON.",
-        form=FORM_TYPE,
-        most=f"{MAX_FIELDS:,}",
-    ),
-    example=["application/scim+json", "application/json"],
-)
-_JSON_FIELDS = defaulted(
-    "json_fields",
-    FieldNames(),
-    [],
-    "Fields of the body that contain JSON as text, as in the forms of some senders. They are parsed, so that "
-    "`drop` finds values in them.",
-    example=["payload"],
-)
-_ALLOW_EMPTY_BODY = defaulted(
-    "allow_empty_body",
-    Boolean(),
-    False,
-    "Accepts a request without a body, whatever its media type: expressions then see `body` as null and can "
-    "read `headers` and `query`. Otherwise such a request is refused (`400`). Not for a sender that signs "
-    "only the body: all empty bodies have the same signature, which does not cover the headers.",
-    example=True,
-)
-_MAX_EVENTS = defaulted(
-    "max_events",
-    WholeNumber(1, MAX_EVENTS),
-    DEFAULT_MAX_EVENTS,
-    "The maximum number of events in a request. A request with more is refused (`413`), and none of its "
-    "events are stored.",
-    example=500,
-)
-_MAX_BYTES = defaulted(
-    "max_bytes",
-    WholeNumber(1_024, MAX_BODY_BYTES),
-    DEFAULT_MAX_BODY_BYTES,
-    "The maximum size of a request's body in bytes. A larger body is refused (`413`).",
-    example=1_048_576,
-)
-_DROP = defaulted(
-    "drop",
-    DroppedPathList(),
-    [],
-    "Values that are removed from the body before it is read and stored, such as passwords. Lists on the "
-    "path are searched, even if the path has no `[]`, and even if the whole body is a list. A body that is "
-    "neither valid JSON nor a valid form is then not stored at all.",
-    example=["payload.password"],
-)
-_BATCH_RESPONSE = defaulted(
-    "batch_response",
-    Choice(("ack", "result")),
-    "ack",
-    "How a request with several events is answered: at once (`202`), or with the outcome of all of them.",
-    example="result",
-)
-
-# These do not change how the fields of the default format are read.
-_NON_FIELD_SETTINGS = frozenset(
-    setting.name
-    for setting in (_ENTITY_TYPES, _EVENT_TYPES, _CONTENT_TYPES, _MAX_EVENTS, _MAX_BYTES, _BATCH_RESPONSE)
-)
-_SETTINGS: tuple[Setting[Any], ...] = (
-    *(
-        _EVENTS,
-        _WHEN,
-        _ID,
-        _ENTITY_TYPE,
-        _EVENT_TYPE,
-        _OCCURRED_AT,
-        _TIME_FORMAT,
-        _EVENT_ID,
-        _PREVIOUS,
-        _DATA,
-    ),
-    *(
-        _ENTITY_TYPES,
-        _EVENT_TYPES,
-        _CONTENT_TYPES,
-        _JSON_FIELDS,
-        _ALLOW_EMPTY_BODY,
-        _MAX_EVENTS,
-        _MAX_BYTES,
-        _DROP,
-        _BATCH_RESPONSE,
-    ),
+    MAX_JSON_FIELDS,
+    label=translatable("list of texts"),
+    noun=translatable("names"),
+    least=0,
 )
 
 
-def _build_format(values: SettingValues) -> WebhookFormat:
-    entity_types = values[_ENTITY_TYPES]
-    return WebhookFormat(
-        events=values[_EVENTS],
-        when=values[_WHEN],
-        entity_id=values[_ID],
-        entity_type=values[_ENTITY_TYPE],
-        event_type=values[_EVENT_TYPE],
-        occurred_at=values[_OCCURRED_AT],
-        event_id=values[_EVENT_ID],
-        previous=values[_PREVIOUS],
-        data=values[_DATA],
-        time_format=values[_TIME_FORMAT],
-        entity_types=None if entity_types is None else _with_upper_case_keys(entity_types),
-        event_types=_with_upper_case_keys(values[_EVENT_TYPES]),
-        content_types=values[_CONTENT_TYPES],
-        json_fields=values[_JSON_FIELDS],
-        allows_empty_body=values[_ALLOW_EMPTY_BODY],
-        max_events=values[_MAX_EVENTS],
-        max_bytes=values[_MAX_BYTES],
-        dropped_paths=values[_DROP],
-        batch_response=values[_BATCH_RESPONSE],
-        # The hub's own fields are JSON.
-        uses_default_fields=FORM_TYPE not in values[_CONTENT_TYPES]
-        and not any(
-            values.is_given(setting) for setting in _SETTINGS if setting.name not in _NON_FIELD_SETTINGS
-        ),
-        has_event_list=values.is_given(_EVENTS),
+def _entry(meaning: str, *, default: str, example: Any, name: str = "") -> Any:
+    """Declare an entry that gives one part of an event."""
+    context = translatable("The expression looks into `{event, body, headers, query}`.")
+    kind = ExpressionOrConstantKind()
+    return setting(kind, join_texts(" ", (meaning, context)), name=name, default=default, example=example)
+
+
+class WebhookFormat(Declared):
+    """Settings that say how events are read from the requests of a source.
+
+    `events` returns the events of a request, the other entries return the parts of one event. The type maps have
+    upper-case names; None means that types are used unchanged. `max_events` and `max_bytes` are the limits of one
+    request. `stated`: the names of the settings that the document has.
+    """
+
+    events: CompiledExpression = setting(
+        _EXPRESSION,
+        "Where the list of events is in a request, at most `max_events`. The expression looks into `{body, headers, "
+        "query}`; names of headers are in lower case.",
+        default="[body]",
+        example="body.data.events",
     )
+    when: CompiledExpression | None = setting(
+        _EXPRESSION,
+        translatable(
+            "An event for which this is false is stored but not delivered (`filtered`). The expression looks into "
+            "`{event, body, headers, query}`."
+        ),
+        default=None,
+        is_nullable=True,
+        example="event.outcome.result == 'SUCCESS'",
+    )
+    entity_id: ExpressionOrConstant = _entry(
+        translatable("The id of the entity."),
+        name="id",
+        default="event.id",
+        example="event.resourceId",
+    )
+    entity_type: ExpressionOrConstant = _entry(
+        translatable("The type of the entity, or the sender's word for it."),
+        default="event.entityType",
+        example={"constant": "USER"},
+    )
+    event_type: ExpressionOrConstant = _entry(
+        translatable("`CREATE`, `UPDATE` or `DELETE`, or the sender's word for it."),
+        default="event.eventType",
+        example="event.type",
+    )
+    occurred_at: ExpressionOrConstant = _entry(
+        translatable("When the change happened. Null: the sender does not say."),
+        default="event.timestamp",
+        example="event.published",
+    )
+    time_format: str = setting(
+        Choice(TIME_FORMATS),
+        "How `occurred_at` is written: as RFC 3339 with a time zone, or in seconds or milliseconds since 1970.",
+        default="rfc3339",
+        example="milliseconds",
+    )
+    event_id: ExpressionOrConstant = _entry(
+        translatable("The sender's id of the event, used to detect duplicates. Null: it has none."),
+        default="event.eventId",
+        example="event.uuid",
+    )
+    previous: ExpressionOrConstant = _entry(
+        translatable("An object with the values that the change overwrote. Null: not sent."),
+        default="event.previous",
+        example="{email: event.previousEmail}",
+    )
+    data: ExpressionOrConstant = _entry(
+        translatable("The entity, whole or in part. Null: not sent."),
+        default="event.data",
+        example="event.user",
+    )
+    entity_types: Mapping[str, str] | None = setting(
+        MapOf(_ENTITY_TYPE_NAME, "WORD", 1, MAX_MAPPED_TYPES, fold=str.upper),
+        "The sender's words for entity types. Case does not matter. An event with an unknown word is stored and "
+        "ignored. Without the map, the words are used as types.",
+        default=None,
+        is_nullable=True,
+        example={"directus_users": "USER"},
+    )
+    event_types: Mapping[str, str] = setting(
+        MapOf(Choice(EVENT_TYPES), "WORD", 0, MAX_MAPPED_TYPES, fold=str.upper),
+        "The sender's words for `CREATE`, `UPDATE` and `DELETE`. Case does not matter. An event with an unknown "
+        "word is stored and ignored.",
+        default={},
+        example={"MODIFIED": "UPDATE"},
+    )
+    content_types: frozenset[str] = setting(
+        _MEDIA_TYPES,
+        translatable(
+            "The media types that a request may have. A body of the type `%(form)s` is read as a form: `body` is an "
+            "object with its fields, at most %(most)s texts. Any other is JSON.",
+            form=FORM_TYPE,
+            most=f"{MAX_FIELDS:,}",
+        ),
+        default=[JSON_TYPE],
+        example=["application/scim+json", "application/json"],
+    )
+    json_fields: frozenset[str] = setting(
+        _FIELD_NAMES,
+        "Fields of the body that contain JSON as text, as in the forms of some senders. They are parsed, so that "
+        "`drop` finds values in them.",
+        default=[],
+        example=["payload"],
+    )
+    allows_empty_body: bool = setting(
+        Boolean(),
+        "Accepts a request without a body, whatever its media type: expressions then see `body` as null and can "
+        "read `headers` and `query`. Otherwise such a request is refused (`400`). Not for a sender that signs "
+        "only the body: all empty bodies have the same signature, which does not cover the headers.",
+        name="allow_empty_body",
+        default=False,
+        example=True,
+    )
+    max_events: int = setting(
+        WholeNumber(1, MAX_EVENTS),
+        "The maximum number of events in a request. A request with more is refused (`413`), and none of its "
+        "events are stored.",
+        default=DEFAULT_MAX_EVENTS,
+        example=500,
+    )
+    max_bytes: int = setting(
+        WholeNumber(1_024, MAX_BODY_BYTES),
+        "The maximum size of a request's body in bytes. A larger body is refused (`413`).",
+        default=DEFAULT_MAX_BODY_BYTES,
+        example=1_048_576,
+    )
+    dropped_paths: frozenset[tuple[str, ...]] = setting(
+        DROPPED_PATHS,
+        "Values that are removed from the body before it is read and stored, such as passwords. Lists on the "
+        "path are searched, even if the path has no `[]`, and even if the whole body is a list. A body that is "
+        "neither valid JSON nor a valid form is then not stored at all.",
+        name="drop",
+        default=[],
+        example=["payload.password"],
+    )
+    batch_response: str = setting(
+        Choice(("ack", "result")),
+        "How a request with several events is answered: at once (`202`), or with the outcome of all of them.",
+        default="ack",
+        example="result",
+    )
+    stated: frozenset[str] = frozenset()
+
+    @classmethod
+    def _make(cls, values: SettingValues) -> Self:
+        return replace(super()._make(values), stated=frozenset(values.document))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings that the document has: whether an entry is stated has a meaning, also for a default."""
+        return {
+            one.name: one.to_json(getattr(self, name))
+            for name, one in self.settings.items()
+            if one.name in self.stated
+        }
+
+    @cached_property
+    def uses_default_fields(self) -> bool:
+        """True if each request is one event with the fields of the default format: the format changes only types, media
+        types and limits.
+        """
+        # The hub's own fields are JSON.
+        return self.stated <= _NOT_ABOUT_FIELDS and FORM_TYPE not in self.content_types
+
+    @property
+    def has_event_list(self) -> bool:
+        """True if the format says where the events are."""
+        return "events" in self.stated
+
+    @property
+    def entries(self) -> dict[str, ExpressionOrConstant]:
+        """The entries that give the parts of one event, by name."""
+        values = {one.name: getattr(self, name) for name, one in self.settings.items() if name != "events"}
+        return {name: value for name, value in values.items() if isinstance(value, ExpressionOrConstant)}
 
 
-def _with_upper_case_keys(type_map: Mapping[str, str]) -> dict[str, str]:
-    return {name.upper(): target for name, target in type_map.items()}
-
-
-WEBHOOK_FORMAT = Object(_SETTINGS, _build_format)
-DEFAULT_FORMAT = WEBHOOK_FORMAT.read({}, ())
+_NOT_ABOUT_FIELDS = frozenset(
+    {"entity_types", "event_types", "content_types", "max_events", "max_bytes", "batch_response"}
+)
+DEFAULT_FORMAT = WebhookFormat.kind.read({}, ())
 
 # A whole format, for a sender that sends several events in one request.
 EXAMPLE = {

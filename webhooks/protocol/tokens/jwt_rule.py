@@ -83,7 +83,7 @@ class KeySetUrl(ValueKind[str]):
 
 
 def _find_unusable_key(values: NamedValues) -> Fault | None:
-    for index, pem in enumerate(values["public_keys"] or ()):
+    for index, pem in enumerate(values["public_keys"]):
         try:
             load_pem(pem, values["algorithm"])
         except ValueError as error:
@@ -110,12 +110,13 @@ class JwtRule(Declared):
         default=None,
         example="Authorization",
     )
-    field: tuple[str, ...] | None = setting(
+    field: tuple[str, ...] = setting(
         _BODY_PATH,
         "The field of a JSON body that holds the token, as with Hanko (`token`), Sign in with Apple (`payload`) and "
         "blocking functions of Google Identity Platform (`data.jwt`). The claims of the token are the webhook; "
         "everything else in the body is not signed, and is neither read nor stored.",
         default=None,
+        absent=(),
         example="data.jwt",
     )
     is_detached: bool = setting(
@@ -126,10 +127,11 @@ class JwtRule(Declared):
         default=False,
         example=True,
     )
-    public_keys: list[str] | None = setting(
+    public_keys: tuple[str, ...] = setting(
         ListOf(_PUBLIC_KEY, MAX_PEM_KEYS, label=translatable("list of texts"), noun=translatable("texts")),
         "The sender's public keys in PEM.",
         default=None,
+        absent=(),
         example=["-----BEGIN PUBLIC KEY-----\n…\n-----END PUBLIC KEY-----"],
     )
     jwks_url: str | None = setting(
@@ -258,7 +260,7 @@ class JwtRule(Declared):
     @cached_property
     def loaded_keys(self) -> tuple[PublicKey, ...]:
         """The keys in `public_keys`."""
-        return tuple(load_pem(pem, self.algorithm) for pem in self.public_keys or ())
+        return tuple(load_pem(pem, self.algorithm) for pem in self.public_keys)
 
     def decode_secret(self, secret: str) -> bytes:
         """Return the HMAC key that a secret encodes; b"" if it is not the configured base64."""

@@ -14,7 +14,7 @@ from webhooks.protocol.formats.event_reader import (
     UnreadableEvent,
     read_request,
 )
-from webhooks.protocol.formats.webhook_format import DEFAULT_MAX_EVENTS, JSON_TYPE, WEBHOOK_FORMAT
+from webhooks.protocol.formats.webhook_format import DEFAULT_MAX_EVENTS, JSON_TYPE, WebhookFormat
 from webhooks.protocol.strict_form import FORM_TYPE
 from webhooks.protocol.strict_json import MalformedBody
 from webhooks.protocol.webhook_parser import ParsedWebhook
@@ -36,7 +36,7 @@ DIRECTUS: dict[str, Any] = {
 def read(webhook_format: Any, body: Any, **changed: Any) -> RequestEvents:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     options = {"headers": {}, "query_string": ""} | changed
-    return read_request(WEBHOOK_FORMAT.read(webhook_format, ()), raw, **options)
+    return read_request(WebhookFormat.kind.read(webhook_format, ()), raw, **options)
 
 
 def webhook(event: ParsedWebhook | UnreadableEvent) -> ParsedWebhook:
@@ -193,7 +193,7 @@ def test_only_null_false_and_empty_values_count_as_false() -> None:
 
 
 def test_dropped_values_are_stored_nowhere() -> None:
-    form = WEBHOOK_FORMAT.read({"drop": ["user.password", "items[].secret", "absent.path"]}, ())
+    form = WebhookFormat.kind.read({"drop": ["user.password", "items[].secret", "absent.path"]}, ())
     body = b'{"user":{"password":"p"},"items":[{"secret":"s"},{"id":1},2]}'
     assert json.loads(remove_dropped_values(form, body, JSON_TYPE)) == {
         "user": {},
@@ -218,7 +218,7 @@ def test_dropped_values_are_stored_nowhere() -> None:
     ]
 )
 def test_a_value_is_dropped_with_and_without_a_list_around_it(path: str, body: Any, left: Any) -> None:
-    form = WEBHOOK_FORMAT.read({"drop": [path]}, ())
+    form = WebhookFormat.kind.read({"drop": [path]}, ())
     assert json.loads(remove_dropped_values(form, json.dumps(body).encode(), JSON_TYPE)) == left
 
 
@@ -235,7 +235,7 @@ def test_json_in_a_text_of_json_is_read_and_written_back_without_what_is_dropped
     assert event.entity_id == "u-1"
     assert b"in-clear" not in (event.stored_body or b"")
     raw = json.dumps(body).encode()
-    kept = remove_dropped_values(WEBHOOK_FORMAT.read(form, ()), raw, JSON_TYPE)
+    kept = remove_dropped_values(WebhookFormat.kind.read(form, ()), raw, JSON_TYPE)
     assert json.loads(kept) == {"Message": '{"user":{"id":"u-1"}}', "Other": {"is": "no text"}}
 
 
@@ -248,7 +248,7 @@ def test_json_in_a_text_of_json_is_read_and_written_back_without_what_is_dropped
     ]
 )
 def test_a_name_with_other_characters_is_dropped_if_it_is_quoted(path: str, left: dict[str, Any]) -> None:
-    form = WEBHOOK_FORMAT.read({"drop": [path]}, ())
+    form = WebhookFormat.kind.read({"drop": [path]}, ())
     body = json.dumps({"data[pin]": 1, "data": {"pin": 2}, "a.b": [{"c d": 3, "e": 4}]}).encode()
     assert json.loads(remove_dropped_values(form, body, JSON_TYPE)) == left
 
@@ -280,18 +280,18 @@ def test_a_name_with_other_characters_is_dropped_if_it_is_quoted(path: str, left
 )
 def test_a_format_that_is_wrong_names_the_setting(form: Any, place: str) -> None:
     with pytest.raises(SettingsInvalid) as refused:
-        WEBHOOK_FORMAT.read(form, ())
+        WebhookFormat.kind.read(form, ())
     assert (refused.value.pointer or "/") == place
 
 
 def test_type_maps_and_media_types_alone_keep_the_default_fields() -> None:
     words = {"event_types": {"modified": "UPDATE"}, "content_types": ["text/json"], "batch_response": "ack"}
     words |= {"max_events": 500, "max_bytes": 1_048_576}
-    assert WEBHOOK_FORMAT.read(words, ()).uses_default_fields
+    assert WebhookFormat.kind.read(words, ()).uses_default_fields
     for other in (
         {"drop": ["password"]},
         {"json_fields": ["a"]},
         {"allow_empty_body": True},
         {"content_types": [FORM_TYPE]},
     ):
-        assert not WEBHOOK_FORMAT.read(other, ()).uses_default_fields
+        assert not WebhookFormat.kind.read(other, ()).uses_default_fields
