@@ -33,13 +33,13 @@ from config_schema.translatable import error_sentence, translatable
 from sync.connectors.values.fingerprint import fingerprint_json
 from sync.planning.mapping import (
     DEFAULT_REFERENCE_WAIT,
-    FUNCTIONS,
     MAX_VERIFIED_VALUES,
     FieldRule,
     MatchRule,
     ParsedMapping,
     WhenAbsent,
 )
+from sync.planning.mapping_functions import FUNCTIONS
 from sync.planning.references import WhenMissing
 from webhooks.expressions.expression_functions import LINKED
 from webhooks.expressions.jmespath_paths import (

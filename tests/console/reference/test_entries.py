@@ -17,8 +17,8 @@ from sync.connectors.registry import SETTINGS_KINDS
 from sync.connectors.settings.authentication import AUTHENTICATION, SCHEMES
 from sync.connectors.settings.credentials import CREDENTIALS
 from sync.models import CONNECTION_SETTINGS, ROUTE_SETTINGS, Connection, Route
-from sync.planning.mapping import FUNCTIONS
 from sync.planning.mapping_declaration import MAPPING
+from sync.planning.mapping_functions import FUNCTIONS
 from webhooks.models import SOURCE_SETTINGS, Source
 
 pytestmark = pytest.mark.pure

@@ -11,7 +11,7 @@ from django.test import Client
 from console.settings.mappings.mapping_trial import MappingTrial
 from console.settings.mappings.words import FUNCTION_LABELS, describe_rules
 from sync.models import BackTest, Mapping, MappingDraft
-from sync.planning.mapping import FUNCTIONS
+from sync.planning.mapping_functions import FUNCTIONS
 from tests.support.builders.backtests import a_draft, a_mapped_event, a_mapping_in_use
 from tests.support.builders.history import sealed_findings
 from tests.support.builders.settings_rows import DECLARATION, mapping
