@@ -142,15 +142,16 @@ class AllOf(AnyOf):
 
 @dataclass(frozen=True)
 class OneOf(Condition):
-    """Exactly one of several settings is given."""
+    """Exactly one of several settings is given, or what else `is_met` says of a setting."""
 
     names: tuple[str, ...]
+    is_met: Callable[[str], Condition] = Given
 
     def holds(self, values: NamedValues) -> bool:
-        return sum(values.stated(name) is not None for name in self.names) == 1
+        return sum(self.is_met(name).holds(values) for name in self.names) == 1
 
     def to_schema(self, defaults: Mapping[str, Any]) -> JsonSchema:
-        return {"oneOf": [Given(name).to_schema(defaults) for name in self.names]}
+        return {"oneOf": [self.is_met(name).to_schema(defaults) for name in self.names]}
 
 
 class Rule(ABC):

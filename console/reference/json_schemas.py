@@ -8,7 +8,7 @@ from config_schema.kinds import ValueKind
 from sync.connectors.registry import CONNECTORS, SETTINGS_KINDS
 from sync.connectors.settings.authentication import AUTHENTICATION
 from sync.connectors.settings.body_template import BODY_SCHEMAS
-from sync.planning.mapping_declaration import MAPPING
+from sync.planning.mapping import ParsedMapping
 from webhooks.protocol.formats.webhook_format import WebhookFormat
 from webhooks.protocol.handshake import HANDSHAKE
 from webhooks.protocol.schemes import SCHEMES
@@ -28,7 +28,7 @@ DOCUMENTS: Mapping[str, tuple[str, ValueKind[Any]]] = {
     "handshake": ("Handshake of a source", HANDSHAKE),
     "response-format": ("Response format of a source", RESPONSE_FORMAT),
     "authentication": ("Authentication of a connection", AUTHENTICATION),
-    "mapping": ("Declaration of a mapping", MAPPING),
+    "mapping": ("Declaration of a mapping", ParsedMapping.kind),
     "webhook-format": ("Webhook format of a source", WebhookFormat.kind),
 }
 

@@ -31,7 +31,8 @@ from sync.connectors.settings.identity import IDENTITY_SETTINGS
 from sync.connectors.settings.operations.record_operations import EXAMPLE as OPERATIONS_EXAMPLE
 from sync.connectors.settings.target import TARGET_SETTINGS
 from sync.models import CONNECTION_SETTINGS, ROUTE_SETTINGS, Connection, Route
-from sync.planning.mapping_declaration import EXAMPLE, MAPPING
+from sync.planning.mapping import ParsedMapping
+from sync.planning.mapping_declaration import EXAMPLE
 from webhooks.expressions.function_descriptions import EXAMPLE_DOCUMENT, FUNCTION_DESCRIPTIONS
 from webhooks.models import SOURCE_SETTINGS, Source
 from webhooks.protocol.formats.webhook_format import EXAMPLE as FORMAT_EXAMPLE
@@ -240,7 +241,7 @@ def _mapping_page() -> ReferencePage:
             "JMESPath expression (https://jmespath.org/specification.html). In the paths below, `FIELD` stands "
             "for a field of the record."
         ),
-        sections=tuple(describe_object(MAPPING, translatable("The fields of the declaration."))),
+        sections=tuple(describe_object(ParsedMapping.kind, translatable("The fields of the declaration."))),
         schemas=("mapping",),
         example=EXAMPLE,
         words=tuple((name, str(label)) for name, label in FUNCTION_LABELS.items()),

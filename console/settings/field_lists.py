@@ -21,7 +21,7 @@ from console.ui.translation import translate_text
 from sync.connectors.registry import CONNECTORS, SETTINGS_KINDS
 from sync.connectors.settings.authentication import AUTHENTICATION
 from sync.models import ROUTE_SETTINGS
-from sync.planning.mapping_declaration import MAPPING
+from sync.planning.mapping import ParsedMapping
 from webhooks.models import SOURCE_SETTINGS
 from webhooks.protocol.formats.webhook_format import WebhookFormat
 from webhooks.protocol.handshake import HANDSHAKE
@@ -72,7 +72,7 @@ def mapping_field_list() -> FieldList:
 # The texts are in the active language, so each list is cached by it.
 @cache
 def _mapping_document(language: str | None) -> FieldList:
-    return FieldList("mapping", sections=tuple(describe_object(MAPPING, "")), has_expressions=True)
+    return FieldList("mapping", sections=tuple(describe_object(ParsedMapping.kind, "")), has_expressions=True)
 
 
 @cache

@@ -10,32 +10,37 @@ a list of at most 10. Its rules only match. What is written follows `fields`, an
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
 from jmespath.exceptions import JMESPathError
 
+from config_schema.declared import Declared, setting
+from config_schema.kinds import Duration, WholeNumber
+from config_schema.objects import MapOf
+from config_schema.rules import CodeRule, Fault, NamedValues
+from config_schema.translatable import translatable
 from sync.connectors.contracts.types import Record
 from sync.planning.change import Change, plan_existing_entity
-from sync.planning.references import Reference, ReferenceLimit, ReferenceLookup, WhenMissing
+from sync.planning.mapping_rules import (
+    MAX_FIELDS,
+    MAX_VERIFIED_VALUES,
+    FieldRule,
+    MatchRule,
+    VerifiedRule,
+    WhenAbsent,
+)
+from sync.planning.references import Reference, ReferenceLimit, ReferenceLookup
 from webhooks.expressions.expression_budget import (
     MAX_BYTES,
     MAX_STEPS,
     ExpressionBudget,
     OverBudget,
 )
-from webhooks.expressions.jmespath_paths import (
-    Evaluator,
-)
 
-# Of one rule of `match.verified`: each value costs a search in the target.
-MAX_VERIFIED_VALUES = 10
-
-# For the records of other entities that a record refers to.
-DEFAULT_REFERENCE_WAIT = timedelta(minutes=15)
+MAX_REFERENCE_WAIT_MINUTES = 3 * 24 * 60
 
 # Of all expressions of a mapping over one entity.
 MAX_MAPPING_STEPS = 10 * MAX_STEPS
@@ -86,53 +91,6 @@ def gettext_noop(text: str) -> str:
     return text
 
 
-class WhenAbsent(StrEnum):
-    """The value of a record's field for which the entity has none: null, or nothing at all."""
-
-    KEEP = "keep"
-    CLEAR = "clear"
-
-
-@dataclass(frozen=True, slots=True)
-class FieldRule:
-    """Rule that computes one field of the record.
-
-    `entity_fields` are the fields of the entity that it reads; None if it reads the whole entity. If `when_absent` is
-    None, a missing value clears the field for a whole entity, and keeps it for a partial one. `linked` is the type of
-    the entities whose record ids the field contains. `reference_types` are all types that it refers to.
-    """
-
-    path: Evaluator | None = None
-    constant: Any = None
-    apply: tuple[Callable[[Any], Any], ...] = ()
-    is_required: bool = False
-    is_caseless: bool = False
-    entity_fields: frozenset[str] | None = None
-    is_only_on_create: bool = False
-    is_not_compared: bool = False
-    when_absent: WhenAbsent | None = None
-    linked: str = ""
-    when_missing: WhenMissing = WhenMissing.FAIL
-    reference_types: frozenset[str] = frozenset()
-
-    def has_input_in(self, part: Mapping[str, Any]) -> bool:
-        """Return True if a partial entity has a field that this rule reads. Needed because `entity.locked !=
-        `true`` is true of an absent field.
-        """
-        return not self.entity_fields or not self.entity_fields.isdisjoint(part)
-
-    def compute_value(self, document: Mapping[str, Any], budget: ExpressionBudget) -> Any:
-        """Compute the value for `{"entity": …, "webhook": …}`. Raises what an expression may raise, OverBudget, and
-        ReferenceLimit.
-        """
-        value = self.constant if self.path is None else self.path(document, budget)
-        for change in self.apply:
-            value = change(value)
-        if self.linked and budget.find_linked is not None:
-            value = budget.find_linked(self.linked, value)
-        return value
-
-
 @dataclass(frozen=True, slots=True)
 class MatchValue:
     """A value that a record may be found by. `is_verified`: the identity service marks it as verified."""
@@ -142,27 +100,46 @@ class MatchValue:
     is_verified: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class MatchRule:
-    """Rule for finding a record that is not linked yet.
-
-    `verified_previous` and `verified_new` give the values that the identity service marks as verified.
-    """
-
-    external_id: str | None = None
-    previous: Mapping[str, Evaluator] = field(default_factory=dict)
-    new: tuple[str, ...] = ()
-    verified_previous: Mapping[str, FieldRule] = field(default_factory=dict)
-    verified_new: Mapping[str, FieldRule] = field(default_factory=dict)
+def _find_unknown_field(values: NamedValues) -> Fault | None:
+    is_known = all(name in values["fields"] for name in values["match"].new)
+    return (
+        None
+        if is_known
+        else (("match", "new"), translatable("This must be a list of fields of this mapping."))
+    )
 
 
-@dataclass(frozen=True)
-class ParsedMapping:
+class ParsedMapping(Declared):
     """A validated declaration."""
 
-    fields: Mapping[str, FieldRule]
-    match: MatchRule
-    reference_wait: timedelta = DEFAULT_REFERENCE_WAIT
+    fields: Mapping[str, FieldRule] = setting(
+        MapOf(FieldRule.kind, "FIELD", 1, MAX_FIELDS, noun=translatable("fields")),
+        "Where the value of each field of the record comes from, by the field's name in the target. Other fields "
+        "are never written.",
+        example={"email": {"path": "entity.email", "apply": ["lower"], "required": True}},
+    )
+    match: MatchRule = setting(
+        MatchRule.kind,
+        "How to find a record that is not linked yet: by `external_id`, then by a previous value, and by a new "
+        "value only before a record is created.",
+        default={},
+        example={"external_id": "external_id", "previous": {"email": "email"}, "new": ["email"]},
+    )
+    reference_wait: timedelta = setting(
+        Duration(WholeNumber(0, MAX_REFERENCE_WAIT_MINUTES), timedelta(minutes=1)),
+        "How long a delivery waits for the records that its record refers to, counted from the webhook or the last "
+        "replay, and at most as long as its route retries. Afterwards `when_missing` decides.",
+        name="reference_wait_minutes",
+        default=15,
+        example=60,
+    )
+
+    rules = (
+        CodeRule(
+            sentence=translatable("`match.new` names only fields that are in `fields`."),
+            find_fault=_find_unknown_field,
+        ),
+    )
 
     @cached_property
     def reference_types(self) -> frozenset[str]:
@@ -229,10 +206,10 @@ class ParsedMapping:
         verified = [
             value
             for previous in documents
-            for value in _compute_verified("previous", self.match.verified_previous, previous, budget)
+            for value in _compute_verified("previous", self.match.verified.previous, previous, budget)
         ]
         others = [
-            MatchValue(name, _evaluate_or_none(f"match.previous.{name}", path, previous, budget))
+            MatchValue(name, _evaluate_or_none(f"match.previous.{name}", path.evaluator, previous, budget))
             for previous in documents
             for name, path in self.match.previous.items()
         ]
@@ -246,7 +223,7 @@ class ParsedMapping:
         Raises MappingOverBudget.
         """
         document = {"entity": entity, "webhook": webhook}
-        verified = _compute_verified("new", self.match.verified_new, document, _new_budget())
+        verified = _compute_verified("new", self.match.verified.new, document, _new_budget())
         return self._without_duplicates(
             [*verified, *(MatchValue(name, target_fields.get(name)) for name in self.match.new)]
         )
@@ -307,7 +284,7 @@ def _compute_field(name: str, rule: FieldRule, document: Mapping[str, Any], budg
 
 
 def _compute_verified(
-    match_part: str, rules: Mapping[str, FieldRule], document: Mapping[str, Any], budget: ExpressionBudget
+    match_part: str, rules: Mapping[str, VerifiedRule], document: Mapping[str, Any], budget: ExpressionBudget
 ) -> list[MatchValue]:
     values = []
     for name, rule in rules.items():

@@ -17,7 +17,7 @@ from sync.connectors.registry import SETTINGS_KINDS
 from sync.connectors.settings.authentication import AUTHENTICATION, SCHEMES
 from sync.connectors.settings.credentials import CREDENTIALS
 from sync.models import CONNECTION_SETTINGS, ROUTE_SETTINGS, Connection, Route
-from sync.planning.mapping_declaration import MAPPING
+from sync.planning.mapping import ParsedMapping
 from sync.planning.mapping_functions import FUNCTIONS
 from webhooks.models import SOURCE_SETTINGS, Source
 
@@ -31,7 +31,7 @@ MODELS: list[tuple[type[models.Model], Mapping[str, FieldSetting]]] = [
 OBJECTS = {
     "identity-connection": SETTINGS_KINDS["rest-identity"],
     "target-connection": SETTINGS_KINDS["rest-target"],
-    "mapping": MAPPING,
+    "mapping": ParsedMapping.kind,
 }
 
 

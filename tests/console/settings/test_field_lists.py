@@ -12,7 +12,7 @@ from console.settings import field_lists
 from sync.connectors.registry import SETTINGS_KINDS
 from sync.connectors.settings.authentication import AUTHENTICATION
 from sync.connectors.settings.csrf import CsrfSettings
-from sync.planning.mapping_declaration import MAPPING
+from sync.planning.mapping import ParsedMapping
 from tests.support.builders.history import a_route, a_source
 from tests.support.builders.settings_rows import connection, mapping
 from tests.support.people import browser, source
@@ -131,7 +131,7 @@ def test_a_mapping_and_a_route_list_their_fields() -> None:
     client = browser("administrator")
     address = f"/admin/sync/mapping/{mapping().pk}/edit/"
     listed = names_in(list_of(client, address, "declaration"))
-    assert {setting.name for setting in MAPPING.settings} <= listed
+    assert {setting.name for setting in ParsedMapping.kind.settings} <= listed
     assert '"/admin/reference/functions/"' in client.get(address).content.decode()
     route = a_route(a_source())
     assert "active" in list_of(client, f"/admin/sync/route/{route.pk}/change/", "deactivation")

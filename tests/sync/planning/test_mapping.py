@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from integration_hub.devtools.sandbox_setup import MAPPINGS
 from sandbox.identity.seed import USERS
-from sync.planning.mapping import MAX_VERIFIED_VALUES, EntityNotMappable, MatchValue, ParsedMapping
+from sync.planning.mapping import EntityNotMappable, MatchValue, ParsedMapping
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 from sync.planning.mapping_functions import FUNCTIONS
+from sync.planning.mapping_rules import MAX_VERIFIED_VALUES
 
 pytestmark = pytest.mark.pure
 

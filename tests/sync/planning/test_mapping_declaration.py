@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from sync.planning.mapping import EntityNotMappable
-from sync.planning.mapping_declaration import MAX_FIELDS, MAX_PATH, InvalidMapping, parse_mapping
+from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
+from sync.planning.mapping_rules import MAX_FIELDS, MAX_PATH
 
 pytestmark = pytest.mark.pure
 
