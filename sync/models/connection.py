@@ -40,12 +40,14 @@ CONNECTION_SETTINGS: Mapping[str, FieldSetting] = {
         rules=(translatable("It must match `side`: `rest-identity` or `rest-target`."),),
     ),
     "is_enabled": FieldSetting(
-        "If it is disabled, no request is sent to the system: deliveries fail (`connection-disabled`) and are retried.",
+        "If it is disabled, no request is sent to the system: deliveries fail (`connection-disabled`) and are retried. "
+        "To let them wait instead, pause the routes or the source.",
         True,
     ),
     "base_url": FieldSetting(
         "Scheme, host, port and path that every request begins with. `http` or `https`; no user name, query "
-        "or fragment. A change of scheme, host or port removes the stored credentials.",
+        "or fragment. A change of scheme, host or port removes the stored credentials, unless you enter new ones at "
+        "the same time.",
         "https://shop.example.com/api",
     ),
     "authentication": FieldSetting(
@@ -54,7 +56,7 @@ CONNECTION_SETTINGS: Mapping[str, FieldSetting] = {
         page="authentication",
     ),
     "settings": FieldSetting(
-        "The requests to the system, as JSON: see the sections below.",
+        "The requests to the system, as JSON.",
         {"entities": {"USER": {"path": "/users/{id}"}}},
         rules=(
             translatable("Secrets in headers and query parameters are refused: enter them as credentials."),
@@ -81,8 +83,7 @@ CONNECTION_SETTINGS: Mapping[str, FieldSetting] = {
     ),
     "breaker_failures": FieldSetting(
         "The number of failures after which the connection is paused. Only failures of the system count, not those "
-        "of one record, "
-        "and each response subtracts two.",
+        "of one record, and each response subtracts two.",
         10,
     ),
     "breaker_seconds": FieldSetting(
@@ -97,57 +98,45 @@ class Connection(models.Model):
     """A configured remote system: its connector, address, credentials and limits."""
 
     slug = models.SlugField(max_length=64, unique=True)
-    name = models.CharField(
-        max_length=120, help_text="the name that people use; it appears in responses to the source"
-    )
+    name = models.CharField(max_length=120)
     side = models.CharField(max_length=12, choices=ConnectionSide)
     connector = models.CharField(
         max_length=32, choices=[(name, gettext_lazy(label)) for name, label in sorted(CONNECTORS.items())]
     )
     is_enabled = models.BooleanField(default=True)
-    base_url = models.URLField(
-        max_length=300, help_text="scheme, host, port and path that every request begins with"
-    )
-    authentication = models.JSONField(default=dict, help_text='{"scheme": "bearer"}')
+    base_url = models.URLField(max_length=300)
+    authentication = models.JSONField(default=dict)
     settings = models.JSONField(default=dict)
     credentials = EncryptedJSONField(null=True)
     deadline_seconds = models.FloatField(
         default=10.0,
         validators=[MinValueValidator(0.1), MaxValueValidator(30)],
-        help_text="for one exchange from connect to the last byte",
     )
     byte_cap = models.PositiveIntegerField(
         default=1_048_576,
         validators=[MinValueValidator(1_024), MaxValueValidator(16_777_216)],
-        help_text="bytes read of one answer",
     )
-    relays_sentences = models.BooleanField(
-        default=False, help_text="The remote system's own sentence is shown to the person who pressed Save"
-    )
+    relays_sentences = models.BooleanField(default=False)
     concurrency = models.PositiveSmallIntegerField(
         "deliveries at once",
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(1000)],
-        help_text="over all processes; empty: as many as there are threads",
     )
     requests_per_second = models.FloatField(
         null=True,
         blank=True,
         validators=[MinValueValidator(0.01), MaxValueValidator(10_000)],
-        help_text="over all processes; empty: no limit",
     )
     breaker_failures = models.PositiveSmallIntegerField(
         "failures before a pause",
         default=10,
         validators=[MinValueValidator(1)],
-        help_text="of the system itself, each response subtracts two; never those of one record",
     )
     breaker_seconds = models.PositiveIntegerField(
         "first pause",
         default=15,
         validators=[MinValueValidator(1), MaxValueValidator(600)],
-        help_text="seconds; doubled with each pause that follows without a success, up to ten minutes",
     )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)

@@ -28,7 +28,8 @@ _MATCHING_LABELS = {
 ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
     "source": FieldSetting("The source whose events use the route.", "Acme webhooks"),
     "entity_type": FieldSetting(
-        "The entity type of the events, as in the webhooks. It is stored in upper case.",
+        "The entity type of the events, as in the webhooks: `USER`, `GROUP`, `FILE` or another. It is stored in upper "
+        "case.",
         "USER",
         rules=(translatable("A source has one route for each entity type and target connection."),),
     ),
@@ -94,8 +95,8 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
         rules=(translatable("It needs a signed source."),),
     ),
     "continues_after_failure": FieldSetting(
-        "Whether the hub keeps retrying after it has answered that the change failed. Empty: yes if the "
-        "entity is fetched, no if the webhook's data is used.",
+        "Whether the hub keeps retrying after it has answered that the change failed. By default yes if the entity is "
+        "fetched, no if the webhook's own data is used.",
         None,
     ),
     "max_attempts": FieldSetting("The number of attempts after which a delivery has failed.", 8),
@@ -142,7 +143,6 @@ class Route(Pausable):
     entity_type = models.CharField(
         max_length=64,
         validators=[_ENTITY_TYPE],
-        help_text="USER, GROUP, FILE, or another type that the source uses",
     )
     identity_entity = models.CharField(
         "entity type in the identity connection",
@@ -150,7 +150,6 @@ class Route(Pausable):
         blank=True,
         default="",
         validators=[_ENTITY_TYPE],
-        help_text="leave empty if it is the same as above",
     )
     target_entity = models.CharField(
         "entity type in the target connection",
@@ -158,7 +157,6 @@ class Route(Pausable):
         blank=True,
         default="",
         validators=[_ENTITY_TYPE],
-        help_text="leave empty if it is the same as above",
     )
     is_enabled = models.BooleanField(default=True)
     identity = models.ForeignKey(
@@ -173,7 +171,6 @@ class Route(Pausable):
         max_length=8,
         choices=[(policy.value, _MATCHING_LABELS[policy]) for policy in MatchingPolicy],
         default=MatchingPolicy.VERIFIED.value,
-        help_text="for example the same address; a record with the entity's own id is always linked",
     )
     without_match = models.CharField(
         "if no record matches", max_length=12, choices=NoMatchPolicy, default=NoMatchPolicy.CREATE
@@ -185,61 +182,50 @@ class Route(Pausable):
         "fields set when the entity is deleted",
         default=dict,
         blank=True,
-        help_text='for example {"active": false}',
     )
     relays = models.BooleanField(
         "use the webhook's own data (no fetch)",
         default=False,
-        help_text="only for signed sources",
     )
     continues_after_failure = models.BooleanField(
         "keep retrying after reporting a failure",
         null=True,
         blank=True,
-        help_text="unknown means the default: yes if the entity is fetched, no if the webhook is relayed",
     )
     max_attempts = models.PositiveSmallIntegerField(
-        default=8, validators=[MinValueValidator(1)], help_text="attempts before a delivery has failed"
+        default=8,
+        validators=[MinValueValidator(1)],
     )
     gives_up_after_hours = models.FloatField(
         default=72.0,
         validators=[MinValueValidator(0.01), MaxValueValidator(876_000)],
-        help_text="older deliveries are not retried",
     )
     retry_base_seconds = models.FloatField(
         "first pause",
         default=2.0,
         validators=[MinValueValidator(0.1), MaxValueValidator(86_400)],
-        help_text="maximum seconds before the second attempt; doubled with each further attempt",
     )
     retry_cap_seconds = models.FloatField(
         "longest pause",
         default=3600.0,
         validators=[MinValueValidator(1.0), MaxValueValidator(2_592_000)],
-        help_text="seconds",
     )
     guard_minutes = models.PositiveIntegerField(
         "time window of the limits",
         default=60,
         validators=[MinValueValidator(1), MaxValueValidator(525_600)],
-        help_text="minutes",
     )
     max_removals = models.PositiveIntegerField(
         "deletions per time window",
         default=50,
         null=True,
         blank=True,
-        help_text="more deletions or deactivations than this are held for approval; leave empty for no limit",
     )
     max_changed_percent = models.FloatField(
         "changed records per time window",
         null=True,
         blank=True,
         validators=[MinValueValidator(0.1), MaxValueValidator(100)],
-        help_text=(
-            "percent of all known records; changes beyond this are held for approval; leave empty "
-            "for no limit"
-        ),
     )
 
     class Meta:

@@ -65,17 +65,18 @@ SOURCE_SETTINGS: Mapping[str, FieldSetting] = {
         page="verification",
     ),
     "handshake": FieldSetting(
-        "How the hub answers a sender that first verifies the address: it returns the challenge. Empty: it "
-        "does not answer.",
+        "How the hub answers a sender that first verifies the address: it returns the challenge. Leave empty unless "
+        "the sender requires it: most handshakes are not verified, so the hub answers anyone.",
         {"from": "header", "name": "x-okta-verification-challenge"},
         HANDSHAKE,
     ),
     "extra_id_characters": FieldSetting(
-        "Characters that ids of entities may contain in addition to letters, digits, `.`, `_`, `~` and `-`.",
+        "The characters among `:@|+=` that ids of this source contain, in addition to letters, digits, `.`, `_`, `~` "
+        "and `-`.",
         ":@",
     ),
     "webhook_format": FieldSetting(
-        "How events are read from the sender's requests, as JSON. Empty: the sender uses the hub's own fields.",
+        "How events are read from the sender's requests, as JSON. Leave empty if the sender uses the hub's own fields.",
         {"event_types": {"MODIFIED": "UPDATE"}},
         page="webhook-format",
     ),
@@ -86,10 +87,11 @@ SOURCE_SETTINGS: Mapping[str, FieldSetting] = {
         rules=(translatable("`entity` needs a signed source and at least one entry in `entity_fields`."),),
     ),
     "mode_is_fixed": FieldSetting(
-        "`default_mode` always applies, even if a webhook asks for another response.", False
+        "The response above is used even if a webhook asks for another one.", False
     ),
     "wait_seconds": FieldSetting(
-        "How many seconds a response may wait for the outcome. After that it says that the event was accepted (`202`).",
+        "How many seconds a response may wait for the outcome, 0 to 30. After that it says that the event was accepted "
+        "(`202`).",
         10.0,
     ),
     "entity_fields": FieldSetting(
@@ -98,8 +100,8 @@ SOURCE_SETTINGS: Mapping[str, FieldSetting] = {
         AnyTextList(),
     ),
     "response_format": FieldSetting(
-        "The format of the answers to the source, for a sender that expects a particular one. Empty: "
-        "`problem+json`.",
+        "The format of the answers to the source, for a sender that expects a particular one. Leave empty for the "
+        "standard one: `problem+json` (RFC 9457).",
         {"format": "kratos"},
         RESPONSE_FORMAT,
     ),
@@ -133,33 +135,28 @@ class Source(Pausable):
     webhook_format = models.JSONField(
         default=dict,
         blank=True,
-        help_text="how events are read from requests; empty for the hub's own fields",
     )
     default_mode = models.CharField(max_length=8, choices=AnswerMode, default=AnswerMode.RESULT)
-    mode_is_fixed = models.BooleanField(default=False, help_text="`respond` of the webhook is ignored")
+    mode_is_fixed = models.BooleanField(default=False)
     wait_seconds = models.FloatField(
         default=10.0,
         validators=[MinValueValidator(0), MaxValueValidator(30)],
-        help_text="how long an answer may wait for the outcome, 0 to 30",
     )
     entity_fields = models.JSONField(
         default=list,
         blank=True,
-        help_text='Fields of the entity that this source may see: ["*"] for all, [] for none',
     )
     response_format = models.JSONField(default=dict, blank=True)
     requests_per_minute = models.PositiveIntegerField(
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text="further requests are answered 429 with the time to retry; empty: no limit",
     )
     silence_minutes = models.PositiveIntegerField(
         "silence",
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text="minutes without a webhook after which an alarm is raised; empty: never",
     )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 from config_schema.errors import SettingsInvalid
 from console.base.forms import JSONTextarea, SettingsForm
 from console.settings.field_lists import connection_field_lists
+from console.settings.help_texts import help_texts
 from console.ui.setting_entries import FieldList
 from sync.connectors.http.client_certificates import (
     MAX_CERTIFICATE_LENGTH,
@@ -22,7 +23,7 @@ from sync.connectors.http.client_certificates import (
 from sync.connectors.http.urls import parse_base_url
 from sync.connectors.settings.authentication import SCHEMES, credential_names, parse_authentication
 from sync.connectors.settings.credentials import CERTIFICATE_CREDENTIALS, SETTING_OF_CREDENTIAL
-from sync.models import Connection
+from sync.models import CONNECTION_SETTINGS, Connection
 
 CREDENTIAL_LABELS = {
     "username": gettext_lazy("Username"),
@@ -50,6 +51,9 @@ def _schemes_attributes(name: str) -> dict[str, str]:
     schemes = " ".join(scheme for scheme, names in SCHEMES.items() if name in names)
     needs = {"data-needs": SETTING_OF_CREDENTIAL[name]} if name in SETTING_OF_CREDENTIAL else {}
     return {"data-schemes": schemes, **needs}
+
+
+_HELP_TEXTS = help_texts(CONNECTION_SETTINGS)
 
 
 def _secret_field(name: str) -> forms.CharField:
@@ -105,11 +109,7 @@ class ConnectionForm(SettingsForm):
         label=gettext_lazy("Base URL"),
         max_length=300,
         assume_scheme="https",
-        help_text=gettext_lazy(
-            "The start of every request's address, for example https://shop.example.com/api. If you "
-            "change the scheme, host or port, the stored credentials are removed unless you enter "
-            "new ones at the same time."
-        ),
+        help_text=_HELP_TEXTS["base_url"],
     )
     username = _secret_field("username")
     password = _secret_field("password")
@@ -149,32 +149,7 @@ class ConnectionForm(SettingsForm):
             "breaker_failures": gettext_lazy("Pause after failures"),
             "breaker_seconds": gettext_lazy("First pause (seconds)"),
         }
-        help_texts: ClassVar = {
-            "name": gettext_lazy("The name that people use for the system."),
-            "slug": gettext_lazy("Used in addresses and exports, for example shop."),
-            "is_enabled": gettext_lazy(
-                "When disabled, its deliveries fail and are retried. To let them wait instead, pause the routes or "
-                "the source."
-            ),
-            "authentication": gettext_lazy(
-                'How the hub authenticates, as JSON, for example {"scheme": "bearer"}. The fields for its '
-                "credentials follow."
-            ),
-            "deadline_seconds": gettext_lazy("For one request, until the last byte of the response."),
-            "byte_cap": gettext_lazy("Larger responses are rejected."),
-            "relays_sentences": gettext_lazy("Shown to the person who pressed Save in the identity service."),
-            "concurrency": gettext_lazy(
-                "Maximum number of deliveries at the same time, across all workers. Leave empty for no limit."
-            ),
-            "requests_per_second": gettext_lazy("Across all workers. Leave empty for no limit."),
-            "breaker_failures": gettext_lazy(
-                "Number of failures; each success cancels two of them. Only system failures count, not those of "
-                "a single record."
-            ),
-            "breaker_seconds": gettext_lazy(
-                "Each further pause is twice as long while no delivery succeeds, up to ten minutes."
-            ),
-        }
+        help_texts = _HELP_TEXTS
         widgets: ClassVar = {"authentication": _json_textarea(), "settings": _json_textarea()}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy
 
 from console.base.forms import SettingsForm
 from console.settings.field_lists import route_field_lists
+from console.settings.help_texts import help_texts
 from console.ui.setting_entries import FieldList
 from sync.mappings.configuration_gaps import (
     delivery_conflicts,
@@ -19,7 +20,7 @@ from sync.mappings.configuration_gaps import (
     route_gaps,
 )
 from sync.mappings.referring_mappings import ending_warning
-from sync.models import Route
+from sync.models import ROUTE_SETTINGS, Route
 from sync.planning.record_matching import MatchingPolicy
 
 # Where to add what a route needs.
@@ -42,16 +43,7 @@ class RouteForm(SettingsForm):
             "max_attempts": gettext_lazy("Maximum attempts"),
             "gives_up_after_hours": gettext_lazy("Gives up after"),
         }
-        help_texts: ClassVar[dict[str, Any]] = {
-            "is_enabled": gettext_lazy("When disabled, new events do not use this route."),
-            "identity_entity": gettext_lazy("Leave empty if the connection uses the same word."),
-            "target_entity": gettext_lazy("Leave empty if the connection uses the same word."),
-            "max_attempts": gettext_lazy("After that, the delivery has failed."),
-            "gives_up_after_hours": gettext_lazy("Hours. Older deliveries are not retried."),
-            "continues_after_failure": gettext_lazy(
-                "Default: yes if the entity is fetched, no if the webhook's own data is used."
-            ),
-        }
+        help_texts = help_texts(ROUTE_SETTINGS)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -8,7 +8,9 @@ from django.utils.translation import gettext_lazy
 
 from console.base.forms import SettingsForm
 from console.settings.field_lists import source_field_lists
+from console.settings.help_texts import help_texts
 from console.ui.setting_entries import FieldList
+from webhooks.models import SOURCE_SETTINGS
 
 
 class SourceForm(SettingsForm):
@@ -28,41 +30,7 @@ class SourceForm(SettingsForm):
             "requests_per_minute": gettext_lazy("Rate limit (per minute)"),
             "silence_minutes": gettext_lazy("Silence alarm after (minutes)"),
         }
-        help_texts: ClassVar[dict[str, Any]] = {
-            "slug": gettext_lazy("The last part of the endpoint that the source sends to."),
-            "is_enabled": gettext_lazy("When disabled, all webhooks are refused."),
-            "scheme_settings": gettext_lazy('As JSON, for example {"header": "X-Signature"}.'),
-            "handshake": gettext_lazy(
-                'As JSON, for example {"from": "query", "name": "validationToken", "method": "POST", "as": "text"}. '
-                "Leave empty unless the sender requires it: most handshakes are not verified, so the hub "
-                "answers anyone."
-            ),
-            "extra_id_characters": gettext_lazy(
-                "The characters among : @ | + = that ids of this source contain."
-            ),
-            "webhook_format": gettext_lazy(
-                "How events are read from the sender's requests, as JSON. Leave empty if the sender uses the hub's own "
-                "fields."
-            ),
-            "mode_is_fixed": gettext_lazy(
-                "The response above is used even if a webhook asks for another one."
-            ),
-            "wait_seconds": gettext_lazy(
-                "0 to 30. After that, the response says that the event was accepted."
-            ),
-            "entity_fields": gettext_lazy(
-                'The fields that the source can see, as JSON: ["*"] for all, [] for none.'
-            ),
-            "response_format": gettext_lazy(
-                'As JSON, for example {"format": "kratos"}. Leave empty for the standard response, JSON by RFC 9457.'
-            ),
-            "requests_per_minute": gettext_lazy(
-                "Further requests are refused; the response says when to retry. Leave empty for no limit."
-            ),
-            "silence_minutes": gettext_lazy(
-                "An alarm is raised after this time without a webhook. Leave empty for no alarm."
-            ),
-        }
+        help_texts = help_texts(SOURCE_SETTINGS)
 
     def field_lists(self) -> Mapping[str, FieldList]:
         return source_field_lists()
