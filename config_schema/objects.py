@@ -9,7 +9,7 @@ from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import JsonSchema, ValueKind, anchor_pattern
 from config_schema.rules import NamedValues, Rule, rule_schemas
 from config_schema.settings import Setting, SettingValues
-from config_schema.translatable import join_texts, translatable
+from config_schema.translatable import translatable
 
 T = TypeVar("T")
 
@@ -184,7 +184,9 @@ class ListOf(ValueKind[tuple[T, ...]]):
             if self.least
             else translatable("at most %(most)s items", most=most)
         )
-        return join_texts("; ", (number, self.items.limits)) if self.items.limits else number
+        if not self.items.limits:
+            return number
+        return translatable("%(number)s, each: %(limits)s", number=number, limits=self.items.limits)
 
     def read(self, value: Any, place: SettingPath) -> tuple[T, ...]:
         if not isinstance(value, list | tuple) or not self.least <= len(value) <= self.most:

@@ -82,7 +82,7 @@ class _AnsweredHandshake(_Handshake):
 
     rules = (
         Requires(
-            sentence=translatable("Plain text has no fields: leave “field” out."),
+            sentence=translatable("If `as` is `text`, `hmac` has no `field`."),
             when=Is("as", "text"),
             then=Not(
                 Fits(
@@ -90,6 +90,7 @@ class _AnsweredHandshake(_Handshake):
                 )
             ),
             at="hmac",
+            error=translatable("Plain text has no fields: leave “field” out."),
         ),
         CodeRule(
             sentence=translatable("The challenge and its HMAC need different fields."),

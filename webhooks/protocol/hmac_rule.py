@@ -268,10 +268,11 @@ class HmacRule(Declared):
 
     rules = (
         Requires(
-            sentence=translatable("`query` is for a signed text with %(part)s.", part=URL),
+            sentence=translatable("`query` is for a signed text with `%(part)s`.", part=URL),
             when=Stated("query"),
             then=_signs(URL),
             at="query",
+            error=translatable("This field is for a signed text with %(part)s.", part=URL),
         ),
         *_rules_of_value(TIME, "time_header", "time"),
         *_rules_of_value(ID, "id_header", "id"),

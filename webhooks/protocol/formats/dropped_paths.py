@@ -40,7 +40,7 @@ class DroppedPath(Text):
 DROPPED_PATHS = SetOf(
     DroppedPath(
         _PATH,
-        translatable('such as `payload.password`, `items[].password` or `"data[pw]"`'),
+        translatable('a path of field names, such as `payload.password`, `items[].password` or `"data[pw]"`'),
         translatable("This must be a path of field names, such as payload.password."),
     ),
     MAX_PATHS,

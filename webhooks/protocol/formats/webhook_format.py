@@ -94,7 +94,7 @@ _ENTITY_TYPE_NAME = EntityTypeName(
 _MEDIA_TYPES = SetOf(
     Text(
         re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}", re.ASCII),
-        translatable("media types in lower case, without parameters"),
+        translatable("a media type in lower case, without parameters"),
         translatable("This must be a media type in lower case, such as application/scim+json."),
     ),
     MAX_CONTENT_TYPES,
@@ -104,7 +104,7 @@ _MEDIA_TYPES = SetOf(
 _FIELD_NAMES = SetOf(
     Text(
         re.compile(rf"[\s\S]{{1,{MAX_FIELD_NAME}}}"),
-        translatable("1 to %(most)s characters each", most=MAX_FIELD_NAME),
+        translatable("1 to %(most)s characters", most=MAX_FIELD_NAME),
         translatable("This must be the name of a field."),
     ),
     MAX_JSON_FIELDS,

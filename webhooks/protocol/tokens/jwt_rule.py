@@ -210,10 +210,7 @@ class JwtRule(Declared):
             for name in ("public_keys", "jwks_url")
         ),
         Requires(
-            sentence=translatable(
-                "%(algorithms)s need either `public_keys` or `jwks_url`.",
-                algorithms=", ".join(f"`{name}`" for name in ASYMMETRIC),
-            ),
+            sentence=translatable("Other algorithms than `HS…` need either `public_keys` or `jwks_url`."),
             when=Is("algorithm", *ASYMMETRIC),
             then=OneOf(("public_keys", "jwks_url")),
             at="public_keys",
@@ -248,7 +245,7 @@ class JwtRule(Declared):
             for name in ("issuer", "audience", "needs_expiry", "digest_claim", "id_claim")
         ),
         CodeRule(
-            sentence=translatable("The public keys are keys for the algorithm."),
+            sentence=translatable("Each public key is one for the algorithm."),
             find_fault=_find_unusable_key,
         ),
     )
