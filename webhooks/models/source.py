@@ -19,7 +19,7 @@ from webhooks.encryption.at_rest import LazyEncryptedJSONField
 from webhooks.models.pausable import Pausable
 from webhooks.protocol import challenge_hmac
 from webhooks.protocol.formats.webhook_format import DEFAULT_FORMAT, WebhookFormat
-from webhooks.protocol.handshake import HANDSHAKE, OriginHandshake, signs_for_anyone
+from webhooks.protocol.handshake import CACHED_HANDSHAKES, HANDSHAKE, OriginHandshake, signs_for_anyone
 from webhooks.protocol.schemes import (
     SCHEMES,
     check_secret,
@@ -248,7 +248,7 @@ class Source(Pausable):
     def signs_challenges_of_anyone(self) -> bool:
         """True if anyone can get an HMAC with the secret of this source, by its handshake."""
         try:
-            return signs_for_anyone(HANDSHAKE.read(self.handshake, ()))
+            return signs_for_anyone(CACHED_HANDSHAKES.read(self.handshake))
         except SettingsInvalid:
             return False
 

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 from jmespath.exceptions import JMESPathError
 
+from config_schema.cached_reader import CachedReader
 from config_schema.declared import Declared, setting
 from config_schema.kinds import Boolean, Choice, Text
 from config_schema.objects import VariantObject
@@ -263,6 +264,8 @@ HANDSHAKE: VariantObject[AnyHandshake] = VariantObject(
         ),
     },
 )
+
+CACHED_HANDSHAKES = CachedReader(HANDSHAKE)
 
 
 def _read_parameter(query_string: str, name: str) -> str:

@@ -4,13 +4,12 @@ Settings and secrets are checked when they are saved; `signatures` then only ver
 """
 
 import base64
-import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
+from config_schema.cached_reader import CachedReader
 from config_schema.declared import Declared, setting
 from config_schema.objects import Object
 from config_schema.translatable import translatable
@@ -167,16 +166,12 @@ SCHEMES: Mapping[str, VerificationScheme] = {
 }
 
 
+_READERS = {name: CachedReader(scheme.schema) for name, scheme in SCHEMES.items()}
+
+
 def read_settings(scheme: str, settings: Mapping[str, Any]) -> Declared:
-    """Return the settings of a scheme as its class; cached by content. Raises SettingsInvalid, and KeyError if there is
-    no such scheme.
-    """
-    return _read_settings(scheme, json.dumps(settings))
-
-
-@lru_cache(maxsize=256)
-def _read_settings(scheme: str, settings: str) -> Declared:
-    rule: Declared = SCHEMES[scheme].schema.read(json.loads(settings), ())
+    """Return the settings of a scheme as its class. Raises SettingsInvalid, and KeyError if there is no such scheme."""
+    rule: Declared = _READERS[scheme].read(settings)
     return rule
 
 

@@ -15,7 +15,7 @@ from config_schema.errors import SettingsInvalid
 from webhooks.catalogue.codes import CATALOGUE, Language, code_texts
 from webhooks.catalogue.outcome import EventOutcome, FieldProblem, TargetResult
 from webhooks.responses.rendered_answer import CannotRender, StandardAnswer, render_answer
-from webhooks.responses.response_format import DEFAULT_FORMAT, RESPONSE_FORMAT
+from webhooks.responses.response_format import CACHED_FORMATS, DEFAULT_FORMAT
 
 if TYPE_CHECKING:
     # The web server imports this module before Django has loaded the models.
@@ -209,7 +209,7 @@ def format_answer(source: "Source", answer: Answer) -> Answer:
     if not source.response_format:
         return answer
     try:
-        response_format = RESPONSE_FORMAT.read(source.response_format, ())
+        response_format = CACHED_FORMATS.read(source.response_format)
         if response_format.name == DEFAULT_FORMAT:
             return answer
         document = json.loads(answer.body)
@@ -229,7 +229,7 @@ def stored_media_type(source: "Source") -> str:
     if not source.response_format:
         return ""
     try:
-        response_format = RESPONSE_FORMAT.read(source.response_format, ())
+        response_format = CACHED_FORMATS.read(source.response_format)
     except SettingsInvalid:
         return ""
     return "" if response_format.name == DEFAULT_FORMAT else response_format.media_type

@@ -5,7 +5,7 @@ import logging
 from config_schema.errors import SettingsInvalid
 from webhooks.models import HANDSHAKE_CODE, Source
 from webhooks.models.rate_limit import RateLimit, RateLimitExceeded, reserve_turn
-from webhooks.protocol.handshake import HANDSHAKE, AnyHandshake, BodyHandshake, OriginHandshake
+from webhooks.protocol.handshake import CACHED_HANDSHAKES, AnyHandshake, BodyHandshake, OriginHandshake
 from webhooks.protocol.schemes import hmac_key
 from webhooks.receiving.answers import Answer
 from webhooks.receiving.incoming_request import IncomingRequest
@@ -31,7 +31,7 @@ def answer_handshake(
     if not source.is_enabled:
         return None
     try:
-        handshake = HANDSHAKE.read(source.handshake, ())
+        handshake = CACHED_HANDSHAKES.read(source.handshake)
     except SettingsInvalid:
         return None
     answer = _build_answer(handshake, source, incoming, verified)

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from config_schema.cached_reader import CachedReader
 from config_schema.declared import Declared, setting
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import Choice, JsonSchema, Text, TextList, WholeNumber
@@ -162,3 +163,4 @@ RESPONSE_FORMAT: VariantObject[ResponseFormat] = VariantObject(
         ),
     },
 )
+CACHED_FORMATS = CachedReader(RESPONSE_FORMAT)
