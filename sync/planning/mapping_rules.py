@@ -9,7 +9,7 @@ from typing import Any
 
 from jmespath.exceptions import JMESPathError
 
-from config_schema.declared import Declared, setting
+from config_schema.declared import Declared, nullable, setting
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import (
     AnyText,
@@ -184,13 +184,7 @@ class FieldRule(Declared):
         default=None,
         example="entity.emails[0].address",
     )
-    constant: Any = setting(
-        AnyValue(),
-        "A value that is the same for every entity.",
-        default=None,
-        is_nullable=True,
-        example=True,
-    )
+    constant: Any = nullable(AnyValue(), "A value that is the same for every entity.", example=True)
     apply: tuple[Callable[[Any], Any], ...] = _apply_setting(FUNCTIONS)
     is_required: bool = setting(
         Boolean(),
@@ -342,12 +336,10 @@ class VerifiedRules(Declared):
 class MatchRule(Declared):
     """Rule for finding a record that is not linked yet."""
 
-    external_id: str | None = setting(
+    external_id: str | None = nullable(
         AnyText(),
         "The field of the record that holds the entity's id. A record with it is always linked. If `fields` gives it "
         "another value, or none, the entity is refused (`unmappable`).",
-        default=None,
-        is_nullable=True,
         example="external_id",
     )
     previous: Mapping[str, ParsedPath] = setting(

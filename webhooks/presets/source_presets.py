@@ -5,7 +5,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from config_schema.declared import Declared, setting
+from config_schema.declared import Declared, nullable, setting
 from config_schema.kinds import AnyText, AnyValue, Choice, Text, TextMap
 from config_schema.objects import ListOf
 from config_schema.preset_files import PresetMetadata, read_preset_files
@@ -14,20 +14,16 @@ MAX_SAMPLES = 10
 MAX_EVENTS = 20
 
 
-def _optional(kind: Any, meaning: str, *, example: Any, absent: Any = None) -> Any:
-    return setting(kind, meaning, default=None, is_nullable=True, absent=absent, example=example)
-
-
 class ExpectedEvent(Declared):
     """An event of a recorded request."""
 
     entity_id: str = setting(Text(), "The id of the entity.", name="id", example="u-1")
     entity_type: str = setting(Text(), "Its type.", example="USER")
     event_type: str = setting(Text(), "What happened.", example="UPDATE")
-    occurred_at: str | None = _optional(Text(), "When, as RFC 3339 in UTC.", example="2026-01-01T00:00:00Z")
-    event_id: str | None = _optional(Text(), "The sender's id of the event.", example="e-1")
-    previous: Any = _optional(AnyValue(), "The overwritten values.", example={"email": "old@example.com"})
-    data: Any = _optional(AnyValue(), "The entity.", example={"email": "new@example.com"})
+    occurred_at: str | None = nullable(Text(), "When, as RFC 3339 in UTC.", example="2026-01-01T00:00:00Z")
+    event_id: str | None = nullable(Text(), "The sender's id of the event.", example="e-1")
+    previous: Any = nullable(AnyValue(), "The overwritten values.", example={"email": "old@example.com"})
+    data: Any = nullable(AnyValue(), "The entity.", example={"email": "new@example.com"})
     code: str = setting(
         AnyText(), "The code of an event that is stored and not delivered.", default="", example="filtered"
     )
@@ -43,8 +39,8 @@ class RecordedRequest(Declared):
     headers: Mapping[str, str] = setting(
         TextMap(), "Headers that are read.", default={}, example={"X-Event": "changed"}
     )
-    body: Any = _optional(AnyValue(), "The body, if the request has one.", example={"id": "u-1"})
-    events: tuple[ExpectedEvent, ...] = _optional(
+    body: Any = nullable(AnyValue(), "The body, if the request has one.", example={"id": "u-1"})
+    events: tuple[ExpectedEvent, ...] = nullable(
         ListOf(ExpectedEvent.kind, MAX_EVENTS),
         "The events that the request contains, in order. Without them, the request is acknowledged and creates no "
         "event.",
@@ -57,14 +53,12 @@ class SourceFields(Declared):
     """Fields of a source that a preset sets."""
 
     scheme: str = setting(Text(), "The verification of the source.", example="bearer")
-    scheme_settings: Any = _optional(AnyValue(), "Its options.", example={"header": "X-Signature"})
-    handshake: Any = _optional(
-        AnyValue(), "Its handshake.", example={"from": "header", "name": "x-challenge"}
-    )
-    webhook_format: Any = _optional(AnyValue(), "Its webhook format.", example={"id": "event.user.id"})
-    response_format: Any = _optional(AnyValue(), "The format of its answers.", example={"format": "empty"})
-    extra_id_characters: str | None = _optional(Text(), "Further characters of its ids.", example="|")
-    default_mode: str | None = _optional(
+    scheme_settings: Any = nullable(AnyValue(), "Its options.", example={"header": "X-Signature"})
+    handshake: Any = nullable(AnyValue(), "Its handshake.", example={"from": "header", "name": "x-challenge"})
+    webhook_format: Any = nullable(AnyValue(), "Its webhook format.", example={"id": "event.user.id"})
+    response_format: Any = nullable(AnyValue(), "The format of its answers.", example={"format": "empty"})
+    extra_id_characters: str | None = nullable(Text(), "Further characters of its ids.", example="|")
+    default_mode: str | None = nullable(
         Choice(("ack", "result")), "The content of its answers.", example="ack"
     )
 

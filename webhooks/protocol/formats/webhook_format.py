@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
-from config_schema.declared import Declared, setting
+from config_schema.declared import Declared, nullable, setting
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import Boolean, Choice, JsonSchema, Text, ValueKind, WholeNumber
 from config_schema.objects import MapOf, SetOf
@@ -136,14 +136,12 @@ class WebhookFormat(Declared):
         default="[body]",
         example="body.data.events",
     )
-    when: CompiledExpression | None = setting(
+    when: CompiledExpression | None = nullable(
         _EXPRESSION,
         translatable(
             "An event for which this is false is stored but not delivered (`filtered`). The expression looks into "
             "`{event, body, headers, query}`."
         ),
-        default=None,
-        is_nullable=True,
         example="event.outcome.result == 'SUCCESS'",
     )
     entity_id: ExpressionOrConstant = _entry(
@@ -188,12 +186,10 @@ class WebhookFormat(Declared):
         default="event.data",
         example="event.user",
     )
-    entity_types: Mapping[str, str] | None = setting(
+    entity_types: Mapping[str, str] | None = nullable(
         MapOf(_ENTITY_TYPE_NAME, "WORD", 1, MAX_MAPPED_TYPES, fold=str.upper),
         "The sender's words for entity types. Case does not matter. An event with an unknown word is stored and "
         "ignored. Without the map, the words are used as types.",
-        default=None,
-        is_nullable=True,
         example={"directus_users": "USER"},
     )
     event_types: Mapping[str, str] = setting(
