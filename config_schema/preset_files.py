@@ -10,7 +10,6 @@ from config_schema.errors import SettingsInvalid
 from config_schema.kinds import Choice, Text, TextList
 from config_schema.objects import Object
 from config_schema.rules import Fits, Requires
-from config_schema.settings import SettingValues
 from config_schema.translatable import translatable
 
 T = TypeVar("T")
@@ -66,15 +65,6 @@ class PresetMetadata(Declared):
     def is_tested(self) -> bool:
         """True if the preset was tested with the real system."""
         return self.tested == REAL_SYSTEM
-
-
-METADATA_SETTINGS = PresetMetadata.kind.settings
-
-
-def read_metadata(values: SettingValues) -> PresetMetadata:
-    """Return the metadata of a preset file. Raises SettingsInvalid."""
-    names = PresetMetadata.settings
-    return PresetMetadata.kind.read({name: values.document[name] for name in names}, values.place)
 
 
 def read_preset_files(folder: Path, kind: Object[T]) -> dict[str, T]:

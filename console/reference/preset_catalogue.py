@@ -62,7 +62,7 @@ def list_entries(kind: str = "", search: str = "") -> list[CatalogueEntry]:
             for name, preset in SOURCE_PRESETS.items()
         ),
         *(
-            CatalogueEntry(CONNECTOR_SIDES[preset.connector], name, translate_metadata(preset.metadata))
+            CatalogueEntry(CONNECTOR_SIDES[preset.connector], name, translate_metadata(preset))
             for name, preset in PRESETS.items()
         ),
     ]

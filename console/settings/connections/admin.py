@@ -238,8 +238,7 @@ class ConnectionAdmin(TwoStepChangeAdmin):
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
         chosen = request.GET.get("preset", "")
-        known = {name: preset.metadata for name, preset in PRESETS.items()}
-        context = {**(extra_context or {}), **preset_context(known, chosen)}
+        context = {**(extra_context or {}), **preset_context(PRESETS, chosen)}
         return super().add_view(request, form_url, context)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def shown(client: Client, query: str = "") -> list[str]:
 def test_every_preset_is_on_the_page_with_what_it_needs_and_its_documentation() -> None:
     answer = browser("support").get(PAGE)
     html = text_of(answer)
-    for metadata in [*SOURCE_PRESETS.values(), *(preset.metadata for preset in PRESETS.values())]:
+    for metadata in [*SOURCE_PRESETS.values(), *PRESETS.values()]:
         assert escape(metadata.label) in html
         assert escape(metadata.follows) in html
         if metadata.is_public_page:
@@ -98,7 +98,7 @@ def test_a_preset_fills_the_form_of_a_source_and_can_be_saved(name: str) -> None
 @pytest.mark.parametrize("name", PRESETS)
 def test_the_form_of_a_connection_says_what_the_preset_needs(name: str) -> None:
     text = visible_text(browser("administrator").get(f"/admin/sync/connection/add/?preset={name}"))
-    metadata = PRESETS[name].metadata
+    metadata = PRESETS[name]
     assert metadata.label in text
     assert metadata.needs[0].partition("`")[0].strip() in text
 

@@ -14,7 +14,7 @@ import pytest
 from config_schema.errors import SettingsInvalid
 from sync.connectors import presets
 from sync.connectors.client import log_in_guard, refresh_tokens
-from sync.connectors.presets import CONNECTION_PRESET, PRESETS, load_preset
+from sync.connectors.presets import PRESETS, ConnectionPreset, load_preset
 from sync.connectors.registry import validate_connection
 from sync.connectors.settings.authentication import AUTHENTICATION
 from sync.connectors.settings.identity import IDENTITY_SETTINGS
@@ -91,7 +91,9 @@ def test_every_preset_of_a_vendor_has_recorded_exchanges_of_each_kind() -> None:
 def test_every_file_is_a_valid_preset() -> None:
     assert {path.stem for path in PRESET_FILES.glob("*.json")} == set(PRESETS)
     for preset in PRESETS.values():
-        validate_connection(preset.connector, preset.settings, preset.authentication, "https://a.test")
+        validate_connection(
+            preset.connector, preset.connector_settings, preset.authentication, "https://a.test"
+        )
 
 
 def test_what_a_preset_is_read_as_is_written_and_read_again() -> None:
@@ -110,8 +112,8 @@ def test_presets_that_are_tested_with_the_real_system_are_those_of_the_peers() -
         if path.stem in PRESETS:
             proved, preset = json.loads(path.read_text("utf-8")), load_preset(path.stem)
             assert {field: preset[field] for field in proved} == proved
-            assert PRESETS[path.stem].metadata.is_tested
-    tested = {name for name, preset in PRESETS.items() if preset.metadata.is_tested}
+            assert PRESETS[path.stem].is_tested
+    tested = {name for name, preset in PRESETS.items() if preset.is_tested}
     assert tested - {"sandbox-identity", "sandbox-shop"} <= {path.stem for path in PEERS.glob("*.json")}
 
 
@@ -123,12 +125,12 @@ def test_a_file_with_an_unknown_or_a_missing_field_is_refused(removed: str | Non
     else:
         document[added] = "x"
     with pytest.raises(SettingsInvalid) as caught:
-        CONNECTION_PRESET.read(document, ("trivore.json",))
+        ConnectionPreset.kind.read(document, ("trivore.json",))
     assert caught.value.place == ("trivore.json", removed or added)
 
 
 def test_a_copy_leaves_the_preset_as_it_is() -> None:
     load_preset("trivore")["settings"].clear()
-    assert PRESETS["trivore"].settings
+    assert PRESETS["trivore"].connector_settings
     with pytest.raises(KeyError):
         load_preset("../secrets")
