@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -57,6 +57,20 @@ class Text(ValueKind[str]):
 
     def to_schema(self) -> JsonSchema:
         return {"type": "string", "pattern": anchor_pattern(self.pattern.pattern) if self.pattern else r"\S"}
+
+
+@dataclass(frozen=True)
+class ConvertedText(Text):
+    """Kind of a text that the hub uses as what `convert` makes of it. `write` makes the text again."""
+
+    convert: Callable[[str], Any] = str
+    write: Callable[[Any], str] = str
+
+    def read(self, value: Any, place: SettingPath) -> Any:
+        return self.convert(super().read(value, place))
+
+    def to_json(self, value: Any) -> Any:
+        return self.write(value)
 
 
 @dataclass(frozen=True)
@@ -225,6 +239,7 @@ class TextList(ValueKind[tuple[str, ...]]):
 class AnyTextList(ValueKind[list[str]]):
     """Kind of a list of any texts, including empty ones."""
 
+    limits: str = ""
     label: str = translatable("list of texts")
 
     def read(self, value: Any, place: SettingPath) -> list[str]:

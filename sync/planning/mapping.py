@@ -209,7 +209,7 @@ class ParsedMapping(Declared):
             for value in _compute_verified("previous", self.match.verified.previous, previous, budget)
         ]
         others = [
-            MatchValue(name, _evaluate_or_none(f"match.previous.{name}", path.evaluator, previous, budget))
+            MatchValue(name, _evaluate_or_none(f"match.previous.{name}", path.evaluate, previous, budget))
             for previous in documents
             for name, path in self.match.previous.items()
         ]

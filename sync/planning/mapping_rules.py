@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -13,6 +13,7 @@ from config_schema.declared import Declared, nullable, setting
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import (
     AnyText,
+    AnyTextList,
     AnyValue,
     Boolean,
     JsonSchema,
@@ -28,9 +29,9 @@ from sync.planning.mapping_functions import FUNCTIONS
 from sync.planning.references import WhenMissing
 from webhooks.expressions.expression_budget import ExpressionBudget
 from webhooks.expressions.expression_functions import LINKED
+from webhooks.expressions.expression_kind import CompiledExpression, CompiledExpressionKind
 from webhooks.expressions.jmespath_paths import (
     MAX_DEPTH,
-    Evaluator,
     ExpressionRefused,
     compile_expression,
     fields_read,
@@ -50,21 +51,19 @@ _FUNCTION_NAMES = {function: name for name, function in FUNCTIONS.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class ParsedPath:
-    """A compiled expression, and its text.
+class ParsedPath(CompiledExpression):
+    """A compiled expression of a mapping.
 
     `entity_fields` are the fields of the entity that it reads; None if it reads all of it. `linked_types` are the types
     of the entities whose records it refers to.
     """
 
-    text: str
-    evaluator: Evaluator = field(compare=False, repr=False)
     entity_fields: frozenset[str] | None
     linked_types: frozenset[str]
 
 
 @dataclass(frozen=True)
-class MappingPath(ValueKind[ParsedPath]):
+class MappingPath(CompiledExpressionKind):
     """A JMESPath expression of a mapping. Reading compiles it.
 
     It must not call the functions in `refused`. Only it may call the functions in `more_functions`.
@@ -72,7 +71,6 @@ class MappingPath(ValueKind[ParsedPath]):
 
     refused: frozenset[str] = frozenset()
     more_functions: frozenset[str] = frozenset()
-    label: str = translatable("JMESPath expression")
     limits: str = translatable(
         "1 to %(most)s characters, nested at most %(depth)s deep", most=MAX_PATH, depth=MAX_DEPTH
     )
@@ -102,30 +100,8 @@ class MappingPath(ValueKind[ParsedPath]):
                 place, translatable("%(value)s is not a JMESPath expression.", value=f"{value!r}")
             ) from error
 
-    def to_json(self, value: Any) -> Any:
-        return value.text
-
     def to_schema(self) -> JsonSchema:
-        return {"type": "string", "minLength": 1, "maxLength": MAX_PATH, "format": "jmespath"}
-
-
-@dataclass(frozen=True)
-class RecordFields(ValueKind[tuple[str, ...]]):
-    """Names of fields of the record."""
-
-    label: str = translatable("list of texts")
-    limits: str = translatable("names of `fields`")
-
-    def read(self, value: Any, place: SettingPath) -> tuple[str, ...]:
-        if not isinstance(value, list) or any(not isinstance(name, str) for name in value):
-            raise SettingsInvalid(place, "This must be a list of fields of this mapping.")
-        return tuple(value)
-
-    def to_json(self, value: Any) -> Any:
-        return list(value)
-
-    def to_schema(self) -> JsonSchema:
-        return {"type": "array", "items": {"type": "string"}}
+        return {**super().to_schema(), "maxLength": MAX_PATH}
 
 
 @dataclass(frozen=True)
@@ -288,7 +264,7 @@ class FieldRule(Declared):
         """Compute the value for `{"entity": …, "webhook": …}`. Raises what an expression may raise, OverBudget, and
         ReferenceLimit.
         """
-        value = self.constant if self.path is None else self.path.evaluator(document, budget)
+        value = self.constant if self.path is None else self.path.evaluate(document, budget)
         for function in self.apply:
             value = function(value)
         if self.linked and budget.find_linked is not None:
@@ -304,7 +280,7 @@ class VerifiedRule(Declared):
 
     def compute_value(self, document: Mapping[str, Any], budget: ExpressionBudget) -> Any:
         """Compute the value, or the list of values. Raises what an expression may raise, and OverBudget."""
-        value = self.path.evaluator(document, budget)
+        value = self.path.evaluate(document, budget)
         for function in self.apply:
             value = function(value)
         return value
@@ -349,8 +325,8 @@ class MatchRule(Declared):
         default={},
         example={"email": "email"},
     )
-    new: tuple[str, ...] = setting(
-        RecordFields(),
+    new: list[str] = setting(
+        AnyTextList(limits=translatable("names of `fields`")),
         "The fields by whose new value a record may be found, only when a record is about to be created.",
         default=[],
         example=["email"],

@@ -7,12 +7,10 @@ stored.
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from config_schema.declared import Declared, setting
-from config_schema.errors import SettingPath
-from config_schema.kinds import Text
+from config_schema.kinds import ConvertedText
 from config_schema.translatable import translatable
 from webhooks.protocol.signature_reasons import SignatureReason
 from webhooks.protocol.strict_form import encode_form, parse_form
@@ -32,26 +30,24 @@ _REMOVED = "***"
 _Steps = tuple[tuple[str, bool], ...]
 
 
-@dataclass(frozen=True)
-class SecretPath(Text):
-    """Kind of the path of a secret. Reading splits it into its steps."""
+def _split_path(path: str) -> _Steps:
+    return tuple((step.removesuffix("[]"), step.endswith("[]")) for step in path.split("."))
 
-    def read(self, value: Any, place: SettingPath) -> _Steps:  # type: ignore[override]
-        steps = super().read(value, place).split(".")
-        return tuple((step.removesuffix("[]"), step.endswith("[]")) for step in steps)
 
-    def to_json(self, value: Any) -> Any:
-        return ".".join(f"{name}[]" if is_list else name for name, is_list in value)
+def _join_steps(steps: _Steps) -> str:
+    return ".".join(f"{name}[]" if is_list else name for name, is_list in steps)
 
 
 class BodySecret(Declared):
     """Settings of the scheme `body-secret`."""
 
     field: _Steps = setting(
-        SecretPath(
+        ConvertedText(
             re.compile(rf"{_STEP}(?:\.{_STEP}){{0,7}}(?<!\])"),
             translatable("names separated by full stops, at most 8; `[]` after a list"),
             translatable("This must be names of fields separated by full stops, with [] after each list."),
+            convert=_split_path,
+            write=_join_steps,
         ),
         "The field of the body that holds the secret. With `[]`, the field of each item of a list: all items "
         "must hold it. In a form, further names lead into the JSON of a field.",

@@ -16,7 +16,7 @@ from typing import Any
 
 from config_schema.declared import Declared, setting
 from config_schema.errors import SettingPath, SettingsInvalid
-from config_schema.kinds import Choice, Duration, JsonSchema, Text, ValueKind, WholeNumber
+from config_schema.kinds import Choice, ConvertedText, Duration, JsonSchema, Text, ValueKind, WholeNumber
 from config_schema.objects import Object
 from config_schema.rules import AnyOf, Condition, Fits, Requires, Stated
 from config_schema.settings import Setting
@@ -34,20 +34,13 @@ RFC_3339 = "rfc3339"
 BASE64_SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix, no secret
 
 
-@dataclass(frozen=True)
-class HeaderName(Text):
-    """Kind of the name of a header. It is read in lower case."""
-
-    def read(self, value: Any, place: SettingPath) -> str:
-        return super().read(value, place).lower()
-
-
-# A token of RFC 9110 without the underscore: servers drop such names, as they cannot tell X_A from X-A.
-HEADER_NAME = HeaderName(
+# A token of RFC 9110 without the underscore: servers drop such names, as they cannot tell X_A from X-A. In lower case.
+HEADER_NAME = ConvertedText(
     re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]{1,64}"),
     translatable("1 to 64 characters of a header name, no underscore"),
     translatable("This must be the name of a header, without an underscore."),
     translatable("header name"),
+    str.lower,
 )
 PART_NAME = Text(
     re.compile(r"[A-Za-z0-9_-]{1,32}"),

@@ -6,12 +6,11 @@ letters, digits, `_`, `-` and `$` is written in quotation marks.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from config_schema.errors import SettingPath
-from config_schema.kinds import Text
+from config_schema.kinds import ConvertedText
 from config_schema.objects import SetOf
 from config_schema.translatable import translatable
 
@@ -25,23 +24,22 @@ _EVERY_ITEM = "[]"
 _StepTree = dict[str, "_StepTree | None"]
 
 
-@dataclass(frozen=True)
-class DroppedPath(Text):
-    """Kind of a path of field names. Reading splits it into steps; `[]` stands for every item of a list."""
+def _split_path(path: str) -> tuple[str, ...]:
+    """Return the steps of a path; `[]` stands for every item of a list."""
+    return tuple(step.strip('"') for step in _STEPS.findall(path))
 
-    def read(self, value: Any, place: SettingPath) -> tuple[str, ...]:  # type: ignore[override]
-        return tuple(step.strip('"') for step in _STEPS.findall(super().read(value, place)))
 
-    def to_json(self, value: Any) -> Any:
-        steps = (step if _STEPS.fullmatch(step) else f'"{step}"' for step in value)
-        return ".".join(steps).replace(".[]", "[]")
+def _join_steps(steps: Iterable[str]) -> str:
+    return ".".join(step if _STEPS.fullmatch(step) else f'"{step}"' for step in steps).replace(".[]", "[]")
 
 
 DROPPED_PATHS = SetOf(
-    DroppedPath(
+    ConvertedText(
         _PATH,
         translatable('a path of field names, such as `payload.password`, `items[].password` or `"data[pw]"`'),
         translatable("This must be a path of field names, such as payload.password."),
+        convert=_split_path,
+        write=_join_steps,
     ),
     MAX_PATHS,
     label=translatable("list of paths"),

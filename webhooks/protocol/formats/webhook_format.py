@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from config_schema.declared import Declared, nullable, setting
 from config_schema.errors import SettingPath, SettingsInvalid
-from config_schema.kinds import Boolean, Choice, JsonSchema, Text, ValueKind, WholeNumber
+from config_schema.kinds import Boolean, Choice, ConvertedText, JsonSchema, Text, ValueKind, WholeNumber
 from config_schema.objects import MapOf, SetOf
 from config_schema.settings import SettingValues
 from config_schema.translatable import join_texts, translatable
@@ -78,18 +78,11 @@ class ExpressionOrConstantKind(ValueKind[ExpressionOrConstant]):
         return {"anyOf": [_EXPRESSION.to_schema(), constant]}
 
 
-@dataclass(frozen=True)
-class EntityTypeName(Text):
-    """Kind of a name of an entity type. It is read in upper case."""
-
-    def read(self, value: Any, place: SettingPath) -> str:
-        return super().read(value, place).upper()
-
-
-_ENTITY_TYPE_NAME = EntityTypeName(
+_ENTITY_TYPE_NAME = ConvertedText(
     TYPE_NAME,
     sentence=translatable("This is not the name of an entity type."),
     label=translatable("name of an entity type"),
+    convert=str.upper,
 )
 _MEDIA_TYPES = SetOf(
     Text(

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from config_schema.declared import Declared, setting
 from config_schema.errors import SettingPath, SettingsInvalid
-from config_schema.kinds import Boolean, Choice, JsonSchema, Text, ValueKind, WholeNumber
+from config_schema.kinds import Boolean, Choice, ConvertedText, JsonSchema, Text, ValueKind, WholeNumber
 from config_schema.objects import ListOf
 from config_schema.rules import CodeRule, Fault, Is, NamedValues, Not, OneOf, Requires, Stated
 from config_schema.translatable import error_sentence, translatable
@@ -31,23 +31,12 @@ _WORD = Text(
     translatable("This must be 1 to 512 printable characters, without a space."),
 )
 _NAME = r"[A-Za-z_@$][A-Za-z0-9_@$-]{0,63}"
-
-
-@dataclass(frozen=True)
-class BodyPath(Text):
-    """Kind of a path of field names. Reading splits it into the names."""
-
-    def read(self, value: Any, place: SettingPath) -> tuple[str, ...]:  # type: ignore[override]
-        return tuple(super().read(value, place).split("."))
-
-    def to_json(self, value: Any) -> Any:
-        return ".".join(value)
-
-
-_BODY_PATH = BodyPath(
+_BODY_PATH = ConvertedText(
     re.compile(rf"{_NAME}(?:\.{_NAME}){{0,7}}"),
     translatable("names separated by full stops, at most 8"),
     translatable("This must be at most 8 names of fields separated by full stops."),
+    convert=lambda path: tuple(path.split(".")),
+    write=".".join,
 )
 
 
