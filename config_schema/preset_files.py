@@ -50,7 +50,7 @@ class PresetMetadata(Declared):
 
     rules = (
         Requires(
-            sentence=translatable("`needs` must not be empty."),
+            sentence="`needs` must not be empty.",
             then=Fits("needs", {"minItems": 1}, bool),
             at="needs",
         ),

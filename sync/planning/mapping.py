@@ -136,7 +136,7 @@ class ParsedMapping(Declared):
 
     rules = (
         CodeRule(
-            sentence=translatable("`match.new` names only fields that are in `fields`."),
+            sentence="`match.new` names only fields that are in `fields`.",
             find_fault=_find_unknown_field,
         ),
     )

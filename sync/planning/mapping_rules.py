@@ -220,19 +220,19 @@ class FieldRule(Declared):
 
     rules = (
         Requires(
-            sentence=translatable("Exactly one of `path` and `constant` is required."),
+            sentence="Exactly one of `path` and `constant` is required.",
             then=OneOf(("path", "constant"), Stated),
             error=translatable("Enter either a path or a constant."),
         ),
         Requires(
-            sentence=translatable("At most one of `only_on_create` and `not_compared` is true."),
+            sentence="At most one of `only_on_create` and `not_compared` is true.",
             when=Is("only_on_create", True),
             then=Not(Is("not_compared", True)),
             at="not_compared",
             error=translatable("Enter either `only_on_create` or `not_compared`."),
         ),
         Requires(
-            sentence=translatable("`when_missing` needs `linked`, or a `path` that calls `linked()`."),
+            sentence="`when_missing` needs `linked`, or a `path` that calls `linked()`.",
             when=Stated("when_missing"),
             then=AnyOf(
                 Given("linked"),

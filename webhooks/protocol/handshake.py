@@ -83,7 +83,7 @@ class _AnsweredHandshake(_Handshake):
 
     rules = (
         Requires(
-            sentence=translatable("If `as` is `text`, `hmac` has no `field`."),
+            sentence="If `as` is `text`, `hmac` has no `field`.",
             when=Is("as", "text"),
             then=Not(
                 Fits(
@@ -94,7 +94,7 @@ class _AnsweredHandshake(_Handshake):
             error=translatable("Plain text has no fields: leave “field” out."),
         ),
         CodeRule(
-            sentence=translatable("The challenge and its HMAC need different fields."),
+            sentence="The challenge and its HMAC need different fields.",
             find_fault=_find_equal_fields,
         ),
     )

@@ -189,9 +189,7 @@ class JwtRule(Declared):
     rules = (
         *(
             Requires(
-                sentence=translatable(
-                    "A token of `HS…` is verified with the secret of the source, never with a public key."
-                ),
+                sentence="A token of `HS…` is verified with the secret of the source, never with a public key.",
                 when=Is("algorithm", *SYMMETRIC),
                 then=Not(Stated(name)),
                 at=name,
@@ -199,34 +197,32 @@ class JwtRule(Declared):
             for name in ("public_keys", "jwks_url")
         ),
         Requires(
-            sentence=translatable("Other algorithms than `HS…` need either `public_keys` or `jwks_url`."),
+            sentence="Other algorithms than `HS…` need either `public_keys` or `jwks_url`.",
             when=Is("algorithm", *ASYMMETRIC),
             then=OneOf(("public_keys", "jwks_url")),
             at="public_keys",
         ),
         Requires(
-            sentence=translatable(
-                "`digest_claim` needs `header`: no claim can hold the digest of its own token."
-            ),
+            sentence="`digest_claim` needs `header`: no claim can hold the digest of its own token.",
             when=Stated("digest_claim"),
             then=Stated("header"),
             at="digest_claim",
         ),
         Requires(
-            sentence=translatable("The token is in a header or in a field of the body, not in both."),
+            sentence="The token is in a header or in a field of the body, not in both.",
             when=Stated("field"),
             then=Not(Stated("header")),
             at="field",
         ),
         Requires(
-            sentence=translatable("A detached token needs `header`."),
+            sentence="A detached token needs `header`.",
             when=Is("detached", True),
             then=Stated("header"),
             at="header",
         ),
         *(
             Requires(
-                sentence=translatable("A detached token has no claims."),
+                sentence="A detached token has no claims.",
                 when=Is("detached", True),
                 then=Not(Stated(name)),
                 at=name,
@@ -234,7 +230,7 @@ class JwtRule(Declared):
             for name in ("issuer", "audience", "needs_expiry", "digest_claim", "id_claim")
         ),
         CodeRule(
-            sentence=translatable("Each public key is one for the algorithm."),
+            sentence="Each public key is one for the algorithm.",
             find_fault=_find_unusable_key,
         ),
     )
