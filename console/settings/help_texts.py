@@ -9,7 +9,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
 from config_schema.model_fields import FieldSetting
-from console.templatetags.console_reference import inline_code
+from console.ui.inline_code import inline_code
 from console.ui.translation import translate_text
 
 

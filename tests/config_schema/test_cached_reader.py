@@ -27,7 +27,13 @@ def test_a_document_is_read_again_only_if_it_differs_or_was_refused_or_forgotten
     reader = CachedReader(kind, most=5)
     different = ({"a": 1}, {"a": True}, {"a": "1"}, {"a": 1.0}, {"a": [1]})
     for _ in range(2):
-        assert [type(reader.read(document)[0]["a"]) for document in different] == [int, bool, str, float, list]
+        assert [type(reader.read(document)[0]["a"]) for document in different] == [
+            int,
+            bool,
+            str,
+            float,
+            list,
+        ]
         assert kind.__dict__["reads"] == 5
     changed = {"a": 1}
     assert reader.read(changed) == [{"a": 1}]

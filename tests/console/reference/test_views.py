@@ -10,7 +10,7 @@ from django.test import Client
 
 from console.reference.json_schemas import DOCUMENTS, make_schema
 from console.reference.pages import PAGES
-from console.templatetags.console_reference import inline_code
+from console.ui.inline_code import inline_code
 from tests.support.people import browser
 
 pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
