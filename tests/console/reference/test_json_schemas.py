@@ -36,8 +36,8 @@ def hub_accepts(name: str, document: Any) -> bool:
     try:
         if kind == "mapping":
             parse_mapping(document)
-        elif kind == "webhook":
-            WebhookFormat.kind.read(document, ())
+        elif kind in ("webhook", "handshake", "response"):
+            DOCUMENTS[name][1].read(document, ())
         elif kind == "authentication":
             validate_connection(
                 "rest-identity", {"entities": {"A": {"path": "/{id}"}}}, document, "https://a.test"
@@ -265,6 +265,38 @@ WRONG = [
     ("mapping", field(path="a") | {"match": {"previous": {"x": ""}}}),
     ("mapping", field(path="a") | {"match": {"verified": {"new": {"x": {"constant": 1}}}}}),
     ("mapping", field(path="a") | {"match": {"verified": {"old": {}}}}),
+    ("mapping", field(path="a", only_on_create=True, not_compared=True)),
+    ("mapping", field(path="a", when_missing="fail")),
+    *(
+        ("verification-hmac", {"header": "X"} | settings)
+        for settings in (
+            {"signed": ["{time}", "{body}"]},
+            {"signed": ["{body}", "{body}"]},
+            {"signed": ["{time}", "{body}", "{time}"], "time": "t"},
+            {"signed": ["{url}", "/", "{body}"]},
+            {"signed": ["."]},
+            {"time": "t"},
+            {"id_header": "X-Id"},
+            {"query": "a=b"},
+        )
+    ),
+    *(
+        ("verification-jwt", {"algorithm": algorithm} | settings)
+        for algorithm, settings in (
+            ("HS256", {"jwks_url": "https://a.test/"}),
+            ("RS256", {}),
+            ("RS256", {"jwks_url": "https://a.test/?b"}),
+            ("RS256", {"public_keys": ["x"]}),
+            ("HS256", {"digest_claim": "d"}),
+            ("HS256", {"header": "X", "field": "token"}),
+            ("HS256", {"detached": True}),
+            ("HS256", {"detached": True, "header": "X", "issuer": "a"}),
+        )
+    ),
+    ("handshake", {"from": "query", "name": "a", "as": "text", "hmac": {"field": "b"}}),
+    ("handshake", {"from": "origin", "name": "a"}),
+    ("response-format", {"format": "custom", "answers": [{"status": 302}]}),
+    ("response-format", {"format": "scim", "prefix": "a"}),
     ("verification-standard-webhooks", {"header": "X"}),
     ("verification-body-hmac", {}),
     ("verification-body-hmac", {"header": "X", "prefix": "a b"}),
