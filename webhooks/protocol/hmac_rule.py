@@ -16,8 +16,8 @@ from typing import Any
 
 from config_schema.declared import Declared, setting
 from config_schema.errors import SettingPath, SettingsInvalid
-from config_schema.kinds import Choice, ConvertedText, Duration, JsonSchema, Text, ValueKind, WholeNumber
-from config_schema.objects import Object
+from config_schema.kinds import Choice, ConvertedText, Duration, JsonSchema, Text, WholeNumber
+from config_schema.objects import ListOf, Object
 from config_schema.rules import AnyOf, Condition, Fits, Requires, Stated
 from config_schema.settings import Setting
 from config_schema.translatable import translatable
@@ -28,7 +28,6 @@ BODY, TIME, ID, METHOD, URL = "{body}", "{time}", "{id}", "{method}", "{url}"
 FIELDS = "{fields}"
 PLACEHOLDERS = (BODY, TIME, ID, METHOD, URL, FIELDS)
 _CONTENTS = (BODY, FIELDS)
-_LITERAL = re.compile(r"[ !-z|~\t\n]{1,64}")
 # A unit of time: none, but a date and a time with a zone.
 RFC_3339 = "rfc3339"
 BASE64_SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix, no secret
@@ -60,31 +59,26 @@ PREFIX = Text(
 )
 
 
+_PART = Text(
+    re.compile("|".join((*map(re.escape, PLACEHOLDERS), r"[ !-z|~\t\n]{1,64}"))),
+    translatable(
+        "%(placeholders)s or a literal", placeholders=", ".join(f"`{name}`" for name in PLACEHOLDERS)
+    ),
+    translatable(
+        "This must be one of %(placeholders)s, or 1 to 64 characters without braces.",
+        placeholders=", ".join(PLACEHOLDERS),
+    ),
+)
+
+
 @dataclass(frozen=True)
-class SignedParts(ValueKind[tuple[str, ...]]):
+class SignedParts(ListOf[str]):
     """The parts of a signed text, in their order: placeholders and literals."""
 
-    label: str = translatable("list of texts")
-    limits: str = translatable(
-        "1 to %(most)s parts: %(placeholders)s or a literal",
-        most=MAX_PARTS,
-        placeholders=", ".join(f"`{name}`" for name in PLACEHOLDERS),
-    )
-
     def read(self, value: Any, place: SettingPath) -> tuple[str, ...]:
-        if not isinstance(value, list | tuple) or not 1 <= len(value) <= MAX_PARTS:
-            raise SettingsInvalid(
-                place, translatable("This must be a list of 1 to %(most)s texts.", most=MAX_PARTS)
-            )
-        for index, part in enumerate(value):
-            if not isinstance(part, str) or not (part in PLACEHOLDERS or _LITERAL.fullmatch(part)):
-                sentence = translatable(
-                    "This must be one of %(placeholders)s, or 1 to 64 characters without braces.",
-                    placeholders=", ".join(PLACEHOLDERS),
-                )
-                raise SettingsInvalid((*place, index), sentence)
-        self._check_whole(value, place)
-        return tuple(value)
+        parts = super().read(value, place)
+        self._check_whole(parts, place)
+        return parts
 
     def _check_whole(self, parts: Sequence[str], place: SettingPath) -> None:
         if sum(parts.count(part) for part in _CONTENTS) != 1:
@@ -104,23 +98,16 @@ class SignedParts(ValueKind[tuple[str, ...]]):
             sentence = translatable("The part after %(part)s must not begin with a slash.", part=URL)
             raise SettingsInvalid(place, sentence)
 
-    def to_json(self, value: Any) -> Any:
-        return list(value)
-
     def to_schema(self) -> JsonSchema:
-        items = {"anyOf": [{"enum": list(PLACEHOLDERS)}, {"pattern": f"^{_LITERAL.pattern}$"}]}
         once = ({"contains": {"const": part}, "minContains": 0, "maxContains": 1} for part in (TIME, ID))
         slash_after_url = [{"const": URL}, {"pattern": "^/"}]
         return {
-            "type": "array",
-            "minItems": 1,
-            "maxItems": MAX_PARTS,
-            "items": {"type": "string", **items},
+            **super().to_schema(),
             "allOf": [{"contains": {"enum": list(_CONTENTS)}, "maxContains": 1}, *once],
             "not": {
                 "anyOf": [
                     {"prefixItems": [{}] * place + slash_after_url, "minItems": place + 2}
-                    for place in range(MAX_PARTS - 1)
+                    for place in range(self.most - 1)
                 ]
             },
         }
@@ -175,7 +162,7 @@ class HmacRule(Declared):
 
     header: str = setting(HEADER_NAME, "The header that holds the signature.", example="X-Signature")
     signed: tuple[str, ...] = setting(
-        SignedParts(),
+        SignedParts(_PART, MAX_PARTS, label=translatable("list of texts"), noun=translatable("texts")),
         "The signed parts, one after the other. `{url}` is the address to which the sender sends: `PUBLIC_URL`, "
         "the path and the query. `{fields}` are the names and values of a form, sorted by name, without "
         "separators: such a signature does not show where a name ends, so use `{body}` if the sender offers it. "
