@@ -5,14 +5,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.translatable import translatable
 
 T_co = TypeVar("T_co", covariant=True)
-Member_co = TypeVar("Member_co", bound=StrEnum, covariant=True)
 
 JsonSchema = dict[str, Any]
 
@@ -89,27 +87,6 @@ class Choice(ValueKind[str]):
 
     def to_schema(self) -> JsonSchema:
         return {"enum": list(self.choices)}
-
-
-@dataclass(frozen=True)
-class Member(ValueKind[Member_co]):
-    """Kind of a text that is the value of a member of an enumeration. Reading returns the member."""
-
-    members: type[Member_co]
-    label: str = translatable("text")
-
-    @property
-    def choices(self) -> tuple[str, ...]:  # type: ignore[override]
-        return tuple(member.value for member in self.members)
-
-    def read(self, value: Any, place: SettingPath) -> Member_co:
-        return self.members(Choice(self.choices).read(value, place))
-
-    def to_json(self, value: Any) -> Any:
-        return value.value
-
-    def to_schema(self) -> JsonSchema:
-        return Choice(self.choices).to_schema()
 
 
 @dataclass(frozen=True)

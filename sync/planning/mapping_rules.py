@@ -16,8 +16,8 @@ from config_schema.kinds import (
     AnyTextList,
     AnyValue,
     Boolean,
+    Choice,
     JsonSchema,
-    Member,
     Text,
     TextList,
     ValueKind,
@@ -192,7 +192,7 @@ class FieldRule(Declared):
         example=True,
     )
     when_absent: WhenAbsent | None = setting(
-        Member(WhenAbsent),
+        Choice(tuple(WhenAbsent)),
         "What happens if the value is null: `keep` leaves the record's value as it is, `clear` writes null. "
         "Without this setting, a fetched entity clears the field, and relayed data of a webhook keeps it. An "
         "attribute that is missing from relayed data always keeps the field.",
@@ -210,11 +210,11 @@ class FieldRule(Declared):
         example="USER",
     )
     when_missing: WhenMissing = setting(
-        Member(WhenMissing),
+        Choice(tuple(WhenMissing)),
         "What happens if an entity that the field refers to still has no record when the wait is over: `fail` ends the "
         "delivery as `reference-missing`, `leave_out` sends the record without the field, or without that item of a "
         "list, and the hub completes it once the record has been linked.",
-        default=str(WhenMissing.FAIL),
+        default=WhenMissing.FAIL,
         example="leave_out",
     )
 

@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 from config_schema.declared import Declared, nullable, setting
 from config_schema.errors import SettingsInvalid
-from config_schema.kinds import Boolean, Choice, Duration, Member, Text, TextList, WholeNumber
+from config_schema.kinds import Boolean, Choice, Duration, Text, TextList, WholeNumber
 from config_schema.objects import ListOf, MapOf, VariantObject
 from config_schema.rules import AnyOf, CodeRule, Fits, Given, Is, Not, OneOf, Requires, Stated
 from config_schema.settings import defaulted
@@ -190,7 +190,7 @@ class Shape(Declared):
 
 
 class Line(Shape):
-    colour: Colour = setting(Member(Colour), "The colour.", default="red", example="blue")
+    colour: Colour = setting(Choice(tuple(Colour)), "The colour.", default="red", example="blue")
     wait: timedelta = setting(
         Duration(WholeNumber(1, 9), timedelta(minutes=1)), "Minutes.", default=1, example=2
     )
