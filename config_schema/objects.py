@@ -7,27 +7,11 @@ from typing import Any, TypeVar
 
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import JsonSchema, ValueKind, anchor_pattern
-from config_schema.rules import NamedValues, Rule, rule_schemas
+from config_schema.rules import Rule, rule_schemas
 from config_schema.settings import Setting, SettingValues
 from config_schema.translatable import translatable
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class ObjectRule(Rule):
-    """A rule about several settings of an object: as a sentence for the reference, and as JSON Schema. The `build`
-    function of the object enforces it.
-    """
-
-    sentence: str
-    schema: Mapping[str, Any] = field(default_factory=dict)
-
-    def check(self, values: NamedValues, place: SettingPath) -> None:
-        """Accept every object."""
-
-    def to_schema(self, defaults: Mapping[str, Any]) -> JsonSchema:
-        return dict(self.schema)
 
 
 @dataclass(frozen=True)
@@ -59,14 +43,14 @@ class Object(ValueKind[T]):
 @dataclass(frozen=True)
 class Variant:
     """One variant of a VariantObject: the settings of the object for one value of its selector. `example`: a whole
-    object. `build`: makes the result, in place of the `build` of the whole.
+    object. `build`: makes the result.
     """
 
     meaning: str
     example: Mapping[str, Any]
-    settings: tuple[Setting[Any], ...] = ()
-    rules: tuple[Rule, ...] = ()
-    build: Callable[[SettingValues], Any] | None = None
+    settings: tuple[Setting[Any], ...]
+    rules: tuple[Rule, ...]
+    build: Callable[[SettingValues], Any]
 
 
 @dataclass(frozen=True)
@@ -77,7 +61,6 @@ class VariantObject(ValueKind[T]):
 
     selector: Setting[str]
     variants: Mapping[str, Variant]
-    build: Callable[[SettingValues], T] | None = None
     hints: Mapping[str, str] = field(default_factory=dict)
     label: str = translatable("object")
 
@@ -88,8 +71,8 @@ class VariantObject(ValueKind[T]):
         _refuse_unknown(document, settings, place, self.hints)
         values = SettingValues(document, settings, place)
         _check_rules(values, variant.rules)
-        build = variant.build or self.build
-        return build(values)  # type: ignore[misc]
+        result: T = variant.build(values)
+        return result
 
     def to_json(self, value: Any) -> Any:
         written, name = value.to_json(), self.selector.name

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, TypeVar
 
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import ValueKind
@@ -14,7 +14,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Setting(Generic[T_co]):
-    """One setting of an object. Make it with `required`, `defaulted` or `optional`.
+    """One setting of an object, as a field of a `Declared` class declares it.
 
     `meaning` says in plain English what the setting does; names and values are in backticks. `example` is a value that
     is accepted. `default` is what an absent setting is read as; None if it is required or optional. An optional setting
@@ -45,25 +45,6 @@ class Setting(Generic[T_co]):
         return None if value is None else self.kind.to_json(value)
 
 
-def required(name: str, kind: ValueKind[T], meaning: str, *, example: Any) -> Setting[T]:
-    """Describe a setting that is required."""
-    return Setting(name=name, kind=kind, meaning=meaning, example=example, is_required=True)
-
-
-def defaulted(name: str, kind: ValueKind[T], default: Any, meaning: str, *, example: Any) -> Setting[T]:
-    """Describe a setting that has `default` as its value if it is absent."""
-    return Setting(name=name, kind=kind, meaning=meaning, example=example, default=default)
-
-
-def optional(
-    name: str, kind: ValueKind[T], meaning: str, *, example: Any, is_nullable: bool = True
-) -> Setting[T | None]:
-    """Describe a setting that is read as None if it is absent or, where `is_nullable`, null."""
-    return Setting(
-        name=name, kind=kind, meaning=meaning, example=example, is_optional=True, is_nullable=is_nullable
-    )
-
-
 class SettingValues:
     """The values of the settings of one object, by setting. `document`: the object itself, `place`: its path."""
 
@@ -72,7 +53,6 @@ class SettingValues:
     ) -> None:
         self.place = place
         self.document = document
-        self._given = frozenset(document)
         self._values = {setting: setting.read(document, place) for setting in settings}
 
     def __getitem__(self, setting: Setting[T]) -> T:
@@ -87,12 +67,3 @@ class SettingValues:
             self.document,
             {setting.name: setting.default for setting in self._values},
         )
-
-    def is_given(self, setting: Setting[Any]) -> bool:
-        """Return True if the document has the setting, whatever its value."""
-        return setting.name in self._given
-
-    def reject(self, setting: Setting[Any] | None, sentence: str) -> NoReturn:
-        """Raise SettingsInvalid for a setting, or for the whole object."""
-        place = self.place if setting is None else (*self.place, setting.name)
-        raise SettingsInvalid(place, sentence)

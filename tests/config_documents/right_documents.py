@@ -44,13 +44,13 @@ def right_documents() -> list[NamedDocument]:
 
 def _of_connections() -> Iterator[NamedDocument]:
     for preset in PRESETS.values():
-        yield NamedDocument(f"settings-{preset.connector}", preset.settings)
+        yield NamedDocument(f"settings-{preset.connector}", preset.connector_settings)
         yield NamedDocument("authentication", preset.authentication)
 
 
 def _of_sources() -> Iterator[NamedDocument]:
     for preset in SOURCE_PRESETS.values():
-        settings = preset.settings
+        settings = preset.copy_settings()
         yield NamedDocument(f"verification-{settings['scheme']}", settings.get("scheme_settings", {}))
         for field, name in _SOURCE_DOCUMENTS.items():
             if settings.get(field):

@@ -12,7 +12,7 @@ from config_schema.errors import SettingsInvalid
 from config_schema.kinds import Boolean, Choice, Duration, Text, TextList, WholeNumber
 from config_schema.objects import ListOf, MapOf, VariantObject
 from config_schema.rules import AnyOf, CodeRule, Fits, Given, Is, Not, OneOf, Requires, Stated
-from config_schema.settings import defaulted
+from config_schema.settings import Setting
 
 pytestmark = pytest.mark.pure
 
@@ -143,7 +143,13 @@ def test_a_rule_that_code_alone_can_check_is_not_in_the_schema() -> None:
 
 def test_a_declared_class_is_a_variant_of_an_object() -> None:
     shape = VariantObject(
-        defaulted("shape", Choice(("point", "request")), "point", "The shape.", example="point"),
+        Setting(
+            name="shape",
+            kind=Choice(("point", "request")),
+            meaning="The shape.",
+            default="point",
+            example="point",
+        ),
         {"point": Point.variant("A point.", {}), "request": Request.variant("A request.", {})},
     )
     assert shape.read({"name": "a"}, ()) == Point(name="a", number=None)
@@ -168,7 +174,13 @@ def test_an_absent_setting_is_read_as_the_class_says_and_not_written() -> None:
         assert named.text == ("none",)
         assert named.to_json() == {"name": "x"}
     variants = VariantObject(
-        defaulted("scheme", Choice(("named",)), "named", "The scheme.", example="named"),
+        Setting(
+            name="scheme",
+            kind=Choice(("named",)),
+            meaning="The scheme.",
+            default="named",
+            example="named",
+        ),
         {"named": Named.variant("A name.", {})},
     )
     named = variants.read({"name": "x", "text": ["a", "b"]}, ())

@@ -4,18 +4,40 @@ from typing import Any
 
 import pytest
 
+from config_schema.declared import Declared, nullable, setting
 from config_schema.errors import SettingsInvalid, format_pointer, parse_pointer
 from config_schema.kinds import Boolean, Choice, Text, TextList, TextMap, WholeNumber
-from config_schema.objects import ListOf, MapOf, Object, ObjectRule, Variant, VariantObject
-from config_schema.settings import SettingValues, defaulted, optional, required
+from config_schema.objects import ListOf, MapOf, VariantObject
+from config_schema.rules import Given, Is, Requires
 
 pytestmark = pytest.mark.pure
 
-NAME = required("name", Text(), "The name.", example="a")
-SIZE = defaulted("size", WholeNumber(1, 9), 5, "The size.", example=7)
-NOTE = optional("note", Text(), "A note.", example="b")
-THING = Object((NAME, SIZE, NOTE), lambda values: (values[NAME], values[SIZE], values[NOTE]))
-KEPT = defaulted("kept", Boolean(), False, "True if it stays.", example=True)
+
+class Thing(Declared):
+    """An object with a setting of each kind."""
+
+    name: str = setting(Text(), "The name.", example="a")
+    size: int = setting(WholeNumber(1, 9), "The size.", default=5, example=7)
+    note: str | None = nullable(Text(), "A note.", example="b")
+
+    rules = (Requires(sentence="A note of size 9.", when=Is("size", 9), then=Given("note")),)
+
+
+class Scheme(Declared):
+    """An object that depends on its scheme."""
+
+    scheme: str = setting(Choice(("none", "named")), "The scheme.", default="none", example="named")
+
+    selector = "scheme"
+
+
+class Named(Scheme):
+    """A scheme with a name."""
+
+    name: str = setting(Text(), "The name.", example="a")
+
+
+THING = Thing.kind
 
 
 def refusal(kind: Any, value: Any) -> tuple[str, str]:
@@ -26,8 +48,8 @@ def refusal(kind: Any, value: Any) -> tuple[str, str]:
 
 
 def test_an_absent_setting_has_its_default_or_none() -> None:
-    assert THING.read({"name": "x"}, ()) == ("x", 5, None)
-    assert THING.read({"name": "x", "size": 1, "note": None}, ()) == ("x", 1, None)
+    assert THING.read({"name": "x"}, ()) == Thing(name="x", size=5, note=None)
+    assert THING.read({"name": "x", "size": 1, "note": None}, ()) == Thing(name="x", size=1, note=None)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +62,7 @@ def test_an_absent_setting_has_its_default_or_none() -> None:
         ({"name": "x", "size": 10}, "/size", "from 1 to 9"),
         ({"name": "x", "size": True}, "/size", "whole number"),
         ({"name": "x", "size": None}, "/size", "whole number"),
+        ({"name": "x", "size": 9}, "", "A note of size 9."),
         ({"name": "x", "no~/te": 1}, "/no~0~1te", "Available: name, note, size."),
     ],
 )
@@ -71,11 +94,10 @@ def test_a_kind_refuses_what_it_does_not_describe(kind: Any, value: Any, pointer
 
 
 def test_the_settings_of_an_object_can_depend_on_one_of_them() -> None:
-    selector = defaulted("scheme", Choice(("none", "named")), "none", "The scheme.", example="named")
-    variants = {"none": Variant("Nothing.", {}), "named": Variant("A name.", {}, (NAME,))}
-    kind = VariantObject(selector, variants, lambda values: values[selector], {"secret": "Not here."})
-    assert kind.read({}, ()) == "none"
-    assert kind.read({"scheme": "named", "name": "x"}, ()) == "named"
+    variants = {"none": Scheme.variant("Nothing.", {}), "named": Named.variant("A name.", {})}
+    kind: VariantObject[Scheme] = VariantObject(Scheme.settings["scheme"], variants, {"secret": "Not here."})
+    assert kind.read({}, ()) == Scheme(scheme="none")
+    assert kind.read({"scheme": "named", "name": "x"}, ()) == Named(scheme="named", name="x")
     assert refusal(kind, {"name": "x"}) == ("/name", "Unknown field. Available: scheme.")
     assert refusal(kind, {"secret": "x"}) == ("/secret", "Not here.")
     schemas = kind.to_schema()["oneOf"]
@@ -83,26 +105,8 @@ def test_the_settings_of_an_object_can_depend_on_one_of_them() -> None:
     assert [schema["properties"]["scheme"]["const"] for schema in schemas] == ["none", "named"]
 
 
-def test_a_setting_that_no_object_describes_cannot_be_read() -> None:
-    variant = Object((NAME,), lambda values: values[KEPT])
-    with pytest.raises(KeyError):
-        variant.read({"name": "x"}, ())
-
-
-def test_a_builder_may_refuse_its_settings_together() -> None:
-    def build(values: SettingValues) -> None:
-        if values.is_given(SIZE):
-            values.reject(SIZE, "No size here.")
-        values.reject(None, "Nothing here.")
-
-    kind = Object((NAME, SIZE), build)
-    assert refusal(kind, {"name": "x", "size": 5}) == ("/size", "No size here.")
-    assert refusal(kind, {"name": "x"}) == ("", "Nothing here.")
-
-
 def test_the_schema_says_what_the_reader_does() -> None:
-    rule = ObjectRule("Either.", {"required": ["note"]})
-    assert Object((NAME, SIZE, NOTE), lambda values: None, (rule,)).to_schema() == {
+    assert THING.to_schema() == {
         "type": "object",
         "properties": {
             "name": {"type": "string", "pattern": r"\S", "description": "The name.", "examples": ["a"]},
@@ -122,7 +126,12 @@ def test_the_schema_says_what_the_reader_does() -> None:
         },
         "additionalProperties": False,
         "required": ["name"],
-        "allOf": [{"required": ["note"]}],
+        "allOf": [
+            {
+                "if": {"properties": {"size": {"enum": [9]}}, "required": ["size"]},
+                "then": {"properties": {"note": {"not": {"type": "null"}}}, "required": ["note"]},
+            }
+        ],
     }
 
 

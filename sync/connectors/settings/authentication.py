@@ -5,7 +5,7 @@ from typing import Any
 
 from config_schema.kinds import Choice
 from config_schema.objects import VariantObject
-from config_schema.settings import defaulted
+from config_schema.settings import Setting
 from config_schema.translatable import translatable
 from sync.connectors.http.urls import BaseUrl
 from sync.connectors.settings.credentials import CERTIFICATE_CREDENTIALS, CREDENTIALS
@@ -47,7 +47,13 @@ SCHEMES: Mapping[str, tuple[str, ...]] = {
     for name, cls in _CLASSES.items()
 }
 AUTHENTICATION: VariantObject[Authentication] = VariantObject(
-    defaulted("scheme", Choice(tuple(_CLASSES)), "none", "How requests are authenticated.", example="bearer"),
+    Setting(
+        name="scheme",
+        kind=Choice(tuple(_CLASSES)),
+        meaning=translatable("How requests are authenticated."),
+        default="none",
+        example="bearer",
+    ),
     {name: cls.variant(cls.meaning, {"scheme": name, **cls.example}) for name, cls in _CLASSES.items()},
     hints=dict.fromkeys(
         CREDENTIALS,

@@ -100,7 +100,7 @@ def test_what_a_preset_is_read_as_is_written_and_read_again() -> None:
     for preset in PRESETS.values():
         documents = [(AUTHENTICATION, preset.authentication)]
         if preset.connector == "rest-identity":
-            documents.append((IDENTITY_SETTINGS, preset.settings))
+            documents.append((IDENTITY_SETTINGS, preset.connector_settings))
         for kind, document in documents:
             read = kind.read(document, ())
             written = json.loads(json.dumps(kind.to_json(read)))

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from config_schema.declared import Declared, nullable
 from config_schema.errors import SettingsInvalid
 from config_schema.objects import Object
-from config_schema.settings import optional
 from sync.connectors.settings.answer_rules import (
     MAX_RULES,
     MAX_STATUSES,
@@ -23,14 +23,21 @@ from tests.support.http.connectors import make_operations
 pytestmark = pytest.mark.pure
 
 RULES = rule_list(STATED_MEANINGS)
-ANSWERS = optional("answers", RULES, "What responses mean.", example=[{"status": 403, "means": "absent"}])
-SETTINGS = Object((ANSWERS,), lambda values: values[ANSWERS])
-SCHEMA = Draft202012Validator(SETTINGS.to_schema())
+
+
+class Answers(Declared):
+    """An object with such rules."""
+
+    answers: Any = nullable(RULES, "What responses mean.", example=[{"status": 403, "means": "absent"}])
+    absences: Any = nullable(rule_list([Meaning.ABSENT]), "What means an absent record.", example=[])
+
+
+SCHEMA = Draft202012Validator(Answers.kind.to_schema())
 
 
 def find(rules: list[dict[str, Any]], status: int, body: bytes = b"{}", **headers: str) -> str | None:
     SCHEMA.validate({"answers": rules})
-    return find_meaning(SETTINGS.read({"answers": rules}, ()), status, headers, body)
+    return find_meaning(Answers.kind.read({"answers": rules}, ()).answers, status, headers, body)
 
 
 def test_the_first_rule_that_fits_decides() -> None:
@@ -97,7 +104,7 @@ def test_reader_and_schema_refuse_what_is_wrong() -> None:
     ]
     for rules in cases:
         with pytest.raises(SettingsInvalid):
-            SETTINGS.read({"answers": rules}, ())
+            Answers.kind.read({"answers": rules}, ())
         assert not SCHEMA.is_valid({"answers": rules})
 
 
@@ -126,16 +133,14 @@ def test_rules_are_written_as_they_were_given() -> None:
         {"status": [404, "5xx"], "when": "body.gone", "means": "absent"},
         {"when": "body.ok", "means": "done"},
     ]
-    assert RULES.to_json(SETTINGS.read({"answers": rules}, ())) == rules
+    assert RULES.to_json(Answers.kind.read({"answers": rules}, ()).answers) == rules
 
 
 def test_only_the_named_meanings_are_accepted() -> None:
-    setting = optional("answers", rule_list([Meaning.ABSENT]), "What responses mean.", example=[])
-    kind = Object((setting,), lambda values: values[setting] or ())
-    assert kind.read({}, ()) == ()
+    assert Answers.kind.read({}, ()).absences is None
     with pytest.raises(SettingsInvalid) as caught:
-        kind.read({"answers": [{"status": 409, "means": "exists"}]}, ())
-    assert caught.value.place == ("answers", 0, "means")
+        Answers.kind.read({"absences": [{"status": 409, "means": "exists"}]}, ())
+    assert caught.value.place == ("absences", 0, "means")
 
 
 @pytest.mark.parametrize("settings", [IDENTITY_SETTINGS, TARGET_SETTINGS])
