@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
@@ -12,16 +12,17 @@ from audit.entries.readable_rows import earliest_time, find_entry
 from audit.models import Entry
 from audit.sealing.status import sealing_status
 from console.audit_log.entry_page import build_entry_page, find_sealing_segment
-from console.audit_log.list_page import FILTER_BAR, build_entry_list, listed_entries, unknown_params
+from console.audit_log.list_page import ENTRY_FILTERS, build_entry_list, listed_entries
 from console.base.downloads import DownloadableListAdmin, download_buttons
-from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin, redirect_without_params
+from console.base.filtered_list import FilteredPageAdmin
 from exports.list_export import ENTRY_EXPORT
 
 
 @admin.register(Entry)
-class EntryAdmin(DetailPageMixin, ReadOnlyAdmin, DownloadableListAdmin):
+class EntryAdmin(FilteredPageAdmin, DownloadableListAdmin):
     """The pages of the audit log: the list, one entry, and the seals."""
 
+    filters = ENTRY_FILTERS
     list_export = ENTRY_EXPORT
     shows_damaged_rows = True
 
@@ -29,12 +30,7 @@ class EntryAdmin(DetailPageMixin, ReadOnlyAdmin, DownloadableListAdmin):
         page = self.admin_site.admin_view(self.integrity_view)
         return [path("standing/", page, name="audit_entry_sealing"), *super().get_urls()]
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        self.require_permissions(request)
-        if unknown := unknown_params(request.GET):
-            return redirect_without_params(request, unknown)
-        if absolute_query := FILTER_BAR.absolute_url(request.GET):
-            return HttpResponseRedirect(f"{request.path}{absolute_query}")
+    def render_list(self, request: HttpRequest) -> HttpResponse:
         context = {
             "title": _("Audit log"),
             "page": build_entry_list(request),
@@ -43,7 +39,7 @@ class EntryAdmin(DetailPageMixin, ReadOnlyAdmin, DownloadableListAdmin):
         return self.render_page(request, "console/audit_log/list.html", context)
 
     def filtered_rows(self, request: HttpRequest) -> QuerySet[Any]:
-        return listed_entries(request)
+        return listed_entries(request.GET)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Entry | None:
         """Return an entry, also with columns that cannot be read."""

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from console.erasures.words import ground_text
 from console.replays.words import PACE_LABELS
 from console.settings.connections.connection_test_words import step_result, step_title
-from console.ui.filter_text import describe_filter
+from console.ui.event_filters import describe_filter
 from console.ui.formatting import render_time
 from console.ui.outcome_texts import describe_code
 from exports.models import table_label

@@ -13,9 +13,8 @@ from audit.models import Entry
 from console.audit_log.action_names import ACTION_LABELS
 from sync.models import Delivery
 from sync.models.delivery import delivery_stream
-from sync.search.event_filter import MAX_WORD_LENGTH
 from sync.search.event_search import SearchKind, search_events
-from sync.search.time_ranges import InvalidFilter, parse_range
+from sync.search.time_ranges import parse_range
 from webhooks.catalogue.reference import from_reference, to_reference
 from webhooks.models import Event
 
@@ -61,7 +60,6 @@ def _streams_of_events(condition: Q) -> FoundStreams:
     return FoundStreams(streams, is_cut=len(newest) > MAX_EVENTS)
 
 
-FILTER_PARAMS = ("action", "who", "object", "when", "when_from", "when_to", "q")
 # Several actions under one name: the predefined views.
 ACTION_GROUPS: Mapping[str, Sequence[str]] = {
     "reveals": ("event.revealed",),
@@ -93,18 +91,13 @@ class EntryFilter:
     `who` is a kind of actor or one actor. `streams` are those that the search term means; `is_cut`: not all of them.
     """
 
-    action: str = ""
+    actions: Sequence[str] = ()
     who: str = ""
     object: str = ""
     begin: datetime | None = None
     end: datetime | None = None
     streams: Sequence[str] | None = None
     is_cut: bool = False
-
-    @property
-    def actions(self) -> Sequence[str]:
-        """Return the selected actions; empty means all."""
-        return ACTION_GROUPS.get(self.action) or ((self.action,) if self.action else ())
 
     def filter_entries(self, entries: QuerySet[Entry]) -> QuerySet[Entry]:
         """Return the entries that match the filter."""
@@ -123,7 +116,7 @@ class EntryFilter:
         return [filter_by_action(filtered, action) for action in self.actions] or [filtered]
 
     def _apply_other_filters(self, entries: QuerySet[Entry]) -> QuerySet[Entry]:
-        filtered = self._filter_by_actor(entries) if self.who else entries
+        filtered = _filter_by_who(entries, self.who) if self.who else entries
         if self.object:
             filtered = filter_by_stream_kind(filtered, self.object, connection.vendor)
         if self.begin:
@@ -132,29 +125,22 @@ class EntryFilter:
             filtered = filtered.filter(at__lt=self.end)
         return filtered if self.streams is None else filtered.filter(stream__in=self.streams)
 
-    def _filter_by_actor(self, entries: QuerySet[Any]) -> QuerySet[Any]:
-        if self.who == "person":
-            return filter_by_people(entries, connection.vendor)
-        if self.who == "source":
-            return entries.filter(actor__startswith="source:")
-        return filter_by_actor(entries, self.who, connection.vendor)
+
+def _filter_by_who(entries: QuerySet[Any], who: str) -> QuerySet[Any]:
+    if who == "person":
+        return filter_by_people(entries, connection.vendor)
+    if who == "source":
+        return entries.filter(actor__startswith="source:")
+    return filter_by_actor(entries, who, connection.vendor)
 
 
-def parse_entry_filter(params: Mapping[str, str], now: datetime) -> EntryFilter:
-    """Resolve filter parameters at this moment. Raises InvalidFilter for values that cannot be used."""
-    # PostgreSQL refuses a text with a NUL character.
-    if any("\0" in value for value in params.values()):
-        raise InvalidFilter("a text that no database can store")
-    if any(len(value) > MAX_WORD_LENGTH for value in params.values()):
-        raise InvalidFilter("a value that is too long")
+def resolve_entries(params: Mapping[str, str], now: datetime) -> EntryFilter:
+    """Resolve filter parameters at this moment. Raises InvalidFilter."""
     begin, end = parse_range(params, "when", now)
-    plain = {name: params.get(name, "") for name in ("action", "who", "object")}
-    term = params.get("q", "").strip()
-    found = find_streams(term) if term else None
-    return EntryFilter(
-        **plain,
-        begin=begin,
-        end=end,
-        streams=found.streams if found else None,
-        is_cut=found is not None and found.is_cut,
-    )
+    action, term = params.get("action", ""), params.get("q", "")
+    actions = ACTION_GROUPS.get(action) or ((action,) if action else ())
+    who, kind = params.get("who", ""), params.get("object", "")
+    if not term:
+        return EntryFilter(actions, who, kind, begin, end)
+    found = find_streams(term)
+    return EntryFilter(actions, who, kind, begin, end, found.streams, found.is_cut)

@@ -1,6 +1,6 @@
 """Build the list of the audit log: its rows page by page, its filter chips and its views."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -9,87 +9,94 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, QueryDict
-from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from audit.entries.readable_rows import load_entries, load_entries_by
 from audit.models import Entry, Verification
 from console.audit_log.action_names import ACTION_LABELS
-from console.audit_log.entry_filter import FILTER_PARAMS, MAX_EVENTS, EntryFilter, parse_entry_filter
-from console.audit_log.entry_words import OBJECT_LABELS, EntryRow, describe_entries
+from console.audit_log.entry_filter import MAX_EVENTS, EntryFilter, resolve_entries
+from console.audit_log.entry_words import OBJECT_LABELS, describe_entries
 from console.audit_log.failed_logins import FailedLoginSummary, summarize_failed_logins
-from console.ui.chips import FilterBar, FilterChip, FilterParams, ViewTab
-from console.ui.keyset import Keyset, KeysetPage, PageLinks, PageRequest
+from console.ui.filter_set import FilteredPage, FilterSet
+from console.ui.filters import Filter, TimeFilter, ViewTab
+from console.ui.keyset import Keyset, KeysetPage, PageRequest
 from sync.search.time_ranges import InvalidFilter
 
-FILTER_BAR = FilterBar(FILTER_PARAMS, "when")
 BY_TIME = Keyset("at")
 MAX_PEOPLE = 50
-_PAGE_PARAMS = ("before", "after", "order", "e")
+# Several actions that are one view of the list, by their name in `ACTION_GROUPS`.
+_VIEW_NAMES = {
+    "reveals": gettext_lazy("Reveals"),
+    "exports": gettext_lazy("Exports"),
+    "secrets": gettext_lazy("Secret changes"),
+    "replays": gettext_lazy("Replays"),
+}
 
 
-@dataclass(frozen=True, slots=True)
-class EntryList:
+def _actor_options() -> list[tuple[str, str]]:
+    staff = get_user_model()._default_manager.filter(is_staff=True).order_by("username")
+    people = staff.values_list("pk", "username")[:MAX_PEOPLE]
+    kinds = [("person", _("People")), ("source", _("Sources")), ("system", _("The hub"))]
+    return kinds + [(f"person:{pk}", name) for pk, name in people]
+
+
+def _action_options() -> list[tuple[str, str]]:
+    single = sorted(ACTION_LABELS.items(), key=lambda action: action[1])
+    views = [(name, str(label)) for name, label in _VIEW_NAMES.items()]
+    return views + [(name, words.capitalize()) for name, words in single]
+
+
+def _object_options() -> list[tuple[str, str]]:
+    return [(kind, str(name).capitalize()) for kind, name in OBJECT_LABELS.items()]
+
+
+ENTRY_FILTERS = FilterSet(
+    (
+        Filter("who", gettext_lazy("Who"), _actor_options),
+        Filter("action", gettext_lazy("Action"), _action_options),
+        Filter("object", gettext_lazy("Object"), _object_options),
+        TimeFilter("when", gettext_lazy("When")),
+        Filter("q"),
+    ),
+    resolve_entries,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryList(FilteredPage):
     """The content of the list's page."""
 
-    params: Mapping[str, str]
-    rows: Sequence[EntryRow]
-    chips: Sequence[FilterChip]
     tabs: Sequence[ViewTab]
-    query: str
-    page_links: PageLinks
     verified: Verification | None
-    problem: str
     search_note: str
     is_cut: bool
-    failed_logins: FailedLoginSummary | None = None
-
-    @property
-    def is_filtered(self) -> bool:
-        return bool(self.params)
-
-
-def unknown_params(query: QueryDict) -> list[str]:
-    """Return query parameters that this list does not know."""
-    return FILTER_BAR.unknown_params(query, *_PAGE_PARAMS)
+    failed_logins: FailedLoginSummary | None
 
 
 def build_entry_list(request: HttpRequest) -> EntryList:
-    """Load the page that the request asks for. Filters that cannot be used give a message and an unfiltered list."""
-    params, problem = FILTER_BAR.read_params(request.GET), ""
-    try:
-        entry_filter, page_request = (
-            parse_entry_filter(params, timezone.now()),
-            PageRequest.from_query(request.GET),
-        )
-    except InvalidFilter:
-        problem = _("The filters in this address are invalid. Showing everything.")
-        params, entry_filter, page_request = {}, EntryFilter(), PageRequest()
-    page = fetch_entries(entry_filter, page_request)
-    query = FILTER_BAR.build_query(params)
+    """Load the page that the request asks for."""
+    asked = ENTRY_FILTERS.read_request(request.GET)
+    page = fetch_entries(asked.resolved, asked.page_request)
+    fields = asked.page_fields(page)
+    # Only above the newest entries: a search has its own results.
+    is_start = not asked.params and asked.page_request == PageRequest()
     return EntryList(
-        params=params,
+        **fields,
         rows=describe_entries(page.rows, request.user),
-        chips=_filter_chips(params),
-        tabs=_view_tabs(query),
-        query=query,
-        page_links=PageLinks.for_page(query, page, page_request),
+        tabs=_view_tabs(fields["query"]),
         verified=Verification.objects.order_by("-id").first(),
-        problem=problem,
-        search_note=_search_note(params.get("q", "").strip(), entry_filter, bool(page.rows)),
-        is_cut=entry_filter.is_cut,
-        # Only above the newest entries: a search has its own results.
-        failed_logins=None if params or page_request != PageRequest() else summarize_failed_logins(),
+        search_note=_search_note(asked.params.get("q", ""), asked.resolved, bool(page.rows)),
+        is_cut=asked.resolved.is_cut,
+        failed_logins=summarize_failed_logins() if is_start else None,
     )
 
 
-def listed_entries(request: HttpRequest) -> QuerySet[Entry]:
+def listed_entries(query: QueryDict) -> QuerySet[Entry]:
     """Return all entries that match the address, in the order of the list. Raises InvalidFilter, also if the search
     does not find all entries.
     """
-    if unknown := unknown_params(request.GET):
-        raise InvalidFilter(f"{unknown[0][:40]} is not a filter of the audit log")
-    entry_filter = parse_entry_filter(FILTER_BAR.read_params(request.GET), timezone.now())
+    entry_filter = ENTRY_FILTERS.resolve_query(query)
     if entry_filter.is_cut:
         raise InvalidFilter("more events than a search reads")
     return entry_filter.filter_entries(Entry.objects.order_by("-at", "-pk"))
@@ -141,43 +148,8 @@ def _merge_querysets(parts: Sequence[QuerySet[Entry]], order: Sequence[str], lim
     return load_entries_by(lambda: Entry.objects.raw(sql, params), read_keys)
 
 
-def _filter_chips(params: FilterParams) -> list[FilterChip]:
+def _view_tabs(here: str) -> list[ViewTab]:
+    views = [(_("All entries"), {}), *((label, {"action": name}) for name, label in _VIEW_NAMES.items())]
     return [
-        FILTER_BAR.time_chip(params, _("When")),
-        FILTER_BAR.value_chip(params, "who", _("Who"), _actor_options()),
-        FILTER_BAR.value_chip(params, "action", _("Action"), _action_options()),
-        FILTER_BAR.value_chip(params, "object", _("Object"), _object_options()),
+        ViewTab(str(name), query := ENTRY_FILTERS.build_query(view), query == here) for name, view in views
     ]
-
-
-def _actor_options() -> list[tuple[str, str]]:
-    staff = get_user_model()._default_manager.filter(is_staff=True).order_by("username")
-    people = staff.values_list("pk", "username")[:MAX_PEOPLE]
-    kinds = [("person", _("People")), ("source", _("Sources")), ("system", _("The hub"))]
-    return kinds + [(f"person:{pk}", name) for pk, name in people]
-
-
-def _action_options() -> list[tuple[str, str]]:
-    single = sorted(ACTION_LABELS.items(), key=lambda action: action[1])
-    return [*_action_group_options(), *((name, words.capitalize()) for name, words in single)]
-
-
-def _object_options() -> list[tuple[str, str]]:
-    return [(kind, str(name).capitalize()) for kind, name in OBJECT_LABELS.items()]
-
-
-def _action_group_options() -> list[tuple[str, str]]:
-    return [
-        ("reveals", _("Reveals")),
-        ("exports", _("Exports")),
-        ("secrets", _("Secret changes")),
-        ("replays", _("Replays")),
-    ]
-
-
-def _view_tabs(current_query: str) -> list[ViewTab]:
-    views = [
-        (_("All entries"), "?"),
-        *((name, FILTER_BAR.build_query({"action": word})) for word, name in _action_group_options()),
-    ]
-    return [ViewTab(name, query, query == current_query) for name, query in views]

@@ -1,6 +1,6 @@
 """ModelAdmins of rows that are only read: no add, change or delete, own detail pages, bounded counts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -13,10 +13,9 @@ from django.contrib.messages import warning
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from console.base.audit_trail import redirect_to_audit_log
 from console.base.damaged_rows import require_readable
@@ -105,20 +104,6 @@ def get_by_public_id_or_pk(rows: QuerySet[Any], name: str, parse_public_id: Call
         # Django's own links use the primary key.
         pk = parse_pk(name)
         return None if pk is None else rows.filter(pk=pk).first()
-
-
-def redirect_without_params(request: HttpRequest, unknown: Sequence[str]) -> HttpResponseRedirect:
-    """Redirect to the list without unknown parameters, and name them in a message."""
-    params = request.GET.copy()
-    for name in unknown:
-        del params[name]
-    text = ngettext(
-        "This list has no filter %(names)s. It was removed.",
-        "This list has no filters %(names)s. They were removed.",
-        len(unknown),
-    )
-    warning(request, text % {"names": ", ".join(f"“{name[:40]}”" for name in unknown[:3])})
-    return HttpResponseRedirect(f"{request.path}?{params.urlencode()}" if params else request.path)
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]

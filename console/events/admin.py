@@ -6,28 +6,24 @@ from urllib.parse import parse_qsl, urlencode
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
 from console.base.downloads import DownloadableListAdmin, download_buttons
+from console.base.filtered_list import FilteredPageAdmin
 from console.base.forms import parse_pk
-from console.base.read_only_admin import (
-    DetailPageMixin,
-    ReadOnlyAdmin,
-    get_by_public_id_or_pk,
-    redirect_without_params,
-)
+from console.base.read_only_admin import get_by_public_id_or_pk
 from console.deliveries.manual_closing import ClosingPages
 from console.events.detail_page import build_event_page
-from console.events.list_filters import FILTER_BAR
-from console.events.list_page import build_event_list, count_newer_events, listed_events, unknown_params
+from console.events.list_page import build_event_list, count_newer_events
 from console.events.saved_views import remove_view, save_view
 from console.payloads.reveal import RevealMixin
 from console.permissions import CONTENTS, MAY_CLOSE, MAY_EXPORT, MAY_SHARE
 from console.replays.start_pages import ReplayPages
+from console.ui.event_filters import EVENT_FILTERS
 from console.ui.keyset import PAGE_SIZE
 from console.ui.links import entity_url
 from exports.list_export import EVENT_EXPORT
@@ -38,11 +34,10 @@ _CLOSABLE = (State.DEAD, State.HELD, State.RETRYING)
 
 
 @admin.register(Event)
-class EventAdmin(
-    ReplayPages, ClosingPages, RevealMixin, DetailPageMixin, ReadOnlyAdmin, DownloadableListAdmin
-):
+class EventAdmin(ReplayPages, ClosingPages, RevealMixin, FilteredPageAdmin, DownloadableListAdmin):
     """Events are read-only; a replay and closing are all that can be done with one."""
 
+    filters = EVENT_FILTERS
     list_export = EVENT_EXPORT
 
     def get_urls(self) -> list[URLPattern]:
@@ -53,25 +48,16 @@ class EventAdmin(
             *super().get_urls(),
         ]
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+    def render_list(self, request: HttpRequest) -> HttpResponse:
         """Show the list. A POST acts on the rows that were ticked."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        if unknown := unknown_params(request.GET):
-            return redirect_without_params(request, unknown)
         if request.method == "POST":
             return self._replay_ticked(request)
-        if absolute_query := FILTER_BAR.absolute_url(request.GET):
-            return HttpResponseRedirect(f"{request.path}{absolute_query}")
         # An open page asks how many events have arrived since it was loaded.
         if "newer" in request.GET:
-            context = {
-                "count": count_newer_events(request),
-                "query": FILTER_BAR.build_query(FILTER_BAR.read_params(request.GET)),
-            }
+            query = self.filters.build_query(self.filters.read_params(request.GET))
+            context = {"count": count_newer_events(request.GET), "query": query}
             return TemplateResponse(request, "console/ui/_newer_rows.html", context)
         context = {
-            **self.admin_site.each_context(request),
             "title": _("Events"),
             "page": build_event_list(request),
             "may_export": request.user.has_perm(MAY_EXPORT),
@@ -80,7 +66,7 @@ class EventAdmin(
             "download_buttons": download_buttons(request, self.list_export),
             "asked": request.GET.urlencode(),
         }
-        return TemplateResponse(request, "console/events/list.html", context)
+        return self.render_page(request, "console/events/list.html", context)
 
     def _replay_ticked(self, request: HttpRequest) -> HttpResponse:
         if request.POST.get("action") != "replay_selected" or not self.has_replay_permission(request):
@@ -95,7 +81,8 @@ class EventAdmin(
         return answer or redirect(request.get_full_path())
 
     def filtered_rows(self, request: HttpRequest) -> QuerySet[Any]:
-        return listed_events(request)
+        events = Event.objects.select_related("source").order_by("-received_at", "-pk")
+        return self.filters.resolve_query(request.GET).apply_to(events)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Event | None:
         """Find an event by its key or by its reference, which people quote."""
@@ -108,7 +95,7 @@ class EventAdmin(
     def render_detail(self, request: HttpRequest, row: Event) -> HttpResponse:
         """Show everything about one event."""
         page = build_event_page(row, request)
-        back = FILTER_BAR.build_query(dict(parse_qsl(request.GET.get("list", ""))))
+        back = self.filters.build_query(dict(parse_qsl(request.GET.get("list", ""))))
         context = {
             "title": f"{row.event_type} {row.entity_type}",
             "subtitle": row.entity_id,

@@ -1,33 +1,29 @@
 """Build the page of the event list: rows, filter chips and tabs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from django.db import connection
-from django.db.models import QuerySet
 from django.http import HttpRequest, QueryDict
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from console.base.damaged_rows import DamagedRow
-from console.events.list_filters import FILTER_BAR, filter_chips, search_sentence, view_tabs
 from console.events.list_query import COUNT_LIMIT, count_newer, fetch_events, has_events, page_count_label
+from console.events.list_views import search_sentence, view_tabs
 from console.events.saved_views import saved_views
-from console.ui.chips import FilterChip, ViewTab
+from console.ui.event_filters import EVENT_FILTERS
+from console.ui.filter_set import FilteredPage
+from console.ui.filters import FilterChip, ViewTab
 from console.ui.formatting import time_until
-from console.ui.keyset import BY_RECEIVED_TIME, Cursor, KeysetPage, PageLinks, PageRequest
+from console.ui.keyset import BY_RECEIVED_TIME, Cursor, KeysetPage, PageRequest
 from console.ui.outcome_texts import explain_outcome, explain_pause
 from sync.models import SUCCESS_STATES
-from sync.search.event_filter import EventFilter, resolve_filter
+from sync.search.event_filter import EventFilter
 from sync.search.time_ranges import InvalidFilter
 from webhooks.catalogue.codes import is_about_identity
-from webhooks.models import Event, Source, State
-
-_PAGE_PARAMS = ("before", "after", "order", "newer")
-_IGNORED_PARAMS = ("e", "_changelist_filters")
+from webhooks.models import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,33 +40,24 @@ class EventRow:
         return str(self.event.reference)[-6:]
 
 
-@dataclass(frozen=True, slots=True)
-class EventList:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventList(FilteredPage):
     """The content of the list's page.
 
-    `excluding`: for an empty list, the set filters without each of which there would be events.
+    `newest`: the query by which the first page asks for newer events. `excluding`: for an empty list, the set filters
+    without each of which there would be events.
     """
 
     event_filter: EventFilter
-    params: Mapping[str, str]
-    rows: Sequence[EventRow | DamagedRow]
     count: str
-    chips: Sequence[FilterChip]
     tabs: Sequence[ViewTab]
-    query: str
-    page_links: PageLinks
     newest: str
-    excluding: Sequence[FilterChip] = ()
-    problem: str = ""
+    excluding: Sequence[FilterChip]
 
     @property
     def search_sentence(self) -> str:
         """Return how the search term was understood."""
         return search_sentence(self.event_filter.search_match)
-
-    @property
-    def is_filtered(self) -> bool:
-        return bool(self.params)
 
     @property
     def suffix(self) -> str:
@@ -83,61 +70,34 @@ class EventList:
         return next((tab for tab in self.tabs if tab.is_current and tab.key), None)
 
 
-def unknown_params(query: QueryDict) -> list[str]:
-    """Return query parameters that this list does not know."""
-    return FILTER_BAR.unknown_params(query, *_PAGE_PARAMS, *_IGNORED_PARAMS)
-
-
 def build_event_list(request: HttpRequest) -> EventList:
-    """Load the page that the request asks for. Filters that cannot be used give a message and an unfiltered list."""
-    params, problem = FILTER_BAR.read_params(request.GET), ""
-    now = timezone.now()
-    try:
-        event_filter, page_request = resolve_filter(params, now), PageRequest.from_query(request.GET)
-    except InvalidFilter:
-        problem = _("The filters in this address are invalid. Showing everything.")
-        params, event_filter, page_request = {}, EventFilter(), PageRequest()
-    page = fetch_events(event_filter, page_request)
-    query, bar = FILTER_BAR.build_query(params), filter_chips(params, source_options())
+    """Load the page that the request asks for."""
+    asked, now = EVENT_FILTERS.read_request(request.GET), timezone.now()
+    page = fetch_events(asked.resolved, asked.page_request)
+    fields = asked.page_fields(page)
     return EventList(
-        event_filter=event_filter,
-        params=params,
+        **fields,
+        event_filter=asked.resolved,
         rows=[event if isinstance(event, DamagedRow) else _event_row(event, now) for event in page.rows],
-        count=page_count_label(event_filter, page),
-        chips=bar,
-        tabs=view_tabs(params, _tab_counts(), saved_views(request.user)),
-        query=query,
-        page_links=PageLinks.for_page(query, page, page_request),
-        newest=_newer_query(page, page_request, query),
-        excluding=() if page.rows or problem else _excluding_chips(bar, now),
-        problem=problem,
+        count=page_count_label(asked.resolved, page),
+        tabs=view_tabs(fields["query"], _tab_counts(), saved_views(request.user)),
+        newest=_newer_query(page, asked.page_request, fields["query"]),
+        excluding=() if page.rows or asked.problem else _excluding_chips(fields["chips"]),
     )
 
 
-def _excluding_chips(bar: Sequence[FilterChip], now: datetime) -> list[FilterChip]:
+def _excluding_chips(chips: Sequence[FilterChip]) -> list[FilterChip]:
     """Return the set filters without which there would be events. Called for an empty list only."""
-    set_ones = [chip for chip in bar if chip.value]
-    return [
-        chip for chip in set_ones if has_events(resolve_filter(dict(parse_qsl(chip.clear_query[1:])), now))
-    ]
+    without = ((chip, QueryDict(chip.clear_query[1:])) for chip in chips if chip.value)
+    return [chip for chip, query in without if has_events(EVENT_FILTERS.resolve_query(query))]
 
 
-def count_newer_events(request: HttpRequest) -> int:
+def count_newer_events(query: QueryDict) -> int:
     """Count the events received since an open page was loaded; 0 for an address that cannot be used."""
     try:
-        event_filter = resolve_filter(FILTER_BAR.read_params(request.GET), timezone.now())
-        return count_newer(event_filter, Cursor.parse_cursor(request.GET.get("newer", "")))
+        return count_newer(EVENT_FILTERS.resolve_query(query), Cursor.parse_cursor(query.get("newer", "")))
     except InvalidFilter:
         return 0
-
-
-def listed_events(request: HttpRequest) -> QuerySet[Event]:
-    """Return all events that match the address, in the order of the list. Raises InvalidFilter."""
-    if unknown := unknown_params(request.GET):
-        raise InvalidFilter(f"{unknown[0][:40]} is not a filter of events")
-    return resolve_filter(FILTER_BAR.read_params(request.GET), timezone.now()).apply_to(
-        Event.objects.select_related("source").order_by("-received_at", "-pk")
-    )
 
 
 def _newer_query(page: KeysetPage, page_request: PageRequest, query: str) -> str:
@@ -145,10 +105,6 @@ def _newer_query(page: KeysetPage, page_request: PageRequest, query: str) -> str
     cursors = map(BY_RECEIVED_TIME.cursor_of, page.rows) if page_request == PageRequest() else ()
     newest = next(filter(None, cursors), None)
     return f"{query}&newer={newest}" if newest else ""
-
-
-def source_options() -> list[tuple[str, str]]:
-    return list(Source.objects.values_list("slug", "name")[:100])
 
 
 def _tab_counts() -> dict[str, str]:

@@ -15,8 +15,8 @@ from console.base.audit_trail import require_staff_user
 from console.base.post_only import post_only
 from console.models import SavedView
 from console.permissions import MAY_SHARE
+from console.ui.event_filters import EVENT_FILTERS
 from sync.erasure.redaction import replace_id_in_filter, replace_id_in_text
-from sync.search.event_filter import FILTER_PARAMS
 
 MAX_VIEWS = 20
 
@@ -83,6 +83,5 @@ def erase_from_saved_views(entity_id: str, name: str) -> int:
 
 def _normalize_query(query: str) -> str:
     """Return only the filters of a query, in one order, so that the same filters are the same view."""
-    params = dict(parse_qsl(query.lstrip("?")))
-    normalized = urlencode({name: params[name] for name in FILTER_PARAMS if params.get(name)})
+    normalized = EVENT_FILTERS.build_query(dict(parse_qsl(query.lstrip("?"))))[1:]
     return normalized if len(normalized) <= 1000 else ""

@@ -23,11 +23,10 @@ from console.base.downloads import refuse_download
 from console.base.forms import ReasonField
 from console.base.post_only import post_only
 from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin, get_by_public_id_or_pk
-from console.events.list_filters import FILTER_BAR
 from console.export_jobs.page import archive_name, detail_context, request_context, requester_name
 from console.export_jobs.words import export_mark
 from console.permissions import MAY_EXPORT
-from console.ui.filter_text import describe_filter
+from console.ui.event_filters import EVENT_FILTERS, describe_filter
 from console.ui.formatting import render_time
 from exports.jobs import lifecycle
 from exports.models import Export, ExportState, TableFormat
@@ -94,7 +93,7 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
     def new_view(self, request: HttpRequest) -> HttpResponse:
         """Show the selection of the export. A POST with a reason requests it."""
         self._check_permission(request)
-        if absolute_query := FILTER_BAR.absolute_url(request.GET):
+        if absolute_query := EVENT_FILTERS.absolute_url(request.GET):
             return redirect(f"{request.path}{absolute_query}")
         try:
             event_filter = resolve_filter(
@@ -107,7 +106,7 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
         if request.method == "POST" and form.is_valid():
             return self._request_export(request, event_filter, form)
         # A form that is shown again after a POST has its filters in the POST, not in the address.
-        params = FILTER_BAR.read_params(request.GET) or event_filter.to_params()
+        params = EVENT_FILTERS.read_params(request.GET) or event_filter.to_params()
         return self.render_page(
             request, "console/export_jobs/new.html", request_context(params, event_filter, form)
         )

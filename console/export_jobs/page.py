@@ -11,11 +11,9 @@ from django.utils.translation import gettext as _
 from audit.entries.readable_rows import load_entries
 from audit.models import Checkpoint, Entry
 from console.audit_log.entry_words import describe_entries
-from console.events.list_filters import FILTER_BAR, filter_chips
-from console.events.list_page import source_options
 from console.events.list_query import filter_count_label
 from console.export_jobs.words import content_phrases, export_mark, table_choices
-from console.ui.filter_text import describe_filter
+from console.ui.event_filters import EVENT_FILTERS, describe_filter
 from console.ui.formatting import long_duration
 from exports.models import Export, ExportState, table_label
 from sync.search.event_filter import EventFilter
@@ -50,8 +48,8 @@ def request_context(params: Mapping[str, str], event_filter: EventFilter, form: 
     return {
         "title": _("New export"),
         "params": params,
-        "query": FILTER_BAR.build_query(params),
-        "chips": filter_chips(params, source_options()),
+        "query": EVENT_FILTERS.build_query(params),
+        "chips": EVENT_FILTERS.build_chips(params),
         "sentences": describe_filter(event_filter.to_params()),
         "resolved": event_filter.to_params(),
         "is_whole": event_filter.filters_only_by_time,

@@ -28,7 +28,7 @@ from console.replays.list_page import KindFilter, ReplayColumns, kind_tabs
 from console.replays.members import csv_rows, filter_members, members_context, parse_member_filter
 from console.replays.progress import progress_context
 from console.replays.results import attach_results, is_single, result_rows
-from console.ui.filter_text import load_system_names
+from console.ui.event_filters import load_system_names
 from sync.models import MemberState, Replay, ReplayMember, ReplayPace, ReplayState
 from sync.replays.decisions import (
     approve_replay,

@@ -17,7 +17,7 @@ from console.base.forms import ReasonField
 from console.base.named_systems import systems_of_codes
 from console.permissions import MAY_REPLAY_MANY
 from console.replays.words import PACE_LABELS, REASON_MISSING, filter_sentences, reason_text, remaining_time
-from console.ui.filter_text import NO_SYSTEMS, count_events_text, load_system_names
+from console.ui.event_filters import NO_SYSTEMS, count_events_text, load_system_names
 from console.ui.outcome_texts import describe_code
 from sync.models import MemberState, Replay, ReplayMember, ReplayPace, ReplayState
 from sync.replays.decisions import ReplayTerms, start_replay

@@ -15,8 +15,8 @@ from django.utils.translation import gettext_lazy
 from console.replays.progress import progress_segments
 from console.replays.results import is_single, summary_text
 from console.replays.words import filter_sentences, replay_mark
-from console.ui.chips import ViewTab
-from console.ui.filter_text import count_events_text
+from console.ui.event_filters import count_events_text
+from console.ui.filters import ViewTab
 from console.ui.formatting import render_age
 from sync.models import Replay, ReplayKind
 

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from audit.export.line_formats import Row, csv_lines
 from console.base.forms import parse_pk
 from console.replays.words import counts_by_state, member_label, member_text, reason_text
-from console.ui.filter_text import SystemNames, count_events_text, load_system_names
+from console.ui.event_filters import SystemNames, count_events_text, load_system_names
 from sync.models import MemberState, Replay, ReplayMember
 
 PAGE_SIZE = 50

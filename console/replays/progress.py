@@ -24,7 +24,7 @@ from console.replays.words import (
     remaining_time,
     was_declined,
 )
-from console.ui.filter_text import SystemNames, count_events_text, load_system_names
+from console.ui.event_filters import SystemNames, count_events_text, load_system_names
 from console.ui.formatting import render_time
 from sync.models import MemberState, Replay, ReplayMember, ReplayPace, ReplayState
 from sync.replays.decisions import why_not_approve

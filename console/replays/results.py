@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from console.ui.filter_text import count_events_text
+from console.ui.event_filters import count_events_text
 from console.ui.outcome_texts import describe_code, render_pill, render_state_pill
 from sync.models import Attempt, AttemptOutcome, Delivery, Replay, ReplayKind
 from webhooks.models import Event, State

@@ -18,7 +18,7 @@ from console.base.forms import ReasonField, ReasonForm
 from console.permissions import MAY_REPLAY
 from console.replays.single import ReplayChoiceForm, may_use, read_token, single_replay_context
 from console.replays.words import REASON_MISSING
-from console.ui.filter_text import describe_filter, load_system_names
+from console.ui.event_filters import describe_filter, load_system_names
 from sync.attempts.absence import ABSENCE_CODES
 from sync.replays.event_selection import TooManyEvents, select_events
 from sync.replays.filter_selection import select_by_filter

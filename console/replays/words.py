@@ -6,7 +6,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.ui.filter_text import SystemNames, count_events_text, describe_filter
+from console.ui.event_filters import SystemNames, count_events_text, describe_filter
 from console.ui.formatting import long_duration
 from console.ui.outcome_texts import render_pill
 from sync.models import MemberState, Replay, ReplayPace, ReplayPauseReason, ReplayState, SkipReason

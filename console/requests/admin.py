@@ -4,21 +4,21 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
+from console.base.filtered_list import FilteredPageAdmin
 from console.base.forms import parse_pk
 from console.base.named_systems import systems_of_codes
 from console.base.post_only import post_only
-from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin, redirect_without_params
+from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin
 from console.payloads.content import json_document, raw_content
 from console.payloads.masking import UNREADABLE_EVENT_FIELDS, WEBHOOK_KEYWORDS
 from console.payloads.reveal import RevealPurpose, reveal_row, row_seconds_revealed
 from console.permissions import CONTENTS
-from console.requests.list_page import FILTER_BAR, build_request_list, requests_url, size_text, unknown_params
+from console.requests.list_page import REQUEST_FILTERS, build_request_list, requests_url, size_text
 from console.requests.results import (
     RESULT_NAMES,
     RequestResult,
@@ -33,8 +33,10 @@ from webhooks.models import Receipt, Refusal
 
 
 @admin.register(Receipt)
-class ReceiptAdmin(DetailPageMixin, ReadOnlyAdmin):
+class ReceiptAdmin(FilteredPageAdmin):
     """The list of all requests, and the page of a verified one."""
+
+    filters = REQUEST_FILTERS
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.reveal_view)
@@ -49,20 +51,10 @@ class ReceiptAdmin(DetailPageMixin, ReadOnlyAdmin):
         reveal_row(request, RevealPurpose.REQUESTS, receipt.pk, entry, receipt=receipt.own_reference)
         return redirect("admin:webhooks_receipt_change", receipt.pk)
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+    def render_list(self, request: HttpRequest) -> HttpResponse:
         """Show receipts and refusals, as far as the person may see them."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        if unknown := unknown_params(request.GET):
-            return redirect_without_params(request, unknown)
-        if absolute_query := FILTER_BAR.absolute_url(request.GET):
-            return HttpResponseRedirect(f"{request.path}{absolute_query}")
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("Requests"),
-            "page": build_request_list(request),
-        }
-        return TemplateResponse(request, "console/requests/list.html", context)
+        context = {"title": _("Requests"), "page": build_request_list(request)}
+        return self.render_page(request, "console/requests/list.html", context)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Receipt | None:
         pk = parse_pk(object_id)

@@ -4,9 +4,11 @@ A cursor is a time and a key. The key of a row is twice its primary key, plus 1 
 between the tables.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -21,10 +23,17 @@ from console.requests.results import (
     RequestResult,
 )
 from console.ui.keyset import PAGE_SIZE, Cursor, Keyset, KeysetPage, PageRequest, build_page
-from webhooks.models import HANDSHAKE_CODE, Receipt, Refusal
+from sync.search.time_ranges import InvalidFilter, parse_range
+from webhooks.models import HANDSHAKE_CODE, Receipt, Refusal, Source
 
 # A request with several events belongs to none of them.
 _IS_USABLE = Q(event_count__isnull=False) | Q(code=FILTERED_CODE)
+_REFUSAL_CONDITIONS = {
+    RequestResult.NOT_VERIFIED: Q(code=NOT_VERIFIED_CODE),
+    RequestResult.OVER_LIMIT: Q(code=OVER_LIMIT_CODE),
+    RequestResult.HANDSHAKE: Q(code=HANDSHAKE_CODE),
+    RequestResult.REFUSED: ~Q(code__in=(NOT_VERIFIED_CODE, OVER_LIMIT_CODE, HANDSHAKE_CODE)),
+}
 
 _RECEIPT = 1
 _REFUSAL = 0
@@ -44,26 +53,19 @@ class RequestFilter:
     tables: frozenset[Any] = frozenset({Receipt, Refusal})
 
 
-@dataclass(frozen=True, slots=True)
-class _TableRows:
-    """Rows of one table for the list of requests. One index gives them in the order of `time_column`."""
-
-    rows: QuerySet[Any]
-    time_column: str
-    table: int
-
-    def fetch(self, page_request: PageRequest, limit: int) -> list[Any]:
-        keyset = Keyset(self.time_column)
-        rows = self.rows
-        if page_request.before is not None:
-            key = (page_request.before.pk - self.table + 1) // 2
-            rows = rows.filter(keyset.older_than(Cursor(page_request.before.at, key)))
-        elif page_request.after is not None:
-            key = (page_request.after.pk - self.table) // 2
-            rows = rows.filter(keyset.newer_than(Cursor(page_request.after.at, key)))
-        sign = "" if page_request.is_upward else "-"
-        own_time = "received_at" if self.table == _RECEIPT else "last_at"
-        return load_rows(rows.order_by(f"{sign}{self.time_column}", f"{sign}pk")[:limit], own_time)
+def resolve_requests(params: Mapping[str, str], now: datetime) -> RequestFilter:
+    """Resolve query parameters at this moment. Raises InvalidFilter."""
+    begin, end = parse_range(params, "received", now)
+    try:
+        listed = params["result"].split(",") if "result" in params else ()
+        results = tuple(RequestResult(word) for word in dict.fromkeys(listed))
+    except ValueError as error:
+        raise InvalidFilter("an unknown result") from error
+    source_id = None
+    if "source" in params:
+        # Filtered by key: a join could not use an index for the order. No source has the key 0.
+        source_id = Source.objects.filter(slug=params["source"]).values_list("pk", flat=True).first() or 0
+    return RequestFilter(results, source_id, begin, end)
 
 
 def request_time(row: Receipt | Refusal) -> datetime:
@@ -89,9 +91,7 @@ def fetch_requests(
     """Fetch a page of at most `size` (at most 50) requests, by at most four statements."""
     limit = size + 1 if size == PAGE_SIZE else size
     rows = [
-        row
-        for table_rows in _list_table_rows(request_filter)
-        for row in table_rows.fetch(page_request, limit)
+        row for selected in _selections(request_filter) for row in _fetch_rows(*selected, page_request, limit)
     ]
     rows.sort(key=_sort_key, reverse=not page_request.is_upward)
     return build_page(rows[:limit], page_request, request_cursor)
@@ -103,77 +103,68 @@ def _sort_key(row: Receipt | Refusal | DamagedRow) -> tuple[datetime, int]:
     return (cursor.at, cursor.pk) if cursor else (datetime.max.replace(tzinfo=UTC), _list_key(row))
 
 
-def _list_table_rows(request_filter: RequestFilter) -> Iterator[_TableRows]:
+def _fetch_rows(
+    rows: QuerySet[Any], time_column: str, table: int, page_request: PageRequest, limit: int
+) -> list[Any]:
+    keyset = Keyset(time_column)
+    if page_request.before is not None:
+        key = (page_request.before.pk - table + 1) // 2
+        rows = rows.filter(keyset.older_than(Cursor(page_request.before.at, key)))
+    elif page_request.after is not None:
+        key = (page_request.after.pk - table) // 2
+        rows = rows.filter(keyset.newer_than(Cursor(page_request.after.at, key)))
+    own_time = "received_at" if table == _RECEIPT else "last_at"
+    return load_rows(rows.order_by(*keyset.order_by(page_request))[:limit], own_time)
+
+
+def _selections(request_filter: RequestFilter) -> Iterator[tuple[QuerySet[Any], str, int]]:
+    """Yield rows of one table, the column of time by which one index gives them in order, and the table."""
     if Receipt in request_filter.tables:
-        yield from _receipt_rows(request_filter)
+        for rows, time_column in _receipt_rows(request_filter):
+            yield _limit_to_period(rows, time_column, request_filter), time_column, _RECEIPT
     if Refusal in request_filter.tables:
-        yield from _refusal_rows(request_filter)
+        for rows in _refusal_rows(request_filter):
+            yield _limit_to_period(rows, "last_at", request_filter), "last_at", _REFUSAL
 
 
-def _receipt_rows(request_filter: RequestFilter) -> Iterator[_TableRows]:
-    source_id = request_filter.source_id
+def _limit_to_period(rows: QuerySet[Any], time_column: str, request_filter: RequestFilter) -> QuerySet[Any]:
+    if request_filter.begin is not None:
+        rows = rows.filter(**{f"{time_column}__gte": request_filter.begin})
+    if request_filter.end is not None:
+        rows = rows.filter(**{f"{time_column}__lt": request_filter.end})
+    return rows
+
+
+def _receipt_rows(request_filter: RequestFilter) -> Iterator[tuple[QuerySet[Any], str]]:
+    source_id, wanted = request_filter.source_id, set(request_filter.results or RECEIPT_RESULTS)
     receipts = Receipt.objects.select_related("event")
-    wanted = request_filter.results or RECEIPT_RESULTS
-    if source_id is None and set(RECEIPT_RESULTS) <= set(wanted):
-        yield _limit_to_period(receipts, "received_at", _RECEIPT, request_filter)
+    if source_id is None and set(RECEIPT_RESULTS) <= wanted:
+        yield receipts, "received_at"
         return
     # One index on all receipts would cost every webhook. The first receipt of an event has the time of the event,
     # which is indexed; the others have partial indexes.
     if RequestResult.ACCEPTED in wanted:
         of_source = {} if source_id is None else {"event__source": source_id}
-        accepted = receipts.filter(is_repeat=False, event__isnull=False, **of_source)
-        yield _limit_to_period(accepted, "event__received_at", _RECEIPT, request_filter)
+        yield receipts.filter(is_repeat=False, event__isnull=False, **of_source), "event__received_at"
     of_source = {} if source_id is None else {"source": source_id}
     if RequestResult.DUPLICATE in wanted:
-        yield _limit_to_period(
-            receipts.filter(is_repeat=True, **of_source), "received_at", _RECEIPT, request_filter
-        )
+        yield receipts.filter(is_repeat=True, **of_source), "received_at"
     without_event = receipts.filter(event__isnull=True, **of_source)
-    with_both = {RequestResult.ACCEPTED, RequestResult.UNUSABLE} <= set(wanted)
-    if with_both:
-        yield _limit_to_period(without_event, "received_at", _RECEIPT, request_filter)
+    if {RequestResult.ACCEPTED, RequestResult.UNUSABLE} <= wanted:
+        yield without_event, "received_at"
     elif RequestResult.ACCEPTED in wanted:
-        yield _limit_to_period(without_event.filter(_IS_USABLE), "received_at", _RECEIPT, request_filter)
+        yield without_event.filter(_IS_USABLE), "received_at"
     elif RequestResult.UNUSABLE in wanted:
-        yield _limit_to_period(without_event.exclude(_IS_USABLE), "received_at", _RECEIPT, request_filter)
+        yield without_event.exclude(_IS_USABLE), "received_at"
 
 
-def _refusal_rows(request_filter: RequestFilter) -> Iterator[_TableRows]:
+def _refusal_rows(request_filter: RequestFilter) -> Iterator[QuerySet[Any]]:
     wanted = set(request_filter.results or REFUSAL_RESULTS) & set(REFUSAL_RESULTS)
-    if not wanted:
-        return
     # Only about MAX_REFUSALS rows exist, so the index on time is enough for every filter.
-    refusals = Refusal.objects.filter(_codes_condition(wanted))
+    refusals = Refusal.objects.all()
+    if wanted != set(REFUSAL_RESULTS):
+        refusals = refusals.filter(reduce(or_, (_REFUSAL_CONDITIONS[result] for result in wanted), Q()))
     if request_filter.source_id is not None:
         refusals = refusals.filter(source=request_filter.source_id)
-    yield _limit_to_period(refusals, "last_at", _REFUSAL, request_filter)
-
-
-def _codes_condition(results: Iterable[RequestResult]) -> Q:
-    if set(results) == set(REFUSAL_RESULTS):
-        return Q()
-    conditions = {
-        RequestResult.NOT_VERIFIED: Q(code=NOT_VERIFIED_CODE),
-        RequestResult.OVER_LIMIT: Q(code=OVER_LIMIT_CODE),
-        RequestResult.HANDSHAKE: Q(code=HANDSHAKE_CODE),
-        RequestResult.REFUSED: ~Q(code__in=(NOT_VERIFIED_CODE, OVER_LIMIT_CODE, HANDSHAKE_CODE)),
-    }
-    condition = Q(pk__in=[])
-    for result in results:
-        condition |= conditions[result]
-    return condition
-
-
-def _limit_to_period(
-    rows: QuerySet[Any], time_column: str, table: int, request_filter: RequestFilter
-) -> _TableRows:
-    if request_filter.begin is not None:
-        rows = rows.filter(**{f"{time_column}__gte": request_filter.begin})
-    if request_filter.end is not None:
-        rows = rows.filter(**{f"{time_column}__lt": request_filter.end})
-    return _TableRows(rows, time_column, table)
-
-
-def parse_results(text: str) -> Sequence[RequestResult]:
-    """Parse the results in a query parameter, separated by commas. Raises ValueError for an unknown one."""
-    return [RequestResult(word) for word in dict.fromkeys(text.split(","))]
+    if wanted:
+        yield refusals

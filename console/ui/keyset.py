@@ -143,14 +143,17 @@ class Keyset:
             Q((f"{self.time_column}__gt", cursor.at)) | Q(pk__gt=cursor.pk)
         )
 
+    def order_by(self, page_request: PageRequest) -> tuple[str, str]:
+        """Return the order in which a page is read. One before its cursor is read upwards, then reversed."""
+        upward = page_request.is_upward
+        return (self.time_column, "pk") if upward else (f"-{self.time_column}", "-pk")
+
     def fetch_page(self, page_request: PageRequest, fetch_rows: FetchRows) -> KeysetPage:
         """Fetch one page of at most `PAGE_SIZE` rows. `fetch_rows` takes a filter, an order and a limit.
 
         A page without any readable time goes on up to the next row that has one, so that there is a next page.
         """
-        # A page before the cursor is read upwards from it, then reversed.
-        upward = page_request.is_upward
-        order = (self.time_column, "pk") if upward else (f"-{self.time_column}", "-pk")
+        order = self.order_by(page_request)
         condition, size = self._page_filter(page_request), PAGE_SIZE
         fetched = fetch_rows(condition, order, size + 1)
         if len(fetched) > size and not any(self.cursor_of(row) for row in fetched[:size]):

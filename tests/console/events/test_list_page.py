@@ -9,7 +9,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from console.events.list_filters import FAILURE_CODES
+from console.ui.event_filters import FAILURE_CODES
 from sync.search.event_filter import MAX_WORD_LENGTH
 from tests.support.builders.history import (
     a_delivery,

@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 from django.http import QueryDict
 from django.utils import timezone
 
-from console.ui.filter_text import describe_filter
+from console.ui.event_filters import describe_filter
 from exports.models import Export
 from sync.models import Connection
 from sync.search.event_filter import resolve_filter

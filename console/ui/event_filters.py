@@ -1,0 +1,114 @@
+"""The filters of events: declared for the list, exports and replays, and as sentences with the names of systems."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from console.ui.filter_set import FilterSet
+from console.ui.filters import Filter, TimeFilter
+from console.ui.outcome_texts import describe_code, state_name
+from sync.models import Connection, ConnectionSide
+from sync.search.event_filter import EVENT_TYPES, NEEDS_ATTENTION, OTHER_TYPE, resolve_filter
+from sync.search.time_ranges import format_moment
+from webhooks.catalogue.codes import CATALOGUE, is_about_identity
+from webhooks.models import Source, State
+
+# Reasons that an event failed or waits. A request that was refused has no event, so its codes are left out.
+FAILURE_CODES = tuple(
+    code for code, entry in CATALOGUE.items() if entry.status in (409, 422, 424) and entry.owner != "sender"
+)
+
+
+def source_options() -> list[tuple[str, str]]:
+    """Return slug and name of the sources, at most 100."""
+    return list(Source.objects.values_list("slug", "name")[:100])
+
+
+def _state_options() -> list[tuple[str, str]]:
+    return [(NEEDS_ATTENTION, _("Needs attention")), *((state.value, state_name(state)) for state in State)]
+
+
+def _reason_options() -> list[tuple[str, str]]:
+    return sorted(((code, describe_code(code).title) for code in FAILURE_CODES), key=lambda reason: reason[1])
+
+
+def _type_options() -> list[tuple[str, str]]:
+    return [*((event_type, event_type) for event_type in EVENT_TYPES), (OTHER_TYPE, _("Other"))]
+
+
+# In the order of `FILTER_PARAMS`, which the addresses of saved views have.
+EVENT_FILTERS = FilterSet(
+    (
+        Filter("state", gettext_lazy("Status"), _state_options),
+        Filter("code", gettext_lazy("Reason"), _reason_options, implied={"state": State.DEAD.value}),
+        Filter("target", gettext_lazy("Connection")),
+        Filter("waits_for", gettext_lazy("Waiting for")),
+        Filter("entity_type", gettext_lazy("Entity type")),
+        Filter("event_type", gettext_lazy("Type"), _type_options),
+        Filter("source", gettext_lazy("Source"), source_options),
+        Filter("entity_id", gettext_lazy("Entity")),
+        TimeFilter("received", gettext_lazy("Received")),
+        Filter("q"),
+    ),
+    resolve_filter,
+)
+_LABELS: Mapping[str, object] = {one.name: one.label for one in EVENT_FILTERS.filters} | {
+    "received_from": gettext_lazy("Received from"),
+    "received_to": gettext_lazy("Received before"),
+    "q": gettext_lazy("Searched for"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SystemNames:
+    """Side and name of each system by slug. Without an entry, the slug is shown and a code names no system."""
+
+    by_slug: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    def system_name(self, slug: str) -> str:
+        return self.by_slug[slug][1] if slug in self.by_slug else slug
+
+    def reason_title(self, code: str, slug: str = "") -> str:
+        """Return the title of a code, naming the system only if just one can be meant. `slug` narrows to one system."""
+        side = ConnectionSide.IDENTITY if is_about_identity(code) else ConnectionSide.TARGET
+        slug_side, name = self.by_slug.get(slug, ("", ""))
+        # A code is about one end of a route: other connections of that end could be meant too.
+        is_one = slug_side == side
+        names = [name] if is_one else [name for other, name in self.by_slug.values() if other == side]
+        return describe_code(code, names[0] if len(names) == 1 else "").title
+
+
+NO_SYSTEMS = SystemNames()
+
+
+def load_system_names() -> SystemNames:
+    """Load side and name of all connections. One query."""
+    rows = Connection.objects.order_by().values_list("slug", "side", "name")
+    return SystemNames({slug: (side, name) for slug, side, name in rows})
+
+
+def count_events_text(count: int) -> str:
+    """Format a number of events: `1 event`, `710 events`."""
+    return ngettext("%(number)s event", "%(number)s events", count) % {"number": f"{count:,}"}
+
+
+def describe_filter(params: Mapping[str, str], systems: SystemNames = NO_SYSTEMS) -> list[str]:
+    """Return a resolved filter as one sentence for each condition."""
+    return [text for name in params if (text := _describe_param(name, params, systems))]
+
+
+def _describe_param(name: str, params: Mapping[str, str], systems: SystemNames) -> str:
+    value = params[name]
+    # The page of a filter may ask for several states at once.
+    if name == "state":
+        value = ", ".join(map(state_name, value.split(",")))
+    elif name == "code":
+        value = systems.reason_title(value, params.get("target", ""))
+    elif name in ("target", "waits_for"):
+        value = systems.system_name(value)
+    elif name in ("received_from", "received_to"):
+        return f"{_LABELS[name]} {format_moment(value, timezone.get_current_timezone())}"
+    return "" if name.endswith("_taken_for") else f"{_LABELS.get(name, name)}: {value}"

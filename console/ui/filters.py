@@ -1,0 +1,144 @@
+"""The filters of a list: each is declared once, and shown as a chip with its value, whose options are plain links."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from sync.search.time_ranges import format_moment, to_input_value
+
+FilterParams = Mapping[str, str]
+BuildQuery = Callable[[FilterParams], str]
+
+PERIOD_LABELS: Mapping[str, object] = {
+    "1": gettext_lazy("last hour"),
+    "24": gettext_lazy("last 24 hours"),
+    "168": gettext_lazy("last 7 days"),
+    "720": gettext_lazy("last 30 days"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FilterOption:
+    """Link to the list with one value of a filter."""
+
+    text: str
+    query: str
+    is_chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DateTimeRange:
+    """Both ends of a time range as typed in `zone`. `other_params` are the filters that the form keeps."""
+
+    begin: str
+    end: str
+    zone: str
+    other_params: FilterParams
+
+
+@dataclass(frozen=True, slots=True)
+class FilterChip:
+    """One filter as shown. `value` is empty if it is not set; `clear_query` is the list without it."""
+
+    name: str
+    label: Any
+    value: str
+    choices: Sequence[FilterOption]
+    clear_query: str
+    bounds: DateTimeRange | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ViewTab:
+    """Link to a named view of the list. `key` is set for a view that the person saved."""
+
+    name: str
+    query: str
+    is_current: bool
+    count: str = ""
+    key: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A filter by one query parameter. `options` returns (value, text) pairs; an address may list several values.
+
+    Without options only links set it, and it has a chip only while it is set. Without a label it never has one.
+    `implied`: parameters that an option sets too, unless the address has them.
+    """
+
+    name: str
+    label: Any = ""
+    options: Callable[[], Iterable[tuple[str, str]]] | None = None
+    implied: FilterParams = field(default_factory=dict)
+
+    @property
+    def param_names(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    def build_chip(self, params: FilterParams, build_query: BuildQuery) -> FilterChip | None:
+        """Return the chip of this filter; None if it has none now."""
+        chosen = params.get(self.name, "")
+        if not self.label or not (chosen or self.options):
+            return None
+        texts = dict(self.options() if self.options else [(chosen, chosen)])
+        within = params if chosen else {**self.implied, **params}
+        return FilterChip(
+            self.name,
+            self.label,
+            # A value without a text stays as it is.
+            texts.get(chosen) or ", ".join(texts.get(value, value) for value in chosen.split(",")),
+            _link_options(texts, chosen, self.name, within, build_query),
+            build_query({**within, self.name: ""}),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TimeFilter(Filter):
+    """A filter by time: a period that ends now (`<name>`), or a range (`<name>_from`, `<name>_to`)."""
+
+    @property
+    def param_names(self) -> tuple[str, ...]:
+        return (self.name, f"{self.name}_from", f"{self.name}_to")
+
+    @property
+    def local_params(self) -> tuple[str, ...]:
+        """Return the parameters of the form, whose times are in the zone of the person."""
+        return tuple(f"{name}_local" for name in self.param_names[1:])
+
+    def build_chip(self, params: FilterParams, build_query: BuildQuery) -> FilterChip:
+        zone = timezone.get_current_timezone()
+        chosen, begin, end = (params.get(name, "") for name in self.param_names)
+        # A period and a range exclude each other: setting one clears the other.
+        others = {name: value for name, value in params.items() if name not in self.param_names}
+        texts = {hours: str(text).capitalize() for hours, text in PERIOD_LABELS.items()}
+        bounds = {name: params[name] for name in self.param_names[1:] if params.get(name)}
+        return FilterChip(
+            self.name,
+            self.label,
+            texts.get(chosen) or _label_range(format_moment(begin, zone), format_moment(end, zone)),
+            _link_options(texts, chosen, self.name, others, build_query),
+            build_query(others),
+            DateTimeRange(to_input_value(begin, zone), to_input_value(end, zone), str(zone), others | bounds),
+        )
+
+
+def _link_options(
+    texts: FilterParams, chosen: str, name: str, params: FilterParams, build_query: BuildQuery
+) -> list[FilterOption]:
+    return [
+        FilterOption(text, build_query({**params, name: value}), value == chosen)
+        for value, text in texts.items()
+    ]
+
+
+def _label_range(begin: str, end: str) -> str:
+    if begin and end:
+        return f"{begin} – {end}"
+    if begin:
+        return _("from %(time)s") % {"time": begin}
+    return _("before %(time)s") % {"time": end} if end else ""
