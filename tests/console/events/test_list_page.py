@@ -123,6 +123,13 @@ def test_a_search_without_a_result_says_so(support: Client) -> None:
         assert "<b>" not in page.content.decode()
 
 
+def test_a_search_that_other_filters_exclude_links_to_the_search_alone(support: Client) -> None:
+    an_event(1, entity_id="USR 1")
+    page = support.get(LIST, {"q": "USR 1", "state": "dead"})
+    assert entities(page) == []
+    assert '<a href="?q=USR%201">Search all events</a>' in page.content.decode()
+
+
 def test_an_invalid_request_is_found_by_its_reference(support: Client) -> None:
     receipt = a_receipt(None, status=400, code="not-json")
     page = support.get(LIST, {"q": receipt.reference})
