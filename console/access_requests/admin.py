@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from audit.entries.readable_rows import load_entries
 from audit.models import Entry
 from console.base.audit_trail import client_address, require_staff_user
-from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin
+from console.base.read_only_admin import ReadOnlyAdmin
 from console.ui.formatting import render_time
 from console.ui.outcome_texts import render_pill
 from logins.access_requests import (
@@ -34,7 +34,7 @@ _STATES = {
 
 
 @admin.register(AccessRequest)
-class AccessRequestAdmin(DetailPageMixin, ReadOnlyAdmin):
+class AccessRequestAdmin(ReadOnlyAdmin):
     """Lists requests for access. Whoever may change people sees them, and decides on the requests of others."""
 
     allows_post = True

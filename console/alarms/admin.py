@@ -5,14 +5,12 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.alarms.snooze import may_snooze, snooze_page
+from console.alarms.snooze import may_snooze, snooze_view
 from console.alarms.words import alarm_kind_names, build_alarm_row, notification_lines, snooze_lines
 from console.base.filtered_list import FilteredListAdmin
-from console.base.read_only_admin import DetailPageMixin
 from database.clock import read_clock
 from sync.models import Alarm
 from sync.monitoring.health_figures import HealthFigures, measure_health
@@ -45,9 +43,10 @@ class KindFilter(admin.SimpleListFilter):
 
 
 @admin.register(Alarm)
-class AlarmAdmin(DetailPageMixin, FilteredListAdmin):
+class AlarmAdmin(FilteredListAdmin):
     """Read-only list of alarms, active ones first. A person with the permission can snooze one, with a reason."""
 
+    pages = (snooze_view,)
     change_list_template = "console/alarms/list.html"
     list_filter = (OpenFilter, KindFilter)
     allowed_lookups = frozenset({OpenFilter.parameter_name, KindFilter.parameter_name})
@@ -55,10 +54,6 @@ class AlarmAdmin(DetailPageMixin, FilteredListAdmin):
     actions = None
     empty_text = gettext_lazy("No alarms yet.")
     no_match_text = gettext_lazy("No alarms match these filters.")
-
-    def get_urls(self) -> list[URLPattern]:
-        page = self.admin_site.admin_view(self.snooze_view)
-        return [path("snooze/", page, name="sync_alarm_snooze"), *super().get_urls()]
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Replace the alarms of this page of the list by rows with their texts and links."""
@@ -85,10 +80,6 @@ class AlarmAdmin(DetailPageMixin, FilteredListAdmin):
             "may_snooze": may_snooze(request) and row.ended_at is None,
         }
         return self.render_page(request, "console/alarms/detail.html", context)
-
-    def snooze_view(self, request: HttpRequest) -> Any:
-        """Ask for a length and a reason; on POST, snooze the selected alarms."""
-        return snooze_page(request, self.admin_site.each_context(request))
 
 
 def _silent_source_ids(figures: HealthFigures) -> set[int]:

@@ -8,11 +8,11 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from console.base.admin_pages import AdminWithPages, admin_page
 from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import ReasonField, parse_pk
 from sync.models import Alarm
@@ -58,7 +58,8 @@ def may_snooze(request: HttpRequest) -> bool:
     return request.user.has_perms(["sync.view_alarm", "sync.snooze_alarm"])
 
 
-def snooze_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+@admin_page("snooze/", "snooze")
+def snooze_view(alarm_admin: AdminWithPages, request: HttpRequest) -> HttpResponse:
     """Show the active alarms named by `?alarm=…`; on POST with a valid reason, snooze them and redirect. Raises
     PermissionDenied.
     """
@@ -82,13 +83,13 @@ def snooze_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         # A single alarm was probably snoozed from its own page.
         return redirect(_ALARM_LIST) if len(alarms) > 1 else redirect("admin:sync_alarm_change", alarms[0].pk)
     alarm_texts = [(alarm, alarm_text(alarm)) for alarm in alarms]
-    more = {
+    context = {
         "title": ngettext("Snooze %(count)d alarm?", "Snooze %(count)d alarms?", len(alarms))
         % {"count": len(alarms)},
         "alarm_texts": alarm_texts,
         "snooze_form": form,
     }
-    return TemplateResponse(request, "console/alarms/snooze.html", {**context, **more})
+    return alarm_admin.render_page(request, "console/alarms/snooze.html", context)
 
 
 def _requested_alarms(request: HttpRequest) -> list[Alarm]:

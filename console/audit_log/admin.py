@@ -5,7 +5,6 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
 from audit.entries.readable_rows import earliest_time, find_entry
@@ -13,6 +12,7 @@ from audit.models import Entry
 from audit.sealing.status import sealing_status
 from console.audit_log.entry_page import build_entry_page, find_sealing_segment
 from console.audit_log.list_page import ENTRY_FILTERS, build_entry_list, listed_entries
+from console.base.admin_pages import admin_page
 from console.base.downloads import DownloadableListAdmin, download_buttons
 from console.base.filtered_list import FilteredPageAdmin
 from exports.list_export import ENTRY_EXPORT
@@ -25,10 +25,6 @@ class EntryAdmin(FilteredPageAdmin, DownloadableListAdmin):
     filters = ENTRY_FILTERS
     list_export = ENTRY_EXPORT
     shows_damaged_rows = True
-
-    def get_urls(self) -> list[URLPattern]:
-        page = self.admin_site.admin_view(self.integrity_view)
-        return [path("standing/", page, name="audit_entry_sealing"), *super().get_urls()]
 
     def render_list(self, request: HttpRequest) -> HttpResponse:
         context = {
@@ -50,6 +46,7 @@ class EntryAdmin(FilteredPageAdmin, DownloadableListAdmin):
         context = {"title": page.row.title, "page": page, "sealed": find_sealing_segment(row)}
         return self.render_page(request, "console/audit_log/entry.html", context)
 
+    @admin_page("standing/", "sealing")
     def integrity_view(self, request: HttpRequest) -> HttpResponse:
         """Show how far the log is sealed, published and verified."""
         self.require_permissions(request)

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
-from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db import connection, models, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 
 from audit.format.canonical_json import JSONValue
+from console.base.admin_pages import AdminWithPages
 from console.base.audit_trail import FieldValues, reason_details, record_action, redirect_to_audit_log
 from sync.planning.change import json_equal
 from webhooks.encryption.at_rest import EncryptedJSONField
@@ -73,7 +73,7 @@ def diff_values(before: FieldValues, after: FieldValues, redacted_fields: frozen
     return differences | ({"changed": hidden} if hidden else {})
 
 
-class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class AuditedAdmin(AdminWithPages):
     """Base admin that records every addition, change and deletion in the transaction that makes it.
 
     `audit_kind` is part of the stream and of the actions (`setting:<kind>:<id>`, `<kind>.changed`). Fields in

@@ -11,19 +11,19 @@ from typing import Any, ClassVar, TypeVar
 from uuid import uuid4
 
 from django.conf import settings
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
-from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from audit.export.line_formats import FORMATS, LineFormat
 from audit.format.canonical_json import JSONValue
+from console.base.admin_pages import AdminWithPages, admin_page
 from console.base.audit_trail import record_action, request_actor
 from exports.list_export import ListExport, StreamStats, stream_rows
 from sync.search.event_filter import PERSONAL_PARAMS
@@ -78,18 +78,14 @@ def redirect_too_many_streams(request: HttpRequest, page: str) -> HttpResponse:
 _PAGING_PARAMS = ("p", "e", "o", "all")
 
 
-class DownloadableListAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class DownloadableListAdmin(AdminWithPages):
     """Admin of a list that can be downloaded. `list_export` says which columns and which permission; the list shows
     `download_buttons`.
     """
 
     list_export: ClassVar[ListExport]
 
-    def get_urls(self) -> list[URLPattern]:
-        name = f"{self.opts.app_label}_{self.opts.model_name}_download"
-        view = self.admin_site.admin_view(self.download_view)
-        return [path("download/<str:form>", view, name=name), *super().get_urls()]
-
+    @admin_page("download/<str:form>", "download")
     def download_view(self, request: HttpRequest, form: str) -> HttpResponseBase:
         """Send the filtered list as a file. Without the permission: 403 and an audit log entry."""
         if form not in FORMATS:

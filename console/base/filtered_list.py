@@ -9,12 +9,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.text import capfirst
 from django.utils.translation import ngettext
 
-from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin
+from console.base.read_only_admin import ReadOnlyAdmin
 from console.ui.filter_set import FilterSet
 from console.ui.filters import FilterChip, FilterOption
 
 
-class FilteredPageAdmin(DetailPageMixin, ReadOnlyAdmin):
+class FilteredPageAdmin(ReadOnlyAdmin):
     """Admin of a list with a filter set. `render_list` shows the page of an address whose parameters are all known."""
 
     filters: ClassVar[FilterSet[Any]]

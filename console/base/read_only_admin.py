@@ -10,13 +10,12 @@ from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ERROR_FLAG
 from django.contrib.messages import warning
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
-from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
+from console.base.admin_pages import AdminWithPages
 from console.base.audit_trail import redirect_to_audit_log
 from console.base.damaged_rows import require_readable
 from console.base.forms import parse_pk
@@ -37,7 +36,7 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
         return rows.order_by().values("pk")[: COUNT_LIMIT + 1].count()
 
 
-class DetailPageMixin(admin.ModelAdmin):  # type: ignore[type-arg]
+class DetailPageMixin(AdminWithPages):
     """Replace Django's change form by another page. `render_detail` makes it; it accepts POST only if
     `allows_post` is set.
     """
@@ -77,24 +76,6 @@ class DetailPageMixin(admin.ModelAdmin):  # type: ignore[type-arg]
             raise Http404(f"There is no history of {self.opts.verbose_name} {object_id}")
         return redirect_to_audit_log(request, row.stream)
 
-    def require_permissions(self, request: HttpRequest, *permissions: str) -> None:
-        """Raise PermissionDenied unless the person may see these rows and has all these permissions."""
-        if not (self.has_view_permission(request) and request.user.has_perms(permissions)):
-            raise PermissionDenied
-
-    def template_permissions(self, request: HttpRequest) -> dict[str, bool]:
-        """Return what the person may do, by the names that templates use (`may.<name>`)."""
-        return {}
-
-    def render_page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> TemplateResponse:
-        """Render a template with the context that all pages of the console share."""
-        shared = {
-            **self.admin_site.each_context(request),
-            "media": self.media,
-            "may": self.template_permissions(request),
-        }
-        return TemplateResponse(request, template, {**shared, **context})
-
 
 def get_by_public_id_or_pk(rows: QuerySet[Any], name: str, parse_public_id: Callable[[str], UUID]) -> Any:
     """Return the row of an address, or None: by its public id, parsed by `parse_public_id`, or by its primary key."""
@@ -106,7 +87,7 @@ def get_by_public_id_or_pk(rows: QuerySet[Any], name: str, parse_public_id: Call
         return None if pk is None else rows.filter(pk=pk).first()
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ReadOnlyAdmin(DetailPageMixin):
     """Read-only list of a growing table: newest first, bounded count, no sorting. Filters may use `allowed_lookups`.
 
     `no_rows_text` is shown instead of an empty list.

@@ -14,14 +14,16 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import PROTECT, ForeignObjectRel, Model
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
-from django.shortcuts import get_object_or_404, redirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
+from console.base.admin_pages import admin_page
 from console.base.audited_admin import AuditedAdmin, field_values
 from console.base.forms import ReasonForm
 from console.base.pending_store import PendingChangeStore
@@ -77,18 +79,34 @@ class ReasonRequiredAdmin(AuditedAdmin):
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> Any:
+    ) -> HttpResponse:
+        """Show the effect of a deletion; on POST with a reason, delete the row."""
         reason = ReasonForm(request.POST or None)
-        if reason.is_valid():
-            _attach_reason(request, reason)
-        elif request.method == "POST":
-            # Makes Django show its page again instead of deleting.
-            request.POST = QueryDict()
-        row = self.get_object(request, unquote(object_id))
-        title = _("Delete %(name)s?") % {"name": row}
-        shown = {"reason_form": reason, "title": title, "is_switched": getattr(row, "is_enabled", False)}
-        shown["warnings"] = [] if row is None else self.delete_warnings(row)
-        return super().delete_view(request, object_id, {**shown, **(extra_context or {})})
+        with transaction.atomic():
+            row = self.get_object(request, unquote(object_id))
+            if not self.has_delete_permission(request, row):
+                raise PermissionDenied
+            if row is None:
+                return super().delete_view(request, object_id)
+            _rows, counts, lacking, protected = self.get_deleted_objects([row], request)
+            if reason.is_valid() and not (lacking or protected):
+                name, pk = str(row), row.pk
+                _attach_reason(request, reason)
+                self.delete_model(request, row)
+                return self.response_delete(request, name, pk)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Delete %(name)s?") % {"name": row},
+            "opts": self.opts,
+            "object": row,
+            "model_count": counts.items(),
+            "perms_lacking": lacking,
+            "protected": protected,
+            "reason_form": reason,
+            "is_switched": getattr(row, "is_enabled", False),
+            "warnings": self.delete_warnings(row),
+        }
+        return self.render_delete_form(request, context)
 
     def delete_warnings(self, row: Any) -> list[str]:
         """Return sentences on the consequences of a deletion."""
@@ -129,13 +147,6 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
 
     The button "Check" of its forms validates what was typed and saves nothing.
     """
-
-    def get_urls(self) -> list[URLPattern]:
-        page = self.admin_site.admin_view(self.confirm_view)
-        return [
-            path("<int:pk>/confirm/<uuid:key>/", page, name=self._url_name("confirm")),
-            *super().get_urls(),
-        ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         title = {"title": str(self.opts.verbose_name_plural).capitalize()}
@@ -202,10 +213,8 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        # `confirm_view` comes back here with a reason on the request, and then the change is saved.
-        is_new = request.method == "POST" and object_id is not None and not hasattr(request, "reason")
-        is_saving = is_new and not _is_check(request)
-        confirmation = self._redirect_to_confirmation(request, str(object_id)) if is_saving else None
+        is_change = request.method == "POST" and object_id is not None and not _is_check(request)
+        confirmation = self._redirect_to_confirmation(request, str(object_id)) if is_change else None
         return confirmation or super().changeform_view(request, object_id, form_url, extra_context)
 
     def _redirect_to_confirmation(self, request: HttpRequest, object_id: str) -> HttpResponse | None:
@@ -220,35 +229,35 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
             messages.info(request, _("Nothing was changed."))
             return redirect(self._change_url(row.pk))
         key = _PENDING_CHANGES.put_change(request, self._row_label(row.pk), request.POST)
-        return redirect(reverse(f"admin:{self._url_name('confirm')}", args=[row.pk, key]))
+        return redirect(reverse(f"admin:{self.url_name('confirm')}", args=[row.pk, key]))
 
+    @admin_page("<int:pk>/confirm/<uuid:key>/", "confirm")
     def confirm_view(self, request: HttpRequest, pk: int, key: UUID) -> HttpResponse:
         """Show the change; on POST with a reason, save it."""
-        row = get_object_or_404(self.model._default_manager, pk=pk)
-        # Taken before the form changes the instance.
-        name = str(row)
-        if not self.has_change_permission(request, row):
-            raise PermissionDenied
-        typed = _PENDING_CHANGES.get_change(request, self._row_label(pk), key)
-        form = self._bind_form(request, row, typed) if typed is not None else None
-        if form is None or not form.is_valid():
-            return self._redirect_expired(request, pk, key, form)
-        changes = self._field_changes(form)
-        digest = _digest_changes(changes)
         reason = ReasonForm(request.POST or None)
-        # The person must confirm the differences that will be saved, not earlier ones.
-        if request.method == "POST" and request.POST.get("seen") != digest:
-            reason.add_error(None, _("It was changed in the meantime. Review the changes again."))
-        elif request.method == "POST" and reason.is_valid():
-            # Removed before it is saved: a second click finds nothing to save.
-            _PENDING_CHANGES.remove(request, key)
-            _attach_reason(request, reason)
-            # Django saves what was typed in the first step; the second step posted only the reason.
-            request.POST = typed  # type: ignore[assignment]
-            answer: HttpResponse = self.changeform_view(request, str(pk))
-            return answer
+        # A POST locks the row, so that the differences that it compares are those that it saves.
+        with transaction.atomic():
+            row = self.get_object(request, str(pk))
+            if row is None:
+                raise Http404(f"There is no {self.opts.verbose_name} {pk}")
+            if not self.has_change_permission(request, row):
+                raise PermissionDenied
+            # Taken before the form changes the instance.
+            name = str(row)
+            typed = _PENDING_CHANGES.get_change(request, self._row_label(pk), key)
+            form = self._bind_form(request, row, typed) if typed is not None else None
+            if form is None or not form.is_valid():
+                return self._redirect_expired(request, pk, key, form)
+            changes = self._field_changes(form)
+            digest = _digest_changes(changes)
+            # The person must confirm the differences that will be saved, not earlier ones.
+            if request.method == "POST" and request.POST.get("seen") != digest:
+                reason.add_error(None, _("It was changed in the meantime. Review the changes again."))
+            elif reason.is_valid():
+                # Removed before it is saved: a second click finds nothing to save.
+                _PENDING_CHANGES.remove(request, key)
+                return self._save_change(request, form, reason)
         context = {
-            **self.admin_site.each_context(request),
             "title": _("Change %(name)s?") % {"name": name},
             "name": name,
             "back": self._change_url(pk),
@@ -258,7 +267,16 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
             "reason_form": reason,
             "seen": digest,
         }
-        return TemplateResponse(request, "console/base/confirm_change.html", context)
+        return self.render_page(request, "console/base/confirm_change.html", context)
+
+    def _save_change(self, request: HttpRequest, form: Any, reason: ReasonForm) -> HttpResponse:
+        _attach_reason(request, reason)
+        row = self.save_form(request, form, change=True)
+        self.save_model(request, row, form, change=True)
+        self.save_related(request, form, [], change=True)
+        link = format_html('<a href="{}">{}</a>', self._change_url(row.pk), row)
+        messages.success(request, format_html(_("The change of {} was saved."), link))
+        return self.response_post_save_change(request, row)
 
     def _redirect_expired(self, request: HttpRequest, pk: int, key: UUID, form: Any) -> HttpResponseRedirect:
         _PENDING_CHANGES.remove(request, key)
@@ -286,11 +304,8 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
     def _row_label(self, pk: Any) -> str:
         return f"{self.opts.label_lower}:{pk}"
 
-    def _url_name(self, name: str) -> str:
-        return f"{self.opts.app_label}_{self.opts.model_name}_{name}"
-
     def _change_url(self, pk: Any) -> str:
-        return reverse(f"admin:{self._url_name('change')}", args=[pk])
+        return reverse(f"admin:{self.url_name('change')}", args=[pk])
 
 
 def _digest_changes(changes: list[FieldChange]) -> str:

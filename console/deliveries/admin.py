@@ -8,14 +8,14 @@ from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from console.base.admin_pages import admin_page
 from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import ReasonField, ReasonForm, parse_uuid_or_none
 from console.base.pending_store import PendingStore
-from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin
+from console.base.read_only_admin import ReadOnlyAdmin
 from console.deliveries.held_groups import describe_held, held_deliveries, list_held_groups
 from console.deliveries.match_decision import is_match_held, render_match_page
 from console.payloads.reveal import revealed_events
@@ -62,17 +62,8 @@ class HeldDecisionForm(forms.Form):
 
 
 @admin.register(Delivery)
-class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
+class HeldDeliveryAdmin(ReadOnlyAdmin):
     """Lists deliveries that are held for approval. All other facts of a delivery are on the page of its event."""
-
-    def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        return [
-            path("route/<int:pk>/", wrap(self.route_view), name="sync_delivery_route"),
-            path("decide/<uuid:key>/", wrap(self.decide_view), name="sync_delivery_decide"),
-            path("<int:pk>/record/", wrap(self.match_view), name="sync_delivery_match"),
-            *super().get_urls(),
-        ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """List the held deliveries by route."""
@@ -87,6 +78,7 @@ class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
         """Redirect to the event's page, which shows the delivery."""
         return redirect("admin:webhooks_event_change", row.event_id)
 
+    @admin_page("route/<int:pk>/", "route")
     def route_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """List the held deliveries of one route. A POST leads on to the page that confirms the decision."""
         self.require_permissions(request)
@@ -129,6 +121,7 @@ class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
             PENDING_DECISIONS.add(request, [form.cleaned_data["decision"], keys]),
         )
 
+    @admin_page("<int:pk>/record/", "match")
     def match_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Show the records found for a held entity. A POST decides which of them belongs to it."""
         self.require_permissions(request, *([MAY_APPROVE] if request.method == "POST" else []))
@@ -141,14 +134,9 @@ class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
             decided = _("This was already decided. Nothing was done twice.")
             messages.warning(request, decided if is_decided else _("This delivery is no longer held."))
             return redirect("admin:webhooks_event_change", delivery.event_id)
-        shared = {
-            **self.admin_site.each_context(request),
-            "media": self.media,
-            "may": self.template_permissions(request),
-        }
-        back_url = reverse("admin:sync_delivery_route", args=[delivery.route_id])
-        return render_match_page(request, delivery, back_url, shared)
+        return render_match_page(self, request, delivery)
 
+    @admin_page("decide/<uuid:key>/", "decide")
     def decide_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
         """Show the effect of the decision. A POST with a reason carries it out."""
         self.require_permissions(request, MAY_APPROVE)

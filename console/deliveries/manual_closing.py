@@ -4,15 +4,14 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from django import forms
-from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from console.base.admin_pages import AdminWithPages, admin_page
 from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import ReasonField
 from console.base.pending_store import PendingStore
@@ -50,28 +49,20 @@ class BackLink:
     name: str
 
 
-class ClosingPages(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Adds the page that closes the failed deliveries of one event."""
-
-    def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        return [
-            path("<int:pk>/close/", wrap(self.close_view), name="webhooks_event_close"),
-            *super().get_urls(),
-        ]
-
-    def close_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Close all deliveries of one event that did not succeed."""
-        if not (self.has_view_permission(request) and request.user.has_perm(MAY_CLOSE)):
-            raise PermissionDenied
-        event = get_object_or_404(Event, pk=pk)
-        back = BackLink(reverse("admin:webhooks_event_change", args=[event.pk]), _("Event"))
-        rows = filter_closable(Delivery.objects.filter(event=event)).values_list("pk", flat=True)
-        # The key of a new page. A POST brings back the key of the page that it was sent from.
-        return _closing_page(self.admin_site, request, tuple(rows), uuid4(), back)
+@admin_page("<int:pk>/close/", "close")
+def close_view(event_admin: AdminWithPages, request: HttpRequest, pk: int) -> HttpResponse:
+    """Close all deliveries of one event that did not succeed."""
+    event_admin.require_permissions(request, MAY_CLOSE)
+    event = get_object_or_404(Event, pk=pk)
+    back = BackLink(reverse("admin:webhooks_event_change", args=[event.pk]), _("Event"))
+    rows = filter_closable(Delivery.objects.filter(event=event)).values_list("pk", flat=True)
+    # The key of a new page. A POST brings back the key of the page that it was sent from.
+    return _closing_page(event_admin, request, tuple(rows), uuid4(), back)
 
 
-def close_selected(site: admin.AdminSite, request: HttpRequest, key: UUID, back: BackLink) -> HttpResponse:
+def close_selected(
+    model_admin: AdminWithPages, request: HttpRequest, key: UUID, back: BackLink
+) -> HttpResponse:
     """Close the deliveries stored under this key. The caller has checked the permission."""
     pending = PENDING_CLOSINGS.get(request, key)
     if pending is None:
@@ -81,11 +72,11 @@ def close_selected(site: admin.AdminSite, request: HttpRequest, key: UUID, back:
         else:
             messages.error(request, _("Your selection has expired. Select again."))
         return redirect(back.url)
-    return _closing_page(site, request, tuple(pending["deliveries"]), key, back, pending["reason"])
+    return _closing_page(model_admin, request, tuple(pending["deliveries"]), key, back, pending["reason"])
 
 
 def _closing_page(
-    site: admin.AdminSite,
+    model_admin: AdminWithPages,
     request: HttpRequest,
     deliveries: tuple[int, ...],
     key: UUID,
@@ -100,7 +91,6 @@ def _closing_page(
     rows = list(remaining.select_related("event", "identity", "target")[:_MAX_LISTED])
     count = remaining.count()
     context = {
-        **site.each_context(request),
         "title": _closing_title(count),
         "button": _button_text(count),
         "rows": rows[:_MAX_SHOWN],
@@ -112,7 +102,7 @@ def _closing_page(
         "note_form": form,
         "back": back,
     }
-    return TemplateResponse(request, "console/deliveries/close.html", context)
+    return model_admin.render_page(request, "console/deliveries/close.html", context)
 
 
 def _carry_out(

@@ -8,10 +8,11 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.base.admin_pages import AdminWithPages
 from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import ReasonField
 from console.payloads.content import format_value
@@ -81,13 +82,13 @@ def is_match_held(delivery: Delivery) -> bool:
 
 
 def render_match_page(
-    request: HttpRequest, delivery: Delivery, back_url: str, shared: dict[str, Any]
+    delivery_admin: AdminWithPages, request: HttpRequest, delivery: Delivery
 ) -> HttpResponse:
     """Show the records found. A POST with a choice and a reason carries it out; the caller checked the permission.
 
-    `shared`: the context of all pages. Values and their comparison are masked until they are revealed.
+    Values and their comparison are masked until they are revealed.
     """
-    match = load_match(delivery)
+    match, back_url = load_match(delivery), reverse("admin:sync_delivery_route", args=[delivery.route_id])
     taken = {
         candidate.record_id
         for candidate in match.candidates
@@ -111,7 +112,7 @@ def render_match_page(
         "match_form": form,
         "back_url": back_url,
     }
-    return TemplateResponse(request, "console/deliveries/match.html", {**shared, **context})
+    return delivery_admin.render_page(request, "console/deliveries/match.html", context)
 
 
 def _possible_decisions(match: HeldMatch, taken: set[str]) -> list[tuple[str, str]]:

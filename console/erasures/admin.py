@@ -5,15 +5,15 @@ from typing import Any
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from console.base.admin_pages import admin_page
 from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import parse_pk
-from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin
+from console.base.read_only_admin import ReadOnlyAdmin
 from console.erasures.forms import ErasureRequestForm, PersonForm
 from console.erasures.words import counted_rows, erasure_mark, ground_text
 from console.ui.formatting import render_time
@@ -36,7 +36,7 @@ _LIST = "admin:sync_erasure_changelist"
 
 
 @admin.register(Erasure)
-class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
+class ErasureAdmin(ReadOnlyAdmin):
     """Lists the requests and their results. A second administrator decides on the page of a request."""
 
     allows_post = True
@@ -58,14 +58,7 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
         "approved it."
     )
 
-    def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        return [
-            path("find/", wrap(self.find_view), name="sync_erasure_find"),
-            path("request/", wrap(self.request_view), name="sync_erasure_request"),
-            *super().get_urls(),
-        ]
-
+    @admin_page("find/", "find")
     def find_view(self, request: HttpRequest) -> HttpResponse:
         """Ask for type and id, filled in from an event's page. A POST shows the stored data."""
         self.require_permissions(request)
@@ -80,6 +73,7 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
             request, "console/erasures/find.html", {"title": gettext("Erase a person"), "form": form}
         )
 
+    @admin_page("request/", "request")
     def request_view(self, request: HttpRequest) -> HttpResponse:
         """Request the erasure that the preview showed. POST only."""
         self.require_permissions(request)

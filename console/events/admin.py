@@ -9,24 +9,25 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
+from console.base.audit_trail import require_staff_user
 from console.base.downloads import DownloadableListAdmin, download_buttons
 from console.base.filtered_list import FilteredPageAdmin
 from console.base.forms import parse_pk
 from console.base.read_only_admin import get_by_public_id_or_pk
-from console.deliveries.manual_closing import ClosingPages
+from console.deliveries.manual_closing import close_view
 from console.events.detail_page import build_event_page
 from console.events.list_page import build_event_list, count_newer_events
 from console.events.saved_views import remove_view, save_view
-from console.payloads.reveal import RevealMixin
-from console.permissions import CONTENTS, MAY_CLOSE, MAY_EXPORT, MAY_SHARE
-from console.replays.start_pages import ReplayPages
+from console.payloads.reveal import reveal_view
+from console.permissions import CONTENTS, MAY_CLOSE, MAY_EXPORT, MAY_REPLAY, MAY_SHARE
+from console.replays.start_pages import new_view, replay_view, select_matching
 from console.ui.event_filters import EVENT_FILTERS
 from console.ui.keyset import PAGE_SIZE
 from console.ui.links import entity_url
 from exports.list_export import EVENT_EXPORT
+from sync.replays.event_selection import select_events
 from webhooks.catalogue.reference import from_reference
 from webhooks.models import Event, State, is_erased
 
@@ -34,19 +35,12 @@ _CLOSABLE = (State.DEAD, State.HELD, State.RETRYING)
 
 
 @admin.register(Event)
-class EventAdmin(ReplayPages, ClosingPages, RevealMixin, FilteredPageAdmin, DownloadableListAdmin):
+class EventAdmin(FilteredPageAdmin, DownloadableListAdmin):
     """Events are read-only; a replay and closing are all that can be done with one."""
 
+    pages = (new_view, replay_view, close_view, reveal_view, save_view, remove_view)
     filters = EVENT_FILTERS
     list_export = EVENT_EXPORT
-
-    def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        return [
-            path("views/save/", wrap(save_view), name="webhooks_event_view_save"),
-            path("views/<int:pk>/remove/", wrap(remove_view), name="webhooks_event_view_remove"),
-            *super().get_urls(),
-        ]
 
     def render_list(self, request: HttpRequest) -> HttpResponse:
         """Show the list. A POST acts on the rows that were ticked."""
@@ -61,7 +55,7 @@ class EventAdmin(ReplayPages, ClosingPages, RevealMixin, FilteredPageAdmin, Down
             "title": _("Events"),
             "page": build_event_list(request),
             "may_export": request.user.has_perm(MAY_EXPORT),
-            "may_replay": self.has_replay_permission(request),
+            "may_replay": request.user.has_perm(MAY_REPLAY),
             "may_share": request.user.has_perm(MAY_SHARE),
             "download_buttons": download_buttons(request, self.list_export),
             "asked": request.GET.urlencode(),
@@ -69,16 +63,19 @@ class EventAdmin(ReplayPages, ClosingPages, RevealMixin, FilteredPageAdmin, Down
         return self.render_page(request, "console/events/list.html", context)
 
     def _replay_ticked(self, request: HttpRequest) -> HttpResponse:
-        if request.POST.get("action") != "replay_selected" or not self.has_replay_permission(request):
+        """Select the ticked events, or all that match if the form says so, and lead on to confirm."""
+        if request.POST.get("action") != "replay_selected" or not request.user.has_perm(MAY_REPLAY):
             raise PermissionDenied
+        if request.POST.get("select_across") == "1":
+            return select_matching(request, request.GET.dict())
         # A page has no more rows, so a longer list was not sent by the page.
         ticked = map(parse_pk, request.POST.getlist("_selected_action")[:PAGE_SIZE])
-        keys = [pk for pk in ticked if pk is not None]
-        events = Event.objects.filter(pk__in=keys)
-        answer = self.replay_selected(request, events) if keys else None
-        if answer is None:
+        events = Event.objects.filter(pk__in=[pk for pk in ticked if pk is not None])
+        keys = list(events.order_by("pk").values_list("pk", flat=True))
+        if not keys:
             messages.warning(request, _("Select events first. Nothing was replayed."))
-        return answer or redirect(request.get_full_path())
+            return redirect(request.get_full_path())
+        return redirect("admin:sync_replay_confirm", select_events(require_staff_user(request), keys).uuid)
 
     def filtered_rows(self, request: HttpRequest) -> QuerySet[Any]:
         events = Event.objects.select_related("source").order_by("-received_at", "-pk")

@@ -11,8 +11,8 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from console.base.admin_pages import AdminWithPages, admin_page
 from console.base.audit_trail import require_staff_user
-from console.base.post_only import post_only
 from console.models import SavedView
 from console.permissions import MAY_SHARE
 from console.ui.event_filters import EVENT_FILTERS
@@ -27,8 +27,8 @@ def saved_views(user: Any) -> list[tuple[int, str, str]]:
     return list(rows.values_list("pk", "name", "query")[:MAX_VIEWS])
 
 
-@post_only(back_to="admin:webhooks_event_changelist")
-def save_view(request: HttpRequest) -> HttpResponse:
+@admin_page("views/save/", "view_save", button_on="changelist")
+def save_view(event_admin: AdminWithPages, request: HttpRequest) -> HttpResponse:
     """Save the filters of the form's address under a name; an existing view of that name is replaced."""
     name, query = request.POST.get("name", "").strip()[:40], _normalize_query(request.POST.get("query", ""))
     is_shared = bool(request.POST.get("is_shared"))
@@ -51,8 +51,8 @@ def save_view(request: HttpRequest) -> HttpResponse:
     return redirect(f"{reverse('admin:webhooks_event_changelist')}?{query}")
 
 
-@post_only(back_to="admin:webhooks_event_changelist")
-def remove_view(request: HttpRequest, pk: int) -> HttpResponse:
+@admin_page("views/<int:pk>/remove/", "view_remove", button_on="changelist")
+def remove_view(event_admin: AdminWithPages, request: HttpRequest, pk: int) -> HttpResponse:
     """Remove one of the person's own views. A view that another person shared is not theirs to remove."""
     view = get_object_or_404(SavedView, pk=pk, person=request.user.pk)
     view.delete()

@@ -12,17 +12,16 @@ from django.db.models import QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
-from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from console.base.admin_pages import admin_page
 from console.base.audit_trail import client_address, request_actor
 from console.base.downloads import refuse_download
 from console.base.forms import ReasonField
-from console.base.post_only import post_only
-from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin, get_by_public_id_or_pk
+from console.base.read_only_admin import ReadOnlyAdmin, get_by_public_id_or_pk
 from console.export_jobs.page import archive_name, detail_context, request_context, requester_name
 from console.export_jobs.words import export_mark
 from console.permissions import MAY_EXPORT
@@ -43,7 +42,7 @@ class ExportRequestForm(forms.Form):
 
 
 @admin.register(Export)
-class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
+class ExportAdmin(ReadOnlyAdmin):
     """Exports are read-only. The search finds the exports that contain an entity, by the register."""
 
     no_rows_text = _(
@@ -58,15 +57,6 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
     # Django shows a search box only if there are search fields. `get_search_results` asks the register instead.
     search_fields = ("uuid",)
     search_help_text = _("Enter a complete entity id to find the exports that contain it.")
-
-    def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        return [
-            path("new/", wrap(self.new_view), name="exports_export_new"),
-            path("<uuid:key>/cancel/", wrap(self.cancel_view), name="exports_export_cancel"),
-            path("<uuid:key>/download/", wrap(self.download_view), name="exports_export_download"),
-            *super().get_urls(),
-        ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return super().changelist_view(request, {"may_export": _may_export(request), **(extra_context or {})})
@@ -90,6 +80,7 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
         export: Export | None = get_by_public_id_or_pk(exports, object_id, UUID)
         return export
 
+    @admin_page("new/", "new")
     def new_view(self, request: HttpRequest) -> HttpResponse:
         """Show the selection of the export. A POST with a reason requests it."""
         self._check_permission(request)
@@ -132,7 +123,7 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
             detail_context(row, request.user, may_export=_may_export(request)),
         )
 
-    @post_only(back_to="admin:exports_export_change", key="key")
+    @admin_page("<uuid:key>/cancel/", "cancel", button_on="change")
     def cancel_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
         """Cancel an export that is not finished."""
         export = self._get_export(request, key)
@@ -142,6 +133,7 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
             messages.warning(request, _("The export had already finished."))
         return redirect("admin:exports_export_change", export.uuid)
 
+    @admin_page("<uuid:key>/download/", "download")
     def download_view(self, request: HttpRequest, key: UUID) -> HttpResponseBase:
         """Send the archive. The audit log has the download before the first byte is sent."""
         export = self._get_export(request, key)

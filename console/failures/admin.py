@@ -9,13 +9,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from console.base.admin_pages import admin_page
 from console.base.audit_trail import acting_person
-from console.base.post_only import post_only
-from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin
+from console.base.read_only_admin import ReadOnlyAdmin
 from console.deliveries.manual_closing import PENDING_CLOSINGS, BackLink, close_selected
 from console.failures.failure_reasons import count_last_seven_days
 from console.failures.forms import GROUP_FORM_ID, FailureDecisionForm, FailureNotesForm, posted_reason
@@ -33,22 +33,8 @@ _SAMPLE_SIZE = 5
 
 
 @admin.register(FailureGroup)
-class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
+class FailureGroupAdmin(ReadOnlyAdmin):
     """Lists failure groups. Workers create the rows, people decide on them."""
-
-    def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        return [
-            path("<int:pk>/decide/", wrap(self.decide_view), name="sync_failuregroup_decide"),
-            path("<int:pk>/note/", wrap(self.note_view), name="sync_failuregroup_note"),
-            path("<int:pk>/close/", wrap(self.close_view), name="sync_failuregroup_close"),
-            path(
-                "<int:pk>/close/<uuid:key>/",
-                wrap(self.close_chosen_view),
-                name="sync_failuregroup_close_chosen",
-            ),
-            *super().get_urls(),
-        ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """List the groups, by two statements."""
@@ -70,7 +56,7 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
         """Show one group with the actions for it."""
         return self._detail_page(request, row)
 
-    @post_only(back_to="admin:sync_failuregroup_change", key="pk")
+    @admin_page("<int:pk>/decide/", "decide", button_on="change")
     def decide_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Acknowledge, resolve, ignore or reopen a group. POST only; `?replay=1` leads on to the replay of the
         whole group.
@@ -98,7 +84,7 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
         messages.success(request, _("Saved."))
         return redirect("admin:sync_failuregroup_change", pk)
 
-    @post_only(back_to="admin:sync_failuregroup_change", key="pk")
+    @admin_page("<int:pk>/note/", "note", button_on="change")
     def note_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Save owner, note and known fix. POST only."""
         group = self._get_group(request, pk, MAY_TEND)
@@ -112,7 +98,7 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
             )
         return redirect("admin:sync_failuregroup_change", pk)
 
-    @post_only(back_to="admin:sync_failuregroup_change", key="pk")
+    @admin_page("<int:pk>/close/", "close", button_on="change")
     def close_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Store the group's failed deliveries, the oldest thousand at most, and lead on to confirm closing them.
         POST only. Saves the notes too, if the person may change them.
@@ -136,6 +122,7 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
         messages.warning(request, _("No delivery of this group is failed anymore."))
         return redirect("admin:sync_failuregroup_change", pk)
 
+    @admin_page("<int:pk>/close/<uuid:key>/", "close_chosen")
     def close_chosen_view(self, request: HttpRequest, pk: int, key: UUID) -> HttpResponse:
         """Confirm closing exactly the stored deliveries."""
         self.require_permissions(request, MAY_CLOSE, "webhooks.view_event")
@@ -144,7 +131,7 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
             reverse("admin:sync_failuregroup_change", args=[pk]),
             describe_failure(group.code, group.connection).title,
         )
-        return close_selected(self.admin_site, request, key, back)
+        return close_selected(self, request, key, back)
 
     def _get_group(self, request: HttpRequest, pk: int, permission: str) -> FailureGroup:
         self.require_permissions(request, permission)

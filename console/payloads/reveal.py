@@ -5,18 +5,18 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
+from console.base.admin_pages import AdminWithPages, admin_page
 from console.base.audit_trail import record_action
 from console.base.forms import ReasonField, ReasonForm
-from console.base.post_only import post_only
 from console.permissions import CONTENTS
 from webhooks.models import Event
 
@@ -44,23 +44,15 @@ _SECONDS = {
 }
 
 
-class RevealMixin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Mixin with the URL that the Reveal button of an event's page posts to."""
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.reveal_view)
-        return [path("<int:pk>/reveal/", view, name="webhooks_event_reveal"), *super().get_urls()]
-
-    @post_only(back_to="admin:webhooks_event_change", key="pk")
-    def reveal_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Show the contents of one event to this person for 60 seconds, on the page `next` of the console."""
-        if not (self.has_view_permission(request) and request.user.has_perm(CONTENTS)):
-            raise PermissionDenied
-        event = get_object_or_404(Event, pk=pk)
-        reveal_events(request, [event])
-        back = request.POST.get("next", "")
-        is_own = back.startswith("/") and url_has_allowed_host_and_scheme(back, allowed_hosts=None)
-        return redirect(back if is_own else reverse("admin:webhooks_event_change", args=[event.pk]))
+@admin_page("<int:pk>/reveal/", "reveal", button_on="change")
+def reveal_view(event_admin: AdminWithPages, request: HttpRequest, pk: int) -> HttpResponse:
+    """Show the contents of one event to this person for 60 seconds, on the page `next` of the console."""
+    event_admin.require_permissions(request, CONTENTS)
+    event = get_object_or_404(Event, pk=pk)
+    reveal_events(request, [event])
+    back = request.POST.get("next", "")
+    is_own = back.startswith("/") and url_has_allowed_host_and_scheme(back, allowed_hosts=None)
+    return redirect(back if is_own else reverse("admin:webhooks_event_change", args=[event.pk]))
 
 
 def reveal_events(

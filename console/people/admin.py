@@ -15,13 +15,13 @@ from django.db import connection, transaction
 from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.base.admin_pages import admin_page
 from console.base.audit_trail import client_address, require_staff_user
 from console.base.audited_admin import AuditedAdmin
 from console.people.access import (
@@ -258,14 +258,11 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
             '{} <a class="button" href="../unlock/">{}</a>', describe_lock(person), _("Unlock the login…")
         )
 
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.unlock_view)
-        return [path("<int:pk>/unlock/", view, name="auth_user_unlock"), *super().get_urls()]
-
     def request_access(self, request: HttpRequest, row: User, access_to_request: Sequence[Group]) -> None:
         for role in access_to_request:
             request_role(row, role, by=require_staff_user(request), address=client_address(request))
 
+    @admin_page("<int:pk>/unlock/", "unlock")
     def unlock_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Show who tried to log in as this person, and unlock the login."""
         person = self.get_object(request, str(pk))
@@ -279,14 +276,13 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
             messages.success(request, _("The login is unlocked."))
             return redirect("admin:auth_user_change", pk)
         context = {
-            **self.admin_site.each_context(request),
             "title": _("Unlock the login of %(name)s?") % {"name": self.display_name(person)},
             "person": person,
             "lock": describe_lock(person),
             "failures": recent_failures(person),
             "form": form,
         }
-        return TemplateResponse(request, "console/people/unlock.html", context)
+        return self.render_page(request, "console/people/unlock.html", context)
 
     def formfield_for_manytomany(
         self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any

@@ -1,5 +1,6 @@
 """Show replays with requester, reason and result, and control the ones that send many events."""
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -12,16 +13,15 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
-from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from audit.entries.acting_person import ActingPerson
+from console.base.admin_pages import admin_page
 from console.base.audit_trail import acting_person, record_action, require_staff_user
 from console.base.downloads import open_stream_slot, redirect_too_many_streams
 from console.base.filtered_list import FilteredListAdmin
-from console.base.post_only import post_only
-from console.base.read_only_admin import DetailPageMixin, get_by_public_id_or_pk
+from console.base.read_only_admin import get_by_public_id_or_pk
 from console.permissions import MAY_APPROVE_REPLAY, MAY_DOWNLOAD, MAY_REPLAY
 from console.replays.confirm import TermsForm, begin_replay, confirm_context
 from console.replays.list_page import KindFilter, ReplayColumns, kind_tabs
@@ -49,14 +49,26 @@ class PaceForm(forms.Form):
     pace = forms.ChoiceField(choices=[(ReplayPace.GENTLE, ""), (ReplayPace.NORMAL, "")])
 
 
+_ACTIONS = {"pause": pause_replay, "stop": stop_replay, "approve": approve_replay, "decline": decline_replay}
+
+
+def _action_page(action: str) -> Callable[..., HttpResponse]:
+    @admin_page(f"<uuid:key>/{action}/", action, button_on="change")
+    def action_view(replay_admin: "ReplayAdmin", request: HttpRequest, key: UUID) -> HttpResponse:
+        return replay_admin.run_action(request, key, action)
+
+    return action_view
+
+
 @admin.register(Replay)
-class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
+class ReplayAdmin(ReplayColumns, FilteredListAdmin):
     """Lists replays, or decisions on held deliveries if the filter asks for them.
 
     A replay is started from the events, a decision from the held deliveries. Replays that are not confirmed are not
     listed.
     """
 
+    pages = tuple(map(_action_page, (*_ACTIONS, "continue", "again")))
     change_list_template = "console/replays/list.html"
     list_display = ("what", "reason", "person", "requested", "progress", "state_column")
     list_display_links = ("what",)
@@ -71,24 +83,6 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
     @property
     def media(self) -> forms.Media:
         return super().media + forms.Media(css={"all": ["console/replays.css"]})
-
-    def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        actions = [
-            path(
-                f"<uuid:key>/{action}/",
-                wrap(self.action_view),
-                {"action": action},
-                name=f"sync_replay_{action}",
-            )
-            for action in (*_ACTIONS, "continue", "again")
-        ]
-        return [
-            path("<uuid:key>/confirm/", wrap(self.confirm_view), name="sync_replay_confirm"),
-            path("<uuid:key>/events/", wrap(self.members_view), name="sync_replay_members"),
-            *actions,
-            *super().get_urls(),
-        ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Replay]:
         return super().get_queryset(request).exclude(state__in=_DRAFTS)
@@ -120,6 +114,7 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
         context = {"title": title, "replay": row, "rows": result_rows(row)}
         return self.render_page(request, "console/replays/results.html", context)
 
+    @admin_page("<uuid:key>/confirm/", "confirm")
     def confirm_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
         """Show the effect of a bulk replay. A POST with a reason starts it."""
         self.require_permissions(request, MAY_REPLAY)
@@ -150,6 +145,7 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
                 messages.success(request, _("Requested. It starts when a second person approves it."))
         return redirect("admin:sync_replay_change", replay.pk)
 
+    @admin_page("<uuid:key>/events/", "members")
     def members_view(self, request: HttpRequest, key: UUID) -> HttpResponseBase:
         """List the events of a bulk replay. Before it is confirmed, only its requester may see them."""
         self.require_permissions(request, "webhooks.view_event")
@@ -183,8 +179,7 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
             raise Http404(f"There is no replay {key}")
         return replay
 
-    @post_only(back_to="admin:sync_replay_change", key="key")
-    def action_view(self, request: HttpRequest, key: UUID, action: str) -> HttpResponse:
+    def run_action(self, request: HttpRequest, key: UUID, action: str) -> HttpResponse:
         """Pause, continue, stop, approve or decline a replay, or select its failed events again."""
         decides = action in ("approve", "decline")
         if not any(
@@ -228,6 +223,3 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
             messages.error(request, str(error))
             return redirect("admin:sync_replay_change", replay.pk)
         return redirect("admin:sync_replay_confirm", chosen.uuid)
-
-
-_ACTIONS = {"pause": pause_replay, "stop": stop_replay, "approve": approve_replay, "decline": decline_replay}

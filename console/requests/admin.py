@@ -6,14 +6,13 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
+from console.base.admin_pages import admin_page
 from console.base.filtered_list import FilteredPageAdmin
 from console.base.forms import parse_pk
 from console.base.named_systems import systems_of_codes
-from console.base.post_only import post_only
-from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin
+from console.base.read_only_admin import ReadOnlyAdmin
 from console.payloads.content import json_document, raw_content
 from console.payloads.masking import UNREADABLE_EVENT_FIELDS, WEBHOOK_KEYWORDS
 from console.payloads.reveal import RevealPurpose, reveal_row, row_seconds_revealed
@@ -38,11 +37,7 @@ class ReceiptAdmin(FilteredPageAdmin):
 
     filters = REQUEST_FILTERS
 
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.reveal_view)
-        return [path("<int:pk>/reveal/", view, name="webhooks_receipt_reveal"), *super().get_urls()]
-
-    @post_only(back_to="admin:webhooks_receipt_change", key="pk")
+    @admin_page("<int:pk>/reveal/", "reveal", button_on="change")
     def reveal_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Show the body of a request that is not a usable webhook to this person for 60 seconds."""
         self.require_permissions(request, CONTENTS)
@@ -104,7 +99,7 @@ def _fault_pointers(receipt: Receipt) -> str:
 
 
 @admin.register(Refusal)
-class RefusalAdmin(DetailPageMixin, ReadOnlyAdmin):
+class RefusalAdmin(ReadOnlyAdmin):
     """The page of refusals that share a row. The list of all requests shows them."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:

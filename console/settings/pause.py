@@ -1,20 +1,19 @@
-"""Pages that pause and resume a source or a route, each with a reason."""
+"""Pages that pause and resume a source or a route, each with a reason, for people who may change it."""
 
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from console.base.admin_pages import admin_page
 from console.base.audit_trail import record_action
+from console.base.audited_admin import AuditedAdmin
 from console.base.forms import ReasonForm
-from console.base.two_step_change import TwoStepChangeAdmin
 from console.ui.outcome_texts import render_pill
 from sync.deliveries import routes
 from sync.models import Route
@@ -51,85 +50,84 @@ def count_waiting(flow: Source | Route) -> int:
     return count_on_hold(flow, MAX_COUNTED) if flow.paused_at or flow.resumed_at else 0
 
 
-class PauseMixin(TwoStepChangeAdmin):
-    """Mixin with the pages for pause and resume, for people who may change the source or route."""
+@admin_page("<int:pk>/pause/", "pause")
+def pause_view(flow_admin: AuditedAdmin, request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask for a reason; on POST, put the deliveries of this source or route on hold."""
+    flow = flow_admin.get_changeable(request, pk)
+    form = ReasonForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        _pause(flow_admin, request, flow, form.cleaned_data["reason"])
+        return redirect(f"admin:{flow_admin.url_name('change')}", pk)
+    return _render_confirmation(flow_admin, request, flow, form, _("Pause %(what)s?"), _("Pause"))
 
-    def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        return [
-            path("<int:pk>/pause/", wrap(self.pause_view), name=self._url_name("pause")),
-            path("<int:pk>/resume/", wrap(self.resume_view), name=self._url_name("resume")),
-            *super().get_urls(),
-        ]
 
-    def pause_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Ask for a reason; on POST, put the deliveries of this source or route on hold."""
-        flow = self._get_pausable(request, pk)
-        form = ReasonForm(request.POST or None)
-        if request.method == "POST" and form.is_valid():
-            self._pause(request, flow, form.cleaned_data["reason"])
-            return redirect(f"admin:{self._url_name('change')}", pk)
-        return self._render_confirmation(request, flow, form, _("Pause %(what)s?"), _("Pause"))
+@admin_page("<int:pk>/resume/", "resume")
+def resume_view(flow_admin: AuditedAdmin, request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask for a reason; on POST, resume the deliveries of this source or route."""
+    flow = flow_admin.get_changeable(request, pk)
+    form = ReasonForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        _resume(flow_admin, request, flow, form.cleaned_data["reason"])
+        return redirect(f"admin:{flow_admin.url_name('change')}", pk)
+    return _render_confirmation(flow_admin, request, flow, form, _("Resume %(what)s?"), _("Resume"))
 
-    def resume_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Ask for a reason; on POST, resume the deliveries of this source or route."""
-        flow = self._get_pausable(request, pk)
-        form = ReasonForm(request.POST or None)
-        if request.method == "POST" and form.is_valid():
-            self._resume(request, flow, form.cleaned_data["reason"])
-            return redirect(f"admin:{self._url_name('change')}", pk)
-        return self._render_confirmation(request, flow, form, _("Resume %(what)s?"), _("Resume"))
 
-    def _get_pausable(self, request: HttpRequest, pk: int) -> Any:
-        flow = get_object_or_404(self.model, pk=pk)
-        if not self.has_change_permission(request, flow):
-            raise PermissionDenied
-        return flow
-
-    def _pause(self, request: HttpRequest, flow: Source | Route, reason: str) -> None:
-        with transaction.atomic():
-            is_new = pause_flow(flow, reason, request.user)
-            if is_new:
-                record_action(
-                    request, self.audit_stream(flow.pk), f"{self.audit_kind}.paused", {"reason": reason}
-                )
-        if not is_new:
-            messages.warning(request, _("It was already paused. Nothing was changed."))
-            return
-        # Other processes notice within a second; this one must not deliver from its cache until then.
-        routes.resolved_routes.invalidate()
-        hold_waiting()
-        messages.success(request, _("Paused. Incoming events are stored and wait."))
-
-    def _resume(self, request: HttpRequest, flow: Source | Route, reason: str) -> None:
-        with transaction.atomic():
-            is_new = resume_flow(flow)
-            if is_new:
-                record_action(
-                    request, self.audit_stream(flow.pk), f"{self.audit_kind}.resumed", {"reason": reason}
-                )
-        routes.resolved_routes.invalidate()
+def _pause(flow_admin: AuditedAdmin, request: HttpRequest, flow: Source | Route, reason: str) -> None:
+    with transaction.atomic():
+        is_new = pause_flow(flow, reason, request.user)
         if is_new:
-            # Workers release them in rounds of two seconds.
-            text = _("Resumed. Waiting deliveries are released at %(pace)s per minute.")
-            messages.success(request, text % {"pace": f"{RELEASED_AT_ONCE * 30:,}"})
-        else:
-            messages.warning(request, _("It was not paused. Nothing was changed."))
+            record_action(
+                request,
+                flow_admin.audit_stream(flow.pk),
+                f"{flow_admin.audit_kind}.paused",
+                {"reason": reason},
+            )
+    if not is_new:
+        messages.warning(request, _("It was already paused. Nothing was changed."))
+        return
+    # Other processes notice within a second; this one must not deliver from its cache until then.
+    routes.resolved_routes.invalidate()
+    hold_waiting()
+    messages.success(request, _("Paused. Incoming events are stored and wait."))
 
-    def _render_confirmation(
-        self, request: HttpRequest, flow: Source | Route, form: ReasonForm, title: str, button: str
-    ) -> TemplateResponse:
-        context: dict[str, Any] = {
-            **self.admin_site.each_context(request),
-            "title": title % {"what": flow},
-            "button": button,
-            "what": flow,
-            "page": f"admin:{self._url_name('change')}",
-            "is_source": isinstance(flow, Source),
-            "held": (number := count_on_hold(flow, MAX_COUNTED)),
-            "is_more": number == MAX_COUNTED,
-            "others": other_pauses(flow),
-            "pace": f"{RELEASED_AT_ONCE * 30:,}",
-            "reason_form": form,
-        }
-        return TemplateResponse(request, "console/settings/pause.html", context)
+
+def _resume(flow_admin: AuditedAdmin, request: HttpRequest, flow: Source | Route, reason: str) -> None:
+    with transaction.atomic():
+        is_new = resume_flow(flow)
+        if is_new:
+            record_action(
+                request,
+                flow_admin.audit_stream(flow.pk),
+                f"{flow_admin.audit_kind}.resumed",
+                {"reason": reason},
+            )
+    routes.resolved_routes.invalidate()
+    if is_new:
+        # Workers release them in rounds of two seconds.
+        text = _("Resumed. Waiting deliveries are released at %(pace)s per minute.")
+        messages.success(request, text % {"pace": f"{RELEASED_AT_ONCE * 30:,}"})
+    else:
+        messages.warning(request, _("It was not paused. Nothing was changed."))
+
+
+def _render_confirmation(
+    flow_admin: AuditedAdmin,
+    request: HttpRequest,
+    flow: Source | Route,
+    form: ReasonForm,
+    title: str,
+    button: str,
+) -> TemplateResponse:
+    context: dict[str, Any] = {
+        "title": title % {"what": flow},
+        "button": button,
+        "what": flow,
+        "page": f"admin:{flow_admin.url_name('change')}",
+        "is_source": isinstance(flow, Source),
+        "held": (number := count_on_hold(flow, MAX_COUNTED)),
+        "is_more": number == MAX_COUNTED,
+        "others": other_pauses(flow),
+        "pace": f"{RELEASED_AT_ONCE * 30:,}",
+        "reason_form": form,
+    }
+    return flow_admin.render_page(request, "console/settings/pause.html", context)

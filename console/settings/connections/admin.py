@@ -7,15 +7,15 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.base.admin_pages import admin_page
 from console.base.audit_trail import FieldValues, client_address, request_actor
 from console.base.forms import JSON_AS_TEXT
-from console.base.post_only import post_only
 from console.base.two_step_change import TwoStepChangeAdmin
 from console.permissions import MAY_TEST
 from console.settings.connections.connection_status import ConnectionStatus, count_waiting, waiting_text
@@ -105,14 +105,6 @@ class ConnectionAdmin(TwoStepChangeAdmin):
         ]
         return format_html_join("", "<div>{}</div>", ((line,) for line in lines)) or _("none needed")
 
-    def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        return [
-            path("<int:pk>/try-now/", wrap(self.end_pause_view), name="sync_connection_try_now"),
-            path("<int:pk>/test/", wrap(self.test_view), name="sync_connection_test"),
-            *super().get_urls(),
-        ]
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
         return annotate_load(super().get_queryset(request))
 
@@ -196,7 +188,7 @@ class ConnectionAdmin(TwoStepChangeAdmin):
             ),
         ]
 
-    @post_only(back_to="admin:sync_connection_change", key="pk")
+    @admin_page("<int:pk>/test/", "test", button_on="change")
     def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Test the stored connection. POST only."""
         connection = get_object_or_404(Connection, pk=pk)
@@ -224,12 +216,10 @@ class ConnectionAdmin(TwoStepChangeAdmin):
             add_message(request, text)
         return redirect(f"{reverse('admin:sync_connection_change', args=[pk])}#test")
 
-    @post_only(back_to="admin:sync_connection_change", key="pk")
+    @admin_page("<int:pk>/try-now/", "try_now", button_on="change")
     def end_pause_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """End the pause of the connection's circuit breaker now. POST only."""
-        connection = get_object_or_404(Connection, pk=pk)
-        if not self.has_change_permission(request, connection):
-            raise PermissionDenied
+        connection: Connection = self.get_changeable(request, pk)
         if end_pause_now(connection, request_actor(request), client_address(request)):
             messages.success(request, _("The pause has ended. The next delivery tests the connection."))
         else:

@@ -5,17 +5,18 @@ from typing import Any
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
+from console.base.admin_pages import AdminWithPages, admin_page
 from console.base.audit_trail import acting_person
 from console.base.forms import parse_pk
 from console.permissions import MAY_ACTIVATE
 from console.settings.mappings.backtest_words import BacktestSummary, summarize_backtest
 from console.settings.mappings.view_mixin import (
-    MappingViewMixin,
+    get_mapping,
     posted_base_version,
     posted_text,
+    render_mapping_page,
 )
 from console.settings.mappings.words import diff_declarations, diff_texts
 from sync.mappings.configuration_gaps import mapping_gaps
@@ -32,93 +33,94 @@ from sync.models import Mapping, MappingDraft, MappingVersion
 DraftOrVersion = MappingDraft | MappingVersion
 
 
-class MappingActivationMixin(MappingViewMixin):
-    """Mixin with the pages that compare and activate versions."""
+@admin_page("<int:pk>/compare/", "compare")
+def compare_view(mapping_admin: AdminWithPages, request: HttpRequest, pk: int) -> HttpResponse:
+    """Compare `?from=3&to=5`; each is the number of a version or `draft`."""
+    mapping = get_mapping(mapping_admin, request, pk)
+    old, new = (
+        _find_side(mapping, request.GET.get("from", "")),
+        _find_side(mapping, request.GET.get("to", "")),
+    )
+    if new is None:
+        raise Http404
+    current = current_version(mapping)
+    shown = {"old": _optional_side_name(old), "new": side_name(new), **_diff_sides(old, new)}
+    shown |= {"is_draft": isinstance(new, MappingDraft), "target": new, "current": current}
+    title = _("%(mapping)s: changes in %(side)s") % {"mapping": mapping, "side": shown["new"]}
+    return render_mapping_page(
+        mapping_admin, request, "console/settings/mappings/compare.html", mapping, title=title, **shown
+    )
 
-    def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        return [
-            path("<int:pk>/compare/", wrap(self.compare_view), name="sync_mapping_compare"),
-            path("<int:pk>/activate/", wrap(self.activate_view), name="sync_mapping_activate"),
-            *super().get_urls(),
-        ]
 
-    def compare_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Compare `?from=3&to=5`; each is the number of a version or `draft`."""
-        mapping = self.get_mapping(request, pk)
-        old, new = (
-            _find_side(mapping, request.GET.get("from", "")),
-            _find_side(mapping, request.GET.get("to", "")),
+@admin_page("<int:pk>/activate/", "activate")
+def activate_view(mapping_admin: AdminWithPages, request: HttpRequest, pk: int) -> HttpResponse:
+    """Show the changes, the routes that could not work and the last back-test of the draft, or of `?version=N`; on
+    POST, activate it.
+    """
+    mapping = get_mapping(mapping_admin, request, pk, MAY_ACTIVATE)
+    number = request.GET.get("version", "")
+    target = _find_side(mapping, number or "draft")
+    if target is None:
+        messages.error(request, _("This mapping no longer has a draft."))
+        return redirect("admin:sync_mapping_change", pk)
+    if request.method == "POST":
+        return _activate(mapping_admin, request, mapping, target)
+    return _render_activation(mapping_admin, request, mapping, target)
+
+
+def _activate(
+    mapping_admin: AdminWithPages, request: HttpRequest, mapping: Mapping, target: DraftOrVersion
+) -> HttpResponse:
+    try:
+        made = activate_version(
+            target, posted_base_version(request), posted_text(request, "reason"), acting_person(request)
         )
-        if new is None:
-            raise Http404
-        current = current_version(mapping)
-        shown = {"old": _optional_side_name(old), "new": side_name(new), **_diff_sides(old, new)}
-        shown |= {"is_draft": isinstance(new, MappingDraft), "target": new, "current": current}
-        title = _("%(mapping)s: changes in %(side)s") % {"mapping": mapping, "side": shown["new"]}
-        return self.render_mapping_page(
-            request, "console/settings/mappings/compare.html", mapping, title=title, **shown
+    except MappingChangeRefused as error:
+        return _render_activation(mapping_admin, request, mapping, target, problem=str(error))
+    except MappingChangedMeanwhile:
+        problem = _(
+            "This mapping was changed after you opened this page. Review the changes again, then decide."
         )
+        return _render_activation(mapping_admin, request, mapping, target, problem=problem)
+    text = _("Version %(number)s is active. Deliveries use it from now on.")
+    messages.success(request, text % {"number": made.number})
+    return redirect("admin:sync_mapping_change", mapping.pk)
 
-    def activate_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Show the changes, the routes that could not work and the last back-test of the draft, or of `?version=N`; on
-        POST, activate it.
-        """
-        mapping = self.get_mapping(request, pk, MAY_ACTIVATE)
-        number = request.GET.get("version", "")
-        target = _find_side(mapping, number or "draft")
-        if target is None:
-            messages.error(request, _("This mapping no longer has a draft."))
-            return redirect("admin:sync_mapping_change", pk)
-        if request.method == "POST":
-            return self._activate(request, mapping, target)
-        return self._render_activation(request, mapping, target)
 
-    def _activate(self, request: HttpRequest, mapping: Mapping, target: DraftOrVersion) -> HttpResponse:
-        try:
-            made = activate_version(
-                target, posted_base_version(request), posted_text(request, "reason"), acting_person(request)
-            )
-        except MappingChangeRefused as error:
-            return self._render_activation(request, mapping, target, problem=str(error))
-        except MappingChangedMeanwhile:
-            problem = _(
-                "This mapping was changed after you opened this page. Review the changes again, then decide."
-            )
-            return self._render_activation(request, mapping, target, problem=problem)
-        text = _("Version %(number)s is active. Deliveries use it from now on.")
-        messages.success(request, text % {"number": made.number})
-        return redirect("admin:sync_mapping_change", mapping.pk)
-
-    def _render_activation(
-        self, request: HttpRequest, mapping: Mapping, target: DraftOrVersion, problem: str = ""
-    ) -> HttpResponse:
-        current, draft = current_version(mapping), open_draft(mapping)
-        is_draft = isinstance(target, MappingDraft)
-        verb = (
-            _("Activate the draft of %(mapping)s?")
-            if is_draft
-            else _("Restore version %(number)s of %(mapping)s?")
-        )
-        names = {"mapping": mapping, "number": getattr(target, "number", "")}
-        return self.render_mapping_page(
-            request,
-            "console/settings/mappings/activate.html",
-            mapping,
-            title=verb % names,
-            target=target,
-            is_draft=is_draft,
-            current=current,
-            seen=seen_versions(current, draft),
-            tested=_latest_backtest(target),
-            is_based_elsewhere=isinstance(target, MappingDraft)
-            and target.base_id != (current.pk if current else None),
-            problem=problem,
-            gaps=mapping_gaps(mapping, target.declaration),
-            reason=request.POST.get("reason", ""),
-            next_number=(current.number if current else 0) + 1,
-            **_diff_sides(current, target),
-        )
+def _render_activation(
+    mapping_admin: AdminWithPages,
+    request: HttpRequest,
+    mapping: Mapping,
+    target: DraftOrVersion,
+    problem: str = "",
+) -> HttpResponse:
+    current, draft = current_version(mapping), open_draft(mapping)
+    is_draft = isinstance(target, MappingDraft)
+    verb = (
+        _("Activate the draft of %(mapping)s?")
+        if is_draft
+        else _("Restore version %(number)s of %(mapping)s?")
+    )
+    names = {"mapping": mapping, "number": getattr(target, "number", "")}
+    return render_mapping_page(
+        mapping_admin,
+        request,
+        "console/settings/mappings/activate.html",
+        mapping,
+        title=verb % names,
+        target=target,
+        is_draft=is_draft,
+        current=current,
+        seen=seen_versions(current, draft),
+        tested=_latest_backtest(target),
+        is_based_elsewhere=isinstance(target, MappingDraft)
+        and target.base_id != (current.pk if current else None),
+        problem=problem,
+        gaps=mapping_gaps(mapping, target.declaration),
+        reason=request.POST.get("reason", ""),
+        next_number=(current.number if current else 0) + 1,
+        **_diff_sides(current, target),
+    )
 
 
 def _find_side(mapping: Mapping, text: str) -> DraftOrVersion | None:

@@ -18,12 +18,15 @@ from console.base.audit_trail import FieldValues, record_action
 from console.base.audited_admin import diff_values, to_json_value
 from console.base.forms import ReasonForm
 from console.base.json_text import JsonTextError, normalize_newlines
+from console.base.read_only_admin import DetailPageMixin
+from console.base.two_step_change import ReasonRequiredAdmin
 from console.permissions import MAY_EDIT
-from console.settings.mappings.activate import MappingActivationMixin
-from console.settings.mappings.backtest import BacktestMixin
+from console.settings.mappings.activate import activate_view, compare_view
+from console.settings.mappings.backtest import begin_view, result_view
 from console.settings.mappings.backtest_words import summarize_backtest
-from console.settings.mappings.editor import EMPTY_DECLARATION, MappingEditorMixin
+from console.settings.mappings.editor import EMPTY_DECLARATION, discard_view, edit_view, try_view
 from console.settings.mappings.mapping_trial import parse_declaration
+from console.settings.mappings.view_mixin import render_mapping_page
 from console.settings.mappings.words import describe_rules
 from console.ui.formatting import render_time
 from console.ui.outcome_texts import render_pill
@@ -67,11 +70,12 @@ class MappingNameForm(ReasonForm, forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Mapping)
-class MappingAdmin(MappingEditorMixin, MappingActivationMixin, BacktestMixin):
+class MappingAdmin(DetailPageMixin, ReasonRequiredAdmin):
     """Manage mappings from entity fields to record fields. They cannot be deleted, because attempts refer to their
     versions.
     """
 
+    pages = (edit_view, try_view, discard_view, compare_view, activate_view, begin_view, result_view)
     audit_kind = "mapping"
     no_rows_text = gettext_lazy(
         "No mappings yet. A mapping says which field of a record gets its value from which field of an entity."
@@ -149,7 +153,8 @@ class MappingAdmin(MappingEditorMixin, MappingActivationMixin, BacktestMixin):
         # One more than is shown tells if there are older ones.
         versions = list(mapping.versions.select_related("made_by", "restores")[: MAX_VERSIONS + 1])
         tests = BackTest.objects.filter(draft=draft) if draft else BackTest.objects.none()
-        return self.render_mapping_page(
+        return render_mapping_page(
+            self,
             request,
             "console/settings/mappings/detail.html",
             mapping,

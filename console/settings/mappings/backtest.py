@@ -7,17 +7,16 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
+from console.base.admin_pages import AdminWithPages, admin_page
 from console.base.audit_trail import acting_person
 from console.base.forms import ReasonField, ReasonForm
-from console.base.post_only import post_only
 from console.payloads.content import format_value
 from console.payloads.reveal import reveal_events, revealed_events
 from console.permissions import CONTENTS, MAY_EDIT
 from console.settings.mappings.backtest_words import OUTCOMES, summarize_backtest, untestable_text
-from console.settings.mappings.view_mixin import MappingViewMixin
+from console.settings.mappings.view_mixin import get_mapping, render_mapping_page
 from sync.mappings.backtests import (
     MAX_EVENTS,
     MAX_IN_REQUEST,
@@ -70,66 +69,56 @@ class BacktestExample:
     missing: str = ""
 
 
-class BacktestMixin(MappingViewMixin):
-    """Mixin with the pages of back-tests."""
+@admin_page("<int:pk>/backtest/", "backtest", button_on="change")
+def begin_view(mapping_admin: AdminWithPages, request: HttpRequest, pk: int) -> HttpResponse:
+    """Test the open draft on the newest events, for a reason. POST only.
 
-    def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        return [
-            path("<int:pk>/backtest/", wrap(self.begin_view), name="sync_mapping_backtest"),
-            path(
-                "<int:pk>/backtest/<uuid:key>/", wrap(self.result_view), name="sync_mapping_backtest_result"
-            ),
-            *super().get_urls(),
-        ]
+    It needs the permission to see contents: which events come out differently tells what they contain.
+    Up to `MAX_IN_REQUEST` events run in this request, more in a worker.
+    """
+    mapping = get_mapping(mapping_admin, request, pk, MAY_EDIT, CONTENTS)
+    draft, text = open_draft(mapping), request.POST.get("events", "")
+    # Nine digits or more would only be refused later, as more than the maximum.
+    wanted = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0
+    form = ReasonForm(request.POST, field=ReasonField(min_length=3, max_length=200))
+    try:
+        if draft is None:
+            raise BackTestRefused(_("This mapping no longer has a draft."))
+        if not form.is_valid():
+            raise BackTestRefused(_("Nothing was tested: enter a reason of 3 to 200 characters."))
+        made = request_backtest(draft, wanted, acting_person(request), form.cleaned_data["reason"])
+    except BackTestRefused as error:
+        messages.error(request, str(error))
+        return redirect("admin:sync_mapping_change", pk)
+    if wanted <= MAX_IN_REQUEST:
+        run_in_request(made)
+    return redirect("admin:sync_mapping_backtest_result", pk, made.uuid)
 
-    @post_only(back_to="admin:sync_mapping_change", key="pk")
-    def begin_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Test the open draft on the newest events, for a reason. POST only.
 
-        It needs the permission to see contents: which events come out differently tells what they contain.
-        Up to `MAX_IN_REQUEST` events run in this request, more in a worker.
-        """
-        mapping = self.get_mapping(request, pk, MAY_EDIT, CONTENTS)
-        draft, text = open_draft(mapping), request.POST.get("events", "")
-        # Nine digits or more would only be refused later, as more than the maximum.
-        wanted = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0
-        form = ReasonForm(request.POST, field=ReasonField(min_length=3, max_length=200))
-        try:
-            if draft is None:
-                raise BackTestRefused(_("This mapping no longer has a draft."))
-            if not form.is_valid():
-                raise BackTestRefused(_("Nothing was tested: enter a reason of 3 to 200 characters."))
-            made = request_backtest(draft, wanted, acting_person(request), form.cleaned_data["reason"])
-        except BackTestRefused as error:
-            messages.error(request, str(error))
-            return redirect("admin:sync_mapping_change", pk)
-        if wanted <= MAX_IN_REQUEST:
-            run_in_request(made)
-        return redirect("admin:sync_mapping_backtest_result", pk, made.uuid)
-
-    def result_view(self, request: HttpRequest, pk: int, key: UUID) -> HttpResponse:
-        """Show progress and result of a back-test; on POST, reveal the contents of its examples for a minute."""
-        mapping = self.get_mapping(request, pk)
-        rows = BackTest.objects.select_related("draft__version", "draft__made_by", "base", "requested_by")
-        row = get_object_or_404(rows, uuid=key, draft__mapping=pk)
-        if request.method == "POST":
-            reveal_events(request, list(Event.objects.filter(pk__in=_example_keys(row))))
-            return redirect("admin:sync_mapping_backtest_result", pk, key)
-        examples = load_examples(row, revealed_events(request))
-        return self.render_mapping_page(
-            request,
-            "console/settings/mappings/backtest.html",
-            mapping,
-            title=_("Back-test of %(mapping)s") % {"mapping": mapping},
-            summary=summarize_backtest(row),
-            draft=row.draft,
-            examples=examples,
-            is_masked=any(example.is_masked for example in examples),
-            is_open_draft=row.draft.state == "open",
-            fewest=MIN_EVENTS,
-            most=MAX_EVENTS,
-        )
+@admin_page("<int:pk>/backtest/<uuid:key>/", "backtest_result")
+def result_view(mapping_admin: AdminWithPages, request: HttpRequest, pk: int, key: UUID) -> HttpResponse:
+    """Show progress and result of a back-test; on POST, reveal the contents of its examples for a minute."""
+    mapping = get_mapping(mapping_admin, request, pk)
+    rows = BackTest.objects.select_related("draft__version", "draft__made_by", "base", "requested_by")
+    row = get_object_or_404(rows, uuid=key, draft__mapping=pk)
+    if request.method == "POST":
+        reveal_events(request, list(Event.objects.filter(pk__in=_example_keys(row))))
+        return redirect("admin:sync_mapping_backtest_result", pk, key)
+    examples = load_examples(row, revealed_events(request))
+    return render_mapping_page(
+        mapping_admin,
+        request,
+        "console/settings/mappings/backtest.html",
+        mapping,
+        title=_("Back-test of %(mapping)s") % {"mapping": mapping},
+        summary=summarize_backtest(row),
+        draft=row.draft,
+        examples=examples,
+        is_masked=any(example.is_masked for example in examples),
+        is_open_draft=row.draft.state == "open",
+        fewest=MIN_EVENTS,
+        most=MAX_EVENTS,
+    )
 
 
 def load_examples(row: BackTest, revealed: frozenset[int]) -> list[BacktestExample]:

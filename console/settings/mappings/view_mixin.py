@@ -6,9 +6,8 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
+from console.base.admin_pages import AdminWithPages
 from console.base.forms import parse_pk
-from console.base.read_only_admin import DetailPageMixin
-from console.base.two_step_change import ReasonRequiredAdmin
 from console.permissions import CONTENTS, MAY_ACTIVATE, MAY_EDIT
 from sync.mappings.backtests import MAX_IN_REQUEST
 from sync.mappings.drafts import SeenVersions
@@ -17,28 +16,26 @@ from sync.models import Mapping
 BACKTEST_SIZES = (50, MAX_IN_REQUEST, 500, 1_000)
 
 
-class MappingViewMixin(DetailPageMixin, ReasonRequiredAdmin):
-    """Look up the mapping of an address, check permissions and render its pages."""
+def get_mapping(mapping_admin: AdminWithPages, request: HttpRequest, pk: int, *permissions: str) -> Mapping:
+    """Return the mapping. Raises PermissionDenied without these permissions, Http404 if there is none."""
+    mapping_admin.require_permissions(request, *permissions)
+    return get_object_or_404(Mapping, pk=pk)
 
-    def get_mapping(self, request: HttpRequest, pk: int, *permissions: str) -> Mapping:
-        """Return the mapping. Raises PermissionDenied without these permissions, Http404 if there is none."""
-        self.require_permissions(request, *permissions)
-        return get_object_or_404(Mapping, pk=pk)
 
-    def render_mapping_page(
-        self, request: HttpRequest, template: str, mapping: Mapping, **context: Any
-    ) -> TemplateResponse:
-        """Render a page about a mapping with the context that all of them share."""
-        shared = {
-            "mapping": mapping,
-            "may_edit": request.user.has_perm(MAY_EDIT),
-            "may_activate": request.user.has_perm(MAY_ACTIVATE),
-            "sizes": BACKTEST_SIZES,
-            "at_once": MAX_IN_REQUEST,
-            "may_see": request.user.has_perm(CONTENTS),
-            "may_read_audit": request.user.has_perm("audit.view_entry"),
-        }
-        return self.render_page(request, template, {**shared, **context})
+def render_mapping_page(
+    mapping_admin: AdminWithPages, request: HttpRequest, template: str, mapping: Mapping, **context: Any
+) -> TemplateResponse:
+    """Render a page about a mapping with the context that all of them share."""
+    shared = {
+        "mapping": mapping,
+        "may_edit": request.user.has_perm(MAY_EDIT),
+        "may_activate": request.user.has_perm(MAY_ACTIVATE),
+        "sizes": BACKTEST_SIZES,
+        "at_once": MAX_IN_REQUEST,
+        "may_see": request.user.has_perm(CONTENTS),
+        "may_read_audit": request.user.has_perm("audit.view_entry"),
+    }
+    return mapping_admin.render_page(request, template, {**shared, **context})
 
 
 def posted_text(request: HttpRequest, name: str) -> str:

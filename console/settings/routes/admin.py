@@ -12,7 +12,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.base.forms import JSON_AS_TEXT
-from console.settings.pause import PauseMixin, count_waiting, render_activity_pill
+from console.base.two_step_change import TwoStepChangeAdmin
+from console.settings.pause import count_waiting, pause_view, render_activity_pill, resume_view
 from console.settings.routes.forms import RouteForm, route_change_warnings
 from console.settings.routes.words import policy_sentences, route_sentence
 from console.ui.outcome_texts import render_pill
@@ -22,9 +23,10 @@ from sync.models import Route
 
 
 @admin.register(Route)
-class RouteAdmin(PauseMixin):
+class RouteAdmin(TwoStepChangeAdmin):
     """Manage routes: source and entity type, connections, mapping and policies."""
 
+    pages = (pause_view, resume_view)
     audit_kind = "route"
     no_rows_text = gettext_lazy(
         "No routes yet. A route leads from a source through a mapping to a target. Add the source, two "

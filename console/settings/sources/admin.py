@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -17,13 +17,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from config_schema.translatable import error_sentence
+from console.base.admin_pages import admin_page
 from console.base.forms import JSON_AS_TEXT
-from console.base.post_only import post_only
+from console.base.two_step_change import TwoStepChangeAdmin
 from console.requests.source_summary import load_source_requests
-from console.settings.pause import PauseMixin, count_waiting, render_activity_pill
+from console.settings.pause import count_waiting, pause_view, render_activity_pill, resume_view
 from console.settings.preset_choice import preset_context
-from console.settings.sources.captures import CaptureMixin
-from console.settings.sources.format_trial import FormatTrialMixin
+from console.settings.sources.captures import capture_view, reveal_captures_view
+from console.settings.sources.format_trial import format_view
 from console.settings.sources.forms import SourceForm, source_change_warnings
 from console.settings.sources.page import (
     annotate_activity,
@@ -31,7 +32,7 @@ from console.settings.sources.page import (
     load_secret_rows,
     load_source_routes,
 )
-from console.settings.sources.secrets import SecretRotationMixin
+from console.settings.sources.secrets import end_view, get_changeable_source, may_rotate, rotate_view
 from console.settings.sources.source_test import (
     CannotSendTestEvent,
     SentTestEvent,
@@ -47,9 +48,18 @@ from webhooks.presets.source_presets import SOURCE_PRESETS
 
 
 @admin.register(Source)
-class SourceAdmin(FormatTrialMixin, SecretRotationMixin, CaptureMixin, PauseMixin):
+class SourceAdmin(TwoStepChangeAdmin):
     """Manage sources: who may send webhooks, how they are verified and answered."""
 
+    pages = (
+        format_view,
+        rotate_view,
+        end_view,
+        capture_view,
+        reveal_captures_view,
+        pause_view,
+        resume_view,
+    )
     audit_kind = "source"
     no_rows_text = gettext_lazy(
         "No sources yet. A source is a system that sends webhooks to the hub, such as an identity service."
@@ -80,10 +90,6 @@ class SourceAdmin(FormatTrialMixin, SecretRotationMixin, CaptureMixin, PauseMixi
         ),
         (gettext_lazy("Limits"), {"fields": ("requests_per_minute", "silence_minutes")}),
     )
-
-    def get_urls(self) -> list[URLPattern]:
-        page = self.admin_site.admin_view(self.test_view)
-        return [path("<int:pk>/test/", page, name="webhooks_source_test"), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return annotate_activity(super().get_queryset(request)).select_related("paused_by")
@@ -152,7 +158,7 @@ class SourceAdmin(FormatTrialMixin, SecretRotationMixin, CaptureMixin, PauseMixi
             context["lacks_secret"] = source.needs_secret and not any(
                 secret.is_live and secret.fits for secret in lines
             )
-            context["may_rotate"] = self.may_rotate(request, source)
+            context["may_rotate"] = may_rotate(self, request, source)
             context["can_be_tested"] = has_test_event(source)
             context["held"] = count_waiting(source)
             context["bad_signatures"] = self.bad_signatures_today(source)
@@ -171,12 +177,12 @@ class SourceAdmin(FormatTrialMixin, SecretRotationMixin, CaptureMixin, PauseMixi
             # After the commit: a slow server must not keep the row locked.
             transaction.on_commit(partial(_fetch_keys, request, form.instance.jwks_url))
 
-    @post_only(back_to="admin:webhooks_source_change", key="pk")
+    @admin_page("<int:pk>/test/", "test", button_on="change")
     def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Send a signed test webhook through the same verification as a received one; it is not delivered. POST
         only.
         """
-        source = self.get_changeable_source(request, pk)
+        source = get_changeable_source(self, request, pk)
         try:
             _show_test_result(request, send_test_event(request, source))
         except CannotSendTestEvent as refusal:

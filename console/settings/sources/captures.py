@@ -1,4 +1,6 @@
-"""The page of a source's capture window: open it, and read the unverified requests that were stored."""
+"""The page of a source's capture window: read the unverified requests that were stored. People who may change the
+source may open a window.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,14 +11,13 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from console.base.admin_pages import admin_page
 from console.base.audit_trail import record_action
+from console.base.audited_admin import AuditedAdmin
 from console.base.forms import ReasonForm
-from console.base.post_only import post_only
-from console.base.two_step_change import TwoStepChangeAdmin
 from console.payloads.masking import MASK, mask_text
 from console.payloads.reveal import RevealPurpose, reveal_row, row_seconds_revealed
 from console.permissions import CONTENTS
@@ -82,85 +83,73 @@ def _mask_body(body: bytes) -> str:
     return mask_text(body.decode("utf-8", "replace")) if len(body) <= MAX_MASKED else MASK
 
 
-class CaptureMixin(TwoStepChangeAdmin):
-    """Mixin with the page of the capture window. People who may change the source may open it."""
-
-    def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        return [
-            path("<int:pk>/capture/", wrap(self.capture_view), name="webhooks_source_capture"),
-            path(
-                "<int:pk>/capture/reveal/",
-                wrap(self.reveal_captures_view),
-                name="webhooks_source_capture_reveal",
-            ),
-            *super().get_urls(),
-        ]
-
-    def capture_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Show the window and what it stored; on POST with a reason, open a window of 15 minutes."""
-        source = self._get_source(request, pk)
-        may_open = self.has_change_permission(request, source)
-        if request.method == "POST" and not may_open:
-            raise PermissionDenied
-        form = ReasonForm(request.POST or None)
-        if request.method == "POST" and form.is_valid():
-            self._open_window(request, source, form.cleaned_data["reason"])
-            return redirect("admin:webhooks_source_capture", pk)
-        return self._render_window(request, source, form, may_open=may_open)
-
-    @post_only(back_to="admin:webhooks_source_capture", key="pk")
-    def reveal_captures_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Show the stored requests of a source to this person for 60 seconds."""
-        if not request.user.has_perm(CONTENTS):
-            raise PermissionDenied
-        source = self._get_source(request, pk)
-        entry = (self.audit_stream(source.pk), "source.captures-revealed")
-        reveal_row(request, RevealPurpose.CAPTURES, source.pk, entry)
+@admin_page("<int:pk>/capture/", "capture")
+def capture_view(source_admin: AuditedAdmin, request: HttpRequest, pk: int) -> HttpResponse:
+    """Show the window and what it stored; on POST with a reason, open a window of 15 minutes."""
+    source = _get_source(source_admin, request, pk)
+    may_open = source_admin.has_change_permission(request, source)
+    if request.method == "POST" and not may_open:
+        raise PermissionDenied
+    form = ReasonForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        _open_window(source_admin, request, source, form.cleaned_data["reason"])
         return redirect("admin:webhooks_source_capture", pk)
+    return _render_window(source_admin, request, source, form, may_open=may_open)
 
-    def _get_source(self, request: HttpRequest, pk: int) -> Source:
-        if not (self.has_view_permission(request) and request.user.has_perm("webhooks.view_refusal")):
-            raise PermissionDenied
-        return get_object_or_404(Source, pk=pk)
 
-    def _open_window(self, request: HttpRequest, source: Source, reason: str) -> None:
-        with transaction.atomic():
-            window = open_window(source, timezone.now())
-            if window is not None:
-                details = {"reason": reason, "minutes": WINDOW_LENGTH.seconds // 60, "most": MAX_CAPTURED}
-                record_action(request, self.audit_stream(source.pk), "source.capture-opened", details)
-        if window is None:
-            messages.warning(request, _("A capture window is already open. Nothing was changed."))
-            return
-        # Other processes notice within a second.
-        find_open_window.invalidate()
-        messages.success(request, _("Unverified requests of this source are stored for 15 minutes."))
+@admin_page("<int:pk>/capture/reveal/", "capture_reveal", button_on="capture")
+def reveal_captures_view(source_admin: AuditedAdmin, request: HttpRequest, pk: int) -> HttpResponse:
+    """Show the stored requests of a source to this person for 60 seconds."""
+    if not request.user.has_perm(CONTENTS):
+        raise PermissionDenied
+    source = _get_source(source_admin, request, pk)
+    entry = (source_admin.audit_stream(source.pk), "source.captures-revealed")
+    reveal_row(request, RevealPurpose.CAPTURES, source.pk, entry)
+    return redirect("admin:webhooks_source_capture", pk)
 
-    def _render_window(
-        self, request: HttpRequest, source: Source, form: ReasonForm, *, may_open: bool
-    ) -> TemplateResponse:
-        now = timezone.now()
-        may_reveal = request.user.has_perm(CONTENTS)
-        seconds = row_seconds_revealed(request, RevealPurpose.CAPTURES, source.pk) if may_reveal else 0
-        window = CaptureWindow.objects.filter(source=source, ends_at__gt=now).first()
-        context: dict[str, Any] = {
-            **self.admin_site.each_context(request),
-            "title": _("Captured requests of %(source)s") % {"source": source},
-            "source": source,
-            "window": window,
-            "is_full": window is not None and window.captured >= MAX_CAPTURED,
-            "most": MAX_CAPTURED,
-            "whole": size_text(MAX_WHOLE_BYTES),
-            "cut": size_text(CUT_BODY),
-            "shown": MAX_SHOWN,
-            "rows": [
-                build_captured_row(row, is_revealed=seconds > 0)
-                for row in list_captured_requests(source, now)[:MAX_SHOWN]
-            ],
-            "revealed_for": seconds,
-            "may_reveal": may_reveal,
-            "may_open": may_open,
-            "reason_form": form,
-        }
-        return TemplateResponse(request, "console/settings/sources/captures.html", context)
+
+def _get_source(source_admin: AuditedAdmin, request: HttpRequest, pk: int) -> Source:
+    source_admin.require_permissions(request, "webhooks.view_refusal")
+    return get_object_or_404(Source, pk=pk)
+
+
+def _open_window(source_admin: AuditedAdmin, request: HttpRequest, source: Source, reason: str) -> None:
+    with transaction.atomic():
+        window = open_window(source, timezone.now())
+        if window is not None:
+            details = {"reason": reason, "minutes": WINDOW_LENGTH.seconds // 60, "most": MAX_CAPTURED}
+            record_action(request, source_admin.audit_stream(source.pk), "source.capture-opened", details)
+    if window is None:
+        messages.warning(request, _("A capture window is already open. Nothing was changed."))
+        return
+    # Other processes notice within a second.
+    find_open_window.invalidate()
+    messages.success(request, _("Unverified requests of this source are stored for 15 minutes."))
+
+
+def _render_window(
+    source_admin: AuditedAdmin, request: HttpRequest, source: Source, form: ReasonForm, *, may_open: bool
+) -> TemplateResponse:
+    now = timezone.now()
+    may_reveal = request.user.has_perm(CONTENTS)
+    seconds = row_seconds_revealed(request, RevealPurpose.CAPTURES, source.pk) if may_reveal else 0
+    window = CaptureWindow.objects.filter(source=source, ends_at__gt=now).first()
+    context: dict[str, Any] = {
+        "title": _("Captured requests of %(source)s") % {"source": source},
+        "source": source,
+        "window": window,
+        "is_full": window is not None and window.captured >= MAX_CAPTURED,
+        "most": MAX_CAPTURED,
+        "whole": size_text(MAX_WHOLE_BYTES),
+        "cut": size_text(CUT_BODY),
+        "shown": MAX_SHOWN,
+        "rows": [
+            build_captured_row(row, is_revealed=seconds > 0)
+            for row in list_captured_requests(source, now)[:MAX_SHOWN]
+        ],
+        "revealed_for": seconds,
+        "may_reveal": may_reveal,
+        "may_open": may_open,
+        "reason_form": form,
+    }
+    return source_admin.render_page(request, "console/settings/sources/captures.html", context)

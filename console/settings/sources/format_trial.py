@@ -1,20 +1,19 @@
-"""Page on which a webhook format is tried out: which value each entry gives for a request. Saves and sends nothing."""
+"""Page on which a webhook format is tried out: which value each entry gives for a request. Saves and sends nothing.
+
+For people who may change the source.
+"""
 
 import json
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
 from config_schema.errors import SettingsInvalid
+from console.base.admin_pages import AdminWithPages, admin_page
 from console.base.forms import parse_pk
 from console.base.json_text import JsonTextError, line_number_of, normalize_newlines, parse_json_text
-from console.base.two_step_change import TwoStepChangeAdmin
 from console.payloads.reveal import RevealPurpose, reveal_events, revealed_events
 from console.permissions import CONTENTS
 from console.ui.outcome_texts import describe_code
@@ -58,37 +57,28 @@ class TrialResult:
         return [(event, _outcome_sentence(event)) for event in events]
 
 
-class FormatTrialMixin(TwoStepChangeAdmin):
-    """Mixin with the page that tries a webhook format out, for people who may change the source."""
-
-    def get_urls(self) -> list[URLPattern]:
-        page = self.admin_site.admin_view(self.format_view)
-        return [path("<int:pk>/format/", page, name="webhooks_source_format"), *super().get_urls()]
-
-    def format_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Show the stored format; on POST, try out the posted one, or reveal the selected event for that."""
-        source = get_object_or_404(Source, pk=pk)
-        if not self.has_change_permission(request, source):
-            raise PermissionDenied
-        trial_input, result = TrialInput(_format_text(source)), None
-        if request.method == "POST":
-            trial_input = _read_trial_input(request)
-            if "reveal" in request.POST:
-                chosen = Event.objects.filter(pk=parse_pk(trial_input.event) or 0, source=source)
-                reveal_events(request, list(chosen), RevealPurpose.FORMAT_TRIALS)
-            result = run_trial(source, trial_input, revealed_events(request, RevealPurpose.FORMAT_TRIALS))
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("Try out the webhook format of %(source)s") % {"source": source},
-            "source": source,
-            "trial_input": trial_input,
-            "result": result,
-            "samples": _list_recent_events(request, source),
-            "may_see": request.user.has_perm(CONTENTS),
-            "longest": MAX_TEXT,
-            "longest_body": MAX_BODY_BYTES,
-        }
-        return TemplateResponse(request, "console/settings/sources/format.html", context)
+@admin_page("<int:pk>/format/", "format")
+def format_view(source_admin: AdminWithPages, request: HttpRequest, pk: int) -> HttpResponse:
+    """Show the stored format; on POST, try out the posted one, or reveal the selected event for that."""
+    source: Source = source_admin.get_changeable(request, pk)
+    trial_input, result = TrialInput(_format_text(source)), None
+    if request.method == "POST":
+        trial_input = _read_trial_input(request)
+        if "reveal" in request.POST:
+            chosen = Event.objects.filter(pk=parse_pk(trial_input.event) or 0, source=source)
+            reveal_events(request, list(chosen), RevealPurpose.FORMAT_TRIALS)
+        result = run_trial(source, trial_input, revealed_events(request, RevealPurpose.FORMAT_TRIALS))
+    context = {
+        "title": _("Try out the webhook format of %(source)s") % {"source": source},
+        "source": source,
+        "trial_input": trial_input,
+        "result": result,
+        "samples": _list_recent_events(request, source),
+        "may_see": request.user.has_perm(CONTENTS),
+        "longest": MAX_TEXT,
+        "longest_body": MAX_BODY_BYTES,
+    }
+    return source_admin.render_page(request, "console/settings/sources/format.html", context)
 
 
 def run_trial(source: Source, trial_input: TrialInput, revealed: frozenset[int]) -> TrialResult:
