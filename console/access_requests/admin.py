@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.entries.readable_rows import load_entries
 from audit.models import Entry
+from console.base.admin_pages import column
 from console.base.audit_trail import client_address, require_staff_user
 from console.base.read_only_admin import ReadOnlyAdmin
 from console.ui.formatting import render_time
@@ -31,6 +32,20 @@ _STATES = {
     AccessRequestState.APPROVED: ("good", "✓", _("Approved")),
     AccessRequestState.REFUSED: ("quiet", "⊘", _("Rejected or withdrawn")),
 }
+
+
+def describe_access(row: AccessRequest) -> str:
+    """Return who or what gets which access."""
+    if row.person is not None:
+        return gettext("Role “%(role)s” for %(person)s") % {"role": row.role_name, "person": row.person}
+    return gettext("More permissions for the role “%(role)s”") % {"role": row.role_name}
+
+
+def _state_pill(row: AccessRequest) -> SafeString:
+    if row.state == AccessRequestState.OPEN and not is_open(row):
+        return render_pill("quiet", "⊘", gettext("Expired"))
+    look, shape, word = _STATES[AccessRequestState(row.state)]
+    return render_pill(look, shape, str(word))
 
 
 @admin.register(AccessRequest)
@@ -84,31 +99,9 @@ class AccessRequestAdmin(ReadOnlyAdmin):
             messages.success(request, approved if approves else rejected)
         return redirect("admin:logins_accessrequest_change", row.pk)
 
-    @admin.display(description=_("requested"))
-    def requested(self, row: AccessRequest) -> str:
-        return render_time(row.requested_at)
-
-    @admin.display(description=_("access"))
-    def access(self, row: AccessRequest) -> str:
-        return describe_access(row)
-
-    @admin.display(description=_("status"))
-    def status(self, row: AccessRequest) -> SafeString:
-        return _state_pill(row)
-
-
-def describe_access(row: AccessRequest) -> str:
-    """Return who or what gets which access."""
-    if row.person is not None:
-        return gettext("Role “%(role)s” for %(person)s") % {"role": row.role_name, "person": row.person}
-    return gettext("More permissions for the role “%(role)s”") % {"role": row.role_name}
-
-
-def _state_pill(row: AccessRequest) -> SafeString:
-    if row.state == AccessRequestState.OPEN and not is_open(row):
-        return render_pill("quiet", "⊘", gettext("Expired"))
-    look, shape, word = _STATES[AccessRequestState(row.state)]
-    return render_pill(look, shape, str(word))
+    requested = column(AccessRequest, _("requested"), lambda row: render_time(row.requested_at))
+    access = column(AccessRequest, _("access"), describe_access)
+    status = column(AccessRequest, _("status"), _state_pill)
 
 
 def _last_password(row: AccessRequest) -> Entry | None:

@@ -1,4 +1,4 @@
-"""Pages that a ModelAdmin has besides those of Django, and what all pages of the console share."""
+"""Pages that a ModelAdmin has besides those of Django, its columns, and what all pages of the console share."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -6,6 +6,7 @@ from typing import Any, ClassVar, TypeVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import Model
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
@@ -13,6 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
+RowT = TypeVar("RowT", bound=Model)
 ViewT = TypeVar("ViewT", bound=Callable[..., HttpResponseBase])
 
 
@@ -28,6 +30,16 @@ def admin_page(address: str, name: str, *, button_on: str = "") -> Callable[[Vie
         return view
 
     return mark
+
+
+def column(model: type[RowT], label: Any, show: Callable[[RowT], object], empty: str | None = None) -> Any:
+    """Return a column of a ModelAdmin's list: its heading, and what it shows of a row."""
+
+    @admin.display(description=label, empty_value=empty)
+    def show_column(_admin: Any, row: RowT) -> object:
+        return show(row)
+
+    return show_column
 
 
 class AdminWithPages(admin.ModelAdmin):  # type: ignore[type-arg]

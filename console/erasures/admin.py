@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from console.base.admin_pages import admin_page
+from console.base.admin_pages import admin_page, column
 from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import parse_pk
 from console.base.read_only_admin import ReadOnlyAdmin
@@ -33,6 +33,12 @@ from sync.models import Erasure, ErasureState
 from webhooks.models import Event, Source
 
 _LIST = "admin:sync_erasure_changelist"
+
+
+def _entity_link(subject: Erasure | ErasureSubject) -> SafeString:
+    """Return the entity's type, and its id as a link to its page. After the erasure the id is the pseudonym."""
+    url = entity_url(subject.entity_type, subject.entity_id)
+    return format_html('{} <a class="mono" href="{}">{}</a>', subject.entity_type, url, subject.entity_id)
 
 
 @admin.register(Erasure)
@@ -168,31 +174,11 @@ class ErasureAdmin(ReadOnlyAdmin):
     def require_permissions(self, request: HttpRequest, *permissions: str) -> None:
         super().require_permissions(request, "sync.erase_subject", *permissions)
 
-    @admin.display(description=_("requested"))
-    def requested(self, erasure: Erasure) -> str:
-        return render_time(erasure.requested_at)
-
-    @admin.display(description=_("entity"))
-    def entity(self, erasure: Erasure) -> SafeString:
-        return _entity_link(erasure)
-
-    @admin.display(description=_("status"))
-    def status(self, erasure: Erasure) -> SafeString:
-        return erasure_mark(erasure.state)
-
-    @admin.display(description=_("legal ground"))
-    def ground_column(self, erasure: Erasure) -> str:
-        return ground_text(erasure.ground)
-
-    @admin.display(description=_("case number"))
-    def case_column(self, erasure: Erasure) -> str:
-        return erasure.case_number
-
-
-def _entity_link(subject: Erasure | ErasureSubject) -> SafeString:
-    """Return the entity's type, and its id as a link to its page. After the erasure the id is the pseudonym."""
-    url = entity_url(subject.entity_type, subject.entity_id)
-    return format_html('{} <a class="mono" href="{}">{}</a>', subject.entity_type, url, subject.entity_id)
+    requested = column(Erasure, _("requested"), lambda erasure: render_time(erasure.requested_at))
+    entity = column(Erasure, _("entity"), _entity_link)
+    status = column(Erasure, _("status"), lambda erasure: erasure_mark(erasure.state))
+    ground_column = column(Erasure, _("legal ground"), lambda erasure: ground_text(erasure.ground))
+    case_column = column(Erasure, _("case number"), lambda erasure: erasure.case_number)
 
 
 def _initial_from_event(request: HttpRequest) -> dict[str, Any]:

@@ -13,11 +13,10 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from console.base.admin_pages import admin_page
+from console.base.admin_pages import admin_page, column
 from console.base.audit_trail import client_address, request_actor
 from console.base.downloads import refuse_download
 from console.base.forms import ReasonField
@@ -159,29 +158,20 @@ class ExportAdmin(ReadOnlyAdmin):
         if not (self.has_view_permission(request) and _may_export(request)):
             refuse_download(request, {"what": "evidence"})
 
-    @admin.display(description=_("requested"))
-    def requested(self, export: Export) -> str | SafeString:
-        return render_time(export.created_at)
-
-    @admin.display(description=_("by"))
-    def requester(self, export: Export) -> str:
-        return requester_name(export)
-
-    @admin.display(description=_("filters"))
-    def filters(self, export: Export) -> str:
-        return "; ".join(describe_filter(export.filter)) or gettext("all events")
-
-    @admin.display(description=_("status"))
-    def status(self, export: Export) -> SafeString:
-        return export_mark(export.state)
-
-    @admin.display(description=_("events"))
-    def events(self, export: Export) -> str:
-        return "–" if export.total is None else f"{export.total:,}"
-
-    @admin.display(description=_("file available until"))
-    def available_until(self, export: Export) -> str | SafeString:
-        return render_time(export.expires_at) if export.state == ExportState.DONE else "–"
+    requested = column(Export, _("requested"), lambda export: render_time(export.created_at))
+    requester = column(Export, _("by"), requester_name)
+    filters = column(
+        Export,
+        _("filters"),
+        lambda export: "; ".join(describe_filter(export.filter)) or gettext("all events"),
+    )
+    status = column(Export, _("status"), lambda export: export_mark(export.state))
+    events = column(Export, _("events"), lambda export: "–" if export.total is None else f"{export.total:,}")
+    available_until = column(
+        Export,
+        _("file available until"),
+        lambda export: render_time(export.expires_at) if export.state == ExportState.DONE else "–",
+    )
 
 
 def _may_export(request: HttpRequest) -> bool:

@@ -21,7 +21,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.base.admin_pages import admin_page
+from console.base.admin_pages import admin_page, column
 from console.base.audit_trail import client_address, require_staff_user
 from console.base.audited_admin import AuditedAdmin
 from console.people.access import (
@@ -212,13 +212,8 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
         full = row.get_full_name()
         return f"{full} ({row.username})" if full else row.username
 
-    @admin.display(description=gettext_lazy("username"))
-    def login_name(self, person: User) -> str:
-        return person.username
-
-    @admin.display(description=gettext_lazy("name"), empty_value="–")
-    def full_name(self, person: User) -> str:
-        return person.get_full_name()
+    login_name = column(User, gettext_lazy("username"), lambda person: person.username)
+    full_name = column(User, gettext_lazy("name"), lambda person: person.get_full_name(), empty="–")
 
     @admin.display(description=gettext_lazy("roles"), empty_value="–")
     def role_names(self, person: User) -> str:
@@ -235,13 +230,10 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
             else render_pill("neutral", "–", _("No console"))
         )
 
-    @admin.display(description=gettext_lazy("last login"))
-    def last_login_at(self, person: User) -> str:
-        return render_time(person.last_login, _("never"))
-
-    @admin.display(description=gettext_lazy("added"))
-    def added_at(self, person: User) -> str:
-        return render_time(person.date_joined)
+    last_login_at = column(
+        User, gettext_lazy("last login"), lambda person: render_time(person.last_login, _("never"))
+    )
+    added_at = column(User, gettext_lazy("added"), lambda person: render_time(person.date_joined))
 
     @admin.display(description=gettext_lazy("password"))
     def password_link(self, person: User) -> SafeString:

@@ -12,6 +12,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.base.admin_pages import column
 from console.replays.progress import progress_segments
 from console.replays.results import is_single, summary_text
 from console.replays.words import filter_sentences, replay_mark
@@ -48,14 +49,8 @@ class KindFilter(admin.SimpleListFilter):
 class ReplayColumns:
     """Columns of a `ModelAdmin` whose replays have `result` and `systems` attached."""
 
-    @admin.display(description=gettext_lazy("requested by"))
-    def person(self, replay: Replay) -> str:
-        """Return the requester as text: Django would link to a login that most readers may not open."""
-        return str(replay.requested_by)
-
-    @admin.display(description=gettext_lazy("requested"))
-    def requested(self, replay: Replay) -> str | SafeString:
-        return render_age(replay.created_at)
+    person = column(Replay, gettext_lazy("requested by"), lambda replay: str(replay.requested_by))
+    requested = column(Replay, gettext_lazy("requested"), lambda replay: render_age(replay.created_at))
 
     @admin.display(description=gettext_lazy("events"))
     def what(self, replay: Any) -> str:

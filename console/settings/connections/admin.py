@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.base.admin_pages import admin_page
+from console.base.admin_pages import admin_page, column
 from console.base.audit_trail import FieldValues, client_address, request_actor
 from console.base.forms import JSON_AS_TEXT
 from console.base.two_step_change import TwoStepChangeAdmin
@@ -142,9 +142,7 @@ class ConnectionAdmin(TwoStepChangeAdmin):
     def waiting_deliveries(self, connection: Any) -> str | SafeString:
         return render_waiting_link(connection)
 
-    @admin.display(description=gettext_lazy("base URL"))
-    def base_url_text(self, connection: Connection) -> str:
-        return connection.base_url
+    base_url_text = column(Connection, gettext_lazy("base URL"), lambda connection: connection.base_url)
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         stored: Any = kwargs.get("obj")

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from config_schema.translatable import error_sentence
-from console.base.admin_pages import admin_page
+from console.base.admin_pages import admin_page, column
 from console.base.forms import JSON_AS_TEXT
 from console.base.two_step_change import TwoStepChangeAdmin
 from console.requests.source_summary import load_source_requests
@@ -100,9 +100,7 @@ class SourceAdmin(TwoStepChangeAdmin):
         changelist.result_list = attach_daily_counts(changelist.result_list)
         return changelist
 
-    @admin.display(description=gettext_lazy("status"))
-    def activity(self, source: Source) -> SafeString:
-        return render_activity_pill(source)
+    activity = column(Source, gettext_lazy("status"), render_activity_pill)
 
     @admin.display(description=gettext_lazy("events, 24 h"))
     def events_per_day(self, source: Any) -> SafeString:
@@ -130,9 +128,7 @@ class SourceAdmin(TwoStepChangeAdmin):
             source.get_scheme_display() if source.is_signed else render_pill("warn", "!", _("Not verified"))
         )
 
-    @admin.display(description=gettext_lazy("response"))
-    def response_mode(self, source: Source) -> str:
-        return source.get_default_mode_display()
+    response_mode = column(Source, gettext_lazy("response"), lambda source: source.get_default_mode_display())
 
     def change_warnings(self, form: Any) -> list[str]:
         return list(source_change_warnings(form))
