@@ -9,7 +9,7 @@ import console.events.admin
 import console.export_jobs.admin
 import console.failures.admin
 import console.people.admin
-import console.people.auth_events
+import console.people.logins
 import console.people.preferences
 import console.replays.admin
 import console.requests.admin

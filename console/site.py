@@ -99,7 +99,7 @@ class ConsoleSite(AdminSite):
         login page: guesses are sent by the hundred.
         """
         # Imported here for the same reason.
-        from console.people.login_forms import describe_refusal, refusal_of
+        from console.people.logins import describe_refusal, refusal_of
 
         response = super().login(request, extra_context)
         if refusal := refusal_of(request):
@@ -118,8 +118,7 @@ class ConsoleSite(AdminSite):
         # Imported here for the same reason.
         from django.contrib.auth.views import PasswordChangeView
 
-        from console.people.auth_events import record_password_change
-        from console.people.login_forms import OwnPasswordForm, check_own_password
+        from console.people.logins import OwnPasswordForm, check_own_password, record_password_change
 
         if request.user.pk is None:
             return super().password_change(request, extra_context)

@@ -1,11 +1,8 @@
-"""ModelAdmins of settings: a reason for each addition and deletion, and a confirmation page for each change.
-
-Protected relations are found with EXISTS: a source may have millions of events.
-"""
+"""ModelAdmin of settings: a confirmation page with the differences and a reason for each change."""
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -14,109 +11,51 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
-from django.db.models import PROTECT, ForeignObjectRel, Model
+from django.db import models, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.text import capfirst
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from console.base.admin_pages import admin_page
-from console.base.audited_admin import AuditedAdmin, field_values
+from console.base.audited_admin import field_values
 from console.base.forms import ReasonForm
 from console.base.pending_store import PendingChangeStore
-from console.base.read_only_fields import with_readable_json
+from console.base.reason_required import ReasonRequiredAdmin, attach_reason
 from console.ui.field_diff import FieldChange, diff_fields
 
 
-def protected_relations(row: Model) -> list[str]:
-    """Return the plural names of the kinds of rows that prevent the deletion of this row."""
-    return list(dict.fromkeys(_protecting_kinds(row)))
+def with_readable_json(model: type[models.Model], fieldsets: Sequence[Any]) -> list[Any]:
+    """Return the fieldsets with each JSON field shown as an indented document. Django shows it on one line."""
+    return [
+        (title, {**options, "fields": tuple(_readable_field(model, name) for name in options["fields"])})
+        for title, options in fieldsets
+    ]
 
 
-def _protecting_kinds(row: Model) -> Iterator[str]:
-    for relation in row._meta.get_fields(include_hidden=True):
-        if not (isinstance(relation, ForeignObjectRel) and relation.on_delete is PROTECT):
-            continue
-        of: Any = relation.related_model
-        # EXISTS stops at the first row; loading or counting millions of events would take seconds.
-        if of._base_manager.filter(**{relation.field.name: row}).exists():
-            yield capfirst(str(of._meta.verbose_name_plural))
+def _readable_field(model: type[models.Model], name: Any) -> Any:
+    field = next((field for field in model._meta.concrete_fields if field.name == name), None)
+    return _document_of(field) if isinstance(field, models.JSONField) else name
+
+
+def _document_of(field: models.JSONField) -> Callable[[models.Model], SafeString | str]:
+    def document(row: models.Model) -> SafeString | str:
+        value = field.value_from_object(row)
+        if value in (None, {}, ""):
+            return "-"
+        return format_html('<pre class="code">{}</pre>', json.dumps(value, indent=2, ensure_ascii=False))
+
+    # Django finds the label and the help text of the form by this name.
+    document.__name__ = field.name
+    document.short_description = field.verbose_name  # type: ignore[attr-defined]
+    return document
 
 
 # The name of the button that checks what was typed.
 _CHECK = "_check"
 _PENDING_CHANGES = PendingChangeStore("held_changes", max_values=3)
-
-
-class ReasonRequiredAdmin(AuditedAdmin):
-    """Base admin that requires a reason for each addition and deletion, and offer no bulk actions."""
-
-    # A bulk action would skip the reason and the confirmation.
-    actions = None
-    delete_confirmation_template = "console/base/confirm_delete.html"
-
-    def get_form(
-        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
-    ) -> type[forms.ModelForm]:  # type: ignore[type-arg]
-        if not change:
-            plain = kwargs.get("form", self.form)
-            # Django validates the reason together with the other fields of the form.
-            kwargs["form"] = type(plain)(f"Reasoned{plain.__name__}", (ReasonForm, plain), {})
-        form_class: type[forms.ModelForm] = super().get_form(request, obj, change, **kwargs)  # type: ignore[type-arg]
-        return form_class
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        why = [] if obj else [(_("Why"), {"fields": ("reason",)})]
-        return [*super().get_fieldsets(request, obj), *why]
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        if not change:
-            _attach_reason(request, form)
-        super().save_model(request, obj, form, change)
-
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Show the effect of a deletion; on POST with a reason, delete the row."""
-        reason = ReasonForm(request.POST or None)
-        with transaction.atomic():
-            row = self.get_object(request, unquote(object_id))
-            if not self.has_delete_permission(request, row):
-                raise PermissionDenied
-            if row is None:
-                return super().delete_view(request, object_id)
-            _rows, counts, lacking, protected = self.get_deleted_objects([row], request)
-            if reason.is_valid() and not (lacking or protected):
-                name, pk = str(row), row.pk
-                _attach_reason(request, reason)
-                self.delete_model(request, row)
-                return self.response_delete(request, name, pk)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("Delete %(name)s?") % {"name": row},
-            "opts": self.opts,
-            "object": row,
-            "model_count": counts.items(),
-            "perms_lacking": lacking,
-            "protected": protected,
-            "reason_form": reason,
-            "is_switched": getattr(row, "is_enabled", False),
-            "warnings": self.delete_warnings(row),
-        }
-        return self.render_delete_form(request, context)
-
-    def delete_warnings(self, row: Any) -> list[str]:
-        """Return sentences on the consequences of a deletion."""
-        return []
-
-    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Name the kinds of rows that protect these, without loading every such row as Django would."""
-        if protected := [kind for row in objs for kind in protected_relations(row)]:
-            return [], {}, set(), protected
-        return super().get_deleted_objects(objs, request)
 
 
 class CheckedForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -136,10 +75,6 @@ class CheckedForm(forms.ModelForm):  # type: ignore[type-arg]
 def _is_check(request: HttpRequest) -> bool:
     """True if the button "Check" was pressed."""
     return request.method == "POST" and _CHECK in request.POST
-
-
-def _attach_reason(request: HttpRequest, form: forms.BaseForm) -> None:
-    request.reason = form.cleaned_data["reason"]  # type: ignore[attr-defined]
 
 
 class TwoStepChangeAdmin(ReasonRequiredAdmin):
@@ -270,7 +205,7 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
         return self.render_page(request, "console/base/confirm_change.html", context)
 
     def _save_change(self, request: HttpRequest, form: Any, reason: ReasonForm) -> HttpResponse:
-        _attach_reason(request, reason)
+        attach_reason(request, reason)
         row = self.save_form(request, form, change=True)
         self.save_model(request, row, form, change=True)
         self.save_related(request, form, [], change=True)

@@ -21,8 +21,13 @@ from console.base.audit_trail import client_address, request_actor
 from console.base.downloads import refuse_download
 from console.base.forms import ReasonField
 from console.base.read_only_admin import ReadOnlyAdmin, get_by_public_id_or_pk
-from console.export_jobs.page import archive_name, detail_context, request_context, requester_name
-from console.export_jobs.words import export_mark
+from console.export_jobs.page import (
+    archive_name,
+    detail_context,
+    export_mark,
+    request_context,
+    requester_name,
+)
 from console.permissions import MAY_EXPORT
 from console.ui.event_filters import EVENT_FILTERS, describe_filter
 from console.ui.formatting import render_time

@@ -1,22 +1,71 @@
-"""Build the pages of an export: the request, the progress, the result."""
+"""Build the pages of an export: the request, the progress, the result; its states and contents in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from audit.entries.readable_rows import load_entries
 from audit.models import Checkpoint, Entry
 from console.audit_log.entry_words import describe_entries
 from console.events.list_query import filter_count_label
-from console.export_jobs.words import content_phrases, export_mark, table_choices
 from console.ui.event_filters import EVENT_FILTERS, describe_filter
 from console.ui.formatting import long_duration
-from exports.models import Export, ExportState, table_label
+from console.ui.outcome_texts import render_pill
+from exports.models import TABLE_LABELS, Export, ExportState, table_label
 from sync.search.event_filter import EventFilter
+
+_STATES: Mapping[str, tuple[str, str, object]] = {
+    ExportState.WAITING: ("pending", "○", gettext_lazy("Waiting")),
+    ExportState.RUNNING: ("running", "▸", gettext_lazy("In progress")),
+    ExportState.DONE: ("good", "✓", gettext_lazy("Done")),
+    ExportState.CANCELLED: ("quiet", "⊘", gettext_lazy("Cancelled")),
+    ExportState.FAILED: ("bad", "✕", gettext_lazy("Failed")),
+    ExportState.EXPIRED: ("quiet", "–", gettext_lazy("Expired")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TableChoice:
+    """A table format that can be requested; `help` explains its use."""
+
+    value: str
+    label: str
+    help: str
+
+
+def export_mark(state: str) -> SafeString:
+    """Return the state as a pill."""
+    style, symbol, label = _STATES[state]
+    return render_pill(style, symbol, str(label))
+
+
+def table_choices() -> Sequence[TableChoice]:
+    """Return all table formats, in order."""
+    return [
+        TableChoice(value, str(label), str(help_text)) for value, (label, help_text) in TABLE_LABELS.items()
+    ]
+
+
+def content_phrases(export: Export) -> list[str]:
+    """Return the amounts of rows in an export, one phrase each."""
+    phrases: Mapping[str, Callable[[int], str]] = {
+        "events": lambda number: ngettext("%s event", "%s events", number),
+        "receipts": lambda number: ngettext("%s webhook request", "%s webhook requests", number),
+        "deliveries": lambda number: ngettext("%s delivery", "%s deliveries", number),
+        "attempts": lambda number: ngettext("%s attempt", "%s attempts", number),
+        "calls": lambda number: ngettext("%s API call", "%s API calls", number),
+        "entries": lambda number: ngettext("%s audit entry", "%s audit entries", number),
+        "segments": lambda number: ngettext("%s sealed segment", "%s sealed segments", number),
+    }
+    counted = ((phrase, export.counts.get(name)) for name, phrase in phrases.items())
+    return [phrase(number) % f"{number:,}" for phrase, number in counted if number is not None]
+
 
 _OPEN_STATES = (ExportState.WAITING, ExportState.RUNNING)
 _MAX_SHOWN = 50

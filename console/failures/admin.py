@@ -19,8 +19,7 @@ from console.base.read_only_admin import ReadOnlyAdmin
 from console.deliveries.manual_closing import PENDING_CLOSINGS, BackLink, close_selected
 from console.failures.failure_reasons import count_last_seven_days
 from console.failures.forms import GROUP_FORM_ID, FailureDecisionForm, FailureNotesForm, posted_reason
-from console.failures.history import load_history
-from console.failures.list_page import failure_tabs
+from console.failures.pages import failure_tabs, load_history
 from console.permissions import MAY_CLOSE, MAY_TEND
 from console.ui.links import failed_events_query, replay_form_url
 from console.ui.outcome_texts import describe_failure, is_replayable

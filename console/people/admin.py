@@ -31,9 +31,14 @@ from console.people.access import (
     may_set_password,
     users_who_can_change_users,
 )
-from console.people.auth_events import record_password_change
 from console.people.forms import NewPersonForm, PermissionField, PersonForm, RoleForm
-from console.people.login_unlock import UnlockForm, describe_lock, recent_failures, unlock_person
+from console.people.logins import (
+    UnlockForm,
+    describe_lock,
+    recent_failures,
+    record_password_change,
+    unlock_person,
+)
 from console.ui.formatting import render_time
 from console.ui.outcome_texts import render_pill
 from logins.access_requests import request_permissions, request_role

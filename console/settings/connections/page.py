@@ -1,10 +1,16 @@
-"""Contents of a connection's page above its form: status, limits, waiting deliveries, last test."""
+"""Contents of a connection's page above its form: status, limits, waiting deliveries, unkept fields, last test."""
 
-from collections.abc import Iterable
+import binascii
+import json
+from base64 import urlsafe_b64decode
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -22,16 +28,63 @@ from console.settings.connections.connection_status import (
 )
 from console.settings.connections.connection_test import load_last_test
 from console.settings.connections.limits import concurrency_text, rate_text
-from console.settings.connections.token_expiry import find_token_expiry
-from console.settings.connections.unkept_fields import count_unkept_fields
 from console.ui.charts import join_sparkline
 from console.ui.formatting import long_duration, percent_text, render_age, render_time, short_duration
 from console.ui.outcome_texts import describe_code
 from sync.connectors.http.client_certificates import find_certificate_facts
 from sync.limits.breaker_status import BreakerMode, breaker_of, breaker_status
 from sync.limits.circuit_breaker import SUCCESSES_TO_CLOSE
-from sync.models import Breaker, Connection
+from sync.models import Breaker, Connection, Link
 from sync.monitoring.connection_health import ConnectionFigures
+
+MAX_RECORDS = 1_000
+MAX_FIELDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class UnkeptFields:
+    """The fields that most records show, each with a text for their number. Empty if the target keeps all.
+
+    `more`: a sentence about the fields that are not shown.
+    """
+
+    rows: tuple[tuple[str, str], ...] = ()
+    more: str = ""
+
+    @property
+    def consequence(self) -> str:
+        """Describe what the hub does about it."""
+        if not settings.UNKEPT_WRITES:
+            return _("The hub sends them with every event.")
+        sentence = _(
+            "After %(number)s equal writes, the hub leaves such a field out until its value changes here or in the "
+            "target. Correct the mapping, or the target."
+        )
+        return sentence % {"number": f"{settings.UNKEPT_WRITES:,}"}
+
+
+def count_unkept_fields(connection: Connection) -> UnkeptFields:
+    """Count the records of each field that the target does not keep. One query, of at most MAX_RECORDS rows."""
+    links = Link.objects.filter(target=connection, unkept_fields__isnull=False)
+    texts = list(links.values_list("unkept_fields", flat=True)[: MAX_RECORDS + 1])
+    is_lower_bound = len(texts) > MAX_RECORDS
+    records = Counter(name for text in texts[:MAX_RECORDS] for name in json.loads(text or "[]"))
+    ordered = sorted(records.items(), key=lambda counted: (-counted[1], counted[0]))
+    rows = tuple((name, _records_text(number, is_lower_bound)) for name, number in ordered[:MAX_FIELDS])
+    return UnkeptFields(rows, _more_text(len(ordered) - MAX_FIELDS))
+
+
+def _records_text(number: int, is_lower_bound: bool) -> str:
+    values = {"number": f"{number:,}"}
+    if is_lower_bound:
+        return _("at least %(number)s records") % values
+    return ngettext("%(number)s record", "%(number)s records", number) % values
+
+
+def _more_text(number: int) -> str:
+    if number <= 0:
+        return ""
+    return ngettext("%(number)s more field.", "%(number)s more fields.", number) % {"number": f"{number:,}"}
 
 
 def attach_status(connections: Iterable[Any]) -> list[Any]:
@@ -140,3 +193,30 @@ def _paused_text(breaker: Breaker, until: datetime, connection: Connection, now:
     left = max(1.0, (until - now).total_seconds())
     why = describe_code(breaker.code, connection.name).title
     return sentence % {"number": f"{breaker.failures:,}", "why": why, "span": long_duration(left)}
+
+
+def find_token_expiry(credentials: Mapping[str, str]) -> datetime | None:
+    """Return the earliest expiry among the credentials, or None. Years from 9999 on mean never, and some time zones
+    cannot show them.
+    """
+    ends = [
+        end
+        for value in credentials.values()
+        if (end := _read_jwt_expiry(value)) is not None and 1 < end.year < 9999
+    ]
+    return min(ends, default=None)
+
+
+def _read_jwt_expiry(value: str) -> datetime | None:
+    parts = value.split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        # JWTs omit the padding of base64.
+        body = json.loads(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        seconds = body["exp"]
+        # In Python True is an int.
+        is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        return datetime.fromtimestamp(seconds, UTC) if is_number else None
+    except (binascii.Error, ValueError, KeyError, TypeError, OverflowError, OSError, RecursionError):
+        return None

@@ -12,7 +12,7 @@ from console.base.audit_trail import acting_person
 from console.base.forms import parse_pk
 from console.permissions import MAY_ACTIVATE
 from console.settings.mappings.backtest_words import BacktestSummary, summarize_backtest
-from console.settings.mappings.view_mixin import (
+from console.settings.mappings.mapping_pages import (
     get_mapping,
     posted_base_version,
     posted_text,

@@ -19,14 +19,14 @@ from console.base.audited_admin import diff_values, to_json_value
 from console.base.forms import ReasonForm
 from console.base.json_text import JsonTextError, normalize_newlines
 from console.base.read_only_admin import DetailPageMixin
-from console.base.two_step_change import ReasonRequiredAdmin
+from console.base.reason_required import ReasonRequiredAdmin
 from console.permissions import MAY_EDIT
 from console.settings.mappings.activate import activate_view, compare_view
 from console.settings.mappings.backtest import begin_view, result_view
 from console.settings.mappings.backtest_words import summarize_backtest
 from console.settings.mappings.editor import EMPTY_DECLARATION, discard_view, edit_view, try_view
+from console.settings.mappings.mapping_pages import render_mapping_page
 from console.settings.mappings.mapping_trial import parse_declaration
-from console.settings.mappings.view_mixin import render_mapping_page
 from console.settings.mappings.words import describe_rules
 from console.ui.formatting import render_time
 from console.ui.outcome_texts import render_pill

@@ -16,7 +16,7 @@ from console.payloads.content import format_value
 from console.payloads.reveal import reveal_events, revealed_events
 from console.permissions import CONTENTS, MAY_EDIT
 from console.settings.mappings.backtest_words import OUTCOMES, summarize_backtest, untestable_text
-from console.settings.mappings.view_mixin import get_mapping, render_mapping_page
+from console.settings.mappings.mapping_pages import get_mapping, render_mapping_page
 from sync.mappings.backtests import (
     MAX_EVENTS,
     MAX_IN_REQUEST,

@@ -16,6 +16,12 @@ from console.base.json_text import MAX_LENGTH, JsonTextError, normalize_newlines
 from console.payloads.reveal import RevealPurpose, reveal_events, revealed_events
 from console.permissions import CONTENTS, MAY_EDIT
 from console.settings.field_lists import mapping_field_list
+from console.settings.mappings.mapping_pages import (
+    get_mapping,
+    posted_base_version,
+    posted_text,
+    render_mapping_page,
+)
 from console.settings.mappings.mapping_trial import (
     MappingTrial,
     TrialInput,
@@ -23,12 +29,6 @@ from console.settings.mappings.mapping_trial import (
     list_sample_events,
     parse_declaration,
     run_trial,
-)
-from console.settings.mappings.view_mixin import (
-    get_mapping,
-    posted_base_version,
-    posted_text,
-    render_mapping_page,
 )
 from console.settings.mappings.words import FUNCTION_LABELS, diff_declarations
 from sync.mappings.backtests import routes_using_mapping

@@ -5,7 +5,7 @@ from django.db import transaction
 
 from audit.entries.append import NewEntry, append_entries
 from audit.models import Entry
-from console.failures.history import load_history
+from console.failures.pages import load_history
 from exports.bundle.deletion_times import _read_entries
 from exports.bundle.shipped import check_rows
 from sync.erasure.subject_data import find_subject, replays_by_event

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from console.settings.connections import unkept_fields
+from console.settings.connections import page as connection_page
 from sync.models import Connection, Link
 from tests.support.builders.history import a_route, a_source
 from tests.support.pages import visible_text
@@ -53,8 +53,8 @@ def test_the_records_read_and_fields_shown_are_limited(
 ) -> None:
     for number in range(5):
         a_link(target, number, '["phone","zip"]')
-    monkeypatch.setattr(unkept_fields, "MAX_RECORDS", 4)
-    monkeypatch.setattr(unkept_fields, "MAX_FIELDS", 1)
-    shown = unkept_fields.count_unkept_fields(target)
+    monkeypatch.setattr(connection_page, "MAX_RECORDS", 4)
+    monkeypatch.setattr(connection_page, "MAX_FIELDS", 1)
+    shown = connection_page.count_unkept_fields(target)
     assert shown.rows == (("phone", "at least 4 records"),)
     assert shown.more == "1 more field."

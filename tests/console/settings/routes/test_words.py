@@ -5,7 +5,7 @@ from html import unescape
 import pytest
 from django.contrib.auth.models import User
 
-from console.settings.routes.words import policy_sentences, route_sentence
+from console.settings.routes.admin import policy_sentences, route_sentence
 from sync.mappings.drafts import activate_version, current_version, open_draft, seen_versions
 from sync.models import Mapping, Route
 from tests.support.builders.backtests import a_draft, a_mapping_in_use, mapping_author
