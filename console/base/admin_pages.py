@@ -72,6 +72,10 @@ class AdminWithPages(admin.ModelAdmin):  # type: ignore[type-arg]
         """Return the URL name of a page of this model."""
         return f"{self.opts.app_label}_{self.opts.model_name}_{name}"
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        title = {"title": str(self.opts.verbose_name_plural).capitalize()}
+        return super().changelist_view(request, {**title, **(extra_context or {})})
+
     def require_permissions(self, request: HttpRequest, *permissions: str) -> None:
         """Raise PermissionDenied unless the person may see these rows and has all these permissions."""
         if not (self.has_view_permission(request) and request.user.has_perms(permissions)):

@@ -125,5 +125,4 @@ class ReadOnlyAdmin(DetailPageMixin):
         # Django redirects with this flag from filters that it cannot use.
         if ERROR_FLAG in request.GET:
             warning(request, _("The filters in this address are invalid. Showing everything."))
-        title = {"title": str(self.opts.verbose_name_plural).capitalize()}
-        return super().changelist_view(request, {**title, **(extra_context or {})})
+        return super().changelist_view(request, extra_context)

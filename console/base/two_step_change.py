@@ -83,10 +83,6 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
     The button "Check" of its forms validates what was typed and saves nothing.
     """
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        title = {"title": str(self.opts.verbose_name_plural).capitalize()}
-        return super().changelist_view(request, {**title, **(extra_context or {})})
-
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
         is_read_only = obj is not None and not self.has_change_permission(request, obj)

@@ -9,7 +9,6 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from console.settings.connections.connection_status import ConnectionStatus
-from console.ui.formatting import short_duration
 from sync.models import Alarm, AlarmKind, Route
 from sync.monitoring.alarm_texts import notification_text
 from sync.monitoring.connection_health import ConnectionHealth
@@ -84,9 +83,8 @@ def _connection_alerts(connections: Iterable[ConnectionStatus]) -> Iterator[Over
             continue
         link = reverse("admin:sync_connection_change", args=[status.connection.pk])
         style = "warn" if status.health is ConnectionHealth.SLOW or status.is_recovering else "bad"
-        yield OverviewAlert(
-            style, _connection_title(status), _connection_text(status), link, _("Open connection")
-        )
+        text = _("%(what)s Events are retried automatically; nothing is lost.") % {"what": status.sentence}
+        yield OverviewAlert(style, _connection_title(status), text, link, _("Open connection"))
 
 
 def _pause_alerts(user: Any) -> Iterator[OverviewAlert]:
@@ -121,16 +119,3 @@ def _connection_title(status: ConnectionStatus) -> str:
     if status.is_recovering:
         return _("%(name)s is recovering.") % {"name": name}
     return _("%(name)s is paused.") % {"name": name}
-
-
-def _connection_text(status: ConnectionStatus) -> str:
-    if status.health is ConnectionHealth.SLOW:
-        p95, usual = status.figures.p95 or 0.0, status.figures.usual_p95
-        normally = "" if usual is None else _(" (normally %(usual)s)") % {"usual": short_duration(usual)}
-        took = _("Requests take up to %(p95)s%(normally)s.") % {
-            "p95": short_duration(p95),
-            "normally": normally,
-        }
-    else:
-        took = status.sentence
-    return _("%(what)s Events are retried automatically; nothing is lost.") % {"what": took}

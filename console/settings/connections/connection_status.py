@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from console.settings.connections.health import health_label, health_sentence, health_style, health_symbol
+from console.settings.connections.health import HEALTH_PILLS, health_sentence
 from console.ui.charts import polyline_points, render_sparkline
 from console.ui.formatting import short_duration
 from console.ui.outcome_texts import render_pill
@@ -61,7 +61,8 @@ class ConnectionStatus:
     def health_pill(self) -> SafeString:
         if self.is_recovering:
             return render_pill("warn", "↻", _("Recovering"))
-        return render_pill(health_style(self.health), health_symbol(self.health), health_label(self.health))
+        style, symbol, label = HEALTH_PILLS[self.health]
+        return render_pill(style, symbol, str(label))
 
     @property
     def sentence(self) -> str:
@@ -69,7 +70,7 @@ class ConnectionStatus:
 
     @property
     def sparkline(self) -> SafeString:
-        return render_sparkline(self.p95_points, health_style(self.health))
+        return render_sparkline(self.p95_points, HEALTH_PILLS[self.health][0])
 
     @property
     def p95_text(self) -> str:

@@ -6,49 +6,21 @@ The overview, the list of connections and the page of each connection share thes
 from datetime import datetime
 
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from console.ui.formatting import long_duration, percent_text, short_duration
 from sync.monitoring.connection_health import ConnectionFigures, ConnectionHealth, classify_health
 
-
-def health_label(health: ConnectionHealth) -> str:
-    """Return the label of the pill."""
-    return {
-        ConnectionHealth.HEALTHY: _("Healthy"),
-        ConnectionHealth.DEGRADED: _("Some failures"),
-        ConnectionHealth.SLOW: _("Slow"),
-        ConnectionHealth.FAILING: _("Failing"),
-        ConnectionHealth.PAUSED: _("Paused"),
-        ConnectionHealth.OFF: _("Disabled"),
-        ConnectionHealth.IDLE: _("No traffic"),
-    }[health]
-
-
-def health_style(health: ConnectionHealth) -> str:
-    """Return the style of the pill: `good`, `warn`, `bad` or `quiet`."""
-    return {
-        ConnectionHealth.HEALTHY: "good",
-        ConnectionHealth.DEGRADED: "warn",
-        ConnectionHealth.SLOW: "warn",
-        ConnectionHealth.FAILING: "bad",
-        ConnectionHealth.PAUSED: "bad",
-        ConnectionHealth.OFF: "quiet",
-        ConnectionHealth.IDLE: "quiet",
-    }[health]
-
-
-def health_symbol(health: ConnectionHealth) -> str:
-    """Return the symbol before the label."""
-    return {
-        ConnectionHealth.HEALTHY: "✓",
-        ConnectionHealth.DEGRADED: "!",
-        ConnectionHealth.SLOW: "◷",
-        ConnectionHealth.FAILING: "✕",
-        ConnectionHealth.PAUSED: "‖",
-        ConnectionHealth.OFF: "⊘",
-        ConnectionHealth.IDLE: "–",
-    }[health]
+# The style, the symbol and the label of the pill.
+HEALTH_PILLS = {
+    ConnectionHealth.HEALTHY: ("good", "✓", gettext_lazy("Healthy")),
+    ConnectionHealth.DEGRADED: ("warn", "!", gettext_lazy("Some failures")),
+    ConnectionHealth.SLOW: ("warn", "◷", gettext_lazy("Slow")),
+    ConnectionHealth.FAILING: ("bad", "✕", gettext_lazy("Failing")),
+    ConnectionHealth.PAUSED: ("bad", "‖", gettext_lazy("Paused")),
+    ConnectionHealth.OFF: ("quiet", "⊘", gettext_lazy("Disabled")),
+    ConnectionHealth.IDLE: ("quiet", "–", gettext_lazy("No traffic")),
+}
 
 
 def health_sentence(figures: ConnectionFigures, now: datetime) -> str:

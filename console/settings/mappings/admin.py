@@ -87,9 +87,6 @@ class MappingAdmin(DetailPageMixin, ReasonRequiredAdmin):
     list_display = ("name", "active_version", "active_since", "draft_pill", "route_links")
     sortable_by = ()
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        return super().changelist_view(request, {"title": _("Mappings"), **(extra_context or {})})
-
     def has_delete_permission(self, *_: Any) -> bool:
         return False
 

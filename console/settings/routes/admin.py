@@ -133,9 +133,6 @@ class RouteAdmin(TwoStepChangeAdmin):
     list_select_related = ("source", "identity", "target", "mapping")
     sortable_by = ()
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        return super().changelist_view(request, {"title": _("Routes"), **(extra_context or {})})
-
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Remove Django's add, change, delete and view icons next to each choice; the related rows have pages of their
         own.
