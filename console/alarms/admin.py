@@ -17,8 +17,6 @@ from sync.monitoring.health_figures import HealthFigures, measure_health
 
 
 class OpenFilter(admin.SimpleListFilter):
-    """List filter of alarms by active or ended."""
-
     title = gettext_lazy("status")
     parameter_name = "when"
 
@@ -30,8 +28,6 @@ class OpenFilter(admin.SimpleListFilter):
 
 
 class KindFilter(admin.SimpleListFilter):
-    """List filter of alarms by kind."""
-
     title = gettext_lazy("about")
     parameter_name = "kind"
 

@@ -100,7 +100,6 @@ class EntryFilter:
     is_cut: bool = False
 
     def filter_entries(self, entries: QuerySet[Entry]) -> QuerySet[Entry]:
-        """Return the entries that match the filter."""
         filtered = self._apply_other_filters(entries)
         return filtered.filter(action__in=self.actions) if self.actions else filtered
 

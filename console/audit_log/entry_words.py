@@ -90,7 +90,6 @@ class EntryRow:
 
     @property
     def result(self) -> str:
-        """Return the title of the entry's code."""
         return describe_code(self.code).title if self.code else ""
 
     @property

@@ -90,8 +90,6 @@ ENTRY_FILTERS = FilterSet(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryList(FilteredPage):
-    """The content of the list's page."""
-
     tabs: Sequence[ViewTab]
     verified: Verification | None
     search_note: str
@@ -100,7 +98,6 @@ class EntryList(FilteredPage):
 
 
 def build_entry_list(request: HttpRequest) -> EntryList:
-    """Load the page that the request asks for."""
     asked = ENTRY_FILTERS.read_request(request.GET)
     page = fetch_entries(asked.resolved, asked.page_request)
     fields = asked.page_fields(page)

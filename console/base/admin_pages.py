@@ -69,7 +69,6 @@ class AdminWithPages(admin.ModelAdmin):  # type: ignore[type-arg]
         return redirect(f"admin:{self.url_name(button_on)}", *of_row)
 
     def url_name(self, name: str) -> str:
-        """Return the URL name of a page of this model."""
         return f"{self.opts.app_label}_{self.opts.model_name}_{name}"
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:

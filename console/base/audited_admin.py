@@ -90,7 +90,6 @@ class AuditedAdmin(AdminWithPages):
     m2m_fields: ClassVar[tuple[str, ...]] = ()
 
     def audit_stream(self, pk: Any) -> str:
-        """Return the audit stream of one row."""
         return f"setting:{self.audit_kind}:{pk}"
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:

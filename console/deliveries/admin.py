@@ -66,7 +66,6 @@ class HeldDeliveryAdmin(ReadOnlyAdmin):
     """Lists deliveries that are held for approval. All other facts of a delivery are on the page of its event."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """List the held deliveries by route."""
         self.require_permissions(request)
         groups = list_held_groups(
             with_contents=request.user.has_perm(CONTENTS), revealed=revealed_events(request)

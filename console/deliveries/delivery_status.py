@@ -38,7 +38,6 @@ Sentence = str | SafeString
 
 
 def expired_claim_words() -> CodeTexts:
-    """Return the words for a delivery whose claim has expired."""
     return CodeTexts(
         _("The worker may have stopped"),
         _("The worker that ran this delivery did not renew its lease."),

@@ -27,7 +27,6 @@ class HeldDelivery:
 
     @property
     def needs_record(self) -> bool:
-        """Return True if a person has to choose the record."""
         return self.row.code == MATCH_HELD_CODE
 
     @property
@@ -54,7 +53,6 @@ class HeldGroup:
 
     @property
     def more(self) -> int:
-        """Return the number of deliveries beyond the samples."""
         return self.count - len(self.samples)
 
 

@@ -43,8 +43,6 @@ class ClosingForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class BackLink:
-    """The page to return to."""
-
     url: str
     name: str
 

@@ -116,7 +116,6 @@ def render_match_page(
 
 
 def _possible_decisions(match: HeldMatch, taken: set[str]) -> list[tuple[str, str]]:
-    """Return the decisions that are possible now."""
     choices = [
         (f"{_BIND}{candidate.record_id}", _("Link record %(record)s") % {"record": candidate.record_id})
         for candidate in match.candidates

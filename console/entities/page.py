@@ -50,8 +50,6 @@ class IdentityServiceRow:
 
 @dataclass(frozen=True, slots=True)
 class TimelineRow:
-    """One event of the timeline."""
-
     row: Event
     words: CodeTexts
     is_replayed: bool
@@ -59,8 +57,6 @@ class TimelineRow:
 
 @dataclass(frozen=True, slots=True)
 class OpenDeliveryRow:
-    """One open delivery, and its status."""
-
     row: Delivery
     words: CodeTexts
     status: DeliveryStatus
@@ -87,7 +83,6 @@ class EntityPage:
 
     @property
     def is_known(self) -> bool:
-        """Return True if there is anything to show."""
         linked = any(service.links for service in self.identity_services)
         return bool(self.timeline or self.newest or self.deliveries_in_progress or linked or self.erasures)
 

@@ -24,8 +24,6 @@ _PERMISSIONS = ("webhooks.view_event", "sync.view_link", MAY_APPROVE)
 
 
 class LinkForm(forms.Form):
-    """The record to link, or the one to unlink, and the reason."""
-
     record_id = forms.CharField(
         label=gettext_lazy("Record id"),
         max_length=128,

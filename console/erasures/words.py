@@ -40,19 +40,16 @@ _ROW_LABELS: Mapping[str, object] = {
 
 
 def erasure_mark(state: str) -> SafeString:
-    """Return the state as a pill."""
     style, symbol, label = _STATES[state]
     return render_pill(style, symbol, str(label))
 
 
 def ground_text(ground: str) -> str:
-    """Return the legal ground with its article."""
     words, letter = _GROUNDS[ground]
     return _("%(ground)s (GDPR, Article 17(1)(%(letter)s))") % {"ground": words, "letter": letter}
 
 
 def ground_choices() -> Iterator[tuple[str, str]]:
-    """Return all legal grounds as choices of a form."""
     return ((ground, ground_text(ground)) for ground in _GROUNDS)
 
 

@@ -90,7 +90,6 @@ class EventAdmin(FilteredPageAdmin, DownloadableListAdmin):
         return event
 
     def render_detail(self, request: HttpRequest, row: Event) -> HttpResponse:
-        """Show everything about one event."""
         page = build_event_page(row, request)
         back = self.filters.build_query(dict(parse_qsl(request.GET.get("list", ""))))
         context = {

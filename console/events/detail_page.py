@@ -51,8 +51,6 @@ _RELATED = (
 
 @dataclass(frozen=True, slots=True)
 class ReceiptRow:
-    """One request, and the response to it."""
-
     row: Receipt
     title: str
     answer: PayloadContent | None
@@ -60,8 +58,6 @@ class ReceiptRow:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRow:
-    """One delivery with its newest attempts."""
-
     row: Delivery
     words: CodeTexts
     status: DeliveryStatus
@@ -134,7 +130,6 @@ class EventPage:
 
     @property
     def notice_style(self) -> str:
-        """Return the style of the diagnosis."""
         return _NOTICE_STYLES.get(self.state, "quiet")
 
     @property
@@ -198,7 +193,6 @@ def _events_of_entity(event: Event) -> tuple[Event | DamagedRow, ...]:
 
 
 def _failure_group(deliveries: tuple[DeliveryRow, ...]) -> FailureGroup | None:
-    """Return the failure group of the event's failed delivery."""
     dead = next((delivery.row for delivery in deliveries if delivery.state == State.DEAD), None)
     if dead is None:
         return None

@@ -28,8 +28,6 @@ from webhooks.models import State
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """One event as the list shows it."""
-
     event: Any
     reason: str
     next_try: str
@@ -56,7 +54,6 @@ class EventList(FilteredPage):
 
     @property
     def search_sentence(self) -> str:
-        """Return how the search term was understood."""
         return search_sentence(self.event_filter.search_match)
 
     @property
@@ -66,12 +63,10 @@ class EventList(FilteredPage):
 
     @property
     def own_view(self) -> ViewTab | None:
-        """Return the saved view that is open."""
         return next((tab for tab in self.tabs if tab.is_current and tab.key), None)
 
 
 def build_event_list(request: HttpRequest) -> EventList:
-    """Load the page that the request asks for."""
     asked, now = EVENT_FILTERS.read_request(request.GET), timezone.now()
     page = fetch_events(asked.resolved, asked.page_request)
     fields = asked.page_fields(page)

@@ -39,8 +39,6 @@ from sync.search.time_ranges import InvalidFilter
 
 
 class ExportRequestForm(forms.Form):
-    """The reason, and the format of the readable table."""
-
     reason = ReasonField(label=_("Reason (stored with the export)"), rows=4)
     table = forms.ChoiceField(choices=TableFormat, initial=TableFormat.CSV, widget=forms.RadioSelect)
 
@@ -129,7 +127,6 @@ class ExportAdmin(ReadOnlyAdmin):
 
     @admin_page("<uuid:key>/cancel/", "cancel", button_on="change")
     def cancel_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
-        """Cancel an export that is not finished."""
         export = self._get_export(request, key)
         if lifecycle.cancel_export(export, by=request_actor(request), address=client_address(request)):
             messages.success(request, _("The export was cancelled. Its partial files were deleted."))

@@ -40,13 +40,11 @@ class TableChoice:
 
 
 def export_mark(state: str) -> SafeString:
-    """Return the state as a pill."""
     style, symbol, label = _STATES[state]
     return render_pill(style, symbol, str(label))
 
 
 def table_choices() -> Sequence[TableChoice]:
-    """Return all table formats, in order."""
     return [
         TableChoice(value, str(label), str(help_text)) for value, (label, help_text) in TABLE_LABELS.items()
     ]
@@ -73,8 +71,6 @@ _MAX_SHOWN = 50
 
 @dataclass(frozen=True, slots=True)
 class ArchiveDownload:
-    """One download of the archive."""
-
     who: str
     at: datetime
 
@@ -85,7 +81,6 @@ def archive_name(export: Export) -> str:
 
 
 def requester_name(export: Export) -> str:
-    """Return the name of the requester for people."""
     return export.requested_by.get_username() if export.requested_by else _("a command")
 
 
@@ -109,7 +104,6 @@ def request_context(params: Mapping[str, str], event_filter: EventFilter, form: 
 
 
 def detail_context(export: Export, user: Any, *, may_export: bool) -> dict[str, Any]:
-    """Return the context of the page of one export."""
     is_done, is_open = export.state == ExportState.DONE, export.state in _OPEN_STATES
     checkpoint = Checkpoint.objects.filter(count=export.segments).first() if export.segments else None
     now = timezone.now()

@@ -52,7 +52,6 @@ class FailureGroupAdmin(ReadOnlyAdmin):
         return super().get_queryset(request).select_related("connection", "owner")
 
     def render_detail(self, request: HttpRequest, row: FailureGroup) -> HttpResponse:
-        """Show one group with the actions for it."""
         return self._detail_page(request, row)
 
     @admin_page("<int:pk>/decide/", "decide", button_on="change")

@@ -53,8 +53,6 @@ class FailureRow:
 
 @dataclass(frozen=True, slots=True)
 class FailureTab:
-    """The groups in some states."""
-
     name: str
     label: str | Promise
     groups: Sequence[FailureGroup]

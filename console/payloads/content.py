@@ -104,7 +104,6 @@ def request_content(call: Call, absence_text: str, *, is_masked: bool = False) -
 
 
 def response_content(call: Call, absence_text: str, *, is_masked: bool = False) -> PayloadContent:
-    """Return the text of a call's response."""
     return _response_part_content(_stored_response(call, absence_text), lambda document: document, is_masked)
 
 

@@ -51,5 +51,4 @@ def holds_role(editor: Any, role: Group | None) -> bool:
 
 
 def change_user_permission() -> Permission:
-    """Return the permission to change people."""
     return Permission.objects.get(content_type__app_label="auth", codename="change_user")

@@ -57,8 +57,6 @@ class ProgressSegment:
 
 @dataclass(frozen=True, slots=True)
 class FailedAgainReason:
-    """One reason that events failed again, and their number."""
-
     words: str
     count: int
     url: str

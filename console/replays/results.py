@@ -28,7 +28,6 @@ class ReplayResult:
 
     @property
     def words(self) -> str:
-        """Return the name of the event."""
         return event_name(self.event) if self.event else _("one event")
 
 

@@ -120,7 +120,6 @@ def single_replay_context(
 
 
 def _failed_system(deliveries: Sequence[Delivery]) -> str:
-    """Return the name of the system at which the event failed."""
     return next(
         (delivery.connection_of_code(delivery.code).name for delivery in deliveries if delivery.code), ""
     )

@@ -48,7 +48,6 @@ _PER_MINUTE = {ReplayPace.GENTLE: 300, ReplayPace.NORMAL: 1_200}
 
 
 def replay_mark(state: str) -> SafeString:
-    """Return the state as a pill."""
     style, symbol, label = _STATES[state]
     return render_pill(style, symbol, str(label))
 
@@ -81,7 +80,6 @@ def member_text(state: str, why: str, replay: Replay, systems: SystemNames) -> s
 
 
 def reason_text(state: str, why: str, replay: Replay, systems: SystemNames) -> str:
-    """Return the reason of a member's state."""
     if state == MemberState.SKIPPED:
         return str(SKIP_REASONS.get(why, why))
     return systems.reason_title(why, (replay.filter or {}).get("target", ""))

@@ -103,7 +103,6 @@ def visible_tables(request: HttpRequest) -> frozenset[type[Model]]:
 
 
 def build_request_list(request: HttpRequest) -> FilteredPage:
-    """Load the page that the request asks for."""
     asked = REQUEST_FILTERS.read_request(request.GET)
     page = fetch_requests(replace(asked.resolved, tables=visible_tables(request)), asked.page_request)
     return FilteredPage(**asked.page_fields(page), rows=request_rows(page.rows, request))

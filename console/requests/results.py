@@ -110,5 +110,4 @@ def response_status(row: Receipt | Refusal) -> int | None:
 
 
 def render_result(result: RequestResult) -> SafeString:
-    """Render a result as a pill."""
     return render_pill(*_PILLS[result], str(RESULT_NAMES[result]))

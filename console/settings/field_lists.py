@@ -44,17 +44,14 @@ def _describe_scheme(name: str, scheme: VerificationScheme) -> SettingSection:
 
 
 def source_field_lists() -> Mapping[str, FieldList]:
-    """Return the lists for the form of a source, by field."""
     return _source_documents(get_language())
 
 
 def connection_field_lists() -> Mapping[str, FieldList]:
-    """Return the lists for the form of a connection, by field."""
     return _connection_documents(get_language())
 
 
 def route_field_lists() -> dict[str, FieldList]:
-    """Return the lists for the form of a route, by field."""
     setting = ROUTE_SETTINGS["deactivation"]
     return {
         "deactivation": FieldList(
@@ -65,7 +62,6 @@ def route_field_lists() -> dict[str, FieldList]:
 
 
 def mapping_field_list() -> FieldList:
-    """Return the list for the editor of a mapping."""
     return _mapping_document(get_language())
 
 

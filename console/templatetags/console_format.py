@@ -36,7 +36,6 @@ _FAILURE_GROUP_PILLS = {
 
 @register.filter
 def failure_group_pill(group: FailureGroup) -> SafeString:
-    """Render the state of a failure group."""
     style, shape = _FAILURE_GROUP_PILLS[FailureGroupState(group.state)]
     return render_pill(style, shape, str(FailureGroupState(group.state).label).capitalize())
 
@@ -72,11 +71,9 @@ register.filter("state_pill", outcome_texts.render_state_pill)
 
 @register.filter
 def failure_title(delivery: Delivery) -> str:
-    """Return the title of a failed delivery's code, with the system that it is about."""
     return outcome_texts.describe_code(delivery.code, delivery.connection_of_code(delivery.code).name).title
 
 
 @register.filter
 def code_title(code: str, connection: str = "") -> str:
-    """Return the title of a code; with `connection`, about that system."""
     return outcome_texts.describe_code(code, connection).title

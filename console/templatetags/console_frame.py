@@ -29,7 +29,6 @@ def label_cells(cells: Iterable[SafeString], headers: Iterable[Mapping[str, Any]
 
 @register.inclusion_tag("console/base/_navigation.html", takes_context=True)
 def navigation(context: Any) -> dict[str, Any]:
-    """Return the menu of the person."""
     request = context["request"]
     return {"groups": list(visible_menu_groups(request.user, request.path))}
 

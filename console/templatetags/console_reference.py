@@ -13,5 +13,4 @@ register.filter(inline_code)
 
 @register.filter
 def json_text(value: Any, indent: int | None = None) -> str:
-    """Return a value as JSON text."""
     return json.dumps(value, ensure_ascii=False, indent=indent)

@@ -133,7 +133,6 @@ _SPARKLINE_SVG = (
 
 
 def join_sparkline(figure: str, sparkline: SafeString) -> SafeString:
-    """Render a figure and its sparkline on one line."""
     if not sparkline:
         return escape(figure)
     return format_html('<span class="with-spark"><span>{}</span> {}</span>', figure, sparkline)

@@ -16,8 +16,6 @@ from sync.operations.connection_tests import TestResult, load_steps, run_test_st
 
 @dataclass(frozen=True, slots=True)
 class LastConnectionTest:
-    """The last test of a connection for its page."""
-
     at: datetime | None
     is_good: bool
     steps: tuple[StepRow, ...]

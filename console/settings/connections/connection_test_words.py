@@ -61,7 +61,6 @@ def build_step_row(
 
 
 def step_title(name: str) -> str:
-    """Return the title of a step."""
     return {
         "name": _("Name (DNS)"),
         "transport": _("Connection (TCP and TLS)"),

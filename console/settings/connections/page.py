@@ -161,7 +161,6 @@ def _expiry_text(at: datetime, now: datetime) -> str | SafeString:
 
 
 def breaker_text(connection: Connection, now: datetime) -> str | SafeString:
-    """Describe the circuit breaker of a connection."""
     breaker, passing = breaker_of(connection), breaker_status(connection, now)
     if not connection.is_enabled:
         return _("Disabled: its deliveries fail.")

@@ -62,8 +62,6 @@ class MappingForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class MappingNameForm(ReasonForm, forms.ModelForm):  # type: ignore[type-arg]
-    """Rename a mapping, with a reason."""
-
     class Meta:
         model = Mapping
         fields = ("name",)

@@ -127,7 +127,6 @@ def _usage_by_secret(source: Source, since: datetime) -> tuple[datetime, dict[st
 
 
 def load_source_routes(source: Source) -> list[Route]:
-    """Load the routes of a source with their connections and mappings."""
     return list(
         source.routes.select_related("identity", "target", "mapping", "source").order_by("entity_type")
     )
@@ -145,7 +144,6 @@ class DailyEventCount:
 
     @property
     def with_sparkline(self) -> SafeString:
-        """Render the count with its sparkline."""
         return join_sparkline(f"{self.number:,}", render_sparkline(self.points))
 
 

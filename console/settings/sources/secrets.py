@@ -35,8 +35,6 @@ _EXPIRY_CHOICES = [
 
 
 class RotationForm(ReasonForm):
-    """Form for the new secret and the end of the others."""
-
     typed = forms.CharField(
         label=gettext_lazy("New secret"),
         required=False,
