@@ -1,6 +1,7 @@
 """ModelAdmins of rows that are only read: no add, change or delete, own detail pages, bounded counts."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -77,16 +78,6 @@ class DetailPageMixin(AdminWithPages):
         return redirect_to_audit_log(request, row.stream)
 
 
-def get_by_public_id_or_pk(rows: QuerySet[Any], name: str, parse_public_id: Callable[[str], UUID]) -> Any:
-    """Return the row of an address, or None: by its public id, parsed by `parse_public_id`, or by its primary key."""
-    try:
-        return rows.filter(uuid=parse_public_id(name)).first()
-    except ValueError:
-        # Django's own links use the primary key.
-        pk = parse_pk(name)
-        return None if pk is None else rows.filter(pk=pk).first()
-
-
 class ReadOnlyAdmin(DetailPageMixin):
     """Read-only list of a growing table: newest first, bounded count, no sorting. Filters may use `allowed_lookups`.
 
@@ -102,6 +93,9 @@ class ReadOnlyAdmin(DetailPageMixin):
     paginator = BoundedPaginator
     sortable_by = ()
     allowed_lookups: frozenset[str] = frozenset()
+    # The page of a row reads these with it, and its address may have the public id, which people quote.
+    detail_related: tuple[str, ...] = ()
+    parse_public_id: Callable[[str], UUID] | None = None
 
     @property
     def media(self) -> forms.Media:
@@ -116,6 +110,17 @@ class ReadOnlyAdmin(DetailPageMixin):
 
     def has_delete_permission(self, *_: Any) -> bool:
         return False
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        """Return the row of an address, or None: by its public id, or by its primary key, as in links of Django."""
+        rows = self.get_queryset(request)
+        if self.detail_related:
+            rows = rows.select_related(*self.detail_related)
+        if self.parse_public_id is not None:
+            with suppress(ValueError):
+                return rows.filter(uuid=self.parse_public_id(object_id)).first()
+        pk = parse_pk(object_id)
+        return None if pk is None else rows.filter(pk=pk).first()
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """Allow only the lookups of the filters; any other could scan the whole table."""

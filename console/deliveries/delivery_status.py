@@ -9,8 +9,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from console.settings.connections.limits import breaker_sentence
 from console.ui.formatting import render_time, time_until
+from console.ui.outcome_texts import describe_code
 from sync.deliveries.blockers import (
     AllSlotsTaken,
     BlockedByDelivery,
@@ -28,9 +28,9 @@ from sync.deliveries.blockers import (
     next_attempt_at,
     responsible_owner,
 )
-from sync.limits.breaker_status import BreakerMode
+from sync.limits.breaker_status import BreakerMode, breaker_of
 from sync.limits.circuit_breaker import SUCCESSES_TO_CLOSE
-from sync.models import Delivery
+from sync.models import Connection, Delivery
 from webhooks.catalogue.codes import CodeTexts
 from webhooks.models import Source
 
@@ -104,13 +104,34 @@ def _connection_sentence(
 ) -> Sentence:
     match blocker:
         case BreakerOpen(connection):
-            sentence = breaker_sentence(connection, clock)
-            return format_html(_("{} is {}. No retries are used in the meantime."), connection.name, sentence)
+            return _open_breaker_sentence(connection, clock)
         case AllSlotsTaken():
             return _no_free_slot_sentence(blocker)
         case DisabledConnection(connection):
             text = _("%(name)s is disabled: attempts fail until an administrator enables it.")
             return text % {"name": connection.name}
+
+
+def _open_breaker_sentence(connection: Connection, clock: datetime) -> SafeString:
+    breaker = breaker_of(connection)
+    assert breaker is not None, "it is open"
+    assert breaker.open_until is not None, "it is open"
+    failures = ngettext("%(number)s failure", "%(number)s failures", breaker.failures)
+    values = (
+        connection.name,
+        render_time(breaker.open_until),
+        time_until(breaker.open_until, clock),
+        failures % {"number": f"{breaker.failures:,}"},
+        describe_code(breaker.code, connection.name).title,
+    )
+    if breaker.openings > 1:
+        text = _(
+            "{} is paused until {} ({}) after {}: {}; {} consecutive pauses. No retries are used in the meantime."
+        )
+        return format_html(text, *values, breaker.openings)
+    return format_html(
+        _("{} is paused until {} ({}) after {}: {}. No retries are used in the meantime."), *values
+    )
 
 
 def _pause_sentence(blocker: PausedByPerson) -> SafeString:

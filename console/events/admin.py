@@ -15,7 +15,6 @@ from console.base.audit_trail import require_staff_user
 from console.base.downloads import DownloadableListAdmin, download_buttons
 from console.base.filtered_list import FilteredPageAdmin
 from console.base.forms import parse_pk
-from console.base.read_only_admin import get_by_public_id_or_pk
 from console.deliveries.manual_closing import close_view
 from console.events.detail_page import build_event_page
 from console.events.list_page import build_event_list, count_newer_events
@@ -41,6 +40,7 @@ class EventAdmin(FilteredPageAdmin, DownloadableListAdmin):
     pages = (new_view, replay_view, close_view, reveal_view, save_view, remove_view)
     filters = EVENT_FILTERS
     list_export = EVENT_EXPORT
+    parse_public_id = staticmethod(from_reference)
 
     def render_list(self, request: HttpRequest) -> HttpResponse:
         """Show the list. A POST acts on the rows that were ticked."""
@@ -81,13 +81,10 @@ class EventAdmin(FilteredPageAdmin, DownloadableListAdmin):
         events = Event.objects.select_related("source").order_by("-received_at", "-pk")
         return self.filters.resolve_query(request.GET).apply_to(events)
 
-    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Event | None:
-        """Find an event by its key or by its reference, which people quote."""
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
         # Contents are read only for people who may see them.
         related = ("source", "payload__subject") if request.user.has_perm(CONTENTS) else ("source",)
-        events = self.get_queryset(request).select_related(*related)
-        event: Event | None = get_by_public_id_or_pk(events, object_id, from_reference)
-        return event
+        return super().get_queryset(request).select_related(*related)
 
     def render_detail(self, request: HttpRequest, row: Event) -> HttpResponse:
         page = build_event_page(row, request)

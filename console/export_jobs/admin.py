@@ -20,7 +20,7 @@ from console.base.admin_pages import admin_page, column
 from console.base.audit_trail import client_address, request_actor
 from console.base.downloads import refuse_download
 from console.base.forms import ReasonField
-from console.base.read_only_admin import ReadOnlyAdmin, get_by_public_id_or_pk
+from console.base.read_only_admin import ReadOnlyAdmin
 from console.export_jobs.page import (
     archive_name,
     detail_context,
@@ -53,7 +53,8 @@ class ExportAdmin(ReadOnlyAdmin):
     )
     list_display = ("requested", "requester", "reason", "filters", "status", "events", "available_until")
     change_list_template = "console/export_jobs/list.html"
-    list_select_related = ("requested_by",)
+    list_select_related = detail_related = ("requested_by",)
+    parse_public_id = UUID
     ordering = ("-id",)
     actions = None
     # Django shows a search box only if there are search fields. `get_search_results` asks the register instead.
@@ -75,12 +76,6 @@ class ExportAdmin(ReadOnlyAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         term = search_term.strip()
         return (queryset.filter(pk__in=exports_containing(term)) if term else queryset), False
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Export | None:
-        """Find an export by its key or by its UUID, which the audit log quotes."""
-        exports = self.get_queryset(request).select_related("requested_by")
-        export: Export | None = get_by_public_id_or_pk(exports, object_id, UUID)
-        return export
 
     @admin_page("new/", "new")
     def new_view(self, request: HttpRequest) -> HttpResponse:
@@ -151,7 +146,7 @@ class ExportAdmin(ReadOnlyAdmin):
 
     def _get_export(self, request: HttpRequest, key: UUID) -> Export:
         self._check_permission(request)
-        export = self.get_object(request, str(key))
+        export: Export | None = self.get_object(request, str(key))
         if export is None:
             raise Http404
         return export

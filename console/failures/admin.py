@@ -51,9 +51,6 @@ class FailureGroupAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[FailureGroup]:
         return super().get_queryset(request).select_related("connection", "owner")
 
-    def render_detail(self, request: HttpRequest, row: FailureGroup) -> HttpResponse:
-        return self._detail_page(request, row)
-
     @admin_page("<int:pk>/decide/", "decide", button_on="change")
     def decide_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Acknowledge, resolve, ignore or reopen a group. POST only; `?replay=1` leads on to the replay of the
@@ -62,7 +59,7 @@ class FailureGroupAdmin(ReadOnlyAdmin):
         group = self._get_group(request, pk, MAY_TEND)
         form, notes_form = FailureDecisionForm(request.POST), FailureNotesForm(request.POST, group)
         if not (form.is_valid() and notes_form.is_valid()):
-            return self._detail_page(request, group, care_form=form, notes_form=notes_form)
+            return self.render_detail(request, group, care_form=form, notes_form=notes_form)
         answer = form.cleaned_data
         try:
             # Both or neither: the page that is shown after a refusal has all that was typed.
@@ -91,7 +88,7 @@ class FailureGroupAdmin(ReadOnlyAdmin):
         if reason := posted_reason(request):
             # No redirect: it would lose the reason that was typed for another button.
             group = self._get_group(request, pk, MAY_TEND)
-            return self._detail_page(
+            return self.render_detail(
                 request, group, care_form=FailureDecisionForm(initial={"reason": reason})
             )
         return redirect("admin:sync_failuregroup_change", pk)
@@ -143,7 +140,7 @@ class FailureGroupAdmin(ReadOnlyAdmin):
         if not form.is_valid():
             reason = {"reason": posted_reason(request)}
             care_form = FailureDecisionForm(initial=reason)
-            return self._detail_page(request, group, care_form=care_form, notes_form=form)
+            return self.render_detail(request, group, care_form=care_form, notes_form=form)
         try:
             is_changed = update_notes(group, form.to_values(), by=acting_person(request))
         except DecisionRefused as error:
@@ -158,31 +155,31 @@ class FailureGroupAdmin(ReadOnlyAdmin):
         """Show the group as it is now, with the error and all that was typed."""
         messages.error(request, str(error))
         group = get_object_or_404(self.get_queryset(request), pk=pk)
-        return self._detail_page(request, group, notes_form=FailureNotesForm(request.POST, group), **forms)
+        return self.render_detail(request, group, notes_form=FailureNotesForm(request.POST, group), **forms)
 
-    def _detail_page(self, request: HttpRequest, group: FailureGroup, **forms: Any) -> TemplateResponse:
-        failed = _count_failed(group)
+    def render_detail(self, request: HttpRequest, row: FailureGroup, **forms: Any) -> TemplateResponse:
+        failed = _count_failed(row)
         sample = (
-            dead_deliveries_of(group)
+            dead_deliveries_of(row)
             .order_by("-settled_at", "-pk")
             .select_related("event__source")[:_SAMPLE_SIZE]
         )
-        words = describe_failure(group.code, group.connection)
+        words = describe_failure(row.code, row.connection)
         context = {
             "title": words.title,
-            "group": group,
+            "group": row,
             "words": words,
-            "helps": is_replayable(group.code),
+            "helps": is_replayable(row.code),
             "failed": failed,
-            "is_waiting": group.state in (FailureGroupState.OPEN, FailureGroupState.ACKNOWLEDGED),
+            "is_waiting": row.state in (FailureGroupState.OPEN, FailureGroupState.ACKNOWLEDGED),
             # The hourly counts may be older than the count of this moment.
-            "lately": min(count_last_seven_days(group, timezone.now()), failed) if failed else 0,
+            "lately": min(count_last_seven_days(row, timezone.now()), failed) if failed else 0,
             "sample": list(sample),
-            "query": failed_events_query(group.code, group.connection),
+            "query": failed_events_query(row.code, row.connection),
             "most_closed": min(failed, MAX_DELIVERIES),
-            "history": load_history(group),
+            "history": load_history(row),
             "care_form": FailureDecisionForm(),
-            "notes_form": FailureNotesForm(None, group),
+            "notes_form": FailureNotesForm(None, row),
             "form_id": GROUP_FORM_ID,
             **forms,
         }

@@ -21,7 +21,6 @@ from console.base.admin_pages import admin_page
 from console.base.audit_trail import acting_person, record_action, require_staff_user
 from console.base.downloads import open_stream_slot, redirect_too_many_streams
 from console.base.filtered_list import FilteredListAdmin
-from console.base.read_only_admin import get_by_public_id_or_pk
 from console.permissions import MAY_APPROVE_REPLAY, MAY_DOWNLOAD, MAY_REPLAY
 from console.replays.confirm import TermsForm, begin_replay, confirm_context
 from console.replays.list_page import KindFilter, ReplayColumns, kind_tabs
@@ -75,6 +74,8 @@ class ReplayAdmin(ReplayColumns, FilteredListAdmin):
     list_select_related = ("requested_by",)
     list_filter = (KindFilter,)
     allowed_lookups = frozenset({KindFilter.parameter_name})
+    detail_related = ("requested_by", "paused_by", "decided_by")
+    parse_public_id = UUID
     ordering = ("-id",)
     actions = None
     empty_text = gettext_lazy("No replays yet. Start one on the page of an event or in the event list.")
@@ -86,12 +87,6 @@ class ReplayAdmin(ReplayColumns, FilteredListAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Replay]:
         return super().get_queryset(request).exclude(state__in=_DRAFTS)
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Replay | None:
-        """Find a replay by its key or by its UUID, which the audit log quotes."""
-        replays = self.get_queryset(request).select_related("requested_by", "paused_by", "decided_by")
-        replay: Replay | None = get_by_public_id_or_pk(replays, object_id, UUID)
-        return replay
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Show the one filter as tabs, and add results to the rows of single replays."""

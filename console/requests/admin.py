@@ -10,7 +10,6 @@ from django.utils.translation import gettext as _
 
 from console.base.admin_pages import admin_page
 from console.base.filtered_list import FilteredPageAdmin
-from console.base.forms import parse_pk
 from console.base.named_systems import systems_of_codes
 from console.base.read_only_admin import ReadOnlyAdmin
 from console.payloads.content import json_document, raw_content
@@ -36,6 +35,7 @@ class ReceiptAdmin(FilteredPageAdmin):
     """The list of all requests, and the page of a verified one."""
 
     filters = REQUEST_FILTERS
+    detail_related = ("source", "event", "payload__subject", "answer__subject")
 
     @admin_page("<int:pk>/reveal/", "reveal", button_on="change")
     def reveal_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -50,11 +50,6 @@ class ReceiptAdmin(FilteredPageAdmin):
         """Show receipts and refusals, as far as the person may see them."""
         context = {"title": _("Requests"), "page": build_request_list(request)}
         return self.render_page(request, "console/requests/list.html", context)
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Receipt | None:
-        pk = parse_pk(object_id)
-        receipts = Receipt.objects.select_related("source", "event", "payload__subject", "answer__subject")
-        return None if pk is None else receipts.filter(pk=pk).first()
 
     def render_detail(self, request: HttpRequest, row: Receipt) -> HttpResponse:
         """Show what the request was answered with and, if it is not a usable webhook, its body."""
@@ -102,15 +97,12 @@ def _fault_pointers(receipt: Receipt) -> str:
 class RefusalAdmin(ReadOnlyAdmin):
     """The page of refusals that share a row. The list of all requests shows them."""
 
+    detail_related = ("source",)
+
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         if not self.has_view_permission(request):
             raise PermissionDenied
         return redirect("admin:webhooks_receipt_changelist")
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Refusal | None:
-        pk = parse_pk(object_id)
-        refusals = Refusal.objects.select_related("source")
-        return None if pk is None else refusals.filter(pk=pk).first()
 
     def render_detail(self, request: HttpRequest, row: Refusal) -> HttpResponse:
         """Show why the request was refused and what to do; of a handshake, that it was answered."""

@@ -27,7 +27,6 @@ from console.settings.connections.connection_status import (
     waiting_text,
 )
 from console.settings.connections.connection_test import load_last_test
-from console.settings.connections.limits import concurrency_text, rate_text
 from console.ui.charts import join_sparkline
 from console.ui.formatting import long_duration, percent_text, render_age, render_time, short_duration
 from console.ui.outcome_texts import describe_code
@@ -219,3 +218,21 @@ def _read_jwt_expiry(value: str) -> datetime | None:
         return datetime.fromtimestamp(seconds, UTC) if is_number else None
     except (binascii.Error, ValueError, KeyError, TypeError, OverflowError, OSError, RecursionError):
         return None
+
+
+def concurrency_text(connection: Any) -> str:
+    """Say how many deliveries run now and how many may. The connection has `running` and `clock`."""
+    limit = breaker_status(connection, connection.clock).delivery_limit(connection.concurrency)
+    if limit == 0:
+        text = _("%(running)s running; none are started while it is paused")
+    elif limit is None:
+        text = _("%(running)s running; no limit")
+    else:
+        text = _("%(running)s running; limit %(limit)s")
+    return text % {"running": f"{connection.running:,}", "limit": f"{limit or 0:,}"}
+
+
+def rate_text(connection: Connection) -> str:
+    """Format the rate limit, in requests a second."""
+    limit = connection.requests_per_second
+    return _("no limit") if limit is None else f"{limit:,g}"
