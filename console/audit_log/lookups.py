@@ -26,11 +26,6 @@ def parse_pk_text(text: str) -> str:
     return text
 
 
-def parse_slug(text: str) -> str:
-    """Return a slug unchanged."""
-    return text
-
-
 def parse_uuid(text: str) -> str:
     """Return a UUID in its usual spelling. Raises ValueError."""
     return str(UUID(text))
@@ -50,7 +45,7 @@ _LOOKUP_TABLES: Mapping[str, _LookupTable] = {
     "event": _LookupTable(Event, "uuid", "pk", parse_uuid),
     "delivery": _LookupTable(Event, "uuid", "pk", parse_uuid),
     "source": _LookupTable(Source, "pk", "name"),
-    "sender": _LookupTable(Source, "slug", "name", parse_slug),
+    "sender": _LookupTable(Source, "slug", "name", str),
     "connection": _LookupTable(Connection, "pk", "name"),
     "mapping": _LookupTable(MappingRow, "pk", "name"),
     "route": _LookupTable(Route, "pk", "entity_type"),

@@ -216,19 +216,12 @@ def _calls_by_attempt(
         sent = request_content(row, missing_text, is_masked=covered) if with_contents else None
         has_answer = with_contents and row.status is not None
         answered = response_content(row, missing_text, is_masked=covered) if has_answer else None
-        command = (
-            build_curl_command(row.method, row.path, document)
-            if (document := _request_document(row, with_contents))
-            else ""
-        )
+        document = request_document(row) if with_contents else {}
+        command = build_curl_command(row.method, row.path, document) if document else ""
         rows_by_attempt[row.attempt_id].append(
             CallRow(row, short_duration(row.seconds), sent, answered, command)
         )
     return rows_by_attempt
-
-
-def _request_document(row: Call, with_contents: bool) -> Mapping[str, Any]:
-    return request_document(row) if with_contents else {}
 
 
 def _attempt_row(

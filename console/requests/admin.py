@@ -23,7 +23,6 @@ from console.requests.results import (
     reason_text,
     render_result,
     request_result,
-    response_status,
 )
 from console.ui.outcome_texts import describe_code
 from webhooks.batch_events import events_of_batch
@@ -115,7 +114,7 @@ class RefusalAdmin(ReadOnlyAdmin):
             "refusal": row,
             "result": render_result(result),
             "reason": reason_text(row) if row.reason else "",
-            "status": response_status(row),
+            "status": row.status,
             "words": words,
             "source": row.source.name if row.source else _("unknown"),
             "size": size_text(row.size),

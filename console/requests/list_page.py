@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from console.base.damaged_rows import DamagedRow
 from console.base.named_systems import systems_of_codes
 from console.requests.list_query import fetch_requests, request_time, resolve_requests
-from console.requests.results import RESULT_NAMES, reason_text, render_result, request_result, response_status
+from console.requests.results import RESULT_NAMES, reason_text, render_result, request_result
 from console.ui.event_filters import source_options
 from console.ui.filter_set import FilteredPage, FilterSet
 from console.ui.filters import Filter, TimeFilter
@@ -63,7 +63,7 @@ class RequestRow:
 
     @property
     def status(self) -> int | None:
-        return response_status(self.row)
+        return self.row.status
 
     @property
     def size(self) -> str:

@@ -104,10 +104,5 @@ def reason_text(row: Receipt | Refusal, system: str = "") -> str:
     return describe_code(row.code, system).title
 
 
-def response_status(row: Receipt | Refusal) -> int | None:
-    """Return the HTTP status that the sender got; None if there is no answer yet."""
-    return row.status
-
-
 def render_result(result: RequestResult) -> SafeString:
     return render_pill(*_PILLS[result], str(RESULT_NAMES[result]))
