@@ -1,12 +1,12 @@
 """Pages that pause and resume a source or a route, each with a reason, for people who may change it."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
@@ -53,23 +53,40 @@ def count_waiting(flow: Source | Route) -> int:
 @admin_page("<int:pk>/pause/", "pause")
 def pause_view(flow_admin: AuditedAdmin, request: HttpRequest, pk: int) -> HttpResponse:
     """Ask for a reason; on POST, put the deliveries of this source or route on hold."""
-    flow = flow_admin.get_changeable(request, pk)
-    form = ReasonForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        _pause(flow_admin, request, flow, form.cleaned_data["reason"])
-        return redirect(f"admin:{flow_admin.url_name('change')}", pk)
-    return _render_confirmation(flow_admin, request, flow, form, _("Pause %(what)s?"), _("Pause"))
+    return _ask_for_reason(flow_admin, request, pk, _pause, (_("Pause %(what)s?"), _("Pause")))
 
 
 @admin_page("<int:pk>/resume/", "resume")
 def resume_view(flow_admin: AuditedAdmin, request: HttpRequest, pk: int) -> HttpResponse:
     """Ask for a reason; on POST, resume the deliveries of this source or route."""
+    return _ask_for_reason(flow_admin, request, pk, _resume, (_("Resume %(what)s?"), _("Resume")))
+
+
+def _ask_for_reason(
+    flow_admin: AuditedAdmin,
+    request: HttpRequest,
+    pk: int,
+    decide: Callable[[AuditedAdmin, HttpRequest, Source | Route, str], None],
+    title_and_button: tuple[str, str],
+) -> HttpResponse:
     flow = flow_admin.get_changeable(request, pk)
-    form = ReasonForm(request.POST or None)
+    form, (title, button) = ReasonForm(request.POST or None), title_and_button
     if request.method == "POST" and form.is_valid():
-        _resume(flow_admin, request, flow, form.cleaned_data["reason"])
+        decide(flow_admin, request, flow, form.cleaned_data["reason"])
         return redirect(f"admin:{flow_admin.url_name('change')}", pk)
-    return _render_confirmation(flow_admin, request, flow, form, _("Resume %(what)s?"), _("Resume"))
+    context: dict[str, Any] = {
+        "title": title % {"what": flow},
+        "button": button,
+        "what": flow,
+        "page": f"admin:{flow_admin.url_name('change')}",
+        "is_source": isinstance(flow, Source),
+        "held": (number := count_on_hold(flow, MAX_COUNTED)),
+        "is_more": number == MAX_COUNTED,
+        "others": other_pauses(flow),
+        "pace": f"{RELEASED_AT_ONCE * 30:,}",
+        "reason_form": form,
+    }
+    return flow_admin.render_page(request, "console/settings/pause.html", context)
 
 
 def _pause(flow_admin: AuditedAdmin, request: HttpRequest, flow: Source | Route, reason: str) -> None:
@@ -108,26 +125,3 @@ def _resume(flow_admin: AuditedAdmin, request: HttpRequest, flow: Source | Route
         messages.success(request, text % {"pace": f"{RELEASED_AT_ONCE * 30:,}"})
     else:
         messages.warning(request, _("It was not paused. Nothing was changed."))
-
-
-def _render_confirmation(
-    flow_admin: AuditedAdmin,
-    request: HttpRequest,
-    flow: Source | Route,
-    form: ReasonForm,
-    title: str,
-    button: str,
-) -> TemplateResponse:
-    context: dict[str, Any] = {
-        "title": title % {"what": flow},
-        "button": button,
-        "what": flow,
-        "page": f"admin:{flow_admin.url_name('change')}",
-        "is_source": isinstance(flow, Source),
-        "held": (number := count_on_hold(flow, MAX_COUNTED)),
-        "is_more": number == MAX_COUNTED,
-        "others": other_pauses(flow),
-        "pace": f"{RELEASED_AT_ONCE * 30:,}",
-        "reason_form": form,
-    }
-    return flow_admin.render_page(request, "console/settings/pause.html", context)

@@ -59,7 +59,8 @@ def test_nothing_is_changed_before_it_is_confirmed() -> None:
 
 def test_a_confirmed_change_is_recorded_with_its_reason() -> None:
     of, client = connection(), browser("administrator")
-    confirm(client, ask(client, of, name="Other"))
+    page = confirm(client, ask(client, of, name="Other"))
+    assert f'The change of <a href="{address(of)}">Other</a> was saved.' in page.content.decode()
     of.refresh_from_db()
     assert of.name == "Other"
     assert not entries("secret.changed")
