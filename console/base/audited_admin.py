@@ -82,6 +82,8 @@ class AuditedAdmin(AdminWithPages):
     followed by a link to the presets if there are any for it (`has_presets`).
     """
 
+    # A bulk action would skip the entry of each row, its reason and its confirmation.
+    actions = None
     no_rows_text: Any = ""
     has_presets = False
 
@@ -101,14 +103,12 @@ class AuditedAdmin(AdminWithPages):
             row.refresh_from_db()
         return row
 
-    def log_addition(self, *_: Any) -> Any:
-        """Write nothing to Django's own log: `save_related` records the addition in the audit log."""
+    # Nothing is written to Django's own log: the audit log has each addition, change and deletion.
+    def log_addition(self, *_: Any) -> Any: ...
 
-    def log_change(self, *_: Any) -> Any:
-        """Write nothing to Django's own log: `save_related` records the change in the audit log."""
+    def log_change(self, *_: Any) -> Any: ...
 
-    def log_deletions(self, *_: Any) -> Any:
-        """Write nothing to Django's own log: `delete_model` records the deletion in the audit log."""
+    def log_deletions(self, *_: Any) -> Any: ...
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -145,21 +145,11 @@ class AuditedAdmin(AdminWithPages):
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         with transaction.atomic():
-            self._record_deletion(request, obj.pk)
+            # Before the deletion, because the values are read from the row.
+            differences = diff_values(self.stored_values(obj.pk), {}, self._unrecorded_fields())
+            details = {"before": differences.get("before", {})} | reason_details(request)
+            record_action(request, self.audit_stream(obj.pk), f"{self.audit_kind}.deleted", details)
             super().delete_model(request, obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
-        with transaction.atomic():
-            # One entry for each row: a bulk deletion must not hide what it deleted.
-            for pk in queryset.values_list("pk", flat=True):
-                self._record_deletion(request, pk)
-            super().delete_queryset(request, queryset)
-
-    def _record_deletion(self, request: HttpRequest, pk: Any) -> None:
-        # Called before the deletion, because the values are read from the row.
-        differences = diff_values(self.stored_values(pk), {}, self._unrecorded_fields())
-        details = {"before": differences.get("before", {})} | reason_details(request)
-        record_action(request, self.audit_stream(pk), f"{self.audit_kind}.deleted", details)
 
     def stored_values(self, pk: Any) -> FieldValues:
         """Return the values of a row as the database holds them now."""

@@ -35,10 +35,8 @@ def _protecting_kinds(row: Model) -> Iterator[str]:
 
 
 class ReasonRequiredAdmin(AuditedAdmin):
-    """Base admin that requires a reason for each addition and deletion, and offer no bulk actions."""
+    """Base admin that requires a reason for each addition and deletion."""
 
-    # A bulk action would skip the reason and the confirmation.
-    actions = None
     delete_confirmation_template = "console/base/confirm_delete.html"
 
     def get_form(

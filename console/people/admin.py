@@ -64,14 +64,12 @@ admin.site.unregister([User, Group])
 
 
 class AccountAdmin(AuditedAdmin):
-    """Share what the pages of people and roles have in common: titles, no bulk delete, safe changes of permissions.
+    """Share what the pages of people and roles have in common: titles, safe changes of permissions.
 
     Changes run one at a time, and a person who can change people must remain: two people who remove the permission from
     each other at the same moment do not both succeed.
     """
 
-    # Django deletes selected rows by `delete_queryset`, without the check that `delete_model` makes below.
-    actions = None
     sortable_by = ()
     show_facets = admin.ShowFacets.NEVER
     filter_horizontal = ()
