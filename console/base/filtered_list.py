@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from django import forms
 from django.contrib.messages import warning
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.text import capfirst
@@ -39,10 +38,6 @@ class FilteredListAdmin(ReadOnlyAdmin):
     change_list_template = "console/base/filtered_list.html"
     empty_text: Any = ""
     no_match_text: Any = ""
-
-    @property
-    def media(self) -> forms.Media:
-        return super().media + forms.Media(css={"all": ["console/lists.css"]})
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Move the filters from Django's side column to chips above the rows."""
