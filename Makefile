@@ -111,6 +111,7 @@ check: $(CHECKS)  ## everything that CI runs first
 lint: $(CHECKS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/djlint --check --quiet templates
 
 types: $(CHECKS)
 	$(HUB_ENV) $(BIN)/mypy config_schema database audit webhooks logins sync exports console integration_hub sandbox

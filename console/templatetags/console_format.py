@@ -1,8 +1,11 @@
 """Template filters that format numbers, times, states and codes."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django import template
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
@@ -12,7 +15,7 @@ from console.settings.pause import render_activity_pill
 from console.ui import formatting, outcome_texts
 from console.ui.outcome_texts import render_pill
 from console.ui.stored_failures import translate_failure
-from sync.models import Delivery, FailureGroup, FailureGroupState
+from sync.models import Delivery, FailureGroup, FailureGroupState, Replay
 from sync.monitoring.health_figures import COUNT_LIMIT
 
 register = template.Library()
@@ -77,3 +80,12 @@ def failure_title(delivery: Delivery) -> str:
 @register.filter
 def code_title(code: str, connection: str = "") -> str:
     return outcome_texts.describe_code(code, connection).title
+
+
+@register.simple_tag(takes_context=True)
+def replay_link(context: Any, replay: Replay) -> str:
+    """Render the name of a replay, as a link to its page if the person may see it."""
+    name = f"{replay.get_kind_display()} #{replay.pk}"
+    if not context["perms"]["sync"]["view_replay"]:
+        return name
+    return format_html('<a href="{}">{}</a>', reverse("admin:sync_replay_change", args=[replay.pk]), name)

@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
 from django.views.defaults import bad_request, server_error
 
+from tests.support.pages import on_one_line
 from tests.support.people import browser, person
 
 WAY_OUT = '<a class="button" href="/admin/">'
@@ -17,7 +18,7 @@ def assert_compliant_page(page: str) -> str:
     assert WAY_OUT in page
     assert "style=" not in page
     assert not re.search(r"<style|<script(?![^>]* src=)| on[a-z]+=", page)
-    return page
+    return on_one_line(page)
 
 
 @pytest.mark.django_db

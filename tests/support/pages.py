@@ -7,8 +7,14 @@ from django.test import Client
 
 
 def text_of(answer: Any) -> str:
-    """Return the HTML of an answer, each run of white space as one space."""
-    return re.sub(r"\s+", " ", answer.content.decode())
+    """Return the HTML of an answer, without the white space in which its template is laid out."""
+    return on_one_line(answer.content.decode())
+
+
+def on_one_line(html: str) -> str:
+    """Return HTML with each run of white space as one space, and none at the edges of an element or after a block."""
+    html = re.sub(r"(<\w[^>]*>) ", r"\1", re.sub(r"\s+", " ", html)).replace(" </", "</")
+    return re.sub(r"(</(?:dd|details|div|dt|li|p|summary|td|th|tr|ul)>) (?=<)", r"\1", html)
 
 
 def without_tags(html: str) -> str:

@@ -20,7 +20,7 @@ from tests.support.builders.alarms import (
     minutes,
 )
 from tests.support.builders.history import NOON, an_event
-from tests.support.pages import visible_text
+from tests.support.pages import text_of, visible_text
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/sync/alarm/"
@@ -135,7 +135,7 @@ def test_several_are_snoozed_at_once_from_the_list() -> None:
     open_ones = [alarm(), alarm(kind=AlarmKind.DELIVERIES_HELD)]
     over = alarm(ended_at=NOON)
     client = support()
-    offered = re.findall(r'name="alarm" value="(\d+)"', client.get(LIST).content.decode())
+    offered = re.findall(r'name="alarm" value="(\d+)"', text_of(client.get(LIST)))
     assert sorted(map(int, offered)) == [alarm.pk for alarm in open_ones], "an ended alarm has no checkbox"
     asked = f"{SNOOZE}?" + "&".join(f"alarm={alarm.pk}" for alarm in (*open_ones, over))
     client.post(asked, WHY | {"length": "hour"})

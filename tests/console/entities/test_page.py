@@ -173,7 +173,7 @@ def test_an_id_without_a_type_leads_to_the_only_entity_or_to_a_choice() -> None:
     client = browser("support")
     assert client.get("/admin/webhooks/entity/?id=U")["Location"] == entity_url("USER", "U")
     an_event(1, entity_id="U", entity_type="GROUP")
-    text = client.get("/admin/webhooks/entity/?id=U").content.decode()
+    text = text_of(client.get("/admin/webhooks/entity/?id=U"))
     assert "GROUP U" in text
     assert "USER U" in text
 

@@ -12,6 +12,7 @@ from sync.jobs.claims import DIED_MESSAGE
 from sync.models import Erasure, Job
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.jobs import die_three_times
+from tests.support.pages import text_of
 from tests.support.people import browser, entries, hold_permissions_for_days
 from webhooks.models import Event
 
@@ -41,7 +42,7 @@ def test_an_erasure_starts_at_the_page_of_an_event_and_shows_the_stored_data(eve
     link = re.search(r'href="(/admin/sync/erasure/find/\?event=\d+)"', _text(client, event))
     assert link
     assert 'value="USR-0"' in client.get(link[1]).content.decode()
-    page = client.post("/admin/sync/erasure/find/", WHOM).content.decode()
+    page = text_of(client.post("/admin/sync/erasure/find/", WHOM))
     assert '<td>Events</td><td class="number">1</td>' in page
     assert '<td>Deliveries</td><td class="number">1</td>' in page
     assert not Erasure.objects.exists()
@@ -145,7 +146,7 @@ def test_whoever_cannot_confirm_may_still_reject(event: Event) -> None:
     erasure = request_from(first)
     HeldPermission.objects.update(since=timezone.now())
     address = f"/admin/sync/erasure/{erasure.pk}/change/"
-    assert "Reject</button>" in second.get(address).content.decode()
+    assert "Reject</button>" in text_of(second.get(address))
     second.post(address, {"refuse": "yes"})
     assert Erasure.objects.get().state == "refused"
 

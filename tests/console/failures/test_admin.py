@@ -14,6 +14,7 @@ from sync.models import Delivery, FailureCount, FailureGroup, FailureGroupState
 from sync.operations.failure_groups import refresh_failure_groups
 from tests.support.builders.history import logged_in
 from tests.support.builders.overviews import a_failed_delivery
+from tests.support.pages import on_one_line, text_of
 from webhooks.models import State
 
 pytestmark = pytest.mark.django_db
@@ -32,7 +33,7 @@ def group() -> FailureGroup:
 def page(group: FailureGroup, client: Client | None = None) -> str:
     answer = (client or logged_in("support")).get(f"{LIST}{group.pk}/change/")
     assert answer.status_code == 200
-    return str(answer.content.decode())
+    return text_of(answer)
 
 
 def test_the_list_shows_the_largest_group_first_and_tabs_by_decision(group: FailureGroup) -> None:
@@ -75,7 +76,7 @@ def test_taking_ownership_and_replaying_leads_to_the_replay_of_this_group(group:
 def sent_by(shown: str) -> dict[str, str]:
     """Return what a browser sends with any button of the page if the person changes no field."""
     hidden = re.findall(
-        r'<input type="hidden" name="(initial-\w+)" value="([^"]*)" form="group-form">', shown
+        r'<input type="hidden" name="(initial-\w+)" value="([^"]*)" form="group-form">', on_one_line(shown)
     )
     fields = {name: unescape(value) for name, value in hidden}
     assert set(fields) == {"initial-owner", "initial-note", "initial-known_fix"}
@@ -175,7 +176,7 @@ def test_closing_a_group_asks_for_confirmation_folds_a_long_list_and_returns_to_
         a_failed_delivery(number, "target-unavailable")
     support = logged_in("support")
     confirm = support.post(f"{LIST}{group.pk}/close/")["Location"]
-    shown = support.get(confirm).content.decode()
+    shown = text_of(support.get(confirm))
     listed, folded = shown.split("<details><summary>Show 4 more</summary>")
     assert listed.index("What was done") < listed.index("Deliveries to close")
     events = r'<td><a href="/admin/webhooks/event/\d+/change/'

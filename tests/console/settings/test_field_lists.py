@@ -15,6 +15,7 @@ from sync.connectors.settings.csrf import CsrfSettings
 from sync.planning.mapping import ParsedMapping
 from tests.support.builders.history import a_route, a_source
 from tests.support.builders.settings_rows import connection, mapping
+from tests.support.pages import text_of
 from tests.support.people import browser, source
 from webhooks.protocol.formats.webhook_format import WebhookFormat
 from webhooks.protocol.handshake import HANDSHAKE
@@ -28,9 +29,9 @@ def list_of(client: Client, address: str, field: str) -> str:
     """Return the HTML of the list below a text area."""
     page = client.get(address)
     assert page.status_code == 200
-    html = page.content.decode()
+    html = text_of(page)
     assert " style=" not in html
-    return html.split(f'name="{field}"', 1)[1].split("</textarea>", 1)[1].split("</details>\n</div>", 1)[0]
+    return html.split(f'name="{field}"', 1)[1].split("</textarea>", 1)[1].split("</details></div>", 1)[0]
 
 
 def chosen_in(html: str) -> dict[str, str]:
@@ -113,9 +114,9 @@ def test_a_refused_form_lists_the_variant_that_was_just_chosen() -> None:
     client = browser("administrator")
     address = f"/admin/webhooks/source/{of.pk}/change/"
     typed = {"scheme": "jwt", "scheme_settings": "{}", "response_format": '{"format": "okta-inline"}'}
-    html = client.post(address, typed).content.decode()
+    html = text_of(client.post(address, typed))
     for field, variant in (("scheme_settings", "jwt"), ("response_format", "okta-inline")):
-        part = html.split(f'name="{field}"', 1)[1].split("</details>\n</div>", 1)[0]
+        part = html.split(f'name="{field}"', 1)[1].split("</details></div>", 1)[0]
         assert list(chosen_in(part)) == [variant]
 
 

@@ -9,6 +9,7 @@ from audit.models import Entry
 from sync.connectors.presets import load_preset
 from sync.models import Connection
 from tests.support.builders.settings_rows import STORED, connection, connection_form
+from tests.support.pages import text_of
 from tests.support.people import browser, entries, save
 
 pytestmark = pytest.mark.django_db
@@ -108,7 +109,7 @@ def test_a_credential_that_the_authentication_does_not_use_is_refused() -> None:
 def test_a_preset_fills_the_form_and_can_be_saved() -> None:
     client = browser("administrator")
     page = client.get("/admin/sync/connection/add/?preset=sandbox-shop")
-    text = page.content.decode()
+    text = text_of(page)
     assert '<a class="button primary" href="?preset=sandbox-shop" aria-current="true">' in text
     initial = page.context["adminform"].form.initial
     assert initial["settings"] == load_preset("sandbox-shop")["settings"]

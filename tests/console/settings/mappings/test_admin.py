@@ -16,6 +16,7 @@ from tests.support.builders.backtests import a_draft, a_mapped_event, a_mapping_
 from tests.support.builders.history import sealed_findings
 from tests.support.builders.settings_rows import DECLARATION, mapping
 from tests.support.jobs import run_jobs
+from tests.support.pages import text_of
 from tests.support.people import browser, entries, person
 
 pytestmark = pytest.mark.django_db
@@ -73,7 +74,7 @@ def test_an_invalid_declaration_is_refused_with_its_line_and_stays_in_the_form()
         ("", "Line 1"),
     ):
         answer = client.post(address(of, "edit"), form(text))
-        assert told in answer.content.decode(), text[:80]
+        assert told in text_of(answer), text[:80]
         assert answer.context["trial_input"].declaration == text
     assert not MappingDraft.objects.exists()
 
@@ -229,7 +230,7 @@ def test_back_tests_and_values_of_examples_need_the_permission_to_see_contents()
     assert not BackTest.objects.exists()
     path = seeing_contents().post(address(of, "backtest"), BACKTEST)["Location"]
     assert client.post(path, {"reason": "curious"}).status_code == 403
-    page = client.get(path).content.decode()
+    page = text_of(client.get(path))
     assert 'id="reveal"' not in page
     assert SECRET.lower() not in page.lower()
     (example,) = re.findall(r"<li>.*</li>", page.partition('<ul class="examples">')[2].partition("</ul>")[0])
