@@ -65,6 +65,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    "django.forms",  # templates of widgets, for the renderer below
     "rest_framework",
     "audit",
     "webhooks",
@@ -111,6 +112,8 @@ TEMPLATES = [
         },
     },
 ]
+
+FORM_RENDERER = "console.ui.form_renderer.ConsoleFormRenderer"
 
 # Concurrent deliveries in a process, web or worker. They mostly wait for other systems, so there may be more of them
 # than cores. A delivery holds a connection of DATABASE_POOL only during a transaction. A worker has seven more threads,

@@ -1,4 +1,4 @@
-"""Template tags of the parts that every page is made of: cells, facts and notices.
+"""Template tags of the parts that every page is made of: cells, facts, fields and notices.
 
 A tag strips white space around its contents: templates are wrapped, and style sheets hide what is empty.
 """
@@ -41,3 +41,9 @@ def notice(content: str, style: str = "", title: str = "", **attributes: Any) ->
     classes = f"notice notice-{style}" if style else "notice"
     heading = format_html("<p><strong>{}</strong></p>", title) if title else ""
     return format_html("<div{}>{}{}</div>", flatatt({"class": classes, **attributes}), heading, content)
+
+
+@register.simple_block_tag
+def field(content: str, control: str, label: str) -> SafeString:
+    """Render a labelled control that is no field of a Django form. `control` is its id."""
+    return format_html('<div class="field"><label for="{}">{}</label>{}</div>', control, label, content)
