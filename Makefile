@@ -112,6 +112,7 @@ lint: $(CHECKS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/djlint --check --quiet templates
+	! grep -rnE --include='*.html' '^.{161}' templates
 
 types: $(CHECKS)
 	$(HUB_ENV) $(BIN)/mypy config_schema database audit webhooks logins sync exports console integration_hub sandbox

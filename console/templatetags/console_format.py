@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django import template
+from django.forms.utils import flatatt
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -11,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from audit.format.signed_records import format_time
 from console.replays import words
+from console.settings.mappings.words import DiffLine
 from console.settings.pause import render_activity_pill
 from console.ui import formatting, outcome_texts
 from console.ui.outcome_texts import render_pill
@@ -89,3 +91,13 @@ def replay_link(context: Any, replay: Replay) -> str:
     if not context["perms"]["sync"]["view_replay"]:
         return name
     return format_html('<a href="{}">{}</a>', reverse("admin:sync_replay_change", args=[replay.pk]), name)
+
+
+_CHANGED_LINES = {"added": ("ins", "now", "+ "), "removed": ("del", "was", "- ")}
+
+
+@register.filter
+def diff_line(line: DiffLine) -> SafeString:
+    """Render a line of a text diff."""
+    name, style, mark = _CHANGED_LINES.get(line.kind, ("span", "", "  "))
+    return format_html("<{0}{1}>{2}{3}</{0}>", name, flatatt({"class": style or None}), mark, line.text)

@@ -71,6 +71,15 @@ class BacktestSummary:
         return int(self.row.counts.get(ComparisonOutcome.FAILS_NOW, 0))
 
     @property
+    def notice_style(self) -> str:
+        """Return the style of the notice about the result."""
+        if self.newly_failing:
+            return "bad"
+        if self.is_clean:
+            return "good"
+        return "plain" if self.row.tested_count else "warn"
+
+    @property
     def is_clean(self) -> bool:
         return (
             set(self.row.counts) <= {ComparisonOutcome.SAME, ComparisonOutcome.FAILS_BOTH}
