@@ -27,7 +27,7 @@ $(CHECKS): $(READY) requirements-dev.txt
 	touch $@
 
 .env: | $(READY)
-	$(BIN)/python -m integration_hub.devtools.make_env
+	$(BIN)/python -m devtools.make_env
 
 run: $(READY) .env  ## the hub, its worker and both stand-in services; ONCE=1 ends after one change; EMPTY=1 without them
 	$(BIN)/python manage.py migrate --verbosity 0
@@ -115,7 +115,7 @@ lint: $(CHECKS)
 	! grep -rnE --include='*.html' '^.{161}' templates
 
 types: $(CHECKS)
-	$(HUB_ENV) $(BIN)/mypy config_schema database audit webhooks logins sync exports console integration_hub sandbox
+	$(HUB_ENV) $(BIN)/mypy config_schema database audit webhooks logins sync exports console integration_hub devtools sandbox
 
 contracts: $(CHECKS)
 	$(BIN)/lint-imports

@@ -58,6 +58,7 @@ ENVIRONMENT = env.str("ENVIRONMENT", default="laptop" if DEBUG else "")
 
 INSTALLED_APPS = [
     "integration_hub",  # before the apps whose commands it replaces
+    "devtools",
     "console.site.ConsoleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from integration_hub.devtools.sandbox_setup import UNSIGNED
+from devtools.sandbox_setup import UNSIGNED
 from sync.models import Connection
 from tests.browser.conftest import LogIn
 from tests.browser.driver.chromium import Browser

@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db.models import Count, F, Max, Q
 
-from integration_hub.devtools.sample_history.generator import generate_history
+from devtools.sample_history.generator import generate_history
 from sync.models import Attempt, Call, Delivery, Route
 from tests.support.builders.history import a_route, a_source, an_event
 from webhooks.catalogue.codes import CATALOGUE

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.test import Client
 from django.utils import timezone
 
-from integration_hub.devtools.sandbox_setup import SandboxSystems, seed_configuration
+from devtools.sandbox_setup import SandboxSystems, seed_configuration
 from sync.models import OPEN_STATES, Connection, Delivery, Route
 from tests.faults.moods.expected_answers import TABLE, expected_result
 from tests.faults.moods.moody_systems import (

@@ -11,7 +11,7 @@ from tests.mutants.mutation import ROOT, Mutation
 
 PACKAGES = (
     *("config_schema", "database", "audit", "webhooks", "logins", "connectors", "sync", "exports", "console"),
-    "integration_hub",
+    *("integration_hub", "devtools"),
 )
 LEFT_OUT = ("/migrations/", "/devtools/", "/__init__.py")
 

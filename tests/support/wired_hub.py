@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.test import Client
 
-from integration_hub.devtools.sandbox_setup import SandboxSystems, seed_configuration
+from devtools.sandbox_setup import SandboxSystems, seed_configuration
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.support.hub import SIGNING_SECRET, Hub

@@ -11,9 +11,9 @@ from django.contrib.auth.models import Group, User
 from django.db import transaction
 from django.test import Client, override_settings
 
+from devtools.sample_history.generator import generate_history
 from exports.jobs.lifecycle import append_export_entry, request_export
 from exports.models import Export, TableFormat
-from integration_hub.devtools.sample_history.generator import generate_history
 from sync.erasure.requests import request_erasure
 from sync.erasure.subject_data import find_subject as whose
 from sync.models import (

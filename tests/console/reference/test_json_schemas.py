@@ -12,7 +12,7 @@ from config_schema.kinds import ValueKind
 from config_schema.model_fields import find_invalid_setting
 from console.reference.json_schemas import DOCUMENTS, make_schema
 from console.reference.pages import PAGES
-from integration_hub.devtools.sandbox_setup import MAPPINGS
+from devtools.sandbox_setup import MAPPINGS
 from sync.connectors.presets import PRESETS, load_preset
 from sync.connectors.registry import validate_connection
 from sync.connectors.settings.authentication import AUTHENTICATION

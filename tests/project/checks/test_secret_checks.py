@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from integration_hub.devtools.make_env import build_environment
+from devtools.make_env import build_environment
 from integration_hub.logs import process_secrets
 from integration_hub.secret_checks import SECRET_SETTINGS, check_secrets
 

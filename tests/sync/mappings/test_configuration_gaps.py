@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.core.management.base import CommandError
 
-from integration_hub.devtools.sandbox_setup import SandboxSystems, seed_configuration
+from devtools.sandbox_setup import SandboxSystems, seed_configuration
 from sync.mappings.configuration_gaps import (
     connection_gaps,
     delivery_conflicts,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from integration_hub.devtools.sandbox_setup import MAPPINGS
+from devtools.sandbox_setup import MAPPINGS
 from sandbox.identity.seed import USERS
 from sync.planning.mapping import EntityNotMappable, MatchValue, ParsedMapping
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from integration_hub.devtools.sample_history import payload_samples
-from integration_hub.devtools.sample_history.bulk_insert import BulkTable, format_time, format_uuid
-from integration_hub.devtools.sample_history.call_rows import AttemptContents, CallRows
-from integration_hub.devtools.sample_history.scenarios import EventScenario, ScenarioAttempt, draw_scenario
+from devtools.sample_history import payload_samples
+from devtools.sample_history.bulk_insert import BulkTable, format_time, format_uuid
+from devtools.sample_history.call_rows import AttemptContents, CallRows
+from devtools.sample_history.scenarios import EventScenario, ScenarioAttempt, draw_scenario
 from sync.models import Attempt, Call, Delivery, Finding, MappingVersion, Route
 from webhooks.catalogue.codes import CATALOGUE
 from webhooks.encryption.at_rest import encrypt

@@ -7,9 +7,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from integration_hub.devtools.sample_history.bulk_insert import disable_disk_sync, restore_disk_sync
-from integration_hub.devtools.sample_history.event_rows import EVENT_ID_PREFIX
-from integration_hub.devtools.sample_history.generator import generate_history
+from devtools.sample_history.bulk_insert import disable_disk_sync, restore_disk_sync
+from devtools.sample_history.event_rows import EVENT_ID_PREFIX
+from devtools.sample_history.generator import generate_history
 from webhooks.models import Event
 
 _REPORT_INTERVAL = 50_000

@@ -1,4 +1,4 @@
-"""`python -m integration_hub.devtools.make_env`: write the `.env` of a developer's machine, with new keys."""
+"""`python -m devtools.make_env`: write the `.env` of a developer's machine, with new keys."""
 
 import base64
 import os
@@ -29,7 +29,7 @@ def build_environment() -> str:
 
 def main() -> None:
     """Write `.env` into the directory of `manage.py`, unless it exists."""
-    path = Path(__file__).resolve().parents[2] / ".env"
+    path = Path(__file__).resolve().parents[1] / ".env"
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from integration_hub.devtools.sample_history import payload_samples
-from integration_hub.devtools.sample_history.bulk_insert import BulkTable, format_time
-from integration_hub.devtools.sample_history.scenarios import ScenarioAttempt
+from devtools.sample_history import payload_samples
+from devtools.sample_history.bulk_insert import BulkTable, format_time
+from devtools.sample_history.scenarios import ScenarioAttempt
 from sync.models import Connection, Route
 from webhooks.catalogue.codes import CATALOGUE
 

@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from audit.entries.append import NewEntry, append_entries
-from integration_hub.devtools.sandbox_setup import SandboxSystems, seed_configuration
+from devtools.sandbox_setup import SandboxSystems, seed_configuration
 
 LOGINS = ("support", "auditor", "administrator")
 

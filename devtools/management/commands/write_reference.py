@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from integration_hub.devtools.reference_files import write_reference
+from devtools.reference_files import write_reference
 
 
 class Command(BaseCommand):

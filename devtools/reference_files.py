@@ -1,4 +1,4 @@
-"""`python -m integration_hub.devtools.write_reference docs/reference`: write the reference as Markdown and "
+"""`python -m devtools.write_reference docs/reference`: write the reference as Markdown and "
 "JSON Schema."""
 
 import json

@@ -6,8 +6,8 @@ from random import Random
 from django.db import transaction
 from django.db.models import Max
 
-from integration_hub.devtools.sample_history.event_rows import HistoryRows
-from integration_hub.devtools.sample_history.scenarios import DAY, HOUR
+from devtools.sample_history.event_rows import HistoryRows
+from devtools.sample_history.scenarios import DAY, HOUR
 from sync.models import Route
 from webhooks.models import Event
 

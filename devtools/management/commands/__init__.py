@@ -1,0 +1,1 @@
+"""Which commands do operators and developers run?"""
