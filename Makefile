@@ -13,13 +13,13 @@ HUB_ENV := HUB_ENV_FILE=/dev/null SECRET_KEY=only-for-checks-0123456789abcdefghi
 TEST_PROCESSES = $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
 
 .PHONY: run test quick test-sqlite test-postgresql check lint types contracts migrations submission nightly \
-	gate-stress promises faults peers start-peers bench screenshots clean
+	gate-stress promises faults peers start-peers bench screenshots docs clean
 
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-$(READY): requirements.txt
+$(READY): requirements.txt requirements-run.txt
 	$(PYTHON) -m venv .venv
-	$(INSTALL) -r requirements.txt
+	$(INSTALL) -r requirements.txt -r requirements-run.txt
 	touch $@
 
 $(CHECKS): $(READY) requirements-dev.txt
@@ -31,7 +31,7 @@ $(CHECKS): $(READY) requirements-dev.txt
 
 run: $(READY) .env  ## the hub, its worker and both stand-in services; ONCE=1 ends after one change; EMPTY=1 without them
 	$(BIN)/python manage.py migrate --verbosity 0
-	$(BIN)/python manage.py seed_sandbox $(if $(EMPTY),--only-logins)
+	$(BIN)/python -m devtools seed_sandbox $(if $(EMPTY),--only-logins)
 	MALLOC_ARENA_MAX=2 PATH="$(CURDIR)/$(BIN):$$PATH" LOG_FORMAT=$${LOG_FORMAT:-text} $(BIN)/honcho start $(if $(EMPTY),web worker)
 
 # tests/tiers/parts.py has the same expression.
@@ -100,6 +100,9 @@ start-peers: $(CHECKS)  ## real systems to connect manually, as docs/connect.md 
 
 bench: $(CHECKS)  ## what a webhook costs, compared with plain views; ARGS="--quick" for a first look
 	$(BIN)/python -m tests.bench $(ARGS)
+
+docs: $(READY)  ## the reference of all settings, into docs/reference
+	$(HUB_ENV) $(BIN)/python -m devtools write_reference
 
 screenshots: $(CHECKS)  ## a picture of every screen, into var/screens; ARGS="events replay" for these only
 	$(BIN)/python -m tests.browser $(ARGS)

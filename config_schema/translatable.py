@@ -1,7 +1,7 @@
 """Texts that are marked for translation where they are written, and translated where they are shown. Pure.
 
-`manage.py makemessages` finds the templates by the names of these functions. A template has its parameters by name:
-`translatable("at most %(most)s items", most="200")`.
+`python -m devtools makemessages` finds the templates by the names of these functions. A template has its parameters
+by name: `translatable("at most %(most)s items", most="200")`.
 """
 
 from collections.abc import Iterable, Mapping

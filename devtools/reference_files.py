@@ -1,5 +1,4 @@
-"""`python -m devtools.write_reference docs/reference`: write the reference as Markdown and "
-"JSON Schema."""
+"""Write the reference as Markdown and JSON Schema."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -13,9 +12,7 @@ from console.reference.pages import PAGES, ReferencePage
 from console.reference.preset_catalogue import KINDS, CatalogueEntry, list_entries
 from console.ui.setting_entries import SettingEntry, SettingSection
 
-GENERATED = (
-    "<!-- Written by `manage.py write_reference` from the code that reads the settings. Do not edit. -->"
-)
+GENERATED = "<!-- Written by `make docs` from the code that reads the settings. Do not edit. -->"
 _MAX_EXAMPLE_LENGTH = 120
 
 

@@ -1,4 +1,4 @@
-"""Django's command line for the hub: `integration-hub`, `python -m integration_hub` or `manage.py`."""
+"""Django's command line for the hub: `python -m integration_hub` or `manage.py`."""
 
 import os
 import sys

@@ -27,14 +27,9 @@ from integration_hub.environment import (
 )
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-IS_CHECKOUT = (BASE_DIR / "manage.py").exists()  # otherwise the hub is installed as a package
-# The directory of `.env` and `var/`; for an installed hub, the directory in which it is started.
-WORKING_DIR = BASE_DIR if IS_CHECKOUT else Path.cwd()
+WORKING_DIR = BASE_DIR  # of `.env` and `var/`
 # The beginning of the command line with which one process of the hub starts another.
-COMMAND_LINE = [
-    sys.executable,
-    *([str(BASE_DIR / "manage.py")] if IS_CHECKOUT else ["-m", "integration_hub"]),
-]
+COMMAND_LINE = [sys.executable, str(BASE_DIR / "manage.py")]
 
 env = environ.Env()
 read_env_file(os.environ.get("HUB_ENV_FILE", str(WORKING_DIR / ".env")))
@@ -58,7 +53,6 @@ ENVIRONMENT = env.str("ENVIRONMENT", default="laptop" if DEBUG else "")
 
 INSTALLED_APPS = [
     "integration_hub",  # before the apps whose commands it replaces
-    "devtools",
     "console.site.ConsoleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",

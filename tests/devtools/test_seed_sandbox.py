@@ -1,5 +1,6 @@
-"""Demo logins are never added to a hub that may be in production by mistake."""
+"""Demo logins are never added to a hub that may be in production, which has no command for it either."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
+from integration_hub import settings as production
 from sync.models import Connection
 from webhooks.models import Source
 
@@ -52,3 +54,14 @@ def test_a_hub_that_is_to_be_connected_by_hand_gets_logins_alone(settings: Any, 
     assert User.objects.count() == 3
     assert not Connection.objects.exists()
     assert not Source.objects.exists()
+
+
+def test_the_command_line_of_a_production_hub_has_no_command_for_developers() -> None:
+    apps = {
+        app: Path(import_module(app).__file__ or "").parent
+        for app in production.INSTALLED_APPS
+        if "." not in app
+    }
+    commands = {path.stem for folder in apps.values() for path in folder.glob("management/commands/*.py")}
+    assert {"run_worker", "backup"} <= commands
+    assert not commands & {"seed_sandbox", "generate_history", "write_reference", "makemessages"}

@@ -3,7 +3,7 @@
 A process that leaves deferred work to workers has `WITH_WORKERS` of `hub_processes` in its environment.
 """
 
-from integration_hub.settings import *  # noqa: F403
+from devtools.settings import *  # noqa: F403
 
 LEFT_TO_WORKERS = WAKE_WORKERS  # noqa: F405
 WAKE_WORKERS = "sync.execution.executor.run_in_this_process"

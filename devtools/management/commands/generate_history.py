@@ -1,4 +1,4 @@
-"""`manage.py generate_history --events 1000000`: fill a database with the history of three busy months."""
+"""`python -m devtools generate_history --events 1000000`: fill a database with the history of three busy months."""
 
 import time
 from argparse import ArgumentParser
@@ -50,6 +50,8 @@ class Command(BaseCommand):
                     seconds = time.monotonic() - started
                     self.stdout.write(f"{stored:,} of {events:,} events, {stored / seconds:,.0f} a second")
         except LookupError as error:
-            raise CommandError(f"{error}: run `manage.py seed_sandbox`, or create a route.") from error
+            raise CommandError(
+                f"{error}: run `python -m devtools seed_sandbox`, or create a route."
+            ) from error
         finally:
             restore_disk_sync()

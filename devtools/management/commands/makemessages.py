@@ -1,5 +1,5 @@
-"""`manage.py makemessages`: Django's command, which also extracts the texts of pure packages, of the catalogue of codes
-and of presets.
+"""`python -m devtools makemessages`: Django's command, which also extracts the texts of pure packages, of the catalogue
+of codes and of presets.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""`manage.py seed_sandbox`: connect the hub to the sandbox, and create one login for each group."""
+"""`python -m devtools seed_sandbox`: connect the hub to the sandbox, and create one login for each group."""
 
 import os
 import secrets

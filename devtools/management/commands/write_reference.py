@@ -1,4 +1,4 @@
-"""`manage.py write_reference`: write the reference of all settings, made from the code that reads them."""
+"""`python -m devtools write_reference`: write the reference of all settings, made from the code that reads them."""
 
 from pathlib import Path
 from typing import Any

@@ -1,1 +1,1 @@
-"""Which commands do operators and developers run?"""
+"""Which commands do operators run?"""

@@ -111,7 +111,18 @@ def prepare_hub(database: Database, systems: Systems, folder: Path) -> dict[str,
     """Migrate a database and connect the hub to the stand-in systems. Returns the environment of its processes."""
     environment = _environment(database) | _hub_environment(database, systems, folder)
     _manage(environment, "migrate", "--verbosity", "0")
-    _manage(environment, "seed_sandbox", "--allow-demo-logins", "--logins", str(folder / "logins.txt"))
+    _run(
+        [
+            sys.executable,
+            "-m",
+            "devtools",
+            "seed_sandbox",
+            "--allow-demo-logins",
+            "--logins",
+            str(folder / "logins.txt"),
+        ],
+        environment,
+    )
     # A hub whose database is filled first is prepared twice.
     if not database.rows(f"SELECT 1 FROM webhooks_source WHERE slug = '{FORMATTED}'"):
         _manage(environment, "shell", "--command", _ADD_FORMATTED_SOURCE)

@@ -91,7 +91,7 @@ def measure_console(kind: str, systems: Systems, folder: Path, events: int, repe
     with fresh_database(kind, folder) as database:
         environment = prepare_hub(database, systems, folder)
         began = time.monotonic()
-        _run(environment, "manage", "generate_history", "--events", str(events))
+        _run(environment, "devtools", "generate_history", "--events", str(events))
         _run(environment, "tests.bench.rows.audit_entries", str(events))
         seconds = time.monotonic() - began
         print(f"console: {kind}, {events:,} events in {seconds:.0f} s", file=sys.stderr, flush=True)

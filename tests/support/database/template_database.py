@@ -118,14 +118,14 @@ def _make_template(made: Path, server: str, seed: Seed) -> None:
 def _fill(url: str, seed: Seed) -> None:
     """Seed a database that is migrated; without a seed, migrate it."""
     command = (
-        ["seed_sandbox", "--allow-demo-logins", "--logins", os.devnull]
+        ["-m", "devtools", "seed_sandbox", "--allow-demo-logins", "--logins", os.devnull]
         if seed
-        else ["migrate", "--verbosity", "0"]
+        else ["manage.py", "migrate", "--verbosity", "0"]
     )
     environment = os.environ | {"AUDIT_CHECKPOINT_EMAILS": "auditor@example.com"} | dict(seed)  # or it warns
     environment["DATABASE_URL"] = url
     subprocess.run(
-        [sys.executable, "manage.py", *command],
+        [sys.executable, *command],
         cwd=_ROOT,
         env=environment,
         check=True,

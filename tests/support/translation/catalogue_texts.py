@@ -1,4 +1,4 @@
-"""The texts that `manage.py makemessages` finds, and a language that puts brackets around each of them."""
+"""The texts that `python -m devtools makemessages` finds, and a language that puts brackets around each of them."""
 
 import os
 import re
