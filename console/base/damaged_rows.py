@@ -1,4 +1,4 @@
-"""Rows with a value that cannot be read: a list names such a row in its place, and any other page says which row it is.
+"""Rows with a value that cannot be read: a page that needs such a row answers 409 and names it.
 
 The hub does not write such values. `verify_audit` reports them.
 """
@@ -6,6 +6,7 @@ The hub does not write such values. `verify_audit` reports them.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR, datetime
+from itertools import islice
 from traceback import walk_tb
 from types import CodeType
 from typing import Any
@@ -16,8 +17,6 @@ from django.db.models import ForeignKey, Model, QuerySet
 from django.db.models.sql.compiler import SQLCompiler
 from django.db.utils import DatabaseErrorWrapper
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
-from django.utils.functional import cached_property
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
@@ -47,17 +46,11 @@ _CONVERSIONS = frozenset(
 
 @dataclass(frozen=True)
 class DamagedRow:
-    """A row that cannot be shown.
-
-    `columns` are the damaged columns; empty if a row that this one refers to is damaged. `received_at` is its place in
-    a list by time; None if that cannot be read.
-    """
+    """A row that cannot be shown. `columns` are the damaged columns; empty if a row that it refers to is damaged."""
 
     model: type[Model]
     pk: int
     columns: tuple[str, ...]
-    received_at: datetime | None = None
-    is_damaged = True
 
     def __str__(self) -> str:
         return f"{self.model._meta.db_table} {self.pk}: {', '.join(self.columns) or 'a related row'}"
@@ -66,14 +59,6 @@ class DamagedRow:
     def name(self) -> str:
         """Return what people call the row: the kind and the key."""
         return f"{capfirst(str(self.model._meta.verbose_name))} {self.pk}"
-
-    @cached_property
-    def url(self) -> str:
-        """Return the address of its page, which names the damaged row too; empty if it has none."""
-        try:
-            return reverse(f"admin:{self.model._meta.label_lower.replace('.', '_')}_change", args=[self.pk])
-        except NoReverseMatch:
-            return ""
 
     @property
     def sentence(self) -> str:
@@ -84,32 +69,27 @@ class DamagedRow:
 
 
 class DamagedValue(Exception):
-    """Raised if a page needs rows that have damaged columns."""
+    """Raised if a page needs rows that have damaged columns. Names at most 20 of them."""
 
     def __init__(self, rows: Iterable[DamagedRow]) -> None:
         super().__init__("a stored value cannot be read")
-        self.rows = tuple(rows)
+        self.rows = tuple(islice(rows, MAX_NAMED))
 
 
-def load_rows(rows: QuerySet[Any], time_column: str = "") -> list[Any]:
-    """Return the rows, by one statement, with a `DamagedRow` in place of each that cannot be shown.
-
-    `time_column`: the column by which the list is ordered, if it is a time.
-    """
+def load_rows(rows: QuerySet[Any]) -> list[Any]:
+    """Return the rows, by one statement. Raises DamagedValue if one of them cannot be shown."""
     try:
         found = list(rows)
     except READ_ERRORS as error:
         if not is_damage(error):
             raise
         # One value that cannot be converted hides all rows, so they are read one by one.
-        one_by_one = (_load_row(rows, key, time_column) for key in list(rows.values_list("pk", flat=True)))
-        found = [row for row in one_by_one if row is not None]
-    return [
-        row
-        if isinstance(row, DamagedRow) or _is_readable(row)
-        else _damaged_row(type(row), row.pk, time_column)
-        for row in found
-    ]
+        keys = list(rows.values_list("pk", flat=True))
+        raise DamagedValue(
+            _damaged_row(rows.model, key) for key in keys if not _is_loadable(rows, key)
+        ) from error
+    require_readable(found)
+    return found
 
 
 def require_readable(rows: Iterable[Model]) -> None:
@@ -133,26 +113,20 @@ def find_damage(request: HttpRequest, error: Exception) -> tuple[DamagedRow, ...
     return () if _is_conversion_error(error) else None
 
 
-def _load_row(rows: QuerySet[Any], key: int, time_column: str) -> Any:
+def _is_loadable(rows: QuerySet[Any], key: int) -> bool:
     row = rows.all()
     row.query.clear_limits()
     try:
-        return row.order_by().filter(pk=key).first()
+        found = row.order_by().filter(pk=key).first()
     except READ_ERRORS as error:
         if not is_damage(error):
             raise
-    return _damaged_row(rows.model, key, time_column)
+        return False
+    return found is None or next(_damaged_parts(found), None) is None
 
 
-def _damaged_row(model: type[Model], key: int, time_column: str = "") -> DamagedRow:
-    at, columns = None, tuple(invalid_column_names(model, key))
-    if time_column and time_column not in columns:
-        at = model._default_manager.values_list(time_column, flat=True).filter(pk=key).first()
-    return DamagedRow(model, key, columns, at)
-
-
-def _is_readable(row: Model) -> bool:
-    return next(_damaged_parts(row), None) is None
+def _damaged_row(model: type[Model], key: int) -> DamagedRow:
+    return DamagedRow(model, key, tuple(invalid_column_names(model, key)))
 
 
 def _damaged_parts(row: Model) -> Iterator[Model]:
@@ -183,8 +157,10 @@ def _damaged_rows_of_page(request: HttpRequest) -> Iterator[DamagedRow]:
         return
     tables = [(table, path) for table, _name, path in EVENT_TABLES] if model is Event else [(model, "pk")]
     for table, path in tables:
-        rows = table._default_manager.filter(**{path: key}).order_by("pk")[:MAX_ROWS]
-        yield from (row for row in load_rows(rows) if isinstance(row, DamagedRow))
+        try:
+            load_rows(table._default_manager.filter(**{path: key}).order_by("pk")[:MAX_ROWS])
+        except DamagedValue as damage:
+            yield from damage.rows
 
 
 def _model_of_page(url_name: str) -> type[Model] | None:

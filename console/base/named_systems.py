@@ -12,8 +12,4 @@ def systems_of_codes(events: Iterable[int]) -> dict[tuple[int, str], str]:
     """
     deliveries = Delivery.objects.filter(event__in=list(events)).select_related("identity", "target")
     rows = load_rows(deliveries.only("event", "code", "identity__name", "target__name"))
-    return {
-        (row.event_id, row.code): row.connection_of_code(row.code).name
-        for row in rows
-        if isinstance(row, Delivery)
-    }
+    return {(row.event_id, row.code): row.connection_of_code(row.code).name for row in rows}

@@ -6,7 +6,7 @@ from itertools import groupby
 
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 
-from console.base.damaged_rows import DamagedRow, load_rows
+from console.base.damaged_rows import load_rows
 from console.deliveries.delivery_status import DeliveryStatus, describe_status, expired_claim_words
 from console.ui.keyset import BY_RECEIVED_TIME, Cursor
 from console.ui.outcome_texts import explain_outcome, explain_pause, is_replayable
@@ -73,11 +73,11 @@ class EntityPage:
     may: Mapping[str, bool]
     is_erased: bool
     identity_services: tuple[IdentityServiceRow, ...]
-    timeline: tuple[TimelineRow | DamagedRow, ...]
+    timeline: tuple[TimelineRow, ...]
     older: str
     newest: Event | None
     attention_count: int
-    deliveries_in_progress: tuple[OpenDeliveryRow | DamagedRow, ...]
+    deliveries_in_progress: tuple[OpenDeliveryRow, ...]
     erasures: tuple[Erasure, ...]
     pseudonyms: tuple[str, ...]
 
@@ -106,7 +106,7 @@ def build_entity_page(query: EntityQuery, may: Mapping[str, bool]) -> EntityPage
     events = _entity_events(query, subjects)
     # One event more than a page holds tells whether there are older ones.
     before = _events_before(events, query.before).select_related("source")
-    rows = load_rows(before[: PAGE_SIZE + 1], "received_at")
+    rows = load_rows(before[: PAGE_SIZE + 1])
     # On a later page the newest event is not among the rows.
     newest_rows = load_rows(events[:1]) if query.before else rows
     more, rows = len(rows) > PAGE_SIZE, rows[:PAGE_SIZE]
@@ -116,18 +116,13 @@ def build_entity_page(query: EntityQuery, may: Mapping[str, bool]) -> EntityPage
         is_erased=is_erased(query.entity_id),
         identity_services=subjects,
         timeline=_timeline_rows(rows, may, on_hold=_events_on_hold(deliveries_in_progress)),
-        older=_last_cursor(rows) if more else "",
-        newest=next((row for row in newest_rows if isinstance(row, Event)), None),
+        older=str(BY_RECEIVED_TIME.cursor_of(rows[-1])) if more else "",
+        newest=next(iter(newest_rows), None),
         attention_count=_count_needing_attention(query),
         deliveries_in_progress=deliveries_in_progress,
         erasures=_recent_erasures(query) if may["erasures"] else (),
         pseudonyms=_earlier_pseudonyms(query) if may["erase"] else (),
     )
-
-
-def _last_cursor(rows: Sequence[Event | DamagedRow]) -> str:
-    """Return the cursor of the last row whose time can be read; empty if there is none."""
-    return str(next(filter(None, map(BY_RECEIVED_TIME.cursor_of, reversed(rows))), ""))
 
 
 def known_types(entity_id: str) -> list[str]:
@@ -200,20 +195,16 @@ def _events_before(events: QuerySet[Event], cursor: str) -> QuerySet[Event]:
 
 
 def _timeline_rows(
-    rows: Sequence[Event | DamagedRow], may: Mapping[str, bool], on_hold: Container[int]
-) -> tuple[TimelineRow | DamagedRow, ...]:
-    loaded = _delivery_rows([row.pk for row in rows]) if may["deliveries"] and rows else []
-    deliveries = [delivery for delivery in loaded if isinstance(delivery, Delivery)]
+    rows: Sequence[Event], may: Mapping[str, bool], on_hold: Container[int]
+) -> tuple[TimelineRow, ...]:
+    deliveries = _delivery_rows([row.pk for row in rows]) if may["deliveries"] and rows else []
     replayed = _replayed_events(deliveries) if may["attempts"] and deliveries else set()
     speakers = {
         (delivery.event_id, delivery.code): delivery.connection_of_code(delivery.code).name
         for delivery in deliveries
     }
-    damaged = tuple(delivery for delivery in loaded if isinstance(delivery, DamagedRow))
-    return damaged + tuple(
-        row
-        if isinstance(row, DamagedRow)
-        else TimelineRow(
+    return tuple(
+        TimelineRow(
             row,
             explain_pause()
             if row.pk in on_hold
@@ -224,7 +215,7 @@ def _timeline_rows(
     )
 
 
-def _delivery_rows(events: Sequence[int]) -> list[Delivery | DamagedRow]:
+def _delivery_rows(events: Sequence[int]) -> list[Delivery]:
     """Return event, code and the names of both connections of each delivery."""
     rows = Delivery.objects.filter(event__in=events).select_related("identity", "target")
     return load_rows(rows.only("event", "code", "identity__name", "target__name"))
@@ -237,16 +228,12 @@ def _replayed_events(deliveries: Iterable[Delivery]) -> set[int]:
     return {owners[key] for key in tried.values_list("delivery", flat=True)}
 
 
-def _open_deliveries(query: EntityQuery) -> tuple[OpenDeliveryRow | DamagedRow, ...]:
+def _open_deliveries(query: EntityQuery) -> tuple[OpenDeliveryRow, ...]:
     same = Delivery.objects.open().filter(entity_id=query.entity_id, entity_type=query.entity_type)
-    loaded = load_rows(same.select_related(*_RELATED).order_by("pk")[:MAX_OPEN])
-    rows = [row for row in loaded if isinstance(row, Delivery)]
+    rows = load_rows(same.select_related(*_RELATED).order_by("pk")[:MAX_OPEN])
     around = load_contention_with(rows, rows)
-    open_rows: list[OpenDeliveryRow | DamagedRow] = [row for row in loaded if isinstance(row, DamagedRow)]
-    for row in rows:
-        status = describe_status(row, around)
-        open_rows.append(OpenDeliveryRow(row, _open_words(row, status), status))
-    return tuple(open_rows)
+    shown = ((row, describe_status(row, around)) for row in rows)
+    return tuple(OpenDeliveryRow(row, _open_words(row, status), status) for row, status in shown)
 
 
 def _open_words(row: Delivery, status: DeliveryStatus) -> CodeTexts:
@@ -257,11 +244,9 @@ def _open_words(row: Delivery, status: DeliveryStatus) -> CodeTexts:
     return explain_outcome(row.state, row.code, row.connection_of_code(row.code).name)
 
 
-def _events_on_hold(rows: Iterable[OpenDeliveryRow | DamagedRow]) -> set[int]:
+def _events_on_hold(rows: Iterable[OpenDeliveryRow]) -> set[int]:
     """Return the events that wait because their source or route is paused."""
-    return {
-        row.row.event_id for row in rows if isinstance(row, OpenDeliveryRow) and is_paused_by_person(row.row)
-    }
+    return {row.row.event_id for row in rows if is_paused_by_person(row.row)}
 
 
 def _recent_erasures(query: EntityQuery) -> tuple[Erasure, ...]:

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.base.damaged_rows import DamagedRow, load_rows, require_readable
+from console.base.damaged_rows import load_rows, require_readable
 from console.deliveries.delivery_status import DeliveryStatus, describe_status, expired_claim_words
 from console.events.attempts import AttemptRow, attempts_by_delivery, system_name
 from console.payloads.content import PayloadAbsence, PayloadContent, raw_content
@@ -100,7 +100,7 @@ class EventPage:
     receipts: tuple[ReceiptRow, ...]
     has_more_receipts: bool
     deliveries: tuple[DeliveryRow, ...]
-    same_entity: tuple[Event | DamagedRow, ...]
+    same_entity: tuple[Event, ...]
     group: FailureGroup | None
     revealed_for: int
 
@@ -185,7 +185,7 @@ def build_event_page(event: Event, request: HttpRequest) -> EventPage:
     )
 
 
-def _events_of_entity(event: Event) -> tuple[Event | DamagedRow, ...]:
+def _events_of_entity(event: Event) -> tuple[Event, ...]:
     """Return the newest five other events of this entity, from any source."""
     rows = Event.objects.filter(entity_id=event.entity_id, entity_type=event.entity_type)
     newest = load_rows(rows.order_by("-received_at", "-pk")[: MAX_SAME_ENTITY + 1])

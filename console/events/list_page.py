@@ -9,7 +9,6 @@ from django.db import connection
 from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 
-from console.base.damaged_rows import DamagedRow
 from console.events.list_query import COUNT_LIMIT, count_newer, fetch_events, has_events, page_count_label
 from console.events.list_views import search_sentence, view_tabs
 from console.events.saved_views import saved_views
@@ -73,7 +72,7 @@ def build_event_list(request: HttpRequest) -> EventList:
     return EventList(
         **fields,
         event_filter=asked.resolved,
-        rows=[event if isinstance(event, DamagedRow) else _event_row(event, now) for event in page.rows],
+        rows=[_event_row(event, now) for event in page.rows],
         count=page_count_label(asked.resolved, page),
         tabs=view_tabs(fields["query"], _tab_counts(), saved_views(request.user)),
         newest=_newer_query(page, asked.page_request, fields["query"]),

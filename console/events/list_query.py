@@ -1,7 +1,6 @@
 """Read one page of the event list by a cursor, and count its events within bounds."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -18,8 +17,8 @@ COUNT_LIMIT = 1_000
 
 
 def fetch_events(event_filter: EventFilter, page_request: PageRequest) -> KeysetPage:
-    """Fetch a page of at most 50 events, by one statement for each selected state. A `DamagedRow` is in place of one
-    that cannot be read.
+    """Fetch a page of at most 50 events, by one statement for each selected state. Raises DamagedValue if one cannot be
+    read.
 
     Each event carries `attempt_count`, `next_at`, `was_replayed`, `is_paused`, and the names `identity` and `target` of
     the connections of its deliveries.
@@ -34,18 +33,12 @@ def _fetch_rows(event_filter: EventFilter, condition: Q, order: Sequence[str], l
         event
         for part in parts
         for event in load_rows(
-            _annotate_deliveries(part.apply_to(Event.objects.filter(condition))).order_by(*order)[:limit],
-            "received_at",
+            _annotate_deliveries(part.apply_to(Event.objects.filter(condition))).order_by(*order)[:limit]
         )
     ]
     if len(parts) > 1:
-        events.sort(key=_sort_key, reverse=order[0].startswith("-"))
+        events.sort(key=lambda event: (event.received_at, event.pk), reverse=order[0].startswith("-"))
     return events[:limit]
-
-
-def _sort_key(event: Any) -> tuple[datetime, int]:
-    # SQLite sorts most texts that are not times behind all times, and PostgreSQL infinity.
-    return event.received_at or datetime.max.replace(tzinfo=UTC), event.pk
 
 
 def _annotate_deliveries(events: QuerySet[Event]) -> QuerySet[Any]:

@@ -12,7 +12,6 @@ from console.settings.connections.connection_status import ConnectionStatus
 from sync.models import Alarm, AlarmKind, Route
 from sync.monitoring.alarm_texts import notification_text
 from sync.monitoring.connection_health import ConnectionHealth
-from sync.monitoring.health_figures import SourceActivity
 from webhooks.models import Source
 
 MAX_ALERTS = 6
@@ -49,23 +48,6 @@ def _open_alarms() -> list[Alarm]:
     # Snoozed alarms are dropped below, so more are read than can be shown.
     rows = Alarm.objects.filter(ended_at=None).order_by("raised_at", "pk")[: 4 * MAX_ALERTS]
     return [alarm for alarm in rows if alarm.snoozed_until is None or alarm.snoozed_until <= now]
-
-
-def damaged_time_alerts(sources: Iterable[SourceActivity]) -> list[OverviewAlert]:
-    """Return an alert for each source of which the time of the newest event cannot be read."""
-    text = _("The time of an earlier event is shown. Tell an administrator to run “manage.py verify_audit”.")
-    link = reverse("admin:webhooks_event_changelist")
-    return [
-        OverviewAlert(
-            "bad",
-            _("The time of the newest event of %(name)s cannot be read.") % {"name": source.name},
-            text,
-            link,
-            _("Show all events"),
-        )
-        for source in sources
-        if source.is_time_damaged
-    ][:MAX_ALERTS]
 
 
 def _alarm_alerts(alarms: Iterable[Alarm]) -> Iterator[OverviewAlert]:

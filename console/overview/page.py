@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from console.failures.failure_reasons import summarize_failures
-from console.overview.alerts import collect_alerts, damaged_time_alerts
+from console.overview.alerts import collect_alerts
 from console.overview.figures import TARGET_PERCENT, count_unresolved_failures, load_figures
 from console.overview.first_steps import list_setup_steps
 from console.settings.connections.connection_status import load_all_statuses
@@ -36,15 +36,12 @@ PART_PERMISSIONS = {
 
 @dataclass(frozen=True, slots=True)
 class SourceSummary:
-    """The sources. `silent` have sent nothing for longer than allowed; `refused` counts today's wrong signatures.
-    `damaged` have a newest event whose time cannot be read.
-    """
+    """The sources. `silent` have sent nothing for longer than allowed; `refused` counts today's wrong signatures."""
 
     number: int
     silent: tuple[SourceActivity, ...]
     last_at: datetime | None
     refused: int | None
-    damaged: tuple[SourceActivity, ...] = ()
 
     @property
     def sending(self) -> int:
@@ -62,9 +59,8 @@ def render_overview(request: HttpRequest, context: dict[str, Any]) -> TemplateRe
     now = read_clock()
     statuses = load_all_statuses() if may["connections"] else []
     sources = _source_summary(now, with_refusals=may["refusals"]) if may["sources"] else None
-    damaged = damaged_time_alerts(sources.damaged) if sources and may["events"] else []
     context |= {
-        "alerts": [*damaged, *collect_alerts(request.user, statuses)],
+        "alerts": collect_alerts(request.user, statuses),
         "figures": load_figures(now) if may["events"] else None,
         "needing_attention": count_unresolved_failures() if may["events"] and may["groups"] else 0,
         "connections": statuses,
@@ -91,5 +87,4 @@ def _source_summary(now: datetime, *, with_refusals: bool) -> SourceSummary:
         today = RefusalCount.objects.filter(hour__gte=midnight, code="bad-signature")
         refused = today.aggregate(number=Sum("number"))["number"] or 0
     silent = tuple(source for source in sources if source.is_silent(now))
-    damaged = tuple(source for source in sources if source.is_time_damaged)
-    return SourceSummary(len(sources), silent, max(heard, default=None), refused, damaged)
+    return SourceSummary(len(sources), silent, max(heard, default=None), refused)

@@ -11,7 +11,6 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from console.base.damaged_rows import DamagedRow
 from console.base.named_systems import systems_of_codes
 from console.requests.list_query import fetch_requests, request_time, resolve_requests
 from console.requests.results import RESULT_NAMES, reason_text, render_result, request_result
@@ -109,24 +108,22 @@ def build_request_list(request: HttpRequest) -> FilteredPage:
 
 
 def request_rows(
-    rows: Iterable[Receipt | Refusal | DamagedRow],
+    rows: Iterable[Receipt | Refusal],
     request: HttpRequest,
     known: Mapping[int, Source] | None = None,
-) -> list[RequestRow | DamagedRow]:
+) -> list[RequestRow]:
     """Build the rows of the list, with their links. One statement for the names of systems, and one for those of the
     sources, none if `known`.
     """
     rows = list(rows)
-    keys = {row.source_id for row in rows if not isinstance(row, DamagedRow)} - {None}
+    keys = {row.source_id for row in rows} - {None}
     sources = known or Source.objects.in_bulk(keys)
     systems = systems_of_codes(
         row.event_id for row in rows if isinstance(row, Receipt) and row.event_id is not None
     )
     with_events = request.user.has_perm("webhooks.view_event")
     return [
-        row
-        if isinstance(row, DamagedRow)
-        else RequestRow(
+        RequestRow(
             row,
             str(sources.get(row.source_id or 0, _("unknown"))),
             reverse(f"admin:webhooks_{row._meta.model_name}_change", args=[row.pk]),

@@ -6,14 +6,14 @@ between the tables.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import reduce
 from operator import or_
 from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from console.base.damaged_rows import DamagedRow, load_rows
+from console.base.damaged_rows import load_rows
 from console.requests.results import (
     FILTERED_CODE,
     NOT_VERIFIED_CODE,
@@ -73,16 +73,9 @@ def request_time(row: Receipt | Refusal) -> datetime:
     return row.received_at if isinstance(row, Receipt) else row.last_at
 
 
-def request_cursor(row: Receipt | Refusal | DamagedRow) -> Cursor | None:
-    """Return the cursor of a receipt or a refusal in the list of requests; None if its time cannot be read."""
-    if not isinstance(row, DamagedRow):
-        return Cursor(request_time(row), _list_key(row))
-    return Cursor(row.received_at, _list_key(row)) if row.received_at else None
-
-
-def _list_key(row: Receipt | Refusal | DamagedRow) -> int:
-    model = row.model if isinstance(row, DamagedRow) else type(row)
-    return 2 * row.pk + (_RECEIPT if model is Receipt else _REFUSAL)
+def request_cursor(row: Receipt | Refusal) -> Cursor:
+    """Return the cursor of a receipt or a refusal in the list of requests."""
+    return Cursor(request_time(row), 2 * row.pk + (_RECEIPT if isinstance(row, Receipt) else _REFUSAL))
 
 
 def fetch_requests(
@@ -97,10 +90,9 @@ def fetch_requests(
     return build_page(rows[:limit], page_request, request_cursor)
 
 
-def _sort_key(row: Receipt | Refusal | DamagedRow) -> tuple[datetime, int]:
+def _sort_key(row: Receipt | Refusal) -> tuple[datetime, int]:
     cursor = request_cursor(row)
-    # SQLite sorts most texts that are not times behind all times, and PostgreSQL infinity.
-    return (cursor.at, cursor.pk) if cursor else (datetime.max.replace(tzinfo=UTC), _list_key(row))
+    return cursor.at, cursor.pk
 
 
 def _fetch_rows(
@@ -113,8 +105,7 @@ def _fetch_rows(
     elif page_request.after is not None:
         key = (page_request.after.pk - table) // 2
         rows = rows.filter(keyset.newer_than(Cursor(page_request.after.at, key)))
-    own_time = "received_at" if table == _RECEIPT else "last_at"
-    return load_rows(rows.order_by(*keyset.order_by(page_request))[:limit], own_time)
+    return load_rows(rows.order_by(*keyset.order_by(page_request))[:limit])
 
 
 def _selections(request_filter: RequestFilter) -> Iterator[tuple[QuerySet[Any], str, int]]:

@@ -10,7 +10,6 @@ from django.db.models import Sum
 from django.http import HttpRequest
 from django.utils import timezone
 
-from console.base.damaged_rows import DamagedRow
 from console.requests.list_page import RequestRow, request_rows, requests_url, visible_tables
 from console.requests.list_query import RequestFilter, fetch_requests
 from console.requests.results import RECEIPT_RESULTS, RESULT_NAMES, RequestResult, refusal_result
@@ -48,7 +47,7 @@ class SourceRequests:
     """The requests of one source, as far as the person may see them."""
 
     counts: Sequence[ResultCount]
-    rows: Sequence[RequestRow | DamagedRow]
+    rows: Sequence[RequestRow]
     url: str
 
 

@@ -23,8 +23,8 @@ FAILURE_CODES = tuple(
 
 
 def source_options() -> list[tuple[str, str]]:
-    """Return slug and name of the sources, at most 100."""
-    return list(Source.objects.values_list("slug", "name")[:100])
+    """Return slug and name of every source."""
+    return list(Source.objects.values_list("slug", "name"))
 
 
 def _state_options() -> list[tuple[str, str]]:

@@ -58,8 +58,8 @@ _OLDEST_DUE = Statement(
 
 @dataclass(frozen=True, slots=True)
 class SourceActivity:
-    """Activity of an enabled source. `silent_since`: time of its last event, or of its creation if it never sent
-    one. `is_time_damaged`: the time of its last event cannot be read, and `silent_since` is the time of an earlier one.
+    """Activity of an enabled source. `silent_since`: time of its last event whose time can be read, or of its creation
+    if it never sent one.
     """
 
     id: int
@@ -67,7 +67,6 @@ class SourceActivity:
     silent_since: datetime
     has_sent: bool
     silence: timedelta | None
-    is_time_damaged: bool = False
 
     def is_silent(self, at: datetime) -> bool:
         """Return True if it has been silent for longer than its threshold; without a threshold, False."""
@@ -203,25 +202,24 @@ def read_source_activity() -> list[SourceActivity]:
 def _source_activity(
     pk: int, name: str, made: datetime, limit: int | None, event: int | None, last: datetime | None
 ) -> SourceActivity:
-    is_damaged = False
     if event is not None and not _is_readable_time(last):
-        last, is_damaged = _newest_readable_time(pk)
+        last = _newest_readable_time(pk)
     silence = timedelta(minutes=limit) if limit else None
-    return SourceActivity(pk, name, last or made, event is not None, silence, is_damaged)
+    return SourceActivity(pk, name, last or made, event is not None, silence)
 
 
-def _newest_readable_time(source: int) -> tuple[datetime | None, bool]:
-    """Return the newest time among the last events of a source; True too if the time of a later one cannot be read."""
+def _newest_readable_time(source: int) -> datetime | None:
+    """Return the newest time that can be read among the last events of a source."""
     events = Event.objects.filter(source=source).exclude(entity_type=TEST_EVENT_TYPE)
     keys = events.order_by("-received_at", "-id").values_list("pk", flat=True)[:MAX_DAMAGED]
-    for number, key in enumerate(keys):
+    for key in keys:
         try:
             at = Event.objects.values_list("received_at", flat=True).get(pk=key)
         except (*UNREADABLE, DatabaseError):
             continue
         if _is_readable_time(at):
-            return at, number > 0
-    return None, True
+            return at
+    return None
 
 
 def _is_readable_time(at: datetime | None) -> bool:

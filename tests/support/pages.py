@@ -13,7 +13,7 @@ def text_of(answer: Any) -> str:
 
 def on_one_line(html: str) -> str:
     """Return HTML with each run of white space as one space, and none at the edges of an element or after a block."""
-    html = re.sub(r"(<\w[^>]*>) ", r"\1", re.sub(r"\s+", " ", html)).replace(" </", "</")
+    html = re.sub(r"(<\w[^>]*>) ", r"\1", re.sub(r"\s+", " ", html).replace(" >", ">")).replace(" </", "</")
     return re.sub(r"(</(?:dd|details|div|dt|li|p|summary|td|th|tr|ul)>) (?=<)", r"\1", html)
 
 

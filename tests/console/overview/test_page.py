@@ -32,6 +32,7 @@ from tests.support.builders.overviews import (
     now_hour,
 )
 from tests.support.database.query_plans import find_full_scans, recorded_statements
+from tests.support.pages import text_of
 
 pytestmark = pytest.mark.django_db
 PAGE = "/admin/"
@@ -50,7 +51,7 @@ def hub() -> Route:
 def shown(*roles: str) -> str:
     answer = logged_in(*(roles or ("support",))).get(PAGE)
     assert answer.status_code == 200
-    return answer.content.decode()
+    return text_of(answer)
 
 
 def test_the_figures_cover_the_last_day_and_are_compared_with_the_day_before(hub: Route) -> None:
