@@ -22,6 +22,7 @@ from tests.support.builders.history import (
 )
 from tests.support.people import browser
 from webhooks.catalogue.codes import code_texts
+from webhooks.models import Source
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/webhooks/event/"
@@ -35,6 +36,14 @@ def support() -> Client:
 def entities(page: Any) -> list[str]:
     """Return the entity ids of a list in its order."""
     return [row.event.entity_id for row in page.context["page"].rows]
+
+
+def test_the_filter_offers_every_source(support: Client) -> None:
+    Source.objects.bulk_create(
+        Source(slug=f"s{number}", name=f"S {number}", scheme="none") for number in range(101)
+    )
+    page = support.get(LIST).content.decode()
+    assert all(f'href="?source=s{number}"' in page for number in range(101))
 
 
 def test_the_search_takes_no_longer_text_than_a_filter_can_be(support: Client) -> None:
