@@ -114,8 +114,8 @@ check: $(CHECKS)  ## everything that CI runs first
 lint: $(CHECKS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/djlint --check --quiet templates
-	! grep -rnE --include='*.html' '^.{161}' templates
+	$(BIN)/djlint --check --quiet templates sandbox/templates
+	! grep -rnE --include='*.html' '^.{161}' templates sandbox/templates
 
 types: $(CHECKS)
 	$(HUB_ENV) $(BIN)/mypy config_schema database audit webhooks logins sync exports console integration_hub devtools sandbox
