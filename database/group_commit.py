@@ -1,7 +1,4 @@
-"""Group commit: one thread stores what several threads want to store at the same moment, in one commit.
-
-On SQLite there is one writer at a time, and a commit waits for the disk.
-"""
+"""Group commit: one thread stores what several threads want to store at the same moment, in one commit."""
 
 import threading
 from collections import deque
@@ -10,8 +7,6 @@ from typing import Generic, TypeVar
 
 from django.db import InterfaceError, OperationalError
 
-from database.connection import is_deadlock
-
 T = TypeVar("T")
 
 MAX_BATCH = 8
@@ -19,10 +14,6 @@ MAX_BATCH = 8
 WAIT_SECONDS = 30.0
 # Errors of the database itself, whatever the items are.
 _DATABASE_ERRORS = (OperationalError, InterfaceError)
-
-
-class GroupFailed(Exception):
-    """A commit of several items failed, and none of them was stored. Each thread may store its own item alone."""
 
 
 class _QueuedThread(Generic[T]):
@@ -45,14 +36,15 @@ class _QueuedThread(Generic[T]):
 
 
 class GroupCommit(Generic[T]):
-    """Group commit for the threads of one process. `run(items)` stores all items, or raises and stores none.
+    """Group commit for the threads of one process. `run(items)` stores items, and returns for each the error if it could
+    not be stored, else None; it raises if none is stored.
 
     The first thread becomes the leader and runs at once; there is no delay to fill a batch. Threads that arrive
     meanwhile queue up; when the leader is done, the first of them leads a batch of up to `max_batch` items, in the
     order in which they arrived.
     """
 
-    def __init__(self, run: Callable[[Sequence[T]], None], max_batch: int = MAX_BATCH) -> None:
+    def __init__(self, run: Callable[[Sequence[T]], Sequence[Exception | None]], max_batch: int = MAX_BATCH) -> None:
         self._run, self._max_batch = run, max_batch
         self._lock = threading.Lock()
         self._queue: deque[_QueuedThread[T]] = deque()
@@ -61,15 +53,15 @@ class GroupCommit(Generic[T]):
     def submit(self, item: T, seconds: float = WAIT_SECONDS) -> None:
         """Wait until the item is stored, by this or another thread.
 
-        Raises the error of `run` if the item was alone in its batch, and GroupFailed if the batch had several items. An
-        error of the database itself is raised for all items. Raises OperationalError after `seconds` in the queue; the
-        item is not stored then. A batch that has begun is limited by the timeouts of the database.
+        Raises the error of the item, or OperationalError if `run` stored none of its batch. Raises OperationalError
+        after `seconds` in the queue, too; the item is not stored then. A batch that has begun is limited by the
+        timeouts of the database.
         """
         thread = _QueuedThread(item)
         if not self._becomes_leader(thread):
             if not thread.wait_for_turn(seconds):
                 if self._leave_queue(thread):
-                    raise OperationalError("timed out in the queue of webhooks to be stored")
+                    raise OperationalError("timed out in the queue of a group commit")
                 thread.wait_for_turn()
             if thread.failure is not None:
                 raise thread.failure
@@ -98,19 +90,21 @@ class GroupCommit(Generic[T]):
             count = min(len(self._queue), self._max_batch - 1)
             followers = [self._queue.popleft() for _ in range(count)]
         try:
-            self._run([leader.item, *(follower.item for follower in followers)])
+            failure, *failures = self._run([leader.item, *(follower.item for follower in followers)])
         except BaseException as error:
-            self._wake_followers(followers, error)
-            if followers and isinstance(error, Exception):
-                raise _error_for_thread(error) from error
+            self._wake_followers(followers, [_error_for_thread(error) for _ in followers])
             raise
-        self._wake_followers(followers, None)
+        self._wake_followers(followers, failures)
+        if failure is not None:
+            raise failure
 
-    def _wake_followers(self, followers: Sequence[_QueuedThread[T]], error: BaseException | None) -> None:
+    def _wake_followers(
+        self, followers: Sequence[_QueuedThread[T]], failures: Sequence[Exception | None]
+    ) -> None:
         # The next batch begins before these threads wake up: the database is never idle between two batches.
         self._call_next_leader()
-        for follower in followers:
-            follower.wake_up(None if error is None else _error_for_thread(error))
+        for follower, failure in zip(followers, failures, strict=True):
+            follower.wake_up(failure)
 
     def _call_next_leader(self) -> None:
         with self._lock:
@@ -122,7 +116,6 @@ class GroupCommit(Generic[T]):
 
 def _error_for_thread(error: BaseException) -> Exception:
     """Return a separate error instance for one of several threads."""
-    # A deadlock depends on the items and their order: each item alone may be stored.
-    if isinstance(error, _DATABASE_ERRORS) and not is_deadlock(error):
+    if isinstance(error, _DATABASE_ERRORS):
         return type(error)(*error.args)
-    return GroupFailed()
+    return OperationalError("the thread that stored for several was ended")

@@ -1,21 +1,24 @@
 """Write batches: several INSERTs and UPDATEs in one round trip, all or nothing.
 
 On PostgreSQL a batch is one statement whose writes are data-modifying CTEs. They share one snapshot: no write sees
-another's effect, and no two may touch the same row. On SQLite the writes run one after the other in a transaction.
+another's effect, and no two may touch the same row. On SQLite the writes run one after the other in a transaction, which
+batches of other threads share: there is one writer at a time anyway, and a commit writes the pages that the one before it
+wrote, the ends of tables and indexes.
 """
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
 
-from django.db import DataError, transaction
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError, transaction
 from django.db.models import Model
 
 from database import statement
 from database.bulk_insert import insert_rows, make_insert, mark_as_new, mark_as_stored
-from database.connection import thread_connection
-from database.statement import BoundStatement, first_row, first_value, row_count
+from database.connection import release_connection, thread_connection
+from database.group_commit import GroupCommit
+from database.statement import BoundStatement, Statement, first_row, first_value, row_count
 
 ANY_ROW = object()
 _GUARD_FAILED = "a guard failed"
@@ -59,27 +62,57 @@ class WriteBatch:
         raises; then nothing was written, and the rows count as new again.
         """
         connection = thread_connection()
-        is_one_statement = connection.vendor == "postgresql" and self._part_count() > 1
         try:
-            with self._atomic_if_needed(connection, is_one_statement):
-                # One statement saves a round trip per write; SQLite has no data-modifying CTEs.
-                if is_one_statement:
-                    self._run_as_one_statement(connection)
-                else:
-                    self._run_in_turn(connection)
+            if connection.in_atomic_block:
+                # A savepoint only if there is a guard: when it fails, the caller's transaction must stay usable.
+                with transaction.atomic() if self._guards else nullcontext():
+                    self._write(connection)
+            elif connection.vendor == "postgresql":
+                self._write(connection)
+            else:
+                # The thread that leads the group may need this connection while this thread waits.
+                release_connection()
+                _group_commit.submit(self)
         except BaseException:
-            for rows in self._rows.values():
-                mark_as_new(rows)
+            self.mark_rows_as_new()
             raise
 
-    def _part_count(self) -> int:
-        return len(self._guards) + len(self._rows) + len(self._writes)
+    def write_in_savepoint(self, connection: Any) -> Exception | None:
+        """Write everything in a savepoint of the open transaction. Returns the error if that failed and was undone.
 
-    def _atomic_if_needed(self, connection: Any, is_one_statement: bool) -> AbstractContextManager[Any]:
-        # A savepoint only if there is a guard: when it fails, the caller's transaction must stay usable.
-        if connection.in_atomic_block:
-            return transaction.atomic() if self._guards else nullcontext()
-        return nullcontext() if is_one_statement or self._part_count() == 1 else transaction.atomic()
+        Raises an error of the database itself: SQLite may have undone the whole transaction.
+        """
+        _SAVEPOINT.execute()
+        try:
+            self._write(connection)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception as error:  # noqa: BLE001 - raised in the thread whose batch it is
+            _UNDO_SAVEPOINT.execute()
+            return error
+        _RELEASE_SAVEPOINT.execute()
+        return None
+
+    def write_alone(self) -> Exception | None:
+        """Write everything in a transaction of its own. Returns the error if that failed."""
+        try:
+            with transaction.atomic():
+                self._write(thread_connection())
+        except Exception as error:  # noqa: BLE001 - raised in the thread whose batch it is
+            return error
+        return None
+
+    def _write(self, connection: Any) -> None:
+        # One statement saves a round trip per write; SQLite has no data-modifying CTEs.
+        if connection.vendor == "postgresql" and len(self._guards) + len(self._rows) + len(self._writes) > 1:
+            self._run_as_one_statement(connection)
+        else:
+            self._run_in_turn(connection)
+
+    def mark_rows_as_new(self) -> None:
+        """Take back the primary keys of the rows, which are not stored."""
+        for rows in self._rows.values():
+            mark_as_new(rows)
 
     def _run_in_turn(self, connection: Any) -> None:
         for guard, equals in self._guards:
@@ -124,6 +157,31 @@ class WriteBatch:
         for rows, keys in zip(self._rows.values(), found[1:], strict=True):
             mark_as_stored(rows, keys)
 
+
+_SAVEPOINT, _UNDO_SAVEPOINT, _RELEASE_SAVEPOINT = map(
+    Statement, ("SAVEPOINT batch", "ROLLBACK TO batch", "RELEASE batch")
+)
+
+
+def _commit_together(batches: Sequence[WriteBatch]) -> Sequence[Exception | None]:
+    """Write batches of several threads in one commit, in their order. Returns the error of each, None if it is written.
+
+    Raises what the database raised if none of them is written.
+    """
+    if len(batches) == 1:
+        return [batches[0].write_alone()]
+    connection = thread_connection()
+    try:
+        with transaction.atomic():
+            return [batch.write_in_savepoint(connection) for batch in batches]
+    except IntegrityError:
+        # A foreign key, which SQLite checks at the commit: it does not say of which batch.
+        for batch in batches:
+            batch.mark_rows_as_new()
+        return [batch.write_alone() for batch in batches]
+
+
+_group_commit = GroupCommit(_commit_together)
 
 # The parameters that are keys of rows of the batch, and where those are found.
 _Keys = tuple[tuple[int, str], ...]

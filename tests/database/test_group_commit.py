@@ -7,23 +7,29 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, OperationalError
-from psycopg.errors import DeadlockDetected
 
-from database.group_commit import GroupCommit, GroupFailed
+from database.group_commit import GroupCommit
 from tests.support.threads import wait_until
 
 pytestmark = pytest.mark.concurrent
 
 
 class Work:
-    """The commits of a group commit. The first one waits until `go`."""
+    """The commits of a group commit. The first one waits until `go`.
 
-    def __init__(self, error: Callable[[Sequence[str]], Exception | None] = lambda _: None) -> None:
+    `error` returns what a commit raises, `error_of` the error of one item.
+    """
+
+    def __init__(
+        self,
+        error: Callable[[Sequence[str]], BaseException | None] = lambda _: None,
+        error_of: Callable[[str], Exception | None] = lambda _: None,
+    ) -> None:
         self.runs: list[list[str]] = []
         self.begun, self.go = threading.Event(), threading.Event()
-        self._error = error
+        self._error, self._error_of = error, error_of
 
-    def __call__(self, items: Sequence[str]) -> None:
+    def __call__(self, items: Sequence[str]) -> Sequence[Exception | None]:
         self.runs.append(list(items))
         if len(self.runs) == 1:
             self.begun.set()
@@ -31,6 +37,7 @@ class Work:
         error = self._error(items)
         if error is not None:
             raise error
+        return [self._error_of(item) for item in items]
 
 
 def gather(work: Work, names: str, most: int = 4) -> dict[str, Future[None]]:
@@ -86,21 +93,12 @@ def test_no_caller_continues_before_its_group_is_committed() -> None:
     assert sorted(ended) == ["a", "b", "c"]
 
 
-def test_an_error_of_a_single_item_is_raised_to_its_caller() -> None:
-    work = Work(lambda items: IntegrityError("known") if items == ["a"] else None)
-    ended = gather(work, "ab")
-    with pytest.raises(IntegrityError, match="known"):
-        ended["a"].result()
-    assert ended["b"].result() is None
-
-
-def test_after_an_error_of_a_group_each_item_is_committed_alone() -> None:
-    work = Work(lambda items: IntegrityError("one of them") if len(items) > 1 else None)
-    ended = gather(work, "abcd")
-    assert ended.pop("a").result() is None
-    for future in ended.values():
-        with pytest.raises(GroupFailed):
-            future.result()
+def test_the_error_of_an_item_is_raised_to_its_caller_alone() -> None:
+    ended = gather(Work(error_of=lambda item: IntegrityError(item) if item in "ac" else None), "abcd")
+    for name in "ac":
+        with pytest.raises(IntegrityError, match=name):
+            ended[name].result()
+    assert (ended["b"].result(), ended["d"].result()) == (None, None)
 
 
 def test_an_unavailable_database_fails_the_whole_group() -> None:
@@ -109,20 +107,6 @@ def test_an_unavailable_database_fails_the_whole_group() -> None:
     errors = [ended[name].exception() for name in "bcd"]
     assert [type(error) for error in errors] == [OperationalError] * 3
     assert len({id(error) for error in errors}) == 3, "each caller gets its own error"
-
-
-def _deadlock(_: Sequence[str]) -> OperationalError:
-    error = OperationalError("deadlock detected")
-    error.__cause__ = DeadlockDetected()
-    return error
-
-
-def test_after_a_deadlock_of_a_group_each_item_is_committed_alone() -> None:
-    """It comes of which items are stored together, and in which order."""
-    work = Work(lambda items: _deadlock(items) if len(items) > 1 else None)
-    ended = gather(work, "abc")
-    assert ended["a"].exception() is None
-    assert {type(ended[name].exception()) for name in "bc"} == {GroupFailed}
 
 
 def test_the_queue_continues_after_an_error_and_after_an_ended_thread() -> None:
@@ -136,7 +120,7 @@ def test_the_queue_continues_after_an_error_and_after_an_ended_thread() -> None:
     ended = gather(work, "abcd", most=2)
     assert work.runs == [["a"], ["b", "c"], ["d"]]
     assert isinstance(ended["b"].exception(), Ended)
-    assert isinstance(ended["c"].exception(), GroupFailed)
+    assert isinstance(ended["c"].exception(), OperationalError)
     assert ended["d"].result() is None
 
 

@@ -13,7 +13,6 @@ from django.utils import timezone
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from audit.format.signed_records import format_time
-from database.group_commit import GroupFailed
 from database.model_rows import new_row
 from database.write_batch import WriteBatch
 from webhooks.catalogue.outcome import EventOutcome
@@ -72,7 +71,7 @@ def record_webhook(
             return _record_new(
                 source, incoming, verified, parsed, event_id, session, build_answer, is_retry=is_retry
             )
-        except (IntegrityError, GroupFailed):
+        except IntegrityError:
             # The event is stored already, or something of its subject was stored at this moment, or one of these
             # happened to another webhook of the same group commit.
             session.close()

@@ -7,13 +7,10 @@ commit).
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from audit.entries.append import NEW_STREAMS, NewEntry, prepare_append
-from database.connection import release_connection
-from database.group_commit import GroupCommit
 from database.model_rows import new_row
 from database.write_batch import GuardFailed, WriteBatch
 from webhooks.delivery_port import DeliverySession, OpenedRows
@@ -86,10 +83,6 @@ def store_webhook(webhook: NewWebhook, *, is_retry: bool = False) -> None:
     """
     if is_retry:
         _store_with_locks([webhook])
-    elif webhook.answer is not None:
-        # The thread that leads the group may need this connection while this thread waits.
-        release_connection()
-        _group_commit.submit(webhook, settings.RESPONSE_SECONDS)
     else:
         _store_together([webhook])
 
@@ -123,9 +116,6 @@ def _write_webhooks(
     batch.run()
     for webhook in webhooks:
         webhook.session.record_commit(prepared.heads)
-
-
-_group_commit = GroupCommit(_store_together)
 
 
 def build_receipt(
