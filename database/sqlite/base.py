@@ -18,7 +18,7 @@ from django.db import OperationalError, ProgrammingError
 from django.db.backends.sqlite3 import base
 from django.db.backends.sqlite3.base import SQLiteCursorWrapper
 
-from database.sqlite.idle_connections import TrackedConnection
+from database.sqlite.idle_connections import IdleConnections, TrackedConnection
 from database.sqlite.shared_writer import SharedWriter, shared_writer_for
 from database.sqlite.writer_queue import WriterQueue
 
@@ -83,8 +83,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.writers = WriterQueue(lambda: str(self.settings_dict["NAME"]), self._timeout)
         self.uses_own_transactions = self.keeps_connection = False
         self._cursors: WeakSet[QueuedCursor] = WeakSet()
-        # True while `connection` is the shared one. The thread's own, if it could not be returned, waits meanwhile.
-        self._is_shared = False
+        # Set while `connection` is its shared one. The thread's own, if it could not be returned, waits meanwhile.
+        self._writer: SharedWriter | None = None
         self._own_connection: sqlite3.Connection | None = None
 
     @property
@@ -114,7 +114,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if self.in_atomic_block or self.uses_own_transactions or not self.autocommit:
             super().close_if_unusable_or_obsolete()
         else:
-            self._return_connection()
+            self._return_connection(self._shared_writer.idle_connections)
 
     def close(self) -> None:
         """Close this thread's connection, and those that no thread uses: then the file can be replaced."""
@@ -122,7 +122,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         while raw_connection := self._shared_writer.idle_connections.acquire():
             self._close_raw_connection(raw_connection)
 
-    def _return_connection(self) -> None:
+    def _return_connection(self, idle_connections: IdleConnections) -> None:
         """Return the connection for the next thread; close it if it failed, keep it if this thread depends on it.
 
         An open cursor or transaction may hold an old snapshot, from which the next thread would read as well. A cursor
@@ -131,10 +131,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         raw_connection = self.connection
         if raw_connection is None or self.keeps_connection or raw_connection.in_transaction:
             return
-        if self._cursors and raw_connection.generation == self._shared_writer.idle_connections.generation:
+        if self._cursors and raw_connection.generation == idle_connections.generation:
             return
         self.connection = None
-        if self.errors_occurred or not self._shared_writer.idle_connections.release(raw_connection):
+        if self.errors_occurred or not idle_connections.release(raw_connection):
             self._close_raw_connection(raw_connection)
         self.errors_occurred = False
 
@@ -175,67 +175,71 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
         The thread's own connection serves others meanwhile: a thread that waits for its turn to write needs none.
         """
+        writer = self._shared_writer
         try:
             if not self.uses_own_transactions:
-                self._shared_writer.register_user(self)
-                self._return_connection()
+                writer.register_user(self)
+                self._return_connection(writer.idle_connections)
             self.writers.acquire()
             with self.wrap_database_errors:
-                self._begin_transaction(f"BEGIN {self.transaction_mode or ''}")  # type: ignore[attr-defined]
+                self._begin_transaction(writer, f"BEGIN {self.transaction_mode or ''}")  # type: ignore[attr-defined]
         except BaseException:
             self._leave_queue()
-            self._shared_writer.unregister_user(self)
+            writer.unregister_user(self)
             raise
 
-    def _begin_transaction(self, statement: str) -> None:
+    def _begin_transaction(self, writer: SharedWriter, statement: str) -> None:
         if self.uses_own_transactions:
             self.connection.execute(statement)
             return
-        raw_connection = self._shared_writer.begin_transaction(
+        raw_connection = writer.begin_transaction(
             lambda: self._open_connection(self.get_connection_params()), statement
         )
-        self._own_connection, self.connection, self._is_shared = self.connection, raw_connection, True
+        self._own_connection, self.connection, self._writer = self.connection, raw_connection, writer
 
     def _commit(self) -> None:
-        number = None
+        writer, number = self._writer, None
         try:
             with self.wrap_database_errors:
-                if self._is_shared:
+                if writer is not None:
                     # Not on disk yet: the wait follows after the queue, so that it does not delay the next writer.
-                    number = self._shared_writer.commit_transaction()
+                    number = writer.commit_transaction()
                 else:
                     self.connection.commit()
         finally:
             self._leave_queue_unless_in_transaction()
         try:
-            if number is not None:
-                self._shared_writer.wait_for_disk(number, self._timeout)
+            if writer is not None and number is not None:
+                writer.wait_for_disk(number, self._timeout)
         finally:
-            self._stop_writing()
+            self._stop_writing(writer or self._shared_writer)
 
     def _rollback(self) -> None:
+        writer = self._writer or self._shared_writer
         try:
             super()._rollback()  # type: ignore[misc]
         finally:
             self._leave_queue_unless_in_transaction()
-            self._stop_writing()
+            self._stop_writing(writer)
 
     def _close(self) -> None:
         try:
             # The shared connection may be inside a half-done transaction: closing it rolls that back.
-            if self._is_shared:
-                self._shared_writer.close_connection()
+            if self._writer is not None:
+                self._writer.close_connection()
         finally:
             self._leave_queue()
             self._shared_writer.unregister_user(self)
         if self.connection is not None:
             self._close_raw_connection(self.connection)
 
-    def _stop_writing(self) -> None:
+    def _stop_writing(self, writer: SharedWriter) -> None:
         """Return to a connection of this thread, unless a transaction is still open. Django needs one to run hooks."""
         if self.writers.is_held:
             return
-        self._shared_writer.unregister_user(self)
+        writer.unregister_user(self)
+        if self.connection is None:
+            self.connection = writer.idle_connections.acquire()
         if self.connection is None:
             with self.wrap_database_errors:
                 self.connection = self.get_new_connection(self.get_connection_params())
@@ -254,6 +258,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self._leave_queue()
 
     def _leave_queue(self) -> None:
-        if self._is_shared:
-            self.connection, self._own_connection, self._is_shared = self._own_connection, None, False
+        if self._writer is not None:
+            self.connection, self._own_connection, self._writer = self._own_connection, None, None
         self.writers.release()

@@ -179,9 +179,11 @@ def trips(way: str, watched: Watched) -> int:
     return TRIPS[way] if connection.vendor == "postgresql" else len(watched.statements)
 
 
-@pytest.mark.only_sqlite
 def test_webhooks_that_are_stored_together(watched: Watched, together: SimultaneousWebhooks) -> None:
+    """They share one commit and the statements of one webhook."""
     sent = [(json.loads(ACK) | {"id": f"U{number}"}, f"msg_{number}") for number in range(9)]
     assert {answer.status_code for answer in together.send(*sent)} == {202}
+    new = ["INSERT webhooks_subjectkey", *RECEIVED, *LOGGED]
     assert together.sizes == [1, 8]
+    assert watched.statements == [*KEY, *new, *KEY, *new]
     assert watched.commits == 2

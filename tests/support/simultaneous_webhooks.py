@@ -1,4 +1,4 @@
-"""Webhooks that arrive at the same time and share a commit (`database.write_batch`, SQLite)."""
+"""Webhooks that arrive at the same time and share a commit (`database.group_commit`)."""
 
 import threading
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 
-from database import write_batch
 from database.group_commit import GroupCommit
 from tests.support.hub import Hub
 from tests.support.threads import wait_until
+from webhooks.receiving import store
 
 Sent = tuple[dict[str, Any], str]  # a body, and the id of its webhook
 
@@ -24,19 +24,19 @@ class SimultaneousWebhooks:
 
     def __init__(self, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sizes: list[int] = []
-        self._hub, self._commit = hub, write_batch._commit_together
+        self._hub, self._store = hub, store._store_group
         self._begun, self._go = threading.Event(), threading.Event()
         self._holds = False
         self.group: GroupCommit[Any] = GroupCommit(self._run)
-        monkeypatch.setattr(write_batch, "_group_commit", self.group)
+        monkeypatch.setattr(store, "_group_commit", self.group)
         monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
 
-    def _run(self, batches: Sequence[Any]) -> Sequence[Exception | None]:
-        self.sizes.append(len(batches))
+    def _run(self, news: Sequence[Any]) -> Sequence[Exception | None]:
+        self.sizes.append(len(news))
         if self._holds and len(self.sizes) == 1:
             self._begun.set()
             assert self._go.wait(20)
-        return self._commit(batches)
+        return self._store(news)
 
     def send(self, *sent: Sent) -> list[HttpResponse]:
         """Send these webhooks. Returns their answers in the same order."""

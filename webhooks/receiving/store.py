@@ -7,10 +7,13 @@ commit).
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from django.db import transaction
+from django.conf import settings
+from django.db import IntegrityError, OperationalError, transaction
 from django.utils import timezone
 
 from audit.entries.append import NEW_STREAMS, NewEntry, prepare_append
+from database.connection import is_deadlock, release_connection
+from database.group_commit import GroupCommit
 from database.model_rows import new_row
 from database.write_batch import GuardFailed, WriteBatch
 from webhooks.delivery_port import DeliverySession, OpenedRows
@@ -73,18 +76,45 @@ class NewWebhook:
 def store_webhook(webhook: NewWebhook, *, is_retry: bool = False) -> None:
     """Store a webhook in one commit.
 
-    1. If the answer does not wait for the outcome, share the commit of webhooks that arrive at the same moment.
+    1. If the answer does not wait for the outcome, share the statements of webhooks that arrive at the same moment.
     2. Read the subject's key and write everything in one batch, which fails if the key is destroyed meanwhile.
     3. If it was destroyed, or `is_retry` is set, store in a transaction that locks the key first.
 
     Raises IntegrityError if the event's id is stored already, or if a key or a delivery of its subject was stored at
-    the same moment; then call this again with `is_retry`. Raises GroupFailed if that happened to another webhook of
-    the same commit.
+    the same moment; then call this again with `is_retry`.
     """
     if is_retry:
         _store_with_locks([webhook])
+    elif webhook.answer is not None:
+        # The thread that leads the group may need this connection while this thread waits.
+        release_connection()
+        _group_commit.submit(webhook, settings.RESPONSE_SECONDS)
     else:
         _store_together([webhook])
+
+
+def _store_group(webhooks: Sequence[NewWebhook]) -> Sequence[Exception | None]:
+    """Store webhooks of several threads in one batch; if one of them prevents that, each alone. Returns the error of
+    each, None if it is stored.
+    """
+    if len(webhooks) > 1:
+        try:
+            _store_together(webhooks)
+        except (IntegrityError, OperationalError) as error:
+            # A deadlock depends on the webhooks and their order: each alone may be stored.
+            if isinstance(error, OperationalError) and not is_deadlock(error):
+                raise
+        else:
+            return [None] * len(webhooks)
+    return [_error_of_storing(webhook) for webhook in webhooks]
+
+
+def _error_of_storing(webhook: NewWebhook) -> Exception | None:
+    try:
+        _store_together([webhook])
+    except Exception as error:  # noqa: BLE001 - raised in the thread whose webhook it is
+        return error
+    return None
 
 
 def _store_together(webhooks: Sequence[NewWebhook]) -> None:
@@ -116,6 +146,9 @@ def _write_webhooks(
     batch.run()
     for webhook in webhooks:
         webhook.session.record_commit(prepared.heads)
+
+
+_group_commit = GroupCommit(_store_group)
 
 
 def build_receipt(

@@ -21,10 +21,26 @@ def _append_nothing(append: Any) -> None:
         _replace(append, name, lambda *_, result=result, **__: result)
 
 
-def _commit_each_webhook_alone(store: Any) -> None:
+def _store_each_webhook_alone(store: Any) -> None:
     _replace(
         store, "_group_commit", SimpleNamespace(submit=lambda webhook, _: store._store_together([webhook]))
     )
+
+
+def _commit_each_batch_alone(write_batch: Any) -> None:
+    def submit(batch: Any) -> None:
+        if failure := batch.write_alone():
+            raise failure
+
+    _replace(write_batch, "_group_commit", SimpleNamespace(submit=submit))
+
+
+def _claim_after_storing(creation: Any) -> None:
+    _replace(creation, "_claim_if_free", lambda *_, **__: None)
+
+
+def _claim_with_locks_only(claims: Any) -> None:
+    _replace(claims, "_claim_first_attempt", lambda *_: None)
 
 
 def _read_settings_for_each_webhook(cached_read: Any) -> None:
@@ -55,7 +71,10 @@ def _run_on_every_core(process_tuning: Any) -> None:
 # The module that a part is in, and what is changed in it once it is loaded.
 PARTS: Mapping[str, tuple[str, Patch]] = {
     "audit": ("audit.entries.append", _append_nothing),
-    "group-commit": ("webhooks.receiving.store", _commit_each_webhook_alone),
+    "group-commit": ("webhooks.receiving.store", _store_each_webhook_alone),
+    "shared-commits": ("database.write_batch", _commit_each_batch_alone),
+    "claim-with-event": ("sync.deliveries.creation", _claim_after_storing),
+    "claim-in-one-batch": ("sync.deliveries.claims", _claim_with_locks_only),
     "settings-cache": ("database.cached_read", _read_settings_for_each_webhook),
     "answer-with-settlement": ("sync.attempts.waiters", _settle_without_the_answer),
     "stream-heads": ("sync.delivery_service", _read_stream_heads_again),

@@ -1,21 +1,21 @@
-"""Simultaneous webhooks share one commit on SQLite (`database.write_batch`)."""
+"""Simultaneous webhooks that do not wait for their outcome share one commit (`database.group_commit`)."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
 
 from audit.models import Entry
-from database import write_batch
-from database.write_batch import WriteBatch
 from sync.models import Delivery
 from tests.support.audit.chain_faults import find_chain_faults
 from tests.support.hub import EXAMPLE, Hub
 from tests.support.simultaneous_webhooks import Sent, SimultaneousWebhooks
-from webhooks.models import Event, Receipt, Source, SubjectKey, subject_key
+from webhooks.models import Event, Receipt, SubjectKey
+from webhooks.receiving import store
 
-pytestmark = [pytest.mark.only_sqlite, pytest.mark.concurrent]
+pytestmark = pytest.mark.concurrent
 
 ACK = json.loads(EXAMPLE) | {"respond": "ack"}
 
@@ -55,8 +55,6 @@ def test_each_webhook_of_a_group_has_its_own_rows(together: SimultaneousWebhooks
 
 def test_a_group_is_stored_in_order_of_arrival(together: SimultaneousWebhooks) -> None:
     """Relayed webhooks are delivered in the order of their delivery numbers."""
-    for person in ("U1", "U2"):
-        subject_key(Source.objects.get(slug="aurora").pk, "USER", person)
     sent = [of("U1") if number % 2 else of("U2") for number in range(8)]
     sent = [(body, f"msg_{number}") for number, (body, _) in enumerate(sent)]
     together.send(*sent)
@@ -87,14 +85,10 @@ def test_a_group_is_stored_completely_or_not_at_all(
 ) -> None:
     """If the database fails, each sender gets an error and repeats its webhook."""
 
-    write = WriteBatch._write
+    def fail_to_store(*_: Any, **__: Any) -> None:
+        raise OperationalError("disk full")
 
-    def fail_in_a_group(batch: WriteBatch, connection: Any) -> None:
-        if together.sizes[-1] > 1:
-            raise OperationalError("disk full")
-        write(batch, connection)
-
-    monkeypatch.setattr(WriteBatch, "_write", fail_in_a_group)
+    monkeypatch.setattr(store, "prepare_append", late(fail_to_store, store.prepare_append))
     answers = together.send(*(of(f"U{number}") for number in range(5)))
     assert together.sizes == [1, 4]
     assert [answer.status_code for answer in answers] == [202, 503, 503, 503, 503]
@@ -103,12 +97,19 @@ def test_a_group_is_stored_completely_or_not_at_all(
     assert Receipt.objects.count() == Delivery.objects.count() == 1
 
 
+def late(fail_to_store: Callable[..., Any], works: Callable[..., Any]) -> Callable[..., Any]:
+    """`works` the first time, `fail_to_store` from then on."""
+    calls = iter([works])
+    return lambda *arguments, **named: next(calls, fail_to_store)(*arguments, **named)
+
+
+@pytest.mark.writers_at_once
 def test_no_waiting_webhook_holds_a_connection(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """If all connections of the pool waited, the one they wait for would get none."""
     held: list[object] = []
-    submit = write_batch._group_commit.submit
+    submit = store._group_commit.submit
     monkeypatch.setattr(
-        write_batch._group_commit, "submit", lambda *item: (held.append(connection.connection), submit(*item))
+        store._group_commit, "submit", lambda *item: (held.append(connection.connection), submit(*item))
     )
     assert hub.post_signed(*of("U1")).status_code == 202
     assert held == [None]

@@ -52,7 +52,6 @@ def test_the_audit_log_names_the_receipt_and_the_delivery_as_they_are_stored(hub
     assert find_chain_faults() == []
 
 
-@pytest.mark.only_sqlite
 def test_a_group_with_one_destroyed_key_is_stored_completely(
     together: SimultaneousWebhooks, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,7 +62,7 @@ def test_a_group_with_one_destroyed_key_is_stored_completely(
 
     def and_then(subjects: Any, batch: Any) -> Any:
         found = find_or_create_keys(subjects, batch)
-        if keys["U2"] in found.values():
+        if len(subjects) > 1:
             SubjectKey.objects.filter(pk=keys["U2"].pk).update(wrapped=None, destroyed_at=timezone.now())
         return found
 
