@@ -36,15 +36,17 @@ class _QueuedThread(Generic[T]):
 
 
 class GroupCommit(Generic[T]):
-    """Group commit for the threads of one process. `run(items)` stores items, and returns for each the error if it could
-    not be stored, else None; it raises if none is stored.
+    """Group commit for the threads of one process. `run(items)` stores items, and returns the error of each, None if it
+    is stored; it raises if none is stored.
 
     The first thread becomes the leader and runs at once; there is no delay to fill a batch. Threads that arrive
     meanwhile queue up; when the leader is done, the first of them leads a batch of up to `max_batch` items, in the
     order in which they arrived.
     """
 
-    def __init__(self, run: Callable[[Sequence[T]], Sequence[Exception | None]], max_batch: int = MAX_BATCH) -> None:
+    def __init__(
+        self, run: Callable[[Sequence[T]], Sequence[Exception | None]], max_batch: int = MAX_BATCH
+    ) -> None:
         self._run, self._max_batch = run, max_batch
         self._lock = threading.Lock()
         self._queue: deque[_QueuedThread[T]] = deque()

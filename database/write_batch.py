@@ -1,9 +1,9 @@
 """Write batches: several INSERTs and UPDATEs in one round trip, all or nothing.
 
 On PostgreSQL a batch is one statement whose writes are data-modifying CTEs. They share one snapshot: no write sees
-another's effect, and no two may touch the same row. On SQLite the writes run one after the other in a transaction, which
-batches of other threads share: there is one writer at a time anyway, and a commit writes the pages that the one before it
-wrote, the ends of tables and indexes.
+another's effect, and no two may touch the same row. On SQLite the writes run one after the other in a transaction.
+Batches of other threads share it: there is one writer at a time anyway, and a commit writes the pages that the one
+before it wrote, the ends of tables and indexes.
 """
 
 from collections.abc import Sequence

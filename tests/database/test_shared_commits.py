@@ -99,11 +99,18 @@ def test_a_foreign_key_that_is_broken_at_the_commit_fails_its_own_batch_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     identity, target = (
-        Connection.objects.create(side=side, slug=side, name=side, connector=connector, base_url="https://x.test")
+        Connection.objects.create(
+            side=side, slug=side, name=side, connector=connector, base_url="https://x.test"
+        )
         for side, connector in (("identity", "rest-identity"), ("target", "rest-target"))
     )
     Link.objects.create(
-        identity=identity, target=target, entity_type="USER", entity_id="U1", record_id="7", applied_at="2026-01-01T00:00Z"
+        identity=identity,
+        target=target,
+        entity_type="USER",
+        entity_id="U1",
+        record_id="7",
+        applied_at="2026-01-01T00:00Z",
     )
     rows = [payload(text) for text in "abc"]
     batches = [batch_of(row) for row in rows]

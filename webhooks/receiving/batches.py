@@ -9,35 +9,37 @@ from functools import lru_cache
 from typing import Any
 
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
-from django.utils import timezone
 
-from audit.entries.append import NEW_STREAMS, NewEntry, append_entries, prepare_append
-from audit.entries.stream_heads import StreamHead
+from audit.entries.append import NewEntry, append_entries
 from database.connection import is_deadlock
 from database.model_rows import row_from_columns, select_list
 from database.statement import Statement
 from database.write_batch import WriteBatch
 from webhooks.catalogue.codes import Language
 from webhooks.catalogue.outcome import EventOutcome
-from webhooks.delivery_port import DeliveryPort, DeliverySession
+from webhooks.delivery_port import DeliveryPort
 from webhooks.models import Event, Payload, Receipt, Source, State, SubjectKey, lock_or_create_keys
 from webhooks.models.subject_key_store import Subject
 from webhooks.protocol.formats.event_reader import RequestEvents, UnreadableEvent, encode_unreadable_events
 from webhooks.protocol.formats.webhook_format import MAX_EVENTS
 from webhooks.receiving.answers import Answer, BatchResult
-from webhooks.receiving.incoming_request import IncomingRequest
 from webhooks.receiving.outcome_links import build_batch_answer
 from webhooks.receiving.request_storage import (
-    build_event,
-    choose_event_id,
     event_id_by_position,
     is_same_event,
-    plan_deliveries,
+    plan_event,
     request_entry,
-    stored_body,
 )
-from webhooks.receiving.request_verification import RequestRefused, VerifiedRequest
-from webhooks.receiving.store import build_receipt, received_entry
+from webhooks.receiving.request_verification import ReceivedRequest, RequestRefused
+from webhooks.receiving.store import (
+    NewEvent,
+    answer_receipt,
+    build_receipt,
+    lock_source,
+    open_deliveries,
+    received_entry,
+    write_new_events,
+)
 
 logger = logging.getLogger("hub.receive")
 
@@ -47,18 +49,10 @@ MAX_ROUNDS = 5
 
 
 @dataclass(slots=True)
-class _NewEvent:
-    """An event of the batch that is not stored yet."""
+class _NewElement(NewEvent):
+    """A new event of the batch, and its element in the list of the request."""
 
-    event: Event
     element: Any
-    body: bytes
-    session: DeliverySession
-    outcome: EventOutcome | None
-
-    @property
-    def subject(self) -> Subject:
-        return self.event.source_id, self.event.entity_type, self.event.entity_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +62,7 @@ class _RepeatedEvent:
     event: Event
 
 
-_BatchItem = _NewEvent | _RepeatedEvent | UnreadableEvent
+_BatchItem = _NewElement | _RepeatedEvent | UnreadableEvent
 
 
 @dataclass(slots=True)
@@ -87,7 +81,7 @@ class _StoredBatch:
     @property
     def repeats(self) -> list[Event]:
         """Return the events of the batch that were stored before."""
-        new = {item.event.uuid for item in self.items if isinstance(item, _NewEvent)}
+        new = {item.event.uuid for item in self.items if isinstance(item, _NewElement)}
         return [event for event in self.events if event.uuid not in new]
 
     def results(self, outcomes: Mapping[int, EventOutcome]) -> list[BatchResult]:
@@ -100,14 +94,7 @@ class _StoredBatch:
         ]
 
 
-def receive_batch(
-    source: Source,
-    incoming: IncomingRequest,
-    verified: VerifiedRequest,
-    request: RequestEvents,
-    language: Language,
-    delivery_port: DeliveryPort,
-) -> Answer:
+def receive_batch(request: ReceivedRequest, events: RequestEvents, delivery_port: DeliveryPort) -> Answer:
     """Store the events of a request, deliver them, and store and return the answer to the request.
 
     1. Store the receipt and all new events in one commit. An acknowledgement is stored in the same commit.
@@ -116,42 +103,30 @@ def receive_batch(
 
     Raises RequestRefused if no event can be read, with the code of the first one that the format does not exclude.
     """
-    unreadable = [event for event in request.events if isinstance(event, UnreadableEvent)]
-    if len(unreadable) == len(request.events):
+    unreadable = [event for event in events.events if isinstance(event, UnreadableEvent)]
+    if len(unreadable) == len(events.events):
         first = next((event for event in unreadable if event.code != "filtered"), unreadable[0])
         raise RequestRefused(first.code, entry=first.entry)
-    waits_for_outcome = source.parsed_format.batch_response == "result"
-    deadline = time.monotonic() + source.wait_seconds
+    waits_for_outcome = request.source.parsed_format.batch_response == "result"
+    deadline = time.monotonic() + request.source.wait_seconds
     with ExitStack() as sessions:
         stored, answer = _store_batch(
-            source,
-            incoming,
-            verified,
-            request,
-            language,
-            delivery_port,
-            sessions,
-            answers_now=not waits_for_outcome,
+            request, events, delivery_port, sessions, answers_now=not waits_for_outcome
         )
         _retry_failures(stored.repeats, delivery_port)
         if answer is not None:
             for item in stored.items:
-                if isinstance(item, _NewEvent):
+                if isinstance(item, _NewElement):
                     item.session.start_without_waiting()
             return answer
     outcomes = delivery_port.await_outcomes(stored.events, max(0.0, deadline - time.monotonic()))
-    answer = _build_answer(stored, outcomes, language)
     with transaction.atomic():
-        _store_answer(stored, answer)
-    return answer
+        return _store_answer(stored, outcomes, request.language)
 
 
 def _store_batch(
-    source: Source,
-    incoming: IncomingRequest,
-    verified: VerifiedRequest,
-    request: RequestEvents,
-    language: Language,
+    request: ReceivedRequest,
+    events: RequestEvents,
     delivery_port: DeliveryPort,
     sessions: ExitStack,
     *,
@@ -166,75 +141,59 @@ def _store_batch(
     Raises what the database raised last after MAX_ROUNDS rounds.
     """
     for is_last in (*[False] * (MAX_ROUNDS - 1), True):
-        planned = _plan_events(source, incoming, verified, request, delivery_port, sessions)
+        planned = _plan_events(request, events, delivery_port, sessions)
         try:
             with transaction.atomic():
-                _lock_source(source)
+                # So that requests of one source with several events are stored one after the other: two could deadlock
+                # if they have the same events in different orders.
+                lock_source(request.source)
                 # An erasure comes before or after the whole batch. Like retries, it locks keys before events.
-                keys = lock_or_create_keys({item.subject for item in planned if isinstance(item, _NewEvent)})
-                items = _find_repeats(source, verified, planned)
-                stored = _insert_batch(source, incoming, verified, keys, items)
+                keys = lock_or_create_keys(
+                    {item.subject for item in planned if isinstance(item, _NewElement)}
+                )
+                stored = _insert_batch(request, keys, _find_repeats(request, planned))
                 answer = None
                 # Without an event no entry would name the receipt until it is answered.
                 if answers_now or not stored.events:
                     outcomes = _known_outcomes(stored, delivery_port)
-                    answer = _build_answer(stored, outcomes, language, is_acknowledgement=answers_now)
-                    _store_answer(stored, answer)
+                    answer = _store_answer(stored, outcomes, request.language, is_acknowledgement=answers_now)
         except (IntegrityError, OperationalError) as error:
             if is_last or not (isinstance(error, IntegrityError) or is_deadlock(error)):
                 raise
-            logger.info("a request of %s collided with another one; retrying", source.slug)
+            logger.info("a request of %s collided with another one; retrying", request.source.slug)
             continue
         return stored, answer
     raise AssertionError("the last round returns or raises")
 
 
-def _lock_source(source: Source) -> None:
-    """Lock a source until the commit, so that its requests with several events are stored one after the other.
-
-    Two of them could deadlock if they have the same events in different orders. Raises IntegrityError if the source was
-    deleted: the receipt's foreign key has no constraint.
-    """
-    if not Source.objects.select_for_update(no_key=True).filter(pk=source.pk).exists():
-        raise IntegrityError("the source is deleted")
-
-
 def _plan_events(
-    source: Source,
-    incoming: IncomingRequest,
-    verified: VerifiedRequest,
-    request: RequestEvents,
-    delivery_port: DeliveryPort,
-    sessions: ExitStack,
-) -> list[_NewEvent | UnreadableEvent]:
+    request: ReceivedRequest, events: RequestEvents, delivery_port: DeliveryPort, sessions: ExitStack
+) -> list[_NewElement | UnreadableEvent]:
     """Build the events of the request and resolve their routes, as if none of them was stored yet."""
-    planned: list[_NewEvent | UnreadableEvent] = []
-    for position, parsed in enumerate(request.events):
+    planned: list[_NewElement | UnreadableEvent] = []
+    for position, parsed in enumerate(events.events):
         if isinstance(parsed, UnreadableEvent):
             planned.append(parsed)
             continue
         session = sessions.enter_context(closing(delivery_port.begin_session(0.0, may_claim=False)))
-        event_id = choose_event_id(source, verified, parsed, position)
-        event = build_event(source, incoming, verified, parsed, event_id)
-        outcome = plan_deliveries(session, event, parsed)
+        new = plan_event(request, parsed, session, position)
         element = (parsed.document or {}).get("event")
-        planned.append(_NewEvent(event, element, stored_body(incoming, parsed), session, outcome))
+        planned.append(_NewElement(new.event, new.body, session, new.outcome, element))
     return planned
 
 
 def _find_repeats(
-    source: Source, verified: VerifiedRequest, planned: Sequence[_NewEvent | UnreadableEvent]
+    request: ReceivedRequest, planned: Sequence[_NewElement | UnreadableEvent]
 ) -> list[_BatchItem]:
     """Return the planned events, with repeats and conflicts in place of those whose ids are stored already.
 
     Events with one id and different contents are a conflict, also within the batch: the first of them counts.
     """
+    request_id = request.verified.event_id
     events_by_id = _lock_stored_events(
-        source, [item.event.event_id for item in planned if isinstance(item, _NewEvent)]
+        request.source, [item.event.event_id for item in planned if isinstance(item, _NewElement)]
     )
-    is_changed = verified.event_id is not None and _has_other_event_count(
-        source, verified.event_id, len(planned)
-    )
+    is_changed = request_id is not None and _has_other_event_count(request.source, request_id, len(planned))
     items: list[_BatchItem] = []
     for position, item in enumerate(planned):
         if isinstance(item, UnreadableEvent) or item.event.event_id is None:
@@ -242,13 +201,11 @@ def _find_repeats(
             continue
         stored_event = events_by_id.setdefault(item.event.event_id, item.event)
         is_by_position = is_changed and item.event.event_id == event_id_by_position(
-            verified.event_id or "", position
+            request_id or "", position
         )
         if stored_event is item.event and not is_by_position:
             items.append(item)
-        elif stored_event is not item.event and is_same_event(
-            stored_event, item.event.entity_id, bytes(item.event.digest)
-        ):
+        elif stored_event is not item.event and is_same_event(stored_event, item.event):
             items.append(_RepeatedEvent(stored_event))
         else:
             items.append(
@@ -299,7 +256,7 @@ def _known_outcomes(stored: _StoredBatch, delivery_port: DeliveryPort) -> dict[i
     new = {
         item.event.pk: item.outcome
         for item in stored.items
-        if isinstance(item, _NewEvent) and item.outcome is not None
+        if isinstance(item, _NewElement) and item.outcome is not None
     }
     return {key: outcome for key, outcome in outcomes.items() if not outcome.results} | new
 
@@ -317,66 +274,50 @@ def _retry_failures(repeats: Sequence[Event], delivery_port: DeliveryPort) -> No
 
 
 def _insert_batch(
-    source: Source,
-    incoming: IncomingRequest,
-    verified: VerifiedRequest,
-    keys: Mapping[Subject, SubjectKey],
-    items: Sequence[_BatchItem],
+    request: ReceivedRequest, keys: Mapping[Subject, SubjectKey], items: Sequence[_BatchItem]
 ) -> _StoredBatch:
     """Write the receipt, the new events with their deliveries, and the audit entries of all events."""
-    new = [item for item in items if isinstance(item, _NewEvent)]
+    new = [item for item in items if isinstance(item, _NewElement)]
     unreadable = encode_unreadable_events(items)
     # The other events have payloads of their own, each under the key of its entity.
     unreadable_payload = None if unreadable is None else Payload.new(Payload.Kind.WEBHOOK, unreadable, None)
-    receipt = build_receipt(source, incoming, verified, None, unreadable_payload)
+    receipt = build_receipt(request, None, unreadable_payload)
     # Without any event that was stored, now or before, the request is an unusable one.
     if not all(isinstance(item, UnreadableEvent) for item in items):
         receipt.event_count = len(items)
     batch = WriteBatch()
     batch.insert(*([unreadable_payload] if unreadable_payload else []), receipt)
     entries = [entry for item in new for entry in _add_event(item, batch, keys[item.subject], receipt)]
-    prepared = prepare_append(*entries, heads=NEW_STREAMS)
-    batch.execute(*prepared.writes)
-    batch.run()
-    heads: Mapping[str, StreamHead] = prepared.heads
-    for item in new:
-        item.session.record_commit(heads)
+    write_new_events(new, batch, entries)
     stored = _StoredBatch(receipt, items)
     append_entries(*(received_entry(event, receipt) for event in stored.repeats))
     return stored
 
 
-def _add_event(item: _NewEvent, batch: WriteBatch, key: SubjectKey, receipt: Receipt) -> list[NewEntry]:
-    event = item.event
-    event.key, event.batch = key, receipt
-    payload = event.payload = Payload.new(Payload.Kind.WEBHOOK, item.body, key)
-    batch.insert(payload, event)
-    opened = item.session.open_deliveries(event, batch)
-    return [received_entry(event, receipt, opened), *opened.entries]
+def _add_event(item: NewEvent, batch: WriteBatch, key: SubjectKey, receipt: Receipt) -> list[NewEntry]:
+    item.event.batch = receipt
+    batch.insert(item.encrypt_body(key), item.event)
+    return open_deliveries(item, receipt, batch)
 
 
-def _build_answer(
+def _store_answer(
     stored: _StoredBatch,
     outcomes: Mapping[int, EventOutcome],
     language: Language,
     *,
     is_acknowledgement: bool = False,
 ) -> Answer:
-    return build_batch_answer(
-        stored.receipt, stored.results(outcomes), language, is_acknowledgement=is_acknowledgement
-    )
-
-
-def _store_answer(stored: _StoredBatch, answer: Answer) -> None:
     """Store the answer and the audit entry of the request, in the open transaction."""
-    receipt, at = stored.receipt, timezone.now()
-    payload = Payload.new(Payload.Kind.ANSWER, answer.body, None)
-    payload.save(force_insert=True)
-    receipt.set_answer(payload, at, answer.status, answer.code, is_final=answer.is_final)
+    receipt = stored.receipt
+    answer = build_batch_answer(
+        receipt, stored.results(outcomes), language, is_acknowledgement=is_acknowledgement
+    )
+    answer_receipt(receipt, answer, None).save(force_insert=True)
     receipt.save(update_fields=["answer", "answered_at", "status", "code", "is_final"])
     if receipt.event_count is None:
-        entry = request_entry("webhook.unusable", receipt, answer, at)
+        entry = request_entry("webhook.unusable", receipt, answer)
     else:
         events = [event.reference for event in stored.events]
-        entry = request_entry("webhook.batch", receipt, answer, at, events=events, count=receipt.event_count)
-    append_entries(entry, at=at)
+        entry = request_entry("webhook.batch", receipt, answer, events=events, count=receipt.event_count)
+    append_entries(entry)
+    return answer

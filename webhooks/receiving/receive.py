@@ -36,10 +36,10 @@ from webhooks.receiving.request_storage import (
     record_webhook,
 )
 from webhooks.receiving.request_verification import (
+    ReceivedRequest,
     RequestedAnswer,
     RequestFiltered,
     RequestRefused,
-    VerifiedRequest,
     choose_answer,
     parse_request,
     verify_request,
@@ -93,7 +93,7 @@ def receive_webhook(incoming: IncomingRequest, language: Language, delivery_port
     if verified.body is not None:
         incoming = replace(incoming, body=verified.body)
     try:
-        return _answer_verified(source, incoming, verified, language, delivery_port)
+        return _answer_verified(ReceivedRequest(source, incoming, verified, language), delivery_port)
     except Exception as error:
         if source.response_format:
             raise VerifiedRequestFailed(source) from error
@@ -113,27 +113,23 @@ def receive_handshake(incoming: IncomingRequest, language: Language) -> Answer |
         return answer
 
 
-def _answer_verified(
-    source: Source,
-    incoming: IncomingRequest,
-    verified: VerifiedRequest,
-    language: Language,
-    delivery_port: DeliveryPort,
-) -> Answer:
-    parsed = None
+def _answer_verified(request: ReceivedRequest, delivery_port: DeliveryPort) -> Answer:
+    source, parsed = request.source, None
     try:
-        request = parse_request(source, incoming, verified)
-        if isinstance(request, RequestEvents):
-            return _answer_batch(source, incoming, verified, request, language, delivery_port)
-        parsed = request
+        events = parse_request(source, request.incoming, request.verified)
+        if isinstance(events, RequestEvents):
+            answer = receive_batch(request, events, delivery_port)
+            number = len(events.events)
+            logger.info("%s events from %s: response %s %s", number, source.slug, answer.status, answer.code)
+            return answer
+        parsed = events
         requested = choose_answer(source, parsed)
-        build_answer = partial(_outcome_answer, source, parsed, requested, language)
-        stored = record_webhook(
-            source, incoming, verified, parsed, delivery_port, build_answer, seconds=requested.wait_seconds
-        )
+        build_answer = partial(_outcome_answer, request, parsed, requested)
+        stored = record_webhook(request, parsed, delivery_port, build_answer, seconds=requested.wait_seconds)
     except (RequestRefused, RequestFiltered) as unusable:
-        build_unusable = partial(_unusable_answer, source, unusable, language)
-        receipt, answer = record_unusable_request(source, incoming, verified, parsed, build_unusable)
+        receipt, answer = record_unusable_request(
+            request, parsed, partial(_unusable_answer, request, unusable)
+        )
         logger.info(
             "%s from %s is not a usable webhook: response %s %s",
             receipt.reference,
@@ -154,28 +150,14 @@ def _answer_verified(
 
 
 def _unusable_answer(
-    source: Source, unusable: RequestRefused | RequestFiltered, language: Language, reference: str
+    request: ReceivedRequest, unusable: RequestRefused | RequestFiltered, reference: str
 ) -> Answer:
     answer = (
         filtered_answer(reference)
         if isinstance(unusable, RequestFiltered)
-        else problem_answer(unusable.code, language, reference=reference, errors=unusable.errors)
+        else problem_answer(unusable.code, request.language, reference=reference, errors=unusable.errors)
     )
-    return format_answer(source, answer)
-
-
-def _answer_batch(
-    source: Source,
-    incoming: IncomingRequest,
-    verified: VerifiedRequest,
-    request: RequestEvents,
-    language: Language,
-    delivery_port: DeliveryPort,
-) -> Answer:
-    answer = receive_batch(source, incoming, verified, request, language, delivery_port)
-    number = len(request.events)
-    logger.info("%s events from %s: response %s %s", number, source.slug, answer.status, answer.code)
-    return answer
+    return format_answer(request.source, answer)
 
 
 def _answer_new(
@@ -199,16 +181,16 @@ def _answer_new(
 
 
 def _outcome_answer(
-    source: Source,
+    request: ReceivedRequest,
     parsed: ParsedWebhook,
     requested: RequestedAnswer,
-    language: Language,
     event: Event,
     outcome: EventOutcome,
 ) -> Answer:
+    source = request.source
     answer = outcome_answer(
         outcome,
-        language,
+        request.language,
         reference=event.reference,
         location_of=outcome_path,
         is_signed=event.is_signed,

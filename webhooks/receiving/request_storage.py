@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from django.db import IntegrityError, transaction
 from django.db.models import Model, QuerySet
-from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
@@ -21,9 +20,16 @@ from webhooks.models import Event, Payload, Receipt, Source, State, subject_key
 from webhooks.protocol.formats.body_reader import remove_dropped_values
 from webhooks.protocol.webhook_parser import ParsedWebhook
 from webhooks.receiving.answers import Answer
-from webhooks.receiving.incoming_request import IncomingRequest
-from webhooks.receiving.request_verification import RequestRefused, VerifiedRequest
-from webhooks.receiving.store import NewWebhook, build_receipt, received_entry, store_webhook
+from webhooks.receiving.request_verification import ReceivedRequest, RequestRefused
+from webhooks.receiving.store import (
+    NewEvent,
+    NewWebhook,
+    answer_receipt,
+    build_receipt,
+    lock_source,
+    received_entry,
+    store_webhook,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +53,7 @@ BuildAnswer = Callable[[Event, EventOutcome], Answer]
 
 
 def record_webhook(
-    source: Source,
-    incoming: IncomingRequest,
-    verified: VerifiedRequest,
+    request: ReceivedRequest,
     parsed: ParsedWebhook,
     delivery_port: DeliveryPort,
     build_answer: BuildAnswer,
@@ -64,23 +68,15 @@ def record_webhook(
 
     Raises RequestRefused with `event-id-conflict` if its event id is stored with another body.
     """
-    event_id = choose_event_id(source, verified, parsed)
     for is_retry in (False, True):
         session = delivery_port.begin_session(seconds, may_claim=not is_retry)
+        new = plan_event(request, parsed, session)
         try:
-            return _record_new(
-                source, incoming, verified, parsed, event_id, session, build_answer, is_retry=is_retry
-            )
+            return _record_new(request, new, build_answer, is_retry=is_retry)
         except IntegrityError:
-            # The event is stored already, or something of its subject was stored at this moment, or one of these
-            # happened to another webhook of the same group commit.
+            # The event is stored already, or something of its subject was stored at this moment.
             session.close()
-            stored_event = _find_event(source, event_id)
-            repeat = (
-                _record_repeat(source, incoming, verified, parsed, stored_event)
-                if stored_event is not None
-                else None
-            )
+            repeat = _record_repeat(request, new.event)
             if repeat is not None:
                 return repeat
             if is_retry:
@@ -92,11 +88,7 @@ def record_webhook(
 
 
 def record_unusable_request(
-    source: Source,
-    incoming: IncomingRequest,
-    verified: VerifiedRequest,
-    parsed: ParsedWebhook | None,
-    build_answer: Callable[[str], Answer],
+    request: ReceivedRequest, parsed: ParsedWebhook | None, build_answer: Callable[[str], Answer]
 ) -> tuple[Receipt, Answer]:
     """Store a verified request without a usable webhook, its body and its answer in one commit. Returns its receipt
     and the answer, which `build_answer` makes of the receipt's reference.
@@ -104,41 +96,35 @@ def record_unusable_request(
     Body and answer are encrypted with the key of the entity that the request names, if it could be parsed that far.
     Values that the source's format drops are not stored.
     """
+    source, content_type = request.source, request.incoming.headers.get("content-type", "")
     body = (
-        remove_dropped_values(
-            source.parsed_format, incoming.body or b"", incoming.headers.get("content-type", "")
-        )
+        remove_dropped_values(source.parsed_format, request.body, content_type)
         if parsed is None
-        else stored_body(incoming, parsed)
+        else stored_body(request, parsed)
     )
     with transaction.atomic():
-        # The foreign key has no constraint, and a process may still have a source cached that has just been deleted.
-        if not Source.objects.select_for_update(no_key=True).filter(pk=source.pk).exists():
-            raise IntegrityError("the source is deleted")
+        lock_source(source)
         key = None if parsed is None else subject_key(source.pk, parsed.entity_type, parsed.entity_id)
         payload = Payload.new(Payload.Kind.WEBHOOK, body, key)
-        receipt = build_receipt(source, incoming, verified, None, payload)
-        answer, at = build_answer(receipt.own_reference), timezone.now()
-        answer_payload = Payload.new(Payload.Kind.ANSWER, answer.body, key)
-        receipt.set_answer(answer_payload, at, answer.status, answer.code, is_final=answer.is_final)
+        receipt = build_receipt(request, None, payload)
+        answer = build_answer(receipt.own_reference)
         batch = WriteBatch()
-        batch.insert(payload, answer_payload, receipt)
+        batch.insert(payload, answer_receipt(receipt, answer, key), receipt)
         batch.run()
-        append_entries(request_entry("webhook.unusable", receipt, answer, at), at=at)
+        append_entries(request_entry("webhook.unusable", receipt, answer))
     return receipt, answer
 
 
-def choose_event_id(
-    source: Source, verified: VerifiedRequest, parsed: ParsedWebhook, position: int = 0
-) -> str | None:
+def choose_event_id(request: ReceivedRequest, parsed: ParsedWebhook, position: int) -> str | None:
     """Return the id by which a repeated event is recognised, or None.
 
     If requests may have several events, it is the id of the event, or else the id of its request with its position: a
     sender may send the event again in another request. If they have one event, the id of the request comes first.
     Without a verification no id counts, because anyone could use the id of a future event.
     """
+    verified = request.verified
     own_id = parsed.event_id if verified.is_signed else None
-    if not source.parsed_format.has_event_list:
+    if not request.source.parsed_format.has_event_list:
         return verified.event_id or own_id
     if own_id is not None or verified.event_id is None:
         return own_id
@@ -151,79 +137,53 @@ def event_id_by_position(request_id: str, position: int) -> str:
     return f"{request_id if fits else hashlib.sha256(request_id.encode()).hexdigest()}/{position}"
 
 
-def _find_event(source: Source, event_id: str | None) -> Event | None:
-    if event_id is None:
-        return None
-    return Event.objects.filter(source=source, event_id=event_id).first()
-
-
 def _record_new(
-    source: Source,
-    incoming: IncomingRequest,
-    verified: VerifiedRequest,
-    parsed: ParsedWebhook,
-    event_id: str | None,
-    session: DeliverySession,
-    build_answer: BuildAnswer,
-    *,
-    is_retry: bool,
+    request: ReceivedRequest, new: NewEvent, build_answer: BuildAnswer, *, is_retry: bool
 ) -> StoredWebhook:
-    event = build_event(source, incoming, verified, parsed, event_id)
-    outcome = plan_deliveries(session, event, parsed)
-    answer = build_answer(event, outcome) if outcome is not None else None
-    webhook = NewWebhook(incoming, verified, event, stored_body(incoming, parsed), session, answer)
+    answer = None if new.outcome is None else build_answer(new.event, new.outcome)
+    webhook = NewWebhook(new.event, new.body, new.session, new.outcome, request, answer)
     store_webhook(webhook, is_retry=is_retry)
-    return StoredWebhook(webhook.receipt, event, session, answer)
+    return StoredWebhook(webhook.receipt, new.event, new.session, answer)
 
 
-def build_event(
-    source: Source,
-    incoming: IncomingRequest,
-    verified: VerifiedRequest,
-    parsed: ParsedWebhook,
-    event_id: str | None,
-) -> Event:
-    """Return the event of a webhook, not stored yet."""
-    return new_row(
+def plan_event(
+    request: ReceivedRequest, parsed: ParsedWebhook, session: DeliverySession, position: int = 0
+) -> NewEvent:
+    """Build an event of a request and resolve its routes, as if it was not stored yet.
+
+    An event that its source's webhook format excludes has no delivery, and its outcome is `ignored`.
+    """
+    event = new_row(
         Event,
-        source=source,
-        event_id=event_id,
+        source=request.source,
+        event_id=choose_event_id(request, parsed, position),
         entity_type=parsed.entity_type,
         entity_id=parsed.entity_id,
         event_type=parsed.event_name,
         occurred_at=parsed.occurred_at,
         occurred_text=parsed.occurred_text,
-        is_signed=verified.is_signed,
-        digest=content_digest(incoming, parsed),
-        received_at=incoming.received_at,
+        is_signed=request.verified.is_signed,
+        # Two webhooks with one event id share it if their contents are the same.
+        digest=hashlib.sha256(request.body).digest() if parsed.digest is None else parsed.digest,
+        received_at=request.incoming.received_at,
     )
+    if parsed.ignore_code:
+        event.state, event.code = State.IGNORED, parsed.ignore_code
+        outcome: EventOutcome | None = EventOutcome(event.state, event.code, (), None)
+    else:
+        outcome = session.plan_deliveries(event)
+    return NewEvent(event, stored_body(request, parsed), session, outcome)
 
 
-def content_digest(incoming: IncomingRequest, parsed: ParsedWebhook) -> bytes:
-    """Return the digest that two webhooks with one event id share if their contents are the same."""
-    return hashlib.sha256(incoming.body or b"").digest() if parsed.digest is None else parsed.digest
-
-
-def is_same_event(stored_event: Event, entity_id: str, digest: bytes) -> bool:
-    """True if a webhook with the id of a stored event repeats it: its content and its entity are the same."""
+def is_same_event(stored_event: Event, event: Event) -> bool:
+    """True if an event with the id of a stored event repeats it: its content and its entity are the same."""
     # The digest of an event from a list covers its element, and its entity may be named elsewhere in the request.
-    return bytes(stored_event.digest) == digest and stored_event.entity_id == entity_id
+    return bytes(stored_event.digest) == event.digest and stored_event.entity_id == event.entity_id
 
 
-def stored_body(incoming: IncomingRequest, parsed: ParsedWebhook) -> bytes:
+def stored_body(request: ReceivedRequest, parsed: ParsedWebhook) -> bytes:
     """Return the bytes to store as the body of a webhook."""
-    return (incoming.body or b"") if parsed.stored_body is None else parsed.stored_body
-
-
-def plan_deliveries(session: DeliverySession, event: Event, parsed: ParsedWebhook) -> EventOutcome | None:
-    """Resolve the routes of an event. Returns its outcome so far if the answer will not wait.
-
-    An event that its source's webhook format excludes has no delivery, and its outcome is `ignored`.
-    """
-    if not parsed.ignore_code:
-        return session.plan_deliveries(event)
-    event.state, event.code = State.IGNORED, parsed.ignore_code
-    return EventOutcome(event.state, event.code, (), None)
+    return request.body if parsed.stored_body is None else parsed.stored_body
 
 
 def answered_entry(
@@ -234,9 +194,7 @@ def answered_entry(
     return NewEntry(event.stream, "webhook.answered", details=details, at=at)
 
 
-def request_entry(
-    action: str, receipt: Receipt, answer: Answer, at: datetime, **details: JSONValue
-) -> NewEntry:
+def request_entry(action: str, receipt: Receipt, answer: Answer, **details: JSONValue) -> NewEntry:
     """Build the audit entry of an answered request that belongs to no single event. `details` are added to it."""
     source = receipt.source
     return NewEntry(
@@ -251,7 +209,7 @@ def request_entry(
             "received": format_time(receipt.received_at),
             **details,
         },
-        at,
+        receipt.answered_at,
     )
 
 
@@ -264,32 +222,34 @@ def _answer_details(receipt: Receipt, answer: Answer) -> dict[str, JSONValue]:
     }
 
 
-def _record_repeat(
-    source: Source,
-    incoming: IncomingRequest,
-    verified: VerifiedRequest,
-    parsed: ParsedWebhook,
-    stored_event: Event,
-) -> StoredWebhook | None:
-    """Store a receipt for an event that is stored already. Returns None if the nightly cleanup has just deleted it.
+def _record_repeat(request: ReceivedRequest, event: Event) -> StoredWebhook | None:
+    """Store a receipt for the event that is stored with the id of this one. Returns None if there is none, or the
+    nightly cleanup has just deleted it.
 
     The payload and the event stay locked until the commit: no foreign key keeps the cleanup from deleting them.
     """
+    found = _find_event(request.source, event.event_id)
+    if found is None:
+        return None
     # The same event id with another body is not a repeat, and the stored answer would be wrong for it.
-    if not is_same_event(stored_event, parsed.entity_id, content_digest(incoming, parsed)):
+    if not is_same_event(found, event):
         raise RequestRefused("event-id-conflict")
     with transaction.atomic():
         # In the order of the cleanup, payloads before events: otherwise the two could wait for each other.
-        payload = _lock_row(Payload.objects.all(), stored_event.payload_id)
-        event = _lock_row(Event.objects.all(), stored_event.pk)
-        if event is None:
+        payload = _lock_row(Payload.objects.all(), found.payload_id)
+        stored_event = _lock_row(Event.objects.all(), found.pk)
+        if stored_event is None:
             return None
-        receipt = build_receipt(source, incoming, verified, event, payload, is_repeat=True)
+        receipt = build_receipt(request, stored_event, payload, is_repeat=True)
         batch = WriteBatch()
         batch.insert(receipt)
         batch.run()
-        append_entries(received_entry(event, receipt))
-    return StoredWebhook(receipt, event)
+        append_entries(received_entry(stored_event, receipt))
+    return StoredWebhook(receipt, stored_event)
+
+
+def _find_event(source: Source, event_id: str | None) -> Event | None:
+    return None if event_id is None else Event.objects.filter(source=source, event_id=event_id).first()
 
 
 def _lock_row(rows: QuerySet[RowModel], key: int | None) -> RowModel | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from config_schema.errors import SettingsInvalid
+from webhooks.catalogue.codes import Language
 from webhooks.models import AnswerMode, Source, find_key_set, request_key_set
 from webhooks.protocol.challenge_hmac import may_be_challenge
 from webhooks.protocol.formats.event_reader import RequestEvents, UnreadableEvent, read_request
@@ -79,6 +80,21 @@ class RequestedAnswer:
 
     mode: AnswerMode
     wait_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedRequest:
+    """A verified request: its source, what arrived, how it was verified, and the language of its answer."""
+
+    source: Source
+    incoming: IncomingRequest
+    verified: VerifiedRequest
+    language: Language
+
+    @property
+    def body(self) -> bytes:
+        """The body, empty if there is none."""
+        return self.incoming.body or b""
 
 
 def verify_request(source: Source, incoming: IncomingRequest) -> VerifiedRequest:

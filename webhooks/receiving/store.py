@@ -16,6 +16,7 @@ from database.connection import is_deadlock, release_connection
 from database.group_commit import GroupCommit
 from database.model_rows import new_row
 from database.write_batch import GuardFailed, WriteBatch
+from webhooks.catalogue.outcome import EventOutcome
 from webhooks.delivery_port import DeliverySession, OpenedRows
 from webhooks.models import (
     Event,
@@ -29,48 +30,49 @@ from webhooks.models import (
 )
 from webhooks.models.subject_key_store import Subject
 from webhooks.receiving.answers import Answer
-from webhooks.receiving.incoming_request import IncomingRequest
-from webhooks.receiving.request_verification import VerifiedRequest
+from webhooks.receiving.request_verification import ReceivedRequest
 from webhooks.receiving.row_facts import answer_facts, event_facts
 
 
 @dataclass(slots=True)
-class NewWebhook:
-    """A webhook that is ready to be stored: its event, and `body`, the bytes that are stored of it. `answer` is set if
-    the answer does not wait for the event's outcome. `receipt` is set by `add_to`.
+class NewEvent:
+    """An event that is ready to be stored, and `body`, the bytes that are stored of it.
+
+    `outcome` is its outcome so far; None if the answer waits for its deliveries.
     """
 
-    incoming: IncomingRequest
-    verified: VerifiedRequest
     event: Event
     body: bytes
     session: DeliverySession
-    answer: Answer | None
-    receipt: Receipt = field(init=False)
+    outcome: EventOutcome | None
 
     @property
     def subject(self) -> Subject:
         """The event's source id, entity type and entity id."""
         return self.event.source_id, self.event.entity_type, self.event.entity_id
 
+    def encrypt_body(self, key: SubjectKey) -> Payload:
+        """Make the payload of the event, encrypted under the key of its subject."""
+        self.event.key = key
+        payload = self.event.payload = Payload.new(Payload.Kind.WEBHOOK, self.body, key)
+        return payload
+
+
+@dataclass(slots=True)
+class NewWebhook(NewEvent):
+    """The only event of a request. `answer` is set if it does not wait for the outcome, `receipt` by `add_to`."""
+
+    request: ReceivedRequest
+    answer: Answer | None
+    receipt: Receipt = field(init=False)
+
     def add_to(self, batch: WriteBatch, key: SubjectKey) -> list[NewEntry]:
         """Add all rows to a batch, encrypted under the subject's key. Returns the audit entries that belong to them."""
-        event, answer = self.event, self.answer
-        event.key = key
-        payload = event.payload = Payload.new(Payload.Kind.WEBHOOK, self.body, key)
-        answer_payload = Payload.new(Payload.Kind.ANSWER, answer.body, key) if answer is not None else None
-        self.receipt = build_receipt(
-            event.source,
-            self.incoming,
-            self.verified,
-            event,
-            payload,
-            answer=answer,
-            answer_payload=answer_payload,
-        )
-        batch.insert(payload, *([answer_payload] if answer_payload else []), event, self.receipt)
-        opened = self.session.open_deliveries(event, batch)
-        return [received_entry(event, self.receipt, opened), *opened.entries]
+        payload = self.encrypt_body(key)
+        self.receipt = build_receipt(self.request, self.event, payload)
+        answers = [answer_receipt(self.receipt, self.answer, key)] if self.answer is not None else []
+        batch.insert(payload, *answers, self.event, self.receipt)
+        return open_deliveries(self, self.receipt, batch)
 
 
 def store_webhook(webhook: NewWebhook, *, is_retry: bool = False) -> None:
@@ -140,46 +142,59 @@ def _write_webhooks(
     webhooks: Sequence[NewWebhook], batch: WriteBatch, keys: dict[Subject, SubjectKey]
 ) -> None:
     entries = [entry for webhook in webhooks for entry in webhook.add_to(batch, keys[webhook.subject])]
+    write_new_events(webhooks, batch, entries)
+
+
+def open_deliveries(new: NewEvent, receipt: Receipt, batch: WriteBatch) -> list[NewEntry]:
+    """Add the deliveries of a new event to a batch. Returns the event's audit entry, and theirs."""
+    opened = new.session.open_deliveries(new.event, batch)
+    return [received_entry(new.event, receipt, opened), *opened.entries]
+
+
+def write_new_events(events: Sequence[NewEvent], batch: WriteBatch, entries: Sequence[NewEntry]) -> None:
+    """Run the batch that inserts new events, with their audit entries."""
     # The streams belong to events that this batch inserts, so they have no heads to read.
     prepared = prepare_append(*entries, heads=NEW_STREAMS)
     batch.execute(*prepared.writes)
     batch.run()
-    for webhook in webhooks:
-        webhook.session.record_commit(prepared.heads)
+    for new in events:
+        new.session.record_commit(prepared.heads)
 
 
 _group_commit = GroupCommit(_store_group)
 
 
 def build_receipt(
-    source: Source,
-    incoming: IncomingRequest,
-    verified: VerifiedRequest,
-    event: Event | None,
-    payload: Payload | None,
-    *,
-    is_repeat: bool = False,
-    answer: Answer | None = None,
-    answer_payload: Payload | None = None,
+    request: ReceivedRequest, event: Event | None, payload: Payload | None, *, is_repeat: bool = False
 ) -> Receipt:
-    """Return the receipt of a request, not stored yet. `answer` with its `answer_payload` is given if both are stored
-    in the same commit.
-    """
-    receipt = new_row(
+    """Return the receipt of a request, not stored yet and without an answer."""
+    return new_row(
         Receipt,
-        source=source,
+        source=request.source,
         event=event,
         payload=payload,
-        verified_by=verified.verified_by,
-        address=incoming.address,
-        size=incoming.size or 0,
-        received_at=incoming.received_at,
+        verified_by=request.verified.verified_by,
+        address=request.incoming.address,
+        size=request.incoming.size or 0,
+        received_at=request.incoming.received_at,
         is_repeat=is_repeat,
     )
-    if answer is not None and answer_payload is not None:
-        at = timezone.now()
-        receipt.set_answer(answer_payload, at, answer.status, answer.code, is_final=answer.is_final)
-    return receipt
+
+
+def answer_receipt(receipt: Receipt, answer: Answer, key: SubjectKey | None) -> Payload:
+    """Set the answer of a receipt, and return its payload. Both are stored in one commit."""
+    payload = Payload.new(Payload.Kind.ANSWER, answer.body, key)
+    receipt.set_answer(payload, timezone.now(), answer.status, answer.code, is_final=answer.is_final)
+    return payload
+
+
+def lock_source(source: Source) -> None:
+    """Lock a source until the commit. Raises IntegrityError if it was deleted.
+
+    A process may still have it cached then, and the foreign key of a receipt has no constraint.
+    """
+    if not Source.objects.select_for_update(no_key=True).filter(pk=source.pk).exists():
+        raise IntegrityError("the source is deleted")
 
 
 def received_entry(event: Event, receipt: Receipt, opened: OpenedRows | None = None) -> NewEntry:

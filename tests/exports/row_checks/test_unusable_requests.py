@@ -30,7 +30,7 @@ def die_before_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     def build_answer(*_: Any, **__: Any) -> None:
         raise RuntimeError(CUT_OFF)
 
-    monkeypatch.setattr(batches, "_build_answer", build_answer)
+    monkeypatch.setattr(batches, "build_batch_answer", build_answer)
 
 
 def test_a_request_with_events_but_without_an_answer_that_was_added_is_found(hub: Hub) -> None:

@@ -39,9 +39,9 @@ class Rounds:
         self._find = batches._find_repeats
         monkeypatch.setattr(batches, "_find_repeats", self._find_repeats)
 
-    def _find_repeats(self, source: Any, verified: Any, planned: Any) -> Any:
+    def _find_repeats(self, request: Any, planned: Any) -> Any:
         self.number += 1
-        found = planned if self.number <= self._blind else self._find(source, verified, planned)
+        found = planned if self.number <= self._blind else self._find(request, planned)
         if self.meeting is not None:
             with suppress(threading.BrokenBarrierError):
                 self.meeting.wait(0.7)
@@ -195,9 +195,9 @@ def test_the_cleanup_waits_for_a_batch_that_repeats_an_event(
     seen: list[bool] = []
     store = batches._store_answer
 
-    def store_and_look(stored: Any, answer: Any) -> None:
+    def store_and_look(*arguments: Any, **named: Any) -> Any:
         seen.append(Event.objects.filter(event_id="1").exists())
-        store(stored, answer)
+        return store(*arguments, **named)
 
     monkeypatch.setattr(batches, "_insert_batch", insert_late)
     monkeypatch.setattr(batches, "_store_answer", store_and_look)
@@ -222,6 +222,6 @@ def test_a_batch_of_a_source_that_was_just_deleted_stores_nothing(
         raise IntegrityError("the source is deleted")
 
     before = _counts()
-    monkeypatch.setattr(batches, "_lock_source", refuse_deleted_source)
+    monkeypatch.setattr(batches, "lock_source", refuse_deleted_source)
     assert post(formatted, event(ANNA, uid="1"), event("TWO", uid="2")).status_code == 503
     assert _counts() == before
