@@ -7,6 +7,8 @@ from typing import Generic, TypeVar
 
 from django.db import InterfaceError, OperationalError
 
+from database.connection import release_connection
+
 T = TypeVar("T")
 
 MAX_BATCH = 8
@@ -61,6 +63,8 @@ class GroupCommit(Generic[T]):
         """
         thread = _QueuedThread(item)
         if not self._becomes_leader(thread):
+            # The thread that leads the group may need the connection meanwhile.
+            release_connection()
             if not thread.wait_for_turn(seconds):
                 if self._leave_queue(thread):
                     raise OperationalError("timed out in the queue of a group commit")

@@ -16,7 +16,7 @@ from django.db.models import Model
 
 from database import statement
 from database.bulk_insert import insert_rows, make_insert, mark_as_new, mark_as_stored
-from database.connection import release_connection, thread_connection
+from database.connection import thread_connection
 from database.group_commit import GroupCommit
 from database.statement import BoundStatement, Statement, first_row, first_value, row_count
 
@@ -70,8 +70,6 @@ class WriteBatch:
             elif connection.vendor == "postgresql":
                 self._write(connection)
             else:
-                # The thread that leads the group may need this connection while this thread waits.
-                release_connection()
                 _group_commit.submit(self)
         except BaseException:
             self.mark_rows_as_new()

@@ -12,7 +12,7 @@ from django.db import IntegrityError, OperationalError, transaction
 from django.utils import timezone
 
 from audit.entries.append import NEW_STREAMS, NewEntry, prepare_append
-from database.connection import is_deadlock, release_connection
+from database.connection import is_deadlock
 from database.group_commit import GroupCommit
 from database.model_rows import new_row
 from database.write_batch import GuardFailed, WriteBatch
@@ -88,8 +88,6 @@ def store_webhook(webhook: NewWebhook, *, is_retry: bool = False) -> None:
     if is_retry:
         _store_with_locks([webhook])
     elif webhook.answer is not None:
-        # The thread that leads the group may need this connection while this thread waits.
-        release_connection()
         _group_commit.submit(webhook, settings.RESPONSE_SECONDS)
     else:
         _store_together([webhook])

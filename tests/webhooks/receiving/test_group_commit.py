@@ -8,6 +8,7 @@ import pytest
 from django.db import OperationalError, connection
 
 from audit.models import Entry
+from database.group_commit import _QueuedThread
 from sync.models import Delivery
 from tests.support.audit.chain_faults import find_chain_faults
 from tests.support.hub import EXAMPLE, Hub
@@ -104,12 +105,17 @@ def late(fail_to_store: Callable[..., Any], works: Callable[..., Any]) -> Callab
 
 
 @pytest.mark.writers_at_once
-def test_no_waiting_webhook_holds_a_connection(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_waiting_webhook_holds_a_connection(
+    together: SimultaneousWebhooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """If all connections of the pool waited, the one they wait for would get none."""
     held: list[object] = []
-    submit = store._group_commit.submit
-    monkeypatch.setattr(
-        store._group_commit, "submit", lambda *item: (held.append(connection.connection), submit(*item))
-    )
-    assert hub.post_signed(*of("U1")).status_code == 202
+    wait = _QueuedThread.wait_for_turn
+
+    def look_and_wait(thread: Any, *seconds: float) -> bool:
+        held.append(connection.connection)
+        return wait(thread, *seconds)
+
+    monkeypatch.setattr(_QueuedThread, "wait_for_turn", look_and_wait)
+    together.send(of("U0"), of("U1"))
     assert held == [None]
