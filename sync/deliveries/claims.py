@@ -19,15 +19,13 @@ from audit.entries.stream_heads import StreamHead
 from database.model_rows import new_row, rows_from_columns, select_list
 from database.statement import BoundStatement, Statement
 from database.values import DatabaseTime
-from database.write_batch import GuardFailed, WriteBatch
+from database.write_batch import WriteBatch
 from sync.deliveries.ordering import OpenSibling, lock_open_siblings
 from sync.deliveries.predicates import (
     STILL_CLAIMED,
     has_no_open_breaker,
     is_due,
-    is_of_same_subject,
     needs_isolation,
-    waits_or_runs,
 )
 from sync.deliveries.record_links import RecordLink, read_link
 from sync.deliveries.routes import ResolvedRoute, get_resolved_route, with_mapping_version
@@ -50,19 +48,6 @@ _CLAIM = Statement(
     WHERE id = %s AND {is_due(hides_state=True)} AND ({needs_isolation()}) = %s
     AND {has_no_open_breaker("sync_delivery")} RETURNING attempts_used, last_number, payload_choice, mapping_version_id,
     state_before_recheck"""  # noqa: S608
-)
-# Claims a delivery for its first attempt, if no other one of its subject is open. The condition is narrower than
-# `is_due`, with the state hidden as there. A delivery that another process claims at this moment is not seen: the
-# constraint `one_running_delivery_a_subject` refuses it.
-_CLAIM_FIRST = Statement(
-    f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}},
-    attempts_used = 1, last_number = 1, identity_slot = %s, target_slot = %s
-    WHERE id = %s AND COALESCE(state, '') = 'pending' AND due_at <= {{now}} AND deaths = 0 AND last_number = 0
-    AND payload_choice = '' AND mapping_version_id IS NULL AND replay_id IS NULL
-    AND {has_no_open_breaker("sync_delivery")}
-    AND NOT EXISTS (SELECT 1 FROM sync_delivery o WHERE {is_of_same_subject("o", "sync_delivery")}
-        AND {waits_or_runs("o")} AND o.id <> sync_delivery.id)
-    RETURNING id"""  # noqa: S608
 )
 # LEFT JOIN: a person may replay an event whose payload retention has deleted; a fetch can still deliver it.
 _LOAD = Statement(
@@ -149,8 +134,7 @@ def claim_delivery(delivery_id: int, *, in_own_process: bool = False) -> Claim |
     """Claim a delivery that waits and is due, begin its attempt, and cover its open siblings; one commit.
 
     1. Read the delivery with its event and the key of its subject.
-    2. If it looks like a first attempt, claim it by one batch, which fails if another delivery of its subject is open.
-    3. Otherwise, or if that failed, lock the open deliveries of the subject, and decide and claim in a transaction.
+    2. In a transaction, lock the open deliveries of the subject, decide and claim; again if another one was faster.
 
     Returns None if it cannot be claimed: it is settled, not due or claimed, another delivery of its subject runs, an
     older relayed one waits, or a connection has no free slot. `in_own_process`: this process runs nothing else; only
@@ -159,10 +143,17 @@ def claim_delivery(delivery_id: int, *, in_own_process: bool = False) -> Claim |
     loaded = _load_delivery(delivery_id)
     if loaded is None:
         return None
-    try:
-        return _claim_first_attempt(loaded, in_own_process) or _claim_with_locks(loaded, in_own_process)
-    except NoFreeSlot:
-        return None
+    for collisions in range(_MAX_COLLISIONS):
+        try:
+            with transaction.atomic():
+                # After a collision the stream may have begun: its head must be read.
+                return _claim_locked(loaded, in_own_process, reads_head=collisions > 0)
+        except IntegrityError:
+            # Another process took the subject or a slot at this moment, or the audit log stream has begun.
+            continue
+        except NoFreeSlot:
+            return None
+    return None
 
 
 def _load_delivery(delivery_id: int) -> LoadedDelivery | None:
@@ -193,52 +184,6 @@ def attach_route(delivery: Delivery, resolved: ResolvedRoute) -> None:
         delivery.identity = route.identity
     if delivery.target_id == route.target_id:
         delivery.target = route.target
-
-
-def _claim_first_attempt(loaded: LoadedDelivery, in_own_process: bool) -> Claim | None:
-    """Claim a delivery for its first attempt, if no other delivery of its subject is open.
-
-    Returns None, having written nothing, if that does not hold. Raises NoFreeSlot.
-    """
-    delivery = loaded.delivery
-    # The batch claims only what has no attempt and killed no process; a process of its own exists for the others.
-    if in_own_process or delivery.last_number > 0:
-        return None
-    token, resolved = uuid.uuid4(), get_resolved_route(delivery.route_id)
-    # Provisional, to build the attempt that the batch inserts. `_claim_locked` overwrites both if the batch fails.
-    delivery.attempts_used = delivery.last_number = 1
-    attempt = _new_attempt(delivery, resolved)
-    if not _seems_first_attempt(delivery, attempt):
-        return None
-    batch = WriteBatch()
-    try:
-        delivery.identity_slot, delivery.target_slot = slots = _choose_slots(delivery)
-        batch.require(_CLAIM_FIRST.bind(token, settings.LEASE_SECONDS, *slots, delivery.pk), delivery.pk)
-        batch.insert(attempt)
-        entry = prepare_append(attempt_started_entry(attempt), heads=NEW_STREAMS)
-        batch.execute(*entry.writes)
-        batch.run()
-    except (ConnectionPaused, GuardFailed, IntegrityError):
-        # `_claim_with_locks` finds out which of these it is.
-        return None
-    claimed = Claim(
-        delivery, attempt, token, resolved, decides_event=loaded.is_only, stream_heads=entry.heads
-    )
-    # No other process applies anything from now on; a link that was read before may be older than what was applied.
-    return claimed if delivery.is_relayed else replace(claimed, link=read_link(delivery))
-
-
-def _claim_with_locks(loaded: LoadedDelivery, in_own_process: bool) -> Claim | None:
-    """Claim a delivery after all open deliveries of its subject are locked. Raises NoFreeSlot or ConnectionPaused."""
-    for collisions in range(_MAX_COLLISIONS):
-        try:
-            with transaction.atomic():
-                # After a collision the stream may have begun: its head must be read.
-                return _claim_locked(loaded, in_own_process, reads_head=collisions > 0)
-        except IntegrityError:
-            # Another process took the subject or a slot at this moment, or the audit log stream has begun.
-            continue
-    return None
 
 
 def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: bool) -> Claim | None:

@@ -5,8 +5,8 @@ follow, listed so that it cannot grow unnoticed.
 from tests.bench.account.module_moves import counted_moves
 from tests.support.hub import EXAMPLE, Hub
 
-# The webhook of `make bench ARGS=--account`, whose connections have fewer settings, takes 479.
-MOST = 690
+# The webhook of `make bench ARGS=--account`, whose connections have fewer settings, takes 478.
+MOST = 680
 
 
 def moves_of_one_event(hub: Hub, address: str) -> int:

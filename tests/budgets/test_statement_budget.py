@@ -53,7 +53,12 @@ RESULT = [
     "SELECT sync_delivery",  # who waited behind it
 ]
 LOADED = ["SELECT sync_delivery"]  # with its event, the webhook's body and the key of the person
-CLAIMED = ["UPDATE sync_delivery", "INSERT sync_attempt", *LOGGED]
+CLAIMED = [
+    "SELECT sync_delivery",  # what is open for this person, locked
+    "UPDATE sync_delivery",
+    "INSERT sync_attempt",
+    *LOGGED,
+]
 DELIVERED = [
     "SELECT sync_link",
     *SENT,
@@ -63,7 +68,7 @@ DELIVERED = [
     "SELECT sync_delivery",
 ]
 # Round trips to PostgreSQL, but for those that begin and end a transaction, where there is one.
-TRIPS = {"result": 6, "ack": 2, "worker": 8}
+TRIPS = {"result": 6, "ack": 2, "worker": 10}
 READ_ONCE_A_SECOND = {
     "webhooks_source",
     "webhooks_sourcesecret",

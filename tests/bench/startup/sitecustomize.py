@@ -39,10 +39,6 @@ def _claim_after_storing(creation: Any) -> None:
     _replace(creation, "_claim_if_free", lambda *_, **__: None)
 
 
-def _claim_with_locks_only(claims: Any) -> None:
-    _replace(claims, "_claim_first_attempt", lambda *_: None)
-
-
 def _read_settings_for_each_webhook(cached_read: Any) -> None:
     _replace(cached_read.CachedRead, "__call__", lambda self, *key: self._read(*key))
 
@@ -74,7 +70,6 @@ PARTS: Mapping[str, tuple[str, Patch]] = {
     "group-commit": ("webhooks.receiving.store", _store_each_webhook_alone),
     "shared-commits": ("database.write_batch", _commit_each_batch_alone),
     "claim-with-event": ("sync.deliveries.creation", _claim_after_storing),
-    "claim-in-one-batch": ("sync.deliveries.claims", _claim_with_locks_only),
     "settings-cache": ("database.cached_read", _read_settings_for_each_webhook),
     "answer-with-settlement": ("sync.attempts.waiters", _settle_without_the_answer),
     "stream-heads": ("sync.delivery_service", _read_stream_heads_again),

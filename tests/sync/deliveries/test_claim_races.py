@@ -1,4 +1,4 @@
-"""Changes between the read of a delivery and its claim are respected, by one batch and with locks."""
+"""Changes between the read of a delivery and its claim are respected."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -75,10 +75,7 @@ def another(delivery: Delivery, **values: Any) -> Delivery:
     return sibling
 
 
-def test_a_delivery_is_claimed_by_one_batch_if_nothing_changed(
-    meanwhile: Callable[..., Claim | None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(claims, "_claim_with_locks", None)
+def test_a_delivery_is_claimed_if_nothing_changed(meanwhile: Callable[..., Claim | None]) -> None:
     claim = meanwhile(lambda _: None)
     assert claim is not None
     row = Delivery.objects.get()
@@ -164,10 +161,14 @@ def test_the_stream_head_is_looked_up_if_its_first_entries_may_be_pruned(
     waiting: Delivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Event.objects.update(received_at=timezone.now() - timedelta(hours=13))
-    with_locks, calls = claims._claim_with_locks, []
-    monkeypatch.setattr(claims, "_claim_with_locks", lambda *of: (calls.append(of), with_locks(*of))[1])
+    prepare, given = claims.prepare_append, []
+    monkeypatch.setattr(
+        claims,
+        "prepare_append",
+        lambda *entries, heads: (given.append(heads), prepare(*entries, heads=heads))[1],
+    )
     assert claim_delivery(waiting.pk) is not None
-    assert len(calls) == 1
+    assert given == [None]
 
 
 def test_a_claim_uses_a_link_created_meanwhile(meanwhile: Callable[..., Claim | None]) -> None:
