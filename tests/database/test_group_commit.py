@@ -127,11 +127,11 @@ def test_the_queue_continues_after_an_error_and_after_an_ended_thread() -> None:
 def test_a_caller_of_a_stuck_queue_times_out() -> None:
     work = Work()
     group = GroupCommit(work, 4)
-    with ThreadPoolExecutor(1) as threads:
+    with ThreadPoolExecutor(2) as threads:
         first = threads.submit(group.submit, "a")
         assert work.begun.wait(60)
         with pytest.raises(OperationalError, match="timed out"):
-            group.submit("b", seconds=0.05)
+            threads.submit(group.submit, "b", 0.05).result()
         work.go.set()
         first.result()
     group.submit("c")
@@ -144,7 +144,7 @@ def test_a_running_commit_is_awaited_and_an_abandoned_item_is_never_committed() 
     work, held = Work(), threading.Event()
     work._error = lambda items: None if items == ["a"] or held.wait(60) else AssertionError("late")
     group = GroupCommit(work, 2)
-    with ThreadPoolExecutor(3) as threads:
+    with ThreadPoolExecutor(4) as threads:
         threads.submit(group.submit, "a")
         assert work.begun.wait(60)
         leader = threads.submit(group.submit, "b")
@@ -155,7 +155,7 @@ def test_a_running_commit_is_awaited_and_an_abandoned_item_is_never_committed() 
         wait_until(lambda: len(work.runs) == 2)
         assert not wait([other], timeout=2.3).done, "it gave up what was being done"
         with pytest.raises(OperationalError):
-            group.submit("d", seconds=0.05)
+            threads.submit(group.submit, "d", 0.05).result()
         held.set()
         assert (leader.result(), other.result()) == (None, None)
     assert work.runs == [["a"], ["b", "c"]]
