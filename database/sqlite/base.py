@@ -207,20 +207,21 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 else:
                     self.connection.commit()
         finally:
-            self._leave_queue_unless_in_transaction()
+            has_ended = self._leave_queue_unless_in_transaction()
         try:
             if writer is not None and number is not None:
                 writer.wait_for_disk(number, self._timeout)
         finally:
-            self._stop_writing(writer or self._shared_writer)
+            if has_ended:
+                self._stop_writing(writer or self._shared_writer)
 
     def _rollback(self) -> None:
         writer = self._writer or self._shared_writer
         try:
             super()._rollback()  # type: ignore[misc]
         finally:
-            self._leave_queue_unless_in_transaction()
-            self._stop_writing(writer)
+            if self._leave_queue_unless_in_transaction():
+                self._stop_writing(writer)
 
     def _close(self) -> None:
         try:
@@ -234,9 +235,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self._close_raw_connection(self.connection)
 
     def _stop_writing(self, writer: SharedWriter) -> None:
-        """Return to a connection of this thread, unless a transaction is still open. Django needs one to run hooks."""
-        if self.writers.is_held:
-            return
+        """Return to a connection of this thread, which has left the queue. Django needs one to run hooks."""
         writer.unregister_user(self)
         if self.connection is None:
             self.connection = writer.idle_connections.acquire()
@@ -249,13 +248,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
         with self.wrap_database_errors:
             raw_connection.close()
 
-    def _leave_queue_unless_in_transaction(self) -> None:
-        """Leave the writer queue if the transaction has ended.
+    def _leave_queue_unless_in_transaction(self) -> bool:
+        """Leave the writer queue if the transaction has ended. Returns True if it has.
 
         A COMMIT that failed (disk full) may leave it open; the rollback that follows then leaves the queue.
         """
-        if self.connection is None or not self.connection.in_transaction:
+        has_ended = self.connection is None or not self.connection.in_transaction
+        if has_ended:
             self._leave_queue()
+        return has_ended
 
     def _leave_queue(self) -> None:
         if self._writer is not None:

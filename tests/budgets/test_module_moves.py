@@ -5,8 +5,8 @@ follow, listed so that it cannot grow unnoticed.
 from tests.bench.account.module_moves import counted_moves
 from tests.support.hub import EXAMPLE, Hub
 
-# The webhook of `make bench ARGS=--account`, whose connections have fewer settings, takes 500.
-MOST = 695
+# The webhook of `make bench ARGS=--account`, whose connections have fewer settings, takes 497.
+MOST = 690
 
 
 def moves_of_one_event(hub: Hub, address: str) -> int:
