@@ -17,7 +17,7 @@ from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import ReasonField
 from console.payloads.content import format_value
 from console.payloads.reveal import revealed_events
-from sync.deliveries.record_links import is_linked_to_other_entity
+from sync.deliveries.record_links import other_owners
 from sync.models import MATCH_HELD_CODE, Delivery
 from sync.operations.held_deliveries import AlreadyDecided, DecisionRefused
 from sync.operations.match_decisions import HeldMatch, MatchDecision, decide_match, load_match
@@ -92,7 +92,7 @@ def render_match_page(
     taken = {
         candidate.record_id
         for candidate in match.candidates
-        if is_linked_to_other_entity(delivery, candidate.record_id)
+        if other_owners(delivery, candidate.record_id)
     }
     form = MatchForm(_possible_decisions(match, taken), request.POST or None, initial={"key": uuid4()})
     if request.method == "POST" and form.is_valid():

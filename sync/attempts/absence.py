@@ -34,14 +34,13 @@ class EntityAbsenceUnproven(Exception):
 
 
 class RecordOwnerUnproven(Exception):
-    """The record of a deleted entity has the external id of an unknown entity: it may be that of another person.
-
-    `field`: the name of the field that has it.
+    """A record may be that of another person: that of a deleted entity has the external id of an unknown one, or it has
+    lost the external id that the hub wrote. `field`: the name of the field that has it.
     """
 
-    def __init__(self, field: str) -> None:
-        super().__init__(f"{field} is that of an unknown entity")
-        self.field = field
+    def __init__(self, field: str, has_lost_external_id: bool) -> None:
+        super().__init__(f"{field} is not that of the entity")
+        self.field, self.has_lost_external_id = field, has_lost_external_id
 
 
 def prove_entity_absence(claim: Claim, identity: IdentityConnector) -> None:
@@ -69,14 +68,19 @@ def prove_record_absence(claim: Claim, target: TargetConnector, record_id: str) 
         raise RecordAbsenceUnproven
 
 
-def prove_record_owner(claim: Claim, change: Change, field: str) -> None:
+def prove_record_owner(
+    claim: Claim, change: Change, field: str, *, has_lost_external_id: bool = False
+) -> None:
     """Raise RecordOwnerUnproven if a change would reach a record that has an unknown external id, unless a person
     approved the delivery after it was held because of this record. `field`: the name of the field that has it.
+
+    If the record has lost the entity's external id, an empty change is held too: it says nothing about the entity's own
+    record.
     """
-    if change.action is ChangeAction.NOTHING:
+    if change.action is ChangeAction.NOTHING and not has_lost_external_id:
         return
     if not _is_approved(claim, OWNER_HELD_CODE, record_id=change.record_id or ""):
-        raise RecordOwnerUnproven(field)
+        raise RecordOwnerUnproven(field, has_lost_external_id)
 
 
 def _is_reported_deleted(claim: Claim) -> bool:

@@ -38,7 +38,9 @@ def plan_and_apply(claim: Claim, connectors: Connectors, findings: AttemptFindin
         # Before the first write, because the guard may hold the change.
         check_mass_change(claim, change, is_deleted=findings.entity is None)
         try:
-            findings.record_id = apply_change(connectors.target, claim, change, plan.record, findings.entity)
+            findings.written = apply_change(connectors.target, claim, change, plan.record, findings.entity)
+            if findings.written is not None:
+                findings.record_id = findings.written.id
             return plan
         except RecordStale:
             if not refusals_left:
@@ -60,15 +62,23 @@ def _plan_and_bind(claim: Claim, connectors: Connectors, findings: AttemptFindin
         plan = plan_change(claim, connectors, findings)
         # Two subjects may find one record at the same time. The link of the first is stored before anything is
         # written; the other one plans again, and the search then leaves that record out.
-        if not plan.is_matched or bind_record(claim.delivery, findings.record_id):
+        if not plan.is_matched or bind_record(
+            claim.delivery, findings.record_id, _proving_field(claim, plan)
+        ):
             return plan
     raise RecordTaken
 
 
+def _proving_field(claim: Claim, plan: Plan) -> str:
+    """Return the field in which a record that is taken over bears the entity's external id; "" for any other."""
+    mapping = claim.route.mapping
+    return (mapping.match.external_id or "") if mapping is not None and plan.found.is_taken_over else ""
+
+
 def apply_change(
     target: TargetConnector, claim: Claim, change: Change, record: Record | None, entity: Entity | None = None
-) -> str:
-    """Send a change to the target; an empty change sends nothing. Returns the record's id, or an empty text.
+) -> Record | None:
+    """Send a change to the target; an empty change sends nothing. Returns the record that was created or updated.
 
     `record`: the record that the change was planned for; `entity`: the one that it was planned from, None if it is
     deleted. Raises RecordStale if the record was changed since it was read, and RecordExists if it was created.
@@ -78,14 +88,14 @@ def apply_change(
     values = change.values_to_send
     context = _write_context(claim, change, values, record, entity)
     if change.action is ChangeAction.NOTHING:
-        return change.record_id or ""
+        return None
     if change.action is ChangeAction.CREATE:
-        return target.create_record(entity_type, values, key, context).id
+        return target.create_record(entity_type, values, key, context)
     assert change.record_id is not None, "only a creation has no record"
     if change.action is ChangeAction.DELETE:
         target.delete_record(entity_type, change.record_id, key, version, context)
-        return change.record_id
-    return target.update_record(entity_type, change.record_id, values, key, version, context).id
+        return None
+    return target.update_record(entity_type, change.record_id, values, key, version, context)
 
 
 def _write_context(

@@ -12,8 +12,9 @@ from database.statement import BoundStatement, Statement
 from database.write_batch import WriteBatch
 from sync.attempts.attempt_result import ACTION_CODES, AttemptResult
 from sync.attempts.call_log import AttemptRecorder, SettledCalls
-from sync.attempts.plan import AttemptFindings
+from sync.attempts.plan import AttemptFindings, Plan
 from sync.connectors.contracts.types import Entity
+from sync.connectors.values.json_responses import as_text
 from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import AppliedRecord
 from sync.deliveries.stored_webhook import wants_entity
@@ -116,7 +117,27 @@ class FinishedAttempt:
             version=None if findings.entity is None else (findings.entity.version or "")[:128],
             occurred_at=_relayed_timestamp(self.claim.delivery),
             write_counts=plan.write_counts,
+            external_id_field=self._proving_field(plan),
         )
+
+    def _proving_field(self, plan: Plan) -> str | None:
+        """Return the field in which the record bears the entity's id, empty if it bears another one, None if that is
+        not known. The answer to a write comes first, then what was sent, then what was read.
+        """
+        mapping, findings = self.claim.route.mapping, self.findings
+        name = None if mapping is None else mapping.match.external_id
+        if mapping is None or name is None or name not in mapping.fields:
+            return None
+        answered = findings.written.fields if findings.written else {}
+        read = plan.record.fields if plan.record else {}
+        texts = [as_text(fields.get(name)) for fields in (answered, plan.change.values_to_send, read)]
+        text = next(filter(None, texts), None)
+        if text is None:
+            return None
+        if text.casefold() != self.claim.delivery.entity_id.casefold():
+            return ""
+        # A value that was only sent proves nothing: the target may drop it.
+        return name if texts[0] or texts[2] else None
 
     def _needs_rechecks(self) -> bool:
         """True if a write of this attempt may still arrive, or it delivered a state from before the event.

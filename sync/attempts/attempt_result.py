@@ -105,6 +105,10 @@ NO_RELAYED_DATA = FieldError(
 _UNKNOWN_EXTERNAL_ID = gettext_noop(
     "the record has the external id of an entity that the hub does not know, so it may be that of another person"
 )
+_LOST_EXTERNAL_ID = gettext_noop(
+    "the record does not have the external id any more that the hub wrote, and no other record has it, so it may be "
+    "that of another person"
+)
 
 
 def failure_result(error: Exception, claim: Claim) -> AttemptResult:
@@ -127,7 +131,11 @@ def failure_result(error: Exception, claim: Claim) -> AttemptResult:
 def _held_result(error: HeldForApproval | MatchUndecided | RecordOwnerUnproven) -> AttemptResult:
     """Return the result of an attempt that waits for a person's decision."""
     if isinstance(error, RecordOwnerUnproven):
-        reason = FieldError(error.field, "unknown-external-id", _UNKNOWN_EXTERNAL_ID)
+        reason = (
+            FieldError(error.field, "lost-external-id", _LOST_EXTERNAL_ID)
+            if error.has_lost_external_id
+            else FieldError(error.field, "unknown-external-id", _UNKNOWN_EXTERNAL_ID)
+        )
         return AttemptResult(AttemptOutcome.HELD, State.HELD, OWNER_HELD_CODE, errors=(reason,))
     code = "held" if isinstance(error, HeldForApproval) else MATCH_HELD_CODE
     return AttemptResult(AttemptOutcome.HELD, State.HELD, code)

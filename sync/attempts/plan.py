@@ -21,7 +21,7 @@ from sync.attempts.unlinked_records import match_unlinked_record
 from sync.connectors.contracts.types import Entity, IdentityConnector, Record, TargetConnector
 from sync.connectors.values.secret_scrubber import SecretScrubber
 from sync.deliveries.claims import Claim
-from sync.deliveries.record_links import has_linked_entity, is_linked_to_other_entity
+from sync.deliveries.record_links import has_linked_entity, other_owners
 from sync.deliveries.stored_webhook import webhook_data, webhook_fields
 from sync.models import Attempt, AttemptCause, Delivery, Route
 from sync.planning.change import (
@@ -33,6 +33,8 @@ from sync.planning.change import (
 )
 from sync.planning.mapping import EntityNotMappable, ParsedMapping
 from sync.planning.record_matching import (
+    NO_RECORD,
+    FoundRecord,
     MatchUndecided,
     RecordQuery,
     find_record,
@@ -86,8 +88,7 @@ class Plan:
     If `is_matched`, the record was found by a value, and must be linked to the subject before it is changed.
     `write_counts` are the counts of the record after the change is applied. `left_out` has the entities that the record
     should refer to but that have no record, `linked` the record ids of the other entities. If `is_record_absent`, the
-    entity was deleted, and it has no record. If `has_unknown_external_id`, the record is linked, but has the external
-    id of an entity that the hub does not know.
+    entity was deleted, and it has no record. `found`: how the record was found.
     """
 
     change: Change
@@ -97,22 +98,24 @@ class Plan:
     left_out: frozenset[Reference] = frozenset()
     linked: Mapping[Reference, str] = field(default_factory=dict)
     is_record_absent: bool = False
-    has_unknown_external_id: bool = False
+    found: FoundRecord = NO_RECORD
 
 
 @dataclass(slots=True)
 class AttemptFindings:
-    """The findings of an attempt: the entity, then the plan, then the id of the record. After a failure, those up to it
-    are stored.
+    """The findings of an attempt: the entity, then the plan, then the record as it was written. After a failure, those
+    up to it are stored.
 
-    If `is_outdated`, the identity service returned a state of the entity from before the event. `scrubber` removes the
-    secrets of both connections from the findings before they are stored or shown.
+    `record_id` is empty if no record is known, and `written` None unless one was created or updated. If `is_outdated`,
+    the identity service returned a state of the entity from before the event. `scrubber` removes the secrets of both
+    connections from the findings before they are stored or shown.
     """
 
     entity: Entity | None = None
     is_outdated: bool = False
     plan: Plan | None = None
     record_id: str = ""
+    written: Record | None = None
     scrubber: SecretScrubber = field(default_factory=SecretScrubber)
 
     @property
@@ -145,7 +148,9 @@ def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings)
     )
     findings.record_id = plan.change.record_id or ""
     if entity is None:
-        _prove_deletion(claim, connectors.identity, mapping, findings, plan)
+        _prove_deletion(claim, connectors.identity, plan)
+    if plan.found.has_lost_external_id or (entity is None and plan.found.has_unknown_external_id):
+        _require_owner(claim, mapping, findings, plan)
     return plan
 
 
@@ -157,29 +162,24 @@ def _read_entity(claim: Claim, identity: IdentityConnector) -> tuple[Entity | No
     return entity, _is_before_event(entity, claim)
 
 
-def _prove_deletion(
-    claim: Claim, identity: IdentityConnector, mapping: ParsedMapping, findings: AttemptFindings, plan: Plan
-) -> None:
-    """Raise EntityNotYetVisible, EntityAbsenceUnproven or RecordOwnerUnproven unless the entity was deleted, and the
-    record is its own.
-    """
+def _prove_deletion(claim: Claim, identity: IdentityConnector, plan: Plan) -> None:
+    """Raise EntityNotYetVisible or EntityAbsenceUnproven unless the entity was deleted."""
     if claim.delivery.is_fetched:
         if _is_not_yet_visible(claim, plan.record):
             raise EntityNotYetVisible
         prove_entity_absence(claim, identity)
-    if plan.has_unknown_external_id:
-        _require_owner(claim, mapping, findings, plan)
 
 
 def _require_owner(claim: Claim, mapping: ParsedMapping, findings: AttemptFindings, plan: Plan) -> None:
     """Raise RecordOwnerUnproven, with the record's external id in the plan, unless a person approved the change.
 
-    An update corrects an external id that was mistyped. A deletion cannot be undone.
+    An update corrects an external id that was mistyped. A deletion cannot be undone, and neither is sent to a record
+    that has lost the external id which proved that it is the entity's.
     """
     name = mapping.match.external_id
     assert name is not None, "only a record with an external id has an unknown one"
     try:
-        prove_record_owner(claim, plan.change, name)
+        prove_record_owner(claim, plan.change, name, has_lost_external_id=plan.found.has_lost_external_id)
     except RecordOwnerUnproven:
         if plan.record is not None:
             change = add_unchanged_field(plan.change, name, plan.record.fields.get(name))
@@ -291,7 +291,7 @@ def _find_record_and_plan(
     record = found.record
     if record is None:
         record = match_unlinked_record(claim, target, mapping, query, entity, mapped and mapped.fields)
-    is_matched = found.record is None and record is not None
+    is_matched = found.is_taken_over or (found.record is None and record is not None)
     if entity is None or mapped is None:
         current, change = _plan_with_version(claim, target, record, partial(_plan_deletion, route))
         return Plan(
@@ -299,7 +299,7 @@ def _find_record_and_plan(
             current,
             is_matched,
             is_record_absent=record is None,
-            has_unknown_external_id=found.has_unknown_external_id,
+            found=found,
         )
     if record is None:
         _require_creation(claim)
@@ -315,7 +315,7 @@ def _find_record_and_plan(
         is_matched,
         left_out=mapped.left_out,
         linked=mapped.linked,
-        has_unknown_external_id=found.has_unknown_external_id,
+        found=found,
     )
 
 
@@ -346,7 +346,8 @@ def _build_record_query(claim: Claim, target: TargetConnector) -> RecordQuery:
         entity_type=claim.route.target_type,
         entity_id=delivery.entity_id,
         linked_record_id=claim.link.record_id if claim.link else None,
-        is_linked_to_other=partial(is_linked_to_other_entity, delivery),
+        proven_field=claim.link.external_id_field if claim.link else "",
+        other_owners=partial(other_owners, delivery),
         prove_absence=partial(prove_record_absence, claim, target),
         is_other_entity=partial(has_linked_entity, delivery),
         # A creation whose answer never came may have made a record after another attempt had made one.

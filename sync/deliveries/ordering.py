@@ -32,7 +32,8 @@ _SUBJECT_STATE = Statement(
     f"""SELECT EXISTS (SELECT 1 FROM sync_delivery WHERE {MATCHES_SUBJECT} AND {waits_or_runs()}),
     (SELECT record_id FROM sync_link WHERE {MATCHES_SUBJECT}),
     (SELECT occurred_at FROM sync_link WHERE {MATCHES_SUBJECT}),
-    (SELECT write_counts FROM sync_link WHERE {MATCHES_SUBJECT})"""  # noqa: S608
+    (SELECT write_counts FROM sync_link WHERE {MATCHES_SUBJECT}),
+    (SELECT external_id_field FROM sync_link WHERE {MATCHES_SUBJECT})"""  # noqa: S608
 )
 _EXPIRED = Statement(
     f"SELECT id FROM sync_delivery WHERE {MATCHES_SUBJECT} AND {is_open()} AND {has_expired_lease()}"  # noqa: S608
@@ -65,7 +66,7 @@ class SubjectState:
 
 def read_subject_state(delivery: Delivery) -> SubjectState:
     """Read the state of a delivery's subject. Takes no lock: only the constraint stops others from now on."""
-    is_open, *link_columns = _SUBJECT_STATE.fetch_all(*delivery.subject * 4)[0]
+    is_open, *link_columns = _SUBJECT_STATE.fetch_all(*delivery.subject * 5)[0]
     has_link = link_columns[0] is not None
     return SubjectState(not is_open, RecordLink.from_columns(*link_columns) if has_link else None)
 

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from audit.entries.append import NewEntry, append_entries
 from database.model_rows import new_row
 from database.statement import BoundStatement, Statement
 from database.values import parse_optional_timestamp
@@ -16,14 +17,16 @@ from sync.deliveries.predicates import MATCHES_SUBJECT, subject_filter
 from sync.deliveries.routes import types_of_same_target
 from sync.models import Connection, Delivery, Link
 from sync.planning.unkept_fields import WriteCount, WriteCounts, list_unkept
+from webhooks.models import Event
 
 _READ_LINK = Statement(
-    f"SELECT record_id, occurred_at, write_counts FROM sync_link WHERE {MATCHES_SUBJECT}"  # noqa: S608
+    f"SELECT record_id, occurred_at, write_counts, external_id_field FROM sync_link WHERE {MATCHES_SUBJECT}"  # noqa: S608
 )
 # COALESCE: an attempt that does not know a value must not erase the stored one.
 _UPDATE_LINK = Statement(
     f"""UPDATE sync_link SET applied_at = %s, record_id = COALESCE(%s, record_id),
-    version = COALESCE(%s, version), occurred_at = COALESCE(%s, occurred_at), write_counts = %s, unkept_fields = %s
+    version = COALESCE(%s, version), occurred_at = COALESCE(%s, occurred_at), write_counts = %s, unkept_fields = %s,
+    external_id_field = COALESCE(%s, external_id_field)
     WHERE {MATCHES_SUBJECT}"""  # noqa: S608
 )
 _NEWEST_LINKS = 500
@@ -34,22 +37,27 @@ class RecordLink:
     """The record of a subject, and the newest relayed timestamp that was applied to it.
 
     `record_id` is None if the record was deleted. `write_counts` covers the fields of the record that were written
-    since they last had their value.
+    since they last had their value. `external_id_field` is the field in which the record has shown the entity's id,
+    empty if it never has.
     """
 
     record_id: str | None
     occurred_at: datetime | None
     write_counts: WriteCounts = field(default_factory=dict)
+    external_id_field: str = ""
 
     @classmethod
-    def from_columns(cls, record_id: str, occurred_at: Any, write_counts: str | None) -> Self:
-        """Make a link of three columns of `sync_link`."""
+    def from_columns(
+        cls, record_id: str, occurred_at: Any, write_counts: str | None, external_id_field: str
+    ) -> Self:
+        """Make a link of four columns of `sync_link`."""
         counts = json.loads(write_counts) if write_counts else {}
         # An empty id marks a record that was deleted.
         return cls(
             record_id or None,
             parse_optional_timestamp(occurred_at),
             {name: WriteCount(digest, number) for name, (digest, number) in counts.items()},
+            external_id_field,
         )
 
 
@@ -59,12 +67,18 @@ def read_link(delivery: Delivery) -> RecordLink | None:
     return None if row is None else RecordLink.from_columns(*row)
 
 
-def is_linked_to_other_entity(delivery: Delivery, record_id: str) -> bool:
-    """True if a record is linked to another subject, of any identity service and under any name of its entity type."""
+def other_owners(delivery: Delivery, record_id: str) -> frozenset[str]:
+    """Return the ids of the other subjects that are linked to a record, of any identity service and under any name of
+    its entity type.
+    """
+    return frozenset(_links_of_others(delivery, record_id).values_list("entity_id", flat=True))
+
+
+def _links_of_others(delivery: Delivery, record_id: str) -> QuerySet[Link]:
     links = Link.objects.filter(
         target=delivery.target_id, record_id=record_id, entity_type__in=types_of_same_target(delivery)
     )
-    return links.exclude(**_own_subject(delivery)).exists()
+    return links.exclude(**_own_subject(delivery))
 
 
 def _own_subject(delivery: Delivery) -> dict[str, Any]:
@@ -87,37 +101,60 @@ def has_linked_entity(delivery: Delivery, entity_id: str) -> bool:
 
 def release_record_id(delivery: Delivery, record_id: str) -> None:
     """Mark the records of other subjects with this id as deleted: the target has just given it to a new record."""
-    if not is_linked_to_other_entity(delivery, record_id):
-        return
-    links = Link.objects.filter(
-        target=delivery.target_id, record_id=record_id, entity_type__in=types_of_same_target(delivery)
-    )
-    links.exclude(**_own_subject(delivery)).update(record_id="", write_counts=None, unkept_fields=None)
+    links = _links_of_others(delivery, record_id)
+    if links.exists():
+        links.update(record_id="", write_counts=None, unkept_fields=None, external_id_field="")
 
 
-def bind_record(delivery: Delivery, record_id: str) -> bool:
-    """Link a record to the delivery's subject, before the record is changed.
+def bind_record(delivery: Delivery, record_id: str, external_id_field: str = "") -> bool:
+    """Link a record to the delivery's subject, before the record is changed. `external_id_field`: the field in which it
+    bears the subject's id, empty if that is not proven.
 
-    Returns False, having written nothing, if the record is linked to another subject.
+    Returns False, having written nothing, if the record is linked to another subject and does not prove that it is this
+    one's.
 
     1. Lock the target connection: bindings of its records are decided one after the other.
-    2. Check that no other subject is linked to the record.
+    2. Check that no other subject is linked to the record. If it bears the id of this one, the links of the others are
+       unproven from now on, with an entry for each.
     3. Write the link.
     """
     with transaction.atomic():
         # FOR NO KEY UPDATE: transactions that insert rows which refer to the connection need not wait.
         Connection.objects.select_for_update(no_key=True).values_list("pk").get(pk=delivery.target_id)
-        if is_linked_to_other_entity(delivery, record_id):
+        others = list(_links_of_others(delivery, record_id))
+        if others and not external_id_field:
             return False
+        for link in others:
+            _mark_unproven(link)
         # The writes of another record say nothing about this one.
         values = {
             "record_id": record_id,
             "applied_at": timezone.now(),
             "write_counts": None,
             "unkept_fields": None,
+            "external_id_field": external_id_field,
         }
         Link.objects.update_or_create(**subject_filter(delivery), defaults=values)
     return True
+
+
+def _mark_unproven(link: Link) -> None:
+    """Note that the record of a link bears the external id of another entity. The entry does not name the record, whose
+    id may identify a person.
+    """
+    Link.objects.filter(pk=link.pk).update(external_id_field="")
+    details = {"connection": link.target.slug}
+    stream = stream_of_entity(link.entity_type, link.entity_id, link.target)
+    append_entries(NewEntry(stream, "link.unproven", details=details))
+
+
+def stream_of_entity(entity_type: str, entity_id: str, target: Connection) -> str:
+    """Return the stream of an entity's newest event, where a search for the entity finds an entry; that of the target
+    connection if no event is stored.
+    """
+    events = Event.objects.filter(entity_id=entity_id, entity_type=entity_type)
+    newest = events.order_by("-received_at", "-id").first()
+    return newest.stream if newest else f"setting:connection:{target.pk}"
 
 
 def known_entity_ids(delivery: Delivery) -> list[str]:
@@ -149,7 +186,8 @@ class AppliedRecord:
     """The values that a settled attempt writes to the link.
 
     `record_id` is empty if the record was deleted, and None if it is not known. `occurred_at` is the relayed timestamp.
-    `write_counts` are the counts after this attempt.
+    `write_counts` are the counts after this attempt. `external_id_field`: the field in which the record bears the
+    entity's id, empty if it bears another one there, None if that is not known.
     """
 
     applied_at: datetime
@@ -157,6 +195,7 @@ class AppliedRecord:
     version: str | None
     occurred_at: datetime | None
     write_counts: WriteCounts = field(default_factory=dict)
+    external_id_field: str | None = None
 
 
 def link_update(delivery: Delivery, applied: AppliedRecord) -> BoundStatement:
@@ -166,8 +205,11 @@ def link_update(delivery: Delivery, applied: AppliedRecord) -> BoundStatement:
 
 def new_link(delivery: Delivery, applied: AppliedRecord) -> Link:
     """Return the subject's first link, to be inserted."""
-    names = ("applied_at", "record_id", "version", "occurred_at", "write_counts", "unkept_fields")
-    # `record_id` and `version` are not nullable: unknown values are left to their defaults.
+    names = (
+        *("applied_at", "record_id", "version", "occurred_at", "write_counts", "unkept_fields"),
+        "external_id_field",
+    )
+    # Some columns are not nullable: unknown values are left to their defaults.
     known = {
         name: value for name, value in zip(names, _link_values(applied), strict=True) if value is not None
     }
@@ -183,6 +225,7 @@ def _link_values(applied: AppliedRecord) -> tuple[Any, ...]:
         applied.occurred_at,
         _encode({name: (count.digest, count.number) for name, count in counts.items()}) if counts else None,
         _encode(unkept) if unkept else None,
+        applied.external_id_field,
     )
 
 

@@ -9,9 +9,8 @@ from django.utils.translation import gettext as _
 from audit.entries.append import NewEntry, append_entries
 from sync.connectors.http.urls import UnsafeValueError, check_id
 from sync.connectors.registry import id_characters
-from sync.deliveries.record_links import bind_record
+from sync.deliveries.record_links import bind_record, stream_of_entity
 from sync.models import Connection, Delivery, Link
-from webhooks.models import Event
 
 
 class LinkRefused(ValueError):
@@ -71,7 +70,7 @@ def unlink_record(request: LinkRequest, record_id: str) -> None:
         # The row stays: it contains the time of the newest relayed data, and older ones must not be applied later.
         is_unlinked = link is not None and Link.objects.filter(pk=link.pk, record_id=record_id).exclude(
             record_id=""
-        ).update(record_id="", write_counts=None, unkept_fields=None)
+        ).update(record_id="", write_counts=None, unkept_fields=None, external_id_field="")
         if not is_unlinked:
             raise LinkRefused(_("The link was changed in the meantime. Reload the page."))
         _append_entry(request, "link.removed")
@@ -106,8 +105,6 @@ def _append_entry(request: LinkRequest, action: str) -> None:
 
     The entry does not contain the id of the record: it may identify a person, and the log cannot be erased.
     """
-    events = Event.objects.filter(entity_id=request.entity_id, entity_type=request.entity_type)
-    newest = events.order_by("-received_at", "-id").first()
-    stream = newest.stream if newest else f"setting:connection:{request.target.pk}"
+    stream = stream_of_entity(request.entity_type, request.entity_id, request.target)
     details = {"connection": request.target.slug, "reason": request.reason, "address": request.address}
     append_entries(NewEntry(stream, action, f"person:{request.by.pk}", details))

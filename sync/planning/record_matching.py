@@ -2,9 +2,11 @@
 
 The order is: link, external id, a value that the change overwrote; the new value only before creating a
 record. E-mail addresses change, so they must never be the only key. A link and the entity's own external id bind
-under every policy. A record that is found by another value is bound as the route's matching policy says. Two people
-may share an address: a record with the external id of another entity, or with a link to another entity, never
-matches. The index of a search may lag: a hit counts only if the record itself, read by its id, still has the value.
+under every policy. A link is a cache, and the external id that the hub wrote is the proof: where it was seen on the
+linked record, the record has to bear it still, or the one that does is linked in its place. A record that is found by
+another value is bound as the route's matching policy says. Two people may share an address: a record with the external
+id of another entity, or with a link to another entity, never matches. The index of a search may lag: a hit counts only
+if the record itself, read by its id, still has the value.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -56,97 +58,146 @@ class RecordAbsenceUnproven(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RecordQuery:
-    """Facts about the record to find; `entity_type` is that of the target. `is_linked_to_other(record_id)` is True if
-    that record is linked to another entity. `prove_absence(record_id)` raises RecordAbsenceUnproven, unless the linked
-    record is known to be deleted. `is_other_entity(external_id)` is True if another entity with this id has a link.
-    `checks_for_duplicates`: a second record with the external id counts although one is linked.
+    """Facts about the record to find; `entity_type` is that of the target.
+
+    `proven_field` is the field in which the linked record has shown the entity's id, empty if it never has.
+    `other_owners(record_id)` returns the ids of the other entities that are linked to a record.
+    `prove_absence(record_id)` raises RecordAbsenceUnproven, unless the linked record is known to be deleted.
+    `is_other_entity(external_id)` is True if another entity with this id has a link. `checks_for_duplicates`: a second
+    record with the external id counts although one is linked.
     """
 
     entity_type: str
     entity_id: str
     linked_record_id: str | None
-    is_linked_to_other: Callable[[str], bool]
+    other_owners: Callable[[str], frozenset[str]]
     prove_absence: Callable[[str], None]
+    proven_field: str = ""
     is_other_entity: Callable[[str], bool] = lambda _: False
     checks_for_duplicates: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class FoundRecord:
-    """The record of an entity, None if there is none. `has_unknown_external_id`: it is linked, but has the external id
-    of an entity that the hub does not know. The id was mistyped, or the record is that of another person.
+    """The record of an entity, None if there is none.
+
+    `has_unknown_external_id`: it is linked, but has the external id of an entity that the hub does not know. The id was
+    mistyped, or the record is that of another person. `has_lost_external_id`: it is linked, and does not have the
+    external id any more that it had, and no other record has it. `is_taken_over`: it bears the entity's external id,
+    and has to be linked to the entity before it is changed, because another entity is linked to it.
     """
 
     record: Record | None
     has_unknown_external_id: bool = False
+    has_lost_external_id: bool = False
+    is_taken_over: bool = False
+
+
+NO_RECORD = FoundRecord(None)
 
 
 def find_record(target: TargetConnector, mapping: ParsedMapping, query: RecordQuery) -> FoundRecord:
     """Return the entity's record by link or external id.
 
-    Raises AmbiguousMatch if two records have its external id, RecordAbsenceUnproven if the linked record seems to be
-    deleted, and ConnectorError.
+    Raises AmbiguousMatch if two records have its external id, MatchUndecided if a linked record has lost the external
+    id and others have it, RecordAbsenceUnproven if the linked record seems to be deleted, and ConnectorError.
     """
     external_id = mapping.match.external_id
-    if query.linked_record_id is not None:
-        linked = target.get_record(query.entity_type, query.linked_record_id)
-        if linked is None:
-            query.prove_absence(query.linked_record_id)
-        elif not _has_unexpected_external_id(linked, external_id, query):
-            if query.checks_for_duplicates and external_id is not None:
-                _require_only_record(target, external_id, query, linked)
-            return FoundRecord(linked)
-        elif not _has_id_of_other_entity(linked, external_id, query):
-            # The record that has the entity's own id comes first: the base URL may lead to another system now.
-            own = _find_by_external_id(target, external_id, query)
-            return FoundRecord(own or linked, has_unknown_external_id=own is None)
-    # Without a link, or if the linked record was deleted or given to another entity.
-    return FoundRecord(_find_by_external_id(target, external_id, query))
+    linked = _read_linked(target, query)
+    if linked is None:
+        return _find_by_external_id(target, external_id, query)
+    if external_id is None or _has_own_external_id(target, linked, external_id, query):
+        if query.checks_for_duplicates and external_id is not None:
+            _require_only_record(target, external_id, query, linked)
+        return FoundRecord(linked)
+    if query.proven_field == external_id and external_id in mapping.fields:
+        return _find_in_place_of(target, linked, external_id, query)
+    return _find_for_unproven(target, linked, external_id, query)
 
 
-def _find_by_external_id(
-    target: TargetConnector, external_id: str | None, query: RecordQuery
-) -> Record | None:
-    """Return the only record that has the external id of the entity, or None. Raises AmbiguousMatch if two have it."""
-    if external_id is None:
+def _read_linked(target: TargetConnector, query: RecordQuery) -> Record | None:
+    """Return the linked record; None if there is no link. Raises RecordAbsenceUnproven if the record seems deleted."""
+    if query.linked_record_id is None:
         return None
-    records = _search_by_external_id(target, external_id, query)
-    if len(records) > 1:
-        raise AmbiguousMatch(external_id)
-    return next(iter(records.values()), None)
+    linked = target.get_record(query.entity_type, query.linked_record_id)
+    if linked is None:
+        query.prove_absence(query.linked_record_id)
+    return linked
 
 
-def _has_unexpected_external_id(linked: Record, external_id: str | None, query: RecordQuery) -> bool:
-    """True if a linked record has another external id than that of its entity."""
-    text = "" if external_id is None else as_text(linked.fields.get(external_id)) or ""
-    # Systems differ in the case of the text that they return.
-    return bool(text) and text.casefold() != query.entity_id.casefold()
+def _find_for_unproven(
+    target: TargetConnector, linked: Record, external_id: str, query: RecordQuery
+) -> FoundRecord:
+    """Return the record of an entity whose linked one has never shown its external id."""
+    text = as_text(linked.fields.get(external_id))
+    if not text:
+        # The target may not return the field: nothing but the link says whose record it is.
+        return FoundRecord(linked)
+    # The record that has the entity's own id comes first: the base URL may lead to another system now.
+    own = _find_by_external_id(target, external_id, query)
+    if own.record is not None or query.is_other_entity(text):
+        # The target has reused the id, or a person has merged two records.
+        return own
+    # An external id that no entity has was only mistyped.
+    return FoundRecord(linked, has_unknown_external_id=True)
 
 
-def _has_id_of_other_entity(linked: Record, external_id: str | None, query: RecordQuery) -> bool:
-    """True if a linked record has the external id of another known entity: the target has reused its id, or a person
-    has merged two records. An external id that no entity has was only mistyped.
+def _find_in_place_of(
+    target: TargetConnector, linked: Record, external_id: str, query: RecordQuery
+) -> FoundRecord:
+    """Return the record that has the entity's external id in place of the linked one, which had it and has lost it;
+    the linked one if none has it. Raises MatchUndecided if it is not certain which record is the entity's.
     """
-    text = "" if external_id is None else as_text(linked.fields.get(external_id)) or ""
-    return _has_unexpected_external_id(linked, external_id, query) and query.is_other_entity(text)
+    hits = target.search_records(query.entity_type, external_id, query.entity_id)
+    if not hits:
+        return FoundRecord(linked, has_lost_external_id=True)
+    owners = query.other_owners(hits[0].id)
+    if len(hits) > 1 or _is_of_namesake(owners, query):
+        raise MatchUndecided([linked, *hits])
+    return FoundRecord(hits[0], is_taken_over=True)
+
+
+def _find_by_external_id(target: TargetConnector, external_id: str | None, query: RecordQuery) -> FoundRecord:
+    """Return the only record that has the external id of the entity, if any. Raises AmbiguousMatch if two have it."""
+    if external_id is None:
+        return NO_RECORD
+    owners = _search_by_external_id(target, external_id, query)
+    if len(owners) > 1:
+        raise AmbiguousMatch(external_id)
+    return next((FoundRecord(record, is_taken_over=bool(others)) for record, others in owners), NO_RECORD)
+
+
+def _has_own_external_id(
+    target: TargetConnector, linked: Record, external_id: str, query: RecordQuery
+) -> bool:
+    """True if a linked record has the external id of its entity. Systems differ in the case that they return."""
+    text = as_text(linked.fields.get(external_id)) or ""
+    return text.casefold() == query.entity_id.casefold() or target.has_value(
+        query.entity_type, linked, external_id, query.entity_id
+    )
 
 
 def _require_only_record(
     target: TargetConnector, external_id: str, query: RecordQuery, linked: Record
 ) -> None:
     """Raise AmbiguousMatch if another record than the linked one has the external id of the entity."""
-    if _search_by_external_id(target, external_id, query).keys() - {linked.id}:
+    if any(record.id != linked.id for record, _ in _search_by_external_id(target, external_id, query)):
         raise AmbiguousMatch(external_id)
 
 
 def _search_by_external_id(
     target: TargetConnector, external_id: str, query: RecordQuery
-) -> dict[str, Record]:
-    """Return the records that have the external id of the entity, without those that are linked to another entity: two
-    identity services may use one id for two people.
+) -> list[tuple[Record, frozenset[str]]]:
+    """Return the records that have the external id of the entity, each with the other entities that are linked to it.
+    Leaves out that of a namesake: two identity services may use one id for two people.
     """
-    hits = target.search_records(query.entity_type, external_id, str(query.entity_id))
-    return {record.id: record for record in hits if not query.is_linked_to_other(record.id)}
+    hits = target.search_records(query.entity_type, external_id, query.entity_id)
+    owned = [(record, query.other_owners(record.id)) for record in hits]
+    return [(record, owners) for record, owners in owned if not _is_of_namesake(owners, query)]
+
+
+def _is_of_namesake(owners: frozenset[str], query: RecordQuery) -> bool:
+    return any(owner.casefold() == query.entity_id.casefold() for owner in owners)
 
 
 def require_own_external_id(
@@ -240,7 +291,7 @@ class _SearchHits:
 
 
 def _belongs_to_other(record: Record, external_id: str | None, query: RecordQuery) -> bool:
-    return _has_other_external_id(record, external_id, query) or query.is_linked_to_other(record.id)
+    return _has_other_external_id(record, external_id, query) or bool(query.other_owners(record.id))
 
 
 def _has_other_external_id(record: Record, external_id: str | None, query: RecordQuery) -> bool:

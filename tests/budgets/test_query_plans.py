@@ -9,7 +9,7 @@ from django.db.models import F
 
 from sync.attempts.delivery_run import run_delivery
 from sync.deliveries.due_deliveries import find_due_ids, find_isolated_ids
-from sync.deliveries.record_links import is_linked_to_other_entity
+from sync.deliveries.record_links import other_owners
 from sync.execution.executor import run_due_deliveries
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.models import Connection, Delivery
@@ -63,7 +63,7 @@ def seen(hub: Hub, monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[SeenS
     settled = Delivery.objects.latest("pk")
     with recorded_statements() as more:
         run_delivery(settled.pk)
-        is_linked_to_other_entity(settled, "1")
+        other_owners(settled, "1")
     return [*statements, *again, *more]
 
 

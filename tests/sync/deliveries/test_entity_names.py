@@ -119,7 +119,7 @@ def test_records_of_another_entity_type_of_the_target_may_have_the_same_id(hub: 
     second_source(target_type="CONTACT")
     post(hub)
     delivery = Delivery.objects.get(entity_type="USER")
-    assert not record_links.is_linked_to_other_entity(delivery, "4711")
+    assert not record_links.other_owners(delivery, "4711")
     Link.objects.create(
         identity=Connection.objects.get(slug="hr"),
         target=shop,
@@ -128,7 +128,7 @@ def test_records_of_another_entity_type_of_the_target_may_have_the_same_id(hub: 
         record_id="4711",
         applied_at=timezone.now(),
     )
-    assert not record_links.is_linked_to_other_entity(delivery, "4711")
+    assert not record_links.other_owners(delivery, "4711")
     Route.objects.filter(entity_type="PERSON").update(target_entity="USER")
     resolved_routes.invalidate()
-    assert record_links.is_linked_to_other_entity(delivery, "4711")
+    assert record_links.other_owners(delivery, "4711")

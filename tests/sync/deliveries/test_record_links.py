@@ -17,7 +17,7 @@ def address_of(user: str) -> str:
 
 def post_event(hub: Hub, user: str, event_type: str = "CREATE") -> dict[str, Any]:
     answer = hub.post_signed({"id": user, "entityType": "USER", "eventType": event_type})
-    assert answer.status_code == 200, answer.json()
+    assert answer.status_code in (200, 202), answer.json()
     return dict(answer.json())
 
 
@@ -75,17 +75,21 @@ def test_an_event_of_one_person_never_changes_the_record_of_another(
 ) -> None:
     Route.objects.update(when_deleted=when_deleted)
     record_id = make_record_of_second(hub)
-    report(hub, FIRST, event_type)
+    is_merged = make_record_of_second is merge_into_record_of_first
+    # Whether the merged record was the first person's too, nobody knows: a person decides.
+    answer = report(hub, FIRST, event_type)
+    assert (answer["results"][0]["status"] == "held") == is_merged
     assert read_record(hub, record_id) == (SECOND, address_of(SECOND), True)
     own = hub.customer(FIRST)
-    assert (own is None) == (event_type == "DELETE")
+    assert (own is None) == (event_type == "DELETE" or is_merged)
     report(hub, SECOND, "UPDATE")
     assert read_record(hub, record_id) == (SECOND, f"new.{address_of(SECOND)}", True)
-    assert list(Link.objects.filter(record_id=record_id).values_list("entity_id", flat=True)) == [SECOND]
+    assert Link.objects.get(record_id=record_id, external_id_field="external_id").entity_id == SECOND
 
 
-def test_an_external_id_that_no_entity_has_is_corrected(hub: Hub) -> None:
+def test_an_external_id_that_no_entity_has_is_corrected_where_nothing_was_proven(hub: Hub) -> None:
     record_id = create_person(hub, FIRST)
+    Link.objects.update(external_id_field="")
     hub.shop.catalogue.update_record("customers", record_id, {"external_id": "typed"}, replaces=False)
     report(hub, FIRST, "UPDATE")
     assert read_record(hub, record_id) == (FIRST, f"new.{address_of(FIRST)}", True)

@@ -29,9 +29,12 @@ def read_record(hub: Hub, record_id: str) -> dict[str, Any] | None:
 
 
 def link_stranger(hub: Hub, when_deleted: str = Route.DeletionPolicy.DELETE) -> str:
-    """Link Anna's record, then let it be that of a person whom the hub does not know. Returns the record's id."""
+    """Link Anna's record, which has never shown her id, then let it be that of a person whom the hub does not know.
+    Returns the record's id.
+    """
     Route.objects.update(when_deleted=when_deleted)
     assert post_event(hub)[0] == 200
+    Link.objects.update(external_id_field="")
     record_id = Link.objects.get(entity_id=ANNA).record_id
     hub.shop.catalogue.update_record("customers", record_id, dict(STRANGER), replaces=False)
     return record_id
@@ -124,6 +127,7 @@ def test_an_approval_of_the_guard_does_not_cover_a_stranger(hub: Hub) -> None:
     Route.objects.update(max_removals=0)
     assert result_code(delete_entity(hub)[1]) == "held"
     record_id = Link.objects.get(entity_id=ANNA).record_id
+    Link.objects.update(external_id_field="")
     hub.shop.catalogue.update_record("customers", record_id, dict(STRANGER), replaces=False)
     delivery = decide(hub, Delivery.objects.get(state=State.HELD), HeldDecision.APPROVE)
     assert (delivery.state, delivery.code) == (State.HELD, OWNER_HELD)

@@ -1,0 +1,188 @@
+"""A link is a cache, and the external id that the hub wrote is the proof: a target whose ids change sends no event to the
+record of another person, and reports nothing as done that was not.
+"""
+
+from typing import Any
+
+import pytest
+
+from audit.models import Entry
+from sync.execution.executor import run_due_deliveries
+from sync.models import Connection, Delivery, Link, MappingVersion, Route
+from sync.operations.held_deliveries import HeldDecision, decide_held
+from sync.operations.match_decisions import MatchDecision, decide_match
+from tests.support.builders.bulk_replays import staff_user
+from tests.support.hub import Hub
+from webhooks.catalogue.reference import new_uuid
+
+PEOPLE = ("PERSON1", "PERSON2", "PERSON3")
+FIELD = "external_id"
+
+
+def post_event(hub: Hub, user: str, event_type: str = "UPDATE") -> tuple[int, dict[str, Any]]:
+    """Report an event of a person. Returns the status of the answer and its only result."""
+    answer = hub.post_signed({"id": user, "entityType": "USER", "eventType": event_type})
+    return answer.status_code, answer.json()["results"][0]
+
+
+def create_people(hub: Hub, when_deleted: str = Route.DeletionPolicy.DEACTIVATE) -> None:
+    Route.objects.update(when_deleted=when_deleted)
+    for user in PEOPLE:
+        emails = [{"address": f"{user.lower()}@example.com", "verified": True}]
+        hub.identity.directory.create_record("users", {"id": user, "username": user, "emails": emails})
+        assert post_event(hub, user, "CREATE")[0] == 200
+
+
+def records(hub: Hub) -> dict[str, dict[str, Any]]:
+    """Return the people's records by external id; each person has at most one."""
+    own = [record for record in hub.shop.list_records("customers") if record[FIELD] in PEOPLE]
+    by_id = {record[FIELD]: record for record in own}
+    assert len(own) == len(by_id), "nobody has two records"
+    return by_id
+
+
+def shift_ids(hub: Hub) -> None:
+    """Let each person's record have the id that the next one's had, as after an import in another order."""
+    before = list(records(hub).values())
+    for record, following in zip(before, [*before[1:], before[0]], strict=True):
+        values = {name: value for name, value in record.items() if name not in ("id", "version")}
+        hub.shop.store.put_record("customers", str(following["id"]), {**following, **values})
+    assert {record[FIELD]: record["id"] for record in before} != {
+        name: record["id"] for name, record in records(hub).items()
+    }
+
+
+def exchange_links(hub: Hub) -> None:
+    """Let links name each other's records, as a statement of SQL could."""
+    one, other = Link.objects.filter(entity_id__in=PEOPLE).order_by("pk")[:2]
+    Link.objects.filter(pk=one.pk).update(record_id=other.record_id)
+    Link.objects.filter(pk=other.pk).update(record_id=one.record_id)
+
+
+def import_again(hub: Hub) -> None:
+    """Give each person's record a new id, which nobody had."""
+    for record in records(hub).values():
+        hub.shop.catalogue.delete_record("customers", str(record["id"]))
+        values = {name: value for name, value in record.items() if name not in ("id", "version")}
+        hub.shop.catalogue.create_record("customers", values)
+
+
+def clear_external_ids(hub: Hub) -> None:
+    for record in records(hub).values():
+        hub.shop.catalogue.update_record("customers", str(record["id"]), {FIELD: None}, replaces=False)
+
+
+@pytest.mark.promise("I26")
+@pytest.mark.parametrize("change_ids", [shift_ids, exchange_links, import_again])
+def test_every_change_reaches_the_record_that_bears_the_persons_id(hub: Hub, change_ids: Any) -> None:
+    create_people(hub)
+    change_ids(hub)
+    for user in PEOPLE[:2]:
+        hub.change_email(f"new.{user.lower()}@example.com", user)
+        status, result = post_event(hub, user)
+        assert (status, result["action"]) == (200, "updated"), result
+    hub.identity.directory.delete_record("users", PEOPLE[2])
+    assert post_event(hub, PEOPLE[2], "DELETE")[0] == 200
+    shown = {user: (record["email"], record["active"]) for user, record in records(hub).items()}
+    assert shown == {
+        PEOPLE[0]: ("new.person1@example.com", True),
+        PEOPLE[1]: ("new.person2@example.com", True),
+        PEOPLE[2]: ("person3@example.com", False),
+    }
+    links = Link.objects.filter(entity_id__in=PEOPLE)
+    assert {link.entity_id: link.record_id for link in links} == {
+        user: str(record["id"]) for user, record in records(hub).items()
+    }
+    assert {link.external_id_field for link in links} == {FIELD}
+
+
+def test_the_link_of_another_person_is_unproven_once_its_record_is_taken_over(hub: Hub) -> None:
+    create_people(hub)
+    exchange_links(hub)
+    assert post_event(hub, PEOPLE[0])[0] == 200
+    assert Link.objects.get(entity_id=PEOPLE[1]).external_id_field == ""
+    [entry] = Entry.objects.filter(action="link.unproven")
+    assert str(Delivery.objects.filter(entity_id=PEOPLE[1]).get().event.stream) == entry.stream
+
+
+@pytest.mark.promise("I24", "I26")
+@pytest.mark.parametrize("event_type", ["UPDATE", "DELETE"])
+@pytest.mark.parametrize("when_deleted", [Route.DeletionPolicy.DELETE, Route.DeletionPolicy.DEACTIVATE])
+def test_a_record_that_has_lost_its_external_id_is_held(hub: Hub, event_type: str, when_deleted: str) -> None:
+    create_people(hub, when_deleted)
+    clear_external_ids(hub)
+    before = hub.shop.list_records("customers")
+    if event_type == "DELETE":
+        hub.identity.directory.delete_record("users", PEOPLE[0])
+    status, result = post_event(hub, PEOPLE[0], event_type)
+    assert (status, result["status"], result["code"]) == (202, "held", "held-external-id")
+    assert hub.shop.list_records("customers") == before
+    delivery = Delivery.objects.get(state="held")
+    decide_held([delivery.pk], HeldDecision.APPROVE, by=staff_user(), reason="It is hers.", key=new_uuid())
+    run_due_deliveries()
+    hub.wait_until_quiet()
+    delivery.refresh_from_db()
+    assert delivery.state == "succeeded"
+    link = Link.objects.get(entity_id=PEOPLE[0])
+    found = [record for record in hub.shop.list_records("customers") if str(record["id"]) == link.record_id]
+    if event_type == "UPDATE":
+        assert (found[0][FIELD], link.external_id_field) == (PEOPLE[0], FIELD)
+    else:
+        assert not any(record["active"] for record in found)
+
+
+def test_two_records_with_the_persons_id_are_held_for_a_decision(hub: Hub) -> None:
+    create_people(hub)
+    linked = records(hub)[PEOPLE[0]]
+    hub.shop.catalogue.update_record("customers", str(linked["id"]), {FIELD: "other"}, replaces=False)
+    values = [{FIELD: PEOPLE[0], "email": f"twin{number}@example.com"} for number in range(2)]
+    twins = [str(hub.shop.catalogue.create_record("customers", one)["id"]) for one in values]
+    assert post_event(hub, PEOPLE[0])[1]["code"] == "held-match"
+    delivery = Delivery.objects.get(state="held")
+    decide_match(
+        delivery, MatchDecision.BIND, by=staff_user(), reason="Hers.", key=new_uuid(), record_id=twins[1]
+    )
+    run_due_deliveries()
+    hub.wait_until_quiet()
+    assert Link.objects.get(entity_id=PEOPLE[0]).record_id == twins[1]
+
+
+def test_a_record_that_never_showed_the_id_keeps_its_link(hub: Hub) -> None:
+    """A target may drop the field, and a mapping may write something else there."""
+    version = MappingVersion.objects.filter(declaration__fields__has_key="email").latest("pk")
+    fields = {**version.declaration["fields"], FIELD: {"path": "join('-', ['x', entity.username])"}}
+    create_people(hub)
+    MappingVersion.objects.filter(pk=version.pk).update(declaration={**version.declaration, "fields": fields})
+    for email in ("one@example.com", "two@example.com"):
+        hub.change_email(email, PEOPLE[0])
+        status, result = post_event(hub, PEOPLE[0])
+        assert (status, result["action"]) == (200, "updated"), result
+        assert Link.objects.get(entity_id=PEOPLE[0]).external_id_field == ""
+
+
+def give_to_namesake(link: Link, record_id: str) -> None:
+    """Link a record to the same id at another identity service, which may be another person's."""
+    service = Connection.objects.get(pk=link.identity_id)
+    service.pk, service.slug, service.name = None, "second-identity", "Second identity service"
+    service.save()
+    link.pk, link.identity, link.record_id = None, service, record_id
+    link.save(force_insert=True)
+
+
+@pytest.mark.promise("I26")
+def test_the_record_of_a_namesake_is_not_taken_over(hub: Hub) -> None:
+    create_people(hub)
+    own = records(hub)[PEOPLE[0]]
+    link = Link.objects.get(entity_id=PEOPLE[0])
+    Link.objects.filter(pk=link.pk).delete()
+    give_to_namesake(link, str(own["id"]))
+    # Without a link of its own, the person gets a record of its own; the shop says that the address is taken.
+    assert post_event(hub, PEOPLE[0])[0] == 422
+    hub.change_email("mine@example.com", PEOPLE[0])
+    assert post_event(hub, PEOPLE[0])[1]["action"] == "created"
+    mine = Link.objects.exclude(record_id=str(own["id"])).get(entity_id=PEOPLE[0]).record_id
+    assert hub.shop.catalogue.get_record("customers", str(own["id"]))["email"] == own["email"]
+    # With one, whose record has lost the id, nobody knows which of the two is meant.
+    hub.shop.catalogue.update_record("customers", mine, {FIELD: None}, replaces=False)
+    status, result = post_event(hub, PEOPLE[0])
+    assert (status, result["code"]) == (202, "held-match")
