@@ -35,9 +35,9 @@ class OrderReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PausedByPerson:
-    """The source or the route is paused until a person resumes it."""
+    """The source, the route or a connection is paused until it is resumed."""
 
-    setting: Source | Route
+    setting: Source | Route | Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +179,8 @@ def _own_blockers(delivery: Delivery) -> Iterator[Blocker]:
         yield NeedsIsolation(delivery.deaths)
 
 
-def _paused_settings(delivery: Delivery) -> list[Source | Route]:
-    settings: tuple[Source | Route, ...] = (delivery.event.source, delivery.route)
+def _paused_settings(delivery: Delivery) -> list[Source | Route | Connection]:
+    settings = (delivery.event.source, delivery.route, delivery.identity, delivery.target)
     return [setting for setting in settings if setting.paused_at is not None]
 
 
@@ -221,7 +221,7 @@ def is_claim_expired(delivery: Delivery, clock: datetime) -> bool:
 
 
 def is_paused_by_person(delivery: Delivery) -> bool:
-    """True if the delivery waits until a person resumes its source or route."""
+    """True if the delivery waits until its source, its route or a connection of it is resumed."""
     has_no_due_time = delivery.state in WAITING_STATES and delivery.due_at is None
     return has_no_due_time and bool(_paused_settings(delivery))
 

@@ -63,7 +63,8 @@ def _route_from_row(values: Sequence[Any]) -> ResolvedRoute:
 
 def _resolve_route(route: Route, version: MappingVersion | None) -> ResolvedRoute:
     mapping = None if version is None else parse_mapping(version.declaration)
-    is_paused = route.paused_at is not None or route.source.paused_at is not None
+    flows = (route, route.source, route.identity, route.target)
+    is_paused = any(flow.paused_at is not None for flow in flows)
     return ResolvedRoute(route, version, mapping, is_paused, route.identity_type, route.target_type)
 
 

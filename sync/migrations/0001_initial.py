@@ -23,6 +23,10 @@ class Migration(migrations.Migration):
             name='Connection',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('paused_at', models.DateTimeField(editable=False, help_text='events are stored and not delivered', null=True)),
+                ('pause_reason', models.CharField(blank=True, default='', editable=False, max_length=500)),
+                ('pause_until', models.DateTimeField(editable=False, help_text='when it resumes by itself; empty: a person resumes it', null=True)),
+                ('resumed_at', models.DateTimeField(editable=False, help_text='until all waiting deliveries are released', null=True)),
                 ('slug', models.SlugField(max_length=64, unique=True)),
                 ('name', models.CharField(max_length=120)),
                 ('side', models.CharField(choices=[('identity', 'identity service'), ('target', 'target system')], max_length=12)),
@@ -44,7 +48,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['slug'],
-                'permissions': [('test_connection', 'Can test connections')],
+                'permissions': [('test_connection', 'Can test connections'), ('pause_connection', 'Can pause and resume connections')],
             },
         ),
         migrations.CreateModel(
@@ -415,6 +419,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('paused_at', models.DateTimeField(editable=False, help_text='events are stored and not delivered', null=True)),
                 ('pause_reason', models.CharField(blank=True, default='', editable=False, max_length=500)),
+                ('pause_until', models.DateTimeField(editable=False, help_text='when it resumes by itself; empty: a person resumes it', null=True)),
                 ('resumed_at', models.DateTimeField(editable=False, help_text='until all waiting deliveries are released', null=True)),
                 ('entity_type', models.CharField(max_length=64, validators=[django.core.validators.RegexValidator('\\A[A-Za-z][A-Za-z0-9_.:-]*\\Z', 'Start with a letter, followed by letters, digits and _ . : - as in the webhooks.')])),
                 ('identity_entity', models.CharField(blank=True, default='', max_length=64, validators=[django.core.validators.RegexValidator('\\A[A-Za-z][A-Za-z0-9_.:-]*\\Z', 'Start with a letter, followed by letters, digits and _ . : - as in the webhooks.')], verbose_name='entity type in the identity connection')),
@@ -815,6 +820,11 @@ class Migration(migrations.Migration):
             model_name='route',
             name='mapping',
             field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='routes', to='sync.mapping'),
+        ),
+        migrations.AddField(
+            model_name='connection',
+            name='paused_by',
+            field=models.ForeignKey(db_index=False, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
         ),
         migrations.AddField(
             model_name='route',

@@ -16,6 +16,7 @@ from config_schema.model_fields import FieldSetting
 from config_schema.translatable import translatable
 from sync.connectors.registry import CONNECTORS, validate_connection
 from webhooks.encryption.at_rest import EncryptedJSONField, LazyEncryptedJSONField
+from webhooks.models.pausable import Pausable
 
 # Seconds that a lease must last beyond the deadline of the request that is about to be sent.
 LEASE_MARGIN_SECONDS = 5.0
@@ -94,7 +95,7 @@ CONNECTION_SETTINGS: Mapping[str, FieldSetting] = {
 }
 
 
-class Connection(models.Model):
+class Connection(Pausable):
     """A configured remote system: its connector, address, credentials and limits."""
 
     slug = models.SlugField(max_length=64, unique=True)
@@ -143,7 +144,10 @@ class Connection(models.Model):
 
     class Meta:
         ordering = ["slug"]
-        permissions = [("test_connection", "Can test connections")]
+        permissions = [
+            ("test_connection", "Can test connections"),
+            ("pause_connection", "Can pause and resume connections"),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(deadline_seconds__gt=0, deadline_seconds__lte=30),

@@ -95,6 +95,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('paused_at', models.DateTimeField(editable=False, help_text='events are stored and not delivered', null=True)),
                 ('pause_reason', models.CharField(blank=True, default='', editable=False, max_length=500)),
+                ('pause_until', models.DateTimeField(editable=False, help_text='when it resumes by itself; empty: a person resumes it', null=True)),
                 ('resumed_at', models.DateTimeField(editable=False, help_text='until all waiting deliveries are released', null=True)),
                 ('slug', models.SlugField(max_length=64, unique=True)),
                 ('name', models.CharField(max_length=120)),

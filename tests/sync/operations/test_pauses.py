@@ -10,6 +10,7 @@ from django.core.management import call_command
 from django.db import connection, connections, transaction
 from django.utils import timezone
 
+from audit.models import Entry
 from database.clock import database_now
 from sync.deliveries.routes import resolved_routes
 from sync.models import Attempt, Connection, Delivery, Route
@@ -29,17 +30,27 @@ from tests.support.hub import EXAMPLE, Hub
 from tests.support.processes.workers import wait_until
 from webhooks.models import Event, Source, State
 
-Pausable = Source | Route
+Pausable = Source | Route | Connection
 
 
 pytestmark = pytest.mark.concurrent
 only_route = pytest.mark.parametrize("way", [Route], indirect=True)
 
 
-@pytest.fixture(params=[Source, Route], ids=["source", "route"])
+@pytest.fixture(params=[Source, Route, Connection], ids=["source", "route", "connection"])
 def way(request: pytest.FixtureRequest, hub: Hub) -> Iterator[Pausable]:
-    """Return a source, or its only route."""
-    names = {Source: {"slug": "aurora"}, Route: {"source__slug": "aurora", "entity_type": "USER"}}
+    """Return a source, its only route, or a target of that route alone."""
+    if request.param is Connection:
+        shop = Connection.objects.get(slug="shop")
+        shop.pk, shop.slug = None, "shop-of-aurora"
+        shop.save()
+        Route.objects.filter(source__slug="aurora", entity_type="USER").update(target=shop)
+        resolved_routes.invalidate()
+    names = {
+        Source: {"slug": "aurora"},
+        Route: {"source__slug": "aurora", "entity_type": "USER"},
+        Connection: {"slug": "shop-of-aurora"},
+    }
     yield request.param.objects.get(**names[request.param])
     end_pauses(hub)
 
@@ -47,7 +58,7 @@ def way(request: pytest.FixtureRequest, hub: Hub) -> Iterator[Pausable]:
 def end_pauses(hub: Hub) -> None:
     """Resume everything and send all held deliveries."""
     hub.shop.faults.clear()
-    for model in (Source, Route):
+    for model in pauses.MODELS:
         model.objects.update(paused_at=None, resumed_at=timezone.now())
     while enforce_pauses() or Delivery.objects.filter(due_at=None, state=State.PENDING).exists():
         pass
@@ -274,3 +285,29 @@ def test_a_delivery_in_back_off_at_that_moment_is_not_released(hub: Hub, way: Pa
     later = timezone.now() + timedelta(hours=1)
     while_locked(lambda: Delivery.objects.update(state=State.RETRYING, due_at=later), enforce_pauses)
     assert Delivery.objects.get().due_at == later
+
+
+def test_a_paused_connection_holds_replays_too(hub: Hub) -> None:
+    hub.shop.faults.add("error", status=503)
+    hub.post_signed(EXAMPLE)
+    hub.wait_until_quiet()
+    shop = Connection.objects.get(slug="shop")
+    pause_flow(shop, "its ids changed", None)
+    request_replay([Event.objects.get()], by=staff_user(), reason="now")
+    hold_waiting()
+    assert Delivery.objects.get().due_at is None
+    end_pauses(hub)
+    assert Delivery.objects.get().state == State.UNCHANGED
+
+
+def test_a_pause_with_an_end_ends_by_itself(hub: Hub, way: Pausable) -> None:
+    pause_flow(way, "until the import is done", None, timezone.now() + timedelta(hours=1))
+    hub.post_signed(EXAMPLE)
+    go_on()
+    assert Delivery.objects.get().due_at is None
+    type(way).objects.filter(pk=way.pk).update(pause_until=timezone.now() - timedelta(seconds=1))
+    go_on()
+    way.refresh_from_db()
+    assert (way.paused_at, way.pause_until) == (None, None)
+    assert Delivery.objects.get().state == State.UNCHANGED
+    assert Entry.objects.filter(action=pauses.ACTIONS[type(way)][1]).count() == 1
