@@ -144,7 +144,7 @@ def enforce_pauses() -> None:
 
 
 def _end_pauses() -> bool:
-    """Resume what was paused until a time that has come, each with an entry of the hub. Returns True if anything was."""
+    """Resume what was paused until a time that has come, each with an entry of the hub. Returns True if any was."""
     ended = [flow for model in MODELS for flow in model.objects.filter(pause_until__lte=database_now())]
     for flow in ended:
         with transaction.atomic():
