@@ -93,7 +93,7 @@ def test_all_expressions_of_a_mapping_have_a_budget_together(hub: Hub) -> None:
         ("aurora", "identity-over-budget", f"{USERS}/record", ""),
         ("aurora", "identity-over-budget", f"{USERS}/id", ""),
         ("aurora", "identity-over-budget", f"{USERS}/answers", "/0/when"),
-        ("shop", "target-over-budget", f"{USERS}/search/results", ""),
+        ("shop", "target-over-budget", f"{USERS}/operations/search/result", ""),
         ("shop", "target-over-budget", "/answers", "/0/when"),
     ],
 )
