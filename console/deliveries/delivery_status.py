@@ -139,9 +139,9 @@ def _pause_sentence(blocker: PausedByPerson) -> SafeString:
     page, name = ("sync_route_change", _("The route"))
     if isinstance(paused, Source):
         page, name = ("webhooks_source_change", paused.name)
-    text = _(
-        '<a href="{}">{}</a> was paused {} by {}: {}. The delivery waits until an administrator resumes it there.'
-    )
+    elif isinstance(paused, Connection):
+        page, name = ("sync_connection_change", paused.name)
+    text = _('<a href="{}">{}</a> was paused {} by {}: {}. The delivery waits until it is resumed there.')
     link, by = reverse(f"admin:{page}", args=[paused.pk]), paused.paused_by or _("a deleted user")
     return format_html(text, link, name, render_time(paused.paused_at), by, paused.pause_reason)
 

@@ -90,9 +90,7 @@ def render_match_page(
     """
     match, back_url = load_match(delivery), reverse("admin:sync_delivery_route", args=[delivery.route_id])
     taken = {
-        candidate.record_id
-        for candidate in match.candidates
-        if other_owners(delivery, candidate.record_id)
+        candidate.record_id for candidate in match.candidates if other_owners(delivery, candidate.record_id)
     }
     form = MatchForm(_possible_decisions(match, taken), request.POST or None, initial={"key": uuid4()})
     if request.method == "POST" and form.is_valid():

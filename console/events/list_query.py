@@ -1,7 +1,8 @@
 """Read one page of the event list by a cursor, and count its events within bounds."""
 
 from collections.abc import Sequence
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
@@ -47,7 +48,8 @@ def _annotate_deliveries(events: QuerySet[Event]) -> QuerySet[Any]:
     retried = deliveries.filter(state=State.RETRYING).order_by("due_at")
     deciding = deliveries.filter(code=OuterRef("code")).order_by("pk")
     undue = deliveries.filter(state=OuterRef("state"), state__in=WAITING_STATES, due_at=None)
-    paused = Q(route__paused_at__isnull=False) | Q(event__source__paused_at__isnull=False)
+    parts = ("route", "event__source", "identity", "target")
+    paused = reduce(or_, (Q(**{f"{part}__paused_at__isnull": False}) for part in parts))
     replayed = Attempt.objects.filter(delivery__event=OuterRef("pk"), replay__isnull=False)
     return events.select_related("source").annotate(
         attempt_count=Subquery(deliveries.order_by("-last_number").values("last_number")[:1]),

@@ -27,6 +27,7 @@ OPERATE = {
         "approve_delivery",
         "close_delivery",
         "manage_failuregroup",
+        "pause_connection",
         "snooze_alarm",
         "test_connection",
         "approve_replay",

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from console.settings.connections.connection_status import ConnectionStatus
-from sync.models import Alarm, AlarmKind, Route
+from sync.models import Alarm, AlarmKind, Connection, Route
 from sync.monitoring.alarm_texts import notification_text
 from sync.monitoring.connection_health import ConnectionHealth
 from webhooks.models import Source
@@ -78,13 +78,15 @@ def _pause_alerts(user: Any) -> Iterator[OverviewAlert]:
         related = ("paused_by", "source", "target")
         for route in Route.objects.filter(**_PAUSED_AND_ENABLED).select_related(*related)[:MAX_ALERTS]:
             yield _pause_alert(route, "admin:sync_route_change", _("Open route"))
+    if user.has_perm("sync.view_connection"):
+        paused = Connection.objects.filter(**_PAUSED_AND_ENABLED).select_related("paused_by")
+        for connection in paused[:MAX_ALERTS]:
+            yield _pause_alert(connection, "admin:sync_connection_change", _("Open connection"))
 
 
-def _pause_alert(what: Source | Route, page: str, link_text: str) -> OverviewAlert:
+def _pause_alert(what: Source | Route | Connection, page: str, link_text: str) -> OverviewAlert:
     values = {"who": what.paused_by or _("a deleted user"), "reason": what.pause_reason}
-    text = (
-        _("Paused by %(who)s: %(reason)s. Incoming events wait until an administrator resumes it.") % values
-    )
+    text = _("Paused by %(who)s: %(reason)s. Incoming events wait until it is resumed.") % values
     title = _("%(name)s is paused.") % {"name": what}
     return OverviewAlert("warn", title, text, reverse(page, args=[what.pk]), link_text)
 

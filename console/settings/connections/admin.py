@@ -27,6 +27,8 @@ from console.settings.connections.page import (
     page_context,
     render_waiting_link,
 )
+from console.settings.pause import count_waiting as count_on_hold
+from console.settings.pause import may_pause, pause_view, render_activity_pill, resume_view
 from console.settings.preset_choice import preset_context
 from console.ui.charts import join_sparkline
 from console.ui.formatting import short_duration
@@ -121,6 +123,8 @@ class ConnectionAdmin(TwoStepChangeAdmin):
     @admin.display(description=gettext_lazy("health"))
     def health(self, connection: Any) -> SafeString:
         """Render the health pill, with a sentence unless the connection is healthy or idle."""
+        if connection.is_enabled and connection.paused_at is not None:
+            return render_activity_pill(connection)
         status: ConnectionStatus = connection.shown
         if status.health in (ConnectionHealth.HEALTHY, ConnectionHealth.IDLE):
             return status.health_pill
@@ -149,6 +153,12 @@ class ConnectionAdmin(TwoStepChangeAdmin):
         if stored is not None and request.user.has_perm("sync.view_breaker"):
             may_change = self.has_change_permission(request, stored)
             context["now"] = page_context(request, stored, may_change=may_change)
+            context |= {
+                "stored": stored,
+                "may_pause": may_pause(self, request, stored),
+                "held": count_on_hold(stored),
+                "pause_pill": render_activity_pill(stored) if stored.paused_at else "",
+            }
         return super().render_change_form(request, context, *args, **kwargs)
 
     def stored_values(self, pk: Any) -> FieldValues:
@@ -185,6 +195,8 @@ class ConnectionAdmin(TwoStepChangeAdmin):
                 "run out."
             ),
         ]
+
+    pages = (pause_view, resume_view)
 
     @admin_page("<int:pk>/test/", "test", button_on="change")
     def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:

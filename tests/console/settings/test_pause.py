@@ -9,14 +9,14 @@ from django.contrib.auth.models import Permission, User
 from django.core.management import call_command
 from django.utils import timezone
 
-from sync.models import Route
+from sync.models import Connection, Route
 from sync.operations.pauses import enforce_pauses
 from tests.console.settings.source_pages import WHY, page_of, sent
 from tests.support.builders.history import a_delivery, a_route, an_event
 from tests.support.hub import EXAMPLE, Hub
 from tests.support.pages import visible_text
 from tests.support.people import browser, entries
-from webhooks.models import Source, State
+from webhooks.models import Event, Source, State
 
 
 @pytest.fixture
@@ -118,3 +118,40 @@ def test_webhooks_pass_during_a_rotation_and_the_old_secret_is_refused_once_it_i
     assert hub.post_signed(EXAMPLE).status_code == 401
     sent(client, of)
     assert [entry["details"]["status"] for entry in entries("source.tested")] == [200, 200]
+
+
+@pytest.fixture
+def shop(hub: Hub) -> Iterator[Connection]:
+    yield Connection.objects.get(slug="shop")
+    Connection.objects.update(paused_at=None, resumed_at=timezone.now())
+    enforce_pauses()
+    call_command("deliver_due")
+
+
+def test_support_pauses_a_connection_for_some_hours_and_resumes_it(hub: Hub, shop: Connection) -> None:
+    client, page = browser("support"), f"/admin/sync/connection/{shop.pk}/"
+    assert "Pause…" in visible_text(client.get(f"{page}change/"))
+    assert client.post(f"{page}pause/", {**WHY, "hours": "169"}).status_code == 200
+    client.post(f"{page}pause/", {**WHY, "hours": "2"})
+    address = hub.change_email("anna.waits@example.com")
+    assert hub.post_signed(EXAMPLE).status_code == 202
+    text = visible_text(client.get(f"{page}change/"))
+    assert ("‖ Paused" in text, "It resumes by itself at" in text, "Resume…" in text) == (True, True, True)
+    assert "‖ Paused" in visible_text(client.get("/admin/sync/connection/"))
+    assert "The shop is paused." in visible_text(client.get("/admin/"))
+    event = Event.objects.get(code__in=["", "pending"])
+    assert "was paused" in visible_text(client.get(f"/admin/webhooks/event/{event.pk}/change/"))
+    client.post(f"{page}resume/", {"reason": "done"})
+    enforce_pauses()
+    call_command("deliver_due")
+    assert hub.customer()["email"] == address
+    [paused] = entries("connection.deliveries-paused")
+    assert (paused["details"]["reason"], "until" in paused["details"]) == ("the shop moves", True)
+    assert entries("connection.deliveries-resumed")[0]["details"]["reason"] == "done"
+
+
+def test_an_auditor_cannot_pause_a_connection(hub: Hub, shop: Connection) -> None:
+    client, page = browser("auditor"), f"/admin/sync/connection/{shop.pk}/"
+    assert "Pause…" not in visible_text(client.get(f"{page}change/"))
+    assert client.post(f"{page}pause/", WHY).status_code == 403
+    assert Connection.objects.filter(paused_at=None).count() == Connection.objects.count()
