@@ -15,10 +15,10 @@ from audit.entries.readable_rows import iterate_entries
 from audit.export.line_formats import LineFormat, Row
 from audit.format.signed_records import format_time
 from audit.models import Entry
+from config_schema.codes.reference import to_reference
 from database.connection import streaming_transaction
 from exports.damaged_values import READ_ERRORS, is_damage, stored_text
 from sync.models import Attempt
-from webhooks.catalogue.reference import to_reference
 from webhooks.models import Event, Receipt
 
 CHUNK_SIZE = 2_000

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import QuerySet
 
+from database.encryption.at_rest import decrypt, encrypt
 from exports.list_export import split_into_batches
 from exports.models import Export, ExportedPerson
 from sync.search.event_filter import PERSONAL_PARAMS
-from webhooks.encryption.at_rest import decrypt, encrypt
 
 _PSEUDONYM_BYTES = 16
 _BATCH_SIZE = 200

@@ -10,10 +10,10 @@ from django.http import HttpRequest, JsonResponse
 
 from audit.sealing.status import SealingStatus
 from database.clock import read_clock
+from database.encryption.at_rest import CannotDecrypt, decrypt
 from database.response_limit import limited_responses
 from sync.models import Alarm
 from sync.monitoring.health_figures import HealthFigures, count_due_and_expired, measure_health
-from webhooks.encryption.at_rest import CannotDecrypt, decrypt
 from webhooks.models import Pepper
 
 MAX_ALARMS = 100

@@ -10,9 +10,9 @@ from typing import Any
 from django.db import models, transaction
 
 from audit.models import SigningKey
+from database.encryption.at_rest import encrypt_again
 from exports.models import Export
 from sync.models import Connection, RefreshedToken
-from webhooks.encryption.at_rest import encrypt_again
 from webhooks.models import CapturedRequest, Payload, Pepper, SourceSecret, SubjectKey
 
 BATCH_SIZE = 500

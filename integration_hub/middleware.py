@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
+from config_schema.codes.codes import choose_language
 from console.middleware import FOR_PEOPLE, REQUEST_ID_KEY
 from database.connection import release_connection
 from integration_hub.logs.request_id import REQUEST_ID, new_request_id
-from webhooks.catalogue.codes import choose_language
 from webhooks.receiving.answers import problem_answer
 from webhooks.views import AnswerResponse, to_http_response
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
 from audit.entries.stream_heads import StreamHead
+from config_schema.codes.outcome import EventOutcome
 from database.write_batch import WriteBatch
 from sync.attempts.event_outcome import initial_outcome, load_event_outcome, load_event_outcomes
 from sync.attempts.waiters import wait_for_outcome, waiting_for
@@ -21,7 +22,6 @@ from sync.deliveries.redelivery import retry_events
 from sync.deliveries.routes import ResolvedRoute
 from sync.execution.executor import ReservedSlot, defer_to_workers, reserve_slots, run_in_this_process
 from sync.models import Delivery
-from webhooks.catalogue.outcome import EventOutcome
 from webhooks.delivery_port import OpenedRows, PendingAnswer
 from webhooks.models import Event, State
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from audit.entries.readable_rows import parse_details
 from audit.models import Entry
-from webhooks.catalogue.reference import from_reference
+from config_schema.codes.reference import from_reference
 from webhooks.models import Event, Receipt
 from webhooks.protocol.formats.webhook_format import MAX_EVENTS
 

@@ -10,8 +10,8 @@ from typing import Protocol, TypeVar
 from audit.entries.append import NewEntry
 from audit.entries.stream_heads import StreamHead
 from audit.format.canonical_json import JSONValue
+from config_schema.codes.outcome import EventOutcome
 from database.write_batch import WriteBatch
-from webhooks.catalogue.outcome import EventOutcome
 from webhooks.models import Event
 
 

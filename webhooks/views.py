@@ -10,10 +10,10 @@ from django.shortcuts import render
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from config_schema.codes.codes import CATALOGUE, Language, choose_language, code_texts
+from database.encryption.at_rest import CannotDecrypt
 from database.response_limit import limited_responses
-from webhooks.catalogue.codes import CATALOGUE, Language, choose_language, code_texts
 from webhooks.delivery_port import DeliveryPort
-from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.receiving.answers import Answer, format_answer, problem_answer
 from webhooks.receiving.incoming_request import read_incoming_request
 from webhooks.receiving.outcome_links import answer_current_outcome, find_by_token

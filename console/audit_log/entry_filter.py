@@ -10,12 +10,12 @@ from django.db.models import Q, QuerySet
 
 from audit.entries.search import filter_by_action, filter_by_actor, filter_by_people, filter_by_stream_kind
 from audit.models import Entry
+from config_schema.codes.reference import from_reference, to_reference
 from console.audit_log.action_names import ACTION_LABELS
 from sync.models import Delivery
 from sync.models.delivery import delivery_stream
 from sync.search.event_search import SearchKind, search_events
 from sync.search.time_ranges import parse_range
-from webhooks.catalogue.reference import from_reference, to_reference
 from webhooks.models import Event
 
 MAX_EVENTS = 200

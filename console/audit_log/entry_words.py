@@ -12,11 +12,11 @@ from django.utils.translation import gettext_lazy
 from audit.entries.actor_context import CONTEXT_FIELD, PERSON_PREFIX
 from audit.entries.readable_rows import parse_details
 from audit.models import Entry
+from config_schema.codes.reference import from_reference
 from console.audit_log.action_names import action_label
 from console.audit_log.lookups import ObjectKey, resolve_names
 from console.ui.actors import actor_name
 from console.ui.outcome_texts import describe_code
-from webhooks.catalogue.reference import from_reference
 
 # Labels of the objects of entries, by the prefix of their streams.
 OBJECT_LABELS = {

@@ -16,8 +16,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from audit.format.canonical_json import JSONValue
 from console.base.admin_pages import AdminWithPages
 from console.base.audit_trail import FieldValues, reason_details, record_action, redirect_to_audit_log
+from database.encryption.at_rest import EncryptedJSONField
 from sync.planning.change import json_equal
-from webhooks.encryption.at_rest import EncryptedJSONField
 
 # Beyond it, readers that parse numbers as doubles lose digits.
 _MAX_JSON_INTEGER = 2**53

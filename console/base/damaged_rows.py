@@ -20,6 +20,7 @@ from django.http import HttpRequest
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
+from config_schema.codes.reference import from_reference
 from console.base.forms import parse_pk
 from exports.bundle.unreadable_rows import (
     EVENT_TABLES,
@@ -27,7 +28,6 @@ from exports.bundle.unreadable_rows import (
     is_valid_column_value,
 )
 from exports.damaged_values import READ_ERRORS, is_damage
-from webhooks.catalogue.reference import from_reference
 from webhooks.models import Event
 
 MAX_ROWS = 500  # searched in each table, once a page has failed

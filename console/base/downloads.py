@@ -23,12 +23,12 @@ from django.utils.translation import gettext as _
 
 from audit.export.line_formats import FORMATS, LineFormat
 from audit.format.canonical_json import JSONValue
+from config_schema.codes.reference import from_reference
 from console.base.admin_pages import AdminWithPages, admin_page
 from console.base.audit_trail import record_action, request_actor
 from exports.list_export import ListExport, StreamStats, stream_rows
 from sync.search.event_filter import PERSONAL_PARAMS
 from sync.search.time_ranges import InvalidFilter
-from webhooks.catalogue.reference import from_reference
 
 T = TypeVar("T", bytes, str)
 

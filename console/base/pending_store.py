@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from django.http import HttpRequest, QueryDict
 
-from webhooks.encryption.at_rest import CannotDecrypt, decrypt, encrypt
+from database.encryption.at_rest import CannotDecrypt, decrypt, encrypt
 
 
 class PendingStore:

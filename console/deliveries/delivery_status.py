@@ -9,6 +9,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from config_schema.codes.codes import CodeTexts
 from console.ui.formatting import render_time, time_until
 from console.ui.outcome_texts import describe_code
 from sync.deliveries.blockers import (
@@ -31,7 +32,6 @@ from sync.deliveries.blockers import (
 from sync.limits.breaker_status import BreakerMode, breaker_of
 from sync.limits.circuit_breaker import SUCCESSES_TO_CLOSE
 from sync.models import Connection, Delivery
-from webhooks.catalogue.codes import CodeTexts
 from webhooks.models import Source
 
 Sentence = str | SafeString

@@ -6,13 +6,13 @@ from itertools import groupby
 
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 
+from config_schema.codes.codes import CodeTexts
 from console.base.damaged_rows import load_rows
 from console.deliveries.delivery_status import DeliveryStatus, describe_status, expired_claim_words
 from console.ui.keyset import BY_RECEIVED_TIME, Cursor
 from console.ui.outcome_texts import explain_outcome, explain_pause, is_replayable
 from sync.deliveries.blockers import is_paused_by_person, load_contention_with
 from sync.models import Attempt, AttemptCause, Connection, Delivery, Erasure, Link, Route
-from webhooks.catalogue.codes import CodeTexts
 from webhooks.models import Event, Source, State, erased_entity_id, is_erased, pseudonym
 
 PAGE_SIZE = 50

@@ -11,6 +11,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
+from config_schema.codes.reference import from_reference
 from console.base.audit_trail import require_staff_user
 from console.base.downloads import DownloadableListAdmin, download_buttons
 from console.base.filtered_list import FilteredPageAdmin
@@ -27,7 +28,6 @@ from console.ui.keyset import PAGE_SIZE
 from console.ui.links import entity_url
 from exports.list_export import EVENT_EXPORT
 from sync.replays.event_selection import select_events
-from webhooks.catalogue.reference import from_reference
 from webhooks.models import Event, State, is_erased
 
 _CLOSABLE = (State.DEAD, State.HELD, State.RETRYING)

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_noop
 
 from audit.entries.readable_rows import parse_details
 from audit.models import Entry
+from config_schema.codes.codes import CodeTexts
 from console.base.damaged_rows import require_readable
 from console.events.waterfall import BarSegment, CallSpan, bar_segments, longest_seconds, waiting_text
 from console.payloads.content import (
@@ -33,7 +34,6 @@ from console.ui.outcome_texts import describe_code
 from console.ui.request_failures import translate_finding
 from sync.attempts.absence import OWNER_HELD_CODE
 from sync.models import Attempt, AttemptOutcome, Call, Delivery, Finding, Recheck
-from webhooks.catalogue.codes import CodeTexts
 from webhooks.models import Payload
 
 MAX_ATTEMPTS = 50

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from config_schema.codes.codes import CodeTexts
 from console.base.damaged_rows import load_rows, require_readable
 from console.deliveries.delivery_status import DeliveryStatus, describe_status, expired_claim_words
 from console.events.attempts import AttemptRow, attempts_by_delivery, system_name
@@ -26,7 +27,6 @@ from console.ui.outcome_texts import (
 )
 from sync.deliveries.blockers import is_paused_by_person, load_contention
 from sync.models import Attempt, Delivery, FailureGroup, Replay
-from webhooks.catalogue.codes import CodeTexts
 from webhooks.models import Event, Receipt, State, event_state, is_erased
 from webhooks.protocol.formats.webhook_format import EVENT_TYPES
 

@@ -9,6 +9,7 @@ from django.db import connection
 from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 
+from config_schema.codes.codes import is_about_identity
 from console.events.list_query import COUNT_LIMIT, count_newer, fetch_events, has_events, page_count_label
 from console.events.list_views import search_sentence, view_tabs
 from console.events.saved_views import saved_views
@@ -21,7 +22,6 @@ from console.ui.outcome_texts import explain_outcome, explain_pause
 from sync.models import SUCCESS_STATES
 from sync.search.event_filter import EventFilter
 from sync.search.time_ranges import InvalidFilter
-from webhooks.catalogue.codes import is_about_identity
 from webhooks.models import State
 
 

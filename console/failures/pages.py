@@ -12,13 +12,13 @@ from django.utils.translation import gettext_lazy
 from audit.entries.readable_rows import load_entries, parse_details
 from audit.format.canonical_json import MAX_NUMBER
 from audit.models import Entry
+from config_schema.codes.codes import CodeTexts
 from console.audit_log.action_names import action_label
 from console.ui.actors import load_person_names
 from console.ui.charts import percent_of_max
 from console.ui.links import failed_events_query, replay_form_url
 from console.ui.outcome_texts import describe_failure, is_worth_a_replay
 from sync.models import FailureDecision, FailureGroup, FailureGroupState
-from webhooks.catalogue.codes import CodeTexts
 
 MAX_LISTED = 200
 _TABS = (

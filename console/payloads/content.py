@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.payloads.masking import mask_header, mask_text, mask_url, mask_value
+from database.encryption.at_rest import CannotDecrypt
 from sync.models import Attempt, Call, Finding, PruningRun, RetentionCategory
-from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import Event, Payload, is_erased
 
 MAX_SHOWN_BYTES = 65_536

@@ -9,6 +9,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from config_schema.expressions.function_descriptions import EXAMPLE_DOCUMENT, FUNCTION_DESCRIPTIONS
 from config_schema.objects import Object, VariantObject
 from config_schema.translatable import translatable
 from console.settings.connections.forms import CREDENTIAL_LABELS, ConnectionForm
@@ -33,7 +34,6 @@ from sync.connectors.settings.target import TARGET_SETTINGS
 from sync.models import CONNECTION_SETTINGS, ROUTE_SETTINGS, Connection, Route
 from sync.planning.mapping import ParsedMapping
 from sync.planning.mapping_declaration import EXAMPLE
-from webhooks.expressions.function_descriptions import EXAMPLE_DOCUMENT, FUNCTION_DESCRIPTIONS
 from webhooks.models import SOURCE_SETTINGS, Source
 from webhooks.protocol.formats.webhook_format import EXAMPLE as FORMAT_EXAMPLE
 from webhooks.protocol.formats.webhook_format import WebhookFormat

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from config_schema.codes.codes import CodeTexts
 from console.base.audit_trail import client_address, request_actor
 from console.base.forms import ReasonForm
 from console.payloads.content import ChangeTable, build_change_table
@@ -25,7 +26,6 @@ from sync.models import Delivery, MappingVersion, PayloadChoice
 from sync.planning.change import Change, ChangeAction
 from sync.replays.replay_preview import PlannedDelivery, first_mapping_version, preview_replay
 from sync.replays.requests import ReplayOptions
-from webhooks.catalogue.codes import CodeTexts
 from webhooks.models import Event, State
 
 _SALT = "replay-of-one"

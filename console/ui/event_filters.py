@@ -7,13 +7,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from config_schema.codes.codes import CATALOGUE, is_about_identity
 from console.ui.filter_set import FilterSet
 from console.ui.filters import Filter, TimeFilter
 from console.ui.outcome_texts import describe_code, state_name
 from sync.models import Connection, ConnectionSide
 from sync.search.event_filter import EVENT_TYPES, NEEDS_ATTENTION, OTHER_TYPE, resolve_filter
 from sync.search.time_ranges import format_moment
-from webhooks.catalogue.codes import CATALOGUE, is_about_identity
 from webhooks.models import Source, State
 
 # Reasons that an event failed or waits. A request that was refused has no event, so its codes are left out.

@@ -8,9 +8,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from config_schema.codes.codes import CATALOGUE, LANGUAGES, CodeTexts, code_texts
 from sync.attempts.absence import ABSENCE_CODES
 from sync.models import Connection
-from webhooks.catalogue.codes import CATALOGUE, LANGUAGES, CodeTexts, code_texts
 from webhooks.models import State
 
 _STATE_SYMBOLS: Mapping[str, str] = {

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from config_schema.codes.codes import CATALOGUE
 from devtools.sample_history import payload_samples
 from devtools.sample_history.bulk_insert import BulkTable, format_time
 from devtools.sample_history.scenarios import ScenarioAttempt
 from sync.models import Connection, Route
-from webhooks.catalogue.codes import CATALOGUE
 
 _STATUS = {"unavailable": 503, "timeout": None, "throttled": 429, "credentials": 401, "rejected": 422}
 _PATHS = {"USER": ("users", "customers"), "GROUP": ("groups", "segments"), "FILE": ("files", "documents")}

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+from config_schema.codes.codes import CATALOGUE
+from database.encryption.at_rest import encrypt
 from devtools.sample_history import payload_samples
 from devtools.sample_history.bulk_insert import BulkTable, format_time, format_uuid
 from devtools.sample_history.call_rows import AttemptContents, CallRows
 from devtools.sample_history.scenarios import EventScenario, ScenarioAttempt, draw_scenario
 from sync.models import Attempt, Call, Delivery, Finding, MappingVersion, Route
-from webhooks.catalogue.codes import CATALOGUE
-from webhooks.encryption.at_rest import encrypt
 from webhooks.models import Event, Payload, Receipt
 
 EVENT_ID_PREFIX = "generated-"  # of the source's own id of each generated event

@@ -16,11 +16,11 @@ from audit.models import Entry, Segment
 from audit.sealing.checkpoints import make_checkpoint
 from audit.sealing.record_rows import checkpoint_record
 from audit.sealing.unsealed_entries import SETTLE_TIME, segments_sealed_until
+from config_schema.codes.reference import from_reference
 from config_schema.translatable import translatable
 from database.clock import read_clock
 from sync.housekeeping.audit_upkeep import CIPHER, seal_audit
 from sync.search.event_filter import EventFilter
-from webhooks.catalogue.reference import from_reference
 from webhooks.models import Event
 
 # All of them become parameters of one statement, and SQLite allows 32,766 by default.

@@ -11,9 +11,9 @@ from django.db.models import Model, QuerySet
 from audit.entries.stream_heads import load_stream_heads
 from audit.export.line_formats import Row
 from audit.format.signed_records import format_time
+from config_schema.codes.reference import to_reference
 from exports.bundle.schema import DELIVERIES, EVENTS
 from sync.models import Attempt, Call, Connection, Delivery
-from webhooks.catalogue.reference import to_reference
 from webhooks.models import Event, Receipt, Source, is_erased, subject_row_key
 
 # Larger batches take more memory and were not faster.

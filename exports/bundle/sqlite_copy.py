@@ -21,12 +21,12 @@ from uuid import UUID
 
 from django.db import DatabaseError, connection
 
+from config_schema.codes.reference import to_reference
 from config_schema.translatable import translatable
 from database.connection import thread_connection
 from exports.bundle.export_rows import EVENT_TABLES, LOOKUP_TABLES, SourceTable
 from exports.bundle.snapshot import pin_wal_snapshot, read_snapshot
 from sync.models import delivery_stream
-from webhooks.catalogue.reference import to_reference
 
 COPY_BATCH = 2_000  # events
 # Of the audit log, how far each stream goes. A stub counts where no entry is stored any more. The id stands for that of

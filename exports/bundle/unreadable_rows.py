@@ -9,12 +9,12 @@ from django.db import models
 from django.db.models import QuerySet
 
 from audit.models.column_values import is_valid_value
+from config_schema.codes.reference import to_reference
 from config_schema.translatable import translatable
 from exports.bundle.export_rows import read_rows
 from exports.bundle.shipped.check_rows import RowFault
 from exports.damaged_values import READ_ERRORS, is_damage
 from sync.models import Attempt, Call, Delivery
-from webhooks.catalogue.reference import to_reference
 from webhooks.models import Event, Receipt
 
 MAX_ROWS = 2_000  # searched under one event, of each table

@@ -16,6 +16,7 @@ from django.db import connection
 
 from audit.format.signed_records import format_time
 from audit.models import Entry
+from config_schema.codes.reference import to_reference
 from database.snapshot import read_snapshot
 from exports.bundle.export_rows import read_rows
 from exports.bundle.schema import TABLES
@@ -33,7 +34,6 @@ from exports.row_checks.stored_payloads import check_stored_payloads
 from exports.row_checks.stray_rows import find_stray_rows
 from exports.row_checks.unusable_requests import ReadBody, check_unusable_requests, uuid_of
 from sync.models import Attempt, Delivery
-from webhooks.catalogue.reference import to_reference
 from webhooks.models import Event, Receipt, Source
 
 logger = logging.getLogger("hub.audit")

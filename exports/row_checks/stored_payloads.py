@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from django.db.models import Model
 
+from config_schema.codes.reference import to_reference
 from exports.bundle.shipped.check_rows import CALL_COLUMNS, ENDED, PSEUDONYM_MARK, RowFault, row_digest
 from exports.damaged_values import READ_ERRORS
 from exports.row_checks.recorded_deletions import StoredDeletions
 from sync.models import Attempt, Call
-from webhooks.catalogue.reference import to_reference
 from webhooks.models import Event, Payload, Receipt, payload_digest, pseudonym
 
 # Payloads that are read at once: the responses to an attempt's calls can have megabytes.

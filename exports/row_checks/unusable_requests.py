@@ -11,10 +11,10 @@ from uuid import UUID
 from audit.entries.readable_rows import load_entries
 from audit.format.signed_records import format_time
 from audit.models import Entry
+from config_schema.codes.reference import from_reference, to_reference
 from exports.bundle.shipped.check_rows import Deletions, RowFault, compare_columns
 from exports.bundle.unreadable_rows import read_values
 from exports.damaged_values import READ_ERRORS
-from webhooks.catalogue.reference import from_reference, to_reference
 from webhooks.models import Receipt
 
 PAGE_SIZE = 500

@@ -9,13 +9,13 @@ from django.db import connection, transaction
 
 from audit.entries.append import NewEntry, append_entries
 from audit.verification.check_database import verify_database
+from database.encryption.at_rest import CannotDecrypt, decrypt
 from integration_hub.backups.load import load_postgresql, load_sqlite
 from integration_hub.backups.manifest import Manifest, check_backup, count_rows, read_manifest
 from integration_hub.backups.repeated_erasures import repeat_erasures
 from integration_hub.backups.restore_marker import delete_marker
 from sync.erasure.erasure_list import ListedErasure
 from sync.operations.pauses import hold_waiting, pause_flow
-from webhooks.encryption.at_rest import CannotDecrypt, decrypt
 from webhooks.models import Pepper, Source
 
 _PAUSE_REASON = "restored from a backup: check before you resume"

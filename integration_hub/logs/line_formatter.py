@@ -20,7 +20,7 @@ logging.logThreads = logging.logMultiprocessing = False
 # left, that would fail, and with it the request.
 codecs.lookup("unicode_escape")
 
-# References of events: see webhooks/catalogue/reference.py.
+# References of events: see config_schema/codes/reference.py.
 _REFERENCE = re.compile(r"\b[0-7][0-9A-HJKMNP-TV-Z]{25}\b")
 
 # A suspicious request decides what its line says.

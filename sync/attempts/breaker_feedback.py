@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from config_schema.codes.codes import is_about_identity
 from sync.attempts.absence import ENTITY_UNPROVEN
 from sync.attempts.attempt_result import AttemptResult, without_using_attempt
 from sync.attempts.call_log import AttemptRecorder
@@ -15,7 +16,6 @@ from sync.limits.circuit_breaker import (
     unhealthy_breakers,
 )
 from sync.models import SUCCESSFUL_OUTCOMES, AttemptOutcome
-from webhooks.catalogue.codes import is_about_identity
 
 # Refused before the target was called: they say nothing about the target.
 _IDENTITY_REFUSALS = ("identity-rejected", "identity-missing", "identity-forbidden", ENTITY_UNPROVEN)

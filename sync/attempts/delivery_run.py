@@ -9,6 +9,7 @@ from datetime import timedelta
 from django.db import OperationalError
 from django.utils import timezone
 
+from config_schema.codes.outcome import EventOutcome
 from config_schema.errors import SettingsInvalid
 from database.connection import release_connection
 from database.statement import Statement
@@ -47,7 +48,6 @@ from sync.deliveries.superseded import was_overtaken, was_superseded
 from sync.models import SUCCESS_STATES, AttemptCause, Connection, Delivery, PayloadChoice
 from sync.planning.mapping import EntityNotMappable
 from sync.references.missing_references import schedule_arrived, schedule_referring
-from webhooks.catalogue.outcome import EventOutcome
 from webhooks.models import State
 
 logger = logging.getLogger("hub.deliver")

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from config_schema.codes.outcome import EventOutcome, FieldProblem, TargetResult
 from sync.attempts.attempt_result import ACTION_CODES, AttemptResult
 from sync.attempts.plan import AttemptFindings
 from sync.deliveries.claims import Claim
 from sync.deliveries.stored_webhook import wants_entity
 from sync.models import SUCCESS_STATES, Attempt, Connection, Delivery, Finding
-from webhooks.catalogue.outcome import EventOutcome, FieldProblem, TargetResult
 from webhooks.models import Event, State, event_state
 
 _FAILED = (State.DEAD, State.RETRYING, State.CLOSED)

@@ -6,6 +6,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from audit.entries.append import NewEntry, append_entries, prepare_append
+from config_schema.codes.outcome import EventOutcome
 from database.clock import database_now
 from database.statement import Statement
 from database.write_batch import GuardFailed, WriteBatch
@@ -31,7 +32,6 @@ from sync.models import (
 )
 from sync.references.missing_references import store_missing
 from sync.references.record_references import ReferenceChanges, find_changes
-from webhooks.catalogue.outcome import EventOutcome
 from webhooks.delivery_port import PendingAnswer
 from webhooks.models import State
 

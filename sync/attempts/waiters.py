@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 
+from config_schema.codes.outcome import EventOutcome
 from database.connection import release_connection
 from sync.models import Delivery
-from webhooks.catalogue.outcome import EventOutcome
 from webhooks.delivery_port import PendingAnswer
 from webhooks.models import State
 

@@ -11,11 +11,11 @@ from enum import Enum
 
 from django.db.models import Count
 
+from config_schema.codes.codes import CATALOGUE, Owner
 from database.clock import read_clock
 from sync.deliveries.predicates import ISOLATION_DEATHS
 from sync.limits.breaker_status import BreakerMode, BreakerStatus, breaker_status
 from sync.models import OPEN_STATES, WAITING_STATES, Connection, Delivery, Route
-from webhooks.catalogue.codes import CATALOGUE, Owner
 from webhooks.models import Source, State
 
 # Bounds a page about an entity with a large backlog.

@@ -7,12 +7,12 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from audit.entries.append import NewEntry, append_entries
+from config_schema.codes.codes import RETRYABLE_CODES
 from database.clock import database_now
 from sync.deliveries.event_state import refresh_event_states
 from sync.deliveries.predicates import SUBJECT_OF_OUTER_ROW
 from sync.evidence.row_facts import reopened_entries
 from sync.models import Delivery
-from webhooks.catalogue.codes import RETRYABLE_CODES
 from webhooks.models import Event, State, SubjectKey, lock_or_create_keys
 
 # What one transaction locks.

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from webhooks.encryption.at_rest import CannotDecrypt
+from database.encryption.at_rest import CannotDecrypt
 from webhooks.models import AnswerMode, Event
 
 # Anyone may have sent an unsigned webhook: nothing else in it may influence a delivery.

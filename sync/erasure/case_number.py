@@ -8,8 +8,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from database.encryption.at_rest import CannotDecrypt
 from sync.erasure.subject_data import ErasureSubject
-from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import Event, Payload
 
 MAX_LENGTH = 40

@@ -10,8 +10,8 @@ from audit.sealing.signing_keys import SecretCipher
 from audit.verification.nightly_check import verify_and_record
 from audit.verification.registered_checks import registered_checks
 from database.clock import read_clock
+from database.encryption import at_rest
 from sync.housekeeping.checkpoint_channels import configured_channels
-from webhooks.encryption import at_rest
 
 logger = logging.getLogger("hub.audit")
 

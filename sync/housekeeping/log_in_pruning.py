@@ -8,9 +8,9 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from config_schema.errors import SettingsInvalid
+from database.encryption.at_rest import CannotDecrypt
 from sync.connectors.registry import find_log_in_key, find_refresh_key
 from sync.models import Connection, LogInAttempt, RefreshedToken
-from webhooks.encryption.at_rest import CannotDecrypt
 
 logger = logging.getLogger("hub.audit")
 

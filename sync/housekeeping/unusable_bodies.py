@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import QuerySet
 
+from database.encryption.at_rest import CannotDecrypt
 from sync.connectors.values.escapes import unescape
 from sync.housekeeping.batch_deletion import delete_payloads
-from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import Payload, Receipt
 
 BODY_RETENTION = timedelta(days=7)

@@ -13,10 +13,10 @@ from audit.entries.append import NewEntry, append_entries
 from config_schema.errors import SettingsInvalid
 from database.clock import read_clock
 from database.connection import release_connection
+from database.encryption.at_rest import CannotDecrypt
 from sync.connectors.client.refresh_tokens import IssuedTokens, RefreshClaim, TokensUnreadable
 from sync.connectors.registry import find_refresh_key
 from sync.models import Connection, RefreshedToken
-from webhooks.encryption.at_rest import CannotDecrypt
 
 logger = logging.getLogger("hub.deliver")
 

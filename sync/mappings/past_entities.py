@@ -14,11 +14,11 @@ from typing import Any
 from django.db.models import Q
 
 from config_schema.errors import SettingsInvalid
+from database.encryption.at_rest import CannotDecrypt
 from sync.connectors.stored_responses import read_stored_entity, says_absent
 from sync.deliveries.stored_webhook import webhook_data, webhook_fields
 from sync.models import Attempt, Call, Delivery, Finding, Route
 from sync.planning.mapping_comparison import MappingInput
-from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import Event, is_erased
 
 MAX_EVENTS_READ = 20_000

@@ -3,8 +3,8 @@
 import django.core.validators
 import django.db.models.deletion
 import uuid
-import webhooks.catalogue.reference
-import webhooks.encryption.at_rest
+import config_schema.codes.reference
+import database.encryption.at_rest
 from django.conf import settings
 from django.db import migrations, models
 
@@ -35,7 +35,7 @@ class Migration(migrations.Migration):
                 ('base_url', models.URLField(max_length=300)),
                 ('authentication', models.JSONField(default=dict)),
                 ('settings', models.JSONField(default=dict)),
-                ('credentials', webhooks.encryption.at_rest.EncryptedJSONField(null=True)),
+                ('credentials', database.encryption.at_rest.EncryptedJSONField(null=True)),
                 ('deadline_seconds', models.FloatField(default=10.0, validators=[django.core.validators.MinValueValidator(0.1), django.core.validators.MaxValueValidator(30)])),
                 ('byte_cap', models.PositiveIntegerField(default=1048576, validators=[django.core.validators.MinValueValidator(1024), django.core.validators.MaxValueValidator(16777216)])),
                 ('relays_sentences', models.BooleanField(default=False)),
@@ -277,7 +277,7 @@ class Migration(migrations.Migration):
             name='RefreshedToken',
             fields=[
                 ('key', models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ('tokens', webhooks.encryption.at_rest.LazyEncryptedJSONField(null=True)),
+                ('tokens', database.encryption.at_rest.LazyEncryptedJSONField(null=True)),
                 ('renewals', models.PositiveIntegerField(default=0)),
                 ('renewed_at', models.DateTimeField(null=True)),
                 ('busy_until', models.DateTimeField(null=True)),
@@ -499,7 +499,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('number', models.PositiveSmallIntegerField()),
-                ('key', models.UUIDField(default=webhooks.catalogue.reference.new_uuid, unique=True)),
+                ('key', models.UUIDField(default=config_schema.codes.reference.new_uuid, unique=True)),
                 ('cause', models.CharField(choices=[('webhook', 'the webhook'), ('retry', 'a retry'), ('replay', 'a replay'), ('recheck', 'a re-check')], max_length=8)),
                 ('in_own_process', models.BooleanField(default=False, help_text='in a separate process, because processes died that ran this delivery')),
                 ('started_at', models.DateTimeField()),

@@ -7,11 +7,11 @@ from typing import Any
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from config_schema.codes.reference import new_uuid
 from sync.models.connection import Connection
 from sync.models.delivery import Delivery, PayloadChoice
 from sync.models.mapping import MappingVersion
 from sync.models.replay import Replay
-from webhooks.catalogue.reference import new_uuid
 from webhooks.models import indexes_where_set, payload_foreign_key
 
 

@@ -14,8 +14,8 @@ from django.utils.translation import gettext_lazy
 from config_schema.errors import SettingsInvalid
 from config_schema.model_fields import FieldSetting
 from config_schema.translatable import translatable
+from database.encryption.at_rest import EncryptedJSONField, LazyEncryptedJSONField
 from sync.connectors.registry import CONNECTORS, validate_connection
-from webhooks.encryption.at_rest import EncryptedJSONField, LazyEncryptedJSONField
 from webhooks.models.pausable import Pausable
 
 # Seconds that a lease must last beyond the deadline of the request that is about to be sent.

@@ -7,11 +7,11 @@ from functools import cached_property
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from config_schema.codes.codes import is_about_identity
+from config_schema.codes.reference import to_reference
 from sync.models.connection import Connection
 from sync.models.mapping import MappingVersion
 from sync.models.route import Route
-from webhooks.catalogue.codes import is_about_identity
-from webhooks.catalogue.reference import to_reference
 from webhooks.models import Event, State, indexes_where_set
 
 WAITING_STATES = (State.PENDING, State.RETRYING)

@@ -7,9 +7,9 @@ from django.db import models
 from django.db.models import F, QuerySet
 from django.utils.translation import gettext_lazy as _
 
+from config_schema.codes.codes import CATALOGUE, is_about_identity
 from sync.models.connection import Connection, ConnectionSide
 from sync.models.delivery import Delivery
-from webhooks.catalogue.codes import CATALOGUE, is_about_identity
 from webhooks.models import State
 
 

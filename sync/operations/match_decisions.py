@@ -10,6 +10,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.utils.translation import gettext as _
 
 from database.clock import database_now
+from database.encryption.at_rest import CannotDecrypt
 from sync.deliveries.predicates import subject_filter
 from sync.deliveries.record_links import bind_record
 from sync.execution.executor import defer_to_workers
@@ -23,7 +24,6 @@ from sync.operations.held_deliveries import (
     new_decision_request,
     record_decision,
 )
-from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import State
 
 

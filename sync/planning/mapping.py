@@ -18,6 +18,12 @@ from typing import Any
 from jmespath.exceptions import JMESPathError
 
 from config_schema.declared import Declared, setting
+from config_schema.expressions.expression_budget import (
+    MAX_BYTES,
+    MAX_STEPS,
+    ExpressionBudget,
+    OverBudget,
+)
 from config_schema.kinds import Duration, WholeNumber
 from config_schema.objects import MapOf
 from config_schema.rules import CodeRule, Fault, NamedValues
@@ -33,12 +39,6 @@ from sync.planning.mapping_rules import (
     WhenAbsent,
 )
 from sync.planning.references import Reference, ReferenceLimit, ReferenceLookup
-from webhooks.expressions.expression_budget import (
-    MAX_BYTES,
-    MAX_STEPS,
-    ExpressionBudget,
-    OverBudget,
-)
 
 MAX_REFERENCE_WAIT_MINUTES = 3 * 24 * 60
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from webhooks.expressions.expression_functions import (
+from config_schema.expressions.expression_functions import (
     TEXT_FUNCTIONS,
     apply_to_text,
     find_first_email,

@@ -11,6 +11,17 @@ from jmespath.exceptions import JMESPathError
 
 from config_schema.declared import Declared, nullable, setting
 from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.expressions.expression_budget import ExpressionBudget
+from config_schema.expressions.expression_functions import LINKED
+from config_schema.expressions.expression_kind import CompiledExpression, CompiledExpressionKind
+from config_schema.expressions.jmespath_paths import (
+    MAX_DEPTH,
+    ExpressionRefused,
+    compile_expression,
+    fields_read,
+    functions_called,
+    linked_types,
+)
 from config_schema.kinds import (
     AnyText,
     AnyTextList,
@@ -27,17 +38,6 @@ from config_schema.rules import AnyOf, Fits, Given, Is, Not, OneOf, Requires, St
 from config_schema.translatable import error_sentence, translatable
 from sync.planning.mapping_functions import FUNCTIONS
 from sync.planning.references import WhenMissing
-from webhooks.expressions.expression_budget import ExpressionBudget
-from webhooks.expressions.expression_functions import LINKED
-from webhooks.expressions.expression_kind import CompiledExpression, CompiledExpressionKind
-from webhooks.expressions.jmespath_paths import (
-    MAX_DEPTH,
-    ExpressionRefused,
-    compile_expression,
-    fields_read,
-    functions_called,
-    linked_types,
-)
 
 MAX_FIELDS = 200
 MAX_PATH = 500

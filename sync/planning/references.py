@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from webhooks.expressions.expression_functions import UnexpectedValueType
+from config_schema.expressions.expression_functions import UnexpectedValueType
 
 # Of one entity: each is a row while a delivery waits for it.
 MAX_REFERENCES = 1_000

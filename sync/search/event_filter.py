@@ -13,11 +13,11 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from audit.format.signed_records import format_time
+from config_schema.codes.codes import CATALOGUE
 from sync.models import Connection, ConnectionSide, Delivery
 from sync.search.event_search import SearchKind, SearchMatch, repeat_search, search_events
 from sync.search.time_ranges import InvalidFilter, parse_range
 from sync.search.waiting_deliveries import deliveries_waiting_for
-from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Source, State
 
 EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")

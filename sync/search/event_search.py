@@ -12,8 +12,8 @@ from uuid import UUID
 
 from django.db.models import Q
 
+from config_schema.codes.reference import from_reference
 from sync.models import Attempt
-from webhooks.catalogue.reference import from_reference
 from webhooks.models import Event, Receipt, Source
 
 # Several sources may use the same event id.

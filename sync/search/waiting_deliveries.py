@@ -5,8 +5,8 @@ from itertools import product
 
 from django.db.models import Q, QuerySet
 
+from config_schema.codes.codes import is_about_identity
 from sync.models import WAITING_STATES, Breaker, Connection, ConnectionSide, Delivery, PayloadChoice
-from webhooks.catalogue.codes import is_about_identity
 from webhooks.models import State
 
 _IDENTITY, _TARGET = ConnectionSide.IDENTITY, ConnectionSide.TARGET

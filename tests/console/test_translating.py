@@ -9,10 +9,10 @@ import pytest
 from django.core.management import call_command
 from django.utils import translation
 
+from config_schema.codes import messages as catalogue_messages
+from config_schema.codes.codes import CATALOGUE, code_texts
 from console.deliveries import delivery_status
 from console.ui import outcome_texts
-from webhooks.catalogue import messages as catalogue_messages
-from webhooks.catalogue.codes import CATALOGUE, code_texts
 from webhooks.models import State
 
 pytestmark = pytest.mark.pure

@@ -7,10 +7,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db.models import Count, F, Max, Q
 
+from config_schema.codes.codes import CATALOGUE
 from devtools.sample_history.generator import generate_history
 from sync.models import Attempt, Call, Delivery, Route
 from tests.support.builders.history import a_route, a_source, an_event
-from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Event, Receipt, State
 
 LIST = "/admin/webhooks/event/"

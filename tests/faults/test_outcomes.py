@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.test import Client
 from django.utils import timezone
 
+from config_schema.codes.codes import CATALOGUE
 from devtools.sandbox_setup import SandboxSystems, seed_configuration
 from sync.models import OPEN_STATES, Connection, Delivery, Route
 from tests.faults.moods.expected_answers import TABLE, expected_result
@@ -25,7 +26,6 @@ from tests.faults.moods.moody_systems import (
 from tests.support.hub import SIGNING_SECRET, Hub
 from tests.support.processes.workers import running_workers
 from tests.support.unfinished_deliveries import close_open_deliveries
-from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Event, State
 
 pytestmark = [pytest.mark.faults, pytest.mark.nightly, pytest.mark.concurrent]

@@ -9,11 +9,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from database.clock import read_clock
+from database.encryption.at_rest import encrypt
 from sync.monitoring.alarms import evaluate_alarms
 from tests.support.builders.alarms import a_late_delivery, a_paused_connection, a_watched_source, minutes
 from tests.support.builders.history import an_event
 from tests.support.hub import new_sealing_key
-from webhooks.encryption.at_rest import encrypt
 from webhooks.models import Pepper
 
 pytestmark = pytest.mark.django_db

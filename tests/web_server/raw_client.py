@@ -8,10 +8,10 @@ from http.client import HTTPResponse
 from io import BytesIO
 from typing import Any
 
+from config_schema.codes.codes import CATALOGUE
 from tests.support.http.machine_answers import MAX_ANSWER_BYTES
 from tests.support.processes.hub_processes import RunningHub
 from tests.web_server.raw_requests.case import MARK, Case
-from webhooks.catalogue.codes import CATALOGUE
 
 WAIT_SECONDS = 4.0
 ANSWERED_WITHIN = 1.0

@@ -2,9 +2,9 @@
 
 import pytest
 
+from config_schema.codes.codes import CATALOGUE
 from integration_hub.web_server.refusals import RefusedRequest, build_response, internal_error, slow_request
 from tests.web_server.raw_client import read_answer
-from webhooks.catalogue.codes import CATALOGUE
 
 pytestmark = pytest.mark.pure
 

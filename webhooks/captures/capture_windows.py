@@ -17,8 +17,8 @@ from django.db.models import F, QuerySet
 
 from database.cached_read import cached_read
 from database.clock import read_clock
+from database.encryption.at_rest import decrypt, encrypt
 from webhooks.captures.masked_headers import mask_headers
-from webhooks.encryption.at_rest import decrypt, encrypt
 from webhooks.models import CapturedRequest, CaptureWindow, Source
 
 WINDOW_LENGTH = timedelta(minutes=15)

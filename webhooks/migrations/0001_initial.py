@@ -2,8 +2,8 @@
 
 import django.core.validators
 import django.db.models.deletion
-import webhooks.catalogue.reference
-import webhooks.encryption.at_rest
+import config_schema.codes.reference
+import database.encryption.at_rest
 from django.conf import settings
 from django.db import migrations, models
 
@@ -54,7 +54,7 @@ class Migration(migrations.Migration):
             name='Event',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('uuid', models.UUIDField(default=webhooks.catalogue.reference.new_uuid, unique=True)),
+                ('uuid', models.UUIDField(default=config_schema.codes.reference.new_uuid, unique=True)),
                 ('event_id', models.CharField(help_text="the source's own id of the event", max_length=255, null=True)),
                 ('entity_type', models.CharField(max_length=64)),
                 ('entity_id', models.CharField(max_length=128)),
@@ -144,7 +144,7 @@ class Migration(migrations.Migration):
             name='Receipt',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('uuid', models.UUIDField(default=webhooks.catalogue.reference.new_uuid, unique=True)),
+                ('uuid', models.UUIDField(default=config_schema.codes.reference.new_uuid, unique=True)),
                 ('verified_by', models.CharField(help_text="the scheme, and the secret's number", max_length=48)),
                 ('address', models.GenericIPAddressField(null=True)),
                 ('size', models.PositiveIntegerField()),
@@ -178,7 +178,7 @@ class Migration(migrations.Migration):
             name='SourceSecret',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('value', webhooks.encryption.at_rest.LazyEncryptedJSONField()),
+                ('value', database.encryption.at_rest.LazyEncryptedJSONField()),
                 ('hint', models.CharField(help_text='the last characters, to tell two secrets apart', max_length=8)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('ends_at', models.DateTimeField(blank=True, null=True)),

@@ -4,7 +4,7 @@ import os
 
 from django.db import migrations
 
-from webhooks.encryption.at_rest import encrypt
+from database.encryption.at_rest import encrypt
 
 
 def create_pepper(apps, schema_editor):

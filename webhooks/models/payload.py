@@ -15,8 +15,8 @@ from django.db import models
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
+from database.encryption.at_rest import decrypt, encrypt
 from database.model_rows import new_row
-from webhooks.encryption.at_rest import decrypt, encrypt
 from webhooks.models.subject_key import SubjectKey
 
 

@@ -5,7 +5,7 @@ from functools import cached_property
 
 from django.db import models
 
-from webhooks.catalogue.reference import new_uuid, to_reference
+from config_schema.codes.reference import new_uuid, to_reference
 from webhooks.models.event import Event
 from webhooks.models.payload import Payload, indexes_where_set, payload_foreign_key
 from webhooks.models.source import Source

@@ -15,7 +15,7 @@ from config_schema.errors import SettingsInvalid
 from config_schema.kinds import AnyTextList, ValueKind
 from config_schema.model_fields import FieldSetting, find_invalid_setting
 from config_schema.translatable import error_sentence, translatable
-from webhooks.encryption.at_rest import LazyEncryptedJSONField
+from database.encryption.at_rest import LazyEncryptedJSONField
 from webhooks.models.pausable import Pausable
 from webhooks.protocol import challenge_hmac
 from webhooks.protocol.formats.webhook_format import DEFAULT_FORMAT, WebhookFormat

@@ -7,10 +7,10 @@ from typing import Self
 
 from django.db import models
 
+from database.encryption.at_rest import CannotDecrypt, decrypt, encrypt
+from database.encryption.subject_cipher import KEY_BYTES, SubjectEncryptor
+from database.encryption.subject_cipher import decrypt as decrypt_of_subject
 from database.model_rows import new_row
-from webhooks.encryption.at_rest import CannotDecrypt, decrypt, encrypt
-from webhooks.encryption.subject_cipher import KEY_BYTES, SubjectEncryptor
-from webhooks.encryption.subject_cipher import decrypt as decrypt_of_subject
 
 # No id that a source can send begins with it.
 PSEUDONYM_MARK = "~"

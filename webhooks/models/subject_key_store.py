@@ -17,10 +17,10 @@ from uuid import UUID
 from django.db import connection
 from django.utils import timezone
 
+from database.encryption.at_rest import decrypt
 from database.model_rows import row_from_columns, select_list
 from database.statement import Statement
 from database.write_batch import WriteBatch
-from webhooks.encryption.at_rest import decrypt
 from webhooks.models.subject_key import PSEUDONYM_MARK, Pepper, SubjectKey
 
 Subject = tuple[int, str, str]  # source, entity type, entity id

@@ -9,12 +9,12 @@ from jmespath.exceptions import JMESPathError
 
 from config_schema.cached_reader import CachedReader
 from config_schema.declared import Declared, setting
+from config_schema.expressions.expression_budget import ExpressionBudget, OverBudget
+from config_schema.expressions.expression_kind import CompiledExpression, CompiledExpressionKind
 from config_schema.kinds import Boolean, Choice, Text
 from config_schema.objects import VariantObject
 from config_schema.rules import CodeRule, Fault, Fits, Is, NamedValues, Not, Requires
 from config_schema.translatable import translatable
-from webhooks.expressions.expression_budget import ExpressionBudget, OverBudget
-from webhooks.expressions.expression_kind import CompiledExpression, CompiledExpressionKind
 from webhooks.protocol.challenge_hmac import FIELD_NAME, MAX_SIGNED_LENGTH, ChallengeHmac
 from webhooks.protocol.formats.event_reader import is_truthy
 from webhooks.protocol.hmac_rule import HEADER_NAME

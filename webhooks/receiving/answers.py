@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from config_schema.codes.codes import CATALOGUE, Language, code_texts
+from config_schema.codes.outcome import EventOutcome, FieldProblem, TargetResult
 from config_schema.errors import SettingsInvalid
-from webhooks.catalogue.codes import CATALOGUE, Language, code_texts
-from webhooks.catalogue.outcome import EventOutcome, FieldProblem, TargetResult
 from webhooks.responses.rendered_answer import CannotRender, StandardAnswer, render_answer
 from webhooks.responses.response_format import CACHED_FORMATS, DEFAULT_FORMAT
 

@@ -11,12 +11,12 @@ from typing import Any
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
 
 from audit.entries.append import NewEntry, append_entries
+from config_schema.codes.codes import Language
+from config_schema.codes.outcome import EventOutcome
 from database.connection import is_deadlock
 from database.model_rows import row_from_columns, select_list
 from database.statement import Statement
 from database.write_batch import WriteBatch
-from webhooks.catalogue.codes import Language
-from webhooks.catalogue.outcome import EventOutcome
 from webhooks.delivery_port import DeliveryPort
 from webhooks.models import Event, Payload, Receipt, Source, State, SubjectKey, lock_or_create_keys
 from webhooks.models.subject_key_store import Subject

@@ -9,9 +9,9 @@ from datetime import timedelta
 
 from django.core import signing
 
+from config_schema.codes.codes import Language
+from config_schema.codes.reference import from_reference
 from webhooks.batch_events import events_of_batch
-from webhooks.catalogue.codes import Language
-from webhooks.catalogue.reference import from_reference
 from webhooks.delivery_port import DeliveryPort
 from webhooks.models import Event, Receipt
 from webhooks.receiving.answers import (

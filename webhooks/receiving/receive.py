@@ -8,8 +8,8 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
-from webhooks.catalogue.codes import Language
-from webhooks.catalogue.outcome import EventOutcome
+from config_schema.codes.codes import Language
+from config_schema.codes.outcome import EventOutcome
 from webhooks.delivery_port import DeliveryPort, DeliverySession
 from webhooks.models import AnswerMode, Event, Source
 from webhooks.protocol.formats.event_reader import RequestEvents

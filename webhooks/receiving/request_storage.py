@@ -12,9 +12,9 @@ from django.db.models import Model, QuerySet
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from audit.format.signed_records import format_time
+from config_schema.codes.outcome import EventOutcome
 from database.model_rows import new_row
 from database.write_batch import WriteBatch
-from webhooks.catalogue.outcome import EventOutcome
 from webhooks.delivery_port import DeliveryPort, DeliverySession
 from webhooks.models import Event, Payload, Receipt, Source, State, subject_key
 from webhooks.protocol.formats.body_reader import remove_dropped_values

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from config_schema.codes.codes import Language
 from config_schema.errors import SettingsInvalid
-from webhooks.catalogue.codes import Language
 from webhooks.models import AnswerMode, Source, find_key_set, request_key_set
 from webhooks.protocol.challenge_hmac import may_be_challenge
 from webhooks.protocol.formats.event_reader import RequestEvents, UnreadableEvent, read_request

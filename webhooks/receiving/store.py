@@ -12,11 +12,11 @@ from django.db import IntegrityError, OperationalError, transaction
 from django.utils import timezone
 
 from audit.entries.append import NEW_STREAMS, NewEntry, prepare_append
+from config_schema.codes.outcome import EventOutcome
 from database.connection import is_deadlock
 from database.group_commit import GroupCommit
 from database.model_rows import new_row
 from database.write_batch import GuardFailed, WriteBatch
-from webhooks.catalogue.outcome import EventOutcome
 from webhooks.delivery_port import DeliverySession, OpenedRows
 from webhooks.models import (
     Event,

@@ -14,8 +14,8 @@ from typing import Any
 
 from jmespath.exceptions import JMESPathError
 
-from webhooks.catalogue.codes import NOT_STORED_CODES
-from webhooks.expressions.expression_budget import OverBudget
+from config_schema.codes.codes import NOT_STORED_CODES
+from config_schema.expressions.expression_budget import OverBudget
 from webhooks.responses.response_format import CustomAnswer, CustomFormat, PrefixedFormat, ResponseFormat
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))

@@ -7,10 +7,10 @@ from typing import Any
 from config_schema.cached_reader import CachedReader
 from config_schema.declared import Declared, setting
 from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.expressions.expression_kind import CompiledExpression, CompiledExpressionKind
 from config_schema.kinds import Choice, JsonSchema, Text, TextList, WholeNumber
 from config_schema.objects import ListOf, VariantObject
 from config_schema.translatable import translatable
-from webhooks.expressions.expression_kind import CompiledExpression, CompiledExpressionKind
 
 MAX_ANSWERS = 16
 # `failed` stands for every failure, whose state is its code.

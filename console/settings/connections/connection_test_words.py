@@ -8,6 +8,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from config_schema.codes.codes import CATALOGUE
 from config_schema.translatable import decode_text
 from console.settings.connections.forms import CREDENTIAL_LABELS
 from console.settings.connections.permission_words import PermissionRow, build_permission_row
@@ -17,7 +18,6 @@ from console.ui.request_failures import translate_request_failure
 from console.ui.translation import translate_text
 from sync.connectors.connection_check import CheckStep
 from sync.connectors.contracts.errors import HUB_EXHAUSTED_CODE
-from webhooks.catalogue.codes import CATALOGUE
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from console.payloads.reveal import RevealPurpose, reveal_row, row_seconds_revea
 from console.permissions import CONTENTS
 from console.requests.list_page import size_text
 from console.requests.results import SIGNATURE_REASON_NAMES
+from database.encryption.at_rest import CannotDecrypt
 from webhooks.captures.capture_windows import (
     CUT_BODY,
     MAX_CAPTURED,
@@ -33,7 +34,6 @@ from webhooks.captures.capture_windows import (
     list_captured_requests,
     open_window,
 )
-from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import CapturedRequest, CaptureWindow, Source
 
 MAX_SHOWN = 20

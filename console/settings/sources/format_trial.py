@@ -18,7 +18,7 @@ from console.payloads.reveal import RevealPurpose, reveal_events, revealed_event
 from console.permissions import CONTENTS
 from console.ui.outcome_texts import describe_code
 from console.ui.translation import translate_text
-from webhooks.encryption.at_rest import CannotDecrypt
+from database.encryption.at_rest import CannotDecrypt
 from webhooks.models import Event, Source
 from webhooks.protocol.formats.format_trial import EventTrial, FormatTrial, try_format
 from webhooks.protocol.formats.webhook_format import MAX_BODY_BYTES, WebhookFormat

@@ -16,10 +16,10 @@ from django.utils.safestring import SafeString
 
 from console.ui.charts import join_sparkline, polyline_points, render_sparkline
 from console.ui.formatting import long_duration
+from database.encryption.at_rest import CannotDecrypt
 from sync.models import EventCount, RefusalCount, Route
 from sync.models.counts import HOUR, start_of_hour
 from sync.monitoring.health_figures import newest_events_of_source
-from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import Receipt, Source, SourceSecret
 
 MAX_RECEIPTS = 2_000

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.core.management.commands import makemessages
 
-from webhooks.catalogue.messages import default_connection_name
+from config_schema.codes.messages import default_connection_name
 
 
 class CatalogueFile(makemessages.BuildFile):

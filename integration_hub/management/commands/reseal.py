@@ -7,8 +7,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from audit.entries.append import NewEntry, append_entries
+from database.encryption.at_rest import CannotDecrypt
 from integration_hub.key_rotation import ENCRYPTED_COLUMNS, reencrypt_column
-from webhooks.encryption.at_rest import CannotDecrypt
 
 
 class Command(BaseCommand):

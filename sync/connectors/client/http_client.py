@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from config_schema.expressions.expression_budget import MAX_BYTES, MAX_STEPS, ExpressionBudget
 from sync.connectors.client.client_config import FIXED_HEADERS, AttemptOptions, ClientConfig
 from sync.connectors.client.connector_request import ConnectorRequest, prepare_request
 from sync.connectors.client.exchange import PreparedRequest, Recorder, ResponseClassification, TokenSender
@@ -28,7 +29,6 @@ from sync.connectors.values.json_responses import (
 )
 from sync.connectors.values.secret_forms import SecretSet
 from sync.connectors.values.secret_scrubber import SecretScrubber
-from webhooks.expressions.expression_budget import MAX_BYTES, MAX_STEPS, ExpressionBudget
 
 # Of all expressions that make one request, or read one response.
 MAX_RESPONSE_STEPS = 10 * MAX_STEPS

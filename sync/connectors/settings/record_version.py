@@ -9,6 +9,7 @@ from typing import Any
 
 from config_schema.declared import Declared, nullable, setting
 from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.expressions.jmespath_paths import parse_field_path
 from config_schema.kinds import JsonSchema, Text, ValueKind, WholeNumber
 from config_schema.objects import ListOf
 from config_schema.rules import AnyOf, Given, Is, Not, Requires, Stated, exactly_one
@@ -18,7 +19,6 @@ from sync.connectors.settings.setting_kinds import Expression, HeaderName
 from sync.connectors.values.answer_meaning import AnswerRule, Meaning
 from sync.connectors.values.exact_numbers import dump_json
 from sync.connectors.values.json_responses import JmesPathExpression
-from webhooks.expressions.jmespath_paths import parse_field_path
 
 FieldPath = tuple[str, ...]
 

@@ -8,6 +8,8 @@ from ipaddress import ip_network
 from typing import Any
 
 from config_schema.errors import SettingPath, SettingsInvalid, format_pointer
+from config_schema.expressions.expression_kind import ExpressionKind, read_expression
+from config_schema.expressions.jmespath_paths import compile_expression, is_plain_expression
 from config_schema.kinds import JsonSchema, Text, TextList, TextMap, ValueKind, anchor_pattern
 from config_schema.translatable import error_sentence, translatable
 from sync.connectors.http.dns import Network
@@ -15,8 +17,6 @@ from sync.connectors.http.placeholders import find_placeholders
 from sync.connectors.http.query_parameters import Query, QueryValue, list_values
 from sync.connectors.http.urls import PATH_CHARACTERS, is_plain_path, parse_base_url
 from sync.connectors.values.json_responses import JmesPathExpression
-from webhooks.expressions.expression_kind import ExpressionKind, read_expression
-from webhooks.expressions.jmespath_paths import compile_expression, is_plain_expression
 
 ENTITY_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,63}", re.ASCII)
 ENTITY_TYPE_SENTENCE = translatable("This is not the name of an entity type.")

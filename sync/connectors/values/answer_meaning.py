@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from config_schema.expressions.expression_budget import MAX_BYTES, MAX_STEPS, ExpressionBudget
 from sync.connectors.values.json_responses import JmesPathExpression, UnreadableError, parse_json
-from webhooks.expressions.expression_budget import MAX_BYTES, MAX_STEPS, ExpressionBudget
 
 # Of a body that is not JSON.
 MAX_TEXT_BYTES = 65_536

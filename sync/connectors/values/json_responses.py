@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 
 from jmespath.exceptions import JMESPathError
 
+from config_schema.expressions.expression_budget import OVER_BUDGET_REASON, ExpressionBudget, OverBudget
+from config_schema.expressions.jmespath_paths import Evaluator
 from sync.connectors.contracts.types import FieldError
 from sync.connectors.values.exact_numbers import parse_number
-from webhooks.expressions.expression_budget import OVER_BUDGET_REASON, ExpressionBudget, OverBudget
-from webhooks.expressions.jmespath_paths import Evaluator
 
 MAX_DEPTH = 64
 MAX_SENTENCE_LENGTH = 300

@@ -83,7 +83,7 @@ POINTS: dict[str, tuple[str, ...]] = {
     ),
     "wake-ups": ("sync.execution.executor.defer_to_workers", "sync.execution.wakeups.notify_workers"),
     "audit: append": ("audit.entries.append.append_entries", "audit.entries.append.prepare_append"),
-    "sealing": ("webhooks.encryption.at_rest.encrypt", "webhooks.encryption.at_rest.decrypt"),
+    "sealing": ("database.encryption.at_rest.encrypt", "database.encryption.at_rest.decrypt"),
     "JSON": ("json.dumps", "json.loads", "sync.connectors.values.json_responses.parse_json"),
     "logging": ("logging.Logger._log",),
     "statements: values put together": (

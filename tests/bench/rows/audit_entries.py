@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from webhooks.catalogue.reference import to_reference
+from config_schema.codes.reference import to_reference
 
 BATCH = 2_000
 APART = timedelta(seconds=8)

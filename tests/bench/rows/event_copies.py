@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from config_schema.codes.reference import to_reference
 from tests.bench.rows.audit_chains import Chains, Copied
-from webhooks.catalogue.reference import to_reference
 
 CHUNK = 10_000
 APART_SECONDS = 30

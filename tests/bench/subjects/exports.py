@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from config_schema.codes.reference import to_reference
 from tests.bench.machinery.databases import Database, fresh_database
 from tests.bench.machinery.processes import ROOT, size_of
 from tests.bench.machinery.servers import _environment, _hub_environment, prepare_hub, running_hub
 from tests.bench.machinery.systems import Systems
 from tests.bench.subjects.growth import _fill, say_filled
 from tests.support.database import postgresql
-from webhooks.catalogue.reference import to_reference
 
 REPEATS = 3
 A_SECOND = 50

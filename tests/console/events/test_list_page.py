@@ -9,6 +9,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from config_schema.codes.codes import code_texts
 from console.ui.event_filters import FAILURE_CODES
 from sync.search.event_filter import MAX_WORD_LENGTH
 from tests.support.builders.history import (
@@ -21,7 +22,6 @@ from tests.support.builders.history import (
     logged_in,
 )
 from tests.support.people import browser
-from webhooks.catalogue.codes import code_texts
 from webhooks.models import Source
 
 pytestmark = pytest.mark.django_db

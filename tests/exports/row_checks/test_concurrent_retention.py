@@ -12,6 +12,7 @@ from audit.entries.append import NewEntry, append_entries
 from audit.format.signed_records import format_time
 from audit.sealing.seal import seal_entries
 from audit.verification.check_database import verify_database
+from config_schema.codes.reference import to_reference
 from database.clock import read_clock
 from exports.row_checks.nightly_rows import find_row_faults
 from sync.housekeeping.audit_upkeep import CIPHER, seal_audit
@@ -20,7 +21,6 @@ from tests.exports.interrupted_exports import elsewhere
 from tests.support.builders.exports import a_recorded_event
 from tests.support.builders.history import a_receipt, a_source
 from tests.support.wired_hub import wipe_database
-from webhooks.catalogue.reference import to_reference
 from webhooks.models import Receipt
 
 

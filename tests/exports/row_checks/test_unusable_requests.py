@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from config_schema.codes.reference import to_reference
 from exports.row_checks.nightly_rows import find_row_faults
 from tests.support.builders.event_batches import FORMAT, add_token, event, post, set_format
 from tests.support.builders.history import a_receipt
 from tests.support.hub import ANNA, Hub
-from webhooks.catalogue.reference import to_reference
 from webhooks.models import Receipt
 from webhooks.receiving import batches, request_storage
 

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from config_schema.codes.reference import to_reference
 from tests.faults.load.batch_driver import BatchDriver, BatchSending
 from tests.faults.load.native_source import ACK, CANARY, RESULT, Batch
 from tests.support.processes.hub_processes import RunningHub
-from webhooks.catalogue.reference import to_reference
 
 
 @dataclass(frozen=True, slots=True)

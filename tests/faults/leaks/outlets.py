@@ -11,10 +11,10 @@ from django.db import models
 from django.http import HttpResponse
 from django.test import Client
 
+from database.encryption.at_rest import EncryptedJSONField
 from integration_hub.logs import LineFormatter
 from sync.models import Connection, RefreshedToken
 from tests.support.people import browser
-from webhooks.encryption.at_rest import EncryptedJSONField
 from webhooks.models import Event, Payload, SourceSecret
 
 ROLES = ("support", "auditor", "administrator")

@@ -191,7 +191,7 @@ def find_in_tables(people: Iterable[InventedPerson]) -> set[str]:
 
 def readable_payloads() -> bytes:
     """Return the text of all payloads that can be decrypted with the remaining keys."""
-    from webhooks.encryption.at_rest import CannotDecrypt
+    from database.encryption.at_rest import CannotDecrypt
 
     texts = []
     for payload in Payload.objects.select_related("subject"):

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from config_schema.codes.codes import CATALOGUE
 from tests.support.builders.history import NOON, a_source
-from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Refusal
 
 

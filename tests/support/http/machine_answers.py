@@ -5,7 +5,7 @@ from typing import Any
 
 from django.http import HttpResponse
 
-from webhooks.catalogue.codes import CATALOGUE
+from config_schema.codes.codes import CATALOGUE
 
 MAX_ANSWER_BYTES = 8_192
 CANARY = "Canary1234"

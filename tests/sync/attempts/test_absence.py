@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from config_schema.codes.reference import new_uuid
 from sync.attempts import plan
 from sync.execution.executor import run_due_deliveries
 from sync.mappings.past_entities import UntestableReason, read_past_events
@@ -14,7 +15,6 @@ from sync.models import Attempt, Call, Connection, Delivery, Route
 from sync.operations.held_deliveries import HeldDecision, decide_held
 from tests.support.builders.bulk_replays import staff_user
 from tests.support.hub import ANNA, Hub
-from webhooks.catalogue.reference import new_uuid
 from webhooks.models import Event, Payload, State
 
 ENTITY_UNPROVEN, RECORD_UNPROVEN = "identity-missing-unproven", "target-missing-unproven"

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
+from database.encryption.at_rest import decrypt
 from sync.erasure.erase import run_erasure
 from sync.models import Route
 from tests.support.builders.erasure import InventedPerson, confirmed_erasure, read_all_cells, store_people
 from tests.support.hub import Hub
-from webhooks.encryption.at_rest import decrypt
 from webhooks.models import Pepper
 from webhooks.models.subject_key_store import pseudonym
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
+from config_schema.codes.reference import new_uuid
 from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Delivery, Finding, Link, Route
 from sync.operations.held_deliveries import HeldDecision, decide_held
 from tests.support.builders.bulk_replays import staff_user
 from tests.support.hub import ANNA, Hub
-from webhooks.catalogue.reference import new_uuid
 from webhooks.models import State
 
 OWNER_HELD = "held-external-id"

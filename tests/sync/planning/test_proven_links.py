@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from audit.models import Entry
+from config_schema.codes.reference import new_uuid
 from sync.execution.executor import run_due_deliveries
 from sync.models import Connection, Delivery, Link, MappingVersion, Route
 from sync.operations.held_deliveries import HeldDecision, decide_held
 from sync.operations.match_decisions import MatchDecision, decide_match
 from tests.support.builders.bulk_replays import staff_user
 from tests.support.hub import Hub
-from webhooks.catalogue.reference import new_uuid
 
 PEOPLE = ("PERSON1", "PERSON2", "PERSON3")
 FIELD = "external_id"

@@ -8,8 +8,8 @@ from django.core.management import call_command
 from django.test.utils import override_settings
 from django.utils import timezone
 
+from database.encryption.at_rest import CannotDecrypt
 from tests.support.hub import ANNA, EXAMPLE, Hub, new_sealing_key
-from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import Event, Payload, SubjectKey, pseudonym, subject_key
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config_schema.codes.reference import from_reference, new_uuid, to_reference
 from tests.support.rows import each_row
-from webhooks.catalogue.reference import from_reference, new_uuid, to_reference
 
 pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 

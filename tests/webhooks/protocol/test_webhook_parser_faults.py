@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from config_schema.codes.codes import CATALOGUE
 from tests.support.rows import each_row
 from tests.webhooks.corpus import CASES
 from tests.webhooks.corpus.members import EVENT_IDS, FIELDS, IDS, NO_OBJECT, RESPONDS, TIMESTAMPS, WORDS
-from webhooks.catalogue.codes import CATALOGUE
 from webhooks.protocol.webhook_parser import MalformedBody, parse_webhook
 
 pytestmark = pytest.mark.pure

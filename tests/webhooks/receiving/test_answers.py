@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from config_schema.codes.outcome import EventOutcome, FieldProblem, TargetResult
 from tests.support.http.machine_answers import MAX_ANSWER_BYTES
 from tests.support.rows import each_row
-from webhooks.catalogue.outcome import EventOutcome, FieldProblem, TargetResult
 from webhooks.models import State
 from webhooks.receiving.answers import outcome_answer
 

@@ -13,6 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.models import Entry
+from config_schema.codes.codes import CATALOGUE, RETRYABLE_CODES
+from config_schema.codes.outcome import EventOutcome
 from console.requests.list_query import RequestFilter, fetch_requests
 from console.requests.results import RequestResult, request_result
 from console.ui.keyset import PageRequest
@@ -32,8 +34,6 @@ from tests.support.builders.event_batches import (
     set_format,
 )
 from tests.support.hub import ANNA, Hub
-from webhooks.catalogue.codes import CATALOGUE, RETRYABLE_CODES
-from webhooks.catalogue.outcome import EventOutcome
 from webhooks.models import Event, Payload, Receipt, Source, State, SubjectKey
 from webhooks.models.subject_key_store import pseudonym
 from webhooks.protocol.formats.event_reader import UnreadableEvent, encode_unreadable_events

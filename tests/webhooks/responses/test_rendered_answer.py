@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from config_schema.codes.codes import CATALOGUE
 from config_schema.errors import SettingsInvalid
 from tests.support.rows import each_row
-from webhooks.catalogue.codes import CATALOGUE
 from webhooks.responses.rendered_answer import CannotRender, StandardAnswer, render_answer
 from webhooks.responses.response_format import RESPONSE_FORMAT
 

@@ -20,9 +20,9 @@ from django.http import HttpResponse
 from django.test import Client
 
 from audit.models import Entry
+from config_schema.codes.codes import CATALOGUE
 from tests.webhooks.corpus import ACCEPTED, CASES, Case
 from tests.webhooks.corpus.members import EVENT_IDS, IDS, NO_OBJECT, TIMESTAMPS, WORDS
-from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Event, Payload, Receipt, Refusal, Source, SourceSecret
 from webhooks.protocol.formats.event_reader import UnreadableEvent, read_request
 from webhooks.protocol.strict_json import MalformedBody

@@ -8,7 +8,7 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from webhooks.encryption import at_rest
+from database.encryption import at_rest
 from webhooks.models import Event, Source, SourceSecret
 from webhooks.receiving.source_cache import find_source
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from jmespath.exceptions import JMESPathError
 
-from webhooks.expressions.expression_budget import MAX_BYTES, MAX_STEPS, ExpressionBudget, OverBudget
+from config_schema.expressions.expression_budget import MAX_BYTES, MAX_STEPS, ExpressionBudget, OverBudget
 from webhooks.protocol.formats.body_reader import read_body
 from webhooks.protocol.formats.webhook_format import EVENT_TYPES, ExpressionOrConstant, WebhookFormat
 from webhooks.protocol.strict_json import MalformedBody

@@ -8,13 +8,13 @@ from typing import Any, Self
 
 from config_schema.declared import Declared, nullable, setting
 from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.expressions.expression_budget import ExpressionBudget
+from config_schema.expressions.expression_kind import CompiledExpression, CompiledExpressionKind
+from config_schema.expressions.jmespath_paths import MAX_DEPTH, MAX_LENGTH
 from config_schema.kinds import Boolean, Choice, ConvertedText, JsonSchema, Text, ValueKind, WholeNumber
 from config_schema.objects import MapOf, SetOf
 from config_schema.settings import SettingValues
 from config_schema.translatable import join_texts, translatable
-from webhooks.expressions.expression_budget import ExpressionBudget
-from webhooks.expressions.expression_kind import CompiledExpression, CompiledExpressionKind
-from webhooks.expressions.jmespath_paths import MAX_DEPTH, MAX_LENGTH
 from webhooks.protocol.formats.dropped_paths import DROPPED_PATHS
 from webhooks.protocol.strict_form import FORM_TYPE, MAX_FIELDS
 from webhooks.protocol.webhook_parser import TYPE_NAME

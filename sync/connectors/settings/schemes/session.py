@@ -7,6 +7,7 @@ from typing import Any
 
 from config_schema.declared import Declared, nullable, setting
 from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.expressions.expression_budget import MAX_BYTES, MAX_STEPS, ExpressionBudget
 from config_schema.kinds import Choice, Text, WholeNumber
 from config_schema.objects import ListOf, MapOf
 from config_schema.rules import CodeRule, Fault, Fits, Given, Is, NamedValues, Requires, exactly_one
@@ -33,7 +34,6 @@ from sync.connectors.settings.signed_token import Template
 from sync.connectors.values.answer_meaning import AnswerRule
 from sync.connectors.values.header_template import HeaderTemplate
 from sync.connectors.values.json_responses import JmesPathExpression
-from webhooks.expressions.expression_budget import MAX_BYTES, MAX_STEPS, ExpressionBudget
 
 MAX_VALUES = 5
 MAX_MORE_COOKIES = 5

@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from audit.models import Entry
+from database.encryption.at_rest import decrypt
 from exports.jobs.lifecycle import request_export
 from exports.models import Export
 from exports.subject_register import decrypt_register_key
@@ -23,7 +24,6 @@ from sync.search.event_filter import resolve_filter
 from tests.support.builders.settings_rows import STORED, TYPED, a_signed_source, connection
 from tests.support.hub import new_sealing_key
 from tests.support.people import browser, entries
-from webhooks.encryption.at_rest import decrypt
 from webhooks.models import Payload, Pepper, Source, SourceSecret, subject_key
 
 pytestmark = pytest.mark.django_db

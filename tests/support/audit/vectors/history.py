@@ -13,11 +13,11 @@ from audit.format.row_digest import keyed_row_digest, row_digest
 from audit.format.segment_record import SegmentHead, unsigned_segment
 from audit.format.signed_records import Record, format_time, load_signer, public_key, sign_record
 from audit.format.signed_records import key_id as id_of_key
+from config_schema.codes.reference import to_reference
 from exports.bundle.schema import TABLES
 from exports.bundle.shipped.check_rows import CALL_COLUMNS, EVENT_FACTS, EVENT_SUBJECT, OPEN, STATES
 from tests.support.audit.log_state import LogState, Segment
 from tests.support.audit.times import after_start
-from webhooks.catalogue.reference import to_reference
 
 Row = dict[str, Any]
 # The private key is no secret: it follows from this seed.

@@ -8,6 +8,14 @@ import jmespath
 import pytest
 from jmespath.exceptions import JMESPathError
 
+from config_schema.expressions import expression_budget, jmespath_paths
+from config_schema.expressions.expression_budget import (
+    MAX_BYTES,
+    MAX_STEPS,
+    ExpressionBudget,
+    OverBudget,
+)
+from config_schema.expressions.jmespath_paths import ExpressionTooLarge, compile_expression
 from sync.connectors.values.json_responses import parse_json
 from tests.support.hostile.expressions import (
     ENTITY,
@@ -19,14 +27,6 @@ from tests.support.hostile.expressions import (
     piped,
 )
 from tests.support.rows import each_row
-from webhooks.expressions import expression_budget, jmespath_paths
-from webhooks.expressions.expression_budget import (
-    MAX_BYTES,
-    MAX_STEPS,
-    ExpressionBudget,
-    OverBudget,
-)
-from webhooks.expressions.jmespath_paths import ExpressionTooLarge, compile_expression
 
 pytestmark = [pytest.mark.pure, pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")]
 

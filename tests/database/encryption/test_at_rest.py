@@ -11,11 +11,11 @@ from django.test import override_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
+from database.encryption import subject_cipher
+from database.encryption.at_rest import CannotDecrypt, decrypt, encrypt, encrypt_again
+from database.encryption.subject_cipher import COMPRESSED, VERSION, SubjectEncryptor
 from tests.support.hub import new_sealing_key
 from tests.support.rows import each_row
-from webhooks.encryption import subject_cipher
-from webhooks.encryption.at_rest import CannotDecrypt, decrypt, encrypt, encrypt_again
-from webhooks.encryption.subject_cipher import COMPRESSED, VERSION, SubjectEncryptor
 
 pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
 

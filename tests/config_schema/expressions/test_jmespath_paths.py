@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from jmespath.exceptions import JMESPathError
 
 from config_schema.errors import SettingsInvalid
+from config_schema.expressions.expression_budget import ExpressionBudget
+from config_schema.expressions.jmespath_paths import NegatedPath, compile_expression, is_plain_expression
 from tests.support.rows import each_row
-from webhooks.expressions.expression_budget import ExpressionBudget
-from webhooks.expressions.jmespath_paths import NegatedPath, compile_expression, is_plain_expression
 from webhooks.protocol.formats.webhook_format import WebhookFormat
 
 pytestmark = pytest.mark.pure

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from config_schema.expressions.expression_functions import LINKED
 from config_schema.translatable import translatable
-from webhooks.expressions.expression_functions import LINKED
 
 # All examples look into this document.
 EXAMPLE_DOCUMENT: Mapping[str, Any] = {

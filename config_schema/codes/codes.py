@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from webhooks.catalogue import messages
-from webhooks.catalogue.messages import LANGUAGES, CodeTexts, Language
+from config_schema.codes import messages
+from config_schema.codes.messages import LANGUAGES, CodeTexts, Language
 
 __all__ = [
     "CATALOGUE",

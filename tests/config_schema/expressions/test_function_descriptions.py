@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from tests.support.rows import each_row
-from webhooks.expressions.expression_budget import ExpressionBudget
-from webhooks.expressions.expression_functions import KNOWN_FUNCTIONS, LINKED
-from webhooks.expressions.function_descriptions import (
+from config_schema.expressions.expression_budget import ExpressionBudget
+from config_schema.expressions.expression_functions import KNOWN_FUNCTIONS, LINKED
+from config_schema.expressions.function_descriptions import (
     EXAMPLE_DOCUMENT,
     FUNCTION_DESCRIPTIONS,
     FunctionDescription,
 )
-from webhooks.expressions.jmespath_paths import compile_expression, functions_called
+from config_schema.expressions.jmespath_paths import compile_expression, functions_called
+from tests.support.rows import each_row
 
 pytestmark = pytest.mark.pure
 

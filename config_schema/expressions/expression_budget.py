@@ -13,7 +13,7 @@ from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions, signature
 from jmespath.visitor import Options, TreeInterpreter
 
-from webhooks.expressions.expression_functions import (
+from config_schema.expressions.expression_functions import (
     TEXT_FUNCTIONS,
     UnexpectedValueType,
     apply_to_text,

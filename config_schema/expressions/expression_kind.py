@@ -6,16 +6,16 @@ from typing import Any, TypeVar
 from jmespath.exceptions import JMESPathError, ParseError
 
 from config_schema.errors import SettingPath, SettingsInvalid
-from config_schema.kinds import JsonSchema, ValueKind
-from config_schema.translatable import error_sentence, translatable
-from webhooks.expressions.expression_functions import KNOWN_FUNCTIONS, LINKED
-from webhooks.expressions.jmespath_paths import (
+from config_schema.expressions.expression_functions import KNOWN_FUNCTIONS, LINKED
+from config_schema.expressions.jmespath_paths import (
     MAX_DEPTH,
     MAX_LENGTH,
     Evaluator,
     ExpressionRefused,
     compile_expression,
 )
+from config_schema.kinds import JsonSchema, ValueKind
+from config_schema.translatable import error_sentence, translatable
 
 Value = TypeVar("Value")
 

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import jmespath
 from jmespath.exceptions import JMESPathError
 
+from config_schema.expressions.expression_budget import ExpressionBudget, evaluate_node
+from config_schema.expressions.expression_functions import KNOWN_FUNCTIONS, LINKED
 from config_schema.translatable import translatable
-from webhooks.expressions.expression_budget import ExpressionBudget, evaluate_node
-from webhooks.expressions.expression_functions import KNOWN_FUNCTIONS, LINKED
 
 MAX_LENGTH = 1_000
 MAX_DEPTH = 50

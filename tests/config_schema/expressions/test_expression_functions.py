@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 from jmespath.exceptions import JMESPathError
 
-from tests.support.rows import each_row
-from webhooks.expressions.expression_functions import KNOWN_FUNCTIONS
-from webhooks.expressions.jmespath_paths import (
+from config_schema.expressions.expression_functions import KNOWN_FUNCTIONS
+from config_schema.expressions.jmespath_paths import (
     ExpressionRefused,
     UnknownFunction,
     compile_expression,
     functions_called,
 )
+from tests.support.rows import each_row
 
 pytestmark = pytest.mark.pure
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from config_schema.codes.codes import CATALOGUE, LANGUAGES, choose_language, code_texts
+from config_schema.codes.messages import load_texts
 from tests.support.rows import each_row
-from webhooks.catalogue.codes import CATALOGUE, LANGUAGES, choose_language, code_texts
-from webhooks.catalogue.messages import load_texts
 from webhooks.protocol import strict_json, webhook_parser
 
 pytestmark = pytest.mark.pure

@@ -16,8 +16,8 @@ from functools import lru_cache
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from webhooks.encryption.at_rest import CannotDecrypt
-from webhooks.encryption.compression import compress, decompress
+from database.encryption.at_rest import CannotDecrypt
+from database.encryption.compression import compress, decompress
 
 VERSION = b"\x03"
 COMPRESSED = b"\x04"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from webhooks.catalogue.codes import RETRYABLE_CODES
+from config_schema.codes.codes import RETRYABLE_CODES
 
 # Values of `webhooks.models.State`, which this module may not import.
 _OPEN = frozenset({"pending", "running", "held"})

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from database.encryption.compression import DICTIONARY, compress, decompress
 from tests.support.rows import each_row
-from webhooks.encryption.compression import DICTIONARY, compress, decompress
 
 pytestmark = pytest.mark.pure
 
