@@ -118,7 +118,7 @@ lint: $(CHECKS)
 	! grep -rnE --include='*.html' '^.{161}' templates sandbox/templates
 
 types: $(CHECKS)
-	$(HUB_ENV) $(BIN)/mypy config_schema database audit webhooks logins sync exports console integration_hub devtools sandbox
+	$(HUB_ENV) $(BIN)/mypy config_schema database audit webhooks logins connectors sync exports console integration_hub devtools sandbox
 
 contracts: $(CHECKS)
 	$(BIN)/lint-imports

@@ -7,7 +7,7 @@ from django.core.management.base import CommandError
 from django.db import transaction
 
 from audit.entries.append import NewEntry, append_entries
-from sync.connectors.presets import load_preset
+from connectors.presets import load_preset
 from sync.mappings.configuration_gaps import route_gaps
 from sync.models import Connection, ConnectionSide, Mapping, MappingVersion, Route
 from webhooks.models import Source, SourceSecret

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
-from sync.connectors.signed_post import MIN_KEY_BYTES, SECRET_PREFIX, parse_signing_key
+from connectors.signed_post import MIN_KEY_BYTES, SECRET_PREFIX, parse_signing_key
 
 _EXAMPLE = re.compile(
     r"change.?me|replace.?me|django-insecure|place.?holder|your.?(secret|token|key|password)|example|password|dummy",

@@ -9,8 +9,8 @@ class SyncConfig(AppConfig):
 
     def ready(self) -> None:
         """Share refused log-ins and refreshed tokens among all processes."""
-        from sync.connectors.client.log_in_guard import use_log_in_guard
-        from sync.connectors.client.refresh_tokens import use_refresh_token_store
+        from connectors.auth.log_in_guard import use_log_in_guard
+        from connectors.auth.refresh_tokens import use_refresh_token_store
         from sync.limits.log_in_attempts import StoredGuard
         from sync.limits.stored_refresh_tokens import StoredRefreshTokens
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from config_schema.kinds import ValueKind
-from sync.connectors.registry import CONNECTORS, SETTINGS_KINDS
-from sync.connectors.settings.authentication import AUTHENTICATION
-from sync.connectors.settings.body_template import BODY_SCHEMAS
+from connectors.registry import CONNECTORS, SETTINGS_KINDS
+from connectors.settings.authentication import AUTHENTICATION
+from connectors.settings.body_template import BODY_SCHEMAS
 from sync.planning.mapping import ParsedMapping
 from webhooks.protocol.formats.webhook_format import WebhookFormat
 from webhooks.protocol.handshake import HANDSHAKE

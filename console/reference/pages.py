@@ -12,6 +12,11 @@ from django.utils.translation import gettext_lazy as _
 from config_schema.expressions.function_descriptions import EXAMPLE_DOCUMENT, FUNCTION_DESCRIPTIONS
 from config_schema.objects import Object, VariantObject
 from config_schema.translatable import translatable
+from connectors.settings.authentication import AUTHENTICATION, SCHEMES
+from connectors.settings.credentials import CREDENTIALS
+from connectors.settings.identity import IDENTITY_SETTINGS
+from connectors.settings.operations.record_operations import EXAMPLE as OPERATIONS_EXAMPLE
+from connectors.settings.target import TARGET_SETTINGS
 from console.settings.connections.forms import CREDENTIAL_LABELS, ConnectionForm
 from console.settings.field_lists import describe_schemes
 from console.settings.mappings.words import FUNCTION_LABELS
@@ -26,11 +31,6 @@ from console.ui.setting_entries import (
     share_sections,
 )
 from console.ui.translation import translate_text
-from sync.connectors.settings.authentication import AUTHENTICATION, SCHEMES
-from sync.connectors.settings.credentials import CREDENTIALS
-from sync.connectors.settings.identity import IDENTITY_SETTINGS
-from sync.connectors.settings.operations.record_operations import EXAMPLE as OPERATIONS_EXAMPLE
-from sync.connectors.settings.target import TARGET_SETTINGS
 from sync.models import CONNECTION_SETTINGS, ROUTE_SETTINGS, Connection, Route
 from sync.planning.mapping import ParsedMapping
 from sync.planning.mapping_declaration import EXAMPLE

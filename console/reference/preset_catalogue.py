@@ -7,9 +7,9 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from config_schema.preset_files import PresetMetadata
+from connectors.presets import PRESETS
+from connectors.registry import CONNECTOR_SIDES
 from console.settings.preset_choice import translate_metadata
-from sync.connectors.presets import PRESETS
-from sync.connectors.registry import CONNECTOR_SIDES
 from webhooks.presets.source_presets import SOURCE_PRESETS
 
 MAX_SEARCH_LENGTH = 100

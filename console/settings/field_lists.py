@@ -10,6 +10,8 @@ from django.utils.translation import gettext as _
 
 from config_schema.objects import Object, VariantObject
 from config_schema.translatable import translatable
+from connectors.registry import CONNECTORS, SETTINGS_KINDS
+from connectors.settings.authentication import AUTHENTICATION
 from console.ui.setting_entries import (
     FieldList,
     SettingSection,
@@ -18,8 +20,6 @@ from console.ui.setting_entries import (
     group_variants,
 )
 from console.ui.translation import translate_text
-from sync.connectors.registry import CONNECTORS, SETTINGS_KINDS
-from sync.connectors.settings.authentication import AUTHENTICATION
 from sync.models import ROUTE_SETTINGS
 from sync.planning.mapping import ParsedMapping
 from webhooks.models import SOURCE_SETTINGS

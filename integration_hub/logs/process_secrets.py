@@ -7,8 +7,8 @@ from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 
-from sync.connectors.values.secret_forms import KnownSecrets, SecretSet
-from sync.connectors.values.secret_scrubber import SecretScrubber
+from connectors.values.secret_forms import KnownSecrets, SecretSet
+from connectors.values.secret_scrubber import SecretScrubber
 
 _SECRETS = (
     "SECRET_KEY",

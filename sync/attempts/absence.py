@@ -13,8 +13,8 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from connectors.contracts.types import Access, IdentityConnector, TargetConnector
 from sync.attempts.call_log import without_stored_content
-from sync.connectors.contracts.types import Access, IdentityConnector, TargetConnector
 from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import known_entity_ids, known_record_ids
 from sync.models import Attempt, AttemptOutcome

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from audit.format.canonical_json import JSONValue
+from connectors.contracts.errors import RecordExists, RecordStale
+from connectors.contracts.types import Entity, Record, RecordVersion, TargetConnector, WriteContext
 from sync.attempts.call_log import unanswered_creation_key
 from sync.attempts.mass_change_guard import check_mass_change
 from sync.attempts.plan import AttemptFindings, Connectors, Plan, plan_change
-from sync.connectors.contracts.errors import RecordExists, RecordStale
-from sync.connectors.contracts.types import Entity, Record, RecordVersion, TargetConnector, WriteContext
 from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import bind_record, read_link
 from sync.planning.change import Change, ChangeAction

@@ -8,13 +8,13 @@ from typing import Any
 from django.utils import timezone
 
 from audit.entries.append import NewEntry
+from connectors.contracts.types import Entity
+from connectors.values.json_responses import as_text
 from database.statement import BoundStatement, Statement
 from database.write_batch import WriteBatch
 from sync.attempts.attempt_result import ACTION_CODES, AttemptResult
 from sync.attempts.call_log import AttemptRecorder, SettledCalls
 from sync.attempts.plan import AttemptFindings, Plan
-from sync.connectors.contracts.types import Entity
-from sync.connectors.values.json_responses import as_text
 from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import AppliedRecord
 from sync.deliveries.stored_webhook import wants_entity

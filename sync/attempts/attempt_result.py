@@ -7,6 +7,8 @@ from datetime import datetime
 from django.conf import settings
 from django.utils.translation import gettext_noop
 
+from connectors.contracts.errors import ConnectorError, HubExhausted
+from connectors.contracts.types import FieldError
 from database.clock import read_clock
 from sync.attempts.absence import (
     ENTITY_UNPROVEN,
@@ -23,8 +25,6 @@ from sync.attempts.plan import (
     NoRelayedData,
     Plan,
 )
-from sync.connectors.contracts.errors import ConnectorError, HubExhausted
-from sync.connectors.contracts.types import FieldError
 from sync.deliveries.claims import Claim
 from sync.limits.rate_limit import RateLimited
 from sync.models import MATCH_HELD_CODE, AttemptOutcome

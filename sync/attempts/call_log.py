@@ -19,12 +19,12 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
+from connectors.exchange import OutgoingRequest, RecordedExchange
 from database.clock import database_now
 from database.connection import release_connection
 from database.model_rows import new_row
 from database.statement import BoundStatement, Statement
 from database.write_batch import GuardFailed, WriteBatch
-from sync.connectors.client.exchange import OutgoingRequest, RecordedExchange
 from sync.deliveries.claims import Claim
 from sync.deliveries.predicates import subject_filter
 from sync.limits.rate_limit import wait_for_turn

@@ -11,6 +11,18 @@ from django.utils import timezone
 
 from config_schema.codes.outcome import EventOutcome
 from config_schema.errors import SettingsInvalid
+from connectors.contracts.errors import (
+    HUB_EXHAUSTED_CODE,
+    ConnectorError,
+    CredentialsRefused,
+    HubExhausted,
+    Side,
+    SystemUnavailable,
+)
+from connectors.exchange import Recorder
+from connectors.http.resource_shortage import SHORTAGE_REASON, is_resource_shortage
+from connectors.registry import make_connector
+from connectors.values.secret_scrubber import SecretScrubber
 from database.connection import release_connection
 from database.statement import Statement
 from sync.attempts.apply import plan_and_apply
@@ -25,18 +37,6 @@ from sync.attempts.call_log import AttemptRecorder, ClaimLost, renew_rechecks
 from sync.attempts.plan import AttemptFindings, Connectors
 from sync.attempts.refused_access import classify_refusal
 from sync.attempts.settle import SettledAttempt, settle_attempt
-from sync.connectors.client.exchange import Recorder
-from sync.connectors.contracts.errors import (
-    HUB_EXHAUSTED_CODE,
-    ConnectorError,
-    CredentialsRefused,
-    HubExhausted,
-    Side,
-    SystemUnavailable,
-)
-from sync.connectors.http.resource_shortage import SHORTAGE_REASON, is_resource_shortage
-from sync.connectors.registry import make_connector
-from sync.connectors.values.secret_scrubber import SecretScrubber
 from sync.deliveries.claims import Claim, ConnectionPaused, claim_delivery
 from sync.deliveries.expired_leases import release_subject
 from sync.deliveries.ordering import find_next_of_subject

@@ -11,6 +11,8 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
+from connectors.contracts.types import Entity, IdentityConnector, Record, TargetConnector
+from connectors.values.secret_scrubber import SecretScrubber
 from sync.attempts.absence import (
     RecordOwnerUnproven,
     prove_entity_absence,
@@ -18,8 +20,6 @@ from sync.attempts.absence import (
     prove_record_owner,
 )
 from sync.attempts.unlinked_records import match_unlinked_record
-from sync.connectors.contracts.types import Entity, IdentityConnector, Record, TargetConnector
-from sync.connectors.values.secret_scrubber import SecretScrubber
 from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import has_linked_entity, other_owners
 from sync.deliveries.stored_webhook import webhook_data, webhook_fields

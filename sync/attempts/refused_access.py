@@ -1,15 +1,15 @@
 """Classify a refusal: of the credentials, of one entity or record, or of the data."""
 
-from sync.attempts.call_log import without_stored_content
-from sync.attempts.plan import AttemptFindings, Connectors
-from sync.connectors.contracts.errors import (
+from connectors.contracts.errors import (
     ConnectorError,
     CredentialsRefused,
     ItemForbidden,
     RequestRejected,
     ValueMissing,
 )
-from sync.connectors.contracts.types import Access
+from connectors.contracts.types import Access
+from sync.attempts.call_log import without_stored_content
+from sync.attempts.plan import AttemptFindings, Connectors
 from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import known_entity_ids, known_record_ids
 from sync.planning.change import ChangeAction

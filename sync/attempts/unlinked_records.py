@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sync.connectors.contracts.types import Entity, Record, TargetConnector
+from connectors.contracts.types import Entity, Record, TargetConnector
 from sync.deliveries.claims import Claim
 from sync.deliveries.stored_webhook import previous_values, webhook_fields
 from sync.models import Delivery

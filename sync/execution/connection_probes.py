@@ -8,11 +8,11 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 
+from connectors.contracts.errors import ConnectorError
+from connectors.contracts.types import TestableConnector
+from connectors.exchange import OutgoingRequest, RecordedExchange
 from database.connection import release_connection
 from sync.attempts.delivery_run import open_connector
-from sync.connectors.client.exchange import OutgoingRequest, RecordedExchange
-from sync.connectors.contracts.errors import ConnectorError
-from sync.connectors.contracts.types import TestableConnector
 from sync.limits.circuit_breaker import SystemFailure, is_system_failure
 from sync.limits.probe_reservations import (
     ReservedProbe,

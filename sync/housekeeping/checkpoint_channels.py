@@ -10,7 +10,7 @@ from django.core.mail import EmailMessage
 
 from audit.sealing.publish_checkpoints import PublishChannel, PublishFailed
 from config_schema.translatable import translatable
-from sync.connectors.signed_post import PostFailed, post_signed
+from connectors.signed_post import PostFailed, post_signed
 
 NO_INTERVAL = timedelta(0)
 

@@ -7,10 +7,10 @@ from datetime import timedelta
 from django.utils import timezone
 
 from config_schema.translatable import error_sentence, translatable
-from sync.connectors.http.dns import is_address_allowed
-from sync.connectors.http.message_types import ExchangeFailure, HttpEndpoint, HttpRequest, HttpResponse
-from sync.connectors.http.transport import transmit_request
-from sync.connectors.http.urls import allowed_url_pattern, parse_base_url
+from connectors.http.dns import is_address_allowed
+from connectors.http.message_types import ExchangeFailure, HttpEndpoint, HttpRequest, HttpResponse
+from connectors.http.transport import transmit_request
+from connectors.http.urls import allowed_url_pattern, parse_base_url
 from webhooks.models import claim_due_key_sets, claim_key_set, record_key_set_fault, store_key_set
 
 logger = logging.getLogger("hub.key_sets")

@@ -8,8 +8,8 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from config_schema.errors import SettingsInvalid
+from connectors.registry import find_log_in_key, find_refresh_key
 from database.encryption.at_rest import CannotDecrypt
-from sync.connectors.registry import find_log_in_key, find_refresh_key
 from sync.models import Connection, LogInAttempt, RefreshedToken
 
 logger = logging.getLogger("hub.audit")

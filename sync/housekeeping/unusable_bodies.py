@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import QuerySet
 
+from connectors.values.escapes import unescape
 from database.encryption.at_rest import CannotDecrypt
-from sync.connectors.values.escapes import unescape
 from sync.housekeeping.batch_deletion import delete_payloads
 from webhooks.models import Payload, Receipt
 

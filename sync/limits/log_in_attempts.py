@@ -3,13 +3,13 @@
 from django.db.models import Q
 from django.utils import timezone
 
+from connectors.auth.log_in_guard import LogInPermission
 from database.clock import database_now
-from sync.connectors.client.log_in_guard import LogInPermission
 from sync.models import LogInAttempt
 
 
 class StoredGuard:
-    """`sync.connectors.client.log_in_guard.LogInGuard` in the database."""
+    """`connectors.auth.log_in_guard.LogInGuard` in the database."""
 
     def claim_log_in(self, key: str, seconds: float, *, is_forced: bool) -> LogInPermission:
         """Claim the only log-in of these credentials for `seconds`.

@@ -11,11 +11,11 @@ from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
 from config_schema.errors import SettingsInvalid
+from connectors.auth.refresh_tokens import IssuedTokens, RefreshClaim, TokensUnreadable
+from connectors.registry import find_refresh_key
 from database.clock import read_clock
 from database.connection import release_connection
 from database.encryption.at_rest import CannotDecrypt
-from sync.connectors.client.refresh_tokens import IssuedTokens, RefreshClaim, TokensUnreadable
-from sync.connectors.registry import find_refresh_key
 from sync.models import Connection, RefreshedToken
 
 logger = logging.getLogger("hub.deliver")
@@ -25,7 +25,7 @@ STORE_PAUSES = (0.1, 0.5, 2.0)
 
 
 class StoredRefreshTokens:
-    """`sync.connectors.client.refresh_tokens.RefreshTokenStore` in the database."""
+    """`connectors.auth.refresh_tokens.RefreshTokenStore` in the database."""
 
     def claim_refresh(self, key: str, seconds: float) -> RefreshClaim | None:
         """Claim the only refresh for `seconds`.

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 from django.utils.translation import gettext as _
 
 from config_schema.errors import SettingsInvalid, format_path
-from sync.connectors.records.planned_writes import can_send_version
-from sync.connectors.registry import SETTINGS_KINDS
-from sync.connectors.settings.target import RecordSettings, TargetSettings
+from connectors.records.planned_writes import can_send_version
+from connectors.registry import SETTINGS_KINDS
+from connectors.settings.target import RecordSettings, TargetSettings
 from sync.models import Connection, ConnectionSide, Delivery, Link, Mapping, Route
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 

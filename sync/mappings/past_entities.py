@@ -14,8 +14,8 @@ from typing import Any
 from django.db.models import Q
 
 from config_schema.errors import SettingsInvalid
+from connectors.stored_responses import read_stored_entity, says_absent
 from database.encryption.at_rest import CannotDecrypt
-from sync.connectors.stored_responses import read_stored_entity, says_absent
 from sync.deliveries.stored_webhook import webhook_data, webhook_fields
 from sync.models import Attempt, Call, Delivery, Finding, Route
 from sync.planning.mapping_comparison import MappingInput

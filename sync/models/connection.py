@@ -14,8 +14,8 @@ from django.utils.translation import gettext_lazy
 from config_schema.errors import SettingsInvalid
 from config_schema.model_fields import FieldSetting
 from config_schema.translatable import translatable
+from connectors.registry import CONNECTORS, validate_connection
 from database.encryption.at_rest import EncryptedJSONField, LazyEncryptedJSONField
-from sync.connectors.registry import CONNECTORS, validate_connection
 from webhooks.models.pausable import Pausable
 
 # Seconds that a lease must last beyond the deadline of the request that is about to be sent.
@@ -274,7 +274,7 @@ class RefreshedToken(models.Model):
     """The tokens that a system has issued in place of the refresh token of credentials, for all processes.
 
     `key` is a digest of the client and that refresh token, so that a new one begins a row of its own. Until
-    `busy_until` one process refreshes. `tokens`: `sync.connectors.client.refresh_tokens.IssuedTokens`, once the system
+    `busy_until` one process refreshes. `tokens`: `connectors.auth.refresh_tokens.IssuedTokens`, once the system
     has replaced the token; `renewals`: how often it did.
     """
 

@@ -10,7 +10,7 @@ from django.core.mail import EmailMessage
 from django.urls import reverse
 
 from config_schema.translatable import translatable
-from sync.connectors.signed_post import PostFailed, post_signed
+from connectors.signed_post import PostFailed, post_signed
 from sync.models import Alarm, Notification, NotificationChannel
 from sync.monitoring.alarm_texts import AlarmText, format_time, notification_text
 

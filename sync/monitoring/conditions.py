@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from sync.connectors.http.client_certificates import EXPIRY_WARNING
+from connectors.http.client_certificates import EXPIRY_WARNING
 from sync.models import AlarmKind
 from sync.monitoring.health_figures import HealthFigures
 

@@ -7,8 +7,8 @@ from functools import lru_cache
 
 from django.db.models import BinaryField, ExpressionWrapper, F
 
+from connectors.http.client_certificates import EXPIRY_WARNING, find_certificate_facts
 from database.encryption.at_rest import CannotDecrypt, decrypt
-from sync.connectors.http.client_certificates import EXPIRY_WARNING, find_certificate_facts
 from sync.models import Connection
 
 MAX_CERTIFICATES = 100

@@ -8,7 +8,7 @@ from enum import StrEnum
 from django.db.models import Q
 from django.utils import timezone
 
-from sync.connectors.connection_check import (
+from connectors.check import (
     MAX_PERMISSIONS,
     MAX_SECONDS,
     WARNING_CODES,

@@ -7,8 +7,8 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from audit.entries.append import NewEntry, append_entries
-from sync.connectors.http.urls import UnsafeValueError, check_id
-from sync.connectors.registry import id_characters
+from connectors.http.urls import UnsafeValueError, check_id
+from connectors.registry import id_characters
 from sync.deliveries.record_links import bind_record, stream_of_entity
 from sync.models import Connection, Delivery, Link
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from sync.connectors.contracts.types import Record
+from connectors.contracts.types import Record
 
 
 class ChangeAction(StrEnum):

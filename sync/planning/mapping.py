@@ -28,7 +28,7 @@ from config_schema.kinds import Duration, WholeNumber
 from config_schema.objects import MapOf
 from config_schema.rules import CodeRule, Fault, NamedValues
 from config_schema.translatable import translatable
-from sync.connectors.contracts.types import Record
+from connectors.contracts.types import Record
 from sync.planning.change import Change, plan_existing_entity
 from sync.planning.mapping_rules import (
     MAX_FIELDS,

@@ -11,7 +11,7 @@ from typing import Any
 
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.translatable import translatable
-from sync.connectors.values.fingerprint import fingerprint_json
+from connectors.values.fingerprint import fingerprint_json
 from sync.planning.mapping import ParsedMapping
 
 MAX_CACHED = 256

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sync.connectors.contracts.types import Record, TargetConnector
-from sync.connectors.values.json_responses import as_text
+from connectors.contracts.types import Record, TargetConnector
+from connectors.values.json_responses import as_text
 from sync.planning.mapping import EntityNotMappable, MatchValue, ParsedMapping, gettext_noop
 
 # Of one delivery. A person chooses among them on one page.

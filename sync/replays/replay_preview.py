@@ -16,12 +16,12 @@ from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
+from connectors.exchange import OutgoingRequest, RecordedExchange
+from connectors.values.secret_scrubber import SecretScrubber
 from database.connection import release_connection
 from sync.attempts.attempt_result import AttemptResult, failure_result, superseded_result
 from sync.attempts.delivery_run import is_older_than_applied, open_connector
 from sync.attempts.plan import AttemptFindings, Connectors, plan_change
-from sync.connectors.client.exchange import OutgoingRequest, RecordedExchange
-from sync.connectors.values.secret_scrubber import SecretScrubber
 from sync.deliveries.claims import Claim, attach_route
 from sync.deliveries.creation import resolve_routes
 from sync.deliveries.record_links import read_link

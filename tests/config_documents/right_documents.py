@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from config_schema.objects import VariantObject
+from connectors.presets import PRESETS
 from console.reference.json_schemas import DOCUMENTS
 from console.reference.pages import PAGES
 from devtools.sandbox_setup import MAPPINGS
-from sync.connectors.presets import PRESETS
 from webhooks.presets.source_presets import SOURCE_PRESETS
 from webhooks.protocol.schemes import SCHEMES
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from jsonschema import Draft202012Validator
 
 from config_schema.errors import SettingPath, SettingsInvalid
+from connectors.http.urls import parse_base_url
+from connectors.settings.authentication import parse_authentication
 from console.reference.json_schemas import DOCUMENTS, make_schema
-from sync.connectors.http.urls import parse_base_url
-from sync.connectors.settings.authentication import parse_authentication
 from tests.config_documents.right_documents import NamedDocument, right_documents
 from tests.config_documents.wrong_changes import CHANGES, put, sites
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.settings.identity import IDENTITY_SETTINGS
-from sync.connectors.settings.target import TARGET_SETTINGS
+from connectors.settings.identity import IDENTITY_SETTINGS
+from connectors.settings.target import TARGET_SETTINGS
 from sync.planning.mapping_declaration import parse_mapping
 from tests.support.http.connectors import make_operations
 from webhooks.protocol.formats.webhook_format import WebhookFormat

@@ -18,10 +18,10 @@ from django.utils.module_loading import import_string
 from django.views.debug import get_default_exception_reporter_filter
 from gunicorn import glogging
 
+from connectors.values.secret_forms import SecretSet, remember_secrets
 from integration_hub.logs import LineFormatter
 from integration_hub.logs.error_reports import log_uncaught_errors
 from integration_hub.logs.request_id import REQUEST_ID
-from sync.connectors.values.secret_forms import SecretSet, remember_secrets
 from tests.support.leaks.echoed_forms import ECHOED_FORMS, readable_in
 
 pytestmark = [pytest.mark.pure, pytest.mark.concurrent]

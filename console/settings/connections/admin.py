@@ -13,6 +13,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from connectors.presets import PRESETS, load_preset
+from connectors.registry import CONNECTOR_SIDES
+from connectors.settings.authentication import credential_names
+from connectors.settings.secret_values import mask_plain_secrets
 from console.base.admin_pages import admin_page, column
 from console.base.audit_trail import FieldValues, client_address, request_actor
 from console.base.forms import JSON_AS_TEXT
@@ -32,10 +36,6 @@ from console.settings.pause import may_pause, pause_view, render_activity_pill, 
 from console.settings.preset_choice import preset_context
 from console.ui.charts import join_sparkline
 from console.ui.formatting import short_duration
-from sync.connectors.presets import PRESETS, load_preset
-from sync.connectors.registry import CONNECTOR_SIDES
-from sync.connectors.settings.authentication import credential_names
-from sync.connectors.settings.secret_values import mask_plain_secrets
 from sync.limits.breaker_status import annotate_load
 from sync.limits.circuit_breaker import end_pause_now
 from sync.mappings.configuration_gaps import connection_gaps

@@ -7,9 +7,9 @@ from typing import Any
 from django.db import transaction
 from django.http import HttpRequest
 
+from connectors.settings.authentication import credential_names
 from console.base.audit_trail import record_action
 from console.settings.connections.connection_test_words import StepRow, build_step_row
-from sync.connectors.settings.authentication import credential_names
 from sync.models import Connection, ConnectionTest
 from sync.operations.connection_tests import TestResult, load_steps, run_test_steps, store_steps
 

@@ -10,14 +10,14 @@ from django.utils.translation import ngettext
 
 from config_schema.codes.codes import CATALOGUE
 from config_schema.translatable import decode_text
+from connectors.check import CheckStep
+from connectors.contracts.errors import HUB_EXHAUSTED_CODE
 from console.settings.connections.forms import CREDENTIAL_LABELS
 from console.settings.connections.permission_words import PermissionRow, build_permission_row
 from console.ui.formatting import long_duration, short_duration
 from console.ui.outcome_texts import describe_code
 from console.ui.request_failures import translate_request_failure
 from console.ui.translation import translate_text
-from sync.connectors.connection_check import CheckStep
-from sync.connectors.contracts.errors import HUB_EXHAUSTED_CODE
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,18 +11,18 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from config_schema.errors import SettingsInvalid
-from console.base.forms import JSONTextarea, SettingsForm
-from console.settings.field_lists import connection_field_lists
-from console.settings.help_texts import help_texts
-from console.ui.setting_entries import FieldList
-from sync.connectors.http.client_certificates import (
+from connectors.http.client_certificates import (
     MAX_CERTIFICATE_LENGTH,
     MAX_KEY_LENGTH,
     check_new_certificate,
 )
-from sync.connectors.http.urls import parse_base_url
-from sync.connectors.settings.authentication import SCHEMES, credential_names, parse_authentication
-from sync.connectors.settings.credentials import CERTIFICATE_CREDENTIALS, SETTING_OF_CREDENTIAL
+from connectors.http.urls import parse_base_url
+from connectors.settings.authentication import SCHEMES, credential_names, parse_authentication
+from connectors.settings.credentials import CERTIFICATE_CREDENTIALS, SETTING_OF_CREDENTIAL
+from console.base.forms import JSONTextarea, SettingsForm
+from console.settings.field_lists import connection_field_lists
+from console.settings.help_texts import help_texts
+from console.ui.setting_entries import FieldList
 from sync.models import CONNECTION_SETTINGS, Connection
 
 CREDENTIAL_LABELS = {

@@ -19,6 +19,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from connectors.http.client_certificates import find_certificate_facts
 from console.permissions import MAY_TEST
 from console.settings.connections.connection_status import (
     ConnectionStatus,
@@ -30,7 +31,6 @@ from console.settings.connections.connection_test import load_last_test
 from console.ui.charts import join_sparkline
 from console.ui.formatting import long_duration, percent_text, render_age, render_time, short_duration
 from console.ui.outcome_texts import describe_code
-from sync.connectors.http.client_certificates import find_certificate_facts
 from sync.limits.breaker_status import BreakerMode, breaker_of, breaker_status
 from sync.limits.circuit_breaker import SUCCESSES_TO_CLOSE
 from sync.models import Breaker, Connection, Link

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from sync.connectors.contracts.permissions import PermissionAnswer
+from connectors.contracts.permissions import PermissionAnswer
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from config_schema.translatable import error_sentence
+from connectors.contracts.types import Record
 from console.base.forms import parse_pk
 from console.base.json_text import JsonTextError, line_number_of, parse_json_text
 from console.payloads.content import format_value, stored_finding
 from console.settings.mappings.backtest_words import untestable_text
 from console.ui.translation import translate_text
-from sync.connectors.contracts.types import Record
 from sync.mappings.past_entities import PastEvent, past_event_chunks, read_past_events
 from sync.models import SUCCESSFUL_OUTCOMES, Finding, Route
 from sync.planning.mapping import EntityNotMappable, ParsedMapping

@@ -47,11 +47,11 @@ POINTS: dict[str, tuple[str, ...]] = {
         "sync.deliveries.record_links.read_link",
     ),
     "HTTP: our client": (
-        "sync.connectors.client.http_client.HttpClient.send_request",
-        "sync.connectors.client.http_client.HttpClient.read_object",
-        "sync.connectors.client.http_client.HttpClient.read_json",
+        "connectors.client.http_client.HttpClient.send_request",
+        "connectors.client.http_client.HttpClient.read_object",
+        "connectors.client.http_client.HttpClient.read_json",
     ),
-    "HTTP: library and socket": ("sync.connectors.http.transport.transmit_request",),
+    "HTTP: library and socket": ("connectors.http.transport.transmit_request",),
     "record calls": (
         "sync.attempts.call_log.AttemptRecorder.record_request",
         "sync.attempts.call_log.AttemptRecorder.record_exchange",
@@ -84,7 +84,7 @@ POINTS: dict[str, tuple[str, ...]] = {
     "wake-ups": ("sync.execution.executor.defer_to_workers", "sync.execution.wakeups.notify_workers"),
     "audit: append": ("audit.entries.append.append_entries", "audit.entries.append.prepare_append"),
     "sealing": ("database.encryption.at_rest.encrypt", "database.encryption.at_rest.decrypt"),
-    "JSON": ("json.dumps", "json.loads", "sync.connectors.values.json_responses.parse_json"),
+    "JSON": ("json.dumps", "json.loads", "connectors.values.json_responses.parse_json"),
     "logging": ("logging.Logger._log",),
     "statements: values put together": (
         "database.bulk_insert.make_insert",

@@ -73,7 +73,7 @@ PARTS: Mapping[str, tuple[str, Patch]] = {
     "settings-cache": ("database.cached_read", _read_settings_for_each_webhook),
     "answer-with-settlement": ("sync.attempts.waiters", _settle_without_the_answer),
     "stream-heads": ("sync.delivery_service", _read_stream_heads_again),
-    "plain-heads": ("sync.connectors.http.message_heads", _use_the_http_libraries),
+    "plain-heads": ("connectors.http.message_heads", _use_the_http_libraries),
     "compression": ("database.encryption.compression", _store_payloads_plain),
     "one-core": ("sync.worker.process_tuning", _run_on_every_core),
 }

@@ -16,7 +16,7 @@ from config_schema.expressions.expression_budget import (
     OverBudget,
 )
 from config_schema.expressions.jmespath_paths import ExpressionTooLarge, compile_expression
-from sync.connectors.values.json_responses import parse_json
+from connectors.values.json_responses import parse_json
 from tests.support.hostile.expressions import (
     ENTITY,
     HOSTILE,

@@ -11,10 +11,10 @@ from django.test import Client
 from django.utils import timezone
 
 from audit.models import Entry
+from connectors.presets import load_preset
 from console.base import pending_store
 from console.base.audited_admin import diff_values
 from console.ui.field_diff import FieldChange, diff_fields
-from sync.connectors.presets import load_preset
 from sync.models import Connection, Link
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.builders.settings_rows import STORED, connection, connection_form

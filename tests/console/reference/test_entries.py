@@ -10,12 +10,12 @@ from config_schema.errors import SettingsInvalid
 from config_schema.kinds import ValueKind
 from config_schema.model_fields import FieldSetting
 from config_schema.objects import ListOf, MapOf, Object, VariantObject
+from connectors.registry import SETTINGS_KINDS
+from connectors.settings.authentication import AUTHENTICATION, SCHEMES
+from connectors.settings.credentials import CREDENTIALS
 from console.reference.json_schemas import DOCUMENTS
 from console.reference.pages import PAGES
 from console.ui.setting_entries import SettingSection, setting_fields
-from sync.connectors.registry import SETTINGS_KINDS
-from sync.connectors.settings.authentication import AUTHENTICATION, SCHEMES
-from sync.connectors.settings.credentials import CREDENTIALS
 from sync.models import CONNECTION_SETTINGS, ROUTE_SETTINGS, Connection, Route
 from sync.planning.mapping import ParsedMapping
 from sync.planning.mapping_functions import FUNCTIONS

@@ -10,12 +10,12 @@ from jsonschema import Draft202012Validator
 from config_schema.errors import SettingsInvalid
 from config_schema.kinds import ValueKind
 from config_schema.model_fields import find_invalid_setting
+from connectors.presets import PRESETS, load_preset
+from connectors.registry import validate_connection
+from connectors.settings.authentication import AUTHENTICATION
 from console.reference.json_schemas import DOCUMENTS, make_schema
 from console.reference.pages import PAGES
 from devtools.sandbox_setup import MAPPINGS
-from sync.connectors.presets import PRESETS, load_preset
-from sync.connectors.registry import validate_connection
-from sync.connectors.settings.authentication import AUTHENTICATION
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 from tests.support.http.connectors import make_operations
 from webhooks.presets.source_presets import SOURCE_PRESETS, SourcePreset

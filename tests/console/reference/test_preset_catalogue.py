@@ -7,8 +7,8 @@ import pytest
 from django.test import Client
 from django.utils.html import escape
 
+from connectors.presets import PRESETS
 from console.reference.preset_catalogue import IDENTITY, SOURCE, TARGET, list_entries
-from sync.connectors.presets import PRESETS
 from tests.support.pages import text_of, visible_text
 from tests.support.people import browser
 from webhooks.models import Source

@@ -7,11 +7,11 @@ import pytest
 from django.test import Client
 
 from config_schema.objects import Object, VariantObject
+from connectors.registry import SETTINGS_KINDS
+from connectors.settings.authentication import AUTHENTICATION
+from connectors.settings.csrf import CsrfSettings
 from console.reference.pages import PAGES
 from console.settings import field_lists
-from sync.connectors.registry import SETTINGS_KINDS
-from sync.connectors.settings.authentication import AUTHENTICATION
-from sync.connectors.settings.csrf import CsrfSettings
 from sync.planning.mapping import ParsedMapping
 from tests.support.builders.history import a_route, a_source
 from tests.support.builders.settings_rows import connection, mapping

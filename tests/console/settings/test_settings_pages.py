@@ -12,7 +12,7 @@ from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sync.connectors.presets import load_preset
+from connectors.presets import load_preset
 from sync.models import Route
 from tests.console.settings.source_pages import source_form
 from tests.support.builders.history import a_route, a_source

@@ -15,9 +15,9 @@ from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
 from audit.models import Entry
+from connectors.presets import load_preset
 from exports.models import Export
 from logins.models import AccessRequest
-from sync.connectors.presets import load_preset
 from sync.models import (
     Alarm,
     Breaker,

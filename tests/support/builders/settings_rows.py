@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from sync.connectors.presets import load_preset
+from connectors.presets import load_preset
 from sync.models import Connection, Mapping, MappingVersion
 from tests.support.people import source
 from webhooks.models import Source

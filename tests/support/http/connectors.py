@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sync.connectors.client.exchange import OutgoingRequest, RecordedExchange
-from sync.connectors.contracts.types import IdentityConnector, TargetConnector
-from sync.connectors.presets import load_preset
-from sync.connectors.registry import make_connector
-from sync.connectors.settings.operations.record_operations import Operations
+from connectors.contracts.types import IdentityConnector, TargetConnector
+from connectors.exchange import OutgoingRequest, RecordedExchange
+from connectors.presets import load_preset
+from connectors.registry import make_connector
+from connectors.settings.operations.record_operations import Operations
 
 # Seconds. Long, because a busy machine may stop this process, which is the server as well, for a second.
 DEADLINE = 60.0

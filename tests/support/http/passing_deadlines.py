@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from sync.connectors.http import deadline
-from sync.connectors.http.deadline import Deadline
+from connectors.http import deadline
+from connectors.http.deadline import Deadline
 
 HOUR = 3600.0
 

@@ -22,7 +22,7 @@ from config_schema.translatable import TranslatableText
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = (
-    *("config_schema", "database", "audit", "webhooks", "logins", "sync", "exports", "console"),
+    *("config_schema", "database", "audit", "webhooks", "logins", "connectors", "sync", "exports", "console"),
     "integration_hub",
 )
 # A language that Django knows, and the hub does not.

@@ -10,8 +10,8 @@ import pytest
 from django.db.models import F
 from django.utils import timezone
 
+from connectors.exchange import OutgoingRequest
 from sync.attempts.call_log import AttemptRecorder, ClaimLost
-from sync.connectors.client.exchange import OutgoingRequest
 from sync.deliveries.claims import Claim, claim_delivery
 from sync.deliveries.due_deliveries import find_due_ids, find_isolated_ids
 from sync.deliveries.expired_leases import release_delivery, release_expired_leases

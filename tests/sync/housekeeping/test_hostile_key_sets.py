@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from sync.connectors.http import dns
+from connectors.http import dns
 from sync.housekeeping import key_sets
 from sync.housekeeping.key_sets import KeySetUnavailable, fetch_key_set
 from tests.support.http.servers import Reply, dripping, raw_serving, read_request, serving

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from connectors.registry import find_log_in_key
 from database.clock import read_clock
-from sync.connectors.registry import find_log_in_key
 from sync.housekeeping.log_in_pruning import REFUSED_RETENTION, UNDECIDED_RETENTION
 from sync.housekeeping.retention_rules import prune_expired
 from sync.models import Connection, LogInAttempt

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.http import transport
+from connectors.http import transport
 from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Breaker, Connection, Delivery
 from tests.support.circuit_breakers import make_due

@@ -8,8 +8,8 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from sync.connectors.client.log_in_guard import LogInPermission, current_guard
-from sync.connectors.contracts.errors import CredentialsRefused
+from connectors.auth.log_in_guard import LogInPermission, current_guard
+from connectors.contracts.errors import CredentialsRefused
 from sync.limits.log_in_attempts import StoredGuard
 from sync.models import LogInAttempt
 from tests.support.http.authentication_servers import PASSWORD, USERNAME, SessionServer

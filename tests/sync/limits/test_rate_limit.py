@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.db.models import DateTimeField, Value
 from django.test.utils import CaptureQueriesContext
 
-from sync.connectors.client.exchange import OutgoingRequest
+from connectors.exchange import OutgoingRequest
 from sync.execution.connection_probes import _ProbeRecorder
 from sync.limits.rate_limit import RateLimited, wait_for_turn
 from sync.models import Connection

@@ -15,20 +15,20 @@ from django.db.models import BinaryField, Value
 from django.utils import timezone
 
 from audit.models import Entry
-from console.audit_log.action_names import ACTION_LABELS
-from console.ui.request_failures import TEMPLATES
-from database.clock import read_clock
-from integration_hub.key_rotation import ENCRYPTED_COLUMNS, _with_stored_bytes, reencrypt_column
-from sync.connectors import registry
-from sync.connectors.client import oauth_tokens, refresh_tokens, token_cache
-from sync.connectors.client.refresh_tokens import (
+from connectors import registry
+from connectors.auth.refresh_tokens import (
     IssuedTokens,
     MemoryRefreshTokens,
     RefreshClaim,
     current_store,
 )
-from sync.connectors.contracts.errors import CredentialsRefused, RequestTimedOut, UnreadableResponse
-from sync.connectors.presets import load_preset
+from connectors.client import oauth_tokens, refresh_tokens, token_cache
+from connectors.contracts.errors import CredentialsRefused, RequestTimedOut, UnreadableResponse
+from connectors.presets import load_preset
+from console.audit_log.action_names import ACTION_LABELS
+from console.ui.request_failures import TEMPLATES
+from database.clock import read_clock
+from integration_hub.key_rotation import ENCRYPTED_COLUMNS, _with_stored_bytes, reencrypt_column
 from sync.housekeeping.log_in_pruning import find_expired_refreshed_tokens
 from sync.limits import stored_refresh_tokens
 from sync.limits.stored_refresh_tokens import StoredRefreshTokens

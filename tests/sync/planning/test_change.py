@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.contracts.types import Record
+from connectors.contracts.types import Record
 from sync.planning.change import ChangeAction, FieldChange, plan_deleted_entity, plan_existing_entity
 
 pytestmark = pytest.mark.pure

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.contracts.types import Record
+from connectors.contracts.types import Record
 from sync.planning.change import ChangeAction
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 from sync.planning.unkept_fields import WriteCount, count_writes, leave_out_unkept

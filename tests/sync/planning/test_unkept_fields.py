@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.contracts.types import Record
+from connectors.contracts.types import Record
 from sync.planning.change import Change, ChangeAction, FieldChange, plan_deleted_entity, plan_existing_entity
 from sync.planning.unkept_fields import WriteCount, count_writes, leave_out_unkept, list_unkept
 

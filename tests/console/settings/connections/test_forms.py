@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from audit.models import Entry
-from sync.connectors.presets import load_preset
+from connectors.presets import load_preset
 from sync.models import Connection
 from tests.support.builders.settings_rows import STORED, connection, connection_form
 from tests.support.pages import text_of

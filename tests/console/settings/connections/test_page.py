@@ -14,9 +14,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.models import Entry
+from connectors.check import CheckStep
+from connectors.presets import load_preset
 from console.settings.connections import connection_status
-from sync.connectors.connection_check import CheckStep
-from sync.connectors.presets import load_preset
 from sync.models import Connection, ConnectionTest, CountedHour, Route
 from sync.statistics.periodic_recount import recount_stale_hours
 from tests.support.builders.history import (

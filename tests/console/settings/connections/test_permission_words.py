@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from sync.connectors.presets import load_preset
+from connectors.presets import load_preset
 from sync.models import Connection, Route
 from tests.support.http.servers import Reply, SeenRequest, serving
 from tests.support.hub import Hub

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from config_schema.codes.codes import CATALOGUE
+from connectors.check import CheckStep
+from connectors.contracts.errors import ConnectorError
 from console.settings.connections.connection_test_words import build_step_row, step_result
 from console.settings.connections.health import health_sentence
-from sync.connectors.connection_check import CheckStep
-from sync.connectors.contracts.errors import ConnectorError
 from sync.monitoring.connection_health import ConnectionFigures, ConnectionHealth, classify_health
 
 pytestmark = pytest.mark.pure

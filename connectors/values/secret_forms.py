@@ -1,0 +1,128 @@
+"""Secrets of this process, and the forms in which a text may contain them. Pure."""
+
+import json
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
+from typing import NamedTuple
+from urllib.parse import quote, quote_plus
+
+from connectors.values.escapes import unescape
+
+MIN_SECRET_LENGTH = 6
+"""Shorter secrets are not looked for: they would be found in ordinary words and numbers."""
+
+# So many bytes at the beginning of a form are enough to mask it, as far as it goes.
+_PREFIX_BYTES = 12
+# Tokens, each with all texts that are secret because of it.
+_MAX_RECENT = 4
+_MAX_KNOWN = 256
+
+
+class _Needle(NamedTuple):
+    """A text to search for, and the forms of secrets that begin with it. `is_encoded`: in base64 or hex."""
+
+    start: bytes
+    forms: tuple[bytes, ...]
+    is_encoded: bool
+
+
+class SecretSet:
+    """Secrets of one owner, prepared for the search. The newest of changing ones (tokens) are added as they come."""
+
+    __slots__ = ("_fixed", "_recent", "needles")
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._fixed = tuple(dict.fromkeys(secrets))
+        self._recent: tuple[tuple[str, ...], ...] = ()
+        self.needles = _build_needles(self._fixed)
+
+    def __repr__(self) -> str:
+        return f"<SecretSet of {len(self._fixed) + sum(map(len, self._recent))}>"
+
+    def add_recent(self, *secrets: str) -> None:
+        """Add the secrets of one token, which replace those of older tokens. Those of the newest few tokens are still
+        looked for.
+        """
+        if secrets not in self._recent:
+            self._recent = (secrets, *self._recent)[:_MAX_RECENT]
+            self.needles = _build_needles((*self._fixed, *chain.from_iterable(self._recent)))
+
+    def has_same_owner(self, other: "SecretSet") -> bool:
+        """Return True if both were made of the same secrets."""
+        return self._fixed == other._fixed
+
+
+class KnownSecrets:
+    """The secrets that this process has used, for what is not about one connection: its log."""
+
+    sets: tuple[SecretSet, ...] = ()
+
+
+def remember_secrets(secrets: SecretSet) -> None:
+    """Make secrets known to this process: `KnownSecrets` holds them from now on, the newest 256 sets."""
+    others = [known for known in KnownSecrets.sets if not known.has_same_owner(secrets)]
+    KnownSecrets.sets = (*others, secrets)[-_MAX_KNOWN:]
+
+
+def _build_needles(secrets: Iterable[str]) -> tuple[_Needle, ...]:
+    starts: dict[tuple[bytes, bool], set[bytes]] = {}
+    for secret in secrets:
+        if len(secret) < MIN_SECRET_LENGTH:
+            continue
+        for name, list_forms in FORMS.items():
+            for form in list_forms(secret.encode("utf-8", "surrogatepass")):
+                if len(form) >= MIN_SECRET_LENGTH:
+                    starts.setdefault((form[:_PREFIX_BYTES], name != "plain"), set()).add(form)
+    return tuple(_Needle(start, tuple(forms), is_encoded) for (start, is_encoded), forms in starts.items())
+
+
+def _plain_forms(secret: bytes) -> set[bytes]:
+    """Return a secret as it is, and with the `+` of forms for a space. Other escapes are removed from the text before
+    it is searched, and from what looks like an escape in the secret itself.
+    """
+    once = unescape(secret)
+    return {secret, secret.replace(b" ", b"+"), once, unescape(once)}
+
+
+def _base64_forms(secret: bytes) -> set[bytes]:
+    return {
+        _base64_core(b64encode, spelling, offset) for spelling in _spellings(secret) for offset in range(3)
+    }
+
+
+def _base64url_forms(secret: bytes) -> set[bytes]:
+    return {
+        _base64_core(urlsafe_b64encode, spelling, offset)
+        for spelling in _spellings(secret)
+        for offset in range(3)
+    }
+
+
+def _hex_forms(secret: bytes) -> set[bytes]:
+    digits = [spelling.hex().encode() for spelling in _spellings(secret)]
+    return {*digits, *[text.upper() for text in digits]}
+
+
+FORMS: Mapping[str, Callable[[bytes], set[bytes]]] = {
+    "plain": _plain_forms,
+    "base64": _base64_forms,
+    "base64url": _base64url_forms,
+    "hex": _hex_forms,
+}
+
+
+def _spellings(secret: bytes) -> set[bytes]:
+    """Return a secret as it is, and escaped as within a JSON text or a form, which may then be encoded as a whole."""
+    text = secret.decode("utf-8", "surrogatepass")
+    as_json = json.dumps(text)[1:-1]
+    spellings = {secret, as_json.encode(), as_json.replace("/", "\\/").encode()}
+    spellings |= {json.dumps(text, ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass")}
+    return spellings | {quote(secret, safe="").encode(), quote_plus(secret).encode()}
+
+
+def _base64_core(encode: Callable[[bytes], bytes], raw: bytes, offset: int) -> bytes:
+    """Return the characters of a base64 text that depend on `raw` alone, if `offset` other bytes precede it."""
+    start = -(-8 * offset // 6)
+    end = 8 * (offset + len(raw)) // 6
+    return encode(bytes(offset) + raw)[start:end]

@@ -1,0 +1,136 @@
+"""The presets of systems: complete files, and each against the exchanges that its vendor documents: the hub sends these requests and no others.
+
+`exchanges/<preset>.json` has the steps: a call of the connector, the requests that it sends with the responses to them,
+and its result. They were recorded from stand-ins that were written from the vendor's documentation.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from config_schema.errors import SettingsInvalid
+from connectors import presets
+from connectors.client import log_in_guard, refresh_tokens
+from connectors.presets import PRESETS, ConnectionPreset, load_preset
+from connectors.registry import validate_connection
+from connectors.settings.authentication import AUTHENTICATION
+from connectors.settings.identity import IDENTITY_SETTINGS
+from tests.connectors.presets.replay import Replay, call_connector, make_credentials
+from tests.support.http.connectors import identity, shop
+from tests.support.http.servers import serving
+
+pytestmark = [pytest.mark.pure, pytest.mark.presets, pytest.mark.concurrent]
+
+FOLDER = Path(__file__).parent / "exchanges"
+RECORDED = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(FOLDER.glob("*.json"))}
+PRESET_FILES = Path(presets.__file__).parent
+# The settings that run against the real systems.
+PEERS = Path(__file__).parents[3] / "peers" / "settings"
+MAKERS = {"rest-identity": identity, "rest-target": shop}
+# What a file must show, beside the connection test and a refusal of wrong credentials.
+CALLS = {
+    "rest-identity": {"fetch_entity", "check_access", "list_entities"},
+    "rest-target": {"get_record", "search_records", "create_record", "update_record"},
+}
+
+
+@pytest.fixture(autouse=True)
+def state_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_in_guard, "_guard", log_in_guard.MemoryGuard())
+    monkeypatch.setattr(refresh_tokens, "_store", refresh_tokens.MemoryRefreshTokens())
+
+
+def connect(name: str, url: str, recorded: dict[str, Any], credentials: dict[str, str]) -> Any:
+    """Return a connector with a preset, whose tokens come from the replaying server too."""
+    preset = load_preset(name)
+    if "token_url" in preset["authentication"]:
+        token_url = urlsplit(preset["authentication"]["token_url"])
+        preset["authentication"]["token_url"] = url + token_url.path
+    if "page_size" in recorded:
+        users = preset["settings"]["entities"]["USER"]
+        users.get("operations", users)["list"]["size"] = recorded["page_size"]
+    return MAKERS[preset["connector"]](
+        url + recorded["base"],
+        authentication=preset["authentication"],
+        credentials=make_credentials(credentials),
+        settings=preset["settings"],
+    )
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_preset_sends_the_recorded_requests_and_reads_their_responses(name: str) -> None:
+    recorded = RECORDED[name]
+    replay = Replay()
+    with serving(replay.answer) as service:
+        replay.url = service.url
+        usual = connect(name, service.url, recorded, recorded["credentials"])
+        for step in recorded["steps"]:
+            connector = usual
+            if "credentials" in step:
+                connector = connect(name, service.url, recorded, step["credentials"])
+            replay.expected.extend(step["exchanges"])
+            result = call_connector(connector, step)
+            assert replay.unexpected == [], step["name"]
+            assert not replay.expected, f"{step['name']}: requests were not sent"
+            assert result == step["result"], step["name"]
+
+
+def test_every_preset_of_a_vendor_has_recorded_exchanges_of_each_kind() -> None:
+    assert set(RECORDED) == set(PRESETS) - {"sandbox-identity", "sandbox-shop"}
+    for name, recorded in RECORDED.items():
+        results = [step["result"] for step in recorded["steps"] if isinstance(step["result"], dict)]
+        assert CALLS[PRESETS[name].connector] | {"read_sample"} <= {
+            step["call"] for step in recorded["steps"]
+        }
+        assert "CredentialsRefused" in {result.get("error") for result in results}, name
+
+
+def test_every_file_is_a_valid_preset() -> None:
+    assert {path.stem for path in PRESET_FILES.glob("*.json")} == set(PRESETS)
+    for preset in PRESETS.values():
+        validate_connection(
+            preset.connector, preset.connector_settings, preset.authentication, "https://a.test"
+        )
+
+
+def test_what_a_preset_is_read_as_is_written_and_read_again() -> None:
+    for preset in PRESETS.values():
+        documents = [(AUTHENTICATION, preset.authentication)]
+        if preset.connector == "rest-identity":
+            documents.append((IDENTITY_SETTINGS, preset.connector_settings))
+        for kind, document in documents:
+            read = kind.read(document, ())
+            written = json.loads(json.dumps(kind.to_json(read)))
+            assert kind.read(written, ()) == read
+
+
+def test_presets_that_are_tested_with_the_real_system_are_those_of_the_peers() -> None:
+    for path in PEERS.glob("*.json"):
+        if path.stem in PRESETS:
+            proved, preset = json.loads(path.read_text("utf-8")), load_preset(path.stem)
+            assert {field: preset[field] for field in proved} == proved
+            assert PRESETS[path.stem].is_tested
+    tested = {name for name, preset in PRESETS.items() if preset.is_tested}
+    assert tested - {"sandbox-identity", "sandbox-shop"} <= {path.stem for path in PEERS.glob("*.json")}
+
+
+@pytest.mark.parametrize(("removed", "added"), [(None, "token"), ("needs", None), ("tested", None)])
+def test_a_file_with_an_unknown_or_a_missing_field_is_refused(removed: str | None, added: str | None) -> None:
+    document = json.loads((PRESET_FILES / "trivore.json").read_text("utf-8"))
+    if removed is not None:
+        del document[removed]
+    else:
+        document[added] = "x"
+    with pytest.raises(SettingsInvalid) as caught:
+        ConnectionPreset.kind.read(document, ("trivore.json",))
+    assert caught.value.place == ("trivore.json", removed or added)
+
+
+def test_a_copy_leaves_the_preset_as_it_is() -> None:
+    load_preset("trivore")["settings"].clear()
+    assert PRESETS["trivore"].connector_settings
+    with pytest.raises(KeyError):
+        load_preset("../secrets")
