@@ -48,7 +48,7 @@ class RecordLink:
 
     @classmethod
     def from_columns(
-        cls, record_id: str, occurred_at: Any, write_counts: str | None, external_id_field: str
+        cls, record_id: str, occurred_at: Any, write_counts: str | None, external_id_field: str | None
     ) -> Self:
         """Make a link of four columns of `sync_link`."""
         counts = json.loads(write_counts) if write_counts else {}
@@ -57,7 +57,7 @@ class RecordLink:
             record_id or None,
             parse_optional_timestamp(occurred_at),
             {name: WriteCount(digest, number) for name, (digest, number) in counts.items()},
-            external_id_field,
+            external_id_field or "",
         )
 
 

@@ -254,7 +254,7 @@ class Migration(migrations.Migration):
                 ('version', models.CharField(blank=True, help_text='of the entity as last applied', max_length=128)),
                 ('applied_at', models.DateTimeField(help_text='when we last applied or confirmed it')),
                 ('occurred_at', models.DateTimeField(help_text='newest relayed timestamp applied', null=True)),
-                ('external_id_field', models.TextField(blank=True, default='', help_text="in which the record has shown the entity's id; empty: unproven")),
+                ('external_id_field', models.TextField(help_text="in which the record has shown the entity's id; empty: unproven", null=True)),
                 ('write_counts', models.TextField(help_text='fields written since they last had their value: digest and number of writes', null=True)),
                 ('unkept_fields', models.TextField(help_text='names of the fields that the target does not keep, as JSON', null=True)),
             ],

@@ -305,10 +305,10 @@ class Link(models.Model):
     version = models.CharField(max_length=128, blank=True, help_text="of the entity as last applied")
     applied_at = models.DateTimeField(help_text="when we last applied or confirmed it")
     occurred_at = models.DateTimeField(null=True, help_text="newest relayed timestamp applied")
+    # These are empty in many rows: null costs no space, and no index entry.
     external_id_field = models.TextField(
-        blank=True, default="", help_text="in which the record has shown the entity's id; empty: unproven"
+        null=True, help_text="in which the record has shown the entity's id; empty: unproven"
     )
-    # Both are empty in most rows: null costs no space, and no index entry.
     write_counts = models.TextField(
         null=True, help_text="fields written since they last had their value: digest and number of writes"
     )
