@@ -1,6 +1,6 @@
-"""What the pages of the console say to each role: reviewed as files in `page_texts/`, one a page.
+"""What the pages of the console say to each role: reviewed as files in `page_texts/`, one for the pages of a model.
 
-A file has the text for a person who has all roles, then for each role how it differs. Texts that are made from
+A page has the text for a person who has all roles, then for each role how it differs. Texts that are made from
 declarations (fields of settings, the reference) are left out.
 """
 
@@ -23,6 +23,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 FOLDER = Path(__file__).with_name("page_texts")
 COMMAND = "HUB_WRITE_PAGE_TEXTS=1 pytest tests/console/test_page_texts.py"
+# Before the text of each page.
+TITLE = re.compile(r"^=== (\w+)\n", re.MULTILINE)
 EVERY_ROLE = "administrator+auditor+support"
 STATES = (
     *("retrying", "held", "succeeded", "unchanged", "pending", "running", "closed", "superseded"),
@@ -97,7 +99,7 @@ def test_the_text_of_each_page_is_the_reviewed_one() -> None:
     pages = read_pages()
     if os.environ.get("HUB_WRITE_PAGE_TEXTS"):
         write_files(pages)
-    reviewed = {path.stem: path.read_text("utf-8") for path in FOLDER.glob("*.txt")}
+    reviewed = read_files()
     differences = [
         line
         for name in sorted({*pages, *reviewed})
@@ -115,9 +117,16 @@ def test_the_text_of_each_page_is_the_reviewed_one() -> None:
     assert not differences, "\n".join([*differences, f"Write the files anew and review them: {COMMAND}"])
 
 
+def read_files() -> dict[str, str]:
+    """Return the reviewed texts, by the name of the page."""
+    parts = [re.split(TITLE, path.read_text("utf-8"))[1:] for path in sorted(FOLDER.glob("*.txt"))]
+    return {name: text for part in parts for name, text in zip(part[::2], part[1::2], strict=True)}
+
+
 def write_files(pages: dict[str, str]) -> None:
     FOLDER.mkdir(exist_ok=True)
     for path in FOLDER.glob("*.txt"):
         path.unlink()
-    for name, text in pages.items():
-        (FOLDER / f"{name}.txt").write_text(text, "utf-8")
+    for name, text in sorted(pages.items()):
+        with (FOLDER / f"{'_'.join(name.split('_')[:2])}.txt").open("a", encoding="utf-8") as file:
+            file.write(f"=== {name}\n{text}")
