@@ -145,7 +145,7 @@ def test_the_example_of_the_manual_recognizes_errors_answered_with_200(
     answer: dict[str, Any], error: type[ConnectorError] | None, sentence: str | None, has_rules: bool
 ) -> None:
     """Without its rules each of them is unreadable, as the manual says."""
-    manual = (Path(__file__).parents[3] / "docs" / "connect.md").read_text("utf-8")
+    manual = (Path(__file__).parents[2] / "docs" / "connect.md").read_text("utf-8")
     blocks = re.findall(r"```json\n(.*?)```", manual, re.DOTALL)
     [settings] = [json.loads(block) for block in blocks if "body.error.code == 'busy'" in block]
     if not has_rules:

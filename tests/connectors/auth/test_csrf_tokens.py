@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from connectors.auth import csrf_tokens
-from connectors.client import log_in_guard, token_cache
+from connectors.auth import csrf_tokens, log_in_guard, token_cache
 from connectors.contracts.errors import (
     ConnectorError,
     CredentialsRefused,

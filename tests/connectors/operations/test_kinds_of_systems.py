@@ -136,7 +136,7 @@ def test_an_id_with_slashes_is_sent_and_accepted_only_where_the_settings_allow_i
 
 
 def test_the_example_of_the_manual_does_what_it_says() -> None:
-    text = (Path(__file__).parents[4] / "docs" / "connect.md").read_text("utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "connect.md").read_text("utf-8")
     blocks = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
     [settings] = [json.loads(block) for block in blocks if '"/graphql"' in block]
     with serving(GraphqlShop().answer) as service:

@@ -13,7 +13,7 @@ import pytest
 
 from config_schema.errors import SettingsInvalid
 from connectors import presets
-from connectors.client import log_in_guard, refresh_tokens
+from connectors.auth import log_in_guard, refresh_tokens
 from connectors.presets import PRESETS, ConnectionPreset, load_preset
 from connectors.registry import validate_connection
 from connectors.settings.authentication import AUTHENTICATION
@@ -28,7 +28,7 @@ FOLDER = Path(__file__).parent / "exchanges"
 RECORDED = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(FOLDER.glob("*.json"))}
 PRESET_FILES = Path(presets.__file__).parent
 # The settings that run against the real systems.
-PEERS = Path(__file__).parents[3] / "peers" / "settings"
+PEERS = Path(__file__).parents[2] / "peers" / "settings"
 MAKERS = {"rest-identity": identity, "rest-target": shop}
 # What a file must show, beside the connection test and a refusal of wrong credentials.
 CALLS = {

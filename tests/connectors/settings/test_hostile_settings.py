@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from config_schema.errors import SettingsInvalid
-from connectors.client import log_in_guard, refresh_tokens
+from connectors.auth import log_in_guard, refresh_tokens
 from connectors.contracts.errors import ConnectorError
 from connectors.http import dns
 from connectors.registry import CONNECTOR_SIDES, make_connector, validate_connection

@@ -16,13 +16,13 @@ from django.utils import timezone
 
 from audit.models import Entry
 from connectors import registry
+from connectors.auth import oauth_tokens, refresh_tokens, token_cache
 from connectors.auth.refresh_tokens import (
     IssuedTokens,
     MemoryRefreshTokens,
     RefreshClaim,
     current_store,
 )
-from connectors.client import oauth_tokens, refresh_tokens, token_cache
 from connectors.contracts.errors import CredentialsRefused, RequestTimedOut, UnreadableResponse
 from connectors.presets import load_preset
 from console.audit_log.action_names import ACTION_LABELS
