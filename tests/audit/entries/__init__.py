@@ -1,1 +1,0 @@
-"""Tests of how entries of the audit log are appended and found."""

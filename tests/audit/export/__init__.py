@@ -1,1 +1,0 @@
-"""Tests of exports of the audit log, and of their verifiers."""

@@ -1,1 +1,0 @@
-"""Tests of the bytes that are hashed, packed and signed."""

@@ -1,1 +1,0 @@
-"""Tests of which entries may be deleted, and by whom."""

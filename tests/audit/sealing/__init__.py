@@ -1,1 +1,0 @@
-"""Tests of how entries become signed segments."""

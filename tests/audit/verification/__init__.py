@@ -1,1 +1,0 @@
-"""Tests of whether the log in the database is whole."""

@@ -1,1 +1,0 @@
-"""Accounts of the CPU time of one webhook."""

@@ -1,1 +1,0 @@
-"""Processes, databases and stand-in systems that run during a measurement."""

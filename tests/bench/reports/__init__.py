@@ -1,1 +1,0 @@
-"""Summaries of figures, their tables and targets."""

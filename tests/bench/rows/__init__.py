@@ -1,1 +1,0 @@
-"""Rows that fill a database before a measurement."""

@@ -1,1 +1,0 @@
-"""The subjects of the measurements."""

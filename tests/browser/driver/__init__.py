@@ -1,1 +1,0 @@
-"""A real browser, and a hub that it can open."""

@@ -1,1 +1,0 @@
-"""The screens of the console, and the busy hub that they show."""

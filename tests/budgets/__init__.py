@@ -1,1 +1,0 @@
-"""Limits on the SQL statements of one webhook, and on statements that use no index."""

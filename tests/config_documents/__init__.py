@@ -1,1 +1,0 @@
-"""How many wrong documents does their published JSON Schema refuse?"""

@@ -1,1 +1,0 @@
-"""Tests of how the hub speaks to one kind of remote system."""

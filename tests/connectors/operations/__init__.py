@@ -1,1 +1,0 @@
-"""Operations of target connections, against systems of several kinds."""

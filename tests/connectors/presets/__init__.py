@@ -1,1 +1,0 @@
-"""Each preset of a connection runs against a stand-in of its system, over HTTP."""

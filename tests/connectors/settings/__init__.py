@@ -1,1 +1,0 @@
-"""Tests of how the settings of a connection are read and refused."""

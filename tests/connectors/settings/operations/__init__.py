@@ -1,1 +1,0 @@
-"""Operations in the settings of a target."""

@@ -1,1 +1,0 @@
-"""Tests of how values are read that a remote system sent."""

@@ -1,1 +1,0 @@
-"""Tests of the alarm pages."""

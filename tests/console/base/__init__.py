@@ -1,1 +1,0 @@
-"""Tests of what the console's ModelAdmins build on."""

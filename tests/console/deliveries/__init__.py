@@ -1,1 +1,0 @@
-"""Tests of the pages of deliveries: held ones, and what blocks one."""

@@ -1,1 +1,0 @@
-"""Tests of the page of one user, group or file."""

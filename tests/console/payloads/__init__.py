@@ -1,1 +1,0 @@
-"""Tests of how personal content is masked."""

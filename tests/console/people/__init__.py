@@ -1,1 +1,0 @@
-"""Tests of logins, roles and preferences."""

@@ -1,1 +1,0 @@
-"""Tests of what the console's pages are drawn with."""

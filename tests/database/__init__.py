@@ -1,1 +1,0 @@
-"""Tests of `database`: group commit, write batches, cached reads, the SQLite backend."""

@@ -1,1 +1,0 @@
-"""Tests of the encryption of secrets and personal bytes at rest."""

@@ -1,1 +1,0 @@
-"""Tests of the files that are copied into every export."""

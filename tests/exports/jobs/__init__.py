@@ -1,1 +1,0 @@
-"""Tests of who makes an export, and when."""

@@ -1,1 +1,0 @@
-"""Do the rows in this database say what the audit log says?"""

@@ -1,1 +1,0 @@
-"""Tests of the table for reading in an export."""

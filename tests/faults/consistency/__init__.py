@@ -1,1 +1,0 @@
-"""Comparison of the source, the two systems and the hub's tables."""

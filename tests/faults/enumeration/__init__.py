@@ -1,1 +1,0 @@
-"""One webhook, killed at each of its operations."""

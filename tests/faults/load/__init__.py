@@ -1,1 +1,0 @@
-"""Load during faults: a source that sends webhooks, and staff who replay events."""

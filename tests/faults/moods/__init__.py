@@ -1,1 +1,0 @@
-"""Systems that answer in seventeen ways (moods), and the expected outcome of each."""

@@ -1,1 +1,0 @@
-"""Targets that fail: all of their requests for a while, or a share of them at random."""

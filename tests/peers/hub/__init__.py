@@ -1,1 +1,0 @@
-"""The hub under test: its processes, and its configuration as an operator enters it."""

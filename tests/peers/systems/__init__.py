@@ -1,1 +1,0 @@
-"""The real systems: how each is installed, started, seeded, asked and stopped."""

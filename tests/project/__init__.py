@@ -1,1 +1,0 @@
-"""Settings, health, logs and the layout of the project as a whole."""

@@ -1,1 +1,0 @@
-"""Backups, and what a restore makes of them."""

@@ -1,1 +1,0 @@
-"""Are the settings safe when a process starts?"""

@@ -1,1 +1,0 @@
-"""Helpers that tests of more than one folder use."""

@@ -1,1 +1,0 @@
-"""Audit log entries, whole logs and exports that tests build, tamper with and verify."""

@@ -1,1 +1,0 @@
-"""How are the published test vectors of the audit formats made?"""

@@ -1,1 +1,0 @@
-"""The hub and its workers as separate processes."""

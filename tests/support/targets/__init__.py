@@ -1,1 +1,0 @@
-"""Small systems that a target connection speaks to, each with another kind of interface and sentences of its own."""

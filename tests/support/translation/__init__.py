@@ -1,1 +1,0 @@
-"""Support for tests of translation: a language in which each translated text is marked."""

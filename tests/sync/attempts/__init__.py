@@ -1,1 +1,0 @@
-"""Tests of what happens in one attempt, from fetch to settled."""

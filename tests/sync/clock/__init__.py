@@ -1,1 +1,0 @@
-"""Tests of what changes when the clock of the machine is set."""

@@ -1,1 +1,0 @@
-"""Tests of which deliveries exist, in what order, and who may run one."""

@@ -1,1 +1,0 @@
-"""Tests of how everything about one person is erased."""

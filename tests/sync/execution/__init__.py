@@ -1,1 +1,0 @@
-"""Tests of when and where a delivery runs."""

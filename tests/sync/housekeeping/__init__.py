@@ -1,1 +1,0 @@
-"""Tests of what keeps the store bounded and the audit log provable."""

@@ -1,1 +1,0 @@
-"""Tests of whether a remote system may be called now."""

@@ -1,1 +1,0 @@
-"""Tests of how a mapping is changed and tried on past events."""

@@ -1,1 +1,0 @@
-"""Tests of how what is delivered is stored and read."""

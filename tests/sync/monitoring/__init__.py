@@ -1,1 +1,0 @@
-"""Tests of the health of the hub, and of its alarms."""

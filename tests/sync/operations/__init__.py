@@ -1,1 +1,0 @@
-"""Tests of what else an operator may decide: close, pause, triage."""

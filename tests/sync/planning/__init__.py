@@ -1,1 +1,0 @@
-"""Tests of what must change, and when it is tried again."""

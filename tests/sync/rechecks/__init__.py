@@ -1,1 +1,0 @@
-"""Tests of how a record is checked again after a write that may arrive late."""

@@ -1,1 +1,0 @@
-"""Which records of other entities does a delivery refer to, and how does it wait for them?"""

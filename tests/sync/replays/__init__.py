@@ -1,1 +1,0 @@
-"""Tests of how a person sends events again: one, or thousands."""

@@ -1,1 +1,0 @@
-"""Tests of which events a filter or a period means."""

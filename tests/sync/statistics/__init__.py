@@ -1,1 +1,0 @@
-"""Tests of the counts of events, failures and calls by the hour."""

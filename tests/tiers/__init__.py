@@ -1,1 +1,0 @@
-"""Which tests run when: `make test`, `.ci/run`, `make nightly`, `make gate-stress`."""

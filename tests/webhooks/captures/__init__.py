@@ -1,1 +1,0 @@
-"""Capture windows: which unverified requests are stored, and for how long."""

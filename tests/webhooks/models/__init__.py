@@ -1,1 +1,0 @@
-"""Tests of the tables of what came in."""

@@ -1,1 +1,0 @@
-"""Presets of sources: their files, and their recorded requests over HTTP."""

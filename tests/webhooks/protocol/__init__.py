@@ -1,1 +1,0 @@
-"""Tests of what a request may look like, and who signed it."""

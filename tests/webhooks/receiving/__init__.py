@@ -1,1 +1,0 @@
-"""Tests of how one webhook is admitted, stored and answered."""

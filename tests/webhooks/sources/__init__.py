@@ -1,1 +1,0 @@
-"""Sources over HTTP: verification, handshakes and response formats."""
