@@ -199,7 +199,9 @@ TEXT_FUNCTIONS: Mapping[str, Callable[[str], str]] = {
 }
 # Known in the expressions of `fields` in a mapping only.
 LINKED = "linked"
-KNOWN_FUNCTIONS = frozenset(
-    {*Functions.FUNCTION_TABLE, *TEXT_FUNCTIONS}
+STANDARD_FUNCTIONS = frozenset(Functions.FUNCTION_TABLE)
+KNOWN_FUNCTIONS = (
+    STANDARD_FUNCTIONS
+    | frozenset(TEXT_FUNCTIONS)
     | {"date", "difference", "first_email", "from_base64", "from_json", "items", "replace", "split", "zip"}
 )

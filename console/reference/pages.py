@@ -9,6 +9,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from config_schema.expressions.expression_functions import STANDARD_FUNCTIONS
 from config_schema.expressions.function_descriptions import EXAMPLE_DOCUMENT, FUNCTION_DESCRIPTIONS
 from config_schema.objects import Object, VariantObject
 from config_schema.translatable import translatable
@@ -266,14 +267,15 @@ def _functions_page() -> ReferencePage:
         "functions",
         _("Functions"),
         gettext(
-            "The functions that an expression of a mapping, a webhook format, a response format or the "
-            "settings of a connection may call: those of the hub, then those of JMESPath "
-            "(https://jmespath.org/specification.html). All examples read the document below. A text "
-            "function returns a value of any other type unchanged."
-        ),
+            "The functions that an expression of a mapping, a webhook format, a response format or the settings of a "
+            "connection may call besides those of JMESPath, which are described at "
+            "https://jmespath.org/specification.html#built-in-functions: %(names)s. All examples read the document "
+            "below. A text function returns a value of any other type unchanged."
+        )
+        % {"names": ", ".join(f"`{name}`" for name in sorted(STANDARD_FUNCTIONS))},
         example=dict(EXAMPLE_DOCUMENT),
         words=words,
-        words_title=_("All functions"),
+        words_title=_("Functions of the hub"),
     )
 
 
