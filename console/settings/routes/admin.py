@@ -18,7 +18,8 @@ from console.settings.routes.forms import RouteForm, route_change_warnings
 from console.ui.outcome_texts import render_pill
 from sync.mappings.drafts import current_version
 from sync.mappings.referring_mappings import ending_warning, referring_mappings
-from sync.models import Route
+from sync.models import MappingVersion, Route
+from sync.planning.mapping_declaration import parse_mapping
 from sync.planning.record_matching import MatchingPolicy
 
 
@@ -51,8 +52,10 @@ def route_sentence(route: Route, version: int | None) -> str:
     return f"{sentence}{off}"
 
 
-def policy_sentences(route: Route) -> list[str]:
-    """Describe how an unlinked record is matched, what happens if none is, and if the entity is deleted."""
+def policy_sentences(route: Route, version: MappingVersion | None) -> list[str]:
+    """Describe how an unlinked record is matched, what happens if none is, and if the entity is deleted; and whether
+    the mapping version in force proves links.
+    """
     matching_texts = {
         MatchingPolicy.NEVER: _("A record without a link is never linked by a value such as an address."),
         MatchingPolicy.HOLD: _(
@@ -78,7 +81,18 @@ def policy_sentences(route: Route) -> list[str]:
     if route.without_match == Route.NoMatchPolicy.REFUSE:
         creates = _("A missing record is created only for a CREATE event; an UPDATE event fails.")
     matching = matching_texts[MatchingPolicy(route.matching)]
-    return [matching, creates, deletion_texts[Route.DeletionPolicy(route.when_deleted)]]
+    sentences = [matching, creates, deletion_texts[Route.DeletionPolicy(route.when_deleted)]]
+    return sentences if version is None else [*sentences, _proof_sentence(version)]
+
+
+def _proof_sentence(version: MappingVersion) -> str:
+    mapping = parse_mapping(version.declaration)
+    if mapping.match.external_id in mapping.fields:
+        return _("A record has to bear the external id of its entity, once it was seen there.")
+    return _(
+        "Nothing proves that a linked record is still that of its entity, because the mapping writes no external "
+        "id: after the ids of the target have changed, another person's record could be changed."
+    )
 
 
 def _mapping_text(route: Route, version: int | None) -> str:
@@ -159,7 +173,7 @@ class RouteAdmin(TwoStepChangeAdmin):
             stored = self.get_queryset(request).select_related(*related).get(pk=route.pk)
             context["stored_route"], context["route_version"] = stored, current_version(stored.mapping)
             context["route_sentence"] = route_sentence(stored, stored.version)
-            context["route_policies"] = policy_sentences(stored)
+            context["route_policies"] = policy_sentences(stored, context["route_version"])
             context["route_pill"], context["held"] = self.activity(stored), count_waiting(stored)
             context["referring_mappings"] = referring_mappings(stored)
             context["ended_warning"] = "" if stored.is_enabled else ending_warning(stored)

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 
 from console.settings.routes.admin import policy_sentences, route_sentence
 from sync.mappings.drafts import activate_version, current_version, open_draft, seen_versions
-from sync.models import Mapping, Route
+from sync.models import Mapping, MappingVersion, Route
 from tests.support.builders.backtests import a_draft, a_mapping_in_use, mapping_author
 from tests.support.people import browser
 
@@ -37,7 +37,8 @@ def test_a_route_describes_its_steps_and_the_active_version() -> None:
 
 
 def test_each_policy_of_a_route_has_its_own_description() -> None:
-    _, route = a_mapping_in_use(FIRST)
+    mapping, route = a_mapping_in_use(FIRST)
+    version = current_version(mapping)
     usual = {"is_enabled": True, "relays": False, "without_match": "create", "matching": "verified"}
     usual |= {"when_deleted": "deactivate"}
     changes: list[dict[str, object]] = [
@@ -52,10 +53,12 @@ def test_each_policy_of_a_route_has_its_own_description() -> None:
     for values in changes:
         Route.objects.update(**usual | values)
         route.refresh_from_db()
-        texts.add((route_sentence(route, 1), *policy_sentences(route)))
+        texts.add((route_sentence(route, 1), *policy_sentences(route, version)))
     assert len(texts) == len(changes)
     shown = unescape(page(route))
-    assert all(sentence in shown for sentence in (route_sentence(route, 1), *policy_sentences(route)))
+    assert all(
+        sentence in shown for sentence in (route_sentence(route, 1), *policy_sentences(route, version))
+    )
 
 
 def test_a_route_with_a_mapping_without_a_version_says_so() -> None:
@@ -71,3 +74,14 @@ def test_an_impossible_entity_type_is_refused() -> None:
     for entity_type in ("bad type", "1USER", "ÄITI", "USER/1"):
         answer = client.post(f"{LIST}{route.pk}/change/", {"entity_type": entity_type})
         assert "entity_type" in answer.context["adminform"].form.errors
+
+
+def test_a_route_says_whether_its_mapping_proves_links() -> None:
+    mapping, route = a_mapping_in_use(FIRST)
+    version = current_version(mapping)
+    assert version is not None
+    assert "Nothing proves" in page(route)
+    fields = {**version.declaration["fields"], "external_id": {"path": "entity.id"}}
+    declaration = {**version.declaration, "fields": fields, "match": {"external_id": "external_id"}}
+    MappingVersion.objects.filter(pk=version.pk).update(declaration=declaration)
+    assert "has to bear the external id of its entity" in page(route)
