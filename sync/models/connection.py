@@ -42,7 +42,7 @@ CONNECTION_SETTINGS: Mapping[str, FieldSetting] = {
     ),
     "is_enabled": FieldSetting(
         "If it is disabled, no request is sent to the system: deliveries fail (`connection-disabled`) and are retried. "
-        "To let them wait instead, pause the routes or the source.",
+        "To let them wait instead, pause the connection.",
         True,
     ),
     "base_url": FieldSetting(
