@@ -4,7 +4,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
+from django.db.models import BooleanField, ExpressionWrapper, F, Q, QuerySet
 
 from config_schema.codes.codes import CodeTexts
 from console.base.damaged_rows import load_rows
@@ -230,7 +230,8 @@ def _replayed_events(deliveries: Iterable[Delivery]) -> set[int]:
 
 def _open_deliveries(query: EntityQuery) -> tuple[OpenDeliveryRow, ...]:
     same = Delivery.objects.open().filter(entity_id=query.entity_id, entity_type=query.entity_type)
-    rows = load_rows(same.select_related(*_RELATED).order_by("pk")[:MAX_OPEN])
+    # `+ 0`: PostgreSQL would rather read all deliveries in the order of their keys than sort those of the entity.
+    rows = load_rows(same.select_related(*_RELATED).order_by(F("pk") + 0)[:MAX_OPEN])
     around = load_contention_with(rows, rows)
     shown = ((row, describe_status(row, around)) for row in rows)
     return tuple(OpenDeliveryRow(row, _open_words(row, status), status) for row, status in shown)
