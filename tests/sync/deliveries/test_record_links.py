@@ -95,12 +95,22 @@ def test_an_external_id_that_no_entity_has_is_corrected_where_nothing_was_proven
     assert read_record(hub, record_id) == (FIRST, f"new.{address_of(FIRST)}", True)
 
 
+def test_an_unproven_link_is_not_followed_to_the_record_of_another_known_entity(hub: Hub) -> None:
+    record_id = merge_into_record_of_first(hub)
+    Link.objects.update(external_id_field="")
+    assert report(hub, FIRST, "UPDATE")["results"][0]["action"] == "created"
+    assert read_record(hub, record_id) == (SECOND, address_of(SECOND), True)
+
+
+@pytest.mark.parametrize("is_proven", [True, False])
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
 def test_a_record_with_the_entitys_external_id_wins_over_a_link_to_another_person(
-    hub: Hub, event_type: str
+    hub: Hub, event_type: str, is_proven: bool
 ) -> None:
     """As if the base URL led to another system, where the id belongs to a person whom the hub does not know."""
     strangers = create_person(hub, FIRST)
+    if not is_proven:
+        Link.objects.update(external_id_field=None)
     values = {"external_id": "stranger", "email": "stranger@example.com"}
     hub.shop.catalogue.update_record("customers", strangers, values, replaces=False)
     own = hub.shop.catalogue.create_record("customers", {"external_id": FIRST, "email": address_of(FIRST)})
