@@ -19,7 +19,7 @@ from console.ui.outcome_texts import render_pill
 from sync.mappings.drafts import current_version
 from sync.mappings.referring_mappings import ending_warning, referring_mappings
 from sync.models import MappingVersion, Route
-from sync.planning.mapping_declaration import parse_mapping
+from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 from sync.planning.record_matching import MatchingPolicy
 
 
@@ -82,17 +82,23 @@ def policy_sentences(route: Route, version: MappingVersion | None) -> list[str]:
         creates = _("A missing record is created only for a CREATE event; an UPDATE event fails.")
     matching = matching_texts[MatchingPolicy(route.matching)]
     sentences = [matching, creates, deletion_texts[Route.DeletionPolicy(route.when_deleted)]]
-    return sentences if version is None else [*sentences, _proof_sentence(version)]
+    return sentences if version is None else [*sentences, *_proof_sentences(version)]
 
 
-def _proof_sentence(version: MappingVersion) -> str:
-    mapping = parse_mapping(version.declaration)
+def _proof_sentences(version: MappingVersion) -> list[str]:
+    try:
+        mapping = parse_mapping(version.declaration)
+    except InvalidMapping:
+        # Somebody has changed it by SQL: the page of the mapping says what is wrong.
+        return []
     if mapping.match.external_id in mapping.fields:
-        return _("A record has to bear the external id of its entity, once it was seen there.")
-    return _(
-        "Nothing proves that a linked record is still that of its entity, because the mapping writes no external "
-        "id: after the ids of the target have changed, another person's record could be changed."
-    )
+        return [_("A record has to bear the external id of its entity, once it was seen there.")]
+    return [
+        _(
+            "Nothing proves that a linked record is still that of its entity, because the mapping writes no external "
+            "id: after the ids of the target have changed, another person's record could be changed."
+        )
+    ]
 
 
 def _mapping_text(route: Route, version: int | None) -> str:
