@@ -83,7 +83,7 @@ class Connectors:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What must change in the target, and the record that it was planned for.
+    """The change of the target that an attempt plans, and the record that it is for.
 
     If `is_matched`, the record was found by a value, and must be linked to the subject before it is changed.
     `write_counts` are the counts of the record after the change is applied. `left_out` has the entities that the record

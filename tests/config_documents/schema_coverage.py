@@ -28,7 +28,7 @@ class ChangedDocument(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """What the reader refuses and the schema accepts: the document, the change, the setting and the reader's words."""
+    """A change that the reader refuses and the schema accepts: document, change, setting and the words of the reader."""
 
     name: str
     change: str

@@ -76,7 +76,7 @@ def test_an_event_of_one_person_never_changes_the_record_of_another(
     Route.objects.update(when_deleted=when_deleted)
     record_id = make_record_of_second(hub)
     is_merged = make_record_of_second is merge_into_record_of_first
-    # Whether the merged record was the first person's too, nobody knows: a person decides.
+    # The merged record may have been the first person's too: a person decides.
     answer = report(hub, FIRST, event_type)
     assert (answer["results"][0]["status"] == "held") == is_merged
     assert read_record(hub, record_id) == (SECOND, address_of(SECOND), True)

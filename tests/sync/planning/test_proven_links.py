@@ -182,7 +182,7 @@ def test_the_record_of_a_namesake_is_not_taken_over(hub: Hub) -> None:
     assert post_event(hub, PEOPLE[0])[1]["action"] == "created"
     mine = Link.objects.exclude(record_id=str(own["id"])).get(entity_id=PEOPLE[0]).record_id
     assert hub.shop.catalogue.get_record("customers", str(own["id"]))["email"] == own["email"]
-    # With one, whose record has lost the id, nobody knows which of the two is meant.
+    # With one, whose record has lost the id, either record may be meant: a person decides.
     hub.shop.catalogue.update_record("customers", mine, {FIELD: None}, replaces=False)
     status, result = post_event(hub, PEOPLE[0])
     assert (status, result["code"]) == (202, "held-match")
