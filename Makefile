@@ -114,7 +114,7 @@ check: $(CHECKS)  ## everything that CI runs first
 lint: $(CHECKS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/djlint --check --quiet templates sandbox/templates
+	$(BIN)/djlint --check templates sandbox/templates
 	! grep -rnE --include='*.html' '^.{161}' templates sandbox/templates
 
 types: $(CHECKS)
