@@ -56,6 +56,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--against", metavar="COMMIT", help="this checkout and a clone of another commit, in turn"
     )
+    parser.add_argument(
+        "--web-processes", type=int, help="instead of those of docs/operations.md; against a commit, 1"
+    )
     parser.add_argument("--growth", action="store_true", help="cost by what is stored")
     parser.add_argument("--sizes", type=numbers, default=(10_000, 100_000, 1_000_000), help="for the growth")
     parser.add_argument(
@@ -66,7 +69,9 @@ def arguments() -> argparse.Namespace:
 
 def plan(given: argparse.Namespace) -> Plan:
     """Return the default plan, or the quick one, with the given options applied."""
-    options = {name: getattr(given, name) for name in ("clients", "delays", "rounds", "seconds")}
+    options = {
+        name: getattr(given, name) for name in ("clients", "delays", "rounds", "seconds", "web_processes")
+    }
     chosen = replace(
         QUICK if given.quick else Plan(), **{name: value for name, value in options.items() if value}
     )
@@ -168,7 +173,7 @@ class Bench:
     def _against(self) -> object:
         given = self.given
         rounds, seconds = given.rounds or AGAINST_ROUNDS, given.seconds or AGAINST_SECONDS
-        rows = compare_with(given.against, self.kinds, rounds, seconds)
+        rows = compare_with(given.against, self.kinds, rounds, seconds, given.web_processes or 1)
         print(show_against(given.against, rows))
         return rows
 

@@ -80,11 +80,12 @@ def documented_variables() -> dict[str, str]:
     return dict(re.findall(r"export (\w+)=(\S+)", lines[1] if lines else ""))
 
 
-def web_command() -> str:
-    """Return the documented command of the web processes, two of them, on the port that HUB_PORT names."""
-    return re.sub(
-        r"--bind \S+", "--bind 127.0.0.1:${HUB_PORT} --log-level warning", documented_command("gunicorn ")
-    )
+def web_command(processes: int | None = None) -> str:
+    """Return the documented command of the web processes, on the port that HUB_PORT names; `processes`: so many."""
+    command = documented_command("gunicorn ")
+    if processes is not None:
+        command = re.sub(r"--workers \d+", f"--workers {processes}", command)
+    return re.sub(r"--bind \S+", "--bind 127.0.0.1:${HUB_PORT} --log-level warning", command)
 
 
 @contextmanager

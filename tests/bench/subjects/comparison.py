@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.machinery.databases import fresh_database
-from tests.bench.machinery.servers import Server, running_hub, running_naive
+from tests.bench.machinery.servers import Server, running_hub, running_naive, web_command
 from tests.bench.machinery.systems import Systems
 from tests.bench.subjects.measurement import (
     ACK,
@@ -25,13 +25,17 @@ from tests.bench.subjects.measurement import (
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The measurements to make. `delays`: milliseconds of the stand-in systems; `seconds`: of a steady part."""
+    """The measurements to make. `delays`: milliseconds of the stand-in systems; `seconds`: of a steady part.
+
+    `web_processes`: as many as docs/operations.md starts if None.
+    """
 
     clients: tuple[int, ...] = (1, 16, 64)
     delays: tuple[int, ...] = (0, 20)
     rounds: int = 3
     seconds: float = 1.2
     subjects: tuple[Subject, ...] = (NOTHING, INSERT, PLAIN, POOLED, RESULT, ACK, INGEST)
+    web_processes: int | None = None
 
     def steps(self) -> Iterator[tuple[Subject, int, int]]:
         """Yield subject, clients and delay of one round. Subjects that wait for no calls are measured without delay."""
@@ -65,7 +69,7 @@ def compare(plan: Plan, kinds: Sequence[str], systems: Systems, folder: Path) ->
     """Run all rounds, one database after the other. Returns a list of figures for each round."""
     rounds: list[list[Figures]] = [[] for _ in range(plan.rounds)]
     for kind in kinds:
-        with both(kind, systems, folder) as serving:
+        with both(kind, systems, folder, web_command(plan.web_processes)) as serving:
             for number, taken in enumerate(rounds, 1):
                 for subject, clients, delay in plan.steps():
                     taken.append(measure(serving(subject), subject, systems, clients, delay, plan.seconds))

@@ -28,16 +28,27 @@ class Checkout:
 
     name: str
     folder: Path
+    web_processes: int
 
     @property
     def python(self) -> Path:
         return self.folder / ".venv" / "bin" / "python"
 
+    @property
+    def can_choose_web_processes(self) -> bool:
+        return "--web-processes" in (self.folder / "tests" / "bench" / "__main__.py").read_text()
 
-def compare_with(commit: str, kinds: Sequence[str], rounds: int, seconds: float) -> list[Row]:
-    """Measure both checkouts in turn, round after round. Returns the rows of both, with their `checkout`."""
-    other = clone_at(commit)
-    here = Checkout("this", ROOT)
+
+def compare_with(
+    commit: str, kinds: Sequence[str], rounds: int, seconds: float, web_processes: int
+) -> list[Row]:
+    """Measure both checkouts in turn, round after round. Returns the rows of both, with their `checkout`.
+
+    Both start so many web processes; a commit whose benchmark cannot choose starts its own number, e265903 one. Two web
+    processes share neither commits nor cached pages on SQLite, and one thread runs at a time in one: what a checkout
+    costs can only be compared with the same number.
+    """
+    here, other = Checkout("this", ROOT, web_processes), clone_at(commit, web_processes)
     return [
         row | {"checkout": checkout.name, "round": number}
         for kind in kinds
@@ -48,11 +59,11 @@ def compare_with(commit: str, kinds: Sequence[str], rounds: int, seconds: float)
     ]
 
 
-def clone_at(commit: str) -> Checkout:
+def clone_at(commit: str, web_processes: int) -> Checkout:
     """Return a clone of a commit of this repository, installed below var/bench. Raises SystemExit if there is none."""
     digest = _resolve(commit)
     folder = ROOT / "var" / "bench" / digest[:12]
-    checkout = Checkout(commit, folder)
+    checkout = Checkout(commit, folder, web_processes)
     if not (folder / ".git").exists():
         _git("clone", "--quiet", "--shared", "--no-checkout", str(ROOT), str(folder))
         subprocess.run(["git", "-C", str(folder), "checkout", "--quiet", digest], check=True)
@@ -92,6 +103,8 @@ def _measure(checkout: Checkout, kind: str, seconds: float, place: str) -> list[
         *(str(checkout.python), "-m", "tests.bench", "--database", kind, "--only", ",".join(SUBJECTS)),
         *("--clients", str(CLIENTS), "--delays", "0", "--rounds", "1", "--seconds", str(seconds)),
     ]
+    if checkout.can_choose_web_processes:
+        command += ["--web-processes", str(checkout.web_processes)]
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     ended = subprocess.run(
         command,
