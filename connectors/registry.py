@@ -252,7 +252,7 @@ def _parse_connection(
     parsed = SETTINGS_KINDS[connector].read(settings, ())
     side = CONNECTOR_SIDES[connector]
     secrets = SecretSet(
-        list_secrets(scheme, credentials, {"settings": settings, "authentication": authentication})
+        *list_secrets(scheme, credentials, {"settings": settings, "authentication": authentication})
     )
     remember_secrets(secrets)
     authenticator = make_authenticator(scheme, credentials, base, side, secrets)

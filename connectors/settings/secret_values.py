@@ -72,40 +72,52 @@ class PlainSecret(NamedTuple):
     is_header: bool
 
 
+class ListedSecrets(NamedTuple):
+    """What no record, page or answer may show. `sent_texts` contain a secret beside public words, such as a user name:
+    they are secret as a whole, not each part of them.
+    """
+
+    secrets: list[str]
+    sent_texts: list[str]
+
+
 def list_secrets(
     scheme: Authentication, credentials: Mapping[str, str], settings: Mapping[str, Any]
-) -> list[str]:
-    """Return what no record, page or answer may show: credentials, as they are and as they are sent, and secrets
-    among the settings.
-    """
+) -> ListedSecrets:
+    """Return the credentials, as they are and as they are sent, and secrets among the settings."""
     texts = [
         str(value)
         for name, value in credentials.items()
         if name not in CREDENTIALS or CREDENTIALS[name].is_secret
     ]
+    sent_texts: list[str] = []
     for name, secret in (("username", "password"), ("client_id", "client_secret")):
         if name in credentials and secret in credentials:
             pair = f"{credentials[name]}:{credentials[secret]}"
             # The whole pair is found in base64 too, and a short password only with it.
-            texts += [pair, b64encode(pair.encode("utf-8", "surrogatepass")).decode("ascii")]
+            sent_texts += [pair, b64encode(pair.encode("utf-8", "surrogatepass")).decode("ascii")]
     texts += [found.value for found in find_plain_secrets(settings)]
     names = {scheme.secret_header, *(place.name for place in scheme.secret_places)}
     # Many systems write the names of headers in lower case.
     names |= {name.lower() for name in names}
-    return [part for text in texts for part in _parts(text, sorted(names))]
+    for text in texts:
+        if len(text) < MIN_SECRET_LENGTH:
+            sent_texts += _texts_with(text, sorted(names))
+    long = [text for text in texts if len(text) >= MIN_SECRET_LENGTH]
+    return ListedSecrets([*long, *(word for text in long for word in _second_word(text))], sent_texts)
 
 
-def _parts(text: str, names: list[str]) -> Iterator[str]:
-    """Yield a secret as it may be repeated. A short one is searched for only with the text that it is sent in."""
-    if len(text) < MIN_SECRET_LENGTH:
-        yield f"Bearer {text}"
-        for name in names:
-            yield from (f"{name}={text}", f"{name}: {text}", f'"{name}": "{text}"', f'"{name}":"{text}"')
-        return
-    yield text
+def _texts_with(secret: str, names: list[str]) -> Iterator[str]:
+    """Yield the texts in which a secret is sent that is too short to be searched for alone."""
+    yield f"Bearer {secret}"
+    for name in names:
+        yield from (f"{name}={secret}", f"{name}: {secret}", f'"{name}": "{secret}"', f'"{name}":"{secret}"')
+
+
+def _second_word(text: str) -> Iterator[str]:
+    """Yield the second of two words, which alone is the secret: `Token abcdef`."""
     word, _, rest = text.partition(" ")
     if word.isalpha() and " " not in rest and len(rest) >= MIN_SECRET_LENGTH:
-        # `Token abcdef`: the second word alone is the secret.
         yield rest
 
 

@@ -1,19 +1,24 @@
 """Secrets of this process, and the forms in which a text may contain them. Pure."""
 
 import json
-from base64 import b64encode, urlsafe_b64encode
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import NamedTuple
 from urllib.parse import quote, quote_plus
 
 from connectors.values.escapes import unescape
+from connectors.values.secret_windows import WindowIndex
 
 MIN_SECRET_LENGTH = 6
 """Shorter secrets are not looked for: they would be found in ordinary words and numbers."""
 
+LONG_SECRET_LENGTH = 20
+"""Of secrets of so many characters any part is looked for, of shorter ones the beginning."""
+
 # So many bytes at the beginning of a form are enough to mask it, as far as it goes.
 _PREFIX_BYTES = 12
+_FOLDED = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ-_", b"abcdefghijklmnopqrstuvwxyz+/")
 # Tokens, each with all texts that are secret because of it.
 _MAX_RECENT = 4
 _MAX_KNOWN = 256
@@ -28,14 +33,26 @@ class _Needle(NamedTuple):
 
 
 class SecretSet:
-    """Secrets of one owner, prepared for the search. The newest of changing ones (tokens) are added as they come."""
+    """Secrets of one owner, prepared for the search. The newest of changing ones (tokens) are added as they come.
 
-    __slots__ = ("_fixed", "_recent", "needles")
+    `sent_texts` contain a secret beside public words: they are looked for from their beginning, as short secrets are.
+    """
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
+    __slots__ = ("_fixed", "_recent", "_sent_texts", "encoded_windows", "needles", "plain_windows")
+
+    def __init__(self, secrets: Iterable[str] = (), sent_texts: Iterable[str] = ()) -> None:
         self._fixed = tuple(dict.fromkeys(secrets))
+        self._sent_texts = tuple(dict.fromkeys(sent_texts))
         self._recent: tuple[tuple[str, ...], ...] = ()
-        self.needles = _build_needles(self._fixed)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        secrets = (*self._fixed, *chain.from_iterable(self._recent))
+        short = [secret for secret in secrets if MIN_SECRET_LENGTH <= len(secret) < LONG_SECRET_LENGTH]
+        long = [secret for secret in secrets if len(secret) >= LONG_SECRET_LENGTH]
+        self.needles = _build_needles([*short, *self._sent_texts])
+        self.plain_windows = WindowIndex(_forms_of(long, ["plain"]))
+        self.encoded_windows = WindowIndex(_forms_of(long, FORMS.keys() - {"plain"}))
 
     def __repr__(self) -> str:
         return f"<SecretSet of {len(self._fixed) + sum(map(len, self._recent))}>"
@@ -46,11 +63,11 @@ class SecretSet:
         """
         if secrets not in self._recent:
             self._recent = (secrets, *self._recent)[:_MAX_RECENT]
-            self.needles = _build_needles((*self._fixed, *chain.from_iterable(self._recent)))
+            self._prepare()
 
     def has_same_owner(self, other: "SecretSet") -> bool:
         """Return True if both were made of the same secrets."""
-        return self._fixed == other._fixed
+        return (self._fixed, self._sent_texts) == (other._fixed, other._sent_texts)
 
 
 class KnownSecrets:
@@ -68,13 +85,22 @@ def remember_secrets(secrets: SecretSet) -> None:
 def _build_needles(secrets: Iterable[str]) -> tuple[_Needle, ...]:
     starts: dict[tuple[bytes, bool], set[bytes]] = {}
     for secret in secrets:
-        if len(secret) < MIN_SECRET_LENGTH:
-            continue
-        for name, list_forms in FORMS.items():
-            for form in list_forms(secret.encode("utf-8", "surrogatepass")):
+        for name in FORMS:
+            for form in _forms_of([secret], [name]):
                 if len(form) >= MIN_SECRET_LENGTH:
                     starts.setdefault((form[:_PREFIX_BYTES], name != "plain"), set()).add(form)
     return tuple(_Needle(start, tuple(forms), is_encoded) for (start, is_encoded), forms in starts.items())
+
+
+def _forms_of(secrets: Iterable[str], names: Iterable[str]) -> set[bytes]:
+    """Return secrets in these forms, folded."""
+    raw = [secret.encode("utf-8", "surrogatepass") for secret in secrets]
+    return {fold(form) for name in names for secret in raw for form in FORMS[name](secret)}
+
+
+def fold(data: bytes) -> bytes:
+    """Return bytes in lower case, and base64url as base64: secrets are compared without these differences."""
+    return data.translate(_FOLDED)
 
 
 def _plain_forms(secret: bytes) -> set[bytes]:
@@ -86,28 +112,16 @@ def _plain_forms(secret: bytes) -> set[bytes]:
 
 
 def _base64_forms(secret: bytes) -> set[bytes]:
-    return {
-        _base64_core(b64encode, spelling, offset) for spelling in _spellings(secret) for offset in range(3)
-    }
-
-
-def _base64url_forms(secret: bytes) -> set[bytes]:
-    return {
-        _base64_core(urlsafe_b64encode, spelling, offset)
-        for spelling in _spellings(secret)
-        for offset in range(3)
-    }
+    return {_base64_core(spelling, offset) for spelling in _spellings(secret) for offset in range(3)}
 
 
 def _hex_forms(secret: bytes) -> set[bytes]:
-    digits = [spelling.hex().encode() for spelling in _spellings(secret)]
-    return {*digits, *[text.upper() for text in digits]}
+    return {spelling.hex().encode() for spelling in _spellings(secret)}
 
 
 FORMS: Mapping[str, Callable[[bytes], set[bytes]]] = {
     "plain": _plain_forms,
     "base64": _base64_forms,
-    "base64url": _base64url_forms,
     "hex": _hex_forms,
 }
 
@@ -121,8 +135,8 @@ def _spellings(secret: bytes) -> set[bytes]:
     return spellings | {quote(secret, safe="").encode(), quote_plus(secret).encode()}
 
 
-def _base64_core(encode: Callable[[bytes], bytes], raw: bytes, offset: int) -> bytes:
+def _base64_core(raw: bytes, offset: int) -> bytes:
     """Return the characters of a base64 text that depend on `raw` alone, if `offset` other bytes precede it."""
     start = -(-8 * offset // 6)
     end = 8 * (offset + len(raw)) // 6
-    return encode(bytes(offset) + raw)[start:end]
+    return b64encode(bytes(offset) + raw)[start:end]

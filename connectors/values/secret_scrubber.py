@@ -2,7 +2,8 @@
 
 A secret is found as it is, in base64 and base64url (also within a longer base64 text, at each of the three alignments,
 and in wrapped lines), in hex, and under up to three layers of escapes: `%XX`, `\\uXXXX` and the other escapes of JSON,
-and those of HTML, in any mixture. A part is found too, if it begins where the secret begins and is long enough.
+and those of HTML, in any mixture, and with letters of either case. A part of 12 bytes is found too; of a secret below
+20 characters, if it begins where the secret begins.
 """
 
 import json
@@ -10,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from connectors.values.escapes import ESCAPE_MARKS, list_views
-from connectors.values.secret_forms import MIN_SECRET_LENGTH, SecretSet
+from connectors.values.secret_forms import MIN_SECRET_LENGTH, SecretSet, fold
+from connectors.values.secret_windows import matching_length, sample_grams
 
 MASK = "***"
 _MASK_BYTES = MASK.encode()
@@ -86,25 +88,21 @@ class SecretScrubber:
         return list(_merge(found)) if found else []
 
     def _find_in_bytes(self, data: bytes, *, only_encoded: bool = False) -> list[tuple[int, int]]:
-        """Return where secrets are in these bytes, at most one more than the allowed number."""
+        """Return where secrets are in these bytes, at most a few more than the allowed number."""
+        data = fold(data)
+        grams = sample_grams(data)
         found: list[tuple[int, int]] = []
         for secrets in self._sets:
+            indexes = [secrets.encoded_windows, *([] if only_encoded else [secrets.plain_windows])]
+            for index in indexes:
+                found += index.find_windows(data, grams, _MAX_FOUND + 1)
             for start, forms, is_encoded in secrets.needles:
                 at = data.find(start) if is_encoded or not only_encoded else -1
                 while at >= 0 and len(found) <= _MAX_FOUND:
-                    end = at + max([_matching_length(data, at, form) for form in forms])
+                    end = at + max([matching_length(data, at, form) for form in forms])
                     found.append((at, end))
                     at = data.find(start, end)
         return found
-
-
-def _matching_length(data: bytes, at: int, form: bytes) -> int:
-    """Return how many bytes of a form are at this place: all of them, or those before something cut it."""
-    part = data[at : at + len(form)]
-    if part == form:
-        return len(form)
-    pairs = enumerate(zip(part, form, strict=False))
-    return next((index for index, (one, other) in pairs if one != other), len(part))
 
 
 def _merge(ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:

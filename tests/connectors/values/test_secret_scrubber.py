@@ -1,7 +1,11 @@
 """Secrets are removed in every form in which a system repeats them, and nothing else is."""
 
+import base64
 import json
+import re
 import time
+from collections.abc import Callable
+from urllib.parse import unquote_to_bytes
 
 import pytest
 
@@ -47,6 +51,48 @@ def test_a_secret_that_was_cut_leaves_no_long_beginning(form: str) -> None:
         clean = scrub(echoed[:length], SECRETS[0])
         # Twelve bytes are enough to recognise it, and an escape that was cut may stand for one more.
         assert not readable_in(clean, SECRETS[0][:26]), clean
+
+
+def test_any_12_bytes_of_a_long_secret_are_masked() -> None:
+    secret = "sk-Kq7vT2mZx9Rw4Lb8Jd3Hn6Pf"
+    for start in range(len(secret) - 12 + 1):
+        for before in range(9):
+            text = "." * before + secret[start : start + 12] + "."
+            assert scrub(text, secret) == "." * before + MASK + ".", (start, before)
+    assert scrub(secret[3:14], secret) == secret[3:14]
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        str.lower,
+        str.upper,
+        str.swapcase,
+        str.title,
+        lambda secret: secret[-16:],
+        lambda secret: secret[8:24].upper(),
+        lambda secret: secret.replace("-", "_"),
+        lambda secret: base64.b64encode(secret.encode()).decode().lower(),
+        lambda secret: base64.b64encode(secret[5:].encode()).decode(),
+        lambda secret: secret[-15:].encode().hex().title(),
+        lambda secret: "".join(f"%{byte:02X}" for byte in secret.lower().encode()),
+        lambda secret: f"{secret[:14]}…{secret[-14:]}",
+    ],
+)
+def test_a_secret_of_20_characters_is_masked_in_each_spelling(spell: Callable[[str], str]) -> None:
+    secret = "sk-Kq7vT2mZx9Rw4Lb8Jd3Hn6Pf"
+    clean = scrub(f"Token {spell(secret)} is unknown", secret)
+    assert MASK in clean
+    left = unquote_to_bytes(clean.removeprefix("Token ").removesuffix(" is unknown")).decode().lower()
+    assert not [part for part in re.findall(r"[a-z0-9+/=-]+", left) if len(part) >= 12]
+
+
+def test_public_parts_of_what_is_sent_with_a_secret_stay() -> None:
+    secrets = SecretSet(
+        ["a-password-of-30-characters-00"], ["admin@example.com:a-password-of-30-characters-00"]
+    )
+    text = "anna@example.com is taken"
+    assert SecretScrubber(secrets).scrub_text(text) is text
 
 
 def test_a_text_without_a_secret_is_returned_as_it_is() -> None:
