@@ -3,12 +3,16 @@
 Strangers share the limit of an account, and each address has a limit for all accounts. An address from which the person
 has logged in before has a limit of its own for this account instead: strangers cannot lock the person out. A login that
 succeeds is given back, so only failures use a limit up.
+
+Behind proxies, clients whose address cannot be read share one limit: who writes the header could choose not to be read.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from random import random
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db.models import F
 from django.utils.crypto import salted_hmac
@@ -27,6 +31,7 @@ CHECK_LIMIT = RateLimit(4, 4)
 RESERVED_CHECK_LIMIT = RateLimit(1, 1)
 _CHECKS, _RESERVED_CHECKS = f"{_PREFIX}checks", f"{_PREFIX}checks:known"
 _PRUNE_SHARE = 0.02
+_UNREADABLE = "unreadable"
 
 
 class LoginRefused(Exception):
@@ -113,7 +118,15 @@ def rate_limits_for(account: Account, network: str, *, is_known: bool) -> dict[s
     if is_known:
         return {f"{_PREFIX}known:{account.key}:{network}": KNOWN_ADDRESS_LIMIT}
     limits = {_account_key(account): ACCOUNT_LIMIT}
-    return limits | ({f"{_PREFIX}address:{network}": ADDRESS_LIMIT} if network else {})
+    if network or settings.TRUSTED_PROXIES:
+        limits[f"{_PREFIX}address:{network or _UNREADABLE}"] = ADDRESS_LIMIT
+    return limits
+
+
+def last_attempt_without_address(since: datetime) -> datetime | None:
+    """Return until when the limit of clients without a readable address is in use, or was in use after `since`."""
+    key = f"{_PREFIX}address:{_UNREADABLE}"
+    return RateLimitState.objects.filter(pk=key, free_at__gt=since).values_list("free_at", flat=True).first()
 
 
 def _account_key(account: Account) -> str:
@@ -128,7 +141,7 @@ def refund_attempt(admission: Admission) -> None:
 
 def account_wait_seconds(account: Account) -> float:
     """Return the seconds until strangers can try this account again; 0 if they can now."""
-    return max(_read_waits(rate_limits_for(account, "", is_known=False)).values())
+    return max(_read_waits({_account_key(account): ACCOUNT_LIMIT}).values())
 
 
 def clear_limits(account: Account) -> None:

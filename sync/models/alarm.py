@@ -24,6 +24,7 @@ class AlarmKind(models.TextChoices):
     AUDIT_BROKEN = "audit-broken", _("audit log changed")
     AUDIT_UNCHECKED = "audit-unchecked", _("audit log not checked")
     LOGINS_FAILING = "logins-failing", _("failed logins")
+    ADDRESSES_UNREADABLE = "addresses-unreadable", _("client addresses not readable")
     BREAK_GLASS = "break-glass", _("break-glass command used")
 
 

@@ -176,6 +176,17 @@ _RAISED_TEXTS: Mapping[str, _Template] = {
             "firewall. If a person cannot log in, an administrator can unlock the login on the person's page."
         ),
     ),
+    AlarmKind.ADDRESSES_UNREADABLE: _Template(
+        gettext_lazy("Client addresses cannot be read"),
+        gettext_lazy(
+            "Since %(began)s, requests have come through the proxy without a readable address of the client. People "
+            "who log in this way share one limit of wrong passwords."
+        ),
+        gettext_lazy(
+            "Check that TRUSTED_PROXIES is the number of proxies, and that each of them appends the address of its "
+            "client to X-Forwarded-For."
+        ),
+    ),
     AlarmKind.BREAK_GLASS: _Template(
         gettext_lazy("A login was changed on the server"),
         ngettext_lazy(
@@ -249,6 +260,10 @@ _ENDED_TEXTS: Mapping[str, tuple[Any, Any]] = {
     AlarmKind.LOGINS_FAILING: (
         ngettext_lazy("%(count)s failed login", "%(count)s failed logins", "number"),
         gettext_lazy("No login has failed for a while."),
+    ),
+    AlarmKind.ADDRESSES_UNREADABLE: (
+        gettext_lazy("Client addresses could not be read"),
+        gettext_lazy("All recent requests had a readable address."),
     ),
     AlarmKind.BREAK_GLASS: (
         gettext_lazy("A login was changed on the server"),

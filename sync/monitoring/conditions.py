@@ -76,6 +76,8 @@ def find_conditions(figures: HealthFigures, limits: AlarmLimits) -> list[AlarmCo
     since = figures.logins_failing_since
     if since is not None and 0 < limits.min_failed_logins <= figures.failed_logins:
         conditions.append(AlarmCondition(AlarmKind.LOGINS_FAILING, since, count=figures.failed_logins))
+    if figures.addresses_unreadable_since is not None:
+        conditions.append(AlarmCondition(AlarmKind.ADDRESSES_UNREADABLE, figures.addresses_unreadable_since))
     if figures.break_glass_at is not None:
         uses = figures.break_glass_uses
         conditions.append(AlarmCondition(AlarmKind.BREAK_GLASS, figures.break_glass_at, count=uses))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError
 from django.db.models import Count, F, Min, OuterRef, QuerySet, Subquery, Sum
 
@@ -17,10 +18,11 @@ from audit.models.column_values import UNREADABLE, is_valid_value
 from audit.sealing.status import SealingStatus, sealing_status
 from database.statement import Statement
 from database.values import parse_optional_timestamp, parse_timestamp
+from logins.limits import last_attempt_without_address
 from logins.models import FailedLogins
 from sync.deliveries.predicates import has_expired_lease, is_behind_older, is_due
 from sync.monitoring.expiring_certificates import ExpiringCertificate, read_certificates
-from webhooks.models import Event, Source, State
+from webhooks.models import Event, Receipt, Source, State
 
 # Bounds the cost of counting a large backlog.
 COUNT_LIMIT = 10_000
@@ -30,6 +32,9 @@ TEST_EVENT_TYPE = "HUB-TEST"
 LOGIN_ATTACK_GAP = timedelta(minutes=15)
 # A day, so that everybody whom it concerns sees it once.
 BREAK_GLASS_ALARM_PERIOD = timedelta(days=1)
+# Webhooks and logins of the last hour whose client's address could not be read.
+UNREADABLE_ADDRESS_PERIOD = timedelta(hours=1)
+MAX_LAST_RECEIPTS = 20
 # The number of last events of a source that are searched for a readable time.
 MAX_DAMAGED = 50
 _RECEIVED_AT = Event._meta.get_field("received_at")
@@ -104,6 +109,7 @@ class HealthFigures:
     audit: SealingStatus
     failed_logins: int = 0
     logins_failing_since: datetime | None = None
+    addresses_unreadable_since: datetime | None = None
     break_glass_uses: int = 0
     break_glass_at: datetime | None = None
     certificates: tuple[ExpiringCertificate, ...] = ()
@@ -117,7 +123,7 @@ class HealthFigures:
 
 
 def measure_health(at: datetime) -> HealthFigures:
-    """Measure the figures at a time of the database's clock, in fifteen statements."""
+    """Measure the figures at a time of the database's clock, in fifteen statements, behind proxies in seventeen."""
     due, expired = count_due_and_expired(at)
     failed_logins, failing_since = _count_failed_logins(at)
     break_glass_uses, break_glass_at = _count_break_glass_uses(at)
@@ -133,6 +139,7 @@ def measure_health(at: datetime) -> HealthFigures:
         audit=sealing_status(),
         failed_logins=failed_logins,
         logins_failing_since=failing_since,
+        addresses_unreadable_since=_addresses_unreadable_since(at),
         break_glass_uses=break_glass_uses,
         break_glass_at=break_glass_at,
         certificates=read_certificates(),
@@ -150,6 +157,19 @@ def _count_failed_logins(at: datetime) -> tuple[int, datetime | None]:
     recent = FailedLogins.objects.filter(hour__gt=at - timedelta(hours=2), last_at__gt=at - LOGIN_ATTACK_GAP)
     sums = recent.aggregate(times=Sum(F("wrong") + F("refused")), since=Min("first_at"))
     return min(sums["times"] or 0, COUNT_LIMIT + 1), sums["since"]
+
+
+def _addresses_unreadable_since(at: datetime) -> datetime | None:
+    """Return when the first of the last requests came whose client's address could not be read; None if all could, or
+    if the hub reads no header for it.
+    """
+    if not settings.TRUSTED_PROXIES:
+        return None
+    since = at - UNREADABLE_ADDRESS_PERIOD
+    newest = Receipt.objects.order_by("-pk").values_list("address", "received_at")[:MAX_LAST_RECEIPTS]
+    times = [received_at for address, received_at in newest if address is None and received_at > since]
+    used_until = last_attempt_without_address(since)
+    return min([*times, *([] if used_until is None else [min(used_until, at)])], default=None)
 
 
 def _count_break_glass_uses(at: datetime) -> tuple[int, datetime | None]:

@@ -153,6 +153,19 @@ def test_a_client_without_an_address_is_limited_by_account_alone(anna: User, clo
     assert try_in_turn(clock, 12, password="wrong", address="")[-2:] == [429, 429]
 
 
+def test_clients_without_a_readable_address_share_one_limit_behind_a_proxy(
+    clock: LoginClock, settings: Any
+) -> None:
+    settings.TRUSTED_PROXIES = 1
+    statuses = []
+    for number in range(25):
+        clock.move(1)
+        form = {"username": f"nobody {number}", "password": "wrong"}
+        answer = Client().post("/admin/login/", form, headers={"X-Forwarded-For": f"unknown-{number}"})
+        statuses.append(answer.status_code)
+    assert statuses == [200] * 20 + [429] * 5
+
+
 def test_guesses_on_the_password_change_page_are_limited_like_logins(anna: User, clock: LoginClock) -> None:
     client = Client()
     client.force_login(anna)

@@ -1,6 +1,7 @@
 """Step 1 of a webhook: read the request's headers, client address and raw body. Nothing is parsed."""
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +18,7 @@ from webhooks.protocol.formats.webhook_format import MAX_BODY_BYTES
 
 # The largest value of the column. A header can claim more.
 _MAX_SIZE = 2**31 - 1
+_WITH_PORT = re.compile(r"([0-9.]+):[0-9]{1,5}|\[([^\[\]]+)\](?::[0-9]{1,5})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +116,15 @@ def read_client_address(request: HttpRequest) -> str | None:
             # Counted from the end: the client can write anything in front of what the trusted proxies append.
             address = hops[-settings.TRUSTED_PROXIES]
     try:
-        return str(ipaddress.ip_address(remove_zone(address)))
+        return str(ipaddress.ip_address(remove_zone(_remove_port(address))))
     except ValueError:
         return None
+
+
+def _remove_port(address: str) -> str:
+    """Return an address as some proxies write it, `192.0.2.1:443` or `[2001:db8::1]:443`, without port and brackets."""
+    match = _WITH_PORT.fullmatch(address)
+    return address if match is None else match[1] or match[2]
 
 
 def remove_zone(address: str) -> str:

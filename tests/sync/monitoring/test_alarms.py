@@ -27,7 +27,7 @@ from tests.support.builders.alarms import (
     receive_event,
     two_deliveries_of_one_subject,
 )
-from tests.support.builders.history import NOON, an_event
+from tests.support.builders.history import NOON, a_receipt, an_event
 from tests.support.threads import in_threads
 from webhooks.models import Event, Source
 
@@ -215,6 +215,27 @@ def test_every_transition_is_recorded_in_the_audit_log() -> None:
     snoozed = alarm_log[1][1]
     assert (snoozed["actor"], snoozed["details"]["address"]) == (f"person:{person.pk}", "192.0.2.9")
     assert "known" not in str(alarm_log)
+
+
+@pytest.mark.django_db
+def test_unreadable_client_addresses_behind_a_proxy_raise_an_alarm_for_an_hour(settings: Any) -> None:
+    a_watched_source()
+    event = Event.objects.get()
+    a_receipt(event, address=None, received_at=NOON)
+    evaluate_alarms(NOON + minutes(1))
+    assert not Alarm.objects.exists(), "the header is not read"
+    settings.TRUSTED_PROXIES = 1
+    evaluate_alarms(NOON + minutes(2))
+    alarm = Alarm.objects.get()
+    assert (alarm.kind, alarm.began_at) == (AlarmKind.ADDRESSES_UNREADABLE, NOON)
+    assert alarm_text(alarm).title == "Client addresses cannot be read"
+    a_receipt(event, address="192.0.2.1", received_at=NOON + minutes(3))
+    evaluate_alarms(NOON + minutes(59))
+    alarm.refresh_from_db()
+    assert alarm.ended_at is None
+    evaluate_alarms(NOON + minutes(61))
+    alarm.refresh_from_db()
+    assert alarm.ended_at is not None
 
 
 @pytest.mark.django_db

@@ -143,6 +143,29 @@ def test_only_the_configured_number_of_proxies_is_trusted(source: Source, settin
     assert list(Receipt.objects.order_by("pk").values_list("address", flat=True)) == ["198.51.100.9", None]
 
 
+@pytest.mark.parametrize(
+    ("hop", "address"),
+    [
+        ("198.51.100.9:51234", "198.51.100.9"),
+        ("[2001:db8::9]:51234", "2001:db8::9"),
+        ("[2001:db8::9]", "2001:db8::9"),
+        ("2001:db8::9", "2001:db8::9"),
+        ("[fe80::1%eth0]:1", "fe80::1"),
+        ("198.51.100.9:", None),
+        ("198.51.100.9:123456", None),
+        ("[198.51.100.9", None),
+        ("unknown", None),
+        ("_hidden:80", None),
+    ],
+)
+def test_an_address_is_read_with_its_port(
+    source: Source, settings: Any, hop: str, address: str | None
+) -> None:
+    settings.TRUSTED_PROXIES = 1
+    send(**{"X-Forwarded-For": hop})
+    assert Receipt.objects.get().address == address
+
+
 def test_a_link_local_address_is_stored_without_its_zone(source: Source) -> None:
     zone = "%br-0123456789ab"
     address = f"fe80::1234:5678:9abc:def0{zone}"
