@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template import loader
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils.cache import add_never_cache_headers
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
@@ -132,4 +133,6 @@ class ConsoleSite(AdminSite):
         )
         request.current_app = self.name
         response = record_password_change(request, request.user.pk, partial(page, request))
+        # A browser would show the page again to whoever uses it next.
+        add_never_cache_headers(response)
         return cast(TemplateResponse, response)

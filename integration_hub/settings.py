@@ -166,7 +166,11 @@ USE_TZ = True
 
 STATIC_URL = "/static/"
 STATIC_ROOT = WORKING_DIR / "var" / "static"
+# After a login whose `next` is refused: it names another site.
+LOGIN_REDIRECT_URL = "admin:index"
 WHITENOISE_USE_FINDERS = True
+# No other site needs the style sheets of the console.
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 make_folder_private(WORKING_DIR / "var")
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks an export of the audit log: python3 verify.py FOLDER [--checkpoint FILE]
+"""Checks an export of the audit log: python3 verify.py [FOLDER] [--checkpoint FILE]
 
 Needs Python 3.9 or newer and nothing else. docs/audit-format.md has the formats and the order of the checks. Prints
 each fault with its code and place and ends with 1, or says what was verified and ends with 0; 2: an argument is wrong.
@@ -797,7 +797,9 @@ def summarize_faults(codes: list[str]) -> str:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Check an export of the audit log.")
-    parser.add_argument("folder", help="the folder that holds manifest.json")
+    parser.add_argument(
+        "folder", nargs="?", default=".", help="the folder that holds manifest.json: this one unless named"
+    )
     parser.add_argument("--checkpoint", metavar="FILE", help="a checkpoint that you received yourself")
     asked = parser.parse_args(arguments)
     outside = None
@@ -812,7 +814,8 @@ def main(arguments: list[str]) -> int:
     for code, fault in zip(export.codes, export.faults):  # noqa: B905, since Python 3.10
         print(f"FAULT [{code}] {fault}")
     if export.faults:
-        print(f"{len(export.faults)} faults. {summarize_faults(export.codes)}")
+        noun = "fault" if len(export.faults) == 1 else "faults"
+        print(f"{len(export.faults)} {noun}. {summarize_faults(export.codes)}")
         return 1
     manifest, checkpoint = export.manifest, export.checkpoint
     print(

@@ -227,7 +227,8 @@ def _calls_by_attempt(
 def _attempt_row(
     row: Attempt, delivery: Delivery, may: Mapping[str, bool], now: datetime, missing: PayloadAbsence
 ) -> AttemptRow:
-    seconds = ((row.ended_at or now) - row.started_at).total_seconds()
+    # The clock of the process that began it may be ahead of this one's.
+    seconds = max(0.0, ((row.ended_at or now) - row.started_at).total_seconds())
     took, system = short_duration(seconds), system_name(delivery, row.code)
     return AttemptRow(
         row=row,

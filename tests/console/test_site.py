@@ -45,3 +45,19 @@ def test_a_logout_is_no_form_that_was_lost() -> None:
     client = browser("support")
     client.post("/admin/logout/")
     assert LOGGED_OUT not in client.post("/admin/logout/", follow=True).content.decode()
+
+
+def test_after_a_login_a_link_to_another_site_leads_to_the_overview() -> None:
+    User.objects.create_user("anna", password="correct horse battery", is_staff=True)
+    form = {"username": "anna", "password": "correct horse battery", "next": "https://evil.test/"}
+    assert Client().post("/admin/login/", form)["Location"] == "/admin/"
+
+
+def test_no_browser_stores_the_page_that_changes_a_password() -> None:
+    assert "no-store" in browser("support").get("/admin/password_change/")["Cache-Control"]
+
+
+def test_static_files_are_not_for_other_sites() -> None:
+    answer = Client().get("/static/console/lists.css", headers={"Origin": "https://evil.test"})
+    assert answer.status_code == 200
+    assert "Access-Control-Allow-Origin" not in answer

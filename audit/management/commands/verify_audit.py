@@ -57,7 +57,8 @@ class Command(BaseCommand):
             self.stderr.write(problem)
         if faults:
             more = " or more" if faults >= MAX_FAULTS else ""
-            raise CommandError(f"{faults}{more} faults", returncode=FAULTS_FOUND)
+            noun = "fault" if faults == 1 else "faults"
+            raise CommandError(f"{faults}{more} {noun}", returncode=FAULTS_FOUND)
         if stopped:
             raise CommandError("Not everything could be checked.", returncode=NOT_COMPLETED)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that the rows of an export fit its audit entries: python3 check_rows.py FOLDER
+"""Checks that the rows of an export fit its audit entries: python3 check_rows.py [FOLDER]
 
 Needs Python 3.9 or newer and nothing else. It believes the entries: run verify.py first. Prints each fault with its
 code and place and ends with 1, or says what fits and ends with 0; 2: an argument is wrong.
@@ -976,13 +976,16 @@ class RowChecker:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Check the rows of an export against its audit entries.")
-    parser.add_argument("folder", help="the folder that holds export.json")
+    parser.add_argument(
+        "folder", nargs="?", default=".", help="the folder that holds export.json: this one unless named"
+    )
     rows = RowChecker(parser.parse_args(arguments).folder)
     rows.check_export()
     for code, fault in zip(rows.codes, rows.faults):  # noqa: B905, since Python 3.10
         print(f"FAULT [{code}] {fault}")
     if rows.faults:
-        print(f"{len(rows.faults)} faults. The rows do not match the audit entries.")
+        noun = "fault" if len(rows.faults) == 1 else "faults"
+        print(f"{len(rows.faults)} {noun}. The rows do not match the audit entries.")
         return 1
     counts = ", ".join(f"{count} {name}" for name, count in rows.metadata["rows"].items())
     print(f"The rows match the audit entries: {counts}.")

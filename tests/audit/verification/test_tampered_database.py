@@ -97,7 +97,7 @@ def test_the_command_names_each_fault_and_exits_with_status_one(database: None) 
     with transaction.atomic():
         disable_triggers()
         store_log(state)
-        with pytest.raises(CommandError, match="faults") as ended:
+        with pytest.raises(CommandError, match="fault") as ended:
             call_command("verify_audit", stdout=output, stderr=output)
         transaction.set_rollback(True)
     assert ended.value.returncode == 1

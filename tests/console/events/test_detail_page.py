@@ -13,7 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sync.models import Recheck
+from sync.models import Attempt, Recheck
 from tests.support.builders.failed_events import SECRET, a_failed_event
 from tests.support.builders.history import (
     a_call,
@@ -194,6 +194,14 @@ def test_contents_are_masked_until_a_reason_is_given_and_again_after_a_minute(
     later = time.time() + 61
     monkeypatch.setattr("console.payloads.reveal.time.time", lambda: later)
     assert SECRET not in page_of(support, event)
+
+
+def test_an_attempt_that_began_by_a_clock_ahead_of_ours_has_taken_no_time(support: Client) -> None:
+    event = a_failed_event()
+    running = Attempt.objects.filter(delivery__event=event)
+    running.update(started_at=timezone.now() + timedelta(seconds=1), ended_at=None)
+    page = page_of(support, event)
+    assert "0 ms so far" in page
 
 
 def test_revealing_never_leads_to_another_site(support: Client) -> None:
