@@ -6,7 +6,6 @@ hub's own secrets.
 
 import base64
 import binascii
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,13 +14,13 @@ from urllib.parse import unquote, urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
+from config_schema.secret_strength import Weakness, find_weakness
 from connectors.signed_post import MIN_KEY_BYTES, SECRET_PREFIX, parse_signing_key
 
-_EXAMPLE = re.compile(
-    r"change.?me|replace.?me|django-insecure|place.?holder|your.?(secret|token|key|password)|example|password|dummy",
-    re.IGNORECASE,
-)
-_MIN_DISTINCT = 8  # of 24 random bytes fewer than this are distinct once in 10^20 times
+_WEAKNESSES = {
+    Weakness.REPEATED: "can be guessed: it repeats a few characters",
+    Weakness.EXAMPLE: "can be guessed: it is an example, not a random value",
+}
 _ENCRYPTION_KEY_BYTES = 32
 
 
@@ -104,7 +103,7 @@ def check_secrets(**_: Any) -> list[CheckMessage]:
     seen = {password: name for name, password in _other_passwords()}
     messages: list[CheckMessage] = []
     for secret in _list_secrets():
-        weakness = find_weakness(secret.kind, secret.value)
+        weakness = describe_weakness(secret.kind, secret.value)
         known = _normalize_secret(secret.value)
         if not weakness and known in seen:
             weakness = f"has the same value as {seen[known]}"
@@ -115,23 +114,14 @@ def check_secrets(**_: Any) -> list[CheckMessage]:
     return messages
 
 
-def find_weakness(kind: SecretKind, value: str) -> str:
+def describe_weakness(kind: SecretKind, value: str) -> str:
     """Return the end of a sentence that says what is wrong with a secret, without repeating it; empty if it is good."""
     try:
         content = kind.decode(value)
     except ValueError as error:
         return str(error)
-    if len(set(content)) < _MIN_DISTINCT or _is_repeated_piece(content):
-        return "can be guessed: it repeats a few characters"
-    if _EXAMPLE.search(value) or _EXAMPLE.search(content.decode("latin-1")):
-        return "can be guessed: it is an example, not a random value"
-    return ""
-
-
-def _is_repeated_piece(content: bytes) -> bool:
-    """True if a piece of at most a third of the content, over and over, is all of it (the last one may be cut)."""
-    # A text is its own continuation, shifted by its period.
-    return any(content[:-period] == content[period:] for period in range(1, len(content) // 3 + 1))
+    weakness = find_weakness(value, content)
+    return "" if weakness is None else _WEAKNESSES[weakness]
 
 
 def _normalize_secret(value: str) -> str:

@@ -154,7 +154,7 @@ AUTHENTICATION_BACKENDS = ["integration_hub.login_backend.LimitedLoginBackend"]
 PASSWORD_HASHERS = ["logins.password_hasher.LowPriorityHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 15}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from audit.entries.append import NewEntry, append_entries
 from config_schema.translatable import error_sentence
 from webhooks.models import Source, SourceSecret
+from webhooks.protocol.schemes import require_strong_secret
 from webhooks.protocol.signatures import check_secret, new_secret
 
 MAX_LIVE_SECRETS = 3
@@ -33,6 +34,7 @@ def rotate_secret(
     value = typed or _generate_secret(source)
     try:
         check_secret(source.scheme, value, source.scheme_settings)
+        require_strong_secret(source.scheme, value, source.scheme_settings)
     except ValueError as error:
         raise RotationRefused(error_sentence(error)) from error
     with transaction.atomic():

@@ -12,6 +12,7 @@ from typing import Any
 from config_schema.cached_reader import CachedReader
 from config_schema.declared import Declared, setting
 from config_schema.objects import Object
+from config_schema.secret_strength import can_be_guessed
 from config_schema.translatable import translatable
 from webhooks.protocol import challenge_hmac, hmac_rule
 from webhooks.protocol.body_secret import BodySecret
@@ -19,10 +20,9 @@ from webhooks.protocol.hmac_rule import HEADER_NAME, decode_base64, decode_secre
 from webhooks.protocol.tokens import jwt_rule
 
 MIN_KEY_BYTES = 24
-# Of the scheme `hmac`. Some senders generate the key themselves, from 128 random bits: those of Zoom and Mandrill have
-# 22 characters.
-MIN_SENDERS_KEY_BYTES = 16
-MIN_STATIC_BYTES = 16
+# Some senders generate the secret themselves, from 128 random bits: the keys of Zoom and Mandrill have 22 characters.
+MIN_DECODED_BYTES = 16
+MIN_TEXT_BYTES = 22
 
 _STANDARD_PREFIX = "whsec_"
 _PUBLIC_PREFIX = "whpk_"
@@ -54,7 +54,7 @@ class VerificationScheme:
 
 _HMAC_SECRET = translatable("the key of the HMAC, as text: at least %(least)s bytes.", least=MIN_KEY_BYTES)
 _PLAIN_SECRET = translatable(
-    "at least %(least)s printable characters, without a space at either end", least=MIN_STATIC_BYTES
+    "at least %(least)s printable characters, without a space at either end", least=MIN_TEXT_BYTES
 )
 
 SCHEMES: Mapping[str, VerificationScheme] = {
@@ -98,8 +98,9 @@ SCHEMES: Mapping[str, VerificationScheme] = {
         ),
         translatable(
             "the key of the HMAC, as text: at least %(least)s bytes. If you may choose it, let the hub generate it. "
-            "With `secret` set to `base64`, the length after decoding counts.",
-            least=MIN_SENDERS_KEY_BYTES,
+            "With `secret` set to `base64`, at least %(decoded)s bytes after decoding.",
+            least=MIN_TEXT_BYTES,
+            decoded=MIN_DECODED_BYTES,
         ),
         hmac_rule.HmacRule.kind,
         {
@@ -220,8 +221,8 @@ def check_secret(scheme: str, value: str, settings: Mapping[str, Any] | None = N
     """Raise ValueError with a sentence, which never repeats the value, if a secret is invalid for `scheme` with these
     settings.
 
-    An HMAC key needs at least 24 bytes, or 16 with the scheme `hmac`, and a secret that is sent as it is 16 printable
-    characters.
+    An HMAC key needs at least 24 bytes; with the scheme `hmac` 22, or 16 after base64. A secret that is sent as it is
+    needs 22 printable characters.
     """
     _require_scheme(scheme)
     _require_secret(scheme, settings)
@@ -234,8 +235,11 @@ def check_secret(scheme: str, value: str, settings: Mapping[str, Any] | None = N
     elif scheme == "standard-webhooks":
         _check_hmac_key(decode_standard_key(value), MIN_KEY_BYTES, is_base64=True)
     elif scheme in challenge_hmac.SCHEMES:
-        least = MIN_SENDERS_KEY_BYTES if scheme == "hmac" else MIN_KEY_BYTES
-        _check_hmac_key(_decode_secret(value, settings), least, is_base64=_has_base64_secret(settings))
+        is_base64 = _has_base64_secret(settings)
+        least = MIN_DECODED_BYTES if is_base64 else MIN_TEXT_BYTES
+        if scheme != "hmac":
+            least = MIN_KEY_BYTES
+        _check_hmac_key(_decode_secret(value, settings), least, is_base64=is_base64)
     elif scheme == "jwt":
         _check_jwt_key(value, settings or {})
     elif scheme == "basic":
@@ -245,6 +249,17 @@ def check_secret(scheme: str, value: str, settings: Mapping[str, Any] | None = N
         _check_static_secret(password)
     else:
         _check_static_secret(value)
+
+
+def require_strong_secret(scheme: str, value: str, settings: Mapping[str, Any] | None = None) -> None:
+    """Raise ValueError with a sentence if a secret that `check_secret` accepts can be guessed. A public key cannot."""
+    if is_public_key(value):
+        return
+    content = decode_standard_key(value) if scheme == "standard-webhooks" else _decode_secret(value, settings)
+    if can_be_guessed(value, content):
+        raise ValueError(
+            translatable("The secret can be guessed. Leave the field empty, and the hub generates one.")
+        )
 
 
 def new_secret(scheme: str, settings: Mapping[str, Any] | None = None) -> str:
@@ -335,7 +350,7 @@ def _check_static_secret(value: str) -> None:
         raise ValueError(
             translatable("The secret must not contain control characters, or start or end with a space.")
         )
-    if len(value) < MIN_STATIC_BYTES:
+    if len(value) < MIN_TEXT_BYTES:
         raise ValueError(
-            translatable("The secret must have at least %(least)s characters.", least=MIN_STATIC_BYTES)
+            translatable("The secret must have at least %(least)s characters.", least=MIN_TEXT_BYTES)
         )

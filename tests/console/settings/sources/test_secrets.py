@@ -1,5 +1,6 @@
 """Secrets of sources: shown once, ended in time, never more than three, encrypted anew."""
 
+import base64
 import re
 from datetime import timedelta
 from io import StringIO
@@ -55,6 +56,15 @@ def test_a_typed_secret_is_stored_and_not_shown() -> None:
     of = a_signed_source()
     assert TYPED not in rotated(browser("administrator"), of, typed=TYPED)
     assert SourceSecret.objects.get().value == TYPED
+
+
+def test_a_secret_that_can_be_guessed_is_not_stored() -> None:
+    of = a_signed_source()
+    typed = "whsec_" + base64.b64encode(b"my-webhook-secret-of-2026").decode()
+    page = rotated(browser("administrator"), of, typed=typed)
+    assert "The secret can be guessed." in page
+    assert typed not in page
+    assert not of.secrets.exists()
 
 
 def test_a_weak_secret_is_refused_without_repeating_it() -> None:
