@@ -20,12 +20,12 @@ from database.write_batch import WriteBatch
 from webhooks.delivery_port import DeliveryPort
 from webhooks.models import Event, Payload, Receipt, Source, State, SubjectKey, lock_or_create_keys
 from webhooks.models.subject_key_store import Subject
+from webhooks.protocol.event_ids import event_id_by_position
 from webhooks.protocol.formats.event_reader import RequestEvents, UnreadableEvent, encode_unreadable_events
 from webhooks.protocol.formats.webhook_format import MAX_EVENTS
 from webhooks.receiving.answers import Answer, BatchResult
 from webhooks.receiving.outcome_links import build_batch_answer
 from webhooks.receiving.request_storage import (
-    event_id_by_position,
     is_same_event,
     plan_event,
     request_entry,

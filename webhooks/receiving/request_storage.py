@@ -17,6 +17,7 @@ from database.model_rows import new_row
 from database.write_batch import WriteBatch
 from webhooks.delivery_port import DeliveryPort, DeliverySession
 from webhooks.models import Event, Payload, Receipt, Source, State, subject_key
+from webhooks.protocol.event_ids import event_id_by_position
 from webhooks.protocol.formats.body_reader import remove_dropped_values
 from webhooks.protocol.webhook_parser import ParsedWebhook
 from webhooks.receiving.answers import Answer
@@ -44,9 +45,6 @@ class StoredWebhook:
     session: DeliverySession | None = None
     answer: Answer | None = None
 
-
-# Of the 255 characters of an event id, some are for its position.
-_MAX_REQUEST_ID_LENGTH = 240
 
 RowModel = TypeVar("RowModel", bound=Model)
 BuildAnswer = Callable[[Event, EventOutcome], Answer]
@@ -129,12 +127,6 @@ def choose_event_id(request: ReceivedRequest, parsed: ParsedWebhook, position: i
     if own_id is not None or verified.event_id is None:
         return own_id
     return event_id_by_position(verified.event_id, position)
-
-
-def event_id_by_position(request_id: str, position: int) -> str:
-    """Return the id of an event that has none itself, made of the id of its request and its position in it."""
-    fits = len(request_id) <= _MAX_REQUEST_ID_LENGTH
-    return f"{request_id if fits else hashlib.sha256(request_id.encode()).hexdigest()}/{position}"
 
 
 def _record_new(
