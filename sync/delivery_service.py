@@ -15,14 +15,20 @@ from config_schema.codes.outcome import EventOutcome
 from database.write_batch import WriteBatch
 from sync.attempts.event_outcome import initial_outcome, load_event_outcome, load_event_outcomes
 from sync.attempts.waiters import wait_for_outcome, waiting_for
-from sync.deliveries.creation import OpenedDeliveries, open_deliveries, resolve_routes
+from sync.deliveries.creation import (
+    OpenedDeliveries,
+    open_deliveries,
+    resolve_routes,
+    routes_of,
+    uses_webhook_data,
+)
 from sync.deliveries.event_state import refresh_event_states
 from sync.deliveries.ordering import find_next_of_subject
 from sync.deliveries.redelivery import retry_events
 from sync.deliveries.routes import ResolvedRoute
 from sync.execution.executor import ReservedSlot, defer_to_workers, reserve_slots, run_in_this_process
 from sync.models import Delivery
-from webhooks.delivery_port import OpenedRows, PendingAnswer
+from webhooks.delivery_port import OpenedRows, PendingAnswer, RouteModes
 from webhooks.models import Event, State
 
 
@@ -68,13 +74,18 @@ class EventSession:
         self._routes: list[ResolvedRoute] = []
         self._opened = OpenedDeliveries()
 
-    def plan_deliveries(self, event: Event) -> EventOutcome | None:
+    def route_modes(self, event: Event) -> RouteModes:
+        """Return where the event's routes get its entity: from the webhook or by fetching it."""
+        relayed = {uses_webhook_data(resolved.route, event) for resolved in routes_of(event)}
+        return RouteModes(uses_webhook=True in relayed, fetches=False in relayed)
+
+    def plan_deliveries(self, event: Event, *, only_fetched: bool = False) -> EventOutcome | None:
         """Resolve the event's routes before it is stored. Returns its outcome so far if the answer will not wait.
 
         The answer does not wait if no slot is free, because a worker will run the deliveries, or if a route is paused,
         because they are on hold.
         """
-        self._routes = resolve_routes(event)
+        self._routes = resolve_routes(event, only_fetched=only_fetched)
         if self._waits and not any(route.is_paused for route in self._routes):
             self._slots = reserve_slots(len(self._routes))
             if self._slots:

@@ -40,12 +40,26 @@ class OpenedRows:
     deliveries: Sequence[JSONValue] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class RouteModes:
+    """Where the routes of an event get its entity: `uses_webhook` if one uses the data that the webhook carries,
+    `fetches` if one fetches it.
+    """
+
+    uses_webhook: bool
+    fetches: bool
+
+
 class DeliverySession(Protocol):
     """The delivery of one new webhook: created in the commit that stores the event, then run and waited for."""
 
-    def plan_deliveries(self, event: Event) -> EventOutcome | None:
+    def route_modes(self, event: Event) -> RouteModes:
+        """Return where the event's routes get its entity. Reserves nothing."""
+
+    def plan_deliveries(self, event: Event, *, only_fetched: bool = False) -> EventOutcome | None:
         """Resolve the event's routes before it is stored. Returns its outcome so far if the answer will not wait for
-        the deliveries, otherwise None. Sets the event's state to `ignored` if no route takes it.
+        the deliveries, otherwise None. Sets the event's state to `ignored` if no route takes it. `only_fetched`: leave
+        out the routes that use the webhook's own data.
         """
 
     def open_deliveries(self, event: Event, batch: WriteBatch) -> OpenedRows:

@@ -76,6 +76,7 @@ _REQUEST: Mapping[str, _Row] = {
     "wrong-entity-type": (400, "sender", False),
     "wrong-event-type": (400, "sender", False),
     "wrong-timestamp": (400, "sender", False),
+    "missing-time": (400, "sender", False),
     "wrong-event-id": (400, "sender", False),
     "wrong-previous": (400, "sender", False),
     "wrong-data": (400, "sender", False),

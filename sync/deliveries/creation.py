@@ -42,11 +42,26 @@ class OpenedDeliveries:
     opened_rows: OpenedRows = field(default_factory=OpenedRows)
 
 
-def resolve_routes(event: Event) -> list[ResolvedRoute]:
-    """Return the routes of an event. Sets an event of an unknown type, or without a route, to `ignored`."""
-    resolved_routes = (
-        routes_for(event.source_id, event.entity_type) if event.event_type in EVENT_TYPES else []
-    )
+def routes_of(event: Event) -> list[ResolvedRoute]:
+    """Return the routes of an event, none if its type is unknown."""
+    return routes_for(event.source_id, event.entity_type) if event.event_type in EVENT_TYPES else []
+
+
+def uses_webhook_data(route: Route, event: Event) -> bool:
+    """True if a route relays the data of an event, and fetches nothing."""
+    # Anyone may have sent an unsigned webhook, so its data are only a hint and the entity is fetched.
+    return route.relays and event.is_signed
+
+
+def resolve_routes(event: Event, *, only_fetched: bool = False) -> list[ResolvedRoute]:
+    """Return the routes of an event, or only those that fetch its entity. Sets an event of an unknown type, or without
+    a route, to `ignored`.
+    """
+    resolved_routes = routes_of(event)
+    if only_fetched:
+        resolved_routes = [
+            resolved for resolved in resolved_routes if not uses_webhook_data(resolved.route, event)
+        ]
     if not resolved_routes:
         event.state = State.IGNORED
         event.code = "ignored"
@@ -111,8 +126,7 @@ def _new_delivery(event: Event, resolved: ResolvedRoute) -> Delivery:
         target_id=route.target_id,
         entity_type=event.entity_type,
         entity_id=event.entity_id,
-        # Anyone may have sent an unsigned webhook, so its data are only a hint and the entity is fetched.
-        is_relayed=route.relays and event.is_signed,
+        is_relayed=uses_webhook_data(route, event),
         # Without a due time it waits until a person resumes the source or the route.
         due_at=None if resolved.is_paused else NOW,
         opened_at=NOW,

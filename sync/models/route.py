@@ -92,7 +92,12 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
         "The data of the webhook is used, and no entity is fetched. Deliveries then run in order, and an "
         "older timestamp never overwrites a newer one.",
         False,
-        rules=(translatable("It needs a signed source."),),
+        rules=(
+            translatable(
+                "It needs a signed source whose signature covers a time or an id, or whose webhook format reads "
+                "`occurred_at` from the body."
+            ),
+        ),
     ),
     "continues_after_failure": FieldSetting(
         "Whether the hub keeps retrying after it has answered that the change failed. By default yes if the entity is "
@@ -264,6 +269,13 @@ class Route(Pausable):
         errors: dict[str, Any] = {}
         if self.relays and self.source_id and not self.source.is_signed:
             errors["relays"] = _("Only webhooks of a signed source can be relayed.")
+        # A route that has become impossible can still be disabled.
+        elif self.relays and self.is_enabled and self.source_id and not self.source.may_be_relayed:
+            errors["relays"] = _(
+                "A captured webhook of this source could be sent again and bring old data back: its signature covers "
+                "neither a time nor an id, and its webhook format does not read the time of each event "
+                "(“occurred_at”) from the body."
+            )
         is_trusted = self.matching == MatchingPolicy.TRUSTED
         if is_trusted and self.source_id and not self.source.is_signed:
             errors["matching"] = _("Only a signed source can be trusted.")

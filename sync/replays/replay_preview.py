@@ -23,7 +23,7 @@ from sync.attempts.attempt_result import AttemptResult, failure_result, supersed
 from sync.attempts.delivery_run import is_older_than_applied, open_connector
 from sync.attempts.plan import AttemptFindings, Connectors, plan_change
 from sync.deliveries.claims import Claim, attach_route
-from sync.deliveries.creation import resolve_routes
+from sync.deliveries.creation import resolve_routes, uses_webhook_data
 from sync.deliveries.record_links import read_link
 from sync.deliveries.routes import ResolvedRoute, get_resolved_route, with_mapping_version
 from sync.limits.circuit_breaker import allowed_deliveries
@@ -156,7 +156,7 @@ def _unsaved_delivery(event: Event, resolved: ResolvedRoute) -> Delivery:
         target_id=route.target_id,
         entity_type=event.entity_type,
         entity_id=event.entity_id,
-        is_relayed=route.relays and event.is_signed,
+        is_relayed=uses_webhook_data(route, event),
     )
     attach_route(delivery, resolved)
     return delivery

@@ -28,6 +28,7 @@ from webhooks.protocol.schemes import (
     needs_form,
     needs_public_url,
     signs_same_text_of_empty_bodies,
+    signs_time_or_id,
 )
 from webhooks.protocol.strict_form import FORM_TYPE
 from webhooks.protocol.verification_result import LiveSecret
@@ -202,8 +203,22 @@ class Source(Pausable):
             errors["default_mode"] = _(
                 "Only a signed source with entity fields in responses can receive the entity."
             )
+        if not errors:
+            errors = self._find_unprotected_route()
         if errors:
             raise ValidationError(errors)
+
+    def _find_unprotected_route(self) -> dict[str, ValidationError]:
+        """Return the error of the verification or the webhook format if an enabled route needs another one."""
+        # Routes are declared by `sync`, which this package does not import.
+        routes = Source.objects.filter(pk=self.pk, routes__relays=True, routes__is_enabled=True)
+        if self.pk is None or self.may_be_relayed or not routes.exists():
+            return {}
+        sentence = _(
+            "An enabled route uses the data of this source’s webhooks, so what is sent again must be recognized: "
+            "the signature covers a time or an id, or the body gives each event its time (“occurred_at”)."
+        )
+        return {"webhook_format" if self.is_signed else "scheme": ValidationError(sentence)}
 
     def _find_unsuitable_format(self) -> dict[str, ValidationError]:
         """Return the error of the webhook format or the verification if they do not fit together."""
@@ -261,6 +276,19 @@ class Source(Pausable):
     def is_signed(self) -> bool:
         """True if webhooks of this source are verified. Data of an unsigned webhook is only a hint."""
         return self.scheme != "none"
+
+    @property
+    def may_be_relayed(self) -> bool:
+        """True if routes may use the data of this source's webhooks: a captured webhook that is sent again is
+        recognized, because a time or an id is signed, or because the body gives each event its time.
+        """
+        if signs_time_or_id(self.scheme, self.scheme_settings):
+            return True
+        try:
+            webhook_format = WebhookFormat.kind.read(self.webhook_format, ())
+        except SettingsInvalid:
+            return False
+        return self.is_signed and webhook_format.reads_body_alone("occurred_at")
 
     @property
     def needs_secret(self) -> bool:

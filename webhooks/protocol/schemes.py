@@ -203,10 +203,20 @@ def needs_form(scheme: str, settings: Mapping[str, Any]) -> bool:
     return scheme == "hmac" and hmac_rule.FIELDS in settings.get("signed", ())
 
 
+def signs_time_or_id(scheme: str, settings: Mapping[str, Any]) -> bool:
+    """Return True if each webhook has a time or an id beside its body, and the signature covers it."""
+    if scheme == "hmac":
+        return bool({hmac_rule.TIME, hmac_rule.ID} & set(settings.get("signed", ())))
+    # The times of a token say how long it may be used, and some senders use one token for many webhooks.
+    return scheme in ("standard-webhooks", "timestamped-hmac") or (
+        scheme == "jwt" and bool(settings.get("id_claim"))
+    )
+
+
 def signs_same_text_of_empty_bodies(scheme: str, settings: Mapping[str, Any]) -> bool:
     """Return True if one signature fits all requests without a body to one address, whatever their headers say."""
     if scheme == "hmac":
-        return not {hmac_rule.TIME, hmac_rule.ID} & set(settings.get("signed", ()))
+        return not signs_time_or_id(scheme, settings)
     return scheme == "body-hmac" or (scheme == "jwt" and bool(settings.get("detached")))
 
 

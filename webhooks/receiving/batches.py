@@ -176,9 +176,13 @@ def _plan_events(
             planned.append(parsed)
             continue
         session = sessions.enter_context(closing(delivery_port.begin_session(0.0, may_claim=False)))
-        new = plan_event(request, parsed, session, position)
         element = (parsed.document or {}).get("event")
-        planned.append(_NewElement(new.event, new.body, session, new.outcome, element))
+        try:
+            new = plan_event(request, parsed, session, position)
+        except RequestRefused as refused:
+            planned.append(UnreadableEvent(refused.code, refused.entry, element, parsed.entity_id))
+            continue
+        planned.append(_NewElement(new.event, new.body, session, new.outcome, new.fetches_again, element))
     return planned
 
 
@@ -206,12 +210,19 @@ def _find_repeats(
         if stored_event is item.event and not is_by_position:
             items.append(item)
         elif stored_event is not item.event and is_same_event(stored_event, item.event):
-            items.append(_RepeatedEvent(stored_event))
+            items.append(_fetch_again(item) if item.fetches_again else _RepeatedEvent(stored_event))
         else:
             items.append(
                 UnreadableEvent("event-id-conflict", element=item.element, entity_id=item.event.entity_id)
             )
     return items
+
+
+def _fetch_again(item: _NewElement) -> _NewElement:
+    """Return an event whose bytes are stored already as another one, for the routes that fetch."""
+    item.event.event_id = None
+    item.outcome = item.session.plan_deliveries(item.event, only_fetched=True)
+    return item
 
 
 def _has_other_event_count(source: Source, request_id: str, number: int) -> bool:

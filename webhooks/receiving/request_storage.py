@@ -17,7 +17,7 @@ from database.model_rows import new_row
 from database.write_batch import WriteBatch
 from webhooks.delivery_port import DeliveryPort, DeliverySession
 from webhooks.models import Event, Payload, Receipt, Source, State, subject_key
-from webhooks.protocol.event_ids import event_id_by_position
+from webhooks.protocol.event_ids import event_id_by_position, event_id_of_bytes
 from webhooks.protocol.formats.body_reader import remove_dropped_values
 from webhooks.protocol.webhook_parser import ParsedWebhook
 from webhooks.receiving.answers import Answer
@@ -61,28 +61,34 @@ def record_webhook(
     """Store the webhook, or add a receipt to the event that it repeats. Its sender waits `seconds` for the outcome.
 
     1. Store it as a new event; its deliveries are claimed in the same commit if slots are free.
-    2. If its event id is stored already, store a repeat of that event.
+    2. If its event id is stored already, store a repeat of that event. If that id is made of its bytes, store it as
+       another event for the routes that fetch, if there are any.
     3. If something else of its subject was stored at the same moment, try once more with the subject's key locked.
 
-    Raises RequestRefused with `event-id-conflict` if its event id is stored with another body.
+    Raises RequestRefused with `event-id-conflict` if its event id is stored with another body, and with `missing-time`
+    if a route must not use its data.
     """
-    for is_retry in (False, True):
+    only_fetched = is_retry = False
+    while True:
         session = delivery_port.begin_session(seconds, may_claim=not is_retry)
-        new = plan_event(request, parsed, session)
         try:
+            new = plan_event(request, parsed, session, only_fetched=only_fetched)
             return _record_new(request, new, build_answer, is_retry=is_retry)
         except IntegrityError:
             # The event is stored already, or something of its subject was stored at this moment.
             session.close()
+            if new.fetches_again and _find_event(request.source, new.event.event_id) is not None:
+                only_fetched = True
+                continue
             repeat = _record_repeat(request, new.event)
             if repeat is not None:
                 return repeat
             if is_retry:
                 raise
+            is_retry = True
         except BaseException:
             session.close()
             raise
-    raise AssertionError("the second round returns or raises")
 
 
 def record_unusable_request(
@@ -114,7 +120,7 @@ def record_unusable_request(
 
 
 def choose_event_id(request: ReceivedRequest, parsed: ParsedWebhook, position: int) -> str | None:
-    """Return the id by which a repeated event is recognised, or None.
+    """Return the id by which a repeated event is recognized, or None.
 
     If requests may have several events, it is the id of the event, or else the id of its request with its position: a
     sender may send the event again in another request. If they have one event, the id of the request comes first.
@@ -133,17 +139,23 @@ def _record_new(
     request: ReceivedRequest, new: NewEvent, build_answer: BuildAnswer, *, is_retry: bool
 ) -> StoredWebhook:
     answer = None if new.outcome is None else build_answer(new.event, new.outcome)
-    webhook = NewWebhook(new.event, new.body, new.session, new.outcome, request, answer)
+    webhook = NewWebhook(new.event, new.body, new.session, new.outcome, new.fetches_again, request, answer)
     store_webhook(webhook, is_retry=is_retry)
     return StoredWebhook(webhook.receipt, new.event, new.session, answer)
 
 
 def plan_event(
-    request: ReceivedRequest, parsed: ParsedWebhook, session: DeliverySession, position: int = 0
+    request: ReceivedRequest,
+    parsed: ParsedWebhook,
+    session: DeliverySession,
+    position: int = 0,
+    *,
+    only_fetched: bool = False,
 ) -> NewEvent:
     """Build an event of a request and resolve its routes, as if it was not stored yet.
 
-    An event that its source's webhook format excludes has no delivery, and its outcome is `ignored`.
+    An event that its source's webhook format excludes has no delivery, and its outcome is `ignored`. `only_fetched`:
+    leave out the routes that use the webhook's own data. Raises RequestRefused with `missing-time`.
     """
     event = new_row(
         Event,
@@ -159,12 +171,41 @@ def plan_event(
         digest=hashlib.sha256(request.body).digest() if parsed.digest is None else parsed.digest,
         received_at=request.incoming.received_at,
     )
+    fetches_again = False
     if parsed.ignore_code:
         event.state, event.code = State.IGNORED, parsed.ignore_code
         outcome: EventOutcome | None = EventOutcome(event.state, event.code, (), None)
     else:
-        outcome = session.plan_deliveries(event)
-    return NewEvent(event, stored_body(request, parsed), session, outcome)
+        if not only_fetched:
+            fetches_again = _make_recognizable(request, event, session, position)
+        outcome = session.plan_deliveries(event, only_fetched=only_fetched)
+    return NewEvent(event, stored_body(request, parsed), session, outcome, fetches_again)
+
+
+def _make_recognizable(
+    request: ReceivedRequest, event: Event, session: DeliverySession, position: int
+) -> bool:
+    """Make sure that an event whose data a route uses is recognized if its request is captured and sent again: give it
+    an id of its bytes if no signed id is known. Returns True if other routes fetch the entity of the event.
+
+    Returns False, having changed nothing, if its id is signed or no route uses its data: to fetch again is harmless.
+    Raises RequestRefused with `missing-time` if neither a time nor an id is signed, and the body does not say when the
+    event occurred: once retention has deleted the event, only that would show that its data are old.
+    """
+    verified, webhook_format = request.verified, request.source.parsed_format
+    if verified.event_id is not None or not verified.is_signed:
+        return False
+    modes = session.route_modes(event)
+    if not modes.uses_webhook:
+        return False
+    has_time = event.occurred_at is not None and webhook_format.reads_body_alone("occurred_at")
+    if verified.signed_at is None and not has_time:
+        place = {"pointer": "/timestamp"} if webhook_format.uses_default_fields else {"entry": "occurred_at"}
+        raise RequestRefused("missing-time", **place)
+    if event.event_id is not None and webhook_format.reads_body_alone("event_id"):
+        return False
+    event.event_id = event_id_of_bytes(request.body, verified.signed_at, position)
+    return modes.fetches
 
 
 def is_same_event(stored_event: Event, event: Event) -> bool:

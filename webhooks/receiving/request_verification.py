@@ -5,6 +5,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 
 from config_schema.codes.codes import Language
@@ -62,9 +63,9 @@ class RequestFiltered(Exception):
 class VerifiedRequest:
     """The result of a successful verification.
 
-    `event_id` is the id of the request that its signature covers; None if it covers none. `is_signed` is false if the
-    source verifies nothing. `body` is parsed and stored instead of the request's body; None means the request's own
-    body. `secret_id` is the id of the secret that matched; None if there is none.
+    `event_id` and `signed_at` are the id and the time of the request that its signature covers; None if it covers none.
+    `is_signed` is false if the source verifies nothing. `body` is parsed and stored instead of the request's body; None
+    means the request's own body. `secret_id` is the id of the secret that matched; None if there is none.
     """
 
     verified_by: str
@@ -72,6 +73,7 @@ class VerifiedRequest:
     is_signed: bool
     body: bytes | None = field(default=None, repr=False)
     secret_id: int | str | None = None
+    signed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,12 @@ def verify_request(source: Source, incoming: IncomingRequest) -> VerifiedRequest
     # Only an id that is signed: with any other header, whoever repeats a request could make it a new event, and whoever
     # guesses an id could take it from an event to come.
     return VerifiedRequest(
-        verified_by, signature.webhook_id, source.is_signed, signature.body, signature.secret_id
+        verified_by,
+        signature.webhook_id,
+        source.is_signed,
+        signature.body,
+        signature.secret_id,
+        signature.webhook_timestamp,
     )
 
 

@@ -38,13 +38,15 @@ from webhooks.receiving.row_facts import answer_facts, event_facts
 class NewEvent:
     """An event that is ready to be stored, and `body`, the bytes that are stored of it.
 
-    `outcome` is its outcome so far; None if the answer waits for its deliveries.
+    `outcome` is its outcome so far; None if the answer waits for its deliveries. If `fetches_again`, routes that fetch
+    deliver the event even if its id, which is made of bytes, is stored already: the entity may have changed since.
     """
 
     event: Event
     body: bytes
     session: DeliverySession
     outcome: EventOutcome | None
+    fetches_again: bool
 
     @property
     def subject(self) -> Subject:

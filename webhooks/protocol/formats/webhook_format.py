@@ -10,7 +10,7 @@ from config_schema.declared import Declared, nullable, setting
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.expressions.expression_budget import ExpressionBudget
 from config_schema.expressions.expression_kind import CompiledExpression, CompiledExpressionKind
-from config_schema.expressions.jmespath_paths import MAX_DEPTH, MAX_LENGTH
+from config_schema.expressions.jmespath_paths import MAX_DEPTH, MAX_LENGTH, fields_read
 from config_schema.kinds import Boolean, Choice, ConvertedText, JsonSchema, Text, ValueKind, WholeNumber
 from config_schema.objects import MapOf, SetOf
 from config_schema.settings import SettingValues
@@ -274,11 +274,24 @@ class WebhookFormat(Declared):
         """True if the format says where the events are."""
         return "events" in self.stated
 
+    def reads_body_alone(self, name: str) -> bool:
+        """True if an entry is read from the body of a request, and from nothing beside it that may not be signed."""
+        entry = getattr(self, name)
+        if isinstance(entry, Constant):
+            return False
+        texts = (self.events.text, entry.text)
+        is_outside = any(_looks_into(text, part) for text in texts for part in ("headers", "query"))
+        return not is_outside and (_looks_into(entry.text, "event") or _looks_into(entry.text, "body"))
+
     @property
     def entries(self) -> dict[str, ExpressionOrConstant]:
         """The entries that give the parts of one event, by name."""
         values = {one.name: getattr(self, name) for name, one in self.settings.items() if name != "events"}
         return {name: value for name, value in values.items() if isinstance(value, ExpressionOrConstant)}
+
+
+def _looks_into(expression: str, name: str) -> bool:
+    return fields_read(expression, name) != frozenset()
 
 
 _NOT_ABOUT_FIELDS = frozenset(
