@@ -25,7 +25,7 @@ from sync.deliveries.creation import (
 from sync.deliveries.event_state import refresh_event_states
 from sync.deliveries.ordering import find_next_of_subject
 from sync.deliveries.redelivery import retry_events
-from sync.deliveries.routes import ResolvedRoute
+from sync.deliveries.routes import ResolvedRoute, routed_types
 from sync.execution.executor import ReservedSlot, defer_to_workers, reserve_slots, run_in_this_process
 from sync.models import Delivery
 from webhooks.delivery_port import OpenedRows, PendingAnswer, RouteModes
@@ -154,6 +154,10 @@ class DeliveryService:
     def begin_session(self, seconds: float, *, may_claim: bool) -> EventSession:
         """Begin the delivery of a new event whose source waits `seconds` for the outcome."""
         return EventSession(seconds, may_claim=may_claim)
+
+    def routed_types(self, source_id: int) -> frozenset[str]:
+        """Return the entity types of the enabled routes of a source."""
+        return routed_types(source_id)
 
     def retry_and_wait(self, event: Event, seconds: float, *, with_entity: bool = False) -> EventOutcome:
         """Retry the deliveries of an event whose webhook was sent again, and wait for those that are pending."""

@@ -93,6 +93,9 @@ class DeliveryPort(Protocol):
         IntegrityError if another delivery of the subject is stored at the same moment.
         """
 
+    def routed_types(self, source_id: int) -> frozenset[str]:
+        """Return the entity types of the enabled routes of a source."""
+
     def retry_and_wait(self, event: Event, seconds: float, *, with_entity: bool = False) -> EventOutcome:
         """Retry the open deliveries of an event whose webhook was sent again, wait for them, and return the outcome."""
 

@@ -106,6 +106,7 @@ _OUTCOME: Mapping[str, _Row] = {
     "unchanged": (200, "nobody", False),
     "ignored": (200, "nobody", False),
     "filtered": (200, "nobody", False),
+    "type-not-handled": (200, "nobody", False),
     "superseded": (200, "nobody", False),
     "accepted": (202, "nobody", False),
     "held": (202, "hub", False),

@@ -15,7 +15,6 @@ from django.db.models import Q, QuerySet
 
 from console.base.damaged_rows import load_rows
 from console.requests.results import (
-    FILTERED_CODE,
     NOT_VERIFIED_CODE,
     OVER_LIMIT_CODE,
     RECEIPT_RESULTS,
@@ -25,9 +24,10 @@ from console.requests.results import (
 from console.ui.keyset import PAGE_SIZE, Cursor, Keyset, KeysetPage, PageRequest, build_page
 from sync.search.time_ranges import InvalidFilter, parse_range
 from webhooks.models import HANDSHAKE_CODE, Receipt, Refusal, Source
+from webhooks.receiving.answers import IGNORED_CODES
 
 # A request with several events belongs to none of them.
-_IS_USABLE = Q(event_count__isnull=False) | Q(code=FILTERED_CODE)
+_IS_USABLE = Q(event_count__isnull=False) | Q(code__in=IGNORED_CODES)
 _REFUSAL_CONDITIONS = {
     RequestResult.NOT_VERIFIED: Q(code=NOT_VERIFIED_CODE),
     RequestResult.OVER_LIMIT: Q(code=OVER_LIMIT_CODE),

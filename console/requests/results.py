@@ -11,11 +11,10 @@ from django.utils.translation import gettext_lazy
 from console.ui.outcome_texts import describe_code, render_pill
 from webhooks.models import HANDSHAKE_CODE, Receipt, Refusal
 from webhooks.protocol.signature_reasons import SignatureReason
+from webhooks.receiving.answers import IGNORED_CODES
 
 NOT_VERIFIED_CODE = "bad-signature"
 OVER_LIMIT_CODE = "too-many-requests"
-# Of a request without any event that the source's webhook format wants.
-FILTERED_CODE = "filtered"
 
 
 class RequestResult(StrEnum):
@@ -77,7 +76,7 @@ def request_result(row: Receipt | Refusal) -> RequestResult:
     if isinstance(row, Refusal):
         return refusal_result(row.code)
     if row.event_id is None:
-        is_usable = row.event_count is not None or row.code == FILTERED_CODE
+        is_usable = row.event_count is not None or row.code in IGNORED_CODES
         return RequestResult.ACCEPTED if is_usable else RequestResult.UNUSABLE
     return RequestResult.DUPLICATE if row.is_repeat else RequestResult.ACCEPTED
 

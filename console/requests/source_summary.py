@@ -15,12 +15,14 @@ from console.requests.list_query import RequestFilter, fetch_requests
 from console.requests.results import RECEIPT_RESULTS, RESULT_NAMES, RequestResult, refusal_result
 from console.ui.keyset import PageRequest
 from webhooks.models import Receipt, Refusal, Source
+from webhooks.receiving.answers import IGNORED_CODES
 
 COUNT_LIMIT = 1_000
 SHOWN_ROWS = 10
 _PERIOD_HOURS = 24
 # Each event has one receipt that is not a repeat, and an index on source and time. Each LIMIT bounds a count.
-_COUNTS = """SELECT
+_IGNORED = ", ".join(f"'{code}'" for code in IGNORED_CODES)
+_COUNTS = f"""SELECT
     (SELECT count(*) FROM (
         SELECT 1 FROM webhooks_event WHERE source_id = %s AND received_at >= %s LIMIT %s
     ) AS counted),
@@ -29,8 +31,8 @@ _COUNTS = """SELECT
     ) AS counted),
     (SELECT count(*) FROM (
         SELECT 1 FROM webhooks_receipt WHERE source_id = %s AND received_at >= %s AND event_id IS NULL
-            AND event_count IS NULL AND code <> 'filtered' LIMIT %s
-    ) AS counted)"""
+            AND event_count IS NULL AND code NOT IN ({_IGNORED}) LIMIT %s
+    ) AS counted)"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)

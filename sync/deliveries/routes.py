@@ -79,6 +79,14 @@ def routes_for(source_id: int, entity_type: str) -> list[ResolvedRoute]:
     ]
 
 
+def routed_types(source_id: int) -> frozenset[str]:
+    """Return the entity types of the enabled routes of a source."""
+    routes = (resolved.route for resolved in resolved_routes().values())
+    return frozenset(
+        route.entity_type for route in routes if route.is_enabled and route.source_id == source_id
+    )
+
+
 def is_referenced(target_id: int, entity_type: str) -> bool:
     """Return True if records of a target refer to the records of entities of this type."""
     return any(

@@ -68,14 +68,40 @@ class ParsedWebhook:
     ignore_code: str = ""
 
 
+class InvalidWebhook(MalformedBody):
+    """A JSON object that is not a valid webhook. `entity_type` and `event_name` are its types in upper case, "" if they
+    are missing or invalid.
+    """
+
+    def __init__(self, fault: MalformedBody, document: Mapping[str, Any]) -> None:
+        super().__init__(fault.code, fault.pointer, fault.offset)
+        self.entity_type = _read_type_name(document, "entityType")
+        self.event_name = _read_type_name(document, "eventType")
+
+
 def parse_webhook(body: bytes, *, extra_id_characters: str = "") -> ParsedWebhook:
     """Parse a webhook's body. `extra_id_characters` allows some of `:@|+=` in the entity's id.
 
     Raises MalformedBody with the first fault in a fixed order; its pointer names only fields that the format has, never
-    a name that the sender made up. Raises ValueError if other extra characters are configured.
+    a name that the sender made up. If the body is a JSON object, that is an InvalidWebhook. Raises ValueError if other
+    extra characters are configured.
     """
     pattern = id_pattern(extra_id_characters)
     document = _parse_object(body)
+    try:
+        return _read_fields(document, pattern)
+    except MalformedBody as fault:
+        raise InvalidWebhook(fault, document) from None
+
+
+def _read_type_name(document: Mapping[str, Any], name: str) -> str:
+    try:
+        return parse_type_name(document.get(name), "", "")
+    except MalformedBody:
+        return ""
+
+
+def _read_fields(document: dict[str, Any], pattern: re.Pattern[str]) -> ParsedWebhook:
     timestamp = document.get("timestamp", "")
     return ParsedWebhook(
         entity_id=parse_entity_id(_require_field(document, "id"), pattern),

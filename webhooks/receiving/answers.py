@@ -32,6 +32,8 @@ _BYTES_OF_RESULT = _MAX_RESULTS_BYTES // 100
 _MAX_ERRORS = 20
 # States of events without a failure. An event with nothing to do does not hide that another one changed a record.
 _SUCCESSES = ("succeeded", "unchanged", "ignored", "superseded")
+# Of events that are not stored as such and are no failure.
+IGNORED_CODES = ("filtered", "type-not-handled")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
@@ -123,7 +125,7 @@ def batch_answer(
             results=_within_limit(documents),
         )
     is_open = any(outcome is None or outcome.is_open for outcome in outcomes)
-    unreadable = next((result.code for result in results if result.code not in ("", "filtered")), "")
+    unreadable = next((result.code for result in results if result.code not in ("", *IGNORED_CODES)), "")
     # A sender that does not ask for the outcome would send the request again, or stop sending, and no event would gain.
     decides_status = not is_open and not (is_acknowledgement and outcomes)
     if unreadable and decides_status:
@@ -161,7 +163,7 @@ def _best_state(outcomes: Sequence[EventOutcome | None]) -> str:
 
 def _batch_result_document(result: BatchResult) -> dict[str, Any]:
     if not result.reference:
-        return {"status": "ignored" if result.code == "filtered" else "refused", "code": result.code}
+        return {"status": "ignored" if result.code in IGNORED_CODES else "refused", "code": result.code}
     outcome = result.outcome
     if outcome is None or outcome.is_open:
         return {"status": "accepted", "reference": result.reference}
@@ -169,10 +171,10 @@ def _batch_result_document(result: BatchResult) -> dict[str, Any]:
     return document | ({"code": outcome.code} if outcome.code != outcome.state else {})
 
 
-def filtered_answer(reference: str) -> Answer:
-    """Return the answer to a request whose events are all excluded by the webhook format of its source."""
-    document = {"status": "ignored", "reference": reference, "code": "filtered"}
-    return Answer(200, _encode_json(document), "filtered", is_final=True)
+def ignored_answer(code: str, reference: str) -> Answer:
+    """Return the answer to a request without an event that the hub wants: `code` is one of IGNORED_CODES."""
+    document = {"status": "ignored", "reference": reference, "code": code}
+    return Answer(200, _encode_json(document), code, is_final=True)
 
 
 def outcome_answer(

@@ -23,7 +23,7 @@ from webhooks.models.subject_key_store import Subject
 from webhooks.protocol.event_ids import event_id_by_position
 from webhooks.protocol.formats.event_reader import RequestEvents, UnreadableEvent, encode_unreadable_events
 from webhooks.protocol.formats.webhook_format import MAX_EVENTS
-from webhooks.receiving.answers import Answer, BatchResult
+from webhooks.receiving.answers import IGNORED_CODES, Answer, BatchResult
 from webhooks.receiving.outcome_links import build_batch_answer
 from webhooks.receiving.request_storage import (
     is_same_event,
@@ -101,11 +101,11 @@ def receive_batch(request: ReceivedRequest, events: RequestEvents, delivery_port
     2. Retry failed deliveries of events that were stored before, as for a webhook that is sent again.
     3. If the source wants the outcome, deliver all events and wait as long as the source allows; store the answer.
 
-    Raises RequestRefused if no event can be read, with the code of the first one that the format does not exclude.
+    Raises RequestRefused if no event can be read, with the code of the first one that the hub does not ignore.
     """
     unreadable = [event for event in events.events if isinstance(event, UnreadableEvent)]
     if len(unreadable) == len(events.events):
-        first = next((event for event in unreadable if event.code != "filtered"), unreadable[0])
+        first = next((event for event in unreadable if event.code not in IGNORED_CODES), unreadable[0])
         raise RequestRefused(first.code, entry=first.entry)
     waits_for_outcome = request.source.parsed_format.batch_response == "result"
     deadline = time.monotonic() + request.source.wait_seconds

@@ -17,8 +17,8 @@ from webhooks.protocol.webhook_parser import ParsedWebhook
 from webhooks.receiving.answer_storage import ReceiptAnswer
 from webhooks.receiving.answers import (
     Answer,
-    filtered_answer,
     format_answer,
+    ignored_answer,
     outcome_answer,
     problem_answer,
     stored_media_type,
@@ -38,7 +38,7 @@ from webhooks.receiving.request_storage import (
 from webhooks.receiving.request_verification import (
     ReceivedRequest,
     RequestedAnswer,
-    RequestFiltered,
+    RequestIgnored,
     RequestRefused,
     choose_answer,
     parse_request,
@@ -116,7 +116,7 @@ def receive_handshake(incoming: IncomingRequest, language: Language) -> Answer |
 def _answer_verified(request: ReceivedRequest, delivery_port: DeliveryPort) -> Answer:
     source, parsed = request.source, None
     try:
-        events = parse_request(source, request.incoming, request.verified)
+        events = parse_request(source, request.incoming, request.verified, delivery_port.routed_types)
         if isinstance(events, RequestEvents):
             answer = receive_batch(request, events, delivery_port)
             number = len(events.events)
@@ -126,7 +126,7 @@ def _answer_verified(request: ReceivedRequest, delivery_port: DeliveryPort) -> A
         requested = choose_answer(source, parsed)
         build_answer = partial(_outcome_answer, request, parsed, requested)
         stored = record_webhook(request, parsed, delivery_port, build_answer, seconds=requested.wait_seconds)
-    except (RequestRefused, RequestFiltered) as unusable:
+    except (RequestRefused, RequestIgnored) as unusable:
         receipt, answer = record_unusable_request(
             request, parsed, partial(_unusable_answer, request, unusable)
         )
@@ -150,11 +150,11 @@ def _answer_verified(request: ReceivedRequest, delivery_port: DeliveryPort) -> A
 
 
 def _unusable_answer(
-    request: ReceivedRequest, unusable: RequestRefused | RequestFiltered, reference: str
+    request: ReceivedRequest, unusable: RequestRefused | RequestIgnored, reference: str
 ) -> Answer:
     answer = (
-        filtered_answer(reference)
-        if isinstance(unusable, RequestFiltered)
+        ignored_answer(unusable.code, reference)
+        if isinstance(unusable, RequestIgnored)
         else problem_answer(unusable.code, request.language, reference=reference, errors=unusable.errors)
     )
     return format_answer(request.source, answer)

@@ -3,7 +3,7 @@
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -13,12 +13,13 @@ from config_schema.errors import SettingsInvalid
 from webhooks.models import AnswerMode, Source, find_key_set, request_key_set
 from webhooks.protocol.challenge_hmac import may_be_challenge
 from webhooks.protocol.formats.event_reader import RequestEvents, UnreadableEvent, read_request
-from webhooks.protocol.formats.webhook_format import WebhookFormat
+from webhooks.protocol.formats.webhook_format import EVENT_TYPES, WebhookFormat
 from webhooks.protocol.signature_reasons import SignatureReason
 from webhooks.protocol.signatures import BadSignature, verify_signature
 from webhooks.protocol.strict_json import MalformedBody
 from webhooks.protocol.tokens.jwt_signatures import UnknownKey
-from webhooks.protocol.webhook_parser import ParsedWebhook, parse_webhook
+from webhooks.protocol.webhook_parser import InvalidWebhook, ParsedWebhook, parse_webhook
+from webhooks.receiving.answers import IGNORED_CODES
 from webhooks.receiving.incoming_request import IncomingRequest, sender_url
 
 # Google writes the name of the encoding without `charset=`.
@@ -30,6 +31,9 @@ _SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
 # RFC 8935, section 2, and what senders of other tokens use.
 _TOKEN_TYPE = re.compile(r"\s*application/(secevent\+jwt|jwt|jose)\s*", re.ASCII | re.IGNORECASE)
 _WEBHOOK_ID = re.compile(r"[!-~]{1,255}")
+TYPE_NOT_HANDLED = "type-not-handled"
+# Of a source without routes.
+_USUAL_TYPES = frozenset({"USER", "GROUP", "FILE"})
 
 
 class RequestRefused(Exception):
@@ -55,8 +59,14 @@ class RequestRefused(Exception):
         return [{**place, "code": self.code}] if place else None
 
 
-class RequestFiltered(Exception):
-    """A verified request whose events are all excluded by the webhook format of its source."""
+class RequestIgnored(Exception):
+    """A verified request without an event that the hub could store, and of which it wants none. `code`: why, `filtered`
+    or `type-not-handled`.
+    """
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,22 +189,48 @@ def _is_encoded(incoming: IncomingRequest) -> bool:
 
 
 def parse_request(
-    source: Source, incoming: IncomingRequest, verified: VerifiedRequest
+    source: Source,
+    incoming: IncomingRequest,
+    verified: VerifiedRequest,
+    routed_types: Callable[[int], frozenset[str]] = lambda _: frozenset(),
 ) -> ParsedWebhook | RequestEvents:
-    """Read a verified request: its webhook, or its events if it has several.
+    """Read a verified request: its webhook, or its events if it has several. `routed_types` returns the entity types of
+    the routes of a source; it is called only if a webhook or an event cannot be read.
 
-    Raises RequestRefused with the code and the place of the first fault, and RequestFiltered.
+    Raises RequestRefused with the code and the place of the first fault, and RequestIgnored.
     """
     if verified.event_id is not None and not _WEBHOOK_ID.fullmatch(verified.event_id):
         raise RequestRefused("wrong-event-id")
     webhook_format = source.parsed_format
     try:
         if webhook_format.uses_default_fields:
-            parsed = parse_webhook(incoming.body or b"", extra_id_characters=source.extra_id_characters)
-            return _map_type_names(parsed, webhook_format)
-        return _read_formatted(source, incoming)
+            return _read_default(source, incoming, routed_types)
+        return _read_formatted(source, incoming, routed_types)
     except MalformedBody as error:
         raise RequestRefused(error.code, error.pointer) from error
+
+
+def _read_default(
+    source: Source, incoming: IncomingRequest, routed_types: Callable[[int], frozenset[str]]
+) -> ParsedWebhook:
+    webhook_format = source.parsed_format
+    try:
+        parsed = parse_webhook(incoming.body or b"", extra_id_characters=source.extra_id_characters)
+    except InvalidWebhook as invalid:
+        name, event_name, words = invalid.entity_type, invalid.event_name, webhook_format.entity_types
+        is_known = _is_handled(source, name, routed_types) if words is None else not name or name in words
+        event_type = webhook_format.event_types.get(event_name, event_name)
+        if is_known and (not event_name or event_type in EVENT_TYPES):
+            raise
+        raise RequestIgnored(TYPE_NOT_HANDLED) from invalid
+    return _map_type_names(parsed, webhook_format)
+
+
+def _is_handled(source: Source, entity_type: str, routed_types: Callable[[int], frozenset[str]]) -> bool:
+    """True if a source has routes for an entity type that its webhook format does not state, or has no route at all and
+    it is a usual one. Without a type, what is wrong is the request.
+    """
+    return not entity_type or entity_type in (routed_types(source.pk) or _USUAL_TYPES)
 
 
 def _map_type_names(parsed: ParsedWebhook, webhook_format: WebhookFormat) -> ParsedWebhook:
@@ -211,7 +247,9 @@ def _map_type_names(parsed: ParsedWebhook, webhook_format: WebhookFormat) -> Par
     )
 
 
-def _read_formatted(source: Source, incoming: IncomingRequest) -> ParsedWebhook | RequestEvents:
+def _read_formatted(
+    source: Source, incoming: IncomingRequest, routed_types: Callable[[int], frozenset[str]]
+) -> ParsedWebhook | RequestEvents:
     request = read_request(
         source.parsed_format,
         incoming.body or b"",
@@ -219,11 +257,18 @@ def _read_formatted(source: Source, incoming: IncomingRequest) -> ParsedWebhook 
         query_string=incoming.query_string,
         extra_id_characters=source.extra_id_characters,
     )
-    if all(isinstance(event, UnreadableEvent) and event.code == "filtered" for event in request.events):
-        raise RequestFiltered
-    if len(request.events) > 1:
-        return request
-    event = request.events[0]
+    events = [
+        replace(event, code=TYPE_NOT_HANDLED, entry="")
+        if isinstance(event, UnreadableEvent) and not _is_handled(source, event.entity_type, routed_types)
+        else event
+        for event in request.events
+    ]
+    codes = {event.code if isinstance(event, UnreadableEvent) else "" for event in events}
+    if codes <= set(IGNORED_CODES):
+        raise RequestIgnored(TYPE_NOT_HANDLED if TYPE_NOT_HANDLED in codes else "filtered")
+    if len(events) > 1:
+        return RequestEvents(events)
+    event = events[0]
     if isinstance(event, UnreadableEvent):
         raise RequestRefused(event.code, entry=event.entry)
     return event

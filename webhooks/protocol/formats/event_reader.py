@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
@@ -12,7 +13,12 @@ from jmespath.exceptions import JMESPathError
 
 from config_schema.expressions.expression_budget import MAX_BYTES, MAX_STEPS, ExpressionBudget, OverBudget
 from webhooks.protocol.formats.body_reader import read_body
-from webhooks.protocol.formats.webhook_format import EVENT_TYPES, ExpressionOrConstant, WebhookFormat
+from webhooks.protocol.formats.webhook_format import (
+    EVENT_TYPES,
+    Constant,
+    ExpressionOrConstant,
+    WebhookFormat,
+)
 from webhooks.protocol.strict_json import MalformedBody
 from webhooks.protocol.webhook_parser import (
     TYPE_NAME_CHARACTERS,
@@ -49,15 +55,17 @@ _SORTED_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), so
 class UnreadableEvent:
     """An event of a request that is not a valid webhook.
 
-    `code` is a code of the catalogue; it is `filtered` if the format's condition excludes the event anyway. `entry` is
-    the entry of the webhook format that is at fault. `element` is the event as the sender sent it. `entity_id` is the
-    id of its entity, if that could be read.
+    `code` is a code of the catalogue; it is `filtered` if the format's condition excludes the event anyway, and
+    `type-not-handled` if the format does not map one of its types. `entry` is the entry of the webhook format that is
+    at fault. `element` is the event as the sender sent it. `entity_id` is the id of its entity, if that could be read,
+    and `entity_type` its type, if that could be read and is the sender's own word.
     """
 
     code: str
     entry: str = ""
     element: Any = None
     entity_id: str = ""
+    entity_type: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +213,22 @@ class RequestReader:
         except _UnreadableEntry as failed:
             if is_filtered:
                 return UnreadableEvent("filtered", element=element)
-            return UnreadableEvent(failed.code, failed.entry, element)
+            entity_type, is_known_type = self._try_types(context)
+            if not is_known_type:
+                return UnreadableEvent("type-not-handled", element=element)
+            return UnreadableEvent(failed.code, failed.entry, element, entity_type=entity_type)
+
+    def _try_types(self, context: Mapping[str, Any]) -> tuple[str, bool]:
+        """Return the entity type of an event that cannot be read, "" without one or if the format states it, and False
+        if the format maps its entity type or its event type to none of the hub's.
+        """
+        entity_type, is_known_type = "", True
+        with suppress(_UnreadableEntry):
+            entity_type, is_known_type = self._read_entity_type(context)
+        with suppress(_UnreadableEntry):
+            is_known_type = self._read_event_type(context) in EVENT_TYPES and is_known_type
+        is_stated = self._format.entity_types is not None or isinstance(self._format.entity_type, Constant)
+        return "" if is_stated else entity_type, is_known_type
 
     def _read_webhook(self, element: Any, context: Mapping[str, Any], *, is_filtered: bool) -> ParsedWebhook:
         entity_id = self._parse_entry("id", self._format.entity_id, context, self._parse_entity_id)
