@@ -10,9 +10,10 @@ from config_schema.codes.codes import CodeTexts
 from console.base.damaged_rows import load_rows
 from console.deliveries.delivery_status import DeliveryStatus, describe_status, expired_claim_words
 from console.ui.keyset import BY_RECEIVED_TIME, Cursor
-from console.ui.outcome_texts import explain_outcome, explain_pause, is_replayable
+from console.ui.outcome_texts import advise_after_cause, explain_outcome, explain_pause, is_replayable
 from sync.deliveries.blockers import is_paused_by_person, load_contention_with
 from sync.models import Attempt, AttemptCause, Connection, Delivery, Erasure, Link, Route
+from sync.operations.passed_causes import PassedCause, find_passed_causes
 from webhooks.models import Event, Source, State, erased_entity_id, is_erased, pseudonym
 
 PAGE_SIZE = 50
@@ -199,26 +200,32 @@ def _timeline_rows(
 ) -> tuple[TimelineRow, ...]:
     deliveries = _delivery_rows([row.pk for row in rows]) if may["deliveries"] and rows else []
     replayed = _replayed_events(deliveries) if may["attempts"] and deliveries else set()
-    speakers = {
-        (delivery.event_id, delivery.code): delivery.connection_of_code(delivery.code).name
-        for delivery in deliveries
-    }
+    deciding = {(delivery.event_id, delivery.code): delivery for delivery in deliveries}
+    passed = find_passed_causes(deliveries)
     return tuple(
         TimelineRow(
             row,
             explain_pause()
             if row.pk in on_hold
-            else explain_outcome(row.state, row.code, speakers.get((row.pk, row.code), "")),
+            else _timeline_words(row, deciding.get((row.pk, row.code)), passed),
             row.pk in replayed,
         )
         for row in rows
     )
 
 
+def _timeline_words(event: Event, delivery: Delivery | None, passed: Mapping[int, PassedCause]) -> CodeTexts:
+    if delivery is None:
+        return explain_outcome(event.state, event.code)
+    words = explain_outcome(event.state, event.code, delivery.connection_of_code(delivery.code).name)
+    return advise_after_cause(words, passed.get(delivery.pk)) if event.state == State.DEAD else words
+
+
 def _delivery_rows(events: Sequence[int]) -> list[Delivery]:
-    """Return event, code and the names of both connections of each delivery."""
+    """Return event, route, outcome and the names of both connections of each delivery."""
     rows = Delivery.objects.filter(event__in=events).select_related("identity", "target")
-    return load_rows(rows.only("event", "code", "identity__name", "target__name"))
+    outcome = ("state", "code", "settled_at")
+    return load_rows(rows.only("event", "route", *outcome, "identity__name", "target__name"))
 
 
 def _replayed_events(deliveries: Iterable[Delivery]) -> set[int]:

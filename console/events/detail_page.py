@@ -18,6 +18,7 @@ from console.payloads.masking import ANSWER_KEYWORDS, WEBHOOK_KEYWORDS
 from console.payloads.reveal import seconds_revealed
 from console.permissions import CONTENTS
 from console.ui.outcome_texts import (
+    advise_after_cause,
     describe_code,
     explain_absent_entity,
     explain_left_out_fields,
@@ -27,6 +28,7 @@ from console.ui.outcome_texts import (
 )
 from sync.deliveries.blockers import is_paused_by_person, load_contention
 from sync.models import Attempt, Delivery, FailureGroup, Replay
+from sync.operations.passed_causes import PassedCause, find_passed_causes
 from webhooks.models import Event, Receipt, State, event_state, is_erased
 from webhooks.protocol.formats.webhook_format import EVENT_TYPES
 
@@ -58,10 +60,13 @@ class ReceiptRow:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRow:
+    """A delivery with its words. `passed`: the cause of its failure, if it has passed."""
+
     row: Delivery
     words: CodeTexts
     status: DeliveryStatus
     attempts: tuple[AttemptRow, ...]
+    passed: PassedCause | None
 
     @property
     def state(self) -> str:
@@ -126,7 +131,9 @@ class EventPage:
     @property
     def replay_is_next(self) -> bool:
         """Return True if the event failed and a replay of it can succeed."""
-        return self.state == State.DEAD and is_replayable(self.code)
+        delivery = self.deciding_delivery
+        has_passed = delivery is not None and delivery.passed is not None
+        return self.state == State.DEAD and (is_replayable(self.code) or has_passed)
 
     @property
     def notice_style(self) -> str:
@@ -253,8 +260,15 @@ def _delivery_rows(
     attempts = attempts_by_delivery(rows, may, now, missing) if may["attempts"] else {}
     around = load_contention(rows)
     shown = ((row, describe_status(row, around), tuple(attempts.get(row.pk, ()))) for row in rows)
+    passed = find_passed_causes(rows)
     return tuple(
-        DeliveryRow(row, _delivery_words(row, status, attempts), status, attempts)
+        DeliveryRow(
+            row,
+            advise_after_cause(_delivery_words(row, status, attempts), passed.get(row.pk)),
+            status,
+            attempts,
+            passed.get(row.pk),
+        )
         for row, status, attempts in shown
     )
 

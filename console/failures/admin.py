@@ -22,11 +22,12 @@ from console.failures.forms import GROUP_FORM_ID, FailureDecisionForm, FailureNo
 from console.failures.pages import failure_tabs, load_history
 from console.permissions import MAY_CLOSE, MAY_TEND
 from console.ui.links import failed_events_query, replay_form_url
-from console.ui.outcome_texts import describe_failure, is_replayable
+from console.ui.outcome_texts import advise_after_cause, describe_failure, is_replayable
 from sync.models import FailureGroup, FailureGroupState
 from sync.models.failure import dead_deliveries_of
 from sync.operations.failure_decisions import decide_group, update_notes
 from sync.operations.held_deliveries import MAX_DELIVERIES, DecisionRefused
+from sync.operations.passed_causes import load_settings_changes
 
 _SAMPLE_SIZE = 5
 
@@ -36,7 +37,7 @@ class FailureGroupAdmin(ReadOnlyAdmin):
     """Lists failure groups. Workers create the rows, people decide on them."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """List the groups, by two statements."""
+        """List the groups, by three statements."""
         self.require_permissions(request)
         tabs = failure_tabs()
         current = next((tab for tab in tabs if tab.name == request.GET.get("shown")), tabs[0])
@@ -164,12 +165,14 @@ class FailureGroupAdmin(ReadOnlyAdmin):
             .order_by("-settled_at", "-pk")
             .select_related("event__source")[:_SAMPLE_SIZE]
         )
-        words = describe_failure(row.code, row.connection)
+        passed = load_settings_changes().of_group(row)
+        words = advise_after_cause(describe_failure(row.code, row.connection), passed)
         context = {
             "title": words.title,
             "group": row,
             "words": words,
-            "helps": is_replayable(row.code),
+            "helps": is_replayable(row.code) or passed is not None,
+            "has_passed": passed is not None,
             "failed": failed,
             "is_waiting": row.state in (FailureGroupState.OPEN, FailureGroupState.ACKNOWLEDGED),
             # The hourly counts may be older than the count of this moment.

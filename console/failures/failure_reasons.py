@@ -1,17 +1,16 @@
 """Summarize the failures of the last seven days by reason, from the hourly counts, with the next step for each."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.db.models import Sum
 
 from console.ui.charts import percent_of_max
 from console.ui.links import failed_events_query
-from console.ui.outcome_texts import describe_failure, is_worth_a_replay
+from console.ui.outcome_texts import advise_after_cause, describe_failure, is_worth_a_replay
 from sync.models import Connection, FailureCount, FailureGroup, FailureGroupState
 from sync.models.counts import HOUR, start_of_hour
+from sync.operations.passed_causes import PassedCause, load_settings_changes
 
 PERIOD_HOURS = 7 * 24
 MAX_REASONS = 10
@@ -27,6 +26,7 @@ class FailureReason:
     bar: str
     group: FailureGroup | None
     since: datetime
+    passed: PassedCause | None
 
     @property
     def title(self) -> str:
@@ -36,12 +36,14 @@ class FailureReason:
     def next_step(self) -> str:
         """Return the known fix that people noted, or else the next step of the catalogue."""
         known = self.group.known_fix if self.group else ""
-        return known or describe_failure(self.code, self.connection).next_step
+        return (
+            known or advise_after_cause(describe_failure(self.code, self.connection), self.passed).next_step
+        )
 
     @property
     def is_worth_a_replay(self) -> bool:
         """Return True if a replay can succeed without a change of the hub's own settings."""
-        return is_worth_a_replay(self.code)
+        return is_worth_a_replay(self.code) or self.passed is not None
 
     @property
     def query(self) -> str:
@@ -68,7 +70,7 @@ class FailureSummary:
 
 
 def summarize_failures(now: datetime) -> FailureSummary:
-    """Load the failures of the last seven days, by three statements."""
+    """Load the failures of the last seven days, by four statements."""
     since = _first_hour(now)
     rows = FailureCount.objects.filter(hour__gte=since).order_by().values_list("connection_id", "code")
     # Connection and code break ties, so that the order is stable between two loads.
@@ -79,21 +81,18 @@ def summarize_failures(now: datetime) -> FailureSummary:
     ignored = {key for key, group in groups.items() if group.state == FailureGroupState.IGNORED}
     wanted = [row for row in counted if (row[0], row[1]) not in ignored][:MAX_REASONS]
     connections = Connection.objects.in_bulk([row[0] for row in wanted])
+    changes = load_settings_changes() if wanted else None
+    reasons = []
+    for connection, code, number in wanted:
+        group = groups.get((connection, code))
+        passed = changes.of_group(group) if changes and group else None
+        bar = percent_of_max(number, wanted[0][2])
+        reasons.append(FailureReason(code, connections[connection], number, bar, group, since, passed))
     return FailureSummary(
-        [
-            _failure_reason(row, connections, groups.get((row[0], row[1])), wanted[0][2], since)
-            for row in wanted
-        ],
+        reasons,
         sum(row[2] for row in counted if (row[0], row[1]) in ignored),
     )
 
 
 def _first_hour(now: datetime) -> datetime:
     return start_of_hour(now) - (PERIOD_HOURS - 1) * HOUR
-
-
-def _failure_reason(
-    row: Any, connections: Mapping[int, Connection], group: FailureGroup | None, most: int, since: datetime
-) -> FailureReason:
-    connection, code, number = row
-    return FailureReason(code, connections[connection], number, percent_of_max(number, most), group, since)

@@ -17,8 +17,9 @@ from console.audit_log.action_names import action_label
 from console.ui.actors import load_person_names
 from console.ui.charts import percent_of_max
 from console.ui.links import failed_events_query, replay_form_url
-from console.ui.outcome_texts import describe_failure, is_worth_a_replay
+from console.ui.outcome_texts import advise_after_cause, describe_failure, is_worth_a_replay
 from sync.models import FailureDecision, FailureGroup, FailureGroupState
+from sync.operations.passed_causes import PassedCause, load_settings_changes
 
 MAX_LISTED = 200
 _TABS = (
@@ -34,10 +35,11 @@ class FailureRow:
 
     group: FailureGroup
     most: int
+    passed: PassedCause | None
 
     @property
     def words(self) -> CodeTexts:
-        return describe_failure(self.group.code, self.group.connection)
+        return advise_after_cause(describe_failure(self.group.code, self.group.connection), self.passed)
 
     @property
     def bar(self) -> str:
@@ -46,7 +48,8 @@ class FailureRow:
     @property
     def replay(self) -> str:
         """Return the address that replays the whole group; empty if a replay cannot succeed yet."""
-        if not (self.group.number and is_worth_a_replay(self.group.code)):
+        is_worth_it = is_worth_a_replay(self.group.code) or self.passed is not None
+        if not (self.group.number and is_worth_it):
             return ""
         return replay_form_url(failed_events_query(self.group.code, self.group.connection))
 
@@ -60,7 +63,8 @@ class FailureTab:
     def to_rows(self) -> list[FailureRow]:
         groups = self.groups[:MAX_LISTED]
         most = max((group.number for group in groups), default=0)
-        return [FailureRow(group, most) for group in groups]
+        changes = load_settings_changes()
+        return [FailureRow(group, most, changes.of_group(group)) for group in groups]
 
 
 def failure_tabs() -> list[FailureTab]:

@@ -25,10 +25,10 @@ from console.permissions import MAY_APPROVE_REPLAY, MAY_DOWNLOAD, MAY_REPLAY
 from console.replays.confirm import TermsForm, begin_replay, confirm_context
 from console.replays.list_page import KindFilter, ReplayColumns, kind_tabs
 from console.replays.members import csv_rows, filter_members, members_context, parse_member_filter
-from console.replays.progress import progress_context
+from console.replays.progress import progress_context, still_failed_members
 from console.replays.results import attach_results, is_single, result_rows
 from console.ui.event_filters import load_system_names
-from sync.models import MemberState, Replay, ReplayMember, ReplayPace, ReplayState
+from sync.models import Replay, ReplayPace, ReplayState
 from sync.replays.decisions import (
     approve_replay,
     decline_replay,
@@ -209,11 +209,9 @@ class ReplayAdmin(ReplayColumns, FilteredListAdmin):
         return _ACTIONS[action](replay, person)
 
     def _select_failed(self, request: HttpRequest, replay: Replay) -> HttpResponseRedirect:
-        failed = ReplayMember.objects.filter(replay=replay, state=MemberState.FAILED)
+        failed = still_failed_members(replay).values_list("event_id", flat=True)
         try:
-            chosen = select_events(
-                require_staff_user(request), list(failed.values_list("event_id", flat=True))
-            )
+            chosen = select_events(require_staff_user(request), list(failed))
         except ReplayRefused as error:
             messages.error(request, str(error))
             return redirect("admin:sync_replay_change", replay.pk)

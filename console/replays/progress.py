@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count
+from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -26,8 +26,9 @@ from console.replays.words import (
 )
 from console.ui.event_filters import SystemNames, count_events_text, load_system_names
 from console.ui.formatting import render_time
-from sync.models import MemberState, Replay, ReplayMember, ReplayPace, ReplayState
+from sync.models import Delivery, MemberState, Replay, ReplayMember, ReplayPace, ReplayState
 from sync.replays.decisions import why_not_approve
+from webhooks.models import State
 
 MAX_LAST = 20
 MAX_REASONS = 20
@@ -36,6 +37,7 @@ _COLOURS: dict[str, str] = {
     MemberState.SUCCEEDED: "good",
     MemberState.SKIPPED: "quiet",
     MemberState.HELD: "warn",
+    MemberState.RETRYING: "warn",
     MemberState.FAILED: "bad",
     MemberState.SENT: "info",
 }
@@ -56,15 +58,16 @@ class ProgressSegment:
 
 
 @dataclass(frozen=True, slots=True)
-class FailedAgainReason:
+class FailureReasonRow:
     words: str
     count: int
     url: str
 
 
 def progress_context(request: HttpRequest, replay: Replay) -> dict[str, Any]:
-    """Return the context of the page, by two statements on the replay's own rows and one for the names of systems."""
+    """Return the context of the page, by three statements on the replay's own rows and one for the names of systems."""
     systems = load_system_names()
+    still_failed = count_still_failed(replay) if _is_over(replay) else 0
     return {
         "title": _("Replay of %(events)s") % {"events": count_events_text(replay.total)},
         "replay": replay,
@@ -80,22 +83,23 @@ def progress_context(request: HttpRequest, replay: Replay) -> dict[str, Any]:
         "reasons": _failure_reasons(replay, systems),
         "last": _last_ended(replay, systems),
         "poll": _poll_seconds(replay),
-        "may": _allowed_actions(request, replay),
+        "may": _allowed_actions(request, replay, still_failed),
         "why_not": why_not_approve(replay, require_staff_user(request)) if _awaits_approval(replay) else "",
         "paces": [(value, PACE_LABELS[value]) for value in (ReplayPace.GENTLE, ReplayPace.NORMAL)],
-        "again": _replay_failed(replay.failed),
+        "again": _replay_failed(still_failed),
+        "since": _no_longer_failed(replay.failed - still_failed) if _is_over(replay) else "",
         "left": count_events_text(replay.waiting_count),
     }
 
 
 def _poll_seconds(replay: Replay) -> int:
     """Return the seconds after which the page reloads its figures: 0 for never."""
-    if replay.state in _MOVING_STATES or replay.in_progress_count:
+    if replay.in_progress_count or (replay.state in _MOVING_STATES and not replay.retrying):
         return 2
-    return 10 if _awaits_approval(replay) else 0
+    return 10 if replay.retrying or _awaits_approval(replay) else 0
 
 
-def _allowed_actions(request: HttpRequest, replay: Replay) -> dict[str, Any]:
+def _allowed_actions(request: HttpRequest, replay: Replay, still_failed: int) -> dict[str, Any]:
     """Return which actions the page offers to this person in the replay's state."""
     user, awaits_approval = request.user, _awaits_approval(replay)
     is_requester = replay.requested_by_id == user.pk
@@ -107,7 +111,7 @@ def _allowed_actions(request: HttpRequest, replay: Replay) -> dict[str, Any]:
         "stop": may_replay and is_sending,
         "decide": awaits_approval and not is_requester and user.has_perm("sync.approve_replay"),
         "withdraw": awaits_approval and is_requester,
-        "again": may_replay and replay.failed and _is_over(replay),
+        "again": may_replay and still_failed,
     }
 
 
@@ -156,18 +160,48 @@ def _progress_text(replay: Replay) -> str:
     return text
 
 
-def _failure_reasons(replay: Replay, systems: SystemNames) -> list[FailedAgainReason]:
-    if not replay.failed:
+def _failure_reasons(replay: Replay, systems: SystemNames) -> list[FailureReasonRow]:
+    """Return the most frequent reasons of what failed, and of what will be retried."""
+    if not (replay.failed or replay.retrying):
         return []
-    failed = ReplayMember.objects.filter(replay=replay, state=MemberState.FAILED).order_by()
-    counted = failed.values_list("why").annotate(number=Count("pk")).order_by("-number", "why")[:MAX_REASONS]
+    failed = ReplayMember.objects.filter(
+        replay=replay, state__in=(MemberState.FAILED, MemberState.RETRYING)
+    ).order_by()
+    counted = failed.values_list("state", "why").annotate(number=Count("pk"))
     address = reverse("admin:sync_replay_members", args=[replay.uuid])
     return [
-        FailedAgainReason(
-            reason_text(MemberState.FAILED, why, replay, systems), count, f"{address}?member=failed&why={why}"
+        FailureReasonRow(
+            _reason_words(state, reason_text(state, why, replay, systems)),
+            count,
+            f"{address}?member={state}&why={why}",
         )
-        for why, count in counted
+        for state, why, count in counted.order_by("-number", "state", "why")[:MAX_REASONS]
     ]
+
+
+def _reason_words(state: str, reason: str) -> str:
+    return _("%(reason)s (will be retried)") % {"reason": reason} if state == MemberState.RETRYING else reason
+
+
+def still_failed_members(replay: Replay) -> QuerySet[ReplayMember]:
+    """Select the events that failed again in this replay, and have a failed delivery now."""
+    is_dead = Exists(Delivery.objects.filter(event=OuterRef("event"), state=State.DEAD))
+    return ReplayMember.objects.filter(is_dead, replay=replay, state=MemberState.FAILED)
+
+
+def count_still_failed(replay: Replay) -> int:
+    return still_failed_members(replay).count() if replay.failed else 0
+
+
+def _no_longer_failed(number: int) -> str:
+    if not number:
+        return ""
+    text = ngettext(
+        "%(number)s event that failed again is no longer failed: it was delivered, or closed, since.",
+        "%(number)s events that failed again are no longer failed: they were delivered, or closed, since.",
+        number,
+    )
+    return text % {"number": f"{number:,}"}
 
 
 def _last_ended(replay: Replay, systems: SystemNames) -> list[tuple[ReplayMember, str, object]]:

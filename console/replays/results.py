@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from console.ui.event_filters import count_events_text
 from console.ui.outcome_texts import describe_code, render_pill, render_state_pill
-from sync.models import Attempt, AttemptOutcome, Delivery, Replay, ReplayKind
+from sync.models import WAITING_STATES, Attempt, AttemptOutcome, Delivery, Replay, ReplayKind
 from webhooks.models import Event, State
 
 MAX_SHOWN = 50
@@ -51,11 +51,12 @@ def is_single(replay: Replay) -> bool:
 
 
 def attach_results(replays: Sequence[Replay]) -> None:
-    """Set `result` on each single replay, by two statements for all."""
+    """Set `result` on each single replay, by three statements for all."""
     singles = {replay.pk: replay for replay in replays if is_single(replay)}
     tried: dict[int, list[Attempt]] = defaultdict(list)
-    for attempt in _attempts_with_systems().filter(replay__in=singles):
-        tried[attempt.replay_id].append(attempt)  # type: ignore[index]
+    begun = list(_attempts_with_systems().filter(replay__in=singles))
+    for first, attempt in zip(begun, _newest_retries(begun), strict=True):
+        tried[first.replay_id].append(attempt)  # type: ignore[index]
     # Only replays without an attempt can still be waiting.
     waiting = _waiting_events([pk for pk in singles if pk not in tried])
     for pk, replay in singles.items():
@@ -74,10 +75,8 @@ def result_rows(replay: Replay) -> list[ReplayedEventRow]:
             ReplayedEventRow(delivery.event, render_state_pill(delivery.state), "", replay.created_at)
             for delivery in closed
         ]
-    return [
-        _result_row(attempt)
-        for attempt in _attempts_with_systems().filter(replay=replay).order_by("-id")[:MAX_SHOWN]
-    ]
+    begun = list(_attempts_with_systems().filter(replay=replay).order_by("-id")[:MAX_SHOWN])
+    return [_result_row(attempt) for attempt in _newest_retries(begun)]
 
 
 def summary_text(replay: Replay) -> str:
@@ -94,6 +93,41 @@ def _attempts_with_systems() -> QuerySet[Attempt]:
     return Attempt.objects.select_related("delivery__event", "delivery__identity", "delivery__target")
 
 
+def _newest_retries(begun: Sequence[Attempt]) -> list[Attempt]:
+    """Return for each of these attempts the last of its automatic retries, itself if there is none: a failure that
+    may be retried is no result.
+    """
+    retried = [attempt.delivery_id for attempt in begun if _may_be_retried(attempt)]
+    following: dict[int, list[Attempt]] = defaultdict(list)
+    for attempt in _attempts_with_systems().filter(delivery__in=retried).order_by("number"):
+        following[attempt.delivery_id].append(attempt)
+    return [_last_retry(attempt, following[attempt.delivery_id]) for attempt in begun]
+
+
+def _last_retry(attempt: Attempt, following: Sequence[Attempt]) -> Attempt:
+    last = attempt
+    for later in following:
+        if later.number <= last.number:
+            continue
+        # Another replay has a result of its own.
+        if later.replay_id is not None or not _may_be_retried(last):
+            break
+        last = later
+    return last
+
+
+def _may_be_retried(attempt: Attempt) -> bool:
+    has_failed = attempt.outcome == AttemptOutcome.FAILED and attempt.is_retryable
+    return has_failed or attempt.outcome == AttemptOutcome.UNKNOWN
+
+
+def _is_retried(attempt: Attempt) -> bool:
+    """Return True if a retry of this failed attempt is ahead: it is the newest one of an open delivery."""
+    delivery = attempt.delivery
+    is_newest = attempt.number == delivery.last_number
+    return _may_be_retried(attempt) and is_newest and delivery.state in WAITING_STATES
+
+
 def _waiting_events(keys: Sequence[int]) -> dict[int, Event]:
     """Return by replay the event that still waits for it."""
     rows = Delivery.objects.filter(replay__in=keys, state__in=(State.PENDING, State.RETRYING))
@@ -102,9 +136,7 @@ def _waiting_events(keys: Sequence[int]) -> dict[int, Event]:
 
 def _result_row(attempt: Attempt) -> ReplayedEventRow:
     at = attempt.ended_at or attempt.started_at
-    return ReplayedEventRow(
-        attempt.delivery.event, _outcome_pill(attempt.outcome), _failure_reason(attempt), at
-    )
+    return ReplayedEventRow(attempt.delivery.event, _outcome_pill(attempt), _failure_reason(attempt), at)
 
 
 def _failure_reason(attempt: Attempt) -> str:
@@ -119,7 +151,7 @@ def _worst_result(attempts: Sequence[Attempt]) -> ReplayResult:
         attempts,
         key=lambda attempt: _WORST.index(attempt.outcome) if attempt.outcome in _WORST else len(_WORST),
     )
-    return ReplayResult(worst.delivery.event, _outcome_pill(worst.outcome), _failure_reason(worst))
+    return ReplayResult(worst.delivery.event, _outcome_pill(worst), _failure_reason(worst))
 
 
 def _result_without_attempt(event: Event | None, replay: Replay) -> ReplayResult:
@@ -131,7 +163,9 @@ def _result_without_attempt(event: Event | None, replay: Replay) -> ReplayResult
     return ReplayResult(None, render_pill("quiet", "–", _("No longer stored")))
 
 
-def _outcome_pill(outcome: str) -> SafeString:
+def _outcome_pill(attempt: Attempt) -> SafeString:
+    if attempt.outcome == AttemptOutcome.FAILED and _is_retried(attempt):
+        return render_pill("retrying", "↻", _("Failed, will be retried"))
     style, shape, word = {
         AttemptOutcome.STARTED: ("running", "▸", _("In progress")),
         AttemptOutcome.UNKNOWN: ("running", "▸", _("Interrupted, retrying")),
@@ -139,5 +173,5 @@ def _outcome_pill(outcome: str) -> SafeString:
         AttemptOutcome.HELD: ("held", "‖", _("Held for approval")),
         AttemptOutcome.UNCHANGED: ("good", "=", _("Nothing to change")),
         AttemptOutcome.SUPERSEDED: ("quiet", "↷", _("Superseded by a newer event")),
-    }.get(AttemptOutcome(outcome), ("good", "✓", _("Succeeded")))
+    }.get(AttemptOutcome(attempt.outcome), ("good", "✓", _("Succeeded")))
     return render_pill(style, shape, word)

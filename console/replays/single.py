@@ -18,11 +18,17 @@ from console.payloads.content import ChangeTable, build_change_table
 from console.payloads.masking import mask_message
 from console.payloads.reveal import revealed_events
 from console.permissions import CONTENTS, MAY_UNDO
-from console.ui.outcome_texts import describe_code, explain_absent_entity, explain_outcome
+from console.ui.outcome_texts import (
+    advise_after_cause,
+    describe_code,
+    explain_absent_entity,
+    explain_outcome,
+)
 from console.ui.request_failures import translate_finding
 from sync.deliveries.stored_webhook import has_webhook_data
 from sync.deliveries.superseded import annotate_newer, is_outdated
 from sync.models import Delivery, MappingVersion, PayloadChoice
+from sync.operations.passed_causes import find_passed_causes
 from sync.planning.change import Change, ChangeAction
 from sync.replays.replay_preview import PlannedDelivery, first_mapping_version, preview_replay
 from sync.replays.requests import ReplayOptions
@@ -104,9 +110,7 @@ def single_replay_context(
         "event": event,
         "previews": previews,
         "newer": _newer_applied_event(deliveries),
-        "last_time": explain_outcome(event.state, event.code, _failed_system(deliveries))
-        if event.state in _FAILED_STATES
-        else None,
+        "last_time": _last_failure(event, deliveries) if event.state in _FAILED_STATES else None,
         "choice": choice,
         "payload_options": _payload_options(event, deliveries, may_undo=request.user.has_perm(MAY_UNDO)),
         "then": _original_mapping_version(deliveries, planned)
@@ -117,6 +121,13 @@ def single_replay_context(
         "reason_form": form,
         "token": make_token(event),
     }
+
+
+def _last_failure(event: Event, deliveries: Sequence[Delivery]) -> CodeTexts:
+    """Return what the last attempt failed with, and its advice, unless the settings were changed since."""
+    failed = [delivery for delivery in deliveries if delivery.code == event.code]
+    passed = next(iter(find_passed_causes(failed).values()), None)
+    return advise_after_cause(explain_outcome(event.state, event.code, _failed_system(deliveries)), passed)
 
 
 def _failed_system(deliveries: Sequence[Delivery]) -> str:

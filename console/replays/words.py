@@ -28,6 +28,7 @@ MEMBER_LABELS: Mapping[str, object] = {
     MemberState.FAILED: gettext_lazy("failed again"),
     MemberState.HELD: gettext_lazy("held for approval"),
     MemberState.SENT: gettext_lazy("in progress"),
+    MemberState.RETRYING: gettext_lazy("failed, will be retried"),
     MemberState.WAITING: gettext_lazy("waiting"),
 }
 SKIP_REASONS: Mapping[str, object] = {
@@ -59,6 +60,7 @@ def counts_by_state(replay: Replay) -> dict[str, int]:
         MemberState.SKIPPED: replay.skipped,
         MemberState.FAILED: replay.failed,
         MemberState.HELD: replay.held,
+        MemberState.RETRYING: replay.retrying,
         MemberState.SENT: replay.in_progress_count,
         MemberState.WAITING: replay.waiting_count,
     }
@@ -102,10 +104,12 @@ def remaining_time(count: int, pace: str) -> str:
 
 def pause_text(replay: Replay) -> str:
     """Return why the replay is paused, and the next step."""
+    if replay.pause_reason == ReplayPauseReason.FIRST and replay.retrying:
+        return _("The first event failed and will be retried. Check the reason below, then resume or stop.")
     if replay.pause_reason == ReplayPauseReason.FIRST:
         return _("The first event has finished. Check its result, then resume or stop.")
     if replay.pause_reason == ReplayPauseReason.FAILING:
-        return _("Too many failed again. Check the reasons below, fix the cause, then resume.")
+        return _("Too many failed. Check the reasons below, fix the cause, then resume.")
     if replay.pause_reason == ReplayPauseReason.CRASHING:
         return _(
             "Sending an event crashed the worker three times. Ask an operator to check the log, then resume."

@@ -10,7 +10,9 @@ from django.utils.translation import gettext as _
 
 from config_schema.codes.codes import CATALOGUE, LANGUAGES, CodeTexts, code_texts
 from sync.attempts.absence import ABSENCE_CODES
-from sync.models import Connection
+from sync.models import Connection, Route
+from sync.models import Mapping as MappingRow
+from sync.operations.passed_causes import PassedCause
 from webhooks.models import State
 
 _STATE_SYMBOLS: Mapping[str, str] = {
@@ -98,6 +100,21 @@ def explain_left_out_fields(connection: str, fields: Sequence[str]) -> CodeTexts
         text % {"fields": ", ".join(fields), "connection": connection},
         _("Correct the mapping or the target. A replay sends them again."),
     )
+
+
+def advise_after_cause(texts: CodeTexts, passed: PassedCause | None) -> CodeTexts:
+    """Return the texts of a failure. Once its cause has passed, the advice from before that does not hold any more."""
+    if passed is None:
+        return texts
+    text = _("%(setting)s was changed after this failure, so a replay may succeed now. Its preview shows it.")
+    return replace(texts, next_step=text % {"setting": _setting_name(passed.setting)})
+
+
+def _setting_name(setting: Route | MappingRow | Connection) -> str:
+    if isinstance(setting, Route):
+        return _("The route")
+    text = _("The mapping “%(name)s”") if isinstance(setting, MappingRow) else _("The connection “%(name)s”")
+    return text % {"name": setting.name}
 
 
 def _next_step_after_absence() -> str:

@@ -82,12 +82,18 @@ class Replay(models.Model):
     succeeded = models.PositiveIntegerField(default=0)
     failed = models.PositiveIntegerField(default=0)
     held = models.PositiveIntegerField(default=0)
+    retrying = models.PositiveIntegerField(default=0, help_text="events that failed and have a retry ahead")
+    first_failures = models.PositiveIntegerField(
+        default=0,
+        help_text="events whose first attempt failed, whatever their retries did: too many pause it",
+    )
     pace = models.CharField(max_length=8, choices=ReplayPace, blank=True, default="")
     pauses_above = models.PositiveSmallIntegerField(
-        null=True, help_text="percent of those that ended and failed again; empty: it never pauses by itself"
+        null=True,
+        help_text="percent of those tried whose first attempt failed; empty: it never pauses by itself",
     )
-    seen_ended = models.PositiveIntegerField(
-        default=0, help_text="ended events when a person last resumed it: counted from there"
+    seen_tried = models.PositiveIntegerField(
+        default=0, help_text="events tried when a person last resumed it: counted from there"
     )
     seen_failed = models.PositiveIntegerField(default=0)
     due_at = models.DateTimeField(null=True, help_text="when the next is sent")
@@ -143,9 +149,14 @@ class Replay(models.Model):
         return self.succeeded + self.failed + self.held
 
     @property
+    def tried_count(self) -> int:
+        """Return how many of the events sent have had their first attempt."""
+        return self.ended_count + self.retrying
+
+    @property
     def in_progress_count(self) -> int:
-        """Return how many of the events sent have not ended."""
-        return self.events - self.ended_count
+        """Return how many of the events sent have not had their first attempt."""
+        return self.events - self.tried_count
 
     @property
     def waiting_count(self) -> int:
@@ -154,11 +165,14 @@ class Replay(models.Model):
 
 
 class MemberState(models.TextChoices):
-    """The state of an event in a bulk replay. `held`: the mass-change guard asks for approval."""
+    """The state of an event in a bulk replay. `held`: the mass-change guard asks for approval. `retrying`: it failed,
+    and its delivery is still open, so it has no result.
+    """
 
     WAITING = "waiting", _("waiting")
     SKIPPED = "skipped", _("skipped")
     SENT = "sent", _("in progress")
+    RETRYING = "retrying", _("failed, will be retried")
     SUCCEEDED = "succeeded", _("succeeded")
     FAILED = "failed", _("failed again")
     HELD = "held", _("held for approval")
@@ -176,7 +190,7 @@ class SkipReason(models.TextChoices):
 
 
 class ReplayMember(models.Model):
-    """One event of a bulk replay. `why`: the reason it was skipped, or the code with which it failed again."""
+    """One event of a bulk replay. `why`: the reason it was skipped, or the code with which it failed."""
 
     replay = models.ForeignKey(Replay, models.CASCADE, related_name="members", db_index=False)
     event = models.ForeignKey(Event, models.CASCADE, related_name="+", db_index=False)

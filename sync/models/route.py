@@ -232,6 +232,7 @@ class Route(Pausable):
         blank=True,
         validators=[MinValueValidator(0.1), MaxValueValidator(100)],
     )
+    updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
         ordering = ["source", "entity_type", "id"]

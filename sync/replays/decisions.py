@@ -126,8 +126,8 @@ def resume_replay(replay: Replay, person: ActingPerson, pace: ReplayPace) -> boo
         "paused_by_id": None,
         "pace": pace,
         "due_at": database_now(),
-        "seen_ended": F("succeeded") + F("failed") + F("held"),
-        "seen_failed": F("failed"),
+        "seen_tried": F("succeeded") + F("failed") + F("held") + F("retrying"),
+        "seen_failed": F("first_failures"),
     }
     done = NewEntry(
         replay.stream, "replay.continued", person.actor, _with_address(person, {"pace": str(pace)})

@@ -1,4 +1,4 @@
-"""Job of a started bulk replay: one step a second, until all sent events have ended.
+"""Job of a started bulk replay: short steps, until all sent events have ended.
 
 Starting, resuming and stopping submit the job (`decisions`), so a replay that stays paused costs nothing.
 """
@@ -12,6 +12,8 @@ from sync.replays.decisions import KIND
 from sync.replays.replay_progress import end_replay, pause_automatically, record_results
 
 STEP_SECONDS = 1.0
+# While nothing is sent or runs, and only retries are ahead.
+RETRY_STEP_SECONDS = 10.0
 # Resuming and stopping submit the job again, so a paused replay needs no frequent step.
 PAUSED_STEP_SECONDS = 3600.0
 _UNDER_WAY = (ReplayState.RUNNING, ReplayState.PAUSED, ReplayState.STOPPING)
@@ -22,8 +24,8 @@ def _run_step(job: RunningJob, _should_continue: ShouldContinue) -> None:
 
     1. Record the results of sent events: that may pause or finish the replay.
     2. Send what its pace allows.
-    3. Finish the job with the replay, or run again in a second; in an hour, if it is paused and nothing is
-       in progress.
+    3. Finish the job with the replay, or run again in a second; later, if only retries are ahead, and in an hour, if
+       it is paused and nothing is open.
     """
     record_results(job)
     send_due_events(job)
@@ -34,8 +36,17 @@ def _run_step(job: RunningJob, _should_continue: ShouldContinue) -> None:
         if replay is None:
             job.finish()
         else:
-            is_idle = replay.state == ReplayState.PAUSED and not replay.in_progress_count
-            job.requeue(after=PAUSED_STEP_SECONDS if is_idle else STEP_SECONDS)
+            job.requeue(after=_step_delay(replay))
+
+
+def _step_delay(replay: Replay) -> float:
+    """Return the seconds until the next step of a replay that is under way."""
+    is_sending = replay.state == ReplayState.RUNNING and replay.waiting_count > 0
+    if replay.in_progress_count or is_sending:
+        return STEP_SECONDS
+    if replay.retrying:
+        return RETRY_STEP_SECONDS
+    return PAUSED_STEP_SECONDS if replay.state == ReplayState.PAUSED else STEP_SECONDS
 
 
 def _handle_failed_job(key: int, state: JobState, _failure: str) -> None:

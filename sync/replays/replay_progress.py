@@ -1,15 +1,15 @@
-"""Record the results of sent events; pause the replay if too many failed again; finish it.
+"""Record the results of sent events; pause the replay if too many failed; finish it.
 
-A member has ended when each attempt that the replay caused has. A failure that the hub will retry counts as
-failed, because the person who watches must see it soon.
+A failure that the hub will retry is no result while the delivery is open: the member is `retrying`, and ends with the
+delivery. It counts for the pause at once, because the person who watches must see soon that the cause is not fixed.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
@@ -28,10 +28,12 @@ from sync.models import (
 )
 from webhooks.models import State
 
-# With fewer ended events a share of failures means nothing.
-MIN_ENDED = 5
+# With fewer events tried a share of failures means nothing.
+MIN_TRIED = 5
 _MAX_MEMBERS = 500
 _GOOD_OUTCOMES = (AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED, AttemptOutcome.SUPERSEDED)
+# A held delivery has a result: a person decides.
+_UNFINISHED_STATES = tuple(state for state in OPEN_STATES if state != State.HELD)
 _GOOD_STATES = (State.SUCCEEDED, State.UNCHANGED, State.SUPERSEDED)
 
 
@@ -44,7 +46,9 @@ class MemberResult:
 
 
 def record_results(job: RunningJob) -> int:
-    """Record the results of a replay's sent events. Returns the number of members that ended. Raises JobLost."""
+    """Record the results of a replay's sent events. Returns the number of members whose state changed. Raises
+    JobLost.
+    """
     with transaction.atomic():
         locked = Replay.objects.select_for_update(no_key=True)
         replay = locked.filter(pk=job.subject, state__in=("running", "paused", "stopping")).first()
@@ -52,19 +56,35 @@ def record_results(job: RunningJob) -> int:
             return 0
         # Locks the job until the commit: a worker that slept past its lease writes no results.
         job.renew_lease()
-        ended = _ended_members(replay)
-        if ended:
-            _store_results(replay, ended)
+        tried = _results_of(replay, _sent_events(replay))
+        _store_results(replay, MemberState.SENT, tried)
+        ended = _results_of(replay, _events_after_retries(replay))
+        _store_results(replay, MemberState.RETRYING, ended)
         _pause_or_finish(replay)
-    return len(ended)
+    return len(tried) + len(ended)
 
 
-def _ended_members(replay: Replay) -> dict[int, MemberResult]:
-    """Return the results of the members that have ended, by event."""
+def _sent_events(replay: Replay) -> list[int]:
+    """Return the events whose first attempt has not ended as far as is recorded."""
     if not replay.in_progress_count:
+        return []
+    sent = ReplayMember.objects.filter(replay=replay, state=MemberState.SENT).order_by("event")
+    return list(sent.values_list("event_id", flat=True)[:_MAX_MEMBERS])
+
+
+def _events_after_retries(replay: Replay) -> list[int]:
+    """Return the events that were to be retried and have no open delivery any more."""
+    if not replay.retrying:
+        return []
+    is_open = Exists(Delivery.objects.filter(event=OuterRef("event"), state__in=_UNFINISHED_STATES))
+    retried = ReplayMember.objects.filter(~is_open, replay=replay, state=MemberState.RETRYING)
+    return list(retried.order_by("event").values_list("event_id", flat=True)[:_MAX_MEMBERS])
+
+
+def _results_of(replay: Replay, events: Sequence[int]) -> dict[int, MemberResult]:
+    """Return the results of these members by event, those without one left out."""
+    if not events:
         return {}
-    sent = ReplayMember.objects.filter(replay=replay, state=MemberState.SENT).order_by("event")[:_MAX_MEMBERS]
-    events = list(sent.values_list("event_id", flat=True))
     rows: dict[int, list[Delivery]] = defaultdict(list)
     for delivery in Delivery.objects.filter(event__in=events):
         rows[delivery.event_id].append(delivery)
@@ -85,9 +105,10 @@ def _ended_members(replay: Replay) -> dict[int, MemberResult]:
 def _delivery_result(
     delivery: Delivery, replay: Replay, attempts: Mapping[int, Attempt]
 ) -> MemberResult | None:
-    """Return the result of a delivery; None if it has not ended.
+    """Return the result of a delivery; None if its first attempt has not ended.
 
-    Without an attempt of this replay, the delivery still waits or was ended by something else.
+    Without an attempt of this replay, the delivery still waits or was ended by something else. A failure that may be
+    retried is none while the delivery is open, and what its retries ended with after that.
     """
     attempt = attempts.get(delivery.pk)
     if attempt is None and delivery.replay_id == replay.pk and delivery.state in OPEN_STATES:
@@ -95,8 +116,13 @@ def _delivery_result(
     # The process of the attempt died: the attempt that follows decides.
     if attempt is None or attempt.outcome == AttemptOutcome.UNKNOWN:
         return _result_by_state(delivery)
-    if attempt.outcome == AttemptOutcome.STARTED:
-        return None
+    return None if attempt.outcome == AttemptOutcome.STARTED else _result_of_attempt(attempt, delivery)
+
+
+def _result_of_attempt(attempt: Attempt, delivery: Delivery) -> MemberResult:
+    """Return the result that an ended attempt gives its delivery."""
+    if attempt.outcome == AttemptOutcome.FAILED and attempt.is_retryable:
+        return _result_by_state(delivery) or MemberResult(MemberState.RETRYING, attempt.code)
     if attempt.outcome in _GOOD_OUTCOMES:
         return MemberResult(MemberState.SUCCEEDED)
     if attempt.outcome == AttemptOutcome.HELD:
@@ -112,16 +138,17 @@ def _result_by_state(delivery: Delivery) -> MemberResult | None:
         return MemberResult(MemberState.SUCCEEDED)
     if delivery.state == State.HELD:
         return MemberResult(MemberState.HELD, "held")
-    # After a crash the delivery is retried without having failed.
-    has_failed = delivery.state == State.RETRYING and delivery.code != "interrupted"
-    if delivery.state in (State.DEAD, State.CLOSED) or has_failed:
+    if delivery.state in (State.DEAD, State.CLOSED):
         return MemberResult(MemberState.FAILED, delivery.code)
+    # After a crash the delivery is retried without having failed.
+    if delivery.state == State.RETRYING and delivery.code != "interrupted":
+        return MemberResult(MemberState.RETRYING, delivery.code)
     return None
 
 
 def _worst_result(results: Iterable[MemberResult]) -> MemberResult:
-    """Return the worst of several results: failed, then held."""
-    order = (MemberState.FAILED, MemberState.HELD, MemberState.SUCCEEDED)
+    """Return the worst of several results. One that may still change comes first."""
+    order = (MemberState.RETRYING, MemberState.FAILED, MemberState.HELD, MemberState.SUCCEEDED)
     return min(
         results,
         key=lambda result: order.index(result.state),
@@ -129,25 +156,33 @@ def _worst_result(results: Iterable[MemberResult]) -> MemberResult:
     )
 
 
-def _store_results(replay: Replay, ended: Mapping[int, MemberResult]) -> None:
-    now, members = timezone.now(), ReplayMember.objects.filter(replay=replay, state=MemberState.SENT)
-    for member_result in set(ended.values()):
-        events = [event for event, result in ended.items() if result == member_result]
+def _store_results(replay: Replay, before: MemberState, results: Mapping[int, MemberResult]) -> None:
+    """Store the results of members that were in the state `before`."""
+    if not results:
+        return
+    now, members = timezone.now(), ReplayMember.objects.filter(replay=replay, state=before)
+    for member_result in set(results.values()):
+        events = [event for event, result in results.items() if result == member_result]
         members.filter(event__in=events).update(state=member_result.state, why=member_result.code, at=now)
-    counts = Counter(result.state for result in ended.values())
+    counts = Counter(result.state for result in results.values())
+    is_first = before == MemberState.SENT
+    first_failures = counts[MemberState.RETRYING] + counts[MemberState.FAILED] if is_first else 0
     Replay.objects.filter(pk=replay.pk).update(
         succeeded=F("succeeded") + counts[MemberState.SUCCEEDED],
         failed=F("failed") + counts[MemberState.FAILED],
         held=F("held") + counts[MemberState.HELD],
+        retrying=F("retrying") + counts[MemberState.RETRYING] - (0 if is_first else len(results)),
+        first_failures=F("first_failures") + first_failures,
     )
     replay.refresh_from_db()
 
 
 def _pause_or_finish(replay: Replay) -> None:
     """Finish the replay if no event is left, or pause it if there is a reason."""
-    if replay.in_progress_count == 0 and replay.state == ReplayState.STOPPING:
+    has_open = replay.ended_count < replay.events
+    if not has_open and replay.state == ReplayState.STOPPING:
         end_replay(replay, ReplayState.STOPPED)
-    elif replay.in_progress_count == 0 and not _has_waiting(replay):
+    elif not has_open and not _has_waiting(replay):
         end_replay(replay, ReplayState.FINISHED)
     elif replay.state == ReplayState.RUNNING:
         reason = _pause_reason(replay)
@@ -162,17 +197,18 @@ def _has_waiting(replay: Replay) -> bool:
 
 def _pause_reason(replay: Replay) -> ReplayPauseReason | None:
     if replay.pace == ReplayPace.FIRST:
-        return ReplayPauseReason.FIRST if replay.ended_count else None
-    ended, failed = replay.ended_count - replay.seen_ended, replay.failed - replay.seen_failed
-    if replay.pauses_above is None or ended < MIN_ENDED:
+        return ReplayPauseReason.FIRST if replay.tried_count else None
+    tried = replay.tried_count - replay.seen_tried
+    failed = replay.first_failures - replay.seen_failed
+    if replay.pauses_above is None or tried < MIN_TRIED:
         return None
-    return ReplayPauseReason.FAILING if failed * 100 > replay.pauses_above * ended else None
+    return ReplayPauseReason.FAILING if failed * 100 > replay.pauses_above * tried else None
 
 
 def pause_automatically(replay: Replay, reason: ReplayPauseReason) -> None:
     """Pause a locked replay by decision of the hub, until a person resumes it."""
     Replay.objects.filter(pk=replay.pk).update(state=ReplayState.PAUSED, pause_reason=reason)
-    details = {"why": str(reason), "ended": replay.ended_count, "failed": replay.failed}
+    details = {"why": str(reason), "tried": replay.tried_count, "failed": replay.first_failures}
     append_entries(NewEntry(replay.stream, "replay.paused", details=details))
 
 

@@ -113,7 +113,7 @@ def _is_erased(event: Event, erased: Mapping[tuple[str, str], set[int]]) -> bool
 
 def _taken_by_other_replays(keys: list[int], replay: Replay) -> set[int]:
     """Return the events that another replay has sent or will send. Of two started replays, the older one sends an
-    event.
+    event. One that only waits for a retry may be sent earlier by another replay.
     """
     others = ReplayMember.objects.filter(event__in=keys).exclude(replay=replay)
     if replay.started_at is not None:

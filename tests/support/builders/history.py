@@ -14,6 +14,7 @@ from tests.support.people import hold_permissions_for_days
 from webhooks.models import Event, Payload, Receipt, Source
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+LONG_AGO = NOON - timedelta(days=3_650)
 
 
 def logged_in(*roles: str) -> Client:
@@ -58,9 +59,14 @@ def a_route(source: Source, **values: Any) -> Route:
     }
     mapping, _ = Mapping.objects.get_or_create(name="Person to customer")
     MappingVersion.objects.get_or_create(mapping=mapping, number=1, defaults={"declaration": {}})
-    return Route.objects.create(
+    route = Route.objects.create(
         **{"source": source, "entity_type": "USER", "mapping": mapping} | ends | values
     )
+    # Settings that were never changed: a failure is not older than they are.
+    MappingVersion.objects.filter(mapping=mapping).update(created_at=LONG_AGO)
+    for setting in (route, *ends.values()):
+        type(setting).objects.filter(pk=setting.pk).update(updated_at=LONG_AGO)
+    return route
 
 
 def a_delivery(event: Event, route: Route, **values: Any) -> Delivery:

@@ -227,7 +227,8 @@ def _watched(route: Route) -> dict[str, Any]:
     began = {"began_at": NOON, "raised_at": NOON}
     for code, number in (("target-rejected", 12), ("target-unavailable", 740), ("target-credentials", 16)):
         a_failure_group(code, number)
-    FailureGroup.objects.filter(code="target-rejected").update(known_fix="Restart it.")
+    FailureGroup.objects.filter(code="target-credentials").update(known_fix="Restart it.")
+    MappingVersion.objects.filter(mapping=route.mapping).update(created_at=NOW)
     a_receipt(None, event_count=3, code="accepted", status=202)
     for code in ("too-many-requests", "too-large"):
         a_refusal(code)

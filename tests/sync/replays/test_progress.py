@@ -209,7 +209,13 @@ def test_a_replay_pauses_after_too_many_failures_and_counts_from_zero_when_resum
 @pytest.mark.pure
 def test_more_than_a_fifth_of_at_least_five_failures_pauses_a_replay() -> None:
     def reason(succeeded: int, failed: int) -> ReplayPauseReason | None:
-        replay = Replay(pace=ReplayPace.NORMAL, pauses_above=20, succeeded=succeeded, failed=failed)
+        replay = Replay(
+            pace=ReplayPace.NORMAL,
+            pauses_above=20,
+            succeeded=succeeded,
+            failed=failed,
+            first_failures=failed,
+        )
         return _pause_reason(replay)
 
     failing = ReplayPauseReason.FAILING
