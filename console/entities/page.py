@@ -224,7 +224,7 @@ def _timeline_words(event: Event, delivery: Delivery | None, passed: Mapping[int
 def _delivery_rows(events: Sequence[int]) -> list[Delivery]:
     """Return event, route, outcome and the names of both connections of each delivery."""
     rows = Delivery.objects.filter(event__in=events).select_related("identity", "target")
-    outcome = ("state", "code", "settled_at")
+    outcome = ("state", "code", "failure_key", "settled_at")
     return load_rows(rows.only("event", "route", *outcome, "identity__name", "target__name"))
 
 

@@ -94,7 +94,7 @@ class AttemptRow:
     @property
     def is_found_by_hub(self) -> bool:
         """Return True if `messages` are the hub's own: no system has refused a request."""
-        return self.row.code in ("unmappable", OWNER_HELD_CODE) or self.row.code.endswith("-over-budget")
+        return is_found_by_hub(self.row.code)
 
     @property
     def found_nothing(self) -> bool:
@@ -224,6 +224,11 @@ def _calls_by_attempt(
     return rows_by_attempt
 
 
+def is_found_by_hub(code: str) -> bool:
+    """Return True if the messages of a failure with this code are the hub's own."""
+    return code in ("unmappable", OWNER_HELD_CODE) or code.endswith("-over-budget")
+
+
 def _attempt_row(
     row: Attempt, delivery: Delivery, may: Mapping[str, bool], now: datetime, missing: PayloadAbsence
 ) -> AttemptRow:
@@ -237,14 +242,14 @@ def _attempt_row(
         system=system,
         took=took if row.ended_at else _("%(duration)s so far") % {"duration": took},
         change=change_table(row, is_masked=not may["revealed"]) if may["contents"] else None,
-        messages=_answer_messages(row, is_masked=not may["revealed"]) if may["contents"] else (),
+        messages=answer_messages(row, is_masked=not may["revealed"]) if may["contents"] else (),
         missing=missing.reason_text(row.started_at)
         if may["contents"] and row.action and row.findings_id is None
         else "",
     )
 
 
-def _answer_messages(attempt: Attempt, *, is_masked: bool) -> tuple[str, ...]:
+def answer_messages(attempt: Attempt, *, is_masked: bool) -> tuple[str, ...]:
     """Return what the system said of an attempt. `is_masked` hides the values of the change in it."""
     document = stored_finding(attempt, Finding.ANSWER)
     contents = change_values(attempt) if is_masked else []

@@ -28,6 +28,7 @@ from console.ui.outcome_texts import (
 )
 from sync.deliveries.blockers import is_paused_by_person, load_contention
 from sync.models import Attempt, Delivery, FailureGroup, Replay
+from sync.models.failure import group_of
 from sync.operations.passed_causes import PassedCause, find_passed_causes
 from webhooks.models import Event, Receipt, State, event_state, is_erased
 from webhooks.protocol.formats.webhook_format import EVENT_TYPES
@@ -203,7 +204,7 @@ def _failure_group(deliveries: tuple[DeliveryRow, ...]) -> FailureGroup | None:
     dead = next((delivery.row for delivery in deliveries if delivery.state == State.DEAD), None)
     if dead is None:
         return None
-    return FailureGroup.objects.filter(connection=dead.connection_of_code(dead.code), code=dead.code).first()
+    return group_of(dead)
 
 
 def _part_permissions(request: HttpRequest) -> dict[str, bool]:

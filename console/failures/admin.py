@@ -20,8 +20,9 @@ from console.deliveries.manual_closing import PENDING_CLOSINGS, BackLink, close_
 from console.failures.failure_reasons import count_last_seven_days
 from console.failures.forms import GROUP_FORM_ID, FailureDecisionForm, FailureNotesForm, posted_reason
 from console.failures.pages import failure_tabs, load_history
-from console.permissions import MAY_CLOSE, MAY_TEND
-from console.ui.links import failed_events_query, replay_form_url
+from console.failures.sentences import load_sentences, sentence_source
+from console.permissions import CONTENTS, MAY_CLOSE, MAY_TEND
+from console.ui.links import failed_group_query, replay_form_url
 from console.ui.outcome_texts import advise_after_cause, describe_failure, is_replayable
 from sync.models import FailureGroup, FailureGroupState
 from sync.models.failure import dead_deliveries_of
@@ -37,13 +38,13 @@ class FailureGroupAdmin(ReadOnlyAdmin):
     """Lists failure groups. Workers create the rows, people decide on them."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """List the groups, by three statements."""
+        """List the groups, by six statements."""
         self.require_permissions(request)
         tabs = failure_tabs()
         current = next((tab for tab in tabs if tab.name == request.GET.get("shown")), tabs[0])
         context = {
             "title": _("Failure groups"),
-            "rows": current.to_rows(),
+            "rows": current.to_rows(with_sentences=request.user.has_perm(CONTENTS)),
             "tabs": tabs,
             "current": current.name,
         }
@@ -76,7 +77,7 @@ class FailureGroupAdmin(ReadOnlyAdmin):
         except DecisionRefused as error:
             return self._refusal_page(request, pk, error, care_form=form)
         if request.GET.get("replay") and request.user.has_perm("webhooks.replay_event"):
-            return redirect(replay_form_url(failed_events_query(group.code, group.connection)))
+            return redirect(replay_form_url(failed_group_query(group)))
         messages.success(request, _("Saved."))
         return redirect("admin:sync_failuregroup_change", pk)
 
@@ -174,11 +175,13 @@ class FailureGroupAdmin(ReadOnlyAdmin):
             "helps": is_replayable(row.code) or passed is not None,
             "has_passed": passed is not None,
             "failed": failed,
+            "sentence": load_sentences([row]).get(row.pk, "") if request.user.has_perm(CONTENTS) else "",
+            "sentence_source": sentence_source(row),
             "is_waiting": row.state in (FailureGroupState.OPEN, FailureGroupState.ACKNOWLEDGED),
             # The hourly counts may be older than the count of this moment.
             "lately": min(count_last_seven_days(row, timezone.now()), failed) if failed else 0,
             "sample": list(sample),
-            "query": failed_events_query(row.code, row.connection),
+            "query": failed_group_query(row),
             "most_closed": min(failed, MAX_DELIVERIES),
             "history": load_history(row),
             "care_form": FailureDecisionForm(),

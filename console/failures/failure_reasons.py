@@ -1,5 +1,6 @@
 """Summarize the failures of the last seven days by reason, from the hourly counts, with the next step for each."""
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,15 +19,26 @@ MAX_REASONS = 10
 
 @dataclass(frozen=True, slots=True)
 class FailureReason:
-    """One reason at one connection. `group` is None until a worker has created it."""
+    """One code at one connection. `groups` are its failure groups: none until a worker has created them, and several if
+    the system gave several reasons.
+    """
 
     code: str
     connection: Connection
     number: int
     bar: str
-    group: FailureGroup | None
+    groups: tuple[FailureGroup, ...]
     since: datetime
     passed: PassedCause | None
+
+    @property
+    def group(self) -> FailureGroup | None:
+        """Return the group, if there is just one."""
+        return self.groups[0] if len(self.groups) == 1 else None
+
+    @property
+    def last_at(self) -> datetime | None:
+        return max((group.last_at for group in self.groups), default=None)
 
     @property
     def title(self) -> str:
@@ -75,19 +87,23 @@ def summarize_failures(now: datetime) -> FailureSummary:
     rows = FailureCount.objects.filter(hour__gte=since).order_by().values_list("connection_id", "code")
     # Connection and code break ties, so that the order is stable between two loads.
     counted = sorted(rows.annotate(Sum("number")), key=lambda row: (-row[2], row[0], row[1]))
-    groups = {
-        (group.connection_id, group.code): group for group in FailureGroup.objects.select_related("owner")
+    groups: dict[tuple[int, str], list[FailureGroup]] = defaultdict(list)
+    for group in FailureGroup.objects.select_related("owner").order_by("-number", "pk"):
+        if group.number or not group.failure_key:
+            groups[group.connection_id, group.code].append(group)
+    ignored = {
+        key for key, rows in groups.items() if all(row.state == FailureGroupState.IGNORED for row in rows)
     }
-    ignored = {key for key, group in groups.items() if group.state == FailureGroupState.IGNORED}
     wanted = [row for row in counted if (row[0], row[1]) not in ignored][:MAX_REASONS]
     connections = Connection.objects.in_bulk([row[0] for row in wanted])
     changes = load_settings_changes() if wanted else None
     reasons = []
     for connection, code, number in wanted:
-        group = groups.get((connection, code))
-        passed = changes.of_group(group) if changes and group else None
+        rows_of_code = tuple(groups[connection, code])
+        causes = [changes.of_group(group) for group in rows_of_code] if changes else []
+        passed = causes[0] if causes and all(causes) else None
         bar = percent_of_max(number, wanted[0][2])
-        reasons.append(FailureReason(code, connections[connection], number, bar, group, since, passed))
+        reasons.append(FailureReason(code, connections[connection], number, bar, rows_of_code, since, passed))
     return FailureSummary(
         reasons,
         sum(row[2] for row in counted if (row[0], row[1]) in ignored),

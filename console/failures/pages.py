@@ -14,9 +14,10 @@ from audit.format.canonical_json import MAX_NUMBER
 from audit.models import Entry
 from config_schema.codes.codes import CodeTexts
 from console.audit_log.action_names import action_label
+from console.failures.sentences import load_sentences
 from console.ui.actors import load_person_names
 from console.ui.charts import percent_of_max
-from console.ui.links import failed_events_query, replay_form_url
+from console.ui.links import failed_group_query, replay_form_url
 from console.ui.outcome_texts import advise_after_cause, describe_failure, is_worth_a_replay
 from sync.models import FailureDecision, FailureGroup, FailureGroupState
 from sync.operations.passed_causes import PassedCause, load_settings_changes
@@ -36,6 +37,7 @@ class FailureRow:
     group: FailureGroup
     most: int
     passed: PassedCause | None
+    sentence: str
 
     @property
     def words(self) -> CodeTexts:
@@ -51,7 +53,7 @@ class FailureRow:
         is_worth_it = is_worth_a_replay(self.group.code) or self.passed is not None
         if not (self.group.number and is_worth_it):
             return ""
-        return replay_form_url(failed_events_query(self.group.code, self.group.connection))
+        return replay_form_url(failed_group_query(self.group))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +62,15 @@ class FailureTab:
     label: str | Promise
     groups: Sequence[FailureGroup]
 
-    def to_rows(self) -> list[FailureRow]:
+    def to_rows(self, *, with_sentences: bool) -> list[FailureRow]:
+        """Return the rows of the tab. `with_sentences`: with what the systems said, which needs view_contents."""
         groups = self.groups[:MAX_LISTED]
+        sentences = load_sentences(groups) if with_sentences else {}
         most = max((group.number for group in groups), default=0)
         changes = load_settings_changes()
-        return [FailureRow(group, most, changes.of_group(group)) for group in groups]
+        return [
+            FailureRow(group, most, changes.of_group(group), sentences.get(group.pk, "")) for group in groups
+        ]
 
 
 def failure_tabs() -> list[FailureTab]:

@@ -45,6 +45,7 @@ EVENT_FILTERS = FilterSet(
         Filter("state", gettext_lazy("Status"), _state_options),
         Filter("code", gettext_lazy("Reason"), _reason_options, implied={"state": State.DEAD.value}),
         Filter("target", gettext_lazy("Connection")),
+        Filter("failure_group", gettext_lazy("Failure group")),
         Filter("waits_for", gettext_lazy("Waiting for")),
         Filter("entity_type", gettext_lazy("Entity type")),
         Filter("event_type", gettext_lazy("Type"), _type_options),

@@ -6,7 +6,8 @@ from urllib.parse import urlencode
 from django.urls import reverse
 
 from audit.format.signed_records import format_time
-from sync.models import Connection
+from config_schema.codes.codes import RETRYABLE_CODES
+from sync.models import Connection, FailureGroup
 from webhooks.models import State
 
 
@@ -29,6 +30,13 @@ def failed_events_query(code: str, connection: Connection, since: datetime | Non
     """Return the query string of the events that failed with this code at this connection, since a time if given."""
     params = {"state": State.DEAD.value, "code": code, "target": connection.slug}
     return urlencode(params | ({"received_from": format_time(since)} if since else {}))
+
+
+def failed_group_query(group: FailureGroup) -> str:
+    """Return the query string of the failed events of a group."""
+    query = failed_events_query(group.code, group.connection)
+    # A code without any key has one group.
+    return query if group.code in RETRYABLE_CODES else f"{query}&{urlencode({'failure_group': group.pk})}"
 
 
 def replay_form_url(query: str) -> str:

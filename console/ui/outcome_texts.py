@@ -106,6 +106,9 @@ def advise_after_cause(texts: CodeTexts, passed: PassedCause | None) -> CodeText
     """Return the texts of a failure. Once its cause has passed, the advice from before that does not hold any more."""
     if passed is None:
         return texts
+    if passed.setting is None:
+        text = _("Another delivery that failed for the same reason has succeeded since. Replay this.")
+        return replace(texts, next_step=text)
     text = _("%(setting)s was changed after this failure, so a replay may succeed now. Its preview shows it.")
     return replace(texts, next_step=text % {"setting": _setting_name(passed.setting)})
 

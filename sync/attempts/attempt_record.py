@@ -1,6 +1,7 @@
 """Rows that the end of an attempt writes: attempt, calls, answer, audit entries, link."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from django.utils import timezone
 
 from audit.entries.append import NewEntry
+from config_schema.codes.codes import CATALOGUE
 from connectors.contracts.types import Entity
 from connectors.values.json_responses import as_text
 from database.statement import BoundStatement, Statement
@@ -20,11 +22,13 @@ from sync.deliveries.record_links import AppliedRecord
 from sync.deliveries.stored_webhook import wants_entity
 from sync.evidence.row_facts import attempt_facts, call_facts
 from sync.models import SUCCESS_STATES, AttemptCause, Delivery, Finding, PayloadChoice, new_recheck
-from sync.planning.change import ChangeAction
+from sync.models.failure import digest_failure_reason
+from sync.planning.change import ChangeAction, FieldChange
+from sync.planning.failure_reasons import reason_of_failure
 from sync.references.missing_references import delete_missing
 from sync.references.record_references import ReferenceChanges
 from webhooks.delivery_port import PendingAnswer
-from webhooks.models import Payload
+from webhooks.models import Payload, State
 
 # How far after its arrival a webhook may say that it happened: senders write local times as UTC. No change has a later
 # time, which would make every webhook of the entity until then an older one.
@@ -33,6 +37,12 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=s
 _END_ATTEMPT = Statement(
     """UPDATE sync_attempt SET ended_at = %s, outcome = %s, code = %s, is_retryable = %s, action = %s,
     record_id = %s, findings_id = %s, counted_as = %s WHERE id = %s"""
+)
+
+# Once for each new failure: most replays of a group find nothing to write, and lock no row that others need.
+_GROUP_RECOVERED = Statement(
+    """UPDATE sync_failuregroup SET recovered_at = %s WHERE connection_id = %s AND code = %s AND failure_key = %s
+    AND (recovered_at IS NULL OR recovered_at < last_at)"""
 )
 
 
@@ -66,8 +76,33 @@ class FinishedAttempt:
         if self.claim.route.mapping is not None and self.claim.route.mapping.reference_types:
             batch.execute(delete_missing(self.claim.delivery.pk))
         self.calls.add_to(batch)
+        if self._overcomes_failure():
+            delivery = self.claim.delivery
+            connection = delivery.connection_of_code(delivery.code)
+            batch.execute(
+                _GROUP_RECOVERED.bind(self.ended_at, connection.pk, delivery.code, delivery.failure_key)
+            )
         if pending_answer is not None:
             pending_answer.add_to(batch)
+
+    @property
+    def failure_key(self) -> str:
+        """Return the key of the group of a failure that a retry does not help, empty for any other result."""
+        result = self.result
+        if result.state != State.DEAD or result.is_retryable:
+            return ""
+        change = self.findings.change
+        fields = change.fields if change else ()
+        values = (self.claim.delivery.entity_id, self.findings.record_id, *_texts_of(fields))
+        names = {field.name for field in fields} | {error.field for error in result.errors}
+        return digest_failure_reason(reason_of_failure(result.sentence, result.errors, values, names))
+
+    def _overcomes_failure(self) -> bool:
+        """True if a person's replay of a failed delivery succeeded: the cause of its group has passed."""
+        entry = CATALOGUE.get(self.claim.delivery.code)
+        has_failed = entry is not None and entry.status >= 400
+        is_replay = self.claim.attempt.cause == AttemptCause.REPLAY
+        return is_replay and has_failed and self.result.state in SUCCESS_STATES
 
     def audit_entries(
         self, pending_answer: PendingAnswer | None, state_after: str, covered: int = 0
@@ -209,6 +244,17 @@ def _relayed_timestamp(delivery: Delivery) -> datetime | None:
         return None
     is_ahead = event.occurred_at is not None and event.occurred_at > event.received_at + MAX_AHEAD
     return None if is_ahead else event.occurred_at
+
+
+def _texts_of(value: Any) -> Iterator[str]:
+    """Yield the texts in the values of a change."""
+    if isinstance(value, FieldChange):
+        yield from _texts_of((value.before, value.after))
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts_of(item)
+    elif isinstance(value, str):
+        yield value.strip()
 
 
 def _answer_document(result: AttemptResult) -> dict[str, Any] | None:

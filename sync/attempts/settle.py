@@ -39,7 +39,7 @@ from webhooks.models import State
 # left, because this process survived the attempt.
 _END_DELIVERY = Statement(
     f"""UPDATE sync_delivery SET token = NULL, lease_until = NULL, identity_slot = NULL, target_slot = NULL,
-    deaths = 0, state_before_recheck = '', code = %s,
+    deaths = 0, state_before_recheck = '', code = %s, failure_key = %s,
     state = CASE WHEN replay_id IS NULL THEN %s ELSE 'pending' END,
     due_at = CASE WHEN replay_id IS NOT NULL THEN {{now}} WHEN %s THEN {{clock}} ELSE NULL END,
     not_before = CASE WHEN %s THEN {{clock}} ELSE NULL END,
@@ -221,7 +221,7 @@ def _settle_with_locks(finished: FinishedAttempt, answer: _WaitingAnswer) -> Set
         _insert_link(claim.delivery, applied)
     if finished.reference_changes:
         finished.reference_changes.store(claim.delivery)
-    events, covered = _end_siblings_and_events(claim, finished.result)
+    events, covered = _end_siblings_and_events(claim, finished.result, finished.failure_key)
     append_entries(
         *finished.audit_entries(answer.pending_answer, state, covered=len(events) - 1),
         *covered,
@@ -255,6 +255,7 @@ def _delivery_values(finished: FinishedAttempt) -> tuple[Any, ...]:
     requested_delay = result.requested_delay
     return (
         code,
+        finished.failure_key,
         state,
         result.retry_delay is not None,
         result.retry_delay or 0.0,
@@ -270,7 +271,9 @@ def _delivery_values(finished: FinishedAttempt) -> tuple[Any, ...]:
     )
 
 
-def _end_siblings_and_events(claim: Claim, result: AttemptResult) -> tuple[tuple[int, ...], list[NewEntry]]:
+def _end_siblings_and_events(
+    claim: Claim, result: AttemptResult, failure_key: str
+) -> tuple[tuple[int, ...], list[NewEntry]]:
     """Give covered siblings the attempt's result, failures included.
 
     Returns the keys of all events concerned, and the audit entries of the siblings.
@@ -294,6 +297,7 @@ def _end_siblings_and_events(claim: Claim, result: AttemptResult) -> tuple[tuple
         Delivery.objects.filter(pk__in=[key for key, *_ in rows]).update(
             state=result.state,
             code=result.code,
+            failure_key=failure_key,
             settled_at=claim.attempt.ended_at if result.state in SETTLED_STATES else None,
             due_at=None if result.retry_delay is None else database_now(plus_seconds=result.retry_delay),
             not_before=database_now(plus_seconds=result.requested_delay) if result.requested_delay else None,

@@ -43,7 +43,7 @@ _MIN_AUDIT_RETENTION = timedelta(hours=12)
 # hidden because the row is found by its key: see `_state_sql`.
 _CLAIM = Statement(
     f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}},
-    attempts_used = attempts_used + 1, last_number = last_number + 1, replay_id = NULL,
+    attempts_used = attempts_used + 1, last_number = last_number + 1, replay_id = NULL, failure_key = '',
     identity_slot = %s, target_slot = %s
     WHERE id = %s AND {is_due(hides_state=True)} AND ({needs_isolation()}) = %s
     AND {has_no_open_breaker("sync_delivery")} RETURNING attempts_used, last_number, payload_choice, mapping_version_id,

@@ -119,6 +119,7 @@ class Migration(migrations.Migration):
                 ('is_relayed', models.BooleanField(default=False)),
                 ('state', models.CharField(choices=[('dead', 'failed'), ('held', 'held'), ('retrying', 'retrying'), ('running', 'running'), ('pending', 'pending'), ('closed', 'closed'), ('superseded', 'superseded'), ('ignored', 'ignored'), ('unchanged', 'unchanged'), ('succeeded', 'succeeded')], default='pending', max_length=12)),
                 ('code', models.CharField(blank=True, max_length=48)),
+                ('failure_key', models.CharField(blank=True, default='', help_text='keyed digest of what else failures of one group share: field, and what the system says of it', max_length=16)),
                 ('due_at', models.DateTimeField(help_text="next attempt, by the database's clock", null=True)),
                 ('not_before', models.DateTimeField(help_text='the remote system asked not to be called before this time: Retry-After', null=True)),
                 ('attempts_used', models.PositiveSmallIntegerField(default=0, help_text='attempts since the webhook or the last replay')),
@@ -208,10 +209,12 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('code', models.CharField(blank=True, max_length=48)),
+                ('failure_key', models.CharField(blank=True, default='', max_length=16)),
                 ('number', models.PositiveIntegerField(default=0)),
                 ('first_at', models.DateTimeField()),
                 ('last_at', models.DateTimeField()),
                 ('counted_at', models.DateTimeField(null=True)),
+                ('recovered_at', models.DateTimeField(help_text='when a replay of one of its failures succeeded', null=True)),
                 ('state', models.CharField(choices=[('open', 'open'), ('acknowledged', 'acknowledged'), ('resolved', 'resolved'), ('ignored', 'ignored')], default='open', max_length=12)),
                 ('note', models.TextField(blank=True, max_length=2000)),
                 ('known_fix', models.TextField(blank=True, help_text='What to do when it happens again.', max_length=2000)),
@@ -901,7 +904,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='failuregroup',
-            constraint=models.UniqueConstraint(models.F('connection'), models.F('code'), name='failure_group_once'),
+            constraint=models.UniqueConstraint(models.F('connection'), models.F('code'), models.F('failure_key'), name='failure_group_once'),
         ),
         migrations.AddIndex(
             model_name='link',
@@ -989,11 +992,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='delivery',
-            index=models.Index(condition=models.Q(('state', 'dead')), fields=['target', 'code', 'settled_at', 'id'], name='delivery_dead'),
+            index=models.Index(condition=models.Q(('state', 'dead')), fields=['target', 'code', 'failure_key', 'settled_at', 'id'], name='delivery_dead'),
         ),
         migrations.AddIndex(
             model_name='delivery',
-            index=models.Index(condition=models.Q(('state', 'dead')), fields=['identity', 'code', 'settled_at', 'id'], name='delivery_dead_identity'),
+            index=models.Index(condition=models.Q(('state', 'dead')), fields=['identity', 'code', 'failure_key', 'settled_at', 'id'], name='delivery_dead_identity'),
         ),
         migrations.AddIndex(
             model_name='delivery',

@@ -87,6 +87,12 @@ class Delivery(models.Model):
     is_relayed = models.BooleanField(default=False)
     state = models.CharField(max_length=12, choices=State, default=State.PENDING)
     code = models.CharField(max_length=48, blank=True)
+    failure_key = models.CharField(
+        max_length=16,
+        blank=True,
+        default="",
+        help_text="keyed digest of what else failures of one group share: field, and what the system says of it",
+    )
     due_at = models.DateTimeField(null=True, help_text="next attempt, by the database's clock")
     not_before = models.DateTimeField(
         null=True, help_text="the remote system asked not to be called before this time: Retry-After"
@@ -205,12 +211,12 @@ class Delivery(models.Model):
             models.Index(fields=["id"], condition=models.Q(state=State.HELD), name="delivery_held"),
             # Of what failed for good, by reason: the groups of failures.
             models.Index(
-                fields=["target", "code", "settled_at", "id"],
+                fields=["target", "code", "failure_key", "settled_at", "id"],
                 condition=models.Q(state=State.DEAD),
                 name="delivery_dead",
             ),
             models.Index(
-                fields=["identity", "code", "settled_at", "id"],
+                fields=["identity", "code", "failure_key", "settled_at", "id"],
                 condition=models.Q(state=State.DEAD),
                 name="delivery_dead_identity",
             ),

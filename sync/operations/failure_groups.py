@@ -1,5 +1,7 @@
-"""Group failed deliveries by code and connection: one row each, counted by the worker."""
+"""Group failed deliveries by connection and reason: one row each, counted by the worker."""
 
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,8 +23,17 @@ class GroupCount:
     first_at: datetime | None
     last_at: datetime | None
 
+    def __add__(self, other: "GroupCount") -> "GroupCount":
+        """Return the count of both."""
+        times = [at for at in (self.first_at, self.last_at, other.first_at, other.last_at) if at is not None]
+        return GroupCount(self.number + other.number, min(times, default=None), max(times, default=None))
+
 
 _NO_FAILURES = GroupCount(0, None, None)
+# A system whose sentences have no end must not make groups without end: further ones share a group of their code.
+MAX_GROUPS_OF_CODE = 100
+# Connection, code and failure key.
+_GroupKey = tuple[int, str, str]
 
 
 def refresh_failure_groups(now: datetime | None = None) -> None:
@@ -32,19 +43,22 @@ def refresh_failure_groups(now: datetime | None = None) -> None:
     Safe at any time: a later count is not overwritten by an earlier one.
     """
     now = now or read_clock()
-    counts = _count_dead()
-    known = {(group.connection_id, group.code): group for group in FailureGroup.objects.all()}
+    known = {
+        (group.connection_id, group.code, group.failure_key): group for group in FailureGroup.objects.all()
+    }
+    counts = _count_dead(known)
     new = [
         FailureGroup(
             connection_id=connection,
             code=code,
+            failure_key=key,
             number=count.number,
             first_at=count.first_at or now,
             last_at=count.last_at or now,
             counted_at=now,
         )
-        for (connection, code), count in counts.items()
-        if (connection, code) not in known
+        for (connection, code, key), count in counts.items()
+        if (connection, code, key) not in known
     ]
     # Another worker may create the same groups.
     FailureGroup.objects.bulk_create(new, ignore_conflicts=True)
@@ -52,12 +66,21 @@ def refresh_failure_groups(now: datetime | None = None) -> None:
         _update_group(group, counts.get(key, _NO_FAILURES), now)
 
 
-def _count_dead() -> dict[tuple[int, str], GroupCount]:
-    counts = {}
+def _count_dead(known: Collection[_GroupKey]) -> dict[_GroupKey, GroupCount]:
+    """Count the failed deliveries of each group, known or new, the largest first: they get groups of their own."""
+    counts: dict[_GroupKey, GroupCount] = {}
+    groups_of_code = Counter((connection, code) for connection, code, _ in known)
     for dead in split_by_responsible_side(Delivery.objects.filter(state=State.DEAD)):
-        rows = dead.order_by().values_list("responsible_id", "code")
-        for connection, code, *count in rows.annotate(Count("pk"), Min("settled_at"), Max("settled_at")):
-            counts[connection, code] = GroupCount(*count)
+        rows = dead.order_by().values_list("responsible_id", "code", "failure_key")
+        counted = rows.annotate(number=Count("pk"), first=Min("settled_at"), last=Max("settled_at"))
+        ordered = counted.order_by("-number", "responsible_id", "code", "failure_key")
+        for connection, code, failure_key, *count in ordered.iterator(chunk_size=1_000):
+            key = (connection, code, failure_key)
+            if key not in known and failure_key:
+                groups_of_code[connection, code] += 1
+                if groups_of_code[connection, code] > MAX_GROUPS_OF_CODE:
+                    key = (connection, code, "")
+            counts[key] = counts.get(key, _NO_FAILURES) + GroupCount(*count)
     return counts
 
 

@@ -1,4 +1,6 @@
-"""Has the cause of a failure passed? The settings that decide it were changed after the failure."""
+"""Has the cause of a failure passed? The settings that decide it were changed after the failure, or a replay of another
+one for the same reason has succeeded since.
+"""
 
 from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as ReadOnlyMapping
@@ -15,9 +17,11 @@ from webhooks.models import State
 
 @dataclass(frozen=True, slots=True)
 class PassedCause:
-    """The setting that was changed after a failure, so that a replay may end otherwise."""
+    """The setting that was changed after a failure, so that a replay may end otherwise; None for a replay of another
+    failure of the group, which succeeded.
+    """
 
-    setting: Route | Mapping | Connection
+    setting: Route | Mapping | Connection | None
     at: datetime
 
 
@@ -33,7 +37,9 @@ class SettingsChanges:
         return None if row is None else _newest_change(delivery.code, *row, since=delivery.settled_at)
 
     def of_group(self, group: FailureGroup) -> PassedCause | None:
-        """Return a change that is newer than all failures of a group, if each route that can have them has one."""
+        """Return what is newer than all failures of a group. Of changes each route that can have them needs one."""
+        if recovery := _recovery(group.recovered_at, group.last_at):
+            return recovery
         is_identity = is_about_identity(group.code)
         changes = [
             _newest_change(group.code, route, changed_at, since=group.last_at)
@@ -50,17 +56,38 @@ def load_settings_changes() -> SettingsChanges:
     return SettingsChanges({route.pk: (route, route.mapping_changed_at) for route in rows})
 
 
+def _load_recoveries() -> dict[tuple[int, str, str], datetime]:
+    """Return by connection, code and failure key when a replay of a failure of the group succeeded."""
+    groups = FailureGroup.objects.exclude(recovered_at=None)
+    rows = groups.values_list("connection_id", "code", "failure_key", "recovered_at")
+    return {(connection, code, key): at for connection, code, key, at in rows if at is not None}
+
+
+def _recovery(at: datetime | None, failed_at: datetime | None) -> PassedCause | None:
+    is_newer = at is not None and failed_at is not None and at > failed_at
+    return PassedCause(None, at) if at is not None and is_newer else None
+
+
 def find_passed_causes(deliveries: Iterable[Delivery]) -> dict[int, PassedCause]:
     """Return the passed cause of each of these deliveries that is failed and has one, by their keys.
 
-    One statement if any is failed, else none.
+    Two statements if any is failed, else none.
     """
     dead = [delivery for delivery in deliveries if delivery.state == State.DEAD]
     if not dead:
         return {}
-    changes = load_settings_changes()
-    found = {delivery.pk: changes.of_delivery(delivery) for delivery in dead}
+    changes, recoveries = load_settings_changes(), _load_recoveries()
+    found = {
+        delivery.pk: changes.of_delivery(delivery)
+        or _recovery(recoveries.get(_group_key(delivery)), delivery.settled_at)
+        for delivery in dead
+    }
     return {key: cause for key, cause in found.items() if cause is not None}
+
+
+def _group_key(delivery: Delivery) -> tuple[int, str, str]:
+    connection_id = delivery.identity_id if is_about_identity(delivery.code) else delivery.target_id
+    return connection_id, delivery.code, delivery.failure_key
 
 
 def _newest_change(

@@ -29,7 +29,7 @@ _UNDER_WAY = (ReplayState.RUNNING, ReplayState.PAUSED)
 _HAS_WORK = (ReplayState.RUNNING, ReplayState.STOPPING)
 # The other parameters may identify a person.
 _LOGGED_PARAMS = frozenset(
-    {"state", "event_type", "entity_type", "source", "received_from", "received_to", "code"}
+    {"state", "event_type", "entity_type", "source", "received_from", "received_to", "code", "failure_group"}
 )
 
 

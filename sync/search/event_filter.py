@@ -14,7 +14,8 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from audit.format.signed_records import format_time
 from config_schema.codes.codes import CATALOGUE
-from sync.models import Connection, ConnectionSide, Delivery
+from sync.models import Connection, ConnectionSide, Delivery, FailureGroup
+from sync.models.failure import dead_deliveries_of
 from sync.search.event_search import SearchKind, SearchMatch, repeat_search, search_events
 from sync.search.time_ranges import InvalidFilter, parse_range
 from sync.search.waiting_deliveries import deliveries_waiting_for
@@ -27,6 +28,7 @@ _PLAIN_PARAMS = (
     "state",
     "code",
     "target",
+    "failure_group",
     "waits_for",
     "entity_type",
     "event_type",
@@ -50,13 +52,14 @@ class EventFilter:
     `received_from` is inclusive, `received_to` exclusive.
 
     `code` is the reason of the event, or of the delivery by the connection whose slug is in `target`
-    (either side). `state` is always that of the event. `waits_for` is the slug of a connection for which a delivery
-    waits.
+    (either side). `failure_group` is the key of the group whose failures are selected. `state` is always that of the
+    event. `waits_for` is the slug of a connection for which a delivery waits.
     """
 
     state: str = ""
     code: str = ""
     target: str = ""
+    failure_group: str = ""
     waits_for: str = ""
     entity_type: str = ""
     event_type: str = ""
@@ -100,14 +103,7 @@ class EventFilter:
     def _conditions(self) -> Iterator[Q]:
         if states := self.matching_states:
             yield Q(state__in=states) if len(states) > 1 else Q(state=states[0])
-        if self.target:
-            yield self._went_through_connection()
-        elif self.code:
-            yield Q(code=self.code)
-        if self.waits_for:
-            connection = Connection.objects.filter(slug=self.waits_for).first()
-            waiting = deliveries_waiting_for(connection) if connection else Delivery.objects.none()
-            yield Q(pk__in=waiting.values("event_id"))
+        yield from self._delivery_conditions()
         if self.entity_type:
             yield Q(entity_type=self.entity_type)
         if self.event_type == OTHER_TYPE:
@@ -126,6 +122,18 @@ class EventFilter:
             yield Q(received_at__lt=self.received_to)
         if self.q:
             yield self.search_match.condition
+
+    def _delivery_conditions(self) -> Iterator[Q]:
+        if self.target:
+            yield self._went_through_connection()
+        elif self.code:
+            yield Q(code=self.code)
+        if self.failure_group:
+            yield self._failed_with_group()
+        if self.waits_for:
+            connection = Connection.objects.filter(slug=self.waits_for).first()
+            waiting = deliveries_waiting_for(connection) if connection else Delivery.objects.none()
+            yield Q(pk__in=waiting.values("event_id"))
 
     def _went_through_connection(self) -> Q:
         """Return the condition that a delivery used the connection.
@@ -146,6 +154,12 @@ class EventFilter:
             return Q(pk__in=dead.values("event_id"))
         failed_there, went_there = (Exists(rows.filter(event=OuterRef("pk"))) for rows in (dead, sent))
         return Q(failed_there) | Q(~Q(state=State.DEAD), went_there)
+
+    def _failed_with_group(self) -> Q:
+        """Return the condition that a delivery failed for the reason of a group; an unknown group matches nothing."""
+        digits = self.failure_group if self.failure_group.isascii() and self.failure_group.isdigit() else "0"
+        group = FailureGroup.objects.filter(pk=int(digits[:18])).first()
+        return Q(pk__in=dead_deliveries_of(group).values("event_id")) if group else Q(pk__in=[])
 
     def to_params(self) -> dict[str, str]:
         """Return the parameters from which `resolve_filter` builds an equal filter at any time."""

@@ -53,7 +53,7 @@ def addresses(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield name, address_of(route, found)
     for state in STATES:
         yield f"webhooks_event_change_{state}", f"/admin/webhooks/event/{found[state].pk}/change/"
-    for replay in ("finished", "awaiting", "approval"):
+    for replay in ("finished", "retried", "awaiting", "approval"):
         yield f"sync_replay_change_{replay}", f"/admin/sync/replay/{found[replay].pk}/change/"
     route, identity = found["sync_route"], found["identity"]
     subject = f"type=USER&id=USR-1&identity={identity.pk}&target={route.target_id}"

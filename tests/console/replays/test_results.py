@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from sync.models import Replay, ReplayState
+from sync.models import Delivery, Replay, ReplayMember, ReplayState
 from sync.operations.manual_closing import close_manually
 from sync.replays.requests import request_replay
 from tests.support.builders.failed_events import a_failed_event
@@ -120,3 +120,56 @@ def test_the_person_who_stopped_or_declined_is_shown(support: Client, maija: Use
     text = text_of(support.get(f"{LIST}{declined.pk}/change/"))
     assert "Rejected by antti. Nothing was sent." in text
     assert "approved by" not in text
+
+
+def test_a_failure_that_will_be_retried_is_no_result_of_a_replay(support: Client, maija: User) -> None:
+    event = a_failed_event()
+    delivery = event.deliveries.get()
+    replay = a_replay(maija, events=1, deliveries=1)
+    an_attempt(delivery, 2, cause="replay", replay=replay, is_retryable=True)
+    event.deliveries.update(state="retrying", last_number=2)
+    pages = (LIST, f"{LIST}{replay.pk}/change/")
+
+    def results() -> list[str]:
+        words = ("Failed, will be retried", "Failed again", "Succeeded")
+        texts = [text_of(support.get(page)) for page in pages]
+        return [word for text in texts for word in words if word in text]
+
+    assert results() == ["Failed, will be retried"] * 2
+    an_attempt(delivery, 3, outcome="succeeded", code="succeeded")
+    event.deliveries.update(state="succeeded", last_number=3)
+    assert results() == ["Succeeded"] * 2
+
+
+def test_the_result_of_a_later_replay_is_not_that_of_an_earlier_one(support: Client, maija: User) -> None:
+    event = a_failed_event()
+    delivery = event.deliveries.get()
+    first, later = (a_replay(maija, events=1, deliveries=1) for _ in range(2))
+    an_attempt(delivery, 2, cause="replay", replay=first, is_retryable=True)
+    an_attempt(delivery, 3, cause="replay", replay=later, outcome="succeeded", code="succeeded")
+    event.deliveries.update(state="succeeded", last_number=3)
+    pages = [text_of(support.get(f"{LIST}{replay.pk}/change/")) for replay in (first, later)]
+    assert ["Failed again" in page for page in pages] == [True, False]
+
+
+def test_only_what_is_still_failed_is_offered_again(support: Client, maija: User) -> None:
+    route = a_route(a_source())
+    failed = [an_event(number, state="dead", code="target-rejected") for number in (1, 2)]
+    deliveries = [a_delivery(event, route) for event in failed]
+    replay = a_bulk(maija, state=ReplayState.FINISHED, events=2, failed=2)
+    for event in failed:
+        ReplayMember.objects.create(
+            replay=replay, event=event, state="failed", why="target-rejected", at=event.received_at
+        )
+    page = f"{LIST}{replay.pk}/change/"
+    assert "Replay 2 failed events…" in text_of(support.get(page))
+    Delivery.objects.filter(pk=deliveries[0].pk).update(state="succeeded")
+    text = text_of(support.get(page))
+    assert "Replay 1 failed event…" in text
+    assert "1 event that failed again is no longer failed" in text
+    Delivery.objects.filter(pk=deliveries[1].pk).update(state="unchanged")
+    text = text_of(support.get(page))
+    assert "failed event" not in text.replace("events that failed", "")
+    assert "2 events that failed again are no longer failed" in text
+    support.post(f"{LIST}{replay.uuid}/again/".replace("/change", ""))
+    assert not Replay.objects.filter(state=ReplayState.CHOSEN).exists()

@@ -30,6 +30,7 @@ NOT_COVERED = {
             *("due_at", "not_before", "attempts_used", "last_number", "opened_at", "deaths", "is_approved"),
             *("creates_record", "identity_slot", "target_slot", "token", "lease_until", "covered_by"),
             *("replay", "payload_choice", "mapping_version", "state_before_recheck"),
+            "failure_key",
         ),
         WORK,
     ),

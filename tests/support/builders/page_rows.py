@@ -23,6 +23,7 @@ from sync.models import (
     Breaker,
     Connection,
     CountedHour,
+    Delivery,
     Erasure,
     EventCount,
     FailureGroup,
@@ -178,7 +179,7 @@ def page_rows() -> dict[str, Any]:
             filter={},
         ),
         "audit_entry": Entry.objects.get(action="source.changed"),
-        "sync_failuregroup": FailureGroup.objects.get(code="target-rejected"),
+        "sync_failuregroup": FailureGroup.objects.get(code="target-rejected", number=12),
         "auth_user": person("administrator", "colleague"),
         "logins_accessrequest": AccessRequest.objects.create(
             role=Group.objects.get(name="support"), role_name="support", requested_by=root, requested_at=NOON
@@ -200,7 +201,9 @@ def page_rows() -> dict[str, Any]:
 def _replays(by: Any, failed: Event, done: Event, keys: Iterator[UUID]) -> dict[str, Any]:
     """Create a replay of one event, a finished one of several, one that awaits approval, and an approval."""
     one = a_replay(by, uuid=next(keys), events=1, deliveries=1)
-    an_attempt(failed.deliveries.get(), 2, cause="replay", replay=one, code="target-rejected")
+    said = {"sentence": "anna@example.com is taken.", "errors": []}
+    terms = {"cause": "replay", "replay": one, "findings": sealed_findings(answer=said)}
+    an_attempt(failed.deliveries.get(), 2, code="target-rejected", **terms)
     meant = {"filter": {"state": "dead"}, "frozen_at": NOON}
     finished = a_replay(
         by,
@@ -219,7 +222,33 @@ def _replays(by: Any, failed: Event, done: Event, keys: Iterator[UUID]) -> dict[
         ReplayMember.objects.create(replay=finished, event=event, state=state, why=why, at=NOON)
     awaiting = a_replay(by, uuid=next(keys), state="awaiting", total=900, **meant)
     approval = a_replay(by, uuid=next(keys), kind="approval", events=7, deliveries=7)
-    return {"sync_replay": one, "finished": finished, "awaiting": awaiting, "approval": approval}
+    under_way = {"state": "running", "pace": "normal", "started_at": NOON, "due_at": NOON}
+    counts = {"total": 5, "events": 5, "succeeded": 3, "retrying": 2, "first_failures": 2}
+    retried = a_replay(by, uuid=next(keys), **under_way, **counts, **meant)
+    ReplayMember.objects.create(
+        replay=retried, event=failed, state="retrying", why="target-unavailable", at=NOON
+    )
+    replays = {"sync_replay": one, "finished": finished, "awaiting": awaiting, "approval": approval}
+    return {**replays, "retried": retried}
+
+
+def _split_rejected(route: Route) -> None:
+    """Give the rejected events two causes, with the sentence of the shop for each."""
+    taken = FailureGroup.objects.get(code="target-rejected")
+    Delivery.objects.filter(state="dead", code="target-rejected").update(failure_key="0" * 16)
+    FailureGroup.objects.filter(pk=taken.pk).update(failure_key="0" * 16)
+    times = {"first_at": taken.first_at, "last_at": taken.last_at}
+    FailureGroup.objects.create(
+        connection=route.target, code="target-rejected", failure_key="1" * 16, number=3, **times
+    )
+    event = an_event(5_000, state="dead", code="target-rejected")
+    said = {"sentence": "Customer 4711 has no postal code.", "errors": []}
+    an_attempt(
+        a_delivery(event, route, failure_key="1" * 16, attempts_used=1, last_number=1),
+        1,
+        code="target-rejected",
+        findings=sealed_findings(answer=said),
+    )
 
 
 def _watched(route: Route) -> dict[str, Any]:
@@ -228,6 +257,7 @@ def _watched(route: Route) -> dict[str, Any]:
     for code, number in (("target-rejected", 12), ("target-unavailable", 740), ("target-credentials", 16)):
         a_failure_group(code, number)
     FailureGroup.objects.filter(code="target-credentials").update(known_fix="Restart it.")
+    _split_rejected(route)
     MappingVersion.objects.filter(mapping=route.mapping).update(created_at=NOW)
     a_receipt(None, event_count=3, code="accepted", status=202)
     for code in ("too-many-requests", "too-large"):
