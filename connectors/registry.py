@@ -122,6 +122,7 @@ def make_connector(
     deadline: float = DEFAULT_DEADLINE_SECONDS,
     byte_cap: int = DEFAULT_BYTE_CAP,
     scrubber: SecretScrubber | None = None,
+    language: str = "",
 ) -> IdentityConnector: ...
 @overload
 def make_connector(
@@ -137,6 +138,7 @@ def make_connector(
     deadline: float = DEFAULT_DEADLINE_SECONDS,
     byte_cap: int = DEFAULT_BYTE_CAP,
     scrubber: SecretScrubber | None = None,
+    language: str = "",
 ) -> TargetConnector: ...
 def make_connector(
     side: Side,
@@ -151,13 +153,14 @@ def make_connector(
     deadline: float = DEFAULT_DEADLINE_SECONDS,
     byte_cap: int = DEFAULT_BYTE_CAP,
     scrubber: SecretScrubber | None = None,
+    language: str = "",
 ) -> IdentityConnector | TargetConnector:
     """Make a connector for one attempt. Cheap: parsed settings, open connections and tokens are cached in the
     process.
 
     `deadline` in seconds for each exchange, `byte_cap` for the body of each response; `request_id` is sent as
-    X-Request-Id. `scrubber` removes the secrets of this connection from errors and records, and those of others with
-    which it is shared. Raises SettingsInvalid.
+    X-Request-Id, and `language` as Accept-Language of writes. `scrubber` removes the secrets of this connection from
+    errors and records, and those of others with which it is shared. Raises SettingsInvalid.
     """
     if CONNECTOR_SIDES.get(connector) != side:
         raise SettingsInvalid(("connector",), "This connector does not fit the role of the connection.")
@@ -167,7 +170,7 @@ def make_connector(
         cached = _parse_connection(connector, base_url, authentication, credentials, settings)
         _cache_parsed(key, cached)
     config, parsed = cached
-    options = AttemptOptions(request_id, deadline, byte_cap)
+    options = AttemptOptions(request_id, deadline, byte_cap, language)
     client = HttpClient(config, options, recorder, scrubber or SecretScrubber())
     if isinstance(parsed, identity.IdentitySettings):
         return RestIdentityConnector(client, parsed)

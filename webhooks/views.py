@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from config_schema.codes.codes import CATALOGUE, Language, choose_language, code_texts
+from config_schema.codes.messages import FOR_SUPPORT
 from database.encryption.at_rest import CannotDecrypt
 from database.response_limit import limited_responses
 from webhooks.delivery_port import DeliveryPort
@@ -137,11 +138,16 @@ def problem_page(request: HttpRequest, code: str) -> HttpResponse:
     if code not in CATALOGUE:
         return to_http_response(problem_answer("unknown-path", language))
     text = code_texts(code, language)
-    context = {"code": CATALOGUE[code], "words": text, "language": language}
+    context = {
+        "code": CATALOGUE[code],
+        "words": text,
+        "language": language,
+        "for_support": FOR_SUPPORT[language],
+    }
     if "text/html" in request.headers.get("Accept", ""):
         return render(request, "webhooks/problem.html", context)
     document = {"code": code, "status": CATALOGUE[code].status, "title": text.title, "detail": text.detail}
-    document |= {"next_step": text.next_step}
+    document |= {"next_step": text.next_step, "person": text.for_person}
     headers = {"Cache-Control": "no-store"}
     return JsonResponse(document, json_dumps_params={"ensure_ascii": False}, headers=headers)
 

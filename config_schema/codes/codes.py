@@ -13,6 +13,7 @@ from config_schema.codes.messages import LANGUAGES, CodeTexts, Language
 
 __all__ = [
     "CATALOGUE",
+    "HUB_FOUND_CODES",
     "LANGUAGES",
     "NOT_STORED_CODES",
     "RETRYABLE_CODES",
@@ -139,7 +140,7 @@ _OUTCOME: Mapping[str, _Row] = {
     "target-unsafe-id": (422, "target", False),
     "ambiguous-match": (409, "target", False),
     "no-match": (422, "target", False),
-    "unmappable": (422, "identity", False),
+    "unmappable": (422, "hub", False),
     "mapping-over-budget": (424, "hub", True),
     "reference-missing": (424, "identity", True),
     "too-many-references": (422, "identity", False),
@@ -158,6 +159,10 @@ CATALOGUE: Mapping[str, OutcomeCode] = {
 }
 NOT_STORED_CODES = frozenset(code for code, (_, _, is_retryable) in _REQUEST.items() if is_retryable)
 """Codes of verified requests of which nothing is stored. Their sender has to send them again."""
+HUB_FOUND_CODES = frozenset(
+    {"unmappable", "identity-over-budget", "target-over-budget", "mapping-over-budget"}
+)
+"""Codes whose field errors are found by the hub itself: no system has refused a request."""
 RETRYABLE_CODES = frozenset(code for code, entry in CATALOGUE.items() if entry.retryable)
 
 
@@ -177,7 +182,8 @@ def code_texts(
     texts = CATALOGUE[code].texts[language]
     side: messages.Side = "identity" if is_about_identity(code) else "target"
     name = connection or translate(messages.default_connection_name(language, side))
-    read = (translate(text) for text in (texts.title, texts.detail, texts.next_step))
+    # The person who waits reads an answer, not a page of the console.
+    read = (*map(translate, (texts.title, texts.detail, texts.next_step)), texts.person)
     # Not `str.format`: a name may contain braces.
     return CodeTexts(*(text.replace("{connection}", name) for text in read))
 

@@ -25,6 +25,7 @@ class TargetResult:
     """The result of an event on one target connection.
 
     `action` is created, updated, deleted, none or empty. `connection_name` is the system that `code` is about.
+    `language` is the one in which it states that its `sentence` and `errors` are, empty if it states none.
     """
 
     connection: str
@@ -36,6 +37,7 @@ class TargetResult:
     is_retrying: bool
     sentence: str | None
     errors: tuple[FieldProblem, ...]
+    language: str = ""
 
     @property
     def may_succeed_later(self) -> bool:

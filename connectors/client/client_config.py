@@ -57,8 +57,11 @@ class ClientConfig:
 
 @dataclass(frozen=True, slots=True)
 class AttemptOptions:
-    """Options of one attempt: `deadline_seconds` for each exchange, `byte_cap` for the body of each response."""
+    """Options of one attempt: `deadline_seconds` for each exchange, `byte_cap` for the body of each response, the
+    `language` in which a refused write should be explained.
+    """
 
     request_id: str
     deadline_seconds: float = 10.0
     byte_cap: int = 1_048_576
+    language: str = ""

@@ -91,4 +91,7 @@ def _request_headers(
     headers["X-Request-Id"] = options.request_id
     if request.is_write and request.idempotency_key is not None and config.idempotency_header is not None:
         headers[config.idempotency_header] = request.idempotency_key
+    # Of writes only: a system may translate values too, and those that were read in another language would differ.
+    if request.is_write and options.language:
+        headers = merge_headers({"Accept-Language": options.language}, headers)
     return merge_headers(headers, request.headers) if request.headers else headers

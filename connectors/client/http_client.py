@@ -33,6 +33,7 @@ from connectors.values.secret_scrubber import SecretScrubber
 # Of all expressions that make one request, or read one response.
 MAX_RESPONSE_STEPS = 10 * MAX_STEPS
 MAX_RESPONSE_BYTES = 16 * MAX_BYTES
+_MAX_LANGUAGE_LENGTH = 40
 
 NOT_FOUND_STATUSES = frozenset({404, 410})
 
@@ -255,6 +256,7 @@ class HttpClient:
             fields=fields,
             maybe_applied=call.is_write and errors.write_may_have_applied(classification.status),
             status=classification.status,
+            language=response.headers.get("content-language", "")[:_MAX_LANGUAGE_LENGTH],
         )
 
     def _seconds_to_wait(self, response: HttpResponse, *, is_throttled: bool) -> float | None:

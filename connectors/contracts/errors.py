@@ -20,7 +20,8 @@ class ConnectorError(Exception):
     The message names the method and the path template, never a value, a secret or text of the remote system. If
     `maybe_applied`, a write may have reached the remote system. `retry_after` is the number of seconds to wait that the
     system asked for. `sentence` and `fields` are the system's own message, cleaned: it may be displayed but not logged.
-    `status` is the status of the response or, if a rule of the settings matches, one that has the meaning of that rule.
+    `language` is the Content-Language of the response. `status` is the status of the response or, if a rule of the
+    settings matches, one that has the meaning of that rule.
     """
 
     code_suffix: ClassVar[str]
@@ -36,6 +37,7 @@ class ConnectorError(Exception):
         fields: tuple[FieldError, ...] = (),
         maybe_applied: bool = False,
         status: int | None = None,
+        language: str = "",
     ) -> None:
         super().__init__(message)
         self.side = side
@@ -44,6 +46,7 @@ class ConnectorError(Exception):
         self.fields = fields
         self.maybe_applied = maybe_applied
         self.status = status
+        self.language = language
 
     @property
     def code(self) -> str:

@@ -264,4 +264,5 @@ def _answer_document(result: AttemptResult) -> dict[str, Any] | None:
     if result.sentence is None and not result.errors:
         return None
     errors = [{"field": error.field, "code": error.code, "detail": error.detail} for error in result.errors]
-    return {"sentence": result.sentence, "errors": errors}
+    stated = {"language": result.language} if result.language else {}
+    return {"sentence": result.sentence, "errors": errors, **stated}

@@ -50,7 +50,8 @@ class AttemptResult:
 
     `retry_delay` is the number of seconds until the next attempt; None if there is none. `uses_attempt` is false if the
     delivery could not influence the result, for example while its connection is paused. If `may_still_arrive`, a write
-    was sent, and the target may apply it at any later time. `missing` has the entities whose records the delivery waits
+    was sent, and the target may apply it at any later time. `language` is the one that the remote system states for its
+    sentence. `missing` has the entities whose records the delivery waits
     for or, after a success, whose records are missing from its record.
     """
 
@@ -65,6 +66,7 @@ class AttemptResult:
     uses_attempt: bool = True
     may_still_arrive: bool = False
     missing: frozenset[Reference] = frozenset()
+    language: str = ""
 
     @property
     def requested_delay(self) -> float:
@@ -237,6 +239,7 @@ def _request_result(error: ConnectorError, claim: Claim) -> AttemptResult:
     result = replace(
         _failed_result(claim, error.code, error.retryable, error.retry_after, error.sentence, error.fields),
         may_still_arrive=error.maybe_applied,
+        language=error.language,
     )
     if not isinstance(error, HubExhausted):
         return result

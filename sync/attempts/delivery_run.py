@@ -244,16 +244,23 @@ def _open_connectors(claim: Claim, recorders: list[AttemptRecorder], scrubber: S
     identity, target = (claim.delivery.identity, claim.delivery.target)
     return Connectors(
         open_connector(identity, str(claim.attempt.key), recorders[0], scrubber),  # type: ignore[arg-type]
-        open_connector(target, str(claim.attempt.key), recorders[1], scrubber),  # type: ignore[arg-type]
+        open_connector(  # type: ignore[arg-type]
+            target, str(claim.attempt.key), recorders[1], scrubber, claim.delivery.event.language
+        ),
     )
 
 
 def open_connector(
-    connection: Connection, request_id: str, recorder: Recorder, scrubber: SecretScrubber | None = None
+    connection: Connection,
+    request_id: str,
+    recorder: Recorder,
+    scrubber: SecretScrubber | None = None,
+    language: str = "",
 ) -> object:
     """Return the connector of a configured connection. Raises ConnectorError if its stored settings are invalid.
 
-    `scrubber`: shared by the connectors of a delivery, because one system may repeat what the other one knows.
+    `language`: of the answer, in which the system is asked to explain a refused write. `scrubber`: shared by the
+    connectors of a delivery, because one system may repeat what the other one knows.
     """
     side: Side = "identity" if connection.side == "identity" else "target"
     try:
@@ -269,6 +276,7 @@ def open_connector(
             request_id=request_id,
             recorder=recorder,
             scrubber=scrubber,
+            language=language,
         )
     except SettingsInvalid as invalid:
         # Both errors are retried, since an administrator may correct the settings.

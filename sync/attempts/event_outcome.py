@@ -124,6 +124,7 @@ def _delivery_result(delivery: Delivery, attempt: Attempt | None) -> TargetResul
             FieldProblem(error["field"], error["code"], error["detail"] if relays else "")
             for error in remote_answer.get("errors", [])
         ),
+        language=remote_answer.get("language", ""),
     )
 
 

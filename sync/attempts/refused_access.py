@@ -38,7 +38,12 @@ def classify_refusal(
         return _replace_error(error, ItemForbidden) if is_accepted else error
     if isinstance(error, RequestRejected) and _lacks_values(error, findings):
         return ValueMissing(
-            str(error), side=error.side, sentence=error.sentence, fields=error.fields, status=error.status
+            str(error),
+            side=error.side,
+            sentence=error.sentence,
+            fields=error.fields,
+            status=error.status,
+            language=error.language,
         )
     if isinstance(error, RequestRejected) and error.side == "target" and error.status in _HIDDEN_REFUSALS:
         access = _check_access(error, claim, connectors, findings)

@@ -64,6 +64,7 @@ class Migration(migrations.Migration):
                 ('is_signed', models.BooleanField(help_text='verified when received; otherwise it is only a hint')),
                 ('digest', models.BinaryField(help_text='SHA-256 of the raw body', max_length=32)),
                 ('received_at', models.DateTimeField()),
+                ('language', models.CharField(blank=True, default='', help_text='of the answer to its sender; targets are asked for it', max_length=2)),
                 ('state', models.CharField(choices=[('dead', 'failed'), ('held', 'held'), ('retrying', 'retrying'), ('running', 'running'), ('pending', 'pending'), ('closed', 'closed'), ('superseded', 'superseded'), ('ignored', 'ignored'), ('unchanged', 'unchanged'), ('succeeded', 'succeeded')], default='pending', max_length=12)),
                 ('code', models.CharField(blank=True, help_text='the reason, a code of the catalogue', max_length=48)),
                 ('payload', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload')),

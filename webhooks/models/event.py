@@ -70,6 +70,12 @@ class Event(models.Model):
         help_text="the receipt of the request, if it had several events",
     )
     received_at = models.DateTimeField()
+    language = models.CharField(
+        max_length=2,
+        blank=True,
+        default="",
+        help_text="of the answer to its sender; targets are asked for it",
+    )
     state = models.CharField(max_length=12, choices=State, default=State.PENDING)
     code = models.CharField(max_length=48, blank=True, help_text="the reason, a code of the catalogue")
 

@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from config_schema.codes.codes import CATALOGUE, Language, code_texts
+from config_schema.codes.codes import CATALOGUE, HUB_FOUND_CODES, Language, code_texts
+from config_schema.codes.messages import quote_response
 from config_schema.codes.outcome import EventOutcome, FieldProblem, TargetResult
+from config_schema.codes.sentence_language import is_in_language
 from config_schema.errors import SettingsInvalid
 from webhooks.responses.rendered_answer import CannotRender, StandardAnswer, render_answer
 from webhooks.responses.response_format import CACHED_FORMATS, DEFAULT_FORMAT
@@ -78,7 +80,7 @@ def problem_answer(
         "type": entry.type,
         "title": text.title,
         "status": status,
-        "detail": detail or text.detail,
+        "detail": detail or text.for_person,
         "code": code,
     }
     document |= {"reference": reference} if reference else {}
@@ -257,14 +259,16 @@ def _result_document(result: TargetResult, is_signed: bool) -> dict[str, Any]:
 def _failure_answer(outcome: EventOutcome, language: Language, reference: str, is_signed: bool) -> Answer:
     failed = next((result for result in outcome.results if result.code == outcome.code), None)
     errors = (
-        [_field_error(problem) for problem in failed.errors[:_MAX_ERRORS]] if failed and is_signed else []
+        [_field_error(problem, failed, language) for problem in failed.errors[:_MAX_ERRORS]]
+        if failed and is_signed
+        else []
     )
     return problem_answer(
         outcome.code,
         language,
         reference=reference,
         connection=failed.connection_name if failed else "",
-        detail=failed.sentence if failed and is_signed else None,
+        detail=_relayed_sentence(failed, language) if failed and is_signed else None,
         errors=errors,
         is_final=outcome.is_final,
         retrying=outcome.is_retrying,
@@ -272,11 +276,25 @@ def _failure_answer(outcome: EventOutcome, language: Language, reference: str, i
     )
 
 
-def _field_error(problem: FieldProblem) -> dict[str, str]:
-    """Return an entry of `errors`: the record's field as a JSON pointer, and the target's sentence if it is relayed."""
+def _relayed_sentence(result: TargetResult, language: Language) -> str | None:
+    """Return the system's own sentence; in another language than the answer's, as a quotation after ours."""
+    sentence = result.sentence
+    if not sentence or is_in_language(sentence, language, result.language):
+        return sentence
+    lead = code_texts(result.code, language, connection=result.connection_name).for_person
+    return quote_response(language, lead, result.connection_name, sentence)
+
+
+def _field_error(problem: FieldProblem, result: TargetResult, language: Language) -> dict[str, str]:
+    """Return an entry of `errors`: the record's field as a JSON pointer, and the system's sentence if it is relayed, as
+    a quotation if it is in another language. What the hub itself found is said in English, so only there.
+    """
     pointer = "/data/" + problem.field.replace("~", "~0").replace("/", "~1")
     error = {"pointer": pointer, "field": problem.field, "code": problem.code}
-    return error | ({"detail": problem.detail} if problem.detail else {})
+    detail = problem.detail
+    if detail and not is_in_language(detail, language, result.language):
+        detail = "" if result.code in HUB_FOUND_CODES else f"“{detail}”"
+    return error | ({"detail": detail} if detail else {})
 
 
 def _visible_fields(

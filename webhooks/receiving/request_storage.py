@@ -170,6 +170,7 @@ def plan_event(
         # Two webhooks with one event id share it if their contents are the same.
         digest=hashlib.sha256(request.body).digest() if parsed.digest is None else parsed.digest,
         received_at=request.incoming.received_at,
+        language=request.language,
     )
     fetches_again = False
     if parsed.ignore_code:

@@ -1,11 +1,12 @@
 """The catalogue of codes: complete in both languages, in a consistent style."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
-from config_schema.codes.codes import CATALOGUE, LANGUAGES, choose_language, code_texts
+from config_schema.codes.codes import _REQUEST, CATALOGUE, LANGUAGES, choose_language, code_texts
 from config_schema.codes.messages import load_texts
 from tests.support.rows import each_row
 from webhooks.protocol import strict_json, webhook_parser
@@ -83,3 +84,31 @@ def test_a_replay_is_offered_if_it_can_succeed_without_action():
     assert offered["target-unavailable"] == (True, True)
     assert offered["target-credentials"] == (True, False)
     assert offered["target-rejected"] == (False, False)
+
+
+@each_row(LANGUAGES)
+def test_a_refused_request_says_what_to_do_and_nothing_of_a_replay(language):
+    # Nothing was stored, so there is nothing to replay.
+    refused = [code for code in CATALOGUE if code in _REQUEST]
+    assert len(refused) > 30
+    for code in refused:
+        step = CATALOGUE[code].texts[language].next_step.casefold()
+        assert step
+        assert "replay" not in step
+        assert "uusinta" not in step
+
+
+@each_row(LANGUAGES)
+def test_every_failure_of_a_delivery_has_a_text_of_its_own_for_the_person_who_waits(language):
+    failures = [
+        code for code, entry in CATALOGUE.items() if entry.status in (409, 422, 424) and code not in _REQUEST
+    ]
+    for code in set(failures) - {"entity-too-large"}:
+        texts = CATALOGUE[code].texts[language]
+        assert texts.person not in ("", texts.detail), code
+        assert not re.search("replay|administrator|mapping|ylläpitäjä|muunnos", texts.person.casefold()), code
+
+
+def test_a_required_field_that_found_nothing_needs_action_from_the_administrator():
+    assert CATALOGUE["unmappable"].owner == "hub"
+    assert "An administrator must correct" in CATALOGUE["unmappable"].texts["en"].next_step

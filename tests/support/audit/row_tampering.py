@@ -20,7 +20,7 @@ from webhooks.models import Event, Receipt
 MODELS: tuple[type[models.Model], ...] = (Event, Receipt, Delivery, Attempt, Call)
 WORK = "says when and how a delivery is to run next, and changes without an entry"
 NOT_COVERED = {
-    Event: {},
+    Event: {"language": "of the answer: no export or page shows it"},
     Receipt: {
         "id": "a number that no export or page shows",
         "address": "from where the request came: no export or page of an event shows it",
