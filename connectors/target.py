@@ -25,6 +25,7 @@ from connectors.contracts.types import (
 )
 from connectors.http.urls import UnsafeValueError, check_id
 from connectors.record_versions import remove_at_path
+from connectors.records.list_items import ListUnreadable, WrittenFields, write_items
 from connectors.records.planned_writes import (
     PlannedWrite,
     can_send_version,
@@ -131,8 +132,9 @@ class RestTargetConnector:
         """
         settings = self._record_settings(entity_type)
         operation = settings.operations.create
-        document = {**_context_document(context, fields), "current": None, "raw": None}
-        write = PlannedWrite(operation, dict(fields))
+        written = write_items(settings.list_items, fields, {})
+        document = {**_context_document(context, fields, written), "current": None, "raw": None}
+        write = PlannedWrite(operation, written.sent)
         request = self._requests.build_write("create", write, document, idempotency_key)
         response = self._client.send_request(request)
         record = self._reader.read_created(request, settings, operation, fields, response)
@@ -151,15 +153,20 @@ class RestTargetConnector:
         """Update a record by one request or several, and return it as the target has it now.
 
         The style of the update says what is sent. One that replaces the record reads the whole record, and sends it
-        with `fields` over it. An error of a later request says that the update may have been applied.
-        Raises NotConfigured if the settings leave every request out.
+        with `fields` over it; so does one that changes an item of a list, to keep the others as they are now. An error
+        of a later request says that the update may have been applied.
+        Raises NotConfigured if the settings leave every request out, and RecordStale if the lists have no longer what
+        it was to change in them.
         """
         settings = self._record_settings(entity_type)
         self._require_version(settings, record_id, version)
         raw: Mapping[str, Any] = {}
-        if any(operation.needs_raw for operation in settings.operations.updates):
+        is_read_again = any(operation.needs_raw for operation in settings.operations.updates)
+        if is_read_again or not settings.list_items.keys().isdisjoint(fields):
             raw = self._read_raw(settings, record_id, version)
-        document = {**_context_document(context, fields), "id": record_id, "raw": raw, "version": version}
+        written = self._write_items(settings, record_id, fields, raw)
+        own = {"id": record_id, "raw": raw, "version": version}
+        document = {**_context_document(context, fields, written), **own}
         record, sent_requests = None, 0
         for number, operation in enumerate(settings.operations.updates, 1):
             # It is the version of the record, which the first request changes.
@@ -170,7 +177,9 @@ class RestTargetConnector:
                 continue
             key = idempotency_key if number == 1 else f"{idempotency_key}-{number}"
             try:
-                updated = self._send_update(entity_type, settings, operation, document, key, own_version)
+                updated = self._send_update(
+                    entity_type, settings, operation, written, document, key, own_version
+                )
             except ConnectorError as error:
                 error.maybe_applied = error.maybe_applied or bool(sent_requests)
                 raise
@@ -204,7 +213,8 @@ class RestTargetConnector:
             )
         self._require_version(settings, record_id, version)
         raw = self._read_raw(settings, record_id, version) if operation.needs_raw else {}
-        document = {**_context_document(context, {}), "id": record_id, "raw": raw, "version": version}
+        own = {"id": record_id, "raw": raw, "version": version}
+        document = {**_context_document(context, {}, WrittenFields({})), **own}
         write = self._conditional_write(entity_type, settings, PlannedWrite(operation), version)
         request = self._requests.build_write("delete", write, document, idempotency_key)
         answer = self._client.send_request(replace(request, accepted_statuses=NOT_FOUND_STATUSES))
@@ -249,13 +259,14 @@ class RestTargetConnector:
         entity_type: str,
         settings: RecordSettings,
         operation: UpdateOperation,
+        written: WrittenFields,
         document: Mapping[str, Any],
         idempotency_key: str,
         version: RecordVersion | None,
     ) -> Record:
         """Send one request of an update. Returns the record in its response, or the record as it was sent."""
         changed, record_id = document["changed"], document["id"]
-        planned = plan_update(operation, changed, document["current"] or {}, document["raw"])
+        planned = plan_update(operation, written, document["current"] or {}, document["raw"])
         write = self._conditional_write(entity_type, settings, planned, version)
         request = self._requests.build_write("update", write, document, idempotency_key)
         sent = planned.sent if isinstance(planned.sent, dict) else changed
@@ -338,6 +349,23 @@ class RestTargetConnector:
                 whole = remove_at_path(whole, settings.version.read.path)
         return whole
 
+    def _write_items(
+        self, settings: RecordSettings, record_id: str, fields: Mapping[str, Any], raw: Mapping[str, Any]
+    ) -> WrittenFields:
+        """Return the fields of an update as they are sent. Raises UnreadableResponse if a list that one of them is in
+        cannot be read, and would be overwritten.
+        """
+        if not settings.list_items:
+            return WrittenFields(fields)
+        request = self._requests.build_get(settings.operations.get, record_id)
+        try:
+            written = write_items(settings.list_items, fields, raw)
+        except ListUnreadable as unreadable:
+            raise self._client.unreadable_error(request, f"the value at {unreadable} is not a list") from None
+        if fields and not written.sent:
+            raise self._client.stale_error(request, "the item of the list was removed since it was read")
+        return written
+
     def _require_search(self, entity_type: str, settings: RecordSettings, field: str) -> SearchOperation:
         """Return the search. Raises NotConfigured if the settings allow none for this field."""
         search = settings.operations.search
@@ -353,12 +381,15 @@ class RestTargetConnector:
         return value in own_values
 
 
-def _context_document(context: WriteContext, changed: Mapping[str, Any]) -> dict[str, Any]:
+def _context_document(
+    context: WriteContext, changed: Mapping[str, Any], written: WrittenFields
+) -> dict[str, Any]:
     """Return what the expressions and placeholders of a write may name."""
     return {
         "key": context.key,
         "fields": dict(changed if context.fields is None else context.fields),
         "changed": dict(changed),
+        "lists": dict(written.lists),
         "current": None if context.current is None else dict(context.current),
         "entity": None if context.entity is None else dict(context.entity),
     }

@@ -6,6 +6,7 @@ from typing import Any
 
 from connectors.contracts.types import RecordVersion
 from connectors.record_versions import merge_at_path
+from connectors.records.list_items import WrittenFields
 from connectors.settings.operations.write_operations import (
     OBJECT_STYLES,
     UpdateOperation,
@@ -36,22 +37,22 @@ class PlannedWrite:
 
 
 def plan_update(
-    operation: UpdateOperation, changed: Mapping[str, Any], current: Mapping[str, Any], raw: Mapping[str, Any]
+    operation: UpdateOperation, changed: WrittenFields, current: Mapping[str, Any], raw: Mapping[str, Any]
 ) -> PlannedWrite:
     """Return the write of an update. `current`: the fields as they were compared; `raw`: the record as the target
     gives it.
     """
     style = operation.style
-    sent: Any = dict(changed)
+    sent: Any = changed.sent
     if style == "replace":
         kept = {name: value for name, value in raw.items() if name not in operation.omit}
         sent = kept | sent
     elif style == "merge-patch":
-        sent = merge_patch(current, changed)
+        sent = merge_patch(current, sent)
     elif style == "json-patch":
-        sent = json_patch(current, changed)
+        sent = json_patch(current, sent)
     elif style == "scim-patch":
-        sent = scim_patch(changed)
+        sent = scim_patch(changed.others, changed.scim_operations)
     content_type = _CONTENT_TYPES.get(style)
     return PlannedWrite(operation, sent, {"Content-Type": content_type} if content_type else {})
 

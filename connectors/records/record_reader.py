@@ -8,6 +8,7 @@ from connectors.client.http_client import HttpClient
 from connectors.contracts.types import Record
 from connectors.http.message_types import HttpResponse
 from connectors.record_versions import read_version
+from connectors.records.list_items import add_item_values
 from connectors.settings.operations.operation import Operation
 from connectors.settings.operations.read_operations import GetOperation, SearchOperation
 from connectors.settings.operations.write_operations import CreateOperation
@@ -142,6 +143,8 @@ class RecordReader:
     ) -> Record:
         """Read a record. `response`: the response if it holds this record alone, so that its headers are about it."""
         record_id, fields = self._client.read_item(settings.id, request, value)
+        if settings.list_items:
+            fields = add_item_values(settings.list_items, fields)
         if settings.version is None:
             return Record(record_id, fields)
         headers = response.headers if response is not None else {}

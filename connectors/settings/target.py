@@ -11,6 +11,7 @@ from config_schema.objects import MapOf
 from config_schema.rules import CodeRule, Fault, Fits, Given, NamedValues, Not, Requires
 from config_schema.translatable import translatable
 from connectors.settings.answer_rules import rule_list
+from connectors.settings.list_items import MAX_LIST_ITEMS, ListItem, ListItems
 from connectors.settings.operations.operation import has_bare_quoted_id
 from connectors.settings.operations.record_operations import EXAMPLE, Operations
 from connectors.settings.operations.write_operations import OBJECT_STYLES, WriteOperation
@@ -79,6 +80,15 @@ def _find_unsent_version(values: NamedValues) -> Fault | None:
     return None
 
 
+def _find_list_name(values: NamedValues) -> Fault | None:
+    """Find a field of an item that has the name of a list, whose place in the record it would take."""
+    list_items = values["list_items"]
+    for name in list_items:
+        if any(name == item.path[0] for item in list_items.values()):
+            return ("list_items", name), translatable("This field must have another name than the list.")
+    return None
+
+
 _HAS_WHEN = {"required": ["when"], "properties": {"when": {"type": "string"}}}
 _FIRST_HAS_WHEN = {
     "anyOf": [{"type": "object", **_HAS_WHEN}, {"type": "array", "prefixItems": [_HAS_WHEN], "minItems": 1}]
@@ -119,6 +129,17 @@ class RecordSettings(ProbeSettings):
         "no write overwrites a change that the hub has not seen.",
         example={"read": {"header": "ETag"}, "send": {"header": "If-Match"}},
     )
+    list_items: ListItems = setting(
+        MapOf(ListItem.kind, "FIELD", 0, MAX_LIST_ITEMS, noun=translatable("fields")),
+        "Fields whose value is in one item of a list of the record, such as the work address among several. A mapping "
+        "fills them by these names; they are compared by that value alone. An update reads the record once more and "
+        "sends the list with that item changed: all other items stay in their order, and all other attributes of the "
+        "item. With the style `scim-patch` it sends an operation for that item alone, such as "
+        '`emails[type eq "work"].value`. In `sent` the lists take the place of these fields; a `body` that builds its '
+        "request itself uses `lists`.",
+        default={},
+        example={"email": {"list": "emails", "where": {"type": "work"}}},
+    )
     operations: Operations = setting(
         Operations.kind,
         "The requests for records, one for each operation. The hub does not search, delete or list records without the "
@@ -151,6 +172,10 @@ class RecordSettings(ProbeSettings):
         CodeRule(
             sentence="With `version.send.field`, the body of an update or a deletion contains `sent` or `version`.",
             find_fault=_find_unsent_version,
+        ),
+        CodeRule(
+            sentence="A field in `list_items` has another name than the lists.",
+            find_fault=_find_list_name,
         ),
     )
 

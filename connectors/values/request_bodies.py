@@ -1,6 +1,6 @@
 """Bodies of requests: how they are encoded, and the patches that an update may send. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -80,10 +80,14 @@ def json_patch(current: Mapping[str, Any], changed: Mapping[str, Any]) -> list[d
     return operations
 
 
-def scim_patch(changed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the PatchOp (RFC 7644, 3.5.2) that gives the changed fields their values. A null removes a field."""
+def scim_patch(
+    changed: Mapping[str, Any], more_operations: Iterable[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
+    """Return the PatchOp (RFC 7644, 3.5.2) that gives the changed fields their values, with other operations after
+    these. A null removes a field.
+    """
     operations = [
         {"op": "remove", "path": name} if value is None else {"op": "replace", "path": name, "value": value}
         for name, value in changed.items()
     ]
-    return {"schemas": [_SCIM_PATCH], "Operations": operations}
+    return {"schemas": [_SCIM_PATCH], "Operations": [*operations, *more_operations]}

@@ -35,8 +35,9 @@ def accept(example: Mapping[str, Any]) -> str:
     if "event_types" in example:
         WebhookFormat.kind.read(example, ())
         return "format"
-    if "operations" in example:
-        TARGET_SETTINGS.read({"entities": {"USER": {"operations": RECORDS | example["operations"]}}}, ())
+    if "operations" in example or "list_items" in example:
+        records = example | {"operations": RECORDS | example.get("operations", {})}
+        TARGET_SETTINGS.read({"entities": {"USER": records}}, ())
         return "operations"
     is_target = any("operations" in one for one in example["entities"].values())
     (TARGET_SETTINGS if is_target else IDENTITY_SETTINGS).read(example, ())

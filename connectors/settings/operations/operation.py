@@ -28,8 +28,8 @@ _STYLE_WORDS = ", ".join(f"`{{value:{style}}}`" for style in STYLES)
 _CONTEXT = translatable(
     "`id`, `key` (the id of the entity in the identity service), `fields` (all mapped fields), `changed` "
     "(those that differ), `sent` (the change in the form of `style`), `current` (the record as the hub "
-    "compares it), `raw` (the record as the target returns it, read again), `entity` and `version`; in a "
-    "search `field` and `value`"
+    "compares it), `raw` (the record as the target returns it, read again), `lists` (the lists of `list_items` that "
+    "the change concerns, with their changed items), `entity` and `version`; in a search `field` and `value`"
 )
 # Of every operation.
 BODY_RULES = (
