@@ -5,10 +5,9 @@ from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
 
-from config_schema.errors import SettingsInvalid, format_path
 from connectors.records.planned_writes import can_send_version
-from connectors.registry import SETTINGS_KINDS
-from connectors.settings.target import RecordSettings, TargetSettings
+from connectors.settings.target import RecordSettings
+from sync.mappings.target_settings import read_records, settings_path
 from sync.models import Connection, ConnectionSide, Delivery, Link, Mapping, Route
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 
@@ -32,7 +31,7 @@ def route_gaps(route: Route) -> Iterator[tuple[str, str]]:
     if not _has_entity_type(route.target, route.target_type):
         yield "target", _missing_type(route.target, route.target_type)
         return
-    records = _read_records(route.target, route.target_type)
+    records = read_records(route.target, route.target_type)
     if records is None:
         return
     version = route.mapping.versions.first()
@@ -125,7 +124,7 @@ def mapping_gaps(mapping: Mapping, declaration: Any) -> MappingGaps:
     gaps = MappingGaps([], [], [])
     routes = mapping.routes.select_related("source", "identity", "target").order_by("-is_enabled", "pk")
     for route in routes[:MAX_ROUTES]:
-        records = _read_records(route.target, route.target_type)
+        records = read_records(route.target, route.target_type)
         if records is not None and (sentence := _search_gap(route, records, declaration)):
             (gaps.enabled_routes if route.is_enabled else gaps.disabled_routes).append(f"{route}: {sentence}")
         if route.is_enabled:
@@ -183,16 +182,8 @@ def _has_entity_type(connection: Connection, entity_type: str) -> bool:
 
 def _missing_type(connection: Connection, entity_type: str) -> str:
     text = _("The settings of %(connection)s have no entity type %(type)s: %(path)s is missing.")
-    path = _settings_path(connection, entity_type)
+    path = settings_path(connection, entity_type)
     return text % {"connection": connection, "type": entity_type, "path": path}
-
-
-def _settings_path(connection: Connection, entity_type: str, *names: str) -> str:
-    """Return the path of a setting of an entity type, with the type as the settings of the connection write it."""
-    entities = connection.settings.get("entities") if isinstance(connection.settings, dict) else None
-    entity_settings = entities if isinstance(entities, dict) else {}
-    written = next((name for name in entity_settings if name.upper() == entity_type.upper()), entity_type)
-    return format_path(("entities", written, *names))
 
 
 def _search_gap(route: Route, records: RecordSettings, declaration: Any) -> str | None:
@@ -203,7 +194,7 @@ def _search_gap(route: Route, records: RecordSettings, declaration: Any) -> str 
     sentence = _(
         "The mapping finds records by %(fields)s, which the settings of %(connection)s do not list under %(path)s."
     )
-    path = _settings_path(route.target, route.target_type, "operations", "search", "fields")
+    path = settings_path(route.target, route.target_type, "operations", "search", "fields")
     return sentence % {"fields": ", ".join(names), "connection": route.target, "path": path}
 
 
@@ -223,17 +214,8 @@ def _deletion_gap(route: Route, records: RecordSettings) -> str | None:
         names = ("version", "send", "query")
     else:
         return None
-    path = _settings_path(route.target, route.target_type, *names)
+    path = settings_path(route.target, route.target_type, *names)
     return sentence % {"connection": route.target, "path": path}
-
-
-def _read_records(connection: Connection, entity_type: str) -> RecordSettings | None:
-    """Return how a target's records are read and written; None if its settings are invalid or lack the type."""
-    try:
-        settings = SETTINGS_KINDS[connection.connector].read(connection.settings, ())
-    except (KeyError, SettingsInvalid):
-        return None
-    return settings.entities.get(entity_type.upper()) if isinstance(settings, TargetSettings) else None
 
 
 def _unsearchable_fields(records: RecordSettings, declaration: Any) -> list[str]:
