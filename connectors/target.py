@@ -1,6 +1,6 @@
 """Connector of a target with a JSON REST API, described by its settings: every request is one of its operations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from connectors.contracts.types import (
 )
 from connectors.http.urls import UnsafeValueError, check_id
 from connectors.record_versions import remove_at_path
+from connectors.records.field_coverage import list_unread
 from connectors.records.list_items import ListUnreadable, WrittenFields, write_items
 from connectors.records.planned_writes import (
     PlannedWrite,
@@ -102,6 +103,10 @@ class RestTargetConnector:
         search = self._require_search(entity_type, settings, field)
         request = self._requests.build_get(settings.operations.get, record.id)
         return self._has_value(self._reader.read_values(request, search, record, field), field, value)
+
+    def unread_fields(self, entity_type: str, names: Collection[str]) -> frozenset[str]:
+        """Return those of the fields that are not in the records which `get` gives. Makes no request."""
+        return frozenset(list_unread(self._record_settings(entity_type), names))
 
     def load_version(self, entity_type: str, record: Record) -> Record:
         """Return the record with the version that a write must name, read by its own path if it lacks it: a search

@@ -275,6 +275,30 @@ def _collect_fields(node: Any, name: str, names: set[str]) -> bool:
     return not _is_field_node(node, name) and all(_collect_fields(child, name, names) for child in children)
 
 
+@lru_cache(maxsize=2048)
+def fields_built(text: str) -> frozenset[str] | None:
+    """Return the names of the fields of the objects that an expression builds, such as `{id: id, name: name}`; None if
+    it may give an object of the document as it is.
+
+    Raises JMESPathError.
+    """
+    return _built_fields(_parse(text))
+
+
+def _built_fields(node: Any) -> frozenset[str] | None:
+    kind, children = node["type"], node["children"]
+    if kind == "multi_select_dict":
+        return frozenset(child["value"] for child in children)
+    if kind in ("subexpression", "pipe", "projection", "filter_projection"):
+        # The third child of a filter is its condition.
+        return _built_fields(children[1])
+    is_union = kind == "or_expression" or (kind == "function_expression" and node["value"] == "merge")
+    if not is_union:
+        return None
+    built = [_built_fields(child) for child in children]
+    return None if None in built else frozenset[str]().union(*(names for names in built if names is not None))
+
+
 def _is_field_node(node: Any, name: str) -> bool:
     return bool(node["type"] == "field" and node["value"] == name)
 

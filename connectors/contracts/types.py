@@ -1,6 +1,6 @@
 """Types that connectors return, and the interfaces of both kinds of connectors."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -187,6 +187,9 @@ class TargetConnector(TestableConnector, Protocol):
 
     def has_value(self, entity_type: str, record: Record, field: str, value: str) -> bool:
         """Return whether a record has a value, compared as `search_records` compares it. Makes no request."""
+
+    def unread_fields(self, entity_type: str, names: Collection[str]) -> frozenset[str]:
+        """Return those of the fields that the target does not return, as far as its settings say. Makes no request."""
 
     def load_version(self, entity_type: str, record: Record) -> Record:
         """Return the record as it is now, with its version, if a write must name it and the record lacks it; otherwise

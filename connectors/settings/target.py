@@ -6,6 +6,7 @@ from typing import Any
 
 from config_schema.declared import nullable, setting
 from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.expressions.jmespath_paths import fields_built
 from config_schema.kinds import Boolean, JsonSchema, TextList, ValueKind
 from config_schema.objects import MapOf
 from config_schema.rules import CodeRule, Fault, Fits, Given, NamedValues, Not, Requires
@@ -86,6 +87,17 @@ def _find_list_name(values: NamedValues) -> Fault | None:
     for name in list_items:
         if any(name == item.path[0] for item in list_items.values()):
             return ("list_items", name), translatable("This field must have another name than the list.")
+    return None
+
+
+def _find_missing_list(values: NamedValues) -> Fault | None:
+    """Find a list that records lack as the settings read them: its items would seem to be missing."""
+    built = fields_built(values["operations"].get.result.text)
+    for name, item in values["list_items"].items():
+        if built is not None and item.path[0] not in built:
+            return ("list_items", name, "list"), translatable(
+                "The `result` of `operations.get` lacks this list."
+            )
     return None
 
 
@@ -176,6 +188,10 @@ class RecordSettings(ProbeSettings):
         CodeRule(
             sentence="A field in `list_items` has another name than the lists.",
             find_fault=_find_list_name,
+        ),
+        CodeRule(
+            sentence="If the `result` of `get` builds a new object, that has the lists of `list_items`.",
+            find_fault=_find_missing_list,
         ),
     )
 

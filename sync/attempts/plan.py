@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
@@ -27,6 +28,7 @@ from sync.models import Attempt, AttemptCause, Delivery, Route
 from sync.planning.change import (
     Change,
     ChangeAction,
+    UnreadFields,
     add_unchanged_field,
     plan_candidates,
     plan_deleted_entity,
@@ -42,7 +44,14 @@ from sync.planning.record_matching import (
 )
 from sync.planning.reference_resolution import MappedFields, map_with_references
 from sync.planning.references import Reference
-from sync.planning.unkept_fields import WriteCount, count_writes, leave_out_unkept
+from sync.planning.unkept_fields import (
+    DigestDifference,
+    WriteCount,
+    WriteCounts,
+    count_writes,
+    is_last_write,
+    leave_out_unkept,
+)
 from sync.references.linked_records import record_finder_of
 from sync.references.missing_references import is_wait_over
 from webhooks.models import keyed_digest
@@ -144,7 +153,10 @@ def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings)
         findings.plan = Plan(plan_candidates(tuple(mapping.fields), undecided.fields, undecided.candidates))
         raise
     findings.plan = plan = _leave_out_unkept(
-        claim, plan, is_partial=entity is None or not claim.delivery.is_fetched
+        claim,
+        plan,
+        is_partial=entity is None or not claim.delivery.is_fetched,
+        unread=connectors.target.unread_fields(claim.route.target_type, mapping.compared_fields),
     )
     findings.record_id = plan.change.record_id or ""
     if entity is None:
@@ -187,22 +199,45 @@ def _require_owner(claim: Claim, mapping: ParsedMapping, findings: AttemptFindin
         raise
 
 
-def _leave_out_unkept(claim: Claim, plan: Plan, *, is_partial: bool) -> Plan:
+def _leave_out_unkept(claim: Claim, plan: Plan, *, is_partial: bool, unread: frozenset[str]) -> Plan:
     """Return the plan without fields that were written several times and that the target did not store, with the counts
-    of the writes.
+    of the writes. `unread`: the fields that the target does not return.
 
     A replay sends these fields again.
     """
-    link, change = claim.link, plan.change
-    # The writes of another record say nothing about this one.
-    counts = link.write_counts if link is not None and link.record_id == change.record_id else {}
-    digest = partial(keyed_digest, "unkept", claim.delivery.entity_type, claim.delivery.entity_id)
+    change = plan.change
+    counts, digest = _write_counts_of(claim, change.record_id), _difference_digest(claim)
     reduced = leave_out_unkept(change, counts, digest, settings.UNKEPT_WRITES)
     if reduced.left_out_fields and not _is_requested_by_person(claim):
         change = reduced
     return replace(
-        plan, change=change, write_counts=count_writes(change, counts, digest, is_partial=is_partial)
+        plan,
+        change=change,
+        write_counts=count_writes(change, counts, digest, is_partial=is_partial, unread=unread),
     )
+
+
+def _write_counts_of(claim: Claim, record_id: str | None) -> WriteCounts:
+    """Return the counts of a record. The writes of another record say nothing about it."""
+    link = claim.link
+    return link.write_counts if link is not None and link.record_id == record_id else {}
+
+
+def _difference_digest(claim: Claim) -> DigestDifference:
+    return partial(keyed_digest, "unkept", claim.delivery.entity_type, claim.delivery.entity_id)
+
+
+def _unread_fields(claim: Claim, target: TargetConnector, mapping: ParsedMapping) -> UnreadFields | None:
+    """Return the fields that the target does not return, None if there is none. A replay sends them again."""
+    names = target.unread_fields(claim.route.target_type, mapping.compared_fields)
+    if not names:
+        return None
+    digest, is_requested = _difference_digest(claim), _is_requested_by_person(claim)
+
+    def was_written(record_id: str, name: str, value: Any) -> bool:
+        return not is_requested and is_last_write(_write_counts_of(claim, record_id), digest, name, value)
+
+    return UnreadFields(names, was_written)
 
 
 def _is_requested_by_person(claim: Claim) -> bool:
@@ -308,7 +343,9 @@ def _find_record_and_plan(
         mapped = _map_entity(claim, mapping, entity, is_partial=False)
     fields = mapped.fields
     require_own_external_id(mapping, fields, claim.delivery.entity_id, is_creation=record is None)
-    current, change = _plan_with_version(claim, target, record, partial(mapping.plan_record, fields))
+    unread = _unread_fields(claim, target, mapping)
+    plan_record = partial(mapping.plan_record, fields, unread=unread)
+    current, change = _plan_with_version(claim, target, record, plan_record)
     return Plan(
         change,
         current,

@@ -7,16 +7,17 @@ from django.utils.translation import gettext as _
 
 from connectors.records.planned_writes import can_send_version
 from connectors.settings.target import RecordSettings
+from sync.mappings.field_gaps import deactivation_gaps, parse_or_none, unread_warnings, unsent_gaps
 from sync.mappings.target_settings import read_records, settings_path
 from sync.models import Connection, ConnectionSide, Delivery, Link, Mapping, Route
-from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 
 MAX_ROUTES = 50
 
 
 class MappingGaps(NamedTuple):
-    """Sentences on routes that could not find their records by a version of their mapping. `warnings`: on enabled
-    routes that would wait for records which nothing delivers.
+    """Sentences on routes that could not find their records by a version of their mapping, or would not send all of its
+    fields. `warnings`: on enabled routes that would wait for records which nothing delivers, or whose target does not
+    return all fields.
     """
 
     enabled_routes: list[str]
@@ -35,8 +36,9 @@ def route_gaps(route: Route) -> Iterator[tuple[str, str]]:
     if records is None:
         return
     version = route.mapping.versions.first()
-    if version is not None and (sentence := _search_gap(route, records, version.declaration)):
-        yield "mapping", sentence
+    if version is not None:
+        yield from (("mapping", gap) for gap in _declaration_gaps(route, records, version.declaration))
+    yield from (("deactivation", gap) for gap in deactivation_gaps(route, records))
     if route.when_deleted == Route.DeletionPolicy.DELETE and (sentence := _deletion_gap(route, records)):
         yield "target", sentence
 
@@ -117,7 +119,8 @@ def _has_links(route: Route) -> bool:
 
 
 def mapping_gaps(mapping: Mapping, declaration: Any) -> MappingGaps:
-    """Return a sentence for each route of a mapping that could not find its records if `declaration` were in force.
+    """Return a sentence for each route of a mapping that could not find its records, or would not send all fields, if
+    `declaration` were in force.
 
     Settings that a route lacks whatever its mapping says are left out.
     """
@@ -125,12 +128,12 @@ def mapping_gaps(mapping: Mapping, declaration: Any) -> MappingGaps:
     routes = mapping.routes.select_related("source", "identity", "target").order_by("-is_enabled", "pk")
     for route in routes[:MAX_ROUTES]:
         records = read_records(route.target, route.target_type)
-        if records is not None and (sentence := _search_gap(route, records, declaration)):
-            (gaps.enabled_routes if route.is_enabled else gaps.disabled_routes).append(f"{route}: {sentence}")
+        if records is not None:
+            found = gaps.enabled_routes if route.is_enabled else gaps.disabled_routes
+            found += [f"{route}: {sentence}" for sentence in _declaration_gaps(route, records, declaration)]
         if route.is_enabled:
-            gaps.warnings.extend(
-                f"{route}: {sentence}" for sentence in reference_warnings(route, declaration)
-            )
+            sentences = [*reference_warnings(route, declaration), *unread_warnings(route, declaration)]
+            gaps.warnings.extend(f"{route}: {sentence}" for sentence in sentences)
     return gaps
 
 
@@ -139,16 +142,13 @@ def reference_warnings(route: Route, declaration: Any) -> Iterator[str]:
 
     Links that exist already still count, so this is not an error.
     """
-    try:
-        types = parse_mapping(declaration).reference_types
-    except InvalidMapping:
-        return
-    if not types:
+    mapping = parse_or_none(declaration)
+    if mapping is None or not mapping.reference_types:
         return
     same_systems = Route.objects.filter(is_enabled=True, identity=route.identity_id, target=route.target_id)
     delivered = set(same_systems.values_list("entity_type", flat=True).distinct())
     # The route itself may be about to be enabled.
-    for entity_type in sorted(types - delivered - {route.entity_type}):
+    for entity_type in sorted(mapping.reference_types - delivered - {route.entity_type}):
         sentence = _(
             "The record refers to records of %(type)s, but no enabled route delivers that type from %(identity)s to "
             "%(connection)s. Its deliveries would wait for records that never arrive."
@@ -184,6 +184,13 @@ def _missing_type(connection: Connection, entity_type: str) -> str:
     text = _("The settings of %(connection)s have no entity type %(type)s: %(path)s is missing.")
     path = settings_path(connection, entity_type)
     return text % {"connection": connection, "type": entity_type, "path": path}
+
+
+def _declaration_gaps(route: Route, records: RecordSettings, declaration: Any) -> Iterator[str]:
+    """Yield a sentence for each setting that a route's target lacks to be found and written as a declaration says."""
+    if sentence := _search_gap(route, records, declaration):
+        yield sentence
+    yield from unsent_gaps(route, records, declaration)
 
 
 def _search_gap(route: Route, records: RecordSettings, declaration: Any) -> str | None:

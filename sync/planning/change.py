@@ -32,6 +32,17 @@ class FieldChange:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadFields:
+    """Fields that the target does not return, so that only what was written last can be compared.
+
+    `was_written(record_id, name, value)` is True if the last write of the field sent this value.
+    """
+
+    names: frozenset[str]
+    was_written: Callable[[str, str, Any], bool]
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """Change of a record.
 
@@ -96,11 +107,12 @@ def plan_existing_entity(
     *,
     only_on_create: frozenset[str] = frozenset(),
     not_compared: frozenset[str] = frozenset(),
+    unread: UnreadFields | None = None,
 ) -> Change:
     """Plan the change for an existing entity: create its record, update the fields that differ, or nothing.
 
     A field of `only_on_create` is left out of an update. One of `not_compared` is sent with an update that other fields
-    cause.
+    cause. One of `unread` is sent unless it was written last with this value.
     """
     if record is None:
         return Change(
@@ -109,7 +121,7 @@ def plan_existing_entity(
             tuple(FieldChange(name, None, value) for name, value in target_fields.items()),
         )
     updatable = {name: value for name, value in target_fields.items() if name not in only_on_create}
-    changes, same = _compare_fields(updatable, record, caseless, not_compared)
+    changes, same = _compare_fields(updatable, record, caseless, not_compared, unread)
     return drop_uncompared_changes(Change(ChangeAction.UPDATE, record.id, changes, same))
 
 
@@ -160,11 +172,16 @@ def _compare_fields(
     record: Record,
     caseless: frozenset[str],
     not_compared: frozenset[str] = frozenset(),
+    unread: UnreadFields | None = None,
 ) -> tuple[tuple[FieldChange, ...], tuple[tuple[str, Any], ...]]:
     changes, same = [], []
     for name, after in target_fields.items():
         before = record.fields.get(name)
-        if _values_equal(before, after, name in caseless):
+        if unread is not None and name in unread.names:
+            is_same = unread.was_written(record.id, name, after)
+        else:
+            is_same = _values_equal(before, after, name in caseless)
+        if is_same:
             same.append((name, after))
         else:
             changes.append(FieldChange(name, before, after, name not in not_compared))

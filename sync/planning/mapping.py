@@ -29,7 +29,7 @@ from config_schema.objects import MapOf
 from config_schema.rules import CodeRule, Fault, NamedValues
 from config_schema.translatable import translatable
 from connectors.contracts.types import Record
-from sync.planning.change import Change, plan_existing_entity
+from sync.planning.change import Change, UnreadFields, plan_existing_entity
 from sync.planning.mapping_rules import (
     MAX_FIELDS,
     MAX_VERIFIED_VALUES,
@@ -253,14 +253,24 @@ class ParsedMapping(Declared):
         """Return the fields that are sent with other changes, and cause none."""
         return frozenset(name for name, rule in self.fields.items() if rule.is_not_compared)
 
-    def plan_record(self, target_fields: Mapping[str, Any], record: Record | None) -> Change:
-        """Plan the change of a record from the mapped fields. `record` is None for a record to be created."""
+    @cached_property
+    def compared_fields(self) -> frozenset[str]:
+        """Return the fields whose value causes an update of a record."""
+        return frozenset(self.fields) - self.creation_fields - self.uncompared_fields
+
+    def plan_record(
+        self, target_fields: Mapping[str, Any], record: Record | None, unread: UnreadFields | None = None
+    ) -> Change:
+        """Plan the change of a record from the mapped fields. `record` is None for a record to be created. `unread`:
+        the fields that the target does not return.
+        """
         return plan_existing_entity(
             target_fields,
             record,
             self.caseless_fields,
             only_on_create=self.creation_fields,
             not_compared=self.uncompared_fields,
+            unread=unread,
         )
 
 

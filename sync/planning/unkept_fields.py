@@ -51,16 +51,35 @@ def leave_out_unkept(change: Change, counts: WriteCounts, digest: DigestDifferen
     return drop_uncompared_changes(replace(change, fields=sent, left_out_fields=left_out))
 
 
+def is_last_write(counts: WriteCounts, digest: DigestDifference, name: str, value: Any) -> bool:
+    """Return True if the last write of a field that the target does not return sent this value."""
+    last = counts.get(name)
+    return last is not None and last.digest == digest(name, None, value)
+
+
 def count_writes(
-    change: Change, counts: WriteCounts, digest: DigestDifference, *, is_partial: bool
+    change: Change,
+    counts: WriteCounts,
+    digest: DigestDifference,
+    *,
+    is_partial: bool,
+    unread: frozenset[str] = frozenset(),
 ) -> dict[str, WriteCount]:
     """Return the counts after the change was applied.
 
     A field that has its value is not counted any more. `is_partial`: fields that the change does not name keep their
-    count, because their value was not compared.
+    count, because their value was not compared. Fields in `unread` are not returned by the target: their last write is
+    remembered, also that of a creation.
     """
-    # After a creation or deletion there is nothing yet that the target could have kept.
-    if change.action in (ChangeAction.CREATE, ChangeAction.DELETE) or change.record_id is None:
+    remembered = {
+        field.name: WriteCount(digest(field.name, None, field.after), 1)
+        for field in change.fields
+        if field.name in unread
+    }
+    # After a creation there is nothing else that the target could have kept.
+    if change.action is ChangeAction.CREATE:
+        return remembered
+    if change.action is ChangeAction.DELETE or change.record_id is None:
         return {}
     # What is not compared may never be readable: it says nothing about what the target keeps.
     written = [field for field in change.fields if field.is_compared]
@@ -69,9 +88,9 @@ def count_writes(
     kept = {
         name: count
         for name, count in counts.items()
-        if name in left_out or (is_partial and name not in compared)
+        if name in left_out or name in unread or (is_partial and name not in compared)
     }
-    return kept | {field.name: _count_write(field, counts, digest) for field in written}
+    return kept | {field.name: _count_write(field, counts, digest) for field in written} | remembered
 
 
 def list_unkept(counts: WriteCounts) -> tuple[str, ...]:

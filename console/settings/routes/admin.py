@@ -17,6 +17,7 @@ from console.settings.pause import count_waiting, pause_view, render_activity_pi
 from console.settings.routes.forms import RouteForm, route_change_warnings
 from console.ui.outcome_texts import render_pill
 from sync.mappings.drafts import current_version
+from sync.mappings.field_gaps import unread_warnings
 from sync.mappings.referring_mappings import ending_warning, referring_mappings
 from sync.models import MappingVersion, Route
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
@@ -180,6 +181,8 @@ class RouteAdmin(TwoStepChangeAdmin):
             context["stored_route"], context["route_version"] = stored, current_version(stored.mapping)
             context["route_sentence"] = route_sentence(stored, stored.version)
             context["route_policies"] = policy_sentences(stored, context["route_version"])
+            if context["route_version"] is not None:
+                context["route_policies"] += unread_warnings(stored, context["route_version"].declaration)
             context["route_pill"], context["held"] = self.activity(stored), count_waiting(stored)
             context["referring_mappings"] = referring_mappings(stored)
             context["ended_warning"] = "" if stored.is_enabled else ending_warning(stored)

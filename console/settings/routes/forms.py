@@ -19,6 +19,7 @@ from sync.mappings.configuration_gaps import (
     reference_warnings,
     route_gaps,
 )
+from sync.mappings.field_gaps import unread_warnings
 from sync.mappings.referring_mappings import ending_warning
 from sync.models import ROUTE_SETTINGS, Route
 from sync.planning.record_matching import MatchingPolicy
@@ -66,6 +67,7 @@ class RouteForm(SettingsForm):
         """
         values: dict[str, Any] = super().clean() or {}
         names = ("is_enabled", "source", "identity", "target", "mapping", "entity_type")
+        policies = {name: values[name] for name in ("when_deleted", "deactivation") if name in values}
         if not all(values.get(name) for name in names if name != "is_enabled"):
             return values
         entity_names = ("identity_entity", "target_entity")
@@ -73,6 +75,7 @@ class RouteForm(SettingsForm):
             pk=self.instance.pk,
             **{name: values[name] for name in names},
             **{name: (values.get(name) or "").upper() for name in entity_names},
+            **policies,
         )
         # A route that has become impossible can still be disabled.
         own_gaps = route_gaps(route) if route.is_enabled else ()
@@ -101,6 +104,7 @@ def route_change_warnings(form: Any) -> Iterator[str]:
             yield _("The route cannot be enabled yet: %(gap)s") % {"gap": sentence}
     elif (version := form.instance.mapping.versions.first()) is not None:
         yield from reference_warnings(form.instance, version.declaration)
+        yield from unread_warnings(form.instance, version.declaration)
 
 
 def _stored_if_ended(route: Route) -> Route | None:
