@@ -4,8 +4,9 @@ from sandbox.base.control_pages import build_journal_row
 from sandbox.base.page_renderer import PageRenderer
 from sandbox.base.request_journal import RequestJournal
 from sandbox.base.store import RecordStore
-from sandbox.http.messages import HttpError, Request, Response
+from sandbox.http.messages import HttpError, Request, Response, redirect_after_post
 from sandbox.http.router import Router
+from sandbox.shop.id_changes import ID_CHANGES, change_ids
 
 MAX_SHOWN = 200
 """Records on a list page."""
@@ -56,6 +57,23 @@ def add_shop_pages(routes: Router, pages: PageRenderer, store: RecordStore, jour
         fields = [(_get_label(name), _format_value(value)) for name, value in record.items()]
         return pages.render_page(request, "customer.html", _format_name(record), fields=fields, rows=rows)
 
+    def show_id_changes(request: Request) -> Response:
+        changed = request.query.get("changed", "")
+        return pages.render_page(
+            request,
+            "ids.html",
+            "Numbers",
+            changes=ID_CHANGES.items(),
+            changed=int(changed) if changed.isascii() and changed.isdigit() and len(changed) < 9 else 0,
+            total=sum(1 for record in store.list_records("customers") if record["external_id"]),
+        )
+
+    def apply_id_change(request: Request) -> Response:
+        number = change_ids(store, request.parse_form().get("kind", ""))
+        return redirect_after_post(f"/ids?changed={number}")
+
+    routes.add_route("GET", "/ids", show_id_changes)
+    routes.add_route("POST", "/ids", apply_id_change)
     routes.add_route("GET", "/", show_customers)
     routes.add_route("GET", "/customers", show_customers)
     routes.add_route("GET", "/customers/{}", show_customer)

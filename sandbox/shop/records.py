@@ -53,7 +53,7 @@ class ShopCatalogue(RecordCollections):
             self._refuse_unknown_customers(collection, fields)
             now = utc_now()
             record = {
-                "id": self._allocate_id(collection),
+                "id": self.allocate_id(collection),
                 **fields,
                 "created_at": now,
                 "updated_at": now,
@@ -91,7 +91,7 @@ class ShopCatalogue(RecordCollections):
                     FieldError(name, "unknown_customer", f"There is no customer {str(key)[:60]}.")
                 )
 
-    def _allocate_id(self, collection: str) -> int:
+    def allocate_id(self, collection: str) -> int:
         """Return the next id of a collection. An id is never used again, not even after a deletion."""
         counter = self._store.get_record("counters", collection) or {"next": FIRST_ID}
         self._store.put_record("counters", collection, {"next": counter["next"] + 1})

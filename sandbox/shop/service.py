@@ -33,6 +33,7 @@ class ShopService(SandboxService):
         ("/customers", "Customers"),
         ("/segments", "Segments"),
         ("/documents", "Documents"),
+        ("/ids", "Numbers"),
         ("/journal", "Journal"),
         ("/faults", "Faults"),
     )
