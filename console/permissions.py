@@ -15,3 +15,5 @@ MAY_SHARE = "console.share_view"
 MAY_TEND = "sync.manage_failuregroup"
 MAY_TEST = "sync.test_connection"
 MAY_UNDO = "sync.replay_older"
+# To link the records of a target again.
+RELINK_PERMISSIONS = ("sync.view_link", MAY_APPROVE)

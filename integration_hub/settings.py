@@ -303,6 +303,7 @@ REPLAY_PAUSES_ABOVE = read_number(env, "REPLAY_PAUSES_ABOVE", 20, maximum=100)
 JOB_KINDS = (
     "exports.jobs.lifecycle.EXPORT_JOB",
     "sync.mappings.backtests.BACK_TEST",
+    "sync.operations.relink_job.RELINK",
     "sync.replays.filter_selection.EVENT_SET",
     "sync.replays.replay_job.REPLAY",
     "sync.erasure.erase.ERASURE",

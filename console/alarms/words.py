@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from console.permissions import RELINK_PERMISSIONS
 from console.ui.formatting import render_time
 from console.ui.outcome_texts import render_pill
 from console.ui.stored_failures import translate_failure
@@ -101,6 +102,8 @@ def build_alarm_row(alarm: Alarm, user: Any) -> AlarmRow:
 
 def _action_link(alarm: Alarm, user: Any) -> tuple[str, str]:
     side, _colon, key = alarm.subject.partition(":")
+    if alarm.kind == AlarmKind.IDS_CHANGED and user.has_perms(["sync.view_connection", *RELINK_PERMISSIONS]):
+        return reverse("admin:sync_connection_relink", args=[key]), _("Link the records again")
     if side in _SUBJECT_LINKS:
         page, permission, words = _SUBJECT_LINKS[side]
         return (reverse(page, args=[key]), str(words)) if user.has_perm(permission) else ("", "")

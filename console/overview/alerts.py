@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from console.settings.connections.connection_status import ConnectionStatus
 from sync.models import Alarm, AlarmKind, Connection, Route
+from sync.models.connection import IDS_CHANGED
 from sync.monitoring.alarm_texts import notification_text
 from sync.monitoring.connection_health import ConnectionHealth
 from webhooks.models import Source
@@ -79,7 +80,9 @@ def _pause_alerts(user: Any) -> Iterator[OverviewAlert]:
         for route in Route.objects.filter(**_PAUSED_AND_ENABLED).select_related(*related)[:MAX_ALERTS]:
             yield _pause_alert(route, "admin:sync_route_change", _("Open route"))
     if user.has_perm("sync.view_connection"):
-        paused = Connection.objects.filter(**_PAUSED_AND_ENABLED).select_related("paused_by")
+        # An alarm says why the hub itself has paused a connection.
+        by_person = Connection.objects.exclude(paused_by=None, pause_reason=IDS_CHANGED)
+        paused = by_person.filter(**_PAUSED_AND_ENABLED).select_related("paused_by")
         for connection in paused[:MAX_ALERTS]:
             yield _pause_alert(connection, "admin:sync_connection_change", _("Open connection"))
 

@@ -42,7 +42,7 @@ from sync.deliveries.expired_leases import release_subject
 from sync.deliveries.ordering import find_next_of_subject
 from sync.deliveries.postponement import postpone_delivery
 from sync.deliveries.predicates import is_due, needs_no_isolation
-from sync.deliveries.record_links import read_link
+from sync.deliveries.record_links import note_failed_proof, read_link
 from sync.deliveries.routes import is_referenced
 from sync.deliveries.superseded import was_overtaken, was_superseded
 from sync.models import SUCCESS_STATES, AttemptCause, Connection, Delivery, PayloadChoice
@@ -117,6 +117,8 @@ def run_claim(claim: Claim) -> RunResult:
     if settled.result.missing and settled.result.retry_delay is None:
         # A record that was linked after the links were read and before the commit has woken no delivery.
         schedule_arrived(claim.delivery.pk)
+    if findings.plan is not None and findings.plan.found.has_failed_proof:
+        note_failed_proof(claim.delivery)
     if _has_new_record(claim, settled.result, findings):
         schedule_referring(claim.delivery)
     next_delivery = claim.delivery.pk if settled.is_due_again else _find_next_delivery(claim.delivery)

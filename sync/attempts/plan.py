@@ -150,7 +150,9 @@ def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings)
         plan = _find_record_and_plan(claim, connectors.target, mapping, entity)
     except MatchUndecided as undecided:
         # A person decides; until then the plan has the candidates.
-        findings.plan = Plan(plan_candidates(tuple(mapping.fields), undecided.fields, undecided.candidates))
+        candidates = plan_candidates(tuple(mapping.fields), undecided.fields, undecided.candidates)
+        found = FoundRecord(None, has_failed_proof=undecided.has_failed_proof)
+        findings.plan = Plan(candidates, found=found)
         raise
     findings.plan = plan = _leave_out_unkept(
         claim,

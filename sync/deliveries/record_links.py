@@ -1,11 +1,12 @@
 """The link from a subject to its record: read by the commit that claims, written by the one that settles."""
 
 import json
+import logging
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -30,6 +31,8 @@ _UPDATE_LINK = Statement(
     WHERE {MATCHES_SUBJECT}"""  # noqa: S608
 )
 _NEWEST_LINKS = 500
+
+logger = logging.getLogger("hub.deliver")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +136,21 @@ def bind_record(delivery: Delivery, record_id: str, external_id_field: str = "")
             "write_counts": None,
             "unkept_fields": None,
             "external_id_field": external_id_field,
+            "proof_failed_at": None,
         }
         Link.objects.update_or_create(**subject_filter(delivery), defaults=values)
     return True
+
+
+def note_failed_proof(delivery: Delivery) -> None:
+    """Note that the record linked to the delivery's subject bears another external id, or none.
+
+    One statement, and none for any other attempt: `sync.operations.ids_changed` counts these links.
+    """
+    try:
+        Link.objects.filter(**subject_filter(delivery)).update(proof_failed_at=timezone.now())
+    except DatabaseError as error:
+        logger.warning("the failed proof of %s could not be counted (%s)", delivery, type(error).__name__)
 
 
 def _mark_unproven(link: Link) -> None:

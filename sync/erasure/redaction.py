@@ -10,6 +10,7 @@ from django.db.models import Q
 from sync.erasure.subject_data import ErasureSubject, replays_by_event
 from sync.models import (
     Attempt,
+    Connection,
     Delivery,
     Erasure,
     ErasureState,
@@ -17,6 +18,7 @@ from sync.models import (
     FailureGroup,
     MappingDraft,
     MappingVersion,
+    Relinking,
     Replay,
     ReplayMember,
     Route,
@@ -39,6 +41,8 @@ FREE_TEXT_COLUMNS: tuple[tuple[Any, str], ...] = (
     (FailureGroup, "known_fix"),
     (Source, "pause_reason"),
     (Route, "pause_reason"),
+    (Connection, "pause_reason"),
+    (Relinking, "reason"),
 )
 REDACTED_TEXT = "erased together with the person's data"
 

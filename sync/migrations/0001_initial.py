@@ -258,6 +258,7 @@ class Migration(migrations.Migration):
                 ('applied_at', models.DateTimeField(help_text='when we last applied or confirmed it')),
                 ('occurred_at', models.DateTimeField(help_text='newest relayed timestamp applied', null=True)),
                 ('external_id_field', models.TextField(help_text="in which the record has shown the entity's id; empty: unproven", null=True)),
+                ('proof_failed_at', models.DateTimeField(help_text='when the record was last found to bear another external id, or none', null=True)),
                 ('write_counts', models.TextField(help_text='fields written since they last had their value: digest and number of writes', null=True)),
                 ('unkept_fields', models.TextField(help_text='names of the fields that the target does not keep, as JSON', null=True)),
             ],
@@ -483,7 +484,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('key', models.UUIDField(default=uuid.uuid4, help_text='its id in addresses and messages', unique=True)),
-                ('kind', models.CharField(choices=[('source-silent', 'source silent'), ('deliveries-late', 'deliveries late'), ('deliveries-dead', 'events failed'), ('deliveries-held', 'events held'), ('connection-paused', 'connection paused'), ('certificate-ending', 'client certificate expires soon'), ('certificate-expired', 'client certificate expired'), ('audit-unsealed', 'audit log not sealed'), ('audit-late', 'audit entries sealed late'), ('audit-unanchored', 'checkpoints not delivered'), ('audit-broken', 'audit log changed'), ('audit-unchecked', 'audit log not checked'), ('logins-failing', 'failed logins'), ('addresses-unreadable', 'client addresses not readable'), ('break-glass', 'break-glass command used')], max_length=20)),
+                ('kind', models.CharField(choices=[('source-silent', 'source silent'), ('deliveries-late', 'deliveries late'), ('deliveries-dead', 'events failed'), ('deliveries-held', 'events held'), ('connection-paused', 'connection paused'), ('ids-changed', 'ids of a target changed'), ('certificate-ending', 'client certificate expires soon'), ('certificate-expired', 'client certificate expired'), ('audit-unsealed', 'audit log not sealed'), ('audit-late', 'audit entries sealed late'), ('audit-unanchored', 'checkpoints not delivered'), ('audit-broken', 'audit log changed'), ('audit-unchecked', 'audit log not checked'), ('logins-failing', 'failed logins'), ('addresses-unreadable', 'client addresses not readable'), ('break-glass', 'break-glass command used')], max_length=20)),
                 ('subject', models.CharField(blank=True, help_text='source:…, connection:…, or all of them', max_length=40)),
                 ('name', models.CharField(blank=True, help_text='of the subject, as it was called when this began', max_length=120)),
                 ('began_at', models.DateTimeField(help_text='when the condition began')),
@@ -914,6 +915,10 @@ class Migration(migrations.Migration):
             model_name='link',
             index=models.Index(condition=models.Q(('unkept_fields__isnull', False)), fields=['target'], name='link_unkept'),
         ),
+        migrations.AddIndex(
+            model_name='link',
+            index=models.Index(condition=models.Q(('proof_failed_at__isnull', False)), fields=['proof_failed_at'], name='link_proof_failed'),
+        ),
         migrations.AddConstraint(
             model_name='link',
             constraint=models.UniqueConstraint(models.F('entity_id'), models.F('entity_type'), models.F('identity'), models.F('target'), name='link_once'),
@@ -1083,6 +1088,41 @@ class Migration(migrations.Migration):
                 'default_permissions': (),
                 'indexes': [models.Index(fields=['entity_id', 'entity_type'], name='record_reference_entity')],
                 'constraints': [models.UniqueConstraint(models.F('link'), models.F('entity_type'), models.F('entity_id'), name='record_reference_once')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Relinking',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('uuid', models.UUIDField(default=uuid.uuid4, unique=True)),
+                ('state', models.CharField(choices=[('previewing', 'preparing the preview'), ('ready', 'preview ready'), ('linking', 'linking'), ('done', 'done'), ('failed', 'failed'), ('cancelled', 'cancelled')], default='previewing', max_length=12)),
+                ('reason', models.CharField(max_length=500)),
+                ('requested_at', models.DateTimeField()),
+                ('ended_at', models.DateTimeField(null=True)),
+                ('counts', models.JSONField(default=dict, help_text='links by outcome')),
+                ('last_link', models.BigIntegerField(default=0)),
+                ('problem', models.CharField(blank=True, max_length=48)),
+                ('applied_by', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('connection', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='relinkings', to='sync.connection')),
+                ('requested_by', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'default_permissions': (),
+                'constraints': [models.UniqueConstraint(models.F('connection'), condition=models.Q(('state__in', ('previewing', 'ready', 'linking'))), name='one_open_relinking_a_connection')],
+            },
+        ),
+        migrations.CreateModel(
+            name='RelinkExample',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('outcome', models.CharField(choices=[('stays', 'stay'), ('relinked', 'get another record'), ('held', 'undecided'), ('absent', 'have no record'), ('unchecked', 'not checked')], max_length=12)),
+                ('record_before', models.CharField(max_length=255)),
+                ('record_after', models.CharField(blank=True, max_length=255)),
+                ('link', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='sync.link')),
+                ('relinking', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='examples', to='sync.relinking')),
+            ],
+            options={
+                'default_permissions': (),
             },
         ),
     ]

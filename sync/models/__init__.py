@@ -55,6 +55,13 @@ from sync.models.housekeeping import PeriodicTask, PruningRun, RetentionCategory
 from sync.models.job import OPEN_JOB_STATES, Job, JobState
 from sync.models.mapping import DraftState, Mapping, MappingDraft, MappingVersion
 from sync.models.recheck import Recheck, new_recheck
+from sync.models.relinking import (
+    OPEN_RELINKING_STATES,
+    RelinkExample,
+    Relinking,
+    RelinkingState,
+    RelinkOutcome,
+)
 from sync.models.replay import (
     MemberState,
     Replay,
@@ -71,6 +78,7 @@ __all__ = [
     "CONNECTION_SETTINGS",
     "MATCH_HELD_CODE",
     "OPEN_JOB_STATES",
+    "OPEN_RELINKING_STATES",
     "OPEN_STATES",
     "ROUTE_SETTINGS",
     "SETTLED_STATES",
@@ -124,6 +132,10 @@ __all__ = [
     "RecordReference",
     "RefreshedToken",
     "RefusalCount",
+    "RelinkExample",
+    "RelinkOutcome",
+    "Relinking",
+    "RelinkingState",
     "Replay",
     "ReplayKind",
     "ReplayMember",

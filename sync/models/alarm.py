@@ -16,6 +16,7 @@ class AlarmKind(models.TextChoices):
     DELIVERIES_DEAD = "deliveries-dead", _("events failed")
     DELIVERIES_HELD = "deliveries-held", _("events held")
     CONNECTION_PAUSED = "connection-paused", _("connection paused")
+    IDS_CHANGED = "ids-changed", _("ids of a target changed")
     CERTIFICATE_ENDING = "certificate-ending", _("client certificate expires soon")
     CERTIFICATE_EXPIRED = "certificate-expired", _("client certificate expired")
     AUDIT_UNSEALED = "audit-unsealed", _("audit log not sealed")

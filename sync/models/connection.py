@@ -18,6 +18,8 @@ from connectors.registry import CONNECTORS, validate_connection
 from database.encryption.at_rest import EncryptedJSONField, LazyEncryptedJSONField
 from webhooks.models.pausable import Pausable
 
+# The reason of a pause by the hub: see `sync.operations.ids_changed`.
+IDS_CHANGED = "ids-changed"
 # Seconds that a lease must last beyond the deadline of the request that is about to be sent.
 LEASE_MARGIN_SECONDS = 5.0
 
@@ -158,6 +160,11 @@ class Connection(Pausable):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def has_changed_ids(self) -> bool:
+        """True while the hub itself has paused it, because its ids seem to have changed."""
+        return self.paused_at is not None and self.paused_by_id is None and self.pause_reason == IDS_CHANGED
 
     @staticmethod
     def longest_deadline_seconds() -> float:

@@ -315,6 +315,9 @@ class Link(models.Model):
     external_id_field = models.TextField(
         null=True, help_text="in which the record has shown the entity's id; empty: unproven"
     )
+    proof_failed_at = models.DateTimeField(
+        null=True, help_text="when the record was last found to bear another external id, or none"
+    )
     write_counts = models.TextField(
         null=True, help_text="fields written since they last had their value: digest and number of writes"
     )
@@ -331,6 +334,11 @@ class Link(models.Model):
             models.Index(fields=["record_id", "target"], name="link_record"),
             models.Index(
                 fields=["target"], condition=models.Q(unkept_fields__isnull=False), name="link_unkept"
+            ),
+            models.Index(
+                fields=["proof_failed_at"],
+                condition=models.Q(proof_failed_at__isnull=False),
+                name="link_proof_failed",
             ),
         ]
 

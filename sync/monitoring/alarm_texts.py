@@ -96,6 +96,18 @@ _RAISED_TEXTS: Mapping[str, _Template] = {
             "hub's credentials. The hub checks it automatically and continues as soon as it responds."
         ),
     ),
+    AlarmKind.IDS_CHANGED: _Template(
+        gettext_lazy("The record ids of %(name)s have changed"),
+        gettext_lazy(
+            "In ten minutes, at least 5 linked records, in 20 %% of its deliveries, did not have the external id that "
+            "the hub wrote. So the hub paused it at %(began)s: a record may be that of another person. Its "
+            "deliveries wait."
+        ),
+        gettext_lazy(
+            "Ask its owner whether it was restored or imported again. Then open the connection, choose “Link records "
+            "again…”, review the preview, link the records, and resume the connection."
+        ),
+    ),
     AlarmKind.CERTIFICATE_ENDING: _Template(
         gettext_lazy("%(name)s needs a new client certificate"),
         ngettext_lazy(
@@ -232,6 +244,10 @@ _ENDED_TEXTS: Mapping[str, tuple[Any, Any]] = {
     AlarmKind.CONNECTION_PAUSED: (
         gettext_lazy("%(name)s was paused"),
         gettext_lazy("It is used again, or was disabled."),
+    ),
+    AlarmKind.IDS_CHANGED: (
+        gettext_lazy("The record ids of %(name)s had changed"),
+        gettext_lazy("It was resumed, or was disabled."),
     ),
     AlarmKind.CERTIFICATE_ENDING: (
         gettext_lazy("%(name)s needed a new client certificate"),

@@ -72,6 +72,10 @@ def find_conditions(figures: HealthFigures, limits: AlarmLimits) -> list[AlarmCo
         for paused in figures.paused
         if figures.at - paused.paused_at > limits.max_pause
     )
+    conditions += (
+        AlarmCondition(AlarmKind.IDS_CHANGED, changed.paused_at, f"connection:{changed.id}", changed.name)
+        for changed in figures.changed
+    )
     conditions += _certificate_conditions(figures)
     since = figures.logins_failing_since
     if since is not None and 0 < limits.min_failed_logins <= figures.failed_logins:

@@ -10,7 +10,7 @@ if the record itself, read by its id, still has the value.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -43,13 +43,19 @@ class AmbiguousMatch(Exception):
 
 class MatchUndecided(Exception):
     """Records may belong to the entity, and only a person may bind one of them. `candidates`: at most 10. `fields`: the
-    mapped fields; None for a deleted entity, and where they are not known.
+    mapped fields; None for a deleted entity, and where they are not known. `has_failed_proof`: as of a FoundRecord.
     """
 
-    def __init__(self, candidates: Sequence[Record], fields: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        candidates: Sequence[Record],
+        fields: Mapping[str, Any] | None = None,
+        *,
+        has_failed_proof: bool = False,
+    ) -> None:
         super().__init__(f"{len(candidates)} records may belong to the entity")
         self.candidates = tuple(candidates[:MAX_CANDIDATES])
-        self.fields = fields
+        self.fields, self.has_failed_proof = fields, has_failed_proof
 
 
 class RecordAbsenceUnproven(Exception):
@@ -84,13 +90,15 @@ class FoundRecord:
     `has_unknown_external_id`: it is linked, but has the external id of an entity that the hub does not know. The id was
     mistyped, or the record is that of another person. `has_lost_external_id`: it is linked, and does not have the
     external id any more that it had, and no other record has it. `is_taken_over`: it bears the entity's external id,
-    and has to be linked to the entity before it is changed, because another entity is linked to it.
+    and has to be linked to the entity before it is changed, because another entity is linked to it. `has_failed_proof`:
+    the linked record bears another external id than that of the entity, or none.
     """
 
     record: Record | None
     has_unknown_external_id: bool = False
     has_lost_external_id: bool = False
     is_taken_over: bool = False
+    has_failed_proof: bool = False
 
 
 NO_RECORD = FoundRecord(None)
@@ -137,7 +145,7 @@ def _find_for_unproven(
     own = _find_by_external_id(target, external_id, query)
     if own.record is not None or query.is_other_entity(text):
         # The target has reused the id, or a person has merged two records.
-        return own
+        return replace(own, has_failed_proof=own.record is not None)
     # An external id that no entity has was only mistyped.
     return FoundRecord(linked, has_unknown_external_id=True)
 
@@ -150,11 +158,11 @@ def _find_in_place_of(
     """
     hits = target.search_records(query.entity_type, external_id, query.entity_id)
     if not hits:
-        return FoundRecord(linked, has_lost_external_id=True)
+        return FoundRecord(linked, has_lost_external_id=True, has_failed_proof=True)
     owners = query.other_owners(hits[0].id)
     if len(hits) > 1 or _is_of_namesake(owners, query):
-        raise MatchUndecided([linked, *hits])
-    return FoundRecord(hits[0], is_taken_over=True)
+        raise MatchUndecided([linked, *hits], has_failed_proof=True)
+    return FoundRecord(hits[0], is_taken_over=True, has_failed_proof=True)
 
 
 def _find_by_external_id(target: TargetConnector, external_id: str | None, query: RecordQuery) -> FoundRecord:

@@ -12,6 +12,7 @@ from sync.housekeeping.retention_rules import prune_expired
 from sync.jobs.job_execution import clean_up_jobs
 from sync.monitoring.alarms import evaluate_alarms
 from sync.operations.failure_groups import refresh_failure_groups
+from sync.operations.ids_changed import pause_changed_targets
 from sync.operations.pauses import enforce_pauses, release_stranded
 from sync.operations.superseded_failures import supersede_failures
 from sync.rechecks.due_rechecks import run_rechecks
@@ -22,6 +23,7 @@ from webhooks.captures.capture_windows import delete_expired_captures
 PERIODIC = (
     ScheduledWork("alarms", EverySeconds(30.0), evaluate_alarms),
     ScheduledWork("pauses", EverySeconds(2.0), enforce_pauses),
+    ScheduledWork("changed-ids", EverySeconds(5.0), pause_changed_targets),
     ScheduledWork("rechecks", EverySeconds(5.0), run_rechecks),
     ScheduledWork("stranded", EverySeconds(300.0), release_stranded),
     ScheduledWork("checkpoints", EverySeconds(60.0), send_checkpoint),

@@ -31,6 +31,7 @@ from console.settings.connections.page import (
     page_context,
     render_waiting_link,
 )
+from console.settings.connections.relink import may_relink, relink_view
 from console.settings.pause import count_waiting as count_on_hold
 from console.settings.pause import may_pause, pause_view, render_activity_pill, resume_view
 from console.settings.preset_choice import preset_context
@@ -156,6 +157,7 @@ class ConnectionAdmin(TwoStepChangeAdmin):
             context |= {
                 "stored": stored,
                 "may_pause": may_pause(self, request, stored),
+                "may_relink": may_relink(request, stored),
                 "held": count_on_hold(stored),
                 "pause_pill": render_activity_pill(stored) if stored.paused_at else "",
             }
@@ -196,7 +198,7 @@ class ConnectionAdmin(TwoStepChangeAdmin):
             ),
         ]
 
-    pages = (pause_view, resume_view)
+    pages = (pause_view, resume_view, relink_view)
 
     @admin_page("<int:pk>/test/", "test", button_on="change")
     def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:

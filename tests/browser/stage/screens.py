@@ -18,6 +18,8 @@ from sync.models import (
     FailureGroup,
     Link,
     Mapping,
+    RelinkExample,
+    Relinking,
     Replay,
     ReplayState,
     Route,
@@ -132,6 +134,27 @@ def _closing(stage: Stage) -> str:
 
 def _source_tested(stage: Stage) -> str:
     return stage.posted("administrator", f"/admin/webhooks/source/{_aurora(stage)}/test/")
+
+
+def _relinking(stage: Stage) -> str:
+    """Return the page of a preview that is ready, with a link that would get another record."""
+    shop, root = Connection.objects.get(pk=_shop(stage)), User.objects.get_or_create(username="liisa")[0]
+    run, _ = Relinking.objects.get_or_create(
+        connection=shop,
+        defaults={
+            "state": "ready",
+            "reason": "restored from a backup",
+            "requested_by": root,
+            "requested_at": timezone.now(),
+            "counts": {"stays": 1_200, "relinked": 37, "held": 2},
+        },
+    )
+    link = Link.objects.filter(target=shop).order_by("pk").first()
+    if link is not None:
+        RelinkExample.objects.get_or_create(
+            relinking=run, link=link, outcome="relinked", record_before=link.record_id, record_after="4799"
+        )
+    return f"/admin/sync/connection/{shop.pk}/relink/"
 
 
 def _connection_tested(stage: Stage) -> str:
@@ -262,6 +285,7 @@ CONFIGURING = (
     Screen("connections", "Connections", "administrator", _page("sync/connection/")),
     Screen("connection", "A connection", "administrator", _change("sync/connection", _shop)),
     Screen("connection-test", "A tested connection", "administrator", _connection_tested),
+    Screen("connection-relink", "Records linked again", "administrator", _relinking),
     Screen("connection-add", "A new connection", "administrator", _page("sync/connection/add/")),
     Screen("routes", "Routes", "administrator", _page("sync/route/")),
     Screen(

@@ -29,6 +29,8 @@ from sync.models import (
     FailureGroup,
     Link,
     MappingVersion,
+    RelinkExample,
+    Relinking,
     ReplayMember,
     Route,
 )
@@ -194,8 +196,26 @@ def page_rows() -> dict[str, Any]:
             applied_at=NOON,
         ),
     }
+    rows["relinking"] = _relinking(rows["link"], maija, next(keys))
     User.objects.update(date_joined=NOON)
     return rows
+
+
+def _relinking(link: Link, by: Any, key: UUID) -> Relinking:
+    """Create the preview of a run that links the records of the target again."""
+    run = Relinking.objects.create(
+        uuid=key,
+        connection=link.target,
+        state="ready",
+        reason="restored from a backup",
+        requested_by=by,
+        requested_at=NOON,
+        counts={"stays": 1_200, "relinked": 37, "held": 2},
+    )
+    moved = {"relinking": run, "link": link, "record_before": link.record_id}
+    RelinkExample.objects.create(outcome="relinked", record_after="R2", **moved)
+    RelinkExample.objects.create(outcome="held", **moved)
+    return run
 
 
 def _replays(by: Any, failed: Event, done: Event, keys: Iterator[UUID]) -> dict[str, Any]:
