@@ -1,7 +1,7 @@
 """Rows that the end of an attempt writes: attempt, calls, answer, audit entries, link."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,10 +21,12 @@ from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import AppliedRecord
 from sync.deliveries.stored_webhook import wants_entity
 from sync.evidence.row_facts import attempt_facts, call_facts
+from sync.limits.circuit_breaker import is_system_failure
 from sync.models import SUCCESS_STATES, AttemptCause, Delivery, Finding, PayloadChoice, new_recheck
 from sync.models.failure import digest_failure_reason
 from sync.planning.change import ChangeAction, FieldChange
 from sync.planning.failure_reasons import reason_of_failure
+from sync.planning.references import Reference
 from sync.references.missing_references import delete_missing
 from sync.references.record_references import ReferenceChanges
 from webhooks.delivery_port import PendingAnswer
@@ -131,6 +133,15 @@ class FinishedAttempt:
             },
         )
         return [ended] if pending_answer is None else [ended, pending_answer.audit_entry]
+
+    @property
+    def awaited_records(self) -> Mapping[Reference, str]:
+        """Return the entities whose record the delivery lacks, each with the record id with which the target refused
+        the delivery for good; "" if it has none. A new record of such an entity makes the delivery due.
+        """
+        missing, plan = dict.fromkeys(self.result.missing, ""), self.findings.plan
+        is_refused = self.result.state == State.DEAD and not is_system_failure(self.result.code)
+        return {**plan.linked, **missing} if is_refused and plan is not None else missing
 
     def applied_record(self) -> AppliedRecord | None:
         """Return the values that the subject's link takes; None if it is not written.

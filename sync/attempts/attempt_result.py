@@ -51,8 +51,8 @@ class AttemptResult:
     `retry_delay` is the number of seconds until the next attempt; None if there is none. `uses_attempt` is false if the
     delivery could not influence the result, for example while its connection is paused. If `may_still_arrive`, a write
     was sent, and the target may apply it at any later time. `language` is the one that the remote system states for its
-    sentence. `missing` has the entities whose records the delivery waits
-    for or, after a success, whose records are missing from its record.
+    sentence. `missing` has the entities whose records the delivery waits or has waited for or, after a success, whose
+    records are missing from its record.
     """
 
     outcome: AttemptOutcome
@@ -166,7 +166,12 @@ def _reference_result(error: ReferenceMissing, claim: Claim) -> AttemptResult:
     if error.is_final or mapping is None:
         # Retryable all the same: a replay waits again.
         return AttemptResult(
-            AttemptOutcome.FAILED, State.DEAD, REFERENCE_MISSING_CODE, is_retryable=True, errors=(reason,)
+            AttemptOutcome.FAILED,
+            State.DEAD,
+            REFERENCE_MISSING_CODE,
+            is_retryable=True,
+            errors=(reason,),
+            missing=error.missing,
         )
     delay = wait_delay(claim.delivery, mapping.reference_wait, random.random())  # noqa: S311
     return AttemptResult(

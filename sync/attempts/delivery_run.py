@@ -114,7 +114,7 @@ def run_claim(claim: Claim) -> RunResult:
     if settled is None:
         logger.warning("%s was taken over while its attempt ran", claim.delivery)
         return RunResult()
-    if settled.result.missing and settled.result.retry_delay is None:
+    if settled.result.retry_delay is None and _lacks_records(settled.result, findings):
         # A record that was linked after the links were read and before the commit has woken no delivery.
         schedule_arrived(claim.delivery.pk)
     if findings.plan is not None and findings.plan.found.has_failed_proof:
@@ -127,6 +127,12 @@ def run_claim(claim: Claim) -> RunResult:
     outcomes: dict[int, EventOutcome | None] = dict.fromkeys(settled.events)
     outcomes[claim.delivery.event_id] = settled.outcome
     return RunResult(outcomes, next_delivery, is_settled=True)
+
+
+def _lacks_records(result: AttemptResult, findings: AttemptFindings) -> bool:
+    """True if an attempt that has ended for good may have stored records that its delivery lacks."""
+    has_references = findings.plan is not None and bool(findings.plan.linked)
+    return bool(result.missing) or (result.state == State.DEAD and has_references)
 
 
 def _has_new_record(claim: Claim, result: AttemptResult, findings: AttemptFindings) -> bool:

@@ -161,7 +161,7 @@ def _settle_in_one_batch(finished: FinishedAttempt, answer: _WaitingAnswer) -> S
     if not (claim.decides_event and not claim.covered and leaves_breakers_unchanged(claim, result)):
         return None
     # A batch cannot replace what is stored as missing or as references: its writes do not see each other.
-    if result.missing or finished.reference_changes:
+    if finished.awaited_records or finished.reference_changes:
         return None
     # The link of a relayed delivery was not read at the claim, and that of a record which was found by a value was
     # written since: None does not mean that there is none.
@@ -212,10 +212,8 @@ def _settle_with_locks(finished: FinishedAttempt, answer: _WaitingAnswer) -> Set
     batch = WriteBatch()
     finished.add_to(batch, answer.pending_answer)
     batch.run()
-    if finished.result.missing:
-        store_missing(
-            claim.delivery, finished.result.missing, are_left_out=finished.result.state in SETTLED_STATES
-        )
+    if awaited := finished.awaited_records:
+        store_missing(claim.delivery, awaited, replaces_earlier=finished.result.state in SETTLED_STATES)
     applied = finished.applied_record()
     if applied is not None and not link_update(claim.delivery, applied).execute():
         _insert_link(claim.delivery, applied)

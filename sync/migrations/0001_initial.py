@@ -1064,6 +1064,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('entity_type', models.CharField(max_length=64)),
                 ('entity_id', models.CharField(max_length=128)),
+                ('record_id', models.CharField(blank=True, default='', help_text='its record, with which the target refused the delivery', max_length=255)),
                 ('due_at', models.DateTimeField(help_text='its record has arrived: when the delivery that left it out is to run again', null=True)),
                 ('target', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sync.connection')),
                 ('delivery', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sync.delivery')),

@@ -263,10 +263,10 @@ class Delivery(models.Model):
 class MissingReference(models.Model):
     """An entity that the record of a delivery refers to, and that has no record yet, or another one than was written.
 
-    Written when an attempt of the delivery ends with `reference-missing`, so that it waits, or succeeds with a record
-    that was written without the reference, and when the entity's record is replaced. Deleted when the delivery runs
-    again, when another delivery of its subject stores missing references, and with the erasure of either entity.
-    `due_at` is a time of the database's clock.
+    Written when an attempt of the delivery ends with `reference-missing`, is refused for good by the target (then with
+    the `record_id` that it named), or succeeds with a record that was written without the reference, and when the
+    entity's record is replaced. Deleted when the delivery runs again, when another delivery of its subject stores
+    missing references, and with the erasure of either entity. `due_at` is a time of the database's clock.
     """
 
     delivery = models.ForeignKey(
@@ -276,6 +276,12 @@ class MissingReference(models.Model):
     target = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
     entity_type = models.CharField(max_length=64)
     entity_id = models.CharField(max_length=128)
+    record_id = models.CharField(
+        max_length=255,
+        blank=True,
+        default="",
+        help_text="its record, with which the target refused the delivery",
+    )
     due_at = models.DateTimeField(
         null=True, help_text="its record has arrived: when the delivery that left it out is to run again"
     )

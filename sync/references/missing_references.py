@@ -1,16 +1,16 @@
-"""Store which referenced records a delivery lacks, and make it due when they arrive: either it waits for them, or it
-has written its record without them.
+"""Store which referenced records a delivery lacks, and make it due when they arrive: it waits for them, has written its
+record without them, or has failed for good without them or with others.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from django.db import DatabaseError, transaction
 
 from database.clock import database_now, read_clock
 from database.statement import BoundStatement, Statement
-from sync.models import SUCCESS_STATES, Delivery, MissingReference
+from sync.models import SUCCESS_STATES, Delivery, Link, MissingReference
 from sync.models.delivery import sql_list
 from sync.planning.references import Reference
 from sync.references.record_references import schedule_all_replaced, schedule_replaced
@@ -28,8 +28,9 @@ SLICE_SIZE = 5_000
 PARTLY_SECONDS = 15.0
 _ID_LENGTH = 128
 _MIN_DELAY = 0.5
-
-# The states of a delivery whose record was made without some references.
+# The states of a delivery that runs again when a record that it lacks arrives: its record was made without it, or the
+# target refused it.
+_ENDED_STATES = (*SUCCESS_STATES, State.DEAD)
 
 _DELETE_MISSING = Statement("DELETE FROM sync_missingreference WHERE delivery_id = %s")
 _SCHEDULE_ARRIVED, _SCHEDULE_SLICE = (
@@ -38,7 +39,8 @@ _SCHEDULE_ARRIVED, _SCHEDULE_SLICE = (
         SELECT m.id FROM sync_missingreference m JOIN sync_delivery d ON d.id = m.delivery_id
         JOIN sync_link l ON l.entity_id = m.entity_id AND l.entity_type = m.entity_type
         AND l.identity_id = m.identity_id AND l.target_id = m.target_id
-        WHERE {condition} AND m.due_at IS NULL AND l.record_id <> '' AND d.state IN {sql_list(SUCCESS_STATES)})"""  # noqa: S608
+        WHERE {condition} AND m.due_at IS NULL AND l.record_id <> '' AND l.record_id <> m.record_id
+        AND d.state IN {sql_list(_ENDED_STATES)})"""  # noqa: S608
     )
     for condition in ("m.delivery_id = %s", "m.id > %s AND m.id <= %s")
 )
@@ -77,13 +79,14 @@ def delete_missing(delivery_id: int) -> BoundStatement:
     return _DELETE_MISSING.bind(delivery_id)
 
 
-def store_missing(delivery: Delivery, missing: Iterable[Reference], *, are_left_out: bool) -> None:
-    """Store the missing references of a delivery. Skips ids that no entity of the hub can have.
+def store_missing(delivery: Delivery, missing: Mapping[Reference, str], *, replaces_earlier: bool) -> None:
+    """Store the missing references of a delivery, each with the record id with which it was refused, "" without one.
+    Skips ids that no entity of the hub can have.
 
-    `are_left_out`: its record was written without them. They replace the missing references of earlier deliveries of
-    the subject on the same route, so that the hub stores at most the references of one record.
+    `replaces_earlier`: the delivery has ended. They replace the missing references of earlier deliveries of the subject
+    on the same route, so that the hub stores at most the references of one record.
     """
-    if are_left_out:
+    if replaces_earlier:
         # The events are found by their index on the entity; deliveries that have ended have none.
         earlier = Delivery.objects.filter(
             route=delivery.route_id, entity_type=delivery.entity_type, event__entity_id=delivery.entity_id
@@ -96,8 +99,9 @@ def store_missing(delivery: Delivery, missing: Iterable[Reference], *, are_left_
             target_id=delivery.target_id,
             entity_type=reference.entity_type,
             entity_id=reference.entity_id,
+            record_id=record_id,
         )
-        for reference in sorted(missing)
+        for reference, record_id in sorted(missing.items())
         if len(reference.entity_id) <= _ID_LENGTH
     )
 
@@ -153,22 +157,24 @@ def schedule_all_arrived() -> int:
 def _schedule_in_transaction(delivery: Delivery) -> None:
     """Make deliveries due that lack the record of this delivery's entity.
 
-    1. Schedule those that left it out: `begin_due_completions` runs them again.
+    1. Schedule those that left it out, or were refused with another one: `begin_due_completions` runs them again.
     2. Make those due that wait, without those that another process holds: it is about to decide for itself.
     """
-    arrived = MissingReference.objects.filter(
-        entity_id=delivery.entity_id,
-        entity_type=delivery.entity_type,
-        identity=delivery.identity_id,
-        target=delivery.target_id,
-        due_at=None,
-    )
+    subject = {
+        "entity_id": delivery.entity_id,
+        "entity_type": delivery.entity_type,
+        "identity": delivery.identity_id,
+        "target": delivery.target_id,
+    }
+    # Those that were refused with this very record would be refused again.
+    linked = Link.objects.filter(**subject).exclude(record_id="").values("record_id")
+    arrived = MissingReference.objects.filter(**subject, due_at=None).exclude(record_id__in=linked)
     found = dict(arrived.order_by("delivery").values_list("pk", "delivery")[:MAX_WOKEN])
     if not found:
         return
     referring = list(found.values())
     complete = list(
-        Delivery.objects.filter(pk__in=referring, state__in=SUCCESS_STATES).values_list("pk", flat=True)
+        Delivery.objects.filter(pk__in=referring, state__in=_ENDED_STATES).values_list("pk", flat=True)
     )
     for keys, seconds in _split_by_completeness(complete, delivery):
         arrived.filter(delivery__in=keys).update(due_at=database_now(plus_seconds=seconds))

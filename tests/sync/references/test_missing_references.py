@@ -78,7 +78,7 @@ def test_a_record_that_never_comes_ends_the_delivery_and_a_replay_waits_again(hu
     end_wait_of("TEAM")
     assert run_again("TEAM") == "reference-missing"
     assert delivery_of("TEAM").state == State.DEAD
-    assert waits_for() == []
+    assert waits_for() == [("TEAM", "NOBODY")]
     assert hub.writes() == []
 
 
@@ -194,8 +194,10 @@ def test_a_delivery_that_ends_while_it_is_woken_is_remembered(
 
     def end_meanwhile(*args: Any) -> Any:
         if not MissingReference.objects.exclude(pk__in=before).exists():
-            missing = [Reference(row.entity_type, row.entity_id) for row in MissingReference.objects.all()]
-            missing_references.store_missing(waiting_group, missing, are_left_out=True)
+            missing = {
+                Reference(row.entity_type, row.entity_id): "" for row in MissingReference.objects.all()
+            }
+            missing_references.store_missing(waiting_group, missing, replaces_earlier=True)
             Delivery.objects.filter(pk=waiting_group.pk).update(state=State.SUCCEEDED, code="succeeded")
         return split_by_completeness(*args)
 
