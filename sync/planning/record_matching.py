@@ -138,16 +138,18 @@ def _find_for_unproven(
 ) -> FoundRecord:
     """Return the record of an entity whose linked one has never shown its external id."""
     text = as_text(linked.fields.get(external_id))
-    if not text:
-        # The target may not return the field: nothing but the link says whose record it is.
-        return FoundRecord(linked)
-    # The record that has the entity's own id comes first: the base URL may lead to another system now.
-    own = _find_by_external_id(target, external_id, query)
-    if own.record is not None or query.is_other_entity(text):
-        # The target has reused the id, or a person has merged two records.
-        return replace(own, has_failed_proof=own.record is not None)
-    # An external id that no entity has was only mistyped.
-    return FoundRecord(linked, has_unknown_external_id=True)
+    if text:
+        # The record that has the entity's own id comes first: the base URL may lead to another system now.
+        own = _find_by_external_id(target, external_id, query)
+        if own.record is not None or query.is_other_entity(text):
+            # The target has reused the id, or a person has merged two records.
+            return replace(own, has_failed_proof=own.record is not None)
+    if query.other_owners(linked.id):
+        # The record was taken over by another entity, whose id it bore then.
+        return _find_in_place_of(target, linked, external_id, query)
+    # Nothing but the link says whose record it is: the target may not return the field, and an external id that no
+    # entity has was only mistyped.
+    return FoundRecord(linked, has_unknown_external_id=bool(text))
 
 
 def _find_in_place_of(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from audit.entries.acting_person import ActingPerson
+from sync.deliveries.routes import resolved_routes
 from sync.models import Connection, Delivery, Link, Route
 from sync.operations.ids_changed import pause_changed_targets
 from sync.operations.relinking import apply_preview, newest_relinking, request_preview
@@ -34,7 +35,9 @@ numbers = pytest.mark.parametrize("number", [6, pytest.param(MANY, marks=pytest.
 
 
 def set_up(hub: Hub, number: int) -> list[str]:
-    Route.objects.update(when_deleted=Route.DeletionPolicy.DEACTIVATE)
+    # Without limits for deletions, which would hold most of them.
+    Route.objects.update(when_deleted=Route.DeletionPolicy.DEACTIVATE, max_removals=None)
+    resolved_routes.invalidate()
     return create_people(hub, number) if number < MANY else seed_people(hub, number)
 
 

@@ -93,6 +93,30 @@ def test_a_record_that_has_lost_its_external_id_is_held(hub: Hub, event_type: st
         assert not any(record["active"] for record in found)
 
 
+@pytest.mark.promise("I24", "I26")
+@pytest.mark.parametrize("event_type", ["UPDATE", "DELETE"])
+@pytest.mark.parametrize("later_id", [None, "UNKNOWN"])
+def test_a_link_whose_record_was_taken_over_is_not_followed_later(
+    hub: Hub, event_type: str, later_id: str | None
+) -> None:
+    """Nothing proves that link any more, and another person's leads to the same record."""
+    create_people(hub)
+    exchange_links(PEOPLE)
+    assert post_event(hub, PEOPLE[0])[0] == 200
+    assert Link.objects.get(entity_id=PEOPLE[1]).external_id_field == ""
+    for user, record in records(hub).items():
+        values = {FIELD: later_id and f"{later_id}-{user}"}
+        hub.shop.catalogue.update_record("customers", str(record["id"]), values, replaces=False)
+    before = hub.shop.list_records("customers")
+    if event_type == "DELETE":
+        hub.identity.directory.delete_record("users", PEOPLE[1])
+    else:
+        hub.change_email("new@example.com", PEOPLE[1])
+    status, result = post_event(hub, PEOPLE[1], event_type)
+    assert (status, result["status"]) == (202, "held")
+    assert hub.shop.list_records("customers") == before
+
+
 def test_two_records_with_the_persons_id_are_held_for_a_decision(hub: Hub) -> None:
     create_people(hub)
     linked = records(hub)[PEOPLE[0]]
