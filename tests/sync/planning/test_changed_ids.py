@@ -31,7 +31,6 @@ MANY = 300
 KINDS = ("exchange", "shift", "import", "reuse", "clear", "links")
 # After these changes some people, or all, have no record any more that bears their id: their events wait.
 LOSING = ("reuse", "clear")
-numbers = pytest.mark.parametrize("number", [6, pytest.param(MANY, marks=pytest.mark.submission)])
 
 
 def set_up(hub: Hub, number: int) -> list[str]:
@@ -71,7 +70,7 @@ def post_deletions_and_changes(hub: Hub, people: list[str]) -> dict[str, int]:
 
 
 @pytest.mark.promise("I24", "I26")
-@numbers
+@pytest.mark.parametrize("number", [6, pytest.param(MANY, marks=pytest.mark.submission)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_stranger_is_changed_and_no_deletion_or_creation_is_false(
     hub: Hub, kind: str, number: int
@@ -98,7 +97,7 @@ def test_no_stranger_is_changed_and_no_deletion_or_creation_is_false(
 
 
 @pytest.mark.promise("I26")
-@numbers
+@pytest.mark.parametrize("number", [6, pytest.param(MANY, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in LOSING])
 def test_all_links_are_made_anew_by_one_run(hub: Hub, kind: str, number: int) -> None:
     people = set_up(hub, number)
