@@ -67,16 +67,21 @@ class ReadRecorder:
         """Store nothing: the audit log has the run."""
 
 
-def decide_link(link: Link, target: TargetConnector) -> RelinkDecision:
+def decide_link(link: Link, target: TargetConnector, readable_types: set[str]) -> RelinkDecision:
     """Find the record that bears the external id of a link's entity. Raises ConnectorError if a request failed that may
     succeed later.
+
+    `readable_types`: the types of the target of which other records were read a moment ago; one that is proven here is
+    added. So after an import, which leaves no old id, each record costs a read and a search.
     """
     route = _route_of(link)
     name = None if route is None else _external_id_field(route)
     if route is None or name is None:
         return RelinkDecision(RelinkOutcome.UNCHECKED)
     try:
-        found = find_record(target, cast(ParsedMapping, route.mapping), _query_of(link, route, target))
+        found = find_record(
+            target, cast(ParsedMapping, route.mapping), _query_of(link, route, target, readable_types)
+        )
     except (AmbiguousMatch, MatchUndecided, RecordAbsenceUnproven):
         return RelinkDecision(RelinkOutcome.HELD)
     except ConnectorError as error:
@@ -123,12 +128,17 @@ def subject_of(link: Link) -> Delivery:
     )
 
 
-def _query_of(link: Link, route: ResolvedRoute, target: TargetConnector) -> RecordQuery:
+def _query_of(
+    link: Link, route: ResolvedRoute, target: TargetConnector, readable_types: set[str]
+) -> RecordQuery:
     subject = subject_of(link)
 
     def prove_absence(record_id: str) -> None:
+        if route.target_type in readable_types:
+            return
         if target.check_access(route.target_type, record_id, known_record_ids(subject)) != Access.GRANTED:
             raise RecordAbsenceUnproven
+        readable_types.add(route.target_type)
 
     return RecordQuery(
         entity_type=route.target_type,

@@ -148,11 +148,12 @@ def _decide_links(run: _Run, links: list[Link], should_continue: ShouldContinue)
         raise TargetUnavailable("connection-disabled")
     recorder = ReadRecorder(connection, run.job)
     target: TargetConnector = open_connector(connection, f"relink-{uuid.uuid4()}", recorder)  # type: ignore[assignment]
+    readable_types: set[str] = set()
     for link in links:
         if not should_continue():
             run.save()
             raise JobStopped
-        run.add(link, decide_link(link, target))
+        run.add(link, decide_link(link, target, readable_types))
 
 
 def _end(run: _Run) -> None:

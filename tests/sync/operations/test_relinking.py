@@ -96,6 +96,25 @@ def test_a_link_stays_where_no_record_bears_its_id(hub: Hub) -> None:
     assert post_event(hub, people[0])[0] == 202
 
 
+def test_a_record_that_is_gone_is_told_apart_from_one_that_cannot_be_read(hub: Hub) -> None:
+    people = create_people(hub, 3)
+    hub.shop.catalogue.delete_record("customers", record_ids(hub, people)[people[0]])
+    assert preview().counts == {"absent": 1, "stays": 2}
+    cancel_relinking(newest(), person())
+    hub.shop.faults.add("hide")
+    assert preview().counts == {"held": 3}
+    assert len(linked_ids(people)) == 3
+
+
+def test_a_link_costs_a_read_and_a_search_after_an_import(hub: Hub) -> None:
+    """That other records can be read is proven once for several links."""
+    create_people(hub, 8)
+    change_ids(hub, "import")
+    before = len(hub.shop.read_journal())
+    assert preview().counts == {"relinked": 8}
+    assert len(hub.shop.read_journal()) - before <= 2 * 8 + 6
+
+
 def test_links_that_never_showed_an_id_and_mappings_without_one_stay(hub: Hub) -> None:
     """Such links stand alone: neither the target nor the mapping says whose record it is."""
     people = create_people(hub, 2)
