@@ -47,6 +47,12 @@ class ExpressionKind(ValueKind[Value]):
         return {"type": "string", "maxLength": MAX_LENGTH, "pattern": PATTERN, "format": "jmespath"}
 
 
+def pattern_of_other_root(known: frozenset[str]) -> str:
+    """Return the pattern of expressions that begin with a field other than these: what JSON Schema can tell of them."""
+    names = "|".join(sorted(known))
+    return rf"^{_SPACE}(?!(?:{names})(?![A-Za-z0-9_]))[A-Za-z_][A-Za-z0-9_]*{_SPACE}(?:[.\[]|$)"
+
+
 def read_expression(value: Any, place: SettingPath) -> Evaluator:
     """Compile the expression at a place in the settings. Raises SettingsInvalid."""
     if not isinstance(value, str) or not value.strip():

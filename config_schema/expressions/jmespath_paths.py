@@ -89,7 +89,7 @@ class NegatedPath(ExpressionRefused):
 
 
 # Nodes that read a part of the value of their first child.
-_NODE_TYPES_WITH_BASE = frozenset(
+NODE_TYPES_WITH_BASE = frozenset(
     {"filter_projection", "flatten", "index_expression", "projection", "subexpression", "value_projection"}
 )
 
@@ -101,7 +101,7 @@ def compile_expression(text: str, more_functions: frozenset[str] = frozenset()) 
     Raises JMESPathError if it is invalid, and ExpressionRefused.
     """
     # Parsed in any case, so that invalid expressions are refused.
-    root = _parse(text)
+    root = parse_expression(text)
     known = KNOWN_FUNCTIONS | more_functions
     for call in _function_calls(root):
         if call["value"] not in known:
@@ -132,7 +132,8 @@ def _compile_node(root: Any) -> Evaluator:
     return evaluate
 
 
-def _parse(text: str) -> Any:
+def parse_expression(text: str) -> Any:
+    """Parse an expression into the library's nodes. Raises ExpressionTooLarge, and JMESPathError if it is invalid."""
     if len(text) > MAX_LENGTH:
         raise ExpressionTooLarge
     try:
@@ -181,7 +182,7 @@ def _refuse_negated_paths(root: Any) -> None:
     """Raise NegatedPath if an expression reads a part of a negation, which is true or false and has no parts."""
     for node in _iterate_nodes(root):
         first, *rest = node["children"] or [None]
-        if node["type"] in _NODE_TYPES_WITH_BASE and first is not None and first["type"] == "not_expression":
+        if node["type"] in NODE_TYPES_WITH_BASE and first is not None and first["type"] == "not_expression":
             operand, part = (_format_path(nodes) for nodes in (first["children"], rest))
             raise NegatedPath(*((operand, part) if operand and part else ("a", "b")))
 
@@ -197,7 +198,7 @@ def _format_path(nodes: list[Any]) -> str:
 @lru_cache(maxsize=2048)
 def functions_called(text: str) -> frozenset[str]:
     """Return the names of the functions that an expression calls. Raises JMESPathError."""
-    return frozenset(call["value"] for call in _function_calls(_parse(text)))
+    return frozenset(call["value"] for call in _function_calls(parse_expression(text)))
 
 
 @lru_cache(maxsize=2048)
@@ -206,7 +207,7 @@ def linked_types(text: str) -> frozenset[str]:
     text, and JMESPathError.
     """
     types = set()
-    for call in _function_calls(_parse(text)):
+    for call in _function_calls(parse_expression(text)):
         if call["value"] == LINKED:
             first = call["children"][0] if len(call["children"]) == 2 else {}
             name = first.get("value") if first.get("type") == "literal" else None
@@ -239,7 +240,7 @@ def parse_field_path(text: str) -> tuple[str, ...]:
 
     Raises ValueError for any other expression, and JMESPathError if it is invalid.
     """
-    return _field_names(_parse(text))
+    return _field_names(parse_expression(text))
 
 
 def _field_names(node: Any) -> tuple[str, ...]:
@@ -257,7 +258,7 @@ def fields_read(text: str, name: str) -> frozenset[str] | None:
     Raises JMESPathError.
     """
     names: set[str] = set()
-    return frozenset(names) if _collect_fields(_parse(text), name, names) else None
+    return frozenset(names) if _collect_fields(parse_expression(text), name, names) else None
 
 
 def _collect_fields(node: Any, name: str, names: set[str]) -> bool:

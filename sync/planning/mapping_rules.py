@@ -11,9 +11,14 @@ from jmespath.exceptions import JMESPathError
 
 from config_schema.declared import Declared, nullable, setting
 from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.expressions.expression_analysis import parse_plain_path, require_known_roots
 from config_schema.expressions.expression_budget import ExpressionBudget
 from config_schema.expressions.expression_functions import LINKED
-from config_schema.expressions.expression_kind import CompiledExpression, CompiledExpressionKind
+from config_schema.expressions.expression_kind import (
+    CompiledExpression,
+    CompiledExpressionKind,
+    pattern_of_other_root,
+)
 from config_schema.expressions.jmespath_paths import (
     MAX_DEPTH,
     ExpressionRefused,
@@ -45,6 +50,8 @@ MAX_ENTITY_TYPE = 64
 # Of one rule of `match.verified`: each value costs a search in the target.
 MAX_VERIFIED_VALUES = 10
 
+# The document of a path is `{"entity": …, "webhook": …}`.
+_ROOTS = frozenset({"entity", "webhook"})
 # Never part of a rule that says what is verified.
 _UNVERIFIED = "first_email"
 _FUNCTION_NAMES = {function: name for name, function in FUNCTIONS.items()}
@@ -55,22 +62,25 @@ class ParsedPath(CompiledExpression):
     """A compiled expression of a mapping.
 
     `entity_fields` are the fields of the entity that it reads; None if it reads all of it. `linked_types` are the types
-    of the entities whose records it refers to.
+    of the entities whose records it refers to. `plain_steps` are the steps of a plain path; None for anything else.
     """
 
     entity_fields: frozenset[str] | None
     linked_types: frozenset[str]
+    plain_steps: tuple[str | int, ...] | None
 
 
 @dataclass(frozen=True)
 class MappingPath(CompiledExpressionKind):
     """A JMESPath expression of a mapping. Reading compiles it.
 
-    It must not call the functions in `refused`. Only it may call the functions in `more_functions`.
+    It must not call the functions in `refused`. Only it may call the functions in `more_functions`. It begins with one
+    of `roots`, the fields of its document; with any field if they are empty.
     """
 
     refused: frozenset[str] = frozenset()
     more_functions: frozenset[str] = frozenset()
+    roots: frozenset[str] = frozenset()
     limits: str = translatable(
         "1 to %(most)s characters, nested at most %(depth)s deep", most=MAX_PATH, depth=MAX_DEPTH
     )
@@ -90,7 +100,11 @@ class MappingPath(CompiledExpressionKind):
                 )
                 raise SettingsInvalid(place, sentence)
             evaluator = compile_expression(value, self.more_functions)
-            return ParsedPath(value, evaluator, fields_read(value, "entity"), linked_types(value))
+            if self.roots:
+                require_known_roots(value, self.roots)
+            return ParsedPath(
+                value, evaluator, fields_read(value, "entity"), linked_types(value), parse_plain_path(value)
+            )
         except ExpressionRefused as error:
             raise SettingsInvalid(
                 place, translatable("%(value)s %(error)s", value=f"{value!r}", error=error_sentence(error))
@@ -101,7 +115,8 @@ class MappingPath(CompiledExpressionKind):
             ) from error
 
     def to_schema(self) -> JsonSchema:
-        return {**super().to_schema(), "maxLength": MAX_PATH}
+        schema = {**super().to_schema(), "maxLength": MAX_PATH}
+        return {**schema, "not": {"pattern": pattern_of_other_root(self.roots)}} if self.roots else schema
 
 
 @dataclass(frozen=True)
@@ -130,9 +145,9 @@ def _apply_setting(names: Iterable[str]) -> Any:
     )
 
 
-def _verified_path(looks_into: str, example: str) -> Any:
+def _verified_path(looks_into: str, example: str, roots: frozenset[str] = frozenset()) -> Any:
     return setting(
-        MappingPath(refused=frozenset({_UNVERIFIED})),
+        MappingPath(refused=frozenset({_UNVERIFIED}), roots=roots),
         translatable(
             "Where the verified values are in %(place)s: one value, or a list of which the first %(most)s count.",
             place=looks_into,
@@ -155,8 +170,9 @@ class FieldRule(Declared):
     """
 
     path: ParsedPath | None = setting(
-        MappingPath(more_functions=frozenset({LINKED})),
-        'Where the value is in `{"entity": …, "webhook": …}`. A missing value is null.',
+        MappingPath(more_functions=frozenset({LINKED}), roots=_ROOTS),
+        'Where the value is in `{"entity": …, "webhook": …}`: it begins with `entity` or `webhook`. A missing value is '
+        "null.",
         default=None,
         example="entity.emails[0].address",
     )
@@ -275,7 +291,7 @@ class FieldRule(Declared):
 class VerifiedRule(Declared):
     """Rule for the values of an entity that its identity service marks as verified. A constant verifies nothing."""
 
-    path: ParsedPath = _verified_path('`{"entity": …, "webhook": …}`', "entity.emails")
+    path: ParsedPath = _verified_path('`{"entity": …, "webhook": …}`', "entity.emails", _ROOTS)
     apply: tuple[Callable[[Any], Any], ...] = _apply_setting(FUNCTIONS.keys() - {_UNVERIFIED})
 
     def compute_value(self, document: Mapping[str, Any], budget: ExpressionBudget) -> Any:

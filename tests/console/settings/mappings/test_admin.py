@@ -64,9 +64,9 @@ def test_a_declaration_is_saved_as_a_draft_and_the_active_version_stays() -> Non
 def test_an_invalid_declaration_is_refused_with_its_line_and_stays_in_the_form() -> None:
     of, client = mapping(), browser("administrator")
     for text, told in (
-        ('{"fields": {\n  "a": {"path": "x"}\n  "b": 1}}', "Line 3: "),
-        ('{"fields": {\n  "a": {"path": "x",\n    "apply": ["lowr"]}}}', "Line 3: a.apply: "),
-        ('{"fields": {"a": {"path": "x"},\n\n"a": {"path": "y"}}}', "Line 3: “a” "),
+        ('{"fields": {\n  "a": {"path": "entity.x"}\n  "b": 1}}', "Line 3: "),
+        ('{"fields": {\n  "a": {"path": "entity.x",\n    "apply": ["lowr"]}}}', "Line 3: a.apply: "),
+        ('{"fields": {"a": {"path": "entity.x"},\n\n"a": {"path": "entity.y"}}}', "Line 3: “a” "),
         ('{"fields": {\n"a": {"path": "a[["}}}', "Line 2: a.path: &#x27;a[[&#x27; "),
         ('{"fields": {"a": {"constant":\n "\\u0000"}}}', "Line 2: "),
         ('{"fields": {"a": {"constant": "\\ud800"}}}', "cannot be stored"),
