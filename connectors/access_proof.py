@@ -33,7 +33,7 @@ def check_access_to_others(
     say nothing about access.
     """
     other_known_ids = [known_id for known_id in known_ids if known_id != item_id][:MAX_PROOF_READS]
-    if _is_any_readable(other_known_ids, is_readable):
+    if is_any_readable(other_known_ids, is_readable):
         return Access.GRANTED
     try:
         listed_ids = list_ids()
@@ -44,7 +44,7 @@ def check_access_to_others(
             :MAX_PROOF_READS
         ]
         if other_known_ids or other_listed_ids:
-            is_granted = _is_any_readable(other_listed_ids, is_readable)
+            is_granted = is_any_readable(other_listed_ids, is_readable)
             # A list that is given, empty or not, shows that the credentials are accepted.
             otherwise = Access.REFUSED if listed_ids is None else Access.UNKNOWN
         else:
@@ -54,7 +54,8 @@ def check_access_to_others(
     return Access.GRANTED if is_granted else otherwise
 
 
-def _is_any_readable(item_ids: Sequence[str], is_readable: Callable[[str], bool]) -> bool:
+def is_any_readable(item_ids: Sequence[str], is_readable: Callable[[str], bool]) -> bool:
+    """Return True if one of these items can be read. Raises errors other than a refusal."""
     for item_id in item_ids:
         with suppress(*_REFUSALS):
             if is_readable(item_id):

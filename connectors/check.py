@@ -8,13 +8,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from config_schema.errors import SettingsInvalid
 from config_schema.translatable import encode_text
+from connectors.access_proof import is_any_readable
 from connectors.contracts.errors import HUB_EXHAUSTED_CODE, ConnectorError, CredentialsRefused
 from connectors.contracts.permissions import PermissionAnswer, PermissionFinding
-from connectors.contracts.types import TestableConnector
+from connectors.contracts.types import MAX_PROOF_READS, TestableConnector
 from connectors.exchange import OutgoingRequest, RecordedExchange
 from connectors.http.client_certificates import EXPIRY_WARNING, CertificateFacts
 from connectors.http.connection_probe import (
@@ -54,10 +56,16 @@ _RESULTS: Mapping[str, bool | None] = {
     "permissions-incomplete": None,
 }
 # Results of a successful step that a person should look at.
-WARNING_CODES = frozenset({"transport-plain", "client-certificate-ending", "permissions-limited"})
+WARNING_CODES = frozenset(
+    {"transport-plain", "client-certificate-ending", "linked-missing", "permissions-limited"}
+)
 _GRANTED = frozenset({PermissionAnswer.GRANTED, PermissionAnswer.PARTLY})
 _LACKING = frozenset({PermissionAnswer.REFUSED, PermissionAnswer.FAILED})
-_LIMITED = frozenset({PermissionAnswer.PARTLY, PermissionAnswer.NOT_ACCEPTED})
+_LIMITED = frozenset(
+    {PermissionAnswer.PARTLY, PermissionAnswer.NOT_ACCEPTED, PermissionAnswer.NOT_CONFIGURED}
+)
+# Results of the sample call that show that the system accepts the credentials.
+_PROVING_CODES = frozenset({"read", "probe-answered", "linked-read", "linked-missing"})
 
 
 class CheckStep(NamedTuple):
@@ -78,7 +86,9 @@ class CheckStep(NamedTuple):
 class CheckedConnection:
     """Arguments of `registry.make_connector` for the connection to check.
 
-    `used_types` are the entity types of its enabled routes; the permissions for them are required.
+    `used_types` are the entity types of its enabled routes; the permissions for them are required. `linked_items` are
+    the newest linked entities or records, each with its entity type, at most MAX_PROOF_READS: one of them should be
+    readable.
     """
 
     connector: str
@@ -90,6 +100,7 @@ class CheckedConnection:
     byte_cap: int
     request_id: str
     used_types: frozenset[str] = frozenset()
+    linked_items: tuple[tuple[str, str], ...] = ()
 
 
 class _StepFailed(Exception):
@@ -144,7 +155,7 @@ def _infer_credentials_result(steps: list[CheckStep]) -> tuple[CheckStep, ...]:
         facts = {**credentials.facts, **read.facts}
         failed = CheckStep("credentials", False, read.code, read.seconds, facts)
         return (*earlier, failed, CheckStep("read", None, "not-reached"), permissions)
-    if credentials.code != "shown-by-read" or read.code in ("read", "probe-answered"):
+    if credentials.code != "shown-by-read" or read.code in _PROVING_CODES:
         return tuple(steps)
     code = "not-proved" if read.code == "read-unproved" else "not-known"
     return (*earlier, CheckStep("credentials", None, code, None, credentials.facts), read, permissions)
@@ -223,14 +234,36 @@ class _ConnectionCheck:
 
     def _check_read(self) -> tuple[str, Mapping[str, Any]]:
         sample = self._call_connector(lambda: self._make_connector().read_sample())
-        facts = {
+        facts: dict[str, Any] = {
             "call": sample.request_label,
             "status": self._recorder.status,
             "found": sample.item_count,
         }
+        if self._subject.linked_items:
+            facts["linked"] = len(self._subject.linked_items)
+            if not self._call_connector(self._can_read_linked_item):
+                if sample.item_count:
+                    # A listed item was read by its own path: the system knows the credentials.
+                    return "linked-missing", facts
+                raise _StepFailed("linked-unread", facts | {"status": self._recorder.status})
         if not sample.is_proof:
-            return "read-unproved", facts
+            return ("linked-read" if self._subject.linked_items else "read-unproved"), facts
         return ("probe-answered" if sample.item_count is None else "read"), facts
+
+    def _can_read_linked_item(self) -> bool:
+        """Return True if one of the linked items can be read. A system that ignores credentials which it does not know
+        may answer any list with nothing.
+        """
+        items = self._subject.linked_items
+        connector = self._make_connector(MAX_PROOF_READS + 1)
+        types = dict.fromkeys(entity_type for entity_type, _ in items)
+        return any(
+            is_any_readable(
+                [item for name, item in items if name == entity_type],
+                partial(connector.has_item, entity_type),
+            )
+            for entity_type in types
+        )
 
     def _check_permissions(self) -> tuple[str, Mapping[str, Any]]:
         permissions = sorted(
@@ -252,8 +285,25 @@ class _ConnectionCheck:
                 continue
             findings.append(replace(finding, status=status))
         left_out = len(self._scope_findings) + len(permissions) - len(findings)
+        findings += self._absence_findings()
         facts = {"findings": [asdict(finding) for finding in findings], "left_out": left_out}
         return self._summarize_findings(findings, left_out), facts
+
+    def _absence_findings(self) -> list[PermissionFinding]:
+        """Return a finding for each type of a route whose deletions may wait for ever, because the settings have no
+        request that proves them.
+        """
+        return [
+            PermissionFinding(
+                entity_type,
+                "absence",
+                PermissionAnswer.NOT_CONFIGURED,
+                setting=f"/entities/{entity_type}",
+                missing=("list", "probe"),
+            )
+            for entity_type in self._make_connector().list_unprovable_types()
+            if self._is_used(entity_type)
+        ]
 
     def _summarize_findings(self, findings: list[PermissionFinding], left_out: int) -> str:
         """Return the code of the step. It fails if a scope or a permission that a route uses is missing, or if nothing

@@ -62,7 +62,7 @@ class RestIdentityConnector:
         return check_access_to_others(
             entity_id,
             known_ids,
-            is_readable=lambda known_id: self.fetch_entity(entity_type, known_id) is not None,
+            is_readable=lambda known_id: self.has_item(entity_type, known_id),
             list_ids=lambda: self._list_some_ids(entity_type, settings),
             probe=lambda: can_send(self._client, settings.probe, settings.other_rules),
         )
@@ -116,6 +116,16 @@ class RestIdentityConnector:
         self._request_absent_entity(settings)
         return SampleResult(f"{settings.method} {settings.path}", is_proof=False)
 
+    def has_item(self, entity_type: str, item_id: str) -> bool:
+        """Return True if the service gives this entity to these credentials."""
+        return self.fetch_entity(entity_type, item_id) is not None
+
+    def list_unprovable_types(self) -> tuple[str, ...]:
+        """Return the entity types that have neither a list nor a probe."""
+        return tuple(
+            name for name, settings in self._settings.entities.items() if not settings.can_prove_absence
+        )
+
     def list_permissions(self) -> tuple[PermissionToCheck, ...]:
         """Return the permissions to read lists and entities, users first."""
         return tuple(
@@ -136,7 +146,7 @@ class RestIdentityConnector:
         return check_items(
             replace(finding, call=f"{settings.method} {settings.path}", setting=f"{pointer}/path"),
             list_ids=lambda: self._list_some_ids(entity_type, settings),
-            is_readable=lambda entity_id: self.fetch_entity(entity_type, entity_id) is not None,
+            is_readable=lambda entity_id: self.has_item(entity_type, entity_id),
             request_absent_item=lambda: self._request_absent_entity(settings),
         )
 

@@ -70,7 +70,7 @@ class RestTargetConnector:
         return check_access_to_others(
             record_id,
             known_ids,
-            is_readable=lambda known_id: self.get_record(entity_type, known_id) is not None,
+            is_readable=lambda known_id: self.has_item(entity_type, known_id),
             list_ids=lambda: self._checks.list_some_ids(settings),
             probe=lambda: can_send(self._client, settings.probe),
         )
@@ -242,6 +242,16 @@ class RestTargetConnector:
         which writes must name, if a search does not find it, or if a search ignores its filter.
         """
         return self._checks.read_sample()
+
+    def has_item(self, entity_type: str, item_id: str) -> bool:
+        """Return True if the target gives this record to these credentials."""
+        return self.get_record(entity_type, item_id) is not None
+
+    def list_unprovable_types(self) -> tuple[str, ...]:
+        """Return the entity types that have neither a list nor a probe."""
+        return tuple(
+            name for name, settings in self._settings.entities.items() if not settings.can_prove_absence
+        )
 
     def list_permissions(self) -> tuple[PermissionToCheck, ...]:
         """Return the permissions to read lists and records, to search and to write, users first."""

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
-# In the order in which they are checked. `scope` belongs to an OAuth token, the others to an entity type.
-Permission = Literal["scope", "list", "read", "search", "write"]
+# In the order in which they are checked. `scope` belongs to an OAuth token, the others to an entity type. `absence` is
+# to prove that an item does not exist.
+Permission = Literal["scope", "list", "read", "search", "write", "absence"]
 
 
 class PermissionAnswer(StrEnum):
@@ -20,6 +21,8 @@ class PermissionAnswer(StrEnum):
     FAILED = "failed"
     # The system itself says that it does not accept the method, whatever the credentials.
     NOT_ACCEPTED = "not-accepted"
+    # The settings do not say how.
+    NOT_CONFIGURED = "not-configured"
     # There is nothing to read, or only a write would show it.
     UNKNOWN = "unknown"
 

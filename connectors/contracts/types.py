@@ -121,6 +121,14 @@ class TestableConnector(Protocol):
     def read_sample(self) -> SampleResult:
         """Read something that the settings allow to read, and change nothing."""
 
+    def has_item(self, entity_type: str, item_id: str) -> bool:
+        """Return True if the system gives this entity or record to these credentials."""
+
+    def list_unprovable_types(self) -> tuple[str, ...]:
+        """Return the entity types that have neither a list nor a probe, so that nothing but another known item proves
+        that an item does not exist. Makes no request.
+        """
+
     def list_permissions(self) -> tuple[PermissionToCheck, ...]:
         """Return the permissions that the settings use, users first. Makes no request."""
 

@@ -141,6 +141,11 @@ class EntitySettings(ProbeSettings):
     )
 
     @property
+    def can_prove_absence(self) -> bool:
+        """True if a request shows that entities can be read, whatever entities are known."""
+        return self.list is not None or self.probe is not None
+
+    @property
     def other_rules(self) -> tuple[AnswerRule, ...]:
         """Return the rules that hold for lists and probes too."""
         return tuple(rule for rule in self.answers if rule.means is not Meaning.ABSENT)

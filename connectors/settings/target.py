@@ -195,6 +195,11 @@ class RecordSettings(ProbeSettings):
         ),
     )
 
+    @property
+    def can_prove_absence(self) -> bool:
+        """True if a request shows that records can be read, whatever records are known."""
+        return self.operations.list is not None or self.probe is not None
+
 
 def _find_bare_ids(values: NamedValues) -> Fault | None:
     """Find paths in which an id that contains a quote would end the quotes around it."""

@@ -17,6 +17,8 @@ from sync.planning.change import ChangeAction
 _FORBIDDEN = 403
 # Statuses with which some systems answer to an unknown token.
 _HIDDEN_REFUSALS = frozenset({400, 404})
+# A list that has the item shows that the credentials are accepted.
+_ACCEPTED = frozenset({Access.GRANTED, Access.CONTRADICTORY})
 
 
 def classify_refusal(
@@ -26,17 +28,20 @@ def classify_refusal(
     are.
 
     - ItemForbidden: 403 for one item, while other items can be read.
-    - CredentialsRefused: 400 or 404 of the target, while nothing can be read.
+    - CredentialsRefused: 400 or 404 of the target, while nothing can be read; any rejection of a creation, while there
+      are linked records and none of them can be read. A system may ignore a token that it does not know.
     - ValueMissing: a rejection of fields that were sent without a value.
 
     Sends at most seven reads, and none for other errors. Raises ConnectorError if a read fails.
     """
     if isinstance(error, CredentialsRefused) and error.status == _FORBIDDEN:
         access = _check_access(error, claim, connectors, findings)
-        # A list that has the item shows that the credentials are accepted.
-        is_accepted = access in (Access.GRANTED, Access.CONTRADICTORY)
-        return _replace_error(error, ItemForbidden) if is_accepted else error
-    if isinstance(error, RequestRejected) and _lacks_values(error, findings):
+        return _replace_error(error, ItemForbidden) if access in _ACCEPTED else error
+    if not isinstance(error, RequestRejected):
+        return error
+    if error.side == "target" and _is_refused_access(error, claim, connectors, findings):
+        return _replace_error(error, CredentialsRefused)
+    if _lacks_values(error, findings):
         return ValueMissing(
             str(error),
             side=error.side,
@@ -45,10 +50,22 @@ def classify_refusal(
             status=error.status,
             language=error.language,
         )
-    if isinstance(error, RequestRejected) and error.side == "target" and error.status in _HIDDEN_REFUSALS:
-        access = _check_access(error, claim, connectors, findings)
-        return _replace_error(error, CredentialsRefused) if access == Access.REFUSED else error
     return error
+
+
+def _is_refused_access(
+    error: ConnectorError, claim: Claim, connectors: Connectors, findings: AttemptFindings
+) -> bool:
+    """True if a rejection is about the credentials, as far as reads of other records show."""
+    if _is_creation(findings) and set(known_record_ids(claim.delivery)) - {_own_record_id(claim, findings)}:
+        return _check_access(error, claim, connectors, findings) not in _ACCEPTED
+    if error.status not in _HIDDEN_REFUSALS or _lacks_values(error, findings):
+        return False
+    return _check_access(error, claim, connectors, findings) == Access.REFUSED
+
+
+def _is_creation(findings: AttemptFindings) -> bool:
+    return findings.change is not None and findings.change.action is ChangeAction.CREATE
 
 
 def _lacks_values(error: ConnectorError, findings: AttemptFindings) -> bool:
@@ -71,10 +88,14 @@ def _check_access(
         known = known_entity_ids(delivery)
         with without_stored_content():
             return connectors.identity.check_access(claim.route.identity_type, delivery.entity_id, known)
-    linked = claim.link.record_id if claim.link else None
-    record_id, known = findings.record_id or linked or "", known_record_ids(delivery)
+    record_id, known = _own_record_id(claim, findings), known_record_ids(delivery)
     with without_stored_content():
         return connectors.target.check_access(claim.route.target_type, record_id, known)
+
+
+def _own_record_id(claim: Claim, findings: AttemptFindings) -> str:
+    linked = claim.link.record_id if claim.link else None
+    return findings.record_id or linked or ""
 
 
 def _replace_error(error: ConnectorError, error_class: type[ConnectorError]) -> ConnectorError:

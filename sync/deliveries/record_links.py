@@ -191,6 +191,15 @@ def known_record_ids(delivery: Delivery) -> list[str]:
     ]
 
 
+def newest_links_of(connection: Connection) -> list[Link]:
+    """Return the newest links of a connection to either side whose record was not deleted."""
+    return [
+        link
+        for link in _select_newest_links()
+        if connection.pk in (link.identity_id, link.target_id) and link.record_id
+    ]
+
+
 def _select_newest_links() -> QuerySet[Link]:
     # By key, and few: no index leads to the links of one type, and there may be millions.
     return Link.objects.order_by("-pk")[:_NEWEST_LINKS]

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 from django.utils.translation import gettext as _
 
 from connectors.records.planned_writes import can_send_version
+from connectors.settings.identity import EntitySettings
 from connectors.settings.target import RecordSettings
 from sync.mappings.field_gaps import deactivation_gaps, parse_or_none, unread_warnings, unsent_gaps
-from sync.mappings.target_settings import read_records, settings_path
+from sync.mappings.target_settings import read_entity_settings, read_records, settings_path
 from sync.models import Connection, ConnectionSide, Delivery, Link, Mapping, Route
 
 MAX_ROUTES = 50
@@ -158,6 +159,28 @@ def reference_warnings(route: Route, declaration: Any) -> Iterator[str]:
             "identity": route.identity,
             "connection": route.target,
         }
+
+
+def absence_warnings(route: Route) -> list[str]:
+    """Return a sentence for each system of a route whose settings cannot prove that an item was deleted."""
+    ends = [(route.target, route.target_type)]
+    if not route.relays:
+        ends.insert(0, (route.identity, route.identity_type))
+    sentence = _(
+        "Nothing in the settings of %(connection)s proves that a %(type)s was deleted: %(list)s and %(probe)s are "
+        "missing. A deletion waits until another linked %(type)s can be read, or a person decides."
+    )
+    warnings = []
+    for connection, entity_type in ends:
+        settings = read_entity_settings(connection, entity_type)
+        if settings is not None and not settings.can_prove_absence:
+            listing = ("list",) if isinstance(settings, EntitySettings) else ("operations", "list")
+            paths = {
+                "list": settings_path(connection, entity_type, *listing),
+                "probe": settings_path(connection, entity_type, "probe"),
+            }
+            warnings.append(sentence % {"connection": connection, "type": entity_type, **paths})
+    return warnings
 
 
 def connection_gaps(connection: Connection) -> list[str]:

@@ -16,7 +16,9 @@ from connectors.check import (
     CheckStep,
     check_connection,
 )
-from sync.models import Connection, ConnectionTest, Route
+from connectors.contracts.types import MAX_PROOF_READS
+from sync.deliveries.record_links import newest_links_of
+from sync.models import Connection, ConnectionSide, ConnectionTest, Route
 
 # A test whose process died blocks the next one no longer than this.
 _MAX_DURATION = timedelta(seconds=MAX_SECONDS + 10)
@@ -78,6 +80,7 @@ def _test_subject(connection: Connection) -> CheckedConnection:
         byte_cap=connection.byte_cap,
         request_id=f"test-{uuid.uuid4()}",
         used_types=_used_types(connection),
+        linked_items=_linked_items(connection),
     )
 
 
@@ -89,3 +92,21 @@ def _used_types(connection: Connection) -> frozenset[str]:
         (identity_entity if identity == connection.pk else target_entity) or entity_type
         for entity_type, identity_entity, target_entity, identity in names[:MAX_PERMISSIONS]
     )
+
+
+def _linked_items(connection: Connection) -> tuple[tuple[str, str], ...]:
+    """Return the newest linked entities or records of the enabled routes of a connection, each with its type as the
+    connection calls it.
+    """
+    is_identity = connection.side == ConnectionSide.IDENTITY
+    routes = Route.objects.filter(Q(identity=connection) | Q(target=connection), is_enabled=True)
+    names = {
+        route.entity_type: route.identity_type if is_identity else route.target_type
+        for route in routes[:MAX_PERMISSIONS]
+    }
+    items = [
+        (names[link.entity_type], link.entity_id if is_identity else link.record_id)
+        for link in newest_links_of(connection)
+        if link.entity_type in names
+    ]
+    return tuple(items[:MAX_PROOF_READS])

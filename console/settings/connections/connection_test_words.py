@@ -83,6 +83,8 @@ def step_result(code: str) -> str:
         "read": _("answered"),
         "read-unproved": _("answered"),
         "probe-answered": _("answered"),
+        "linked-read": _("answered"),
+        "linked-missing": _("answered, but no linked record can be read"),
     }
     return good.get(code) or _failure_sentences().get(code) or code.replace("-", " ")
 
@@ -94,6 +96,7 @@ def _step_pill(step: CheckStep) -> tuple[str, str, str]:
     warnings = {
         "transport-plain": _("Not encrypted"),
         "client-certificate-ending": _("Expires soon"),
+        "linked-missing": _("Not found"),
         "permissions-limited": _("Limited"),
     }
     if step.code in warnings:
@@ -109,6 +112,8 @@ def _step_sentence(step: CheckStep, connection: str, now: datetime, credentials:
         return _("The settings are invalid: %(sentence)s") % {"sentence": sentence}
     text = _SENTENCE_BUILDERS.get(step.code)
     sentence = text(step.facts, now) if text else _failure_sentences().get(step.code, step.code)
+    if step.is_good and step.facts.get("linked") and not step.code.startswith("linked-"):
+        sentence = f"{sentence} {_linked_sentence(step.facts, now)}"
     left_out = int(step.facts.get("left_out", 0))
     untested = ngettext("%d permission was not tested.", "%d permissions were not tested.", left_out)
     return f"{sentence} {untested % left_out}" if left_out else sentence
@@ -196,6 +201,7 @@ def _failure_sentences() -> Mapping[str, str]:
         "none-needed": _("Not required."),
         "shown-by-read": _("Accepted in the sample call."),
         "not-proved": _("Not shown by the sample call."),
+        "linked-unread": _("No linked record can be read."),
         "read-refused": _("The system refused the sample call, but not all others: see the permissions."),
         "permissions-given": _("Everything that was tested is allowed."),
         "permissions-limited": _("Not everything is allowed."),
@@ -266,6 +272,33 @@ def _token_sentence(facts: Mapping[str, Any], _now: datetime) -> str:
     return _("The token endpoint returned a token that is valid for %(span)s.") % {"span": span}
 
 
+def _linked_sentence(facts: Mapping[str, Any], _now: datetime) -> str:
+    return _("A record that the hub has linked can be read.")
+
+
+def _unread_sentence(facts: Mapping[str, Any]) -> str:
+    count = int(facts.get("linked", 0))
+    sentence = ngettext(
+        "The newest linked record cannot be read.",
+        "None of the %(count)d newest linked records can be read.",
+        count,
+    )
+    return sentence % {"count": count}
+
+
+def _unread_only_sentence(facts: Mapping[str, Any], _now: datetime) -> str:
+    advice = _(
+        "The system may ignore the credentials and answer as it does without any: check them on this page. Or these "
+        "records were deleted there."
+    )
+    return f"{_unread_sentence(facts)} {advice}"
+
+
+def _missing_sentence(facts: Mapping[str, Any], now: datetime) -> str:
+    advice = _("They may have been deleted there, or the base URL may lead to another system.")
+    return f"{_sample_call_sentence(facts, now)} {_unread_sentence(facts)} {advice}"
+
+
 def _sample_call_sentence(facts: Mapping[str, Any], _now: datetime) -> str:
     values = {"call": facts.get("call", ""), "status": facts.get("status"), "found": facts.get("found")}
     sentence = ngettext(
@@ -322,4 +355,7 @@ _SENTENCE_BUILDERS: Mapping[str, Callable[[Mapping[str, Any], datetime], str]] =
     "read": _sample_call_sentence,
     "read-unproved": _absent_id_sentence,
     "probe-answered": _probe_sentence,
+    "linked-read": _linked_sentence,
+    "linked-unread": _unread_only_sentence,
+    "linked-missing": _missing_sentence,
 }

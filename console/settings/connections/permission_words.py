@@ -52,6 +52,7 @@ def _permission_title(finding: Mapping[str, Any]) -> str:
         "read": _("%(type)s: read one"),
         "search": _("%(type)s: search"),
         "write": _("%(type)s: create, update and delete"),
+        "absence": _("%(type)s: prove a deletion"),
     }
     return titles[str(finding["permission"])] % {"type": finding.get("entity_type", "")}
 
@@ -64,6 +65,7 @@ def _permission_pill(finding: Mapping[str, Any]) -> tuple[str, str, str]:
         PermissionAnswer.REFUSED: ("bad", "✕", _("Refused")),
         PermissionAnswer.FAILED: ("bad", "✕", _("Failed")),
         PermissionAnswer.NOT_ACCEPTED: ("warn", "!", _("Not accepted")),
+        PermissionAnswer.NOT_CONFIGURED: ("warn", "!", _("Not configured")),
         PermissionAnswer.UNKNOWN: ("quiet", "–", _("Not tested") if is_write else _("Unknown")),
     }
     return pills[PermissionAnswer(finding["answer"])]
@@ -82,6 +84,10 @@ def _permission_sentence(finding: Mapping[str, Any]) -> str:
             "The system does not allow this with these credentials. Ask its operator for the permission."
         ),
         PermissionAnswer.FAILED: _failure_sentence(finding),
+        PermissionAnswer.NOT_CONFIGURED: _(
+            "The settings have neither a list nor a probe. A deletion waits until another linked item of this type can "
+            "be read, or a person decides. Add one of the two."
+        ),
         PermissionAnswer.UNKNOWN: _(
             "There was nothing to read, so the response does not show whether reading is allowed."
         ),

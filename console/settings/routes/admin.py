@@ -16,6 +16,7 @@ from console.base.two_step_change import TwoStepChangeAdmin
 from console.settings.pause import count_waiting, pause_view, render_activity_pill, resume_view
 from console.settings.routes.forms import RouteForm, route_change_warnings
 from console.ui.outcome_texts import render_pill
+from sync.mappings.configuration_gaps import absence_warnings
 from sync.mappings.drafts import current_version
 from sync.mappings.field_gaps import unread_warnings
 from sync.mappings.referring_mappings import ending_warning, referring_mappings
@@ -186,6 +187,7 @@ class RouteAdmin(TwoStepChangeAdmin):
             context["route_pill"], context["held"] = self.activity(stored), count_waiting(stored)
             context["referring_mappings"] = referring_mappings(stored)
             context["ended_warning"] = "" if stored.is_enabled else ending_warning(stored)
+            context["absence_warnings"] = absence_warnings(stored) if stored.is_enabled else []
             context["may_pause"] = self.has_change_permission(request, stored)
         return super().render_change_form(request, context, *args, **kwargs)
 

@@ -85,3 +85,54 @@ def test_a_failed_step_says_what_to_do_with_the_connection_and_not_with_events()
 def test_refused_credentials_are_named_as_the_form_labels_them() -> None:
     assert "Client id, Client secret" in _sentence("target-credentials", "client_id", "client_secret")
     assert "authentication" in _sentence("identity-credentials")
+
+
+READ = {"call": "GET /c", "status": 200, "found": 0, "linked": 3}
+
+
+@pytest.mark.parametrize(
+    ("step", "label", "shown"),
+    [
+        (CheckStep("read", True, "read", 0.1, READ), "OK", "A record that the hub has linked can be read."),
+        (
+            CheckStep("read", True, "linked-read", 0.1, READ),
+            "OK",
+            "A record that the hub has linked can be read.",
+        ),
+        (
+            CheckStep("read", True, "linked-missing", 0.1, READ),
+            "Not found",
+            "None of the 3 newest linked records",
+        ),
+        (CheckStep("read", False, "linked-unread", 0.1, READ), "Failed", "may ignore the credentials"),
+        (
+            CheckStep("read", False, "linked-unread", 0.1, READ | {"linked": 1}),
+            "Failed",
+            "The newest linked record",
+        ),
+    ],
+)
+def test_the_sample_call_says_whether_a_linked_record_can_be_read(
+    step: CheckStep, label: str, shown: str
+) -> None:
+    row = build_step_row(step, "The shop", NOON)
+    assert (row.label, shown in row.sentence) == (label, True), row.sentence
+    assert row.sentence.count("linked") == 1
+    assert step_result(step.code) != step.code.replace("-", " "), "the audit log has a text of it too"
+
+
+def test_a_type_whose_deletions_nothing_proves_is_explained() -> None:
+    finding = {
+        "entity_type": "GROUP",
+        "permission": "absence",
+        "answer": "not-configured",
+        "setting": "/entities/GROUP",
+    }
+    step = CheckStep("permissions", True, "permissions-limited", 0.1, {"findings": [finding]})
+    (row,) = build_step_row(step, "Aurora ID", NOON).problems
+    assert (row.title, row.label, row.setting) == (
+        "GROUP: prove a deletion",
+        "Not configured",
+        "entities.GROUP",
+    )
+    assert "neither a list nor a probe" in row.sentence

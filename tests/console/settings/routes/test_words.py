@@ -9,6 +9,7 @@ from console.settings.routes.admin import policy_sentences, route_sentence
 from sync.mappings.drafts import activate_version, current_version, open_draft, seen_versions
 from sync.models import Mapping, MappingVersion, Route
 from tests.support.builders.backtests import a_draft, a_mapping_in_use, mapping_author
+from tests.support.http.connectors import make_operations
 from tests.support.people import browser
 
 pytestmark = pytest.mark.django_db
@@ -85,3 +86,21 @@ def test_a_route_says_whether_its_mapping_proves_links() -> None:
     declaration = {**version.declaration, "fields": fields, "match": {"external_id": "external_id"}}
     MappingVersion.objects.filter(pk=version.pk).update(declaration=declaration)
     assert "has to bear the external id of its entity" in page(route)
+
+
+def test_a_route_names_its_types_whose_deletions_nothing_proves() -> None:
+    route = a_mapping_in_use(FIRST)[1]
+    for connection, settings in (
+        (route.identity, {"path": "/users/{id}"}),
+        (route.target, make_operations()),
+    ):
+        connection.settings = {"entities": {"USER": settings}}
+        connection.save()
+    text = page(route)
+    assert text.count("proves that a USER was deleted") == 2
+    assert "entities.USER.list and entities.USER.probe are missing" in text
+    assert "entities.USER.operations.list and entities.USER.probe are missing" in text
+    Route.objects.filter(pk=route.pk).update(relays=True)
+    assert page(route).count("proves that a USER was deleted") == 1, "nothing is fetched"
+    Route.objects.filter(pk=route.pk).update(is_enabled=False)
+    assert "was deleted:" not in page(route)
