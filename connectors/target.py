@@ -142,7 +142,8 @@ class RestTargetConnector:
         write = PlannedWrite(operation, written.sent)
         request = self._requests.build_write("create", write, document, idempotency_key)
         response = self._client.send_request(request)
-        record = self._reader.read_created(request, settings, operation, fields, response)
+        sent = Record(context.key, dict(fields))
+        record = self._reader.read_created(request, settings, operation, sent, response)
         self._check_new_id(request, record)
         return record
 

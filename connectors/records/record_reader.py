@@ -56,23 +56,27 @@ class RecordReader:
         request: ConnectorRequest,
         settings: RecordSettings,
         operation: CreateOperation,
-        fields: Mapping[str, Any],
+        sent: Record,
         response: HttpResponse,
     ) -> Record:
-        """Return the record in the response to a creation.
+        """Return the record in the response to a creation. `sent`: its fields, and the key that the hub chose.
 
         If the settings have `created_id`, the record is returned as it was sent, with the id that this expression
-        finds.
+        finds; with the key, if the response is empty and the record was created at the path that has the key as its id.
         """
+        described = describe_response(response.status, response.headers, response.body)
         if operation.created_id is None:
+            is_at_key = bool(sent.id) and operation.is_at_key(settings.operations.get.path)
+            if is_at_key and described["body"] is None:
+                return sent
             return self.read_one(request, settings, operation, response)
-        document = describe_response(response.status, response.headers, response.body)
+        document = {**described, "key": sent.id or None}
         value = self._client.evaluate(operation.created_id, request, document)
         try:
             record_id = as_id(value)
         except UnreadableError:
             raise self._client.unreadable_error(request, "the setting `created_id` finds no id") from None
-        return Record(record_id, dict(fields))
+        return Record(record_id, sent.fields)
 
     def read_same(
         self,

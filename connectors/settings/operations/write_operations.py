@@ -1,13 +1,22 @@
 """Settings of the operations that change records. Pure."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from config_schema.declared import nullable, setting
-from config_schema.kinds import Choice, TextList
+from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.expressions.expression_analysis import (
+    can_give_scalar,
+    list_root_paths,
+    require_known_roots,
+)
+from config_schema.expressions.expression_kind import pattern_of_other_root
+from config_schema.expressions.jmespath_paths import ExpressionRefused
+from config_schema.kinds import Choice, JsonSchema, TextList
 from config_schema.rules import AnyOf, Given, Is, Not, Requires
-from config_schema.translatable import translatable
+from config_schema.translatable import error_sentence, translatable
 from connectors.settings.operations.operation import BODY_RULES, Operation
 from connectors.settings.operations.templates import placeholder_rule
 from connectors.settings.setting_kinds import Expression
@@ -36,17 +45,55 @@ def _write_method(default: str) -> Any:
     return setting(choices, Operation.settings["method"].meaning, default=default, example="POST")
 
 
+# The document of `created_id`.
+_RESPONSE_ROOTS = frozenset({"status", "headers", "body", "key"})
+
+
+@dataclass(frozen=True)
+class CreatedIdExpression(Expression):
+    """An expression that finds the id of a new record in a response. One that finds none in any response is refused:
+    each creation would count as failed after the record was made.
+    """
+
+    def read(self, value: Any, place: SettingPath) -> JmesPathExpression:
+        expression = super().read(value, place)
+        try:
+            require_known_roots(value, _RESPONSE_ROOTS)
+        except ExpressionRefused as refused:
+            sentence = translatable("This JMESPath expression %(refused)s", refused=error_sentence(refused))
+            raise SettingsInvalid(place, sentence) from None
+        for root, part in list_root_paths(value):
+            if (root == "headers" and part != part.lower()) or (root in ("status", "key") and part):
+                sentence = translatable(
+                    "“%(path)s” is null in every response: the names of headers are in lower case, and the status and "
+                    "the key have no fields.",
+                    path=f"{root}.{part}"[:100],
+                )
+                raise SettingsInvalid(place, sentence)
+        if not can_give_scalar(value):
+            raise SettingsInvalid(place, "This expression must give the id: a text or a number.")
+        return expression
+
+    def to_schema(self) -> JsonSchema:
+        return {**super().to_schema(), "not": {"pattern": pattern_of_other_root(_RESPONSE_ROOTS)}}
+
+
 class CreateOperation(WriteOperation):
     """The request that creates a record. Its response must have the id of the record."""
 
     method: str = _write_method("POST")
     created_id: JmesPathExpression | None = nullable(
-        Expression(),
+        CreatedIdExpression(),
         "Where the id of the new record is in a response, for a system that answers without the record: an "
-        "expression over an object with `status`, `headers` (names in lower case) and `body`. `result` is then "
-        "ignored.",
+        "expression over an object with `status`, `headers` (names in lower case), `body` and `key` (the id of the "
+        "entity in the identity service). `result` is then ignored. Without it, a response without a body means that "
+        "the id is the key, if the path is that of `get` with `{key}` in place of `{id}`.",
         example="split(headers.location, '/')[-1]",
     )
+
+    def is_at_key(self, get_path: str) -> bool:
+        """Return True if the record is created at its own path, with the key as its id."""
+        return "{key" in self.path and self.path.replace("{key", "{id") == get_path
 
     rules = (*BODY_RULES, placeholder_rule({"key"}))
 

@@ -4,7 +4,11 @@ from typing import Any
 
 import pytest
 
+from config_schema.errors import SettingsInvalid
 from connectors.contracts.errors import UnreadableResponse, UnsafeRequest
+from connectors.contracts.types import WriteContext
+from connectors.presets import PRESETS, load_preset
+from connectors.settings.target import TARGET_SETTINGS
 from tests.support.http.connectors import shop
 from tests.support.http.servers import Reply, SeenRequest, serving
 
@@ -77,3 +81,113 @@ def test_a_version_is_read_before_the_next_write() -> None:
         made = target.create_record("USER", {"email": "a@b.test"}, "k1")
         current = target.load_version("USER", made)
         target.update_record("USER", made.id, {"email": "b@b.test"}, "k2", current.version)
+
+
+def put(reply: Reply, path: str = "/users/{key}", key: str = ID, **create: Any) -> Any:
+    """Create a record by PUT. Returns it."""
+    operations = {
+        "get": {"path": "/users/{id}"},
+        "create": {"method": "PUT", "path": path, **create},
+        "update": {"path": "/users/{id}"},
+    }
+    with serving(lambda _: reply) as service:
+        target = shop(service.url, settings={"entities": {"USER": {"operations": operations}}})
+        return target.create_record("USER", {"email": "a@b.test"}, "k1", WriteContext(key=key))
+
+
+@pytest.mark.parametrize(
+    ("reply", "path", "create", "own"),
+    [
+        (Reply(204), "/users/{key}", {}, ID),
+        (Reply(201), "/users/{key}", {}, ID),
+        (Reply(200, {"id": "7"}), "/users/{key}", {}, "7"),
+        (Reply(204), "/by-key/{key}", {"created_id": "key"}, ID),
+        (Reply(201, {"number": 7}), "/users/{key}", {"created_id": "body.number || key"}, "7"),
+    ],
+)
+def test_a_record_that_is_created_at_the_key_of_the_hub_has_that_id(
+    reply: Reply, path: str, create: dict[str, Any], own: str
+) -> None:
+    made = put(reply, path, **create)
+    assert (made.id, made.fields if own == ID else None) == (
+        own,
+        {"email": "a@b.test"} if own == ID else None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("reply", "path", "key"),
+    [
+        # The key is not the id where the record has another path.
+        (Reply(204), "/by-external-id/{key}", ID),
+        (Reply(204), "/users", ID),
+        (Reply(204), "/users/{key}", ""),
+        (Reply(200, raw=b"<html>log in"), "/users/{key}", ID),
+    ],
+)
+def test_an_empty_response_says_nothing_of_a_record_at_another_path(
+    reply: Reply, path: str, key: str
+) -> None:
+    with pytest.raises((UnreadableResponse, UnsafeRequest)):
+        put(reply, path, key)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        *(
+            "headers.Location",
+            "split(headers.Location, '/')[-1]",
+            "heders.location",
+            "id",
+            "entity.id",
+            "fields.id",
+        ),
+        *(
+            "location",
+            "status.id",
+            "headers.location || `null`",
+            "body.id == `7`",
+            "split(headers.location, '/')",
+        ),
+        *(
+            "body.items[].id",
+            "{id: body.id}",
+            "contains(headers.location, '/users/')",
+            'headers."OData-EntityId"',
+        ),
+        *("@.header.location", "key.id", "`null`", "body.items[?id]"),
+    ],
+)
+def test_an_expression_that_finds_no_id_in_any_response_is_refused(expression: str) -> None:
+    """Each creation would make a record and fail."""
+    with pytest.raises(SettingsInvalid) as caught:
+        TARGET_SETTINGS.read(settings(expression), ())
+    assert caught.value.pointer == "/entities/USER/operations/create/created_id"
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        *(
+            LAST_SEGMENT,
+            IN_BRACKETS,
+            "body",
+            "body.ids[0]",
+            "key",
+            "status == `201` && body.id",
+            "body.Id || key",
+        ),
+        "contains(headers.location, '/users/') && split(headers.location, '/')[-1]",
+        "body.links[?rel == 'self'].href | [0]",
+    ],
+)
+def test_an_expression_that_may_find_the_id_is_accepted(expression: str) -> None:
+    TARGET_SETTINGS.read(settings(expression), ())
+
+
+def test_every_preset_of_a_target_is_accepted() -> None:
+    for name in PRESETS:
+        preset = load_preset(name)
+        if preset["connector"] == "rest-target":
+            TARGET_SETTINGS.read(preset["settings"], ())

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from sync.models import Attempt, Call, Connection, Link
-from tests.support.http.servers import Reply, Service, serving
+from sync.models import Attempt, Call, Connection, Link, MappingVersion
+from tests.support.http.servers import Reply, SeenRequest, Service, serving
 from tests.support.hub import ANNA, Hub
 from tests.support.targets import graphql_shop, json_rpc_erp
 from tests.support.targets.graphql_shop import PREFIX, GraphqlShop
@@ -186,3 +186,49 @@ def test_an_update_of_two_records_is_recorded_as_two_calls(hub: Hub) -> None:
     keys = list(Call.objects.filter(purpose="update").order_by("pk").values_list("key", flat=True))
     assert keys == [keys[0], f"{keys[0]}-2"]
     assert [row["city"] for row in erp.addresses.values()] == [ANNAS_ADDRESS]
+
+
+class KeyedStore:
+    """Customers at the keys that a client chooses. A write is answered 204, and what the store does not know 400."""
+
+    def __init__(self) -> None:
+        self.customers: dict[str, dict[str, Any]] = {}
+
+    def answer(self, seen: SeenRequest) -> Reply:
+        key = seen.path.removeprefix("/customers/")
+        if "/" in key or seen.query or seen.headers.get("authorization") != f"Bearer {graphql_shop.TOKEN}":
+            return Reply(400, {"message": "unknown request"})
+        if seen.method == "PUT" and key not in self.customers:
+            self.customers[key] = seen.json()
+            return Reply(204)
+        if key not in self.customers:
+            return Reply(404, {"message": "no such customer"})
+        if seen.method == "GET":
+            return Reply(200, {"key": key, **self.customers[key]})
+        if seen.method != "PATCH":
+            return Reply(400, {"message": f"{key} exists"})
+        self.customers[key] |= seen.json()
+        return Reply(204)
+
+
+def test_a_record_is_created_at_the_key_that_the_hub_chose(hub: Hub) -> None:
+    """The answer has no body: the id is the key, and the record is found again at it."""
+    item = {"path": "/customers/{id}"}
+    create = {"method": "PUT", "path": "/customers/{key}"}
+    settings = {
+        "entities": {"USER": {"id": "key", "operations": {"get": item, "create": create, "update": item}}}
+    }
+    version = MappingVersion.objects.get(mapping__name="Person to customer")
+    version.declaration["match"] = {}
+    version.save()
+    store = KeyedStore()
+    with serving(store.answer) as service:
+        connect(service, settings)
+        assert post(hub, "CREATE")["status"] == "succeeded"
+        assert Link.objects.get().record_id == ANNA
+        assert post(hub)["status"] == "unchanged"
+        hub.change_email(ANNAS_ADDRESS)
+        assert post(hub)["status"] == "succeeded"
+        hub.wait_until_quiet()
+    assert store.customers[ANNA]["email"] == ANNAS_ADDRESS
+    assert writes() == [("create", "/customers/{key}", 204), ("update", "/customers/{id}", 204)]
