@@ -1,9 +1,10 @@
 """Model instances without `Model.__init__`: made from values, or read from the columns of a row."""
 
+import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -78,6 +79,9 @@ def _column_readers(model: type[Model]) -> tuple[tuple[str, Callable[[Any], Any]
 
 
 def _column_reader(field: Any) -> Callable[[Any], Any] | None:
+    if type(field) is JSONField:
+        # What `from_db_value` does, without its arguments.
+        return partial(json.loads, cls=field.decoder)
     read = getattr(field, "from_db_value", None)
     if read is None:
         return _READERS_BY_FIELD_TYPE.get(field.get_internal_type())

@@ -46,8 +46,8 @@ class FieldRow:
 class ChangeTable:
     """The fields that an attempt sent, before and after, and the fields that already had their value (`unchanged`).
 
-    The fields in `left_out` differ but were not sent, because the target does not keep them. If `is_masked`, the values
-    are hidden.
+    The fields in `left_out` differ but were not sent, because the target does not keep them; those in `withheld`,
+    because the mapping has found no value for them in any entity. If `is_masked`, the values are hidden.
     """
 
     action: str
@@ -55,6 +55,7 @@ class ChangeTable:
     unchanged: tuple[tuple[str, str], ...]
     left_out: tuple[FieldRow, ...] = ()
     is_masked: bool = False
+    withheld: tuple[str, ...] = ()
 
 
 def raw_content(
@@ -159,6 +160,7 @@ def change_table(attempt: Attempt, *, is_masked: bool) -> ChangeTable | None:
         document["same"].items(),
         ((field["name"], field["before"], field["after"]) for field in left_out),
         is_masked=is_masked,
+        withheld=document.get("withheld", ()),
     )
 
 
@@ -177,6 +179,7 @@ def build_change_table(
     left_out: Iterable[tuple[str, Any, Any]] = (),
     *,
     is_masked: bool,
+    withheld: Iterable[str] = (),
 ) -> ChangeTable:
     """Return the table of a change: of fields (name, before, after), and of those that stay (name, value)."""
 
@@ -189,6 +192,7 @@ def build_change_table(
         tuple((str(name), show(value)) for name, value in unchanged),
         tuple(FieldRow(str(name), show(before), show(after)) for name, before, after in left_out),
         is_masked,
+        tuple(map(str, withheld)),
     )
 
 

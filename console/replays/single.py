@@ -209,7 +209,13 @@ def _change_sentence(change: Change, delivery: Delivery) -> str:
 def _change_table(change: Change, *, is_masked: bool) -> ChangeTable:
     # No field is left out: a replay sends those that the target does not keep, too.
     rows = ((field.name, field.before, field.after) for field in change.fields)
-    return build_change_table(str(change.action), rows, change.unchanged_fields, is_masked=is_masked)
+    return build_change_table(
+        str(change.action),
+        rows,
+        change.unchanged_fields,
+        is_masked=is_masked,
+        withheld=change.withheld_fields,
+    )
 
 
 def _preview_problem(planned: PlannedDelivery) -> CodeTexts:

@@ -101,8 +101,10 @@ def apply_change(
 def _write_context(
     claim: Claim, change: Change, values: Mapping[str, Any], record: Record | None, entity: Entity | None
 ) -> WriteContext:
-    """Return what a request of the change may name. A field that the target does not keep has the target's value."""
+    """Return what a request of the change may name. A field that is left out has the target's value."""
     left_out = {field.name: field.before for field in change.left_out_fields}
+    if record is not None:
+        left_out |= {name: record.fields.get(name) for name in change.withheld_fields}
     return WriteContext(
         key=claim.delivery.entity_id,
         fields={**left_out, **dict(change.unchanged_fields), **values},

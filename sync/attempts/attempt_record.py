@@ -114,7 +114,9 @@ class FinishedAttempt:
         `state_after`: the state of the delivery, which differs from the result if a replay was requested meanwhile.
         """
         claim, result, change = self.claim, self.result, self.findings.change
-        left_out = [field.name for field in change.left_out_fields] if change else []
+        left_out = (
+            [*(field.name for field in change.left_out_fields), *change.withheld_fields] if change else []
+        )
         ended = NewEntry(
             claim.delivery.stream,
             f"attempt.{result.outcome}",
@@ -164,7 +166,15 @@ class FinishedAttempt:
             occurred_at=_relayed_timestamp(self.claim.delivery),
             write_counts=plan.write_counts,
             external_id_field=self._proving_field(plan),
+            withheld_fields=self._withheld_fields(plan),
         )
+
+    def _withheld_fields(self, plan: Plan) -> tuple[str, ...] | None:
+        """Return the fields that were left out because they had no value in any entity; None if only a part of the
+        entity was known.
+        """
+        is_partial = not self.claim.delivery.is_fetched and plan.change.action is not ChangeAction.CREATE
+        return None if is_partial and self.findings.entity is not None else plan.change.withheld_fields
 
     def _proving_field(self, plan: Plan) -> str | None:
         """Return the field in which the record bears the entity's id, empty if it bears another one, None if that is

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from django.db import OperationalError
+from django.db import DatabaseError, OperationalError
 from django.utils import timezone
 
 from config_schema.codes.outcome import EventOutcome
@@ -43,7 +43,7 @@ from sync.deliveries.ordering import find_next_of_subject
 from sync.deliveries.postponement import postpone_delivery
 from sync.deliveries.predicates import is_due, needs_no_isolation
 from sync.deliveries.record_links import note_failed_proof, read_link
-from sync.deliveries.routes import is_referenced
+from sync.deliveries.routes import is_referenced, record_first_values
 from sync.deliveries.superseded import was_overtaken, was_superseded
 from sync.models import SUCCESS_STATES, AttemptCause, Connection, Delivery, PayloadChoice
 from sync.planning.mapping import EntityNotMappable
@@ -119,6 +119,8 @@ def run_claim(claim: Claim) -> RunResult:
         schedule_arrived(claim.delivery.pk)
     if findings.plan is not None and findings.plan.found.has_failed_proof:
         note_failed_proof(claim.delivery)
+    if findings.plan is not None and findings.plan.unseen.found:
+        _record_first_values(claim, findings.plan.unseen.found)
     if _has_new_record(claim, settled.result, findings):
         schedule_referring(claim.delivery)
     next_delivery = claim.delivery.pk if settled.is_due_again else _find_next_delivery(claim.delivery)
@@ -133,6 +135,14 @@ def _lacks_records(result: AttemptResult, findings: AttemptFindings) -> bool:
     """True if an attempt that has ended for good may have stored records that its delivery lacks."""
     has_references = findings.plan is not None and bool(findings.plan.linked)
     return bool(result.missing) or (result.state == State.DEAD and has_references)
+
+
+def _record_first_values(claim: Claim, names: frozenset[str]) -> None:
+    try:
+        record_first_values(claim.route, names)
+    except DatabaseError as error:
+        # The next value of these fields is recorded instead.
+        logger.warning("%s: first values could not be recorded (%s)", claim.delivery, type(error).__name__)
 
 
 def _has_new_record(claim: Claim, result: AttemptResult, findings: AttemptFindings) -> bool:

@@ -33,6 +33,7 @@ from sync.planning.change import (
     plan_candidates,
     plan_deleted_entity,
 )
+from sync.planning.first_values import NOTHING_UNSEEN, UnseenPaths, look_up_unseen
 from sync.planning.mapping import EntityNotMappable, ParsedMapping
 from sync.planning.record_matching import (
     NO_RECORD,
@@ -97,7 +98,8 @@ class Plan:
     If `is_matched`, the record was found by a value, and must be linked to the subject before it is changed.
     `write_counts` are the counts of the record after the change is applied. `left_out` has the entities that the record
     should refer to but that have no record, `linked` the record ids of the other entities. If `is_record_absent`, the
-    entity was deleted, and it has no record. `found`: how the record was found.
+    entity was deleted, and it has no record. `found`: how the record was found. `unseen`: what the entity says of
+    fields that had no value yet.
     """
 
     change: Change
@@ -108,6 +110,7 @@ class Plan:
     linked: Mapping[Reference, str] = field(default_factory=dict)
     is_record_absent: bool = False
     found: FoundRecord = NO_RECORD
+    unseen: UnseenPaths = NOTHING_UNSEEN
 
 
 @dataclass(slots=True)
@@ -348,6 +351,8 @@ def _find_record_and_plan(
     unread = _unread_fields(claim, target, mapping)
     plan_record = partial(mapping.plan_record, fields, unread=unread)
     current, change = _plan_with_version(claim, target, record, plan_record)
+    if mapped.unseen.absent:
+        change = replace(change, withheld_fields=tuple(sorted(mapped.unseen.absent)))
     return Plan(
         change,
         current,
@@ -355,6 +360,7 @@ def _find_record_and_plan(
         left_out=mapped.left_out,
         linked=mapped.linked,
         found=found,
+        unseen=mapped.unseen,
     )
 
 
@@ -395,12 +401,25 @@ def _build_record_query(claim: Claim, target: TargetConnector) -> RecordQuery:
 
 
 def _map_entity(claim: Claim, mapping: ParsedMapping, entity: Entity, *, is_partial: bool) -> MappedFields:
-    """Return the record's fields: all of them for a fetched entity, only those present for relayed data.
+    """Return the record's fields: all of them for a fetched entity, only those present for relayed data. Leaves out
+    what the entity does not have, if the path has found no value in any entity yet.
 
     Reads the links of the entities that the record refers to. A re-check does not wait again for references that may be
     left out. Raises ReferenceMissing if the record must wait for the record of another entity.
     """
     webhook = webhook_fields(claim.delivery.event)
+    mapped = _map_fields(claim, mapping, entity, webhook, is_partial=is_partial)
+    if not claim.route.unseen_fields:
+        return mapped
+    unseen = look_up_unseen(mapping, claim.route.unseen_fields, entity.attributes, webhook)
+    absent = frozenset(name for name in unseen.absent if mapped.fields.get(name, "") is None)
+    fields = {name: value for name, value in mapped.fields.items() if name not in absent}
+    return mapped._replace(fields=fields, unseen=unseen._replace(absent=absent))
+
+
+def _map_fields(
+    claim: Claim, mapping: ParsedMapping, entity: Entity, webhook: dict[str, Any], *, is_partial: bool
+) -> MappedFields:
     if not mapping.reference_types:
         apply_mapping = mapping.map_partial_entity if is_partial else mapping.map_entity
         return MappedFields(apply_mapping(entity.attributes, webhook))

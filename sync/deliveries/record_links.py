@@ -27,7 +27,8 @@ _READ_LINK = Statement(
 _UPDATE_LINK = Statement(
     f"""UPDATE sync_link SET applied_at = %s, record_id = COALESCE(%s, record_id),
     version = COALESCE(%s, version), occurred_at = COALESCE(%s, occurred_at), write_counts = %s, unkept_fields = %s,
-    external_id_field = COALESCE(%s, external_id_field)
+    external_id_field = COALESCE(%s, external_id_field),
+    withheld_fields = CASE WHEN %s THEN withheld_fields ELSE %s END
     WHERE {MATCHES_SUBJECT}"""  # noqa: S608
 )
 _NEWEST_LINKS = 500
@@ -106,7 +107,9 @@ def release_record_id(delivery: Delivery, record_id: str) -> None:
     """Mark the records of other subjects with this id as deleted: the target has just given it to a new record."""
     links = _links_of_others(delivery, record_id)
     if links.exists():
-        links.update(record_id="", write_counts=None, unkept_fields=None, external_id_field="")
+        links.update(
+            record_id="", write_counts=None, unkept_fields=None, external_id_field="", withheld_fields=None
+        )
 
 
 def bind_record(delivery: Delivery, record_id: str, external_id_field: str = "") -> bool:
@@ -211,7 +214,8 @@ class AppliedRecord:
 
     `record_id` is empty if the record was deleted, and None if it is not known. `occurred_at` is the relayed timestamp.
     `write_counts` are the counts after this attempt. `external_id_field`: the field in which the record bears the
-    entity's id, empty if it bears another one there, None if that is not known.
+    entity's id, empty if it bears another one there, None if that is not known. `withheld_fields` had no value in any
+    entity and were left out; None leaves the stored ones unchanged, because only a part of the entity was known.
     """
 
     applied_at: datetime
@@ -220,18 +224,21 @@ class AppliedRecord:
     occurred_at: datetime | None
     write_counts: WriteCounts = field(default_factory=dict)
     external_id_field: str | None = None
+    withheld_fields: tuple[str, ...] | None = ()
 
 
 def link_update(delivery: Delivery, applied: AppliedRecord) -> BoundStatement:
     """Return the update of an existing link; an empty record id marks the record as deleted."""
-    return _UPDATE_LINK.bind(*_link_values(applied), *delivery.subject)
+    *values, withheld = _link_values(applied)
+    keeps_withheld = applied.withheld_fields is None
+    return _UPDATE_LINK.bind(*values, keeps_withheld, withheld, *delivery.subject)
 
 
 def new_link(delivery: Delivery, applied: AppliedRecord) -> Link:
     """Return the subject's first link, to be inserted."""
     names = (
         *("applied_at", "record_id", "version", "occurred_at", "write_counts", "unkept_fields"),
-        "external_id_field",
+        *("external_id_field", "withheld_fields"),
     )
     # Some columns are not nullable: unknown values are left to their defaults.
     known = {
@@ -250,6 +257,7 @@ def _link_values(applied: AppliedRecord) -> tuple[Any, ...]:
         _encode({name: (count.digest, count.number) for name, count in counts.items()}) if counts else None,
         _encode(unkept) if unkept else None,
         applied.external_id_field,
+        _encode(applied.withheld_fields) if applied.withheld_fields else None,
     )
 
 

@@ -4,16 +4,19 @@ A change in the console takes effect in every process within that second. Each a
 used.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
 
 from database.cached_read import cached_read
 from database.model_rows import rows_from_columns, select_list
 from database.statement import Statement
 from sync.models import Connection, Delivery, Mapping, MappingVersion, Route
+from sync.planning.first_values import find_unseen_fields
 from sync.planning.mapping import ParsedMapping
 from sync.planning.mapping_declaration import parse_mapping
 from webhooks.models import Source
@@ -24,7 +27,8 @@ class ResolvedRoute:
     """A route with its two connections, the newest version of its mapping, and that version parsed.
 
     If `is_paused`, new deliveries of this route wait until a person resumes the route or its source. `identity_type`
-    and `target_type` are the names of the entity type in the two connections.
+    and `target_type` are the names of the entity type in the two connections. `unseen_fields` are those whose path has
+    found no value in any entity yet.
     """
 
     route: Route
@@ -33,6 +37,7 @@ class ResolvedRoute:
     is_paused: bool
     identity_type: str
     target_type: str
+    unseen_fields: frozenset[str] = frozenset()
 
 
 # Reads the whole configuration at once: the tables are small, and the cache runs this at most once a second. LEFT
@@ -65,7 +70,21 @@ def _resolve_route(route: Route, version: MappingVersion | None) -> ResolvedRout
     mapping = None if version is None else parse_mapping(version.declaration)
     flows = (route, route.source, route.identity, route.target)
     is_paused = any(flow.paused_at is not None for flow in flows)
-    return ResolvedRoute(route, version, mapping, is_paused, route.identity_type, route.target_type)
+    return ResolvedRoute(
+        route,
+        version,
+        mapping,
+        is_paused,
+        route.identity_type,
+        route.target_type,
+        _unseen_fields(mapping, version),
+    )
+
+
+def _unseen_fields(mapping: ParsedMapping | None, version: MappingVersion | None) -> frozenset[str]:
+    if mapping is None or version is None:
+        return frozenset()
+    return find_unseen_fields(mapping, version.fields_with_value)
 
 
 def routes_for(source_id: int, entity_type: str) -> list[ResolvedRoute]:
@@ -129,7 +148,27 @@ def with_mapping_version(resolved: ResolvedRoute, version_id: int | None) -> Res
     ):
         return resolved
     version = MappingVersion.objects.get(pk=version_id)
-    return replace(resolved, mapping_version=version, mapping=parse_mapping(version.declaration))
+    mapping = parse_mapping(version.declaration)
+    unseen_fields = _unseen_fields(mapping, version)
+    return replace(resolved, mapping_version=version, mapping=mapping, unseen_fields=unseen_fields)
+
+
+def record_first_values(resolved: ResolvedRoute, names: Iterable[str]) -> None:
+    """Note that fields of a mapping version have had a value, and that the records which were written without them have
+    to be completed. A commit of its own: if it is lost, the next value is the first one.
+    """
+    if resolved.mapping_version is None:
+        return
+    with transaction.atomic():
+        # Two processes may find first values of different fields.
+        version = MappingVersion.objects.select_for_update().get(pk=resolved.mapping_version.pk)
+        new = sorted(set(names).difference(version.fields_with_value))
+        if not new:
+            return
+        version.fields_with_value = sorted({*version.fields_with_value, *new})
+        version.fields_to_complete |= dict.fromkeys(new, timezone.now().isoformat())
+        version.save(update_fields=["fields_with_value", "fields_to_complete"])
+    resolved_routes.invalidate()
 
 
 def get_resolved_route(route_id: int) -> ResolvedRoute:

@@ -261,6 +261,7 @@ class Migration(migrations.Migration):
                 ('proof_failed_at', models.DateTimeField(help_text='when the record was last found to bear another external id, or none', null=True)),
                 ('write_counts', models.TextField(help_text='fields written since they last had their value: digest and number of writes', null=True)),
                 ('unkept_fields', models.TextField(help_text='names of the fields that the target does not keep, as JSON', null=True)),
+                ('withheld_fields', models.TextField(help_text='names of the fields that were left out, because they had no value in any entity, as JSON', null=True)),
             ],
             options={
                 'default_permissions': ('view',),
@@ -326,6 +327,8 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('note', models.CharField(blank=True, default='', help_text='what it changes', max_length=500)),
                 ('reason', models.CharField(blank=True, default='', help_text='why it was activated', max_length=500)),
+                ('fields_with_value', models.JSONField(blank=True, default=list, help_text='fields whose path has found a value in an entity')),
+                ('fields_to_complete', models.JSONField(blank=True, default=dict, help_text='fields that had been left out, with the time of their first value')),
             ],
             options={
                 'ordering': ['-number'],
@@ -918,6 +921,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='link',
             index=models.Index(condition=models.Q(('proof_failed_at__isnull', False)), fields=['proof_failed_at'], name='link_proof_failed'),
+        ),
+        migrations.AddIndex(
+            model_name='link',
+            index=models.Index(condition=models.Q(('withheld_fields__isnull', False)), fields=['target'], name='link_withheld'),
         ),
         migrations.AddConstraint(
             model_name='link',

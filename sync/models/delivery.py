@@ -330,6 +330,10 @@ class Link(models.Model):
     unkept_fields = models.TextField(
         null=True, help_text="names of the fields that the target does not keep, as JSON"
     )
+    withheld_fields = models.TextField(
+        null=True,
+        help_text="names of the fields that were left out, because they had no value in any entity, as JSON",
+    )
 
     class Meta:
         default_permissions = ("view",)
@@ -345,6 +349,9 @@ class Link(models.Model):
                 fields=["proof_failed_at"],
                 condition=models.Q(proof_failed_at__isnull=False),
                 name="link_proof_failed",
+            ),
+            models.Index(
+                fields=["target"], condition=models.Q(withheld_fields__isnull=False), name="link_withheld"
             ),
         ]
 

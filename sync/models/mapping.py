@@ -34,10 +34,10 @@ class Mapping(models.Model):
 
 
 class MappingVersion(models.Model):
-    """One state of a mapping, never changed: each attempt names the version that it used.
+    """One state of a mapping, whose declaration never changes: each attempt names the version that it used.
 
     The newest version is in force from its creation; returning to an earlier one creates a new version that `restores`
-    it.
+    it. `fields_with_value` grows with the first value of each field: see `sync.planning.first_values`.
     """
 
     mapping = models.ForeignKey(Mapping, models.PROTECT, related_name="versions", db_index=False)
@@ -52,6 +52,14 @@ class MappingVersion(models.Model):
     reason = models.CharField(max_length=500, blank=True, default="", help_text="why it was activated")
     restores = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="+", db_index=False
+    )
+    fields_with_value = models.JSONField(
+        default=list, blank=True, help_text="fields whose path has found a value in an entity"
+    )
+    fields_to_complete = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="fields that had been left out, with the time of their first value",
     )
 
     class Meta:

@@ -70,7 +70,9 @@ def unlink_record(request: LinkRequest, record_id: str) -> None:
         # The row stays: it contains the time of the newest relayed data, and older ones must not be applied later.
         is_unlinked = link is not None and Link.objects.filter(pk=link.pk, record_id=record_id).exclude(
             record_id=""
-        ).update(record_id="", write_counts=None, unkept_fields=None, external_id_field="")
+        ).update(
+            record_id="", write_counts=None, unkept_fields=None, external_id_field="", withheld_fields=None
+        )
         if not is_unlinked:
             raise LinkRefused(_("The link was changed in the meantime. Reload the page."))
         _append_entry(request, "link.removed")

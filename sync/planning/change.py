@@ -47,7 +47,8 @@ class Change:
     """Change of a record.
 
     `unchanged_fields` are the mapped fields that already have their value. `left_out_fields` differ but are not sent,
-    because the target does not keep them (`unkept_fields`). If `candidates` is not empty, a person has to choose one of
+    because the target does not keep them (`unkept_fields`). `withheld_fields` are not sent either, because their path
+    has found no value in any entity yet (`first_values`). If `candidates` is not empty, a person has to choose one of
     these records before anything is changed.
     """
 
@@ -57,6 +58,7 @@ class Change:
     unchanged_fields: tuple[tuple[str, Any], ...] = ()
     candidates: tuple[Record, ...] = ()
     left_out_fields: tuple[FieldChange, ...] = ()
+    withheld_fields: tuple[str, ...] = ()
 
     @property
     def values_to_send(self) -> dict[str, Any]:
@@ -65,7 +67,7 @@ class Change:
 
     def to_document(self) -> dict[str, Any]:
         """Return the change as the JSON document that is stored and shown to support."""
-        document = {
+        document: dict[str, Any] = {
             "action": str(self.action),
             "record": self.record_id,
             "fields": _to_documents(self.fields),
@@ -73,6 +75,8 @@ class Change:
         }
         if self.left_out_fields:
             document["left_out"] = _to_documents(self.left_out_fields)
+        if self.withheld_fields:
+            document["withheld"] = list(self.withheld_fields)
         if self.candidates:
             document["candidates"] = [
                 {"record": candidate.id, "fields": dict(candidate.fields)} for candidate in self.candidates

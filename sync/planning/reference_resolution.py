@@ -5,6 +5,7 @@ linked records.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from sync.planning.first_values import NOTHING_UNSEEN, UnseenPaths
 from sync.planning.mapping import EntityNotMappable, ParsedMapping, ReferenceMissing, gettext_noop
 from sync.planning.references import MAX_ROUNDS, FindRecords, Reference, ReferenceLookup, WhenMissing
 
@@ -12,12 +13,14 @@ from sync.planning.references import MAX_ROUNDS, FindRecords, Reference, Referen
 class MappedFields(NamedTuple):
     """The fields of a record.
 
-    `left_out` has the referenced entities that have no record, `linked` the record ids of the other ones.
+    `left_out` has the referenced entities that have no record, `linked` the record ids of the other ones. `unseen`:
+    what the entity says of fields that had no value yet.
     """
 
     fields: dict[str, Any]
     left_out: frozenset[Reference] = frozenset()
     linked: Mapping[Reference, str] = {}
+    unseen: UnseenPaths = NOTHING_UNSEEN
 
 
 def map_with_references(

@@ -1,1 +1,1 @@
-"""How is a record checked again: after a write that may arrive late, or once a record that it refers to is new?"""
+"""How is a record checked again: after a late write, a new record that it refers to, or a field's first value?"""

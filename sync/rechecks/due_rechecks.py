@@ -17,6 +17,7 @@ from sync.deliveries.predicates import SUBJECT_COLUMNS
 from sync.execution.executor import defer_to_workers
 from sync.models import OPEN_STATES, Attempt, Delivery, Recheck
 from sync.rechecks.due_completions import begin_due_completions
+from sync.rechecks.due_first_values import begin_due_first_values
 from sync.rechecks.recheck_results import record_results
 from sync.rechecks.reopened_deliveries import CAN_BEGIN, ROUTE_TABLES, choose_delivery, make_due, may_run
 
@@ -35,10 +36,10 @@ _DUE = Statement(
 
 def run_rechecks() -> int:
     """Record the results of re-checks that have ended, then begin those that are due: after writes that may arrive
-    late, and of records that can be completed. Returns how many began.
+    late, and of records that can be completed, by a reference or by the first value of a field. Returns how many began.
     """
     record_results()
-    begun = begin_due_rechecks() + begin_due_completions()
+    begun = begin_due_rechecks() + begin_due_completions() + begin_due_first_values()
     defer_to_workers(begun)
     return len(begun)
 
