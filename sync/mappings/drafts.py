@@ -5,6 +5,7 @@ Concurrent edits: a caller names the version and draft that it began from, and i
 replaced them.
 """
 
+from collections.abc import Collection
 from collections.abc import Mapping as Members
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +17,15 @@ from django.utils.translation import gettext as _
 from audit.entries.acting_person import ActingPerson
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
+from sync.mappings.activation_check import (
+    ActivationCheck,
+    check_activation,
+    copy_fields_with_value,
+    parse_version,
+)
 from sync.mappings.configuration_gaps import mapping_gaps
 from sync.models import DraftState, Mapping, MappingDraft, MappingVersion
+from sync.planning.mapping_declaration import parse_mapping
 
 
 class MappingChangedMeanwhile(Exception):
@@ -31,6 +39,14 @@ class MappingChangedMeanwhile(Exception):
 
 class MappingChangeRefused(ValueError):
     """The change was refused, with a sentence for the person who asked."""
+
+
+class FieldsUnconfirmed(MappingChangeRefused):
+    """A person has to confirm, by their names, fields that get no value from stored entities."""
+
+    def __init__(self, check: ActivationCheck) -> None:
+        super().__init__(_("Type the name of each field below to confirm it."))
+        self.check = check
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +115,47 @@ def discard_draft(draft: MappingDraft, author: ActingPerson) -> None:
     _append_entry(draft.mapping, "mapping.discarded", author, {"draft": draft.pk})
 
 
-@transaction.atomic
 def activate_version(
-    target: MappingDraft | MappingVersion, seen: SeenVersions, reason: str, author: ActingPerson
+    target: MappingDraft | MappingVersion,
+    seen: SeenVersions,
+    reason: str,
+    author: ActingPerson,
+    confirmed: Collection[str] = (),
 ) -> MappingVersion:
     """Put a draft in force, or restore an earlier version, as the next version.
 
+    1. Evaluate it over stored entities, outside the transaction that locks the mapping.
+    2. Refuse it, with an entry of the audit log, if `confirmed` lacks the name of a field that gets no value, or that
+       loses one.
+    3. Lock the mapping, and create the version.
+
     Deliveries that begin more than a second from now use it. Raises MappingChangedMeanwhile, or MappingChangeRefused,
-    also if an enabled route could not find its records any more.
+    also if an enabled route could not find its records any more, and FieldsUnconfirmed.
     """
     reason = " ".join(reason.split())[:500]
     if not reason:
         raise MappingChangeRefused(_("Enter a reason. It is stored with the version."))
+    check = _evaluate(target)
+    if missing := [name for name in check.fields_to_confirm if name not in confirmed]:
+        details: JSONValue = {"fields": list(missing), "entities": check.entity_count, "reason": reason}
+        _append_entry(target.mapping, "mapping.unconfirmed", author, details)
+        raise FieldsUnconfirmed(check)
+    return _create_version(target, seen, reason, author, check)
+
+
+def _evaluate(target: MappingDraft | MappingVersion) -> ActivationCheck:
+    current = parse_version(current_version(target.mapping))
+    return check_activation(target.mapping, current, parse_mapping(target.declaration))
+
+
+@transaction.atomic
+def _create_version(
+    target: MappingDraft | MappingVersion,
+    seen: SeenVersions,
+    reason: str,
+    author: ActingPerson,
+    check: ActivationCheck,
+) -> MappingVersion:
     mapping = target.mapping
     current, _draft = _lock_unchanged(mapping, seen)
     if current is not None and target.declaration == current.declaration:
@@ -122,13 +167,25 @@ def activate_version(
     version.made_by_id, version.reason = author.user.pk, reason
     version.note, version.text = target.note, target.text
     version.restores = target if isinstance(target, MappingVersion) else None
+    copied = copy_fields_with_value(mapping, parse_mapping(target.declaration))
+    version.fields_with_value = sorted(copied | check.found)
+    # Records that were written without these fields under an earlier version.
+    pending = current.fields_to_complete if current is not None else {}
+    found_now = dict.fromkeys(sorted(check.found - copied), timezone.now().isoformat())
+    version.fields_to_complete = {
+        **{name: since for name, since in pending.items() if name in copied},
+        **found_now,
+    }
     version.clean()
     version.save(force_insert=True)
     if isinstance(target, MappingDraft):
         _close_draft(target, DraftState.ACTIVATED, version)
     details = {"before": _version_details(current), "after": _version_details(version)}
     source = {"draft": target.pk} if isinstance(target, MappingDraft) else {"restores": target.number}
-    _append_entry(mapping, "mapping.activated", author, {**details, **source, "reason": version.reason})
+    confirmed = {"confirmed": list(check.fields_to_confirm)} if check.fields_to_confirm else {}
+    _append_entry(
+        mapping, "mapping.activated", author, {**details, **source, **confirmed, "reason": version.reason}
+    )
     return version
 
 

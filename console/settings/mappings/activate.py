@@ -1,6 +1,7 @@
 """Compare two versions of a mapping, and activate one."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -19,8 +20,10 @@ from console.settings.mappings.mapping_pages import (
     render_mapping_page,
 )
 from console.settings.mappings.words import diff_declarations, diff_texts
+from sync.mappings.activation_check import ActivationCheck
 from sync.mappings.configuration_gaps import mapping_gaps
 from sync.mappings.drafts import (
+    FieldsUnconfirmed,
     MappingChangedMeanwhile,
     MappingChangeRefused,
     activate_version,
@@ -29,8 +32,17 @@ from sync.mappings.drafts import (
     seen_versions,
 )
 from sync.models import Mapping, MappingDraft, MappingVersion
+from sync.planning.mapping_rules import MAX_FIELDS
 
 DraftOrVersion = MappingDraft | MappingVersion
+
+
+class ConfirmationRow(NamedTuple):
+    """The control by which a person confirms a field, by typing its name. `typed`: what was typed, if it is right."""
+
+    control: str
+    label: str
+    typed: str
 
 
 @admin_page("<int:pk>/compare/", "compare")
@@ -73,7 +85,15 @@ def _activate(
 ) -> HttpResponse:
     try:
         made = activate_version(
-            target, posted_base_version(request), posted_text(request, "reason"), acting_person(request)
+            target,
+            posted_base_version(request),
+            posted_text(request, "reason"),
+            acting_person(request),
+            confirmed=_posted_names(request),
+        )
+    except FieldsUnconfirmed as error:
+        return _render_activation(
+            mapping_admin, request, mapping, target, problem=str(error), unconfirmed=error.check
         )
     except MappingChangeRefused as error:
         return _render_activation(mapping_admin, request, mapping, target, problem=str(error))
@@ -93,6 +113,7 @@ def _render_activation(
     mapping: Mapping,
     target: DraftOrVersion,
     problem: str = "",
+    unconfirmed: ActivationCheck | None = None,
 ) -> HttpResponse:
     current, draft = current_version(mapping), open_draft(mapping)
     is_draft = isinstance(target, MappingDraft)
@@ -116,11 +137,32 @@ def _render_activation(
         is_based_elsewhere=isinstance(target, MappingDraft)
         and target.base_id != (current.pk if current else None),
         problem=problem,
+        confirmations=_confirmation_rows(unconfirmed, _posted_names(request)),
+        entity_count=unconfirmed.entity_count if unconfirmed else 0,
         gaps=mapping_gaps(mapping, target.declaration),
         reason=request.POST.get("reason", ""),
         next_number=(current.number if current else 0) + 1,
         **_diff_sides(current, target),
     )
+
+
+def _posted_names(request: HttpRequest) -> list[str]:
+    return [text.strip() for text in request.POST.getlist("confirm")[:MAX_FIELDS]]
+
+
+def _confirmation_rows(check: ActivationCheck | None, typed: Sequence[str]) -> list[ConfirmationRow]:
+    """Return a row for each field that has to be confirmed."""
+    if check is None:
+        return []
+    without, losing = (
+        _("%(field)s gets no value from any of them"),
+        _("%(field)s loses its value in some of them"),
+    )
+    labels = dict.fromkeys(check.without_value, without) | dict.fromkeys(check.losing_value, losing)
+    return [
+        ConfirmationRow(f"id_confirm_{number}", label % {"field": name}, name if name in typed else "")
+        for number, (name, label) in enumerate(labels.items(), 1)
+    ]
 
 
 def _find_side(mapping: Mapping, text: str) -> DraftOrVersion | None:

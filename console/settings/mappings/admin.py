@@ -30,9 +30,11 @@ from console.settings.mappings.mapping_trial import parse_declaration
 from console.settings.mappings.words import describe_rules
 from console.ui.formatting import render_time
 from console.ui.outcome_texts import render_pill
+from sync.mappings.activation_check import parse_version
 from sync.mappings.backtests import routes_using_mapping
 from sync.mappings.drafts import current_version, open_draft
 from sync.models import BackTest, DraftState, Mapping, MappingDraft, MappingVersion, Route
+from sync.planning.first_values import find_unseen_fields
 
 MAX_VERSIONS = 50
 MAX_BACKTESTS = 5
@@ -65,6 +67,17 @@ class MappingNameForm(ReasonForm, forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Mapping
         fields = ("name",)
+
+
+def _unseen_fields(version: MappingVersion | None) -> list[str]:
+    """Return the fields of a version whose path has found no value in any entity yet. An entity without the value of a
+    required field is refused.
+    """
+    mapping = parse_version(version)
+    if mapping is None or version is None:
+        return []
+    unseen = find_unseen_fields(mapping, version.fields_with_value)
+    return sorted(name for name in unseen if not mapping.fields[name].is_required)
 
 
 @admin.register(Mapping)
@@ -156,6 +169,7 @@ class MappingAdmin(DetailPageMixin, ReasonRequiredAdmin):
             title=str(mapping),
             current=current,
             rules=describe_rules(current.declaration) if current else (),
+            unseen_fields=_unseen_fields(current),
             draft=draft,
             versions=versions[:MAX_VERSIONS],
             has_more=len(versions) > MAX_VERSIONS,

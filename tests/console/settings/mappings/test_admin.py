@@ -68,6 +68,10 @@ def test_an_invalid_declaration_is_refused_with_its_line_and_stays_in_the_form()
         ('{"fields": {\n  "a": {"path": "entity.x",\n    "apply": ["lowr"]}}}', "Line 3: a.apply: "),
         ('{"fields": {"a": {"path": "entity.x"},\n\n"a": {"path": "entity.y"}}}', "Line 3: “a” "),
         ('{"fields": {\n"a": {"path": "a[["}}}', "Line 2: a.path: &#x27;a[[&#x27; "),
+        (
+            '{"fields": {\n"a": {"path": "entitty.phone"}}}',
+            "begins with entitty. It must begin with one of: ",
+        ),
         ('{"fields": {"a": {"constant":\n "\\u0000"}}}', "Line 2: "),
         ('{"fields": {"a": {"constant": "\\ud800"}}}', "cannot be stored"),
         ("[" * 100_000, ""),
@@ -219,6 +223,29 @@ def test_a_draft_is_back_tested_then_activated_with_a_reason() -> None:
     )
     assert len(entries("mapping.activated")) == 1
     assert "version 2" in client.get(f"{address(of, 'backtest')}{row.uuid}/").content.decode()
+
+
+def test_each_field_that_gets_no_value_is_confirmed_by_typing_its_name() -> None:
+    """The page asks after the reason was given, and shows no value; the mapping's page names fields without one."""
+    of, route = a_mapping_in_use(LOWER)
+    a_mapped_event(route, {"email": SECRET})
+    a_draft(of, {"fields": {"email": {"path": "entity.emial"}, "active": {"constant": True}}})
+    client = browser("administrator")
+    question = client.get(address(of, "activate"))
+    assert question.context["confirmations"] == []
+    seen = question.context["seen"]
+    sent = {"seen_version": seen.version_number, "seen_draft": seen.draft_id, "reason": "asked for by sales"}
+    for typed in ([], ["emial"], ["active"]):
+        answer = client.post(address(of, "activate"), sent | {"confirm": typed})
+        page = answer.content.decode()
+        assert (answer.status_code, of.versions.count()) == (200, 1)
+        assert "email gets no value from any of them" in page
+        assert "asked for by sales" in page
+        assert SECRET not in page
+    assert client.post(address(of, "activate"), sent | {"confirm": [" email "]}).status_code == 302
+    assert of.versions.count() == 2
+    page = text_of(client.get(address(of)))
+    assert 'No entity had a value yet for: <span class="mono">email</span>' in page
 
 
 def test_back_tests_and_values_of_examples_need_the_permission_to_see_contents() -> None:
