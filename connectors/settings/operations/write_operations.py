@@ -70,7 +70,7 @@ class CreatedIdExpression(Expression):
                     path=f"{root}.{part}"[:100],
                 )
                 raise SettingsInvalid(place, sentence)
-        if not can_give_scalar(value):
+        if not list_root_paths(value) or not can_give_scalar(value):
             raise SettingsInvalid(place, "This expression must give the id: a text or a number.")
         return expression
 

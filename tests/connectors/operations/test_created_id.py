@@ -156,7 +156,7 @@ def test_an_empty_response_says_nothing_of_a_record_at_another_path(
             "contains(headers.location, '/users/')",
             'headers."OData-EntityId"',
         ),
-        *("@.header.location", "key.id", "`null`", "body.items[?id]"),
+        *("@.header.location", "key.id", "`null`", "body.items[?id]", "'7'", "@"),
     ],
 )
 def test_an_expression_that_finds_no_id_in_any_response_is_refused(expression: str) -> None:
