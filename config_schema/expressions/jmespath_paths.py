@@ -283,7 +283,7 @@ def fields_built(text: str) -> frozenset[str] | None:
 
     Raises JMESPathError.
     """
-    return _built_fields(_parse(text))
+    return _built_fields(parse_expression(text))
 
 
 def _built_fields(node: Any) -> frozenset[str] | None:
