@@ -110,6 +110,9 @@ def run_claim(claim: Claim) -> RunResult:
         # A write before this request may have been sent.
         renew_rechecks(claim, recorders)
         return RunResult()
+    if findings.plan is not None and findings.plan.unseen.found:
+        # Before the answer, so that the next webhook of the source finds the field as one that has had a value.
+        _record_first_values(claim, findings.plan.unseen.found)
     settled = _settle_with_retries(claim, result, findings, recorders)
     if settled is None:
         logger.warning("%s was taken over while its attempt ran", claim.delivery)
@@ -119,8 +122,6 @@ def run_claim(claim: Claim) -> RunResult:
         schedule_arrived(claim.delivery.pk)
     if findings.plan is not None and findings.plan.found.has_failed_proof:
         note_failed_proof(claim.delivery)
-    if findings.plan is not None and findings.plan.unseen.found:
-        _record_first_values(claim, findings.plan.unseen.found)
     if _has_new_record(claim, settled.result, findings):
         schedule_referring(claim.delivery)
     next_delivery = claim.delivery.pk if settled.is_due_again else _find_next_delivery(claim.delivery)
