@@ -161,7 +161,7 @@ def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings)
         claim,
         plan,
         is_partial=entity is None or not claim.delivery.is_fetched,
-        unread=connectors.target.unread_fields(claim.route.target_type, mapping.compared_fields),
+        unread=_unread_names(claim, connectors.target, mapping),
     )
     findings.record_id = plan.change.record_id or ""
     if entity is None:
@@ -232,9 +232,15 @@ def _difference_digest(claim: Claim) -> DigestDifference:
     return partial(keyed_digest, "unkept", claim.delivery.entity_type, claim.delivery.entity_id)
 
 
+def _unread_names(claim: Claim, target: TargetConnector, mapping: ParsedMapping) -> frozenset[str]:
+    """Return the fields that the hub compares and that the target does not return."""
+    deactivation = claim.delivery.route.deactivation or {}
+    return target.unread_fields(claim.route.target_type, mapping.compared_fields | deactivation.keys())
+
+
 def _unread_fields(claim: Claim, target: TargetConnector, mapping: ParsedMapping) -> UnreadFields | None:
     """Return the fields that the target does not return, None if there is none. A replay sends them again."""
-    names = target.unread_fields(claim.route.target_type, mapping.compared_fields)
+    names = _unread_names(claim, target, mapping)
     if not names:
         return None
     digest, is_requested = _difference_digest(claim), _is_requested_by_person(claim)
@@ -333,7 +339,8 @@ def _find_record_and_plan(
         record = match_unlinked_record(claim, target, mapping, query, entity, mapped and mapped.fields)
     is_matched = found.is_taken_over or (found.record is None and record is not None)
     if entity is None or mapped is None:
-        current, change = _plan_with_version(claim, target, record, partial(_plan_deletion, route))
+        plan_deletion = partial(_plan_deletion, route, unread=_unread_fields(claim, target, mapping))
+        current, change = _plan_with_version(claim, target, record, plan_deletion)
         return Plan(
             change,
             current,
@@ -379,10 +386,9 @@ def _plan_with_version(
     return current, change if current is record else plan(current)
 
 
-def _plan_deletion(route: Route, record: Record | None) -> Change:
-    return plan_deleted_entity(
-        record, route.deactivation, deletes=route.when_deleted == Route.DeletionPolicy.DELETE
-    )
+def _plan_deletion(route: Route, record: Record | None, *, unread: UnreadFields | None) -> Change:
+    deletes = route.when_deleted == Route.DeletionPolicy.DELETE
+    return plan_deleted_entity(record, route.deactivation, deletes=deletes, unread=unread)
 
 
 def _build_record_query(claim: Claim, target: TargetConnector) -> RecordQuery:

@@ -137,15 +137,21 @@ def drop_uncompared_changes(change: Change) -> Change:
 
 
 def plan_deleted_entity(
-    record: Record | None, deactivation: Mapping[str, Any] | None, *, deletes: bool
+    record: Record | None,
+    deactivation: Mapping[str, Any] | None,
+    *,
+    deletes: bool,
+    unread: UnreadFields | None = None,
 ) -> Change:
-    """Plan the change for a deleted entity: delete its record, write the deactivation fields, or nothing."""
+    """Plan the change for a deleted entity: delete its record, write the deactivation fields, or nothing. `unread`: as
+    in `plan_existing_entity`.
+    """
     if record is None:
         return Change(ChangeAction.NOTHING)
     if deletes:
         removed_fields = tuple(FieldChange(name, value, None) for name, value in record.fields.items())
         return Change(ChangeAction.DELETE, record.id, removed_fields)
-    changes, same = _compare_fields(deactivation or {}, record, frozenset())
+    changes, same = _compare_fields(deactivation or {}, record, frozenset(), unread=unread)
     return Change(ChangeAction.UPDATE if changes else ChangeAction.NOTHING, record.id, changes, same)
 
 

@@ -201,3 +201,16 @@ def test_only_a_change_of_an_item_costs_another_read(store: tuple[ListStore, Ser
         first = len(service.seen)
         connect(service, WAYS["changed"]).update_record("USER", user["id"], fields, "k1")
         assert [seen.method for seen in service.seen[first:]] == ["GET"] * reads + ["PATCH"]
+
+
+@pytest.mark.parametrize("style", ["changed", "merge-patch", "json-patch"])
+def test_a_list_inside_an_object_is_sent_with_the_rest_of_it(
+    store: tuple[ListStore, Service], style: str
+) -> None:
+    """A target may replace the object as a whole."""
+    target, service = store
+    home = {"type": "home", "value": "Anni"}
+    user = target.add(userName="anna", name={"givenName": "Anna", "aliases": [home]})
+    way = settings_of({"style": style}, list="name.aliases")
+    connect(service, way).update_record("USER", user["id"], {"email": NEW}, "k1")
+    assert user["name"] == {"givenName": "Anna", "aliases": [home, {**WORK, "value": NEW}]}

@@ -122,6 +122,18 @@ def test_a_record_that_is_created_anew_gets_the_title_again(hub: Hub, store: Lis
     assert user["title"] == "Boss"
 
 
+def test_a_deactivation_that_clears_a_title_is_sent_once(hub: Hub, store: ListStore) -> None:
+    """An empty title that was not read is no deactivated record."""
+    policy = {"when_deleted": Route.DeletionPolicy.DEACTIVATE, "deactivation": {"title": None}}
+    Route.objects.filter(source__slug="aurora", entity_type="USER").update(**policy)
+    assert post(hub, "Boss") == "succeeded"
+    hub.identity.directory.delete_record("users", ANNA)
+    deletion = {"id": ANNA, "entityType": "USER", "eventType": "DELETE"}
+    assert [hub.post_signed(deletion).json()["status"] for _ in range(2)] == ["succeeded", "unchanged"]
+    (user,) = store.users.values()
+    assert user["title"] is None
+
+
 @pytest.mark.parametrize("preset", ["scim-put-target", "scim-patch-target", "scim-patch-etag-target"])
 def test_a_title_of_a_preset_is_sent_with_the_creation_and_cleared(
     hub: Hub, store: ListStore, preset: str
