@@ -261,7 +261,7 @@ def _split_rejected(route: Route) -> None:
     FailureGroup.objects.create(
         connection=route.target, code="target-rejected", failure_key="1" * 16, number=3, **times
     )
-    event = an_event(5_000, state="dead", code="target-rejected")
+    event = an_event(5_000, uuid=UUID(int=5_000), state="dead", code="target-rejected")
     said = {"sentence": "Customer 4711 has no postal code.", "errors": []}
     an_attempt(
         a_delivery(event, route, failure_key="1" * 16, attempts_used=1, last_number=1),
