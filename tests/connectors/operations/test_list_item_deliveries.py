@@ -76,6 +76,7 @@ def test_only_the_selected_address_decides_whether_something_changed(hub: Hub, s
 
 def test_an_address_that_is_cleared_is_removed_alone(hub: Hub, store: ListStore) -> None:
     user = store.add(externalId=ANNA, userName="anna.aalto", emails=[WORK, HOME])
+    assert post(hub) == "succeeded", "a field is cleared only after it has had a value"
     hub.identity.directory.update_record("users", ANNA, {"emails": []}, replaces=False)
     assert post(hub) == "succeeded"
     assert user["emails"] == [HOME]
