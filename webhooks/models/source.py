@@ -212,7 +212,8 @@ class Source(Pausable):
         """Return the error of the verification or the webhook format if an enabled route needs another one."""
         # Routes are declared by `sync`, which this package does not import.
         routes = Source.objects.filter(pk=self.pk, routes__relays=True, routes__is_enabled=True)
-        if self.pk is None or self.may_be_relayed or not routes.exists():
+        # A source that has become impossible can still be disabled.
+        if self.pk is None or not self.is_enabled or self.may_be_relayed or not routes.exists():
             return {}
         sentence = _(
             "An enabled route uses the data of this source’s webhooks, so what is sent again must be recognized: "

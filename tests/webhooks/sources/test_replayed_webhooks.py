@@ -373,8 +373,10 @@ def test_a_time_counts_only_if_it_is_read_from_the_body_alone(
         with pytest.raises(ValidationError) as refused:
             row.full_clean()
         assert list(refused.value.message_dict) == [setting]
-    # A route that has become impossible can still be disabled, and then its source can be anything.
-    route.is_enabled = False
+    # What has become impossible can still be disabled; and without the route, its source can be anything.
+    source.is_enabled = False
+    source.full_clean()
+    source.is_enabled, route.is_enabled = True, False
     route.full_clean()
     route.save()
     source.full_clean()
