@@ -86,15 +86,15 @@ class CheckStep(NamedTuple):
 class CheckedConnection:
     """Arguments of `registry.make_connector` for the connection to check.
 
-    `used_types` are the entity types of its enabled routes; the permissions for them are required. `linked_items` are
-    the newest linked entities or records, each with its entity type, at most MAX_PROOF_READS: one of them should be
-    readable.
+    `credentials` are None if the stored ones cannot be decrypted: then no step sends any. `used_types` are the entity
+    types of its enabled routes; the permissions for them are required. `linked_items` are the newest linked entities or
+    records, each with its entity type, at most MAX_PROOF_READS: one of them should be readable.
     """
 
     connector: str
     base_url: str
     authentication: Mapping[str, Any]
-    credentials: Mapping[str, str] = field(repr=False)
+    credentials: Mapping[str, str] | None = field(repr=False)
     settings: Mapping[str, Any]
     deadline: float
     byte_cap: int
@@ -201,7 +201,7 @@ class _ConnectionCheck:
     def _missing_credential(self, invalid: SettingsInvalid) -> str | None:
         """Return the name of the credential that is invalid because it is not stored; None for all else."""
         match invalid.place:
-            case ("credentials", str(name)) if not self._subject.credentials.get(name):
+            case ("credentials", str(name)) if not (self._subject.credentials or {}).get(name):
                 return name
         return None
 
@@ -212,7 +212,11 @@ class _ConnectionCheck:
 
     def _check_transport(self) -> tuple[str, Mapping[str, Any]]:
         subject, now = self._subject, datetime.now(UTC)
-        own = find_client_certificate(subject.base_url, subject.authentication, subject.credentials)
+        own = (
+            None
+            if subject.credentials is None
+            else find_client_certificate(subject.base_url, subject.authentication, subject.credentials)
+        )
         client = _client_facts(own.facts) if own else {}
         if own and own.facts.expires_at <= now:
             raise _StepFailed("client-certificate-expired", client)
@@ -226,6 +230,8 @@ class _ConnectionCheck:
 
     def _check_credentials(self) -> tuple[str, Mapping[str, Any]]:
         scheme = str(self._subject.authentication.get("scheme", "none"))
+        if self._subject.credentials is None:
+            raise _StepFailed("credentials-unreadable", {"scheme": scheme})
         renewed = self._call_connector(lambda: self._make_connector().renew_credentials())
         if renewed is not None:
             self._scope_findings = _scope_findings(self._subject.authentication, renewed.missing_scopes)
@@ -341,7 +347,7 @@ class _ConnectionCheck:
             subject.connector,
             base_url=subject.base_url,
             authentication=subject.authentication,
-            credentials=subject.credentials,
+            credentials=subject.credentials or {},
             settings=subject.settings,
             # By default half of the time left, since a token request may precede the read.
             deadline=min(subject.deadline, self._seconds_left() / requests),

@@ -1,5 +1,6 @@
 """Registry of the connectors, and the only way to make one."""
 
+import json
 import os
 from collections.abc import Mapping
 from functools import lru_cache
@@ -175,6 +176,24 @@ def make_connector(
     if isinstance(parsed, identity.IdentitySettings):
         return RestIdentityConnector(client, parsed)
     return RestTargetConnector(client, parsed)
+
+
+def find_credential_origins(base_url: str, authentication: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the origins (scheme, host and port) that receive credentials: that of the system and, for OAuth, that of
+    its token endpoint. Empty if a setting is invalid, with which no connector can be made.
+    """
+    return _find_origins(base_url, json.dumps(authentication))
+
+
+# Asked for each time that credentials are decrypted.
+@lru_cache(maxsize=MAX_CACHED)
+def _find_origins(base_url: str, authentication: str) -> tuple[str, ...]:
+    try:
+        base = read_base_url(base_url)
+        scheme = parse_authentication(json.loads(authentication), base)
+        return tuple(address.origin for address in scheme.endpoints(base))
+    except (SettingsInvalid, ValueError):
+        return ()
 
 
 def find_log_in_key(

@@ -102,7 +102,9 @@ def seed_configuration(systems: SandboxSystems) -> None:
     unsigned, _ = Source.objects.update_or_create(
         slug=UNSIGNED, defaults={"name": "Aurora ID, unsigned", "scheme": "none"}
     )
-    if not any(secret.value == systems.signing_secret for secret in signed.secrets.all()):
+    if not any(
+        secret.fits_scheme and secret.value == systems.signing_secret for secret in signed.secrets.all()
+    ):
         signed.secrets.all().delete()
         SourceSecret.objects.create(
             source=signed, value=systems.signing_secret, hint=systems.signing_secret[-4:]

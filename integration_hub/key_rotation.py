@@ -10,7 +10,7 @@ from typing import Any
 from django.db import models, transaction
 
 from audit.models import SigningKey
-from database.encryption.at_rest import encrypt_again
+from database.encryption.at_rest import CannotDecrypt, EncryptedJSONField, encrypt_again
 from exports.models import Export
 from sync.models import Connection, RefreshedToken
 from webhooks.models import CapturedRequest, Payload, Pepper, SourceSecret, SubjectKey
@@ -50,7 +50,7 @@ def reencrypt_column(column: EncryptedColumn, after: int = 0) -> Iterator[tuple[
 
     Yields the last primary key and the number of rows after each batch. Pass the last primary key as `after` to
     continue an interrupted run; encrypting a row twice does no harm. A row that changes meanwhile is skipped, as
-    its writer used the current key. Raises `CannotDecrypt` if a value cannot be decrypted.
+    its writer used the current key. Raises `CannotDecrypt`, which names the row, if a value cannot be decrypted.
     """
     while keys := _list_next_keys(column, after):
         with transaction.atomic():
@@ -66,11 +66,22 @@ def _list_next_keys(column: EncryptedColumn, after: int) -> list[int]:
 
 def _reencrypt_row(column: EncryptedColumn, key: int) -> int:
     stored_row = _with_stored_bytes(column).filter(pk=key)
-    encrypted = stored_row.values_list("stored_bytes", flat=True).first()
-    if encrypted is None:
+    row = stored_row.defer(column.field).first()
+    if row is None or row.stored_bytes is None:
         return 0
-    reencrypted = models.Value(encrypt_again(bytes(encrypted)), output_field=models.BinaryField())
+    encrypted = bytes(row.stored_bytes)
+    try:
+        reencrypted = _reencrypt_value(column, row, encrypted)
+    except CannotDecrypt as error:
+        raise CannotDecrypt(f"row {key} ({row}): {error}") from error
     return stored_row.filter(stored_bytes=encrypted).update(**{column.field: reencrypted})
+
+
+def _reencrypt_value(column: EncryptedColumn, row: Any, encrypted: bytes) -> Any:
+    field = column.model._meta.get_field(column.field)
+    if isinstance(field, EncryptedJSONField):
+        return field.reencrypt_for(row, encrypted)
+    return encrypt_again(encrypted)
 
 
 def _with_stored_bytes(column: EncryptedColumn) -> models.QuerySet[Any]:

@@ -1,5 +1,6 @@
 """Rotate the secrets of a source: add a new one, end the others. At most three are live at a time."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -9,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from audit.entries.append import NewEntry, append_entries
 from config_schema.translatable import error_sentence
+from database.encryption.at_rest import CannotDecrypt
 from webhooks.models import Source, SourceSecret
 from webhooks.protocol.schemes import require_strong_secret
 from webhooks.protocol.signatures import check_secret, new_secret
@@ -31,15 +33,16 @@ def rotate_secret(
     the second time. `actor` is the person (`person:<id>`), `address` the client's IP address or "". Returns the new
     secret. Raises RotationRefused.
     """
-    value = typed or _generate_secret(source)
-    try:
-        check_secret(source.scheme, value, source.scheme_settings)
-        require_strong_secret(source.scheme, value, source.scheme_settings)
-    except ValueError as error:
-        raise RotationRefused(error_sentence(error)) from error
     with transaction.atomic():
-        # Locked, because two rotations at the same moment would both find the same newest secret.
-        Source.objects.select_for_update().get(pk=source.pk)
+        # Locked, because two rotations at the same moment would both find the same newest secret; and read again,
+        # because the secret is encrypted for the scheme.
+        source = Source.objects.select_for_update().get(pk=source.pk)
+        value = typed or _generate_secret(source)
+        try:
+            check_secret(source.scheme, value, source.scheme_settings)
+            require_strong_secret(source.scheme, value, source.scheme_settings)
+        except ValueError as error:
+            raise RotationRefused(error_sentence(error)) from error
         if newest_secret_id(source) != newest:
             raise RotationRefused(_("Nothing was changed: a secret was added after you opened this page."))
         ended = _end_other_secrets(source, hours)
@@ -69,6 +72,17 @@ def end_secret(secret: SourceSecret, *, reason: str, actor: str, address: str) -
         if ended:
             details = {"secret": secret.pk, "reason": reason, "address": address}
             append_entries(NewEntry(f"setting:source:{secret.source_id}", "secret.ended", actor, details))
+
+
+def rebind_secrets(former: Source, source: Source) -> None:
+    """Encrypt the secrets of a source for its scheme, after a person changed it. `former`: the source before.
+
+    A secret that cannot be decrypted stays as it is. Call it in the transaction of the change.
+    """
+    for secret in former.secrets.all():
+        with suppress(CannotDecrypt):
+            rebound = SourceSecret(pk=secret.pk, uuid=secret.uuid, source=source, value=secret.value)
+            rebound.save(update_fields=["value"])
 
 
 def _generate_secret(source: Source) -> str:

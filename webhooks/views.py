@@ -86,7 +86,7 @@ class MachineView(APIView):
             logger.error("the database raised %s", type(error).__name__)
             return storage_unavailable(language)
         if isinstance(error, CannotDecrypt):
-            logger.error("%s: check that SEALING_KEYS still contains every key in use", error)
+            logger.error("%s", error)
             return storage_unavailable(language)
         logger.error("unexpected %s", type(error).__name__, exc_info=error)
         return problem_answer("internal-error", language)

@@ -16,7 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from audit.format.canonical_json import JSONValue
 from console.base.admin_pages import AdminWithPages
 from console.base.audit_trail import FieldValues, reason_details, record_action, redirect_to_audit_log
-from database.encryption.at_rest import EncryptedJSONField
+from database.encryption.at_rest import CannotDecrypt, EncryptedJSONField
 from sync.planning.change import json_equal
 
 # Beyond it, readers that parse numbers as doubles lose digits.
@@ -42,12 +42,20 @@ def field_values(instance: models.Model, m2m_fields: Iterable[str] = ()) -> Fiel
     timestamps.
     """
     fields = [field for field in instance._meta.concrete_fields if not _is_set_automatically(field)]
-    values = {field.name: to_json_value(field.value_from_object(instance)) for field in fields}
+    values = {field.name: _field_value(field, instance) for field in fields}
     return values | {
         # Sorted, so that the same rows in another order are not a difference.
         name: sorted(getattr(instance, name).values_list("pk", flat=True))
         for name in m2m_fields
     }
+
+
+def _field_value(field: Any, instance: models.Model) -> Any:
+    try:
+        return to_json_value(field.value_from_object(instance))
+    except CannotDecrypt:
+        # No such value is shown. It only has to differ from what a person enters instead.
+        return {"cannot be decrypted": True}
 
 
 def _is_set_automatically(field: Any) -> bool:
@@ -100,7 +108,8 @@ class AuditedAdmin(AdminWithPages):
         if row is not None and request.method == "POST" and connection.in_atomic_block:
             # Saving writes every column, so a concurrent change of another column would be lost without the lock.
             self.model._base_manager.select_for_update().filter(pk=row.pk).values_list("pk").first()
-            row.refresh_from_db()
+            # Not `refresh_from_db`, which decrypts every column.
+            row = super().get_object(request, object_id, from_field)
         return row
 
     # Nothing is written to Django's own log: the audit log has each addition, change and deletion.

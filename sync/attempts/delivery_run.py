@@ -24,6 +24,7 @@ from connectors.http.resource_shortage import SHORTAGE_REASON, is_resource_short
 from connectors.registry import make_connector
 from connectors.values.secret_scrubber import SecretScrubber
 from database.connection import release_connection
+from database.encryption.at_rest import CannotDecrypt
 from database.statement import Statement
 from sync.attempts.apply import plan_and_apply
 from sync.attempts.attempt_result import (
@@ -297,6 +298,10 @@ def open_connector(
             scrubber=scrubber,
             language=language,
         )
+    except CannotDecrypt as error:
+        # Retried too: an administrator may enter them again, or restore the addresses or the key.
+        sentence = f"{connection.slug}: no request was sent: the stored credentials: {error}"
+        raise CredentialsRefused(sentence, side=side) from None
     except SettingsInvalid as invalid:
         # Both errors are retried, since an administrator may correct the settings.
         error_class = CredentialsRefused if invalid.pointer.startswith("/credentials") else SystemUnavailable

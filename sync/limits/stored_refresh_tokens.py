@@ -15,13 +15,14 @@ from connectors.auth.refresh_tokens import IssuedTokens, RefreshClaim, TokensUnr
 from connectors.registry import find_refresh_key
 from database.clock import read_clock
 from database.connection import release_connection
-from database.encryption.at_rest import CannotDecrypt
+from database.encryption.at_rest import CannotDecrypt, EncryptedJSONField
 from sync.models import Connection, RefreshedToken
 
 logger = logging.getLogger("hub.deliver")
 
 # Seconds between attempts to store a token: the system does not accept the one before it any more.
 STORE_PAUSES = (0.1, 0.5, 2.0)
+_TOKENS: EncryptedJSONField = RefreshedToken._meta.get_field("tokens")
 
 
 class StoredRefreshTokens:
@@ -85,7 +86,8 @@ def _finish_refresh(claim: RefreshClaim, issued: IssuedTokens | None) -> None:
         connections = _find_connections(claim.key)
         now = timezone.now()
         with transaction.atomic():
-            values = {"tokens": issued, "busy_until": None, "renewed_at": now}
+            tokens = _TOKENS.encrypt_for(RefreshedToken(RefreshedToken.digest_key(claim.key)), issued)
+            values = {"tokens": tokens, "busy_until": None, "renewed_at": now}
             if rows.update(**values, renewals=F("renewals") + 1):
                 entries = [
                     NewEntry(f"setting:connection:{key}", "connection.credentials-renewed")

@@ -27,6 +27,7 @@ class Migration(migrations.Migration):
                 ('pause_reason', models.CharField(blank=True, default='', editable=False, max_length=500)),
                 ('pause_until', models.DateTimeField(editable=False, help_text='when it resumes by itself; empty: a person resumes it', null=True)),
                 ('resumed_at', models.DateTimeField(editable=False, help_text='until all waiting deliveries are released', null=True)),
+                ('uuid', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
                 ('slug', models.SlugField(max_length=64, unique=True)),
                 ('name', models.CharField(max_length=120)),
                 ('side', models.CharField(choices=[('identity', 'identity service'), ('target', 'target system')], max_length=12)),
@@ -282,7 +283,7 @@ class Migration(migrations.Migration):
             name='RefreshedToken',
             fields=[
                 ('key', models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ('tokens', database.encryption.at_rest.LazyEncryptedJSONField(null=True)),
+                ('tokens', database.encryption.at_rest.EncryptedJSONField(null=True)),
                 ('renewals', models.PositiveIntegerField(default=0)),
                 ('renewed_at', models.DateTimeField(null=True)),
                 ('busy_until', models.DateTimeField(null=True)),

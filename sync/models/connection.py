@@ -1,7 +1,9 @@
 """Connections to the remote systems at both ends."""
 
 import hashlib
-from collections.abc import Mapping
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ValidationError
@@ -14,8 +16,8 @@ from django.utils.translation import gettext_lazy
 from config_schema.errors import SettingsInvalid
 from config_schema.model_fields import FieldSetting
 from config_schema.translatable import translatable
-from connectors.registry import CONNECTORS, validate_connection
-from database.encryption.at_rest import EncryptedJSONField, LazyEncryptedJSONField
+from connectors.registry import CONNECTORS, find_credential_origins, validate_connection
+from database.encryption.at_rest import CannotDecrypt, EncryptedJSONField
 from webhooks.models.pausable import Pausable
 
 # The reason of a pause by the hub: see `sync.operations.ids_changed`.
@@ -100,6 +102,8 @@ CONNECTION_SETTINGS: Mapping[str, FieldSetting] = {
 class Connection(Pausable):
     """A configured remote system: its connector, address, credentials and limits."""
 
+    # Never changes, so that the credentials can be encrypted before the row has a primary key.
+    uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     slug = models.SlugField(max_length=64, unique=True)
     name = models.CharField(max_length=120)
     side = models.CharField(max_length=12, choices=ConnectionSide)
@@ -160,6 +164,19 @@ class Connection(Pausable):
 
     def __str__(self) -> str:
         return self.name
+
+    def secret_binding(self) -> Sequence[str]:
+        """Bind the credentials to this row and to the origins that receive them: whoever changes one of these in the
+        database sends them nowhere.
+        """
+        return ("connection", str(self.uuid), *find_credential_origins(self.base_url, self.authentication))
+
+    def read_credentials(self) -> dict[str, Any] | None:
+        """Return the stored credentials, empty without any; None if they cannot be decrypted."""
+        try:
+            return self.credentials or {}
+        except CannotDecrypt:
+            return None
 
     @property
     def has_changed_ids(self) -> bool:
@@ -286,7 +303,7 @@ class RefreshedToken(models.Model):
     """
 
     key = models.CharField(max_length=64, primary_key=True)
-    tokens = LazyEncryptedJSONField(null=True)
+    tokens = EncryptedJSONField(null=True)
     renewals = models.PositiveIntegerField(default=0)
     renewed_at = models.DateTimeField(null=True)
     busy_until = models.DateTimeField(null=True)
@@ -296,6 +313,10 @@ class RefreshedToken(models.Model):
 
     def __str__(self) -> str:
         return f"refresh token {self.key[:8]}"
+
+    def secret_binding(self) -> Sequence[str]:
+        """Bind the tokens to their key, which is a digest of the token endpoint, the client and its first token."""
+        return "refreshed-token", self.key
 
     @staticmethod
     def digest_key(key: str) -> str:

@@ -1,14 +1,10 @@
-"""Read when the client certificates of connections expire. Each is decrypted and parsed once, until it is replaced."""
+"""Read when the client certificates of connections expire. Each is parsed once, until it is replaced."""
 
-import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from django.db.models import BinaryField, ExpressionWrapper, F
-
 from connectors.http.client_certificates import EXPIRY_WARNING, find_certificate_facts
-from database.encryption.at_rest import CannotDecrypt, decrypt
 from sync.models import Connection
 
 MAX_CERTIFICATES = 100
@@ -35,32 +31,23 @@ def read_certificates() -> tuple[ExpiringCertificate, ...]:
     """Return the client certificates, the first to expire first, at most 100: one statement. Leaves out those that
     cannot be read, of which each request says so.
     """
-    stored = Connection.objects.filter(is_enabled=True, authentication__client_certificate=True)
-    # Decrypted here, because one value that cannot be decrypted would hide all others.
-    encrypted = ExpressionWrapper(F("credentials"), output_field=BinaryField())
-    rows = stored.exclude(credentials=None).annotate(encrypted=encrypted).order_by("id")
+    rows = Connection.objects.filter(is_enabled=True, authentication__client_certificate=True)
     found = [
-        ExpiringCertificate(pk, name, expires_at)
-        for pk, name, value in rows.values_list("id", "name", "encrypted")
-        if (expires_at := _find_expiry(bytes(value))) is not None
+        ExpiringCertificate(row.pk, row.name, expires_at)
+        for row in rows.exclude(credentials=None).order_by("id")
+        if (expires_at := _find_expiry(row)) is not None
     ]
     return tuple(sorted(found, key=lambda one: (one.expires_at, one.name, one.id))[:MAX_CERTIFICATES])
 
 
-def _find_expiry(encrypted: bytes) -> datetime | None:
-    try:
-        return _expiry_of(encrypted)
-    except CannotDecrypt:
-        # Not cached: the key may come back.
-        return None
+def _find_expiry(connection: Connection) -> datetime | None:
+    credentials = connection.read_credentials()
+    certificate = credentials.get("client_certificate") if isinstance(credentials, dict) else None
+    return _expiry_of(certificate) if isinstance(certificate, str) else None
 
 
 @lru_cache(maxsize=MAX_CERTIFICATES)
-def _expiry_of(encrypted: bytes) -> datetime | None:
-    """Return when the client certificate of encrypted credentials expires; None without a readable one. Raises
-    CannotDecrypt.
-    """
-    credentials = json.loads(decrypt(encrypted))
-    certificate = credentials.get("client_certificate") if isinstance(credentials, dict) else None
-    facts = find_certificate_facts(certificate) if isinstance(certificate, str) else None
+def _expiry_of(certificate: str) -> datetime | None:
+    """Return when a client certificate expires; None if it cannot be read."""
+    facts = find_certificate_facts(certificate)
     return facts.expires_at if facts else None

@@ -74,7 +74,7 @@ def _test_subject(connection: Connection) -> CheckedConnection:
         connector=connection.connector,
         base_url=connection.base_url,
         authentication=connection.authentication,
-        credentials=connection.credentials or {},
+        credentials=connection.read_credentials(),
         settings=connection.settings,
         deadline=connection.deadline_seconds,
         byte_cap=connection.byte_cap,

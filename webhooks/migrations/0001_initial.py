@@ -2,6 +2,7 @@
 
 import django.core.validators
 import django.db.models.deletion
+import uuid
 import config_schema.codes.reference
 import database.encryption.at_rest
 from django.conf import settings
@@ -179,7 +180,8 @@ class Migration(migrations.Migration):
             name='SourceSecret',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('value', database.encryption.at_rest.LazyEncryptedJSONField()),
+                ('uuid', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ('value', database.encryption.at_rest.EncryptedJSONField()),
                 ('hint', models.CharField(help_text='the last characters, to tell two secrets apart', max_length=8)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('ends_at', models.DateTimeField(blank=True, null=True)),

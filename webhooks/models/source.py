@@ -1,6 +1,7 @@
 """Sources: senders of webhooks, how they are verified and how they are answered."""
 
-from collections.abc import Mapping
+import uuid
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -15,7 +16,7 @@ from config_schema.errors import SettingsInvalid
 from config_schema.kinds import AnyTextList, ValueKind
 from config_schema.model_fields import FieldSetting, find_invalid_setting
 from config_schema.translatable import error_sentence, translatable
-from database.encryption.at_rest import LazyEncryptedJSONField
+from database.encryption.at_rest import EncryptedJSONField, NotAuthentic
 from webhooks.models.pausable import Pausable
 from webhooks.protocol import challenge_hmac
 from webhooks.protocol.formats.webhook_format import DEFAULT_FORMAT, WebhookFormat
@@ -299,8 +300,7 @@ class Source(Pausable):
     def live_secrets(self, at: datetime) -> "list[SourceSecret]":
         """Return the secrets that verify a webhook at this time, oldest first.
 
-        Raises CannotDecrypt if one of them is damaged. Expired secrets, and those of an earlier scheme, are not
-        decrypted.
+        Raises CannotDecrypt if the key of one of them is missing. Expired secrets are not decrypted.
         """
         # A secret of an earlier scheme proves nothing: a public key must not count as a password.
         return [secret for secret in self.secrets.all() if secret.is_live(at) and secret.fits_scheme]
@@ -314,8 +314,10 @@ class Source(Pausable):
 class SourceSecret(models.Model):
     """One live or former secret of a source. Write-only: the console shows its age and last four characters."""
 
+    # Never changes, so that the value can be encrypted before the row has a primary key.
+    uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     source = models.ForeignKey(Source, models.CASCADE, related_name="secrets")
-    value = LazyEncryptedJSONField()
+    value = EncryptedJSONField()
     hint = models.CharField(max_length=8, help_text="the last characters, to tell two secrets apart")
     created_at = models.DateTimeField(auto_now_add=True)
     ends_at = models.DateTimeField(null=True, blank=True)
@@ -325,6 +327,12 @@ class SourceSecret(models.Model):
 
     def __str__(self) -> str:
         return f"…{self.hint}"
+
+    def secret_binding(self) -> Sequence[str]:
+        """Bind the secret to this row, its source, and the scheme that it verifies with. Reads the source if it is not
+        loaded.
+        """
+        return "source-secret", str(self.uuid), str(self.source_id), self.source.scheme
 
     def is_live(self, at: datetime) -> bool:
         return self.ends_at is None or self.ends_at > at
@@ -336,11 +344,15 @@ class SourceSecret(models.Model):
 
     @cached_property
     def fits_scheme(self) -> bool:
-        """True if the secret is valid for its source's current scheme: a public key, for example, is not a password."""
+        """True if the secret is valid for its source's current scheme: a public key, for example, is not a password.
+
+        False if it was entered for another source or scheme, and only its row was changed since. Raises CannotDecrypt
+        if its key is missing.
+        """
         if not self.source.needs_secret:
             return False
         try:
             check_secret(self.source.scheme, self.value, self.source.scheme_settings)
-        except ValueError:
+        except (ValueError, NotAuthentic):
             return False
         return True

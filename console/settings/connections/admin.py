@@ -99,7 +99,9 @@ class ConnectionAdmin(TwoStepChangeAdmin):
 
     @admin.display(description=gettext_lazy("Credentials"))
     def stored_credentials(self, connection: Connection) -> SafeString | str:
-        stored, needed = connection.credentials or {}, credential_names(connection.authentication)
+        stored, needed = connection.read_credentials(), credential_names(connection.authentication)
+        if stored is None:
+            return _("stored, but cannot be decrypted")
         kept, missing = _("%(name)s: stored"), _("%(name)s: missing")
         lines = [
             (kept if name in stored else missing) % {"name": label}
@@ -159,6 +161,7 @@ class ConnectionAdmin(TwoStepChangeAdmin):
                 "may_pause": may_pause(self, request, stored),
                 "may_relink": may_relink(request, stored),
                 "held": count_on_hold(stored),
+                "has_unreadable_credentials": stored.read_credentials() is None,
                 "pause_pill": render_activity_pill(stored) if stored.paused_at else "",
             }
         return super().render_change_form(request, context, *args, **kwargs)
@@ -257,7 +260,12 @@ class ConnectionAdmin(TwoStepChangeAdmin):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        if form.has_dropped_credentials and not obj.credentials:
+        if obj.read_credentials() is None:
+            text = _(
+                "The stored credentials cannot be decrypted. No request is sent until you enter them again."
+            )
+            messages.error(request, text)
+        elif form.has_dropped_credentials and not obj.credentials:
             text = _(
                 "The base URL changed, so the stored credentials were removed. Enter the new credentials."
             )

@@ -168,6 +168,10 @@ def _next_step_after_refused_credentials(credentials: Sequence[str]) -> str:
 def _failure_sentences() -> Mapping[str, str]:
     return {
         "not-reached": _("An earlier step failed."),
+        "credentials-unreadable": _(
+            "The stored credentials cannot be decrypted, so none were sent. Check the base URL and the token endpoint, "
+            "then enter the credentials again."
+        ),
         "not-known": _("Credentials are sent with the sample call, which did not get the expected response."),
         "name-unknown": _("Host name not found. Check the base URL, or ask the operator of its DNS server."),
         "name-late": _("The DNS server did not respond in time. Ask its operator."),

@@ -16,8 +16,8 @@ from connectors.http.client_certificates import (
     MAX_KEY_LENGTH,
     check_new_certificate,
 )
-from connectors.http.urls import parse_base_url
-from connectors.settings.authentication import SCHEMES, credential_names, parse_authentication
+from connectors.registry import find_credential_origins
+from connectors.settings.authentication import SCHEMES, credential_names
 from connectors.settings.credentials import CERTIFICATE_CREDENTIALS, SETTING_OF_CREDENTIAL
 from console.base.forms import JSONTextarea, SettingsForm
 from console.settings.field_lists import connection_field_lists
@@ -154,8 +154,10 @@ class ConnectionForm(SettingsForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        stored = None if self.instance.pk is None else self.instance.credentials or {}
-        self._origins = _credential_origins(self.instance.base_url, self.instance.authentication)
+        # Read before the form changes the addresses that they are bound to. None: they cannot be decrypted.
+        self._stored = self.instance.read_credentials()
+        stored = None if self.instance.pk is None else self._stored or {}
+        self._origins = find_credential_origins(self.instance.base_url, self.instance.authentication)
         for name in CREDENTIALS:
             if name in self.fields:
                 help_text = _credential_help(name, stored)
@@ -196,42 +198,40 @@ class ConnectionForm(SettingsForm):
                 self.add_error(name, _("The authentication selected above does not use this."))
 
     def save(self, commit: bool = True) -> Any:
-        self.instance.credentials = self._merge_credentials() or None
+        merged = self._merge_credentials()
+        # Unreadable ones stay as they are: the addresses for which they were entered may come back, or their key.
+        if merged or self._stored is not None or self.cleaned_data.get("clear_credentials"):
+            self.instance.credentials = merged or None
         return super().save(commit)
 
     def missing_credentials(self) -> list[str]:
         """Return the labels of the credentials that the authentication needs and that are not stored."""
-        stored = self.instance.credentials or {}
+        stored = self.instance.read_credentials() or {}
         needed = credential_names(self.instance.authentication)
         return [str(CREDENTIAL_LABELS[name]) for name in needed if name not in stored]
 
     def secret_changes(self) -> list[str]:
         """Return a sentence for each new or removed credential, without its value. Needs a validated form."""
-        stored, merged = self.instance.credentials or {}, self._merge_credentials()
+        stored, merged = self._stored or {}, self._merge_credentials()
         changed = [name for name in CREDENTIALS if stored.get(name) != merged.get(name)]
         new, removed = _("%(name)s: new value"), _("%(name)s: removed")
-        return [(new if name in merged else removed) % {"name": CREDENTIAL_LABELS[name]} for name in changed]
+        sentences = [
+            (new if name in merged else removed) % {"name": CREDENTIAL_LABELS[name]} for name in changed
+        ]
+        if self._stored is None and (merged or self.cleaned_data.get("clear_credentials")):
+            sentences.append(_("The stored credentials, which cannot be decrypted: removed"))
+        return sentences
 
     def _merge_credentials(self) -> dict[str, str]:
         """Return the credentials to store: typed ones over stored ones, and no stored ones if the origin changed."""
         names = credential_names(self.instance.authentication)
         # Fields of other authentication schemes are ignored; `clean` has refused them.
         typed = {name: self.cleaned_data[name] for name in names if self.cleaned_data.get(name)}
-        stored = dict(self.instance.credentials or {})
+        stored = dict(self._stored or {})
         # Credentials must never be sent to another origin than the one that they were entered for.
-        if self._origins != _credential_origins(self.instance.base_url, self.instance.authentication):
+        if self._origins != find_credential_origins(self.instance.base_url, self.instance.authentication):
             self.has_dropped_credentials = bool(stored)
             stored = {}
         if self.cleaned_data.get("clear_credentials"):
             stored = {}
         return {name: value for name, value in stored.items() if name in names} | typed
-
-
-def _credential_origins(base_url: str, authentication: Any) -> tuple[str, ...]:
-    """Return the origins that receive credentials: the system and, for OAuth, its token endpoint. Empty if invalid."""
-    try:
-        base = parse_base_url(base_url)
-        scheme = parse_authentication(authentication, base)
-    except (ValueError, SettingsInvalid):
-        return ()
-    return tuple(address.origin for address in scheme.endpoints(base))

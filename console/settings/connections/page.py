@@ -127,7 +127,7 @@ def _list_facts(connection: Any, now: datetime) -> list[tuple[str, Any]]:
         (_("Concurrency"), concurrency_text(connection)),
         (_("Rate limit (per second)"), rate_text(connection)),
     ]
-    held = connection.credentials or {}
+    held = connection.read_credentials() or {}
     if ends_at := find_token_expiry(held):
         facts.append((_("Token"), _expiry_text(ends_at, now)))
     certificate = find_certificate_facts(held["client_certificate"]) if "client_certificate" in held else None

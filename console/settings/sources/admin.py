@@ -45,6 +45,7 @@ from console.ui.translation import translate_text
 from sync.housekeeping.key_sets import KeySetUnavailable, fetch_new_key_set
 from webhooks.models import Source
 from webhooks.presets.source_presets import SOURCE_PRESETS
+from webhooks.secret_rotation import rebind_secrets
 
 
 @admin.register(Source)
@@ -160,6 +161,12 @@ class SourceAdmin(TwoStepChangeAdmin):
             context["bad_signatures"] = self.bad_signatures_today(source)
             context["source_requests"] = load_source_requests(request, source)
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        former = Source.objects.get(pk=obj.pk) if change else None
+        super().save_model(request, obj, form, change)
+        if former is not None and former.scheme != obj.scheme:
+            rebind_secrets(former, obj)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)

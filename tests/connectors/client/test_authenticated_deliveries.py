@@ -9,6 +9,7 @@ import pytest
 from django.db import connection as database
 
 from sync.models import Call, Connection
+from tests.support.connections import change_connection
 from tests.support.http.client_certificates import Authority
 from tests.support.http.servers import Service, serving
 from tests.support.hub import ANNA, Hub
@@ -25,11 +26,8 @@ HUB = AUTHORITY.issue("hub")
 def deliveries_to(hub: Hub, service: Service, **values: Any) -> Iterator[Connection]:
     """Let the hub deliver to a target with these values of its connection."""
     shop = Connection.objects.get(slug="shop")
-    shop.base_url, shop.settings = service.url, graphql_shop.settings()
-    for name, value in values.items():
-        setattr(shop, name, value)
+    change_connection(shop, **{"base_url": service.url, "settings": graphql_shop.settings()} | values)
     shop.full_clean()
-    shop.save()
     yield shop
     hub.wait_until_idle()
     hub.wait_until_quiet()

@@ -32,6 +32,9 @@ _COME_BACK = _PEOPLE + "store_people([first])"
 _LOOK = _PEOPLE + (
     "from webhooks.models import Source\n"
     "found = [bool(find_in_tables([person]) - {'sync_erasure.reason'}) for person in (first, second)]\n"
+    "from sync.models import Connection\n"
+    "assert {row.credentials['token'] for row in Connection.objects.all()} == {'identity-token', 'shop-token'}\n"
+    "assert all(secret.fits_scheme for source in Source.objects.all() for secret in source.secrets.all())\n"
     "print(found, Source.objects.filter(paused_at=None).count(), Source.objects.exclude(paused_at=None).count() > 0)"
 )
 _KILL = """

@@ -1,6 +1,7 @@
 """The hub as real processes: gunicorn as the Procfile starts it, with its own database, which a test can kill."""
 
 import http.client
+import json
 import os
 import re
 import signal
@@ -14,15 +15,17 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
+from django.test import override_settings
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from sync.deliveries.claims import claim_delivery
 from sync.deliveries.expired_leases import release_delivery
 from sync.deliveries.predicates import ISOLATION_DEATHS
-from sync.models import Delivery
+from sync.models import Connection, Delivery
 from tests.support.database.template_database import migrated_database
 from tests.support.hub import SIGNING_SECRET, signature_headers, wait_until_quiet
 from tests.support.processes.ports import free_port
@@ -166,9 +169,23 @@ def joined_hub(
             **variables,
         }
         hub = RunningHub(database, environment)
-        for slug, service in (("aurora", identity), ("shop", shop)):
-            hub.write(f"UPDATE sync_connection SET base_url = '{service.url}' WHERE slug = '{slug}'")
+        _connect(hub, "aurora", identity.url, {"token": SANDBOX["SANDBOX_IDENTITY_TOKEN"]})
+        _connect(hub, "shop", shop.url, {"token": SANDBOX["SANDBOX_SHOP_TOKEN"]})
         yield hub
+
+
+def _connect(hub: RunningHub, slug: str, url: str, credentials: dict[str, str]) -> None:
+    """Give a connection another base URL, and the credentials that are entered for it."""
+    [(key, authentication)] = hub.rows(
+        f"SELECT uuid, authentication FROM sync_connection WHERE slug = '{slug}'"
+    )
+    document = json.loads(authentication) if isinstance(authentication, str) else authentication
+    connection = Connection(uuid=UUID(str(key)), base_url=url, authentication=document)
+    with override_settings(SEALING_KEYS=hub.environment["SEALING_KEYS"].split(",")):
+        field = Connection._meta.get_field("credentials")
+        encrypted = field.encrypt_for(connection, credentials).encrypted.hex()
+    literal = f"'\\x{encrypted}'" if hub.database.startswith("postgres") else f"x'{encrypted}'"
+    hub.write(f"UPDATE sync_connection SET base_url = '{url}', credentials = {literal} WHERE slug = '{slug}'")
 
 
 @contextmanager

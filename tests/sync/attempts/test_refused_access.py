@@ -10,6 +10,7 @@ from sync.mappings.configuration_gaps import absence_warnings
 from sync.models import Connection, MappingVersion, Route
 from sync.operations import connection_tests
 from tests.support.circuit_breakers import ENOUGH_FAILURES, breaker, cautious_breakers, create_people, is_open
+from tests.support.connections import change_connection
 from tests.support.http.connectors import make_operations
 from tests.support.http.servers import Reply, SeenRequest, serving
 from tests.support.hub import ANNA, Hub
@@ -262,7 +263,8 @@ def with_unreadable_certificates(stored: Connection) -> dict[str, Any]:
     ],
 )
 def test_an_unusable_connection_fails_with_its_own_code(hub: Hub, side: str, spoil: Any, code: str) -> None:
-    Connection.objects.filter(side=side).update(**spoil(Connection.objects.get(side=side)))
+    stored = Connection.objects.get(side=side)
+    change_connection(stored, **spoil(stored))
     status, document = post_update(hub)
     assert (status, document["code"], document["retrying"]) == (424, code, True)
     assert hub.writes() == []

@@ -7,6 +7,7 @@ from django.utils import timezone
 from sync.deliveries import record_links
 from sync.deliveries.routes import resolved_routes
 from sync.models import Call, Connection, Delivery, Link, Route
+from tests.support.connections import copy_connection
 from tests.support.hub import ANNA, Hub
 from webhooks.models import Source
 
@@ -17,13 +18,8 @@ Subject = tuple[str, str, str]
 def rename(connection: Connection, slug: str, **names: str) -> Connection:
     """Store a copy of a connection whose entity types have other names, and no others."""
     entities = connection.settings["entities"]
-    connection.pk, connection.slug, connection.name = None, slug, slug
-    connection.settings = {
-        **connection.settings,
-        "entities": {new: entities[old] for old, new in names.items()},
-    }
-    connection.save(force_insert=True)
-    return connection
+    renamed = {**connection.settings, "entities": {new: entities[old] for old, new in names.items()}}
+    return copy_connection(connection, slug, name=slug, settings=renamed)
 
 
 def second_source(*, target_type: str = "") -> Route:

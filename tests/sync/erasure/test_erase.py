@@ -32,6 +32,7 @@ from tests.support.builders.erasure import (
     receive_people,
     store_people,
 )
+from tests.support.connections import copy_connection
 from tests.support.hub import Hub
 from tests.support.people import entries
 from tests.support.people import person as staff
@@ -202,9 +203,7 @@ def test_the_same_id_at_another_identity_service_is_another_person(hub: Hub) -> 
     elsewhere = Route.objects.get(source__slug="aurora-unsigned", entity_type="USER")
     source = Event.objects.get(is_signed=True).source_id
     assert set(find_subject("USER", erased_person.entity_id, source).sources) == {source, elsewhere.source_id}
-    other = Connection.objects.get(pk=elsewhere.identity_id)
-    other.pk, other.slug = None, "elsewhere"
-    other.save()
+    other = copy_connection(Connection.objects.get(pk=elsewhere.identity_id), "elsewhere")
     Route.objects.filter(pk=elsewhere.pk).update(identity=other)
     Delivery.objects.filter(route=elsewhere).update(identity=other)
     assert run_erasure(confirmed_erasure(erased_person, source))

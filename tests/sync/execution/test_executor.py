@@ -16,6 +16,7 @@ from sync.deliveries.routes import resolved_routes
 from sync.delivery_service import DeliveryService, EventSession
 from sync.execution import executor as execution_executor
 from sync.models import Connection, Delivery, Route
+from tests.support.connections import change_connection, copy_connection
 from tests.support.hub import ANNA, EXAMPLE, Hub, wait_until_quiet
 from tests.support.threads import wait_until
 from webhooks.models import Event, Source, State
@@ -114,8 +115,7 @@ def test_a_session_gives_back_a_slot_once(hub: Hub, one_place: None) -> None:
 def test_a_hanging_system_does_not_delay_another_one_of_the_same_event(hub: Hub) -> None:
     route = Route.objects.get(source__slug="aurora-unsigned", entity_type="USER")
     crm = Connection.objects.get(pk=route.target_id)
-    crm.pk, crm.slug, crm.name = None, "crm", "CRM"
-    crm.save()
+    copy_connection(crm, "crm", name="CRM")
     Route.objects.create(
         source=route.source,
         identity=route.identity,
@@ -125,9 +125,8 @@ def test_a_hanging_system_does_not_delay_another_one_of_the_same_event(hub: Hub)
     )
     address = hub.change_email("anna.both@example.com")
     with closing(socket.create_server(("127.0.0.1", 0))) as silent, ThreadPoolExecutor(1) as clients:
-        Connection.objects.filter(pk=route.target_id).update(
-            base_url=f"http://127.0.0.1:{silent.getsockname()[1]}"
-        )
+        shop = Connection.objects.get(pk=route.target_id)
+        change_connection(shop, base_url=f"http://127.0.0.1:{silent.getsockname()[1]}")
         resolved_routes.invalidate()
         answer = clients.submit(post_and_leave, hub, EXAMPLE)
         wait_until(lambda: hub.customer()["email"] == address)

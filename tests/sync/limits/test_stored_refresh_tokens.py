@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs
@@ -21,6 +21,7 @@ from connectors.auth.refresh_tokens import (
     IssuedTokens,
     MemoryRefreshTokens,
     RefreshClaim,
+    TokensUnreadable,
     current_store,
 )
 from connectors.contracts.errors import CredentialsRefused, RequestTimedOut, UnreadableResponse
@@ -150,7 +151,8 @@ def fetch_later(service: Service) -> None:
     """Fetch as another process, after the access token has expired."""
     forget_tokens()
     for row in RefreshedToken.objects.exclude(tokens=None):
-        RefreshedToken.objects.filter(pk=row.pk).update(tokens=row.tokens | {"ends_at": time.time()})
+        row.tokens = row.tokens | {"ends_at": time.time()}
+        row.save()
     fetch(service)
 
 
@@ -205,7 +207,8 @@ def test_another_process_uses_the_token_that_was_fetched_until_it_is_refused(
     stored = RefreshedToken.objects.get()
     with accounts.lock:
         accounts.number = 7
-    RefreshedToken.objects.update(tokens=stored.tokens | {"refresh_token": "refresh-token-7"})
+    stored.tokens = stored.tokens | {"refresh_token": "refresh-token-7"}
+    stored.save()
     fetch(service)
     assert accounts.used == ["refresh-token-0", "refresh-token-7"]
 
@@ -420,3 +423,27 @@ def test_a_stored_token_that_cannot_be_decrypted_is_refused_credentials_and_noth
 def store_bytes(row: RefreshedToken, encrypted: bytes) -> None:
     stored = Value(encrypted, output_field=BinaryField())
     RefreshedToken.objects.filter(pk=row.pk).update(tokens=stored)
+
+
+def exchange_tokens(first: str, second: str) -> None:
+    stored = {key: RefreshedToken.objects.get(pk=key).__dict__["tokens"].encrypted for key in (first, second)}
+    store_bytes(RefreshedToken(first), stored[second])
+    store_bytes(RefreshedToken(second), stored[first])
+
+
+def rename_row(first: str, second: str) -> None:
+    RefreshedToken.objects.filter(pk=second).delete()
+    RefreshedToken.objects.filter(pk=first).update(key=second)
+
+
+@pytest.mark.parametrize("tamper", [exchange_tokens, rename_row], ids=lambda one: one.__name__)
+def test_tokens_of_another_client_or_endpoint_are_not_sent(tamper: Callable[[str, str], None]) -> None:
+    """Each row is for one client at one token endpoint, by its key: its tokens are bound to it."""
+    store = StoredRefreshTokens()
+    for key in ("shop", "trap"):
+        claim = store.claim_refresh(key, 30.0)
+        assert claim is not None
+        store.finish_refresh(claim, {**ISSUED, "refresh_token": f"of-{key}"})
+    tamper(RefreshedToken.digest_key("shop"), RefreshedToken.digest_key("trap"))
+    with pytest.raises(TokensUnreadable):
+        store.claim_refresh("trap", 30.0)

@@ -18,6 +18,7 @@ from sync.mappings.configuration_gaps import (
 from sync.models import Connection, Mapping, MappingDraft, MappingVersion, Route
 from tests.support.builders.backtests import a_draft
 from tests.support.builders.settings_rows import connection_form
+from tests.support.connections import copy_connection
 from tests.support.hub import ANNA, SIGNING_SECRET, Hub
 from tests.support.pages import typed_form, visible_text
 from tests.support.people import browser, entries
@@ -95,10 +96,7 @@ def save_route(route: Route, **changed: Any) -> Any:
 
 
 def a_copy_of(slug: str) -> Connection:
-    connection = Connection.objects.get(slug=slug)
-    connection.pk, connection.slug = None, f"second-{slug}"
-    connection.save()
-    return connection
+    return copy_connection(Connection.objects.get(slug=slug), f"second-{slug}")
 
 
 def test_a_route_with_deliveries_keeps_its_events_and_its_target(hub: Hub) -> None:

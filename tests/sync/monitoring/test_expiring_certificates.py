@@ -96,7 +96,7 @@ def test_one_that_cannot_be_decrypted_hides_no_other(authority: Authority, setti
     assert [certificate.name for certificate in read_certificates()] == ["open"]
 
 
-def test_a_certificate_is_decrypted_once_and_the_list_is_limited(
+def test_a_certificate_is_parsed_once_and_the_list_is_limited(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     issued = authority.issue("hub", ends=DAY).credentials
@@ -108,7 +108,7 @@ def test_a_certificate_is_decrypted_once_and_the_list_is_limited(
     assert (len(captured), len(listed), listed[0].name) == (1, MAX_CERTIFICATES, "first")
     Connection.objects.exclude(slug="first").delete()
     read_certificates()
-    monkeypatch.setattr(expiring_certificates, "decrypt", None)
+    monkeypatch.setattr(expiring_certificates, "find_certificate_facts", None)
     assert [certificate.name for certificate in read_certificates()] == ["first"]
 
 

@@ -25,6 +25,7 @@ from sync.operations.pauses import (
 )
 from sync.replays.requests import request_replay
 from tests.support.builders.bulk_replays import staff_user
+from tests.support.connections import copy_connection
 from tests.support.database.lock_waits import is_waited_for
 from tests.support.hub import EXAMPLE, Hub
 from tests.support.processes.workers import wait_until
@@ -41,9 +42,7 @@ only_route = pytest.mark.parametrize("way", [Route], indirect=True)
 def way(request: pytest.FixtureRequest, hub: Hub) -> Iterator[Pausable]:
     """Return a source, its only route, or a target of that route alone."""
     if request.param is Connection:
-        shop = Connection.objects.get(slug="shop")
-        shop.pk, shop.slug = None, "shop-of-aurora"
-        shop.save()
+        shop = copy_connection(Connection.objects.get(slug="shop"), "shop-of-aurora")
         Route.objects.filter(source__slug="aurora", entity_type="USER").update(target=shop)
         resolved_routes.invalidate()
     names = {
@@ -189,8 +188,7 @@ def other(hub: Hub) -> Iterator[Route]:
     """Create a second route of the source, to another system."""
     first = Route.objects.get(source__slug="aurora", entity_type="USER")
     crm = Connection.objects.get(pk=first.target_id)
-    crm.pk, crm.slug, crm.name = None, "crm", "CRM"
-    crm.save()
+    copy_connection(crm, "crm", name="CRM")
     values = {"source": first.source, "identity": first.identity, "mapping": first.mapping}
     yield Route.objects.create(target=crm, entity_type="USER", deactivation={"active": False}, **values)
     end_pauses(hub)

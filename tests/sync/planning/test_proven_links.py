@@ -14,6 +14,7 @@ from sync.operations.held_deliveries import HeldDecision, decide_held
 from sync.operations.match_decisions import MatchDecision, decide_match
 from tests.support.builders.bulk_replays import staff_user
 from tests.support.changed_ids import FIELD, change_ids, exchange_links, post_event, records_of
+from tests.support.connections import copy_connection
 from tests.support.hub import Hub
 
 PEOPLE = ("PERSON1", "PERSON2", "PERSON3")
@@ -149,8 +150,7 @@ def test_a_record_that_never_showed_the_id_keeps_its_link(hub: Hub) -> None:
 def give_to_namesake(link: Link, record_id: str) -> None:
     """Link a record to the same id at another identity service, which may be another person's."""
     service = Connection.objects.get(pk=link.identity_id)
-    service.pk, service.slug, service.name = None, "second-identity", "Second identity service"
-    service.save()
+    copy_connection(service, "second-identity", name="Second identity service")
     link.pk, link.identity, link.record_id = None, service, record_id
     link.save(force_insert=True)
 

@@ -31,6 +31,7 @@ from tests.support.builders.references import (
     tell,
     waits_for,
 )
+from tests.support.connections import copy_connection
 from tests.support.hub import ANNA, Hub
 from tests.support.threads import in_threads
 from webhooks.models import State
@@ -139,9 +140,7 @@ def test_only_the_link_of_that_very_entity_counts(hub: Hub, other: Any) -> None:
     link = Link.objects.get(entity_id=ANNA)
     if isinstance(other, str):
         connection = getattr(link, other)
-        connection.pk, connection.slug = None, "another"
-        connection.save(force_insert=True)
-        other = {other: connection}
+        other = {other: copy_connection(connection, "another")}
     Link.objects.filter(pk=link.pk).update(**other)
     add_group(hub, "TEAM", [ANNA])
     assert tell(hub, "GROUP", "TEAM") == "reference-missing"

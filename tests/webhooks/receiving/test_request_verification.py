@@ -17,6 +17,7 @@ from standardwebhooks.webhooks import Webhook
 
 from tests.support.hub import EXAMPLE, SIGNING_SECRET, new_sealing_key, signature_headers
 from webhooks.models import Event, Receipt, Source, SourceSecret
+from webhooks.secret_rotation import rebind_secrets
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -99,7 +100,9 @@ def test_a_secret_of_another_scheme_proves_nothing() -> None:
     """The public half of a sender's key is not accepted as a token once the source is verified by one."""
     public = "whpk_" + base64.b64encode(bytes(range(32))).decode()
     source = a_source("standard-webhooks", public)
-    Source.objects.filter(pk=source.pk).update(scheme="bearer")
+    former, source.scheme = Source.objects.get(pk=source.pk), "bearer"
+    source.save()
+    rebind_secrets(former, source)
     assert_refused(post({"Authorization": f"Bearer {public}"}))
     SourceSecret.objects.create(source=source, value=TOKEN, hint=TOKEN[-4:])
     assert_believed(post({"Authorization": f"Bearer {TOKEN}"}))

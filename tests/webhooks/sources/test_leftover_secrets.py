@@ -44,7 +44,8 @@ def test_a_source_without_verification_needs_no_leftover_secret(source: Source) 
 
 @pytest.mark.parametrize("is_expired", [True, False])
 def test_an_expired_secret_is_not_decrypted(source: Source, is_expired: bool) -> None:
-    Source.objects.update(scheme="bearer")
+    source.scheme = "bearer"
+    source.save()
     SourceSecret.objects.create(source=source, value=PASSWORD, hint="nder")
     end = timezone.now() + timedelta(hours=-1 if is_expired else 1)
     add_damaged_secret(source, ends_at=end)
@@ -58,10 +59,10 @@ def test_a_lazy_value_is_decrypted_once_and_saved_again(
     key = SourceSecret.objects.create(source=source, value=PASSWORD, hint="nder").pk
     count, decrypt = 0, at_rest.decrypt
 
-    def decrypt_counted(encrypted: bytes) -> bytes:
+    def decrypt_counted(*encrypted: bytes) -> bytes:
         nonlocal count
         count += 1
-        return decrypt(encrypted)
+        return decrypt(*encrypted)
 
     monkeypatch.setattr(at_rest, "decrypt", decrypt_counted)
     secret = SourceSecret.objects.get(pk=key)

@@ -18,6 +18,7 @@ from django.http import HttpResponse
 
 from sync.deliveries.routes import resolved_routes
 from sync.models import Delivery, Route
+from tests.support.connections import copy_connection
 from tests.support.hub import ANNA, Hub
 from webhooks.models import Event, Receipt, Source, SourceSecret
 from webhooks.receiving.source_cache import find_source
@@ -253,9 +254,7 @@ def test_a_webhook_that_failed_for_now_is_delivered_when_it_is_sent_again(relay:
 def add_fetching_route(relay: Hub) -> None:
     """Add a second target whose route fetches the same people."""
     route = Route.objects.select_related("target").get(source__slug="aurora", entity_type="USER")
-    shop = route.target
-    shop.pk, shop.slug, shop.name, shop._state.adding = None, "second-shop", "Second shop", True
-    shop.save(force_insert=True)
+    shop = copy_connection(route.target, "second-shop", name="Second shop")
     route.pk, route.target, route.relays, route._state.adding = None, shop, False, True
     route.save(force_insert=True)
     resolved_routes.invalidate()

@@ -9,7 +9,7 @@ from audit.models import Entry
 from connectors.presets import load_preset
 from sync.models import Connection
 from tests.support.builders.settings_rows import STORED, connection, connection_form
-from tests.support.pages import text_of
+from tests.support.pages import text_of, visible_text
 from tests.support.people import browser, entries, save
 
 pytestmark = pytest.mark.django_db
@@ -62,6 +62,29 @@ def test_another_token_url_removes_the_credentials_too() -> None:
     save(browser("administrator"), f"/admin/sync/connection/{of.pk}/change/", form)
     of.refresh_from_db()
     assert of.credentials is None
+
+
+def test_credentials_that_cannot_be_decrypted_stay_until_they_are_entered_again_or_removed() -> None:
+    """After a change of the address in the database, every page of the connection opens and says what to do."""
+    of, client = connection(), browser("administrator")
+    Connection.objects.update(base_url="https://evil.example.net/")
+    page, address = Connection.objects.get(), f"/admin/sync/connection/{of.pk}/change/"
+    for reader in (client, browser("support")):
+        text = visible_text(reader.get(address))
+        assert "The stored credentials cannot be decrypted: no request is sent." in text
+        assert "hub-password" not in text
+    assert client.get("/admin/sync/connection/").status_code == 200
+    text = text_of(save(client, address, connection_form(page, name="Renamed")))
+    assert "No request is sent until you enter them again." in text
+    assert Connection.objects.get().read_credentials() is None
+    save(client, address, connection_form(page, base_url=of.base_url))
+    assert Connection.objects.get().credentials == STORED, "they work where they were entered for"
+    Connection.objects.update(base_url="https://id.example.net/")
+    save(client, address, connection_form(Connection.objects.get(), **TYPED_ANEW))
+    assert Connection.objects.get().credentials == TYPED_ANEW
+    Connection.objects.update(base_url="https://evil.example.net/")
+    save(client, address, connection_form(Connection.objects.get(), clear_credentials="on"))
+    assert Connection.objects.get().credentials is None
 
 
 @pytest.mark.submission

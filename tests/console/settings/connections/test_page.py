@@ -28,6 +28,7 @@ from tests.support.builders.history import (
     an_event,
     logged_in,
 )
+from tests.support.connections import change_connection
 from tests.support.http.client_certificates import Authority
 from tests.support.http.servers import Reply, serving
 from tests.support.pages import visible_text
@@ -105,6 +106,18 @@ def test_refused_credentials_are_reported_without_a_secret() -> None:
     assert not Entry.objects.filter(details__contains=SECRET).exists()
 
 
+def test_a_test_sends_no_credentials_that_were_entered_for_another_address() -> None:
+    with serving(lambda _: Reply(200, {"items": []})) as trap:
+        of = a_connection()
+        Connection.objects.update(base_url=trap.url)
+        text = after_testing(browser("administrator"), of)
+        assert trap.seen == []
+    assert re.search(
+        r"Credentials ✕ Failed The stored credentials cannot be decrypted, so none were sent\.", text
+    )
+    assert "Sample call – Skipped" in text
+
+
 @pytest.mark.parametrize(
     ("transport", "permissions", "is_warning"),
     [
@@ -129,7 +142,7 @@ def test_the_last_test_stays_on_the_page_and_a_new_one_replaces_it() -> None:
     client, of = browser("administrator"), a_connection()
     after_testing(client, of)
     with serving(lambda _: Reply(200, {"items": []})) as service:
-        Connection.objects.filter(pk=of.pk).update(base_url=service.url)
+        change_connection(of, base_url=service.url)
         after_testing(client, of)
     assert "✕ Failed" not in visible_text(client.get(page_of(of)))
     assert ConnectionTest.objects.count() == 1

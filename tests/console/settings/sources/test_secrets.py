@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import Client
 from django.test.utils import override_settings
 from django.urls import reverse
@@ -142,3 +142,13 @@ def test_reencryption_uses_the_first_key_and_reports_the_number_of_values() -> N
     assert bytes(Payload.objects.get(pk=theirs.pk).encrypted) == theirs.encrypted, (
         "no payload of a subject is touched"
     )
+
+
+def test_reencryption_names_the_row_that_cannot_be_decrypted() -> None:
+    of = connection()
+    Connection.objects.update(base_url="https://evil.example.net/")
+    with pytest.raises(CommandError, match=rf"credentials: row {of.pk} \({of.name}\): .*enter it again"):
+        call_command("reseal", stdout=StringIO())
+    Connection.objects.update(base_url=of.base_url)
+    call_command("reseal", stdout=StringIO())
+    assert Connection.objects.get().credentials == STORED
