@@ -118,6 +118,10 @@ SLUG_COLUMNS: Mapping[str, Sequence[tuple[str, str, str]]] = {
     "calls": (("connection", "connection", "connection_id"),),
 }
 ENDED = ("succeeded", "unchanged", "superseded", "failed", "held")
+# The decisions of a person that let a held delivery run.
+APPROVALS = ("delivery.approved", "delivery.record-linked", "delivery.record-approved")
+# What may end that a delivery is held, next to a replay: a decision, an erasure, or a later success of its entity.
+RELEASES = (*APPROVALS, "delivery.closed", "delivery.done-by-hand", "delivery.superseded")
 BASE_32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 # The id of an entity that was erased begins with it.
 PSEUDONYM_MARK = "~"
@@ -248,15 +252,29 @@ class DeliveryLog:
         self.settled: Any = None
         # Its state when a re-check made it due. It still counts for its event.
         self.before = ""
+        # The entries that took it on while it was held, without a decision: each with its number.
+        self.undecided: list[str] = []
+        self.approvals = 0
         for entry in entries:
             self.add_entry(entry)
 
     def add_entry(self, entry: Entry) -> None:
+        was_held = self.state == "held"
         kind, _, word = entry["action"].partition(".")
         if kind == "attempt":
             self.add_attempt_entry(word, entry["details"], entry["at"])
         elif kind == "delivery":
             self.add_delivery_entry(word, entry["details"], entry["at"])
+        self.approvals += entry["action"] in APPROVALS
+        if was_held and self.state != "held" and not is_release(entry):
+            self.undecided.append(f"{entry['action']} (entry {entry['stream_seq']})")
+
+    @property
+    def replays(self) -> int:
+        """The number of attempts that began by a request of a person. An interrupted one may begin again."""
+        return sum(
+            row.get("cause") == "replay" and row["outcome"] != "unknown" for row in self.attempts.values()
+        )
 
     def add_attempt_entry(self, word: str, details: Row, at: str) -> None:
         key = details["attempt"]
@@ -339,6 +357,12 @@ class DeliveryLog:
             self.set("closed", "closed", at)
 
 
+def is_release(entry: Entry) -> bool:
+    """Return True if a delivery that is held may go on by this entry."""
+    is_replay = entry["action"] == "delivery.reopened" and entry["details"]["cause"] == "replay"
+    return is_replay or entry["action"] in RELEASES
+
+
 class EventLog:
     """Reads the expected columns of an event, its receipts and its deliveries from the entries of its stream."""
 
@@ -351,6 +375,7 @@ class EventLog:
         self.deliveries: Any = None
         # The erasures that removed the entity of the event.
         self.erasures: set[Any] = set()
+        self.replays = sum(entry["action"] == "event.replayed" for entry in entries)
         for entry in entries:
             if entry["action"] == "event.erased":
                 self.erasures.add(entry["details"]["erasure"])
@@ -423,6 +448,9 @@ def check_event(rows: EventRows, streams: Mapping[str, Sequence[Entry]], deletio
         is_behind = row["entries"] > delivery.length
         yield from check_delivery(row, delivery, is_behind=is_behind)
         yield from check_attempts(row, rows, delivery, deletions, is_behind=is_behind)
+        yield from check_decisions(row, delivery)
+        if log.is_complete and delivery.is_complete and not is_ahead:
+            yield from check_requests(row, delivery, log)
         is_known = is_known and not is_behind and delivery.state is not None
         known.append(delivery)
     if is_known:
@@ -558,6 +586,27 @@ def check_delivery(row: Row, log: DeliveryLog, *, is_behind: bool) -> Faults:
         if log.code is not None:
             expected["code"] = log.code
         yield from compare_columns("deliveries", row["delivery"], row, expected)
+
+
+def check_decisions(row: Row, log: DeliveryLog) -> Faults:
+    """Yield where a delivery that was held went on, although nobody decided or asked for it."""
+    for entry in log.undecided:
+        yield RowFault(
+            "sequence-broken", "deliveries", row["delivery"], "", f"was held, but {entry} follows no decision"
+        )
+
+
+def check_requests(row: Row, log: DeliveryLog, event: EventLog) -> Faults:
+    """Yield a delivery that has more attempts on a person's request than the log has requests."""
+    requests = event.replays + log.approvals
+    if log.replays > requests:
+        yield RowFault(
+            "sequence-broken",
+            "deliveries",
+            row["delivery"],
+            "",
+            f"has {log.replays} attempts on request, but its entries have {requests} requests",
+        )
 
 
 def check_attempts(

@@ -41,7 +41,7 @@ class RowExport:
     def to_log(self) -> LogState:
         return self.history.to_log(self.segments)
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, *, has_sums: bool = True) -> None:
         state, rows = self.to_log(), self.history.ordered_rows()
         if self.first:
             write_whole(folder, state, self.first, len(state.segments), pruned=self.pruned)
@@ -56,7 +56,8 @@ class RowExport:
         write_metadata(folder, metadata)
         snapshot = {"at": metadata["snapshot"], "parts": metadata["parts"], "gone": len(self.gone)}
         snapshot["events"] = len(rows["events"]) + len(self.gone)
-        Draft(folder, state, {"filter": self.filter, "snapshot": snapshot}).finish()
+        manifest = {"filter": self.filter, "snapshot": snapshot}
+        Draft(folder, state, manifest, has_sums=has_sums).finish()
 
     def _streams(self) -> list[str]:
         rows = self.history.tables

@@ -4,10 +4,12 @@ The audit entries stay as they are, and the hub counts, measures and signs what 
 """
 
 import json
+import shutil
 import zipfile
 from collections.abc import Callable
 from typing import Any
 
+from tests.support.audit.vectors import row_scenarios
 from tests.support.audit.vectors.faults import Change, Draft, cut_bytes, remove
 from tests.support.audit.vectors.history import Row
 from tests.support.audit.vectors.row_exports import csv_content, pack_parts, write_metadata
@@ -132,6 +134,16 @@ def edit_counts(**counts: int) -> Change:
         metadata = json.loads(draft.read("export.json"))
         metadata["rows"] |= counts
         write_metadata(draft.folder, metadata)
+
+    return change
+
+
+def export_scenario(name: str, *arguments: str) -> Change:
+    """Replace the whole export by that of another log. The hub wrote and signed its entries."""
+
+    def change(draft: Draft) -> None:
+        shutil.rmtree(draft.folder)
+        getattr(row_scenarios, name)(*arguments).write(draft.folder, has_sums=False)
 
     return change
 

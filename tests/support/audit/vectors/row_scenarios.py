@@ -125,6 +125,28 @@ def every_action_history() -> History:
     return history
 
 
+def held_and_run(cause: str) -> RowExport:
+    """Return an export of one event whose delivery was held, and ran again although nobody had decided about it."""
+    history = History(Random("hub audit vectors 4"))
+    history.seconds = 10
+    event = history.receive("USR-1", "evt-1")
+    _end(history, event, 1, "held", "held")
+    _end(history, event, 1, "succeeded", "succeeded", cause)
+    history.seal()
+    return RowExport(history)
+
+
+def replayed_without_request() -> RowExport:
+    """Return an export of one event that was held while a replay of it was due, for which nobody had asked."""
+    history = History(Random("hub audit vectors 5"))
+    history.seconds = 10
+    event = history.receive("USR-1", "evt-1")
+    _end(history, event, 1, "held", "held", became="pending")
+    _end(history, event, 1, "succeeded", "succeeded", "replay")
+    history.seal()
+    return RowExport(history)
+
+
 _SUCCEEDED = {"state": "succeeded", "code": "succeeded"}
 
 
