@@ -28,6 +28,7 @@ from exports.bundle.unreadable_rows import (
 )
 from exports.damaged_values import READ_ERRORS, is_damage
 from exports.row_checks.destroyed_keys import find_destroyed_keys
+from exports.row_checks.entity_sequences import check_entity_sequences
 from exports.row_checks.recorded_deletions import RecordedDeletions, StoredDeletions
 from exports.row_checks.setting_names import find_renamed_settings
 from exports.row_checks.stored_payloads import check_stored_payloads
@@ -118,6 +119,7 @@ class _RowCheck:
         faults: list[RowFault] = []
         children = {name: _by_parent(tables[name], "event") for name in ("receipts", "deliveries")}
         attempts, calls = _by_parent(tables["attempts"], "delivery"), _by_parent(tables["calls"], "attempt")
+        checked: list[EventRows] = []
         for event in tables["events"]:
             reference = event["reference"]
             deliveries = children["deliveries"][reference]
@@ -129,10 +131,15 @@ class _RowCheck:
                 tried,
                 [call for attempt in tried for call in calls[attempt["attempt"]]],
             )
+            checked.append(rows)
             faults += check_event(rows, streams, deletions)
             faults += _check_repeated_columns(event, rows.receipts, deliveries)
             faults += _check_batch(event, streams.get(f"{_STREAM}{reference}", ()), deletions)
-        return [*faults, *check_stored_payloads(keys, tables, streams, deletions)]
+        return [
+            *faults,
+            *check_entity_sequences(checked, streams, deletions),
+            *check_stored_payloads(keys, tables, streams, deletions),
+        ]
 
     def _read_streams(self, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> Streams:
         names = [f"{_STREAM}{row['reference']}" for row in tables["events"]]

@@ -7,6 +7,7 @@ same attempt. A linked record that has the external id of an unknown entity may 
 deleted nor deactivated. A person may decide instead.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from django.conf import settings
@@ -43,24 +44,31 @@ class RecordOwnerUnproven(Exception):
         self.field, self.has_lost_external_id = field, has_lost_external_id
 
 
-def prove_entity_absence(claim: Claim, identity: IdentityConnector) -> None:
-    """Raise EntityAbsenceUnproven unless the entity of a delivery is known to be deleted. Sends reads only."""
+def prove_entity_absence(claim: Claim, identity: IdentityConnector) -> Mapping[str, str]:
+    """Return what proves that the entity of a delivery was deleted, for the audit log: `approved` has the key of the
+    attempt after which a person approved the delivery, `event` the reference of the deletion, `attempt` the key of the
+    earlier attempt that did not find it either. Raises EntityAbsenceUnproven if nothing does. Sends reads only.
+    """
     delivery = claim.delivery
-    if _is_approved(claim, ENTITY_UNPROVEN):
-        return
+    if held := _approved_attempt(claim, ENTITY_UNPROVEN):
+        return {"approved": held}
     known = known_entity_ids(delivery)
     with without_stored_content():
         access = identity.check_access(claim.route.identity_type, delivery.entity_id, known)
     if access != Access.GRANTED:
         raise EntityAbsenceUnproven
-    if not (_is_reported_deleted(claim) or _was_absent_before(claim)):
+    if _is_reported_deleted(claim):
+        return {"event": claim.newest_event.reference}
+    earlier = _earlier_absence(claim)
+    if earlier is None:
         raise EntityAbsenceUnproven
+    return {"attempt": earlier}
 
 
 def prove_record_absence(claim: Claim, target: TargetConnector, record_id: str) -> None:
     """Raise RecordAbsenceUnproven unless a linked record is known to be deleted. Sends reads only."""
     delivery = claim.delivery
-    if _is_approved(claim, RECORD_UNPROVEN):
+    if _approved_attempt(claim, RECORD_UNPROVEN):
         return
     with without_stored_content():
         access = target.check_access(claim.route.target_type, record_id, known_record_ids(delivery))
@@ -79,7 +87,7 @@ def prove_record_owner(
     """
     if change.action is ChangeAction.NOTHING and not has_lost_external_id:
         return
-    if not _is_approved(claim, OWNER_HELD_CODE, record_id=change.record_id or ""):
+    if not _approved_attempt(claim, OWNER_HELD_CODE, record_id=change.record_id or ""):
         raise RecordOwnerUnproven(field, has_lost_external_id)
 
 
@@ -90,25 +98,28 @@ def _is_reported_deleted(claim: Claim) -> bool:
     return claim.newest_event.event_type == "DELETE"
 
 
-def _was_absent_before(claim: Claim) -> bool:
-    """True if an earlier attempt did not find the entity either, and long enough ago."""
+def _earlier_absence(claim: Claim) -> str | None:
+    """Return the key of an earlier attempt that did not find the entity either, long enough ago; None without one."""
     now = timezone.now()
-    return (
-        _attempts_with(claim, ENTITY_UNPROVEN)
-        .filter(
-            ended_at__lte=now - timedelta(seconds=settings.ABSENCE_CONFIRM_SECONDS),
-            ended_at__gte=now - timedelta(seconds=_MAX_SECONDS_BETWEEN),
-        )
-        .exists()
+    attempts = _attempts_with(claim, ENTITY_UNPROVEN).filter(
+        ended_at__lte=now - timedelta(seconds=settings.ABSENCE_CONFIRM_SECONDS),
+        ended_at__gte=now - timedelta(seconds=_MAX_SECONDS_BETWEEN),
     )
+    return _newest_key(attempts)
 
 
-def _is_approved(claim: Claim, code: str, **facts: str) -> bool:
-    """True if a person approved the delivery after an attempt with these facts was held with this code."""
-    return (
-        claim.delivery.is_approved
-        and _attempts_with(claim, code).filter(outcome=AttemptOutcome.HELD, **facts).exists()
-    )
+def _approved_attempt(claim: Claim, code: str, **facts: str) -> str | None:
+    """Return the key of an attempt with these facts that was held with this code, and after which a person approved the
+    delivery; None without one.
+    """
+    if not claim.delivery.is_approved:
+        return None
+    return _newest_key(_attempts_with(claim, code).filter(outcome=AttemptOutcome.HELD, **facts))
+
+
+def _newest_key(attempts: QuerySet[Attempt]) -> str | None:
+    key = attempts.order_by("-pk").values_list("key", flat=True).first()
+    return None if key is None else str(key)
 
 
 def _attempts_with(claim: Claim, code: str) -> QuerySet[Attempt]:

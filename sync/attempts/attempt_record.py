@@ -9,6 +9,7 @@ from typing import Any
 from django.utils import timezone
 
 from audit.entries.append import NewEntry
+from audit.format.canonical_json import JSONValue
 from config_schema.codes.codes import CATALOGUE
 from connectors.contracts.types import Entity
 from connectors.values.json_responses import as_text
@@ -20,7 +21,7 @@ from sync.attempts.plan import AttemptFindings, Plan
 from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import AppliedRecord
 from sync.deliveries.stored_webhook import wants_entity
-from sync.evidence.row_facts import attempt_facts, call_facts
+from sync.evidence.row_facts import attempt_facts, call_facts, change_facts
 from sync.limits.circuit_breaker import is_system_failure
 from sync.models import SUCCESS_STATES, AttemptCause, Delivery, Finding, PayloadChoice, new_recheck
 from sync.models.failure import digest_failure_reason
@@ -130,6 +131,7 @@ class FinishedAttempt:
                 "covered": covered,
                 **call_facts(recorded.call for recorded in self.calls.recorded),
                 **attempt_facts(claim.attempt, claim.delivery.event),
+                **self._change_facts(),
                 **({"left_out": left_out} if left_out else {}),
                 **({"became": state_after} if state_after != result.state else {}),
             },
@@ -144,6 +146,16 @@ class FinishedAttempt:
         missing, plan = dict.fromkeys(self.result.missing, ""), self.findings.plan
         is_refused = self.result.state == State.DEAD and not is_system_failure(self.result.code)
         return {**plan.linked, **missing} if is_refused and plan is not None else missing
+
+    def _change_facts(self) -> dict[str, JSONValue]:
+        """Return what made a deletion or a second creation right; nothing for any other change."""
+        plan = self.findings.plan
+        if plan is None or self.result.state not in SUCCESS_STATES:
+            return {}
+        proof = self.findings.deletion_proof if plan.change.action is ChangeAction.DELETE else {}
+        return change_facts(
+            proof, replaces_record=plan.had_record and plan.change.action is ChangeAction.CREATE
+        )
 
     def applied_record(self) -> AppliedRecord | None:
         """Return the values that the subject's link takes; None if it is not written.

@@ -99,7 +99,7 @@ class Plan:
     `write_counts` are the counts of the record after the change is applied. `left_out` has the entities that the record
     should refer to but that have no record, `linked` the record ids of the other entities. If `is_record_absent`, the
     entity was deleted, and it has no record. `found`: how the record was found. `unseen`: what the entity says of
-    fields that had no value yet.
+    fields that had no value yet. If `had_record`, the subject was linked to a record when this was planned.
     """
 
     change: Change
@@ -111,6 +111,7 @@ class Plan:
     is_record_absent: bool = False
     found: FoundRecord = NO_RECORD
     unseen: UnseenPaths = NOTHING_UNSEEN
+    had_record: bool = False
 
 
 @dataclass(slots=True)
@@ -119,12 +120,14 @@ class AttemptFindings:
     up to it are stored.
 
     `record_id` is empty if no record is known, and `written` None unless one was created or updated. If `is_outdated`,
-    the identity service returned a state of the entity from before the event. `scrubber` removes the secrets of both
+    the identity service returned a state of the entity from before the event. `deletion_proof`: what proves that the
+    entity was deleted, as `prove_entity_absence` returns it. `scrubber` removes the secrets of both
     connections from the findings before they are stored or shown.
     """
 
     entity: Entity | None = None
     is_outdated: bool = False
+    deletion_proof: Mapping[str, str] = field(default_factory=dict)
     plan: Plan | None = None
     record_id: str = ""
     written: Record | None = None
@@ -165,7 +168,7 @@ def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings)
     )
     findings.record_id = plan.change.record_id or ""
     if entity is None:
-        _prove_deletion(claim, connectors.identity, plan)
+        findings.deletion_proof = _prove_deletion(claim, connectors.identity, plan)
     if plan.found.has_lost_external_id or (entity is None and plan.found.has_unknown_external_id):
         _require_owner(claim, mapping, findings, plan)
     return plan
@@ -179,12 +182,15 @@ def _read_entity(claim: Claim, identity: IdentityConnector) -> tuple[Entity | No
     return entity, _is_before_event(entity, claim)
 
 
-def _prove_deletion(claim: Claim, identity: IdentityConnector, plan: Plan) -> None:
-    """Raise EntityNotYetVisible or EntityAbsenceUnproven unless the entity was deleted."""
-    if claim.delivery.is_fetched:
-        if _is_not_yet_visible(claim, plan.record):
-            raise EntityNotYetVisible
-        prove_entity_absence(claim, identity)
+def _prove_deletion(claim: Claim, identity: IdentityConnector, plan: Plan) -> Mapping[str, str]:
+    """Return what proves that the entity was deleted. Raises EntityNotYetVisible or EntityAbsenceUnproven if nothing
+    does.
+    """
+    if not claim.delivery.is_fetched:
+        return {"event": claim.delivery.event.reference}
+    if _is_not_yet_visible(claim, plan.record):
+        raise EntityNotYetVisible
+    return prove_entity_absence(claim, identity)
 
 
 def _require_owner(claim: Claim, mapping: ParsedMapping, findings: AttemptFindings, plan: Plan) -> None:
@@ -368,6 +374,7 @@ def _find_record_and_plan(
         linked=mapped.linked,
         found=found,
         unseen=mapped.unseen,
+        had_record=claim.link is not None and claim.link.record_id is not None,
     )
 
 

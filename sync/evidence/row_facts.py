@@ -1,6 +1,6 @@
 """Facts about the rows of an attempt that audit entries repeat, so that a row that was changed later is found."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from audit.entries.append import NewEntry
 from audit.format.canonical_json import JSONValue
@@ -35,6 +35,16 @@ def attempt_facts(attempt: Attempt, event: Event) -> dict[str, JSONValue]:
     if attempt.findings is not None:
         facts["findings"] = attempt.findings.entry_digest
     return facts
+
+
+def change_facts(deletion_proof: Mapping[str, str], *, replaces_record: bool) -> dict[str, JSONValue]:
+    """Return what the log must say so that a deletion, or the creation of a second record, is no fault of its rows.
+
+    `proof`: what proves that the entity was deleted. `replaces`: the entity was linked to a record, which the target
+    does not have any more or which is that of another entity.
+    """
+    facts: dict[str, JSONValue] = {"proof": {**deletion_proof}} if deletion_proof else {}
+    return facts | ({"replaces": True} if replaces_record else {})
 
 
 def call_facts(calls: Iterable[Call]) -> dict[str, JSONValue]:

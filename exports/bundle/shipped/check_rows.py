@@ -118,6 +118,10 @@ SLUG_COLUMNS: Mapping[str, Sequence[tuple[str, str, str]]] = {
     "calls": (("connection", "connection", "connection_id"),),
 }
 ENDED = ("succeeded", "unchanged", "superseded", "failed", "held")
+# An attempt with this code did not find the entity, and nothing proved that it was deleted.
+ABSENCE_CODE = "identity-missing-unproven"
+# The outcomes with which an attempt links the entity to its record.
+LINKING = ("succeeded", "unchanged")
 # The decisions of a person that let a held delivery run.
 APPROVALS = ("delivery.approved", "delivery.record-linked", "delivery.record-approved")
 # What may end that a delivery is held, next to a replay: a decision, an erasure, or a later success of its entity.
@@ -255,6 +259,8 @@ class DeliveryLog:
         # The entries that took it on while it was held, without a decision: each with its number.
         self.undecided: list[str] = []
         self.approvals = 0
+        # The attempts that deleted a record: each with the detail that says why.
+        self.removals: dict[str, Mapping[str, Any]] = {}
         for entry in entries:
             self.add_entry(entry)
 
@@ -320,6 +326,8 @@ class DeliveryLog:
             row.pop("record_id", None)
         if "calls" in details:
             self.calls[key] = list(details["calls"])
+        if word == "succeeded" and details.get("action") == "deleted":
+            self.removals[key] = details.get("proof") or {}
 
     def end_unknown(self, details: Row, at: str) -> None:
         """The process died: the delivery waits again, or is dead if it is to blame."""
@@ -451,6 +459,7 @@ def check_event(rows: EventRows, streams: Mapping[str, Sequence[Entry]], deletio
         yield from check_decisions(row, delivery)
         if log.is_complete and delivery.is_complete and not is_ahead:
             yield from check_requests(row, delivery, log)
+        yield from check_removals(event, delivery)
         is_known = is_known and not is_behind and delivery.state is not None
         known.append(delivery)
     if is_known:
@@ -609,6 +618,127 @@ def check_requests(row: Row, log: DeliveryLog, event: EventLog) -> Faults:
         )
 
 
+def check_removals(event: Row, log: DeliveryLog) -> Faults:
+    """Yield an attempt that deleted a record, although its own event and its own delivery show no reason for it.
+
+    An event or an attempt of another delivery of the entity is looked up later: see `other_proofs`.
+    """
+    for key, proof in log.removals.items():
+        if not is_proven(event, log, proof):
+            yield RowFault(
+                "sequence-broken", "attempts", key, "", "deleted a record, but nothing proves that it should"
+            )
+
+
+def is_proven(event: Row, log: DeliveryLog, proof: Row) -> bool:
+    """Return False if what an entry says to prove a deletion is known to be wrong."""
+    if "approved" in proof and log.is_complete and not log.approvals:
+        return False
+    attempt = proof.get("approved", proof.get("attempt"))
+    if attempt is not None:
+        # That of another delivery is not here; nor is one whose entries were deleted.
+        return bool(log.attempts.get(attempt, {}).get("code", ABSENCE_CODE) == ABSENCE_CODE)
+    is_own = proof.get("event", event["reference"]) == event["reference"]
+    return not is_own or bool(event["event_type"] == "DELETE")
+
+
+class OtherProof(NamedTuple):
+    """What proves a deletion according to its entry: an event or an attempt of another delivery of the entity."""
+
+    attempt: str
+    kind: str
+    key: str
+
+
+def other_proofs(rows: EventRows, streams: Mapping[str, Sequence[Entry]]) -> Iterator[OtherProof]:
+    """Yield the proofs of deletions that are not among the rows of their event."""
+    own = {rows.event["reference"], *(row["attempt"] for row in rows.attempts)}
+    for details in ended_as(rows, streams, "deleted"):
+        for kind, key in (details.get("proof") or {}).items():
+            if key not in own:
+                yield OtherProof(details["attempt"], kind, key)
+
+
+def new_creations(rows: EventRows, streams: Mapping[str, Sequence[Entry]]) -> set[str]:
+    """Return the attempts that created a record for an entity which had none, as their entries say."""
+    created = ended_as(rows, streams, "created")
+    return {details["attempt"] for details in created if not details.get("replaces")}
+
+
+def ended_as(rows: EventRows, streams: Mapping[str, Sequence[Entry]], action: str) -> Iterator[Row]:
+    """Yield the details of the entries of attempts that succeeded with an action."""
+    for row in rows.deliveries:
+        for entry in streams.get(f"delivery:{rows.event['reference']}:{row['route']}", ()):
+            if entry["action"] == "attempt.succeeded" and entry["details"].get("action") == action:
+                yield entry["details"]
+
+
+def missing_proof(proof: OtherProof, found: Optional[str], *, may_be_deleted: bool) -> Faults:  # noqa: UP045
+    """Yield a deletion whose proof is not there, or is something else. `found`: the type of the event, or the code of
+    the attempt; None if there is no row.
+    """
+    expected = "DELETE" if proof.kind == "event" else ABSENCE_CODE
+    if found == expected or (found is None and may_be_deleted):
+        return
+    what = "has no row" if found is None else f"is {found!r}"
+    yield RowFault(
+        "sequence-broken",
+        "attempts",
+        proof.attempt,
+        "",
+        f"deleted a record because of {proof.key}, which {what}",
+    )
+
+
+class LinkingAttempt(NamedTuple):
+    """An attempt after which its entity was linked to a record, or to none if `record_id` is empty."""
+
+    attempt: str
+    ended: str
+    action: str
+    record_id: str
+
+    @property
+    def ends_link(self) -> bool:
+        return self.action == "deleted" or not self.record_id
+
+
+def linked_before(creation: LinkingAttempt, history: Iterable[LinkingAttempt]) -> Optional[LinkingAttempt]:  # noqa: UP045
+    """Return the earlier attempt of an entity that linked another record, if no attempt has ended that link before the
+    creation of this one. Allows for clocks that differ.
+    """
+    attempts = sorted(history, key=lambda attempt: attempt.ended)
+    linked = [
+        attempt
+        for attempt in attempts
+        if attempt.ended < creation.ended
+        and not attempt.ends_link
+        and attempt.record_id != creation.record_id
+        and attempt.attempt != creation.attempt
+    ]
+    if not linked:
+        return None
+    until = (parse_time(creation.ended) + CLOCKS_APART).strftime(TIME_FORMAT)
+    since = (parse_time(linked[-1].ended) - CLOCKS_APART).strftime(TIME_FORMAT)
+    ends = any(
+        since <= attempt.ended <= until
+        for attempt in attempts
+        # Not only of that record: ids of a target can change, and links with them. Of the new one it says nothing.
+        if attempt.ends_link and attempt.record_id != creation.record_id
+    )
+    return None if ends else linked[-1]
+
+
+def second_record(creation: LinkingAttempt, linked: LinkingAttempt) -> RowFault:
+    return RowFault(
+        "sequence-broken",
+        "attempts",
+        creation.attempt,
+        "",
+        f"created a record, but attempt {linked.attempt} had linked one, and nothing has ended that link",
+    )
+
+
 def check_attempts(
     delivery: Row, rows: EventRows, log: DeliveryLog, deletions: Deletions, *, is_behind: bool
 ) -> Faults:
@@ -727,11 +857,18 @@ class EntryIndex:
         self.table.execute(
             "CREATE TABLE entry (stream, seq, at, position, PRIMARY KEY (stream, seq)) WITHOUT ROWID"
         )
-        self.table.execute("CREATE TABLE seen (reference PRIMARY KEY) WITHOUT ROWID")
+        self.table.execute("CREATE TABLE seen (reference PRIMARY KEY, kind, entity) WITHOUT ROWID")
+        self.table.execute("CREATE INDEX seen_entity ON seen (entity)")
+        # The links that persons removed.
+        self.table.execute("CREATE TABLE removal (stream, at)")
+        self.history = EntityHistory(self.table)
 
     def fill(self, lines: Iterable[tuple[int, Entry]]) -> None:
-        rows = ((entry["stream"], entry["stream_seq"], entry["at"], position) for position, entry in lines)
-        self.table.executemany("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?)", rows)
+        for position, entry in lines:
+            place = (entry["stream"], entry["stream_seq"], entry["at"], position)
+            self.table.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?)", place)
+            if entry["action"] == "link.removed":
+                self.table.execute("INSERT INTO removal VALUES (?, ?)", (entry["stream"], entry["at"]))
 
     def read_stream(self, stream: str) -> list[Entry]:
         places = self.table.execute("SELECT position FROM entry WHERE stream = ? ORDER BY seq", [stream])
@@ -742,10 +879,11 @@ class EntryIndex:
         entry: Entry = json.loads(self.file.readline())
         return entry
 
-    def add_seen(self, reference: Any) -> bool:
+    def add_seen(self, event: Row) -> bool:
         """Return False if the event was seen already."""
-        done = self.table.execute("INSERT OR IGNORE INTO seen VALUES (?)", [str(reference)])
-        return done.rowcount > 0
+        entity = json.dumps([event.get("entity_type"), event.get("entity_id")])
+        values = [str(event.get("reference")), str(event.get("event_type")), entity]
+        return self.table.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", values).rowcount > 0
 
     def unseen_events(self) -> Iterator[tuple[str, str]]:
         """Yield the references of events in the log that were not seen, with their times of arrival."""
@@ -753,6 +891,84 @@ class EntryIndex:
             "SELECT substr(stream, 7), at FROM entry WHERE seq = 1 AND stream > 'event:' AND stream < 'event;' "
             "AND substr(stream, 7) NOT IN (SELECT reference FROM seen)"
         )
+
+
+class EntityHistory:
+    """What happened to each entity over all events of an export: its records, and the proofs of its deletions."""
+
+    def __init__(self, table: sqlite3.Connection) -> None:
+        self.table = table
+        table.execute(
+            "CREATE TABLE linking (subject, target, attempt, ended, action, record, is_new, entity, place)"
+        )
+        table.execute("CREATE INDEX linking_subject ON linking (subject)")
+        table.execute("CREATE INDEX linking_record ON linking (record)")
+        table.execute("CREATE TABLE absence (attempt PRIMARY KEY, code) WITHOUT ROWID")
+        table.execute("CREATE TABLE proof (attempt, kind, key, place)")
+
+    def add(self, place: str, rows: EventRows, streams: Mapping[str, Sequence[Entry]]) -> None:
+        proofs = [(*proof, place) for proof in other_proofs(rows, streams)]
+        self.table.executemany("INSERT INTO proof VALUES (?, ?, ?, ?)", proofs)
+        absent = [(row["attempt"], row["code"]) for row in rows.attempts if row["outcome"] not in LINKING]
+        self.table.executemany("INSERT OR IGNORE INTO absence VALUES (?, ?)", absent)
+        event, created = rows.event, new_creations(rows, streams)
+        if event["entity_id"].startswith(PSEUDONYM_MARK):
+            return
+        entity = [event["entity_type"], event["entity_id"]]
+        for delivery in rows.deliveries:
+            subject = json.dumps([delivery["identity_id"], delivery["target_id"], *entity])
+            self.table.executemany(
+                "INSERT INTO linking VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        *(subject, delivery["target_id"], row["attempt"], row["ended"], row["action"]),
+                        *(row["record_id"], row["attempt"] in created, json.dumps(entity), place),
+                    )
+                    for row in rows.attempts
+                    if row["delivery"] == delivery["delivery"] and row["outcome"] in LINKING and row["ended"]
+                ],
+            )
+
+    def faults(self, deletions: Deletions, *, has_deleted_events: bool) -> Iterator[tuple[str, RowFault]]:
+        """Yield the places and faults of creations of second records, and of deletions without their proof."""
+        created = (
+            "SELECT subject, target, entity, place, attempt, ended, action, record FROM linking WHERE is_new"
+        )
+        for subject, target, entity, place, *columns in self.table.execute(created):
+            creation = LinkingAttempt(*columns)
+            others = self.table.execute(
+                "SELECT attempt, ended, action, record FROM linking WHERE subject = ?", [subject]
+            )
+            linked = linked_before(creation, [LinkingAttempt(*row) for row in others])
+            # Entries of that time may be deleted, and with them that a person removed the link.
+            if linked is None or deletions.has_no_entries(linked.ended):
+                continue
+            if not self.was_released(subject, target, entity, linked):
+                yield place, second_record(creation, linked)
+        known = (
+            "SELECT proof.attempt, proof.kind, proof.key, proof.place, coalesce(seen.kind, absence.code) FROM proof "
+            "LEFT JOIN seen ON proof.kind = 'event' AND seen.reference = proof.key "
+            "LEFT JOIN absence ON proof.kind <> 'event' AND absence.attempt = proof.key"
+        )
+        for attempt, kind, key, place, found in self.table.execute(known):
+            # An event of the last second may be newer than the checkpoint.
+            may_be_deleted = kind == "event" or has_deleted_events
+            for fault in missing_proof(OtherProof(attempt, kind, key), found, may_be_deleted=may_be_deleted):
+                yield place, fault
+
+    def was_released(self, subject: str, target: int, entity: str, linked: LinkingAttempt) -> bool:
+        """True if a person removed the link, or the target gave the record's id to a new record of another entity."""
+        taken = (
+            "SELECT 1 FROM linking WHERE record = ? AND target = ? AND action = 'created' AND subject <> ? "
+            "AND ended >= ?"
+        )
+        removed = (
+            "SELECT 1 FROM removal WHERE at >= ? AND (stream = ? OR stream IN "
+            "(SELECT 'event:' || reference FROM seen WHERE entity = ?))"
+        )
+        by_target = self.table.execute(taken, [linked.record_id, target, subject, linked.ended]).fetchone()
+        by_person = [linked.ended, f"setting:connection:{target}", entity]
+        return by_target is not None or self.table.execute(removed, by_person).fetchone() is not None
 
 
 class RowFile:
@@ -835,6 +1051,11 @@ class RowChecker:
             if self.metadata["first_segment"] != 1:
                 self.deletions.erased = None
             self.check_rows()
+            has_deleted = self.deletions.events_before or self.stated_events_before or self.metadata["gone"]
+            for place, fault in self.entries.history.faults(
+                self.deletions, has_deleted_events=bool(has_deleted)
+            ):
+                self.add_fault(fault.code, place, fault)
             self.check_missing()
             self.check_table()
         except READ_ERRORS as error:
@@ -903,7 +1124,7 @@ class RowChecker:
         for place, event in self.read_lines("events"):
             count += 1
             reference = event.get("reference")
-            if not self.entries.add_seen(reference):
+            if not self.entries.add_seen(event):
                 self.add_fault("row-duplicate", place, f"event {reference} appears twice")
             self.uuids.add(event.get("uuid"))
             if not self.matches_filter(event.get("received", "")):
@@ -952,6 +1173,8 @@ class RowChecker:
                 self.add_fault(fault.code, place, fault)
             for fault in self.check_slugs(rows):
                 self.add_fault(fault.code, place, fault)
+            if self.has_all_events:
+                self.entries.history.add(place, rows, stored)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             self.add_fault(
                 "unreadable", place, f"event {reference} is unreadable: {type(error).__name__}: {error}"
@@ -976,6 +1199,12 @@ class RowChecker:
                     f"event:{reference}",
                     f"was received at {at}, but has no row in events.jsonl",
                 )
+
+    @property
+    def has_all_events(self) -> bool:
+        """True if no event of an entity was left out because of its time or of a filter."""
+        bounds = (self.metadata["filter"].get(f"received_{name}") for name in ("from", "to"))
+        return bool(self.metadata["whole"]) and not any(bounds)
 
     def matches_filter(self, at: str) -> bool:
         begin, end = (self.metadata["filter"].get(f"received_{name}", "") for name in ("from", "to"))

@@ -147,6 +147,29 @@ def replayed_without_request() -> RowExport:
     return RowExport(history)
 
 
+def deleted_without_proof() -> RowExport:
+    """Return an export of an update that deleted the record of its entity, and nothing says why."""
+    history = History(Random("hub audit vectors 6"))
+    history.seconds = 10
+    event = history.receive("USR-1", "evt-1")
+    attempt = history.start_attempt(event, 1)
+    history.end_attempt(event, attempt, "succeeded", "succeeded", [], action="deleted", record_id="4711")
+    history.seal()
+    return RowExport(history)
+
+
+def created_twice() -> RowExport:
+    """Return an export of two events of one entity, each of which created a record of its own."""
+    history = History(Random("hub audit vectors 7"))
+    history.seconds = 10
+    for number, record in enumerate(("4711", "4712"), start=1):
+        event = history.receive("USR-1", f"evt-{number}")
+        attempt = history.start_attempt(event, 1)
+        history.end_attempt(event, attempt, "succeeded", "succeeded", [], action="created", record_id=record)
+    history.seal()
+    return RowExport(history)
+
+
 _SUCCEEDED = {"state": "succeeded", "code": "succeeded"}
 
 
