@@ -12,6 +12,7 @@ import hmac
 import json
 import os
 import sqlite3
+import stat
 import sys
 import zipfile
 from collections import Counter
@@ -1032,8 +1033,24 @@ class RowChecker:
                     continue
                 yield place, row
 
+    def find_special_file(self) -> str:
+        """Return the name of a link or a special file: one may lead out of the folder, or never end. Empty if there is
+        none.
+        """
+        for folder, folders, names in os.walk(self.folder):
+            for name in folders + names:
+                path = os.path.join(folder, name)  # noqa: PTH118
+                mode = os.lstat(path).st_mode
+                if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                    return os.path.relpath(path, self.folder)
+        return ""
+
     def check_export(self) -> list[str]:
         try:
+            # Before anything is opened: to open a pipe waits for its writer.
+            if name := self.find_special_file():
+                self.add_fault("special-file", name, "is a link or a special file")
+                return self.faults
             self.metadata = self.read_json("export.json")
             if missing := [name for name in METADATA_FIELDS if name not in self.metadata]:
                 raise ValueError(f"export.json lacks {', '.join(missing)}")

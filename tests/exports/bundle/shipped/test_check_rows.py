@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +20,7 @@ from exports.bundle.shipped.check_rows import (
     keyed_row_digest,
     row_digest,
 )
-from tests.support.audit.vectors.published import ARCHIVE, BY_NAME, assemble
+from tests.support.audit.vectors.published import ARCHIVE, BY_NAME, assemble, run_script
 from tests.support.builders.exports import a_finished_export, a_recorded_history, unpack_export
 
 
@@ -63,6 +64,22 @@ def test_an_unreadable_export_is_a_fault(
         (tmp_path / "export.json").write_bytes(content)
     assert check_rows.main([str(tmp_path)]) == 1
     assert capsys.readouterr().out.startswith("FAULT [unreadable] the export: ")
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize("name", ["export.json", "entries.jsonl", "notes.txt"])
+@pytest.mark.parametrize("is_pipe", [False, True])
+def test_a_pipe_or_a_link_is_refused_before_a_file_is_opened(
+    tmp_path: Path, name: str, is_pipe: bool
+) -> None:
+    """A program of its own with a deadline: to open a pipe waits for ever."""
+    folder = assemble(BY_NAME["good/rows-whole"], tmp_path / "export")[0]
+    (folder / name).unlink(missing_ok=True)
+    if is_pipe:
+        os.mkfifo(folder / name)
+    else:
+        (folder / name).symlink_to(tmp_path)
+    assert run_script(Path(check_rows.__file__), [str(folder)]) == (1, "special-file")
 
 
 @pytest.mark.pure

@@ -50,7 +50,7 @@ def test_the_shipped_row_checker_alone_finds_what_a_vector_says(tmp_path: Path, 
 @pytest.mark.nightly
 @pytest.mark.pure
 def test_the_verifiers_of_entries_accept_each_vector(tmp_path: Path) -> None:
-    for name in NAMES:
+    for name in (name for name in NAMES if BY_NAME[name]["code"] != "special-file"):
         folder, _ = assemble(BY_NAME[name], tmp_path / name)
         assert verify.ExportCheck(str(folder)).run_checks() == [], name
         assert find_export_faults(folder, None) == [], name
