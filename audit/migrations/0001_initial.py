@@ -115,7 +115,7 @@ class Migration(migrations.Migration):
                 'permissions': [('download_entry', 'Can download the audit log')],
                 'default_permissions': ('view',),
                 'indexes': [models.Index(fields=['at', 'id'], name='audit_entry_at'), models.Index(models.F('action'), models.OrderBy(models.F('at'), descending=True), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('action__in', ('attempt.started', 'attempt.succeeded', 'webhook.answered', 'webhook.received')), _negated=True), name='audit_entry_seldom'), models.Index(models.OrderBy(models.F('at'), descending=True), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('actor__startswith', 'person:')), name='audit_entry_people'), models.Index(models.F('actor'), models.OrderBy(models.F('at'), descending=True), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('actor__startswith', 'person:')), name='audit_entry_person'), models.Index(django.db.models.functions.text.Left('stream', django.db.models.expressions.CombinedExpression(django.db.models.functions.text.StrIndex('stream', models.Value(':')), '-', models.Value(1))), models.OrderBy(models.F('at'), descending=True), models.OrderBy(models.F('id'), descending=True), condition=models.Q(models.Q(('stream__startswith', 'event:'), _negated=True), models.Q(('stream__startswith', 'delivery:'), _negated=True)), name='audit_entry_apart')],
-                'constraints': [models.UniqueConstraint(fields=('stream', 'stream_seq'), name='one_entry_a_place'), models.CheckConstraint(condition=models.Q(('id__gt', 0)), name='entry_id_positive')],
+                'constraints': [models.UniqueConstraint(fields=('stream', 'stream_seq'), name='one_entry_a_place'), models.CheckConstraint(condition=models.Q(('id__gt', 0)), name='entry_id_positive'), models.CheckConstraint(condition=models.Q(('id__lt', 4611686018427387904)), name='entry_id_bound')],
             },
         ),
         migrations.CreateModel(
@@ -138,6 +138,7 @@ class Migration(migrations.Migration):
             options={
                 'default_permissions': ('view',),
                 'indexes': [models.Index(fields=['-sealed_at', '-number'], name='audit_segment_at'), models.Index(fields=['highest_id'], name='audit_segment_highest'), models.Index(condition=models.Q(('is_late', True)), fields=['-number'], name='audit_segment_late')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('number__lt', 4611686018427387904)), name='segment_number_bound'), models.CheckConstraint(condition=models.Q(('highest_id__lt', 4611686018427387904)), name='segment_highest_id_bound')],
             },
         ),
         migrations.CreateModel(

@@ -6,6 +6,8 @@ private half of a signing key may be removed.
 
 from django.db import migrations
 
+from database.row_ids import create_id_triggers
+
 ENTRY, SEGMENT, CHECKPOINT, PUBLICATION, VERIFICATION, SIGNING_KEY = TABLES = (
     "audit_entry",
     "audit_segment",
@@ -84,6 +86,7 @@ def create_triggers(apps, schema_editor):
     for table in TABLES:
         for statement in sqlite_triggers(table) if is_sqlite else postgresql_triggers(table):
             schema_editor.execute(statement)
+    create_id_triggers(schema_editor, ENTRY)
 
 
 class Migration(migrations.Migration):

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models.functions import Left, StrIndex
 
 from audit.format.entry_body import entry_body
+from database.row_ids import id_bound
 
 # What every webhook does, and what it is about: see `audit.entries.search`.
 ROUTINE_ACTIONS = ("attempt.started", "attempt.succeeded", "webhook.answered", "webhook.received")
@@ -41,6 +42,7 @@ class Entry(models.Model):
             models.UniqueConstraint(fields=["stream", "stream_seq"], name="one_entry_a_place"),
             # Packed ids have no form for others, so the sealer could not close a segment.
             models.CheckConstraint(condition=models.Q(id__gt=0), name="entry_id_positive"),
+            id_bound("entry"),
         ]
         indexes = [
             # Ascending, and read backwards: new rows go to its end, and fill its pages.

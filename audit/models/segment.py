@@ -2,6 +2,8 @@
 
 from django.db import models
 
+from database.row_ids import id_bound
+
 
 class SigningKey(models.Model):
     """A key that signs segments, checkpoints and manifests for a time.
@@ -50,6 +52,7 @@ class Segment(models.Model):
 
     class Meta:
         default_permissions = ("view",)
+        constraints = [id_bound("segment", "number"), id_bound("segment", "highest_id")]
         indexes = [
             models.Index(fields=["-sealed_at", "-number"], name="audit_segment_at"),
             models.Index(fields=["highest_id"], name="audit_segment_highest"),

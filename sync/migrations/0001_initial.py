@@ -6,7 +6,12 @@ import uuid
 import config_schema.codes.reference
 import database.encryption.at_rest
 from django.conf import settings
+from database.row_ids import create_id_triggers
 from django.db import migrations, models
+
+
+def bound_ids(apps, schema_editor):
+    create_id_triggers(schema_editor, 'sync_delivery', 'sync_attempt', 'sync_call', 'sync_recheck', 'sync_link')
 
 
 class Migration(migrations.Migration):
@@ -1134,4 +1139,25 @@ class Migration(migrations.Migration):
                 'default_permissions': (),
             },
         ),
+        migrations.AddConstraint(
+            model_name='delivery',
+            constraint=models.CheckConstraint(condition=models.Q(('id__lt', 4611686018427387904)), name='delivery_id_bound'),
+        ),
+        migrations.AddConstraint(
+            model_name='attempt',
+            constraint=models.CheckConstraint(condition=models.Q(('id__lt', 4611686018427387904)), name='attempt_id_bound'),
+        ),
+        migrations.AddConstraint(
+            model_name='call',
+            constraint=models.CheckConstraint(condition=models.Q(('id__lt', 4611686018427387904)), name='call_id_bound'),
+        ),
+        migrations.AddConstraint(
+            model_name='recheck',
+            constraint=models.CheckConstraint(condition=models.Q(('id__lt', 4611686018427387904)), name='recheck_id_bound'),
+        ),
+        migrations.AddConstraint(
+            model_name='link',
+            constraint=models.CheckConstraint(condition=models.Q(('id__lt', 4611686018427387904)), name='link_id_bound'),
+        ),
+        migrations.RunPython(bound_ids),
     ]

@@ -8,6 +8,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from config_schema.codes.reference import new_uuid
+from database.row_ids import id_bound
 from sync.models.connection import Connection
 from sync.models.delivery import Delivery, PayloadChoice
 from sync.models.mapping import MappingVersion
@@ -107,7 +108,10 @@ class Attempt(models.Model):
 
     class Meta:
         default_permissions = ("view",)
-        constraints = [models.UniqueConstraint("delivery", "number", name="attempt_once")]
+        constraints = [
+            id_bound("attempt"),
+            models.UniqueConstraint("delivery", "number", name="attempt_once"),
+        ]
         indexes = [
             # Holds the few attempts that the mass-change guard counts.
             models.Index(
@@ -155,10 +159,11 @@ class Call(models.Model):
     class Meta:
         default_permissions = ("view",)
         constraints = [
+            id_bound("call"),
             models.CheckConstraint(
                 condition=models.Q(response=None) | models.Q(response_part__isnull=False),
                 name="response_has_a_part",
-            )
+            ),
         ]
         indexes = indexes_where_set("call", "request", "response")
 

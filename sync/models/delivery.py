@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from config_schema.codes.codes import is_about_identity
 from config_schema.codes.reference import to_reference
+from database.row_ids import id_bound
 from sync.models.connection import Connection
 from sync.models.mapping import MappingVersion
 from sync.models.route import Route
@@ -167,6 +168,7 @@ class Delivery(models.Model):
         ]
         verbose_name_plural = "deliveries"
         constraints = [
+            id_bound("delivery"),
             models.UniqueConstraint("event", "route", name="delivery_once"),
             models.UniqueConstraint(
                 fields=["identity", "entity_type", "entity_id", "target"],
@@ -338,6 +340,7 @@ class Link(models.Model):
     class Meta:
         default_permissions = ("view",)
         constraints = [
+            id_bound("link"),
             models.UniqueConstraint("entity_id", "entity_type", "identity", "target", name="link_once"),
         ]
         indexes = [

@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db import models
 
 from database.model_rows import new_row
+from database.row_ids import id_bound
 from database.values import NOW, DatabaseTime
 from sync.models.attempt import Attempt
 from sync.models.delivery import Delivery
@@ -49,6 +50,7 @@ class Recheck(models.Model):
     class Meta:
         default_permissions = ()
         constraints = [
+            id_bound("recheck"),
             models.CheckConstraint(
                 condition=models.Q(due_at=None) | models.Q(delivery=None), name="recheck_due_or_running"
             ),

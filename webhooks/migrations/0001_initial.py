@@ -6,7 +6,12 @@ import uuid
 import config_schema.codes.reference
 import database.encryption.at_rest
 from django.conf import settings
+from database.row_ids import create_id_triggers
 from django.db import migrations, models
+
+
+def bound_ids(apps, schema_editor):
+    create_id_triggers(schema_editor, 'webhooks_event', 'webhooks_receipt', 'webhooks_refusal', 'webhooks_payload', 'webhooks_subjectkey')
 
 
 class Migration(migrations.Migration):
@@ -300,4 +305,25 @@ class Migration(migrations.Migration):
                 'default_permissions': (),
             },
         ),
+        migrations.AddConstraint(
+            model_name='event',
+            constraint=models.CheckConstraint(condition=models.Q(('id__lt', 4611686018427387904)), name='event_id_bound'),
+        ),
+        migrations.AddConstraint(
+            model_name='receipt',
+            constraint=models.CheckConstraint(condition=models.Q(('id__lt', 4611686018427387904)), name='receipt_id_bound'),
+        ),
+        migrations.AddConstraint(
+            model_name='refusal',
+            constraint=models.CheckConstraint(condition=models.Q(('id__lt', 4611686018427387904)), name='refusal_id_bound'),
+        ),
+        migrations.AddConstraint(
+            model_name='payload',
+            constraint=models.CheckConstraint(condition=models.Q(('id__lt', 4611686018427387904)), name='payload_id_bound'),
+        ),
+        migrations.AddConstraint(
+            model_name='subjectkey',
+            constraint=models.CheckConstraint(condition=models.Q(('id__lt', 4611686018427387904)), name='subjectkey_id_bound'),
+        ),
+        migrations.RunPython(bound_ids),
     ]

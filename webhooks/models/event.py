@@ -6,6 +6,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from config_schema.codes.reference import new_uuid, to_reference
+from database.row_ids import id_bound
 from webhooks.models.payload import indexes_where_set, payload_foreign_key
 from webhooks.models.source import Source
 from webhooks.models.subject_key import SubjectKey
@@ -87,6 +88,7 @@ class Event(models.Model):
             ("view_contents", "Can see payload contents"),
         ]
         constraints = [
+            id_bound("event"),
             models.UniqueConstraint("source", "event_id", name="event_id_once_a_source"),
         ]
         indexes = [

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from database.encryption.at_rest import decrypt, encrypt
 from database.model_rows import new_row
+from database.row_ids import id_bound
 from webhooks.models.subject_key import SubjectKey
 
 
@@ -53,6 +54,7 @@ class Payload(models.Model):
     )
 
     class Meta:
+        constraints = [id_bound("payload")]
         default_permissions = ("view",)
         indexes = indexes_where_set("payload", "subject")
 

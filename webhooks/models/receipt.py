@@ -6,6 +6,7 @@ from functools import cached_property
 from django.db import models
 
 from config_schema.codes.reference import new_uuid, to_reference
+from database.row_ids import id_bound
 from webhooks.models.event import Event
 from webhooks.models.payload import Payload, indexes_where_set, payload_foreign_key
 from webhooks.models.source import Source
@@ -40,6 +41,7 @@ class Receipt(models.Model):
     answer = payload_foreign_key()
 
     class Meta:
+        constraints = [id_bound("receipt")]
         default_permissions = ("view",)
         indexes = [
             models.Index(fields=["received_at", "id"], name="receipt_received"),
@@ -100,6 +102,7 @@ class Refusal(models.Model):
     times = models.PositiveIntegerField(default=1)
 
     class Meta:
+        constraints = [id_bound("refusal")]
         default_permissions = ("view",)
         indexes = [models.Index(models.F("last_at").desc(), models.F("id").desc(), name="refusal_last")]
 

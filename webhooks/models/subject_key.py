@@ -11,6 +11,7 @@ from database.encryption.at_rest import CannotDecrypt, decrypt, encrypt
 from database.encryption.subject_cipher import KEY_BYTES, SubjectEncryptor
 from database.encryption.subject_cipher import decrypt as decrypt_of_subject
 from database.model_rows import new_row
+from database.row_ids import id_bound
 
 # No id that a source can send begins with it.
 PSEUDONYM_MARK = "~"
@@ -50,6 +51,7 @@ class SubjectKey(models.Model):
     class Meta:
         default_permissions = ()
         constraints = [
+            id_bound("subjectkey"),
             # Only for live keys: the row of a destroyed key stays when the entity gets a new one.
             models.UniqueConstraint(
                 fields=["pseudonym"], condition=models.Q(destroyed_at=None), name="one_key_a_subject"
