@@ -10,9 +10,11 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from django.db import connection
+from django.utils import timezone
 
 from audit.format.signed_records import format_time
 from audit.models import Entry
@@ -29,6 +31,7 @@ from exports.bundle.unreadable_rows import (
 from exports.damaged_values import READ_ERRORS, is_damage
 from exports.row_checks.destroyed_keys import find_destroyed_keys
 from exports.row_checks.entity_sequences import check_entity_sequences
+from exports.row_checks.opened_payloads import check_opened_payloads
 from exports.row_checks.recorded_deletions import RecordedDeletions, StoredDeletions
 from exports.row_checks.setting_names import find_renamed_settings
 from exports.row_checks.stored_payloads import check_stored_payloads
@@ -47,7 +50,8 @@ Streams = Mapping[str, Sequence[Mapping[str, Any]]]
 def find_row_faults() -> Iterator[str]:
     """Yield each disagreement between the rows and the entries of the audit log, with its code and place."""
     checker = _RowCheck(json.loads)
-    for page in (checker.check_events, checker.check_missing_events):
+    opens_payloads = partial(check_opened_payloads, day=timezone.now().date())
+    for page in (checker.check_events, checker.check_missing_events, opens_payloads):
         after: int | None = 0
         while after is not None:
             with page_snapshot():
