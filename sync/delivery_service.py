@@ -117,8 +117,8 @@ class EventSession:
             self._start_deliveries()
             is_done = wait_for_outcome(event.pk, waiter, self._deadline)
             # The thread that settled the event has stored this answer in its own commit.
-            if waiter.stored_answer is not None:
-                return cast(T, waiter.stored_answer)
+            if (stored := waiter.find_stored_answer()) is not None:
+                return cast(T, stored)
         return _store_answer(
             build_answer(
                 waiter.outcome or _load_outcome_after_wait(event, is_done=is_done, with_entity=with_entity)

@@ -28,6 +28,9 @@ class PendingAnswer(Protocol):
     def store(self) -> None:
         """Store the answer and append the audit entry in a transaction of its own."""
 
+    def is_stored(self) -> bool:
+        """Return True if a commit that got no answer has stored this answer. Reads the database."""
+
 
 _Answer = TypeVar("_Answer", bound=PendingAnswer)
 

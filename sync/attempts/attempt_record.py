@@ -129,7 +129,7 @@ class FinishedAttempt:
                 "action": claim.attempt.action,
                 "fields": [field.name for field in change.fields] if change else [],
                 "covered": covered,
-                **call_facts(recorded.call for recorded in self.calls.recorded),
+                **call_facts(self.calls.rows),
                 **attempt_facts(claim.attempt, claim.delivery.event),
                 **self._change_facts(),
                 **({"left_out": left_out} if left_out else {}),

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
@@ -28,7 +28,7 @@ from database.write_batch import GuardFailed, WriteBatch
 from sync.deliveries.claims import Claim
 from sync.deliveries.predicates import subject_filter
 from sync.limits.rate_limit import wait_for_turn
-from sync.models import Call, Connection, Delivery, Recheck, new_recheck
+from sync.models import Attempt, Call, Connection, Delivery, Recheck, new_recheck
 from sync.models.connection import LEASE_MARGIN_SECONDS
 from webhooks.models import Payload, SubjectKey
 
@@ -81,7 +81,16 @@ class AttemptRecorder:
         self.connection = connection
         self._key = claim.delivery.event.key
         self._written: Call | None = None
+        # From before the commit of a write's row until its result is recorded.
+        self._is_write_open = False
         self.calls: list[RecordedCall] = []
+
+    @property
+    def has_unrecorded_write(self) -> bool:
+        """True if the row of a write may be stored that is not in `calls`: the answer to its commit was lost, or
+        something failed before the write was sent.
+        """
+        return self._is_write_open
 
     @property
     def has_sent_write(self) -> bool:
@@ -116,6 +125,7 @@ class AttemptRecorder:
     def record_exchange(self, exchange: RecordedExchange) -> None:
         """Store the result of a request for the commit that ends the attempt."""
         call, self._written = self._written, None
+        self._is_write_open = self._is_write_open and not exchange.request.is_write
         is_on_record = call is not None
         call = call or self._new_call(exchange.request)
         call.started_at = exchange.started_at
@@ -136,6 +146,7 @@ class AttemptRecorder:
         batch = WriteBatch()
         batch.require(self._claim.lease_check(needed))
         batch.insert(payload, call)
+        self._is_write_open = True
         try:
             batch.run()
         except GuardFailed:
@@ -194,10 +205,25 @@ def _body_text(body: bytes | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class SettledCalls:
-    """The calls that a settlement writes, by start time, and the payload that contains all their responses."""
+    """The calls that a settlement writes, by start time, and the payload that contains all their responses.
+
+    `unrecorded`: the rows of writes whose result is not known here. They stay as they are.
+    """
 
     recorded: tuple[RecordedCall, ...]
     responses: Payload | None
+    unrecorded: tuple[Call, ...] = ()
+
+    @property
+    def rows(self) -> list[Call]:
+        """Return all rows of the attempt's calls."""
+        return [*(recorded_call.call for recorded_call in self.recorded), *self.unrecorded]
+
+    def with_unrecorded(self, attempt: Attempt) -> "SettledCalls":
+        """Return the calls with those of the attempt that are stored and not known here. Reads the rows."""
+        known = [recorded_call.call.pk for recorded_call in self.recorded if recorded_call.is_on_record]
+        stored = Call.objects.filter(attempt=attempt).exclude(pk__in=known).select_related("request")
+        return replace(self, unrecorded=tuple(stored.order_by("pk")))
 
     def add_to(self, batch: WriteBatch) -> None:
         """Insert calls that are not on record yet, and complete those that are, with their responses."""

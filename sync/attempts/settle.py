@@ -26,6 +26,7 @@ from sync.models import (
     SETTLED_STATES,
     SUCCESS_STATES,
     WAITING_STATES,
+    Attempt,
     Delivery,
     MissingReference,
     delivery_stream,
@@ -70,7 +71,8 @@ def settle_attempt(
     """Finish an attempt if its delivery is still ours; returns None, having written nothing, if it is not.
 
     An attempt that was taken over by another process after it sent a write gets re-checks: its write may have arrived
-    after that of the other process.
+    after that of the other process. If an earlier call wrote the end of the attempt and never learned that it did, its
+    rows say so.
 
     1. If a request of this process waits for the event, prepare its answer.
     2. If nothing but this delivery changes, write everything by one batch, which fails if the delivery is not ours any
@@ -91,6 +93,8 @@ def settle_attempt(
             with transaction.atomic():
                 settled = _settle_with_locks(finished, answer)
         if settled is None:
+            settled = _find_own_end(finished)
+        if settled is None:
             renew_rechecks(claim, recorders)
     except BaseException:
         # BaseException, because the request must not wait for an answer that never comes.
@@ -98,6 +102,19 @@ def settle_attempt(
         raise
     answer.confirm_answer()
     return settled
+
+
+def _find_own_end(finished: FinishedAttempt) -> SettledAttempt | None:
+    """Return the end that this process wrote in a commit whose answer was lost; None if another process has taken the
+    attempt over. Reads the rows.
+    """
+    claim = finished.claim
+    # Another process ends it as unknown, and nothing else.
+    if not Attempt.objects.filter(pk=claim.attempt.pk, outcome=finished.result.outcome).exists():
+        return None
+    is_due_again = Delivery.objects.filter(pk=claim.delivery.pk, state=State.PENDING).exists()
+    events = tuple(event.pk for event in claim.events)
+    return SettledAttempt(events, finished.result, is_due_again=is_due_again)
 
 
 def _release_new_record_id(claim: Claim, result: AttemptResult, findings: AttemptFindings) -> None:
@@ -147,8 +164,8 @@ class _WaitingAnswer:
         """Discard outcome and answer, which were not committed, and let the request make its own."""
         self.outcome = None
         if self._waiter is not None and self.pending_answer is not None:
-            self.pending_answer = None
-            self._waiter.release_answer()
+            unconfirmed, self.pending_answer = self.pending_answer, None
+            self._waiter.release_answer(unconfirmed)
 
 
 def _settle_in_one_batch(finished: FinishedAttempt, answer: _WaitingAnswer) -> SettledAttempt | None:
@@ -162,6 +179,9 @@ def _settle_in_one_batch(finished: FinishedAttempt, answer: _WaitingAnswer) -> S
         return None
     # A batch cannot replace what is stored as missing or as references: its writes do not see each other.
     if finished.awaited_records or finished.reference_changes:
+        return None
+    # The rows of its calls are read once they cannot change any more.
+    if any(recorder.has_unrecorded_write for recorder in finished.recorders):
         return None
     # The link of a relayed delivery was not read at the claim, and that of a record which was found by a value was
     # written since: None does not mean that there is none.
@@ -206,6 +226,9 @@ def _settle_with_locks(finished: FinishedAttempt, answer: _WaitingAnswer) -> Set
     state = _end_delivery(finished)
     if state is None:
         return None
+    if any(recorder.has_unrecorded_write for recorder in finished.recorders):
+        # Now that the delivery is locked and has ended, no row of a write can follow.
+        finished = replace(finished, calls=finished.calls.with_unrecorded(claim.attempt))
     # The states differ if a replay was requested meanwhile: the event has not ended, and its request waits on.
     if state == finished.result.state:
         answer.claim_answer(finished)

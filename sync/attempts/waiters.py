@@ -33,6 +33,7 @@ class OutcomeWaiter:
         self._signals: SimpleQueue[None] = SimpleQueue()
         self.outcome: EventOutcome | None = None
         self.stored_answer: PendingAnswer | None = None
+        self._unconfirmed: list[PendingAnswer] = []
         self._build_answer = build_answer
         self._lock = threading.Lock()
         self._is_answer_claimed = self._is_closed = False
@@ -70,11 +71,21 @@ class OutcomeWaiter:
         self.stored_answer = pending_answer
         self.release_answer()
 
-    def release_answer(self) -> None:
-        """End the claim on the answer, and wake the request."""
+    def release_answer(self, unconfirmed: PendingAnswer | None = None) -> None:
+        """End the claim on the answer, and wake the request. `unconfirmed`: an answer whose commit may have got no
+        answer itself.
+        """
+        if unconfirmed is not None:
+            self._unconfirmed.append(unconfirmed)
         with self._lock:
             self._is_answer_claimed = False
         self.wake()
+
+    def find_stored_answer(self) -> PendingAnswer | None:
+        """Return the answer that is stored: one that was handed over, or one that a commit stored without an answer."""
+        if self.stored_answer is not None:
+            return self.stored_answer
+        return next((answer for answer in self._unconfirmed if answer.is_stored()), None)
 
     def close(self) -> bool:
         """Stop waiting. Returns False while another thread stores the answer, which takes moments."""

@@ -8,7 +8,7 @@ from django.utils import timezone
 from audit.entries.append import append_entries, prepare_append
 from database.statement import BoundStatement, Statement
 from database.write_batch import WriteBatch
-from webhooks.models import Payload
+from webhooks.models import Payload, Receipt
 from webhooks.receiving.answers import Answer
 from webhooks.receiving.request_storage import StoredWebhook, answered_entry
 
@@ -56,6 +56,10 @@ class ReceiptAnswer:
             with transaction.atomic():
                 self._batch().run()
                 append_entries(self.audit_entry, at=self._at)
+
+    def is_stored(self) -> bool:
+        """Return True if a commit that got no answer has stored this answer. Reads its receipt."""
+        return Receipt.objects.filter(pk=self._receipt.pk, answered_at=self._at).exists()
 
     def _batch(self) -> WriteBatch:
         batch = WriteBatch()

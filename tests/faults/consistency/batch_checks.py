@@ -122,15 +122,19 @@ def _examine(hub: RunningHub) -> dict[str, list[str]]:
 
 def print_examination() -> None:
     """Verify the audit log with all rows, and look for the secret in all payloads. Prints the faults as JSON."""
-    from audit.verification.check_database import verify_database
-    from exports.row_checks.nightly_rows import find_row_faults
     from webhooks.models import Payload
 
-    report = verify_database()
-    faults = [str(fault) for fault in report.faults]
     payloads = Payload.objects.select_related("subject").iterator()
     secret = [f"payload {payload.pk}" for payload in payloads if CANARY.encode() in payload.decrypt()]
-    print(json.dumps({"audit": [*faults, *find_row_faults()], "secret": [*secret, *_find_in_columns()]}))
+    print(json.dumps({"audit": find_audit_faults(), "secret": [*secret, *_find_in_columns()]}))
+
+
+def find_audit_faults() -> list[str]:
+    """Return what the nightly check finds, in this process: in the audit log, and in the rows about events."""
+    from audit.verification.check_database import verify_database
+    from exports.row_checks.nightly_rows import find_row_faults
+
+    return [*map(str, verify_database().faults), *find_row_faults()]
 
 
 def _find_in_columns() -> Iterable[str]:

@@ -19,6 +19,8 @@ class Scenario:
     exists: bool
     is_deferred: bool = False
     batch: str = ""
+    fails_once: bool = False
+    wait_seconds: int = 30  # for a slow machine
 
     @property
     def events(self) -> int:
@@ -34,13 +36,19 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """The operation at which the process dies: `at`, before or after it. With `at` None it is not killed."""
+    """The operation at which the process dies: `at`, before or after it. With `at` None it is not killed.
+
+    `cuts`: `at` counts commits, and in place of the process its connection to the database ends after that one.
+    """
 
     scenario: Scenario
     at: int | None = None
     after: bool = False
+    cuts: bool = False
 
     def __str__(self) -> str:
+        if self.cuts:
+            return f"{self.scenario.name} cut after commit {self.at}"
         moment = "unhurt" if self.at is None else f"{'after' if self.after else 'before'} {self.at}"
         return f"{self.scenario.name} {moment}"
 
@@ -49,7 +57,8 @@ class Case:
 class Outcome:
     """The outcome of a case.
 
-    `died`: the operation at which the process was killed, None if it was not. `drained`: the report once everything
+    `died`: the operation at which the process was killed, or its connection cut, None if neither. `findings`: those of
+    the nightly check at the end. `drained`: the report once everything
     that was stored is delivered. `final`: the report after the source sent the same webhook once more and got the
     answer `again`.
     """
@@ -61,6 +70,7 @@ class Outcome:
     final: Report
     again: tuple[int | None, str]
     integrity: str
+    findings: tuple[str, ...] = ()
 
     @property
     def complaints(self) -> list[str]:
@@ -68,6 +78,9 @@ class Outcome:
         faults = dict(self.drained.complaints)
         if not self.drained.stored and not self.drained.acknowledged:
             faults.pop("stale", None)
+        if self.case.scenario.fails_once:
+            # What was left to the second process failed there, and waits.
+            faults = {name: value for name, value in faults.items() if name not in ("stale", "stuck")}
         found = [f"{name} {value}" for name, value in (*faults.items(), *self.final.complaints.items())]
         scenario = self.case.scenario
         if self.drained.stored not in (0, scenario.events):
@@ -78,6 +91,7 @@ class Outcome:
             found.append(f"again {self.again}")
         if self.integrity != "ok":
             found.append(f"integrity {self.integrity}")
+        found += self.findings
         return found
 
     def __str__(self) -> str:

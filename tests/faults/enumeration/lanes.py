@@ -91,11 +91,13 @@ class Lane:
                 Child(self.server, {"database": name, "drains": True, "serves": False}).read_result()
             final, integrity = self._observe(hub), _integrity(hub)
             operations = tuple(report.get("operations", ()))
-            return Outcome(case, report.get("died"), operations, drained, final, again, integrity)
+            examined = Child(self.server, {"database": name, "serves": False, "examines": True}).read_result()
+            findings = tuple(examined["findings"])
+            return Outcome(case, report.get("died"), operations, drained, final, again, integrity, findings)
 
     def _run_first_process(self, name: str, case: Case) -> dict[str, Any]:
         """Run the process that is to be killed. Returns its last report."""
-        kill = {"database": name, "at": case.at, "after": case.after}
+        kill = {"database": name, "at": case.at, "after": case.after, "cuts": case.cuts}
         if case.scenario.batch == ACK:
             kill["leaves_to_workers"] = True
         if not case.scenario.is_deferred:
@@ -121,6 +123,8 @@ class Lane:
             if scenario.exists:
                 old = {"external_id": person, "email": f"{name}.v1@example.com"}
                 self.shop.catalogue.create_record("customers", old)
+        if scenario.fails_once:
+            self.shop.faults.add("error", status=503, times=1, methods=["POST", "PATCH", "PUT"])
 
     def _send(self, port: int, scenario: Scenario) -> tuple[int | None, str]:
         """Send the signed webhook. Returns the HTTP status and the status word of the answer, as far as it was received."""
@@ -165,7 +169,7 @@ def _body(scenario: Scenario) -> bytes:
     if scenario.batch:
         return BATCH.body
     kind = "UPDATE" if scenario.exists else "CREATE"
-    respond = {"mode": "ack" if scenario.is_deferred else "result", "wait": 30_000}
+    respond = {"mode": "ack" if scenario.is_deferred else "result", "wait": scenario.wait_seconds * 1000}
     return json.dumps({"id": PERSON, "entityType": "USER", "eventType": kind, "respond": respond}).encode()
 
 

@@ -1,4 +1,5 @@
-"""A counter of all operations of this process that are visible from outside; it kills the process at a chosen one.
+"""A counter of all operations of this process that are visible from outside; it kills the process at a chosen one, or
+breaks the connection to the database after a chosen commit, so that the process gets no answer to it.
 
 Counted are statements, commits and connections of the database (in the driver, below Django), sockets and files. Python
 does not see the sockets of PostgreSQL's library: its statements are counted instead.
@@ -13,7 +14,7 @@ import socket
 import sqlite3
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import psycopg
 
@@ -63,6 +64,49 @@ class Operations:
     def _die(self, label: str) -> None:
         self._tell(f"{'after' if self._after else 'before'} {label}")
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Commits(Operations):
+    """A counter of commits alone. After the chosen one the connection is closed, and the process gets an error: it
+    cannot know that everything is written.
+    """
+
+    def count_calls(self, label: str, operation: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the operation wrapped so that it is counted if it commits."""
+        if label not in ("database execute", "database commit"):
+            return operation
+
+        def run(owner: Any, *arguments: Any, **named: Any) -> Any:
+            link = owner if isinstance(owner, sqlite3.Connection | psycopg.Connection) else owner.connection
+            was_open = _is_in_transaction(link)
+            result = operation(owner, *arguments, **named)
+            is_write = was_open or not _is_read(*arguments)
+            if self._is_on and is_write and not _is_in_transaction(link) and self._next(label) == self._at:
+                self._tell(f"after {label}")
+                _break(link)
+            return result
+
+        return run
+
+
+def _is_in_transaction(link: Any) -> bool:
+    if isinstance(link, sqlite3.Connection):
+        return link.in_transaction
+    return bool(link.info.transaction_status != psycopg.pq.TransactionStatus.IDLE)
+
+
+def _is_read(query: Any, *_: Any) -> bool:
+    text = query if isinstance(query, bytes) else str(query).encode()
+    return not text.lstrip().startswith((b"INSERT", b"UPDATE", b"DELETE", b"WITH"))
+
+
+def _break(link: Any) -> NoReturn:
+    """Close the connection, and raise what the driver raises when a server is gone."""
+    if isinstance(link, sqlite3.Connection):
+        # A file has no connection that could break: its error is that of a disk.
+        raise sqlite3.OperationalError("disk I/O error")
+    link.close()
+    raise psycopg.OperationalError("server closed the connection unexpectedly")
 
 
 def watch(operations: Operations) -> None:

@@ -25,7 +25,9 @@ from django.db import connections
 from django.urls import get_resolver
 
 from integration_hub.wsgi import application
-from tests.faults.enumeration.operations import Operations, watch
+from sync.execution.executor import _process_executor
+from tests.faults.consistency.batch_checks import find_audit_faults
+from tests.faults.enumeration.operations import Commits, Operations, watch
 
 LINGER_SECONDS = 0.08
 DRAIN_SECONDS = 60.0
@@ -39,6 +41,8 @@ class Task:
     """The task of a child: it drains, serves one webhook, or both in this order; the last of them is counted.
 
     `database` is the NAME in DATABASES. `leaves_to_workers`: deferred work is not run here. `at`, `after`: see Operations.
+    `cuts`: the connection breaks after the commit `at`, and the process lives. `examines`: it only reports what the
+    nightly check finds.
     """
 
     database: str
@@ -47,6 +51,8 @@ class Task:
     leaves_to_workers: bool = False
     at: int | None = None
     after: bool = False
+    cuts: bool = False
+    examines: bool = False
 
 
 class Server(WSGIServer):
@@ -90,9 +96,12 @@ def serve(control: socket.socket) -> None:
     connections.settings["default"]["NAME"] = task.database
     if task.leaves_to_workers:
         settings.WAKE_WORKERS = settings.LEFT_TO_WORKERS
-    operations = Operations(task.at, after=task.after, tell=lambda label: tell(died=label))
+    make_operations = Commits if task.cuts else Operations
+    operations = make_operations(task.at, after=task.after, tell=lambda label: tell(died=label))
     watch(operations)
     try:
+        if task.examines:
+            tell(findings=find_audit_faults())
         if task.drains:
             _drain(operations, is_counted=not task.serves)
         if task.serves:
@@ -119,6 +128,9 @@ def _serve_one(operations: Operations, tell: Any) -> None:
     operations.begin()
     server.handle_request()
     time.sleep(LINGER_SECONDS)  # what it does after its answer belongs to it
+    until = time.monotonic() + DRAIN_SECONDS
+    while _process_executor().used_slots and time.monotonic() < until:
+        time.sleep(LINGER_SECONDS)
     operations.end()
 
 
