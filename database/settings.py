@@ -69,6 +69,8 @@ def postgresql_settings(
         "lock_timeout": f"{wait_seconds * 1000:.0f}ms",
         "idle_in_transaction_session_timeout": "60s",
         "synchronous_commit": "on",
+        # It compiled the statement that reads a backlog for seconds, which then ran for milliseconds.
+        "jit": "off",
     }
     line = " ".join(f"-c {name}={value}" for name, value in options.items())
     given = dict(address.get("OPTIONS", {}))

@@ -42,7 +42,7 @@ from sync.deliveries.claims import Claim, ConnectionPaused, claim_delivery
 from sync.deliveries.expired_leases import release_subject
 from sync.deliveries.ordering import find_next_of_subject
 from sync.deliveries.postponement import postpone_delivery
-from sync.deliveries.predicates import is_due, needs_no_isolation
+from sync.deliveries.predicates import is_due, is_no_suspect
 from sync.deliveries.record_links import note_failed_proof, read_link
 from sync.deliveries.routes import is_referenced, record_first_values
 from sync.deliveries.superseded import was_overtaken, was_superseded
@@ -59,7 +59,7 @@ _JUST_ARRIVED = timedelta(seconds=1)
 
 _NEXT_OF_IDENTITY, _NEXT_OF_TARGET = (
     Statement(
-        f"""SELECT id FROM sync_delivery WHERE {connection} = %s AND {is_due()} AND {needs_no_isolation()}
+        f"""SELECT id FROM sync_delivery WHERE {connection} = %s AND {is_due()} AND {is_no_suspect()}
         ORDER BY due_at, id LIMIT 1"""  # noqa: S608
     )
     for connection in ("identity_id", "target_id")

@@ -25,7 +25,8 @@ from sync.deliveries.predicates import (
     STILL_CLAIMED,
     has_no_open_breaker,
     is_due,
-    needs_isolation,
+    is_suspect,
+    may_run_beside_others,
 )
 from sync.deliveries.record_links import RecordLink, read_link
 from sync.deliveries.routes import ResolvedRoute, get_resolved_route, with_mapping_version
@@ -45,7 +46,7 @@ _CLAIM = Statement(
     f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}},
     attempts_used = attempts_used + 1, last_number = last_number + 1, replay_id = NULL, failure_key = '',
     identity_slot = %s, target_slot = %s
-    WHERE id = %s AND {is_due(hides_state=True)} AND ({needs_isolation()}) = %s
+    WHERE id = %s AND {is_due(hides_state=True)} AND CASE WHEN %s THEN {is_suspect()} ELSE {may_run_beside_others()} END
     AND {has_no_open_breaker("sync_delivery")} RETURNING attempts_used, last_number, payload_choice, mapping_version_id,
     state_before_recheck"""  # noqa: S608
 )

@@ -15,7 +15,7 @@ from database.write_batch import WriteBatch
 from sync.clock.clock_steps import adjust_times_to_clock_step
 from sync.deliveries.event_state import refresh_event_states
 from sync.deliveries.ordering import find_expired_of_subject
-from sync.deliveries.predicates import has_expired_lease
+from sync.deliveries.predicates import FINAL_DEATHS, has_expired_lease
 from sync.evidence.row_facts import call_facts
 from sync.models import (
     Attempt,
@@ -60,8 +60,8 @@ def _release_deliveries(keys: list[int], *, skips_locked: bool = False) -> int:
 def release_delivery(delivery: Delivery, *, skips_locked: bool = False) -> bool:
     """Release a delivery whose lease has ended: its attempt ends as `unknown`, and the delivery is retried.
 
-    If it ran in a process of its own, it crashed that process and becomes dead, unless a replay was requested
-    meanwhile. Returns False if the lease had not ended.
+    If it was alone in a process, and that was the third death, it crashes processes and becomes dead, unless a replay
+    was requested meanwhile. Returns False if the lease had not ended.
     """
     with transaction.atomic():
         # A frozen process may hold its row lock for a minute; the other deliveries of a sweep must not wait for it.
@@ -125,8 +125,9 @@ def _end_attempts(delivery: Delivery, now: datetime) -> list[NewEntry]:
         for key, _ in ended
     }
     state = State.RETRYING
-    # A process of its own ran nothing else: only this delivery can have killed it.
-    code = CRASH_CODE if any(in_own_process for _, in_own_process in ended) else "interrupted"
+    # It was alone in the process: nothing else in there can have killed it. Somebody may have, once.
+    is_alone = any(in_own_process for _, in_own_process in ended)
+    code = CRASH_CODE if is_alone and delivery.deaths + 1 >= FINAL_DEATHS else "interrupted"
     started.update(outcome=AttemptOutcome.UNKNOWN, ended_at=now, code=code, is_retryable=code != CRASH_CODE)
     if code == CRASH_CODE:
         # A replay that was requested meanwhile still gets its attempt.

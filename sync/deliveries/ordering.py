@@ -9,8 +9,8 @@ from sync.deliveries.predicates import (
     MATCHES_SUBJECT,
     has_expired_lease,
     is_due,
+    is_no_suspect,
     is_open,
-    needs_no_isolation,
     waits_or_runs,
 )
 from sync.deliveries.record_links import RecordLink
@@ -25,7 +25,7 @@ _OPEN_SIBLINGS = {"sqlite": Statement(_SIBLINGS), "postgresql": Statement(f"{_SI
 # due times would be the wrong one.
 _NEXT_OF_SUBJECT = Statement(
     f"""SELECT id FROM sync_delivery WHERE {MATCHES_SUBJECT} AND {is_open()} AND {is_due(hides_state=True)}
-    AND {needs_no_isolation()} ORDER BY due_at, id LIMIT 1"""  # noqa: S608
+    AND {is_no_suspect()} ORDER BY due_at, id LIMIT 1"""  # noqa: S608
 )
 # One statement for all facts: it runs for each webhook.
 _SUBJECT_STATE = Statement(

@@ -12,9 +12,11 @@ from django.db.models import OuterRef
 from sync.models import OPEN_STATES, WAITING_STATES, Delivery
 from sync.models.delivery import sql_list
 
-# Deaths after which a delivery runs in a separate process. A single death may be the fault of another delivery that
-# ran in the same process.
+# Deaths after which a delivery runs only in a separate process. A single death may be the fault of another delivery
+# that ran in the same process.
 ISOLATION_DEATHS = 2
+# The death after which a delivery has failed, if it was alone in the process.
+FINAL_DEATHS = 3
 
 # What deliveries of one subject have in common, and their link: they are run in order.
 SUBJECT_COLUMNS = ("entity_id", "entity_type", "identity_id", "target_id")
@@ -62,13 +64,20 @@ def has_expired_lease(alias: str = "", at: str = "{now}") -> str:
     return f"{_column_sql(alias, 'state')} = 'running' AND {_column_sql(alias, 'lease_until')} <= {at}"
 
 
-def needs_isolation(alias: str = "") -> str:
-    """Match a delivery under which processes died: it runs only in a separate process."""
-    return f"{_column_sql(alias, 'deaths')} >= {ISOLATION_DEATHS}"
+def is_suspect(alias: str = "") -> str:
+    """Match a delivery under which a process died since it last ended an attempt: workers run it in a separate
+    process.
+    """
+    return f"{_column_sql(alias, 'deaths')} > 0"
 
 
-def needs_no_isolation(alias: str = "") -> str:
-    """Match a delivery that any process may run."""
+def is_no_suspect(alias: str = "") -> str:
+    """Match a delivery under which no process died."""
+    return f"{_column_sql(alias, 'deaths')} = 0"
+
+
+def may_run_beside_others(alias: str = "") -> str:
+    """Match a delivery that any process may run. After the first death that is a waiting request, or a command."""
     return f"{_column_sql(alias, 'deaths')} < {ISOLATION_DEATHS}"
 
 

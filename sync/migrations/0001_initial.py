@@ -998,6 +998,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='delivery',
+            index=models.Index(condition=models.Q(('state__in', ['pending', 'retrying'])), fields=['route', 'due_at', 'id'], name='delivery_due_of_route'),
+        ),
+        migrations.AddIndex(
+            model_name='delivery',
             index=models.Index(condition=models.Q(('state', 'running')), fields=['lease_until'], name='delivery_lease'),
         ),
         migrations.AddIndex(

@@ -202,6 +202,12 @@ class Delivery(models.Model):
                 condition=models.Q(state__in=[State.PENDING, State.RETRYING]),
                 name="delivery_due",
             ),
+            # Of each route in turn, where a backlog is longer than one poll reads.
+            models.Index(
+                fields=["route", "due_at", "id"],
+                condition=models.Q(state__in=[State.PENDING, State.RETRYING]),
+                name="delivery_due_of_route",
+            ),
             models.Index(
                 fields=["lease_until"], condition=models.Q(state=State.RUNNING), name="delivery_lease"
             ),

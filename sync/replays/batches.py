@@ -21,7 +21,7 @@ from database.statement import Statement
 from database.write_batch import WriteBatch
 from sync.deliveries.creation import open_deliveries, resolve_routes
 from sync.deliveries.event_state import refresh_event_states
-from sync.deliveries.predicates import can_run, needs_no_isolation
+from sync.deliveries.predicates import can_run, may_run_beside_others
 from sync.execution.executor import defer_to_workers
 from sync.jobs.running_job import RunningJob
 from sync.models import Delivery, MemberState, Replay, ReplayMember, ReplayPace, ReplayState, SkipReason
@@ -40,7 +40,7 @@ _MAX_NEW_ROWS = 200
 
 _NEW_DELIVERIES = Statement(
     f"""SELECT d.target_id FROM sync_delivery d
-    WHERE {can_run("d", at="{clock}")} AND {needs_no_isolation("d")} AND d.replay_id IS NULL
+    WHERE {can_run("d", at="{clock}")} AND {may_run_beside_others("d")} AND d.replay_id IS NULL
     ORDER BY d.due_at, d.id LIMIT %s"""  # noqa: S608
 )
 # A new delivery that starts within this time does not hold up a replay.

@@ -25,6 +25,11 @@ logger = logging.getLogger("hub.worker")
 
 # Rows of one poll.
 _WINDOW = 1000
+# A new worker runs two deliveries at once until this many have ended. One of them may have killed the worker before it.
+_FIRST_THREADS = 2
+_FIRST_DELIVERIES = 64
+# So long none of them may end before more run at once.
+_SLOW_SECONDS = 1.0
 # How soon a dispatcher that waits for a thread notices that the worker is stopping.
 _FREE_THREAD_SECONDS = 0.2
 _QUIET_AFTER_SECONDS = 5.0
@@ -45,11 +50,18 @@ class PollTimes:
 
 
 class DeliveryDispatcher:
-    """The delivery threads of a worker, and the dispatcher that assigns deliveries to them."""
+    """The delivery threads of a worker, and the dispatcher that assigns deliveries to them.
+
+    A new worker runs two deliveries at once, and after the first 64 one more for each that ends, up to `threads`: if
+    one of the first kills it, few others are interrupted. Each second in which none ends, because a system is slow,
+    doubles the number.
+    """
 
     def __init__(self, threads: int, times: PollTimes, progress: WorkInProgress) -> None:
         self._thread_count, self._times, self._progress = threads, times, progress
-        self._free = threading.BoundedSemaphore(threads)
+        self._free = threading.Semaphore(min(_FIRST_THREADS, threads))
+        self._limit, self._ended = min(_FIRST_THREADS, threads), 0
+        self._changed_at = time.monotonic()
         self._assigned: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._running: set[int] = set()
@@ -90,6 +102,7 @@ class DeliveryDispatcher:
         finally:
             if is_reserved:
                 self._free.release()
+                self._count_ended()
 
     def _find_untried(self) -> list[int]:
         """Return due deliveries that this worker has not just tried, in random order."""
@@ -121,7 +134,25 @@ class DeliveryDispatcher:
         while self._progress.should_continue():
             if self._free.acquire(timeout=_FREE_THREAD_SECONDS):
                 return True
+            if time.monotonic() - self._changed_at >= _SLOW_SECONDS:
+                self._raise_limit(self._limit)
         return False
+
+    def _count_ended(self) -> None:
+        with self._lock:
+            self._ended += 1
+            self._changed_at = time.monotonic()
+        if self._ended > _FIRST_DELIVERIES:
+            self._raise_limit(1)
+
+    def _raise_limit(self, number: int) -> None:
+        """Let more deliveries run at once, until all threads are used."""
+        with self._lock:
+            added = min(number, self._thread_count - self._limit)
+            self._limit += added
+            self._changed_at = time.monotonic()
+        if added:
+            self._free.release(added)
 
     def _assign(self, delivery_id: int) -> bool:
         """Give a delivery to the reserved thread. Returns False once the worker is stopping."""
@@ -151,4 +182,5 @@ class DeliveryDispatcher:
             if not was_claimed:
                 self._retry_after[delivery_id] = time.monotonic() + self._times.sweep
         self._free.release()
+        self._count_ended()
         self._progress.end_work()

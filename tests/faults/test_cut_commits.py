@@ -16,7 +16,9 @@ pytestmark = [pytest.mark.faults, pytest.mark.submission, pytest.mark.concurrent
 
 LANES = 2
 MOST_COMMITS = 40
-WAIT_SECONDS = 3  # a delivery whose claim got no answer is left to other processes, and nobody waits for them here
+WAIT_SECONDS = (
+    3  # a delivery whose claim got no answer is left to other processes, and nobody waits for them here
+)
 
 
 @pytest.fixture(scope="module")

@@ -38,6 +38,18 @@ def test_the_backlog_of_one_system_does_not_hide_deliveries_to_another(route: Ro
     assert set(find_due_ids(limit=100)) == {*backlog, *(delivery.pk for delivery in others)}
 
 
+def test_sources_take_turns_and_the_routes_of_each(route: Route) -> None:
+    """A source with two backlogs gets no more than one with a few webhooks."""
+    groups = a_route(route.source, entity_type="GROUP")
+    users = [waits(route, number, minutes=90 - number).pk for number in range(20)]
+    first = [waits(groups, 20 + number, minutes=60 - number, entity_type="GROUP").pk for number in range(20)]
+    calm = a_route(a_source("calm"))
+    late = [waits(calm, 50 + number, minutes=5 - number).pk for number in range(3)]
+    assert find_due_ids(limit=8) == [
+        users[0], late[0], first[0], late[1], users[1], late[2], first[1], users[2]
+    ]  # fmt: skip
+
+
 def waits_again(crm: Connection) -> Delivery:
     return waits(Route.objects.get(target=crm), 91, minutes=2, state="retrying")
 

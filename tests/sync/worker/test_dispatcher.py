@@ -72,6 +72,19 @@ def test_a_delivery_in_progress_is_not_dispatched_again(stage: Stage) -> None:
     assert sorted(stage.ran) == [1, 2]
 
 
+@pytest.mark.promise("I11")
+def test_a_new_worker_runs_two_deliveries_at_once_until_enough_have_ended(stage: Stage) -> None:
+    """One of the first may have killed the worker before it."""
+    made = dispatcher(8)
+    assert [made._free.acquire(blocking=False) for _ in range(3)] == [True, True, False]
+    for _ in range(2):
+        made._free.release()
+    stage.due = list(range(100))
+    wait_until(lambda: made.dispatch_due() > 0 and not stage.due, 60)
+    wait_until(lambda: not made._running, 60)
+    assert [made._free.acquire(blocking=False) for _ in range(9)] == [True] * 8 + [False]
+
+
 class Clock:
     """The dispatcher's clock, which only a test moves."""
 
