@@ -76,7 +76,7 @@ class FinishedAttempt:
         batch.execute(self._attempt_update())
         if self._needs_rechecks():
             batch.insert(new_recheck(self.claim.attempt))
-        if self.claim.route.mapping is not None and self.claim.route.mapping.reference_types:
+        if self._may_have_missing():
             batch.execute(delete_missing(self.claim.delivery.pk))
         self.calls.add_to(batch)
         if self._overcomes_failure():
@@ -206,6 +206,12 @@ class FinishedAttempt:
             return ""
         # A value that was only sent proves nothing: the target may drop it.
         return name if texts[0] or texts[2] else None
+
+    def _may_have_missing(self) -> bool:
+        """True if earlier attempts of the delivery may have stored entities that it waits for."""
+        mapping = self.claim.route.mapping
+        has_references = mapping is not None and bool(mapping.reference_types)
+        return has_references or self.claim.attempt.cause in (AttemptCause.RECHECK, AttemptCause.REPLAY)
 
     def _needs_rechecks(self) -> bool:
         """True if a write of this attempt may still arrive, or it delivered a state from before the event.

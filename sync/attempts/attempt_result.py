@@ -34,6 +34,7 @@ from sync.planning.record_matching import AmbiguousMatch, MatchUndecided, Record
 from sync.planning.references import Reference
 from sync.planning.retry_policy import RetryPolicy, next_retry_delay
 from sync.references.missing_references import REFERENCE_MISSING_CODE, wait_delay
+from sync.references.value_holders import NONE_TAKEN, TakenValues
 from webhooks.models import State
 
 ACTION_CODES = {
@@ -52,7 +53,7 @@ class AttemptResult:
     delivery could not influence the result, for example while its connection is paused. If `may_still_arrive`, a write
     was sent, and the target may apply it at any later time. `language` is the one that the remote system states for its
     sentence. `missing` has the entities whose records the delivery waits or has waited for or, after a success, whose
-    records are missing from its record.
+    records are missing from its record. `taken` has the entities whose records hold values that the target refused.
     """
 
     outcome: AttemptOutcome
@@ -67,6 +68,7 @@ class AttemptResult:
     may_still_arrive: bool = False
     missing: frozenset[Reference] = frozenset()
     language: str = ""
+    taken: TakenValues = NONE_TAKEN
 
     @property
     def requested_delay(self) -> float:

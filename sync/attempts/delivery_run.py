@@ -38,6 +38,7 @@ from sync.attempts.call_log import AttemptRecorder, ClaimLost, renew_rechecks
 from sync.attempts.plan import AttemptFindings, Connectors
 from sync.attempts.refused_access import classify_refusal
 from sync.attempts.settle import SettledAttempt, settle_attempt
+from sync.attempts.taken_values import resolve_taken_values
 from sync.deliveries.claims import Claim, ConnectionPaused, claim_delivery
 from sync.deliveries.expired_leases import release_subject
 from sync.deliveries.ordering import find_next_of_subject
@@ -201,7 +202,9 @@ def _run_attempt(claim: Claim, findings: AttemptFindings, recorders: list[Attemp
         try:
             plan = plan_and_apply(claim, connectors, findings)
         except ConnectorError as error:
-            raise classify_refusal(error, claim, connectors, findings) from error
+            refusal = classify_refusal(error, claim, connectors, findings)
+            taken = resolve_taken_values(refusal, claim, connectors.target, findings)
+            return replace(_result_of_error(refusal, claim), taken=taken)
     except ClaimLost:
         # No result of the attempt: another process may have the delivery, so nothing may be written.
         raise

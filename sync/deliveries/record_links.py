@@ -17,6 +17,7 @@ from database.values import parse_optional_timestamp
 from sync.deliveries.predicates import MATCHES_SUBJECT, subject_filter
 from sync.deliveries.routes import types_of_same_target
 from sync.models import Connection, Delivery, Link
+from sync.planning.references import Reference
 from sync.planning.unkept_fields import WriteCount, WriteCounts, list_unkept
 from webhooks.models import Event
 
@@ -76,6 +77,12 @@ def other_owners(delivery: Delivery, record_id: str) -> frozenset[str]:
     its entity type.
     """
     return frozenset(_links_of_others(delivery, record_id).values_list("entity_id", flat=True))
+
+
+def linked_entities(delivery: Delivery, record_id: str) -> list[Reference]:
+    """Return the other entities of the delivery's identity service that are linked to a record."""
+    links = _links_of_others(delivery, record_id).filter(identity=delivery.identity_id)
+    return [Reference(*row) for row in links.values_list("entity_type", "entity_id")]
 
 
 def _links_of_others(delivery: Delivery, record_id: str) -> QuerySet[Link]:

@@ -269,7 +269,9 @@ class Delivery(models.Model):
 
 
 class MissingReference(models.Model):
-    """An entity that the record of a delivery refers to, and that has no record yet, or another one than was written.
+    """An entity that the record of a delivery refers to, and that has no record yet, or another one than was written;
+    or one whose record holds a value that the target refused to the record of the delivery, which failed
+    (`holds_value`).
 
     Written when an attempt of the delivery ends with `reference-missing`, is refused for good by the target (then with
     the `record_id` that it named), or succeeds with a record that was written without the reference, and when the
@@ -293,6 +295,9 @@ class MissingReference(models.Model):
     due_at = models.DateTimeField(
         null=True, help_text="its record has arrived: when the delivery that left it out is to run again"
     )
+    holds_value = models.BooleanField(
+        default=False, help_text="its record has a value that was refused, and the delivery failed"
+    )
 
     class Meta:
         default_permissions = ()
@@ -307,6 +312,11 @@ class MissingReference(models.Model):
                 fields=["due_at", "id"],
                 condition=models.Q(due_at__isnull=False),
                 name="missing_reference_due",
+            ),
+            models.Index(
+                fields=["id"],
+                condition=models.Q(holds_value=True, due_at__isnull=True),
+                name="value_recheck_due",
             ),
         ]
 

@@ -1,4 +1,5 @@
-"""Deliver again where a record was written without a reference, and the other entity has a record now, or another one.
+"""Deliver again where a record was written without a reference, and the other entity has a record now, or another one;
+and where the target refused a value that another record held.
 
 As with other re-checks, the ordinary engine fetches, maps and compares: what it writes is never outdated.
 """
@@ -48,12 +49,17 @@ def _begin_completion(delivery_id: int) -> int | None:
         due = MissingReference.objects.filter(delivery=delivery_id, due_at__lte=database_now())
         if delivery.state in OPEN_STATES or not due.exists():
             return None
-        if not _delete_missing_references(delivery_id) or not may_run(delivery):
+        if not _forget_missing(delivery_id) or not may_run(delivery):
             return None
         make_due(delivery)
     return delivery.pk
 
 
-def _delete_missing_references(delivery_id: int) -> int:
-    """Delete the missing references of a delivery. Returns their number; 0 if another process was first."""
-    return MissingReference.objects.filter(delivery=delivery_id).delete()[0]
+def _forget_missing(delivery_id: int) -> int:
+    """Forget what a delivery lacks. Returns the number of references; 0 if another process was first.
+
+    The holders of refused values stay until the attempt has ended: another entity that waits for this one finds them.
+    """
+    rows = MissingReference.objects.filter(delivery=delivery_id)
+    kept = rows.filter(holds_value=True, due_at__isnull=False).update(due_at=None)
+    return kept + rows.filter(holds_value=False).delete()[0]

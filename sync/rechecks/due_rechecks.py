@@ -20,6 +20,7 @@ from sync.rechecks.due_completions import begin_due_completions
 from sync.rechecks.due_first_values import begin_due_first_values
 from sync.rechecks.recheck_results import record_results
 from sync.rechecks.reopened_deliveries import CAN_BEGIN, ROUTE_TABLES, choose_delivery, make_due, may_run
+from sync.references.value_holders import schedule_freed
 
 logger = logging.getLogger("hub.deliver")
 
@@ -36,9 +37,11 @@ _DUE = Statement(
 
 def run_rechecks() -> int:
     """Record the results of re-checks that have ended, then begin those that are due: after writes that may arrive
-    late, and of records that can be completed, by a reference or by the first value of a field. Returns how many began.
+    late, of records that can be completed, by a reference or by the first value of a field, and of those whose value
+    may be free. Returns how many began.
     """
     record_results()
+    schedule_freed()
     begun = begin_due_rechecks() + begin_due_completions() + begin_due_first_values()
     defer_to_workers(begun)
     return len(begun)

@@ -39,8 +39,8 @@ _SCHEDULE_ARRIVED, _SCHEDULE_SLICE = (
         SELECT m.id FROM sync_missingreference m JOIN sync_delivery d ON d.id = m.delivery_id
         JOIN sync_link l ON l.entity_id = m.entity_id AND l.entity_type = m.entity_type
         AND l.identity_id = m.identity_id AND l.target_id = m.target_id
-        WHERE {condition} AND m.due_at IS NULL AND l.record_id <> '' AND l.record_id <> m.record_id
-        AND d.state IN {sql_list(_ENDED_STATES)})"""  # noqa: S608
+        WHERE {condition} AND m.due_at IS NULL AND NOT m.holds_value
+        AND l.record_id <> '' AND l.record_id <> m.record_id AND d.state IN {sql_list(_ENDED_STATES)})"""  # noqa: S608
     )
     for condition in ("m.delivery_id = %s", "m.id > %s AND m.id <= %s")
 )
@@ -168,7 +168,8 @@ def _schedule_in_transaction(delivery: Delivery) -> None:
     }
     # Those that were refused with this very record would be refused again.
     linked = Link.objects.filter(**subject).exclude(record_id="").values("record_id")
-    arrived = MissingReference.objects.filter(**subject, due_at=None).exclude(record_id__in=linked)
+    lacking = MissingReference.objects.filter(**subject, due_at=None, holds_value=False)
+    arrived = lacking.exclude(record_id__in=linked)
     found = dict(arrived.order_by("delivery").values_list("pk", "delivery")[:MAX_WOKEN])
     if not found:
         return
