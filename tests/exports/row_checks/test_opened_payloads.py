@@ -32,7 +32,7 @@ def test_each_night_opens_one_payload_of_each_key_and_in_time_all(hub: Hub) -> N
     assert list(find_row_faults()) == []
 
 
-@pytest.mark.parametrize("wrapped", [encrypt(b"k" * 32), b"no key"])
+@pytest.mark.parametrize("wrapped", [encrypt(b"k" * 32), b"no key"], ids=["another key", "no key"])
 def test_an_exchanged_key_is_found(hub: Hub, wrapped: bytes) -> None:
     hub.post_signed(EXAMPLE)
     hub.wait_until_quiet()
