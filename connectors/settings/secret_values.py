@@ -52,9 +52,16 @@ _PUBLIC_BEFORE = frozenset(
 _GENERIC_NAMES = frozenset({"auth", "key", "sig", "signature", "token"})
 # Objects of names and texts. Any of the texts may be a secret.
 _NAMED_VALUES = ("headers", "query", "parameters")
+# How the secrets of well-known services begin, so that scanners find them: of Stripe, OpenAI, Slack, GitHub, GitLab,
+# Shopify, SendGrid, AWS, Google, HubSpot, Square, DigitalOcean, Hugging Face, npm, PyPI and Standard Webhooks.
+_KNOWN_BEGINNING = (
+    r"(?:[sr]k_(?:live|test)_|sk-|xox[a-z]-|xapp-|gh[a-z]_|github_pat_|gl[a-z]{2,6}-|shp[a-z]{2}_|SG\.|AKIA|ASIA|AIza|ya29\."
+    r"|pat-[a-z]{2}\d-|EAAA|sq0[a-z]{3}-|do[a-z]_v1_|hf_|npm_|pypi-|whsec_)"
+)
 _SECRET_VALUE = re.compile(
-    r"(?:bearer|basic|digest|negotiate|apikey|token)\s+\S+|eyJ[\w-]+\.[\w-]+\.[\w-]*",
-    re.IGNORECASE | re.ASCII,
+    r"(?i:(?:bearer|basic|digest|negotiate|apikey|token)\s+\S+|eyJ[\w-]+\.[\w-]+\.[\w-]*)"
+    rf"|{_KNOWN_BEGINNING}(?=[\w./+=-]*\d)[\w./+=-]{{16,}}",
+    re.ASCII,
 )
 _SCHEMES_BY_HEADER = {
     "authorization": '{"scheme": "bearer"}, or {"scheme": "basic"}',

@@ -25,6 +25,10 @@ SECRET_HEADERS = {
     "X-Auth": "abc",
     "X-Forwarded-Whatever": "Bearer abcdef",
     "X-Login": "basic YTpi",
+    "X-Account": "sk_live_4eC39HqLyjWDarjtT1zdp7dc",
+    "X-Trace": "xoxb-17653672481-19874698323-pdFZKVeTuE8sk7oOcHrzqqgy",
+    "X-Origin": "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+    "X-Shop": "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",
     "X-Assertion": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJodWIifQ.c2lnbmF0dXJl",
 }
 PLAIN_HEADERS = {
@@ -36,6 +40,9 @@ PLAIN_HEADERS = {
     "X-Keyboard": "fi",
     "X-Note": "Bearer of news, and more",
     "X-Tokens-Used": "5",
+    "X-Region": "pat-of-europe-and-the-north",
+    "X-Skin": "sk-",
+    "X-Client": "ghost_writers-of-the-north-24",
 }
 
 
