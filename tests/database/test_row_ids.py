@@ -26,7 +26,7 @@ def insert_copy(model: type[models.Model], number: int) -> None:
         cursor.execute(f"INSERT INTO {table} (id, {', '.join(columns)}) VALUES (%s, {nothing})", [number])
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL counts by sequences")
+@pytest.mark.only_sqlite
 @pytest.mark.parametrize("model", TABLES)
 def test_a_high_id_is_refused(database: None, model: type[models.Model]) -> None:
     for number in (NAMED, MAX_ID - 1, MAX_ID, HIGHEST):
@@ -34,7 +34,7 @@ def test_a_high_id_is_refused(database: None, model: type[models.Model]) -> None
             insert_copy(model, number)
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL counts by sequences")
+@pytest.mark.only_sqlite
 def test_the_highest_id_that_is_accepted_stops_nothing(hub: Hub) -> None:
     """SQLite counts on from the highest id that a table ever had, even if its row was deleted."""
     assert hub.post_signed(EXAMPLE).status_code == 200

@@ -12,8 +12,8 @@ from typing import Any
 from django.db.models import Model
 
 from sync.models import Route
-from tests.support.processes.hub_processes import RunningHub
-from webhooks.models import Source, SourceSecret
+from tests.support.processes.hub_processes import SANDBOX, RunningHub, enter_secret
+from webhooks.models import Source
 
 ACK, RESULT = "native-ack", "native-result"
 CANARY = "canary-of-a-secret-2b7e151628aed2a6"
@@ -154,7 +154,7 @@ def add_native_sources(hub: RunningHub, *, relays: bool = False) -> None:
         changed = {"slug": f"'{slug}'", "webhook_format": f"'{text}'"}
         hub.write(_copy_statement(Source, f"id = {aurora}", changed))
         own = {"source_id": f"(SELECT id FROM webhooks_source WHERE slug = '{slug}')"}
-        hub.write(_copy_statement(SourceSecret, f"source_id = {aurora}", own))
+        enter_secret(hub, slug, SANDBOX["SANDBOX_SIGNING_SECRET"])
         hub.write(
             _copy_statement(Route, f"source_id = {aurora}", own | {"relays": "TRUE" if relays else "FALSE"})
         )

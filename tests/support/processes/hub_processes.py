@@ -15,11 +15,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 from django.test import override_settings
 
+from database.encryption.at_rest import BoundRow
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from sync.deliveries.claims import claim_delivery
@@ -29,7 +30,7 @@ from sync.models import Connection, Delivery
 from tests.support.database.template_database import migrated_database
 from tests.support.hub import SIGNING_SECRET, signature_headers, wait_until_quiet
 from tests.support.processes.ports import free_port
-from webhooks.models import State
+from webhooks.models import Source, SourceSecret, State
 
 ROOT = Path(__file__).resolve().parents[3]
 # In the environment of a process: what it defers is left to workers, as in production (see `tests.support.settings`).
@@ -181,11 +182,28 @@ def _connect(hub: RunningHub, slug: str, url: str, credentials: dict[str, str]) 
     )
     document = json.loads(authentication) if isinstance(authentication, str) else authentication
     connection = Connection(uuid=UUID(str(key)), base_url=url, authentication=document)
-    with override_settings(SEALING_KEYS=hub.environment["SEALING_KEYS"].split(",")):
-        field = Connection._meta.get_field("credentials")
-        encrypted = field.encrypt_for(connection, credentials).encrypted.hex()
-    literal = f"'\\x{encrypted}'" if hub.database.startswith("postgres") else f"x'{encrypted}'"
+    literal = _encrypt_for(hub, connection, "credentials", credentials)
     hub.write(f"UPDATE sync_connection SET base_url = '{url}', credentials = {literal} WHERE slug = '{slug}'")
+
+
+def enter_secret(hub: RunningHub, slug: str, value: str) -> None:
+    """Give a source this secret alone, for the scheme that it has now."""
+    [(key, scheme)] = hub.rows(f"SELECT id, scheme FROM webhooks_source WHERE slug = '{slug}'")
+    secret = SourceSecret(uuid=uuid4(), source=Source(pk=key, scheme=scheme))
+    stored_uuid = secret.uuid if hub.database.startswith("postgres") else secret.uuid.hex
+    literal = _encrypt_for(hub, secret, "value", value)
+    hub.write(f"DELETE FROM webhooks_sourcesecret WHERE source_id = {key}")
+    hub.write(
+        "INSERT INTO webhooks_sourcesecret (source_id, uuid, value, hint, created_at) "
+        f"VALUES ({key}, '{stored_uuid}', {literal}, '', CURRENT_TIMESTAMP)"
+    )
+
+
+def _encrypt_for(hub: RunningHub, row: BoundRow, field: str, value: Any) -> str:
+    """Return the SQL literal of a value that is encrypted for a row with the hub's key."""
+    with override_settings(SEALING_KEYS=hub.environment["SEALING_KEYS"].split(",")):
+        encrypted = type(row)._meta.get_field(field).encrypt_for(row, value).encrypted.hex()
+    return f"'\\x{encrypted}'" if hub.database.startswith("postgres") else f"x'{encrypted}'"
 
 
 @contextmanager

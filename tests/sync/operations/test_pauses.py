@@ -286,7 +286,7 @@ def test_a_delivery_in_back_off_at_that_moment_is_not_released(hub: Hub, way: Pa
 
 
 def test_a_paused_connection_holds_replays_too(hub: Hub) -> None:
-    hub.shop.faults.add("error", status=503)
+    hub.shop.faults.add("error", status=422, times=1)
     hub.post_signed(EXAMPLE)
     hub.wait_until_quiet()
     shop = Connection.objects.get(slug="shop")

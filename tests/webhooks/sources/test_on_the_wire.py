@@ -12,7 +12,7 @@ import pytest
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.support.hub import ANNA, EXAMPLE, SIGNING_SECRET
-from tests.support.processes.hub_processes import Reply, RunningHub, running_hub
+from tests.support.processes.hub_processes import Reply, RunningHub, enter_secret, running_hub
 
 pytestmark = [pytest.mark.concurrent, pytest.mark.one_database, pytest.mark.submission]
 
@@ -70,6 +70,7 @@ def test_a_handshake_is_answered_by_get_and_by_nothing_else(running: RunningHub)
 
 def test_a_signature_that_is_sent_twice_is_refused(running: RunningHub) -> None:
     change(running, "aurora", scheme="hmac", scheme_settings=HMAC)
+    enter_secret(running, "aurora", SIGNING_SECRET)
     at = str(int(time.time()))
     signature = hmac.digest(SIGNING_SECRET.encode(), at.encode() + b"." + BODY, "sha256").hex()
     header, json_type = f"X-Signature: t={at},v1={signature}", "Content-Type: application/json"
