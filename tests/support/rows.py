@@ -1,6 +1,6 @@
 """Tables of cheap rows that run as one test."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import pytest
@@ -27,3 +27,8 @@ def each_row(rows: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[[]
         return run_all
 
     return decorate
+
+
+def in_submission(rows: Iterable[Any], but: Collection[Any] = ()) -> list[Any]:
+    """Return the rows of a table for `parametrize`: those that are not in `but` run in `make submission` only."""
+    return [row if row in but else pytest.param(row, marks=pytest.mark.submission) for row in rows]

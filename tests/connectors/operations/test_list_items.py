@@ -13,6 +13,7 @@ from connectors.contracts.types import Record, TargetConnector, WriteContext
 from connectors.presets import load_preset
 from tests.support.http.connectors import make_operations, shop
 from tests.support.http.servers import Service, serving
+from tests.support.rows import in_submission
 from tests.support.targets.list_store import ListStore
 
 pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
@@ -122,7 +123,7 @@ ITEMS = st.fixed_dictionaries({}, optional=ATTRIBUTES) | st.sampled_from(["plain
 LISTS = st.lists(ITEMS, max_size=6) | st.none()
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", in_submission(WAYS, but=("null", "scim-patch-target")))
 @given(items=LISTS, later=st.lists(ITEMS, max_size=2), value=st.sampled_from([NEW, OLD, None]))
 @settings(max_examples=40, deadline=None)
 @example(items=[{"value": HOME, "type": "home"}], later=[], value=NEW)

@@ -28,6 +28,7 @@ from tests.support.builders.held_matches import hold_match, stranger_record
 from tests.support.builders.history import a_replay
 from tests.support.hub import Hub
 from tests.support.people import person
+from tests.support.rows import in_submission
 from webhooks.models import Event, State
 
 USER = "DOOMED1"
@@ -382,7 +383,7 @@ HISTORIES = {
 
 
 @pytest.mark.usefixtures("deletes")
-@pytest.mark.parametrize("history", HISTORIES)
+@pytest.mark.parametrize("history", in_submission(HISTORIES, but=(approve, reject, replay_twice)))
 def test_what_the_hub_does_by_itself_and_what_people_decide_is_no_fault(
     hub: Hub, tmp_path: Path, settings: Any, history: Callable[[Hub], None]
 ) -> None:

@@ -24,6 +24,7 @@ from tests.support.changed_ids import (
 )
 from tests.support.hub import Hub
 from tests.support.jobs import run_jobs
+from tests.support.rows import in_submission
 
 pytestmark = pytest.mark.concurrent
 
@@ -71,7 +72,7 @@ def post_deletions_and_changes(hub: Hub, people: list[str]) -> dict[str, int]:
 
 @pytest.mark.promise("I24", "I26")
 @pytest.mark.parametrize("number", [6, pytest.param(MANY, marks=pytest.mark.submission)])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", in_submission(KINDS, but=("shift", "clear")))
 def test_no_stranger_is_changed_and_no_deletion_or_creation_is_false(
     hub: Hub, kind: str, number: int
 ) -> None:

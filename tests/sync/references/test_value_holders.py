@@ -36,7 +36,13 @@ def people_with_records(hub: Hub, number: int) -> list[str]:
 
 
 CASES = [
-    pytest.param(wanted, order, id=f"{''.join(wanted)}-{''.join(map(str, order))}")
+    pytest.param(
+        wanted,
+        order,
+        id=f"{''.join(wanted)}-{''.join(map(str, order))}",
+        # Of three people, one order in the gate.
+        marks=pytest.mark.submission if len(wanted) == 3 and order != (0, 1, 2) else (),
+    )
     for wanted in (("ub", "new"), ("ub", "ua"), ("ub", "uc", "new"), ("ub", "uc", "ua"))
     for order in permutations(range(len(wanted)))
 ]
