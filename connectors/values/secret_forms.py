@@ -38,7 +38,7 @@ class SecretSet:
     `sent_texts` contain a secret beside public words: they are looked for from their beginning, as short secrets are.
     """
 
-    __slots__ = ("_fixed", "_recent", "_sent_texts", "encoded_windows", "needles", "plain_windows")
+    __slots__ = ("_fixed", "_recent", "_sent_texts", "encoded_windows", "grams", "needles", "plain_windows")
 
     def __init__(self, secrets: Iterable[str] = (), sent_texts: Iterable[str] = ()) -> None:
         self._fixed = tuple(dict.fromkeys(secrets))
@@ -53,6 +53,8 @@ class SecretSet:
         self.needles = _build_needles([*short, *self._sent_texts])
         self.plain_windows = WindowIndex(_forms_of(long, ["plain"]))
         self.encoded_windows = WindowIndex(_forms_of(long, FORMS.keys() - {"plain"}))
+        # A text that has none of them contains nothing of a long secret.
+        self.grams = self.plain_windows.grams | self.encoded_windows.grams
 
     def __repr__(self) -> str:
         return f"<SecretSet of {len(self._fixed) + sum(map(len, self._recent))}>"

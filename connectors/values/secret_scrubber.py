@@ -93,9 +93,11 @@ class SecretScrubber:
         grams = sample_grams(data)
         found: list[tuple[int, int]] = []
         for secrets in self._sets:
-            indexes = [secrets.encoded_windows, *([] if only_encoded else [secrets.plain_windows])]
-            for index in indexes:
-                found += index.find_windows(data, grams, _MAX_FOUND + 1)
+            # Most texts contain nothing of a secret.
+            if not secrets.grams.isdisjoint(grams):
+                indexes = [secrets.encoded_windows, *([] if only_encoded else [secrets.plain_windows])]
+                for index in indexes:
+                    found += index.find_windows(data, grams, _MAX_FOUND + 1)
             for start, forms, is_encoded in secrets.needles:
                 at = data.find(start) if is_encoded or not only_encoded else -1
                 while at >= 0 and len(found) <= _MAX_FOUND:

@@ -25,12 +25,12 @@ class WindowIndex:
     The cost of a search grows with the length of the text, hardly with the number of forms.
     """
 
-    __slots__ = ("_grams", "_text")
+    __slots__ = ("_text", "grams")
 
     def __init__(self, forms: Iterable[bytes]) -> None:
         forms = sorted(forms)
         self._text = b"\0".join(forms)
-        self._grams = frozenset(
+        self.grams = frozenset(
             int.from_bytes(form[at : at + _GRAM_BYTES], sys.byteorder)
             for form in forms
             for at in range(len(form) - _GRAM_BYTES + 1)
@@ -40,7 +40,7 @@ class WindowIndex:
         """Return where parts of forms are in a text, at most `limit`. `grams` are those of `sample_grams`."""
         found: list[tuple[int, int]] = []
         end = 0
-        for at in sorted({at for gram in self._grams & grams for at in _list_samples(data, gram)}):
+        for at in sorted({at for gram in self.grams & grams for at in _list_samples(data, gram)}):
             # What begins before the end of the last part was found with it.
             if at < end:
                 continue
