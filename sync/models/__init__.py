@@ -55,7 +55,7 @@ from sync.models.housekeeping import PeriodicTask, PruningRun, RetentionCategory
 from sync.models.job import OPEN_JOB_STATES, Job, JobState
 from sync.models.mapping import DraftState, Mapping, MappingDraft, MappingVersion
 from sync.models.recheck import Recheck, new_recheck
-from sync.models.relinking import (
+from sync.models.relink_run import (
     OPEN_RELINKING_STATES,
     RelinkExample,
     Relinking,

@@ -38,7 +38,7 @@ from sync.operations.relink_decision import (
     decide_link,
     subject_of,
 )
-from sync.operations.relinking import KIND, delete_old_relinkings
+from sync.operations.relink_requests import KIND, delete_old_relinkings
 from sync.references.missing_references import schedule_referring
 
 logger = logging.getLogger("hub.jobs")

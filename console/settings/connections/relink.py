@@ -16,7 +16,7 @@ from console.base.forms import ReasonForm
 from console.permissions import RELINK_PERMISSIONS
 from console.ui.outcome_texts import describe_code, render_pill
 from sync.models import Connection, ConnectionSide, RelinkExample, Relinking, RelinkingState, RelinkOutcome
-from sync.operations.relinking import (
+from sync.operations.relink_requests import (
     RelinkingRefused,
     apply_preview,
     cancel_relinking,

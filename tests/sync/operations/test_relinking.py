@@ -10,7 +10,7 @@ from audit.models import Entry
 from sync.deliveries.routes import resolved_routes
 from sync.models import Connection, Job, JobState, Link, MappingVersion, Relinking
 from sync.operations import relink_job
-from sync.operations.relinking import (
+from sync.operations.relink_requests import (
     RelinkingRefused,
     apply_preview,
     cancel_relinking,

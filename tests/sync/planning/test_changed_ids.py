@@ -11,7 +11,7 @@ from audit.entries.acting_person import ActingPerson
 from sync.deliveries.routes import resolved_routes
 from sync.models import Connection, Delivery, Link, Route
 from sync.operations.ids_changed import pause_changed_targets
-from sync.operations.relinking import apply_preview, newest_relinking, request_preview
+from sync.operations.relink_requests import apply_preview, newest_relinking, request_preview
 from tests.support.builders.bulk_replays import staff_user
 from tests.support.changed_ids import (
     change_ids,

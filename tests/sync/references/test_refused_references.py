@@ -4,7 +4,7 @@ import pytest
 
 from audit.entries.acting_person import ActingPerson
 from sync.models import Connection, Delivery, Link, MissingReference
-from sync.operations.relinking import apply_preview, newest_relinking, request_preview
+from sync.operations.relink_requests import apply_preview, newest_relinking, request_preview
 from sync.references.missing_references import schedule_all_arrived
 from tests.support.builders.bulk_replays import staff_user
 from tests.support.builders.references import (
