@@ -1,4 +1,4 @@
-"""Whether a secret that somebody made up can be guessed. Pure."""
+"""Find secrets that can be guessed. Pure."""
 
 import enum
 import re

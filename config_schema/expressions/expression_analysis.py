@@ -1,4 +1,4 @@
-"""What an expression reads, and what it can give, found without evaluating it. Pure."""
+"""Analyse expressions without evaluating them: the fields that they read, and the values that they can give. Pure."""
 
 from collections.abc import Mapping
 from functools import lru_cache

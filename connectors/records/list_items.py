@@ -14,7 +14,7 @@ _SCIM_NAME = re.compile(r"[A-Za-z][A-Za-z0-9$_-]*", re.ASCII)
 
 
 class ListUnreadable(Exception):
-    """What the target returns in place of a list is none, so that its items are not known. The message is the path."""
+    """The target returned another value where its settings name a list. The message is the path of the value."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,8 +80,8 @@ class PlainSecret(NamedTuple):
 
 
 class ListedSecrets(NamedTuple):
-    """What no record, page or answer may show. `sent_texts` contain a secret beside public words, such as a user name:
-    they are secret as a whole, not each part of them.
+    """Texts that no record, page or answer may show. `sent_texts` contain a secret beside public words, such as a user
+    name: they are secret as a whole, not each part of them.
     """
 
     secrets: list[str]

@@ -14,7 +14,7 @@ MIN_SECRET_LENGTH = 6
 """Shorter secrets are not looked for: they would be found in ordinary words and numbers."""
 
 LONG_SECRET_LENGTH = 20
-"""Of secrets of so many characters any part is looked for, of shorter ones the beginning."""
+"""The search finds any part of a secret of this length, and only the beginning of a shorter one."""
 
 # So many bytes at the beginning of a form are enough to mask it, as far as it goes.
 _PREFIX_BYTES = 12

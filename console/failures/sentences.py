@@ -1,4 +1,4 @@
-"""What the systems said of the failures of a group, with a placeholder for each value.
+"""Load the messages of remote systems about the failures of a group, with a placeholder for each value.
 
 It is read from the newest failure, where it is encrypted and erased with the entity, and never stored with the group.
 """

@@ -599,7 +599,7 @@ def check_delivery(row: Row, log: DeliveryLog, *, is_behind: bool) -> Faults:
 
 
 def check_decisions(row: Row, log: DeliveryLog) -> Faults:
-    """Yield where a delivery that was held went on, although nobody decided or asked for it."""
+    """Yield a fault for each entry with which a held delivery continued without a decision or a request."""
     for entry in log.undecided:
         yield RowFault(
             "sequence-broken", "deliveries", row["delivery"], "", f"was held, but {entry} follows no decision"
