@@ -16,6 +16,7 @@ from sandbox.shop import ShopService
 from sync.execution.executor import run_due_deliveries
 from tests.support.database.template_database import copied_database
 from tests.support.hub import SIGNING_SECRET, Hub
+from tests.support.shared_bytecode import import_test_modules
 from tests.support.simultaneous_webhooks import SimultaneousWebhooks
 from tests.support.wired_hub import connected_hub, wipe_database
 from tests.tiers.selection import left_out_rows, mark_listed_tests
@@ -100,6 +101,12 @@ def together(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simultaneous
     """Yield a sender of simultaneous webhooks; deliver them at the end of the test."""
     yield SimultaneousWebhooks(hub, monkeypatch)
     run_due_deliveries()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Before a worker collects its tests, compile their modules together with the other workers."""
+    import_test_modules(session.config)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
