@@ -1,5 +1,6 @@
 """A hub that is connected to the stand-in services, and the cleanup of its database."""
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -84,6 +85,7 @@ def wipe_database() -> None:
             _wipe_sqlite(cursor, filled)
 
 
+@functools.cache
 def _tables() -> list[str]:
     """Return all tables but those that migrations filled, in order of their names."""
     return sorted(set(connection.introspection.table_names()) - FILLED_BY_MIGRATIONS)
@@ -91,12 +93,15 @@ def _tables() -> list[str]:
 
 def _filled_tables() -> dict[str, int]:
     """Return the tables that are not empty, with how many rows they hold, at most 500."""
-    counts = [
-        f"SELECT '{table}', (SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT 500) x)" for table in _tables()
-    ]
     with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(counts))
+        cursor.execute(_counts())
         return {str(table): int(rows) for table, rows in cursor.fetchall() if rows}
+
+
+@functools.cache
+def _counts() -> str:
+    counted = "SELECT '{0}', (SELECT count(*) FROM (SELECT 1 FROM {0} LIMIT 500) x)"
+    return " UNION ALL ".join(counted.format(table) for table in _tables())
 
 
 def _wipe_postgresql(cursor: Any, filled: dict[str, int], tables: list[str]) -> None:
