@@ -27,8 +27,8 @@ from sync.models import (
     SUCCESS_STATES,
     WAITING_STATES,
     Attempt,
+    AwaitedRecord,
     Delivery,
-    MissingReference,
     delivery_stream,
 )
 from sync.references.missing_references import store_missing
@@ -317,7 +317,7 @@ def _end_siblings_and_events(
             for _, _, uuid, route in rows
         ]
         if claim.route.mapping is not None and claim.route.mapping.reference_types:
-            MissingReference.objects.filter(delivery__in=[key for key, *_ in rows]).delete()
+            AwaitedRecord.objects.filter(delivery__in=[key for key, *_ in rows]).delete()
         Delivery.objects.filter(pk__in=[key for key, *_ in rows]).update(
             state=result.state,
             code=result.code,

@@ -17,11 +17,11 @@ from sync.jobs.running_job import LEASE_SECONDS as JOB_LEASE_SECONDS
 from sync.limits.circuit_breaker import invalidate_breakers
 from sync.models import (
     WAITING_STATES,
+    AwaitedRecord,
     Breaker,
     Delivery,
     Job,
     JobState,
-    MissingReference,
     Recheck,
     Route,
 )
@@ -77,7 +77,7 @@ def _bring_forward(by: timedelta) -> None:
     deliveries = Delivery.objects.filter(state__in=WAITING_STATES)
     _limit_requested_delays(deliveries)
     rescheduled = deliveries.filter(Q(not_before=None) | Q(not_before__lte=now))
-    for rows in (rescheduled, Job.objects, Recheck.objects, MissingReference.objects):
+    for rows in (rescheduled, Job.objects, Recheck.objects, AwaitedRecord.objects):
         rows.filter(due_at__gt=now).update(due_at=Greatest(now, F("due_at") - by))
     # The delays of later checks count from here.
     Recheck.objects.filter(began_at__gt=now).update(began_at=now)

@@ -148,7 +148,7 @@ def _destroy_keys(erasure: Erasure, job: RunningJob) -> None:
         # Read under the locks: a later event finds no key, and begins a new subject.
         newest = subject.events.order_by("-pk").values_list("pk", flat=True).first()
         # Before the links, which tell the identity services of the entity.
-        waits = subject.missing_references.delete()[0]
+        waits = subject.awaited_records.delete()[0]
         subject.record_references.delete()
         links = subject.links.delete()[0]
         done = {"keys": destroyed, "links": links, "closed": closed}
@@ -250,7 +250,7 @@ def _finish_erasure(erasure: Erasure, job: RunningJob, subject: ErasureSubject) 
         erasure.entity_id, erasure.reason = erased_entity_id(names[0]), REDACTED_TEXT
         erasure.save(update_fields=["state", "ended_at", "entity_id", "reason"])
         # An attempt for another entity may have ended since the keys were destroyed.
-        subject.missing_references.delete()
+        subject.awaited_records.delete()
         subject.record_references.delete()
         redact_refused_erasures(subject, erased_entity_id(names[0]))
         details = {

@@ -14,10 +14,10 @@ from audit.models import Entry
 from sync.models import (
     OPEN_STATES,
     Attempt,
+    AwaitedRecord,
     Call,
     Delivery,
     Link,
-    MissingReference,
     RecordReference,
     Replay,
     ReplayMember,
@@ -59,10 +59,10 @@ class ErasureSubject:
         return self.deliveries.filter(state__in=OPEN_STATES)
 
     @property
-    def missing_references(self) -> QuerySet[MissingReference]:
+    def awaited_records(self) -> QuerySet[AwaitedRecord]:
         """Return what deliveries of other entities and deliveries of this entity wait for."""
         own = {"entity_type": self.entity_type, "entity_id": self.entity_id, "identity__in": self.identities}
-        waits = MissingReference.objects.all()
+        waits = AwaitedRecord.objects.all()
         return waits.filter(**own) | waits.filter(delivery__in=self.deliveries)
 
     @property

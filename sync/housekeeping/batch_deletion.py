@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from sync.models import OPEN_STATES, Attempt, Call, Delivery, MissingReference, Recheck
+from sync.models import OPEN_STATES, Attempt, AwaitedRecord, Call, Delivery, Recheck
 from webhooks.models import Event, Payload, Receipt
 
 BATCH_SIZE = 500
@@ -174,7 +174,7 @@ def delete_events(keys: Collection[int]) -> None:
     # These attempts may have repaired what younger events sent, and these deliveries may check for them.
     Recheck.objects.filter(repaired_by__in=tried).update(repaired_by=None)
     Recheck.objects.filter(delivery__event__in=keys).update(delivery=None)
-    MissingReference.objects.filter(delivery__in=list(deliveries.values_list("pk", flat=True))).delete()
+    AwaitedRecord.objects.filter(delivery__in=list(deliveries.values_list("pk", flat=True))).delete()
     rechecks = Recheck.objects.filter(attempt__in=tried)
     # Rows before the rows that they refer to, payloads last.
     for rows in (rechecks, Attempt.objects.filter(pk__in=tried), deliveries, receipts, events):

@@ -1076,7 +1076,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='MissingReference',
+            name='AwaitedRecord',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('entity_type', models.CharField(max_length=64)),
@@ -1090,8 +1090,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'default_permissions': (),
-                'indexes': [models.Index(fields=['entity_id', 'entity_type', 'identity', 'target'], name='missing_reference_entity'), models.Index(condition=models.Q(('due_at__isnull', False)), fields=['due_at', 'id'], name='missing_reference_due'), models.Index(condition=models.Q(('due_at__isnull', True), ('holds_value', True)), fields=['id'], name='value_recheck_due')],
-                'constraints': [models.UniqueConstraint(models.F('delivery'), models.F('entity_type'), models.F('entity_id'), name='missing_reference_once')],
+                'indexes': [models.Index(fields=['entity_id', 'entity_type', 'identity', 'target'], name='awaited_record_entity'), models.Index(condition=models.Q(('due_at__isnull', False)), fields=['due_at', 'id'], name='awaited_record_due'), models.Index(condition=models.Q(('due_at__isnull', True), ('holds_value', True)), fields=['id'], name='awaited_record_holder')],
+                'constraints': [models.UniqueConstraint(models.F('delivery'), models.F('entity_type'), models.F('entity_id'), name='awaited_record_once')],
             },
         ),
         migrations.CreateModel(

@@ -268,10 +268,10 @@ class Delivery(models.Model):
         return not self.is_relayed and self.payload_choice == PayloadChoice.AS_ROUTED
 
 
-class MissingReference(models.Model):
-    """An entity that the record of a delivery refers to, and that has no record yet, or another one than was written;
-    or one whose record holds a value that the target refused to the record of the delivery, which failed
-    (`holds_value`).
+class AwaitedRecord(models.Model):
+    """A record of another entity that a delivery waits for: one that its own record refers to, and that does not exist
+    yet or is another one than was written; or one that holds a value which the target refused to the delivery's
+    record, so that the delivery failed (`holds_value`).
 
     Written when an attempt of the delivery ends with `reference-missing`, is refused for good by the target (then with
     the `record_id` that it named), or succeeds with a record that was written without the reference, and when the
@@ -302,26 +302,26 @@ class MissingReference(models.Model):
     class Meta:
         default_permissions = ()
         constraints = [
-            models.UniqueConstraint("delivery", "entity_type", "entity_id", name="missing_reference_once"),
+            models.UniqueConstraint("delivery", "entity_type", "entity_id", name="awaited_record_once"),
         ]
         indexes = [
             models.Index(
-                fields=["entity_id", "entity_type", "identity", "target"], name="missing_reference_entity"
+                fields=["entity_id", "entity_type", "identity", "target"], name="awaited_record_entity"
             ),
             models.Index(
                 fields=["due_at", "id"],
                 condition=models.Q(due_at__isnull=False),
-                name="missing_reference_due",
+                name="awaited_record_due",
             ),
             models.Index(
                 fields=["id"],
                 condition=models.Q(holds_value=True, due_at__isnull=True),
-                name="value_recheck_due",
+                name="awaited_record_holder",
             ),
         ]
 
     def __str__(self) -> str:
-        return f"missing reference of delivery {self.delivery_id}"
+        return f"record awaited by delivery {self.delivery_id}"
 
 
 class Link(models.Model):

@@ -9,14 +9,14 @@ from django.db import transaction
 from database.clock import database_now
 from database.statement import Statement
 from sync.deliveries.ordering import lock_open_siblings
-from sync.models import OPEN_STATES, Attempt, Delivery, MissingReference
+from sync.models import OPEN_STATES, Attempt, AwaitedRecord, Delivery
 from sync.rechecks.reopened_deliveries import CAN_BEGIN, ROUTE_TABLES, choose_delivery, make_due, may_run
 
 # In a round of five seconds, so that a new record which many refer to does not crowd out new events.
 MAX_COMPLETIONS = 100
 
 _DUE = Statement(
-    f"""SELECT m.delivery_id FROM sync_missingreference m JOIN sync_delivery d ON d.id = m.delivery_id
+    f"""SELECT m.delivery_id FROM sync_awaitedrecord m JOIN sync_delivery d ON d.id = m.delivery_id
     {ROUTE_TABLES} WHERE m.due_at IS NOT NULL AND m.due_at <= {{now}} AND t.is_enabled AND {CAN_BEGIN}
     ORDER BY m.due_at, m.id LIMIT %s"""  # noqa: S608
 )
@@ -46,7 +46,7 @@ def _begin_completion(delivery_id: int) -> int | None:
             return None
         chosen = choose_delivery(attempt)
         delivery = Delivery.objects.select_related("event").select_for_update(of=("self",)).get(pk=chosen.pk)
-        due = MissingReference.objects.filter(delivery=delivery_id, due_at__lte=database_now())
+        due = AwaitedRecord.objects.filter(delivery=delivery_id, due_at__lte=database_now())
         if delivery.state in OPEN_STATES or not due.exists():
             return None
         if not _forget_missing(delivery_id) or not may_run(delivery):
@@ -60,6 +60,6 @@ def _forget_missing(delivery_id: int) -> int:
 
     The holders of refused values stay until the attempt has ended: another entity that waits for this one finds them.
     """
-    rows = MissingReference.objects.filter(delivery=delivery_id)
+    rows = AwaitedRecord.objects.filter(delivery=delivery_id)
     kept = rows.filter(holds_value=True, due_at__isnull=False).update(due_at=None)
     return kept + rows.filter(holds_value=False).delete()[0]

@@ -10,7 +10,7 @@ from django.db import DatabaseError, transaction
 
 from database.clock import database_now, read_clock
 from database.statement import BoundStatement, Statement
-from sync.models import SUCCESS_STATES, Delivery, Link, MissingReference
+from sync.models import SUCCESS_STATES, AwaitedRecord, Delivery, Link
 from sync.models.delivery import sql_list
 from sync.planning.references import Reference
 from sync.references.record_references import schedule_all_replaced, schedule_replaced
@@ -32,11 +32,11 @@ _MIN_DELAY = 0.5
 # target refused it.
 _ENDED_STATES = (*SUCCESS_STATES, State.DEAD)
 
-_DELETE_MISSING = Statement("DELETE FROM sync_missingreference WHERE delivery_id = %s")
+_DELETE_MISSING = Statement("DELETE FROM sync_awaitedrecord WHERE delivery_id = %s")
 _SCHEDULE_ARRIVED, _SCHEDULE_SLICE = (
     Statement(
-        f"""UPDATE sync_missingreference SET due_at = {{now}} WHERE id IN (
-        SELECT m.id FROM sync_missingreference m JOIN sync_delivery d ON d.id = m.delivery_id
+        f"""UPDATE sync_awaitedrecord SET due_at = {{now}} WHERE id IN (
+        SELECT m.id FROM sync_awaitedrecord m JOIN sync_delivery d ON d.id = m.delivery_id
         JOIN sync_link l ON l.entity_id = m.entity_id AND l.entity_type = m.entity_type
         AND l.identity_id = m.identity_id AND l.target_id = m.target_id
         WHERE {condition} AND m.due_at IS NULL AND NOT m.holds_value
@@ -91,9 +91,9 @@ def store_missing(delivery: Delivery, missing: Mapping[Reference, str], *, repla
         earlier = Delivery.objects.filter(
             route=delivery.route_id, entity_type=delivery.entity_type, event__entity_id=delivery.entity_id
         )
-        MissingReference.objects.filter(delivery__in=earlier).delete()
-    MissingReference.objects.bulk_create(
-        MissingReference(
+        AwaitedRecord.objects.filter(delivery__in=earlier).delete()
+    AwaitedRecord.objects.bulk_create(
+        AwaitedRecord(
             delivery_id=delivery.pk,
             identity_id=delivery.identity_id,
             target_id=delivery.target_id,
@@ -145,9 +145,7 @@ def schedule_all_arrived() -> int:
     """
     scheduled = last_key = 0
     while keys := list(
-        MissingReference.objects.filter(pk__gt=last_key)
-        .order_by("pk")
-        .values_list("pk", flat=True)[:SLICE_SIZE]
+        AwaitedRecord.objects.filter(pk__gt=last_key).order_by("pk").values_list("pk", flat=True)[:SLICE_SIZE]
     ):
         scheduled += _SCHEDULE_SLICE.execute(last_key, keys[-1])
         last_key = keys[-1]
@@ -168,7 +166,7 @@ def _schedule_in_transaction(delivery: Delivery) -> None:
     }
     # Those that were refused with this very record would be refused again.
     linked = Link.objects.filter(**subject).exclude(record_id="").values("record_id")
-    lacking = MissingReference.objects.filter(**subject, due_at=None, holds_value=False)
+    lacking = AwaitedRecord.objects.filter(**subject, due_at=None, holds_value=False)
     arrived = lacking.exclude(record_id__in=linked)
     found = dict(arrived.order_by("delivery").values_list("pk", "delivery")[:MAX_WOKEN])
     if not found:
@@ -195,7 +193,7 @@ def _split_by_completeness(keys: list[int], arrived: Delivery) -> tuple[tuple[li
     """Divide deliveries into those that lack nothing else and those that still lack other records, each with the
     seconds until they are due.
     """
-    others = MissingReference.objects.filter(delivery__in=keys, due_at=None).exclude(
+    others = AwaitedRecord.objects.filter(delivery__in=keys, due_at=None).exclude(
         entity_id=arrived.entity_id, entity_type=arrived.entity_type
     )
     partly = set(others.values_list("delivery", flat=True).distinct())

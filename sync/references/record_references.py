@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef, QuerySet, Subquery
 
 from database.clock import database_now
 from database.statement import Statement
-from sync.models import OPEN_STATES, SUCCESS_STATES, Delivery, Link, MissingReference, RecordReference
+from sync.models import OPEN_STATES, SUCCESS_STATES, AwaitedRecord, Delivery, Link, RecordReference
 from sync.planning.references import Reference
 
 # Records that one new record makes due. `schedule_slice` finds the others.
@@ -130,9 +130,9 @@ def _schedule(replaced: Iterable[tuple[int, str]]) -> int:
         rows = [row for row in locked.order_by("pk") if row.record_id == outdated[row.pk]]
         subjects = _find_settled_subjects({row.link_id for row in rows})
         rows = [row for row in rows if row.link_id in subjects]
-        MissingReference.objects.bulk_create(
+        AwaitedRecord.objects.bulk_create(
             (
-                MissingReference(
+                AwaitedRecord(
                     delivery_id=delivery,
                     identity_id=identity,
                     target_id=target,

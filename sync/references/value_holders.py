@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 
 from database.clock import database_now
 from database.statement import Statement
-from sync.models import Attempt, AttemptCause, AttemptOutcome, Delivery, MissingReference
+from sync.models import Attempt, AttemptCause, AttemptOutcome, AwaitedRecord, Delivery
 from sync.models.delivery import sql_list
 from sync.planning.references import Reference
 from webhooks.models import State
@@ -25,8 +25,8 @@ _MAX_CIRCLE = 10
 
 # The newest attempt of a failed delivery began before the holder's link was written: it may not have seen that write.
 _SCHEDULE_FREED = Statement(
-    f"""UPDATE sync_missingreference SET due_at = {{now}} WHERE id IN (
-    SELECT m.id FROM (SELECT * FROM sync_missingreference WHERE holds_value AND due_at IS NULL
+    f"""UPDATE sync_awaitedrecord SET due_at = {{now}} WHERE id IN (
+    SELECT m.id FROM (SELECT * FROM sync_awaitedrecord WHERE holds_value AND due_at IS NULL
         ORDER BY id DESC LIMIT {MAX_WATCHED}) m
     JOIN sync_delivery d ON d.id = m.delivery_id
     JOIN sync_attempt a ON a.delivery_id = d.id AND a.number = d.last_number
@@ -77,10 +77,10 @@ def store_holders(delivery: Delivery, taken: TakenValues, cause: str) -> None:
     It is checked again soon, but not if it was just checked: then only once a holder's record is written. So a true
     conflict is tried twice, and not again and again.
     """
-    MissingReference.objects.filter(delivery=delivery.pk, holds_value=True).delete()
+    AwaitedRecord.objects.filter(delivery=delivery.pk, holds_value=True).delete()
     due_at = None if cause == AttemptCause.RECHECK else database_now(plus_seconds=FIRST_CHECK_SECONDS)
     rows = (
-        MissingReference(
+        AwaitedRecord(
             delivery_id=delivery.pk,
             identity_id=delivery.identity_id,
             target_id=delivery.target_id,
@@ -92,7 +92,7 @@ def store_holders(delivery: Delivery, taken: TakenValues, cause: str) -> None:
         for holder in sorted(taken.holders)
     )
     # The record may refer to the holder too, and wait for it already.
-    MissingReference.objects.bulk_create(rows, ignore_conflicts=True)
+    AwaitedRecord.objects.bulk_create(rows, ignore_conflicts=True)
     if taken.is_released:
         _waits_of(delivery, Reference(delivery.entity_type, delivery.entity_id)).update(due_at=database_now())
 
@@ -116,7 +116,7 @@ def closes_circle(delivery: Delivery, holders: Iterable[Reference]) -> bool:
 
 def _awaited_by(delivery: Delivery, entity: Reference) -> list[Reference]:
     """Return the holders that an entity waits for. Its events are found by their index on the entity."""
-    rows = MissingReference.objects.filter(
+    rows = AwaitedRecord.objects.filter(
         delivery__event__entity_id=entity.entity_id,
         delivery__entity_type=entity.entity_type,
         identity=delivery.identity_id,
@@ -126,8 +126,8 @@ def _awaited_by(delivery: Delivery, entity: Reference) -> list[Reference]:
     return [Reference(*row) for row in rows.values_list("entity_type", "entity_id")[:_MAX_CIRCLE]]
 
 
-def _waits_of(delivery: Delivery, holder: Reference) -> QuerySet[MissingReference]:
-    return MissingReference.objects.filter(
+def _waits_of(delivery: Delivery, holder: Reference) -> QuerySet[AwaitedRecord]:
+    return AwaitedRecord.objects.filter(
         entity_id=holder.entity_id,
         entity_type=holder.entity_type,
         identity=delivery.identity_id,

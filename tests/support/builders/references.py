@@ -8,7 +8,7 @@ from django.utils import timezone
 from sync.attempts.delivery_run import run_delivery
 from sync.deliveries.routes import resolved_routes
 from sync.execution.executor import run_due_deliveries
-from sync.models import Delivery, MappingVersion, MissingReference, Route
+from sync.models import AwaitedRecord, Delivery, MappingVersion, Route
 from sync.rechecks.due_rechecks import run_rechecks
 from tests.support.hub import Hub
 
@@ -62,7 +62,7 @@ def delivery_of(key: str) -> Delivery:
 
 def waits_for() -> list[tuple[str, str]]:
     """Return each wait: the entity whose delivery waits, and the one that it waits for."""
-    return sorted((wait.delivery.entity_id, wait.entity_id) for wait in MissingReference.objects.all())
+    return sorted((wait.delivery.entity_id, wait.entity_id) for wait in AwaitedRecord.objects.all())
 
 
 def run_again(key: str) -> str:
@@ -101,7 +101,7 @@ def run_rounds(hub: Hub, number: int = 3) -> int:
     """Do a worker's rounds, without the time between them. Returns the number of re-checks that began."""
     begun = 0
     for _ in range(number):
-        MissingReference.objects.exclude(due_at=None).update(due_at=timezone.now() - timedelta(seconds=1))
+        AwaitedRecord.objects.exclude(due_at=None).update(due_at=timezone.now() - timedelta(seconds=1))
         begun += run_rechecks()
         run_due_deliveries()
         hub.wait_until_quiet()

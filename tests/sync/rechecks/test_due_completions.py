@@ -12,7 +12,7 @@ from django.utils import timezone
 from audit.models import Entry
 from sync.attempts import delivery_run
 from sync.housekeeping.batch_deletion import delete_events
-from sync.models import Attempt, Connection, Delivery, Link, MissingReference, Route
+from sync.models import Attempt, AwaitedRecord, Connection, Delivery, Link, Route
 from sync.rechecks.due_completions import begin_due_completions
 from sync.references import missing_references
 from sync.references.missing_references import schedule_all_arrived
@@ -85,7 +85,7 @@ def test_a_group_that_still_lacks_a_member_does_not_wait_for_it_again(hub: Hub) 
     set_field("GROUP", "members", MEMBERS | LEAVE_OUT, wait_minutes=60)
     before = timezone.now()
     tell(hub, "USER", ANNA)
-    soon = MissingReference.objects.get(entity_id=ANNA).due_at
+    soon = AwaitedRecord.objects.get(entity_id=ANNA).due_at
     assert soon is not None
     partly = timedelta(seconds=missing_references.PARTLY_SECONDS)
     assert before + partly <= soon <= timezone.now() + partly
@@ -125,7 +125,7 @@ def test_only_the_newest_delivery_of_an_entity_is_remembered(hub: Hub) -> None:
     for _ in range(3):
         assert tell(hub, "GROUP", "TEAM") == "done"
     assert waits_for() == [("TEAM", "BEA"), ("TEAM", ANNA)]
-    assert set(MissingReference.objects.values_list("delivery", flat=True)) == {delivery_of("TEAM").pk}
+    assert set(AwaitedRecord.objects.values_list("delivery", flat=True)) == {delivery_of("TEAM").pk}
 
 
 def pause_route(_: Hub) -> None:
@@ -145,7 +145,7 @@ def open_newer_delivery(_: Hub) -> None:
 
 
 def make_due_later(_: Hub) -> None:
-    MissingReference.objects.update(due_at=F("due_at") + timedelta(hours=1))
+    AwaitedRecord.objects.update(due_at=F("due_at") + timedelta(hours=1))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_group_is_not_completed_while_it_may_not_run(hub: Hub, hinder: Callabl
     tell(hub, "USER", ANNA)
     hinder(hub)
     assert begin_due_completions() == []
-    assert MissingReference.objects.exclude(due_at=None).count() == 1
+    assert AwaitedRecord.objects.exclude(due_at=None).count() == 1
 
 
 def close(group: Delivery) -> None:
@@ -193,7 +193,7 @@ def test_one_record_makes_a_bounded_number_due_and_the_rest_follows(
         add_group(hub, key, [ANNA])
         tell(hub, "GROUP", key)
     tell(hub, "USER", ANNA)
-    assert MissingReference.objects.exclude(due_at=None).count() == 1
+    assert AwaitedRecord.objects.exclude(due_at=None).count() == 1
     assert schedule_all_arrived() == 1
     assert len(begin_due_completions(limit=1)) == 1
     assert run_rounds(hub) == 1

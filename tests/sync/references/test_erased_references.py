@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 from logins.held_permissions import ERASE
 from sync.erasure.requests import decide_erasure, request_erasure
 from sync.erasure.subject_data import find_subject
-from sync.models import Link, MissingReference, RecordReference
+from sync.models import AwaitedRecord, Link, RecordReference
 from sync.rechecks.due_completions import begin_due_completions
 from tests.support.builders.erasure import erase_confirmed
 from tests.support.builders.references import (
@@ -46,7 +46,7 @@ def test_no_delivery_waits_for_an_erased_person(hub: Hub) -> None:
     group_that_waits_for_a_known_user(hub)
     erase("BEA")
     assert waits_for() == [("TEAM", "CARL")]
-    assert not MissingReference.objects.filter(entity_id="BEA").exists()
+    assert not AwaitedRecord.objects.filter(entity_id="BEA").exists()
 
 
 @pytest.mark.parametrize("erased", ["CARL", "BEA"])
@@ -58,7 +58,7 @@ def test_missing_references_of_an_erased_person_are_deleted(hub: Hub, erased: st
     assert tell(hub, "USER", "BEA") == "done"
     assert waits_for() == [("BEA", "CARL")]
     assert tell(hub, "USER", "CARL") == "done"
-    assert MissingReference.objects.exclude(due_at=None).count() == 1
+    assert AwaitedRecord.objects.exclude(due_at=None).count() == 1
     erase(erased)
     assert waits_for() == []
     assert begin_due_completions() == []

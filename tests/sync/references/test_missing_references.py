@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from sync.execution.executor import run_due_deliveries
-from sync.models import Delivery, Link, MissingReference
+from sync.models import AwaitedRecord, Delivery, Link
 from sync.planning.references import Reference
 from sync.rechecks.due_rechecks import run_rechecks
 from sync.references import missing_references
@@ -192,16 +192,14 @@ def test_a_delivery_that_ends_while_it_is_woken_is_remembered(
     split_by_completeness = missing_references._split_by_completeness
 
     def end_meanwhile(*args: Any) -> Any:
-        if not MissingReference.objects.exclude(pk__in=before).exists():
-            missing = {
-                Reference(row.entity_type, row.entity_id): "" for row in MissingReference.objects.all()
-            }
+        if not AwaitedRecord.objects.exclude(pk__in=before).exists():
+            missing = {Reference(row.entity_type, row.entity_id): "" for row in AwaitedRecord.objects.all()}
             missing_references.store_missing(waiting_group, missing, replaces_earlier=True)
             Delivery.objects.filter(pk=waiting_group.pk).update(state=State.SUCCEEDED, code="succeeded")
         return split_by_completeness(*args)
 
-    before = list(MissingReference.objects.values_list("pk", flat=True))
+    before = list(AwaitedRecord.objects.values_list("pk", flat=True))
     monkeypatch.setattr(missing_references, "_split_by_completeness", end_meanwhile)
     missing_references.schedule_referring(delivery_of("ADA"))
     missing_references.schedule_arrived(waiting_group.pk)
-    assert MissingReference.objects.filter(entity_id="ADA", due_at__isnull=False).exists()
+    assert AwaitedRecord.objects.filter(entity_id="ADA", due_at__isnull=False).exists()

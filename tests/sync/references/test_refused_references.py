@@ -3,7 +3,7 @@
 import pytest
 
 from audit.entries.acting_person import ActingPerson
-from sync.models import Connection, Delivery, Link, MissingReference
+from sync.models import AwaitedRecord, Connection, Delivery, Link
 from sync.operations.relink_requests import apply_preview, newest_relinking, request_preview
 from sync.references.missing_references import schedule_all_arrived
 from tests.support.builders.bulk_replays import staff_user
@@ -70,7 +70,7 @@ def test_a_refused_group_follows_a_run_that_links_all_records_again(hub: Hub, is
     apply_preview(run, person)
     run_jobs("relink")
     if not is_woken:
-        MissingReference.objects.update(due_at=None)
+        AwaitedRecord.objects.update(due_at=None)
         assert schedule_all_arrived() == 2
     assert run_rounds(hub) == 1
     linked = linked_ids(PEOPLE)

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from sync.attempts import delivery_run
-from sync.models import Attempt, Delivery, Link, MissingReference, RecordReference
+from sync.models import Attempt, AwaitedRecord, Delivery, Link, RecordReference
 from sync.references import missing_references, record_references
 from sync.references.missing_references import schedule_all_arrived
 from tests.support.builders.references import (
@@ -53,7 +53,7 @@ def replace_record(hub: Hub, key: str = ANNA) -> str:
 def test_a_group_gets_the_new_record_of_its_member(hub: Hub) -> None:
     complete_group(hub, ANNA, "BEA")
     new = replace_record(hub)
-    [due] = MissingReference.objects.all()
+    [due] = AwaitedRecord.objects.all()
     assert (due.delivery_id, due.entity_id) == (delivery_of("TEAM").pk, ANNA)
     assert run_rounds(hub) == 1
     assert members_of(hub) == [new, customer_id(hub, "BEA")]
@@ -80,7 +80,7 @@ def test_one_record_makes_a_bounded_number_due_and_the_rest_follows(
     for key in ("ONE", "TWO", "THREE"):
         complete_group(hub, ANNA, key=key)
     new = replace_record(hub)
-    assert MissingReference.objects.count() == 1
+    assert AwaitedRecord.objects.count() == 1
     assert schedule_all_arrived() == 2
     assert run_rounds(hub) == 3
     assert [members_of(hub, key) for key in ("ONE", "TWO", "THREE")] == [[new]] * 3
@@ -90,7 +90,7 @@ def test_members_that_are_replaced_together_are_sent_once(hub: Hub) -> None:
     complete_group(hub, ANNA, "BEA")
     before = timezone.now()
     expected = [replace_record(hub), replace_record(hub, "BEA")]
-    due = MissingReference.objects.earliest("due_at").due_at
+    due = AwaitedRecord.objects.earliest("due_at").due_at
     assert due is not None
     delay = timedelta(seconds=record_references.CHECK_AFTER_SECONDS)
     assert before + delay <= due <= timezone.now() + delay
@@ -104,7 +104,7 @@ def test_a_member_that_left_makes_nothing_due(hub: Hub) -> None:
     tell(hub, "GROUP", "TEAM")
     assert list(RecordReference.objects.values_list("entity_id", flat=True)) == ["BEA"]
     replace_record(hub)
-    assert MissingReference.objects.count() == 0
+    assert AwaitedRecord.objects.count() == 0
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_an_open_delivery_of_the_group_is_left_to_write_the_new_id(
     newest = Delivery.objects.filter(pk=delivery_of("TEAM").pk)
     newest.update(state=state, settled_at=timezone.now() if makes_due else None)
     new = replace_record(hub)
-    assert MissingReference.objects.exists() == makes_due
+    assert AwaitedRecord.objects.exists() == makes_due
     newest.update(state=State.SUCCEEDED, settled_at=timezone.now())
     schedule_all_arrived()
     assert run_rounds(hub) == 1
@@ -148,7 +148,7 @@ def test_a_record_that_is_replaced_during_the_attempt_is_found(
     def replace() -> None:
         Link.objects.filter(entity_id=ANNA).update(record_id=customer_id(hub, "BEA"))
         missing_references.schedule_referring(delivery_of(ANNA))
-        assert MissingReference.objects.count() == 0
+        assert AwaitedRecord.objects.count() == 0
 
     settle_late(monkeypatch, replace)
     tell(hub, "GROUP", "TEAM")
@@ -162,11 +162,11 @@ def test_references_without_a_delivery_are_deleted(hub: Hub) -> None:
     complete_group(hub, ANNA)
     Link.objects.filter(entity_id="TEAM").update(entity_id="OTHER")
     replace_record(hub)
-    assert (MissingReference.objects.count(), RecordReference.objects.count()) == (0, 0)
+    assert (AwaitedRecord.objects.count(), RecordReference.objects.count()) == (0, 0)
 
 
 def test_a_deleted_record_refers_to_nothing(hub: Hub) -> None:
     complete_group(hub, ANNA)
     Link.objects.filter(entity_id="TEAM").update(record_id="")
     replace_record(hub)
-    assert (MissingReference.objects.count(), schedule_all_arrived()) == (0, 0)
+    assert (AwaitedRecord.objects.count(), schedule_all_arrived()) == (0, 0)

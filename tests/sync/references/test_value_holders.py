@@ -9,7 +9,7 @@ from itertools import permutations
 import pytest
 
 from exports.row_checks.nightly_rows import find_row_faults
-from sync.models import Attempt, MissingReference
+from sync.models import Attempt, AwaitedRecord
 from tests.support.builders.references import add_user, delivery_of, record_of, run_rounds, tell, waits_for
 from tests.support.hub import Hub
 
@@ -98,4 +98,4 @@ def test_a_value_of_a_record_that_no_entity_has_is_not_waited_for(hub: Hub) -> N
     hub.shop.catalogue.create_record("customers", {"email": "stranger@example.com"})
     move_address(hub, first, "stranger@example.com")
     assert tell(hub, "USER", first) == "target-rejected"
-    assert not MissingReference.objects.exists()
+    assert not AwaitedRecord.objects.exists()
