@@ -27,9 +27,10 @@ from console.ui.outcome_texts import (
     is_replayable,
 )
 from sync.deliveries.blockers import is_paused_by_person, load_contention
-from sync.models import Attempt, Delivery, FailureGroup, Replay
+from sync.models import Attempt, AwaitedRecord, Delivery, FailureGroup, Replay
 from sync.models.failure import group_of
 from sync.operations.passed_causes import PassedCause, find_passed_causes
+from sync.references.value_holders import load_holders
 from webhooks.models import Event, Receipt, State, event_state, is_erased
 from webhooks.protocol.formats.webhook_format import EVENT_TYPES
 
@@ -61,13 +62,16 @@ class ReceiptRow:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRow:
-    """A delivery with its words. `passed`: the cause of its failure, if it has passed."""
+    """A delivery with its words. `passed`: the cause of its failure, if it has passed. `holders`: the entities whose
+    records hold a value that the target refused to its record.
+    """
 
     row: Delivery
     words: CodeTexts
     status: DeliveryStatus
     attempts: tuple[AttemptRow, ...]
     passed: PassedCause | None
+    holders: tuple[AwaitedRecord, ...] = ()
 
     @property
     def state(self) -> str:
@@ -262,6 +266,7 @@ def _delivery_rows(
     around = load_contention(rows)
     shown = ((row, describe_status(row, around), tuple(attempts.get(row.pk, ()))) for row in rows)
     passed = find_passed_causes(rows)
+    holders = load_holders([row for row in rows if _shown_state(row) == State.DEAD])
     return tuple(
         DeliveryRow(
             row,
@@ -269,6 +274,7 @@ def _delivery_rows(
             status,
             attempts,
             passed.get(row.pk),
+            tuple(holders.get(row.pk, ())),
         )
         for row, status, attempts in shown
     )

@@ -4,7 +4,7 @@ import json
 import logging
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from django.db import DatabaseError, transaction
 from django.db.models import QuerySet
@@ -17,7 +17,6 @@ from database.values import parse_optional_timestamp
 from sync.deliveries.predicates import MATCHES_SUBJECT, subject_filter
 from sync.deliveries.routes import types_of_same_target
 from sync.models import Connection, Delivery, Link
-from sync.planning.references import Reference
 from sync.planning.unkept_fields import WriteCount, WriteCounts, list_unkept
 from webhooks.models import Event
 
@@ -35,6 +34,14 @@ _UPDATE_LINK = Statement(
 _NEWEST_LINKS = 500
 
 logger = logging.getLogger("hub.deliver")
+
+
+class LinkedEntity(NamedTuple):
+    """An entity that is linked to a record, of any identity service."""
+
+    identity_id: int
+    entity_type: str
+    entity_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +86,10 @@ def other_owners(delivery: Delivery, record_id: str) -> frozenset[str]:
     return frozenset(_links_of_others(delivery, record_id).values_list("entity_id", flat=True))
 
 
-def linked_entities(delivery: Delivery, record_id: str) -> list[Reference]:
-    """Return the other entities of the delivery's identity service that are linked to a record."""
-    links = _links_of_others(delivery, record_id).filter(identity=delivery.identity_id)
-    return [Reference(*row) for row in links.values_list("entity_type", "entity_id")]
+def linked_entities(delivery: Delivery, record_id: str) -> list[LinkedEntity]:
+    """Return the other entities that are linked to a record, of any identity service."""
+    links = _links_of_others(delivery, record_id)
+    return [LinkedEntity(*row) for row in links.values_list("identity", "entity_type", "entity_id")]
 
 
 def _links_of_others(delivery: Delivery, record_id: str) -> QuerySet[Link]:

@@ -1091,7 +1091,7 @@ class Migration(migrations.Migration):
             options={
                 'default_permissions': (),
                 'indexes': [models.Index(fields=['entity_id', 'entity_type', 'identity', 'target'], name='awaited_record_entity'), models.Index(condition=models.Q(('due_at__isnull', False)), fields=['due_at', 'id'], name='awaited_record_due'), models.Index(condition=models.Q(('due_at__isnull', True), ('holds_value', True)), fields=['id'], name='awaited_record_holder')],
-                'constraints': [models.UniqueConstraint(models.F('delivery'), models.F('entity_type'), models.F('entity_id'), name='awaited_record_once')],
+                'constraints': [models.UniqueConstraint(models.F('delivery'), models.F('entity_type'), models.F('entity_id'), models.F('identity'), name='awaited_record_once')],
             },
         ),
         migrations.CreateModel(

@@ -302,7 +302,9 @@ class AwaitedRecord(models.Model):
     class Meta:
         default_permissions = ()
         constraints = [
-            models.UniqueConstraint("delivery", "entity_type", "entity_id", name="awaited_record_once"),
+            models.UniqueConstraint(
+                "delivery", "entity_type", "entity_id", "identity", name="awaited_record_once"
+            ),
         ]
         indexes = [
             models.Index(

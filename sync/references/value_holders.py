@@ -2,22 +2,25 @@
 may be free: after some seconds, and whenever the holder's record was written or confirmed since.
 """
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Q, QuerySet
 
 from database.clock import database_now
 from database.statement import Statement
+from sync.deliveries.record_links import LinkedEntity
 from sync.models import Attempt, AttemptCause, AttemptOutcome, AwaitedRecord, Delivery
 from sync.models.delivery import sql_list
-from sync.planning.references import Reference
 from webhooks.models import State
 
 # The webhook of the other entity is mostly a moment away.
 FIRST_CHECK_SECONDS = 5.0
 # Rows that one round looks at, the newest first. Older ones wait for a webhook of their own entity.
 MAX_WATCHED = 2_000
+# Holders of the deliveries of one event that a page names.
+MAX_SHOWN = 10
 # Those that may still run, or have just ended.
 _RECENT_ATTEMPTS = 200
 # The largest circle of entities that is found: each wants the value that the next one holds.
@@ -38,19 +41,19 @@ _SCHEDULE_FREED = Statement(
 
 @dataclass(frozen=True, slots=True)
 class TakenValues:
-    """The entities whose records hold values that the target refused to a record.
+    """The entities, of any identity service, whose records hold values that the target refused to a record.
 
     `is_released`: the record has given up its own value, which another one waits for.
     """
 
-    holders: frozenset[Reference] = frozenset()
+    holders: frozenset[LinkedEntity] = frozenset()
     is_released: bool = False
 
 
 NONE_TAKEN = TakenValues()
 
 
-def find_changing(delivery: Delivery, attempt: Attempt) -> frozenset[Reference]:
+def find_changing(delivery: Delivery, attempt: Attempt) -> frozenset[LinkedEntity]:
     """Return who may have held a value that was refused and that no record has any more: one entity whose record is
     written now or was since the attempt began. After a re-check only one that it waited for.
     """
@@ -61,12 +64,12 @@ def find_changing(delivery: Delivery, attempt: Attempt) -> frozenset[Reference]:
         since,
         pk__gte=attempt.pk - _RECENT_ATTEMPTS,
         delivery__target=delivery.target_id,
-        delivery__identity=delivery.identity_id,
     )
     rows = recent.exclude(delivery=delivery.pk).order_by("-pk")
-    entities = [Reference(*row) for row in rows.values_list("delivery__entity_type", "delivery__entity_id")]
+    names = ("identity", "entity_type", "entity_id")
+    entities = [LinkedEntity(*row) for row in rows.values_list(*(f"delivery__{name}" for name in names))]
     if attempt.cause == AttemptCause.RECHECK:
-        awaited = _awaited_by(delivery, Reference(delivery.entity_type, delivery.entity_id))
+        awaited = _awaited_by(delivery, _entity_of(delivery))
         entities = [entity for entity in entities if entity in awaited]
     return frozenset(entities[:1])
 
@@ -82,7 +85,7 @@ def store_holders(delivery: Delivery, taken: TakenValues, cause: str) -> None:
     rows = (
         AwaitedRecord(
             delivery_id=delivery.pk,
-            identity_id=delivery.identity_id,
+            identity_id=holder.identity_id,
             target_id=delivery.target_id,
             entity_type=holder.entity_type,
             entity_id=holder.entity_id,
@@ -94,7 +97,19 @@ def store_holders(delivery: Delivery, taken: TakenValues, cause: str) -> None:
     # The record may refer to the holder too, and wait for it already.
     AwaitedRecord.objects.bulk_create(rows, ignore_conflicts=True)
     if taken.is_released:
-        _waits_of(delivery, Reference(delivery.entity_type, delivery.entity_id)).update(due_at=database_now())
+        _waits_of(delivery).update(due_at=database_now())
+
+
+def load_holders(deliveries: Sequence[Delivery]) -> Mapping[int, Sequence[AwaitedRecord]]:
+    """Return the holders of the values that were refused to these deliveries, with their identity connections; at most
+    MAX_SHOWN. Reads nothing for no deliveries.
+    """
+    found: dict[int, list[AwaitedRecord]] = defaultdict(list)
+    if deliveries:
+        rows = AwaitedRecord.objects.filter(delivery__in=deliveries, holds_value=True)
+        for row in rows.select_related("identity").order_by("pk")[:MAX_SHOWN]:
+            found[row.delivery_id].append(row)
+    return found
 
 
 def schedule_freed() -> int:
@@ -102,9 +117,9 @@ def schedule_freed() -> int:
     return _SCHEDULE_FREED.execute()
 
 
-def closes_circle(delivery: Delivery, holders: Iterable[Reference]) -> bool:
+def closes_circle(delivery: Delivery, holders: Iterable[LinkedEntity]) -> bool:
     """Return True if one of the holders waits, maybe through others, for a value that the delivery's record holds."""
-    own = Reference(delivery.entity_type, delivery.entity_id)
+    own = _entity_of(delivery)
     reached, latest = set(holders), set(holders)
     for _ in range(_MAX_CIRCLE):
         latest = {holder for entity in latest for holder in _awaited_by(delivery, entity)} - reached
@@ -114,22 +129,29 @@ def closes_circle(delivery: Delivery, holders: Iterable[Reference]) -> bool:
     return False
 
 
-def _awaited_by(delivery: Delivery, entity: Reference) -> list[Reference]:
+def _awaited_by(delivery: Delivery, entity: LinkedEntity) -> list[LinkedEntity]:
     """Return the holders that an entity waits for. Its events are found by their index on the entity."""
     rows = AwaitedRecord.objects.filter(
         delivery__event__entity_id=entity.entity_id,
         delivery__entity_type=entity.entity_type,
-        identity=delivery.identity_id,
+        delivery__identity=entity.identity_id,
         target=delivery.target_id,
         holds_value=True,
     )
-    return [Reference(*row) for row in rows.values_list("entity_type", "entity_id")[:_MAX_CIRCLE]]
+    return [
+        LinkedEntity(*row) for row in rows.values_list("identity", "entity_type", "entity_id")[:_MAX_CIRCLE]
+    ]
 
 
-def _waits_of(delivery: Delivery, holder: Reference) -> QuerySet[AwaitedRecord]:
+def _entity_of(delivery: Delivery) -> LinkedEntity:
+    return LinkedEntity(delivery.identity_id, delivery.entity_type, delivery.entity_id)
+
+
+def _waits_of(delivery: Delivery) -> QuerySet[AwaitedRecord]:
+    """Return the rows of the deliveries that wait for a value which the record of this one holds."""
     return AwaitedRecord.objects.filter(
-        entity_id=holder.entity_id,
-        entity_type=holder.entity_type,
+        entity_id=delivery.entity_id,
+        entity_type=delivery.entity_type,
         identity=delivery.identity_id,
         target=delivery.target_id,
         holds_value=True,

@@ -13,7 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sync.models import Attempt, Recheck
+from sync.models import Attempt, AwaitedRecord, Recheck
 from tests.support.builders.failed_events import SECRET, a_failed_event
 from tests.support.builders.history import (
     a_call,
@@ -412,3 +412,21 @@ def test_fields_that_were_left_out_are_named_with_the_reason(support: Client) ->
     assert "not sent: •••" in text
     assert "not sent: +358 40" in revealed_page(support, event)
     assert "was already up to date" not in text
+
+
+def test_a_failed_delivery_names_the_entity_whose_record_holds_the_refused_value(support: Client) -> None:
+    """Also if another identity service knows it: its webhook changes the record, or nobody's does."""
+    event = a_failed_event()
+    delivery = event.deliveries.get()
+    AwaitedRecord.objects.create(
+        delivery=delivery,
+        identity=delivery.identity,
+        target=delivery.target,
+        entity_type="USER",
+        entity_id="HOLDER1",
+        holds_value=True,
+    )
+    page = page_of(support, event)
+    [fact] = re.findall(r"<dt>Value held by</dt>\s*<dd>(.*?)</dd>", page, re.DOTALL)
+    assert "HOLDER1</a>" in fact
+    assert f"({html.escape(str(delivery.identity))})" in fact

@@ -9,9 +9,12 @@ from itertools import permutations
 import pytest
 
 from exports.row_checks.nightly_rows import find_row_faults
-from sync.models import Attempt, AwaitedRecord
+from sync.deliveries.routes import resolved_routes
+from sync.models import Attempt, AwaitedRecord, Connection, Route
 from tests.support.builders.references import add_user, delivery_of, record_of, run_rounds, tell, waits_for
+from tests.support.connections import copy_connection
 from tests.support.hub import Hub
+from webhooks.models import Source
 
 PEOPLE = ("UA", "UB", "UC")
 ROUNDS = 8
@@ -64,6 +67,32 @@ def test_addresses_that_change_hands_arrive_in_every_order_of_the_webhooks(
     assert {delivery_of(key).state for key in people} <= {"succeeded", "unchanged"}
     assert waits_for() == []
     assert list(find_row_faults()) == []
+
+
+@pytest.mark.parametrize("wanted", ["new", "ua"])
+def test_the_holder_may_be_known_to_another_identity_service(hub: Hub, wanted: str) -> None:
+    """As after a merger: both services feed one target. The holder passes its address on, or exchanges it."""
+    add_user(hub, "UA")
+    assert tell(hub, "USER", "UA", "CREATE") == "done"
+    route = Route.objects.get(source__slug="aurora", entity_type="USER")
+    source = Source.objects.get(slug="aurora-unsigned")
+    Route.objects.filter(source=source, entity_type="USER").delete()
+    route.pk, route.source = None, source
+    route.identity = copy_connection(Connection.objects.get(slug="aurora"), "hr", name="HR")
+    route.save(force_insert=True)
+    resolved_routes.invalidate()
+    holder = {"id": add_user(hub, "UB"), "entityType": "USER", "eventType": "CREATE"}
+    assert hub.post(holder).status_code == 200
+    move_address(hub, "UA", "ub@example.com")
+    move_address(hub, "UB", f"{wanted}@example.com")
+    assert tell(hub, "USER", "UA") == "target-rejected"
+    assert waits_for() == [("UA", "UB")]
+    run_rounds(hub)  # the webhook of the holder is late
+    hub.post(holder | {"eventType": "UPDATE"})
+    hub.wait_until_quiet()
+    run_rounds(hub, ROUNDS)
+    assert addresses(hub, ["UA", "UB"]) == ["ub@example.com", f"{wanted}@example.com"]
+    assert waits_for() == []
 
 
 def test_a_person_without_a_record_gets_one_once_the_address_is_free(hub: Hub) -> None:
