@@ -110,8 +110,8 @@ _UNKNOWN_EXTERNAL_ID = gettext_noop(
     "the record has the external id of an entity that the hub does not know, so it may be that of another person"
 )
 _LOST_EXTERNAL_ID = gettext_noop(
-    "the record does not have the external id any more that the hub wrote, and no other record has it, so it may be "
-    "that of another person"
+    "the record has lost the external id that the hub wrote, or has that of another entity, and no other record has "
+    "it, so it may be that of another person"
 )
 
 

@@ -89,9 +89,10 @@ class FoundRecord:
 
     `has_unknown_external_id`: it is linked, but has the external id of an entity that the hub does not know. The id was
     mistyped, or the record is that of another person. `has_lost_external_id`: it is linked, and does not have the
-    external id any more that it had, and no other record has it. `is_taken_over`: it bears the entity's external id,
-    and has to be linked to the entity before it is changed, because another entity is linked to it. `has_failed_proof`:
-    the linked record bears another external id than that of the entity, or none.
+    external id any more that it had, or has that of another entity, and no other record has the entity's own.
+    `is_taken_over`: it bears the entity's external id, and has to be linked to the entity before it is changed, because
+    another entity is linked to it. `has_failed_proof`: the linked record bears another external id than that of the
+    entity, or none.
     """
 
     record: Record | None
@@ -141,11 +142,11 @@ def _find_for_unproven(
     if text:
         # The record that has the entity's own id comes first: the base URL may lead to another system now.
         own = _find_by_external_id(target, external_id, query)
-        if own.record is not None or query.is_other_entity(text):
-            # The target has reused the id, or a person has merged two records.
-            return replace(own, has_failed_proof=own.record is not None)
-    if query.other_owners(linked.id):
-        # The record was taken over by another entity, whose id it bore then.
+        if own.record is not None:
+            return replace(own, has_failed_proof=True)
+    if query.other_owners(linked.id) or (text and query.is_other_entity(text)):
+        # The record was taken over by another entity, whose id it bears or bore then; the target has reused the id of
+        # the record, or a person has merged two.
         return _find_in_place_of(target, linked, external_id, query)
     # Nothing but the link says whose record it is: the target may not return the field, and an external id that no
     # entity has was only mistyped.
@@ -155,8 +156,9 @@ def _find_for_unproven(
 def _find_in_place_of(
     target: TargetConnector, linked: Record, external_id: str, query: RecordQuery
 ) -> FoundRecord:
-    """Return the record that has the entity's external id in place of the linked one, which had it and has lost it;
-    the linked one if none has it. Raises MatchUndecided if it is not certain which record is the entity's.
+    """Return the record that has the entity's external id in place of the linked one, which has lost it or has that of
+    another entity; the linked one if none has it. Raises MatchUndecided if it is not certain which record is the
+    entity's.
     """
     hits = target.search_records(query.entity_type, external_id, query.entity_id)
     if not hits:
