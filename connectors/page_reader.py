@@ -11,8 +11,8 @@ from connectors.client.http_client import HttpClient
 from connectors.http.message_types import HttpResponse
 from connectors.http.query_parameters import Query, group_pairs
 from connectors.http.urls import BaseUrl, check_id, is_plain_path
+from connectors.settings.expression_documents import PAGE_VALUES
 from connectors.settings.page_style import (
-    PAGE_VALUES,
     ModifiedSince,
     PagedList,
     Paging,

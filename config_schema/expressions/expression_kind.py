@@ -1,11 +1,13 @@
 """Kind of a setting that is a JMESPath expression. Pure."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from jmespath.exceptions import JMESPathError, ParseError
 
 from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.expressions.expression_analysis import require_known_roots
 from config_schema.expressions.expression_functions import KNOWN_FUNCTIONS, LINKED
 from config_schema.expressions.jmespath_paths import (
     MAX_DEPTH,
@@ -36,29 +38,39 @@ PATTERN = rf"^(?!{_FALSE_START})(?!{_FALSE_END})(?!{_FALSE_BRACKETS})(?:{_CALL}|
 
 @dataclass(frozen=True)
 class ExpressionKind(ValueKind[Value]):
-    """Base of kinds of a JMESPath expression, which differ in what reading one returns."""
+    """Base of kinds of a JMESPath expression, which differ in what reading one returns.
 
+    It reads only fields of its document that are in `roots`; any if they are empty.
+    """
+
+    roots: frozenset[str] = frozenset()
     label: str = translatable("JMESPath expression")
     limits: str = translatable(
         "at most %(most)s characters, nested at most %(depth)s deep", most=f"{MAX_LENGTH:,}", depth=MAX_DEPTH
     )
 
     def to_schema(self) -> JsonSchema:
-        return {"type": "string", "maxLength": MAX_LENGTH, "pattern": PATTERN, "format": "jmespath"}
+        schema = {"type": "string", "maxLength": MAX_LENGTH, "pattern": PATTERN, "format": "jmespath"}
+        return {**schema, "not": {"pattern": pattern_of_other_root(self.roots)}} if self.roots else schema
 
 
-def pattern_of_other_root(known: frozenset[str]) -> str:
+def pattern_of_other_root(known: Collection[str]) -> str:
     """Return the pattern of expressions that begin with a field other than these: what JSON Schema can tell of them."""
     names = "|".join(sorted(known))
-    return rf"^{_SPACE}(?!(?:{names})(?![A-Za-z0-9_]))[A-Za-z_][A-Za-z0-9_]*{_SPACE}(?:[.\[]|$)"
+    return rf"^{_SPACE}(?!(?:{names})(?![A-Za-z0-9_])){_NAME}"
 
 
-def read_expression(value: Any, place: SettingPath) -> Evaluator:
-    """Compile the expression at a place in the settings. Raises SettingsInvalid."""
+def read_expression(value: Any, place: SettingPath, roots: frozenset[str] = frozenset()) -> Evaluator:
+    """Compile the expression at a place in the settings. Raises SettingsInvalid, also if its document has `roots` and
+    it reads another field.
+    """
     if not isinstance(value, str) or not value.strip():
         raise SettingsInvalid(place, "This must be a JMESPath expression.")
     try:
-        return compile_expression(value)
+        evaluator = compile_expression(value)
+        if roots:
+            require_known_roots(value, roots)
+        return evaluator
     except ExpressionRefused as refused:
         raise SettingsInvalid(
             place, translatable("This JMESPath expression %(refused)s", refused=error_sentence(refused))
@@ -88,7 +100,7 @@ class CompiledExpressionKind(ExpressionKind[CompiledExpression]):
     """Kind of a JMESPath expression that is kept with its text."""
 
     def read(self, value: Any, place: SettingPath) -> CompiledExpression:
-        return CompiledExpression(value, read_expression(value, place))
+        return CompiledExpression(value, read_expression(value, place, self.roots))
 
     def to_json(self, value: Any) -> Any:
         return value.text

@@ -11,9 +11,9 @@ from connectors.http.placeholders import fill_template, find_placeholders
 from connectors.http.query_parameters import Query, QueryValue, change_values
 from connectors.page_reader import PageSource
 from connectors.records.planned_writes import PlannedWrite
+from connectors.settings.expression_documents import PAGE_VALUES
 from connectors.settings.operations.operation import Operation
 from connectors.settings.operations.read_operations import ListOperation
-from connectors.settings.page_style import PAGE_VALUES
 from connectors.settings.setting_kinds import is_header_value
 from connectors.settings.target import TargetSettings
 from connectors.values.answer_meaning import AnswerRule, Meaning

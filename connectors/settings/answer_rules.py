@@ -10,6 +10,7 @@ from config_schema.kinds import Choice, JsonSchema, ValueKind
 from config_schema.objects import ListOf
 from config_schema.rules import AllOf, AnyOf, Condition, Fits, Is, Requires, Rule, Stated
 from config_schema.translatable import join_texts, translatable
+from connectors.settings.expression_documents import RESPONSE_ROOTS
 from connectors.settings.setting_kinds import Expression
 from connectors.values.answer_meaning import AnswerRule, Meaning
 from connectors.values.json_responses import JmesPathExpression
@@ -125,7 +126,7 @@ class AnswerCondition(AnswerRule, Declared):
         example=403,
     )
     condition: JmesPathExpression | None = setting(
-        Expression(),
+        Expression(roots=RESPONSE_ROOTS),
         translatable(
             "%(meaning)s Without it, the rule applies to every response with the status.", meaning=WHEN_TEXT
         ),

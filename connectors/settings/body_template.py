@@ -94,9 +94,11 @@ class BodyTemplate:
 
     def expressions(self) -> Iterator[JmesPathExpression]:
         """Yield the expressions of the template."""
-        parts = [part for part in self._parts() if isinstance(part, ExpressionPart)]
-        yield from (part.expression for part in parts)
-        yield from (part.when for part in parts if part.when is not None)
+        yield from (expression for _, expression in self.place_expressions(()))
+
+    def place_expressions(self, place: SettingPath) -> Iterator[tuple[SettingPath, JmesPathExpression]]:
+        """Yield the expressions of the template with their places. `place`: that of the template."""
+        yield from _place_expressions(self.root, place)
 
     def texts(self) -> Iterator[str]:
         """Yield the texts that hold placeholders."""
@@ -132,6 +134,16 @@ def _render(part: Any, evaluate: Evaluate, fill: Fill) -> Any:
     return part
 
 
+def _place_expressions(part: Any, place: SettingPath) -> Iterator[tuple[SettingPath, JmesPathExpression]]:
+    if isinstance(part, ExpressionPart):
+        yield (*place, "expression"), part.expression
+        if part.when is not None:
+            yield (*place, "when"), part.when
+    elif isinstance(part, dict | list):
+        for step, inner in part.items() if isinstance(part, dict) else enumerate(part):
+            yield from _place_expressions(inner, (*place, step))
+
+
 def _part_to_json(part: Any) -> Any:
     if isinstance(part, TextPart):
         return {"template": part.template}
@@ -142,6 +154,12 @@ def _part_to_json(part: Any) -> Any:
     return [_part_to_json(one) for one in part] if isinstance(part, list) else part
 
 
+# JSON Schema of the objects that stand for the result of an expression.
+IS_EXPRESSION_PART: JsonSchema = {
+    "type": "object",
+    "required": ["expression"],
+    "propertyNames": {"enum": sorted(_MEMBERS)},
+}
 _PART = {"$ref": "#/$defs/body-part"}
 _WITHOUT_VALUE = {"$ref": "#/$defs/body-without-value"}
 # A JSON Schema of a body in which an expression or a text mentions the value that is searched for.
@@ -149,7 +167,7 @@ MENTIONS_VALUE: JsonSchema = {"type": ["object", "array"], "not": _WITHOUT_VALUE
 # The JSON Schemas of values at any depth of a body: the `$defs` of every document that has one.
 BODY_SCHEMAS: Mapping[str, JsonSchema] = {
     "body-part": {
-        "if": {"type": "object", "required": ["expression"], "propertyNames": {"enum": sorted(_MEMBERS)}},
+        "if": IS_EXPRESSION_PART,
         "then": ExpressionPart.kind.to_schema(),
         "else": {
             "if": {"type": "object", "required": ["template"], "maxProperties": 1},

@@ -4,6 +4,7 @@ from config_schema.declared import Declared, nullable, setting
 from config_schema.kinds import WholeNumber
 from connectors.http.query_parameters import Query
 from connectors.settings.answer_rules import CREDENTIALS_CONDITIONS
+from connectors.settings.expression_documents import RESPONSE_ROOTS
 from connectors.settings.setting_kinds import (
     Expression,
     HeaderName,
@@ -35,7 +36,7 @@ class CsrfSettings(Declared):
         example="X-CSRF-Token",
     )
     token: JmesPathExpression | None = nullable(
-        Expression(),
+        Expression(roots=RESPONSE_ROOTS),
         "Where the token is in the response: an expression over an object with `status`, `headers` (names in lower "
         "case) and `body`. Without it: in the header of the same name.",
         example="body.crumb",

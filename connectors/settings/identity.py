@@ -13,6 +13,7 @@ from config_schema.translatable import translatable
 from connectors.http.query_parameters import Query, list_values
 from connectors.settings.answer_rules import rule_list
 from connectors.settings.body_template import BodyTemplate, ObjectBody
+from connectors.settings.expression_documents import expression_rule
 from connectors.settings.page_style import BODY_RULE, PagedList
 from connectors.settings.setting_kinds import (
     ENTITY_TYPE,
@@ -127,6 +128,7 @@ class EntitySettings(ProbeSettings):
 
     rules = (
         BODY_RULE,
+        expression_rule("entity", "body"),
         CodeRule(
             sentence="The path or a value of the query contains `{id}`, or the body uses the id.",
             find_fault=_find_missing_id,

@@ -11,6 +11,7 @@ from config_schema.translatable import translatable
 from connectors.http.placeholders import fill_template
 from connectors.http.query_parameters import Query, QueryValue, change_values
 from connectors.settings.body_template import BodyTemplate, ObjectBody
+from connectors.settings.expression_documents import PAGE_VALUES, expression_rule
 from connectors.settings.setting_kinds import Expression, Headers, PathTemplate, QueryParameters
 from connectors.values.json_responses import JmesPathExpression
 
@@ -18,7 +19,6 @@ MAX_PAGE_SIZE = 1000
 # Styles whose next page the system names by an address.
 ADDRESS_STYLES = ("link", "next_url")
 STYLES = ("offset", "page", "cursor", *ADDRESS_STYLES)
-PAGE_VALUES = ("start", "page", "count", "cursor", "modified_since")
 _STYLE_MEANING = translatable(
     "How the next page is found: by the number of items before it (`offset`), by its number (`page`), by a "
     "text in the response (`cursor`), by the header `Link` with the relation `next` (`link`, RFC 8288), or "
@@ -179,7 +179,7 @@ class PagedList(Paging):
         example={"query": {"updated_after": "{time}"}},
     )
 
-    rules = (*Paging.rules, address_rule("method"), BODY_RULE)
+    rules = (*Paging.rules, address_rule("method"), BODY_RULE, expression_rule("list", "body"))
 
     @property
     def values_in_body(self) -> frozenset[str]:

@@ -15,6 +15,7 @@ from config_schema.objects import ListOf
 from config_schema.rules import AnyOf, Given, Is, Not, Requires, Stated, exactly_one
 from config_schema.translatable import translatable
 from connectors.settings.answer_rules import WHEN_TEXT, StatusSet
+from connectors.settings.expression_documents import RESPONSE_ROOTS
 from connectors.settings.setting_kinds import Expression, HeaderName
 from connectors.values.answer_meaning import AnswerRule, Meaning
 from connectors.values.exact_numbers import dump_json
@@ -121,7 +122,7 @@ class StaleRule(AnswerRule, Declared):
         example=409,
     )
     condition: JmesPathExpression | None = nullable(
-        Expression(),
+        Expression(roots=RESPONSE_ROOTS),
         translatable(
             "%(meaning)s Only 409, 412 and 428 may be used without it, because other statuses can also mean "
             "refused values.",

@@ -122,7 +122,7 @@ class Expression(ExpressionKind[JmesPathExpression]):
     """A JMESPath expression. Reading compiles it."""
 
     def read(self, value: Any, place: SettingPath) -> JmesPathExpression:
-        find = read_expression(value, place)
+        find = read_expression(value, place, self.roots)
         return JmesPathExpression(find, format_pointer(place), value, is_plain=is_plain_expression(value))
 
     def to_json(self, value: JmesPathExpression) -> str:

@@ -8,6 +8,7 @@ from config_schema.kinds import ValueKind
 from connectors.registry import CONNECTORS, SETTINGS_KINDS
 from connectors.settings.authentication import AUTHENTICATION
 from connectors.settings.body_template import BODY_SCHEMAS
+from connectors.settings.expression_documents import DOCUMENT_SCHEMAS
 from sync.planning.mapping import ParsedMapping
 from webhooks.protocol.formats.webhook_format import WebhookFormat
 from webhooks.protocol.handshake import HANDSHAKE
@@ -40,6 +41,9 @@ def make_schema(name: str) -> dict[str, Any]:
     """
     title, kind = DOCUMENTS[name]
     schema = kind.to_schema()
-    if any(f"#/$defs/{part}" in json.dumps(schema) for part in BODY_SCHEMAS):
-        schema["$defs"] = dict(BODY_SCHEMAS)
+    text = json.dumps(schema)
+    definitions = {**BODY_SCHEMAS, **DOCUMENT_SCHEMAS}
+    used = {part: one for part, one in definitions.items() if f'"#/$defs/{part}"' in text}
+    if used:
+        schema["$defs"] = used
     return {"$schema": DIALECT, "$id": f"urn:integration-hub:{name}", "title": title, **schema}

@@ -14,11 +14,7 @@ from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.expressions.expression_analysis import parse_plain_path, require_known_roots
 from config_schema.expressions.expression_budget import ExpressionBudget
 from config_schema.expressions.expression_functions import LINKED
-from config_schema.expressions.expression_kind import (
-    CompiledExpression,
-    CompiledExpressionKind,
-    pattern_of_other_root,
-)
+from config_schema.expressions.expression_kind import CompiledExpression, CompiledExpressionKind
 from config_schema.expressions.jmespath_paths import (
     MAX_DEPTH,
     ExpressionRefused,
@@ -74,13 +70,11 @@ class ParsedPath(CompiledExpression):
 class MappingPath(CompiledExpressionKind):
     """A JMESPath expression of a mapping. Reading compiles it.
 
-    It must not call the functions in `refused`. Only it may call the functions in `more_functions`. It begins with one
-    of `roots`, the fields of its document; with any field if they are empty.
+    It must not call the functions in `refused`. Only it may call the functions in `more_functions`.
     """
 
     refused: frozenset[str] = frozenset()
     more_functions: frozenset[str] = frozenset()
-    roots: frozenset[str] = frozenset()
     limits: str = translatable(
         "1 to %(most)s characters, nested at most %(depth)s deep", most=MAX_PATH, depth=MAX_DEPTH
     )
@@ -115,8 +109,7 @@ class MappingPath(CompiledExpressionKind):
             ) from error
 
     def to_schema(self) -> JsonSchema:
-        schema = {**super().to_schema(), "maxLength": MAX_PATH}
-        return {**schema, "not": {"pattern": pattern_of_other_root(self.roots)}} if self.roots else schema
+        return {**super().to_schema(), "maxLength": MAX_PATH}
 
 
 @dataclass(frozen=True)

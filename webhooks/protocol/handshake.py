@@ -160,12 +160,12 @@ class BodyHandshake(_AnsweredHandshake):
     """
 
     when: CompiledExpression = setting(
-        CompiledExpressionKind(),
+        CompiledExpressionKind(roots=frozenset({"body"})),
         "True for a request that is a handshake. Any other request is a webhook. The expression looks into `{body}`.",
         example="body.type == 'url_verification'",
     )
     challenge: CompiledExpression = setting(
-        CompiledExpressionKind(),
+        CompiledExpressionKind(roots=frozenset({"body"})),
         "The challenge, a text. The expression looks into `{body}`.",
         example="body.challenge",
     )

@@ -12,6 +12,7 @@ from connectors.http.placeholders import find_placeholders
 from connectors.http.query_parameters import list_values
 from connectors.settings.answer_rules import NO_CONTENT
 from connectors.settings.body_template import MENTIONS_VALUE
+from connectors.settings.expression_documents import expression_rule
 from connectors.settings.operations.operation import BODY_RULES, Operation, mentions
 from connectors.settings.operations.templates import placeholder_rule
 from connectors.settings.page_style import Paging, address_rule
@@ -32,7 +33,7 @@ class GetOperation(Operation):
         example="data.customer",
     )
 
-    rules = (*BODY_RULES, placeholder_rule({"id"}))
+    rules = (*BODY_RULES, placeholder_rule({"id"}), expression_rule("get"))
 
 
 def _find_unknown_field(values: NamedValues) -> Fault | None:
@@ -112,6 +113,7 @@ class SearchOperation(Operation):
             schema={"properties": {"answers": {"items": _CONDITIONAL_ABSENCE}}},
         ),
         placeholder_rule({"field", "value"}),
+        expression_rule("search"),
         Requires(
             sentence='A search sends the value: `{value}` in its path, query, headers or a `{"template": …}`, or '
             '`{"expression": "value"}` in its body.',
@@ -141,4 +143,10 @@ class SearchOperation(Operation):
 class ListOperation(Operation, Paging):
     """The request that lists records, or one page of them."""
 
-    rules = (*Paging.rules, address_rule("paging"), *BODY_RULES, placeholder_rule(()))
+    rules = (
+        *Paging.rules,
+        address_rule("paging"),
+        *BODY_RULES,
+        placeholder_rule(()),
+        expression_rule("list"),
+    )

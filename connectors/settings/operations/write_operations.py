@@ -10,13 +10,11 @@ from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.expressions.expression_analysis import (
     can_give_scalar,
     list_root_paths,
-    require_known_roots,
 )
-from config_schema.expressions.expression_kind import pattern_of_other_root
-from config_schema.expressions.jmespath_paths import ExpressionRefused
-from config_schema.kinds import Choice, JsonSchema, TextList
+from config_schema.kinds import Choice, TextList
 from config_schema.rules import AnyOf, Given, Is, Not, Requires
-from config_schema.translatable import error_sentence, translatable
+from config_schema.translatable import translatable
+from connectors.settings.expression_documents import CONDITION_ROOTS, RESPONSE_ROOTS, expression_rule
 from connectors.settings.operations.operation import BODY_RULES, Operation
 from connectors.settings.operations.templates import placeholder_rule
 from connectors.settings.setting_kinds import Expression
@@ -45,23 +43,16 @@ def _write_method(default: str) -> Any:
     return setting(choices, Operation.settings["method"].meaning, default=default, example="POST")
 
 
-# The document of `created_id`.
-_RESPONSE_ROOTS = frozenset({"status", "headers", "body", "key"})
-
-
 @dataclass(frozen=True)
 class CreatedIdExpression(Expression):
     """An expression that finds the id of a new record in a response. One that finds none in any response is refused:
     each creation would count as failed after the record was made.
     """
 
+    roots: frozenset[str] = RESPONSE_ROOTS | {"key"}
+
     def read(self, value: Any, place: SettingPath) -> JmesPathExpression:
         expression = super().read(value, place)
-        try:
-            require_known_roots(value, _RESPONSE_ROOTS)
-        except ExpressionRefused as refused:
-            sentence = translatable("This JMESPath expression %(refused)s", refused=error_sentence(refused))
-            raise SettingsInvalid(place, sentence) from None
         for root, part in list_root_paths(value):
             if (root == "headers" and part != part.lower()) or (root in ("status", "key") and part):
                 sentence = translatable(
@@ -73,9 +64,6 @@ class CreatedIdExpression(Expression):
         if not list_root_paths(value) or not can_give_scalar(value):
             raise SettingsInvalid(place, "This expression must give the id: a text or a number.")
         return expression
-
-    def to_schema(self) -> JsonSchema:
-        return {**super().to_schema(), "not": {"pattern": pattern_of_other_root(_RESPONSE_ROOTS)}}
 
 
 class CreateOperation(WriteOperation):
@@ -95,7 +83,7 @@ class CreateOperation(WriteOperation):
         """Return True if the record is created at its own path, with the key as its id."""
         return "{key" in self.path and self.path.replace("{key", "{id") == get_path
 
-    rules = (*BODY_RULES, placeholder_rule({"key"}))
+    rules = (*BODY_RULES, placeholder_rule({"key"}), expression_rule("create"))
 
 
 class UpdateOperation(WriteOperation):
@@ -103,8 +91,8 @@ class UpdateOperation(WriteOperation):
 
     method: str = _write_method("PATCH")
     when: JmesPathExpression | None = nullable(
-        Expression(),
-        "An expression over the context of the body. The request is skipped unless it is true.",
+        Expression(roots=CONDITION_ROOTS),
+        "An expression over the context of the body, without `sent`. The request is skipped unless it is true.",
         example="contains(keys(changed), 'address')",
     )
     style: str = setting(
@@ -139,6 +127,7 @@ class UpdateOperation(WriteOperation):
             error=translatable("A patch is sent as JSON."),
         ),
         placeholder_rule({"id", "key"}),
+        expression_rule("update"),
     )
 
     def request_expressions(self) -> Iterator[JmesPathExpression]:
@@ -152,4 +141,4 @@ class DeleteOperation(WriteOperation):
 
     method: str = _write_method("DELETE")
 
-    rules = (*BODY_RULES, placeholder_rule({"id", "key"}))
+    rules = (*BODY_RULES, placeholder_rule({"id", "key"}), expression_rule("delete"))

@@ -22,6 +22,7 @@ from connectors.settings.body_template import (
     ObjectBody,
     TextPart,
 )
+from connectors.settings.expression_documents import expression_rule
 from connectors.settings.schemes.base import SecretAuthentication
 from connectors.settings.setting_kinds import (
     Expression,
@@ -110,6 +111,7 @@ class LogInRequest(Declared):
             then=Fits("body", _FORM_BODY, _is_form_body),
             at="body",
         ),
+        expression_rule("log-in", "body"),
     )
 
     @property

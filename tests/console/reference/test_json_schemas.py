@@ -98,6 +98,14 @@ OPERATIONS = {
 }
 VERSION = {"read": {"header": "ETag"}, "send": {"header": "If-Match"}}
 
+# In a body, at any depth.
+UNKNOWN_PHONE = (
+    {"a": {"expression": "entitty.phone"}},
+    {"a": {"expression": "entity.phone", "when": "chanegd.phone"}},
+    {"a": [{"b": {"expression": "entitty.phone", "optional": True}}]},
+    {"expression": "phone"},
+)
+
 TLS_CLIENT = {"scheme": "oauth2-client-credentials", "client_authentication": "tls_client_auth"}
 SESSION = {
     "scheme": "session",
@@ -257,6 +265,38 @@ WRONG = [
         },
     ),
     ("authentication", {**SESSION, "values": {"token": "a"}}),
+    *((TARGET, operations(create={"path": "/c", "body": body})) for body in UNKNOWN_PHONE),
+    (TARGET, operations(create={"path": "/c", "values": {"a": "id"}, "query": {"a": "{a}"}})),
+    (TARGET, operations(update={"path": "/c/{id}", "values": {"a": "entitty.a"}, "query": {"a": "{a}"}})),
+    (TARGET, operations(update={"path": "/c/{id}", "when": "chanegd.phone"})),
+    (TARGET, operations(update={"path": "/c/{id}", "when": "sent.phone"})),
+    (TARGET, operations(delete={"path": "/c/{id}", "values": {"a": "value"}})),
+    (TARGET, operations(get={"path": "/c/{id}", "values": {"a": "key"}})),
+    (TARGET, operations(list={"path": "/c", "method": "POST", "body": {"a": {"expression": "pages"}}})),
+    (TARGET, search(method="POST", body={"a": {"expression": "id"}})),
+    (TARGET, target() | {"answers": [{"status": 400, "when": "code == `1`", "means": "exists"}]}),
+    (
+        IDENTITY,
+        identity(method="POST", path="/a", body={"a": {"expression": "key"}, "b": {"template": "{id}"}}),
+    ),
+    (
+        IDENTITY,
+        identity(
+            list={"path": "/a", "method": "POST", "body": {"a": [{"expression": "pages", "when": "page"}]}}
+        ),
+    ),
+    ("authentication", {"scheme": "bearer", "csrf": {"path": "/", "token": "crumb"}}),
+    (
+        "authentication",
+        {
+            **SESSION,
+            "log_in": {"path": "/x", "body": {"p": {"expression": "password"}, "u": {"expression": "user"}}},
+        },
+    ),
+    ("handshake", {"from": "body", "when": "type", "challenge": "body.challenge"}),
+    ("webhook-format", {"id": "data.id"}),
+    ("webhook-format", {"events": "event.items"}),
+    ("webhook-format", {"when": "evnt.outcome == 'SUCCESS'"}),
     ("mapping", {"fields": {}}),
     ("mapping", {"fields": {str(number): {"constant": 1} for number in range(201)}}),
     ("mapping", field(path="entity.a", constant=1)),

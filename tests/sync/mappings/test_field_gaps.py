@@ -86,7 +86,7 @@ def body(expression: str, **more: Any) -> dict[str, Any]:
         (body("items(changed)[?key != 'userName']"), False),
         (body("items(changed)[?key == 'nickName'].value[].{value: @}"), False),
         (body("entity"), False),
-        (body("id"), True),
+        (body("key"), True),
         (body("sent.userName"), True),
         (body("items(changed)[?key != 'nickName']"), True),
         (body("merge(sent, {nickName: `null`}).{nickName: nickName}"), True),

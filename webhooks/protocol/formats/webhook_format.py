@@ -44,7 +44,8 @@ class Constant:
 
 # An entry of a webhook format, which gives one part of an event.
 ExpressionOrConstant = CompiledExpression | Constant
-_EXPRESSION = CompiledExpressionKind()
+_REQUEST_ROOTS = frozenset({"body", "headers", "query"})
+_EXPRESSION = CompiledExpressionKind(roots=_REQUEST_ROOTS | {"event"})
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class WebhookFormat(Declared):
     """
 
     events: CompiledExpression = setting(
-        _EXPRESSION,
+        CompiledExpressionKind(roots=_REQUEST_ROOTS),
         "Where the list of events is in a request, at most `max_events`. The expression looks into `{body, headers, "
         "query}`; names of headers are in lower case.",
         default="[body]",
