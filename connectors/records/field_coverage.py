@@ -24,6 +24,16 @@ def list_unsent(
     return [name for name in names if not any(_sends(settings, one, name, names) for one in operations)]
 
 
+def list_uncleared(
+    settings: RecordSettings, operations: Collection[WriteOperation], names: Collection[str]
+) -> list[str]:
+    """Return the fields that some of these operations sends, but none if they are cleared, in their order. A field
+    counts as cleared if that may depend on the record.
+    """
+    sent = [name for name in names if name not in list_unsent(settings, operations, names)]
+    return [name for name in sent if not any(_clears(settings, one, name, names) for one in operations)]
+
+
 def list_unread(settings: RecordSettings, names: Collection[str]) -> list[str]:
     """Return the fields that are not in the records which the target returns, in their order; none if the settings do
     not say what is in a record.
@@ -80,6 +90,34 @@ def _changes_request(
         return any(_render(settings, operation, {**others, name: sample}) != without for sample in _SAMPLES)
     except (ExpressionUnfit, ExpressionOverBudget):
         return True
+
+
+def _clears(settings: RecordSettings, operation: WriteOperation, name: str, names: Collection[str]) -> bool:
+    """Return False if a request says nothing of a field that is cleared: it equals the one without the field, and lacks
+    what the one with a value has. Return True if that is not known.
+    """
+    if operation.body is None or any(operation.uses(root) for root in ("entity", "current", "raw")):
+        return True
+    others = dict.fromkeys((other for other in names if other != name), _SAMPLES[0])
+    try:
+        cleared = _render(settings, operation, {**others, name: None})
+        if cleared != _render(settings, operation, others):
+            return True
+        filled = [_render(settings, operation, {**others, name: sample}) for sample in _SAMPLES]
+    except (ExpressionUnfit, ExpressionOverBudget):
+        return True
+    return not any(_lacks_part(cleared[0], body) for body, _values in filled)
+
+
+def _lacks_part(body: Any, other: Any, *, is_whole: bool = True) -> bool:
+    """Return True if a body lacks a name that an object of the other one has in the same place, or is null."""
+    if body is None and isinstance(other, Mapping) and is_whole:
+        return True
+    if not isinstance(body, Mapping) or not isinstance(other, Mapping):
+        return False
+    return any(
+        name not in body or _lacks_part(body[name], inner, is_whole=False) for name, inner in other.items()
+    )
 
 
 def _render(settings: RecordSettings, operation: WriteOperation, fields: Mapping[str, Any]) -> Any:

@@ -7,14 +7,16 @@ All else is sent as it is, so a GraphQL query may contain as many braces as it l
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NoReturn
 
 from config_schema.declared import Declared, setting
 from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.expressions.expression_analysis import parse_plain_path
 from config_schema.kinds import Boolean, JsonSchema, ValueKind
 from config_schema.translatable import translatable
 from connectors.http.placeholders import find_fault, find_placeholders
-from connectors.settings.setting_kinds import Expression
+from connectors.settings.setting_kinds import Expression, compile_setting
 from connectors.values.json_responses import JmesPathExpression, is_true_value
 
 MAX_DEPTH = 20
@@ -22,6 +24,7 @@ MAX_VALUES = 1_000
 _MAX_TEXT = 20_000
 _TEMPLATE_MEMBERS = frozenset({"template"})
 _OMITTED = object()
+_CHANGED = compile_setting("changed")
 
 Evaluate = Callable[[JmesPathExpression], Any]
 Fill = Callable[[str], str]
@@ -35,7 +38,8 @@ class ExpressionPart(Declared):
     )
     is_optional: bool = setting(
         Boolean(),
-        "True if the part is omitted when the result is null.",
+        "True if the part is omitted when the result is null. A field that is cleared is sent as null by its path in "
+        "`changed`, such as `changed.phone`.",
         name="optional",
         default=False,
         example=True,
@@ -46,6 +50,12 @@ class ExpressionPart(Declared):
         default=None,
         example="changed.phone",
     )
+
+    @cached_property
+    def changed_field(self) -> str:
+        """Return the field whose new value the part is; empty if it is anything else."""
+        steps = parse_plain_path(self.expression.text) or ()
+        return str(steps[1]) if len(steps) == 2 and steps[0] == "changed" else ""
 
 
 _MEMBERS = frozenset(one.name for one in ExpressionPart.kind.settings)
@@ -125,13 +135,21 @@ def _render(part: Any, evaluate: Evaluate, fill: Fill) -> Any:
         if part.when is not None and not is_true_value(evaluate(part.when)):
             return _OMITTED
         result = evaluate(part.expression)
-        return _OMITTED if result is None and part.is_optional else result
+        is_omitted = result is None and part.is_optional and not _is_cleared(part, evaluate)
+        return _OMITTED if is_omitted else result
     if isinstance(part, dict):
         rendered = ((name, _render(value, evaluate, fill)) for name, value in part.items())
         return {name: value for name, value in rendered if value is not _OMITTED}
     if isinstance(part, list):
         return [value for value in (_render(one, evaluate, fill) for one in part) if value is not _OMITTED]
     return part
+
+
+def _is_cleared(part: ExpressionPart, evaluate: Evaluate) -> bool:
+    """Return True if the part is the new value of a field that the change clears: it has the field, and its value is
+    null.
+    """
+    return part.changed_field != "" and part.changed_field in (evaluate(_CHANGED) or ())
 
 
 def _place_expressions(part: Any, place: SettingPath) -> Iterator[tuple[SettingPath, JmesPathExpression]]:

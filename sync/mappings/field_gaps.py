@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from connectors.records.field_coverage import list_unread, list_unsent, sends_key
+from connectors.records.field_coverage import list_uncleared, list_unread, list_unsent, sends_key
 from connectors.settings.target import RecordSettings
 from sync.mappings.target_settings import read_records, settings_path
 from sync.models import Route
@@ -44,6 +44,13 @@ def unsent_gaps(route: Route, records: RecordSettings, declaration: Any) -> Iter
         text = _(
             "The settings of %(connection)s (%(path)s) do not send these fields of the mapping when a record is "
             "updated: %(fields)s."
+        )
+        yield text % _names(route, names, "update")
+    clearable = [name for name in updated if mapping.fields[name].can_clear]
+    if names := list_uncleared(records, updates, clearable):
+        text = _(
+            "The settings of %(connection)s (%(path)s) do not send these fields of the mapping when they are cleared: "
+            "%(fields)s. Send them whenever `changed` has them, or set `when_absent` of the fields to `keep`."
         )
         yield text % _names(route, names, "update")
 

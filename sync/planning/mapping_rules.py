@@ -256,6 +256,11 @@ class FieldRule(Declared):
         """Return a document that is read as an equal rule. A constant is written also if it is null."""
         return super().to_json() | ({"constant": self.constant} if self.path is None else {})
 
+    @property
+    def can_clear(self) -> bool:
+        """Return True if an entity without the value clears the field of its record."""
+        return self.path is not None and not self.is_required and self.when_absent is not WhenAbsent.KEEP
+
     @cached_property
     def reference_types(self) -> frozenset[str]:
         """The types of the entities whose records the field refers to."""

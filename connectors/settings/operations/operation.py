@@ -92,7 +92,8 @@ class Operation(Declared):
         translatable(
             'The body. In it, an object `{"expression": …}` stands for the result of a JMESPath expression over the '
             'context: %(context)s. With `"optional": true` it is omitted if the result is null; with `"when": …`, '
-            "unless that expression is true. A cleared field is null in `changed`: to send it too, use "
+            "unless that expression is true. A cleared field is null in `changed`, and its path there, such as "
+            "`changed.phone`, is sent as null with `optional` too; an expression that makes something else of it needs "
             '`"when": "contains(keys(changed), \'phone\')"`. An object '
             '`{"template": …}` stands for a text with placeholders, in the styles of a query. Everything else is sent '
             "unchanged. Without this setting, a creation and an update send `sent`, and other requests have no body.",

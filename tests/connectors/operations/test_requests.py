@@ -128,12 +128,14 @@ def test_a_part_with_a_condition_is_sent_if_it_is_true_also_as_null(
         "body": {
             "email": {"expression": "changed.email", "when": "changed.email"},
             "phone": {"expression": "changed.phone", "when": phone},
-            "gone": {"expression": "changed.phone", "when": phone, "optional": True},
+            "cleared": {"expression": "changed.phone", "optional": True},
+            "gone": {"expression": "[changed.phone][0]", "when": phone, "optional": True},
             "tags": {"expression": "[changed.phone][?@]", "when": phone},
         },
     }
     write = last_write({"path": "/c/{id}", **update}, changed)
     expected = body | ({"gone": body["phone"]} if body.get("phone") else {})
+    expected |= {"cleared": body["phone"]} if "phone" in body else {}
     assert write.json() == expected
 
 

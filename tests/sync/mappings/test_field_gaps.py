@@ -24,6 +24,10 @@ CREATED = (
     "The settings of The shop (entities.USER.operations.create) do not send these fields of the mapping when a record is "
     "created: nickName."
 )
+UNCLEARED = (
+    "The settings of The shop (entities.USER.operations.update) do not send these fields of the mapping when they are "
+    "cleared: nickName. Send them whenever `changed` has them, or set `when_absent` of the fields to `keep`."
+)
 UPDATED = CREATED.replace("created: nickName", "updated: nickName").replace(
     "operations.create", "operations.update"
 )
@@ -72,6 +76,29 @@ def test_a_field_that_was_added_to_the_bodies_is_accepted_and_said_to_be_unread(
 
 def body(expression: str, **more: Any) -> dict[str, Any]:
     return {"a": {"expression": expression, **more}}
+
+
+@pytest.mark.parametrize(
+    ("part", "rule", "is_gap"),
+    [
+        ({"expression": "changed.nickName", "optional": True}, {}, False),
+        ({"expression": "lower(changed.nickName || '')", "when": "changed.nickName"}, {}, True),
+        ({"expression": "changed.nickName && {value: changed.nickName}", "optional": True}, {}, True),
+        ({"expression": "changed.nickName", "when": "changed.nickName"}, {"when_absent": "keep"}, False),
+        ({"expression": "changed.nickName", "when": "changed.nickName"}, {"required": True}, False),
+        ({"expression": "changed.nickName", "when": "contains(keys(changed), 'nickName')"}, {}, False),
+        ({"expression": "changed.nickName && [current.nick_id]", "optional": True}, {}, False),
+    ],
+)
+def test_a_field_whose_clearing_is_not_sent_is_refused(
+    hub: Hub, part: dict[str, Any], rule: dict[str, Any], is_gap: bool
+) -> None:
+    settings = scim("put")
+    operations = settings["entities"]["USER"]["operations"]
+    operations["create"]["body"]["nickName"] = {"expression": "sent.nickName", "optional": True}
+    operations["update"] |= {"body": {"nick": part, "all": {"expression": "changed.{a: userName, b: email}"}}}
+    route = use(settings, {**FIELDS, "nickName": NICK_NAME["nickName"] | rule})
+    assert [sentence for _, sentence in route_gaps(route)] == [UNCLEARED] * is_gap
 
 
 @pytest.mark.parametrize(
