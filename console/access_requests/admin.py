@@ -13,6 +13,7 @@ from audit.entries.readable_rows import load_entries
 from audit.models import Entry
 from console.base.admin_pages import column
 from console.base.audit_trail import client_address, require_staff_user
+from console.base.decisions import is_approval
 from console.base.read_only_admin import ReadOnlyAdmin
 from console.ui.formatting import render_time
 from console.ui.outcome_texts import render_pill
@@ -87,7 +88,9 @@ class AccessRequestAdmin(ReadOnlyAdmin):
         return self.render_page(request, "console/access_requests/detail.html", context)
 
     def _decide(self, request: HttpRequest, row: AccessRequest) -> HttpResponse:
-        approves = "approve" in request.POST
+        approves = is_approval(request, "approve")
+        if approves is None:
+            return redirect("admin:logins_accessrequest_change", row.pk)
         try:
             decide_request(
                 row, approves=approves, by=require_staff_user(request), address=client_address(request)

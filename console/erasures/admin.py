@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.base.admin_pages import admin_page, column
 from console.base.audit_trail import client_address, require_staff_user
+from console.base.decisions import is_approval
 from console.base.forms import parse_pk
 from console.base.read_only_admin import ReadOnlyAdmin
 from console.erasures.forms import ErasureRequestForm, PersonForm
@@ -133,7 +134,9 @@ class ErasureAdmin(ReadOnlyAdmin):
         return self.render_page(request, "console/erasures/detail.html", context)
 
     def _decide_request(self, request: HttpRequest, erasure: Erasure) -> HttpResponse:
-        confirms = "confirm" in request.POST
+        confirms = is_approval(request, "confirm")
+        if confirms is None:
+            return redirect("admin:sync_erasure_change", erasure.pk)
         try:
             decide_erasure(
                 erasure, confirms=confirms, by=require_staff_user(request), address=client_address(request)
