@@ -16,6 +16,8 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from logins.fresh_login import FreshLoginNeeded
+
 _View = TypeVar("_View", bound=Callable[..., Any])
 
 
@@ -64,8 +66,10 @@ class ConsoleSite(AdminSite):
     def admin_view(self, view: _View, cacheable: bool = False) -> _View:
         """Return the view for people who are logged in. Others are sent to the login page, which says that a form
         that they sent was not saved.
+
+        If the view needs a fresh log-in, it is called again after the person has entered the password.
         """
-        checked = super().admin_view(view, cacheable)
+        checked = self._with_fresh_login(super().admin_view(view, cacheable))
 
         @wraps(checked)
         def page(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -78,6 +82,22 @@ class ConsoleSite(AdminSite):
                     _("You were logged out, so the form was not saved. Log in, then enter it again."),
                 )
             return response
+
+        return cast(_View, page)
+
+    def _with_fresh_login(self, checked: _View) -> _View:
+        @wraps(checked)
+        def page(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            # Imported here for the same reason.
+            from console.people.login_confirmation import ask_for_password, confirm_login
+
+            context = partial(self.each_context, request)
+            if self.has_permission(request) and (refusal := confirm_login(request, context)) is not None:
+                return refusal
+            try:
+                return checked(request, *args, **kwargs)
+            except FreshLoginNeeded:
+                return ask_for_password(request, context())
 
         return cast(_View, page)
 

@@ -8,7 +8,8 @@ class LoginsConfig(AppConfig):
     verbose_name = "Logins"
 
     def ready(self) -> None:
-        """Connect the signals that follow the permissions of people and keep logins."""
+        """Connect the signals that follow permissions and logins of people, and keep logins."""
         # Django can import models from here on.
+        import logins.fresh_login
         import logins.held_permissions
         import logins.login_deletion  # noqa: F401

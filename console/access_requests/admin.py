@@ -25,6 +25,7 @@ from logins.access_requests import (
     requested_permissions,
     why_not_approve,
 )
+from logins.fresh_login import require_fresh_login
 from logins.held_permissions import CHANGE_PEOPLE
 from logins.models import AccessRequest, AccessRequestState
 
@@ -91,6 +92,8 @@ class AccessRequestAdmin(ReadOnlyAdmin):
         approves = is_approval(request, "approve")
         if approves is None:
             return redirect("admin:logins_accessrequest_change", row.pk)
+        if approves:
+            require_fresh_login(request)
         try:
             decide_request(
                 row, approves=approves, by=require_staff_user(request), address=client_address(request)

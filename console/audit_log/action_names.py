@@ -58,6 +58,7 @@ ACTION_LABELS: Mapping[str, str] = {
     "export.downloaded": "downloaded an export",
     "export.expired": "deleted the files of an export",
     "person.logged-in": "logged in",
+    "person.login-confirmed": "entered the password again",
     "person.login-failed": "failed to log in",
     "person.logins-failed": "failed to log in several times within an hour",
     "person.break-glass": "used the break-glass command on the server",

@@ -27,6 +27,7 @@ from config_schema.codes.reference import from_reference
 from console.base.admin_pages import AdminWithPages, admin_page
 from console.base.audit_trail import record_action, request_actor
 from exports.list_export import ListExport, StreamStats, stream_rows
+from logins.fresh_login import require_fresh_login
 from sync.search.event_filter import PERSONAL_PARAMS
 from sync.search.time_ranges import InvalidFilter
 
@@ -93,6 +94,7 @@ class DownloadableListAdmin(AdminWithPages):
         details = {"what": self.list_export.name, "format": form, "filters": recordable_filters(request.GET)}
         if not (request.user.has_perm(self.list_export.permission) and self.has_view_permission(request)):
             refuse_download(request, details)
+        require_fresh_login(request)
         try:
             queryset = self.filtered_rows(request)
         except InvalidFilter:

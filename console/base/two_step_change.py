@@ -25,6 +25,7 @@ from console.base.forms import ReasonForm
 from console.base.pending_store import PendingChangeStore
 from console.base.reason_required import ReasonRequiredAdmin, attach_reason
 from console.ui.field_diff import FieldChange, diff_fields
+from logins.fresh_login import require_fresh_login
 
 
 def with_readable_json(model: type[models.Model], fieldsets: Sequence[Any]) -> list[Any]:
@@ -137,6 +138,15 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
         """Return sentences on the consequences of the change."""
         return []
 
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        self._require_fresh_login(request, form)
+        super().save_model(request, obj, form, change)
+
+    def _require_fresh_login(self, request: HttpRequest, form: Any) -> None:
+        """Raise FreshLoginNeeded if the form changes a secret and the log-in is not fresh."""
+        if self.secret_changes(form):
+            require_fresh_login(request)
+
     def changeform_view(
         self,
         request: HttpRequest,
@@ -185,6 +195,7 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
             if request.method == "POST" and request.POST.get("seen") != digest:
                 reason.add_error(None, _("It was changed in the meantime. Review the changes again."))
             elif reason.is_valid():
+                self._require_fresh_login(request, form)
                 # Removed before it is saved: a second click finds nothing to save.
                 _PENDING_CHANGES.remove(request, key)
                 return self._save_change(request, form, reason)

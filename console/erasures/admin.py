@@ -19,6 +19,7 @@ from console.erasures.forms import ErasureRequestForm, PersonForm
 from console.erasures.words import counted_rows, erasure_mark, ground_text
 from console.ui.formatting import render_time
 from console.ui.links import entity_url
+from logins.fresh_login import require_fresh_login
 from sync.erasure.requests import (
     CaseNumberRefused,
     ErasureRefused,
@@ -90,6 +91,7 @@ class ErasureAdmin(ReadOnlyAdmin):
             return redirect("admin:sync_erasure_find")
         if not form.is_valid():
             return self._show_preview(request, form, form)
+        require_fresh_login(request)
         answer = form.cleaned_data
         try:
             erasure = request_erasure(
@@ -137,6 +139,8 @@ class ErasureAdmin(ReadOnlyAdmin):
         confirms = is_approval(request, "confirm")
         if confirms is None:
             return redirect("admin:sync_erasure_change", erasure.pk)
+        if confirms:
+            require_fresh_login(request)
         try:
             decide_erasure(
                 erasure, confirms=confirms, by=require_staff_user(request), address=client_address(request)
@@ -152,6 +156,7 @@ class ErasureAdmin(ReadOnlyAdmin):
         return redirect("admin:sync_erasure_change", erasure.pk)
 
     def _resume_erasure(self, request: HttpRequest, erasure: Erasure) -> HttpResponse:
+        require_fresh_login(request)
         try:
             resume_erasure(erasure, by=require_staff_user(request), address=client_address(request))
         except ErasureRefused as error:

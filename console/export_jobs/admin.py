@@ -34,6 +34,7 @@ from console.ui.formatting import render_time
 from exports.jobs import lifecycle
 from exports.models import Export, ExportState, TableFormat
 from exports.subject_register import exports_containing
+from logins.fresh_login import require_fresh_login
 from sync.search.event_filter import EventFilter, resolve_filter
 from sync.search.time_ranges import InvalidFilter
 
@@ -102,6 +103,7 @@ class ExportAdmin(ReadOnlyAdmin):
     def _request_export(
         self, request: HttpRequest, event_filter: EventFilter, form: ExportRequestForm
     ) -> HttpResponse:
+        require_fresh_login(request)
         answer = form.cleaned_data
         try:
             export = lifecycle.request_export(
@@ -136,6 +138,7 @@ class ExportAdmin(ReadOnlyAdmin):
         if export.state != ExportState.DONE or not export.archive.exists():
             messages.error(request, _("The file of this export is missing. Export again."))
             return redirect("admin:exports_export_change", export.uuid)
+        require_fresh_login(request)
         # Committed before the response begins: no byte of the archive leaves without an audit entry.
         with transaction.atomic():
             details = {"sha256": export.sha256, "bytes": export.size, "address": client_address(request)}

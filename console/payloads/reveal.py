@@ -18,6 +18,7 @@ from console.base.admin_pages import AdminWithPages, admin_page
 from console.base.audit_trail import record_action
 from console.base.forms import ReasonField, ReasonForm
 from console.permissions import CONTENTS
+from logins.fresh_login import require_fresh_login
 from webhooks.models import Event
 
 REVEAL_SECONDS = 60
@@ -93,11 +94,12 @@ def reveal_row(
 
 
 def _posted_reason(request: HttpRequest) -> str:
-    """Return the posted reason, or "" with an error on the next page. Raises PermissionDenied."""
+    """Return the posted reason, or "" with an error on the next page. Raises PermissionDenied and FreshLoginNeeded."""
     if not request.user.has_perm(CONTENTS):
         raise PermissionDenied
     form = ReasonForm(request.POST, field=ReasonField(min_length=3, max_length=200))
     if form.is_valid():
+        require_fresh_login(request)
         reason: str = form.cleaned_data["reason"]
         return reason
     messages.error(request, _("Nothing was revealed: enter a reason of at most 200 characters."))

@@ -42,6 +42,7 @@ from console.people.logins import (
 from console.ui.formatting import render_time
 from console.ui.outcome_texts import render_pill
 from logins.access_requests import request_permissions, request_role
+from logins.fresh_login import require_fresh_login
 
 # Their permissions open no page of the console, so the forms do not offer them.
 _APPS_WITHOUT_PAGES = ("admin", "contenttypes", "sessions")
@@ -50,6 +51,7 @@ _PASSWORD_RULE = gettext_lazy(
     "can set it."
 )
 _OWN_ACCESS = ("is_active", "is_staff", "groups")
+_ACCESS_FIELDS = frozenset({*_OWN_ACCESS, "permissions"})
 
 
 class RoleFilter(admin.RelatedFieldListFilter):
@@ -111,6 +113,12 @@ class AccountAdmin(AuditedAdmin):
         """Request what the editor cannot give alone, in the transaction of the change."""
         raise NotImplementedError
 
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Save a login or a role. Raises FreshLoginNeeded for a new one and for a change of what people may do."""
+        if not change or _ACCESS_FIELDS.intersection(form.changed_data):
+            require_fresh_login(request)
+        super().save_model(request, obj, form, change)
+
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         if form.access_to_request:
@@ -123,6 +131,7 @@ class AccountAdmin(AuditedAdmin):
             _require_remaining_admin()
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        require_fresh_login(request)
         with transaction.atomic():
             super().delete_model(request, obj)
             _require_remaining_admin()
@@ -297,6 +306,8 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
             return redirect("admin:password_change")
         if person is not None and not may_set_password(request.user, person):
             raise PermissionDenied(_PASSWORD_RULE)
+        if request.method == "POST" and self.has_change_permission(request, person):
+            require_fresh_login(request)
         page = partial(super().user_change_password, request, id, form_url)
         return page() if person is None else record_password_change(request, person.pk, page)
 

@@ -51,10 +51,10 @@ class OwnPasswordForm(AdminPasswordChangeForm):
         return str(self.cleaned_data["old_password"])
 
 
-def check_own_password(request: HttpRequest) -> ValidationError | None:
-    """Return what is wrong with the old password in this request, or None. It is limited and counted as a login is."""
+def check_own_password(request: HttpRequest, field: str = "old_password") -> ValidationError | None:
+    """Return what is wrong with one's own password in this field, or None. It is limited and counted as a login is."""
     user = require_staff_user(request)
-    typed = request.POST.get("old_password", "")
+    typed = request.POST.get(field, "")
     if not typed:
         return None  # the form asks for it
     try:
@@ -62,7 +62,7 @@ def check_own_password(request: HttpRequest) -> ValidationError | None:
             user.get_username(), client_address(request), lambda: user if user.check_password(typed) else None
         )
     except LoginRefused as refusal:
-        return ValidationError(describe_refusal(refusal))
+        return ValidationError(describe_refusal(refusal), code="login_refused")
     wrong = AdminPasswordChangeForm.error_messages["password_incorrect"]
     return None if checked is not None else ValidationError(wrong, code="password_incorrect")
 

@@ -28,6 +28,7 @@ from console.replays.members import csv_rows, filter_members, members_context, p
 from console.replays.progress import progress_context, still_failed_members
 from console.replays.results import attach_results, is_single, result_rows
 from console.ui.event_filters import load_system_names
+from logins.fresh_login import require_fresh_login
 from sync.models import Replay, ReplayPace, ReplayState
 from sync.replays.decisions import (
     approve_replay,
@@ -150,6 +151,7 @@ class ReplayAdmin(ReplayColumns, FilteredListAdmin):
             context["may_download"] = request.user.has_perm(MAY_DOWNLOAD)
             return self.render_page(request, "console/replays/members.html", context)
         self.require_permissions(request, MAY_DOWNLOAD)
+        require_fresh_login(request)
         state, why = parse_member_filter(request)
         rows = filter_members(replay, state, why)
 

@@ -19,6 +19,7 @@ from console.base.audited_admin import AuditedAdmin
 from console.base.forms import ReasonForm
 from console.settings.sources.page import load_secret_rows
 from console.ui.translation import translate_text
+from logins.fresh_login import require_fresh_login
 from webhooks.models import Source, SourceSecret
 from webhooks.secret_rotation import (
     RotationRefused,
@@ -59,6 +60,7 @@ def rotate_view(source_admin: AuditedAdmin, request: HttpRequest, pk: int) -> Ht
     title = _("Rotate the secret of %(source)s") if others else _("Add a secret to %(source)s")
     context = {"source": source, "form": form, "others": others, "title": title % {"source": source}}
     if request.method == "POST" and form.is_valid():
+        require_fresh_login(request)
         try:
             value = rotate_secret(
                 source, **form.cleaned_data, actor=request_actor(request), address=client_address(request)
@@ -89,6 +91,7 @@ def end_view(source_admin: AuditedAdmin, request: HttpRequest, pk: int, secret: 
         return redirect("admin:webhooks_source_change", pk)
     form = ReasonForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
+        require_fresh_login(request)
         reason = form.cleaned_data["reason"]
         end_secret(
             secret_to_end, reason=reason, actor=request_actor(request), address=client_address(request)
