@@ -8,6 +8,7 @@ from pathlib import Path
 TEMPLATE = """\
 # Generated for this checkout. .env.example explains each variable.
 DEBUG=on
+SECOND_PERSON_HOURS=0
 SECRET_KEY={secret_key}
 SEALING_KEYS={sealing_key}
 SANDBOX_IDENTITY_TOKEN={identity_token}

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 class ExportState(models.TextChoices):
     """The state of an export. `expired`: it was finished, and its file has been deleted."""
 
+    AWAITING = "awaiting", _("waiting for a second person")
     WAITING = "waiting", _("waiting")
     RUNNING = "running", _("running")
     DONE = "done", _("done")
@@ -64,6 +65,14 @@ class Export(models.Model):
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", help_text="empty: by command"
     )
+    approved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="the second person, who approved more than EXPORT_LIMIT events",
+    )
+    approved_at = models.DateTimeField(null=True)
     reason = models.CharField(max_length=500)
     filter = models.JSONField(default=dict)
     table = models.CharField(max_length=8, choices=TableFormat, default=TableFormat.CSV)
@@ -87,6 +96,12 @@ class Export(models.Model):
     class Meta:
         default_permissions = ("view",)
         permissions = [("request_export", "Can create and download exports")]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(approved_by=None) | ~models.Q(approved_by=models.F("requested_by")),
+                name="a_second_person_approves_it",
+            ),
+        ]
         indexes = [
             models.Index(
                 fields=["id"], condition=models.Q(state__in=["waiting", "running"]), name="export_open"
@@ -106,6 +121,12 @@ class Export(models.Model):
     def actor(self) -> str:
         """Return the requester as the audit log names people."""
         return f"person:{self.requested_by_id}" if self.requested_by_id else "system"
+
+    @property
+    def needs_approval(self) -> bool:
+        """Return True if a person may not have so many events without a second person. A command may."""
+        is_large = (self.total or 0) > settings.EXPORT_LIMIT
+        return is_large and self.requested_by_id is not None and self.approved_by_id is None
 
     @property
     def table_name(self) -> str:

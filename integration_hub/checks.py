@@ -24,7 +24,9 @@ from integration_hub.schema_version import check_schema
 
 @register()
 def check_production(**_: Any) -> list[CheckMessage]:
-    """Check the hosts (hub.E003), the status while nothing can be stored (hub.E004) and the cookies (hub.W005)."""
+    """Check the hosts (hub.E003), the status while nothing can be stored (hub.E004), the wait of a second person
+    (hub.E021) and the cookies (hub.W005).
+    """
     return list(_production_messages())
 
 
@@ -40,6 +42,12 @@ def _production_messages() -> Iterator[CheckMessage]:
             f"UNAVAILABLE_STATUS is {settings.UNAVAILABLE_STATUS}.",
             hint="Use 503, or 429 for sources that expect only 200 and 400-series answers.",
             id="hub.E004",
+        )
+    if not settings.DEBUG and settings.SECOND_PERSON_HOURS < 1:
+        yield Error(
+            "SECOND_PERSON_HOURS is 0: a person could give someone a permission and approve through them at once.",
+            hint="Leave it unset (24), or set it to 1 or more hours.",
+            id="hub.E021",
         )
     if not settings.DEBUG and not settings.SECURE_COOKIES:
         yield Warning(

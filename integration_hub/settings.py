@@ -299,6 +299,11 @@ REPLAY_LIMIT = read_number(env, "REPLAY_LIMIT", 500)
 REPLAY_LIMIT_ADMIN = read_number(env, "REPLAY_LIMIT_ADMIN", 5_000)
 REPLAY_PAUSES_ABOVE = read_number(env, "REPLAY_PAUSES_ABOVE", 20, maximum=100)
 
+# Exports above so many events wait for a second person. A second person must have held the permission for so many
+# hours: 0 only with DEBUG on (hub.E021).
+EXPORT_LIMIT = read_number(env, "EXPORT_LIMIT", 100_000)
+SECOND_PERSON_HOURS = read_number(env, "SECOND_PERSON_HOURS", 24, maximum=8760)
+
 # The kinds of jobs that workers run: see sync/jobs/running_job.py.
 JOB_KINDS = (
     "exports.jobs.lifecycle.EXPORT_JOB",

@@ -17,7 +17,7 @@ from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from logins.held_permissions import CHANGE_PEOPLE
 from logins.models import AccessRequest, AccessRequestState
-from logins.second_person import why_not_second
+from logins.second_person import Decider, possible_deciders, why_not_second
 
 EXPIRES_AFTER = timedelta(days=7)
 MAX_OPEN = 100
@@ -71,6 +71,13 @@ def requested_permissions(request: AccessRequest) -> QuerySet[Permission]:
 
 def why_not_approve(request: AccessRequest, by: User) -> str:
     """Return a sentence that says why this person cannot approve the request, or "" if they can."""
+    return _why_not_concerned(request, by) or why_not_second(
+        by.pk, request.requested_by_id, CHANGE_PEOPLE, request.requested_at
+    )
+
+
+def _why_not_concerned(request: AccessRequest, by: User) -> str:
+    """Return a sentence if the person is too close to the request to approve it, or if it cannot be approved."""
     if by.pk == request.requested_by_id:
         return _("You requested this, so another administrator must approve it.")
     if by.pk == request.person_id:
@@ -79,7 +86,17 @@ def why_not_approve(request: AccessRequest, by: User) -> str:
         return _("You hold this role, so another administrator must approve this.")
     if request.role_id is None:
         return _("The role no longer exists.")
-    return why_not_second(by.pk, request.requested_by_id, CHANGE_PEOPLE, request.requested_at)
+    return ""
+
+
+def who_can_approve(request: AccessRequest) -> list[Decider]:
+    """Return who can approve the request, and from when: see `possible_deciders`."""
+    return possible_deciders(
+        request.requested_by_id,
+        CHANGE_PEOPLE,
+        request.requested_at,
+        lambda person: not _why_not_concerned(request, person),
+    )
 
 
 def decide_request(request: AccessRequest, *, approves: bool, by: User, address: str = "") -> None:

@@ -1,8 +1,8 @@
 """Require a fresh log-in: the person has entered the password in this session less than 15 minutes ago.
 
-Whoever finds an open browser, or has copied its cookie, can look at pages, but can neither reveal nor export values, nor
-change secrets or access, nor erase. A future single sign-on counts as an entered password if it sends `user_logged_in`
-only after the identity provider has asked the person (`prompt=login` or `max_age`).
+Whoever finds an open browser, or has copied its cookie, can look at pages, but can neither reveal nor export values,
+nor change secrets or access, nor erase. A future single sign-on counts as an entered password if it sends
+`user_logged_in` only after the identity provider has asked the person (`prompt=login` or `max_age`).
 """
 
 import time

@@ -18,7 +18,8 @@ from logins.models import HeldPermission
 CHANGE_PEOPLE = "auth.change_user"
 APPROVE_REPLAYS = "sync.approve_replay"
 ERASE = "sync.erase_subject"
-PERMISSIONS = (CHANGE_PEOPLE, APPROVE_REPLAYS, ERASE)
+APPROVE_EXPORTS = "exports.request_export"
+PERMISSIONS = (CHANGE_PEOPLE, APPROVE_REPLAYS, ERASE, APPROVE_EXPORTS)
 _FLAGS = frozenset({"is_active", "is_staff", "is_superuser"})
 
 

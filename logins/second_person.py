@@ -1,24 +1,30 @@
 """Decide who may be the second person of an act that needs two.
 
-The second person has held the permission for 24 hours. No login can be made, changed or unlocked in order to approve:
-in the 24 hours before the request and since then, neither person changed the login of the other, and no third person
-made both logins or set both passwords, directly or through logins that they took over. A password counts as known to
-the person who set it last, however long ago: a login that a person made, or whose password they set, is never their
-second person. Superusers are exempt from this: they make the logins of a hub, and may do everything alone.
+The second person has held the permission for SECOND_PERSON_HOURS (24). No login can be made, changed or unlocked in
+order to approve: in these hours before the request and since then, neither person changed the login of the other, and
+no third person made both logins or set both passwords, directly or through logins that they took over. A password
+counts as known to the person who set it last, however long ago: a login that a person made, or whose password they
+set, is never their second person. Superusers are exempt from this: they make the logins of a hub, and may do
+everything alone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from audit.models import Entry
-from logins.held_permissions import held_since
-from logins.models import AccessRequest, AccessRequestState
+from logins.held_permissions import held_since, record_held_permissions
+from logins.models import AccessRequest, AccessRequestState, HeldPermission
 
-WAIT = timedelta(hours=24)
+MAX_DECIDERS = 5
+_MAX_HOLDERS = 50
 # Whoever does this can log in as the person.
 _TAKEOVERS = ("person.created", "person.password-changed")
 _CHANGES = (*_TAKEOVERS, "person.changed", "person.unlocked")
@@ -32,23 +38,70 @@ def why_not_second(second: int, first: int, permission: str, requested_at: datet
     since = held_since(second, permission)
     if since is None:
         return _("You do not have the permission to approve this.")
-    if since > now - WAIT:
+    if since > now - second_person_wait():
         text = _(
-            "You can approve this from %(time)s on: a second person must have had the permission for 24 hours."
+            "You can approve this from %(time)s on: a second person must have had the permission for %(hours)s."
         )
-        return text % {"time": f"{since + WAIT:%Y-%m-%d %H:%M} UTC"}
-    if _are_dependent(first, second, min(requested_at, now) - WAIT):
+        time = f"{since + second_person_wait():%Y-%m-%d %H:%M} UTC"
+        return text % {"time": time, "hours": describe_wait()}
+    if _are_dependent(first, second, min(requested_at, now) - second_person_wait()):
         return _(
             "Another person must approve this. Your login and that of the person who requested it were added, changed "
-            "or unlocked by one another, or their passwords were set by the same person, less than 24 hours before "
+            "or unlocked by one another, or their passwords were set by the same person, less than %(hours)s before "
             "the request or since then."
-        )
+        ) % {"hours": describe_wait()}
     if _may_know_password(first, second):
         return _(
             "Another person must approve this. One of you set the password of the other, or one person set both. A "
             "superuser can set a new password, which the others then do not know."
         )
     return ""
+
+
+def second_person_wait() -> timedelta:
+    """Return how long a second person must have held the permission. Zero only on a developer's machine."""
+    return timedelta(hours=settings.SECOND_PERSON_HOURS)
+
+
+def describe_wait() -> str:
+    """Return the same as text."""
+    hours = settings.SECOND_PERSON_HOURS
+    return ngettext("%(hours)s hour", "%(hours)s hours", hours) % {"hours": hours}
+
+
+@dataclass(frozen=True, slots=True)
+class Decider:
+    """A person who can approve a request, and from when; None: from now on."""
+
+    person: User
+    begins: datetime | None
+
+
+def possible_deciders(
+    first: int, permission: str, requested_at: datetime, may_decide: Callable[[User], bool] = lambda _: True
+) -> list[Decider]:
+    """Return who can approve what `first` requested, now or later: at most `MAX_DECIDERS`, the earliest first.
+
+    `may_decide`: further conditions of the request. Reads at most 50 people who hold the permission, the earliest.
+    """
+    record_held_permissions()
+    held = HeldPermission.objects.filter(permission=permission).exclude(person=first)
+    rows = held.select_related("person").order_by("since", "person")[:_MAX_HOLDERS]
+    return list(islice(_find_deciders(rows, first, requested_at, may_decide), MAX_DECIDERS))
+
+
+def _find_deciders(
+    rows: Iterable[HeldPermission], first: int, requested_at: datetime, may_decide: Callable[[User], bool]
+) -> Iterator[Decider]:
+    now = timezone.now()
+    earliest = min(requested_at, now) - second_person_wait()
+    for held in rows:
+        number = held.person_id
+        if not may_decide(held.person) or _are_dependent(first, number, earliest):
+            continue
+        if not _may_know_password(first, number):
+            begins = held.since + second_person_wait()
+            yield Decider(held.person, begins if begins > now else None)
 
 
 def _may_know_password(first: int, second: int) -> bool:

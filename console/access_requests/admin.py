@@ -13,7 +13,7 @@ from audit.entries.readable_rows import load_entries
 from audit.models import Entry
 from console.base.admin_pages import column
 from console.base.audit_trail import client_address, require_staff_user
-from console.base.decisions import is_approval
+from console.base.decisions import deciders_text, is_approval
 from console.base.read_only_admin import ReadOnlyAdmin
 from console.ui.formatting import render_time
 from console.ui.outcome_texts import render_pill
@@ -23,6 +23,7 @@ from logins.access_requests import (
     decide_request,
     is_open,
     requested_permissions,
+    who_can_approve,
     why_not_approve,
 )
 from logins.fresh_login import require_fresh_login
@@ -82,6 +83,7 @@ class AccessRequestAdmin(ReadOnlyAdmin):
             "is_open": is_open(row),
             "is_mine": row.requested_by_id == person.pk,
             "why_not": why_not_approve(row, person) if is_open(row) else "",
+            "deciders": deciders_text(who_can_approve(row)) if is_open(row) else "",
             "permissions": requested_permissions(row).order_by("name") if is_open(row) else (),
             "password_set": _last_password(row),
             "ends_at": row.requested_at + EXPIRES_AFTER,

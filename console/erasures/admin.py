@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.base.admin_pages import admin_page, column
 from console.base.audit_trail import client_address, require_staff_user
-from console.base.decisions import is_approval
+from console.base.decisions import deciders_text, is_approval
 from console.base.forms import parse_pk
 from console.base.read_only_admin import ReadOnlyAdmin
 from console.erasures.forms import ErasureRequestForm, PersonForm
@@ -28,6 +28,7 @@ from sync.erasure.requests import (
     request_erasure,
     resume_erasure,
     subject_of,
+    who_can_confirm,
     why_not_confirm,
 )
 from sync.erasure.subject_data import ErasureSubject, count_rows
@@ -131,6 +132,7 @@ class ErasureAdmin(ReadOnlyAdmin):
             "failure": failure_text(row),
             "is_mine": row.requested_by_id == request.user.pk,
             "why_not": why_not_confirm(row, require_staff_user(request)) if is_open else "",
+            "deciders": deciders_text(who_can_confirm(row)) if is_open else "",
             "counts": counted_rows(count_rows(subject_of(row)) if is_open else row.counts),
         }
         return self.render_page(request, "console/erasures/detail.html", context)

@@ -17,7 +17,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from console.base.admin_pages import admin_page, column
-from console.base.audit_trail import client_address, request_actor
+from console.base.audit_trail import client_address, request_actor, require_staff_user
 from console.base.downloads import refuse_download
 from console.base.forms import ReasonField
 from console.base.read_only_admin import ReadOnlyAdmin
@@ -32,6 +32,7 @@ from console.permissions import MAY_EXPORT
 from console.ui.event_filters import EVENT_FILTERS, describe_filter
 from console.ui.formatting import render_time
 from exports.jobs import lifecycle
+from exports.jobs.approvals import ApprovalRefused, approve_export
 from exports.models import Export, ExportState, TableFormat
 from exports.subject_register import exports_containing
 from logins.fresh_login import require_fresh_login
@@ -54,7 +55,7 @@ class ExportAdmin(ReadOnlyAdmin):
     )
     list_display = ("requested", "requester", "reason", "filters", "status", "events", "available_until")
     change_list_template = "console/export_jobs/list.html"
-    list_select_related = detail_related = ("requested_by",)
+    list_select_related = detail_related = ("requested_by", "approved_by")
     parse_public_id = UUID
     ordering = ("-id",)
     actions = None
@@ -129,6 +130,19 @@ class ExportAdmin(ReadOnlyAdmin):
             messages.success(request, _("The export was cancelled. Its partial files were deleted."))
         else:
             messages.warning(request, _("The export had already finished."))
+        return redirect("admin:exports_export_change", export.uuid)
+
+    @admin_page("<uuid:key>/approve/", "approve", button_on="change")
+    def approve_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
+        """Approve an export as the second person. POST only."""
+        export = self._get_export(request, key)
+        require_fresh_login(request)
+        try:
+            approve_export(export, by=require_staff_user(request), address=client_address(request))
+        except ApprovalRefused as error:
+            messages.error(request, str(error))
+        else:
+            messages.success(request, _("Approved. A worker makes the export."))
         return redirect("admin:exports_export_change", export.uuid)
 
     @admin_page("<uuid:key>/download/", "download")

@@ -13,14 +13,17 @@ from django.utils.translation import gettext_lazy, ngettext
 from audit.entries.readable_rows import load_entries
 from audit.models import Checkpoint, Entry
 from console.audit_log.entry_words import describe_entries
+from console.base.decisions import deciders_text
 from console.events.list_query import filter_count_label
 from console.ui.event_filters import EVENT_FILTERS, describe_filter
 from console.ui.formatting import long_duration
 from console.ui.outcome_texts import render_pill
+from exports.jobs.approvals import who_can_approve, why_not_approve
 from exports.models import TABLE_LABELS, Export, ExportState, table_label
 from sync.search.event_filter import EventFilter
 
 _STATES: Mapping[str, tuple[str, str, object]] = {
+    ExportState.AWAITING: ("warn", "‖", gettext_lazy("Waiting for a second person")),
     ExportState.WAITING: ("pending", "○", gettext_lazy("Waiting")),
     ExportState.RUNNING: ("running", "▸", gettext_lazy("In progress")),
     ExportState.DONE: ("good", "✓", gettext_lazy("Done")),
@@ -105,6 +108,7 @@ def request_context(params: Mapping[str, str], event_filter: EventFilter, form: 
 
 def detail_context(export: Export, user: Any, *, may_export: bool) -> dict[str, Any]:
     is_done, is_open = export.state == ExportState.DONE, export.state in _OPEN_STATES
+    is_awaiting = export.state == ExportState.AWAITING
     checkpoint = Checkpoint.objects.filter(count=export.segments).first() if export.segments else None
     now = timezone.now()
     return {
@@ -122,7 +126,11 @@ def detail_context(export: Export, user: Any, *, may_export: bool) -> dict[str, 
         "contents": content_phrases(export),
         "downloads": _archive_downloads(export, user),
         "may_export": may_export,
-        "may_cancel": is_open and may_export,
+        "may_cancel": (is_open or is_awaiting) and may_export,
+        "is_awaiting": is_awaiting,
+        "is_mine": export.requested_by_id == user.pk,
+        "why_not": why_not_approve(export, user) if is_awaiting and may_export else "",
+        "deciders": deciders_text(who_can_approve(export)) if is_awaiting else "",
         "is_there": is_done and export.archive.exists(),
         "looked_at": now,
     }

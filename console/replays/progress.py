@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console.base.audit_trail import require_staff_user
+from console.base.decisions import deciders_text
 from console.replays.words import (
     ENDED_STATES,
     PACE_LABELS,
@@ -27,7 +28,7 @@ from console.replays.words import (
 from console.ui.event_filters import SystemNames, count_events_text, load_system_names
 from console.ui.formatting import render_time
 from sync.models import Delivery, MemberState, Replay, ReplayMember, ReplayPace, ReplayState
-from sync.replays.decisions import why_not_approve
+from sync.replays.decisions import who_can_approve, why_not_approve
 from webhooks.models import State
 
 MAX_LAST = 20
@@ -85,6 +86,7 @@ def progress_context(request: HttpRequest, replay: Replay) -> dict[str, Any]:
         "poll": _poll_seconds(replay),
         "may": _allowed_actions(request, replay, still_failed),
         "why_not": why_not_approve(replay, require_staff_user(request)) if _awaits_approval(replay) else "",
+        "deciders": deciders_text(who_can_approve(replay)) if _awaits_approval(replay) else "",
         "paces": [(value, PACE_LABELS[value]) for value in (ReplayPace.GENTLE, ReplayPace.NORMAL)],
         "again": _replay_failed(still_failed),
         "since": _no_longer_failed(replay.failed - still_failed) if _is_over(replay) else "",

@@ -45,6 +45,10 @@ SAVE_SECONDS = 1.0
 _ENTITY_COLUMN = EVENTS.column_names.index("entity_id")
 
 
+class AwaitsApproval(Exception):
+    """Raised if a second person must approve the export first: it has too many events. `total` is saved."""
+
+
 @dataclass(slots=True)
 class ExportRun:
     """One run of an export, by the worker that has claimed its job.
@@ -96,11 +100,17 @@ class ExportRun:
             self._slugs = read_recorded_slugs(first_stored_segment(export.first_segment, count), count)
 
     def select_events(self) -> None:
-        """Write the keys of the selected events and the readable table, in a snapshot taken after the checkpoint."""
+        """Write the keys of the selected events and the readable table, in a snapshot taken after the checkpoint.
+
+        Raises AwaitsApproval before any row of an event is written.
+        """
         export, event_filter = self.export, resolve_filter(self.export.filter, timezone.now())
         events = select_events(event_filter, int(export.segments or 0))
         keys = events.values_list("pk", flat=True).iterator(10_000)
         export.total = write_keys(key_file_path(export), self._with_heartbeat(keys))
+        if export.needs_approval:
+            self.save_fields("total")
+            raise AwaitsApproval
         export.snapshot_at = read_clock()
         for _ in write_table(export, events):
             self.heartbeat()
@@ -210,8 +220,9 @@ def delete_working_files(export: Export) -> None:
 def make_export(job: RunningJob, should_continue: ShouldContinue) -> dict[str, Any]:
     """Make the export, or resume one that an earlier run began.
 
-    Returns the values of the finished export. Raises JobLost, NotSealed, NoTemporarySpace, UnreadableRows, OSError and
-    DatabaseError; JobStopped soon after `should_continue` returns False, with the progress saved.
+    Returns the values of the finished export. Raises AwaitsApproval, JobLost, NotSealed, NoTemporarySpace,
+    UnreadableRows, OSError and DatabaseError; JobStopped soon after `should_continue` returns False, with the progress
+    saved.
     """
     # The default connection holds the snapshot, so progress is saved over another one.
     with progress_connection() as alias:

@@ -8,14 +8,15 @@ from exports.models import Export, ExportState
 from exports.subject_register import decrypt_register_key, exports_containing, make_pseudonym
 from sync.erasure.redaction import replace_id_in_filter, replace_id_in_text
 
-_OPEN_STATES = (ExportState.WAITING, ExportState.RUNNING)
+_OPEN_STATES = (ExportState.AWAITING, ExportState.WAITING, ExportState.RUNNING)
 
 
 def erase_from_exports(entity_id: str, name: str) -> int:
     """Erase an entity from exports. Returns the number of exports affected. `name` replaces the entity's id from
     now on.
 
-    1. Cancel every export that is still being made: it may contain the entity by now, and can be requested again.
+    1. Cancel every export that is requested or still being made: it may contain the entity, and can be requested
+       again.
     2. Delete the file of each export that contains the entity, or whose request names it.
     3. Replace the id in filter and reason.
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from config_schema.translatable import translatable
-from exports.bundle.builder import delete_working_files, make_export
+from exports.bundle.builder import AwaitsApproval, delete_working_files, make_export
 from exports.bundle.event_selection import NotSealed
 from exports.bundle.sqlite_copy import NoTemporarySpace
 from exports.bundle.unreadable_rows import UnreadableRows
@@ -37,6 +37,7 @@ logger = logging.getLogger("hub.exports")
 MAX_WAITING = 20
 _JOB_KIND = "export"
 _OPEN_STATES = (ExportState.WAITING, ExportState.RUNNING)
+_UNDECIDED_STATES = (ExportState.AWAITING, *_OPEN_STATES)
 
 
 class TooManyExports(Exception):
@@ -57,16 +58,21 @@ def request_export(
         register_key=key,
     )
     with transaction.atomic():
-        if Export.objects.filter(state__in=_OPEN_STATES).count() >= MAX_WAITING:
+        if Export.objects.filter(state__in=_UNDECIDED_STATES).count() >= MAX_WAITING:
             raise TooManyExports(
                 f"{MAX_WAITING} exports are already waiting. Wait until one has finished, or cancel one."
             )
         export.save(force_insert=True)
-        submission.submit_job(_JOB_KIND, export.pk)
+        submit_export(export)
         append_export_entry(
             export, "export.requested", export.actor, {"table": str(table), "address": address}
         )
     return export
+
+
+def submit_export(export: Export) -> None:
+    """Let a worker make the export. Call it in the transaction that requests or approves it."""
+    submission.submit_job(_JOB_KIND, export.pk)
 
 
 def append_export_entry(export: Export, action: str, actor: str, details: Mapping[str, JSONValue]) -> None:
@@ -110,6 +116,8 @@ def run_export(job: RunningJob, should_continue: ShouldContinue) -> None:
         if isinstance(lost, JobCancelled):
             delete_files(export)
         raise
+    except AwaitsApproval:
+        _await_approval(export, job)
     except (NotSealed, TooManyRows, NoTemporarySpace, UnreadableRows) as error:
         _fail_export(export, job, str(error))
     except OSError as error:
@@ -143,6 +151,17 @@ def _complete_export(export: Export, job: RunningJob, values: dict[str, Any]) ->
         job.finish()
 
 
+def _await_approval(export: Export, job: RunningJob) -> None:
+    """Keep the request for a second person, without the files."""
+    with transaction.atomic():
+        # Compare-and-set: an export that was cancelled meanwhile stays cancelled.
+        if Export.objects.filter(pk=export.pk, state__in=_OPEN_STATES).update(state=ExportState.AWAITING):
+            export.refresh_from_db()
+            append_export_entry(export, "export.awaits-approval", "system", {"events": export.total})
+        job.finish()
+    delete_working_files(export)
+
+
 def _fail_export(export: Export, job: RunningJob, failure: str) -> None:
     with transaction.atomic():
         _write_failure(export, failure)
@@ -165,10 +184,13 @@ def _end_export(export: Export, state: ExportState, action: str, values: dict[st
 
 
 def cancel_export(export: Export, *, by: str, address: str) -> bool:
-    """Cancel an export that is not finished yet. Returns True if it was in time. The worker notices within seconds."""
+    """Cancel an export that is not finished yet, or reject or withdraw one that awaits a second person.
+
+    Returns True if it was in time. The worker notices within seconds.
+    """
     with transaction.atomic():
         # Compare-and-set: an export that a worker has just finished stays finished.
-        open_exports = Export.objects.filter(pk=export.pk, state__in=_OPEN_STATES)
+        open_exports = Export.objects.filter(pk=export.pk, state__in=_UNDECIDED_STATES)
         ended = open_exports.update(state=ExportState.CANCELLED, ended_at=timezone.now())
         if ended:
             submission.cancel_job(_JOB_KIND, export.pk)

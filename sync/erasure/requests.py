@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from audit.entries.append import NewEntry, append_entries
 from logins.held_permissions import ERASE
-from logins.second_person import why_not_second
+from logins.second_person import Decider, possible_deciders, why_not_second
 from sync.erasure.case_number import CaseNumberRefused, check_case_number, clean_case_number
 from sync.erasure.subject_data import ErasureSubject, count_rows, find_subject
 from sync.jobs import submission
@@ -95,6 +95,11 @@ def why_not_confirm(erasure: Erasure, by: AbstractBaseUser) -> str:
     return why_not_second(by.pk, erasure.requested_by_id, ERASE, erasure.requested_at)
 
 
+def who_can_confirm(erasure: Erasure) -> list[Decider]:
+    """Return who can confirm the erasure, and from when: see `possible_deciders`."""
+    return possible_deciders(erasure.requested_by_id, ERASE, erasure.requested_at)
+
+
 def failure_text(erasure: Erasure) -> str:
     """Return the reason why workers gave a confirmed erasure up, for people; empty if they did not."""
     return submission.failure_text_of(JOB_KIND, erasure.pk) if erasure.state == ErasureState.CONFIRMED else ""
@@ -145,6 +150,7 @@ __all__ = [
     "request_erasure",
     "resume_erasure",
     "subject_of",
+    "who_can_confirm",
     "why_not_confirm",
 ]
 

@@ -957,6 +957,10 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(condition=models.Q(('decided_by', None), models.Q(('decided_by', models.F('requested_by')), _negated=True), _connector='OR'), name='a_second_person_approves'),
         ),
         migrations.AddIndex(
+            model_name='replay',
+            index=models.Index(condition=models.Q(('state', 'awaiting')), fields=['id'], name='replay_awaiting'),
+        ),
+        migrations.AddIndex(
             model_name='replaymember',
             index=models.Index(fields=['replay', 'state', 'event'], name='member_state'),
         ),

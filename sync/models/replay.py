@@ -129,6 +129,9 @@ class Replay(models.Model):
                 name="a_second_person_approves",
             ),
         ]
+        indexes = [
+            models.Index(fields=["id"], condition=models.Q(state="awaiting"), name="replay_awaiting"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}: {self.reason}"

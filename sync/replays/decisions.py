@@ -5,6 +5,7 @@ Each is a compare-and-set with its audit entry in the same commit; repeating one
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
@@ -18,7 +19,7 @@ from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from database.clock import database_now
 from logins.held_permissions import APPROVE_REPLAYS
-from logins.second_person import why_not_second
+from logins.second_person import Decider, possible_deciders, why_not_second
 from sync.jobs import submission
 from sync.models import Replay, ReplayPace, ReplayPauseReason, ReplayState
 from sync.replays.requests import ReplayAlreadyRequested, ReplayRefused, normalize_reason
@@ -146,8 +147,16 @@ def why_not_approve(replay: Replay, user: AbstractBaseUser) -> str:
     """Return a sentence that says why this person cannot approve the replay, or "" if they can."""
     if replay.requested_by_id == user.pk:
         return _("You requested this replay, so a second person must approve it.")
-    requested_at = replay.started_at or replay.created_at
-    return why_not_second(user.pk, replay.requested_by_id, APPROVE_REPLAYS, requested_at)
+    return why_not_second(user.pk, replay.requested_by_id, APPROVE_REPLAYS, _requested_at(replay))
+
+
+def who_can_approve(replay: Replay) -> list[Decider]:
+    """Return who can approve the replay, and from when: see `possible_deciders`."""
+    return possible_deciders(replay.requested_by_id, APPROVE_REPLAYS, _requested_at(replay))
+
+
+def _requested_at(replay: Replay) -> datetime:
+    return replay.started_at or replay.created_at
 
 
 def _change_state(

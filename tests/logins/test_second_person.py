@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
 from logins import held_permissions, second_person
-from logins.held_permissions import ERASE, PERMISSIONS
+from logins.held_permissions import APPROVE_EXPORTS, ERASE, PERMISSIONS
 from logins.models import HeldPermission
-from logins.second_person import why_not_second
+from logins.second_person import MAX_DECIDERS, possible_deciders, why_not_second
 from tests.support.people import person
 
 pytestmark = pytest.mark.django_db
@@ -55,6 +55,35 @@ def test_only_a_person_who_had_the_permission_for_a_day_may_be_the_second_one_an
     assert reason(root, anna) == ""
     HeldPermission.objects.filter(person=root).update(since=timezone.now() - 23 * HOUR)
     assert TOO_NEW in reason(root, anna)
+
+
+@pytest.mark.parametrize(
+    ("hours", "held", "text"), [(48, 47, "for 48 hours"), (48, 49, ""), (0, 0, ""), (1, 0, "for 1 hour.")]
+)
+def test_the_wait_is_a_setting(settings: Any, hours: int, held: int, text: str) -> None:
+    settings.SECOND_PERSON_HOURS = hours
+    anna, eva = person("administrator", "anna"), person("administrator", "eva")
+    HeldPermission.objects.filter(person=eva).update(since=timezone.now() - held * HOUR)
+    assert (text in reason(eva, anna)) if text else reason(eva, anna) == ""
+    other = person("administrator", "olli")
+    change(other, anna, hours / 2 * HOUR + timedelta(seconds=1))
+    assert (DEPENDENT in reason(other, anna)) == (hours > 0)
+
+
+def test_a_request_names_who_can_approve_it_and_from_when() -> None:
+    """Holds that the named people are those whom `why_not_second` accepts, now or at the named time."""
+    anna, eva, late = (person("administrator", name) for name in ("anna", "eva", "late"))
+    known, gone = person("administrator", "known"), person("administrator", "gone")
+    change(known, anna, 3 * HOUR, "person.password-changed")
+    User.objects.filter(pk=gone.pk).update(is_active=False)
+    since = timezone.now() - HOUR
+    HeldPermission.objects.filter(person=late).update(since=since)
+    found = possible_deciders(anna.pk, ERASE, timezone.now())
+    assert [(each.person, each.begins) for each in found] == [(eva, None), (late, since + 24 * HOUR)]
+    assert possible_deciders(anna.pk, ERASE, timezone.now(), lambda user: user == late)[0].person == late
+    for number in range(MAX_DECIDERS):
+        person("administrator", f"more{number}")
+    assert len(possible_deciders(anna.pk, ERASE, timezone.now())) == MAX_DECIDERS
 
 
 def test_a_permission_given_by_sql_counts_from_the_time_it_is_first_seen() -> None:
@@ -124,12 +153,12 @@ def test_another_role_and_a_login_leave_the_time_as_it_is() -> None:
     eva.last_login = timezone.now()
     eva.save(update_fields=["last_login"])
     held_permissions.record_held_permissions()
-    assert permissions_of(eva) == set(PERMISSIONS)
+    assert permissions_of(eva) == set(PERMISSIONS) - {APPROVE_EXPORTS}
     assert age_of(eva) > 24 * HOUR
     assert permissions_of(olli) == {"sync.approve_replay"}
     olli.groups.clear()
     assert permissions_of(olli) == set()
-    assert permissions_of(eva) == set(PERMISSIONS)
+    assert permissions_of(eva) == set(PERMISSIONS) - {APPROVE_EXPORTS}
 
 
 ACTIONS = ("person.created", "person.changed", "person.password-changed", "person.unlocked")

@@ -67,6 +67,26 @@ def test_an_export_leads_from_the_button_of_the_list_to_the_archive(database: No
     assert downloaded["actor"] == f"person:{export.requested_by.pk}"
 
 
+def test_the_page_of_an_export_above_the_limit_asks_for_a_second_person(database: None, settings: Any) -> None:
+    settings.EXPORT_LIMIT = 2
+    a_recorded_history(3)
+    first, second = browser("auditor", "first"), browser("auditor", "second")
+    address = first.post(NEW, {"reason": "the yearly audit", "table": "csv"})["Location"]
+    run_jobs("export")
+    mine, theirs = text_of(first.get(address)), text_of(second.get(address))
+    assert "The export has 3 events" in mine
+    assert "Can approve: second." in mine
+    assert ("Approve</button>" in mine, "Withdraw" in mine) == (False, True)
+    assert ("Approve</button>" in theirs, "Reject" in theirs) == (True, True)
+    page = address.removesuffix("change/")
+    assert "You requested this export" in text_of(first.post(f"{page}approve/", follow=True))
+    assert "Nothing was changed" in text_of(second.get(f"{page}approve/", follow=True))
+    assert Export.objects.get().state == ExportState.AWAITING
+    assert "Approved." in text_of(second.post(f"{page}approve/", follow=True))
+    run_jobs("export")
+    assert Export.objects.get().state == ExportState.DONE
+
+
 def test_a_relative_period_is_fixed_on_the_request_page(database: None) -> None:
     page = text_of(browser("auditor").get(f"{NEW}?received=24"))
     assert re.search(r'name="received_from" value="\d{4}-\d\d-\d\dT', page)

@@ -145,3 +145,5 @@ def test_a_new_developers_machine_has_strong_secrets(good: Any) -> None:
     made = dict(line.split("=", 1) for line in build_environment().splitlines() if not line.startswith("#"))
     change(good, {name: made[name] for name in SECRET_SETTINGS if name in made})
     assert check_secrets() == []
+    # Who tries out a new hub alone does not wait for a day.
+    assert (made["SECOND_PERSON_HOURS"], made["DEBUG"]) == ("0", "on")
