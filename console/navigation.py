@@ -8,6 +8,8 @@ from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from console.overview.awaited import count_awaited
+
 Text = str | Promise
 
 
@@ -22,11 +24,12 @@ class MenuEntry:
 
 @dataclass(frozen=True, slots=True)
 class MenuPage:
-    """An entry as one person sees it on one page."""
+    """An entry as one person sees it on one page. `awaited`: requests that this person can decide as the second one."""
 
     name: Text
     url: str
     is_current: bool
+    awaited: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +84,15 @@ MENU: Sequence[tuple[Text, Sequence[MenuEntry]]] = (
 
 def visible_menu_groups(user: Any, path: str) -> Iterator[MenuGroup]:
     """Yield the groups of this person's menu on the page at `path`, without groups that have no page."""
+    awaited = count_awaited(user)
     for name, entries in MENU:
         pages = [
-            MenuPage(entry.name, url := reverse(entry.url_name), _is_current(url, path))
+            MenuPage(
+                entry.name,
+                url := reverse(entry.url_name),
+                _is_current(url, path),
+                awaited.get(entry.url_name, 0),
+            )
             for entry in entries
             if not entry.permission or user.has_perm(entry.permission)
         ]

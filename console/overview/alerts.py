@@ -1,4 +1,4 @@
-"""List what is wrong now, one line each: open alarms, unhealthy connections, pauses."""
+"""List what needs someone now, one line each: open alarms, unhealthy connections, awaited decisions, pauses."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from console.overview.awaited import awaited_requests
 from console.settings.connections.connection_status import ConnectionStatus
 from sync.models import Alarm, AlarmKind, Connection, Route
 from sync.models.connection import IDS_CHANGED
@@ -34,12 +35,17 @@ class OverviewAlert:
 
 
 def collect_alerts(user: Any, connections: Iterable[ConnectionStatus]) -> list[OverviewAlert]:
-    """Return the alerts, worst first, without snoozed alarms. Three statements for a person who may see everything."""
+    """Return the alerts, worst first, without snoozed alarms."""
     alarms = _open_alarms() if user.has_perm("sync.view_alarm") else []
     # A connection with such an alarm has its line already.
     alarmed = {alarm.subject for alarm in alarms if alarm.kind == AlarmKind.CONNECTION_PAUSED}
     others = (status for status in connections if f"connection:{status.connection.pk}" not in alarmed)
-    alerts = [*_alarm_alerts(alarms), *_connection_alerts(others), *_pause_alerts(user)]
+    alerts = [
+        *_alarm_alerts(alarms),
+        *_connection_alerts(others),
+        *_awaited_alerts(user),
+        *_pause_alerts(user),
+    ]
     # "bad" sorts before "warn".
     return sorted(alerts, key=lambda alert: alert.style)[:MAX_ALERTS]
 
@@ -68,6 +74,11 @@ def _connection_alerts(connections: Iterable[ConnectionStatus]) -> Iterator[Over
         style = "warn" if status.health is ConnectionHealth.SLOW or status.is_recovering else "bad"
         text = _("%(what)s Events are retried automatically; nothing is lost.") % {"what": status.sentence}
         yield OverviewAlert(style, _connection_title(status), text, link, _("Open connection"))
+
+
+def _awaited_alerts(user: Any) -> Iterator[OverviewAlert]:
+    for awaited in awaited_requests(user):
+        yield OverviewAlert("warn", awaited.title, awaited.text, awaited.link, _("Open request"))
 
 
 def _pause_alerts(user: Any) -> Iterator[OverviewAlert]:

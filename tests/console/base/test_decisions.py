@@ -1,12 +1,18 @@
-"""Decisions on what awaits a second person: only a button that was pressed decides."""
+"""Decisions on what awaits a second person: only a pressed button decides, and the pages say who is awaited."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
+from console.overview.awaited import count_awaited
 from logins.access_requests import request_role
+from logins.models import HeldPermission
 from sync.erasure.requests import request_erasure
 from sync.erasure.subject_data import find_subject
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
@@ -47,3 +53,48 @@ def test_a_post_without_a_button_or_with_both_decides_nothing(page: str) -> None
     client.post(address, {"refuse": "yes"})
     row.refresh_from_db()
     assert row.state == "refused"
+
+
+MENU_BADGE = '<span class="badge" title="Requests that await your decision">1</span>'
+
+
+@pytest.mark.parametrize("page", REQUESTS)
+def test_the_menu_the_overview_and_the_page_say_who_is_awaited(page: str) -> None:
+    """Holds that a request is seen by who can decide it without a look at its list, and by its requester with names."""
+    first, late = person("administrator", "first"), person("administrator", "late")
+    HeldPermission.objects.filter(person=late).update(since=timezone.now())
+    row = REQUESTS[page][0](first)
+    an_event(5)
+    second = browser("administrator", "second")
+    awaited = "Can approve: second, late from "
+    overview = second.get("/admin/").content.decode()
+    assert MENU_BADGE in overview
+    assert "Requested by first. " + awaited in overview
+    client = Client()
+    client.force_login(first)
+    assert MENU_BADGE not in client.get("/admin/preferences/").content.decode()
+    assert awaited in client.get(f"/admin/{page}/{row.pk}/change/").content.decode()
+    second.post(f"/admin/{page}/{row.pk}/change/", {"refuse": "yes"})
+    decided = second.get("/admin/").content.decode()
+    assert MENU_BADGE not in decided
+    assert awaited not in decided
+
+
+def test_the_requester_reads_that_nobody_can_approve() -> None:
+    first = person("administrator", "first")
+    row, client = an_access_request(first), Client()
+    client.force_login(first)
+    assert (
+        "No one can approve this yet."
+        in client.get(f"/admin/logins/accessrequest/{row.pk}/change/").content.decode()
+    )
+
+
+def test_a_page_costs_a_statement_for_the_menu_and_none_for_a_person_who_decides_nothing() -> None:
+    for role, statements in (("administrator", 1), ("support", 1), ("auditor", 1)):
+        with CaptureQueriesContext(connection) as captured:
+            count_awaited(User.objects.get(pk=person(role, role).pk))
+        counts = [query for query in captured.captured_queries if "COUNT(*)" in query["sql"]]
+        assert len(counts) == statements
+    nobody = User.objects.create_user("nobody", is_staff=True)
+    assert count_awaited(nobody) == {}

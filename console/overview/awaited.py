@@ -1,0 +1,111 @@
+"""Requests that await a second person: how many this person can decide, and who is awaited."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db.models import IntegerField, QuerySet, Subquery
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.base.decisions import deciders_text
+from exports.jobs.approvals import awaiting_exports
+from exports.jobs.approvals import who_can_approve as who_can_approve_export
+from logins.access_requests import open_requests
+from logins.access_requests import who_can_approve as who_can_approve_access
+from logins.held_permissions import APPROVE_EXPORTS, APPROVE_REPLAYS, CHANGE_PEOPLE, ERASE
+from logins.second_person import Decider
+from sync.erasure.requests import who_can_confirm
+from sync.models import Erasure, ErasureState, Replay, ReplayState
+from sync.replays.decisions import who_can_approve as who_can_approve_replay
+
+# Of each kind.
+MAX_COUNTED = 99
+MAX_SHOWN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A kind of requests. Whoever has the permission sees them, and decides on those of others."""
+
+    permission: str
+    model_name: str
+    title: Any
+    open_rows: Callable[[], QuerySet[Any]]
+    find_deciders: Callable[[Any], Sequence[Decider]]
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitedRequest:
+    """A request, with a sentence about who is awaited, and the address of its page."""
+
+    title: str
+    text: str
+    link: str
+
+
+_KINDS = (
+    _Kind(
+        ERASE,
+        "sync_erasure",
+        gettext_lazy("An erasure awaits a second person."),
+        lambda: Erasure.objects.filter(state=ErasureState.REQUESTED),
+        who_can_confirm,
+    ),
+    _Kind(
+        CHANGE_PEOPLE,
+        "logins_accessrequest",
+        gettext_lazy("A request for access awaits a second person."),
+        open_requests,
+        who_can_approve_access,
+    ),
+    _Kind(
+        APPROVE_REPLAYS,
+        "sync_replay",
+        gettext_lazy("A replay awaits a second person."),
+        lambda: Replay.objects.filter(state=ReplayState.AWAITING),
+        who_can_approve_replay,
+    ),
+    _Kind(
+        APPROVE_EXPORTS,
+        "exports_export",
+        gettext_lazy("An export awaits a second person."),
+        awaiting_exports,
+        who_can_approve_export,
+    ),
+)
+
+
+class _RowCount(Subquery):
+    template = "(SELECT COUNT(*) FROM (%(subquery)s) AS counted)"
+    output_field = IntegerField()
+
+
+def count_awaited(user: Any) -> dict[str, int]:
+    """Return how many requests of others this person sees that await a second person, by the URL name of their list.
+
+    One statement, and none for a person who decides nothing.
+    """
+    kinds = [kind for kind in _KINDS if user.has_perm(kind.permission)]
+    if not kinds:
+        return {}
+    rows = (kind.open_rows().exclude(requested_by=user.pk).order_by().values("pk") for kind in kinds)
+    counts = User.objects.filter(pk=user.pk).values_list(*(_RowCount(each[:MAX_COUNTED]) for each in rows))
+    names = (f"admin:{kind.model_name}_changelist" for kind in kinds)
+    return dict(zip(names, counts.get(), strict=True))
+
+
+def awaited_requests(user: Any) -> Iterator[AwaitedRequest]:
+    """Yield the oldest requests of each kind that this person sees. One statement a kind, and more for each request."""
+    for kind in _KINDS:
+        if not user.has_perm(kind.permission):
+            continue
+        for row in kind.open_rows().select_related("requested_by").order_by("pk")[:MAX_SHOWN]:
+            text = _("Requested by %(who)s. %(deciders)s") % {
+                "who": row.requested_by,
+                "deciders": deciders_text(kind.find_deciders(row)),
+            }
+            link = reverse(f"admin:{kind.model_name}_change", args=[row.pk])
+            yield AwaitedRequest(str(kind.title), text, link)
