@@ -1,5 +1,6 @@
 """Bodies of unusable requests are deleted after 7 days, and with an erasure of whom they name."""
 
+import base64
 import json
 from datetime import timedelta
 
@@ -39,6 +40,8 @@ WRITTEN = [
     ("J\u00fcrgen@example.com", b"person=J%C3%BCrgen%40example.com"),
     ("J\u00fcrgen", '{"person": "J\u00fcrgen"}'.encode("latin-1")),
     ("P-4711", '{"person": "P-4711"}'.encode("utf-16-be")),
+    ("P-4711", b'{"data":"' + base64.b64encode(b'{"person": "P\\u002d4711"}') + b'"'),
+    ("P-4711", b"e30." + base64.urlsafe_b64encode(b'{"sub": "P-4711"}').rstrip(b"=") + b".c2ln"),
 ]
 
 
