@@ -15,5 +15,7 @@ MAY_SHARE = "console.share_view"
 MAY_TEND = "sync.manage_failuregroup"
 MAY_TEST = "sync.test_connection"
 MAY_UNDO = "sync.replay_older"
+# The values of the requests that a capture window stored.
+SEE_LEARNING = "webhooks.see_learning_requests"
 # To link the records of a target again.
 RELINK_PERMISSIONS = ("sync.view_link", MAY_APPROVE)

@@ -13,7 +13,7 @@ from audit.models import SigningKey
 from database.encryption.at_rest import CannotDecrypt, EncryptedJSONField, encrypt_again
 from exports.models import Export
 from sync.models import Connection, RefreshedToken
-from webhooks.models import CapturedRequest, Payload, Pepper, SourceSecret, SubjectKey
+from webhooks.models import Payload, Pepper, SourceSecret, SubjectKey
 
 BATCH_SIZE = 500
 ALL_ROWS = models.Q()
@@ -34,7 +34,6 @@ class EncryptedColumn:
 
 ENCRYPTED_COLUMNS = (
     EncryptedColumn("payloads", Payload, "encrypted", models.Q(subject=None)),
-    EncryptedColumn("captured requests", CapturedRequest, "encrypted"),
     EncryptedColumn("subject keys", SubjectKey, "wrapped", models.Q(destroyed_at=None)),
     EncryptedColumn("pepper", Pepper, "encrypted"),
     EncryptedColumn("secrets", SourceSecret, "value"),

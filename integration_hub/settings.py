@@ -318,7 +318,7 @@ JOB_KINDS = (
 FURTHER_ERASERS = {
     "exports": "exports.jobs.erasure.erase_from_exports",
     "views": "console.events.saved_views.erase_from_saved_views",
-    "captures": "webhooks.captures.capture_windows.erase_captures",
+    "captures": "sync.housekeeping.captured_requests.erase_captured_requests",
     "unusable": "sync.housekeeping.unusable_bodies.erase_unusable_bodies",
 }
 

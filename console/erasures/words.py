@@ -34,7 +34,7 @@ _ROW_LABELS: Mapping[str, object] = {
     "keys": gettext_lazy("Encryption keys"),
     "reasons": gettext_lazy("Replay reasons"),
     "views": gettext_lazy("Saved views"),
-    "captures": gettext_lazy("All captured unverified requests"),
+    "captures": gettext_lazy("Captured requests"),
     "unusable": gettext_lazy("Bodies of unusable requests that contain the id"),
 }
 

@@ -54,6 +54,7 @@ ROLES = {
         AUDIT,
         CONFIGURE,
         PEOPLE,
+        {"webhooks": ["see_learning_requests"]},
         {"sync": ["view_erasure", "erase_subject", "activate_mapping", "replay_many", "replay_older"]},
     ],
 }

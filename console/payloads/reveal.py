@@ -1,7 +1,7 @@
 """Reveal masked payloads of events for a while, after a reason that the audit log stores."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
+from audit.format.canonical_json import JSONValue
 from console.base.admin_pages import AdminWithPages, admin_page
 from console.base.audit_trail import record_action
 from console.base.forms import ReasonField, ReasonForm
@@ -32,7 +33,7 @@ class RevealPurpose(StrEnum):
     MAPPING_TRIALS = "revealed_for_mapping_trials"
     FORMAT_TRIALS = "revealed_for_format_trials"
     REQUESTS = "revealed_requests"
-    CAPTURES = "revealed_captures"
+    CAPTURED_VALUES = "revealed_captured_values"
 
 
 # Somebody who writes a mapping or a format tries it out on the same event again and again.
@@ -41,7 +42,7 @@ _SECONDS = {
     RevealPurpose.MAPPING_TRIALS: 900,
     RevealPurpose.FORMAT_TRIALS: 900,
     RevealPurpose.REQUESTS: REVEAL_SECONDS,
-    RevealPurpose.CAPTURES: REVEAL_SECONDS,
+    RevealPurpose.CAPTURED_VALUES: REVEAL_SECONDS,
 }
 
 
@@ -93,6 +94,22 @@ def reveal_row(
     _store_reveals(request, [key], purpose)
 
 
+def reveal_value(
+    request: HttpRequest,
+    purpose: RevealPurpose,
+    key: str,
+    entry: tuple[str, str],
+    details: Mapping[str, JSONValue],
+) -> None:
+    """Reveal one value to this person for 60 seconds, with an audit entry of its own, so that it needs no reason. The
+    caller has checked the permission.
+    """
+    # Recorded before anything is shown: a crash in between reveals nothing.
+    with transaction.atomic():
+        record_action(request, *entry, details)
+    _store_reveals(request, [key], purpose)
+
+
 def _posted_reason(request: HttpRequest) -> str:
     """Return the posted reason, or "" with an error on the next page. Raises PermissionDenied and FreshLoginNeeded."""
     if not request.user.has_perm(CONTENTS):
@@ -111,8 +128,8 @@ def seconds_revealed(request: HttpRequest, event: Event) -> int:
     return row_seconds_revealed(request, RevealPurpose.READING, event.pk)
 
 
-def row_seconds_revealed(request: HttpRequest, purpose: RevealPurpose, key: int) -> int:
-    """Return for how many more seconds this person sees what is stored of the row `key`; 0 if it is masked."""
+def row_seconds_revealed(request: HttpRequest, purpose: RevealPurpose, key: int | str) -> int:
+    """Return for how many more seconds this person sees what is stored of the row or value `key`; 0 if it is masked."""
     until = float(_load_reveals(request, purpose).get(str(key), 0))
     # Rounded up, so that the last fraction of a second still counts as revealed.
     return max(0, min(REVEAL_SECONDS, int(until - time.time() + 0.999)))
@@ -127,7 +144,7 @@ def revealed_events(request: HttpRequest, purpose: RevealPurpose = RevealPurpose
     return frozenset(int(key) for key, until in reveals.items() if float(until) > now)
 
 
-def _store_reveals(request: HttpRequest, keys: Sequence[int], purpose: RevealPurpose) -> None:
+def _store_reveals(request: HttpRequest, keys: Sequence[int | str], purpose: RevealPurpose) -> None:
     now = time.time()
     # Expired reveals are dropped, so that the session does not grow.
     reveals = {key: until for key, until in _load_reveals(request, purpose).items() if float(until) > now}

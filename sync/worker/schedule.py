@@ -18,7 +18,7 @@ from sync.operations.superseded_failures import supersede_failures
 from sync.rechecks.due_rechecks import run_rechecks
 from sync.references.missing_references import schedule_all_arrived
 from sync.statistics.periodic_recount import recount_stale_hours
-from webhooks.captures.capture_windows import delete_expired_captures
+from webhooks.captures.capture_windows import clean_up_captures
 
 PERIODIC = (
     ScheduledWork("alarms", EverySeconds(30.0), evaluate_alarms),
@@ -30,7 +30,7 @@ PERIODIC = (
     ScheduledWork("counts", EverySeconds(15.0), recount_stale_hours),
     ScheduledWork("superseded", EverySeconds(10.0), supersede_failures),
     ScheduledWork("failures", EverySeconds(15.0), refresh_failure_groups),
-    ScheduledWork("captures", EverySeconds(60.0), delete_expired_captures),
+    ScheduledWork("captures", EverySeconds(60.0), clean_up_captures),
     ScheduledWork("logins", EverySeconds(60.0), report_past_hours),
 )
 # Work that takes long where much is stored, or that waits for other systems: each runs on a thread of its own.

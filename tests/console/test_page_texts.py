@@ -63,6 +63,8 @@ def addresses(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "sync_connection_change_identity", f"/admin/sync/connection/{identity.pk}/change/"
     yield "webhooks_entity_one", "/admin/webhooks/entity/?type=USER&id=USR-1"
     yield "webhooks_entity_link_one", f"/admin/webhooks/entity/link/?{subject}"
+    captured = found["captured"]
+    yield "webhooks_source_captured_request", f"/admin/webhooks/source/1/capture/{captured.pk}/"
     yield "webhooks_event_empty", "/admin/webhooks/event/?state=superseded&entity_id=NOBODY"
     yield "webhooks_event_invalid", "/admin/webhooks/event/?received=2"
 

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.django_db
 HOLDERS = {
     "webhooks.replay_event": {"support", "administrator"},
     "webhooks.view_contents": {"support"},
+    "webhooks.see_learning_requests": {"administrator"},
     "webhooks.download_event": {"auditor", "administrator"},
     "audit.view_entry": {"auditor", "administrator"},
     "auth.change_group": {"administrator"},

@@ -1,1 +1,1 @@
-"""Which unverified requests are stored for a limited time, and how are their headers masked?"""
+"""Which requests are stored for a limited time, and how are their headers masked?"""

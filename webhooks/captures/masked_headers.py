@@ -1,6 +1,6 @@
-"""Mask the values of an unverified request's headers, except those that contain no secret. Pure."""
+"""Mask the values of a captured request's headers, except those that cannot contain a secret or a signature. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 MAX_HEADERS = 50
 MAX_NAME_LENGTH = 64
@@ -11,28 +11,30 @@ _SHOWN = frozenset(
     {
         *("accept", "accept-encoding", "accept-language", "cache-control", "connection", "content-encoding"),
         *("content-language", "content-length", "content-type", "date", "host", "transfer-encoding"),
-        *("user-agent",),
+        *("user-agent", "webhook-id", "webhook-timestamp", "svix-id", "svix-timestamp"),
     }
 )
-_SIGNATURE_HEADERS: Mapping[str, tuple[str, ...]] = {
-    "standard-webhooks": tuple(
-        f"{spelling}-{part}" for spelling in ("webhook", "svix") for part in ("id", "timestamp", "signature")
-    )
-}
-# Their header contains a signature, which is not a secret. That of other schemes may contain the secret itself.
-_SCHEMES_WITH_SIGNATURE = ("body-hmac", "timestamped-hmac")
-_NEVER_SHOWN = ("authorization", "proxy-authorization", "cookie", "x-api-key")
 
 
-def mask_headers(headers: Mapping[str, str], scheme: str, settings: Mapping[str, object]) -> dict[str, str]:
-    """Return the first 50 headers by name. A value is shown only if its header says how a request was sent or signed;
-    of others only the length is.
+def mask_headers(headers: Mapping[str, str], scheme_settings: object) -> dict[str, str]:
+    """Return the first 50 headers by name. A value is kept only if its header says how a request was sent; of others
+    only the length is. No header that the settings of the verification name is kept: it may hold a secret, or a
+    signature with which the request could be sent again.
     """
-    shown = _SHOWN.union(_SIGNATURE_HEADERS.get(scheme, ()))
-    if scheme in _SCHEMES_WITH_SIGNATURE:
-        shown |= {str(settings.get("header", "")).lower()}
-    shown -= set(_NEVER_SHOWN)
+    shown = _SHOWN.difference(_list_texts(scheme_settings))
     return {
         name[:MAX_NAME_LENGTH]: value[:MAX_VALUE_LENGTH] if name in shown else f"{MASK} ({len(value)})"
         for name, value in sorted(headers.items())[:MAX_HEADERS]
     }
+
+
+def _list_texts(document: object) -> Iterator[str]:
+    """Yield each text of the settings in lower case."""
+    if isinstance(document, str):
+        yield document.lower()
+    elif isinstance(document, Mapping):
+        for value in document.values():
+            yield from _list_texts(value)
+    elif isinstance(document, list):
+        for value in document:
+            yield from _list_texts(value)

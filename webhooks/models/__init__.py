@@ -23,6 +23,7 @@ from webhooks.models.subject_key_store import (
     keyed_digest,
     lock_or_create_keys,
     pseudonym,
+    source_key,
     subject_key,
     subject_row_key,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "pseudonym",
     "record_key_set_fault",
     "request_key_set",
+    "source_key",
     "store_key_set",
     "subject_key",
     "subject_row_key",

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -34,6 +34,9 @@ from webhooks.protocol.schemes import (
 from webhooks.protocol.strict_form import FORM_TYPE
 from webhooks.protocol.verification_result import LiveSecret
 from webhooks.responses.response_format import RESPONSE_FORMAT
+
+if TYPE_CHECKING:
+    from webhooks.models.capture import CaptureWindow
 
 
 def _invalid_setting(name: str, sentence: str) -> ValidationError:
@@ -278,6 +281,14 @@ class Source(Pausable):
     def is_signed(self) -> bool:
         """True if webhooks of this source are verified. Data of an unsigned webhook is only a hint."""
         return self.scheme != "none"
+
+    @cached_property
+    def open_window(self) -> "CaptureWindow | None":
+        """The capture window of this source when it was first asked for, even one whose time is over; None without one.
+        A query, unless the source was loaded with `capture_window`.
+        """
+        window: CaptureWindow | None = getattr(self, "capture_window", None)
+        return window
 
     @property
     def may_be_relayed(self) -> bool:

@@ -68,6 +68,14 @@ def subject_key(source_id: int, entity_type: str, entity_id: str) -> SubjectKey:
     return lock_or_create_keys([subject])[subject]
 
 
+def source_key(source_id: int) -> SubjectKey:
+    """Return the key of a source itself, for what may be about any entity, created if missing and locked until the
+    transaction ends.
+    """
+    # No entity has an empty type or id.
+    return subject_key(source_id, "", "")
+
+
 def _find_keys(names: Sequence[str], *, locks: bool) -> list[SubjectKey]:
     """Return the keys that are not destroyed. `locks` takes them in the order in which erasures lock them."""
     statement = _find_statement(len(names), locks and connection.vendor == "postgresql")

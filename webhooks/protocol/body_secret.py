@@ -26,6 +26,7 @@ from webhooks.protocol.verification_result import (
 
 _STEP = r"[A-Za-z_@$][A-Za-z0-9_@$-]{0,63}(?:\[\])?"
 _REMOVED = "***"
+_MIN_REPEATED_LENGTH = 8
 # The name of each field, and True if it holds a list.
 _Steps = tuple[tuple[str, bool], ...]
 
@@ -74,13 +75,29 @@ def verify_body_secret(
         raise BadSignature(SignatureReason.SECRET_MISSING, "a secret is missing in the body, or not a string")
     expected = secret_bytes(secrets)
     secret_ids = [find_matching_secret(expected, [value.encode()]) for value in secrets_found]
+    return VerifiedSignature(secret_ids[0], body=_encode_masked(document, secrets_found, is_form=is_form))
+
+
+def remove_body_secret(rule: BodySecret, body: bytes, *, is_form: bool = False) -> bytes:
+    """Return a body that was not verified without what it has in the place of the secret; b"" if it is malformed."""
+    try:
+        document = _parse_form(body, rule.field) if is_form else parse_json(body)
+    except MalformedBody:
+        return b""
+    removed = {value for value in _remove_secrets(document, rule.field) if isinstance(value, str)}
+    # Anyone can send one that is shorter, to have many places of the body replaced.
+    long_ones = sorted(value for value in removed if len(value) >= _MIN_REPEATED_LENGTH)
+    return _encode_masked(document, long_ones[:MAX_SIGNATURES], is_form=is_form)
+
+
+def _encode_masked(document: Any, secrets: Sequence[str], *, is_form: bool) -> bytes:
+    """Return a document as the body that it was read from, without the secrets in its texts."""
     if is_form:
         fields = {
-            _mask_in_text(name, secrets_found): _mask_secrets(value, secrets_found)
-            for name, value in document.items()
+            _mask_in_text(name, secrets): _mask_secrets(value, secrets) for name, value in document.items()
         }
-        return VerifiedSignature(secret_ids[0], body=encode_form(fields))
-    return VerifiedSignature(secret_ids[0], body=_mask_in_json(document, secrets_found).encode())
+        return encode_form(fields)
+    return _mask_in_json(document, secrets).encode()
 
 
 def _parse_form(body: bytes, steps: _Steps) -> dict[str, Any]:

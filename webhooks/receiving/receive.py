@@ -24,6 +24,7 @@ from webhooks.receiving.answers import (
     stored_media_type,
 )
 from webhooks.receiving.batches import receive_batch
+from webhooks.receiving.capture import capture_refused, capture_verified
 from webhooks.receiving.handshakes import answer_handshake
 from webhooks.receiving.incoming_request import IncomingRequest
 from webhooks.receiving.outcome_links import outcome_path
@@ -89,9 +90,13 @@ def receive_webhook(incoming: IncomingRequest, language: Language, delivery_port
         if source is not None and verified is not None:
             answer = format_answer(source, answer)
         record_refusal(refusal.code, incoming, source, answer.status, refusal.reason)
+        if source is not None and source.open_window is not None:
+            capture_refused(source, incoming, verified, refusal)
         return answer
     if verified.body is not None:
         incoming = replace(incoming, body=verified.body)
+    if source.open_window is not None:
+        capture_verified(source, incoming)
     try:
         return _answer_verified(ReceivedRequest(source, incoming, verified, language), delivery_port)
     except Exception as error:

@@ -20,7 +20,6 @@ from django.db.models import F, QuerySet, Sum
 from audit.entries.append import NewEntry, append_entries
 from audit.format.signed_records import format_time
 from database.deferred_counts import DeferredCounts
-from webhooks.captures.capture_windows import UnverifiedRequest, capture_request
 from webhooks.models import HANDSHAKE_CODE, Refusal, Source
 from webhooks.receiving.incoming_request import IncomingRequest
 
@@ -103,8 +102,6 @@ def record_refusal(
     own. `status`: the HTTP status that the sender got. `reason`: that of a BadSignature, and ignored for another code.
     """
     reason = reason if code == "bad-signature" else ""
-    if reason and source is not None:
-        _capture_request(reason, incoming, source)
     buckets = _list_buckets(code, reason, incoming, source)
     if any(count_in_memory(bucket, incoming.received_at, incoming.size, status) for bucket in buckets):
         return
@@ -154,15 +151,6 @@ def record_handshake(incoming: IncomingRequest, source: Source, status: int) -> 
     entry for it: anyone can send one.
     """
     record_refusal(HANDSHAKE_CODE, incoming, source, status)
-
-
-def _capture_request(reason: str, incoming: IncomingRequest, source: Source) -> None:
-    capture_request(
-        source,
-        UnverifiedRequest(
-            incoming.headers, incoming.body or b"", incoming.address, incoming.received_at, reason
-        ),
-    )
 
 
 def _count_in_row(bucket: str, incoming: IncomingRequest, status: int) -> int:

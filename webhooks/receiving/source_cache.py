@@ -8,10 +8,11 @@ from webhooks.models import Source
 
 @cached_read(settings.CONFIGURATION_SECONDS, max_entries=1000)
 def find_source(slug: str) -> Source | None:
-    """Return the source with this slug, secrets included, or None. A change in the console takes effect when the cache
-    expires.
+    """Return the source with this slug, with its secrets and its capture window, or None. A change in the console takes
+    effect when the cache expires.
     """
     # PostgreSQL refuses a parameter with a NUL character.
     if "\0" in slug:
         return None
-    return Source.objects.prefetch_related("secrets").filter(slug=slug).first()
+    sources = Source.objects.select_related("capture_window").prefetch_related("secrets")
+    return sources.filter(slug=slug).first()

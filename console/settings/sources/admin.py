@@ -23,7 +23,9 @@ from console.base.two_step_change import TwoStepChangeAdmin
 from console.requests.source_summary import load_source_requests
 from console.settings.pause import count_waiting, pause_view, render_activity_pill, resume_view
 from console.settings.preset_choice import preset_context
-from console.settings.sources.captures import capture_view, reveal_captures_view
+from console.settings.sources.capture_status import load_capture_status
+from console.settings.sources.captured_request import captured_request_view, reveal_captured_value_view
+from console.settings.sources.captures import capture_view, close_capture_view
 from console.settings.sources.format_trial import format_view
 from console.settings.sources.forms import SourceForm, source_change_warnings
 from console.settings.sources.page import (
@@ -57,7 +59,9 @@ class SourceAdmin(TwoStepChangeAdmin):
         rotate_view,
         end_view,
         capture_view,
-        reveal_captures_view,
+        close_capture_view,
+        captured_request_view,
+        reveal_captured_value_view,
         pause_view,
         resume_view,
     )
@@ -160,6 +164,7 @@ class SourceAdmin(TwoStepChangeAdmin):
             context["held"] = count_waiting(source)
             context["bad_signatures"] = self.bad_signatures_today(source)
             context["source_requests"] = load_source_requests(request, source)
+            context["capture"] = load_capture_status(source, timezone.now())
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:

@@ -28,7 +28,7 @@ from sync.operations.failure_groups import refresh_failure_groups
 from sync.statistics.periodic_recount import recount_stale_hours
 from tests.browser.stage.busy_hub import Stage
 from tests.support.hub import ANNA
-from webhooks.models import Refusal, Source, State
+from webhooks.models import CapturedRequest, Refusal, Source, State
 
 Address = Callable[[Stage], str]
 STAFF = ("support", "auditor", "administrator")
@@ -126,6 +126,22 @@ def _confirming(stage: Stage) -> str:
 def _ending(stage: Stage) -> str:
     source = Source.objects.get(pk=_aurora(stage))
     return f"/admin/webhooks/source/{source.pk}/secrets/{source.secrets.earliest('pk').pk}/end/"
+
+
+def _capturing(stage: Stage) -> str:
+    """Return the page of an open window that has stored requests."""
+    page = f"/admin/webhooks/source/{_aurora(stage)}/capture/"
+    if not CapturedRequest.objects.exists():
+        stage.posted("administrator", page, reason="the sender sees 401")
+        stage.hub.post({"id": ANNA, "user": {"email": "anna@example.com", "is_new": True}}, "aurora")
+        stage.hub.post_signed(b"[]")
+    return page
+
+
+def _captured_request(stage: Stage) -> str:
+    page = f"{_capturing(stage)}{CapturedRequest.objects.latest('-pk').pk}/"
+    stage.posted("administrator", f"{page}reveal/", value="b0")
+    return page
 
 
 def _closing(stage: Stage) -> str:
@@ -275,6 +291,8 @@ CONFIGURING = (
         "administrator",
         _change("webhooks/source", _aurora, "rotate/"),
     ),
+    Screen("source-capture", "A capture window", "administrator", _capturing),
+    Screen("source-captured-request", "A captured request", "administrator", _captured_request),
     Screen("source-secret-end", "End a secret immediately", "administrator", _ending),
     Screen(
         "source-delete",

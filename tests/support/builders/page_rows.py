@@ -50,7 +50,8 @@ from tests.support.builders.overviews import a_failure_group
 from tests.support.builders.refusals import a_refusal
 from tests.support.builders.settings_rows import DECLARATION
 from tests.support.people import person
-from webhooks.models import Event, SourceSecret
+from webhooks.captures.capture_windows import RequestToCapture, capture_request
+from webhooks.models import CapturedRequest, CaptureWindow, Event, Source, SourceSecret
 
 NOW = NOON + timedelta(minutes=30)
 
@@ -196,9 +197,23 @@ def page_rows() -> dict[str, Any]:
             applied_at=NOON,
         ),
     }
+    rows["captured"] = _captured(route.source)
     rows["relinking"] = _relinking(rows["link"], maija, next(keys))
     User.objects.update(date_joined=NOON)
     return rows
+
+
+def _captured(source: Source) -> CapturedRequest:
+    """Open a capture window that has stored a request, and return that."""
+    CaptureWindow.objects.create(source=source, opened_at=NOON, ends_at=NOON + timedelta(minutes=60))
+    body = b'{"user": {"id": "U-1", "is_new": true}}'
+    headers = {"authorization": "Bearer secret", "content-type": "application/json", "user-agent": "vendor"}
+    request = RequestToCapture(
+        headers, body, 40_000, "192.0.2.7", NOON, is_verified=False, reason="wrong-signature"
+    )
+    capture_request(Source.objects.get(pk=source.pk), request)
+    CapturedRequest.objects.update(is_cut=True)
+    return CapturedRequest.objects.get()
 
 
 def _relinking(link: Link, by: Any, key: UUID) -> Relinking:

@@ -1,105 +1,209 @@
-"""The page of a capture window: who opens it, what the audit log says, and what is shown masked."""
+"""The pages of a capture window: who opens and closes it, what the audit log says, and what is shown masked."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import Group
+from django.test import Client
 from django.utils import timezone
 
 from tests.support.builders.history import a_source, logged_in
 from tests.support.people import entries
-from webhooks.captures.capture_windows import UnverifiedRequest, capture_request, find_open_window
+from webhooks.captures import capture_windows
+from webhooks.captures.capture_windows import RequestToCapture, capture_request
 from webhooks.models import CapturedRequest, CaptureWindow, Source
 
 pytestmark = pytest.mark.django_db
 CANARY = "canary-5c2e"
+JSON = "application/json"
 
 
-def page_of(source: Source) -> str:
-    find_open_window.invalidate()
-    return f"/admin/webhooks/source/{source.pk}/capture/"
+@pytest.fixture(autouse=True)
+def _empty_cache() -> Iterator[None]:
+    capture_windows._list_recently_kept.invalidate()
+    yield
+    capture_windows._list_recently_kept.invalidate()
 
 
-def captured(source: Source, body: bytes = b'{"id": "%s"}' % CANARY.encode()) -> CapturedRequest:
+def page_of(source: Source, row: CapturedRequest | None = None) -> str:
+    return f"/admin/webhooks/source/{source.pk}/capture/" + (f"{row.pk}/" if row else "")
+
+
+def captured(
+    source: Source,
+    body: bytes = b'{"users": [{"id": "%s", "is_new": true}]}' % CANARY.encode(),
+    content_type: str = JSON,
+) -> CapturedRequest:
     now = timezone.now()
-    CaptureWindow.objects.create(source=source, opened_at=now, ends_at=now + timedelta(minutes=15))
-    find_open_window.invalidate()
-    assert capture_request(
-        source, UnverifiedRequest({"user-agent": CANARY}, body, "192.0.2.7", now, "wrong-signature")
+    values = {"opened_at": now - timedelta(minutes=1), "ends_at": now + timedelta(minutes=41, seconds=30)}
+    CaptureWindow.objects.update_or_create(source=source, defaults=values)
+    request = RequestToCapture(
+        {"content-type": content_type, "user-agent": f"agent of {CANARY}"},
+        body,
+        len(body),
+        "192.0.2.7",
+        now,
+        is_verified=False,
+        reason="wrong-signature",
     )
-    return CapturedRequest.objects.get()
+    assert capture_request(Source.objects.get(pk=source.pk), request)
+    return CapturedRequest.objects.latest("pk")
 
 
-def test_an_administrator_opens_a_window_with_a_reason_on_the_audit_log() -> None:
+def click(client: Client, source: Source, row: CapturedRequest, value: str) -> int:
+    return client.post(page_of(source, row) + "reveal/", {"value": value}).status_code
+
+
+def test_an_administrator_opens_and_closes_a_window_with_entries_on_the_audit_log() -> None:
     source, client = a_source(), logged_in("administrator")
     assert client.post(page_of(source), {"reason": ""}).status_code == 200
     assert not CaptureWindow.objects.exists()
     client.post(page_of(source), {"reason": "the sender sees 401"})
     window = CaptureWindow.objects.get()
-    assert window.ends_at - window.opened_at == timedelta(minutes=15)
+    assert window.ends_at - window.opened_at == timedelta(minutes=60)
     [entry] = entries("source.capture-opened")
     assert entry["actor"].startswith("person:")
     assert entry["stream"] == f"setting:source:{source.pk}"
-    assert entry["details"]["reason"] == "the sender sees 401"
+    assert entry["details"] | {"address": ""} == {
+        "reason": "the sender sees 401",
+        "minutes": 60,
+        "most": 50,
+        "address": "",
+    }
     client.post(page_of(source), {"reason": "once more"})
     assert CaptureWindow.objects.count() == 1
     assert len(entries("source.capture-opened")) == 1
+    for _ in range(2):
+        client.post(page_of(source) + "close/")
+    assert not CaptureWindow.objects.exists()
+    [closed] = entries("source.capture-closed")
+    assert (closed["actor"], closed["stream"]) == (entry["actor"], entry["stream"])
+    assert (closed["details"]["captured"], closed["details"]["verified"]) == (0, 0)
 
 
-def test_stored_requests_are_masked_until_they_are_revealed() -> None:
-    source, support = a_source(), logged_in("support")
+@pytest.mark.promise("T25")
+@pytest.mark.parametrize("role", ["support", "auditor"])
+def test_who_may_not_change_the_source_neither_opens_nor_closes_a_window(role: str) -> None:
+    source, client = a_source(), logged_in(role)
+    assert client.post(page_of(source), {"reason": "curious"}).status_code == 403
     captured(source)
-    page = support.get(page_of(source)).content.decode()
-    assert "192.0.2.7" in page
+    assert client.post(page_of(source) + "close/").status_code == 403
+    assert CaptureWindow.objects.count() == 1
+
+
+def test_the_page_of_the_source_shows_an_open_window_with_the_time_left() -> None:
+    source, client = a_source(), logged_in("administrator")
+    page = f"/admin/webhooks/source/{source.pk}/change/"
+    assert "A capture window is open" not in client.get(page).content.decode()
+    captured(source)
+    for address in (page, page_of(source)):
+        text = " ".join(client.get(address).content.decode().split())
+        assert "41 min" in text
+        assert "1 of 50 requests captured" in text
+
+
+@pytest.mark.promise("I6")
+@pytest.mark.parametrize("role", ["administrator", "support"])
+def test_each_value_is_masked_until_it_is_clicked_and_each_click_is_an_entry(role: str) -> None:
+    source, client = a_source(), logged_in(role)
+    row = captured(source)
+    assert CANARY not in client.get(page_of(source)).content.decode()
+    page = client.get(page_of(source, row)).content.decode()
+    assert "users[0].id" in page
+    assert "true" in page
     assert CANARY not in page
-    support.post(page_of(source) + "reveal/", {"reason": "why 401"})
-    assert support.get(page_of(source)).content.decode().count(CANARY) == 2
-    assert entries("source.captures-revealed")[0]["details"]["reason"] == "why 401"
-    assert CANARY not in logged_in("support").get(page_of(source)).content.decode()
+    assert click(client, source, row, "b0") == 302
+    page = client.get(page_of(source, row)).content.decode()
+    # The header has it too, and is still masked.
+    assert page.count(CANARY) == 1
+    assert click(client, source, row, "h1") == 302
+    assert client.get(page_of(source, row)).content.decode().count(CANARY) == 2
+    looked = entries("source.captured-value-revealed")
+    assert [entry["details"]["value"] for entry in looked] == ["b0", "h1"]
+    assert {entry["details"]["request"] for entry in looked} == {row.pk}
+    assert {entry["stream"] for entry in looked} == {f"setting:source:{source.pk}"}
+    assert CANARY not in str(looked)
+    # Another person, and another request, see nothing.
+    assert CANARY not in logged_in(role).get(page_of(source, row)).content.decode()
+    assert CANARY not in client.get(page_of(source, captured(source))).content.decode()
 
 
-def test_a_hostile_body_is_shown_as_text() -> None:
+@pytest.mark.promise("T25")
+def test_values_need_a_permission_and_the_whole_body_that_to_see_contents() -> None:
+    source = a_source()
+    row = captured(source)
+    for role, value in (("auditor", "b0"), ("auditor", "body"), ("administrator", "body")):
+        client = logged_in(role)
+        assert click(client, source, row, value) == 403, (role, value)
+        assert CANARY not in client.get(page_of(source, row)).content.decode()
+    support = logged_in("support")
+    assert click(support, source, row, "body") == 302
+    assert CANARY in support.get(page_of(source, row)).content.decode()
+    assert click(support, source, row, "b9") == 404
+    other = Source.objects.create(slug="other", name="Other", scheme="bearer")
+    assert click(support, other, row, "b0") == 404
+    assert len(entries("source.captured-value-revealed")) == 1
+
+
+def test_values_are_masked_again_for_who_loses_the_permission() -> None:
+    source, client = a_source(), logged_in("administrator")
+    row = captured(source)
+    click(client, source, row, "b0")
+    assert CANARY in client.get(page_of(source, row)).content.decode()
+    group = Group.objects.get(name="administrator")
+    group.permissions.remove(group.permissions.get(codename="see_learning_requests"))
+    assert CANARY not in client.get(page_of(source, row)).content.decode()
+
+
+HOSTILE = [
+    (b"", JSON),
+    (b"\0\xff", JSON),
+    (b'{"\\ud800": "\\udc00"}', JSON),
+    (b"[" * 60_000, JSON),
+    (b"[" * 900 + b"1" + b"]" * 900, JSON),
+    (b"[" + b"1," * 30_000 + b"1]", JSON),
+    (b'{"n": ' + b"9" * 5_000 + b"}", JSON),
+    (b"<script>alert(1)</script>", JSON),
+    (b'{"<script>alert(1)</script>": "<script>alert(2)</script>"}', JSON),
+    (b"a=1&a=2&b=%00%ff&=", "application/x-www-form-urlencoded"),
+    (b"&" * 5_000, "application/x-www-form-urlencoded"),
+]
+
+
+@pytest.mark.parametrize(("body", "content_type"), HOSTILE, ids=range(len(HOSTILE)))
+def test_a_hostile_body_is_shown_as_text_on_a_page_of_bounded_size(body: bytes, content_type: str) -> None:
     source, support = a_source(), logged_in("support")
-    captured(source)
-    support.post(page_of(source) + "reveal/", {"reason": "why 401"})
-    for body in (b"", b"\0\xff", b'{"\\ud800": "\\udc00"}', b"[" * 60_000, b"<script>alert(1)</script>"):
-        now = timezone.now()
-        assert capture_request(source, UnverifiedRequest({}, body, "192.0.2.7", now, "wrong-signature"))
-        page = support.get(page_of(source))
+    row = captured(source, body, content_type)
+    for value in ("", "b0", "body"):
+        click(support, source, row, value)
+        page = support.get(page_of(source, row))
         assert page.status_code == 200
         assert "<script>alert" not in page.content.decode()
-    assert "&lt;script&gt;alert" in page.content.decode()
+        assert len(page.content) < 300_000
 
 
-def test_the_page_says_which_body_is_not_stored_whole() -> None:
-    source, support = a_source(), logged_in("support")
-    body = b'{"id":"%s","text":"' % CANARY.encode() + b"x" * 400_000 + b'"}'
-    row = captured(source, body)
-    page = support.get(page_of(source)).content.decode()
-    assert "x" * 100 not in page
-    assert "only the first" not in page
-    support.post(page_of(source) + "reveal/", {"reason": "why 401"})
-    assert "x" * 400_000 in support.get(page_of(source)).content.decode()
-    # The window has no room left.
-    row.delete()
-    CaptureWindow.objects.update(captured=1, whole_bytes=4 * 1_048_576 - 1)
-    find_open_window.invalidate()
-    now = timezone.now()
-    assert capture_request(source, UnverifiedRequest({}, body, None, now, "wrong-signature"))
-    page = support.get(page_of(source)).content.decode()
-    assert "only the first" in page
-    assert "x" * 60_000 in page
-    assert "x" * 66_000 not in page
-
-
-def test_a_reveal_needs_the_permission() -> None:
+def test_the_fields_of_a_form_are_values_of_their_own() -> None:
     source, client = a_source(), logged_in("administrator")
-    captured(source)
-    assert client.post(page_of(source) + "reveal/", {"reason": "why 401"}).status_code == 403
-    assert CANARY not in client.get(page_of(source)).content.decode()
+    row = captured(source, f"id=1&name={CANARY}".encode(), "application/x-www-form-urlencoded")
+    click(client, source, row, "b1")
+    page = client.get(page_of(source, row)).content.decode()
+    assert page.count(CANARY) == 1
+
+
+def test_the_page_says_that_a_body_is_not_stored_whole() -> None:
+    source, support = a_source(), logged_in("support")
+    row = captured(source)
+    assert "partial body" not in support.get(page_of(source, row)).content.decode()
+    CapturedRequest.objects.update(is_cut=True, size=9_999)
+    assert "9,999" in support.get(page_of(source, row)).content.decode()
+    assert "partial body" in support.get(page_of(source, row)).content.decode()
 
 
 def test_stored_requests_older_than_24_hours_are_not_shown() -> None:
-    source = a_source()
-    captured(source)
+    source, support = a_source(), logged_in("support")
+    row = captured(source)
     CapturedRequest.objects.update(received_at=timezone.now() - timedelta(hours=24, seconds=1))
-    assert "192.0.2.7" not in logged_in("support").get(page_of(source)).content.decode()
+    assert "192.0.2.7" not in support.get(page_of(source)).content.decode()
+    assert support.get(page_of(source, row)).status_code == 404
+    assert click(support, source, row, "b0") == 404
