@@ -50,7 +50,7 @@ class BackTestRefused(ValueError):
 def request_backtest(draft: MappingDraft, event_count: int, author: ActingPerson, reason: str) -> BackTest:
     """Create a back-test of 10 to 1,000 events and submit its job. Raises BackTestRefused.
 
-    The audit log keeps the reason, as the counts of a back-test reveal stored contents.
+    The audit log keeps the reason, as the counts of a back-test say something about stored contents.
     """
     if not MIN_EVENTS <= event_count <= MAX_EVENTS:
         raise BackTestRefused(

@@ -73,10 +73,10 @@ class BacktestExample:
 def begin_view(mapping_admin: AdminWithPages, request: HttpRequest, pk: int) -> HttpResponse:
     """Test the open draft on the newest events, for a reason. POST only.
 
-    It needs the permission to see contents: which events come out differently tells what they contain.
-    Up to `MAX_IN_REQUEST` events run in this request, more in a worker.
+    Its result has field names and counts; which events come out differently tells what they contain, so that is shown
+    only to who may see contents. Up to `MAX_IN_REQUEST` events run in this request, more in a worker.
     """
-    mapping = get_mapping(mapping_admin, request, pk, MAY_EDIT, CONTENTS)
+    mapping = get_mapping(mapping_admin, request, pk, MAY_EDIT)
     draft, text = open_draft(mapping), request.POST.get("events", "")
     # Nine digits or more would only be refused later, as more than the maximum.
     wanted = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0
@@ -97,14 +97,17 @@ def begin_view(mapping_admin: AdminWithPages, request: HttpRequest, pk: int) -> 
 
 @admin_page("<int:pk>/backtest/<uuid:key>/", "backtest_result")
 def result_view(mapping_admin: AdminWithPages, request: HttpRequest, pk: int, key: UUID) -> HttpResponse:
-    """Show progress and result of a back-test; on POST, reveal the contents of its examples for a minute."""
+    """Show progress and result of a back-test, with examples to who may see contents; on POST, reveal their contents
+    for a minute.
+    """
     mapping = get_mapping(mapping_admin, request, pk)
     rows = BackTest.objects.select_related("draft__version", "draft__made_by", "base", "requested_by")
     row = get_object_or_404(rows, uuid=key, draft__mapping=pk)
     if request.method == "POST":
         reveal_events(request, list(Event.objects.filter(pk__in=_example_keys(row))))
         return redirect("admin:sync_mapping_backtest_result", pk, key)
-    examples = load_examples(row, revealed_events(request))
+    may_see = request.user.has_perm(CONTENTS)
+    examples = load_examples(row, revealed_events(request)) if may_see else []
     return render_mapping_page(
         mapping_admin,
         request,
@@ -114,6 +117,7 @@ def result_view(mapping_admin: AdminWithPages, request: HttpRequest, pk: int, ke
         summary=summarize_backtest(row),
         draft=row.draft,
         examples=examples,
+        hides_examples=bool(row.examples) and not may_see,
         is_masked=any(example.is_masked for example in examples),
         is_open_draft=row.draft.state == "open",
         fewest=MIN_EVENTS,

@@ -248,22 +248,32 @@ def test_each_field_that_gets_no_value_is_confirmed_by_typing_its_name() -> None
     assert 'No entity had a value yet for: <span class="mono">email</span>' in page
 
 
-def test_back_tests_and_values_of_examples_need_the_permission_to_see_contents() -> None:
+@pytest.mark.promise("I6")
+def test_without_the_permission_to_see_contents_a_back_test_has_field_names_and_counts_only() -> None:
+    """Neither which events differ nor whom they are about; for support, each of them."""
     of, route = a_mapping_in_use(LOWER)
-    event = a_mapped_event(route, {"email": SECRET})
+    events = [a_mapped_event(route, {"email": SECRET}, number) for number in range(3)]
     a_draft(of, UPPER)
+    assert browser("support").post(address(of, "backtest"), BACKTEST).status_code == 403
     client = browser("administrator")
-    assert client.post(address(of, "backtest"), BACKTEST).status_code == 403
-    assert not BackTest.objects.exists()
-    path = seeing_contents().post(address(of, "backtest"), BACKTEST)["Location"]
+    assert "Which events differ" in text_of(client.get(address(of)))
+    assert client.post(address(of, "backtest"), {"events": "50"}).status_code == 302
+    assert not BackTest.objects.exists(), "a reason is required"
+    path = client.post(address(of, "backtest"), BACKTEST)["Location"]
     assert client.post(path, {"reason": "curious"}).status_code == 403
     page = text_of(client.get(path))
+    fields = re.findall(r'<td class="mono">(\w+)</td>\s*<td[^>]*>\s*(\d+) ', page)
+    assert fields == [("email", "3"), ("active", "3")]
+    assert "3 of 3 tested events give a different result" in page
     assert 'id="reveal"' not in page
     assert SECRET.lower() not in page.lower()
-    (example,) = re.findall(r"<li>.*</li>", page.partition('<ul class="examples">')[2].partition("</ul>")[0])
-    assert f'href="/admin/webhooks/event/{event.pk}/change/"' in example
-    assert '<span class="mono">email</span>' in example
-    assert "<table" not in page.partition('id="examples"')[2].partition("</section>")[0]
+    for event in events:
+        assert f"/event/{event.pk}/" not in page
+        assert event.entity_id not in page
+    seen = text_of(seeing_contents().get(path))
+    examples = re.findall(r"<li>.*?</li>", seen.partition('<ul class="examples">')[2].partition("</ul>")[0])
+    assert len(examples) == 3
+    assert all('<span class="mono">email</span>' in example for example in examples)
 
 
 def test_the_editor_opens_with_the_result_for_the_newest_event() -> None:
