@@ -16,12 +16,17 @@ EntryLeaves = Sequence[tuple[int, bytes]]  # ids and leaves, in ascending order 
 
 @dataclass(frozen=True, slots=True)
 class SegmentHead:
-    """The newest segment, with all that the next one depends on."""
+    """The newest segment, with all that the next one depends on.
+
+    `foreign`: how many rows that the hub did not write have taken the numbers up to `number`. Then `hash` is that of
+    the last one.
+    """
 
     number: int = 0
     hash: bytes = ZERO_HASH
     sealed_at: datetime | None = None
     highest_id: int = 0
+    foreign: int = 0
 
 
 def unsigned_segment(

@@ -138,7 +138,7 @@ class Migration(migrations.Migration):
             options={
                 'default_permissions': ('view',),
                 'indexes': [models.Index(fields=['-sealed_at', '-number'], name='audit_segment_at'), models.Index(fields=['highest_id'], name='audit_segment_highest'), models.Index(condition=models.Q(('is_late', True)), fields=['-number'], name='audit_segment_late')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('number__lt', 4611686018427387904)), name='segment_number_bound'), models.CheckConstraint(condition=models.Q(('highest_id__lt', 4611686018427387904)), name='segment_highest_id_bound')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('number__gt', 0)), name='segment_number_positive'), models.CheckConstraint(condition=models.Q(('number__lt', 4611686018427387904)), name='segment_number_bound'), models.CheckConstraint(condition=models.Q(('highest_id__lt', 4611686018427387904)), name='segment_highest_id_bound')],
             },
         ),
         migrations.CreateModel(

@@ -52,7 +52,11 @@ class Segment(models.Model):
 
     class Meta:
         default_permissions = ("view",)
-        constraints = [id_bound("segment", "number"), id_bound("segment", "highest_id")]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(number__gt=0), name="segment_number_positive"),
+            id_bound("segment", "number"),
+            id_bound("segment", "highest_id"),
+        ]
         indexes = [
             models.Index(fields=["-sealed_at", "-number"], name="audit_segment_at"),
             models.Index(fields=["highest_id"], name="audit_segment_highest"),

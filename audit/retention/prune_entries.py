@@ -30,7 +30,8 @@ from audit.format.signed_records import format_time
 from audit.format.stub_sum import StubSum
 from audit.models import Cut, Entry, Segment, Stub
 from audit.sealing.segment_index import SegmentIndex
-from audit.sealing.unsealed_entries import last_segment, segments_sealed_until
+from audit.sealing.signed_segments import first_signed, last_segment
+from audit.sealing.unsealed_entries import segments_sealed_until
 
 logger = logging.getLogger("hub.audit")
 
@@ -50,7 +51,9 @@ def announce_pruning(days: int, at: datetime) -> bool:
     with transaction.atomic():
         before = Cut.objects.aggregate(segment=Max("segment"), emptied=Max("emptied"))
         # A microsecond less, because a segment of exactly this age is not older than the rule says.
-        old = segments_sealed_until(up_to - timedelta(microseconds=1)).first()
+        rows = segments_sealed_until(up_to - timedelta(microseconds=1), last_segment().number)
+        head = first_signed(rows)
+        old = None if head is None else Segment.objects.get(number=head.number)
         if old is None or old.number <= (before["segment"] or 0):
             return False
         unannounced = Segment.objects.filter(number__gt=before["segment"] or 0, number__lte=old.number)

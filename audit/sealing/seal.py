@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from django.db import connection
 
+from audit.entries.append import NewEntry, append_entries
 from audit.format.segment_record import (
     MAX_SEGMENT_ENTRIES,
     EntryLeaves,
@@ -15,16 +16,18 @@ from audit.format.segment_record import (
 )
 from audit.models import Checkpoint, Segment
 from audit.sealing.seal_lock import sealing_lock
+from audit.sealing.signed_segments import FOREIGN_ACTION, last_segment
 from audit.sealing.signing_keys import SecretCipher, create_next_key, is_due_for_rotation, load_current_key
 from audit.sealing.stored_tree import segment_nodes
 from audit.sealing.unsealed_entries import (
     find_low_water,
     find_unsealed_below,
-    last_segment,
     load_unsealed,
     still_unsealed,
 )
 from database.statement import Statement
+
+_FOREIGN_STREAM = "setting:audit-log"
 
 logger = logging.getLogger("hub.audit")
 
@@ -56,10 +59,10 @@ def seal_missed_entries(cipher: SecretCipher, at: datetime) -> int:
     Returns their number, which should be 0: each late segment raises an alarm. Only the sealing itself takes the lock.
     """
     # Read before the comparison, which holds no lock: whatever is sealed meanwhile is excluded under the lock.
-    newest = last_segment().number
-    late = find_unsealed_below(find_low_water()[0])
+    newest = last_segment()
+    late = find_unsealed_below(find_low_water(newest)[0])
     return sum(
-        _seal_missed(cipher, at, late[start : start + MAX_SEGMENT_ENTRIES], newest)
+        _seal_missed(cipher, at, late[start : start + MAX_SEGMENT_ENTRIES], newest.number)
         for start in range(0, len(late), MAX_SEGMENT_ENTRIES)
     )
 
@@ -98,6 +101,8 @@ def _seal_next_segment(cipher: SecretCipher, at: datetime, key_days: float) -> i
         if not is_ours:
             return None
         last = last_segment()
+        if last.foreign:
+            _record_foreign_segments(last, at)
         entries = load_unsealed(last)
         # Empty segments after a minute prove that nothing was removed from a quiet time.
         if not entries and not _has_been_silent(last, at):
@@ -108,9 +113,19 @@ def _seal_next_segment(cipher: SecretCipher, at: datetime, key_days: float) -> i
     return len(entries)
 
 
+def _record_foreign_segments(last: SegmentHead, at: datetime) -> None:
+    """Record on the log that its next segment continues rows that the hub did not write. An alarm reads it."""
+    logger.error(
+        "%s rows that the hub did not sign took the numbers up to segment %s", last.foreign, last.number
+    )
+    details = {"segment": last.number, "rows": last.foreign}
+    append_entries(NewEntry(_FOREIGN_STREAM, FOREIGN_ACTION, details=details), at=at)
+
+
 def _time_after_last_signature(last: SegmentHead, at: datetime) -> datetime:
     """Return `at`, or a time later than everything that the present key has signed."""
-    checked_at = Checkpoint.objects.order_by("-count").values_list("at", flat=True).first()
+    checkpoints = Checkpoint.objects.filter(count__lte=last.number).order_by("-count")
+    checked_at = checkpoints.values_list("at", flat=True).first()
     signed = [time + timedelta(microseconds=1) for time in (last.sealed_at, checked_at) if time is not None]
     return max([at, *signed])
 

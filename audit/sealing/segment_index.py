@@ -11,6 +11,7 @@ from audit.format.placement import PlacedEntry, PrunedHead
 from audit.format.signed_records import Record
 from audit.models import Entry, Segment, Stub
 from audit.sealing.record_rows import entry_bodies, segment_record
+from audit.sealing.signed_segments import is_signed
 
 CHUNK = 500
 
@@ -68,7 +69,9 @@ class SegmentIndex:
 
 
 def _positions_in_segment(number: int) -> dict[int, int]:
-    """Return the index of each id of a segment."""
+    """Return the index of each id of a segment; none of a row that the hub did not sign."""
+    if not is_signed(number):
+        return {}
     packed = Segment.objects.values_list("ids", flat=True).get(number=number)
     return {entry_id: index for index, entry_id in enumerate(unpack_ids(bytes(packed)))}
 

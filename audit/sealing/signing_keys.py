@@ -16,6 +16,7 @@ from audit.format.signed_records import (
     sign_record,
 )
 from audit.models import SigningKey
+from audit.sealing.trusted_keys import newest_key, next_number
 
 SIGNING_KEY_STREAM = "setting:signing-key"
 
@@ -46,7 +47,7 @@ def load_current_key(cipher: SecretCipher, at: datetime) -> CurrentKey:
 
     Callers hold the sealing lock (`audit.sealing.seal_lock`), so that no key begins meanwhile.
     """
-    row = _newest_key() or create_next_key(cipher, at)
+    row = newest_key() or create_next_key(cipher, at)
     if row.private is None:
         raise LookupError("the newest signing key has no private half")
     return CurrentKey(row.key, row.valid_from, load_signer(cipher.decrypt(bytes(row.private))))
@@ -54,7 +55,7 @@ def load_current_key(cipher: SecretCipher, at: datetime) -> CurrentKey:
 
 def is_due_for_rotation(at: datetime, days: float) -> bool:
     """True if the newest key has been valid for `days` days. Never if `days` is 0."""
-    row = _newest_key()
+    row = newest_key()
     return row is not None and days > 0 and at - row.valid_from >= timedelta(days=days)
 
 
@@ -64,13 +65,13 @@ def create_next_key(cipher: SecretCipher, at: datetime) -> SigningKey:
 
     The predecessor signs it, an audit entry records it, and the predecessor's private half is destroyed.
     """
-    before = _newest_key()
+    before = newest_key()
     private = new_private_key()
     public = public_key(private)
     begins = at if before is None else max(at, before.valid_from + timedelta(microseconds=1))
     record: Record = {
         "v": 1,
-        "number": 1 if before is None else before.number + 1,
+        "number": next_number(before),
         "key": key_id(public),
         "public": public.hex(),
         "prev": "" if before is None else before.key,
@@ -92,7 +93,3 @@ def create_next_key(cipher: SecretCipher, at: datetime) -> SigningKey:
     )
     append_entries(NewEntry(SIGNING_KEY_STREAM, "signing-key.begun", details=signed), at=at)
     return row
-
-
-def _newest_key() -> SigningKey | None:
-    return SigningKey.objects.order_by("-number").first()

@@ -1,4 +1,7 @@
-"""Status of the log's integrity: sealed, published and verified up to when. Five statements for any undamaged log."""
+"""Status of the log's integrity: sealed, published and verified up to when.
+
+Six statements for any undamaged log, seven on PostgreSQL.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +12,8 @@ from django.db.models import QuerySet
 from audit.format.segment_record import SegmentHead
 from audit.models import CheckpointChannel, Entry, Segment, Verification
 from audit.models.column_values import UNREADABLE
-from audit.sealing.unsealed_entries import last_segment
+from audit.sealing.signed_segments import find_foreign_rows, last_segment
+from audit.sealing.unsealed_entries import last_given_id
 
 Row = TypeVar("Row")
 
@@ -22,6 +26,8 @@ class SealingStatus:
 
     `unsealed_since` is the time of the oldest unsealed entry, `late_at` that of the newest late segment, `verified` the
     last verification of the whole log, `unverified_since` its time, or that of the first segment if there was none.
+    `foreign` is the number of rows that the hub did not write, at the end of the log; `foreign_at` the last time at
+    which the sealer had to leave the number of a segment to one.
     """
 
     segments: int
@@ -32,16 +38,21 @@ class SealingStatus:
     channels: tuple[CheckpointChannel, ...]
     verified: Verification | None
     unverified_since: datetime | None = None
+    foreign: int = 0
+    foreign_at: datetime | None = None
 
 
 def sealing_status() -> SealingStatus:
     """Read the present status."""
-    last = _read_last_segment()
-    unsealed = Entry.objects.filter(id__gt=last.highest_id).order_by("id").values_list("id", "at")
+    last, given = last_segment(), last_given_id()
+    unsealed = (
+        Entry.objects.filter(id__gt=last.highest_id, id__lte=given).order_by("id").values_list("id", "at")
+    )
     late = _first_or_none(
         Segment.objects.filter(is_late=True).order_by("-number").values_list("sealed_at", "count")
     )
     verified = Verification.objects.order_by("-id").first()
+    foreign, foreign_at = find_foreign_rows(last, given)
     return SealingStatus(
         segments=last.number,
         sealed_at=last.sealed_at,
@@ -51,25 +62,13 @@ def sealing_status() -> SealingStatus:
         channels=tuple(CheckpointChannel.objects.order_by("name")),
         verified=verified,
         unverified_since=verified.at if verified else _first_sealed_at(),
+        foreign=foreign,
+        foreign_at=foreign_at,
     )
 
 
 def _first_sealed_at() -> datetime | None:
     return _first_or_none(Segment.objects.order_by("number").values_list("sealed_at", flat=True))
-
-
-def _read_last_segment() -> SegmentHead:
-    """Return the newest segment; an empty head if its row is damaged, so that everything counts as not sealed.
-
-    The sealer cannot continue a damaged segment either, and an alarm must say so.
-    """
-    try:
-        last = last_segment()
-    except UNREADABLE:
-        return SegmentHead()
-    # SQLite can store text there.
-    is_whole = isinstance(last.number, int) and isinstance(last.highest_id, int)
-    return last if is_whole else SegmentHead()
 
 
 def _oldest_time(

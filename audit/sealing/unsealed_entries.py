@@ -9,18 +9,22 @@ queried each time.
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import connection
 from django.db.models import QuerySet
 
 from audit.format.hashes import ZERO_HASH, is_hash
 from audit.format.id_ranges import IdRange, IdSet, unpack_ids
 from audit.format.segment_record import MAX_SEGMENT_ENTRIES, SegmentHead
 from audit.models import Entry, Segment
+from audit.models.column_values import UNREADABLE
+from audit.sealing.signed_segments import COLUMNS, first_signed, last_segment, signed_head
+from database.row_ids import MAX_ID
 from database.snapshot import read_snapshot
 from database.statement import Statement
-from database.values import parse_optional_timestamp
 
 logger = logging.getLogger("hub.audit")
 
@@ -29,28 +33,14 @@ SETTLE_TIME = timedelta(seconds=120)
 Rows = list[tuple[int, bytes]]
 
 _RANGES = 50
-_LAST_SEGMENT = Statement(
-    "SELECT number, hash, sealed_at, highest_id FROM audit_segment ORDER BY number DESC LIMIT 1"
+_ENTRIES_ABOVE = Statement("SELECT id, leaf FROM audit_entry WHERE id BETWEEN %s AND %s ORDER BY id LIMIT %s")
+_LAST_GIVEN_ID = Statement(
+    "SELECT pg_sequence_last_value(pg_get_serial_sequence('audit_entry', 'id')::regclass)"
 )
-# A full segment may have left entries for the next one, and a late segment did not look at new entries at all.
-_LAST_UNFILLED_SEGMENT = Statement(
-    "SELECT sealed_at FROM audit_segment WHERE count < %s AND NOT is_late ORDER BY number DESC LIMIT 1"
-)
-_ENTRIES_ABOVE = Statement("SELECT id, leaf FROM audit_entry WHERE id > %s ORDER BY id LIMIT %s")
 _ENTRIES_IN_RANGES = Statement(
     f"""SELECT id, leaf FROM audit_entry WHERE ({" OR ".join(["id BETWEEN %s AND %s"] * _RANGES)})
     ORDER BY id LIMIT %s"""  # noqa: S608
 )
-
-
-def last_segment() -> SegmentHead:
-    """Return the newest segment, or an empty head before the first."""
-    row = _LAST_SEGMENT.fetch_one()
-    return (
-        SegmentHead()
-        if row is None
-        else SegmentHead(row[0], bytes(row[1]), parse_optional_timestamp(row[2]), row[3])
-    )
 
 
 def load_unsealed(last: SegmentHead) -> Rows:
@@ -58,34 +48,51 @@ def load_unsealed(last: SegmentHead) -> Rows:
 
     Entries above all sealed ids are read first, so that an entry is never sealed without those before it in its stream.
     """
-    above = _ids_and_leaves(_ENTRIES_ABOVE.fetch_all(last.highest_id, MAX_SEGMENT_ENTRIES))
-    return sorted([*_find_missing(find_low_water()), *above])[:MAX_SEGMENT_ENTRIES]
+    above = _ENTRIES_ABOVE.fetch_all(last.highest_id + 1, last_given_id(), MAX_SEGMENT_ENTRIES)
+    missing = _find_missing(find_low_water(last), last)
+    return sorted([*missing, *_ids_and_leaves(above)])[:MAX_SEGMENT_ENTRIES]
 
 
-def find_low_water() -> tuple[int, int]:
+def last_given_id() -> int:
+    """Return the highest id that the database has given an entry. A higher one comes from a statement that named it.
+
+    Sealed, it would hide all entries that follow, because entries are looked for above the highest sealed id. SQLite
+    counts on from such a row, so there is none.
+    """
+    if connection.vendor == "sqlite":
+        return MAX_ID
+    row = _LAST_GIVEN_ID.fetch_one()
+    return row[0] if row and row[0] is not None else MAX_ID
+
+
+def find_low_water(last: SegmentHead) -> tuple[int, int]:
     """Return the id up to which no unsealed entry can appear, and the number of the segment up to which that was
     reached.
     """
-    row = _LAST_UNFILLED_SEGMENT.fetch_one(MAX_SEGMENT_ENTRIES)
-    seen_at = parse_optional_timestamp(row[0]) if row else None
-    if seen_at is None:
+    # A full segment may have left entries for the next one, and a late segment did not look at new entries at all.
+    unfilled = Segment.objects.filter(count__lt=MAX_SEGMENT_ENTRIES, is_late=False, number__lte=last.number)
+    seen = first_signed(unfilled.order_by("-number"))
+    if seen is None or seen.sealed_at is None:
         return 0, 0
-    return segments_sealed_until(seen_at - SETTLE_TIME).values_list("highest_id", "number").first() or (0, 0)
+    settled = first_signed(segments_sealed_until(seen.sealed_at - SETTLE_TIME, last.number))
+    return (0, 0) if settled is None else (settled.highest_id, settled.number)
 
 
-def segments_sealed_until(moment: datetime) -> QuerySet[Segment]:
-    """Return the segments sealed at that time or before, the last one first.
+def segments_sealed_until(moment: datetime, newest: int) -> QuerySet[Segment]:
+    """Return the segments up to number `newest` that were sealed at that time or before, the last one first. Rows that
+    are not signed may be among them.
 
     Times never go back from one segment to the next, so their order is that of numbers, and an index leads to the
     first.
     """
-    return Segment.objects.filter(sealed_at__lte=moment).order_by("-sealed_at", "-number")
+    rows = Segment.objects.filter(sealed_at__lte=moment, number__lte=newest)
+    return rows.order_by("-sealed_at", "-number")
 
 
-def _find_missing(low: tuple[int, int]) -> Rows:
+def _find_missing(low: tuple[int, int], last: SegmentHead) -> Rows:
     """Return entries between low water and the highest sealed id that no segment holds."""
     missing: Rows = []
-    for ranges in _in_groups(list(_segment_cache.sealed_after(low[1]).missing_ranges(low[0]))):
+    for ranges in _in_groups(list(_segment_cache.sealed_after(low[1], last.number).missing_ranges(low[0]))):
         # Padded to one length, so that there is one text of the statement for the server to prepare.
         padded = [*ranges, *[ranges[-1]] * (_RANGES - len(ranges))]
         missing += _ids_and_leaves(
@@ -94,18 +101,16 @@ def _find_missing(low: tuple[int, int]) -> Rows:
     return missing
 
 
-def _sealed_after(number: int = 0) -> IdSet:
-    """Return the ids in the segments after this number. For low water: all sealed ids above it."""
-    sealed = IdSet()
-    for _, _, packed in _segments_from(number + 1):
-        sealed.add_ids(unpack_ids(bytes(packed)))
-    return sealed
+def _ids_after(number: int, up_to: int = MAX_ID - 1) -> Iterator[tuple[int, bytes, bytes]]:
+    """Yield number, hash and packed ids of each signed segment after this number."""
+    for *columns, packed in _segments(number, up_to).values_list(*COLUMNS, "ids").iterator(200):
+        head = signed_head(tuple(columns))
+        if head is not None:
+            yield head.number, head.hash, bytes(packed)
 
 
-def _segments_from(number: int) -> Iterator[tuple[int, Any, Any]]:
-    """Yield number, hash and packed ids of each segment from this number on."""
-    segments = Segment.objects.filter(number__gte=number).order_by("number")
-    return segments.values_list("number", "hash", "ids").iterator(200)
+def _segments(number: int, up_to: int) -> QuerySet[Segment]:
+    return Segment.objects.filter(number__gt=number, number__lte=up_to).order_by("number")
 
 
 class _SegmentCache(threading.local):
@@ -118,31 +123,27 @@ class _SegmentCache(threading.local):
     def __init__(self) -> None:
         self.after, self.last, self.ids = 0, (0, b""), IdSet()
 
-    def sealed_after(self, number: int) -> IdSet:
+    def sealed_after(self, number: int, up_to: int = MAX_ID - 1) -> IdSet:
         """Return at least the ids in the segments after this number, and no id that is in none."""
-        if number < self.after or not self._add_new_segments():
+        if number < self.after or not self._add_new_segments(up_to):
             self.after, self.last, self.ids = number, (0, b""), IdSet()
-            self._add_segments(_segments_from(number + 1))
+            self._add_segments(_ids_after(number, up_to))
         return self.ids
 
-    def _add_new_segments(self) -> bool:
+    def _add_new_segments(self, up_to: int) -> bool:
         """Add the segments that are new since the last call. False if the cached ones are no longer in the database."""
         number, hash_ = self.last
         # The newest cached segment is read again: only if its hash is the same does the cache belong to this log.
-        newer = _segments_from(number)
-        if (
-            number == 0
-            or (first := next(newer, None)) is None
-            or (first[0], bytes(first[1])) != (number, hash_)
-        ):
+        newer = _ids_after(number - 1, up_to)
+        if number == 0 or (first := next(newer, None)) is None or first[:2] != (number, hash_):
             return False
         self._add_segments(newer)
         return True
 
-    def _add_segments(self, segments: Iterable[tuple[int, Any, Any]]) -> None:
+    def _add_segments(self, segments: Iterable[tuple[int, bytes, bytes]]) -> None:
         for number, hash_, packed in segments:
-            self.ids.add_ids(unpack_ids(bytes(packed)))
-            self.last = number, bytes(hash_)
+            self.ids.add_ids(unpack_ids(packed))
+            self.last = number, hash_
 
 
 _segment_cache = _SegmentCache()
@@ -172,7 +173,11 @@ def _leaf_to_seal(number: int, leaf: Any) -> bytes:
 def find_unsealed_below(low: int) -> list[int]:
     """Return the id of every entry up to low water that no segment holds. Reads the whole log."""
     with read_snapshot():
-        sealed = _sealed_after()
+        sealed = IdSet()
+        # Signatures are checked by the verification that follows.
+        for packed in _segments(0, last_segment().number).values_list("ids", flat=True).iterator(200):
+            with suppress(*UNREADABLE):
+                sealed.add_ids(unpack_ids(bytes(packed)))
         known = Entry.objects.filter(id__lte=low).order_by("id")
         ids = known.values_list("id", flat=True).iterator(10_000)
         return [entry_id for entry_id in ids if entry_id not in sealed]
@@ -180,7 +185,9 @@ def find_unsealed_below(low: int) -> list[int]:
 
 def still_unsealed(number: int, ids: Sequence[int]) -> Rows:
     """Return which of these entries no segment after this number contains, in ascending order."""
-    sealed = _sealed_after(number)
+    sealed = IdSet()
+    for _, _, packed in _ids_after(number):
+        sealed.add_ids(unpack_ids(packed))
     entries = Entry.objects.filter(id__in=[entry_id for entry_id in ids if entry_id not in sealed]).order_by(
         "id"
     )

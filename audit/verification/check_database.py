@@ -33,7 +33,7 @@ from audit.models.column_values import UNREADABLE
 from audit.retention.prune_entries import newest_announcement
 from audit.sealing.segment_index import load_segment_leaves
 from audit.sealing.signing_keys import SIGNING_KEY_STREAM as KEYS
-from audit.sealing.unsealed_entries import SETTLE_TIME
+from audit.sealing.unsealed_entries import SETTLE_TIME, last_given_id
 from audit.verification.database_rows import (
     checkpoint_rows,
     entry_row,
@@ -259,7 +259,7 @@ def _load_entries(ids: Sequence[int]) -> Mapping[int, EntryRow]:
 
 def _check_unsealed(progress: CheckProgress, unsealed_entries: UnsealedEntries) -> Faults:
     """Check the entries that no segment holds. One that is older than the sealer's waiting time is a fault."""
-    low = _settled_id(progress)
+    low, given = _settled_id(progress), last_given_id()
     ids = Entry.objects.order_by("id").values_list("id", flat=True).iterator(10_000)
     unsealed = (entry_id for entry_id in ids if entry_id not in progress.sealed)
     while some := list(islice(unsealed, CHUNK)):
@@ -268,6 +268,8 @@ def _check_unsealed(progress: CheckProgress, unsealed_entries: UnsealedEntries) 
             yield from check_entry(entry_row(row))
             if row.pk <= low:
                 yield IntegrityFault(entry_row(row).location, "stands in no segment")
+            if row.pk > given:
+                yield IntegrityFault(entry_row(row).location, "has an id that the database did not give")
 
 
 def _settled_id(progress: CheckProgress) -> int:

@@ -121,6 +121,7 @@ ACTION_LABELS: Mapping[str, str] = {
     "erasure.refused": "rejected or withdrew an erasure",
     "subject.erased": "finished an erasure",
     "event.erased": "erased the personal data of an event",
+    "audit.foreign-segments": "passed over segments that the hub did not write",
     "audit.pruned": "pruned old audit entries",
     "audit.deleted": "deleted pruned audit entries",
     "retention.begun": "started to apply the retention periods",

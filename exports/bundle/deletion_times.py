@@ -12,7 +12,7 @@ from audit.entries.readable_rows import iterate_entries, parse_details
 from audit.format.hashes import leaf_hash
 from audit.models import Entry
 from audit.sealing.segment_index import SegmentIndex, load_segment_leaves
-from audit.sealing.unsealed_entries import last_segment
+from audit.sealing.signed_segments import last_segment
 from config_schema.translatable import translatable
 from exports.bundle.event_selection import NotSealed
 from exports.bundle.shipped import check_rows

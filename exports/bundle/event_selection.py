@@ -15,6 +15,7 @@ from audit.format.signed_records import Record
 from audit.models import Entry, Segment
 from audit.sealing.checkpoints import make_checkpoint
 from audit.sealing.record_rows import checkpoint_record
+from audit.sealing.signed_segments import first_signed
 from audit.sealing.unsealed_entries import SETTLE_TIME, segments_sealed_until
 from config_schema.codes.reference import from_reference
 from config_schema.translatable import translatable
@@ -92,6 +93,6 @@ def _unsealed_events(count: int) -> Iterator[UUID]:
 
 def _sealed_bounds(count: int) -> tuple[int, int]:
     """Return an entry id up to which everything is sealed, and the number of the segment that says so."""
-    last = Segment.objects.values_list("sealed_at", flat=True).get(number=count)
-    before = segments_sealed_until(last - SETTLE_TIME).filter(number__lte=count)
-    return before.values_list("highest_id", "number").first() or (0, 0)
+    sealed_at = Segment.objects.values_list("sealed_at", flat=True).get(number=count)
+    before = first_signed(segments_sealed_until(sealed_at - SETTLE_TIME, count))
+    return (0, 0) if before is None else (before.highest_id, before.number)

@@ -9,7 +9,7 @@ from audit.entries.readable_rows import iterate_entries
 from audit.format.signed_records import format_time
 from audit.models import Entry
 from audit.retention.prune_entries import newest_announcement
-from audit.sealing.unsealed_entries import last_segment
+from audit.sealing.signed_segments import last_segment
 from exports.bundle.shipped.check_rows import CLOCKS_APART, DELETED, Deletions, RowFault
 from exports.damaged_values import READ_ERRORS, is_damage
 from sync.models import Erasure, ErasureState

@@ -21,6 +21,7 @@ class AlarmKind(models.TextChoices):
     CERTIFICATE_EXPIRED = "certificate-expired", _("client certificate expired")
     AUDIT_UNSEALED = "audit-unsealed", _("audit log not sealed")
     AUDIT_LATE = "audit-late", _("audit entries sealed late")
+    AUDIT_FOREIGN_ROWS = "audit-foreign-rows", _("foreign rows in the audit log")
     AUDIT_UNANCHORED = "audit-unanchored", _("checkpoints not delivered")
     AUDIT_BROKEN = "audit-broken", _("audit log changed")
     AUDIT_UNCHECKED = "audit-unchecked", _("audit log not checked")

@@ -154,6 +154,22 @@ _RAISED_TEXTS: Mapping[str, _Template] = {
             "was changed directly."
         ),
     ),
+    AlarmKind.AUDIT_FOREIGN_ROWS: _Template(
+        ngettext_lazy(
+            "%(count)s row in the audit log was not written by the hub",
+            "%(count)s rows in the audit log were not written by the hub",
+            "number",
+        ),
+        gettext_lazy(
+            "Someone with direct access to the database inserted or changed it, noticed at %(began)s. Sealing "
+            "ignores it and continues."
+        ),
+        gettext_lazy(
+            "Copy the database before anything else, and find out who wrote to it. Run manage.py verify_audit: it "
+            "names each such row. Only the owner of the database can delete one, and only one that no later segment "
+            "follows."
+        ),
+    ),
     AlarmKind.AUDIT_UNANCHORED: _Template(
         gettext_lazy("Checkpoints are not delivered by %(name)s"),
         gettext_lazy(
@@ -264,6 +280,16 @@ _ENDED_TEXTS: Mapping[str, tuple[Any, Any]] = {
     AlarmKind.AUDIT_LATE: (
         ngettext_lazy("%(count)s audit entry sealed late", "%(count)s audit entries sealed late", "number"),
         gettext_lazy("More than a day has passed. The segment stays marked as late."),
+    ),
+    AlarmKind.AUDIT_FOREIGN_ROWS: (
+        ngettext_lazy(
+            "%(count)s row in the audit log was not written by the hub",
+            "%(count)s rows in the audit log were not written by the hub",
+            "number",
+        ),
+        gettext_lazy(
+            "It was deleted, or more than a day has passed. The check of the whole log still names it."
+        ),
     ),
     AlarmKind.AUDIT_UNANCHORED: (
         gettext_lazy("Checkpoints were not delivered by %(name)s"),

@@ -112,6 +112,9 @@ def _audit_conditions(figures: HealthFigures, limits: AlarmLimits) -> Iterator[A
         yield AlarmCondition(AlarmKind.AUDIT_UNSEALED, since, limit=limits.max_unsealed_age)
     if audit.late_at is not None and figures.at - audit.late_at < LATE_SEGMENT_ALARM_PERIOD:
         yield AlarmCondition(AlarmKind.AUDIT_LATE, audit.late_at, count=audit.late)
+    foreign_at = figures.at if audit.foreign else audit.foreign_at
+    if foreign_at is not None and figures.at - foreign_at < LATE_SEGMENT_ALARM_PERIOD:
+        yield AlarmCondition(AlarmKind.AUDIT_FOREIGN_ROWS, foreign_at, count=max(audit.foreign, 1))
     for channel in audit.channels:
         if channel.failing_since is not None and figures.at - channel.failing_since > MAX_CHECKPOINT_DELAY:
             subject = f"channel:{channel.name}"

@@ -19,8 +19,9 @@ from audit.sealing import unsealed_entries
 from audit.sealing.record_rows import key_records, segment_record
 from audit.sealing.seal import rotate_signing_key, seal_entries, seal_missed_entries
 from audit.sealing.seal_lock import sealing_lock
+from audit.sealing.signed_segments import last_segment
 from audit.sealing.stored_tree import stored_tree
-from audit.sealing.unsealed_entries import find_low_water, last_segment
+from audit.sealing.unsealed_entries import find_low_water
 from tests.support.audit.entries import (
     CIPHER,
     START,
@@ -285,9 +286,9 @@ def test_the_nightly_check_does_not_move_low_water(database: None, monkeypatch: 
     append_below_low_water(monkeypatch)
     append_test_entries("event:c")
     seal_entries(CIPHER, after_start(401))
-    low = find_low_water()
+    low = find_low_water(last_segment())
     assert seal_missed_entries(CIPHER, after_start(800)) == 1
-    assert find_low_water() == low
+    assert find_low_water(last_segment()) == low
 
 
 def test_others_write_and_seal_during_the_nightly_check(
