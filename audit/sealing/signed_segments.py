@@ -1,8 +1,8 @@
 """Tells the segments that the hub has signed from rows that someone else has inserted.
 
 Such a row cannot be deleted by the hub, and its number can be any. What it says counts for nothing: not its entries,
-not `highest_id`, not its time. One with an absurd number is passed over. One that has taken the next number stays in the
-chain as it is, so that the log can be verified before it and after it: the next segment continues its record.
+not `highest_id`, not its time. One with an absurd number is passed over. One that has taken the next number stays in
+the chain as it is, so that the log can be verified before it and after it: the next segment continues its record.
 """
 
 from collections.abc import Iterator

@@ -32,6 +32,10 @@ class ChunkedBody:
         """True if the body is larger than allowed. The rest need not be read."""
         return len(self.data) > self._most
 
+    def limit_size(self, most: int) -> None:
+        """Allow no more than this from now on."""
+        self._most = most
+
     def feed(self, buffer: bytearray) -> None:
         """Consume the part of the buffer that belongs to the body. Raises RefusedRequest if it is malformed."""
         while not self.is_complete and not self.is_too_large and self._step(buffer):

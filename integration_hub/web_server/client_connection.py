@@ -5,7 +5,7 @@ from contextlib import suppress
 from enum import Enum, auto
 from typing import Any
 
-from integration_hub.web_server.request_reader import RequestReader
+from integration_hub.web_server.request_reader import BodySender, RequestReader
 
 # A request has to arrive in whole within this time. After GRACE_SECONDS, it must have come with MIN_RATE on average.
 REQUEST_SECONDS = 10.0
@@ -30,6 +30,7 @@ class ClientConnection:
     """A connection of a client, and the request that arrives on it. gunicorn reads `sock`, `client` and `server`.
 
     `unsent`: the rest of a response, which the loop sends. `keeps_open`: a further request may follow it.
+    `sender`: who sends the large body that arrives, or None before one has begun.
     """
 
     def __init__(self, config: Any, sock: socket.socket, client: Any, server: Any, now: float) -> None:
@@ -44,6 +45,7 @@ class ClientConnection:
     def expect_request(self, now: float, idle_seconds: float) -> None:
         """Wait for the next request."""
         self.reader = RequestReader(self.config, self.client)
+        self.sender: BodySender | None = None
         self.phase = ConnectionPhase.IDLE
         self.since = now
         self.deadline = now + idle_seconds
@@ -68,6 +70,11 @@ class ClientConnection:
         self.deadline = now + LINGER_SECONDS
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
+
+    @property
+    def holds_large_body(self) -> bool:
+        """True if the memory of a large body is taken, from its beginning to the end of its response."""
+        return self.phase is ConnectionPhase.READING and self.reader.is_large
 
     def is_late(self, now: float) -> bool:
         """True if the deadline of the connection has passed."""

@@ -8,6 +8,7 @@ import logging
 import selectors
 import socket
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -18,12 +19,15 @@ from gunicorn.workers.gthread import ThreadWorker
 from integration_hub.web_server.client_connection import ClientConnection, ConnectionPhase
 from integration_hub.web_server.refusal_counts import count_refusal
 from integration_hub.web_server.refusals import RefusedRequest, build_response, slow_request
+from integration_hub.web_server.request_reader import BodySender, RequestReader
 
 logger = logging.getLogger("hub.server")
 
 # Bodies above the usual size of a webhook that may be in memory at once: long forms, and webhooks with many events.
 # They count from their beginning to the end of their response, because they may wait long for a thread.
 MAX_LARGE_BODIES = 16
+# Of these, how many one address may have, however many connections it opens.
+MAX_LARGE_BODIES_OF_ADDRESS = 2
 # Bytes of responses that clients have not taken yet, of all connections together.
 MAX_UNSENT_OF_ALL = 32 * 1024 * 1024
 
@@ -37,6 +41,7 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
         super().__init__(*arguments, **options)
         self.waiting: set[ClientConnection] = set()
         self._large: set[ClientConnection] = set()
+        self._permissions = ThreadPoolExecutor(1, "large-bodies")
 
     def accept(self, listener: socket.socket) -> None:
         """Accept a connection. Where there are too many, the one that has waited longest is closed."""
@@ -99,13 +104,19 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
         reader = connection.reader
         try:
             connection.receive(data, time.monotonic())
-            if reader.is_large and self._count_large_bodies() > MAX_LARGE_BODIES:
-                raise RefusedRequest(
-                    settings.UNAVAILABLE_STATUS, "too many large bodies", "storage-unavailable"
-                )
+            if reader.is_large and connection.sender is None:
+                connection.sender = reader.sender
+                self._limit_large_bodies(reader.sender)
+                self._ask_for_permission(connection, reader.sender)
+                return
         except RefusedRequest as refusal:
             self._refuse_request(connection, refusal)
             return
+        self._proceed(connection)
+
+    def _proceed(self, connection: ClientConnection) -> None:
+        """Pass a complete request to a thread. Otherwise tell a client that waits for it to send the body."""
+        reader = connection.reader
         if reader.is_complete:
             self._stop_waiting(connection)
             if reader.is_large:
@@ -115,11 +126,44 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
             with suppress(OSError):
                 connection.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def _count_large_bodies(self) -> int:
-        return len(self._large) + sum(
-            connection.phase is ConnectionPhase.READING and connection.reader.is_large
-            for connection in self.waiting
-        )
+    def _limit_large_bodies(self, sender: BodySender) -> None:
+        """Raise RefusedRequest if there are too many large bodies, of all clients or of this one's address."""
+        addresses = [
+            connection.sender.address
+            for connection in self._large | self.waiting
+            if connection.sender is not None and connection.holds_large_body
+        ]
+        if len(addresses) > MAX_LARGE_BODIES:
+            raise RefusedRequest(settings.UNAVAILABLE_STATUS, "too many large bodies", "storage-unavailable")
+        if addresses.count(sender.address) > MAX_LARGE_BODIES_OF_ADDRESS:
+            raise RefusedRequest(429, "too many large bodies of one address", "too-many-requests")
+
+    def _ask_for_permission(self, connection: ClientConnection, sender: BodySender) -> None:
+        """Read nothing more of a large body until a thread has looked in the database whether its sender may send it."""
+        # Imported here, because gunicorn imports this module before Django is set up.
+        from integration_hub.web_server.large_bodies import may_send_large_body
+
+        self.poller.unregister(connection.sock)
+        asked = self._permissions.submit(may_send_large_body, sender)
+        reader = connection.reader
+        asked.add_done_callback(lambda _: self.method_queue.defer(self._continue, connection, reader, asked))
+
+    def _continue(
+        self, connection: ClientConnection, reader: RequestReader, permission: Future[bool]
+    ) -> None:
+        """Read the rest of a large body, or let the application refuse it."""
+        if connection not in self.waiting or connection.reader is not reader:
+            return  # closed since
+        self._stop_waiting(connection)
+        self.wait_for(connection)
+        if permission.exception() is not None:
+            reason = f"no permission for a large body: {type(permission.exception()).__name__}"
+            refusal = RefusedRequest(settings.UNAVAILABLE_STATUS, reason, "storage-unavailable")
+            self._refuse_request(connection, refusal)
+            return
+        if not permission.result():
+            reader.refuse_large_body()
+        self._proceed(connection)
 
     def _refuse_request(self, connection: ClientConnection, refusal: RefusedRequest) -> None:
         """Send the refusal of a request and close its connection. Bytes that the client does not take at once are

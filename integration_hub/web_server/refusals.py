@@ -7,6 +7,7 @@ from http.client import responses
 from webhooks.receiving.answers import problem_answer
 
 RETRY_SECONDS = 5
+_TEMPORARY = ("storage-unavailable", "too-many-requests")
 
 
 class RefusedRequest(Exception):
@@ -41,6 +42,6 @@ def build_response(refusal: RefusedRequest, *, without_body: bool = False) -> by
         "Cache-Control: no-store",
         "X-Content-Type-Options: nosniff",
         "Connection: close",
-        *((f"Retry-After: {RETRY_SECONDS}",) if refusal.code == "storage-unavailable" else ()),
+        *((f"Retry-After: {RETRY_SECONDS}",) if refusal.code in _TEMPORARY else ()),
     )
     return "\r\n".join((*lines, "", "")).encode() + (b"" if without_body else answer.body)

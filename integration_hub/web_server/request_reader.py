@@ -4,7 +4,7 @@ the application the whole body.
 
 import io
 import re
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import RequestDataTooBig
@@ -16,13 +16,15 @@ from gunicorn.http.unreader import IterUnreader
 from integration_hub.web_server.chunked_body import ChunkedBody
 from integration_hub.web_server.refusals import RefusedRequest
 from webhooks.protocol.formats.webhook_format import DEFAULT_MAX_BODY_BYTES, MAX_BODY_BYTES
+from webhooks.receiving.incoming_request import client_address
 
 MAX_HEAD_BYTES = 65_536
 # Of a form of the console, as in Django's DATA_UPLOAD_MAX_MEMORY_SIZE.
 MAX_FORM_BYTES = 2_621_440
 # The largest body by the beginning of its path, decoded as the application decodes it. Which sources accept more than
 # the usual is known to the application.
-_BODY_LIMITS = (("/admin/", MAX_FORM_BYTES), ("/webhooks/", MAX_BODY_BYTES))
+ADMIN_PATH, WEBHOOK_PATH = "/admin/", "/webhooks/"
+_BODY_LIMITS = ((ADMIN_PATH, MAX_FORM_BYTES), (WEBHOOK_PATH, MAX_BODY_BYTES))
 
 # Bytes that no head may contain. They are looked for before its end has come, which may never come: TLS, for example.
 _NEVER_IN_HEAD = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n")
@@ -31,6 +33,14 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (LimitRequestHeaders, 431),
     (ExpectationFailed, 417),
 )
+
+
+class BodySender(NamedTuple):
+    """What the head of a request says about who sends its body. `path` is decoded, `address` empty if it is unknown."""
+
+    address: str
+    path: str
+    cookies: str
 
 
 class RequestReader:
@@ -60,8 +70,27 @@ class RequestReader:
     def is_large(self) -> bool:
         """True if the body needs more memory than the body of a usual webhook, or will when it has arrived."""
         if self._chunks is not None:
-            return len(self._chunks.data) > DEFAULT_MAX_BODY_BYTES
+            return len(self._chunks.data) > DEFAULT_MAX_BODY_BYTES and not self.is_cut_off
         return self._length > DEFAULT_MAX_BODY_BYTES and not self.is_cut_off
+
+    @property
+    def sender(self) -> BodySender:
+        """Return who sends the body, once the head has arrived."""
+        peer = self._client[0] if isinstance(self._client, tuple) else ""
+        address = client_address(peer, self._header("X-FORWARDED-FOR", ","))
+        return BodySender(address or "", unquote(self._request.path), self._header("COOKIE", "; "))
+
+    def refuse_large_body(self) -> None:
+        """Read no more of the body than that of a usual webhook. The application gets the request, and refuses it."""
+        if self.is_complete:
+            return  # it is in memory already
+        if self._chunks is not None:
+            self._chunks.limit_size(DEFAULT_MAX_BODY_BYTES)
+        self.is_cut_off = True
+        self._read_body()
+
+    def _header(self, name: str, separator: str) -> str:
+        return separator.join(value for key, value in self._request.headers if key == name)
 
     @property
     def is_head(self) -> bool:

@@ -43,6 +43,13 @@ def exchange(port: int, data: bytes, *, ends: bool = False) -> bytes:
     return received
 
 
+def open_link(port: int, data: bytes, address: str = "127.0.0.1") -> socket.socket:
+    """Send bytes over a new connection from an address of this machine."""
+    link = socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS, source_address=(address, 0))
+    link.sendall(data)
+    return link
+
+
 def read_answer(received: bytes, method: str = "POST") -> tuple[int, Any, bytes]:
     """Return status, headers and body of the first answer."""
     answer = HTTPResponse(_Received(received), method=method)  # type: ignore[arg-type]

@@ -109,9 +109,13 @@ def read_client_address(request: HttpRequest) -> str | None:
     """Return the client's IP address without a zone, or None if it is not valid. X-Forwarded-For counts only as far as
     trusted proxies wrote it.
     """
-    address = request.META.get("REMOTE_ADDR", "")
+    return client_address(request.META.get("REMOTE_ADDR", ""), request.headers.get("X-Forwarded-For", ""))
+
+
+def client_address(address: str, forwarded: str) -> str | None:
+    """Return the client's IP address, given that of the peer and X-Forwarded-For: see `read_client_address`."""
     if settings.TRUSTED_PROXIES:
-        hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",")]
+        hops = [hop.strip() for hop in forwarded.split(",")]
         if len(hops) >= settings.TRUSTED_PROXIES:
             # Counted from the end: the client can write anything in front of what the trusted proxies append.
             address = hops[-settings.TRUSTED_PROXIES]
