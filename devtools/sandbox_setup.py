@@ -96,12 +96,8 @@ def seed_configuration(systems: SandboxSystems) -> None:
     """
     identity = _save_connection("aurora", "Aurora ID", ConnectionSide.IDENTITY, "sandbox-identity", systems)
     shop = _save_connection("shop", "The shop", ConnectionSide.TARGET, "sandbox-shop", systems)
-    signed, _ = Source.objects.update_or_create(
-        slug=SIGNED, defaults={"name": "Aurora ID", "scheme": "standard-webhooks", "entity_fields": ["*"]}
-    )
-    unsigned, _ = Source.objects.update_or_create(
-        slug=UNSIGNED, defaults={"name": "Aurora ID, unsigned", "scheme": "none"}
-    )
+    signed = _save_source(SIGNED, name="Aurora ID", scheme="standard-webhooks", entity_fields=["*"])
+    unsigned = _save_source(UNSIGNED, name="Aurora ID, unsigned", scheme="none")
     if not any(
         secret.fits_scheme and secret.value == systems.signing_secret for secret in signed.secrets.all()
     ):
@@ -114,6 +110,12 @@ def seed_configuration(systems: SandboxSystems) -> None:
         for source in (signed, unsigned):
             _get_or_create_route(source, entity_type, identity, shop, mapping)
     append_entries(NewEntry("system", "settings.seeded", details={"sources": [SIGNED, UNSIGNED]}))
+
+
+def _save_source(slug: str, **values: object) -> Source:
+    # Without a rate limit: load tests and benchmarks send as fast as they can.
+    new = values | {"requests_per_minute": None}
+    return Source.objects.update_or_create(slug=slug, defaults=values, create_defaults=new)[0]
 
 
 def _save_connection(

@@ -117,7 +117,7 @@ class Migration(migrations.Migration):
                 ('wait_seconds', models.FloatField(default=10.0, validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(30)])),
                 ('entity_fields', models.JSONField(blank=True, default=list)),
                 ('response_format', models.JSONField(blank=True, default=dict)),
-                ('requests_per_minute', models.PositiveIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(1)])),
+                ('requests_per_minute', models.PositiveIntegerField(blank=True, default=6000, null=True, validators=[django.core.validators.MinValueValidator(1)])),
                 ('silence_minutes', models.PositiveIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(1)], verbose_name='silence')),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('updated_at', models.DateTimeField(auto_now=True)),

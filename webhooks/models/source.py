@@ -121,6 +121,10 @@ SOURCE_SETTINGS: Mapping[str, FieldSetting] = {
 }
 
 
+# Of a new source: well above what identity services send, and far below what would keep a hub busy.
+DEFAULT_REQUESTS_PER_MINUTE = 6_000
+
+
 class Source(Pausable):
     """A configured sender of webhooks. Its slug is part of the URL that it posts to."""
 
@@ -153,6 +157,7 @@ class Source(Pausable):
     )
     response_format = models.JSONField(default=dict, blank=True)
     requests_per_minute = models.PositiveIntegerField(
+        default=DEFAULT_REQUESTS_PER_MINUTE,
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],

@@ -38,7 +38,7 @@ _ADD_FORMATTED_SOURCE = f"""
 from sync.models import Route
 from webhooks.models import Source, SourceSecret
 signed = Source.objects.get(slug="aurora")
-source = Source(slug="{FORMATTED}", name="Formatted", scheme=signed.scheme)
+source = Source(slug="{FORMATTED}", name="Formatted", scheme=signed.scheme, requests_per_minute=None)
 source.webhook_format = {{
     "events": "[body]", "when": "event.entityType == 'USER' && body.eventType != 'LOGIN'", "id": "event.id",
     "entity_type": "event.entityType || 'USER'", "event_type": "event.eventType", "event_id": "event.uid",

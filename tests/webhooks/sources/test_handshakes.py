@@ -87,7 +87,7 @@ def _database(database: None) -> Iterator[None]:
 
 
 def create(handshake: Any, **fields: Any) -> Source:
-    values = {"scheme": "bearer", "default_mode": "ack", **fields}
+    values = {"scheme": "bearer", "default_mode": "ack", "requests_per_minute": None, **fields}
     source = Source(slug="asker", name="Asker", handshake=handshake, **values)
     source.full_clean()
     source.save()
