@@ -19,7 +19,7 @@ def public_half(key: str) -> bytes | None:
         if len(_known) > _MAX_CACHED:
             _known.clear()
         # None only after the chain was read: another thread takes it for an answer.
-        _known.update({key: None} | chain)
+        _known.update({key: None, **chain})
         return chain.get(key)
     return _known.get(key)
 
