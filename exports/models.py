@@ -106,6 +106,7 @@ class Export(models.Model):
             models.Index(
                 fields=["id"], condition=models.Q(state__in=["waiting", "running"]), name="export_open"
             ),
+            models.Index(fields=["id"], condition=models.Q(state="awaiting"), name="export_awaiting"),
             models.Index(fields=["expires_at"], condition=models.Q(state="done"), name="export_expires"),
         ]
 

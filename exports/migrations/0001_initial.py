@@ -66,6 +66,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='export',
+            index=models.Index(condition=models.Q(('state', 'awaiting')), fields=['id'], name='export_awaiting'),
+        ),
+        migrations.AddIndex(
+            model_name='export',
             index=models.Index(condition=models.Q(('state', 'done')), fields=['expires_at'], name='export_expires'),
         ),
         migrations.AddConstraint(

@@ -139,7 +139,7 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
             raise RefusedRequest(429, "too many large bodies of one address", "too-many-requests")
 
     def _ask_for_permission(self, connection: ClientConnection, sender: BodySender) -> None:
-        """Read nothing more of a large body until a thread has looked in the database whether its sender may send it."""
+        """Read no more of a large body until a thread has looked in the database whether its sender may send it."""
         # Imported here, because gunicorn imports this module before Django is set up.
         from integration_hub.web_server.large_bodies import may_send_large_body
 

@@ -1,4 +1,4 @@
-"""Decides who may send a large body: a source whose format accepts one, and a person who is logged in to the console."""
+"""Decides who may send a large body: a source whose format accepts one, and a person who is logged in."""
 
 from http.cookies import CookieError, SimpleCookie
 from importlib import import_module
@@ -12,6 +12,7 @@ from database.response_limit import limited_responses
 from integration_hub.web_server.request_reader import ADMIN_PATH, WEBHOOK_PATH, BodySender
 from webhooks.protocol.formats.webhook_format import DEFAULT_MAX_BODY_BYTES
 from webhooks.receiving.source_cache import find_source
+
 
 def may_send_large_body(sender: BodySender) -> bool:
     """True if the hub would read a large body of this sender. Reads the database. Not a proof of who sends it."""

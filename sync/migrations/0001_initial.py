@@ -896,6 +896,10 @@ class Migration(migrations.Migration):
             model_name='erasure',
             index=models.Index(fields=['entity_id'], name='erasure_entity'),
         ),
+        migrations.AddIndex(
+            model_name='erasure',
+            index=models.Index(condition=models.Q(('state', 'requested')), fields=['id'], name='erasure_awaiting'),
+        ),
         migrations.AddConstraint(
             model_name='erasure',
             constraint=models.CheckConstraint(condition=models.Q(('decided_by', None), ('state', 'refused'), models.Q(('decided_by', models.F('requested_by')), _negated=True), _connector='OR'), name='a_second_person_confirms'),

@@ -66,7 +66,10 @@ class Erasure(models.Model):
                 name="one_open_erasure",
             ),
         ]
-        indexes = [models.Index(fields=["entity_id"], name="erasure_entity")]
+        indexes = [
+            models.Index(fields=["entity_id"], name="erasure_entity"),
+            models.Index(fields=["id"], condition=models.Q(state="requested"), name="erasure_awaiting"),
+        ]
 
     def __str__(self) -> str:
         return f"erasure {self.pk} of a {self.entity_type}"

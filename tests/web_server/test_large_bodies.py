@@ -24,7 +24,9 @@ def hub(start_hub: StartHub) -> Iterator[RunningHub]:
     """A hub of which one source accepts large bodies. Each client is one address to it: a proxy says so."""
     with start_hub(TRUSTED_PROXIES="1") as running:
         document = json.dumps({"max_bytes": 1_048_576})
-        running.write(f"UPDATE webhooks_source SET webhook_format = '{document}' WHERE slug = 'aurora-unsigned'")
+        running.write(
+            f"UPDATE webhooks_source SET webhook_format = '{document}' WHERE slug = 'aurora-unsigned'"
+        )
         time.sleep(1.5)  # sources are cached
         yield running
 
@@ -52,7 +54,9 @@ def test_a_large_body_is_refused_unless_its_source_accepts_it(
     hub: RunningHub, line: bytes, status: int, is_chunked: bool
 ) -> None:
     if is_chunked:
-        request = webhook("Transfer-Encoding: chunked", line=line, length=False, body=chunked(EVENT) + b"0\r\n\r\n")
+        request = webhook(
+            "Transfer-Encoding: chunked", line=line, length=False, body=chunked(EVENT) + b"0\r\n\r\n"
+        )
     else:
         request = webhook(line=line, body=EVENT)
     assert read_answer(exchange(hub.port, request))[0] == status

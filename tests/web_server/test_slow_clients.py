@@ -149,5 +149,7 @@ def test_slow_clients_of_one_address_do_not_delay_the_large_bodies_of_another(st
             stack.enter_context(open_link(running.port, beginning, "127.0.0.1"))
         stack.enter_context(slow_clients(running.port, 100, 100))
         busy = p95_of_large_webhooks(running)
-        print(f"p95 of webhooks of 1 MiB: {quiet * 1000:.0f} ms alone, {busy * 1000:.0f} ms beside slow clients")
+        print(
+            f"p95 of webhooks of 1 MiB: {quiet * 1000:.0f} ms alone, {busy * 1000:.0f} ms beside slow clients"
+        )
         assert busy < 2 * quiet

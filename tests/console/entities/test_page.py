@@ -202,7 +202,9 @@ def test_statements_are_bounded_and_none_reads_a_whole_table() -> None:
     for number in range(120):
         event = an_event(number, entity_id="U", state="retrying", code="target-unavailable")
         a_delivery(event, route, due_at=timezone.now())
-        if number in (2, 119):
+        if number == 1:
+            read(client, "U")  # The key of names is read once by each process.
+        elif number in (2, 119):
             with CaptureQueriesContext(connection) as seen:
                 read(client, "U")
             costs.append(len(seen))

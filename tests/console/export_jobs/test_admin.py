@@ -67,7 +67,9 @@ def test_an_export_leads_from_the_button_of_the_list_to_the_archive(database: No
     assert downloaded["actor"] == f"person:{export.requested_by.pk}"
 
 
-def test_the_page_of_an_export_above_the_limit_asks_for_a_second_person(database: None, settings: Any) -> None:
+def test_the_page_of_an_export_above_the_limit_asks_for_a_second_person(
+    database: None, settings: Any
+) -> None:
     settings.EXPORT_LIMIT = 2
     a_recorded_history(3)
     first, second = browser("auditor", "first"), browser("auditor", "second")

@@ -71,7 +71,9 @@ def test_shortcuts_can_be_switched_off() -> None:
 def test_a_page_costs_no_statement_for_preferences(django_assert_num_queries) -> None:  # type: ignore[no-untyped-def]
     client = logged_in("support")
     client.post(PAGE, {"time_zone": "Asia/Tokyo"})
-    with django_assert_num_queries(4):  # session, person, permissions, and the form's own row
+    with django_assert_num_queries(
+        5
+    ):  # session, person, permissions, awaited requests, and the form's own row
         client.get(PAGE)
 
 

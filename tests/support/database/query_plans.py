@@ -16,7 +16,15 @@ _WHOLE = {
 }
 # Partial indexes of what is open or runs: whole, they are as large as that.
 OPEN_ONLY = frozenset(
-    {"delivery_due", "delivery_lease", "delivery_open_subject", "one_running_delivery_a_subject"}
+    {
+        "delivery_due",
+        "delivery_lease",
+        "delivery_open_subject",
+        "one_running_delivery_a_subject",
+        "erasure_awaiting",
+        "export_awaiting",
+        "replay_awaiting",
+    }
 )
 # A handful of rows, whatever is stored: read whole on purpose. `b` is what our SQL calls the breakers, `routes` the routes,
 # `wanted` the streams whose ends are asked for.
