@@ -12,7 +12,7 @@ from typing import Any
 from django.db.models import Count, Model, QuerySet
 
 from audit.entries.readable_rows import iterate_entries
-from audit.export.line_formats import LineFormat, Row
+from audit.export.line_formats import REQUESTER_COLUMN, LineFormat, Row, with_requester
 from audit.format.signed_records import format_time
 from audit.models import Entry
 from config_schema.codes.reference import to_reference
@@ -26,12 +26,16 @@ CHUNK_SIZE = 2_000
 
 @dataclass(frozen=True, slots=True)
 class ListExport:
-    """A kind of row that can be downloaded. `read_rows` turns a filtered, ordered queryset into its rows."""
+    """A kind of row that can be downloaded. `read_rows` turns a filtered, ordered queryset into its rows.
+
+    `has_values`: its rows have values that identify people, so that one person may not have more than EXPORT_LIMIT.
+    """
 
     name: str
     permission: str
     columns: Sequence[str]
     read_rows: Callable[[QuerySet[Any]], Iterator[Row]]
+    has_values: bool = False
 
 
 @dataclass(slots=True)
@@ -47,11 +51,19 @@ class StreamStats:
 
 
 def stream_rows(
-    export: ListExport, queryset: QuerySet[Any], line_format: LineFormat, stats: StreamStats
+    export: ListExport,
+    queryset: QuerySet[Any],
+    line_format: LineFormat,
+    stats: StreamStats,
+    requester: str = "system",
 ) -> Iterator[bytes]:
-    """Yield the file in pieces of some hundred kilobytes, in constant memory. Updates `stats` as it goes."""
+    """Yield the file in pieces of some hundred kilobytes, in constant memory. Updates `stats` as it goes.
+
+    Each row names the requester.
+    """
     with streaming_transaction():
-        lines = line_format.write_lines(export.columns, _count_rows(export.read_rows(queryset), stats))
+        rows = with_requester(_count_rows(export.read_rows(queryset), stats), requester)
+        lines = line_format.write_lines((*export.columns, REQUESTER_COLUMN), rows)
         for batch in split_into_batches(lines, CHUNK_SIZE // 4):
             piece = "".join(batch).encode()
             stats.size += len(piece)
@@ -237,6 +249,7 @@ EVENT_EXPORT = ListExport(
         "attempts",
     ),
     event_rows,
+    has_values=True,
 )
 ENTRY_EXPORT = ListExport(
     "audit",

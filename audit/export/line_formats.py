@@ -22,6 +22,10 @@ _FORMULA = re.compile(
 )
 
 
+# The last column of each file with data: who exported it, as `person:<id>`, or `system` for a command.
+REQUESTER_COLUMN = "exported_by"
+
+
 @dataclass(frozen=True, slots=True)
 class LineFormat:
     """A format of row exports. `extension` is also the value by which users ask for it."""
@@ -29,6 +33,11 @@ class LineFormat:
     extension: str
     content_type: str
     write_lines: Writer
+
+
+def with_requester(rows: Iterable[Row], requester: str) -> Iterator[Row]:
+    """Yield the rows with the requester as the last cell, for REQUESTER_COLUMN."""
+    return ([*row, requester] for row in rows)
 
 
 def json_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:

@@ -76,6 +76,22 @@ def redirect_too_many_streams(request: HttpRequest, page: str) -> HttpResponse:
     return redirect(page)
 
 
+def exceeds_limit(rows: QuerySet[Any]) -> bool:
+    """Return True if these are more rows than one person may have alone. Counts one row more than that."""
+    limit: int = settings.EXPORT_LIMIT
+    return rows.order_by().values("pk")[: limit + 1].count() > limit
+
+
+def redirect_beyond_limit(request: HttpRequest, page: str) -> HttpResponse:
+    """Redirect to the page with the download button and say how to get so many rows."""
+    text = _(
+        "Nothing was downloaded: one person may download at most %(limit)s rows. Choose fewer, or request an export, "
+        "which a second person approves."
+    )
+    messages.error(request, text % {"limit": f"{settings.EXPORT_LIMIT:,}"})
+    return redirect(page)
+
+
 _PAGING_PARAMS = ("p", "e", "o", "all")
 
 
@@ -100,6 +116,8 @@ class DownloadableListAdmin(AdminWithPages):
         except InvalidFilter:
             # The page shows everything instead and says so; a file could not say that its filters were ignored.
             return HttpResponseBadRequest(_("These filters cannot be used."), content_type="text/plain")
+        if self.list_export.has_values and exceeds_limit(queryset):
+            return redirect_beyond_limit(request, f"../?{request.GET.urlencode()}")
         return stream_download(request, self.list_export, queryset, FORMATS[form], details)
 
     def filtered_rows(self, request: HttpRequest) -> QuerySet[Any]:
@@ -160,7 +178,7 @@ def stream_download(
     marked = {**details, "download": str(uuid4())}
     # The body is sent after the middleware has reset the audit context of the request.
     request_context = copy_context()
-    content = stream_rows(list_export, queryset, file_format, stats := StreamStats())
+    content = stream_rows(list_export, queryset, file_format, stats := StreamStats(), request_actor(request))
     begin = partial(_commit_entry, request, "download.started", marked)
     pieces = open_stream_slot(_record_end(request, content, stats, marked, request_context), b"", begin)
     if pieces is None:

@@ -18,8 +18,13 @@ from django.utils.translation import gettext_lazy
 
 from audit.entries.acting_person import ActingPerson
 from console.base.admin_pages import admin_page
-from console.base.audit_trail import acting_person, record_action, require_staff_user
-from console.base.downloads import open_stream_slot, redirect_too_many_streams
+from console.base.audit_trail import acting_person, record_action, request_actor, require_staff_user
+from console.base.downloads import (
+    exceeds_limit,
+    open_stream_slot,
+    redirect_beyond_limit,
+    redirect_too_many_streams,
+)
 from console.base.filtered_list import FilteredListAdmin
 from console.permissions import MAY_APPROVE_REPLAY, MAY_DOWNLOAD, MAY_REPLAY
 from console.replays.confirm import TermsForm, begin_replay, confirm_context
@@ -154,6 +159,9 @@ class ReplayAdmin(ReplayColumns, FilteredListAdmin):
         require_fresh_login(request)
         state, why = parse_member_filter(request)
         rows = filter_members(replay, state, why)
+        page = "./?" + urlencode({"member": state, "why": why})
+        if exceeds_limit(rows):
+            return redirect_beyond_limit(request, page)
 
         # Called only if a slot for streaming is free: a refused download leaves no audit entry.
         def begin() -> None:
@@ -161,9 +169,9 @@ class ReplayAdmin(ReplayColumns, FilteredListAdmin):
                 details = {"count": rows.count(), "of": replay.total}
                 record_action(request, replay.stream, "replay.downloaded", details)
 
-        lines = open_stream_slot(csv_rows(rows), "", begin)
+        lines = open_stream_slot(csv_rows(rows, request_actor(request)), "", begin)
         if lines is None:
-            return redirect_too_many_streams(request, "./?" + urlencode({"member": state, "why": why}))
+            return redirect_too_many_streams(request, page)
         name = f"replay-{replay.pk}.csv"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)

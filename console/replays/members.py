@@ -7,14 +7,17 @@ from urllib.parse import urlencode
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
-from audit.export.line_formats import Row, csv_lines
+from audit.export.line_formats import REQUESTER_COLUMN, Row, csv_lines, with_requester
 from console.base.forms import parse_pk
 from console.replays.words import counts_by_state, member_label, member_text, reason_text
 from console.ui.event_filters import SystemNames, count_events_text, load_system_names
 from sync.models import MemberState, Replay, ReplayMember
 
 PAGE_SIZE = 50
-CSV_COLUMNS = ("reference", "source", "event_type", "entity_type", "entity_id", "became", "why", "at")
+CSV_COLUMNS = (
+    *("reference", "source", "event_type", "entity_type", "entity_id", "became", "why", "at"),
+    REQUESTER_COLUMN,
+)
 
 
 def members_context(request: HttpRequest, replay: Replay) -> dict[str, Any]:
@@ -71,11 +74,10 @@ def _page_heading(replay: Replay, state: str, why: str, systems: SystemNames) ->
     return f"{label}: {reason_text(state, why, replay, systems)}" if state and why else label
 
 
-def csv_rows(rows: Any) -> Iterator[str]:
+def csv_rows(rows: Any, requester: str) -> Iterator[str]:
     """Yield the members as CSV in constant memory. No cell can be taken for a formula by a spreadsheet."""
-    yield from csv_lines(
-        CSV_COLUMNS, map(_member_cells, rows.select_related("event__source").iterator(chunk_size=1000))
-    )
+    cells = map(_member_cells, rows.select_related("event__source").iterator(chunk_size=1000))
+    yield from csv_lines(CSV_COLUMNS, with_requester(cells, requester))
 
 
 def _member_cells(member: ReplayMember) -> Row:

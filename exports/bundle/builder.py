@@ -19,7 +19,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from audit.export.line_formats import json_lines
+from audit.export.line_formats import json_lines, with_requester
 from audit.format.signed_records import format_time
 from database.clock import read_clock
 from exports.bundle.archive import pack_archive
@@ -170,7 +170,8 @@ class ExportRun:
         tables, export = with_slugs(read_rows(keys), self._slugs), self.export
         for table in TABLES:
             rows = tables[table.name]
-            files.append_text(f"{table.name}.jsonl", "".join(json_lines(table.column_names, rows)))
+            lines = json_lines(table.file_columns, with_requester(rows, export.actor))
+            files.append_text(f"{table.name}.jsonl", "".join(lines))
             export.counts[table.name] = export.counts.get(table.name, 0) + len(rows)
         self._unregistered_people.update(row[_ENTITY_COLUMN] for row in tables["events"])
         export.progress["gone"] += len(keys) - len(tables["events"])

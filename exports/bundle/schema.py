@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from audit.export.line_formats import REQUESTER_COLUMN
+
 _TIME_TYPE = "time, RFC 3339 in UTC, six decimals"
 
 
@@ -20,6 +22,9 @@ class ColumnSchema:
     mutable: bool = False
 
 
+_REQUESTER = ColumnSchema(REQUESTER_COLUMN, "text", "who exported it: person:<id>, or system for a command")
+
+
 @dataclass(frozen=True, slots=True)
 class TableSchema:
     """A file `<name>.jsonl` with one JSON object a line."""
@@ -31,6 +36,11 @@ class TableSchema:
     @property
     def column_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
+
+    @property
+    def file_columns(self) -> tuple[str, ...]:
+        """Return the columns of the file: those of the table, and the requester of the export."""
+        return (*self.column_names, _REQUESTER.name)
 
 
 EVENTS = TableSchema(
@@ -167,7 +177,7 @@ def describe_columns() -> Mapping[str, Any]:
                     if column.mutable
                     else "never changes",
                 }
-                for column in table.columns
+                for column in (*table.columns, _REQUESTER)
             ],
         }
         for table in TABLES

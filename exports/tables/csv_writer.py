@@ -15,7 +15,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import Case, CharField, F, Func, QuerySet, Value, When
 
-from audit.export.line_formats import neutralize_formula
+from audit.export.line_formats import REQUESTER_COLUMN, neutralize_formula
 
 COLUMNS = (
     *("uuid", "source", "event_id", "entity_type", "entity_id", "event_type"),
@@ -35,30 +35,38 @@ _SAFE_FIRST_CHARACTERS = frozenset(ascii_letters + digits)
 _SUSPICIOUS = re.compile(rb',"(?![0-9A-Za-z]|",)')
 
 
-def write_csv(events: QuerySet[Any], file: BinaryIO, *, is_safe: bool = True) -> Iterator[int]:
-    """Write the events, and yield the number written so far, block by block.
+def write_csv(
+    events: QuerySet[Any], file: BinaryIO, requester: str, *, is_safe: bool = True
+) -> Iterator[int]:
+    """Write the events, and yield the number written so far, block by block. Each line ends with the requester.
 
     If `is_safe` is False, a text that begins like a formula is written unchanged.
     """
-    file.write(f"{','.join(COLUMNS)}\r\n".encode())
+    file.write(f"{','.join((*COLUMNS, REQUESTER_COLUMN))}\r\n".encode())
     read_blocks = copy_csv_blocks if connection.vendor == "postgresql" else read_csv_blocks
     written = 0
-    for count, block in read_blocks(events, is_safe=is_safe):
+    for count, block in read_blocks(events, requester, is_safe=is_safe):
         file.write(block)
         written += count
         yield written
 
 
-def read_cells(events: QuerySet[Any]) -> Iterator[tuple[Any, ...]]:
-    """Yield the cells of each event by the ORM: text, or None if there is no value."""
-    return events.values_list(*_COLUMN_EXPRESSIONS).iterator(chunk_size=CHUNK_SIZE)
+def read_cells(events: QuerySet[Any], requester: str) -> Iterator[tuple[Any, ...]]:
+    """Yield the cells of each event and the requester by the ORM: text, or None if there is no value."""
+    return _select_cells(events, requester).iterator(chunk_size=CHUNK_SIZE)
 
 
-def read_csv_blocks(events: QuerySet[Any], *, is_safe: bool = True) -> Iterator[tuple[int, bytes]]:
+def _select_cells(events: QuerySet[Any], requester: str) -> Any:
+    return events.values_list(*_COLUMN_EXPRESSIONS, Value(requester, output_field=CharField()))
+
+
+def read_csv_blocks(
+    events: QuerySet[Any], requester: str, *, is_safe: bool = True
+) -> Iterator[tuple[int, bytes]]:
     """Yield blocks of lines by the ORM, each with its number of rows."""
     quote_cell = _quote_safe_cell if is_safe else _quote_cell
     lines: list[str] = []
-    for row in read_cells(events):
+    for row in read_cells(events, requester):
         lines.append(_format_line(quote_cell, *row))
         if len(lines) == _LINES_PER_BLOCK:
             yield len(lines), "".join(lines).encode()
@@ -94,10 +102,12 @@ def _quote_safe_cell(text: str | None) -> str:
     )
 
 
-def copy_csv_blocks(events: QuerySet[Any], *, is_safe: bool = True) -> Iterator[tuple[int, bytes]]:
+def copy_csv_blocks(
+    events: QuerySet[Any], requester: str, *, is_safe: bool = True
+) -> Iterator[tuple[int, bytes]]:
     """Yield blocks of lines by COPY, each with its number of rows."""
     try:
-        sql, values = events.values_list(*_COLUMN_EXPRESSIONS).query.sql_with_params()
+        sql, values = _select_cells(events, requester).query.sql_with_params()
     # The filter can match no event, and Django makes no SQL for it.
     except EmptyResultSet:
         return

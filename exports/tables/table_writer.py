@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from audit.export.line_formats import REQUESTER_COLUMN
 from exports.models import Export, TableFormat
 from exports.resumable_files import flush_to_disk
 from exports.tables.csv_writer import COLUMNS, read_cells, write_csv
@@ -21,11 +22,12 @@ def write_table(export: Export, events: QuerySet[Any]) -> Iterator[int]:
     path = export.folder / export.table_name
     if export.table == TableFormat.XLSX:
         check_row_count(export.total or 0)
-        yield from write_xlsx(COLUMNS, read_cells(events), path)
+        names = (*COLUMNS, REQUESTER_COLUMN)
+        yield from write_xlsx(names, read_cells(events, export.actor), path)
         # `ZipFile` has closed the file, so it is opened again to be flushed to disk.
         with path.open("rb+") as file:
             flush_to_disk(file)
         return
     with path.open("wb") as file:
-        yield from write_csv(events, file, is_safe=export.table == TableFormat.CSV)
+        yield from write_csv(events, file, export.actor, is_safe=export.table == TableFormat.CSV)
         flush_to_disk(file)

@@ -42,7 +42,7 @@ _PARTS = {
 _BEGIN = (
     f'<worksheet xmlns="{_MAIN}"><sheetViews><sheetView workbookViewId="0">'
     '<pane ySplit="1" topLeftCell="A2" activePane="bottomLeft" state="frozen"/></sheetView></sheetViews>'
-    '<cols><col min="1" max="12" width="26" customWidth="1"/></cols><sheetData>'
+    '<cols><col min="1" max="13" width="26" customWidth="1"/></cols><sheetData>'
 )
 _END = "</sheetData></worksheet>"
 

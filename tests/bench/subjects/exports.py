@@ -254,7 +254,7 @@ def _measure(folder: Path, psql: list[str]) -> dict[str, Any]:
 
     def write(way: Any) -> None:
         with streaming_transaction(), (folder / "events.csv").open("wb") as file:
-            for _, block in way(events):
+            for _, block in way(events, "system"):
                 file.write(block)
 
     taken: dict[str, list[float]] = {"psql": [], "csv": [], "orm": []}

@@ -6,6 +6,7 @@ import io
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -13,7 +14,9 @@ from django.db import connection
 from django.test import Client
 
 from audit.export.line_formats import csv_lines, neutralize_formula
-from tests.support.people import browser, entries, event, source
+from sync.models import ReplayMember
+from tests.support.builders.history import NOON, a_replay
+from tests.support.people import browser, entries, event, person, source
 from webhooks.models import Event, Receipt, Source, State
 
 FORMULAS = [
@@ -193,3 +196,38 @@ def write_on_another_connection(source_pk: int) -> None:
     """Create an event that another connection commits."""
     event(Source.objects.get(pk=source_pk))
     connection.close()
+
+
+@pytest.mark.django_db
+def test_a_list_above_the_limit_is_no_file_and_leads_to_an_export(settings: Any) -> None:
+    """Holds that no download has more rows with values than an export that nobody else approved."""
+    settings.EXPORT_LIMIT = 2
+    client, of = browser("auditor"), source()
+    replay = a_replay(person("administrator"), frozen_at=NOON)
+    members = f"/admin/sync/replay/{replay.uuid}/events/?format=csv"
+    for number in range(3):
+        ReplayMember.objects.create(replay=replay, event=event(of, entity_id=f"U{number}"), at=NOON)
+        if number == 1:
+            assert downloaded(client, "/admin/webhooks/event/download/jsonl").count(b"\n") == 2
+            assert b"".join(client.get(members).streaming_content).count(b"\r\n") == 3
+    for address in ("/admin/webhooks/event/download/jsonl?source=crm", members):
+        page = client.get(address, follow=True)
+        assert page.redirect_chain
+        assert "one person may download at most 2 rows" in page.content.decode()
+    assert downloaded(client, "/admin/webhooks/event/download/csv?q=U2").count(b"\r\n") == 2
+    assert downloaded(client, "/admin/audit/entry/download/jsonl"), "the audit log names nobody"
+
+
+@pytest.mark.django_db
+def test_each_row_of_a_downloaded_file_names_the_requester() -> None:
+    client, auditor = Client(), person("auditor")
+    client.force_login(auditor)
+    replay = a_replay(person("administrator"), frozen_at=NOON)
+    ReplayMember.objects.create(replay=replay, event=event(source()), at=NOON)
+    who = f"person:{auditor.pk}"
+    for address in ("webhooks/event/download/jsonl", "audit/entry/download/jsonl"):
+        rows = downloaded(client, f"/admin/{address}").decode().splitlines()
+        assert {json.loads(row)["exported_by"] for row in rows} == {who}
+    csvs = ("webhooks/event/download/csv", f"sync/replay/{replay.uuid}/events/?format=csv")
+    for text in (b"".join(client.get(f"/admin/{address}").streaming_content).decode() for address in csvs):
+        assert [row["exported_by"] for row in csv.DictReader(io.StringIO(text, newline=""))] == [who]

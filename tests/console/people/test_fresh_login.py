@@ -170,6 +170,12 @@ def ask_for_an_export(client: Client) -> Any:
     return client.post("/admin/exports/export/new/", {"table": "csv"} | WHY)
 
 
+def approve_an_export(client: Client) -> Any:
+    export = a_requested_export(by=person("auditor", "first"))
+    Export.objects.update(state="awaiting")
+    return client.post(f"/admin/exports/export/{export.uuid}/approve/")
+
+
 ACTS: dict[str, Callable[[Client], Any]] = {
     "event.revealed": reveal_an_event,
     "request.revealed": reveal_a_request,
@@ -189,6 +195,7 @@ ACTS: dict[str, Callable[[Client], Any]] = {
     "erasure.requested": ask_for_an_erasure,
     "erasure.confirmed": approve_an_erasure,
     "export.requested": ask_for_an_export,
+    "export.approved": approve_an_export,
 }
 
 

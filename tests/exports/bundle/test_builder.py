@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ from tests.support.builders.history import (
     sealed,
 )
 from tests.support.jobs import run_jobs
-from tests.support.people import entries
+from tests.support.people import entries, person
 from webhooks.models import Event
 
 pytestmark = pytest.mark.concurrent
@@ -299,3 +300,27 @@ def test_an_export_that_cannot_be_written_says_so_and_leaves_nothing(
     assert export.state == ExportState.FAILED
     assert "export folder cannot be written" in export.failure
     assert len(entries("export.failed")) == 1
+
+
+@pytest.mark.parametrize("table", ["csv", "csv-raw", "xlsx"])
+def test_each_file_with_data_names_its_requester_and_the_checks_accept_it(
+    database: None, tmp_path: Path, table: str
+) -> None:
+    """Holds that a file that left its archive still says who exported it."""
+    a_recorded_history(3)
+    auditor = person("auditor")
+    folder = unpack_export(a_finished_export(by=auditor, table=table), tmp_path)
+    who = f"person:{auditor.pk}"
+    for file in TABLES:
+        assert {row["exported_by"] for row in read_lines(folder, file.name)} == {who}
+    for name in ("manifest.json", "export.json"):
+        assert json.loads((folder / name).read_text())["by"] == who
+    assert f"requested by {who}" in (folder / "README.txt").read_text()
+    if table == "xlsx":
+        with zipfile.ZipFile(folder / "events.xlsx") as packed:
+            assert packed.read("xl/worksheets/sheet1.xml").decode().count(f"<t>{who}</t>") == 3
+    else:
+        listed = list(csv.DictReader((folder / "events.csv").open(newline="", encoding="utf-8")))
+        assert [row["exported_by"] for row in listed] == [who] * 3
+    (folder.parent / "kept.json").write_bytes((folder / "checkpoint.json").read_bytes())
+    assert run_readme_commands(folder) == [0, 0, 0]

@@ -5,6 +5,7 @@ import json
 import re
 import zipfile
 from pathlib import Path
+from string import ascii_uppercase
 from xml.etree import ElementTree
 
 import pytest
@@ -28,6 +29,7 @@ from tests.support.jobs import run_jobs
 
 STRANGE = ["_x0041_", "a\x01b\r", " both ends ", "<&>\"'", "ä€😀", "\ufffe", "1e5", "007"]
 _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
+NAMES = (*COLUMNS, "exported_by")
 _CELLS = ".//{http://schemas.openxmlformats.org/spreadsheetml/2006/main}c"
 
 
@@ -40,8 +42,8 @@ def sheet(path: Path) -> list[list[str]]:
     for cell in root.iterfind(_CELLS):
         assert cell.get("t") == "inlineStr"
         place = str(cell.get("r"))
-        row = found.setdefault(int(place[1:]), [""] * len(COLUMNS))
-        row["ABCDEFGHIJKL".index(place[0])] = shown("".join(cell.itertext()))
+        row = found.setdefault(int(place[1:]), [""] * len(NAMES))
+        row[ascii_uppercase.index(place[0])] = shown("".join(cell.itertext()))
     return [found[number] for number in sorted(found)]
 
 
@@ -58,11 +60,10 @@ def test_a_sheet_has_every_event_as_text_and_no_formula(database: None, tmp_path
         )
     folder = unpack_export(a_finished_export(table=TableFormat.XLSX), tmp_path)
     head, *rows = sheet(folder / "events.xlsx")
-    assert tuple(head) == COLUMNS
+    assert tuple(head) == NAMES
     evidence = read_lines(folder, "events")
     assert rows == [
-        [json.dumps(row[name]) if name == "signed" else row[name] or "" for name in COLUMNS]
-        for row in evidence
+        [json.dumps(row[name]) if name == "signed" else row[name] or "" for name in NAMES] for row in evidence
     ]
     assert b"<f>" not in zipfile.ZipFile(folder / "events.xlsx").read("xl/worksheets/sheet1.xml")
     assert not (folder / "events.csv").exists()
