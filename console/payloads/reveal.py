@@ -70,11 +70,8 @@ def reveal_events(
     details = {"reason": reason}
     if purpose != RevealPurpose.READING:
         details["purpose"] = purpose.name.lower()
-    # Recorded before anything is shown: a crash in between reveals nothing.
-    with transaction.atomic():
-        for event in events[:MAX_REVEALS]:
-            record_action(request, event.stream, "event.revealed", details)
-    _store_reveals(request, [event.pk for event in events[:MAX_REVEALS]], purpose)
+    shown = {event.pk: (event.stream, "event.revealed") for event in events[:MAX_REVEALS]}
+    _reveal(request, purpose, shown, details)
 
 
 def reveal_row(
@@ -88,10 +85,7 @@ def reveal_row(
     reason = _posted_reason(request)
     if not reason:
         return
-    # Recorded before anything is shown: a crash in between reveals nothing.
-    with transaction.atomic():
-        record_action(request, *entry, {"reason": reason, **details})
-    _store_reveals(request, [key], purpose)
+    _reveal(request, purpose, {key: entry}, {"reason": reason, **details})
 
 
 def reveal_value(
@@ -104,19 +98,33 @@ def reveal_value(
     """Reveal one value to this person for 60 seconds, with an audit entry of its own, so that it needs no reason. The
     caller has checked the permission.
     """
+    _reveal(request, purpose, {key: entry}, details)
+
+
+def _reveal(
+    request: HttpRequest,
+    purpose: RevealPurpose,
+    shown: Mapping[int | str, tuple[str, str]],
+    details: Mapping[str, JSONValue],
+) -> None:
+    """Append an entry (stream, action) for each key, then show what has that key. Raises FreshLoginNeeded.
+
+    Every reveal goes through here.
+    """
+    require_fresh_login(request)
     # Recorded before anything is shown: a crash in between reveals nothing.
     with transaction.atomic():
-        record_action(request, *entry, details)
-    _store_reveals(request, [key], purpose)
+        for entry in shown.values():
+            record_action(request, *entry, details)
+    _store_reveals(request, list(shown), purpose)
 
 
 def _posted_reason(request: HttpRequest) -> str:
-    """Return the posted reason, or "" with an error on the next page. Raises PermissionDenied and FreshLoginNeeded."""
+    """Return the posted reason, or "" with an error on the next page. Raises PermissionDenied."""
     if not request.user.has_perm(CONTENTS):
         raise PermissionDenied
     form = ReasonForm(request.POST, field=ReasonField(min_length=3, max_length=200))
     if form.is_valid():
-        require_fresh_login(request)
         reason: str = form.cleaned_data["reason"]
         return reason
     messages.error(request, _("Nothing was revealed: enter a reason of at most 200 characters."))

@@ -3,11 +3,13 @@
 import re
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
+from django.utils import timezone
 
 from exports.models import Export
 from logins import guard
@@ -23,7 +25,9 @@ from tests.support.builders.history import a_delivery, a_receipt, a_replay, a_ro
 from tests.support.builders.settings_rows import TYPED, a_signed_source, connection, connection_form
 from tests.support.people import entries, person, save
 from tests.support.rows import in_submission
-from webhooks.models import SourceSecret
+from webhooks.captures import capture_windows
+from webhooks.captures.capture_windows import RequestToCapture, capture_request
+from webhooks.models import CapturedRequest, CaptureWindow, SourceSecret
 
 pytestmark = pytest.mark.django_db
 
@@ -74,9 +78,15 @@ def reveal_a_request(client: Client) -> Any:
     return client.post(f"/admin/webhooks/receipt/{receipt.pk}/reveal/", WHY)
 
 
-def reveal_captures(client: Client) -> Any:
-    source = a_source()
-    return client.post(f"/admin/webhooks/source/{source.pk}/capture/reveal/", WHY)
+def reveal_a_captured_value(client: Client) -> Any:
+    capture_windows._list_recently_kept.invalidate()
+    source, now = a_source(), timezone.now()
+    CaptureWindow.objects.create(source=source, opened_at=now, ends_at=now + timedelta(minutes=9))
+    captured = RequestToCapture({"user-agent": "x"}, b"{}", 2, "192.0.2.7", now, is_verified=False, reason="")
+    assert capture_request(source, captured)
+    page = f"/admin/webhooks/source/{source.pk}/capture/{CapturedRequest.objects.get().pk}/"
+    values = client.get(page).context["content"].headers
+    return client.post(f"{page}reveal/", {"value": next(value.key for value in values if value.is_masked)})
 
 
 def rotate_a_secret(client: Client) -> Any:
@@ -179,7 +189,7 @@ def approve_an_export(client: Client) -> Any:
 ACTS: dict[str, Callable[[Client], Any]] = {
     "event.revealed": reveal_an_event,
     "request.revealed": reveal_a_request,
-    "source.captures-revealed": reveal_captures,
+    "source.captured-value-revealed": reveal_a_captured_value,
     "secret.added": rotate_a_secret,
     "secret.ended": end_a_secret,
     "secret.changed": change_credentials,
@@ -201,7 +211,14 @@ ACTS: dict[str, Callable[[Client], Any]] = {
 
 # Those whose check is at a place of its own.
 IN_GATE = {
-    *("event.revealed", "secret.added", "secret.ended", "secret.changed", "connection.created"),
+    *(
+        "event.revealed",
+        "source.captured-value-revealed",
+        "secret.added",
+        "secret.ended",
+        "secret.changed",
+        "connection.created",
+    ),
     *("person.changed", "person.password-changed", "group.deleted", "access.approved"),
     *("erasure.requested", "erasure.confirmed", "export.requested"),
 }
