@@ -1,6 +1,8 @@
 """The three groups, and the pages of each."""
 
 import importlib
+import re
+from pathlib import Path
 
 import pytest
 from django.apps import apps
@@ -36,6 +38,23 @@ def test_a_role_holds_what_its_work_needs() -> None:
     people = {role: person(role) for role in ("support", "auditor", "administrator")}
     holders = {name: {role for role, one in people.items() if one.has_perm(name)} for name in HOLDERS}
     assert holders == HOLDERS
+
+
+def test_the_table_of_roles_in_the_documentation_is_what_they_hold() -> None:
+    """Holds that administrators read which permissions a role gives: each of them is in one row of the table."""
+    page = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+    head, *lines = re.findall(
+        r"^\|.*\|$", page[page.index("| may | permissions |") :].partition("\n\n")[0], re.M
+    )
+    roles = re.findall(r"`(\w+)`", head)
+    documented: dict[str, list[str]] = {role: [] for role in roles}
+    for _, _, names, *cells, _ in (line.split("|") for line in lines[1:]):
+        for role, cell in zip(roles, cells, strict=True):
+            documented[role] += re.findall(r"`(\w+)`", names) if cell.strip() == "yes" else []
+    held = {
+        role.name: sorted(role.permissions.values_list("codename", flat=True)) for role in Group.objects.all()
+    }
+    assert {role: sorted(names) for role, names in documented.items()} == held
 
 
 @pytest.mark.submission
