@@ -70,7 +70,9 @@ def reveal_events(
     details = {"reason": reason}
     if purpose != RevealPurpose.READING:
         details["purpose"] = purpose.name.lower()
-    shown = {event.pk: (event.stream, "event.revealed") for event in events[:MAX_REVEALS]}
+    shown: dict[int | str, tuple[str, str]] = {
+        event.pk: (event.stream, "event.revealed") for event in events[:MAX_REVEALS]
+    }
     _reveal(request, purpose, shown, details)
 
 

@@ -53,7 +53,8 @@ def write_csv(
 
 def read_cells(events: QuerySet[Any], requester: str) -> Iterator[tuple[Any, ...]]:
     """Yield the cells of each event and the requester by the ORM: text, or None if there is no value."""
-    return _select_cells(events, requester).iterator(chunk_size=CHUNK_SIZE)
+    cells: Iterator[tuple[Any, ...]] = _select_cells(events, requester).iterator(chunk_size=CHUNK_SIZE)
+    return cells
 
 
 def _select_cells(events: QuerySet[Any], requester: str) -> Any:
