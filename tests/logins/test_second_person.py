@@ -74,7 +74,7 @@ def test_a_request_names_who_can_approve_it_and_from_when() -> None:
     """Holds that the named people are those whom `why_not_second` accepts, now or at the named time."""
     anna, eva, late = (person("administrator", name) for name in ("anna", "eva", "late"))
     known, gone = person("administrator", "known"), person("administrator", "gone")
-    change(known, anna, 3 * HOUR, "person.password-changed")
+    change(known, anna, 100 * HOUR, "person.password-changed")
     User.objects.filter(pk=gone.pk).update(is_active=False)
     since = timezone.now() - HOUR
     HeldPermission.objects.filter(person=late).update(since=since)

@@ -90,7 +90,7 @@ def test_the_requester_reads_that_nobody_can_approve() -> None:
     )
 
 
-def test_a_page_costs_a_statement_for_the_menu_and_none_for_a_person_who_decides_nothing() -> None:
+def test_the_menu_costs_one_statement_and_none_for_a_person_who_decides_nothing() -> None:
     for role, statements in (("administrator", 1), ("support", 1), ("auditor", 1)):
         with CaptureQueriesContext(connection) as captured:
             count_awaited(User.objects.get(pk=person(role, role).pk))
