@@ -3,7 +3,6 @@
 import re
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -20,14 +19,13 @@ from logins.models import AccessRequest
 from sync.erasure.requests import request_erasure
 from sync.erasure.subject_data import find_subject
 from sync.models import Erasure
+from tests.support.builders.captured_requests import a_captured_request
 from tests.support.builders.exports import a_requested_export
 from tests.support.builders.history import a_delivery, a_receipt, a_replay, a_route, a_source, an_event
 from tests.support.builders.settings_rows import TYPED, a_signed_source, connection, connection_form
 from tests.support.people import entries, person, save
 from tests.support.rows import in_submission
-from webhooks.captures import capture_windows
-from webhooks.captures.capture_windows import RequestToCapture, capture_request
-from webhooks.models import CapturedRequest, CaptureWindow, SourceSecret
+from webhooks.models import SourceSecret
 
 pytestmark = pytest.mark.django_db
 
@@ -79,14 +77,8 @@ def reveal_a_request(client: Client) -> Any:
 
 
 def reveal_a_captured_value(client: Client) -> Any:
-    capture_windows._list_recently_kept.invalidate()
-    source, now = a_source(), timezone.now()
-    CaptureWindow.objects.create(source=source, opened_at=now, ends_at=now + timedelta(minutes=9))
-    captured = RequestToCapture({"user-agent": "x"}, b"{}", 2, "192.0.2.7", now, is_verified=False, reason="")
-    assert capture_request(source, captured)
-    page = f"/admin/webhooks/source/{source.pk}/capture/{CapturedRequest.objects.get().pk}/"
-    values = client.get(page).context["content"].headers
-    return client.post(f"{page}reveal/", {"value": next(value.key for value in values if value.is_masked)})
+    row = a_captured_request(a_source(), timezone.now())
+    return client.post(f"/admin/webhooks/source/{row.source_id}/capture/{row.pk}/reveal/", {"value": "b0"})
 
 
 def rotate_a_secret(client: Client) -> Any:

@@ -34,6 +34,7 @@ from sync.models import (
     ReplayMember,
     Route,
 )
+from tests.support.builders.captured_requests import a_captured_request
 from tests.support.builders.failed_events import a_failed_event
 from tests.support.builders.history import (
     NOON,
@@ -50,8 +51,7 @@ from tests.support.builders.overviews import a_failure_group
 from tests.support.builders.refusals import a_refusal
 from tests.support.builders.settings_rows import DECLARATION
 from tests.support.people import person
-from webhooks.captures.capture_windows import RequestToCapture, capture_request
-from webhooks.models import CapturedRequest, CaptureWindow, Event, Source, SourceSecret
+from webhooks.models import CapturedRequest, Event, Source, SourceSecret
 
 NOW = NOON + timedelta(minutes=30)
 
@@ -205,13 +205,7 @@ def page_rows() -> dict[str, Any]:
 
 def _captured(source: Source) -> CapturedRequest:
     """Open a capture window that has stored a request, and return that."""
-    CaptureWindow.objects.create(source=source, opened_at=NOON, ends_at=NOON + timedelta(minutes=60))
-    body = b'{"user": {"id": "U-1", "is_new": true}}'
-    headers = {"authorization": "Bearer secret", "content-type": "application/json", "user-agent": "vendor"}
-    request = RequestToCapture(
-        headers, body, 40_000, "192.0.2.7", NOON, is_verified=False, reason="wrong-signature"
-    )
-    capture_request(Source.objects.get(pk=source.pk), request)
+    a_captured_request(source, NOON, size=40_000)
     CapturedRequest.objects.update(is_cut=True)
     return CapturedRequest.objects.get()
 
