@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import environ  # type: ignore[import-untyped]
 from django.core.exceptions import ImproperlyConfigured
 
+from connectors.http.egress import DEVELOPMENT_POLICY, EgressPolicy, parse_egress_policy
 from database.settings import postgresql_settings, sqlite_settings
 
 Number = TypeVar("Number", int, float)
@@ -151,6 +152,22 @@ def read_mail_server(env: environ.Env) -> dict[str, Any]:
     except (ValueError, ImproperlyConfigured):
         raise ImproperlyConfigured(
             "EMAIL_URL: must be like smtp+tls://user:password@mail.example.com:587."
+        ) from None
+
+
+def read_egress_policy(env: environ.Env, *, is_development: bool) -> EgressPolicy:
+    """Return what the hub may contact, of EGRESS_ALLOW. Empty: public addresses, in development also loopback and
+    private ones. Raises ImproperlyConfigured if it is invalid.
+    """
+    text: str = env.str("EGRESS_ALLOW", default="").strip()
+    if not text:
+        return DEVELOPMENT_POLICY if is_development else EgressPolicy()
+    try:
+        return parse_egress_policy(text)
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            "EGRESS_ALLOW: must be networks such as 10.20.0.0/16, host names and the word public, separated by "
+            f"commas: {error}."
         ) from None
 
 

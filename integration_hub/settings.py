@@ -15,6 +15,7 @@ from integration_hub.environment import (
     build_transport_options,
     read_database,
     read_delays,
+    read_egress_policy,
     read_env_file,
     read_limit,
     read_log_format,
@@ -205,6 +206,10 @@ TRUSTED_PROXIES = read_number(env, "TRUSTED_PROXIES", 0, maximum=100)
 # The address under which other systems reach the hub, for senders that sign it; empty if none does.
 PUBLIC_URL = read_public_url(env)
 
+# What the hub may contact: the systems of connections, token endpoints, key sets, and the receivers of alarms,
+# checkpoints and mails. With nothing configured public addresses only, on a developer's machine internal ones too.
+EGRESS_POLICY = read_egress_policy(env, is_development=DEBUG)
+
 # The status for a source while nothing can be stored: 503, or 429 for sources that expect only 200 and 4xx.
 UNAVAILABLE_STATUS = read_number(env, "UNAVAILABLE_STATUS", 503, minimum=200, maximum=599)
 
@@ -261,7 +266,9 @@ ALARM_LINK_BASE = env.str("ALARM_LINK_BASE", default="").rstrip("/")
 
 # The mail server, for example smtp+tls://user:password@mail.example.com:587.
 _MAIL = read_mail_server(env)
-EMAIL_BACKEND = _MAIL["EMAIL_BACKEND"]
+EMAIL_BACKEND = _MAIL["EMAIL_BACKEND"].replace(
+    "django.core.mail.backends.smtp.EmailBackend", "integration_hub.egress.mail_backend.CheckedEmailBackend"
+)
 EMAIL_HOST = _MAIL["EMAIL_HOST"]
 EMAIL_HOST_USER = _MAIL["EMAIL_HOST_USER"]
 EMAIL_HOST_PASSWORD = _MAIL["EMAIL_HOST_PASSWORD"]

@@ -15,6 +15,7 @@ from connectors.exchange import (
     start_exchange,
 )
 from connectors.http.message_types import (
+    AddressRefused,
     CertificateRefused,
     ConnectionFailed,
     DeadlineExceeded,
@@ -34,6 +35,7 @@ _READS: frozenset[Purpose] = frozenset({"fetch", "list", "get", "search", "probe
 _ERRORS_BY_FAILURE: Mapping[type[ExchangeFailure], type[errors.ConnectorError]] = {
     DeadlineExceeded: errors.RequestTimedOut,
     ConnectionFailed: errors.SystemUnavailable,
+    AddressRefused: errors.SystemUnavailable,
     HubExhausted: errors.HubExhausted,
     UrlNotAllowed: errors.UnsafeRequest,
     CertificateRefused: errors.CredentialsRefused,

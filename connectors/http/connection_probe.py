@@ -1,7 +1,7 @@
 """Probe a system: resolve its name, connect, and read its certificate.
 
 Nothing is sent over these connections. Names, addresses and certificates are checked by the rules of every
-exchange (`dns`, `response_reader`, `transport.make_tls_context`).
+exchange (`egress`, `response_reader`, `transport.make_tls_context`).
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from cryptography import x509
 from connectors.contracts.errors import HUB_EXHAUSTED_CODE
 from connectors.http.client_certificates import is_certificate_alert
 from connectors.http.deadline import Deadline
-from connectors.http.dns import is_address_allowed, resolve_addresses
+from connectors.http.dns import AddressNotAllowed, resolve_allowed_addresses
 from connectors.http.message_types import HttpEndpoint
 from connectors.http.resource_shortage import is_resource_shortage
 from connectors.http.response_reader import ExchangeState, open_socket
@@ -63,16 +63,14 @@ def resolve_endpoint(wire: HttpEndpoint) -> list[str]:
     """Return the addresses of the host that may be connected to. Raises ProbeFailed."""
     host, port = host_and_port(wire)
     try:
-        addresses = resolve_addresses(host, port, wire.deadline_seconds)
+        addresses = resolve_allowed_addresses(host, port, wire.deadline_seconds, wire.allowed_networks)
     except TimeoutError:
         raise ProbeFailed("name-late") from None
+    except AddressNotAllowed:
+        raise ProbeFailed("address-forbidden") from None
     except OSError as error:
         raise ProbeFailed(HUB_EXHAUSTED_CODE if is_resource_shortage(error) else "name-unknown") from None
-    texts = list(dict.fromkeys(str(address[4][0]) for address in addresses))
-    permitted = [text for text in texts if is_address_allowed(text, wire.allowed_networks)]
-    if not permitted:
-        raise ProbeFailed("address-forbidden")
-    return permitted
+    return list(dict.fromkeys(str(address[4][0]) for address in addresses))
 
 
 def fetch_certificate(wire: HttpEndpoint) -> ServerCertificate | None:
@@ -136,8 +134,8 @@ def _failure_code(error: OSError, deadline: Deadline, wire: HttpEndpoint) -> str
         return "no-answer"
     if is_resource_shortage(error):
         return HUB_EXHAUSTED_CODE
-    if isinstance(error, ConnectionRefusedError):
-        return "connection-refused"
+    if isinstance(error, AddressNotAllowed | ConnectionRefusedError):
+        return "address-forbidden" if isinstance(error, AddressNotAllowed) else "connection-refused"
     if is_certificate_alert(error):
         return f"client-certificate-{'refused' if wire.client_certificate else 'required'}"
     if isinstance(error, ssl.SSLError) and (error.reason or "").endswith("ALERT_HANDSHAKE_FAILURE"):

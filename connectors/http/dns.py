@@ -1,80 +1,20 @@
-"""Resolve host names in bounded time, and decide which addresses a connection may use.
+"""Resolve host names in bounded time.
 
 A few daemon threads a process do the lookups. Callers that need the same name at the same time share one
-lookup, so a name server that hangs blocks one thread for each name. Private ranges are allowed, because the
-systems may be internal.
+lookup, so a name server that hangs blocks one thread for each name.
 """
 
 import os
 import queue
 import socket
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 from typing import Any
 
+from connectors.http.egress import Network, is_address_allowed
 from connectors.http.resource_shortage import require_free_descriptor, thread_shortage
-
-Network = IPv4Network | IPv6Network
-
-# Metadata services that hand out cloud credentials, besides the link-local ranges.
-METADATA_NETWORKS = tuple(
-    ip_network(text)
-    for text in (
-        *("100.100.100.200/32", "192.0.0.192/32", "168.63.129.16/32"),
-        *("fd00:ec2::23/128", "fd00:ec2::254/128", "fd20:ce::254/128"),
-    )
-)
-
-# Prefixes under which an IPv6 address stands for the IPv4 address in its last 32 bits: RFC 6052, RFC 8215, RFC 2765
-# (SIIT), and the IPv4-compatible form of RFC 4291, which has ::1 and :: for itself.
-TRANSLATION_PREFIXES = tuple(
-    IPv6Network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96", "::/96")
-)
-# A gateway with a prefix of 48 bits puts the IPv4 address around bits 64 to 71 (RFC 6052, 2.2).
-_SHORT_TRANSLATION_PREFIX = IPv6Network("64:ff9b:1::/48")
-# Interface identifiers that end with an IPv4 address (RFC 5214).
-_ISATAP_IDENTIFIERS = (0x00005EFE, 0x02005EFE)
-_LAST_RESERVED_ADDRESS = 1
-_LAST_32_BITS = 0xFFFFFFFF
-
-
-def is_address_allowed(text: str, networks: Iterable[Network]) -> bool:
-    """Return True if an address may be connected to. If `networks` is not empty, only addresses in it are
-    allowed.
-
-    An IPv6 address that a gateway or tunnel may turn into IPv4 addresses must pass the checks of all of these.
-    """
-    address, allowed = ip_address(text), tuple(networks)
-    embedded = _embedded_addresses(address) if isinstance(address, IPv6Address) else []
-    return all(_is_plain_address_allowed(one, allowed) for one in embedded or [address])
-
-
-def _is_plain_address_allowed(address: IPv4Address | IPv6Address, allowed: Sequence[Network]) -> bool:
-    if address.is_link_local or address.is_multicast or address.is_unspecified:
-        return False
-    if any(address in network for network in METADATA_NETWORKS):
-        return False
-    return not allowed or any(address in network for network in allowed)
-
-
-def _embedded_addresses(address: IPv6Address) -> list[IPv4Address | IPv6Address]:
-    """Return the IPv4 addresses that the address may stand for; empty if it stands for itself alone."""
-    if address.ipv4_mapped or address.sixtofour:
-        return [address.ipv4_mapped or address.sixtofour or address]
-    if address.teredo:
-        return list(address.teredo)
-    bits = int(address)
-    last = IPv4Address(bits & _LAST_32_BITS)
-    if bits >> 32 & _LAST_32_BITS in _ISATAP_IDENTIFIERS:
-        return [address, last]
-    if bits <= _LAST_RESERVED_ADDRESS or not any(address in prefix for prefix in TRANSLATION_PREFIXES):
-        return []
-    if address in _SHORT_TRANSLATION_PREFIX:
-        return [last, IPv4Address((bits >> 64 & 0xFFFF) << 16 | bits >> 40 & 0xFFFF)]
-    return [last]
-
 
 MAX_THREADS = 8
 
@@ -150,6 +90,23 @@ def resolve_addresses(host: str, port: int, seconds: float) -> AddressInfo:
     return (
         _query_system((host, port)) if _is_ip_literal(host) else _resolver.resolve_host((host, port), seconds)
     )
+
+
+class AddressNotAllowed(OSError):
+    """A name has addresses, and the hub may connect to none of them."""
+
+
+def resolve_allowed_addresses(
+    host: str, port: int, seconds: float, networks: Sequence[Network] = ()
+) -> AddressInfo:
+    """Return the addresses of a host that the hub may connect to (`egress`). Raises AddressNotAllowed if it may connect
+    to none of them, other OSErrors if the host is unknown, TimeoutError after `seconds`.
+    """
+    addresses = resolve_addresses(host, port, seconds)
+    allowed = [one for one in addresses if is_address_allowed(host, str(one[4][0]), networks)]
+    if not allowed:
+        raise AddressNotAllowed("no allowed address")
+    return allowed
 
 
 def _query_system(name: HostAndPort) -> AddressInfo:

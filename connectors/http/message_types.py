@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from connectors.http.client_certificates import ClientCertificate
-from connectors.http.dns import Network
+from connectors.http.egress import Network
 
 
 class HttpEndpoint(NamedTuple):
@@ -13,7 +13,7 @@ class HttpEndpoint(NamedTuple):
 
     `deadline_seconds` covers the whole exchange, `byte_cap` the response body. `ca_certificates` are the PEM
     certificates to trust instead of the bundled ones. If `allowed_networks` is not empty, only addresses in it are
-    allowed. The hub presents `client_certificate`.
+    allowed, of those that the hub may connect to at all (`egress`). The hub presents `client_certificate`.
     """
 
     origin: str
@@ -76,6 +76,10 @@ class DeadlineExceeded(ExchangeFailure):
 
 class ConnectionFailed(ExchangeFailure):
     """No connection, or a connection that was cut."""
+
+
+class AddressRefused(ConnectionFailed):
+    """The hub may not connect to the addresses of the host. Nothing was sent."""
 
 
 class HubExhausted(ExchangeFailure):

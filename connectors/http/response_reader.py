@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from connectors.http.deadline import Deadline
-from connectors.http.dns import is_address_allowed, resolve_addresses
+from connectors.http.dns import resolve_allowed_addresses
 from connectors.http.message_heads import ResponseHead, parse_response_head
 from connectors.http.message_types import HttpEndpoint, HttpResponse, InvalidResponse
 from connectors.http.resource_shortage import is_missing_address, is_resource_shortage
@@ -207,14 +207,15 @@ def _connect_seconds(remaining: float, untried: int) -> float:
 
 
 def open_socket(host: str, port: int, state: ExchangeState) -> socket.socket:
-    """Connect to the first permitted address that answers, within the one deadline of the exchange. An address that
+    """Connect to the first allowed address that answers, within the one deadline of the exchange. An address that
     does not answer leaves time for the others.
+
+    The addresses that are judged are those that are connected to: the name is not resolved again.
     """
-    nothing_tried = problem = OSError("no allowed address")
-    addresses = resolve_addresses(host, port, state.deadline.remaining_seconds())
-    permitted = [
-        one for one in addresses if is_address_allowed(str(one[4][0]), state.endpoint.allowed_networks)
-    ]
+    nothing_tried = problem = OSError("no address")
+    permitted = resolve_allowed_addresses(
+        host, port, state.deadline.remaining_seconds(), state.endpoint.allowed_networks
+    )
     for number, (family, kind, protocol, _, address) in enumerate(permitted, 1):
         sock = socket.socket(family, kind, protocol)
         try:

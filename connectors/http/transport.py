@@ -21,8 +21,10 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from connectors.http.client_certificates import is_certificate_alert
 from connectors.http.connection_pool import ConnectionPool
 from connectors.http.deadline import Deadline
+from connectors.http.dns import AddressNotAllowed
 from connectors.http.message_heads import encode_plain_request, encode_request
 from connectors.http.message_types import (
+    AddressRefused,
     CertificateRefused,
     ConnectionFailed,
     DeadlineExceeded,
@@ -225,6 +227,8 @@ def _unopened_failure(causes: Sequence[BaseException]) -> ExchangeFailure:
         return ConnectionFailed("the certificate is not trusted")
     if any(is_resource_shortage(cause) for cause in causes):
         return HubExhausted(SHORTAGE_REASON)
+    if any(isinstance(cause, AddressNotAllowed) for cause in causes):
+        return AddressRefused("no connection, because the hub may not contact this address")
     return ConnectionFailed("no connection")
 
 

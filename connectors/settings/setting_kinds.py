@@ -12,7 +12,7 @@ from config_schema.expressions.expression_kind import ExpressionKind, read_expre
 from config_schema.expressions.jmespath_paths import compile_expression, is_plain_expression
 from config_schema.kinds import JsonSchema, Text, TextList, TextMap, ValueKind, anchor_pattern
 from config_schema.translatable import error_sentence, translatable
-from connectors.http.dns import Network
+from connectors.http.egress import Network
 from connectors.http.placeholders import find_placeholders
 from connectors.http.query_parameters import Query, QueryValue, list_values
 from connectors.http.urls import PATH_CHARACTERS, is_plain_path, parse_base_url

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from config_schema.declared import Declared, nullable, setting
 from config_schema.kinds import Choice
 from config_schema.translatable import translatable
-from connectors.http.dns import Network
+from connectors.http.egress import Network
 from connectors.http.query_parameters import Query
 from connectors.settings.setting_kinds import (
     Certificates,
@@ -69,8 +69,7 @@ class ConnectionOptions(Declared):
     )
     networks: tuple[Network, ...] = setting(
         Networks(),
-        "The only networks that the host may resolve to. Link-local, multicast and metadata addresses are "
-        "refused in any case.",
+        "The only networks that the host may resolve to, of those that the hub may contact at all (`EGRESS_ALLOW`).",
         default=[],
         example=["10.20.0.0/16"],
     )

@@ -7,8 +7,13 @@ from datetime import timedelta
 from django.utils import timezone
 
 from config_schema.translatable import error_sentence, translatable
-from connectors.http.dns import is_address_allowed
-from connectors.http.message_types import ExchangeFailure, HttpEndpoint, HttpRequest, HttpResponse
+from connectors.http.message_types import (
+    AddressRefused,
+    ExchangeFailure,
+    HttpEndpoint,
+    HttpRequest,
+    HttpResponse,
+)
 from connectors.http.transport import transmit_request
 from connectors.http.urls import allowed_url_pattern, parse_base_url
 from webhooks.models import claim_due_key_sets, claim_key_set, record_key_set_fault, store_key_set
@@ -58,8 +63,10 @@ def fetch_key_set(url: str) -> None:
         _require_key_set_response(response)
         store_key_set(url, response.body, _read_lifetime(response), now)
     except (KeySetUnavailable, ExchangeFailure, ValueError) as error:
-        if isinstance(error, ExchangeFailure):
-            sentence: str = translatable("No key set was received: %(reason)s.", reason=str(error))
+        if isinstance(error, AddressRefused):
+            sentence: str = translatable("The hub does not connect to this address.")
+        elif isinstance(error, ExchangeFailure):
+            sentence = translatable("No key set was received: %(reason)s.", reason=str(error))
         else:
             sentence = error_sentence(error)
         record_key_set_fault(url, str(sentence), now)
@@ -84,7 +91,6 @@ def _require_key_set_response(response: HttpResponse) -> None:
 
 def _request_key_set(url: str) -> HttpResponse:
     base = parse_base_url(url)
-    _require_allowed_address(base.host)
     template = "/" if url.endswith("/") or not base.prefix else ""
     headers = {
         "Accept": "application/jwk-set+json, application/json",
@@ -94,18 +100,6 @@ def _request_key_set(url: str) -> HttpResponse:
     target = f"{base.origin}{base.prefix}{template}"
     request = HttpRequest("GET", target, headers, None, allowed_url_pattern(base, template))
     return transmit_request(request, HttpEndpoint(base.origin, TIMEOUT_SECONDS, BYTE_CAP))
-
-
-def _require_allowed_address(host: str) -> None:
-    """Raise KeySetUnavailable if the host is an address that the hub does not connect to. Those that a name has are
-    checked when the connection is opened.
-    """
-    try:
-        is_allowed = is_address_allowed(host.strip("[]"), ())
-    except ValueError:
-        return
-    if not is_allowed:
-        raise KeySetUnavailable(translatable("The hub does not connect to this address."))
 
 
 def _read_lifetime(response: HttpResponse) -> timedelta:

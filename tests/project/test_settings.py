@@ -11,7 +11,9 @@ from unittest.mock import patch
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from connectors.http.egress import is_address_allowed
 from integration_hub import checks
+from tests.support.http.egress import egress_policy
 from tests.support.processes.settings_check import VALID_SETTINGS, check, serve
 
 pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
@@ -98,6 +100,24 @@ def test_values_are_parsed_and_empty_ones_use_the_default() -> None:
     assert (settings["DELIVERY_THREADS"], settings["RECHECK_SECONDS"]) == (8, (1.0, 5.5))
     assert settings["PUBLIC_URL"] == "https://hub.example.com"
     assert settings["SECURE_PROXY_SSL_HEADER"] == ("HTTP_X_FORWARDED_PROTO", "https")
+
+
+def test_an_invalid_egress_list_stops_the_start_with_the_number_of_the_entry() -> None:
+    for value in ("http://shop.test", "shop.test,canary@shop.test", "10.0.0.1/8", "169.254.169.254"):
+        assert re.fullmatch(r"EGRESS_ALLOW: must be .+: entry \d is .+\.", refusal(EGRESS_ALLOW=value))
+
+
+@pytest.mark.promise("T4", "T7")
+def test_internal_addresses_are_contacted_only_with_debug_or_if_they_are_listed() -> None:
+    cases = [
+        ("off", None, False, True), ("off", "", False, True), ("on", None, True, True), ("on", "", True, True),
+        ("off", "127.0.0.0/8", True, False), ("on", "public", False, True), ("off", "public,localhost", True, True),
+    ]  # fmt: skip
+    for debug, value, is_internal_allowed, is_public_allowed in cases:
+        with egress_policy(load(DEBUG=debug, EGRESS_ALLOW=value)["EGRESS_POLICY"]):
+            assert is_address_allowed("localhost", "127.0.0.1") is is_internal_allowed
+            assert is_address_allowed("shop.test", "8.8.8.8") is is_public_allowed
+            assert not is_address_allowed("shop.test", "169.254.169.254")
 
 
 @pytest.mark.promise("T4")

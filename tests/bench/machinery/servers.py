@@ -174,6 +174,7 @@ def _hub_environment(database: Database, systems: Systems, folder: Path) -> dict
         "SECRET_KEY": "only-for-the-benchmark-0123456789abcdefghijklmnopqrstuvwxyz",
         "SEALING_KEYS": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
         "ALLOWED_HOSTS": "127.0.0.1",
+        "EGRESS_ALLOW": "127.0.0.0/8",
         "SANDBOX_IDENTITY_PORT": str(systems.identity),
         "SANDBOX_SHOP_PORT": str(systems.shop),
         "SANDBOX_IDENTITY_TOKEN": "identity-token",

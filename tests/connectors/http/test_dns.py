@@ -1,4 +1,4 @@
-"""The addresses that a connection may use, and the time limit of their lookup."""
+"""The lookup of a name: its time limit, its threads, and the time that each address gets."""
 
 import contextlib
 import os
@@ -7,7 +7,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from ipaddress import ip_network
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,24 +15,13 @@ import pytest
 from connectors.contracts.errors import RequestTimedOut, SystemUnavailable
 from connectors.http import deadline, transport
 from connectors.http.deadline import Deadline
-from connectors.http.dns import MAX_THREADS, HostResolver, is_address_allowed, resolve_addresses
+from connectors.http.dns import MAX_THREADS, HostResolver, resolve_addresses
 from connectors.http.message_types import ConnectionFailed, HttpEndpoint, HttpRequest
 from connectors.http.response_reader import MAX_CONNECT_SECONDS, ExchangeState, open_socket
-from tests.support.http.connectors import identity, shop, shop_settings
+from tests.support.http.connectors import identity, shop
 from tests.support.http.servers import Reply, SeenRequest, Service, serving
 
 pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
-
-METADATA_SPELLINGS = [
-    "169.254.169.254", "2852039166", "0xa9fea9fe", "0xA9.0xFE.0xA9.0xFE", "0251.0376.0251.0376",
-    "169.254.43518", "169.16689662", "::ffff:169.254.169.254", "::ffff:a9fe:a9fe", "0:0:0:0:0:ffff:a9fe:a9fe",
-    "2002:a9fe:a9fe::", "64:ff9b::a9fe:a9fe", "64:ff9b::169.254.169.254", "fe80::1", "fe80::a9fe:a9fe",
-    "64:ff9b:1::a9fe:a9fe", "::169.254.169.254", "::a9fe:a9fe", "fd20:ce::254", "fd00:ec2::23",
-    "fd00:ec2::254", "fd00:0ec2:0:0:0:0:0:254", "100.100.100.200", "168.63.129.16", "192.0.0.192",
-    "::ffff:0:169.254.169.254", "::ffff:0:6464:64c8", "2001:0:a9fe:a9fe::", "2001:0:4136:e378:8000:63bf:5601:5601",
-    "2001:db8::5efe:a9fe:a9fe", "2001:db8::200:5efe:169.254.169.254", "64:ff9b:1:a9fe:a9:fe00::",
-    "::ffff:100.100.100.200", "0.0.0.0", "0", "::", "::ffff:0.0.0.0", "224.0.0.1", "ff02::1",
-]  # fmt: skip
 
 
 def _user(_: SeenRequest) -> Reply:
@@ -47,61 +35,6 @@ def _resolving_to(monkeypatch: pytest.MonkeyPatch, port: int, *hosts: str) -> No
 
 def _port(service: Service) -> int:
     return int(service.url.rpartition(":")[2])
-
-
-@pytest.mark.promise("I13", "T7")
-def test_no_spelling_of_a_forbidden_address_is_permitted() -> None:
-    for spelling in METADATA_SPELLINGS:
-        addresses = resolve_addresses(spelling, 80, 60.0)
-        assert addresses
-        assert not any(is_address_allowed(str(one[4][0]), ()) for one in addresses)
-
-
-def test_configured_networks_restrict_the_permitted_addresses() -> None:
-    cases: list[tuple[str, str | None, bool]] = [
-        ("10.1.2.3", None, True), ("::1", None, True), ("64:ff9b::a01:203", None, True),
-        ("10.1.2.3", "10.0.0.0/8", True), ("11.1.2.3", "10.0.0.0/8", False),
-        ("::ffff:10.1.2.3", "10.0.0.0/8", True), ("64:ff9b::a01:203", "10.0.0.0/8", True),
-        ("2001:db8::1", "10.0.0.0/8", False), ("10.1.2.3", "2001:db8::/32", False),
-        ("169.254.169.254", "169.254.0.0/16", False), ("::ffff:0:10.1.2.3", "10.0.0.0/8", True),
-        ("2001:0:4136:e378:8000:63bf:3fff:fdd2", None, True), ("2001:db8::5efe:10.1.2.3", None, True),
-        ("2001:db8::5efe:10.1.2.3", "10.0.0.0/8", False),
-    ]  # fmt: skip
-    for address, network, permitted in cases:
-        assert is_address_allowed(address, [ip_network(network)] if network else []) is permitted
-
-
-@pytest.mark.parametrize(
-    ("networks", "reached"), [([], 1), (["127.0.0.0/8"], 1), (["10.0.0.0/8", "::/0"], 0)]
-)
-def test_a_connection_uses_only_its_allowed_networks(networks: list[str], reached: int) -> None:
-    with serving(_user) as service:
-        connector = shop(service.url, settings=shop_settings() | {"networks": networks})
-        with contextlib.nullcontext() if reached else pytest.raises(SystemUnavailable):
-            connector.get_record("USER", "1")
-        assert len(service.seen) == reached
-
-
-def test_the_networks_of_a_connection_are_not_those_of_a_token_endpoint_elsewhere() -> None:
-    with serving(lambda _: Reply(200, {"access_token": "t1"})) as issuer:
-        connector = shop(
-            "http://127.0.0.2:9",
-            settings=shop_settings() | {"networks": ["127.0.0.2/32"]},
-            authentication={"scheme": "oauth2-client-credentials", "token_url": f"{issuer.url}/token"},
-            credentials={"client_id": "networks", "client_secret": "hush"},
-        )
-        assert connector.renew_credentials()
-
-
-def test_of_several_addresses_only_a_permitted_one_is_contacted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that is rebound to the address of another service reaches only permitted addresses."""
-    with serving(_user) as service, socket.create_server(("127.0.0.2", _port(service))) as trap:
-        _resolving_to(monkeypatch, _port(service), "127.0.0.2", "127.0.0.1")
-        url = f"http://rebound.test:{_port(service)}"
-        assert shop(url, settings=shop_settings() | {"networks": ["127.0.0.1/32"]}).get_record("USER", "1")
-        trap.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            trap.accept()
 
 
 def test_a_host_without_an_address_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:

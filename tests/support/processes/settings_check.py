@@ -16,6 +16,7 @@ VALID_SETTINGS = {
     "ALLOWED_HOSTS": "hub.example.com",
     "DATABASE_URL": f"sqlite:///{_DATABASE_FOLDER.name}/hub.sqlite3",
     "AUDIT_CHECKPOINT_EMAILS": "auditor@example.com",
+    "EGRESS_ALLOW": "public,localhost",  # the mail server
 }
 
 

@@ -1,0 +1,1 @@
+"""What may the hub contact, and does its configuration ask for more?"""
