@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 from config_schema.errors import SettingsInvalid
 from config_schema.model_fields import FieldSetting
 from config_schema.translatable import translatable
+from connectors.address_check import refuse_forbidden_addresses
 from connectors.registry import CONNECTORS, find_credential_origins, validate_connection
 from database.encryption.at_rest import CannotDecrypt, EncryptedJSONField
 from webhooks.models.pausable import Pausable
@@ -214,6 +215,7 @@ class Connection(Pausable):
             raise ValidationError({"deadline_seconds": sentence % values})
         try:
             validate_connection(self.connector, self.settings, self.authentication, self.base_url)
+            refuse_forbidden_addresses(self.authentication, self.base_url)
         except SettingsInvalid as error:
             # The place begins with the name of the field.
             field, *place = error.place

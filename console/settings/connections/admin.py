@@ -13,6 +13,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from config_schema.errors import SettingsInvalid
+from connectors.address_check import find_blocked_address
 from connectors.presets import PRESETS, load_preset
 from connectors.registry import CONNECTOR_SIDES
 from connectors.settings.authentication import credential_names
@@ -20,8 +22,8 @@ from connectors.settings.secret_values import mask_plain_secrets
 from console.base.admin_pages import admin_page, column
 from console.base.audit_trail import FieldValues, client_address, request_actor
 from console.base.forms import JSON_AS_TEXT
-from console.base.two_step_change import TwoStepChangeAdmin
 from console.permissions import MAY_TEST
+from console.settings.checked_addresses import CheckedAddressesAdmin
 from console.settings.connections.connection_status import ConnectionStatus, count_waiting, waiting_text
 from console.settings.connections.connection_test import run_connection_test
 from console.settings.connections.forms import CREDENTIAL_LABELS, CREDENTIALS, ConnectionForm
@@ -49,10 +51,11 @@ _PRESET_FIELDS = ("connector", "authentication", "settings")
 
 
 @admin.register(Connection)
-class ConnectionAdmin(TwoStepChangeAdmin):
+class ConnectionAdmin(CheckedAddressesAdmin):
     """Configure how the hub reaches a system, with which credentials and limits."""
 
     audit_kind = "connection"
+    address_fields = ("base_url", "authentication", "settings")
     no_rows_text = gettext_lazy(
         "No connections yet. The hub needs at least two: the identity service from which it fetches entities, "
         "and the target in which it changes records."
@@ -86,6 +89,18 @@ class ConnectionAdmin(TwoStepChangeAdmin):
 
     class Media:
         css: ClassVar = {"all": ["console/lists.css", "console/settings.css"]}
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Add the field that confirms unencrypted credentials to a form that is shown again: it may be needed."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if request.method != "POST":
+            return fieldsets
+        return [
+            (title, {**options, "fields": (*options["fields"], "unencrypted")})
+            if "clear_credentials" in options["fields"]
+            else (title, options)
+            for title, options in fieldsets
+        ]
 
     def read_only_fieldsets(self, fieldsets: Any) -> Any:
         """Name the stored credentials: the fields for new ones are empty, also if some are stored."""
@@ -178,6 +193,9 @@ class ConnectionAdmin(TwoStepChangeAdmin):
     def field_remarks(self, form: Any) -> dict[str, list[str]]:
         return {"settings": connection_gaps(form.instance)}
 
+    def find_blocked_address(self, row: Any) -> SettingsInvalid | None:
+        return find_blocked_address(row.connector, row.settings, row.authentication, row.base_url)
+
     def show_check_result(self, request: HttpRequest, form: Any, *, is_new: bool) -> None:
         super().show_check_result(request, form, is_new=is_new)
         if any(form.data.get(name) for name in CREDENTIALS):
@@ -189,6 +207,10 @@ class ConnectionAdmin(TwoStepChangeAdmin):
         connection that is disabled.
         """
         gaps = [*connection_gaps(form.instance), *_moved_warnings(form)]
+        gaps += [
+            _("Anyone in the network can read the credentials that are sent to %(host)s.") % {"host": host}
+            for host in form.list_unconfirmed_hosts()
+        ]
         if form.instance.is_enabled or "is_enabled" not in form.changed_data:
             return gaps
         waits = waiting_text(count_waiting()[form.instance.pk])

@@ -176,8 +176,8 @@ def _failure_sentences() -> Mapping[str, str]:
         "name-unknown": _("Host name not found. Check the base URL, or ask the operator of its DNS server."),
         "name-late": _("The DNS server did not respond in time. Ask its operator."),
         "address-forbidden": _(
-            "The hub is not allowed to connect to the address of this host: it is reserved, or "
-            "outside the allowed networks of this connection."
+            "The hub may not connect to the address of this host. What it may contact is set by EGRESS_ALLOW, and "
+            "limited by “networks” of the settings."
         ),
         "connection-refused": _(
             "The connection was refused. Check the port, and that the system is running."

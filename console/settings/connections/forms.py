@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from config_schema.errors import SettingsInvalid
+from connectors.address_check import list_unencrypted_hosts
 from connectors.http.client_certificates import (
     MAX_CERTIFICATE_LENGTH,
     MAX_KEY_LENGTH,
@@ -92,6 +93,14 @@ def _credential_help(name: str, stored: Any) -> str:
     return f"{text} {state}"
 
 
+def _unencrypted_hosts(connection: Connection) -> list[str]:
+    """Return the hosts of other computers that get credentials over http; none if the settings are invalid."""
+    try:
+        return list_unencrypted_hosts(connection.authentication, connection.base_url)
+    except SettingsInvalid:
+        return []
+
+
 def _typed_help(help_text: str) -> SafeString:
     """Return the help text of a credential that was typed into a form that is shown again, without it."""
     reminder = _("Enter it again before you save: what you type here is never shown.")
@@ -129,6 +138,10 @@ class ConnectionForm(SettingsForm):
     clear_credentials = forms.BooleanField(
         label=gettext_lazy("Remove the stored credentials"), required=False
     )
+    # Visible once it is needed.
+    unencrypted = forms.CharField(
+        label=gettext_lazy("Send credentials unencrypted to"), required=False, widget=forms.HiddenInput
+    )
 
     has_dropped_credentials = False
 
@@ -158,6 +171,7 @@ class ConnectionForm(SettingsForm):
         self._stored = self.instance.read_credentials()
         stored = None if self.instance.pk is None else self._stored or {}
         self._origins = find_credential_origins(self.instance.base_url, self.instance.authentication)
+        self._confirmed_hosts = _unencrypted_hosts(self.instance) if self._stored else []
         for name in CREDENTIALS:
             if name in self.fields:
                 help_text = _credential_help(name, stored)
@@ -179,6 +193,21 @@ class ConnectionForm(SettingsForm):
         super()._post_clean()  # type: ignore[misc]
         if not self.errors:
             self._check_client_certificate()
+            self._require_confirmation()
+
+    def _require_confirmation(self) -> None:
+        """Ask for the name of each host to which credentials will be sent over http, unless they already are."""
+        hosts = self.list_unconfirmed_hosts()
+        if not hosts:
+            return
+        self.fields["unencrypted"].widget = forms.TextInput(attrs={"autocomplete": "off", "size": 60})
+        typed = self.cleaned_data.get("unencrypted", "").lower().replace(",", " ").split()
+        if sorted(typed) != sorted(hosts):
+            text = _(
+                "With http://, anyone in the network can read the credentials. Use https://, or type %(hosts)s here to "
+                "confirm."
+            )
+            self.add_error("unencrypted", text % {"hosts": " ".join(hosts)})
 
     def _check_client_certificate(self) -> None:
         """Check a certificate or key that was typed, together with the other one if that is stored."""
@@ -221,6 +250,11 @@ class ConnectionForm(SettingsForm):
         if self._stored is None and (merged or self.cleaned_data.get("clear_credentials")):
             sentences.append(_("The stored credentials, which cannot be decrypted: removed"))
         return sentences
+
+    def list_unconfirmed_hosts(self) -> list[str]:
+        """Return the hosts to which this change would be the first to send credentials over http."""
+        hosts = _unencrypted_hosts(self.instance) if self._merge_credentials() else []
+        return [host for host in hosts if host not in self._confirmed_hosts]
 
     def _merge_credentials(self) -> dict[str, str]:
         """Return the credentials to store: typed ones over stored ones, and no stored ones if the origin changed."""

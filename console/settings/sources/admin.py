@@ -3,6 +3,7 @@
 from datetime import datetime
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.contrib import admin, messages
 from django.db import transaction
@@ -16,11 +17,13 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from config_schema.errors import SettingsInvalid
 from config_schema.translatable import error_sentence
+from connectors.address_check import find_blocked_host
 from console.base.admin_pages import admin_page, column
 from console.base.forms import JSON_AS_TEXT
-from console.base.two_step_change import TwoStepChangeAdmin
 from console.requests.source_summary import load_source_requests
+from console.settings.checked_addresses import CheckedAddressesAdmin
 from console.settings.pause import count_waiting, pause_view, render_activity_pill, resume_view
 from console.settings.preset_choice import preset_context
 from console.settings.sources.capture_status import load_capture_status
@@ -51,7 +54,7 @@ from webhooks.secret_rotation import rebind_secrets
 
 
 @admin.register(Source)
-class SourceAdmin(TwoStepChangeAdmin):
+class SourceAdmin(CheckedAddressesAdmin):
     """Manage sources: who may send webhooks, how they are verified and answered."""
 
     pages = (
@@ -66,6 +69,7 @@ class SourceAdmin(TwoStepChangeAdmin):
         resume_view,
     )
     audit_kind = "source"
+    address_fields = ("scheme", "scheme_settings")
     no_rows_text = gettext_lazy(
         "No sources yet. A source is a system that sends webhooks to the hub, such as an identity service."
     )
@@ -134,6 +138,11 @@ class SourceAdmin(TwoStepChangeAdmin):
         )
 
     response_mode = column(Source, gettext_lazy("response"), lambda source: source.get_default_mode_display())
+
+    def find_blocked_address(self, row: Any) -> SettingsInvalid | None:
+        host = urlsplit(row.jwks_url).hostname
+        blocked = find_blocked_host(host) if host else None
+        return None if blocked is None else SettingsInvalid(("scheme_settings", "jwks_url"), blocked.sentence)
 
     def change_warnings(self, form: Any) -> list[str]:
         return list(source_change_warnings(form))
