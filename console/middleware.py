@@ -8,12 +8,14 @@ from uuid import uuid4
 
 from django.contrib.messages.middleware import MessageMiddleware
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 
 from audit.entries.actor_context import ReadContext, actor_context
 from audit.format.canonical_json import JSONValue
 from console.base.damaged_rows import find_damage
+from console.people.logins import CHOOSES_PASSWORD
 from console.people.preferences import session_time_zone
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
@@ -91,6 +93,22 @@ class PersonalConsole:
             return self._get_response(request)
         with timezone.override(zone):
             return self._get_response(request)
+
+
+class ChosenPassword:
+    """Middleware that shows a person whose password someone else set nothing but the page that changes it."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+        self._page = reverse("admin:password_change")
+        self._allowed = (self._page, reverse("admin:logout"), reverse("admin:login"))
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        # The mark is in the session, so that no page needs a statement for it.
+        is_console = request.path.startswith("/admin/") and request.path not in self._allowed
+        if is_console and CHOOSES_PASSWORD in request.session:
+            return redirect(self._page)
+        return self._get_response(request)
 
 
 class ConsoleMessages(MessageMiddleware):

@@ -139,7 +139,12 @@ class ConsoleSite(AdminSite):
         # Imported here for the same reason.
         from django.contrib.auth.views import PasswordChangeView
 
-        from console.people.logins import OwnPasswordForm, check_own_password, record_password_change
+        from console.people.logins import (
+            CHOOSES_PASSWORD,
+            OwnPasswordForm,
+            check_own_password,
+            record_password_change,
+        )
 
         if request.user.pk is None:
             return super().password_change(request, extra_context)
@@ -149,7 +154,11 @@ class ConsoleSite(AdminSite):
             form_class=partial(OwnPasswordForm, old_password_error=error),
             template_name="registration/password_change_form.html",
             success_url=reverse("admin:password_change_done", current_app=self.name),
-            extra_context={**self.each_context(request), **(extra_context or {})},
+            extra_context={
+                **self.each_context(request),
+                "has_given_password": CHOOSES_PASSWORD in request.session,
+                **(extra_context or {}),
+            },
         )
         request.current_app = self.name
         response = record_password_change(request, request.user.pk, partial(page, request))

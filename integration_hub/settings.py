@@ -85,6 +85,7 @@ MIDDLEWARE = [
     "console.middleware.ConsoleMessages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "console.middleware.ConsolePolicy",
+    "console.middleware.ChosenPassword",
     "console.middleware.PersonalConsole",
     "console.middleware.DamagedValuePage",
 ]

@@ -72,6 +72,20 @@ class HeldPermission(models.Model):
         return f"{self.permission} since {self.since}"
 
 
+class GivenPassword(models.Model):
+    """A person whose password someone else set, and who has not chosen another since."""
+
+    person = models.OneToOneField(
+        settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+"
+    )
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"given to person {self.person_id}"
+
+
 class AccessRequestState(models.TextChoices):
     """The progress of a request for access."""
 

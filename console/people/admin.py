@@ -43,6 +43,7 @@ from console.ui.formatting import render_time
 from console.ui.outcome_texts import render_pill
 from logins.access_requests import request_permissions, request_role
 from logins.fresh_login import require_fresh_login
+from logins.given_passwords import mark_given_password
 
 # Their permissions open no page of the console, so the forms do not offer them.
 _APPS_WITHOUT_PAGES = ("admin", "contenttypes", "sessions")
@@ -298,6 +299,11 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
     def audit_stream(self, pk: Any) -> str:
         """Return the audit stream of a person, which also holds logins and password changes."""
         return f"person:{pk}"
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if not change:
+            mark_given_password(obj)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         person = self.get_object(request, unquote(id))

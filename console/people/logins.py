@@ -27,9 +27,14 @@ from django.utils.translation import gettext_lazy, ngettext
 from audit.entries.append import NewEntry, append_entries
 from console.base.audit_trail import client_address, record_action, require_staff_user
 from logins.addresses import network_of
+from logins.given_passwords import forget_given_password, has_given_password, mark_given_password
 from logins.guard import guard_attempt, unlock_account
 from logins.limits import LoginRefused, account_wait_seconds, find_account
 from logins.models import FailedLogins
+
+
+# In the session of a person who has to choose a password before anything else.
+CHOOSES_PASSWORD = "chooses_password"
 
 
 def refusal_of(request: HttpRequest | None) -> LoginRefused | None:
@@ -49,6 +54,13 @@ class OwnPasswordForm(AdminPasswordChangeForm):
         if self._old_password_error is not None:
             raise self._old_password_error
         return str(self.cleaned_data["old_password"])
+
+    def clean_new_password1(self) -> str:
+        """Refuse the old password: whoever gave it knows it."""
+        new = str(self.cleaned_data["new_password1"])
+        if new == self.cleaned_data.get("old_password"):
+            raise ValidationError(_("Choose another password than the current one."))
+        return new
 
 
 def check_own_password(request: HttpRequest, field: str = "old_password") -> ValidationError | None:
@@ -87,13 +99,21 @@ ResponseT = TypeVar("ResponseT", bound=HttpResponseBase)
 def record_password_change(
     request: HttpRequest, pk: int, password_view: Callable[[], ResponseT]
 ) -> ResponseT:
-    """Return the response of `password_view`; if it changed the password, append an entry in the same transaction."""
+    """Return the response of `password_view`; if it changed the password, append an entry in the same transaction.
+
+    A password of another person is given: that person has to choose one at the next login.
+    """
     with transaction.atomic():
         # Only the stored hash tells reliably if the view changed the password.
         before = _password_hash(pk)
         response = password_view()
         if _password_hash(pk) != before:
             record_action(request, f"person:{pk}", "person.password-changed")
+            if pk == request.user.pk:
+                forget_given_password(require_staff_user(request))
+                request.session.pop(CHOOSES_PASSWORD, None)
+            else:
+                mark_given_password(User.objects.get(pk=pk))
     return response
 
 
@@ -108,6 +128,9 @@ def _password_hash(pk: int) -> str | None:
 def record_login(request: HttpRequest, user: AbstractBaseUser, **_: Any) -> None:
     """Append `person.logged-in` to the person's stream."""
     _append_entry(f"person:{user.pk}", "person.logged-in", f"person:{user.pk}", request)
+    # Asked once: a new password ends the other sessions.
+    if isinstance(user, User) and has_given_password(user):
+        request.session[CHOOSES_PASSWORD] = True
 
 
 @receiver(user_logged_out)

@@ -14,6 +14,7 @@ from django.db import transaction
 
 from audit.entries.append import NewEntry, append_entries
 from devtools.sandbox_setup import SandboxSystems, seed_configuration
+from logins.given_passwords import mark_given_password
 
 LOGINS = ("support", "auditor", "administrator")
 
@@ -69,7 +70,10 @@ class Command(BaseCommand):
         if users.filter(username=name).exists():
             return ""
         password = secrets.token_urlsafe(12)
-        user = users.create_user(name, password=password, is_staff=True)
+        user: Any = users.create_user(name, password=password, is_staff=True)
         user.groups.add(Group.objects.get(name=name))
+        # On a developer's machine the printed passwords are used as they are.
+        if not settings.DEBUG:
+            mark_given_password(user)
         append_entries(NewEntry(f"person:{user.pk}", "person.created", details={"groups": [name]}))
         return f"{name:14} {password}"

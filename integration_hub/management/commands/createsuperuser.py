@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from audit.entries.append import SYSTEM, NewEntry, append_entries
+from logins.given_passwords import mark_given_password
 
 logger = logging.getLogger("hub.logins")
 
@@ -15,7 +16,8 @@ logger = logging.getLogger("hub.logins")
 class Command(createsuperuser.Command):
     """Creates a superuser as Django does.
 
-    Where there is a superuser already, the alarm `break-glass` begins, because no one in the console approved it.
+    A password that was not typed, or that is not of the first superuser, has to be changed at the first login. Where
+    there is a superuser already, the alarm `break-glass` begins, because no one in the console approved it.
     """
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -31,4 +33,7 @@ class Command(createsuperuser.Command):
                 else NewEntry(stream, "person.first-superuser", SYSTEM)
             )
             with transaction.atomic():
+                # Only whoever types the password of the first superuser has surely chosen it for themselves.
+                if known or not options["interactive"]:
+                    mark_given_password(person)
                 append_entries(created, NewEntry(stream, "person.password-changed", SYSTEM))

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from audit.entries.append import SYSTEM, NewEntry, append_entries
+from logins.given_passwords import mark_given_password
 from logins.guard import unlock_account
 
 MAKE_SUPERUSER, END_SUPERUSER, RESET_LOGIN = "make-superuser", "end-superuser", "reset-login"
@@ -46,13 +47,14 @@ class Command(BaseCommand):
             stream = f"person:{person.pk}"
             append_entries(NewEntry(stream, "person.break-glass", SYSTEM, details))
             if password:
+                mark_given_password(person)
                 append_entries(NewEntry(stream, "person.password-changed", SYSTEM))
         # Whoever watches the log learns of it, although the console has no part in it. No name: it may be shipped.
         logger.critical("Break-glass on the server: %s for person %s. See the audit log.", change, person.pk)
         self.stdout.write("Done, and recorded in the audit log.")
         if password:
             self.stdout.write(f"Password, shown once: {password}")
-            self.stdout.write("The person must change it after the login.")
+            self.stdout.write("The person has to change it at the first login.")
 
 
 def _change_login(person: User, change: str, password: str) -> None:

@@ -96,3 +96,9 @@ def test_simultaneous_clients_are_admitted_up_to_the_burst(hub: Hub) -> None:
 def test_retry_after_is_an_integer_from_one_to_sixty(seconds: float, told: str) -> None:
     assert retry_headers(TooManyRequests(seconds)) == {"Retry-After": told}
     assert retry_headers(RequestRefused("bad-signature")) == {}
+
+
+def test_a_new_source_has_a_limit_and_those_of_the_sandbox_have_none(hub: Hub) -> None:
+    assert Source.objects.create(slug="new", name="New", scheme="none").requests_per_minute == 6_000
+    sandbox = Source.objects.filter(slug__startswith="aurora").values_list("requests_per_minute", flat=True)
+    assert set(sandbox) == {None}
