@@ -7,10 +7,11 @@ from typing import Any
 from uuid import uuid4
 
 from django.contrib.messages.middleware import MessageMiddleware
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.views.defaults import page_not_found
 
 from audit.entries.actor_context import ReadContext, actor_context
 from audit.format.canonical_json import JSONValue
@@ -111,12 +112,35 @@ class ChosenPassword:
         return self._get_response(request)
 
 
+class ConsoleNotFound:
+    """Middleware that answers with the console's page for an address that does not exist, with DEBUG on too: Django
+    would list all addresses of the hub.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self._get_response(request)
+        is_unknown = response.status_code == 404 and request.resolver_match is None
+        return page_not_found(request, Http404()) if is_unknown and _is_for_people(request) else response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Return the page for an object that a view did not find."""
+        is_unknown = isinstance(exception, Http404) and _is_for_people(request)
+        return page_not_found(request, exception) if is_unknown else None
+
+
+def _is_for_people(request: HttpRequest) -> bool:
+    return request.path.startswith(FOR_PEOPLE)
+
+
 class ConsoleMessages(MessageMiddleware):
     """Middleware for Django's messages that does nothing for requests of machines."""
 
     def __call__(self, request: HttpRequest) -> Any:
         return (
-            super().__call__(request) if request.path.startswith(FOR_PEOPLE) else self.get_response(request)
+            super().__call__(request) if _is_for_people(request) else self.get_response(request)
         )
 
 

@@ -87,6 +87,7 @@ MIDDLEWARE = [
     "console.middleware.ConsolePolicy",
     "console.middleware.ChosenPassword",
     "console.middleware.PersonalConsole",
+    "console.middleware.ConsoleNotFound",
     "console.middleware.DamagedValuePage",
 ]
 

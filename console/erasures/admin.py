@@ -33,7 +33,7 @@ from sync.erasure.requests import (
 )
 from sync.erasure.subject_data import ErasureSubject, count_rows
 from sync.models import Erasure, ErasureState
-from webhooks.models import Event, Source
+from webhooks.models import Event, Source, is_erased
 
 _LIST = "admin:sync_erasure_changelist"
 
@@ -169,12 +169,14 @@ class ErasureAdmin(ReadOnlyAdmin):
 
     def _show_preview(self, request: HttpRequest, form: PersonForm, ask: ErasureRequestForm) -> HttpResponse:
         subject = form.to_person()
+        counts = counted_rows(count_rows(subject))
         context = {
             "title": gettext("Stored data"),
             "whose": subject,
             "sources": Source.objects.filter(pk__in=subject.sources),
             "entity": _entity_link(subject),
-            "counts": counted_rows(count_rows(subject)),
+            "counts": counts,
+            "can_be_erased": bool(counts) and not is_erased(subject.entity_id),
             "records": subject.links.select_related("target").exclude(record_id="")[:20],
             "waiting": subject.open_deliveries.count(),
             "form": ask,

@@ -50,7 +50,8 @@ def ground_text(ground: str) -> str:
 
 
 def ground_choices() -> Iterator[tuple[str, str]]:
-    return ((ground, ground_text(ground)) for ground in _GROUNDS)
+    yield "", _("Choose a ground")
+    yield from ((ground, ground_text(ground)) for ground in _GROUNDS)
 
 
 def counted_rows(counts: Mapping[str, int]) -> list[tuple[str, int]]:

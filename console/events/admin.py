@@ -93,7 +93,7 @@ class EventAdmin(FilteredPageAdmin, DownloadableListAdmin):
             "title": f"{row.event_type} {row.entity_type}",
             "subtitle": row.entity_id,
             "entity_url": entity_url(row.entity_type, row.entity_id),
-            "back": back,
+            "list_query": back if back != "?" else "",
             "own_path": f"{request.path}?{urlencode({'list': back[1:]})}" if back != "?" else request.path,
             "may_close": request.user.has_perm(MAY_CLOSE) and page.state in _CLOSABLE,
             "may_download": request.user.has_perm(self.list_export.permission),

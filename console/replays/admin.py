@@ -34,7 +34,7 @@ from console.replays.progress import progress_context, still_failed_members
 from console.replays.results import attach_results, is_single, result_rows
 from console.ui.event_filters import load_system_names
 from logins.fresh_login import require_fresh_login
-from sync.models import Replay, ReplayPace, ReplayState
+from sync.models import Replay, ReplayKind, ReplayPace, ReplayState
 from sync.replays.decisions import (
     approve_replay,
     decline_replay,
@@ -112,7 +112,8 @@ class ReplayAdmin(ReplayColumns, FilteredListAdmin):
         attach_results([row])
         name = self.what(row)
         title = _("Replay of %(event)s") % {"event": name} if is_single(row) else name
-        context = {"title": title, "replay": row, "rows": result_rows(row)}
+        kind_query = "" if row.kind == ReplayKind.REPLAY else f"?kind={row.kind}"
+        context = {"title": title, "replay": row, "rows": result_rows(row), "kind_query": kind_query}
         return self.render_page(request, "console/replays/results.html", context)
 
     @admin_page("<uuid:key>/confirm/", "confirm")

@@ -14,6 +14,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from console.navigation import page_name, visible_menu_groups
+from console.ui.back_links import link_to_list
 
 register = template.Library()
 
@@ -33,11 +34,18 @@ def navigation(context: Any) -> dict[str, Any]:
     return {"groups": list(visible_menu_groups(request.user, request.path))}
 
 
-@register.simple_tag
-def back_to_list(opts: Any) -> SafeString:
-    """Render the link from the page of one row to the list, named as in the menu."""
-    url_name = admin_urlname(opts, SafeString("changelist"))
-    return _render_back_link(reverse(url_name), page_name(url_name) or capfirst(opts.verbose_name_plural))
+@register.simple_tag(takes_context=True)
+def back_to_list(context: Any, opts: Any) -> SafeString:
+    """Render the link from the page of one row to the list that the person came from, named as in the menu."""
+    url_name, name = admin_urlname(opts, SafeString("changelist")), capfirst(opts.verbose_name_plural)
+    return _render_back_link(*link_to_list(context["request"], url_name, name=page_name(url_name) or name))
+
+
+@register.simple_tag(takes_context=True)
+def back_link(context: Any, url_name: str, query: str = "") -> SafeString:
+    """Render the link from a page of details to the list that the person came from, or to this one."""
+    url, name = link_to_list(context["request"], url_name, query)
+    return format_html('<a href="{}">← {}</a>', url, name)
 
 
 @register.simple_tag

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from html import unescape
+from typing import Any
 
 import pytest
 from django.db import transaction
@@ -138,3 +139,15 @@ def test_a_refusal_is_a_console_page_with_a_link_back(address: str, status: int)
     assert answer.status_code == status
     assert 'id="console-nav"' in page
     assert 'href="/admin/"' in page
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("address", ["/admin/nothing/", "/admin/webhooks/event/9/change/", "/static/nothing.css"])
+def test_an_unknown_address_is_a_page_of_the_console_in_development_too(address: str, settings: Any) -> None:
+    settings.DEBUG = True
+    answer = browser("auditor").get(address)
+    assert answer.status_code == 404
+    page = answer.content.decode()
+    assert "This page does not exist" in page
+    assert "urlpatterns" not in page.lower().replace(" ", "")
+    assert "DEBUG" not in page

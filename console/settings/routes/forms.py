@@ -48,6 +48,9 @@ class RouteForm(SettingsForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if self.instance.pk is None and not self.initial.get("deactivation"):
+            # *Set the fields below* is the default, and needs some.
+            self.initial["deactivation"] = ROUTE_SETTINGS["deactivation"].example
         for name, url_name in _ADD_PAGES.items():
             field: Any = self.fields.get(name)
             if field and not field.queryset.exists():

@@ -142,7 +142,7 @@
   }
 
   // Keys. Off inside fields, and for people who switched them off.
-  let begun = "";
+  let begun = "", before = null;
   const rows = () => $$("[data-row]");
   function step(by) {
     const all = rows();
@@ -152,7 +152,7 @@
     $("a[data-open]", row)?.focus();
   }
   const KEYS = {
-    "/": () => $("[data-search]")?.focus(),
+    "/": () => { before = document.activeElement; $("[data-search]")?.focus(); },
     j: () => step(1),
     k: () => step(-1),
     x: () => { const box = $("input[type=checkbox]", document.activeElement.closest("[data-row]") || document.createElement("i")); if (box) { box.checked = !box.checked; count(); } },
@@ -167,6 +167,9 @@
       const open = $("details.menu[open], details.chip[open]");
       if (open) { open.open = false; $("summary", open).focus(); }
       if (location.hash === "#console-nav") location.hash = "#content-start";
+      const search = event.target.closest("[data-search]");
+      // Without this, the browser would empty the field.
+      if (search) { event.preventDefault(); search.blur(); before?.focus(); before = null; }
       return;
     }
     if (document.body.classList.contains("no-keys") || event.ctrlKey || event.metaKey || event.altKey) return;

@@ -109,13 +109,20 @@ def confirm(client: Client, erasure: Erasure) -> str:
     return shown + followed
 
 
+def log_in_with_given_password(client: Client) -> None:
+    """Log in with the password that someone else set, and choose another."""
+    assert client.login(username="second", password=PASSWORD)
+    chosen = dict.fromkeys(("new_password1", "new_password2"), f"{PASSWORD} 2")
+    assert client.post("/admin/password_change/", {"old_password": PASSWORD} | chosen).status_code == 302
+
+
 def test_an_administrator_appoints_no_second_person(event: Event) -> None:
     first = browser("administrator", "first")
     role = Group.objects.get(name="administrator")
     form = {"username": "second", "groups": [role.pk]} | dict.fromkeys(("password1", "password2"), PASSWORD)
     assert first.post("/admin/auth/user/add/", form).status_code == 302
     second = Client()
-    assert second.login(username="second", password=PASSWORD)
+    log_in_with_given_password(second)
     erasure = request_from(first)
     text = confirm(second, erasure)
     assert "a second person must have had the permission for 24 hours" in text
@@ -133,7 +140,7 @@ def test_a_person_who_sets_the_password_of_another_cannot_act_as_both(event: Eve
     taken = User.objects.get(username="second")
     form = dict.fromkeys(("password1", "password2"), PASSWORD)
     assert clients["first"].post(f"/admin/auth/user/{taken.pk}/password/", form).status_code == 302
-    assert clients["second"].login(username="second", password=PASSWORD)
+    log_in_with_given_password(clients["second"])
     erasure = request_from(clients.pop(requester))
     [(_, other)] = clients.items()
     assert "Another person must approve this." in confirm(other, erasure)
@@ -156,3 +163,23 @@ def test_the_requester_may_withdraw(event: Event) -> None:
     erasure = request_from(client)
     client.post(f"/admin/sync/erasure/{erasure.pk}/change/", {"refuse": "yes"})
     assert Erasure.objects.get().state == "refused"
+
+
+def test_what_nothing_is_stored_about_cannot_be_requested(event: Event) -> None:
+    """Neither has an input that no event knows a button, nor what has been erased."""
+    client = browser("administrator")
+    for entity in ("USR-1", "erased-0123456789abcdef"):
+        page = client.post("/admin/sync/erasure/find/", WHOM | {"entity_id": entity}).content.decode()
+        assert "Nothing is stored for this entity type and id." in page
+        assert "Request erasure" not in page
+        assert 'name="ground"' not in page
+
+
+def test_no_legal_ground_is_chosen_beforehand(event: Event) -> None:
+    client = browser("administrator")
+    page = client.post("/admin/sync/erasure/find/", WHOM).content.decode()
+    assert re.search(r'<option value=""( selected)?>Choose a ground</option>', page)
+    assert not re.search(r'<option value="[^"]+" selected', page)
+    answer = client.post("/admin/sync/erasure/request/", WHOM | WHY | {"ground": ""})
+    assert list(answer.context["form"].errors) == ["ground"]
+    assert not Erasure.objects.exists()
