@@ -215,8 +215,10 @@ def test_a_route_is_added_changed_and_deleted_on_the_record() -> None:
         "max_removals": "50",
         "reason": WHY,
     }
-    page = client.get("/admin/sync/route/add/").text
-    assert '<option value="unknown" selected>Default</option>' in page
+    page = client.get("/admin/sync/route/add/")
+    assert '<option value="unknown" selected>Default</option>' in page.text
+    # *Set the fields below* is selected, so there are some.
+    assert page.context["adminform"].form.initial["deactivation"] == {"active": False}
     answer = client.post("/admin/sync/route/add/", form)
     assert answer.status_code == 302, answer.context["errors"]
     route = Route.objects.get()
