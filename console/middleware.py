@@ -16,7 +16,7 @@ from django.views.defaults import page_not_found
 from audit.entries.actor_context import ReadContext, actor_context
 from audit.format.canonical_json import JSONValue
 from console.base.damaged_rows import find_damage
-from console.people.logins import CHOOSES_PASSWORD
+from console.people.logins import HAS_TO_CHOOSE
 from console.people.preferences import session_time_zone
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
@@ -107,7 +107,7 @@ class ChosenPassword:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         # The mark is in the session, so that no page needs a statement for it.
         is_console = request.path.startswith("/admin/") and request.path not in self._allowed
-        if is_console and CHOOSES_PASSWORD in request.session:
+        if is_console and HAS_TO_CHOOSE in request.session:
             return redirect(self._page)
         return self._get_response(request)
 
@@ -139,9 +139,7 @@ class ConsoleMessages(MessageMiddleware):
     """Middleware for Django's messages that does nothing for requests of machines."""
 
     def __call__(self, request: HttpRequest) -> Any:
-        return (
-            super().__call__(request) if _is_for_people(request) else self.get_response(request)
-        )
+        return super().__call__(request) if _is_for_people(request) else self.get_response(request)
 
 
 class ConsolePolicy:

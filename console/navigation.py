@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -104,6 +106,22 @@ def page_name(url_name: str) -> Text:
     """Return the name of a page in the menu, or an empty text if the menu does not have it."""
     entries = (entry for _name, entries in MENU for entry in entries)
     return next((entry.name for entry in entries if entry.url_name == url_name), "")
+
+
+def link_to_list(request: HttpRequest, url_name: str, query: str = "", name: Text = "") -> tuple[str, Text]:
+    """Return address and name of the list for a back link: the one that the browser came from, if it is in the menu.
+
+    Otherwise the list `url_name`, with `query`. Browsers name the page before in `Referer`; only its query is taken.
+    """
+    try:
+        before = urlsplit(request.headers.get("Referer", ""))
+    except ValueError:
+        before = urlsplit("")
+    if before.netloc == request.get_host():
+        for entry in (entry for _, entries in MENU for entry in entries):
+            if entry.url_name.endswith("_changelist") and before.path == reverse(entry.url_name):
+                return f"{before.path}?{before.query}" if before.query else before.path, entry.name
+    return reverse(url_name) + query, name or page_name(url_name)
 
 
 def _is_current(url: str, path: str) -> bool:

@@ -140,7 +140,7 @@ class ConsoleSite(AdminSite):
         from django.contrib.auth.views import PasswordChangeView
 
         from console.people.logins import (
-            CHOOSES_PASSWORD,
+            HAS_TO_CHOOSE,
             OwnPasswordForm,
             check_own_password,
             record_password_change,
@@ -156,7 +156,7 @@ class ConsoleSite(AdminSite):
             success_url=reverse("admin:password_change_done", current_app=self.name),
             extra_context={
                 **self.each_context(request),
-                "has_given_password": CHOOSES_PASSWORD in request.session,
+                "has_given_password": HAS_TO_CHOOSE in request.session,
                 **(extra_context or {}),
             },
         )

@@ -32,9 +32,8 @@ from logins.guard import guard_attempt, unlock_account
 from logins.limits import LoginRefused, account_wait_seconds, find_account
 from logins.models import FailedLogins
 
-
 # In the session of a person who has to choose a password before anything else.
-CHOOSES_PASSWORD = "chooses_password"
+HAS_TO_CHOOSE = "chooses_password"
 
 
 def refusal_of(request: HttpRequest | None) -> LoginRefused | None:
@@ -111,7 +110,7 @@ def record_password_change(
             record_action(request, f"person:{pk}", "person.password-changed")
             if pk == request.user.pk:
                 forget_given_password(require_staff_user(request))
-                request.session.pop(CHOOSES_PASSWORD, None)
+                request.session.pop(HAS_TO_CHOOSE, None)
             else:
                 mark_given_password(User.objects.get(pk=pk))
     return response
@@ -130,7 +129,7 @@ def record_login(request: HttpRequest, user: AbstractBaseUser, **_: Any) -> None
     _append_entry(f"person:{user.pk}", "person.logged-in", f"person:{user.pk}", request)
     # Asked once: a new password ends the other sessions.
     if isinstance(user, User) and has_given_password(user):
-        request.session[CHOOSES_PASSWORD] = True
+        request.session[HAS_TO_CHOOSE] = True
 
 
 @receiver(user_logged_out)

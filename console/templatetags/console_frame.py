@@ -13,8 +13,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from console.navigation import page_name, visible_menu_groups
-from console.ui.back_links import link_to_list
+from console.navigation import link_to_list, page_name, visible_menu_groups
 
 register = template.Library()
 

@@ -142,7 +142,9 @@ def test_a_refusal_is_a_console_page_with_a_link_back(address: str, status: int)
 
 
 @pytest.mark.one_database
-@pytest.mark.parametrize("address", ["/admin/nothing/", "/admin/webhooks/event/9/change/", "/static/nothing.css"])
+@pytest.mark.parametrize(
+    "address", ["/admin/nothing/", "/admin/webhooks/event/9/change/", "/static/nothing.css"]
+)
 def test_an_unknown_address_is_a_page_of_the_console_in_development_too(address: str, settings: Any) -> None:
     settings.DEBUG = True
     answer = browser("auditor").get(address)

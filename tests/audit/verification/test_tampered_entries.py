@@ -100,7 +100,9 @@ def test_an_edit_of_the_id_is_found(target: Entry) -> None:
     reported = found_faults(target, edit_column("id", "id + 1000"))
     missing = f"entry {target.pk} in segment 4: is missing"
     # PostgreSQL knows which ids it gave; SQLite counts on from the new one.
-    not_given = f"entry {target.pk + 1000} ({STREAM} {target.stream_seq}): has an id that the database did not give"
+    not_given = (
+        f"entry {target.pk + 1000} ({STREAM} {target.stream_seq}): has an id that the database did not give"
+    )
     assert reported == ([missing] if connection.vendor == "sqlite" else [missing, not_given])
 
 

@@ -20,7 +20,13 @@ PAGE = "/admin/password_change/"
 
 def by_form(_: Any) -> str:
     role = Group.objects.get(name="support").pk
-    form = {"username": "new", "password1": GIVEN, "password2": GIVEN, "usable_password": "true", "groups": [role]}
+    form = {
+        "username": "new",
+        "password1": GIVEN,
+        "password2": GIVEN,
+        "usable_password": "true",
+        "groups": [role],
+    }
     assert browser("").post("/admin/auth/user/add/", form).status_code == 302
     return GIVEN
 

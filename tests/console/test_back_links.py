@@ -27,7 +27,10 @@ def client() -> Client:
 @pytest.mark.parametrize(
     ("came_from", "link"),
     [
-        ("http://testserver/admin/sync/alarm/?state=ended&x=%22%3E", "/admin/sync/alarm/?state=ended&amp;x=%22%3E"),
+        (
+            "http://testserver/admin/sync/alarm/?state=ended&x=%22%3E",
+            "/admin/sync/alarm/?state=ended&amp;x=%22%3E",
+        ),
         ("http://testserver/admin/webhooks/event/?state=dead", "/admin/webhooks/event/?state=dead"),
         ("http://testserver/admin/webhooks/event/", "/admin/webhooks/event/"),
     ],
