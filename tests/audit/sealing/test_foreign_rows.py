@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
+from audit.format.hashes import segment_hash
+from audit.format.signed_records import signed_text
 from audit.models import Entry, Segment, SigningKey
 from audit.sealing.checkpoints import make_checkpoint
+from audit.sealing.record_rows import segment_record
 from audit.sealing.seal import rotate_signing_key, seal_entries
 from audit.sealing.signed_segments import last_segment
 from audit.sealing.status import sealing_status
@@ -15,6 +18,8 @@ from audit.verification.check_database import verify_database
 from tests.support.audit.entries import CIPHER, START, after_start, append_test_entries
 
 HIGHEST = 2**62 - 1
+# The hash of the inserted row itself: only its signature is wrong.
+FITTING = b"fitting"
 
 
 @pytest.fixture
@@ -39,6 +44,13 @@ def insert_copy(row: Any, **columns: Any) -> None:
 
 def insert_segment(number: int, **columns: Any) -> None:
     last = Segment.objects.order_by("number")[2]
+    if columns.get("hash") == FITTING:
+        changed = Segment(**{field.attname: getattr(last, field.attname) for field in Segment._meta.fields})
+        changed.number, changed.prev_hash = number, last.hash
+        columns |= {
+            "prev_hash": last.hash,
+            "hash": segment_hash(signed_text("segment", segment_record(changed))),
+        }
     insert_copy(last, number=number, **columns)
 
 
@@ -55,6 +67,7 @@ FORGED: list[tuple[list[int], dict[str, Any]]] = [
     ([2**31], {"hash": b"", "nodes": b"", "ids": b"\xff"}),
     ([4], {"highest_id": HIGHEST, "nodes": b"x" * 32}),
     ([4, 5, 7], {"sealed_at": START + timedelta(days=90_000), "ids": b"\xff\xff"}),
+    ([4], {"hash": FITTING, "highest_id": HIGHEST}),
     ([4], {"hash": b"", "prev_hash": b"", "root": b"", "signature": b"", "is_late": True}),
 ]
 
