@@ -128,3 +128,18 @@ def fetched(browser: Browser, link: str) -> str:
     answer = browser.context.request.get(urljoin(browser.address, link))
     assert answer.status == 200
     return answer.text()
+
+
+def test_escape_leaves_the_search_and_returns_to_where_one_was(log_in: LogIn, hub: Hub) -> None:
+    browser = log_in("support")
+    browser.open(EVENTS)
+    is_in_search = "document.activeElement.matches('[data-search]')"
+    is_on_brand = "document.activeElement.matches('#header .brand')"
+    browser.page.focus("#header .brand")
+    assert browser.run(is_on_brand)
+    browser.page.keyboard.press("/")
+    assert browser.run(is_in_search)
+    browser.page.keyboard.type("anna")
+    browser.page.keyboard.press("Escape")
+    assert browser.run(is_on_brand)
+    assert browser.run("document.querySelector('[data-search]').value") == "anna"
