@@ -12,4 +12,5 @@ class LoginsConfig(AppConfig):
         # Django can import models from here on.
         import logins.fresh_login
         import logins.held_permissions
-        import logins.login_deletion  # noqa: F401
+        import logins.login_deletion
+        import logins.overseers  # noqa: F401

@@ -53,6 +53,12 @@ _KIND_LINKS = {
         "audit.view_entry",
         gettext_lazy("Show the uses"),
     ),
+    AlarmKind.AUDIT_UNREAD: (
+        "admin:auth_user_changelist",
+        "",
+        "auth.view_user",
+        gettext_lazy("Show the people"),
+    ),
 }
 _AUDIT_LINK = (
     "admin:audit_entry_sealing",

@@ -25,6 +25,7 @@ class AlarmKind(models.TextChoices):
     AUDIT_UNANCHORED = "audit-unanchored", _("checkpoints not delivered")
     AUDIT_BROKEN = "audit-broken", _("audit log changed")
     AUDIT_UNCHECKED = "audit-unchecked", _("audit log not checked")
+    AUDIT_UNREAD = "audit-unread", _("nobody can read the audit log")
     LOGINS_FAILING = "logins-failing", _("failed logins")
     ADDRESSES_UNREADABLE = "addresses-unreadable", _("client addresses not readable")
     BREAK_GLASS = "break-glass", _("break-glass command used")

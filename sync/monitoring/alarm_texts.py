@@ -237,6 +237,16 @@ _RAISED_TEXTS: Mapping[str, _Template] = {
             "verify_audit."
         ),
     ),
+    AlarmKind.AUDIT_UNREAD: _Template(
+        gettext_lazy("Nobody can read the audit log"),
+        gettext_lazy(
+            "Since %(began)s, no person whose login is enabled has had the right to read the audit log, so nobody sees "
+            "what is done in the console."
+        ),
+        gettext_lazy(
+            "Give a person the role “auditor”. If no one in the console can, use manage.py break_glass on the server."
+        ),
+    ),
 }
 
 # For ended alarms: the title in the past tense, and the reason why it ended.
@@ -314,6 +324,10 @@ _ENDED_TEXTS: Mapping[str, tuple[Any, Any]] = {
     AlarmKind.AUDIT_UNCHECKED: (
         gettext_lazy("The audit log was not checked"),
         gettext_lazy("The nightly check has run again."),
+    ),
+    AlarmKind.AUDIT_UNREAD: (
+        gettext_lazy("Nobody could read the audit log"),
+        gettext_lazy("A person can read it again."),
     ),
 }
 

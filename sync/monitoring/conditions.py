@@ -124,6 +124,8 @@ def _audit_conditions(figures: HealthFigures, limits: AlarmLimits) -> Iterator[A
     unverified = audit.unverified_since
     if unverified is not None and figures.at - unverified > MAX_UNVERIFIED_TIME:
         yield AlarmCondition(AlarmKind.AUDIT_UNCHECKED, unverified, limit=MAX_UNVERIFIED_TIME)
+    if not figures.has_log_reader:
+        yield AlarmCondition(AlarmKind.AUDIT_UNREAD, figures.at)
 
 
 def _delivery_conditions(figures: HealthFigures, limits: AlarmLimits) -> Iterator[AlarmCondition]:

@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import DatabaseError
-from django.db.models import Count, F, Min, OuterRef, QuerySet, Subquery, Sum
+from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet, Subquery, Sum
 
 from audit.entries.search import filter_by_action
 from audit.models import Entry
@@ -21,6 +22,7 @@ from database.statement import Statement
 from database.values import parse_optional_timestamp, parse_timestamp
 from logins.limits import last_attempt_without_address
 from logins.models import FailedLogins
+from logins.overseers import log_readers
 from sync.deliveries.predicates import has_expired_lease, is_behind_older, is_due
 from sync.models import Connection
 from sync.models.connection import IDS_CHANGED
@@ -124,6 +126,7 @@ class HealthFigures:
     addresses_unreadable_since: datetime | None = None
     break_glass_uses: int = 0
     break_glass_at: datetime | None = None
+    has_log_reader: bool = True
     certificates: tuple[ExpiringCertificate, ...] = ()
     changed: tuple[ChangedTarget, ...] = ()
 
@@ -136,7 +139,7 @@ class HealthFigures:
 
 
 def measure_health(at: datetime) -> HealthFigures:
-    """Measure the figures at a time of the database's clock, in sixteen statements, behind proxies in eighteen."""
+    """Measure the figures at a time of the database's clock, in seventeen statements, behind proxies in nineteen."""
     due, expired = count_due_and_expired(at)
     failed_logins, failing_since = _count_failed_logins(at)
     break_glass_uses, break_glass_at = _count_break_glass_uses(at)
@@ -155,6 +158,7 @@ def measure_health(at: datetime) -> HealthFigures:
         addresses_unreadable_since=_addresses_unreadable_since(at),
         break_glass_uses=break_glass_uses,
         break_glass_at=break_glass_at,
+        has_log_reader=_has_log_reader(),
         certificates=read_certificates(),
         changed=tuple(_read_changed_targets()),
     )
@@ -197,6 +201,12 @@ def _count_break_glass_uses(at: datetime) -> tuple[int, datetime | None]:
         # A damaged time, which the verification reports.
         return recent.count(), at - BREAK_GLASS_ALARM_PERIOD
     return sums["times"], sums["since"]
+
+
+def _has_log_reader() -> bool:
+    """Return False if nobody can read the audit log, although a login may open the console or has done so."""
+    watched = User.objects.filter(Q(is_staff=True) | Q(last_login__isnull=False))
+    return not watched.filter(~Exists(log_readers())).exists()
 
 
 def _oldest_due_at(at: datetime) -> datetime | None:

@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group
 from django.db import connection
 from django.test import Client
 
+from logins.overseers import CORE_PERMISSIONS
 from tests.support.people import entries, event, person, source
 
 pytestmark = pytest.mark.django_db
@@ -55,6 +56,23 @@ def test_the_table_of_roles_in_the_documentation_is_what_they_hold() -> None:
         role.name: sorted(role.permissions.values_list("codename", flat=True)) for role in Group.objects.all()
     }
     assert {role: sorted(names) for role, names in documented.items()} == held
+
+
+def test_the_core_of_a_role_is_what_it_is_created_with() -> None:
+    """The auditor keeps everything; the others can lose what is not core, such as reading payloads."""
+    roles = importlib.import_module("console.migrations.0002_roles").ROLES
+    created = {
+        name: {
+            f"{label}.{codename}"
+            for grant in grants
+            for label, codenames in grant.items()
+            for codename in codenames
+        }
+        for name, grants in roles.items()
+    }
+    assert created["auditor"] == CORE_PERMISSIONS["auditor"]
+    assert all(CORE_PERMISSIONS[name] <= held for name, held in created.items())
+    assert created.keys() == CORE_PERMISSIONS.keys()
 
 
 @pytest.mark.submission

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 
 from logins.attempt_counts import count_failures
@@ -234,6 +234,30 @@ def test_unreadable_client_addresses_behind_a_proxy_raise_an_alarm_for_an_hour(s
     alarm.refresh_from_db()
     assert alarm.ended_at is None
     evaluate_alarms(NOON + minutes(61))
+    alarm.refresh_from_db()
+    assert alarm.ended_at is not None
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("lost", ["is_active", "is_staff", "permission"])
+def test_nobody_who_can_read_the_audit_log_raises_an_alarm(lost: str) -> None:
+    """Also where no form of the console was used: the condition is what is stored."""
+    evaluate_alarms(NOON)
+    assert not Alarm.objects.exists(), "a hub without logins has nothing to watch over"
+    reader = User.objects.create_user("reader", is_staff=True, last_login=NOON)
+    reader.user_permissions.add(Permission.objects.get(codename="view_entry"))
+    evaluate_alarms(NOON)
+    assert not Alarm.objects.exists()
+    if lost == "permission":
+        reader.user_permissions.clear()
+    else:
+        User.objects.update(**{lost: False})
+    evaluate_alarms(NOON + minutes(1))
+    alarm = Alarm.objects.get()
+    assert (alarm.kind, alarm.began_at) == (AlarmKind.AUDIT_UNREAD, NOON + minutes(1))
+    assert alarm_text(alarm).title == "Nobody can read the audit log"
+    User.objects.create_superuser("root")
+    evaluate_alarms(NOON + minutes(2))
     alarm.refresh_from_db()
     assert alarm.ended_at is not None
 
