@@ -1,5 +1,5 @@
-"""Tables of logins: failed attempts by the hour, addresses that a person uses, and since when who may decide with
-another person.
+"""Tables of logins: failed attempts by the hour, addresses that a person uses, used usernames, and since when who may
+decide with another person.
 """
 
 from django.conf import settings
@@ -55,6 +55,20 @@ class KnownAddress(models.Model):
 
     def __str__(self) -> str:
         return self.address
+
+
+class UsedUsername(models.Model):
+    """A username that a login has or had, as a digest that is useless without the pepper: nobody else gets it."""
+
+    digest = models.CharField(max_length=24, unique=True)
+    # Not a foreign key: the name of a deleted account stays.
+    person_number = models.BigIntegerField(db_index=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"a username of person {self.person_number}"
 
 
 class HeldPermission(models.Model):

@@ -201,9 +201,11 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
         return shown
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Show one's own access read-only: the fields are not read from the request."""
+        """Show one's own access and a fixed username read-only: the fields are not read from the request."""
         own = _OWN_ACCESS if is_oneself(request.user, obj) else ()
-        return (*super().get_readonly_fields(request, obj), *own)
+        # That of a disabled login can be erased.
+        is_fixed = obj is not None and obj.is_active and obj.last_login is not None
+        return (*super().get_readonly_fields(request, obj), *own, *(("username",) if is_fixed else ()))
 
     def access_notice(self, request: HttpRequest, row: User) -> str:
         if is_oneself(request.user, row):

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.people.access import change_user_permission, lacks_any, users_who_can_change_users
 from logins.access_requests import MAX_OPEN, open_requests, permission_names
+from logins.usernames import why_not_username
 
 _LABELS = {
     "username": _("Username"),
@@ -19,7 +20,7 @@ _LABELS = {
     "is_staff": _("Can open the console"),
 }
 _HELP_TEXTS = {
-    "username": _("Letters, digits and @ . + - _ only."),
+    "username": _("Letters, digits and @ . + - _ only. It cannot be changed after the first login."),
     "groups": _(
         "Roles give the person their permissions. A role with permissions that you lack is given when another "
         "administrator approves it."
@@ -71,6 +72,9 @@ class PersonForm(AccessFormMixin, UserChangeForm):  # type: ignore[type-arg]
         labels = _LABELS
         help_texts = _HELP_TEXTS
 
+    def clean_username(self) -> str:
+        return _checked_username(self.cleaned_data["username"], self.instance.pk)
+
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         self.defer_roles_to_request(cleaned)
@@ -115,6 +119,11 @@ class NewPersonForm(AccessFormMixin, UserCreationForm):  # type: ignore[type-arg
         labels = _LABELS
         help_texts = _HELP_TEXTS
 
+    def clean_username(self) -> str:
+        # Django has found an error if there is no username.
+        username: str | None = super().clean_username()  # type: ignore[no-untyped-call]
+        return _checked_username(username, None) if username else ""
+
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         self.defer_roles_to_request(cleaned)
@@ -124,6 +133,13 @@ class NewPersonForm(AccessFormMixin, UserCreationForm):  # type: ignore[type-arg
         # Without it the new person could not log in to the console at all.
         self.instance.is_staff = True
         return super().save(commit)
+
+
+def _checked_username(username: str, number: int | None) -> str:
+    """Return the username. Raises ValidationError if the login with this number cannot have it."""
+    if why_not := why_not_username(username, number):
+        raise forms.ValidationError(why_not)
+    return username
 
 
 def _removed_access_fields(person: User, cleaned: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,83 @@
+"""A person's number keeps its name: the audit log stores the number, and pages show the username of the login.
+
+No login is deleted, its username is fixed after the first login, and a username that was given up is never given to
+another person. The username of a person who has left can be erased: `former-<number>` replaces it, and of the old one
+only a keyed digest remains.
+"""
+
+import re
+import unicodedata
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.db.models import ProtectedError
+from django.db.models.signals import post_save, pre_delete, pre_save
+from django.dispatch import receiver
+from django.utils.translation import gettext as _
+
+from logins.models import UsedUsername
+from webhooks.models.subject_key_store import keyed_digest
+
+_ERASED = re.compile(r"former-\d+", re.IGNORECASE)
+
+
+def erased_username(number: int) -> str:
+    """Return what replaces the username of a person whose name is erased."""
+    return f"former-{number}"
+
+
+def why_not_username(username: str, number: int | None) -> str:
+    """Return a sentence that says why the login with this number cannot have this username, or "" if it can.
+
+    A new login has no number yet.
+    """
+    now = User.objects.filter(pk=number).values("username", "last_login", "is_active").first()
+    if now is not None and username == now["username"]:
+        return ""
+    is_erasure = now is not None and not now["is_active"] and username == erased_username(number or 0)
+    if now is not None and now["last_login"] is not None and not is_erasure:
+        return _(
+            "The username cannot be changed after the first login: the audit log shows it. To erase it after the "
+            "person has left, disable the login, then enter “%(name)s”."
+        ) % {"name": erased_username(number or 0)}
+    if _ERASED.fullmatch(username) and not is_erasure:
+        return _("Usernames like “former-1” stand for people whose names were erased.")
+    if UsedUsername.objects.filter(digest=_digest(username)).exclude(person_number=number).exists():
+        return _("Another person has or had this username. It is never used again.")
+    return ""
+
+
+@receiver(pre_save, sender=User)
+def refuse_username(instance: User, raw: bool, update_fields: frozenset[str] | None, **_kwargs: Any) -> None:
+    """Raise ValidationError instead of saving a username that this login cannot have."""
+    if _saves_username(raw, update_fields) and (why_not := why_not_username(instance.username, instance.pk)):
+        raise ValidationError({"username": why_not})
+
+
+@receiver(post_save, sender=User)
+def keep_digest(instance: User, raw: bool, update_fields: frozenset[str] | None, **_kwargs: Any) -> None:
+    """Keep the username as used. One that was changed before the first login is free again."""
+    if not _saves_username(raw, update_fields):
+        return
+    used, digest = UsedUsername.objects.filter(person_number=instance.pk), _digest(instance.username)
+    if not used.filter(digest=digest).exists():
+        if instance.last_login is None:
+            used.delete()
+        UsedUsername.objects.create(digest=digest, person_number=instance.pk)
+
+
+@receiver(pre_delete, sender=User)
+def refuse_deletion(instance: User, **_kwargs: Any) -> None:
+    """Raise ProtectedError, before anything that belongs to the login is deleted."""
+    raise ProtectedError("Logins are switched off, never deleted.", {instance})
+
+
+def _saves_username(raw: bool, update_fields: frozenset[str] | None) -> bool:
+    # A login saves its time only.
+    return not raw and (update_fields is None or "username" in update_fields)
+
+
+def _digest(username: str) -> str:
+    """Return the digest of a username in any case and spelling."""
+    return keyed_digest("username", unicodedata.normalize("NFKC", username).casefold())
