@@ -1,6 +1,8 @@
-"""Request and approve access that the requester may not grant alone: a role for a person, or permissions for a role.
+"""Request and approve what the requester may not do alone: give a person a role, or a role permissions, and take the
+right to read the audit log from a person.
 
-A person may grant permissions that they have. Granting others takes two people, or a superuser.
+A person may grant permissions that they have. Granting others takes two people, or a superuser. Taking the right to
+read the audit log always takes two people: those who are overseen must not remove those who watch.
 """
 
 from collections.abc import Collection
@@ -16,7 +18,7 @@ from django.utils.translation import gettext as _
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from logins.held_permissions import CHANGE_PEOPLE
-from logins.models import AccessRequest, AccessRequestState
+from logins.models import AccessChange, AccessRequest, AccessRequestState
 from logins.second_person import Decider, possible_deciders, why_not_second
 
 EXPIRES_AFTER = timedelta(days=7)
@@ -58,8 +60,19 @@ def request_permissions(
     return _find_or_create_request(request, by, address)
 
 
+def request_removal(
+    person: User, change: AccessChange, role: Group | None, *, reason: str, by: User, address: str = ""
+) -> AccessRequest:
+    """Request what takes the right to read the log from a person. Returns the open request for the same if there is
+    one already.
+    """
+    request = AccessRequest(person=person, change=change, role=role, reason=reason)
+    request.role_name = role.name if role is not None else ""
+    return _find_or_create_request(request, by, address)
+
+
 def requested_permissions(request: AccessRequest) -> QuerySet[Permission]:
-    """Return the permissions that approval gives: those that the role has now, or those that it gets."""
+    """Return the permissions that approval gives or takes: those of the role now, or those that the role gets."""
     if request.person_id:
         return Permission.objects.filter(group=request.role_id)
     named = [name.partition(".") for name in request.permissions]
@@ -84,7 +97,7 @@ def _why_not_concerned(request: AccessRequest, by: User) -> str:
         return _("You cannot change your own roles. Another administrator must approve this.")
     if not request.person_id and not by.is_superuser and by.groups.filter(pk=request.role_id).exists():
         return _("You hold this role, so another administrator must approve this.")
-    if request.role_id is None:
+    if request.role_id is None and request.change in (AccessChange.GIVE, AccessChange.TAKE_ROLE):
         return _("The role no longer exists.")
     return ""
 
@@ -100,11 +113,11 @@ def who_can_approve(request: AccessRequest) -> list[Decider]:
 
 
 def decide_request(request: AccessRequest, *, approves: bool, by: User, address: str = "") -> None:
-    """Approve a request, which gives the access at once, or reject it; the requester may withdraw it.
+    """Approve a request, which changes the access at once, or reject it; the requester may withdraw it.
 
     1. Refuse a person who cannot approve it.
     2. Change the state by compare-and-set: of two people who decide at the same time, one does.
-    3. Give the access.
+    3. Change the access.
     4. Append the entries: the decision, and the change as the console records it.
 
     Raises AccessRefused if it was decided before, has expired, or must be approved by another person.
@@ -116,7 +129,7 @@ def decide_request(request: AccessRequest, *, approves: bool, by: User, address:
         decided = open_requests().filter(pk=request.pk)
         if not decided.update(state=state, decided_by=by, decided_at=timezone.now()):
             raise AccessRefused(_("This was already decided, or it expired after 7 days without a decision."))
-        changed = _give_access(request) if approves else {}
+        changed = _change_access(request) if approves else {}
         details = _entry_details(request) | {
             "requested_by": f"person:{request.requested_by_id}",
             "address": address,
@@ -133,6 +146,7 @@ def decide_request(request: AccessRequest, *, approves: bool, by: User, address:
 
 def _find_or_create_request(new_request: AccessRequest, by: User, address: str) -> AccessRequest:
     same_requests = {
+        "change": new_request.change,
         "person": new_request.person_id,
         "role": new_request.role_id,
         "permissions": new_request.permissions,
@@ -148,7 +162,27 @@ def _find_or_create_request(new_request: AccessRequest, by: User, address: str) 
 
 def _entry_details(request: AccessRequest) -> dict[str, JSONValue]:
     details: dict[str, JSONValue] = {"request": request.pk, "role": request.role_id}
+    if request.change != AccessChange.GIVE:
+        details |= {"change": str(request.change), "reason": request.reason}
     return details | ({"permissions": list(request.permissions)} if request.permissions else {})
+
+
+def _change_access(request: AccessRequest) -> dict[str, JSONValue]:
+    """Change the access as requested. Returns the values before and after, for the audit log."""
+    if request.change == AccessChange.GIVE:
+        return _give_access(request)
+    person: Any = request.person
+    if request.change == AccessChange.TAKE_ROLE:
+        before = sorted(person.groups.values_list("pk", flat=True))
+        person.groups.remove(request.role_id)
+        after = [pk for pk in before if pk != request.role_id]
+        return {"before": {"groups": list(before)}, "after": {"groups": list(after)}}
+    flag = "is_active" if request.change == AccessChange.DISABLE else "is_staff"
+    person.refresh_from_db(fields=[flag])
+    was = getattr(person, flag)
+    setattr(person, flag, False)
+    person.save(update_fields=[flag])
+    return {"before": {flag: was}, "after": {flag: False}}
 
 
 def _give_access(request: AccessRequest) -> dict[str, JSONValue]:

@@ -108,16 +108,28 @@ class AccessRequestState(models.TextChoices):
     REFUSED = "refused", _("rejected or withdrawn")
 
 
+class AccessChange(models.TextChoices):
+    """What a request for access changes."""
+
+    GIVE = "give", _("give access")
+    TAKE_ROLE = "take-role", _("take a role")
+    DISABLE = "disable", _("disable a login")
+    CLOSE = "close", _("close the console")
+
+
 class AccessRequest(models.Model):
-    """A request to give a person a role, or a role permissions, with more permissions than the requester has.
+    """A request that needs a second person: to give a person a role, or a role permissions, with more permissions than
+    the requester has; or to take from a person the right to read the audit log.
 
     A second person decides within a week. `permissions` is empty if the person gets the role.
     """
 
+    change = models.CharField(max_length=10, choices=AccessChange, default=AccessChange.GIVE)
     person = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     role = models.ForeignKey("auth.Group", models.SET_NULL, null=True, related_name="+")
-    role_name = models.CharField(max_length=150, help_text="when it was requested")
+    role_name = models.CharField(max_length=150, blank=True, help_text="when it was requested")
     permissions = models.JSONField(default=list, help_text="what the role gets: app.codename")
+    reason = models.CharField(max_length=500, blank=True, help_text="of a request that takes access")
     state = models.CharField(max_length=10, choices=AccessRequestState, default=AccessRequestState.OPEN)
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     requested_at = models.DateTimeField()

@@ -28,7 +28,7 @@ from logins.access_requests import (
 )
 from logins.fresh_login import require_fresh_login
 from logins.held_permissions import CHANGE_PEOPLE
-from logins.models import AccessRequest, AccessRequestState
+from logins.models import AccessChange, AccessRequest, AccessRequestState
 
 _STATES = {
     AccessRequestState.OPEN: ("warn", "‖", _("Waiting for a second administrator")),
@@ -37,8 +37,17 @@ _STATES = {
 }
 
 
+_REMOVALS = {
+    AccessChange.TAKE_ROLE: _("Take the role “%(role)s” from %(person)s"),
+    AccessChange.DISABLE: _("Disable the login of %(person)s"),
+    AccessChange.CLOSE: _("Close the console for %(person)s"),
+}
+
+
 def describe_access(row: AccessRequest) -> str:
-    """Return who or what gets which access."""
+    """Return who or what gets or loses which access."""
+    if row.change != AccessChange.GIVE:
+        return str(_REMOVALS[AccessChange(row.change)]) % {"role": row.role_name, "person": row.person}
     if row.person is not None:
         return gettext("Role “%(role)s” for %(person)s") % {"role": row.role_name, "person": row.person}
     return gettext("More permissions for the role “%(role)s”") % {"role": row.role_name}
@@ -62,7 +71,7 @@ class AccessRequestAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
     no_rows_text = _(
         "No access requests yet. If an administrator gives someone permissions that the administrator does not have, "
-        "a second administrator approves it here."
+        "or takes the right to read the audit log from someone, a second administrator approves it here."
     )
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -81,6 +90,7 @@ class AccessRequestAdmin(ReadOnlyAdmin):
             "access_request": row,
             "mark": _state_pill(row),
             "is_open": is_open(row),
+            "is_removal": row.change != AccessChange.GIVE,
             "is_mine": row.requested_by_id == person.pk,
             "why_not": why_not_approve(row, person) if is_open(row) else "",
             "deciders": deciders_text(who_can_approve(row)) if is_open(row) else "",

@@ -31,7 +31,14 @@ from console.people.access import (
     may_set_password,
     users_who_can_change_users,
 )
-from console.people.forms import NewPersonForm, PermissionField, PersonForm, RoleForm
+from console.people.forms import (
+    NewPasswordForm,
+    NewPersonForm,
+    PermissionBoxes,
+    PermissionField,
+    PersonForm,
+    RoleForm,
+)
 from console.people.logins import (
     UnlockForm,
     describe_lock,
@@ -41,9 +48,10 @@ from console.people.logins import (
 )
 from console.ui.formatting import render_time
 from console.ui.outcome_texts import render_pill
-from logins.access_requests import request_permissions, request_role
+from logins.access_requests import request_permissions, request_removal, request_role
 from logins.fresh_login import require_fresh_login
 from logins.given_passwords import mark_given_password
+from logins.overseers import has_right_with, is_built_in, people_who_need
 
 # Their permissions open no page of the console, so the forms do not offer them.
 _APPS_WITHOUT_PAGES = ("admin", "contenttypes", "sessions")
@@ -114,6 +122,9 @@ class AccountAdmin(AuditedAdmin):
         """Request what the editor cannot give alone, in the transaction of the change."""
         raise NotImplementedError
 
+    def request_removals(self, request: HttpRequest, form: Any) -> None:
+        """Request what takes the right to read the audit log, in the transaction of the change."""
+
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Save a login or a role. Raises FreshLoginNeeded for a new one and for a change of what people may do."""
         if not change or _ACCESS_FIELDS.intersection(form.changed_data):
@@ -125,8 +136,13 @@ class AccountAdmin(AuditedAdmin):
         if form.access_to_request:
             self.request_access(request, form.instance, form.access_to_request)
             text = _("You lack permissions that you chose, so another administrator must approve them.")
-            url = reverse("admin:logins_accessrequest_changelist")
-            messages.warning(request, format_html('{} <a href="{}">{}</a>', text, url, _("Access requests")))
+            _warn_of_request(request, text)
+        if form.removals_to_request:
+            self.request_removals(request, form)
+            text = _(
+                "The person can read the audit log, so another administrator must approve what you took away."
+            )
+            _warn_of_request(request, text)
         # Checked after the change, in its transaction: raising rolls the change back.
         if change:
             _require_remaining_admin()
@@ -153,7 +169,7 @@ class AccountAdmin(AuditedAdmin):
     ) -> Any:
         if db_field.related_model is Permission:
             kwargs |= {"queryset": _assignable_permissions(), "form_class": PermissionField}
-            kwargs |= {"widget": forms.CheckboxSelectMultiple}
+            kwargs |= {"widget": PermissionBoxes}
         return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[arg-type]
 
 
@@ -170,6 +186,7 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
 
     form = PersonForm
     add_form = NewPersonForm
+    change_password_form = NewPasswordForm
     add_form_template = "admin/change_form.html"
     list_display = ("login_name", "full_name", "role_names", "login_status", "last_login_at")
     list_filter = ("is_active", ("groups", RoleFilter))
@@ -195,6 +212,9 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
         ):
             names = tuple(name for name in shown[0][1]["fields"] if name != "password_link")
             shown[0] = (None, {"fields": names})
+        if obj is not None and self._may_lose_log(request, obj):
+            name, access = shown[1]
+            shown[1] = (name, {"fields": (*access["fields"], "reason")})
         if obj is not None and obj.user_permissions.exists():
             extra = {"fields": ("extra_permissions",)}
             shown.insert(2, (_("Permissions in addition to the roles"), extra))
@@ -206,6 +226,12 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
         # That of a disabled login can be erased.
         is_fixed = obj is not None and obj.is_active and obj.last_login is not None
         return (*super().get_readonly_fields(request, obj), *own, *(("username",) if is_fixed else ()))
+
+    def _may_lose_log(self, request: HttpRequest, person: User) -> bool:
+        """Return True if this form can take the right to read the audit log from the person."""
+        if is_oneself(request.user, person) or not self.has_change_permission(request, person):
+            return False
+        return has_right_with(person, person.groups.all())
 
     def access_notice(self, request: HttpRequest, row: User) -> str:
         if is_oneself(request.user, row):
@@ -269,6 +295,12 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
         for role in access_to_request:
             request_role(row, role, by=require_staff_user(request), address=client_address(request))
 
+    def request_removals(self, request: HttpRequest, form: Any) -> None:
+        by, address = require_staff_user(request), client_address(request)
+        for change, role in form.removals_to_request:
+            reason = form.cleaned_data["reason"]
+            request_removal(form.instance, change, role, reason=reason, by=by, address=address)
+
     @admin_page("<int:pk>/unlock/", "unlock")
     def unlock_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Show who tried to log in as this person, and unlock the login."""
@@ -331,6 +363,7 @@ class RoleAdmin(AccountAdmin, GroupAdmin):
     count_nouns = (gettext_lazy("role"), gettext_lazy("roles"))
 
     form = RoleForm
+    fields = ("name", "permissions")
     list_display = ("name", "people_count")
 
     def request_access(self, request: HttpRequest, row: Group, access_to_request: Sequence[str]) -> None:
@@ -346,12 +379,26 @@ class RoleAdmin(AccountAdmin, GroupAdmin):
         """Forbid deleting a role that one holds."""
         return super().has_delete_permission(request, obj) and not holds_role(request.user, obj)
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Keep a built-in role, and one that alone lets a person read the audit log: the page says why."""
+        if kept := [why_kept for role in objs if (why_kept := _why_kept(role))]:
+            return [], {}, set(), kept
+        return super().get_deleted_objects(objs, request)
+
+    def render_delete_form(self, request: HttpRequest, context: Any) -> Any:
+        return super().render_delete_form(request, context | {"why_kept": _why_kept(context["object"])})
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Show the name of a built-in role read-only: it says which role it is."""
+        fixed = ("name",) if is_built_in(obj) else ()
+        return (*super().get_readonly_fields(request, obj), *fixed)
+
     def access_notice(self, request: HttpRequest, row: Group) -> str:
         if holds_role(request.user, row):
             return _(
                 "You hold this role, so you cannot change it. Ask a person who does not hold it, or a superuser."
             )
-        return ""
+        return _why_kept(row)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Keep the permissions that the form does not offer."""
@@ -367,6 +414,23 @@ class RoleAdmin(AccountAdmin, GroupAdmin):
     @admin.display(description=gettext_lazy("people"))
     def people_count(self, role: Any) -> int:
         return int(role.member_count)
+
+
+def _why_kept(role: Group) -> str:
+    """Return a sentence that says why the role cannot be deleted, or "" if it can."""
+    if is_built_in(role):
+        return _("This role is built in: it keeps its name and its core permissions, and cannot be deleted.")
+    if people_who_need(role).exists():
+        return _(
+            "People can read the audit log because of this role alone, so it keeps that permission and cannot be "
+            "deleted. Take the role from each of them first, which a second person approves."
+        )
+    return ""
+
+
+def _warn_of_request(request: HttpRequest, text: str) -> None:
+    url = reverse("admin:logins_accessrequest_changelist")
+    messages.warning(request, format_html('{} <a href="{}">{}</a>', text, url, _("Access requests")))
 
 
 def _require_remaining_admin() -> None:

@@ -119,7 +119,7 @@ def has_new_password(person: User) -> bool:
 def forms_of(person: User) -> Mapping[str, dict[str, Any]]:
     """Return each form about a login, with values that take it over or switch it off."""
     return {
-        f"{PEOPLE}{person.pk}/change/": {"username": "mine", "email": "mine@example.com"},
+        f"{PEOPLE}{person.pk}/change/": {"username": "mine", "email": "mine@example.com", "reason": "left"},
         f"{PEOPLE}{person.pk}/password/": PASSWORD,
         f"{PEOPLE}{person.pk}/unlock/": {"address": "192.0.2.7"},
     }
