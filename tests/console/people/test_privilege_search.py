@@ -1,4 +1,5 @@
-"""Nobody reaches more than their role by forms about people: a breadth-first search over what one person can submit.
+"""Nobody reaches more than their role, blinds those who read the audit log or changes the name that it shows, by forms
+about people: a breadth-first search over what one person can submit.
 
 One person holds two logins, their own and that of a colleague who told them the password, and sees whatever these see.
 In each state of privileges, every form of the pages of people, roles, access requests and erasures is submitted as it
@@ -18,6 +19,8 @@ from django.db import transaction
 from django.test import Client
 
 from logins.models import AccessRequest
+from logins.overseers import log_readers
+from logins.usernames import erased_username
 from sync.models import Erasure
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.people import person
@@ -26,10 +29,13 @@ pytestmark = [pytest.mark.django_db, pytest.mark.one_database, pytest.mark.night
 
 PASSWORD = "a staple that is new"
 # Three times as many found nothing either, in two minutes more.
-MAX_REQUESTS, MAX_LOGINS = 1_200, 6
+MAX_REQUESTS, MAX_LOGINS = 1_200, 8
 LISTS = ("auth/user/", "auth/group/", "logins/accessrequest/", "sync/erasure/")
 # Of the hundred permissions of a role, these are tried one by one.
-CRITICAL = ("view_contents", "erase_subject", "change_user", "change_group", "request_export", "view_event")
+CRITICAL = (
+    *("view_contents", "erase_subject", "change_user", "change_group", "request_export", "view_event"),
+    "view_entry",
+)
 TYPED = {"reason": "it is needed", "address": "192.0.2.7", "name": "watch", "first_name": "", "email": ""}
 WHOM = {
     "entity_type": "USER",
@@ -142,6 +148,8 @@ class Search:
     def __init__(self, *logins: str, most_requests: int = MAX_REQUESTS) -> None:
         self._own = logins
         self._may_see = self._sees_contents()
+        self._readers = set(log_readers().exclude(username__in=logins))
+        self._names = dict(User.objects.filter(last_login__isnull=False).values_list("pk", "username"))
         self._most = most_requests
         self._critical = {
             str(pk) for pk in Permission.objects.filter(codename__in=CRITICAL).values_list("pk", flat=True)
@@ -200,6 +208,10 @@ class Search:
         further = [
             page.replace("/change/", f"/{name}/") for page in people for name in ("password", "unlock")
         ]
+        roles = [
+            page for page in pages if page.startswith("/admin/auth/group/") and page.endswith("/change/")
+        ]
+        further += [page.replace("/change/", "/delete/") for page in roles]
         return list(dict.fromkeys([*pages, *further]))
 
     def _variants(self, login: str, address: str, form: Form) -> Iterator[Submission]:
@@ -215,6 +227,7 @@ class Search:
         # What no form offers is sent all the same.
         hidden = {"is_superuser": ["on"], "is_staff": ["on"], "user_permissions": sorted(self._critical)}
         if "username" in form.values:
+            form.choices["username"] = [*self._names.values(), "another", "former-1"]
             form.choices |= {name: options for name, options in hidden.items() if name not in form.choices}
         for fields in form.variants():
             yield Submission(login, target, fields)
@@ -259,7 +272,7 @@ class Search:
             for role in Group.objects.order_by("pk")
         ]
         asked = AccessRequest.objects.order_by("pk").values_list(
-            "person", "role", "state", "requested_by", "decided_by"
+            "change", "person", "role", "state", "requested_by", "decided_by"
         )
         erasures = Erasure.objects.order_by("pk").values_list("state", "requested_by", "decided_by")
         return (tuple(people), tuple(roles), tuple(asked), tuple(erasures))
@@ -277,9 +290,20 @@ class Search:
             user.is_staff and user.has_perm("webhooks.view_contents") for user in logins
         ):
             return "contents"
+        if not self._readers <= set(log_readers()):
+            return "a reader of the audit log"
+        if self._shows_other_names():
+            return "a shown name"
         halves = [*Erasure.objects.filter(state="confirmed").values_list("requested_by", "decided_by")]
         halves += AccessRequest.objects.filter(state="approved").values_list("requested_by", "decided_by")
         return "both halves" if any({*pair} <= keys for pair in halves) else ""
+
+    def _shows_other_names(self) -> bool:
+        """Return True if a person who has logged in has another name, or another person has theirs."""
+        now = dict(User.objects.values_list("pk", "username"))
+        changed = any(now[pk] not in (name, erased_username(pk)) for pk, name in self._names.items())
+        owners = {name.casefold(): pk for pk, name in self._names.items()}
+        return changed or any(owners.get(name.casefold(), pk) != pk for pk, name in now.items())
 
 
 @contextmanager
@@ -305,11 +329,18 @@ def search(settings: Any) -> Callable[..., Search]:
     person(name="root")
     person("administrator", "ben")
     person("support", "sara")
+    person("auditor", "olli")
+    watch = Group.objects.create(name="watch")
+    watch.permissions.add(Permission.objects.get(codename="view_entry"))
+    person("support", "wanda").groups.add(watch)
+    for name in ("root", "ben", "sara", "olli", "wanda"):
+        _client(name)  # logs in
     a_delivery(an_event(0), a_route(a_source()))
 
     def begin(role: str, most_requests: int = MAX_REQUESTS) -> Search:
         person(role, "anna")
         person("auditor", "helper")
+        _client("helper")
         _client("anna").post("/admin/sync/erasure/request/", WHOM)
         searching = Search("anna", "helper", most_requests=most_requests)
         searching.run()
