@@ -50,7 +50,7 @@ from sync.deliveries.superseded import was_overtaken, was_superseded
 from sync.models import SUCCESS_STATES, AttemptCause, Connection, Delivery, PayloadChoice
 from sync.planning.mapping import EntityNotMappable
 from sync.references.missing_references import schedule_arrived, schedule_referring
-from webhooks.models import State
+from webhooks.models import State, last_erasure
 
 logger = logging.getLogger("hub.deliver")
 
@@ -229,14 +229,29 @@ def is_older_than_applied(claim: Claim) -> bool:
     # A payload that a person chose to send as received must not overwrite newer data; a fetch cannot be outdated.
     if not claim.delivery.is_relayed:
         return claim.delivery.payload_choice == PayloadChoice.RECEIVED and was_superseded(claim.delivery)
-    link, occurred_at = claim.link, claim.delivery.event.occurred_at
-    if link is None:
-        return False
-    if link.occurred_at is None or occurred_at is None:
-        return _may_be_overtaken(claim) and was_overtaken(claim.delivery, is_ordered_by_time=False)
-    if occurred_at < link.occurred_at:
+    link, event = claim.link, claim.delivery.event
+    if link is None or link.occurred_at is None or event.occurred_at is None:
+        return _is_from_before_erasure(claim) or (
+            link is not None
+            and _may_be_overtaken(claim)
+            and was_overtaken(claim.delivery, is_ordered_by_time=False)
+        )
+    if event.occurred_at < link.occurred_at:
         return True
     return _may_be_overtaken(claim) and was_overtaken(claim.delivery, is_ordered_by_time=True)
+
+
+def _is_from_before_erasure(claim: Claim) -> bool:
+    """True if an event tells of an entity as it was before its data were erased, and nothing newer is known of it.
+
+    The erasure has removed the ids by which a webhook that is sent again is recognized, and the timestamps of the
+    entity, but not the pseudonym of its destroyed key.
+    """
+    event, link = claim.delivery.event, claim.link
+    if link is not None and event.occurred_at is None:
+        return False
+    erased_at = last_erasure(event.key.pseudonym)
+    return erased_at is not None and event.earliest_time <= erased_at
 
 
 def _may_be_overtaken(claim: Claim) -> bool:

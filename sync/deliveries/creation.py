@@ -48,9 +48,15 @@ def routes_of(event: Event) -> list[ResolvedRoute]:
 
 
 def uses_webhook_data(route: Route, event: Event) -> bool:
-    """True if a route relays the data of an event, and fetches nothing."""
+    """True if a route relays the data of an event, and fetches nothing.
+
+    False for an event from before the route was switched from fetching: somebody may have captured its webhook then,
+    when to send it again was harmless.
+    """
     # Anyone may have sent an unsigned webhook, so its data are only a hint and the entity is fetched.
-    return route.relays and event.is_signed
+    if not (route.relays and event.is_signed):
+        return False
+    return route.relays_since is None or event.earliest_time >= route.relays_since
 
 
 def resolve_routes(event: Event, *, only_fetched: bool = False) -> list[ResolvedRoute]:

@@ -445,6 +445,7 @@ class Migration(migrations.Migration):
                 ('when_deleted', models.CharField(choices=[('delete', 'delete the record'), ('deactivate', 'set the fields below'), ('ignore', 'do not change the record')], default='deactivate', max_length=12, verbose_name='when the entity is deleted')),
                 ('deactivation', models.JSONField(blank=True, default=dict, verbose_name='fields set when the entity is deleted')),
                 ('relays', models.BooleanField(default=False, verbose_name="use the webhook's own data (no fetch)")),
+                ('relays_since', models.DateTimeField(editable=False, help_text='when it was switched from fetching; null if it never was', null=True)),
                 ('continues_after_failure', models.BooleanField(blank=True, null=True, verbose_name='keep retrying after reporting a failure')),
                 ('max_attempts', models.PositiveSmallIntegerField(default=8, validators=[django.core.validators.MinValueValidator(1)])),
                 ('gives_up_after_hours', models.FloatField(default=72.0, validators=[django.core.validators.MinValueValidator(0.01), django.core.validators.MaxValueValidator(876000)])),

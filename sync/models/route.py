@@ -6,6 +6,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from config_schema.kinds import AnyValue
@@ -192,6 +193,9 @@ class Route(Pausable):
         "use the webhook's own data (no fetch)",
         default=False,
     )
+    relays_since = models.DateTimeField(
+        null=True, editable=False, help_text="when it was switched from fetching; null if it never was"
+    )
     continues_after_failure = models.BooleanField(
         "keep retrying after reporting a failure",
         null=True,
@@ -240,6 +244,14 @@ class Route(Pausable):
 
     def __str__(self) -> str:
         return f"{self.source}: {self.entity_type} → {self.target}"
+
+    def save(self, **options: Any) -> None:
+        """Save the route, and note when it is switched from fetching to the webhook's own data."""
+        if self.relays and self.pk and Route.objects.filter(pk=self.pk, relays=False).exists():
+            self.relays_since = timezone.now()
+            if "update_fields" in options:
+                options["update_fields"] = {*options["update_fields"], "relays_since"}
+        super().save(**options)
 
     @property
     def identity_type(self) -> str:

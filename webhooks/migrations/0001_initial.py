@@ -207,7 +207,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'default_permissions': (),
-                'indexes': [models.Index(condition=models.Q(('destroyed_at__isnull', False)), fields=['destroyed_at'], name='subject_destroyed')],
+                'indexes': [models.Index(condition=models.Q(('destroyed_at__isnull', False)), fields=['destroyed_at'], name='subject_destroyed'), models.Index(condition=models.Q(('destroyed_at__isnull', False)), fields=['pseudonym'], name='erased_pseudonym')],
                 'constraints': [models.UniqueConstraint(condition=models.Q(('destroyed_at', None)), fields=('pseudonym',), name='one_key_a_subject'), models.CheckConstraint(condition=models.Q(models.Q(('destroyed_at__isnull', False), ('wrapped', None)), models.Q(('destroyed_at', None), ('wrapped__isnull', False)), _connector='OR'), name='destroyed_means_no_key')],
             },
         ),

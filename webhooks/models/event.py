@@ -1,5 +1,6 @@
 """Events: a source's stored reports that an entity has changed."""
 
+from datetime import datetime
 from functools import cached_property
 
 from django.db import models
@@ -115,6 +116,11 @@ class Event(models.Model):
         return to_reference(self.uuid)
 
     @cached_property
+    def earliest_time(self) -> datetime:
+        """The time when the event occurred, or the earliest at which its request can have been signed."""
+        return self.occurred_at or self.received_at - self.source.signature_window
+
+    @property
     def stream(self) -> str:
         """The name of the event's stream in the audit log."""
         return f"event:{self.reference}"

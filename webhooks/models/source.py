@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ from webhooks.protocol.schemes import (
     signs_time_or_id,
 )
 from webhooks.protocol.strict_form import FORM_TYPE
-from webhooks.protocol.verification_result import LiveSecret
+from webhooks.protocol.verification_result import TIMESTAMP_TOLERANCE, LiveSecret
 from webhooks.responses.response_format import RESPONSE_FORMAT
 
 if TYPE_CHECKING:
@@ -307,6 +307,12 @@ class Source(Pausable):
         except SettingsInvalid:
             return False
         return self.is_signed and webhook_format.reads_body_alone("occurred_at")
+
+    @property
+    def signature_window(self) -> timedelta:
+        """Return the maximum age of a signed time: a captured request is refused once it is older."""
+        seconds = self.scheme_settings.get("window") if self.scheme == "hmac" else None
+        return TIMESTAMP_TOLERANCE if seconds is None else timedelta(seconds=seconds)
 
     @property
     def needs_secret(self) -> bool:

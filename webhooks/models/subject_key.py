@@ -68,6 +68,9 @@ class SubjectKey(models.Model):
                 condition=models.Q(destroyed_at__isnull=False),
                 name="subject_destroyed",
             ),
+            models.Index(
+                fields=["pseudonym"], condition=models.Q(destroyed_at__isnull=False), name="erased_pseudonym"
+            ),
         ]
 
     _plain: bytes | None = None

@@ -10,6 +10,7 @@ import hmac
 import json
 import struct
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -20,10 +21,15 @@ from django.utils import timezone
 from database.encryption.at_rest import decrypt
 from database.model_rows import row_from_columns, select_list
 from database.statement import Statement
+from database.values import parse_optional_timestamp
 from database.write_batch import WriteBatch
 from webhooks.models.subject_key import PSEUDONYM_MARK, Pepper, SubjectKey
 
 Subject = tuple[int, str, str]  # source, entity type, entity id
+
+_LAST_ERASURE = Statement(
+    "SELECT max(destroyed_at) FROM webhooks_subjectkey WHERE pseudonym = %s AND destroyed_at IS NOT NULL"
+)
 
 
 def find_or_create_keys(subjects: Collection[Subject], batch: WriteBatch) -> dict[Subject, SubjectKey]:
@@ -92,6 +98,12 @@ def _insert_missing_keys(names: Sequence[str]) -> dict[str, SubjectKey]:
         key = inserted[name] = new_keys[name]
         key.pk, key._state.adding = pk, False
     return inserted
+
+
+def last_erasure(pseudonym: str) -> datetime | None:
+    """Return when the newest destroyed key of an entity was destroyed; None if the entity was never erased."""
+    row = _LAST_ERASURE.fetch_one(pseudonym)
+    return parse_optional_timestamp(row[0]) if row else None
 
 
 @lru_cache(maxsize=64)

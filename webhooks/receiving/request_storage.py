@@ -16,7 +16,7 @@ from config_schema.codes.outcome import EventOutcome
 from database.model_rows import new_row
 from database.write_batch import WriteBatch
 from webhooks.delivery_port import DeliveryPort, DeliverySession
-from webhooks.models import Event, Payload, Receipt, Source, State, subject_key
+from webhooks.models import Event, Payload, Receipt, Source, State, last_erasure, pseudonym, subject_key
 from webhooks.protocol.event_ids import event_id_by_position, event_id_of_bytes
 from webhooks.protocol.formats.body_reader import remove_dropped_values
 from webhooks.protocol.webhook_parser import ParsedWebhook
@@ -191,22 +191,30 @@ def _make_recognizable(
 
     Returns False, having changed nothing, if its id is signed or no route uses its data: to fetch again is harmless.
     Raises RequestRefused with `missing-time` if neither a time nor an id is signed, and the body does not say when the
-    event occurred: once retention has deleted the event, only that would show that its data are old.
+    event occurred: once retention has deleted the event, only that would show that its data are old. So it is with a
+    signed id alone once the entity was erased, and the id with it.
     """
     verified, webhook_format = request.verified, request.source.parsed_format
-    if verified.event_id is not None or not verified.is_signed:
+    if not verified.is_signed or (verified.event_id is not None and verified.signed_at is not None):
         return False
     modes = session.route_modes(event)
     if not modes.uses_webhook:
         return False
     has_time = event.occurred_at is not None and webhook_format.reads_body_alone("occurred_at")
-    if verified.signed_at is None and not has_time:
+    is_timeless = verified.signed_at is None and not has_time
+    if is_timeless and (verified.event_id is None or _was_erased(event)):
         place = {"pointer": "/timestamp"} if webhook_format.uses_default_fields else {"entry": "occurred_at"}
         raise RequestRefused("missing-time", **place)
+    if verified.event_id is not None:
+        return False
     if event.event_id is not None and webhook_format.reads_body_alone("event_id"):
         return False
     event.event_id = event_id_of_bytes(request.body, verified.signed_at, position)
     return modes.fetches
+
+
+def _was_erased(event: Event) -> bool:
+    return last_erasure(pseudonym(event.source_id, event.entity_type, event.entity_id)) is not None
 
 
 def is_same_event(stored_event: Event, event: Event) -> bool:

@@ -9,19 +9,23 @@ import hmac
 import json
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import jwt
 import pytest
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
+from django.utils import timezone
 
 from sync.deliveries.routes import resolved_routes
+from sync.erasure.erase import run_erasure
 from sync.models import Delivery, Route
+from tests.support.builders.erasure import InventedPerson, confirmed_erasure
 from tests.support.connections import copy_connection
 from tests.support.hub import ANNA, Hub
 from tests.support.rows import in_submission
-from webhooks.models import Event, Receipt, Source, SourceSecret
+from webhooks.models import Event, Receipt, Source, SourceSecret, SubjectKey
 from webhooks.receiving.source_cache import find_source
 
 pytestmark = pytest.mark.concurrent
@@ -124,11 +128,13 @@ class Sender:
         body = {"id": ANNA, "entityType": "USER", "eventType": event_type} | moment | fields
         return self._sign(json.dumps(body).encode(), self.number)
 
-    def change(self, email: str, second: int | None = None, event_type: str = "UPDATE") -> Request:
+    def change(
+        self, email: str, second: int | None = None, event_type: str = "UPDATE", **fields: Any
+    ) -> Request:
         """Make a webhook that carries Anna with this address."""
         entity = {"id": ANNA, "name": {"givenName": "Anna", "familyName": "Aalto"}, "locale": "fi"}
         address = {"address": email, "verified": True}
-        return self.capture(event_type, second, data=entity | {"emails": [address]})
+        return self.capture(event_type, second, data=entity | {"emails": [address]}, **fields)
 
     def send(self, request: Request) -> HttpResponse:
         body, headers = request
@@ -404,3 +410,59 @@ def test_the_verification_decides_with_the_format_if_a_route_may_use_the_data(re
             else:
                 with pytest.raises(ValidationError):
                     row.full_clean()
+
+
+def erase_anna() -> None:
+    """Erase what the hub stores about Anna."""
+    assert run_erasure(confirmed_erasure(InventedPerson(ANNA, "Anna", "anna@example.com")))
+
+
+@pytest.mark.promise("I34", "I19")
+@pytest.mark.parametrize("name", in_submission(BY_NAME, but=("body", "id")))
+def test_a_captured_webhook_does_not_bring_an_erased_person_back(relay: Hub, name: str) -> None:
+    """The erasure removes the ids of events; the pseudonym of the destroyed key stays, and says when that was."""
+    sender = Sender(relay, name)
+    old = sender.deliver(sender.change("old@example.com", None if sender.signs_time_or_id else 1))
+    sender.deliver(sender.capture("DELETE", None if sender.signs_time_or_id else 2))
+    erase_anna()
+    for _ in range(REPLAYS):
+        answer = sender.send(old)
+        is_timeless = name in ("id", "token with an id")
+        assert answer.json().get("code" if is_timeless else "status") == (
+            "missing-time" if is_timeless else "superseded"
+        )
+    assert email(relay) is None
+    # A person who comes back later is a new one.
+    sender.deliver(sender.change("back@example.com", timestamp=f"{timezone.now().year + 1}-01-01T00:00:00Z"))
+    assert email(relay) == "back@example.com"
+    assert sender.send(old).status_code in (200, 400)
+    assert email(relay) == "back@example.com"
+
+
+def test_a_webhook_that_was_signed_long_after_an_erasure_begins_a_new_subject(relay: Hub) -> None:
+    sender = Sender(relay, "time")
+    sender.deliver(sender.change("old@example.com"))
+    erase_anna()
+    SubjectKey.objects.exclude(destroyed_at=None).update(destroyed_at=timezone.now() - timedelta(minutes=6))
+    sender.deliver(sender.change("new@example.com"))
+
+
+@pytest.mark.promise("I34")
+@pytest.mark.parametrize("name", ["body", "time"])
+def test_a_webhook_from_before_its_route_used_its_data_is_fetched(hub: Hub, name: str) -> None:
+    """While the route fetched, to send a captured webhook again was harmless, so nothing recognizes it."""
+    sender = Sender(hub, name)
+    hub.change_email("first@example.com")
+    old = sender.deliver(sender.change("old@example.com", 1))
+    route = Route.objects.get(source__slug="aurora", entity_type="USER")
+    route.relays = True
+    route.save()
+    resolved_routes.invalidate()
+    hub.change_email("current@example.com")
+    for _ in range(REPLAYS):
+        assert sender.send(old).status_code == 200
+        assert email(hub) == "current@example.com"
+    after = f"{timezone.now().year + 1}-01-01T00:00:00Z"
+    sender.deliver(sender.change("carried@example.com", timestamp=after))
+    assert email(hub) == "carried@example.com"
+    assert Route.objects.get(pk=route.pk).relays_since is not None
