@@ -141,6 +141,7 @@ _OUTCOME: Mapping[str, _Row] = {
     "ambiguous-match": (409, "target", False),
     "no-match": (422, "target", False),
     "unmappable": (422, "hub", False),
+    "missing-data": (422, "identity", False),
     "mapping-over-budget": (424, "hub", True),
     "reference-missing": (424, "identity", True),
     "too-many-references": (422, "identity", False),
@@ -160,7 +161,7 @@ CATALOGUE: Mapping[str, OutcomeCode] = {
 NOT_STORED_CODES = frozenset(code for code, (_, _, is_retryable) in _REQUEST.items() if is_retryable)
 """Codes of verified requests of which nothing is stored. Their sender has to send them again."""
 HUB_FOUND_CODES = frozenset(
-    {"unmappable", "identity-over-budget", "target-over-budget", "mapping-over-budget"}
+    {"unmappable", "missing-data", "identity-over-budget", "target-over-budget", "mapping-over-budget"}
 )
 """Codes whose field errors are found by the hub itself: no system has refused a request."""
 RETRYABLE_CODES = frozenset(code for code, entry in CATALOGUE.items() if entry.retryable)

@@ -148,9 +148,10 @@ def _held_result(error: HeldForApproval | MatchUndecided | RecordOwnerUnproven) 
 def _mapping_result(error: EntityNotMappable | NoRelayedData, claim: Claim) -> AttemptResult:
     if isinstance(error, ReferenceMissing):
         return _reference_result(error, claim)
-    reason = NO_RELAYED_DATA if isinstance(error, NoRelayedData) else _unmappable_field(error)
+    if isinstance(error, NoRelayedData):
+        return _failed_result(claim, "missing-data", is_retryable=False, errors=(NO_RELAYED_DATA,))
     code = _MAPPING_CODES.get(type(error), "unmappable")
-    return _failed_result(claim, code, is_retryable=False, errors=(reason,))
+    return _failed_result(claim, code, is_retryable=False, errors=(_unmappable_field(error),))
 
 
 def _unmappable_field(error: EntityNotMappable) -> FieldError:

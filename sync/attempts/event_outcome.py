@@ -13,7 +13,7 @@ from webhooks.models import Event, State, event_state
 
 _FAILED = (State.DEAD, State.RETRYING, State.CLOSED)
 # What a system says about credentials, or about itself, is not for the person who saved.
-_ABOUT_DATA = ("identity-rejected", "target-rejected", "target-missing-value", "unmappable")
+_ABOUT_DATA = ("identity-rejected", "target-rejected", "target-missing-value", "unmappable", "missing-data")
 
 
 def load_event_outcome(event: Event, *, with_entity: bool = False) -> EventOutcome:

@@ -112,3 +112,5 @@ def test_every_failure_of_a_delivery_has_a_text_of_its_own_for_the_person_who_wa
 def test_a_required_field_that_found_nothing_needs_action_from_the_administrator():
     assert CATALOGUE["unmappable"].owner == "hub"
     assert "An administrator must correct" in CATALOGUE["unmappable"].texts["en"].next_step
+    # A webhook without the data that its route uses is the sender's.
+    assert CATALOGUE["missing-data"].owner == "identity"
