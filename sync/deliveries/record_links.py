@@ -4,7 +4,7 @@ import json
 import logging
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from django.db import DatabaseError, transaction
 from django.db.models import QuerySet
@@ -17,6 +17,7 @@ from database.values import parse_optional_timestamp
 from sync.deliveries.predicates import MATCHES_SUBJECT, subject_filter
 from sync.deliveries.routes import types_of_same_target
 from sync.models import Connection, Delivery, Link
+from sync.planning.references import LinkedEntity
 from sync.planning.unkept_fields import WriteCount, WriteCounts, list_unkept
 from webhooks.models import Event
 
@@ -34,14 +35,6 @@ _UPDATE_LINK = Statement(
 _NEWEST_LINKS = 500
 
 logger = logging.getLogger("hub.deliver")
-
-
-class LinkedEntity(NamedTuple):
-    """An entity that is linked to a record, of any identity service."""
-
-    identity_id: int
-    entity_type: str
-    entity_id: str
 
 
 @dataclass(frozen=True, slots=True)

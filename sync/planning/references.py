@@ -22,6 +22,14 @@ class Reference(NamedTuple):
     entity_id: str
 
 
+class LinkedEntity(NamedTuple):
+    """An entity that is linked to a record, of any identity service."""
+
+    identity_id: int
+    entity_type: str
+    entity_id: str
+
+
 FindRecords = Callable[[frozenset[Reference]], Mapping[Reference, str]]
 """Returns the record ids of those entities that have a record in the target."""
 

@@ -10,9 +10,9 @@ from django.db.models import Q, QuerySet
 
 from database.clock import database_now
 from database.statement import Statement
-from sync.deliveries.record_links import LinkedEntity
 from sync.models import Attempt, AttemptCause, AttemptOutcome, AwaitedRecord, Delivery
 from sync.models.delivery import sql_list
+from sync.planning.references import LinkedEntity
 from webhooks.models import State
 
 # The webhook of the other entity is mostly a moment away.
