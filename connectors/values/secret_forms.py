@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import quote, quote_plus
 
 from connectors.values.escapes import unescape
-from connectors.values.secret_windows import WindowIndex
+from connectors.values.secret_windows import WindowIndex, fold
 
 MIN_SECRET_LENGTH = 6
 """Shorter secrets are not looked for: they would be found in ordinary words and numbers."""
@@ -18,7 +18,6 @@ LONG_SECRET_LENGTH = 20
 
 # So many bytes at the beginning of a form are enough to mask it, as far as it goes.
 _PREFIX_BYTES = 12
-_FOLDED = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ-_", b"abcdefghijklmnopqrstuvwxyz+/")
 # Tokens, each with all texts that are secret because of it.
 _MAX_RECENT = 4
 _MAX_KNOWN = 256
@@ -98,11 +97,6 @@ def _forms_of(secrets: Iterable[str], names: Iterable[str]) -> set[bytes]:
     """Return secrets in these forms, folded."""
     raw = [secret.encode("utf-8", "surrogatepass") for secret in secrets]
     return {fold(form) for name in names for secret in raw for form in FORMS[name](secret)}
-
-
-def fold(data: bytes) -> bytes:
-    """Return bytes in lower case, and base64url as base64: secrets are compared without these differences."""
-    return data.translate(_FOLDED)
 
 
 def _plain_forms(secret: bytes) -> set[bytes]:

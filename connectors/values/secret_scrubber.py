@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from connectors.values.escapes import ESCAPE_MARKS, list_views
-from connectors.values.secret_forms import MIN_SECRET_LENGTH, SecretSet, fold
-from connectors.values.secret_windows import matching_length, sample_grams
+from connectors.values.secret_forms import MIN_SECRET_LENGTH, SecretSet
+from connectors.values.secret_windows import fold_and_sample, matching_length
 
 MASK = "***"
 _MASK_BYTES = MASK.encode()
@@ -89,8 +89,7 @@ class SecretScrubber:
 
     def _find_in_bytes(self, data: bytes, *, only_encoded: bool = False) -> list[tuple[int, int]]:
         """Return where secrets are in these bytes, at most a few more than the allowed number."""
-        data = fold(data)
-        grams = sample_grams(data)
+        data, grams = fold_and_sample(data)
         found: list[tuple[int, int]] = []
         for secrets in self._sets:
             # Most texts contain nothing of a secret.

@@ -10,13 +10,21 @@ WINDOW_BYTES = 12
 _GRAM_BYTES, _STEP = 4, 8
 assert _STEP + _GRAM_BYTES <= WINDOW_BYTES + 1
 
+_FOLDED = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ-_", b"abcdefghijklmnopqrstuvwxyz+/")
+
 Grams = frozenset[int]
 
 
-def sample_grams(data: bytes) -> Grams:
-    """Return four bytes out of every eight of a text, each four as a number."""
-    whole = len(data) - len(data) % _GRAM_BYTES
-    return frozenset(memoryview(data)[:whole].cast("I")[:: _STEP // _GRAM_BYTES].tolist())
+def fold(data: bytes) -> bytes:
+    """Return bytes in lower case, and base64url as base64: secrets are compared without these differences."""
+    return data.translate(_FOLDED)
+
+
+def fold_and_sample(data: bytes) -> tuple[bytes, Grams]:
+    """Return a text folded, and four bytes out of every eight of it, each four as a number."""
+    folded = fold(data)
+    whole = len(folded) - len(folded) % _GRAM_BYTES
+    return folded, frozenset(memoryview(folded)[:whole].cast("I")[:: _STEP // _GRAM_BYTES].tolist())
 
 
 class WindowIndex:
@@ -37,7 +45,7 @@ class WindowIndex:
         )
 
     def find_windows(self, data: bytes, grams: Grams, limit: int) -> list[tuple[int, int]]:
-        """Return where parts of forms are in a text, at most `limit`. `grams` are those of `sample_grams`."""
+        """Return where parts of forms are in a text, at most `limit`. `grams` are those of `fold_and_sample`."""
         found: list[tuple[int, int]] = []
         end = 0
         for at in sorted({at for gram in self.grams & grams for at in _list_samples(data, gram)}):
