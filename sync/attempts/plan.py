@@ -152,20 +152,17 @@ def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings)
         raise ConnectionDisabled
     entity, is_outdated = _read_entity(claim, connectors.identity)
     findings.entity, findings.is_outdated = entity, is_outdated
+    unread = _unread_names(claim, connectors.target, mapping)
     try:
-        plan = _find_record_and_plan(claim, connectors.target, mapping, entity)
+        plan = _find_record_and_plan(claim, connectors.target, mapping, entity, unread)
     except MatchUndecided as undecided:
         # A person decides; until then the plan has the candidates.
         candidates = plan_candidates(tuple(mapping.fields), undecided.fields, undecided.candidates)
         found = FoundRecord(None, has_failed_proof=undecided.has_failed_proof)
         findings.plan = Plan(candidates, found=found)
         raise
-    findings.plan = plan = _leave_out_unkept(
-        claim,
-        plan,
-        is_partial=entity is None or not claim.delivery.is_fetched,
-        unread=_unread_names(claim, connectors.target, mapping),
-    )
+    is_partial = entity is None or not claim.delivery.is_fetched
+    findings.plan = plan = _leave_out_unkept(claim, plan, is_partial=is_partial, unread=unread)
     findings.record_id = plan.change.record_id or ""
     if entity is None:
         findings.deletion_proof = _prove_deletion(claim, connectors.identity, plan)
@@ -175,11 +172,15 @@ def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings)
 
 
 def _read_entity(claim: Claim, identity: IdentityConnector) -> tuple[Entity | None, bool]:
-    """Return the entity, None if it is deleted, and whether that is its state from before the event."""
+    """Return the entity, None if it is deleted, and whether it seems to be as it was before the event: it precedes the
+    event, or its deletion was reported last.
+    """
     if not claim.delivery.is_fetched:
         return _entity_from_webhook(claim.delivery), False
-    entity = _fetch_current_entity(claim, identity)
-    return entity, _is_before_event(entity, claim)
+    entity, is_older = _fetch_current_entity(claim, identity)
+    # A replica may lag, and a source may send its webhook before its own commit.
+    is_outdated = entity is not None and (is_older or claim.newest_event.event_type == "DELETE")
+    return entity, is_outdated
 
 
 def _prove_deletion(claim: Claim, identity: IdentityConnector, plan: Plan) -> Mapping[str, str]:
@@ -244,9 +245,8 @@ def _unread_names(claim: Claim, target: TargetConnector, mapping: ParsedMapping)
     return target.unread_fields(claim.route.target_type, mapping.compared_fields | deactivation.keys())
 
 
-def _unread_fields(claim: Claim, target: TargetConnector, mapping: ParsedMapping) -> UnreadFields | None:
+def _unread_fields(claim: Claim, names: frozenset[str]) -> UnreadFields | None:
     """Return the fields that the target does not return, None if there is none. A replay sends them again."""
-    names = _unread_names(claim, target, mapping)
     if not names:
         return None
     digest, is_requested = _difference_digest(claim), _is_requested_by_person(claim)
@@ -286,22 +286,26 @@ def _entity_from_webhook(delivery: Delivery) -> Entity | None:
     return Entity(delivery.entity_type, delivery.entity_id, data, delivery.event.occurred_text or None)
 
 
-def _fetch_current_entity(claim: Claim, identity: IdentityConnector) -> Entity | None:
-    """Fetch the entity, again after a short pause while the answer is older than the event."""
+def _fetch_current_entity(claim: Claim, identity: IdentityConnector) -> tuple[Entity | None, bool]:
+    """Fetch the entity, again after a short pause while the answer is older than the event. Returns also whether the
+    last answer is: it is used, however old it is.
+    """
     for pause in FETCH_RETRY_PAUSES:
         entity = _fetch_entity(claim, identity)
         if not _is_older_than_event(entity, claim):
-            return entity
+            return entity, False
         time.sleep(pause)
-    # After the last pause the answer is used, however old it is.
-    return _fetch_entity(claim, identity)
+    entity = _fetch_entity(claim, identity)
+    return entity, _is_older_than_event(entity, claim)
 
 
 def _fetch_entity(claim: Claim, identity: IdentityConnector) -> Entity | None:
     """Fetch the entity by the name that the connection has for its type. It keeps the type of its event."""
     delivery = claim.delivery
     entity = identity.fetch_entity(claim.route.identity_type, delivery.entity_id)
-    return None if entity is None else replace(entity, entity_type=delivery.entity_type)
+    if entity is None or entity.entity_type == delivery.entity_type:
+        return entity
+    return replace(entity, entity_type=delivery.entity_type)
 
 
 def _is_older_than_event(entity: Entity | None, claim: Claim) -> bool:
@@ -320,19 +324,17 @@ def _is_older_than_event(entity: Entity | None, claim: Claim) -> bool:
     return any(entity.modified_at < occurred_at - TIMESTAMP_RESOLUTION for occurred_at in timestamps)
 
 
-def _is_before_event(entity: Entity | None, claim: Claim) -> bool:
-    """True if an entity that exists seems to be as it was before the event: it precedes the event, or its deletion was
-    reported last. A replica may lag, and a source may send its webhook before its own commit.
-    """
-    if entity is None:
-        return False
-    return claim.newest_event.event_type == "DELETE" or _is_older_than_event(entity, claim)
-
-
 def _find_record_and_plan(
-    claim: Claim, target: TargetConnector, mapping: ParsedMapping, entity: Entity | None
+    claim: Claim,
+    target: TargetConnector,
+    mapping: ParsedMapping,
+    entity: Entity | None,
+    unread_names: frozenset[str],
 ) -> Plan:
-    """Find the record of the entity, and plan its change. Raises MatchUndecided if a person has to decide."""
+    """Find the record of the entity, and plan its change. Raises MatchUndecided if a person has to decide.
+
+    `unread_names`: the fields that the target does not return.
+    """
     route, is_partial = claim.delivery.route, not claim.delivery.is_fetched
     # Decided before any request to the target.
     if entity is None and route.when_deleted == Route.DeletionPolicy.IGNORE:
@@ -345,7 +347,7 @@ def _find_record_and_plan(
         record = match_unlinked_record(claim, target, mapping, query, entity, mapped and mapped.fields)
     is_matched = found.is_taken_over or (found.record is None and record is not None)
     if entity is None or mapped is None:
-        plan_deletion = partial(_plan_deletion, route, unread=_unread_fields(claim, target, mapping))
+        plan_deletion = partial(_plan_deletion, route, unread=_unread_fields(claim, unread_names))
         current, change = _plan_with_version(claim, target, record, plan_deletion)
         return Plan(
             change,
@@ -361,8 +363,7 @@ def _find_record_and_plan(
         mapped = _map_entity(claim, mapping, entity, is_partial=False)
     fields = mapped.fields
     require_own_external_id(mapping, fields, claim.delivery.entity_id, is_creation=record is None)
-    unread = _unread_fields(claim, target, mapping)
-    plan_record = partial(mapping.plan_record, fields, unread=unread)
+    plan_record = partial(mapping.plan_record, fields, unread=_unread_fields(claim, unread_names))
     current, change = _plan_with_version(claim, target, record, plan_record)
     if mapped.unseen.absent:
         change = replace(change, withheld_fields=tuple(sorted(mapped.unseen.absent)))
