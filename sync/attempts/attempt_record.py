@@ -237,18 +237,22 @@ class FinishedAttempt:
 
     def _findings_payload(self) -> Payload | None:
         """Return the encrypted entity, change and answer, as far as they exist; None if there is nothing."""
-        findings = self.findings
-        scrub = findings.scrubber.scrub_document
-        entity = self._stored_entity()
+        entity, change = self._stored_entity(), self.findings.change
         findings_by_name = {
-            Finding.ENTITY: scrub(entity.attributes) if entity else None,
-            Finding.CHANGE: scrub(findings.change.to_document()) if findings.change else None,
+            Finding.ENTITY: entity.attributes if entity else None,
+            Finding.CHANGE: change.to_document() if change else None,
             Finding.ANSWER: _answer_document(self.result),
         }
         document = {part: value for part, value in findings_by_name.items() if value is not None}
         if not document:
             return None
         plain = _ENCODER.encode(document).encode()
+        scrubber = self.findings.scrubber
+        if scrubber.contains_secret(plain):
+            # The answer has been scrubbed already: it is shown to the source too.
+            unscrubbed = {part: value for part, value in document.items() if part != Finding.ANSWER}
+            scrubbed = {part: scrubber.scrub_document(value) for part, value in unscrubbed.items()}
+            plain = _ENCODER.encode(document | scrubbed).encode()
         return Payload.new(Payload.Kind.FINDINGS, plain, self.claim.delivery.event.key)
 
     def _stored_entity(self) -> Entity | None:

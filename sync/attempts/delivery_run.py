@@ -332,8 +332,9 @@ def open_connector(
 
 
 def _log_result(claim: Claim, result: AttemptResult, findings: AttemptFindings) -> None:
-    fields = ", ".join(field.name for field in findings.change.fields) if findings.change else ""
-    action = ACTION_CODES[findings.change.action] if findings.change else "no plan"
+    change = findings.change
+    fields = ", ".join(field.name for field in change.fields) if change else ""
+    action = ACTION_CODES[change.action] if change else "no plan"
     if result.state in (State.DEAD, State.RETRYING, State.HELD):
         action = f"{result.code}, planned: {action}"
     logger.info(

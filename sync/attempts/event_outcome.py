@@ -60,13 +60,13 @@ def outcome_of_attempt(
     if attempt_result.state not in SUCCESS_STATES:
         # The answer to a failure needs the stored response.
         return None
-    delivery = claim.delivery
+    delivery, change = claim.delivery, findings.change
     result = TargetResult(
         connection=delivery.target.slug,
         connection_name=delivery.target.name,
         state=attempt_result.state,
         code=attempt_result.code,
-        action=ACTION_CODES[findings.change.action] if findings.change else "",
+        action=ACTION_CODES[change.action] if change else "",
         record_id=findings.record_id,
         is_retrying=False,
         sentence=None,

@@ -9,6 +9,8 @@ from webhooks.models import AnswerMode, Event
 
 # Anyone may have sent an unsigned webhook: nothing else in it may influence a delivery.
 _UNSIGNED_FIELDS = ("id", "entityType", "eventType", "timestamp")
+# No set: `respond` may hold what cannot be hashed.
+_MODES = tuple(AnswerMode)
 
 
 def webhook_fields(event: Event) -> dict[str, Any]:
@@ -59,6 +61,6 @@ def wants_entity(event: Event) -> bool:
     respond = webhook_fields(event).get("respond")
     mode = respond.get("mode") if isinstance(respond, dict) else respond
     # A source with a fixed mode ignores the webhook's `respond`.
-    if event.source.mode_is_fixed or mode not in list(AnswerMode):
+    if event.source.mode_is_fixed or mode not in _MODES:
         mode = event.source.default_mode
     return event.is_signed and mode == AnswerMode.ENTITY
