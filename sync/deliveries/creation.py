@@ -15,7 +15,6 @@ from sync.deliveries.claims import (
     Claim,
     ConnectionPaused,
     NoFreeSlot,
-    attach_route,
     attempt_started_entry,
     claim_unstored,
 )
@@ -123,13 +122,14 @@ def enabled_routes() -> QuerySet[Route]:
 
 def _new_delivery(event: Event, resolved: ResolvedRoute) -> Delivery:
     route = resolved.route
-    delivery = new_row(
+    event.source = route.source
+    return new_row(
         Delivery,
         event=event,
         # Copied from the route: an open delivery keeps its connections when the route changes.
-        route_id=route.pk,
-        identity_id=route.identity_id,
-        target_id=route.target_id,
+        route=route,
+        identity=route.identity,
+        target=route.target,
         entity_type=event.entity_type,
         entity_id=event.entity_id,
         is_relayed=uses_webhook_data(route, event),
@@ -137,5 +137,3 @@ def _new_delivery(event: Event, resolved: ResolvedRoute) -> Delivery:
         due_at=None if resolved.is_paused else NOW,
         opened_at=NOW,
     )
-    attach_route(delivery, resolved)
-    return delivery
