@@ -194,8 +194,11 @@ def choose_language(accept_language: str | None) -> Language:
 
     `fi-FI` asks for Finnish. The first of equal weights wins. Malformed entries are skipped.
     """
+    # Senders of webhooks rarely state one.
+    if not accept_language:
+        return LANGUAGES[0]
     weights: dict[Language, float] = {}
-    for tag, weight in _language_ranges(accept_language or ""):
+    for tag, weight in _language_ranges(accept_language):
         primary = tag.split("-", 1)[0]
         for language in LANGUAGES:
             if primary == language:
