@@ -1,4 +1,6 @@
-"""Middleware of the console: the audit context, preferences, messages, the Content-Security-Policy, damaged values."""
+"""Middleware of the console: sessions, users, messages, the audit context, preferences, the Content-Security-Policy,
+damaged values.
+"""
 
 import hashlib
 import logging
@@ -6,11 +8,14 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
+from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.deprecation import MiddlewareMixin
 from django.views.defaults import page_not_found
 
 from audit.entries.actor_context import ReadContext, actor_context
@@ -23,6 +28,8 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 _logger = logging.getLogger("hub.console")
 FOR_PEOPLE = ("/admin/", "/static/")
+# The paths of `webhooks.views.MachineView`.
+FOR_MACHINES = ("/webhooks/", "/outcomes/")
 # No name of a header begins like this in META.
 REQUEST_ID_KEY = "hub.request_id"
 _READING = ("GET", "HEAD", "OPTIONS")
@@ -135,11 +142,25 @@ def _is_for_people(request: HttpRequest) -> bool:
     return request.path.startswith(FOR_PEOPLE)
 
 
-class ConsoleMessages(MessageMiddleware):
-    """Middleware for Django's messages that does nothing for requests of machines."""
+class _NotForMachines(MiddlewareMixin):
+    """Middleware of Django's that does nothing for requests of machines, which have no session."""
 
     def __call__(self, request: HttpRequest) -> Any:
-        return super().__call__(request) if _is_for_people(request) else self.get_response(request)
+        if request.path.startswith(FOR_MACHINES):
+            return self.get_response(request)
+        return super().__call__(request)
+
+
+class ConsoleSessions(_NotForMachines, SessionMiddleware):
+    """Django's sessions."""
+
+
+class ConsoleUsers(_NotForMachines, AuthenticationMiddleware):
+    """Django's `request.user`."""
+
+
+class ConsoleMessages(_NotForMachines, MessageMiddleware):
+    """Django's messages."""
 
 
 class ConsolePolicy:
