@@ -9,17 +9,30 @@ from django.test import Client
 from django.utils import timezone
 
 from audit.models import Entry
+from logins.held_permissions import record_held_permissions
 from logins.models import HeldPermission
 from webhooks.models import Event, Source, State
 
 
 def person(role: str = "", name: str = "") -> User:
     """Create a staff member of one role, or of several (`administrator+support`); a superuser if none is given."""
-    user = User.objects.create_user(
-        name or role or "root", f"{name or role}@example.com", is_staff=True, is_superuser=not role
+    user = User(
+        username=name or role or "root",
+        email=f"{name or role}@example.com",
+        is_staff=True,
+        is_superuser=not role,
     )
-    if role:
-        user.groups.add(*(Group.objects.get(name=group) for group in role.split("+")))
+    return add_person(user, *filter(None, role.split("+")))
+
+
+def add_person(user: User, *roles: str) -> User:
+    """Store a person who has held the permissions of these roles for two days. They are recorded once, not with each row."""
+    user.set_unusable_password()
+    User.objects.bulk_create([user])
+    if roles:
+        user.groups.add(*(Group.objects.get(name=role) for role in roles))
+    else:
+        record_held_permissions([user.pk])
     hold_permissions_for_days(user)
     return user
 

@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
 from sync.models import Attempt, Call, Connection, Delivery, Mapping, MappingVersion, Replay, Route
-from tests.support.people import hold_permissions_for_days
+from tests.support.people import add_person
 from webhooks.models import Event, Payload, Receipt, Source
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -19,11 +19,8 @@ LONG_AGO = NOON - timedelta(days=3_650)
 
 def logged_in(*roles: str) -> Client:
     """Return the client of a new staff member of these groups who is logged in."""
-    user = User.objects.create_user(f"someone-{uuid4().hex[:8]}", is_staff=True)
-    user.groups.set(Group.objects.filter(name__in=roles))
-    hold_permissions_for_days(user)
     client = Client()
-    client.force_login(user)
+    client.force_login(add_person(User(username=f"someone-{uuid4().hex[:8]}", is_staff=True), *roles))
     return client
 
 
