@@ -14,7 +14,7 @@ from logins import attempt_counts, guard
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from sync.execution.executor import run_due_deliveries
-from tests.support.database.template_database import copied_database
+from tests.support.database.template_database import begin_template, copied_database
 from tests.support.hub import SIGNING_SECRET, Hub
 from tests.support.shared_bytecode import import_test_modules
 from tests.support.simultaneous_webhooks import SimultaneousWebhooks
@@ -101,6 +101,12 @@ def together(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simultaneous
     """Yield a sender of simultaneous webhooks; deliver them at the end of the test."""
     yield SimultaneousWebhooks(hub, monkeypatch)
     run_due_deliveries()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Migrate the template of the databases while the workers collect their tests."""
+    if getattr(session.config.option, "numprocesses", None):
+        begin_template()
 
 
 @pytest.hookimpl(tryfirst=True)

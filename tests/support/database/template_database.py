@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,11 @@ def _share(variable: str) -> Path:
         os.environ[variable] = tempfile.mkdtemp(prefix="hub-templates-")
         atexit.register(_delete_templates, os.getpid(), Path(os.environ[variable]))
     return Path(os.environ[variable])
+
+
+def begin_template() -> None:
+    """Begin to migrate the template, of which the processes of this run will need copies."""
+    threading.Thread(target=_template).start()
 
 
 @contextmanager
