@@ -44,9 +44,12 @@ test-sqlite: $(CHECKS)
 	HUB_TEST_DATABASE=sqlite $(PYTEST) -m "$(GATE)" $(ARGS)
 
 # Tests of what goes through the ORM and the write batch, of which other tests run on PostgreSQL too.
-ORM_TESTS := $(addprefix tests/audit/,export retention verification) tests/devtools tests/exports tests/logins \
-	$(addprefix tests/sync/,erasure housekeeping limits mappings monitoring operations planning rechecks references \
-	replays search statistics) \
+ORM_TESTS := $(addprefix tests/audit/,export format retention verification) tests/connectors tests/devtools tests/exports \
+	tests/logins $(addprefix tests/sync/,erasure housekeeping limits mappings monitoring operations planning rechecks \
+	references replays search statistics) \
+	$(patsubst %,tests/sync/attempts/test_%.py,absence answer_language bound_credentials conditional_writes event_outcome \
+	first_values matching_policy over_budget refused_access relayed replica_lag unkept_fields unread_fields) \
+	$(patsubst %,tests/webhooks/receiving/test_%.py,answers_over_http bad_bodies bad_requests request_verification) \
 	tests/webhooks/sources
 
 test-postgresql: $(CHECKS)
