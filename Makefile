@@ -60,8 +60,8 @@ test-postgresql: $(CHECKS)
 quick: $(CHECKS)  ## within a minute: the pure rules, and the path of a webhook on SQLite
 	HUB_TEST_DATABASE=sqlite $(PYTEST) -m "(pure or flow) and $(GATE)" --ignore tests/project --ignore tests/sandbox $(ARGS)
 
-# The files that mark a test so: collecting all tests costs each process 10 s of CPU.
-marked = $(shell grep -rl --include 'test_*.py' -e 'mark\.$(1)\b' tests | sort)
+# The files that mark a test so, or rows of a table: collecting all tests costs each process 10 s of CPU.
+marked = $(shell grep -rlE --include 'test_*.py' 'mark\.$(1)|\bin_$(1)' tests | sort)
 
 # The pages of the console that write SQL of their own, or filter, search and count.
 PAGES_ON_POSTGRESQL := tests/console/test_every_page.py $(addprefix tests/console/,audit_log entities events failures overview replays)
