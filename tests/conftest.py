@@ -19,7 +19,7 @@ from tests.support.hub import SIGNING_SECRET, Hub
 from tests.support.shared_bytecode import import_test_modules
 from tests.support.simultaneous_webhooks import SimultaneousWebhooks
 from tests.support.wired_hub import connected_hub, wipe_database
-from tests.tiers.selection import left_out_rows, mark_listed_tests
+from tests.tiers.selection import left_out_rows, mark_later_rows, mark_listed_tests
 from webhooks.receiving import refusals
 
 # How fast a busy machine generates and runs examples says nothing about the hub. `make nightly` alone draws new ones.
@@ -135,6 +135,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect what this database cannot run, what one database shows alone, and rows of long tables."""
     mark_listed_tests(items)
+    mark_later_rows(items)
     beyond = (
         ("writers_at_once", "only_postgresql")
         if connection.vendor == "sqlite"

@@ -27,6 +27,17 @@ def mark_listed_tests(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.nightly)
 
 
+def mark_later_rows(items: list[pytest.Item]) -> None:
+    """Mark the rows after the first ones of a table with `submission_rows` as `submission`."""
+    rows: collections.Counter[str] = collections.Counter()
+    for item in items:
+        if mark := item.get_closest_marker("submission_rows"):
+            test = item.nodeid.partition("[")[0]
+            rows[test] += 1
+            if rows[test] > mark.args[0]:
+                item.add_marker(pytest.mark.submission)
+
+
 def left_out_rows(items: list[pytest.Item]) -> set[pytest.Item]:
     """Return the rows of long tables that `make nightly` alone runs (HUB_TEST_ROWS=all runs them).
 
