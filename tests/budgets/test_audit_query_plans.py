@@ -61,6 +61,7 @@ def test_the_sealer_and_the_checkpoints_find_their_rows_by_an_index(database: No
     assert unserved(seen) == []
 
 
+@pytest.mark.submission
 def test_a_page_of_the_audit_log_takes_rows_in_the_order_of_an_index(database: None) -> None:
     with transaction.atomic():  # enough for one person's own index to pay, and more of what no person did
         append_entries(
@@ -89,6 +90,7 @@ def test_a_page_of_the_audit_log_takes_rows_in_the_order_of_an_index(database: N
     assert [asked for asked, in_order, by_index in used if not (in_order and by_index)] == []
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize("view", ["exports", "secrets", "replays"])
 def test_a_view_of_several_actions_reads_only_the_first_rows_of_each(database: None, view: str) -> None:
     append_test_entries("event:a")

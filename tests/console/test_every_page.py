@@ -110,6 +110,7 @@ def test_no_page_links_to_a_page_that_the_role_may_not_open(role: str) -> None:
     assert not closed
 
 
+@pytest.mark.submission
 @pytest.mark.one_database
 def test_the_address_of_a_button_redirects_to_its_page() -> None:
     """Whoever logs in anew after pressing a button comes to its address by GET."""

@@ -138,6 +138,7 @@ def statements_of(client: Client, address: str) -> int:
     return len(statements)
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize("key", ["99999999999999999999", "-9223372036854775809", "9" * 400])
 def test_a_form_refuses_a_key_that_no_column_holds(root: Client, key: str) -> None:
     fields = {"username": "colleague", "groups": [key], "is_active": "on"}
@@ -150,6 +151,7 @@ def test_a_form_refuses_a_key_that_no_column_holds(root: Client, key: str) -> No
 LISTS = ("/admin/auth/user/", "/admin/webhooks/event/", "/admin/sync/connection/", "/admin/webhooks/source/")
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.promise("T28")
 @pytest.mark.parametrize("address", LISTS)
 def test_no_parameter_of_a_list_is_a_lookup_of_the_database(root: Client, address: str) -> None:

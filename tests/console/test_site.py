@@ -20,6 +20,7 @@ def test_a_stranger_is_asked_to_log_in_at_the_address_of_an_application() -> Non
     assert "/admin/login/" in Client().get("/admin/sync/")["Location"]
 
 
+@pytest.mark.submission
 def test_no_page_lists_django_applications() -> None:
     client = browser("support")
     for page in ("", "preferences/", "webhooks/event/", "sync/connection/"):

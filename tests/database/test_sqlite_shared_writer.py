@@ -394,6 +394,7 @@ def test_a_commit_is_reported_only_after_it_is_on_disk(file: Path) -> None:
     assert said(file, BEFORE_THE_DISK) == ["1 []", "1 [1]"]
 
 
+@pytest.mark.submission
 def test_commits_during_a_sync_share_the_next_one(file: Path) -> None:
     assert said(file, TOGETHER) == ["2 [1, 2, 2, 2, 2, 2, 2, 2, 2]"]
 
@@ -480,6 +481,7 @@ def test_a_commit_whose_log_the_last_connection_deleted_is_on_disk(file: Path) -
     assert said(file, NO_LOG) == ["[1]"]
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize(
     ("change", "lines"),
     [

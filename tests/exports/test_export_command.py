@@ -42,6 +42,7 @@ def export(*words: Any) -> tuple[str, str]:
     return out.getvalue().strip(), errors.getvalue()
 
 
+@pytest.mark.submission
 def test_the_command_makes_what_the_console_makes(database: None, tmp_path: Path) -> None:
     a_recorded_history(3)
     a_recorded_event(7, state="dead")
@@ -102,6 +103,7 @@ def test_a_command_that_fails_says_why(database: None, monkeypatch: pytest.Monke
         export()
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("command", ["export_events", "run_job"])
 def test_both_commands_pause_on_a_busy_machine(
     database: None, monkeypatch: pytest.MonkeyPatch, command: str

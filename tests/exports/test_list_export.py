@@ -51,6 +51,7 @@ def rows_of_list(form: str = "jsonl") -> list[Any]:
     return rows
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
 def test_a_damaged_value_is_written_as_it_is_stored(database: None, form: str) -> None:
     events = a_recorded_history(5)

@@ -56,6 +56,7 @@ def test_the_register_holds_no_name_and_uses_another_pseudonym_for_each_export(d
     assert bytes(first.register_key) != decrypt_register_key(first)
 
 
+@pytest.mark.submission
 def test_every_person_in_the_files_of_an_export_is_in_the_register(
     database: None, monkeypatch: pytest.MonkeyPatch, small_chunks: None
 ) -> None:

@@ -143,6 +143,7 @@ def test_an_address_that_tries_many_accounts_is_limited(anna: User, clock: Login
     assert log_in(address=OFFICE) == 302
 
 
+@pytest.mark.submission
 def test_logins_that_succeed_use_no_limit_up(anna: User, clock: LoginClock) -> None:
     assert try_in_turn(clock, 40) == [302] * 40
 
@@ -153,6 +154,7 @@ def test_a_client_without_an_address_is_limited_by_account_alone(anna: User, clo
     assert try_in_turn(clock, 12, password="wrong", address="")[-2:] == [429, 429]
 
 
+@pytest.mark.submission
 def test_clients_without_a_readable_address_share_one_limit_behind_a_proxy(
     clock: LoginClock, settings: Any
 ) -> None:
@@ -166,6 +168,7 @@ def test_clients_without_a_readable_address_share_one_limit_behind_a_proxy(
     assert statuses == [200] * 20 + [429] * 5
 
 
+@pytest.mark.submission
 def test_guesses_on_the_password_change_page_are_limited_like_logins(anna: User, clock: LoginClock) -> None:
     client = Client()
     client.force_login(anna)
@@ -196,6 +199,7 @@ def test_the_number_of_concurrent_password_checks_is_limited(anna: User, clock: 
             guard._slots.release()
 
 
+@pytest.mark.submission
 def test_while_all_strangers_have_to_wait_no_address_of_theirs_costs_a_statement(
     anna: User, clock: LoginClock, django_assert_num_queries: Any
 ) -> None:

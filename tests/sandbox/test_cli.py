@@ -41,6 +41,7 @@ def test_a_service_prints_its_address_reads_secrets_from_the_environment_and_exi
     assert (tmp_path / f"{name}.sqlite3").exists()
 
 
+@pytest.mark.submission
 def test_a_setting_that_makes_no_sense_ends_with_one_sentence() -> None:
     command = [*COMMAND, "identity", "--webhook-url", "ftp://x", "--port", "0"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

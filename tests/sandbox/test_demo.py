@@ -101,6 +101,7 @@ def test_the_error_names_the_system_that_did_not_start(demo: DemoSystems) -> Non
         wait_until_ready(DemoSystems(**parts, shop=missing, start_seconds=0.1))
 
 
+@pytest.mark.submission
 def test_the_command_keeps_running_prints_addresses_and_exits_cleanly(
     hub: Receiver, demo: DemoSystems, tmp_path: Path
 ) -> None:

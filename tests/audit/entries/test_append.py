@@ -129,6 +129,7 @@ def is_replayed(hub: Hub) -> list[str]:
     return [*story, "delivery.reopened", "event.replayed", "attempt.started", "attempt.unchanged"]
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.promise("I6")
 @pytest.mark.parametrize("flow", [is_refused_by_the_shop, has_a_bad_signature, comes_twice, is_replayed])
 def test_no_entry_contains_personal_data(hub: Hub, flow: Callable[[Hub], list[str]]) -> None:

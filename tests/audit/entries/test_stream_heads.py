@@ -221,6 +221,7 @@ def test_an_append_waits_for_its_own_streams_only() -> None:
             cursor.execute("RESET lock_timeout")
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize("column", ["stream_seq", "prev_leaf", "leaf"])
 def test_an_entry_without_its_place_in_the_chain_is_refused(database: None, column: str) -> None:
     write("event:a")

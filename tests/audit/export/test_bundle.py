@@ -102,6 +102,7 @@ def test_a_stream_whose_newest_entry_is_not_sealed_is_exported_up_to_it(
     assert verify_with_both(tmp_path / "export") == ([], [])
 
 
+@pytest.mark.submission
 def test_a_key_that_begins_while_an_export_is_written_is_among_its_keys(
     database: None, tmp_path: Path
 ) -> None:

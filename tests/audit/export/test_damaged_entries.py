@@ -36,6 +36,7 @@ def damage_entry(key: int, damage: str) -> None:
         cursor.execute(f"UPDATE audit_entry SET {damage} WHERE id = {key}")
 
 
+@pytest.mark.submission
 def test_a_damaged_entry_is_found_in_an_export(database: None, tmp_path: Path) -> None:
     write_history(Random(20261129), segments=3)
     append_test_entries("event:1", "event:1", "event:1", at=after_start(183))

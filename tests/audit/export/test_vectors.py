@@ -39,6 +39,7 @@ def test_the_shipped_verifier_finds_what_each_vector_says(tmp_path: Path) -> Non
     assert {name: find_with_shipped_verifier(name, tmp_path) for name in NAMES} == expected
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize("name", OWN_PROCESS)
 def test_the_shipped_verifier_alone_finds_what_a_vector_says(tmp_path: Path, name: str) -> None:
     vector = BY_NAME[name]

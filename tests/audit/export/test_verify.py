@@ -49,6 +49,7 @@ def test_an_unchanged_log_passes(tmp_path: Path, kind: str) -> None:
     assert both(tmp_path / "export") == ([], [])
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.promise("I5")
 @pytest.mark.parametrize("places", PLACES)
 @pytest.mark.parametrize("tamper", KINDS, ids=lambda tamper: tamper.__name__)

@@ -12,6 +12,7 @@ IDS = st.sets(st.integers(1, 2**62)).map(sorted)
 NEAR = st.lists(st.sets(st.integers(1, 60)).map(sorted), max_size=8)
 
 
+@pytest.mark.submission
 @given(IDS)
 def test_nothing_is_lost(ids: list[int]) -> None:
     assert unpack_ids(pack_ids(ids)) == ids

@@ -117,6 +117,7 @@ def test_a_stream_continues_after_a_pruned_entry() -> None:
     assert faults() == []
 
 
+@pytest.mark.submission
 @pytest.mark.usefixtures("log")
 def test_a_segment_larger_than_a_batch_is_pruned_in_parts() -> None:
     at = days_after(3)
@@ -312,6 +313,7 @@ def test_a_changed_stub_is_found_even_after_the_next_pruning(change: Callable[[]
     assert [fault for fault in faults() if "the ends of streams" in fault]
 
 
+@pytest.mark.submission
 @pytest.mark.usefixtures("log")
 def test_a_deleted_stub_of_a_stream_without_entries_is_found_by_the_count_alone() -> None:
     cut_at(12)

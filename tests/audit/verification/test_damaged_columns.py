@@ -217,6 +217,7 @@ def in_rolled_back(then: Callable[[], None], *statements: str) -> None:
         transaction.set_rollback(True)
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize("edit", [f"at = {TIMES[0]}", f"at = {TIMES[-1]}", *["leaf = 'x'"] * is_sqlite])
 def test_the_sealer_seals_past_a_damaged_entry(target: Entry, edit: str) -> None:
     append_test_entries("event:new", "event:other", at=after_start(432))

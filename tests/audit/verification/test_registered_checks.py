@@ -73,6 +73,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.promise("I28")
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_a_changed_row_is_named_with_its_code_and_place_and_ends_with_1(

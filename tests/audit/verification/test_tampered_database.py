@@ -75,6 +75,7 @@ COLUMNS = {
 }
 
 
+@pytest.mark.submission
 def test_columns_of_other_tables_are_checked(database: None) -> None:
     overlooked = []
     with transaction.atomic():

@@ -37,6 +37,7 @@ def _assert_same_as_library(text: str, document: Any) -> None:
     assert repr(value) == repr(expected)
 
 
+@pytest.mark.submission
 @pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
 @given(ANY_TEXT, DOCUMENTS)
 @settings(max_examples=60)

@@ -166,6 +166,7 @@ def test_expressions_and_templates_make_the_body_of_a_log_in(encoding: str) -> N
         assert fetch(service.url, log_in=log_in) == "a1"
 
 
+@pytest.mark.submission
 def test_a_log_in_whose_body_cannot_be_made_is_not_sent() -> None:
     body = {"password": {"expression": "abs(password)"}}
     with serving(SessionServer()) as service:

@@ -31,6 +31,7 @@ def connect(url: str, key: str, notebook: MemoryRecorder | None = None, **over: 
     )
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize("algorithm", ["HS256", "RS256", "PS256", "ES256", "EdDSA"])
 def test_each_request_has_a_new_token_that_verifies(algorithm: str) -> None:
     key, public = make_key(algorithm)

@@ -162,6 +162,7 @@ def test_a_record_of_another_entity_is_no_candidate(hub: Hub, book: ContactBook)
     assert linked_record() != str(other["id"])
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize("expression", ["join(';', notes)", "active", "[other_emails]"], ids=str)
 def test_an_expression_that_finds_no_values_creates_no_duplicate(
     hub: Hub, book: ContactBook, expression: str

@@ -50,6 +50,7 @@ def post(hub: Hub) -> str:
     return str(answer.get("code") or answer["status"])
 
 
+@pytest.mark.submission_rows(2)
 def test_a_record_that_is_linked_keeps_its_other_addresses(hub: Hub, store: ListStore) -> None:
     user = store.add(externalId=ANNA, userName="anna.aalto", emails=[HOME, WORK])
     assert post(hub) == "succeeded"
@@ -59,6 +60,7 @@ def test_a_record_that_is_linked_keeps_its_other_addresses(hub: Hub, store: List
     assert user["emails"] == [HOME, {**WORK, "value": NEW}]
 
 
+@pytest.mark.submission_rows(2)
 def test_only_the_selected_address_decides_whether_something_changed(hub: Hub, store: ListStore) -> None:
     user = store.add(externalId=ANNA, userName="anna.aalto", emails=[HOME])
     assert post(hub) == "succeeded"
@@ -74,6 +76,7 @@ def test_only_the_selected_address_decides_whether_something_changed(hub: Hub, s
     assert (user["emails"], len(store.writes)) == (before, sent)
 
 
+@pytest.mark.submission_rows(2)
 def test_an_address_that_is_cleared_is_removed_alone(hub: Hub, store: ListStore) -> None:
     user = store.add(externalId=ANNA, userName="anna.aalto", emails=[WORK, HOME])
     assert post(hub) == "succeeded", "a field is cleared only after it has had a value"
@@ -83,6 +86,7 @@ def test_an_address_that_is_cleared_is_removed_alone(hub: Hub, store: ListStore)
     assert post(hub) == "unchanged"
 
 
+@pytest.mark.submission_rows(2)
 def test_an_address_that_another_client_adds_during_the_delivery_is_kept(hub: Hub, store: ListStore) -> None:
     """With ETags the hub plans again; without them it has read the list right before it writes."""
     user = store.add(externalId=ANNA, userName="anna.aalto", emails=[WORK])
@@ -93,6 +97,7 @@ def test_an_address_that_another_client_adds_during_the_delivery_is_kept(hub: Hu
     assert user["emails"] == [{**WORK, "value": NEW}, HOME]
 
 
+@pytest.mark.submission_rows(2)
 def test_a_person_who_is_created_has_one_address(hub: Hub, store: ListStore) -> None:
     assert post(hub) == "succeeded"
     (user,) = store.users.values()

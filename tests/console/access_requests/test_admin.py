@@ -52,6 +52,7 @@ def clerk() -> Group:
     return clerk
 
 
+@pytest.mark.submission
 def test_a_role_that_gives_nothing_new_is_given_at_once(clerk: Group) -> None:
     client, eva = browser("administrator", "anna"), User.objects.create_user("eva")
     give_role(client, eva, "clerk", "administrator")

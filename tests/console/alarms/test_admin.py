@@ -166,6 +166,7 @@ def test_an_alarm_links_to_the_page_to_act_on_if_permitted() -> None:
     assert there not in ended.partition('id="content-start"')[2]
 
 
+@pytest.mark.submission
 def test_only_active_alarms_that_were_selected_are_snoozed() -> None:
     alarm(ended_at=NOON)
     client = support()

@@ -50,6 +50,7 @@ def test_the_list_shows_actor_action_and_object() -> None:
     assert "moon was full" in page, "an action without a text is shown by its code"
 
 
+@pytest.mark.submission
 def test_the_list_takes_the_same_number_of_statements_for_any_number_of_rows() -> None:
     of = source()
     people = [User.objects.create_user(f"user{number}") for number in range(50)]

@@ -26,6 +26,7 @@ def change_details(action: str, details: str) -> None:
         assert Entry.objects.filter(action=action).update(details=details)
 
 
+@pytest.mark.submission
 def test_the_page_of_a_request_with_several_events_is_shown(hub: Hub) -> None:
     add_token()
     set_format(FORMAT)
@@ -59,6 +60,7 @@ def test_the_history_of_a_failure_is_shown(database: None, name: str) -> None:
         assert len(load_history(group)) == 1, value
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize("others", ["", ', "kind": "events"', ', "up_to": "2026-01-01"'])
 def test_the_times_of_deletions_are_read(database: None, others: str) -> None:
     action = next(iter(check_rows.DELETED))

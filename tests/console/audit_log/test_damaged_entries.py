@@ -116,6 +116,7 @@ def test_every_page_about_events_is_shown_with_damaged_entries(hub: Hub, damage:
         assert client.get(address, follow=True).status_code == 200, address
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize(
     "time", [TIMES[0], *(pytest.param(time, marks=pytest.mark.nightly) for time in TIMES[1:])]
 )

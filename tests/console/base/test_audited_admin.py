@@ -53,6 +53,7 @@ def test_adding_changing_and_deleting_is_recorded_in_the_audit_log_only() -> Non
     assert not LogEntry.objects.exists()
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     "label",
     ["webhooks_source", "sync_route", "sync_connection", "sync_mapping", "sync_delivery", "webhooks_event"],

@@ -51,6 +51,7 @@ def members() -> str:
     return f"/admin/sync/replay/{replay.uuid}/events/?format=csv&member=failed"
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("of", ["events", "members"])
 def test_a_download_beyond_the_limit_waits_and_is_not_recorded(
     auditor: Client, begin: Begin, of: str
@@ -80,6 +81,7 @@ def is_left(answer: Any) -> None:
     disconnect(answer)
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize("ends", [is_read, is_left, disconnect])
 def test_the_next_download_may_start_when_one_has_ended(auditor: Client, begin: Begin, ends: Any) -> None:
     first, *_ = [begin(EVENTS) for _ in range(MAX_STREAMS)]

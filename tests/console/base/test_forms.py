@@ -48,6 +48,7 @@ def test_a_parameter_with_an_impossible_key_selects_nothing(key: str) -> None:
         assert client.get(address).status_code == 200, address
 
 
+@pytest.mark.submission
 @pytest.mark.django_db
 @pytest.mark.parametrize("key", [TWENTY_DIGITS, "9" * 4_500])
 def test_an_action_on_impossible_keys_is_refused(key: str) -> None:

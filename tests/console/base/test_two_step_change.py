@@ -73,6 +73,7 @@ def test_a_confirmed_change_is_recorded_with_its_reason() -> None:
     }
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize("reason", ["", "   ", "x" * 501])
 def test_without_a_reason_nothing_is_changed(reason: str) -> None:
     of, client = connection(), browser("administrator")
@@ -156,6 +157,7 @@ def test_a_pending_change_belongs_to_its_person_and_row() -> None:
     assert other.name == "Second"
 
 
+@pytest.mark.submission
 def test_disabling_a_connection_shows_how_many_deliveries_wait_for_it() -> None:
     route = a_route(a_source())
     for number in range(3):
@@ -197,6 +199,7 @@ def test_a_change_of_json_is_detected_although_python_values_are_equal(
     }
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("side", "has_link", "changed"),
     [("identity", True, True), ("target", True, True), ("target", True, False), ("target", False, True)],

@@ -114,6 +114,7 @@ def test_approved_deliveries_are_sent_and_recorded_with_person_and_reason(
     assert entry["details"] == {"request": str(request.uuid), "of": 1, "address": "192.0.2.9"}
 
 
+@pytest.mark.submission
 def test_rejected_deliveries_are_never_sent_and_show_the_reason(two_left: tuple[Hub, list[Delivery]]) -> None:
     hub, deliveries = two_left
     staff = approver("support")
@@ -293,6 +294,7 @@ def test_the_page_of_a_route_shows_its_limits() -> None:
         assert told in text_of(support.get(f"{LIST}route/{route.pk}/"))
 
 
+@pytest.mark.submission
 def test_an_absence_that_nothing_proves_is_explained_and_can_be_looked_at_again(hub: Hub) -> None:
     Route.objects.update(max_attempts=1)
     hub.post_signed(EXAMPLE)

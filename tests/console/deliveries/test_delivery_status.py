@@ -135,6 +135,7 @@ def test_a_held_delivery_links_to_where_it_is_decided(support: Client) -> None:
     assert "attempts left" not in page
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.one_database
 @pytest.mark.parametrize(
     ("state", "code", "fault"),

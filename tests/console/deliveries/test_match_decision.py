@@ -65,6 +65,7 @@ def test_a_record_that_was_linked_meanwhile_is_marked_and_refused(hub: Hub) -> N
     assert hub.writes() == []
 
 
+@pytest.mark.submission
 def test_an_incomplete_decision_is_refused(hub: Hub) -> None:
     delivery, staff = hold_match(hub), logged_in("support")
     long = "x" * 501

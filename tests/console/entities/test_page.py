@@ -50,6 +50,7 @@ def events_of_all_pages(client: Client, entity_id: str) -> list[int]:
     return found
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.django_db
 @pytest.mark.parametrize("entity_id", ODD)
 def test_an_entity_is_found_by_any_valid_id(entity_id: str) -> None:
@@ -195,6 +196,7 @@ def test_the_audit_log_is_narrowed_to_the_events_of_the_entity() -> None:
     assert {row.entry.stream for row in rows} == streams
 
 
+@pytest.mark.submission
 @pytest.mark.django_db
 def test_statements_are_bounded_and_none_reads_a_whole_table() -> None:
     route = a_route(a_source())

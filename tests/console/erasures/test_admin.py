@@ -70,6 +70,7 @@ def test_a_case_number_is_on_the_page_and_the_list(event: Event) -> None:
         assert "GDPR-2026-117" in client.get(f"/admin/sync/erasure/{address}").content.decode()
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     "wrong", [{"reason": ""}, {"case_number": "T-USR-0"}, {"case_number": "anna1@example.com"}]
 )
@@ -116,6 +117,7 @@ def log_in_with_given_password(client: Client) -> None:
     assert client.post("/admin/password_change/", {"old_password": PASSWORD} | chosen).status_code == 302
 
 
+@pytest.mark.submission
 def test_an_administrator_appoints_no_second_person(event: Event) -> None:
     first = browser("administrator", "first")
     role = Group.objects.get(name="administrator")

@@ -60,6 +60,7 @@ def test_a_replay_that_waits_for_its_connection_does_not_repeat_the_last_refusal
     assert 'class="answered"' not in page
 
 
+@pytest.mark.submission
 def test_an_attempt_without_an_answer_shows_what_its_rechecks_found(support: Client) -> None:
     event, later = an_event(2, state="dead", code="target-timeout"), an_event(1)
     route = a_route(event.source)
@@ -105,6 +106,7 @@ def test_an_event_opens_by_its_reference_too(support: Client) -> None:
         assert support.get(f"{LIST}{wrong}/change/").status_code == 404
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.one_database
 @pytest.mark.parametrize(
     "hostile",
@@ -239,6 +241,7 @@ def test_a_copied_command_holds_no_secret_and_no_value_even_while_revealed(suppo
     assert "•••" in commands[0]
 
 
+@pytest.mark.submission
 def test_the_page_leads_back_to_the_list_it_was_opened_from(support: Client) -> None:
     event = a_failed_event()
     listed = text_of(support.get(f"{LIST}?state=dead&event_type=UPDATE"))
@@ -271,6 +274,7 @@ GONE = "Aurora ID does not have this entity, and"
 NO_CHANGE = "there was nothing to change, so nothing was sent."
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("when_deleted", "entity_id", "record_id", "told"),
     [
@@ -295,6 +299,7 @@ def test_without_a_record_no_field_is_called_equal(
     assert 'class="change list"' not in text
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("outcome", "action", "told"),
     [
@@ -317,6 +322,7 @@ def test_an_attempt_shows_its_actual_or_intended_change(
     assert text.count("4711") == told.count("4711")
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("state", "code", "is_primary"),
     [

@@ -72,6 +72,7 @@ def _at(cursor: Cursor, is_before: bool, oldest_first: bool) -> PageRequest:
     )
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("words", "oldest_first"),
     [
@@ -164,6 +165,7 @@ def test_a_count_is_exact_up_to_its_limit(support: Client, monkeypatch: pytest.M
     assert all("LIMIT 56" in sql for sql in counts)
 
 
+@pytest.mark.submission
 def test_filters_without_a_single_index_are_not_counted(support: Client) -> None:
     for number in range(51):
         an_event(number, state="dead", entity_id="USR-1")
@@ -193,6 +195,7 @@ def test_a_large_estimate_is_rounded() -> None:
     assert [list_query.round_estimate(count) for count in counts] == [999, 1_000, 3_000, 48_000, 1_300_000]
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("query", "excluding"),
     [

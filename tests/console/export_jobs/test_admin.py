@@ -141,6 +141,7 @@ def test_the_command_of_the_page_leaves_the_saved_checkpoint_as_it_is(database: 
     assert (tmp_path / "kept.json").read_bytes() == saved
 
 
+@pytest.mark.submission
 def test_the_register_answers_on_the_page_of_exports(database: None) -> None:
     a_recorded_history(2)
     a_recorded_event(7, state="dead")
@@ -168,6 +169,7 @@ def test_an_export_is_cancelled_by_its_button(database: None, exports: Path) -> 
     assert len(entries("export.cancelled")) == 1
 
 
+@pytest.mark.submission
 def test_a_missing_or_deleted_file_is_not_offered_and_cannot_be_downloaded(database: None) -> None:
     a_recorded_history(1)
     export = a_finished_export()
@@ -200,6 +202,7 @@ MATRIX = {
 }
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.promise("T25")
 @pytest.mark.one_database
 @pytest.mark.parametrize("role", MATRIX)

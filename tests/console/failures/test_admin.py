@@ -48,6 +48,7 @@ def test_the_list_shows_the_largest_group_first_and_tabs_by_decision(group: Fail
     assert f"failuregroup/{group.pk}/change/" in support.get(f"{LIST}?shown=resolved").content.decode()
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("decision", "state"),
     [("acknowledged", "acknowledged"), ("resolved", "open"), ("ignored", "open"), ("open", "open")],
@@ -83,6 +84,7 @@ def sent_by(shown: str) -> dict[str, str]:
     return {name.removeprefix("initial-"): value for name, value in fields.items()} | fields
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("path", "button", "leads_to"),
     [
@@ -198,6 +200,7 @@ def test_the_page_counts_current_failures_before_the_next_recount(group: Failure
     assert words.next_step not in shown, "there is nothing to do"
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(("state", "waits"), [("open", True), ("acknowledged", True), ("ignored", False)])
 def test_an_ignored_group_needs_no_action(group: FailureGroup, state: str, waits: bool) -> None:
     FailureGroup.objects.filter(pk=group.pk).update(state=state)

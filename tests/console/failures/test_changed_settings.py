@@ -53,6 +53,7 @@ def advising_pages(event: Event) -> tuple[str, ...]:
     )
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize("kind", ["mapping", "route", "target"])
 def test_a_page_gives_no_advice_from_before_a_change(support: Client, kind: str) -> None:
     event = a_failure()
@@ -67,6 +68,7 @@ def test_a_page_gives_no_advice_from_before_a_change(support: Client, kind: str)
         assert AFTER in text
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize(
     ("code", "kind"),
     [

@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 
+import pytest
 from django.db import connection
 
 from sync.execution.executor import run_due_deliveries
@@ -25,6 +26,7 @@ def recount(hub: Hub, minutes: int = 0) -> None:
     refresh_failure_groups(last)
 
 
+@pytest.mark.submission
 def test_a_failure_is_counted_until_its_replay_succeeds(hub: Hub) -> None:
     hub.change_email("taken@example.com")
     assert hub.post(EXAMPLE).status_code == 422

@@ -74,6 +74,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(("made", "taking"), PAIRS)
 def test_a_change_is_checked_after_another_one_that_was_first_at_the_lock(
     roles: None,

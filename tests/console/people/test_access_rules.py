@@ -42,6 +42,7 @@ def access_of(person: User) -> tuple[bool, bool, bool, set[int], set[int]]:
     return fresh.is_active, fresh.is_staff, fresh.is_superuser, groups, permissions
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize("role", ["administrator", ""])
 @pytest.mark.parametrize("flags", [EVERYTHING, {}], ids=["more", "less"])
 def test_a_person_changes_their_own_names_and_nothing_of_their_access(
@@ -172,6 +173,7 @@ def test_the_rest_of_a_login_with_more_permissions_can_still_be_changed() -> Non
     assert (eva.last_name, eva.is_active) == ("Aalto", False)
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("role", ["administrator", ""])
 def test_no_page_or_action_can_delete_a_login(role: str) -> None:
     anna, client = person("support", "anna"), browser(role, "eva")

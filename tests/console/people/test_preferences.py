@@ -68,6 +68,7 @@ def test_shortcuts_can_be_switched_off() -> None:
     assert "no-keys" in client.get(PAGE).content.decode()
 
 
+@pytest.mark.submission
 def test_a_page_costs_no_statement_for_preferences(django_assert_num_queries) -> None:  # type: ignore[no-untyped-def]
     client = logged_in("support")
     client.post(PAGE, {"time_zone": "Asia/Tokyo"})

@@ -358,6 +358,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_schema_accepts_and_refuses_what_the_hub_does(name: str) -> None:
     schema = make_schema(name)

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[3]
 LINK = re.compile(r"\]\((http://127\.0\.0\.1:8000/admin/reference/[^)]*)\)")
 
 
+@pytest.mark.submission
 def test_each_link_to_the_reference_leads_to_its_page_and_its_section() -> None:
     files = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
     links = {link for file in files for link in LINK.findall(file.read_text("utf-8"))}

@@ -10,6 +10,7 @@ pytestmark = pytest.mark.pure
 LEAST_PER_CENT = 95
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("number", [510, pytest.param(10_000, marks=pytest.mark.nightly)])
 def test_the_schemas_refuse_most_of_what_the_reader_refuses_and_nothing_else(number: int) -> None:
     coverage = measure(number)

@@ -16,6 +16,7 @@ from tests.support.people import browser
 pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 
+@pytest.mark.submission
 def test_each_page_has_every_entry_once() -> None:
     client = browser("support")
     for name, make in PAGES.items():

@@ -139,6 +139,7 @@ def test_a_relative_time_is_resolved_when_the_set_is_frozen(db: None) -> None:
     assert set(words) == {"received_from"}
 
 
+@pytest.mark.submission
 def test_a_reload_starts_nothing_twice(hub: Hub, raise_replay_pace: None) -> None:
     fail_customers(hub, 2)
     support = logged_in("support")
@@ -228,6 +229,7 @@ def test_the_list_of_results_is_downloaded_with_permission_and_recorded(db: None
     assert [(details["count"], details["of"]) for details in downloads] == [(3, 3), (0, 3)]
 
 
+@pytest.mark.submission
 def test_results_are_paged_by_a_cursor(db: None) -> None:
     dead(120)
     support = logged_in("support")

@@ -48,6 +48,7 @@ def tried(event: Event, by: User, outcome: str, code: str = "") -> Replay:
     return replay
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("outcome", "code", "said"),
     [

@@ -196,6 +196,7 @@ def test_overwriting_newer_data_needs_its_own_permission(hub: Hub) -> None:
     assert hub.customer()["email"] == "old@example.com"
 
 
+@pytest.mark.submission
 def test_an_undecryptable_payload_offers_no_choice(hub: Hub) -> None:
     event = carrying(hub)
     SubjectKey.objects.update(wrapped=None, destroyed_at=timezone.now())
@@ -251,6 +252,7 @@ def test_an_event_that_had_no_route_is_previewed_on_the_current_route(hub: Hub) 
     assert (event.state, event.deliveries.count()) == (State.IGNORED, 0)
 
 
+@pytest.mark.submission
 def test_a_confirmation_for_another_event_is_refused(hub: Hub) -> None:
     event = refused(hub)
     hub.post(EXAMPLE)

@@ -68,6 +68,7 @@ def test_each_result_and_reason_has_a_text() -> None:
     assert set(SIGNATURE_REASON_NAMES) == set(SignatureReason)
 
 
+@pytest.mark.submission
 def test_requests_are_filtered_by_result_and_source() -> None:
     of, other, client = one_of_each(), one_of_each("other", minutes=1), logged_in("auditor")
     for result in RequestResult:
@@ -165,6 +166,7 @@ def test_the_former_list_of_refusals_leads_to_this_one() -> None:
     assert logged_in().get("/admin/webhooks/refusal/").status_code == 403
 
 
+@pytest.mark.submission
 def test_every_statement_on_receipts_finds_its_rows_by_an_index() -> None:
     for number in range(30):
         one_of_each(f"source-{number % 3}", minutes=number)

@@ -53,6 +53,7 @@ def names_of(kind: Any) -> set[str]:
     return {setting.name for setting in kind.settings}
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("address", "kinds"),
     [
@@ -79,6 +80,7 @@ def test_an_add_form_lists_the_fields_of_all_variants(address: str, kinds: dict[
             assert re.findall(r"<summary><strong>([^<]+)</strong>", html) == list(variants)
 
 
+@pytest.mark.submission
 def test_the_variant_of_a_saved_row_is_open_and_the_others_can_be_opened() -> None:
     client = browser("administrator")
     of = source(

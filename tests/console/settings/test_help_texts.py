@@ -17,6 +17,7 @@ from webhooks.models import SOURCE_SETTINGS
 pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("role", ["administrator", "auditor"])
 def test_the_help_text_of_a_field_is_its_meaning_with_an_example_of_json(role: str) -> None:
     route, client = a_route(a_source()), browser(role)

@@ -23,6 +23,7 @@ def an_alarm(number: int) -> None:
     Alarm.objects.create(kind="source-silent", subject=f"source:{number}", began_at=now, raised_at=now)
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("path", "add"),
     [

@@ -28,6 +28,7 @@ def aurora(hub: Hub) -> Iterator[Source]:
     call_command("deliver_due")
 
 
+@pytest.mark.submission
 def test_a_source_is_paused_and_resumed_each_with_a_reason(hub: Hub, aurora: Source) -> None:
     client = browser("administrator")
     pausing, resuming = (f"/admin/webhooks/source/{aurora.pk}/{way}/" for way in ("pause", "resume"))
@@ -59,6 +60,7 @@ def test_resuming_names_deliveries_that_wait_for_another_pause(hub: Hub, aurora:
     assert "is also paused" not in visible_text(client.get(f"{pages[0]}resume/"))
 
 
+@pytest.mark.submission
 def test_a_person_who_may_change_a_source_but_not_its_secrets_can_pause_and_resume_it(
     hub: Hub, aurora: Source
 ) -> None:
@@ -71,6 +73,7 @@ def test_a_person_who_may_change_a_source_but_not_its_secrets_can_pause_and_resu
     assert ("Resume…" in text, "Rotate secret…" in text) == (True, False)
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.django_db
 @pytest.mark.parametrize("state", [State.PENDING, State.RETRYING])
 @pytest.mark.parametrize("of", [Source, Route])

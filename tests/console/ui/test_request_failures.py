@@ -8,6 +8,7 @@ from tests.support.translation.catalogue_texts import bracketed_language, needs_
 pytestmark = [pytest.mark.pure, needs_gettext]
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("message", "shown"),
     [

@@ -98,6 +98,7 @@ def test_an_export_is_made_with_debug_on(database: None, tmp_path: Path, setting
     assert len(list(read_lines(folder, "events"))) == 5
 
 
+@pytest.mark.submission
 def test_an_old_saved_checkpoint_is_compared(database: None, tmp_path: Path) -> None:
     a_recorded_history(2)
     seal_audit()

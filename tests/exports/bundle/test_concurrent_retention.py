@@ -70,6 +70,7 @@ def checked(export: Export, folder: Path) -> check_rows.RowChecker:
     return checker
 
 
+@pytest.mark.submission
 def test_events_deleted_between_checkpoint_and_snapshot_are_not_reported_missing(
     events: list[Event], tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +95,7 @@ def test_events_deleted_before_a_resumed_part_are_not_reported_missing(
     assert checked(export, tmp_path).faults == []
 
 
+@pytest.mark.submission
 def test_an_event_that_is_younger_than_retention_deletes_is_reported_missing(
     events: list[Event], tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +108,7 @@ def test_an_event_that_is_younger_than_retention_deletes_is_reported_missing(
     assert events[-1].reference in fault
 
 
+@pytest.mark.submission
 def test_calls_deleted_between_checkpoint_and_snapshot_are_not_reported_missing(
     events: list[Event], tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,6 +73,7 @@ def faults(folder: Path) -> list[str]:
     return check_rows.RowChecker(str(unpack_export(a_finished_export(), folder))).check_export()
 
 
+@pytest.mark.submission
 def test_a_whole_export_continues_from_a_checkpoint_of_pruned_segments(
     database: None, tmp_path: Path, settings: Any
 ) -> None:

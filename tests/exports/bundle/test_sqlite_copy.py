@@ -93,6 +93,7 @@ def test_a_snapshot_lets_the_log_be_copied_back_up_to_it(database: None) -> None
     assert seen == "before"
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("place", ["rows", "evidence"])
 def test_each_snapshot_of_an_export_begins_inside_the_log(
     database: None, monkeypatch: pytest.MonkeyPatch, place: str

@@ -95,6 +95,7 @@ def test_an_archive_with_the_person_only_in_its_filter_is_deleted_too(
     assert (export.state, export.archive.exists()) == (ExportState.EXPIRED, False)
 
 
+@pytest.mark.submission
 def test_an_id_within_another_id_is_another_person(database: None) -> None:
     a_recorded_history(1)
     a_recorded_event(7, entity_id="1042")

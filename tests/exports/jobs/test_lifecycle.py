@@ -75,6 +75,7 @@ def check_json(folder: Path) -> dict[str, Any]:
     return rows.metadata
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("lost", ["events.jsonl", "some keys"])
 def test_an_export_whose_files_are_lost_begins_again(
     database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None, lost: str

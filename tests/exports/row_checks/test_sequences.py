@@ -110,6 +110,7 @@ def release(delivery: Delivery, **values: Any) -> None:
     assert Attempt.objects.get(delivery=delivery, number=2).action == "deleted"
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize("state", [State.PENDING, State.RETRYING])
 @pytest.mark.parametrize("names_replay", [False, True])
 def test_a_held_deletion_that_was_approved_by_sql_is_found(

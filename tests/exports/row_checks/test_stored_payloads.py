@@ -78,6 +78,7 @@ def test_exchanged_payloads_of_two_webhooks_of_one_person_are_found(two_webhooks
             row.save(update_fields=[column])
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize("change", ["exchanged", "kind", "size"])
 def test_a_changed_payload_is_found(two_webhooks: Hub, change: str) -> None:
     first, second = Payload.objects.filter(kind=Payload.Kind.ANSWER).order_by("pk")[:2]

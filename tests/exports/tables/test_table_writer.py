@@ -93,6 +93,7 @@ def test_an_export_without_a_table_contains_none(database: None, tmp_path: Path)
     assert check_rows.RowChecker(str(folder)).check_export() == []
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("table", [TableFormat.CSV, TableFormat.XLSX])
 def test_a_table_with_other_events_is_found(database: None, tmp_path: Path, table: str) -> None:
     events = a_recorded_history(3)

@@ -82,6 +82,7 @@ def forbid_others(hub: Hub) -> None:
     hub.identity.faults.add("error", status=403, path=f"/api/users(?!/{ANNA})")
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.promise("I24")
 @pytest.mark.parametrize(
     ("break_service", "event_type"),
@@ -236,6 +237,7 @@ def refuse_items(hub: Hub) -> None:
     hub.identity.faults.add("forbid", path="/api/users/NOBODY")
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("refusal", [None, refuse_items], ids=["absent", "refused"])
 def test_entities_read_as_proof_of_access_are_not_stored(
     hub: Hub, refusal: Callable[[Hub], None] | None

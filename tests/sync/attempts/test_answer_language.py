@@ -38,6 +38,7 @@ def languages_of_writes(hub: Hub) -> set[str | None]:
     }
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("language", "sentence", "detail"),
     [

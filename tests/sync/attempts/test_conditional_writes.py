@@ -77,6 +77,7 @@ def requests_to_shop(hub: Hub) -> list[tuple[str, int]]:
     return [(entry["method"], entry["status"]) for entry in hub.shop.read_journal()]
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.promise("I2", "I27", "T14")
 @pytest.mark.parametrize(
     ("version", "method", "ours"),
@@ -164,6 +165,7 @@ def test_a_deletion_deletes_only_the_version_that_it_was_planned_for(
     assert len(hub.writes()) == 2
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("version", "has_change", "requests"),
     [

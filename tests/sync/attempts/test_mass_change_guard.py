@@ -91,6 +91,7 @@ def approve(*held: Delivery) -> None:
     )
 
 
+@pytest.mark.submission
 def test_an_approved_removal_passes_with_the_attempt_that_covers_it_and_does_not_count(hub: Hub) -> None:
     user, other = customers(hub, 2)
     bound(max_removals=0)
@@ -250,6 +251,7 @@ def test_of_simultaneous_removals_exactly_the_limit_passes(database: None) -> No
     assert sorted(held) == [False] * 2 + [True] * 4
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("known", "percent", "changed", "held"),
     [(40, 10.0, 6, 2), (MIN_KNOWN_RECORDS, 5.0, 3, 2), (MIN_KNOWN_RECORDS - 1, 5.0, 3, 0)],

@@ -85,6 +85,7 @@ def verified_new(hub: Hub) -> tuple[int, str]:
 Story = Callable[[Hub], tuple[int, str]]
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.promise("I26")
 @pytest.mark.parametrize(
     ("story", "policy"),

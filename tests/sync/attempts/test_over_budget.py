@@ -87,6 +87,7 @@ def test_all_expressions_of_a_mapping_have_a_budget_together(hub: Hub) -> None:
     assert (status, code) == (424, "mapping-over-budget")
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("slug", "code", "pointer", "name"),
     [

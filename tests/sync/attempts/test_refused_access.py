@@ -40,6 +40,7 @@ def forbid_records(hub: Hub, users: list[str]) -> None:
         hub.shop.faults.add("error", status=403, path=f"/api/customers/{record['id']}$")
 
 
+@pytest.mark.submission
 def test_single_forbidden_records_do_not_pause_the_connection(hub: Hub) -> None:
     users = create_people(hub, ENOUGH_FAILURES + 2)
     link_everybody(hub, *users)
@@ -70,6 +71,7 @@ def test_a_single_forbidden_entity_is_reported_as_forbidden(hub: Hub) -> None:
         assert breaker() is None or breaker().failures == 0
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("status", "code"), [(400, "target-credentials"), (404, "target-garbled"), (404, "target-credentials")]
 )
@@ -254,6 +256,7 @@ def with_unreadable_certificates(stored: Connection) -> dict[str, Any]:
     return {"base_url": address, "settings": stored.settings | {"ca": UNREADABLE}}
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("side", "spoil", "code"),
     [

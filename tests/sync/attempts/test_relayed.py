@@ -94,6 +94,7 @@ def test_a_partial_entity_changes_only_the_fields_that_it_has(relay: Hub) -> Non
     assert relay.customer()["external_id"] == before["external_id"]
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.promise("I2", "T14")
 @pytest.mark.parametrize(
     ("applied", "late", "status", "email"),
@@ -217,6 +218,7 @@ def send_again(relay: Hub, event_id: str, body: dict[str, Any]) -> tuple[int, bo
     return answer.status_code, "Webhook-Replayed" in answer, relay.customer()["email"]
 
 
+@pytest.mark.submission
 def test_a_delivery_that_failed_temporarily_is_retried_when_its_webhook_is_repeated(relay: Hub) -> None:
     relay.shop.faults.add("error", status=503)
     assert relay.post_signed(person("later@example.com"), "msg_1").json()["retrying"] is False
@@ -287,6 +289,7 @@ def test_a_replay_that_waits_for_its_turn_is_not_given_up(relay: Hub) -> None:
     assert Attempt.objects.latest("number").replay == replay
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("when_deleted", "is_known"),
     [

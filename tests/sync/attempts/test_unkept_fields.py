@@ -82,6 +82,7 @@ def stop_sending(hub: Hub) -> None:
     assert [deliver(hub) for _ in range(LIMIT + 1)] == ["succeeded"] * LIMIT + ["unchanged"]
 
 
+@pytest.mark.submission
 def test_a_replay_sends_the_field_as_its_preview_shows_also_when_it_is_retried(hub: Hub) -> None:
     stop_sending(hub)
     sent, event = len(phones_sent(hub)), Event.objects.order_by("pk").last()
@@ -105,6 +106,7 @@ def test_a_replay_sends_the_field_as_its_preview_shows_also_when_it_is_retried(h
     assert deliver(hub) == "unchanged"
 
 
+@pytest.mark.submission
 def test_unlinking_forgets_the_counts(hub: Hub) -> None:
     stop_sending(hub)
     link = Link.objects.get()
@@ -130,6 +132,7 @@ def test_the_counts_are_those_of_one_record_only(hub: Hub) -> None:
     assert (link.write_counts, link.unkept_fields) == (None, None)
 
 
+@pytest.mark.submission
 def test_writes_that_failed_are_not_counted(hub: Hub) -> None:
     want_phone(hub)
     Route.objects.update(max_attempts=1)

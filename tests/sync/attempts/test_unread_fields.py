@@ -79,6 +79,7 @@ def test_a_title_that_is_cleared_after_the_creation_is_cleared_in_the_target(
     assert len(store.writes) == 2
 
 
+@pytest.mark.submission
 def test_each_change_of_a_title_is_sent_once(hub: Hub, store: ListStore) -> None:
     outcomes = [post(hub, title) for title in ("A", "A", "B", "B", "A", None, None, "A")]
     assert outcomes == [
@@ -134,6 +135,7 @@ def test_a_deactivation_that_clears_a_title_is_sent_once(hub: Hub, store: ListSt
     assert user["title"] is None
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize("preset", ["scim-put-target", "scim-patch-target", "scim-patch-etag-target"])
 def test_a_title_of_a_preset_is_sent_with_the_creation_and_cleared(
     hub: Hub, store: ListStore, preset: str

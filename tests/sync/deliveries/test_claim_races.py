@@ -105,6 +105,7 @@ NOT_OURS: dict[str, Callable[[Delivery], Any]] = {
 }
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.promise("I9")
 @pytest.mark.parametrize("what", NOT_OURS)
 def test_a_delivery_is_not_claimed_if_it_changed_meanwhile(

@@ -60,6 +60,7 @@ def read_record(hub: Hub, record_id: str) -> tuple[Any, ...]:
     return record["external_id"], record["email"], record["active"]
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.promise("I26")
 @pytest.mark.parametrize(
     ("make_record_of_second", "event_type", "when_deleted"),
@@ -108,6 +109,7 @@ def test_an_unproven_link_is_not_followed_to_the_record_of_another_known_entity(
     assert hub.customer(FIRST) is None
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize("is_proven", [True, False])
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
 def test_a_record_with_the_entitys_external_id_wins_over_a_link_to_another_person(

@@ -132,6 +132,7 @@ def test_case_number_and_legal_ground_are_all_that_stays_of_a_request(
     assert CASE in capsys.readouterr().out
 
 
+@pytest.mark.submission
 def test_a_later_erasure_removes_its_id_from_earlier_case_numbers(hub: Hub) -> None:
     first, second = invented_person(1), invented_person(2)
     store_people([first, second])
@@ -143,6 +144,7 @@ def test_a_later_erasure_removes_its_id_from_earlier_case_numbers(hub: Hub) -> N
     assert find_in_tables([second]) == set()
 
 
+@pytest.mark.submission
 def test_the_command_stores_a_case_number_and_refuses_one_that_names_the_person(hub: Hub) -> None:
     store_people([person := invented_person(1)])
     for name in ("first", "second"):

@@ -32,6 +32,7 @@ def post_again(hub: Hub, people: list[InventedPerson]) -> None:
     hub.wait_until_quiet()
 
 
+@pytest.mark.submission
 def test_a_person_who_returned_is_not_erased_by_a_worker_with_an_old_list(hub: Hub, settings: Any) -> None:
     people = receive_people(hub, [invented_person(1), invented_person(2)])
     for person in people:
@@ -96,6 +97,7 @@ def test_an_erasure_by_two_workers_is_counted_once_and_completely(
     assert record["details"]["counts"]["events"] == 4
 
 
+@pytest.mark.submission
 def test_a_person_who_returned_stays_in_exports_and_views_once_the_erasure_has_ended(
     hub: Hub, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

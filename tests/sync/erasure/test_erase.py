@@ -87,6 +87,7 @@ def in_the_files(people: list[InventedPerson]) -> list[str]:
     return [word.decode() for person in people for word in person.words if word in text]
 
 
+@pytest.mark.submission
 def test_every_table_that_an_erasure_changed_is_vacuumed(hub: Hub, tmp_path: Path, settings: Any) -> None:
     """PostgreSQL keeps dead rows until VACUUM: every table that lost or changed a row gets one."""
     settings.EXPORT_FOLDER = str(tmp_path)
@@ -182,6 +183,7 @@ def test_an_erasure_needs_two_people_and_is_recorded(hub: Hub) -> None:
     assert erased_person.entity_id not in "".join(entry.body for entry in Entry.objects.all())
 
 
+@pytest.mark.submission
 def test_an_earlier_refused_request_contains_nothing_about_the_person(hub: Hub) -> None:
     (erased_person,) = receive_people(hub, [invented_person(1)])
     asker = staff("administrator")

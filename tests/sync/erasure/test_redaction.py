@@ -68,6 +68,7 @@ def nobody_delivers(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     Delivery.objects.filter(state="pending").update(state="closed", due_at=None)
 
 
+@pytest.mark.submission
 @pytest.mark.usefixtures("nobody_delivers")
 def test_the_note_of_a_closed_delivery_is_withheld_even_after_a_later_replay(by: User, event: Event) -> None:
     closing = closed_by_hand(by, event)
@@ -76,6 +77,7 @@ def test_the_note_of_a_closed_delivery_is_withheld_even_after_a_later_replay(by:
     assert closing.reason == REDACTED_TEXT
 
 
+@pytest.mark.submission
 @pytest.mark.usefixtures("nobody_delivers")
 def test_a_note_that_is_also_about_another_person_is_not_deleted(by: User, event: Event) -> None:
     store_people([invented_person(2)])

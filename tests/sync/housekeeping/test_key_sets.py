@@ -109,6 +109,7 @@ def test_keys_that_were_fetched_while_the_clock_ran_ahead_are_fetched_again(
     assert refresh_key_sets() == 0
 
 
+@pytest.mark.submission
 def test_a_flood_of_unknown_keys_causes_one_request_a_minute(source: Source, publisher: Publisher) -> None:
     refresh_key_sets()
     for number in range(20):

@@ -130,6 +130,7 @@ def remaining_counts() -> tuple[int, ...]:
 WHOLE = (1, 1, 1, 1, 2, 7)
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("days", "remains"),
     [

@@ -39,6 +39,7 @@ def test_no_process_is_started_for_a_blocked_delivery(cautious: Hub) -> None:
     assert len(find_isolated_ids(10)) == ENOUGH_FAILURES
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.promise("I11")
 @pytest.mark.parametrize(
     ("side", "fault", "word"),
@@ -154,6 +155,7 @@ def relayed(user: str) -> dict[str, Any]:
     return webhook(user, eventType="CREATE", data=entity)
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize(
     ("goes_on", "state", "retrying"), [(None, State.DEAD, False), (True, State.RETRYING, True)]
 )
@@ -169,6 +171,7 @@ def test_the_answer_to_a_relayed_webhook_for_a_paused_shop_says_if_it_is_retried
     assert (delivery.state, delivery.attempts.count()) == (state, 0)
 
 
+@pytest.mark.submission
 def test_relayed_webhooks_neither_wait_for_the_identity_service_nor_count_for_its_breaker(
     cautious: Hub,
 ) -> None:
@@ -183,6 +186,7 @@ def test_relayed_webhooks_neither_wait_for_the_identity_service_nor_count_for_it
     assert (answer.status_code, answer.json().get("status")) == (200, "succeeded")
 
 
+@pytest.mark.submission
 def test_a_payload_sent_as_received_does_not_wait_for_the_identity_service(cautious: Hub) -> None:
     data = {"emails": [{"address": "anna.received@example.com", "verified": True}]}
     cautious.post_signed({"id": ANNA, "entityType": "USER", "eventType": "UPDATE", "data": data})

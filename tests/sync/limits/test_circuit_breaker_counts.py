@@ -163,6 +163,7 @@ def test_each_success_after_a_pause_allows_one_more_delivery_until_the_breaker_c
     assert len(entries("connection.resumed")) == 1
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("successes", "answers", "failures"), [(0, False, 1), (0, True, 4), (1, True, 7), (3, True, 13)]
 )

@@ -86,6 +86,7 @@ def fail_probe(hub: Hub) -> str:
     return bad
 
 
+@pytest.mark.submission
 def test_the_next_probe_is_another_delivery_than_the_one_that_failed(cautious: Hub) -> None:
     bad = fail_probe(cautious)
     ends = breaker().open_until
@@ -96,6 +97,7 @@ def test_the_next_probe_is_another_delivery_than_the_one_that_failed(cautious: H
     assert waiting.filter(entity_id=bad).latest("pk").due_at > ends + turn
 
 
+@pytest.mark.submission
 def test_ending_a_pause_by_hand_makes_the_failed_probe_due(cautious: Hub) -> None:
     bad = fail_probe(cautious)
     Delivery.objects.exclude(entity_id=bad).update(state=State.CLOSED, due_at=None)
@@ -105,6 +107,7 @@ def test_ending_a_pause_by_hand_makes_the_failed_probe_due(cautious: Hub) -> Non
     assert cautious.customer(bad) is not None
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize(
     ("fault", "is_left_alone"),
     [
@@ -171,6 +174,7 @@ def test_failures_of_the_shop_reset_the_failures_of_the_identity_service(cautiou
     assert not is_open("aurora")
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("is_down", ["aurora", "shop"])
 def test_one_system_resumes_while_the_other_stays_paused(cautious: Hub, is_down: str) -> None:
     open_breaker(cautious, create_people(cautious, 1)[0])

@@ -77,6 +77,7 @@ def release(claims: list[Claim]) -> None:
         assert release_delivery(Delivery.objects.get(pk=claim.delivery.pk))
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize(("slug", "at_once"), [("shop", 1), ("aurora", 3)])
 def test_of_many_simultaneous_claims_exactly_the_limit_succeeds(hub: Hub, slug: str, at_once: int) -> None:
     deliveries = open_deliveries(hub, 6)

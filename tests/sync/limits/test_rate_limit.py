@@ -106,6 +106,7 @@ def test_each_place_in_the_queue_is_given_once(clock: Clock) -> None:
     assert RateLimitState.objects.get().free_at == clock.now + timedelta(seconds=4)
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize(
     ("per_second", "burst"), [(60.0, 12), (200.0, 40), (400.0, 80)], ids=["60/s", "200/s", "400/s"]
 )

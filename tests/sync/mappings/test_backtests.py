@@ -84,6 +84,7 @@ def test_real_webhooks_are_tested_without_requests(hub: Hub) -> None:
     assert entry["details"]["backtest"] == str(result.uuid)
 
 
+@pytest.mark.submission
 def test_erased_people_are_left_out_and_counted(hub: Hub) -> None:
     erased_person, _ = receive_people(hub, [invented_person(1), invented_person(2)])
     mapping = Route.objects.filter(entity_type="USER").first().mapping  # type: ignore[union-attr]

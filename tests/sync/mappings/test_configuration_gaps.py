@@ -112,6 +112,7 @@ def test_a_route_with_deliveries_keeps_its_events_and_its_target(hub: Hub) -> No
     assert set(page.context["adminform"].form.errors) == {"target"}
 
 
+@pytest.mark.submission
 def test_a_route_with_linked_records_keeps_its_identity_connection(hub: Hub) -> None:
     """Each entity of another identity connection would get a second record."""
     route, second = user_route(), a_copy_of("aurora")
@@ -124,6 +125,7 @@ def test_a_route_with_linked_records_keeps_its_identity_connection(hub: Hub) -> 
     assert set(page.context["adminform"].form.errors) == {"identity"}
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("when_deleted", "send", "method", "is_gap"),
     [
@@ -230,6 +232,7 @@ def activate(draft: MappingDraft, number: int = 0) -> str:
     return visible_text(browser("administrator", f"admin-{latest}").post(address, seen, follow=True))
 
 
+@pytest.mark.submission
 def test_a_draft_with_which_an_enabled_route_cannot_work_is_not_activated(hub: Hub) -> None:
     draft = draft_by_phone()
     of = draft.mapping
@@ -247,6 +250,7 @@ def test_a_draft_with_which_an_enabled_route_cannot_work_is_not_activated(hub: H
     assert post_update(hub)[0] == 200, "the version in force still delivers"
 
 
+@pytest.mark.submission
 def test_an_earlier_version_with_which_an_enabled_route_cannot_work_is_not_restored(hub: Hub) -> None:
     draft = draft_by_phone()
     of = draft.mapping

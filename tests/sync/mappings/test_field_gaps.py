@@ -48,6 +48,7 @@ def scim(kind: str = "patch") -> dict[str, Any]:
     return load_preset(f"scim-{kind}-target")["settings"]
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("kind", "sentences"), [("patch", [CREATED]), ("patch-etag", [CREATED]), ("put", [CREATED, UPDATED])]
 )
@@ -163,6 +164,7 @@ def test_the_fields_that_deactivate_a_record_have_to_be_sent(hub: Hub) -> None:
     assert sentence.endswith(f"({UPDATE}) do not send these fields when the entity is deleted: nickName.")
 
 
+@pytest.mark.submission
 def test_the_form_of_a_route_refuses_a_field_that_is_not_sent(hub: Hub) -> None:
     route = use(scim(), FIELDS | NICK_NAME)
     client, address = browser("administrator"), f"/admin/sync/route/{route.pk}/change/"

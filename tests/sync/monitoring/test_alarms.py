@@ -160,6 +160,7 @@ def test_more_failures_change_the_count_without_a_new_message(mailoutbox: list[A
     assert subjects(mailoutbox)[1:] == ["Ended: 2 events have failed"]
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("ends", [False, True])
 def test_eight_simultaneous_evaluations_notify_once(
     database: None, ends: bool, mailoutbox: list[Any]

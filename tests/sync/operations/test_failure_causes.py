@@ -90,6 +90,7 @@ def test_a_filter_selects_the_failures_of_one_group(hub: Hub) -> None:
         assert not chosen.apply_to(Event.objects.all()).exists()
 
 
+@pytest.mark.submission
 def test_more_causes_than_there_may_be_groups_share_one(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failure_groups, "MAX_GROUPS_OF_CODE", 1)
     for name, sentence in (("ANNE", TAKEN), ("BERIT", TAKEN), ("CARL", MISSING), ("DORA", "Something else")):

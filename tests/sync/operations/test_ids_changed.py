@@ -70,6 +70,7 @@ def test_the_fifth_link_that_fails_the_proof_pauses_the_target(hub: Hub, kind: s
     assert (waiting.state, waiting.due_at) == (State.PENDING, None)
 
 
+@pytest.mark.submission
 def test_after_it_was_resumed_the_count_begins_anew(hub: Hub) -> None:
     people = create_people(hub, 6)
     change_ids(hub, "clear")
@@ -85,6 +86,7 @@ def test_after_it_was_resumed_the_count_begins_anew(hub: Hub) -> None:
     assert Link.objects.filter(proof_failed_at__isnull=False).count() == 1
 
 
+@pytest.mark.submission
 def test_fewer_than_a_fifth_of_the_deliveries_pause_nothing(hub: Hub) -> None:
     people = create_people(hub, 6)
     change_ids(hub, "clear")

@@ -31,6 +31,7 @@ def failed(state: str = "dead", number: int = 0) -> Delivery:
     return a_delivery(event, route)
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize("state", ["dead", "held", "retrying"])
 def test_failed_deliveries_are_closed_with_person_and_reason(anna: User, state: str) -> None:
     delivery, key = failed(state), uuid4()

@@ -103,6 +103,7 @@ def test_a_rejected_change_is_never_sent(hub: Hub) -> None:
     assert len(entries("delivery.closed")) == 1
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("decision", [MatchDecision.BIND, MatchDecision.REFUSE])
 def test_one_decision_is_for_all_deliveries_of_the_subject(hub: Hub, decision: MatchDecision) -> None:
     first = hold_match(hub)

@@ -69,6 +69,7 @@ def go_on() -> None:
     call_command("deliver_due")
 
 
+@pytest.mark.submission_rows(2)
 def test_webhooks_of_a_paused_source_or_route_are_stored_answered_202_and_not_delivered(
     hub: Hub, way: Pausable
 ) -> None:
@@ -87,6 +88,7 @@ def test_webhooks_of_a_paused_source_or_route_are_stored_answered_202_and_not_de
     assert hub.customer()["email"] == address
 
 
+@pytest.mark.submission_rows(2)
 def test_after_resuming_deliveries_run_and_their_age_counts_from_then(hub: Hub, way: Pausable) -> None:
     pause_flow(way, "the shop moves", None)
     address = hub.change_email("anna.later@example.com")
@@ -122,6 +124,7 @@ def test_held_deliveries_are_released_in_small_numbers_oldest_first(
     assert left == [["GONE2", "GONE3", "GONE4"], ["GONE4"], []]
 
 
+@pytest.mark.submission_rows(2)
 def test_a_delivery_held_just_after_the_end_of_a_pause_is_released_too(hub: Hub, way: Pausable) -> None:
     pause_flow(way, "the shop moves", None)
     resume_flow(way)
@@ -298,6 +301,7 @@ def test_a_paused_connection_holds_replays_too(hub: Hub) -> None:
     assert Delivery.objects.get().state == State.UNCHANGED
 
 
+@pytest.mark.submission_rows(2)
 def test_a_pause_with_an_end_ends_by_itself(hub: Hub, way: Pausable) -> None:
     pause_flow(way, "until the import is done", None, timezone.now() + timedelta(hours=1))
     hub.post_signed(EXAMPLE)

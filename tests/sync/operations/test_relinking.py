@@ -61,6 +61,7 @@ def apply() -> dict[str, int]:
     return dict(run.counts)
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.promise("I26")
 @pytest.mark.parametrize("kind", ["exchange", "shift", "import"])
 def test_each_link_gets_the_record_that_bears_its_id(hub: Hub, kind: str) -> None:
@@ -106,6 +107,7 @@ def test_a_record_that_is_gone_is_told_apart_from_one_that_cannot_be_read(hub: H
     assert len(linked_ids(people)) == 3
 
 
+@pytest.mark.submission
 def test_a_link_costs_a_read_and_a_search_after_an_import(hub: Hub) -> None:
     """That other records can be read is proven once for several links."""
     create_people(hub, 8)
@@ -115,6 +117,7 @@ def test_a_link_costs_a_read_and_a_search_after_an_import(hub: Hub) -> None:
     assert len(hub.shop.read_journal()) - before <= 2 * 8 + 6
 
 
+@pytest.mark.submission
 def test_links_that_never_showed_an_id_and_mappings_without_one_stay(hub: Hub) -> None:
     """Such links stand alone: neither the target nor the mapping says whose record it is."""
     people = create_people(hub, 2)
@@ -173,6 +176,7 @@ def test_a_cancelled_run_writes_nothing(hub: Hub, monkeypatch: pytest.MonkeyPatc
         apply_preview(newest(), person())
 
 
+@pytest.mark.submission
 def test_a_target_that_cannot_be_read_is_tried_again(hub: Hub) -> None:
     create_people(hub, 3)
     hub.shop.faults.add("error", status=503)

@@ -97,6 +97,7 @@ def test_no_stranger_is_changed_and_no_deletion_or_creation_is_false(
     assert Delivery.objects.filter(state="held", code="held-external-id").count() == len(waiting)
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.promise("I26")
 @pytest.mark.parametrize("number", [6, pytest.param(MANY, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in LOSING])

@@ -38,6 +38,7 @@ def test_values_are_folded_and_the_words_around_them_stay(sentence, folded):
     assert fold_values(sentence, SENT, NAMES) == folded
 
 
+@pytest.mark.submission
 @given(st.text(max_size=3_000), st.lists(st.text(max_size=20), max_size=5))
 def test_a_folded_sentence_is_short_and_has_no_number(sentence, values):
     folded = fold_values(sentence, values)

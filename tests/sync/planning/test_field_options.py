@@ -87,6 +87,7 @@ def test_a_required_field_cannot_keep_its_value_when_absent() -> None:
         mapping.map_entity({}, {})
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("option", "place"),
     [

@@ -32,6 +32,7 @@ def records(hub: Hub) -> dict[str, dict[str, Any]]:
     return records_of(hub, PEOPLE)
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.promise("I26")
 @pytest.mark.parametrize("kind", ["shift", "import", "links"])
 def test_every_change_reaches_the_record_that_bears_the_persons_id(hub: Hub, kind: str) -> None:
@@ -68,6 +69,7 @@ def test_the_link_of_another_person_is_unproven_once_its_record_is_taken_over(hu
     assert str(Delivery.objects.filter(entity_id=PEOPLE[1]).get().event.stream) == entry.stream
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.promise("I24", "I26")
 @pytest.mark.parametrize("event_type", ["UPDATE", "DELETE"])
 @pytest.mark.parametrize("when_deleted", [Route.DeletionPolicy.DELETE, Route.DeletionPolicy.DEACTIVATE])
@@ -94,6 +96,7 @@ def test_a_record_that_has_lost_its_external_id_is_held(hub: Hub, event_type: st
         assert not any(record["active"] for record in found)
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.promise("I24", "I26")
 @pytest.mark.parametrize("event_type", ["UPDATE", "DELETE"])
 @pytest.mark.parametrize("later_id", [None, "UNKNOWN"])

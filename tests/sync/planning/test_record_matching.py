@@ -169,6 +169,7 @@ def test_a_shop_that_ignores_the_filter_does_not_lead_to_the_wrong_person(hub: H
     assert hub.shop.list_records("customers")[: len(before)] == before
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("event_type", "policy", "expected"),
     [
@@ -194,6 +195,7 @@ def map_external_id(rule: Any) -> None:
     MappingVersion.objects.filter(pk=version.pk).update(declaration=declaration)
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     "rule",
     [{"path": "entity.uuid", "when_absent": "keep"}, {"path": "entity.emails[0].address"}, {"constant": ""}],

@@ -91,6 +91,7 @@ def reads(hub: Hub) -> list[str]:
     ]
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("happen", "policy"),
     [

@@ -68,6 +68,7 @@ def test_a_creation_that_is_sent_again_makes_one_record(hub: Hub) -> None:
     assert first == again
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("fault", ["error", "refuse"])
 def test_a_creation_that_was_answered_gets_a_new_key(hub: Hub, fault: str) -> None:
     """A target repeats its answer to a key, so a creation that it answered with an error would fail for ever."""

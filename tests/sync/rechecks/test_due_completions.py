@@ -80,6 +80,7 @@ def test_a_cycle_of_references_is_completed_without_endless_deliveries(hub: Hub)
     assert Attempt.objects.count() == 3
 
 
+@pytest.mark.submission
 def test_a_group_that_still_lacks_a_member_does_not_wait_for_it_again(hub: Hub) -> None:
     incomplete_group(hub, ANNA, "BEA")
     set_field("GROUP", "members", MEMBERS | LEAVE_OUT, wait_minutes=60)
@@ -148,6 +149,7 @@ def make_due_later(_: Hub) -> None:
     AwaitedRecord.objects.update(due_at=F("due_at") + timedelta(hours=1))
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     "hinder", [pause_route, disable_route, disable_target, open_newer_delivery, make_due_later]
 )
@@ -168,6 +170,7 @@ def relay_without_data(group: Delivery) -> None:
     Event.objects.filter(pk=group.event_id).update(payload=None)
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("end", [close, relay_without_data])
 def test_a_delivery_that_must_not_run_again_is_forgotten(hub: Hub, end: Callable[[Delivery], None]) -> None:
     group = incomplete_group(hub, ANNA)
@@ -184,6 +187,7 @@ def test_what_a_record_lacks_is_deleted_with_its_event(hub: Hub) -> None:
     assert waits_for() == []
 
 
+@pytest.mark.submission
 def test_one_record_makes_a_bounded_number_due_and_the_rest_follows(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -168,6 +168,7 @@ def test_the_event_of_a_check_keeps_its_state_until_the_check_has_ended(hub: Hub
     assert Event.objects.get(pk=newest.pk).state == State.SUCCEEDED
 
 
+@pytest.mark.submission
 def test_a_check_that_fails_is_retried_like_any_delivery_and_shown(hub: Hub) -> None:
     late = send_without_answer(hub)
     newest = send_newest(hub)
@@ -215,6 +216,7 @@ def test_several_workers_begin_a_check_and_record_its_result_once(hub: Hub) -> N
     assert actions(late) == ["attempt.confirmed"]
 
 
+@pytest.mark.submission
 def test_one_check_serves_all_late_attempts_of_a_subject(hub: Hub) -> None:
     first = send_without_answer(hub)
     Delivery.objects.filter(state=State.RETRYING).update(due_at=F("opened_at"))

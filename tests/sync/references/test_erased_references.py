@@ -42,6 +42,7 @@ def group_that_waits_for_a_known_user(hub: Hub) -> None:
     assert waits_for() == [("TEAM", "BEA"), ("TEAM", "CARL")]
 
 
+@pytest.mark.submission
 def test_no_delivery_waits_for_an_erased_person(hub: Hub) -> None:
     group_that_waits_for_a_known_user(hub)
     erase("BEA")
@@ -49,6 +50,7 @@ def test_no_delivery_waits_for_an_erased_person(hub: Hub) -> None:
     assert not AwaitedRecord.objects.filter(entity_id="BEA").exists()
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("erased", ["CARL", "BEA"])
 def test_missing_references_of_an_erased_person_are_deleted(hub: Hub, erased: str) -> None:
     """The person who is missing, and the one whose record lacks the reference."""

@@ -83,6 +83,7 @@ def test_a_record_that_never_comes_ends_the_delivery_and_a_replay_waits_again(hu
     assert hub.writes() == []
 
 
+@pytest.mark.submission
 def test_only_the_missing_member_or_field_is_left_out(hub: Hub) -> None:
     set_field("GROUP", "members", MEMBERS | LEAVE_OUT)
     set_field("FILE", "owner_id", OWNER | LEAVE_OUT)
@@ -99,6 +100,7 @@ def test_only_the_missing_member_or_field_is_left_out(hub: Hub) -> None:
     assert "owner_id" not in sent["body"]
 
 
+@pytest.mark.submission
 def test_two_entities_that_wait_for_each_other_end_when_one_may_be_left_out(hub: Hub) -> None:
     set_field("USER", "phone", MANAGER | LEAVE_OUT)
     add_user(hub, "ADA", managerId="BOB")
@@ -129,6 +131,7 @@ def test_a_record_is_never_found_by_a_value(hub: Hub) -> None:
     assert tell(hub, "GROUP", "TEAM") == "reference-missing"
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     "other",
     [{"entity_type": "GROUP"}, {"record_id": ""}, {"entity_id": f"{ANNA}X"}, "identity", "target"],

@@ -58,6 +58,7 @@ def test_a_refused_group_follows_once_all_its_members_are_linked_anew(hub: Hub) 
     assert (waits_for(), schedule_all_arrived(), run_rounds(hub)) == ([], 0, 0)
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("is_woken", [True, False])
 def test_a_refused_group_follows_a_run_that_links_all_records_again(hub: Hub, is_woken: bool) -> None:
     """Also if the process that linked the records ended before it scheduled the group."""
@@ -77,6 +78,7 @@ def test_a_refused_group_follows_a_run_that_links_all_records_again(hub: Hub, is
     assert members_of(hub) == [linked[user] for user in PEOPLE]
 
 
+@pytest.mark.submission
 def test_a_group_that_was_linked_before_follows_too(hub: Hub) -> None:
     """Its record names the members by their former numbers, which the import has replaced in the shop."""
     set_field("GROUP", "members", MEMBERS)

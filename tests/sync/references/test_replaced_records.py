@@ -61,6 +61,7 @@ def test_a_group_gets_the_new_record_of_its_member(hub: Hub) -> None:
     assert (run_rounds(hub), schedule_all_arrived(), waits_for()) == (0, 0, [])
 
 
+@pytest.mark.submission
 def test_a_lost_wake_up_is_found_later(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the process had ended after the commit of the member's new link."""
     complete_group(hub, ANNA)
@@ -72,6 +73,7 @@ def test_a_lost_wake_up_is_found_later(hub: Hub, monkeypatch: pytest.MonkeyPatch
     assert members_of(hub) == [new]
 
 
+@pytest.mark.submission
 def test_one_record_makes_a_bounded_number_due_and_the_rest_follows(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +88,7 @@ def test_one_record_makes_a_bounded_number_due_and_the_rest_follows(
     assert [members_of(hub, key) for key in ("ONE", "TWO", "THREE")] == [[new]] * 3
 
 
+@pytest.mark.submission
 def test_members_that_are_replaced_together_are_sent_once(hub: Hub) -> None:
     complete_group(hub, ANNA, "BEA")
     before = timezone.now()
@@ -107,6 +110,7 @@ def test_a_member_that_left_makes_nothing_due(hub: Hub) -> None:
     assert AwaitedRecord.objects.count() == 0
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize(
     ("state", "makes_due"), [(State.HELD, False), (State.RETRYING, False), (State.DEAD, True)]
 )
@@ -138,6 +142,7 @@ def settle_late(monkeypatch: pytest.MonkeyPatch, before: Callable[[], Any]) -> N
     monkeypatch.setattr(delivery_run, "settle_attempt", settle_then)
 
 
+@pytest.mark.submission
 def test_a_record_that_is_replaced_during_the_attempt_is_found(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,7 @@ CASES = [
 ]
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.promise("I2")
 @pytest.mark.parametrize(("wanted", "order"), CASES)
 def test_addresses_that_change_hands_arrive_in_every_order_of_the_webhooks(

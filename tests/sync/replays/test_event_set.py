@@ -75,6 +75,7 @@ def test_an_event_of_an_entity_whose_record_was_deleted_is_skipped_as_deleted(hu
     assert member_states(freeze_event_set(staff_user())) == {user: "skipped: deleted"}
 
 
+@pytest.mark.submission
 def test_events_without_a_route_erased_or_waiting_elsewhere_are_skipped_with_a_reason(hub: Hub) -> None:
     people = fail_customers(hub, 4)
     by = staff_user()

@@ -104,6 +104,7 @@ def test_for_every_filter_the_exported_rows_are_those_of_the_list(
             assert [json.loads(line)["reference"] for line in lines.splitlines()] == listed, query
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("words", "told"),
     [

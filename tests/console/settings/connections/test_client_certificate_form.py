@@ -44,11 +44,13 @@ def test_a_certificate_and_its_key_are_stored_together() -> None:
     assert not Entry.objects.filter(details__contains="BEGIN").exists()
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("typed", [{}, OTHER.credentials])
 def test_credentials_left_empty_are_kept(typed: dict[str, str]) -> None:
     assert send(stored(), name="Renamed", **typed)[1] == {**HUB.credentials, **typed}
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     "typed",
     [

@@ -19,6 +19,7 @@ TYPED_ANEW = {"username": "u2", "password": "p2"}
 TOKEN_ELSEWHERE = '{"scheme": "oauth2-client-credentials", "token_url": "https://evil.example.net/token"}'
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.promise("T8", "I15")
 @pytest.mark.one_database
 @pytest.mark.parametrize(
@@ -64,6 +65,7 @@ def test_another_token_url_removes_the_credentials_too() -> None:
     assert of.credentials is None
 
 
+@pytest.mark.submission
 def test_credentials_that_cannot_be_decrypted_stay_until_they_are_entered_again_or_removed() -> None:
     """After a change of the address in the database, every page of the connection opens and says what to do."""
     of, client = connection(), browser("administrator")
@@ -102,6 +104,7 @@ def test_a_limit_out_of_range_is_refused_at_its_field() -> None:
         assert page.context["adminform"].form.errors.keys() == typed.keys()
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.one_database
 @pytest.mark.parametrize(
     ("scheme", "typed", "told"),

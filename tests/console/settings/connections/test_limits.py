@@ -52,6 +52,7 @@ def of_route(of: Connection) -> Route:
     return Route.objects.get(target=of)
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("breaker", "said", "on_page"),
     [
@@ -74,6 +75,7 @@ def test_the_list_and_the_page_show_the_state_of_the_breaker(
     assert "⊘ Disabled" in text_of(client, LIST)
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("limits", "breaker", "said"),
     [

@@ -118,6 +118,7 @@ def test_a_test_sends_no_credentials_that_were_entered_for_another_address() -> 
     assert "Sample call – Skipped" in text
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("transport", "permissions", "is_warning"),
     [
@@ -138,6 +139,7 @@ def test_the_summary_of_a_test_agrees_with_its_steps(
     assert entry["details"]["is_good"] is True
 
 
+@pytest.mark.submission
 def test_the_last_test_stays_on_the_page_and_a_new_one_replaces_it() -> None:
     client, of = browser("administrator"), a_connection()
     after_testing(client, of)
@@ -148,6 +150,7 @@ def test_the_last_test_stays_on_the_page_and_a_new_one_replaces_it() -> None:
     assert ConnectionTest.objects.count() == 1
 
 
+@pytest.mark.submission
 def test_two_tests_of_one_connection_do_not_run_at_once() -> None:
     of = a_connection()
     ConnectionTest.objects.create(connection=of, begun_at=timezone.now() - timedelta(seconds=5))

@@ -56,6 +56,7 @@ def test_the_page_says_what_the_credentials_may_not_do(hub: Hub) -> None:
     assert entry["details"]["steps"]["permissions"] == "permissions-missing"
 
 
+@pytest.mark.submission
 def test_a_refused_type_that_no_route_uses_does_not_fail_the_test(hub: Hub) -> None:
     Route.objects.filter(entity_type="GROUP").update(is_enabled=False)
     hub.shop.faults.add("refuse", status=403, path="/api/segments", methods=["GET"])

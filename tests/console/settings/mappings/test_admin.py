@@ -98,6 +98,7 @@ def test_the_second_of_two_editors_sees_the_text_of_the_first_and_loses_nothing(
     assert list(MappingDraft.objects.order_by("pk").values_list("state", flat=True)) == ["replaced", "open"]
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("page", ["edit", "try"])
 def test_a_declaration_is_tried_out_with_and_without_script_and_not_saved(page: str) -> None:
     of, client = mapping(), browser("administrator")
@@ -157,6 +158,7 @@ PROBES = (
 )
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(("role", "page"), [("administrator", "try"), ("both", "edit"), ("both", "try")])
 def test_an_event_that_is_not_revealed_is_not_evaluated(role: str, page: str) -> None:
     of, route = a_mapping_in_use(LOWER)
@@ -276,6 +278,7 @@ def test_without_the_permission_to_see_contents_a_back_test_has_field_names_and_
     assert all('<span class="mono">email</span>' in example for example in examples)
 
 
+@pytest.mark.submission
 def test_the_editor_opens_with_the_result_for_the_newest_event() -> None:
     of, route = a_mapping_in_use(LOWER)
     a_mapped_event(route, {"email": "older@example.com"}, 2)

@@ -68,6 +68,7 @@ def test_a_route_with_a_mapping_without_a_version_says_so() -> None:
     assert "no version yet: deliveries fail" in page(route)
 
 
+@pytest.mark.submission
 @pytest.mark.one_database
 def test_an_impossible_entity_type_is_refused() -> None:
     _, route = a_mapping_in_use(FIRST)
@@ -88,6 +89,7 @@ def test_a_route_says_whether_its_mapping_proves_links() -> None:
     assert "has to bear the external id of its entity" in page(route)
 
 
+@pytest.mark.submission
 def test_a_route_names_its_types_whose_deletions_nothing_proves() -> None:
     route = a_mapping_in_use(FIRST)[1]
     for connection, settings in (

@@ -96,6 +96,7 @@ EMPTY_FORMAT = {
 FORM_BODY = "kind=update&payload=%7B%22user%22%3A%22anna-1%22%7D\r\n"
 
 
+@pytest.mark.submission
 def test_a_pasted_form_and_an_empty_body_are_read_as_such(unsigned_source: Source) -> None:
     client = browser("administrator", "trying")
     both = FORM_FORMAT | {"content_types": ["application/json", "application/x-www-form-urlencoded"]}

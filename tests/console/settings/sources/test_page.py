@@ -80,6 +80,7 @@ def test_ending_the_only_live_secret_warns_that_all_webhooks_will_be_refused() -
     assert client.get(pages[0]).status_code == 302, "it has already expired"
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("scheme", "settings"),
     [
@@ -143,6 +144,7 @@ def test_a_test_event_does_not_hide_that_a_source_is_silent() -> None:
     assert figure.silent_since == heard
 
 
+@pytest.mark.submission
 def test_the_list_shows_the_last_event_and_bad_signatures() -> None:
     of, client = source("busy"), logged_in("support")
     an_event(source=of, received_at=timezone.now() - timedelta(minutes=5, seconds=1))

@@ -66,6 +66,7 @@ def test_an_unreadable_export_is_a_fault(
     assert capsys.readouterr().out.startswith("FAULT [unreadable] the export: ")
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.pure
 @pytest.mark.parametrize("name", ["export.json", "entries.jsonl", "notes.txt"])
 @pytest.mark.parametrize("is_pipe", [False, True])

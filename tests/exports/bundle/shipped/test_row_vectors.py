@@ -123,6 +123,7 @@ def good_folders(tmp_path: Path) -> dict[str, Path]:
     return {name: assemble(BY_NAME[name], tmp_path / name)[0] for name in GOOD}
 
 
+@pytest.mark.submission
 def test_an_export_of_the_hub_passes_and_has_the_format_of_the_vectors(
     real_export: Path, good_folders: dict[str, Path]
 ) -> None:
