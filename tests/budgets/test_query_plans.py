@@ -82,6 +82,7 @@ def test_keys_are_found_by_an_index_one_or_several() -> None:
     assert find_unindexed_statements(connection, statements) == {}
 
 
+@pytest.mark.submission
 def test_old_index_entries_of_a_long_snapshot_are_not_read(seen: list[SeenStatement]) -> None:
     """A long export or backup keeps index entries of all settled deliveries: ten thousands for each webhook."""
     assert _astray(seen) == {}
@@ -112,6 +113,7 @@ def _astray(statements: list[SeenStatement]) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.submission
 def test_statements_that_workers_repeat_use_an_index(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     assert hub.post(EXAMPLE).status_code == 200
     hub.wait_until_quiet()

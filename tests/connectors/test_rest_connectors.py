@@ -177,6 +177,7 @@ SUCCESSES = [
 ]
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("write", ["update_record", "delete_record"])
 @pytest.mark.parametrize(
     ("body", "has_rule", "is_failure"),

@@ -60,6 +60,7 @@ def test_events_arrive_in_order_over_all_the_days_and_their_results_are_consiste
     assert NOW - 3 * 3600 < moments[-1] <= NOW
 
 
+@pytest.mark.submission
 def test_the_same_seed_gives_the_same_history_and_another_seed_another_one(
     routes: list[Route], database: None
 ) -> None:

@@ -46,6 +46,7 @@ def test_the_register_lists_exactly_the_exports_that_contain_a_person(database: 
     assert {export.pk for export in exports_containing("USR-7")} == {everything.pk, failed.pk}
 
 
+@pytest.mark.submission
 def test_the_register_holds_no_name_and_uses_another_pseudonym_for_each_export(database: None) -> None:
     a_recorded_history(2)
     first, second = a_finished_export(), a_finished_export()
@@ -102,6 +103,7 @@ def test_people_of_an_export_are_registered_in_small_batches(
     assert not ExportedPerson.objects.exists()
 
 
+@pytest.mark.submission
 def test_the_audit_log_names_a_person_of_a_filter_by_the_registers_pseudonym(database: None) -> None:
     a_recorded_history(2)
     export = a_finished_export({"entity_id": "USR-1"})

@@ -135,6 +135,7 @@ def test_a_stolen_key_cannot_rewrite_the_time_before_it_even_without_an_outside_
         assert any(word in fault and "valid" in fault for word in words for fault in faults), faults
 
 
+@pytest.mark.submission
 def test_an_outside_checkpoint_that_is_no_checkpoint_is_a_fault(tmp_path: Path) -> None:
     write_whole_export(tmp_path / "export", HONEST)
     other = build_log(Random("another"))
@@ -219,6 +220,7 @@ PROOFS = {
 }
 
 
+@pytest.mark.submission
 def test_an_invalid_proof_of_an_entry_is_found(tmp_path: Path) -> None:
     for name, change in PROOFS.items():
         folder = tmp_path / name
@@ -237,6 +239,7 @@ SEGMENTS = {
 }
 
 
+@pytest.mark.submission
 def test_a_segment_that_was_changed_is_found(tmp_path: Path) -> None:
     for name, change in SEGMENTS.items():
         folder = tmp_path / name

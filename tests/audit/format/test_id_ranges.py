@@ -41,6 +41,7 @@ def test_non_canonical_packed_ids_are_refused(packed: bytes) -> None:
         unpack_ids(packed)
 
 
+@pytest.mark.submission
 @given(NEAR)
 def test_a_set_of_ids_behaves_as_a_set(batches: list[list[int]]) -> None:
     ours, plain = IdSet(), set[int]()

@@ -94,6 +94,7 @@ def test_entries_are_pruned_by_whole_segments_and_the_log_stays_verifiable() -> 
     assert bytes(Segment.objects.get(number=5).hash).hex() in output.getvalue()
 
 
+@pytest.mark.submission
 @pytest.mark.usefixtures("log")
 def test_pruning_continues_where_it_ended_and_the_newest_entry_counts() -> None:
     for segment in (2, 5, 9):
@@ -107,6 +108,7 @@ def test_pruning_continues_where_it_ended_and_the_newest_entry_counts() -> None:
     assert faults() == []
 
 
+@pytest.mark.submission
 @pytest.mark.usefixtures("log")
 def test_a_stream_continues_after_a_pruned_entry() -> None:
     cut_at(12)
@@ -141,6 +143,7 @@ def test_empty_segments_are_pruned_without_an_entry(database: None) -> None:
     assert not announce_pruning(DAYS, days_after(4))
 
 
+@pytest.mark.submission
 @pytest.mark.usefixtures("log")
 def test_the_database_refuses_every_other_deletion() -> None:
     cut_at(5)

@@ -85,6 +85,7 @@ def backlog(database: None, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     return read
 
 
+@pytest.mark.submission
 def test_the_cost_of_a_long_backlog_is_linear(backlog: list[bytes]) -> None:
     """On SQLite each run of the sealer blocks every writer."""
     segments = seal_entries(CIPHER, after_start(1))
@@ -139,6 +140,7 @@ def test_times_of_segments_never_decrease(database: None) -> None:
         assert key.valid_until is None or segment.sealed_at < key.valid_until
 
 
+@pytest.mark.submission
 def test_the_stored_nodes_are_those_of_the_tree_over_all_segments(database: None) -> None:
     write_history(Random(SEED), segments=21, most=2)
     hashes = [

@@ -163,6 +163,7 @@ def test_a_missing_value_is_a_fault(target: Entry) -> None:
             assert any(fault.startswith(name) for fault in found), (column, found)
 
 
+@pytest.mark.submission
 def test_a_public_key_of_another_size_is_a_fault(target: Entry) -> None:
     for content in ("", "00"):
         value = f"x'{content}'" if is_sqlite else f"'\\x{content}'::bytea"
@@ -170,6 +171,7 @@ def test_a_public_key_of_another_size_is_a_fault(target: Entry) -> None:
         assert "key 2: does not follow the key before it" in found
 
 
+@pytest.mark.submission
 def test_ids_above_those_of_a_database_are_a_fault(target: Entry) -> None:
     packed = "ff" * 8 + "7f" + "ff" * 8 + "7f"
     value = f"x'{packed}'" if is_sqlite else f"'\\x{packed}'::bytea"
@@ -217,7 +219,7 @@ def in_rolled_back(then: Callable[[], None], *statements: str) -> None:
         transaction.set_rollback(True)
 
 
-@pytest.mark.submission_rows(2)
+@pytest.mark.submission
 @pytest.mark.parametrize("edit", [f"at = {TIMES[0]}", f"at = {TIMES[-1]}", *["leaf = 'x'"] * is_sqlite])
 def test_the_sealer_seals_past_a_damaged_entry(target: Entry, edit: str) -> None:
     append_test_entries("event:new", "event:other", at=after_start(432))
@@ -233,6 +235,7 @@ def test_the_sealer_seals_past_a_damaged_entry(target: Entry, edit: str) -> None
     in_rolled_back(seal_and_verify, f"UPDATE audit_entry SET {edit} WHERE id = {new}")
 
 
+@pytest.mark.submission
 def test_the_status_still_says_that_entries_wait(target: Entry) -> None:
     append_test_entries("event:new", at=after_start(432))
 

@@ -39,6 +39,7 @@ def delivered(hub: Hub) -> Delivery:
     return Delivery.objects.get()
 
 
+@pytest.mark.submission
 def test_rows_that_agree_with_the_log_pass(delivered: Delivery) -> None:
     code, report = verify()
     assert code == 0, report
@@ -101,6 +102,7 @@ def stopped_check() -> Iterator[str]:
     raise RuntimeError("it stumbled over a row")
 
 
+@pytest.mark.submission
 def test_a_check_that_stops_ends_with_2_unless_a_fault_was_found(delivered: Delivery, settings: Any) -> None:
     settings.NIGHTLY_CHECKS = [f"{__name__}.stopped_check", *settings.NIGHTLY_CHECKS]
     code, report = verify()
@@ -113,6 +115,7 @@ def test_a_check_that_stops_ends_with_2_unless_a_fault_was_found(delivered: Deli
     assert "stopped_check stopped: RuntimeError" in report
 
 
+@pytest.mark.submission
 def test_a_log_that_cannot_be_verified_ends_with_2_and_its_rows_are_compared(
     delivered: Delivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,7 @@ def test_a_record_is_created_left_alone_and_updated(hub: Hub, shop: GraphqlShop)
     assert [one["variables"]["input"] for one in sent] == [{"email": ANNAS_ADDRESS, "id": f"{PREFIX}1"}]
 
 
+@pytest.mark.submission
 def test_a_conflict_has_the_sentence_of_the_system(hub: Hub, shop: GraphqlShop) -> None:
     post(hub, "CREATE")
     shop.add(email=ANNAS_ADDRESS, external_id="another")
@@ -99,6 +100,7 @@ def test_a_value_of_another_record_ends_as_a_refusal_after_one_more_search(
     assert len(shop.customers) == 1
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize(("other_writers", "code", "updates"), [(2, "succeeded", 3), (3, "target-stale", 3)])
 def test_a_conflicting_write_is_planned_again_at_most_three_times(
     hub: Hub, shop: GraphqlShop, other_writers: int, code: str, updates: int
@@ -211,6 +213,7 @@ class KeyedStore:
         return Reply(204)
 
 
+@pytest.mark.submission
 def test_a_record_is_created_at_the_key_that_the_hub_chose(hub: Hub) -> None:
     """The answer has no body: the id is the key, and the record is found again at it."""
     item = {"path": "/customers/{id}"}

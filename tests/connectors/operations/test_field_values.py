@@ -69,6 +69,7 @@ def candidates() -> set[str]:
     return {candidate["record"] for candidate in document["candidates"]}
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize(
     ("policy", "is_verified"), [(MatchingPolicy.VERIFIED, True), (MatchingPolicy.TRUSTED, False)]
 )

@@ -60,7 +60,7 @@ def test_a_record_that_is_linked_keeps_its_other_addresses(hub: Hub, store: List
     assert user["emails"] == [HOME, {**WORK, "value": NEW}]
 
 
-@pytest.mark.submission_rows(2)
+@pytest.mark.submission
 def test_only_the_selected_address_decides_whether_something_changed(hub: Hub, store: ListStore) -> None:
     user = store.add(externalId=ANNA, userName="anna.aalto", emails=[HOME])
     assert post(hub) == "succeeded"
@@ -76,7 +76,7 @@ def test_only_the_selected_address_decides_whether_something_changed(hub: Hub, s
     assert (user["emails"], len(store.writes)) == (before, sent)
 
 
-@pytest.mark.submission_rows(2)
+@pytest.mark.submission
 def test_an_address_that_is_cleared_is_removed_alone(hub: Hub, store: ListStore) -> None:
     user = store.add(externalId=ANNA, userName="anna.aalto", emails=[WORK, HOME])
     assert post(hub) == "succeeded", "a field is cleared only after it has had a value"

@@ -80,6 +80,7 @@ def test_the_list_shows_the_figures_that_alarms_are_evaluated_on() -> None:
         assert shown in text, text
 
 
+@pytest.mark.submission
 def test_an_alarm_shows_the_problem_the_next_step_and_the_recipients() -> None:
     source = a_watched_source()
     open_alarm = alarm(
@@ -153,6 +154,7 @@ def test_a_snooze_needs_a_duration_and_a_reason_and_the_button() -> None:
     assert not Snooze.objects.exists()
 
 
+@pytest.mark.submission
 def test_an_alarm_links_to_the_page_to_act_on_if_permitted() -> None:
     open_alarm = alarm(kind=AlarmKind.DELIVERIES_HELD)
     leads = '<a data-open href="{}">3 events are held for approval</a>'

@@ -97,6 +97,7 @@ def test_a_filter_or_a_search_shows_exactly_the_matching_entries() -> None:
         assert actions == shown, query
 
 
+@pytest.mark.submission
 def test_the_search_finds_entries_by_whatever_the_event_list_finds_events_by() -> None:
     audited = an_event(1, entity_id="USR-1", event_id="msg-1")
     append_now(
@@ -144,6 +145,7 @@ def test_an_entry_is_shown_completely_escaped_and_read_only() -> None:
     assert client.get(f"{LIST}add/").status_code == 403
 
 
+@pytest.mark.submission
 def test_an_entry_shows_its_details_as_text() -> None:
     client = browser("auditor")
     cases: list[tuple[dict[str, Any], str]] = [
@@ -224,6 +226,7 @@ def test_a_row_shows_role_and_session() -> None:
     assert f"127.0.0.1 session {row.session[:6]}" in visible_text(client.get(LIST))
 
 
+@pytest.mark.submission
 def test_a_view_lists_its_actions_newest_first_page_by_page() -> None:
     client, found = browser("auditor"), {"export.requested", "download.refused", "replay.downloaded"}
     append_now(NewEntry("system", "settings.seeded"))
@@ -242,6 +245,7 @@ def test_a_view_lists_its_actions_newest_first_page_by_page() -> None:
     assert seen == sorted(seen, key=lambda entry: (entry.at, entry.pk), reverse=True)
 
 
+@pytest.mark.submission
 def test_the_page_of_an_entry_shows_values_request_and_related_entries() -> None:
     client = browser("administrator", "anna")
     of = connection_of_shop()
@@ -277,6 +281,7 @@ def test_the_page_of_an_entry_lists_other_entries_of_its_request() -> None:
     assert page.of_request[0].request == page.row.request
 
 
+@pytest.mark.submission
 def test_the_list_sums_failed_logins_up_by_account_and_address() -> None:
     anna = person("support", "anna")
     count_failures(anna.pk, "192.0.2.7", wrong=10, refused=990)

@@ -58,6 +58,7 @@ def test_a_new_row_is_checked_without_a_reason_and_not_added() -> None:
     assert not Source.objects.exists()
 
 
+@pytest.mark.submission
 def test_settings_that_routes_lack_are_shown_at_the_connection(hub: Hub) -> None:
     shop = Connection.objects.get(slug="shop")
     del shop.settings["entities"]["USER"]

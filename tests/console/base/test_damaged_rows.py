@@ -135,6 +135,7 @@ def test_a_list_names_its_damaged_rows_and_works_without_them(
     assert f"{EVENTS}{history[0].pk}/change/" in page
 
 
+@pytest.mark.submission
 def test_a_damaged_value_is_logged(
     history: tuple[Event, Event, Event], support: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -147,6 +148,7 @@ def test_a_damaged_value_is_logged(
     )
 
 
+@pytest.mark.submission
 def test_the_list_of_sources_passes_over_an_event_without_a_time(
     history: tuple[Event, Event, Event], support: Client
 ) -> None:

@@ -108,6 +108,7 @@ def test_a_typed_secret_passes_both_steps_and_is_in_no_page_or_session() -> None
     assert not Entry.objects.filter(details__contains=NEW).exists()
 
 
+@pytest.mark.submission
 def test_an_unchanged_form_needs_no_confirmation() -> None:
     of, client = connection(), browser("administrator")
     answer = client.post(address(of), connection_form(of), follow=True)
@@ -115,6 +116,7 @@ def test_an_unchanged_form_needs_no_confirmation() -> None:
     assert not entries("connection.changed")
 
 
+@pytest.mark.submission
 def test_a_change_is_shown_again_if_the_row_changed_meanwhile() -> None:
     of, client = connection(), browser("administrator")
     page = ask(client, of, name="Other")
@@ -139,6 +141,7 @@ def test_a_change_is_made_once_however_often_it_is_sent() -> None:
     assert len(entries("connection.changed")) == 1
 
 
+@pytest.mark.submission
 def test_a_pending_change_expires_after_a_quarter_of_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     of, client = connection(), browser("administrator")
     page = ask(client, of, name="Other")
@@ -147,6 +150,7 @@ def test_a_pending_change_expires_after_a_quarter_of_an_hour(monkeypatch: pytest
     assert "Your change has expired" in client.get(page, follow=True).content.decode()
 
 
+@pytest.mark.submission
 def test_a_pending_change_belongs_to_its_person_and_row() -> None:
     of, other, client = connection(), connection(slug="other", name="Second"), browser("administrator")
     page = ask(client, of, name="Other")

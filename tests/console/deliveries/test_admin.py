@@ -168,6 +168,7 @@ def test_two_clicks_at_the_same_moment_are_one_decision(hub: Hub) -> None:
     assert Entry.objects.filter(action="delivery.closed").count() == 3
 
 
+@pytest.mark.submission
 @pytest.mark.django_db
 def test_deliveries_decided_by_another_person_meanwhile_are_skipped() -> None:
     route = of_route()
@@ -183,6 +184,7 @@ def test_deliveries_decided_by_another_person_meanwhile_are_skipped() -> None:
         decide_held([first.pk], HeldDecision.APPROVE, by=User.objects.first(), reason="late", key=uuid4())
 
 
+@pytest.mark.submission
 @pytest.mark.django_db
 def test_approved_deliveries_are_spread_over_time() -> None:
     route = of_route()
@@ -213,6 +215,7 @@ def test_the_service_enforces_limits_and_keys_too() -> None:
         decide_held([delivery.pk], HeldDecision.CLOSE, by=boss, reason="why", key=key)
 
 
+@pytest.mark.submission
 @pytest.mark.django_db
 def test_only_held_deliveries_of_this_route_can_be_selected() -> None:
     route = of_route()
@@ -241,6 +244,7 @@ def test_values_are_shown_only_with_the_permission_and_once_they_are_revealed() 
         assert "gone-0" not in text_of(auditor.get(path))
 
 
+@pytest.mark.submission
 @pytest.mark.django_db
 def test_a_selection_belongs_to_its_person_and_expires() -> None:
     delivery = a_held(of_route())
@@ -259,6 +263,7 @@ def test_held_deliveries_are_found_by_an_index(database: None) -> None:
     assert "delivery_held" in held_deliveries().order_by().explain()
 
 
+@pytest.mark.submission
 @pytest.mark.django_db
 def test_the_list_says_how_many_more_a_route_holds_than_it_shows() -> None:
     route, support = of_route(), logged_in("support")
@@ -280,6 +285,7 @@ def test_the_intended_change_is_shown_and_a_row_without_one_has_no_details() -> 
     assert "no longer stored" in page
 
 
+@pytest.mark.submission
 @pytest.mark.django_db
 def test_the_page_of_a_route_shows_its_limits() -> None:
     route, support = of_route(guard_minutes=10), logged_in("support")

@@ -87,11 +87,13 @@ def test_a_running_delivery_shows_its_start_and_lease_and_hides_an_earlier_code(
     assert "An attempt is in progress" not in expired
 
 
+@pytest.mark.submission
 def test_a_delivery_that_crashed_workers_runs_in_a_process_of_its_own(support: Client) -> None:
     assert "in a separate process" in text_of(support, running(deaths=2).event)
     assert "2 workers crashed" in text_of(support, waiting(1, deaths=2, code="interrupted").event)
 
 
+@pytest.mark.submission
 def test_a_paused_connection_is_shown_as_the_reason_with_its_end(support: Client) -> None:
     delivery = waiting()
     text = text_of(support, delivery.event)
@@ -106,6 +108,7 @@ def test_a_paused_connection_is_shown_as_the_reason_with_its_end(support: Client
     assert "2 of 8 automatic attempts used; 6 attempts left" in text
 
 
+@pytest.mark.submission
 def test_a_recovering_connection_shows_its_limit_of_probes(support: Client) -> None:
     delivery = waiting()
     paused(-MINUTE, successes=1)

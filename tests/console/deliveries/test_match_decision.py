@@ -50,6 +50,7 @@ def test_entity_and_record_are_shown_side_by_side_and_one_is_linked(hub: Hub) ->
     assert Replay.objects.get().reason == WHY
 
 
+@pytest.mark.submission
 def test_a_record_that_was_linked_meanwhile_is_marked_and_refused(hub: Hub) -> None:
     delivery, record, staff = hold_match(hub), stranger_record(hub), logged_in("support")
     key = re.search(r'name="key" value="([^"]+)"', staff.get(page_of(delivery)).content.decode())

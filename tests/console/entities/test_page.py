@@ -149,6 +149,7 @@ def test_an_erased_person_is_shown_by_pseudonym_and_cannot_be_replayed(hub: Hub)
     assert "consent withdrawn" in ended
 
 
+@pytest.mark.submission
 @pytest.mark.django_db
 def test_an_invalid_cursor_leads_to_the_newest_events() -> None:
     an_event(0, entity_id="U")
@@ -179,6 +180,7 @@ def test_an_id_without_a_type_leads_to_the_only_entity_or_to_a_choice() -> None:
     assert "USER U" in text
 
 
+@pytest.mark.submission
 @pytest.mark.django_db
 def test_the_audit_log_is_narrowed_to_the_events_of_the_entity() -> None:
     client = browser("administrator", "auditing")
@@ -224,6 +226,7 @@ def test_statements_are_bounded_and_none_reads_a_whole_table() -> None:
     assert [sql for sql, plan in whole if not any(name in "".join(plan) for name in OPEN_ONLY)] == []
 
 
+@pytest.mark.submission
 @pytest.mark.django_db
 def test_the_page_counts_events_that_need_attention() -> None:
     client = browser("support")

@@ -60,6 +60,7 @@ def test_a_record_is_linked_then_updated_and_unlinked(hub: Hub) -> None:
     assert "The link was changed in the meantime." in text_of(again)
 
 
+@pytest.mark.submission
 def test_a_record_of_another_subject_is_refused(hub: Hub) -> None:
     hub.post_signed({"id": ANNA, "entityType": "USER", "eventType": "UPDATE"})
     hold_match(hub)
@@ -70,6 +71,7 @@ def test_a_record_of_another_subject_is_refused(hub: Hub) -> None:
     assert not entries("link.created")
 
 
+@pytest.mark.submission
 def test_a_link_changes_only_with_a_reason_and_while_nothing_runs(hub: Hub) -> None:
     delivery, record = hold_match(hub), stranger_record(hub)
     for request, record_id, refusal in (

@@ -48,6 +48,7 @@ def test_an_erasure_starts_at_the_page_of_an_event_and_shows_the_stored_data(eve
     assert not Erasure.objects.exists()
 
 
+@pytest.mark.submission
 def test_one_person_requests_and_another_confirms(event: Event) -> None:
     first, second = browser("administrator", "first"), browser("administrator", "second")
     erasure = request_from(first)
@@ -63,6 +64,7 @@ def test_one_person_requests_and_another_confirms(event: Event) -> None:
     assert len(entries("erasure.requested")) == len(entries("erasure.confirmed")) == 1
 
 
+@pytest.mark.submission
 def test_a_case_number_is_on_the_page_and_the_list(event: Event) -> None:
     client = browser("administrator")
     client.post("/admin/sync/erasure/request/", WHOM | WHY | {"case_number": " GDPR-2026-117 "})
@@ -88,6 +90,7 @@ def _text(client: Client, event: Event) -> str:
     return client.get(f"/admin/webhooks/event/{event.pk}/change/").content.decode()
 
 
+@pytest.mark.submission
 def test_a_failed_erasure_is_shown_as_failed_and_can_be_resumed(event: Event) -> None:
     first, second = browser("administrator", "first"), browser("administrator", "second")
     address = f"/admin/sync/erasure/{request_from(first).pk}/change/"
@@ -150,6 +153,7 @@ def test_a_person_who_sets_the_password_of_another_cannot_act_as_both(event: Eve
     assert "Approved." in confirm(browser("administrator", "third"), erasure)
 
 
+@pytest.mark.submission
 def test_whoever_cannot_confirm_may_still_reject(event: Event) -> None:
     first, second = browser("administrator", "first"), browser("administrator", "second")
     erasure = request_from(first)

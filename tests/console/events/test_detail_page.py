@@ -51,6 +51,7 @@ def page_of(client: Client, event: Event) -> str:
     return text_of(answer)
 
 
+@pytest.mark.submission
 def test_a_replay_that_waits_for_its_connection_does_not_repeat_the_last_refusal(support: Client) -> None:
     event = a_failed_event(event_id="msg_1")
     assert '<p class="answered">The shop responded: <q>Taken.</q>' in revealed_page(support, event)
@@ -259,6 +260,7 @@ def unfolded_calls(text: str) -> list[int]:
     return [int(key) for key in re.findall(r'<details id="call-(\d+)" open', text)]
 
 
+@pytest.mark.submission
 def test_only_the_failing_call_of_the_newest_attempt_is_unfolded(support: Client) -> None:
     event = a_failed_event()
     a_call(event.deliveries.get().attempts.get(), status=200, is_write=False)
@@ -299,7 +301,7 @@ def test_without_a_record_no_field_is_called_equal(
     assert 'class="change list"' not in text
 
 
-@pytest.mark.submission_rows(2)
+@pytest.mark.submission
 @pytest.mark.parametrize(
     ("outcome", "action", "told"),
     [
@@ -393,6 +395,7 @@ def test_during_a_recheck_header_and_delivery_keep_their_state(support: Client) 
     assert "The record is being checked again, because an earlier request may have arrived late" in text
 
 
+@pytest.mark.submission
 def test_fields_that_were_left_out_are_named_with_the_reason(support: Client) -> None:
     event = an_event(state="unchanged", code="unchanged")
     delivery = a_delivery(event, a_route(a_source()))
@@ -420,6 +423,7 @@ def test_fields_that_were_left_out_are_named_with_the_reason(support: Client) ->
     assert "was already up to date" not in text
 
 
+@pytest.mark.submission
 def test_a_failed_delivery_names_the_entity_whose_record_holds_the_refused_value(support: Client) -> None:
     """Also if another identity service knows it: its webhook changes the record, or nobody's does."""
     event = a_failed_event()

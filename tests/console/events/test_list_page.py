@@ -69,6 +69,7 @@ def test_a_page_of_fifty_costs_at_most_nine_statements_and_none_is_unbounded(sup
     assert page.context["page"].count == "about 60 events"
 
 
+@pytest.mark.submission
 def test_an_invalid_filter_is_reported(support: Client) -> None:
     huge = "after=1-" + "9" * 40
     for query in ("received=2", "received_from=soon", "received_to=99999", "entity_id=%00", "before=x", huge):
@@ -95,6 +96,7 @@ def test_an_unknown_filter_is_ignored_and_named_once(path: str) -> None:
         assert named not in client.get(path + left).content.decode()
 
 
+@pytest.mark.submission
 def test_the_search_recognises_a_reference_an_event_id_and_an_entity_id(support: Client) -> None:
     event = an_event(1, event_id="msg_1")
     an_event(2)
@@ -111,6 +113,7 @@ def test_the_search_recognises_a_reference_an_event_id_and_an_entity_id(support:
     assert entities(support.get(LIST, {"q": "msg_1"})) == ["USR-1", "USR-3"], "at every source"
 
 
+@pytest.mark.submission
 def test_the_search_recognises_the_key_of_an_attempt_also_as_an_idempotency_key(support: Client) -> None:
     source = a_source()
     event = an_event(1, source=source)
@@ -123,6 +126,7 @@ def test_the_search_recognises_the_key_of_an_attempt_also_as_an_idempotency_key(
         assert entities(support.get(LIST, {"q": term})) == [], term
 
 
+@pytest.mark.submission
 def test_a_search_without_a_result_says_so(support: Client) -> None:
     an_event(1, event_id="msg_1")
     for term in ("USR", "usr-1", "msg", "0" * 26, "<b>"):

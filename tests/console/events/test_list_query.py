@@ -129,6 +129,7 @@ def test_a_shared_view_is_a_tab_of_all_users_and_auditors_share_none() -> None:
     assert "Held" in [tab.name for tab in auditor.get(LIST).context["page"].tabs]
 
 
+@pytest.mark.submission
 def test_a_view_without_name_or_filter_is_refused_with_a_message(support: Client) -> None:
     for name, query in (("", "state=dead"), ("x", ""), ("x", "nothing=known"), ("x", "q=" + "a" * 2000)):
         answer = support.post(f"{LIST}views/save/", {"name": name, "query": query}, follow=True)
@@ -136,6 +137,7 @@ def test_a_view_without_name_or_filter_is_refused_with_a_message(support: Client
     assert not SavedView.objects.exists()
 
 
+@pytest.mark.submission
 def test_selected_events_are_replayed_and_an_empty_selection_is_refused(support: Client) -> None:
     event = an_event(state="dead", code="target-rejected")
     a_delivery(event, a_route(event.source))
@@ -148,6 +150,7 @@ def test_selected_events_are_replayed_and_an_empty_selection_is_refused(support:
     assert logged_in("auditor").post(LIST, {"action": "replay_selected"}).status_code == 403
 
 
+@pytest.mark.submission
 def test_a_count_is_exact_up_to_its_limit(support: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(list_query, "COUNT_LIMIT", 55)
     for number in range(55):
@@ -178,6 +181,7 @@ def test_filters_without_a_single_index_are_not_counted(support: Client) -> None
         assert support.get(f"{LIST}?{query}").context["page"].count == count, query
 
 
+@pytest.mark.submission
 def test_a_reason_names_the_system_as_the_page_of_the_event_does(support: Client) -> None:
     for code, told in (
         ("target-unavailable", "The shop is unavailable"),

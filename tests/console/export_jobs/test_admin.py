@@ -33,6 +33,7 @@ LIST = "/admin/exports/export/"
 NEW = f"{LIST}new/"
 
 
+@pytest.mark.submission
 def test_an_export_leads_from_the_button_of_the_list_to_the_archive(database: None, tmp_path: Path) -> None:
     a_recorded_history(3)
     a_recorded_event(7, state="dead")
@@ -101,6 +102,7 @@ def test_the_page_shows_the_position_of_a_running_export(database: None) -> None
     assert "300,000 of 900,000" in text_of(browser("auditor").get(f"{LIST}{export.uuid}/change/"))
 
 
+@pytest.mark.submission
 def test_a_reason_and_a_known_format_are_required(database: None) -> None:
     client = browser("auditor")
     for given in ({}, {"reason": ""}, {"reason": "x" * 501}, {"reason": "y", "table": "pdf"}):
@@ -110,6 +112,7 @@ def test_a_reason_and_a_known_format_are_required(database: None) -> None:
     assert not Export.objects.exists()
 
 
+@pytest.mark.submission
 def test_filters_that_cannot_be_used_lead_to_the_page_without_filters(database: None) -> None:
     client = browser("auditor")
     for answer in (

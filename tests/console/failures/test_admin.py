@@ -84,7 +84,7 @@ def sent_by(shown: str) -> dict[str, str]:
     return {name.removeprefix("initial-"): value for name, value in fields.items()} | fields
 
 
-@pytest.mark.submission_rows(2)
+@pytest.mark.submission
 @pytest.mark.parametrize(
     ("path", "button", "leads_to"),
     [
@@ -113,6 +113,7 @@ def test_every_button_of_the_page_saves_a_typed_note(
         assert ">\nI call them</textarea>" in answer.content.decode().replace("\r\n", "\n"), "the reason too"
 
 
+@pytest.mark.submission
 def test_a_page_that_was_open_longer_overwrites_no_newer_note(group: FailureGroup) -> None:
     support = logged_in("support")
     early = sent_by(page(group, support))
@@ -132,6 +133,7 @@ def test_a_page_that_was_open_longer_overwrites_no_newer_note(group: FailureGrou
     assert group.note == "Called them."
 
 
+@pytest.mark.submission
 def test_all_failures_of_a_group_are_closed_and_later_ones_are_not(group: FailureGroup) -> None:
     support = logged_in("support")
     assert "Close all 3…" in page(group, support)
@@ -151,6 +153,7 @@ def test_all_failures_of_a_group_are_closed_and_later_ones_are_not(group: Failur
     assert Entry.objects.filter(action="delivery.done-by-hand").count() == 3
 
 
+@pytest.mark.submission
 def test_one_event_is_closed_manually(group: FailureGroup) -> None:
     support = logged_in("support")
     delivery = Delivery.objects.filter(code="target-rejected").get()
@@ -165,12 +168,14 @@ def test_one_event_is_closed_manually(group: FailureGroup) -> None:
     assert "There is nothing left to close" in support.get(path).content.decode()
 
 
+@pytest.mark.submission
 def test_a_selection_of_another_person_is_not_shown(group: FailureGroup) -> None:
     confirm = logged_in("support").post(f"{LIST}{group.pk}/close/")["Location"]
     other = logged_in("support").get(confirm, follow=True).content.decode()
     assert "selection has expired" in other
 
 
+@pytest.mark.submission
 def test_closing_a_group_asks_for_confirmation_folds_a_long_list_and_returns_to_the_group(
     group: FailureGroup,
 ) -> None:
@@ -185,6 +190,7 @@ def test_closing_a_group_asks_for_confirmation_folds_a_long_list_and_returns_to_
     assert (len(re.findall(events, listed)), len(re.findall(events, folded))) == (5, 4)
 
 
+@pytest.mark.submission
 def test_the_page_counts_current_failures_before_the_next_recount(group: FailureGroup) -> None:
     counted = {"connection": group.connection, "code": group.code, "number": 3}
     FailureCount.objects.create(hour=timezone.now().replace(minute=0, second=0, microsecond=0), **counted)
@@ -200,7 +206,7 @@ def test_the_page_counts_current_failures_before_the_next_recount(group: Failure
     assert words.next_step not in shown, "there is nothing to do"
 
 
-@pytest.mark.submission_rows(2)
+@pytest.mark.submission
 @pytest.mark.parametrize(("state", "waits"), [("open", True), ("acknowledged", True), ("ignored", False)])
 def test_an_ignored_group_needs_no_action(group: FailureGroup, state: str, waits: bool) -> None:
     FailureGroup.objects.filter(pk=group.pk).update(state=state)

@@ -93,6 +93,7 @@ def test_the_page_shows_the_counts(hub: Route) -> None:
     assert '<strong class="bad">98.95<small>' in page, "under its target"
 
 
+@pytest.mark.submission
 def test_failures_are_listed_worst_first_with_the_next_step(hub: Route) -> None:
     a_failure_group("target-unavailable", 740)
     a_failure_group("target-rejected", 12)
@@ -105,6 +106,7 @@ def test_failures_are_listed_worst_first_with_the_next_step(hub: Route) -> None:
     assert page.count('<th scope="row" class="name">') == 2, "the third is ignored by a decision"
 
 
+@pytest.mark.submission
 def test_ignored_failures_still_count_as_failed(hub: Route) -> None:
     link = "/admin/sync/failuregroup/?shown=ignored"
     assert link not in shown()
@@ -116,6 +118,7 @@ def test_ignored_failures_still_count_as_failed(hub: Route) -> None:
     assert "No failures in the last 7 days." not in page
 
 
+@pytest.mark.submission
 def test_a_slow_connection_is_shown_with_its_start(hub: Route) -> None:
     for ago in range(3):
         count_requests(hub.target, ago, 4.1)
@@ -127,6 +130,7 @@ def test_a_slow_connection_is_shown_with_its_start(hub: Route) -> None:
     assert f"/admin/sync/connection/{hub.target_id}/change/" in page
 
 
+@pytest.mark.submission
 def test_a_manual_pause_is_shown_with_person_and_reason(hub: Route) -> None:
     by = User.objects.create(username="berit")
     pause_flow(hub, "the shop moves", by)
@@ -138,6 +142,7 @@ def test_a_manual_pause_is_shown_with_person_and_reason(hub: Route) -> None:
     assert "Borealis is paused." in page
 
 
+@pytest.mark.submission
 def test_an_open_alarm_is_shown_and_a_snoozed_one_is_not(hub: Route) -> None:
     now = timezone.now()
     alarm = Alarm.objects.create(
@@ -154,6 +159,7 @@ def test_an_open_alarm_is_shown_and_a_snoozed_one_is_not(hub: Route) -> None:
     assert "Borealis is silent" not in shown()
 
 
+@pytest.mark.submission
 def test_outdated_figures_are_marked(hub: Route) -> None:
     assert "These figures are out of date:" not in shown()
     CountedHour.objects.update(counted_at=timezone.now() - timedelta(minutes=3))
@@ -173,6 +179,7 @@ def test_silent_sources_and_wrong_signatures_are_shown(hub: Route) -> None:
     assert "3 bad signatures today" in page
 
 
+@pytest.mark.submission
 def test_an_empty_hub_shows_the_first_steps() -> None:
     assert shown("administrator").count("Add…") == 5
     assert "Add…" not in shown("support"), "who may not do it is shown no button"
@@ -263,6 +270,7 @@ def test_no_label_of_a_day_is_cut_at_the_edge(
     assert len(day_labels(chart, 20)) <= 2, "of its last hours only"
 
 
+@pytest.mark.submission
 def test_the_oldest_open_event_is_shown_by_its_hour(hub: Route) -> None:
     count_events(5, "retrying", 4)
     begins = now_hour() - timedelta(hours=5)

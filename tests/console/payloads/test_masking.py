@@ -123,6 +123,7 @@ def test_a_masked_url_keeps_the_path_of_the_base_url(path: str, pattern: str, sh
     assert mask_url(f"https://x.test{path}", pattern) == f"https://x.test{shown}"
 
 
+@pytest.mark.submission
 @given(st.text(), st.text(min_size=1, max_size=20), st.text(max_size=50))
 def test_a_copied_command_is_quoted_for_the_shell(body: str, name: str, value: str) -> None:
     sent = {"url": "https://x.test/a", "headers": {name: value}, "body": body}

@@ -108,6 +108,7 @@ def test_the_last_person_who_may_change_people_keeps_the_access(field: str, is_l
     assert list(errors) == ([field] if is_last else [])
 
 
+@pytest.mark.submission
 def test_a_person_who_may_change_roles_cannot_remove_it_from_the_last_one() -> None:
     role = manager("anna")[0].groups.get()
     client = browser("support", "eva")

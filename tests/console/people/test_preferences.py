@@ -61,6 +61,7 @@ def test_an_unknown_zone_is_refused_and_not_stored() -> None:
     assert not Preference.objects.exists()
 
 
+@pytest.mark.submission
 def test_shortcuts_can_be_switched_off() -> None:
     client = logged_in("support")
     assert "no-keys" not in client.get(PAGE).content.decode()

@@ -114,6 +114,7 @@ def test_an_invalid_filter_freezes_no_set(db: None) -> None:
     assert not Replay.objects.exists()
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize(
     ("zone", "word", "at"),
     [
@@ -152,6 +153,7 @@ def test_a_reload_starts_nothing_twice(hub: Hub, raise_replay_pace: None) -> Non
     assert Attempt.objects.filter(cause="replay").count() == 2
 
 
+@pytest.mark.submission
 def test_a_selection_is_visible_only_to_its_person_until_it_is_started(db: None) -> None:
     dead(2)
     liisa, antti = logged_in("support"), logged_in("support")
@@ -194,6 +196,7 @@ def test_an_administrator_has_a_limit_of_their_own(db: None, settings: Any) -> N
     assert Replay.objects.get().state == ReplayState.RUNNING
 
 
+@pytest.mark.submission
 def test_pause_continue_and_stop_on_the_page(db: None) -> None:
     dead(3)
     support = logged_in("support")
@@ -244,6 +247,7 @@ def test_results_are_paged_by_a_cursor(db: None) -> None:
     assert seen == sorted(Event.objects.values_list("pk", flat=True))
 
 
+@pytest.mark.submission
 def test_a_selection_that_is_too_large_is_reported_and_deleted(
     db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,6 +90,7 @@ def test_a_replay_without_a_route_says_that_nothing_was_sent(support: Client, ma
     assert "no route for this event" in text_of(support.get(f"{LIST}{replay.pk}/change/"))
 
 
+@pytest.mark.submission
 def test_closed_events_are_listed_until_they_are_replayed(support: Client, maija: User) -> None:
     route = a_route(a_source())
     failed = [an_event(number, state="dead", code="target-rejected") for number in (1, 2)]
@@ -111,6 +112,7 @@ def a_bulk(by: User, **values: Any) -> Replay:
     return Replay.objects.get(pk=replay.pk)
 
 
+@pytest.mark.submission
 def test_the_person_who_stopped_or_declined_is_shown(support: Client, maija: User) -> None:
     stopped = a_bulk(maija, state=ReplayState.STOPPED, paused_by=maija, events=2, succeeded=2)
     assert "Stopped by maija. Not sent: 3 events." in text_of(support.get(f"{LIST}{stopped.pk}/change/"))
@@ -123,6 +125,7 @@ def test_the_person_who_stopped_or_declined_is_shown(support: Client, maija: Use
     assert "approved by" not in text
 
 
+@pytest.mark.submission
 def test_a_failure_that_will_be_retried_is_no_result_of_a_replay(support: Client, maija: User) -> None:
     event = a_failed_event()
     delivery = event.deliveries.get()
@@ -142,6 +145,7 @@ def test_a_failure_that_will_be_retried_is_no_result_of_a_replay(support: Client
     assert results() == ["Succeeded"] * 2
 
 
+@pytest.mark.submission
 def test_the_result_of_a_later_replay_is_not_that_of_an_earlier_one(support: Client, maija: User) -> None:
     event = a_failed_event()
     delivery = event.deliveries.get()
@@ -153,6 +157,7 @@ def test_the_result_of_a_later_replay_is_not_that_of_an_earlier_one(support: Cli
     assert ["Failed again" in page for page in pages] == [True, False]
 
 
+@pytest.mark.submission
 def test_only_what_is_still_failed_is_offered_again(support: Client, maija: User) -> None:
     route = a_route(a_source())
     failed = [an_event(number, state="dead", code="target-rejected") for number in (1, 2)]

@@ -52,6 +52,7 @@ def refused(hub: Hub, address: str = "taken@example.com", **carried: Any) -> Eve
     return Event.objects.latest("pk")
 
 
+@pytest.mark.submission
 def test_the_preview_shows_before_and_after_and_sends_nothing(hub: Hub) -> None:
     event = refused(hub)
     before = hub.customer()["email"]
@@ -134,6 +135,7 @@ def test_a_preview_of_a_system_that_hangs_ends(hub: Hub, monkeypatch: pytest.Mon
     assert "No preview is available" in text_of(page)
 
 
+@pytest.mark.submission
 def test_a_preview_has_a_deadline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     event = refused(hub)
     monkeypatch.setattr("sync.replays.replay_preview.DEADLINE_SECONDS", -1.0)
@@ -143,6 +145,7 @@ def test_a_preview_has_a_deadline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> 
     assert len(hub.identity.read_journal()) == request_count
 
 
+@pytest.mark.submission
 def test_previews_send_nothing_to_a_paused_connection(hub: Hub) -> None:
     event = refused(hub)
     shop = Connection.objects.get(slug="shop")
@@ -157,6 +160,7 @@ def test_previews_send_nothing_to_a_paused_connection(hub: Hub) -> None:
     assert len(hub.shop.read_journal()) == request_count
 
 
+@pytest.mark.submission
 def test_a_preview_that_would_write_is_stopped_before_the_first_byte(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,6 +244,7 @@ def test_an_event_without_a_route_says_so_and_cannot_be_replayed(hub: Hub) -> No
     assert "Replay 1 event" not in page
 
 
+@pytest.mark.submission
 def test_an_event_that_had_no_route_is_previewed_on_the_current_route(hub: Hub) -> None:
     Route.objects.update(is_enabled=False)
     hub.change_email("anna.routed@example.com")
@@ -271,6 +276,7 @@ def test_an_entity_that_neither_system_has_is_not_called_up_to_date(hub: Hub) ->
     assert "Nothing will be sent." in text
 
 
+@pytest.mark.submission
 @pytest.mark.django_db
 def test_a_held_delivery_is_decided_and_not_replayed() -> None:
     event = an_event(state="held", code="held")

@@ -80,6 +80,7 @@ def test_requests_are_filtered_by_result_and_source() -> None:
     assert rows(client, "?source=nobody") == []
 
 
+@pytest.mark.submission
 def test_requests_are_filtered_by_period() -> None:
     one_of_each()
     recent = a_receipt(None, received_at=timezone.now(), code="not-json")
@@ -89,6 +90,7 @@ def test_requests_are_filtered_by_period() -> None:
     assert len(rows(logged_in("support"), f"?{span}&source=aurora")) == 2
 
 
+@pytest.mark.submission
 def test_an_unusable_filter_shows_everything_with_a_message() -> None:
     one_of_each()
     client = logged_in("support")

@@ -111,6 +111,7 @@ def names_of_variant(scheme: str) -> set[str]:
     return {setting.name for setting in AUTHENTICATION.variants[scheme].settings}
 
 
+@pytest.mark.submission
 def test_a_refused_form_lists_the_variant_that_was_just_chosen() -> None:
     of = source("crm", scheme="body-hmac", scheme_settings={"header": "X-Sig"})
     client = browser("administrator")
@@ -122,6 +123,7 @@ def test_a_refused_form_lists_the_variant_that_was_just_chosen() -> None:
         assert list(chosen_in(part)) == [variant]
 
 
+@pytest.mark.submission
 def test_a_document_that_does_not_choose_has_the_default_variant() -> None:
     id_connection = connection(authentication={})
     html = list_of(
@@ -130,6 +132,7 @@ def test_a_document_that_does_not_choose_has_the_default_variant() -> None:
     assert list(chosen_in(html)) == ["none"]
 
 
+@pytest.mark.submission
 def test_a_mapping_and_a_route_list_their_fields() -> None:
     client = browser("administrator")
     address = f"/admin/sync/mapping/{mapping().pk}/edit/"

@@ -73,7 +73,7 @@ def test_a_person_who_may_change_a_source_but_not_its_secrets_can_pause_and_resu
     assert ("Resume…" in text, "Rotate secret…" in text) == (True, False)
 
 
-@pytest.mark.submission_rows(2)
+@pytest.mark.submission
 @pytest.mark.django_db
 @pytest.mark.parametrize("state", [State.PENDING, State.RETRYING])
 @pytest.mark.parametrize("of", [Source, Route])
@@ -131,6 +131,7 @@ def shop(hub: Hub) -> Iterator[Connection]:
     call_command("deliver_due")
 
 
+@pytest.mark.submission
 def test_support_pauses_a_connection_for_some_hours_and_resumes_it(hub: Hub, shop: Connection) -> None:
     client, page = browser("support"), f"/admin/sync/connection/{shop.pk}/"
     assert "Pause…" in visible_text(client.get(f"{page}change/"))

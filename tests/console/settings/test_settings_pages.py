@@ -58,6 +58,7 @@ def test_a_source_that_would_fail_later_is_refused_at_its_field() -> None:
     assert not Source.objects.exists()
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize(
     ("scheme", "fields", "is_refused"),
     [("none", '["*"]', True), ("bearer", "[]", True), ("bearer", '["*"]', False)],
@@ -112,6 +113,7 @@ def test_nothing_is_deleted_without_a_reason() -> None:
     assert not entries("source.deleted")
 
 
+@pytest.mark.submission
 def test_the_effect_of_a_change_of_a_source_is_shown_before_it_is_made() -> None:
     of, client = source("aurora", name="Aurora", scheme="standard-webhooks"), browser("administrator")
     shown = {}
@@ -157,6 +159,7 @@ def test_a_route_refuses_impossible_durations(field: str, beyond: int) -> None:
     assert field in refused.value.message_dict
 
 
+@pytest.mark.submission
 def test_a_pause_during_the_storing_of_a_change_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     route, client, read = a_route(a_source()), browser("administrator"), ModelAdmin.get_object
 
@@ -181,6 +184,7 @@ def test_a_pause_during_the_storing_of_a_change_is_kept(monkeypatch: pytest.Monk
     assert (route.max_attempts, route.pause_reason, route.paused_at is None) == (5, "it moves", False)
 
 
+@pytest.mark.submission
 def test_settings_cannot_be_deleted_in_bulk() -> None:
     of, client = source(), browser("administrator")
     mapping()
@@ -191,6 +195,7 @@ def test_settings_cannot_be_deleted_in_bulk() -> None:
     assert Source.objects.exists()
 
 
+@pytest.mark.submission
 def test_a_route_is_added_changed_and_deleted_on_the_record() -> None:
     client, shop = browser("administrator"), load_preset("sandbox-shop")
     kind = {name: shop[name] for name in ("connector", "settings")}
@@ -256,6 +261,7 @@ def test_readers_open_every_settings_page_and_see_no_secret(role: str) -> None:
         assert " style=" not in answer.content.decode()
 
 
+@pytest.mark.submission
 def test_saving_a_source_fetches_its_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     # Each test is one transaction, which never commits.
     monkeypatch.setattr("django.db.transaction.on_commit", lambda run: run())

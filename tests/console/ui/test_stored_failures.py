@@ -39,6 +39,7 @@ def test_a_message_that_repeats_a_template_is_shown_unchanged() -> None:
     assert translate_failure("failed: " * 40) == "failed: " * 40
 
 
+@pytest.mark.submission
 def test_a_stored_text_is_read_as_it_was() -> None:
     for text in (
         translatable("%(place)s: %(sentence)s", place="/a", sentence=translatable("This must be a text.")),

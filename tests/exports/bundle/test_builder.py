@@ -91,6 +91,7 @@ def test_the_readme_commands_accept_a_valid_export(
     assert {row["reference"] for row in read_lines(folder, "events")} == {event.reference for event in listed}
 
 
+@pytest.mark.submission
 def test_an_export_is_made_with_debug_on(database: None, tmp_path: Path, settings: Any) -> None:
     settings.DEBUG = True  # Django then wraps each cursor in another one
     a_recorded_history(5)
@@ -113,6 +114,7 @@ def test_an_old_saved_checkpoint_is_compared(database: None, tmp_path: Path) -> 
     assert run_readme_commands(folder) == [0, 1, 0]
 
 
+@pytest.mark.submission
 def test_every_file_has_the_rows_and_columns_that_the_dictionary_says(database: None, tmp_path: Path) -> None:
     a_recorded_history(3)
     export = a_finished_export()
@@ -134,6 +136,7 @@ def test_every_file_has_the_rows_and_columns_that_the_dictionary_says(database: 
     assert listed[0]["received"] == "2026-03-04T12:00:00.000000Z"
 
 
+@pytest.mark.submission
 def test_an_export_contains_no_content_of_webhooks_records_or_calls(database: None, tmp_path: Path) -> None:
     event = a_recorded_event(1)
     attempt = Attempt.objects.get()
@@ -225,6 +228,7 @@ def test_an_entry_that_was_deleted_beforehand_is_found_by_the_verifier(
     assert run_readme_commands(folder)[1] == 1
 
 
+@pytest.mark.submission
 def test_the_same_rows_in_another_order_of_time_are_packed_into_the_same_bytes(
     database: None, tmp_path: Path
 ) -> None:
@@ -237,6 +241,7 @@ def test_the_same_rows_in_another_order_of_time_are_packed_into_the_same_bytes(
     assert (tmp_path / "first.zip").read_bytes() == (tmp_path / "second.zip").read_bytes()
 
 
+@pytest.mark.submission
 def test_an_unsealed_event_is_left_to_the_next_export(
     database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,6 +282,7 @@ def test_an_attempt_that_began_after_the_checkpoint_is_no_fault_and_one_without_
     assert run_readme_commands(folder) == [0, 0, 0 if is_recorded else 1]
 
 
+@pytest.mark.submission
 def test_an_export_and_its_states_are_in_the_audit_log_without_names(database: None, tmp_path: Path) -> None:
     a_recorded_history(2)
     export = a_finished_export({"entity_id": "USR-1", "state": "succeeded"})

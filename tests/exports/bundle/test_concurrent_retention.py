@@ -118,6 +118,7 @@ def test_calls_deleted_between_checkpoint_and_snapshot_are_not_reported_missing(
     assert checked(export, tmp_path).faults == []
 
 
+@pytest.mark.submission
 def test_an_invalid_deletion_time_is_a_fault(events: list[Event], tmp_path: Path) -> None:
     folder = unpack_export(a_finished_export(), tmp_path)
     metadata = json.loads((folder / "export.json").read_text())
@@ -129,6 +130,7 @@ def test_an_invalid_deletion_time_is_a_fault(events: list[Event], tmp_path: Path
             assert checker.codes == ["unreadable"], (name, value)
 
 
+@pytest.mark.submission
 def test_an_entry_that_was_changed_after_it_was_sealed_explains_no_deletion(
     events: list[Event], settings: Any
 ) -> None:
@@ -148,6 +150,7 @@ def test_an_entry_that_was_changed_after_it_was_sealed_explains_no_deletion(
         transaction.set_rollback(True)
 
 
+@pytest.mark.submission
 def test_an_export_fails_if_the_entry_of_a_deletion_does_not_get_sealed(
     events: list[Event], settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

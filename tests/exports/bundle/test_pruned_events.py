@@ -48,6 +48,7 @@ def test_expired_events_are_not_reported_missing_and_others_are(
     assert recent_events[0].reference in fault
 
 
+@pytest.mark.submission
 def test_expired_events_are_not_reported_missing_during_or_after_an_interrupted_retention(
     database: None, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

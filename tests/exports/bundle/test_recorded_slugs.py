@@ -63,6 +63,7 @@ def test_a_slug_that_was_changed_in_a_file_is_found(tmp_path: Path) -> None:
         rewrite(folder, table, column, slug)
 
 
+@pytest.mark.submission
 @pytest.mark.usefixtures("renamed")
 def test_an_export_has_the_recorded_slug_if_sql_changed_it(tmp_path: Path) -> None:
     Source.objects.update(slug="forged")
@@ -71,6 +72,7 @@ def test_an_export_has_the_recorded_slug_if_sql_changed_it(tmp_path: Path) -> No
     assert faults_of(folder) == []
 
 
+@pytest.mark.submission
 @pytest.mark.usefixtures("renamed")
 def test_a_slug_that_is_changed_after_the_checkpoint_is_no_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -86,6 +88,7 @@ def test_a_slug_that_is_changed_after_the_checkpoint_is_no_fault(
     assert faults_of(unpack_export(a_finished_export(), tmp_path)) == []
 
 
+@pytest.mark.submission
 def test_a_source_without_entries_keeps_its_slug(database: None, tmp_path: Path) -> None:
     a_recorded_history(1)
     folder = unpack_export(a_finished_export(), tmp_path)
@@ -93,6 +96,7 @@ def test_a_source_without_entries_keeps_its_slug(database: None, tmp_path: Path)
     assert faults_of(folder) == []
 
 
+@pytest.mark.submission
 @pytest.mark.usefixtures("renamed")
 def test_a_filtered_export_has_the_slugs_of_its_snapshot(tmp_path: Path) -> None:
     folder = unpack_export(a_finished_export({"entity_type": "USER"}), tmp_path)

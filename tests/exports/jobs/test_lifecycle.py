@@ -145,6 +145,7 @@ def test_concurrent_writes_are_not_in_an_export_and_are_not_blocked(
     assert check_rows.RowChecker(str(folder)).check_export() == []
 
 
+@pytest.mark.submission
 def test_an_event_deleted_during_an_interruption_is_counted_as_deleted(
     database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None
 ) -> None:
@@ -160,6 +161,7 @@ def test_an_event_deleted_during_an_interruption_is_counted_as_deleted(
     assert len(faults) == 1
 
 
+@pytest.mark.submission
 def test_a_cancelled_export_ends_within_a_moment_and_leaves_no_files(
     database: None, monkeypatch: pytest.MonkeyPatch, small_chunks: None, exports: Path
 ) -> None:
@@ -227,6 +229,7 @@ def test_the_number_of_waiting_exports_is_limited(database: None) -> None:
         a_requested_export()
 
 
+@pytest.mark.submission
 def test_files_are_deleted_after_their_retention_and_the_register_stays(
     database: None, exports: Path
 ) -> None:
@@ -324,6 +327,7 @@ def address() -> str:
     return f"{os.environ['DATABASE_URL'].rpartition('/')[0]}/{name}"
 
 
+@pytest.mark.submission
 def test_an_export_that_kills_its_process_three_times_fails_with_a_message(
     database: None, exports: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

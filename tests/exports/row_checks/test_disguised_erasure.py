@@ -70,6 +70,7 @@ def test_an_erasure_that_was_undone_from_a_copy_is_found(hub: Hub, tmp_path: Pat
     assert [fault for fault in faults if "is no pseudonym, but the event was erased" in fault]
 
 
+@pytest.mark.submission
 def test_a_key_that_was_destroyed_without_an_erasure_is_found(hub: Hub) -> None:
     first, second = receive_people(hub, map(invented_person, range(2)))
     assert run_erasure(confirmed_erasure(first))

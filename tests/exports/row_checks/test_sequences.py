@@ -137,6 +137,7 @@ def assert_found(tmp_path: Path, words: str) -> None:
         assert words in faults[0]
 
 
+@pytest.mark.submission
 @pytest.mark.usefixtures("deletes")
 def test_a_deletion_for_an_event_that_was_none_is_found(hub: Hub, tmp_path: Path) -> None:
     """Somebody calls an update a deletion until the hub has carried it out, and takes that back."""

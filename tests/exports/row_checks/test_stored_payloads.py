@@ -78,7 +78,7 @@ def test_exchanged_payloads_of_two_webhooks_of_one_person_are_found(two_webhooks
             row.save(update_fields=[column])
 
 
-@pytest.mark.submission_rows(2)
+@pytest.mark.submission
 @pytest.mark.parametrize("change", ["exchanged", "kind", "size"])
 def test_a_changed_payload_is_found(two_webhooks: Hub, change: str) -> None:
     first, second = Payload.objects.filter(kind=Payload.Kind.ANSWER).order_by("pk")[:2]
@@ -90,6 +90,7 @@ def test_a_changed_payload_is_found(two_webhooks: Hub, change: str) -> None:
     assert [fault for fault in find_row_faults() if "receipts" in fault and "answer_id" in fault]
 
 
+@pytest.mark.submission
 def test_a_payload_that_was_deleted_by_sql_is_found(two_webhooks: Hub) -> None:
     known: set[str] = set()
     for kind in Payload.Kind:
@@ -100,6 +101,7 @@ def test_a_payload_that_was_deleted_by_sql_is_found(two_webhooks: Hub) -> None:
         known |= faults
 
 
+@pytest.mark.submission
 def test_a_payload_that_retention_deleted_is_no_fault(
     two_webhooks: Hub, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

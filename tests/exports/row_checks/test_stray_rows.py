@@ -59,7 +59,7 @@ def test_a_duplicate_row_is_found(database: None, model: type[Any]) -> None:
     assert any(fault.startswith("[row-duplicate]") for fault in faults), faults
 
 
-@pytest.mark.submission_rows(2)
+@pytest.mark.submission
 @pytest.mark.parametrize("model", PARENTS)
 def test_a_row_without_its_parent_is_found(database: None, model: type[Any]) -> None:
     a_recorded_history(3)

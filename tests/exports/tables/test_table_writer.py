@@ -76,6 +76,7 @@ def test_the_same_rows_make_the_same_file(tmp_path: Path) -> None:
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
+@pytest.mark.submission
 def test_raw_csv_is_unchanged(database: None, tmp_path: Path) -> None:
     source = a_source()
     for number, text in enumerate([*FORMULAS, *STRANGE]):

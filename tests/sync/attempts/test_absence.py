@@ -118,6 +118,7 @@ def test_an_entity_that_is_absent_after_an_update_is_removed_at_the_second_check
     assert hub.customer()["active"] is False
 
 
+@pytest.mark.submission
 def test_the_second_check_runs_after_the_configured_time(hub: Hub, settings: Any) -> None:
     settings.ABSENCE_CONFIRM_SECONDS = 7.0
     link_anna(hub)
@@ -138,6 +139,7 @@ def test_a_reported_deletion_is_carried_out_at_once(hub: Hub) -> None:
     assert hub.customer()["active"] is False
 
 
+@pytest.mark.submission
 def test_an_entity_that_returns_before_the_second_check_is_updated(hub: Hub) -> None:
     link_anna(hub)
     fault = hub.identity.faults.add("error", status=404, path=f"/api/users/{ANNA}")
@@ -172,6 +174,7 @@ def test_a_probe_proves_access_where_nothing_is_listed(hub: Hub) -> None:
     assert hub.customer()["active"] is False
 
 
+@pytest.mark.submission
 def test_a_person_may_approve_an_absence_that_nothing_proves(hub: Hub) -> None:
     link_anna(hub)
     Route.objects.update(max_attempts=1)
@@ -258,6 +261,7 @@ def test_entities_read_as_proof_of_access_are_not_stored(
         assert [event.reason for event in past] == [UntestableReason.DELETED]
 
 
+@pytest.mark.submission
 def test_an_entity_that_is_created_again_is_not_removed_because_of_its_earlier_deletion(hub: Hub) -> None:
     """One attempt delivers a deletion and a later creation with the same id, while a replica lags behind both."""
     link_anna(hub)

@@ -119,6 +119,7 @@ def test_a_change_that_another_client_made_meanwhile_is_not_sent_again(
     assert requests_to_shop(hub) == [("GET", 200), ("PATCH", 412), ("GET", 200)]
 
 
+@pytest.mark.submission
 def test_after_the_third_refusal_the_delivery_is_retried_later(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,7 +166,7 @@ def test_a_deletion_deletes_only_the_version_that_it_was_planned_for(
     assert len(hub.writes()) == 2
 
 
-@pytest.mark.submission_rows(2)
+@pytest.mark.submission
 @pytest.mark.parametrize(
     ("version", "has_change", "requests"),
     [
@@ -217,6 +218,7 @@ def test_without_a_version_nothing_is_written(hub: Hub) -> None:
     assert customer(hub) == before
 
 
+@pytest.mark.submission
 def test_a_process_that_was_taken_over_meanwhile_does_not_plan_again(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

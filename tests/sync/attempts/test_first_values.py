@@ -69,6 +69,7 @@ def test_a_mistyped_path_clears_nothing(hub: Hub) -> None:
     assert "phone" not in version().fields_with_value
 
 
+@pytest.mark.submission
 def test_the_page_of_the_event_names_the_fields_that_were_left_out(hub: Hub) -> None:
     link_with_phone(hub, "BEN")
     read_phone_from("entity.mobilez[0].number")
@@ -104,6 +105,7 @@ def test_a_missing_value_is_cleared_once_the_field_has_had_one(hub: Hub) -> None
     assert "withheld" not in last_change()
 
 
+@pytest.mark.submission
 def test_the_first_value_makes_the_subjects_due_that_lack_the_field(hub: Hub) -> None:
     """Each once: those that were left out, and no others."""
     link_with_phone(hub, "BEN", "CLEO", "DAN")
@@ -125,6 +127,7 @@ def test_the_first_value_makes_the_subjects_due_that_lack_the_field(hub: Hub) ->
     assert not Link.objects.exclude(withheld_fields=None).exists()
 
 
+@pytest.mark.submission
 def test_the_search_for_subjects_ends_after_the_last_attempts(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +141,7 @@ def test_the_search_for_subjects_ends_after_the_last_attempts(
     assert version().fields_to_complete == {}
 
 
+@pytest.mark.submission
 def test_a_field_that_an_earlier_version_completes_is_not_due_under_a_later_one(hub: Hub) -> None:
     """It is left out again and again."""
     link_with_phone(hub, "BEN")
@@ -154,6 +158,7 @@ def test_a_field_that_an_earlier_version_completes_is_not_due_under_a_later_one(
     assert run_rounds(hub) == 0
 
 
+@pytest.mark.submission
 def test_a_disabled_connection_completes_its_records_later(hub: Hub) -> None:
     link_with_phone(hub, "BEN")
     read_phone_from("entity.nick")

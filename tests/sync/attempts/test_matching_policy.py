@@ -217,6 +217,7 @@ def test_of_two_people_who_find_one_record_one_is_bound(hub: Hub, monkeypatch: p
     assert Link.objects.filter(record_id=record).count() == 1
 
 
+@pytest.mark.submission
 def test_a_record_stays_bound_though_its_first_write_fails(hub: Hub) -> None:
     record = str(record_with(hub, GRACE)["id"])
     a_user(hub, (GRACE, True))
@@ -238,6 +239,7 @@ def test_types_without_verified_values_are_held(hub: Hub) -> None:
     assert hub.writes() == []
 
 
+@pytest.mark.submission
 def test_a_held_match_keeps_at_most_ten_candidates_and_only_mapped_fields(hub: Hub) -> None:
     names = [f"many{number}@example.com" for number in range(MAX_CANDIDATES + 2)]
     for name in names:

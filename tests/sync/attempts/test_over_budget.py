@@ -114,6 +114,7 @@ def test_an_error_message_expression_over_budget_keeps_the_code_and_is_named(hub
     assert post(hub) == (422, "target-rejected", ["/error/sentence"])
 
 
+@pytest.mark.submission
 def test_a_back_test_ends_when_a_draft_keeps_exceeding_its_budget(db: None) -> None:
     mapping, route = a_mapping_in_use({"fields": {"mail": {"path": "entity.mail"}}})
     for number in range(MAX_OVER_BUDGET + 5):

@@ -118,6 +118,7 @@ def test_an_older_timestamp_never_overwrites_a_newer_one(
     assert status != "superseded" or len(relay.shop.read_journal()) == request_count
 
 
+@pytest.mark.submission
 def test_a_time_in_the_future_makes_no_later_webhook_an_older_one(relay: Hub) -> None:
     """Without the limit, one wrong clock would keep a person's record as it is for years."""
     ahead = (datetime.now(UTC) + timedelta(days=2)).isoformat()
@@ -229,6 +230,7 @@ def test_a_delivery_that_failed_temporarily_is_retried_when_its_webhook_is_repea
     assert send_again(relay, "msg_1", person("later@example.com"))[:2] == (200, True)
 
 
+@pytest.mark.submission
 def test_a_repeated_webhook_gets_the_answer_of_its_rejected_or_closed_delivery(relay: Hub) -> None:
     relay.shop.faults.add("refuse", times=1)
     assert relay.post_signed(person("later@example.com"), "msg_1").status_code == 422

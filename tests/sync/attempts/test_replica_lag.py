@@ -42,6 +42,7 @@ def test_an_entity_older_than_its_event_is_fetched_three_more_times_and_then_use
     assert hub.customer()["email"] == address
 
 
+@pytest.mark.submission
 def test_a_creation_whose_entity_does_not_exist_yet_is_retried_and_delivered(hub: Hub) -> None:
     """A source that sends before its own commit and waits for the answer has the entity only later."""
     Route.objects.update(when_deleted=Route.DeletionPolicy.IGNORE)

@@ -109,6 +109,7 @@ def test_nothing_is_written_for_a_delivery_whose_lease_was_lost(hub: Hub, ways: 
     )
 
 
+@pytest.mark.submission
 def test_a_replay_requested_at_this_moment_runs(hub: Hub, ways: Ways) -> None:
     staff = User.objects.create_user("liisa")
     ways.meanwhile = lambda: request_replay([last(Event)], by=staff, reason="the shop was down")
@@ -126,6 +127,7 @@ def test_a_replay_requested_at_this_moment_runs(hub: Hub, ways: Ways) -> None:
     assert find_chain_faults() == []
 
 
+@pytest.mark.submission
 def test_a_batch_is_not_written_over_a_replay_that_only_the_delivery_names(hub: Hub, ways: Ways) -> None:
     """The event's stream has no entry of the replay, which would make the batch fail too."""
     replay = a_replay(User.objects.create_user("liisa"))
@@ -141,6 +143,7 @@ def test_a_batch_is_not_written_over_a_replay_that_only_the_delivery_names(hub: 
     assert find_chain_faults() == []
 
 
+@pytest.mark.submission
 def test_a_link_that_was_deleted_is_created_again(hub: Hub, ways: Ways) -> None:
     ways.meanwhile = lambda: Link.objects.all().delete()
     hub.change_email("anna.linked@example.com")
@@ -183,6 +186,7 @@ def test_an_entry_appended_at_this_moment_precedes_the_settlement(hub: Hub, ways
     assert find_chain_faults() == []
 
 
+@pytest.mark.submission
 def test_the_path_with_locks_updates_the_breaker(hub: Hub, ways: Ways) -> None:
     hub.shop.faults.add("error", times=1)
     hub.change_email("anna.ill@example.com")

@@ -123,6 +123,7 @@ def test_unlinking_forgets_the_counts(hub: Hub) -> None:
     assert (link.record_id, link.write_counts, link.unkept_fields) == ("", None, None)
 
 
+@pytest.mark.submission
 def test_the_counts_are_those_of_one_record_only(hub: Hub) -> None:
     stop_sending(hub)
     delivery = Delivery.objects.order_by("pk").last()

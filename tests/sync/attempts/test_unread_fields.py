@@ -93,6 +93,7 @@ def test_each_change_of_a_title_is_sent_once(hub: Hub, store: ListStore) -> None
     assert user["title"] == "A"
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("title", ["Boss", None])
 def test_the_first_update_of_a_linked_record_sends_what_it_cannot_read(
     hub: Hub, store: ListStore, title: str | None
@@ -114,6 +115,7 @@ def test_another_field_does_not_send_the_title_again(hub: Hub, store: ListStore)
     assert user["title"] is None
 
 
+@pytest.mark.submission
 def test_a_record_that_is_created_anew_gets_the_title_again(hub: Hub, store: ListStore) -> None:
     assert post(hub, "Boss") == "succeeded"
     Link.objects.all().delete()
@@ -135,7 +137,7 @@ def test_a_deactivation_that_clears_a_title_is_sent_once(hub: Hub, store: ListSt
     assert user["title"] is None
 
 
-@pytest.mark.submission_rows(2)
+@pytest.mark.submission
 @pytest.mark.parametrize("preset", ["scim-put-target", "scim-patch-target", "scim-patch-etag-target"])
 def test_a_title_of_a_preset_is_sent_with_the_creation_and_cleared(
     hub: Hub, store: ListStore, preset: str

@@ -144,6 +144,7 @@ def test_old_data_that_a_stopped_process_sends_are_repaired(
     assert Attempt.objects.get(pk=recheck.attempt_id).outcome == "unknown"
 
 
+@pytest.mark.submission
 def test_a_process_that_was_stopped_before_it_recorded_a_write_leaves_no_recheck(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

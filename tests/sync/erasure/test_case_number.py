@@ -116,6 +116,7 @@ def request(person: InventedPerson, case_number: str = CASE) -> Erasure:
     return erasure
 
 
+@pytest.mark.submission
 def test_case_number_and_legal_ground_are_all_that_stays_of_a_request(
     hub: Hub, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -132,6 +132,7 @@ def test_a_copy_of_a_payload_from_before_the_erasure_cannot_be_decrypted(hub: Hu
     assert readable() == b""
 
 
+@pytest.mark.submission
 def test_waiting_and_failed_deliveries_are_closed_and_running_ones_are_awaited(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +197,7 @@ def test_an_earlier_refused_request_contains_nothing_about_the_person(hub: Hub) 
     assert find_in_tables([erased_person]) == set()
 
 
+@pytest.mark.submission
 def test_the_same_id_at_another_identity_service_is_another_person(hub: Hub) -> None:
     from sync.models import Connection, Route
 
@@ -212,6 +214,7 @@ def test_the_same_id_at_another_identity_service_is_another_person(hub: Hub) -> 
     assert Event.objects.get(is_signed=False).entity_id == erased_person.entity_id
 
 
+@pytest.mark.submission
 def test_events_of_an_erased_person_cannot_be_replayed(hub: Hub) -> None:
     (erased_person,) = receive_people(hub, [invented_person(1)])
     stale = list(Event.objects.all())
@@ -227,6 +230,7 @@ def test_events_of_an_erased_person_cannot_be_replayed(hub: Hub) -> None:
     assert Call.objects.count() == tried
 
 
+@pytest.mark.submission
 def test_the_command_previews_and_erases_only_with_two_permitted_people(
     hub: Hub, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -36,6 +36,7 @@ def test_an_erasure_is_listed_by_pseudonyms_only(hub: Hub, file: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+@pytest.mark.submission
 def test_nothing_is_erased_that_cannot_be_listed(hub: Hub, file: Path) -> None:
     store_people([PERSON])
     erasure = confirmed_erasure(PERSON)

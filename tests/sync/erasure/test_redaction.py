@@ -120,6 +120,7 @@ def test_ids_are_replaced_wherever_people_write(by: User, event: Event) -> None:
     assert group.note.startswith("because of ~")
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("entity_id", ["42", "px:9@x"])
 def test_no_saved_view_names_an_erased_person(by: User, entity_id: str) -> None:
     erased_person = InventedPerson(entity_id, "Qvist", "zx@example.com")

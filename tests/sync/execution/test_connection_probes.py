@@ -74,6 +74,7 @@ def test_an_answered_read_ends_the_pause_before_any_delivery_is_sent(paused: Hub
     assert probe_paused_connections() == 0, "it is not paused any more"
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize(
     "fault",
     [{"kind": "drop"}, {"kind": "error", "status": 401}],
@@ -94,6 +95,7 @@ def test_a_system_that_is_down_gets_one_read_and_the_next_pause(paused: Hub, fau
     assert 1 <= len(paused.shop.read_journal()) <= 2
 
 
+@pytest.mark.submission
 def test_a_read_that_the_system_refuses_leaves_the_end_of_the_pause(paused: Hub) -> None:
     ends_at = breaker().open_until
     paused.shop.faults.add("refuse", status=404, methods=["GET"])
@@ -102,6 +104,7 @@ def test_a_read_that_the_system_refuses_leaves_the_end_of_the_pause(paused: Hub)
     assert (after.open_until, after.openings, after.has_answered) == (ends_at, 1, False)
 
 
+@pytest.mark.submission
 def test_a_rate_limit_that_is_used_up_leaves_the_end_of_the_pause(paused: Hub) -> None:
     Connection.objects.filter(slug="shop").update(requests_per_second=0.01)
     assert probe_paused_connections() == 1
@@ -127,6 +130,7 @@ def test_one_process_sends_the_probe_and_no_delivery_passes_meanwhile(paused: Hu
     assert run_due_deliveries() >= 1
 
 
+@pytest.mark.submission
 def test_a_person_who_ended_the_pause_is_not_overruled_by_a_late_probe(paused: Hub) -> None:
     [probe] = reserve_probes()
     assert end_pause_now(probe.connection, "user:1", "192.0.2.9")
@@ -135,12 +139,14 @@ def test_a_person_who_ended_the_pause_is_not_overruled_by_a_late_probe(paused: H
     assert breaker().openings == 1
 
 
+@pytest.mark.submission
 def test_a_disabled_connection_is_not_probed(paused: Hub) -> None:
     Connection.objects.update(is_enabled=False)
     assert probe_paused_connections() == 0
     assert paused.shop.read_journal() == []
 
 
+@pytest.mark.submission
 def test_an_identity_service_is_probed_too(hub: Hub) -> None:
     with cautious_breakers():
         hub.identity.faults.add("error", status=503, times=3)

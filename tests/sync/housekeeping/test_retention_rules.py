@@ -294,6 +294,7 @@ def test_every_statement_finds_its_rows_by_an_index() -> None:
         assert find_full_scans(connection, ours) == {}
 
 
+@pytest.mark.submission
 def test_audit_log_entries_are_deleted_by_whole_segments_and_the_log_records_it(settings: Any) -> None:
     now = read_clock()
     for days in (40, 20):

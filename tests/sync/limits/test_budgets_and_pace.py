@@ -44,6 +44,7 @@ def test_a_repeated_webhook_is_tried_although_its_retries_are_used_up(hub: Hub) 
     assert hub.customer()["email"] == "anna.again@example.com"
 
 
+@pytest.mark.submission
 def test_a_delivery_that_is_too_old_fails_although_it_has_reattempts_left(hub: Hub) -> None:
     Route.objects.update(gives_up_after_hours=1)
     hub.shop.faults.add("error", status=503)

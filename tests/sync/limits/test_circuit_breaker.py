@@ -29,6 +29,7 @@ from tests.support.unfinished_deliveries import close_open_deliveries
 from webhooks.models import Event, State
 
 
+@pytest.mark.submission
 def test_no_process_is_started_for_a_blocked_delivery(cautious: Hub) -> None:
     [user] = create_people(cautious, 1)
     open_breaker(cautious, user)
@@ -69,6 +70,7 @@ def test_a_breaker_opens_after_consecutive_failures_of_the_system(
     assert not is_open("shop" if side == "identity" else "aurora")
 
 
+@pytest.mark.submission
 def test_a_breaker_opens_if_one_kind_of_requests_fails(cautious: Hub) -> None:
     """Every attempt to create a record searches before it writes."""
     cautious.shop.faults.add("error", status=503, methods=["POST"])
@@ -86,6 +88,7 @@ def test_a_breaker_never_opens_for_failures_of_one_record(cautious: Hub, status:
     assert not is_open()
 
 
+@pytest.mark.submission
 def test_our_own_rate_limit_is_no_failure_of_the_system(
     cautious: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +129,7 @@ def test_an_open_breaker_sends_nothing_and_answers_the_source_at_once(cautious: 
     assert Entry.objects.filter(stream=waiting.stream, action="delivery.postponed").count() == 1
 
 
+@pytest.mark.submission
 def test_a_repeated_webhook_does_not_bypass_an_open_breaker(cautious: Hub) -> None:
     first, second = create_people(cautious, 2)
     open_breaker(cautious, first)
@@ -135,6 +139,7 @@ def test_a_repeated_webhook_does_not_bypass_an_open_breaker(cautious: Hub) -> No
     assert not Attempt.objects.filter(delivery__entity_id=second).exists()
 
 
+@pytest.mark.submission
 def test_an_attempt_in_progress_when_the_breaker_opened_uses_no_retry(cautious: Hub) -> None:
     Connection.objects.update(breaker_failures=1)
     users = create_people(cautious, 4)

@@ -128,6 +128,7 @@ def test_a_repeated_webhook_follows_retry_after(hub: Hub, fault: dict[str, Any],
     assert hub.customer()["email"] == "anna.again@example.com"
 
 
+@pytest.mark.submission
 def test_a_repeated_covered_webhook_follows_retry_after_too(hub: Hub) -> None:
     hub.change_email("anna.again@example.com")
     hub.shop.faults.add("error", status=503)
@@ -163,6 +164,7 @@ def test_a_creation_without_its_entity_does_not_affect_the_breaker_of_the_shop(c
     assert Breaker.objects.values_list("successes", "open_until").get(connection__side="target") == before
 
 
+@pytest.mark.submission
 def test_failures_of_the_shop_reset_the_failures_of_the_identity_service(cautious: Hub) -> None:
     """To fail at the shop, a delivery needed a proper answer of the identity service."""
     users = create_people(cautious, 2 * ENOUGH_FAILURES)

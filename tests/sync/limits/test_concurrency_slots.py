@@ -113,6 +113,7 @@ def count_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+@pytest.mark.submission
 def test_the_database_enforces_the_limit_without_a_count(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     deliveries = open_deliveries(hub, 5)
     limit(2)
@@ -122,6 +123,7 @@ def test_the_database_enforces_the_limit_without_a_count(hub: Hub, monkeypatch: 
     release(claims)
 
 
+@pytest.mark.submission
 def test_a_slot_is_free_again_after_a_death(hub: Hub) -> None:
     first, second = open_deliveries(hub, 2)
     limit(1)
@@ -133,6 +135,7 @@ def test_a_slot_is_free_again_after_a_death(hub: Hub) -> None:
     release(freed)
 
 
+@pytest.mark.submission
 def test_a_slot_is_free_again_after_a_failure(hub: Hub) -> None:
     open_deliveries(hub, 2)
     limit(1)

@@ -82,6 +82,7 @@ def test_fields_without_a_value_are_found(
     assert (check.entity_count, check.without_value, check.losing_value) == (3, without, losing)
 
 
+@pytest.mark.submission
 def test_a_field_without_a_value_is_confirmed_by_its_name() -> None:
     """The typo of the must-show."""
     mapping = mapping_with(ENTITIES)

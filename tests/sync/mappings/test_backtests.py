@@ -115,6 +115,7 @@ def test_untestable_events_are_counted_by_reason() -> None:
     assert (result.newest_at, result.oldest_at) == (NOON - timedelta(seconds=1), NOON - timedelta(seconds=7))
 
 
+@pytest.mark.submission
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("status", "error", "body", "reason"),

@@ -99,6 +99,7 @@ def a_copy_of(slug: str) -> Connection:
     return copy_connection(Connection.objects.get(slug=slug), f"second-{slug}")
 
 
+@pytest.mark.submission
 def test_a_route_with_deliveries_keeps_its_events_and_its_target(hub: Hub) -> None:
     """Replays of its events go to the old target, with the mapping that was meant for the new one."""
     route, second_shop = user_route(), a_copy_of("shop")
@@ -149,6 +150,7 @@ def test_a_deletion_that_cannot_name_its_version_is_a_gap(
     assert [name for name, _ in route_gaps(user_route())] == (["target"] if is_gap else [])
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("delete", [None, {"method": "POST", "path": "/c/{id}/anonymize"}])
 def test_a_deletion_that_no_operation_describes_is_a_gap(hub: Hub, delete: dict[str, Any] | None) -> None:
     Route.objects.update(when_deleted="delete")
@@ -182,6 +184,7 @@ def test_a_mapping_that_searches_another_field_is_a_gap(hub: Hub, match: dict[st
     assert re.search(r"finds records by phone\b.*search\.fields", sentence)
 
 
+@pytest.mark.submission
 def test_the_form_of_a_route_refuses_what_its_connections_lack(hub: Hub) -> None:
     forget_type("shop", "FILE").save()
     client = browser("administrator")
@@ -193,6 +196,7 @@ def test_the_form_of_a_route_refuses_what_its_connections_lack(hub: Hub) -> None
     assert not Route.objects.filter(entity_type="FILE").exists()
 
 
+@pytest.mark.submission
 def test_a_route_that_cannot_work_is_disabled_with_a_warning_and_not_enabled_again(hub: Hub) -> None:
     forget_type("shop").save()
     route, client = user_route(), browser("administrator")
@@ -210,6 +214,7 @@ def test_a_route_that_cannot_work_is_disabled_with_a_warning_and_not_enabled_aga
     assert not user_route().is_enabled
 
 
+@pytest.mark.submission
 def test_the_confirmation_of_a_connection_warns_of_what_its_routes_lack(hub: Hub) -> None:
     connection = forget_type("shop")
     address = f"/admin/sync/connection/{connection.pk}/change/"

@@ -98,6 +98,7 @@ def test_the_calls_of_an_attempt_share_a_payload_and_each_reads_its_own_response
     ]
 
 
+@pytest.mark.submission
 def test_a_write_without_a_response_has_no_part_of_the_payload(hub: Hub) -> None:
     hub.change_email("anna.silent@example.com")
     hub.shop.faults.add("drop", path="/api/customers/.+")

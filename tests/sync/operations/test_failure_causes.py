@@ -56,6 +56,7 @@ def test_two_causes_are_two_groups_whatever_the_values_in_their_sentences(hub: H
     assert {len(row["fields"]["failure_key"]) for row in json.loads(stored)} == {16}
 
 
+@pytest.mark.submission
 def test_the_pages_show_what_the_target_said_without_the_values(hub: Hub) -> None:
     refuse(hub, "ANNE", TAKEN)
     refuse(hub, "CARL", MISSING)
@@ -75,6 +76,7 @@ def test_the_pages_show_what_the_target_said_without_the_values(hub: Hub) -> Non
     assert "is taken already" not in auditor.content.decode(), "needs view_contents"
 
 
+@pytest.mark.submission
 def test_a_filter_selects_the_failures_of_one_group(hub: Hub) -> None:
     taken, missing = refuse(hub, "ANNE", TAKEN), refuse(hub, "CARL", MISSING)
     refresh_failure_groups()
@@ -100,6 +102,7 @@ def test_more_causes_than_there_may_be_groups_share_one(hub: Hub, monkeypatch: p
     assert sum(FailureGroup.objects.values_list("number", flat=True)) == 4
 
 
+@pytest.mark.submission
 def test_a_replay_that_succeeds_shows_that_the_cause_of_its_group_has_passed(hub: Hub) -> None:
     first, second = refuse(hub, "ANNE", TAKEN), refuse(hub, "BERIT", TAKEN)
     other = refuse(hub, "CARL", MISSING)
@@ -122,6 +125,7 @@ def test_a_replay_that_succeeds_shows_that_the_cause_of_its_group_has_passed(hub
     assert find_passed_causes([newest]) == {}
 
 
+@pytest.mark.submission
 def test_an_attempt_that_ends_otherwise_leaves_no_key(hub: Hub) -> None:
     event = refuse(hub, "ANNE", TAKEN)
     assert event.deliveries.get().failure_key

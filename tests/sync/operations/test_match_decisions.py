@@ -65,6 +65,7 @@ def test_the_record_that_a_person_links_is_changed_and_stays_linked(hub: Hub) ->
     assert str(hub.customer(HELD_USER)["id"]) == record  # type: ignore[index]
 
 
+@pytest.mark.submission
 def test_the_record_that_a_person_creates_leaves_the_others_unchanged(hub: Hub) -> None:
     Route.objects.update(without_match=Route.NoMatchPolicy.REFUSE)
     delivery, before = hold_match(hub), hub.shop.list_records("customers")
@@ -78,6 +79,7 @@ def test_the_record_that_a_person_creates_leaves_the_others_unchanged(hub: Hub) 
     assert len(entries("delivery.record-approved")) == 1
 
 
+@pytest.mark.submission
 def test_a_new_record_with_a_value_that_must_be_unique_is_the_targets_refusal(hub: Hub) -> None:
     delivery, before = hold_match(hub), hub.shop.list_records("customers")
     decide(delivery, MatchDecision.CREATE)
@@ -125,6 +127,7 @@ def link_meanwhile(hub: Hub, record: str) -> Link:
     return own
 
 
+@pytest.mark.submission
 def test_a_record_that_was_linked_to_another_subject_meanwhile_is_refused(hub: Hub) -> None:
     delivery, record = hold_match(hub), stranger_record(hub)
     link_meanwhile(hub, record)
@@ -164,6 +167,7 @@ def test_an_approval_of_a_mass_change_decides_about_no_record(hub: Hub) -> None:
     assert states() == {State.CLOSED}
 
 
+@pytest.mark.submission
 def test_of_a_deleted_person_a_record_can_be_linked_but_none_created(hub: Hub) -> None:
     body: dict[str, Any] = {"id": HELD_USER, "entityType": "USER", "eventType": "DELETE"}
     assert hub.post_signed({**body, "previous": {"email": STRANGER_EMAIL}}).status_code == 202
@@ -178,6 +182,7 @@ def test_of_a_deleted_person_a_record_can_be_linked_but_none_created(hub: Hub) -
     assert customer["active"] is False
 
 
+@pytest.mark.submission
 def test_a_newer_event_does_not_undo_the_decision_to_create(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

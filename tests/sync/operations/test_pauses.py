@@ -106,6 +106,7 @@ def test_after_resuming_deliveries_run_and_their_age_counts_from_then(hub: Hub, 
     assert hub.customer()["email"] == address
 
 
+@pytest.mark.submission
 @only_route
 def test_held_deliveries_are_released_in_small_numbers_oldest_first(
     hub: Hub, way: Pausable, monkeypatch: pytest.MonkeyPatch
@@ -197,6 +198,7 @@ def other(hub: Hub) -> Iterator[Route]:
     end_pauses(hub)
 
 
+@pytest.mark.submission
 def test_of_two_routes_of_an_event_only_the_paused_one_waits(hub: Hub, other: Route) -> None:
     address = hub.change_email("anna.half@example.com")
     pause_flow(other, "the CRM moves", None)
@@ -212,6 +214,7 @@ def test_of_two_routes_of_an_event_only_the_paused_one_waits(hub: Hub, other: Ro
     assert not Delivery.objects.filter(state=State.PENDING).exists()
 
 
+@pytest.mark.submission
 def test_a_delivery_under_two_pauses_waits_for_both(hub: Hub, other: Route) -> None:
     source = Source.objects.get(slug="aurora")
     pause_flow(source, "the identity service moves", None)
@@ -231,6 +234,7 @@ def test_a_delivery_under_two_pauses_waits_for_both(hub: Hub, other: Route) -> N
     assert Attempt.objects.filter(delivery__route=other).exists()
 
 
+@pytest.mark.submission
 def test_nothing_is_sent_over_a_paused_route(hub: Hub, other: Route) -> None:
     hub.shop.faults.add("error", status=503)
     hub.post_signed(EXAMPLE)
@@ -288,6 +292,7 @@ def test_a_delivery_in_back_off_at_that_moment_is_not_released(hub: Hub, way: Pa
     assert Delivery.objects.get().due_at == later
 
 
+@pytest.mark.submission
 def test_a_paused_connection_holds_replays_too(hub: Hub) -> None:
     hub.shop.faults.add("error", status=422, times=1)
     hub.post_signed(EXAMPLE)

@@ -97,6 +97,7 @@ def test_a_link_stays_where_no_record_bears_its_id(hub: Hub) -> None:
     assert post_event(hub, people[0])[0] == 202
 
 
+@pytest.mark.submission
 def test_a_record_that_is_gone_is_told_apart_from_one_that_cannot_be_read(hub: Hub) -> None:
     people = create_people(hub, 3)
     hub.shop.catalogue.delete_record("customers", record_ids(hub, people)[people[0]])
@@ -133,6 +134,7 @@ def test_links_that_never_showed_an_id_and_mappings_without_one_stay(hub: Hub) -
     assert (preview().counts, len(linked_ids(people))) == ({"unchecked": 2}, 2)
 
 
+@pytest.mark.submission
 def test_an_interrupted_run_continues_after_the_last_link(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relink_job, "CHUNK_SIZE", 2)
     people = create_people(hub, 5)
@@ -148,6 +150,7 @@ def test_an_interrupted_run_continues_after_the_last_link(hub: Hub, monkeypatch:
     assert linked_ids(people) == record_ids(hub, people)
 
 
+@pytest.mark.submission
 def test_a_run_that_lost_its_lease_writes_nothing(hub: Hub) -> None:
     create_people(hub, 2)
     change_ids(hub, "shift")
@@ -156,6 +159,7 @@ def test_a_run_that_lost_its_lease_writes_nothing(hub: Hub) -> None:
     assert (newest().state, newest().counts) == ("failed", {})
 
 
+@pytest.mark.submission
 def test_a_cancelled_run_writes_nothing(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     people = create_people(hub, 2)
     before = linked_ids(people)

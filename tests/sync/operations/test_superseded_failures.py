@@ -38,6 +38,7 @@ def test_a_later_success_settles_an_earlier_failure(hub: Hub) -> None:
     assert supersede_failures() == 0
 
 
+@pytest.mark.submission
 def test_a_later_success_settles_a_held_match(hub: Hub) -> None:
     user, address = "MALLORY1", "grace.holloway@example.com"
     emails = [{"address": address, "verified": False}]
@@ -61,6 +62,7 @@ def test_a_success_before_the_failure_settles_nothing(hub: Hub) -> None:
     assert failed.state == State.DEAD
 
 
+@pytest.mark.submission
 def test_a_success_of_another_person_or_route_settles_nothing(hub: Hub) -> None:
     failed = fail_once(hub)
     emails = [{"address": "other@example.com", "verified": True}]
@@ -82,6 +84,7 @@ def test_a_failure_of_relayed_data_stays(hub: Hub) -> None:
     assert supersede_failures() == 0
 
 
+@pytest.mark.submission
 def test_each_run_checks_the_next_failures(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(superseded_failures, "_CHUNK", 1)
     fail_once(hub), fail_once(hub), post_update(hub)

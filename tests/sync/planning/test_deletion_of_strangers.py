@@ -101,6 +101,7 @@ def test_the_record_of_an_unknown_entity_is_held_and_not_changed(hub: Hub, when_
     assert ("external_id" in change["same"]) is not is_deletion
 
 
+@pytest.mark.submission
 def test_an_approved_deletion_is_carried_out(hub: Hub) -> None:
     record_id, delivery = hold_deletion(hub, Route.DeletionPolicy.DEACTIVATE)
     delivery = decide(hub, delivery, HeldDecision.APPROVE)

@@ -121,6 +121,7 @@ def test_a_link_whose_record_was_taken_over_is_not_followed_later(
     assert hub.shop.list_records("customers") == before
 
 
+@pytest.mark.submission
 def test_two_records_with_the_persons_id_are_held_for_a_decision(hub: Hub) -> None:
     create_people(hub)
     linked = records(hub)[PEOPLE[0]]

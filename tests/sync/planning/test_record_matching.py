@@ -64,6 +64,7 @@ def test_an_unproven_link_finds_its_record_though_the_shop_changed_every_key(hub
     assert str(hub.customer()["id"]) == linked
 
 
+@pytest.mark.submission
 def test_a_link_to_a_deleted_record_is_replaced_by_the_external_id(hub: Hub) -> None:
     hub.post(webhook(ANNA))
     hub.shop.catalogue.delete_record("customers", Link.objects.get().record_id)
@@ -211,6 +212,7 @@ def test_no_record_is_created_that_a_search_for_its_external_id_would_not_find(
     assert hub.writes() == []
 
 
+@pytest.mark.submission
 def test_a_linked_record_may_have_another_external_id_and_not_lose_it(hub: Hub) -> None:
     a_user(hub)
     assert outcome(hub.post(webhook(GRACE, "CREATE"))) == (200, "created")

@@ -68,6 +68,7 @@ def test_a_member_that_arrives_completes_its_group(hub: Hub) -> None:
     assert run_rounds(hub) == 0
 
 
+@pytest.mark.submission
 def test_a_cycle_of_references_is_completed_without_endless_deliveries(hub: Hub) -> None:
     set_field("USER", "phone", MANAGER | LEAVE_OUT, wait_minutes=0)
     add_user(hub, "ADA", managerId="BOB")
@@ -110,6 +111,7 @@ def arrive_before_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery_run, "settle_attempt", settle_late)
 
 
+@pytest.mark.submission
 def test_a_record_that_arrives_during_the_attempt_is_found(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     set_field("GROUP", "members", MEMBERS | LEAVE_OUT, wait_minutes=0)
     tell(hub, "USER", ANNA)
@@ -121,6 +123,7 @@ def test_a_record_that_arrives_during_the_attempt_is_found(hub: Hub, monkeypatch
     assert members_of(hub) == [customer_id(hub, ANNA)]
 
 
+@pytest.mark.submission
 def test_only_the_newest_delivery_of_an_entity_is_remembered(hub: Hub) -> None:
     incomplete_group(hub, ANNA, "BEA")
     for _ in range(3):
@@ -149,7 +152,7 @@ def make_due_later(_: Hub) -> None:
     AwaitedRecord.objects.update(due_at=F("due_at") + timedelta(hours=1))
 
 
-@pytest.mark.submission_rows(2)
+@pytest.mark.submission
 @pytest.mark.parametrize(
     "hinder", [pause_route, disable_route, disable_target, open_newer_delivery, make_due_later]
 )

@@ -110,6 +110,7 @@ def test_the_last_of_several_checks_repairs_what_came_after_the_first(hub: Hub) 
     assert actions(late) == ["attempt.confirmed", "attempt.repaired"]
 
 
+@pytest.mark.submission
 def test_each_check_is_due_after_its_delay_and_none_follows_the_last(hub: Hub, settings: Any) -> None:
     settings.RECHECK_SECONDS = (60.0, 300.0, 1800.0)
     late = send_without_answer(hub)
@@ -143,6 +144,7 @@ def test_a_write_that_the_shop_held_past_the_deadline_is_repaired(hub: Hub) -> N
     assert email(hub) == NEWEST
 
 
+@pytest.mark.submission
 def test_an_ordinary_attempt_gets_no_recheck(hub: Hub) -> None:
     send_newest(hub)
     hub.change_email("taken@example.com")
@@ -153,6 +155,7 @@ def test_an_ordinary_attempt_gets_no_recheck(hub: Hub) -> None:
     assert not Recheck.objects.exists()
 
 
+@pytest.mark.submission
 def test_the_event_of_a_check_keeps_its_state_until_the_check_has_ended(hub: Hub) -> None:
     send_without_answer(hub)
     newest = send_newest(hub)
@@ -182,6 +185,7 @@ def test_a_check_that_fails_is_retried_like_any_delivery_and_shown(hub: Hub) -> 
     assert Recheck.objects.get(attempt=late).confirmed_at is not None
 
 
+@pytest.mark.submission
 def test_no_check_begins_while_a_delivery_of_the_subject_is_open(hub: Hub) -> None:
     send_without_answer(hub)
     Recheck.objects.update(due_at=F("began_at"))
@@ -192,6 +196,7 @@ def test_no_check_begins_while_a_delivery_of_the_subject_is_open(hub: Hub) -> No
     assert run_due_deliveries() == 1
 
 
+@pytest.mark.submission
 def test_no_check_begins_while_its_route_is_paused_or_its_breaker_open(hub: Hub) -> None:
     send_without_answer(hub)
     send_newest(hub)
@@ -231,6 +236,7 @@ def test_one_check_serves_all_late_attempts_of_a_subject(hub: Hub) -> None:
     assert actions(first) == ["attempt.confirmed"]
 
 
+@pytest.mark.submission
 def test_a_record_created_late_is_found_and_linked(hub: Hub) -> None:
     hub.identity.directory.create_record(
         "users", {"id": "PERSON9", "username": "p9", "emails": [{"address": OLD, "verified": True}]}
@@ -249,6 +255,7 @@ def test_a_record_created_late_is_found_and_linked(hub: Hub) -> None:
     assert Event.objects.order_by("-pk")[0].state == State.UNCHANGED, "it had failed for good"
 
 
+@pytest.mark.submission
 def test_a_delivery_that_failed_for_good_is_not_written_to_for_ever(hub: Hub) -> None:
     send_without_answer(hub)
     Delivery.objects.filter(state=State.RETRYING).update(state=State.DEAD, due_at=None, attempts_used=8)
@@ -270,6 +277,7 @@ def test_a_closed_delivery_is_not_checked(hub: Hub) -> None:
     assert Recheck.objects.get().due_at is None
 
 
+@pytest.mark.submission
 def test_relayed_data_are_compared_with_the_newest_that_were_applied(hub: Hub) -> None:
     Route.objects.filter(entity_type="USER").update(relays=True)
     relayed = {"id": ANNA, "entityType": "USER", "eventType": "UPDATE"}
@@ -289,6 +297,7 @@ def test_relayed_data_are_compared_with_the_newest_that_were_applied(hub: Hub) -
     assert repair.delivery.event == Event.objects.order_by("-pk")[0]
 
 
+@pytest.mark.submission
 def test_nothing_is_checked_after_an_erasure(hub: Hub) -> None:
     late = send_without_answer(hub)
     send_newest(hub)

@@ -39,6 +39,7 @@ def run_next_recheck(hub: Hub) -> None:
     record_results()
 
 
+@pytest.mark.submission
 def test_a_deletion_that_was_reported_too_early_is_carried_out_later(hub: Hub) -> None:
     answer = hub.post_signed(DELETION)
     assert (answer.status_code, answer.json()["status"]) == (200, "unchanged")
@@ -53,6 +54,7 @@ def test_a_deletion_that_was_reported_too_early_is_carried_out_later(hub: Hub) -
     assert recheck.repaired_by.cause == "recheck"
 
 
+@pytest.mark.submission
 def test_an_entity_that_stays_after_its_deletion_was_reported_is_checked_and_left(hub: Hub) -> None:
     """An entity may have been restored, or created again with its id; and some services only mark it as deleted."""
     assert hub.post_signed(DELETION).json()["status"] == "unchanged"

@@ -131,7 +131,7 @@ def test_a_record_is_never_found_by_a_value(hub: Hub) -> None:
     assert tell(hub, "GROUP", "TEAM") == "reference-missing"
 
 
-@pytest.mark.submission_rows(2)
+@pytest.mark.submission
 @pytest.mark.parametrize(
     "other",
     [{"entity_type": "GROUP"}, {"record_id": ""}, {"entity_id": f"{ANNA}X"}, "identity", "target"],
@@ -172,11 +172,13 @@ def seconds_until_due(group: Delivery) -> float:
     return (due_at - timezone.now()).total_seconds()
 
 
+@pytest.mark.submission
 def test_a_group_is_due_soon_however_its_members_arrive(waiting_group: Delivery) -> None:
     in_threads(lambda number: missing_references.schedule_referring(delivery_of(("ADA", "BEA")[number])), 2)
     assert seconds_until_due(waiting_group) <= missing_references.PARTLY_SECONDS
 
 
+@pytest.mark.submission
 def test_a_failed_wake_up_does_not_fail_the_delivery(
     waiting_group: Delivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +190,7 @@ def test_a_failed_wake_up_does_not_fail_the_delivery(
     assert seconds_until_due(waiting_group) > 3000
 
 
+@pytest.mark.submission
 def test_a_delivery_that_ends_while_it_is_woken_is_remembered(
     waiting_group: Delivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,6 +109,7 @@ def test_a_group_whose_wait_is_over_follows_when_its_member_arrives(hub: Hub) ->
     assert members_of(hub) == [customer_id(hub, ANNA)]
 
 
+@pytest.mark.submission
 def test_a_failure_of_the_system_waits_for_no_record(hub: Hub) -> None:
     set_field("GROUP", "members", MEMBERS)
     tell(hub, "USER", ANNA)

@@ -101,6 +101,7 @@ def test_members_that_are_replaced_together_are_sent_once(hub: Hub) -> None:
     assert members_of(hub) == expected
 
 
+@pytest.mark.submission
 def test_a_member_that_left_makes_nothing_due(hub: Hub) -> None:
     complete_group(hub, ANNA, "BEA")
     change_members(hub, "TEAM", ["BEA"])
@@ -162,6 +163,7 @@ def test_a_record_that_is_replaced_during_the_attempt_is_found(
     assert members_of(hub) == [customer_id(hub, "BEA")]
 
 
+@pytest.mark.submission
 def test_references_without_a_delivery_are_deleted(hub: Hub) -> None:
     """Its event is too old: nothing can be delivered again."""
     complete_group(hub, ANNA)
@@ -170,6 +172,7 @@ def test_references_without_a_delivery_are_deleted(hub: Hub) -> None:
     assert (AwaitedRecord.objects.count(), RecordReference.objects.count()) == (0, 0)
 
 
+@pytest.mark.submission
 def test_a_deleted_record_refers_to_nothing(hub: Hub) -> None:
     complete_group(hub, ANNA)
     Link.objects.filter(entity_id="TEAM").update(record_id="")

@@ -1,5 +1,7 @@
 """References in the preview of a replay, the trial and back-test of a draft, and the warnings at saving."""
 
+import pytest
+
 from sync.mappings.backtests import request_backtest, run_in_request
 from sync.mappings.configuration_gaps import mapping_gaps, reference_warnings
 from sync.models import Attempt, Link, Mapping, MappingVersion, Route
@@ -47,6 +49,7 @@ def test_a_preview_shows_a_missing_reference_and_then_the_record(hub: Hub) -> No
     assert Attempt.objects.filter(delivery=delivery_of("TEAM").pk).count() == 2
 
 
+@pytest.mark.submission
 def test_a_backtest_compares_names_and_waits_for_nothing(hub: Hub) -> None:
     add_group(hub, "TEAM", [ANNA])
     tell(hub, "GROUP", "TEAM")

@@ -70,6 +70,7 @@ def test_addresses_that_change_hands_arrive_in_every_order_of_the_webhooks(
     assert list(find_row_faults()) == []
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("wanted", ["new", "ua"])
 def test_the_holder_may_be_known_to_another_identity_service(hub: Hub, wanted: str) -> None:
     """As after a merger: both services feed one target. The holder passes its address on, or exchanges it."""

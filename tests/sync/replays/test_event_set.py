@@ -37,6 +37,7 @@ from tests.support.jobs import die_three_times, run_jobs
 from webhooks.models import Event
 
 
+@pytest.mark.submission
 def test_events_that_fail_later_are_not_in_a_frozen_set(hub: Hub) -> None:
     events = fail_customers(hub, 3)
     replay = freeze_event_set(staff_user())
@@ -59,12 +60,14 @@ def test_an_older_event_is_skipped_if_a_newer_one_of_its_entity_was_applied(hub:
     assert (replay.total, replay.skipped, replay.waiting_count) == (2, 1, 1)
 
 
+@pytest.mark.submission
 def test_an_older_event_is_not_skipped_for_a_newer_one_that_failed(hub: Hub) -> None:
     fail_events(hub, ANNA, ANNA)
     replay = freeze_event_set(staff_user())
     assert (replay.total, replay.waiting_count) == (2, 2)
 
 
+@pytest.mark.submission
 def test_an_event_of_an_entity_whose_record_was_deleted_is_skipped_as_deleted(hub: Hub) -> None:
     Route.objects.update(when_deleted="delete", max_removals=None)
     user = create_person(hub, "LEAVER")
@@ -102,6 +105,7 @@ def test_events_without_a_route_erased_or_waiting_elsewhere_are_skipped_with_a_r
     }
 
 
+@pytest.mark.submission
 def test_an_erased_person_is_removed_from_the_filter_of_a_set(hub: Hub) -> None:
     [person] = receive_people(hub, [invented_person(1)])
     replay = freeze_event_set(staff_user(), entity_id=person.entity_id)
@@ -111,6 +115,7 @@ def test_an_erased_person_is_removed_from_the_filter_of_a_set(hub: Hub) -> None:
     assert replay.filter["entity_id"].startswith("~")
 
 
+@pytest.mark.submission
 @pytest.mark.django_db
 def test_a_set_is_made_in_batches_of_constant_cost_and_can_be_resumed(
     monkeypatch: pytest.MonkeyPatch,

@@ -75,6 +75,7 @@ def test_many_events_are_replayed_once_each_with_person_and_reason(hub: Hub, hur
     assert len(entries("event.replayed")) == 3
 
 
+@pytest.mark.submission
 def test_skip_rules_are_checked_again_before_sending(hub: Hub, hurry: None) -> None:
     fail_customers(hub, 3)
     replay = freeze_event_set(staff_user())
@@ -99,6 +100,7 @@ def test_skip_rules_are_checked_again_before_sending(hub: Hub, hurry: None) -> N
     )
 
 
+@pytest.mark.submission
 def test_events_of_one_entity_are_sent_in_their_order(hub: Hub, hurry: None) -> None:
     events = fail_events(hub, ANNA, create_person(hub, "OTHER"), ANNA, ANNA)
     replay = work_replay(start_bulk_replay(staff_user()))
@@ -108,6 +110,7 @@ def test_events_of_one_entity_are_sent_in_their_order(hub: Hub, hurry: None) -> 
     ]
 
 
+@pytest.mark.submission
 def test_an_event_without_a_delivery_uses_the_current_route(hub: Hub, hurry: None) -> None:
     Route.objects.update(is_enabled=False)
     event = send_webhook(hub, create_person(hub, "ROUTED"))
@@ -141,6 +144,7 @@ def test_after_a_long_pause_events_are_not_sent_all_at_once() -> None:
     assert batches._count_sendable(replay, now) == 11
 
 
+@pytest.mark.submission
 def test_new_deliveries_run_before_replays(hub: Hub, hurry: None) -> None:
     fail_customers(hub, 3)
     waits = send_webhook(hub, create_person(hub, "FRESH"))
@@ -171,6 +175,7 @@ def test_a_bounded_number_of_events_of_a_replay_run_at_once(
     assert run_due_deliveries(100) == 4
 
 
+@pytest.mark.submission
 def test_a_replay_pauses_after_the_first_event_if_requested(hub: Hub, hurry: None) -> None:
     fail_customers(hub, 4)
     by = staff_user()
@@ -228,6 +233,7 @@ def test_more_than_a_fifth_of_at_least_five_failures_pauses_a_replay() -> None:
     ]
 
 
+@pytest.mark.submission
 def test_a_replay_paused_by_a_person_sends_nothing(hub: Hub) -> None:
     fail_customers(hub, 3)
     by = staff_user()
@@ -240,6 +246,7 @@ def test_a_replay_paused_by_a_person_sends_nothing(hub: Hub) -> None:
     assert not pause_replay(replay, ActingPerson(by))
 
 
+@pytest.mark.submission
 def test_a_stopped_replay_ends_with_the_sent_events(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     fail_customers(hub, 3)
     by = staff_user()
@@ -257,6 +264,7 @@ def test_a_stopped_replay_ends_with_the_sent_events(hub: Hub, monkeypatch: pytes
     assert not stop_replay(replay, ActingPerson(by))
 
 
+@pytest.mark.submission
 def test_held_deliveries_count_neither_as_success_nor_as_failure(hub: Hub, hurry: None) -> None:
     Route.objects.update(max_removals=0)
     user = create_person(hub, "LEAVER")
@@ -269,6 +277,7 @@ def test_held_deliveries_count_neither_as_success_nor_as_failure(hub: Hub, hurry
     assert (replay.held, replay.failed) == (1, 0)
 
 
+@pytest.mark.submission
 def test_a_replay_ends_although_retention_deleted_some_of_its_events(hub: Hub, hurry: None) -> None:
     fail_customers(hub, 3)
     by = staff_user()
@@ -294,6 +303,7 @@ def settled_delivery(hub: Hub, user: str) -> Delivery:
     return delivery
 
 
+@pytest.mark.submission
 def test_a_paused_replay_does_not_block_a_later_one(hub: Hub, hurry: None) -> None:
     first, second = fail_customers(hub, 2)
     by = staff_user()
@@ -307,6 +317,7 @@ def test_a_paused_replay_does_not_block_a_later_one(hub: Hub, hurry: None) -> No
     assert (later.state, later.succeeded) == (ReplayState.FINISHED, 1)
 
 
+@pytest.mark.submission
 def test_a_relayed_event_behind_a_retried_one_does_not_block_a_replay(hub: Hub, hurry: None) -> None:
     events = fail_customers(hub, 2)
     user = create_person(hub, "FRESH")
@@ -318,6 +329,7 @@ def test_a_relayed_event_behind_a_retried_one_does_not_block_a_replay(hub: Hub, 
     assert work_replay(replay).succeeded == 2
 
 
+@pytest.mark.submission
 def test_events_for_a_paused_system_do_not_block_a_replay(hub: Hub, hurry: None) -> None:
     fail_customers(hub, 1)
     fresh = settled_delivery(hub, create_person(hub, "FRESH"))

@@ -80,6 +80,7 @@ def test_a_replay_of_the_received_payload_does_not_fetch(hub: Hub) -> None:
     assert entry["details"]["payload_choice"] == "received"
 
 
+@pytest.mark.submission
 def test_the_received_payload_overwrites_newer_data_only_if_chosen(hub: Hub) -> None:
     event = refused(hub, "old@example.com")
     newer = carrying(hub, "new@example.com")
@@ -92,6 +93,7 @@ def test_the_received_payload_overwrites_newer_data_only_if_chosen(hub: Hub) -> 
     assert hub.customer()["email"] == "old@example.com"
 
 
+@pytest.mark.submission
 def test_an_applied_event_counts_although_its_own_replay_failed_later(hub: Hub) -> None:
     event = refused(hub, "old@example.com")
     newer = carrying(hub, "new@example.com")
@@ -104,6 +106,7 @@ def test_an_applied_event_counts_although_its_own_replay_failed_later(hub: Hub) 
     assert hub.customer()["email"] == "new@example.com"
 
 
+@pytest.mark.submission
 def test_an_event_applied_between_preview_and_attempt_counts(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +123,7 @@ def test_an_event_applied_between_preview_and_attempt_counts(
     assert Attempt.objects.filter(delivery__event=event).latest("number").outcome == "superseded"
 
 
+@pytest.mark.submission
 def test_relayed_data_overwrites_newer_data_only_if_chosen(hub: Hub) -> None:
     Route.objects.update(relays=True)
     old, new = (
@@ -145,6 +149,7 @@ def test_relayed_data_overwrites_newer_data_only_if_chosen(hub: Hub) -> None:
     assert Event.objects.latest("pk").state == State.SUPERSEDED
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize(
     ("choice", "outcome", "email"),
     [
@@ -170,6 +175,7 @@ def test_a_retry_keeps_the_choice_despite_new_webhooks(
     assert hub.customer()["email"] == email
 
 
+@pytest.mark.submission
 def test_the_original_mapping_is_the_version_of_the_first_attempt(hub: Hub) -> None:
     event = refused(hub, "anna.mapped@example.com")
     first, newer = Attempt.objects.get().mapping_version, newer_mapping()
@@ -186,6 +192,7 @@ def test_a_payload_that_carries_no_data_cannot_be_sent_as_received(hub: Hub) -> 
         request_replay([Event.objects.get()], by=staff_user(), reason="to see", options=RECEIVED)
 
 
+@pytest.mark.submission
 def test_a_replay_of_the_received_payload_settles_no_sibling(hub: Hub) -> None:
     """A fetch includes the changes of every open sibling; the payload of one webhook does not."""
     event = refused(hub, "then@example.com")
@@ -195,6 +202,7 @@ def test_a_replay_of_the_received_payload_settles_no_sibling(hub: Hub) -> None:
     assert (waiting.state, waiting.deliveries.get().covered_by) == (State.RETRYING, None)
 
 
+@pytest.mark.submission
 def test_a_replay_with_the_original_mapping_settles_no_sibling(hub: Hub) -> None:
     """Siblings are delivered with the newest mapping."""
     event = refused(hub, "then@example.com")

@@ -44,6 +44,7 @@ def a_dead_event(hub: Hub) -> Event:
     return event
 
 
+@pytest.mark.submission
 def test_a_failed_delivery_is_replayed_and_the_attempt_records_person_and_reason(
     hub: Hub, staff: User
 ) -> None:
@@ -67,6 +68,7 @@ def test_a_failed_delivery_is_replayed_and_the_attempt_records_person_and_reason
     assert REASON not in entry.body
 
 
+@pytest.mark.submission
 def test_a_replay_fetches_and_plans_again(hub: Hub, staff: User) -> None:
     hub.change_email("first@example.com")
     hub.post(EXAMPLE)
@@ -114,6 +116,7 @@ def test_a_replay_behind_a_running_attempt_has_all_its_retries(hub: Hub, staff: 
     assert delivery.settled_at is None
 
 
+@pytest.mark.submission
 def test_a_replay_requested_during_an_attempt_that_kills_its_process_runs_afterwards(
     hub: Hub, staff: User
 ) -> None:
@@ -130,6 +133,7 @@ def test_a_replay_requested_during_an_attempt_that_kills_its_process_runs_afterw
     assert hub.customer()["email"] == address
 
 
+@pytest.mark.submission
 def test_an_event_that_had_no_route_uses_the_current_route(hub: Hub, staff: User) -> None:
     address = hub.change_email("routed@example.com")
     Route.objects.update(is_enabled=False)
@@ -146,6 +150,7 @@ def test_an_event_that_had_no_route_uses_the_current_route(hub: Hub, staff: User
     assert Attempt.objects.get().cause == "replay"
 
 
+@pytest.mark.submission
 def test_a_replay_covers_its_waiting_siblings_and_they_end_as_it_does(hub: Hub, staff: User) -> None:
     address = hub.change_email("both@example.com")
     hub.shop.faults.add("error", status=503)
@@ -163,6 +168,7 @@ def test_a_replay_covers_its_waiting_siblings_and_they_end_as_it_does(hub: Hub, 
     assert not attempts_of(sibling).filter(cause="replay").exists()
 
 
+@pytest.mark.submission
 def test_siblings_that_are_replayed_too_get_their_own_attempts(hub: Hub, staff: User) -> None:
     hub.change_email("each@example.com")
     hub.shop.faults.add("error", status=503)
@@ -236,6 +242,7 @@ def test_the_second_request_for_a_replay_is_refused_and_changes_nothing(delivere
     assert Replay.objects.count() == Entry.objects.filter(action="event.replayed").count() == 1
 
 
+@pytest.mark.submission
 def test_a_started_replay_may_be_requested_again(delivered: Event) -> None:
     asked = []
     for name in (LIISA, ANTTI):
@@ -244,6 +251,7 @@ def test_a_started_replay_may_be_requested_again(delivered: Event) -> None:
     assert [attempt.replay for attempt in Attempt.objects.filter(cause="replay").order_by("pk")] == asked
 
 
+@pytest.mark.submission
 def test_events_with_a_waiting_replay_are_left_to_that_replay(hub: Hub, delivered: Event) -> None:
     other_person = EXAMPLE.replace(ANNA.encode(), b"5f2a9c0e7b1d4e8890aa0001")
     assert hub.post(other_person).status_code == 200

@@ -66,6 +66,7 @@ def test_a_failure_that_will_be_retried_is_no_result_until_the_delivery_ends(hub
     assert (replay.succeeded, replay.failed, replay.retrying, replay.first_failures) == (2, 0, 0, 2)
 
 
+@pytest.mark.submission
 def test_a_retry_that_fails_for_good_is_the_result(hub: Hub, hurry: None) -> None:
     fail_customers(hub, 1)
     fault = hub.shop.faults.add("error")
@@ -87,6 +88,7 @@ def try_next(replay: Replay) -> Replay:
     return replay
 
 
+@pytest.mark.submission
 def test_failures_that_will_be_retried_pause_a_replay_and_later_ones_do_so_again(
     hub: Hub, hurry: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +113,7 @@ def test_failures_that_will_be_retried_pause_a_replay_and_later_ones_do_so_again
     assert (replay.failed, replay.first_failures) == (5, 10)
 
 
+@pytest.mark.submission
 def test_a_first_event_that_will_be_retried_pauses_the_replay(hub: Hub, hurry: None) -> None:
     fail_customers(hub, 3)
     hub.shop.faults.add("error")
@@ -118,6 +121,7 @@ def test_a_first_event_that_will_be_retried_pauses_the_replay(hub: Hub, hurry: N
     assert (replay.pause_reason, replay.events, replay.retrying) == (ReplayPauseReason.FIRST, 1, 1)
 
 
+@pytest.mark.submission
 def test_an_event_that_waits_for_a_retry_may_be_sent_by_another_replay(hub: Hub, hurry: None) -> None:
     [event] = fail_customers(hub, 1)
     hub.shop.faults.add("error")

@@ -110,6 +110,7 @@ def test_a_member_that_ended_without_an_attempt_of_the_replay_has_failed(hub: Hu
     assert member_states(replay) == {"PERSON0": "failed: crashes-hub"}
 
 
+@pytest.mark.submission
 def test_a_replay_that_kills_its_workers_is_paused_until_it_is_resumed(hub: Hub, hurry: None) -> None:
     fail_customers(hub, 2)
     by = staff_user()
@@ -128,6 +129,7 @@ def test_a_replay_that_kills_its_workers_is_paused_until_it_is_resumed(hub: Hub,
     assert work_replay(replay).succeeded == 2
 
 
+@pytest.mark.submission
 def test_a_replay_that_was_stopped_and_kills_its_workers_ends(
     hub: Hub, hurry: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +159,7 @@ def test_a_paused_replay_is_checked_once_an_hour_and_resumes_at_once(hub: Hub, h
     assert work_replay(replay).succeeded == 1
 
 
+@pytest.mark.submission
 def test_a_worker_whose_lease_expired_sends_nothing(hub: Hub, hurry: None) -> None:
     fail_customers(hub, 3)
     replay = start_bulk_replay(staff_user())

@@ -93,6 +93,7 @@ def test_each_row_is_counted_under_its_hour_its_system_and_its_kind() -> None:
     assert CallCount.objects.get(hour=NOON + HOUR).number == 1
 
 
+@pytest.mark.submission
 def test_an_old_hour_is_counted_again_after_a_decision_or_a_late_result(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -116,6 +117,7 @@ def test_an_old_hour_is_counted_again_after_a_decision_or_a_late_result(
     assert not CountMark.objects.exists()
 
 
+@pytest.mark.submission
 def test_an_event_that_succeeds_by_replay_hours_later_moves_within_its_own_hour(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -137,6 +139,7 @@ def test_an_event_that_succeeds_by_replay_hours_later_moves_within_its_own_hour(
     assert not FailureCount.objects.exists()
 
 
+@pytest.mark.submission
 def test_a_worker_that_dies_during_a_recount_leaves_its_mark_to_the_next_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -269,6 +272,7 @@ def counts_by_age() -> list[int]:
     return list(EventCount.objects.order_by("-hour").values_list("number", flat=True))
 
 
+@pytest.mark.submission
 @pytest.mark.usefixtures("events")
 def test_the_command_counts_everything_and_corrects_wrong_counts() -> None:
     out = StringIO()
@@ -282,6 +286,7 @@ def test_the_command_counts_everything_and_corrects_wrong_counts() -> None:
     assert counts_by_age() == [1] * 6
 
 
+@pytest.mark.submission
 @pytest.mark.usefixtures("events")
 def test_a_stopped_run_is_resumed() -> None:
     now = timezone.now()

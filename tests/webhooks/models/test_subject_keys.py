@@ -31,6 +31,7 @@ def test_all_stored_data_of_a_webhook_are_lost_with_the_key_of_its_subject(hub: 
             payload.decrypt()
 
 
+@pytest.mark.submission
 def test_the_same_entity_has_one_key_at_a_source_and_another_at_another(hub: Hub) -> None:
     for _ in range(2):
         hub.post_signed(EXAMPLE)

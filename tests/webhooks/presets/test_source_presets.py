@@ -257,6 +257,7 @@ def test_an_event_without_its_subject_or_with_a_hostile_one_is_not_delivered(nam
         assert not events.filter(entity_id=first, event_type="UPDATE").exists()
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("name", WORDS)
 def test_an_event_of_an_unknown_kind_is_stored_and_ignored(name: str) -> None:
     create_source(name)

@@ -138,6 +138,7 @@ def test_any_bytes_read_like_in_the_standard_library_or_are_malformed(body):
         json.dumps(parse_json(body), ensure_ascii=False, allow_nan=False).encode()
 
 
+@pytest.mark.submission
 @settings(max_examples=100, deadline=None)
 @given(st.text(st.characters(categories=["Cs", "Lu"])), st.booleans())
 def test_text_is_bad_exactly_when_it_cannot_be_written_as_utf8(text, as_name):

@@ -68,6 +68,7 @@ def test_a_document_of_the_corpus_as_the_body_has_one_answer() -> None:
     assert Event.objects.count() == 0
 
 
+@pytest.mark.submission
 def test_a_document_of_the_corpus_as_a_field_has_one_answer() -> None:
     chosen = representatives()
     answers = post_all([json.dumps(GOOD).encode()[:-1] + b',"extra":' + case.body + b"}" for case in chosen])

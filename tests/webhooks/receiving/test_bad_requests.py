@@ -143,6 +143,7 @@ def test_only_the_configured_number_of_proxies_is_trusted(source: Source, settin
     assert list(Receipt.objects.order_by("pk").values_list("address", flat=True)) == ["198.51.100.9", None]
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize(
     ("hop", "address"),
     [

@@ -86,6 +86,7 @@ def test_one_id_twice_in_a_batch_with_other_contents_is_a_conflict(formatted: Hu
     assert list(find_row_faults()) == []
 
 
+@pytest.mark.submission
 def test_an_event_of_another_entity_is_no_repeat_even_if_its_part_of_the_request_is_the_same(
     numbered: Hub,
 ) -> None:
@@ -106,6 +107,7 @@ def test_an_event_of_another_entity_is_no_repeat_even_if_its_part_of_the_request
     assert list(find_row_faults()) == []
 
 
+@pytest.mark.submission
 def test_an_erasure_finds_a_conflict_by_an_id_that_an_expression_made(formatted: Hub) -> None:
     set_format({**FORMAT, "id": "join('-', ['staff', event.user])"})
     post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"))
@@ -114,6 +116,7 @@ def test_an_erasure_finds_a_conflict_by_an_id_that_an_expression_made(formatted:
     assert Receipt.objects.latest("pk").payload is None
 
 
+@pytest.mark.submission
 def test_a_batch_of_conflicts_alone_is_answered_with_the_conflict(formatted: Hub) -> None:
     post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"))
     answer = post(formatted, event("A", uid="1"), event("B", uid="2"))
@@ -132,6 +135,7 @@ def test_a_batch_of_conflicts_alone_is_answered_with_the_conflict(formatted: Hub
     assert list(find_row_faults()) == []
 
 
+@pytest.mark.submission
 def test_an_event_sent_alone_is_a_repeat_among_others(numbered: Hub) -> None:
     set_format({**JSON_FORMAT, "event_id": FORMAT["event_id"]}, "aurora")
     alone = numbered.post_signed(body_of(event(ANNA, uid="1")), "msg_1")
@@ -145,6 +149,7 @@ def test_an_event_sent_alone_is_a_repeat_among_others(numbered: Hub) -> None:
     assert list(Event.objects.order_by("pk").values_list("event_id", flat=True)) == ["1", "2"]
 
 
+@pytest.mark.submission
 def test_events_without_ids_are_known_by_their_position(numbered: Hub) -> None:
     body = body_of(event(ANNA), event("TWO"))
     first = numbered.post_signed(body, "msg_1")
@@ -159,6 +164,7 @@ def test_events_without_ids_are_known_by_their_position(numbered: Hub) -> None:
     assert Event.objects.count() == 2
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize(("before", "after"), [(2, 3), (1, 2), (2, 1)])
 def test_a_repeat_with_another_number_of_events_makes_no_new_event(
     numbered: Hub, before: int, after: int
@@ -175,6 +181,7 @@ def test_a_repeat_with_another_number_of_events_makes_no_new_event(
     assert Event.objects.count() == before
 
 
+@pytest.mark.submission
 def test_without_a_verification_no_id_of_an_event_counts(hub: Hub) -> None:
     """Anyone could take the id of an event to come."""
     set_format(FORMAT)
@@ -189,6 +196,7 @@ def test_without_a_verification_no_id_of_an_event_counts(hub: Hub) -> None:
     hub.wait_until_idle()
 
 
+@pytest.mark.submission
 def test_long_ids_of_requests_that_begin_alike_are_not_the_same(numbered: Hub) -> None:
     for name in ("x" * 255, "x" * 254 + "y"):
         answer = numbered.post_signed(body_of(event(ANNA), event(name[-1])), name)
@@ -216,6 +224,7 @@ def test_elements_that_are_not_objects_are_listed_and_the_others_are_accepted(fo
     assert [found["event"] for found in stored_unreadable_events(receipt)] == elements[:-1]
 
 
+@pytest.mark.submission
 def test_more_than_100_events_are_refused_as_a_whole_and_100_are_not(formatted: Hub) -> None:
     set_format(
         FORMAT | {"entity_type": {"constant": "DEVICE"}}
@@ -250,6 +259,7 @@ def test_an_element_that_no_json_can_hold_does_not_stop_the_others(formatted: Hu
     ]
 
 
+@pytest.mark.submission
 def test_a_batch_of_repeats_has_a_receipt_and_an_entry_for_each(formatted: Hub) -> None:
     sent = [event(ANNA, uid="1"), event("TWO", uid="2")]
     first, again = post(formatted, *sent), post(formatted, *sent)
@@ -262,6 +272,7 @@ def test_a_batch_of_repeats_has_a_receipt_and_an_entry_for_each(formatted: Hub) 
     assert list(find_row_faults()) == []
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("worst", ["target-unavailable", "target-rejected"])
 def test_a_repeated_event_that_failed_is_tried_again(formatted: Hub, worst: str) -> None:
     """`worst`: the code of the event, which may be that of another delivery, whose failure no retry changes."""
@@ -279,6 +290,7 @@ def test_a_repeated_event_that_failed_is_tried_again(formatted: Hub, worst: str)
     assert Entry.objects.filter(action="delivery.reopened").count() == 1
 
 
+@pytest.mark.submission
 def test_an_acknowledgement_is_sent_as_it_is_stored_if_the_database_fails_afterwards(
     formatted: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,6 +309,7 @@ def test_an_acknowledgement_is_sent_as_it_is_stored_if_the_database_fails_afterw
     assert receipt.status == 202
 
 
+@pytest.mark.submission
 def test_many_repeated_failures_are_tried_again_in_few_transactions(
     formatted: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -337,6 +350,7 @@ def test_the_address_of_a_batch_lists_its_events_with_their_outcomes(numbered: H
     Delivery.objects.update(state=State.CLOSED)
 
 
+@pytest.mark.submission
 def test_the_address_of_a_batch_answers_with_the_worst_outcome(formatted: Hub) -> None:
     answer = post(formatted, event(ANNA, uid="1"), event("NOBODY", uid="2"))
     formatted.wait_until_idle()
@@ -382,6 +396,7 @@ def test_a_batch_of_a_paused_source_waits_and_is_acknowledged(formatted: Hub) ->
     Delivery.objects.update(state=State.CLOSED)
 
 
+@pytest.mark.submission
 def test_a_request_without_deliveries_is_answered_as_before_when_it_is_sent_again(formatted: Hub) -> None:
     Route.objects.all().update(is_enabled=False)
     for sent in (
@@ -422,6 +437,7 @@ def test_an_unreadable_event_decides_the_status_only_for_a_sender_that_asks_for_
     assert list(find_row_faults()) == []
 
 
+@pytest.mark.submission
 def test_an_erased_subject_in_the_middle_gets_a_new_key_and_stops_nothing(formatted: Hub) -> None:
     post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"), event("THREE", uid="3"))
     formatted.wait_until_idle()
@@ -438,6 +454,7 @@ def test_an_erased_subject_in_the_middle_gets_a_new_key_and_stops_nothing(format
     assert json.loads(new.payload.decrypt())["id"] == "TWO"
 
 
+@pytest.mark.submission
 def test_the_receipt_of_a_batch_outlives_its_events_and_has_its_own_retention(formatted: Hub) -> None:
     post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"), event("no id"))
     formatted.wait_until_idle()

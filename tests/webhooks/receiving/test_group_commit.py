@@ -54,6 +54,7 @@ def test_each_webhook_of_a_group_has_its_own_rows(together: SimultaneousWebhooks
     assert find_chain_faults() == []
 
 
+@pytest.mark.submission
 def test_a_group_is_stored_in_order_of_arrival(together: SimultaneousWebhooks) -> None:
     """Relayed webhooks are delivered in the order of their delivery numbers."""
     sent = [of("U1") if number % 2 else of("U2") for number in range(8)]
@@ -65,6 +66,7 @@ def test_a_group_is_stored_in_order_of_arrival(together: SimultaneousWebhooks) -
     assert list(Delivery.objects.order_by("pk").values_list("event__event_id", flat=True)) == came
 
 
+@pytest.mark.submission
 def test_a_duplicate_in_a_group_does_not_affect_the_others(together: SimultaneousWebhooks, hub: Hub) -> None:
     known, other = of("U1"), of("U2")
     for webhook in (known, other):

@@ -53,6 +53,7 @@ def test_refusals_after_the_first_write_no_table(hub: Hub) -> None:
     assert counted() == 51
 
 
+@pytest.mark.submission
 def test_a_flood_from_many_addresses_writes_no_table_beyond_the_limit_of_rows(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +114,7 @@ def refuse_at(
         refuse(hub, 1)
 
 
+@pytest.mark.submission
 def test_an_hour_of_refusals_has_one_entry_and_the_next_one_has_their_sum(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +133,7 @@ def test_an_hour_of_refusals_has_one_entry_and_the_next_one_has_their_sum(
     ]
 
 
+@pytest.mark.submission
 def test_an_hour_has_a_limited_number_of_rows_of_one_source(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

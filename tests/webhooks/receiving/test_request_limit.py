@@ -67,6 +67,7 @@ def test_a_request_after_retry_after_is_accepted(hub: Hub) -> None:
     assert hub.post(EXAMPLE).status_code == 202
 
 
+@pytest.mark.submission
 def test_an_unverified_request_does_not_count(hub: Hub) -> None:
     Source.objects.filter(slug="aurora").update(requests_per_minute=1)
     for _ in range(30):

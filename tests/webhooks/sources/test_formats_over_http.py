@@ -66,6 +66,7 @@ def test_event_types_are_mapped_once(formatted: Hub, has_fields: bool) -> None:
     assert stored == ["DELETE", "UPDATE", "DELETE", "CREATE"] + ["USER_GONE"] * has_fields
 
 
+@pytest.mark.submission
 def test_the_log_says_why_an_event_is_ignored(formatted: Hub) -> None:
     post(formatted, event(ANNA, ok=False, uid="1"), event(ANNA, kind="viewed", uid="2"))
     assert list(Event.objects.order_by("pk").values_list("code", flat=True)) == ["filtered", "ignored"]
@@ -95,6 +96,7 @@ def test_an_event_that_cannot_be_read_names_the_entry_and_keeps_the_body(formatt
     assert b"in-clear" not in payload.decrypt()
 
 
+@pytest.mark.submission
 def test_a_batch_is_one_receipt_and_one_event_for_each(formatted: Hub) -> None:
     formatted.change_email("batch@example.org")
     answer = post(
@@ -129,6 +131,7 @@ def test_a_batch_is_one_receipt_and_one_event_for_each(formatted: Hub) -> None:
     assert Entry.objects.filter(action="webhook.batch").count() == 1
 
 
+@pytest.mark.submission
 def test_a_batch_that_wants_the_outcome_waits_for_all(formatted: Hub) -> None:
     set_format(FORMAT | {"batch_response": "result"})
     formatted.change_email("waits@example.org")
@@ -167,6 +170,7 @@ def test_100_events_are_stored_in_one_commit(formatted: Hub) -> None:
     assert len(answer.content) < 8_192
 
 
+@pytest.mark.submission
 def test_a_request_names_the_events_that_it_repeated(formatted: Hub) -> None:
     post(formatted, event("SECOND1", uid="2"), event(ANNA, uid="1"))
     post(formatted, event(ANNA, uid="1"), event("THIRD", uid="3"), event("SECOND1", uid="2"))

@@ -91,6 +91,7 @@ def test_a_form_is_delivered_and_stored_as_its_fields_without_what_is_dropped(fo
     assert list(find_row_faults()) == []
 
 
+@pytest.mark.submission
 def test_the_content_type_of_a_form_may_have_its_encoding_and_no_other(formed: Hub) -> None:
     for content_type in (f"{FORM_TYPE}; charset=utf-8", f'{FORM_TYPE.upper()};charset="UTF-8"'):
         assert send(formed, profile(), content_type).status_code == 200
@@ -185,6 +186,7 @@ def as_signed(fields: dict[str, str]) -> str:
     return "".join(name + fields[name] for name in sorted(fields))
 
 
+@pytest.mark.submission
 def test_a_repeated_form_cannot_move_a_part_of_itself_into_the_address(hub: Hub, settings: Any) -> None:
     settings.PUBLIC_URL = "https://hub.example.org"
     sign_address_and_content(["{url}", "{fields}"], query="a=1")

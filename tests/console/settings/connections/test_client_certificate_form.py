@@ -50,7 +50,7 @@ def test_credentials_left_empty_are_kept(typed: dict[str, str]) -> None:
     assert send(stored(), name="Renamed", **typed)[1] == {**HUB.credentials, **typed}
 
 
-@pytest.mark.submission_rows(2)
+@pytest.mark.submission
 @pytest.mark.parametrize(
     "typed",
     [
@@ -67,17 +67,20 @@ def test_what_does_not_fit_is_refused(typed: dict[str, str]) -> None:
     assert not Connection.objects.filter(name="Renamed").exists()
 
 
+@pytest.mark.submission
 def test_a_renewed_certificate_of_the_same_key_needs_no_key() -> None:
     renewed = AUTHORITY.issue("hub", load_pem_private_key(HUB.key.encode(), None))
     _, credentials = send(stored(), client_certificate=renewed.certificate)
     assert credentials == renewed.credentials
 
 
+@pytest.mark.submission
 def test_a_stored_certificate_that_has_expired_does_not_block_other_changes() -> None:
     of = stored(EXPIRED)
     assert send(of, name="Renamed")[1] == EXPIRED.credentials
     assert of.name == "Renamed"
 
 
+@pytest.mark.submission
 def test_another_origin_removes_certificate_and_key() -> None:
     assert send(stored(), base_url="https://elsewhere.example.com/")[1] is None

@@ -132,6 +132,7 @@ def test_a_credential_that_the_authentication_does_not_use_is_refused() -> None:
     assert "a-token" not in page
 
 
+@pytest.mark.submission
 def test_a_preset_fills_the_form_and_can_be_saved() -> None:
     client = browser("administrator")
     page = client.get("/admin/sync/connection/add/?preset=sandbox-shop")
@@ -181,6 +182,7 @@ def test_the_audit_log_has_no_secret_of_settings_that_were_stored_unchecked() ->
     assert not Entry.objects.filter(details__contains="plain-secret-1").exists()
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize("button", [{"_check": "1"}, {"reason": ""}])
 def test_a_form_that_is_shown_again_does_not_show_what_was_typed(button: dict[str, str]) -> None:
     form = connection_form(connection(), slug="other", password="typed-secret", username="") | button

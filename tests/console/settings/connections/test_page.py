@@ -184,6 +184,7 @@ def test_the_page_shows_durations_and_failures_of_requests() -> None:
     assert "1 of the last 20" in text
 
 
+@pytest.mark.submission
 def test_every_page_shows_the_same_health_and_reads_no_requests() -> None:
     of, client = some_calls(6), logged_in("administrator")
     some_calls_of(of, 4, status=503, error="target-unavailable", seconds=2.0)
@@ -228,6 +229,7 @@ def test_older_requests_count_only_as_the_last_success() -> None:
     assert "No traffic" in text
 
 
+@pytest.mark.submission
 def test_waiting_deliveries_are_counted_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     route = a_route(a_source())
     for number in range(4):
@@ -245,6 +247,7 @@ def test_waiting_deliveries_are_counted_up_to_a_limit(monkeypatch: pytest.Monkey
     assert "Waiting at least 3 deliveries" in visible_text(client.get(page_of(route.target)))
 
 
+@pytest.mark.submission
 def test_the_expiry_of_a_token_is_shown_and_a_token_without_one_is_accepted() -> None:
     of, client = a_connection(), logged_in("support")
 
@@ -266,6 +269,7 @@ def test_the_expiry_of_a_token_is_shown_and_a_token_without_one_is_accepted() ->
         assert "Token e" not in text_with(token), token
 
 
+@pytest.mark.submission
 def test_subject_and_expiry_of_a_client_certificate_are_shown_without_its_key() -> None:
     issued = Authority().issue("hub <b>", ends=timedelta(days=12, hours=1))
     of = a_connection(

@@ -55,6 +55,7 @@ def preview_form() -> dict[str, Any]:
     return {"preview": "1", "reason": "restored"}
 
 
+@pytest.mark.submission
 def test_a_stale_page_applies_nothing(hub: Hub) -> None:
     shop = Connection.objects.get(slug="shop")
     client, page = browser("support"), f"/admin/sync/connection/{shop.pk}/relink/"

@@ -47,6 +47,7 @@ def seeing_contents() -> Client:
     return browser("administrator+support", "both")
 
 
+@pytest.mark.submission
 def test_a_declaration_is_saved_as_a_draft_and_the_active_version_stays() -> None:
     of, client = mapping(), browser("administrator")
     page = client.get(address(of, "edit")).content.decode()
@@ -61,6 +62,7 @@ def test_a_declaration_is_saved_as_a_draft_and_the_active_version_stays() -> Non
     assert "lower" not in client.get(address(of, "edit")).context["trial_input"].declaration
 
 
+@pytest.mark.submission
 def test_an_invalid_declaration_is_refused_with_its_line_and_stays_in_the_form() -> None:
     of, client = mapping(), browser("administrator")
     for text, told in (
@@ -189,6 +191,7 @@ def test_an_event_is_revealed_for_trials_only_with_a_reason_and_the_permission()
     assert not entries("event.revealed")
 
 
+@pytest.mark.submission
 def test_a_draft_is_back_tested_then_activated_with_a_reason() -> None:
     of, route = a_mapping_in_use(LOWER)
     for number in range(3):
@@ -227,6 +230,7 @@ def test_a_draft_is_back_tested_then_activated_with_a_reason() -> None:
     assert "version 2" in client.get(f"{address(of, 'backtest')}{row.uuid}/").content.decode()
 
 
+@pytest.mark.submission
 def test_each_field_that_gets_no_value_is_confirmed_by_typing_its_name() -> None:
     """The page asks after the reason was given, and shows no value; the mapping's page names fields without one."""
     of, route = a_mapping_in_use(LOWER)
@@ -312,6 +316,7 @@ def test_each_function_has_a_description() -> None:
     assert str(FUNCTION_LABELS["trim"]) in email.sentence
 
 
+@pytest.mark.submission
 def test_restoring_a_version_needs_a_reason_and_no_draft() -> None:
     of, client = mapping(), browser("administrator")
     a_draft(of, UPPER)
@@ -386,6 +391,7 @@ def test_a_new_mapping_begins_with_version_1_and_another_name_is_recorded() -> N
     assert "Line 2: a: " in wrong.content.decode()
 
 
+@pytest.mark.submission
 def test_a_large_back_test_waits_for_a_worker_and_its_page_follows_it() -> None:
     of, route = a_mapping_in_use(LOWER)
     a_mapped_event(route, {"email": SECRET})

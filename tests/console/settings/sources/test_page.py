@@ -136,6 +136,7 @@ def test_no_test_event_is_sent_that_the_hub_could_not_sign_or_would_deliver() ->
     assert not entries("source.tested")
 
 
+@pytest.mark.submission
 def test_a_test_event_does_not_hide_that_a_source_is_silent() -> None:
     of = source("quiet")
     heard = an_event(source=of).received_at
@@ -157,6 +158,7 @@ def test_the_list_shows_the_last_event_and_bad_signatures() -> None:
     assert re.search(r"Busy ✓ Enabled 1 5 min ago 14 ", text)
 
 
+@pytest.mark.submission
 def test_the_list_and_the_page_show_events_of_a_day_from_counts() -> None:
     of, client = source("busy"), logged_in("administrator")
     for ago, number in ((0, 200), (1, 900), (5, 134), (23, 0), (24, 7000)):

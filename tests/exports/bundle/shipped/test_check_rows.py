@@ -139,6 +139,7 @@ def check_codes(folder: Path) -> set[str]:
     return set(rows.codes)
 
 
+@pytest.mark.submission
 @pytest.mark.pure
 def test_a_column_that_is_missing_or_of_another_type_is_found(tmp_path: Path) -> None:
     folder = assemble(BY_NAME["good/rows-whole"], tmp_path)[0]

@@ -142,6 +142,7 @@ def test_an_export_of_the_hub_passes_and_has_the_format_of_the_vectors(
         assert fields(folder, "manifest.json") - {"pruned"} == fields(real_export, "manifest.json")
 
 
+@pytest.mark.submission
 def test_the_entries_of_the_vectors_have_the_details_that_the_hub_writes(
     real_export: Path, good_folders: dict[str, Path]
 ) -> None:

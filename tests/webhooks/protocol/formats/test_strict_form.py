@@ -55,6 +55,7 @@ def test_a_form_with_no_single_meaning_is_refused(body: bytes, code: str) -> Non
     assert code_of(body) == code
 
 
+@pytest.mark.submission
 def test_a_thousand_fields_and_a_large_body_of_escapes_are_read() -> None:
     assert len(parse_form(b"&".join(b"f%d=1" % number for number in range(MAX_FIELDS)))) == MAX_FIELDS
     assert parse_form(b"a=" + b"%41" * 349_000) == {"a": "A" * 349_000}
