@@ -12,6 +12,7 @@ from django.test import Client
 from devtools.sandbox_setup import SandboxSystems, seed_configuration
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
+from sync.models import Route
 from tests.support.hub import SIGNING_SECRET, Hub
 from webhooks.models.rate_limit import forget_quotas
 
@@ -48,12 +49,18 @@ def _seed_once(systems: SandboxSystems) -> None:
     """Configure the hub for these systems: with `seed_configuration` the first time, later by copying the rows that it wrote."""
     key = systems, str(settings.SEALING_KEYS)
     if _filled_tables():
-        seed_configuration(systems)
+        _seed(systems)
     elif key in _seeded:
         _write_rows(_seeded[key])
     else:
-        seed_configuration(systems)
+        _seed(systems)
         _seeded[key] = {table: _read_rows(table) for table in _filled_tables()}
+
+
+def _seed(systems: SandboxSystems) -> None:
+    """Configure the hub. A retry is due half a minute later, not a second, which a slow test may take."""
+    seed_configuration(systems)
+    Route.objects.update(retry_base_seconds=60.0)
 
 
 def _read_rows(table: str) -> tuple[list[str], list[tuple[Any, ...]]]:
