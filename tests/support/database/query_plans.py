@@ -31,6 +31,7 @@ OPEN_ONLY = frozenset(
 SMALL = frozenset(
     {
         "b", "routes", "sync_breaker", "sync_connection", "sync_mapping", "sync_mappingversion", "sync_route", "webhooks_ratelimitstate", "webhooks_pepper",
+        "webhooks_capturewindow",
         "webhooks_source", "webhooks_sourcesecret", "wanted", "CONSTANT",
     }
 )  # fmt: skip
