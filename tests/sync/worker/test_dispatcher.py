@@ -131,7 +131,9 @@ def test_a_slow_poll_that_finds_nothing_is_repeated_less_often(
     assert TIMES.quiet * 0.75 <= made.dispatch_due() <= TIMES.quiet * 1.25
 
 
-def test_several_workers_rarely_select_the_same_rows(stage: Stage) -> None:
+def test_several_workers_rarely_select_the_same_rows(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all threads at once, which a new worker has after seconds."""
+    monkeypatch.setattr(worker_dispatcher, "_FIRST_THREADS", 16)
     stage.due = list(range(1000))
     stage.may_end.clear()
     taken = []
