@@ -120,6 +120,7 @@ def test_an_entity_that_is_absent_after_an_update_is_removed_at_the_second_check
 
 @pytest.mark.submission
 def test_the_second_check_runs_after_the_configured_time(hub: Hub, settings: Any) -> None:
+    Route.objects.update(retry_base_seconds=2.0)
     settings.ABSENCE_CONFIRM_SECONDS = 7.0
     link_anna(hub)
     hub.identity.directory.delete_record("users", ANNA)
