@@ -32,7 +32,7 @@ def why_not_username(username: str, number: int | None) -> str:
 
     A new login has no number yet.
     """
-    now = User.objects.filter(pk=number).values("username", "last_login", "is_active").first()
+    now = User.objects.filter(pk=number or 0).values("username", "last_login", "is_active").first()
     if now is not None and username == now["username"]:
         return ""
     is_erasure = now is not None and not now["is_active"] and username == erased_username(number or 0)
@@ -43,7 +43,7 @@ def why_not_username(username: str, number: int | None) -> str:
         ) % {"name": erased_username(number or 0)}
     if _ERASED.fullmatch(username) and not is_erasure:
         return _("Usernames like “former-1” stand for people whose names were erased.")
-    if UsedUsername.objects.filter(digest=_digest(username)).exclude(person_number=number).exists():
+    if UsedUsername.objects.filter(digest=_digest(username)).exclude(person_number=number or 0).exists():
         return _("Another person has or had this username. It is never used again.")
     return ""
 

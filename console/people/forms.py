@@ -54,7 +54,7 @@ class PermissionBoxes(forms.CheckboxSelectMultiple):
         return option
 
 
-class NewPasswordForm(AdminPasswordChangeForm):
+class NewPasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]
     """Form for a new password of another person. It cannot leave them without any, which would lock them out."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -208,7 +208,7 @@ class NewPersonForm(AccessFormMixin, UserCreationForm):  # type: ignore[type-arg
 
     def clean_username(self) -> str:
         # Django has found an error if there is no username.
-        username: str | None = super().clean_username()  # type: ignore[no-untyped-call]
+        username: str | None = super().clean_username()
         return _checked_username(username, None) if username else ""
 
     def clean(self) -> dict[str, Any]:
@@ -238,7 +238,7 @@ def _needed_roles(person: User, chosen: QuerySet[Group]) -> list[Group]:
 
 def _core_permissions(role: Group) -> QuerySet[Permission]:
     """Return the permissions that the role has and must keep."""
-    if role.pk is None:
+    if role._state.adding:
         return Permission.objects.none()
     held = role.permissions.select_related("content_type")
     core = CORE_PERMISSIONS.get(role.name, frozenset())
