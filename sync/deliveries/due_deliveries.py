@@ -30,9 +30,12 @@ _DUE = Statement(
 _FIRST_OF_ROUTE = (
     f"""FROM sync_delivery d WHERE d.route_id = routes.id AND {_IS_READY} ORDER BY d.due_at, d.id LIMIT %s"""
 )
-# SQLite has no LATERAL, and PostgreSQL would read all deliveries for each route.
+# SQLite has no LATERAL, but a table-valued function reads columns of the tables before it. With CROSS JOIN it keeps
+# this order, whatever statistics it has.
 _FIRST_OF_EACH_ROUTE = {
-    "sqlite": f"JOIN sync_delivery f ON f.id IN (SELECT d.id {_FIRST_OF_ROUTE})",
+    "sqlite": f"""CROSS JOIN
+        json_each((SELECT json_group_array(first.id) FROM (SELECT d.id {_FIRST_OF_ROUTE}) first)) ids
+        CROSS JOIN sync_delivery f ON f.id = ids.value""",  # noqa: S608
     "postgresql": f"""CROSS JOIN LATERAL (SELECT d.id, d.deaths, d.due_at, {_SUBJECT_OF_D} {_FIRST_OF_ROUTE}) f""",
 }
 # `place` numbers the deliveries of each route, and `turn` those of each source in the order of their places: the first

@@ -29,7 +29,7 @@ GROWING = (
     "sync_call", "sync_link", "sync_recordreference", "audit_entry",
 )  # fmt: skip
 SMALL_INDEX = re.compile(
-    "delivery_(dead|held)|recheck_(due|delivery)"
+    "delivery_(dead|held)|recheck_(due|delivery)|awaited_record_holder"
 )  # of what failed or is held; of re-checks that run or are due
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 

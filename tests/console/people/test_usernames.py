@@ -25,6 +25,7 @@ def logged_in(name: str, role: str = "support") -> User:
     found = person(role, name)
     Client().force_login(found)
     found.refresh_from_db()
+    found.save()  # `person` sends no signals.
     return found
 
 
