@@ -1,11 +1,11 @@
 """Decide who may be the second person of an act that needs two.
 
-The second person has held the permission for SECOND_PERSON_HOURS (24). No login can be made, changed or unlocked in
-order to approve: in these hours before the request and since then, neither person changed the login of the other, and
-no third person made both logins or set both passwords, directly or through logins that they took over. A password
-counts as known to the person who set it last, however long ago: a login that a person made, or whose password they
-set, is never their second person. Superusers are exempt from this: they make the logins of a hub, and may do
-everything alone.
+The second person held the permission before the request, and has held it for SECOND_PERSON_HOURS (24). No login can be
+made, changed or unlocked in order to approve: in these hours before the request and since then, neither person changed
+the login of the other, and no third person made both logins or set both passwords, directly or through logins that they
+took over. A password counts as known to the person who set it last, however long ago: a login that a person made, or
+whose password they set, is never their second person. Superusers are exempt from this: they make the logins of a hub,
+and may do everything alone.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -38,6 +38,11 @@ def why_not_second(second: int, first: int, permission: str, requested_at: datet
     since = held_since(second, permission)
     if since is None:
         return _("You do not have the permission to approve this.")
+    if _is_too_late(since, requested_at):
+        return _(
+            "You got this permission after the request. Somebody who had it before must approve this, or it must be "
+            "requested again."
+        )
     if since > now - second_person_wait():
         text = _(
             "You can approve this from %(time)s on: a second person must have had the permission for %(hours)s."
@@ -56,6 +61,11 @@ def why_not_second(second: int, first: int, permission: str, requested_at: datet
             "superuser can set a new password, which the others then do not know."
         )
     return ""
+
+
+def _is_too_late(since: datetime, requested_at: datetime) -> bool:
+    """Return True if the permission may have been given in order to approve this request."""
+    return bool(second_person_wait()) and since > requested_at
 
 
 def second_person_wait() -> timedelta:
@@ -97,7 +107,9 @@ def _find_deciders(
     earliest = min(requested_at, now) - second_person_wait()
     for held in rows:
         number = held.person_id
-        if not may_decide(held.person) or _are_dependent(first, number, earliest):
+        if _is_too_late(held.since, requested_at) or not may_decide(held.person):
+            continue
+        if _are_dependent(first, number, earliest):
             continue
         if not _may_know_password(first, number):
             begins = held.since + second_person_wait()

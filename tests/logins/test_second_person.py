@@ -57,6 +57,17 @@ def test_only_a_person_who_had_the_permission_for_a_day_may_be_the_second_one_an
     assert TOO_NEW in reason(root, anna)
 
 
+@pytest.mark.parametrize(("hours", "is_too_late"), [(24, True), (1, True), (0, False)])
+def test_whoever_gets_the_permission_after_the_request_never_approves_it(
+    settings: Any, hours: int, is_too_late: bool
+) -> None:
+    """Waiting does not help: otherwise one person could appoint the other, in order to approve."""
+    settings.SECOND_PERSON_HOURS = hours
+    anna, eva = person("administrator", "anna"), person("administrator", "eva")
+    assert ("after the request" in reason(eva, anna, 49 * HOUR)) == is_too_late
+    assert not reason(eva, anna, 47 * HOUR)
+
+
 @pytest.mark.parametrize(
     ("hours", "held", "text"), [(48, 47, "for 48 hours"), (48, 49, ""), (0, 0, ""), (1, 0, "for 1 hour.")]
 )
@@ -78,6 +89,8 @@ def test_a_request_names_who_can_approve_it_and_from_when() -> None:
     User.objects.filter(pk=gone.pk).update(is_active=False)
     since = timezone.now() - HOUR
     HeldPermission.objects.filter(person=late).update(since=since)
+    person("administrator", "afterwards")
+    HeldPermission.objects.filter(person__username="afterwards").update(since=timezone.now() + HOUR)
     found = possible_deciders(anna.pk, ERASE, timezone.now())
     assert [(each.person, each.begins) for each in found] == [(eva, None), (late, since + 24 * HOUR)]
     assert possible_deciders(anna.pk, ERASE, timezone.now(), lambda user: user == late)[0].person == late
@@ -89,6 +102,7 @@ def test_a_request_names_who_can_approve_it_and_from_when() -> None:
 def test_a_permission_given_by_sql_counts_from_the_time_it_is_first_seen() -> None:
     eva, anna = person("support", "eva"), person("administrator", "anna")
     User.objects.filter(pk=eva.pk).update(is_superuser=True)
+    assert "You got this permission after the request." in reason(eva, anna)
     assert TOO_NEW in reason(eva, anna)
     assert age_of(eva) < HOUR
 
