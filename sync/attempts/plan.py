@@ -349,13 +349,7 @@ def _find_record_and_plan(
     if entity is None or mapped is None:
         plan_deletion = partial(_plan_deletion, route, unread=_unread_fields(claim, unread_names))
         current, change = _plan_with_version(claim, target, record, plan_deletion)
-        return Plan(
-            change,
-            current,
-            is_matched,
-            is_record_absent=record is None,
-            found=found,
-        )
+        return Plan(change, current, is_matched, is_record_absent=record is None, found=found)
     if record is None:
         _require_creation(claim)
         # Partial data may have too few fields for a new record: mapped as a whole, they raise if a required one is
