@@ -76,7 +76,7 @@ def test_pages_cost_the_same_for_few_rows_and_for_many() -> None:
         f"{EVENTS}{first.event_id}/change/": 25,
         f"{EVENTS}{waiting.event_id}/change/": 18,
         "/admin/webhooks/entity/?type=USER&id=U": 20,
-        "/admin/sync/delivery/": 8,
+        "/admin/sync/delivery/": 9,
         f"/admin/sync/delivery/route/{route.pk}/": 10,
         "/admin/sync/failuregroup/": 6,
         f"/admin/sync/failuregroup/{group.pk}/change/": 11,
@@ -84,7 +84,7 @@ def test_pages_cost_the_same_for_few_rows_and_for_many() -> None:
         f"{REPLAYS}{bulk.pk}/change/": 13,
         f"{REPLAYS}{bulk.uuid}/events/?member=failed": 12,
         f"{REQUESTS}?result=accepted": 11,
-        f"{REQUESTS}?source=aurora&received=720": 11,
+        f"{REQUESTS}?source=aurora&received=720": 12,
         f"/admin/webhooks/source/{route.source_id}/change/": 40,
     }
     client = logged_in("support")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from audit.export.line_formats import json_lines
+from audit.export.line_formats import REQUESTER_COLUMN, json_lines, with_requester
 from audit.format.signed_records import format_time
 from exports.bundle.schema import TABLES
 from exports.tables.csv_writer import COLUMNS
@@ -19,6 +19,9 @@ from tests.support.audit.times import after_start
 from tests.support.audit.vectors.bundles import PRUNING_STREAM, write_filtered, write_whole
 from tests.support.audit.vectors.faults import Draft
 from tests.support.audit.vectors.history import History, Row
+
+REQUESTER = "person:1"
+_NAMES = (*COLUMNS, REQUESTER_COLUMN)
 
 
 @dataclass
@@ -49,7 +52,7 @@ class RowExport:
             write_filtered(folder, state, self._streams(), pruned=self.pruned)
         for table in TABLES:
             values = [[row[name] for name in table.column_names] for row in rows[table.name]]
-            text = "".join(json_lines(table.column_names, values))
+            text = "".join(json_lines(table.file_columns, with_requester(values, REQUESTER)))
             (folder / f"{table.name}.jsonl").write_text(text, encoding="utf-8")
         self._write_table(folder, [*self.gone, *rows["events"]])
         metadata = self._metadata(state, rows)
@@ -70,7 +73,7 @@ class RowExport:
         pruned_at = state.segments[self.pruned - 1].record["sealed_at"] if self.pruned else ""
         return {
             "export": "00000000-0000-4000-8000-000000000000",
-            "by": "person:1",
+            "by": REQUESTER,
             "reason": "test vectors",
             "requested": format_time(after_start(9_999)),
             "filter": self.filter,
@@ -89,10 +92,11 @@ class RowExport:
         }
 
     def _write_table(self, folder: Path, events: Sequence[Row]) -> None:
-        cells = [
+        values = (
             [json.dumps(row[name]) if name == "signed" else row[name] or "" for name in COLUMNS]
             for row in events
-        ]
+        )
+        cells = list(with_requester(values, REQUESTER))
         if self.table == "xlsx":
             write_stored_xlsx(folder / "events.xlsx", cells)
         elif self.table != "none":
@@ -106,13 +110,13 @@ def write_metadata(folder: Path, metadata: dict[str, Any]) -> None:
 def csv_content(rows: Sequence[Sequence[str]]) -> bytes:
     """Return a table with a line of headings."""
     text = io.StringIO(newline="")
-    csv.writer(text).writerows([COLUMNS, *rows])
+    csv.writer(text).writerows([_NAMES, *rows])
     return text.getvalue().encode()
 
 
 def write_stored_xlsx(path: Path, rows: Sequence[Sequence[str]]) -> None:
     """Write a table without compression: compressed bytes depend on the version of the library."""
-    for _ in write_xlsx(COLUMNS, rows, path):
+    for _ in write_xlsx(_NAMES, rows, path):
         pass
     with zipfile.ZipFile(path) as packed:
         parts = {name: packed.read(name) for name in packed.namelist()}
