@@ -388,6 +388,12 @@ class RoleAdmin(AccountAdmin, GroupAdmin):
     def render_delete_form(self, request: HttpRequest, context: Any) -> Any:
         return super().render_delete_form(request, context | {"why_kept": _why_kept(context["object"])})
 
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        """Show no button that deletes a role that is kept."""
+        role = context["original"]
+        shown = context | {"show_delete": role is None or not _why_kept(role)}
+        return super().render_change_form(request, shown, *args, **kwargs)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Show the name of a built-in role read-only: it says which role it is."""
         fixed = ("name",) if is_built_in(obj) else ()

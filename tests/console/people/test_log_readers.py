@@ -158,6 +158,7 @@ def test_a_built_in_role_keeps_its_name_and_its_core_and_is_never_deleted(name: 
     assert {"view_contents", "view_event" if name == "support" else "view_entry"} <= kept
     assert ("snooze_alarm" in kept) is False, "what is not core can be taken"
     assert "This role is built in" in text_of(client.post(f"{page}delete/", {"post": "yes"}))
+    assert "Delete…" not in text_of(client.get(f"{page}change/"))
     client.post(ROLES, {"action": "delete_selected", "_selected_action": [role.pk], "post": "yes"})
     for delete in (role.delete, Group.objects.filter(pk=role.pk).delete):
         with pytest.raises(ProtectedError), transaction.atomic():
