@@ -71,12 +71,12 @@ PAGES_ON_POSTGRESQL := tests/console/test_every_page.py $(addprefix tests/consol
 SUBMISSION := $(BIN)/python -m pytest -n 2 --dist loadgroup -rfE $(call marked,submission)
 
 submission: $(CHECKS)  ## what .ci/run adds: all pages in a browser, kills at every operation, real systems, what changed
-	HUB_TEST_DATABASE=sqlite $(SUBMISSION) -m "submission and not peers"
-	HUB_TEST_DATABASE=postgresql $(SUBMISSION) -m "submission and faults and not pure"
+	HUB_TEST_DATABASE=sqlite $(SUBMISSION) -m "submission and not nightly and not peers"
+	HUB_TEST_DATABASE=postgresql $(SUBMISSION) -m "submission and faults and not nightly and not pure"
 	HUB_TEST_DATABASE=postgresql $(PYTEST) $(PAGES_ON_POSTGRESQL) $(ORM_TESTS) \
 		-m "not nightly and not faults and not peers and not pure"
 	HUB_TEST_DATABASE=postgresql HUB_TEST_ENGINE=celery $(SUBMISSION) \
-		-m "submission and faults and worker_processes and not one_engine"
+		-m "submission and faults and worker_processes and not nightly and not one_engine"
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest tests/peers -m "submission and peers" -p no:xdist
 	$(BIN)/python -m tests.tiers changed
 
