@@ -55,7 +55,7 @@ def test_an_export_above_the_limit_is_made_once_a_second_person_approved_it(
 
 def test_the_requester_and_a_person_with_a_new_permission_cannot_approve(awaiting: Export) -> None:
     first, late = User.objects.get(username="first"), person("auditor", "late")
-    HeldPermission.objects.filter(person=late).update(since=timezone.now())
+    HeldPermission.objects.filter(person=late).update(since=awaiting.created_at)
     for by, sentence in ((first, "You requested this export"), (late, "You can approve this from")):
         with pytest.raises(ApprovalRefused, match=sentence):
             approve_export(awaiting, by=by, address="")
