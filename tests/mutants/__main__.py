@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from tests.mutants import reach, trials
+from tests.mutants.changes import changed_variants
 from tests.mutants.draw import draw, write
 from tests.mutants.mutation import DRAWN, ROOT, drawn_mutations, variants
 from tests.support.database.template_database import share_templates_between_runs
@@ -33,7 +34,8 @@ def main() -> int:
             return reach.record(STATE / "coverage", arguments.pytest)
         case "variants":
             results = trials.Results(STATE / "variants.jsonl", fresh=True)
-            return trials.try_variants(variants(arguments.only), STATE, results, arguments.processes)
+            chosen = changed_variants(arguments.since) if arguments.since else variants(arguments.only)
+            return trials.try_variants(chosen, STATE, results, arguments.processes)
         case "drawn":
             seed = arguments.seed
             mutations = drawn_mutations() if seed is None else draw(arguments.count, seed)
@@ -54,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     draw_command.add_argument("--seed", type=int, required=True)
     variants_command = commands.add_parser("variants")
     variants_command.add_argument("only", nargs="?", default="")
+    variants_command.add_argument(
+        "--since", help="only those whose row, module or tests changed since this commit"
+    )
     variants_command.add_argument("--processes", type=int, default=1)
     reach_command = commands.add_parser("reach")
     reach_command.add_argument("pytest", nargs="*")

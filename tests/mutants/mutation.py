@@ -58,7 +58,7 @@ def _occurrences(text: str, part: str) -> Iterator[int]:
 
 def drawn_mutations() -> list[Mutation]:
     """Return the committed mutations that were drawn at random."""
-    return _read(DRAWN)
+    return parse_mutations(DRAWN.read_text())
 
 
 def variants(only: str = "") -> list[Mutation]:
@@ -66,12 +66,12 @@ def variants(only: str = "") -> list[Mutation]:
     return [
         mutation
         for path in sorted(VARIANTS.glob("*.toml"))
-        for mutation in _read(path)
+        for mutation in parse_mutations(path.read_text())
         if path.stem.startswith(only) or mutation.path.startswith(only)
     ]
 
 
-def _read(path: Path) -> list[Mutation]:
+def parse_mutations(text: str) -> list[Mutation]:
     """Read a list of mutations. Raises TypeError for an unknown key."""
-    rows = tomllib.loads(path.read_text())["mutation"]
+    rows = tomllib.loads(text)["mutation"]
     return [Mutation(**{**row, "tests": tuple(row.get("tests", ()))}) for row in rows]

@@ -4,8 +4,8 @@ import datetime
 import sys
 import tomllib
 
-from tests.mutants.mutation import variants
-from tests.tiers.runs import Part, ResumableRun, changed_files, format_result, pytest_part
+from tests.mutants.changes import changed_files
+from tests.tiers.runs import Part, ResumableRun, format_result, pytest_part
 from tests.tiers.selection import NIGHTLY, listed_tests
 
 # The Makefile has the same expression.
@@ -52,7 +52,7 @@ def run_nightly() -> int:
 
 
 def run_changed() -> int:
-    """Try the broken variants and the real systems of the packages that changed since `make nightly` was green."""
+    """Try the broken variants and the real systems that a change concerns."""
     run = ResumableRun("changed")
     results = [run.run(part) for part in changed_parts()]
     print(*map(format_result, results), sep="\n")
@@ -60,18 +60,11 @@ def run_changed() -> int:
 
 
 def changed_parts() -> list[Part]:
-    """Return the parts for what changed; all of them if the commit of the last green run is not known."""
-    green = tomllib.loads(NIGHTLY.read_text())["green"]
-    files = changed_files(green) if green else None
-    packages = {name.split("/")[0] for name in files or ()}
-    if files is None:
-        packages = {variant.path.split("/")[0] for variant in variants()} | {"sync"}
-    parts = [
-        Part(f"variants of {package}", [*_MUTANTS, "variants", f"{package}/", "--processes", "2"])
-        for package in sorted(packages)
-        if variants(f"{package}/")
-    ]
-    if packages & {"sync", "connectors", "webhooks"}:
+    """Return the parts for what changed since the commit of tests/nightly.toml; all if this clone does not have it."""
+    proven = tomllib.loads(NIGHTLY.read_text())["proven"]
+    files = changed_files(proven)
+    parts = [Part("variants", [*_MUTANTS, "variants", "--since", proven, "--processes", "2"])]
+    if files is None or {name.split("/")[0] for name in files} & {"sync", "connectors", "webhooks"}:
         parts.append(
             pytest_part("peers", "peers and not submission", "tests/peers", HUB_TEST_DATABASE="sqlite")
         )

@@ -8,9 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.mutants.changes import ROOT, run_git
+
 # What pytest prints of a test that failed, the runner of mutants of one that nothing noticed, and the benchmark of an
 # aim that was missed.
 _RED = re.compile(r"^(?:(?:FAILED|ERROR) (\S+)|((?:survived|stale): .*|NOT KEPT .*))", re.MULTILINE)
@@ -39,7 +39,7 @@ class ResumableRun:
     """The results of a commit in a folder below var/. With uncommitted changes, nothing is resumed."""
 
     def __init__(self, name: str) -> None:
-        described = _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+        described = run_git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
         self._folder = ROOT / "var" / name
         self._folder.mkdir(parents=True, exist_ok=True)
         self._file = self._folder / f"{described}.jsonl"
@@ -82,15 +82,3 @@ def format_result(result: PartResult) -> str:
 def pytest_part(name: str, marks: str, *options: str, **environment: str) -> Part:
     """Make a part that runs the tests with these marks."""
     return Part(name, [sys.executable, "-m", "pytest", "-rfE", "-m", marks, *options], environment)
-
-
-def changed_files(since: str) -> list[str] | None:
-    """Return the files that changed since a commit, None if this clone does not have it."""
-    known = subprocess.run(["git", "-C", str(ROOT), "cat-file", "-e", f"{since}^{{commit}}"], check=False)
-    return None if known.returncode else _git("diff", "--name-only", since, "HEAD").splitlines()
-
-
-def _git(*arguments: str) -> str:
-    return subprocess.run(
-        ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True
-    ).stdout.strip()
