@@ -24,7 +24,7 @@ def overwriting_deleted_rows() -> Iterator[None]:
     """Overwrite the bytes of rows that are deleted within this context.
 
     SQLite overwrites deleted bytes with zeros and empties its write-ahead log afterwards; PostgreSQL vacuums
-    the tables. docs/operations.md lists the copies that remain.
+    the tables. docs/operations/run.md lists the copies that remain.
     """
     if connection.vendor == "sqlite":
         with _sqlite_secure_delete():

@@ -57,7 +57,9 @@ def arguments() -> argparse.Namespace:
         "--against", metavar="COMMIT", help="this checkout and a clone of another commit, in turn"
     )
     parser.add_argument(
-        "--web-processes", type=int, help="instead of those of docs/operations.md; against a commit, 1"
+        "--web-processes",
+        type=int,
+        help="instead of those of docs/operations/install.md; against a commit, 1",
     )
     parser.add_argument("--growth", action="store_true", help="cost by what is stored")
     parser.add_argument("--sizes", type=numbers, default=(10_000, 100_000, 1_000_000), help="for the growth")

@@ -43,7 +43,7 @@ def test_a_role_holds_what_its_work_needs() -> None:
 
 def test_the_table_of_roles_in_the_documentation_is_what_they_hold() -> None:
     """Holds that administrators read which permissions a role gives: each of them is in one row of the table."""
-    page = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/operations/run.md").read_text()
     head, *lines = re.findall(
         r"^\|.*\|$", page[page.index("| may | permissions |") :].partition("\n\n")[0], re.M
     )

@@ -66,16 +66,16 @@ class Server:
 
 
 def documented_command(beginning: str) -> str:
-    """Return the command that docs/operations.md gives for production: a line of code with this beginning."""
-    text = (ROOT / "docs" / "operations.md").read_text()
+    """Return the command of docs/operations/install.md for production: a line of code with this beginning."""
+    text = (ROOT / "docs" / "operations" / "install.md").read_text()
     match = re.search(rf"^    ({re.escape(beginning)}.*)$", text, re.MULTILINE)
-    assert match, f"docs/operations.md has no command {beginning}"
+    assert match, f"docs/operations/install.md has no command {beginning}"
     return match[1]
 
 
 def documented_variables() -> dict[str, str]:
-    """Return the environment variables that docs/operations.md exports in the lines before the command of gunicorn."""
-    text = (ROOT / "docs" / "operations.md").read_text()
+    """Return the variables that docs/operations/install.md exports in the lines before the command of gunicorn."""
+    text = (ROOT / "docs" / "operations" / "install.md").read_text()
     lines = re.search(r"^((?:    export .*\n)*)    gunicorn ", text, re.MULTILINE)
     return dict(re.findall(r"export (\w+)=(\S+)", lines[1] if lines else ""))
 

@@ -27,7 +27,7 @@ from tests.bench.subjects.measurement import (
 class Plan:
     """The measurements to make. `delays`: milliseconds of the stand-in systems; `seconds`: of a steady part.
 
-    `web_processes`: as many as docs/operations.md starts if None.
+    `web_processes`: as many as docs/operations/install.md starts if None.
     """
 
     clients: tuple[int, ...] = (1, 16, 64)

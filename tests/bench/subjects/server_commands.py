@@ -1,4 +1,4 @@
-"""A comparison of server commands (`--servers`): gunicorn as in docs/operations.md, with its own worker, or granian."""
+"""A comparison of server commands (`--servers`): gunicorn as in docs/operations/install.md, with its own worker, or granian."""
 
 import re
 from contextlib import ExitStack

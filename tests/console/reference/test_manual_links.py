@@ -15,7 +15,7 @@ LINK = re.compile(r"\]\((http://127\.0\.0\.1:8000/admin/reference/[^)]*)\)")
 
 @pytest.mark.submission
 def test_each_link_to_the_reference_leads_to_its_page_and_its_section() -> None:
-    files = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    files = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
     links = {link for file in files for link in LINK.findall(file.read_text("utf-8"))}
     assert len(links) > 10
     client = browser("auditor")
@@ -24,8 +24,3 @@ def test_each_link_to_the_reference_leads_to_its_page_and_its_section() -> None:
         answer = client.get(f"{parts.path}?{parts.query}")
         assert answer.status_code == 200, link
         assert not parts.fragment or f'id="{parts.fragment}"' in answer.content.decode(), link
-
-
-def test_no_document_links_to_files_that_only_make_docs_writes() -> None:
-    for file in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
-        assert not re.search(r"\]\([^)]*reference/[\w/-]*\.(md|json)", file.read_text("utf-8")), file
