@@ -28,7 +28,7 @@ class ConsoleAdminConfig(AdminConfig):
 
 
 class ConsoleSite(AdminSite):
-    """Django's admin site, with the overview, the preferences, the reference and the pages of entities added."""
+    """Django's admin site, with the overview, preferences, help, the reference and the pages of entities added."""
 
     site_header = "Integration Hub"
     site_title = "Integration Hub"
@@ -48,7 +48,7 @@ class ConsoleSite(AdminSite):
         from console.entities.record_link import record_link_view
         from console.entities.views import entity_view
         from console.people.preferences import preferences_view
-        from console.reference.views import index_view, page_view, presets_view, schema_view
+        from console.reference.views import help_view, index_view, page_view, presets_view, schema_view
 
         return [
             path("reference/", self.admin_view(index_view), name="reference"),
@@ -57,6 +57,7 @@ class ConsoleSite(AdminSite):
             path(
                 "reference/schemas/<slug:schema>.json", self.admin_view(schema_view), name="reference_schema"
             ),
+            path("help/", self.admin_view(help_view), name="help"),
             path("preferences/", self.admin_view(preferences_view), name="preferences"),
             path("webhooks/entity/", self.admin_view(entity_view), name="webhooks_entity"),
             path("webhooks/entity/link/", self.admin_view(record_link_view), name="webhooks_entity_link"),

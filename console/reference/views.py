@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 from console.reference.json_schemas import DOCUMENTS, make_schema
 from console.reference.pages import PAGES
 from console.reference.preset_catalogue import KINDS, MAX_SEARCH_LENGTH, list_entries
+from console.reference.support_page import load_help_page
 
 
 @require_safe
@@ -47,6 +48,13 @@ def presets_view(request: HttpRequest) -> HttpResponse:
         search=search,
         params=params,
     )
+
+
+@require_safe
+def help_view(request: HttpRequest) -> HttpResponse:
+    """Show the help for support staff (`admin:help`)."""
+    page = load_help_page()
+    return _render(request, "help", page.title, page=page)
 
 
 @require_safe

@@ -30,10 +30,11 @@ STATES = (
     *("retrying", "held", "succeeded", "unchanged", "pending", "running", "closed", "superseded"),
     *("ignored", "moved", "filtered"),
 )
-# Made from declarations and presets; and scripts and files.
+# Made from declarations, presets and a document; and scripts and files.
 LEFT_OUT = tuple(
     f"admin/{route}"
     for route in (
+        "help/",
         "jsi18n/",
         "login/",
         "reference/<",

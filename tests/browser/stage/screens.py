@@ -409,6 +409,7 @@ ENTERING = (
         _change("logins/accessrequest", lambda stage: _access_request(stage).pk),
     ),
     Screen("preferences", "Preferences", "support", _page("preferences/")),
+    Screen("help", "The help for support", "support", _page("help/")),
     Screen("reference", "The reference of all settings", "administrator", _page("reference/")),
     Screen(
         "reference-target",
