@@ -56,7 +56,7 @@ def postgresql_settings(
 
     A connection is held for a transaction, not while waiting for other systems. Durability is asked for, whatever the
     server or the role says. A statement that a connection runs more than `prepare_threshold` times is prepared on the
-    server, which Django switches off: it saves 40 % of the server's CPU.
+    server, which Django switches off: otherwise the server would plan each execution.
     """
     pool = {
         "min_size": 1,
