@@ -31,7 +31,7 @@ CORE_PERMISSIONS: Mapping[str, frozenset[str]] = {
             "sync.view_attempt",
             "sync.view_call",
             "sync.view_link",
-            "sync.view_replay",
+            "sync.view_personrequest",
             "sync.view_connection",
             "sync.view_route",
             "sync.view_mapping",

@@ -39,7 +39,7 @@ def end_reported_retries(event: Event) -> list[Delivery]:
     begun. Call this in a transaction. Returns the ended deliveries: the next ones of their subjects can run now.
     """
     retrying = (
-        event.deliveries.filter(state=State.RETRYING, replay=None)
+        event.deliveries.filter(state=State.RETRYING, person_request=None)
         .select_related("route", "event")
         .order_by("pk")
     )

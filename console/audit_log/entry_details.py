@@ -23,7 +23,7 @@ _BREAK = SafeString("<br>")
 _HIDDEN_KEYS = frozenset(
     {
         *("alarm", "attempt", "backtest", "decision", "download", "erasure", "pseudonyms", "receipt"),
-        *("recheck", "replay", "request", "secret", "snooze"),
+        *("recheck", "person_request", "request", "secret", "snooze"),
     }
 )
 _LABELS: Mapping[str, object] = {

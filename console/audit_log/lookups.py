@@ -11,7 +11,7 @@ from django.db.models.functions import Cast
 
 from console.base.forms import parse_pk
 from exports.models import Export
-from sync.models import Connection, Erasure, FailureDecision, Replay, Route, Snooze
+from sync.models import Connection, Erasure, FailureDecision, PersonRequest, Route, Snooze
 from sync.models import Mapping as MappingRow
 from webhooks.models import Event, Source
 
@@ -50,7 +50,7 @@ _LOOKUP_TABLES: Mapping[str, _LookupTable] = {
     "mapping": _LookupTable(MappingRow, "pk", "name"),
     "route": _LookupTable(Route, "pk", "entity_type"),
     "group": _LookupTable(Group, "pk", "name"),
-    "replay": _LookupTable(Replay, "uuid", "reason", parse_uuid),
+    "person-request": _LookupTable(PersonRequest, "uuid", "reason", parse_uuid),
     "export": _LookupTable(Export, "uuid", "reason", parse_uuid),
     "erasure": _LookupTable(Erasure, "uuid", "reason", parse_uuid),
     "snooze": _LookupTable(Snooze, "pk", "reason"),

@@ -21,7 +21,7 @@ from console.deliveries.match_decision import is_match_held, render_match_page
 from console.payloads.reveal import revealed_events
 from console.permissions import CONTENTS, MAY_APPROVE
 from sync.attempts.absence import OWNER_HELD_CODE
-from sync.models import MATCH_HELD_CODE, Delivery, Replay, Route
+from sync.models import MATCH_HELD_CODE, Delivery, PersonRequest, Route
 from sync.operations.held_deliveries import (
     MAX_DELIVERIES,
     AlreadyDecided,
@@ -129,7 +129,7 @@ class HeldDeliveryAdmin(ReadOnlyAdmin):
         if not is_match_held(delivery):
             # The key is the UUID of the decision: if the decision exists, this is a second click.
             key = parse_uuid_or_none(request.POST.get("key", ""))
-            is_decided = key is not None and Replay.objects.filter(uuid=key).exists()
+            is_decided = key is not None and PersonRequest.objects.filter(uuid=key).exists()
             decided = _("This was already decided. Nothing was done twice.")
             messages.warning(request, decided if is_decided else _("This delivery is no longer held."))
             return redirect("admin:webhooks_event_change", delivery.event_id)
@@ -175,7 +175,7 @@ class HeldDeliveryAdmin(ReadOnlyAdmin):
 
     def _redirect_used_up(self, request: HttpRequest, key: UUID) -> HttpResponseRedirect:
         # The key is the UUID of the decision: if the decision exists, this is a second click.
-        if Replay.objects.filter(uuid=key, requested_by=require_staff_user(request).pk).exists():
+        if PersonRequest.objects.filter(uuid=key, requested_by=require_staff_user(request).pk).exists():
             messages.warning(request, _("This was already decided. Nothing was done twice."))
         else:
             messages.error(request, _("Your selection has expired. Select the deliveries again."))

@@ -16,7 +16,7 @@ from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import ReasonField
 from console.base.pending_store import PendingStore
 from console.permissions import MAY_CLOSE
-from sync.models import Delivery, Replay
+from sync.models import Delivery, PersonRequest
 from sync.operations.held_deliveries import AlreadyDecided, DecisionRefused, DecisionResult
 from sync.operations.manual_closing import close_manually, filter_closable
 from webhooks.models import Event
@@ -65,7 +65,7 @@ def close_selected(
     pending = PENDING_CLOSINGS.get(request, key)
     if pending is None:
         # The key is the UUID of the request: if the request exists, this is a second click.
-        if Replay.objects.filter(uuid=key, requested_by=request.user.pk).exists():
+        if PersonRequest.objects.filter(uuid=key, requested_by=request.user.pk).exists():
             messages.warning(request, _("This was already done. Nothing was done twice."))
         else:
             messages.error(request, _("Your selection has expired. Select again."))

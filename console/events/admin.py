@@ -75,7 +75,9 @@ class EventAdmin(FilteredPageAdmin, DownloadableListAdmin):
         if not keys:
             messages.warning(request, _("Select events first. Nothing was replayed."))
             return redirect(request.get_full_path())
-        return redirect("admin:sync_replay_confirm", select_events(require_staff_user(request), keys).uuid)
+        return redirect(
+            "admin:sync_personrequest_confirm", select_events(require_staff_user(request), keys).uuid
+        )
 
     def filtered_rows(self, request: HttpRequest) -> QuerySet[Any]:
         events = Event.objects.select_related("source").order_by("-received_at", "-pk")

@@ -177,7 +177,11 @@ def _attempt_bar(attempt: AttemptRow, full: float) -> tuple[BarSegment, ...]:
 
 
 def _newest_attempts(deliveries: Sequence[Delivery], with_contents: bool) -> list[Attempt]:
-    related = ["mapping_version__mapping", "replay__requested_by", "recheck__repaired_by__delivery__event"]
+    related = [
+        "mapping_version__mapping",
+        "person_request__requested_by",
+        "recheck__repaired_by__delivery__event",
+    ]
     related += ["findings__subject"] if with_contents else []
     rows = Attempt.objects.filter(delivery__in=[delivery.pk for delivery in deliveries]).select_related(
         *related

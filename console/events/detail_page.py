@@ -27,7 +27,7 @@ from console.ui.outcome_texts import (
     is_replayable,
 )
 from sync.deliveries.blockers import is_paused_by_person, load_contention
-from sync.models import Attempt, AwaitedRecord, Delivery, FailureGroup, Replay
+from sync.models import Attempt, AwaitedRecord, Delivery, FailureGroup, PersonRequest
 from sync.models.failure import group_of
 from sync.operations.passed_causes import PassedCause, find_passed_causes
 from sync.references.value_holders import load_holders
@@ -49,7 +49,7 @@ _RELATED = (
     "identity__breaker",
     "target__breaker",
     "covered_by__delivery__event",
-    "replay__requested_by",
+    "person_request__requested_by",
 )
 
 
@@ -161,10 +161,12 @@ class EventPage:
         return max(0, self.group.number - 1) if self.group else 0
 
     @property
-    def replays(self) -> tuple[Replay, ...]:
+    def replays(self) -> tuple[PersonRequest, ...]:
         """Return the replays of the attempts and deliveries shown, newest first."""
-        replays = [delivery.row.replay for delivery in self.deliveries]
-        replays += [attempt.row.replay for delivery in self.deliveries for attempt in delivery.attempts]
+        replays = [delivery.row.person_request for delivery in self.deliveries]
+        replays += [
+            attempt.row.person_request for delivery in self.deliveries for attempt in delivery.attempts
+        ]
         known = {replay.pk: replay for replay in replays if replay is not None}
         return tuple(known[pk] for pk in sorted(known, reverse=True))
 

@@ -50,7 +50,7 @@ def _annotate_deliveries(events: QuerySet[Event]) -> QuerySet[Any]:
     undue = deliveries.filter(state=OuterRef("state"), state__in=WAITING_STATES, due_at=None)
     parts = ("route", "event__source", "identity", "target")
     paused = reduce(or_, (Q(**{f"{part}__paused_at__isnull": False}) for part in parts))
-    replayed = Attempt.objects.filter(delivery__event=OuterRef("pk"), replay__isnull=False)
+    replayed = Attempt.objects.filter(delivery__event=OuterRef("pk"), person_request__isnull=False)
     return events.select_related("source").annotate(
         attempt_count=Subquery(deliveries.order_by("-last_number").values("last_number")[:1]),
         next_at=Subquery(retried.values("due_at")[:1]),

@@ -11,7 +11,7 @@ READ = {
         "view_attempt",
         "view_call",
         "view_link",
-        "view_replay",
+        "view_personrequest",
         "view_connection",
         "view_route",
         "view_mapping",
@@ -34,7 +34,11 @@ OPERATE = {
     ],
     "console": ["share_view"],
 }
-AUDIT = {"webhooks": ["download_event"], "audit": ["view_entry", "download_entry"], "exports": ["view_export"]}
+AUDIT = {
+    "webhooks": ["download_event"],
+    "audit": ["view_entry", "download_entry"],
+    "exports": ["view_export"],
+}
 CONFIGURE = {
     label: [f"{verb}_{model}" for model in models for verb in ("add", "change", "delete", "view")]
     for label, models in {

@@ -18,7 +18,7 @@ from logins.access_requests import who_can_approve as who_can_approve_access
 from logins.held_permissions import APPROVE_EXPORTS, APPROVE_REPLAYS, CHANGE_PEOPLE, ERASE
 from logins.second_person import Decider
 from sync.erasure.requests import who_can_confirm
-from sync.models import Erasure, ErasureState, Replay, ReplayState
+from sync.models import Erasure, ErasureState, PersonRequest, PersonRequestState
 from sync.replays.decisions import who_can_approve as who_can_approve_replay
 
 # Of each kind.
@@ -63,9 +63,9 @@ _KINDS = (
     ),
     _Kind(
         APPROVE_REPLAYS,
-        "sync_replay",
+        "sync_personrequest",
         gettext_lazy("A replay awaits a second person."),
-        lambda: Replay.objects.filter(state=ReplayState.AWAITING),
+        lambda: PersonRequest.objects.filter(state=PersonRequestState.AWAITING),
         who_can_approve_replay,
     ),
     _Kind(

@@ -34,7 +34,7 @@ from console.replays.progress import progress_context, still_failed_members
 from console.replays.results import attach_results, is_single, result_rows
 from console.ui.event_filters import load_system_names
 from logins.fresh_login import require_fresh_login
-from sync.models import Replay, ReplayKind, ReplayPace, ReplayState
+from sync.models import PersonRequest, PersonRequestKind, PersonRequestState, ReplayPace
 from sync.replays.decisions import (
     approve_replay,
     decline_replay,
@@ -45,7 +45,7 @@ from sync.replays.decisions import (
 from sync.replays.event_selection import select_events
 from sync.replays.requests import ReplayAlreadyRequested, ReplayRefused
 
-_DRAFTS = (ReplayState.CHOOSING, ReplayState.CHOSEN)
+_DRAFTS = (PersonRequestState.CHOOSING, PersonRequestState.CHOSEN)
 
 
 class PaceForm(forms.Form):
@@ -65,7 +65,7 @@ def _action_page(action: str) -> Callable[..., HttpResponse]:
     return action_view
 
 
-@admin.register(Replay)
+@admin.register(PersonRequest)
 class ReplayAdmin(ReplayColumns, FilteredListAdmin):
     """Lists replays, or decisions on held deliveries if the filter asks for them.
 
@@ -91,7 +91,7 @@ class ReplayAdmin(ReplayColumns, FilteredListAdmin):
     def media(self) -> forms.Media:
         return super().media + forms.Media(css={"all": ["console/replays.css"]})
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Replay]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PersonRequest]:
         return super().get_queryset(request).exclude(state__in=_DRAFTS)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
@@ -105,14 +105,14 @@ class ReplayAdmin(ReplayColumns, FilteredListAdmin):
             replay.systems = systems
         return changelist
 
-    def render_detail(self, request: HttpRequest, row: Replay) -> HttpResponse:
+    def render_detail(self, request: HttpRequest, row: PersonRequest) -> HttpResponse:
         """Show the progress of a bulk replay, or the results of any other."""
         if row.is_bulk:
             return self.render_page(request, "console/replays/progress.html", progress_context(request, row))
         attach_results([row])
         name = self.what(row)
         title = _("Replay of %(event)s") % {"event": name} if is_single(row) else name
-        kind_query = "" if row.kind == ReplayKind.REPLAY else f"?kind={row.kind}"
+        kind_query = "" if row.kind == PersonRequestKind.REPLAY else f"?kind={row.kind}"
         context = {"title": title, "replay": row, "rows": result_rows(row), "kind_query": kind_query}
         return self.render_page(request, "console/replays/results.html", context)
 
@@ -120,13 +120,13 @@ class ReplayAdmin(ReplayColumns, FilteredListAdmin):
     def confirm_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
         """Show the effect of a bulk replay. A POST with a reason starts it."""
         self.require_permissions(request, MAY_REPLAY)
-        replay = Replay.objects.filter(uuid=key, requested_by=request.user.pk).first()
+        replay = PersonRequest.objects.filter(uuid=key, requested_by=request.user.pk).first()
         if replay is None:
             messages.error(request, _("Your selection has expired. Select the events again."))
             return redirect("admin:webhooks_event_changelist")
         if replay.state not in _DRAFTS:
             messages.warning(request, _("This replay was already started. Nothing was started twice."))
-            return redirect("admin:sync_replay_change", replay.pk)
+            return redirect("admin:sync_personrequest_change", replay.pk)
         form = TermsForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             return self._begin_replay(request, replay, form)
@@ -134,18 +134,20 @@ class ReplayAdmin(ReplayColumns, FilteredListAdmin):
             request, "console/replays/confirm.html", confirm_context(request, replay, form)
         )
 
-    def _begin_replay(self, request: HttpRequest, replay: Replay, form: TermsForm) -> HttpResponseRedirect:
+    def _begin_replay(
+        self, request: HttpRequest, replay: PersonRequest, form: TermsForm
+    ) -> HttpResponseRedirect:
         try:
             replay = begin_replay(request, replay, form)
         except ReplayAlreadyRequested as error:
             messages.warning(request, str(error))
         except ReplayRefused as error:
             messages.error(request, str(error))
-            return redirect("admin:sync_replay_confirm", replay.uuid)
+            return redirect("admin:sync_personrequest_confirm", replay.uuid)
         else:
-            if replay.state == ReplayState.AWAITING:
+            if replay.state == PersonRequestState.AWAITING:
                 messages.success(request, _("Requested. It starts when a second person approves it."))
-        return redirect("admin:sync_replay_change", replay.pk)
+        return redirect("admin:sync_personrequest_change", replay.pk)
 
     @admin_page("<uuid:key>/events/", "members")
     def members_view(self, request: HttpRequest, key: UUID) -> HttpResponseBase:
@@ -177,8 +179,8 @@ class ReplayAdmin(ReplayColumns, FilteredListAdmin):
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)
 
-    def _get_replay(self, request: HttpRequest, key: UUID) -> Replay:
-        replay = Replay.objects.filter(uuid=key).first()
+    def _get_replay(self, request: HttpRequest, key: UUID) -> PersonRequest:
+        replay = PersonRequest.objects.filter(uuid=key).first()
         is_own = replay is not None and replay.requested_by_id == request.user.pk
         # A replay that is not confirmed exists for its requester only.
         if replay is None or (replay.state in _DRAFTS and not is_own):
@@ -207,9 +209,11 @@ class ReplayAdmin(ReplayColumns, FilteredListAdmin):
         else:
             if not is_done:
                 messages.warning(request, _("This is no longer possible. Check the current status below."))
-        return redirect("admin:sync_replay_change", replay.pk)
+        return redirect("admin:sync_personrequest_change", replay.pk)
 
-    def _run_action(self, request: HttpRequest, replay: Replay, person: ActingPerson, action: str) -> bool:
+    def _run_action(
+        self, request: HttpRequest, replay: PersonRequest, person: ActingPerson, action: str
+    ) -> bool:
         if action == "continue":
             form = PaceForm(request.POST)
             return resume_replay(
@@ -219,11 +223,11 @@ class ReplayAdmin(ReplayColumns, FilteredListAdmin):
             )
         return _ACTIONS[action](replay, person)
 
-    def _select_failed(self, request: HttpRequest, replay: Replay) -> HttpResponseRedirect:
+    def _select_failed(self, request: HttpRequest, replay: PersonRequest) -> HttpResponseRedirect:
         failed = still_failed_members(replay).values_list("event_id", flat=True)
         try:
             chosen = select_events(require_staff_user(request), list(failed))
         except ReplayRefused as error:
             messages.error(request, str(error))
-            return redirect("admin:sync_replay_change", replay.pk)
-        return redirect("admin:sync_replay_confirm", chosen.uuid)
+            return redirect("admin:sync_personrequest_change", replay.pk)
+        return redirect("admin:sync_personrequest_confirm", chosen.uuid)

@@ -19,7 +19,7 @@ from console.permissions import MAY_REPLAY_MANY
 from console.replays.words import PACE_LABELS, REASON_MISSING, filter_sentences, reason_text, remaining_time
 from console.ui.event_filters import NO_SYSTEMS, count_events_text, load_system_names
 from console.ui.outcome_texts import describe_code
-from sync.models import MemberState, Replay, ReplayMember, ReplayPace, ReplayState
+from sync.models import MemberState, PersonRequest, PersonRequestMember, PersonRequestState, ReplayPace
 from sync.replays.decisions import ReplayTerms, start_replay
 from sync.replays.event_selection import TooManyEvents, is_too_large
 
@@ -48,12 +48,12 @@ def replay_limit(user: Any) -> int:
     return int(settings.REPLAY_LIMIT_ADMIN if user.has_perm(MAY_REPLAY_MANY) else settings.REPLAY_LIMIT)
 
 
-def confirm_context(request: HttpRequest, replay: Replay, form: TermsForm) -> dict[str, Any]:
+def confirm_context(request: HttpRequest, replay: PersonRequest, form: TermsForm) -> dict[str, Any]:
     """Return the context of the page, by five statements."""
     count = replay.waiting_count
     needs_second = count > replay_limit(request.user)
     problem = str(TooManyEvents()) if is_too_large(replay) else ""
-    is_counting = replay.state == ReplayState.CHOOSING and not problem
+    is_counting = replay.state == PersonRequestState.CHOOSING and not problem
     return {
         "title": _page_title(replay, is_counting=is_counting),
         "replay": replay,
@@ -77,7 +77,7 @@ def confirm_context(request: HttpRequest, replay: Replay, form: TermsForm) -> di
     }
 
 
-def _page_title(replay: Replay, *, is_counting: bool) -> str:
+def _page_title(replay: PersonRequest, *, is_counting: bool) -> str:
     if is_too_large(replay):
         return _("Too many events")
     if is_counting:
@@ -87,7 +87,7 @@ def _page_title(replay: Replay, *, is_counting: bool) -> str:
     return _("Replay %(events)s") % {"events": count_events_text(replay.waiting_count)}
 
 
-def _event_list_url(replay: Replay) -> str:
+def _event_list_url(replay: PersonRequest) -> str:
     """Return the address of the event list from which the events were selected."""
     page = reverse("admin:webhooks_event_changelist")
     params = {name: value for name, value in (replay.filter or {}).items() if not name.endswith("_taken_for")}
@@ -98,10 +98,10 @@ def _selected_pace(form: TermsForm) -> str:
     return str(form["pace"].value() or ReplayPace.GENTLE)
 
 
-def _skipped_rows(replay: Replay) -> list[SkippedRow]:
-    skipped = ReplayMember.objects.filter(replay=replay, state=MemberState.SKIPPED)
+def _skipped_rows(replay: PersonRequest) -> list[SkippedRow]:
+    skipped = PersonRequestMember.objects.filter(person_request=replay, state=MemberState.SKIPPED)
     counted = skipped.order_by().values_list("why").annotate(Count("pk")).order_by("why")
-    address_of_list = reverse("admin:sync_replay_members", args=[replay.uuid])
+    address_of_list = reverse("admin:sync_personrequest_members", args=[replay.uuid])
     return [
         SkippedRow(
             count,
@@ -112,9 +112,9 @@ def _skipped_rows(replay: Replay) -> list[SkippedRow]:
     ]
 
 
-def _sample_rows(replay: Replay) -> list[tuple[ReplayMember, str]]:
+def _sample_rows(replay: PersonRequest) -> list[tuple[PersonRequestMember, str]]:
     """Return some of the events that are sent, each with the reason of its status."""
-    waiting = ReplayMember.objects.filter(replay=replay, state=MemberState.WAITING)
+    waiting = PersonRequestMember.objects.filter(person_request=replay, state=MemberState.WAITING)
     members = list(waiting.select_related("event__source").order_by("-event")[:SAMPLE_SIZE])
     systems = systems_of_codes(member.event_id for member in members)
     codes = [(member, member.event.code) for member in members]
@@ -124,7 +124,7 @@ def _sample_rows(replay: Replay) -> list[tuple[ReplayMember, str]]:
     ]
 
 
-def begin_replay(request: HttpRequest, replay: Replay, form: TermsForm) -> Replay:
+def begin_replay(request: HttpRequest, replay: PersonRequest, form: TermsForm) -> PersonRequest:
     """Start the confirmed replay. Raises ReplayAlreadyRequested and ReplayRefused."""
     answer = form.cleaned_data
     terms = ReplayTerms(

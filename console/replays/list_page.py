@@ -19,7 +19,7 @@ from console.replays.words import filter_sentences, replay_mark
 from console.ui.event_filters import count_events_text
 from console.ui.filters import ViewTab
 from console.ui.formatting import render_age
-from sync.models import Replay, ReplayKind
+from sync.models import PersonRequest, PersonRequestKind
 
 
 class KindFilter(admin.SimpleListFilter):
@@ -29,7 +29,7 @@ class KindFilter(admin.SimpleListFilter):
     parameter_name = "kind"
 
     def lookups(self, *args: Any) -> list[tuple[str, str]]:
-        return [(ReplayKind.APPROVAL, _("approvals")), (ReplayKind.CLOSING, _("closed"))]
+        return [(PersonRequestKind.APPROVAL, _("approvals")), (PersonRequestKind.CLOSING, _("closed"))]
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         """Relabel the first choice, which means all in Django and replays here."""
@@ -40,17 +40,17 @@ class KindFilter(admin.SimpleListFilter):
     def value(self) -> str | None:
         """Return the selected kind; None for an unknown one."""
         given = super().value()
-        return given if given in ReplayKind.values else None
+        return given if given in PersonRequestKind.values else None
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Replay]) -> QuerySet[Replay]:
-        return queryset.filter(kind=self.value() or ReplayKind.REPLAY)
+    def queryset(self, request: HttpRequest, queryset: QuerySet[PersonRequest]) -> QuerySet[PersonRequest]:
+        return queryset.filter(kind=self.value() or PersonRequestKind.REPLAY)
 
 
 class ReplayColumns:
     """Columns of a `ModelAdmin` whose replays have `result` and `systems` attached."""
 
-    person = column(Replay, gettext_lazy("requested by"), lambda replay: str(replay.requested_by))
-    requested = column(Replay, gettext_lazy("requested"), lambda replay: render_age(replay.created_at))
+    person = column(PersonRequest, gettext_lazy("requested by"), lambda replay: str(replay.requested_by))
+    requested = column(PersonRequest, gettext_lazy("requested"), lambda replay: render_age(replay.created_at))
 
     @admin.display(description=gettext_lazy("events"))
     def what(self, replay: Any) -> str:

@@ -11,7 +11,7 @@ from audit.export.line_formats import REQUESTER_COLUMN, Row, csv_lines, with_req
 from console.base.forms import parse_pk
 from console.replays.words import counts_by_state, member_label, member_text, reason_text
 from console.ui.event_filters import SystemNames, count_events_text, load_system_names
-from sync.models import MemberState, Replay, ReplayMember
+from sync.models import MemberState, PersonRequest, PersonRequestMember
 
 PAGE_SIZE = 50
 CSV_COLUMNS = (
@@ -20,7 +20,7 @@ CSV_COLUMNS = (
 )
 
 
-def members_context(request: HttpRequest, replay: Replay) -> dict[str, Any]:
+def members_context(request: HttpRequest, replay: PersonRequest) -> dict[str, Any]:
     """Return the context of the page. A cursor makes every page cost one statement for its rows."""
     state, why = parse_member_filter(request)
     after = request.GET.get("after", "")
@@ -53,7 +53,7 @@ def parse_member_filter(request: HttpRequest) -> tuple[str, str]:
     return state if state in MemberState.values else "", why
 
 
-def _state_tabs(replay: Replay, state: str) -> list[tuple[str, str, int, bool]]:
+def _state_tabs(replay: PersonRequest, state: str) -> list[tuple[str, str, int, bool]]:
     """Return a tab for each state that has events, with their number."""
     tabs = [("", _("All"), replay.total, state == "")]
     for key, count in counts_by_state(replay).items():
@@ -62,14 +62,14 @@ def _state_tabs(replay: Replay, state: str) -> list[tuple[str, str, int, bool]]:
     return tabs
 
 
-def filter_members(replay: Replay, state: str = "", why: str = "") -> Any:
+def filter_members(replay: PersonRequest, state: str = "", why: str = "") -> Any:
     """Return the members of a replay in the order in which they are sent."""
-    rows = ReplayMember.objects.filter(replay=replay).order_by("event")
+    rows = PersonRequestMember.objects.filter(person_request=replay).order_by("event")
     rows = rows.filter(state=state) if state else rows
     return rows.filter(why=why) if why else rows
 
 
-def _page_heading(replay: Replay, state: str, why: str, systems: SystemNames) -> str:
+def _page_heading(replay: PersonRequest, state: str, why: str, systems: SystemNames) -> str:
     label = member_label(replay, state).capitalize() if state else count_events_text(replay.total)
     return f"{label}: {reason_text(state, why, replay, systems)}" if state and why else label
 
@@ -80,7 +80,7 @@ def csv_rows(rows: Any, requester: str) -> Iterator[str]:
     yield from csv_lines(CSV_COLUMNS, with_requester(cells, requester))
 
 
-def _member_cells(member: ReplayMember) -> Row:
+def _member_cells(member: PersonRequestMember) -> Row:
     event = member.event
     facts = (event.reference, event.source.slug, event.event_type, event.entity_type, event.entity_id)
     return [*facts, member.state, member.why, member.at.isoformat()]

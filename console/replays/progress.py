@@ -27,7 +27,14 @@ from console.replays.words import (
 )
 from console.ui.event_filters import SystemNames, count_events_text, load_system_names
 from console.ui.formatting import render_time
-from sync.models import Delivery, MemberState, Replay, ReplayMember, ReplayPace, ReplayState
+from sync.models import (
+    Delivery,
+    MemberState,
+    PersonRequest,
+    PersonRequestMember,
+    PersonRequestState,
+    ReplayPace,
+)
 from sync.replays.decisions import who_can_approve, why_not_approve
 from webhooks.models import State
 
@@ -43,7 +50,7 @@ _COLOURS: dict[str, str] = {
     MemberState.SENT: "info",
 }
 _ENDED_STATES = (MemberState.SUCCEEDED, MemberState.FAILED, MemberState.HELD)
-_MOVING_STATES = (ReplayState.CHOOSING, ReplayState.RUNNING, ReplayState.STOPPING)
+_MOVING_STATES = (PersonRequestState.CHOOSING, PersonRequestState.RUNNING, PersonRequestState.STOPPING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,7 @@ class FailureReasonRow:
     url: str
 
 
-def progress_context(request: HttpRequest, replay: Replay) -> dict[str, Any]:
+def progress_context(request: HttpRequest, replay: PersonRequest) -> dict[str, Any]:
     """Return the context of the page, by three statements on the replay's own rows and one for the names of systems."""
     systems = load_system_names()
     still_failed = count_still_failed(replay) if _is_over(replay) else 0
@@ -77,7 +84,7 @@ def progress_context(request: HttpRequest, replay: Replay) -> dict[str, Any]:
         "now": timezone.now(),
         "what": filter_sentences(replay, systems),
         "pace": PACE_LABELS.get(replay.pace, ""),
-        "why_paused": pause_text(replay) if replay.state == ReplayState.PAUSED else "",
+        "why_paused": pause_text(replay) if replay.state == PersonRequestState.PAUSED else "",
         "why_ended": ending_text(replay),
         "was_approved": replay.decided_by is not None and not was_declined(replay),
         "is_over": _is_over(replay),
@@ -94,22 +101,24 @@ def progress_context(request: HttpRequest, replay: Replay) -> dict[str, Any]:
     }
 
 
-def _poll_seconds(replay: Replay) -> int:
+def _poll_seconds(replay: PersonRequest) -> int:
     """Return the seconds after which the page reloads its figures: 0 for never."""
     if replay.in_progress_count or (replay.state in _MOVING_STATES and not replay.retrying):
         return 2
     return 10 if replay.retrying or _awaits_approval(replay) else 0
 
 
-def _allowed_actions(request: HttpRequest, replay: Replay, still_failed: int) -> dict[str, Any]:
+def _allowed_actions(request: HttpRequest, replay: PersonRequest, still_failed: int) -> dict[str, Any]:
     """Return which actions the page offers to this person in the replay's state."""
     user, awaits_approval = request.user, _awaits_approval(replay)
     is_requester = replay.requested_by_id == user.pk
     may_replay = user.has_perm("webhooks.replay_event")
-    is_sending = replay.state in (ReplayState.RUNNING, ReplayState.PAUSED) and replay.waiting_count > 0
+    is_sending = (
+        replay.state in (PersonRequestState.RUNNING, PersonRequestState.PAUSED) and replay.waiting_count > 0
+    )
     return {
-        "pause": may_replay and is_sending and replay.state == ReplayState.RUNNING,
-        "resume": may_replay and replay.state == ReplayState.PAUSED,
+        "pause": may_replay and is_sending and replay.state == PersonRequestState.RUNNING,
+        "resume": may_replay and replay.state == PersonRequestState.PAUSED,
         "stop": may_replay and is_sending,
         "decide": awaits_approval and not is_requester and user.has_perm("sync.approve_replay"),
         "withdraw": awaits_approval and is_requester,
@@ -117,9 +126,9 @@ def _allowed_actions(request: HttpRequest, replay: Replay, still_failed: int) ->
     }
 
 
-def progress_segments(replay: Replay) -> list[ProgressSegment]:
+def progress_segments(replay: PersonRequest) -> list[ProgressSegment]:
     """Return the segments of the bar from left to right, without empty ones. Unsent events are its background."""
-    address = reverse("admin:sync_replay_members", args=[replay.uuid])
+    address = reverse("admin:sync_personrequest_members", args=[replay.uuid])
     segments, x = [], 0
     for state, count in counts_by_state(replay).items():
         width = round(BAR_WIDTH * count / replay.total) if replay.total else 0
@@ -139,22 +148,22 @@ def progress_segments(replay: Replay) -> list[ProgressSegment]:
     return segments
 
 
-def _is_over(replay: Replay) -> bool:
+def _is_over(replay: PersonRequest) -> bool:
     return replay.state in ENDED_STATES
 
 
-def _awaits_approval(replay: Replay) -> bool:
-    return replay.state == ReplayState.AWAITING
+def _awaits_approval(replay: PersonRequest) -> bool:
+    return replay.state == PersonRequestState.AWAITING
 
 
-def _progress_text(replay: Replay) -> str:
+def _progress_text(replay: PersonRequest) -> str:
     """Return `312 of 486 · about 35 s left`. Skipped events count as done."""
     text = _("%(done)s of %(total)s") % {
         "done": f"{replay.ended_count + replay.skipped:,}",
         "total": f"{replay.total:,}",
     }
     if (
-        replay.state == ReplayState.RUNNING
+        replay.state == PersonRequestState.RUNNING
         and replay.waiting_count
         and (left := remaining_time(replay.waiting_count, replay.pace))
     ):
@@ -162,15 +171,15 @@ def _progress_text(replay: Replay) -> str:
     return text
 
 
-def _failure_reasons(replay: Replay, systems: SystemNames) -> list[FailureReasonRow]:
+def _failure_reasons(replay: PersonRequest, systems: SystemNames) -> list[FailureReasonRow]:
     """Return the most frequent reasons of what failed, and of what will be retried."""
     if not (replay.failed or replay.retrying):
         return []
-    failed = ReplayMember.objects.filter(
-        replay=replay, state__in=(MemberState.FAILED, MemberState.RETRYING)
+    failed = PersonRequestMember.objects.filter(
+        person_request=replay, state__in=(MemberState.FAILED, MemberState.RETRYING)
     ).order_by()
     counted = failed.values_list("state", "why").annotate(number=Count("pk"))
-    address = reverse("admin:sync_replay_members", args=[replay.uuid])
+    address = reverse("admin:sync_personrequest_members", args=[replay.uuid])
     return [
         FailureReasonRow(
             _reason_words(state, reason_text(state, why, replay, systems)),
@@ -185,13 +194,13 @@ def _reason_words(state: str, reason: str) -> str:
     return _("%(reason)s (will be retried)") % {"reason": reason} if state == MemberState.RETRYING else reason
 
 
-def still_failed_members(replay: Replay) -> QuerySet[ReplayMember]:
+def still_failed_members(replay: PersonRequest) -> QuerySet[PersonRequestMember]:
     """Select the events that failed again in this replay, and have a failed delivery now."""
     is_dead = Exists(Delivery.objects.filter(event=OuterRef("event"), state=State.DEAD))
-    return ReplayMember.objects.filter(is_dead, replay=replay, state=MemberState.FAILED)
+    return PersonRequestMember.objects.filter(is_dead, person_request=replay, state=MemberState.FAILED)
 
 
-def count_still_failed(replay: Replay) -> int:
+def count_still_failed(replay: PersonRequest) -> int:
     return still_failed_members(replay).count() if replay.failed else 0
 
 
@@ -206,9 +215,11 @@ def _no_longer_failed(number: int) -> str:
     return text % {"number": f"{number:,}"}
 
 
-def _last_ended(replay: Replay, systems: SystemNames) -> list[tuple[ReplayMember, str, object]]:
+def _last_ended(replay: PersonRequest, systems: SystemNames) -> list[tuple[PersonRequestMember, str, object]]:
     """Return the events that ended last, newest first."""
-    ended = ReplayMember.objects.filter(replay=replay, state__in=_ENDED_STATES).select_related("event")
+    ended = PersonRequestMember.objects.filter(person_request=replay, state__in=_ENDED_STATES).select_related(
+        "event"
+    )
     rows = ended.order_by("-at", "-id")[:MAX_LAST]
     return [
         (member, member_text(member.state, member.why, replay, systems), render_time(member.at))

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from console.ui.event_filters import count_events_text
 from console.ui.outcome_texts import describe_code, render_pill, render_state_pill
-from sync.models import WAITING_STATES, Attempt, AttemptOutcome, Delivery, Replay, ReplayKind
+from sync.models import WAITING_STATES, Attempt, AttemptOutcome, Delivery, PersonRequest, PersonRequestKind
 from webhooks.models import Event, State
 
 MAX_SHOWN = 50
@@ -45,18 +45,18 @@ def event_name(event: Event) -> str:
     return f"{event.event_type} {event.entity_type}, {event.entity_id}"
 
 
-def is_single(replay: Replay) -> bool:
+def is_single(replay: PersonRequest) -> bool:
     """Return True for a replay of one event, which is sent immediately."""
-    return replay.kind == ReplayKind.REPLAY and not replay.is_bulk and replay.events < 2
+    return replay.kind == PersonRequestKind.REPLAY and not replay.is_bulk and replay.events < 2
 
 
-def attach_results(replays: Sequence[Replay]) -> None:
+def attach_results(replays: Sequence[PersonRequest]) -> None:
     """Set `result` on each single replay, by three statements for all."""
     singles = {replay.pk: replay for replay in replays if is_single(replay)}
     tried: dict[int, list[Attempt]] = defaultdict(list)
-    begun = list(_attempts_with_systems().filter(replay__in=singles))
+    begun = list(_attempts_with_systems().filter(person_request__in=singles))
     for first, attempt in zip(begun, _newest_retries(begun), strict=True):
-        tried[first.replay_id].append(attempt)  # type: ignore[index]
+        tried[first.person_request_id].append(attempt)  # type: ignore[index]
     # Only replays without an attempt can still be waiting.
     waiting = _waiting_events([pk for pk in singles if pk not in tried])
     for pk, replay in singles.items():
@@ -65,26 +65,28 @@ def attach_results(replays: Sequence[Replay]) -> None:
         replay.result = result  # type: ignore[attr-defined]
 
 
-def result_rows(replay: Replay) -> list[ReplayedEventRow]:
+def result_rows(replay: PersonRequest) -> list[ReplayedEventRow]:
     """Return rows for the newest attempts; for a closing, which has none, the deliveries it closed that were not
     replayed since.
     """
-    if replay.kind == ReplayKind.CLOSING:
-        closed = Delivery.objects.filter(replay=replay).select_related("event").order_by("-id")[:MAX_SHOWN]
+    if replay.kind == PersonRequestKind.CLOSING:
+        closed = (
+            Delivery.objects.filter(person_request=replay).select_related("event").order_by("-id")[:MAX_SHOWN]
+        )
         return [
             ReplayedEventRow(delivery.event, render_state_pill(delivery.state), "", replay.created_at)
             for delivery in closed
         ]
-    begun = list(_attempts_with_systems().filter(replay=replay).order_by("-id")[:MAX_SHOWN])
+    begun = list(_attempts_with_systems().filter(person_request=replay).order_by("-id")[:MAX_SHOWN])
     return [_result_row(attempt) for attempt in _newest_retries(begun)]
 
 
-def summary_text(replay: Replay) -> str:
+def summary_text(replay: PersonRequest) -> str:
     """Return the effect of a decision, or of a replay of several events, as a count."""
     count = count_events_text(replay.events)
-    if replay.kind == ReplayKind.APPROVAL:
+    if replay.kind == PersonRequestKind.APPROVAL:
         return _("%(events)s approved") % {"events": count}
-    if replay.kind == ReplayKind.CLOSING:
+    if replay.kind == PersonRequestKind.CLOSING:
         return _("%(events)s closed") % {"events": count}
     return _("%(events)s sent again") % {"events": count}
 
@@ -110,7 +112,7 @@ def _last_retry(attempt: Attempt, following: Sequence[Attempt]) -> Attempt:
         if later.number <= last.number:
             continue
         # Another replay has a result of its own.
-        if later.replay_id is not None or not _may_be_retried(last):
+        if later.person_request_id is not None or not _may_be_retried(last):
             break
         last = later
     return last
@@ -130,8 +132,8 @@ def _is_retried(attempt: Attempt) -> bool:
 
 def _waiting_events(keys: Sequence[int]) -> dict[int, Event]:
     """Return by replay the event that still waits for it."""
-    rows = Delivery.objects.filter(replay__in=keys, state__in=(State.PENDING, State.RETRYING))
-    return {delivery.replay_id: delivery.event for delivery in rows.select_related("event")}  # type: ignore[misc]
+    rows = Delivery.objects.filter(person_request__in=keys, state__in=(State.PENDING, State.RETRYING))
+    return {delivery.person_request_id: delivery.event for delivery in rows.select_related("event")}  # type: ignore[misc]
 
 
 def _result_row(attempt: Attempt) -> ReplayedEventRow:
@@ -154,7 +156,7 @@ def _worst_result(attempts: Sequence[Attempt]) -> ReplayResult:
     return ReplayResult(worst.delivery.event, _outcome_pill(worst), _failure_reason(worst))
 
 
-def _result_without_attempt(event: Event | None, replay: Replay) -> ReplayResult:
+def _result_without_attempt(event: Event | None, replay: PersonRequest) -> ReplayResult:
     """Return the result of a replay without attempts: the event waits, no route took it, or its data was deleted."""
     if event is not None:
         return ReplayResult(event, render_pill("quiet", "○", _("Queued")))

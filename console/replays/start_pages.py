@@ -59,7 +59,7 @@ def select_matching(request: HttpRequest, params: Mapping[str, str]) -> HttpResp
     except TooManyEvents as error:
         messages.error(request, str(error))
         return redirect("admin:webhooks_event_changelist")
-    return redirect("admin:sync_replay_confirm", replay.uuid)
+    return redirect("admin:sync_personrequest_confirm", replay.uuid)
 
 
 @admin_page("<int:pk>/replay/", "replay")

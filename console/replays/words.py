@@ -9,17 +9,24 @@ from django.utils.translation import gettext_lazy
 from console.ui.event_filters import SystemNames, count_events_text, describe_filter
 from console.ui.formatting import long_duration
 from console.ui.outcome_texts import render_pill
-from sync.models import MemberState, Replay, ReplayPace, ReplayPauseReason, ReplayState, SkipReason
+from sync.models import (
+    MemberState,
+    PersonRequest,
+    PersonRequestState,
+    ReplayPace,
+    ReplayPauseReason,
+    SkipReason,
+)
 
 _STATES: Mapping[str, tuple[str, str, object]] = {
-    ReplayState.CHOOSING: ("quiet", "○", gettext_lazy("Being counted")),
-    ReplayState.CHOSEN: ("quiet", "○", gettext_lazy("Not confirmed")),
-    ReplayState.AWAITING: ("held", "‖", gettext_lazy("Waiting for approval")),
-    ReplayState.RUNNING: ("running", "▸", gettext_lazy("Running")),
-    ReplayState.PAUSED: ("warn", "‖", gettext_lazy("Paused")),
-    ReplayState.STOPPING: ("closed", "⊘", gettext_lazy("Stopping")),
-    ReplayState.STOPPED: ("closed", "⊘", gettext_lazy("Stopped")),
-    ReplayState.FINISHED: ("good", "✓", gettext_lazy("Finished")),
+    PersonRequestState.CHOOSING: ("quiet", "○", gettext_lazy("Being counted")),
+    PersonRequestState.CHOSEN: ("quiet", "○", gettext_lazy("Not confirmed")),
+    PersonRequestState.AWAITING: ("held", "‖", gettext_lazy("Waiting for approval")),
+    PersonRequestState.RUNNING: ("running", "▸", gettext_lazy("Running")),
+    PersonRequestState.PAUSED: ("warn", "‖", gettext_lazy("Paused")),
+    PersonRequestState.STOPPING: ("closed", "⊘", gettext_lazy("Stopping")),
+    PersonRequestState.STOPPED: ("closed", "⊘", gettext_lazy("Stopped")),
+    PersonRequestState.FINISHED: ("good", "✓", gettext_lazy("Finished")),
 }
 REASON_MISSING = {"required": gettext_lazy("Enter a reason. It is stored with the replay.")}
 MEMBER_LABELS: Mapping[str, object] = {
@@ -44,7 +51,7 @@ PACE_LABELS: Mapping[str, object] = {
     ReplayPace.NORMAL: gettext_lazy("Normal, 1,200 a minute"),
     ReplayPace.FIRST: gettext_lazy("Send one first, then pause"),
 }
-ENDED_STATES = (ReplayState.FINISHED, ReplayState.STOPPING, ReplayState.STOPPED)
+ENDED_STATES = (PersonRequestState.FINISHED, PersonRequestState.STOPPING, PersonRequestState.STOPPED)
 _PER_MINUTE = {ReplayPace.GENTLE: 300, ReplayPace.NORMAL: 1_200}
 
 
@@ -53,7 +60,7 @@ def replay_mark(state: str) -> SafeString:
     return render_pill(style, symbol, str(label))
 
 
-def counts_by_state(replay: Replay) -> dict[str, int]:
+def counts_by_state(replay: PersonRequest) -> dict[str, int]:
     """Return the number of its events in each state, from the replay's own row."""
     return {
         MemberState.SUCCEEDED: replay.succeeded,
@@ -66,14 +73,14 @@ def counts_by_state(replay: Replay) -> dict[str, int]:
     }
 
 
-def member_label(replay: Replay, state: str) -> str:
+def member_label(replay: PersonRequest, state: str) -> str:
     """Return the label of a member's state: a waiting event is not sent any more once the replay has ended."""
     if state == MemberState.WAITING and replay.state in ENDED_STATES:
         return _("not sent")
     return str(MEMBER_LABELS[state])
 
 
-def member_text(state: str, why: str, replay: Replay, systems: SystemNames) -> str:
+def member_text(state: str, why: str, replay: PersonRequest, systems: SystemNames) -> str:
     """Return the result of an event, with the reason if it is known."""
     word = member_label(replay, state)
     if state == MemberState.SKIPPED:
@@ -81,13 +88,13 @@ def member_text(state: str, why: str, replay: Replay, systems: SystemNames) -> s
     return f"{word}: {reason_text(state, why, replay, systems)}" if why else word
 
 
-def reason_text(state: str, why: str, replay: Replay, systems: SystemNames) -> str:
+def reason_text(state: str, why: str, replay: PersonRequest, systems: SystemNames) -> str:
     if state == MemberState.SKIPPED:
         return str(SKIP_REASONS.get(why, why))
     return systems.reason_title(why, (replay.filter or {}).get("target", ""))
 
 
-def filter_sentences(replay: Replay, systems: SystemNames) -> list[str]:
+def filter_sentences(replay: PersonRequest, systems: SystemNames) -> list[str]:
     """Return the filters of a replay in words, one condition each."""
     if replay.filter is None:
         return [_("selected individually")]
@@ -102,7 +109,7 @@ def remaining_time(count: int, pace: str) -> str:
     return _("about %(time)s") % {"time": long_duration(seconds)}
 
 
-def pause_text(replay: Replay) -> str:
+def pause_text(replay: PersonRequest) -> str:
     """Return why the replay is paused, and the next step."""
     if replay.pause_reason == ReplayPauseReason.FIRST and replay.retrying:
         return _("The first event failed and will be retried. Check the reason below, then resume or stop.")
@@ -118,22 +125,25 @@ def pause_text(replay: Replay) -> str:
     return _("Paused by %(who)s. Nothing more is sent until someone resumes it.") % {"who": who}
 
 
-def was_declined(replay: Replay) -> bool:
+def was_declined(replay: PersonRequest) -> bool:
     """Return True if the second person declined it, so that nothing was sent."""
-    is_stopped = replay.state == ReplayState.STOPPED and not replay.events
+    is_stopped = replay.state == PersonRequestState.STOPPED and not replay.events
     return is_stopped and replay.decided_by is not None and replay.decided_by == replay.paused_by
 
 
-def ending_text(replay: Replay) -> str:
+def ending_text(replay: PersonRequest) -> str:
     """Return who ended the replay early, and the effect; empty if it ran to its end."""
-    if replay.state not in (ReplayState.STOPPING, ReplayState.STOPPED) or replay.paused_by is None:
+    if (
+        replay.state not in (PersonRequestState.STOPPING, PersonRequestState.STOPPED)
+        or replay.paused_by is None
+    ):
         return ""
     names = {"who": replay.paused_by.get_username(), "events": count_events_text(replay.waiting_count)}
     if was_declined(replay):
         return _("Rejected by %(who)s. Nothing was sent.") % names
     if not replay.events:
         return _("Stopped by %(who)s before anything was sent.") % names
-    if replay.state == ReplayState.STOPPING:
+    if replay.state == PersonRequestState.STOPPING:
         return (
             _("Stopped by %(who)s. Deliveries in progress will finish; %(events)s will not be sent.") % names
         )

@@ -17,7 +17,7 @@ from console.settings.pause import render_activity_pill
 from console.ui import formatting, outcome_texts
 from console.ui.outcome_texts import render_pill
 from console.ui.stored_failures import translate_failure
-from sync.models import Delivery, FailureGroup, FailureGroupState, Replay
+from sync.models import Delivery, FailureGroup, FailureGroupState, PersonRequest
 from sync.monitoring.health_figures import COUNT_LIMIT
 
 register = template.Library()
@@ -85,12 +85,14 @@ def code_title(code: str, connection: str = "") -> str:
 
 
 @register.simple_tag(takes_context=True)
-def replay_link(context: Any, replay: Replay) -> str:
+def replay_link(context: Any, replay: PersonRequest) -> str:
     """Render the name of a replay, as a link to its page if the person may see it."""
     name = f"{replay.get_kind_display()} #{replay.pk}"
-    if not context["perms"]["sync"]["view_replay"]:
+    if not context["perms"]["sync"]["view_personrequest"]:
         return name
-    return format_html('<a href="{}">{}</a>', reverse("admin:sync_replay_change", args=[replay.pk]), name)
+    return format_html(
+        '<a href="{}">{}</a>', reverse("admin:sync_personrequest_change", args=[replay.pk]), name
+    )
 
 
 _CHANGED_LINES = {"added": ("ins", "now", "+ "), "removed": ("del", "was", "- ")}

@@ -219,11 +219,11 @@ def _by_parent(rows: Sequence[dict[str, Any]], column: str) -> Mapping[Any, list
 
 def _add_page_columns(tables: Mapping[str, Sequence[dict[str, Any]]], events: Sequence[int]) -> None:
     """Add the columns that pages show and exports do not have."""
-    columns = ("key", "mapping_version", "replay", "payload_choice", "in_own_process", "counted_as")
+    columns = ("key", "mapping_version", "person_request", "payload_choice", "in_own_process", "counted_as")
     attempts = Attempt.objects.filter(delivery__event__in=events).values_list(*columns)
     shown = {str(key): rest for key, *rest in attempts}
     for row in tables["attempts"]:
-        names = ("mapping", "replay", "payload_choice", "in_own_process", "counted_as")
+        names = ("mapping", "person_request", "payload_choice", "in_own_process", "counted_as")
         row.update(zip(names, shown.get(row["attempt"], ()), strict=False))
     batches = {
         to_reference(uuid): (key, receipt and to_reference(receipt))

@@ -42,12 +42,12 @@ from webhooks.models import State
 _END_DELIVERY = Statement(
     f"""UPDATE sync_delivery SET token = NULL, lease_until = NULL, identity_slot = NULL, target_slot = NULL,
     deaths = 0, state_before_recheck = '', code = %s, failure_key = %s,
-    state = CASE WHEN replay_id IS NULL THEN %s ELSE 'pending' END,
-    due_at = CASE WHEN replay_id IS NOT NULL THEN {{now}} WHEN %s THEN {{clock}} ELSE NULL END,
+    state = CASE WHEN person_request_id IS NULL THEN %s ELSE 'pending' END,
+    due_at = CASE WHEN person_request_id IS NOT NULL THEN {{now}} WHEN %s THEN {{clock}} ELSE NULL END,
     not_before = CASE WHEN %s THEN {{clock}} ELSE NULL END,
-    opened_at = CASE WHEN replay_id IS NOT NULL THEN {{now}} ELSE opened_at END,
-    settled_at = CASE WHEN replay_id IS NULL AND %s THEN %s ELSE NULL END,
-    attempts_used = CASE WHEN replay_id IS NULL THEN %s ELSE 0 END
+    opened_at = CASE WHEN person_request_id IS NOT NULL THEN {{now}} ELSE opened_at END,
+    settled_at = CASE WHEN person_request_id IS NULL AND %s THEN %s ELSE NULL END,
+    attempts_used = CASE WHEN person_request_id IS NULL THEN %s ELSE 0 END
     WHERE {STILL_CLAIMED} RETURNING state"""  # noqa: S608
 )
 
@@ -307,7 +307,7 @@ def _end_siblings_and_events(
     if claim.covered:
         # A sibling that a person replayed meanwhile gets an attempt of its own.
         covered = Delivery.objects.filter(
-            covered_by=claim.attempt, state__in=WAITING_STATES, replay__isnull=True
+            covered_by=claim.attempt, state__in=WAITING_STATES, person_request__isnull=True
         )
         rows = list(covered.values_list("pk", "event_id", "event__uuid", "route_id"))
         events.update(event for _, event, _, _ in rows)

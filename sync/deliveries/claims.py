@@ -40,11 +40,11 @@ _MAX_COLLISIONS = 3
 # Less than the shortest retention of the audit log.
 _MIN_AUDIT_RETENTION = timedelta(hours=12)
 
-# Clearing `replay_id` lets the settling commit notice a replay that is requested while the attempt runs. The state is
-# hidden because the row is found by its key: see `_state_sql`.
+# Clearing `person_request_id` lets the settling commit notice a replay that is requested while the attempt runs. The
+# state is hidden because the row is found by its key: see `_state_sql`.
 _CLAIM = Statement(
     f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}},
-    attempts_used = attempts_used + 1, last_number = last_number + 1, replay_id = NULL, failure_key = '',
+    attempts_used = attempts_used + 1, last_number = last_number + 1, person_request_id = NULL, failure_key = '',
     identity_slot = %s, target_slot = %s
     WHERE id = %s AND {is_due(hides_state=True)} AND CASE WHEN %s THEN {is_suspect()} ELSE {may_run_beside_others()} END
     AND {has_no_open_breaker("sync_delivery")} RETURNING attempts_used, last_number, payload_choice, mapping_version_id,
@@ -220,8 +220,8 @@ def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: b
     delivery.state_before_recheck = state_before_recheck
     newest = get_resolved_route(delivery.route_id)
     resolved = with_mapping_version(newest, delivery.mapping_version_id)
-    # The claim has cleared `replay_id` in the row; the locked copy still has it.
-    attempt = _new_attempt(delivery, resolved, own.replay_id)
+    # The claim has cleared `person_request_id` in the row; the locked copy still has it.
+    attempt = _new_attempt(delivery, resolved, own.person_request_id)
     attempt.in_own_process = in_own_process
     starts_stream = _seems_first_attempt(delivery, attempt) and not reads_head
     entry = prepare_append(attempt_started_entry(attempt), heads=NEW_STREAMS if starts_stream else None)
@@ -276,11 +276,11 @@ def claim_unstored(
     return Claim(delivery, _new_attempt(delivery, route), token, route, link, decides_event=is_only)
 
 
-def _new_attempt(delivery: Delivery, route: ResolvedRoute, replay_id: int | None = None) -> Attempt:
+def _new_attempt(delivery: Delivery, route: ResolvedRoute, person_request_id: int | None = None) -> Attempt:
     """Return a new attempt in state `started`, to be inserted. A replay or re-check that waited becomes its cause."""
     cause = (
         AttemptCause.REPLAY
-        if replay_id
+        if person_request_id
         else AttemptCause.RECHECK
         if delivery.state_before_recheck
         else AttemptCause.RETRY
@@ -292,7 +292,7 @@ def _new_attempt(delivery: Delivery, route: ResolvedRoute, replay_id: int | None
         delivery=delivery,
         number=delivery.last_number,
         cause=cause,
-        replay_id=replay_id,
+        person_request_id=person_request_id,
         started_at=timezone.now(),
         mapping_version=route.mapping_version,
         payload_choice=delivery.payload_choice,
@@ -307,7 +307,7 @@ def attempt_started_entry(attempt: Attempt) -> NewEntry:
         "cause": str(attempt.cause),
         # The last three only where they are not the default.
         "mapping": attempt.mapping_version_id,
-        **({"replay": attempt.replay_id} if attempt.replay_id else {}),
+        **({"person_request": attempt.person_request_id} if attempt.person_request_id else {}),
         **({"payload_choice": str(attempt.payload_choice)} if attempt.payload_choice else {}),
         **({"in_own_process": True} if attempt.in_own_process else {}),
     }
@@ -324,7 +324,8 @@ def _cover_siblings(others: list[OpenSibling], claim: Claim) -> tuple[Event, ...
     covered = [
         sibling.pk
         for sibling in others
-        if sibling.route_id == route_id and not (sibling.is_relayed or sibling.replay_id or sibling.is_chosen)
+        if sibling.route_id == route_id
+        and not (sibling.is_relayed or sibling.person_request_id or sibling.is_chosen)
     ]
     if not covered:
         return ()

@@ -131,7 +131,7 @@ def _end_attempts(delivery: Delivery, now: datetime) -> list[NewEntry]:
     started.update(outcome=AttemptOutcome.UNKNOWN, ended_at=now, code=code, is_retryable=code != CRASH_CODE)
     if code == CRASH_CODE:
         # A replay that was requested meanwhile still gets its attempt.
-        dead = Delivery.objects.filter(pk=delivery.pk, replay=None).update(
+        dead = Delivery.objects.filter(pk=delivery.pk, person_request=None).update(
             state=State.DEAD, code=CRASH_CODE, due_at=None, settled_at=now, state_before_recheck=""
         )
         state = State.DEAD if dead else state

@@ -16,7 +16,7 @@ from sync.deliveries.predicates import (
 from sync.deliveries.record_links import RecordLink
 from sync.models import Delivery
 
-_SIBLINGS = f"""SELECT id, route_id, state, is_relayed, replay_id,
+_SIBLINGS = f"""SELECT id, route_id, state, is_relayed, person_request_id,
     payload_choice <> '' OR mapping_version_id IS NOT NULL
     FROM sync_delivery WHERE {MATCHES_SUBJECT} AND {waits_or_runs()} ORDER BY id"""  # noqa: S608
 # SQLite knows no FOR UPDATE and needs none: it has one writer at a time.
@@ -44,15 +44,15 @@ _EXPIRED = Statement(
 class OpenSibling:
     """An open delivery of a subject, reduced to the columns that decide the order.
 
-    `replay_id` is a replay that has not begun. If `is_chosen`, a person chose the payload or mapping version of its
-    attempts.
+    `person_request_id` is a request that has not begun. If `is_chosen`, a person chose the payload or mapping version
+    of its attempts.
     """
 
     pk: int
     route_id: int
     state: str
     is_relayed: bool
-    replay_id: int | None
+    person_request_id: int | None
     is_chosen: bool
 
 

@@ -69,7 +69,7 @@ def _make_pending(deliveries: QuerySet[Delivery], **values: Any) -> list[NewEntr
 
 def _retryable_failures(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
     """Select failed deliveries that have no replay pending and of which nothing is paused."""
-    failed = deliveries.filter(state=State.DEAD, code__in=RETRYABLE_CODES, replay=None)
+    failed = deliveries.filter(state=State.DEAD, code__in=RETRYABLE_CODES, person_request=None)
     return failed.filter(
         route__paused_at=None,
         event__source__paused_at=None,

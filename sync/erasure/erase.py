@@ -174,7 +174,7 @@ def _close_unfinished_deliveries(subject: ErasureSubject, erasure: Erasure, now:
         raise AttemptStillRunning
     unfinished = [row for row in rows if row.state in _UNFINISHED]
     Delivery.objects.filter(pk__in=[row.pk for row in unfinished]).update(
-        state=State.CLOSED, code=State.CLOSED.value, due_at=None, replay=None, settled_at=now
+        state=State.CLOSED, code=State.CLOSED.value, due_at=None, person_request=None, settled_at=now
     )
     refresh_event_states({row.event_id for row in unfinished})
     details = {"erasure": str(erasure.uuid)}

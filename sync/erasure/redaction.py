@@ -18,9 +18,9 @@ from sync.models import (
     FailureGroup,
     MappingDraft,
     MappingVersion,
+    PersonRequest,
+    PersonRequestMember,
     Relinking,
-    Replay,
-    ReplayMember,
     Route,
     Snooze,
 )
@@ -29,7 +29,7 @@ from webhooks.models import Source, erased_entity_id
 
 # Free text of people; small tables, which are read whole.
 FREE_TEXT_COLUMNS: tuple[tuple[Any, str], ...] = (
-    (Replay, "reason"),
+    (PersonRequest, "reason"),
     (Snooze, "reason"),
     (Erasure, "reason"),
     (Erasure, "case_number"),
@@ -50,7 +50,7 @@ REDACTED_TEXT = "erased together with the person's data"
 def redact_replay_reasons(subject: ErasureSubject) -> None:
     """Redact the reasons of replays of this entity alone, while their rows still show that."""
     requests = replays_by_event(subject)
-    replays = Replay.objects.filter(pk__in=requests)
+    replays = PersonRequest.objects.filter(pk__in=requests)
     own_replays = [replay.pk for replay in replays if _concerns_only(replay, requests[replay.pk])]
     replays.filter(pk__in=own_replays).update(reason=REDACTED_TEXT)
 
@@ -64,13 +64,13 @@ def redact_free_text(subject: ErasureSubject) -> None:
         _redact_filters(subject.entity_id, name)
 
 
-def _concerns_only(request: Replay, own: set[int]) -> bool:
+def _concerns_only(request: PersonRequest, own: set[int]) -> bool:
     """Return True if a replay concerns no other events than `own`. Its own count decides if no row names the
     others.
     """
-    attempts = Attempt.objects.filter(replay=request).exclude(delivery__event__in=own)
-    others = Delivery.objects.filter(replay=request).exclude(event__in=own)
-    members = ReplayMember.objects.filter(replay=request).exclude(event__in=own)
+    attempts = Attempt.objects.filter(person_request=request).exclude(delivery__event__in=own)
+    others = Delivery.objects.filter(person_request=request).exclude(event__in=own)
+    members = PersonRequestMember.objects.filter(person_request=request).exclude(event__in=own)
     return request.events <= len(own) and not any(rows.exists() for rows in (attempts, others, members))
 
 
@@ -92,11 +92,11 @@ def replace_id_in_text(text: str, entity_id: str, name: str) -> str:
 
 def _redact_filters(entity_id: str, name: str) -> None:
     """Replace the id in the filters that replays were selected by."""
-    matching = Replay.objects.filter(Q(filter__has_key="entity_id") | Q(filter__has_key="q"))
+    matching = PersonRequest.objects.filter(Q(filter__has_key="entity_id") | Q(filter__has_key="q"))
     for key, params in matching.values_list("pk", "filter"):
         redacted = replace_id_in_filter(params or {}, entity_id, name)
         if params and redacted != params:
-            Replay.objects.filter(pk=key).update(filter=redacted)
+            PersonRequest.objects.filter(pk=key).update(filter=redacted)
 
 
 def replace_id_in_filter(params: Mapping[str, str], entity_id: str, name: str) -> dict[str, str]:

@@ -18,9 +18,9 @@ from sync.models import (
     Call,
     Delivery,
     Link,
+    PersonRequest,
+    PersonRequestMember,
     RecordReference,
-    Replay,
-    ReplayMember,
     Route,
 )
 from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, pseudonym
@@ -140,11 +140,13 @@ def replays_by_event(subject: ErasureSubject) -> dict[int, set[int]]:
     """
     replays: dict[int, set[int]] = defaultdict(set)
     deliveries = subject.deliveries
-    attempts = Attempt.objects.filter(delivery__in=deliveries.values("pk"), replay__isnull=False)
+    attempts = Attempt.objects.filter(delivery__in=deliveries.values("pk"), person_request__isnull=False)
     every: tuple[Iterable[tuple[Any, Any]], ...] = (
-        attempts.values_list("replay", "delivery__event"),
-        deliveries.filter(replay__isnull=False).values_list("replay", "event"),
-        ReplayMember.objects.filter(event__in=subject.events.values("pk")).values_list("replay", "event"),
+        attempts.values_list("person_request", "delivery__event"),
+        deliveries.filter(person_request__isnull=False).values_list("person_request", "event"),
+        PersonRequestMember.objects.filter(event__in=subject.events.values("pk")).values_list(
+            "person_request", "event"
+        ),
         _replays_in_audit_log(subject),
     )
     for request, event in chain.from_iterable(every):
@@ -168,11 +170,11 @@ def _replays_in_audit_log(subject: ErasureSubject) -> Iterator[tuple[int, int]]:
         )
         for stream, text in entries.values_list("stream", "details"):
             details = parse_details(text)
-            uuid = details.get("replay") or details.get("request")
+            uuid = details.get("person_request")
             # Someone may have changed the entry.
             if _is_uuid(uuid):
                 named.append((uuid, streams[stream]))
-    known = Replay.objects.filter(uuid__in={uuid for uuid, _ in named})
+    known = PersonRequest.objects.filter(uuid__in={uuid for uuid, _ in named})
     keys = {str(uuid): key for uuid, key in known.values_list("uuid", "pk")}
     return ((keys[uuid], event) for uuid, event in named if uuid in keys)
 

@@ -341,7 +341,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='ReplayMember',
+            name='PersonRequestMember',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('state', models.CharField(choices=[('waiting', 'waiting'), ('skipped', 'skipped'), ('sent', 'in progress'), ('retrying', 'failed, will be retried'), ('succeeded', 'succeeded'), ('failed', 'failed again'), ('held', 'held for approval')], default='waiting', max_length=10)),
@@ -391,7 +391,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='Replay',
+            name='PersonRequest',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('uuid', models.UUIDField(default=uuid.uuid4, unique=True)),
@@ -780,7 +780,7 @@ class Migration(migrations.Migration):
             field=models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sync.mappingversion'),
         ),
         migrations.AddField(
-            model_name='replaymember',
+            model_name='personrequestmember',
             name='event',
             field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='webhooks.event'),
         ),
@@ -794,34 +794,34 @@ class Migration(migrations.Migration):
             field=models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='webhooks.source'),
         ),
         migrations.AddField(
-            model_name='replay',
+            model_name='personrequest',
             name='decided_by',
             field=models.ForeignKey(help_text='the second person, who approved or declined it', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
         ),
         migrations.AddField(
-            model_name='replay',
+            model_name='personrequest',
             name='paused_by',
             field=models.ForeignKey(help_text='who paused or stopped it; empty: the hub', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
         ),
         migrations.AddField(
-            model_name='replay',
+            model_name='personrequest',
             name='requested_by',
             field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
         ),
         migrations.AddField(
-            model_name='replaymember',
-            name='replay',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='members', to='sync.replay'),
+            model_name='personrequestmember',
+            name='person_request',
+            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='members', to='sync.personrequest'),
         ),
         migrations.AddField(
             model_name='delivery',
-            name='replay',
-            field=models.ForeignKey(db_index=False, help_text='requested, and not begun', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sync.replay'),
+            name='person_request',
+            field=models.ForeignKey(db_index=False, help_text='requested, and not begun', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sync.personrequest'),
         ),
         migrations.AddField(
             model_name='attempt',
-            name='replay',
-            field=models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='attempts', to='sync.replay'),
+            name='person_request',
+            field=models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='attempts', to='sync.personrequest'),
         ),
         migrations.AddField(
             model_name='route',
@@ -958,28 +958,28 @@ class Migration(migrations.Migration):
             index=models.Index(fields=['hour'], name='refusal_count_hour'),
         ),
         migrations.AddConstraint(
-            model_name='replay',
+            model_name='personrequest',
             constraint=models.CheckConstraint(condition=models.Q(('decided_by', None), models.Q(('decided_by', models.F('requested_by')), _negated=True), _connector='OR'), name='a_second_person_approves'),
         ),
         migrations.AddIndex(
-            model_name='replay',
-            index=models.Index(condition=models.Q(('state', 'awaiting')), fields=['id'], name='replay_awaiting'),
+            model_name='personrequest',
+            index=models.Index(condition=models.Q(('state', 'awaiting')), fields=['id'], name='person_request_awaiting'),
         ),
         migrations.AddIndex(
-            model_name='replaymember',
-            index=models.Index(fields=['replay', 'state', 'event'], name='member_state'),
+            model_name='personrequestmember',
+            index=models.Index(fields=['person_request', 'state', 'event'], name='member_state'),
         ),
         migrations.AddIndex(
-            model_name='replaymember',
+            model_name='personrequestmember',
             index=models.Index(fields=['event', 'state'], name='member_event'),
         ),
         migrations.AddIndex(
-            model_name='replaymember',
-            index=models.Index(fields=['replay', 'at', 'id'], name='member_at'),
+            model_name='personrequestmember',
+            index=models.Index(fields=['person_request', 'at', 'id'], name='member_at'),
         ),
         migrations.AddConstraint(
-            model_name='replaymember',
-            constraint=models.UniqueConstraint(fields=('replay', 'event'), name='once_a_replay'),
+            model_name='personrequestmember',
+            constraint=models.UniqueConstraint(fields=('person_request', 'event'), name='once_a_request'),
         ),
         migrations.AddIndex(
             model_name='attempt',
@@ -987,7 +987,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='attempt',
-            index=models.Index(condition=models.Q(('replay__isnull', False)), fields=['replay'], name='attempt_replay'),
+            index=models.Index(condition=models.Q(('person_request__isnull', False)), fields=['person_request'], name='attempt_person_request'),
         ),
         migrations.AddIndex(
             model_name='attempt',
@@ -1035,7 +1035,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='delivery',
-            index=models.Index(condition=models.Q(('replay__isnull', False)), fields=['replay'], name='delivery_replay'),
+            index=models.Index(condition=models.Q(('person_request__isnull', False)), fields=['person_request'], name='delivery_person_request'),
         ),
         migrations.AddConstraint(
             model_name='delivery',

@@ -54,6 +54,16 @@ from sync.models.failure import FailureDecision, FailureGroup, FailureGroupState
 from sync.models.housekeeping import PeriodicTask, PruningRun, RetentionCategory
 from sync.models.job import OPEN_JOB_STATES, Job, JobState
 from sync.models.mapping import DraftState, Mapping, MappingDraft, MappingVersion
+from sync.models.person_request import (
+    MemberState,
+    PersonRequest,
+    PersonRequestKind,
+    PersonRequestMember,
+    PersonRequestState,
+    ReplayPace,
+    ReplayPauseReason,
+    SkipReason,
+)
 from sync.models.recheck import Recheck, new_recheck
 from sync.models.relink_run import (
     OPEN_RELINKING_STATES,
@@ -61,16 +71,6 @@ from sync.models.relink_run import (
     Relinking,
     RelinkingState,
     RelinkOutcome,
-)
-from sync.models.replay import (
-    MemberState,
-    Replay,
-    ReplayKind,
-    ReplayMember,
-    ReplayPace,
-    ReplayPauseReason,
-    ReplayState,
-    SkipReason,
 )
 from sync.models.route import ROUTE_SETTINGS, Route
 
@@ -127,6 +127,10 @@ __all__ = [
     "NotificationState",
     "PayloadChoice",
     "PeriodicTask",
+    "PersonRequest",
+    "PersonRequestKind",
+    "PersonRequestMember",
+    "PersonRequestState",
     "PruningRun",
     "Recheck",
     "RecordReference",
@@ -136,12 +140,8 @@ __all__ = [
     "RelinkOutcome",
     "Relinking",
     "RelinkingState",
-    "Replay",
-    "ReplayKind",
-    "ReplayMember",
     "ReplayPace",
     "ReplayPauseReason",
-    "ReplayState",
     "RetentionCategory",
     "Route",
     "SkipReason",

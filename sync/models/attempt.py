@@ -12,7 +12,7 @@ from database.row_ids import id_bound
 from sync.models.connection import Connection
 from sync.models.delivery import Delivery, PayloadChoice
 from sync.models.mapping import MappingVersion
-from sync.models.replay import Replay
+from sync.models.person_request import PersonRequest
 from webhooks.models import indexes_where_set, payload_foreign_key
 
 
@@ -71,7 +71,9 @@ class Attempt(models.Model):
     number = models.PositiveSmallIntegerField()
     key = models.UUIDField(unique=True, default=new_uuid)
     cause = models.CharField(max_length=8, choices=AttemptCause)
-    replay = models.ForeignKey(Replay, models.PROTECT, null=True, related_name="attempts", db_index=False)
+    person_request = models.ForeignKey(
+        PersonRequest, models.PROTECT, null=True, related_name="attempts", db_index=False
+    )
     in_own_process = models.BooleanField(
         default=False,
         help_text="in a separate process, because processes died that ran this delivery",
@@ -117,7 +119,7 @@ class Attempt(models.Model):
             models.Index(
                 fields=["started_at"], condition=~models.Q(counted_as=""), name="attempt_counted_as"
             ),
-            *indexes_where_set("attempt", "replay", "findings"),
+            *indexes_where_set("attempt", "person_request", "findings"),
         ]
 
     def __str__(self) -> str:

@@ -126,8 +126,8 @@ class Delivery(models.Model):
         db_index=False,
         help_text="the attempt whose fetch covers this delivery too",
     )
-    replay = models.ForeignKey(
-        "sync.Replay",
+    person_request = models.ForeignKey(
+        "sync.PersonRequest",
         models.PROTECT,
         null=True,
         related_name="+",
@@ -228,7 +228,7 @@ class Delivery(models.Model):
                 condition=models.Q(state=State.DEAD),
                 name="delivery_dead_identity",
             ),
-            *indexes_where_set("delivery", "covered_by", "replay"),
+            *indexes_where_set("delivery", "covered_by", "person_request"),
         ]
 
     def __str__(self) -> str:

@@ -19,7 +19,7 @@ from audit.entries.append import NewEntry, append_entries
 from database.clock import database_now
 from sync.deliveries.event_state import refresh_event_states
 from sync.execution.executor import defer_to_workers
-from sync.models import MATCH_HELD_CODE, Delivery, Replay, ReplayKind
+from sync.models import MATCH_HELD_CODE, Delivery, PersonRequest, PersonRequestKind
 from webhooks.models import State
 
 MAX_DELIVERIES = 1_000
@@ -34,7 +34,7 @@ class HeldDecision(StrEnum):
     CLOSE = "close"
 
 
-_KINDS = {HeldDecision.APPROVE: ReplayKind.APPROVAL, HeldDecision.CLOSE: ReplayKind.CLOSING}
+_KINDS = {HeldDecision.APPROVE: PersonRequestKind.APPROVAL, HeldDecision.CLOSE: PersonRequestKind.CLOSING}
 _ACTIONS = {HeldDecision.APPROVE: "delivery.approved", HeldDecision.CLOSE: "delivery.closed"}
 
 
@@ -66,8 +66,8 @@ def decide_held(
     """Approve or close held deliveries, at most 1,000, in one commit; then let workers run approved ones.
 
     Approved ones start again, past the guard, twenty a second so that they do not arrive all at once. Person, time and
-    reason are stored as a `Replay` that the deliveries name. `key` identifies the request: the database accepts it
-    once. `address`: where the person decided. Raises DecisionRefused without a reason, for no delivery, or for too
+    reason are stored as a `PersonRequest` that the deliveries name. `key` identifies the request: the database accepts
+    it once. `address`: where the person decided. Raises DecisionRefused without a reason, for no delivery, or for too
     many.
     """
     request = new_decision_request(_KINDS[decision], by, reason, key)
@@ -83,25 +83,27 @@ def decide_held(
     return DecisionResult(held, skipped_count=len(deliveries) - len(held))
 
 
-def new_decision_request(kind: ReplayKind, by: AbstractBaseUser, reason: str, key: UUID) -> Replay:
+def new_decision_request(
+    kind: PersonRequestKind, by: AbstractBaseUser, reason: str, key: UUID
+) -> PersonRequest:
     """Return the request of a decision, which `decide_once` stores. Raises DecisionRefused without a reason."""
     reason = " ".join(reason.split())
     if not reason:
         raise DecisionRefused(_("Enter a reason. It is stored with the decision."))
-    request = Replay(uuid=key, kind=kind, requested_by_id=by.pk, reason=reason[:500])
+    request = PersonRequest(uuid=key, kind=kind, requested_by_id=by.pk, reason=reason[:500])
     request.created_at = timezone.now()
     return request
 
 
 @contextmanager
-def decide_once(request: Replay) -> Iterator[None]:
+def decide_once(request: PersonRequest) -> Iterator[None]:
     """Run a decision in one transaction with its request. Raises AlreadyDecided if the request was stored before."""
     try:
         with transaction.atomic():
             request.save(force_insert=True)
             yield
     except IntegrityError as error:
-        if Replay.objects.filter(uuid=request.uuid).exists():
+        if PersonRequest.objects.filter(uuid=request.uuid).exists():
             raise AlreadyDecided(_("This was already decided. Nothing was done twice.")) from error
         raise
 
@@ -113,7 +115,7 @@ def lock_held(deliveries: QuerySet[Delivery]) -> list[Delivery]:
     return list(ordered.only("event__uuid", "route_id"))
 
 
-def record_decision(rows: Sequence[Delivery], action: str, request: Replay, address: str) -> None:
+def record_decision(rows: Sequence[Delivery], action: str, request: PersonRequest, address: str) -> None:
     """Update the states of the events of decided deliveries, and append one audit entry for each delivery.
 
     Call it in the transaction that locked them.
@@ -123,7 +125,7 @@ def record_decision(rows: Sequence[Delivery], action: str, request: Replay, addr
     request.events, request.deliveries = len(events), len(rows)
     request.save(update_fields=["events", "deliveries"])
     # Without the id of a record: it may identify a person, and the log cannot be erased.
-    details = {"request": str(request.uuid), "of": len(rows), "address": address}
+    details = {"person_request": str(request.uuid), "of": len(rows), "address": address}
     append_entries(
         *(NewEntry(row.stream, action, f"person:{request.requested_by_id}", details) for row in rows),
         at=request.created_at,
@@ -131,7 +133,7 @@ def record_decision(rows: Sequence[Delivery], action: str, request: Replay, addr
 
 
 def _decide_locked(
-    deliveries: Sequence[int], decision: HeldDecision, request: Replay, address: str
+    deliveries: Sequence[int], decision: HeldDecision, request: PersonRequest, address: str
 ) -> tuple[int, ...]:
     chosen = Delivery.objects.filter(pk__in=deliveries)
     if decision is HeldDecision.APPROVE:
@@ -149,12 +151,12 @@ def _decide_locked(
     return held
 
 
-def _approve_held(held: tuple[int, ...], request: Replay) -> None:
+def _approve_held(held: tuple[int, ...], request: PersonRequest) -> None:
     for second, start in enumerate(range(0, len(held), APPROVALS_A_SECOND)):
         Delivery.objects.filter(pk__in=held[start : start + APPROVALS_A_SECOND]).update(
             state=State.PENDING,
             is_approved=True,
-            replay=request,
+            person_request=request,
             attempts_used=0,
             deaths=0,
             opened_at=database_now(plus_seconds=second),
@@ -163,12 +165,12 @@ def _approve_held(held: tuple[int, ...], request: Replay) -> None:
         )
 
 
-def close_held(held: tuple[int, ...], request: Replay) -> None:
+def close_held(held: tuple[int, ...], request: PersonRequest) -> None:
     """Close held deliveries without sending anything. Call it in the transaction that locked them."""
     Delivery.objects.filter(pk__in=held).update(
         state=State.CLOSED,
         code=State.CLOSED.value,
-        replay=request,
+        person_request=request,
         due_at=None,
         settled_at=request.created_at,
     )

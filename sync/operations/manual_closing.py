@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from audit.entries.append import NewEntry, append_entries
 from sync.deliveries.event_state import refresh_event_states
-from sync.models import Delivery, Replay, ReplayKind
+from sync.models import Delivery, PersonRequest, PersonRequestKind
 from sync.operations.held_deliveries import MAX_DELIVERIES, AlreadyDecided, DecisionRefused, DecisionResult
 from webhooks.models import State
 
@@ -28,9 +28,9 @@ def close_manually(
 ) -> DecisionResult:
     """Close deliveries that did not get through, at most 1,000, in one commit.
 
-    Deliveries that began to run meanwhile stay as they are. Person, time and reason are stored as a `Replay` of the
-    kind closing, which the deliveries name; a later replay of the event resumes them. `key` identifies the request: the
-    database accepts it once. Raises DecisionRefused without a reason, for no delivery, or for too many.
+    Deliveries that began to run meanwhile stay as they are. Person, time and reason are stored as a `PersonRequest` of
+    the kind closing, which the deliveries name; a later replay of the event resumes them. `key` identifies the request:
+    the database accepts it once. Raises DecisionRefused without a reason, for no delivery, or for too many.
     """
     reason = " ".join(reason.split())
     if not reason:
@@ -39,19 +39,21 @@ def close_manually(
         raise DecisionRefused(
             _("Select between 1 and %(limit)s deliveries.") % {"limit": f"{MAX_DELIVERIES:,}"}
         )
-    request = Replay(uuid=key, kind=ReplayKind.CLOSING, requested_by_id=by.pk, reason=reason[:500])
+    request = PersonRequest(
+        uuid=key, kind=PersonRequestKind.CLOSING, requested_by_id=by.pk, reason=reason[:500]
+    )
     request.created_at = timezone.now()
     try:
         with transaction.atomic():
             closed = _close_locked(deliveries, request, address)
     except IntegrityError as error:
-        if Replay.objects.filter(uuid=key).exists():
+        if PersonRequest.objects.filter(uuid=key).exists():
             raise AlreadyDecided(_("This was already done. Nothing was done twice.")) from error
         raise
     return DecisionResult(closed, skipped_count=len(deliveries) - len(closed))
 
 
-def _close_locked(deliveries: Sequence[int], request: Replay, address: str) -> tuple[int, ...]:
+def _close_locked(deliveries: Sequence[int], request: PersonRequest, address: str) -> tuple[int, ...]:
     request.save(force_insert=True)
     # In the order in which a replay locks them, which prevents deadlocks.
     locked = filter_closable(Delivery.objects.select_for_update(of=("self",)).filter(pk__in=deliveries))
@@ -63,7 +65,7 @@ def _close_locked(deliveries: Sequence[int], request: Replay, address: str) -> t
     Delivery.objects.filter(pk__in=[row.pk for row in rows]).update(
         state=State.CLOSED,
         code=State.CLOSED.value,
-        replay=request,
+        person_request=request,
         due_at=None,
         settled_at=request.created_at,
     )
@@ -74,8 +76,8 @@ def _close_locked(deliveries: Sequence[int], request: Replay, address: str) -> t
     return tuple(row.pk for row in rows)
 
 
-def _record_closings(rows: Sequence[Delivery], request: Replay, address: str) -> None:
-    details = {"request": str(request.uuid), "of": len(rows), "address": address}
+def _record_closings(rows: Sequence[Delivery], request: PersonRequest, address: str) -> None:
+    details = {"person_request": str(request.uuid), "of": len(rows), "address": address}
     append_entries(
         *(
             NewEntry(

@@ -14,7 +14,7 @@ from database.encryption.at_rest import CannotDecrypt
 from sync.deliveries.predicates import subject_filter
 from sync.deliveries.record_links import bind_record
 from sync.execution.executor import defer_to_workers
-from sync.models import MATCH_HELD_CODE, Attempt, Delivery, Finding, Replay, ReplayKind
+from sync.models import MATCH_HELD_CODE, Attempt, Delivery, Finding, PersonRequest, PersonRequestKind
 from sync.operations.held_deliveries import (
     DecisionRefused,
     DecisionResult,
@@ -90,8 +90,8 @@ def decide_match(
 ) -> DecisionResult:
     """Carry out a decision for all deliveries of the subject that are held for it, in one commit; then run them.
 
-    1. Store person, time and reason as a `Replay` that the deliveries name. `key` identifies the request: the database
-       accepts it once.
+    1. Store person, time and reason as a `PersonRequest` that the deliveries name. `key` identifies the request: the
+       database accepts it once.
     2. Lock the held deliveries of the subject at the target connection.
     3. Bind `record_id`, which must be one of the records found; or note that a record is to be created; or close them.
     4. Release the deliveries: each is planned again, and the mass-change guard counts it as any other.
@@ -99,7 +99,7 @@ def decide_match(
     Raises DecisionRefused without a reason, if nothing is held any more, or if the record cannot be bound: it was not
     found for this entity, or is linked to another one by now.
     """
-    kind = ReplayKind.CLOSING if decision is MatchDecision.REFUSE else ReplayKind.APPROVAL
+    kind = PersonRequestKind.CLOSING if decision is MatchDecision.REFUSE else PersonRequestKind.APPROVAL
     request = new_decision_request(kind, by, reason, key)
     with decide_once(request):
         held = _decide_locked(delivery, decision, record_id, request, address)
@@ -109,7 +109,7 @@ def decide_match(
 
 
 def _decide_locked(
-    delivery: Delivery, decision: MatchDecision, record_id: str, request: Replay, address: str
+    delivery: Delivery, decision: MatchDecision, record_id: str, request: PersonRequest, address: str
 ) -> tuple[int, ...]:
     # `open()`: the index of open deliveries begins with the entity.
     rows = lock_held(Delivery.objects.open().filter(code=MATCH_HELD_CODE, **subject_filter(delivery)))
@@ -138,11 +138,11 @@ def _bind_candidate(delivery: Delivery, match: HeldMatch, record_id: str) -> Non
         )
 
 
-def _release(held: tuple[int, ...], request: Replay, *, creates_record: bool) -> None:
+def _release(held: tuple[int, ...], request: PersonRequest, *, creates_record: bool) -> None:
     Delivery.objects.filter(pk__in=held).update(
         state=State.PENDING,
         creates_record=creates_record,
-        replay=request,
+        person_request=request,
         attempts_used=0,
         deaths=0,
         opened_at=database_now(),

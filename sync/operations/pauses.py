@@ -56,7 +56,7 @@ _READ_PAUSES = Statement(f"SELECT {_IS_PAUSED}, {_IS_RELEASING}, {_ENDS}")
 
 def _may_hold(prefix: str = "") -> str:
     """Match deliveries that no person replays, and all of a paused connection."""
-    return f"""({prefix}replay_id IS NULL OR EXISTS (SELECT 1 FROM sync_connection p
+    return f"""({prefix}person_request_id IS NULL OR EXISTS (SELECT 1 FROM sync_connection p
     WHERE p.paused_at IS NOT NULL AND p.id IN ({prefix}identity_id, {prefix}target_id)))"""  # noqa: S608
 
 

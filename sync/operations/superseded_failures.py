@@ -38,7 +38,7 @@ def supersede_failures() -> int:
 def _next_chunk(state: str, deliveries: QuerySet[Delivery]) -> Sequence[int]:
     """Return the keys that this run checks. After the last key, the next run starts again with the first."""
     keys = sorted(
-        deliveries.filter(is_relayed=False, replay=None).values_list("pk", flat=True)[:MAX_DELIVERIES]
+        deliveries.filter(is_relayed=False, person_request=None).values_list("pk", flat=True)[:MAX_DELIVERIES]
     )
     chunk = [key for key in keys if key > _last_keys.get(state, 0)][:_CHUNK] or keys[:_CHUNK]
     _last_keys[state] = chunk[-1] if chunk else 0
@@ -67,7 +67,7 @@ def _settle_superseded(superseded: Iterable[tuple[int, int]]) -> int:
         return 0
     with transaction.atomic():
         rows = Delivery.objects.select_for_update(of=("self",)).filter(
-            pk__in=attempts, state__in=[State.DEAD, State.HELD], replay=None
+            pk__in=attempts, state__in=[State.DEAD, State.HELD], person_request=None
         )
         deliveries = list(rows.select_related("event").order_by("event_id", "pk"))
         keys, now = Attempt.objects.in_bulk(set(attempts.values())), timezone.now()

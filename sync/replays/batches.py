@@ -24,7 +24,15 @@ from sync.deliveries.event_state import refresh_event_states
 from sync.deliveries.predicates import can_run, may_run_beside_others
 from sync.execution.executor import defer_to_workers
 from sync.jobs.running_job import RunningJob
-from sync.models import Delivery, MemberState, Replay, ReplayMember, ReplayPace, ReplayState, SkipReason
+from sync.models import (
+    Delivery,
+    MemberState,
+    PersonRequest,
+    PersonRequestMember,
+    PersonRequestState,
+    ReplayPace,
+    SkipReason,
+)
 from sync.replays.requests import mark_for_replay, replayed_entry
 from sync.replays.skip_rules import find_skipped
 from webhooks.models import Event
@@ -40,7 +48,7 @@ _MAX_NEW_ROWS = 200
 
 _NEW_DELIVERIES = Statement(
     f"""SELECT d.target_id FROM sync_delivery d
-    WHERE {can_run("d", at="{clock}")} AND {may_run_beside_others("d")} AND d.replay_id IS NULL
+    WHERE {can_run("d", at="{clock}")} AND {may_run_beside_others("d")} AND d.person_request_id IS NULL
     ORDER BY d.due_at, d.id LIMIT %s"""  # noqa: S608
 )
 # A new delivery that starts within this time does not hold up a replay.
@@ -50,8 +58,8 @@ NEW_DELIVERY_WAIT_SECONDS = 1.0
 def send_due_events(job: RunningJob) -> int:
     """Send the due events of a running replay. Returns the number of deliveries. Raises JobLost."""
     # Checked without a lock first: most steps find nothing due.
-    if not Replay.objects.filter(
-        pk=job.subject, state=ReplayState.RUNNING, due_at__lte=database_now()
+    if not PersonRequest.objects.filter(
+        pk=job.subject, state=PersonRequestState.RUNNING, due_at__lte=database_now()
     ).exists():
         return 0
     deliveries = _send_batch(job, _targets_with_new_backlog())
@@ -67,8 +75,8 @@ def _targets_with_new_backlog() -> set[int]:
 def _send_batch(job: RunningJob, busy_targets: set[int]) -> list[int]:
     with transaction.atomic():
         # FOR NO KEY UPDATE: attempts that refer to the replay can be inserted meanwhile.
-        running = Replay.objects.select_for_update(no_key=True).filter(
-            pk=job.subject, state=ReplayState.RUNNING
+        running = PersonRequest.objects.select_for_update(no_key=True).filter(
+            pk=job.subject, state=PersonRequestState.RUNNING
         )
         replay, now = running.first(), read_clock()
         if replay is None or replay.due_at is None or replay.due_at > now:
@@ -82,7 +90,7 @@ def _send_batch(job: RunningJob, busy_targets: set[int]) -> list[int]:
         return _send_members(replay, members, limit, now)
 
 
-def _count_sendable(replay: Replay, now: datetime) -> int:
+def _count_sendable(replay: PersonRequest, now: datetime) -> int:
     """Return the number of events that may be sent now."""
     if replay.pace == ReplayPace.FIRST:
         return 1 if not replay.events else 0
@@ -92,27 +100,29 @@ def _count_sendable(replay: Replay, now: datetime) -> int:
     return max(0, min(int(late * per_second) + 1, window))
 
 
-def _select_members(replay: Replay, limit: int) -> list[ReplayMember]:
+def _select_members(replay: PersonRequest, limit: int) -> list[PersonRequestMember]:
     """Select the oldest waiting members, one of each entity, without entities in progress: this keeps
     their order.
     """
-    members = ReplayMember.objects.filter(replay=replay)
+    members = PersonRequestMember.objects.filter(person_request=replay)
     busy = list(members.filter(state=MemberState.SENT).values_list("event__entity_id", flat=True))
     waiting = members.filter(state=MemberState.WAITING).exclude(event__entity_id__in=busy)
-    oldest: dict[tuple[str, str], ReplayMember] = {}
+    oldest: dict[tuple[str, str], PersonRequestMember] = {}
     for member in waiting.select_related("event__source").order_by("event")[:limit]:
         oldest.setdefault((member.event.entity_type, member.event.entity_id), member)
     return list(oldest.values())
 
 
-def _must_yield(members: Sequence[ReplayMember], busy_targets: set[int]) -> bool:
+def _must_yield(members: Sequence[PersonRequestMember], busy_targets: set[int]) -> bool:
     if not busy_targets:
         return False
     deliveries = Delivery.objects.filter(event__in=[member.event_id for member in members])
     return deliveries.filter(target__in=busy_targets).exists()
 
 
-def _send_members(replay: Replay, members: Sequence[ReplayMember], limit: int, now: datetime) -> list[int]:
+def _send_members(
+    replay: PersonRequest, members: Sequence[PersonRequestMember], limit: int, now: datetime
+) -> list[int]:
     events = [member.event for member in members]
     # Locked in the same order as by other requests, which prevents deadlocks. No delivery changes between the check
     # and the marking.
@@ -140,7 +150,7 @@ def _send_members(replay: Replay, members: Sequence[ReplayMember], limit: int, n
     refresh_event_states(event.pk for event in sent)
     _mark_members(replay, sent, {event.pk: skipped[event.pk] for event in checked if event.pk in skipped})
     _update_counts(replay, len(sent), len(checked) - len(sent), len(deliveries), now)
-    details = {"replay": str(replay.uuid), "of": replay.total}
+    details = {"person_request": str(replay.uuid), "of": replay.total}
     replayed = [replayed_entry(event, replay, details, opened.get(event.pk, ())) for event in sent]
     append_entries(*replayed, *reopened)
     return deliveries
@@ -151,18 +161,21 @@ def _without_deliveries(events: Sequence[Event]) -> list[Event]:
     return [event for event in events if event.pk not in delivered_events]
 
 
-def _mark_members(replay: Replay, sent: Sequence[Event], skipped: dict[int, SkipReason]) -> None:
-    now, members = timezone.now(), ReplayMember.objects.filter(replay=replay, state=MemberState.WAITING)
+def _mark_members(replay: PersonRequest, sent: Sequence[Event], skipped: dict[int, SkipReason]) -> None:
+    now, members = (
+        timezone.now(),
+        PersonRequestMember.objects.filter(person_request=replay, state=MemberState.WAITING),
+    )
     members.filter(event__in=sent).update(state=MemberState.SENT, at=now)
     for skip_reason in set(skipped.values()):
         events = [event for event, reason in skipped.items() if reason == skip_reason]
         members.filter(event__in=events).update(state=MemberState.SKIPPED, why=skip_reason, at=now)
 
 
-def _update_counts(replay: Replay, sent: int, skipped: int, deliveries: int, now: datetime) -> None:
+def _update_counts(replay: PersonRequest, sent: int, skipped: int, deliveries: int, now: datetime) -> None:
     """Update the counts of the replay, and move its due time by the time that the sent events take at its pace."""
     pause = timedelta(seconds=sent * 60 / EVENTS_PER_MINUTE[ReplayPace(replay.pace)])
-    Replay.objects.filter(pk=replay.pk).update(
+    PersonRequest.objects.filter(pk=replay.pk).update(
         events=F("events") + sent,
         skipped=F("skipped") + skipped,
         deliveries=F("deliveries") + deliveries,

@@ -21,13 +21,13 @@ from database.clock import database_now
 from logins.held_permissions import APPROVE_REPLAYS
 from logins.second_person import Decider, possible_deciders, why_not_second
 from sync.jobs import submission
-from sync.models import Replay, ReplayPace, ReplayPauseReason, ReplayState
+from sync.models import PersonRequest, PersonRequestState, ReplayPace, ReplayPauseReason
 from sync.replays.requests import ReplayAlreadyRequested, ReplayRefused, normalize_reason
 
 # Kind of the job that sends a bulk replay.
 KIND = "replay"
-_UNDER_WAY = (ReplayState.RUNNING, ReplayState.PAUSED)
-_HAS_WORK = (ReplayState.RUNNING, ReplayState.STOPPING)
+_UNDER_WAY = (PersonRequestState.RUNNING, PersonRequestState.PAUSED)
+_HAS_WORK = (PersonRequestState.RUNNING, PersonRequestState.STOPPING)
 # The other parameters may identify a person.
 _LOGGED_PARAMS = frozenset(
     {"state", "event_type", "entity_type", "source", "received_from", "received_to", "code", "failure_group"}
@@ -44,7 +44,7 @@ class ReplayTerms:
     approval_limit: int = 0
 
 
-def start_replay(replay: Replay, person: ActingPerson, terms: ReplayTerms) -> Replay:
+def start_replay(replay: PersonRequest, person: ActingPerson, terms: ReplayTerms) -> PersonRequest:
     """Start a frozen selection, or ask for approval if it is larger than the limit.
 
     Raises ReplayAlreadyRequested if it was started before, and ReplayRefused without a reason, for the
@@ -53,12 +53,12 @@ def start_replay(replay: Replay, person: ActingPerson, terms: ReplayTerms) -> Re
     reason = normalize_reason(terms.reason)
     if replay.requested_by_id != person.user.pk:
         raise ReplayRefused(_("This selection belongs to another user."))
-    if replay.state == ReplayState.CHOOSING:
+    if replay.state == PersonRequestState.CHOOSING:
         raise ReplayRefused(_("The events are still being counted."))
-    if replay.state == ReplayState.CHOSEN and not replay.waiting_count:
+    if replay.state == PersonRequestState.CHOSEN and not replay.waiting_count:
         raise ReplayRefused(_("None of these events can be sent again."))
     needs_second = replay.waiting_count > terms.approval_limit
-    state = ReplayState.AWAITING if needs_second else ReplayState.RUNNING
+    state = PersonRequestState.AWAITING if needs_second else PersonRequestState.RUNNING
     changes = {
         "reason": reason,
         "pace": terms.pace,
@@ -75,12 +75,12 @@ def start_replay(replay: Replay, person: ActingPerson, terms: ReplayTerms) -> Re
     }
     action = "replay.awaits-approval" if needs_second else "replay.started"
     done = NewEntry(replay.stream, action, person.actor, _with_address(person, details))
-    if not _change_state(replay, (ReplayState.CHOSEN,), state, changes, done):
+    if not _change_state(replay, (PersonRequestState.CHOSEN,), state, changes, done):
         raise ReplayAlreadyRequested(_("This replay was already started. Nothing was started twice."))
     return replay
 
 
-def approve_replay(replay: Replay, person: ActingPerson) -> bool:
+def approve_replay(replay: PersonRequest, person: ActingPerson) -> bool:
     """Approve a replay as a second person. Returns False if it did not wait for approval. Raises
     ReplayRefused for a person who cannot be the second one.
     """
@@ -90,10 +90,10 @@ def approve_replay(replay: Replay, person: ActingPerson) -> bool:
     done = NewEntry(
         replay.stream, "replay.approved", person.actor, _with_address(person, {"sent": replay.waiting_count})
     )
-    return _change_state(replay, (ReplayState.AWAITING,), ReplayState.RUNNING, changes, done)
+    return _change_state(replay, (PersonRequestState.AWAITING,), PersonRequestState.RUNNING, changes, done)
 
 
-def decline_replay(replay: Replay, person: ActingPerson) -> bool:
+def decline_replay(replay: PersonRequest, person: ActingPerson) -> bool:
     """Decline a replay, or withdraw it as the person who requested it. Returns False if it did not wait for
     approval.
     """
@@ -103,10 +103,10 @@ def decline_replay(replay: Replay, person: ActingPerson) -> bool:
     if replay.requested_by_id != person.user.pk:
         changes |= {"decided_by_id": person.user.pk, "decided_at": now}
     done = NewEntry(replay.stream, "replay.declined", person.actor, _with_address(person, {}))
-    return _change_state(replay, (ReplayState.AWAITING,), ReplayState.STOPPED, changes, done)
+    return _change_state(replay, (PersonRequestState.AWAITING,), PersonRequestState.STOPPED, changes, done)
 
 
-def pause_replay(replay: Replay, person: ActingPerson) -> bool:
+def pause_replay(replay: PersonRequest, person: ActingPerson) -> bool:
     """Pause a replay; events in progress still end. Returns False if it was not running."""
     changes = {"pause_reason": ReplayPauseReason.PERSON, "paused_by_id": person.user.pk}
     done = NewEntry(
@@ -115,10 +115,10 @@ def pause_replay(replay: Replay, person: ActingPerson) -> bool:
         person.actor,
         _with_address(person, {"why": str(ReplayPauseReason.PERSON)}),
     )
-    return _change_state(replay, (ReplayState.RUNNING,), ReplayState.PAUSED, changes, done)
+    return _change_state(replay, (PersonRequestState.RUNNING,), PersonRequestState.PAUSED, changes, done)
 
 
-def resume_replay(replay: Replay, person: ActingPerson, pace: ReplayPace) -> bool:
+def resume_replay(replay: PersonRequest, person: ActingPerson, pace: ReplayPace) -> bool:
     """Resume a paused replay at this pace. Returns False if it was not paused. Earlier failures no longer
     count for pausing.
     """
@@ -133,42 +133,42 @@ def resume_replay(replay: Replay, person: ActingPerson, pace: ReplayPace) -> boo
     done = NewEntry(
         replay.stream, "replay.continued", person.actor, _with_address(person, {"pace": str(pace)})
     )
-    return _change_state(replay, (ReplayState.PAUSED,), ReplayState.RUNNING, changes, done)
+    return _change_state(replay, (PersonRequestState.PAUSED,), PersonRequestState.RUNNING, changes, done)
 
 
-def stop_replay(replay: Replay, person: ActingPerson) -> bool:
+def stop_replay(replay: PersonRequest, person: ActingPerson) -> bool:
     """Stop a replay for good; events in progress still end. Returns False if it was not in progress."""
     changes = {"paused_by_id": person.user.pk, "due_at": None, "ended_at": timezone.now()}
     done = NewEntry(replay.stream, "replay.stopped", person.actor, _with_address(person, {}))
-    return _change_state(replay, _UNDER_WAY, ReplayState.STOPPING, changes, done)
+    return _change_state(replay, _UNDER_WAY, PersonRequestState.STOPPING, changes, done)
 
 
-def why_not_approve(replay: Replay, user: AbstractBaseUser) -> str:
+def why_not_approve(replay: PersonRequest, user: AbstractBaseUser) -> str:
     """Return a sentence that says why this person cannot approve the replay, or "" if they can."""
     if replay.requested_by_id == user.pk:
         return _("You requested this replay, so a second person must approve it.")
     return why_not_second(user.pk, replay.requested_by_id, APPROVE_REPLAYS, _requested_at(replay))
 
 
-def who_can_approve(replay: Replay) -> list[Decider]:
+def who_can_approve(replay: PersonRequest) -> list[Decider]:
     """Return who can approve the replay, and from when: see `possible_deciders`."""
     return possible_deciders(replay.requested_by_id, APPROVE_REPLAYS, _requested_at(replay))
 
 
-def _requested_at(replay: Replay) -> datetime:
+def _requested_at(replay: PersonRequest) -> datetime:
     return replay.started_at or replay.created_at
 
 
 def _change_state(
-    replay: Replay,
-    before: tuple[ReplayState, ...],
-    after: ReplayState,
+    replay: PersonRequest,
+    before: tuple[PersonRequestState, ...],
+    after: PersonRequestState,
     changes: Mapping[str, object],
     entry: NewEntry,
 ) -> bool:
     """Change the state by compare-and-set and append the audit entry. Returns False if the state was another."""
     with transaction.atomic():
-        moved = Replay.objects.filter(pk=replay.pk, state__in=before).update(state=after, **changes)
+        moved = PersonRequest.objects.filter(pk=replay.pk, state__in=before).update(state=after, **changes)
         if moved and after in _HAS_WORK:
             submission.submit_job(KIND, replay.pk)
         if moved:

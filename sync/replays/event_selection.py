@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from sync.jobs import submission
 from sync.jobs.running_job import JobLost, RunningJob
-from sync.models import MemberState, Replay, ReplayMember, ReplayState
+from sync.models import MemberState, PersonRequest, PersonRequestMember, PersonRequestState
 from sync.replays.requests import ReplayRefused
 from sync.replays.skip_rules import find_skipped
 from webhooks.models import Event
@@ -28,7 +28,7 @@ KIND = "event-set"
 # For a selection that was never confirmed.
 DRAFT_RETENTION = timedelta(days=1)
 _LOADED_FIELDS = ("source_id", "entity_type", "entity_id", "event_type", "received_at")
-_DRAFTS = (ReplayState.CHOOSING, ReplayState.CHOSEN)
+_DRAFTS = (PersonRequestState.CHOOSING, PersonRequestState.CHOSEN)
 
 
 class TooManyEvents(ReplayRefused):
@@ -41,17 +41,17 @@ class TooManyEvents(ReplayRefused):
         )
 
 
-def begin_selection(by: AbstractBaseUser, filter_params: Mapping[str, str]) -> Replay:
+def begin_selection(by: AbstractBaseUser, filter_params: Mapping[str, str]) -> PersonRequest:
     """Create an empty selection for the parameters of a resolved filter, up to the newest event, and submit
     its job.
     """
     # Events that arrive after this are left out.
     last_event_id = Event.objects.aggregate(newest=Max("pk"))["newest"] or 0
     with transaction.atomic():
-        replay = Replay.objects.create(
+        replay = PersonRequest.objects.create(
             requested_by_id=by.pk,
             created_at=timezone.now(),
-            state=ReplayState.CHOOSING,
+            state=PersonRequestState.CHOOSING,
             filter=dict(filter_params),
             last_event_id=last_event_id,
         )
@@ -59,12 +59,12 @@ def begin_selection(by: AbstractBaseUser, filter_params: Mapping[str, str]) -> R
     return replay
 
 
-def select_events(by: AbstractBaseUser, events: Collection[int], key: UUID | None = None) -> Replay:
+def select_events(by: AbstractBaseUser, events: Collection[int], key: UUID | None = None) -> PersonRequest:
     """Create a frozen selection of these events. Raises ReplayRefused for none or too many."""
     if not 0 < len(events) <= MAX_EVENTS:
         raise TooManyEvents if events else ReplayRefused(_("Select at least one event."))
     now = timezone.now()
-    replay = Replay(requested_by_id=by.pk, created_at=now, state=ReplayState.CHOOSING)
+    replay = PersonRequest(requested_by_id=by.pk, created_at=now, state=PersonRequestState.CHOOSING)
     replay.uuid = key or replay.uuid
     replay.save(force_insert=True)
     ordered = sorted(events)
@@ -76,7 +76,7 @@ def select_events(by: AbstractBaseUser, events: Collection[int], key: UUID | Non
     return replay
 
 
-def fill_selection(replay: Replay, matching: QuerySet[Event], seconds: float, job: RunningJob) -> bool:
+def fill_selection(replay: PersonRequest, matching: QuerySet[Event], seconds: float, job: RunningJob) -> bool:
     """Add events to a selection for at most `seconds`. Returns True once it is frozen and its job has ended.
 
     `matching` are the events that its filter selects. Raises JobLost. Raises TooManyEvents after removing all
@@ -103,11 +103,11 @@ def fill_selection(replay: Replay, matching: QuerySet[Event], seconds: float, jo
             return False
 
 
-def _add_next_batch(replay: Replay, matching: QuerySet[Event]) -> bool:
+def _add_next_batch(replay: PersonRequest, matching: QuerySet[Event]) -> bool:
     """Add the next batch of events after the stored position. Returns True at the end. Raises JobLost if the
     selection was discarded.
     """
-    if not Replay.objects.select_for_update(no_key=True).filter(pk=replay.pk).exists():
+    if not PersonRequest.objects.select_for_update(no_key=True).filter(pk=replay.pk).exists():
         raise JobLost
     replay.refresh_from_db()
     events = matching.filter(pk__lte=replay.last_event_id).order_by("-received_at", "-id")
@@ -123,11 +123,11 @@ def _add_next_batch(replay: Replay, matching: QuerySet[Event]) -> bool:
     return len(batch) < BATCH_SIZE
 
 
-def _add_members(replay: Replay, events: Sequence[Event]) -> None:
+def _add_members(replay: PersonRequest, events: Sequence[Event]) -> None:
     now, skipped = timezone.now(), find_skipped(events, replay)
-    ReplayMember.objects.bulk_create(
-        ReplayMember(
-            replay=replay,
+    PersonRequestMember.objects.bulk_create(
+        PersonRequestMember(
+            person_request=replay,
             event=event,
             state=MemberState.SKIPPED if event.pk in skipped else MemberState.WAITING,
             why=skipped.get(event.pk, ""),
@@ -135,56 +135,56 @@ def _add_members(replay: Replay, events: Sequence[Event]) -> None:
         )
         for event in events
     )
-    Replay.objects.filter(pk=replay.pk).update(
+    PersonRequest.objects.filter(pk=replay.pk).update(
         total=F("total") + len(events), skipped=F("skipped") + len(skipped)
     )
     replay.total += len(events)
     replay.skipped += len(skipped)
 
 
-def _freeze_selection(replay: Replay) -> None:
-    Replay.objects.filter(pk=replay.pk, state=ReplayState.CHOOSING).update(
-        state=ReplayState.CHOSEN, frozen_at=timezone.now()
+def _freeze_selection(replay: PersonRequest) -> None:
+    PersonRequest.objects.filter(pk=replay.pk, state=PersonRequestState.CHOOSING).update(
+        state=PersonRequestState.CHOSEN, frozen_at=timezone.now()
     )
     replay.refresh_from_db()
 
 
-def is_too_large(replay: Replay) -> bool:
+def is_too_large(replay: PersonRequest) -> bool:
     """Return True if more events matched than a replay takes, so that none can be sent."""
     return replay.total > MAX_EVENTS
 
 
-def _mark_all_skipped(replay: Replay) -> None:
-    Replay.objects.filter(pk=replay.pk, state=ReplayState.CHOOSING).update(
-        state=ReplayState.CHOSEN, skipped=F("total")
+def _mark_all_skipped(replay: PersonRequest) -> None:
+    PersonRequest.objects.filter(pk=replay.pk, state=PersonRequestState.CHOOSING).update(
+        state=PersonRequestState.CHOSEN, skipped=F("total")
     )
 
 
-def _delete_members(replay: Replay) -> None:
-    members = ReplayMember.objects.filter(replay=replay)
+def _delete_members(replay: PersonRequest) -> None:
+    members = PersonRequestMember.objects.filter(person_request=replay)
     while keys := list(members.values_list("pk", flat=True)[:BATCH_SIZE]):
-        ReplayMember.objects.filter(pk__in=keys).delete()
+        PersonRequestMember.objects.filter(pk__in=keys).delete()
 
 
-def discard_selection(replay: Replay) -> None:
+def discard_selection(replay: PersonRequest) -> None:
     """Delete an unconfirmed selection and cancel its job, by batches of rows."""
-    if not Replay.objects.filter(pk=replay.pk, state__in=_DRAFTS).exists():
+    if not PersonRequest.objects.filter(pk=replay.pk, state__in=_DRAFTS).exists():
         return
     # First the job, so that no worker adds members meanwhile.
     submission.cancel_job(KIND, replay.pk)
     delete_selection(replay)
 
 
-def delete_selection(replay: Replay) -> None:
+def delete_selection(replay: PersonRequest) -> None:
     """Delete an unconfirmed selection whose job does not run."""
     _delete_members(replay)
-    Replay.objects.filter(pk=replay.pk, state__in=_DRAFTS).delete()
+    PersonRequest.objects.filter(pk=replay.pk, state__in=_DRAFTS).delete()
 
 
 def discard_old_selections() -> int:
     """Delete the selections that were not confirmed within a day. Returns their number."""
     old = list(
-        Replay.objects.filter(state__in=_DRAFTS, created_at__lt=timezone.now() - DRAFT_RETENTION)[:100]
+        PersonRequest.objects.filter(state__in=_DRAFTS, created_at__lt=timezone.now() - DRAFT_RETENTION)[:100]
     )
     for replay in old:
         discard_selection(replay)

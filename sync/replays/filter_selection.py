@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from sync.jobs.claims import claim_job_of
 from sync.jobs.running_job import JobKind, JobLost, JobStopped, RunningJob, ShouldContinue
-from sync.models import JobState, Replay
+from sync.models import JobState, PersonRequest
 from sync.replays.event_selection import (
     KIND,
     TooManyEvents,
@@ -28,7 +28,7 @@ _REQUEST_SECONDS = 3.0
 _RUN_SECONDS = 5.0
 
 
-def select_by_filter(by: AbstractBaseUser, params: Mapping[str, str]) -> Replay:
+def select_by_filter(by: AbstractBaseUser, params: Mapping[str, str]) -> PersonRequest:
     """Select the events that these parameters match now. A worker resumes after a few seconds.
 
     Raises InvalidFilter, TooManyEvents.
@@ -50,14 +50,14 @@ def select_by_filter(by: AbstractBaseUser, params: Mapping[str, str]) -> Replay:
     return replay
 
 
-def filter_of(replay: Replay) -> EventFilter:
+def filter_of(replay: PersonRequest) -> EventFilter:
     """Return the filter of a selection."""
     return resolve_filter(replay.filter or {}, timezone.now())
 
 
 def _run_selection(job: RunningJob, should_continue: ShouldContinue) -> None:
     """Resume a selection until it is frozen. Raises JobLost, JobStopped."""
-    replay = Replay.objects.get(pk=job.subject)
+    replay = PersonRequest.objects.get(pk=job.subject)
     matching = filter_of(replay).apply_to(Event.objects.all())
     try:
         while not fill_selection(replay, matching, _RUN_SECONDS, job):
@@ -70,7 +70,7 @@ def _run_selection(job: RunningJob, should_continue: ShouldContinue) -> None:
 def _delete_failed_selection(key: int, state: JobState, _failure: str) -> None:
     """Delete a selection whose job was given up; its page asks to select the events again."""
     if state == JobState.FAILED:
-        for replay in Replay.objects.filter(pk=key):
+        for replay in PersonRequest.objects.filter(pk=key):
             delete_selection(replay)
 
 

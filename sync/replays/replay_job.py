@@ -6,7 +6,7 @@ Starting, resuming and stopping submit the job (`decisions`), so a replay that s
 from django.db import transaction
 
 from sync.jobs.running_job import JobKind, RunningJob, ShouldContinue
-from sync.models import JobState, Replay, ReplayPauseReason, ReplayState
+from sync.models import JobState, PersonRequest, PersonRequestState, ReplayPauseReason
 from sync.replays.batches import send_due_events
 from sync.replays.decisions import KIND
 from sync.replays.replay_progress import end_replay, pause_automatically, record_results
@@ -16,7 +16,7 @@ STEP_SECONDS = 1.0
 RETRY_STEP_SECONDS = 10.0
 # Resuming and stopping submit the job again, so a paused replay needs no frequent step.
 PAUSED_STEP_SECONDS = 3600.0
-_UNDER_WAY = (ReplayState.RUNNING, ReplayState.PAUSED, ReplayState.STOPPING)
+_UNDER_WAY = (PersonRequestState.RUNNING, PersonRequestState.PAUSED, PersonRequestState.STOPPING)
 
 
 def _run_step(job: RunningJob, _should_continue: ShouldContinue) -> None:
@@ -31,7 +31,9 @@ def _run_step(job: RunningJob, _should_continue: ShouldContinue) -> None:
     send_due_events(job)
     with transaction.atomic():
         replay = (
-            Replay.objects.select_for_update(no_key=True).filter(pk=job.subject, state__in=_UNDER_WAY).first()
+            PersonRequest.objects.select_for_update(no_key=True)
+            .filter(pk=job.subject, state__in=_UNDER_WAY)
+            .first()
         )
         if replay is None:
             job.finish()
@@ -39,14 +41,14 @@ def _run_step(job: RunningJob, _should_continue: ShouldContinue) -> None:
             job.requeue(after=_step_delay(replay))
 
 
-def _step_delay(replay: Replay) -> float:
+def _step_delay(replay: PersonRequest) -> float:
     """Return the seconds until the next step of a replay that is under way."""
-    is_sending = replay.state == ReplayState.RUNNING and replay.waiting_count > 0
+    is_sending = replay.state == PersonRequestState.RUNNING and replay.waiting_count > 0
     if replay.in_progress_count or is_sending:
         return STEP_SECONDS
     if replay.retrying:
         return RETRY_STEP_SECONDS
-    return PAUSED_STEP_SECONDS if replay.state == ReplayState.PAUSED else STEP_SECONDS
+    return PAUSED_STEP_SECONDS if replay.state == PersonRequestState.PAUSED else STEP_SECONDS
 
 
 def _handle_failed_job(key: int, state: JobState, _failure: str) -> None:
@@ -55,11 +57,11 @@ def _handle_failed_job(key: int, state: JobState, _failure: str) -> None:
     """
     if state != JobState.FAILED:
         return
-    for replay in Replay.objects.select_for_update(no_key=True).filter(pk=key):
-        if replay.state == ReplayState.RUNNING:
+    for replay in PersonRequest.objects.select_for_update(no_key=True).filter(pk=key):
+        if replay.state == PersonRequestState.RUNNING:
             pause_automatically(replay, ReplayPauseReason.CRASHING)
-        elif replay.state == ReplayState.STOPPING:
-            end_replay(replay, ReplayState.STOPPED)
+        elif replay.state == PersonRequestState.STOPPING:
+            end_replay(replay, PersonRequestState.STOPPED)
 
 
 REPLAY = JobKind(KIND, _run_step, _handle_failed_job)

@@ -20,11 +20,11 @@ from sync.models import (
     AttemptOutcome,
     Delivery,
     MemberState,
-    Replay,
-    ReplayMember,
+    PersonRequest,
+    PersonRequestMember,
+    PersonRequestState,
     ReplayPace,
     ReplayPauseReason,
-    ReplayState,
 )
 from webhooks.models import State
 
@@ -50,7 +50,7 @@ def record_results(job: RunningJob) -> int:
     JobLost.
     """
     with transaction.atomic():
-        locked = Replay.objects.select_for_update(no_key=True)
+        locked = PersonRequest.objects.select_for_update(no_key=True)
         replay = locked.filter(pk=job.subject, state__in=("running", "paused", "stopping")).first()
         if replay is None:
             return 0
@@ -64,24 +64,24 @@ def record_results(job: RunningJob) -> int:
     return len(tried) + len(ended)
 
 
-def _sent_events(replay: Replay) -> list[int]:
+def _sent_events(replay: PersonRequest) -> list[int]:
     """Return the events whose first attempt has not ended as far as is recorded."""
     if not replay.in_progress_count:
         return []
-    sent = ReplayMember.objects.filter(replay=replay, state=MemberState.SENT).order_by("event")
+    sent = PersonRequestMember.objects.filter(person_request=replay, state=MemberState.SENT).order_by("event")
     return list(sent.values_list("event_id", flat=True)[:_MAX_MEMBERS])
 
 
-def _events_after_retries(replay: Replay) -> list[int]:
+def _events_after_retries(replay: PersonRequest) -> list[int]:
     """Return the events that were to be retried and have no open delivery any more."""
     if not replay.retrying:
         return []
     is_open = Exists(Delivery.objects.filter(event=OuterRef("event"), state__in=_UNFINISHED_STATES))
-    retried = ReplayMember.objects.filter(~is_open, replay=replay, state=MemberState.RETRYING)
+    retried = PersonRequestMember.objects.filter(~is_open, person_request=replay, state=MemberState.RETRYING)
     return list(retried.order_by("event").values_list("event_id", flat=True)[:_MAX_MEMBERS])
 
 
-def _results_of(replay: Replay, events: Sequence[int]) -> dict[int, MemberResult]:
+def _results_of(replay: PersonRequest, events: Sequence[int]) -> dict[int, MemberResult]:
     """Return the results of these members by event, those without one left out."""
     if not events:
         return {}
@@ -90,7 +90,7 @@ def _results_of(replay: Replay, events: Sequence[int]) -> dict[int, MemberResult
         rows[delivery.event_id].append(delivery)
     attempts = {
         attempt.delivery_id: attempt
-        for attempt in Attempt.objects.filter(replay=replay, delivery__event__in=events)
+        for attempt in Attempt.objects.filter(person_request=replay, delivery__event__in=events)
     }
     results = {
         event: [_delivery_result(delivery, replay, attempts) for delivery in rows[event]] for event in events
@@ -103,7 +103,7 @@ def _results_of(replay: Replay, events: Sequence[int]) -> dict[int, MemberResult
 
 
 def _delivery_result(
-    delivery: Delivery, replay: Replay, attempts: Mapping[int, Attempt]
+    delivery: Delivery, replay: PersonRequest, attempts: Mapping[int, Attempt]
 ) -> MemberResult | None:
     """Return the result of a delivery; None if its first attempt has not ended.
 
@@ -111,7 +111,7 @@ def _delivery_result(
     retried is none while the delivery is open, and what its retries ended with after that.
     """
     attempt = attempts.get(delivery.pk)
-    if attempt is None and delivery.replay_id == replay.pk and delivery.state in OPEN_STATES:
+    if attempt is None and delivery.person_request_id == replay.pk and delivery.state in OPEN_STATES:
         return None
     # The process of the attempt died: the attempt that follows decides.
     if attempt is None or attempt.outcome == AttemptOutcome.UNKNOWN:
@@ -156,18 +156,18 @@ def _worst_result(results: Iterable[MemberResult]) -> MemberResult:
     )
 
 
-def _store_results(replay: Replay, before: MemberState, results: Mapping[int, MemberResult]) -> None:
+def _store_results(replay: PersonRequest, before: MemberState, results: Mapping[int, MemberResult]) -> None:
     """Store the results of members that were in the state `before`."""
     if not results:
         return
-    now, members = timezone.now(), ReplayMember.objects.filter(replay=replay, state=before)
+    now, members = timezone.now(), PersonRequestMember.objects.filter(person_request=replay, state=before)
     for member_result in set(results.values()):
         events = [event for event, result in results.items() if result == member_result]
         members.filter(event__in=events).update(state=member_result.state, why=member_result.code, at=now)
     counts = Counter(result.state for result in results.values())
     is_first = before == MemberState.SENT
     first_failures = counts[MemberState.RETRYING] + counts[MemberState.FAILED] if is_first else 0
-    Replay.objects.filter(pk=replay.pk).update(
+    PersonRequest.objects.filter(pk=replay.pk).update(
         succeeded=F("succeeded") + counts[MemberState.SUCCEEDED],
         failed=F("failed") + counts[MemberState.FAILED],
         held=F("held") + counts[MemberState.HELD],
@@ -177,25 +177,25 @@ def _store_results(replay: Replay, before: MemberState, results: Mapping[int, Me
     replay.refresh_from_db()
 
 
-def _pause_or_finish(replay: Replay) -> None:
+def _pause_or_finish(replay: PersonRequest) -> None:
     """Finish the replay if no event is left, or pause it if there is a reason."""
     has_open = replay.ended_count < replay.events
-    if not has_open and replay.state == ReplayState.STOPPING:
-        end_replay(replay, ReplayState.STOPPED)
+    if not has_open and replay.state == PersonRequestState.STOPPING:
+        end_replay(replay, PersonRequestState.STOPPED)
     elif not has_open and not _has_waiting(replay):
-        end_replay(replay, ReplayState.FINISHED)
-    elif replay.state == ReplayState.RUNNING:
+        end_replay(replay, PersonRequestState.FINISHED)
+    elif replay.state == PersonRequestState.RUNNING:
         reason = _pause_reason(replay)
         if reason is not None:
             pause_automatically(replay, reason)
 
 
-def _has_waiting(replay: Replay) -> bool:
+def _has_waiting(replay: PersonRequest) -> bool:
     """Return True if events still wait. Reads the rows, because retention may have deleted counted ones."""
-    return ReplayMember.objects.filter(replay=replay, state=MemberState.WAITING).exists()
+    return PersonRequestMember.objects.filter(person_request=replay, state=MemberState.WAITING).exists()
 
 
-def _pause_reason(replay: Replay) -> ReplayPauseReason | None:
+def _pause_reason(replay: PersonRequest) -> ReplayPauseReason | None:
     if replay.pace == ReplayPace.FIRST:
         return ReplayPauseReason.FIRST if replay.tried_count else None
     tried = replay.tried_count - replay.seen_tried
@@ -205,19 +205,19 @@ def _pause_reason(replay: Replay) -> ReplayPauseReason | None:
     return ReplayPauseReason.FAILING if failed * 100 > replay.pauses_above * tried else None
 
 
-def pause_automatically(replay: Replay, reason: ReplayPauseReason) -> None:
+def pause_automatically(replay: PersonRequest, reason: ReplayPauseReason) -> None:
     """Pause a locked replay by decision of the hub, until a person resumes it."""
-    Replay.objects.filter(pk=replay.pk).update(state=ReplayState.PAUSED, pause_reason=reason)
+    PersonRequest.objects.filter(pk=replay.pk).update(state=PersonRequestState.PAUSED, pause_reason=reason)
     details = {"why": str(reason), "tried": replay.tried_count, "failed": replay.first_failures}
     append_entries(NewEntry(replay.stream, "replay.paused", details=details))
 
 
-def end_replay(replay: Replay, state: ReplayState) -> None:
+def end_replay(replay: PersonRequest, state: PersonRequestState) -> None:
     """End a locked replay, finished or stopped."""
     now = timezone.now()
     # A replay that was stopped has its time already.
     ended_at = replay.ended_at or now
-    Replay.objects.filter(pk=replay.pk).update(state=state, ended_at=ended_at, due_at=None)
-    if state == ReplayState.FINISHED:
+    PersonRequest.objects.filter(pk=replay.pk).update(state=state, ended_at=ended_at, due_at=None)
+    if state == PersonRequestState.FINISHED:
         counts = {name: getattr(replay, name) for name in ("total", "skipped", "succeeded", "failed", "held")}
         append_entries(NewEntry(replay.stream, "replay.finished", details=counts), at=now)

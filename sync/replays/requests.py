@@ -25,7 +25,7 @@ from sync.deliveries.stored_webhook import has_webhook_data
 from sync.erasure.requests import has_confirmed_erasure
 from sync.evidence.row_facts import reopened_entries
 from sync.execution.executor import defer_to_workers
-from sync.models import OPEN_STATES, Attempt, Delivery, PayloadChoice, Replay
+from sync.models import OPEN_STATES, Attempt, Delivery, PayloadChoice, PersonRequest
 from webhooks.models import Event, State, is_erased
 
 MAX_EVENTS = 1_000
@@ -66,7 +66,7 @@ class ReplayResult:
     `skipped` counts events without a route, `waiting` counts events that an earlier replay has not begun yet.
     """
 
-    replay: Replay
+    replay: PersonRequest
     deliveries: tuple[int, ...]
     skipped: int
     waiting: int
@@ -96,13 +96,13 @@ def request_replay(
         raise ReplayRefused(_("Select between 1 and %(limit)s events.") % {"limit": f"{MAX_EVENTS:,}"})
     if options.payload_choice and not all(map(has_webhook_data, events)):
         raise ReplayRefused(_("The webhook contained no data that can be sent as received."))
-    replay = Replay(requested_by_id=by.pk, reason=reason, created_at=timezone.now())
+    replay = PersonRequest(requested_by_id=by.pk, reason=reason, created_at=timezone.now())
     replay.uuid = key or replay.uuid
     try:
         with transaction.atomic():
             requested = _request_in_transaction(events, replay, address, options)
     except IntegrityError as error:
-        if Replay.objects.filter(uuid=replay.uuid).exists():
+        if PersonRequest.objects.filter(uuid=replay.uuid).exists():
             raise ReplayAlreadyRequested(
                 _("This replay was already started. Nothing was started twice.")
             ) from error
@@ -120,11 +120,16 @@ def normalize_reason(reason: str) -> str:
 
 
 def _request_in_transaction(
-    events: Sequence[Event], replay: Replay, address: str, options: ReplayOptions
+    events: Sequence[Event], replay: PersonRequest, address: str, options: ReplayOptions
 ) -> ReplayResult:
     # Inserted first: the unique key makes a second click fail before it changes anything.
     replay.save(force_insert=True)
-    details = {"replay": str(replay.uuid), "of": len(events), "address": address, **options.to_details()}
+    details = {
+        "person_request": str(replay.uuid),
+        "of": len(events),
+        "address": address,
+        **options.to_details(),
+    }
     # In key order, so that two requests lock the same deliveries in the same order.
     results = {
         event.pk: _replay_event(event, replay, options)
@@ -166,7 +171,7 @@ class _ReplayedEvent:
     entries: Sequence[NewEntry] = ()
 
 
-def _replay_event(event: Event, replay: Replay, options: ReplayOptions) -> _ReplayedEvent | None:
+def _replay_event(event: Event, replay: PersonRequest, options: ReplayOptions) -> _ReplayedEvent | None:
     """Mark the deliveries of an event for the replay and return them; None if they wait for another replay.
 
     An event without a route gets deliveries for the present routes; one whose entity was erased gets none.
@@ -180,7 +185,7 @@ def _replay_event(event: Event, replay: Replay, options: ReplayOptions) -> _Repl
         batch.run()
     # Locked, so that none is claimed between the two updates and misses the replay.
     rows = event.deliveries.select_for_update().order_by("pk")
-    locked = list(rows.values_list("replay", "entity_id", "state"))
+    locked = list(rows.values_list("person_request", "entity_id", "state"))
     if any(is_erased(entity_id) for _, entity_id, _ in locked):
         return _ReplayedEvent()
     # A closed delivery names the request that closed it, and waits for nothing.
@@ -191,7 +196,7 @@ def _replay_event(event: Event, replay: Replay, options: ReplayOptions) -> _Repl
 
 
 def replayed_entry(
-    event: Event, replay: Replay, details: Mapping[str, JSONValue], opened: Sequence[JSONValue]
+    event: Event, replay: PersonRequest, details: Mapping[str, JSONValue], opened: Sequence[JSONValue]
 ) -> NewEntry:
     """Return the audit entry of a replayed event, with the deliveries that the replay opened."""
     new_rows = {"deliveries": opened} if opened else {}
@@ -201,7 +206,7 @@ def replayed_entry(
 
 
 def mark_for_replay(
-    deliveries: QuerySet[Delivery], replay: Replay, options: ReplayOptions = DEFAULT_OPTIONS
+    deliveries: QuerySet[Delivery], replay: PersonRequest, options: ReplayOptions = DEFAULT_OPTIONS
 ) -> list[NewEntry]:
     """Mark locked deliveries for a replay: running ones run once more afterwards, others are due now.
 
@@ -209,7 +214,7 @@ def mark_for_replay(
     """
     first = Attempt.objects.filter(delivery=OuterRef("pk"), mapping_version__isnull=False).order_by("number")
     version = Subquery(first.values("mapping_version")[:1]) if options.uses_first_version else None
-    values = {"replay": replay, "payload_choice": options.payload_choice, "mapping_version": version}
+    values = {"person_request": replay, "payload_choice": options.payload_choice, "mapping_version": version}
     reopened = list(deliveries.exclude(state=State.RUNNING).select_related("event").order_by("pk"))
     # A running delivery keeps its claim; the commit that settles it makes it pending again.
     deliveries.filter(state=State.RUNNING).update(**values)

@@ -18,21 +18,21 @@ from sync.models import (
     Erasure,
     ErasureState,
     MemberState,
-    Replay,
-    ReplayMember,
-    ReplayState,
+    PersonRequest,
+    PersonRequestMember,
+    PersonRequestState,
     SkipReason,
 )
 from webhooks.models import Event, is_erased
 
 _LOADED_FIELDS = (
-    *("event_id", "state", "replay_id", "is_relayed", "settled_at", "occurred_at"),
+    *("event_id", "state", "person_request_id", "is_relayed", "settled_at", "occurred_at"),
     *("newer", "newer_type", "linked_record", "applied_until"),
 )
-_STARTED = (ReplayState.AWAITING, ReplayState.RUNNING, ReplayState.PAUSED)
+_STARTED = (PersonRequestState.AWAITING, PersonRequestState.RUNNING, PersonRequestState.PAUSED)
 
 
-def find_skipped(events: Collection[Event], replay: Replay) -> dict[int, SkipReason]:
+def find_skipped(events: Collection[Event], replay: PersonRequest) -> dict[int, SkipReason]:
     """Return the reason for each event of this replay that is skipped, by key.
 
     An event with several targets is sent if one of them still needs it.
@@ -61,11 +61,13 @@ def find_skipped(events: Collection[Event], replay: Replay) -> dict[int, SkipRea
     return {key: reason for key, reason in reasons.items() if reason is not None}
 
 
-def _skip_reason(event: Event, rows: list[Any], replay: Replay, *, is_routed: bool) -> SkipReason | None:
+def _skip_reason(
+    event: Event, rows: list[Any], replay: PersonRequest, *, is_routed: bool
+) -> SkipReason | None:
     if not rows:
         return None if is_routed and event.event_type in EVENT_TYPES else SkipReason.UNROUTED
     # Only an open delivery waits for its replay: a closed one names the request that closed it.
-    if any(row.replay_id and row.state in OPEN_STATES for row in rows):
+    if any(row.person_request_id and row.state in OPEN_STATES for row in rows):
         return SkipReason.OTHER_REPLAY
     if _succeeded_since_frozen(rows, replay):
         return SkipReason.SUCCEEDED
@@ -74,7 +76,7 @@ def _skip_reason(event: Event, rows: list[Any], replay: Replay, *, is_routed: bo
     return SkipReason.DELETED if all(map(_entity_was_deleted, rows)) else SkipReason.NEWER
 
 
-def _succeeded_since_frozen(rows: list[Any], replay: Replay) -> bool:
+def _succeeded_since_frozen(rows: list[Any], replay: PersonRequest) -> bool:
     """Return True if all deliveries succeeded after the selection was frozen. Earlier successes were selected
     deliberately.
     """
@@ -111,12 +113,12 @@ def _is_erased(event: Event, erased: Mapping[tuple[str, str], set[int]]) -> bool
     )
 
 
-def _taken_by_other_replays(keys: list[int], replay: Replay) -> set[int]:
+def _taken_by_other_replays(keys: list[int], replay: PersonRequest) -> set[int]:
     """Return the events that another replay has sent or will send. Of two started replays, the older one sends an
     event. One that only waits for a retry may be sent earlier by another replay.
     """
-    others = ReplayMember.objects.filter(event__in=keys).exclude(replay=replay)
+    others = PersonRequestMember.objects.filter(event__in=keys).exclude(person_request=replay)
     if replay.started_at is not None:
-        others = others.filter(replay__lt=replay.pk)
-    is_taken = Q(state=MemberState.SENT) | Q(state=MemberState.WAITING, replay__state__in=_STARTED)
+        others = others.filter(person_request__lt=replay.pk)
+    is_taken = Q(state=MemberState.SENT) | Q(state=MemberState.WAITING, person_request__state__in=_STARTED)
     return set(others.filter(is_taken).values_list("event_id", flat=True))

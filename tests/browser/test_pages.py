@@ -42,7 +42,7 @@ CONSOLE = {
     "/admin/sync/connection/N/change/",
     "/admin/sync/route/",
     "/admin/sync/route/N/change/",
-    "/admin/sync/replay/",
+    "/admin/sync/personrequest/",
     "/admin/exports/export/",
     "/admin/exports/export/N/change/",
     "/admin/exports/export/new/",

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sync.models import FailureGroup, Mapping, Replay, ReplayState, Route
+from sync.models import FailureGroup, Mapping, PersonRequest, PersonRequestState, Route
 from sync.operations.failure_groups import refresh_failure_groups
 from sync.planning.record_matching import MatchingPolicy
 from tests.browser.conftest import LogIn
@@ -37,7 +37,7 @@ def test_a_group_of_failures_is_replayed_with_one_refusal_inside(log_in: LogIn, 
     assert browser.read("h1") == "Replay 7 events"
     browser.type("[name=reason]", "the shop refused everybody")
     browser.press("form .primary")
-    work_replay(Replay.objects.get(), ReplayState.FINISHED)
+    work_replay(PersonRequest.objects.get(), PersonRequestState.FINISHED)
     browser.find("text=Finished").wait_for()
     assert "6 succeeded" in browser.text
     assert "1 failed again" in browser.text

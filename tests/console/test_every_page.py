@@ -116,9 +116,9 @@ def test_the_address_of_a_button_redirects_to_its_page() -> None:
     """Whoever logs in anew after pressing a button comes to its address by GET."""
     found, client = rows(), Client()
     client.force_login(found["superuser"])
-    replay, event = found["sync_replay"], found["webhooks_event"]
+    replay, event = found["sync_personrequest"], found["webhooks_event"]
     for address in (
-        f"/admin/sync/replay/{replay.uuid}/stop/",
+        f"/admin/sync/personrequest/{replay.uuid}/stop/",
         f"/admin/sync/failuregroup/{found['sync_failuregroup'].pk}/decide/",
         f"/admin/webhooks/event/{event.pk}/reveal/",
         f"/admin/webhooks/source/{event.source_id}/test/",

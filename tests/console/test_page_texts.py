@@ -55,11 +55,11 @@ def addresses(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for state in STATES:
         yield f"webhooks_event_change_{state}", f"/admin/webhooks/event/{found[state].pk}/change/"
     for replay in ("finished", "retried", "awaiting", "approval"):
-        yield f"sync_replay_change_{replay}", f"/admin/sync/replay/{found[replay].pk}/change/"
+        yield f"sync_personrequest_change_{replay}", f"/admin/sync/personrequest/{found[replay].pk}/change/"
     route, identity = found["sync_route"], found["identity"]
     subject = f"type=USER&id=USR-1&identity={identity.pk}&target={route.target_id}"
-    yield "sync_replay_members_finished", f"/admin/sync/replay/{found['finished'].uuid}/events/"
-    yield "sync_replay_approvals", "/admin/sync/replay/?kind=approval"
+    yield "sync_personrequest_members_finished", f"/admin/sync/personrequest/{found['finished'].uuid}/events/"
+    yield "sync_personrequest_approvals", "/admin/sync/personrequest/?kind=approval"
     yield "sync_delivery_route_held", f"/admin/sync/delivery/route/{route.pk}/"
     yield "sync_connection_change_identity", f"/admin/sync/connection/{identity.pk}/change/"
     yield "webhooks_entity_one", "/admin/webhooks/entity/?type=USER&id=USR-1"

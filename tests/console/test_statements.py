@@ -6,7 +6,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sync.models import Delivery, FailureGroup, Replay, ReplayMember, Route
+from sync.models import Delivery, FailureGroup, PersonRequest, PersonRequestMember, Route
 from sync.operations.failure_groups import refresh_failure_groups
 from tests.support.builders.history import (
     NOON,
@@ -26,10 +26,10 @@ from tests.support.people import person
 
 pytestmark = pytest.mark.django_db
 
-EVENTS, REQUESTS, REPLAYS = "/admin/webhooks/event/", "/admin/webhooks/receipt/", "/admin/sync/replay/"
+EVENTS, REQUESTS, REPLAYS = "/admin/webhooks/event/", "/admin/webhooks/receipt/", "/admin/sync/personrequest/"
 
 
-def add_rows(route: Route, bulk: Replay, first: int, last: int) -> None:
+def add_rows(route: Route, bulk: PersonRequest, first: int, last: int) -> None:
     """Create so many failed, held and waiting deliveries, each with what the pages show of it."""
     now = timezone.now()
     change = {"action": "update", "record": "1", "fields": [], "same": {}}
@@ -38,8 +38,10 @@ def add_rows(route: Route, bulk: Replay, first: int, last: int) -> None:
         failed = a_delivery(dead, route, settled_at=now)
         an_attempt(failed, 1)
         replay = a_replay(bulk.requested_by, events=1, deliveries=1)
-        an_attempt(failed, 2, cause="replay", replay=replay, code="target-rejected")
-        ReplayMember.objects.create(replay=bulk, event=dead, state="failed", why="target-rejected", at=now)
+        an_attempt(failed, 2, cause="replay", person_request=replay, code="target-rejected")
+        PersonRequestMember.objects.create(
+            person_request=bulk, event=dead, state="failed", why="target-rejected", at=now
+        )
         held = a_delivery(an_event(1_000 + number, state="held", code="held", received_at=now), route)
         an_attempt(held, 1, code="held", findings=sealed_findings(change=change))
         waits = {"state": "retrying", "code": "target-unavailable", "entity_id": "U"}

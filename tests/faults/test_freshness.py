@@ -137,8 +137,8 @@ def test_under_load_with_failures_duplicates_bursts_and_replays_nothing_is_stale
         [(retries,)] = hub.rows("SELECT count(*) FROM sync_attempt WHERE cause = 'retry'")
         states = {state for (state,) in hub.rows("SELECT DISTINCT state FROM sync_delivery")}
         replayed = hub.rows(
-            "SELECT r.id, count(a.id), min(r.requested_by_id), min(r.reason) FROM sync_replay r"
-            " LEFT JOIN sync_attempt a ON a.replay_id = r.id GROUP BY r.id"
+            "SELECT r.id, count(a.id), min(r.requested_by_id), min(r.reason) FROM sync_personrequest r"
+            " LEFT JOIN sync_attempt a ON a.person_request_id = r.id GROUP BY r.id"
         )
     fetches = sum(request["method"] == "GET" for request in identity.read_journal())
     sent = len({sending.webhook_id for sending in driver.sendings})

@@ -300,7 +300,7 @@ class DeliveryLog:
             if "mapping" in details:
                 self.attempts[key].update(
                     mapping=details["mapping"],
-                    replay=details.get("replay"),
+                    person_request=details.get("person_request"),
                     payload_choice=details.get("payload_choice", ""),
                     in_own_process=details.get("in_own_process", False),
                 )

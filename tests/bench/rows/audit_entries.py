@@ -23,7 +23,7 @@ _DEEDS = (
     ("export.requested", "export"),
     ("source.changed", "setting:source"),
     ("person.logged-in", "person"),
-    ("replay.started", "replay"),
+    ("replay.started", "person-request"),
     ("secret.added", "setting:source"),
 )
 

@@ -112,13 +112,13 @@ def _confirm(client: Any) -> str:
     from django.urls import reverse
 
     from sync.jobs.job_execution import run_next_jobs
-    from sync.models import Replay
+    from sync.models import PersonRequest
     from webhooks.models import Event
 
     since = Event.objects.order_by("-received_at")[min(BULK, Event.objects.count()) - 1].received_at
     words = {"received_from": since.isoformat()}
     answer = client.post(reverse("admin:webhooks_event_replay_new"), words)
-    while Replay.objects.latest("pk").state == "choosing":
+    while PersonRequest.objects.latest("pk").state == "choosing":
         run_next_jobs(kinds=["event-set"])
     return str(answer["Location"])
 

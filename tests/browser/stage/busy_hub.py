@@ -27,7 +27,7 @@ from sync.models import (
     LegalGround,
     Link,
     Mapping,
-    Replay,
+    PersonRequest,
     Route,
 )
 from sync.operations.failure_groups import refresh_failure_groups
@@ -140,7 +140,9 @@ def _at(event: Event, at: datetime) -> None:
         began = at + timedelta(seconds=0.02) + 7 * place * MINUTE
         ended = began + timedelta(seconds=0.18)
         Attempt.objects.filter(pk=attempt.pk).update(started_at=began, ended_at=attempt.ended_at and ended)
-        Replay.objects.filter(pk=attempt.replay_id).update(created_at=began - timedelta(seconds=2))
+        PersonRequest.objects.filter(pk=attempt.person_request_id).update(
+            created_at=began - timedelta(seconds=2)
+        )
         for step, call in enumerate(Call.objects.filter(attempt=attempt).order_by("started_at")):
             Call.objects.filter(pk=call.pk).update(
                 started_at=began + timedelta(seconds=0.01 + 0.055 * step), seconds=0.048 - 0.009 * step

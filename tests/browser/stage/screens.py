@@ -18,10 +18,10 @@ from sync.models import (
     FailureGroup,
     Link,
     Mapping,
+    PersonRequest,
+    PersonRequestState,
     RelinkExample,
     Relinking,
-    Replay,
-    ReplayState,
     Route,
 )
 from sync.operations.failure_groups import refresh_failure_groups
@@ -107,7 +107,7 @@ def _begun(stage: Stage) -> str:
 
 def _members(stage: Stage) -> str:
     _begun(stage)
-    return f"/admin/sync/replay/{Replay.objects.latest('id').uuid}/events/"
+    return f"/admin/sync/personrequest/{PersonRequest.objects.latest('id').uuid}/events/"
 
 
 def _deciding(stage: Stage) -> str:
@@ -246,12 +246,15 @@ LOOKING = (
         _page("webhooks/event/replay/new/?state=dead&code=target-rejected"),
     ),
     Screen("replay-progress", "A bulk replay in progress", "support", _begun),
-    Screen("replays", "Replays", "support", _page("sync/replay/")),
+    Screen("replays", "Replays", "support", _page("sync/personrequest/")),
     Screen(
         "replay-done",
         "A finished replay",
         "support",
-        _change("sync/replay", lambda _: Replay.objects.filter(state=ReplayState.FINISHED).latest("id").pk),
+        _change(
+            "sync/personrequest",
+            lambda _: PersonRequest.objects.filter(state=PersonRequestState.FINISHED).latest("id").pk,
+        ),
     ),
     Screen("replay-members", "Results of each event of a replay", "support", _members),
     Screen("held", "Held for approval", "support", _page("sync/delivery/")),

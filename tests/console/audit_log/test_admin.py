@@ -19,7 +19,7 @@ from console.audit_log import entry_filter, list_page
 from console.audit_log.entry_page import find_sealing_segment
 from logins.attempt_counts import count_failures, report_past_hours
 from sync.housekeeping.audit_upkeep import seal_audit
-from sync.models import Replay
+from sync.models import PersonRequest
 from tests.support.builders.history import a_replay, an_event
 from tests.support.builders.settings_rows import connection as connection_of_shop
 from tests.support.builders.settings_rows import connection_form
@@ -57,7 +57,7 @@ def test_the_list_takes_the_same_number_of_statements_for_any_number_of_rows() -
     kept = str(a_replay(people[0]).uuid)
     append_now(
         *(
-            NewEntry(event(of).stream, "event.replayed", f"person:{person.pk}", {"replay": kept})
+            NewEntry(event(of).stream, "event.replayed", f"person:{person.pk}", {"person_request": kept})
             for person in people
         ),
         NewEntry(f"setting:source:{of.pk}", "source.changed", f"person:{people[0].pk}"),
@@ -203,9 +203,9 @@ def test_the_reason_comes_from_the_entry_or_from_the_object_of_the_request() -> 
     anna = person("support", "anna")
     replay, of = a_replay(anna), source()
     append_now(
-        NewEntry("event:x", "event.replayed", f"person:{anna.pk}", {"replay": str(replay.uuid)}),
+        NewEntry("event:x", "event.replayed", f"person:{anna.pk}", {"person_request": str(replay.uuid)}),
         NewEntry(f"setting:source:{of.pk}", "source.paused", f"person:{anna.pk}", {"reason": "<b>noise</b>"}),
-        NewEntry("replay:nonsense", "replay.started", f"person:{anna.pk}"),
+        NewEntry("person-request:nonsense", "replay.started", f"person:{anna.pk}"),
     )
     client = browser("auditor")
     rows = {row.entry.action: row for row in client.get(LIST).context["page"].rows}
@@ -214,7 +214,7 @@ def test_the_reason_comes_from_the_entry_or_from_the_object_of_the_request() -> 
     assert rows["source.paused"].object_text == "source Crm"
     assert rows["replay.started"].reason == ""
     assert "<b>noise" not in client.get(LIST).content.decode()
-    Replay.objects.update(reason="")
+    PersonRequest.objects.update(reason="")
     assert {row.reason for row in client.get(LIST).context["page"].rows} == {"", "<b>noise</b>"}
 
 

@@ -46,7 +46,7 @@ def test_the_rows_of_an_entity_are_found(hub: Hub) -> None:
     with transaction.atomic():
         append_entries(NewEntry(stream, "event.replayed"))
     for value in VALUES:
-        change_details("event.replayed", f'{{"replay": {value}, "request": {value}}}')
+        change_details("event.replayed", f'{{"person_request": {value}, "request": {value}}}')
         assert not any(replays_by_event(subject).values()), value
 
 

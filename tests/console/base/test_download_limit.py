@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from console.base.downloads import MAX_STREAMS, stream_limit
-from sync.models import Replay
+from sync.models import PersonRequest
 from tests.support.people import browser, entries, event, source
 
 EVENTS = "/admin/webhooks/event/download/csv?state=succeeded"
@@ -47,8 +47,8 @@ def begin(auditor: Client) -> Iterator[Begin]:
 def members() -> str:
     """Return the address of the downloadable events of a replay."""
     asked, now = User.objects.get(), timezone.now()
-    replay = Replay.objects.create(requested_by=asked, created_at=now, filter={}, frozen_at=now)
-    return f"/admin/sync/replay/{replay.uuid}/events/?format=csv&member=failed"
+    replay = PersonRequest.objects.create(requested_by=asked, created_at=now, filter={}, frozen_at=now)
+    return f"/admin/sync/personrequest/{replay.uuid}/events/?format=csv&member=failed"
 
 
 @pytest.mark.submission

@@ -14,7 +14,7 @@ from django.db import connection
 from django.test import Client
 
 from audit.export.line_formats import csv_lines, neutralize_formula
-from sync.models import ReplayMember
+from sync.models import PersonRequestMember
 from tests.support.builders.history import NOON, a_replay
 from tests.support.people import browser, entries, event, person, source
 from webhooks.models import Event, Receipt, Source, State
@@ -204,9 +204,11 @@ def test_a_list_above_the_limit_is_no_file_and_leads_to_an_export(settings: Any)
     settings.EXPORT_LIMIT = 2
     client, of = browser("auditor"), source()
     replay = a_replay(person("administrator"), frozen_at=NOON)
-    members = f"/admin/sync/replay/{replay.uuid}/events/?format=csv"
+    members = f"/admin/sync/personrequest/{replay.uuid}/events/?format=csv"
     for number in range(3):
-        ReplayMember.objects.create(replay=replay, event=event(of, entity_id=f"U{number}"), at=NOON)
+        PersonRequestMember.objects.create(
+            person_request=replay, event=event(of, entity_id=f"U{number}"), at=NOON
+        )
         if number == 1:
             assert downloaded(client, "/admin/webhooks/event/download/jsonl").count(b"\n") == 2
             assert b"".join(client.get(members).streaming_content).count(b"\r\n") == 3
@@ -223,11 +225,11 @@ def test_each_row_of_a_downloaded_file_names_the_requester() -> None:
     client, auditor = Client(), person("auditor")
     client.force_login(auditor)
     replay = a_replay(person("administrator"), frozen_at=NOON)
-    ReplayMember.objects.create(replay=replay, event=event(source()), at=NOON)
+    PersonRequestMember.objects.create(person_request=replay, event=event(source()), at=NOON)
     who = f"person:{auditor.pk}"
     for address in ("webhooks/event/download/jsonl", "audit/entry/download/jsonl"):
         rows = downloaded(client, f"/admin/{address}").decode().splitlines()
         assert {json.loads(row)["exported_by"] for row in rows} == {who}
-    csvs = ("webhooks/event/download/csv", f"sync/replay/{replay.uuid}/events/?format=csv")
+    csvs = ("webhooks/event/download/csv", f"sync/personrequest/{replay.uuid}/events/?format=csv")
     for text in (b"".join(client.get(f"/admin/{address}").streaming_content).decode() for address in csvs):
         assert [row["exported_by"] for row in csv.DictReader(io.StringIO(text, newline=""))] == [who]

@@ -41,7 +41,7 @@ def test_a_parameter_with_an_impossible_key_selects_nothing(key: str) -> None:
         f"/admin/sync/erasure/find/?event={key}",
         f"/admin/webhooks/entity/?type=USER&id={event.entity_id}&identity={key}",
         f"/admin/webhooks/event/?q=/admin/webhooks/event/{key}/change/",
-        f"/admin/sync/replay/{replay.uuid}/events/?after={key}",
+        f"/admin/sync/personrequest/{replay.uuid}/events/?after={key}",
         f"{edit}?version={key}",
         f"/admin/webhooks/event/?before=1-{key}",
     ):

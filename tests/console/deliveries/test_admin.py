@@ -14,7 +14,7 @@ from django.test import Client
 from audit.models import Entry
 from console.deliveries.admin import PENDING_DECISIONS
 from console.deliveries.held_groups import held_deliveries
-from sync.models import Attempt, Delivery, Link, Replay, ReplayKind, Route
+from sync.models import Attempt, Delivery, Link, PersonRequest, PersonRequestKind, Route
 from sync.operations.held_deliveries import (
     APPROVALS_A_SECOND,
     AlreadyDecided,
@@ -105,13 +105,13 @@ def test_approved_deliveries_are_sent_and_recorded_with_person_and_reason(
     assert hub.customer("LEAVER2")["active"] is True
     assert [delivery.pk for delivery in held_deliveries()] == [second.pk]
     assert Event.objects.get(pk=first.event_id).state == State.SUCCEEDED
-    request, staff_member = Replay.objects.get(), User.objects.get()
+    request, staff_member = PersonRequest.objects.get(), User.objects.get()
     assert (request.requested_by, request.reason, request.deliveries) == (staff_member, "they really left", 1)
-    assert (request.kind, request.events) == (ReplayKind.APPROVAL, 1)
-    assert Attempt.objects.filter(delivery=first).latest("pk").replay == request
+    assert (request.kind, request.events) == (PersonRequestKind.APPROVAL, 1)
+    assert Attempt.objects.filter(delivery=first).latest("pk").person_request == request
     (entry,) = entries("delivery.approved")
     assert (entry["stream"], entry["actor"]) == (first.stream, f"person:{staff_member.pk}")
-    assert entry["details"] == {"request": str(request.uuid), "of": 1, "address": "192.0.2.9"}
+    assert entry["details"] == {"person_request": str(request.uuid), "of": 1, "address": "192.0.2.9"}
 
 
 @pytest.mark.submission
@@ -128,7 +128,7 @@ def test_rejected_deliveries_are_never_sent_and_show_the_reason(two_left: tuple[
     for delivery in deliveries:
         delivery.refresh_from_db()
         assert (delivery.state, delivery.code, delivery.settled_at is None) == ("closed", "closed", False)
-        assert delivery.replay.reason == "they really left"
+        assert delivery.person_request.reason == "they really left"
         assert Event.objects.get(pk=delivery.event_id).state == State.CLOSED
     assert Entry.objects.filter(action="delivery.closed").count() == 2
     assert "they really left" in text_of(staff.get(f"/admin/webhooks/event/{deliveries[0].event_id}/change/"))
@@ -141,7 +141,7 @@ def test_a_second_click_or_a_reload_does_not_decide_twice() -> None:
     path = select_deliveries(staff, "close", first)
     assert staff.post(path, WHY).status_code == 302
     assert "already decided" in text_of(staff.post(path, WHY, follow=True))
-    assert Replay.objects.count() == 1
+    assert PersonRequest.objects.count() == 1
     assert [delivery.pk for delivery in held_deliveries()] == [second.pk]
 
 
@@ -164,7 +164,7 @@ def test_two_clicks_at_the_same_moment_are_one_decision(hub: Hub) -> None:
 
     with ThreadPoolExecutor(4) as clicks:
         assert list(clicks.map(click, range(4))) == [302] * 4
-    assert Replay.objects.count() == 1
+    assert PersonRequest.objects.count() == 1
     assert Entry.objects.filter(action="delivery.closed").count() == 3
 
 
@@ -179,7 +179,7 @@ def test_deliveries_decided_by_another_person_meanwhile_are_skipped() -> None:
     answer = staff.post(path, WHY, follow=True)
     assert "1 delivery rejected. No longer held: 1." in text_of(answer)
     first.refresh_from_db()
-    assert first.replay.reason == "the colleague"
+    assert first.person_request.reason == "the colleague"
     with pytest.raises(DecisionRefused, match="None of these deliveries is held"):
         decide_held([first.pk], HeldDecision.APPROVE, by=User.objects.first(), reason="late", key=uuid4())
 

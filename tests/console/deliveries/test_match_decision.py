@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from sync.models import Delivery, Link, Replay
+from sync.models import Delivery, Link, PersonRequest
 from tests.support.builders.held_matches import HELD_USER, STRANGER_EMAIL, hold_match, stranger_record
 from tests.support.builders.history import logged_in
 from tests.support.hub import Hub
@@ -47,7 +47,7 @@ def test_entity_and_record_are_shown_side_by_side_and_one_is_linked(hub: Hub) ->
     assert answer.status_code == 200
     hub.wait_until_idle()
     assert str(hub.customer(HELD_USER)["id"]) == record  # type: ignore[index]
-    assert Replay.objects.get().reason == WHY
+    assert PersonRequest.objects.get().reason == WHY
 
 
 @pytest.mark.submission
@@ -78,7 +78,7 @@ def test_an_incomplete_decision_is_refused(hub: Hub) -> None:
         {"key": "no key"},
     ):
         assert decide(staff, delivery, "refuse", **values).status_code == 200, values
-    assert not Replay.objects.exists()
+    assert not PersonRequest.objects.exists()
     assert Delivery.objects.get(pk=delivery.pk).state == State.HELD
 
 
@@ -95,4 +95,4 @@ def test_readers_see_the_page_and_may_not_decide(hub: Hub) -> None:
     foreign = Client(enforce_csrf_checks=True)
     foreign.force_login(User.objects.create_superuser("root"))
     assert foreign.post(page_of(delivery), form).status_code == 403
-    assert not Replay.objects.exists()
+    assert not PersonRequest.objects.exists()

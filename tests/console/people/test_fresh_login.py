@@ -249,7 +249,9 @@ FILES: dict[str, tuple[str, Callable[[], str]]] = {
     "evidence": ("export.downloaded", a_finished_archive),
     "events of a replay": (
         "replay.downloaded",
-        lambda: f"/admin/sync/replay/{a_replay(User.objects.get(username='anna')).uuid}/events/?format=csv",
+        lambda: (
+            f"/admin/sync/personrequest/{a_replay(User.objects.get(username='anna')).uuid}/events/?format=csv"
+        ),
     ),
 }
 

@@ -8,7 +8,7 @@ from django.test import Client
 from django.utils import timezone
 
 from console.models import Preference
-from sync.models import Attempt, Replay, ReplayMember, ReplayPace, ReplayState
+from sync.models import Attempt, PersonRequest, PersonRequestMember, PersonRequestState, ReplayPace
 from sync.replays import batches, event_selection
 from tests.support.builders.bulk_replays import fail_customers, member_states, work_replay
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event, logged_in
@@ -53,15 +53,15 @@ def test_many_events_are_replayed_from_the_filter_to_the_end(hub: Hub, raise_rep
     assert "<h1>Replay 6 events</h1>" in page
     assert page.count("The shop rejected the change") == 5, "examples"
     answer = support.post(path, TERMS, follow=True)
-    replay = Replay.objects.get()
-    assert answer.request["PATH_INFO"] == f"/admin/sync/replay/{replay.pk}/change/"
+    replay = PersonRequest.objects.get()
+    assert answer.request["PATH_INFO"] == f"/admin/sync/personrequest/{replay.pk}/change/"
     assert "Running" in text_of(answer)
-    work_replay(replay, ReplayState.FINISHED)
+    work_replay(replay, PersonRequestState.FINISHED)
     page = support.get(answer.request["PATH_INFO"])
     assert "5 succeeded" in text_of(page)
     assert "1 failed again" in text_of(page)
     assert "data-poll=" not in text_of(page)
-    failed = text_of(support.get(f"/admin/sync/replay/{replay.uuid}/events/?member=failed"))
+    failed = text_of(support.get(f"/admin/sync/personrequest/{replay.uuid}/events/?member=failed"))
     assert "PERSON5" in failed
     assert "PERSON1" not in failed
 
@@ -74,11 +74,11 @@ def test_events_that_failed_again_are_replayed_from_the_page_of_the_replay(
     hub.change_email("taken@example.com", "PERSON4")
     support = logged_in("support")
     support.post(freeze_set(support), TERMS)
-    first = work_replay(Replay.objects.get())
+    first = work_replay(PersonRequest.objects.get())
     hub.change_email("free@example.com", "PERSON4")
-    answer = support.post(f"/admin/sync/replay/{first.uuid}/again/")
+    answer = support.post(f"/admin/sync/personrequest/{first.uuid}/again/")
     support.post(answer["Location"], TERMS)
-    second = work_replay(Replay.objects.latest("pk"))
+    second = work_replay(PersonRequest.objects.latest("pk"))
     assert member_states(second) == {"PERSON4": "succeeded"}
 
 
@@ -111,7 +111,7 @@ def test_an_invalid_filter_freezes_no_set(db: None) -> None:
     support = logged_in("support")
     for answer in (support.get(f"{NEW}?received=0"), support.post(NEW, {"received": "0"})):
         assert answer["Location"] == LIST
-    assert not Replay.objects.exists()
+    assert not PersonRequest.objects.exists()
 
 
 @pytest.mark.submission
@@ -129,14 +129,14 @@ def test_a_time_outside_the_persons_zone_is_shown_unchanged(db: None, zone: str,
     support.force_login(liisa)
     assert at.removesuffix("Z") in text_of(support.get(f"{NEW}?{word}={at}"))
     support.post(freeze_set(support, **{word: at}), TERMS)
-    assert at.removesuffix("Z") in text_of(support.get("/admin/sync/replay/"))
+    assert at.removesuffix("Z") in text_of(support.get("/admin/sync/personrequest/"))
 
 
 def test_a_relative_time_is_resolved_when_the_set_is_frozen(db: None) -> None:
     dead(1, received_at=timezone.now())
     support = logged_in("support")
     freeze_set(support, received="24")
-    words = Replay.objects.get().filter
+    words = PersonRequest.objects.get().filter
     assert set(words) == {"received_from"}
 
 
@@ -149,7 +149,7 @@ def test_a_reload_starts_nothing_twice(hub: Hub, raise_replay_pace: None) -> Non
     again = support.post(path, TERMS, follow=True)
     assert "Nothing was started twice" in text_of(again)
     assert "Nothing was started twice" in text_of(support.get(path, follow=True))
-    work_replay(Replay.objects.get())
+    work_replay(PersonRequest.objects.get())
     assert Attempt.objects.filter(cause="replay").count() == 2
 
 
@@ -160,7 +160,7 @@ def test_a_selection_is_visible_only_to_its_person_until_it_is_started(db: None)
     path = freeze_set(liisa)
     assert "selection has expired" in text_of(antti.get(path, follow=True))
     assert antti.get(path.replace("confirm", "events")).status_code == 404
-    assert "sync/replay/1/" not in text_of(liisa.get("/admin/sync/replay/"))
+    assert "sync/personrequest/1/" not in text_of(liisa.get("/admin/sync/personrequest/"))
     liisa.post(path, TERMS)
     assert antti.get(path.replace("confirm", "events")).status_code == 200
 
@@ -172,18 +172,18 @@ def test_above_the_limit_a_second_person_approves_on_the_page(db: None, settings
     path = freeze_set(liisa)
     page = liisa.post(path, TERMS, follow=True)
     assert "Waiting for approval" in text_of(page)
-    replay = Replay.objects.get()
-    address = f"/admin/sync/replay/{replay.uuid}"
+    replay = PersonRequest.objects.get()
+    address = f"/admin/sync/personrequest/{replay.uuid}"
     assert "Approve: replay" not in text_of(page)
     assert "Withdraw" in text_of(page)
     liisa.post(f"{address}/approve/")
     assert "Approve: replay" not in text_of(auditor.get(page.request["PATH_INFO"]))
     assert auditor.post(f"{address}/approve/").status_code == 403
-    assert Replay.objects.get().state == ReplayState.AWAITING
+    assert PersonRequest.objects.get().state == PersonRequestState.AWAITING
     assert "Approve: replay 3 events" in text_of(antti.get(page.request["PATH_INFO"]))
     antti.post(f"{address}/approve/")
     replay.refresh_from_db()
-    assert replay.state == ReplayState.RUNNING
+    assert replay.state == PersonRequestState.RUNNING
     assert replay.decided_by != replay.requested_by
     assert len(entries("replay.approved")) == 1
 
@@ -193,7 +193,7 @@ def test_an_administrator_has_a_limit_of_their_own(db: None, settings: Any) -> N
     dead(3)
     administrator = logged_in("administrator")
     administrator.post(freeze_set(administrator), TERMS)
-    assert Replay.objects.get().state == ReplayState.RUNNING
+    assert PersonRequest.objects.get().state == PersonRequestState.RUNNING
 
 
 @pytest.mark.submission
@@ -201,15 +201,15 @@ def test_pause_continue_and_stop_on_the_page(db: None) -> None:
     dead(3)
     support = logged_in("support")
     page = support.post(freeze_set(support), TERMS, follow=True)
-    address = f"/admin/sync/replay/{Replay.objects.get().uuid}"
+    address = f"/admin/sync/personrequest/{PersonRequest.objects.get().uuid}"
     assert "Pause" in text_of(page)
     assert 'data-poll="2"' in text_of(page)
     paused = text_of(support.post(f"{address}/pause/", follow=True))
     assert "Paused by someone-" in paused
     assert 'data-poll="2"' not in paused
     support.post(f"{address}/continue/", {"pace": "gentle"})
-    replay = Replay.objects.get()
-    assert (replay.state, replay.pace) == (ReplayState.RUNNING, "gentle")
+    replay = PersonRequest.objects.get()
+    assert (replay.state, replay.pace) == (PersonRequestState.RUNNING, "gentle")
     page = text_of(support.post(f"{address}/stop/", follow=True))
     assert "3 not sent" in page
     late = text_of(support.post(f"{address}/pause/", follow=True))
@@ -221,7 +221,7 @@ def test_the_list_of_results_is_downloaded_with_permission_and_recorded(db: None
     Event.objects.filter(entity_id="USR-1").update(entity_id="=1+1")
     support, auditor = logged_in("support"), logged_in("auditor")
     support.post(freeze_set(support), TERMS)
-    address = f"/admin/sync/replay/{Replay.objects.get().uuid}/events/?format=csv"
+    address = f"/admin/sync/personrequest/{PersonRequest.objects.get().uuid}/events/?format=csv"
     assert support.get(address).status_code == 403
     lines = b"".join(auditor.get(address).streaming_content).decode().splitlines()
     assert lines[0].startswith('"reference","source","event_type"')
@@ -261,5 +261,5 @@ def test_a_selection_that_is_too_large_is_reported_and_deleted(
     for page in (support.get(path), support.post(path, TERMS, follow=True)):
         assert "More than 3 events match. Narrow the filters and replay in parts." in text_of(page)
         assert "data-poll=" not in text_of(page)
-    assert not ReplayMember.objects.exists()
+    assert not PersonRequestMember.objects.exists()
     assert "Replay 1 event" in text_of(support.get(freeze_set(support, entity_id="USR-1")))

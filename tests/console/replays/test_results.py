@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from sync.models import Delivery, Replay, ReplayMember, ReplayState
+from sync.models import Delivery, PersonRequest, PersonRequestMember, PersonRequestState
 from sync.operations.manual_closing import close_manually
 from sync.replays.requests import request_replay
 from tests.support.builders.failed_events import a_failed_event
@@ -24,7 +24,7 @@ from tests.support.pages import without_tags
 from webhooks.models import Event
 
 pytestmark = pytest.mark.django_db
-LIST = "/admin/sync/replay/"
+LIST = "/admin/sync/personrequest/"
 
 
 def text_of(answer: Any) -> str:
@@ -42,9 +42,9 @@ def maija() -> User:
     return User.objects.create_user("maija")
 
 
-def tried(event: Event, by: User, outcome: str, code: str = "") -> Replay:
+def tried(event: Event, by: User, outcome: str, code: str = "") -> PersonRequest:
     replay = a_replay(by, events=1, deliveries=1)
-    an_attempt(event.deliveries.get(), 2, cause="replay", replay=replay, outcome=outcome, code=code)
+    an_attempt(event.deliveries.get(), 2, cause="replay", person_request=replay, outcome=outcome, code=code)
     return replay
 
 
@@ -76,9 +76,9 @@ def test_waiting_replays_are_found_among_many_others(support: Client, maija: Use
     for event in failed:
         a_delivery(event, route)
     first = request_replay(failed[:1], by=maija, reason="the shop was down").replay
-    many = a_bulk(maija, state=ReplayState.RUNNING)
+    many = a_bulk(maija, state=PersonRequestState.RUNNING)
     for number in range(3, 63):
-        a_delivery(an_event(number, state="pending"), route, state="pending", replay=many)
+        a_delivery(an_event(number, state="pending"), route, state="pending", person_request=many)
     last = request_replay(failed[1:], by=maija, reason="the shop was down").replay
     assert first.pk < many.pk < last.pk
     assert text_of(support.get(LIST)).count("Queued") == 2
@@ -96,7 +96,7 @@ def test_closed_events_are_listed_until_they_are_replayed(support: Client, maija
     failed = [an_event(number, state="dead", code="target-rejected") for number in (1, 2)]
     chosen = [a_delivery(event, route).pk for event in failed]
     close_manually(chosen, by=maija, reason="put right in the shop", key=uuid4())
-    page = f"{LIST}{Replay.objects.get().pk}/change/"
+    page = f"{LIST}{PersonRequest.objects.get().pk}/change/"
     answer = support.get(page)
     assert {row.event for row in answer.context["rows"]} == set(failed)
     assert text_of(answer).count("Closed") == 2
@@ -105,21 +105,21 @@ def test_closed_events_are_listed_until_they_are_replayed(support: Client, maija
     assert [row.event for row in answer.context["rows"]] == failed[1:]
 
 
-def a_bulk(by: User, **values: Any) -> Replay:
+def a_bulk(by: User, **values: Any) -> PersonRequest:
     replay = a_replay(
         by, frozen_at=an_event(99).received_at, started_at=an_event(98).received_at, total=5, **values
     )
-    return Replay.objects.get(pk=replay.pk)
+    return PersonRequest.objects.get(pk=replay.pk)
 
 
 @pytest.mark.submission
 def test_the_person_who_stopped_or_declined_is_shown(support: Client, maija: User) -> None:
-    stopped = a_bulk(maija, state=ReplayState.STOPPED, paused_by=maija, events=2, succeeded=2)
+    stopped = a_bulk(maija, state=PersonRequestState.STOPPED, paused_by=maija, events=2, succeeded=2)
     assert "Stopped by maija. Not sent: 3 events." in text_of(support.get(f"{LIST}{stopped.pk}/change/"))
-    stopping = a_bulk(maija, state=ReplayState.STOPPING, paused_by=maija, events=2, succeeded=1)
+    stopping = a_bulk(maija, state=PersonRequestState.STOPPING, paused_by=maija, events=2, succeeded=1)
     assert "Stopping" in text_of(support.get(f"{LIST}{stopping.pk}/change/"))
     antti = User.objects.create_user("antti")
-    declined = a_bulk(maija, state=ReplayState.STOPPED, paused_by=antti, decided_by=antti)
+    declined = a_bulk(maija, state=PersonRequestState.STOPPED, paused_by=antti, decided_by=antti)
     text = text_of(support.get(f"{LIST}{declined.pk}/change/"))
     assert "Rejected by antti. Nothing was sent." in text
     assert "approved by" not in text
@@ -130,7 +130,7 @@ def test_a_failure_that_will_be_retried_is_no_result_of_a_replay(support: Client
     event = a_failed_event()
     delivery = event.deliveries.get()
     replay = a_replay(maija, events=1, deliveries=1)
-    an_attempt(delivery, 2, cause="replay", replay=replay, is_retryable=True)
+    an_attempt(delivery, 2, cause="replay", person_request=replay, is_retryable=True)
     event.deliveries.update(state="retrying", last_number=2)
     pages = (LIST, f"{LIST}{replay.pk}/change/")
 
@@ -150,8 +150,8 @@ def test_the_result_of_a_later_replay_is_not_that_of_an_earlier_one(support: Cli
     event = a_failed_event()
     delivery = event.deliveries.get()
     first, later = (a_replay(maija, events=1, deliveries=1) for _ in range(2))
-    an_attempt(delivery, 2, cause="replay", replay=first, is_retryable=True)
-    an_attempt(delivery, 3, cause="replay", replay=later, outcome="succeeded", code="succeeded")
+    an_attempt(delivery, 2, cause="replay", person_request=first, is_retryable=True)
+    an_attempt(delivery, 3, cause="replay", person_request=later, outcome="succeeded", code="succeeded")
     event.deliveries.update(state="succeeded", last_number=3)
     pages = [text_of(support.get(f"{LIST}{replay.pk}/change/")) for replay in (first, later)]
     assert ["Failed again" in page for page in pages] == [True, False]
@@ -162,10 +162,10 @@ def test_only_what_is_still_failed_is_offered_again(support: Client, maija: User
     route = a_route(a_source())
     failed = [an_event(number, state="dead", code="target-rejected") for number in (1, 2)]
     deliveries = [a_delivery(event, route) for event in failed]
-    replay = a_bulk(maija, state=ReplayState.FINISHED, events=2, failed=2)
+    replay = a_bulk(maija, state=PersonRequestState.FINISHED, events=2, failed=2)
     for event in failed:
-        ReplayMember.objects.create(
-            replay=replay, event=event, state="failed", why="target-rejected", at=event.received_at
+        PersonRequestMember.objects.create(
+            person_request=replay, event=event, state="failed", why="target-rejected", at=event.received_at
         )
     page = f"{LIST}{replay.pk}/change/"
     assert "Replay 2 failed events…" in text_of(support.get(page))
@@ -178,4 +178,4 @@ def test_only_what_is_still_failed_is_offered_again(support: Client, maija: User
     assert "failed event" not in text.replace("events that failed", "")
     assert "2 events that failed again are no longer failed" in text
     support.post(f"{LIST}{replay.uuid}/again/".replace("/change", ""))
-    assert not Replay.objects.filter(state=ReplayState.CHOSEN).exists()
+    assert not PersonRequest.objects.filter(state=PersonRequestState.CHOSEN).exists()

@@ -14,7 +14,7 @@ from console.replays.single import make_token
 from console.ui.outcome_texts import describe_code
 from sync.attempts.apply import plan_and_apply
 from sync.limits.circuit_breaker import invalidate_breakers
-from sync.models import Attempt, Breaker, Connection, MappingVersion, Replay, Route
+from sync.models import Attempt, Breaker, Connection, MappingVersion, PersonRequest, Route
 from tests.support.builders.history import a_delivery, a_route, an_event, logged_in
 from tests.support.hub import ANNA, EXAMPLE, Hub
 from tests.support.pages import text_of
@@ -98,12 +98,12 @@ def test_a_failed_event_is_replayed_and_recorded_with_person_and_reason(hub: Hub
     assert hub.customer()["email"] == address
     event.refresh_from_db()
     assert event.state == State.SUCCEEDED
-    replay, person = Replay.objects.get(), User.objects.get()
+    replay, person = PersonRequest.objects.get(), User.objects.get()
     assert (replay.requested_by, replay.reason) == (person, "the shop was down")
-    assert Attempt.objects.latest("pk").replay == replay
+    assert Attempt.objects.latest("pk").person_request == replay
     [entry] = entries("event.replayed")
     assert (entry["stream"], entry["actor"]) == (f"event:{event.reference}", f"person:{person.pk}")
-    assert entry["details"] == {"replay": str(replay.uuid), "of": 1, "address": "192.0.2.9"}
+    assert entry["details"] == {"person_request": str(replay.uuid), "of": 1, "address": "192.0.2.9"}
     assert "shop was down" not in Entry.objects.get(action="event.replayed").body
 
 
@@ -210,7 +210,7 @@ def test_an_undecryptable_payload_offers_no_choice(hub: Hub) -> None:
     assert "Payload as received" not in text_of(page)
     assert administrator.get(page_of(event, "?payload_choice=anyway")).status_code == 403
     administrator.post(page_of(event), confirmation_fields(administrator, event, "?payload_choice=received"))
-    assert not Replay.objects.exists()
+    assert not PersonRequest.objects.exists()
 
 
 @pytest.mark.submission
@@ -265,7 +265,7 @@ def test_a_confirmation_for_another_event_is_refused(hub: Hub) -> None:
     support = logged_in("support")
     form = confirmation_fields(support, other)
     assert "has expired" in text_of(support.post(page_of(event), form, follow=True))
-    assert not Replay.objects.exists()
+    assert not PersonRequest.objects.exists()
 
 
 def test_an_entity_that_neither_system_has_is_not_called_up_to_date(hub: Hub) -> None:
@@ -291,5 +291,5 @@ def test_a_held_delivery_is_decided_and_not_replayed() -> None:
         assert answer.status_code == 200
         assert "Nothing was replayed: this change is waiting for approval." in text_of(answer)
         assert link in text_of(answer)
-    assert not Replay.objects.exists()
+    assert not PersonRequest.objects.exists()
     assert not Entry.objects.filter(action="preview.begun").exists()

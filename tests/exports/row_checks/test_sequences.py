@@ -117,7 +117,7 @@ def test_a_held_deletion_that_was_approved_by_sql_is_found(
     held: Delivery, tmp_path: Path, state: str, names_replay: bool
 ) -> None:
     replay = a_replay(person()) if names_replay else None
-    release(held, state=state, replay=replay)
+    release(held, state=state, person_request=replay)
     for faults in faults_of_all_checks(tmp_path):
         assert any(fault.startswith("[sequence-broken] ") for fault in faults)
         assert all("attempt.started" in fault or "on request" in fault for fault in faults), faults

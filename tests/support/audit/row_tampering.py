@@ -29,7 +29,7 @@ NOT_COVERED = {
         (
             *("due_at", "not_before", "attempts_used", "last_number", "opened_at", "deaths", "is_approved"),
             *("creates_record", "identity_slot", "target_slot", "token", "lease_until", "covered_by"),
-            *("replay", "payload_choice", "mapping_version", "state_before_recheck"),
+            *("person_request", "payload_choice", "mapping_version", "state_before_recheck"),
             "failure_key",
         ),
         WORK,
@@ -45,7 +45,14 @@ ONLY_NIGHTLY = {
     Event: {"batch", "payload"},
     Receipt: {"source", "event_count", "payload", "answer"},
     Delivery: {"entity_type", "entity_id"},
-    Attempt: {"replay", "in_own_process", "mapping_version", "payload_choice", "counted_as", "findings"},
+    Attempt: {
+        "person_request",
+        "in_own_process",
+        "mapping_version",
+        "payload_choice",
+        "counted_as",
+        "findings",
+    },
     Call: {"request", "response"},
 }
 

@@ -11,7 +11,7 @@ from audit.entries.acting_person import ActingPerson
 from logins.held_permissions import APPROVE_REPLAYS
 from sync.jobs.claims import claim_job_of
 from sync.jobs.running_job import RunningJob
-from sync.models import Job, Replay, ReplayMember, ReplayPace, ReplayState
+from sync.models import Job, PersonRequest, PersonRequestMember, PersonRequestState, ReplayPace
 from sync.replays.batches import send_due_events
 from sync.replays.decisions import ReplayTerms, start_replay
 from sync.replays.filter_selection import select_by_filter
@@ -68,19 +68,19 @@ def fail_customers(hub: Hub, count: int) -> list[Event]:
     return fail_events(hub, *names)
 
 
-def freeze_event_set(by: User, **words: str) -> Replay:
+def freeze_event_set(by: User, **words: str) -> PersonRequest:
     """Freeze the set of all failed events, or of those that the filter `words` selects."""
     return select_by_filter(by, words or {"state": "dead"})
 
 
-def start_bulk_replay(by: User, replay: Replay | None = None, **terms: object) -> Replay:
+def start_bulk_replay(by: User, replay: PersonRequest | None = None, **terms: object) -> PersonRequest:
     values = {"reason": REASON, "pace": ReplayPace.NORMAL, "approval_limit": 500} | terms
     return start_replay(replay or freeze_event_set(by), ActingPerson(by, "192.0.2.5"), ReplayTerms(**values))
 
 
-def work_replay(replay: Replay, *until: ReplayState, seconds: float = 20.0) -> Replay:
+def work_replay(replay: PersonRequest, *until: PersonRequestState, seconds: float = 20.0) -> PersonRequest:
     """Run its jobs until the replay has one of these states (finished, if none is given). Fails after `seconds`."""
-    wanted = until or (ReplayState.FINISHED,)
+    wanted = until or (PersonRequestState.FINISHED,)
     end = time.monotonic() + seconds
     while True:
         run_jobs("event-set", "replay")
@@ -113,7 +113,9 @@ def _with_each_job(do: Callable[[RunningJob], int]) -> Iterator[int]:
             job.requeue()
 
 
-def member_states(replay: Replay) -> dict[str, str]:
+def member_states(replay: PersonRequest) -> dict[str, str]:
     """Return the state of each member by entity id, as `state: why` if there is a `why`."""
-    rows = ReplayMember.objects.filter(replay=replay).values_list("event__entity_id", "state", "why")
+    rows = PersonRequestMember.objects.filter(person_request=replay).values_list(
+        "event__entity_id", "state", "why"
+    )
     return {entity: f"{state}: {why}" if why else state for entity, state, why in rows}

@@ -39,7 +39,7 @@ def rows() -> dict[str, Any]:
         "sync_route": route,
         "sync_mapping": route.mapping,
         "sync_delivery": a_delivery(event, route),
-        "sync_replay": a_replay(root),
+        "sync_personrequest": a_replay(root),
         "sync_alarm": Alarm.objects.create(kind="deliveries-dead", subject="", began_at=now, raised_at=now),
         "sync_erasure": Erasure.objects.create(requested_by=root, reason="r", requested_at=now, **erasure),
         "exports_export": request_export(resolve_filter({}, now), by=root, reason="evidence"),

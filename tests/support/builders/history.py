@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from sync.models import Attempt, Call, Connection, Delivery, Mapping, MappingVersion, Replay, Route
+from sync.models import Attempt, Call, Connection, Delivery, Mapping, MappingVersion, PersonRequest, Route
 from tests.support.people import add_person
 from webhooks.models import Event, Payload, Receipt, Source
 
@@ -125,8 +125,8 @@ def a_receipt(event: Event | None, **values: Any) -> Receipt:
     return Receipt.objects.create(event=event, **defaults | values)
 
 
-def a_replay(by: User, **values: Any) -> Replay:
-    return Replay.objects.create(
+def a_replay(by: User, **values: Any) -> PersonRequest:
+    return PersonRequest.objects.create(
         **{"requested_by": by, "reason": "the shop was down", "created_at": NOON} | values
     )
 

@@ -29,9 +29,9 @@ from sync.models import (
     FailureGroup,
     Link,
     MappingVersion,
+    PersonRequestMember,
     RelinkExample,
     Relinking,
-    ReplayMember,
     Route,
 )
 from tests.support.builders.captured_requests import a_captured_request
@@ -231,7 +231,7 @@ def _replays(by: Any, failed: Event, done: Event, keys: Iterator[UUID]) -> dict[
     """Create a replay of one event, a finished one of several, one that awaits approval, and an approval."""
     one = a_replay(by, uuid=next(keys), events=1, deliveries=1)
     said = {"sentence": "anna@example.com is taken.", "errors": []}
-    terms = {"cause": "replay", "replay": one, "findings": sealed_findings(answer=said)}
+    terms = {"cause": "replay", "person_request": one, "findings": sealed_findings(answer=said)}
     an_attempt(failed.deliveries.get(), 2, code="target-rejected", **terms)
     meant = {"filter": {"state": "dead"}, "frozen_at": NOON}
     finished = a_replay(
@@ -248,16 +248,18 @@ def _replays(by: Any, failed: Event, done: Event, keys: Iterator[UUID]) -> dict[
         **meant,
     )
     for event, state, why in ((failed, "failed", "target-rejected"), (done, "succeeded", "")):
-        ReplayMember.objects.create(replay=finished, event=event, state=state, why=why, at=NOON)
+        PersonRequestMember.objects.create(
+            person_request=finished, event=event, state=state, why=why, at=NOON
+        )
     awaiting = a_replay(by, uuid=next(keys), state="awaiting", total=900, **meant)
     approval = a_replay(by, uuid=next(keys), kind="approval", events=7, deliveries=7)
     under_way = {"state": "running", "pace": "normal", "started_at": NOON, "due_at": NOON}
     counts = {"total": 5, "events": 5, "succeeded": 3, "retrying": 2, "first_failures": 2}
     retried = a_replay(by, uuid=next(keys), **under_way, **counts, **meant)
-    ReplayMember.objects.create(
-        replay=retried, event=failed, state="retrying", why="target-unavailable", at=NOON
+    PersonRequestMember.objects.create(
+        person_request=retried, event=failed, state="retrying", why="target-unavailable", at=NOON
     )
-    replays = {"sync_replay": one, "finished": finished, "awaiting": awaiting, "approval": approval}
+    replays = {"sync_personrequest": one, "finished": finished, "awaiting": awaiting, "approval": approval}
     return {**replays, "retried": retried}
 
 

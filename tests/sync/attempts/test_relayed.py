@@ -282,13 +282,13 @@ def test_a_replay_that_waits_for_its_turn_is_not_given_up(relay: Hub) -> None:
     relay.post_signed(in_background(person("later@example.com")))
     relay.wait_until_idle()
     replay = a_replay(User.objects.create_user("staff"))
-    Delivery.objects.update(replay=replay)  # while the attempt ran
+    Delivery.objects.update(person_request=replay)  # while the attempt ran
     with transaction.atomic():
         assert end_reported_retries(Event.objects.get()) == []
     relay.shop.faults.clear()
     make_due()
     assert run_due_deliveries() == 1
-    assert Attempt.objects.latest("number").replay == replay
+    assert Attempt.objects.latest("number").person_request == replay
 
 
 @pytest.mark.submission_rows(2)

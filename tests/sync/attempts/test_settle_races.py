@@ -131,7 +131,7 @@ def test_a_replay_requested_at_this_moment_runs(hub: Hub, ways: Ways) -> None:
 def test_a_batch_is_not_written_over_a_replay_that_only_the_delivery_names(hub: Hub, ways: Ways) -> None:
     """The event's stream has no entry of the replay, which would make the batch fail too."""
     replay = a_replay(User.objects.create_user("liisa"))
-    ways.meanwhile = lambda: Delivery.objects.filter(state="running").update(replay=replay)
+    ways.meanwhile = lambda: Delivery.objects.filter(state="running").update(person_request=replay)
     hub.change_email("anna.again@example.com")
     hub.post_signed(EXAMPLE)
     hub.wait_until_idle()

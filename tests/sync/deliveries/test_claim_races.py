@@ -144,11 +144,11 @@ def test_a_claim_covers_later_deliveries_of_the_same_subject(meanwhile: Callable
 def test_a_claim_belongs_to_the_replay_requested_meanwhile(meanwhile: Callable[..., Claim | None]) -> None:
     """With its payload and its mapping, and after the attempts of other processes."""
     replay, version = a_replay(staff("support")), MappingVersion.objects.latest("pk")
-    chosen = {"replay": replay, "payload_choice": "received", "mapping_version": version}
+    chosen = {"person_request": replay, "payload_choice": "received", "mapping_version": version}
     claim = meanwhile(change(**chosen, attempts_used=2, last_number=2))
     assert claim is not None
-    assert (claim.attempt.replay_id, claim.attempt.cause) == (replay.pk, "replay")
-    assert Delivery.objects.get().replay is None
+    assert (claim.attempt.person_request_id, claim.attempt.cause) == (replay.pk, "replay")
+    assert Delivery.objects.get().person_request is None
     assert (claim.delivery.payload_choice, claim.attempt.payload_choice) == ("received", "received")
     assert claim.delivery.mapping_version_id == version.pk
     assert (claim.attempt.number, claim.delivery.attempts_used) == (3, 3)

@@ -111,7 +111,7 @@ def test_every_table_that_an_erasure_changed_is_vacuumed(hub: Hub, tmp_path: Pat
     with connection.execute_wrapper(note):
         assert run_erasure(erasure)
     changed = set(re.findall(r'(?:^|\()(?:UPDATE|DELETE FROM) "?(\w+)', "\n".join(seen), re.MULTILINE))
-    assert {"webhooks_event", "exports_export", "sync_replay", "sync_erasure"} <= changed
+    assert {"webhooks_event", "exports_export", "sync_personrequest", "sync_erasure"} <= changed
     assert changed <= set(secure_delete.erasable_tables())
     swept = {sql.split('"')[1] for sql in seen if sql.startswith("VACUUM")}
     assert swept == (set(secure_delete.erasable_tables()) if connection.vendor == "postgresql" else set())

@@ -12,7 +12,7 @@ from django.utils import timezone
 from console.models import SavedView
 from sync.erasure.erase import run_erasure
 from sync.erasure.redaction import REDACTED_TEXT
-from sync.models import Connection, Delivery, FailureDecision, FailureGroup, Replay, Route
+from sync.models import Connection, Delivery, FailureDecision, FailureGroup, PersonRequest, Route
 from sync.operations.manual_closing import close_manually
 from sync.operations.pauses import pause_flow
 from sync.replays.event_selection import select_events
@@ -50,15 +50,15 @@ def erased() -> None:
     assert find_in_tables([GONE]) == set()
 
 
-def closed_by_hand(by: User, *events: Event) -> Replay:
+def closed_by_hand(by: User, *events: Event) -> PersonRequest:
     """Close deliveries with a note, then replay them for another reason."""
     deliveries = Delivery.objects.filter(event__in=events)
     deliveries.update(state="dead")
     key = uuid4()
     close_manually(list(deliveries.values_list("pk", flat=True)), by=by, reason=SAID, key=key)
     request_replay(events, by=by, reason="the shop is back")
-    assert not Delivery.objects.filter(replay__uuid=key).exists()
-    return Replay.objects.get(uuid=key)
+    assert not Delivery.objects.filter(person_request__uuid=key).exists()
+    return PersonRequest.objects.get(uuid=key)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import json
 import pytest
 from django.core import serializers
 
-from sync.models import Delivery, FailureGroup, Replay
+from sync.models import Delivery, FailureGroup, PersonRequest
 from sync.models.failure import dead_deliveries_of, group_of
 from sync.operations import failure_groups
 from sync.operations.failure_groups import refresh_failure_groups
@@ -113,7 +113,7 @@ def test_a_replay_that_succeeds_shows_that_the_cause_of_its_group_has_passed(hub
     hub.wait_until_idle()
     hub.wait_until_quiet()
     assert Event.objects.get(pk=first.pk).state == "succeeded"
-    assert Replay.objects.count() == 1
+    assert PersonRequest.objects.count() == 1
     assert set(find_passed_causes(failed)) == {failed[0].pk}
     page = logged_in("support").get(f"/admin/webhooks/event/{second.pk}/change/").content.decode()
     assert "Another delivery that failed for the same reason has succeeded since." in page

@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from audit.models import Entry
-from sync.models import CountMark, Delivery, Replay, Route
+from sync.models import CountMark, Delivery, PersonRequest, Route
 from sync.models.counts import start_of_hour
 from sync.operations.held_deliveries import AlreadyDecided, DecisionRefused
 from sync.operations.manual_closing import close_manually
@@ -43,7 +43,7 @@ def test_failed_deliveries_are_closed_with_person_and_reason(anna: User, state: 
     assert (delivery.state, delivery.code, delivery.due_at) == ("closed", "closed", None)
     assert delivery.settled_at is not None
     assert Event.objects.get().state == State.CLOSED
-    request = Replay.objects.get()
+    request = PersonRequest.objects.get()
     assert (request.uuid, request.kind, request.reason) == (key, "closing", "put right in the shop")
     assert (request.requested_by, request.events, request.deliveries) == (anna, 1, 1)
     entry = Entry.objects.get(action="delivery.done-by-hand")
@@ -63,7 +63,7 @@ def test_running_or_ended_deliveries_are_not_closed(anna: User, state: str) -> N
     Delivery.objects.update(state=state, **token)
     with pytest.raises(DecisionRefused, match="anymore"):
         close_manually([delivery.pk], by=anna, reason="why", key=uuid4())
-    assert not Replay.objects.exists()
+    assert not PersonRequest.objects.exists()
     assert Delivery.objects.get().state == state
 
 

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.contrib.auth.models import User
 
-from sync.models import Attempt, Delivery, Link, Replay, Route
+from sync.models import Attempt, Delivery, Link, PersonRequest, Route
 from sync.operations import match_decisions
 from sync.operations.held_deliveries import AlreadyDecided, DecisionRefused, HeldDecision, decide_held
 from sync.operations.match_decisions import MatchDecision, decide_match, load_match
@@ -54,12 +54,12 @@ def test_the_record_that_a_person_links_is_changed_and_stays_linked(hub: Hub) ->
     assert str(hub.customer(HELD_USER)["id"]) == record  # type: ignore[index]
     assert Link.objects.get(entity_id=HELD_USER).record_id == record
     assert states() == {State.SUCCEEDED}
-    [request] = Replay.objects.all()
+    [request] = PersonRequest.objects.all()
     assert (request.reason, request.kind, request.deliveries) == ("asked them", "approval", 1)
-    assert Attempt.objects.latest("pk").replay == request
+    assert Attempt.objects.latest("pk").person_request == request
     (entry,) = entries("delivery.record-linked")
     assert (entry["stream"], entry["actor"]) == (delivery.stream, f"person:{request.requested_by_id}")
-    assert entry["details"] == {"request": str(request.uuid), "of": 1, "address": "192.0.2.9"}
+    assert entry["details"] == {"person_request": str(request.uuid), "of": 1, "address": "192.0.2.9"}
     hub.change_email("mallory@example.com", HELD_USER)
     assert hub.post_signed({"id": HELD_USER, "entityType": "USER", "eventType": "UPDATE"}).status_code == 200
     assert str(hub.customer(HELD_USER)["id"]) == record  # type: ignore[index]
@@ -134,7 +134,7 @@ def test_a_record_that_was_linked_to_another_subject_meanwhile_is_refused(hub: H
     writes = len(hub.writes())
     with pytest.raises(DecisionRefused, match="now linked to another entity"):
         decide(delivery, MatchDecision.BIND, record_id=record)
-    assert (states(), len(hub.writes()), Replay.objects.count()) == ({State.HELD}, writes, 0)
+    assert (states(), len(hub.writes()), PersonRequest.objects.count()) == ({State.HELD}, writes, 0)
 
 
 def test_a_record_that_was_not_found_cannot_be_linked(hub: Hub) -> None:
@@ -155,7 +155,7 @@ def test_a_decision_is_carried_out_once(hub: Hub) -> None:
     with pytest.raises(DecisionRefused, match="no longer held"):
         decide(delivery, MatchDecision.CREATE)
     hub.wait_until_idle()
-    assert Replay.objects.count() == 1
+    assert PersonRequest.objects.count() == 1
 
 
 def test_an_approval_of_a_mass_change_decides_about_no_record(hub: Hub) -> None:

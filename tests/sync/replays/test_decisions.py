@@ -6,7 +6,7 @@ from django.db import IntegrityError, transaction
 
 from audit.entries.acting_person import ActingPerson
 from audit.models import Entry
-from sync.models import Replay, ReplayPace, ReplayState
+from sync.models import PersonRequest, PersonRequestState, ReplayPace
 from sync.replays.decisions import (
     approve_replay,
     decline_replay,
@@ -40,12 +40,12 @@ def test_a_bulk_replay_needs_a_reason(by: User) -> None:
     with pytest.raises(ReplayRefused, match="Enter a reason"):
         start_bulk_replay(by, replay, reason=" \n\t")
     replay.refresh_from_db()
-    assert replay.state == ReplayState.CHOSEN
+    assert replay.state == PersonRequestState.CHOSEN
 
 
 def test_a_second_start_of_the_same_set_does_nothing(by: User) -> None:
     replay = freeze_event_set(by)
-    start_bulk_replay(by, Replay.objects.get(pk=replay.pk))
+    start_bulk_replay(by, PersonRequest.objects.get(pk=replay.pk))
     stale = replay  # as another tab knows it
     with pytest.raises(ReplayAlreadyRequested, match="Nothing was started twice"):
         start_bulk_replay(by, stale)
@@ -64,15 +64,19 @@ def test_a_set_of_another_person_still_counted_or_without_sendable_events_is_ref
 
 def test_above_the_limit_a_second_person_must_approve(by: User) -> None:
     replay = start_bulk_replay(by, approval_limit=2)
-    assert replay.state == ReplayState.AWAITING
+    assert replay.state == PersonRequestState.AWAITING
     run_jobs("replay")
     replay.refresh_from_db()
-    assert (replay.state, replay.events) == (ReplayState.AWAITING, 0)
+    assert (replay.state, replay.events) == (PersonRequestState.AWAITING, 0)
     with pytest.raises(ReplayRefused, match="second person"):
         approve_replay(replay, ActingPerson(by))
     antti = staff_user("antti")
     assert approve_replay(replay, ActingPerson(antti, "192.0.2.9"))
-    assert (replay.state, replay.decided_by, replay.decided_by == by) == (ReplayState.RUNNING, antti, False)
+    assert (replay.state, replay.decided_by, replay.decided_by == by) == (
+        PersonRequestState.RUNNING,
+        antti,
+        False,
+    )
     assert not approve_replay(replay, ActingPerson(antti))
     [asked], [approved] = entries("replay.awaits-approval"), entries("replay.approved")
     assert (asked["actor"], asked["details"]["limit"]) == (f"person:{by.pk}", 2)
@@ -85,11 +89,11 @@ def test_above_the_limit_a_second_person_must_approve(by: User) -> None:
 def test_the_database_itself_refuses_an_approval_by_the_one_who_asked(by: User) -> None:
     replay = start_bulk_replay(by, approval_limit=2)
     with pytest.raises(IntegrityError), transaction.atomic():
-        Replay.objects.filter(pk=replay.pk).update(decided_by=by)
+        PersonRequest.objects.filter(pk=replay.pk).update(decided_by=by)
 
 
 def test_at_the_limit_no_approval_is_needed(by: User) -> None:
-    assert start_bulk_replay(by, approval_limit=3).state == ReplayState.RUNNING
+    assert start_bulk_replay(by, approval_limit=3).state == PersonRequestState.RUNNING
 
 
 @pytest.mark.parametrize("name", ["antti", "liisa"])
@@ -99,7 +103,7 @@ def test_a_replay_awaiting_approval_is_declined_by_the_second_person_or_withdraw
     replay = start_bulk_replay(by, approval_limit=1)
     person = by if name == "liisa" else staff_user(name)
     assert decline_replay(replay, ActingPerson(person))
-    assert (replay.state, replay.paused_by) == (ReplayState.STOPPED, person)
+    assert (replay.state, replay.paused_by) == (PersonRequestState.STOPPED, person)
     assert replay.decided_by == (None if person == by else person)
     assert not approve_replay(replay, ActingPerson(staff_user("third")))
 
@@ -110,7 +114,7 @@ def test_an_ended_replay_cannot_be_resumed(by: User) -> None:
     assert stop_replay(replay, person)
     assert not resume_replay(replay, person, ReplayPace.NORMAL)
     assert not pause_replay(replay, person)
-    work_replay(replay, ReplayState.STOPPED)
+    work_replay(replay, PersonRequestState.STOPPED)
     assert [entry.action for entry in Entry.objects.filter(stream=replay.stream).order_by("id")] == [
         "replay.started",
         "replay.paused",

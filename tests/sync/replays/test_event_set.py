@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from sync.erasure.erase import run_erasure
 from sync.jobs.claims import claim_job_of
-from sync.models import Erasure, Job, Replay, ReplayMember, ReplayState, Route
+from sync.models import Erasure, Job, PersonRequest, PersonRequestMember, PersonRequestState, Route
 from sync.replays import event_selection
 from sync.replays.event_selection import (
     TooManyEvents,
@@ -44,7 +44,7 @@ def test_events_that_fail_later_are_not_in_a_frozen_set(hub: Hub) -> None:
     fail_events(hub, ANNA)
     run_jobs("event-set")
     replay.refresh_from_db()
-    assert (replay.state, replay.total, replay.waiting_count) == (ReplayState.CHOSEN, 3, 3)
+    assert (replay.state, replay.total, replay.waiting_count) == (PersonRequestState.CHOSEN, 3, 3)
     assert set(replay.members.values_list("event", flat=True)) == {event.pk for event in events}
 
 
@@ -137,10 +137,10 @@ def test_a_set_is_made_in_batches_of_constant_cost_and_can_be_resumed(
     assert replay.total == 30
     assert len(set(costs)) == 1
     assert costs[0] <= 16
-    assert fill_selection(Replay.objects.get(pk=replay.pk), matching, 5.0, job)
+    assert fill_selection(PersonRequest.objects.get(pk=replay.pk), matching, 5.0, job)
     replay.refresh_from_db()
-    assert (replay.state, replay.total, replay.waiting_count) == (ReplayState.CHOSEN, 35, 35)
-    assert ReplayMember.objects.filter(replay=replay, state="waiting").count() == 35
+    assert (replay.state, replay.total, replay.waiting_count) == (PersonRequestState.CHOSEN, 35, 35)
+    assert PersonRequestMember.objects.filter(person_request=replay, state="waiting").count() == 35
 
 
 @pytest.mark.django_db
@@ -161,10 +161,10 @@ def test_a_worker_completes_a_set_that_its_request_left(monkeypatch: pytest.Monk
     for number in range(7):
         an_event(number, state="dead")
     replay = select_by_filter(staff_user(), {"state": "dead"})
-    assert (replay.state, replay.total) == (ReplayState.CHOOSING, 2)
+    assert (replay.state, replay.total) == (PersonRequestState.CHOOSING, 2)
     run_jobs("event-set")
     replay.refresh_from_db()
-    assert (replay.state, replay.total) == (ReplayState.CHOSEN, 7)
+    assert (replay.state, replay.total) == (PersonRequestState.CHOSEN, 7)
 
 
 @pytest.mark.django_db
@@ -178,7 +178,7 @@ def test_a_set_that_is_too_large_is_refused_and_deleted(monkeypatch: pytest.Monk
         select_events(staff_user(), list(Event.objects.values_list("pk", flat=True)))
     with pytest.raises(ReplayRefused, match="at least one"):
         select_events(staff_user(), [])
-    assert (Replay.objects.count(), ReplayMember.objects.count()) == (0, 0)
+    assert (PersonRequest.objects.count(), PersonRequestMember.objects.count()) == (0, 0)
 
 
 @pytest.mark.django_db
@@ -189,10 +189,10 @@ def test_an_unconfirmed_set_is_deleted_after_a_day_and_a_started_one_never() -> 
         a_delivery(event, route)
     kept, left = (select_events(staff_user(), [event.pk]) for event in events)
     start_bulk_replay(kept.requested_by, kept)
-    Replay.objects.update(created_at=timezone.now() - timedelta(days=2))
+    PersonRequest.objects.update(created_at=timezone.now() - timedelta(days=2))
     assert discard_old_selections() == 1
-    assert [replay.pk for replay in Replay.objects.all()] == [kept.pk]
-    assert not ReplayMember.objects.filter(replay=left).exists()
+    assert [replay.pk for replay in PersonRequest.objects.all()] == [kept.pk]
+    assert not PersonRequestMember.objects.filter(person_request=left).exists()
 
 
 @pytest.mark.django_db
@@ -203,6 +203,6 @@ def test_a_set_that_kills_its_workers_is_deleted(monkeypatch: pytest.MonkeyPatch
         an_event(number, state="dead")
     assert select_by_filter(staff_user(), {"state": "dead"}).total == 2
     die_three_times("event-set")
-    assert not Replay.objects.exists()
-    assert not ReplayMember.objects.exists()
+    assert not PersonRequest.objects.exists()
+    assert not PersonRequestMember.objects.exists()
     assert Job.objects.get().state == "failed"

@@ -13,11 +13,11 @@ from sync.models import (
     Attempt,
     Breaker,
     Delivery,
-    Replay,
-    ReplayMember,
+    PersonRequest,
+    PersonRequestMember,
+    PersonRequestState,
     ReplayPace,
     ReplayPauseReason,
-    ReplayState,
     Route,
 )
 from sync.replays import batches
@@ -56,7 +56,7 @@ def test_many_events_are_replayed_once_each_with_person_and_reason(hub: Hub, hur
     }
     assert (replay.total, replay.events, replay.succeeded, replay.failed) == (3, 3, 2, 1)
     assert (replay.in_progress_count, replay.waiting_count, replay.reason) == (0, 0, REASON)
-    attempts = Attempt.objects.filter(replay=replay)
+    attempts = Attempt.objects.filter(person_request=replay)
     assert sorted(attempts.values_list("delivery", flat=True)) == sorted(
         Delivery.objects.values_list("pk", flat=True)
     )
@@ -94,8 +94,8 @@ def test_skip_rules_are_checked_again_before_sending(hub: Hub, hurry: None) -> N
         (replay.skipped, replay.events)
         == (2, 1)
         == (
-            ReplayMember.objects.filter(replay=replay, state="skipped").count(),
-            Attempt.objects.filter(replay=replay).count(),
+            PersonRequestMember.objects.filter(person_request=replay, state="skipped").count(),
+            Attempt.objects.filter(person_request=replay).count(),
         )
     )
 
@@ -104,7 +104,9 @@ def test_skip_rules_are_checked_again_before_sending(hub: Hub, hurry: None) -> N
 def test_events_of_one_entity_are_sent_in_their_order(hub: Hub, hurry: None) -> None:
     events = fail_events(hub, ANNA, create_person(hub, "OTHER"), ANNA, ANNA)
     replay = work_replay(start_bulk_replay(staff_user()))
-    attempts = Attempt.objects.filter(replay=replay, delivery__entity_id=ANNA).order_by("started_at", "pk")
+    attempts = Attempt.objects.filter(person_request=replay, delivery__entity_id=ANNA).order_by(
+        "started_at", "pk"
+    )
     assert [attempt.delivery.event_id for attempt in attempts] == [
         event.pk for event in events if event.entity_id == ANNA
     ]
@@ -140,7 +142,7 @@ def test_the_pace_holds_however_often_workers_poll(hub: Hub, monkeypatch: pytest
 @pytest.mark.pure
 def test_after_a_long_pause_events_are_not_sent_all_at_once() -> None:
     now = timezone.now()
-    replay = Replay(pace=ReplayPace.GENTLE, due_at=now - timedelta(hours=1))
+    replay = PersonRequest(pace=ReplayPace.GENTLE, due_at=now - timedelta(hours=1))
     assert batches._count_sendable(replay, now) == 11
 
 
@@ -179,10 +181,10 @@ def test_a_bounded_number_of_events_of_a_replay_run_at_once(
 def test_a_replay_pauses_after_the_first_event_if_requested(hub: Hub, hurry: None) -> None:
     fail_customers(hub, 4)
     by = staff_user()
-    replay = work_replay(start_bulk_replay(by, pace=ReplayPace.FIRST), ReplayState.PAUSED)
+    replay = work_replay(start_bulk_replay(by, pace=ReplayPace.FIRST), PersonRequestState.PAUSED)
     run_jobs("replay")
     assert (replay.events, replay.succeeded, replay.pause_reason) == (1, 1, ReplayPauseReason.FIRST)
-    assert Attempt.objects.filter(replay=replay).count() == 1
+    assert Attempt.objects.filter(person_request=replay).count() == 1
     assert resume_replay(replay, ActingPerson(by), ReplayPace.NORMAL)
     assert work_replay(replay).succeeded == 4
 
@@ -195,7 +197,7 @@ def test_a_replay_pauses_after_too_many_failures_and_counts_from_zero_when_resum
     monkeypatch.setattr(batches, "WINDOW_SECONDS", 0.006)  # six at once
     hub.shop.faults.add("refuse")
     by = staff_user()
-    replay = work_replay(start_bulk_replay(by), ReplayState.PAUSED)
+    replay = work_replay(start_bulk_replay(by), PersonRequestState.PAUSED)
     assert replay.pause_reason == ReplayPauseReason.FAILING
     assert 5 <= replay.failed <= 12
     [pause] = entries("replay.paused")
@@ -214,7 +216,7 @@ def test_a_replay_pauses_after_too_many_failures_and_counts_from_zero_when_resum
 @pytest.mark.pure
 def test_more_than_a_fifth_of_at_least_five_failures_pauses_a_replay() -> None:
     def reason(succeeded: int, failed: int) -> ReplayPauseReason | None:
-        replay = Replay(
+        replay = PersonRequest(
             pace=ReplayPace.NORMAL,
             pauses_above=20,
             succeeded=succeeded,
@@ -242,7 +244,7 @@ def test_a_replay_paused_by_a_person_sends_nothing(hub: Hub) -> None:
     type(replay).objects.update(due_at=timezone.now() - timedelta(seconds=9))
     run_jobs("replay")
     replay.refresh_from_db()
-    assert (replay.state, replay.events, replay.paused_by) == (ReplayState.PAUSED, 0, by)
+    assert (replay.state, replay.events, replay.paused_by) == (PersonRequestState.PAUSED, 0, by)
     assert not pause_replay(replay, ActingPerson(by))
 
 
@@ -256,9 +258,9 @@ def test_a_stopped_replay_ends_with_the_sent_events(hub: Hub, monkeypatch: pytes
     assert stop_replay(replay, ActingPerson(by))
     run_jobs("replay")
     replay.refresh_from_db()
-    assert (replay.state, replay.events, replay.in_progress_count) == (ReplayState.STOPPING, 1, 1)
+    assert (replay.state, replay.events, replay.in_progress_count) == (PersonRequestState.STOPPING, 1, 1)
     assert run_due_deliveries() == 1
-    replay = work_replay(replay, ReplayState.STOPPED)
+    replay = work_replay(replay, PersonRequestState.STOPPED)
     assert (replay.succeeded, replay.waiting_count) == (1, 2)
     assert run_due_deliveries() == 0
     assert not stop_replay(replay, ActingPerson(by))
@@ -314,7 +316,7 @@ def test_a_paused_replay_does_not_block_a_later_one(hub: Hub, hurry: None) -> No
     hub.wait_until_idle()
     assert record_all_results() == 1
     later.refresh_from_db()
-    assert (later.state, later.succeeded) == (ReplayState.FINISHED, 1)
+    assert (later.state, later.succeeded) == (PersonRequestState.FINISHED, 1)
 
 
 @pytest.mark.submission

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from audit.models import Entry
 from sync.attempts.delivery_run import run_delivery
 from sync.execution.executor import run_due_deliveries
-from sync.models import Attempt, Delivery, Replay, Route
+from sync.models import Attempt, Delivery, PersonRequest, Route
 from sync.replays.requests import (
     MAX_EVENTS,
     ReplayAlreadyRequested,
@@ -56,11 +56,11 @@ def test_a_failed_delivery_is_replayed_and_the_attempt_records_person_and_reason
     event.refresh_from_db()
     assert (event.state, event.code) == (State.SUCCEEDED, "succeeded")
     first, again = Attempt.objects.order_by("number")
-    assert (first.cause, first.outcome, first.replay) == ("webhook", "failed", None)
+    assert (first.cause, first.outcome, first.person_request) == ("webhook", "failed", None)
     assert (again.number, again.cause, again.outcome) == (2, "replay", "succeeded")
-    assert again.replay == requested.replay
-    assert (again.replay.requested_by, again.replay.reason) == (staff, REASON)
-    assert first.ended_at <= again.replay.created_at <= again.started_at
+    assert again.person_request == requested.replay
+    assert (again.person_request.requested_by, again.person_request.reason) == (staff, REASON)
+    assert first.ended_at <= again.person_request.created_at <= again.started_at
     assert (requested.replay.events, requested.replay.deliveries, requested.skipped) == (1, 1, 0)
     entry = Entry.objects.get(action="event.replayed")
     assert (entry.stream, entry.actor) == (event.stream, f"person:{staff.pk}")
@@ -95,7 +95,7 @@ def test_a_replay_of_a_running_delivery_runs_once_more_afterwards(hub: Hub, staf
     hub.wait_until_idle()
     first, again = Attempt.objects.order_by("number")
     assert (first.cause, first.outcome) == ("webhook", "succeeded")
-    assert (again.cause, again.outcome, again.replay.requested_by) == ("replay", "unchanged", staff)
+    assert (again.cause, again.outcome, again.person_request.requested_by) == ("replay", "unchanged", staff)
     assert first.ended_at <= again.started_at
     assert len(hub.writes()) == 1
 
@@ -129,7 +129,7 @@ def test_a_replay_requested_during_an_attempt_that_kills_its_process_runs_afterw
     expire_lease(pk)
     assert run_delivery(pk, in_own_process=True).is_settled
     again = Attempt.objects.latest("number")
-    assert (again.cause, again.outcome, again.replay) == ("replay", "succeeded", requested.replay)
+    assert (again.cause, again.outcome, again.person_request) == ("replay", "succeeded", requested.replay)
     assert hub.customer()["email"] == address
 
 
@@ -177,7 +177,7 @@ def test_siblings_that_are_replayed_too_get_their_own_attempts(hub: Hub, staff: 
     hub.shop.faults.clear()
     requested = replay(staff)
     hub.wait_until_idle()
-    replayed = Attempt.objects.filter(replay=requested.replay).order_by("pk")
+    replayed = Attempt.objects.filter(person_request=requested.replay).order_by("pk")
     assert [attempt.outcome for attempt in replayed] == ["succeeded", "unchanged", "unchanged"]
     assert sorted(attempt.delivery_id for attempt in replayed) == sorted(requested.deliveries)
     assert not Event.objects.exclude(state__in=[State.SUCCEEDED, State.UNCHANGED]).exists()
@@ -190,7 +190,7 @@ def test_a_replay_needs_a_reason_and_between_one_and_a_thousand_events(hub: Hub,
     for number in (0, MAX_EVENTS + 1):
         with pytest.raises(ReplayRefused, match="between 1 and 1,000"):
             request_replay([event] * number, by=staff, reason=REASON)
-    assert (Replay.objects.count(), Attempt.objects.count()) == (0, 1)
+    assert (PersonRequest.objects.count(), Attempt.objects.count()) == (0, 1)
 
 
 @pytest.mark.promise("I4")
@@ -206,7 +206,7 @@ def test_of_eight_simultaneous_clicks_one_counts(hub: Hub, staff: User) -> None:
     assert in_threads(click, 8).count(True) == 1
     hub.wait_until_idle()
     assert not click(0), "nor later"
-    assert (Replay.objects.count(), Attempt.objects.filter(cause="replay").count()) == (1, 1)
+    assert (PersonRequest.objects.count(), Attempt.objects.filter(cause="replay").count()) == (1, 1)
     assert Entry.objects.filter(action="event.replayed").count() == 1
 
 
@@ -227,7 +227,7 @@ def delivered(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Event:
     return Event.objects.get()
 
 
-def ask(name: str, *events: Event) -> Replay:
+def ask(name: str, *events: Event) -> PersonRequest:
     by, _ = User.objects.get_or_create(username=name)
     return request_replay(list(events), by=by, reason=f"{name} wants it").replay
 
@@ -238,8 +238,8 @@ def test_the_second_request_for_a_replay_is_refused_and_changes_nothing(delivere
         ask(ANTTI, delivered)
     assert run_due_deliveries() == 1
     again = Attempt.objects.get(cause="replay")
-    assert (again.replay, again.replay.requested_by.username) == (first, LIISA)
-    assert Replay.objects.count() == Entry.objects.filter(action="event.replayed").count() == 1
+    assert (again.person_request, again.person_request.requested_by.username) == (first, LIISA)
+    assert PersonRequest.objects.count() == Entry.objects.filter(action="event.replayed").count() == 1
 
 
 @pytest.mark.submission
@@ -248,7 +248,9 @@ def test_a_started_replay_may_be_requested_again(delivered: Event) -> None:
     for name in (LIISA, ANTTI):
         asked.append(ask(name, delivered))
         assert run_due_deliveries() == 1
-    assert [attempt.replay for attempt in Attempt.objects.filter(cause="replay").order_by("pk")] == asked
+    assert [
+        attempt.person_request for attempt in Attempt.objects.filter(cause="replay").order_by("pk")
+    ] == asked
 
 
 @pytest.mark.submission

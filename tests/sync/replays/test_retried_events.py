@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from audit.entries.acting_person import ActingPerson
 from sync.execution.executor import run_due_deliveries
-from sync.models import Breaker, Delivery, Replay, ReplayPace, ReplayPauseReason, ReplayState
+from sync.models import Breaker, Delivery, PersonRequest, PersonRequestState, ReplayPace, ReplayPauseReason
 from sync.replays import batches
 from sync.replays.decisions import resume_replay
 from sync.replays.event_selection import select_events
@@ -29,13 +29,13 @@ from tests.support.jobs import run_jobs
 from webhooks.models import Event, State
 
 
-def step(hub: Hub, replay: Replay) -> Replay:
+def step(hub: Hub, replay: PersonRequest) -> PersonRequest:
     """Run the job's steps until each event was sent and tried, or the replay is paused."""
     for _ in range(100):
         run_jobs("replay")
         hub.wait_until_idle()
         replay.refresh_from_db()
-        is_sending = replay.state == ReplayState.RUNNING and replay.waiting_count
+        is_sending = replay.state == PersonRequestState.RUNNING and replay.waiting_count
         if not replay.in_progress_count and not is_sending:
             break
     hub.wait_until_quiet()
@@ -57,7 +57,7 @@ def test_a_failure_that_will_be_retried_is_no_result_until_the_delivery_ends(hub
     hub.shop.faults.add("error")
     replay = step(hub, start_bulk_replay(staff_user(), pauses_automatically=False))
     assert set(member_states(replay).values()) == {"retrying: target-unavailable"}
-    assert (replay.state, replay.retrying, replay.failed) == (ReplayState.RUNNING, 2, 0)
+    assert (replay.state, replay.retrying, replay.failed) == (PersonRequestState.RUNNING, 2, 0)
     assert replay.in_progress_count == 0, "what waits for a retry does not slow the pace"
     hub.shop.faults.clear()
     retry_now(hub)
@@ -79,9 +79,9 @@ def test_a_retry_that_fails_for_good_is_the_result(hub: Hub, hurry: None) -> Non
     assert (replay.failed, replay.retrying, replay.first_failures) == (1, 0, 1)
 
 
-def try_next(replay: Replay) -> Replay:
+def try_next(replay: PersonRequest) -> PersonRequest:
     """Send the next five events, run them in this thread, and record their results."""
-    Replay.objects.update(due_at=timezone.now() - timedelta(seconds=2))
+    PersonRequest.objects.update(due_at=timezone.now() - timedelta(seconds=2))
     assert send_all_due() == run_due_deliveries(100) == 5
     record_all_results()
     replay.refresh_from_db()
@@ -98,18 +98,18 @@ def test_failures_that_will_be_retried_pause_a_replay_and_later_ones_do_so_again
     hub.shop.faults.add("error")
     by = staff_user()
     replay = try_next(start_bulk_replay(by))
-    assert (replay.state, replay.pause_reason) == (ReplayState.PAUSED, ReplayPauseReason.FAILING)
+    assert (replay.state, replay.pause_reason) == (PersonRequestState.PAUSED, ReplayPauseReason.FAILING)
     assert (replay.failed, replay.retrying) == (0, 5)
     hub.shop.faults.clear()
     retry_now(hub)
     record_all_results()
     replay.refresh_from_db()
-    assert (replay.state, replay.succeeded, replay.retrying) == (ReplayState.PAUSED, 5, 0)
+    assert (replay.state, replay.succeeded, replay.retrying) == (PersonRequestState.PAUSED, 5, 0)
     # The successes of the retries do not hide the failures that follow.
     hub.shop.faults.add("refuse")
     assert resume_replay(replay, ActingPerson(by), ReplayPace.NORMAL)
     replay = try_next(replay)
-    assert (replay.state, replay.pause_reason) == (ReplayState.PAUSED, ReplayPauseReason.FAILING)
+    assert (replay.state, replay.pause_reason) == (PersonRequestState.PAUSED, ReplayPauseReason.FAILING)
     assert (replay.failed, replay.first_failures) == (5, 10)
 
 
@@ -117,7 +117,7 @@ def test_failures_that_will_be_retried_pause_a_replay_and_later_ones_do_so_again
 def test_a_first_event_that_will_be_retried_pauses_the_replay(hub: Hub, hurry: None) -> None:
     fail_customers(hub, 3)
     hub.shop.faults.add("error")
-    replay = work_replay(start_bulk_replay(staff_user(), pace=ReplayPace.FIRST), ReplayState.PAUSED)
+    replay = work_replay(start_bulk_replay(staff_user(), pace=ReplayPace.FIRST), PersonRequestState.PAUSED)
     assert (replay.pause_reason, replay.events, replay.retrying) == (ReplayPauseReason.FIRST, 1, 1)
 
 

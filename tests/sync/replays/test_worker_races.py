@@ -12,7 +12,15 @@ from sync.jobs.claims import claim_next_job
 from sync.jobs.job_execution import run_next_jobs
 from sync.jobs.running_job import JobLost
 from sync.jobs.submission import submit_job
-from sync.models import Attempt, Job, Replay, ReplayMember, ReplayPace, ReplayPauseReason, ReplayState
+from sync.models import (
+    Attempt,
+    Job,
+    PersonRequest,
+    PersonRequestMember,
+    PersonRequestState,
+    ReplayPace,
+    ReplayPauseReason,
+)
 from sync.replays import batches
 from sync.replays.batches import send_due_events
 from sync.replays.decisions import pause_replay, resume_replay, stop_replay
@@ -34,9 +42,9 @@ from tests.support.threads import in_threads
 pytestmark = pytest.mark.concurrent
 
 
-def attempts_of(replay: Replay) -> Counter[int]:
+def attempts_of(replay: PersonRequest) -> Counter[int]:
     """Return the number of attempts of the replay for each delivery."""
-    return Counter(Attempt.objects.filter(replay=replay).values_list("delivery", flat=True))
+    return Counter(Attempt.objects.filter(person_request=replay).values_list("delivery", flat=True))
 
 
 @pytest.mark.nightly
@@ -86,15 +94,15 @@ def test_two_replays_of_the_same_events_send_each_once(hub: Hub, hurry: None) ->
 def test_the_result_of_a_dead_attempt_is_that_of_the_next_one(hub: Hub, hurry: None) -> None:
     [event] = fail_customers(hub, 1)
     replay = work_replay(start_bulk_replay(staff_user()))
-    Attempt.objects.filter(replay=replay).update(outcome="unknown", code="interrupted")
-    ReplayMember.objects.filter(replay=replay).update(state="sent")
-    Replay.objects.filter(pk=replay.pk).update(state="running", succeeded=0)
+    Attempt.objects.filter(person_request=replay).update(outcome="unknown", code="interrupted")
+    PersonRequestMember.objects.filter(person_request=replay).update(state="sent")
+    PersonRequest.objects.filter(pk=replay.pk).update(state="running", succeeded=0)
     submit_job("replay", replay.pk)
     hub.wait_until_quiet()
     event.deliveries.update(state="retrying", code="interrupted", due_at=timezone.now())
     run_jobs("replay")
     replay.refresh_from_db()
-    assert (replay.state, replay.in_progress_count) == (ReplayState.RUNNING, 1)
+    assert (replay.state, replay.in_progress_count) == (PersonRequestState.RUNNING, 1)
     assert run_due_deliveries() == 1
     assert work_replay(replay).succeeded == 1
 
@@ -102,9 +110,9 @@ def test_the_result_of_a_dead_attempt_is_that_of_the_next_one(hub: Hub, hurry: N
 def test_a_member_that_ended_without_an_attempt_of_the_replay_has_failed(hub: Hub, hurry: None) -> None:
     [event] = fail_customers(hub, 1)
     replay = start_bulk_replay(staff_user(), pace=ReplayPace.NORMAL)
-    with_no_attempt = {"state": "dead", "code": "crashes-hub", "due_at": None, "replay": replay}
-    ReplayMember.objects.filter(replay=replay).update(state="sent")
-    Replay.objects.filter(pk=replay.pk).update(events=1)
+    with_no_attempt = {"state": "dead", "code": "crashes-hub", "due_at": None, "person_request": replay}
+    PersonRequestMember.objects.filter(person_request=replay).update(state="sent")
+    PersonRequest.objects.filter(pk=replay.pk).update(events=1)
     event.deliveries.update(**with_no_attempt)
     work_replay(replay)
     assert member_states(replay) == {"PERSON0": "failed: crashes-hub"}
@@ -118,7 +126,7 @@ def test_a_replay_that_kills_its_workers_is_paused_until_it_is_resumed(hub: Hub,
     die_three_times("replay")
     replay.refresh_from_db()
     assert (replay.state, replay.pause_reason, replay.events) == (
-        ReplayState.PAUSED,
+        PersonRequestState.PAUSED,
         ReplayPauseReason.CRASHING,
         0,
     )
@@ -141,7 +149,7 @@ def test_a_replay_that_was_stopped_and_kills_its_workers_ends(
     assert stop_replay(replay, ActingPerson(by))
     die_three_times("replay")
     replay.refresh_from_db()
-    assert replay.state == ReplayState.STOPPED
+    assert replay.state == PersonRequestState.STOPPED
     assert run_due_deliveries() == 1
 
 

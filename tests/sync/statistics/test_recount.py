@@ -132,7 +132,7 @@ def test_an_event_that_succeeds_by_replay_hours_later_moves_within_its_own_hour(
     request_replay([event], by=User.objects.create(username="anna"), reason="mended")
     count(later + timedelta(minutes=1))
     assert _states(NOON) == {"pending": 1}
-    event.deliveries.update(state="succeeded", code="succeeded", settled_at=later, replay=None)
+    event.deliveries.update(state="succeeded", code="succeeded", settled_at=later, person_request=None)
     Event.objects.filter(pk=event.pk).update(state="succeeded", code="succeeded")
     count(later + timedelta(minutes=2))
     assert _states(NOON) == {"succeeded": 1}

@@ -1,4 +1,4 @@
-"""Replays: requests of people to deliver again, one event at once or thousands over time."""
+"""Requests of people about deliveries: to replay one event at once or thousands over time, to approve, to close."""
 
 import uuid
 
@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from webhooks.models import Event
 
 
-class ReplayKind(models.TextChoices):
+class PersonRequestKind(models.TextChoices):
     """The kind of a person's request."""
 
     REPLAY = "replay", _("replay")
@@ -17,8 +17,8 @@ class ReplayKind(models.TextChoices):
     CLOSING = "closing", _("closing")
 
 
-class ReplayState(models.TextChoices):
-    """The progress of a replay. A replay of a single event, and a decision about held deliveries, is finished at once.
+class PersonRequestState(models.TextChoices):
+    """The progress of a request. A replay of a single event, and a decision about held deliveries, is finished at once.
 
     `stopping`: no more events are sent, and some are still in progress.
     """
@@ -50,18 +50,17 @@ class ReplayPauseReason(models.TextChoices):
     CRASHING = "crashing", _("sending it crashes the worker")
 
 
-class Replay(models.Model):
-    """A person's request to deliver again, with a reason; one event or thousands.
+class PersonRequest(models.Model):
+    """A person's request about deliveries, with a reason: a replay of one event or thousands, or a decision about held
+    deliveries. An approval sends them, a closing ends them.
 
-    The events of a bulk replay are `ReplayMember` rows: a frozen set, made from a resolved `filter` up to the event
-    `last_event_id`, or from selected events. The commits that change members update the counts. `due_at` is a time of
-    the database's clock.
-
-    A decision about held deliveries is such a request too: an approval sends them, a closing ends them.
+    The events of a bulk replay are `PersonRequestMember` rows: a frozen set, made from a resolved `filter` up to the
+    event `last_event_id`, or from selected events. The commits that change members update the counts. `due_at` is a
+    time of the database's clock.
     """
 
     uuid = models.UUIDField(unique=True, default=uuid.uuid4)
-    kind = models.CharField(max_length=8, choices=ReplayKind, default=ReplayKind.REPLAY)
+    kind = models.CharField(max_length=8, choices=PersonRequestKind, default=PersonRequestKind.REPLAY)
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     reason = models.CharField(max_length=500)
     created_at = models.DateTimeField()
@@ -69,8 +68,8 @@ class Replay(models.Model):
     deliveries = models.PositiveIntegerField(default=0)
     state = models.CharField(
         max_length=10,
-        choices=ReplayState,
-        default=ReplayState.FINISHED,
+        choices=PersonRequestState,
+        default=PersonRequestState.FINISHED,
     )
     filter = models.JSONField(null=True, help_text="resolved; empty: events that were chosen one by one")
     last_event_id = models.BigIntegerField(null=True, help_text="the newest event there was")
@@ -130,7 +129,7 @@ class Replay(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["id"], condition=models.Q(state="awaiting"), name="replay_awaiting"),
+            models.Index(fields=["id"], condition=models.Q(state="awaiting"), name="person_request_awaiting"),
         ]
 
     def __str__(self) -> str:
@@ -139,12 +138,12 @@ class Replay(models.Model):
     @property
     def stream(self) -> str:
         """Return its stream of the audit log."""
-        return f"replay:{self.uuid}"
+        return f"person-request:{self.uuid}"
 
     @property
     def is_bulk(self) -> bool:
         """True if its events are sent over time."""
-        return self.frozen_at is not None or self.state == ReplayState.CHOOSING
+        return self.frozen_at is not None or self.state == PersonRequestState.CHOOSING
 
     @property
     def ended_count(self) -> int:
@@ -192,10 +191,10 @@ class SkipReason(models.TextChoices):
     SUCCEEDED = "succeeded", _("it succeeded in the meantime")
 
 
-class ReplayMember(models.Model):
+class PersonRequestMember(models.Model):
     """One event of a bulk replay. `why`: the reason it was skipped, or the code with which it failed."""
 
-    replay = models.ForeignKey(Replay, models.CASCADE, related_name="members", db_index=False)
+    person_request = models.ForeignKey(PersonRequest, models.CASCADE, related_name="members", db_index=False)
     event = models.ForeignKey(Event, models.CASCADE, related_name="+", db_index=False)
     state = models.CharField(max_length=10, choices=MemberState, default=MemberState.WAITING)
     why = models.CharField(max_length=48, blank=True)
@@ -203,12 +202,12 @@ class ReplayMember(models.Model):
 
     class Meta:
         default_permissions = ()
-        constraints = [models.UniqueConstraint(fields=["replay", "event"], name="once_a_replay")]
+        constraints = [models.UniqueConstraint(fields=["person_request", "event"], name="once_a_request")]
         indexes = [
-            models.Index(fields=["replay", "state", "event"], name="member_state"),
+            models.Index(fields=["person_request", "state", "event"], name="member_state"),
             models.Index(fields=["event", "state"], name="member_event"),
-            models.Index(fields=["replay", "at", "id"], name="member_at"),
+            models.Index(fields=["person_request", "at", "id"], name="member_at"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.event_id} in {self.replay_id}: {self.state}"
+        return f"{self.event_id} in {self.person_request_id}: {self.state}"
