@@ -38,7 +38,7 @@ from exports.row_checks.stored_payloads import check_stored_payloads
 from exports.row_checks.stray_rows import find_stray_rows
 from exports.row_checks.unusable_requests import ReadBody, check_unusable_requests, uuid_of
 from sync.models import Attempt, Delivery
-from webhooks.models import Event, Receipt, Source
+from webhooks.models import Event, EventOrigin, Receipt, Source
 
 logger = logging.getLogger("hub.audit")
 
@@ -138,7 +138,7 @@ class _RowCheck:
             checked.append(rows)
             faults += check_event(rows, streams, deletions)
             faults += _check_repeated_columns(event, rows.receipts, deliveries)
-            faults += _check_batch(event, streams.get(f"{_STREAM}{reference}", ()), deletions)
+            faults += _check_first_entry(event, streams.get(f"{_STREAM}{reference}", ()), deletions)
         return [
             *faults,
             *check_entity_sequences(checked, streams, deletions),
@@ -225,14 +225,13 @@ def _add_page_columns(tables: Mapping[str, Sequence[dict[str, Any]]], events: Se
     for row in tables["attempts"]:
         names = ("mapping", "person_request", "payload_choice", "in_own_process", "counted_as")
         row.update(zip(names, shown.get(row["attempt"], ()), strict=False))
-    batches = {
-        to_reference(uuid): (key, receipt and to_reference(receipt))
-        for uuid, key, receipt in Event.objects.filter(pk__in=events).values_list(
-            "uuid", "batch_id", "batch__uuid"
-        )
+    names_of_rows = ("uuid", "batch_id", "batch__uuid", "origin", "requested_by")
+    own = {
+        to_reference(uuid): ((key, receipt and to_reference(receipt)), made)
+        for uuid, key, receipt, *made in Event.objects.filter(pk__in=events).values_list(*names_of_rows)
     }
     for row in tables["events"]:
-        row["batch"] = batches.get(row["reference"], (None, None))
+        row["batch"], row["made"] = own.get(row["reference"], ((None, None), None))
     subjects = Delivery.objects.filter(event__in=events).values_list("pk", "entity_type", "entity_id")
     of_delivery = {key: subject for key, *subject in subjects}
     for row in tables["deliveries"]:
@@ -243,12 +242,25 @@ def _add_page_columns(tables: Mapping[str, Sequence[dict[str, Any]]], events: Se
         row["source_id"], row["event_count"] = of_receipt.get(row["receipt"], (None, None))
 
 
-def _check_batch(
+def _check_first_entry(
     event: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], deletions: Deletions
 ) -> Iterator[RowFault]:
-    """The event names the receipt of its request, if that had several events, and its first entry does so too."""
+    """The event names the receipt of its request, if that had several events, and its first entry does so too. One
+    that was received is a webhook.
+    """
     if not entries or entries[0]["stream_seq"] != 1:
         return
+    if entries[0]["action"] == "webhook.received" and event["made"] not in (
+        None,
+        [EventOrigin.WEBHOOK, None],
+    ):
+        yield RowFault(
+            "row-differs",
+            "events",
+            event["reference"],
+            "origin or requested_by",
+            "is not that of a webhook, but it was received",
+        )
     key, reference = event["batch"]
     expected = entries[0]["details"].get("batch")
     # Retention deletes the receipt with the events of its time; an event with an open delivery stays.

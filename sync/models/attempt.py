@@ -70,7 +70,7 @@ class Attempt(models.Model):
     )
     number = models.PositiveSmallIntegerField()
     key = models.UUIDField(unique=True, default=new_uuid)
-    cause = models.CharField(max_length=8, choices=AttemptCause)
+    cause = models.CharField(max_length=12, choices=AttemptCause)
     person_request = models.ForeignKey(
         PersonRequest, models.PROTECT, null=True, related_name="attempts", db_index=False
     )

@@ -354,6 +354,9 @@ class Link(models.Model):
         null=True,
         help_text="names of the fields that were left out, because they had no value in any entity, as JSON",
     )
+    left_scope_at = models.DateTimeField(
+        null=True, help_text="when the entity stopped fulfilling the condition of its route"
+    )
 
     class Meta:
         default_permissions = ("view",)

@@ -60,7 +60,7 @@ class PersonRequest(models.Model):
     """
 
     uuid = models.UUIDField(unique=True, default=uuid.uuid4)
-    kind = models.CharField(max_length=8, choices=PersonRequestKind, default=PersonRequestKind.REPLAY)
+    kind = models.CharField(max_length=12, choices=PersonRequestKind, default=PersonRequestKind.REPLAY)
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     reason = models.CharField(max_length=500)
     created_at = models.DateTimeField()

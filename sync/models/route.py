@@ -1,6 +1,8 @@
 """Routes: which events go to which target."""
 
+import re
 from collections.abc import Mapping as ReadOnlyMapping
+from itertools import count
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -133,8 +135,25 @@ _ENTITY_TYPE = RegexValidator(
 )
 
 
+# Of slugs: two slugs and an entity type of at most 64 characters, and a number.
+_SLUG_LENGTH = 200
+
+
 class Route(Pausable):
-    """Source and entity type → identity connection, target connection, mapping and policies."""
+    """Source and entity type → identity connection, target connection, mapping and policies.
+
+    Its `slug` is its name on the command line and in files: made when it is stored first, and never changed.
+    """
+
+    class Mode(models.TextChoices):
+        LIVE = "live", _("deliver")
+        OBSERVE = "observe", _("plan and record, change nothing")
+
+    class LeavingPolicy(models.TextChoices):
+        LEAVE = "leave", _("do not change the record")
+        DEACTIVATE = "deactivate", _("set the fields that mark a record as inactive")
+        DELETE = "delete", _("delete the record")
+        UNLINK = "unlink", _("end the link")
 
     class NoMatchPolicy(models.TextChoices):
         CREATE = "create", _("create the record")
@@ -145,6 +164,7 @@ class Route(Pausable):
         DEACTIVATE = "deactivate", _("set the fields below")
         IGNORE = "ignore", _("do not change the record")
 
+    slug = models.SlugField(max_length=_SLUG_LENGTH, unique=True, blank=True, editable=False)
     source = models.ForeignKey(Source, models.PROTECT, related_name="routes", db_index=False)
     entity_type = models.CharField(
         max_length=64,
@@ -196,6 +216,20 @@ class Route(Pausable):
     relays_since = models.DateTimeField(
         null=True, editable=False, help_text="when it was switched from fetching; null if it never was"
     )
+    mode = models.CharField(max_length=8, choices=Mode, default=Mode.LIVE, editable=False)
+    condition = models.TextField(
+        blank=True, default="", editable=False, help_text="which entities it is for; empty: all"
+    )
+    on_leaving = models.CharField(
+        max_length=12,
+        choices=LeavingPolicy,
+        default=LeavingPolicy.LEAVE,
+        editable=False,
+        help_text="for an entity with a record that stops fulfilling the condition",
+    )
+    reactivation = models.JSONField(
+        null=True, blank=True, editable=False, help_text="fields set when an entity fulfils it again"
+    )
     continues_after_failure = models.BooleanField(
         "keep retrying after reporting a failure",
         null=True,
@@ -246,12 +280,23 @@ class Route(Pausable):
         return f"{self.source}: {self.entity_type} → {self.target}"
 
     def save(self, **options: Any) -> None:
-        """Save the route, and note when it is switched from fetching to the webhook's own data."""
+        """Save the route. Give a new one its slug, and note when it is switched from fetching to the webhook's own
+        data.
+        """
+        if not self.slug:
+            self.slug = self._free_slug()
         if self.relays and self.pk and Route.objects.filter(pk=self.pk, relays=False).exists():
             self.relays_since = timezone.now()
             if "update_fields" in options:
                 options["update_fields"] = {*options["update_fields"], "relays_since"}
         super().save(**options)
+
+    def _free_slug(self) -> str:
+        """Return source, type and target as a slug, with a number where another route has it."""
+        base = re.sub("[^a-z0-9_]+", "-", f"{self.source.slug}-{self.entity_type}-{self.target.slug}".lower())
+        taken = set(Route.objects.filter(slug__startswith=base).values_list("slug", flat=True))
+        names = (f"{base}-{number}" if number > 1 else base for number in count(1))
+        return next(name for name in names if name not in taken)
 
     @property
     def identity_type(self) -> str:

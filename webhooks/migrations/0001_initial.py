@@ -69,6 +69,9 @@ class Migration(migrations.Migration):
                 ('occurred_text', models.CharField(blank=True, help_text='the timestamp as it was sent', max_length=40)),
                 ('is_signed', models.BooleanField(help_text='verified when received; otherwise it is only a hint')),
                 ('digest', models.BinaryField(help_text='SHA-256 of the raw body', max_length=32)),
+                ('origin', models.CharField(choices=[('webhook', 'a webhook'), ('comparison', 'a comparison'), ('catch-up', 'a catch-up')], default='webhook', max_length=12)),
+                ('requested_by', models.BigIntegerField(help_text="the person's request that made it", null=True)),
+                ('trace', models.BinaryField(help_text="trace id and flags of its sender's traceparent; null: its trace id is its UUID", max_length=17, null=True)),
                 ('received_at', models.DateTimeField()),
                 ('language', models.CharField(blank=True, default='', help_text='of the answer to its sender; targets are asked for it', max_length=2)),
                 ('state', models.CharField(choices=[('dead', 'failed'), ('held', 'held'), ('retrying', 'retrying'), ('running', 'running'), ('pending', 'pending'), ('closed', 'closed'), ('superseded', 'superseded'), ('ignored', 'ignored'), ('unchanged', 'unchanged'), ('succeeded', 'succeeded')], default='pending', max_length=12)),
@@ -271,6 +274,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='event',
             constraint=models.UniqueConstraint(models.F('source'), models.F('event_id'), name='event_id_once_a_source'),
+        ),
+        migrations.AddConstraint(
+            model_name='event',
+            constraint=models.CheckConstraint(condition=models.Q(('requested_by', None), models.Q(('origin', 'webhook'), _negated=True), _connector='OR'), name='nobody_requests_a_webhook'),
         ),
         migrations.AddIndex(
             model_name='payload',

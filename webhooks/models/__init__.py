@@ -1,7 +1,7 @@
 """Which tables hold sources, requests and events?"""
 
 from webhooks.models.capture import CapturedRequest, CaptureWindow
-from webhooks.models.event import Event, State, event_state
+from webhooks.models.event import Event, EventOrigin, State, event_state
 from webhooks.models.key_set import (
     KeySet,
     claim_due_key_sets,
@@ -36,6 +36,7 @@ __all__ = [
     "CaptureWindow",
     "CapturedRequest",
     "Event",
+    "EventOrigin",
     "KeySet",
     "Pausable",
     "Payload",

@@ -45,6 +45,14 @@ def event_state(states: list[str]) -> str:
     return min(states, key=_ORDER.index, default=State.IGNORED)
 
 
+class EventOrigin(models.TextChoices):
+    """What made an event. One that is not a webhook has no receipt, and belongs to the source of a route."""
+
+    WEBHOOK = "webhook", _("a webhook")
+    COMPARISON = "comparison", _("a comparison")
+    CATCH_UP = "catch-up", _("a catch-up")
+
+
 class Event(models.Model):
     """A stored webhook. Only `state` and `code` ever change: the commit that settles a delivery updates them."""
 
@@ -71,6 +79,14 @@ class Event(models.Model):
         db_constraint=False,
         help_text="the receipt of the request, if it had several events",
     )
+    origin = models.CharField(max_length=12, choices=EventOrigin, default=EventOrigin.WEBHOOK)
+    # A number, because the table of requests is above this one: `sync.models.PersonRequest`.
+    requested_by = models.BigIntegerField(null=True, help_text="the person's request that made it")
+    trace = models.BinaryField(
+        max_length=17,
+        null=True,
+        help_text="trace id and flags of its sender's traceparent; null: its trace id is its UUID",
+    )
     received_at = models.DateTimeField()
     language = models.CharField(
         max_length=2,
@@ -91,6 +107,10 @@ class Event(models.Model):
         constraints = [
             id_bound("event"),
             models.UniqueConstraint("source", "event_id", name="event_id_once_a_source"),
+            models.CheckConstraint(
+                condition=models.Q(requested_by=None) | ~models.Q(origin=EventOrigin.WEBHOOK),
+                name="nobody_requests_a_webhook",
+            ),
         ]
         indexes = [
             # Ascending although the list reads backwards: new rows go to the end and fill the pages of the index. They
