@@ -10,7 +10,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from django.views.generic import RedirectView
 
-from integration_hub.health import show_health
+from integration_hub.probes.health import show_health
 from sync.delivery_service import DeliveryService
 from webhooks.delivery_port import DeliveryPort
 from webhooks.views import OutcomeView, WebhookView, problem_page

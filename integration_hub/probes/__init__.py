@@ -1,0 +1,1 @@
+"""How do load balancers, service managers and monitors ask whether the hub works?"""
