@@ -1,13 +1,18 @@
-"""Middleware for all responses: name the request, release the database connection, send errors to machines as JSON."""
+"""Middleware for all responses: name the request, release the database connection, check the host, send errors to
+machines as JSON.
+"""
 
 from collections.abc import Callable
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.middleware.common import CommonMiddleware
 
 from config_schema.codes.codes import choose_language
 from console.middleware import FOR_PEOPLE, REQUEST_ID_KEY
 from database.connection import release_connection
 from integration_hub.logs.request_id import REQUEST_ID, new_request_id
+from integration_hub.probes.answers import PROBE_PATHS
 from webhooks.receiving.answers import problem_answer
 from webhooks.views import AnswerResponse, to_http_response
 
@@ -59,6 +64,14 @@ class ConnectionReleaseMiddleware:
         response = self._get_response(request)
         release_connection()
         return response
+
+
+class HostMiddleware(CommonMiddleware):
+    """Refuses hosts that ALLOWED_HOSTS does not name, as Django does, except for probes: they ask an IP address."""
+
+    def process_request(self, request: HttpRequest) -> Any:
+        """Check the host of the request. Raises DisallowedHost."""
+        return None if request.path in PROBE_PATHS else super().process_request(request)
 
 
 class ProblemJsonMiddleware:

@@ -26,6 +26,7 @@ from integration_hub.environment import (
     read_required,
     read_wait_seconds,
 )
+from integration_hub.probes.answers import PROBE_PATHS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 WORKING_DIR = BASE_DIR  # of `.env` and `var/`
@@ -78,7 +79,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "console.middleware.ConsoleSessions",
-    "django.middleware.common.CommonMiddleware",
+    "integration_hub.middleware.HostMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "console.middleware.ConsoleUsers",
     "console.middleware.ActorContextMiddleware",
@@ -194,7 +195,8 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_ENGINE = "logins.sessions"  # the table holds hashes of the keys, not the keys
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=False)
-SECURE_REDIRECT_EXEMPT = [r"^webhooks/", r"^outcomes/", r"^health"]  # machines are never redirected
+# Machines are never redirected.
+SECURE_REDIRECT_EXEMPT = [r"^webhooks/", r"^outcomes/", *(rf"^{path[1:]}\Z" for path in PROBE_PATHS)]
 SECURE_HSTS_SECONDS = read_number(env, "SECURE_HSTS_SECONDS", 0)
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"

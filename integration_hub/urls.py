@@ -10,7 +10,9 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from django.views.generic import RedirectView
 
+from integration_hub.probes.answers import HEALTH_PATH, LIVE_PATH, READY_PATH
 from integration_hub.probes.health import show_health
+from integration_hub.probes.readiness import show_live, show_ready
 from sync.delivery_service import DeliveryService
 from webhooks.delivery_port import DeliveryPort
 from webhooks.views import OutcomeView, WebhookView, problem_page
@@ -29,7 +31,9 @@ urlpatterns = [
         r"^outcomes/(?P<token>[^/]+)/?\Z", OutcomeView.as_view(delivery_port=delivery_port), name="outcome"
     ),
     re_path(r"^problems/(?P<code>[^/]+)/?\Z", read_only(problem_page), name="problem"),
-    path("health", read_only(show_health), name="health"),
+    path(LIVE_PATH[1:], read_only(show_live), name="live"),
+    path(READY_PATH[1:], read_only(show_ready), name="ready"),
+    path(HEALTH_PATH[1:], read_only(show_health), name="health"),
     path("admin", read_only(RedirectView.as_view(url="/admin/"))),
     path("admin/", admin.site.urls),
     path("", read_only(RedirectView.as_view(url="/admin/"))),

@@ -1,4 +1,4 @@
-"""`GET /health`: the state of the database and of the queue for load balancers, all figures for monitors and staff."""
+"""`GET /health`: whether the database responds, for everybody; all figures for monitors and staff."""
 
 import hmac
 from datetime import timedelta
@@ -10,30 +10,28 @@ from django.http import HttpRequest, JsonResponse
 
 from audit.sealing.status import SealingStatus
 from database.clock import read_clock
-from database.encryption.at_rest import CannotDecrypt, decrypt
 from database.response_limit import limited_responses
+from integration_hub.probes.readiness import can_decrypt
 from sync.models import Alarm
-from sync.monitoring.health_figures import HealthFigures, count_due_and_expired, measure_health
-from webhooks.models import Pepper
+from sync.monitoring.health_figures import HealthFigures, measure_health
 
 MAX_ALARMS = 100
 _NOT_STORED = {"Cache-Control": "no-store"}
 
 
 def show_health(request: HttpRequest) -> JsonResponse:
-    """Return 200 if the database responds, otherwise 503. Counts end at 10,001.
+    """Return 200 if the database responds, otherwise 503.
 
-    The numbers of due deliveries and of ended leases are public. All other figures need HEALTH_TOKEN as a bearer token,
-    or a session of the console with the permission to view alarms.
+    The figures need HEALTH_TOKEN as a bearer token, or a session of the console with the permission to view alarms.
+    Counts end at 10,001.
     """
     try:
         with limited_responses(settings.RESPONSE_SECONDS):
             at = read_clock()
-            due, expired = count_due_and_expired(at)
             details = _build_details(measure_health(at)) if _may_see_figures(request) else {}
     except DatabaseError:
         return JsonResponse({"status": "storage-unavailable"}, status=503, headers=_NOT_STORED)
-    return JsonResponse({"status": "ok", "due": due, "expired": expired} | details, headers=_NOT_STORED)
+    return JsonResponse({"status": "ok"} | details, headers=_NOT_STORED)
 
 
 def _may_see_figures(request: HttpRequest) -> bool:
@@ -47,7 +45,9 @@ def _build_details(figures: HealthFigures) -> dict[str, Any]:
     open_alarms = Alarm.objects.filter(ended_at=None).order_by("raised_at", "id")[:MAX_ALARMS]
     return {
         "at": figures.at,
-        "opens_sealed": _can_decrypt(),
+        "opens_sealed": can_decrypt(),
+        "due": figures.due,
+        "expired": figures.expired,
         "oldest_due_seconds": round(figures.oldest_due_seconds, 3),
         "dead": figures.dead,
         "held": figures.held,
@@ -89,16 +89,6 @@ def _build_details(figures: HealthFigures) -> dict[str, Any]:
             for alarm in open_alarms
         ],
     }
-
-
-def _can_decrypt() -> bool:
-    """Return True if this process can decrypt stored data. Tried with the pepper, which every hub has encrypted."""
-    try:
-        for encrypted in Pepper.objects.values_list("encrypted", flat=True):
-            decrypt(bytes(encrypted))
-    except CannotDecrypt:
-        return False
-    return True
 
 
 def _build_audit_status(audit: SealingStatus) -> dict[str, Any]:

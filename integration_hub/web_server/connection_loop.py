@@ -17,6 +17,7 @@ from django.conf import settings
 from gunicorn.workers.gthread import ThreadWorker
 
 from integration_hub.web_server.client_connection import ClientConnection, ConnectionPhase
+from integration_hub.web_server.probe_responses import build_probe_response
 from integration_hub.web_server.refusal_counts import count_refusal
 from integration_hub.web_server.refusals import RefusedRequest, build_response, slow_request
 from integration_hub.web_server.request_reader import BodySender, RequestReader
@@ -117,7 +118,9 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
     def _proceed(self, connection: ClientConnection) -> None:
         """Pass a complete request to a thread. Otherwise tell a client that waits for it to send the body."""
         reader = connection.reader
-        if reader.is_complete:
+        if reader.is_complete and (response := build_probe_response(reader, is_stopping=not self.alive)):
+            self._send_last(connection, response)
+        elif reader.is_complete:
             self._stop_waiting(connection)
             if reader.is_large:
                 self._large.add(connection)
@@ -173,8 +176,12 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
         where = address or "a local client"
         logger.info("refused a request from %s: %s %s", where, refusal.status, refusal.reason)
         count_refusal(refusal.code, address, refusal.status)
+        self._send_last(connection, build_response(refusal, without_body=connection.reader.is_head))
+
+    def _send_last(self, connection: ClientConnection, response: bytes) -> None:
+        """Send a response of the loop itself, and close the connection once the client has it."""
         with suppress(OSError):
-            connection.sock.send(build_response(refusal, without_body=connection.reader.is_head))
+            connection.sock.send(response)
         connection.linger(time.monotonic())
 
     def end_response(self, connection: ClientConnection) -> None:

@@ -32,3 +32,5 @@ def when_ready(server: Any) -> None:
 
 logger_class = HubLogger
 preload_app = True
+# Nothing uses it, and all hubs of one user would share its path, which is in the home of that user.
+control_socket_disable = True

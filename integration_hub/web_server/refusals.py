@@ -33,15 +33,28 @@ def internal_error() -> RefusedRequest:
 def build_response(refusal: RefusedRequest, *, without_body: bool = False) -> bytes:
     """Return the whole HTTP response to a refused request. `without_body` is for HEAD. The connection ends with it."""
     answer = problem_answer(refusal.code, "en", status=refusal.status)
+    return format_response(
+        refusal.status,
+        answer.body,
+        answer.content_type,
+        without_body=without_body,
+        may_retry=refusal.code in _TEMPORARY,
+    )
+
+
+def format_response(
+    status: int, body: bytes, content_type: str, *, without_body: bool, may_retry: bool = False
+) -> bytes:
+    """Return the bytes of an HTTP response after which the connection ends."""
     lines = (
         # A status that is set by UNAVAILABLE_STATUS may have no phrase.
-        f"HTTP/1.1 {refusal.status} {responses.get(refusal.status, '')}",
+        f"HTTP/1.1 {status} {responses.get(status, '')}",
         f"Date: {format_datetime(datetime.now(UTC), usegmt=True)}",
-        f"Content-Type: {answer.content_type}",
-        f"Content-Length: {len(answer.body)}",
+        f"Content-Type: {content_type}",
+        f"Content-Length: {len(body)}",
         "Cache-Control: no-store",
         "X-Content-Type-Options: nosniff",
         "Connection: close",
-        *((f"Retry-After: {RETRY_SECONDS}",) if refusal.code in _TEMPORARY else ()),
+        *((f"Retry-After: {RETRY_SECONDS}",) if may_retry else ()),
     )
-    return "\r\n".join((*lines, "", "")).encode() + (b"" if without_body else answer.body)
+    return "\r\n".join((*lines, "", "")).encode() + (b"" if without_body else body)

@@ -71,6 +71,7 @@ def test_an_error_that_the_server_sends_leaves_the_connection_open() -> None:
         ("post", "/webhooks/aurora", "webhooks.receiving.receive.find_source"),
         ("get", "/outcomes/any", "webhooks.views.find_by_token"),
         ("get", "/health", "integration_hub.probes.health.read_clock"),
+        ("get", "/ready", "integration_hub.probes.readiness.read_clock"),
     ],
 )
 def test_machines_are_answered_while_the_database_responds_to_nothing(

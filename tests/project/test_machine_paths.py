@@ -26,7 +26,9 @@ def send(method: str, path: str, **headers: str) -> Any:
     return client.generic(method, path, b"{}", headers=headers)
 
 
-@pytest.mark.parametrize("path", ["/health", "/problems/too-large", "/problems/unheard-of", "/", "/admin"])
+@pytest.mark.parametrize(
+    "path", ["/live", "/health", "/problems/too-large", "/problems/unheard-of", "/", "/admin"]
+)
 def test_read_only_paths_name_the_allowed_methods(path: str) -> None:
     for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"):
         answer = send(method, path)
