@@ -120,6 +120,8 @@ FORM_RENDERER = "console.ui.form_renderer.ConsoleFormRenderer"
 DELIVERY_THREADS = read_number(env, "DELIVERY_THREADS", 32, minimum=1, maximum=1000)
 DELIVERY_QUEUE = read_number(env, "DELIVERY_QUEUE", 200)
 WEB_THREADS = read_number(env, "WEB_THREADS", 32, minimum=1, maximum=1000)
+# The file that a worker, or Celery's beat, touches in each of its rounds: see sync/worker/heartbeat.py.
+HEARTBEAT_FILE = env.str("HEARTBEAT_FILE", default="")
 
 DATABASES = {"default": read_database(env, WORKING_DIR / "var")}
 # The longest wait for a response of the database where a source or a load balancer waits for an answer. The server's
@@ -146,8 +148,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = build_transport_options(CELERY_BROKER_URL)
 CELERY_WORKER_CONCURRENCY = DELIVERY_THREADS
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = CELERY_WORKER_REDIRECT_STDOUTS = False
-# A message expires when the next ones are due. The schedule is in memory, so that beat needs no file.
-CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
+# A message expires when the next ones are due.
+CELERY_BEAT_SCHEDULER = "sync.worker.beat_scheduler:HeartbeatScheduler"
 CELERY_BEAT_SCHEDULE = {
     name: {"task": f"hub.{name}", "schedule": seconds, "options": {"expires": 2 * seconds}}
     for name, seconds in {"dispatch_due": 2.0, "run_periodic_work": 2.0, "run_jobs": 1.0}.items()

@@ -19,6 +19,7 @@ from sync.execution.wakeups import WakeupListener
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.worker.crash_isolation import run_isolated_deliveries
 from sync.worker.dispatcher import DeliveryDispatcher, PollTimes
+from sync.worker.heartbeat import make_heartbeat
 from sync.worker.job_runner import JobRunner
 from sync.worker.schedule import LONG_PERIODIC, PERIODIC
 from sync.worker.work_in_progress import WorkInProgress
@@ -52,6 +53,7 @@ class Worker:
         self._wait = _wait_for_wakeup(self.progress) if is_notified else self.progress.wait
         times = _poll_times(poll_seconds) if is_notified else PollTimes(*[poll_seconds] * 3)
         self._dispatcher = DeliveryDispatcher(threads, times, self.progress)
+        self._heartbeat = make_heartbeat()
         self.jobs = JobRunner(self.progress.should_continue, self.progress.track_work)
         self._long_running: set[str] = set()
 
@@ -60,7 +62,7 @@ class Worker:
         expire.
         """
         self._dispatcher.start(_start_thread)
-        _start_thread("dispatcher", partial(self._call_repeatedly, self._dispatcher.dispatch_due, self._wait))
+        _start_thread("dispatcher", partial(self._call_repeatedly, self._dispatch_due, self._wait))
         self._start_periodic_thread("isolation", self._run_isolated_deliveries, self._poll_seconds)
         self._start_periodic_thread("clock", self._run_periodic, self._check_seconds)
         _start_thread(
@@ -81,6 +83,11 @@ class Worker:
     def drain(self, seconds: float) -> int:
         """Stop new work and wait at most `seconds` for running work. Returns how many pieces of work still ran."""
         return self.progress.stop(seconds)
+
+    def _dispatch_due(self) -> float:
+        # Before the round, because one that the database ends is no reason to restart this process.
+        self._heartbeat.beat()
+        return self._dispatcher.dispatch_due()
 
     def _run_isolated_deliveries(self) -> None:
         with self.progress.track_work() as may_begin:
