@@ -13,18 +13,29 @@ HUB_ENV := HUB_ENV_FILE=/dev/null SECRET_KEY=only-for-checks-0123456789abcdefghi
 TEST_PROCESSES = $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
 
 .PHONY: run test quick test-sqlite test-postgresql check lint types contracts migrations submission nightly \
-	gate-stress promises faults peers start-peers bench screenshots docs clean
+	gate-stress promises faults peers start-peers bench screenshots docs lock sbom newest clean
 
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+INSTALL := $(BIN)/python $(PIP_INSTALL) --require-hashes
 
-$(READY): requirements.txt requirements-run.txt
+$(READY): requirements-run.lock
 	$(PYTHON) -m venv .venv
-	$(INSTALL) -r requirements.txt -r requirements-run.txt
+	$(INSTALL) -r requirements-run.lock
 	touch $@
 
-$(CHECKS): $(READY) requirements-dev.txt
-	$(INSTALL) -r requirements.txt -r requirements-dev.txt
+$(CHECKS): $(READY) requirements-dev.lock
+	$(INSTALL) -r requirements-dev.lock
 	touch $@
+
+# The lock of the developers is made first: the others have its versions. Versions that still fit stay as they are.
+LOCKS := requirements-dev requirements-run requirements-celery requirements
+LOCK := var/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+	--custom-compile-command "make lock"
+
+lock:  ## all packages with their hashes, from requirements*.txt; ARGS="--upgrade" or "--upgrade-package requests" for newer ones
+	$(PYTHON) -m venv var/lock
+	var/lock/bin/python $(PIP_INSTALL) uv==0.13.8
+	$(foreach name,$(LOCKS),$(LOCK) $(if $(filter %-dev,$(name)),$(ARGS),--constraint requirements-dev.lock) $(name).txt -o $(name).lock &&) true
 
 .env: | $(READY)
 	$(BIN)/python -m devtools.make_env
