@@ -3,13 +3,18 @@
 import os
 import sys
 
+from django import get_version
 from django.core.management import execute_from_command_line
 
 from database.private_files import make_new_files_private
+from integration_hub import __version__
 
 
 def main() -> None:
-    """Run the management command that the command line names."""
+    """Run the management command that the command line names. `version` is the hub's, not Django's."""
+    if sys.argv[1:] in (["version"], ["--version"]):
+        print(f"Integration Hub {__version__} (Django {get_version()})")
+        return
     make_new_files_private()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integration_hub.settings")
     execute_from_command_line(sys.argv)

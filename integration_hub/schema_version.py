@@ -1,23 +1,32 @@
-"""Refuse a database that another version of the hub created.
+"""Refuse a database that this version of the hub cannot use, and say what leads on from there.
 
-Names of migrations do not tell two schemas apart as long as models change inside `0001_initial`. So `migrate` records a
-digest of each migration file, as rows of `django_migrations` under the label of this app, and `check_schema` compares
-them with the files.
+From 0.1.0 on, the names of the applied migrations say which schema a database has: those that a release shipped never
+change. Before that, models changed inside `0001_initial`. So `migrate` records, as rows of `django_migrations` under
+the label of this app, the identity of each migration and the version that ran it, and `check_schema` compares them with
+the migrations of this version. A released migration keeps the identity in `released_migrations.txt`; another one has a
+digest of its file, so that a database of an unreleased state is recognised too.
 """
 
 import hashlib
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from django.apps import apps
 from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
+from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
+
+from integration_hub import __version__
 
 APPS = ("audit", "webhooks", "logins", "sync", "exports", "console")
 LABEL = "integration_hub"
+# Lines of `release migration identity`, written when a release is made: see CONTRIBUTING.md.
+RELEASED_MIGRATIONS = Path(__file__).with_name("released_migrations.txt")
 # The table of a database whose restore has not ended: see `integration_hub.backups`.
 RESTORE_MARKER = "hub_restore_unfinished"
+_RELEASE = "release "
 _MARKER_QUERY = {
     "sqlite": "SELECT %s, %s FROM sqlite_master WHERE type = 'table' AND name = %s",
     "postgresql": "SELECT %s, %s FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = %s",
@@ -29,12 +38,12 @@ _ADVICE = {
 }
 
 
-def check_schema(alias: str = DEFAULT_DB_ALIAS) -> None:
-    """Raise `CommandError` if a migration was applied that has no identical file in this version, or a restore has not
-    ended.
+def check_schema(alias: str = DEFAULT_DB_ALIAS, *, accepts_older: bool = False) -> None:
+    """Raise `CommandError` if this version cannot use the database, or if a restore has not ended.
 
-    One query. A database without tables passes, and so does one that cannot be reached: a web process starts without
-    its database and responds with 503 until it can be reached.
+    A database of an older release, which `migrate` upgrades, is refused unless `accepts_older`. One query. A database
+    without tables passes, and so does one that cannot be reached: a web process starts without its database and
+    responds with 503 until it can be reached.
     """
     connection = connections[alias]
     labels = [*APPS, LABEL]
@@ -50,30 +59,89 @@ def check_schema(alias: str = DEFAULT_DB_ALIAS) -> None:
     if (RESTORE_MARKER, RESTORE_MARKER) in rows:
         raise CommandError("A restore of this database did not finish. Run manage.py restore again.")
     recorded = {name for app, name in rows if app == LABEL}
-    applied = [f"{app}.{name}" for app, name in rows if app != LABEL]
-    digests = hash_migrations()
-    if not all(digests.get(migration) in recorded for migration in applied):
-        advice = _ADVICE[connection.vendor].format(name=connection.settings_dict["NAME"])
-        raise CommandError(
+    applied = {f"{app}.{name}" for app, name in rows if app != LABEL}
+    known = hash_migrations()
+    advice = _ADVICE[connection.vendor].format(name=connection.settings_dict["NAME"])
+    if refusal := _describe_foreign(applied, recorded, known, advice):
+        raise CommandError(refusal)
+    missing = known.keys() - applied
+    if applied and missing and not accepts_older:
+        raise CommandError(_describe_older(recorded_release(recorded), len(missing)))
+
+
+def _describe_foreign(applied: set[str], recorded: set[str], known: Mapping[str, str], advice: str) -> str:
+    """Return why no migration leads from this database to this version; empty if it is this one or an older one."""
+    release, unknown = recorded_release(recorded), sorted(applied - known.keys())
+    has_other_content = any(known[migration] not in recorded for migration in applied & known.keys())
+    if has_other_content or (unknown and not release):
+        return (
             f"This database was created by another version of Integration Hub. Run that version, or {advice}."
         )
+    if unknown:
+        return (
+            f"This database was upgraded by Integration Hub {release}, and this is version {__version__}, which does "
+            f"not know {_join_some(unknown)}. Run version {release}, or restore a backup from before that upgrade "
+            "into a new database."
+        )
+    return ""
+
+
+def _describe_older(release: str, missing: int) -> str:
+    migrations = "1 migration has" if missing == 1 else f"{missing} migrations have"
+    return (
+        f"This database was made by Integration Hub {release}, and this is version {__version__}: {migrations} not "
+        f"run yet. Back it up with version {release}, then run manage.py upgrade_check and manage.py migrate."
+    )
+
+
+def _join_some(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def recorded_release(recorded: Iterable[str]) -> str:
+    """Return the version that last migrated a database; empty if that was before versions were recorded."""
+    return next((name.removeprefix(_RELEASE) for name in recorded if name.startswith(_RELEASE)), "")
 
 
 def record_schema(using: str, **_: Any) -> None:
-    """Record the digests of all migration files, before the first is applied. A receiver of `pre_migrate`."""
+    """Record this version and the identities of its migrations, before the first is applied. A receiver of
+    `pre_migrate`.
+    """
     recorder = MigrationRecorder(connections[using])
     recorder.ensure_schema()
     with transaction.atomic(using):
         recorder.migration_qs.filter(app=LABEL).delete()
-        for digest in hash_migrations().values():
-            recorder.record_applied(LABEL, digest)
+        for name in (f"{_RELEASE}{__version__}", *hash_migrations().values()):
+            recorder.record_applied(LABEL, name)
 
 
 def hash_migrations() -> dict[str, str]:
-    """Return, by the name of each migration of `APPS`, its record: the name and a digest of the file."""
-    records = {}
+    """Return, by the name of each migration of `APPS`, its record: the name and its identity."""
+    released = {name: identity for _, name, identity in read_released_migrations()}
+    return {
+        name: f"{name} {released.get(name) or hash_migration(path)}"
+        for name, path in migration_files().items()
+    }
+
+
+def migration_files() -> dict[str, Path]:
+    """Return the file of each migration of `APPS` by its name."""
+    files = {}
     for label in APPS:
-        for path in sorted(Path(apps.get_app_config(label).path, "migrations").glob("[0-9]*.py")):
-            name = f"{label}.{path.stem}"
-            records[name] = f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()[:32]}"
-    return records
+        spec = find_spec(str(MigrationLoader.migrations_module(label)[0]))
+        assert spec is not None, f"{label} has migrations"
+        for folder in spec.submodule_search_locations or ():
+            files |= {f"{label}.{path.stem}": path for path in sorted(Path(folder).glob("[0-9]*.py"))}
+    return files
+
+
+def hash_migration(path: Path) -> str:
+    """Return the identity of a migration that is not released: a digest of its file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+
+
+def read_released_migrations() -> list[tuple[str, str, str]]:
+    """Return release, name and identity of each migration that a release shipped."""
+    lines = RELEASED_MIGRATIONS.read_text(encoding="ascii").splitlines()
+    return [(release, name, identity) for release, name, identity in map(str.split, lines)]

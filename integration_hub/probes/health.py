@@ -11,6 +11,7 @@ from django.http import HttpRequest, JsonResponse
 from audit.sealing.status import SealingStatus
 from database.clock import read_clock
 from database.response_limit import limited_responses
+from integration_hub import __version__
 from integration_hub.probes.readiness import can_decrypt
 from sync.models import Alarm
 from sync.monitoring.health_figures import HealthFigures, measure_health
@@ -44,6 +45,7 @@ def _may_see_figures(request: HttpRequest) -> bool:
 def _build_details(figures: HealthFigures) -> dict[str, Any]:
     open_alarms = Alarm.objects.filter(ended_at=None).order_by("raised_at", "id")[:MAX_ALARMS]
     return {
+        "version": __version__,
         "at": figures.at,
         "opens_sealed": can_decrypt(),
         "due": figures.due,

@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from database.clock import read_clock
 from database.encryption.at_rest import encrypt
+from integration_hub import __version__
 from sync.monitoring.alarms import evaluate_alarms
 from tests.support.builders.alarms import a_late_delivery, a_paused_connection, a_watched_source, minutes
 from tests.support.builders.history import an_event
@@ -57,6 +58,7 @@ def test_a_token_shows_every_figure() -> None:
     a_paused_connection(now, None, slug="closed")
     evaluate_alarms()
     figures = health(authorization=f"Bearer {TOKEN}")
+    assert figures["version"] == __version__
     assert 600 <= figures["oldest_due_seconds"] < 660
     assert (figures["due"], figures["expired"], figures["dead"], figures["held"]) == (1, 0, 1, 1)
     assert [

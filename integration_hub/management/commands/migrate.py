@@ -1,4 +1,4 @@
-"""`manage.py migrate`: Django's command, refused for a database that another version created."""
+"""`manage.py migrate`: Django's command, refused for a database that no migration of this version upgrades."""
 
 from typing import Any
 
@@ -9,5 +9,5 @@ from integration_hub.schema_version import check_schema
 
 class Command(migrate.Command):
     def handle(self, *args: Any, **options: Any) -> None:
-        check_schema(options["database"])
+        check_schema(options["database"], accepts_older=True)
         super().handle(*args, **options)
