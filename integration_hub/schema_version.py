@@ -9,7 +9,7 @@ digest of its file, so that a database of an unreleased state is recognised too.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from integration_hub import __version__
 
 APPS = ("audit", "webhooks", "logins", "sync", "exports", "console")
 LABEL = "integration_hub"
-# Lines of `release migration identity`, written when a release is made: see CONTRIBUTING.md.
+# Lines of `release migration identity`, written when a release is made: see CONTRIBUTING.md. After the identity, a
+# line may have the digest of the file as a new version of Django forced it to be edited.
 RELEASED_MIGRATIONS = Path(__file__).with_name("released_migrations.txt")
 # The table of a database whose restore has not ended: see `integration_hub.backups`.
 RESTORE_MARKER = "hub_restore_unfinished"
@@ -104,6 +105,18 @@ def recorded_release(recorded: Iterable[str]) -> str:
     return next((name.removeprefix(_RELEASE) for name in recorded if name.startswith(_RELEASE)), "")
 
 
+def load_recorded(alias: str = DEFAULT_DB_ALIAS) -> tuple[str, set[str]]:
+    """Return the version that last migrated the database, and the identities of its migrations."""
+    recorder = MigrationRecorder(connections[alias])
+    names = (
+        set[str](recorder.migration_qs.filter(app=LABEL).values_list("name", flat=True))
+        if recorder.has_table()
+        else set[str]()
+    )
+    release = recorded_release(names)
+    return release, names - {f"{_RELEASE}{release}"}
+
+
 def record_schema(using: str, **_: Any) -> None:
     """Record this version and the identities of its migrations, before the first is applied. A receiver of
     `pre_migrate`.
@@ -129,9 +142,7 @@ def migration_files() -> dict[str, Path]:
     """Return the file of each migration of `APPS` by its name."""
     files = {}
     for label in APPS:
-        spec = find_spec(str(MigrationLoader.migrations_module(label)[0]))
-        assert spec is not None, f"{label} has migrations"
-        for folder in spec.submodule_search_locations or ():
+        for folder in import_module(str(MigrationLoader.migrations_module(label)[0])).__path__:
             files |= {f"{label}.{path.stem}": path for path in sorted(Path(folder).glob("[0-9]*.py"))}
     return files
 
@@ -144,4 +155,4 @@ def hash_migration(path: Path) -> str:
 def read_released_migrations() -> list[tuple[str, str, str]]:
     """Return release, name and identity of each migration that a release shipped."""
     lines = RELEASED_MIGRATIONS.read_text(encoding="ascii").splitlines()
-    return [(release, name, identity) for release, name, identity in map(str.split, lines)]
+    return [(release, name, identity) for release, name, identity, *_ in map(str.split, lines)]

@@ -1,0 +1,1 @@
+"""What would an upgrade of the database run, for how long, and what of it cannot be undone?"""
