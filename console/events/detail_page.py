@@ -30,7 +30,7 @@ from sync.deliveries.blockers import is_paused_by_person, load_contention
 from sync.models import Attempt, AwaitedRecord, Delivery, FailureGroup, PersonRequest
 from sync.models.failure import group_of
 from sync.operations.passed_causes import PassedCause, find_passed_causes
-from sync.references.value_holders import load_holders
+from sync.references.value_holders import find_given_up, load_holders
 from webhooks.models import Event, Receipt, State, event_state, is_erased
 from webhooks.protocol.formats.webhook_format import EVENT_TYPES
 
@@ -63,7 +63,7 @@ class ReceiptRow:
 @dataclass(frozen=True, slots=True)
 class DeliveryRow:
     """A delivery with its words. `passed`: the cause of its failure, if it has passed. `holders`: the entities whose
-    records hold a value that the target refused to its record.
+    records hold a value that the target refused to its record. `has_given_up_value`: its record has a temporary value.
     """
 
     row: Delivery
@@ -72,6 +72,7 @@ class DeliveryRow:
     attempts: tuple[AttemptRow, ...]
     passed: PassedCause | None
     holders: tuple[AwaitedRecord, ...] = ()
+    has_given_up_value: bool = False
 
     @property
     def state(self) -> str:
@@ -268,7 +269,8 @@ def _delivery_rows(
     around = load_contention(rows)
     shown = ((row, describe_status(row, around), tuple(attempts.get(row.pk, ()))) for row in rows)
     passed = find_passed_causes(rows)
-    holders = load_holders([row for row in rows if _shown_state(row) == State.DEAD])
+    failed = [row for row in rows if _shown_state(row) == State.DEAD]
+    holders, given_up = load_holders(failed), find_given_up(failed)
     return tuple(
         DeliveryRow(
             row,
@@ -277,6 +279,7 @@ def _delivery_rows(
             attempts,
             passed.get(row.pk),
             tuple(holders.get(row.pk, ())),
+            row.pk in given_up,
         )
         for row, status, attempts in shown
     )

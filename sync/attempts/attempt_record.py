@@ -77,7 +77,8 @@ class FinishedAttempt:
         if self._needs_rechecks():
             batch.insert(new_recheck(self.claim.attempt))
         if self._may_have_missing():
-            batch.execute(delete_missing(self.claim.delivery.pk))
+            has_succeeded = self.result.state in SUCCESS_STATES
+            batch.execute(delete_missing(self.claim.delivery, has_succeeded=has_succeeded))
         self.calls.add_to(batch)
         if self._overcomes_failure():
             delivery = self.claim.delivery

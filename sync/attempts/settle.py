@@ -33,7 +33,7 @@ from sync.models import (
 )
 from sync.references.missing_references import store_missing
 from sync.references.record_references import ReferenceChanges, find_changes
-from sync.references.value_holders import store_holders
+from sync.references.value_holders import NONE_TAKEN, store_holders
 from webhooks.delivery_port import PendingAnswer
 from webhooks.models import State
 
@@ -179,7 +179,7 @@ def _settle_in_one_batch(finished: FinishedAttempt, answer: _WaitingAnswer) -> S
     if not (claim.decides_event and not claim.covered and leaves_breakers_unchanged(claim, result)):
         return None
     # A batch cannot replace what is stored as missing or as references: its writes do not see each other.
-    if finished.awaited_records or result.taken.holders or finished.reference_changes:
+    if finished.awaited_records or result.taken != NONE_TAKEN or finished.reference_changes:
         return None
     # The rows of its calls are read once they cannot change any more.
     if any(recorder.has_unrecorded_write for recorder in finished.recorders):
@@ -238,7 +238,7 @@ def _settle_with_locks(finished: FinishedAttempt, answer: _WaitingAnswer) -> Set
     batch.run()
     if awaited := finished.awaited_records:
         store_missing(claim.delivery, awaited, replaces_earlier=finished.result.state in SETTLED_STATES)
-    if finished.result.taken.holders and finished.result.state == State.DEAD:
+    if finished.result.taken != NONE_TAKEN and finished.result.state == State.DEAD:
         store_holders(claim.delivery, finished.result.taken, claim.attempt.cause)
     applied = finished.applied_record()
     if applied is not None and not link_update(claim.delivery, applied).execute():
@@ -317,7 +317,8 @@ def _end_siblings_and_events(
             for _, _, uuid, route in rows
         ]
         if claim.route.mapping is not None and claim.route.mapping.reference_types:
-            AwaitedRecord.objects.filter(delivery__in=[key for key, *_ in rows]).delete()
+            keys = [key for key, *_ in rows]
+            AwaitedRecord.objects.filter(delivery__in=keys, holds_value=False).delete()
         Delivery.objects.filter(pk__in=[key for key, *_ in rows]).update(
             state=result.state,
             code=result.code,

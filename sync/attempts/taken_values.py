@@ -3,7 +3,8 @@ change is still to come.
 
 Two people exchange an address, or one passes it on: in one order of their webhooks, or in each, the first write is
 refused. The hub then remembers whose record holds the value, and checks again (`sync.references.value_holders`). If all
-wait for each other, one record gives its own value up for a moment.
+wait for each other, one record gives its own value up for a moment. Such a record is checked again until it has a
+regular value.
 """
 
 import re
@@ -20,7 +21,14 @@ from sync.attempts.plan import AttemptFindings
 from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import linked_entities
 from sync.planning.change import Change, ChangeAction, FieldChange
-from sync.references.value_holders import NONE_TAKEN, TakenValues, closes_circle, find_changing
+from sync.references.value_holders import (
+    NONE_TAKEN,
+    TakenValues,
+    closes_circle,
+    find_changing,
+    known_holders,
+    store_given_up,
+)
 
 # Of one refusal.
 _MAX_SEARCHES = 3
@@ -46,15 +54,18 @@ def resolve_taken_values(
     try:
         with without_stored_content():
             found = dict(_find_taken(claim, target, change, values))
-    except ConnectorError:
-        return NONE_TAKEN
+    except ConnectorError as failure:
+        is_unclear = failure.retryable
+        return TakenValues(known_holders(claim.delivery), is_unclear=True) if is_unclear else NONE_TAKEN
     if not found:
         # The record that had it was written after the refusal, or something else was wrong.
-        return TakenValues(find_changing(claim.delivery, claim.attempt))
+        known = known_holders(claim.delivery)
+        changing = known or find_changing(claim.delivery, claim.attempt)
+        return TakenValues(changing, is_unclear=bool(known))
     records = {record.id for hits in found.values() for record in hits}
-    holders = frozenset(
-        entity for record_id in records for entity in linked_entities(claim.delivery, record_id)
-    )
+    holders = {
+        entity: record_id for record_id in records for entity in linked_entities(claim.delivery, record_id)
+    }
     if not holders:
         return NONE_TAKEN
     is_released = closes_circle(claim.delivery, holders) and _release_values(
@@ -87,29 +98,39 @@ def _values_to_search(error: ConnectorError, claim: Claim, change: Change) -> li
 def _release_values(
     claim: Claim, target: TargetConnector, findings: AttemptFindings, names: list[str]
 ) -> bool:
-    """Give the record other values in these fields. Returns False if it has no text there, or the target refuses."""
+    """Give the record other values in these fields, unless an earlier attempt has. Returns False if it has no text
+    there, or the target refuses.
+    """
     plan, change = findings.plan, findings.change
     if plan is None or plan.record is None or change is None or change.action is not ChangeAction.UPDATE:
         return False
+    taken = [field for field in change.fields if field.name in names]
     released = tuple(
         FieldChange(field.name, field.before, _other_text(field.before))
-        for field in change.fields
-        if field.name in names and _can_release(field.before)
+        for field in taken
+        if _can_release(field.before)
     )
+    is_given_up = any(_is_given_up(field.before) for field in taken)
+    if released or is_given_up:
+        store_given_up(claim.delivery, plan.record.id)
     if not released:
-        return False
+        return is_given_up
     kept = tuple((field.name, field.before) for field in change.fields if field.name not in names)
     step = replace(change, fields=released, unchanged_fields=(*change.unchanged_fields, *kept))
     try:
         apply_change(target, claim, step, plan.record, findings.entity)
-    except ConnectorError:
-        return False
+    except ConnectorError as failure:
+        return failure.maybe_applied
     return True
 
 
 def _can_release(value: object) -> bool:
     """True for a text that is not given up already."""
-    return isinstance(value, str) and value != "" and _MARK.search(value) is None
+    return isinstance(value, str) and value != "" and not _is_given_up(value)
+
+
+def _is_given_up(value: object) -> bool:
+    return isinstance(value, str) and _MARK.search(value) is not None
 
 
 def _other_text(text: str) -> str:

@@ -11,6 +11,7 @@ from database.statement import Statement
 from sync.deliveries.ordering import lock_open_siblings
 from sync.models import OPEN_STATES, Attempt, AwaitedRecord, Delivery
 from sync.rechecks.reopened_deliveries import CAN_BEGIN, ROUTE_TABLES, choose_delivery, make_due, may_run
+from sync.references.value_holders import keep_holders
 
 # In a round of five seconds, so that a new record which many refer to does not crowd out new events.
 MAX_COMPLETIONS = 100
@@ -49,17 +50,15 @@ def _begin_completion(delivery_id: int) -> int | None:
         due = AwaitedRecord.objects.filter(delivery=delivery_id, due_at__lte=database_now())
         if delivery.state in OPEN_STATES or not due.exists():
             return None
-        if not _forget_missing(delivery_id) or not may_run(delivery):
+        if not _forget_missing(attempt.delivery, delivery) or not may_run(delivery):
             return None
         make_due(delivery)
     return delivery.pk
 
 
-def _forget_missing(delivery_id: int) -> int:
-    """Forget what a delivery lacks. Returns the number of references; 0 if another process was first.
-
-    The holders of refused values stay until the attempt has ended: another entity that waits for this one finds them.
+def _forget_missing(waiting: Delivery, chosen: Delivery) -> int:
+    """Forget what a delivery lacks, now that `chosen` begins. Returns the number of references and of refused values; 0
+    if another process was first.
     """
-    rows = AwaitedRecord.objects.filter(delivery=delivery_id)
-    kept = rows.filter(holds_value=True, due_at__isnull=False).update(due_at=None)
-    return kept + rows.filter(holds_value=False).delete()[0]
+    missing = AwaitedRecord.objects.filter(delivery=waiting.pk, holds_value=False)
+    return keep_holders(waiting, chosen) + missing.delete()[0]

@@ -10,6 +10,7 @@ from django.db import DatabaseError, transaction
 
 from database.clock import database_now, read_clock
 from database.statement import BoundStatement, Statement
+from sync.deliveries.predicates import MATCHES_SUBJECT
 from sync.models import SUCCESS_STATES, AwaitedRecord, Delivery, Link
 from sync.models.delivery import sql_list
 from sync.planning.references import Reference
@@ -33,6 +34,11 @@ _MIN_DELAY = 0.5
 _ENDED_STATES = (*SUCCESS_STATES, State.DEAD)
 
 _DELETE_MISSING = Statement("DELETE FROM sync_awaitedrecord WHERE delivery_id = %s")
+# Without the row which says that the record of the delivery has given up its own value: see `value_holders`.
+_DELETE_BUT_GIVEN_UP = Statement(
+    f"""DELETE FROM sync_awaitedrecord WHERE delivery_id = %s
+    AND NOT (holds_value AND record_id <> '' AND {MATCHES_SUBJECT})"""  # noqa: S608
+)
 _SCHEDULE_ARRIVED, _SCHEDULE_SLICE = (
     Statement(
         f"""UPDATE sync_awaitedrecord SET due_at = {{now}} WHERE id IN (
@@ -74,9 +80,13 @@ def _limit_wait(delivery: Delivery, wait: timedelta) -> timedelta:
     return min(wait, timedelta(hours=delivery.route.gives_up_after_hours))
 
 
-def delete_missing(delivery_id: int) -> BoundStatement:
-    """Return the statement that deletes the missing references of a delivery, for the end of its next attempt."""
-    return _DELETE_MISSING.bind(delivery_id)
+def delete_missing(delivery: Delivery, *, has_succeeded: bool) -> BoundStatement:
+    """Return the statement that deletes what a delivery waits for, for the end of its next attempt. A record that has
+    given up its own value waits until an attempt has succeeded.
+    """
+    if has_succeeded:
+        return _DELETE_MISSING.bind(delivery.pk)
+    return _DELETE_BUT_GIVEN_UP.bind(delivery.pk, *delivery.subject)
 
 
 def store_missing(delivery: Delivery, missing: Mapping[Reference, str], *, replaces_earlier: bool) -> None:
@@ -91,8 +101,8 @@ def store_missing(delivery: Delivery, missing: Mapping[Reference, str], *, repla
         earlier = Delivery.objects.filter(
             route=delivery.route_id, entity_type=delivery.entity_type, event__entity_id=delivery.entity_id
         )
-        AwaitedRecord.objects.filter(delivery__in=earlier).delete()
-    AwaitedRecord.objects.bulk_create(
+        AwaitedRecord.objects.filter(delivery__in=earlier, holds_value=False).delete()
+    rows = (
         AwaitedRecord(
             delivery_id=delivery.pk,
             identity_id=delivery.identity_id,
@@ -104,6 +114,8 @@ def store_missing(delivery: Delivery, missing: Mapping[Reference, str], *, repla
         for reference, record_id in sorted(missing.items())
         if len(reference.entity_id) <= _ID_LENGTH
     )
+    # A record may refer to itself, and have given up a value.
+    AwaitedRecord.objects.bulk_create(rows, ignore_conflicts=True)
 
 
 def schedule_referring(delivery: Delivery) -> None:

@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from sync.models import Attempt, AwaitedRecord, Recheck
+from sync.references.value_holders import store_given_up
 from tests.support.builders.failed_events import SECRET, a_failed_event
 from tests.support.builders.history import (
     a_call,
@@ -440,3 +441,9 @@ def test_a_failed_delivery_names_the_entity_whose_record_holds_the_refused_value
     [fact] = re.findall(r"<dt>Value held by</dt>\s*<dd>(.*?)</dd>", page, re.DOTALL)
     assert "HOLDER1</a>" in fact
     assert f"({html.escape(str(delivery.identity))})" in fact
+    assert "temporary value" not in page
+    store_given_up(delivery, "4711")
+    page = page_of(support, event)
+    assert "has a temporary value, because another record waits for its old one" in page
+    assert len(re.findall("<dt>Value held by</dt>", page)) == 1
+    assert "HOLDER1</a>" in page
