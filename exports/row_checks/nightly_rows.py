@@ -250,10 +250,8 @@ def _check_first_entry(
     """
     if not entries or entries[0]["stream_seq"] != 1:
         return
-    if entries[0]["action"] == "webhook.received" and event["made"] not in (
-        None,
-        [EventOrigin.WEBHOOK, None],
-    ):
+    is_webhook = event["made"] in (None, [EventOrigin.WEBHOOK, None])
+    if entries[0]["action"] == "webhook.received" and not is_webhook:
         yield RowFault(
             "row-differs",
             "events",
