@@ -8,6 +8,7 @@ from django.core.management import execute_from_command_line
 
 from database.private_files import make_new_files_private
 from integration_hub import __version__
+from integration_hub.start_refusals import settings_or_exit
 
 
 def main() -> None:
@@ -17,7 +18,8 @@ def main() -> None:
         return
     make_new_files_private()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integration_hub.settings")
-    execute_from_command_line(sys.argv)
+    with settings_or_exit():
+        execute_from_command_line(sys.argv)
 
 
 if __name__ == "__main__":

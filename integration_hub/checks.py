@@ -4,6 +4,7 @@ A web process refuses to start with an error among the first. Web processes and 
 fit.
 """
 
+import logging
 import shlex
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ from django.db import Error as DatabaseError
 
 from database.private_files import is_open_to_others
 from integration_hub.schema_version import check_schema
+from integration_hub.start_refusals import EXIT_CODE, describe_failed_connection, is_refusal
+
+logger = logging.getLogger("hub.start")
 
 
 @register()
@@ -150,10 +154,15 @@ def check_lease(alias: str = DEFAULT_DB_ALIAS) -> None:
 
 
 def check_database_at_start() -> None:
-    """Check the schema and the lease before a process serves. Raises `CommandError`.
+    """Check the address of the database, the schema and the lease before a process serves. Raises `CommandError`.
 
-    Leaves no connection open, because the process may fork.
+    A process whose database cannot be reached starts and waits for it. Leaves no connection open: the process may fork.
     """
+    if failure := describe_failed_connection():
+        if is_refusal(failure):
+            raise CommandError(f"The database refuses the hub: {failure}. Correct DATABASE_URL.")
+        logger.warning("the database cannot be reached; the process starts and waits for it")
+        return
     connection = connections[DEFAULT_DB_ALIAS]
     try:
         check_schema()
@@ -172,4 +181,4 @@ def check_database_or_exit() -> None:
         check_database_at_start()
     except CommandError as refusal:
         print(refusal, file=sys.stderr)
-        sys.exit(3)
+        sys.exit(EXIT_CODE)

@@ -2,12 +2,18 @@
 
 from typing import Any
 
+from django.core.management.base import CommandError
 from django.core.management.commands import migrate
 
 from integration_hub.schema_version import check_schema
+from integration_hub.start_refusals import describe_failed_connection
 
 
 class Command(migrate.Command):
     def handle(self, *args: Any, **options: Any) -> None:
+        if failure := describe_failed_connection(options["database"]):
+            raise CommandError(
+                f"The database cannot be used: {failure}. Check DATABASE_URL, and that it runs."
+            )
         check_schema(options["database"], accepts_older=True)
         super().handle(*args, **options)
