@@ -129,6 +129,7 @@ lint: $(CHECKS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/djlint --check templates sandbox/templates
+	$(BIN)/hadolint Dockerfile
 	! grep -rnE --include='*.html' '^.{161}' templates sandbox/templates
 
 types: $(CHECKS)
