@@ -12,6 +12,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 _DAY = timedelta(days=1)
+# Python 3.13 and newer trust only certificates that fulfil RFC 5280: an authority says what its key is for, and each
+# certificate identifies its own key and that of its issuer.
+_ISSUES_CERTIFICATES = x509.KeyUsage(
+    key_cert_sign=True, crl_sign=True, digital_signature=False, content_commitment=False, key_encipherment=False,
+    data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ class Authority:
             _builder(self._name, self._key, -_DAY, 3650 * _DAY)
             .issuer_name(self._name)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(_ISSUES_CERTIFICATES, critical=True)
             .sign(self._key, hashes.SHA256())
         )
         self.pem = made.public_bytes(serialization.Encoding.PEM).decode()
@@ -51,6 +58,9 @@ class Authority:
             .issuer_name(self._name)
             .add_extension(
                 x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+            )
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
             )
             .sign(self._key, hashes.SHA256())
         )
@@ -90,4 +100,5 @@ def _builder(name: x509.Name, key: Any, begins: timedelta, ends: timedelta) -> x
         .serial_number(x509.random_serial_number())
         .not_valid_before(now + begins)
         .not_valid_after(now + ends)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
