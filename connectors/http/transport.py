@@ -190,7 +190,7 @@ def _run_exchange(
     request.before_sending()
     try:
         sock.sendall(encoded)
-    except BrokenPipeError:
+    except (BrokenPipeError, ConnectionResetError):
         # A server that responds and closes before it has read the whole request has responded all the same.
         pass
     except ssl.SSLError as error:

@@ -2,16 +2,17 @@
 
 import contextlib
 import socket
+import struct
 import threading
 from ipaddress import ip_network
 from typing import Any
 
 import pytest
 
-from connectors.contracts.errors import SystemUnavailable, UnreadableResponse
+from connectors.contracts.errors import RequestRejected, SystemUnavailable, UnreadableResponse
 from connectors.http.connection_pool import MAX_IDLE, MAX_ORIGINS, ConnectionPool
 from connectors.http.message_types import HttpEndpoint
-from tests.support.http.connectors import identity
+from tests.support.http.connectors import identity, shop
 from tests.support.http.servers import Reply, raw_serving, read_request, serving
 
 pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
@@ -93,6 +94,19 @@ def test_endless_interim_answers_end_at_the_limit_of_the_headers() -> None:
 
     with raw_serving(behave) as url, pytest.raises(UnreadableResponse, match="too large"):
         identity(url).fetch_entity("USER", "a1")
+
+
+def test_a_response_before_the_end_of_the_request_is_read_although_the_connection_was_reset() -> None:
+    """Whoever closes with unread data resets the connection; what it sent before has arrived all the same."""
+
+    def behave(connection: socket.socket) -> None:
+        connection.recv(1)
+        connection.sendall(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with raw_serving(behave) as url, pytest.raises(RequestRejected) as caught:
+        shop(url).create_record("USER", {"name": "a" * 6_000_000}, "k")
+    assert caught.value.status == 413
 
 
 def test_an_interim_answer_alone_is_a_cut_connection() -> None:
