@@ -19,6 +19,7 @@ ACTION_LABELS: Mapping[str, str] = {
     "attempt.failed": "finished an attempt: failed",
     "attempt.held": "finished an attempt: held for approval",
     "attempt.unknown": "closed an attempt without a result",
+    "attempt.interrupted": "closed an attempt that had sent no change",
     "attempt.confirmed": "confirmed the data after an attempt without an answer",
     "attempt.repaired": "repaired the data after an attempt without an answer",
     "delivery.covered": "ended a delivery with the attempt of another one",

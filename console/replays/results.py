@@ -11,11 +11,19 @@ from django.utils.translation import gettext as _
 
 from console.ui.event_filters import count_events_text
 from console.ui.outcome_texts import describe_code, render_pill, render_state_pill
-from sync.models import WAITING_STATES, Attempt, AttemptOutcome, Delivery, PersonRequest, PersonRequestKind
+from sync.models import (
+    RESULTLESS_OUTCOMES,
+    WAITING_STATES,
+    Attempt,
+    AttemptOutcome,
+    Delivery,
+    PersonRequest,
+    PersonRequestKind,
+)
 from webhooks.models import Event, State
 
 MAX_SHOWN = 50
-_WORST = (AttemptOutcome.STARTED, AttemptOutcome.UNKNOWN, AttemptOutcome.FAILED, AttemptOutcome.HELD)
+_WORST = (AttemptOutcome.STARTED, *RESULTLESS_OUTCOMES, AttemptOutcome.FAILED, AttemptOutcome.HELD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +128,7 @@ def _last_retry(attempt: Attempt, following: Sequence[Attempt]) -> Attempt:
 
 def _may_be_retried(attempt: Attempt) -> bool:
     has_failed = attempt.outcome == AttemptOutcome.FAILED and attempt.is_retryable
-    return has_failed or attempt.outcome == AttemptOutcome.UNKNOWN
+    return has_failed or attempt.outcome in RESULTLESS_OUTCOMES
 
 
 def _is_retried(attempt: Attempt) -> bool:
@@ -171,6 +179,7 @@ def _outcome_pill(attempt: Attempt) -> SafeString:
     style, shape, word = {
         AttemptOutcome.STARTED: ("running", "▸", _("In progress")),
         AttemptOutcome.UNKNOWN: ("running", "▸", _("Interrupted, retrying")),
+        AttemptOutcome.INTERRUPTED: ("running", "▸", _("Interrupted, retrying")),
         AttemptOutcome.FAILED: ("dead", "✕", _("Failed again")),
         AttemptOutcome.HELD: ("held", "‖", _("Held for approval")),
         AttemptOutcome.UNCHANGED: ("good", "=", _("Nothing to change")),

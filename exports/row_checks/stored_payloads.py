@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from django.db.models import Model
 
 from config_schema.codes.reference import to_reference
-from exports.bundle.shipped.check_rows import CALL_COLUMNS, ENDED, PSEUDONYM_MARK, RowFault, row_digest
+from exports.bundle.shipped.check_rows import CALL_COLUMNS, DIED, ENDED, PSEUDONYM_MARK, RowFault, row_digest
 from exports.damaged_values import READ_ERRORS
 from exports.row_checks.recorded_deletions import StoredDeletions
 from sync.models import Attempt, Call
@@ -162,7 +162,7 @@ def _recorded_digests(rows: Rows, streams: Streams) -> _RecordedDigests:
     for delivery in rows["deliveries"]:
         for entry in streams.get(f"delivery:{delivery['event']}:{delivery['route']}", ()):
             kind, _, word = entry["action"].partition(".")
-            if kind == "attempt" and (word in ENDED or word == "unknown"):
+            if kind == "attempt" and word in ENDED + DIED:
                 ends[entry["details"]["attempt"]] = entry["details"]
     for key, details in ends.items():
         recorded.digests["attempts", key, "findings"] = details.get("findings")

@@ -110,7 +110,7 @@ def _find_own_end(finished: FinishedAttempt) -> SettledAttempt | None:
     attempt over. Reads the rows.
     """
     claim = finished.claim
-    # Another process ends it as unknown, and nothing else.
+    # Another process ends it as unknown or interrupted, and nothing else.
     if not Attempt.objects.filter(pk=claim.attempt.pk, outcome=finished.result.outcome).exists():
         return None
     is_due_again = Delivery.objects.filter(pk=claim.delivery.pk, state=State.PENDING).exists()

@@ -58,7 +58,10 @@ def _release_deliveries(keys: list[int], *, skips_locked: bool = False) -> int:
 
 
 def release_delivery(delivery: Delivery, *, skips_locked: bool = False) -> bool:
-    """Release a delivery whose lease has ended: its attempt ends as `unknown`, and the delivery is retried.
+    """Release a delivery whose lease has ended: its attempt ends, and the delivery is retried at once.
+
+    An attempt without a write on record ends as `interrupted`, and the route's limit of attempts does not count it; any
+    other ends as `unknown`.
 
     If it was alone in a process, and that was the third death, it crashes processes and becomes dead, unless a replay
     was requested meanwhile. Returns False if the lease had not ended.
@@ -87,14 +90,14 @@ def _interrupted_values() -> dict[str, Any]:
 
 
 def requeue_delivery(delivery: Delivery, token: UUID) -> bool:
-    """Make a claimed delivery pending again if its attempt was never run. The attempt ends as `unknown`, and does not
-    count.
+    """Make a claimed delivery pending again if its attempt was never run. The attempt ends as `interrupted`, and does
+    not count.
 
     Returns False if another process has claimed the delivery since.
     """
     with transaction.atomic():
         requeued = Delivery.objects.filter(pk=delivery.pk, state=State.RUNNING, token=token).update(
-            state=State.PENDING, attempts_used=F("attempts_used") - 1, **_interrupted_values()
+            state=State.PENDING, **_interrupted_values()
         )
         if requeued:
             now = timezone.now()
@@ -111,9 +114,8 @@ def _is_locked(delivery: Delivery) -> bool:
 
 
 def _end_attempts(delivery: Delivery, now: datetime) -> list[NewEntry]:
-    """End the started attempts of a delivery as `unknown`; those that recorded a write get re-checks.
-
-    Returns their audit entries.
+    """End the started attempts of a delivery: as `unknown` with a re-check if a write of theirs is on record, otherwise
+    as `interrupted`. Returns their audit entries.
     """
     started = Attempt.objects.filter(delivery=delivery, outcome=AttemptOutcome.STARTED)
     if delivery.gets_rechecks:
@@ -128,21 +130,42 @@ def _end_attempts(delivery: Delivery, now: datetime) -> list[NewEntry]:
     # It was alone in the process: nothing else in there can have killed it. Somebody may have, once.
     is_alone = any(in_own_process for _, in_own_process in ended)
     code = CRASH_CODE if is_alone and delivery.deaths + 1 >= FINAL_DEATHS else "interrupted"
-    started.update(outcome=AttemptOutcome.UNKNOWN, ended_at=now, code=code, is_retryable=code != CRASH_CODE)
+    wrote = set(_with_write(started).values_list("key", flat=True))
+    outcomes = {
+        key: AttemptOutcome.UNKNOWN if key in wrote or code == CRASH_CODE else AttemptOutcome.INTERRUPTED
+        for key, _ in ended
+    }
+    for key, outcome in outcomes.items():
+        started.filter(key=key).update(
+            outcome=outcome, ended_at=now, code=code, is_retryable=code != CRASH_CODE
+        )
+    if AttemptOutcome.UNKNOWN not in outcomes.values():
+        # Nothing was tried that a limit of attempts is for.
+        Delivery.objects.filter(pk=delivery.pk, attempts_used__gt=0).update(
+            attempts_used=F("attempts_used") - 1
+        )
     if code == CRASH_CODE:
         # A replay that was requested meanwhile still gets its attempt.
         dead = Delivery.objects.filter(pk=delivery.pk, person_request=None).update(
             state=State.DEAD, code=CRASH_CODE, due_at=None, settled_at=now, state_before_recheck=""
         )
         state = State.DEAD if dead else state
-    details = [{"attempt": str(key), "code": code, "state": str(state), **calls[key]} for key, _ in ended]
-    return [NewEntry(delivery.stream, "attempt.unknown", details=detail) for detail in details]
+    details = {
+        key: {"attempt": str(key), "code": code, "state": str(state), **calls[key]} for key in outcomes
+    }
+    return [
+        NewEntry(delivery.stream, f"attempt.{outcome}", details=details[key])
+        for key, outcome in outcomes.items()
+    ]
 
 
 def _add_rechecks(attempts: QuerySet[Attempt]) -> None:
     """Insert the re-checks of attempts whose process may have sent a write."""
-    # The row of a write is committed before its first byte leaves.
-    wrote = attempts.filter(Exists(Call.objects.filter(attempt=OuterRef("pk"), is_write=True)))
     batch = WriteBatch()
-    batch.insert(*(new_recheck(attempt) for attempt in wrote))
+    batch.insert(*(new_recheck(attempt) for attempt in _with_write(attempts)))
     batch.run()
+
+
+def _with_write(attempts: QuerySet[Attempt]) -> QuerySet[Attempt]:
+    """Return the attempts that may have sent a write: its row is committed before its first byte leaves."""
+    return attempts.filter(Exists(Call.objects.filter(attempt=OuterRef("pk"), is_write=True)))

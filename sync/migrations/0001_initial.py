@@ -527,7 +527,7 @@ class Migration(migrations.Migration):
                 ('in_own_process', models.BooleanField(default=False, help_text='in a separate process, because processes died that ran this delivery')),
                 ('started_at', models.DateTimeField()),
                 ('ended_at', models.DateTimeField(null=True)),
-                ('outcome', models.CharField(choices=[('started', 'started'), ('succeeded', 'succeeded'), ('unchanged', 'unchanged'), ('superseded', 'superseded'), ('failed', 'failed'), ('held', 'held for approval'), ('unknown', 'unknown')], default='started', max_length=12)),
+                ('outcome', models.CharField(choices=[('started', 'started'), ('succeeded', 'succeeded'), ('unchanged', 'unchanged'), ('superseded', 'superseded'), ('failed', 'failed'), ('held', 'held for approval'), ('unknown', 'unknown'), ('interrupted', 'interrupted before a write')], default='started', max_length=12)),
                 ('code', models.CharField(blank=True, max_length=48)),
                 ('is_retryable', models.BooleanField(default=False)),
                 ('payload_choice', models.CharField(blank=True, choices=[('', 'as set on the route: fetched again, or relayed'), ('received', 'the payload as received, unless something newer was applied'), ('anyway', 'the payload as received, overwriting newer data')], default='', help_text='the payload that a person chose', max_length=10)),

@@ -10,6 +10,7 @@ from sync.models.alarm import (
     Snooze,
 )
 from sync.models.attempt import (
+    RESULTLESS_OUTCOMES,
     SUCCESSFUL_OUTCOMES,
     Attempt,
     AttemptCause,
@@ -80,6 +81,7 @@ __all__ = [
     "OPEN_JOB_STATES",
     "OPEN_RELINKING_STATES",
     "OPEN_STATES",
+    "RESULTLESS_OUTCOMES",
     "ROUTE_SETTINGS",
     "SETTLED_STATES",
     "SUCCESSFUL_OUTCOMES",

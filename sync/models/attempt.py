@@ -26,7 +26,11 @@ class AttemptCause(models.TextChoices):
 
 
 class AttemptOutcome(models.TextChoices):
-    """The outcome of an attempt. `unknown`: the process died after a request may have left."""
+    """The outcome of an attempt.
+
+    If its process died: `unknown` if a write was on record, which may have left, or if the attempt is to blame;
+    `interrupted` if it had sent nothing that changes the target.
+    """
 
     STARTED = "started", _("started")
     SUCCEEDED = "succeeded", _("succeeded")
@@ -35,9 +39,12 @@ class AttemptOutcome(models.TextChoices):
     FAILED = "failed", _("failed")
     HELD = "held", _("held for approval")
     UNKNOWN = "unknown", _("unknown")
+    INTERRUPTED = "interrupted", _("interrupted before a write")
 
 
 SUCCESSFUL_OUTCOMES = (AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED)
+# The process died, so the attempt has no result of its own.
+RESULTLESS_OUTCOMES = (AttemptOutcome.UNKNOWN, AttemptOutcome.INTERRUPTED)
 
 
 class ChangeCategory(models.TextChoices):

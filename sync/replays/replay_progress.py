@@ -16,6 +16,7 @@ from audit.entries.append import NewEntry, append_entries
 from sync.jobs.running_job import RunningJob
 from sync.models import (
     OPEN_STATES,
+    RESULTLESS_OUTCOMES,
     Attempt,
     AttemptOutcome,
     Delivery,
@@ -114,7 +115,7 @@ def _delivery_result(
     if attempt is None and delivery.person_request_id == replay.pk and delivery.state in OPEN_STATES:
         return None
     # The process of the attempt died: the attempt that follows decides.
-    if attempt is None or attempt.outcome == AttemptOutcome.UNKNOWN:
+    if attempt is None or attempt.outcome in RESULTLESS_OUTCOMES:
         return _result_by_state(delivery)
     return None if attempt.outcome == AttemptOutcome.STARTED else _result_of_attempt(attempt, delivery)
 

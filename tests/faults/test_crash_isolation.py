@@ -5,14 +5,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from audit.models import Entry
-from sync.models import OPEN_STATES, Attempt, AttemptOutcome, Delivery
+from exports.row_checks.nightly_rows import find_row_faults
+from sync.models import OPEN_STATES, Attempt, AttemptOutcome, Call, Delivery
 from tests.faults.injections import POISON, environment
 from tests.support.hub import Hub
 from tests.support.processes.workers import WorkerProcess
@@ -23,6 +26,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.nightly, pytest.mark.worker_proces
 
 INNOCENTS = 30
 MOST_UNKNOWN = 5  # attempts, those of the poison included
+IN_FULL_SWING = 16  # deliveries of one worker
 DONE = (State.SUCCEEDED, State.UNCHANGED)
 
 
@@ -113,8 +117,8 @@ def test_a_delivery_that_kills_its_process_fails_after_three_deaths_and_all_othe
     assert (dead.code, dead.deaths, dead.due_at) == ("crashes-hub", 3, None)
     attempts = dead.attempts.order_by("number").values_list("outcome", "code", "in_own_process")
     assert list(attempts) == [
-        (AttemptOutcome.UNKNOWN, "interrupted", False),
-        (AttemptOutcome.UNKNOWN, "interrupted", True),
+        (AttemptOutcome.INTERRUPTED, "interrupted", False),
+        (AttemptOutcome.INTERRUPTED, "interrupted", True),
         (AttemptOutcome.UNKNOWN, "crashes-hub", True),
     ]
     unknown = Attempt.objects.filter(outcome=AttemptOutcome.UNKNOWN)
@@ -122,8 +126,40 @@ def test_a_delivery_that_kills_its_process_fails_after_three_deaths_and_all_othe
     innocent = unknown.exclude(delivery=dead)
     assert not innocent.filter(in_own_process=True).exists(), "alone, none takes another with it"
     assert Event.objects.get(entity_id=POISON).state == State.DEAD
-    assert Entry.objects.filter(stream=dead.stream, action="attempt.unknown").count() == 3
+    actions = Entry.objects.filter(stream=dead.stream, action__in=("attempt.unknown", "attempt.interrupted"))
+    assert actions.count() == 3
     assert (
         sum("innocent" in customer["email"] for customer in hub.shop.list_records("customers")) == INNOCENTS
     )
     assert not Delivery.objects.filter(state=State.DEAD).exclude(pk=dead.pk).exists()
+
+
+@pytest.mark.promise("I11")
+def test_a_death_in_full_swing_leaves_few_attempts_unknown(hub: Hub, tmp_path: Path, settings: Any) -> None:
+    """A worker that runs 16 deliveries and more dies: only those with a write on record are unknown. The others begin
+    again without using an attempt of their route.
+
+    The identity service is slow, so that most deliveries read when the poison comes; the test above has an idle worker.
+    """
+    settings.WAKE_WORKERS = settings.LEFT_TO_WORKERS
+    hub.identity.faults.add("slow", seconds=2, applied=True)
+    for number in range(4 * INNOCENTS):
+        create_and_send(hub, f"INNOCENT{number}")
+    started = Attempt.objects.filter(outcome=AttemptOutcome.STARTED)
+    with supervised(tmp_path) as supervisor:
+        supervisor.until(lambda: started.count() >= 2 * IN_FULL_SWING, 120)
+        create_and_send(hub, POISON)
+        Delivery.objects.filter(entity_id=POISON).update(due_at=timezone.now() - timedelta(hours=1))
+        supervisor.until(lambda: poison().deaths > 0, 60)
+        hub.identity.faults.clear()
+        supervisor.until(lambda: not Delivery.objects.filter(state__in=OPEN_STATES).exists(), 240)
+        assert supervisor.deaths == 1
+    interrupted = Attempt.objects.filter(outcome=AttemptOutcome.INTERRUPTED).exclude(delivery=poison())
+    unknown = Attempt.objects.filter(outcome=AttemptOutcome.UNKNOWN)
+    print(f"interrupted {interrupted.count()}, unknown {unknown.count()}")
+    assert interrupted.count() >= IN_FULL_SWING - MOST_UNKNOWN
+    assert not Call.objects.filter(attempt__in=interrupted, is_write=True).exists()
+    assert unknown.count() <= MOST_UNKNOWN
+    assert set(innocents().values_list("state", "attempts_used")) <= {(state, 1) for state in DONE}
+    assert not interrupted.filter(in_own_process=True).exists()
+    assert list(find_row_faults()) == []

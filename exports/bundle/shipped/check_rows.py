@@ -119,6 +119,8 @@ SLUG_COLUMNS: Mapping[str, Sequence[tuple[str, str, str]]] = {
     "calls": (("connection", "connection", "connection_id"),),
 }
 ENDED = ("succeeded", "unchanged", "superseded", "failed", "held")
+# The process died: the attempt has no result.
+DIED = ("unknown", "interrupted")
 # An attempt with this code did not find the entity, and nothing proved that it was deleted.
 ABSENCE_CODE = "identity-missing-unproven"
 # The outcomes with which an attempt links the entity to its record.
@@ -280,7 +282,7 @@ class DeliveryLog:
     def replays(self) -> int:
         """The number of attempts that began by a request of a person. An interrupted one may begin again."""
         return sum(
-            row.get("cause") == "replay" and row["outcome"] != "unknown" for row in self.attempts.values()
+            row.get("cause") == "replay" and row["outcome"] not in DIED for row in self.attempts.values()
         )
 
     def add_attempt_entry(self, word: str, details: Row, at: str) -> None:
@@ -305,10 +307,10 @@ class DeliveryLog:
                     in_own_process=details.get("in_own_process", False),
                 )
             self.state = "running"
-        elif word in ENDED or word == "unknown":
+        elif word in ENDED + DIED:
             self.end_attempt(key, word, details, at)
-            if word == "unknown":
-                self.end_unknown(details, at)
+            if word in DIED:
+                self.end_without_result(details, at)
             else:
                 self.end(details["state"], details["code"], at, details.get("became", ""))
 
@@ -321,7 +323,7 @@ class DeliveryLog:
         if "retryable" in details:
             row["retryable"] = details["retryable"]
             row["record"], row["counted_as"] = details.get("record", ""), details.get("counted_as", "")
-        if word == "unknown":
+        if word in DIED:
             row["retryable"] = details["code"] != "crashes-hub"
         else:
             row.pop("record_id", None)
@@ -330,7 +332,7 @@ class DeliveryLog:
         if word == "succeeded" and details.get("action") == "deleted":
             self.removals[key] = details.get("proof") or {}
 
-    def end_unknown(self, details: Row, at: str) -> None:
+    def end_without_result(self, details: Row, at: str) -> None:
         """The process died: the delivery waits again, or is dead if it is to blame."""
         if details.get("state") == "dead":
             self.before = ""

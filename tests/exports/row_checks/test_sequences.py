@@ -192,6 +192,7 @@ def test_a_record_that_is_created_beside_a_linked_one_is_found(hub: Hub, tmp_pat
 STATES_AFTER_HELD: dict[str, dict[str, Any]] = {
     "attempt.started": {"attempt": "a", "number": 2, "cause": "retry"},
     "attempt.unknown": {"attempt": "a", "code": "interrupted"},
+    "attempt.interrupted": {"attempt": "a", "code": "interrupted"},
     "attempt.succeeded": {"attempt": "a", "state": "succeeded", "code": "succeeded"},
     "delivery.covered": {"state": "succeeded", "code": "succeeded"},
     "delivery.postponed": {"code": "target-paused"},

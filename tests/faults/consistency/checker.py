@@ -164,7 +164,7 @@ def _unaccounted(
         elif request.is_write and request.key not in keys:
             yield f"{request} has no row of its own"
     for attempt, number in seen.items():
-        is_over = attempt in attempts and attempts[attempt][2] not in ("started", "unknown")
+        is_over = attempt in attempts and attempts[attempt][2] not in ("started", "unknown", "interrupted")
         if is_over and number > calls.get(attempt, 0):
             yield f"attempt {attempt} made {number} requests and has {calls.get(attempt, 0)} rows"
 

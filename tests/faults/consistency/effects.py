@@ -143,4 +143,4 @@ def _is_left_behind(other: str, attempt: str, attempts: Attempts) -> bool:
     """Return True if `other` is older than `attempt` and ended because its process died."""
     if other not in attempts or attempt not in attempts:
         return False
-    return attempts[other][2] == "unknown" and attempts[other][0] < attempts[attempt][0]
+    return attempts[other][2] in ("unknown", "interrupted") and attempts[other][0] < attempts[attempt][0]

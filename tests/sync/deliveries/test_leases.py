@@ -11,6 +11,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from connectors.exchange import OutgoingRequest
+from exports.row_checks.nightly_rows import find_row_faults
 from sync.attempts.call_log import AttemptRecorder, ClaimLost
 from sync.deliveries.claims import Claim, claim_delivery
 from sync.deliveries.due_deliveries import find_due_ids, find_isolated_ids
@@ -58,7 +59,11 @@ def test_a_process_that_lost_its_lease_sends_and_settles_nothing_more(hub: Hub, 
 
     assert Delivery.objects.values().get() == settled
     outcomes = list(Attempt.objects.order_by("pk").values_list("outcome", flat=True))
-    assert outcomes == ["unknown", "succeeded" if held_up_at == "GET" else "unchanged"]
+    # Nothing was sent before the read ended, so nothing is unknown, and no attempt of the route is used.
+    expected = {"GET": ["interrupted", "succeeded"], "PATCH": ["unknown", "unchanged"]}
+    assert outcomes == expected[held_up_at]
+    assert settled["attempts_used"] == (1 if held_up_at == "GET" else 2)
+    assert list(find_row_faults()) == []
     [write] = hub.writes()
     assert Call.objects.get(key=write["key"]).attempt.number == (2 if held_up_at == "GET" else 1)
     assert hub.customer()["email"] == address

@@ -158,8 +158,11 @@ class History:
         delivery |= {"state": state, "code": code, "settled": None if state in OPEN else at}
         self._refresh_event(event)
 
-    def end_unknown(self, event: Row, attempt: Row, code: str, calls: Sequence[Row], *, dead: bool) -> None:
-        """End an attempt whose process died: the delivery is tried again, or is dead."""
+    def end_without_result(
+        self, event: Row, attempt: Row, code: str, calls: Sequence[Row], *, dead: bool = False
+    ) -> None:
+        """End an attempt whose process died, as `interrupted` without calls: the delivery is tried again, or is dead."""
+        outcome = "unknown" if calls or dead else "interrupted"
         [delivery] = [row for row in self.tables["deliveries"] if row["delivery"] == attempt["delivery"]]
         rows = self._add_calls(attempt, calls)
         details = {
@@ -169,8 +172,8 @@ class History:
             **_call_details(rows),
             **({"state": "dead"} if dead else {}),
         }
-        at = self.append(self._stream(delivery), "attempt.unknown", details)
-        attempt |= {"outcome": "unknown", "code": code, "ended": at, "retryable": code != "crashes-hub"}
+        at = self.append(self._stream(delivery), f"attempt.{outcome}", details)
+        attempt |= {"outcome": outcome, "code": code, "ended": at, "retryable": code != "crashes-hub"}
         if dead:
             delivery |= {"state": "dead", "code": code, "settled": at}
         else:

@@ -90,12 +90,12 @@ def every_action_history() -> History:
     history = History(Random("hub audit vectors 3"))
     history.seconds = 10
     event = history.receive("USR-1", "evt-1", routes=range(1, 17))
-    for route in (1, 2, 3):
-        history.end_unknown(event, history.start_attempt(event, route), "interrupted", [FETCH], dead=False)
+    for route, calls in ((1, [FETCH]), (2, [FETCH]), (3, [])):
+        history.end_without_result(event, history.start_attempt(event, route), "interrupted", calls)
     history.act(event, 2, "postponed", {"code": "target-paused"}, state="retrying", code="target-paused")
     history.act(event, 3, "given_up", {}, state="dead", settled=True)
     for route in (4, 5):
-        history.end_unknown(event, history.start_attempt(event, route), "crashes-hub", [], dead=True)
+        history.end_without_result(event, history.start_attempt(event, route), "crashes-hub", [], dead=True)
     history.act(event, 5, "reopened", {"cause": "replay"}, state="pending", settled=None)
     _end(history, event, 6, "superseded", "superseded")
     _end(history, event, 7, "failed", "target-rejected", state="dead", became="pending")
