@@ -92,7 +92,7 @@ def count_awaited(user: Any) -> dict[str, int]:
     if not kinds:
         return {}
     rows = (kind.open_rows().exclude(requested_by=user.pk).order_by().values("pk") for kind in kinds)
-    counts = User.objects.filter(pk=user.pk).values_list(*(_RowCount(each[:MAX_COUNTED]) for each in rows))
+    counts = User.objects.filter(pk=user.pk).values_list(*(_RowCount(keys[:MAX_COUNTED]) for keys in rows))
     names = (f"admin:{kind.model_name}_changelist" for kind in kinds)
     return dict(zip(names, counts.get(), strict=True))
 

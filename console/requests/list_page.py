@@ -83,10 +83,17 @@ class RequestRow:
         return self.row.times if isinstance(self.row, Refusal) else 1
 
 
+# Limits are such numbers.
+_UNITS = (("MiB", 1024 * 1024), ("KiB", 1024))
+
+
 def size_text(size: int | None) -> str:
-    """Return a number of bytes as text; a dash if it is not known."""
+    """Return a number of bytes as text, a whole number of MiB or KiB as such; a dash if it is not known."""
     if size is None:
         return "–"
+    for unit, unit_size in _UNITS:
+        if size and size % unit_size == 0:
+            return f"{size // unit_size:,} {unit}"
     return ngettext("%(number)s byte", "%(number)s bytes", size) % {"number": f"{size:,}"}
 
 
