@@ -115,8 +115,9 @@ start-peers: $(CHECKS)  ## real systems to connect manually, as docs/connect.md 
 bench: $(CHECKS)  ## what a webhook costs, compared with plain views; ARGS="--quick" for a first look
 	$(BIN)/python -m tests.bench $(ARGS)
 
-docs: $(READY)  ## the reference of all settings, into docs/reference
+docs: $(READY)  ## the reference of all settings, into docs/reference, and the tables of docs/audit-format.md
 	$(HUB_ENV) $(BIN)/python -m devtools write_reference
+	$(HUB_ENV) $(BIN)/python -m devtools write_format_tables
 
 screenshots: $(CHECKS)  ## a picture of every screen, into var/screens; ARGS="events replay" for these only
 	$(BIN)/python -m tests.browser $(ARGS)

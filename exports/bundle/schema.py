@@ -53,7 +53,13 @@ EVENTS = TableSchema(
         ColumnSchema("uuid", "text", "the same identifier as a UUID, used in events.csv"),
         ColumnSchema("source", "text", "slug of the source that sent it"),
         ColumnSchema("source_id", "number", "the key of that source, which never changes"),
-        ColumnSchema("event_id", "text", "the event id given by the source", nullable=True),
+        ColumnSchema(
+            "event_id",
+            "text",
+            "the event id given by the source; `sha256:` and a digest of the signed bytes if it gives none and a "
+            "route uses the webhook's own data",
+            nullable=True,
+        ),
         ColumnSchema("entity_type", "text", "type of the changed entity"),
         ColumnSchema("entity_id", "text", "id of the changed entity"),
         ColumnSchema("event_type", "text", "CREATE, UPDATE, DELETE, or another event name of the source"),

@@ -1,4 +1,4 @@
-"""docs/audit-format.md: its worked examples are true, and its steps and its table of codes are those of the verifier."""
+"""docs/audit-format.md: its worked examples are true, and its tables are what the exporter and the verifiers do."""
 
 import json
 import re
@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from audit.export import verify
+from devtools.format_tables import rewrite_tables
+from exports.bundle.shipped import check_rows
 from tests.support.audit.vectors.published import FILES, read_folder
 
 pytestmark = pytest.mark.pure
@@ -75,3 +77,30 @@ def test_the_table_has_the_codes_of_the_verifier() -> None:
     codes |= {verify.SpecialFile.code, "unreadable"}
     listed = re.findall(r"^\| `([a-z-]+)` \| (?:[0-9, ]+|all) \|", TEXT, re.MULTILINE)
     assert set(listed) == codes
+
+
+def test_the_tables_of_columns_and_digests_are_what_make_docs_writes() -> None:
+    """Holds that the page describes the columns of today's exports, and says of each what it is compared with."""
+    assert TEXT.count("<!-- made by `make docs`:") == 6
+    assert rewrite_tables(TEXT) == TEXT, "run `make docs`"
+    marked = "".join(re.findall(r"<!-- made by.*?<!-- end -->", TEXT, re.DOTALL))
+    assert [line for line in marked.splitlines() if line.endswith("|  |")] == []
+
+
+def test_the_signed_fields_are_those_of_the_verifier() -> None:
+    sections = dict(re.findall(r"^### (\w+)[^\n]*\n(.*?)(?=^##)", TEXT, re.MULTILINE | re.DOTALL))
+    for kind, fields in verify.SIGNED_FIELDS.items():
+        rows = re.findall(r"^\| (`.+?`) \| [^|]+ \| yes \|", sections[kind.capitalize()], re.MULTILINE)
+        signed = re.findall(r"`(\w+)`", " ".join(rows))
+        assert [name for name in signed if name != "pruned"] == fields, kind
+
+
+def test_the_fields_and_states_that_the_row_checker_reads_are_documented() -> None:
+    bold = re.findall(r"^\| \*\*`(\w+)`\*\* \|", TEXT, re.MULTILINE)
+    assert sorted(bold) == sorted(check_rows.METADATA_FIELDS)
+    states = re.search(r"the state is the first of this list that a delivery has: ([^.]+)\.", TEXT)
+    assert states
+    assert tuple(re.findall(r"`(\w+)`", states[1])) == check_rows.STATES
+    opened = re.search(r"The \*open\* states are ([^.]+)\.", TEXT)
+    assert opened
+    assert tuple(re.findall(r"`(\w+)`", opened[1])) == check_rows.OPEN
