@@ -138,7 +138,8 @@ def activate_version(
     check = _evaluate(target)
     if missing := [name for name in check.fields_to_confirm if name not in confirmed]:
         details: JSONValue = {"fields": list(missing), "entities": check.entity_count, "reason": reason}
-        _append_entry(target.mapping, "mapping.unconfirmed", author, details)
+        with transaction.atomic():
+            _append_entry(target.mapping, "mapping.unconfirmed", author, details)
         raise FieldsUnconfirmed(check)
     return _create_version(target, seen, reason, author, check)
 
