@@ -21,6 +21,7 @@ from django.views.defaults import page_not_found
 from audit.entries.actor_context import ReadContext, actor_context
 from audit.format.canonical_json import JSONValue
 from console.base.damaged_rows import find_damage
+from console.navigation import remember_list
 from console.people.logins import HAS_TO_CHOOSE
 from console.people.preferences import session_time_zone
 
@@ -101,6 +102,19 @@ class PersonalConsole:
             return self._get_response(request)
         with timezone.override(zone):
             return self._get_response(request)
+
+
+class RememberedList:
+    """Middleware that lets the browser remember the list from which it opened a page: see `remember_list`."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self._get_response(request)
+        if request.path.startswith("/admin/"):
+            remember_list(request, response)
+        return response
 
 
 class ChosenPassword:

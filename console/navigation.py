@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
-from django.http import HttpRequest
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -13,6 +15,9 @@ from django.utils.translation import gettext_lazy as _
 from console.overview.awaited import count_awaited
 
 Text = str | Promise
+_LIST_COOKIE = "list"
+# Browsers store cookies of up to 4 KB.
+_MAX_QUERY = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +116,54 @@ def page_name(url_name: str) -> Text:
 def link_to_list(request: HttpRequest, url_name: str, query: str = "", name: Text = "") -> tuple[str, Text]:
     """Return address and name of the list for a back link: the one that the browser came from, if it is in the menu.
 
-    Otherwise the list `url_name`, with `query`. Browsers name the page before in `Referer`; only its query is taken.
+    Browsers name the page before in `Referer`; only its query is taken. After a form of the page was sent, that is the
+    page itself: then the list from which the browser opened it (see `remember_list`). Otherwise the list `url_name`,
+    with `query`.
     """
+    list_name, list_query = _list_before(request) or _remembered_list(request) or ("", "")
+    if not list_name:
+        return reverse(url_name) + query, name or page_name(url_name)
+    return reverse(list_name) + list_query, page_name(list_name)
+
+
+def remember_list(request: HttpRequest, response: HttpResponse) -> None:
+    """Let the browser remember the list from which it opened this page, in a cookie that it sends to this page only:
+    a query may name a person, so the hub does not store it.
+    """
+    found = _list_before(request)
+    if found and request.method == "GET" and response.status_code == HTTPStatus.OK:
+        response.set_cookie(
+            _LIST_COOKIE,
+            quote("".join(found)),
+            path=request.path,
+            httponly=True,
+            secure=bool(settings.SESSION_COOKIE_SECURE),
+            samesite="Lax",
+        )
+
+
+def _list_before(request: HttpRequest) -> tuple[str, str] | None:
+    """Return URL name and query of the list in the menu that the browser came from; None for any other page."""
     try:
         before = urlsplit(request.headers.get("Referer", ""))
     except ValueError:
-        before = urlsplit("")
-    if before.netloc == request.get_host():
-        for entry in (entry for _, entries in MENU for entry in entries):
-            if entry.url_name.endswith("_changelist") and before.path == reverse(entry.url_name):
-                return f"{before.path}?{before.query}" if before.query else before.path, entry.name
-    return reverse(url_name) + query, name or page_name(url_name)
+        return None
+    if before.netloc != request.get_host() or before.path == request.path:
+        return None
+    for url_name in _list_names():
+        if before.path == reverse(url_name):
+            return url_name, f"?{before.query}"[:_MAX_QUERY] if before.query else ""
+    return None
+
+
+def _remembered_list(request: HttpRequest) -> tuple[str, str] | None:
+    url_name, _mark, query = unquote(request.COOKIES.get(_LIST_COOKIE, "")).partition("?")
+    return (url_name, f"?{query}" if query else "") if url_name in _list_names() else None
+
+
+def _list_names() -> list[str]:
+    entries = (entry for _name, entries in MENU for entry in entries)
+    return [entry.url_name for entry in entries if entry.url_name.endswith("_changelist")]
 
 
 def _is_current(url: str, path: str) -> bool:

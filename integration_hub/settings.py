@@ -88,6 +88,7 @@ MIDDLEWARE = [
     "console.middleware.ConsolePolicy",
     "console.middleware.ChosenPassword",
     "console.middleware.PersonalConsole",
+    "console.middleware.RememberedList",
     "console.middleware.ConsoleNotFound",
     "console.middleware.DamagedValuePage",
 ]
