@@ -19,6 +19,14 @@ from django.utils.translation import gettext as _
 from logins.models import UsedUsername
 from webhooks.models.subject_key_store import keyed_digest
 
+# Of names that East Asian languages write with several scripts.
+_WRITTEN_TOGETHER = (
+    frozenset({"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA"}),
+    frozenset({"CJK", "HANGUL"}),
+    frozenset({"CJK", "BOPOMOFO"}),
+)
+# Signs such as “ª”, which are letters to Unicode.
+_ALWAYS_ALLOWED = frozenset({"MODIFIER", "FEMININE", "MASCULINE"})
 _ERASED = re.compile(r"former-\d+", re.IGNORECASE)
 
 
@@ -43,9 +51,23 @@ def why_not_username(username: str, number: int | None) -> str:
         ) % {"name": erased_username(number or 0)}
     if _ERASED.fullmatch(username) and not is_erasure:
         return _("Usernames like “former-1” stand for people whose names were erased.")
+    if has_mixed_scripts(username):
+        return _("Use the letters of one script only: a letter of another one can look the same.")
     if UsedUsername.objects.filter(digest=_digest(username)).exclude(person_number=number or 0).exists():
         return _("Another person has or had this username. It is never used again.")
     return ""
+
+
+def has_mixed_scripts(username: str) -> bool:
+    """True if the letters of a username belong to scripts that nobody writes in one word, as in “admin” with a
+    Cyrillic first letter: it looks like the name of another person.
+    """
+    letters = filter(str.isalpha, unicodedata.normalize("NFKC", username))
+    # The name of a letter begins with its script.
+    scripts = {unicodedata.name(letter, "UNKNOWN").partition(" ")[0] for letter in letters}
+    return len(scripts - _ALWAYS_ALLOWED) > 1 and not any(
+        scripts <= together for together in _WRITTEN_TOGETHER
+    )
 
 
 @receiver(pre_save, sender=User)

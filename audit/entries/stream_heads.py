@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from django.db import connection
+
 from audit.format.canonical_json import MAX_NUMBER
 from audit.format.hashes import ZERO_HASH, is_hash
 from database.statement import Statement
@@ -41,7 +43,7 @@ def load_stream_heads(streams: Collection[str]) -> dict[str, StreamHead]:
     """
     heads = {}
     for batch in _in_batches(sorted(streams)):
-        for stream, seq, leaf in _heads_statement(len(batch)).fetch_all(*batch):
+        for stream, seq, leaf in _heads_statement(len(batch), connection.vendor).fetch_all(*batch):
             is_sound = isinstance(seq, int) and seq > 0 and is_hash(leaf)
             heads[stream] = StreamHead(seq, bytes(leaf)) if is_sound else _damaged_head(stream, seq)
     return heads
@@ -62,17 +64,23 @@ def _damaged_head(stream: str, seq: Any) -> StreamHead:
 
 # One lookup in the unique index of stream and place, however long the stream is. A number that the hub never gives is
 # passed over, and so is text, which SQLite sorts after all numbers. The hub gives none above the entry's own id. With a
-# fixed limit, the entries that follow a forged number just below it would reach it.
-_LAST_ENTRY = """(SELECT {} FROM audit_entry WHERE stream = wanted.stream AND stream_seq BETWEEN 0 AND id
+# fixed limit, the entries that follow a forged number just below it would reach it. Nor does an entry count that
+# somebody inserted with an id which the database has not given: its number could be as high. SQLite refuses such rows.
+_IS_GIVEN = {
+    "sqlite": "TRUE",
+    "postgresql": "id <= (SELECT pg_sequence_last_value(pg_get_serial_sequence('audit_entry', 'id')::regclass))",
+}
+_LAST_ENTRY = """(SELECT {} FROM audit_entry WHERE stream = wanted.stream AND stream_seq BETWEEN 0 AND id AND {}
     ORDER BY stream_seq DESC LIMIT 1)"""
 _STUB = "(SELECT {} FROM audit_stub WHERE stream = wanted.stream)"
 
 
 @lru_cache(maxsize=128)
-def _heads_statement(stream_count: int) -> Statement:
+def _heads_statement(stream_count: int, vendor: str) -> Statement:
     # A stub counts only where no entry is stored: pruning deletes the oldest entries of a stream first.
-    seq = f"COALESCE({_LAST_ENTRY.format('stream_seq')}, {_STUB.format('seq')}, 0)"
-    leaf = f"COALESCE({_LAST_ENTRY.format('leaf')}, {_STUB.format('leaf')})"
+    is_given = _IS_GIVEN[vendor]
+    seq = f"COALESCE({_LAST_ENTRY.format('stream_seq', is_given)}, {_STUB.format('seq')}, 0)"
+    leaf = f"COALESCE({_LAST_ENTRY.format('leaf', is_given)}, {_STUB.format('leaf')})"
     wanted = f"WITH wanted (stream) AS (VALUES {', '.join(['(%s)'] * stream_count)})"
     return Statement(f"{wanted} SELECT stream, {seq}, {leaf} FROM wanted")  # noqa: S608
 

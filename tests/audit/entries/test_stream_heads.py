@@ -48,6 +48,19 @@ def test_a_stream_continues_after_a_forged_number(database: None, forged: int) -
     assert list(Entry.objects.order_by("id").values_list("stream_seq", flat=True)) == [1, forged, 2, 3, 4]
 
 
+@pytest.mark.only_postgresql
+def test_a_stream_continues_after_an_entry_with_a_forged_id_and_number(database: None) -> None:
+    """An INSERT that names an id far above those given, and a number just below it. SQLite refuses it."""
+    write("event:a")
+    forged = Entry.objects.get()
+    forged.pk, forged.stream_seq = 2**62 - 1, 2**62 - 2
+    forged.save(force_insert=True)
+    for _ in range(3):
+        write("event:a")
+    numbers = Entry.objects.order_by("stream_seq").values_list("stream_seq", flat=True)
+    assert list(numbers) == [1, 2, 3, 4, 2**62 - 2]
+
+
 def test_webhooks_leave_complete_chains(hub: Hub) -> None:
     for number in range(3):
         hub.change_email(f"anna.chain{number}@example.com")

@@ -47,6 +47,30 @@ def erase(client: Client, erased: User) -> None:
         assert page.status_code == 302
 
 
+@pytest.mark.parametrize(
+    ("username", "is_refused"),
+    [
+        ("\N{CYRILLIC SMALL LETTER A}nna", True),
+        ("ann\N{GREEK SMALL LETTER ALPHA}", True),
+        ("\N{FULLWIDTH LATIN SMALL LETTER A}nna.l", False),
+        ("\N{CYRILLIC SMALL LETTER A}\N{CYRILLIC SMALL LETTER EN}", False),
+        ("anna-ä.lööf+1@x_2", False),
+        ("\N{CJK UNIFIED IDEOGRAPH-5C71}\N{KATAKANA LETTER NO}\N{HIRAGANA LETTER NO}", False),
+    ],
+)
+def test_a_name_of_letters_that_look_like_those_of_another_script_is_refused(
+    username: str, is_refused: bool
+) -> None:
+    new = User(username=username)
+    if not is_refused:
+        new.save()
+        return
+    with pytest.raises(ValidationError, match="letters of one script"):
+        new.save()
+    form = {"username": username} | PASSWORD
+    assert "letters of one script" in text_of(browser("", "root").post(f"{PEOPLE}add/", form))
+
+
 @pytest.mark.parametrize("role", ["administrator", ""])
 def test_two_people_do_not_exchange_their_names(role: str) -> None:
     anna, eva, client = logged_in("anna"), logged_in("eva"), browser(role, "root")

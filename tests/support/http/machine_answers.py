@@ -17,6 +17,8 @@ def assert_sound_answer(answer: HttpResponse) -> dict[str, Any]:
     is_problem = answer.status_code >= 400
     assert answer["Content-Type"] == f"application/{'problem+json' if is_problem else 'json'}"
     assert (answer["Cache-Control"], answer["X-Content-Type-Options"]) == ("no-store", "nosniff")
+    assert not answer.cookies
+    assert "Set-Cookie" not in answer.headers
     assert len(answer.content) <= MAX_ANSWER_BYTES
     assert CANARY.encode() not in answer.content + str(answer.headers).encode(), (
         "the answer repeats the request"

@@ -60,6 +60,19 @@ def test_the_data_of_the_webhook_are_applied_and_nothing_is_fetched(relay: Hub) 
     assert relay.identity.read_journal() == []
 
 
+@pytest.mark.promise("I6")
+def test_a_secret_in_the_data_of_a_webhook_is_not_stored_with_the_findings(relay: Hub) -> None:
+    """No system has repeated it, so no response was searched: what an attempt found is searched before it is stored."""
+    given = {"givenName": "Anna", "familyName": "key shop-token end"}
+    body = person("carried@example.com", respond="entity")
+    body["data"]["name"] = given
+    assert relay.post_signed(body).status_code == 200
+    [findings] = [attempt.findings.decrypt().decode() for attempt in Attempt.objects.all()]
+    assert "carried@example.com" in findings
+    assert "key *** end" in findings
+    assert "shop-token" not in findings
+
+
 def test_the_entity_of_an_unsigned_webhook_is_always_fetched(relay: Hub) -> None:
     address = relay.change_email("truth@example.com")
     answer = relay.post(person("invented@example.com"))
