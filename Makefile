@@ -27,15 +27,17 @@ $(CHECKS): $(READY) requirements-dev.lock
 	$(INSTALL) -r requirements-dev.lock
 	touch $@
 
-# The lock of the developers is made first: the others have its versions. Versions that still fit stay as they are.
-LOCKS := requirements-dev requirements-run requirements-celery requirements
 LOCK := var/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--custom-compile-command "make lock"
 
-lock:  ## all packages with their hashes, from requirements*.txt; ARGS="--upgrade" or "--upgrade-package requests" for newer ones
+# The widest lock is made first; the others have its versions. A version that still fits stays.
+lock:  ## what requirements*.txt need, with hashes, into *.lock; ARGS="--upgrade" or "--upgrade-package requests" for newer versions
 	$(PYTHON) -m venv var/lock
 	var/lock/bin/python $(PIP_INSTALL) uv==0.13.8
-	$(foreach name,$(LOCKS),$(LOCK) $(if $(filter %-dev,$(name)),$(ARGS),--constraint requirements-dev.lock) $(name).txt -o $(name).lock &&) true
+	$(LOCK) $(ARGS) requirements-dev.txt -o requirements-dev.lock
+	for name in requirements requirements-celery requirements-run; do \
+		$(LOCK) --constraint requirements-dev.lock $$name.txt -o $$name.lock || exit; \
+	done
 
 .env: | $(READY)
 	$(BIN)/python -m devtools.make_env
@@ -118,6 +120,9 @@ bench: $(CHECKS)  ## what a webhook costs, compared with plain views; ARGS="--qu
 docs: $(READY)  ## the reference of all settings, into docs/reference, and the tables of docs/audit-format.md
 	$(HUB_ENV) $(BIN)/python -m devtools write_reference
 	$(HUB_ENV) $(BIN)/python -m devtools write_format_tables
+
+sbom: $(CHECKS)  ## the packages of the production locks with their licences, as CycloneDX, into var
+	$(BIN)/python -m devtools.sbom
 
 screenshots: $(CHECKS)  ## a picture of every screen, into var/screens; ARGS="events replay" for these only
 	$(BIN)/python -m tests.browser $(ARGS)

@@ -88,7 +88,7 @@ def check_celery(**_: Any) -> list[CheckMessage]:
     """Check that Celery, an optional extra, is installed if CELERY_BROKER_URL is set (hub.E006)."""
     if not settings.CELERY_BROKER_URL or find_spec("celery"):
         return []
-    hint = "Run pip install -r requirements-celery.txt, or leave CELERY_BROKER_URL empty."
+    hint = "Run pip install --require-hashes -r requirements-celery.lock, or leave CELERY_BROKER_URL empty."
     return [Error("CELERY_BROKER_URL is set, but Celery is not installed.", hint=hint, id="hub.E006")]
 
 

@@ -1,32 +1,96 @@
-"""The packages that the hub runs on are pinned, at versions without known faults."""
+"""What is installed: every package is locked with its hashes, and none is older than its last known fault."""
 
+import importlib.metadata
 import re
 from pathlib import Path
 
 import pytest
-from packaging.version import Version
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from devtools.packages import ROOT, find_required, read_lock, read_project, read_requirements
 
 pytestmark = pytest.mark.pure
 
-ROOT = Path(__file__).parents[2]
-# The first versions without a fault that concerns the hub.
-LOWEST = {"django": "5.2.19", "urllib3": "2.8.0", "requests": "2.34.2", "djangorestframework": "3.18.3"}
+NAMES = ["requirements", "requirements-celery", "requirements-run", "requirements-dev"]
+each_lock = pytest.mark.parametrize("name", NAMES)
+# `make lock` itself runs on it; what it writes is reviewed as a change of the locks.
+WITHOUT_HASHES = "var/lock/bin/python $(PIP_INSTALL) uv=="
+LOCKED = r"(pip install --require-hashes (--only-binary :all: )?|\$\(INSTALL\) )-r (requirements[\w-]*\.lock|\"\$\{LOCK\}\")"
+
+
+def lock(name: str) -> Path:
+    return ROOT / f"{name}.lock"
 
 
 @pytest.mark.promise("T31")
-@pytest.mark.parametrize(
-    "name", ["requirements.txt", "requirements-run.txt", "requirements-celery.txt", "requirements-dev.txt"]
-)
-def test_every_package_is_pinned_and_none_is_older_than_its_last_known_fault(name: str) -> None:
-    lines = [line.partition(" #")[0].strip() for line in (ROOT / name).read_text().splitlines()]
-    required = [line for line in lines if line and not line.startswith(("#", "-r"))]
-    pins = [re.fullmatch(r"([\w.-]+)(?:\[[\w,]+\])?==([\w.]+)(?:\s*;.*)?", line) for line in required]
-    assert [line for line, pin in zip(required, pins, strict=True) if pin is None] == []
-    versions = {pin[1].lower(): Version(pin[2]) for pin in pins if pin}
-    old = {
-        package
-        for package, lowest in LOWEST.items()
-        if versions.get(package, Version("999")) < Version(lowest)
+@each_lock
+def test_no_locked_package_is_older_than_its_last_known_fault(name: str) -> None:
+    floors = [Requirement(text) for text in read_project()["tool"]["uv"]["constraint-dependencies"]]
+    locked = read_lock(lock(name))
+    assert {floor.name for floor in floors} >= {"django", "djangorestframework", "requests", "urllib3"}
+    assert [
+        f"{floor.name} {locked[canonicalize_name(floor.name)].version}, but {floor}"
+        for floor in floors
+        if not floor.specifier.contains(locked[canonicalize_name(floor.name)].version)
+    ] == []
+
+
+@pytest.mark.promise("T31")
+@each_lock
+def test_a_lock_holds_what_the_requirements_need_and_nothing_else(name: str) -> None:
+    """Compares with the metadata of the installed packages: for this Python on this platform."""
+    direct, locked = read_requirements(ROOT / f"{name}.txt"), read_lock(lock(name))
+    unpinned = [str(one) for one in direct if not re.fullmatch(r"==[\w.]+", str(one.specifier))]
+    assert unpinned == []
+    pinned = {canonicalize_name(one.name): str(one.specifier).removeprefix("==") for one in direct}
+    assert {package: locked[package].version for package in pinned if package in locked} == pinned
+    here = {
+        package.name
+        for package in locked.values()
+        if package.requirement.marker is None or package.requirement.marker.evaluate()
     }
-    assert old == set()
-    assert name != "requirements.txt" or set(LOWEST) <= set(versions)
+    assert here == set(find_required(direct))
+    assert {package: importlib.metadata.version(package) for package in here} == {
+        package: locked[package].version for package in here
+    }
+
+
+@each_lock
+def test_each_locked_package_has_one_version_and_the_same_hashes_in_all_locks(name: str) -> None:
+    locked, widest = read_lock(lock(name)), read_lock(lock("requirements-dev"))
+    assert [package.name for package in locked.values() if not package.hashes] == []
+    assert {
+        package.name
+        for package in locked.values()
+        if (package.version, package.hashes) != (widest[package.name].version, widest[package.name].hashes)
+    } == set()
+
+
+@each_lock
+def test_a_lock_names_no_registry(name: str) -> None:
+    assert (
+        re.findall(r"^.*(?:://|--(?:extra-)?index-url|--find-links).*$", lock(name).read_text(), re.M) == []
+    )
+
+
+def test_every_documented_installation_demands_hashes() -> None:
+    files = [ROOT / ".ci" / "run", *(ROOT / name for name in ("Makefile", "README.md", "CONTRIBUTING.md"))]
+    files += [
+        *(ROOT / "docs").rglob("*.md"),
+        *ROOT.glob("Dockerfile*"),
+        ROOT / "integration_hub" / "checks.py",
+    ]
+    installing = [
+        (file.name, line.strip())
+        for file in files
+        for line in file.read_text().splitlines()
+        if re.search(r"pip install|\$\((?:PIP_)?INSTALL\)", line) and ":=" not in line
+    ]
+    assert len(installing) > 4
+    assert re.search(r"^INSTALL := .* --require-hashes$", (ROOT / "Makefile").read_text(), re.M)
+    assert {
+        f"{file}: {line}"
+        for file, line in installing
+        if not line.startswith(WITHOUT_HASHES) and not re.search(LOCKED, line)
+    } == set()

@@ -69,12 +69,9 @@ def clone_at(commit: str, web_processes: int) -> Checkout:
         subprocess.run(["git", "-C", str(folder), "checkout", "--quiet", digest], check=True)
     if not checkout.python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(folder / ".venv")], check=True)
-    requirements = [
-        option
-        for name in ("requirements.txt", "requirements-dev.txt")
-        if (folder / name).exists()
-        for option in ("-r", str(folder / name))
-    ]
+    requirements = ["--require-hashes", "-r", str(folder / "requirements-dev.lock")]
+    if not (folder / "requirements-dev.lock").exists():  # before the locks
+        requirements = ["-r", str(folder / "requirements.txt"), "-r", str(folder / "requirements-dev.txt")]
     install = [str(checkout.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*install, *requirements], check=True)
     return checkout
