@@ -99,6 +99,9 @@ nightly: $(CHECKS)  ## everything else, part by part; run again, it goes on wher
 gate-stress: $(CHECKS)  ## 20 times the tests of `make test` that start threads, processes or servers, beside busy loops
 	$(BIN)/python -m tests.tiers stress
 
+newest: $(CHECKS)  ## starts, migrates and runs `quick` on the newest Django with a newer Python, if there is one
+	$(BIN)/python -m tests.tiers newest
+
 promises: $(CHECKS)  ## prints which test holds which promise
 	$(BIN)/python -m tests.promises
 

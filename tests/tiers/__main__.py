@@ -1,11 +1,12 @@
-"""Run a tier of the tests: `python -m tests.tiers nightly`, `changed` (what .ci/run adds) or `stress`."""
+"""Run a tier of the tests: `python -m tests.tiers nightly`, `changed` (what .ci/run adds), `stress` or `newest`."""
 
 import sys
 
+from tests.tiers.newest import run_newest
 from tests.tiers.parts import run_changed, run_nightly
 from tests.tiers.stress import run_stress
 
-RUNS = {"nightly": run_nightly, "changed": run_changed, "stress": run_stress}
+RUNS = {"nightly": run_nightly, "changed": run_changed, "stress": run_stress, "newest": run_newest}
 
 
 def main() -> int:

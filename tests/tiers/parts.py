@@ -31,6 +31,7 @@ def nightly_parts(seed: str) -> list[Part]:
         *parts,
         pytest_part("celery faults", marks, "-n", "2", "--dist", "loadgroup", **celery),
         pytest_part("peers", "peers", "tests/peers", HUB_TEST_DATABASE="sqlite"),
+        Part("newest", [sys.executable, "-m", "tests.tiers", "newest"]),
         Part("variants", [*_MUTANTS, "variants", "--processes", "2"]),
         Part("reach", [*_MUTANTS, "reach"], {"HUB_TEST_DATABASE": "sqlite"}),
         Part("mutants", [*_MUTANTS, "drawn", "--seed", seed, "--count", str(MUTANTS_A_NIGHT)]),
