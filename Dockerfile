@@ -22,7 +22,9 @@ WORKDIR /srv/hub
 COPY . .
 # The code belongs to root, so that no process of the hub can change it: they write to var and /tmp only. The files may
 # have been created with a umask that keeps others from reading them.
-RUN chmod -R a+rX . && /opt/hub/bin/python -m compileall -q . && install -d -o 10001 -g 10001 -m 700 var
+RUN chmod -R a+rX . \
+    && /opt/hub/bin/python -m compileall -q . \
+    && install -d -o 10001 -g 10001 -m 700 var var/checkpoints
 ENV PATH=/opt/hub/bin:$PATH PYTHONUNBUFFERED=1 MALLOC_ARENA_MAX=2 HEARTBEAT_FILE=/tmp/heartbeat
 USER 10001:10001
 VOLUME /srv/hub/var

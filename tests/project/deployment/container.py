@@ -73,12 +73,15 @@ class Container:
 
     @property
     def first_process(self) -> int:
-        """The id of process 1 outside."""
+        """The id of process 1 outside; 0 before it begins."""
         pid = self.process.pid
-        return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return int(children[0]) if children else 0
 
     def is_healthy(self) -> bool:
         """Run the health check of the service inside."""
+        if not self.first_process:
+            return False
         kind, *arguments = self.service.health
         command = ["sh", "-c", *arguments] if kind == "CMD-SHELL" else arguments
         inside = ["nsenter", "--target", str(self.first_process), "--mount", "--pid", *_AS_USER, *command]
@@ -109,6 +112,7 @@ def build_image(folder: Path) -> Image:
     copy_image(image.files)
     subprocess.run([sys.executable, "-m", "compileall", "-q", str(image.files)], check=True)
     (image.files / "var").mkdir()
-    image.volume.mkdir(mode=0o700)
-    shutil.chown(image.volume, 10001, 10001)
+    for folder in (image.volume, image.volume / "checkpoints"):
+        folder.mkdir(mode=0o700)
+        shutil.chown(folder, 10001, 10001)
     return image

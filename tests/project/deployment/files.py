@@ -57,10 +57,10 @@ def image_contents() -> list[str]:
 
 
 def copy_image(folder: Path) -> None:
-    """Copy what the image has of this checkout. A name that is not here fails, unless `make lock` makes it."""
+    """Copy what the image has of this checkout, with the bytecode that is here: the build compiles all of it."""
     for name in image_contents():
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, folder / name)
         else:
             shutil.copy(ROOT / name, folder / name)
 
