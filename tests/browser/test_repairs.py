@@ -12,7 +12,7 @@ from tests.browser.driver.chromium import Browser
 from tests.browser.stage.event_page import reveal_values
 from tests.browser.stage.profile_page import TAKEN
 from tests.support.builders.bulk_replays import fail_customers, work_replay
-from tests.support.builders.held_matches import STRANGER_EMAIL, stranger_record
+from tests.support.builders.matched_records import STRANGER_EMAIL, stranger_record
 from tests.support.hub import ANNA, Hub
 from webhooks.models import Event
 

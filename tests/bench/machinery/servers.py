@@ -140,9 +140,9 @@ def running_naive(database: Database, systems: Systems, folder: Path, web: str =
         "BENCH_SHOP_URL": f"http://127.0.0.1:{systems.shop}",
     }
     _run([sys.executable, "-m", "django", "migrate", "--run-syncdb", "--verbosity", "0"], environment)
-    command = (web or web_command()).replace(
-        "integration_hub.wsgi", "tests.bench.naive.wsgi --config python:tests.bench.naive.gunicorn_config"
-    )
+    # A module without a setting of gunicorn, in place of the hub's `gunicorn.conf.py`.
+    naive = "tests.bench.naive.wsgi --config python:tests.bench.naive.settings"
+    command = (web or web_command()).replace("integration_hub.wsgi", naive)
     with _serving(database, environment, command, folder, None) as server:
         yield server
 

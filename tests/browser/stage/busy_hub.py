@@ -35,7 +35,7 @@ from sync.replays.requests import request_replay
 from sync.search.event_filter import resolve_filter
 from sync.statistics.full_recount import recount_all_hours
 from tests.browser.driver.chromium import Browser
-from tests.support.builders.held_matches import STRANGER_EMAIL
+from tests.support.builders.matched_records import STRANGER_EMAIL
 from tests.support.hub import ANNA, Hub, signature_headers
 from tests.support.people import hold_permissions_for_days
 from webhooks.models import Event, Receipt, Refusal, Source, State

@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from sync.models import Delivery, Link, PersonRequest
-from tests.support.builders.held_matches import HELD_USER, STRANGER_EMAIL, hold_match, stranger_record
 from tests.support.builders.history import logged_in
+from tests.support.builders.matched_records import HELD_USER, STRANGER_EMAIL, hold_match, stranger_record
 from tests.support.hub import Hub
 from tests.support.pages import text_of, visible_text
 from tests.support.people import reveal

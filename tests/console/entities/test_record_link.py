@@ -8,8 +8,8 @@ from django.test import Client
 
 from sync.models import Connection, Delivery, Link
 from sync.operations.manual_links import LinkRefused, LinkRequest, link_record, unlink_record
-from tests.support.builders.held_matches import HELD_USER, STRANGER_EMAIL, hold_match, stranger_record
 from tests.support.builders.history import logged_in
+from tests.support.builders.matched_records import HELD_USER, STRANGER_EMAIL, hold_match, stranger_record
 from tests.support.hub import ANNA, Hub
 from tests.support.pages import text_of
 from tests.support.people import entries

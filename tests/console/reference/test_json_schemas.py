@@ -17,6 +17,7 @@ from console.reference.json_schemas import DOCUMENTS, make_schema
 from console.reference.pages import PAGES
 from devtools.sandbox_setup import MAPPINGS
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
+from tests.config_documents.schema_coverage import measure
 from tests.support.http.connectors import make_operations
 from webhooks.presets.source_presets import SOURCE_PRESETS, SourcePreset
 from webhooks.protocol.formats.webhook_format import WebhookFormat
@@ -25,6 +26,9 @@ from webhooks.protocol.schemes import SCHEMES, check_settings
 from webhooks.responses.response_format import RESPONSE_FORMAT
 
 pytestmark = pytest.mark.pure
+
+# In a hundred documents that the reader refuses. `python -m tests.config_documents` measures 10,000 changes.
+LEAST_PER_CENT = 95
 
 TARGET, IDENTITY = "settings-rest-target", "settings-rest-identity"
 MINIMAL_TARGET = make_operations()
@@ -414,3 +418,12 @@ def test_a_declared_class_is_written_as_a_document_that_is_read_as_an_equal_one(
 
 def test_every_document_is_tried() -> None:
     assert {name for name, _document in RIGHT + WRONG} <= set(DOCUMENTS)
+
+
+@pytest.mark.submission
+@pytest.mark.parametrize("number", [510, pytest.param(10_000, marks=pytest.mark.nightly)])
+def test_the_schemas_refuse_most_of_what_the_reader_refuses_and_nothing_else(number: int) -> None:
+    coverage = measure(number)
+    assert coverage.wrongly_refused == []
+    assert coverage.made - coverage.refused > number // 10
+    assert coverage.per_cent >= LEAST_PER_CENT, coverage.accepted.most_common(20)

@@ -24,8 +24,8 @@ from sync.operations.superseded_failures import supersede_failures
 from sync.rechecks.due_rechecks import run_rechecks
 from sync.replays.requests import request_replay
 from tests.support.builders.exports import a_finished_export, unpack_export
-from tests.support.builders.held_matches import hold_match, stranger_record
 from tests.support.builders.history import a_replay
+from tests.support.builders.matched_records import hold_match, stranger_record
 from tests.support.hub import Hub
 from tests.support.people import person
 from tests.support.rows import in_submission

@@ -7,8 +7,7 @@ from django.db import connection, models, transaction
 
 from exports.row_checks.nightly_rows import find_row_faults
 from sync.models import Attempt, Call, Delivery
-from tests.support.audit.dropped_constraints import drop_unique_constraints
-from tests.support.audit.triggers import disable_triggers
+from tests.support.audit.triggers import disable_triggers, drop_unique_constraints
 from tests.support.builders.exports import a_recorded_history
 from webhooks.models import Event, Receipt
 

@@ -1,6 +1,6 @@
 """Audit log entries of a few streams, sealed into segments at times that the test chooses."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 
 from cryptography.fernet import Fernet
@@ -11,7 +11,14 @@ from audit.format.id_ranges import unpack_ids
 from audit.models import Entry, Segment
 from audit.sealing.seal import rotate_signing_key, seal_entries
 from audit.sealing.signing_keys import SecretCipher
-from tests.support.audit.times import START, after_start
+
+START = datetime(2026, 3, 4, 12, tzinfo=UTC)
+
+
+def after_start(seconds: float) -> datetime:
+    """Return the time this many seconds after START."""
+    return START + timedelta(seconds=seconds)
+
 
 __all__ = [
     "CIPHER",

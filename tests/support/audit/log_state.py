@@ -25,7 +25,7 @@ from audit.format.signed_records import (
     sign_record,
     signed_text,
 )
-from tests.support.audit.times import START, after_start
+from tests.support.audit.entries import START, after_start
 
 STEP = 61.0  # seconds between segments
 

@@ -11,7 +11,7 @@ from sync.operations import match_decisions
 from sync.operations.held_deliveries import AlreadyDecided, DecisionRefused, HeldDecision, decide_held
 from sync.operations.match_decisions import MatchDecision, decide_match, load_match
 from sync.replays.requests import request_replay
-from tests.support.builders.held_matches import (
+from tests.support.builders.matched_records import (
     HELD_USER,
     STRANGER_EMAIL,
     hold_again,

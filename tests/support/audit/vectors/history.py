@@ -16,8 +16,8 @@ from audit.format.signed_records import key_id as id_of_key
 from config_schema.codes.reference import to_reference
 from exports.bundle.schema import TABLES
 from exports.bundle.shipped.check_rows import CALL_COLUMNS, EVENT_FACTS, EVENT_SUBJECT, OPEN, STATES
+from tests.support.audit.entries import after_start
 from tests.support.audit.log_state import LogState, Segment
-from tests.support.audit.times import after_start
 
 Row = dict[str, Any]
 # The private key is no secret: it follows from this seed.

@@ -14,8 +14,8 @@ from audit.format.signed_records import format_time
 from exports.bundle.schema import TABLES
 from exports.tables.csv_writer import COLUMNS
 from exports.tables.xlsx_writer import write_xlsx
+from tests.support.audit.entries import after_start
 from tests.support.audit.log_state import LogState
-from tests.support.audit.times import after_start
 from tests.support.audit.vectors.bundles import PRUNING_STREAM, write_filtered, write_whole
 from tests.support.audit.vectors.faults import Draft
 from tests.support.audit.vectors.history import History, Row

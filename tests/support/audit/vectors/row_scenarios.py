@@ -4,7 +4,7 @@ from random import Random
 from typing import Any
 
 from audit.format.signed_records import format_time
-from tests.support.audit.times import after_start
+from tests.support.audit.entries import after_start
 from tests.support.audit.vectors.bundles import PRUNING_STREAM
 from tests.support.audit.vectors.history import History, Row, first_key
 from tests.support.audit.vectors.row_exports import RowExport
