@@ -8,6 +8,7 @@ import tomllib
 import pytest
 from gunicorn.config import GracefulTimeout
 
+from console.reference.support_page import DOCUMENT as SUPPORT_PAGE
 from sync.worker.heartbeat import MAX_AGE_SECONDS
 from tests.project.deployment.files import (
     CELERY,
@@ -97,6 +98,7 @@ def test_the_image_has_the_packages_of_a_production_hub_and_nothing_else() -> No
     locks = {"requirements.lock", "requirements-celery.lock"}
     assert set(image_contents()) == packages | locks | {
         "LICENSE",
+        str(SUPPORT_PAGE),
         "gunicorn.conf.py",
         "manage.py",
         "templates",
