@@ -6,6 +6,7 @@ A message repeats numbers and words, but no address, which may contain a passwor
 import logging
 import re
 from io import StringIO
+from ipaddress import ip_address
 from itertools import pairwise
 from math import isfinite
 from pathlib import Path
@@ -182,6 +183,19 @@ def read_public_url(env: environ.Env) -> str:
             "Set PUBLIC_URL to the address of the hub, for example https://hub.example.com"
         )
     return url
+
+
+def read_listen_address(env: environ.Env, name: str) -> str:
+    """Return an IP address and a port, such as 10.0.0.5:9464 or [::]:9464, or "". Raises ImproperlyConfigured."""
+    text: str = env.str(name, default="").strip()
+    host, _, port = text.rpartition(":")
+    try:
+        is_valid = not text or (bool(ip_address(host.strip("[]"))) and port.isascii() and 0 < int(port) < 65_536)
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        raise ImproperlyConfigured(f"{name}: must be an IP address and a port, like 0.0.0.0:9464, not {text!r}.")
+    return text
 
 
 def read_log_level(env: environ.Env) -> str:

@@ -2,9 +2,12 @@
 machines as JSON.
 """
 
+import time
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
+from django.core.exceptions import MiddlewareNotUsed
 from django.http import HttpRequest, HttpResponse
 from django.middleware.common import CommonMiddleware
 
@@ -13,6 +16,7 @@ from console.middleware import FOR_PEOPLE, REQUEST_ID_KEY
 from database.connection import release_connection
 from integration_hub.logs.request_id import REQUEST_ID, new_request_id
 from integration_hub.probes.answers import PROBE_PATHS
+from sync.metrics.measuring import count_console_response, count_webhook, running_request
 from webhooks.receiving.answers import problem_answer
 from webhooks.views import AnswerResponse, to_http_response
 
@@ -34,6 +38,27 @@ _ABOUT_THE_BODY = (
     "etag",
     "last-modified",
 )
+
+
+class RequestMetricsMiddleware:
+    """Measures requests of sources and of the console. Not used without METRICS_TOKEN."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        if not settings.METRICS_TOKEN:
+            raise MiddlewareNotUsed
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        began = time.monotonic()
+        with running_request():
+            response = self._get_response(request)
+        seconds = time.monotonic() - began
+        match = request.resolver_match
+        if match is not None and match.url_name == "inbox" and isinstance(response, AnswerResponse):
+            count_webhook(match.kwargs["slug"], response.code, response.status_code, seconds)
+        elif request.path.startswith("/admin/"):
+            count_console_response(response.status_code, seconds)
+        return response
 
 
 class RequestIdMiddleware:

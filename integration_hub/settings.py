@@ -18,6 +18,7 @@ from integration_hub.environment import (
     read_egress_policy,
     read_env_file,
     read_limit,
+    read_listen_address,
     read_log_format,
     read_log_level,
     read_mail_server,
@@ -73,6 +74,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "integration_hub.middleware.RequestMetricsMiddleware",
     "integration_hub.middleware.RequestIdMiddleware",
     "integration_hub.middleware.ConnectionReleaseMiddleware",
     "integration_hub.middleware.ProblemJsonMiddleware",
@@ -346,6 +348,12 @@ NIGHTLY_CHECKS = ("exports.row_checks.nightly_rows.find_row_faults",)
 
 # Lets a monitor read all figures of /health (`Authorization: Bearer …`); staff may anyway.
 HEALTH_TOKEN = env.str("HEALTH_TOKEN", default="")
+# Lets Prometheus read /metrics (`Authorization: Bearer …`). Without it there is no such page, and nothing is measured.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+# The processes of one machine share what they measure in this folder.
+METRICS_FOLDER = env.str("METRICS_FOLDER", default="") or str(WORKING_DIR / "var" / "metrics")
+# Where a worker serves /metrics, on a machine without a web process: an address and a port.
+METRICS_LISTEN = read_listen_address(env, "METRICS_LISTEN")
 
 # The age at which a process reads its cached sources, routes and connections again.
 CONFIGURATION_SECONDS = read_number(env, "CONFIGURATION_SECONDS", 1.0, maximum=3600)

@@ -10,8 +10,9 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from django.views.generic import RedirectView
 
-from integration_hub.probes.answers import HEALTH_PATH, LIVE_PATH, READY_PATH
+from integration_hub.probes.answers import HEALTH_PATH, LIVE_PATH, METRICS_PATH, READY_PATH
 from integration_hub.probes.health import show_health
+from integration_hub.probes.metrics import show_metrics
 from integration_hub.probes.readiness import show_live, show_ready
 from sync.delivery_service import DeliveryService
 from webhooks.delivery_port import DeliveryPort
@@ -34,6 +35,7 @@ urlpatterns = [
     path(LIVE_PATH[1:], read_only(show_live), name="live"),
     path(READY_PATH[1:], read_only(show_ready), name="ready"),
     path(HEALTH_PATH[1:], read_only(show_health), name="health"),
+    path(METRICS_PATH[1:], read_only(show_metrics), name="metrics"),
     path("admin", read_only(RedirectView.as_view(url="/admin/"))),
     path("admin/", admin.site.urls),
     path("", read_only(RedirectView.as_view(url="/admin/"))),

@@ -30,12 +30,15 @@ RETRY_SECONDS = 5
 
 
 class AnswerResponse(HttpResponse):
-    """The HTTP response for an answer. Nothing replaces its body, which the receipt stores."""
+    """The HTTP response for an answer. Nothing replaces its body, which the receipt stores. `code`: of the answer."""
+
+    code = ""
 
 
 def to_http_response(answer: Answer) -> AnswerResponse:
     """Return an answer as an HTTP response. It must not be cached: outcomes change and may contain personal data."""
     response = AnswerResponse(answer.body, status=answer.status, content_type=answer.content_type)
+    response.code = answer.code
     for name, value in answer.headers.items():
         response[name] = value
     response["Cache-Control"] = "no-store"

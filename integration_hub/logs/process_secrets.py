@@ -13,6 +13,7 @@ from connectors.values.secret_scrubber import SecretScrubber
 _SECRETS = (
     "SECRET_KEY",
     "HEALTH_TOKEN",
+    "METRICS_TOKEN",
     "ALARM_WEBHOOK_SECRET",
     "AUDIT_CHECKPOINT_SECRET",
     "EMAIL_HOST_PASSWORD",

@@ -2,10 +2,10 @@
 
 import json
 
-LIVE_PATH, READY_PATH, HEALTH_PATH = "/live", "/ready", "/health"
+LIVE_PATH, READY_PATH, HEALTH_PATH, METRICS_PATH = "/live", "/ready", "/health", "/metrics"
 # A load balancer asks each process by its IP address, over http: no name in `Host` is refused for these paths, and none
 # is redirected.
-PROBE_PATHS = (LIVE_PATH, READY_PATH, HEALTH_PATH)
+PROBE_PATHS = (LIVE_PATH, READY_PATH, HEALTH_PATH, METRICS_PATH)
 # The reason of a web process that has got SIGTERM: it answers what has arrived, and accepts no more.
 DRAINING = "draining"
 

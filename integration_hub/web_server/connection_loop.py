@@ -21,6 +21,7 @@ from integration_hub.web_server.probe_responses import build_probe_response
 from integration_hub.web_server.refusal_counts import count_refusal
 from integration_hub.web_server.refusals import RefusedRequest, build_response, slow_request
 from integration_hub.web_server.request_reader import BodySender, RequestReader
+from sync.metrics.measuring import count_unread_request
 
 logger = logging.getLogger("hub.server")
 
@@ -176,6 +177,7 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
         where = address or "a local client"
         logger.info("refused a request from %s: %s %s", where, refusal.status, refusal.reason)
         count_refusal(refusal.code, address, refusal.status)
+        count_unread_request(refusal.code)
         self._send_last(connection, build_response(refusal, without_body=connection.reader.is_head))
 
     def _send_last(self, connection: ClientConnection, response: bytes) -> None:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
+from django.conf import settings
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
 
 from database.response_limit import LONG_RESPONSE_SECONDS, limited_responses
@@ -18,6 +19,8 @@ from integration_hub.web_server.client_connection import ClientConnection, Conne
 from integration_hub.web_server.connection_loop import ConnectionLoop
 from integration_hub.web_server.refusals import build_response, internal_error
 from integration_hub.web_server.response_writer import ResponseWriter
+from sync.metrics.declared import DELIVERY_THREADS, HTTP_THREADS
+from sync.metrics.measuring import start_measuring
 from sync.worker.process_tuning import pin_to_one_core
 
 SWEEP_SECONDS = 0.5
@@ -76,6 +79,7 @@ class HubWorker(ConnectionLoop):
 
             check_database_or_exit()
         pin_to_one_core()
+        start_measuring("web", {HTTP_THREADS: self.cfg.threads, DELIVERY_THREADS: settings.DELIVERY_THREADS})
 
     def handle(self, conn: ClientConnection) -> bool:
         """Run the application for a request, in a thread. Returns True if the connection may be used again."""

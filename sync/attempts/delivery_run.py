@@ -9,6 +9,7 @@ from datetime import timedelta
 from django.db import DatabaseError, OperationalError
 from django.utils import timezone
 
+from config_schema.codes.codes import CATALOGUE
 from config_schema.codes.outcome import EventOutcome
 from config_schema.errors import SettingsInvalid
 from connectors.contracts.errors import (
@@ -47,7 +48,9 @@ from sync.deliveries.predicates import is_due, is_no_suspect
 from sync.deliveries.record_links import note_failed_proof, read_link
 from sync.deliveries.routes import is_referenced, record_first_values
 from sync.deliveries.superseded import was_overtaken, was_superseded
-from sync.models import SUCCESS_STATES, AttemptCause, Connection, Delivery, PayloadChoice
+from sync.metrics.measured_recorder import MeasuredRecorder
+from sync.metrics.measuring import count_attempt, count_delivery, running_attempt
+from sync.models import SETTLED_STATES, SUCCESS_STATES, AttemptCause, Connection, Delivery, PayloadChoice
 from sync.planning.mapping import EntityNotMappable
 from sync.references.missing_references import schedule_arrived, schedule_referring
 from webhooks.models import State, last_erasure
@@ -106,7 +109,8 @@ def run_claim(claim: Claim) -> RunResult:
         AttemptRecorder(claim, connection) for connection in (claim.delivery.identity, claim.delivery.target)
     ]
     try:
-        result = _run_attempt(claim, findings, recorders)
+        with running_attempt():
+            result = _run_attempt(claim, findings, recorders)
     except ClaimLost:
         logger.warning("%s lost its lease before sending; nothing was sent", claim.delivery)
         # A write before this request may have been sent.
@@ -129,9 +133,20 @@ def run_claim(claim: Claim) -> RunResult:
     next_delivery = claim.delivery.pk if settled.is_due_again else _find_next_delivery(claim.delivery)
     release_connection()
     _log_result(claim, settled.result, findings)
+    _measure_result(claim, settled)
     outcomes: dict[int, EventOutcome | None] = dict.fromkeys(settled.events)
     outcomes[claim.delivery.event_id] = settled.outcome
     return RunResult(outcomes, next_delivery, is_settled=True)
+
+
+def _measure_result(claim: Claim, settled: SettledAttempt) -> None:
+    """Count a settled attempt, and the end of the delivery of a webhook: a replay begins when a person wants it."""
+    result, cause = settled.result, claim.attempt.cause
+    owner = CATALOGUE[result.code].owner if result.code in CATALOGUE else "hub"
+    count_attempt(str(result.outcome), owner)
+    if result.state in SETTLED_STATES and cause in (AttemptCause.WEBHOOK, AttemptCause.RETRY):
+        age = timezone.now() - claim.delivery.event.received_at
+        count_delivery(str(result.state), age.total_seconds())
 
 
 def _lacks_records(result: AttemptResult, findings: AttemptFindings) -> bool:
@@ -312,7 +327,7 @@ def open_connector(
             deadline=connection.deadline_seconds,
             byte_cap=connection.byte_cap,
             request_id=request_id,
-            recorder=recorder,
+            recorder=MeasuredRecorder(recorder, connection.slug),
             scrubber=scrubber,
             language=language,
         )

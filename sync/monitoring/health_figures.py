@@ -52,16 +52,16 @@ _EXPIRED = Statement(
 )
 # Differs from `has_no_open_breaker`: a breaker lets probes through after its pause, but for people the connection is
 # paused until a probe succeeds. Disabled connections are left out.
-_PAUSED_CONNECTIONS = """FROM sync_breaker b JOIN sync_connection c ON c.id = b.connection_id
+PAUSED_CONNECTIONS = """FROM sync_breaker b JOIN sync_connection c ON c.id = b.connection_id
     WHERE b.open_until IS NOT NULL AND b.successes = 0 AND c.is_enabled"""
 _PAUSED = Statement(
-    f"""SELECT b.connection_id, c.name, COALESCE(b.opened_at, b.open_until), b.open_until, b.code {_PAUSED_CONNECTIONS}
+    f"""SELECT b.connection_id, c.name, COALESCE(b.opened_at, b.open_until), b.open_until, b.code {PAUSED_CONNECTIONS}
     ORDER BY c.name, c.id"""
 )
 _OLDEST_DUE = Statement(
     f"""SELECT d.due_at FROM sync_delivery d WHERE {is_due("d", at="%s")} AND NOT {is_behind_older("d")}
-    AND d.identity_id NOT IN (SELECT b.connection_id {_PAUSED_CONNECTIONS})
-    AND d.target_id NOT IN (SELECT b.connection_id {_PAUSED_CONNECTIONS})
+    AND d.identity_id NOT IN (SELECT b.connection_id {PAUSED_CONNECTIONS})
+    AND d.target_id NOT IN (SELECT b.connection_id {PAUSED_CONNECTIONS})
     ORDER BY d.due_at, d.id LIMIT 1"""  # noqa: S608
 )
 

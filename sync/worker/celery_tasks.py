@@ -24,6 +24,8 @@ from sync.execution.executor import run_due_deliveries, run_with_next
 from sync.execution.periodic import run_due_work
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.jobs.job_execution import run_next_jobs
+from sync.metrics.listener import start_worker_metrics
+from sync.metrics.measuring import start_measuring
 from sync.worker.job_runner import run_here_or_in_subprocess
 from sync.worker.process_tuning import pin_to_one_core
 from sync.worker.schedule import LONG_PERIODIC, PERIODIC
@@ -87,6 +89,7 @@ def start_worker(**_: Any) -> None:
             # Before the threads start, because they inherit the core.
             pin_to_one_core()
             _worker.start()
+            start_worker_metrics(settings.DELIVERY_THREADS)
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]
@@ -94,6 +97,7 @@ def forget_worker(**_: Any) -> None:
     """Forget the parent's worker. Called in each child of a process pool, where none of its threads runs."""
     global _worker  # noqa: PLW0603
     _worker = None
+    start_measuring("worker")
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]

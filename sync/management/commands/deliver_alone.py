@@ -11,6 +11,7 @@ from django.db import DatabaseError
 
 from database.connection import release_connection
 from sync.attempts.delivery_run import run_delivery
+from sync.metrics.measuring import start_measuring
 from sync.worker.job_process import until_signal
 
 # Beyond a lease, which begins at the claim: a process that is killed within it would be blamed for a slow start.
@@ -31,6 +32,7 @@ class Command(BaseCommand):
 
     def handle(self, *, deliveries: list[int], **_: Any) -> None:
         should_continue = until_signal()
+        start_measuring("job")
         for delivery in deliveries:
             if not should_continue():
                 break

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand
 
 from sync.jobs.claims import load_claimed_job
 from sync.jobs.job_execution import run_job
+from sync.metrics.measuring import start_measuring
 from sync.worker.job_process import lower_priority, until_signal, yield_cpu_when_busy
 
 
@@ -25,6 +26,7 @@ class Command(BaseCommand):
     def handle(self, *, job: int, token: uuid.UUID, **_: Any) -> None:
         should_continue = until_signal()
         lower_priority()
+        start_measuring("job")
         running = load_claimed_job(job, token)
         if running is not None:
             run_job(running, yield_cpu_when_busy(should_continue))

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from sync.metrics.listener import start_worker_metrics
 from sync.worker.process_tuning import pin_to_one_core
 from sync.worker.worker import POLL_SECONDS, Worker
 
@@ -43,6 +44,7 @@ class Command(BaseCommand):
         worker = Worker(threads, poll)
         pin_to_one_core()
         worker.start()
+        start_worker_metrics(threads)
         self.stdout.write(f"Delivering with {threads} threads.")
         # A pipe is buffered: the line would appear only at the end.
         self.stdout.flush()

@@ -1,0 +1,1 @@
+"""What does a monitor read, and where does each process store what it has measured?"""

@@ -1,0 +1,204 @@
+"""The figures of `/metrics` that the database knows: one statement, each part bounded by an index or a small table."""
+
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from math import inf
+from typing import Any
+
+from database.cached_read import cached_read
+from database.connection import thread_connection
+from database.statement import Statement
+from database.values import parse_optional_timestamp, parse_timestamp
+from sync.deliveries.predicates import SUBJECT_COLUMNS, has_expired_lease, is_behind_older, is_due
+from sync.metrics import declared
+from sync.metrics.declared import DATABASE_METRICS, MetricDeclaration
+from sync.metrics.exposition import Sample, Samples
+from sync.metrics.label_names import MAX_NAMES
+from sync.models import AlarmKind
+from sync.monitoring.health_figures import COUNT_LIMIT, PAUSED_CONNECTIONS
+from webhooks.models import State
+
+# A second scrape within this time reads nothing.
+CACHE_SECONDS = 10.0
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
+# A recount takes seconds.
+_LONGEST_COUNT = timedelta(minutes=5)
+CONNECTION_STATES = ("enabled", "failing", "paused", "disabled")
+
+_SIZES = {
+    "postgresql": "pg_database_size(current_database())",
+    "sqlite": "(SELECT page_count FROM pragma_page_count()) * (SELECT page_size FROM pragma_page_size())",
+}
+_IS_FAILING = f"id IN (SELECT b.connection_id {PAUSED_CONNECTIONS})"
+_WAITING_JOB = "state IN ('waiting', 'running')"
+# Name, label, number, time: each part returns rows of these columns. Parameters: see `DeliveryCounts.read_since`, twice.
+_PARTS = f"""
+SELECT 'now' AS name, '' AS label, CAST(0 AS double precision) AS number, {{now}} AS moment
+UNION ALL SELECT 'size', '', %SIZE%, NULL
+UNION ALL SELECT 'recounted', '', NULL, begins_at FROM sync_countedhour WHERE counted_at > %s
+UNION ALL SELECT 'first-hour', '', NULL, MIN(begins_at) FROM sync_countedhour
+UNION ALL SELECT 'deliveries', state, SUM(number), hour FROM sync_eventcount
+  WHERE hour IN (SELECT begins_at FROM sync_countedhour WHERE counted_at > %s) GROUP BY hour, state
+UNION ALL SELECT 'due', '', COUNT(*), NULL FROM
+  (SELECT id FROM sync_delivery WHERE {is_due()} LIMIT {COUNT_LIMIT + 1}) due
+UNION ALL SELECT 'expired', '', COUNT(*), NULL FROM
+  (SELECT id FROM sync_delivery WHERE {has_expired_lease()} LIMIT {COUNT_LIMIT + 1}) expired
+UNION ALL SELECT 'oldest-due', '', NULL, (SELECT d.due_at FROM
+  (SELECT id, due_at, is_relayed, {", ".join(SUBJECT_COLUMNS)} FROM sync_delivery WHERE {is_due()} ORDER BY due_at, id LIMIT {COUNT_LIMIT + 1}) d
+  WHERE d.identity_id NOT IN (SELECT b.connection_id {PAUSED_CONNECTIONS})
+  AND d.target_id NOT IN (SELECT b.connection_id {PAUSED_CONNECTIONS})
+  AND NOT {is_behind_older("d")} ORDER BY d.due_at, d.id LIMIT 1)
+UNION ALL SELECT 'connections', CASE WHEN NOT is_enabled THEN 'disabled' WHEN paused_at IS NOT NULL THEN 'paused'
+  WHEN {_IS_FAILING} THEN 'failing' ELSE 'enabled' END AS state, COUNT(*), NULL FROM sync_connection GROUP BY 2
+UNION ALL SELECT 'failing', slug, NULL, since FROM (SELECT c.slug, COALESCE(b.opened_at, b.open_until) AS since
+  {PAUSED_CONNECTIONS} ORDER BY since, c.id LIMIT {MAX_NAMES}) failing
+UNION ALL SELECT 'alarms', kind, COUNT(*), NULL FROM sync_alarm WHERE ended_at IS NULL GROUP BY kind
+UNION ALL SELECT 'notifications', channel, COUNT(*), NULL FROM sync_notification WHERE state = 'waiting' GROUP BY channel
+UNION ALL SELECT 'worker', '', NULL, MAX(ended_at) FROM sync_periodictask
+UNION ALL SELECT 'jobs', kind, COUNT(*), NULL FROM sync_job WHERE {_WAITING_JOB} GROUP BY kind
+UNION ALL SELECT 'oldest-job', '', NULL, MIN(due_at) FROM sync_job WHERE {_WAITING_JOB} AND state = 'waiting'
+UNION ALL SELECT 'unsealed', '', NULL, (SELECT at FROM audit_entry WHERE id >
+  COALESCE((SELECT highest_id FROM audit_segment ORDER BY number DESC LIMIT 1), 0) ORDER BY id LIMIT 1)
+UNION ALL SELECT 'checkpoint', name, NULL, sent_at FROM audit_checkpointchannel
+UNION ALL SELECT 'checkpoint-failing', name, NULL, failing_since FROM audit_checkpointchannel
+UNION ALL SELECT 'verified', '', faults, at FROM (SELECT * FROM audit_verification ORDER BY id DESC LIMIT 1) verified
+"""  # noqa: S608
+_FIGURES = {vendor: Statement(_PARTS.replace("%SIZE%", size)) for vendor, size in _SIZES.items()}
+
+Row = tuple[str, str, float | None, Any]
+_Parts = Mapping[str, list[tuple[str, float | None, Any]]]
+_Maker = Callable[[_Parts], Iterator[Sample]]
+
+
+class DeliveryCounts:
+    """The counted hours that this process has read: a scrape reads those that were counted again since.
+
+    400 days are 10,000 hours, which to add up takes a tenth of a second: only the first scrape of a process does.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[datetime, dict[str, int]] = {}
+        self.read_since = _LONG_AGO
+
+    def update(self, parts: _Parts, now: datetime) -> None:
+        """Take over the hours that the statement has read, and forget those that retention has deleted."""
+        for _, _, hour in parts.get("recounted", ()):
+            self._numbers[parse_timestamp(hour)] = {}
+        for state, number, hour in parts.get("deliveries", ()):
+            self._numbers[parse_timestamp(hour)][sys.intern(state)] = int(number or 0)
+        first = parse_optional_timestamp(parts["first-hour"][0][2])
+        for hour in [hour for hour in self._numbers if first is None or hour < first]:
+            del self._numbers[hour]
+        # A count that is committed later says when it began.
+        self.read_since = now - _LONGEST_COUNT
+
+    def sum_by_state(self) -> dict[str, int]:
+        """Return the number of deliveries in each state."""
+        sums = dict.fromkeys(State.values, 0)
+        for numbers in self._numbers.values():
+            for state, number in numbers.items():
+                sums[state] = sums.get(state, 0) + number
+        return sums
+
+
+class FigureReader:
+    """Reads the samples of the metrics that the database knows: one statement, at most every ten seconds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.read = cached_read(CACHE_SECONDS)(self._read)
+        self._counts = DeliveryCounts()
+
+    def forget(self) -> None:
+        """Read everything again, from another database."""
+        self.read.invalidate()
+        self._counts = DeliveryCounts()
+
+    def _read(self) -> Samples:
+        with self._lock:
+            since = self._counts.read_since
+            rows = _FIGURES[thread_connection().vendor].fetch_all(since, since)
+            parts: defaultdict[str, list[tuple[str, float | None, Any]]] = defaultdict(list)
+            for name, label, number, moment in rows:
+                parts[name].append((label, number, moment))
+            self._counts.update(parts, parse_timestamp(parts["now"][0][2]))
+            sums = self._counts.sum_by_state()
+        parts["deliveries"] = [(state, number, None) for state, number in sums.items()]
+        return {metric: list(_MAKERS[metric](parts)) for metric in DATABASE_METRICS}
+
+
+figure_reader = FigureReader()
+
+
+def _numbers(name: str, labels: Iterable[str] = ()) -> _Maker:
+    """Make a sample of each row; 0 for a label of which there is no row."""
+
+    def make(parts: _Parts) -> Iterator[Sample]:
+        numbers = dict.fromkeys(labels, 0.0) | {label: float(number or 0) for label, number, _ in parts.get(name, ())}
+        yield from (((label,), number) for label, number in numbers.items())
+
+    return make
+
+
+def _number(name: str) -> _Maker:
+    """Make one sample of the number of a part; 0 without a row."""
+
+    def make(parts: _Parts) -> Iterator[Sample]:
+        yield (), sum(float(number or 0) for _, number, _ in parts.get(name, ()))
+
+    return make
+
+
+def _age(name: str, without: float) -> _Maker:
+    """Make one sample of the age of a time, `without` one if there is none."""
+
+    def make(parts: _Parts) -> Iterator[Sample]:
+        rows = parts.get(name) or [("", None, None)]
+        yield (), _age_of(rows[0][2], parts, without)
+
+    return make
+
+
+def _ages(name: str, without: float) -> _Maker:
+    """Make a sample of the age of each row's time."""
+
+    def make(parts: _Parts) -> Iterator[Sample]:
+        yield from (((label,), _age_of(moment, parts, without)) for label, _, moment in parts.get(name, ()))
+
+    return make
+
+
+def _age_of(moment: Any, parts: _Parts, without: float) -> float:
+    if moment is None:
+        return without
+    [(_, _, now)] = parts["now"]
+    try:
+        return max(0.0, (parse_timestamp(now) - parse_timestamp(moment)).total_seconds())
+    except (TypeError, ValueError):
+        # A damaged value, which the verification reports: as old as can be.
+        return inf
+
+
+_MAKERS: Mapping[MetricDeclaration, _Maker] = {
+    declared.DATABASE_BYTES: _number("size"),
+    declared.DELIVERIES: _numbers("deliveries", State.values),
+    declared.DUE: _number("due"),
+    declared.OLDEST_DUE: _age("oldest-due", 0.0),
+    declared.EXPIRED_LEASES: _number("expired"),
+    declared.CONNECTIONS: _numbers("connections", CONNECTION_STATES),
+    declared.FAILING: _ages("failing", 0.0),
+    declared.ALARMS: _numbers("alarms", AlarmKind.values),
+    declared.NOTIFICATIONS: _numbers("notifications"),
+    declared.WORKER_SEEN: _age("worker", inf),
+    declared.JOBS: _numbers("jobs"),
+    declared.OLDEST_JOB: _age("oldest-job", 0.0),
+    declared.UNSEALED: _age("unsealed", 0.0),
+    declared.CHECKPOINT_AGE: _ages("checkpoint", inf),
+    declared.CHECKPOINT_FAILING: _ages("checkpoint-failing", 0.0),
+    declared.VERIFIED_AGE: _age("verified", inf),
+    declared.AUDIT_FAULTS: _number("verified"),
+}
+
