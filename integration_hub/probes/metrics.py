@@ -25,7 +25,7 @@ def show_metrics(request: HttpRequest) -> HttpResponse:
 
 def _read_samples() -> Samples:
     versions = (
-        getattr(integration_hub, "__version__", ""),
+        integration_hub.__version__,
         platform.python_version(),
         django.get_version(),
         connections[DEFAULT_DB_ALIAS].vendor,
