@@ -24,6 +24,7 @@ from console.base.damaged_rows import find_damage
 from console.navigation import remember_list
 from console.people.logins import HAS_TO_CHOOSE
 from console.people.preferences import session_time_zone
+from database.move_refusal import HubIsMoving
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -168,6 +169,13 @@ class _NotForMachines(MiddlewareMixin):
 class ConsoleSessions(_NotForMachines, SessionMiddleware):
     """Django's sessions."""
 
+    def process_response(self, request: HttpRequest, response: Any) -> Any:
+        """Store the session. Return the page about the move if it can change no more."""
+        try:
+            return super().process_response(request, response)
+        except HubIsMoving:
+            return _moving_page(request)
+
 
 class ConsoleUsers(_NotForMachines, AuthenticationMiddleware):
     """Django's `request.user`."""
@@ -187,6 +195,27 @@ class ConsolePolicy:
         response = self._get_response(request)
         response.setdefault("Content-Security-Policy", _POLICY)
         return response
+
+
+class MovingPage:
+    """Middleware that answers with a page about the move if the database refused to store what a page of the console
+    changes. Pages that only read work as before.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Return the page, with the status 503; None if nothing was refused because of a move."""
+        is_refused = isinstance(exception, HubIsMoving) and request.path.startswith("/admin/")
+        return _moving_page(request) if is_refused else None
+
+
+def _moving_page(request: HttpRequest) -> HttpResponse:
+    return render(request, "console/base/moving.html", status=503)
 
 
 class DamagedValuePage:

@@ -107,7 +107,9 @@ def read_database(env: environ.Env, folder: Path) -> dict[str, Any]:
     DATABASE_WAIT_SECONDS limits how long a statement may wait for the database, its lock or its pool. After that, a
     source gets a 503 and sends again.
     """
-    parsed_url = _read_database_url(env, f"sqlite:///{folder / 'hub.sqlite3'}")
+    parsed_url = parse_database_url(
+        env.str("DATABASE_URL", default="") or f"sqlite:///{folder / 'hub.sqlite3'}"
+    )
     seconds = read_wait_seconds(env)
     if "sqlite" in parsed_url["ENGINE"]:
         test_file = env.str("TEST_DATABASE_FILE", default=str(folder / "test.sqlite3"))
@@ -133,10 +135,10 @@ def build_transport_options(broker_url: str) -> dict[str, Any]:
     return {}
 
 
-def _read_database_url(env: environ.Env, default: str) -> dict[str, Any]:
-    """Return DATABASE_URL, or the default, as Django's settings. Raises ImproperlyConfigured if it is invalid."""
+def parse_database_url(url: str) -> dict[str, Any]:
+    """Return the URL of a database as Django's settings. Raises ImproperlyConfigured if it is invalid."""
     try:
-        parsed = dict(environ.Env.db_url_config(env.str("DATABASE_URL", default="") or default))
+        parsed = dict(environ.Env.db_url_config(url))
     except ValueError:
         parsed = {}
     if parsed.get("ENGINE", "").rpartition(".")[2] not in ("sqlite3", "postgresql"):

@@ -19,19 +19,14 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from integration_hub import __version__
+from integration_hub.database_markers import MARKED, MARKER_QUERY, MARKERS, check_markers
 
 APPS = ("audit", "webhooks", "logins", "sync", "exports", "console")
 LABEL = "integration_hub"
 # Lines of `release migration identity`, written when a release is made: see CONTRIBUTING.md. After the identity, a
 # line may have the digest of the file as a new version of Django forced it to be edited.
 RELEASED_MIGRATIONS = Path(__file__).with_name("released_migrations.txt")
-# The table of a database whose restore has not ended: see `integration_hub.backups`.
-RESTORE_MARKER = "hub_restore_unfinished"
 _RELEASE = "release "
-_MARKER_QUERY = {
-    "sqlite": "SELECT %s, %s FROM sqlite_master WHERE type = 'table' AND name = %s",
-    "postgresql": "SELECT %s, %s FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = %s",
-}
 
 _ADVICE = {
     "sqlite": "delete {name}* to start with a new database",
@@ -40,7 +35,8 @@ _ADVICE = {
 
 
 def check_schema(alias: str = DEFAULT_DB_ALIAS, *, accepts_older: bool = False) -> None:
-    """Raise `CommandError` if this version cannot use the database, or if a restore has not ended.
+    """Raise `CommandError` if this version cannot use the database, if a restore or a move into it has not ended, or if
+    the hub has moved to another database.
 
     A database of an older release, which `migrate` upgrades, is refused unless `accepts_older`. One query. A database
     without tables passes, and so does one that cannot be reached: a web process starts without its database and
@@ -52,13 +48,14 @@ def check_schema(alias: str = DEFAULT_DB_ALIAS, *, accepts_older: bool = False) 
         with connection.cursor() as cursor:
             placeholders = ", ".join(["%s"] * len(labels))
             applied_ones = f"SELECT app, name FROM django_migrations WHERE app IN ({placeholders})"  # noqa: S608
-            marker = [RESTORE_MARKER] * 3
-            cursor.execute(f"{applied_ones} UNION ALL {_MARKER_QUERY[connection.vendor]}", [*labels, *marker])
+            cursor.execute(
+                f"{applied_ones} UNION ALL {MARKER_QUERY[connection.vendor]}", [*labels, MARKED, *MARKERS]
+            )
             rows = cursor.fetchall()
+            check_markers({name for app, name in rows if app == MARKED})
     except Error:
         return
-    if (RESTORE_MARKER, RESTORE_MARKER) in rows:
-        raise CommandError("A restore of this database did not finish. Run manage.py restore again.")
+    rows = [row for row in rows if row[0] != MARKED]
     recorded = {name for app, name in rows if app == LABEL}
     applied = {f"{app}.{name}" for app, name in rows if app != LABEL}
     known = hash_migrations()

@@ -93,6 +93,7 @@ MIDDLEWARE = [
     "console.middleware.RememberedList",
     "console.middleware.ConsoleNotFound",
     "console.middleware.DamagedValuePage",
+    "console.middleware.MovingPage",
 ]
 
 ROOT_URLCONF = "integration_hub.urls"

@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 from config_schema.codes.codes import CATALOGUE, Language, choose_language, code_texts
 from config_schema.codes.messages import FOR_SUPPORT
 from database.encryption.at_rest import CannotDecrypt
+from database.move_refusal import HubIsMoving
 from database.response_limit import limited_responses
 from webhooks.delivery_port import DeliveryPort
 from webhooks.receiving.answers import Answer, format_answer, problem_answer
@@ -47,12 +48,10 @@ def to_http_response(answer: Answer) -> AnswerResponse:
     return response
 
 
-def storage_unavailable(language: Language) -> Answer:
+def storage_unavailable(language: Language, code: str = "storage-unavailable") -> Answer:
     """Return the answer for a request that could not be stored, with `Retry-After`."""
     headers = {"Retry-After": str(RETRY_SECONDS)}
-    return problem_answer(
-        "storage-unavailable", language, status=settings.UNAVAILABLE_STATUS, headers=headers
-    )
+    return problem_answer(code, language, status=settings.UNAVAILABLE_STATUS, headers=headers)
 
 
 class MachineView(APIView):
@@ -84,6 +83,8 @@ class MachineView(APIView):
 
     def _failure_answer(self, error: Exception) -> Answer:
         language = request_language(self.request)
+        if isinstance(error, HubIsMoving):
+            return storage_unavailable(language, "hub-moving")
         if isinstance(error, DatabaseError):
             # Not the error's text, which contains values of rows.
             logger.error("the database raised %s", type(error).__name__)

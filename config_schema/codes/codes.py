@@ -100,6 +100,7 @@ _REQUEST: Mapping[str, _Row] = {
     "too-many-requests": (429, "sender", True),
     "internal-error": (500, "hub", True),
     "storage-unavailable": (503, "hub", True),
+    "hub-moving": (503, "hub", True),
 }
 
 _OUTCOME: Mapping[str, _Row] = {

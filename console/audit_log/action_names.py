@@ -128,6 +128,8 @@ ACTION_LABELS: Mapping[str, str] = {
     "retention.begun": "started to apply the retention periods",
     "retention.pruned": "applied the retention periods",
     "database.restored": "restored the database from a backup",
+    "database.move-begun": "began to move the hub to another database",
+    "database.move-given-up": "gave up moving the hub to another database",
     "sealing.renewed": "re-encrypted stored data with the newest key",
 }
 

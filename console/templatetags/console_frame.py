@@ -6,6 +6,7 @@ from typing import Any
 from django import template
 from django.conf import settings
 from django.contrib.admin.templatetags.admin_urls import admin_urlname, admin_urlquote
+from django.db import DatabaseError
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -14,6 +15,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from console.navigation import link_to_list, page_name, visible_menu_groups
+from database.moving import read_move
 
 register = template.Library()
 
@@ -66,6 +68,15 @@ def environment_badge() -> str | SafeString:
     """Render the name of the environment; empty if none is set."""
     name = settings.ENVIRONMENT
     return format_html('<span class="badge environment">{}</span>', name) if name else ""
+
+
+@register.inclusion_tag("console/base/_move.html")
+def move_notice() -> dict[str, Any]:
+    """Render that the hub is being moved to another database, or was, and since when; nothing otherwise."""
+    try:
+        return {"move": read_move()}
+    except DatabaseError:
+        return {"move": None}
 
 
 @register.simple_tag

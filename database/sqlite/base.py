@@ -17,7 +17,10 @@ from weakref import WeakSet
 from django.db import OperationalError, ProgrammingError
 from django.db.backends.sqlite3 import base
 from django.db.backends.sqlite3.base import SQLiteCursorWrapper
+from django.db.utils import DatabaseErrorWrapper
+from django.utils.functional import cached_property
 
+from database.move_refusal import refuse_write
 from database.sqlite.idle_connections import IdleConnections, TrackedConnection
 from database.sqlite.shared_writer import SharedWriter, shared_writer_for
 from database.sqlite.writer_queue import WriterQueue
@@ -70,6 +73,16 @@ class QueuedCursor(SQLiteCursorWrapper):
             owner.writers.release()
 
 
+class _ErrorWrapper(DatabaseErrorWrapper):
+    """Raises Django's errors for those of the driver, and HubIsMoving for a write that a move has refused."""
+
+    def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
+        # A trigger cannot choose the kind of its error: for the driver it is a violated constraint.
+        if exc_type is sqlite3.IntegrityError and (refusal := refuse_write(exc_value)) is not None:
+            raise refusal from exc_value
+        super().__exit__(exc_type, exc_value, traceback)
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     """Django's SQLite connection, which stays at the head of the writer queue for the length of a transaction.
 
@@ -86,6 +99,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         # Set while `connection` is its shared one. The thread's own, if it could not be returned, waits meanwhile.
         self._writer: SharedWriter | None = None
         self._own_connection: sqlite3.Connection | None = None
+
+    @cached_property
+    def wrap_database_errors(self) -> _ErrorWrapper:
+        return _ErrorWrapper(self)
 
     @property
     def _shared_writer(self) -> SharedWriter:

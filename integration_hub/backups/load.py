@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from integration_hub.backups.manifest import Manifest
 from integration_hub.backups.postgresql_programs import describe_connection, find_program, run_program
 from integration_hub.backups.restore_marker import mark_restoring, marked_backup
-from integration_hub.schema_version import RESTORE_MARKER
+from integration_hub.database_markers import RESTORE_MARKER
 
 _STOP_FIRST = "The database is in use. Stop every process of the hub first."
 

@@ -2,7 +2,7 @@
 
 from django.db import connection
 
-from integration_hub.schema_version import RESTORE_MARKER
+from integration_hub.database_markers import RESTORE_MARKER
 
 
 def mark_restoring(backup: str) -> None:

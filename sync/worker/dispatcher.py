@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from database.connection import release_connection
+from database.moving import is_refused_by_move
 from database.response_limit import LONG_RESPONSE_SECONDS, limited_responses
 from sync.deliveries.due_deliveries import find_due_ids
 from sync.deliveries.expired_leases import release_expired_leases
@@ -76,6 +77,8 @@ class DeliveryDispatcher:
 
     def dispatch_due(self) -> float:
         """Assign due deliveries to threads. Returns the seconds until the next poll: 0 if there may be more."""
+        if is_refused_by_move():
+            return self._times.sweep
         began = time.monotonic()
         with limited_responses(LONG_RESPONSE_SECONDS):
             untried = self._find_untried()

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.core.management.commands import migrate
 
+from database.moving import read_move
 from integration_hub.schema_version import check_schema
 from integration_hub.start_refusals import describe_failed_connection
 
@@ -16,4 +17,8 @@ class Command(migrate.Command):
                 f"The database cannot be used: {failure}. Check DATABASE_URL, and that it runs."
             )
         check_schema(options["database"], accepts_older=True)
+        if read_move() is not None:
+            raise CommandError(
+                "This hub is being moved to another database: finish the move, or give it up, first."
+            )
         super().handle(*args, **options)

@@ -1,0 +1,1 @@
+"""How does a hub move from SQLite to PostgreSQL without losing anything?"""
