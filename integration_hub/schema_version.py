@@ -137,7 +137,7 @@ def hash_migrations() -> dict[str, str]:
 
 def migration_files() -> dict[str, Path]:
     """Return the file of each migration of `APPS` by its name."""
-    files = {}
+    files: dict[str, Path] = {}
     for label in APPS:
         for folder in import_module(str(MigrationLoader.migrations_module(label)[0])).__path__:
             files |= {f"{label}.{path.stem}": path for path in sorted(Path(folder).glob("[0-9]*.py"))}

@@ -47,4 +47,4 @@ def _render(text: str) -> SafeString:
     from markdown_it import MarkdownIt
 
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
-    return mark_safe(markdown.render(text))  # noqa: S308  # the renderer escapes what is no Markdown
+    return mark_safe(str(markdown.render(text)))  # noqa: S308  # the renderer escapes what is no Markdown
