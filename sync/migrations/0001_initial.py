@@ -425,6 +425,7 @@ class Migration(migrations.Migration):
                 ('pause_reason', models.CharField(blank=True, choices=[('person', 'by a person'), ('first', 'the first event has ended'), ('failing', 'too many failed again'), ('crashing', "sending it crashes the worker")], default='', max_length=8)),
             ],
             options={
+                'verbose_name': 'replay',
                 'permissions': [('approve_replay', "Can approve replays above another user's limit"), ('replay_many', 'Can replay up to the higher limit without approval'), ('replay_older', 'Can overwrite newer data with a payload as received')],
                 'default_permissions': ('view',),
             },

@@ -116,6 +116,8 @@ class PersonRequest(models.Model):
     )
 
     class Meta:
+        # The word of the pages, for all three kinds.
+        verbose_name = "replay"
         default_permissions = ("view",)
         permissions = [
             ("approve_replay", "Can approve replays above another user's limit"),
