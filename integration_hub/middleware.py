@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.middleware.common import CommonMiddleware
 
 from config_schema.codes.codes import choose_language
+from config_schema.codes.trace_context import TRACE_ID
 from console.middleware import FOR_PEOPLE, REQUEST_ID_KEY
 from database.connection import release_connection
 from integration_hub.logs.request_id import REQUEST_ID, new_request_id
@@ -70,11 +71,13 @@ class RequestIdMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = new_request_id()
         request.META[REQUEST_ID_KEY] = request_id
-        token = REQUEST_ID.set(request_id)
+        # The trace is known once a webhook is verified.
+        token, trace = REQUEST_ID.set(request_id), TRACE_ID.set("")
         try:
             response = self._get_response(request)
         finally:
             REQUEST_ID.reset(token)
+            TRACE_ID.reset(trace)
         response["X-Request-Id"] = request_id
         return response
 

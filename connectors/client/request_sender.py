@@ -12,6 +12,7 @@ from connectors.exchange import (
     Purpose,
     Recorder,
     ResponseClassification,
+    merge_headers,
     start_exchange,
 )
 from connectors.http.message_types import (
@@ -98,6 +99,7 @@ class RequestSender:
         self, call: PreparedRequest, secret_headers: Mapping[str, str], accepted_statuses: frozenset[int]
     ) -> ReceivedResponse:
         """Run one exchange and record it before and after. Raises ExchangeFailure, also if it cannot be signed."""
+        call = self._with_trace(call)
         masked, placed = call, self.config.placed_secrets
         if placed and call.origin == self.config.base_url.origin:
             secret_headers = {**secret_headers, **list_secret_headers(placed)}
@@ -117,6 +119,13 @@ class RequestSender:
         kind = received.classification.error if received.classification else errors.SettingOverBudget
         exchange.record_response(answer, f"{self.config.side}-{kind.code_suffix}" if kind else None)
         return received
+
+    def _with_trace(self, call: PreparedRequest) -> PreparedRequest:
+        """Add the header that continues the trace, each time with a new span, unless the settings set it."""
+        if self.options.new_traceparent is None:
+            return call
+        trace = {"traceparent": self.options.new_traceparent()}
+        return call._replace(headers=merge_headers(trace, call.headers))
 
     def _mask_secret(self, secret: str) -> None:
         """Remove a secret of one transmission from what is recorded."""

@@ -8,6 +8,7 @@ import sys
 from datetime import UTC, datetime
 from types import TracebackType
 
+from config_schema.codes.trace_context import TRACE_ID
 from integration_hub.logs.process_secrets import make_scrubber
 from integration_hub.logs.request_id import REQUEST_ID
 from integration_hub.logs.tracebacks import format_traceback
@@ -28,7 +29,8 @@ _MAX_SUSPICION_LENGTH = 250
 
 
 class LineFormatter(logging.Formatter):
-    """Formats a record as one line of JSON, or as `time level logger message` with an indented traceback below it.
+    """Formats a record as one line of JSON, or as `time level logger message` with an indented traceback below it. A
+    line about an event whose work is going on names its trace.
 
     `log_format`: `json`, `text`, or `auto`, which is text if standard error is a terminal. Control characters, and
     those that turn the direction of a text around, are escaped. Tracebacks leave out texts of exceptions that may
@@ -52,7 +54,9 @@ class LineFormatter(logging.Formatter):
         if self._is_json:
             return _json_line(record, message, error)
         at = datetime.fromtimestamp(record.created, UTC).time().isoformat("milliseconds")
+        trace_id = TRACE_ID.get()
         line = f"{at} {record.levelname.lower():7} {record.name}: {_escape(message)}"
+        line += f" [trace {trace_id}]" if trace_id else ""
         # Indented, so that no part of an error's text looks like a line of its own.
         return "\n    ".join([line, *map(_escape, error.split("\n"))]) if error else line
 
@@ -83,6 +87,7 @@ def _json_line(record: logging.LogRecord, message: str, error: str) -> str:
         "message": message,
         "reference": reference[0] if reference else "",
         "request_id": REQUEST_ID.get(),
+        "trace_id": TRACE_ID.get(),
         "error": kind.__name__ if kind else "",
         "traceback": error,
     }

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from config_schema.codes.codes import CATALOGUE
 from config_schema.codes.outcome import EventOutcome
+from config_schema.codes.trace_context import TRACE_ID, Trace
 from config_schema.errors import SettingsInvalid
 from connectors.contracts.errors import (
     HUB_EXHAUSTED_CODE,
@@ -103,7 +104,15 @@ def _claim_after_release(delivery_id: int, in_own_process: bool) -> Claim | None
 
 
 def run_claim(claim: Claim) -> RunResult:
-    """Run the attempt of a claimed delivery and settle it."""
+    """Run the attempt of a claimed delivery and settle it. Its log lines name the trace of its event."""
+    token = TRACE_ID.set(claim.delivery.event.own_trace.trace_id)
+    try:
+        return _run_traced(claim)
+    finally:
+        TRACE_ID.reset(token)
+
+
+def _run_traced(claim: Claim) -> RunResult:
     findings = AttemptFindings()
     recorders = [
         AttemptRecorder(claim, connection) for connection in (claim.delivery.identity, claim.delivery.target)
@@ -293,13 +302,14 @@ def _error_text(error: Exception) -> str:
 
 
 def _open_connectors(claim: Claim, recorders: list[AttemptRecorder], scrubber: SecretScrubber) -> Connectors:
-    """Open both connectors, each with its own recorder. The attempt's key goes out with every request."""
+    """Open both connectors, each with its own recorder. The attempt's key and the event's trace go out with every
+    request.
+    """
+    key, event = str(claim.attempt.key), claim.delivery.event
     identity, target = (claim.delivery.identity, claim.delivery.target)
     return Connectors(
-        open_connector(identity, str(claim.attempt.key), recorders[0], scrubber),  # type: ignore[arg-type]
-        open_connector(  # type: ignore[arg-type]
-            target, str(claim.attempt.key), recorders[1], scrubber, claim.delivery.event.language
-        ),
+        open_connector(identity, key, recorders[0], scrubber, "", event.own_trace),  # type: ignore[arg-type]
+        open_connector(target, key, recorders[1], scrubber, event.language, event.own_trace),  # type: ignore[arg-type]
     )
 
 
@@ -309,11 +319,13 @@ def open_connector(
     recorder: Recorder,
     scrubber: SecretScrubber | None = None,
     language: str = "",
+    trace: Trace | None = None,
 ) -> object:
     """Return the connector of a configured connection. Raises ConnectorError if its stored settings are invalid.
 
-    `language`: of the answer, in which the system is asked to explain a refused write. `scrubber`: shared by the
-    connectors of a delivery, because one system may repeat what the other one knows.
+    `language`: of the answer, in which the system is asked to explain a refused write. `trace`: of the event that the
+    requests are for. `scrubber`: shared by the connectors of a delivery, because one system may repeat what the other
+    one knows.
     """
     side: Side = "identity" if connection.side == "identity" else "target"
     try:
@@ -330,6 +342,7 @@ def open_connector(
             recorder=MeasuredRecorder(recorder, connection.slug),
             scrubber=scrubber,
             language=language,
+            new_traceparent=None if trace is None else trace.new_traceparent,
         )
     except CannotDecrypt as error:
         # Retried too: an administrator may enter them again, or restore the addresses or the key.

@@ -213,7 +213,9 @@ def _pseudonymize_events(events: list[int], name: str, erasure: Erasure) -> Coun
         calls=Call.objects.filter(attempt__in=attempts.values("pk")).update(key=""),
         attempts=attempts.update(record_id=""),
         deliveries=deliveries.update(entity_id=name),
-        events=Event.objects.filter(pk__in=events).update(entity_id=name, event_id=None, digest=b""),
+        events=Event.objects.filter(pk__in=events).update(
+            entity_id=name, event_id=None, digest=b"", trace=None
+        ),
     )
     # Last, because an append waits for others to the same streams.
     details = {"erasure": str(erasure.uuid)}

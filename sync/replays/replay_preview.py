@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
+from config_schema.codes.trace_context import Trace
 from connectors.exchange import OutgoingRequest, RecordedExchange
 from connectors.values.secret_scrubber import SecretScrubber
 from database.connection import release_connection
@@ -193,7 +194,8 @@ def _preview_delivery(
     try:
         findings = AttemptFindings()
         identity, target = (
-            _make_connector(recorder, str(attempt.key), findings.scrubber) for recorder in recorders
+            _make_connector(recorder, str(attempt.key), findings.scrubber, delivery.event.own_trace)
+            for recorder in recorders
         )
         ends = Connectors(identity, target)  # type: ignore[arg-type]
         plan = plan_change(claim, ends, findings)
@@ -207,11 +209,13 @@ def _preview_delivery(
         return _preview_of_error(delivery, resolved, claim, error)
 
 
-def _make_connector(recorder: PreviewRecorder, request_id: str, scrubber: SecretScrubber) -> object:
+def _make_connector(
+    recorder: PreviewRecorder, request_id: str, scrubber: SecretScrubber, trace: Trace
+) -> object:
     # The cached connection is shared by threads.
     limited = copy.copy(recorder.connection)
     limited.deadline_seconds = min(limited.deadline_seconds, CALL_SECONDS)
-    return open_connector(limited, request_id, recorder, scrubber)
+    return open_connector(limited, request_id, recorder, scrubber, trace=trace)
 
 
 def _preview_of_error(

@@ -34,6 +34,7 @@ MAX_OPTIONS = 12
 VARYING = (
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "<uuid>"),
     (re.compile(r"\b[0-9A-HJKMNP-TV-Z]{26}\b"), "<reference>"),
+    (re.compile(r"\b[0-9a-f]{32}\b"), "<trace id>"),
 )
 
 

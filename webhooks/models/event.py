@@ -7,6 +7,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from config_schema.codes.reference import new_uuid, to_reference
+from config_schema.codes.trace_context import Trace, new_trace, stored_trace
 from database.row_ids import id_bound
 from webhooks.models.payload import indexes_where_set, payload_foreign_key
 from webhooks.models.source import Source
@@ -139,6 +140,11 @@ class Event(models.Model):
     def earliest_time(self) -> datetime:
         """The time when the event occurred, or the earliest at which its request can have been signed."""
         return self.occurred_at or self.received_at - self.source.signature_window
+
+    @cached_property
+    def own_trace(self) -> Trace:
+        """The trace of all work on the event: that of its sender, or one that begins with the event."""
+        return new_trace(self.uuid) if self.trace is None else stored_trace(bytes(self.trace))
 
     @property
     def stream(self) -> str:

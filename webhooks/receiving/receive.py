@@ -10,6 +10,7 @@ from functools import partial
 
 from config_schema.codes.codes import Language
 from config_schema.codes.outcome import EventOutcome
+from config_schema.codes.trace_context import TRACE_ID, read_traceparent, stored_trace
 from webhooks.delivery_port import DeliveryPort, DeliverySession
 from webhooks.models import AnswerMode, Event, Source
 from webhooks.protocol.formats.event_reader import RequestEvents
@@ -120,6 +121,9 @@ def receive_handshake(incoming: IncomingRequest, language: Language) -> Answer |
 
 def _answer_verified(request: ReceivedRequest, delivery_port: DeliveryPort) -> Answer:
     source, parsed = request.source, None
+    trace = read_traceparent(request.incoming.headers.get("traceparent"))
+    if trace is not None:
+        TRACE_ID.set(stored_trace(trace).trace_id)
     try:
         events = parse_request(source, request.incoming, request.verified, delivery_port.routed_types)
         if isinstance(events, RequestEvents):
@@ -144,6 +148,7 @@ def _answer_verified(request: ReceivedRequest, delivery_port: DeliveryPort) -> A
         )
         return answer
     event = stored.event
+    TRACE_ID.set(event.own_trace.trace_id)
     with_entity = requested.mode == AnswerMode.ENTITY
     if stored.session is not None:
         return _answer_new(stored, stored.session, build_answer, with_entity=with_entity)
