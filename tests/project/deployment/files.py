@@ -124,6 +124,6 @@ def procfile_command(name: str) -> list[str]:
 
 def documented_commands() -> list[list[str]]:
     """Return the commands of all code blocks of the pages for operators."""
-    pages = sorted((ROOT / "docs" / "operations").glob("*.md")) or [ROOT / "docs" / "operations.md"]
+    pages = sorted((ROOT / "docs" / "operations").glob("*.md"))
     lines = re.findall(r"^ {4}(\S.*)$", "\n".join(page.read_text() for page in pages), re.MULTILINE)
     return [line.split() for line in lines]
