@@ -9,6 +9,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from devtools.packages import ROOT, find_required, read_lock, read_project, read_requirements
+from tests.tiers.newest import find_python, run_newest, unpin_django
 
 pytestmark = pytest.mark.pure
 
@@ -94,3 +95,22 @@ def test_every_documented_installation_demands_hashes() -> None:
         for file, line in installing
         if not line.startswith(WITHOUT_HASHES) and not re.search(LOCKED, line)
     } == set()
+
+
+def test_the_newest_django_runs_with_the_newest_python_that_can_make_environments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`make newest` is not green by its absence: it says that it was skipped."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert run_newest() == 0
+    assert capsys.readouterr().out.startswith("skipped: no Python for it")
+    for name, status in (("python3.12", 0), ("python3.13", 0), ("python3.14", 0), ("python3.15", 1)):
+        (tmp_path / name).write_text(f"#!/bin/sh\nexit {status}\n")
+        (tmp_path / name).chmod(0o755)
+    assert find_python() == str(tmp_path / "python3.14")
+
+
+def test_only_django_is_newer_than_its_pin_in_the_lane_of_the_newest_django() -> None:
+    pinned = (ROOT / "requirements.txt").read_text()
+    changed = set(unpin_django(pinned).splitlines()) - set(pinned.splitlines())
+    assert [line.partition(">=")[0] for line in changed] == ["Django"]

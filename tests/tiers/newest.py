@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.tiers.parts import GATE
@@ -40,10 +40,10 @@ def run_newest() -> int:
     return int(not all(map(_succeeds, steps(python))))
 
 
-def find_python(names: Iterable[str] = ()) -> str | None:
+def find_python() -> str | None:
     """Return the newest Python on the PATH that is new enough and can make virtual environments."""
-    for name in names or (f"python3.{minor}" for minor in range(LATEST, OLDEST - 1, -1)):
-        found = shutil.which(name)
+    for minor in range(LATEST, OLDEST - 1, -1):
+        found = shutil.which(f"python3.{minor}")
         if found and not subprocess.run([found, "-c", "import ensurepip, venv"], check=False).returncode:
             return found
     return None
