@@ -90,7 +90,7 @@ class Container:
             == 0
         )
 
-    def wait_until_healthy(self, seconds: float = 60.0) -> None:
+    def wait_until_healthy(self, seconds: float = 180.0) -> None:
         until = time.monotonic() + seconds
         while not self.is_healthy():
             assert self.process.poll() is None, self.log.read_text()
