@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 
 from database.clock import read_clock
 from database.encryption.at_rest import CannotDecrypt, decrypt
+from database.moving import read_move
 from database.response_limit import limited_responses
 from integration_hub.probes.answers import format_status
 from integration_hub.schema_version import check_schema
@@ -27,13 +28,15 @@ def show_ready(request: HttpRequest) -> HttpResponse:
 
 
 def find_unready_reason() -> str:
-    """Return why this process should get no requests; empty if it should. At most three statements.
+    """Return why this process should get no requests; empty if it should. At most four statements.
 
-    `database`: it does not respond. `schema`: it has none, or that of another version, or a restore has not ended.
-    `keys`: this process cannot decrypt what is stored.
+    `database`: it does not respond. `maintenance`: the hub is moved to another database. `schema`: the database has
+    none, or that of another version, or a restore has not ended. `keys`: this process cannot decrypt what is stored.
     """
     try:
         read_clock()
+        if read_move() is not None:
+            return "maintenance"
     except DatabaseError:
         return "database"
     try:

@@ -97,6 +97,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         "POSTGRES_PASSWORD": secrets.token_urlsafe(24),
         "SECRET_KEY": secrets.token_urlsafe(50),
         "SEALING_KEYS": base64.urlsafe_b64encode(os.urandom(32)).decode(),
+        "METRICS_TOKEN": secrets.token_urlsafe(32),
         "AUDIT_CHECKPOINT_FOLDER": "/srv/hub/var/checkpoints",
         "EGRESS_ALLOW": "public,127.0.0.0/8",
     }
@@ -152,6 +153,8 @@ def test_web_and_worker_deliver_and_end_their_work_when_they_are_stopped(deploym
         assert deployment.ask("GET", "/static/console/console.css", **FORWARDED)[0] == 200
         assert deployment.report_change("anna.first@example.com") == (200, "succeeded")
         assert systems.customer()["email"] == "anna.first@example.com"
+        bearer = {"Authorization": f"Bearer {deployment.variables['METRICS_TOKEN']}"}
+        assert b"hub_build_info" in deployment.ask("GET", "/metrics", **bearer)[1]
 
         systems.shop.faults.add("slow", seconds=3, methods=["PATCH", "PUT"], times=2)
         assert deployment.report_change("anna.next@example.com", "ack") == (202, "accepted")

@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 from django.core.management.base import CommandError
 from django.db import IntegrityError, connection
+from django.test import Client
 
 from audit.models import Entry
 from database.move_refusal import REFUSAL, HubIsMoving
@@ -62,6 +63,16 @@ def test_a_source_is_told_to_send_again_and_a_running_delivery_ends(moving: Hub)
     freeze()
     with pytest.raises(HubIsMoving):
         Delivery.objects.update(state=State.DEAD)
+
+
+def test_a_process_is_not_ready_while_its_hub_is_being_moved(moving: Hub) -> None:
+    assert Client().get("/ready").status_code == 200
+    begin_move(TARGET)
+    answer = Client().get("/ready")
+    assert (answer.status_code, answer.json()["reason"]) == (503, "maintenance")
+    assert Client().get("/live").status_code == 200
+    give_up()
+    assert Client().get("/ready").status_code == 200
 
 
 def test_no_delivery_is_claimed_until_the_move_is_given_up(moving: Hub) -> None:
