@@ -183,32 +183,6 @@ def test_a_value_that_was_given_up_without_an_answer_is_waited_for(hub: Hub) -> 
 
 
 @pytest.mark.submission
-def test_a_holder_that_gives_its_value_up_during_a_check_has_it_repeated(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The check of UA is refused before UB gives its address up, and ends afterwards. Both would wait for each other."""
-    for key in ("UA", "UB"):
-        add_user(hub, key)
-        assert tell(hub, "USER", key, "CREATE") == "done"
-    move_address(hub, "UA", "ub@example.com")
-    move_address(hub, "UB", "ua@example.com")
-    assert tell(hub, "USER", "UA") == "target-rejected"
-    answers = []
-
-    def deliver_other() -> None:
-        if not answers:
-            answers.append(hub.post_signed({"id": "UB", "entityType": "USER", "eventType": "UPDATE"}))
-
-    before_search(monkeypatch, deliver_other, "ub@example.com")
-    check_again(hub, "UA")
-    monkeypatch.undo()
-    assert [answer.status_code for answer in answers] == [422]
-    run_rounds(hub, ROUNDS)
-    assert [email_of(hub, key) for key in ("UA", "UB")] == ["ub@example.com", "ua@example.com"]
-    assert waits_for() == []
-
-
-@pytest.mark.submission
 def test_a_second_webhook_of_a_true_conflict_begins_no_loop(hub: Hub) -> None:
     """The waits of the first delivery are those of the second one, once that is checked in its place."""
     for key in ("UA", "UB"):
