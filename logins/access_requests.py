@@ -1,8 +1,8 @@
-"""Request and approve what the requester may not do alone: give a person a role, or a role permissions, and take the
-right to read the audit log from a person.
+"""Request and approve what the requester may not do alone: give a person a role, or a role permissions, take the
+right to read the audit log from a person, and set the password of a person who has that right.
 
 A person may grant permissions that they have. Granting others takes two people, or a superuser. Taking the right to
-read the audit log always takes two people: those who are overseen must not remove those who watch.
+read the audit log always takes two people: those who are overseen must not remove those who watch, nor log in as them.
 """
 
 from collections.abc import Collection
@@ -22,6 +22,8 @@ from logins.models import AccessChange, AccessRequest, AccessRequestState
 from logins.second_person import Decider, possible_deciders, why_not_second
 
 EXPIRES_AFTER = timedelta(days=7)
+# From the approval on, in which the requester sets the password.
+PASSWORD_PERIOD = timedelta(days=1)
 MAX_OPEN = 100
 
 
@@ -63,12 +65,31 @@ def request_permissions(
 def request_removal(
     person: User, change: AccessChange, role: Group | None, *, reason: str, by: User, address: str = ""
 ) -> AccessRequest:
-    """Request what takes the right to read the log from a person. Returns the open request for the same if there is
-    one already.
+    """Request what takes the right to read the log from a person, or a new password for such a person. Returns the open
+    request for the same if there is one already.
     """
     request = AccessRequest(person=person, change=change, role=role, reason=reason)
     request.role_name = role.name if role is not None else ""
     return _find_or_create_request(request, by, address)
+
+
+def use_password_approval(person: User, by: User) -> bool:
+    """Use up an approval to set this person's password. Returns False if there is none of the last day. Call it in the
+    transaction that sets the password.
+    """
+    used = password_approvals(person, by).update(state=AccessRequestState.USED)
+    return bool(used)
+
+
+def password_approvals(person: User, by: User) -> QuerySet[AccessRequest]:
+    """Return the requests by which `by` may set the password of this person now."""
+    return AccessRequest.objects.filter(
+        change=AccessChange.PASSWORD,
+        person=person,
+        requested_by=by,
+        state=AccessRequestState.APPROVED,
+        decided_at__gt=timezone.now() - PASSWORD_PERIOD,
+    )
 
 
 def requested_permissions(request: AccessRequest) -> QuerySet[Permission]:
@@ -171,6 +192,9 @@ def _change_access(request: AccessRequest) -> dict[str, JSONValue]:
     """Change the access as requested. Returns the values before and after, for the audit log."""
     if request.change == AccessChange.GIVE:
         return _give_access(request)
+    if request.change == AccessChange.PASSWORD:
+        # The requester sets it: nobody else should know it.
+        return {}
     person: Any = request.person
     if request.change == AccessChange.TAKE_ROLE:
         before = sorted(person.groups.values_list("pk", flat=True))

@@ -106,6 +106,7 @@ class AccessRequestState(models.TextChoices):
     OPEN = "open", _("waiting for a second person")
     APPROVED = "approved", _("approved")
     REFUSED = "refused", _("rejected or withdrawn")
+    USED = "used", _("approved and carried out")
 
 
 class AccessChange(models.TextChoices):
@@ -115,11 +116,13 @@ class AccessChange(models.TextChoices):
     TAKE_ROLE = "take-role", _("take a role")
     DISABLE = "disable", _("disable a login")
     CLOSE = "close", _("close the console")
+    PASSWORD = "password", _("set a password")
 
 
 class AccessRequest(models.Model):
     """A request that needs a second person: to give a person a role, or a role permissions, with more permissions than
-    the requester has; or to take from a person the right to read the audit log.
+    the requester has; to take from a person the right to read the audit log; or to set the password of such a person,
+    which the requester does after the approval (`used`).
 
     A second person decides within a week. `permissions` is empty if the person gets the role.
     """

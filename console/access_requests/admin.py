@@ -22,6 +22,7 @@ from logins.access_requests import (
     AccessRefused,
     decide_request,
     is_open,
+    password_approvals,
     requested_permissions,
     who_can_approve,
     why_not_approve,
@@ -33,6 +34,7 @@ from logins.models import AccessChange, AccessRequest, AccessRequestState
 _STATES = {
     AccessRequestState.OPEN: ("warn", "‖", _("Waiting for a second administrator")),
     AccessRequestState.APPROVED: ("good", "✓", _("Approved")),
+    AccessRequestState.USED: ("good", "✓", _("Approved and carried out")),
     AccessRequestState.REFUSED: ("quiet", "⊘", _("Rejected or withdrawn")),
 }
 
@@ -41,6 +43,7 @@ _REMOVALS = {
     AccessChange.TAKE_ROLE: _("Take the role “%(role)s” from %(person)s"),
     AccessChange.DISABLE: _("Disable the login of %(person)s"),
     AccessChange.CLOSE: _("Close the console for %(person)s"),
+    AccessChange.PASSWORD: _("Set a new password for %(person)s"),
 }
 
 
@@ -90,7 +93,9 @@ class AccessRequestAdmin(ReadOnlyAdmin):
             "access_request": row,
             "mark": _state_pill(row),
             "is_open": is_open(row),
-            "is_removal": row.change != AccessChange.GIVE,
+            "is_password": row.change == AccessChange.PASSWORD,
+            "is_removal": row.change not in (AccessChange.GIVE, AccessChange.PASSWORD),
+            "may_set_password": password_approvals(row.person, person).exists() if row.person else False,
             "is_mine": row.requested_by_id == person.pk,
             "why_not": why_not_approve(row, person) if is_open(row) else "",
             "deciders": deciders_text(who_can_approve(row)) if is_open(row) else "",

@@ -1,7 +1,8 @@
 """ModelAdmins of people and roles: Django's pages, with each change on the audit log without names or passwords."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from django import forms
@@ -24,6 +25,7 @@ from django.utils.translation import gettext_lazy
 from console.base.admin_pages import admin_page, column
 from console.base.audit_trail import client_address, require_staff_user
 from console.base.audited_admin import AuditedAdmin
+from console.base.forms import ReasonForm
 from console.people.access import (
     holds_role,
     is_oneself,
@@ -48,9 +50,16 @@ from console.people.logins import (
 )
 from console.ui.formatting import render_time
 from console.ui.outcome_texts import render_pill
-from logins.access_requests import request_permissions, request_removal, request_role
+from logins.access_requests import (
+    password_approvals,
+    request_permissions,
+    request_removal,
+    request_role,
+    use_password_approval,
+)
 from logins.fresh_login import require_fresh_login
 from logins.given_passwords import mark_given_password
+from logins.models import AccessChange
 from logins.overseers import has_right_with, is_built_in, people_who_need
 
 # Their permissions open no page of the console, so the forms do not offer them.
@@ -346,10 +355,51 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
             return redirect("admin:password_change")
         if person is not None and not may_set_password(request.user, person):
             raise PermissionDenied(_PASSWORD_RULE)
-        if request.method == "POST" and self.has_change_permission(request, person):
+        may_change = person is not None and self.has_change_permission(request, person)
+        if request.method == "POST" and may_change:
             require_fresh_login(request)
         page = partial(super().user_change_password, request, id, form_url)
-        return page() if person is None else record_password_change(request, person.pk, page)
+        if person is None or not may_change:
+            return page()
+        if not has_right_with(person, person.groups.all()):
+            return record_password_change(request, person.pk, page)
+        return self._change_password_of_reader(request, person, page)
+
+    def _change_password_of_reader(
+        self, request: HttpRequest, person: User, page: Callable[[], HttpResponse]
+    ) -> HttpResponse:
+        """Show the page that sets the password once if a second person has approved it; otherwise the one that requests
+        this.
+        """
+        by = require_staff_user(request)
+        if not password_approvals(person, by).exists():
+            return self._request_password(request, person)
+        with transaction.atomic():
+            # Django's page redirects once it has changed the password.
+            response = record_password_change(request, person.pk, page)
+            if response.status_code == HTTPStatus.FOUND and not use_password_approval(person, by):
+                raise PermissionDenied
+        return response
+
+    def _request_password(self, request: HttpRequest, person: User) -> HttpResponse:
+        form = ReasonForm(request.POST if "reason" in request.POST else None)
+        if request.method == "POST" and form.is_valid():
+            by, address, reason = (
+                require_staff_user(request),
+                client_address(request),
+                form.cleaned_data["reason"],
+            )
+            with transaction.atomic():
+                access_request = request_removal(
+                    person, AccessChange.PASSWORD, None, reason=reason, by=by, address=address
+                )
+            return redirect("admin:logins_accessrequest_change", access_request.pk)
+        context = {
+            "title": _("Set a new password for %(name)s?") % {"name": self.display_name(person)},
+            "person": person,
+            "form": form,
+        }
+        return self.render_page(request, "console/people/request_password.html", context)
 
 
 @admin.register(Group)

@@ -49,11 +49,11 @@ class Migration(migrations.Migration):
             name='AccessRequest',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('change', models.CharField(choices=[('give', 'give access'), ('take-role', 'take a role'), ('disable', 'disable a login'), ('close', 'close the console')], default='give', max_length=10)),
+                ('change', models.CharField(choices=[('give', 'give access'), ('take-role', 'take a role'), ('disable', 'disable a login'), ('close', 'close the console'), ('password', 'set a password')], default='give', max_length=10)),
                 ('role_name', models.CharField(blank=True, help_text='when it was requested', max_length=150)),
                 ('permissions', models.JSONField(default=list, help_text='what the role gets: app.codename')),
                 ('reason', models.CharField(blank=True, help_text='of a request that takes access', max_length=500)),
-                ('state', models.CharField(choices=[('open', 'waiting for a second person'), ('approved', 'approved'), ('refused', 'rejected or withdrawn')], default='open', max_length=10)),
+                ('state', models.CharField(choices=[('open', 'waiting for a second person'), ('approved', 'approved'), ('refused', 'rejected or withdrawn'), ('used', 'approved and carried out')], default='open', max_length=10)),
                 ('requested_at', models.DateTimeField()),
                 ('decided_at', models.DateTimeField(null=True)),
                 ('decided_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),

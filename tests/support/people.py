@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from audit.models import Entry
 from logins.held_permissions import record_held_permissions
-from logins.models import HeldPermission
+from logins.models import AccessChange, AccessRequest, AccessRequestState, HeldPermission
 from webhooks.models import Event, Source, State
 
 
@@ -43,6 +43,18 @@ def hold_permissions_for_days(holder: User, *permissions: str) -> None:
     for permission in permissions:
         HeldPermission.objects.get_or_create(person=holder, permission=permission, defaults={"since": since})
     HeldPermission.objects.filter(person=holder).update(since=since)
+
+
+def let_set_password(setter: User, reader: User) -> None:
+    """Store the approval by which one person sets the password of another, who can read the audit log."""
+    AccessRequest.objects.create(
+        change=AccessChange.PASSWORD,
+        person=reader,
+        requested_by=setter,
+        requested_at=timezone.now(),
+        state=AccessRequestState.APPROVED,
+        decided_at=timezone.now(),
+    )
 
 
 def browser(role: str = "", name: str = "") -> Client:

@@ -6,12 +6,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, User
 
 from console.base.audited_admin import AuditedAdmin
 from console.base.read_only_admin import ReadOnlyAdmin
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
-from tests.support.people import browser, entries, person
+from tests.support.people import browser, entries
 
 pytestmark = pytest.mark.django_db
 
@@ -35,7 +35,7 @@ def test_adding_changing_and_deleting_is_recorded_in_the_audit_log_only() -> Non
     role = Group.objects.get(name="watch")
     assert client.post(f"{groups}{role.pk}/change/", {"name": "night watch"}).status_code == 302
     assert client.post(f"{groups}{role.pk}/delete/", {"post": "yes"}).status_code == 302
-    member = person("administrator", "member")
+    member = User.objects.create_user("member", is_staff=True)
     password = {**PASSWORD, "usable_password": "true"}
     assert client.post(f"/admin/auth/user/{member.pk}/password/", password).status_code == 302
     source = a_source()

@@ -13,7 +13,7 @@ from sync.models import Erasure, Job
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.jobs import die_three_times
 from tests.support.pages import text_of
-from tests.support.people import browser, entries, hold_permissions_for_days
+from tests.support.people import browser, entries, hold_permissions_for_days, let_set_password
 from webhooks.models import Event
 
 pytestmark = pytest.mark.django_db
@@ -144,6 +144,7 @@ def test_a_person_who_sets_the_password_of_another_cannot_act_as_both(event: Eve
     clients = {name: browser("administrator", name) for name in ("first", "second")}
     taken = User.objects.get(username="second")
     form = dict.fromkeys(("password1", "password2"), PASSWORD)
+    let_set_password(User.objects.get(username="first"), taken)
     assert clients["first"].post(f"/admin/auth/user/{taken.pk}/password/", form).status_code == 302
     log_in_with_given_password(clients["second"])
     erasure = request_from(clients.pop(requester))

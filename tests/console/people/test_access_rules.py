@@ -14,7 +14,7 @@ from logins.attempt_counts import count_failures
 from logins.limits import Account, rate_limits_for
 from logins.models import AccessRequest, HeldPermission
 from tests.support.pages import text_of
-from tests.support.people import browser, entries, person
+from tests.support.people import browser, entries, let_set_password, person
 from webhooks.models.rate_limit import RateLimitState
 
 pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
@@ -137,6 +137,8 @@ def test_only_a_superuser_changes_the_login_of_a_superuser() -> None:
     assert "../password/" not in page
     assert 'name="_save"' not in page
     other = browser(name="other")
+    # The password is requested: a superuser reads the audit log.
+    let_set_password(User.objects.get(username="other"), root)
     assert [other.post(address, form).status_code for address, form in forms_of(root).items()] == [302] * 3
 
 
@@ -153,6 +155,7 @@ def test_a_password_is_set_by_people_who_lack_no_permission_of_the_person(is_act
     direct = User.objects.create_user("direct", is_staff=True)
     direct.user_permissions.add(Permission.objects.get(codename="view_contents"))
     User.objects.exclude(username="anna").update(is_active=is_active)
+    let_set_password(User.objects.get(username="anna"), equal)
     cases = ((payloads, False), (evidence, False), (equal, True), (without, True), (direct, False))
     for other, is_allowed in cases:
         answer = client.post(f"{PEOPLE}{other.pk}/password/", PASSWORD)

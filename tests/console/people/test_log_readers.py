@@ -3,6 +3,7 @@ and a second person, by whatever way the person has it.
 """
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,17 +11,19 @@ from django.contrib.auth.models import Group, Permission, User
 from django.db import transaction
 from django.db.models import ProtectedError
 from django.test import Client
+from django.utils import timezone
 
 from logins.models import AccessRequest
 from logins.overseers import log_readers
 from tests.support.pages import text_of
-from tests.support.people import browser, entries, person
+from tests.support.people import browser, entries, let_set_password, person
 from tests.support.rows import in_submission
 
 pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 PEOPLE, ROLES, REQUESTS = "/admin/auth/user/", "/admin/auth/group/", "/admin/logins/accessrequest/"
 WHY = {"reason": "left the company"}
+NEW_PASSWORD = "a staple that is new"
 
 
 def permission() -> Permission:
@@ -109,6 +112,45 @@ def test_the_right_to_read_the_log_is_taken_by_two_people_with_a_reason(case: tu
     assert entries("person.changed")[-1]["actor"] == approved["actor"] != asked["actor"]
 
 
+@pytest.mark.parametrize("editor", in_submission(["", "administrator"], but=[""]))
+def test_the_password_of_a_reader_is_set_once_after_two_people_agreed_on_it(editor: str) -> None:
+    """Whoever sets it can log in with it, and so act as the one who watches."""
+    first, anna = browser(editor, "first"), person("administrator", "anna")
+    person("administrator", "second")
+    page, new = f"{PEOPLE}{anna.pk}/password/", {"password1": NEW_PASSWORD, "password2": NEW_PASSWORD}
+
+    def is_set() -> bool:
+        return bool(User.objects.get(pk=anna.pk).check_password(NEW_PASSWORD))
+
+    for form in (new, new | {"reason": ""}):
+        assert "a second person must approve" in text_of(first.post(page, form))
+    assert not AccessRequest.objects.exists()
+    assert first.post(page, new | WHY).status_code == 302
+    approve("first")
+    approve("anna")
+    first.post(page, new)
+    assert not is_set(), "neither the requester nor the person approves"
+    assert WHY["reason"] in approve("second")
+    browser(editor, "third").post(page, new)
+    assert not is_set(), "only the requester sets it"
+    assert first.post(page, new).status_code == 302
+    assert is_set()
+    assert AccessRequest.objects.get().state == "used"
+    again = dict.fromkeys(new, f"{NEW_PASSWORD} again")
+    assert "a second person must approve" in text_of(first.post(page, again))
+    assert is_set()
+    assert len(entries("person.password-changed")) == 1
+
+
+@pytest.mark.submission
+def test_an_approved_password_is_set_within_a_day() -> None:
+    first, anna = browser("", "first"), person("auditor", "anna")
+    let_set_password(User.objects.get(username="first"), anna)
+    AccessRequest.objects.update(decided_at=timezone.now() - timedelta(hours=25))
+    page = first.get(f"{PEOPLE}{anna.pk}/password/")
+    assert "a second person must approve" in text_of(page)
+
+
 def test_what_leaves_the_right_is_changed_alone() -> None:
     """A role besides another, and the login of a person who cannot read the log."""
     client, olli = browser("administrator"), person("auditor+support", "olli")
@@ -171,5 +213,6 @@ def test_no_form_leaves_a_person_without_a_password() -> None:
     anna, client = person("auditor", "anna"), browser()
     anna.set_password("correct horse battery")
     anna.save()
+    let_set_password(User.objects.get(is_superuser=True), anna)
     client.post(f"{PEOPLE}{anna.pk}/password/", {"usable_password": "false", "unset-password": "1"})
     assert User.objects.get(pk=anna.pk).check_password("correct horse battery")
