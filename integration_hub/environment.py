@@ -192,11 +192,15 @@ def read_listen_address(env: environ.Env, name: str) -> str:
     text: str = env.str(name, default="").strip()
     host, _, port = text.rpartition(":")
     try:
-        is_valid = not text or (bool(ip_address(host.strip("[]"))) and port.isascii() and 0 < int(port) < 65_536)
+        is_valid = not text or (
+            bool(ip_address(host.strip("[]"))) and port.isascii() and 0 < int(port) < 65_536
+        )
     except ValueError:
         is_valid = False
     if not is_valid:
-        raise ImproperlyConfigured(f"{name}: must be an IP address and a port, like 0.0.0.0:9464, not {text!r}.")
+        raise ImproperlyConfigured(
+            f"{name}: must be an IP address and a port, like 0.0.0.0:9464, not {text!r}."
+        )
     return text
 
 

@@ -87,7 +87,9 @@ REQUEST_FAILURES = _counter(
     "connection", "code",
 )  # fmt: skip
 PROCESSES = _gauge("hub_processes", "Processes of this machine that measure", "role")
-HTTP_THREADS = _gauge("hub_http_threads", "Requests that the web processes of this machine answer at once, at most")
+HTTP_THREADS = _gauge(
+    "hub_http_threads", "Requests that the web processes of this machine answer at once, at most"
+)
 HTTP_RUNNING = _gauge("hub_http_requests_running", "Requests that they are answering now")
 DELIVERY_THREADS = _gauge(
     "hub_delivery_threads", "Deliveries that the processes of this machine run at once, at most", "role"
@@ -120,11 +122,13 @@ PROCESS_METRICS = (
 BUILD_INFO = _gauge(
     "hub_build_info", "Always 1; the versions are its labels", "version", "python", "django", "database"
 )
-DATABASE_UP = _gauge("hub_database_up", "1 if the database answered this scrape, else 0, and the figures below are missing")
+DATABASE_UP = _gauge(
+    "hub_database_up", "1 if the database answered this scrape, else 0, and the figures below are missing"
+)
 DATABASE_BYTES = _gauge("hub_database_size_bytes", "Size of the database")
 DELIVERIES = _gauge(
     "hub_deliveries",
-    "Deliveries by state, as a worker last counted them; of the deliveries of one event, the one whose state the event shows",
+    "Deliveries by state, as a worker last counted them; of those of one event, the one whose state the event shows",
     "state",
 )
 DUE = _gauge("hub_due_deliveries", "Deliveries that could run now, counted up to 10,001")
@@ -154,7 +158,9 @@ JOBS = _gauge("hub_jobs", "Jobs that wait or run: exports, bulk replays, erasure
 OLDEST_JOB = _gauge("hub_oldest_job_seconds", "Time for which the oldest waiting job has been due; else 0")
 UNSEALED = _gauge("hub_audit_unsealed_seconds", "Age of the oldest audit entry that is not sealed; else 0")
 CHECKPOINT_AGE = _gauge(
-    "hub_audit_checkpoint_age_seconds", "Time since a checkpoint was last published; +Inf if none was", "channel"
+    "hub_audit_checkpoint_age_seconds",
+    "Time since a checkpoint was last published; +Inf if none was",
+    "channel",
 )
 CHECKPOINT_FAILING = _gauge(
     "hub_audit_checkpoint_failing_seconds", "Time for which publishing has failed; 0 if it works", "channel"

@@ -8,7 +8,10 @@ class MeasuredRecorder:
     """A `Recorder` that counts each exchange, and passes everything to another one."""
 
     def __init__(self, recorder: Recorder, slug: str) -> None:
-        self.record_request, self.check_before_sending = recorder.record_request, recorder.check_before_sending
+        self.record_request, self.check_before_sending = (
+            recorder.record_request,
+            recorder.check_before_sending,
+        )
         self._recorder, self._slug = recorder, slug
 
     def record_exchange(self, exchange: RecordedExchange) -> None:

@@ -76,7 +76,9 @@ class MeasuredProcess:
             return
         figures, role = pool.get_stats(), (self.role,)
         self.files.set(declared.POOL_LIMIT, role, figures.get("pool_max", 0))
-        self.files.set(declared.POOL_USED, role, figures.get("pool_size", 0) - figures.get("pool_available", 0))
+        self.files.set(
+            declared.POOL_USED, role, figures.get("pool_size", 0) - figures.get("pool_available", 0)
+        )
         self.files.set(declared.POOL_WAITING, role, figures.get("requests_waiting", 0))
 
     def _run(self) -> None:

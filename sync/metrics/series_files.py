@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import logging
+import mmap
 import os
 import secrets
 import shutil
@@ -31,10 +32,13 @@ logger = logging.getLogger("hub.metrics")
 Labels = tuple[str, ...]
 KeepsLabels = Callable[[Mapping[str, str]], bool]
 
-# Bytes of the file of a process. A histogram takes 2 KB for each combination of labels.
-FILE_SIZES: Mapping[Kind, int] = {"counter": 262_144, "histogram": 1_048_576, "gauge": 16_384}
+# Bytes of a file when it begins, doubled as needed up to these. A histogram takes 2.5 KB for each combination of
+# labels; 100 connections with all purposes take 2.5 MB.
+_FIRST_BYTES: Mapping[Kind, int] = {"counter": 65_536, "histogram": 262_144, "gauge": 16_384}
+MAX_BYTES: Mapping[Kind, int] = {"counter": 4_194_304, "histogram": 8_388_608, "gauge": 16_384}
 _PREFIXES: Mapping[Kind, str] = {"counter": "counter", "histogram": "histogram", "gauge": "gauge_livesum"}
-_FULL_SHARE = 0.7
+# A file is replaced before it is full, so that nothing is lost.
+_FULL_SHARE = 0.5
 _ENTRY_BYTES = 32  # of an entry beyond its key, at most
 _FOLDER_LOCK = "folder.lock"
 _ENDED = "ended"
@@ -58,16 +62,21 @@ class ProcessFiles:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         identity = secrets.token_hex(8)
         self._lock = threading.Lock()
-        self._keys: dict[tuple[MetricDeclaration, Labels], tuple[str, ...]] = {}
+        self._keys: dict[tuple[str, Labels], tuple[str, ...]] = {}
         # Another process must not take this one for an ended one before it is locked.
         with _locked_folder(folder):
             self._path = folder / f"{identity}.lock"
             self._life = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._life, fcntl.LOCK_EX)
-            self._files = {
-                kind: _SeriesFile(folder / f"{prefix}_{identity}.db", FILE_SIZES[kind])
-                for kind, prefix in _PREFIXES.items()
-            }
+            try:
+                self._files = {
+                    kind: _SeriesFile(folder / f"{prefix}_{identity}.db", _FIRST_BYTES[kind], MAX_BYTES[kind])
+                    for kind, prefix in _PREFIXES.items()
+                }
+            except BaseException:
+                # Its files are deleted as those of an ended process.
+                os.close(self._life)
+                raise
 
     @property
     def must_be_replaced(self) -> bool:
@@ -104,20 +113,21 @@ class ProcessFiles:
 
     def _find_keys(self, metric: MetricDeclaration, labels: Labels) -> tuple[str, ...]:
         """Return the keys of a series, which is begun with zeros; none if there is no room, or it is closed."""
-        keys = self._keys.get((metric, labels))
+        keys = self._keys.get((metric.name, labels))
         if keys is None:
             keys = _make_keys(metric, labels)
             file = self._files.get(metric.kind)
             if file is None or not file.begin(keys):
                 return ()
-            self._keys[metric, labels] = keys
+            self._keys[metric.name, labels] = keys
         return keys
 
 
 class _SeriesFile(MmapedDict):
-    """A file of a fixed size."""
+    """A file that grows up to a size."""
 
-    def __init__(self, path: Path, size: int) -> None:
+    def __init__(self, path: Path, size: int, max_size: int) -> None:
+        self._max_size = max_size
         # Allocated in whole: a write into a hole of the file would end the process where the disk is full (SIGBUS).
         with path.open("xb") as file:
             os.posix_fallocate(file.fileno(), 0, size)
@@ -125,18 +135,32 @@ class _SeriesFile(MmapedDict):
 
     @property
     def is_nearly_full(self) -> bool:
-        return self._used > _FULL_SHARE * self._capacity
+        return bool(self._used > _FULL_SHARE * self._max_size)
 
     def begin(self, keys: Iterable[str]) -> bool:
         """Begin series with zero. Returns False if there is no room for all."""
-        if self._used + sum(len(key.encode()) + _ENTRY_BYTES for key in keys) > self._capacity:
-            return False
+        needed = self._used + sum(len(key.encode()) + _ENTRY_BYTES for key in keys)
+        while needed > self._capacity:
+            if not self._grow():
+                return False
         for key in keys:
             self.read_value(key)
         return True
 
     def add(self, key: str, amount: float) -> None:
         self.write_value(key, self.read_value(key)[0] + amount, 0.0)
+
+    def _grow(self) -> bool:
+        size = 2 * self._capacity
+        if size > self._max_size:
+            return False
+        try:
+            os.posix_fallocate(self._f.fileno(), 0, size)
+        except OSError:
+            return False
+        self._m.close()
+        self._m, self._capacity = mmap.mmap(self._f.fileno(), size), size
+        return True
 
 
 def _make_keys(metric: MetricDeclaration, labels: Labels) -> tuple[str, ...]:
@@ -159,20 +183,18 @@ def read_families(folder: Path, keeps: KeepsLabels) -> list[Metric]:
         return []
     with _locked_folder(folder):
         _add_ended_processes(folder, keeps)
+        files = list(folder.glob("*.db"))
         try:
-            families = _merge_files(folder)
-        except _DAMAGES as damage:
-            logger.warning("damaged metrics of ended processes were deleted (%s)", type(damage).__name__)
-            for file in folder.glob(f"*_{_ENDED}.db"):
-                file.unlink()
-            families = _merge_files(folder)
+            families = _merge_files(files)
+        except _DAMAGES:
+            families = _merge_files(file for file in files if _read_values(file))
     for family in families:
         family.samples = [sample for sample in family.samples if keeps(sample.labels)]
     return families
 
 
-def _merge_files(folder: Path) -> list[Metric]:
-    return list(MultiProcessCollector.merge([str(file) for file in folder.glob("*.db")]))
+def _merge_files(files: Iterable[Path]) -> list[Metric]:
+    return list(MultiProcessCollector.merge([str(file) for file in files]))
 
 
 def delete_other_versions(folder: Path) -> None:
@@ -199,7 +221,10 @@ def _add_ended_processes(folder: Path, keeps: KeepsLabels) -> None:
                 values[key] += value
         _write_values(total, {key: value for key, value in values.items() if keeps(json.loads(key)[2])})
     for identity in ended:
-        for path in (*(folder / f"{prefix}_{identity}.db" for prefix in _PREFIXES.values()), folder / f"{identity}.lock"):
+        for path in (
+            *(folder / f"{prefix}_{identity}.db" for prefix in _PREFIXES.values()),
+            folder / f"{identity}.lock",
+        ):
             path.unlink(missing_ok=True)
 
 
@@ -217,7 +242,8 @@ def _read_values(path: Path) -> list[tuple[str, float]]:
 def _write_values(path: Path, values: Mapping[str, float]) -> None:
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
-    file = _SeriesFile(new, sum(len(key.encode()) + _ENTRY_BYTES for key in values) + 4096)
+    size = sum(len(key.encode()) + _ENTRY_BYTES for key in values) + 4096
+    file = _SeriesFile(new, size, size)
     for key, value in values.items():
         file.write_value(key, value, 0.0)
     file.close()

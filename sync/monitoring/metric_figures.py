@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from math import inf
@@ -25,29 +25,36 @@ from webhooks.models import State
 CACHE_SECONDS = 10.0
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
 # A recount takes seconds.
-_LONGEST_COUNT = timedelta(minutes=5)
+_LONGEST_COUNT = timedelta(minutes=2)
 CONNECTION_STATES = ("enabled", "failing", "paused", "disabled")
 
 _SIZES = {
     "postgresql": "pg_database_size(current_database())",
     "sqlite": "(SELECT page_count FROM pragma_page_count()) * (SELECT page_size FROM pragma_page_size())",
 }
+# One lookup in the index for each hour, which PostgreSQL would not choose itself.
+_RECOUNTED = {
+    "postgresql": """(SELECT begins_at AS hour FROM sync_countedhour WHERE counted_at > %s) counted, LATERAL
+      (SELECT state, SUM(number) AS number FROM sync_eventcount c WHERE c.hour = counted.hour GROUP BY state) summed""",
+    "sqlite": """(SELECT hour, state, SUM(number) AS number FROM sync_eventcount
+      WHERE hour IN (SELECT begins_at FROM sync_countedhour WHERE counted_at > %s) GROUP BY hour, state) summed""",
+}
 _IS_FAILING = f"id IN (SELECT b.connection_id {PAUSED_CONNECTIONS})"
 _WAITING_JOB = "state IN ('waiting', 'running')"
-# Name, label, number, time: each part returns rows of these columns. Parameters: see `DeliveryCounts.read_since`, twice.
+# Name, label, number, time: each part returns rows of these columns. Parameters: `DeliveryCounts.read_since`, twice.
 _PARTS = f"""
 SELECT 'now' AS name, '' AS label, CAST(0 AS double precision) AS number, {{now}} AS moment
 UNION ALL SELECT 'size', '', %SIZE%, NULL
 UNION ALL SELECT 'recounted', '', NULL, begins_at FROM sync_countedhour WHERE counted_at > %s
 UNION ALL SELECT 'first-hour', '', NULL, MIN(begins_at) FROM sync_countedhour
-UNION ALL SELECT 'deliveries', state, SUM(number), hour FROM sync_eventcount
-  WHERE hour IN (SELECT begins_at FROM sync_countedhour WHERE counted_at > %s) GROUP BY hour, state
+UNION ALL SELECT 'deliveries', state, number, hour FROM %RECOUNTED%
 UNION ALL SELECT 'due', '', COUNT(*), NULL FROM
   (SELECT id FROM sync_delivery WHERE {is_due()} LIMIT {COUNT_LIMIT + 1}) due
 UNION ALL SELECT 'expired', '', COUNT(*), NULL FROM
   (SELECT id FROM sync_delivery WHERE {has_expired_lease()} LIMIT {COUNT_LIMIT + 1}) expired
 UNION ALL SELECT 'oldest-due', '', NULL, (SELECT d.due_at FROM
-  (SELECT id, due_at, is_relayed, {", ".join(SUBJECT_COLUMNS)} FROM sync_delivery WHERE {is_due()} ORDER BY due_at, id LIMIT {COUNT_LIMIT + 1}) d
+  (SELECT id, due_at, is_relayed, {", ".join(SUBJECT_COLUMNS)} FROM sync_delivery WHERE {is_due()}
+   ORDER BY due_at, id LIMIT {COUNT_LIMIT + 1}) d
   WHERE d.identity_id NOT IN (SELECT b.connection_id {PAUSED_CONNECTIONS})
   AND d.target_id NOT IN (SELECT b.connection_id {PAUSED_CONNECTIONS})
   AND NOT {is_behind_older("d")} ORDER BY d.due_at, d.id LIMIT 1)
@@ -56,7 +63,8 @@ UNION ALL SELECT 'connections', CASE WHEN NOT is_enabled THEN 'disabled' WHEN pa
 UNION ALL SELECT 'failing', slug, NULL, since FROM (SELECT c.slug, COALESCE(b.opened_at, b.open_until) AS since
   {PAUSED_CONNECTIONS} ORDER BY since, c.id LIMIT {MAX_NAMES}) failing
 UNION ALL SELECT 'alarms', kind, COUNT(*), NULL FROM sync_alarm WHERE ended_at IS NULL GROUP BY kind
-UNION ALL SELECT 'notifications', channel, COUNT(*), NULL FROM sync_notification WHERE state = 'waiting' GROUP BY channel
+UNION ALL SELECT 'notifications', channel, COUNT(*), NULL FROM sync_notification WHERE state = 'waiting'
+  GROUP BY channel
 UNION ALL SELECT 'worker', '', NULL, MAX(ended_at) FROM sync_periodictask
 UNION ALL SELECT 'jobs', kind, COUNT(*), NULL FROM sync_job WHERE {_WAITING_JOB} GROUP BY kind
 UNION ALL SELECT 'oldest-job', '', NULL, MIN(due_at) FROM sync_job WHERE {_WAITING_JOB} AND state = 'waiting'
@@ -66,7 +74,10 @@ UNION ALL SELECT 'checkpoint', name, NULL, sent_at FROM audit_checkpointchannel
 UNION ALL SELECT 'checkpoint-failing', name, NULL, failing_since FROM audit_checkpointchannel
 UNION ALL SELECT 'verified', '', faults, at FROM (SELECT * FROM audit_verification ORDER BY id DESC LIMIT 1) verified
 """  # noqa: S608
-_FIGURES = {vendor: Statement(_PARTS.replace("%SIZE%", size)) for vendor, size in _SIZES.items()}
+_FIGURES = {
+    vendor: Statement(_PARTS.replace("%SIZE%", size).replace("%RECOUNTED%", _RECOUNTED[vendor]))
+    for vendor, size in _SIZES.items()
+}
 
 Row = tuple[str, str, float | None, Any]
 _Parts = Mapping[str, list[tuple[str, float | None, Any]]]
@@ -80,28 +91,32 @@ class DeliveryCounts:
     """
 
     def __init__(self) -> None:
-        self._numbers: dict[datetime, dict[str, int]] = {}
+        self._numbers: dict[datetime, list[tuple[str, int]]] = {}
+        self._sums = Counter[str]()
         self.read_since = _LONG_AGO
 
     def update(self, parts: _Parts, now: datetime) -> None:
         """Take over the hours that the statement has read, and forget those that retention has deleted."""
         for _, _, hour in parts.get("recounted", ()):
-            self._numbers[parse_timestamp(hour)] = {}
-        for state, number, hour in parts.get("deliveries", ()):
-            self._numbers[parse_timestamp(hour)][sys.intern(state)] = int(number or 0)
+            self._forget_hour(parse_timestamp(hour))
+        for state, number, moment in parts.get("deliveries", ()):
+            self._numbers.setdefault(parse_timestamp(moment), []).append(
+                (sys.intern(state), int(number or 0))
+            )
+            self._sums[state] += int(number or 0)
         first = parse_optional_timestamp(parts["first-hour"][0][2])
         for hour in [hour for hour in self._numbers if first is None or hour < first]:
-            del self._numbers[hour]
+            self._forget_hour(hour)
         # A count that is committed later says when it began.
         self.read_since = now - _LONGEST_COUNT
 
     def sum_by_state(self) -> dict[str, int]:
         """Return the number of deliveries in each state."""
-        sums = dict.fromkeys(State.values, 0)
-        for numbers in self._numbers.values():
-            for state, number in numbers.items():
-                sums[state] = sums.get(state, 0) + number
-        return sums
+        return {state: self._sums[state] for state in State.values}
+
+    def _forget_hour(self, hour: datetime) -> None:
+        for state, number in self._numbers.pop(hour, ()):
+            self._sums[state] -= number
 
 
 class FigureReader:
@@ -137,7 +152,9 @@ def _numbers(name: str, labels: Iterable[str] = ()) -> _Maker:
     """Make a sample of each row; 0 for a label of which there is no row."""
 
     def make(parts: _Parts) -> Iterator[Sample]:
-        numbers = dict.fromkeys(labels, 0.0) | {label: float(number or 0) for label, number, _ in parts.get(name, ())}
+        numbers = dict.fromkeys(labels, 0.0) | {
+            label: float(number or 0) for label, number, _ in parts.get(name, ())
+        }
         yield from (((label,), number) for label, number in numbers.items())
 
     return make
@@ -201,4 +218,3 @@ _MAKERS: Mapping[MetricDeclaration, _Maker] = {
     declared.VERIFIED_AGE: _age("verified", inf),
     declared.AUDIT_FAULTS: _number("verified"),
 }
-

@@ -131,6 +131,7 @@ def test_arguments_that_do_not_fit_are_not_printed() -> None:
 PROCESS_SECRETS = {
     "SECRET_KEY": "process-secret-key",
     "HEALTH_TOKEN": "process-health-token",
+    "METRICS_TOKEN": "process-metrics-token",
     "ALARM_WEBHOOK_SECRET": "whsec_process+alarm/secret",
     "AUDIT_CHECKPOINT_SECRET": "whsec_process+checkpoint/secret",
     "EMAIL_HOST_PASSWORD": "process mail password",
@@ -177,7 +178,7 @@ def leaks_of(secrets: list[str], log_format: str) -> list[tuple[str, str]]:
 def test_no_line_holds_a_secret_of_the_process_or_of_a_connection(
     secrets: list[str], log_format: str
 ) -> None:
-    assert len(secrets) == 11
+    assert len(secrets) == 12
     assert leaks_of(secrets, log_format) == []
 
 

@@ -14,7 +14,15 @@ from sync.metrics.declared import ALL_METRICS
 from sync.metrics.measuring import MeasuredProcess, count_request
 from sync.monitoring import metric_figures
 from tests.support.hub import EXAMPLE, Hub
-from tests.support.metrics import TOKEN, get_metrics, measured_hub, parse_series, scrape, value_of, wait_for_metric
+from tests.support.metrics import (
+    TOKEN,
+    get_metrics,
+    measured_hub,
+    parse_series,
+    scrape,
+    value_of,
+    wait_for_metric,
+)
 
 
 @pytest.fixture

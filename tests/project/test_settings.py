@@ -58,6 +58,10 @@ def test_a_missing_secret_stops_the_start_and_is_named(name: str) -> None:
         ("SECOND_PERSON_HOURS", ["-1", "0.5", "8761"]),
         ("KEEP_AUDIT_DAYS", ["-1"]),
         ("UNKEPT_WRITES", ["-1", "2"]),
+        (
+            "METRICS_LISTEN",
+            ["9464", "localhost:9464", "10.0.0.7:", "10.0.0.7:0", "10.0.0.7:65536", "10.0.0.7:٣"],
+        ),
         ("LOG_LEVEL", ["LOUD"]),
         ("LOG_FORMAT", ["xml"]),
         ("RECHECK_SECONDS", ["60;300", "60,,300", "300,60", "60,60", "0", "nan", "90000"]),

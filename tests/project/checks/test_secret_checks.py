@@ -20,6 +20,7 @@ GOOD = {
     "SECRET_KEY_FALLBACKS": "bN5mHc7Jf4PgSd6Ea1UiOoTyWrQxCvBnMzKlHjZq3v9LwXk2Rt8Y",
     "SEALING_KEYS": base64.urlsafe_b64encode(RANDOM).decode(),
     "HEALTH_TOKEN": "s6Ea1UiOoTyWrQxCvBnMzKlHjZq3v9Lw",
+    "METRICS_TOKEN": "K7pLr2VxTq9ZsWc4NdYh8BfMg3JvUaEo",
     "ALARM_WEBHOOK_SECRET": "whsec_" + base64.b64encode(RANDOM[4:]).decode(),
     "AUDIT_CHECKPOINT_SECRET": "whsec_" + base64.b64encode(RANDOM[8:]).decode(),
 }
@@ -49,6 +50,7 @@ WEAK = {
     "SECRET_KEY": [GOOD["SECRET_KEY"][:49], *WEAK_TEXTS.values()],
     "SECRET_KEY_FALLBACKS": [GOOD["SECRET_KEY"][:49], WEAK_TEXTS["white space"], WEAK_TEXTS["ten digits"]],
     "HEALTH_TOKEN": [GOOD["HEALTH_TOKEN"][:31], WEAK_TEXTS["white space"], WEAK_TEXTS["ten digits"]],
+    "METRICS_TOKEN": [GOOD["METRICS_TOKEN"][:31], WEAK_TEXTS["one character"], WEAK_TEXTS["a placeholder"]],
     "SEALING_KEYS": [
         encoded(RANDOM[:31]),
         encoded(bytes(32)),
@@ -74,7 +76,13 @@ def good(settings: Any) -> Any:
 
 def test_good_secrets_pass_and_so_do_those_that_are_not_set(good: Any) -> None:
     assert check_secrets() == []
-    for name in ("SECRET_KEY_FALLBACKS", "HEALTH_TOKEN", "ALARM_WEBHOOK_SECRET", "AUDIT_CHECKPOINT_SECRET"):
+    for name in (
+        "SECRET_KEY_FALLBACKS",
+        "HEALTH_TOKEN",
+        "METRICS_TOKEN",
+        "ALARM_WEBHOOK_SECRET",
+        "AUDIT_CHECKPOINT_SECRET",
+    ):
         setattr(good, name, [] if name.endswith("FALLBACKS") else "")
     assert check_secrets() == []
 
