@@ -120,9 +120,10 @@ start-peers: $(CHECKS)  ## real systems to connect manually, as docs/connect.md 
 bench: $(CHECKS)  ## what a webhook costs, compared with plain views; ARGS="--quick" for a first look
 	$(BIN)/python -m tests.bench $(ARGS)
 
-docs: $(READY)  ## the reference of all settings, into docs/reference, and the tables of docs/audit-format.md
+docs: $(READY)  ## the reference of all settings, into docs/reference, and tables of two pages that code declares
 	$(HUB_ENV) $(BIN)/python -m devtools write_reference
 	$(HUB_ENV) $(BIN)/python -m devtools write_format_tables
+	$(HUB_ENV) $(BIN)/python -m devtools write_format_tables docs/operations/metrics.md
 
 sbom: $(CHECKS)  ## the packages of the production locks with their licences, as CycloneDX, into var
 	$(BIN)/python -m devtools.sbom

@@ -1,10 +1,19 @@
-"""The tables of docs/audit-format.md that code declares: the columns of an export, and the lists under its digests."""
+"""The tables of pages that code declares: of docs/audit-format.md the columns of an export, and the lists under its
+digests; of docs/operations/metrics.md the metrics.
+"""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
 
 from exports.bundle.schema import TABLES, TableSchema
 from exports.bundle.shipped.check_rows import CALL_COLUMNS, EVENT_FACTS, EVENT_SUBJECT
+from sync.metrics.declared import (
+    BUILD_INFO,
+    DATABASE_METRICS,
+    DATABASE_UP,
+    PROCESS_METRICS,
+    MetricDeclaration,
+)
 
 _MARKED = re.compile(r"(<!-- made by `make docs`: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _CELL_BORDER = re.compile(r"(?<!\\)\|")
@@ -45,6 +54,14 @@ def _write_digests(text: str) -> str:
     return _write_table(("digest", "its list", "in"), rows, text)
 
 
+def _metrics_writer(metrics: Iterable[MetricDeclaration]) -> Callable[[str], str]:
+    rows = [
+        (f"`{metric.name}`", metric.kind, ", ".join(f"`{label}`" for label in metric.labels), metric.meaning)
+        for metric in metrics
+    ]
+    return lambda text: _write_table(("metric", "type", "labels", "meaning"), rows, text)
+
+
 def _describe_list(first: str, columns: Sequence[str]) -> str:
     return f'`"{first}"`, then ' + ", ".join(f"`{column}`" for column in columns)
 
@@ -66,4 +83,9 @@ def _columns_writer(table: TableSchema) -> Callable[[str], str]:
     return lambda text: _write_columns(table, text)
 
 
-_WRITERS = {**{table.name: _columns_writer(table) for table in TABLES}, "digests": _write_digests}
+_WRITERS = {
+    **{table.name: _columns_writer(table) for table in TABLES},
+    "digests": _write_digests,
+    "process_metrics": _metrics_writer(PROCESS_METRICS),
+    "database_metrics": _metrics_writer((BUILD_INFO, DATABASE_UP, *DATABASE_METRICS)),
+}

@@ -1,4 +1,4 @@
-"""`python -m devtools write_format_tables`: write the tables of docs/audit-format.md that code declares."""
+"""`python -m devtools write_format_tables`: write the tables of pages that code declares."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from devtools.format_tables import rewrite_tables
 
 
 class Command(BaseCommand):
-    help = "Write the tables of the description of the formats that code declares."
+    help = "Write the tables of a page that code declares."
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
