@@ -13,7 +13,7 @@ HUB_ENV := HUB_ENV_FILE=/dev/null SECRET_KEY=only-for-checks-0123456789abcdefghi
 TEST_PROCESSES = $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
 
 .PHONY: run test quick test-sqlite test-postgresql check lint types contracts migrations submission nightly \
-	gate-stress promises faults peers start-peers bench screenshots docs lock sbom newest clean
+	gate-stress promises faults peers start-peers bench screenshots docs upgrade-database lock sbom newest clean
 
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 INSTALL := $(BIN)/python $(PIP_INSTALL) --require-hashes
@@ -76,8 +76,8 @@ quick: $(CHECKS)  ## within a minute: the pure rules, and the path of a webhook 
 # The files that mark a test so, or rows of a table: collecting all tests costs each process 10 s of CPU.
 marked = $(shell grep -rlE --include 'test_*.py' 'mark\.$(1)|\bin_$(1)' tests | sort)
 
-# The pages of the console that write SQL of their own, or filter, search and count.
-PAGES_ON_POSTGRESQL := tests/console/test_every_page.py $(addprefix tests/console/,audit_log entities events failures overview replays)
+# The pages of the console that write SQL of their own, or filter, search and count; and databases of earlier releases.
+PAGES_ON_POSTGRESQL := tests/console/test_every_page.py $(addprefix tests/console/,audit_log entities events failures overview replays) tests/upgrade
 
 # tests/faults/load/groups.py names the groups: load tests begin first and never two at once; meanwhile the other
 # process runs what mostly waits.
@@ -127,6 +127,9 @@ docs: $(READY)  ## the reference of all settings, into docs/reference, and table
 
 sbom: $(CHECKS)  ## the packages of the production locks with their licences, as CycloneDX, into var
 	$(BIN)/python -m devtools.sbom
+
+upgrade-database: $(CHECKS)  ## the databases of this release, for tests/upgrade: once, in the commit of the release
+	$(BIN)/python -m tests.upgrade.make
 
 screenshots: $(CHECKS)  ## a picture of every screen, into var/screens; ARGS="events replay" for these only
 	$(BIN)/python -m tests.browser $(ARGS)
