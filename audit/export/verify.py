@@ -158,6 +158,8 @@ def pruned_field(record: Record) -> list[str]:
 
 
 def require_fields(record: Record, *names: str) -> Record:
+    if type(version := record.get("v")) is int and version > 1:
+        raise ValueError(f"is of version {version} of its format, which needs the program of a newer hub")
     if set(record) != set(names):
         raise ValueError(f"does not have exactly the fields {', '.join(sorted(names))}")
     for name in NUMBERS & set(record):

@@ -1053,6 +1053,8 @@ class RowChecker:
             if name := self.find_special_file():
                 self.add_fault("special-file", name, "is a link or a special file")
                 return self.faults
+            if self.read_json("manifest.json").get("v", 1) != 1:
+                raise ValueError("the export is of a later format, which needs the program of a newer hub")
             self.metadata = self.read_json("export.json")
             if missing := [name for name in METADATA_FIELDS if name not in self.metadata]:
                 raise ValueError(f"export.json lacks {', '.join(missing)}")
