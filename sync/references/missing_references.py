@@ -10,7 +10,6 @@ from django.db import DatabaseError, transaction
 
 from database.clock import database_now, read_clock
 from database.statement import BoundStatement, Statement
-from sync.deliveries.predicates import MATCHES_SUBJECT
 from sync.models import SUCCESS_STATES, AwaitedRecord, Delivery, Link
 from sync.models.delivery import sql_list
 from sync.planning.references import Reference
@@ -36,8 +35,8 @@ _ENDED_STATES = (*SUCCESS_STATES, State.DEAD)
 _DELETE_MISSING = Statement("DELETE FROM sync_awaitedrecord WHERE delivery_id = %s")
 # Without the row which says that the record of the delivery has given up its own value: see `value_holders`.
 _DELETE_BUT_GIVEN_UP = Statement(
-    f"""DELETE FROM sync_awaitedrecord WHERE delivery_id = %s
-    AND NOT (holds_value AND record_id <> '' AND {MATCHES_SUBJECT})"""  # noqa: S608
+    """DELETE FROM sync_awaitedrecord WHERE delivery_id = %s AND NOT (holds_value AND record_id <> ''
+    AND entity_id = %s AND entity_type = %s AND identity_id = %s AND target_id = %s)"""
 )
 _SCHEDULE_ARRIVED, _SCHEDULE_SLICE = (
     Statement(

@@ -9,12 +9,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from django.db.models import F, Q, QuerySet
 
 from database.clock import database_now
 from database.statement import Statement
-from sync.deliveries.predicates import subject_filter
 from sync.models import SETTLED_STATES, Attempt, AttemptCause, AttemptOutcome, AwaitedRecord, Delivery
 from sync.models.delivery import sql_list
 from sync.planning.references import LinkedEntity
@@ -73,7 +73,7 @@ def known_holders(delivery: Delivery) -> Mapping[LinkedEntity, str]:
     with the id of that record.
     """
     own = _entity_of(delivery)
-    rows = _rows_of_entity(delivery, own).exclude(record_id="").exclude(**subject_filter(delivery))
+    rows = _rows_of_entity(delivery, own).exclude(record_id="").exclude(**_subject_of(delivery))
     names = ("identity", "entity_type", "entity_id", "record_id")
     return {LinkedEntity(*row[:3]): row[3] for row in rows.values_list(*names)[:_MAX_CIRCLE]}
 
@@ -238,15 +238,25 @@ def _rows_of_entity(delivery: Delivery, entity: LinkedEntity) -> QuerySet[Awaite
     return rows.exclude(delivery__state__in=_OVERCOME_STATES)
 
 
+def _subject_of(delivery: Delivery) -> dict[str, Any]:
+    """Return the columns of the delivery's entity and target with their values, for a filter."""
+    return {
+        "entity_id": delivery.entity_id,
+        "entity_type": delivery.entity_type,
+        "identity": delivery.identity_id,
+        "target": delivery.target_id,
+    }
+
+
 def _entity_of(delivery: Delivery) -> LinkedEntity:
     return LinkedEntity(delivery.identity_id, delivery.entity_type, delivery.entity_id)
 
 
 def _is_given_up(delivery: Delivery) -> Q:
     """Match the row which says that the delivery's record has given up its own value."""
-    return Q(**subject_filter(delivery), record_id__gt="")
+    return Q(**_subject_of(delivery), record_id__gt="")
 
 
 def _waits_of(delivery: Delivery) -> QuerySet[AwaitedRecord]:
     """Return the rows of the deliveries that wait for a value which the record of this one holds."""
-    return AwaitedRecord.objects.filter(**subject_filter(delivery), holds_value=True)
+    return AwaitedRecord.objects.filter(**_subject_of(delivery), holds_value=True)
