@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal, overload
 
@@ -124,7 +124,7 @@ def make_connector(
     byte_cap: int = DEFAULT_BYTE_CAP,
     scrubber: SecretScrubber | None = None,
     language: str = "",
-    new_traceparent: Callable[[], str] | None = None,
+    trace: tuple[str, str] | None = None,
 ) -> IdentityConnector: ...
 @overload
 def make_connector(
@@ -141,7 +141,7 @@ def make_connector(
     byte_cap: int = DEFAULT_BYTE_CAP,
     scrubber: SecretScrubber | None = None,
     language: str = "",
-    new_traceparent: Callable[[], str] | None = None,
+    trace: tuple[str, str] | None = None,
 ) -> TargetConnector: ...
 def make_connector(
     side: Side,
@@ -157,14 +157,14 @@ def make_connector(
     byte_cap: int = DEFAULT_BYTE_CAP,
     scrubber: SecretScrubber | None = None,
     language: str = "",
-    new_traceparent: Callable[[], str] | None = None,
+    trace: tuple[str, str] | None = None,
 ) -> IdentityConnector | TargetConnector:
     """Make a connector for one attempt. Cheap: parsed settings, open connections and tokens are cached in the
     process.
 
     `deadline` in seconds for each exchange, `byte_cap` for the body of each response; `request_id` is sent as
-    X-Request-Id, and `language` as Accept-Language of writes. `new_traceparent` returns the traceparent of one
-    transmission; without it none is sent. `scrubber` removes the secrets of this connection from errors and records,
+    X-Request-Id, and `language` as Accept-Language of writes. `trace`, an id and flags, is continued with a
+    traceparent in each transmission. `scrubber` removes the secrets of this connection from errors and records,
     and those of others with which it is shared. Raises SettingsInvalid.
     """
     if CONNECTOR_SIDES.get(connector) != side:
@@ -175,7 +175,7 @@ def make_connector(
         cached = _parse_connection(connector, base_url, authentication, credentials, settings)
         _cache_parsed(key, cached)
     config, parsed = cached
-    options = AttemptOptions(request_id, deadline, byte_cap, language, new_traceparent)
+    options = AttemptOptions(request_id, deadline, byte_cap, language, trace)
     client = HttpClient(config, options, recorder, scrubber or SecretScrubber())
     if isinstance(parsed, identity.IdentitySettings):
         return RestIdentityConnector(client, parsed)

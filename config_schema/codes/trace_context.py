@@ -1,10 +1,8 @@
 """Traces of events over all systems: W3C Trace Context, https://www.w3.org/TR/trace-context/."""
 
-import os
 import re
 from contextvars import ContextVar
 from typing import NamedTuple
-from uuid import UUID
 
 # The trace of the work of this thread, which its log lines name; empty: none.
 TRACE_ID: ContextVar[str] = ContextVar("trace_id", default="")
@@ -12,7 +10,7 @@ TRACE_ID: ContextVar[str] = ContextVar("trace_id", default="")
 # Sampled, and random trace id. By the specification no other flag is passed on.
 _KNOWN_FLAGS = 0b11
 # A trace that begins here is recorded here: attempts and log lines name it.
-_OWN_FLAGS = "01"
+OWN_FLAGS = "01"
 _TRACE_ID_LENGTH = 32
 # A later version may append to what is known of version 00. 255 is no version, and ids of zeros are none.
 _TRACEPARENT = re.compile(
@@ -27,10 +25,6 @@ class Trace(NamedTuple):
     trace_id: str
     flags: str
 
-    def new_traceparent(self) -> str:
-        """Return the header `traceparent` of one outgoing request, whose span id is new."""
-        return f"00-{self.trace_id}-{os.urandom(8).hex()}-{self.flags}"
-
 
 def read_traceparent(header: str | None) -> bytes | None:
     """Return the trace id and the flags of a header, 17 bytes; None if there is none, or none that is valid."""
@@ -44,8 +38,3 @@ def stored_trace(trace: bytes) -> Trace:
     """Return the trace of the bytes that `read_traceparent` returned."""
     digits = trace.hex()
     return Trace(digits[:_TRACE_ID_LENGTH], digits[_TRACE_ID_LENGTH:])
-
-
-def new_trace(uuid: UUID) -> Trace:
-    """Return the trace that begins with an event: its id is the UUID of the event, so that nothing need be stored."""
-    return Trace(uuid.hex, _OWN_FLAGS)

@@ -1,6 +1,6 @@
 """Configuration of the HTTP client: of a connection, and of one attempt."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from connectors.auth.authentication import Authenticator
@@ -58,11 +58,12 @@ class ClientConfig:
 @dataclass(frozen=True, slots=True)
 class AttemptOptions:
     """Options of one attempt: `deadline_seconds` for each exchange, `byte_cap` for the body of each response, the
-    `language` in which a refused write should be explained; `new_traceparent` makes a header of each transmission.
+    `language` in which a refused write should be explained; `trace`: the id and the flags of the W3C trace that
+    each transmission continues.
     """
 
     request_id: str
     deadline_seconds: float = 10.0
     byte_cap: int = 1_048_576
     language: str = ""
-    new_traceparent: Callable[[], str] | None = None
+    trace: tuple[str, str] | None = None

@@ -1,5 +1,6 @@
 """Send prepared requests to one connection, record each exchange, and classify the responses."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,7 +13,6 @@ from connectors.exchange import (
     Purpose,
     Recorder,
     ResponseClassification,
-    merge_headers,
     start_exchange,
 )
 from connectors.http.message_types import (
@@ -122,10 +122,11 @@ class RequestSender:
 
     def _with_trace(self, call: PreparedRequest) -> PreparedRequest:
         """Add the header that continues the trace, each time with a new span, unless the settings set it."""
-        if self.options.new_traceparent is None:
+        if self.options.trace is None or "traceparent" in map(str.lower, call.headers):
             return call
-        trace = {"traceparent": self.options.new_traceparent()}
-        return call._replace(headers=merge_headers(trace, call.headers))
+        trace_id, flags = self.options.trace
+        traceparent = f"00-{trace_id}-{os.urandom(8).hex()}-{flags}"
+        return call._replace(headers={**call.headers, "traceparent": traceparent})
 
     def _mask_secret(self, secret: str) -> None:
         """Remove a secret of one transmission from what is recorded."""

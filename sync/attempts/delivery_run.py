@@ -342,7 +342,7 @@ def open_connector(
             recorder=MeasuredRecorder(recorder, connection.slug),
             scrubber=scrubber,
             language=language,
-            new_traceparent=None if trace is None else trace.new_traceparent,
+            trace=trace,
         )
     except CannotDecrypt as error:
         # Retried too: an administrator may enter them again, or restore the addresses or the key.

@@ -7,7 +7,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from config_schema.codes.reference import new_uuid, to_reference
-from config_schema.codes.trace_context import Trace, new_trace, stored_trace
+from config_schema.codes.trace_context import OWN_FLAGS, Trace, stored_trace
 from database.row_ids import id_bound
 from webhooks.models.payload import indexes_where_set, payload_foreign_key
 from webhooks.models.source import Source
@@ -144,7 +144,8 @@ class Event(models.Model):
     @cached_property
     def own_trace(self) -> Trace:
         """The trace of all work on the event: that of its sender, or one that begins with the event."""
-        return new_trace(self.uuid) if self.trace is None else stored_trace(bytes(self.trace))
+        # A trace that begins here is stored nowhere.
+        return Trace(self.uuid.hex, OWN_FLAGS) if self.trace is None else stored_trace(bytes(self.trace))
 
     @property
     def stream(self) -> str:

@@ -98,8 +98,9 @@ def receive_webhook(incoming: IncomingRequest, language: Language, delivery_port
         incoming = replace(incoming, body=verified.body)
     if source.open_window is not None:
         capture_verified(source, incoming)
+    trace = read_traceparent(incoming.headers.get("traceparent"))
     try:
-        return _answer_verified(ReceivedRequest(source, incoming, verified, language), delivery_port)
+        return _answer_verified(ReceivedRequest(source, incoming, verified, language, trace), delivery_port)
     except Exception as error:
         if source.response_format:
             raise VerifiedRequestFailed(source) from error
@@ -121,9 +122,8 @@ def receive_handshake(incoming: IncomingRequest, language: Language) -> Answer |
 
 def _answer_verified(request: ReceivedRequest, delivery_port: DeliveryPort) -> Answer:
     source, parsed = request.source, None
-    trace = read_traceparent(request.incoming.headers.get("traceparent"))
-    if trace is not None:
-        TRACE_ID.set(stored_trace(trace).trace_id)
+    if request.trace is not None:
+        TRACE_ID.set(stored_trace(request.trace).trace_id)
     try:
         events = parse_request(source, request.incoming, request.verified, delivery_port.routed_types)
         if isinstance(events, RequestEvents):

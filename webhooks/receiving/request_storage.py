@@ -13,7 +13,6 @@ from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from audit.format.signed_records import format_time
 from config_schema.codes.outcome import EventOutcome
-from config_schema.codes.trace_context import read_traceparent
 from database.model_rows import new_row
 from database.write_batch import WriteBatch
 from webhooks.delivery_port import DeliveryPort, DeliverySession
@@ -172,7 +171,7 @@ def plan_event(
         digest=hashlib.sha256(request.body).digest() if parsed.digest is None else parsed.digest,
         received_at=request.incoming.received_at,
         language=request.language,
-        trace=read_traceparent(request.incoming.headers.get("traceparent")),
+        trace=request.trace,
     )
     fetches_again = False
     if parsed.ignore_code:

@@ -96,12 +96,15 @@ class RequestedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedRequest:
-    """A verified request: its source, what arrived, how it was verified, and the language of its answer."""
+    """A verified request: its source, what arrived, how it was verified, the language of its answer, and its trace, as
+    an event stores it.
+    """
 
     source: Source
     incoming: IncomingRequest
     verified: VerifiedRequest
     language: Language
+    trace: bytes | None = None
 
     @property
     def body(self) -> bytes:

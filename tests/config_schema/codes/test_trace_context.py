@@ -20,15 +20,11 @@ TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
     ],
     ids=["sampled", "not sampled", "unknown flags", "later version", "later version with more"],
 )
-def test_trace_id_and_known_flags_of_a_valid_header_go_on_with_a_new_span(header: str, flags: str) -> None:
+def test_trace_id_and_known_flags_of_a_valid_header_go_on(header: str, flags: str) -> None:
     stored = read_traceparent(header)
     assert stored is not None
     assert len(stored) == 17
-    sent = [stored_trace(stored).new_traceparent() for _ in range(2)]
-    spans = {value.split("-")[2] for value in sent}
-    assert len(spans | {SPAN_ID}) == 3
-    assert all(value == f"00-{TRACE_ID}-{value.split('-')[2]}-{flags}" for value in sent)
-    assert {read_traceparent(value) for value in sent} == {stored}
+    assert stored_trace(stored) == (TRACE_ID, flags)
 
 
 @pytest.mark.parametrize(
