@@ -1,1 +1,1 @@
-"""What does a developer's machine need: keys, the stand-in systems, a sample history, the reference?"""
+"""What does a developer's machine need: keys, the stand-in systems, a sample history, the reference, the SBOM?"""
