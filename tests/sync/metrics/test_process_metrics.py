@@ -160,8 +160,8 @@ def test_a_damaged_file_of_an_ended_process_hides_nothing_else(
     count_request("shop", "update", "", 0.1)
     (measured.folder / "0123.lock").touch()
     (measured.folder / "counter_0123.db").write_bytes(damage)
-    (measured.folder / "histogram_ended.db").write_bytes(damage)
     for _ in range(2):
+        (measured.folder / "histogram_ended.db").write_bytes(damage)
         assert value_of(series(), "hub_request_duration_seconds_count", connection="shop") == 1
     assert not (measured.folder / "counter_0123.db").exists()
 
@@ -184,6 +184,8 @@ def test_a_full_disk_stops_measuring_and_nothing_else(
         process.replace_files()
         count_request("shop", "update", "", 0.1)
         assert value_of(series(), "hub_request_duration_seconds_count", connection="shop") == 1
+        # That of this process and that of the folder: what could not be made is deleted.
+        assert len(list(process.folder.glob("*.lock"))) == 2
 
 
 @pytest.mark.pure
