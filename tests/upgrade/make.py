@@ -20,12 +20,15 @@ def main() -> None:
     """Make the folder of the release that `integration_hub.__version__` names."""
     from integration_hub import __version__
 
+    variables = dict(os.environ)
+    # Before the databases, which record the identities that it gives to the migrations.
+    list_released_migrations(__version__)
     unfinished = FOLDER.with_name("unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     for kind in ("sqlite", "postgresql"):
         (unfinished / kind).mkdir(parents=True)
         command = [sys.executable, "-m", "tests.upgrade.make_database", str(unfinished / kind)]
-        environment = os.environ | {"HUB_TEST_DATABASE": kind, "LOG_FORMAT": "text"}
+        environment = variables | {"HUB_TEST_DATABASE": kind, "LOG_FORMAT": "text"}
         subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=1800)
     for program in _PROGRAMS:
         shutil.copyfile(ROOT / program, unfinished / Path(program).name)
@@ -33,7 +36,6 @@ def main() -> None:
     shutil.rmtree(FOLDER / __version__, ignore_errors=True)
     FOLDER.mkdir(exist_ok=True)
     unfinished.rename(FOLDER / __version__)
-    list_released_migrations(__version__)
     print(f"Made {FOLDER / __version__}. Commit it with integration_hub/released_migrations.txt.")
 
 

@@ -1,6 +1,7 @@
 """An upgraded hub in use: its pages, its open deliveries, an export, and what its database has."""
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -88,19 +89,25 @@ def finish_open_deliveries(systems: Path) -> dict[str, Any]:
         for row in Connection.objects.all():
             # The credentials that the release stored, entered again for the new address.
             change_connection(row, base_url=identity.url if row.side == "identity" else shop.url)
-        for _ in range(20):
-            for work in PERIODIC:
-                work.run()
-            Delivery.objects.filter(state__in=("pending", "retrying")).update(due_at=timezone.now())
-            if not run_due_deliveries():
-                break
-        wait_until_quiet()
+        _work_until_settled()
         ended = {row.pk: row for row in Delivery.objects.filter(pk__in=[row.pk for row in before])}
         emails = {row["external_id"]: row["email"] for row in shop.list_records("customers")}
     return {
         "ended": [[row.entity_id, row.state, ended[row.pk].state] for row in before],
         "emails": emails,
     }
+
+
+def _work_until_settled(seconds: float = 60.0) -> None:
+    """Do what a worker does until nothing waits but what a person has to decide, for at most so long."""
+    until = time.monotonic() + seconds
+    waiting = Delivery.objects.filter(state__in=("pending", "retrying", "running"))
+    while waiting.exists() and time.monotonic() < until:
+        for work in PERIODIC:
+            work.run()
+        waiting.exclude(state="running").update(due_at="2020-01-01T00:00:00Z")
+        run_due_deliveries()
+        wait_until_quiet()
 
 
 def export_events(folder: Path) -> Path:
