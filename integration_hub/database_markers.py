@@ -17,7 +17,7 @@ MARKERS = (RESTORE_MARKER, MOVE_TARGET, MARKER)
 MARKED = ""
 MARKER_QUERY = {
     "sqlite": "SELECT %s, name FROM sqlite_master WHERE type = 'table' AND name IN (%s, %s, %s)",
-    "postgresql": "SELECT %s, tablename FROM pg_catalog.pg_tables WHERE schemaname = current_schema() "
+    "postgresql": "SELECT %s, tablename::text FROM pg_catalog.pg_tables WHERE schemaname = current_schema() "
     "AND tablename IN (%s, %s, %s)",
 }
 
