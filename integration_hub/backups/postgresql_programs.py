@@ -14,27 +14,44 @@ from psycopg.conninfo import make_conninfo
 # Longer than a database of terabytes takes, so that no command waits for ever.
 MAX_SECONDS = 24 * 3600.0
 _LINES_SHOWN = 5
+VERSIONS_FOLDER = Path("/usr/lib/postgresql")
 
 
 def find_program(name: str) -> str:
-    """Return the path of a program of PostgreSQL. Raises CommandError if there is none, or an old one."""
-    path = shutil.which(name)
-    if path is None:
+    """Return the path of a program of PostgreSQL: in PATH or where Debian installs each version, the oldest one that is
+    not older than the server. Raises CommandError if there is none.
+    """
+    server = int(getattr(connections["default"], "pg_version", 0)) // 10_000
+    found = [(version, path) for path in _list_programs(name) if (version := _read_version(path)) is not None]
+    fitting = [program for program in found if program[0] >= server]
+    if fitting:
+        # The first of equal versions is the one in PATH.
+        return min(fitting, key=lambda program: program[0])[1]
+    if not found:
         raise CommandError(
             f"{name} was not found. Install PostgreSQL's client programs (on Debian: apt install postgresql-client) "
             "and make sure that they are in PATH."
         )
+    version, path = max(found)
+    raise CommandError(
+        f"{path} is version {version}, but the server is {server}. Install the programs of version {server}."
+    )
+
+
+def _list_programs(name: str) -> list[str]:
+    """Return where a program may be: first the one that PATH names."""
+    in_path = shutil.which(name)
+    others = (str(path) for path in sorted(VERSIONS_FOLDER.glob(f"*/bin/{name}")) if os.access(path, os.X_OK))
+    return [*([in_path] if in_path else []), *others]
+
+
+def _read_version(path: str) -> int | None:
+    """Return the major version of a program; None if it does not say."""
     shown = subprocess.run(  # noqa: S603
         [path, "--version"], capture_output=True, text=True, timeout=60, check=False
     ).stdout
     version = re.search(r"\d+", shown)
-    server = int(getattr(connections["default"], "pg_version", 0)) // 10_000
-    if version is None or int(version[0]) < server:
-        found = f"version {version[0]}" if version else "of an unknown version"
-        raise CommandError(
-            f"{path} is {found}, but the server is {server}. Install the programs of version {server}."
-        )
-    return path
+    return int(version[0]) if version else None
 
 
 def run_program(name: str, *arguments: str | Path) -> None:

@@ -92,32 +92,33 @@ def test_a_damaged_database_leaves_no_backup(url: str, tmp_path: Path) -> None:
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("one")]
 
 
-@pytest.mark.nightly
-@pytest.mark.only_postgresql
-def test_missing_programs_of_postgresql_are_named(url: str, tmp_path: Path) -> None:
-    refused = manage(url, "backup", tmp_path / "one", PATH=str(tmp_path))
-    assert refused.returncode != 0
-    assert "pg_dump was not found. Install PostgreSQL's client programs" in refused.stderr
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith("one")]
-
-
-def make_programs(folder: Path, version: str) -> None:
+def make_program(folder: Path, version: str) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
     program = folder / "pg_dump"
     program.write_text(f"#!/bin/sh\necho 'pg_dump (PostgreSQL) {version}'\n")
     program.chmod(0o700)
+    return str(program)
 
 
 @pytest.mark.pure
-def test_programs_older_than_the_server_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    monkeypatch.setattr(
-        postgresql_programs, "connections", {"default": type("S", (), {"pg_version": 160_004})}
-    )
-    make_programs(tmp_path, "16.1")
-    assert postgresql_programs.find_program("pg_dump") == str(tmp_path / "pg_dump")
-    make_programs(tmp_path, "15.9")
+def test_the_programs_that_fit_the_server_are_found_wherever_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_path, versions = tmp_path / "bin", tmp_path / "postgresql"
+    monkeypatch.setenv("PATH", str(in_path))
+    monkeypatch.setattr(postgresql_programs, "VERSIONS_FOLDER", versions)
+    server = type("S", (), {"pg_version": 160_004})
+    monkeypatch.setattr(postgresql_programs, "connections", {"default": server})
+    with pytest.raises(CommandError, match=r"pg_dump was not found\. Install PostgreSQL's client programs"):
+        postgresql_programs.find_program("pg_dump")
+    make_program(in_path, "15.9")
     with pytest.raises(CommandError, match=r"is version 15, but the server is 16\. Install"):
         postgresql_programs.find_program("pg_dump")
+    newer = make_program(versions / "17" / "bin", "17.2")
+    assert postgresql_programs.find_program("pg_dump") == newer
+    equal = make_program(versions / "16" / "bin", "16.1")
+    assert postgresql_programs.find_program("pg_dump") == equal
+    assert make_program(in_path, "16.0") == postgresql_programs.find_program("pg_dump")
 
 
 @pytest.mark.only_sqlite
