@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from audit.entries.append import NewEntry, append_entries
 from database.move_refusal import REFUSAL
 from database.moving import MARKER, MOVED, Move, read_move
+from database.statement import Statement
 
 DRAINING, FROZEN = "draining", "frozen"
 _PREFIX = "hub_move_"
@@ -25,6 +26,7 @@ _DRAINED = {
     "drain_delivery": "INSERT ON sync_delivery",
     "drain_claim": "UPDATE ON sync_delivery WHEN NEW.state = 'running' AND NEW.token IS NOT OLD.token",
 }
+_RUNNING = Statement("SELECT count(*) FROM sync_delivery WHERE state = 'running' AND lease_until > {now}")
 _POLL_SECONDS = 0.2
 
 
@@ -64,13 +66,8 @@ def drain(seconds: float | None = None) -> int:
 
 
 def _count_running() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM sync_delivery WHERE state = 'running'"
-            " AND lease_until > strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')",
-            [],
-        )
-        return int(cursor.fetchone()[0])
+    row = _RUNNING.fetch_one()
+    return int(row[0]) if row else 0
 
 
 def freeze() -> None:

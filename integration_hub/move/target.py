@@ -18,8 +18,9 @@ from django.core.management.base import CommandError
 from psycopg import sql
 
 from database.settings import SILENT_SERVER_LIMITS
+from integration_hub.database_markers import MOVE_TARGET, MOVE_VARIABLE
 from integration_hub.move.values import Column
-from integration_hub.schema_version import MOVE_TARGET, MOVE_VARIABLE
+from integration_hub.schema_version import hash_migrations
 
 LEFT_OUT = {
     "django_migrations": "migrate writes it in the target; both databases are of the same version",
@@ -54,7 +55,8 @@ ORDER BY 3, 2
 """.replace("%s", "%%s").replace("%I", "%%I")
 _COLUMNS = """
 SELECT table_name, column_name, data_type, character_maximum_length, is_nullable = 'YES'
-FROM information_schema.columns WHERE table_schema = current_schema() ORDER BY table_name, ordinal_position
+FROM information_schema.columns WHERE table_schema = current_schema() AND is_generated = 'NEVER'
+ORDER BY table_name, ordinal_position
 """
 _SEQUENCES = """
 SELECT c.relname, a.attname, s.oid::regclass::text FROM pg_class s
@@ -81,6 +83,14 @@ class Target:
 
     def __init__(self, link: psycopg.Connection[Any], url: str) -> None:
         self.link, self._url = link, url
+
+    def check_encoding(self) -> None:
+        """Raise CommandError if the database cannot store every character."""
+        encoding = self._read_value("SHOW server_encoding")
+        if encoding != "UTF8":
+            raise CommandError(
+                f"The target has the encoding {encoding}. Create a database with the encoding UTF8."
+            )
 
     def lock(self) -> None:
         """Keep other processes from moving into this database. Raises CommandError if one does."""
@@ -116,6 +126,7 @@ class Target:
     def prepare(self, tables: Sequence[str]) -> None:
         """Create the hub's tables and empty them; put aside what is created after the rows."""
         if self._read_value(f"SELECT is_prepared FROM {MOVE_TARGET}"):  # noqa: S608
+            self._check_version()
             return
         self.manage("migrate", "--verbosity", "0")
         with self.link.transaction():
@@ -134,6 +145,12 @@ class Target:
             for name in tables:
                 self.link.execute("INSERT INTO hub_move_table VALUES (%s, NULL, 0, '0', FALSE)", [name])
             self.link.execute(f"UPDATE {MOVE_TARGET} SET is_prepared = TRUE")  # noqa: S608
+
+    def _check_version(self) -> None:
+        """Raise CommandError if the tables were created by another version of the hub."""
+        recorded = {name for (name,) in self.link.execute("SELECT name FROM django_migrations").fetchall()}
+        if not recorded.issuperset(hash_migrations().values()):
+            raise CommandError("Another version of the hub prepared the target. Create an empty database.")
 
     def list_columns(self) -> dict[str, tuple[Column, ...]]:
         """Return the columns of each of the hub's tables."""
@@ -226,7 +243,10 @@ def open_target(url: str, address: dict[str, Any]) -> Iterator[Target]:
     except psycopg.OperationalError as error:
         raise CommandError(f"The target cannot be reached: {str(error).strip()}") from None
     with link:
+        # A copy and an index may take longer than the role's statements usually may.
+        link.execute("SET statement_timeout = 0")
         target = Target(link, url)
+        target.check_encoding()
         target.lock()
         yield target
 
