@@ -86,6 +86,18 @@ class Fleet:
         self.webs.append(Member("web", self.hub.environment | variables, log))
         self.webs[-1].start()
 
+    def restart_on(self, url: str) -> None:
+        """Kill all processes, and start a web process and a worker on another database."""
+        for member in self.members:
+            member.kill()
+        log = self.log.open("ab")
+        self.hub.database, self.hub.environment = url, self.hub.environment | {"DATABASE_URL": url}
+        self.webs[:] = [Member("web", self.hub.environment, log)]
+        self.workers[:] = [Member("worker", self.hub.environment, log)]
+        for member in self.members:
+            member.start()
+        self.wait_until_healthy()
+
     def wait_until_healthy(self) -> None:
         until = time.monotonic() + START_SECONDS
         for member in self.webs:

@@ -17,6 +17,8 @@ from integration_hub.schema_version import check_schema
 from sync.attempts.delivery_run import run_delivery
 from sync.deliveries.claims import claim_delivery
 from sync.models import Delivery
+from sync.worker.dispatcher import DeliveryDispatcher, PollTimes
+from sync.worker.work_in_progress import WorkInProgress
 from tests.support.builders.history import logged_in
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event, Receipt, State
@@ -85,6 +87,8 @@ def test_no_delivery_is_claimed_until_the_move_is_given_up(moving: Hub) -> None:
         run_delivery(delivery.pk)
     assert is_refused_by_move()
     assert Delivery.objects.get().state == State.PENDING
+    dispatcher = DeliveryDispatcher(1, PollTimes(0.0, 0.0, 7.0), WorkInProgress())
+    assert dispatcher.dispatch_due() == 7.0
     give_up()
     assert not is_refused_by_move()
     assert run_delivery(delivery.pk).is_settled
@@ -92,6 +96,7 @@ def test_no_delivery_is_claimed_until_the_move_is_given_up(moving: Hub) -> None:
     assert actions >= {"database.move-begun", "database.move-given-up"}
 
 
+@pytest.mark.promise("I1")
 def test_every_table_refuses_every_write_of_every_client(moving: Hub) -> None:
     """No other test asks the file itself: a process that was started before the move knows nothing of it."""
     path = str(connection.settings_dict["NAME"])
