@@ -1,7 +1,7 @@
 """A comparison of what the source, the two systems and the hub's tables recorded about the same webhooks.
 
 The journals of the driver and of the stand-in services are kept outside the hub; their times are of one monotonic clock.
-A request that was never received completely is in no journal: the attempt that sent it is `unknown`, not a fault.
+A request that was never received completely is in no journal: the attempt that sent it has no result, not a fault.
 """
 
 from collections import defaultdict
@@ -62,7 +62,9 @@ class Journals:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Counts for orientation, then lists of faults, which must be empty. `unknown` attempts are no fault: they were resolved."""
+    """Counts for orientation, then lists of faults, which must be empty. `unknown`: the
+    attempts that ended without a result, also as `interrupted`. They are no fault: they were resolved.
+    """
 
     sent: int
     acknowledged: int
@@ -123,7 +125,7 @@ def compare(journals: Journals, rows: Rows) -> Report:
         stored=len(stored),
         requests=len(fetches) + len(at_shop),
         effects=sum(request.is_effect for request in at_shop),
-        unknown=outcomes.count("unknown"),
+        unknown=outcomes.count("unknown") + outcomes.count("interrupted"),
         lost=tuple(sorted(acknowledged - stored)),
         phantom=tuple(sorted(stored - sent)),
         unaccounted=tuple(_unaccounted(fetches + at_shop, attempts, rows)),
