@@ -41,6 +41,11 @@ def test_there_is_no_such_page_without_the_token(measured: MeasuredProcess, sett
         assert (response.status_code, response.json()) == (404, unknown.json()), wrong
     basic = client.get("/metrics", headers={"Authorization": f"Basic {TOKEN}"})
     assert (basic.status_code, client.get("/metrics").status_code) == (404, 404)
+    assert client.post("/metrics", b"{}", "application/json").json() == unknown.json()
+    with_token = {"Authorization": f"Bearer {TOKEN}"}
+    assert [
+        client.generic(method, "/metrics", headers=with_token).status_code for method in ("HEAD", "POST")
+    ] == [200, 405]
     settings.METRICS_TOKEN = ""
     assert [get_metrics(client, token).status_code for token in ("", TOKEN)] == [404, 404]
 
