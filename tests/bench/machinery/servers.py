@@ -50,7 +50,7 @@ source.save()
 for secret in signed.secrets.all():
     SourceSecret.objects.create(source=source, value=secret.value, hint=secret.hint)
 for route in Route.objects.filter(source=signed):
-    route.pk, route.source, route._state.adding = None, source, True
+    route.pk, route.slug, route.source, route._state.adding = None, "", source, True
     route.save()
 """
 

@@ -27,7 +27,7 @@ def second_source(*, target_type: str = "") -> Route:
     route = Route.objects.get(source__slug="aurora", entity_type="USER")
     source = Source.objects.get(slug="aurora-unsigned")
     Route.objects.filter(source=source).delete()
-    route.pk, route.source, route.entity_type = None, source, "PERSON"
+    route.pk, route.slug, route.source, route.entity_type = None, "", source, "PERSON"
     route.identity = rename(Connection.objects.get(slug="aurora"), "hr", USER="HUMAN")
     route.identity_entity, route.target_entity = "HUMAN", target_type
     route.save(force_insert=True)

@@ -151,7 +151,7 @@ def test_a_fetch_that_a_rule_calls_absent_counts_as_absent(
 def test_the_newest_events_of_all_sources_are_tested_up_to_the_requested_number() -> None:
     mapping, route = a_mapping_in_use(MAIL)
     other = Route.objects.get(pk=route.pk)
-    other.pk, other.source = None, a_source("second")
+    other.pk, other.slug, other.source = None, "", a_source("second")
     other.save()
     for number in range(12):
         a_mapped_event(other if number % 2 else route, {"mail": number}, number)

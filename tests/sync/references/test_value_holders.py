@@ -79,7 +79,7 @@ def test_the_holder_may_be_known_to_another_identity_service(hub: Hub, wanted: s
     route = Route.objects.get(source__slug="aurora", entity_type="USER")
     source = Source.objects.get(slug="aurora-unsigned")
     Route.objects.filter(source=source, entity_type="USER").delete()
-    route.pk, route.source = None, source
+    route.pk, route.slug, route.source = None, "", source
     route.identity = copy_connection(Connection.objects.get(slug="aurora"), "hr", name="HR")
     route.save(force_insert=True)
     resolved_routes.invalidate()

@@ -264,7 +264,7 @@ def add_fetching_route(relay: Hub) -> None:
     """Add a second target whose route fetches the same people."""
     route = Route.objects.select_related("target").get(source__slug="aurora", entity_type="USER")
     shop = copy_connection(route.target, "second-shop", name="Second shop")
-    route.pk, route.target, route.relays, route._state.adding = None, shop, False, True
+    route.pk, route.slug, route.target, route.relays, route._state.adding = None, "", shop, False, True
     route.save(force_insert=True)
     resolved_routes.invalidate()
 
