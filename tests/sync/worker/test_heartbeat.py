@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,16 @@ def test_a_round_that_the_database_ends_is_a_round_and_one_that_hangs_is_none(fi
         return 60.0
 
     worker._dispatcher.dispatch_due = dispatch  # type: ignore[method-assign]
-    dispatcher = threading.Thread(target=worker._call_repeatedly, args=(worker._dispatch_due, lambda _: None))
+    dispatcher = threading.Thread(
+        target=worker._call_repeatedly, args=(worker._dispatch_due, lambda _: time.sleep(0.01)), daemon=True
+    )
     dispatcher.start()
-    assert began[-1].wait(30)
-    assert not file.exists()
-    worker.drain(0)
-    ends.set()
+    try:
+        assert began[-1].wait(10)
+        assert not file.exists()
+    finally:
+        worker.drain(0)
+        ends.set()
     dispatcher.join(30)
 
 
