@@ -77,6 +77,8 @@ class _ErrorWrapper(DatabaseErrorWrapper):
     """Raises Django's errors for those of the driver, and HubIsMoving for a write that a move has refused."""
 
     def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
+        if exc_type is None:
+            return
         # A trigger cannot choose the kind of its error: for the driver it is a violated constraint.
         if exc_type is sqlite3.IntegrityError and (refusal := refuse_write(exc_value)) is not None:
             raise refusal from exc_value

@@ -1,4 +1,4 @@
-"""Write the published test vectors: python -m tests.support.audit.vectors.write docs/audit-vectors/vectors.zip
+"""Write the published test vectors: python -m tests.support.audit.vectors docs/audit-vectors/vectors.zip
 
 Keys, times and entries are drawn from a fixed seed, so that each run writes the same bytes. The private keys are no
 secrets: they follow from that seed, and nothing but these vectors may be signed by them.
@@ -6,7 +6,6 @@ secrets: they follow from that seed, and nothing but these vectors may be signed
 
 import json
 import shutil
-import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
@@ -149,7 +148,3 @@ def _write_bad(folder: Path, chosen: VectorSet, name: str) -> Record:
     }
     _write_json(target / "expected.json", expected)
     return expected
-
-
-if __name__ == "__main__":
-    write_archive(Path(sys.argv[1]))
