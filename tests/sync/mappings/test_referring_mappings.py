@@ -43,7 +43,8 @@ def test_the_mappings_of_other_enabled_routes_that_refer_to_a_type_are_found(rou
 def test_another_route_of_the_same_systems_leaves_nothing_to_warn_of(route: Route) -> None:
     Route.objects.filter(pk=route.pk).update(is_enabled=False)
     twin = Route.objects.get(pk=route.pk)
-    twin.pk, twin.slug, twin.is_enabled, twin.source = None, "", True, Source.objects.exclude(pk=route.source_id)[0]
+    twin.pk, twin.slug = None, ""
+    twin.is_enabled, twin.source = True, Source.objects.exclude(pk=route.source_id)[0]
     twin.save()
     assert ending_warning(route) == ""
     assert referring_mappings(route)
