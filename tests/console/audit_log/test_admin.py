@@ -65,7 +65,7 @@ def test_the_list_takes_the_same_number_of_statements_for_any_number_of_rows() -
     client = browser("auditor")
     with CaptureQueriesContext(connection) as queries:
         assert len(client.get(LIST).context["page"].rows) == 50
-    assert len(queries) <= 9, [query["sql"][:80] for query in queries]
+    assert len(queries) <= 10, [query["sql"][:80] for query in queries]
 
 
 def test_a_filter_or_a_search_shows_exactly_the_matching_entries() -> None:

@@ -153,7 +153,10 @@ def add_native_sources(hub: RunningHub, *, relays: bool = False) -> None:
         text = json.dumps(FORMAT | {"batch_response": response}).replace("'", "''")
         changed = {"slug": f"'{slug}'", "webhook_format": f"'{text}'"}
         hub.write(_copy_statement(Source, f"id = {aurora}", changed))
-        own = {"source_id": f"(SELECT id FROM webhooks_source WHERE slug = '{slug}')"}
+        own = {
+            "source_id": f"(SELECT id FROM webhooks_source WHERE slug = '{slug}')",
+            "slug": f"'{slug}-' || id",
+        }
         enter_secret(hub, slug, SANDBOX["SANDBOX_SIGNING_SECRET"])
         hub.write(
             _copy_statement(Route, f"source_id = {aurora}", own | {"relays": "TRUE" if relays else "FALSE"})
