@@ -32,6 +32,7 @@ _SHOWN_HEADERS = frozenset(
             "user-agent",
         ),
         *("vary", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "x-request-id"),
+        "traceparent",
     }
 )
 
