@@ -130,7 +130,7 @@ def promtool_test(scrapes: Scrapes, expected: set[str]) -> dict[str, Any]:
                 "input_series": [_promtool_series(key, scrapes) for key in keys],
                 "promql_expr_test": [
                     {
-                        "expr": f'count by (alertname) (ALERTS{{alertstate="firing", alertname="{rule["alert"]}"}})',
+                        "expr": f'group by (alertname) (ALERTS{{alertstate="firing", alertname="{rule["alert"]}"}})',
                         "eval_time": _firing_time(rule["for"]),
                         "exp_samples": [{"labels": f'{{alertname="{rule["alert"]}"}}', "value": 1}]
                         if rule["alert"] in expected
