@@ -20,7 +20,10 @@ ROOT_URLCONF = "tests.bench.naive.urls"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 USE_I18N = False
+# What the hub's web server reads.
 KEEP_TO_ONE_CORE = False
+DELIVERY_THREADS = 32
+METRICS_TOKEN = ""
 
 _SQLITE = {
     "CONN_MAX_AGE": None,
