@@ -20,6 +20,17 @@ from sync.models.attempt import (
     Finding,
 )
 from sync.models.backtest import BackTest, BackTestState
+from sync.models.comparison import (
+    OPEN_COMPARISON_STATES,
+    Comparison,
+    ComparisonCause,
+    ComparisonPhase,
+    ComparisonRecord,
+    ComparisonState,
+    Difference,
+    DifferenceKind,
+    DifferenceStatus,
+)
 from sync.models.connection import (
     CONNECTION_SETTINGS,
     Breaker,
@@ -78,6 +89,7 @@ from sync.models.route import ROUTE_SETTINGS, Route
 __all__ = [
     "CONNECTION_SETTINGS",
     "MATCH_HELD_CODE",
+    "OPEN_COMPARISON_STATES",
     "OPEN_JOB_STATES",
     "OPEN_RELINKING_STATES",
     "OPEN_STATES",
@@ -99,12 +111,20 @@ __all__ = [
     "Call",
     "CallCount",
     "ChangeCategory",
+    "Comparison",
+    "ComparisonCause",
+    "ComparisonPhase",
+    "ComparisonRecord",
+    "ComparisonState",
     "Connection",
     "ConnectionSide",
     "ConnectionTest",
     "CountMark",
     "CountedHour",
     "Delivery",
+    "Difference",
+    "DifferenceKind",
+    "DifferenceStatus",
     "DraftState",
     "Erasure",
     "ErasureState",

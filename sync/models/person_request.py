@@ -86,6 +86,24 @@ class PersonRequest(models.Model):
         default=0,
         help_text="events whose first attempt failed, whatever their retries did: too many pause it",
     )
+    # Without an index: both are read from the request only. The models of comparisons are below this one.
+    comparison = models.ForeignKey(
+        "sync.Comparison",
+        models.SET_NULL,
+        null=True,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+        help_text="whose differences it makes equal; empty: it sends stored events",
+    )
+    route = models.ForeignKey(
+        "sync.Route",
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        db_index=False,
+        help_text="for which it makes them equal",
+    )
     pace = models.CharField(max_length=8, choices=ReplayPace, blank=True, default="")
     pauses_above = models.PositiveSmallIntegerField(
         null=True,
@@ -194,17 +212,34 @@ class SkipReason(models.TextChoices):
 
 
 class PersonRequestMember(models.Model):
-    """One event of a bulk replay. `why`: the reason it was skipped, or the code with which it failed."""
+    """One event of a bulk replay. `why`: the reason it was skipped, or the code with which it failed.
+
+    A member that makes a difference equal has no event until it is sent: it has the entity and the type of the event
+    that is made then.
+    """
 
     person_request = models.ForeignKey(PersonRequest, models.CASCADE, related_name="members", db_index=False)
-    event = models.ForeignKey(Event, models.CASCADE, related_name="+", db_index=False)
+    event = models.ForeignKey(Event, models.CASCADE, null=True, related_name="+", db_index=False)
+    entity_id = models.CharField(max_length=128, blank=True, default="", help_text="empty: it has an event")
+    event_type = models.CharField(max_length=64, blank=True, default="")
     state = models.CharField(max_length=10, choices=MemberState, default=MemberState.WAITING)
     why = models.CharField(max_length=48, blank=True)
     at = models.DateTimeField(help_text="of its state")
 
     class Meta:
         default_permissions = ()
-        constraints = [models.UniqueConstraint(fields=["person_request", "event"], name="once_a_request")]
+        constraints = [
+            models.UniqueConstraint(fields=["person_request", "event"], name="once_a_request"),
+            models.UniqueConstraint(
+                fields=["person_request", "entity_id"],
+                condition=~models.Q(entity_id=""),
+                name="entity_once_a_request",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(event__isnull=False) | ~models.Q(entity_id=""),
+                name="member_is_event_or_entity",
+            ),
+        ]
         indexes = [
             models.Index(fields=["person_request", "state", "event"], name="member_state"),
             models.Index(fields=["event", "state"], name="member_event"),

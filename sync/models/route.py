@@ -126,6 +126,22 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
         "approval. Empty: no limit.",
         5.0,
     ),
+    "compare_every_hours": FieldSetting(
+        "The number of hours after which the two systems are compared again by itself. Empty: never.", 24
+    ),
+    "repairs_differences": FieldSetting(
+        "Whether a comparison by schedule makes the records equal that differ. It makes none equal if it is "
+        "incomplete, if it found more than `max_repairs`, or while another repair of the target runs.",
+        False,
+    ),
+    "repairs_missing_records": FieldSetting(
+        "Whether it also creates the records that are missing.",
+        False,
+        rules=(translatable("It needs `repairs_differences`."),),
+    ),
+    "max_repairs": FieldSetting(
+        "The number of differences up to which a comparison by schedule makes them equal: 100 at most.", 20
+    ),
 }
 
 
@@ -269,6 +285,17 @@ class Route(Pausable):
         null=True,
         blank=True,
         validators=[MinValueValidator(0.1), MaxValueValidator(100)],
+    )
+    compare_every_hours = models.PositiveSmallIntegerField(
+        "compare every",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(8_760)],
+    )
+    repairs_differences = models.BooleanField("make equal by itself", default=False)
+    repairs_missing_records = models.BooleanField("also create missing records", default=False)
+    max_repairs = models.PositiveSmallIntegerField(
+        "at most", default=20, validators=[MinValueValidator(1), MaxValueValidator(100)]
     )
     updated_at = models.DateTimeField(auto_now=True)
 
