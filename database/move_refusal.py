@@ -1,4 +1,4 @@
-"""The error of a write that is refused because the hub is being moved to another database (see `database.moving`)."""
+"""The error of a write that is refused because the hub is being moved to another database."""
 
 from django.db import OperationalError
 

@@ -4,7 +4,7 @@ import os
 
 from django.core.management.base import CommandError
 
-from database.moving import MARKER, read_move
+from database.move_marker import MARKER, read_move
 
 # The table of a database whose restore has not ended: see `integration_hub.backups`.
 RESTORE_MARKER = "hub_restore_unfinished"

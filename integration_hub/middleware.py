@@ -17,7 +17,7 @@ from console.middleware import FOR_PEOPLE, REQUEST_ID_KEY
 from database.connection import release_connection
 from integration_hub.logs.request_id import REQUEST_ID, new_request_id
 from integration_hub.probes.answers import PROBE_PATHS
-from sync.metrics.measuring import count_console_response, count_webhook, running_request
+from sync.metrics.process_metrics import count_console_response, count_webhook, running_request
 from webhooks.receiving.answers import problem_answer
 from webhooks.views import AnswerResponse, to_http_response
 

@@ -15,7 +15,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from console.navigation import link_to_list, page_name, visible_menu_groups
-from database.moving import read_move
+from database.move_marker import read_move
 
 register = template.Library()
 

@@ -13,8 +13,8 @@ from django.core.management.base import CommandError
 from django.db import connection, transaction
 
 from audit.entries.append import NewEntry, append_entries
+from database.move_marker import MARKER, MOVED, Move, read_move
 from database.move_refusal import REFUSAL
-from database.moving import MARKER, MOVED, Move, read_move
 from database.statement import Statement
 
 DRAINING, FROZEN = "draining", "frozen"

@@ -9,10 +9,10 @@ from pathlib import Path
 from django.core.management.base import CommandError
 from django.db import connection
 
-from database.moving import Move, read_move
-from integration_hub.move.copying import check_rows, copy_table, digest_target
+from database.move_marker import Move, read_move
 from integration_hub.move.maintenance import FROZEN, begin_move, drain, end_move, freeze
 from integration_hub.move.source_rows import SourceRows, open_source
+from integration_hub.move.table_copy import check_rows, copy_table, digest_target
 from integration_hub.move.target import LEFT_OUT, Target
 from integration_hub.move.values import RowConverter
 

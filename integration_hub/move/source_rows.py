@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from django.db import connection
 
-from database.moving import MARKER
+from database.move_marker import MARKER
 
 BEFORE_ALL = -(2**63)
 """Below every rowid."""

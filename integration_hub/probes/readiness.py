@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 
 from database.clock import read_clock
 from database.encryption.at_rest import CannotDecrypt, decrypt
-from database.moving import read_move
+from database.move_marker import read_move
 from database.response_limit import limited_responses
 from integration_hub.probes.answers import format_status
 from integration_hub.schema_version import check_schema

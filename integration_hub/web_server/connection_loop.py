@@ -21,7 +21,7 @@ from integration_hub.web_server.probe_responses import build_probe_response
 from integration_hub.web_server.refusal_counts import count_refusal
 from integration_hub.web_server.refusals import RefusedRequest, build_response, slow_request
 from integration_hub.web_server.request_reader import BodySender, RequestReader
-from sync.metrics.measuring import count_unread_request
+from sync.metrics.process_metrics import count_unread_request
 
 logger = logging.getLogger("hub.server")
 

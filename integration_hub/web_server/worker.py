@@ -20,7 +20,7 @@ from integration_hub.web_server.connection_loop import ConnectionLoop
 from integration_hub.web_server.refusals import build_response, internal_error
 from integration_hub.web_server.response_writer import ResponseWriter
 from sync.metrics.declared import DELIVERY_THREADS, HTTP_THREADS
-from sync.metrics.measuring import start_measuring
+from sync.metrics.process_metrics import start_measuring
 from sync.worker.process_tuning import pin_to_one_core
 
 SWEEP_SECONDS = 0.5

@@ -50,7 +50,7 @@ from sync.deliveries.record_links import note_failed_proof, read_link
 from sync.deliveries.routes import is_referenced, record_first_values
 from sync.deliveries.superseded import was_overtaken, was_superseded
 from sync.metrics.measured_recorder import MeasuredRecorder
-from sync.metrics.measuring import count_attempt, count_delivery, running_attempt
+from sync.metrics.process_metrics import count_attempt, count_delivery, running_attempt
 from sync.models import SETTLED_STATES, SUCCESS_STATES, AttemptCause, Connection, Delivery, PayloadChoice
 from sync.planning.mapping import EntityNotMappable
 from sync.references.missing_references import schedule_arrived, schedule_referring

@@ -10,7 +10,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from sync.metrics.declared import PROCESS_METRICS, MetricDeclaration
-from sync.metrics.measuring import measured_process
+from sync.metrics.process_metrics import measured_process
 from sync.metrics.series_files import read_families
 
 Sample = tuple[tuple[str, ...], float]

@@ -16,7 +16,7 @@ from django.conf import settings
 
 from sync.metrics import declared
 from sync.metrics.exposition import expose, may_read_metrics
-from sync.metrics.measuring import start_measuring
+from sync.metrics.process_metrics import start_measuring
 
 logger = logging.getLogger("hub.metrics")
 

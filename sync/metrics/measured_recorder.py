@@ -1,7 +1,7 @@
 """Measure the requests to a connected system, whatever they are sent for."""
 
 from connectors.exchange import RecordedExchange, Recorder
-from sync.metrics.measuring import count_request
+from sync.metrics.process_metrics import count_request
 
 
 class MeasuredRecorder:

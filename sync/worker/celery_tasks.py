@@ -25,7 +25,7 @@ from sync.execution.periodic import run_due_work
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.jobs.job_execution import run_next_jobs
 from sync.metrics.listener import start_worker_metrics
-from sync.metrics.measuring import start_measuring
+from sync.metrics.process_metrics import start_measuring
 from sync.worker.job_runner import run_here_or_in_subprocess
 from sync.worker.process_tuning import pin_to_one_core
 from sync.worker.schedule import LONG_PERIODIC, PERIODIC

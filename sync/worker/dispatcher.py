@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from database.connection import release_connection
-from database.moving import is_refused_by_move
+from database.move_marker import is_refused_by_move
 from database.response_limit import LONG_RESPONSE_SECONDS, limited_responses
 from sync.deliveries.due_deliveries import find_due_ids
 from sync.deliveries.expired_leases import release_expired_leases

@@ -21,7 +21,7 @@ from database.clock import read_clock
 from devtools.format_tables import rewrite_tables
 from sync.metrics import declared
 from sync.metrics.declared import ALL_METRICS
-from sync.metrics.measuring import (
+from sync.metrics.process_metrics import (
     MeasuredProcess,
     count_request,
     count_webhook,

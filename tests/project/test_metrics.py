@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open_metrics
 
 from sync.metrics.declared import ALL_METRICS
-from sync.metrics.measuring import MeasuredProcess, count_request
+from sync.metrics.process_metrics import MeasuredProcess, count_request
 from sync.monitoring import metric_figures
 from tests.support.hub import EXAMPLE, Hub
 from tests.support.metrics import (

@@ -10,9 +10,9 @@ from django.conf import settings
 from django.test import Client, override_settings
 from prometheus_client.parser import text_string_to_metric_families
 
-from sync.metrics import measuring
+from sync.metrics import process_metrics
 from sync.metrics.declared import DELIVERY_THREADS, HTTP_THREADS
-from sync.metrics.measuring import MeasuredProcess
+from sync.metrics.process_metrics import MeasuredProcess
 from sync.monitoring.metric_figures import figure_reader
 
 TOKEN = "b3Xv7Qk1s9Zr5Tn2Lw8Yc4Hd6Mf0Pg_JuA"
@@ -25,11 +25,11 @@ def measured_hub(folder: Path) -> Iterator[MeasuredProcess]:
     with override_settings(METRICS_TOKEN=TOKEN, METRICS_FOLDER=str(folder)):
         process = MeasuredProcess("web", {HTTP_THREADS: 32, DELIVERY_THREADS: settings.DELIVERY_THREADS})
         process.replace_files()
-        before, measuring._process = measuring._process, process
+        before, process_metrics._process = process_metrics._process, process
         try:
             yield process
         finally:
-            measuring._process = before
+            process_metrics._process = before
             if process.files is not None:
                 process.files.close()
             figure_reader.forget()

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.core.management.commands import migrate
 
-from database.moving import read_move
+from database.move_marker import read_move
 from integration_hub.schema_version import check_schema
 from integration_hub.start_refusals import describe_failed_connection
 

@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
-from database.moving import read_move
+from database.move_marker import read_move
 from integration_hub.environment import parse_database_url
 from integration_hub.move.maintenance import give_up
 from integration_hub.move.move import MoveOptions, move_hub

@@ -11,7 +11,7 @@ from django.db import DatabaseError
 
 from database.connection import release_connection
 from sync.attempts.delivery_run import run_delivery
-from sync.metrics.measuring import start_measuring
+from sync.metrics.process_metrics import start_measuring
 from sync.worker.job_process import until_signal
 
 # Beyond a lease, which begins at the claim: a process that is killed within it would be blamed for a slow start.

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand
 
 from sync.jobs.claims import load_claimed_job
 from sync.jobs.job_execution import run_job
-from sync.metrics.measuring import start_measuring
+from sync.metrics.process_metrics import start_measuring
 from sync.worker.job_process import lower_priority, until_signal, yield_cpu_when_busy
 
 

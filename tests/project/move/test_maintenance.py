@@ -10,8 +10,8 @@ from django.db import IntegrityError, connection
 from django.test import Client
 
 from audit.models import Entry
+from database.move_marker import MARKER, is_refused_by_move, read_move
 from database.move_refusal import REFUSAL, HubIsMoving
-from database.moving import MARKER, is_refused_by_move, read_move
 from integration_hub.move.maintenance import begin_move, drain, end_move, freeze, give_up
 from integration_hub.schema_version import check_schema
 from sync.attempts.delivery_run import run_delivery

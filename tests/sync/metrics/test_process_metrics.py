@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from sync.metrics import declared, measuring, series_files
+from sync.metrics import declared, process_metrics, series_files
 from sync.metrics.exposition import expose
 from sync.metrics.label_names import MAX_NAMES, BoundedNames
-from sync.metrics.measuring import MeasuredProcess, count_request, count_webhook, running_attempt
+from sync.metrics.process_metrics import MeasuredProcess, count_request, count_webhook, running_attempt
 from sync.metrics.series_files import MAX_BYTES, ProcessFiles, read_families
 from tests.support.metrics import TOKEN, Series, measured_hub, parse_series, value_of
 
@@ -201,11 +201,11 @@ def test_files_of_another_version_are_deleted_unless_its_processes_run(measured:
 @pytest.mark.pure
 def test_without_a_token_nothing_is_measured(tmp_path: Path) -> None:
     with override_settings(METRICS_TOKEN="", METRICS_FOLDER=str(tmp_path / "metrics")):
-        measuring.start_measuring("web")
+        process_metrics.start_measuring("web")
         count_request("shop", "update", "", 0.1)
         with running_attempt():
             pass
-    assert measuring.measured_process() is None
+    assert process_metrics.measured_process() is None
     assert not (tmp_path / "metrics").exists()
 
 
