@@ -184,6 +184,6 @@ def _compare_with_promtool(promtool: str, folder: Path, scrapes: Scrapes, expect
         (["check", "metrics", "--extended"], get_metrics().content),
     ):
         result = subprocess.run(
-            [promtool, *command], input=given, capture_output=True, timeout=60, check=False
+            [promtool, *command], input=given, capture_output=True, timeout=600, check=False
         )
         assert result.returncode == 0, (command, result.stdout[-2000:], result.stderr[-2000:])

@@ -11,7 +11,7 @@ from django.test import Client
 
 from audit.models import Entry
 from database.move_marker import MARKER, is_refused_by_move, read_move
-from database.move_refusal import REFUSAL, HubIsMoving
+from database.move_refusal import REFUSAL, HubIsMoving, RefusedWrites
 from integration_hub.move.maintenance import begin_move, drain, end_move, freeze, give_up
 from integration_hub.schema_version import check_schema
 from sync.attempts.delivery_run import run_delivery
@@ -29,8 +29,9 @@ TARGET = "postgres://db.example.com/hub"
 
 @pytest.fixture
 def moving(hub: Hub) -> Iterator[Hub]:
-    """Yield a hub that can be moved; let its database take writes again afterwards."""
+    """Yield a hub that can be moved; let its database, and this process, take writes again afterwards."""
     yield hub
+    RefusedWrites.were_seen = False
     if read_move() is not None:
         with connection.cursor() as cursor:
             cursor.execute(f"UPDATE {MARKER} SET stage = 'frozen'")
