@@ -26,7 +26,7 @@ from connectors.contracts.types import (
 )
 from connectors.http.query_parameters import change_values
 from connectors.http.urls import UnsafeValueError, check_id
-from connectors.page_reader import Page, iterate_pages, read_first_page, settings_source
+from connectors.lists.page_reader import Page, iterate_pages, read_first_page, settings_source
 from connectors.permission_check import check_call, check_items
 from connectors.settings.identity import EntitySettings, IdentitySettings
 from connectors.settings.page_style import PagedList

@@ -20,7 +20,7 @@ from connectors.contracts.types import (
     SampleResult,
     sort_users_first,
 )
-from connectors.page_reader import iterate_pages
+from connectors.lists.page_reader import iterate_pages
 from connectors.permission_check import check_call, check_items, check_methods
 from connectors.records.record_reader import RecordReader
 from connectors.records.request_builder import RequestBuilder

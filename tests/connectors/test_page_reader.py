@@ -15,7 +15,7 @@ from connectors.contracts.errors import (
     UnsafeRequest,
 )
 from connectors.contracts.types import IdentityConnector
-from connectors.page_reader import find_next_link
+from connectors.lists.next_address import find_next_link
 from tests.support.http.connectors import MemoryRecorder, identity
 from tests.support.http.servers import Answering, Reply, SeenRequest, Service, serving
 
