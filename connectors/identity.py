@@ -1,6 +1,6 @@
 """Connector of an identity service with a JSON REST API, described by its settings."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -21,13 +21,16 @@ from connectors.contracts.types import (
     SAMPLE_SIZE,
     Access,
     Entity,
+    EntityPage,
+    ListFacts,
     SampleResult,
     sort_users_first,
 )
 from connectors.http.query_parameters import change_values
 from connectors.http.urls import UnsafeValueError, check_id
-from connectors.lists.page_reader import Page, iterate_pages, read_first_page, settings_source
+from connectors.lists.page_reader import PageSource, read_first_items, read_page
 from connectors.permission_check import check_call, check_items
+from connectors.settings.expression_documents import PAGE_VALUES
 from connectors.settings.identity import EntitySettings, IdentitySettings
 from connectors.settings.page_style import PagedList
 from connectors.values.json_responses import as_text
@@ -67,20 +70,20 @@ class RestIdentityConnector:
             probe=lambda: can_send(self._client, settings.probe, settings.other_rules),
         )
 
-    def list_entities(
+    def list_facts(self, entity_type: str) -> ListFacts | None:
+        """Return what the settings say of the list of a type; None if there is no list. Makes no request."""
+        listing = self._entity_settings(entity_type).list
+        return None if listing is None else ListFacts(listing.is_complete, listing.has_whole_items)
+
+    def read_entity_page(
         self,
         entity_type: str,
+        position: dict[str, Any] | None,
         *,
-        skip: int = 0,
-        max_pages: int = 100,
         modified_since: datetime | None = None,
-    ) -> Iterator[Entity]:
-        """Iterate over the entities of a type after the first `skip`, each once; each page is requested when
-        it is needed. `modified_since`: only those that were changed since this time.
-
-        Stops after the last page, at the total that the service states, at a page without new entities (past the end,
-        or the service ignores the offset), and after `max_pages`. Raises NotConfigured if no list, or no parameter for
-        the time, is configured.
+    ) -> EntityPage:
+        """Return the page of a list at a position, the first page if it is None, as `read_page` does. Raises
+        NotConfigured if no list, or no parameter for the time, is configured.
         """
         settings = self._entity_settings(entity_type)
         if settings.list is None:
@@ -93,7 +96,8 @@ class RestIdentityConnector:
             raise self._client.not_configured_error(
                 pointer, "The settings do not say how to list only the items that changed."
             )
-        return self._iterate_entities(entity_type, settings, settings.list, skip, max_pages, modified_since)
+        source = self._list_source(entity_type, settings, settings.list)
+        return EntityPage(*read_page(self._client, source, position, since=modified_since))
 
     def renew_credentials(self) -> RenewedCredentials | None:
         """Fetch new credentials and describe them; None if only a real request can verify them."""
@@ -179,42 +183,36 @@ class RestIdentityConnector:
     def _list_ids(
         self, entity_type: str, settings: EntitySettings, listing: PagedList, size: int
     ) -> list[str]:
-        page = read_first_page(
-            self._client, settings_source(self._client, listing, settings.other_rules), size
+        source = self._list_source(entity_type, settings, listing)
+        return [entity.id for entity in read_first_items(self._client, source, size)]
+
+    def _list_source(
+        self, entity_type: str, settings: EntitySettings, listing: PagedList
+    ) -> PageSource[Entity]:
+        def make_request(values: Mapping[str, Any]) -> ConnectorRequest:
+            request = ConnectorRequest(
+                "list",
+                listing.method,
+                listing.path,
+                query=listing.query,
+                headers=listing.headers,
+                answers=settings.other_rules,
+            )
+            if listing.body is None:
+                return request
+            # What no page names is null: the first cursor, and the time of a complete list.
+            context = {**dict.fromkeys(PAGE_VALUES), **values}
+            return replace(request, body=self._client.render_body(listing.body, request, context))
+
+        return PageSource(
+            listing,
+            listing.path,
+            listing.results,
+            make_request,
+            lambda request, item: self._parse_entity(request, entity_type, settings, item),
+            listing.values_in_body,
+            listing.modified_since,
         )
-        return [entity.id for entity in self._parse_page(entity_type, settings, page)]
-
-    def _iterate_entities(
-        self,
-        entity_type: str,
-        settings: EntitySettings,
-        listing: PagedList,
-        skip: int,
-        max_pages: int,
-        since: datetime | None,
-    ) -> Iterator[Entity]:
-        seen: set[str] = set()
-        # See `iterate_pages`: only the style `offset` begins after exactly these.
-        style = listing.style
-        left_out = skip % listing.size if style == "page" else skip
-        left_out = 0 if style == "offset" else left_out
-        source = settings_source(self._client, listing, settings.other_rules)
-        pages = iterate_pages(self._client, source, max_pages, skip=skip, since=since)
-        for page in pages:
-            new_entities = {
-                entity.id: entity
-                for entity in self._parse_page(entity_type, settings, page)
-                if entity.id not in seen
-            }
-            seen.update(new_entities)
-            yield from list(new_entities.values())[left_out:]
-            left_out = max(0, left_out - len(new_entities))
-            # A page without entities may have a successor only where the system names it.
-            if not new_entities and style in ("offset", "page"):
-                return
-
-    def _parse_page(self, entity_type: str, settings: EntitySettings, page: Page) -> list[Entity]:
-        return [self._parse_entity(page.request, entity_type, settings, item) for item in page.items]
 
     def _fetch_request(self, settings: EntitySettings, entity_id: str) -> ConnectorRequest:
         """Return the request for one entity. Raises UnsafeRequest for an id that must not be sent."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from connectors.access_proof import check_access_to_others
@@ -18,12 +19,15 @@ from connectors.contracts.permissions import (
 from connectors.contracts.types import (
     NO_CONTEXT,
     Access,
+    ListFacts,
     Record,
+    RecordPage,
     RecordVersion,
     SampleResult,
     WriteContext,
 )
 from connectors.http.urls import UnsafeValueError, check_id
+from connectors.lists.page_reader import read_page
 from connectors.record_versions import remove_at_path
 from connectors.records.field_coverage import list_unread
 from connectors.records.list_items import ListUnreadable, WrittenFields, write_items
@@ -74,6 +78,26 @@ class RestTargetConnector:
             list_ids=lambda: self._checks.list_some_ids(settings),
             probe=lambda: can_send(self._client, settings.probe),
         )
+
+    def list_facts(self, entity_type: str) -> ListFacts | None:
+        """Return what the settings say of the list of a type; None if there is no list. Makes no request."""
+        listing = self._record_settings(entity_type).operations.list
+        return None if listing is None else ListFacts(listing.is_complete, listing.has_whole_items)
+
+    def read_record_page(self, entity_type: str, position: dict[str, Any] | None) -> RecordPage:
+        """Return the page of a list at a position, the first page if it is None, as `read_page` does. Records are read
+        as `get_record` reads them. Raises NotConfigured if no list is configured.
+        """
+        settings = self._record_settings(entity_type)
+        if settings.operations.list is None:
+            pointer = f"/entities/{entity_type.upper()}/operations/list"
+            raise self._client.not_configured_error(
+                pointer, "The settings have no list for this entity type."
+            )
+        source = self._requests.build_list(
+            settings.operations.list, partial(self._reader.parse_item, settings)
+        )
+        return RecordPage(*read_page(self._client, source, position))
 
     def search_records(self, entity_type: str, field: str, value: str) -> tuple[Record, ...]:
         """Return at most ten records that have the value. Each is verified, as some systems ignore a filter

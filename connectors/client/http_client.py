@@ -65,6 +65,16 @@ class HttpClient:
         """Return the base URL of the connection."""
         return self._config.base_url
 
+    @property
+    def secret_parameters(self) -> frozenset[str]:
+        """Return the names of the query parameters that have a secret in each request."""
+        places = (secret.place for secret in self._config.placed_secrets)
+        return frozenset(place.name for place in places if place.kind != "header")
+
+    def contains_secret(self, text: str) -> bool:
+        """Return True if a text contains a secret of the connection, in any form."""
+        return self._scrubber.contains_secret(text.encode("utf-8", "surrogatepass"))
+
     def send_request(self, request: ConnectorRequest) -> HttpResponse:
         """Send a request and return the response, which has a 2xx or an accepted status.
 

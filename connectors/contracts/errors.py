@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from connectors.contracts.types import FieldError
 
@@ -109,6 +109,25 @@ class ValueMissing(RequestRejected):
     """The target rejects fields for which it was sent no value: the mapping gives none."""
 
     code_suffix = "missing-value"
+
+
+class PositionRefused(RequestRejected):
+    """The place of a page was refused: the system answers 4xx to a stored position, such as a cursor that expired, or
+    the position is not of the list that the settings describe now. The list can only be read from its first page.
+    """
+
+    @classmethod
+    def from_rejection(cls, rejected: RequestRejected) -> Self:
+        """Return the error for the rejection of a position."""
+        return cls(
+            str(rejected),
+            side=rejected.side,
+            retry_after=rejected.retry_after,
+            sentence=rejected.sentence,
+            fields=rejected.fields,
+            status=rejected.status,
+            language=rejected.language,
+        )
 
 
 class RecordExists(RequestRejected):

@@ -1,10 +1,10 @@
 """Types that connectors return, and the interfaces of both kinds of connectors."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from connectors.contracts.permissions import (
     Permission,
@@ -41,6 +41,34 @@ class Record:
     id: str
     fields: Mapping[str, Any]
     version: RecordVersion | None = None
+
+
+class ListFacts(NamedTuple):
+    """What the settings say of a list: whether it returns everything, and whether its items are whole."""
+
+    is_complete: bool
+    has_whole_items: bool
+
+
+class EntityPage(NamedTuple):
+    """One page of entities, each once. An entity may be on two pages if the list changed meanwhile.
+
+    `total`: the number of items on all pages together; None if the system does not say it. A list that ends although
+    fewer were received is not complete. `next`: the position of the next page, a JSON object that can be stored and
+    used by another process; None after the last page.
+    """
+
+    entities: tuple[Entity, ...]
+    total: int | None
+    next: dict[str, Any] | None
+
+
+class RecordPage(NamedTuple):
+    """One page of records, each once; otherwise as an `EntityPage`."""
+
+    records: tuple[Record, ...]
+    total: int | None
+    next: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,16 +186,21 @@ class IdentityConnector(TestableConnector, Protocol):
         configured probe.
         """
 
-    def list_entities(
+    def list_facts(self, entity_type: str) -> ListFacts | None:
+        """Return what the settings say of the list of a type; None if there is no list. Makes no request."""
+
+    def read_entity_page(
         self,
         entity_type: str,
+        position: dict[str, Any] | None,
         *,
-        skip: int = 0,
-        max_pages: int = 100,
         modified_since: datetime | None = None,
-    ) -> Iterator[Entity]:
-        """Iterate over the entities of a type after the first `skip`, each once; each page is requested when
-        it is needed. `modified_since`: only those that were changed since this time.
+    ) -> EntityPage:
+        """Return the page of a list at a position, which is `next` of the page before it; the first page if it is
+        None. `modified_since`: only entities that were changed since this time, which is the same for each page.
+
+        Raises PositionRefused if the list can only be read from its first page; NotConfigured if there is no list, or
+        no parameter for the time; UnreadableResponse if the list repeats itself.
         """
 
 
@@ -189,6 +222,12 @@ class TargetConnector(TestableConnector, Protocol):
         """Return whether the target gives other records of this type than `record_id` to these credentials, as
         `IdentityConnector.check_access` does for entities.
         """
+
+    def list_facts(self, entity_type: str) -> ListFacts | None:
+        """Return what the settings say of the list of a type; None if there is no list. Makes no request."""
+
+    def read_record_page(self, entity_type: str, position: dict[str, Any] | None) -> RecordPage:
+        """Return the page of a list at a position, as `IdentityConnector.read_entity_page` does for entities."""
 
     def search_records(self, entity_type: str, field: str, value: str) -> tuple[Record, ...]:
         """Return at most ten records whose `field` has `value`, verified here: a target may ignore a filter."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import parse_qsl, urljoin, urlsplit
+from urllib.parse import parse_qsl, unquote_plus, urljoin, urlsplit
 
 from connectors.client.connector_request import ConnectorRequest
 from connectors.client.http_client import HttpClient
@@ -65,18 +65,47 @@ def _relations(parameters: list[str]) -> list[str]:
 def follow_address(
     client: HttpClient, settings_path: str, request: ConnectorRequest, target: str
 ) -> NextAddress:
-    """Return an address of the system in parts. Raises UnsafeRequest if it is not below the base URL."""
+    """Return an address of the system, or a stored one, in parts. Raises UnsafeRequest if it is not below the base
+    URL.
+    """
+    path, query = _split_address(client, settings_path, request, target)
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
+    except ValueError:
+        raise client.unsafe_error(f"{request.label}: the address of the next page cannot be read") from None
+    template, values = _as_template(client, request, settings_path, path)
+    return NextAddress(template, values, group_pairs(pairs))
+
+
+def shorten_address(client: HttpClient, settings_path: str, request: ConnectorRequest, target: str) -> str:
+    """Return an address of the system as it is stored: its path below the base URL, and its query without the
+    parameters that repeat a secret, which each request has anyway. Raises what `follow_address` raises.
+    """
+    follow_address(client, settings_path, request, target)
+    path, query = _split_address(client, settings_path, request, target)
+    public = [part for part in query.split("&") if part and not _is_secret(client, part)]
+    return f"{path}?{'&'.join(public)}" if public else path
+
+
+def _is_secret(client: HttpClient, parameter: str) -> bool:
+    return unquote_plus(parameter.partition("=")[0]) in client.secret_parameters or client.contains_secret(
+        parameter
+    )
+
+
+def _split_address(
+    client: HttpClient, settings_path: str, request: ConnectorRequest, target: str
+) -> tuple[str, str]:
+    """Return the path below the base URL and the query. Raises UnsafeRequest."""
     base = client.base_url
     try:
         parts = urlsplit(urljoin(f"{base.origin}{base.prefix}{settings_path}", target))
-        pairs = parse_qsl(parts.query, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
         is_below = _is_below(base, parts.scheme, parts.netloc, parts.path)
     except ValueError:
         raise client.unsafe_error(f"{request.label}: the address of the next page cannot be read") from None
     if not is_below or "\\" in target:
         raise client.unsafe_error(f"{request.label}: the address of the next page is not below the base URL")
-    path, values = _as_template(client, request, settings_path, parts.path[len(base.prefix) :])
-    return NextAddress(path, values, group_pairs(pairs))
+    return parts.path[len(base.prefix) :], parts.query
 
 
 def _is_below(base: BaseUrl, scheme: str, host: str, path: str) -> bool:

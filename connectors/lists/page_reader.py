@@ -1,64 +1,72 @@
 """Read a list page by page, without ever leaving the base URL of its connection."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, NamedTuple, Self
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from connectors.client.connector_request import ConnectorRequest
 from connectors.client.http_client import HttpClient
+from connectors.contracts.errors import PositionRefused, RequestRejected
 from connectors.http.message_types import HttpResponse
-from connectors.http.query_parameters import Query
-from connectors.lists.next_address import find_next_link, follow_address
-from connectors.settings.expression_documents import PAGE_VALUES
-from connectors.settings.page_style import (
-    ModifiedSince,
-    PagedList,
-    Paging,
+from connectors.lists.list_position import (
+    MAX_CURSOR_LENGTH,
+    ListPosition,
+    PositionUnreadable,
+    digest_ids,
+    digest_place,
+    digest_settings,
+    is_mark,
+    is_storable,
 )
-from connectors.values.answer_meaning import AnswerRule
+from connectors.lists.next_address import find_next_link, follow_address, shorten_address
+from connectors.settings.page_style import ModifiedSince, Paging
 from connectors.values.json_responses import JmesPathExpression, as_text
 
-MAX_CURSOR_LENGTH = 4096
+# Of one list: a system that never stops naming another page must not keep the hub busy for ever.
+MAX_PAGES = 100_000
+# Styles whose next page the hub itself counts.
+_COUNTED_STYLES = ("offset", "page")
 # The values of a page that a query parameter names; the settings of these names say which.
 _PARAMETERS = ("start", "page", "cursor", "count")
 
 
-class Page(NamedTuple):
-    """One page of a list. `total` is the number of items on all pages together; None if the system does not say it."""
+class ListItem(Protocol):
+    """An item of a list."""
 
-    request: ConnectorRequest
-    items: list[Any]
-    total: int | None
+    @property
+    def id(self) -> str:
+        """The id of the item in its system."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Position:
-    """The position of a page in a list.
+Item = TypeVar("Item", bound=ListItem)
 
-    `values` are the parameters that select the page. `path`, `path_values` and `query` are the parts of an address that
-    the system returned.
+
+class Page(NamedTuple, Generic[Item]):
+    """One page of a list. `total`: the number of items on all pages together; None if the system does not say it.
+    `next`: the position of the next page; None after the last one.
     """
 
-    values: Mapping[str, Any] = field(default_factory=dict)
-    path: str | None = None
-    path_values: Mapping[str, str] = field(default_factory=dict)
-    query: Query | None = None
+    items: tuple[Item, ...]
+    total: int | None
+    next: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
-class PageSource:
-    """A list, and how its pages are requested.
+class PageSource(Generic[Item]):
+    """A list, and how its pages are requested and read.
 
     `make_request` returns the request for a page from the values that select it: `start`, `page`, `cursor`, `count`,
     `modified_since`. A value that does not apply is None. The request already contains the values named in
-    `in_request`; the others become query parameters. `path` is the path in the settings. `results` selects the items.
+    `in_request`; the others become query parameters. `path` is the path in the settings. `results` selects the items,
+    and `parse_item` reads one of them.
     """
 
     paging: Paging
     path: str
     results: JmesPathExpression
     make_request: Callable[[Mapping[str, Any]], ConnectorRequest]
+    parse_item: Callable[[ConnectorRequest, Any], Item]
     in_request: frozenset[str] = frozenset()
     modified_since: ModifiedSince | None = None
 
@@ -66,119 +74,126 @@ class PageSource:
         """Return the list with pages of `size` items."""
         return replace(self, paging=replace(self.paging, size=size))
 
-
-def settings_source(
-    client: HttpClient, settings: PagedList, rules: tuple[AnswerRule, ...] = ()
-) -> PageSource:
-    """Return the list that the settings of an identity service describe."""
-
-    def make_request(values: Mapping[str, Any]) -> ConnectorRequest:
-        request = ConnectorRequest(
-            "list",
-            settings.method,
-            settings.path,
-            query=settings.query,
-            headers=settings.headers,
-            answers=rules,
-        )
-        if settings.body is None:
-            return request
-        # What no page names is null: the first cursor, and the time of a complete list.
-        context = {**dict.fromkeys(PAGE_VALUES), **values}
-        return replace(request, body=client.render_body(settings.body, request, context))
-
-    return PageSource(
-        settings,
-        settings.path,
-        settings.results,
-        make_request,
-        settings.values_in_body,
-        settings.modified_since,
-    )
+    @property
+    def is_counted(self) -> bool:
+        """True if the hub counts where the next page is; otherwise the system names it."""
+        return self.paging.style in _COUNTED_STYLES
 
 
-def read_first_page(client: HttpClient, source: PageSource, size: int) -> Page:
-    """Return the first page, of at most `size` items if the system respects the size. Raises errors.ConnectorError."""
-    return next(iterate_pages(client, source.with_size(size), 1))
-
-
-def iterate_pages(
-    client: HttpClient,
-    source: PageSource,
-    max_pages: int,
-    *,
-    skip: int = 0,
-    since: datetime | None = None,
-) -> Iterator[Page]:
-    """Iterate over at most `max_pages` pages, each requested when it is needed. Raises errors.ConnectorError.
-
-    With `offset`, the first page begins after `skip` items, with `page` it is the page that has the next item; the
-    other styles begin at the first page. Raises
-    UnreadableResponse if a cursor or an address repeats, and UnsafeRequest for an address elsewhere.
+@dataclass(frozen=True, slots=True)
+class _ReceivedPage(Generic[Item]):
+    """A page that was received, and what says where the next one is. `received`: the number of its items, also of those
+    that are on it twice.
     """
-    position: _Position | None = _first_position(source.paging, skip)
-    received, seen = _items_before(source.paging, skip), set[Any]()
+
+    request: ConnectorRequest
+    response: HttpResponse
+    body: Any
+    position: ListPosition | None
+    items: Mapping[str, Item]
+    received: int
+    total: int | None
+
+
+def read_page(
+    client: HttpClient,
+    source: PageSource[Item],
+    position: Mapping[str, Any] | None,
+    *,
+    since: datetime | None = None,
+) -> Page[Item]:
+    """Return the page at a position, each item once; the first page if the position is None.
+
+    `offset` and `page` end at the total that the system states, and at a page without new items: past the end, or the
+    system ignores the position. Raises UnreadableResponse if a cursor, an address or a page repeats, UnsafeRequest for
+    an address elsewhere, PositionRefused if the system or the settings refuse the position, and any other
+    errors.ConnectorError.
+    """
+    received = _receive_page(client, source, position, since)
+    if source.is_counted and not _has_new_items(received):
+        return Page((), received.total, None)
+    following = _find_next(client, source, received)
+    return Page(tuple(received.items.values()), received.total, None if following is None else following.to_json())
+
+
+def iterate_pages(client: HttpClient, source: PageSource[Item], max_pages: int) -> Iterator[tuple[Item, ...]]:
+    """Iterate over the items of at most `max_pages` pages. Each page, and what says where it is, is read when it is
+    needed. Raises what `read_page` raises.
+    """
+    position: dict[str, Any] | None = None
     for _ in range(max_pages):
-        assert position is not None
-        request = _make_request(source, position, since)
+        received = _receive_page(client, source, position, None)
+        if source.is_counted and not _has_new_items(received):
+            return
+        yield tuple(received.items.values())
+        following = _find_next(client, source, received)
+        if following is None:
+            return
+        position = following.to_json()
+
+
+def read_first_items(client: HttpClient, source: PageSource[Item], size: int) -> tuple[Item, ...]:
+    """Return the items of the first page, at most `size` if the system respects the size. Raises
+    errors.ConnectorError.
+    """
+    return next(iterate_pages(client, source.with_size(size), 1), ())
+
+
+def _receive_page(
+    client: HttpClient,
+    source: PageSource[Item],
+    stored: Mapping[str, Any] | None,
+    since: datetime | None,
+) -> _ReceivedPage[Item]:
+    position = None if stored is None else _read_position(client, source, stored)
+    request = _make_request(client, source, position, since)
+    try:
         response = client.send_request(request)
-        # A response without content is a page without items.
-        is_empty = response.status == 204
-        body = None if is_empty else client.read_json(request, response)
-        items = [] if is_empty else client.evaluate(source.results, request, body)
-        if not isinstance(items, list):
-            raise client.unreadable_error(request, "the response is not a list")
-        total = _read_total(client, source.paging, request, body)
-        yield Page(request, items, total)
-        # Such a page may have a successor only where the system names it.
-        if not items and source.paging.style in ("offset", "page"):
-            return
-        # Count the items received, not the page size: a service may return smaller pages.
-        received += len(items)
-        position = _next_position(client, source, request, response, body, received, position)
-        if position is None or (total is not None and received >= total):
-            return
-        mark = (
-            position.path,
-            tuple(position.path_values.values()),
-            repr(position.query),
-            repr(position.values),
-        )
-        if mark in seen:
-            raise client.unreadable_error(request, "the list names the same next page again")
-        seen.add(mark)
+    except RequestRejected as rejected:
+        raise (rejected if position is None else PositionRefused.from_rejection(rejected)) from None
+    # A response without content is a page without items.
+    is_empty = response.status == 204
+    body = None if is_empty else client.read_json(request, response)
+    found = [] if is_empty else client.evaluate(source.results, request, body)
+    if not isinstance(found, list):
+        raise client.unreadable_error(request, "the response is not a list")
+    items = {item.id: item for item in (source.parse_item(request, one) for one in found)}
+    total = _read_total(client, source.paging, request, body)
+    # Count the items received, not the page size: a system may return smaller pages.
+    return _ReceivedPage(request, response, body, position, items, len(found), total)
 
 
-def _items_before(settings: Paging, skip: int) -> int:
-    """Return the number of items before the first page that is requested."""
-    if settings.style == "offset":
-        return skip
-    return skip // settings.size * settings.size if settings.style == "page" else 0
+def _has_new_items(received: _ReceivedPage[Item]) -> bool:
+    before = received.position
+    if not received.items or before is None:
+        return bool(received.items)
+    return digest_ids(received.items) not in (before.last, before.mark)
 
 
-def _first_position(settings: Paging, skip: int) -> _Position:
-    if settings.style == "offset":
-        return _Position({"start": settings.first + skip})
-    if settings.style == "page":
-        return _Position({"page": settings.first_page + skip // settings.size})
-    return _Position({"cursor": None} if settings.style == "cursor" else {})
+def _read_position(client: HttpClient, source: PageSource[Item], stored: Mapping[str, Any]) -> ListPosition:
+    digest = digest_settings(source.paging.to_json())
+    try:
+        return ListPosition.from_json(stored, digest, is_number=source.is_counted)
+    except PositionUnreadable:
+        reason = f"{source.path}: the stored position does not fit the settings of the list"
+        raise PositionRefused(reason, side=client.side) from None
 
 
-def _make_request(source: PageSource, position: _Position, since: datetime | None) -> ConnectorRequest:
+def _make_request(
+    client: HttpClient, source: PageSource[Item], position: ListPosition | None, since: datetime | None
+) -> ConnectorRequest:
     paging, limit = source.paging, source.modified_since
-    values = {**position.values, "count": paging.size}
-    if since is not None and limit is not None:
-        values["modified_since"] = limit.write_time(since)
     if paging.style is None:
         return source.make_request({})
+    values = {**_page_values(paging, position), "count": paging.size}
+    if since is not None and limit is not None:
+        values["modified_since"] = limit.write_time(since)
     request = source.make_request(values)
-    if position.path is not None:
+    if position is not None and paging.names_address:
         # An address of the system: it has all parameters already.
+        address = follow_address(client, source.path, request, f"{client.base_url.prefix}{position.at}")
         return replace(
-            request,
-            path_template=position.path,
-            path_values=position.path_values,
-            query=position.query or {},
+            request, path_template=address.path, path_values=address.path_values, query=address.query
         )
     query = {
         **request.query,
@@ -192,6 +207,16 @@ def _make_request(source: PageSource, position: _Position, since: datetime | Non
     return replace(request, query=query)
 
 
+def _page_values(paging: Paging, position: ListPosition | None) -> dict[str, Any]:
+    """Return the values that select a page."""
+    at = None if position is None else position.at
+    if paging.style == "offset":
+        return {"start": paging.first if at is None else at}
+    if paging.style == "page":
+        return {"page": paging.first_page if at is None else at}
+    return {"cursor": at} if paging.style == "cursor" else {}
+
+
 def _parameter(settings: Paging, name: str) -> str:
     """Return the query parameter for a value; an empty text if there is none."""
     return (getattr(settings, name) or "") if name in _PARAMETERS else ""
@@ -202,36 +227,55 @@ def _read_total(client: HttpClient, settings: Paging, request: ConnectorRequest,
         return None
     total = client.evaluate(settings.total, request, body)
     # In Python a boolean is an int too.
-    return total if isinstance(total, int) and not isinstance(total, bool) else None
+    return total if isinstance(total, int) and not isinstance(total, bool) and total >= 0 else None
 
 
-def _next_position(
-    client: HttpClient,
-    source: PageSource,
-    request: ConnectorRequest,
-    response: HttpResponse,
-    body: Any,
-    received: int,
-    position: _Position,
-) -> _Position | None:
+def _find_next(
+    client: HttpClient, source: PageSource[Item], page: _ReceivedPage[Item]
+) -> ListPosition | None:
     """Return the position of the next page, None after the last one."""
-    settings = source.paging
-    if settings.style is None:
+    before, own = page.position, digest_ids(page.items)
+    received = page.received + (0 if before is None else before.received)
+    pages = 1 + (0 if before is None else before.pages)
+    at = _find_place(client, source, page, received)
+    if at is None:
         return None
-    if settings.style == "offset":
-        return _Position({"start": settings.first + received})
-    if settings.style == "page":
-        return _Position({"page": int(position.values["page"]) + 1})
-    if settings.style == "link":
-        target: str | None = find_next_link(response.headers.get("link", ""))
+    if pages >= MAX_PAGES:
+        raise client.unreadable_error(page.request, "the list has too many pages")
+    mark = own
+    if isinstance(at, str):
+        mark = digest_place(at)
+        if before is not None and (at == before.at or mark == before.mark):
+            raise client.unreadable_error(page.request, "the list names the same next page again")
+        if before is not None and page.items and own == before.last:
+            raise client.unreadable_error(page.request, "the list returns the same page again")
+    mark = mark if before is None or is_mark(pages) else before.mark
+    return ListPosition(digest_settings(source.paging.to_json()), at, received, pages, own, mark)
+
+
+def _find_place(
+    client: HttpClient, source: PageSource[Item], page: _ReceivedPage[Item], received: int
+) -> int | str | None:
+    """Return where the next page is: its start, number, cursor or address; None after the last one."""
+    paging, request = source.paging, page.request
+    if paging.style is None:
+        return None
+    if source.is_counted:
+        if not page.items or (page.total is not None and received >= page.total):
+            return None
+        if paging.style == "offset":
+            return paging.first + received
+        return 1 + (paging.first_page if page.position is None else int(page.position.at))
+    if paging.style == "link":
+        target = find_next_link(page.response.headers.get("link", ""))
     else:
-        assert settings.next is not None, "required by the settings"
-        target = as_text(client.evaluate(settings.next, request, body))
+        assert paging.next is not None, "required by the settings"
+        target = as_text(client.evaluate(paging.next, request, page.body))
     if not target:
         return None
     if len(target) > MAX_CURSOR_LENGTH:
         raise client.unreadable_error(request, "the place of the next page is too long")
-    if settings.style == "cursor":
-        return _Position({"cursor": target})
-    address = follow_address(client, source.path, request, target)
-    return _Position(path=address.path, path_values=address.path_values, query=address.query)
+    place = shorten_address(client, source.path, request, target) if paging.names_address else target
+    if not is_storable(place) or client.contains_secret(place):
+        raise client.unreadable_error(request, "the place of the next page cannot be stored")
+    return place

@@ -102,13 +102,11 @@ class RecordReader:
         results = self._client.read_value(operation.result, request, response, is_object=False)
         if not isinstance(results, list):
             raise self._client.unreadable_error(request, "the response is not a list")
-        return self.parse_all(request, settings, results)
+        return [self.parse(request, settings, item) for item in results]
 
-    def parse_all(
-        self, request: ConnectorRequest, settings: RecordSettings, items: list[Any]
-    ) -> list[Record]:
-        """Return the records of the items of a list."""
-        return [self.parse(request, settings, item) for item in items]
+    def parse_item(self, settings: RecordSettings, request: ConnectorRequest, item: Any) -> Record:
+        """Read a record that is one of a list."""
+        return self.parse(request, settings, item)
 
     def read_after_update(
         self,

@@ -1,11 +1,12 @@
 """Requests made of operations: their placeholders filled in, and their bodies rendered."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from connectors.client.connector_request import ConnectorRequest
 from connectors.client.http_client import NOT_FOUND_STATUSES, HttpClient
+from connectors.contracts.types import Record
 from connectors.exchange import Purpose, merge_headers
 from connectors.http.placeholders import fill_template, find_placeholders
 from connectors.http.query_parameters import Query, QueryValue, change_values
@@ -39,14 +40,16 @@ class RequestBuilder:
         """Return the request for one record. A status for an absent record is a result."""
         return self._build("get", operation, {"id": record_id}, accepted_statuses=NOT_FOUND_STATUSES)
 
-    def build_list(self, operation: ListOperation) -> PageSource:
+    def build_list(
+        self, operation: ListOperation, parse_item: Callable[[ConnectorRequest, Any], Record]
+    ) -> PageSource[Record]:
         """Return the list that an operation describes. Its requests may use the values that name a page."""
         in_request = frozenset(name for name in PAGE_VALUES if operation.uses(name))
 
         def make_request(values: Context) -> ConnectorRequest:
             return self._build("list", operation, {**dict.fromkeys(in_request), **values})
 
-        return PageSource(operation, operation.path, operation.result, make_request, in_request)
+        return PageSource(operation, operation.path, operation.result, make_request, parse_item, in_request)
 
     def build_search(self, operation: Operation, field: str, value: str) -> ConnectorRequest:
         """Return the request for the records that have a value. A status for an absent record is a result, and by a

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from connectors.client.http_client import HttpClient
@@ -131,11 +132,11 @@ class TargetChecks:
         operation = settings.operations.list
         if operation is None:
             return None
-        source = self._requests.build_list(operation)
+        source = self._requests.build_list(operation, partial(self._reader.parse_item, settings))
         size = min(SAMPLE_SIZE, source.paging.size)
-        for page in iterate_pages(self._client, source.with_size(size), _SAMPLE_PAGES):
-            if page.items:
-                return [record.id for record in self._reader.parse_all(page.request, settings, page.items)]
+        for records in iterate_pages(self._client, source.with_size(size), _SAMPLE_PAGES):
+            if records:
+                return [record.id for record in records]
         return []
 
     def _read_listed_record(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 from config_schema.declared import Declared, nullable, setting
-from config_schema.kinds import Choice, Text, WholeNumber
+from config_schema.kinds import Boolean, Choice, Text, WholeNumber
 from config_schema.rules import Given, Is, Requires, Rule
 from config_schema.translatable import translatable
 from connectors.http.placeholders import fill_template
@@ -55,7 +55,9 @@ class ModifiedSince(Declared):
 
 
 class Paging(Declared):
-    """How the pages of a list are found. Without a style there is one page, and no parameter is sent."""
+    """How the pages of a list are found, and what they have. Without a style there is one page, and no parameter is
+    sent.
+    """
 
     style: str | None = nullable(
         Choice(STYLES),
@@ -111,9 +113,25 @@ class Paging(Declared):
     )
     total: JmesPathExpression | None = nullable(
         Expression(),
-        "With `offset` and `page`: where the total number of items on all pages is in a response. Without it, "
-        "the first page without new items is the last.",
+        "Where the total number of items on all pages is in a response. With `offset` and `page`, the list ends when "
+        "so many were received; without it, the first page without new items is the last.",
         example="totalResults",
+    )
+    is_complete: bool = setting(
+        Boolean(),
+        "True if the list returns every item of this type: page by page with `paging`, or all of them in its one "
+        "request. Otherwise it is a sample, and a comparison cannot say which items are missing from it.",
+        name="complete",
+        default=False,
+        example=True,
+    )
+    has_whole_items: bool = setting(
+        Boolean(),
+        "False if the items of the list have fewer fields than the response to the request for one item. A comparison "
+        "then reads each item by its own path.",
+        name="whole_items",
+        default=True,
+        example=False,
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -124,6 +142,11 @@ class Paging(Declared):
             at="next",
         ),
     )
+
+    @property
+    def names_address(self) -> bool:
+        """True if the system names the next page by its address."""
+        return self.style in ADDRESS_STYLES
 
 
 def address_rule(at: str) -> Requires:

@@ -13,7 +13,7 @@ from connectors.contracts.errors import (
 )
 from connectors.contracts.types import IdentityConnector
 from tests.support.hostile.expressions import piped
-from tests.support.http.connectors import identity
+from tests.support.http.connectors import identity, read_list
 from tests.support.http.servers import Reply, SeenRequest, serving
 
 pytestmark = [pytest.mark.pure, pytest.mark.concurrent]
@@ -56,16 +56,15 @@ def test_a_list_yields_each_entity_once_and_ends(
     page: Callable[[SeenRequest], Any], over: dict[str, Any], requests: int
 ) -> None:
     with serving(lambda seen: Reply(200, page(seen))) as service:
-        ids = [entity.id for entity in _connector(service.url, **over).list_entities("user")]
+        ids = [entity.id for entity in read_list(_connector(service.url, **over), "user")]
     assert ids == ["u0", "u1", "u2", "u3", "u4"]
     assert len(service.seen) == requests
 
 
-def test_a_page_is_fetched_only_when_it_is_needed() -> None:
+def test_a_page_is_one_request_and_names_its_total() -> None:
     with serving(lambda seen: Reply(200, {"resources": _slice(seen), "total": 5})) as service:
-        entities = _connector(service.url, query={"filter": "active eq true"}).list_entities("USER")
-        assert service.seen == []
-        assert [next(entities).id, next(entities).id] == ["u0", "u1"]
+        page = _connector(service.url, query={"filter": "active eq true"}).read_entity_page("USER", None)
+        assert ([entity.id for entity in page.entities], page.total) == (["u0", "u1"], 5)
         assert [seen.query for seen in service.seen] == [
             {"filter": "active eq true", "startIndex": "0", "count": "2"}
         ]
@@ -76,12 +75,12 @@ def test_a_page_is_fetched_only_when_it_is_needed() -> None:
 )
 def test_a_page_that_is_no_list_of_entities_is_garbled(body: Any) -> None:
     with serving(lambda _: Reply(200, body)) as service, pytest.raises(UnreadableResponse):
-        list(_connector(service.url).list_entities("USER"))
+        read_list(_connector(service.url))
 
 
 def test_a_missing_list_is_an_error_and_not_an_empty_list() -> None:
     with serving(lambda _: Reply(404, {})) as service, pytest.raises(RequestRejected):
-        list(_connector(service.url).list_entities("USER"))
+        read_list(_connector(service.url))
 
 
 def test_a_list_without_configuration_is_refused_before_any_request() -> None:
@@ -89,7 +88,7 @@ def test_a_list_without_configuration_is_refused_before_any_request() -> None:
         connector = identity(service.url, settings={"entities": {"USER": {"path": "/users/{id}"}}})
         for entity_type in ("USER", "GROUP"):
             with pytest.raises(NotConfigured):
-                connector.list_entities(entity_type)
+                connector.read_entity_page(entity_type, None)
         assert service.seen == []
 
 
@@ -109,7 +108,7 @@ def list_costly(count: int, pages: int) -> int:
     with serving(answer) as service:
         entity = {"path": "/users/{id}", "id": COSTLY_ID, "list": listing}
         connector = identity(service.url, settings={"entities": {"USER": entity}})
-        return len(list(connector.list_entities("USER")))
+        return len(read_list(connector))
 
 
 def test_expressions_over_one_response_share_a_budget_and_each_response_has_its_own() -> None:

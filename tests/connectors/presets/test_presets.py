@@ -32,7 +32,7 @@ PEERS = Path(__file__).parents[2] / "peers" / "settings"
 MAKERS = {"rest-identity": identity, "rest-target": shop}
 # What a file must show, beside the connection test and a refusal of wrong credentials.
 CALLS = {
-    "rest-identity": {"fetch_entity", "check_access", "list_entities"},
+    "rest-identity": {"fetch_entity", "check_access", "read_entity_page"},
     "rest-target": {"get_record", "search_records", "create_record", "update_record"},
 }
 

@@ -9,7 +9,6 @@ import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,7 +21,7 @@ from connectors.http import dns
 from connectors.registry import CONNECTOR_SIDES, make_connector, validate_connection
 from connectors.settings.secret_values import mask_plain_secrets
 from tests.connectors.settings.documents import DOCUMENTS, change
-from tests.support.http.connectors import MemoryRecorder
+from tests.support.http.connectors import MemoryRecorder, read_list
 from tests.support.http.servers import Reply, SeenRequest, Service, serving
 
 pytestmark = [pytest.mark.pure, pytest.mark.hostile_settings, pytest.mark.concurrent]
@@ -125,7 +124,7 @@ def answer(seen: SeenRequest) -> Reply:
 def use(connector: Any, side: str, value: str) -> Iterator[Callable[[], Any]]:
     if side == "identity":
         yield lambda: connector.fetch_entity("USER", value)
-        yield lambda: list(islice(connector.list_entities("USER", max_pages=2), 5))
+        yield lambda: read_list(connector, max_pages=2)
         yield lambda: connector.fetch_entity("GROUP", value)
     else:
         yield lambda: connector.get_record("USER", value)

@@ -1,5 +1,6 @@
 """Connectors to test servers, each with a recorder in memory."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,6 +43,24 @@ def identity(url: str, notebook: MemoryRecorder | None = None, **over: Any) -> I
 def shop(url: str, notebook: MemoryRecorder | None = None, **over: Any) -> TargetConnector:
     """Return a target connector to a test server."""
     return make_connector("target", "rest-target", **_arguments(url, notebook, "sandbox-shop", over))
+
+
+def read_list(
+    connector: Any, entity_type: str = "USER", *, max_pages: int = 100, **options: Any
+) -> list[Any]:
+    """Return the entities or records of a list. Each position goes through JSON, as it does when it is stored."""
+    read = (
+        connector.read_entity_page if hasattr(connector, "read_entity_page") else connector.read_record_page
+    )
+    items: list[Any] = []
+    position: Any = None
+    for _ in range(max_pages):
+        page = read(entity_type, position, **options)
+        items += page[0]
+        if page.next is None:
+            return items
+        position = json.loads(json.dumps(page.next))
+    return items
 
 
 def shop_settings(**user: Any) -> dict[str, Any]:
