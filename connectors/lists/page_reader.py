@@ -83,7 +83,7 @@ class PageSource(Generic[Item]):
 @dataclass(frozen=True, slots=True)
 class _ReceivedPage(Generic[Item]):
     """A page that was received, and what says where the next one is. `received`: the number of its items, also of those
-    that are on it twice.
+    that are on it twice, or that are null.
     """
 
     request: ConnectorRequest
@@ -113,7 +113,9 @@ def read_page(
     if source.is_counted and not _has_new_items(received):
         return Page((), received.total, None)
     following = _find_next(client, source, received)
-    return Page(tuple(received.items.values()), received.total, None if following is None else following.to_json())
+    return Page(
+        tuple(received.items.values()), received.total, None if following is None else following.to_json()
+    )
 
 
 def iterate_pages(client: HttpClient, source: PageSource[Item], max_pages: int) -> Iterator[tuple[Item, ...]]:
@@ -157,17 +159,19 @@ def _receive_page(
     found = [] if is_empty else client.evaluate(source.results, request, body)
     if not isinstance(found, list):
         raise client.unreadable_error(request, "the response is not a list")
-    items = {item.id: item for item in (source.parse_item(request, one) for one in found)}
+    # A null is no item, and yet it was one of the page: the settings leave out what counts as deleted.
+    parsed = [source.parse_item(request, one) for one in found if one is not None]
+    items = {item.id: item for item in parsed}
     total = _read_total(client, source.paging, request, body)
     # Count the items received, not the page size: a system may return smaller pages.
     return _ReceivedPage(request, response, body, position, items, len(found), total)
 
 
-def _has_new_items(received: _ReceivedPage[Item]) -> bool:
-    before = received.position
-    if not received.items or before is None:
-        return bool(received.items)
-    return digest_ids(received.items) not in (before.last, before.mark)
+def _has_new_items(page: _ReceivedPage[Item]) -> bool:
+    before = page.position
+    if before is None or not page.items:
+        return page.received > 0
+    return digest_ids(page.items) not in (before.last, before.mark)
 
 
 def _read_position(client: HttpClient, source: PageSource[Item], stored: Mapping[str, Any]) -> ListPosition:
@@ -261,7 +265,7 @@ def _find_place(
     if paging.style is None:
         return None
     if source.is_counted:
-        if not page.items or (page.total is not None and received >= page.total):
+        if not page.received or (page.total is not None and received >= page.total):
             return None
         if paging.style == "offset":
             return paging.first + received

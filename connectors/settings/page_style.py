@@ -26,6 +26,11 @@ _STYLE_MEANING = translatable(
     "list with an error."
 )
 
+NULL_ITEMS = translatable(
+    "A null in it is no item, but counts for the place of the next page: so an expression can leave out items that "
+    "count as deleted, such as ``map(&(status != 'archived' && @ || `null`), members)``."
+)
+
 
 class ModifiedSince(Declared):
     """Query parameters that ask for the items that changed since a time."""
@@ -193,7 +198,10 @@ class PagedList(Paging):
         example={"startIndex": {"expression": "start"}, "count": {"expression": "count"}},
     )
     results: JmesPathExpression = setting(
-        Expression(), "Where the list is in a response.", default="@", example="Resources"
+        Expression(),
+        translatable("Where the list is in a response. %(nulls)s", nulls=NULL_ITEMS),
+        default="@",
+        example="Resources",
     )
     style: str = setting(Choice(STYLES), _STYLE_MEANING, name="paging", default="offset", example="cursor")
     modified_since: ModifiedSince | None = nullable(

@@ -101,6 +101,21 @@ def _find_missing_list(values: NamedValues) -> Fault | None:
     return None
 
 
+def _find_shorter_list(values: NamedValues) -> Fault | None:
+    """Find a complete list whose items lack fields that `get` reads, although they are said to be whole."""
+    listing = values["operations"].list
+    if listing is None or not (listing.is_complete and listing.has_whole_items):
+        return None
+    record = values["operations"].get.result
+    listed, read = fields_built(listing.result.text), fields_built(record.text)
+    is_known = read is not None or record.is_plain or record.is_current_node
+    if listed is None or not is_known or (read is not None and read <= listed):
+        return None
+    return ("operations", "list", "result"), translatable(
+        "The list has fewer fields than `get`: it needs all of them, or “whole_items” false."
+    )
+
+
 _HAS_WHEN = {"required": ["when"], "properties": {"when": {"type": "string"}}}
 _FIRST_HAS_WHEN = {
     "anyOf": [{"type": "object", **_HAS_WHEN}, {"type": "array", "prefixItems": [_HAS_WHEN], "minItems": 1}]
@@ -192,6 +207,11 @@ class RecordSettings(ProbeSettings):
         CodeRule(
             sentence="If the `result` of `get` builds a new object, that has the lists of `list_items`.",
             find_fault=_find_missing_list,
+        ),
+        CodeRule(
+            sentence="If the `result` of a `complete` list builds new objects, they have the fields that `get` reads, "
+            "or `whole_items` is false.",
+            find_fault=_find_shorter_list,
         ),
     )
 

@@ -52,6 +52,11 @@ class RecordStore:
             end = None if limit is None else offset + limit
             return copy.deepcopy(list(islice(self._records[collection].values(), offset, end)))
 
+    def read_page(self, collection: str, offset: int, limit: int) -> tuple[list[Record], int]:
+        """Return one page of a collection, oldest first, and the number of all its records at that moment."""
+        with self.lock:
+            return self.list_records(collection, offset, limit), self.count_records(collection)
+
     def count_records(self, collection: str) -> int:
         """Return the number of records in a collection."""
         with self.lock:

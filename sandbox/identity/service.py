@@ -160,10 +160,10 @@ class IdentityApi(CollectionApi):
         if "filter" in request.query:
             raise HttpError(400, "Filters are not supported here.")
         start, limit = parse_page_bounds(request, "startIndex", "count", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
-        resources = self._store.list_records(collection, start, limit)
+        resources, total = self._store.read_page(collection, start, limit)
         content = {
             "resources": resources,
-            "totalResults": self._store.count_records(collection),
+            "totalResults": total,
             "startIndex": start,
             "itemsPerPage": len(resources),
         }

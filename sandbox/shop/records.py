@@ -34,7 +34,7 @@ class ShopCatalogue(RecordCollections):
         Text is compared without case. Raises HttpError (400) for a field that cannot be searched.
         """
         if not filters:
-            return self._store.list_records(collection, offset, limit), self._store.count_records(collection)
+            return self._store.read_page(collection, offset, limit)
         for name in filters:
             if not _is_searchable(collection, name):
                 raise HttpError(400, f"There is no search by {name[:60]}.")

@@ -13,12 +13,14 @@ from connectors.contracts.errors import (
     UnreadableResponse,
 )
 from connectors.contracts.types import FieldError, IdentityConnector, TargetConnector
+from connectors.presets import load_preset
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.support.http.connectors import (
     PUT_CUSTOMER,
     MemoryRecorder,
     identity,
+    read_list,
     shop,
     shop_settings,
 )
@@ -168,3 +170,34 @@ def test_every_request_names_its_attempt(kauppa: ShopService) -> None:
     _shop(kauppa, request_id="attempt-9").update_record("USER", "4711", {"phone": "+358401"}, "k9")
     entry = kauppa.read_journal(only_writes=True)[-1]
     assert (entry["attempt"], entry["key"]) == ("attempt-9", "k9")
+
+
+def test_the_stand_ins_list_all_their_entities_page_by_page(
+    aurora: IdentityService, kauppa: ShopService
+) -> None:
+    """In the order of their creation, with the total on each page."""
+    sides = (
+        (identity, aurora, ("users", "groups", "files")),
+        (shop, kauppa, ("customers", "segments", "documents")),
+    )
+    for make, service, collections in sides:
+        preset = "sandbox-identity" if make is identity else "sandbox-shop"
+        settings = load_preset(preset)["settings"]
+        for entity_type, collection in zip(("USER", "GROUP", "FILE"), collections, strict=True):
+            entity = settings["entities"][entity_type]
+            entity.get("operations", entity)["list"]["size"] = 2
+            connector: Any = make(service.url, settings=settings, credentials={"token": service.token})
+            assert connector.list_facts(entity_type) == (True, True)
+            records = service.list_records(collection)
+            listed = read_list(connector, entity_type)
+            assert [item.id for item in listed] == [str(record["id"]) for record in records]
+
+
+@pytest.mark.submission
+def test_ten_thousand_customers_are_listed_by_a_hundred_requests(kauppa: ShopService) -> None:
+    for number in range(10_000):
+        kauppa.store.put_record("customers", f"n{number}", {"id": f"n{number}", "email": f"{number}@a.test"})
+    notebook = MemoryRecorder()
+    ids = [record.id for record in read_list(_shop(kauppa, notebook), max_pages=200)]
+    assert ids[-10_000:] == [f"n{number}" for number in range(10_000)]
+    assert len(notebook.sent) == 101

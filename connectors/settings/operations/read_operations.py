@@ -15,7 +15,7 @@ from connectors.settings.body_template import MENTIONS_VALUE
 from connectors.settings.expression_documents import expression_rule
 from connectors.settings.operations.operation import BODY_RULES, Operation, mentions
 from connectors.settings.operations.templates import placeholder_rule
-from connectors.settings.page_style import Paging, address_rule
+from connectors.settings.page_style import NULL_ITEMS, Paging, address_rule
 from connectors.settings.setting_kinds import Expression
 from connectors.values.answer_meaning import Meaning
 from connectors.values.json_responses import JmesPathExpression
@@ -142,6 +142,13 @@ class SearchOperation(Operation):
 
 class ListOperation(Operation, Paging):
     """The request that lists records, or one page of them."""
+
+    result: JmesPathExpression = setting(
+        Expression(),
+        translatable("Where the list of records is in a response. %(nulls)s", nulls=NULL_ITEMS),
+        default="@",
+        example="data.customers",
+    )
 
     rules = (
         *Paging.rules,

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from config_schema.errors import SettingsInvalid
 from connectors.contracts.errors import UnsafeRequest
 from connectors.contracts.types import Access
+from connectors.registry import validate_connection
 from tests.support.http.connectors import MemoryRecorder, shop, shop_settings
 from tests.support.http.servers import Reply, SeenRequest, serving
 
@@ -87,3 +89,32 @@ def test_a_page_elsewhere_is_never_requested() -> None:
         with pytest.raises(UnsafeRequest):
             shop(service.url, notebook, settings=document).probe_system()
     assert all(one.url.startswith(service.url + "/c") for one in notebook.sent)
+
+
+@pytest.mark.parametrize(
+    ("get", "listed", "over", "is_valid"),
+    [
+        ("{id: id, name: name}", "items[].{id: id, name: name, more: more}", {}, True),
+        ("{id: id, name: name}", "items[].{id: id}", {}, False),
+        ("@", "items[].{id: id}", {}, False),
+        ("@", "items", {}, True),
+        ("{id: id, name: name}", "items[].{id: id}", {"whole_items": False}, True),
+        ("{id: id, name: name}", "items[].{id: id}", {"complete": False}, True),
+    ],
+)
+def test_a_complete_list_has_the_fields_that_get_reads(
+    get: str, listed: str, over: dict[str, Any], is_valid: bool
+) -> None:
+    """What a list leaves out would differ in every comparison. A sample may leave out what it likes."""
+    listing = {"path": "/c", "result": listed, "complete": True, **over}
+    document = shop_settings(get={"path": "/c/{id}", "result": get}, list=listing)
+
+    def validate() -> None:
+        validate_connection("rest-target", document, {"scheme": "bearer"}, "https://a.test")
+
+    if is_valid:
+        validate()
+        return
+    with pytest.raises(SettingsInvalid) as refused:
+        validate()
+    assert refused.value.pointer == "/settings/entities/USER/operations/list/result"
