@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -82,6 +82,18 @@ def make_credentials(recorded: Mapping[str, str]) -> dict[str, str]:
     return {name: make_key("ES256")[0] if value == NEW_KEY else value for name, value in recorded.items()}
 
 
+def read_list(connect: Callable[[], Any], step: Mapping[str, Any]) -> list[Any]:
+    """Return the entities or records of a list, each page read by another connector from the stored position."""
+    items: list[Any] = []
+    position: Any = None
+    while True:
+        page = getattr(connect(), step["call"])(**step["arguments"], position=position)
+        items += page[0]
+        if page.next is None:
+            return items
+        position = json.loads(json.dumps(page.next))
+
+
 def call_connector(connector: Any, step: Mapping[str, Any]) -> Any:
     """Call a method of a connector. Returns its result, or its error, as JSON."""
     arguments = dict(step["arguments"])
@@ -89,8 +101,6 @@ def call_connector(connector: Any, step: Mapping[str, Any]) -> Any:
         arguments["context"] = WriteContext(**arguments["context"])
     try:
         result = getattr(connector, step["call"])(**arguments)
-        if isinstance(result, Iterator):
-            result = [item.id for item in result]
     except ConnectorError as error:
         return _describe_error(error)
     return _leave_out_versions(json.loads(json.dumps(result, default=_write_value)))
