@@ -175,7 +175,7 @@ def _has_new_items(page: _ReceivedPage[Item]) -> bool:
 
 
 def _read_position(client: HttpClient, source: PageSource[Item], stored: Mapping[str, Any]) -> ListPosition:
-    digest = digest_settings(source.paging.to_json())
+    digest = _digest_list(client, source)
     try:
         return ListPosition.from_json(stored, digest, is_number=source.is_counted)
     except PositionUnreadable:
@@ -234,6 +234,11 @@ def _read_total(client: HttpClient, settings: Paging, request: ConnectorRequest,
     return total if isinstance(total, int) and not isinstance(total, bool) and total >= 0 else None
 
 
+def _digest_list(client: HttpClient, source: PageSource[Item]) -> str:
+    base = client.base_url
+    return digest_settings({"base_url": f"{base.origin}{base.prefix}", "list": source.paging.to_json()})
+
+
 def _find_next(
     client: HttpClient, source: PageSource[Item], page: _ReceivedPage[Item]
 ) -> ListPosition | None:
@@ -254,7 +259,7 @@ def _find_next(
         if before is not None and page.items and own == before.last:
             raise client.unreadable_error(page.request, "the list returns the same page again")
     mark = mark if before is None or is_mark(pages) else before.mark
-    return ListPosition(digest_settings(source.paging.to_json()), at, received, pages, own, mark)
+    return ListPosition(_digest_list(client, source), at, received, pages, own, mark)
 
 
 def _find_place(

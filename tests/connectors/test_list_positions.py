@@ -99,6 +99,10 @@ def test_a_position_of_other_settings_is_refused_without_a_request(over: dict[st
         with pytest.raises(PositionRefused):
             connect(service.url, **CURSOR | over).read_entity_page("USER", position)
         assert len(service.seen) == 1
+        with serving(answer) as other:
+            with pytest.raises(PositionRefused):
+                connect(other.url, **CURSOR).read_entity_page("USER", position)
+            assert other.seen == []
 
 
 @pytest.mark.parametrize(
