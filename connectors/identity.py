@@ -28,7 +28,8 @@ from connectors.contracts.types import (
 )
 from connectors.http.query_parameters import change_values
 from connectors.http.urls import UnsafeValueError, check_id
-from connectors.lists.page_reader import PageSource, read_first_items, read_page
+from connectors.lists.page_reader import read_first_items, read_page
+from connectors.lists.page_source import PageSource
 from connectors.permission_check import check_call, check_items
 from connectors.settings.expression_documents import PAGE_VALUES
 from connectors.settings.identity import EntitySettings, IdentitySettings

@@ -27,8 +27,9 @@ class ListPosition:
     """The position of a page.
 
     `at` is the start or the number of the page, its cursor, or its address: a path below the base URL, with its query.
-    `received` is the number of items on the `pages` before it. `last` is the digest of the items of the page before,
-    and `mark` that of an earlier page. `list_digest` is that of the list: of its settings and the base URL. A cursor may contain personal data.
+    It may contain personal data. `received` is the number of items on the `pages` before it. `last` is the digest of
+    the items of the page before, and `mark` that of an earlier page. `list_digest` is that of the list: of its settings
+    and the base URL.
     """
 
     list_digest: str

@@ -1,9 +1,9 @@
 """Read a list page by page, without ever leaving the base URL of its connection."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Generic, NamedTuple
 
 from connectors.client.connector_request import ConnectorRequest
 from connectors.client.http_client import HttpClient
@@ -19,27 +19,13 @@ from connectors.lists.list_position import (
     is_mark,
     is_storable,
 )
-from connectors.lists.next_address import find_next_link, follow_address, shorten_address
-from connectors.settings.page_style import ModifiedSince, Paging
-from connectors.values.json_responses import JmesPathExpression, as_text
+from connectors.lists.next_address import find_next_link, shorten_address
+from connectors.lists.page_source import Item, PageSource, make_page_request
+from connectors.settings.page_style import Paging
+from connectors.values.json_responses import as_text
 
 # Of one list: a system that never stops naming another page must not keep the hub busy for ever.
 MAX_PAGES = 100_000
-# Styles whose next page the hub itself counts.
-_COUNTED_STYLES = ("offset", "page")
-# The values of a page that a query parameter names; the settings of these names say which.
-_PARAMETERS = ("start", "page", "cursor", "count")
-
-
-class ListItem(Protocol):
-    """An item of a list."""
-
-    @property
-    def id(self) -> str:
-        """The id of the item in its system."""
-
-
-Item = TypeVar("Item", bound=ListItem)
 
 
 class Page(NamedTuple, Generic[Item]):
@@ -50,34 +36,6 @@ class Page(NamedTuple, Generic[Item]):
     items: tuple[Item, ...]
     total: int | None
     next: dict[str, Any] | None
-
-
-@dataclass(frozen=True, slots=True)
-class PageSource(Generic[Item]):
-    """A list, and how its pages are requested and read.
-
-    `make_request` returns the request for a page from the values that select it: `start`, `page`, `cursor`, `count`,
-    `modified_since`. A value that does not apply is None. The request already contains the values named in
-    `in_request`; the others become query parameters. `path` is the path in the settings. `results` selects the items,
-    and `parse_item` reads one of them.
-    """
-
-    paging: Paging
-    path: str
-    results: JmesPathExpression
-    make_request: Callable[[Mapping[str, Any]], ConnectorRequest]
-    parse_item: Callable[[ConnectorRequest, Any], Item]
-    in_request: frozenset[str] = frozenset()
-    modified_since: ModifiedSince | None = None
-
-    def with_size(self, size: int) -> Self:
-        """Return the list with pages of `size` items."""
-        return replace(self, paging=replace(self.paging, size=size))
-
-    @property
-    def is_counted(self) -> bool:
-        """True if the hub counts where the next page is; otherwise the system names it."""
-        return self.paging.style in _COUNTED_STYLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +106,7 @@ def _receive_page(
     since: datetime | None,
 ) -> _ReceivedPage[Item]:
     position = None if stored is None else _read_position(client, source, stored)
-    request = _make_request(client, source, position, since)
+    request = make_page_request(client, source, position, since)
     try:
         response = client.send_request(request)
     except RequestRejected as rejected:
@@ -181,49 +139,6 @@ def _read_position(client: HttpClient, source: PageSource[Item], stored: Mapping
     except PositionUnreadable:
         reason = f"{source.path}: the stored position does not fit the settings of the list"
         raise PositionRefused(reason, side=client.side) from None
-
-
-def _make_request(
-    client: HttpClient, source: PageSource[Item], position: ListPosition | None, since: datetime | None
-) -> ConnectorRequest:
-    paging, limit = source.paging, source.modified_since
-    if paging.style is None:
-        return source.make_request({})
-    values = {**_page_values(paging, position), "count": paging.size}
-    if since is not None and limit is not None:
-        values["modified_since"] = limit.write_time(since)
-    request = source.make_request(values)
-    if position is not None and paging.names_address:
-        # An address of the system: it has all parameters already.
-        address = follow_address(client, source.path, request, f"{client.base_url.prefix}{position.at}")
-        return replace(
-            request, path_template=address.path, path_values=address.path_values, query=address.query
-        )
-    query = {
-        **request.query,
-        **(limit.fill_query(since) if since and limit and "modified_since" not in source.in_request else {}),
-        **{
-            _parameter(paging, name): str(value)
-            for name, value in values.items()
-            if name not in source.in_request and value is not None and _parameter(paging, name)
-        },
-    }
-    return replace(request, query=query)
-
-
-def _page_values(paging: Paging, position: ListPosition | None) -> dict[str, Any]:
-    """Return the values that select a page."""
-    at = None if position is None else position.at
-    if paging.style == "offset":
-        return {"start": paging.first if at is None else at}
-    if paging.style == "page":
-        return {"page": paging.first_page if at is None else at}
-    return {"cursor": at} if paging.style == "cursor" else {}
-
-
-def _parameter(settings: Paging, name: str) -> str:
-    """Return the query parameter for a value; an empty text if there is none."""
-    return (getattr(settings, name) or "") if name in _PARAMETERS else ""
 
 
 def _read_total(client: HttpClient, settings: Paging, request: ConnectorRequest, body: Any) -> int | None:

@@ -10,7 +10,7 @@ from connectors.contracts.types import Record
 from connectors.exchange import Purpose, merge_headers
 from connectors.http.placeholders import fill_template, find_placeholders
 from connectors.http.query_parameters import Query, QueryValue, change_values
-from connectors.lists.page_reader import PageSource
+from connectors.lists.page_source import PageSource
 from connectors.records.planned_writes import PlannedWrite
 from connectors.settings.expression_documents import PAGE_VALUES
 from connectors.settings.operations.operation import Operation
