@@ -1,57 +1,34 @@
 """Preview a replay: plan an attempt against the live systems and send nothing.
 
-Uses the engine of a delivery (`sync.attempts.plan`), with a recorder that allows only reads, within a
-deadline. The audit log records person, event and calls: before the first call, and after the last.
+Plans by `sync.previews`, within a deadline. The audit log records person, event and calls: before the first call, and
+after the last.
 """
 
-import copy
-import logging
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from django.db import transaction
 from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
-from config_schema.codes.trace_context import Trace
-from connectors.exchange import OutgoingRequest, RecordedExchange
-from connectors.values.secret_scrubber import SecretScrubber
-from database.connection import release_connection
-from sync.attempts.attempt_result import AttemptResult, failure_result, superseded_result
-from sync.attempts.delivery_run import is_older_than_applied, open_connector
-from sync.attempts.plan import AttemptFindings, Connectors, plan_change
+from sync.attempts.attempt_result import AttemptResult, superseded_result
+from sync.attempts.delivery_run import is_older_than_applied
 from sync.deliveries.claims import Claim, attach_route
 from sync.deliveries.creation import resolve_routes, uses_webhook_data
 from sync.deliveries.record_links import read_link
 from sync.deliveries.routes import ResolvedRoute, get_resolved_route, with_mapping_version
-from sync.limits.circuit_breaker import allowed_deliveries
-from sync.limits.rate_limit import wait_for_turn
-from sync.models import Attempt, AttemptCause, Connection, Delivery, MappingVersion
-from sync.planning.change import Change, redact_change
+from sync.models import Attempt, AttemptCause, Delivery, MappingVersion
+from sync.planning.change import Change
 from sync.planning.mapping_declaration import InvalidMapping
+from sync.previews.attempt_preview import PreviewRecorder, call_summary, preview_attempt
 from sync.replays.requests import ReplayOptions
 from webhooks.models import Event
 
-logger = logging.getLogger("hub.preview")
-
 DEADLINE_SECONDS = 8.0
-CALL_SECONDS = 4.0
 MAX_DELIVERIES = 5
-
-
-class PreviewTimedOut(Exception):
-    """The preview reached its deadline."""
-
-
-class ConnectionPaused(Exception):
-    """The connection is paused; previews send nothing to it either."""
-
-
-class PreviewWouldWrite(Exception):
-    """A preview tried to write: a bug of the hub. Nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,35 +45,6 @@ class PlannedDelivery:
     def is_superseded(self) -> bool:
         """True if nothing would be sent because something newer was applied."""
         return self.code == "superseded"
-
-
-@dataclass(slots=True)
-class PreviewRecorder:
-    """`Recorder` of one connection in a preview: allows reads until the deadline."""
-
-    connection: Connection
-    deadline: float
-    calls: list[RecordedExchange] = field(default_factory=list)
-
-    def record_request(self, request: OutgoingRequest) -> None:
-        """Allow a read. Raises PreviewTimedOut, ConnectionPaused, or PreviewWouldWrite for a write."""
-        if request.is_write:
-            raise PreviewWouldWrite(f"{request.method} {request.path_template}")
-        seconds_left = self.deadline - time.monotonic()
-        if seconds_left <= 0:
-            raise PreviewTimedOut
-        if allowed_deliveries(self.connection) == 0:
-            raise ConnectionPaused
-        if (limit := self.connection.requests_per_second) is not None:
-            wait_for_turn(self.connection, limit, seconds_left)
-        release_connection()
-
-    def check_before_sending(self, _: OutgoingRequest) -> None:
-        """Allow every write: none is recorded."""
-
-    def record_exchange(self, exchange: RecordedExchange) -> None:
-        """Store the request for the audit log, but not its response."""
-        self.calls.append(exchange)
 
 
 def preview_replay(
@@ -126,7 +74,7 @@ def preview_replay(
         (call for recorder in recorders for call in recorder.calls), key=lambda call: call.started_at
     )
     _append_entry(
-        event, "preview.ended", actor, {"calls": [_call_summary(call) for call in calls], "address": address}
+        event, "preview.ended", actor, {"calls": [call_summary(call) for call in calls], "address": address}
     )
     return previews
 
@@ -190,49 +138,10 @@ def _preview_delivery(
         return PlannedDelivery(
             delivery, resolved.mapping_version, code="superseded", result=superseded_result()
         )
-    release_connection()
-    try:
-        findings = AttemptFindings()
-        identity, target = (
-            _make_connector(recorder, str(attempt.key), findings.scrubber, delivery.event.own_trace)
-            for recorder in recorders
-        )
-        ends = Connectors(identity, target)  # type: ignore[arg-type]
-        plan = plan_change(claim, ends, findings)
-        change = redact_change(plan.change, findings.scrubber.scrub_document)
-        return PlannedDelivery(delivery, resolved.mapping_version, change=change)
-    except PreviewTimedOut:
-        return PlannedDelivery(delivery, resolved.mapping_version, code="preview-late")
-    except ConnectionPaused:
-        return PlannedDelivery(delivery, resolved.mapping_version, code="preview-paused")
-    except Exception as error:  # noqa: BLE001 - as at the delivery boundary: reported, never raised
-        return _preview_of_error(delivery, resolved, claim, error)
-
-
-def _make_connector(
-    recorder: PreviewRecorder, request_id: str, scrubber: SecretScrubber, trace: Trace
-) -> object:
-    # The cached connection is shared by threads.
-    limited = copy.copy(recorder.connection)
-    limited.deadline_seconds = min(limited.deadline_seconds, CALL_SECONDS)
-    return open_connector(limited, request_id, recorder, scrubber, trace=trace)
-
-
-def _preview_of_error(
-    delivery: Delivery, resolved: ResolvedRoute, claim: Claim, error: Exception
-) -> PlannedDelivery:
-    result = failure_result(error, claim)
-    if result.code == "internal-failure":
-        logger.error("preview of %s: unexpected %s", delivery.event, type(error).__name__, exc_info=error)
-    return PlannedDelivery(delivery, resolved.mapping_version, code=result.code, result=result)
+    planned = preview_attempt(claim, recorders)
+    return PlannedDelivery(delivery, resolved.mapping_version, planned.change, planned.code, planned.result)
 
 
 def _append_entry(event: Event, action: str, actor: str, details: Mapping[str, JSONValue]) -> None:
     with transaction.atomic():
         append_entries(NewEntry(event.stream, action, actor, details))
-
-
-def _call_summary(call: RecordedExchange) -> str:
-    """Describe a call for the audit log. The template of its path holds no value."""
-    outcome = call.status if call.status is not None else call.error_code
-    return f"{call.request.method} {call.request.path_template} {outcome}"

@@ -128,7 +128,7 @@ def test_an_unreachable_system_is_reported_and_the_replay_is_still_possible(
 @pytest.mark.nightly  # the deadline of a call is measured by the clock
 def test_a_preview_of_a_system_that_hangs_ends(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     event = refused(hub)
-    monkeypatch.setattr("sync.replays.replay_preview.CALL_SECONDS", 0.2)
+    monkeypatch.setattr("sync.previews.attempt_preview.CALL_SECONDS", 0.2)
     hub.shop.faults.add("hang", seconds=20)
     page = logged_in("support").get(page_of(event))
     hub.shop.faults.clear()
@@ -168,7 +168,7 @@ def test_a_preview_that_would_write_is_stopped_before_the_first_byte(
     hub.change_email("anna.never@example.com")
     monkeypatch.setattr("sync.attempts.apply.check_mass_change", lambda *_, **__: None)
     monkeypatch.setattr(
-        "sync.replays.replay_preview.plan_change", plan_and_apply
+        "sync.previews.attempt_preview.plan_change", plan_and_apply
     )  # an engine that goes on to apply
     writes = len(hub.writes())
     page = logged_in("support").get(page_of(event))

@@ -1,0 +1,1 @@
+"""What would an attempt change, if it ran now?"""
