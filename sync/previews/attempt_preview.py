@@ -38,6 +38,12 @@ class PreviewWouldWrite(Exception):
     """A preview tried to write: a bug of the hub. Nothing was sent."""
 
 
+def require_read(request: OutgoingRequest) -> None:
+    """Raise PreviewWouldWrite for a write: nothing but reads may be sent."""
+    if request.is_write:
+        raise PreviewWouldWrite(f"{request.method} {request.path_template}")
+
+
 @dataclass(frozen=True, slots=True)
 class PreviewedAttempt:
     """What an attempt would do. Without a `change`, `code` gives the reason."""
@@ -57,8 +63,7 @@ class PreviewRecorder:
 
     def record_request(self, request: OutgoingRequest) -> None:
         """Allow a read. Raises PreviewTimedOut, ConnectionPaused, or PreviewWouldWrite for a write."""
-        if request.is_write:
-            raise PreviewWouldWrite(f"{request.method} {request.path_template}")
+        require_read(request)
         seconds_left = self.deadline - time.monotonic()
         if seconds_left <= 0:
             raise PreviewTimedOut
