@@ -55,7 +55,7 @@ from sync.planning.unkept_fields import (
 )
 from sync.references.linked_records import record_finder_of
 from sync.references.missing_references import is_wait_over
-from webhooks.models import keyed_digest
+from webhooks.models import EventOrigin, keyed_digest
 
 logger = logging.getLogger("hub.deliver")
 
@@ -339,7 +339,9 @@ def _find_record_and_plan(
     # Decided before any request to the target.
     if entity is None and route.when_deleted == Route.DeletionPolicy.IGNORE:
         return Plan(Change(ChangeAction.NOTHING))
-    mapped = None if entity is None else _map_entity(claim, mapping, entity, is_partial=is_partial)
+    # Without a webhook nothing is known of the fields that depend on one: those of a record stay as they are.
+    known = mapping if claim.delivery.event.origin == EventOrigin.WEBHOOK else mapping.of_entity
+    mapped = None if entity is None else _map_entity(claim, known, entity, is_partial=is_partial)
     query = _build_record_query(claim, target)
     found = find_record(target, mapping, query)
     record = found.record
@@ -352,8 +354,8 @@ def _find_record_and_plan(
         return Plan(change, current, is_matched, is_record_absent=record is None, found=found)
     if record is None:
         _require_creation(claim)
-        # Partial data may have too few fields for a new record: mapped as a whole, they raise if a required one is
-        # missing.
+        # Partial data, or what is known without a webhook, may have too few fields for a new record: mapped as a whole,
+        # they raise if a required one is missing.
         mapped = _map_entity(claim, mapping, entity, is_partial=False)
     fields = mapped.fields
     require_own_external_id(mapping, fields, claim.delivery.entity_id, is_creation=record is None)
@@ -417,9 +419,10 @@ def _map_entity(claim: Claim, mapping: ParsedMapping, entity: Entity, *, is_part
     """
     webhook = webhook_fields(claim.delivery.event)
     mapped = _map_fields(claim, mapping, entity, webhook, is_partial=is_partial)
-    if not claim.route.unseen_fields:
+    names = claim.route.unseen_fields & mapping.fields.keys()
+    if not names:
         return mapped
-    unseen = look_up_unseen(mapping, claim.route.unseen_fields, entity.attributes, webhook)
+    unseen = look_up_unseen(mapping, names, entity.attributes, webhook)
     absent = frozenset(name for name in unseen.absent if mapped.fields.get(name, "") is None)
     fields = {name: value for name, value in mapped.fields.items() if name not in absent}
     return mapped._replace(fields=fields, unseen=unseen._replace(absent=absent))

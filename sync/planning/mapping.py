@@ -10,10 +10,10 @@ a list of at most 10. Its rules only match. What is written follows `fields`, an
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from jmespath.exceptions import JMESPathError
 
@@ -257,6 +257,19 @@ class ParsedMapping(Declared):
     def compared_fields(self) -> frozenset[str]:
         """Return the fields whose value causes an update of a record."""
         return frozenset(self.fields) - self.creation_fields - self.uncompared_fields
+
+    @cached_property
+    def webhook_fields(self) -> frozenset[str]:
+        """Return the fields whose value depends on the webhook."""
+        return frozenset(name for name, rule in self.fields.items() if rule.reads_webhook)
+
+    @cached_property
+    def of_entity(self) -> Self:
+        """Return the mapping without the fields whose value depends on the webhook."""
+        if not self.webhook_fields:
+            return self
+        kept = {name: rule for name, rule in self.fields.items() if name not in self.webhook_fields}
+        return replace(self, fields=kept)
 
     def plan_record(
         self, target_fields: Mapping[str, Any], record: Record | None, unread: UnreadFields | None = None

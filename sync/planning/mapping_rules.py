@@ -267,6 +267,11 @@ class FieldRule(Declared):
         types = self.path.linked_types if self.path is not None else frozenset[str]()
         return types | {self.linked} if self.linked else types
 
+    @cached_property
+    def reads_webhook(self) -> bool:
+        """True if the value depends on the webhook, and not on the entity alone."""
+        return self.path is not None and fields_read(self.path.text, "webhook") != frozenset()
+
     def has_input_in(self, part: Mapping[str, Any]) -> bool:
         """Return True if a partial entity has a field that this rule reads. Needed because `entity.locked !=
         `true`` is true of an absent field.
