@@ -5,11 +5,10 @@ recorders that allow only reads.
 import copy
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from config_schema.codes.trace_context import Trace
-from connectors.exchange import OutgoingRequest, RecordedExchange
+from connectors.exchange import OutgoingRequest, RecordedExchange, Recorder
 from connectors.values.secret_scrubber import SecretScrubber
 from database.connection import release_connection
 from sync.attempts.attempt_result import AttemptResult, failure_result
@@ -46,11 +45,12 @@ def require_read(request: OutgoingRequest) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PreviewedAttempt:
-    """What an attempt would do. Without a `change`, `code` gives the reason."""
+    """What an attempt would do. Without a `change`, `code` gives the reason, and `findings` what was found before."""
 
     change: Change | None = None
     code: str = ""
     result: AttemptResult | None = None
+    findings: AttemptFindings = field(default_factory=AttemptFindings)
 
 
 @dataclass(slots=True)
@@ -81,44 +81,89 @@ class PreviewRecorder:
         self.calls.append(exchange)
 
 
-def preview_attempt(claim: Claim, recorders: Sequence[PreviewRecorder]) -> PreviewedAttempt:
-    """Plan the attempt of a claim. `recorders`: of the identity service, then of the target."""
+def preview_attempt(
+    claim: Claim,
+    recorders: Sequence[Recorder],
+    *,
+    is_waited_for: bool = True,
+    adapt: Callable[[Connectors], Connectors] | None = None,
+    raises: tuple[type[Exception], ...] = (),
+) -> PreviewedAttempt:
+    """Plan the attempt of a claim; the rest is as of `read_live`."""
+    return read_live(
+        claim,
+        recorders,
+        lambda connectors, findings: plan_change(claim, connectors, findings).change,
+        is_waited_for=is_waited_for,
+        adapt=adapt,
+        raises=raises,
+    )
+
+
+def read_live(
+    claim: Claim,
+    recorders: Sequence[Recorder],
+    read: Callable[[Connectors, AttemptFindings], Change | None],
+    *,
+    is_waited_for: bool,
+    adapt: Callable[[Connectors], Connectors] | None = None,
+    raises: tuple[type[Exception], ...] = (),
+) -> PreviewedAttempt:
+    """Run `read` with the connectors of a claim; it may return a change. `recorders`: of the identity service, then of
+    the target.
+
+    `is_waited_for`: a person waits, so that each call gets at most CALL_SECONDS. `adapt` may replace the connectors.
+    `raises`: what the recorders may raise and is not a result of the attempt.
+    """
     release_connection()
+    findings = AttemptFindings()
     try:
-        findings = AttemptFindings()
-        identity, target = (
-            _make_connector(
-                recorder, str(claim.attempt.key), findings.scrubber, claim.delivery.event.own_trace
-            )
-            for recorder in recorders
-        )
-        ends = Connectors(identity, target)  # type: ignore[arg-type]
-        plan = plan_change(claim, ends, findings)
-        return PreviewedAttempt(redact_change(plan.change, findings.scrubber.scrub_document))
+        connectors = _open_connectors(claim, recorders, findings.scrubber, is_waited_for=is_waited_for)
+        change = read(adapt(connectors) if adapt else connectors, findings)
+        shown = None if change is None else redact_change(change, findings.scrubber.scrub_document)
+        return PreviewedAttempt(shown, findings=findings)
     except PreviewTimedOut:
-        return PreviewedAttempt(code="preview-late")
+        return PreviewedAttempt(code="preview-late", findings=findings)
     except ConnectionPaused:
-        return PreviewedAttempt(code="preview-paused")
+        return PreviewedAttempt(code="preview-paused", findings=findings)
+    except raises:
+        raise
     except Exception as error:  # noqa: BLE001 - as at the delivery boundary: reported, never raised
-        return _preview_of_error(claim, error)
+        return _preview_of_error(claim, error, findings)
 
 
-def _make_connector(
-    recorder: PreviewRecorder, request_id: str, scrubber: SecretScrubber, trace: Trace
-) -> object:
+def _open_connectors(
+    claim: Claim, recorders: Sequence[Recorder], scrubber: SecretScrubber, *, is_waited_for: bool
+) -> Connectors:
+    """Open both connectors of a claim for reads. Raises ConnectorError if stored settings are invalid."""
+    connections = (claim.delivery.identity, claim.delivery.target)
+    identity, target = (
+        open_connector(
+            _limit_deadline(connection) if is_waited_for else connection,
+            str(claim.attempt.key),
+            recorder,
+            scrubber,
+            trace=claim.delivery.event.own_trace,
+        )
+        for connection, recorder in zip(connections, recorders, strict=True)
+    )
+    return Connectors(identity, target)  # type: ignore[arg-type]
+
+
+def _limit_deadline(connection: Connection) -> Connection:
     # The cached connection is shared by threads.
-    limited = copy.copy(recorder.connection)
+    limited = copy.copy(connection)
     limited.deadline_seconds = min(limited.deadline_seconds, CALL_SECONDS)
-    return open_connector(limited, request_id, recorder, scrubber, trace=trace)
+    return limited
 
 
-def _preview_of_error(claim: Claim, error: Exception) -> PreviewedAttempt:
+def _preview_of_error(claim: Claim, error: Exception, findings: AttemptFindings) -> PreviewedAttempt:
     result = failure_result(error, claim)
     if result.code == "internal-failure":
         logger.error(
             "preview of %s: unexpected %s", claim.delivery.event, type(error).__name__, exc_info=error
         )
-    return PreviewedAttempt(code=result.code, result=result)
+    return PreviewedAttempt(code=result.code, result=result, findings=findings)
 
 
 def call_summary(call: RecordedExchange) -> str:
