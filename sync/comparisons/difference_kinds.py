@@ -1,0 +1,110 @@
+"""Decide of what kind a difference is, from what planning its subject found."""
+
+from dataclasses import dataclass
+
+from connectors.contracts.errors import Side
+from sync.attempts.absence import ENTITY_UNPROVEN, OWNER_HELD_CODE, RECORD_UNPROVEN
+from sync.comparisons.live_plan import FoundBy, PlannedSubject
+from sync.models import DifferenceKind
+from sync.planning.change import ChangeAction
+from sync.references.missing_references import REFERENCE_MISSING_CODE
+
+IN_STEP = "in-step"
+IN_STEP_REMOVED = "in-step-removed"
+IN_DELIVERY = "in-delivery"
+NO_MATCH_CODE = "no-match"
+_UNMAPPABLE_CODES = frozenset(
+    {"unmappable", "mapping-over-budget", "too-many-references", REFERENCE_MISSING_CODE}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a subject is counted as: a kind of difference, or one of the names above; empty: as nothing."""
+
+    count: str
+    record_id: str = ""
+    fields: tuple[str, ...] = ()
+    code: str = ""
+
+    @property
+    def is_difference(self) -> bool:
+        """True if it is reported."""
+        return self.count in DifferenceKind.values
+
+
+NOTHING = Verdict("")
+
+
+def judge_listed(planned: PlannedSubject) -> Verdict:
+    """Judge a subject whose entity the identity service lists."""
+    if planned.has_entity is False:
+        return _judge_unfindable(planned)
+    if planned.candidates:
+        only_one = planned.candidates[0] if len(planned.candidates) == 1 else ""
+        return Verdict(DifferenceKind.FOUND_BY_VALUE, only_one)
+    if planned.code or planned.change is None:
+        return _judge_failed(planned)
+    if planned.found_by == FoundBy.VALUE:
+        return Verdict(DifferenceKind.FOUND_BY_VALUE, planned.record_id)
+    if planned.change.action is ChangeAction.CREATE:
+        return Verdict(DifferenceKind.MISSING_RECORD)
+    return Verdict(IN_STEP) if planned.is_in_step else _differs(planned)
+
+
+def _judge_failed(planned: PlannedSubject) -> Verdict:
+    if planned.code == OWNER_HELD_CODE:
+        return _differs(planned)
+    if planned.code == NO_MATCH_CODE:
+        # Searches found nothing, and the route creates no record.
+        return Verdict(DifferenceKind.MISSING_RECORD, code=planned.code)
+    if planned.code in _UNMAPPABLE_CODES:
+        return Verdict(DifferenceKind.UNMAPPABLE, planned.record_id, code=planned.code)
+    return unreadable(planned.record_id, planned.code)
+
+
+def _differs(planned: PlannedSubject) -> Verdict:
+    fields = tuple(planned.differing_fields)
+    return Verdict(DifferenceKind.DIFFERS, planned.record_id, fields, planned.code)
+
+
+def _judge_unfindable(planned: PlannedSubject) -> Verdict:
+    """Judge a subject whose entity is listed, or was found a moment ago, and does not exist: that proves nothing."""
+    has_change = planned.change is not None and planned.change.action is not ChangeAction.NOTHING
+    return unreadable(planned.record_id, ENTITY_UNPROVEN) if has_change else Verdict(IN_STEP_REMOVED)
+
+
+def judge_unlisted(planned: PlannedSubject, *, is_access_proven: bool) -> Verdict:
+    """Judge a linked subject whose entity was not listed, and was absent for long enough when it was planned.
+
+    `is_access_proven`: other entities can be read with the same credentials.
+    """
+    if not planned.is_linked:
+        return NOTHING
+    if planned.has_entity is not False:
+        return judge_listed(planned)
+    if planned.code not in ("", ENTITY_UNPROVEN):
+        return unreadable(planned.record_id, planned.code)
+    if planned.change is None or planned.change.action is ChangeAction.NOTHING:
+        return Verdict(IN_STEP_REMOVED)
+    if not is_access_proven:
+        return unreadable(planned.record_id, ENTITY_UNPROVEN)
+    deletes = planned.change.action is ChangeAction.DELETE
+    return Verdict(
+        DifferenceKind.ENTITY_GONE,
+        planned.record_id,
+        () if deletes else tuple(planned.differing_fields),
+        OWNER_HELD_CODE if planned.has_unproven_owner else "",
+    )
+
+
+def unreadable(record_id: str, code: str) -> Verdict:
+    """Return the verdict on a subject that could not be read, or whose absence is not proven."""
+    return Verdict(DifferenceKind.UNREADABLE, record_id, code=code)
+
+
+def without_proof(verdict: Verdict, refuted: frozenset[Side]) -> Verdict:
+    """Return the verdict on a subject that rests on the access to `refuted` sides, which was refuted since."""
+    if "identity" in refuted and verdict.count == DifferenceKind.ENTITY_GONE:
+        return unreadable(verdict.record_id, ENTITY_UNPROVEN)
+    return unreadable(verdict.record_id, RECORD_UNPROVEN) if "target" in refuted else verdict
