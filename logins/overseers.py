@@ -39,6 +39,7 @@ CORE_PERMISSIONS: Mapping[str, frozenset[str]] = {
             "sync.view_alarm",
             "sync.view_breaker",
             "sync.view_failuregroup",
+            "sync.view_differences",
         }
     ),
     "administrator": frozenset(

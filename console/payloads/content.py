@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from console.payloads.masking import mask_header, mask_text, mask_url, mask_value
 from database.encryption.at_rest import CannotDecrypt
 from sync.models import Attempt, Call, Finding, PruningRun, RetentionCategory
+from sync.planning.change import Change
 from webhooks.models import Event, Payload, is_erased
 
 MAX_SHOWN_BYTES = 65_536
@@ -170,6 +171,19 @@ def change_values(attempt: Attempt) -> list[Any]:
     fields = [*document.get("fields", ()), *document.get("left_out", ())]
     changed = [field[side] for field in fields for side in ("before", "after")]
     return [*changed, *document.get("same", {}).values()]
+
+
+def planned_change_table(change: Change, *, is_masked: bool) -> ChangeTable:
+    """Return the table of a planned change. No field is left out: a replay sends those that the target does not keep,
+    too.
+    """
+    return build_change_table(
+        str(change.action),
+        ((field.name, field.before, field.after) for field in change.fields),
+        change.unchanged_fields,
+        is_masked=is_masked,
+        withheld=change.withheld_fields,
+    )
 
 
 def build_change_table(

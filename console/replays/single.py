@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from config_schema.codes.codes import CodeTexts
 from console.base.audit_trail import client_address, request_actor
 from console.base.forms import ReasonForm
-from console.payloads.content import ChangeTable, build_change_table
+from console.payloads.content import ChangeTable, planned_change_table
 from console.payloads.masking import mask_message
 from console.payloads.reveal import revealed_events
 from console.permissions import CONTENTS, MAY_UNDO
@@ -189,7 +189,7 @@ def _delivery_preview(planned: PlannedDelivery, *, with_contents: bool, is_maske
         system=system,
         change_sentence=_change_sentence(change, planned.delivery) if change else "",
         fields=tuple(field.name for field in change.fields) if change else (),
-        change=_change_table(change, is_masked=is_masked) if change and with_contents else None,
+        change=planned_change_table(change, is_masked=is_masked) if change and with_contents else None,
         version=planned.version,
         problem=_preview_problem(planned) if change is None and not planned.is_superseded else None,
         messages=_answer_messages(planned, is_masked=is_masked) if with_contents else (),
@@ -204,18 +204,6 @@ def _change_sentence(change: Change, delivery: Delivery) -> str:
         delivery.identity.name, delivery.target.name, is_left_alone=delivery.route.ignores_deletion
     )
     return f"{words.detail} {_('Nothing will be sent.')}"
-
-
-def _change_table(change: Change, *, is_masked: bool) -> ChangeTable:
-    # No field is left out: a replay sends those that the target does not keep, too.
-    rows = ((field.name, field.before, field.after) for field in change.fields)
-    return build_change_table(
-        str(change.action),
-        rows,
-        change.unchanged_fields,
-        is_masked=is_masked,
-        withheld=change.withheld_fields,
-    )
 
 
 def _preview_problem(planned: PlannedDelivery) -> CodeTexts:

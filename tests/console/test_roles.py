@@ -27,6 +27,8 @@ HOLDERS = {
     "sync.snooze_alarm": {"support", "administrator"},
     "sync.change_connection": {"administrator"},
     "sync.activate_mapping": {"administrator"},
+    "sync.run_comparison": {"support", "administrator"},
+    "sync.view_differences": {"support", "auditor", "administrator"},
     "sync.view_breaker": {"support", "auditor", "administrator"},
     "sync.view_alarm": {"support", "auditor", "administrator"},
     "exports.view_export": {"auditor", "administrator"},
@@ -70,6 +72,9 @@ def test_the_core_of_a_role_is_what_it_is_created_with() -> None:
         }
         for name, grants in roles.items()
     }
+    later = importlib.import_module("console.migrations.0003_comparison_permissions").GRANTS
+    for name, codenames in later.items():
+        created[name] |= {f"sync.{codename}" for codename in codenames}
     assert created["auditor"] == CORE_PERMISSIONS["auditor"]
     assert all(CORE_PERMISSIONS[name] <= held for name, held in created.items())
     assert created.keys() == CORE_PERMISSIONS.keys()
