@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from console.base.forms import parse_pk
 from console.entities.page import EntityPage, EntityQuery, build_entity_page, known_types
+from console.permissions import MAY_COMPARE
 from console.ui.links import audit_log_url, entity_search_term, entity_url
 from sync.search.event_filter import NEEDS_ATTENTION
 from sync.search.time_ranges import InvalidFilter
@@ -26,6 +27,7 @@ _PART_PERMISSIONS = {
     "erasures": "sync.view_erasure",
     "erase": "sync.erase_subject",
     "replay": "webhooks.replay_event",
+    "compare": MAY_COMPARE,
     "audit": "audit.view_entry",
 }
 
@@ -44,7 +46,8 @@ def entity_view(request: HttpRequest) -> HttpResponse:
         [query.entity_type] if query.entity_type else known_types(query.entity_id) if query.entity_id else []
     )
     if len(types) != 1 or not query.entity_id:
-        return _render_page(request, _("Find an entity"), query=query, types=types)
+        may_compare = request.user.has_perm(MAY_COMPARE)
+        return _render_page(request, _("Find an entity"), query=query, types=types, may_compare=may_compare)
     if not query.entity_type:
         return redirect(entity_url(types[0], query.entity_id))
     may = {part: request.user.has_perm(permission) for part, permission in _PART_PERMISSIONS.items()}
@@ -53,7 +56,9 @@ def entity_view(request: HttpRequest) -> HttpResponse:
     except InvalidFilter:
         messages.warning(request, _("The position in this address is invalid. Showing the newest events."))
         return redirect(entity_url(query.entity_type, query.entity_id))
-    return _render_page(request, _page_title(page), **_page_urls(page), page=page, query=query, types=types)
+    urls = _page_urls(page)
+    shown = {"page": page, "query": query, "types": types, "may_compare": may["compare"]}
+    return _render_page(request, _page_title(page), **urls, **shown)
 
 
 def _parse_query(request: HttpRequest) -> EntityQuery:
