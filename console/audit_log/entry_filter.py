@@ -62,7 +62,7 @@ def _streams_of_events(condition: Q) -> FoundStreams:
 
 # Several actions under one name: the predefined views.
 ACTION_GROUPS: Mapping[str, Sequence[str]] = {
-    "reveals": ("event.revealed", "request.revealed", "source.captured-value-revealed"),
+    "reveals": ("event.revealed", "request.revealed", "source.captured-value-revealed", "compare.revealed"),
     "exports": tuple(
         action
         for action in ACTION_LABELS

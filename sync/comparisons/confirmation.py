@@ -8,17 +8,25 @@ told meanwhile are planned once more: the change of an entity is seen before its
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
 
-from django.conf import settings
-from django.db import transaction
-from django.db.models import Max, QuerySet
+from django.db.models import QuerySet
 
-from connectors.contracts.errors import HUB_EXHAUSTED_CODE, ConnectorError, Side
+from connectors.contracts.errors import HUB_EXHAUSTED_CODE, ConnectorError
 from connectors.exchange import Recorder
 from database.clock import read_clock
+from sync.comparisons.candidates import (
+    UNPLANNED_KINDS,
+    absent_for_long,
+    planned_at_once,
+    reopen_changed,
+    seconds_to_wait,
+    set_surplus_aside,
+    unseen_unlisted,
+)
+from sync.comparisons.confirmed_rows import Decided, store_decided
 from sync.comparisons.difference_kinds import (
     IN_DELIVERY,
     IN_STEP_REMOVED,
@@ -27,39 +35,19 @@ from sync.comparisons.difference_kinds import (
     judge_listed,
     judge_unlisted,
     unreadable,
-    without_proof,
 )
 from sync.comparisons.live_plan import LiveReads, PlannedSubject, find_entity, plan_subject
 from sync.comparisons.shared_access import SharedAccess
-from sync.comparisons.subject_states import SubjectStates, find_erased, read_subject_states
+from sync.comparisons.subject_states import SubjectStates, read_subject_states
 from sync.deliveries.routes import ResolvedRoute, get_resolved_route, with_mapping_version
 from sync.jobs.running_job import JobLost, JobStopped, RunningJob, ShouldContinue
 from sync.limits.circuit_breaker import is_system_failure
-from sync.models import (
-    Comparison,
-    ComparisonState,
-    Connection,
-    Difference,
-    DifferenceKind,
-    DifferenceStatus,
-    Route,
-)
-from webhooks.models import Event
+from sync.models import Comparison, Connection, Difference, Route
 
-MAX_CONFIRMED = 1_000
 BATCH_SIZE = 20
-_SURPLUS_BATCH = 1_000
 _RETRY_SECONDS = 30.0
 # An entity that was absent longer ago may have existed in between.
-_MAX_SECONDS_BETWEEN = 86_400.0
-# A subject whose record is written again and again while it is planned.
-_MAX_TRIES = 3
-# Without an entity to plan, or nothing that a plan could confirm.
-_UNPLANNED_KINDS = (
-    DifferenceKind.UNLINKED_RECORD,
-    DifferenceKind.UNKNOWN_RECORD,
-    DifferenceKind.OUT_OF_SCOPE,
-)
+_MAX_BETWEEN = timedelta(days=1)
 _PAUSE_CODES = frozenset({"preview-paused", "preview-late", "connection-disabled", HUB_EXHAUSTED_CODE})
 
 
@@ -90,59 +78,12 @@ def confirm_candidates(
     """
     run = _Run(comparison, job, should_continue, make_recorder, raises)
     if comparison.position is None:
-        _set_surplus_aside(run)
+        run.comparison = set_surplus_aside(comparison, job)
     seconds = run.confirm_all()
-    if seconds is None and _reopen_changed(run):
-        seconds = run.confirm_all()
-    return seconds
-
-
-def _candidates(comparison: Comparison) -> QuerySet[Difference]:
-    rows = Difference.objects.filter(comparison=comparison, status=DifferenceStatus.CANDIDATE)
-    return rows.order_by("pk")
-
-
-def _unseen_unlisted(comparison: Comparison) -> QuerySet[Difference]:
-    return _candidates(comparison).filter(kind=DifferenceKind.ENTITY_GONE, seen_absent_at=None)
-
-
-def _planned_at_once(comparison: Comparison) -> QuerySet[Difference]:
-    return _candidates(comparison).exclude(kind=DifferenceKind.ENTITY_GONE)
-
-
-def _seen_absent(comparison: Comparison) -> QuerySet[Difference]:
-    rows = _candidates(comparison).filter(kind=DifferenceKind.ENTITY_GONE)
-    return rows.filter(seen_absent_at__isnull=False)
-
-
-def _absent_for_long(comparison: Comparison) -> QuerySet[Difference]:
-    limit = read_clock() - timedelta(seconds=settings.ABSENCE_CONFIRM_SECONDS)
-    return _seen_absent(comparison).filter(seen_absent_at__lte=limit)
-
-
-def _seconds_to_wait(comparison: Comparison) -> float:
-    """Return the seconds until the last of the entities that were absent has been so for long enough, 0 without one."""
-    newest = _seen_absent(comparison).aggregate(newest=Max("seen_absent_at"))["newest"]
-    if newest is None:
-        return 0.0
-    waited = (read_clock() - newest).total_seconds()
-    return max(0.0, float(settings.ABSENCE_CONFIRM_SECONDS) - waited)
-
-
-@dataclass(frozen=True, slots=True)
-class _Decided:
-    """A candidate and what it is. Without a `verdict`, it stays one: its entity was absent now for the first time."""
-
-    row: Difference
-    verdict: Verdict | None
-    relied_on: frozenset[Side] = frozenset()
-
-    def without_proof_of(self, refuted: frozenset[Side]) -> "_Decided":
-        """Return it without what rests on the access to a side that was refuted."""
-        missing = self.relied_on & refuted
-        if self.verdict is None or not missing:
-            return self
-        return replace(self, verdict=without_proof(self.verdict, missing))
+    if seconds is not None:
+        return seconds
+    run.comparison = reopen_changed(run.comparison, job)
+    return run.confirm_all()
 
 
 @dataclass(slots=True)
@@ -159,20 +100,20 @@ class _Run:
 
     def confirm_all(self) -> float | None:
         """Confirm all candidates in turn. Returns the seconds until the others can be, None if none is left."""
-        self._confirm(_unseen_unlisted(self.comparison), self.look_for_entity)
-        self._confirm(_planned_at_once(self.comparison), self.judge)
+        self._confirm(unseen_unlisted(self.comparison), self.look_for_entity)
+        self._confirm(planned_at_once(self.comparison), self.judge)
         # Those that are absent wait for the last of them.
-        if seconds := _seconds_to_wait(self.comparison):
+        if seconds := seconds_to_wait(self.comparison):
             return seconds
-        self._confirm(_absent_for_long(self.comparison), self.judge_absent)
-        return _seconds_to_wait(self.comparison) or None
+        self._confirm(absent_for_long(self.comparison), self.judge_absent)
+        return seconds_to_wait(self.comparison) or None
 
     def _confirm(self, candidates: QuerySet[Difference], decide: Decide) -> None:
         """Decide candidates batch by batch until none is left."""
         while rows := list(candidates[:BATCH_SIZE]):
             self.access = SharedAccess()
             before = read_subject_states(self.comparison, [row.entity_id for row in rows])
-            decided: list[_Decided] = []
+            decided: list[Decided] = []
             try:
                 for row in rows:
                     if not self.should_continue():
@@ -182,13 +123,13 @@ class _Run:
                 # Also what was decided before a system became unavailable, or the process was asked to stop.
                 self._store(decided, before)
 
-    def _decide(self, row: Difference, states: SubjectStates, decide: Decide) -> _Decided:
-        if row.entity_id in states.erased or row.kind in _UNPLANNED_KINDS:
-            return _Decided(row, Verdict(row.kind, row.record_id, tuple(row.fields), row.code))
+    def _decide(self, row: Difference, states: SubjectStates, decide: Decide) -> Decided:
+        if row.entity_id in states.erased or row.kind in UNPLANNED_KINDS:
+            return Decided(row, Verdict(row.kind, row.record_id, tuple(row.fields), row.code))
         if row.entity_id in states.in_delivery:
-            return _Decided(row, Verdict(IN_DELIVERY))
+            return Decided(row, Verdict(IN_DELIVERY))
         self.access.begin_subject()
-        return _Decided(row, decide(row, self._route()), self.access.relied_on)
+        return Decided(row, decide(row, self._route()), self.access.relied_on)
 
     def _route(self) -> ResolvedRoute:
         """Return the route as it is now, with the version of the mapping by which the sides were compared."""
@@ -217,9 +158,7 @@ class _Run:
 
     def judge_absent(self, row: Difference, resolved: ResolvedRoute) -> Verdict | None:
         """Plan a subject whose entity was absent long enough ago."""
-        if row.seen_absent_at is None or read_clock() - row.seen_absent_at > timedelta(
-            seconds=_MAX_SECONDS_BETWEEN
-        ):
+        if row.seen_absent_at is None or read_clock() - row.seen_absent_at > _MAX_BETWEEN:
             return self.look_for_entity(row, resolved)
         planned = self._plan(row, resolved)
         return judge_unlisted(planned, is_access_proven=self.access.is_entity_proven)
@@ -243,7 +182,7 @@ class _Run:
         except ConnectorError as error:
             raise SystemsUnavailable(code, error.retry_after or _RETRY_SECONDS) from error
 
-    def _store(self, decided: Sequence[_Decided], before: SubjectStates) -> None:
+    def _store(self, decided: Sequence[Decided], before: SubjectStates) -> None:
         """Store what was decided in one commit: rows and counts. Raises SystemsUnavailable if a proof cannot be made
         again; then what rests on it is not stored.
         """
@@ -256,149 +195,5 @@ class _Run:
             raise SystemsUnavailable(error.code, error.retry_after or _RETRY_SECONDS) from error
         self._commit([one.without_proof_of(refuted) for one in decided], before)
 
-    def _commit(self, decided: Sequence[_Decided], before: SubjectStates) -> None:
-        with transaction.atomic():
-            comparison = _lock(self.comparison)
-            # An erasure may have deleted a row meanwhile.
-            keys = (
-                _candidates(comparison)
-                .filter(pk__in=[one.row.pk for one in decided])
-                .values_list("pk", flat=True)
-            )
-            left = set(keys)
-            now = read_subject_states(comparison, [one.row.entity_id for one in decided])
-            outcome = _Outcome(Counter(comparison.counts), Counter(comparison.field_counts))
-            for one in decided:
-                if one.row.pk in left:
-                    self._add(outcome, one, before, now)
-            outcome.write(comparison)
-            self.job.renew_lease(made_progress=True)
-        self.comparison = comparison
-
-    def _add(self, outcome: "_Outcome", one: _Decided, before: SubjectStates, now: SubjectStates) -> None:
-        row, verdict, entity_id = one.row, one.verdict, one.row.entity_id
-        if entity_id in now.in_delivery:
-            outcome.drop(row, IN_DELIVERY)
-        elif verdict is None:
-            row.seen_absent_at = read_clock()
-            outcome.kept.append(row)
-        elif entity_id in now.erased:
-            outcome.drop(row, verdict.count)
-        elif verdict.is_difference and before.links.get(entity_id) != now.links.get(entity_id):
-            # The record was written while the subject was planned, perhaps between the two reads: plan it again.
-            self.tries[row.pk] += 1
-            if self.tries[row.pk] >= _MAX_TRIES:
-                outcome.drop(row, IN_DELIVERY)
-        elif verdict.is_difference:
-            outcome.report(row, verdict, now.stopped.get(entity_id))
-        else:
-            outcome.drop(row, verdict.count)
-
-
-@dataclass(slots=True)
-class _Outcome:
-    """What a commit writes."""
-
-    counts: Counter[str]
-    field_counts: Counter[str]
-    kept: list[Difference] = field(default_factory=list)
-    dropped: list[int] = field(default_factory=list)
-
-    def drop(self, row: Difference, count: str) -> None:
-        """Delete a candidate, and count it under a name, empty: not at all."""
-        self.dropped.append(row.pk)
-        if count:
-            self.counts[str(count)] += 1
-
-    def report(self, row: Difference, verdict: Verdict, stopped: tuple[str, str] | None) -> None:
-        """Confirm a candidate as a difference. `stopped`: state and code of its delivery that is held or has failed."""
-        row.delivery_state, code = stopped or ("", "")
-        row.kind, row.status = verdict.count, DifferenceStatus.CONFIRMED
-        row.record_id, row.fields, row.code = verdict.record_id, list(verdict.fields), verdict.code or code
-        row.seen_absent_at = None
-        self.kept.append(row)
-        self.counts[str(verdict.count)] += 1
-        if verdict.count == DifferenceKind.DIFFERS:
-            self.field_counts.update(verdict.fields)
-
-    def write(self, comparison: Comparison) -> None:
-        """Write rows and counts, inside the transaction that locks the comparison."""
-        names = ["kind", "status", "record_id", "fields", "code", "delivery_state", "seen_absent_at"]
-        Difference.objects.bulk_update(self.kept, names)
-        Difference.objects.filter(pk__in=self.dropped).delete()
-        comparison.counts, comparison.field_counts = dict(self.counts), dict(self.field_counts)
-        comparison.save(update_fields=["counts", "field_counts"])
-
-
-def _lock(comparison: Comparison) -> Comparison:
-    """Lock the row of a comparison: before that of its job, as everywhere. Raises JobLost if it has ended."""
-    rows = Comparison.objects.select_for_update(no_key=True).filter(state=ComparisonState.RUNNING)
-    locked = rows.filter(pk=comparison.pk).first()
-    if locked is None:
-        raise JobLost
-    return locked
-
-
-def _set_surplus_aside(run: _Run) -> None:
-    """Report the candidates beyond the first MAX_CONFIRMED of each kind as not confirmed.
-
-    Before any is confirmed: a run that is interrupted here finds the same ones again.
-    """
-    planned = [kind for kind in DifferenceKind.values if kind not in _UNPLANNED_KINDS]
-    for kind in planned:
-        of_kind = _candidates(run.comparison).filter(kind=kind)
-        last = of_kind.values_list("pk", flat=True)[MAX_CONFIRMED - 1 : MAX_CONFIRMED].first()
-        while last and (rows := list(of_kind.filter(pk__gt=last)[:_SURPLUS_BATCH])):
-            _store_unconfirmed(run, kind, rows)
-    with transaction.atomic():
-        comparison = _lock(run.comparison)
-        comparison.position = {"began_at": read_clock().isoformat()}
-        comparison.save(update_fields=["position"])
-        run.job.renew_lease(made_progress=True)
-    run.comparison = comparison
-
-
-def _store_unconfirmed(run: _Run, kind: str, rows: Iterable[Difference]) -> None:
-    by_id = {row.pk: row.entity_id for row in rows}
-    with transaction.atomic():
-        comparison = _lock(run.comparison)
-        erased = find_erased(comparison, by_id.values())
-        dropped = [pk for pk, entity_id in by_id.items() if entity_id in erased]
-        deleted, _ = Difference.objects.filter(pk__in=dropped).delete()
-        reported = Difference.objects.filter(pk__in=by_id.keys(), status=DifferenceStatus.CANDIDATE)
-        found = reported.update(status=DifferenceStatus.NOT_CONFIRMED)
-        comparison.counts[kind] = comparison.counts.get(kind, 0) + found + deleted
-        comparison.unconfirmed[kind] = comparison.unconfirmed.get(kind, 0) + found
-        comparison.save(update_fields=["counts", "unconfirmed"])
-        run.job.renew_lease(made_progress=True)
-    run.comparison = comparison
-
-
-def _reopen_changed(run: _Run) -> bool:
-    """Make candidates of the differences of which an event has told since the first was confirmed. Returns False if
-    there is none, or if that was done before.
-    """
-    position = run.comparison.position or {}
-    if "reopened" in position:
-        return False
-    events = Event.objects.filter(
-        entity_type=run.comparison.entity_type, received_at__gte=datetime.fromisoformat(position["began_at"])
-    )
-    confirmed = Difference.objects.filter(
-        comparison=run.comparison, status=DifferenceStatus.CONFIRMED, entity_id__in=events.values("entity_id")
-    )
-    rows = list(confirmed.exclude(kind__in=_UNPLANNED_KINDS).order_by("pk"))
-    with transaction.atomic():
-        comparison = _lock(run.comparison)
-        counts, field_counts = Counter(comparison.counts), Counter(comparison.field_counts)
-        for row in rows:
-            counts[row.kind] -= 1
-            if row.kind == DifferenceKind.DIFFERS:
-                field_counts.subtract(row.fields)
-        Difference.objects.filter(pk__in=[row.pk for row in rows]).update(status=DifferenceStatus.CANDIDATE)
-        comparison.counts, comparison.field_counts = dict(+counts), dict(+field_counts)
-        comparison.position = {**position, "reopened": len(rows)}
-        comparison.save(update_fields=["counts", "field_counts", "position"])
-        run.job.renew_lease(made_progress=True)
-    run.comparison = comparison
-    return bool(rows)
+    def _commit(self, decided: Sequence[Decided], before: SubjectStates) -> None:
+        self.comparison = store_decided(self.comparison, self.job, decided, before, self.tries)

@@ -64,7 +64,9 @@ def _judge_failed(planned: PlannedSubject) -> Verdict:
 
 
 def _differs(planned: PlannedSubject) -> Verdict:
-    fields = tuple(planned.differing_fields)
+    # A record that has lost the external id of the entity may have every other value.
+    errors = planned.result.errors if planned.result else ()
+    fields = tuple(planned.differing_fields) or tuple(error.field for error in errors)
     return Verdict(DifferenceKind.DIFFERS, planned.record_id, fields, planned.code)
 
 

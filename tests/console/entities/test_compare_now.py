@@ -56,6 +56,16 @@ def test_values_are_shown_after_a_reason(hub: Hub) -> None:
     assert entry["details"]["reason"] == "he called"
 
 
+def test_who_may_not_see_contents_sees_only_names(hub: Hub) -> None:
+    """Holds that an administrator, who may compare, gets no value, masked or not, and no way to reveal it."""
+    user, administrator = differing(hub), logged_in("administrator")
+    page = text_of(compare(administrator, user))
+    assert "Changed fields:" in page
+    assert "Reveal…" not in page
+    assert "<ins" not in page
+    assert compare(administrator, user, reveal="1", reason="he called").status_code == 403
+
+
 def test_a_record_leads_to_its_entity(hub: Hub) -> None:
     """Holds the ways from a record: its link, the external id that it bears, none, and a record that is not there."""
     user, support = differing(hub), logged_in("support")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from sync.comparisons import confirmation
+from sync.comparisons import candidates, confirmation
 from sync.comparisons.confirmation import SystemsUnavailable
 from sync.jobs.running_job import JobCancelled, JobStopped
 from sync.jobs.submission import cancel_job
@@ -330,8 +330,8 @@ def test_a_difference_whose_webhook_arrives_later_is_planned_once_more(
 
 def test_beyond_a_thousand_of_a_kind_nothing_is_planned(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """Holds the bound of each kind, and that the rest is counted with the kind it would have."""
-    monkeypatch.setattr(confirmation, "MAX_CONFIRMED", 2)
-    monkeypatch.setattr(confirmation, "_SURPLUS_BATCH", 2)
+    monkeypatch.setattr(candidates, "MAX_CONFIRMED", 2)
+    monkeypatch.setattr(candidates, "_SURPLUS_BATCH", 2)
     others = [candidate(f"NOBODY{number}") for number in range(5)]
     comparison = confirming(*others, candidate("NOBODY9", MISSING))
     before = len(hub.identity.read_journal())
