@@ -150,8 +150,8 @@ def test_a_record_with_the_same_value_is_for_the_matching_desk(
 
 def test_entities_are_gone_after_two_looks_and_a_proof(hub: Hub) -> None:
     """Holds I24 for a comparison: four requests for one, the probe and the wait shared by several, no write."""
-    users = seed_people(hub, 5)
-    delete_users(hub, *users[:3])
+    users = seed_people(hub, 6)
+    delete_users(hub, *users[:4])
     one, writes = confirming(candidate(users[0], GONE)), len(hub.writes())
     before = requests_of(hub)
     assert 25 < (confirm(one) or 0) <= 30
@@ -163,10 +163,10 @@ def test_entities_are_gone_after_two_looks_and_a_proof(hub: Hub) -> None:
     assert requests_of(hub) - before == 4
     assert found(one) == [(GONE, users[0], ["active"], "")]
     Comparison.objects.update(state="done")
-    several = confirming(*(candidate(user, GONE) for user in users[1:3]))
+    several = confirming(*(candidate(user, GONE) for user in users[1:4]))
     before = requests_of(hub)
-    assert confirm_to_the_end(several) == {GONE: 2}
-    assert requests_of(hub) - before <= 4 * 2
+    assert confirm_to_the_end(several) == {GONE: 3}
+    assert requests_of(hub) - before == 3 * 3 + 2
     assert len(hub.writes()) == writes
 
 
