@@ -190,7 +190,7 @@ def _compare_fields(
         if unread is not None and name in unread.names:
             is_same = unread.was_written(record.id, name, after)
         else:
-            is_same = _values_equal(before, after, name in caseless)
+            is_same = values_equal(before, after, name in caseless)
         if is_same:
             same.append((name, after))
         else:
@@ -198,7 +198,8 @@ def _compare_fields(
     return tuple(changes), tuple(same)
 
 
-def _values_equal(before: Any, after: Any, is_caseless: bool) -> bool:
+def values_equal(before: Any, after: Any, is_caseless: bool) -> bool:
+    """Return True if a field that has one value need not be written to have the other."""
     if is_caseless and isinstance(before, str) and isinstance(after, str):
         return before.casefold() == after.casefold()
     return json_equal(before, after)

@@ -18,6 +18,7 @@ from webhooks.models.receipt import HANDSHAKE_CODE, Receipt, Refusal
 from webhooks.models.source import SOURCE_SETTINGS, AnswerMode, Source, SourceSecret
 from webhooks.models.subject_key import Pepper, SubjectKey, is_erased
 from webhooks.models.subject_key_store import (
+    comparison_key,
     erased_entity_id,
     find_or_create_keys,
     keyed_digest,
@@ -50,6 +51,7 @@ __all__ = [
     "SubjectKey",
     "claim_due_key_sets",
     "claim_key_set",
+    "comparison_key",
     "erased_entity_id",
     "event_state",
     "find_key_set",

@@ -164,6 +164,11 @@ def subject_row_key(event: UUID) -> bytes:
     return hmac.digest(_load_pepper(), b"hub-subject-row-1" + event.bytes, "sha256")[:16]
 
 
+def comparison_key(comparison: UUID) -> bytes:
+    """Return the key of the digests that a comparison makes of records: of no use for those of another one."""
+    return hmac.digest(_load_pepper(), b"hub-comparison-1" + comparison.bytes, "sha256")
+
+
 def erased_entity_id(name: str) -> str:
     """Return a pseudonym in the form in which it replaces an entity's id."""
     return f"{PSEUDONYM_MARK}{name}"
