@@ -103,6 +103,7 @@ class Comparison(models.Model):
     counts = models.JSONField(
         default=dict, help_text="by kind, and in-step, in-step-removed, in-delivery, others"
     )
+    request_count = models.PositiveIntegerField(default=0, help_text="requests to both systems")
     unconfirmed = models.JSONField(default=dict, help_text="how many of each kind were not confirmed")
     field_counts = models.JSONField(default=dict, help_text="how often each field differs")
 
@@ -162,15 +163,16 @@ class ComparisonRecord(models.Model):
 
     The digests are made with a key of the comparison, so that those of two comparisons say nothing about each other.
     `fields` is of all compared fields; null: the record was not read, and only its entity was found. `is_found`: an
-    entity was found for it.
+    entity was found for it. `is_deactivated`: it has the values that the route writes when an entity is deleted.
     """
 
     comparison = models.ForeignKey(Comparison, models.CASCADE, related_name="records", db_index=False)
     record_id = models.CharField(max_length=255)
     external_id = models.BinaryField(max_length=16, null=True, help_text="digest; null: it has none")
     match_value = models.BinaryField(max_length=16, null=True, help_text="digest of its first match field")
-    fields = models.BinaryField(max_length=16, null=True)
+    fields = models.BinaryField(null=True, help_text="digests: of all, then of each that may be left out")
     is_found = models.BooleanField(default=False)
+    is_deactivated = models.BooleanField(default=False)
 
     class Meta:
         default_permissions = ()
