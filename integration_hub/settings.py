@@ -331,6 +331,7 @@ JOB_KINDS = (
     "sync.replays.filter_selection.EVENT_SET",
     "sync.replays.replay_job.REPLAY",
     "sync.erasure.erase.ERASURE",
+    "sync.comparisons.comparison_job.COMPARISON",
 )
 
 # Further erasures of a person: functions of the id and of its pseudonym, which return the number of affected rows.

@@ -1,0 +1,235 @@
+"""A comparison that this process runs: its route, its connectors and its position, and the commit of a page."""
+
+import time
+import uuid
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from connectors.contracts.types import IdentityConnector, TargetConnector
+from connectors.exchange import OutgoingRequest, RecordedExchange, Recorder
+from connectors.values.secret_scrubber import SecretScrubber
+from database.connection import release_connection
+from database.statement import Statement
+from sync.attempts.delivery_run import open_connector
+from sync.comparisons.digests import ComparedFields
+from sync.deliveries.predicates import can_run, may_run_beside_others
+from sync.deliveries.routes import ResolvedRoute, get_resolved_route, with_mapping_version
+from sync.jobs.running_job import JobLost, JobStopped, RunningJob, ShouldContinue
+from sync.limits.circuit_breaker import allowed_deliveries
+from sync.limits.rate_limit import RateLimited, wait_for_turn
+from sync.models import Comparison, ComparisonState, Connection, Difference
+from sync.planning.mapping import ParsedMapping
+from sync.previews.attempt_preview import require_read
+from webhooks.models import comparison_key
+from webhooks.models.rate_limit import RateLimit, RateLimitExceeded, reserve_turn
+
+MAX_DIFFERENCES = 100_000
+# A delivery that starts within this time does not hold up a comparison.
+DELIVERY_WAIT_SECONDS = 1.0
+# Then the job is handed back, and runs again later.
+_MAX_BACKLOG_SECONDS = 20.0
+_MAX_TURN_SECONDS = 20.0
+_BACKLOG_STEP_SECONDS = 0.2
+_RENEW_SECONDS = 15.0
+# Share of a connection's rate limit that comparisons may use.
+RATE_SHARE = 0.5
+
+_WAITING_DELIVERY = Statement(
+    f"""SELECT 1 FROM sync_delivery d WHERE {can_run("d", at="{clock}")} AND {may_run_beside_others("d")}
+    AND (d.target_id = %s OR d.identity_id = %s) ORDER BY d.due_at, d.id LIMIT 1"""  # noqa: S608
+)
+
+
+class ComparisonWaits(Exception):
+    """A system cannot be read now. `code`: why. If it `is_failure`, the comparison ends after several in a row."""
+
+    def __init__(self, code: str, seconds: float = 30.0, *, is_failure: bool = True) -> None:
+        super().__init__(code)
+        self.code, self.seconds, self.is_failure = code, seconds, is_failure
+
+
+class ComparisonFailed(Exception):
+    """The comparison cannot be carried out. `code`: why."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(slots=True)
+class ComparisonRun:
+    """One run of the job. `comparison` is as it was stored last; only this run changes its progress.
+
+    `requests`: those that are not counted in the row yet.
+    """
+
+    comparison: Comparison
+    job: RunningJob
+    should_continue: ShouldContinue
+    requests: int = 0
+    _renewed_at: float = field(default_factory=time.monotonic)
+    _ends: dict[str, Any] = field(default_factory=dict)
+    _resolved: ResolvedRoute | None = None
+
+    @property
+    def resolved(self) -> ResolvedRoute:
+        """Return the route as it was at the last page, with the mapping version that the comparison began with."""
+        if self._resolved is None:
+            resolved = get_resolved_route(self.comparison.route_id)
+            self._resolved = with_mapping_version(resolved, self.comparison.mapping_version_id)
+        return self._resolved
+
+    @property
+    def mapping(self) -> ParsedMapping:
+        """Return the mapping by which both sides are compared."""
+        return cast(ParsedMapping, self.resolved.mapping)
+
+    @property
+    def identity(self) -> IdentityConnector:
+        """Return the connector of the identity service, whose requests pass its limits."""
+        return cast(IdentityConnector, self._open("identity", self.resolved.route.identity))
+
+    @property
+    def target(self) -> TargetConnector:
+        """Return the connector of the target, whose requests pass its limits."""
+        return cast(TargetConnector, self._open("target", self.resolved.route.target))
+
+    def _open(self, side: str, connection: Connection) -> object:
+        if side not in self._ends:
+            request_id = f"compare-{uuid.uuid4()}"
+            self._ends[side] = open_connector(
+                connection, request_id, self.make_recorder(connection), SecretScrubber()
+            )
+        return self._ends[side]
+
+    def make_recorder(self, connection: Connection) -> Recorder:
+        """Return a recorder that allows only reads, as often as a comparison may send them."""
+        return ComparisonRecorder(connection, self)
+
+    def require_running(self) -> None:
+        """Read the route and open its connections anew for the next page.
+
+        Raises JobStopped if this process is stopping, and ComparisonFailed if the route or a connection was switched
+        to what cannot be compared.
+        """
+        if not self.should_continue():
+            raise JobStopped
+        self._ends.clear()
+        self._resolved = None
+        route = self.resolved.route
+        if not (route.identity.is_enabled and route.target.is_enabled):
+            raise ComparisonFailed("connection-disabled")
+
+    def compared_fields(self) -> ComparedFields:
+        """Return the fields that are compared, in the order in which the first page was digested."""
+        position = self.comparison.position or {}
+        resolved, mapping = self.resolved, self.mapping
+        unread = self.target.unread_fields(resolved.target_type, mapping.compared_fields)
+        fields = ComparedFields.of_mapping(
+            mapping, comparison_key(self.comparison.uuid), unread=unread, unseen=resolved.unseen_fields
+        )
+        return fields.with_optional(position.get("optional", fields.optional))
+
+    def renew_lease(self) -> None:
+        """Renew the lease if it was not renewed a moment ago. Raises JobLost."""
+        if time.monotonic() - self._renewed_at > _RENEW_SECONDS:
+            self.job.renew_lease()
+            self._renewed_at = time.monotonic()
+
+    def commit(self, **values: Any) -> None:
+        """Store progress, in the transaction that is open. Raises JobLost, so that nothing of it is written, if the
+        comparison was cancelled or another worker has it.
+        """
+        written = {**values, "request_count": self.comparison.request_count + self.requests}
+        rows = Comparison.objects.filter(pk=self.comparison.pk, state=ComparisonState.RUNNING)
+        # The row of the comparison before the job, as everywhere.
+        if not rows.update(**written):
+            raise JobLost
+        self.job.renew_lease(made_progress=True)
+        self.requests, self._renewed_at = 0, time.monotonic()
+        for name, value in written.items():
+            setattr(self.comparison, name, value)
+
+
+@dataclass(slots=True)
+class ComparisonRecorder:
+    """`Recorder` of one connection: allows reads, at half of the connection's rate, while no delivery waits for it and
+    neither a person nor the breaker has paused it. Nothing of a request is stored but its number.
+    """
+
+    connection: Connection
+    run: ComparisonRun
+
+    def record_request(self, request: OutgoingRequest) -> None:
+        """Allow a read. Raises ComparisonWaits, JobStopped, JobLost, or PreviewWouldWrite for a write."""
+        require_read(request)
+        self._require_open()
+        self._wait_for_deliveries()
+        if (limit := self.connection.requests_per_second) is not None:
+            self._wait_for_turn(limit)
+        self.run.renew_lease()
+        self.run.requests += 1
+        release_connection()
+
+    def _require_open(self) -> None:
+        if self.connection.paused_at is not None:
+            raise ComparisonWaits("connection-paused", is_failure=False)
+        if allowed_deliveries(self.connection) == 0:
+            raise ComparisonWaits(f"{self.connection.side}-unavailable")
+
+    def _wait_for_deliveries(self) -> None:
+        """Wait while a delivery that could use the connection has been due for a second."""
+        key, until = self.connection.pk, time.monotonic() + _MAX_BACKLOG_SECONDS
+        while _WAITING_DELIVERY.fetch_all(-DELIVERY_WAIT_SECONDS, key, key):
+            if not self.run.should_continue():
+                raise JobStopped
+            if time.monotonic() > until:
+                raise ComparisonWaits("deliveries-wait", 5.0, is_failure=False)
+            self.run.renew_lease()
+            release_connection()
+            time.sleep(_BACKLOG_STEP_SECONDS)
+
+    def _wait_for_turn(self, limit: float) -> None:
+        """Wait for a turn among comparisons, which get their share of the limit, and then among all requests."""
+        share = RateLimit(limit * RATE_SHARE, max(1, int(limit * RATE_SHARE * 0.2)))
+        try:
+            wait = reserve_turn(f"comparison:{self.connection.pk}", share, _MAX_TURN_SECONDS)
+            if wait:
+                release_connection()
+                time.sleep(wait)
+            wait_for_turn(self.connection, limit, _MAX_TURN_SECONDS)
+        except (RateLimitExceeded, RateLimited) as refused:
+            raise ComparisonWaits("rate-limited", refused.seconds, is_failure=False) from refused
+
+    def check_before_sending(self, _: OutgoingRequest) -> None:
+        """Allow every write: none is recorded."""
+
+    def record_exchange(self, exchange: RecordedExchange) -> None:
+        """Store nothing: the audit log has the comparison."""
+
+
+@dataclass(slots=True)
+class FoundDifferences:
+    """The differences of a page: rows, and what is only counted."""
+
+    rows: list[Difference] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    unconfirmed: Counter[str] = field(default_factory=Counter)
+
+    def store(self, run: ComparisonRun) -> dict[str, Any]:
+        """Insert the rows, up to MAX_DIFFERENCES of the comparison, in the transaction that is open. Returns the values
+        of the comparison's counts.
+        """
+        comparison, position = run.comparison, run.comparison.position or {}
+        kept = self.rows[: max(0, MAX_DIFFERENCES - position.get("rows", 0))]
+        Difference.objects.bulk_create(kept, ignore_conflicts=True)
+        surplus = Counter(str(row.kind) for row in self.rows[len(kept) :])
+        counts = Counter(comparison.counts) + self.counts + surplus
+        unconfirmed = Counter(comparison.unconfirmed) + self.unconfirmed + surplus
+        return {"counts": dict(counts), "unconfirmed": dict(unconfirmed)}
+
+    @property
+    def row_count(self) -> int:
+        """Return how many rows were found."""
+        return len(self.rows)

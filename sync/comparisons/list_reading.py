@@ -1,0 +1,95 @@
+"""Read a list that fails: what is tried again, when it starts anew, and what ends a side with a gap."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from connectors.contracts.errors import ConnectorError, CredentialsRefused, PositionRefused
+from sync.comparisons.comparison_run import ComparisonRun, ComparisonWaits
+from sync.models import Comparison, Job, Link
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+# A list whose place was refused is read from its beginning so often, on both sides together.
+MAX_RESTARTS = 2
+# A page that fails so often in a row ends the list.
+PAGE_TRIES = 3
+_PAGE_RETRY_SECONDS = 5.0
+DELETE_BATCH = 1_000
+
+
+class ListEnded(Exception):
+    """The list cannot be read further. `code`: why."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def handle_list_error(run: ComparisonRun, error: ConnectorError) -> None:
+    """Decide what becomes of a list of which a page failed.
+
+    1. A refused position starts the side anew, at most MAX_RESTARTS times.
+    2. What may pass is tried again, PAGE_TRIES times in a row: raises ComparisonWaits.
+    3. Anything else ends the list: raises ListEnded.
+    """
+    if isinstance(error, PositionRefused) and run.comparison.restarts < MAX_RESTARTS:
+        position = {**(run.comparison.position or {}), "clear": True}
+        with transaction.atomic():
+            run.commit(position=position, restarts=run.comparison.restarts + 1)
+        return
+    if error.retryable and not isinstance(error, CredentialsRefused) and _errors_of(run) + 1 < PAGE_TRIES:
+        raise ComparisonWaits(error.code, error.retry_after or _PAGE_RETRY_SECONDS)
+    raise ListEnded(error.code)
+
+
+def _errors_of(run: ComparisonRun) -> int:
+    return Job.objects.filter(pk=run.job.job_id).values_list("errors", flat=True).first() or 0
+
+
+def is_clearing(comparison: Comparison) -> bool:
+    """True if what was read of the side has to be deleted before it is read anew."""
+    return bool((comparison.position or {}).get("clear"))
+
+
+def clear_side(run: ComparisonRun, *row_sets: QuerySet[Any], **values: Any) -> None:
+    """Delete what was read of a side, in batches, and let it begin anew with these values of the comparison."""
+    for rows in row_sets:
+        while keys := list(rows.order_by("pk").values_list("pk", flat=True)[:DELETE_BATCH]):
+            with transaction.atomic():
+                rows.filter(pk__in=keys).delete()
+                run.commit()
+            run.require_running()
+    position = {"optional": (run.comparison.position or {}).get("optional", [])}
+    with transaction.atomic():
+        run.commit(position=position, **values)
+
+
+def read_items(items: Iterable[Item], read: Callable[[Item], Found]) -> list[Found | ConnectorError]:
+    """Read each item by itself. One that alone fails is returned as its error, in its place.
+
+    Raises the first error if nothing could be read, unless each would fail again.
+    """
+    found: list[Found | ConnectorError] = []
+    for item in items:
+        try:
+            found.append(read(item))
+        except ConnectorError as error:
+            found.append(error)
+    errors = [one for one in found if isinstance(one, ConnectorError)]
+    if len(errors) == len(found):
+        for error in errors:
+            if error.retryable:
+                raise error
+    return found
+
+
+def has_links(comparison: Comparison) -> bool:
+    """True if a record is linked by the identity connection and the type of a comparison."""
+    links = Link.objects.filter(
+        identity=comparison.identity_id, entity_type=comparison.entity_type, target=comparison.target_id
+    )
+    return links.exclude(record_id="").exists()

@@ -1,0 +1,159 @@
+"""The requests of a comparison wait for deliveries, pauses and limits, and a comparison never writes."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from connectors.exchange import OutgoingRequest
+from sync.comparisons import comparison_run
+from sync.comparisons.comparison_run import ComparisonRecorder, ComparisonRun
+from sync.comparisons.progress import measure_progress
+from sync.comparisons.requests import KIND
+from sync.deliveries.routes import resolved_routes
+from sync.jobs.claims import claim_next_job
+from sync.jobs.job_execution import always_continue
+from sync.jobs.kinds import job_kinds
+from sync.models import Comparison, Connection, Delivery, Job, Route
+from sync.previews.attempt_preview import PreviewWouldWrite
+from tests.support.builders.compared_systems import (
+    ComparedSystems,
+    add_delivery,
+    begin_comparison,
+    compare,
+    compared_route,
+    run_to_end,
+)
+from tests.support.connections import change_connection, copy_connection
+from tests.support.jobs import run_jobs
+from webhooks.models.rate_limit import RateLimitExceeded
+
+pytestmark = pytest.mark.concurrent
+
+
+def waiting_job() -> Job:
+    job = Job.objects.get(kind=KIND)
+    assert (job.state, job.errors) == ("waiting", 0)
+    return job
+
+
+def test_a_comparison_lets_deliveries_go_first(
+    systems: ComparedSystems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    systems.add_pair(0)
+    add_delivery("U00", "retrying", due_at=timezone.now() - timedelta(seconds=5))
+    monkeypatch.setattr(comparison_run, "_MAX_BACKLOG_SECONDS", 0.0)
+    comparison = begin_comparison()
+    run_jobs(KIND)
+    assert waiting_job().due_at is not None
+    assert systems.requests == []
+    Delivery.objects.update(due_at=timezone.now() + timedelta(hours=1))
+    assert run_to_end(comparison).counts == {"in-step": 1}
+
+
+def test_a_paused_connection_is_not_read_and_the_comparison_goes_on_later(systems: ComparedSystems) -> None:
+    systems.add_pair(0)
+    comparison = begin_comparison()
+    Connection.objects.filter(side="identity").update(paused_at=timezone.now())
+    resolved_routes.invalidate()
+    for _ in range(12):
+        run_jobs(KIND)
+    assert waiting_job().due_at is not None
+    assert systems.requests == ["GET /customers"]
+    Connection.objects.update(paused_at=None)
+    resolved_routes.invalidate()
+    assert run_to_end(comparison).state == "done"
+
+
+def test_a_comparison_gets_half_of_the_rate_of_a_connection(
+    systems: ComparedSystems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    systems.add_pair(0)
+    change_connection(compared_route().target, requests_per_second=30.0)
+    resolved_routes.invalidate()
+    rates = []
+
+    def refuse_turn(_key: str, rate: object, _seconds: float) -> float:
+        rates.append(rate)
+        raise RateLimitExceeded(7.0)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(comparison_run, "reserve_turn", refuse_turn)
+        comparison = begin_comparison()
+        run_jobs(KIND)
+    assert [rate.per_second for rate in rates] == [15.0]  # type: ignore[attr-defined]
+    assert systems.requests == []
+    assert waiting_job().due_at is not None
+    assert run_to_end(comparison).state == "done"
+
+
+def test_a_write_is_refused_before_it_is_sent(systems: ComparedSystems) -> None:
+    comparison = begin_comparison()
+    job = claim_next_job(job_kinds()[KIND])
+    assert job is not None
+    recorder = ComparisonRecorder(compared_route().target, ComparisonRun(comparison, job, always_continue))
+    write = OutgoingRequest(
+        "update", "PATCH", "http://shop/customers/1", "/customers/{id}", {}, b"{}", None, True
+    )
+    with pytest.raises(PreviewWouldWrite):
+        recorder.record_request(write)
+    job.finish()
+
+
+def test_one_comparison_of_a_target_and_two_of_an_identity_service_run_at_once(
+    systems: ComparedSystems,
+) -> None:
+    first = begin_comparison()
+    route = compared_route()
+    others = [copy_connection(compared_route().target, f"shop-{number}") for number in range(2)]
+    same_target = copy_connection(compared_route().identity, "other-id")
+    pairs = [(route.identity, others[0]), (route.identity, others[1]), (same_target, route.target)]
+    for identity, target in pairs:
+        Comparison.objects.create(
+            route=Route.objects.get(pk=route.pk),
+            identity=identity,
+            entity_type="USER",
+            target=target,
+            mapping=route.mapping,
+            cause="command",
+            requested_at=timezone.now(),
+        )
+    for comparison in Comparison.objects.exclude(pk=first.pk):
+        Job.objects.create(
+            kind=KIND, subject=comparison.pk, submitted_at=timezone.now(), due_at=first.requested_at
+        )
+    kind = job_kinds()[KIND]
+    claimed = [job for job in (claim_next_job(kind) for _ in range(4)) if job is not None]
+    running = Comparison.objects.filter(state="running")
+    assert len(claimed) == running.count()
+    targets = list(running.values_list("target", flat=True))
+    identities = list(running.values_list("identity", flat=True))
+    assert len(targets) == len(set(targets)) == 3
+    assert max(identities.count(one) for one in identities) == 2
+    for job in claimed:
+        job.finish()
+    Comparison.objects.update(state="cancelled")
+
+
+def test_progress_has_what_was_read_what_is_left_and_the_pace(systems: ComparedSystems) -> None:
+    for number in range(4):
+        systems.add_pair(number)
+    first = compare()
+    assert first.started_at is not None
+    comparison = begin_comparison()
+    assert measure_progress(comparison, timezone.now()).total == 4
+    at = timezone.now()
+    Comparison.objects.filter(pk=comparison.pk).update(
+        state="running",
+        started_at=at - timedelta(seconds=10),
+        phase="entities",
+        read_records=4,
+        read_entities=1,
+    )
+    comparison.refresh_from_db()
+    progress = measure_progress(comparison, at)
+    assert (progress.done, progress.total, progress.per_second, progress.seconds_left) == (1, 4, 0.5, 6.0)
+    Comparison.objects.filter(pk=comparison.pk).update(
+        state="waiting", phase="records", read_records=0, read_entities=0
+    )
+    assert run_to_end(comparison).state == "done"
