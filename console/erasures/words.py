@@ -33,6 +33,7 @@ _ROW_LABELS: Mapping[str, object] = {
     "links": gettext_lazy("Links to records in other systems"),
     "keys": gettext_lazy("Encryption keys"),
     "reasons": gettext_lazy("Replay reasons"),
+    "differences": gettext_lazy("Differences found by comparisons"),
     "views": gettext_lazy("Saved views"),
     "captures": gettext_lazy("Captured requests"),
     "unusable": gettext_lazy("Bodies of unusable requests that contain the id"),

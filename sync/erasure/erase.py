@@ -133,7 +133,7 @@ def _destroy_keys(erasure: Erasure, job: RunningJob) -> None:
     subject = _subject_of(erasure)
     with transaction.atomic():
         # Events from before there were keys have none: a key is made, so that its row records the erasure.
-        for source in set(subject.events.values_list("source", flat=True)):
+        for source in _sources_to_mark(subject):
             subject_key(source, subject.entity_type, subject.entity_id)
     now = timezone.now()
     with _locked_erasure(erasure, job):
@@ -150,12 +150,27 @@ def _destroy_keys(erasure: Erasure, job: RunningJob) -> None:
         # Before the links, which tell the identity services of the entity.
         waits = subject.awaited_records.delete()[0]
         subject.record_references.delete()
+        compared = _delete_compared(subject)
         links = subject.links.delete()[0]
         done = {"keys": destroyed, "links": links, "closed": closed}
-        done |= {"waits": waits} if waits else {}
+        done |= ({"waits": waits} if waits else {}) | ({"differences": compared} if compared else {})
         erasure.last_event, erasure.counts = newest or 0, done
         erasure.save(update_fields=["last_event", "counts"])
         list_erasure(erasure, sorted(subject.pseudonyms.values()))
+
+
+def _sources_to_mark(subject: ErasureSubject) -> set[int]:
+    """Return the sources that get a key of the entity, whose destruction says that it was erased: those of its events,
+    and all of an entity that comparisons found.
+    """
+    sources = set(subject.events.values_list("source", flat=True))
+    return sources | set(subject.sources) if subject.differences.exists() else sources
+
+
+def _delete_compared(subject: ErasureSubject) -> int:
+    """Delete what comparisons found of the entity and its records, also while one runs. Returns the differences."""
+    subject.compared_records.delete()
+    return subject.differences.delete()[0]
 
 
 def _close_unfinished_deliveries(subject: ErasureSubject, erasure: Erasure, now: datetime) -> int:
@@ -254,6 +269,8 @@ def _finish_erasure(erasure: Erasure, job: RunningJob, subject: ErasureSubject) 
         # An attempt for another entity may have ended since the keys were destroyed.
         subject.awaited_records.delete()
         subject.record_references.delete()
+        # A page of a comparison may have been stored since.
+        _delete_compared(subject)
         redact_refused_erasures(subject, erased_entity_id(names[0]))
         details = {
             "erasure": str(erasure.uuid),

@@ -16,7 +16,9 @@ from sync.models import (
     Attempt,
     AwaitedRecord,
     Call,
+    ComparisonRecord,
     Delivery,
+    Difference,
     Link,
     PersonRequest,
     PersonRequestMember,
@@ -81,6 +83,25 @@ class ErasureSubject:
         )
 
     @property
+    def differences(self) -> QuerySet[Difference]:
+        """What comparisons found of this entity."""
+        return Difference.objects.filter(
+            entity_id=self.entity_id,
+            comparison__entity_type=self.entity_type,
+            comparison__identity__in=self.identities,
+        )
+
+    @property
+    def compared_records(self) -> QuerySet[ComparisonRecord]:
+        """The digests that comparisons, which run, have of the records of this entity."""
+        records = set(self.links.exclude(record_id="").values_list("target", "record_id"))
+        records |= set(self.differences.exclude(record_id="").values_list("comparison__target", "record_id"))
+        found = ComparisonRecord.objects.none()
+        for target, record_id in sorted(records):
+            found |= ComparisonRecord.objects.filter(comparison__target=target, record_id=record_id)
+        return found
+
+    @property
     def identities(self) -> set[int]:
         # Routes may have changed: past deliveries name the identity services of their time.
         routes = Route.objects.filter(source__in=self.sources, entity_type=self.entity_type)
@@ -128,6 +149,7 @@ def count_rows(subject: ErasureSubject) -> Mapping[str, int]:
         "calls": Call.objects.filter(attempt__in=attempts.values("pk")).count(),
         "payloads": len(_payload_ids(subject)),
         "links": subject.links.count(),
+        "differences": subject.differences.count(),
         "keys": subject.keys.count(),
         "reasons": len(replays_by_event(subject)),
     }
