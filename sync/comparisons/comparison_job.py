@@ -22,6 +22,7 @@ from sync.models import (
     Comparison,
     ComparisonPhase,
     ComparisonState,
+    Connection,
     Job,
     JobState,
 )
@@ -129,11 +130,9 @@ def _record_job_state(key: int, state: JobState, _failure: str) -> None:
 
 
 def _require_turn(key: int) -> None:
-    comparison = Comparison.objects.select_related("identity").get(pk=key)
+    comparison = Comparison.objects.get(pk=key)
     # Two workers that claim at the same time see each other's comparisons.
-    type(comparison.identity).objects.select_for_update(no_key=True).values_list("pk").get(
-        pk=comparison.identity_id
-    )
+    Connection.objects.select_for_update(no_key=True).values_list("pk").get(pk=comparison.identity_id)
     running = Comparison.objects.filter(identity=comparison.identity_id, state=ComparisonState.RUNNING)
     if running.exclude(pk=key).count() >= MAX_OF_IDENTITY:
         raise JobLost

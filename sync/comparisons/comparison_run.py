@@ -28,10 +28,11 @@ MAX_DIFFERENCES = 100_000
 # A delivery that starts within this time does not hold up a comparison.
 DELIVERY_WAIT_SECONDS = 1.0
 # Then the job is handed back, and runs again later.
-_MAX_BACKLOG_SECONDS = 20.0
+_MAX_BACKLOG_SECONDS = 60.0
 _MAX_TURN_SECONDS = 20.0
-_BACKLOG_STEP_SECONDS = 0.2
+_BACKLOG_STEP_SECONDS = 0.25
 _RENEW_SECONDS = 15.0
+RETRY_SECONDS = 30.0
 # Share of a connection's rate limit that comparisons may use.
 RATE_SHARE = 0.5
 
@@ -44,7 +45,7 @@ _WAITING_DELIVERY = Statement(
 class ComparisonWaits(Exception):
     """A system cannot be read now. `code`: why. If it `is_failure`, the comparison ends after several in a row."""
 
-    def __init__(self, code: str, seconds: float = 30.0, *, is_failure: bool = True) -> None:
+    def __init__(self, code: str, seconds: float = RETRY_SECONDS, *, is_failure: bool = True) -> None:
         super().__init__(code)
         self.code, self.seconds, self.is_failure = code, seconds, is_failure
 
@@ -164,6 +165,8 @@ class ComparisonRecorder:
     def record_request(self, request: OutgoingRequest) -> None:
         """Allow a read. Raises ComparisonWaits, JobStopped, JobLost, or PreviewWouldWrite for a write."""
         require_read(request)
+        if not self.run.should_continue():
+            raise JobStopped
         self._require_open()
         self._wait_for_deliveries()
         if (limit := self.connection.requests_per_second) is not None:
@@ -185,7 +188,7 @@ class ComparisonRecorder:
             if not self.run.should_continue():
                 raise JobStopped
             if time.monotonic() > until:
-                raise ComparisonWaits("deliveries-wait", 5.0, is_failure=False)
+                raise ComparisonWaits("deliveries-wait", is_failure=False)
             self.run.renew_lease()
             release_connection()
             time.sleep(_BACKLOG_STEP_SECONDS)

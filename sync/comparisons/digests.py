@@ -18,6 +18,7 @@ from sync.planning.mapping_rules import FieldRule, WhenAbsent
 
 DIGEST_SIZE = 16
 NO_NAMES: frozenset[str] = frozenset()
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def find_webhook_fields(mapping: ParsedMapping) -> tuple[str, ...]:
@@ -101,8 +102,7 @@ class ComparedFields:
 
 def canonical_form(value: Any) -> bytes:
     """Return the bytes of a JSON value: equal for equal values. A whole float is the integer; true is not 1."""
-    text = json.dumps(_without_whole_floats(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "surrogatepass")
+    return _ENCODER.encode(_without_whole_floats(value)).encode("utf-8", "surrogatepass")
 
 
 def _without_whole_floats(value: Any) -> Any:

@@ -9,9 +9,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from connectors.contracts.errors import ConnectorError
+from connectors.contracts.errors import ConnectorError, CredentialsRefused
 from connectors.contracts.types import Entity, Record
-from sync.comparisons.comparison_run import ComparisonRun, FoundDifferences
+from sync.comparisons.comparison_run import (
+    RETRY_SECONDS,
+    ComparisonFailed,
+    ComparisonRun,
+    ComparisonWaits,
+    FoundDifferences,
+)
 from sync.comparisons.digests import ComparedFields
 from sync.comparisons.list_reading import read_items
 from sync.comparisons.snapshot import match_field_of, unkept_of
@@ -230,17 +236,25 @@ class EntityPageComparer:
     def _read_missing_records(
         self, linked: Iterable[MappedEntity]
     ) -> dict[str, Record | ConnectorError | None]:
-        """Read the linked records that the snapshot of an incomplete target lacks, one request each."""
+        """Read the linked records that the snapshot of an incomplete target lacks, one request each.
+
+        Raises ComparisonFailed if the target refuses all of them, and ComparisonWaits if it answers none.
+        """
         if self.is_whole:
             return {}
         target, target_type = self.run.target, self.run.resolved.target_type
-        wanted = {}
+        wanted: dict[str, None] = {}
         for entity in linked:
             link = self._links[entity.entity_id]
             row = self._by_record.get(link.record_id)
             if not entity.code and (row is None or row.fields is None):
                 wanted[link.record_id] = None
-        found = read_items(list(wanted), lambda record_id: target.get_record(target_type, record_id))
+        try:
+            found = read_items(list(wanted), lambda record_id: target.get_record(target_type, record_id))
+        except CredentialsRefused as error:
+            raise ComparisonFailed(error.code) from error
+        except ConnectorError as error:
+            raise ComparisonWaits(error.code, error.retry_after or RETRY_SECONDS) from error
         return dict(zip(wanted, found, strict=True))
 
     def _compare_entity(
@@ -372,8 +386,9 @@ def read_owners(run: ComparisonRun, record_ids: Collection[str]) -> dict[str, li
         target=comparison.target_id, record_id__in=record_ids, entity_type__in=types_of_same_target(subject)
     )
     owners: dict[str, list[RecordOwner]] = defaultdict(list)
-    for record_id, *owner in links.values_list("record_id", "identity_id", "entity_type", "entity_id"):
-        owners[record_id].append(RecordOwner(*owner))
+    columns = ("record_id", "identity_id", "entity_type", "entity_id")
+    for record_id, identity_id, entity_type, entity_id in links.values_list(*columns):
+        owners[record_id].append(RecordOwner(identity_id, entity_type, entity_id))
     return owners
 
 

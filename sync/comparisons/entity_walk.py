@@ -3,13 +3,13 @@
 After the end of the list come the records whose entity was not listed (`unlisted`).
 """
 
-from typing import Any
+from typing import Any, NoReturn
 
 from django.db import transaction
 
-from connectors.contracts.errors import ConnectorError
+from connectors.contracts.errors import ConnectorError, CredentialsRefused
 from connectors.contracts.types import Entity, EntityPage
-from sync.comparisons.comparison_run import ComparisonFailed, ComparisonRun
+from sync.comparisons.comparison_run import RETRY_SECONDS, ComparisonFailed, ComparisonRun, ComparisonWaits
 from sync.comparisons.entity_page import EntityPageComparer, PageResult
 from sync.comparisons.list_gaps import ListGap, find_end_gap, last_complete_count
 from sync.comparisons.list_reading import (
@@ -59,6 +59,8 @@ def _walk_page(run: ComparisonRun, position: dict[str, Any]) -> None:
         comparer = EntityPageComparer(run, run.compared_fields(), is_whole=not run.comparison.target_gap)
         result = comparer.compare(items)
     except ConnectorError as error:
+        if position.get("at") is None:
+            _fail_at_start(error)
         try:
             handle_list_error(run, error)
         except ListEnded as ended:
@@ -68,6 +70,13 @@ def _walk_page(run: ComparisonRun, position: dict[str, Any]) -> None:
         # A commit of its own, as that of an attempt.
         record_first_values(run.resolved, result.first_values)
     _store_page(run, page, result, is_complete=facts.is_complete)
+
+
+def _fail_at_start(error: ConnectorError) -> NoReturn:
+    """Raise ComparisonWaits or ComparisonFailed: nothing of the identity service was read, so nothing is compared."""
+    if error.retryable and not isinstance(error, CredentialsRefused):
+        raise ComparisonWaits(error.code, error.retry_after or RETRY_SECONDS) from error
+    raise ComparisonFailed(error.code) from error
 
 
 def _read_items(

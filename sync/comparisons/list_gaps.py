@@ -50,7 +50,10 @@ def previous_comparison(comparison: Comparison) -> Comparison | None:
 
 
 def last_complete_count(comparison: Comparison, side: str) -> int:
-    """Return how many items the last complete list of a side had, `identity` or `target`; 0 if there was none."""
+    """Return how many items the last list of a side had that was read to its end, `identity` or `target`; 0 if there
+    was none. One that had many less counts too: what stays so is no gap the next time.
+    """
     ended = comparisons_of(pair_of(comparison)).filter(state=ComparisonState.DONE, pk__lt=comparison.pk)
     column = {"identity": "read_entities", "target": "read_records"}[side]
-    return ended.filter(**{f"{side}_gap": ""}).values_list(column, flat=True).first() or 0
+    whole = ended.filter(**{f"{side}_gap__in": ["", ListGap.FEWER]})
+    return whole.values_list(column, flat=True).first() or 0

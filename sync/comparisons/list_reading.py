@@ -81,9 +81,9 @@ def read_items(items: Iterable[Item], read: Callable[[Item], Found]) -> list[Fou
             found.append(error)
     errors = [one for one in found if isinstance(one, ConnectorError)]
     if len(errors) == len(found):
-        for error in errors:
-            if error.retryable:
-                raise error
+        for failure in errors:
+            if failure.retryable:
+                raise failure
     return found
 
 

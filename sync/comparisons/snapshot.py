@@ -89,7 +89,8 @@ def _read_whole(run: ComparisonRun, records: Sequence[Record]) -> list[Record]:
 
 def _store_page(run: ComparisonRun, page: RecordPage, records: Sequence[Record]) -> None:
     comparison, fields = run.comparison, run.compared_fields()
-    rows = _make_rows(run, [one for one in records if _is_storable(one.id)], fields)
+    storable = {record.id: record for record in records if _is_storable(record.id)}
+    rows = _make_rows(run, list(storable.values()), fields)
     read = comparison.read_records + len(page.records)
     total = page.total if page.total is not None else comparison.total_records
     with transaction.atomic():

@@ -34,6 +34,7 @@ class ComparedSystems:
     customers: dict[str, dict[str, Any]] = field(default_factory=dict)
     writes: list[SeenRequest] = field(default_factory=list)
     faults: dict[tuple[str, int], PageFault] = field(default_factory=dict)
+    refuses_records: bool = False
 
     @property
     def requests(self) -> list[str]:
@@ -47,6 +48,8 @@ class ComparedSystems:
         if seen.method != "GET":
             self.writes.append(seen)
             return Reply(405, {})
+        if name == "customers" and self.refuses_records:
+            return Reply(401, {})
         if key:
             return Reply(200, deepcopy(items[key])) if key in items else Reply(404, {})
         if "offset" not in seen.query:

@@ -6,7 +6,7 @@ import pytest
 
 from database.clock import database_now
 from sync.limits.circuit_breaker import unhealthy_breakers
-from sync.models import Breaker, Comparison, Connection, Difference, Job
+from sync.models import Breaker, Comparison, ComparisonRecord, Connection, Difference, Job
 from tests.support.builders.compared_systems import (
     ComparedSystems,
     begin_comparison,
@@ -48,7 +48,7 @@ def shorten(reply: Reply) -> Reply:
 
 FAULTS = [
     ("users", 2, refuse(500), "identity-unavailable"),
-    ("users", 1, refuse(403), "identity-credentials"),
+    ("users", 2, refuse(403), "identity-credentials"),
     ("users", 1, empty, "list-empty"),
     ("users", 3, shorten, "list-short"),
     ("customers", 2, refuse(500), "target-unavailable"),
@@ -139,3 +139,36 @@ def test_a_system_that_stays_away_ends_the_comparison_with_its_code(systems: Com
     assert systems.requests == []
     assert Comparison.objects.filter(state="failed", ended_at__isnull=False).exists()
     assert not Difference.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "requests"), [(403, "identity-credentials", 1), (503, "identity-unavailable", 10)]
+)
+def test_an_identity_service_of_which_nothing_can_be_read_ends_the_comparison(
+    systems: ComparedSystems, status: int, code: str, requests: int
+) -> None:
+    seed(systems)
+    systems.faults["users", 1] = refuse(status)
+    comparison = compare()
+    assert (comparison.state, comparison.failure) == ("failed", code)
+    assert systems.requests.count("GET /users") == requests
+    assert not ComparisonRecord.objects.exists()
+
+
+def test_a_target_that_refuses_its_list_and_each_record_ends_the_comparison(systems: ComparedSystems) -> None:
+    seed(systems)
+    systems.faults["customers", 0] = refuse(401)
+    systems.refuses_records = True
+    comparison = compare()
+    assert (comparison.state, comparison.failure) == ("failed", "target-credentials")
+
+
+def test_what_stays_fewer_is_no_gap_the_next_time(systems: ComparedSystems) -> None:
+    for number in range(30):
+        systems.add_pair(number, active=number < 18)
+    assert compare().is_complete is True
+    for number in range(18, 30):
+        systems.users.pop(f"U{number:02}")
+    assert compare().identity_gap == "fewer-than-before"
+    comparison = compare()
+    assert (comparison.identity_gap, comparison.counts["in-step-removed"]) == ("", 12)
