@@ -10,12 +10,12 @@ from django.db import transaction
 
 from connectors.contracts.errors import ConnectorError
 from database.clock import read_clock
-from sync.comparisons.comparison_run import ComparisonFailed, ComparisonRun, ComparisonWaits
 from sync.comparisons.confirmation import SystemsUnavailable, confirm_candidates
-from sync.comparisons.entity_walk import walk_next_entities
 from sync.comparisons.requests import KIND
 from sync.comparisons.result import append_ended_entry, delete_old_rows, end_comparison
-from sync.comparisons.snapshot import read_next_records
+from sync.comparisons.sides.comparison_run import ComparisonFailed, ComparisonRun, ComparisonWaits
+from sync.comparisons.sides.entity_walk import walk_next_entities
+from sync.comparisons.sides.snapshot import read_next_records
 from sync.jobs.running_job import JobKind, JobLost, RunningJob, ShouldContinue
 from sync.models import (
     OPEN_COMPARISON_STATES,

@@ -8,10 +8,10 @@ from django.db.models import Exists, OuterRef, QuerySet
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from database.clock import read_clock
-from sync.comparisons.comparison_run import ComparisonRun
 from sync.comparisons.list_gaps import previous_comparison
-from sync.comparisons.list_reading import DELETE_BATCH
 from sync.comparisons.requests import comparisons_of, pair_of
+from sync.comparisons.sides.comparison_run import ComparisonRun
+from sync.comparisons.sides.list_reading import DELETE_BATCH
 from sync.models import (
     OPEN_COMPARISON_STATES,
     Comparison,

@@ -7,9 +7,9 @@ import pytest
 
 from audit.entries.readable_rows import parse_details
 from audit.models import Entry
-from sync.comparisons.comparison_run import ComparisonRun
 from sync.comparisons.requests import cancel_comparison
 from sync.comparisons.result import delete_old_rows
+from sync.comparisons.sides.comparison_run import ComparisonRun
 from sync.deliveries.routes import resolved_routes
 from sync.models import Comparison, ComparisonRecord, Difference, Link, MappingVersion, Route
 from tests.support.builders.compared_systems import (

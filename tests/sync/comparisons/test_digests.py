@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as some
 
-from sync.comparisons.digests import ComparedFields, find_webhook_fields
+from sync.comparisons.sides.digests import ComparedFields, find_webhook_fields
 from sync.planning.change import values_equal
 from sync.planning.mapping import ParsedMapping
 from sync.planning.mapping_declaration import parse_mapping

@@ -6,7 +6,7 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from sync.comparisons.comparison_run import ComparisonRun
+from sync.comparisons.sides.comparison_run import ComparisonRun
 from sync.erasure.erase import run_erasure
 from sync.housekeeping.retention_rules import prune_expired
 from sync.models import Comparison, ComparisonRecord, Difference

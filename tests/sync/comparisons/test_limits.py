@@ -6,10 +6,10 @@ import pytest
 from django.utils import timezone
 
 from connectors.exchange import OutgoingRequest
-from sync.comparisons import comparison_run
-from sync.comparisons.comparison_run import ComparisonRecorder, ComparisonRun
 from sync.comparisons.progress import measure_progress
 from sync.comparisons.requests import KIND
+from sync.comparisons.sides import comparison_run
+from sync.comparisons.sides.comparison_run import ComparisonRecorder, ComparisonRun
 from sync.deliveries.routes import resolved_routes
 from sync.jobs.claims import claim_next_job
 from sync.jobs.job_execution import always_continue

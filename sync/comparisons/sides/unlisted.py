@@ -9,8 +9,8 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
-from sync.comparisons.comparison_run import ComparisonRun, FoundDifferences
-from sync.comparisons.entity_page import add_candidates, read_owners
+from sync.comparisons.sides.comparison_run import ComparisonRun, FoundDifferences
+from sync.comparisons.sides.entity_page import add_candidates, read_owners
 from sync.models import (
     ComparisonPhase,
     ComparisonRecord,

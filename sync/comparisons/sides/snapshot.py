@@ -11,10 +11,10 @@ from django.db import transaction
 
 from connectors.contracts.errors import ConnectorError
 from connectors.contracts.types import Record, RecordPage
-from sync.comparisons.comparison_run import ComparisonRun
-from sync.comparisons.digests import ComparedFields
 from sync.comparisons.list_gaps import ListGap, find_end_gap, last_complete_count
-from sync.comparisons.list_reading import (
+from sync.comparisons.sides.comparison_run import ComparisonRun
+from sync.comparisons.sides.digests import ComparedFields
+from sync.comparisons.sides.list_reading import (
     ListEnded,
     clear_side,
     handle_list_error,

@@ -12,7 +12,7 @@ from connectors.values.secret_scrubber import SecretScrubber
 from database.connection import release_connection
 from database.statement import Statement
 from sync.attempts.delivery_run import open_connector
-from sync.comparisons.digests import ComparedFields
+from sync.comparisons.sides.digests import ComparedFields
 from sync.deliveries.predicates import can_run, may_run_beside_others
 from sync.deliveries.routes import ResolvedRoute, get_resolved_route, with_mapping_version
 from sync.jobs.running_job import JobLost, JobStopped, RunningJob, ShouldContinue

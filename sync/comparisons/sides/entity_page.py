@@ -11,16 +11,16 @@ from typing import Any, NamedTuple
 
 from connectors.contracts.errors import ConnectorError, CredentialsRefused
 from connectors.contracts.types import Entity, Record
-from sync.comparisons.comparison_run import (
+from sync.comparisons.sides.comparison_run import (
     RETRY_SECONDS,
     ComparisonFailed,
     ComparisonRun,
     ComparisonWaits,
     FoundDifferences,
 )
-from sync.comparisons.digests import ComparedFields
-from sync.comparisons.list_reading import read_items
-from sync.comparisons.snapshot import match_field_of, unkept_of
+from sync.comparisons.sides.digests import ComparedFields
+from sync.comparisons.sides.list_reading import read_items
+from sync.comparisons.sides.snapshot import match_field_of, unkept_of
 from sync.comparisons.subject_states import read_subject_states
 from sync.deliveries.routes import ResolvedRoute, types_of_same_target
 from sync.models import ComparisonRecord, Delivery, Difference, DifferenceKind, Link

@@ -9,10 +9,15 @@ from django.db import transaction
 
 from connectors.contracts.errors import ConnectorError, CredentialsRefused
 from connectors.contracts.types import Entity, EntityPage
-from sync.comparisons.comparison_run import RETRY_SECONDS, ComparisonFailed, ComparisonRun, ComparisonWaits
-from sync.comparisons.entity_page import EntityPageComparer, PageResult
 from sync.comparisons.list_gaps import ListGap, find_end_gap, last_complete_count
-from sync.comparisons.list_reading import (
+from sync.comparisons.sides.comparison_run import (
+    RETRY_SECONDS,
+    ComparisonFailed,
+    ComparisonRun,
+    ComparisonWaits,
+)
+from sync.comparisons.sides.entity_page import EntityPageComparer, PageResult
+from sync.comparisons.sides.list_reading import (
     ListEnded,
     clear_side,
     handle_list_error,
@@ -20,7 +25,7 @@ from sync.comparisons.list_reading import (
     is_clearing,
     read_items,
 )
-from sync.comparisons.unlisted import STAGES, compare_unlisted
+from sync.comparisons.sides.unlisted import STAGES, compare_unlisted
 from sync.deliveries.routes import record_first_values
 from sync.models import ComparisonRecord, Difference
 

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from connectors.contracts.errors import ConnectorError, CredentialsRefused, PositionRefused
-from sync.comparisons.comparison_run import ComparisonRun, ComparisonWaits
+from sync.comparisons.sides.comparison_run import ComparisonRun, ComparisonWaits
 from sync.models import Comparison, Job, Link
 
 Item = TypeVar("Item")

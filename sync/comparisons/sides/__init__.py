@@ -1,0 +1,1 @@
+"""What do the two systems of a comparison hold, page by page?"""
