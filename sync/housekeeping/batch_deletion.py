@@ -11,7 +11,18 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from sync.models import OPEN_STATES, Attempt, AwaitedRecord, Call, Delivery, Recheck
+from sync.models import (
+    OPEN_COMPARISON_STATES,
+    OPEN_STATES,
+    Attempt,
+    AwaitedRecord,
+    Call,
+    Comparison,
+    ComparisonRecord,
+    Delivery,
+    Difference,
+    Recheck,
+)
 from webhooks.models import Event, Payload, Receipt
 
 BATCH_SIZE = 500
@@ -86,6 +97,23 @@ def prune_unusable_requests(up_to: datetime, after: int) -> PrunedBatch:
     delete_payloads(_payload_keys(Receipt.objects.filter(pk__in=deletable), "payload", "answer"))
     Receipt.objects.filter(pk__in=deletable).delete()
     return window.to_batch(len(deletable))
+
+
+def prune_comparisons(up_to: datetime, after: int) -> PrunedBatch:
+    """Delete comparisons requested before `up_to` that have ended: first their rows, a batch at a time."""
+    ended = Comparison.objects.exclude(state__in=OPEN_COMPARISON_STATES)
+    window = _read_window(ended, "requested_at", up_to, after, BATCH_SIZE)
+    for rows in (Difference.objects.all(), ComparisonRecord.objects.all()):
+        keys = list(
+            rows.filter(comparison__in=window.old_keys).values_list("pk", flat=True)[:BATCH_SIZE]
+            if window.old_keys
+            else ()
+        )
+        if keys:
+            rows.filter(pk__in=keys).delete()
+            return PrunedBatch(after, len(keys), is_last=False)
+    ended.filter(pk__in=window.old_keys).delete()
+    return window.to_batch(len(window.old_keys))
 
 
 @dataclass(frozen=True, slots=True)

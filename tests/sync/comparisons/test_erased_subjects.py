@@ -78,7 +78,7 @@ def test_counts_are_kept_as_long_as_events(both_differ: ComparedSystems) -> None
     old, new = compare(), compare()
     assert len(found_rows(old)) == len(found_rows(new)) == 2
     age = timedelta(days=settings.KEEP_EVENTS_DAYS + 1)
-    Comparison.objects.filter(pk=old.pk).update(ended_at=timezone.now() - age)
+    Comparison.objects.filter(pk=old.pk).update(requested_at=timezone.now() - age)
     prune_expired()
     assert list(Comparison.objects.values_list("pk", flat=True)) == [new.pk]
     assert set(Difference.objects.values_list("comparison", flat=True)) == {new.pk}
