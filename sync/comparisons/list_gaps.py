@@ -22,6 +22,16 @@ class ListGap(models.TextChoices):
     FEWER = "fewer-than-before", _("the list has many items less than at the last comparison")
 
 
+class ComparisonFailure(models.TextChoices):
+    """Codes of a comparison that failed, in addition to those of a failed request."""
+
+    NO_LIST = "no-list", _("the settings of the identity service have no list")
+    ROUTE_CHANGED = (
+        "route-changed",
+        _("the route got another connection, mapping or source of data meanwhile"),
+    )
+
+
 def find_end_gap(
     comparison: Comparison, *, read: int, total: int | None, before: int, is_linked: bool
 ) -> str:

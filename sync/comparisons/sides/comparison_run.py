@@ -12,6 +12,8 @@ from connectors.values.secret_scrubber import SecretScrubber
 from database.connection import release_connection
 from database.statement import Statement
 from sync.attempts.delivery_run import open_connector
+from sync.comparisons.list_gaps import ComparisonFailure
+from sync.comparisons.requests import pair_of
 from sync.comparisons.sides.digests import ComparedFields
 from sync.deliveries.predicates import can_run, may_run_beside_others
 from sync.deliveries.routes import ResolvedRoute, get_resolved_route, with_mapping_version
@@ -119,6 +121,9 @@ class ComparisonRun:
         self._ends.clear()
         self._resolved = None
         route = self.resolved.route
+        if route.relays or pair_of(route) != pair_of(self.comparison):
+            # Otherwise the rest would be read from other systems.
+            raise ComparisonFailed(ComparisonFailure.ROUTE_CHANGED)
         if not (route.identity.is_enabled and route.target.is_enabled):
             raise ComparisonFailed("connection-disabled")
 

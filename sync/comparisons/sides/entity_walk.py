@@ -9,7 +9,7 @@ from django.db import transaction
 
 from connectors.contracts.errors import ConnectorError, CredentialsRefused
 from connectors.contracts.types import Entity, EntityPage
-from sync.comparisons.list_gaps import ListGap, find_end_gap, last_complete_count
+from sync.comparisons.list_gaps import ComparisonFailure, ListGap, find_end_gap, last_complete_count
 from sync.comparisons.sides.comparison_run import (
     RETRY_SECONDS,
     ComparisonFailed,
@@ -58,7 +58,7 @@ def _walk_page(run: ComparisonRun, position: dict[str, Any]) -> None:
     try:
         facts = run.identity.list_facts(run.resolved.identity_type)
         if facts is None:
-            raise ComparisonFailed(ListGap.NO_LIST)
+            raise ComparisonFailed(ComparisonFailure.NO_LIST)
         page = run.identity.read_entity_page(run.resolved.identity_type, position.get("at"))
         items = _read_items(run, page, is_whole=facts.has_whole_items)
         comparer = EntityPageComparer(run, run.compared_fields(), is_whole=not run.comparison.target_gap)

@@ -24,7 +24,7 @@ from tests.support.builders.compared_systems import (
     run_to_end,
 )
 from tests.support.connections import copy_connection
-from tests.support.jobs import end_leases, run_jobs
+from tests.support.jobs import die_three_times, end_leases, run_jobs
 from webhooks.models import keyed_digest
 
 pytestmark = pytest.mark.concurrent
@@ -234,6 +234,36 @@ def test_a_cancelled_comparison_stops_at_the_next_page_and_leaves_no_row(
     delete_old_rows()
     assert not ComparisonRecord.objects.exists()
     assert not Difference.objects.exists()
+
+
+def test_a_route_that_is_changed_meanwhile_ends_the_comparison(
+    systems: ComparedSystems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        systems.add_pair(number)
+    comparison, require = begin_comparison(), ComparisonRun.require_running
+    other = copy_connection(compared_route().target, "other-shop")
+
+    def change_then_require(run: ComparisonRun) -> None:
+        if run.comparison.read_records:
+            Route.objects.filter(pk=run.comparison.route_id).update(target=other)
+            resolved_routes.invalidate()
+        require(run)
+
+    monkeypatch.setattr(ComparisonRun, "require_running", change_then_require)
+    run_to_end(comparison)
+    assert (comparison.state, comparison.failure) == ("failed", "route-changed")
+    assert systems.requests == ["GET /customers"]
+
+
+def test_a_comparison_whose_process_dies_again_and_again_fails_and_says_so(systems: ComparedSystems) -> None:
+    comparison = begin_comparison()
+    die_three_times("comparison")
+    comparison.refresh_from_db()
+    assert (comparison.state, comparison.failure) == ("failed", "internal-failure")
+    ended = Entry.objects.get(stream=comparison.stream, action="comparison.ended")
+    assert parse_details(ended.details)["failure"] == "internal-failure"
+    assert begin_comparison() != comparison
 
 
 def test_since_and_repairs_are_carried_over_and_older_rows_are_deleted(systems: ComparedSystems) -> None:
