@@ -21,6 +21,7 @@ from sync.deliveries.record_links import known_entity_ids, known_record_ids
 from sync.models import Attempt, AttemptOutcome
 from sync.planning.change import Change, ChangeAction
 from sync.planning.record_matching import RecordAbsenceUnproven
+from webhooks.models import Event, EventOrigin
 
 ENTITY_UNPROVEN = "identity-missing-unproven"
 RECORD_UNPROVEN = "target-missing-unproven"
@@ -57,8 +58,8 @@ def prove_entity_absence(claim: Claim, identity: IdentityConnector) -> Mapping[s
         access = identity.check_access(claim.route.identity_type, delivery.entity_id, known)
     if access != Access.GRANTED:
         raise EntityAbsenceUnproven
-    if _is_reported_deleted(claim):
-        return {"event": claim.newest_event.reference}
+    if (deletion := reported_deletion(claim)) is not None:
+        return {"event": deletion.reference}
     earlier = _earlier_absence(claim)
     if earlier is None:
         raise EntityAbsenceUnproven
@@ -91,11 +92,13 @@ def prove_record_owner(
         raise RecordOwnerUnproven(field, has_lost_external_id)
 
 
-def _is_reported_deleted(claim: Claim) -> bool:
-    """True if the newest event of the attempt is a deletion. After an earlier one the entity may have been created
-    again, and a replica may not show it yet.
+def reported_deletion(claim: Claim) -> Event | None:
+    """Return the newest report among the events of the attempt if it is a deletion. After an earlier one the entity may
+    have been created again, and a replica may not show it yet. A comparison reports nothing: it has only looked.
     """
-    return claim.newest_event.event_type == "DELETE"
+    reports = [event for event in claim.events if event.origin != EventOrigin.COMPARISON]
+    newest = max(reports, key=lambda event: event.pk, default=None)
+    return newest if newest is not None and newest.event_type == "DELETE" else None
 
 
 def _earlier_absence(claim: Claim) -> str | None:

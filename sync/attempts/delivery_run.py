@@ -54,7 +54,7 @@ from sync.metrics.process_metrics import count_attempt, count_delivery, running_
 from sync.models import SETTLED_STATES, SUCCESS_STATES, AttemptCause, Connection, Delivery, PayloadChoice
 from sync.planning.mapping import EntityNotMappable
 from sync.references.missing_references import schedule_arrived, schedule_referring
-from webhooks.models import State, last_erasure
+from webhooks.models import EventOrigin, State, last_erasure
 
 logger = logging.getLogger("hub.deliver")
 
@@ -150,11 +150,15 @@ def _run_traced(claim: Claim) -> RunResult:
 
 def _measure_result(claim: Claim, settled: SettledAttempt) -> None:
     """Count a settled attempt, and the end of the delivery of a webhook: a replay begins when a person wants it."""
-    result, cause = settled.result, claim.attempt.cause
+    result, cause, event = settled.result, claim.attempt.cause, claim.delivery.event
     owner = CATALOGUE[result.code].owner if result.code in CATALOGUE else "hub"
     count_attempt(str(result.outcome), owner)
-    if result.state in SETTLED_STATES and cause in (AttemptCause.WEBHOOK, AttemptCause.RETRY):
-        age = timezone.now() - claim.delivery.event.received_at
+    is_of_webhook = event.origin == EventOrigin.WEBHOOK and cause in (
+        AttemptCause.WEBHOOK,
+        AttemptCause.RETRY,
+    )
+    if result.state in SETTLED_STATES and is_of_webhook:
+        age = timezone.now() - event.received_at
         count_delivery(str(result.state), age.total_seconds())
 
 

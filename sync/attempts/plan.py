@@ -19,6 +19,7 @@ from sync.attempts.absence import (
     prove_entity_absence,
     prove_record_absence,
     prove_record_owner,
+    reported_deletion,
 )
 from sync.attempts.unlinked_records import match_unlinked_record
 from sync.deliveries.claims import Claim
@@ -179,7 +180,7 @@ def _read_entity(claim: Claim, identity: IdentityConnector) -> tuple[Entity | No
         return _entity_from_webhook(claim.delivery), False
     entity, is_older = _fetch_current_entity(claim, identity)
     # A replica may lag, and a source may send its webhook before its own commit.
-    is_outdated = entity is not None and (is_older or claim.newest_event.event_type == "DELETE")
+    is_outdated = entity is not None and (is_older or reported_deletion(claim) is not None)
     return entity, is_outdated
 
 
@@ -259,11 +260,11 @@ def _unread_fields(claim: Claim, names: frozenset[str]) -> UnreadFields | None:
 
 def _is_requested_by_person(claim: Claim) -> bool:
     """True if a person asked for this attempt, or for the one that it retries. Reads earlier attempts for a retry."""
-    cause = claim.attempt.cause
-    if cause == AttemptCause.RETRY:
+    attempt = claim.attempt
+    if attempt.cause == AttemptCause.RETRY:
         earlier = Attempt.objects.filter(delivery=claim.delivery.pk).exclude(cause=AttemptCause.RETRY)
-        cause = earlier.order_by("-number").values_list("cause", flat=True).first() or cause
-    return cause == AttemptCause.REPLAY
+        attempt = earlier.only("cause", "person_request").order_by("-number").first() or attempt
+    return attempt.cause == AttemptCause.REPLAY or attempt.person_request_id is not None
 
 
 def _is_not_yet_visible(claim: Claim, record: Record | None) -> bool:

@@ -33,7 +33,7 @@ from sync.deliveries.routes import ResolvedRoute, get_resolved_route, with_mappi
 from sync.limits.circuit_breaker import invalidate_breakers
 from sync.limits.concurrency_slots import ConnectionPaused, NoFreeSlot, choose_free_slot
 from sync.models import Attempt, AttemptCause, Delivery
-from webhooks.models import Event, Payload, State, SubjectKey
+from webhooks.models import Event, EventOrigin, Payload, State, SubjectKey
 
 # Each collision means that another process was faster. After three, the delivery stays due, and polling finds it again.
 _MAX_COLLISIONS = 3
@@ -105,11 +105,6 @@ class Claim:
     def events(self) -> tuple[Event, ...]:
         """Return all events of this attempt, its own first."""
         return (self.delivery.event, *self.covered)
-
-    @property
-    def newest_event(self) -> Event:
-        """Return the event of this attempt that was received last."""
-        return max(self.events, key=lambda event: event.pk)
 
     @property
     def lease_lasts(self) -> bool:
@@ -278,25 +273,29 @@ def claim_unstored(
 
 def _new_attempt(delivery: Delivery, route: ResolvedRoute, person_request_id: int | None = None) -> Attempt:
     """Return a new attempt in state `started`, to be inserted. A replay or re-check that waited becomes its cause."""
-    cause = (
-        AttemptCause.REPLAY
-        if person_request_id
-        else AttemptCause.RECHECK
-        if delivery.state_before_recheck
-        else AttemptCause.RETRY
-        if delivery.last_number > 1
-        else AttemptCause.WEBHOOK
-    )
     return new_row(
         Attempt,
         delivery=delivery,
         number=delivery.last_number,
-        cause=cause,
+        cause=_attempt_cause(delivery, person_request_id),
         person_request_id=person_request_id,
         started_at=timezone.now(),
         mapping_version=route.mapping_version,
         payload_choice=delivery.payload_choice,
     )
+
+
+def _attempt_cause(delivery: Delivery, person_request_id: int | None) -> AttemptCause:
+    event = delivery.event
+    is_first = delivery.last_number == 1
+    # The request that made the event is no replay of it.
+    if is_first and event.origin != EventOrigin.WEBHOOK and person_request_id == event.requested_by:
+        return AttemptCause(event.origin)
+    if person_request_id:
+        return AttemptCause.REPLAY
+    if delivery.state_before_recheck:
+        return AttemptCause.RECHECK
+    return AttemptCause.WEBHOOK if is_first else AttemptCause.RETRY
 
 
 def attempt_started_entry(attempt: Attempt) -> NewEntry:

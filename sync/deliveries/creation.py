@@ -21,9 +21,9 @@ from sync.deliveries.claims import (
 from sync.deliveries.ordering import read_subject_state
 from sync.deliveries.routes import ResolvedRoute, routes_for
 from sync.evidence.row_facts import delivery_facts
-from sync.models import Delivery, Route
+from sync.models import Delivery, PersonRequest, Route
 from webhooks.delivery_port import OpenedRows
-from webhooks.models import Event, State
+from webhooks.models import Event, EventOrigin, State
 
 EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
 
@@ -42,8 +42,12 @@ class OpenedDeliveries:
 
 
 def routes_of(event: Event) -> list[ResolvedRoute]:
-    """Return the routes of an event, none if its type is unknown."""
-    return routes_for(event.source_id, event.entity_type) if event.event_type in EVENT_TYPES else []
+    """Return the routes of an event, none if its type is unknown. One that is no webhook is for the route that it was
+    made for, and its delivery is stored with it.
+    """
+    if event.origin != EventOrigin.WEBHOOK or event.event_type not in EVENT_TYPES:
+        return []
+    return routes_for(event.source_id, event.entity_type)
 
 
 def uses_webhook_data(route: Route, event: Event) -> bool:
@@ -74,14 +78,20 @@ def resolve_routes(event: Event, *, only_fetched: bool = False) -> list[Resolved
 
 
 def open_deliveries(
-    event: Event, routes: Sequence[ResolvedRoute], batch: WriteBatch, *, max_claims: int = 0
+    event: Event,
+    routes: Sequence[ResolvedRoute],
+    batch: WriteBatch,
+    *,
+    max_claims: int = 0,
+    request: PersonRequest | None = None,
 ) -> OpenedDeliveries:
     """Add a delivery for each route of a new event to a batch.
 
     `max_claims`: how many of them this process claims, to run them at once. Another process that opens deliveries of
-    the same subject at the same time may get an IntegrityError.
+    the same subject at the same time may get an IntegrityError. `request`: that of the person for whom the event was
+    made; it runs although the source or the route is paused, as a replay does.
     """
-    deliveries = [_new_delivery(event, resolved) for resolved in routes]
+    deliveries = [_new_delivery(event, resolved, request) for resolved in routes]
     attempted = [
         _claim_if_free(delivery, resolved, is_only=len(routes) == 1)
         for delivery, resolved in zip(deliveries[:max_claims], routes[:max_claims], strict=True)
@@ -120,7 +130,7 @@ def enabled_routes() -> QuerySet[Route]:
     return Route.objects.filter(is_enabled=True)
 
 
-def _new_delivery(event: Event, resolved: ResolvedRoute) -> Delivery:
+def _new_delivery(event: Event, resolved: ResolvedRoute, request: PersonRequest | None) -> Delivery:
     route = resolved.route
     event.source = route.source
     return new_row(
@@ -134,6 +144,7 @@ def _new_delivery(event: Event, resolved: ResolvedRoute) -> Delivery:
         entity_id=event.entity_id,
         is_relayed=uses_webhook_data(route, event),
         # Without a due time it waits until a person resumes the source or the route.
-        due_at=None if resolved.is_paused else NOW,
+        due_at=None if resolved.is_paused and request is None else NOW,
         opened_at=NOW,
+        person_request=request,
     )

@@ -161,6 +161,11 @@ class PersonRequest(models.Model):
         return f"person-request:{self.uuid}"
 
     @property
+    def makes_equal(self) -> bool:
+        """True if it makes differences equal: its members are entities until they are sent."""
+        return self.route_id is not None
+
+    @property
     def is_bulk(self) -> bool:
         """True if its events are sent over time."""
         return self.frozen_at is not None or self.state == PersonRequestState.CHOOSING
@@ -209,6 +214,7 @@ class SkipReason(models.TextChoices):
     UNROUTED = "unrouted", _("no route for this event")
     OTHER_REPLAY = "other-replay", _("already part of another replay")
     SUCCEEDED = "succeeded", _("it succeeded in the meantime")
+    IN_DELIVERY = "in-delivery", _("a delivery for the entity has not ended")
 
 
 class PersonRequestMember(models.Model):
