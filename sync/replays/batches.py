@@ -33,6 +33,7 @@ from sync.models import (
     ReplayPace,
     SkipReason,
 )
+from sync.replays.entity_members import SentMembers, send_entities, waiting_entities
 from sync.replays.requests import mark_for_replay, replayed_entry
 from sync.replays.skip_rules import find_skipped
 from webhooks.models import Event
@@ -83,11 +84,12 @@ def _send_batch(job: RunningJob, busy_targets: set[int]) -> list[int]:
             return []
         limit = _count_sendable(replay, now)
         members = _select_members(replay, 2 * limit + _EXTRA_MEMBERS) if limit else []
-        if not members or _must_yield(members[:limit], busy_targets):
+        if not members or _must_yield(replay, members[:limit], busy_targets):
             return []
         # Locks the job until the commit: a worker that slept past its lease fails here and sends nothing.
         job.renew_lease()
-        return _send_members(replay, members, limit, now)
+        sent = send_entities if replay.makes_equal else _send_events
+        return _record_sent(replay, sent(replay, members, limit), now)
 
 
 def _count_sendable(replay: PersonRequest, now: datetime) -> int:
@@ -104,6 +106,9 @@ def _select_members(replay: PersonRequest, limit: int) -> list[PersonRequestMemb
     """Select the oldest waiting members, one of each entity, without entities in progress: this keeps
     their order.
     """
+    if replay.makes_equal:
+        # One member an entity.
+        return list(waiting_entities(replay)[:limit])
     members = PersonRequestMember.objects.filter(person_request=replay)
     busy = list(members.filter(state=MemberState.SENT).values_list("event__entity_id", flat=True))
     waiting = members.filter(state=MemberState.WAITING).exclude(event__entity_id__in=busy)
@@ -113,16 +118,22 @@ def _select_members(replay: PersonRequest, limit: int) -> list[PersonRequestMemb
     return list(oldest.values())
 
 
-def _must_yield(members: Sequence[PersonRequestMember], busy_targets: set[int]) -> bool:
-    if not busy_targets:
-        return False
+def _must_yield(
+    replay: PersonRequest, members: Sequence[PersonRequestMember], busy_targets: set[int]
+) -> bool:
+    if not busy_targets or replay.route is not None:
+        return replay.route is not None and replay.route.target_id in busy_targets
     deliveries = Delivery.objects.filter(event__in=[member.event_id for member in members])
     return deliveries.filter(target__in=busy_targets).exists()
 
 
-def _send_members(
-    replay: PersonRequest, members: Sequence[PersonRequestMember], limit: int, now: datetime
-) -> list[int]:
+def _record_sent(replay: PersonRequest, sent: SentMembers, now: datetime) -> list[int]:
+    _update_counts(replay, sent.sent, sent.skipped, len(sent.deliveries), now)
+    append_entries(*sent.entries)
+    return list(sent.deliveries)
+
+
+def _send_events(replay: PersonRequest, members: Sequence[PersonRequestMember], limit: int) -> SentMembers:
     events = [member.event for member in members]
     # Locked in the same order as by other requests, which prevents deadlocks. No delivery changes between the check
     # and the marking.
@@ -149,11 +160,9 @@ def _send_members(
     deliveries = list(replayed_deliveries.order_by("event_id", "pk").values_list("pk", flat=True))
     refresh_event_states(event.pk for event in sent)
     _mark_members(replay, sent, {event.pk: skipped[event.pk] for event in checked if event.pk in skipped})
-    _update_counts(replay, len(sent), len(checked) - len(sent), len(deliveries), now)
     details = {"person_request": str(replay.uuid), "of": replay.total}
     replayed = [replayed_entry(event, replay, details, opened.get(event.pk, ())) for event in sent]
-    append_entries(*replayed, *reopened)
-    return deliveries
+    return SentMembers(len(sent), len(checked) - len(sent), deliveries, [*replayed, *reopened])
 
 
 def _without_deliveries(events: Sequence[Event]) -> list[Event]:

@@ -22,15 +22,29 @@ from logins.held_permissions import APPROVE_REPLAYS
 from logins.second_person import Decider, possible_deciders, why_not_second
 from sync.jobs import submission
 from sync.models import PersonRequest, PersonRequestState, ReplayPace, ReplayPauseReason
+from sync.replays.difference_selection import KINDS_PARAM, selected_kinds
+from sync.replays.entity_members import equalised_entries
 from sync.replays.requests import ReplayAlreadyRequested, ReplayRefused, normalize_reason
 
 # Kind of the job that sends a bulk replay.
 KIND = "replay"
 _UNDER_WAY = (PersonRequestState.RUNNING, PersonRequestState.PAUSED)
+# The actions with which a request begins to send.
+_BEGINS = ("replay.started", "replay.approved")
 _HAS_WORK = (PersonRequestState.RUNNING, PersonRequestState.STOPPING)
 # The other parameters may identify a person.
 _LOGGED_PARAMS = frozenset(
-    {"state", "event_type", "entity_type", "source", "received_from", "received_to", "code", "failure_group"}
+    {
+        "state",
+        "event_type",
+        "entity_type",
+        "source",
+        "received_from",
+        "received_to",
+        "code",
+        "failure_group",
+        KINDS_PARAM,
+    }
 )
 
 
@@ -72,6 +86,7 @@ def start_replay(replay: PersonRequest, person: ActingPerson, terms: ReplayTerms
         "pace": str(terms.pace),
         "filter": _loggable_filter(replay.filter),
         "limit": terms.approval_limit,
+        **_pair_facts(replay),
     }
     action = "replay.awaits-approval" if needs_second else "replay.started"
     done = NewEntry(replay.stream, action, person.actor, _with_address(person, details))
@@ -172,9 +187,27 @@ def _change_state(
         if moved and after in _HAS_WORK:
             submission.submit_job(KIND, replay.pk)
         if moved:
-            append_entries(entry)
+            append_entries(*_equalised_entries(replay, entry), entry)
     replay.refresh_from_db()
     return bool(moved)
+
+
+def _equalised_entries(replay: PersonRequest, entry: NewEntry) -> list[NewEntry]:
+    """Return the entry of its comparison when a request that makes differences equal begins to send."""
+    if entry.action not in _BEGINS or not replay.makes_equal:
+        return []
+    details: Mapping[str, JSONValue] = {
+        "person_request": str(replay.uuid),
+        "of": replay.total,
+        "sent": replay.waiting_count,
+        **_pair_facts(replay),
+    }
+    return equalised_entries(replay.comparison, entry.actor, details)
+
+
+def _pair_facts(replay: PersonRequest) -> dict[str, JSONValue]:
+    """Return the route and the kinds of differences that a request makes equal; empty for any other."""
+    return {"route": replay.route_id, "kinds": list(selected_kinds(replay))} if replay.makes_equal else {}
 
 
 def _with_address(person: ActingPerson, details: Mapping[str, JSONValue]) -> dict[str, JSONValue]:

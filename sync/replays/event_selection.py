@@ -5,7 +5,7 @@ start of the selection are left out. Each batch is a transaction, so another pro
 """
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -72,20 +72,27 @@ def select_events(by: AbstractBaseUser, events: Collection[int], key: UUID | Non
         with transaction.atomic():
             batch = Event.objects.filter(pk__in=ordered[start : start + BATCH_SIZE]).order_by("pk")
             _add_members(replay, list(batch.only(*_LOADED_FIELDS)))
-    _freeze_selection(replay)
+    freeze_selection(replay)
     return replay
 
 
 def fill_selection(replay: PersonRequest, matching: QuerySet[Event], seconds: float, job: RunningJob) -> bool:
-    """Add events to a selection for at most `seconds`. Returns True once it is frozen and its job has ended.
+    """Add events to a selection as `fill_in_batches` does. `matching` are the events that its filter selects."""
+    return fill_in_batches(replay, lambda: _add_next_batch(replay, matching), seconds, job)
 
-    `matching` are the events that its filter selects. Raises JobLost. Raises TooManyEvents after removing all
-    members; the selection itself stays, to say why it is empty.
+
+def fill_in_batches(
+    replay: PersonRequest, add_next_batch: Callable[[], bool], seconds: float, job: RunningJob
+) -> bool:
+    """Add members to a selection for at most `seconds`. Returns True once it is frozen and its job has ended.
+
+    `add_next_batch` adds the next ones in a transaction, and returns True at the end. Raises JobLost. Raises
+    TooManyEvents after removing all members; the selection itself stays, to say why it is empty.
     """
     deadline = time.monotonic() + seconds
     while True:
         with transaction.atomic():
-            is_complete = _add_next_batch(replay, matching)
+            is_complete = add_next_batch()
             job.renew_lease(made_progress=True)
         if is_too_large(replay):
             # The job ends first, so that no worker resumes a selection whose members are being deleted.
@@ -96,7 +103,7 @@ def fill_selection(replay: PersonRequest, matching: QuerySet[Event], seconds: fl
             raise TooManyEvents
         if is_complete:
             with transaction.atomic():
-                _freeze_selection(replay)
+                freeze_selection(replay)
                 job.finish()
             return True
         if time.monotonic() >= deadline:
@@ -107,9 +114,7 @@ def _add_next_batch(replay: PersonRequest, matching: QuerySet[Event]) -> bool:
     """Add the next batch of events after the stored position. Returns True at the end. Raises JobLost if the
     selection was discarded.
     """
-    if not PersonRequest.objects.select_for_update(no_key=True).filter(pk=replay.pk).exists():
-        raise JobLost
-    replay.refresh_from_db()
+    lock_selection(replay)
     events = matching.filter(pk__lte=replay.last_event_id).order_by("-received_at", "-id")
     if replay.cursor_at is not None:
         at, key = replay.cursor_at, replay.cursor_id
@@ -121,6 +126,13 @@ def _add_next_batch(replay: PersonRequest, matching: QuerySet[Event]) -> bool:
         replay.save(update_fields=["cursor_at", "cursor_id"])
         _add_members(replay, batch)
     return len(batch) < BATCH_SIZE
+
+
+def lock_selection(replay: PersonRequest) -> None:
+    """Lock a selection and read it again. Raises JobLost if it was discarded."""
+    if not PersonRequest.objects.select_for_update(no_key=True).filter(pk=replay.pk).exists():
+        raise JobLost
+    replay.refresh_from_db()
 
 
 def _add_members(replay: PersonRequest, events: Sequence[Event]) -> None:
@@ -142,7 +154,8 @@ def _add_members(replay: PersonRequest, events: Sequence[Event]) -> None:
     replay.skipped += len(skipped)
 
 
-def _freeze_selection(replay: PersonRequest) -> None:
+def freeze_selection(replay: PersonRequest) -> None:
+    """Make a selection final: a person can confirm it."""
     PersonRequest.objects.filter(pk=replay.pk, state=PersonRequestState.CHOOSING).update(
         state=PersonRequestState.CHOSEN, frozen_at=timezone.now()
     )

@@ -1,4 +1,7 @@
-"""Select the events of a bulk replay by the event list's filter: begun in a request, resumed by a worker."""
+"""Select the members of a bulk replay: by the event list's filter, or by the kinds of a comparison's differences.
+
+Begun in a request, resumed by a worker.
+"""
 
 import logging
 from collections.abc import Mapping
@@ -10,6 +13,7 @@ from django.utils import timezone
 from sync.jobs.claims import claim_job_of
 from sync.jobs.running_job import JobKind, JobLost, JobStopped, RunningJob, ShouldContinue
 from sync.models import JobState, PersonRequest
+from sync.replays.difference_selection import fill_from_differences
 from sync.replays.event_selection import (
     KIND,
     TooManyEvents,
@@ -35,19 +39,30 @@ def select_by_filter(by: AbstractBaseUser, params: Mapping[str, str]) -> PersonR
     """
     resolved = resolve_filter(params, timezone.now())
     replay = begin_selection(by, resolved.to_params())
-    job = claim_job_of(EVENT_SET, replay.pk)
-    # A worker was faster.
-    if job is None:
-        return replay
     try:
-        with suppress(JobLost):
-            if not fill_selection(replay, resolved.apply_to(Event.objects.all()), _REQUEST_SECONDS, job):
-                job.requeue()
+        fill_briefly(replay)
     except TooManyEvents:
         # The person sees the error at once, so no empty selection has to explain it.
         discard_selection(replay)
         raise
     return replay
+
+
+def fill_briefly(replay: PersonRequest) -> None:
+    """Fill a selection that has begun for a few seconds, and leave the rest to a worker. Raises TooManyEvents."""
+    job = claim_job_of(EVENT_SET, replay.pk)
+    # A worker was faster.
+    if job is None:
+        return
+    with suppress(JobLost):
+        if not _fill(replay, _REQUEST_SECONDS, job):
+            job.requeue()
+
+
+def _fill(replay: PersonRequest, seconds: float, job: RunningJob) -> bool:
+    if replay.makes_equal:
+        return fill_from_differences(replay, seconds, job)
+    return fill_selection(replay, filter_of(replay).apply_to(Event.objects.all()), seconds, job)
 
 
 def filter_of(replay: PersonRequest) -> EventFilter:
@@ -58,9 +73,8 @@ def filter_of(replay: PersonRequest) -> EventFilter:
 def _run_selection(job: RunningJob, should_continue: ShouldContinue) -> None:
     """Resume a selection until it is frozen. Raises JobLost, JobStopped."""
     replay = PersonRequest.objects.get(pk=job.subject)
-    matching = filter_of(replay).apply_to(Event.objects.all())
     try:
-        while not fill_selection(replay, matching, _RUN_SECONDS, job):
+        while not _fill(replay, _RUN_SECONDS, job):
             if not should_continue():
                 raise JobStopped
     except TooManyEvents:
