@@ -260,11 +260,11 @@ def _unread_fields(claim: Claim, names: frozenset[str]) -> UnreadFields | None:
 
 def _is_requested_by_person(claim: Claim) -> bool:
     """True if a person asked for this attempt, or for the one that it retries. Reads earlier attempts for a retry."""
-    attempt = claim.attempt
-    if attempt.cause == AttemptCause.RETRY:
+    cause = claim.attempt.cause
+    if cause == AttemptCause.RETRY:
         earlier = Attempt.objects.filter(delivery=claim.delivery.pk).exclude(cause=AttemptCause.RETRY)
-        attempt = earlier.only("cause", "person_request").order_by("-number").first() or attempt
-    return attempt.cause == AttemptCause.REPLAY or attempt.person_request_id is not None
+        cause = earlier.order_by("-number").values_list("cause", flat=True).first() or cause
+    return cause == AttemptCause.REPLAY
 
 
 def _is_not_yet_visible(claim: Claim, record: Record | None) -> bool:

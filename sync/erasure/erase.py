@@ -15,6 +15,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import OperationalError, transaction
+from django.db.models import F
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
@@ -35,7 +36,18 @@ from sync.housekeeping.retention_rules import PAUSE_SECONDS
 from sync.jobs.claims import claim_job_of
 from sync.jobs.job_execution import always_continue
 from sync.jobs.running_job import JobKind, JobLost, JobStopped, RunningJob, ShouldContinue
-from sync.models import Attempt, Call, Delivery, Erasure, ErasureState, Recheck
+from sync.models import (
+    Attempt,
+    Call,
+    Delivery,
+    Erasure,
+    ErasureState,
+    MemberState,
+    PersonRequest,
+    PersonRequestMember,
+    Recheck,
+    SkipReason,
+)
 from webhooks.models import Event, Payload, State, SubjectKey, erased_entity_id, subject_key
 
 logger = logging.getLogger("hub.erasing")
@@ -137,6 +149,8 @@ def _destroy_keys(erasure: Erasure, job: RunningJob) -> None:
             subject_key(source, subject.entity_type, subject.entity_id)
     now = timezone.now()
     with _locked_erasure(erasure, job):
+        # In the order of the commits that make events of members: first the request, then the keys.
+        members = _pseudonymize_members(subject, now)
         # Waits for every commit that encrypts with one of these keys: it locks the same rows.
         keys = [key.pk for key in subject.keys.select_for_update().order_by("pk")]
         # Before the rows change that show which replays concern this entity alone.
@@ -153,7 +167,8 @@ def _destroy_keys(erasure: Erasure, job: RunningJob) -> None:
         compared = _delete_compared(subject)
         links = subject.links.delete()[0]
         done = {"keys": destroyed, "links": links, "closed": closed}
-        done |= ({"waits": waits} if waits else {}) | ({"differences": compared} if compared else {})
+        others = {"waits": waits, "members": members, "differences": compared}
+        done |= {name: number for name, number in others.items() if number}
         erasure.last_event, erasure.counts = newest or 0, done
         erasure.save(update_fields=["last_event", "counts"])
         list_erasure(erasure, sorted(subject.pseudonyms.values()))
@@ -171,6 +186,20 @@ def _delete_compared(subject: ErasureSubject) -> int:
     """Delete what comparisons found of the entity and its records, also while one runs. Returns the differences."""
     subject.compared_records.delete()
     return subject.differences.delete()[0]
+
+
+def _pseudonymize_members(subject: ErasureSubject, now: datetime) -> int:
+    """Replace the entity in requests that were to make it equal, so that none does. Returns the number of members."""
+    names, members = subject.pseudonyms, subject.lock_unsent_members()
+    for member in members:
+        route = member.person_request.route
+        assert route is not None, "selected by its route"
+        if member.state == MemberState.WAITING:
+            PersonRequest.objects.filter(pk=member.person_request_id).update(skipped=F("skipped") + 1)
+            member.state, member.why, member.at = MemberState.SKIPPED, SkipReason.ERASED, now
+        member.entity_id = erased_entity_id(names[route.source_id])
+    PersonRequestMember.objects.bulk_update(members, ["entity_id", "state", "why", "at"])
+    return len(members)
 
 
 def _close_unfinished_deliveries(subject: ErasureSubject, erasure: Erasure, now: datetime) -> int:
@@ -266,7 +295,8 @@ def _finish_erasure(erasure: Erasure, job: RunningJob, subject: ErasureSubject) 
         erasure.state, erasure.ended_at = ErasureState.DONE, timezone.now()
         erasure.entity_id, erasure.reason = erased_entity_id(names[0]), REDACTED_TEXT
         erasure.save(update_fields=["state", "ended_at", "entity_id", "reason"])
-        # An attempt for another entity may have ended since the keys were destroyed.
+        # A selection may have been filled, and an attempt for another entity ended, since the keys were destroyed.
+        _pseudonymize_members(subject, erasure.ended_at)
         subject.awaited_records.delete()
         subject.record_references.delete()
         # A page of a comparison may have been stored since.

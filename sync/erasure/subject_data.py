@@ -29,6 +29,7 @@ from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, pseudon
 
 _STREAM_BATCH_SIZE = 500
 _REQUEST_ACTIONS = (
+    "event.made",
     *("event.replayed", "delivery.approved", "delivery.closed", "delivery.done-by-hand"),
     *("delivery.record-linked", "delivery.record-approved"),
 )
@@ -112,6 +113,21 @@ class ErasureSubject:
     def pseudonyms(self) -> dict[int, str]:
         """Pseudonyms by source."""
         return {source: pseudonym(source, self.entity_type, self.entity_id) for source in self.sources}
+
+    def lock_unsent_members(self) -> list[PersonRequestMember]:
+        """Return the members of requests that make differences equal which name the entity, because they have no event,
+        with their requests locked: no event of them is made until the transaction ends.
+        """
+        # Few requests have a route: through them the constraint `entity_once_a_request` finds the member.
+        requests = PersonRequest.objects.filter(
+            route__source__in=self.sources, route__entity_type=self.entity_type
+        )
+        members = PersonRequestMember.objects.filter(
+            person_request__in=list(requests.values_list("pk", flat=True)), entity_id=self.entity_id
+        )
+        keys = list(members.values_list("person_request", flat=True))
+        list(PersonRequest.objects.select_for_update(no_key=True).filter(pk__in=keys).order_by("pk"))
+        return list(members.filter(person_request__in=keys).select_related("person_request__route"))
 
     @property
     def keys(self) -> QuerySet[SubjectKey]:

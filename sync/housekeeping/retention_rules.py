@@ -28,7 +28,7 @@ from sync.housekeeping.audit_upkeep import seal_audit
 from sync.housekeeping.batch_deletion import PrunedBatch
 from sync.housekeeping.log_in_pruning import find_expired_log_in_attempts, find_expired_refreshed_tokens
 from sync.housekeeping.unusable_bodies import expired_unusable_bodies
-from sync.models import Alarm, PruningRun, RetentionCategory
+from sync.models import Alarm, PersonRequestMember, PruningRun, RetentionCategory
 from webhooks.models import Refusal
 from webhooks.models.rate_limit import RateLimitState
 
@@ -81,6 +81,12 @@ RETENTION_RULES = (
             housekeeping_prune.prune_events,
             housekeeping_prune.prune_unusable_requests,
             housekeeping_prune.prune_comparisons,
+            # With its event goes a member that has one.
+            _prune_rows(
+                lambda up_to: PersonRequestMember.objects.filter(
+                    event=None, person_request__ended_at__lt=up_to
+                )
+            ),
         ),
     ),
     RetentionRule(

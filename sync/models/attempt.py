@@ -23,7 +23,8 @@ class AttemptCause(models.TextChoices):
     RETRY = "retry", _("a retry")
     REPLAY = "replay", _("a replay")
     RECHECK = "recheck", _("a re-check")
-    # The first attempt of an event with this origin. A person's request may have made the event.
+    # The first attempt of an event with this origin. A person's request may have made the event, but it is no replay:
+    # it writes what the comparison found to differ.
     COMPARISON = "comparison", _("a comparison")
     CATCH_UP = "catch-up", _("a catch-up")
 

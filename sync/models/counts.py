@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import models
 
 from sync.models.connection import Connection
-from webhooks.models import Source, State
+from webhooks.models import EventOrigin, Source, State
 
 
 class CountedHour(models.Model):
@@ -47,20 +47,29 @@ class CountMark(models.Model):
 
 
 class EventCount(models.Model):
-    """The number of events that arrived in an hour and are in a state now. Unknown types are counted together."""
+    """The number of events that an hour brought and that are in a state now. Unknown types are counted together."""
 
     hour = models.DateTimeField()
     source = models.ForeignKey(Source, models.CASCADE, related_name="+", db_index=False)
     entity_type = models.CharField(max_length=64)
     event_type = models.CharField(max_length=64)
     state = models.CharField(max_length=12, choices=State)
+    origin = models.CharField(
+        max_length=12, choices=EventOrigin, default=EventOrigin.WEBHOOK, db_default=EventOrigin.WEBHOOK
+    )
     number = models.PositiveIntegerField()
 
     class Meta:
         default_permissions = ()
         constraints = [
             models.UniqueConstraint(
-                "hour", "source", "entity_type", "event_type", "state", name="event_count_once"
+                "hour",
+                "source",
+                "entity_type",
+                "event_type",
+                "state",
+                "origin",
+                name="event_count_once_an_origin",
             ),
         ]
 

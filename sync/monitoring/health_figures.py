@@ -27,7 +27,7 @@ from sync.deliveries.predicates import has_expired_lease, is_behind_older, is_du
 from sync.models import Connection
 from sync.models.connection import IDS_CHANGED
 from sync.monitoring.expiring_certificates import ExpiringCertificate, read_certificates
-from webhooks.models import Event, Receipt, Source, State
+from webhooks.models import Event, EventOrigin, Receipt, Source, State
 
 # Bounds the cost of counting a large backlog.
 COUNT_LIMIT = 10_000
@@ -223,9 +223,9 @@ def _count_up_to_limit(rows: QuerySet[Event]) -> int:
 
 
 def newest_events_of_source() -> QuerySet[Event]:
-    """Select the events of the outer query's source, newest first, without the hub's own test events."""
-    of_source = Event.objects.filter(source=OuterRef("pk")).exclude(entity_type=TEST_EVENT_TYPE)
-    return of_source.order_by("-received_at", "-id")
+    """Select the webhooks of the outer query's source, newest first, without the hub's own test events."""
+    of_source = Event.objects.filter(source=OuterRef("pk"), origin=EventOrigin.WEBHOOK)
+    return of_source.exclude(entity_type=TEST_EVENT_TYPE).order_by("-received_at", "-id")
 
 
 def read_source_activity() -> list[SourceActivity]:
@@ -253,8 +253,9 @@ def _source_activity(
 
 
 def _newest_readable_time(source: int) -> datetime | None:
-    """Return the newest time that can be read among the last events of a source."""
-    events = Event.objects.filter(source=source).exclude(entity_type=TEST_EVENT_TYPE)
+    """Return the newest time that can be read among the last webhooks of a source."""
+    webhooks = Event.objects.filter(source=source, origin=EventOrigin.WEBHOOK)
+    events = webhooks.exclude(entity_type=TEST_EVENT_TYPE)
     keys = events.order_by("-received_at", "-id").values_list("pk", flat=True)[:MAX_DAMAGED]
     for key in keys:
         try:

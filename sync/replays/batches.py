@@ -114,8 +114,14 @@ def _select_members(replay: PersonRequest, limit: int) -> list[PersonRequestMemb
     waiting = members.filter(state=MemberState.WAITING).exclude(event__entity_id__in=busy)
     oldest: dict[tuple[str, str], PersonRequestMember] = {}
     for member in waiting.select_related("event__source").order_by("event")[:limit]:
-        oldest.setdefault((member.event.entity_type, member.event.entity_id), member)
+        event = _event_of(member)
+        oldest.setdefault((event.entity_type, event.entity_id), member)
     return list(oldest.values())
+
+
+def _event_of(member: PersonRequestMember) -> Event:
+    assert member.event is not None, "only an entity of a route has no event"
+    return member.event
 
 
 def _must_yield(
@@ -134,7 +140,7 @@ def _record_sent(replay: PersonRequest, sent: SentMembers, now: datetime) -> lis
 
 
 def _send_events(replay: PersonRequest, members: Sequence[PersonRequestMember], limit: int) -> SentMembers:
-    events = [member.event for member in members]
+    events = [_event_of(member) for member in members]
     # Locked in the same order as by other requests, which prevents deadlocks. No delivery changes between the check
     # and the marking.
     list(Delivery.objects.select_for_update().filter(event__in=events).order_by("event_id", "pk").only("pk"))

@@ -22,7 +22,7 @@ from logins.held_permissions import APPROVE_REPLAYS
 from logins.second_person import Decider, possible_deciders, why_not_second
 from sync.jobs import submission
 from sync.models import PersonRequest, PersonRequestState, ReplayPace, ReplayPauseReason
-from sync.replays.difference_selection import KINDS_PARAM, selected_kinds
+from sync.replays.difference_selection import selected_kinds
 from sync.replays.entity_members import equalised_entries
 from sync.replays.requests import ReplayAlreadyRequested, ReplayRefused, normalize_reason
 
@@ -34,17 +34,7 @@ _BEGINS = ("replay.started", "replay.approved")
 _HAS_WORK = (PersonRequestState.RUNNING, PersonRequestState.STOPPING)
 # The other parameters may identify a person.
 _LOGGED_PARAMS = frozenset(
-    {
-        "state",
-        "event_type",
-        "entity_type",
-        "source",
-        "received_from",
-        "received_to",
-        "code",
-        "failure_group",
-        KINDS_PARAM,
-    }
+    {"state", "event_type", "entity_type", "source", "received_from", "received_to", "code", "failure_group"}
 )
 
 
@@ -84,7 +74,7 @@ def start_replay(replay: PersonRequest, person: ActingPerson, terms: ReplayTerms
         "of": replay.total,
         "sent": replay.waiting_count,
         "pace": str(terms.pace),
-        "filter": _loggable_filter(replay.filter),
+        "filter": None if replay.makes_equal else _loggable_filter(replay.filter),
         "limit": terms.approval_limit,
         **_pair_facts(replay),
     }

@@ -49,6 +49,9 @@ def add_entity_members(replay: PersonRequest, differences: Sequence[Difference])
     members = PersonRequestMember.objects.filter(person_request=replay, entity_id__in=by_entity)
     for entity_id in members.values_list("entity_id", flat=True):
         del by_entity[entity_id]
+    # No new row names an entity that is being erased.
+    for entity_id in erased_entities(replay.route, by_entity):
+        del by_entity[entity_id]
     skipped = find_skipped_entities(by_entity, replay.route, replay)
     PersonRequestMember.objects.bulk_create(
         PersonRequestMember(
@@ -158,7 +161,7 @@ def send_entities(replay: PersonRequest, members: Sequence[PersonRequestMember],
     # Checked again: since the selection an entity may have been erased, or a webhook may have come.
     skipped = find_skipped_entities([member.entity_id for member in members], replay.route, replay)
     chosen, passed = _choose_members(members, skipped, limit)
-    chosen = _lock_members(resolved, chosen)
+    chosen = _lock_subjects(resolved, chosen)
     types = {member.entity_id: member.event_type for member in chosen}
     made = make_events(resolved, types, maker_for(replay, {"of": replay.total}), replay)
     _mark_sent(chosen, made)
@@ -184,17 +187,16 @@ def _choose_members(
     return chosen, passed
 
 
-def _lock_members(
+def _lock_subjects(
     resolved: ResolvedRoute, members: Sequence[PersonRequestMember]
 ) -> list[PersonRequestMember]:
-    """Lock the keys of entities against an erasure. Returns the members without those that were erased meanwhile."""
+    """Lock the keys of entities against an erasure. Returns the members without those whose erasure was confirmed
+    meanwhile: it replaces their ids once the request, which the caller has locked, is free.
+    """
     route, entity_ids = resolved.route, [member.entity_id for member in members]
     lock_subjects(route.source, route.entity_type, entity_ids)
     erased = erased_entities(route, entity_ids)
-    # An erasure replaces the ids of members in the commit that destroys the keys.
-    rows = PersonRequestMember.objects.filter(pk__in=[member.pk for member in members])
-    unchanged = set(rows.filter(entity_id__in=entity_ids).values_list("pk", flat=True))
-    return [member for member in members if member.pk in unchanged and member.entity_id not in erased]
+    return [member for member in members if member.entity_id not in erased]
 
 
 def _mark_sent(members: Sequence[PersonRequestMember], made: MadeEvents) -> None:

@@ -27,7 +27,7 @@ BATCH_SIZE = 1_000
 KIND = "event-set"
 # For a selection that was never confirmed.
 DRAFT_RETENTION = timedelta(days=1)
-_LOADED_FIELDS = ("source_id", "entity_type", "entity_id", "event_type", "received_at")
+_LOADED_FIELDS = ("source_id", "entity_type", "entity_id", "event_type", "origin", "received_at")
 _DRAFTS = (PersonRequestState.CHOOSING, PersonRequestState.CHOSEN)
 
 

@@ -23,7 +23,7 @@ from sync.models import (
     PersonRequestState,
     SkipReason,
 )
-from webhooks.models import Event, is_erased
+from webhooks.models import Event, EventOrigin, is_erased
 
 _LOADED_FIELDS = (
     *("event_id", "state", "person_request_id", "is_relayed", "settled_at", "occurred_at"),
@@ -65,6 +65,8 @@ def _skip_reason(
     event: Event, rows: list[Any], replay: PersonRequest, *, is_routed: bool
 ) -> SkipReason | None:
     if not rows:
+        # Only a webhook is for all routes of its source.
+        is_routed = is_routed and event.origin == EventOrigin.WEBHOOK
         return None if is_routed and event.event_type in EVENT_TYPES else SkipReason.UNROUTED
     # Only an open delivery waits for its replay: a closed one names the request that closed it.
     if any(row.person_request_id and row.state in OPEN_STATES for row in rows):

@@ -20,7 +20,7 @@ CountsByKey = Mapping[tuple[Any, ...], int]
 
 @dataclass(frozen=True, slots=True)
 class HourlyEvents:
-    """Counts of one hour: `events` by source, entity type, event type and state; `failures` by connection and
+    """Counts of one hour: `events` by source, entity type, event type, state and origin; `failures` by connection and
     code; `refusals` by source and code.
 
     `open_count`: events that can still change without a person.
@@ -35,14 +35,15 @@ class HourlyEvents:
 def count_events(hour: datetime) -> HourlyEvents:
     """Count the events of an hour: five statements, and one for the known entity types."""
     matching = _within_hour(Event.objects.all(), hour, "received_at").order_by()
-    counted = matching.values_list("source_id", "entity_type", "event_type", "state").annotate(Count("pk"))
+    columns = ("source_id", "entity_type", "event_type", "state", "origin")
+    counted = matching.values_list(*columns).annotate(Count("pk"))
     # Types come from the senders: unknown ones are counted together, which bounds the number of rows.
     known = set(Route.objects.values_list("entity_type", flat=True).distinct())
     events: Counter[tuple[Any, ...]] = Counter()
-    for source, entity_type, event_type, state, number in counted:
+    for source, entity_type, event_type, state, origin, number in counted:
         entity = entity_type if entity_type in known else OTHER_TYPE
         event = event_type if event_type in EVENT_TYPES else OTHER_TYPE
-        events[source, entity, event, state] += number
+        events[source, entity, event, state, origin] += number
     # An event shows the worst of its deliveries: behind a failed one, another may still be open.
     dead = _within_hour(Delivery.objects.filter(event__state=State.DEAD), hour, "event__received_at")
     hidden = dead.filter(state__in=OPEN_STATES).count()
@@ -58,7 +59,7 @@ def count_events(hour: datetime) -> HourlyEvents:
         events,
         failures,
         {(source, code): number for source, code, number in refused.annotate(Sum("times"))},
-        sum(number for (*_, state), number in events.items() if state in OPEN_STATES) + hidden,
+        sum(number for (*_, state, _origin), number in events.items() if state in OPEN_STATES) + hidden,
     )
 
 

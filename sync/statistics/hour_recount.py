@@ -46,7 +46,8 @@ def recount_hour(hour: datetime, now: datetime) -> bool:
 def _store_counts(
     hour: datetime, events: HourlyEvents, calls: Mapping[int, HourlyCalls], usual: Mapping[int, float | None]
 ) -> None:
-    _replace_counts(EventCount, hour, ("source_id", "entity_type", "event_type", "state"), events.events)
+    names = ("source_id", "entity_type", "event_type", "state", "origin")
+    _replace_counts(EventCount, hour, names, events.events)
     _replace_counts(FailureCount, hour, ("connection_id", "code"), events.failures)
     _raise_refusal_counts(hour, events.refusals)
     _store_call_counts(hour, calls, usual)

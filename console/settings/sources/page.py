@@ -20,7 +20,7 @@ from database.encryption.at_rest import CannotDecrypt
 from sync.models import EventCount, RefusalCount, Route
 from sync.models.counts import HOUR, start_of_hour
 from sync.monitoring.health_figures import newest_events_of_source
-from webhooks.models import Receipt, Source, SourceSecret
+from webhooks.models import EventOrigin, Receipt, Source, SourceSecret
 
 MAX_RECEIPTS = 2_000
 # Times that can be read. Both databases order everything else in a column of times before or after these.
@@ -137,7 +137,7 @@ SHOWN_HOURS = 24
 
 @dataclass(frozen=True, slots=True)
 class DailyEventCount:
-    """The number of events of this hour and the 23 before. `points` draws the complete hours as a line."""
+    """The number of webhooks of this hour and the 23 before. `points` draws the complete hours as a line."""
 
     number: int
     points: str
@@ -153,7 +153,7 @@ def attach_daily_counts(sources: Iterable[Any]) -> list[Any]:
     current = start_of_hour(timezone.now())
     counted: dict[int, Counter[datetime]] = {source.pk: Counter() for source in rows}
     counts = EventCount.objects.filter(
-        source__in=list(counted), hour__gt=current - SHOWN_HOURS * HOUR
+        source__in=list(counted), origin=EventOrigin.WEBHOOK, hour__gt=current - SHOWN_HOURS * HOUR
     ).order_by()
     for source, hour, number in counts.values_list("source_id", "hour").annotate(Sum("number")):
         counted[source][hour] = number

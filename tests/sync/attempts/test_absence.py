@@ -8,12 +8,15 @@ import pytest
 from django.utils import timezone
 
 from config_schema.codes.reference import new_uuid
+from exports.row_checks.nightly_rows import find_row_faults
 from sync.attempts import plan
+from sync.comparisons.make_equal import make_equal_at_once
 from sync.execution.executor import run_due_deliveries
 from sync.mappings.past_entities import UntestableReason, read_past_events
-from sync.models import Attempt, Call, Connection, Delivery, Route
+from sync.models import Attempt, Call, Connection, Delivery, Recheck, Route
 from sync.operations.held_deliveries import HeldDecision, decide_held
 from tests.support.builders.bulk_replays import staff_user
+from tests.support.builders.differences import user_route
 from tests.support.hub import ANNA, Hub
 from webhooks.models import Event, Payload, State
 
@@ -138,6 +141,33 @@ def test_a_reported_deletion_is_carried_out_at_once(hub: Hub) -> None:
     status, document = post_event(hub, "DELETE")
     assert (status, document["status"]) == (200, "succeeded")
     assert hub.customer()["active"] is False
+
+
+@pytest.mark.promise("I24")
+def test_what_a_comparison_saw_is_no_report_of_a_deletion(hub: Hub) -> None:
+    """Holds that an event of a comparison needs the absence proven twice, also if its type is DELETE."""
+    link_anna(hub)
+    hub.identity.directory.delete_record("users", ANNA)
+    make_equal_at_once(user_route(), ANNA, "DELETE", by=staff_user(), reason="gone for months")
+    run_due_deliveries()
+    hub.wait_until_quiet()
+    delivery = Delivery.objects.order_by("-pk")[0]
+    assert (delivery.state, delivery.code) == (State.RETRYING, ENTITY_UNPROVEN)
+    assert run_again(hub, seconds=5).state == State.RETRYING
+    assert hub.customer()["active"] is True
+    assert run_again(hub).state == State.SUCCEEDED
+    assert hub.customer()["active"] is False
+    assert not [fault for fault in find_row_faults() if "sequence-broken" in fault]
+
+
+def test_an_entity_that_a_comparison_missed_and_that_exists_is_updated(hub: Hub) -> None:
+    link_anna(hub)
+    make_equal_at_once(user_route(), ANNA, "DELETE", by=staff_user(), reason="not listed")
+    run_due_deliveries()
+    hub.wait_until_quiet()
+    assert Delivery.objects.order_by("-pk")[0].state == State.UNCHANGED
+    assert hub.customer()["active"] is True
+    assert not Recheck.objects.exists()
 
 
 @pytest.mark.submission

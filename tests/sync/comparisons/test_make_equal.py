@@ -7,10 +7,13 @@ import pytest
 from audit.entries.acting_person import ActingPerson
 from sync.comparisons import make_equal
 from sync.comparisons.make_equal import make_equal_at_once, make_equal_by_schedule, select_differences
+from sync.deliveries.routes import resolved_routes
+from sync.erasure.erase import run_erasure
 from sync.execution.executor import run_due_deliveries
 from sync.models import (
     Attempt,
     Comparison,
+    Connection,
     Delivery,
     Difference,
     PersonRequest,
@@ -18,10 +21,11 @@ from sync.models import (
     PersonRequestState,
     Route,
 )
+from sync.operations.pauses import pause_flow
 from sync.replays import batches, difference_selection, filter_selection
 from sync.replays.decisions import approve_replay
 from sync.replays.event_selection import TooManyEvents
-from sync.replays.requests import ReplayAlreadyRequested, ReplayRefused
+from sync.replays.requests import ReplayAlreadyRequested, ReplayRefused, request_replay
 from tests.support.builders.bulk_replays import (
     create_person,
     send_all_due,
@@ -29,7 +33,15 @@ from tests.support.builders.bulk_replays import (
     start_bulk_replay,
     work_replay,
 )
-from tests.support.builders.comparisons import a_comparison, a_difference, drift
+from tests.support.builders.differences import a_comparison, a_difference, drift
+from tests.support.builders.erasure import (
+    confirmed_erasure,
+    find_in_tables,
+    invented_person,
+    store_people,
+)
+from tests.support.builders.history import an_event
+from tests.support.connections import copy_connection
 from tests.support.hub import ANNA, Hub
 from tests.support.people import entries
 from webhooks.models import Event, SubjectKey
@@ -45,6 +57,12 @@ def compared(hub: Hub) -> Comparison:
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every pace fast."""
     monkeypatch.setattr(batches, "EVENTS_PER_MINUTE", dict.fromkeys(batches.EVENTS_PER_MINUTE, 60_000))
+
+
+def deliver(hub: Hub) -> None:
+    """Run what is due, and wait for what a thread of this process runs already."""
+    run_due_deliveries()
+    hub.wait_until_quiet()
 
 
 def members_of(request: PersonRequest) -> dict[str, str]:
@@ -187,7 +205,7 @@ def test_what_a_killed_worker_sent_is_made_once(
             send_all_due()
     assert set(members_of(request).values()) == {state}
     assert Event.objects.count() == Delivery.objects.count() == sent
-    assert run_due_deliveries() == sent
+    deliver(hub)
     assert work_replay(request).succeeded == 2
     assert sorted(Event.objects.values_list("entity_id", flat=True)) == names
     assert len(hub.writes()) == 2
@@ -255,7 +273,7 @@ def test_one_subject_is_made_equal_at_once(hub: Hub, compared: Comparison) -> No
     click()
     with pytest.raises(ReplayAlreadyRequested):
         click()
-    run_due_deliveries()
+    deliver(hub)
     assert hub.customer("NEVERSEEN")["email"] == "neverseen@example.com"
     request = PersonRequest.objects.get()
     assert (request.uuid, request.events, request.deliveries, request.reason) == (key, 1, 1, "asked")
@@ -289,6 +307,8 @@ def test_what_cannot_be_made_equal_at_once_is_refused(
 def test_a_subject_in_delivery_is_not_made_equal_beside_it(hub: Hub, compared: Comparison) -> None:
     create_person(hub, "TWICE")
     make_equal_at_once(compared.route, "TWICE", "UPDATE", by=staff_user(), reason="first")
+    hub.wait_until_quiet()
+    Delivery.objects.update(state="retrying", due_at=None, settled_at=None)
     with pytest.raises(ReplayAlreadyRequested, match="has not ended"):
         make_equal_at_once(compared.route, "TWICE", "UPDATE", by=staff_user(), reason="second")
     assert Event.objects.count() == PersonRequest.objects.count() == 1
@@ -300,7 +320,7 @@ def test_a_schedule_makes_each_difference_equal_once(hub: Hub, compared: Compari
     assert [difference.entity_id for difference in repair.differences] == names
     again = make_equal_by_schedule(compared.route, compared, Difference.objects.all())
     assert not again.differences
-    run_due_deliveries()
+    deliver(hub)
     assert [hub.customer(name)["email"] for name in names] == [
         f"{name.lower()}@example.com" for name in names
     ]
@@ -319,3 +339,60 @@ def test_a_schedule_removes_nothing_and_has_a_limit(compared: Comparison) -> Non
     with pytest.raises(ReplayRefused, match="at most 100"):
         make_equal_by_schedule(compared.route, compared, [gone] * 101)
     assert not Event.objects.exists()
+
+
+def test_an_erasure_leaves_no_member_that_names_the_person(
+    hub: Hub, compared: Comparison, hurry: None
+) -> None:
+    """Holds that neither a selection, nor a request under way, names or sends an entity that was erased."""
+    person = invented_person(1)
+    store_people([person])
+    drift(hub, 1, compared)
+    a_difference(compared, "differs", person.entity_id)
+    by = staff_user()
+    selected, other = (select_differences(by, compared, compared.route, kinds=["differs"]) for _ in range(2))
+    started = start_bulk_replay(by, other)
+    erasure = confirmed_erasure(person)
+    assert person.entity_id not in members_of(
+        select_differences(by, compared, compared.route, kinds=["differs"])
+    )
+    assert run_erasure(erasure)
+    Difference.objects.filter(entity_id=person.entity_id).delete()
+    assert find_in_tables([person]) == set()
+    assert sorted(members_of(selected).values()) == ["skipped: erased", "waiting"]
+    assert work_replay(started).skipped == 1
+    assert set(Event.objects.filter(origin="comparison").values_list("entity_id", flat=True)) == {"PERSON0"}
+
+
+def test_an_event_that_was_made_is_replayed_on_its_own_route_only(hub: Hub, compared: Comparison) -> None:
+    other = Route.objects.get(pk=compared.route_id)
+    shop = copy_connection(Connection.objects.get(pk=other.target_id), "second-shop")
+    other.pk, other.slug, other.target = None, "", shop
+    other.save()
+    resolved_routes.invalidate()
+    create_person(hub, "TWOROUTES")
+    make_equal_at_once(compared.route, "TWOROUTES", "UPDATE", by=staff_user(), reason="asked")
+    deliver(hub)
+    event = Event.objects.get()
+    request_replay([event], by=staff_user(), reason="again")
+    deliver(hub)
+    assert list(event.deliveries.values_list("route", flat=True)) == [compared.route_id]
+    assert list(Attempt.objects.order_by("pk").values_list("cause", flat=True)) == ["comparison", "replay"]
+    bare = an_event(7, source=compared.route.source, entity_type="USER", origin="comparison")
+    assert not request_replay([bare], by=staff_user(), reason="once more").deliveries
+
+
+def test_a_paused_route_holds_what_a_schedule_made_and_not_what_a_person_requested(
+    hub: Hub, compared: Comparison
+) -> None:
+    drift(hub, 1, compared)
+    create_person(hub, "ASKED")
+    pause_flow(compared.route, "the shop is counted", staff_user())
+    resolved_routes.invalidate()
+    make_equal_by_schedule(compared.route, compared, Difference.objects.all())
+    make_equal_at_once(compared.route, "ASKED", "UPDATE", by=staff_user(), reason="asked")
+    deliver(hub)
+    assert hub.customer("ASKED") is not None
+    [held] = Delivery.objects.filter(entity_id="PERSON0")
+    assert (held.state, held.due_at) == ("pending", None)
+    Delivery.objects.filter(pk=held.pk).update(state="closed")

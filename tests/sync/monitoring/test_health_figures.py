@@ -42,6 +42,14 @@ def test_a_relayed_delivery_is_late_behind_a_held_one_and_not_behind_a_waiting_o
     assert measure_health(NOON).oldest_due_at == NOON - minutes(60)
 
 
+def test_an_event_that_the_hub_made_ends_no_silence() -> None:
+    source = a_source()
+    an_event(source=source, received_at=NOON - minutes(3))
+    an_event(source=source, received_at=NOON, origin="comparison", is_signed=False)
+    (activity,) = read_source_activity()
+    assert activity.silent_since == NOON - minutes(3)
+
+
 @pytest.mark.parametrize(
     "value", ["CAST(x'ff' AS TEXT)", "'moonday'"] if connection.vendor == "sqlite" else ["'infinity'"]
 )

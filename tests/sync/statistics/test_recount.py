@@ -50,6 +50,7 @@ def test_each_row_is_counted_under_its_hour_its_system_and_its_kind() -> None:
         1, source=shop.source, event_type="merged", entity_type="SOMETHING", state="ignored", code="ignored"
     )
     an_event(2, source=crm.source, received_at=NOON + HOUR)
+    an_event(4, source=crm.source, received_at=NOON + HOUR, origin="comparison")
     for number, (route, code) in enumerate(
         (
             (shop, "target-rejected"),
@@ -70,14 +71,15 @@ def test_each_row_is_counted_under_its_hour_its_system_and_its_kind() -> None:
     count(NOON + HOUR + timedelta(minutes=1))
     before = start_of_hour(NOON - timedelta(seconds=1))
     events = EventCount.objects.values_list(
-        "hour", "source__slug", "entity_type", "event_type", "state", "number"
+        "hour", "source__slug", "entity_type", "event_type", "state", "origin", "number"
     )
     assert set(events) == {
-        (NOON, "aurora", "other", "other", "ignored", 1),
-        (before, "aurora", "other", "other", "ignored", 1),
-        (NOON, "aurora", "USER", "CREATE", "dead", 2),
-        (NOON, "borealis", "USER", "CREATE", "dead", 2),
-        (NOON + HOUR, "borealis", "USER", "UPDATE", "succeeded", 1),
+        (NOON, "aurora", "other", "other", "ignored", "webhook", 1),
+        (before, "aurora", "other", "other", "ignored", "webhook", 1),
+        (NOON, "aurora", "USER", "CREATE", "dead", "webhook", 2),
+        (NOON, "borealis", "USER", "CREATE", "dead", "webhook", 2),
+        (NOON + HOUR, "borealis", "USER", "UPDATE", "succeeded", "webhook", 1),
+        (NOON + HOUR, "borealis", "USER", "UPDATE", "succeeded", "comparison", 1),
     }
     assert set(FailureCount.objects.values_list("hour", "connection__slug", "code", "number")) == {
         (NOON, "shop", "target-rejected", 1),
