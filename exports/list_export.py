@@ -163,6 +163,8 @@ def _event_cells(event: Event) -> Row:
         event.state,
         event.code,
         bytes(event.digest).hex(),
+        event.origin,
+        event.requested_by,
     ]
 
 
@@ -217,6 +219,7 @@ _EVENT_CELLS: Sequence[tuple[str, Callable[[Any], Any]]] = (
     ("received_at", _optional_time),
     *((name, _as_stored) for name in ("is_signed", "state", "code")),
     ("digest", lambda digest: bytes(digest).hex()),
+    *((name, _as_stored) for name in ("origin", "requested_by")),
 )
 _EVENT_FIELDS = [name for name, _ in _EVENT_CELLS]
 _RECEIVED = _EVENT_FIELDS.index("received_at")
@@ -245,6 +248,8 @@ EVENT_EXPORT = ListExport(
         "state",
         "code",
         "body_sha256",
+        "origin",
+        "requested_by",
         "answers",
         "attempts",
     ),

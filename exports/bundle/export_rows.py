@@ -20,7 +20,8 @@ from webhooks.models import Event, Receipt, Source, is_erased, subject_row_key
 CHUNK_SIZE = 500
 _EVENT = (
     *("id", "uuid", "source__slug", "source_id", "event_id", "entity_type", "entity_id", "event_type"),
-    *("occurred_at", "occurred_text", "received_at", "is_signed", "state", "code", "digest"),
+    *("occurred_at", "occurred_text", "received_at", "is_signed", "origin", "requested_by"),
+    *("state", "code", "digest"),
 )
 _RECEIPT = (
     *("event_id", "uuid", "verified_by", "size", "received_at"),

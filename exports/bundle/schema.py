@@ -45,13 +45,14 @@ class TableSchema:
 
 EVENTS = TableSchema(
     "events",
-    "One accepted webhook: a change at a source. In the order in which they were stored.",
+    "One accepted webhook: a change at a source; or an event that a comparison or a catch-up made. In the order in "
+    "which they were stored.",
     (
         ColumnSchema(
             "reference", "text", "identifies the event; its audit entries are in the stream event:<reference>"
         ),
         ColumnSchema("uuid", "text", "the same identifier as a UUID, used in events.csv"),
-        ColumnSchema("source", "text", "slug of the source that sent it"),
+        ColumnSchema("source", "text", "slug of the source that sent it, or whose route it was made for"),
         ColumnSchema("source_id", "number", "the key of that source, which never changes"),
         ColumnSchema(
             "event_id",
@@ -65,11 +66,26 @@ EVENTS = TableSchema(
         ColumnSchema("event_type", "text", "CREATE, UPDATE, DELETE, or another event name of the source"),
         ColumnSchema("occurred", _TIME_TYPE, "when it changed, according to the source", nullable=True),
         ColumnSchema("occurred_text", "text", "the same time as it was sent; empty if none was"),
-        ColumnSchema("received", _TIME_TYPE, "when the webhook was received"),
+        ColumnSchema("received", _TIME_TYPE, "when the webhook was received, or the event was made"),
         ColumnSchema("signed", "true or false", "whether the webhook's signature was verified"),
+        ColumnSchema(
+            "origin",
+            "text",
+            "webhook; comparison or catch-up if that made the event, which then has no receipt",
+        ),
+        ColumnSchema(
+            "requested_by",
+            "number",
+            "the person's request that made it; null for a webhook, and if no person did",
+            nullable=True,
+        ),
         ColumnSchema("state", "text", "the status of its least successful delivery", mutable=True),
         ColumnSchema("code", "text", "the reason, as a code", mutable=True),
-        ColumnSchema("body_sha256", "text", "SHA-256 of the webhook's body, which is not in this export"),
+        ColumnSchema(
+            "body_sha256",
+            "text",
+            "SHA-256 of the webhook's body, which is not in this export; of no bytes for an event of another origin",
+        ),
         ColumnSchema(
             "subject_key",
             "text",
@@ -124,7 +140,7 @@ ATTEMPTS = TableSchema(
         ColumnSchema("delivery", "number", "the delivery"),
         ColumnSchema("number", "number", "1, 2, 3 … within the delivery"),
         ColumnSchema("attempt", "text", "identifies the attempt, also in audit entries"),
-        ColumnSchema("cause", "text", "webhook, retry, replay or recheck"),
+        ColumnSchema("cause", "text", "webhook, retry, replay, recheck, comparison or catch-up"),
         ColumnSchema("started", _TIME_TYPE, "when it started"),
         ColumnSchema("ended", _TIME_TYPE, "when it finished", nullable=True, mutable=True),
         ColumnSchema("outcome", "text", "its outcome", mutable=True),

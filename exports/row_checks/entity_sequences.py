@@ -21,6 +21,7 @@ from exports.bundle.shipped.check_rows import (
     missing_proof,
     new_creations,
     other_proofs,
+    reported_type,
     second_record,
 )
 from exports.row_checks.unusable_requests import uuid_of
@@ -61,9 +62,10 @@ def _read_proofs(proofs: Sequence[OtherProof]) -> dict[str, str]:
     keys = [proof.key for proof in proofs if proof.kind != "event"]
     if not proofs:
         return {}
-    events = Event.objects.filter(uuid__in=uuids).values_list("uuid", "event_type")
+    events = Event.objects.filter(uuid__in=uuids).values("uuid", "event_type", "origin")
     attempts = Attempt.objects.filter(key__in=keys).values_list("key", "code")
-    return {to_reference(uuid): kind for uuid, kind in events} | {str(key): code for key, code in attempts}
+    types = {to_reference(event["uuid"]): reported_type(event) for event in events}
+    return types | {str(key): code for key, code in attempts}
 
 
 def _check_creations(

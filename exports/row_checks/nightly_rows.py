@@ -38,7 +38,7 @@ from exports.row_checks.stored_payloads import check_stored_payloads
 from exports.row_checks.stray_rows import find_stray_rows
 from exports.row_checks.unusable_requests import ReadBody, check_unusable_requests, uuid_of
 from sync.models import Attempt, Delivery
-from webhooks.models import Event, EventOrigin, Receipt, Source
+from webhooks.models import Event, Receipt, Source
 
 logger = logging.getLogger("hub.audit")
 
@@ -225,13 +225,14 @@ def _add_page_columns(tables: Mapping[str, Sequence[dict[str, Any]]], events: Se
     for row in tables["attempts"]:
         names = ("mapping", "person_request", "payload_choice", "in_own_process", "counted_as")
         row.update(zip(names, shown.get(row["attempt"], ()), strict=False))
-    names_of_rows = ("uuid", "batch_id", "batch__uuid", "origin", "requested_by")
     own = {
-        to_reference(uuid): ((key, receipt and to_reference(receipt)), made)
-        for uuid, key, receipt, *made in Event.objects.filter(pk__in=events).values_list(*names_of_rows)
+        to_reference(uuid): (key, receipt and to_reference(receipt))
+        for uuid, key, receipt in Event.objects.filter(pk__in=events).values_list(
+            "uuid", "batch_id", "batch__uuid"
+        )
     }
     for row in tables["events"]:
-        row["batch"], row["made"] = own.get(row["reference"], ((None, None), None))
+        row["batch"] = own.get(row["reference"], (None, None))
     subjects = Delivery.objects.filter(event__in=events).values_list("pk", "entity_type", "entity_id")
     of_delivery = {key: subject for key, *subject in subjects}
     for row in tables["deliveries"]:
@@ -245,20 +246,9 @@ def _add_page_columns(tables: Mapping[str, Sequence[dict[str, Any]]], events: Se
 def _check_first_entry(
     event: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], deletions: Deletions
 ) -> Iterator[RowFault]:
-    """The event names the receipt of its request, if that had several events, and its first entry does so too. One
-    that was received is a webhook.
-    """
+    """The event names the receipt of its request, if that had several events, and its first entry does so too."""
     if not entries or entries[0]["stream_seq"] != 1:
         return
-    is_webhook = event["made"] in (None, [EventOrigin.WEBHOOK, None])
-    if entries[0]["action"] == "webhook.received" and not is_webhook:
-        yield RowFault(
-            "row-differs",
-            "events",
-            event["reference"],
-            "origin or requested_by",
-            "is not that of a webhook, but it was received",
-        )
     key, reference = event["batch"]
     expected = entries[0]["details"].get("batch")
     # Retention deletes the receipt with the events of its time; an event with an open delivery stays.

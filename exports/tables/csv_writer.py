@@ -19,7 +19,7 @@ from audit.export.line_formats import REQUESTER_COLUMN, neutralize_formula
 
 COLUMNS = (
     *("uuid", "source", "event_id", "entity_type", "entity_id", "event_type"),
-    *("occurred", "received", "signed", "state", "code", "body_sha256"),
+    *("occurred", "received", "signed", "state", "code", "body_sha256", "origin", "requested_by"),
 )
 CHUNK_SIZE = 500  # events fetched at a time
 _LINES_PER_BLOCK = 500
@@ -173,6 +173,10 @@ class _HashColumn(_TextColumn):
     sqlite = "lower(hex(%(expressions)s))"
 
 
+class _NumberColumn(_TextColumn):
+    template = sqlite = "CAST(%(expressions)s AS text)"
+
+
 class _UuidColumn(_TextColumn):
     template = "%(expressions)s::text"
     sqlite = " || '-' || ".join(
@@ -189,4 +193,6 @@ _COLUMN_EXPRESSIONS = (
     Case(When(is_signed=True, then=Value("true")), default=Value("false"), output_field=CharField()),
     *("state", "code"),
     _HashColumn("digest"),
+    "origin",
+    _NumberColumn("requested_by"),
 )

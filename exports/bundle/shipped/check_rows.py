@@ -45,10 +45,10 @@ COLUMNS: Mapping[str, Sequence[tuple[type, str]]] = {
     "events": (
         (
             str,
-            "reference uuid source event_id entity_type entity_id event_type occurred occurred_text received "
+            "reference uuid source event_id entity_type entity_id event_type occurred occurred_text received origin "
             "state code body_sha256 subject_key",
         ),
-        (int, "source_id entries"),
+        (int, "source_id requested_by entries"),
         (bool, "signed"),
     ),
     "receipts": (
@@ -74,12 +74,14 @@ COLUMNS: Mapping[str, Sequence[tuple[type, str]]] = {
 }
 # The columns that may be null.
 NULLABLE = {
-    "events": ("event_id", "occurred", "subject_key"),
+    "events": ("event_id", "occurred", "requested_by", "subject_key"),
     "receipts": ("answered", "status"),
     "deliveries": ("settled",),
     "attempts": ("ended",),
     "calls": ("milliseconds", "status", "response_part"),
 }
+# The columns that exports of 0.1.0 do not have. Then all events are webhooks.
+ADDED: Mapping[str, Mapping[str, Any]] = {"events": {"origin": "webhook", "requested_by": None}}
 METADATA_FIELDS = (
     *("calls_deleted_before", "entries_since", "events_deleted_before", "filter", "first_segment", "gone"),
     *("rows", "table", "whole"),
@@ -118,6 +120,11 @@ SLUG_COLUMNS: Mapping[str, Sequence[tuple[str, str, str]]] = {
     "deliveries": (("identity", "connection", "identity_id"), ("target", "connection", "target_id")),
     "calls": (("connection", "connection", "connection_id"),),
 }
+# The first entry of an event that is no webhook, and the digest of the body that it does not have.
+MADE = "event.made"
+NO_BODY = hashlib.sha256(b"").hexdigest()
+# The causes of the first attempt of such an event: its origin.
+MADE_CAUSES = ("comparison", "catch-up")
 ENDED = ("succeeded", "unchanged", "superseded", "failed", "held")
 # The process died: the attempt has no result.
 DIED = ("unknown", "interrupted")
@@ -403,6 +410,14 @@ class EventLog:
                 for route, *columns in entry["details"]["deliveries"]:
                     self.deliveries[route] = columns
 
+    @property
+    def origin_columns(self) -> Row:
+        """The columns of the event that say what made it, from its first entry."""
+        if self.first["action"] != MADE:
+            return ADDED["events"]
+        details = self.first["details"]
+        return {"origin": details["origin"], "requested_by": details.get("requested_by")}
+
     def add_receipt(self, entry: Entry) -> None:
         details = entry["details"]
         self.receipts[details["receipt"]] = {
@@ -462,6 +477,7 @@ def check_event(rows: EventRows, streams: Mapping[str, Sequence[Entry]], deletio
         yield from check_decisions(row, delivery)
         if log.is_complete and delivery.is_complete and not is_ahead:
             yield from check_requests(row, delivery, log)
+            yield from check_causes(row, delivery, log)
         yield from check_removals(event, delivery)
         is_known = is_known and not is_behind and delivery.state is not None
         known.append(delivery)
@@ -479,6 +495,12 @@ def check_event_columns(event: Row, log: EventLog, deletions: Deletions) -> Faul
             key,
             "received",
             f"was received at {log.first['at']}, but its row says {event['received']}",
+        )
+    if log.first:
+        yield from compare_columns("events", key, event, log.origin_columns)
+    if event["origin"] != "webhook" and event["body_sha256"] not in ("", NO_BODY):
+        yield RowFault(
+            "row-differs", "events", key, "body_sha256", "is not of no bytes, but no webhook made it"
         )
     if "facts" in details and details["facts"] != row_digest("event", *(event[name] for name in EVENT_FACTS)):
         yield RowFault("digest-differs", "events", key, " or ".join(EVENT_FACTS), "differs from its entry")
@@ -538,6 +560,8 @@ def check_receipts(rows: EventRows, log: EventLog, *, is_ahead: bool) -> Faults:
         if expected is None:
             if log.is_complete and not is_ahead:
                 yield RowFault("row-unexpected", "receipts", key, "", "is not in the audit log")
+            elif rows.event["origin"] != "webhook":
+                yield RowFault("row-unexpected", "receipts", key, "", "is of an event that is no webhook")
             continue
         if is_ahead and expected.get("status") is None:
             expected = {
@@ -621,6 +645,20 @@ def check_requests(row: Row, log: DeliveryLog, event: EventLog) -> Faults:
         )
 
 
+def check_causes(row: Row, log: DeliveryLog, event: EventLog) -> Faults:
+    """Yield an attempt that began because a comparison or a catch-up made its event, although that did not."""
+    for key, attempt in log.attempts.items():
+        cause = attempt.get("cause")
+        if cause in MADE_CAUSES and (attempt["number"] != 1 or cause != event.origin_columns["origin"]):
+            yield RowFault(
+                "sequence-broken",
+                "attempts",
+                key,
+                "",
+                f"began with the cause {cause}, which did not make its event",
+            )
+
+
 def check_removals(event: Row, log: DeliveryLog) -> Faults:
     """Yield an attempt that deleted a record, although its own event and its own delivery show no reason for it.
 
@@ -642,7 +680,13 @@ def is_proven(event: Row, log: DeliveryLog, proof: Row) -> bool:
         # That of another delivery is not here; nor is one whose entries were deleted.
         return bool(log.attempts.get(attempt, {}).get("code", ABSENCE_CODE) == ABSENCE_CODE)
     is_own = proof.get("event", event["reference"]) == event["reference"]
-    return not is_own or bool(event["event_type"] == "DELETE")
+    return not is_own or reported_type(event) == "DELETE"
+
+
+def reported_type(event: Row) -> str:
+    """Return the type of an event as evidence: what a comparison saw is no report that an entity was deleted."""
+    type_, origin = str(event.get("event_type")), event.get("origin")
+    return type_ if origin == "webhook" else f"{type_} of a {origin}"
 
 
 class OtherProof(NamedTuple):
@@ -885,7 +929,7 @@ class EntryIndex:
     def add_seen(self, event: Row) -> bool:
         """Return False if the event was seen already."""
         entity = json.dumps([event.get("entity_type"), event.get("entity_id")])
-        values = [str(event.get("reference")), str(event.get("event_type")), entity]
+        values = [str(event.get("reference")), reported_type(event), entity]
         return self.table.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", values).rowcount > 0
 
     def unseen_events(self) -> Iterator[tuple[str, str]]:
@@ -1007,6 +1051,8 @@ class RowChecker:
         # The number of events without a row that only this explains.
         self.stated_deletions = 0
         self.uuids: set[Any] = set()
+        # The values of columns that an earlier export does not have.
+        self.added: Mapping[str, Any] = {}
         # By the stream of a source or connection: the number and the slug of its newest entry with a slug.
         self.slugs: dict[str, tuple[int, str]] = {}
 
@@ -1142,8 +1188,12 @@ class RowChecker:
         """Compare each event and the rows under it, which follow each other in the order of the events."""
         files = {name: RowFile(name, self.read_lines(name)) for name in PARENTS}
         count = 0
-        for place, event in self.read_lines("events"):
+        for place, stored in self.read_lines("events"):
             count += 1
+            # The first row says which columns the file has.
+            if count == 1 and ADDED["events"].keys().isdisjoint(stored):
+                self.added = ADDED["events"]
+            event = {**self.added, **stored}
             reference = event.get("reference")
             if not self.entries.add_seen(event):
                 self.add_fault("row-duplicate", place, f"event {reference} appears twice")

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from exports.bundle.shipped import check_rows
 from exports.row_checks.nightly_rows import find_row_faults
+from sync.comparisons.make_equal import make_equal_at_once
 from sync.execution.executor import run_due_deliveries
 from sync.limits.circuit_breaker import invalidate_breakers
 from sync.models import Attempt, Breaker, Delivery, Link, Recheck, Route
@@ -149,6 +150,23 @@ def test_a_deletion_for_an_event_that_was_none_is_found(hub: Hub, tmp_path: Path
     run_retries()
     assert Attempt.objects.order_by("-pk")[0].action == "deleted"
     Event.objects.filter(pk=event.pk).update(event_type="UPDATE")
+    assert_found(tmp_path, "nothing proves")
+
+
+@pytest.mark.submission
+@pytest.mark.usefixtures("deletes")
+def test_a_deletion_for_what_only_a_comparison_saw_is_found(hub: Hub, tmp_path: Path) -> None:
+    """Somebody calls an event of a comparison a webhook until the hub has carried it out, and takes that back."""
+    create_person(hub)
+    hub.identity.directory.delete_record("users", USER)
+    make_equal_at_once(routes().get(), USER, "DELETE", by=person(), reason="not listed")
+    hub.wait_until_quiet()
+    made = Event.objects.filter(origin="comparison")
+    requested_by = made.get().requested_by
+    made.update(origin="webhook", requested_by=None)
+    run_retries()
+    assert Attempt.objects.order_by("-pk")[0].action == "deleted"
+    Event.objects.filter(event_type="DELETE").update(origin="comparison", requested_by=requested_by)
     assert_found(tmp_path, "nothing proves")
 
 

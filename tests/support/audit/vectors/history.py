@@ -15,7 +15,14 @@ from audit.format.signed_records import Record, format_time, load_signer, public
 from audit.format.signed_records import key_id as id_of_key
 from config_schema.codes.reference import to_reference
 from exports.bundle.schema import TABLES
-from exports.bundle.shipped.check_rows import CALL_COLUMNS, EVENT_FACTS, EVENT_SUBJECT, OPEN, STATES
+from exports.bundle.shipped.check_rows import (
+    CALL_COLUMNS,
+    EVENT_FACTS,
+    EVENT_SUBJECT,
+    NO_BODY,
+    OPEN,
+    STATES,
+)
 from tests.support.audit.entries import after_start
 from tests.support.audit.log_state import LogState, Segment
 
@@ -56,42 +63,65 @@ class History:
 
     def receive(self, entity: str, name: str, entity_type: str = "USER", routes: Sequence[int] = (1,)) -> Row:
         """Receive a webhook with an event id. Returns the row of its event. Without routes it is answered at once."""
-        uuid = self._new_uuid()
-        at = format_time(after_start(self.seconds + STEP))
-        event: Row = {
-            "reference": to_reference(uuid),
-            "uuid": str(uuid),
-            "source": "aurora",
-            "source_id": 1,
-            "event_id": name,
-            "entity_type": entity_type,
-            "entity_id": entity,
-            "event_type": "UPDATE",
+        body = hashlib.sha256(f"{entity} {name}".encode()).hexdigest()
+        event = self._new_event(entity, entity_type, routes, event_id=name, body_sha256=body)
+        event |= {
             "occurred": format_time(after_start(int(self.seconds) - 2)),
             "occurred_text": "a moment ago",
-            "received": at,
-            "signed": True,
-            "state": "pending" if routes else "ignored",
-            "code": "" if routes else "ignored",
-            "body_sha256": hashlib.sha256(f"{entity} {name}".encode()).hexdigest(),
-            "subject_key": self.random.randbytes(16).hex(),
         }
-        secret = bytes.fromhex(event["subject_key"])
-        facts = {
-            "facts": row_digest("event", *(event[name] for name in EVENT_FACTS)),
-            "subject": keyed_row_digest(secret, "event", *(event[name] for name in EVENT_SUBJECT)),
-            "payload": _sample_digest("webhook", event["reference"]),
-            "deliveries": [[route, IDENTITY[1], TARGET[1], False] for route in routes],
-        }
-        receipt = self._add_receipt(event, at)
+        facts = _event_facts(event, routes) | {"payload": _sample_digest("webhook", event["reference"])}
+        receipt = self._add_receipt(event, event["received"])
         if not routes:
-            answer = {"status": 200, "code": "ignored", "final": True, "answered": at}
+            answer = {"status": 200, "code": "ignored", "final": True, "answered": event["received"]}
             receipt |= answer
             facts |= answer | {"answer": _sample_digest("answer", receipt["receipt"])}
         self.tables["events"].append(event)
         self._add_deliveries(event, routes)
         self._append_receipt("webhook.received", event, receipt, facts)
         return event
+
+    def make(self, entity: str, requested_by: int | None, event_type: str = "UPDATE") -> Row:
+        """Make an event because of a comparison, for a person's request or for none. Returns its row."""
+        event = self._new_event(entity, "USER", (1,), event_id=None, body_sha256=NO_BODY)
+        event |= {
+            "signed": False,
+            "origin": "comparison",
+            "requested_by": requested_by,
+            "event_type": event_type,
+        }
+        details = {
+            "origin": "comparison",
+            **({} if requested_by is None else {"requested_by": requested_by}),
+            "state": event["state"],
+            **_event_facts(event, (1,)),
+        }
+        self.tables["events"].append(event)
+        self._add_deliveries(event, (1,))
+        actor = "system" if requested_by is None else "person:1"
+        self.append(f"event:{event['reference']}", "event.made", details, actor)
+        return event
+
+    def _new_event(self, entity: str, entity_type: str, routes: Sequence[int], **columns: Any) -> Row:
+        uuid = self._new_uuid()
+        event: Row = {
+            "reference": to_reference(uuid),
+            "uuid": str(uuid),
+            "source": "aurora",
+            "source_id": 1,
+            "entity_type": entity_type,
+            "entity_id": entity,
+            "event_type": "UPDATE",
+            "occurred": None,
+            "occurred_text": "",
+            "received": format_time(after_start(self.seconds + STEP)),
+            "signed": True,
+            "origin": "webhook",
+            "requested_by": None,
+            "state": "pending" if routes else "ignored",
+            "code": "" if routes else "ignored",
+            "subject_key": self.random.randbytes(16).hex(),
+        }
+        return event | columns
 
     def repeat(self, event: Row) -> Row:
         """Receive the same webhook again. Returns the row of the new receipt."""
@@ -329,6 +359,15 @@ class History:
 def _sample_digest(kind: str, name: str) -> str:
     """Return a digest of a payload. No export has payloads, so nothing is compared with it."""
     return hashlib.sha256(f"hub-payload-1\0{kind}\0{len(name)}\0{name}".encode()).hexdigest()[:24]
+
+
+def _event_facts(event: Row, routes: Sequence[int]) -> Row:
+    secret = bytes.fromhex(event["subject_key"])
+    return {
+        "facts": row_digest("event", *(event[name] for name in EVENT_FACTS)),
+        "subject": keyed_row_digest(secret, "event", *(event[name] for name in EVENT_SUBJECT)),
+        "deliveries": [[route, IDENTITY[1], TARGET[1], False] for route in routes],
+    }
 
 
 def _call_details(calls: Sequence[Row]) -> Row:

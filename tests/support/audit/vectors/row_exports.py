@@ -40,6 +40,8 @@ class RowExport:
     gone: list[Row] = field(default_factory=list)
     events_deleted_before: str = ""
     calls_deleted_before: str = ""
+    # The columns of events that an export of 0.1.0 does not have.
+    left_out: Sequence[str] = ()
 
     def to_log(self) -> LogState:
         return self.history.to_log(self.segments)
@@ -51,8 +53,9 @@ class RowExport:
         else:
             write_filtered(folder, state, self._streams(), pruned=self.pruned)
         for table in TABLES:
-            values = [[row[name] for name in table.column_names] for row in rows[table.name]]
-            text = "".join(json_lines(table.file_columns, with_requester(values, REQUESTER)))
+            names = [name for name in table.column_names if name not in self.left_out]
+            values = [[row[name] for name in names] for row in rows[table.name]]
+            text = "".join(json_lines([*names, REQUESTER_COLUMN], with_requester(values, REQUESTER)))
             (folder / f"{table.name}.jsonl").write_text(text, encoding="utf-8")
         self._write_table(folder, [*self.gone, *rows["events"]])
         metadata = self._metadata(state, rows)
@@ -93,7 +96,7 @@ class RowExport:
 
     def _write_table(self, folder: Path, events: Sequence[Row]) -> None:
         values = (
-            [json.dumps(row[name]) if name == "signed" else row[name] or "" for name in COLUMNS]
+            [json.dumps(row[name]) if name == "signed" else str(row[name] or "") for name in COLUMNS]
             for row in events
         )
         cells = list(with_requester(values, REQUESTER))

@@ -107,6 +107,13 @@ def add_event_of_another_time(draft: Draft) -> None:
     _write_rows(draft, "events", [*draft.lines("events.jsonl"), event])
 
 
+def add_receipt_to_made_event(draft: Draft) -> None:
+    """Give the second event, which a comparison made, a receipt."""
+    events, receipts = draft.lines("events.jsonl"), draft.lines("receipts.jsonl")
+    new = receipts[0] | {"event": events[1]["reference"], "receipt": "0" * 26}
+    _write_rows(draft, "receipts", [*receipts, new])
+
+
 def edit_metadata(**values: Any) -> Change:
     def change(draft: Draft) -> None:
         write_metadata(draft.folder, json.loads(draft.read("export.json")) | values)

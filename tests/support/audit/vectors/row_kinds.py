@@ -18,6 +18,14 @@ _EXPORTS: dict[str, tuple[Callable[[], RowExport], str]] = {
         scenarios.every_action,
         "two events; the last entries of their deliveries are all actions that set columns of theirs",
     ),
+    "rows-made": (
+        scenarios.made,
+        "a webhook, and two events that a comparison made: one that a person requested, and one by schedule",
+    ),
+    "rows-first-version": (
+        scenarios.of_first_version,
+        "an export of 0.1.0: its events have no columns that say what made them",
+    ),
     "rows-no-event": (scenarios.without_events, "a period in which nothing arrived"),
     "rows-period": (scenarios.of_a_period, "one event by its time, with segments 2 to 4"),
     "rows-filtered": (scenarios.filtered, "one event by its state, with the streams of it alone"),

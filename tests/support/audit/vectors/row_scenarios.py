@@ -210,6 +210,38 @@ def filtered() -> RowExport:
     return export
 
 
+def of_first_version() -> RowExport:
+    """Return an export as 0.1.0 made it: its events have no columns that say what made them."""
+    return RowExport(small_history(), left_out=("origin", "requested_by"))
+
+
+def made_history() -> History:
+    """Return the first event, and two that a comparison made: one that a person requested, and one by schedule."""
+    history = short_history()
+    history.seconds = 3_600
+    event = history.make("USR-1", 7)
+    attempt = history.start_attempt(event, 1, "comparison")
+    history.end_attempt(
+        event, attempt, "succeeded", "succeeded", [FETCH, UPDATE], action="updated", record_id="4711"
+    )
+    history.make("USR-2", None)
+    history.seal()
+    return history
+
+
+def made() -> RowExport:
+    return RowExport(made_history())
+
+
+def comparison_as_cause() -> RowExport:
+    """Return an export in which an attempt of a webhook begins because of a comparison, as its entry says."""
+    history = short_history()
+    history.seconds = 3_600
+    history.start_attempt(history.receive("USR-2", "evt-2"), 1, "comparison")
+    history.seal()
+    return RowExport(history)
+
+
 def newer_rows() -> RowExport:
     """Return an export whose checkpoint is older than the end of the third event."""
     return RowExport(small_history(), segments=3)
