@@ -79,7 +79,8 @@ ACTION_GROUPS: Mapping[str, Sequence[str]] = {
     "replays": tuple(
         action
         for action in ACTION_LABELS
-        if (action.startswith("replay.") and action != "replay.downloaded") or action == "event.replayed"
+        if (action.startswith("replay.") and action != "replay.downloaded")
+        or action in ("event.replayed", "comparison.equalised")
     ),
 }
 

@@ -56,6 +56,8 @@ _OBJECT_PAGES = {
 # Reasons that are stored with the request, so that they can be erased there: kind of the request, and the field of the
 # details that names it (empty: the stream names it).
 _REASON_LOOKUPS = {
+    "event.made": ("person-request", "person_request"),
+    "comparison.equalised": ("person-request", "person_request"),
     "event.replayed": ("person-request", "person_request"),
     "replay.started": ("person-request", ""),
     "replay.awaits-approval": ("person-request", ""),

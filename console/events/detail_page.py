@@ -31,7 +31,7 @@ from sync.models import Attempt, AwaitedRecord, Delivery, FailureGroup, PersonRe
 from sync.models.failure import group_of
 from sync.operations.passed_causes import PassedCause, find_passed_causes
 from sync.references.value_holders import find_given_up, load_holders
-from webhooks.models import Event, Receipt, State, event_state, is_erased
+from webhooks.models import Event, EventOrigin, Receipt, State, event_state, is_erased
 from webhooks.protocol.formats.webhook_format import EVENT_TYPES
 
 MAX_RECEIPTS = 50
@@ -95,6 +95,8 @@ class DeliveryRow:
 class EventPage:
     """The content of the page. `may` names the parts that this person may see; `received` needs view_contents.
 
+    `made_for`: the person's request that made the event, if it is no webhook.
+
     `state` and `code`: of the event, as the deliveries shown have them; a claim does not update the event's row.
     `deciding_delivery`: the delivery that decides the event's state; None if there is none, or the person may not
     see it.
@@ -114,6 +116,12 @@ class EventPage:
     same_entity: tuple[Event, ...]
     group: FailureGroup | None
     revealed_for: int
+    made_for: PersonRequest | None = None
+
+    @property
+    def is_webhook(self) -> bool:
+        """Return True if a source sent the event: else it has no request, no body and no sender."""
+        return self.event.origin == EventOrigin.WEBHOOK
 
     @property
     def words(self) -> CodeTexts:
@@ -182,6 +190,8 @@ def build_event_page(event: Event, request: HttpRequest) -> EventPage:
     deliveries = _delivery_rows(event, may, now, missing) if may["deliveries"] else ()
     receipts = _receipt_rows(event, may, missing, deliveries) if may["receipts"] else []
     deciding = _deciding_delivery(deliveries)
+    is_webhook = event.origin == EventOrigin.WEBHOOK
+    may_see_body = may["contents"] and is_webhook
     return EventPage(
         event=event,
         state=deciding.state if deciding else str(event.state),
@@ -190,14 +200,22 @@ def build_event_page(event: Event, request: HttpRequest) -> EventPage:
         digest=bytes(event.digest).hex(),
         now=now,
         may=may,
-        received=_received_content(event, missing, covered=not may["revealed"]) if may["contents"] else None,
+        received=_received_content(event, missing, covered=not may["revealed"]) if may_see_body else None,
         receipts=tuple(receipts[:MAX_RECEIPTS]),
         has_more_receipts=len(receipts) > MAX_RECEIPTS,
         deliveries=deliveries,
         same_entity=_events_of_entity(event),
         group=_failure_group(deliveries) if may["groups"] else None,
         revealed_for=seconds,
+        made_for=None if is_webhook else _request_of(event),
     )
+
+
+def _request_of(event: Event) -> PersonRequest | None:
+    """Return the request of a person that made an event."""
+    if event.requested_by is None:
+        return None
+    return PersonRequest.objects.filter(pk=event.requested_by).select_related("requested_by").first()
 
 
 def _events_of_entity(event: Event) -> tuple[Event, ...]:

@@ -77,10 +77,10 @@ class ReplayAdmin(ReplayColumns, FilteredListAdmin):
     change_list_template = "console/replays/list.html"
     list_display = ("what", "reason", "person", "requested", "progress", "state_column")
     list_display_links = ("what",)
-    list_select_related = ("requested_by",)
+    list_select_related = ("requested_by", "route__identity", "route__target")
     list_filter = (KindFilter,)
     allowed_lookups = frozenset({KindFilter.parameter_name})
-    detail_related = ("requested_by", "paused_by", "decided_by")
+    detail_related = ("requested_by", "paused_by", "decided_by", "route__identity", "route__target")
     parse_public_id = UUID
     ordering = ("-id",)
     actions = None
@@ -111,7 +111,8 @@ class ReplayAdmin(ReplayColumns, FilteredListAdmin):
             return self.render_page(request, "console/replays/progress.html", progress_context(request, row))
         attach_results([row])
         name = self.what(row)
-        title = _("Replay of %(event)s") % {"event": name} if is_single(row) else name
+        is_replay = is_single(row) and not row.makes_equal
+        title = _("Replay of %(event)s") % {"event": name} if is_replay else name
         kind_query = "" if row.kind == PersonRequestKind.REPLAY else f"?kind={row.kind}"
         context = {"title": title, "replay": row, "rows": result_rows(row), "kind_query": kind_query}
         return self.render_page(request, "console/replays/results.html", context)
@@ -120,7 +121,8 @@ class ReplayAdmin(ReplayColumns, FilteredListAdmin):
     def confirm_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
         """Show the effect of a bulk replay. A POST with a reason starts it."""
         self.require_permissions(request, MAY_REPLAY)
-        replay = PersonRequest.objects.filter(uuid=key, requested_by=request.user.pk).first()
+        own = PersonRequest.objects.filter(uuid=key, requested_by=request.user.pk)
+        replay = own.select_related("route__identity", "route__target").first()
         if replay is None:
             messages.error(request, _("Your selection has expired. Select the events again."))
             return redirect("admin:webhooks_event_changelist")

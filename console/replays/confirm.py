@@ -8,7 +8,7 @@ from django import forms
 from django.conf import settings
 from django.db.models import Count
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -16,7 +16,15 @@ from console.base.audit_trail import acting_person
 from console.base.forms import ReasonField
 from console.base.named_systems import systems_of_codes
 from console.permissions import MAY_REPLAY_MANY
-from console.replays.words import PACE_LABELS, REASON_MISSING, filter_sentences, reason_text, remaining_time
+from console.replays.words import (
+    PACE_LABELS,
+    REASON_MISSING,
+    button_text,
+    count_text,
+    filter_sentences,
+    reason_text,
+    remaining_time,
+)
 from console.ui.event_filters import NO_SYSTEMS, count_events_text, load_system_names
 from console.ui.outcome_texts import describe_code
 from sync.models import MemberState, PersonRequest, PersonRequestMember, PersonRequestState, ReplayPace
@@ -59,9 +67,8 @@ def confirm_context(request: HttpRequest, replay: PersonRequest, form: TermsForm
         "replay": replay,
         "is_counting": is_counting,
         "problem": problem,
-        "button": (_("Request approval for %(events)s") if needs_second else _("Replay %(events)s"))
-        % {"events": count_events_text(count)},
-        "chosen": count_events_text(replay.total),
+        "button": button_text(replay, needs_second=needs_second),
+        "chosen": count_text(replay, replay.total),
         "list": _event_list_url(replay),
         "what": filter_sentences(replay, load_system_names()),
         "skipped": [] if is_counting else _skipped_rows(replay),
@@ -81,17 +88,28 @@ def _page_title(replay: PersonRequest, *, is_counting: bool) -> str:
     if is_too_large(replay):
         return _("Too many events")
     if is_counting:
-        return _("Counting the events…")
+        return _("Counting the differences…") if replay.makes_equal else _("Counting the events…")
     if not replay.waiting_count:
-        return _("There is nothing to replay")
-    return _("Replay %(events)s") % {"events": count_events_text(replay.waiting_count)}
+        return _("There is nothing to make equal") if replay.makes_equal else _("There is nothing to replay")
+    return button_text(replay, needs_second=False)
 
 
 def _event_list_url(replay: PersonRequest) -> str:
-    """Return the address of the event list from which the events were selected."""
+    """Return the address of the list from which the members were selected."""
+    if replay.makes_equal:
+        return _comparison_url(replay)
     page = reverse("admin:webhooks_event_changelist")
     params = {name: value for name, value in (replay.filter or {}).items() if not name.endswith("_taken_for")}
     return f"{page}?{urlencode(params)}" if params else page
+
+
+def _comparison_url(replay: PersonRequest) -> str:
+    try:
+        return reverse(
+            "admin:sync_comparison_change", args=[replay.comparison.uuid if replay.comparison else ""]
+        )
+    except NoReverseMatch:
+        return reverse("admin:sync_personrequest_changelist")
 
 
 def _selected_pace(form: TermsForm) -> str:
@@ -115,11 +133,12 @@ def _skipped_rows(replay: PersonRequest) -> list[SkippedRow]:
 def _sample_rows(replay: PersonRequest) -> list[tuple[PersonRequestMember, str]]:
     """Return some of the events that are sent, each with the reason of its status."""
     waiting = PersonRequestMember.objects.filter(person_request=replay, state=MemberState.WAITING)
-    members = list(waiting.select_related("event__source").order_by("-event")[:SAMPLE_SIZE])
-    systems = systems_of_codes(member.event_id for member in members)
-    codes = [(member, member.event.code) for member in members]
+    members = list(waiting.select_related("event__source").order_by("-event", "-pk")[:SAMPLE_SIZE])
+    events = {member.event_id: member.event for member in members if member.event is not None}
+    systems = systems_of_codes(event.pk for event in events.values())
+    codes = [(member, events[member.event_id].code if member.event_id else "") for member in members]
     return [
-        (member, describe_code(code, systems.get((member.event_id, code), "")).title if code else "")
+        (member, describe_code(code, systems.get((member.event_id or 0, code), "")).title if code else "")
         for member, code in codes
     ]
 

@@ -15,8 +15,7 @@ from django.utils.translation import gettext_lazy
 from console.base.admin_pages import column
 from console.replays.progress import progress_segments
 from console.replays.results import is_single, summary_text
-from console.replays.words import filter_sentences, replay_mark
-from console.ui.event_filters import count_events_text
+from console.replays.words import count_text, filter_sentences, replay_mark, what_text
 from console.ui.filters import ViewTab
 from console.ui.formatting import render_age
 from sync.models import PersonRequest, PersonRequestKind
@@ -56,10 +55,12 @@ class ReplayColumns:
     def what(self, replay: Any) -> str:
         """Return the number of events with the filters as text, or the one event."""
         if replay.is_bulk:
-            return (
-                f"{count_events_text(replay.total)}: {' · '.join(filter_sentences(replay, replay.systems))}"
-            )
-        return replay.result.words if is_single(replay) else summary_text(replay)
+            what = what_text(replay) if replay.makes_equal else count_text(replay, replay.total)
+            return f"{what}: {' · '.join(filter_sentences(replay, replay.systems))}"
+        if not is_single(replay):
+            return summary_text(replay)
+        words: str = replay.result.words
+        return _("Make equal: %(event)s") % {"event": words} if replay.makes_equal else words
 
     @admin.display(description=gettext_lazy("result"))
     def progress(self, replay: Any) -> SafeString | str:

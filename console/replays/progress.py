@@ -15,6 +15,7 @@ from console.base.decisions import deciders_text
 from console.replays.words import (
     ENDED_STATES,
     PACE_LABELS,
+    count_text,
     counts_by_state,
     ending_text,
     filter_sentences,
@@ -24,8 +25,9 @@ from console.replays.words import (
     reason_text,
     remaining_time,
     was_declined,
+    what_text,
 )
-from console.ui.event_filters import SystemNames, count_events_text, load_system_names
+from console.ui.event_filters import SystemNames, load_system_names
 from console.ui.formatting import render_time
 from sync.models import (
     Delivery,
@@ -77,7 +79,7 @@ def progress_context(request: HttpRequest, replay: PersonRequest) -> dict[str, A
     systems = load_system_names()
     still_failed = count_still_failed(replay) if _is_over(replay) else 0
     return {
-        "title": _("Replay of %(events)s") % {"events": count_events_text(replay.total)},
+        "title": what_text(replay),
         "replay": replay,
         "parts": progress_segments(replay),
         "line": _progress_text(replay),
@@ -97,7 +99,7 @@ def progress_context(request: HttpRequest, replay: PersonRequest) -> dict[str, A
         "paces": [(value, PACE_LABELS[value]) for value in (ReplayPace.GENTLE, ReplayPace.NORMAL)],
         "again": _replay_failed(still_failed),
         "since": _no_longer_failed(replay.failed - still_failed) if _is_over(replay) else "",
-        "left": count_events_text(replay.waiting_count),
+        "left": count_text(replay, replay.waiting_count),
     }
 
 

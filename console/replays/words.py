@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from console.ui.event_filters import SystemNames, count_events_text, describe_filter
 from console.ui.formatting import long_duration
 from console.ui.outcome_texts import render_pill
 from sync.models import (
+    DifferenceKind,
     MemberState,
     PersonRequest,
     PersonRequestState,
@@ -17,6 +18,7 @@ from sync.models import (
     ReplayPauseReason,
     SkipReason,
 )
+from sync.replays.difference_selection import selected_kinds
 
 _STATES: Mapping[str, tuple[str, str, object]] = {
     PersonRequestState.CHOOSING: ("quiet", "○", gettext_lazy("Being counted")),
@@ -38,6 +40,8 @@ MEMBER_LABELS: Mapping[str, object] = {
     MemberState.RETRYING: gettext_lazy("failed, will be retried"),
     MemberState.WAITING: gettext_lazy("waiting"),
 }
+# Of what was never sent before.
+_FIRST_LABELS: Mapping[str, object] = {MemberState.FAILED: gettext_lazy("failed")}
 SKIP_REASONS: Mapping[str, object] = {
     SkipReason.NEWER: gettext_lazy("a newer event for the same entity already succeeded"),
     SkipReason.DELETED: gettext_lazy("the entity no longer exists"),
@@ -45,6 +49,7 @@ SKIP_REASONS: Mapping[str, object] = {
     SkipReason.UNROUTED: gettext_lazy("no route for this event"),
     SkipReason.OTHER_REPLAY: gettext_lazy("already part of another replay"),
     SkipReason.SUCCEEDED: gettext_lazy("succeeded in the meantime"),
+    SkipReason.IN_DELIVERY: gettext_lazy("a delivery for the entity has not ended"),
 }
 PACE_LABELS: Mapping[str, object] = {
     ReplayPace.GENTLE: gettext_lazy("Gentle, 300 a minute"),
@@ -75,6 +80,8 @@ def counts_by_state(replay: PersonRequest) -> dict[str, int]:
 
 def member_label(replay: PersonRequest, state: str) -> str:
     """Return the label of a member's state: a waiting event is not sent any more once the replay has ended."""
+    if state in _FIRST_LABELS and replay.makes_equal:
+        return str(_FIRST_LABELS[state])
     if state == MemberState.WAITING and replay.state in ENDED_STATES:
         return _("not sent")
     return str(MEMBER_LABELS[state])
@@ -94,8 +101,44 @@ def reason_text(state: str, why: str, replay: PersonRequest, systems: SystemName
     return systems.reason_title(why, (replay.filter or {}).get("target", ""))
 
 
+def count_text(replay: PersonRequest, count: int) -> str:
+    """Return a number of the members of a replay: `214 events`, `214 differences`."""
+    if not replay.makes_equal:
+        return count_events_text(count)
+    return ngettext("%(number)s difference", "%(number)s differences", count) % {"number": f"{count:,}"}
+
+
+def what_text(replay: PersonRequest) -> str:
+    """Return what a bulk replay does, for a title: `Replay of 3 events`, `Make 3 differences equal`."""
+    text = _("Make %(events)s equal") if replay.makes_equal else _("Replay of %(events)s")
+    return text % {"events": count_text(replay, replay.total)}
+
+
+def button_text(replay: PersonRequest, *, needs_second: bool) -> str:
+    """Return the text of the button that confirms a bulk replay."""
+    if needs_second:
+        text = _("Request approval for %(events)s")
+    else:
+        text = _("Make %(events)s equal") if replay.makes_equal else _("Replay %(events)s")
+    return text % {"events": count_text(replay, replay.waiting_count)}
+
+
+def _difference_sentences(replay: PersonRequest) -> list[str]:
+    """Return the pair and the kinds of the differences that a request makes equal."""
+    route = replay.route
+    assert route is not None, "only a request for a route makes differences equal"
+    names = {"type": route.entity_type, "identity": route.identity.name, "target": route.target.name}
+    kinds = [
+        str(DifferenceKind(kind).label) for kind in selected_kinds(replay) if kind in DifferenceKind.values
+    ]
+    pair = _("%(type)s of %(identity)s and %(target)s") % names
+    return [pair, *(kinds or [_("selected individually")])]
+
+
 def filter_sentences(replay: PersonRequest, systems: SystemNames) -> list[str]:
     """Return the filters of a replay in words, one condition each."""
+    if replay.makes_equal:
+        return _difference_sentences(replay)
     if replay.filter is None:
         return [_("selected individually")]
     return describe_filter(replay.filter, systems) or [_("all events")]
@@ -138,7 +181,7 @@ def ending_text(replay: PersonRequest) -> str:
         or replay.paused_by is None
     ):
         return ""
-    names = {"who": replay.paused_by.get_username(), "events": count_events_text(replay.waiting_count)}
+    names = {"who": replay.paused_by.get_username(), "events": count_text(replay, replay.waiting_count)}
     if was_declined(replay):
         return _("Rejected by %(who)s. Nothing was sent.") % names
     if not replay.events:

@@ -87,7 +87,8 @@ def code_title(code: str, connection: str = "") -> str:
 @register.simple_tag(takes_context=True)
 def replay_link(context: Any, replay: PersonRequest) -> str:
     """Render the name of a replay, as a link to its page if the person may see it."""
-    name = f"{replay.get_kind_display()} #{replay.pk}"
+    kind = _("make equal") if replay.makes_equal else replay.get_kind_display()
+    name = f"{kind} #{replay.pk}"
     if not context["perms"]["sync"]["view_personrequest"]:
         return name
     return format_html(

@@ -5,13 +5,6 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
-
-from sync.comparisons import candidates, confirmation
-from sync.comparisons.confirmation import SystemsUnavailable
-from sync.jobs.running_job import JobCancelled, JobStopped
-from sync.jobs.submission import cancel_job
-from sync.models import Comparison, Delivery, Difference, Link, MappingVersion, Route
-from sync.planning.record_matching import MatchingPolicy
 from tests.support.builders.comparisons import (
     confirm,
     confirm_to_the_end,
@@ -20,6 +13,13 @@ from tests.support.builders.comparisons import (
     job_of,
     let_absence_last,
 )
+
+from sync.comparisons import candidates, confirmation
+from sync.comparisons.confirmation import SystemsUnavailable
+from sync.jobs.running_job import JobCancelled, JobStopped
+from sync.jobs.submission import cancel_job
+from sync.models import Comparison, Delivery, Difference, Link, MappingVersion, Route
+from sync.planning.record_matching import MatchingPolicy
 from tests.support.builders.matched_records import (
     a_customer,
     a_user,
