@@ -73,7 +73,7 @@ ATTEMPTS = _counter(
 )  # fmt: skip
 DELIVERY_SECONDS = _histogram(
     "hub_delivery_duration_seconds",
-    "Time from the arrival of an event to the end of its delivery, by the state in which it ended, without replays",
+    "Time from the arrival of a webhook to the end of its delivery, by the state in which it ended, without replays",
     "state",
 )
 REQUEST_SECONDS = _histogram(

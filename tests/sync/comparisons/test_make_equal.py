@@ -1,5 +1,6 @@
 """Make equal: each subject of a difference gets an event and one delivery, which plans it anew; once, whatever dies."""
 
+from contextlib import suppress
 from uuid import uuid4
 
 import pytest
@@ -19,6 +20,7 @@ from sync.models import (
     PersonRequest,
     PersonRequestMember,
     PersonRequestState,
+    ReplayPace,
     Route,
 )
 from sync.operations.pauses import pause_flow
@@ -396,3 +398,49 @@ def test_a_paused_route_holds_what_a_schedule_made_and_not_what_a_person_request
     [held] = Delivery.objects.filter(entity_id="PERSON0")
     assert (held.state, held.due_at) == ("pending", None)
     Delivery.objects.filter(pk=held.pk).update(state="closed")
+
+
+@pytest.mark.parametrize(
+    ("killing", "stored"),
+    [("append_entries", 0), ("defer_to_workers", 1)],
+    ids=["before the commit", "after it"],
+)
+@pytest.mark.parametrize("by_schedule", [False, True], ids=["at once", "by schedule"])
+def test_a_process_that_dies_beside_the_commit_makes_nothing_twice(
+    hub: Hub,
+    compared: Comparison,
+    monkeypatch: pytest.MonkeyPatch,
+    killing: str,
+    stored: int,
+    *,
+    by_schedule: bool,
+) -> None:
+    [name], by, key = drift(hub, 1, compared), staff_user(), uuid4()
+
+    def act() -> None:
+        if by_schedule:
+            make_equal_by_schedule(compared.route, compared, Difference.objects.all())
+        else:
+            make_equal_at_once(compared.route, name, "UPDATE", by=by, reason="asked", key=key)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(make_equal, killing, killed)
+        with pytest.raises(Killed):
+            act()
+    assert (Event.objects.count(), len(entries("event.made"))) == (stored, stored)
+    with suppress(ReplayAlreadyRequested):
+        act()
+    deliver(hub)
+    assert Event.objects.count() == Delivery.objects.count() == len(entries("event.made")) == 1
+    assert hub.customer(name)["email"] == f"{name.lower()}@example.com"
+    assert len(hub.writes()) == 1
+
+
+def test_one_is_made_equal_first_and_the_request_pauses(hub: Hub, compared: Comparison) -> None:
+    drift(hub, 2, compared)
+    by = staff_user()
+    selection = select_differences(by, compared, compared.route, kinds=["differs"])
+    request = start_bulk_replay(by, selection, pace=ReplayPace.FIRST)
+    work_replay(request, PersonRequestState.PAUSED)
+    assert (request.events, request.succeeded, request.waiting_count) == (1, 1, 1)
+    assert Event.objects.get().entity_id == "PERSON0"
