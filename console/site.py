@@ -46,6 +46,7 @@ class ConsoleSite(AdminSite):
     def get_urls(self) -> list[Any]:
         # Django reads this module before there are models, which the pages need.
         from console.entities.compare_now import compare_view
+        from console.entities.make_equal import equal_view
         from console.entities.record_link import record_link_view
         from console.entities.views import entity_view
         from console.people.preferences import preferences_view
@@ -62,6 +63,7 @@ class ConsoleSite(AdminSite):
             path("preferences/", self.admin_view(preferences_view), name="preferences"),
             path("webhooks/entity/", self.admin_view(entity_view), name="webhooks_entity"),
             path("webhooks/entity/compare/", self.admin_view(compare_view), name="webhooks_entity_compare"),
+            path("webhooks/entity/equal/", self.admin_view(equal_view), name="webhooks_entity_equal"),
             path("webhooks/entity/link/", self.admin_view(record_link_view), name="webhooks_entity_link"),
             *super().get_urls(),
         ]

@@ -17,8 +17,9 @@ from django.utils.translation import gettext_lazy
 from config_schema.codes.codes import CodeTexts
 from console.base.audit_trail import client_address, record_action, request_actor
 from console.base.forms import ReasonField
+from console.entities.make_equal import EqualForm
 from console.payloads.content import ChangeTable, planned_change_table
-from console.permissions import CONTENTS, MAY_APPROVE, MAY_COMPARE
+from console.permissions import CONTENTS, MAY_APPROVE, MAY_COMPARE, MAY_REPLAY
 from console.ui.links import entity_url
 from console.ui.outcome_texts import describe_code, explain_absent_entity
 from logins.fresh_login import require_fresh_login
@@ -41,8 +42,13 @@ PERMISSIONS = ("webhooks.view_event", MAY_COMPARE)
 _SENTENCES = {
     ChangeAction.CREATE: gettext_lazy("The record is missing. Made equal, a new record will be created."),
     ChangeAction.UPDATE: gettext_lazy("The record differs. Made equal, it will be updated."),
-    ChangeAction.DELETE: gettext_lazy("Made equal, the record will be deleted."),
     ChangeAction.NOTHING: gettext_lazy("In step: the record is as the mapping says."),
+}
+
+_SENTENCES_OF_ABSENT = {
+    ChangeAction.UPDATE: gettext_lazy("Made equal, the record will be deactivated."),
+    ChangeAction.DELETE: gettext_lazy("Made equal, the record will be deleted."),
+    ChangeAction.NOTHING: gettext_lazy("In step: its record is marked as deleted already."),
 }
 
 
@@ -79,8 +85,8 @@ class RevealForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class ComparedPair:
-    """What was found in one pair. `change` needs view_contents. `event_type`: of the event that makes it equal; empty
-    if nothing can be made equal. `needs_decision`: a person decides which record belongs to the entity.
+    """What was found in one pair. `change` needs view_contents. `equal_form`: None if nothing
+    can be made equal, or not by this person. `needs_decision`: a person decides which record belongs to the entity.
     """
 
     route: Route
@@ -92,9 +98,8 @@ class ComparedPair:
     fields: tuple[str, ...] = ()
     change: ChangeTable | None = None
     problem: CodeTexts | None = None
-    event_type: str = ""
     needs_decision: bool = False
-    key: str = ""
+    equal_form: EqualForm | None = None
 
 
 def compare_view(request: HttpRequest) -> HttpResponse:
@@ -165,9 +170,16 @@ def _describe(compared: LiveComparison, request: HttpRequest, *, is_masked: bool
         if shows_change and request.user.has_perm(CONTENTS)
         else None,
         _problem(planned.code, route) if change is None else None,
-        ("DELETE" if planned.has_entity is False else "UPDATE") if can_equal else "",
         is_undecided and request.user.has_perm(MAY_APPROVE),
-        str(uuid4()),
+        _equal_form(planned, route) if can_equal and request.user.has_perm(MAY_REPLAY) else None,
+    )
+
+
+def _equal_form(planned: PlannedSubject, route: Route) -> EqualForm:
+    event_type = "DELETE" if planned.has_entity is False else "UPDATE"
+    subject = {"type": route.entity_type, "id": planned.entity_id, "route": route.pk}
+    return EqualForm(
+        initial={**subject, "event_type": event_type, "key": uuid4()}, auto_id=f"equal_{route.pk}_%s"
     )
 
 
@@ -202,7 +214,7 @@ def _sentence_of_absent(change: Change, route: Route) -> str:
     if change.action is ChangeAction.NOTHING and not change.record_id:
         return explain_absent_entity(*names, is_left_alone=route.ignores_deletion).detail
     text = _("%(identity)s does not have this entity.") % {"identity": route.identity.name}
-    return f"{text} {_SENTENCES[change.action]}"
+    return f"{text} {_SENTENCES_OF_ABSENT[change.action]}"
 
 
 def _note(planned: PlannedSubject, route: Route, *, is_undecided: bool) -> str:

@@ -267,6 +267,12 @@ LOOKING = (
     Screen("held-decide", "Approve held deliveries", "support", _deciding),
     Screen("held-match", "Choose the record of a held entity", "support", _held_match),
     Screen("entity-link", "Unlink the record of an entity", "support", _record_link),
+    Screen(
+        "entity-compare",
+        "Compare an entity now",
+        "support",
+        _page(f"webhooks/entity/compare/?type=USER&id={ANNA}"),
+    ),
     Screen("requests", "Requests", "support", _page("webhooks/receipt/")),
     Screen(
         "refusal",

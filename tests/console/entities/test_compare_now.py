@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from sync.models import Link, Route
@@ -14,8 +15,11 @@ from tests.support.changed_ids import seed_people
 from tests.support.hub import Hub
 from tests.support.pages import text_of, visible_text
 from tests.support.people import entries
+from webhooks.models import Event
 
+EQUAL = "/admin/webhooks/entity/equal/"
 ADDRESS = "/admin/webhooks/entity/compare/"
+APPS = ("webhooks", "sync")
 MOVED = "moved@example.com"
 
 
@@ -101,7 +105,7 @@ def shared(hub: Hub, user: str) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (gone, "Aurora ID does not have this entity."),
+        (gone, "Aurora ID does not have this entity. Made equal, the record will be deactivated."),
         (equal, "In step: the record is as the mapping says."),
         (broken, "The shop is unavailable"),
         (shared, "Another record has the same value."),
@@ -149,3 +153,51 @@ def test_the_page_of_a_person_offers_it(hub: Hub) -> None:
     compare(logged_in("support"), "NEW1")
     [begun] = entries("compare.begun")
     assert begun["stream"].startswith("event:")
+
+
+def equal_fields(page: Any) -> dict[str, Any]:
+    """Return the fields of the form that makes the only pair equal."""
+    [pair] = page.context["pairs"]
+    form = pair.equal_form
+    return {name: form[name].value() for name in form.fields if name != "reason"}
+
+
+def test_a_click_and_a_reason_make_it_equal_once(hub: Hub) -> None:
+    """Holds the way from a difference to an equal record: one event without a receipt, and nothing by a second click."""
+    user, support = differing(hub), logged_in("support")
+    fields = equal_fields(compare(support, user))
+    assert support.post(EQUAL, fields | {"reason": ""}).status_code == 302
+    assert not Event.objects.exists()
+    for _ in range(2):
+        answer = support.post(EQUAL, fields | {"reason": "he called"})
+        assert answer.url == f"/admin/webhooks/entity/?type=USER&id={user}"
+    hub.wait_until_idle()
+    hub.wait_until_quiet()
+    event = Event.objects.get()
+    assert (event.origin, event.event_type, event.state) == ("comparison", "UPDATE", "succeeded")
+    assert hub.customer(user)["email"] == MOVED  # type: ignore[index]
+    assert "In step: the record is as the mapping says." in text_of(compare(support, user))
+
+
+def test_who_may_not_replay_gets_no_button(hub: Hub) -> None:
+    """Holds the permission of making equal, on the page and at its address."""
+    user = differing(hub)
+    fields = equal_fields(compare(logged_in("support"), user)) | {"reason": "he called"}
+    watcher, only_compares = User.objects.create_user("watcher", is_staff=True), Client()
+    watcher.user_permissions.set(
+        Permission.objects.filter(
+            codename__in=["view_event", "run_comparison"], content_type__app_label__in=APPS
+        )
+    )
+    only_compares.force_login(watcher)
+    page = compare(only_compares, user)
+    assert "The record differs." in text_of(page)
+    assert "Make equal" not in text_of(page)
+    assert only_compares.post(EQUAL, fields).status_code == 403
+    assert not Event.objects.exists()
+
+
+def test_a_deletion_is_made_equal_as_one(hub: Hub) -> None:
+    user, support = differing(hub), logged_in("support")
+    gone(hub, user)
+    assert equal_fields(compare(support, user))["event_type"] == "DELETE"
