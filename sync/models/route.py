@@ -127,20 +127,25 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
         5.0,
     ),
     "compare_every_hours": FieldSetting(
-        "The number of hours after which the two systems are compared again by itself. Empty: never.", 24
+        "The number of hours after which the identity service and the target are compared again. Empty: never.",
+        24,
+        rules=(translatable("A route that uses the webhook's own data cannot be compared."),),
     ),
     "repairs_differences": FieldSetting(
-        "Whether a comparison by schedule makes the records equal that differ. It makes none equal if it is "
-        "incomplete, if it found more than `max_repairs`, or while another repair of the target runs.",
+        "After a comparison by schedule, the records that differ are made equal. Nothing is changed if the "
+        "comparison is incomplete, if it found more than `max_repairs`, or while another repair of the target runs.",
         False,
+        rules=(translatable("It needs `compare_every_hours`."),),
     ),
     "repairs_missing_records": FieldSetting(
-        "Whether it also creates the records that are missing.",
+        "Missing records are created too.",
         False,
         rules=(translatable("It needs `repairs_differences`."),),
     ),
     "max_repairs": FieldSetting(
-        "The number of differences up to which a comparison by schedule makes them equal: 100 at most.", 20
+        "The number of differences up to which they are made equal. If a comparison by schedule finds more, it only "
+        "reports them.",
+        20,
     ),
 }
 
@@ -364,6 +369,7 @@ class Route(Pausable):
         is_trusted = self.matching == MatchingPolicy.TRUSTED
         if is_trusted and self.source_id and not self.source.is_signed:
             errors["matching"] = _("Only a signed source can be trusted.")
+        errors |= self._schedule_errors()
         if not ROUTE_SETTINGS["deactivation"].accepts(self.deactivation):
             errors["deactivation"] = _("Enter a JSON object of field names and values.")
         elif self.when_deleted == self.DeletionPolicy.DEACTIVATE and not self.deactivation:
@@ -374,3 +380,21 @@ class Route(Pausable):
                 errors[name] = _("%(connection)s is not a connection to the %(system)s.") % names
         if errors:
             raise ValidationError(errors)
+
+    def _schedule_errors(self) -> dict[str, Any]:
+        """Return the errors of the settings of scheduled comparisons, by field."""
+        errors: dict[str, Any] = {}
+        if self.relays and self.compare_every_hours is not None:
+            errors["compare_every_hours"] = _(
+                "A route that uses the webhook's own data fetches no entities, so there is nothing to compare. "
+                "Leave this empty."
+            )
+        if self.repairs_differences and self.compare_every_hours is None:
+            errors["repairs_differences"] = _(
+                "Differences can be made equal automatically only if “Compare every” is set."
+            )
+        if self.repairs_missing_records and not self.repairs_differences:
+            errors["repairs_missing_records"] = _(
+                "Missing records can be created automatically only if differences are made equal too."
+            )
+        return errors

@@ -149,6 +149,15 @@ class RouteAdmin(TwoStepChangeAdmin):
             {"fields": ("max_attempts", "gives_up_after_hours", "retry_base_seconds", "retry_cap_seconds")},
         ),
         (gettext_lazy("Limits"), {"fields": ("guard_minutes", "max_removals", "max_changed_percent")}),
+        (
+            gettext_lazy("Scheduled comparison"),
+            {
+                "fields": (
+                    *("compare_every_hours", "repairs_differences"),
+                    *("repairs_missing_records", "max_repairs"),
+                )
+            },
+        ),
     )
     list_display = ("route_name", "summary", "active_mapping", "activity")
     list_display_links = ("route_name",)

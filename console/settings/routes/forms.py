@@ -43,6 +43,10 @@ class RouteForm(SettingsForm):
             "target_entity": gettext_lazy("Entity type in the target connection"),
             "max_attempts": gettext_lazy("Maximum attempts"),
             "gives_up_after_hours": gettext_lazy("Gives up after"),
+            "compare_every_hours": gettext_lazy("Compare every"),
+            "repairs_differences": gettext_lazy("Make equal automatically"),
+            "repairs_missing_records": gettext_lazy("Also create missing records"),
+            "max_repairs": gettext_lazy("Maximum number made equal"),
         }
         help_texts = help_texts(ROUTE_SETTINGS)
 

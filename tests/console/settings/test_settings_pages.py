@@ -18,6 +18,7 @@ from tests.console.settings.source_pages import source_form
 from tests.support.builders.history import a_route, a_source
 from tests.support.builders.settings_rows import TYPED, a_signed_source, connection, mapping
 from tests.support.http.servers import Reply, serving
+from tests.support.pages import typed_form
 from tests.support.people import browser, entries, event, save, source
 from webhooks.models import KeySet, Source, SourceSecret
 
@@ -159,6 +160,45 @@ def test_a_route_refuses_impossible_durations(field: str, beyond: int) -> None:
     assert field in refused.value.message_dict
 
 
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"compare_every_hours": 24, "relays": True}, "compare_every_hours"),
+        ({"repairs_differences": True}, "repairs_differences"),
+        ({"compare_every_hours": 24, "repairs_missing_records": True}, "repairs_missing_records"),
+        ({"compare_every_hours": 0}, "compare_every_hours"),
+        ({"max_repairs": 101}, "max_repairs"),
+        ({"max_repairs": 0}, "max_repairs"),
+    ],
+)
+def test_a_route_refuses_a_schedule_that_could_not_run(values: dict[str, Any], field: str) -> None:
+    """The only test of the rules between the settings of scheduled comparisons."""
+    route = a_route(a_signed_source(), deactivation={"active": False})
+    route.full_clean()
+    for name, value in values.items():
+        setattr(route, name, value)
+    with pytest.raises(ValidationError) as refused:
+        route.full_clean()
+    assert list(refused.value.message_dict) == [field]
+
+
+def test_a_schedule_is_set_with_a_reason_and_recorded() -> None:
+    """Holds that the form shows the schedule, asks for a reason, and records it as any change of a route."""
+    route, client = a_route(a_signed_source()), browser("administrator")
+    address = f"/admin/sync/route/{route.pk}/change/"
+    form = typed_form(client, address) | {"compare_every_hours": "12", "max_repairs": "7"}
+    form |= {"repairs_differences": "on", "deactivation": '{"active": false}'}
+    save(client, address, form)
+    (entry,) = entries("route.changed")
+    changed = {"compare_every_hours": 12, "repairs_differences": True, "max_repairs": 7}
+    assert (entry["details"]["after"].items() >= changed.items(), entry["stream"]) == (
+        True,
+        f"setting:route:{route.pk}",
+    )
+    refused = client.post(address, form | {"compare_every_hours": ""})
+    assert "“Compare every” is set" in refused.text
+
+
 @pytest.mark.submission
 def test_a_pause_during_the_storing_of_a_change_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     route, client, read = a_route(a_source()), browser("administrator"), ModelAdmin.get_object
@@ -218,6 +258,7 @@ def test_a_route_is_added_changed_and_deleted_on_the_record() -> None:
         "retry_cap_seconds": "3600",
         "guard_minutes": "60",
         "max_removals": "50",
+        "max_repairs": "20",
         "reason": WHY,
     }
     page = client.get("/admin/sync/route/add/")
