@@ -264,6 +264,8 @@ ALARM_PAUSED_SECONDS = read_number(env, "ALARM_PAUSED_SECONDS", 300.0)
 ALARM_FAILED_LOGINS = read_number(env, "ALARM_FAILED_LOGINS", 50)
 # An alarm is raised if the oldest unsealed audit entry is older than this (0: never).
 ALARM_UNSEALED_SECONDS = read_number(env, "ALARM_UNSEALED_SECONDS", 10.0)
+# An alarm is raised if the newest comparison of two systems has a difference that is older than this (0: never).
+ALARM_OUT_OF_STEP_SECONDS = read_number(env, "ALARM_OUT_OF_STEP_SECONDS", 86_400.0)
 
 # Receivers of alarms: by mail, and by a webhook that is signed by Standard Webhooks. Both are optional.
 ALARM_EMAILS = env.list("ALARM_EMAILS", default=[])

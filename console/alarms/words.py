@@ -25,6 +25,7 @@ _SUBJECT_LINKS = {
         "sync.view_connection",
         gettext_lazy("Open the connection"),
     ),
+    "route": ("admin:sync_route_change", "sync.view_route", gettext_lazy("Open the route")),
 }
 _EVENT_LIST = "admin:webhooks_event_changelist"
 _KIND_LINKS = {

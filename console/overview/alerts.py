@@ -20,7 +20,15 @@ MAX_ALERTS = 6
 _PAUSED_AND_ENABLED: dict[str, Any] = {"paused_at__isnull": False, "is_enabled": True}
 # The figures and the table below the alerts show these, with links.
 _SHOWN_ELSEWHERE = frozenset({AlarmKind.DELIVERIES_DEAD})
-_WARNINGS = frozenset({AlarmKind.DELIVERIES_HELD, AlarmKind.CERTIFICATE_ENDING})
+_WARNINGS = frozenset(
+    {
+        AlarmKind.DELIVERIES_HELD,
+        AlarmKind.CERTIFICATE_ENDING,
+        AlarmKind.OUT_OF_STEP,
+        AlarmKind.COMPARISON_FAILED,
+        AlarmKind.COMPARISON_LATE,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,6 +169,20 @@ VERIFIED_AGE = _gauge(
     "hub_audit_verified_seconds", "Time since the whole audit log was last verified; +Inf if it never was"
 )
 AUDIT_FAULTS = _gauge("hub_audit_faults", "Faults that the last verification found, counted up to 100")
+DIFFERENCE_AGE = _gauge(
+    "hub_oldest_difference_seconds",
+    "Time since the oldest difference in the newest comparison of two systems was first found; else 0. The label is "
+    "the oldest route between them, also below; at most 100",
+    "route",
+)
+COMPARISON_OVERDUE = _gauge(
+    "hub_comparison_overdue_seconds",
+    "Time for which a scheduled comparison of two systems has been due; else 0",
+    "route",
+)
+COMPARISON_FAILED = _gauge(
+    "hub_comparison_failed", "1 if the newest comparison of two systems has failed, else 0", "route"
+)
 DATABASE_METRICS = (
     DATABASE_BYTES,
     DELIVERIES,
@@ -187,5 +201,8 @@ DATABASE_METRICS = (
     CHECKPOINT_FAILING,
     VERIFIED_AGE,
     AUDIT_FAULTS,
+    DIFFERENCE_AGE,
+    COMPARISON_OVERDUE,
+    COMPARISON_FAILED,
 )
 ALL_METRICS = (BUILD_INFO, DATABASE_UP, *DATABASE_METRICS, *PROCESS_METRICS)

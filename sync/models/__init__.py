@@ -21,6 +21,8 @@ from sync.models.attempt import (
 )
 from sync.models.backtest import BackTest, BackTestState
 from sync.models.comparison import (
+    AWAITED_CONDITION,
+    AWAITED_KINDS,
     OPEN_COMPARISON_STATES,
     Comparison,
     ComparisonCause,
@@ -30,6 +32,7 @@ from sync.models.comparison import (
     Difference,
     DifferenceKind,
     DifferenceStatus,
+    RepairOutcome,
 )
 from sync.models.connection import (
     CONNECTION_SETTINGS,
@@ -84,9 +87,11 @@ from sync.models.relink_run import (
     RelinkingState,
     RelinkOutcome,
 )
-from sync.models.route import ROUTE_SETTINGS, Route
+from sync.models.route import ROUTE_SETTINGS, SCHEDULE_FIELDS, Route
 
 __all__ = [
+    "AWAITED_CONDITION",
+    "AWAITED_KINDS",
     "CONNECTION_SETTINGS",
     "MATCH_HELD_CODE",
     "OPEN_COMPARISON_STATES",
@@ -95,6 +100,7 @@ __all__ = [
     "OPEN_STATES",
     "RESULTLESS_OUTCOMES",
     "ROUTE_SETTINGS",
+    "SCHEDULE_FIELDS",
     "SETTLED_STATES",
     "SUCCESSFUL_OUTCOMES",
     "SUCCESS_STATES",
@@ -162,6 +168,7 @@ __all__ = [
     "RelinkOutcome",
     "Relinking",
     "RelinkingState",
+    "RepairOutcome",
     "ReplayPace",
     "ReplayPauseReason",
     "RetentionCategory",

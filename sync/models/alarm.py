@@ -16,6 +16,9 @@ class AlarmKind(models.TextChoices):
     DELIVERIES_DEAD = "deliveries-dead", _("events failed")
     DELIVERIES_HELD = "deliveries-held", _("events held")
     CONNECTION_PAUSED = "connection-paused", _("connection paused")
+    OUT_OF_STEP = "out-of-step", _("systems out of step")
+    COMPARISON_FAILED = "comparison-failed", _("comparison failed")
+    COMPARISON_LATE = "comparison-late", _("comparison late")
     IDS_CHANGED = "ids-changed", _("ids of a target changed")
     CERTIFICATE_ENDING = "certificate-ending", _("client certificate expires soon")
     CERTIFICATE_EXPIRED = "certificate-expired", _("client certificate expired")
@@ -40,7 +43,9 @@ class Alarm(models.Model):
 
     key = models.UUIDField(unique=True, default=uuid.uuid4, help_text="its id in addresses and messages")
     kind = models.CharField(max_length=20, choices=AlarmKind)
-    subject = models.CharField(max_length=40, blank=True, help_text="source:…, connection:…, or all of them")
+    subject = models.CharField(
+        max_length=40, blank=True, help_text="source:…, connection:…, route:…, or all of them"
+    )
     name = models.CharField(
         max_length=120, blank=True, help_text="of the subject, as it was called when this began"
     )

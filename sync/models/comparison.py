@@ -54,6 +54,30 @@ class DifferenceKind(models.TextChoices):
     UNREADABLE = "unreadable", _("cannot be read")
 
 
+# They are counted and shown, but nobody has to act on them.
+QUIET_KINDS = (
+    DifferenceKind.UNLINKED_RECORD,
+    DifferenceKind.UNKNOWN_RECORD,
+    DifferenceKind.OUT_OF_SCOPE,
+)
+AWAITED_KINDS = tuple(kind for kind in DifferenceKind if kind not in QUIET_KINDS)
+# Differences that somebody has to act on, in SQL: SQLite uses the partial index only if its condition stands word for
+# word in the statement.
+AWAITED_CONDITION = f"kind IN ({', '.join(repr(kind.value) for kind in AWAITED_KINDS)}) AND NOT is_repaired"
+
+
+class RepairOutcome(models.TextChoices):
+    """What the schedule did after a comparison of it. Empty: not decided yet, or not a comparison by schedule."""
+
+    MADE = "made", _("differences were made equal")
+    NOTHING = "nothing", _("there was nothing to make equal")
+    OFF = "off", _("differences are only reported")
+    INCOMPLETE = "incomplete", _("nothing was made equal: the comparison is incomplete")
+    TOO_MANY = "too-many", _("nothing was made equal: it found too many differences")
+    OTHER_REPAIR = "other-repair", _("nothing was made equal: another repair of the target was running")
+    REFUSED = "refused", _("nothing was made equal: the route was disabled or changed")
+
+
 class DifferenceStatus(models.TextChoices):
     """How certain a difference is. A candidate is deleted if it is found to be none."""
 
@@ -106,6 +130,10 @@ class Comparison(models.Model):
     request_count = models.PositiveIntegerField(default=0, help_text="requests to both systems")
     unconfirmed = models.JSONField(default=dict, help_text="how many of each kind were not confirmed")
     field_counts = models.JSONField(default=dict, help_text="how often each field differs")
+    repair = models.CharField(max_length=12, choices=RepairOutcome, blank=True, default="")
+    unstable = models.PositiveIntegerField(
+        default=0, help_text="differences that the schedule left out because they do not stay equal"
+    )
 
     class Meta:
         default_permissions = ()
@@ -156,6 +184,11 @@ class Comparison(models.Model):
     def difference_count(self) -> int:
         """Return how many differences it found, confirmed or not."""
         return sum(self.counts.get(kind, 0) for kind in DifferenceKind.values)
+
+    @property
+    def awaited_count(self) -> int:
+        """Return how many of its differences a person has to act on, or the schedule."""
+        return sum(self.counts.get(kind.value, 0) for kind in AWAITED_KINDS)
 
 
 class ComparisonRecord(models.Model):
@@ -225,6 +258,12 @@ class Difference(models.Model):
                 name="difference_candidate",
             ),
             models.Index(fields=["entity_id"], name="difference_entity"),
+            # The oldest of a comparison is read for alarms.
+            models.Index(
+                fields=["comparison", "since"],
+                condition=models.Q(kind__in=AWAITED_KINDS, is_repaired=False),
+                name="difference_age",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping as ReadOnlyMapping
 from itertools import count
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
@@ -149,6 +150,9 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
     ),
 }
 
+
+# The settings of scheduled comparisons. A repair names the person who set them.
+SCHEDULE_FIELDS = ("compare_every_hours", "repairs_differences", "repairs_missing_records", "max_repairs")
 
 _ENTITY_TYPE = RegexValidator(
     r"\A[A-Za-z][A-Za-z0-9_.:-]*\Z",
@@ -297,10 +301,22 @@ class Route(Pausable):
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(8_760)],
     )
-    repairs_differences = models.BooleanField("make equal by itself", default=False)
-    repairs_missing_records = models.BooleanField("also create missing records", default=False)
+    # With defaults of the database: processes of 0.1.0 add routes while the database is upgraded.
+    repairs_differences = models.BooleanField("make equal by itself", default=False, db_default=False)
+    repairs_missing_records = models.BooleanField(
+        "also create missing records", default=False, db_default=False
+    )
     max_repairs = models.PositiveSmallIntegerField(
-        "at most", default=20, validators=[MinValueValidator(1), MaxValueValidator(100)]
+        "at most", default=20, db_default=20, validators=[MinValueValidator(1), MaxValueValidator(100)]
+    )
+    schedule_set_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        editable=False,
+        related_name="+",
+        db_index=False,
+        help_text="who last changed the four settings above; empty: no person",
     )
     updated_at = models.DateTimeField(auto_now=True)
 

@@ -96,6 +96,33 @@ _RAISED_TEXTS: Mapping[str, _Template] = {
             "hub's credentials. The hub checks it automatically and continues as soon as it responds."
         ),
     ),
+    AlarmKind.OUT_OF_STEP: _Template(
+        gettext_lazy("%(name)s is out of step"),
+        ngettext_lazy(
+            "The last comparison found %(count)s difference, known since %(began)s; the limit is %(limit)s.",
+            "The last comparison found %(count)s differences. The oldest has been known since %(began)s; the limit is "
+            "%(limit)s.",
+            "number",
+        ),
+        gettext_lazy(
+            "Open the comparison, review the differences, make them equal or correct the data, and compare again."
+        ),
+    ),
+    AlarmKind.COMPARISON_FAILED: _Template(
+        gettext_lazy("The comparison of %(name)s failed"),
+        gettext_lazy(
+            "It failed at %(began)s. Since then, the hub does not know whether the two systems are in step."
+        ),
+        gettext_lazy("Open the comparison, read the reason, fix the cause, and compare again."),
+    ),
+    AlarmKind.COMPARISON_LATE: _Template(
+        gettext_lazy("The comparison of %(name)s is late"),
+        gettext_lazy("It was due at %(began)s by the schedule of the route, and has not begun or not ended."),
+        gettext_lazy(
+            "Check that both connections are enabled, that the identity service has a list in its settings, and that a "
+            "worker is running. The comparison starts automatically as soon as it can."
+        ),
+    ),
     AlarmKind.IDS_CHANGED: _Template(
         gettext_lazy("The record ids of %(name)s have changed"),
         gettext_lazy(
@@ -270,6 +297,20 @@ _ENDED_TEXTS: Mapping[str, tuple[Any, Any]] = {
     AlarmKind.CONNECTION_PAUSED: (
         gettext_lazy("%(name)s was paused"),
         gettext_lazy("It is used again, or was disabled."),
+    ),
+    AlarmKind.OUT_OF_STEP: (
+        gettext_lazy("%(name)s was out of step"),
+        gettext_lazy("A later comparison found no difference that is so old, or the route was disabled."),
+    ),
+    AlarmKind.COMPARISON_FAILED: (
+        gettext_lazy("The comparison of %(name)s failed"),
+        gettext_lazy(
+            "A later comparison succeeded, a day has passed without a schedule, or the route was disabled."
+        ),
+    ),
+    AlarmKind.COMPARISON_LATE: (
+        gettext_lazy("The comparison of %(name)s was late"),
+        gettext_lazy("It has begun or ended, or the schedule was changed."),
     ),
     AlarmKind.IDS_CHANGED: (
         gettext_lazy("The record ids of %(name)s had changed"),

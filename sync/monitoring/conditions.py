@@ -7,14 +7,23 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from connectors.http.client_certificates import EXPIRY_WARNING
-from sync.models import AlarmKind
-from sync.monitoring.health_figures import HealthFigures
+from sync.models import AlarmKind, ComparisonState
+from sync.monitoring.comparison_figures import PairFigures
+from sync.monitoring.health_figures import COUNT_LIMIT, HealthFigures
 
 # A late segment stays one for ever, so its alarm ends after a day.
 LATE_SEGMENT_ALARM_PERIOD = timedelta(days=1)
 # The check runs each night: one day without a check may be a restart, two are not.
 MAX_UNVERIFIED_TIME = timedelta(days=2)
 MAX_CHECKPOINT_DELAY = timedelta(minutes=10)
+# A comparison that is due is requested within a minute, unless something is in its way.
+MAX_COMPARISON_DELAY = timedelta(hours=1)
+# Without a schedule nothing compares again by itself, so the alarm about a failed comparison ends after a day.
+FAILED_COMPARISON_ALARM_PERIOD = timedelta(days=1)
+
+
+# Of the name of an alarm's subject.
+MAX_NAME = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +40,8 @@ class AlarmCondition:
 
 @dataclass(frozen=True, slots=True)
 class AlarmLimits:
-    """Thresholds above which a figure raises an alarm. A `min_failed`, `max_unsealed_age` or
-    `min_failed_logins` of 0 turns its alarm off.
+    """Thresholds above which a figure raises an alarm. A `min_failed`, `max_unsealed_age`, `min_failed_logins` or
+    `max_difference_age` of 0 turns its alarm off.
     """
 
     max_lateness: timedelta
@@ -40,6 +49,7 @@ class AlarmLimits:
     max_pause: timedelta
     max_unsealed_age: timedelta = timedelta(0)
     min_failed_logins: int = 0
+    max_difference_age: timedelta = timedelta(0)
 
     @classmethod
     def from_settings(cls) -> "AlarmLimits":
@@ -50,6 +60,7 @@ class AlarmLimits:
             timedelta(seconds=settings.ALARM_PAUSED_SECONDS),
             timedelta(seconds=settings.ALARM_UNSEALED_SECONDS),
             settings.ALARM_FAILED_LOGINS,
+            timedelta(seconds=settings.ALARM_OUT_OF_STEP_SECONDS),
         )
 
 
@@ -77,6 +88,8 @@ def find_conditions(figures: HealthFigures, limits: AlarmLimits) -> list[AlarmCo
         for changed in figures.changed
     )
     conditions += _certificate_conditions(figures)
+    for pair in figures.pairs:
+        conditions += _comparison_conditions(pair, figures.at, limits)
     since = figures.logins_failing_since
     if since is not None and 0 < limits.min_failed_logins <= figures.failed_logins:
         conditions.append(AlarmCondition(AlarmKind.LOGINS_FAILING, since, count=figures.failed_logins))
@@ -103,6 +116,23 @@ def _certificate_conditions(figures: HealthFigures) -> Iterator[AlarmCondition]:
             yield AlarmCondition(
                 AlarmKind.CERTIFICATE_EXPIRED, certificate.expires_at, subject, certificate.name
             )
+
+
+def _comparison_conditions(pair: PairFigures, at: datetime, limits: AlarmLimits) -> Iterator[AlarmCondition]:
+    subject, name = f"route:{pair.route.pk}", pair.name[:MAX_NAME]
+    since, limit = pair.oldest_difference, limits.max_difference_age
+    if limit and pair.done is not None and since is not None and at - since > limit:
+        count = min(pair.done.awaited_count, COUNT_LIMIT + 1)
+        yield AlarmCondition(AlarmKind.OUT_OF_STEP, since, subject, name, count, limit)
+    ended = pair.ended
+    if ended is not None and ended.state == ComparisonState.FAILED:
+        failed_at = ended.ended_at or ended.requested_at
+        if pair.carrier is not None or at - failed_at < FAILED_COMPARISON_ALARM_PERIOD:
+            yield AlarmCondition(AlarmKind.COMPARISON_FAILED, failed_at, subject, name)
+    if pair.next_at is not None and at - pair.next_at > MAX_COMPARISON_DELAY:
+        yield AlarmCondition(
+            AlarmKind.COMPARISON_LATE, pair.next_at, subject, name, limit=MAX_COMPARISON_DELAY
+        )
 
 
 def _audit_conditions(figures: HealthFigures, limits: AlarmLimits) -> Iterator[AlarmCondition]:

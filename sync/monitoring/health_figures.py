@@ -4,6 +4,7 @@ Where a person has to act, events are counted and not deliveries: an event shows
 deliveries, and events are what the person's list shows.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,8 +27,11 @@ from logins.overseers import log_readers
 from sync.deliveries.predicates import has_expired_lease, is_behind_older, is_due
 from sync.models import Connection
 from sync.models.connection import IDS_CHANGED
+from sync.monitoring.comparison_figures import PairFigures, load_pairs
 from sync.monitoring.expiring_certificates import ExpiringCertificate, read_certificates
 from webhooks.models import Event, EventOrigin, Receipt, Source, State
+
+logger = logging.getLogger("hub.monitoring")
 
 # Bounds the cost of counting a large backlog.
 COUNT_LIMIT = 10_000
@@ -129,6 +133,7 @@ class HealthFigures:
     has_log_reader: bool = True
     certificates: tuple[ExpiringCertificate, ...] = ()
     changed: tuple[ChangedTarget, ...] = ()
+    pairs: tuple[PairFigures, ...] = ()
 
     @property
     def oldest_due_seconds(self) -> float:
@@ -139,7 +144,7 @@ class HealthFigures:
 
 
 def measure_health(at: datetime) -> HealthFigures:
-    """Measure the figures at a time of the database's clock, in seventeen statements, behind proxies in nineteen."""
+    """Measure the figures at a time of the database's clock, in nineteen statements, behind proxies in twenty-one."""
     due, expired = count_due_and_expired(at)
     failed_logins, failing_since = _count_failed_logins(at)
     break_glass_uses, break_glass_at = _count_break_glass_uses(at)
@@ -161,6 +166,7 @@ def measure_health(at: datetime) -> HealthFigures:
         has_log_reader=_has_log_reader(),
         certificates=read_certificates(),
         changed=tuple(_read_changed_targets()),
+        pairs=_readable_pairs(),
     )
 
 
@@ -270,6 +276,15 @@ def _newest_readable_time(source: int) -> datetime | None:
 def _is_readable_time(at: datetime | None) -> bool:
     # Django reads some texts that are not times as None.
     return at is not None and is_valid_value(_RECEIVED_AT, at)
+
+
+def _readable_pairs() -> tuple[PairFigures, ...]:
+    try:
+        return tuple(load_pairs())
+    except (*UNREADABLE, DatabaseError):
+        # One damaged comparison must not silence all other alarms.
+        logger.exception("the comparisons cannot be read")
+        return ()
 
 
 def _read_changed_targets() -> Iterator[ChangedTarget]:

@@ -17,7 +17,7 @@ from sync.metrics import declared
 from sync.metrics.declared import DATABASE_METRICS, MetricDeclaration
 from sync.metrics.exposition import Sample, Samples
 from sync.metrics.label_names import MAX_NAMES
-from sync.models import AlarmKind
+from sync.models import AWAITED_CONDITION, AlarmKind
 from sync.monitoring.health_figures import COUNT_LIMIT, PAUSED_CONNECTIONS
 from webhooks.models import State
 
@@ -41,6 +41,20 @@ _RECOUNTED = {
 }
 _IS_FAILING = f"id IN (SELECT b.connection_id {PAUSED_CONNECTIONS})"
 _WAITING_JOB = "state IN ('waiting', 'running')"
+# The pairs of enabled routes that fetch, with their oldest route and their shortest interval.
+_PAIRS = f"""(SELECT r.slug, p.* FROM (SELECT MIN(id) AS route_id, MIN(compare_every_hours) AS hours,
+  MAX(updated_at) AS updated_at, identity_id, entity_type, target_id, mapping_id FROM sync_route
+  WHERE is_enabled AND NOT relays GROUP BY identity_id, entity_type, target_id, mapping_id) p
+  JOIN sync_route r ON r.id = p.route_id ORDER BY p.route_id LIMIT {MAX_NAMES}) pair"""  # noqa: S608
+
+
+def _newest_comparison(states: str = "") -> str:
+    """Select the key of the newest comparison of the pair; `states`: a condition."""
+    return f"""(SELECT c.id FROM sync_comparison c WHERE c.identity_id = pair.identity_id
+  AND c.entity_type = pair.entity_type AND c.target_id = pair.target_id AND c.mapping_id = pair.mapping_id{states}
+  ORDER BY c.id DESC LIMIT 1)"""  # noqa: S608
+
+
 # Name, label, number, time: each part returns rows of these columns. Parameters: `DeliveryCounts.read_since`, twice.
 _PARTS = f"""
 SELECT 'now' AS name, '' AS label, CAST(0 AS double precision) AS number, {{now}} AS moment
@@ -73,6 +87,12 @@ UNION ALL SELECT 'unsealed', '', NULL, (SELECT at FROM audit_entry WHERE id >
 UNION ALL SELECT 'checkpoint', name, NULL, sent_at FROM audit_checkpointchannel
 UNION ALL SELECT 'checkpoint-failing', name, NULL, failing_since FROM audit_checkpointchannel
 UNION ALL SELECT 'verified', '', faults, at FROM (SELECT * FROM audit_verification ORDER BY id DESC LIMIT 1) verified
+UNION ALL SELECT 'oldest-difference', pair.slug, NULL, (SELECT MIN(since) FROM sync_difference d
+  WHERE d.comparison_id = {_newest_comparison(" AND c.state = 'done'")} AND {AWAITED_CONDITION}) FROM {_PAIRS}
+UNION ALL SELECT 'scheduled', pair.slug, pair.hours, COALESCE((SELECT requested_at FROM sync_comparison
+  WHERE id = {_newest_comparison()}), pair.updated_at) FROM {_PAIRS}
+UNION ALL SELECT 'comparison-failed', pair.slug, (SELECT CASE WHEN state = 'failed' THEN 1 ELSE 0 END
+  FROM sync_comparison WHERE id = {_newest_comparison(" AND c.state IN ('done', 'failed')")}), NULL FROM {_PAIRS}
 """  # noqa: S608
 _FIGURES = {
     vendor: Statement(_PARTS.replace("%SIZE%", size).replace("%RECOUNTED%", _RECOUNTED[vendor]))
@@ -188,6 +208,20 @@ def _ages(name: str, without: float) -> _Maker:
     return make
 
 
+def _overdue(name: str) -> _Maker:
+    """Make a sample of each row: the time since its moment that exceeds its hours; 0 without hours.
+
+    A comparison that was never made counts from the last change of a route.
+    """
+
+    def make(parts: _Parts) -> Iterator[Sample]:
+        for label, hours, moment in parts.get(name, ()):
+            age = _age_of(moment, parts, 0.0) - 3600 * float(hours or 0) if hours else 0.0
+            yield (label,), max(0.0, age)
+
+    return make
+
+
 def _age_of(moment: Any, parts: _Parts, without: float) -> float:
     if moment is None:
         return without
@@ -217,4 +251,7 @@ _MAKERS: Mapping[MetricDeclaration, _Maker] = {
     declared.CHECKPOINT_FAILING: _ages("checkpoint-failing", 0.0),
     declared.VERIFIED_AGE: _age("verified", inf),
     declared.AUDIT_FAULTS: _number("verified"),
+    declared.DIFFERENCE_AGE: _ages("oldest-difference", 0.0),
+    declared.COMPARISON_OVERDUE: _overdue("scheduled"),
+    declared.COMPARISON_FAILED: _numbers("comparison-failed"),
 }

@@ -28,13 +28,14 @@ from sync.metrics.process_metrics import (
     running_attempt,
     running_request,
 )
-from sync.models import Alarm, Job, Notification, PeriodicTask
+from sync.models import Alarm, Comparison, Difference, Job, Notification, PeriodicTask, Route
 from sync.monitoring import metric_figures
 from sync.monitoring.alarms import evaluate_alarms
 from sync.statistics.periodic_recount import recount_stale_hours
 from tests.support.alert_rules import FOLDER, Scrapes, firing, promtool_test, read_rules
 from tests.support.builders.alarms import a_late_delivery, a_paused_connection, minutes
-from tests.support.builders.history import an_event
+from tests.support.builders.comparisons import a_comparison, a_difference
+from tests.support.builders.history import a_route, a_source, an_event
 from tests.support.metrics import get_metrics, measured_hub, scrape
 
 # Prometheus adds these to each sample.
@@ -125,8 +126,10 @@ def test_each_rule_fires_for_a_hub_in_its_state_and_none_for_a_healthy_one(
 
 
 def _bring_health() -> None:
-    """A worker has just ended its work, and the audit log was just verified."""
+    """A worker has just ended its work, the audit log was just verified, and two systems compared by schedule."""
     now = read_clock()
+    route = a_route(a_source(), compare_every_hours=24)
+    a_difference(a_comparison(route, counts={"differs": 1}), "differs", "U1")
     PeriodicTask.objects.update_or_create(name="alarms", defaults={"due_at": now, "ended_at": now})
     Verification.objects.create(at=now, segments=1, entries=1, seconds=1.0, faults=0)
 
@@ -141,6 +144,9 @@ def _bring_sickness() -> None:
     an_event(1, state="dead", received_at=now - timedelta(seconds=1))
     an_event(2, state="held", received_at=now - timedelta(seconds=1))
     a_paused_connection(now - minutes(10), now + minutes(1), slug="failing", name="Failing")
+    Comparison.objects.update(requested_at=now - minutes(30 * 60))
+    Difference.objects.update(since=now - minutes(25 * 60))
+    a_comparison(Route.objects.get(), state="failed", requested_at=now - minutes(26 * 60))
     recount_stale_hours()
     evaluate_alarms()
     alarm = Alarm.objects.first()
