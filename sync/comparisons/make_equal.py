@@ -15,7 +15,6 @@ from django.utils.translation import gettext as _
 
 from audit.entries.append import SYSTEM, append_entries
 from audit.format.canonical_json import JSONValue
-from audit.models import Entry
 from sync.deliveries.routes import get_resolved_route
 from sync.execution.executor import defer_to_workers
 from sync.jobs import submission
@@ -264,13 +263,12 @@ def _repair_locked(route: Route, comparison: Comparison, rows: Sequence[Differen
 
 
 def _schedule_facts(route: Route) -> dict[str, JSONValue]:
-    """Return the reason of a repair by schedule: the route, how often it compares, and who switched repairs on."""
-    entries = Entry.objects.filter(
-        stream=f"setting:route:{route.pk}", details__contains='"repairs_differences":true'
-    )
-    newest = entries.order_by("-stream_seq").values_list("actor", flat=True).first()
+    """Return the reason of a repair by schedule: the route, how often it compares, and who set the schedule."""
+    set_by = SYSTEM if route.schedule_set_by_id is None else f"person:{route.schedule_set_by_id}"
+    hours = route.compare_every_hours
     return {
         "schedule": route.pk,
-        "every_hours": route.compare_every_hours,
-        "set_by": newest or SYSTEM,
+        "every_hours": hours,
+        "set_by": set_by,
+        "reason": f"schedule of the route {route.slug}, every {hours} hours, set by {set_by}",
     }

@@ -3,6 +3,8 @@
 from datetime import time
 
 from logins.attempt_counts import report_past_hours
+from sync.comparisons.repairs import repair_after_schedules
+from sync.comparisons.schedule import request_due_comparisons
 from sync.erasure.late_payloads import delete_late_payloads
 from sync.execution.connection_probes import probe_paused_connections
 from sync.execution.periodic import DailyAt, EverySeconds, ScheduledWork
@@ -21,6 +23,8 @@ from sync.statistics.periodic_recount import recount_stale_hours
 from webhooks.captures.capture_windows import clean_up_captures
 
 PERIODIC = (
+    # Before the alarms: what became due while no worker ran is not late.
+    ScheduledWork("comparisons", EverySeconds(60.0), request_due_comparisons),
     ScheduledWork("alarms", EverySeconds(30.0), evaluate_alarms),
     ScheduledWork("pauses", EverySeconds(2.0), enforce_pauses),
     ScheduledWork("changed-ids", EverySeconds(5.0), pause_changed_targets),
@@ -35,11 +39,14 @@ PERIODIC = (
 )
 # Work that takes long where much is stored, or that waits for other systems: each runs on a thread of its own.
 LONG_PERIODIC = (
+    # Before the alarms: what became due while no worker ran is not late.
+    ScheduledWork("comparisons", EverySeconds(60.0), request_due_comparisons),
     ScheduledWork("audit", DailyAt(time(2, 47)), verify_audit_log_nightly),
     ScheduledWork("cleanup", DailyAt(time(3, 17)), prune_expired),
     ScheduledWork("late-payloads", EverySeconds(10.0), delete_late_payloads),
     ScheduledWork("jobs", EverySeconds(600.0), clean_up_jobs),
     ScheduledWork("key-sets", EverySeconds(10.0), refresh_key_sets),
+    ScheduledWork("repairs", EverySeconds(30.0), repair_after_schedules),
     ScheduledWork("references", EverySeconds(600.0), schedule_all_arrived),
     ScheduledWork("probes", EverySeconds(2.0), probe_paused_connections),
 )
