@@ -9,6 +9,7 @@ from django.db.models import BooleanField, ExpressionWrapper, F, Q, QuerySet
 from config_schema.codes.codes import CodeTexts
 from console.base.damaged_rows import load_rows
 from console.deliveries.delivery_status import DeliveryStatus, describe_status, expired_claim_words
+from console.entities.evidence import NOT_COMPARED, EntityEvidence, find_evidence
 from console.ui.keyset import BY_RECEIVED_TIME, Cursor
 from console.ui.outcome_texts import advise_after_cause, explain_outcome, explain_pause, is_replayable
 from sync.deliveries.blockers import is_paused_by_person, load_contention_with
@@ -81,6 +82,7 @@ class EntityPage:
     deliveries_in_progress: tuple[OpenDeliveryRow, ...]
     erasures: tuple[Erasure, ...]
     pseudonyms: tuple[str, ...]
+    evidence: EntityEvidence = NOT_COMPARED
 
     @property
     def is_known(self) -> bool:
@@ -101,7 +103,7 @@ class EntityPage:
 
 
 def build_entity_page(query: EntityQuery, may: Mapping[str, bool]) -> EntityPage:
-    """Load the page, by fifteen statements at most. Raises InvalidFilter for an invalid cursor."""
+    """Load the page, by seventeen statements at most. Raises InvalidFilter for an invalid cursor."""
     subjects = _identity_services(query, with_links=may["links"])
     deliveries_in_progress = _open_deliveries(query) if may["deliveries"] else ()
     events = _entity_events(query, subjects)
@@ -123,6 +125,7 @@ def build_entity_page(query: EntityQuery, may: Mapping[str, bool]) -> EntityPage
         deliveries_in_progress=deliveries_in_progress,
         erasures=_recent_erasures(query) if may["erasures"] else (),
         pseudonyms=_earlier_pseudonyms(query) if may["erase"] else (),
+        evidence=find_evidence(query.entity_type, query.entity_id),
     )
 
 

@@ -18,9 +18,11 @@ from console.overview.alerts import collect_alerts
 from console.overview.figures import TARGET_PERCENT, count_unresolved_failures, load_figures
 from console.overview.first_steps import list_setup_steps
 from console.settings.connections.connection_status import load_all_statuses
+from console.ui.comparison_texts import pair_context
 from console.ui.links import replay_form_url
 from database.clock import read_clock
 from sync.models import RefusalCount
+from sync.monitoring.comparison_figures import load_pairs
 from sync.monitoring.health_figures import SourceActivity, read_source_activity
 from webhooks.models import Event
 
@@ -31,6 +33,7 @@ PART_PERMISSIONS = {
     "refusals": "webhooks.view_refusal",
     "groups": "sync.view_failuregroup",
     "replay": "webhooks.replay_event",
+    "pairs": "sync.view_differences",
 }
 
 
@@ -65,6 +68,7 @@ def render_overview(request: HttpRequest, context: dict[str, Any]) -> TemplateRe
         "needing_attention": count_unresolved_failures() if may["events"] and may["groups"] else 0,
         "connections": statuses,
         "sources": sources,
+        "pairs": [pair_context(pair, now) for pair in load_pairs()] if may["pairs"] else [],
         **(_failure_context(now) if may["events"] else {}),
     }
     return TemplateResponse(request, "console/overview/page.html", context)

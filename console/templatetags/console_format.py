@@ -6,6 +6,7 @@ from typing import Any
 from django import template
 from django.forms.utils import flatatt
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -15,6 +16,7 @@ from console.replays import words
 from console.settings.mappings.words import DiffLine
 from console.settings.pause import render_activity_pill
 from console.ui import formatting, outcome_texts
+from console.ui.comparison_texts import render_compared
 from console.ui.outcome_texts import render_pill
 from console.ui.stored_failures import translate_failure
 from sync.models import Delivery, FailureGroup, FailureGroupState, PersonRequest
@@ -71,6 +73,14 @@ def silence_limit(limit: timedelta | None) -> str:
 register.filter("moment", formatting.render_time)
 register.filter("clock", formatting.render_clock_time)
 register.filter("ago", formatting.render_age)
+
+
+@register.filter
+def compared(at: datetime | None) -> SafeString:
+    """Render when something was compared: `02:10 (14 h ago)`."""
+    return render_compared(at, timezone.now())
+
+
 register.filter("state_pill", outcome_texts.render_state_pill)
 
 

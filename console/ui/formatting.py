@@ -2,7 +2,7 @@
 in.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django.utils import timezone
 from django.utils.html import format_html
@@ -25,6 +25,15 @@ def render_clock_time(at: datetime | None, day: datetime, absent: str = "–") -
         return absent
     local = timezone.localtime(at)
     text = f"{local:%H:%M:%S}" if local.date() == timezone.localtime(day).date() else _local_text(at)
+    return format_html('<time datetime="{}" title="{}">{}</time>', _utc_text(at), _local_text(at), text)
+
+
+def render_minute(at: datetime | None, now: datetime, absent: str = "–") -> str | SafeString:
+    """Render a time within a day of `now` as `12:22`, any other with its date. The tooltip has the full time."""
+    if at is None:
+        return absent
+    local = timezone.localtime(at)
+    text = f"{local:%H:%M}" if abs(at - now) < timedelta(days=1) else f"{local:%Y-%m-%d %H:%M}"
     return format_html('<time datetime="{}" title="{}">{}</time>', _utc_text(at), _local_text(at), text)
 
 

@@ -15,12 +15,14 @@ from console.base.forms import JSON_AS_TEXT
 from console.base.two_step_change import TwoStepChangeAdmin
 from console.settings.pause import count_waiting, pause_view, render_activity_pill, resume_view
 from console.settings.routes.forms import RouteForm, route_change_warnings
+from console.ui.comparison_texts import pair_context, schedule_sentences
 from console.ui.outcome_texts import render_pill
 from sync.mappings.configuration_gaps import absence_warnings
 from sync.mappings.drafts import current_version
 from sync.mappings.field_gaps import unread_warnings
 from sync.mappings.referring_mappings import ending_warning, referring_mappings
-from sync.models import MappingVersion, Route
+from sync.models import SCHEDULE_FIELDS, MappingVersion, Route
+from sync.monitoring.comparison_figures import pairs_of, with_comparisons
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 from sync.planning.record_matching import MatchingPolicy
 
@@ -101,6 +103,16 @@ def _proof_sentences(version: MappingVersion) -> list[str]:
             "id: after the ids of the target have changed, another person's record could be changed."
         )
     ]
+
+
+def _comparison_context(route: Route) -> tuple[Any, list[str]]:
+    """Return what comparisons say of the route's pair, and the sentences on its schedule."""
+    if route.relays:
+        return None, list(schedule_sentences(route, None))
+    columns = ("identity", "entity_type", "target", "mapping")
+    of_pair = Route.objects.filter(relays=False, **{name: getattr(route, name) for name in columns})
+    (pair,) = pairs_of(with_comparisons(of_pair).select_related("identity", "target"))
+    return pair_context(pair), list(schedule_sentences(route, pair))
 
 
 def _mapping_text(route: Route, version: int | None) -> str:
@@ -193,12 +205,19 @@ class RouteAdmin(TwoStepChangeAdmin):
             context["route_policies"] = policy_sentences(stored, context["route_version"])
             if context["route_version"] is not None:
                 context["route_policies"] += unread_warnings(stored, context["route_version"].declaration)
+            context["comparison"], context["route_schedule"] = _comparison_context(stored)
             context["route_pill"], context["held"] = self.activity(stored), count_waiting(stored)
             context["referring_mappings"] = referring_mappings(stored)
             context["ended_warning"] = "" if stored.is_enabled else ending_warning(stored)
             context["absence_warnings"] = absence_warnings(stored) if stored.is_enabled else []
             context["may_pause"] = self.has_change_permission(request, stored)
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if any(name in form.changed_data for name in SCHEDULE_FIELDS):
+            # A repair by schedule names this person.
+            obj.schedule_set_by = request.user
+        super().save_model(request, obj, form, change)
 
     def change_warnings(self, form: Any) -> list[str]:
         return list(route_change_warnings(form))

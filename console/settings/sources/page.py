@@ -15,10 +15,12 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from console.ui.charts import join_sparkline, polyline_points, render_sparkline
+from console.ui.comparison_texts import pair_context
 from console.ui.formatting import long_duration
 from database.encryption.at_rest import CannotDecrypt
-from sync.models import EventCount, RefusalCount, Route
+from sync.models import EventCount, RefusalCount
 from sync.models.counts import HOUR, start_of_hour
+from sync.monitoring.comparison_figures import pairs_of, with_comparisons
 from sync.monitoring.health_figures import newest_events_of_source
 from webhooks.models import EventOrigin, Receipt, Source, SourceSecret
 
@@ -126,10 +128,17 @@ def _usage_by_secret(source: Source, since: datetime) -> tuple[datetime, dict[st
     return read[-1][2] if len(read) == MAX_RECEIPTS else since, usage
 
 
-def load_source_routes(source: Source) -> list[Route]:
-    return list(
-        source.routes.select_related("identity", "target", "mapping", "source").order_by("entity_type")
-    )
+def load_source_routes(source: Source) -> list[dict[str, Any]]:
+    """Load the routes of a source, each with what comparisons say of its pair; a route that relays has none.
+
+    Two statements.
+    """
+    related = ("identity", "target", "mapping", "source")
+    routes = with_comparisons(source.routes.select_related(*related)).order_by("entity_type", "pk")
+    by_route = {
+        route.pk: pair_context(pair) for pair in pairs_of(routes) for route in pair.routes if not route.relays
+    }
+    return [{"route": route, "comparison": by_route.get(route.pk)} for route in routes]
 
 
 SHOWN_HOURS = 24

@@ -195,6 +195,9 @@ def test_a_schedule_is_set_with_a_reason_and_recorded() -> None:
         True,
         f"setting:route:{route.pk}",
     )
+    route.refresh_from_db()
+    assert route.schedule_set_by is not None, "a repair names who set the schedule"
+    assert entry["actor"] == f"person:{route.schedule_set_by.pk}"
     refused = client.post(address, form | {"compare_every_hours": ""})
     assert "“Compare every” is set" in refused.text
 

@@ -110,7 +110,7 @@ def test_each_alarm_ends_with_its_reason_and_names_both_systems() -> None:
     evaluate_alarms(NOON + 2 * HOUR)
     assert open_kinds() == []
     texts = {alarm.kind: alarm_text(alarm) for alarm in Alarm.objects.all()}
-    assert all("Nothing to do." == text.next_step for text in texts.values())
+    assert all(text.next_step == "Nothing to do." for text in texts.values())
     assert "A later comparison found no difference" in texts["out-of-step"].detail
 
 
