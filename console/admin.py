@@ -3,6 +3,7 @@
 import console.access_requests.admin
 import console.alarms.admin
 import console.audit_log.admin
+import console.comparisons.admin
 import console.deliveries.admin
 import console.erasures.admin
 import console.events.admin

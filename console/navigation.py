@@ -55,6 +55,7 @@ MENU: Sequence[tuple[Text, Sequence[MenuEntry]]] = (
             MenuEntry(_("Events"), "admin:webhooks_event_changelist", "webhooks.view_event"),
             MenuEntry(_("Failure groups"), "admin:sync_failuregroup_changelist", "sync.view_failuregroup"),
             MenuEntry(_("Held for approval"), "admin:sync_delivery_changelist", "sync.view_delivery"),
+            MenuEntry(_("Comparisons"), "admin:sync_comparison_changelist", "sync.view_differences"),
             MenuEntry(_("Replays"), "admin:sync_personrequest_changelist", "sync.view_personrequest"),
             MenuEntry(_("Requests"), "admin:webhooks_receipt_changelist", "webhooks.view_receipt"),
             MenuEntry(_("Alarms"), "admin:sync_alarm_changelist", "sync.view_alarm"),

@@ -18,7 +18,7 @@ from audit.models import Entry
 from config_schema.codes.reference import to_reference
 from database.connection import streaming_transaction
 from exports.damaged_values import READ_ERRORS, is_damage, stored_text
-from sync.models import Attempt
+from sync.models import Attempt, Difference
 from webhooks.models import Event, Receipt
 
 CHUNK_SIZE = 2_000
@@ -202,6 +202,13 @@ def _entry_body(entry: Entry) -> str | None:
     return None if entry.damaged.keys() - {"details", "leaf"} else entry.body
 
 
+def difference_rows(queryset: QuerySet[Difference]) -> Iterator[Row]:
+    """Yield the differences of a comparison: ids and names of fields, never a value."""
+    for row in queryset.iterator(chunk_size=CHUNK_SIZE):
+        ids = (row.entity_id, row.record_id)
+        yield [row.kind, row.status, *ids, row.fields, row.code, row.delivery_state, format_time(row.since)]
+
+
 def _optional_time(at: datetime | None) -> str | None:
     return format_time(at) if at else None
 
@@ -261,4 +268,11 @@ ENTRY_EXPORT = ListExport(
     "audit.download_entry",
     ("id", "at", "stream", "action", "actor", "body"),
     entry_rows,
+)
+DIFFERENCE_EXPORT = ListExport(
+    "differences",
+    "sync.view_differences",
+    ("kind", "status", "entity_id", "record_id", "fields", "code", "delivery_state", "since"),
+    difference_rows,
+    has_values=True,
 )

@@ -52,6 +52,7 @@ ACTION_LABELS: Mapping[str, str] = {
     "replay.stopped": "stopped a replay",
     "replay.finished": "finished a replay",
     "replay.downloaded": "downloaded the list of a replay",
+    "difference.opened": "opened a difference",
     "comparison.requested": "requested a comparison",
     "comparison.ended": "finished a comparison",
     "comparison.cancelled": "cancelled a comparison",

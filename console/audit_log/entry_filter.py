@@ -62,7 +62,13 @@ def _streams_of_events(condition: Q) -> FoundStreams:
 
 # Several actions under one name: the predefined views.
 ACTION_GROUPS: Mapping[str, Sequence[str]] = {
-    "reveals": ("event.revealed", "request.revealed", "source.captured-value-revealed", "compare.revealed"),
+    "reveals": (
+        "event.revealed",
+        "request.revealed",
+        "source.captured-value-revealed",
+        "compare.revealed",
+        "difference.opened",
+    ),
     "exports": tuple(
         action
         for action in ACTION_LABELS

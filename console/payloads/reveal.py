@@ -34,6 +34,7 @@ class RevealPurpose(StrEnum):
     FORMAT_TRIALS = "revealed_for_format_trials"
     REQUESTS = "revealed_requests"
     CAPTURED_VALUES = "revealed_captured_values"
+    DIFFERENCES = "revealed_differences"
 
 
 # Somebody who writes a mapping or a format tries it out on the same event again and again.
@@ -43,6 +44,7 @@ _SECONDS = {
     RevealPurpose.FORMAT_TRIALS: 900,
     RevealPurpose.REQUESTS: REVEAL_SECONDS,
     RevealPurpose.CAPTURED_VALUES: REVEAL_SECONDS,
+    RevealPurpose.DIFFERENCES: REVEAL_SECONDS,
 }
 
 
@@ -77,7 +79,7 @@ def reveal_events(
 
 
 def reveal_row(
-    request: HttpRequest, purpose: RevealPurpose, key: int, entry: tuple[str, str], **details: str
+    request: HttpRequest, purpose: RevealPurpose, key: int, entry: tuple[str, str], **details: JSONValue
 ) -> None:
     """Reveal what is stored of the row `key` to this person for 60 seconds, for the posted `reason`.
 

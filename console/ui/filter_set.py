@@ -35,8 +35,12 @@ class FilterSet(Generic[ResolvedT]):
         return tuple(name for one in self.filters for name in one.param_names)
 
     @property
-    def _time(self) -> TimeFilter:
-        return next(one for one in self.filters if isinstance(one, TimeFilter))
+    def _time(self) -> TimeFilter | None:
+        return next((one for one in self.filters if isinstance(one, TimeFilter)), None)
+
+    @property
+    def _local_params(self) -> tuple[str, ...]:
+        return () if self._time is None else self._time.local_params
 
     def build_query(self, params: FilterParams) -> str:
         """Return the query string of the list with these filters, at its first page."""
@@ -48,12 +52,12 @@ class FilterSet(Generic[ResolvedT]):
 
     def unknown_params(self, query: QueryDict) -> list[str]:
         """Return the parameters that the list does not know. Pages remove and name them."""
-        known = {*self.param_names, *self._time.local_params, *_PAGE_PARAMS}
+        known = {*self.param_names, *self._local_params, *_PAGE_PARAMS}
         return [name for name in query if name not in known]
 
     def absolute_url(self, query: QueryDict) -> str:
         """Return the query string with typed local times as UTC instants; empty if none were typed."""
-        if not any(name in query for name in self._time.local_params):
+        if self._time is None or not any(name in query for name in self._local_params):
             return ""
         # Links must mean the same for everybody, so local times become UTC instants.
         typed, zone = {name: query.get(name, "") for name in query}, timezone.get_current_timezone()

@@ -143,7 +143,7 @@ class Keyset:
             Q((f"{self.time_column}__gt", cursor.at)) | Q(pk__gt=cursor.pk)
         )
 
-    def order_by(self, page_request: PageRequest) -> tuple[str, str]:
+    def order_by(self, page_request: PageRequest) -> tuple[str, ...]:
         """Return the order in which a page is read. One before its cursor is read upwards, then reversed."""
         upward = page_request.is_upward
         return (self.time_column, "pk") if upward else (f"-{self.time_column}", "-pk")
@@ -168,4 +168,28 @@ class Keyset:
         return self.newer_than(page_request.after) if page_request.after is not None else Q()
 
 
+@dataclass(frozen=True, slots=True)
+class KeyOrder(Keyset):
+    """Order a list by key alone, for rows that are stored at about the same time."""
+
+    time_column: str = ""
+
+    def cursor_of(self, row: Any) -> Cursor | None:
+        """Return the cursor of a row. Its time is the same for all rows."""
+        return Cursor(_EPOCH, row.pk)
+
+    def older_than(self, cursor: Cursor) -> Q:
+        """Filter for rows with a smaller key."""
+        return Q(pk__lt=cursor.pk)
+
+    def newer_than(self, cursor: Cursor) -> Q:
+        """Filter for rows with a greater key."""
+        return Q(pk__gt=cursor.pk)
+
+    def order_by(self, page_request: PageRequest) -> tuple[str, ...]:
+        """Return the order in which a page is read."""
+        return ("pk",) if page_request.is_upward else ("-pk",)
+
+
 BY_RECEIVED_TIME = Keyset("received_at")
+BY_KEY = KeyOrder()

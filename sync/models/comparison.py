@@ -264,6 +264,13 @@ class Difference(models.Model):
                 condition=models.Q(kind__in=AWAITED_KINDS, is_repaired=False),
                 name="difference_age",
             ),
+            # Of the list: all, and those that have names of fields.
+            models.Index(fields=["comparison", "id"], name="difference_listed"),
+            models.Index(
+                fields=["comparison", "id"],
+                condition=models.Q(status=DifferenceStatus.CONFIRMED),
+                name="difference_confirmed",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -41,6 +41,7 @@ LEFT_OUT = tuple(
         "reference/p",
         "reference/s",
         "audit/entry/d",
+        "sync/comparison/<uuid:key>/change/d",
         "webhooks/event/d",
     )
 )
@@ -60,6 +61,12 @@ def addresses(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     subject = f"type=USER&id=USR-1&identity={identity.pk}&target={route.target_id}"
     yield "sync_personrequest_members_finished", f"/admin/sync/personrequest/{found['finished'].uuid}/events/"
     yield "sync_personrequest_approvals", "/admin/sync/personrequest/?kind=approval"
+    comparison = f"/admin/sync/comparison/{found['sync_comparison'].uuid}"
+    yield "sync_comparison_route_pair", f"/admin/sync/comparison/route/{route.pk}/"
+    for name in ("running", "failed"):
+        one = found[f"{name}_comparison"]
+        yield f"sync_comparison_change_{name}", f"/admin/sync/comparison/{one.uuid}/change/"
+    yield "sync_comparison_difference_one", f"{comparison}/difference/{found['difference'].pk}/"
     yield "sync_delivery_route_held", f"/admin/sync/delivery/route/{route.pk}/"
     yield "sync_connection_change_identity", f"/admin/sync/connection/{identity.pk}/change/"
     yield "webhooks_entity_one", "/admin/webhooks/entity/?type=USER&id=USR-1"

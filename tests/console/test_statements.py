@@ -6,8 +6,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sync.models import Delivery, FailureGroup, PersonRequest, PersonRequestMember, Route
+from sync.models import Comparison, Delivery, FailureGroup, PersonRequest, PersonRequestMember, Route
 from sync.operations.failure_groups import refresh_failure_groups
+from tests.support.builders.compared_pairs import a_comparison, a_difference
 from tests.support.builders.history import (
     NOON,
     a_call,
@@ -48,6 +49,9 @@ def add_rows(route: Route, bulk: PersonRequest, first: int, last: int) -> None:
         a_delivery(an_event(2_000 + number, received_at=now, **waits), route, due_at=now)
         a_call(an_attempt(Delivery.objects.earliest("pk"), 3 + number))
         a_receipt(dead, received_at=now)
+        a_difference(a_comparison(route), number)
+        oldest = Comparison.objects.earliest("pk")
+        a_difference(oldest, 1_000 + number, delivery_state="held", code="held")
         a_refusal(at=now)
     refresh_failure_groups()
 
@@ -66,6 +70,7 @@ def test_pages_cost_the_same_for_few_rows_and_for_many() -> None:
     route = a_route(a_source())
     counts = {"total": 120, "events": 120, "failed": 120, "frozen_at": NOON, "state": "finished"}
     bulk = a_replay(person("support", "maija"), filter={"state": "dead"}, **counts)
+    comparison = a_comparison(route)
     add_rows(route, bulk, 0, 3)
     first, waiting = Delivery.objects.earliest("pk"), Delivery.objects.filter(state="retrying").earliest("pk")
     group = FailureGroup.objects.get()
@@ -88,6 +93,9 @@ def test_pages_cost_the_same_for_few_rows_and_for_many() -> None:
         f"{REQUESTS}?result=accepted": 12,
         f"{REQUESTS}?source=aurora&received=720": 13,
         f"/admin/webhooks/source/{route.source_id}/change/": 41,
+        "/admin/sync/comparison/": 9,
+        f"/admin/sync/comparison/route/{route.pk}/": 14,
+        f"/admin/sync/comparison/{comparison.uuid}/change/": 12,
     }
     client = logged_in("support")
     costs(client, most)  # what is cached afterwards

@@ -27,6 +27,7 @@ from sync.models import (
 from sync.operations.failure_groups import refresh_failure_groups
 from sync.statistics.periodic_recount import recount_stale_hours
 from tests.browser.stage.busy_hub import Stage
+from tests.browser.stage.compared_systems import compared, running
 from tests.support.hub import ANNA
 from webhooks.models import CapturedRequest, Refusal, Source, State
 
@@ -178,6 +179,31 @@ def _connection_tested(stage: Stage) -> str:
     return page.partition("#")[0]  # from the same page a browser would only scroll there
 
 
+def _comparison(then: str = "change/") -> Address:
+    return lambda stage: f"/admin/sync/comparison/{compared(stage).uuid}/{then}"
+
+
+def _pair(stage: Stage) -> str:
+    return f"/admin/sync/comparison/route/{compared(stage).route_id}/"
+
+
+def _comparisons(stage: Stage) -> str:
+    compared(stage)
+    return "/admin/sync/comparison/"
+
+
+def _difference(stage: Stage) -> str:
+    """Return the page of a difference that support has opened."""
+    row = compared(stage).differences.get(entity_id=ANNA)
+    page = f"/admin/sync/comparison/{row.comparison.uuid}/difference/{row.pk}/"
+    return stage.posted("support", page, reason="She asked why")
+
+
+def _running_comparison(stage: Stage) -> str:
+    running(stage)
+    return _pair(stage)
+
+
 def _aurora(_: Stage) -> int:
     return Source.objects.get(slug="aurora").pk
 
@@ -273,6 +299,12 @@ LOOKING = (
         "support",
         _page(f"webhooks/entity/compare/?type=USER&id={ANNA}"),
     ),
+    Screen("comparisons", "Whether the systems of each route agree", "support", _comparisons),
+    Screen("comparison-pair", "Comparisons of two systems", "support", _pair),
+    Screen("comparison", "A comparison with its differences", "support", _comparison()),
+    Screen("comparison-auditor", "A comparison, seen by an auditor", "auditor", _comparison()),
+    Screen("difference", "A difference as it is now", "support", _difference),
+    Screen("comparison-running", "A comparison in progress", "support", _running_comparison),
     Screen("requests", "Requests", "support", _page("webhooks/receipt/")),
     Screen(
         "refusal",

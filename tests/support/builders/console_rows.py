@@ -12,6 +12,7 @@ from exports.jobs.lifecycle import request_export
 from logins.models import AccessRequest
 from sync.models import Alarm, Erasure, FailureGroup
 from sync.search.event_filter import resolve_filter
+from tests.support.builders.compared_pairs import a_comparison, a_difference
 from tests.support.builders.history import a_delivery, a_receipt, a_replay, a_route, a_source, an_event
 from tests.support.people import person
 from webhooks.models import Refusal, SourceSecret
@@ -29,6 +30,9 @@ def rows() -> dict[str, Any]:
         append_entries(NewEntry("setting:source:1", "source.changed"))
     seen = {"first_at": now, "last_at": now, "bucket": "b"}
     erasure = {"entity_type": "USER", "entity_id": "U1", "sources": [], "ground": "objection"}
+    # Pages below a comparison name its route and a difference by their keys.
+    comparison = a_comparison(route, pk=route.pk)
+    a_difference(comparison, pk=route.pk)
     return {
         "webhooks_source": route.source,
         "webhooks_event": event,
@@ -40,6 +44,7 @@ def rows() -> dict[str, Any]:
         "sync_mapping": route.mapping,
         "sync_delivery": a_delivery(event, route),
         "sync_personrequest": a_replay(root),
+        "sync_comparison": comparison,
         "sync_alarm": Alarm.objects.create(kind="deliveries-dead", subject="", began_at=now, raised_at=now),
         "sync_erasure": Erasure.objects.create(requested_by=root, reason="r", requested_at=now, **erasure),
         "exports_export": request_export(resolve_filter({}, now), by=root, reason="evidence"),

@@ -35,6 +35,7 @@ from sync.models import (
     Route,
 )
 from tests.support.builders.captured_requests import a_captured_request
+from tests.support.builders.compared_pairs import a_comparison, a_difference, an_open_comparison
 from tests.support.builders.failed_events import a_failed_event
 from tests.support.builders.history import (
     NOON,
@@ -199,6 +200,7 @@ def page_rows() -> dict[str, Any]:
     }
     rows["captured"] = _captured(route.source)
     rows["relinking"] = _relinking(rows["link"], maija, next(keys))
+    rows |= _comparisons(route, maija, keys)
     User.objects.update(date_joined=NOON)
     return rows
 
@@ -225,6 +227,20 @@ def _relinking(link: Link, by: Any, key: UUID) -> Relinking:
     RelinkExample.objects.create(outcome="relinked", record_after="R2", **moved)
     RelinkExample.objects.create(outcome="held", **moved)
     return run
+
+
+def _comparisons(route: Route, by: Any, keys: Iterator[UUID]) -> dict[str, Any]:
+    """Create a finished comparison with differences, one that runs, and one that failed."""
+    failed = a_comparison(route, uuid=next(keys), state="failed", failure="identity-unavailable", counts={})
+    counts = {"in-step": 9_786, "differs": 1_214, "entity-gone": 2, "in-step-removed": 3}
+    asked = {"cause": "person", "requested_by": by, "unconfirmed": {"differs": 214}}
+    finished = a_comparison(route, uuid=next(keys), counts=counts, target_gap="target-unavailable", **asked)
+    one = a_difference(finished)
+    a_difference(finished, 2, status="not-confirmed", fields=[])
+    a_difference(finished, 3, kind="entity-gone", delivery_state="held", code="held")
+    running = an_open_comparison(route, uuid=next(keys))
+    found = {"running_comparison": running, "failed_comparison": failed}
+    return {"sync_comparison": finished, "difference": one, **found}
 
 
 def _replays(by: Any, failed: Event, done: Event, keys: Iterator[UUID]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.support.builders.comparisons import a_comparison, a_difference, drift, user_route
 
 from sync.comparisons.repairs import (
     MAX_REPAIRS_IN_A_ROW,
@@ -13,7 +14,6 @@ from sync.comparisons.repairs import (
 )
 from sync.models import Comparison, Delivery, Difference, PersonRequest, Route
 from tests.support.builders.bulk_replays import staff_user
-from tests.support.builders.comparisons import a_comparison, a_difference, drift, user_route
 from tests.support.hub import Hub, wait_until_quiet
 from tests.support.people import entries
 from webhooks.models import Event

@@ -1,0 +1,1 @@
+"""Do the two systems of a route agree, and what differs?"""

@@ -1,0 +1,84 @@
+"""Comparisons on the stage: a finished one with differences of several kinds, an earlier one, and one that runs."""
+
+from datetime import timedelta
+
+from sync.models import Comparison, Difference, Route
+from tests.browser.stage.busy_hub import Stage
+from tests.support.builders.compared_pairs import a_comparison, an_open_comparison
+from tests.support.hub import ANNA
+
+_COUNTS = {
+    "in-step": 9_786,
+    "differs": 1_214,
+    "missing-record": 9,
+    "found-by-value": 2,
+    "entity-gone": 12,
+    "unknown-record": 40,
+    "unmappable": 1,
+    "in-step-removed": 3,
+    "in-delivery": 2,
+}
+_ROWS = (
+    ("differs", ANNA, "4711", ["email", "first_name"], "", ""),
+    ("missing-record", "MEMBER2201", "", [], "", ""),
+    ("found-by-value", "MEMBER2202", "4790", [], "unmatched", "held"),
+    ("entity-gone", "MEMBER2203", "4712", ["active"], "", ""),
+    ("unknown-record", "", "4801", [], "", ""),
+    ("unmappable", "MEMBER2204", "", [], "unmappable", "dead"),
+)
+
+
+def compared(stage: Stage) -> Comparison:
+    """Return the newest result of the first route. Made once."""
+    route = Route.objects.select_related("identity", "target", "mapping").earliest("id")
+    found = Comparison.objects.filter(route=route, state="done").order_by("-pk").first()
+    if found is not None:
+        return found
+    day = timedelta(days=1)
+    times = {"requested_at": stage.now - day, "started_at": stage.now - day, "ended_at": stage.now - day}
+    a_comparison(route, **times)
+    a_comparison(route, state="failed", failure="identity-unavailable", **times)
+    ended = stage.now - timedelta(hours=2)
+    comparison = a_comparison(
+        route,
+        requested_by=stage.people["support"],
+        cause="person",
+        requested_at=ended,
+        started_at=ended,
+        ended_at=ended,
+        counts=_COUNTS,
+        unconfirmed={"differs": 214},
+        field_counts={"email": 880, "first_name": 120, "last_name": 40},
+        target_gap="target-unavailable",
+    )
+    for kind, entity_id, record_id, fields, code, delivery_state in _ROWS:
+        Difference.objects.create(
+            comparison=comparison,
+            kind=kind,
+            status="confirmed",
+            entity_id=entity_id,
+            record_id=record_id,
+            fields=fields,
+            code=code,
+            delivery_state=delivery_state,
+            since=ended - day,
+        )
+    for number in range(50):
+        values = {"kind": "differs", "status": "not-confirmed" if number % 5 == 0 else "confirmed"}
+        Difference.objects.create(
+            comparison=comparison,
+            entity_id=f"MEMBER{2300 + number}",
+            record_id=str(5_000 + number),
+            fields=[] if number % 5 == 0 else ["email"],
+            since=ended,
+            **values,
+        )
+    return comparison
+
+
+def running(stage: Stage) -> Comparison:
+    """Return a comparison that reads the records. Made once."""
+    route = compared(stage).route
+    started = {"started_at": stage.now - timedelta(seconds=40), "requested_at": stage.now}
+    found = Comparison.objects.filter(route=route, state="running").first()
+    return found or an_open_comparison(route, requested_by=stage.people["support"], cause="person", **started)
