@@ -1,12 +1,15 @@
 """The pages of the shop, for its staff: customers, segments and documents."""
 
+from sandbox.base.control_api import parse_whole_number
 from sandbox.base.control_pages import build_journal_row
 from sandbox.base.page_renderer import PageRenderer
 from sandbox.base.request_journal import RequestJournal
 from sandbox.base.store import RecordStore
 from sandbox.http.messages import HttpError, Request, Response, redirect_after_post
 from sandbox.http.router import Router
+from sandbox.shop.drift import DRIFTS, drift_customers
 from sandbox.shop.id_changes import ID_CHANGES, change_ids
+from sandbox.shop.records import ShopCatalogue
 
 MAX_SHOWN = 200
 """Records on a list page."""
@@ -77,8 +80,23 @@ def add_shop_pages(routes: Router, pages: PageRenderer, store: RecordStore, jour
     routes.add_route("GET", "/", show_customers)
     routes.add_route("GET", "/customers", show_customers)
     routes.add_route("GET", "/customers/{}", show_customer)
+    _add_drift_page(routes, pages, ShopCatalogue(store))
     for collection in _COLUMNS:
         _add_table_page(routes, pages, store, collection)
+
+
+def _add_drift_page(routes: Router, pages: PageRenderer, catalogue: ShopCatalogue) -> None:
+    def show_drift(request: Request, changes: list[dict[str, object]] | None = None) -> Response:
+        return pages.render_page(request, "drift.html", "Drift", kinds=DRIFTS.items(), changes=changes)
+
+    def drift(request: Request) -> Response:
+        form = request.parse_form()
+        number, seed = (parse_whole_number(form.get(name, ""), name) for name in ("number", "seed"))
+        changes = drift_customers(catalogue, form.get("kind", ""), number, seed)
+        return show_drift(request, changes[:MAX_SHOWN])
+
+    routes.add_route("GET", "/drift", show_drift)
+    routes.add_route("POST", "/drift", drift)
 
 
 def _add_table_page(routes: Router, pages: PageRenderer, store: RecordStore, collection: str) -> None:

@@ -26,6 +26,10 @@ class ShopCatalogue(RecordCollections):
             for record in records:
                 self.create_record(collection, record)
 
+    def list_all(self, collection: str) -> list[Record]:
+        """Return all records of a collection, oldest first."""
+        return self._store.list_records(collection)
+
     def search_records(
         self, collection: str, filters: Mapping[str, str], offset: int, limit: int
     ) -> tuple[list[Record], int]:

@@ -5,11 +5,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from sandbox.base.collections import CollectionApi, parse_page_bounds
+from sandbox.base.control_api import parse_whole_number
 from sandbox.base.service import SandboxService
 from sandbox.base.store import Record
 from sandbox.http.messages import HttpError, Request, Response
 from sandbox.http.router import Router
 from sandbox.shop.auth import AccessControl
+from sandbox.shop.drift import drift_customers
 from sandbox.shop.idempotency import apply_once
 from sandbox.shop.pages import add_shop_pages
 from sandbox.shop.records import ShopCatalogue
@@ -34,6 +36,7 @@ class ShopService(SandboxService):
         ("/segments", "Segments"),
         ("/documents", "Documents"),
         ("/ids", "Numbers"),
+        ("/drift", "Drift"),
         ("/journal", "Journal"),
         ("/faults", "Faults"),
     )
@@ -59,6 +62,7 @@ class ShopService(SandboxService):
         self._routes = Router(("POST", "/oauth/token", self.access.issue_token))
         for collection in self.collections:
             ShopApi(self.catalogue).add_routes(self._routes, collection, f"/api/{collection}")
+        self.control_router.add_route("POST", "/_sandbox/drift", self._drift)
         add_shop_pages(self.page_router, self.page_renderer, self.store, self.request_journal)
 
     @property
@@ -68,6 +72,16 @@ class ShopService(SandboxService):
 
     def seed(self) -> None:
         self.catalogue.seed()
+
+    def _drift(self, request: Request) -> Response:
+        """Change random customers: ``kind``, ``number`` (default 1) and ``seed`` (default 0) of the body."""
+        body = request.parse_json_object()
+        number, seed = (
+            parse_whole_number(str(body.get(name, default)), name)
+            for name, default in (("number", 1), ("seed", 0))
+        )
+        changes = drift_customers(self.catalogue, str(body.get("kind", "change")), number, seed)
+        return Response.from_json(200, {"changed": changes})
 
     def handle_api_request(self, request: Request) -> Response:
         if not request.path.startswith("/oauth/"):
