@@ -1,5 +1,6 @@
-"""``python -m sandbox demo``: change a person's e-mail address and print each step as it happens."""
+"""``python -m sandbox demo``: change a person's e-mail address, let the hub compare, and print each step as it happens."""
 
+import shlex
 import signal
 import sys
 import threading
@@ -9,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sandbox.demo.client import DemoError, RemoteService
+from sandbox.demo.comparison import show_comparison
 from sandbox.demo.walkthrough import PERSON_ID, POLL_SECONDS, DemoSystems, change_email
 
 
@@ -29,15 +31,16 @@ def load_demo(environment: Mapping[str, str]) -> DemoSystems:
             environment.get("SANDBOX_SHOP_TOKEN") or "shop-token",
         ),
         logins=Path(environment.get("HUB_LOGINS") or "var/logins.txt"),
+        comparison=shlex.split(environment.get("HUB_COMPARISON") or ""),
     )
 
 
 def main(demo: DemoSystems, *, once: bool) -> int:
     """Run the demonstration and return the exit code.
 
-    With ``once``: 0 if the shop has the new address, otherwise 1. Without ``once`` the command prints the addresses of
-    the systems and runs until SIGTERM or SIGINT, whatever the result of the change; the exit code is then 0, or 1 if
-    one of the systems did not start.
+    With ``once``: 0 if the shop has the new address and what the comparison found was made equal, otherwise 1. Without
+    ``once`` the command prints the addresses of the systems and runs until SIGTERM or SIGINT, whatever the result of
+    the change; the exit code is then 0, or 1 if one of the systems did not start.
     """
     if not once:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -58,7 +61,10 @@ def main(demo: DemoSystems, *, once: bool) -> int:
 
 def _try_change(demo: DemoSystems) -> bool:
     try:
-        return change_email(demo, print_line)
+        is_changed = change_email(demo, print_line)
+        if not (is_changed and demo.comparison):
+            return is_changed
+        return show_comparison(demo.identity, demo.shop, demo.comparison, print_line)
     except DemoError as error:
         print_line(f"FAILED: {error}")
         return False
@@ -96,6 +102,7 @@ def list_addresses(demo: DemoSystems) -> Iterator[str]:
     yield f"  Anna's profile page   {demo.identity.url}/users/{PERSON_ID}"
     yield f"  the shop's customers  {demo.shop.url}/customers"
     yield f"  the shop's journal    {demo.shop.url}/journal"
+    yield f"  the shop's drift      {demo.shop.url}/drift"
     yield f"  the shop's faults     {demo.shop.url}/faults"
     with suppress(OSError):
         yield from ["", *demo.logins.read_text(encoding="utf-8").splitlines()]

@@ -4,7 +4,7 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,13 +26,15 @@ class DemoSystems:
     """The systems of the demonstration.
 
     They may take ``start_seconds`` to start. After the hub's 202, the shop may take ``follow_seconds`` to be updated.
-    ``logins`` is the file with the logins of the hub's console.
+    ``logins`` is the file with the logins of the hub's console. ``comparison`` is a command that compares the two systems
+    and makes equal what differs; empty: the demonstration ends with the change.
     """
 
     hub: RemoteService
     identity: RemoteService
     shop: RemoteService
     logins: Path
+    comparison: Sequence[str] = ()
     start_seconds: float = 60
     follow_seconds: float = 30
 

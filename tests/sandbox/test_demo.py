@@ -1,5 +1,6 @@
 """The demonstration: every step is shown, and success is only what the shop itself reports."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -131,3 +132,26 @@ def test_the_command_keeps_running_prints_addresses_and_exits_cleanly(
         f"{demo.shop.url}/faults",
     ):
         assert address in text
+
+
+def test_a_change_that_nobody_reported_is_left_to_the_command_that_compares(
+    hub: Receiver, demo: DemoSystems, shop: ShopService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answer(webhook: Received) -> tuple[int, Any]:
+        if webhook.json()["id"] == "IDNUMBER1234":
+            carry(demo, webhook)
+        return 200, SUCCEEDED
+
+    hub.answer = answer
+    script = "import sys; print('7. Compared'); sys.exit(int(sys.argv[1]))"
+    before = shop.list_records("customers")
+    for status in (0, 1):
+        command = [sys.executable, "-c", script, str(status)]
+        assert main(dataclasses.replace(demo, comparison=command), once=True) == status
+    lines = capsys.readouterr().out.splitlines()
+    # Both people who have a record are not reported again; the command is run after the shop has changed.
+    assert sum(line.startswith("5. 5 other people") for line in lines) == 2
+    [change, *_] = [line for line in lines if line.startswith("6. ")]
+    changed = [record for record, old in zip(shop.list_records("customers"), before, strict=True) if record != old]
+    assert any(change.endswith(f"of customer {record['id']}") for record in changed)
+    assert lines[-1] == "7. Compared"
