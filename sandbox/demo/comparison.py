@@ -19,8 +19,12 @@ def show_comparison(
     people = _report_missing_people(identity, shop)
     if people:
         print_line(f"5. {people} other people reported by webhook: the shop has a record of each")
-    [change] = shop.call_api("POST", "/_sandbox/drift", {"kind": "change", "number": 1, "seed": people})["changed"]
-    print_line(f"6. Changed in the shop, and nobody told the hub: {change['field']} of customer {change['id']}")
+    [change] = shop.call_api("POST", "/_sandbox/drift", {"kind": "change", "number": 1, "seed": people})[
+        "changed"
+    ]
+    print_line(
+        f"6. Changed in the shop, and nobody told the hub: {change['field']} of customer {change['id']}"
+    )
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - as `make run` says
         assert process.stdout is not None
         for line in process.stdout:

@@ -1,4 +1,4 @@
-"""``python -m sandbox demo``: change a person's e-mail address, let the hub compare, and print each step as it happens."""
+"""``python -m sandbox demo``: change an e-mail address, let the hub compare, and print each step as it happens."""
 
 import shlex
 import signal

@@ -26,8 +26,8 @@ class DemoSystems:
     """The systems of the demonstration.
 
     They may take ``start_seconds`` to start. After the hub's 202, the shop may take ``follow_seconds`` to be updated.
-    ``logins`` is the file with the logins of the hub's console. ``comparison`` is a command that compares the two systems
-    and makes equal what differs; empty: the demonstration ends with the change.
+    ``logins`` is the file with the logins of the hub's console. ``comparison`` is a command that compares the two
+    systems and makes equal what differs; empty: the demonstration ends with the change.
     """
 
     hub: RemoteService

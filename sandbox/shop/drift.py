@@ -1,4 +1,4 @@
-"""Changes of the shop's customers behind the hub's back, as staff, an import or a fault makes them: random, by a seed."""
+"""Random changes of the shop's customers behind the hub's back, as its staff, an import or a fault makes them."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ def drift_customers(catalogue: ShopCatalogue, kind: str, number: int, seed: int)
     drift = _DRIFTS.get(kind)
     if drift is None or number > MAX_DRIFTED:
         raise HttpError(400, f"Choose one of {', '.join(DRIFTS)}, and at most {MAX_DRIFTED} customers.")
-    chance = random.Random(seed)  # noqa: S311 - an example, not a secret
+    chance = random.Random(seed)
     with catalogue.lock:
         return drift(catalogue, number, chance)
 

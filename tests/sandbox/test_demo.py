@@ -152,6 +152,8 @@ def test_a_change_that_nobody_reported_is_left_to_the_command_that_compares(
     # Both people who have a record are not reported again; the command is run after the shop has changed.
     assert sum(line.startswith("5. 5 other people") for line in lines) == 2
     [change, *_] = [line for line in lines if line.startswith("6. ")]
-    changed = [record for record, old in zip(shop.list_records("customers"), before, strict=True) if record != old]
+    changed = [
+        record for record, old in zip(shop.list_records("customers"), before, strict=True) if record != old
+    ]
     assert any(change.endswith(f"of customer {record['id']}") for record in changed)
     assert lines[-1] == "7. Compared"

@@ -23,12 +23,18 @@ def customers(shop: ShopService) -> dict[int, Record]:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_seed_changes_the_same_field_of_the_same_customers(shop: ShopService, seed: int) -> None:
     for number in range(20):
-        shop.catalogue.create_record("customers", {"external_id": f"P{number}", "email": f"p{number}@x.example"})
+        shop.catalogue.create_record(
+            "customers", {"external_id": f"P{number}", "email": f"p{number}@x.example"}
+        )
     before = customers(shop)
     changed = drift(shop, number=7, seed=seed)
     after = customers(shop)
     fields = {
-        key: [name for name in record if record[name] != before[key][name] and name not in ("updated_at", "version")]
+        key: [
+            name
+            for name in record
+            if record[name] != before[key][name] and name not in ("updated_at", "version")
+        ]
         for key, record in after.items()
         if record != before[key]
     }
