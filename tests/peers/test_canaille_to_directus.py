@@ -58,6 +58,9 @@ class CanailleToDirectus(Pair):
         record = self._directus.find_record("customers", entity_id)
         return Person(record["first_name"], record["last_name"], record["email"]) if record else None
 
+    def rename_record(self, entity_id: str, first: str) -> None:
+        self._directus.api.call("PATCH", f"/items/customers/{entity_id}", {"first_name": first})
+
     def remove_record(self, entity_id: str) -> None:
         self._directus.api.call("DELETE", f"/items/customers/{entity_id}")
 

@@ -48,6 +48,9 @@ class DirectusToDirectus(DirectusPair):
         record = self._directus.find_record("customers", entity_id)
         return Person(record["first_name"], record["last_name"], record["email"]) if record else None
 
+    def rename_record(self, entity_id: str, first: str) -> None:
+        raise NotImplementedError
+
     def remove_record(self, entity_id: str) -> None:
         raise NotImplementedError
 

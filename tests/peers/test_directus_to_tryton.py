@@ -17,6 +17,7 @@ class DirectusToTryton(DirectusPair):
     """A deleted person is deactivated: an ERP keeps the parties of its documents."""
 
     settings_name = "tryton"
+    name_field = "name"
 
     def __init__(self, hub: HubProcesses, directus: Directus, tryton: Tryton) -> None:
         policy = {"when_deleted": Route.DeletionPolicy.DEACTIVATE, "deactivation": {"active": False}}
@@ -30,6 +31,12 @@ class DirectusToTryton(DirectusPair):
         first, _, last = party["name"].partition(" ")
         [email] = party["emails"]
         return Person(first, last, email)
+
+    def rename_record(self, entity_id: str, first: str) -> None:
+        party = self._tryton.find_party(entity_id)
+        assert party is not None
+        last = party["name"].partition(" ")[2]
+        self._tryton.api.call("PUT", f"/party.party/{party['id']}", {"name": f"{first} {last}"})
 
     def remove_record(self, entity_id: str) -> None:
         party = self._tryton.find_party(entity_id)

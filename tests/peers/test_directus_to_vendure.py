@@ -26,6 +26,12 @@ class DirectusToVendure(DirectusPair):
             return None
         return Person(customer["firstName"], customer["lastName"], customer["emailAddress"])
 
+    def rename_record(self, entity_id: str, first: str) -> None:
+        customer = self._vendure.find_customer(entity_id)
+        assert customer is not None
+        mutation = "mutation($i: UpdateCustomerInput!) { updateCustomer(input: $i) { __typename } }"
+        self._vendure.query(mutation, i={"id": customer["id"], "firstName": first})
+
     def remove_record(self, entity_id: str) -> None:
         raise NotImplementedError("a deleted customer keeps its external id, so it cannot be created again")
 

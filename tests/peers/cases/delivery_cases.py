@@ -6,7 +6,9 @@ import pytest
 
 from sync.operations.connection_tests import TestResult as Result
 from sync.operations.connection_tests import run_test_steps, store_steps
+from tests.peers.cases.comparisons import WITHOUT_BUTTON, compare, make_equal, people_route_of
 from tests.peers.cases.pair import Pair, Person, new_person, with_new_address
+from tests.support.builders.bulk_replays import staff_user
 from tests.support.processes.workers import wait_until
 
 
@@ -29,6 +31,22 @@ class DeliveryCases:
         answer = pair.notify(entity_id, "UPDATE")
         assert (answer.status, answer.body["status"], answer.action) == (200, "succeeded", "updated"), answer
         assert pair.find_record(entity_id) == with_new_address(person)
+
+    @pytest.mark.nightly
+    def test_a_comparison_finds_a_change_behind_the_hubs_back_and_makes_it_equal(self, pair: Pair) -> None:
+        person, entity_id = self._create(pair)
+        route, by = people_route_of(pair), staff_user()
+        # People who were there before the first webhook get a record.
+        make_equal(compare(route), route, by)
+        before = compare(route)
+        assert {kind for kind, *_ in before.found} <= WITHOUT_BUTTON, before
+        pair.rename_record(entity_id, "Somebody")
+        after = compare(route)
+        assert after.found - before.found == {("differs", entity_id, (pair.name_field,))}
+        assert before.found <= after.found
+        make_equal(after, route, by)
+        assert pair.find_record(entity_id) == person
+        assert compare(route).found == before.found
 
     @pytest.mark.nightly
     def test_a_person_without_a_change_sends_nothing(self, pair: Pair) -> None:

@@ -32,10 +32,11 @@ def with_new_address(person: Person) -> Person:
 class Pair(ABC):
     """An identity service and a target, connected by routes of the source `slug`.
 
-    `wrong_identity` and `wrong_target` are sources whose routes have one connection with a wrong credential.
+    `name_field` is the field of a record that has the first name. `wrong_identity` and `wrong_target` are sources whose routes have one connection with a wrong credential.
     """
 
     slug: str
+    name_field: str = "first_name"
     wrong_identity: str
     wrong_target: str
     identity_connection: Connection
@@ -64,6 +65,10 @@ class Pair(ABC):
     @abstractmethod
     def find_record(self, entity_id: str) -> Person | None:
         """Return what the target holds of a person; None if it has no record, or an inactive one."""
+
+    @abstractmethod
+    def rename_record(self, entity_id: str, first: str) -> None:
+        """Give a person another first name in the target, without the hub."""
 
     @abstractmethod
     def remove_record(self, entity_id: str) -> None:
