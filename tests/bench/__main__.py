@@ -11,10 +11,12 @@ from pathlib import Path
 from tests.bench.account.cpu_account import account, show
 from tests.bench.machinery.databases import sync_milliseconds
 from tests.bench.machinery.systems import Systems, running_systems
+from tests.bench.reports.comparing_report import limits, show_comparisons
 from tests.bench.reports.export_report import show_export
 from tests.bench.reports.report import as_rows, comparison, surroundings, write
 from tests.bench.reports.targets import verdicts
 from tests.bench.subjects.ablation import PARTS, ROUNDS, SECONDS, measure_part, show_parts
+from tests.bench.subjects.comparing import STAND_INS, measure_comparisons
 from tests.bench.subjects.comparison import QUICK, Plan, compare
 from tests.bench.subjects.console import REPEATS, measure_console, show_console
 from tests.bench.subjects.exports import measure_export
@@ -43,6 +45,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", help="some of " + ",".join(subject.name for subject in SUBJECTS))
     parser.add_argument("--account", action="store_true", help="where the CPU of one event goes")
     parser.add_argument("--export", action="store_true", help="what an export costs and whether it is whole")
+    parser.add_argument("--compare", action="store_true", help="what comparisons of two systems cost")
+    parser.add_argument(
+        "--people", type=numbers, default=(10_000, 100_000), help="for --compare: timed, and for the memory"
+    )
     parser.add_argument("--console", action="store_true", help="what the pages of the console cost")
     parser.add_argument(
         "--events", type=int, help="for the account (300), the export and the console (100,000)"
@@ -91,7 +97,8 @@ def main() -> None:
         folder = Path(name)
         where = surroundings(sync_milliseconds(folder))
         print(where, end="\n\n")
-        with running_systems() as systems:
+        stand_ins = [STAND_INS] if given.compare else []
+        with running_systems(*stand_ins) as systems:
             bench = Bench(given, kinds, systems, folder)
             topic, taken = bench.run()
         print(f"\nKept in {write(topic, {'surroundings': where, topic: taken})}")
@@ -118,6 +125,8 @@ class Bench:
             return "growth", self._growth()
         if self.given.against:
             return "against", self._against()
+        if self.given.compare:
+            return "comparisons", self._comparisons()
         if self.given.export:
             return "export", self._export()
         if self.given.console:
@@ -178,6 +187,16 @@ class Bench:
         rows = compare_with(given.against, self.kinds, rounds, seconds, given.web_processes or 1)
         print(show_against(given.against, rows))
         return rows
+
+    def _comparisons(self) -> object:
+        found = []
+        for kind in self.kinds:
+            figures = measure_comparisons(kind, self.systems, self.folder, *self.given.people)
+            print(show_comparisons(figures), end="\n\n", flush=True)
+            found.append(figures)
+        if not all(is_kept for figures in found for _, is_kept in limits(figures)):
+            raise SystemExit("a limit was missed")
+        return [asdict(figures) for figures in found]
 
     def _export(self) -> object:
         found, events = [], self.given.events or 100_000

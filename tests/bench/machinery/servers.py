@@ -23,14 +23,19 @@ GRANIAN = (
 
 # Every person has a record in the shop already: the steady state of an update.
 USERS = 20_000
-LINKS = f"""
-WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < {USERS - 1})
+
+
+def links_statement(number: int) -> str:
+    """Return the SQL that links so many people, from number 0 on, to their records."""
+    return f"""
+WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < {number - 1})
 INSERT INTO sync_link (identity_id, target_id, entity_type, entity_id, record_id, version, applied_at)
 SELECT DISTINCT identity_id, target_id, 'USER', 'U' || substr(CAST(10000000 + n AS text), 2),
     CAST({FIRST_RECORD} + n AS text), '', CURRENT_TIMESTAMP
 FROM sync_route CROSS JOIN numbers WHERE entity_type = 'USER'
 ON CONFLICT DO NOTHING
 """
+
 
 FORMATTED = "formatted"
 # A source that reads the same webhooks by ten expressions, with the secret and the routes of the signed one.
@@ -127,7 +132,7 @@ def prepare_hub(database: Database, systems: Systems, folder: Path) -> dict[str,
     # A hub whose database is filled first is prepared twice.
     if not database.rows(f"SELECT 1 FROM webhooks_source WHERE slug = '{FORMATTED}'"):
         _manage(environment, "shell", "--command", _ADD_FORMATTED_SOURCE)
-    database.write(LINKS)
+    database.write(links_statement(USERS))
     return environment
 
 

@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from tests.bench.machinery.processes import ROOT, free_port
 
@@ -18,21 +19,24 @@ class Systems:
     identity: int
     shop: int
 
+    def ask(self, path: str) -> Any:
+        """Send a request to the control API of the systems. Returns the JSON value of the answer."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.shop}/-/{path}", timeout=30) as answer:
+            return json.load(answer)
+
     def calls(self, delay: float = 0.0) -> int:
         """Return the number of calls so far, and delay each later call by `delay` milliseconds."""
-        url = f"http://127.0.0.1:{self.shop}/-/calls?delay={delay:g}"
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return sum(json.load(answer).values())
+        return sum(self.ask(f"calls?delay={delay:g}").values())
 
 
 @contextmanager
-def running_systems() -> Iterator[Systems]:
-    """Run both systems; they are ready within the context."""
+def running_systems(module: str = "tests.bench.machinery.stand_ins") -> Iterator[Systems]:
+    """Run both systems, as this module has them; they are ready within the context."""
     systems = Systems(free_port(), free_port())
     command = [
         sys.executable,
         "-m",
-        "tests.bench.machinery.stand_ins",
+        module,
         str(systems.identity),
         str(systems.shop),
     ]

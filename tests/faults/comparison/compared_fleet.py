@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -19,6 +20,18 @@ from tests.support.processes.hub_processes import ROOT
 ROUTE = "aurora-user-shop"
 _PROGRESS = "SELECT state, phase, read_records, read_entities FROM sync_comparison ORDER BY id DESC LIMIT 1"
 _END_LEASE = "UPDATE sync_job SET lease_until = '2020-01-01 00:00:00+00:00' WHERE kind = 'comparison' AND state = 'running'"
+
+
+def write(fleet: Fleet, statement: str) -> None:
+    """Change the fleet's database, which its processes use: SQLite lets one write at a time."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            fleet.hub.write(statement)
+        except sqlite3.OperationalError:
+            assert time.monotonic() < until, "the database stays locked"
+        else:
+            return
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +74,7 @@ class ComparisonKiller:
             kill_with_jobs(victim)
             if point.kind == "worker":
                 # A lease of a minute: who claims the job next is what this shows, not how long that takes.
-                self.fleet.hub.write(_END_LEASE)
+                write(self.fleet, _END_LEASE)
             victim.start()
             self.killed.append(point)
 

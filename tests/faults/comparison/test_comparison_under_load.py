@@ -6,7 +6,9 @@ import itertools
 import json
 import random
 import threading
+import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from tests.faults.comparison.compared_fleet import (
     Traffic,
     compare,
     found_differences,
+    write,
 )
 from tests.faults.fleet.hub_fleet import Fleet, Services, running_fleet
 from tests.support.compared_people import SHARES, entity_of, fill_systems, person_id, seed_differences
@@ -25,6 +28,7 @@ from tests.support.compared_people import SHARES, entity_of, fill_systems, perso
 pytestmark = [pytest.mark.faults, pytest.mark.worker_processes, pytest.mark.concurrent]
 
 SEED = 20261201
+MAX_TRIES = 3_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +70,14 @@ class ChangingPeople:
         entity = entity_of(person, f"+35850{number:07d}")
         self._identity.store.put_record("users", person_id(person), entity)
         body = {"id": person_id(person), "entityType": "USER", "eventType": "UPDATE"}
-        for _ in range(600):
+        for _ in range(MAX_TRIES):
             try:
                 hub = self._fleet.hub
                 hub.port = self._fleet.webs[0].port
                 reply = hub.send_signed(json.dumps(body).encode(), f"msg_{number}")
             except OSError:
+                # Its process was killed, and the next one is not up yet.
+                time.sleep(0.1)
                 continue
             if reply.status in (200, 202):
                 self.healed.add(person)
@@ -94,8 +100,9 @@ def test_a_comparison_finds_each_seeded_difference_and_no_other(
     with running_fleet(
         tmp_path, services, webs=1, workers=1, LEASE_SECONDS="10", ABSENCE_CONFIRM_SECONDS="2"
     ) as fleet:
-        fill_systems(identity, shop, size.people, fleet.hub.write)
-        seeded = seed_differences(identity, shop, range(size.differing), fleet.hub.write, SEED)
+        run_statement = partial(write, fleet)
+        fill_systems(identity, shop, size.people, run_statement)
+        seeded = seed_differences(identity, shop, range(size.differing), run_statement, SEED)
         assert seeded.total == size.differing
         assert set(seeded.by_kind) == set(SHARES)
         changing = ChangingPeople(fleet, identity, range(size.differing, size.differing + size.changing))

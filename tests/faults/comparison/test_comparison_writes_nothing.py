@@ -3,13 +3,14 @@ closed connections, and the death of the processes that run it.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sandbox.base.service import SandboxService
-from tests.faults.comparison.compared_fleet import ComparisonKiller, KillPoint, compare
+from tests.faults.comparison.compared_fleet import ComparisonKiller, KillPoint, compare, write
 from tests.faults.fleet.hub_fleet import Services, running_fleet
 from tests.support.compared_people import fill_systems, seed_differences
 
@@ -52,8 +53,8 @@ def test_a_comparison_writes_nothing_to_either_system(
     kills: tuple[KillPoint, ...],
 ) -> None:
     with running_fleet(tmp_path, services, webs=1, workers=1, ABSENCE_CONFIRM_SECONDS="1") as fleet:
-        fill_systems(*services, 400, fleet.hub.write)
-        seed_differences(*services, range(40), fleet.hub.write, SEED)
+        fill_systems(*services, 400, partial(write, fleet))
+        seed_differences(*services, range(40), partial(write, fleet), SEED)
         before = [stored_records(service) for service in services]
         for service in services:
             service.faults.add("slow", seconds=0.05, path=LISTS)
