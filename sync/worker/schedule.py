@@ -40,7 +40,6 @@ PERIODIC = (
 # Work that takes long where much is stored, or that waits for other systems: each runs on a thread of its own.
 LONG_PERIODIC = (
     # Before the alarms: what became due while no worker ran is not late.
-    ScheduledWork("comparisons", EverySeconds(60.0), request_due_comparisons),
     ScheduledWork("audit", DailyAt(time(2, 47)), verify_audit_log_nightly),
     ScheduledWork("cleanup", DailyAt(time(3, 17)), prune_expired),
     ScheduledWork("late-payloads", EverySeconds(10.0), delete_late_payloads),

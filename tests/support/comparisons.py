@@ -4,8 +4,8 @@ import time
 from typing import Any
 
 from django.contrib.auth.models import User
-from sync.comparisons.make_equal import select_differences
 
+from sync.comparisons.make_equal import select_differences
 from sync.comparisons.requests import request_comparison
 from sync.execution.executor import run_due_deliveries
 from sync.models import (

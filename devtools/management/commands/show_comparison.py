@@ -10,8 +10,8 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from sync.comparisons.make_equal import make_equal_at_once
 
+from sync.comparisons.make_equal import make_equal_at_once
 from sync.models import SETTLED_STATES, Comparison, Delivery, Difference, DifferenceKind, Route
 
 _REASON = "Shown by make run"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from sync.comparisons.make_equal import select_differences
 
+from sync.comparisons.make_equal import select_differences
 from sync.models import Comparison, PersonRequestState, Route
 from tests.peers.cases.pair import Pair
 from tests.support.builders.bulk_replays import start_bulk_replay
