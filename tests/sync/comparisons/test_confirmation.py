@@ -5,14 +5,6 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
-from tests.support.builders.comparisons import (
-    confirm,
-    confirm_to_the_end,
-    confirming,
-    found,
-    job_of,
-    let_absence_last,
-)
 
 from sync.comparisons import candidates, confirmation
 from sync.comparisons.confirmation import SystemsUnavailable
@@ -20,6 +12,14 @@ from sync.jobs.running_job import JobCancelled, JobStopped
 from sync.jobs.submission import cancel_job
 from sync.models import Comparison, Delivery, Difference, Link, MappingVersion, Route
 from sync.planning.record_matching import MatchingPolicy
+from tests.support.builders.candidates import (
+    confirm,
+    confirm_to_the_end,
+    confirming,
+    found,
+    job_of,
+    let_absence_last,
+)
 from tests.support.builders.matched_records import (
     a_customer,
     a_user,

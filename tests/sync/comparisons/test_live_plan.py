@@ -4,13 +4,13 @@ import time
 from typing import Any
 
 import pytest
-from tests.support.builders.comparisons import compared_route
 
 from sync.comparisons.live_plan import FoundBy, PlannedSubject, plan_subject
 from sync.deliveries.routes import get_resolved_route, resolved_routes
 from sync.models import Link, MappingVersion, Route
 from sync.planning.change import ChangeAction
 from sync.planning.record_matching import MatchingPolicy
+from tests.support.builders.candidates import compared_route
 from tests.support.builders.matched_records import a_customer, a_user, follow
 from tests.support.changed_ids import seed_people
 from tests.support.hub import Hub
