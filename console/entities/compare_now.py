@@ -154,22 +154,19 @@ def _describe(compared: LiveComparison, request: HttpRequest, *, is_masked: bool
     planned, route = compared.planned, compared.route
     if planned is None:
         return _describe_record(compared)
-    change = planned.change
-    is_undecided = _is_undecided(planned)
-    shows_change = change is not None and not is_undecided
-    can_equal = shows_change and not planned.is_in_step and change.action is not ChangeAction.NOTHING
+    is_undecided, sees_contents = _is_undecided(planned), request.user.has_perm(CONTENTS)
+    shown = None if is_undecided else planned.change
+    can_equal = shown is not None and shown.action is not ChangeAction.NOTHING
     return ComparedPair(
         route,
         compared.checked_at,
         planned.entity_id,
         entity_url(route.entity_type, planned.entity_id),
-        _sentence(planned, change, route) if change is not None else "",
-        _note(planned, route, is_undecided=is_undecided),
-        tuple(field.name for field in change.fields) if shows_change else (),
-        planned_change_table(change, is_masked=is_masked)
-        if shows_change and request.user.has_perm(CONTENTS)
-        else None,
-        _problem(planned.code, route) if change is None else None,
+        _sentence(planned, planned.change, route) if planned.change is not None else "",
+        _note(planned, is_undecided=is_undecided),
+        tuple(field.name for field in shown.fields) if shown is not None else (),
+        planned_change_table(shown, is_masked=is_masked) if shown is not None and sees_contents else None,
+        _problem(planned.code, route) if planned.change is None else None,
         is_undecided and request.user.has_perm(MAY_APPROVE),
         _equal_form(planned, route) if can_equal and request.user.has_perm(MAY_REPLAY) else None,
     )
@@ -217,7 +214,7 @@ def _sentence_of_absent(change: Change, route: Route) -> str:
     return f"{text} {_SENTENCES_OF_ABSENT[change.action]}"
 
 
-def _note(planned: PlannedSubject, route: Route, *, is_undecided: bool) -> str:
+def _note(planned: PlannedSubject, *, is_undecided: bool) -> str:
     """Return why a change that is planned may still wait."""
     if planned.change is None or not planned.code or is_undecided or planned.is_in_step:
         return ""

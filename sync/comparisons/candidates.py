@@ -52,7 +52,7 @@ def seconds_to_wait(comparison: Comparison) -> float:
     newest = _seen_absent(comparison).aggregate(newest=Max("seen_absent_at"))["newest"]
     if newest is None:
         return 0.0
-    waited = (read_clock() - newest).total_seconds()
+    waited: float = (read_clock() - newest).total_seconds()
     return max(0.0, float(settings.ABSENCE_CONFIRM_SECONDS) - waited)
 
 
