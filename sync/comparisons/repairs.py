@@ -1,5 +1,6 @@
 """Make equal by itself what a comparison by schedule found, within the bounds of its route."""
 
+import logging
 from collections.abc import Sequence
 
 from sync.comparisons.make_equal import make_equal_by_schedule
@@ -19,6 +20,8 @@ from sync.monitoring.comparison_figures import PairFigures, load_pairs
 from sync.replays.requests import ReplayRefused
 from webhooks.models import EventOrigin, State
 
+logger = logging.getLogger("hub.comparisons")
+
 # A subject that was made equal in so many runs in a row does not stay equal: something else changes it.
 MAX_REPAIRS_IN_A_ROW = 3
 _REPAIRED_KINDS = (DifferenceKind.DIFFERS, DifferenceKind.MISSING_RECORD)
@@ -37,15 +40,19 @@ def does_not_stay_equal(difference: Difference) -> bool:
 def repair_after_schedules() -> None:
     """Make equal what ended comparisons of the schedule found. Runs every half minute."""
     for pair in load_pairs():
-        repair_after_schedule(pair)
+        try:
+            repair_after_schedule(pair)
+        except Exception:
+            # Other pairs go on; this one is tried again the next time.
+            logger.exception("the repair of %s failed", pair.name)
 
 
 def repair_after_schedule(pair: PairFigures) -> None:
     """Decide once what to do after a comparison by schedule, and do it.
 
     1. Only the newest comparison of the pair that has a result, was requested by the schedule and is not decided yet.
-    2. Make equal what may be, in one commit that marks these differences. A process that dies after it decides again,
-       and leaves out what is marked.
+    2. Make equal what may be, in one commit that marks these differences. If the process dies after it, the marks say
+       what the outcome was.
     3. Store the outcome and how many do not stay equal, for the page of the comparison.
     """
     comparison = pair.done
@@ -63,6 +70,9 @@ def _count_unstable(comparison: Comparison) -> int:
 
 
 def _repair(route: Route, comparison: Comparison) -> RepairOutcome:
+    if Difference.objects.filter(comparison=comparison, is_repaired=True).exists():
+        # A process made them equal, and died before it stored the outcome.
+        return RepairOutcome.MADE
     if obstacle := _find_obstacle(route, comparison):
         return obstacle
     differences = find_repairable(comparison, repaired_kinds(route))
@@ -87,9 +97,7 @@ def _find_obstacle(route: Route, comparison: Comparison) -> RepairOutcome | None
 
 def repaired_kinds(route: Route) -> Sequence[DifferenceKind]:
     """Return the kinds of differences that a route makes equal by itself."""
-    return (DifferenceKind.DIFFERS, DifferenceKind.MISSING_RECORD)[
-        : 2 if route.repairs_missing_records else 1
-    ]
+    return _REPAIRED_KINDS if route.repairs_missing_records else _REPAIRED_KINDS[:1]
 
 
 def find_repairable(comparison: Comparison, kinds: Sequence[str]) -> list[Difference]:

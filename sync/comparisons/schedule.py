@@ -30,4 +30,7 @@ def _request(pair: PairFigures) -> Comparison | None:
         # Another worker may have been first.
         if refusal.open is None:
             logger.info("the scheduled comparison of route %s was refused: %s", route.slug, refusal)
-        return None
+    except Exception:
+        # Other pairs go on; this one is tried again the next time.
+        logger.exception("the scheduled comparison of route %s could not be requested", route.slug)
+    return None

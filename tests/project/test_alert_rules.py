@@ -14,7 +14,6 @@ import pytest
 import yaml
 from django.conf import settings
 from django.db import connection
-from tests.support.builders.comparisons import a_comparison, a_difference
 
 from audit.entries.append import NewEntry, append_entries
 from audit.models import CheckpointChannel, Verification
@@ -35,6 +34,7 @@ from sync.monitoring.alarms import evaluate_alarms
 from sync.statistics.periodic_recount import recount_stale_hours
 from tests.support.alert_rules import FOLDER, Scrapes, firing, promtool_test, read_rules
 from tests.support.builders.alarms import a_late_delivery, a_paused_connection, minutes
+from tests.support.builders.differences import a_comparison, a_difference
 from tests.support.builders.history import a_route, a_source, an_event
 from tests.support.metrics import get_metrics, measured_hub, scrape
 

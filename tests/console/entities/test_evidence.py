@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
-from tests.support.builders.comparisons import a_comparison, a_difference
 
 from console.entities.evidence import EntityEvidence, find_evidence
 from console.ui.links import entity_url
 from sync.models import Comparison, Connection, Delivery, Difference, Link, Route
+from tests.support.builders.differences import a_comparison, a_difference
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.pages import visible_text
 from tests.support.people import browser

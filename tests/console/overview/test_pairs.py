@@ -8,11 +8,11 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
-from tests.support.builders.comparisons import a_comparison
 
 from console.ui.comparison_texts import render_pair_line, render_pair_pill, schedule_sentences
 from sync.models import Connection, Route
 from sync.monitoring.comparison_figures import load_pairs
+from tests.support.builders.differences import a_comparison
 from tests.support.builders.history import NOON, a_route, a_source, an_event
 from tests.support.pages import visible_text, without_tags
 from tests.support.people import browser

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.support.builders.comparisons import a_comparison, a_difference, drift, user_route
 
 from sync.comparisons.repairs import (
     MAX_REPAIRS_IN_A_ROW,
@@ -13,7 +12,9 @@ from sync.comparisons.repairs import (
     repair_after_schedules,
 )
 from sync.models import Comparison, Delivery, Difference, PersonRequest, Route
+from sync.monitoring.comparison_figures import load_pairs
 from tests.support.builders.bulk_replays import staff_user
+from tests.support.builders.differences import a_comparison, a_difference, drift, user_route
 from tests.support.hub import Hub, wait_until_quiet
 from tests.support.people import entries
 from webhooks.models import Event
@@ -53,9 +54,28 @@ def test_differences_are_made_equal_once_and_missing_records_only_if_switched_on
     assert entry["details"]["set_by"] == f"person:{route.schedule_set_by_id}"
     assert route.slug in entry["details"]["reason"]
     assert f"person:{route.schedule_set_by_id}" in entry["details"]["reason"]
+
+
+def test_a_process_that_dies_after_the_repair_repeats_nothing_and_keeps_the_outcome(hub: Hub) -> None:
+    repairing_route()
+    drift(hub, 2, compared_by_schedule({"differs": 2}))
+    assert outcome() == "made"
     Comparison.objects.update(repair="")
+    assert outcome() == "made", "its own deliveries are no other repair"
+    assert Event.objects.count() == len(entries("comparison.equalised")) * 2 == 2
+
+
+def test_a_pair_that_fails_does_not_stop_the_others(hub: Hub) -> None:
+    repairing_route()
+    drift(hub, 1, compared_by_schedule({"differs": 1}))
+    first = user_route()
+    first.pk, first.slug, first.entity_type = None, "", "ACCOUNT"
+    first.save()
+    broken = compared_by_schedule({}, route=first)
+    Comparison.objects.filter(pk=broken.pk).update(counts=[])
+    assert next(pair.route.entity_type for pair in load_pairs()) == "ACCOUNT", "it comes first"
     repair_after_schedules()
-    assert Event.objects.count() == 2
+    assert set(Comparison.objects.values_list("repair", flat=True)) == {"", "made"}
 
 
 def test_a_missing_record_is_created_if_switched_on(hub: Hub) -> None:
@@ -151,5 +171,6 @@ def test_what_does_not_stay_equal_or_is_held_is_left_to_a_person(hub: Hub) -> No
     a_difference(comparison, "differs", "DONE", is_repaired=True)
     assert find_repairable(comparison, ["differs"]) == [stays]
     assert [does_not_stay_equal(row) for row in (stays, returns)] == [False, True]
-    Difference.objects.filter(pk=stays.pk).delete()
+    Difference.objects.filter(entity_id__in=("STAYS", "DONE")).delete()
     assert (outcome(), route.max_repairs) == ("nothing", 100)
+    assert Comparison.objects.get().unstable == 1, "it is reported"

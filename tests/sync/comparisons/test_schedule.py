@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.support.builders.comparisons import user_route
 
 from database.clock import read_clock
 from sync.comparisons.requests import cancel_comparison, request_comparison
@@ -13,6 +12,7 @@ from sync.execution.periodic import run_due_work
 from sync.models import Comparison, ComparisonCause, Connection, PeriodicTask, Route
 from sync.monitoring.comparison_figures import load_pairs
 from sync.worker.schedule import LONG_PERIODIC, PERIODIC
+from tests.support.builders.differences import user_route
 from tests.support.connections import change_connection
 from tests.support.hub import Hub
 

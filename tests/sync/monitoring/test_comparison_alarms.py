@@ -5,12 +5,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.support.builders.comparisons import a_comparison, a_difference
 
 from sync.models import Alarm, Comparison, Difference, Route
 from sync.monitoring.alarm_texts import alarm_text
 from sync.monitoring.alarms import evaluate_alarms
 from tests.support.builders.alarms import open_kinds
+from tests.support.builders.differences import a_comparison, a_difference
 from tests.support.builders.history import NOON, a_route, a_source
 
 pytestmark = pytest.mark.django_db
