@@ -54,10 +54,10 @@ NOT_COMPARED = EntityEvidence()
 def find_evidence(entity_type: str, entity_id: str) -> EntityEvidence:
     """Return what the newest comparisons say of an entity: one statement, and another if its pairs were compared."""
     pairs = list(_pairs_of_entity(entity_type, entity_id))
-    if any(done is None for _linked, done in pairs) or not pairs:
+    keys = {done for _linked, done in pairs if done is not None}
+    if any(done is None for _linked, done in pairs) or not keys:
         return NOT_COMPARED
-    comparisons = _comparisons_with_entity({done for _linked, done in pairs}, entity_type, entity_id)
-    return _judge(list(comparisons))
+    return _judge(list(_comparisons_with_entity(keys, entity_type, entity_id)))
 
 
 def _pairs_of_entity(entity_type: str, entity_id: str) -> Iterable[tuple[bool, int | None]]:
@@ -79,9 +79,7 @@ def _pairs_of_entity(entity_type: str, entity_id: str) -> Iterable[tuple[bool, i
     return [row for row in found if row[0]] or found
 
 
-def _comparisons_with_entity(
-    keys: set[int | None], entity_type: str, entity_id: str
-) -> QuerySet[Comparison, Any]:
+def _comparisons_with_entity(keys: set[int], entity_type: str, entity_id: str) -> QuerySet[Comparison, Any]:
     differences = Difference.objects.filter(comparison=OuterRef("pk"), entity_id=entity_id)
     found = differences.exclude(status=DifferenceStatus.CANDIDATE).order_by("pk")
     began = Coalesce(OuterRef("started_at"), OuterRef("requested_at"))
