@@ -25,7 +25,11 @@ _SUBJECT_LINKS = {
         "sync.view_connection",
         gettext_lazy("Open the connection"),
     ),
-    "route": ("admin:sync_route_change", "sync.view_route", gettext_lazy("Open the route")),
+    "route": (
+        "admin:sync_comparison_route",
+        "sync.view_differences",
+        gettext_lazy("Open the comparison"),
+    ),
 }
 _EVENT_LIST = "admin:webhooks_event_changelist"
 _KIND_LINKS = {

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from sync.comparisons.make_equal import make_equal_by_schedule
 from sync.models import (
+    MAX_REPAIRS_IN_A_ROW,
     Comparison,
     ComparisonCause,
     Delivery,
@@ -22,19 +23,12 @@ from webhooks.models import EventOrigin, State
 
 logger = logging.getLogger("hub.comparisons")
 
-# A subject that was made equal in so many runs in a row does not stay equal: something else changes it.
-MAX_REPAIRS_IN_A_ROW = 3
 _REPAIRED_KINDS = (DifferenceKind.DIFFERS, DifferenceKind.MISSING_RECORD)
 _ACTIVE_REQUESTS = (
     PersonRequestState.RUNNING,
     PersonRequestState.PAUSED,
     PersonRequestState.STOPPING,
 )
-
-
-def does_not_stay_equal(difference: Difference) -> bool:
-    """Return True for a difference that the schedule has made equal three times in a row, and that is there again."""
-    return difference.repairs >= MAX_REPAIRS_IN_A_ROW
 
 
 def repair_after_schedules() -> None:

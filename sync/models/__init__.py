@@ -23,6 +23,7 @@ from sync.models.backtest import BackTest, BackTestState
 from sync.models.comparison import (
     AWAITED_CONDITION,
     AWAITED_KINDS,
+    MAX_REPAIRS_IN_A_ROW,
     OPEN_COMPARISON_STATES,
     Comparison,
     ComparisonCause,
@@ -94,6 +95,7 @@ __all__ = [
     "AWAITED_KINDS",
     "CONNECTION_SETTINGS",
     "MATCH_HELD_CODE",
+    "MAX_REPAIRS_IN_A_ROW",
     "OPEN_COMPARISON_STATES",
     "OPEN_JOB_STATES",
     "OPEN_RELINKING_STATES",

@@ -78,6 +78,10 @@ class RepairOutcome(models.TextChoices):
     REFUSED = "refused", _("nothing was made equal: the route was disabled or changed")
 
 
+# A subject that the schedule made equal in so many runs in a row does not stay equal: something else changes it.
+MAX_REPAIRS_IN_A_ROW = 3
+
+
 class DifferenceStatus(models.TextChoices):
     """How certain a difference is. A candidate is deleted if it is found to be none."""
 
@@ -275,3 +279,8 @@ class Difference(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} of comparison {self.comparison_id}"
+
+    @property
+    def does_not_stay_equal(self) -> bool:
+        """True if the schedule made it equal three times in a row, and it is there again: it is left to a person."""
+        return self.repairs >= MAX_REPAIRS_IN_A_ROW

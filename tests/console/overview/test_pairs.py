@@ -10,9 +10,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from console.ui.comparison_texts import render_pair_line, render_pair_pill, schedule_sentences
-from sync.models import Connection, Route
+from sync.models import Comparison, Connection, Route
 from sync.monitoring.comparison_figures import load_pairs
-from tests.support.builders.differences import a_comparison
+from tests.support.builders.differences import a_comparison, a_difference
 from tests.support.builders.history import NOON, a_route, a_source, an_event
 from tests.support.pages import visible_text, without_tags
 from tests.support.people import browser
@@ -106,6 +106,22 @@ def test_the_overview_and_the_pages_of_route_and_source_have_the_line() -> None:
     assert "This route uses the webhook's own data, so the two systems cannot be compared." in text
     assert "USER: Aurora ID → The shop" in visible_text(client.get("/admin/"))
     assert "GROUP" not in visible_text(client.get("/admin/"))
+
+
+def test_the_comparison_reports_what_the_schedule_did_and_what_does_not_stay_equal() -> None:
+    route = a_route(a_source())
+    compare(route, timezone.now(), counts={"differs": 2}, unstable=1, repair="made", cause="schedule")
+    comparison = Comparison.objects.get()
+    a_difference(comparison, "differs", "U1", is_repaired=True)
+    a_difference(comparison, "differs", "U2", repairs=3)
+    an_event(received_at=timezone.now())
+    client = browser()
+    overview = client.get("/admin/").text
+    assert f'href="/admin/sync/comparison/{comparison.uuid}/change/"' in overview
+    text = visible_text(client.get(f"/admin/sync/comparison/{comparison.uuid}/change/"))
+    assert "Differences were made equal. 1 difference does not stay equal" in text
+    assert "Differs made equal by the schedule" in text
+    assert "Differs does not stay equal" in text
 
 
 def test_all_pairs_take_two_statements() -> None:

@@ -6,12 +6,10 @@ from typing import Any
 import pytest
 
 from sync.comparisons.repairs import (
-    MAX_REPAIRS_IN_A_ROW,
-    does_not_stay_equal,
     find_repairable,
     repair_after_schedules,
 )
-from sync.models import Comparison, Delivery, Difference, PersonRequest, Route
+from sync.models import MAX_REPAIRS_IN_A_ROW, Comparison, Delivery, Difference, PersonRequest, Route
 from sync.monitoring.comparison_figures import load_pairs
 from tests.support.builders.bulk_replays import staff_user
 from tests.support.builders.differences import a_comparison, a_difference, drift, user_route
@@ -170,7 +168,7 @@ def test_what_does_not_stay_equal_or_is_held_is_left_to_a_person(hub: Hub) -> No
     a_difference(comparison, "differs", "MANY", status="not-confirmed")
     a_difference(comparison, "differs", "DONE", is_repaired=True)
     assert find_repairable(comparison, ["differs"]) == [stays]
-    assert [does_not_stay_equal(row) for row in (stays, returns)] == [False, True]
+    assert [row.does_not_stay_equal for row in (stays, returns)] == [False, True]
     Difference.objects.filter(entity_id__in=("STAYS", "DONE")).delete()
     assert (outcome(), route.max_repairs) == ("nothing", 100)
     assert Comparison.objects.get().unstable == 1, "it is reported"
