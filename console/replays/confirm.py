@@ -8,7 +8,7 @@ from django import forms
 from django.conf import settings
 from django.db.models import Count
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -104,12 +104,10 @@ def _event_list_url(replay: PersonRequest) -> str:
 
 
 def _comparison_url(replay: PersonRequest) -> str:
-    try:
-        return reverse(
-            "admin:sync_comparison_change", args=[replay.comparison.uuid if replay.comparison else ""]
-        )
-    except NoReverseMatch:
+    """Return the address of the comparison; of the replays if it is no longer stored."""
+    if replay.comparison is None:
         return reverse("admin:sync_personrequest_changelist")
+    return reverse("admin:sync_comparison_change", args=[replay.comparison.uuid])
 
 
 def _selected_pace(form: TermsForm) -> str:
