@@ -27,14 +27,15 @@ class ListPosition:
     """The position of a page.
 
     `at` is the start or the number of the page, its cursor, or its address: a path below the base URL, with its query.
-    It may contain personal data. `received` is the number of items on the `pages` before it. `last` is the digest of
-    the items of the page before, and `mark` that of an earlier page. `list_digest` is that of the list: of its settings
-    and the base URL.
+    It may contain personal data. `received` is the number of items on the `pages` before it, `left_out` of them being
+    null. `last` is the digest of the items of the page before, and `mark` that of an earlier page. `list_digest` is
+    that of the list: of its settings and the base URL.
     """
 
     list_digest: str
     at: int | str
     received: int
+    left_out: int
     pages: int
     last: str
     mark: str
@@ -52,7 +53,12 @@ class ListPosition:
             position = cls(**document)
         except TypeError:
             raise PositionUnreadable from None
-        numbers = (position.received, position.pages, *((position.at,) if is_number else ()))
+        numbers = (
+            position.received,
+            position.left_out,
+            position.pages,
+            *((position.at,) if is_number else ()),
+        )
         texts = (position.last, position.mark, *(() if is_number else (position.at,)))
         is_whole = (
             position.list_digest == list_digest

@@ -29,8 +29,8 @@ MAX_PAGES = 100_000
 
 
 class Page(NamedTuple, Generic[Item]):
-    """One page of a list. `total`: the number of items on all pages together; None if the system does not say it.
-    `next`: the position of the next page; None after the last one.
+    """One page of a list. `total`: the number of items on all pages together, without those that were null so far; None
+    if the system does not say it. `next`: the position of the next page; None after the last one.
     """
 
     items: tuple[Item, ...]
@@ -41,7 +41,7 @@ class Page(NamedTuple, Generic[Item]):
 @dataclass(frozen=True, slots=True)
 class _ReceivedPage(Generic[Item]):
     """A page that was received, and what says where the next one is. `received`: the number of its items, also of those
-    that are on it twice, or that are null.
+    that are on it twice, and of the `left_out` that are null. `total`: as the system states it.
     """
 
     request: ConnectorRequest
@@ -50,7 +50,13 @@ class _ReceivedPage(Generic[Item]):
     position: ListPosition | None
     items: Mapping[str, Item]
     received: int
+    left_out: int
     total: int | None
+
+    @property
+    def all_left_out(self) -> int:
+        """The number of null items up to this page."""
+        return self.left_out + (0 if self.position is None else self.position.left_out)
 
 
 def read_page(
@@ -68,12 +74,11 @@ def read_page(
     errors.ConnectorError.
     """
     received = _receive_page(client, source, position, since)
+    total = None if received.total is None else max(0, received.total - received.all_left_out)
     if source.is_counted and not _has_new_items(received):
-        return Page((), received.total, None)
+        return Page((), total, None)
     following = _find_next(client, source, received)
-    return Page(
-        tuple(received.items.values()), received.total, None if following is None else following.to_json()
-    )
+    return Page(tuple(received.items.values()), total, None if following is None else following.to_json())
 
 
 def iterate_pages(client: HttpClient, source: PageSource[Item], max_pages: int) -> Iterator[tuple[Item, ...]]:
@@ -122,7 +127,9 @@ def _receive_page(
     items = {item.id: item for item in parsed}
     total = _read_total(client, source.paging, request, body)
     # Count the items received, not the page size: a system may return smaller pages.
-    return _ReceivedPage(request, response, body, position, items, len(found), total)
+    return _ReceivedPage(
+        request, response, body, position, items, len(found), len(found) - len(parsed), total
+    )
 
 
 def _has_new_items(page: _ReceivedPage[Item]) -> bool:
@@ -174,7 +181,7 @@ def _find_next(
         if before is not None and page.items and own == before.last:
             raise client.unreadable_error(page.request, "the list returns the same page again")
     mark = mark if before is None or is_mark(pages) else before.mark
-    return ListPosition(_digest_list(client, source), at, received, pages, own, mark)
+    return ListPosition(_digest_list(client, source), at, received, page.all_left_out, pages, own, mark)
 
 
 def _find_place(

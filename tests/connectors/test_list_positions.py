@@ -222,17 +222,24 @@ def test_a_list_may_have_empty_pages_where_the_system_names_the_next() -> None:
 
 @pytest.mark.parametrize("style", [STYLES[0], CURSOR], ids=lambda style: style["paging"])
 def test_items_that_are_null_are_counted_and_left_out(style: dict[str, Any]) -> None:
-    """So is a page of them, and the next page begins where the system expects it."""
+    """So is a page of them, and the next page begins where the system expects it. The total becomes that of the items."""
     users = [{"id": f"u{number}", "gone": number in (1, 2, 3)} for number in range(6)]
 
     def reply(seen: SeenRequest) -> Reply:
         start = int(seen.query.get("after", "0"))
         following = str(start + 2) if start + 2 < len(users) else None
-        return Reply(200, {"items": users[start : start + 2], "cursor": following})
+        return Reply(200, {"items": users[start : start + 2], "cursor": following, "total": 6})
 
     with serving(reply) as service:
-        over = style | {"results": "map(&(!gone && @ || `null`), items)"}
+        over = style | {"results": "map(&(!gone && @ || `null`), items)", "total": "total"}
         assert [entity.id for entity in read_list(connect(service.url, **over))] == ["u0", "u4", "u5"]
+        position: Any = None
+        totals = []
+        for _ in range(3):
+            page = connect(service.url, **over).read_entity_page("USER", position)
+            position = page.next
+            totals.append(page.total)
+        assert (totals, position) == ([5, 3, 3], None)
 
 
 def test_the_settings_say_what_a_list_has() -> None:
