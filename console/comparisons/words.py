@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from config_schema.codes.codes import CodeTexts, is_about_identity
+from console.ui.comparison_texts import in_step_counts, render_result_pill
 from console.ui.formatting import long_duration
 from console.ui.outcome_texts import describe_code, render_pill
 from sync.comparisons.list_gaps import ListGap
@@ -42,15 +43,6 @@ _KIND_TEXTS: Mapping[str, str | Promise] = {
     DifferenceKind.UNMAPPABLE: gettext_lazy("The mapping has no valid result for the entity."),
     DifferenceKind.UNREADABLE: gettext_lazy("The entity or its record could not be read."),
 }
-# Kinds about an entity that the identity service has.
-ENTITY_KINDS = (
-    DifferenceKind.DIFFERS,
-    DifferenceKind.MISSING_RECORD,
-    DifferenceKind.FOUND_BY_VALUE,
-    DifferenceKind.OUT_OF_SCOPE,
-    DifferenceKind.UNMAPPABLE,
-    DifferenceKind.UNREADABLE,
-)
 _STATE_PILLS: Mapping[str, tuple[str, str, str | Promise]] = {
     ComparisonState.WAITING: ("quiet", "○", gettext_lazy("Waiting for a worker")),
     ComparisonState.RUNNING: ("running", "▸", gettext_lazy("Running")),
@@ -81,9 +73,7 @@ def count_text(count: int, *, is_about: bool) -> str:
 
 def in_step_text(comparison: Comparison) -> str:
     """Return `9,786 of 10,000`: the entities in step, of all that were compared."""
-    counts = comparison.counts
-    in_step = counts.get("in-step", 0)
-    compared = in_step + counts.get("in-delivery", 0) + sum(counts.get(kind, 0) for kind in ENTITY_KINDS)
+    in_step, compared = in_step_counts(comparison)
     return _("%(count)s of %(total)s") % {"count": f"{in_step:,}", "total": f"{compared:,}"}
 
 
@@ -97,11 +87,7 @@ def result_pill(comparison: Comparison) -> SafeString:
     if comparison.state != ComparisonState.DONE:
         style, symbol, label = _STATE_PILLS[comparison.state]
         return render_pill(style, symbol, str(label))
-    if comparison.difference_count:
-        return render_pill("warn", "≠", _("Not in step"))
-    if not comparison.is_complete:
-        return render_pill("warn", "!", _("Incomplete"))
-    return render_pill("good", "✓", _("In step"))
+    return render_result_pill(comparison)
 
 
 def requester_text(comparison: Comparison) -> str:

@@ -40,9 +40,14 @@ def render_pair_pill(pair: PairFigures) -> SafeString:
         return render_pill("bad", "✕", _("Failed"))
     if pair.done is None:
         return render_pill("quiet", "–", _("Not compared"))
-    if pair.done.awaited_count:
+    return render_result_pill(pair.done)
+
+
+def render_result_pill(done: Comparison) -> SafeString:
+    """Render whether a comparison that reached its end found the two systems in step."""
+    if done.awaited_count:
         return render_pill("warn", "≠", _("Not in step"))
-    if not pair.done.is_complete:
+    if not done.is_complete:
         return render_pill("warn", "!", _("Incomplete"))
     return render_pill("good", "✓", _("In step"))
 
@@ -73,13 +78,18 @@ def _repair_sentence(route: Route) -> str:
     return text % {"count": route.max_repairs} + missing
 
 
+def in_step_counts(done: Comparison) -> tuple[int, int]:
+    """Return how many entities are in step, and of how many that were listed."""
+    in_step = done.counts.get("in-step", 0)
+    listed = sum(done.counts.get(kind.value, 0) for kind in _LISTED_KINDS)
+    return in_step, in_step + done.counts.get("in-delivery", 0) + listed
+
+
 def _result_parts(done: Comparison | None) -> Iterator[str]:
     if done is None:
         yield _("Not compared yet")
         return
-    in_step = done.counts.get("in-step", 0)
-    total = in_step + done.counts.get("in-delivery", 0)
-    total += sum(done.counts.get(kind.value, 0) for kind in _LISTED_KINDS)
+    in_step, total = in_step_counts(done)
     yield _("In step %(count)s of %(total)s") % {"count": f"{in_step:,}", "total": f"{total:,}"}
     for kind in DifferenceKind:
         if count := done.counts.get(kind.value, 0):
