@@ -21,10 +21,14 @@ _TOGETHER = ("differs", "missing-record")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A comparison that has ended. `found`: kind, id of the entity or record, and fields of each difference."""
+    """A comparison that has ended. `found`: kind, id of the entity or record, and fields of each difference.
+
+    `kinds`: of those whose delivery has not failed; a target refuses users without a name, for example.
+    """
 
     comparison: Comparison
     found: frozenset[tuple[str, str, tuple[str, ...]]]
+    kinds: frozenset[str]
 
 
 def people_route_of(pair: Pair) -> Route:
@@ -40,9 +44,11 @@ def compare(route: Route) -> Found:
     assert (result["state"], result["identity_gap"], result["target_gap"]) == ("done", "", ""), result
     comparison = Comparison.objects.get(uuid=result["comparison"])
     rows = comparison.differences.values_list("kind", "entity_id", "record_id", "fields")
+    kinds = comparison.differences.exclude(delivery_state="dead").values_list("kind", flat=True)
     return Found(
         comparison,
         frozenset((kind, entity or record, tuple(sorted(fields))) for kind, entity, record, fields in rows),
+        frozenset(kinds),
     )
 
 
