@@ -4,12 +4,17 @@ import json
 from urllib.parse import urljoin
 
 import pytest
+from django.db import connection
 
+from sync.execution.executor import run_due_deliveries
 from tests.browser.conftest import LogIn
 from tests.browser.driver.chromium import Browser
 from tests.browser.stage.event_page import reveal_values
 from tests.browser.stage.profile_page import TAKEN, save_email
+from tests.support.compared_people import fill_systems, record_id, record_of
+from tests.support.comparisons import ROUNDS, people_route
 from tests.support.hub import ANNA, Hub
+from tests.support.jobs import run_jobs
 from webhooks.models import Event
 
 pytestmark = pytest.mark.submission
@@ -143,3 +148,47 @@ def test_escape_leaves_the_search_and_returns_to_where_one_was(log_in: LogIn, hu
     browser.page.keyboard.press("Escape")
     assert browser.run(is_on_brand)
     assert browser.run("document.querySelector('[data-search]').value") == "anna"
+
+
+def test_support_find_a_difference_look_at_it_and_make_it_equal(log_in: LogIn, hub: Hub) -> None:
+    with connection.cursor() as cursor:
+        fill_systems(hub.identity, hub.shop, 3, cursor.execute)
+    hub.shop.store.put_record("customers", record_id(1), record_of(1) | {"first_name": "Aino"})
+    browser = log_in("support")
+    pair = f"/admin/sync/comparison/route/{people_route().pk}/"
+    browser.open(pair)
+    compare_as_support(browser)
+    assert "2 of 3" in browser.read("[aria-labelledby=result]")
+    browser.press("[aria-labelledby=result] .actions a")
+    browser.press("table.differences tbody th a")
+    assert "first_name" in browser.read("[aria-labelledby=facts]")
+    # The values are fetched at this moment, for a reason.
+    assert "Aino" not in browser.page.content()
+    browser.type("[aria-labelledby=open] [name=reason]", "She has another name in the shop")
+    browser.press("[aria-labelledby=open] .primary")
+    now = browser.read("[aria-labelledby=now]")
+    assert "Aino" in now, now
+    assert "Väinö" in now
+    assert [browser.overflow(width) for width in (1280, 390, 320)] == [None] * 3
+    browser.narrow(1280)
+    browser.open(pair)
+    browser.press("[aria-labelledby=result] .actions a")
+    browser.press("[aria-labelledby=make-equal] .primary")
+    browser.type("[name=reason]", "The shop has an old name")
+    browser.press("form[method=post] .primary")
+    for _ in range(ROUNDS):
+        run_jobs("event-set", "replay")
+        run_due_deliveries()
+    [record] = [one for one in hub.shop.list_records("customers") if str(one["id"]) == record_id(1)]
+    assert record["first_name"] == "Väinö"
+    browser.open(pair)
+    compare_as_support(browser)
+    assert "3 of 3" in browser.read("[aria-labelledby=result]")
+    assert "No differences." in browser.read("[aria-labelledby=result]")
+
+
+def compare_as_support(browser: Browser) -> None:
+    """Press the button, let a worker compare, and open the page again."""
+    browser.press(".tools button.primary")
+    run_jobs("comparison")
+    browser.page.reload()
