@@ -31,7 +31,7 @@ from sync.comparisons.compare_now import (
     compare_record_now,
     stream_of_comparison,
 )
-from sync.comparisons.difference_kinds import judge_listed
+from sync.comparisons.confirmation.difference_kinds import judge_listed
 from sync.comparisons.live_plan import PlannedSubject
 from sync.models import DifferenceKind, Route
 from sync.planning.change import Change, ChangeAction

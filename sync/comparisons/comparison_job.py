@@ -10,7 +10,7 @@ from django.db import transaction
 
 from connectors.contracts.errors import ConnectorError
 from database.clock import read_clock
-from sync.comparisons.confirmation import SystemsUnavailable, confirm_candidates
+from sync.comparisons.confirmation.confirmation_run import SystemsUnavailable, confirm_candidates
 from sync.comparisons.requests import KIND
 from sync.comparisons.result import append_ended_entry, delete_old_rows, end_comparison
 from sync.comparisons.sides.comparison_run import ComparisonFailed, ComparisonRun, ComparisonWaits

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from connectors.contracts.errors import ConnectorError, CredentialsRefused
 from connectors.contracts.types import Entity, Record
+from sync.comparisons.confirmation.subject_states import read_subject_states
 from sync.comparisons.sides.comparison_run import (
     RETRY_SECONDS,
     ComparisonFailed,
@@ -21,7 +22,6 @@ from sync.comparisons.sides.comparison_run import (
 from sync.comparisons.sides.digests import ComparedFields
 from sync.comparisons.sides.list_reading import read_items
 from sync.comparisons.sides.snapshot import match_field_of, unkept_of
-from sync.comparisons.subject_states import read_subject_states
 from sync.deliveries.routes import ResolvedRoute, types_of_same_target
 from sync.models import ComparisonRecord, Delivery, Difference, DifferenceKind, Link
 from sync.planning.first_values import look_up_unseen

@@ -9,7 +9,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from database.clock import read_clock
-from sync.comparisons.confirmation import confirm_candidates
+from sync.comparisons.confirmation.confirmation_run import confirm_candidates
 from sync.deliveries.routes import resolved_routes
 from sync.jobs.job_execution import always_continue
 from sync.jobs.running_job import JobKind, RunningJob, ShouldContinue

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from sync.comparisons import candidates, confirmation
-from sync.comparisons.confirmation import SystemsUnavailable
+from sync.comparisons.confirmation import candidates, confirmation_run
+from sync.comparisons.confirmation.confirmation_run import SystemsUnavailable
 from sync.jobs.running_job import JobCancelled, JobStopped
 from sync.jobs.submission import cancel_job
 from sync.models import Comparison, Delivery, Difference, Link, MappingVersion, Route
@@ -256,14 +256,14 @@ def test_a_proof_that_fails_afterwards_proves_nothing(hub: Hub, monkeypatch: pyt
     hub.identity.faults.add("error", status=404, path=f"/api/users/({'|'.join(users[1:3])})$")
     assert confirm(comparison) is not None
     let_absence_last()
-    judge = confirmation.judge_unlisted
+    judge = confirmation_run.judge_unlisted
 
     def hide_after_first(*args: Any, **kwargs: Any) -> Any:
         verdict = judge(*args, **kwargs)
         hub.identity.faults.add("error", status=404)
         return verdict
 
-    monkeypatch.setattr(confirmation, "judge_unlisted", hide_after_first)
+    monkeypatch.setattr(confirmation_run, "judge_unlisted", hide_after_first)
     assert confirm_to_the_end(comparison) == {GONE: 1, UNREADABLE: 2}
 
 
@@ -293,17 +293,17 @@ def test_a_record_that_is_written_while_its_subject_is_planned_is_planned_again(
     """Holds that a webhook between the two reads of a subject reports no difference: the entity is old, the record new."""
     users = differing(hub)
     comparison = confirming(candidate(users[0]))
-    plan = confirmation.plan_subject
+    plan = confirmation_run.plan_subject
 
     def plan_while_healed(*args: Any, **kwargs: Any) -> Any:
         planned = plan(*args, **kwargs)
-        monkeypatch.setattr(confirmation, "plan_subject", plan)
+        monkeypatch.setattr(confirmation_run, "plan_subject", plan)
         update(hub, users[0])
         return planned
 
-    monkeypatch.setattr(confirmation, "plan_subject", plan_while_healed)
+    monkeypatch.setattr(confirmation_run, "plan_subject", plan_while_healed)
     # What is planned once more at the end would find the same.
-    monkeypatch.setattr(confirmation, "reopen_changed", lambda comparison, _: comparison)
+    monkeypatch.setattr(confirmation_run, "reopen_changed", lambda comparison, _: comparison)
     assert confirm_to_the_end(comparison) == {"in-step": 1}
 
 
@@ -314,7 +314,7 @@ def test_a_difference_whose_webhook_arrives_later_is_planned_once_more(
     users = differing(hub)
     hub.change_email("late@example.com", users[1])
     comparison = confirming(*map(candidate, users))
-    confirm_all = confirmation._Run.confirm_all
+    confirm_all = confirmation_run._Run.confirm_all
 
     def confirm_and_heal(run: Any) -> float | None:
         seconds = confirm_all(run)
@@ -322,7 +322,7 @@ def test_a_difference_whose_webhook_arrives_later_is_planned_once_more(
         update(hub, users[0])
         return seconds
 
-    monkeypatch.setattr(confirmation._Run, "confirm_all", confirm_and_heal)
+    monkeypatch.setattr(confirmation_run._Run, "confirm_all", confirm_and_heal)
     assert confirm_to_the_end(comparison) == {"differs": 1, "in-step": 1}
     assert (found(comparison), comparison.field_counts) == (
         [("differs", users[1], ["email"], "")],

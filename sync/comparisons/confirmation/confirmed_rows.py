@@ -8,9 +8,9 @@ from django.db import transaction
 
 from connectors.contracts.errors import Side
 from database.clock import read_clock
-from sync.comparisons.candidates import lock_comparison, select_candidates
-from sync.comparisons.difference_kinds import IN_DELIVERY, Verdict, without_proof
-from sync.comparisons.subject_states import SubjectStates, read_subject_states
+from sync.comparisons.confirmation.candidates import lock_comparison, select_candidates
+from sync.comparisons.confirmation.difference_kinds import IN_DELIVERY, Verdict, without_proof
+from sync.comparisons.confirmation.subject_states import SubjectStates, read_subject_states
 from sync.jobs.running_job import RunningJob
 from sync.models import Comparison, Difference, DifferenceKind, DifferenceStatus
 

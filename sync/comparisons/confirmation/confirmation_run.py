@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from connectors.contracts.errors import HUB_EXHAUSTED_CODE, ConnectorError
 from connectors.exchange import Recorder
 from database.clock import read_clock
-from sync.comparisons.candidates import (
+from sync.comparisons.confirmation.candidates import (
     UNPLANNED_KINDS,
     absent_for_long,
     planned_at_once,
@@ -26,8 +26,8 @@ from sync.comparisons.candidates import (
     set_surplus_aside,
     unseen_unlisted,
 )
-from sync.comparisons.confirmed_rows import Decided, store_decided
-from sync.comparisons.difference_kinds import (
+from sync.comparisons.confirmation.confirmed_rows import Decided, store_decided
+from sync.comparisons.confirmation.difference_kinds import (
     IN_DELIVERY,
     IN_STEP_REMOVED,
     NOTHING,
@@ -36,9 +36,9 @@ from sync.comparisons.difference_kinds import (
     judge_unlisted,
     unreadable,
 )
+from sync.comparisons.confirmation.shared_access import SharedAccess
+from sync.comparisons.confirmation.subject_states import SubjectStates, read_subject_states
 from sync.comparisons.live_plan import LiveReads, PlannedSubject, find_entity, plan_subject
-from sync.comparisons.shared_access import SharedAccess
-from sync.comparisons.subject_states import SubjectStates, read_subject_states
 from sync.deliveries.routes import ResolvedRoute, get_resolved_route, with_mapping_version
 from sync.jobs.running_job import JobLost, JobStopped, RunningJob, ShouldContinue
 from sync.limits.circuit_breaker import is_system_failure

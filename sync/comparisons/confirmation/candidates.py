@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import Max, QuerySet
 
 from database.clock import read_clock
-from sync.comparisons.subject_states import find_erased
+from sync.comparisons.confirmation.subject_states import find_erased
 from sync.jobs.running_job import JobLost, RunningJob
 from sync.models import Comparison, ComparisonState, Difference, DifferenceKind, DifferenceStatus
 from webhooks.models import Event

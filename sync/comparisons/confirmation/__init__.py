@@ -1,0 +1,1 @@
+"""Is a difference still one, when both systems are read again?"""
