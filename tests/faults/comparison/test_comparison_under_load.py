@@ -7,6 +7,7 @@ import json
 import random
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,12 +34,21 @@ MAX_TRIES = 3_000
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """`people` at both ends, of whom the first `differing` differ and the next `changing` are changed by webhooks."""
+    """`people` at both ends, of whom `differing`, spread over all pages, differ and others are changed by webhooks."""
 
     people: int
     differing: int
     changing: int
     rate: float
+
+    @property
+    def differing_people(self) -> range:
+        return range(0, self.people, self.people // self.differing)[: self.differing]
+
+    @property
+    def changing_people(self) -> list[int]:
+        others = set(range(self.people)) - set(self.differing_people)
+        return random.Random(SEED).sample(sorted(others), self.changing)
 
     @property
     def kill_points(self) -> tuple[KillPoint, ...]:
@@ -58,7 +68,7 @@ LARGE = Size(people=10_000, differing=300, changing=2_000, rate=20)
 class ChangingPeople:
     """People whose number changes in the identity service, each time with a webhook that lets the hub write it."""
 
-    def __init__(self, fleet: Fleet, identity: IdentityService, people: range) -> None:
+    def __init__(self, fleet: Fleet, identity: IdentityService, people: Sequence[int]) -> None:
         self._fleet, self._identity, self._people = fleet, identity, people
         self._chance, self._numbers, self._lock = random.Random(SEED), itertools.count(1), threading.Lock()
         self.healed: set[int] = set()
@@ -102,10 +112,10 @@ def test_a_comparison_finds_each_seeded_difference_and_no_other(
     ) as fleet:
         run_statement = partial(write, fleet)
         fill_systems(identity, shop, size.people, run_statement)
-        seeded = seed_differences(identity, shop, range(size.differing), run_statement, SEED)
+        seeded = seed_differences(identity, shop, size.differing_people, run_statement, SEED)
         assert seeded.total == size.differing
         assert set(seeded.by_kind) == set(SHARES)
-        changing = ChangingPeople(fleet, identity, range(size.differing, size.differing + size.changing))
+        changing = ChangingPeople(fleet, identity, size.changing_people)
         # Pages that take a moment, so that a process is killed within each phase.
         for service in services:
             service.faults.add("slow", seconds=0.05, path="/api/(users|customers)$")

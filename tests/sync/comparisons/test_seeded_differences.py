@@ -37,6 +37,8 @@ def test_each_seeded_difference_is_found_and_nothing_is_written(hub: Hub, settin
         kind: len(ids) for kind, ids in seeded.by_kind.items()
     }
     assert comparison.counts["in-step"] == 5
+    differing = comparison.differences.filter(kind="differs")
+    assert all(differing.values_list("fields", flat=True)), "fields are named from both sides fetched anew"
     assert shows_in_step(comparison) is False
     assert hub.writes() == hub.identity.read_journal(only_writes=True) == []
     assert hub.shop.list_records("customers") == records
