@@ -10,6 +10,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 GROUPS: Mapping[str, str] = {
     # These keep the whole machine busy for long: begun first, and never two at once.
+    "faults/comparison/test_comparison_under_load.py": "load",
     "faults/test_deploys.py": "load",
     "faults/test_freshness.py": "load",
     "faults/test_outcomes.py::test_in_a_mix_of_all_answers_each_delivery_ends_as_expected_and_none_is_stuck": "load",
