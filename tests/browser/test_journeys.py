@@ -12,7 +12,7 @@ from tests.browser.driver.chromium import Browser
 from tests.browser.stage.event_page import reveal_values
 from tests.browser.stage.profile_page import TAKEN, save_email
 from tests.support.compared_people import fill_systems, record_id, record_of
-from tests.support.comparisons import ROUNDS, people_route
+from tests.support.comparisons import people_route
 from tests.support.hub import ANNA, Hub
 from tests.support.jobs import run_jobs
 from webhooks.models import Event
@@ -176,7 +176,7 @@ def test_support_find_a_difference_look_at_it_and_make_it_equal(log_in: LogIn, h
     browser.press("[aria-labelledby=make-equal] .primary")
     browser.type("[name=reason]", "The shop has an old name")
     browser.press("form[method=post] .primary")
-    for _ in range(ROUNDS):
+    for _ in range(4):
         run_jobs("event-set", "replay")
         run_due_deliveries()
     [record] = [one for one in hub.shop.list_records("customers") if str(one["id"]) == record_id(1)]

@@ -163,7 +163,8 @@ def test_the_people_of_another_identity_service_are_not_removed(people: Hub, by:
         shared, own = range(3), range(NUMBER, NUMBER + 4)
         other.store.clear_collections("users")
         for number in (*shared, *own):
-            other.store.put_record("users", person_id(number), entity_of(number))
+            emails = [{"address": f"other{number}@example.com", "verified": True}]
+            other.store.put_record("users", person_id(number), entity_of(number) | {"emails": emails})
         add_route_of(other)
         for slug in (PEOPLE, "other-user-shop"):
             make_everything_equal(people, run_comparison(slug), by, slug)
