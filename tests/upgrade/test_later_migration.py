@@ -3,6 +3,7 @@
 It also shows the rule for migrations: the present code works beside it, although it does not know what was added.
 """
 
+import re
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def test_a_later_migration_is_run_and_the_hub_works_with_it(tmp_path: Path) -> N
     with restored_copy(stored, tmp_path) as url:
         refused = run_python(stored, tmp_path, url, "-c", "import integration_hub.wsgi", **LATER)
         assert refused.returncode == 3
-        assert "1 migration has not run yet." in refused.stderr
+        assert re.search(r"\d+ migrations? ha(s|ve) not run yet\.", refused.stderr)
         assert "then run manage.py upgrade_check and manage.py migrate." in refused.stderr
         outcomes = examine(stored, tmp_path, url, **LATER)
         added = [name for name, *_ in outcomes["schema"]["sync_delivery"]["columns"]]

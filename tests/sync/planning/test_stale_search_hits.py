@@ -120,12 +120,14 @@ def test_a_record_that_lost_the_value_is_no_hit(
 
 def test_a_record_that_is_not_found_by_its_own_path_is_not_created_again(hub: Hub) -> None:
     """A search finds the record, and its own path does not."""
-    before = len(customers(hub))
+    # The first page of the list has the record too.
+    for other in list(customers(hub))[1:]:
+        hub.shop.catalogue.delete_record("customers", other)
     own = a_customer(hub, ADDRESS)
     hub.shop.faults.add("error", status=404, methods=["GET"], path=f"/api/customers/{own}")
     a_user(hub, (ADDRESS, True))
     assert post(hub) == (424, "target-missing-unproven")
-    assert len(customers(hub)) == before + 1, "it is the record itself"
+    assert len(customers(hub)) == 2, "it is the record itself"
 
 
 def test_a_record_that_now_has_the_external_id_of_another_entity_is_not_taken_over(
