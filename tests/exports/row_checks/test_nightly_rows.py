@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import IntegrityError, connection
 
 from audit.export.line_formats import json_lines
 from exports.bundle.export_rows import read_rows
@@ -90,6 +90,15 @@ def rewrite_rows(folder: Path) -> None:
     (folder / "export.json").write_text(json.dumps(metadata))
 
 
+def is_refused(change: RowChange) -> bool:
+    """Return whether the database itself refuses the statement, by a constraint on the row."""
+    try:
+        with change.made():
+            return False
+    except IntegrityError:
+        return True
+
+
 def missed_changes(folder: Path, changes: list[RowChange]) -> list[str]:
     """Return the changes that the nightly check or the checker of the export does not find."""
     missed = []
@@ -114,7 +123,8 @@ def test_each_change_of_one_statement_is_found_by_the_nightly_check_and_by_that_
     others = events.filter(state__in=[State.DEAD, State.IGNORED])
     assert succeeded is not None
     assert {event.state for event in others} == {State.DEAD, State.IGNORED}
-    changes = list(every_change(succeeded, *others, events.get(origin="comparison")))
+    every = every_change(succeeded, *others, events.get(origin="comparison"))
+    changes = [change for change in every if not is_refused(change)]
     missed = missed_changes(folder, changes)
     in_exports = sum(change.shown_in_exports for change in changes)
     print(f"{len(changes)} changes, {in_exports} of them of what an export shows: {len(missed)} not found")
