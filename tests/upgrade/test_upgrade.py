@@ -4,13 +4,15 @@ Nothing in them ages: the tests name outcomes, never times. Each is used once, b
 tests below look at. What no other test holds: rows, secrets, audit entries and exports that an earlier release wrote.
 """
 
+import fcntl
 import json
-from collections.abc import Iterator
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.database.template_database import is_postgresql
+from tests.support.database.template_database import RUN_FOLDER, is_postgresql
 from tests.upgrade.past_events import OPEN
 from tests.upgrade.processes import examine
 from tests.upgrade.releases import StoredHub, restored_copy, stored_hubs
@@ -26,11 +28,17 @@ def stored(request: pytest.FixtureRequest) -> StoredHub:
 
 
 @pytest.fixture(scope="module")
-def upgraded(stored: StoredHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """Return the outcomes of a copy that was upgraded and used."""
+def upgraded(stored: StoredHub, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return the outcomes of a copy that was upgraded and used, once for all processes of this run."""
     folder = tmp_path_factory.mktemp("upgrade")
-    with restored_copy(stored, folder) as url:
-        yield examine(stored, folder, url)
+    outcomes = Path(os.environ[RUN_FOLDER], f"upgraded-{stored.release.name}.json")
+    with outcomes.open("a+") as file:
+        # Released when the file is closed, also by a process that dies: the next one then makes them.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not outcomes.stat().st_size:
+            with restored_copy(stored, folder) as url:
+                outcomes.write_text(json.dumps(examine(stored, folder, url)))
+        return json.loads(outcomes.read_text())
 
 
 @pytest.mark.django_db

@@ -25,7 +25,7 @@ from tests.support.database import postgresql
 Seed = Mapping[str, str]
 NO_SEED: Seed = {}
 _ROOT = Path(__file__).resolve().parents[3]
-_FOLDER = "HUB_TEST_TEMPLATES"
+RUN_FOLDER = "HUB_TEST_TEMPLATES"
 """The variable that names the folder of this run: the templates of SQLite, and the names of those of PostgreSQL."""
 _SHARED_FOLDER = "HUB_SHARED_TEMPLATES"
 """The variable that names a folder for the templates of several runs without a seed, in place of that of each."""
@@ -37,7 +37,7 @@ def is_postgresql() -> bool:
 
 def share_templates() -> Path:
     """Share the templates of this process with its children. Returns their folder, which is deleted when it ends."""
-    return _share(_FOLDER)
+    return _share(RUN_FOLDER)
 
 
 def share_templates_between_runs() -> None:
@@ -96,7 +96,7 @@ def _template(seed: Seed = NO_SEED) -> str:
     key = f"{_identity() if server else ''} {'seeded' if seed else 'migrated'} {_digest_of_schema()}"
     kind = ".name" if server else ".sqlite3"
     # Not between runs: rows of a seed may be too old for a later one.
-    folder = (not seed and os.environ.get(_SHARED_FOLDER)) or os.environ[_FOLDER]
+    folder = (not seed and os.environ.get(_SHARED_FOLDER)) or os.environ[RUN_FOLDER]
     made = Path(folder) / (hashlib.sha256(key.encode()).hexdigest()[:12] + kind)
     with made.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
