@@ -40,11 +40,14 @@ def nothing(service: SandboxService) -> None:
 
 
 @pytest.mark.promise("I30")
-@pytest.mark.submission
 @pytest.mark.parametrize(
     ("disturb", "kills"),
-    [(nothing, KILLS), (fail, ()), (expire_tokens, ())],
-    ids=["kills", "errors", "tokens"],
+    [
+        pytest.param(nothing, KILLS, id="kills", marks=pytest.mark.submission),
+        # It takes minutes: each error is followed by a wait.
+        pytest.param(fail, (), id="errors", marks=pytest.mark.nightly),
+        pytest.param(expire_tokens, (), id="tokens", marks=pytest.mark.submission),
+    ],
 )
 def test_a_comparison_writes_nothing_to_either_system(
     tmp_path: Path,
