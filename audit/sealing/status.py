@@ -17,6 +17,8 @@ from audit.sealing.unsealed_entries import last_given_id
 
 Row = TypeVar("Row")
 
+# Of rows that the hub did not write, of each table.
+_MAX_COUNTED = 100
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -53,6 +55,8 @@ def sealing_status() -> SealingStatus:
     )
     verified = Verification.objects.order_by("-id").first()
     foreign, foreign_at = find_foreign_rows(last, given)
+    if foreign:
+        foreign = _count_foreign(last, given)
     return SealingStatus(
         segments=last.number,
         sealed_at=last.sealed_at,
@@ -64,6 +68,21 @@ def sealing_status() -> SealingStatus:
         unverified_since=verified.at if verified else _first_sealed_at(),
         foreign=foreign,
         foreign_at=foreign_at,
+    )
+
+
+def _count_foreign(last: SegmentHead, given: int) -> int:
+    """Count the rows above an earlier end of the log that are above its present end too: the others are the hub's own,
+    which was writing meanwhile.
+    """
+    numbers = list(
+        Segment.objects.filter(number__gt=last.number - last.foreign).values_list("number")[:_MAX_COUNTED]
+    )
+    ids = list(Entry.objects.filter(id__gt=given).values_list("id")[:_MAX_COUNTED])
+    # Read after the rows: whatever the hub wrote of them is below.
+    last, given = last_segment(), last_given_id()
+    return sum(number > last.number - last.foreign for (number,) in numbers) + sum(
+        key > given for (key,) in ids
     )
 
 

@@ -7,12 +7,14 @@ import pytest
 from django.db import connection, transaction
 
 from audit.format.hashes import segment_hash
+from audit.format.segment_record import SegmentHead
 from audit.format.signed_records import signed_text
 from audit.models import Entry, Segment, SigningKey
+from audit.sealing import status
 from audit.sealing.checkpoints import make_checkpoint
 from audit.sealing.record_rows import segment_record
 from audit.sealing.seal import rotate_signing_key, seal_entries
-from audit.sealing.signed_segments import last_segment
+from audit.sealing.signed_segments import find_foreign_rows, last_segment
 from audit.sealing.status import sealing_status
 from audit.verification.check_database import verify_database
 from tests.support.audit.entries import CIPHER, START, after_start, append_test_entries
@@ -122,6 +124,20 @@ def test_sealing_continues_past_an_entry_with_an_absurd_id(log: None) -> None:
     assert sealing_status().unsealed_since is None
     faults = [str(fault) for fault in verify_database().faults]
     assert len([fault for fault in faults if "has an id that the database did not give" in fault]) == 2
+
+
+def test_what_the_hub_writes_meanwhile_is_not_foreign(log: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entries and a segment are written after the end of the log was read, and before the rows above it are counted."""
+
+    def count_later(last: SegmentHead, given: int) -> Any:
+        append_test_entries("event:a", "event:b", at=after_start(10))
+        seal_entries(CIPHER, after_start(10))
+        return find_foreign_rows(last, given)
+
+    monkeypatch.setattr(status, "find_foreign_rows", count_later)
+    assert sealing_status().foreign == 0
+    insert_segment(HIGHEST)
+    assert sealing_status().foreign == 1
 
 
 def test_a_foreign_checkpoint_is_not_published(log: None) -> None:
