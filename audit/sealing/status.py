@@ -81,9 +81,10 @@ def _count_foreign(last: SegmentHead, given: int) -> int:
     ids = list(Entry.objects.filter(id__gt=given).values_list("id")[:_MAX_COUNTED])
     # Read after the rows: whatever the hub wrote of them is below.
     last, given = last_segment(), last_given_id()
-    return sum(number > last.number - last.foreign for (number,) in numbers) + sum(
-        key > given for (key,) in ids
-    )
+    highest = last.number - last.foreign
+    # SQLite keeps any value as the number of a segment; the hub writes numbers only.
+    segments = sum(not isinstance(number, int) or number > highest for (number,) in numbers)
+    return segments + sum(key > given for (key,) in ids)
 
 
 def _first_sealed_at() -> datetime | None:
