@@ -20,7 +20,7 @@ from console.comparisons.words import (
     result_pill,
     uncompared_sentences,
 )
-from sync.models import Comparison, ComparisonState, DifferenceKind
+from sync.models import Comparison, ComparisonCount, ComparisonState, DifferenceKind
 
 RELATED = ("route__source", "identity", "target", "mapping", "mapping_version", "requested_by")
 
@@ -107,12 +107,12 @@ def _kind_counts(comparison: Comparison, page: str) -> Iterator[ResultCount]:
 def _other_counts(comparison: Comparison) -> Iterator[ResultCount]:
     """Yield the counts of what is no difference: removed records, and what was left out."""
     texts = {
-        "in-step-removed": (
+        ComparisonCount.IN_STEP_REMOVED: (
             _("In step (removed)"),
             _("The entity is gone, and its record is deactivated or stays."),
         ),
-        "in-delivery": (_("In delivery"), _("A delivery was in progress: left out.")),
-        "others": (_("Others"), _("Records that other routes have linked: left out.")),
+        ComparisonCount.IN_DELIVERY: (_("In delivery"), _("A delivery was in progress: left out.")),
+        ComparisonCount.OTHERS: (_("Others"), _("Records that other routes have linked: left out.")),
     }
     for name, (label, text) in texts.items():
         if count := comparison.counts.get(name):

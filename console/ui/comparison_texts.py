@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 
 from console.ui.formatting import render_age, render_minute
 from console.ui.outcome_texts import render_pill
-from sync.models import Comparison, ComparisonState, DifferenceKind, RepairOutcome, Route
+from sync.models import Comparison, ComparisonCount, ComparisonState, DifferenceKind, RepairOutcome, Route
 from sync.monitoring.comparison_figures import PairFigures
 
 # Kinds of differences of entities that the identity service has.
@@ -45,7 +45,7 @@ def render_pair_pill(pair: PairFigures) -> SafeString:
 
 def render_result_pill(done: Comparison) -> SafeString:
     """Render whether a comparison that reached its end found the two systems in step."""
-    if done.awaited_count:
+    if done.out_of_step_count:
         return render_pill("warn", "≠", _("Not in step"))
     if not done.is_complete:
         return render_pill("warn", "!", _("Incomplete"))
@@ -80,9 +80,9 @@ def _repair_sentence(route: Route) -> str:
 
 def in_step_counts(done: Comparison) -> tuple[int, int]:
     """Return how many entities are in step, and of how many that were listed."""
-    in_step = done.counts.get("in-step", 0)
+    in_step = done.counts.get(ComparisonCount.IN_STEP, 0)
     listed = sum(done.counts.get(kind.value, 0) for kind in _LISTED_KINDS)
-    return in_step, in_step + done.counts.get("in-delivery", 0) + listed
+    return in_step, in_step + done.counts.get(ComparisonCount.IN_DELIVERY, 0) + listed
 
 
 def _result_parts(done: Comparison | None) -> Iterator[str]:
@@ -94,7 +94,7 @@ def _result_parts(done: Comparison | None) -> Iterator[str]:
     for kind in DifferenceKind:
         if count := done.counts.get(kind.value, 0):
             yield f"{kind.label} {count:,}"
-    if waiting := done.counts.get("in-delivery", 0):
+    if waiting := done.counts.get(ComparisonCount.IN_DELIVERY, 0):
         yield _("in delivery %(count)s") % {"count": f"{waiting:,}"}
     if done.unstable:
         yield _("does not stay equal %(count)s") % {"count": f"{done.unstable:,}"}

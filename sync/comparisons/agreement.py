@@ -2,16 +2,6 @@
 
 from sync.models import Comparison, ComparisonState, DifferenceKind
 
-# An entity without the record that it should have. Records that belong to no entity of this identity service, and
-# entities that the route is not for, are counted and say nothing about agreement.
-_OUT_OF_STEP_KINDS = (
-    DifferenceKind.DIFFERS,
-    DifferenceKind.MISSING_RECORD,
-    DifferenceKind.FOUND_BY_VALUE,
-    DifferenceKind.ENTITY_GONE,
-    DifferenceKind.UNMAPPABLE,
-)
-
 
 def shows_in_step(comparison: Comparison) -> bool | None:
     """Return True if each entity has the record that it should have, False if one does not, None if it cannot tell.
@@ -21,7 +11,7 @@ def shows_in_step(comparison: Comparison) -> bool | None:
     """
     if comparison.state != ComparisonState.DONE:
         return None
-    if any(comparison.counts.get(kind) for kind in _OUT_OF_STEP_KINDS):
+    unread = comparison.counts.get(DifferenceKind.UNREADABLE, 0)
+    if comparison.out_of_step_count > unread:
         return False
-    is_unread = bool(comparison.identity_gap or comparison.counts.get(DifferenceKind.UNREADABLE))
-    return None if is_unread else True
+    return None if comparison.identity_gap or unread else True

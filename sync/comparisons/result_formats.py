@@ -4,14 +4,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sync.comparisons.agreement import shows_in_step
-from sync.models import Comparison, DifferenceKind
+from sync.models import Comparison, ComparisonCount, DifferenceKind
 
 _LABELS: Mapping[str, str] = {
-    "in-step": "in step",
-    "in-step-removed": "in step (removed)",
-    **{str(kind): str(kind.label) for kind in DifferenceKind},
-    "in-delivery": "in delivery, not compared",
-    "others": "records of other connections",
+    str(kind): str(kind.label)
+    for kind in (
+        *(ComparisonCount.IN_STEP, ComparisonCount.IN_STEP_REMOVED),
+        *DifferenceKind,
+        *(ComparisonCount.IN_DELIVERY, ComparisonCount.OTHERS),
+    )
 }
 
 

@@ -21,12 +21,13 @@ from sync.models.attempt import (
 )
 from sync.models.backtest import BackTest, BackTestState
 from sync.models.comparison import (
-    AWAITED_CONDITION,
-    AWAITED_KINDS,
     MAX_REPAIRS_IN_A_ROW,
     OPEN_COMPARISON_STATES,
+    OUT_OF_STEP_CONDITION,
+    OUT_OF_STEP_KINDS,
     Comparison,
     ComparisonCause,
+    ComparisonCount,
     ComparisonPhase,
     ComparisonRecord,
     ComparisonState,
@@ -91,8 +92,6 @@ from sync.models.relink_run import (
 from sync.models.route import ROUTE_SETTINGS, SCHEDULE_FIELDS, Route
 
 __all__ = [
-    "AWAITED_CONDITION",
-    "AWAITED_KINDS",
     "CONNECTION_SETTINGS",
     "MATCH_HELD_CODE",
     "MAX_REPAIRS_IN_A_ROW",
@@ -100,6 +99,8 @@ __all__ = [
     "OPEN_JOB_STATES",
     "OPEN_RELINKING_STATES",
     "OPEN_STATES",
+    "OUT_OF_STEP_CONDITION",
+    "OUT_OF_STEP_KINDS",
     "RESULTLESS_OUTCOMES",
     "ROUTE_SETTINGS",
     "SCHEDULE_FIELDS",
@@ -121,6 +122,7 @@ __all__ = [
     "ChangeCategory",
     "Comparison",
     "ComparisonCause",
+    "ComparisonCount",
     "ComparisonPhase",
     "ComparisonRecord",
     "ComparisonState",

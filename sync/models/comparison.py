@@ -54,16 +54,28 @@ class DifferenceKind(models.TextChoices):
     UNREADABLE = "unreadable", _("cannot be read")
 
 
-# They are counted and shown, but nobody has to act on them.
-QUIET_KINDS = (
+# They are counted and shown, and say nothing about agreement: records that belong to no entity of this identity
+# service, and entities that the route is not for.
+_NEUTRAL_KINDS = (
     DifferenceKind.UNLINKED_RECORD,
     DifferenceKind.UNKNOWN_RECORD,
     DifferenceKind.OUT_OF_SCOPE,
 )
-AWAITED_KINDS = tuple(kind for kind in DifferenceKind if kind not in QUIET_KINDS)
-# Differences that somebody has to act on, in SQL: SQLite uses the partial index only if its condition stands word for
-# word in the statement.
-AWAITED_CONDITION = f"kind IN ({', '.join(repr(kind.value) for kind in AWAITED_KINDS)}) AND NOT is_repaired"
+OUT_OF_STEP_KINDS = tuple(kind for kind in DifferenceKind if kind not in _NEUTRAL_KINDS)
+# Of differences that are not made equal yet, in SQL: SQLite uses the partial index only if its condition stands word
+# for word in the statement.
+OUT_OF_STEP_CONDITION = (
+    f"kind IN ({', '.join(repr(kind.value) for kind in OUT_OF_STEP_KINDS)}) AND NOT is_repaired"
+)
+
+
+class ComparisonCount(models.TextChoices):
+    """What a comparison counts beside the kinds of differences."""
+
+    IN_STEP = "in-step", _("in step")
+    IN_STEP_REMOVED = "in-step-removed", _("in step (removed)")
+    IN_DELIVERY = "in-delivery", _("in delivery, not compared")
+    OTHERS = "others", _("records of other connections")
 
 
 class RepairOutcome(models.TextChoices):
@@ -190,9 +202,9 @@ class Comparison(models.Model):
         return sum(self.counts.get(kind, 0) for kind in DifferenceKind.values)
 
     @property
-    def awaited_count(self) -> int:
-        """Return how many of its differences a person has to act on, or the schedule."""
-        return sum(self.counts.get(kind.value, 0) for kind in AWAITED_KINDS)
+    def out_of_step_count(self) -> int:
+        """Return how many entities, or records of entities that are gone, are out of step."""
+        return sum(self.counts.get(kind.value, 0) for kind in OUT_OF_STEP_KINDS)
 
 
 class ComparisonRecord(models.Model):
@@ -265,7 +277,7 @@ class Difference(models.Model):
             # The oldest of a comparison is read for alarms.
             models.Index(
                 fields=["comparison", "since"],
-                condition=models.Q(kind__in=AWAITED_KINDS, is_repaired=False),
+                condition=models.Q(kind__in=OUT_OF_STEP_KINDS, is_repaired=False),
                 name="difference_age",
             ),
             # Of the list: all, and those that have names of fields.

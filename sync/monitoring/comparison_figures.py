@@ -8,8 +8,8 @@ from typing import Any
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from sync.models import (
-    AWAITED_CONDITION,
     OPEN_COMPARISON_STATES,
+    OUT_OF_STEP_CONDITION,
     Comparison,
     ComparisonState,
     Difference,
@@ -119,7 +119,7 @@ def pairs_of(routes: Iterable[Any]) -> list[PairFigures]:
 
 def _oldest_difference() -> Subquery:
     of_comparison = Difference.objects.filter(comparison=OuterRef("pk"))
-    awaited = of_comparison.extra(where=[AWAITED_CONDITION])  # noqa: S610
+    awaited = of_comparison.extra(where=[OUT_OF_STEP_CONDITION])  # noqa: S610
     return Subquery(awaited.order_by("since").values("since")[:1])
 
 

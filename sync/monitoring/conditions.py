@@ -122,7 +122,7 @@ def _comparison_conditions(pair: PairFigures, at: datetime, limits: AlarmLimits)
     subject, name = f"route:{pair.route.pk}", pair.name[:MAX_NAME]
     since, limit = pair.oldest_difference, limits.max_difference_age
     if limit and pair.done is not None and since is not None and at - since > limit:
-        count = min(pair.done.awaited_count, COUNT_LIMIT + 1)
+        count = min(pair.done.out_of_step_count, COUNT_LIMIT + 1)
         yield AlarmCondition(AlarmKind.OUT_OF_STEP, since, subject, name, count, limit)
     ended = pair.ended
     if ended is not None and ended.state == ComparisonState.FAILED:

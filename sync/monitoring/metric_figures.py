@@ -17,7 +17,7 @@ from sync.metrics import declared
 from sync.metrics.declared import DATABASE_METRICS, MetricDeclaration
 from sync.metrics.exposition import Sample, Samples
 from sync.metrics.label_names import MAX_NAMES
-from sync.models import AWAITED_CONDITION, AlarmKind
+from sync.models import OUT_OF_STEP_CONDITION, AlarmKind
 from sync.monitoring.health_figures import COUNT_LIMIT, PAUSED_CONNECTIONS
 from webhooks.models import State
 
@@ -88,7 +88,7 @@ UNION ALL SELECT 'checkpoint', name, NULL, sent_at FROM audit_checkpointchannel
 UNION ALL SELECT 'checkpoint-failing', name, NULL, failing_since FROM audit_checkpointchannel
 UNION ALL SELECT 'verified', '', faults, at FROM (SELECT * FROM audit_verification ORDER BY id DESC LIMIT 1) verified
 UNION ALL SELECT 'oldest-difference', pair.slug, NULL, (SELECT MIN(since) FROM sync_difference d
-  WHERE d.comparison_id = {_newest_comparison(" AND c.state = 'done'")} AND {AWAITED_CONDITION}) FROM {_PAIRS}
+  WHERE d.comparison_id = {_newest_comparison(" AND c.state = 'done'")} AND {OUT_OF_STEP_CONDITION}) FROM {_PAIRS}
 UNION ALL SELECT 'scheduled', pair.slug, pair.hours, COALESCE((SELECT requested_at FROM sync_comparison
   WHERE id = {_newest_comparison()}), pair.updated_at) FROM {_PAIRS}
 UNION ALL SELECT 'comparison-failed', pair.slug, (SELECT CASE WHEN state = 'failed' THEN 1 ELSE 0 END

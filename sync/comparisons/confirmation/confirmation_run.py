@@ -28,8 +28,6 @@ from sync.comparisons.confirmation.candidates import (
 )
 from sync.comparisons.confirmation.confirmed_rows import Decided, store_decided
 from sync.comparisons.confirmation.difference_kinds import (
-    IN_DELIVERY,
-    IN_STEP_REMOVED,
     NOTHING,
     Verdict,
     judge_listed,
@@ -42,7 +40,7 @@ from sync.comparisons.live_plan import LiveReads, PlannedSubject, find_entity, p
 from sync.deliveries.routes import ResolvedRoute, get_resolved_route, with_mapping_version
 from sync.jobs.running_job import JobLost, JobStopped, RunningJob, ShouldContinue
 from sync.limits.circuit_breaker import is_system_failure
-from sync.models import Comparison, Connection, Difference, Route
+from sync.models import Comparison, ComparisonCount, Connection, Difference, Route
 
 BATCH_SIZE = 20
 _RETRY_SECONDS = 30.0
@@ -127,7 +125,7 @@ class _Run:
         if row.entity_id in states.erased or row.kind in UNPLANNED_KINDS:
             return Decided(row, Verdict(row.kind, row.record_id, tuple(row.fields), row.code))
         if row.entity_id in states.in_delivery:
-            return Decided(row, Verdict(IN_DELIVERY))
+            return Decided(row, Verdict(ComparisonCount.IN_DELIVERY))
         self.access.begin_subject()
         return Decided(row, decide(row, self._route()), self.access.relied_on)
 
@@ -145,7 +143,7 @@ class _Run:
         if self.comparison.identity_gap:
             return NOTHING
         if resolved.route.when_deleted == Route.DeletionPolicy.IGNORE:
-            return Verdict(IN_STEP_REMOVED)
+            return Verdict(ComparisonCount.IN_STEP_REMOVED)
         exists, code = find_entity(resolved, row.entity_id, self._reads(resolved))
         if code:
             self._require_system(code, None)

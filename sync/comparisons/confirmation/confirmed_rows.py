@@ -9,10 +9,10 @@ from django.db import transaction
 from connectors.contracts.errors import Side
 from database.clock import read_clock
 from sync.comparisons.confirmation.candidates import lock_comparison, select_candidates
-from sync.comparisons.confirmation.difference_kinds import IN_DELIVERY, Verdict, without_proof
+from sync.comparisons.confirmation.difference_kinds import Verdict, without_proof
 from sync.comparisons.confirmation.subject_states import SubjectStates, read_subject_states
 from sync.jobs.running_job import RunningJob
-from sync.models import Comparison, Difference, DifferenceKind, DifferenceStatus
+from sync.models import Comparison, ComparisonCount, Difference, DifferenceKind, DifferenceStatus
 
 # A subject whose record is written again and again while it is planned.
 _MAX_TRIES = 3
@@ -72,7 +72,7 @@ class _Outcome:
         """Add what becomes of a candidate by now."""
         row, verdict, entity_id = one.row, one.verdict, one.row.entity_id
         if entity_id in now.in_delivery:
-            self.drop(row, IN_DELIVERY)
+            self.drop(row, ComparisonCount.IN_DELIVERY)
         elif verdict is None:
             row.seen_absent_at = read_clock()
             self.kept.append(row)
@@ -82,7 +82,7 @@ class _Outcome:
             # The record was written while the subject was planned, perhaps between the two reads: plan it again.
             tries[row.pk] += 1
             if tries[row.pk] >= _MAX_TRIES:
-                self.drop(row, IN_DELIVERY)
+                self.drop(row, ComparisonCount.IN_DELIVERY)
         elif verdict.is_difference:
             self.report(row, verdict, now.stopped.get(entity_id))
         else:

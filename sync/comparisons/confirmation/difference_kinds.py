@@ -5,13 +5,10 @@ from dataclasses import dataclass
 from connectors.contracts.errors import Side
 from sync.attempts.absence import ENTITY_UNPROVEN, OWNER_HELD_CODE, RECORD_UNPROVEN
 from sync.comparisons.live_plan import FoundBy, PlannedSubject
-from sync.models import DifferenceKind
+from sync.models import ComparisonCount, DifferenceKind
 from sync.planning.change import ChangeAction
 from sync.references.missing_references import REFERENCE_MISSING_CODE
 
-IN_STEP = "in-step"
-IN_STEP_REMOVED = "in-step-removed"
-IN_DELIVERY = "in-delivery"
 NO_MATCH_CODE = "no-match"
 _UNMAPPABLE_CODES = frozenset(
     {"unmappable", "mapping-over-budget", "too-many-references", REFERENCE_MISSING_CODE}
@@ -20,7 +17,7 @@ _UNMAPPABLE_CODES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a subject is counted as: a kind of difference, or one of the names above; empty: as nothing."""
+    """What a subject is counted as: a kind of difference, or a ComparisonCount; empty: as nothing."""
 
     count: str
     record_id: str = ""
@@ -49,7 +46,7 @@ def judge_listed(planned: PlannedSubject) -> Verdict:
         return Verdict(DifferenceKind.FOUND_BY_VALUE, planned.record_id)
     if planned.change.action is ChangeAction.CREATE:
         return Verdict(DifferenceKind.MISSING_RECORD)
-    return Verdict(IN_STEP) if planned.is_in_step else _differs(planned)
+    return Verdict(ComparisonCount.IN_STEP) if planned.is_in_step else _differs(planned)
 
 
 def _judge_failed(planned: PlannedSubject) -> Verdict:
@@ -73,7 +70,11 @@ def _differs(planned: PlannedSubject) -> Verdict:
 def _judge_unfindable(planned: PlannedSubject) -> Verdict:
     """Judge a subject whose entity is listed, or was found a moment ago, and does not exist: that proves nothing."""
     has_change = planned.change is not None and planned.change.action is not ChangeAction.NOTHING
-    return unreadable(planned.record_id, ENTITY_UNPROVEN) if has_change else Verdict(IN_STEP_REMOVED)
+    return (
+        unreadable(planned.record_id, ENTITY_UNPROVEN)
+        if has_change
+        else Verdict(ComparisonCount.IN_STEP_REMOVED)
+    )
 
 
 def judge_unlisted(planned: PlannedSubject, *, is_access_proven: bool) -> Verdict:
@@ -88,7 +89,7 @@ def judge_unlisted(planned: PlannedSubject, *, is_access_proven: bool) -> Verdic
     if planned.code not in ("", ENTITY_UNPROVEN):
         return unreadable(planned.record_id, planned.code)
     if planned.change is None or planned.change.action is ChangeAction.NOTHING:
-        return Verdict(IN_STEP_REMOVED)
+        return Verdict(ComparisonCount.IN_STEP_REMOVED)
     if not is_access_proven:
         return unreadable(planned.record_id, ENTITY_UNPROVEN)
     deletes = planned.change.action is ChangeAction.DELETE

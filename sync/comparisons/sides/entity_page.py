@@ -23,7 +23,7 @@ from sync.comparisons.sides.digests import ComparedFields
 from sync.comparisons.sides.list_reading import read_items
 from sync.comparisons.sides.snapshot import match_field_of, unkept_of
 from sync.deliveries.routes import ResolvedRoute, types_of_same_target
-from sync.models import ComparisonRecord, Delivery, Difference, DifferenceKind, Link
+from sync.models import ComparisonCount, ComparisonRecord, Delivery, Difference, DifferenceKind, Link
 from sync.planning.first_values import look_up_unseen
 from sync.planning.mapping import EntityNotMappable, MappingOverBudget, ReferenceMissing, TooManyReferences
 from sync.planning.reference_resolution import map_with_references
@@ -31,8 +31,6 @@ from sync.planning.references import FindRecords, Reference, ReferenceLookup
 from sync.references.linked_records import record_finder
 from sync.references.missing_references import REFERENCE_MISSING_CODE
 
-IN_STEP = "in-step"
-IN_DELIVERY = "in-delivery"
 _MAX_ENTITY_ID = 128
 _UNMAPPABLE_CODES: Mapping[type[EntityNotMappable], str] = {
     MappingOverBudget: "mapping-over-budget",
@@ -337,7 +335,7 @@ class EntityPageComparer:
         return not self._owners.get(row.record_id) and self._has_own_id(entity, external_id)
 
     def _add_in_step(self) -> None:
-        self.result.differences.counts[IN_STEP] += 1
+        self.result.differences.counts[ComparisonCount.IN_STEP] += 1
 
     def _add(self, kind: DifferenceKind, entity_id: str, record_id: str, code: str = "") -> None:
         comparison = self.run.comparison
@@ -365,7 +363,7 @@ def add_candidates(run: ComparisonRun, found: FoundDifferences, candidates: Iter
     states = read_subject_states(run.comparison, [row.entity_id for row in rows])
     for row in rows:
         if row.entity_id in states.in_delivery:
-            found.counts[IN_DELIVERY] += 1
+            found.counts[ComparisonCount.IN_DELIVERY] += 1
         elif row.entity_id in states.erased:
             found.counts[str(row.kind)] += 1
         else:

@@ -12,6 +12,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from sync.comparisons.sides.comparison_run import ComparisonRun, FoundDifferences
 from sync.comparisons.sides.entity_page import add_candidates, read_owners
 from sync.models import (
+    ComparisonCount,
     ComparisonPhase,
     ComparisonRecord,
     Difference,
@@ -21,8 +22,6 @@ from sync.models import (
     Route,
 )
 
-IN_STEP_REMOVED = "in-step-removed"
-OTHERS = "others"
 # What is looked for, one after the other.
 _GONE, _REST = STAGES = ("gone", "rest")
 PAGE_SIZE = 500
@@ -60,7 +59,7 @@ def _find_gone(run: ComparisonRun, after: int) -> tuple[int | None, FoundDiffere
     candidates = []
     for link in links:
         if ignores or link.record_id in deactivated:
-            found.counts[IN_STEP_REMOVED] += 1
+            found.counts[ComparisonCount.IN_STEP_REMOVED] += 1
         else:
             candidates.append(
                 _new_row(run, DifferenceKind.ENTITY_GONE, link.record_id, entity_id=link.entity_id)
@@ -102,7 +101,7 @@ def _find_rest(run: ComparisonRun, after: int) -> tuple[int | None, FoundDiffere
             # Its entity is gone, or the identity side is incomplete.
             continue
         if services:
-            found.counts[OTHERS] += 1
+            found.counts[ComparisonCount.OTHERS] += 1
         elif row.external_id is None:
             _add_sample(run, found, DifferenceKind.UNKNOWN_RECORD, row.record_id)
         elif not comparison.identity_gap:
