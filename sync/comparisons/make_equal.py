@@ -3,13 +3,12 @@
 Each subject gets an event with the origin `comparison`, and a delivery for one route, which plans it anew.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -170,7 +169,8 @@ def make_equal_at_once(
     request = PersonRequest(requested_by_id=by.pk, reason=reason, created_at=timezone.now())
     request.uuid, request.route, request.comparison = key or request.uuid, route, comparison
     request.events = request.deliveries = 1
-    with _storing_once(request):
+    repeated = ReplayAlreadyRequested(_("This was already started. Nothing was started twice."))
+    with request.stored_once(repeated):
         deliveries = _make_one(route, entity_id, event_type, request, address)
     defer_to_workers(deliveries)
     return ReplayResult(request, tuple(deliveries), skipped=0, waiting=0)
@@ -178,20 +178,6 @@ def make_equal_at_once(
 
 def _is_entity_id(entity_id: str) -> bool:
     return 0 < len(entity_id) <= _MAX_ENTITY_ID and entity_id.isprintable() and not is_erased(entity_id)
-
-
-@contextmanager
-def _storing_once(request: PersonRequest) -> Iterator[None]:
-    """Run a request in one transaction with its row. Raises ReplayAlreadyRequested if it was stored before."""
-    try:
-        with transaction.atomic():
-            # Inserted first: the unique key makes a second click fail before it changes anything.
-            request.save(force_insert=True)
-            yield
-    except IntegrityError as error:
-        if PersonRequest.objects.filter(uuid=request.uuid).exists():
-            raise ReplayAlreadyRequested(_("This was already started. Nothing was started twice.")) from error
-        raise
 
 
 def _make_one(

@@ -1,9 +1,11 @@
 """Requests of people about deliveries: to replay one event at once or thousands over time, to approve, to close."""
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.conf import settings
-from django.db import models
+from django.db import IntegrityError, models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from webhooks.models import Event
@@ -154,6 +156,21 @@ class PersonRequest(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}: {self.reason}"
+
+    @contextmanager
+    def stored_once(self, repeated: Exception) -> Iterator[None]:
+        """Run a block in one transaction with the insertion of this row. Raises `repeated` if it was stored before: by
+        the first of two clicks, for example.
+        """
+        try:
+            with transaction.atomic():
+                # Inserted first: the unique key makes a second click fail before it changes anything.
+                self.save(force_insert=True)
+                yield
+        except IntegrityError as error:
+            if PersonRequest.objects.filter(uuid=self.uuid).exists():
+                raise repeated from error
+            raise
 
     @property
     def stream(self) -> str:

@@ -3,14 +3,13 @@
 `match_decisions` decides those whose record a person has to choose; closing them is possible here too.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -95,17 +94,9 @@ def new_decision_request(
     return request
 
 
-@contextmanager
-def decide_once(request: PersonRequest) -> Iterator[None]:
+def decide_once(request: PersonRequest) -> AbstractContextManager[None]:
     """Run a decision in one transaction with its request. Raises AlreadyDecided if the request was stored before."""
-    try:
-        with transaction.atomic():
-            request.save(force_insert=True)
-            yield
-    except IntegrityError as error:
-        if PersonRequest.objects.filter(uuid=request.uuid).exists():
-            raise AlreadyDecided(_("This was already decided. Nothing was done twice.")) from error
-        raise
+    return request.stored_once(AlreadyDecided(_("This was already decided. Nothing was done twice.")))
 
 
 def lock_held(deliveries: QuerySet[Delivery]) -> list[Delivery]:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -43,18 +42,12 @@ def close_manually(
         uuid=key, kind=PersonRequestKind.CLOSING, requested_by_id=by.pk, reason=reason[:500]
     )
     request.created_at = timezone.now()
-    try:
-        with transaction.atomic():
-            closed = _close_locked(deliveries, request, address)
-    except IntegrityError as error:
-        if PersonRequest.objects.filter(uuid=key).exists():
-            raise AlreadyDecided(_("This was already done. Nothing was done twice.")) from error
-        raise
+    with request.stored_once(AlreadyDecided(_("This was already done. Nothing was done twice."))):
+        closed = _close_locked(deliveries, request, address)
     return DecisionResult(closed, skipped_count=len(deliveries) - len(closed))
 
 
 def _close_locked(deliveries: Sequence[int], request: PersonRequest, address: str) -> tuple[int, ...]:
-    request.save(force_insert=True)
     # In the order in which a replay locks them, which prevents deadlocks.
     locked = filter_closable(Delivery.objects.select_for_update(of=("self",)).filter(pk__in=deliveries))
     locked = locked.select_related("event").order_by("event_id", "pk")

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import IntegrityError, transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -98,15 +97,9 @@ def request_replay(
         raise ReplayRefused(_("The webhook contained no data that can be sent as received."))
     replay = PersonRequest(requested_by_id=by.pk, reason=reason, created_at=timezone.now())
     replay.uuid = key or replay.uuid
-    try:
-        with transaction.atomic():
-            requested = _request_in_transaction(events, replay, address, options)
-    except IntegrityError as error:
-        if PersonRequest.objects.filter(uuid=replay.uuid).exists():
-            raise ReplayAlreadyRequested(
-                _("This replay was already started. Nothing was started twice.")
-            ) from error
-        raise
+    repeated = ReplayAlreadyRequested(_("This replay was already started. Nothing was started twice."))
+    with replay.stored_once(repeated):
+        requested = _request_stored(events, replay, address, options)
     defer_to_workers(requested.deliveries)
     return requested
 
@@ -119,11 +112,9 @@ def normalize_reason(reason: str) -> str:
     return reason[:500]
 
 
-def _request_in_transaction(
+def _request_stored(
     events: Sequence[Event], replay: PersonRequest, address: str, options: ReplayOptions
 ) -> ReplayResult:
-    # Inserted first: the unique key makes a second click fail before it changes anything.
-    replay.save(force_insert=True)
     details = {
         "person_request": str(replay.uuid),
         "of": len(events),
