@@ -8,7 +8,9 @@ from django.contrib.auth.models import Group, User
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from sync.comparisons.requests import request_comparison
 from sync.execution.executor import run_due_deliveries
+from sync.models import ComparisonCause, Route
 from tests.support.compared_people import fill_systems, record_id, record_of
 from tests.support.hub import Hub
 from tests.support.jobs import run_jobs
@@ -48,6 +50,22 @@ def test_one_difference_is_found_and_made_equal(people: Hub) -> None:
     ]
     [record] = [one for one in people.shop.list_records("customers") if str(one["id"]) == record_id(1)]
     assert record["first_name"] == customer["first_name"]
+
+
+def test_a_comparison_from_before_the_change_is_not_shown(
+    people: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a restart, one may be open that has read the record already."""
+    request_comparison(Route.objects.get(slug="aurora-user-shop"), cause=ComparisonCause.COMMAND)
+    work = time.sleep
+
+    def work_before_the_change(seconds: float) -> None:
+        work(seconds)
+        people.shop.store.put_record("customers", record_id(1), record_of(1) | {"first_name": "Aino"})
+        monkeypatch.setattr(time, "sleep", work)
+
+    monkeypatch.setattr(time, "sleep", work_before_the_change)
+    assert show()[0] == "7. Compared: 2 in-step, 1 differs (first_name)"
 
 
 def test_it_fails_if_nothing_differs(people: Hub) -> None:
