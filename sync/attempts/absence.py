@@ -127,6 +127,9 @@ def _newest_key(attempts: QuerySet[Attempt]) -> str | None:
 
 def _attempts_with(claim: Claim, code: str) -> QuerySet[Attempt]:
     """Select the attempts that ended with a code, of the delivery and of the siblings that this attempt covers."""
+    if not claim.delivery.pk:
+        # A subject that is compared has no delivery, and so no earlier attempt.
+        return Attempt.objects.none()
     deliveries = Q(delivery=claim.delivery.pk)
     if claim.covered:
         deliveries |= Q(delivery__covered_by=claim.attempt.pk)

@@ -31,8 +31,6 @@ from sync.replays.made_events import MadeEvents, make_events
 from webhooks.made_events import EventMaker, lock_subjects
 from webhooks.models import EventOrigin, State, is_erased
 
-# A held delivery lets others pass: a person decides about it, and a later success supersedes it.
-_IN_DELIVERY = (State.PENDING, State.RETRYING, State.RUNNING)
 _STARTED = (PersonRequestState.AWAITING, PersonRequestState.RUNNING, PersonRequestState.PAUSED)
 EQUALISED_ACTION = "comparison.equalised"
 EVENT_TYPES: Mapping[str, str] = {
@@ -90,14 +88,15 @@ def find_skipped_entities(
 
 def _entities_in_delivery(route: Route, entity_ids: Collection[str]) -> set[str]:
     """Return the entities that a delivery of the route's pair waits, is retried or runs for."""
-    deliveries = Delivery.objects.filter(
+    # `open()`: the index of open deliveries begins with the entity.
+    deliveries = Delivery.objects.open().filter(
         identity=route.identity_id,
         target=route.target_id,
         entity_type=route.entity_type,
         entity_id__in=entity_ids,
-        state__in=_IN_DELIVERY,
     )
-    return set(deliveries.values_list("entity_id", flat=True))
+    # A held delivery lets others pass: a person decides about it, and a later success supersedes it.
+    return set(deliveries.exclude(state=State.HELD).values_list("entity_id", flat=True))
 
 
 def erased_entities(route: Route, entity_ids: Collection[str]) -> set[str]:

@@ -50,7 +50,7 @@ def read_subject_states(comparison: Comparison, entity_ids: Collection[str]) -> 
 
 
 def find_erased(comparison: Comparison, entity_ids: Collection[str]) -> frozenset[str]:
-    """Return the entities that were erased and are not known again, by two statements."""
+    """Return the entities that were erased and are not known again, by two or three statements."""
     routes = Route.objects.filter(
         identity=comparison.identity_id, entity_type=comparison.entity_type, target=comparison.target_id
     )
@@ -61,9 +61,11 @@ def find_erased(comparison: Comparison, entity_ids: Collection[str]) -> frozense
         for entity_id in entity_ids
         if entity_id
     }
-    erased: set[str] = set()
-    live: set[str] = set()
-    keys = SubjectKey.objects.filter(pseudonym__in=list(names))
-    for name, destroyed_at in keys.values_list("pseudonym", "destroyed_at"):
-        (live if destroyed_at is None else erased).add(names[name])
-    return frozenset(erased - live)
+    # One after the other: each of the two partial indexes serves only a statement that contains its condition.
+    destroyed = SubjectKey.objects.filter(pseudonym__in=list(names), destroyed_at__isnull=False)
+    erased = {name: names[name] for name in destroyed.values_list("pseudonym", flat=True)}
+    if not erased:
+        return frozenset()
+    live = SubjectKey.objects.filter(pseudonym__in=list(erased), destroyed_at__isnull=True)
+    known_again = {names[name] for name in live.values_list("pseudonym", flat=True)}
+    return frozenset(erased.values()) - known_again

@@ -8,15 +8,23 @@ import pytest
 from django.db import connection
 
 from sync.comparisons.agreement import shows_in_step
+from sync.comparisons.make_equal import select_differences
 from sync.models import Delivery
-from tests.support.builders.bulk_replays import staff_user
+from tests.support.builders.bulk_replays import staff_user, start_bulk_replay
 from tests.support.compared_people import SHARES, fill_systems, seed_differences
 from tests.support.comparisons import found_ids, make_everything_equal, run_comparison
+from tests.support.database.query_plans import find_unindexed_statements, recorded_statements
 from tests.support.hub import Hub
+from tests.support.jobs import run_jobs
+from webhooks.models import Event
 
 pytestmark = pytest.mark.concurrent
 
 SEED = 20261203
+LARGE_TABLES = (
+    *("sync_delivery", "sync_attempt", "sync_difference", "sync_comparisonrecord"),
+    *("sync_personrequestmember", "webhooks_event", "webhooks_subjectkey"),
+)
 
 
 def execute(statement: str) -> None:
@@ -57,3 +65,25 @@ def test_what_was_made_equal_is_in_step_but_for_the_kinds_without_a_button(hub: 
     assert found_ids(second) == {kind: ids for kind, ids in seeded.by_kind.items() if kind in kept}
     assert second.counts["in-step-removed"] == len(seeded.by_kind["entity-gone"])
     assert shows_in_step(second) is False
+
+
+def test_no_statement_reads_a_table_whole_that_grows(hub: Hub, settings: Any) -> None:
+    """Holds that each statement of a comparison, and of making equal, finds its rows by an index."""
+    settings.ABSENCE_CONFIRM_SECONDS = 0.0
+    fill_systems(hub.identity, hub.shop, 25, execute)
+    seed_differences(hub.identity, hub.shop, range(20), execute, SEED)
+    by = staff_user()
+    with recorded_statements() as seen:
+        comparison = run_comparison()
+        start_bulk_replay(by, select_differences(by, comparison, comparison.route, kinds=["differs"]))
+        run_jobs("event-set", "replay")
+    hub.wait_until_idle()
+    assert Event.objects.count() > 0
+    # Comparisons themselves are few: as many as schedules made within the retention.
+    statements = [
+        one
+        for one in seen
+        if any(table in one.sql for table in LARGE_TABLES) and 'FROM "sync_comparison" ' not in one.sql
+    ]
+    assert len(statements) > 20
+    assert find_unindexed_statements(connection, statements) == {}
