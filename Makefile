@@ -58,7 +58,7 @@ test-sqlite: $(CHECKS)
 
 # Tests of what goes through the ORM and the write batch, of which other tests run on PostgreSQL too.
 ORM_TESTS := $(addprefix tests/audit/,export format retention verification) tests/connectors tests/devtools tests/exports \
-	tests/logins $(addprefix tests/sync/,erasure housekeeping limits mappings monitoring operations planning rechecks \
+	tests/logins $(addprefix tests/sync/,comparisons erasure housekeeping limits mappings monitoring operations planning rechecks \
 	references replays search statistics) \
 	$(patsubst %,tests/sync/attempts/test_%.py,absence answer_language bound_credentials conditional_writes event_outcome \
 	first_values matching_policy over_budget refused_access relayed replica_lag unkept_fields unread_fields) \
@@ -77,7 +77,7 @@ quick: $(CHECKS)  ## within a minute: the pure rules, and the path of a webhook 
 marked = $(shell grep -rlE --include 'test_*.py' 'mark\.$(1)|\bin_$(1)' tests | sort)
 
 # The pages of the console that write SQL of their own, or filter, search and count; and databases of earlier releases.
-PAGES_ON_POSTGRESQL := tests/console/test_every_page.py $(addprefix tests/console/,audit_log entities events failures overview replays) tests/upgrade
+PAGES_ON_POSTGRESQL := tests/console/test_every_page.py $(addprefix tests/console/,audit_log comparisons entities events failures overview replays) tests/upgrade
 
 # tests/faults/load/groups.py names the groups: load tests begin first and never two at once; meanwhile the other
 # process runs what mostly waits.
