@@ -11,13 +11,13 @@ from pathlib import Path
 from tests.bench.account.cpu_account import account, show
 from tests.bench.machinery.databases import sync_milliseconds
 from tests.bench.machinery.systems import Systems, running_systems
-from tests.bench.reports.comparing_report import limits, show_comparisons
+from tests.bench.reports.comparison_report import limits, show_comparisons
 from tests.bench.reports.export_report import show_export
 from tests.bench.reports.report import as_rows, comparison, surroundings, write
 from tests.bench.reports.targets import verdicts
 from tests.bench.subjects.ablation import PARTS, ROUNDS, SECONDS, measure_part, show_parts
-from tests.bench.subjects.comparing import STAND_INS, measure_comparisons
 from tests.bench.subjects.comparison import QUICK, Plan, compare
+from tests.bench.subjects.comparison_costs import STAND_INS, measure_comparisons
 from tests.bench.subjects.console import REPEATS, measure_console, show_console
 from tests.bench.subjects.exports import measure_export
 from tests.bench.subjects.growth import grow, show_growth

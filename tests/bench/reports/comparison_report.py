@@ -3,7 +3,13 @@
 from collections.abc import Iterator
 
 from tests.bench.reports.table import table
-from tests.bench.subjects.comparing import COUNTED, COUNTED_PEOPLE, PAGE, ComparisonFigures, ComparisonRun
+from tests.bench.subjects.comparison_costs import (
+    COUNTED,
+    COUNTED_PEOPLE,
+    PAGE,
+    ComparisonFigures,
+    ComparisonRun,
+)
 
 MAX_SECONDS, MAX_OVER_IDLE, MAX_MORE, MAX_SLOWER = 60.0, 60 * 2**20, 16 * 2**20, 2.0
 # Requests for one difference of each kind, beside the pages: a missing record is searched by its external id and by one
