@@ -40,6 +40,7 @@ class AttemptOutcome(models.TextChoices):
     SUCCEEDED = "succeeded", _("succeeded")
     UNCHANGED = "unchanged", _("unchanged")
     SUPERSEDED = "superseded", _("superseded")
+    IGNORED = "ignored", _("ignored")
     FAILED = "failed", _("failed")
     HELD = "held", _("held for approval")
     UNKNOWN = "unknown", _("unknown")
