@@ -47,7 +47,7 @@ MAX_MAPPING_STEPS = 10 * MAX_STEPS
 MAX_MAPPING_BYTES = 16 * MAX_BYTES
 
 # What an expression may raise over an entity that it does not fit: `ceil` of an infinite number, depth, wrong kinds.
-_EXPRESSION_ERRORS = (JMESPathError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+EXPRESSION_ERRORS = (JMESPathError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 _ALWAYS_JSON = frozenset({str, bool, type(None)})
 
 
@@ -301,7 +301,7 @@ def _compute_field(name: str, rule: FieldRule, document: Mapping[str, Any], budg
         raise MappingOverBudget(name) from None
     except ReferenceLimit:
         raise TooManyReferences(name) from None
-    except _EXPRESSION_ERRORS as error:
+    except EXPRESSION_ERRORS as error:
         raise EntityNotMappable(name, gettext_noop("the expression does not fit this entity")) from error
     return value
 
@@ -329,5 +329,5 @@ def _evaluate_or_none(
         return path(document, budget)
     except OverBudget:
         raise MappingOverBudget(name) from None
-    except _EXPRESSION_ERRORS:
+    except EXPRESSION_ERRORS:
         return None
