@@ -10,10 +10,11 @@ from django.db import transaction
 
 from connectors.contracts.errors import ConnectorError
 from database.clock import read_clock
+from sync.background_reads.paced_recorder import ReadsWait
 from sync.comparisons.confirmation.confirmation_run import SystemsUnavailable, confirm_candidates
 from sync.comparisons.requests import KIND
 from sync.comparisons.result import append_ended_entry, delete_old_rows, end_comparison
-from sync.comparisons.sides.comparison_run import ComparisonFailed, ComparisonRun, ComparisonWaits
+from sync.comparisons.sides.comparison_run import ComparisonFailed, ComparisonRun
 from sync.comparisons.sides.entity_walk import walk_next_entities
 from sync.comparisons.sides.snapshot import read_next_records
 from sync.jobs.running_job import JobKind, JobLost, RunningJob, ShouldContinue
@@ -47,13 +48,13 @@ def _run_job(job: RunningJob, should_continue: ShouldContinue) -> None:
             end_comparison(run)
         else:
             job.requeue(after=seconds)
-    except ComparisonWaits as waits:
+    except ReadsWait as waits:
         _wait(run, waits)
     except ComparisonFailed as failed:
         _fail(run, failed.code)
     except ConnectorError as error:
         # Settings with which no request can be made.
-        _wait(run, ComparisonWaits(error.code))
+        _wait(run, ReadsWait(error.code))
 
 
 def _begin(job: RunningJob) -> Comparison:
@@ -82,16 +83,16 @@ def _confirm(run: ComparisonRun) -> float | None:
     run.require_running()
     try:
         seconds = confirm_candidates(
-            run.comparison, run.job, run.should_continue, run.make_recorder, (ComparisonWaits,)
+            run.comparison, run.job, run.should_continue, run.make_recorder, (ReadsWait,)
         )
     except SystemsUnavailable as unavailable:
-        raise ComparisonWaits(unavailable.code, unavailable.seconds) from unavailable
+        raise ReadsWait(unavailable.code, unavailable.seconds) from unavailable
     # It writes the counts itself.
     run.comparison.refresh_from_db(fields=["counts", "unconfirmed", "field_counts", "position"])
     return seconds
 
 
-def _wait(run: ComparisonRun, waits: ComparisonWaits) -> None:
+def _wait(run: ComparisonRun, waits: ReadsWait) -> None:
     """Let the job run again later; end the comparison if a system could not be read MAX_FAILURES times in a row."""
     if not waits.is_failure:
         run.job.requeue(after=max(1.0, waits.seconds))

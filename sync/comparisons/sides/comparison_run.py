@@ -7,49 +7,21 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from connectors.contracts.types import IdentityConnector, TargetConnector
-from connectors.exchange import OutgoingRequest, RecordedExchange, Recorder
+from connectors.exchange import Recorder
 from connectors.values.secret_scrubber import SecretScrubber
-from database.connection import release_connection
-from database.statement import Statement
 from sync.attempts.delivery_run import open_connector
+from sync.background_reads.paced_recorder import PacedRecorder
 from sync.comparisons.list_gaps import ComparisonFailure
 from sync.comparisons.requests import pair_of
 from sync.comparisons.sides.digests import ComparedFields
-from sync.deliveries.predicates import can_run, may_run_beside_others
 from sync.deliveries.routes import ResolvedRoute, get_resolved_route, with_mapping_version
 from sync.jobs.running_job import JobLost, JobStopped, RunningJob, ShouldContinue
-from sync.limits.circuit_breaker import allowed_deliveries
-from sync.limits.rate_limit import RateLimited, wait_for_turn
 from sync.models import Comparison, ComparisonState, Connection, Difference
 from sync.planning.mapping import ParsedMapping
-from sync.previews.attempt_preview import require_read
 from webhooks.models import comparison_key
-from webhooks.models.rate_limit import RateLimit, RateLimitExceeded, reserve_turn
 
 MAX_DIFFERENCES = 100_000
-# A delivery that starts within this time does not hold up a comparison.
-DELIVERY_WAIT_SECONDS = 1.0
-# Then the job is handed back, and runs again later.
-_MAX_BACKLOG_SECONDS = 60.0
-_MAX_TURN_SECONDS = 20.0
-_BACKLOG_STEP_SECONDS = 0.25
 _RENEW_SECONDS = 15.0
-RETRY_SECONDS = 30.0
-# Share of a connection's rate limit that comparisons may use.
-RATE_SHARE = 0.5
-
-_WAITING_DELIVERY = Statement(
-    f"""SELECT 1 FROM sync_delivery d WHERE {can_run("d", at="{clock}")} AND {may_run_beside_others("d")}
-    AND (d.target_id = %s OR d.identity_id = %s) ORDER BY d.due_at, d.id LIMIT 1"""  # noqa: S608
-)
-
-
-class ComparisonWaits(Exception):
-    """A system cannot be read now. `code`: why. If it `is_failure`, the comparison ends after several in a row."""
-
-    def __init__(self, code: str, seconds: float = RETRY_SECONDS, *, is_failure: bool = True) -> None:
-        super().__init__(code)
-        self.code, self.seconds, self.is_failure = code, seconds, is_failure
 
 
 class ComparisonFailed(Exception):
@@ -108,7 +80,7 @@ class ComparisonRun:
 
     def make_recorder(self, connection: Connection) -> Recorder:
         """Return a recorder that allows only reads, as often as a comparison may send them."""
-        return ComparisonRecorder(connection, self)
+        return PacedRecorder(connection, self)
 
     def require_running(self) -> None:
         """Read the route and open its connections anew for the next page.
@@ -156,65 +128,6 @@ class ComparisonRun:
         self.requests, self._renewed_at = 0, time.monotonic()
         for name, value in written.items():
             setattr(self.comparison, name, value)
-
-
-@dataclass(slots=True)
-class ComparisonRecorder:
-    """`Recorder` of one connection: allows reads, at half of the connection's rate, while no delivery waits for it and
-    neither a person nor the breaker has paused it. Nothing of a request is stored but its number.
-    """
-
-    connection: Connection
-    run: ComparisonRun
-
-    def record_request(self, request: OutgoingRequest) -> None:
-        """Allow a read. Raises ComparisonWaits, JobStopped, JobLost, or PreviewWouldWrite for a write."""
-        require_read(request)
-        if not self.run.should_continue():
-            raise JobStopped
-        self._require_open()
-        self._wait_for_deliveries()
-        if (limit := self.connection.requests_per_second) is not None:
-            self._wait_for_turn(limit)
-        self.run.renew_lease()
-        self.run.requests += 1
-        release_connection()
-
-    def _require_open(self) -> None:
-        if self.connection.paused_at is not None:
-            raise ComparisonWaits("connection-paused", is_failure=False)
-        if allowed_deliveries(self.connection) == 0:
-            raise ComparisonWaits(f"{self.connection.side}-unavailable")
-
-    def _wait_for_deliveries(self) -> None:
-        """Wait while a delivery that could use the connection has been due for a second."""
-        key, until = self.connection.pk, time.monotonic() + _MAX_BACKLOG_SECONDS
-        while _WAITING_DELIVERY.fetch_all(-DELIVERY_WAIT_SECONDS, key, key):
-            if not self.run.should_continue():
-                raise JobStopped
-            if time.monotonic() > until:
-                raise ComparisonWaits("deliveries-wait", is_failure=False)
-            self.run.renew_lease()
-            release_connection()
-            time.sleep(_BACKLOG_STEP_SECONDS)
-
-    def _wait_for_turn(self, limit: float) -> None:
-        """Wait for a turn among comparisons, which get their share of the limit, and then among all requests."""
-        share = RateLimit(limit * RATE_SHARE, max(1, int(limit * RATE_SHARE * 0.2)))
-        try:
-            wait = reserve_turn(f"comparison:{self.connection.pk}", share, _MAX_TURN_SECONDS)
-            if wait:
-                release_connection()
-                time.sleep(wait)
-            wait_for_turn(self.connection, limit, _MAX_TURN_SECONDS)
-        except (RateLimitExceeded, RateLimited) as refused:
-            raise ComparisonWaits("rate-limited", refused.seconds, is_failure=False) from refused
-
-    def check_before_sending(self, _: OutgoingRequest) -> None:
-        """Allow every write: none is recorded."""
-
-    def record_exchange(self, exchange: RecordedExchange) -> None:
-        """Store nothing: the audit log has the comparison."""
 
 
 @dataclass(slots=True)

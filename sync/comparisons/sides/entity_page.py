@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 
 from connectors.contracts.errors import ConnectorError, CredentialsRefused
 from connectors.contracts.types import Entity, Record
+from sync.background_reads.paced_recorder import RETRY_SECONDS, ReadsWait
 from sync.comparisons.confirmation.subject_states import read_subject_states
 from sync.comparisons.sides.comparison_run import (
-    RETRY_SECONDS,
     ComparisonFailed,
     ComparisonRun,
-    ComparisonWaits,
     FoundDifferences,
 )
 from sync.comparisons.sides.digests import ComparedFields
@@ -236,7 +235,7 @@ class EntityPageComparer:
     ) -> dict[str, Record | ConnectorError | None]:
         """Read the linked records that the snapshot of an incomplete target lacks, one request each.
 
-        Raises ComparisonFailed if the target refuses all of them, and ComparisonWaits if it answers none.
+        Raises ComparisonFailed if the target refuses all of them, and ReadsWait if it answers none.
         """
         if self.is_whole:
             return {}
@@ -252,7 +251,7 @@ class EntityPageComparer:
         except CredentialsRefused as error:
             raise ComparisonFailed(error.code) from error
         except ConnectorError as error:
-            raise ComparisonWaits(error.code, error.retry_after or RETRY_SECONDS) from error
+            raise ReadsWait(error.code, error.retry_after or RETRY_SECONDS) from error
         return dict(zip(wanted, found, strict=True))
 
     def _compare_entity(

@@ -9,12 +9,11 @@ from django.db import transaction
 
 from connectors.contracts.errors import ConnectorError, CredentialsRefused
 from connectors.contracts.types import Entity, EntityPage
+from sync.background_reads.paced_recorder import RETRY_SECONDS, ReadsWait
 from sync.comparisons.list_gaps import ComparisonFailure, ListGap, find_end_gap, last_complete_count
 from sync.comparisons.sides.comparison_run import (
-    RETRY_SECONDS,
     ComparisonFailed,
     ComparisonRun,
-    ComparisonWaits,
 )
 from sync.comparisons.sides.entity_page import EntityPageComparer, PageResult
 from sync.comparisons.sides.list_reading import (
@@ -33,7 +32,7 @@ from sync.models import ComparisonRecord, Difference
 def walk_next_entities(run: ComparisonRun) -> None:
     """Compare the next page of entities, or of records that have none, or end the phase.
 
-    Raises ComparisonWaits, ComparisonFailed, JobLost, JobStopped.
+    Raises ReadsWait, ComparisonFailed, JobLost, JobStopped.
     """
     position = run.comparison.position or {}
     if is_clearing(run.comparison):
@@ -78,9 +77,9 @@ def _walk_page(run: ComparisonRun, position: dict[str, Any]) -> None:
 
 
 def _fail_at_start(error: ConnectorError) -> NoReturn:
-    """Raise ComparisonWaits or ComparisonFailed: nothing of the identity service was read, so nothing is compared."""
+    """Raise ReadsWait or ComparisonFailed: nothing of the identity service was read, so nothing is compared."""
     if error.retryable and not isinstance(error, CredentialsRefused):
-        raise ComparisonWaits(error.code, error.retry_after or RETRY_SECONDS) from error
+        raise ReadsWait(error.code, error.retry_after or RETRY_SECONDS) from error
     raise ComparisonFailed(error.code) from error
 
 

@@ -7,7 +7,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from connectors.contracts.errors import ConnectorError, CredentialsRefused, PositionRefused
-from sync.comparisons.sides.comparison_run import ComparisonRun, ComparisonWaits
+from sync.background_reads.paced_recorder import ReadsWait
+from sync.comparisons.sides.comparison_run import ComparisonRun
 from sync.models import Comparison, Job, Link
 
 Item = TypeVar("Item")
@@ -33,7 +34,7 @@ def handle_list_error(run: ComparisonRun, error: ConnectorError) -> None:
     """Decide what becomes of a list of which a page failed.
 
     1. A refused position starts the side anew, at most MAX_RESTARTS times.
-    2. What may pass is tried again, PAGE_TRIES times in a row: raises ComparisonWaits.
+    2. What may pass is tried again, PAGE_TRIES times in a row: raises ReadsWait.
     3. Anything else ends the list: raises ListEnded.
     """
     if isinstance(error, PositionRefused) and run.comparison.restarts < MAX_RESTARTS:
@@ -42,7 +43,7 @@ def handle_list_error(run: ComparisonRun, error: ConnectorError) -> None:
             run.commit(position=position, restarts=run.comparison.restarts + 1)
         return
     if error.retryable and not isinstance(error, CredentialsRefused) and _errors_of(run) + 1 < PAGE_TRIES:
-        raise ComparisonWaits(error.code, error.retry_after or _PAGE_RETRY_SECONDS)
+        raise ReadsWait(error.code, error.retry_after or _PAGE_RETRY_SECONDS)
     raise ListEnded(error.code)
 
 

@@ -44,7 +44,7 @@ def match_field_of(run: ComparisonRun) -> str | None:
 def read_next_records(run: ComparisonRun) -> None:
     """Read the next page of records and store it, or end the phase.
 
-    Raises ComparisonWaits, ComparisonFailed, JobLost, JobStopped.
+    Raises ReadsWait, ComparisonFailed, JobLost, JobStopped.
     """
     comparison = run.comparison
     if is_clearing(comparison):

@@ -6,10 +6,11 @@ import pytest
 from django.utils import timezone
 
 from connectors.exchange import OutgoingRequest
+from sync.background_reads import paced_recorder
+from sync.background_reads.paced_recorder import PacedRecorder
 from sync.comparisons.progress import measure_progress
 from sync.comparisons.requests import KIND
-from sync.comparisons.sides import comparison_run
-from sync.comparisons.sides.comparison_run import ComparisonRecorder, ComparisonRun
+from sync.comparisons.sides.comparison_run import ComparisonRun
 from sync.deliveries.routes import resolved_routes
 from sync.jobs.claims import claim_next_job
 from sync.jobs.job_execution import always_continue
@@ -42,7 +43,7 @@ def test_a_comparison_lets_deliveries_go_first(
 ) -> None:
     systems.add_pair(0)
     add_delivery("U00", "retrying", due_at=timezone.now() - timedelta(seconds=5))
-    monkeypatch.setattr(comparison_run, "_MAX_BACKLOG_SECONDS", 0.0)
+    monkeypatch.setattr(paced_recorder, "_MAX_BACKLOG_SECONDS", 0.0)
     comparison = begin_comparison()
     run_jobs(KIND)
     assert waiting_job().due_at is not None
@@ -78,7 +79,7 @@ def test_a_comparison_gets_half_of_the_rate_of_a_connection(
         raise RateLimitExceeded(7.0)
 
     with monkeypatch.context() as patched:
-        patched.setattr(comparison_run, "reserve_turn", refuse_turn)
+        patched.setattr(paced_recorder, "reserve_turn", refuse_turn)
         comparison = begin_comparison()
         run_jobs(KIND)
     assert [rate.per_second for rate in rates] == [15.0]  # type: ignore[attr-defined]
@@ -91,7 +92,7 @@ def test_a_write_is_refused_before_it_is_sent(systems: ComparedSystems) -> None:
     comparison = begin_comparison()
     job = claim_next_job(job_kinds()[KIND])
     assert job is not None
-    recorder = ComparisonRecorder(compared_route().target, ComparisonRun(comparison, job, always_continue))
+    recorder = PacedRecorder(compared_route().target, ComparisonRun(comparison, job, always_continue))
     write = OutgoingRequest(
         "update", "PATCH", "http://shop/customers/1", "/customers/{id}", {}, b"{}", None, True
     )

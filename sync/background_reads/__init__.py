@@ -1,0 +1,1 @@
+"""How may a job read a system while deliveries use it too?"""
