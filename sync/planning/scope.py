@@ -23,6 +23,13 @@ class ConditionFailed(EntityNotMappable):
         super().__init__(CONDITION_FIELD, reason)
 
 
+class ConditionOverBudget(ConditionFailed):
+    """The condition exceeds its budget for an entity, and may do so for every entity."""
+
+    def __init__(self) -> None:
+        super().__init__(gettext_noop("the condition exceeds 10,000 steps, 256 KiB or 100 ms"))
+
+
 def in_scope(condition: str, entity: Mapping[str, Any], budget: ExpressionBudget | None = None) -> bool:
     """Return whether an entity, given as a whole by its attributes, fulfils a condition; an empty one is fulfilled by
     all. Without a `budget` it has that of one expression. Raises ConditionFailed if it is neither true nor false.
@@ -32,9 +39,7 @@ def in_scope(condition: str, entity: Mapping[str, Any], budget: ExpressionBudget
     try:
         value = compile_expression(condition)({"entity": entity}, budget)
     except OverBudget:
-        raise ConditionFailed(
-            gettext_noop("the condition exceeds 10,000 steps, 256 KiB or 100 ms")
-        ) from None
+        raise ConditionOverBudget from None
     except EXPRESSION_ERRORS as error:
         raise ConditionFailed(gettext_noop("the condition does not fit this entity")) from error
     if value is None:
