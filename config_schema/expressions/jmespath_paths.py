@@ -276,6 +276,20 @@ def _collect_fields(node: Any, name: str, names: set[str]) -> bool:
     return not _is_field_node(node, name) and all(_collect_fields(child, name, names) for child in children)
 
 
+# The child that builds what an expression gives: the last step of a path, what is done with each item, or what follows a
+# condition. A path of fields is one node, with a child for each step; the third child of a filter is its condition.
+_BUILDING_CHILDREN = {
+    "subexpression": -1,
+    "pipe": -1,
+    "projection": 1,
+    "value_projection": 1,
+    "filter_projection": 1,
+    "and_expression": 1,
+    "map": 0,
+    "expref": 0,
+}
+
+
 @lru_cache(maxsize=2048)
 def fields_built(text: str) -> frozenset[str] | None:
     """Return the names of the fields of the objects that an expression builds, such as `{id: id, name: name}`; None if
@@ -290,11 +304,13 @@ def _built_fields(node: Any) -> frozenset[str] | None:
     kind, children = node["type"], node["children"]
     if kind == "multi_select_dict":
         return frozenset(child["value"] for child in children)
-    if kind in ("subexpression", "pipe", "projection", "filter_projection"):
-        # The third child of a filter is its condition.
-        return _built_fields(children[1])
-    is_union = kind == "or_expression" or (kind == "function_expression" and node["value"] == "merge")
-    if not is_union:
+    if kind == "literal":
+        # Null and an empty list, which stand for nothing, have no fields.
+        return None if isinstance(node["value"], dict) or node["value"] else frozenset()
+    name = node["value"] if kind == "function_expression" else kind
+    if name in _BUILDING_CHILDREN:
+        return _built_fields(children[_BUILDING_CHILDREN[name]])
+    if name not in ("or_expression", "merge"):
         return None
     built = [_built_fields(child) for child in children]
     return None if None in built else frozenset[str]().union(*(names for names in built if names is not None))

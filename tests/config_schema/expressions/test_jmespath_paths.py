@@ -10,7 +10,12 @@ from jmespath.exceptions import JMESPathError
 
 from config_schema.errors import SettingsInvalid
 from config_schema.expressions.expression_budget import ExpressionBudget
-from config_schema.expressions.jmespath_paths import NegatedPath, compile_expression, is_plain_expression
+from config_schema.expressions.jmespath_paths import (
+    NegatedPath,
+    compile_expression,
+    fields_built,
+    is_plain_expression,
+)
 from tests.support.rows import each_row
 from webhooks.protocol.formats.webhook_format import WebhookFormat
 
@@ -102,3 +107,31 @@ def test_a_webhook_format_with_a_negated_path_is_refused_at_its_entry() -> None:
         WebhookFormat.kind.read({"when": "!event.test", "id": "event.id"}, ())
     assert "/when" in str(refused.value)
     assert "Write !(event.test)." in str(refused.value)
+
+
+@each_row(
+    [
+        ("{id: id, name: name}", {"id", "name"}),
+        ("a.b.{id: id}", {"id"}),
+        ("a.b.c.d.{id: id}", {"id"}),
+        ("a.{x: b}.{id: x}", {"id"}),
+        ("a.items[].item.{id: id}", {"id"}),
+        ("a.b[?c].d.{id: id}", {"id"}),
+        ("a.*.{id: id}", {"id"}),
+        ("a.b.merge({id: id}, {name: name})", {"id", "name"}),
+        ("a && {id: id} || `null`", {"id"}),
+        ("map(&(!gone && {id: id} || `null`), a.b)", {"id"}),
+        ("a.{x: b}.x", None),
+        ("a.{x: b} | a.b.c", None),
+        ("a.b.{id: id}.c", None),
+        ("a.b.merge(c, {id: id})", None),
+        ("a && {id: id} || b.c", None),
+        ("map(&c, a.b)", None),
+        ("`{\"x\": 1}`", None),
+    ]
+)  # fmt: skip
+def test_the_fields_that_an_expression_builds_are_those_of_its_last_step(
+    text: str, names: set[str] | None
+) -> None:
+    """What a target reads back is known by this: a field that is wrongly said to be there is never written again."""
+    assert fields_built(text) == names
