@@ -1,5 +1,6 @@
 """Fixtures of every test: a database with real commits, and the two stand-in services over real HTTP."""
 
+import gc
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,7 @@ from django.conf import settings
 from django.db import connection, connections
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
+from hypothesis.internal.conjecture import providers
 
 from logins import attempt_counts, guard
 from sandbox.identity import IdentityService
@@ -22,14 +24,19 @@ from tests.support.wired_hub import connected_hub, wipe_database
 from tests.tiers.selection import left_out_rows, mark_later_rows, mark_listed_tests
 from webhooks.receiving import refusals
 
+# What is collected stays: each process would look through it for garbage again and again.
+gc.disable()
+
 # How fast a busy machine generates and runs examples says nothing about the hub. `make nightly` alone draws new ones.
+ALL_ROWS = os.environ.get("HUB_TEST_ROWS") == "all"
 hypothesis_settings.register_profile(
-    "hub",
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-    derandomize=os.environ.get("HUB_TEST_ROWS") != "all",
+    "hub", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=not ALL_ROWS
 )
 hypothesis_settings.load_profile("hub")
+if not ALL_ROWS:
+    # Examples made of the constants in the code would be others after each change of it, and each process would have to
+    # parse all modules first.
+    providers._get_local_constants = lambda: providers._local_constants
 
 settings.KEEP_TO_ONE_CORE = False  # some tests load the WSGI application into this process
 settings.PASSWORD_HASHERS = [
@@ -113,6 +120,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_collection(session: pytest.Session) -> None:
     """Before a worker collects its tests, compile their modules together with the other workers."""
     import_test_modules(session.config)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Look for garbage from now on, but not in what the collection left."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
