@@ -196,6 +196,7 @@ def test_a_thread_that_waits_for_its_turn_to_write_holds_no_connection(file: Pat
     assert said(file, WAITING_TO_WRITE.format(most=MAX_IDLE)) == [str(MAX_IDLE), "20"]
 
 
+@pytest.mark.submission
 def test_a_connection_with_an_open_cursor_is_not_given_to_another_thread(file: Path) -> None:
     assert said(file, OPEN_CURSOR) == ["7", "2"]
 

@@ -403,6 +403,7 @@ def test_a_commit_that_did_not_reach_the_disk_is_reported_as_failed(file: Path) 
     assert said(file, BROKEN) == [f"OperationalError {UNABLE}", "2 [1]"]
 
 
+@pytest.mark.submission
 def test_a_commit_behind_a_failed_one_is_not_reported_as_durable(file: Path) -> None:
     assert said(file, BEHIND_A_GAP) == [f"OperationalError {UNABLE}"] * 3 + ["4 [1]"]
 
@@ -459,6 +460,7 @@ def test_a_failing_transaction_does_not_affect_others(file: Path) -> None:
     assert last == "4 4"
 
 
+@pytest.mark.submission
 def test_a_change_is_seen_inside_its_transaction_only_until_it_ends(file: Path) -> None:
     assert said(file, READING) == ["inside 6", "another 0", "after 6"]
 

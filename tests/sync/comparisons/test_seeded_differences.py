@@ -67,6 +67,7 @@ def test_what_was_made_equal_is_in_step_but_for_the_kinds_without_a_button(hub: 
     assert shows_in_step(second) is False
 
 
+@pytest.mark.submission
 def test_no_statement_reads_a_table_whole_that_grows(hub: Hub, settings: Any) -> None:
     """Holds that each statement of a comparison, and of making equal, finds its rows by an index."""
     settings.ABSENCE_CONFIRM_SECONDS = 0.0

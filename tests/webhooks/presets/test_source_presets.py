@@ -245,6 +245,7 @@ def test_a_request_of_another_media_type_or_that_is_not_json_is_refused(name: st
     assert not Event.objects.exists()
 
 
+@pytest.mark.submission_rows(8)
 @pytest.mark.parametrize("name", SOURCE_PRESETS)
 def test_an_event_without_its_subject_or_with_a_hostile_one_is_not_delivered(name: str) -> None:
     create_source(name)
