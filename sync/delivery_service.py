@@ -27,7 +27,7 @@ from sync.deliveries.ordering import find_next_of_subject
 from sync.deliveries.redelivery import retry_events
 from sync.deliveries.routes import ResolvedRoute, routed_types
 from sync.execution.executor import ReservedSlot, defer_to_workers, reserve_slots, run_in_this_process
-from sync.models import Delivery
+from sync.models import Delivery, Route
 from webhooks.delivery_port import OpenedRows, PendingAnswer, RouteModes
 from webhooks.models import Event, State
 
@@ -35,11 +35,13 @@ from webhooks.models import Event, State
 def end_reported_retries(event: Event) -> list[Delivery]:
     """End the event's deliveries that wait for a retry, since the answer to their source reports that they failed.
 
-    A delivery is not ended if its route retries after the answer, or if a person requested a replay of it that has not
-    begun. Call this in a transaction. Returns the ended deliveries: the next ones of their subjects can run now.
+    A delivery is not ended if its route retries after the answer or observes, or if a person requested a replay of it
+    that has not begun. Call this in a transaction. Returns the ended deliveries: the next ones of their subjects can
+    run now.
     """
     retrying = (
         event.deliveries.filter(state=State.RETRYING, person_request=None)
+        .exclude(route__mode=Route.Mode.OBSERVE)
         .select_related("route", "event")
         .order_by("pk")
     )
@@ -82,17 +84,18 @@ class EventSession:
     def plan_deliveries(self, event: Event, *, only_fetched: bool = False) -> EventOutcome | None:
         """Resolve the event's routes before it is stored. Returns its outcome so far if the answer will not wait.
 
-        The answer does not wait if no slot is free, because a worker will run the deliveries, or if a route is paused,
-        because they are on hold.
+        The answer does not wait if no slot is free, because a worker will run the deliveries, if a route is paused,
+        because they are on hold, or if all routes observe.
         """
         self._routes = resolve_routes(event, only_fetched=only_fetched)
-        if self._waits and not any(route.is_paused for route in self._routes):
+        awaited = [resolved for resolved in self._routes if not resolved.observes]
+        if self._waits and awaited and not any(route.is_paused for route in awaited):
             self._slots = reserve_slots(len(self._routes))
             if self._slots:
                 return None
         # Nothing of this event starts at once in this process, and the lease of a claim would run down meanwhile.
         self._may_claim = False
-        return initial_outcome(event, [resolved.route.target for resolved in self._routes])
+        return initial_outcome(event, self._routes)
 
     def open_deliveries(self, event: Event, batch: WriteBatch) -> OpenedRows:
         """Add the event's deliveries to the batch that stores it. Can be called again."""
@@ -162,10 +165,13 @@ class DeliveryService:
     def retry_and_wait(self, event: Event, seconds: float, *, with_entity: bool = False) -> EventOutcome:
         """Retry the deliveries of an event whose webhook was sent again, and wait for those that are pending."""
         retry_events([event])
-        pending = list(event.deliveries.filter(state=State.PENDING).values_list("pk", "due_at"))
-        waiting = tuple(pk for pk, due_at in pending if due_at is not None)
-        # The source or a route is paused: the answer does not wait for that.
-        if len(waiting) < len(pending):
+        pending = list(
+            event.deliveries.filter(state=State.PENDING).values_list("pk", "due_at", "route__mode")
+        )
+        waiting = tuple(pk for pk, due_at, _ in pending if due_at is not None)
+        awaited = [due_at for _, due_at, mode in pending if mode == Route.Mode.LIVE]
+        # The source or a route is paused, or all routes observe: the answer does not wait for that.
+        if None in awaited or (pending and not awaited):
             defer_to_workers(waiting)
             return load_event_outcome(event, with_entity=with_entity)
         until = time.monotonic() + seconds
@@ -185,15 +191,18 @@ class DeliveryService:
     def await_outcomes(self, events: Sequence[Event], seconds: float) -> dict[int, EventOutcome]:
         """Start the pending deliveries of these events, wait for all of them, and return the outcomes by event.
 
-        Does not wait for an event of which a delivery is on hold, because its source or a route is paused.
+        Does not wait for an event of which a delivery is on hold, because its source or a route is paused, nor for one
+        of which all routes observe.
         """
         until = time.monotonic() + seconds
         keys = [event.pk for event in events]
         pending = Delivery.objects.filter(event__in=keys, state=State.PENDING).order_by("pk")
-        rows = list(pending.values_list("pk", "event_id", "due_at"))
-        waiting = [pk for pk, _, due_at in rows if due_at is not None]
-        on_hold = {key for _, key, due_at in rows if due_at is None}
-        awaited = [key for key in keys if key not in on_hold]
+        rows = list(pending.values_list("pk", "event_id", "due_at", "route__mode"))
+        waiting = [pk for pk, _, due_at, _ in rows if due_at is not None]
+        live = [(key, due_at) for _, key, due_at, mode in rows if mode == Route.Mode.LIVE]
+        on_hold = {key for key, due_at in live if due_at is None}
+        observed = {key for _, key, *_ in rows} - {key for key, _ in live}
+        awaited = [key for key in keys if key not in on_hold | observed]
         with ExitStack() as registered:
             waiters = [registered.enter_context(waiting_for(key)) for key in awaited]
             if not run_in_this_process(waiting):

@@ -107,6 +107,8 @@ _OUTCOME: Mapping[str, _Row] = {
     "succeeded": (200, "nobody", False),
     "unchanged": (200, "nobody", False),
     "ignored": (200, "nobody", False),
+    "observed": (200, "nobody", False),
+    "observed-failed": (200, "nobody", False),
     "filtered": (200, "nobody", False),
     "type-not-handled": (200, "nobody", False),
     "superseded": (200, "nobody", False),

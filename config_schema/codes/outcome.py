@@ -6,6 +6,8 @@ from typing import Any
 
 from config_schema.codes.codes import RETRYABLE_CODES
 
+# The state, code and action of what routes observe: nothing is written, and no answer waits for it.
+OBSERVED = "observed"
 # Values of `webhooks.models.State`, which this module may not import.
 _OPEN = frozenset({"pending", "running", "held"})
 _FAILED = frozenset({"dead", "retrying", "closed"})
@@ -24,8 +26,8 @@ class FieldProblem:
 class TargetResult:
     """The result of an event on one target connection.
 
-    `action` is created, updated, deleted, none or empty. `connection_name` is the system that `code` is about.
-    `language` is the one in which it states that its `sentence` and `errors` are, empty if it states none.
+    `action` is created, updated, deleted, none, observed or empty. `connection_name` is the system that `code` is
+    about. `language` is the one in which it states that its `sentence` and `errors` are, empty if it states none.
     """
 
     connection: str
@@ -47,7 +49,9 @@ class TargetResult:
 
 @dataclass(frozen=True, slots=True)
 class EventOutcome:
-    """The outcome of an event. The worst result of its targets decides `state` and `code`."""
+    """The outcome of an event. The worst result of its targets decides `state` and `code`, without those that are
+    observed; if all are, so is the event.
+    """
 
     state: str
     code: str

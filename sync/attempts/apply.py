@@ -25,13 +25,16 @@ class RecordTaken(Exception):
 
 
 def plan_and_apply(claim: Claim, connectors: Connectors, findings: AttemptFindings) -> Plan:
-    """Plan the change, check it against the mass-change guard, and send it to the target. Returns the plan.
+    """Plan the change, check it against the mass-change guard, and send it to the target. Returns the plan, of which
+    nothing is sent if the route observes.
 
     Raises the error of the step that failed. If the target refuses the write because the record was changed since our
     read (RecordStale), or created since our search (RecordExists), everything is read and planned again, until the
     third refusal.
     """
     refusals_left, has_refused_creation = _MAX_STALE_WRITES, False
+    if claim.observes:
+        return plan_change(claim, connectors, findings)
     while True:
         plan = _plan_and_bind(claim, connectors, findings)
         change, refusals_left = plan.change, refusals_left - 1

@@ -132,6 +132,7 @@ class FinishedAttempt:
                 "covered": covered,
                 **call_facts(self.calls.rows),
                 **attempt_facts(claim.attempt, claim.delivery.event),
+                **({"failure": result.failure} if result.failure else {}),
                 **self._change_facts(),
                 **({"left_out": left_out} if left_out else {}),
                 **({"became": state_after} if state_after != result.state else {}),
@@ -229,7 +230,7 @@ class FinishedAttempt:
         change = findings.change
         attempt.ended_at = self.ended_at
         attempt.outcome = result.outcome
-        attempt.code = result.code
+        attempt.code = result.found_code
         attempt.is_retryable = result.is_retryable
         # With candidates nothing is planned yet: a person decides what is done.
         attempt.action = ACTION_CODES[change.action] if change and not change.candidates else ""

@@ -54,6 +54,8 @@ class AttemptResult:
     was sent, and the target may apply it at any later time. `language` is the one that the remote system states for its
     sentence. `missing` has the entities whose records the delivery waits or has waited for or, after a success, whose
     records are missing from its record. `taken` has the entities whose records hold values that the target refused.
+    `failure` is set if the route observes: the code with which the attempt of a live route would have failed or been
+    held.
     """
 
     outcome: AttemptOutcome
@@ -69,6 +71,12 @@ class AttemptResult:
     missing: frozenset[Reference] = frozenset()
     language: str = ""
     taken: TakenValues = NONE_TAKEN
+    failure: str = ""
+
+    @property
+    def found_code(self) -> str:
+        """Return the code of what the attempt found, which is not that of the delivery if the route observes."""
+        return self.failure or self.code
 
     @property
     def requested_delay(self) -> float:
@@ -233,11 +241,21 @@ def without_using_attempt(result: AttemptResult, claim: Claim, delay: float) -> 
 
     A delivery that is older than its route allows stays dead.
     """
-    # A delivery that is dead although attempts are left is too old.
-    if result.state == State.DEAD and claim.delivery.attempts_used < claim.delivery.route.max_attempts:
+    has_ended = result.state != State.RETRYING
+    # A delivery that has ended although attempts are left is too old.
+    if has_ended and claim.delivery.attempts_used < claim.delivery.route.max_attempts:
         return result
     delay = max(delay, claim.delivery.route.retry_base_seconds)
-    return replace(result, state=State.RETRYING, retry_delay=delay, uses_attempt=False)
+    return replace(
+        result,
+        outcome=AttemptOutcome.FAILED,
+        state=State.RETRYING,
+        code=result.found_code,
+        failure="",
+        is_retryable=True,
+        retry_delay=delay,
+        uses_attempt=False,
+    )
 
 
 def _request_result(error: ConnectorError, claim: Claim) -> AttemptResult:

@@ -1,6 +1,6 @@
 """Update the circuit breakers of an attempt's connections, in the settling commit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from config_schema.codes.codes import is_about_identity
 from sync.attempts.absence import ENTITY_UNPROVEN
@@ -15,7 +15,7 @@ from sync.limits.circuit_breaker import (
     record_success,
     unhealthy_breakers,
 )
-from sync.models import SUCCESSFUL_OUTCOMES, AttemptOutcome
+from sync.models import SUCCESSFUL_OUTCOMES, AttemptOutcome, Connection
 
 # Refused before the target was called: they say nothing about the target.
 _IDENTITY_REFUSALS = ("identity-rejected", "identity-missing", "identity-forbidden", ENTITY_UNPROVEN)
@@ -39,7 +39,7 @@ def leaves_breakers_unchanged(claim: Claim, result: AttemptResult) -> bool:
         return True
     connection_ids = (claim.delivery.identity_id, claim.delivery.target_id)
     return not (
-        is_system_failure(result.code)
+        is_system_failure(result.found_code)
         or any(connection_id in unhealthy_breakers() for connection_id in connection_ids)
     )
 
@@ -59,16 +59,15 @@ def update_breakers(
     delivery = claim.delivery
     # Only a delivery that fetches its entity calls the identity service.
     connections = [delivery.identity] if delivery.is_fetched else []
-    if not is_system_failure(result.code):
-        if result.code not in _IDENTITY_REFUSALS:
+    if not is_system_failure(result.found_code):
+        if result.found_code not in _IDENTITY_REFUSALS:
             connections.append(delivery.target)
-        for connection in (
-            connections if result.outcome in SUCCESSFUL_OUTCOMES or result.code in _REFUSALS else ()
-        ):
-            record_success(connection, evidence[connection])
+        for connection in connections:
+            if _has_worked(result, evidence, connection):
+                record_success(connection, evidence[connection])
         return result
-    failure = SystemFailure(result.code, result.retry_after)
-    if is_about_identity(result.code):
+    failure = SystemFailure(result.found_code, result.retry_after)
+    if is_about_identity(result.found_code):
         delay = record_failure(delivery.identity, failure, evidence[delivery.identity])
     else:
         # The identity service answered properly before the target failed.
@@ -76,6 +75,16 @@ def update_breakers(
             record_success(connection, evidence[connection])
         delay = record_failure(delivery.target, failure, evidence[delivery.target])
     return result if delay is None else without_using_attempt(result, claim, delay)
+
+
+def _has_worked(
+    result: AttemptResult, evidence: Mapping[Connection, RequestEvidence], connection: Connection
+) -> bool:
+    """True if a result that is no failure of a system shows that this one works."""
+    if result.outcome == AttemptOutcome.IGNORED and not result.failure:
+        # Nothing was written, and perhaps nothing was read in the target.
+        return connection in evidence and evidence[connection].has_answered
+    return result.outcome in SUCCESSFUL_OUTCOMES or result.found_code in _REFUSALS
 
 
 def _collect_evidence(recorder: AttemptRecorder, has_succeeded: bool) -> RequestEvidence:

@@ -100,8 +100,11 @@ class AttemptRecorder:
     def record_request(self, request: OutgoingRequest) -> None:
         """Wait for the connection's rate limit, then commit the row of a write, or renew the lease for a read.
 
-        Raises ClaimLost if the claim is not ours any more, and RateLimited if the request would have to wait too long.
+        Raises ClaimLost if the claim is not ours any more, RateLimited if the request would have to wait too long, and
+        RuntimeError for a write of a route that observes, which only a fault can ask for.
         """
+        if request.is_write and self._claim.observes:
+            raise RuntimeError("a route that observes writes nothing")
         if (limit := self.connection.requests_per_second) is not None:
             # The lease must outlast the wait and the request after it.
             wait_for_turn(self.connection, limit, settings.LEASE_SECONDS - self.connection.deadline_seconds)

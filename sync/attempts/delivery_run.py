@@ -37,6 +37,7 @@ from sync.attempts.attempt_result import (
     superseded_result,
 )
 from sync.attempts.call_log import AttemptRecorder, ClaimLost, renew_rechecks
+from sync.attempts.observed import keeps_success, kept_result, observed_result
 from sync.attempts.plan import AttemptFindings, Connectors
 from sync.attempts.refused_access import classify_refusal
 from sync.attempts.settle import SettledAttempt, settle_attempt
@@ -119,7 +120,7 @@ def _run_traced(claim: Claim) -> RunResult:
     ]
     try:
         with running_attempt():
-            result = _run_attempt(claim, findings, recorders)
+            result = _run_or_observe(claim, findings, recorders)
     except ClaimLost:
         logger.warning("%s lost its lease before sending; nothing was sent", claim.delivery)
         # A write before this request may have been sent.
@@ -135,7 +136,7 @@ def _run_traced(claim: Claim) -> RunResult:
     if settled.result.retry_delay is None and _lacks_records(settled.result, findings):
         # A record that was linked after the links were read and before the commit has woken no delivery.
         schedule_arrived(claim.delivery.pk)
-    if findings.plan is not None and findings.plan.found.has_failed_proof:
+    if findings.plan is not None and findings.plan.found.has_failed_proof and not claim.observes:
         note_failed_proof(claim.delivery)
     if _has_new_record(claim, settled.result, findings):
         schedule_referring(claim.delivery)
@@ -151,7 +152,7 @@ def _run_traced(claim: Claim) -> RunResult:
 def _measure_result(claim: Claim, settled: SettledAttempt) -> None:
     """Count a settled attempt, and the end of the delivery of a webhook: a replay begins when a person wants it."""
     result, cause, event = settled.result, claim.attempt.cause, claim.delivery.event
-    owner = CATALOGUE[result.code].owner if result.code in CATALOGUE else "hub"
+    owner = CATALOGUE[result.found_code].owner if result.found_code in CATALOGUE else "hub"
     count_attempt(str(result.outcome), owner)
     is_of_webhook = event.origin == EventOrigin.WEBHOOK and cause in (
         AttemptCause.WEBHOOK,
@@ -216,6 +217,15 @@ def _settle_with_retries(
             time.sleep(seconds)
     # If this raises too, the lease ends and the attempt is recorded as unknown.
     return settle_attempt(claim, result, findings, recorders)
+
+
+def _run_or_observe(
+    claim: Claim, findings: AttemptFindings, recorders: list[AttemptRecorder]
+) -> AttemptResult:
+    if keeps_success(claim):
+        return kept_result(claim)
+    result = _run_attempt(claim, findings, recorders)
+    return observed_result(result, findings) if claim.observes else result
 
 
 def _run_attempt(claim: Claim, findings: AttemptFindings, recorders: list[AttemptRecorder]) -> AttemptResult:

@@ -3,15 +3,18 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from config_schema.codes.outcome import EventOutcome, FieldProblem, TargetResult
+from config_schema.codes.outcome import OBSERVED, EventOutcome, FieldProblem, TargetResult
 from sync.attempts.attempt_result import ACTION_CODES, AttemptResult
 from sync.attempts.plan import AttemptFindings
 from sync.deliveries.claims import Claim
+from sync.deliveries.event_state import is_observed
+from sync.deliveries.routes import ResolvedRoute
 from sync.deliveries.stored_webhook import wants_entity
-from sync.models import SUCCESS_STATES, Attempt, Connection, Delivery, Finding
+from sync.models import SUCCESS_STATES, Attempt, Connection, Delivery, Finding, Route
 from webhooks.models import Event, State, event_state
 
 _FAILED = (State.DEAD, State.RETRYING, State.CLOSED)
+_ACTIVE_STATES = (State.PENDING, State.RUNNING, State.RETRYING)
 # What a system says about credentials, or about itself, is not for the person who saved.
 _ABOUT_DATA = ("identity-rejected", "target-rejected", "target-missing-value", "unmappable", "missing-data")
 
@@ -43,9 +46,14 @@ def _event_outcome(
     if not deliveries:
         return EventOutcome(State.IGNORED, event.code or State.IGNORED, (), None)
     results = tuple(_delivery_result(delivery, latest.get(delivery.pk)) for delivery in deliveries)
-    state = event_state([result.state for result in results])
-    code = next((result.code for result in results if result.state == state), "ignored")
-    attempts = [latest[delivery.pk] for delivery in deliveries if delivery.pk in latest]
+    counted = [result for result in results if result.state != OBSERVED]
+    if not counted:
+        return observed_outcome(results)
+    state = event_state([result.state for result in counted])
+    code = next((result.code for result in counted if result.state == state), "ignored")
+    attempts = [
+        latest[delivery.pk] for delivery in deliveries if delivery.pk in latest and not _is_observed(delivery)
+    ]
     entity = _fetched_entity(attempts) if with_entity else None
     return EventOutcome(state, code or str(state), results, entity)
 
@@ -79,13 +87,37 @@ def outcome_of_attempt(
     return EventOutcome(attempt_result.state, attempt_result.code, (result,), entity)
 
 
-def initial_outcome(event: Event, targets: Sequence[Connection]) -> EventOutcome:
-    """Return the outcome of an event that was just stored: all its deliveries are pending, or it is ignored."""
+def initial_outcome(event: Event, routes: Sequence[ResolvedRoute]) -> EventOutcome:
+    """Return the outcome of an event that was just stored: its deliveries are pending or observed, or it is ignored."""
     results = tuple(
-        TargetResult(target.slug, target.name, State.PENDING, State.PENDING, "", "", False, None, ())
-        for target in targets
+        _observed_result(resolved.route.target)
+        if resolved.observes
+        else _pending_result(resolved.route.target)
+        for resolved in routes
     )
+    if results and all(resolved.observes for resolved in routes):
+        return observed_outcome(results)
     return EventOutcome(event.state, event.code or event.state, results, None)
+
+
+def observed_outcome(results: tuple[TargetResult, ...]) -> EventOutcome:
+    """Return the outcome of an event of which all routes observe. It is final, whether they have planned or not."""
+    return EventOutcome(OBSERVED, OBSERVED, results, None)
+
+
+def _pending_result(target: Connection) -> TargetResult:
+    return TargetResult(target.slug, target.name, State.PENDING, State.PENDING, "", "", False, None, ())
+
+
+def _observed_result(target: Connection) -> TargetResult:
+    return TargetResult(target.slug, target.name, OBSERVED, OBSERVED, OBSERVED, "", False, None, ())
+
+
+def _is_observed(delivery: Delivery) -> bool:
+    """True if a route observed the delivery, or will unless it goes live before. A person decides about a held one."""
+    is_active = delivery.state in _ACTIVE_STATES and not delivery.is_rechecked
+    is_observing = is_active and delivery.route.mode == Route.Mode.OBSERVE
+    return is_observing or is_observed(delivery.state, delivery.code)
 
 
 def _latest_attempts(deliveries: list[Delivery]) -> dict[int, Attempt]:
@@ -105,6 +137,8 @@ def _latest_attempts(deliveries: list[Delivery]) -> dict[int, Attempt]:
 
 
 def _delivery_result(delivery: Delivery, attempt: Attempt | None) -> TargetResult:
+    if _is_observed(delivery):
+        return _observed_result(delivery.target)
     # A check of the record changes nothing that the source knows, unless it ends otherwise.
     state = delivery.state_before_recheck or delivery.state
     remote_answer = _remote_answer(attempt) if attempt and state in _FAILED else {}

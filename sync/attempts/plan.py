@@ -416,7 +416,8 @@ def _map_entity(claim: Claim, mapping: ParsedMapping, entity: Entity, *, is_part
     what the entity does not have, if the path has found no value in any entity yet.
 
     Reads the links of the entities that the record refers to. A re-check does not wait again for references that may be
-    left out. Raises ReferenceMissing if the record must wait for the record of another entity.
+    left out, and a route that observes waits for none. Raises ReferenceMissing if the record must wait for the record
+    of another entity.
     """
     webhook = webhook_fields(claim.delivery.event)
     mapped = _map_fields(claim, mapping, entity, webhook, is_partial=is_partial)
@@ -442,7 +443,7 @@ def _map_fields(
         record_finder_of(claim.delivery),
         is_partial=is_partial,
         is_wait_over=is_wait_over(claim.delivery, mapping.reference_wait),
-        leaves_out_now=claim.delivery.is_rechecked,
+        leaves_out_now=claim.delivery.is_rechecked or claim.observes,
     )
 
 

@@ -46,7 +46,7 @@ def resolve_taken_values(
     """
     change = findings.change
     is_refused = isinstance(error, RequestRejected) and not isinstance(error, ValueMissing)
-    if not is_refused or error.side != "target" or change is None:
+    if not is_refused or error.side != "target" or change is None or claim.observes:
         return NONE_TAKEN
     values = _values_to_search(error, claim, change)
     if not values:

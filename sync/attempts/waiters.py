@@ -10,7 +10,7 @@ from queue import Empty, SimpleQueue
 
 from config_schema.codes.outcome import EventOutcome
 from database.connection import release_connection
-from sync.models import Delivery
+from sync.models import Delivery, Route
 from webhooks.delivery_port import PendingAnswer
 from webhooks.models import State
 
@@ -133,9 +133,10 @@ def waiting_for(
 
 
 def wait_for_outcome(event_id: int, waiter: OutcomeWaiter, until: float) -> bool:
-    """Wait until no delivery of the event is pending or running, at most until `until` (monotonic seconds).
+    """Wait until no delivery of the event on a live route is pending or running, at most until `until` (monotonic
+    seconds).
 
-    Returns False if deliveries are still pending or running.
+    Returns False if such deliveries are still pending or running.
     """
     # A request that waits holds no connection of the pool.
     release_connection()
@@ -143,7 +144,8 @@ def wait_for_outcome(event_id: int, waiter: OutcomeWaiter, until: float) -> bool
         waiter.wait(max(0.0, min(_POLL_SECONDS, until - time.monotonic())))
         if waiter.outcome is not None or waiter.stored_answer is not None:
             return True
-        is_active = Delivery.objects.filter(event_id=event_id, state__in=_ACTIVE_STATES).exists()
+        active = Delivery.objects.filter(event_id=event_id, state__in=_ACTIVE_STATES)
+        is_active = active.filter(route__mode=Route.Mode.LIVE).exists()
         release_connection()
         if not is_active or time.monotonic() >= until:
             if waiter.close():

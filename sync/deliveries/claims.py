@@ -20,7 +20,7 @@ from database.model_rows import new_row, rows_from_columns, select_list
 from database.statement import BoundStatement, Statement
 from database.values import DatabaseTime
 from database.write_batch import WriteBatch
-from sync.deliveries.ordering import OpenSibling, lock_open_siblings
+from sync.deliveries.ordering import OpenSibling, SubjectState, lock_open_siblings
 from sync.deliveries.predicates import (
     STILL_CLAIMED,
     has_no_open_breaker,
@@ -32,7 +32,7 @@ from sync.deliveries.record_links import RecordLink, read_link
 from sync.deliveries.routes import ResolvedRoute, get_resolved_route, with_mapping_version
 from sync.limits.circuit_breaker import invalidate_breakers
 from sync.limits.concurrency_slots import ConnectionPaused, NoFreeSlot, choose_free_slot
-from sync.models import Attempt, AttemptCause, Delivery
+from sync.models import Attempt, AttemptCause, Delivery, Route
 from webhooks.models import Event, EventOrigin, Payload, State, SubjectKey
 
 # Each collision means that another process was faster. After three, the delivery stays due, and polling finds it again.
@@ -48,7 +48,7 @@ _CLAIM = Statement(
     identity_slot = %s, target_slot = %s
     WHERE id = %s AND {is_due(hides_state=True)} AND CASE WHEN %s THEN {is_suspect()} ELSE {may_run_beside_others()} END
     AND {has_no_open_breaker("sync_delivery")} RETURNING attempts_used, last_number, payload_choice, mapping_version_id,
-    state_before_recheck"""  # noqa: S608
+    state_before_recheck, (SELECT mode FROM sync_route WHERE sync_route.id = sync_delivery.route_id)"""  # noqa: S608
 )
 # LEFT JOIN: a person may replay an event whose payload retention has deleted; a fetch can still deliver it.
 _LOAD = Statement(
@@ -87,7 +87,8 @@ class Claim:
 
     The attempt also settles the sibling deliveries of the events in `covered`. `link` is the subject's link at the time
     of the claim; for relayed deliveries it is read when the attempt begins. If `decides_event`, the outcome of the
-    attempt is the outcome of the event, because the event has no other delivery and this is not a re-check.
+    attempt is the outcome of the event, because the event has no other delivery and this is not a re-check. If
+    `observes`, the route did when this was claimed, by its row: nothing may be written.
     `stream_heads` are the heads of the audit log streams at the commit of the claim.
     """
 
@@ -98,6 +99,7 @@ class Claim:
     link: RecordLink | None = None
     covered: tuple[Event, ...] = ()
     decides_event: bool = False
+    observes: bool = False
     stream_heads: Mapping[str, StreamHead] = field(default_factory=dict)
     lease: ClaimLease = field(default_factory=ClaimLease)
 
@@ -193,7 +195,7 @@ def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: b
     own = next((sibling for sibling in siblings if sibling.pk == delivery.pk), None)
     others = [sibling for sibling in siblings if sibling.pk != delivery.pk]
     # Without a row of its own, the delivery was settled or put on hold since it was read.
-    if own is None or any(_must_end_first(other, delivery) for other in others):
+    if own is None or any(_must_end_first(other, own) for other in others):
         return None
     token = uuid.uuid4()
     slots = _choose_slots(delivery)
@@ -211,6 +213,7 @@ def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: b
         delivery.payload_choice,
         delivery.mapping_version_id,
         state_before_recheck,
+        mode,
     ) = claimed_columns
     delivery.state_before_recheck = state_before_recheck
     newest = get_resolved_route(delivery.route_id)
@@ -228,7 +231,15 @@ def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: b
     link = None if delivery.is_relayed else read_link(delivery)
     decides_event = loaded.is_only and not delivery.is_rechecked
     claimed = Claim(
-        delivery, attempt, token, resolved, link, decides_event=decides_event, stream_heads=entry.heads
+        delivery,
+        attempt,
+        token,
+        resolved,
+        link,
+        decides_event=decides_event,
+        # By its row: the route of the cache may be a second old.
+        observes=mode == Route.Mode.OBSERVE,
+        stream_heads=entry.heads,
     )
     # Relayed data settle only their own event, and an older mapping version must not settle what siblings report.
     covers = delivery.is_fetched and resolved is newest
@@ -248,16 +259,14 @@ def _choose_slots(delivery: Delivery) -> tuple[int | None, int | None]:
     return identity, choose_free_slot(delivery.target)
 
 
-def _must_end_first(other: OpenSibling, delivery: Delivery) -> bool:
+def _must_end_first(other: OpenSibling, own: OpenSibling) -> bool:
     """True if the other delivery must end first: it runs, or both are relayed and it is older."""
     # A relayed delivery carries its data, so the order decides which data are final. A fetch reads the newest anyway.
-    return other.state == State.RUNNING or (
-        other.is_relayed and delivery.is_relayed and other.pk < delivery.pk
-    )
+    return other.state == State.RUNNING or (other.runs_in_order and own.runs_in_order and other.pk < own.pk)
 
 
 def claim_unstored(
-    delivery: Delivery, route: ResolvedRoute, link: RecordLink | None, *, is_only: bool
+    delivery: Delivery, route: ResolvedRoute, subject: SubjectState, *, is_only: bool
 ) -> Claim:
     """Claim a delivery that is not stored yet, and begin its attempt; the caller stores both. Raises NoFreeSlot or
     ConnectionPaused.
@@ -268,7 +277,10 @@ def claim_unstored(
     # The database's clock: hosts need no common time.
     delivery.lease_until = DatabaseTime(settings.LEASE_SECONDS)  # type: ignore[assignment]
     delivery.attempts_used = delivery.last_number = 1
-    return Claim(delivery, _new_attempt(delivery, route), token, route, link, decides_event=is_only)
+    attempt = _new_attempt(delivery, route)
+    return Claim(
+        delivery, attempt, token, route, subject.link, decides_event=is_only, observes=subject.observes
+    )
 
 
 def _new_attempt(delivery: Delivery, route: ResolvedRoute, person_request_id: int | None = None) -> Attempt:

@@ -117,7 +117,7 @@ def _claim_if_free(delivery: Delivery, route: ResolvedRoute, *, is_only: bool) -
     if not subject.is_free:
         return None
     try:
-        return claim_unstored(delivery, route, subject.link, is_only=is_only)
+        return claim_unstored(delivery, route, subject, is_only=is_only)
     except (NoFreeSlot, ConnectionPaused):
         return None
 

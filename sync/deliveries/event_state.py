@@ -1,11 +1,11 @@
 """Keep the state of an event up to date when its deliveries settle."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from database.statement import Statement
-from sync.models import SETTLED_STATES, Delivery
+from sync.models import OBSERVED_CODES, SETTLED_STATES, Delivery
 from sync.models.counts import mark_hours_for_recount
-from webhooks.models import Event, event_state
+from webhooks.models import Event, State, event_state
 
 END_EVENT = Statement("UPDATE webhooks_event SET state = %s, code = %s WHERE id = %s")
 
@@ -28,6 +28,18 @@ def refresh_event_states(event_ids: Iterable[int]) -> None:
         # A re-check counts once it has ended.
         states_by_event[event_id].append((state_before_recheck or state, code))
     for event_id, states in states_by_event.items():
-        state = event_state([state for state, _ in states])
-        code = next((code for other, code in states if other == state), "")
-        END_EVENT.execute(state, code, event_id)
+        END_EVENT.execute(*decide_event(states), event_id)
+
+
+def decide_event(deliveries: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    """Return state and code of an event from those of its deliveries. Those that a route observed are left out if there
+    is another.
+    """
+    counted = [(state, code) for state, code in deliveries if not is_observed(state, code)] or deliveries
+    state = event_state([state for state, _ in counted])
+    return state, next((code for other, code in counted if other == state), "")
+
+
+def is_observed(state: str, code: str) -> bool:
+    """True for a delivery that has ended on a route that observed."""
+    return state == State.IGNORED and code in OBSERVED_CODES

@@ -18,10 +18,12 @@ from sync.deliveries.ordering import find_expired_of_subject
 from sync.deliveries.predicates import FINAL_DEATHS, has_expired_lease
 from sync.evidence.row_facts import call_facts
 from sync.models import (
+    OBSERVED_FAILED_CODE,
     Attempt,
     AttemptOutcome,
     Call,
     Delivery,
+    Route,
     new_recheck,
 )
 from webhooks.models import State
@@ -63,8 +65,8 @@ def release_delivery(delivery: Delivery, *, skips_locked: bool = False) -> bool:
     An attempt without a write on record ends as `interrupted`, and the route's limit of attempts does not count it; any
     other ends as `unknown`.
 
-    If it was alone in a process, and that was the third death, it crashes processes and becomes dead, unless a replay
-    was requested meanwhile. Returns False if the lease had not ended.
+    If it was alone in a process, and that was the third death, it crashes processes and becomes dead (ignored if its
+    route observes), unless a replay was requested meanwhile. Returns False if the lease had not ended.
     """
     with transaction.atomic():
         # A frozen process may hold its row lock for a minute; the other deliveries of a sweep must not wait for it.
@@ -146,10 +148,12 @@ def _end_attempts(delivery: Delivery, now: datetime) -> list[NewEntry]:
         )
     if code == CRASH_CODE:
         # A replay that was requested meanwhile still gets its attempt.
-        dead = Delivery.objects.filter(pk=delivery.pk, person_request=None).update(
-            state=State.DEAD, code=CRASH_CODE, due_at=None, settled_at=now, state_before_recheck=""
+        observes = Route.objects.filter(pk=delivery.route_id, mode=Route.Mode.OBSERVE).exists()
+        end = (State.IGNORED, OBSERVED_FAILED_CODE) if observes else (State.DEAD, CRASH_CODE)
+        ended_for_good = Delivery.objects.filter(pk=delivery.pk, person_request=None).update(
+            state=end[0], code=end[1], due_at=None, settled_at=now, state_before_recheck=""
         )
-        state = State.DEAD if dead else state
+        state = end[0] if ended_for_good else state
     details = {
         key: {"attempt": str(key), "code": code, "state": str(state), **calls[key]} for key in outcomes
     }

@@ -10,14 +10,15 @@ from sync.deliveries.predicates import (
     has_expired_lease,
     is_due,
     is_no_suspect,
+    is_of_live_route,
     is_open,
     waits_or_runs,
 )
 from sync.deliveries.record_links import RecordLink
-from sync.models import Delivery
+from sync.models import Delivery, Route
 
 _SIBLINGS = f"""SELECT id, route_id, state, is_relayed, person_request_id,
-    payload_choice <> '' OR mapping_version_id IS NOT NULL
+    payload_choice <> '' OR mapping_version_id IS NOT NULL, is_relayed AND {is_of_live_route("sync_delivery")}
     FROM sync_delivery WHERE {MATCHES_SUBJECT} AND {waits_or_runs()} ORDER BY id"""  # noqa: S608
 # SQLite knows no FOR UPDATE and needs none: it has one writer at a time.
 _OPEN_SIBLINGS = {"sqlite": Statement(_SIBLINGS), "postgresql": Statement(f"{_SIBLINGS} FOR UPDATE")}
@@ -33,7 +34,8 @@ _SUBJECT_STATE = Statement(
     (SELECT record_id FROM sync_link WHERE {MATCHES_SUBJECT}),
     (SELECT occurred_at FROM sync_link WHERE {MATCHES_SUBJECT}),
     (SELECT write_counts FROM sync_link WHERE {MATCHES_SUBJECT}),
-    (SELECT external_id_field FROM sync_link WHERE {MATCHES_SUBJECT})"""  # noqa: S608
+    (SELECT external_id_field FROM sync_link WHERE {MATCHES_SUBJECT}),
+    (SELECT mode FROM sync_route WHERE id = %s)"""  # noqa: S608
 )
 _EXPIRED = Statement(
     f"SELECT id FROM sync_delivery WHERE {MATCHES_SUBJECT} AND {is_open()} AND {has_expired_lease()}"  # noqa: S608
@@ -45,7 +47,8 @@ class OpenSibling:
     """An open delivery of a subject, reduced to the columns that decide the order.
 
     `person_request_id` is a request that has not begun. If `is_chosen`, a person chose the payload or mapping version
-    of its attempts.
+    of its attempts. If `runs_in_order`, older ones of which that is true end before it: it is relayed, and its route
+    is live.
     """
 
     pk: int
@@ -54,21 +57,27 @@ class OpenSibling:
     is_relayed: bool
     person_request_id: int | None
     is_chosen: bool
+    runs_in_order: bool
 
 
 @dataclass(frozen=True, slots=True)
 class SubjectState:
-    """The state of a subject before a delivery for it is stored. `is_free`: the subject has no open delivery."""
+    """The state of a subject before a delivery for it is stored. `is_free`: the subject has no open delivery.
+    `observes`: the route of the delivery does.
+    """
 
     is_free: bool
     link: RecordLink | None
+    observes: bool
 
 
 def read_subject_state(delivery: Delivery) -> SubjectState:
-    """Read the state of a delivery's subject. Takes no lock: only the constraint stops others from now on."""
-    is_open, *link_columns = _SUBJECT_STATE.fetch_all(*delivery.subject * 5)[0]
-    has_link = link_columns[0] is not None
-    return SubjectState(not is_open, RecordLink.from_columns(*link_columns) if has_link else None)
+    """Read the state of a delivery's subject, and the mode of its route. Takes no lock: only the constraint stops
+    others from now on.
+    """
+    is_open, *link_columns, mode = _SUBJECT_STATE.fetch_all(*delivery.subject * 5, delivery.route_id)[0]
+    link = None if link_columns[0] is None else RecordLink.from_columns(*link_columns)
+    return SubjectState(not is_open, link, observes=mode == Route.Mode.OBSERVE)
 
 
 def lock_open_siblings(delivery: Delivery) -> list[OpenSibling]:
@@ -78,8 +87,8 @@ def lock_open_siblings(delivery: Delivery) -> list[OpenSibling]:
     """
     rows = _OPEN_SIBLINGS[connection.vendor].fetch_all(*delivery.subject)
     return [
-        OpenSibling(pk, route, state, bool(is_relayed), replay, bool(is_chosen))
-        for pk, route, state, is_relayed, replay, is_chosen in rows
+        OpenSibling(pk, route, state, bool(is_relayed), replay, bool(is_chosen), bool(in_order))
+        for pk, route, state, is_relayed, replay, is_chosen, in_order in rows
     ]
 
 

@@ -94,11 +94,16 @@ def is_of_same_subject(alias: str, other: str) -> str:
     return " AND ".join(f"{alias}.{column} = {other}.{column}" for column in SUBJECT_COLUMNS)
 
 
+def is_of_live_route(alias: str) -> str:
+    """Match a delivery whose route is live. The others only plan, so none waits for them, nor they for one."""
+    return f"EXISTS (SELECT 1 FROM sync_route r WHERE r.id = {alias}.route_id AND r.mode = 'live')"  # noqa: S608
+
+
 def is_behind_older(alias: str) -> str:
     """Match a relayed delivery behind an older relayed one of its subject: it cannot be claimed yet."""
     return f"""({alias}.is_relayed AND EXISTS (SELECT 1 FROM sync_delivery o
     WHERE {is_of_same_subject("o", alias)} AND {waits_or_runs("o")}
-    AND o.is_relayed AND o.id < {alias}.id))"""  # noqa: S608
+    AND o.is_relayed AND o.id < {alias}.id AND {is_of_live_route("o")}) AND {is_of_live_route(alias)})"""  # noqa: S608
 
 
 def can_run(alias: str, at: str = "{now}") -> str:

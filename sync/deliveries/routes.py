@@ -39,6 +39,11 @@ class ResolvedRoute:
     target_type: str
     unseen_fields: frozenset[str] = frozenset()
 
+    @property
+    def observes(self) -> bool:
+        """True if its deliveries write nothing, as far as this cache knows: a claim reads the row."""
+        return self.route.mode == Route.Mode.OBSERVE
+
 
 # Reads the whole configuration at once: the tables are small, and the cache runs this at most once a second. LEFT
 # JOIN, because a mapping may have no version yet.

@@ -55,6 +55,9 @@ from sync.models.counts import (
 )
 from sync.models.delivery import (
     MATCH_HELD_CODE,
+    OBSERVED_CODE,
+    OBSERVED_CODES,
+    OBSERVED_FAILED_CODE,
     OPEN_STATES,
     SETTLED_STATES,
     SUCCESS_STATES,
@@ -95,6 +98,9 @@ __all__ = [
     "CONNECTION_SETTINGS",
     "MATCH_HELD_CODE",
     "MAX_REPAIRS_IN_A_ROW",
+    "OBSERVED_CODE",
+    "OBSERVED_CODES",
+    "OBSERVED_FAILED_CODE",
     "OPEN_COMPARISON_STATES",
     "OPEN_JOB_STATES",
     "OPEN_RELINKING_STATES",

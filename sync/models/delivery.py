@@ -19,6 +19,8 @@ WAITING_STATES = (State.PENDING, State.RETRYING)
 OPEN_STATES = (State.PENDING, State.RETRYING, State.RUNNING, State.HELD)
 # The code of a held delivery whose record a person has to choose. Others are held by the mass-change guard.
 MATCH_HELD_CODE = "held-match"
+# The codes of an ignored delivery whose route observed: a change was planned, or none could be.
+OBSERVED_CODE, OBSERVED_FAILED_CODE = OBSERVED_CODES = ("observed", "observed-failed")
 # The record is as the mapping says: it was written, or there was nothing to write.
 SUCCESS_STATES = (State.SUCCEEDED, State.UNCHANGED)
 SETTLED_STATES = tuple(state for state in State if state not in OPEN_STATES)

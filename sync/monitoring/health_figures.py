@@ -24,7 +24,7 @@ from database.values import parse_optional_timestamp, parse_timestamp
 from logins.limits import last_attempt_without_address
 from logins.models import FailedLogins
 from logins.overseers import log_readers
-from sync.deliveries.predicates import has_expired_lease, is_behind_older, is_due
+from sync.deliveries.predicates import has_expired_lease, is_behind_older, is_due, is_of_live_route
 from sync.models import Connection
 from sync.models.connection import IDS_CHANGED
 from sync.monitoring.comparison_figures import PairFigures, load_pairs
@@ -64,7 +64,7 @@ _PAUSED = Statement(
 )
 _OLDEST_DUE = Statement(
     f"""SELECT d.due_at FROM sync_delivery d WHERE {is_due("d", at="%s")} AND NOT {is_behind_older("d")}
-    AND d.identity_id NOT IN (SELECT b.connection_id {PAUSED_CONNECTIONS})
+    AND {is_of_live_route("d")} AND d.identity_id NOT IN (SELECT b.connection_id {PAUSED_CONNECTIONS})
     AND d.target_id NOT IN (SELECT b.connection_id {PAUSED_CONNECTIONS})
     ORDER BY d.due_at, d.id LIMIT 1"""  # noqa: S608
 )
@@ -112,8 +112,8 @@ class HealthFigures:
     """Health figures at one moment. Counts stop at one more than `COUNT_LIMIT`. `expired`: leases that ended
     and are not freed yet.
 
-    `oldest_due_at` belongs to a delivery that a worker could run: neither blocked by a circuit breaker, nor
-    relayed and behind an older delivery of its subject that is retried later.
+    `oldest_due_at` belongs to a delivery of a live route that a worker could run: neither blocked by a circuit breaker,
+    nor relayed and behind an older delivery of its subject that is retried later.
     """
 
     at: datetime

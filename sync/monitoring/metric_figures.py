@@ -12,7 +12,13 @@ from database.cached_read import cached_read
 from database.connection import thread_connection
 from database.statement import Statement
 from database.values import parse_optional_timestamp, parse_timestamp
-from sync.deliveries.predicates import SUBJECT_COLUMNS, has_expired_lease, is_behind_older, is_due
+from sync.deliveries.predicates import (
+    SUBJECT_COLUMNS,
+    has_expired_lease,
+    is_behind_older,
+    is_due,
+    is_of_live_route,
+)
 from sync.metrics import declared
 from sync.metrics.declared import DATABASE_METRICS, MetricDeclaration
 from sync.metrics.exposition import Sample, Samples
@@ -67,11 +73,11 @@ UNION ALL SELECT 'due', '', COUNT(*), NULL FROM
 UNION ALL SELECT 'expired', '', COUNT(*), NULL FROM
   (SELECT id FROM sync_delivery WHERE {has_expired_lease()} LIMIT {COUNT_LIMIT + 1}) expired
 UNION ALL SELECT 'oldest-due', '', NULL, (SELECT d.due_at FROM
-  (SELECT id, due_at, is_relayed, {", ".join(SUBJECT_COLUMNS)} FROM sync_delivery WHERE {is_due()}
+  (SELECT id, due_at, is_relayed, route_id, {", ".join(SUBJECT_COLUMNS)} FROM sync_delivery WHERE {is_due()}
    ORDER BY due_at, id LIMIT {COUNT_LIMIT + 1}) d
   WHERE d.identity_id NOT IN (SELECT b.connection_id {PAUSED_CONNECTIONS})
   AND d.target_id NOT IN (SELECT b.connection_id {PAUSED_CONNECTIONS})
-  AND NOT {is_behind_older("d")} ORDER BY d.due_at, d.id LIMIT 1)
+  AND NOT {is_behind_older("d")} AND {is_of_live_route("d")} ORDER BY d.due_at, d.id LIMIT 1)
 UNION ALL SELECT 'connections', CASE WHEN NOT is_enabled THEN 'disabled' WHEN paused_at IS NOT NULL THEN 'paused'
   WHEN {_IS_FAILING} THEN 'failing' ELSE 'enabled' END AS state, COUNT(*), NULL FROM sync_connection GROUP BY 2
 UNION ALL SELECT 'failing', slug, NULL, since FROM (SELECT c.slug, COALESCE(b.opened_at, b.open_until) AS since

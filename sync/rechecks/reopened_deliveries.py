@@ -23,7 +23,9 @@ ROUTE_TABLES = """JOIN sync_route t ON t.id = d.route_id JOIN webhooks_event e O
     JOIN sync_connection i ON i.id = d.identity_id JOIN sync_connection c ON c.id = d.target_id"""
 # Not while a delivery of the subject is open: it reads the record anyway, and the check follows when it has ended. Nor
 # while a system is paused, disabled or its breaker open: the check could only fail, and make a success look like one.
-CAN_BEGIN = f"""t.paused_at IS NULL AND s.paused_at IS NULL AND i.paused_at IS NULL AND c.paused_at IS NULL
+# Nor while the route observes: it could write nothing.
+CAN_BEGIN = f"""t.mode = 'live'
+    AND t.paused_at IS NULL AND s.paused_at IS NULL AND i.paused_at IS NULL AND c.paused_at IS NULL
     AND i.is_enabled AND c.is_enabled
     AND {has_no_open_breaker("d")} AND NOT EXISTS (SELECT 1 FROM sync_delivery o
         WHERE {is_of_same_subject("o", "d")} AND {is_open("o")})"""  # noqa: S608

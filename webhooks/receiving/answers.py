@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from config_schema.codes.codes import CATALOGUE, HUB_FOUND_CODES, Language, code_texts
 from config_schema.codes.messages import quote_response
-from config_schema.codes.outcome import EventOutcome, FieldProblem, TargetResult
+from config_schema.codes.outcome import OBSERVED, EventOutcome, FieldProblem, TargetResult
 from config_schema.codes.sentence_language import is_in_language
 from config_schema.errors import SettingsInvalid
 from webhooks.responses.rendered_answer import CannotRender, StandardAnswer, render_answer
@@ -33,7 +33,7 @@ _MAX_RESULTS_BYTES = MAX_DOCUMENT_BYTES - 1_024
 _BYTES_OF_RESULT = _MAX_RESULTS_BYTES // 100
 _MAX_ERRORS = 20
 # States of events without a failure. An event with nothing to do does not hide that another one changed a record.
-_SUCCESSES = ("succeeded", "unchanged", "ignored", "superseded")
+_SUCCESSES = ("succeeded", "unchanged", "ignored", "superseded", OBSERVED)
 # Of events that are not stored as such and are no failure.
 IGNORED_CODES = ("filtered", "type-not-handled")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))

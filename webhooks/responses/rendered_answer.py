@@ -15,6 +15,7 @@ from typing import Any
 from jmespath.exceptions import JMESPathError
 
 from config_schema.codes.codes import NOT_STORED_CODES
+from config_schema.codes.outcome import OBSERVED
 from config_schema.expressions.expression_budget import OverBudget
 from webhooks.responses.response_format import CustomAnswer, CustomFormat, PrefixedFormat, ResponseFormat
 
@@ -51,8 +52,11 @@ class StandardAnswer:
 
     @property
     def state(self) -> str:
-        """Return the state of the outcome, `failed` for a failure."""
-        return "failed" if self.has_failed else str(self.document.get("status", ""))
+        """Return the state of the outcome: `failed` for a failure, and `accepted` if all routes observe, for which no
+        vendor has a word.
+        """
+        state = "failed" if self.has_failed else str(self.document.get("status", ""))
+        return "accepted" if state == OBSERVED else state
 
     @property
     def sentence(self) -> str:
@@ -140,7 +144,7 @@ def _render_zitadel(_: ResponseFormat, answer: StandardAnswer, limit: int) -> Re
 
 def _render_scim(_: ResponseFormat, answer: StandardAnswer, limit: int) -> RenderedAnswer:
     if not answer.has_failed:
-        return RenderedAnswer(202 if answer.status == 202 else 204, b"")
+        return RenderedAnswer(202 if answer.state == "accepted" else 204, b"")
     document = {"schemas": [_SCIM_ERROR], "status": str(answer.status), "detail": answer.sentence}
     kind = _scim_type(answer)
     return RenderedAnswer(

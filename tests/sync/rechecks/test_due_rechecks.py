@@ -13,6 +13,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from audit.models import Entry
+from exports.row_checks.nightly_rows import find_row_faults
 from logins.held_permissions import ERASE
 from sync.attempts.event_outcome import load_event_outcome
 from sync.deliveries.event_state import refresh_event_states
@@ -23,6 +24,7 @@ from sync.models import Attempt, Breaker, Connection, Delivery, Recheck, Route
 from sync.rechecks.due_rechecks import begin_due_rechecks
 from sync.rechecks.recheck_results import record_results
 from sync.rechecks.reopened_deliveries import make_due
+from tests.support.builders.observing_routes import go_live, observe
 from tests.support.circuit_breakers import run_at_once
 from tests.support.hub import ANNA, EXAMPLE, Hub
 from tests.support.people import hold_permissions_for_days
@@ -87,6 +89,29 @@ def actions(attempt: Attempt) -> list[str]:
     entries = Entry.objects.filter(action__in=["attempt.confirmed", "attempt.repaired"])
     about = f'"attempt":"{attempt.key}"'
     return [entry.action for entry in entries.order_by("pk") if about in entry.body]
+
+
+@pytest.mark.promise("I30")
+def test_while_the_route_observes_no_check_begins_and_one_that_had_begun_changes_nothing(hub: Hub) -> None:
+    """Holds that the delivery of a late write keeps its success, and that the checks go on once the route is live."""
+    late = send_without_answer(hub)
+    send_newest(hub)
+    let_old_data_arrive(hub)
+    Recheck.objects.update(due_at=F("began_at"))
+    observe()
+    assert begin_due_rechecks() == []
+    go_live()
+    [checked] = begin_due_rechecks()
+    observe()
+    assert run_due_deliveries() == 1
+    record_results()
+    assert Delivery.objects.values_list("state", "code").get(pk=checked) == ("succeeded", "succeeded")
+    assert Event.objects.latest("pk").state == State.SUCCEEDED
+    assert (email(hub), actions(late)) == (OLD, [])
+    assert list(find_row_faults()) == []
+    go_live()
+    run_check_now()
+    assert (email(hub), actions(late)) == (NEWEST, ["attempt.repaired"])
 
 
 @pytest.mark.promise("I27", "I2")
