@@ -125,7 +125,10 @@ MADE = "event.made"
 NO_BODY = hashlib.sha256(b"").hexdigest()
 # The causes of the first attempt of such an event: its origin.
 MADE_CAUSES = ("comparison", "catch-up")
-ENDED = ("succeeded", "unchanged", "superseded", "failed", "held")
+ENDED = ("succeeded", "unchanged", "superseded", "ignored", "failed", "held")
+# The codes of an ignored delivery whose route observed: it planned a change, or could not, and wrote nothing.
+OBSERVED_FAILED = "observed-failed"
+OBSERVED = ("observed", OBSERVED_FAILED)
 # The process died: the attempt has no result.
 DIED = ("unknown", "interrupted")
 # An attempt with this code did not find the entity, and nothing proved that it was deleted.
@@ -324,7 +327,8 @@ class DeliveryLog:
     def end_attempt(self, key: str, word: str, details: Row, at: str) -> None:
         # The entry of its start may have been deleted.
         row = self.attempts.setdefault(key, {})
-        row.update(ended=at, outcome=word, code=details["code"])
+        # What the attempt of a route that observes found is not the code of its delivery.
+        row.update(ended=at, outcome=word, code=details.get("failure", details["code"]))
         if "action" in details:
             row["action"] = details["action"]
         if "retryable" in details:
@@ -340,10 +344,11 @@ class DeliveryLog:
             self.removals[key] = details.get("proof") or {}
 
     def end_without_result(self, details: Row, at: str) -> None:
-        """The process died: the delivery waits again, or is dead if it is to blame."""
-        if details.get("state") == "dead":
+        """The process died: the delivery waits again, or it is to blame and dead, or ignored if its route observes."""
+        if details.get("state") in ("dead", "ignored"):
             self.before = ""
-            self.set("dead", details["code"], at)
+            code = details["code"] if details["state"] == "dead" else OBSERVED_FAILED
+            self.set(details["state"], code, at)
         else:
             self.set("retrying", "interrupted", None)
 
@@ -867,6 +872,8 @@ def check_event_state(event: Row, log: EventLog, deliveries: Sequence[DeliveryLo
         yield from compare_columns("events", key, event, expected)
         return
     states = [(delivery.before or delivery.state, delivery.code) for delivery in deliveries]
+    # What a route observed is left out if there is another delivery.
+    states = [pair for pair in states if pair[0] != "ignored" or pair[1] not in OBSERVED] or states
     state = min((state for state, _ in states), key=STATES.index)
     codes = {code for other, code in states if other == state}
     if state in OPEN and any(delivery.state not in ("held", "dead") for delivery in deliveries):
