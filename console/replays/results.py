@@ -23,7 +23,13 @@ from sync.models import (
 from webhooks.models import Event, State
 
 MAX_SHOWN = 50
-_WORST = (AttemptOutcome.STARTED, *RESULTLESS_OUTCOMES, AttemptOutcome.FAILED, AttemptOutcome.HELD)
+_WORST = (
+    AttemptOutcome.STARTED,
+    *RESULTLESS_OUTCOMES,
+    AttemptOutcome.FAILED,
+    AttemptOutcome.HELD,
+    AttemptOutcome.IGNORED,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,5 +190,6 @@ def _outcome_pill(attempt: Attempt) -> SafeString:
         AttemptOutcome.HELD: ("held", "‖", _("Held for approval")),
         AttemptOutcome.UNCHANGED: ("good", "=", _("Nothing to change")),
         AttemptOutcome.SUPERSEDED: ("quiet", "↷", _("Superseded by a newer event")),
+        AttemptOutcome.IGNORED: ("quiet", "–", _("Nothing was sent")),
     }.get(AttemptOutcome(attempt.outcome), ("good", "✓", _("Succeeded")))
     return render_pill(style, shape, word)

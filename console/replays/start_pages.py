@@ -19,7 +19,14 @@ from console.ui.event_filters import describe_filter, load_system_names
 from sync.attempts.absence import ABSENCE_CODES
 from sync.replays.event_selection import TooManyEvents
 from sync.replays.filter_selection import select_by_filter
-from sync.replays.requests import ReplayAlreadyRequested, ReplayOptions, ReplayRefused, request_replay
+from sync.replays.requests import (
+    ReplayAlreadyRequested,
+    ReplayOptions,
+    ReplayRefused,
+    observes,
+    request_replay,
+    route_observes,
+)
 from sync.search.event_filter import resolve_filter
 from sync.search.time_ranges import InvalidFilter
 from webhooks.models import Event, State
@@ -73,6 +80,9 @@ def replay_view(event_admin: AdminWithPages, request: HttpRequest, pk: int) -> H
     # not proven, a replay looks again.
     if event.state == State.HELD and event.code not in ABSENCE_CODES:
         return _held_page(event_admin, request, event)
+    if observes(event):
+        messages.error(request, route_observes())
+        return redirect("admin:webhooks_event_change", pk)
     choice = ReplayChoiceForm(request.POST if request.method == "POST" else request.GET).to_choice()
     if not may_use(request, event, choice):
         raise PermissionDenied

@@ -50,6 +50,7 @@ SKIP_REASONS: Mapping[str, object] = {
     SkipReason.OTHER_REPLAY: gettext_lazy("already part of another replay"),
     SkipReason.SUCCEEDED: gettext_lazy("succeeded in the meantime"),
     SkipReason.IN_DELIVERY: gettext_lazy("a delivery for the entity has not ended"),
+    SkipReason.OBSERVES: gettext_lazy("the route observes"),
 }
 PACE_LABELS: Mapping[str, object] = {
     ReplayPace.GENTLE: gettext_lazy("Gentle, 300 a minute"),

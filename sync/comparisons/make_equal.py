@@ -48,6 +48,7 @@ from sync.replays.requests import (
     ReplayRefused,
     ReplayResult,
     normalize_reason,
+    route_observes,
 )
 from webhooks.made_events import EventMaker, lock_subjects
 from webhooks.models import EventOrigin, is_erased
@@ -125,6 +126,8 @@ def _require_usable(comparison: Comparison, route: Route) -> None:
 def _require_route(route: Route) -> None:
     if not route.is_enabled:
         raise ReplayRefused(_("The route is disabled."))
+    if route.mode == Route.Mode.OBSERVE:
+        raise ReplayRefused(route_observes())
     if route.relays:
         raise ReplayRefused(_("The route relays webhooks: it fetches nothing that could be made equal."))
 

@@ -87,7 +87,7 @@ class RepairOutcome(models.TextChoices):
     INCOMPLETE = "incomplete", _("nothing was made equal: the comparison is incomplete")
     TOO_MANY = "too-many", _("nothing was made equal: it found too many differences")
     OTHER_REPAIR = "other-repair", _("nothing was made equal: another repair of the target was running")
-    REFUSED = "refused", _("nothing was made equal: the route was disabled or changed")
+    REFUSED = "refused", _("nothing was made equal: the route observes, or was disabled or changed")
 
 
 # A subject that the schedule made equal in so many runs in a row does not stay equal: something else changes it.

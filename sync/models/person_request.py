@@ -232,6 +232,7 @@ class SkipReason(models.TextChoices):
     OTHER_REPLAY = "other-replay", _("already part of another replay")
     SUCCEEDED = "succeeded", _("it succeeded in the meantime")
     IN_DELIVERY = "in-delivery", _("a delivery for the entity has not ended")
+    OBSERVES = "observes", _("the route observes")
 
 
 class PersonRequestMember(models.Model):

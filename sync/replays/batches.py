@@ -19,7 +19,7 @@ from audit.entries.append import append_entries
 from database.clock import database_now, read_clock
 from database.statement import Statement
 from database.write_batch import WriteBatch
-from sync.deliveries.creation import open_deliveries, resolve_routes
+from sync.deliveries.creation import open_deliveries
 from sync.deliveries.event_state import refresh_event_states
 from sync.deliveries.predicates import can_run, may_run_beside_others
 from sync.execution.executor import defer_to_workers
@@ -31,10 +31,11 @@ from sync.models import (
     PersonRequestMember,
     PersonRequestState,
     ReplayPace,
+    Route,
     SkipReason,
 )
 from sync.replays.entity_members import SentMembers, send_entities, waiting_entities
-from sync.replays.requests import mark_for_replay, replayed_entry
+from sync.replays.requests import live_routes, mark_for_replay, replayed_entry
 from sync.replays.skip_rules import find_skipped
 from webhooks.models import Event
 
@@ -157,11 +158,11 @@ def _send_events(replay: PersonRequest, members: Sequence[PersonRequestMember], 
     batch = WriteBatch()
     # An event without a delivery takes the present routes.
     opened = {
-        event.pk: open_deliveries(event, resolve_routes(event), batch).opened_rows.deliveries
+        event.pk: open_deliveries(event, live_routes(event), batch).opened_rows.deliveries
         for event in _without_deliveries(sent)
     }
     batch.run()
-    replayed_deliveries = Delivery.objects.filter(event__in=sent)
+    replayed_deliveries = Delivery.objects.filter(event__in=sent, route__mode=Route.Mode.LIVE)
     reopened = mark_for_replay(replayed_deliveries, replay)
     deliveries = list(replayed_deliveries.order_by("event_id", "pk").values_list("pk", flat=True))
     refresh_event_states(event.pk for event in sent)

@@ -78,6 +78,8 @@ def find_skipped_entities(
     """
     if not route.is_enabled:
         return dict.fromkeys(entity_ids, SkipReason.UNROUTED)
+    if route.mode == Route.Mode.OBSERVE:
+        return dict.fromkeys(entity_ids, SkipReason.OBSERVES)
     found = (
         (SkipReason.IN_DELIVERY, _entities_in_delivery(route, entity_ids)),
         (SkipReason.OTHER_REPLAY, _entities_of_other_requests(route, entity_ids, request)),

@@ -15,6 +15,8 @@ from django.utils import timezone
 from audit.entries.append import NewEntry, append_entries
 from sync.jobs.running_job import RunningJob
 from sync.models import (
+    OBSERVED_CODE,
+    OBSERVED_CODES,
     OPEN_STATES,
     RESULTLESS_OUTCOMES,
     Attempt,
@@ -128,6 +130,8 @@ def _result_of_attempt(attempt: Attempt, delivery: Delivery) -> MemberResult:
         return MemberResult(MemberState.SUCCEEDED)
     if attempt.outcome == AttemptOutcome.HELD:
         return MemberResult(MemberState.HELD, "held")
+    if attempt.outcome == AttemptOutcome.IGNORED:
+        return _ignored_result(attempt.code if attempt.code in OBSERVED_CODES else delivery.code)
     return MemberResult(MemberState.FAILED, attempt.code)
 
 
@@ -141,10 +145,24 @@ def _result_by_state(delivery: Delivery) -> MemberResult | None:
         return MemberResult(MemberState.HELD, "held")
     if delivery.state in (State.DEAD, State.CLOSED):
         return MemberResult(MemberState.FAILED, delivery.code)
+    if delivery.state == State.IGNORED:
+        return _ignored_result(delivery.code)
     # After a crash the delivery is retried without having failed.
     if delivery.state == State.RETRYING and delivery.code != "interrupted":
         return MemberResult(MemberState.RETRYING, delivery.code)
     return None
+
+
+def _ignored_result(code: str) -> MemberResult:
+    """Return the result of a delivery for which nothing was to be written. If its route observed, it failed: the person
+    wanted a write.
+    """
+    is_observed = code in OBSERVED_CODES
+    return (
+        MemberResult(MemberState.FAILED, OBSERVED_CODE)
+        if is_observed
+        else MemberResult(MemberState.SUCCEEDED)
+    )
 
 
 def _worst_result(results: Iterable[MemberResult]) -> MemberResult:

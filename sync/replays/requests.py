@@ -18,13 +18,14 @@ from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from database.clock import database_now
 from database.write_batch import WriteBatch
-from sync.deliveries.creation import open_deliveries, resolve_routes
+from sync.deliveries.creation import open_deliveries, resolve_routes, routes_of
 from sync.deliveries.event_state import refresh_event_states
+from sync.deliveries.routes import ResolvedRoute
 from sync.deliveries.stored_webhook import has_webhook_data
 from sync.erasure.requests import has_confirmed_erasure
 from sync.evidence.row_facts import reopened_entries
 from sync.execution.executor import defer_to_workers
-from sync.models import OPEN_STATES, Attempt, Delivery, PayloadChoice, PersonRequest
+from sync.models import OPEN_STATES, Attempt, Delivery, PayloadChoice, PersonRequest, Route
 from webhooks.models import Event, State, is_erased
 
 MAX_EVENTS = 1_000
@@ -32,6 +33,11 @@ MAX_EVENTS = 1_000
 
 class ReplayRefused(ValueError):
     """The request was refused, with a sentence for the person who made it."""
+
+
+def route_observes() -> str:
+    """Return the sentence for a request that would write through a route that observes."""
+    return _("The route observes, so nothing is sent. Let it go live first.")
 
 
 class ReplayAlreadyRequested(ReplayRefused):
@@ -87,8 +93,8 @@ def request_replay(
     request: the database accepts it once, so that a second click starts nothing. `address` is the person's
     network address.
 
-    Raises ReplayRefused without a reason, without events, for too many, and for a payload as received that
-    does not exist.
+    Deliveries of routes that observe are left out. Raises ReplayRefused without a reason, without events, for too many,
+    if all routes observe, and for a payload as received that does not exist.
     """
     reason = normalize_reason(reason)
     if not 0 < len(events) <= MAX_EVENTS:
@@ -129,6 +135,8 @@ def _request_stored(
     replayed_events = {pk: replayed for pk, replayed in results.items() if replayed is not None}
     if not replayed_events:
         raise ReplayAlreadyRequested(_("This replay has already been requested and has not started yet."))
+    if all(replayed.observes for replayed in replayed_events.values()):
+        raise ReplayRefused(route_observes())
     deliveries = tuple(pk for replayed in replayed_events.values() for pk in replayed.deliveries)
     replay.events = sum(bool(replayed.deliveries) for replayed in replayed_events.values())
     replay.deliveries = len(deliveries)
@@ -154,12 +162,13 @@ def _request_stored(
 @dataclass(frozen=True, slots=True)
 class _ReplayedEvent:
     """The deliveries of a replayed event: their keys, the facts about those that the replay opened, and the audit
-    entries of those that it reopened.
+    entries of those that it reopened. If `observes`, all its routes do.
     """
 
     deliveries: Sequence[int] = ()
     opened: Sequence[JSONValue] = ()
     entries: Sequence[NewEntry] = ()
+    observes: bool = False
 
 
 def _replay_event(event: Event, replay: PersonRequest, options: ReplayOptions) -> _ReplayedEvent | None:
@@ -172,7 +181,7 @@ def _replay_event(event: Event, replay: PersonRequest, options: ReplayOptions) -
         return _ReplayedEvent()
     if not event.deliveries.exists() and not is_erased(event.entity_id):
         batch = WriteBatch()
-        opened_rows = open_deliveries(event, resolve_routes(event), batch).opened_rows.deliveries
+        opened_rows = open_deliveries(event, live_routes(event), batch).opened_rows.deliveries
         batch.run()
     # Locked, so that none is claimed between the two updates and misses the replay.
     rows = event.deliveries.select_for_update().order_by("pk")
@@ -182,8 +191,22 @@ def _replay_event(event: Event, replay: PersonRequest, options: ReplayOptions) -
     # A closed delivery names the request that closed it, and waits for nothing.
     if any(replay and state in OPEN_STATES for replay, _, state in locked):
         return None
-    reopened = mark_for_replay(Delivery.objects.filter(event=event), replay, options)
-    return _ReplayedEvent(list(event.deliveries.values_list("pk", flat=True)), opened_rows, reopened)
+    live = Delivery.objects.filter(event=event, route__mode=Route.Mode.LIVE)
+    keys = list(live.values_list("pk", flat=True))
+    if not keys:
+        return _ReplayedEvent(observes=bool(locked or routes_of(event)))
+    return _ReplayedEvent(keys, opened_rows, mark_for_replay(live, replay, options))
+
+
+def live_routes(event: Event) -> list[ResolvedRoute]:
+    """Return the routes of an event without a delivery that a replay opens deliveries for."""
+    return [resolved for resolved in resolve_routes(event) if not resolved.observes]
+
+
+def observes(event: Event) -> bool:
+    """True if all deliveries of an event are on routes that observe, so that a replay of it is refused."""
+    modes = set(event.deliveries.values_list("route__mode", flat=True))
+    return modes == {Route.Mode.OBSERVE}
 
 
 def replayed_entry(

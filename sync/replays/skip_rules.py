@@ -21,13 +21,14 @@ from sync.models import (
     PersonRequest,
     PersonRequestMember,
     PersonRequestState,
+    Route,
     SkipReason,
 )
 from webhooks.models import Event, EventOrigin, is_erased
 
 _LOADED_FIELDS = (
     *("event_id", "state", "person_request_id", "is_relayed", "settled_at", "occurred_at"),
-    *("newer", "newer_type", "linked_record", "applied_until"),
+    *("newer", "newer_type", "linked_record", "applied_until", "route__mode"),
 )
 _STARTED = (PersonRequestState.AWAITING, PersonRequestState.RUNNING, PersonRequestState.PAUSED)
 
@@ -35,7 +36,7 @@ _STARTED = (PersonRequestState.AWAITING, PersonRequestState.RUNNING, PersonReque
 def find_skipped(events: Collection[Event], replay: PersonRequest) -> dict[int, SkipReason]:
     """Return the reason for each event of this replay that is skipped, by key.
 
-    An event with several targets is sent if one of them still needs it.
+    An event with several targets is sent if one of them still needs it. Routes that observe take none.
     """
     keys = [event.pk for event in events]
     deliveries: dict[int, list[Any]] = defaultdict(list)
@@ -53,21 +54,20 @@ def find_skipped(events: Collection[Event], replay: PersonRequest) -> dict[int, 
         if _is_erased(event, erased)
         else SkipReason.OTHER_REPLAY
         if event.pk in elsewhere
-        else _skip_reason(
-            event, deliveries[event.pk], replay, is_routed=(event.source_id, event.entity_type) in routed
-        )
+        else _skip_reason(event, deliveries[event.pk], replay, routed)
         for event in events
     }
     return {key: reason for key, reason in reasons.items() if reason is not None}
 
 
 def _skip_reason(
-    event: Event, rows: list[Any], replay: PersonRequest, *, is_routed: bool
+    event: Event, rows: list[Any], replay: PersonRequest, routed: Collection[tuple[int, str, str]]
 ) -> SkipReason | None:
     if not rows:
-        # Only a webhook is for all routes of its source.
-        is_routed = is_routed and event.origin == EventOrigin.WEBHOOK
-        return None if is_routed and event.event_type in EVENT_TYPES else SkipReason.UNROUTED
+        return _reason_without_delivery(event, routed)
+    rows = [row for row in rows if row.route__mode == Route.Mode.LIVE]
+    if not rows:
+        return SkipReason.OBSERVES
     # Only an open delivery waits for its replay: a closed one names the request that closed it.
     if any(row.person_request_id and row.state in OPEN_STATES for row in rows):
         return SkipReason.OTHER_REPLAY
@@ -76,6 +76,16 @@ def _skip_reason(
     if not all(map(is_outdated, rows)):
         return None
     return SkipReason.DELETED if all(map(_entity_was_deleted, rows)) else SkipReason.NEWER
+
+
+def _reason_without_delivery(event: Event, routed: Collection[tuple[int, str, str]]) -> SkipReason | None:
+    # Only a webhook is for all routes of its source.
+    if event.origin != EventOrigin.WEBHOOK or event.event_type not in EVENT_TYPES:
+        return SkipReason.UNROUTED
+    modes = [mode for mode in Route.Mode if (event.source_id, event.entity_type, mode) in routed]
+    if Route.Mode.LIVE in modes:
+        return None
+    return SkipReason.OBSERVES if modes else SkipReason.UNROUTED
 
 
 def _succeeded_since_frozen(rows: list[Any], replay: PersonRequest) -> bool:
@@ -93,9 +103,11 @@ def _entity_was_deleted(row: Any) -> bool:
     return bool(row.newer_type == "DELETE" or row.linked_record == "")
 
 
-def _routed_entity_types(events: Collection[Event]) -> set[tuple[int, str]]:
+def _routed_entity_types(events: Collection[Event]) -> set[tuple[int, str, str]]:
+    """Return sources and entity types of the enabled routes, with their modes."""
     sources = {event.source_id for event in events}
-    return set(enabled_routes().filter(source__in=sources).values_list("source_id", "entity_type"))
+    routes = enabled_routes().filter(source__in=sources)
+    return set(routes.values_list("source_id", "entity_type", "mode"))
 
 
 def _confirmed_erasures(events: Collection[Event]) -> Mapping[tuple[str, str], set[int]]:
