@@ -276,8 +276,8 @@ def _collect_fields(node: Any, name: str, names: set[str]) -> bool:
     return not _is_field_node(node, name) and all(_collect_fields(child, name, names) for child in children)
 
 
-# The child that builds what an expression gives: the last step of a path, what is done with each item, or what follows a
-# condition. A path of fields is one node, with a child for each step; the third child of a filter is its condition.
+# The child that builds what an expression gives: the last step of a path, what is done with each item, or what follows
+# a condition. A path of fields is one node, with a child for each step; the third child of a filter is its condition.
 _BUILDING_CHILDREN = {
     "subexpression": -1,
     "pipe": -1,

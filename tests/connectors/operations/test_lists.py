@@ -97,6 +97,8 @@ def test_a_page_elsewhere_is_never_requested() -> None:
         ("{id: id, name: name}", "items[].{id: id, name: name, more: more}", {}, True),
         ("{id: id, name: name}", "items[].{id: id}", {}, False),
         ("@", "items[].{id: id}", {}, False),
+        ("data.customer.{id: id, name: name}", "data.edges[].node.{id: id}", {}, False),
+        ("data.customer.{id: id}", "data.edges[].node.{id: id}", {}, True),
         ("@", "items", {}, True),
         ("{id: id, name: name}", "items[].{id: id}", {"whole_items": False}, True),
         ("{id: id, name: name}", "items[].{id: id}", {"complete": False}, True),
