@@ -5,7 +5,7 @@ import json
 import sqlite3
 import threading
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -52,10 +52,17 @@ class RecordStore:
             end = None if limit is None else offset + limit
             return copy.deepcopy(list(islice(self._records[collection].values(), offset, end)))
 
-    def read_page(self, collection: str, offset: int, limit: int) -> tuple[list[Record], int]:
-        """Return one page of a collection, oldest first, and the number of all its records at that moment."""
+    def read_page(
+        self, collection: str, offset: int, limit: int, is_listed: Callable[[Record], bool] | None = None
+    ) -> tuple[list[Record], int]:
+        """Return one page of a collection, oldest first, and the number of all its records at that moment; only of
+        those that ``is_listed`` accepts.
+        """
         with self.lock:
-            return self.list_records(collection, offset, limit), self.count_records(collection)
+            if is_listed is None:
+                return self.list_records(collection, offset, limit), self.count_records(collection)
+            listed = [record for record in self._records[collection].values() if is_listed(record)]
+            return copy.deepcopy(listed[offset : offset + limit]), len(listed)
 
     def count_records(self, collection: str) -> int:
         """Return the number of records in a collection."""

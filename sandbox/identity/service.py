@@ -1,6 +1,8 @@
 """The identity service's JSON API."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -17,6 +19,7 @@ from sandbox.identity.webhook import SentWebhook, Webhook, parse_webhook
 from sandbox.identity.webhook_sender import WebhookSender
 
 DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 100, 500
+_CHANGED_SINCE = re.compile(r'meta\.lastModified gt "([^"]*)"')
 
 _BASE_PATHS = {
     "users": ("/api/users", "/api/rest/v1/user"),
@@ -156,11 +159,12 @@ class IdentityApi(CollectionApi):
         self._store, self._sender, self._directory = service.store, service.sender, service.directory
 
     def list_records(self, collection: str, request: Request) -> Response:
-        """Return a page in the format of Trivore's management API: ``startIndex`` counts from 0."""
-        if "filter" in request.query:
-            raise HttpError(400, "Filters are not supported here.")
+        """Return a page in the format of Trivore's management API: ``startIndex`` counts from 0. A ``filter`` may ask
+        for what changed after a time.
+        """
+        is_listed = _parse_filter(request.query.get("filter"))
         start, limit = parse_page_bounds(request, "startIndex", "count", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
-        resources, total = self._store.read_page(collection, start, limit)
+        resources, total = self._store.read_page(collection, start, limit, is_listed)
         content = {
             "resources": resources,
             "totalResults": total,
@@ -187,6 +191,18 @@ class IdentityApi(CollectionApi):
         return _build_webhook_headers(
             self._sender.send_webhook(Webhook(ENTITY_TYPES[collection], record["id"], event_type))
         )
+
+
+def _parse_filter(text: str | None) -> Callable[[Record], bool] | None:
+    """Return what a filter ``meta.lastModified gt "TIME"`` accepts. Raises HttpError (400) for any other one."""
+    if text is None:
+        return None
+    found = _CHANGED_SINCE.fullmatch(text)
+    try:
+        since = datetime.fromisoformat(found[1] if found else "").astimezone(UTC)
+    except ValueError:
+        raise HttpError(400, 'The only filter supported here is: meta.lastModified gt "TIME".') from None
+    return lambda record: datetime.fromisoformat(record["meta"]["lastModified"]) > since
 
 
 def _build_webhook_headers(sent: SentWebhook) -> dict[str, str]:

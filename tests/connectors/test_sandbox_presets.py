@@ -1,6 +1,7 @@
 """The presets for the stand-in services, against those services."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -191,6 +192,27 @@ def test_the_stand_ins_list_all_their_entities_page_by_page(
             records = service.list_records(collection)
             listed = read_list(connector, entity_type)
             assert [item.id for item in listed] == [str(record["id"]) for record in records]
+
+
+def test_the_stand_in_lists_only_what_changed_since_a_time(aurora: IdentityService) -> None:
+    """In the order of creation: what changes meanwhile moves no other item to another page."""
+    settings = load_preset("sandbox-identity")["settings"]
+    for entity_type, collection in (("USER", "users"), ("GROUP", "groups"), ("FILE", "files")):
+        settings["entities"][entity_type]["list"]["size"] = 2
+        for place in range(6):
+            meta = {"lastModified": f"2026-11-30T08:00:0{5 * place % 6}.000Z"}
+            aurora.store.put_record(collection, f"n{place}", {"id": f"n{place}", "meta": meta})
+        for record in aurora.list_records(collection):
+            if not record["id"].startswith("n"):
+                aurora.store.delete_record(collection, record["id"])
+        connector = _identity(aurora, settings=settings)
+        since = datetime(2026, 11, 30, 8, 0, 2, tzinfo=UTC)
+        listed = read_list(connector, entity_type, modified_since=since)
+        assert [(item.id, item.modified_at > since) for item in listed] == [
+            (f"n{place}", True) for place in range(6) if 5 * place % 6 > 2
+        ]
+        page = connector.read_entity_page(entity_type, None, modified_since=since)
+        assert (len(page.entities), page.total) == (2, 3)
 
 
 @pytest.mark.submission

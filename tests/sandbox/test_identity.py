@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from standardwebhooks.webhooks import Webhook
@@ -52,6 +53,15 @@ def test_an_entity_can_be_created_once_and_deleted_once(call_identity: Client) -
     answer = call_identity("GET", "/api/files/FILE-1")
     assert answer.status_code == 404
     assert answer.json() == {"errorMessage": "There is no file with this id.", "statusCode": 404}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", 'name eq "x"', "meta.lastModified gt", 'meta.lastModified gt "soon"', 'meta.lastModified gt ""'],
+)
+def test_a_filter_of_another_form_is_refused(call_identity: Client, text: str) -> None:
+    answer = call_identity("GET", f"/api/users?{urlencode({'filter': text})}")
+    assert (answer.status_code, "meta.lastModified gt" in answer.json()["errorMessage"]) == (400, True)
 
 
 UPDATE = {"entityType": "USER", "id": "IDNUMBER1234", "eventType": "UPDATE"}
