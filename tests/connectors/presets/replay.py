@@ -86,8 +86,11 @@ def read_list(connect: Callable[[], Any], step: Mapping[str, Any]) -> list[Any]:
     """Return the entities or records of a list, each page read by another connector from the stored position."""
     items: list[Any] = []
     position: Any = None
+    arguments = dict(step["arguments"])
+    if "modified_since" in arguments:
+        arguments["modified_since"] = datetime.fromisoformat(arguments["modified_since"])
     while True:
-        page = getattr(connect(), step["call"])(**step["arguments"], position=position)
+        page = getattr(connect(), step["call"])(**arguments, position=position)
         items += page[0]
         if page.next is None:
             return items

@@ -5,6 +5,7 @@ and its result. They were recorded from stand-ins that were written from the ven
 """
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -91,6 +92,7 @@ def test_a_preset_sends_the_recorded_requests_and_reads_their_responses(name: st
             assert not replay.expected, f"{step['name']}: requests were not sent"
             entity_type = step["arguments"].get("entity_type", "")
             if step["call"] in LISTS:
+                assert all(changed_since(item, step["arguments"].get("modified_since")) for item in result)
                 listed.update({(entity_type, item.id): content_of(item) for item in result})
                 result = [item.id for item in result]
             elif (
@@ -102,6 +104,13 @@ def test_a_preset_sends_the_recorded_requests_and_reads_their_responses(name: st
         common = {key for key in listed.keys() & fetched.keys() if key[0] in whole}
         assert {kind for kind, _ in common} == whole
         assert {key: listed[key] for key in common} == {key: fetched[key] for key in common}
+
+
+def changed_since(item: Any, since: str | None) -> bool:
+    """True if the hub reads that an item changed after a time."""
+    return since is None or (
+        item.modified_at is not None and item.modified_at > datetime.fromisoformat(since)
+    )
 
 
 def content_of(item: Any) -> Any:
@@ -119,6 +128,20 @@ def test_a_list_that_says_complete_has_recorded_pages() -> None:
             pages = [len(step["exchanges"]) for step in recorded["steps"] if step["call"] in LISTS]
             assert pages, name
             assert name in ONE_PAGE or max(pages) > 1, name
+
+
+def test_a_list_of_what_changed_has_recorded_pages_of_each_type() -> None:
+    """Two at least, and what they list says when it changed: a catch-up goes on from there."""
+    for name, recorded in RECORDED.items():
+        for kind, settings in PRESETS[name].connector_settings["entities"].items():
+            if "modified_since" in settings.get("list", {}):
+                pages = [
+                    len(step["exchanges"])
+                    for step in recorded["steps"]
+                    if step["arguments"].get("entity_type") == kind and "modified_since" in step["arguments"]
+                ]
+                assert max(pages, default=0) > 1, (name, kind)
+                assert "modified" in settings, (name, kind)
 
 
 def test_every_preset_of_a_vendor_has_recorded_exchanges_of_each_kind() -> None:
