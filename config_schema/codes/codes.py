@@ -110,6 +110,7 @@ _OUTCOME: Mapping[str, _Row] = {
     "observed": (200, "nobody", False),
     "observed-failed": (200, "nobody", False),
     "filtered": (200, "nobody", False),
+    "out-of-scope": (200, "nobody", False),
     "type-not-handled": (200, "nobody", False),
     "superseded": (200, "nobody", False),
     "accepted": (202, "nobody", False),
@@ -146,6 +147,7 @@ _OUTCOME: Mapping[str, _Row] = {
     "unmappable": (422, "hub", False),
     "missing-data": (422, "identity", False),
     "mapping-over-budget": (424, "hub", True),
+    "mapping-failed": (422, "hub", False),
     "reference-missing": (424, "identity", True),
     "too-many-references": (422, "identity", False),
     "entity-too-large": (422, "identity", False),
@@ -164,7 +166,8 @@ CATALOGUE: Mapping[str, OutcomeCode] = {
 NOT_STORED_CODES = frozenset(code for code, (_, _, is_retryable) in _REQUEST.items() if is_retryable)
 """Codes of verified requests of which nothing is stored. Their sender has to send them again."""
 HUB_FOUND_CODES = frozenset(
-    {"unmappable", "missing-data", "identity-over-budget", "target-over-budget", "mapping-over-budget"}
+    {"unmappable", "mapping-failed", "missing-data", "identity-over-budget", "target-over-budget"}
+    | {"mapping-over-budget"}
 )
 """Codes whose field errors are found by the hub itself: no system has refused a request."""
 RETRYABLE_CODES = frozenset(code for code, entry in CATALOGUE.items() if entry.retryable)

@@ -230,7 +230,7 @@ def _calls_by_attempt(
 
 def is_found_by_hub(code: str) -> bool:
     """Return True if the messages of a failure with this code are the hub's own."""
-    return code in ("unmappable", "missing-data", OWNER_HELD_CODE) or code.endswith("-over-budget")
+    return code in ("unmappable", "mapping-failed", "missing-data", OWNER_HELD_CODE) or code.endswith("-over-budget")
 
 
 def _attempt_row(

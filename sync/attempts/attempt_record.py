@@ -18,6 +18,7 @@ from database.write_batch import WriteBatch
 from sync.attempts.attempt_result import ACTION_CODES, AttemptResult
 from sync.attempts.call_log import AttemptRecorder, SettledCalls
 from sync.attempts.plan import AttemptFindings, Plan
+from sync.attempts.scope import OUT_OF_SCOPE_CODE
 from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import AppliedRecord
 from sync.deliveries.stored_webhook import wants_entity
@@ -25,9 +26,10 @@ from sync.evidence.row_facts import attempt_facts, call_facts, change_facts
 from sync.limits.circuit_breaker import is_system_failure
 from sync.models import SUCCESS_STATES, AttemptCause, Delivery, Finding, PayloadChoice, new_recheck
 from sync.models.failure import digest_failure_reason
-from sync.planning.change import ChangeAction, FieldChange
+from sync.planning.change import ChangeAction, FieldChange, ScopeMove
 from sync.planning.failure_reasons import reason_of_failure
 from sync.planning.references import Reference
+from sync.planning.scope import digest_condition
 from sync.references.missing_references import delete_missing
 from sync.references.record_references import ReferenceChanges
 from webhooks.delivery_port import PendingAnswer
@@ -138,7 +140,20 @@ class FinishedAttempt:
                 **({"became": state_after} if state_after != result.state else {}),
             },
         )
-        return [ended] if pending_answer is None else [ended, pending_answer.audit_entry]
+        entries = [ended] if pending_answer is None else [ended, pending_answer.audit_entry]
+        return [*entries, *self._unlinked_entries()]
+
+    def _unlinked_entries(self) -> list[NewEntry]:
+        """Return the entry of a link that ends because its entity left the scope, in the stream of the event."""
+        plan, delivery = self.findings.plan, self.claim.delivery
+        if plan is None or not plan.change.ends_link or self.result.state not in SUCCESS_STATES:
+            return []
+        details = {
+            "connection": delivery.target.slug,
+            "attempt": str(self.claim.attempt.key),
+            "reason": OUT_OF_SCOPE_CODE,
+        }
+        return [NewEntry(delivery.event.stream, "link.removed", details=details)]
 
     @property
     def awaited_records(self) -> Mapping[Reference, str]:
@@ -154,10 +169,18 @@ class FinishedAttempt:
         plan = self.findings.plan
         if plan is None or self.result.state not in SUCCESS_STATES:
             return {}
-        proof = self.findings.deletion_proof if plan.change.action is ChangeAction.DELETE else {}
+        proof = self._deletion_proof(plan) if plan.change.action is ChangeAction.DELETE else {}
         return change_facts(
             proof, replaces_record=plan.had_record and plan.change.action is ChangeAction.CREATE
         )
+
+    def _deletion_proof(self, plan: Plan) -> Mapping[str, str]:
+        """Return what proves that a record was to be deleted: a condition that its entity does not fulfil, or that the
+        entity was deleted.
+        """
+        if not plan.leaves_scope:
+            return self.findings.deletion_proof
+        return {"condition": digest_condition(self.claim.delivery.route.condition)}
 
     def applied_record(self) -> AppliedRecord | None:
         """Return the values that the subject's link takes; None if it is not written.
@@ -166,28 +189,39 @@ class FinishedAttempt:
         a record that was not found is marked as deleted.
         """
         findings, plan = self.findings, self.findings.plan
-        if plan is None or self.result.state not in SUCCESS_STATES:
+        if plan is None or self.result.state not in SUCCESS_STATES or plan.change.scope is ScopeMove.UNKNOWN:
             return None
         is_stale_link = plan.is_record_absent and self.claim.link is not None
         if not (findings.record_id or self.claim.delivery.is_relayed or is_stale_link):
             return None
-        is_deleted = plan.is_record_absent or plan.change.action is ChangeAction.DELETE
+        ends_link = plan.change.ends_link or plan.change.action is ChangeAction.DELETE
+        is_deleted = plan.is_record_absent or ends_link
         return AppliedRecord(
             applied_at=self.ended_at,
             # Empty marks the record as deleted; None leaves the stored id unchanged.
             record_id="" if is_deleted else findings.record_id or None,
             version=None if findings.entity is None else (findings.entity.version or "")[:128],
             occurred_at=_relayed_timestamp(self.claim.delivery),
-            write_counts=plan.write_counts,
-            external_id_field=self._proving_field(plan),
+            write_counts={} if plan.change.ends_link else plan.write_counts,
+            external_id_field="" if plan.change.ends_link else self._proving_field(plan),
             withheld_fields=self._withheld_fields(plan),
+            left_scope_at=self._left_scope_at(plan),
+            keeps_left_scope=plan.change.scope not in (ScopeMove.LEFT, ScopeMove.RETURNED),
         )
+
+    def _left_scope_at(self, plan: Plan) -> datetime | None:
+        """Return when an entity outside the scope of its route left it: the first time counts."""
+        link = self.claim.link
+        before = None if link is None else link.left_scope_at
+        return (before or self.ended_at) if plan.leaves_scope else None
 
     def _withheld_fields(self, plan: Plan) -> tuple[str, ...] | None:
         """Return the fields that were left out because they had no value in any entity; None if only a part of the
         entity was known.
         """
         is_partial = not self.claim.delivery.is_fetched and plan.change.action is not ChangeAction.CREATE
+        if plan.leaves_scope:
+            is_partial = not plan.change.ends_link
         return None if is_partial and self.findings.entity is not None else plan.change.withheld_fields
 
     def _proving_field(self, plan: Plan) -> str | None:
@@ -221,7 +255,8 @@ class FinishedAttempt:
         A re-check that finds that state again adds none: the attempt that it checks has its own.
         """
         is_recheck = self.claim.attempt.cause == AttemptCause.RECHECK
-        is_outdated = self.result.state in SUCCESS_STATES and self.findings.is_outdated and not is_recheck
+        has_delivered = self.result.state in SUCCESS_STATES or self.result.code == OUT_OF_SCOPE_CODE
+        is_outdated = has_delivered and self.findings.is_outdated and not is_recheck
         return is_outdated or (self.result.may_still_arrive and self.claim.delivery.gets_rechecks)
 
     def _complete_attempt(self) -> None:

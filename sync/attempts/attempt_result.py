@@ -25,6 +25,7 @@ from sync.attempts.plan import (
     NoRelayedData,
     Plan,
 )
+from sync.attempts.scope import OUT_OF_SCOPE_CODE, OutOfScope
 from sync.deliveries.claims import Claim
 from sync.limits.rate_limit import RateLimited
 from sync.models import MATCH_HELD_CODE, AttemptOutcome
@@ -33,6 +34,7 @@ from sync.planning.mapping import EntityNotMappable, MappingOverBudget, Referenc
 from sync.planning.record_matching import AmbiguousMatch, MatchUndecided, RecordAbsenceUnproven
 from sync.planning.references import Reference
 from sync.planning.retry_policy import RetryPolicy, next_retry_delay
+from sync.planning.scope import ConditionFailed
 from sync.references.missing_references import REFERENCE_MISSING_CODE, wait_delay
 from sync.references.value_holders import NONE_TAKEN, TakenValues
 from webhooks.models import State
@@ -108,6 +110,7 @@ FAILURE_CODES: dict[type[Exception], tuple[str, bool]] = {
     ConnectionDisabled: ("connection-disabled", True),
 }
 _MAPPING_CODES: dict[type[Exception], str] = {
+    ConditionFailed: "mapping-failed",
     MappingOverBudget: "mapping-over-budget",
     TooManyReferences: "too-many-references",
 }
@@ -124,7 +127,11 @@ _LOST_EXTERNAL_ID = gettext_noop(
 
 
 def failure_result(error: Exception, claim: Claim) -> AttemptResult:
-    """Return the result for an error: its code, the party responsible for it, and the time of the next attempt."""
+    """Return the result for an error: its code, the party responsible for it, and the time of the next attempt. An
+    entity outside the scope of the route is no failure.
+    """
+    if isinstance(error, OutOfScope):
+        return AttemptResult(AttemptOutcome.IGNORED, State.IGNORED, OUT_OF_SCOPE_CODE)
     if isinstance(error, HeldForApproval | MatchUndecided | RecordOwnerUnproven):
         return _held_result(error)
     if isinstance(error, EntityAbsenceUnproven | RecordAbsenceUnproven):
@@ -158,7 +165,7 @@ def _mapping_result(error: EntityNotMappable | NoRelayedData, claim: Claim) -> A
         return _reference_result(error, claim)
     if isinstance(error, NoRelayedData):
         return _failed_result(claim, "missing-data", is_retryable=False, errors=(NO_RELAYED_DATA,))
-    code = _MAPPING_CODES.get(type(error), "unmappable")
+    code = next((code for kind, code in _MAPPING_CODES.items() if isinstance(error, kind)), "unmappable")
     return _failed_result(claim, code, is_retryable=False, errors=(_unmappable_field(error),))
 
 

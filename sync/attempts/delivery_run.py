@@ -182,6 +182,8 @@ def _has_new_record(claim: Claim, result: AttemptResult, findings: AttemptFindin
     is_planned_success = result.state in SUCCESS_STATES and findings.change is not None
     if not (is_planned_success and findings.record_id) or findings.entity is None:
         return False
+    if findings.plan is not None and findings.plan.leaves_scope:
+        return False
     # A retry or replay may find a link that an earlier attempt, or a person, has stored.
     is_known = claim.link is not None and claim.link.record_id == findings.record_id
     if is_known and claim.attempt.cause == AttemptCause.WEBHOOK:

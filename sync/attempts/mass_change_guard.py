@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from sync.deliveries.claims import Claim
 from sync.models import Attempt, ChangeCategory, Delivery, Link, Route
-from sync.planning.change import Change, ChangeAction
+from sync.planning.change import Change, ChangeAction, ScopeMove
 
 # With fewer records a percentage is hardly one record, and would hold normal changes.
 MIN_KNOWN_RECORDS = 20
@@ -61,15 +61,13 @@ def check_mass_change(claim: Claim, change: Change, *, is_deleted: bool) -> None
 def categorize_change(change: Change, *, is_deleted: bool) -> ChangeCategory | None:
     """Return the category that a change counts in, None for no change.
 
-    A deletion is a removal; so is any change to the record of a deleted entity.
+    A deletion is a removal; so is any change to the record of an entity that was deleted or left the scope of the
+    route, and the end of its link.
     """
-    if change.action is ChangeAction.NOTHING:
+    if change.is_empty:
         return None
-    return (
-        ChangeCategory.REMOVAL
-        if is_deleted or change.action is ChangeAction.DELETE
-        else ChangeCategory.CHANGE
-    )
+    is_removal = is_deleted or change.action is ChangeAction.DELETE or change.scope is ScopeMove.LEFT
+    return ChangeCategory.REMOVAL if is_removal else ChangeCategory.CHANGE
 
 
 def _window_limit(delivery: Delivery, category: ChangeCategory) -> int | None:

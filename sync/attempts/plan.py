@@ -21,6 +21,7 @@ from sync.attempts.absence import (
     prove_record_owner,
     reported_deletion,
 )
+from sync.attempts.scope import decide_scope
 from sync.attempts.unlinked_records import match_unlinked_record
 from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import has_linked_entity, other_owners
@@ -29,6 +30,7 @@ from sync.models import Attempt, AttemptCause, Delivery, Route
 from sync.planning.change import (
     Change,
     ChangeAction,
+    ScopeMove,
     UnreadFields,
     add_unchanged_field,
     plan_candidates,
@@ -46,6 +48,7 @@ from sync.planning.record_matching import (
 )
 from sync.planning.reference_resolution import MappedFields, map_with_references
 from sync.planning.references import Reference
+from sync.planning.scope import plan_returned_entity
 from sync.planning.unkept_fields import (
     DigestDifference,
     WriteCount,
@@ -66,6 +69,7 @@ FETCH_RETRY_PAUSES = (0.2, 0.5, 1.0)
 MAX_LAG = timedelta(seconds=60)
 # Services cut their times to whole seconds.
 TIMESTAMP_RESOLUTION = timedelta(seconds=1)
+_KEEPS_RECORD = (Route.LeavingPolicy.LEAVE, Route.LeavingPolicy.UNLINK)
 
 
 class NoMatchingRecord(Exception):
@@ -99,7 +103,7 @@ class Plan:
     If `is_matched`, the record was found by a value, and must be linked to the subject before it is changed.
     `write_counts` are the counts of the record after the change is applied. `left_out` has the entities that the record
     should refer to but that have no record, `linked` the record ids of the other entities. If `is_record_absent`, the
-    entity was deleted, and it has no record. `found`: how the record was found. `unseen`: what the entity says of
+    entity was deleted or left the scope of the route, and it has no record. `found`: how the record was found. `unseen`: what the entity says of
     fields that had no value yet. If `had_record`, the subject was linked to a record when this was planned.
     """
 
@@ -113,6 +117,11 @@ class Plan:
     found: FoundRecord = NO_RECORD
     unseen: UnseenPaths = NOTHING_UNSEEN
     had_record: bool = False
+
+    @property
+    def leaves_scope(self) -> bool:
+        """True if the entity left the scope of its route."""
+        return self.change.scope is ScopeMove.LEFT
 
 
 @dataclass(slots=True)
@@ -144,7 +153,8 @@ def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings)
     """Find out what must change in the target. Sends reads only; a preview runs exactly this.
 
     Raises EntityAbsenceUnproven or RecordAbsenceUnproven if nothing proves that a missing entity or record was deleted,
-    and RecordOwnerUnproven if the record of a deleted entity may be that of another person.
+    RecordOwnerUnproven if the record of an entity that was deleted, or left the scope of the route, may be that of
+    another person, and OutOfScope for an entity that the route is not for.
     """
     mapping = claim.route.mapping
     if mapping is None:
@@ -155,19 +165,21 @@ def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings)
     findings.entity, findings.is_outdated = entity, is_outdated
     unread = _unread_names(claim, connectors.target, mapping)
     try:
-        plan = _find_record_and_plan(claim, connectors.target, mapping, entity, unread)
+        move = decide_scope(claim, entity, is_outdated=is_outdated)
+        plan = _find_record_and_plan(claim, connectors.target, mapping, entity, unread, move)
     except MatchUndecided as undecided:
         # A person decides; until then the plan has the candidates.
         candidates = plan_candidates(tuple(mapping.fields), undecided.fields, undecided.candidates)
         found = FoundRecord(None, has_failed_proof=undecided.has_failed_proof)
         findings.plan = Plan(candidates, found=found)
         raise
-    is_partial = entity is None or not claim.delivery.is_fetched
+    removes = entity is None or plan.leaves_scope
+    is_partial = removes or not claim.delivery.is_fetched
     findings.plan = plan = _leave_out_unkept(claim, plan, is_partial=is_partial, unread=unread)
     findings.record_id = plan.change.record_id or ""
     if entity is None:
         findings.deletion_proof = _prove_deletion(claim, connectors.identity, plan)
-    if plan.found.has_lost_external_id or (entity is None and plan.found.has_unknown_external_id):
+    if plan.found.has_lost_external_id or (removes and plan.found.has_unknown_external_id):
         _require_owner(claim, mapping, findings, plan)
     return plan
 
@@ -242,8 +254,9 @@ def _difference_digest(claim: Claim) -> DigestDifference:
 
 def _unread_names(claim: Claim, target: TargetConnector, mapping: ParsedMapping) -> frozenset[str]:
     """Return the fields that the hub compares and that the target does not return."""
-    deactivation = claim.delivery.route.deactivation or {}
-    return target.unread_fields(claim.route.target_type, mapping.compared_fields | deactivation.keys())
+    route = claim.delivery.route
+    names = mapping.compared_fields.union(route.deactivation or {}, route.reactivation or {})
+    return target.unread_fields(claim.route.target_type, names)
 
 
 def _unread_fields(claim: Claim, names: frozenset[str]) -> UnreadFields | None:
@@ -331,6 +344,7 @@ def _find_record_and_plan(
     mapping: ParsedMapping,
     entity: Entity | None,
     unread_names: frozenset[str],
+    move: ScopeMove,
 ) -> Plan:
     """Find the record of the entity, and plan its change. Raises MatchUndecided if a person has to decide.
 
@@ -338,19 +352,20 @@ def _find_record_and_plan(
     """
     route, is_partial = claim.delivery.route, not claim.delivery.is_fetched
     # Decided before any request to the target.
-    if entity is None and route.when_deleted == Route.DeletionPolicy.IGNORE:
-        return Plan(Change(ChangeAction.NOTHING))
+    if change := _plan_without_record(claim, entity, move):
+        return Plan(change)
     # Without a webhook nothing is known of the fields that depend on one: those of a record stay as they are.
     known = mapping if claim.delivery.event.origin == EventOrigin.WEBHOOK else mapping.of_entity
-    mapped = None if entity is None else _map_entity(claim, known, entity, is_partial=is_partial)
+    removes = entity is None or move is ScopeMove.LEFT
+    mapped = None if entity is None or removes else _map_entity(claim, known, entity, is_partial=is_partial)
     query = _build_record_query(claim, target)
     found = find_record(target, mapping, query)
     record = found.record
-    if record is None:
+    if record is None and move is not ScopeMove.LEFT:
         record = match_unlinked_record(claim, target, mapping, query, entity, mapped and mapped.fields)
     is_matched = found.is_taken_over or (found.record is None and record is not None)
     if entity is None or mapped is None:
-        plan_deletion = partial(_plan_deletion, route, unread=_unread_fields(claim, unread_names))
+        plan_deletion = partial(_plan_removal, route, move, unread=_unread_fields(claim, unread_names))
         current, change = _plan_with_version(claim, target, record, plan_deletion)
         return Plan(change, current, is_matched, is_record_absent=record is None, found=found)
     if record is None:
@@ -360,7 +375,7 @@ def _find_record_and_plan(
         mapped = _map_entity(claim, mapping, entity, is_partial=False)
     fields = mapped.fields
     require_own_external_id(mapping, fields, claim.delivery.entity_id, is_creation=record is None)
-    plan_record = partial(mapping.plan_record, fields, unread=_unread_fields(claim, unread_names))
+    plan_record = partial(_plan_fields, claim, mapping, fields, move, _unread_fields(claim, unread_names))
     current, change = _plan_with_version(claim, target, record, plan_record)
     if mapped.unseen.absent:
         change = replace(change, withheld_fields=tuple(sorted(mapped.unseen.absent)))
@@ -391,9 +406,46 @@ def _plan_with_version(
     return current, change if current is record else plan(current)
 
 
-def _plan_deletion(route: Route, record: Record | None, *, unread: UnreadFields | None) -> Change:
-    deletes = route.when_deleted == Route.DeletionPolicy.DELETE
-    return plan_deleted_entity(record, route.deactivation, deletes=deletes, unread=unread)
+def _plan_without_record(claim: Claim, entity: Entity | None, move: ScopeMove) -> Change | None:
+    """Return a change that sends nothing, whatever the record is; None for any other."""
+    route, link = claim.delivery.route, claim.link
+    if move is ScopeMove.UNKNOWN or (
+        entity is None and route.when_deleted == Route.DeletionPolicy.IGNORE
+    ):
+        return Change(ChangeAction.NOTHING, link.record_id if link and move else None, scope=move)
+    if move is not ScopeMove.LEFT or link is None or route.on_leaving not in _KEEPS_RECORD:
+        return None
+    ends_link = route.on_leaving == Route.LeavingPolicy.UNLINK
+    return Change(ChangeAction.NOTHING, link.record_id, scope=move, ends_link=ends_link)
+
+
+def _plan_removal(
+    route: Route, move: ScopeMove, record: Record | None, *, unread: UnreadFields | None
+) -> Change:
+    """Plan the change of the record of an entity that was deleted, or left the scope of its route."""
+    has_left = move is ScopeMove.LEFT
+    deletes = (
+        route.on_leaving == Route.LeavingPolicy.DELETE
+        if has_left
+        else route.when_deleted == Route.DeletionPolicy.DELETE
+    )
+    change = plan_deleted_entity(record, route.deactivation, deletes=deletes, unread=unread)
+    return replace(change, scope=move)
+
+
+def _plan_fields(
+    claim: Claim,
+    mapping: ParsedMapping,
+    fields: Mapping[str, Any],
+    move: ScopeMove,
+    unread: UnreadFields | None,
+    record: Record | None,
+) -> Change:
+    """Plan the change of a record that gets the mapped fields."""
+    if move is ScopeMove.RETURNED:
+        reactivation = claim.delivery.route.reactivation or {}
+        return plan_returned_entity(mapping, fields, reactivation, record, unread)
+    return mapping.plan_record(fields, record, unread)
 
 
 def _build_record_query(claim: Claim, target: TargetConnector) -> RecordQuery:

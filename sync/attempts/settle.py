@@ -31,6 +31,7 @@ from sync.models import (
     Delivery,
     delivery_stream,
 )
+from sync.planning.change import ChangeAction
 from sync.references.missing_references import store_missing
 from sync.references.record_references import ReferenceChanges, find_changes
 from sync.references.value_holders import NONE_TAKEN, store_holders
@@ -135,7 +136,9 @@ def _find_reference_changes(
     mapping, plan = claim.route.mapping, findings.plan
     if mapping is None or not mapping.reference_types or plan is None or result.state not in SUCCESS_STATES:
         return None
-    is_partial = claim.delivery.is_relayed or not claim.delivery.is_fetched
+    # The record of an entity that left the scope keeps its references, unless it was deleted.
+    keeps_record = plan.leaves_scope and plan.change.action is not ChangeAction.DELETE
+    is_partial = claim.delivery.is_relayed or not claim.delivery.is_fetched or keeps_record
     return find_changes(claim.delivery, plan.linked, is_partial=is_partial)
 
 

@@ -35,6 +35,7 @@ _SUBJECT_STATE = Statement(
     (SELECT occurred_at FROM sync_link WHERE {MATCHES_SUBJECT}),
     (SELECT write_counts FROM sync_link WHERE {MATCHES_SUBJECT}),
     (SELECT external_id_field FROM sync_link WHERE {MATCHES_SUBJECT}),
+    (SELECT left_scope_at FROM sync_link WHERE {MATCHES_SUBJECT}),
     (SELECT mode FROM sync_route WHERE id = %s)"""  # noqa: S608
 )
 _EXPIRED = Statement(
@@ -75,7 +76,7 @@ def read_subject_state(delivery: Delivery) -> SubjectState:
     """Read the state of a delivery's subject, and the mode of its route. Takes no lock: only the constraint stops
     others from now on.
     """
-    is_open, *link_columns, mode = _SUBJECT_STATE.fetch_all(*delivery.subject * 5, delivery.route_id)[0]
+    is_open, *link_columns, mode = _SUBJECT_STATE.fetch_all(*delivery.subject * 6, delivery.route_id)[0]
     link = None if link_columns[0] is None else RecordLink.from_columns(*link_columns)
     return SubjectState(not is_open, link, observes=mode == Route.Mode.OBSERVE)
 

@@ -22,14 +22,16 @@ from sync.planning.unkept_fields import WriteCount, WriteCounts, list_unkept
 from webhooks.models import Event
 
 _READ_LINK = Statement(
-    f"SELECT record_id, occurred_at, write_counts, external_id_field FROM sync_link WHERE {MATCHES_SUBJECT}"  # noqa: S608
+    f"""SELECT record_id, occurred_at, write_counts, external_id_field, left_scope_at FROM sync_link
+    WHERE {MATCHES_SUBJECT}"""  # noqa: S608
 )
 # COALESCE: an attempt that does not know a value must not erase the stored one.
 _UPDATE_LINK = Statement(
     f"""UPDATE sync_link SET applied_at = %s, record_id = COALESCE(%s, record_id),
     version = COALESCE(%s, version), occurred_at = COALESCE(%s, occurred_at), write_counts = %s, unkept_fields = %s,
     external_id_field = COALESCE(%s, external_id_field),
-    withheld_fields = CASE WHEN %s THEN withheld_fields ELSE %s END
+    withheld_fields = CASE WHEN %s THEN withheld_fields ELSE %s END,
+    left_scope_at = CASE WHEN %s THEN left_scope_at ELSE %s END
     WHERE {MATCHES_SUBJECT}"""  # noqa: S608
 )
 _NEWEST_LINKS = 500
@@ -43,19 +45,25 @@ class RecordLink:
 
     `record_id` is None if the record was deleted. `write_counts` covers the fields of the record that were written
     since they last had their value. `external_id_field` is the field in which the record has shown the entity's id,
-    empty if it never has.
+    empty if it never has. `left_scope_at`: when the entity left the scope of its route, None if it is in it.
     """
 
     record_id: str | None
     occurred_at: datetime | None
     write_counts: WriteCounts = field(default_factory=dict)
     external_id_field: str = ""
+    left_scope_at: datetime | None = None
 
     @classmethod
     def from_columns(
-        cls, record_id: str, occurred_at: Any, write_counts: str | None, external_id_field: str | None
+        cls,
+        record_id: str,
+        occurred_at: Any,
+        write_counts: str | None,
+        external_id_field: str | None,
+        left_scope_at: Any = None,
     ) -> Self:
-        """Make a link of four columns of `sync_link`."""
+        """Make a link of five columns of `sync_link`."""
         counts = json.loads(write_counts) if write_counts else {}
         # An empty id marks a record that was deleted.
         return cls(
@@ -63,6 +71,7 @@ class RecordLink:
             parse_optional_timestamp(occurred_at),
             {name: WriteCount(digest, number) for name, (digest, number) in counts.items()},
             external_id_field or "",
+            parse_optional_timestamp(left_scope_at),
         )
 
 
@@ -223,6 +232,8 @@ class AppliedRecord:
     `write_counts` are the counts after this attempt. `external_id_field`: the field in which the record bears the
     entity's id, empty if it bears another one there, None if that is not known. `withheld_fields` had no value in any
     entity and were left out; None leaves the stored ones unchanged, because only a part of the entity was known.
+    `left_scope_at`: when the entity left the scope of its route, None if it is in it; not written if it
+    `keeps_left_scope`.
     """
 
     applied_at: datetime
@@ -232,13 +243,16 @@ class AppliedRecord:
     write_counts: WriteCounts = field(default_factory=dict)
     external_id_field: str | None = None
     withheld_fields: tuple[str, ...] | None = ()
+    left_scope_at: datetime | None = None
+    keeps_left_scope: bool = True
 
 
 def link_update(delivery: Delivery, applied: AppliedRecord) -> BoundStatement:
     """Return the update of an existing link; an empty record id marks the record as deleted."""
     *values, withheld = _link_values(applied)
     keeps_withheld = applied.withheld_fields is None
-    return _UPDATE_LINK.bind(*values, keeps_withheld, withheld, *delivery.subject)
+    scope = (applied.keeps_left_scope, applied.left_scope_at)
+    return _UPDATE_LINK.bind(*values, keeps_withheld, withheld, *scope, *delivery.subject)
 
 
 def new_link(delivery: Delivery, applied: AppliedRecord) -> Link:
@@ -251,7 +265,7 @@ def new_link(delivery: Delivery, applied: AppliedRecord) -> Link:
     known = {
         name: value for name, value in zip(names, _link_values(applied), strict=True) if value is not None
     }
-    return new_row(Link, **subject_filter(delivery), **known)
+    return new_row(Link, **subject_filter(delivery), left_scope_at=applied.left_scope_at, **known)
 
 
 def _link_values(applied: AppliedRecord) -> tuple[Any, ...]:

@@ -13,12 +13,14 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from config_schema.kinds import AnyValue
-from config_schema.model_fields import FieldSetting
+from config_schema.model_fields import FieldSetting, find_invalid_setting
 from config_schema.objects import MapOf
 from config_schema.translatable import translatable
 from sync.models.connection import Connection, ConnectionSide
 from sync.models.mapping import Mapping
+from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 from sync.planning.record_matching import MatchingPolicy
+from sync.planning.scope import CONDITION, writes_in_return
 from webhooks.models import Pausable, Source
 
 _MATCHING_LABELS = {
@@ -92,6 +94,30 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
         {"active": False},
         MapOf(AnyValue(), "FIELD"),
     ),
+    "condition": FieldSetting(
+        "Which entities the route is for: a JMESPath expression over `entity`, the fetched entity, that gives true or "
+        "false. Empty: all entities. An entity for which it gives anything else fails (`mapping-failed`).",
+        "entity.active && entity.type == 'employee'",
+        CONDITION,
+        rules=(translatable("A route that uses the webhook's own data has no condition."),),
+    ),
+    "on_leaving": FieldSetting(
+        "What happens to the record of an entity that stops fulfilling the condition. All but `leave` count as "
+        "deletions of the limits below.",
+        "deactivate",
+        rules=(
+            translatable("`deactivate` needs `deactivation`."),
+            translatable(
+                "`deactivate` needs `reactivation`, unless the mapping writes each field of `deactivation` to every "
+                "record."
+            ),
+        ),
+    ),
+    "reactivation": FieldSetting(
+        "The fields that are set once, together with those of the mapping, when an entity fulfils the condition again.",
+        {"active": True},
+        MapOf(AnyValue(), "FIELD"),
+    ),
     "relays": FieldSetting(
         "The data of the webhook is used, and no entity is fetched. Deliveries then run in order, and an "
         "older timestamp never overwrites a newer one.",
@@ -118,8 +144,8 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
     "retry_cap_seconds": FieldSetting("The maximum number of seconds between two attempts.", 3600.0),
     "guard_minutes": FieldSetting("The time window of the two limits below, in minutes.", 60),
     "max_removals": FieldSetting(
-        "The number of deletions and deactivations that the time window allows. More are held for approval. Empty: "
-        "no limit.",
+        "The number of deletions and deactivations, and of links that end, that the time window allows. More are held "
+        "for approval. Empty: no limit.",
         50,
     ),
     "max_changed_percent": FieldSetting(
@@ -242,19 +268,11 @@ class Route(Pausable):
         null=True, editable=False, help_text="when it was switched from fetching; null if it never was"
     )
     mode = models.CharField(max_length=8, choices=Mode, default=Mode.LIVE, editable=False)
-    condition = models.TextField(
-        blank=True, default="", editable=False, help_text="which entities it is for; empty: all"
-    )
+    condition = models.TextField(blank=True, default="")
     on_leaving = models.CharField(
-        max_length=12,
-        choices=LeavingPolicy,
-        default=LeavingPolicy.LEAVE,
-        editable=False,
-        help_text="for an entity with a record that stops fulfilling the condition",
+        "when an entity leaves the scope", max_length=12, choices=LeavingPolicy, default=LeavingPolicy.LEAVE
     )
-    reactivation = models.JSONField(
-        null=True, blank=True, editable=False, help_text="fields set when an entity fulfils it again"
-    )
+    reactivation = models.JSONField("fields set when it comes back", null=True, blank=True)
     continues_after_failure = models.BooleanField(
         "keep retrying after reporting a failure",
         null=True,
@@ -385,7 +403,7 @@ class Route(Pausable):
         is_trusted = self.matching == MatchingPolicy.TRUSTED
         if is_trusted and self.source_id and not self.source.is_signed:
             errors["matching"] = _("Only a signed source can be trusted.")
-        errors |= self._schedule_errors()
+        errors |= self._schedule_errors() | self._scope_errors()
         if not ROUTE_SETTINGS["deactivation"].accepts(self.deactivation):
             errors["deactivation"] = _("Enter a JSON object of field names and values.")
         elif self.when_deleted == self.DeletionPolicy.DEACTIVATE and not self.deactivation:
@@ -396,6 +414,43 @@ class Route(Pausable):
                 errors[name] = _("%(connection)s is not a connection to the %(system)s.") % names
         if errors:
             raise ValidationError(errors)
+
+    def _scope_errors(self) -> dict[str, Any]:
+        """Return the errors of the condition and of what happens to those who leave it and come back, by field."""
+        self.condition = self.condition.strip()
+        errors: dict[str, Any] = {}
+        if self.condition and self.relays:
+            errors["condition"] = _(
+                "A route that uses the webhook's own data cannot have a condition: the data may be a part of the "
+                "entity."
+            )
+        elif self.condition and (invalid := find_invalid_setting(CONDITION, self.condition)):
+            errors["condition"] = invalid.sentence
+        if self.reactivation is not None and not ROUTE_SETTINGS["reactivation"].accepts(self.reactivation):
+            errors["reactivation"] = _("Enter a JSON object of field names and values.")
+        if self.on_leaving == self.LeavingPolicy.DEACTIVATE and self.deactivation:
+            if not (self.reactivation or self._writes_in_return()):
+                errors.setdefault(
+                    "reactivation",
+                    _(
+                        "Enter the fields that make a record active again: the mapping does not write all fields that "
+                        "mark it as inactive."
+                    ),
+                )
+        elif self.on_leaving == self.LeavingPolicy.DEACTIVATE:
+            errors["deactivation"] = _("Enter the fields that mark a record as inactive.")
+        return errors
+
+    def _writes_in_return(self) -> bool:
+        """Return True if the newest version of the mapping writes each field of the deactivation to every record."""
+        version = self.mapping.versions.first() if self.mapping_id else None
+        if version is None or not isinstance(self.deactivation, dict):
+            return False
+        try:
+            mapping = parse_mapping(version.declaration)
+        except InvalidMapping:
+            return False
+        return writes_in_return(mapping, frozenset(self.deactivation))
 
     def _schedule_errors(self) -> dict[str, Any]:
         """Return the errors of the settings of scheduled comparisons, by field."""

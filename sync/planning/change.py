@@ -21,6 +21,17 @@ class ChangeAction(StrEnum):
     NOTHING = "nothing"
 
 
+class ScopeMove(StrEnum):
+    """What the entity of a change did to the scope of its route. `unknown`: its data are older than the event, so that
+    they do not decide whether it left or came back.
+    """
+
+    NONE = ""
+    LEFT = "left"
+    RETURNED = "returned"
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True, slots=True)
 class FieldChange:
     """A field before and after the change. `is_compared`: false if its value causes no change by itself."""
@@ -49,7 +60,8 @@ class Change:
     `unchanged_fields` are the mapped fields that already have their value. `left_out_fields` differ but are not sent,
     because the target does not keep them (`unkept_fields`). `withheld_fields` are not sent either, because their path
     has found no value in any entity yet (`first_values`). If `candidates` is not empty, a person has to choose one of
-    these records before anything is changed.
+    these records before anything is changed. `scope`: whether the entity left the scope of the route, or came back; if
+    the change also `ends_link`, its record stays as it is and belongs to no entity any more.
     """
 
     action: ChangeAction
@@ -59,6 +71,13 @@ class Change:
     candidates: tuple[Record, ...] = ()
     left_out_fields: tuple[FieldChange, ...] = ()
     withheld_fields: tuple[str, ...] = ()
+    scope: ScopeMove = ScopeMove.NONE
+    ends_link: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Return True if neither the record nor its link changes."""
+        return self.action is ChangeAction.NOTHING and not self.ends_link
 
     @property
     def values_to_send(self) -> dict[str, Any]:
@@ -77,6 +96,10 @@ class Change:
             document["left_out"] = _to_documents(self.left_out_fields)
         if self.withheld_fields:
             document["withheld"] = list(self.withheld_fields)
+        if self.scope:
+            document["scope"] = str(self.scope)
+        if self.ends_link:
+            document["unlink"] = True
         if self.candidates:
             document["candidates"] = [
                 {"record": candidate.id, "fields": dict(candidate.fields)} for candidate in self.candidates
