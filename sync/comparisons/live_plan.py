@@ -19,11 +19,12 @@ from connectors.exchange import Recorder
 from database.clock import read_clock
 from sync.attempts.attempt_result import AttemptResult
 from sync.attempts.plan import AttemptFindings, Connectors, Plan
+from sync.attempts.scope import OUT_OF_SCOPE_CODE
 from sync.deliveries.claims import Claim, attach_route
 from sync.deliveries.record_links import RecordLink, read_link
 from sync.deliveries.routes import ResolvedRoute
 from sync.models import Attempt, AttemptCause, Delivery
-from sync.planning.change import Change, ChangeAction, redact_change
+from sync.planning.change import Change, ScopeMove, redact_change
 from sync.previews.attempt_preview import PreviewedAttempt, PreviewRecorder, preview_attempt, read_live
 from webhooks.models import Event, EventOrigin
 
@@ -70,8 +71,16 @@ class PlannedSubject:
 
     @property
     def is_in_step(self) -> bool:
-        """True if the record is as the mapping says, and nothing has to be decided."""
-        return not self.code and self.change is not None and self.change.action is ChangeAction.NOTHING
+        """True if the record is as the mapping says, or as the route says for an entity that left its scope, and
+        nothing has to be decided.
+        """
+        return not self.code and self.change is not None and self.change.is_empty
+
+    @property
+    def is_outside(self) -> bool:
+        """True if the entity is outside the scope of the route, with a record or without one."""
+        has_left = self.change is not None and self.change.scope is ScopeMove.LEFT
+        return has_left or self.code == OUT_OF_SCOPE_CODE
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from connectors.contracts.errors import Side
 from sync.attempts.absence import ENTITY_UNPROVEN, OWNER_HELD_CODE, RECORD_UNPROVEN
+from sync.attempts.scope import OUT_OF_SCOPE_CODE
 from sync.comparisons.live_plan import FoundBy, PlannedSubject
 from sync.models import ComparisonCount, DifferenceKind
 from sync.planning.change import ChangeAction
@@ -11,7 +12,7 @@ from sync.references.missing_references import REFERENCE_MISSING_CODE
 
 NO_MATCH_CODE = "no-match"
 _UNMAPPABLE_CODES = frozenset(
-    {"unmappable", "mapping-over-budget", "too-many-references", REFERENCE_MISSING_CODE}
+    {"unmappable", "mapping-over-budget", "mapping-failed", "too-many-references", REFERENCE_MISSING_CODE}
 )
 
 
@@ -37,6 +38,8 @@ def judge_listed(planned: PlannedSubject) -> Verdict:
     """Judge a subject whose entity the identity service lists."""
     if planned.has_entity is False:
         return _judge_unfindable(planned)
+    if planned.code == OUT_OF_SCOPE_CODE:
+        return Verdict(DifferenceKind.OUT_OF_SCOPE, code=OUT_OF_SCOPE_CODE)
     if planned.candidates:
         only_one = planned.candidates[0] if len(planned.candidates) == 1 else ""
         return Verdict(DifferenceKind.FOUND_BY_VALUE, only_one)
@@ -46,7 +49,9 @@ def judge_listed(planned: PlannedSubject) -> Verdict:
         return Verdict(DifferenceKind.FOUND_BY_VALUE, planned.record_id)
     if planned.change.action is ChangeAction.CREATE:
         return Verdict(DifferenceKind.MISSING_RECORD)
-    return Verdict(ComparisonCount.IN_STEP) if planned.is_in_step else _differs(planned)
+    if not planned.is_in_step:
+        return _differs(planned)
+    return Verdict(ComparisonCount.IN_STEP_REMOVED if planned.is_outside else ComparisonCount.IN_STEP)
 
 
 def _judge_failed(planned: PlannedSubject) -> Verdict:
@@ -64,7 +69,8 @@ def _differs(planned: PlannedSubject) -> Verdict:
     # A record that has lost the external id of the entity may have every other value.
     errors = planned.result.errors if planned.result else ()
     fields = tuple(planned.differing_fields) or tuple(error.field for error in errors)
-    return Verdict(DifferenceKind.DIFFERS, planned.record_id, fields, planned.code)
+    code = planned.code or (OUT_OF_SCOPE_CODE if planned.is_outside else "")
+    return Verdict(DifferenceKind.DIFFERS, planned.record_id, fields, code)
 
 
 def _judge_unfindable(planned: PlannedSubject) -> Verdict:

@@ -1,7 +1,9 @@
 """Compare the entities of one page with their records, by a number of statements that does not depend on the page.
 
 An entity's record is found by its link, then by its external id, then by its first match value in the snapshot. What
-differs, is missing or cannot be mapped is a candidate: it is planned again before it is reported.
+differs, is missing or cannot be mapped is a candidate: it is planned again before it is reported. An entity outside the
+scope of the route is not mapped: without a link it is only counted, and with one it is a candidate unless its record is
+as the route says already.
 """
 
 from collections import defaultdict
@@ -11,6 +13,7 @@ from typing import Any, NamedTuple
 
 from connectors.contracts.errors import ConnectorError, CredentialsRefused
 from connectors.contracts.types import Entity, Record
+from sync.attempts.scope import OUT_OF_SCOPE_CODE
 from sync.background_reads.paced_recorder import RETRY_SECONDS, ReadsWait
 from sync.comparisons.confirmation.subject_states import read_subject_states
 from sync.comparisons.sides.comparison_run import (
@@ -20,13 +23,28 @@ from sync.comparisons.sides.comparison_run import (
 )
 from sync.comparisons.sides.digests import ComparedFields
 from sync.comparisons.sides.list_reading import read_items
-from sync.comparisons.sides.snapshot import match_field_of, unkept_of
+from sync.comparisons.sides.snapshot import (
+    is_deactivated,
+    match_field_of,
+    readable_deactivation,
+    unkept_of,
+)
 from sync.deliveries.routes import ResolvedRoute, types_of_same_target
-from sync.models import ComparisonCount, ComparisonRecord, Delivery, Difference, DifferenceKind, Link
+from sync.models import (
+    ComparisonCount,
+    ComparisonRecord,
+    Delivery,
+    Difference,
+    DifferenceKind,
+    DifferenceStatus,
+    Link,
+    Route,
+)
 from sync.planning.first_values import look_up_unseen
 from sync.planning.mapping import EntityNotMappable, MappingOverBudget, ReferenceMissing, TooManyReferences
 from sync.planning.reference_resolution import map_with_references
 from sync.planning.references import FindRecords, Reference, ReferenceLookup
+from sync.planning.scope import ConditionFailed, in_scope
 from sync.references.linked_records import record_finder
 from sync.references.missing_references import REFERENCE_MISSING_CODE
 
@@ -35,14 +53,20 @@ _UNMAPPABLE_CODES: Mapping[type[EntityNotMappable], str] = {
     MappingOverBudget: "mapping-over-budget",
     TooManyReferences: "too-many-references",
     ReferenceMissing: REFERENCE_MISSING_CODE,
+    ConditionFailed: "mapping-failed",
 }
+# Rows that a page shows of a kind that is only counted.
+SAMPLE_SIZE = 100
 
 
 class EntityLink(NamedTuple):
-    """The record that an entity is linked to, and the fields of it that the target does not keep."""
+    """The record that an entity is linked to, the fields of it that the target does not keep, and whether the entity
+    left the scope of the route.
+    """
 
     record_id: str
     unkept: tuple[str, ...]
+    has_left: bool
 
 
 class RecordOwner(NamedTuple):
@@ -56,13 +80,14 @@ class RecordOwner(NamedTuple):
 @dataclass(slots=True)
 class MappedEntity:
     """An entity of the page, as a record. `code`: why it cannot be mapped. `match_values`: those of the first match
-    field, as digests.
+    field, as digests. If it `is_outside` the scope of the route, it is not mapped.
     """
 
     entity_id: str
     fields: Mapping[str, Any] = field(default_factory=dict)
     match_values: Sequence[bytes] = ()
     code: str = ""
+    is_outside: bool = False
 
 
 @dataclass(slots=True)
@@ -116,10 +141,10 @@ class EntityPageComparer:
 
     def _read_links(self, entity_ids: Collection[str]) -> dict[str, EntityLink]:
         links = Link.objects.filter(**self._pair(), entity_id__in=entity_ids).exclude(record_id="")
-        columns = ("entity_id", "record_id", "unkept_fields", "write_counts")
+        columns = ("entity_id", "record_id", "unkept_fields", "write_counts", "left_scope_at")
         return {
-            entity_id: EntityLink(record_id, unkept_of(counts) if unkept else ())
-            for entity_id, record_id, unkept, counts in links.values_list(*columns)
+            entity_id: EntityLink(record_id, unkept_of(counts) if unkept else (), left_at is not None)
+            for entity_id, record_id, unkept, counts, left_at in links.values_list(*columns)
         }
 
     def _pair(self) -> dict[str, Any]:
@@ -135,16 +160,33 @@ class EntityPageComparer:
         return link.record_id if link else ""
 
     def _map_entities(self, entities: Sequence[Entity]) -> list[MappedEntity]:
-        find_records = self._page_finder(entities)
+        inside, mapped = self._split_by_scope(entities)
+        find_records = self._page_finder(inside)
         match_field = match_field_of(self.run)
-        mapped = []
-        for entity in entities:
+        for entity in inside:
             try:
                 mapped.append(self._map_entity(entity, find_records, match_field))
             except EntityNotMappable as error:
-                code = _UNMAPPABLE_CODES.get(type(error), "unmappable")
-                mapped.append(MappedEntity(entity.id, code=code))
+                mapped.append(MappedEntity(entity.id, code=_code_of(error)))
         return mapped
+
+    def _split_by_scope(self, entities: Sequence[Entity]) -> tuple[Sequence[Entity], list[MappedEntity]]:
+        """Return the entities in the scope of the route, and the others: outside, or of which the condition does not
+        say it.
+        """
+        condition = self.run.resolved.route.condition
+        if not condition:
+            return entities, []
+        inside, others = [], []
+        for entity in entities:
+            try:
+                if in_scope(condition, entity.attributes):
+                    inside.append(entity)
+                else:
+                    others.append(MappedEntity(entity.id, is_outside=True))
+            except ConditionFailed as error:
+                others.append(MappedEntity(entity.id, code=_code_of(error)))
+        return inside, others
 
     def _page_finder(self, entities: Sequence[Entity]) -> FindRecords:
         """Return a function that finds the records of the entities that those of the page refer to, which it reads
@@ -244,7 +286,8 @@ class EntityPageComparer:
         for entity in linked:
             link = self._links[entity.entity_id]
             row = self._by_record.get(link.record_id)
-            if not entity.code and (row is None or row.fields is None):
+            is_compared = not entity.code and (not entity.is_outside or self._deactivates_leavers)
+            if is_compared and (row is None or row.fields is None):
                 wanted[link.record_id] = None
         try:
             found = read_items(list(wanted), lambda record_id: target.get_record(target_type, record_id))
@@ -262,12 +305,53 @@ class EntityPageComparer:
             self._add(
                 DifferenceKind.UNMAPPABLE, entity.entity_id, self._linked_id(entity.entity_id), entity.code
             )
+        elif entity.is_outside:
+            self._compare_outside(entity, link, current)
         elif link is None:
             self._compare_unlinked(entity)
+        elif link.has_left and self.run.resolved.route.reactivation:
+            # It came back: its record may have all mapped values, and lack the others.
+            self._add(DifferenceKind.DIFFERS, entity.entity_id, link.record_id)
         elif link.record_id in current:
             self._compare_read(entity, link, current[link.record_id])
         else:
             self._compare_linked(entity, link, self._by_record.get(link.record_id))
+
+    @property
+    def _deactivates_leavers(self) -> bool:
+        return self.run.resolved.route.on_leaving == Route.LeavingPolicy.DEACTIVATE
+
+    def _compare_outside(
+        self,
+        entity: MappedEntity,
+        link: EntityLink | None,
+        current: Mapping[str, Record | ConnectorError | None],
+    ) -> None:
+        """Compare an entity outside the scope of the route: its record has to be as the route says of those who left."""
+        if link is None:
+            own_id = self.fields.digest_text("external-id", entity.entity_id) or b""
+            self.result.found_ids += [row.pk for row in self._by_external_id.get(own_id, [])]
+            self._add(DifferenceKind.OUT_OF_SCOPE, entity.entity_id, "", OUT_OF_SCOPE_CODE)
+        elif isinstance(record := current.get(link.record_id), ConnectorError):
+            self._add(DifferenceKind.UNREADABLE, entity.entity_id, link.record_id, record.code)
+        elif self._has_left_already(entity, link, record):
+            self.result.differences.counts[ComparisonCount.IN_STEP_REMOVED] += 1
+        else:
+            self._add(DifferenceKind.DIFFERS, entity.entity_id, link.record_id, OUT_OF_SCOPE_CODE)
+
+    def _has_left_already(self, entity: MappedEntity, link: EntityLink, record: Record | None) -> bool:
+        """True if the record of an entity outside is as the route says. `record`: as it was read now, None if not."""
+        if not self._deactivates_leavers:
+            return self.run.resolved.route.on_leaving == Route.LeavingPolicy.LEAVE
+        if record is not None:
+            is_done, own_id = (
+                is_deactivated(record, readable_deactivation(self.run)),
+                self._external_id_of(record),
+            )
+        else:
+            row = self._by_record.get(link.record_id)
+            is_done, own_id = (False, None) if row is None else (row.is_deactivated, _external_id_in(row))
+        return is_done and self._has_own_id(entity, own_id)
 
     def _compare_linked(self, entity: MappedEntity, link: EntityLink, row: ComparisonRecord | None) -> None:
         if row is None:
@@ -297,8 +381,7 @@ class EntityPageComparer:
         return self.fields.digest_text("external-id", record.fields.get(name)) if name else None
 
     def _is_equal(self, entity: MappedEntity, row: ComparisonRecord, unkept: tuple[str, ...]) -> bool:
-        external_id = None if row.external_id is None else bytes(row.external_id)
-        return self._has_own_id(entity, external_id) and self.fields.is_equal(
+        return self._has_own_id(entity, _external_id_in(row)) and self.fields.is_equal(
             bytes(row.fields or b""), entity.fields, unkept
         )
 
@@ -330,7 +413,7 @@ class EntityPageComparer:
         return any(owner.entity_id.casefold() == entity.entity_id.casefold() for owner in owners)
 
     def _may_match(self, entity: MappedEntity, row: ComparisonRecord) -> bool:
-        external_id = None if row.external_id is None else bytes(row.external_id)
+        external_id = _external_id_in(row)
         return not self._owners.get(row.record_id) and self._has_own_id(entity, external_id)
 
     def _add_in_step(self) -> None:
@@ -348,8 +431,20 @@ class EntityPageComparer:
         )
 
     def _store_candidates(self) -> None:
-        """Keep the candidates as rows, but for those of subjects that are in delivery or were erased."""
-        add_candidates(self.run, self.result.differences, self._candidates.values())
+        """Keep the candidates as rows, but for those of subjects that are in delivery or were erased, and for entities
+        that the route is not for beyond a sample.
+        """
+        found, kept = self.result.differences, []
+        add_candidates(self.run, found, self._candidates.values())
+        before = self.run.comparison.counts.get(DifferenceKind.OUT_OF_SCOPE, 0)
+        for row in found.rows:
+            if row.kind == DifferenceKind.OUT_OF_SCOPE:
+                row.status = DifferenceStatus.CONFIRMED
+                found.counts[DifferenceKind.OUT_OF_SCOPE] += 1
+                if before + found.counts[DifferenceKind.OUT_OF_SCOPE] > SAMPLE_SIZE:
+                    continue
+            kept.append(row)
+        found.rows = kept
 
 
 def add_candidates(run: ComparisonRun, found: FoundDifferences, candidates: Iterable[Difference]) -> None:
@@ -387,6 +482,14 @@ def read_owners(run: ComparisonRun, record_ids: Collection[str]) -> dict[str, li
     for record_id, identity_id, entity_type, entity_id in links.values_list(*columns):
         owners[record_id].append(RecordOwner(identity_id, entity_type, entity_id))
     return owners
+
+
+def _external_id_in(row: ComparisonRecord) -> bytes | None:
+    return None if row.external_id is None else bytes(row.external_id)
+
+
+def _code_of(error: EntityNotMappable) -> str:
+    return next((code for kind, code in _UNMAPPABLE_CODES.items() if isinstance(error, kind)), "unmappable")
 
 
 def _group(rows: Iterable[ComparisonRecord], column: str) -> dict[bytes, list[ComparisonRecord]]:

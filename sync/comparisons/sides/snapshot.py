@@ -130,7 +130,7 @@ def _make_rows(
 ) -> list[ComparisonRecord]:
     unkept = _unkept_fields(run, [record.id for record in records])
     external_id, match_field = run.mapping.match.external_id, match_field_of(run)
-    deactivation = _readable_deactivation(run)
+    deactivation = readable_deactivation(run)
     return [
         ComparisonRecord(
             comparison=run.comparison,
@@ -140,7 +140,7 @@ def _make_rows(
             else None,
             match_value=fields.digest_text("match", record.fields.get(match_field)) if match_field else None,
             fields=fields.digest_record(record.fields, unkept.get(record.id, ())),
-            is_deactivated=_is_deactivated(record, deactivation),
+            is_deactivated=is_deactivated(record, deactivation),
         )
         for record in records
     ]
@@ -165,16 +165,19 @@ def unkept_of(write_counts: str | None) -> tuple[str, ...]:
     return list_unkept(RecordLink.from_columns("", None, write_counts, None).write_counts)
 
 
-def _readable_deactivation(run: ComparisonRun) -> Mapping[str, Any]:
-    """Return the fields that mark a record as deactivated; none if the target does not return all of them."""
+def readable_deactivation(run: ComparisonRun) -> Mapping[str, Any]:
+    """Return the fields that mark a record as deactivated, if entities that were deleted or left the scope of the route
+    get them; none if the target does not return all of them.
+    """
     route = run.resolved.route
     fields = route.deactivation or {}
-    if route.when_deleted != Route.DeletionPolicy.DEACTIVATE:
+    if Route.DeletionPolicy.DEACTIVATE not in (route.when_deleted, route.on_leaving):
         return {}
     return {} if run.target.unread_fields(run.resolved.target_type, fields) else fields
 
 
-def _is_deactivated(record: Record, deactivation: Mapping[str, Any]) -> bool:
+def is_deactivated(record: Record, deactivation: Mapping[str, Any]) -> bool:
+    """Return True if a record bears these fields; False for none."""
     if not deactivation:
         return False
     return plan_deleted_entity(record, deactivation, deletes=False).action is ChangeAction.NOTHING

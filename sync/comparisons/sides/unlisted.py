@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from sync.comparisons.sides.comparison_run import ComparisonRun, FoundDifferences
-from sync.comparisons.sides.entity_page import add_candidates, read_owners
+from sync.comparisons.sides.entity_page import SAMPLE_SIZE, add_candidates, read_owners
 from sync.models import (
     ComparisonCount,
     ComparisonPhase,
@@ -25,8 +25,6 @@ from sync.models import (
 # What is looked for, one after the other.
 _GONE, _REST = STAGES = ("gone", "rest")
 PAGE_SIZE = 500
-# Rows that a page shows of a kind that is only counted.
-SAMPLE_SIZE = 100
 
 
 def compare_unlisted(run: ComparisonRun) -> None:
@@ -80,6 +78,9 @@ def _unlisted_links(run: ComparisonRun) -> QuerySet[Link]:
 
 
 def _deactivated_records(run: ComparisonRun, record_ids: Sequence[str]) -> set[str]:
+    if run.resolved.route.when_deleted != Route.DeletionPolicy.DEACTIVATE:
+        # They may be marked because of those who left the scope.
+        return set()
     rows = ComparisonRecord.objects.filter(
         comparison=run.comparison, record_id__in=record_ids, is_deactivated=True
     )
