@@ -120,6 +120,8 @@ ACTION_LABELS: Mapping[str, str] = {
     "source.resumed": "resumed a source",
     "route.paused": "paused a route",
     "route.resumed": "resumed a route",
+    "route.went-live": "let a route go live",
+    "route.mode": "let a route only observe",
     "secret.added": "added a secret",
     "secret.changed": "changed the credentials of a connection",
     "secret.ended": "ended a secret",

@@ -42,10 +42,16 @@ def find_streams(term: str) -> FoundStreams:
     except ValueError:
         match = search_events(term)
         found = FoundStreams([]) if match.match is SearchKind.NOTHING else _streams_of_events(match.condition)
-        return replace(found, streams=[term, *found.streams])
+        return replace(found, streams=[*_streams_named(term), *found.streams])
     # Its entries are stored longer than the event.
     routes = Delivery.objects.filter(event__uuid=uuid).values_list("route_id", flat=True)
     return FoundStreams([f"event:{to_reference(uuid)}", *(delivery_stream(uuid, route) for route in routes)])
+
+
+def _streams_named(term: str) -> list[str]:
+    """Return the stream that a term names; of a route, its settings and what it may do."""
+    is_route = term.startswith("setting:route:")
+    return [term, term.removeprefix("setting:")] if is_route else [term]
 
 
 def _streams_of_events(condition: Q) -> FoundStreams:

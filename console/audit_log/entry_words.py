@@ -26,6 +26,7 @@ OBJECT_LABELS = {
     "person": gettext_lazy("person"),
     "person-request": gettext_lazy("replay"),
     "comparison": gettext_lazy("comparison"),
+    "route": gettext_lazy("route"),
     "export": gettext_lazy("export"),
     "erasure": gettext_lazy("erasure"),
     "failures": gettext_lazy("failure group"),
@@ -216,6 +217,8 @@ def _object_text(stream: str, names: Mapping[ObjectKey, str]) -> str:
         return f"{_SETTING_LABELS.get(kind, kind)} {names.get((kind, rest), rest)}"
     if kind == "person":
         return names.get((kind, rest), stream)
+    if kind == "route":
+        return f"{OBJECT_LABELS[kind]} {names.get((kind, rest), rest)}"
     name, _colon, route = rest.partition(":")
     suffix = f", {_SETTING_LABELS['route']} {route}" if route else ""
     return f"{OBJECT_LABELS[kind]} {name if len(name) < 12 else f'…{name[-6:]}'}{suffix}"

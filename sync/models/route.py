@@ -268,6 +268,9 @@ class Route(Pausable):
         null=True, editable=False, help_text="when it was switched from fetching; null if it never was"
     )
     mode = models.CharField(max_length=8, choices=Mode, default=Mode.LIVE, editable=False)
+    mode_since = models.DateTimeField(
+        null=True, editable=False, help_text="when the mode was set; null: it was live from the beginning"
+    )
     condition = models.TextField(blank=True, default="")
     on_leaving = models.CharField(
         "when an entity leaves the scope", max_length=12, choices=LeavingPolicy, default=LeavingPolicy.LEAVE
@@ -363,6 +366,16 @@ class Route(Pausable):
         taken = set(Route.objects.filter(slug__startswith=base).values_list("slug", flat=True))
         names = (f"{base}-{number}" if number > 1 else base for number in count(1))
         return next(name for name in names if name not in taken)
+
+    @property
+    def stream(self) -> str:
+        """Return the stream of the audit log of what it may do: its mode. Its settings have `setting:route:<id>`."""
+        return f"route:{self.pk}"
+
+    @property
+    def observes(self) -> bool:
+        """True if its deliveries are planned and recorded, and nothing is written."""
+        return self.mode == self.Mode.OBSERVE
 
     @property
     def identity_type(self) -> str:
