@@ -1,4 +1,6 @@
-"""List what needs someone now, one line each: open alarms, unhealthy connections, awaited decisions, pauses."""
+"""List what needs someone now, one line each: open alarms, unhealthy connections, awaited decisions, pauses, and routes
+that observe.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -31,6 +33,10 @@ _WARNINGS = frozenset(
 )
 
 
+# Worst first.
+_STYLES = ("bad", "warn", "quiet")
+
+
 @dataclass(frozen=True, slots=True)
 class OverviewAlert:
     """One line: the problem, its effect, and a link."""
@@ -53,9 +59,9 @@ def collect_alerts(user: Any, connections: Iterable[ConnectionStatus]) -> list[O
         *_connection_alerts(others),
         *_awaited_alerts(user),
         *_pause_alerts(user),
+        *_observing_alerts(user),
     ]
-    # "bad" sorts before "warn".
-    return sorted(alerts, key=lambda alert: alert.style)[:MAX_ALERTS]
+    return sorted(alerts, key=lambda alert: _STYLES.index(alert.style))[:MAX_ALERTS]
 
 
 def _open_alarms() -> list[Alarm]:
@@ -111,6 +117,23 @@ def _pause_alert(what: Source | Route | Connection, page: str, link_text: str) -
     text = _("Paused by %(who)s: %(reason)s. Incoming events wait until it is resumed.") % values
     title = _("%(name)s is paused.") % {"name": what}
     return OverviewAlert("warn", title, text, reverse(page, args=[what.pk]), link_text)
+
+
+def _observing_alerts(user: Any) -> Iterator[OverviewAlert]:
+    """Yield a line for each route that observes: its target gets nothing until it goes live."""
+    if not user.has_perm("sync.view_route"):
+        return
+    page, link_text = "admin:sync_route_change", _("Open route")
+    if user.has_perm("sync.change_route"):
+        page, link_text = "admin:sync_route_live", _("Go live…")
+    routes = Route.objects.filter(is_enabled=True, mode=Route.Mode.OBSERVE).select_related("source", "target")
+    for route in routes[:MAX_ALERTS]:
+        text = _(
+            "Changes are planned and recorded. Nothing is written to %(target)s until the route goes live."
+        )
+        title = _("%(name)s observes.") % {"name": route}
+        link = reverse(page, args=[route.pk])
+        yield OverviewAlert("quiet", title, text % {"target": route.target}, link, link_text)
 
 
 def _connection_title(status: ConnectionStatus) -> str:

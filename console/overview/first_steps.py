@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from sync.models import Connection, ConnectionSide, MappingVersion, Route
+from sync.models import Comparison, ComparisonState, Connection, ConnectionSide, MappingVersion, Route
 from webhooks.models import Source
 
 
@@ -19,6 +19,7 @@ class SetupStep:
     text: str
     is_done: bool
     link: str
+    button: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ _STEPS = (
 
 
 def list_setup_steps(user: Any) -> list[SetupStep]:
-    """Return the steps in the order in which they build on each other, by five statements."""
+    """Return the steps in the order in which they build on each other, by seven statements."""
     sides = set(Connection.objects.values_list("side", flat=True).distinct())
     done = (
         ConnectionSide.IDENTITY in sides,
@@ -73,14 +74,42 @@ def list_setup_steps(user: Any) -> list[SetupStep]:
         Route.objects.exists(),
     )
     steps = [_setup_step(user, step, is_done) for step, is_done in zip(_STEPS, done, strict=True)]
-    # Whoever sees this list has no event yet, so the last step is always open.
+    # Whoever sees this list has no event yet, so this step is always open.
+    first_webhook = SetupStep(
+        _("Send the first webhook"),
+        _(
+            "Change a person in the identity service. The event appears here within a minute. A new route observes: it "
+            "plans and records the change, and writes nothing."
+        ),
+        is_done=False,
+        link="",
+    )
+    return [*steps, first_webhook, *_last_steps(user)]
+
+
+def _last_steps(user: Any) -> list[SetupStep]:
+    """Return the two steps that begin on the page of the oldest route that observes."""
+    observing = Route.objects.filter(mode=Route.Mode.OBSERVE).order_by("pk").first()
+    has_live = Route.objects.filter(mode=Route.Mode.LIVE).exists()
+    is_compared = Comparison.objects.filter(state=ComparisonState.DONE).exists()
+    may_change = observing is not None and user.has_perm("sync.change_route")
+    link = reverse("admin:sync_route_live", args=[observing.pk]) if observing and may_change else ""
     return [
-        *steps,
         SetupStep(
-            _("Send the first webhook"),
-            _("Change a person in the identity service. The event appears here within a minute."),
-            is_done=False,
-            link="",
+            _("Compare"),
+            _("The hub reads both systems and shows what the route would do with what exists already."),
+            is_compared,
+            link,
+            _("Compare…"),
+        ),
+        SetupStep(
+            _("Go live"),
+            _(
+                "The route writes to the target system from then on. Existing records can be made equal at a pace."
+            ),
+            has_live,
+            link,
+            _("Go live…"),
         ),
     ]
 
@@ -89,5 +118,9 @@ def _setup_step(user: Any, step: _StepText, is_done: bool) -> SetupStep:
     label, _underscore, model_name = step.model.partition("_")
     may_add = user.has_perm(f"{label}.add_{model_name}")
     return SetupStep(
-        _(step.name), _(step.text), is_done, reverse(f"admin:{step.model}_add") if may_add else ""
+        _(step.name),
+        _(step.text),
+        is_done,
+        reverse(f"admin:{step.model}_add") if may_add else "",
+        _("Add…"),
     )

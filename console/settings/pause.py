@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -59,7 +60,17 @@ class PauseForm(ReasonForm):
 
 
 def render_activity_pill(flow: Flow) -> SafeString:
-    """Render the status of a source, a route or a connection: disabled, paused, releasing or enabled."""
+    """Render the status of a source, a route or a connection: disabled, paused, releasing or enabled; and that a route
+    observes.
+    """
+    if not (isinstance(flow, Route) and flow.observes):
+        return _render_flow_pill(flow)
+    observing = render_pill("quiet", "◎", _("Observing"))
+    is_stopped = not flow.is_enabled or flow.paused_at is not None
+    return format_html("{} {}", _render_flow_pill(flow), observing) if is_stopped else observing
+
+
+def _render_flow_pill(flow: Flow) -> SafeString:
     if not flow.is_enabled:
         return render_pill("quiet", "⊘", _("Disabled"))
     if flow.paused_at is not None:

@@ -121,4 +121,10 @@ def _has_failed_since(pair: PairFigures) -> bool:
 def pair_context(pair: PairFigures, now: datetime | None = None) -> dict[str, Any]:
     """Return what a template shows of a pair."""
     at = now or timezone.now()
-    return {"pair": pair, "pill": render_pair_pill(pair), "line": render_pair_line(pair, at)}
+    observing = render_pill("quiet", "◎", _("Observing")) if pair.observes else ""
+    return {
+        "pair": pair,
+        "pill": render_pair_pill(pair),
+        "observing": observing,
+        "line": render_pair_line(pair, at),
+    }

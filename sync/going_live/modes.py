@@ -115,7 +115,9 @@ def _without_comparison(newest: Comparison | None, typed: str, now: datetime) ->
         raise ModeChangeRefused(_("There is a comparison. Check its numbers first."))
     wanted = no_comparison_sentence()
     if " ".join(typed.split()).rstrip(".").casefold() != wanted.casefold():
-        raise ModeChangeRefused(_("Type “%(sentence)s”, or compare the two systems first.") % {"sentence": wanted})
+        raise ModeChangeRefused(
+            _("Type “%(sentence)s”, or compare the two systems first.") % {"sentence": wanted}
+        )
     return {"comparison": None, "confirmed": wanted}
 
 
@@ -144,15 +146,15 @@ def _entry(
     )
 
 
-def _set_mode(
-    route: Route, mode: Route.Mode, seen: datetime | None, now: datetime, entry: NewEntry
-) -> None:
+def _set_mode(route: Route, mode: Route.Mode, seen: datetime | None, now: datetime, entry: NewEntry) -> None:
     before = {Route.Mode.LIVE: Route.Mode.OBSERVE, Route.Mode.OBSERVE: Route.Mode.LIVE}[mode]
     with transaction.atomic():
         # Conditional: of two clicks, the database accepts one.
         rows = Route.objects.filter(pk=route.pk, mode=before, mode_since=seen)
         if not rows.update(mode=mode, mode_since=now):
-            raise ModeChangeRefused(_("The mode of the route was changed in the meantime. Nothing was changed."))
+            raise ModeChangeRefused(
+                _("The mode of the route was changed in the meantime. Nothing was changed.")
+            )
         details = {"before": {"mode": str(before)}, "after": {"mode": str(mode)}, **(entry.details or {})}
         append_entries(NewEntry(entry.stream, entry.action, entry.actor, details))
     route.mode, route.mode_since = mode, now

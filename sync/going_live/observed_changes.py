@@ -97,4 +97,6 @@ def _count_change(changes: ObservedChanges, route: Route, document: Mapping[str,
 def _is_deactivation(route: Route, fields: Any) -> bool:
     """Return True if an update sets only fields that mark a record as inactive."""
     after = {one["name"]: one["after"] for one in fields}
-    return bool(after) and all(name in route.deactivation and route.deactivation[name] == after[name] for name in after)
+    return bool(after) and all(
+        name in route.deactivation and route.deactivation[name] == after[name] for name in after
+    )

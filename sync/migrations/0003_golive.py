@@ -2,15 +2,18 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('sync', '0003_scope'),
+        ("sync", "0002_comparisons"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='route',
-            name='mode_since',
-            field=models.DateTimeField(editable=False, help_text='when the mode was set; null: it was live from the beginning', null=True),
+            model_name="route",
+            name="mode_since",
+            field=models.DateTimeField(
+                editable=False,
+                help_text="when the mode was set; null: it was live from the beginning",
+                null=True,
+            ),
         ),
     ]

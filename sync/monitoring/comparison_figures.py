@@ -70,6 +70,11 @@ class PairFigures:
         return self.newest.requested_at + timedelta(hours=carrier.compare_every_hours or 0)
 
     @property
+    def observes(self) -> bool:
+        """Return True if all of its routes only observe."""
+        return all(route.observes for route in self.routes)
+
+    @property
     def is_open(self) -> bool:
         """Return True if a comparison waits or runs."""
         return self.newest is not None and self.newest.state in OPEN_COMPARISON_STATES

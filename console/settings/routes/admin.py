@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.db.models import Max, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -14,7 +15,9 @@ from django.utils.translation import gettext_lazy
 from console.base.forms import JSON_AS_TEXT
 from console.base.two_step_change import TwoStepChangeAdmin
 from console.settings.pause import count_waiting, pause_view, render_activity_pill, resume_view
+from console.settings.routes.expected_changes import load_expected_changes
 from console.settings.routes.forms import RouteForm, route_change_warnings
+from console.settings.routes.going_live import live_view, observe_view
 from console.ui.comparison_texts import pair_context, schedule_sentences
 from console.ui.outcome_texts import render_pill
 from sync.mappings.configuration_gaps import absence_warnings
@@ -29,7 +32,7 @@ from sync.planning.record_matching import MatchingPolicy
 
 def route_sentence(route: Route, version: int | None) -> str:
     """Describe the route: its events, where the entity is fetched, the mapping version, the target, and if it is
-    disabled.
+    disabled or only observes.
     """
     names = {
         "type": route.entity_type,
@@ -52,8 +55,14 @@ def route_sentence(route: Route, version: int | None) -> str:
         if name != route.entity_type:
             called = _("%(connection)s calls this %(type)s.")
             sentence += " " + called % {"connection": connection.name, "type": name}
-    off = "" if route.is_enabled else " " + _("The route is disabled: new events do not use it.")
-    return f"{sentence}{off}"
+    if not route.is_enabled:
+        sentence += " " + _("The route is disabled: new events do not use it.")
+    if route.observes:
+        observes = _(
+            "The route observes: changes are planned and recorded, and nothing is written to %(target)s."
+        )
+        sentence += " " + observes % names
+    return sentence
 
 
 def policy_sentences(route: Route, version: MappingVersion | None) -> list[str]:
@@ -128,7 +137,7 @@ def _mapping_text(route: Route, version: int | None) -> str:
 class RouteAdmin(TwoStepChangeAdmin):
     """Manage routes: source and entity type, connections, mapping and policies."""
 
-    pages = (pause_view, resume_view)
+    pages = (pause_view, resume_view, live_view, observe_view)
     audit_kind = "route"
     no_rows_text = gettext_lazy(
         "No routes yet. A route leads from a source through a mapping to a target. Add the source, two "
@@ -211,12 +220,17 @@ class RouteAdmin(TwoStepChangeAdmin):
             context["ended_warning"] = "" if stored.is_enabled else ending_warning(stored)
             context["absence_warnings"] = absence_warnings(stored) if stored.is_enabled else []
             context["may_pause"] = self.has_change_permission(request, stored)
+            if stored.observes:
+                context["expected"] = load_expected_changes(stored, timezone.now())
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if any(name in form.changed_data for name in SCHEDULE_FIELDS):
             # A repair by schedule names this person.
             obj.schedule_set_by = request.user
+        if not change:
+            # It goes live on a page of its own, with the numbers of a comparison.
+            obj.mode, obj.mode_since = Route.Mode.OBSERVE, timezone.now()
         super().save_model(request, obj, form, change)
 
     def change_warnings(self, form: Any) -> list[str]:

@@ -272,6 +272,7 @@ def test_a_route_is_added_changed_and_deleted_on_the_record() -> None:
     assert answer.status_code == 302, answer.context["errors"]
     route = Route.objects.get()
     assert (route.entity_type, route.deactivation) == ("USER", {})
+    assert route.observes, "it goes live on its own page"
     trusting = form | {"max_attempts": "3", "matching": "trusted"}
     shown = client.post(f"/admin/sync/route/{route.pk}/change/", trusting, follow=True)
     assert len(shown.context["warnings"]) == 1
