@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("sync", "0002_comparisons"),
+        ("sync", "0003_scope"),
     ]
 
     operations = [
