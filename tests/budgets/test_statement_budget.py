@@ -18,6 +18,7 @@ from tests.support.simultaneous_webhooks import SimultaneousWebhooks
 
 pytestmark = pytest.mark.concurrent
 
+TABLE = re.compile(r'(?:FROM|INTO|UPDATE)\s+"?(\w+)')
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 KEY = ["SELECT webhooks_subjectkey"]  # what seals all that is kept of this person
@@ -92,7 +93,8 @@ class Watched:
         known = len(self.statements)
         for part in split_statement(sql):
             verb = part.split(None, 1)[0]
-            table = re.search(r'(?:FROM|INTO|UPDATE)\s+"?(\w+)', part)
+            # Not the table that a column of the statement is looked up in.
+            table = TABLE.search(re.sub(r"\(SELECT [^()]*\)", "", part)) or TABLE.search(part)
             if table and table[1] not in READ_ONCE_A_SECOND and verb in VERBS:
                 named = f"{verb} {table[1]}"
                 if named not in self.statements[known:]:

@@ -65,8 +65,11 @@ def test_a_schedule_makes_nothing_equal_on_a_route_that_observes(hub: Hub) -> No
     assert not Event.objects.exists()
 
 
-def test_a_bulk_replay_that_was_sent_before_fails_and_writes_nothing(hub: Hub) -> None:
+def test_a_bulk_replay_that_was_sent_before_fails_and_writes_nothing(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Holds that the claim decides, whatever the request found, and that the result says so."""
+    monkeypatch.setattr("sync.replays.batches.defer_to_workers", lambda _: None)
     fail_events(hub, ANNA)
     replay, written = start_bulk_replay(staff_user()), len(hub.writes())
     run_jobs("replay")
