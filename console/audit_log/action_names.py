@@ -16,6 +16,7 @@ ACTION_LABELS: Mapping[str, str] = {
     "attempt.succeeded": "finished an attempt: succeeded",
     "attempt.unchanged": "finished an attempt: nothing to change",
     "attempt.superseded": "finished an attempt: superseded",
+    "attempt.ignored": "finished an attempt: nothing to write",
     "attempt.failed": "finished an attempt: failed",
     "attempt.held": "finished an attempt: held for approval",
     "attempt.unknown": "closed an attempt without a result",

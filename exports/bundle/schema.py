@@ -146,7 +146,12 @@ ATTEMPTS = TableSchema(
         ColumnSchema("outcome", "text", "its outcome", mutable=True),
         ColumnSchema("code", "text", "the reason, as a code", mutable=True),
         ColumnSchema("retryable", "true or false", "whether a retry can help", mutable=True),
-        ColumnSchema("action", "text", "what was done: created, updated, deleted or none", mutable=True),
+        ColumnSchema(
+            "action",
+            "text",
+            "what was done, or was to be done: created, updated, deleted or none",
+            mutable=True,
+        ),
         ColumnSchema("record_id", "text", "id of the record in the target system", mutable=True),
     ),
 )

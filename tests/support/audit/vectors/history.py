@@ -20,6 +20,8 @@ from exports.bundle.shipped.check_rows import (
     EVENT_FACTS,
     EVENT_SUBJECT,
     NO_BODY,
+    OBSERVED,
+    OBSERVED_FAILED,
     OPEN,
     STATES,
 )
@@ -161,11 +163,14 @@ class History:
     def end_attempt(
         self, event: Row, attempt: Row, outcome: str, code: str, calls: Sequence[Row], **columns: Any
     ) -> None:
-        """End an attempt with these calls. `columns`: those of the attempt that it sets, and the delivery's `state`."""
+        """End an attempt with these calls. `columns`: those of the attempt that it sets, and the delivery's `state`.
+        `failure`: what the attempt of a route that observes found.
+        """
         [delivery] = [row for row in self.tables["deliveries"] if row["delivery"] == attempt["delivery"]]
         state, became = columns.pop("state", outcome), columns.pop("became", "")
+        failure = columns.pop("failure", "")
         rows = self._add_calls(attempt, calls)
-        attempt |= {"outcome": outcome, "code": code, **columns}
+        attempt |= {"outcome": outcome, "code": failure or code, **columns}
         secret = bytes.fromhex(event["subject_key"])
         record = attempt["record_id"]
         details = {
@@ -181,6 +186,7 @@ class History:
             "findings": _sample_digest("findings", attempt["attempt"]),
             **({"record": keyed_row_digest(secret, "record", record)} if record else {}),
             **({"became": became} if became else {}),
+            **({"failure": failure} if failure else {}),
         }
         code, state = ("succeeded" if became == "succeeded" else code), became or state
         at = self.append(self._stream(delivery), f"attempt.{outcome}", details)
@@ -189,9 +195,18 @@ class History:
         self._refresh_event(event)
 
     def end_without_result(
-        self, event: Row, attempt: Row, code: str, calls: Sequence[Row], *, dead: bool = False
+        self,
+        event: Row,
+        attempt: Row,
+        code: str,
+        calls: Sequence[Row],
+        *,
+        dead: bool = False,
+        observes: bool = False,
     ) -> None:
-        """End an attempt whose process died, as `interrupted` without calls: the delivery is tried again, or is dead."""
+        """End an attempt whose process died, as `interrupted` without calls: the delivery is tried again, or is dead, or
+        ignored if its route observes.
+        """
         outcome = "unknown" if calls or dead else "interrupted"
         [delivery] = [row for row in self.tables["deliveries"] if row["delivery"] == attempt["delivery"]]
         rows = self._add_calls(attempt, calls)
@@ -200,11 +215,13 @@ class History:
             "event": event["reference"],
             "code": code,
             **_call_details(rows),
-            **({"state": "dead"} if dead else {}),
+            **({"state": "ignored" if observes else "dead"} if dead else {}),
         }
         at = self.append(self._stream(delivery), f"attempt.{outcome}", details)
         attempt |= {"outcome": outcome, "code": code, "ended": at, "retryable": code != "crashes-hub"}
-        if dead:
+        if dead and observes:
+            delivery |= {"state": "ignored", "code": OBSERVED_FAILED, "settled": at}
+        elif dead:
             delivery |= {"state": "dead", "code": code, "settled": at}
         else:
             delivery |= {"state": "retrying", "code": "interrupted", "settled": None}
@@ -352,6 +369,7 @@ class History:
 
     def _refresh_event(self, event: Row) -> None:
         deliveries = [row for row in self.tables["deliveries"] if row["event"] == event["reference"]]
+        deliveries = [row for row in deliveries if row["code"] not in OBSERVED] or deliveries
         worst = min(deliveries, key=lambda row: STATES.index(row["state"]))
         event |= {"state": worst["state"], "code": worst["code"]}
 

@@ -22,6 +22,10 @@ _EXPORTS: dict[str, tuple[Callable[[], RowExport], str]] = {
         scenarios.made,
         "a webhook, and two events that a comparison made: one that a person requested, and one by schedule",
     ),
+    "rows-observed": (
+        scenarios.observed,
+        "three events of routes that observe: beside one that writes, alone after a retry, and killing its processes",
+    ),
     "rows-first-version": (
         scenarios.of_first_version,
         "an export of 0.1.0: its events have no columns that say what made them",

@@ -233,6 +233,32 @@ def made() -> RowExport:
     return RowExport(made_history())
 
 
+def observed_history() -> History:
+    """Return three events: two of the three routes of the first observed, and the third found it superseded; both of
+    the second observed, one after a retry; and the third killed the processes that ran it on a route that observes.
+    """
+    history = History(Random("hub audit vectors 8"))
+    history.seconds = 10
+    first = history.receive("USR-1", "evt-1", routes=(1, 2, 3))
+    _end(history, first, 1, "ignored", "observed")
+    _end(history, first, 2, "ignored", "observed", failure="held-match")
+    _end(history, first, 3, "superseded", "superseded")
+    second = history.receive("USR-2", "evt-2", routes=(1, 2))
+    _end(history, second, 1, "failed", "target-unavailable", state="retrying", retryable=True)
+    _end(history, second, 1, "ignored", "observed-failed", "retry", failure="target-unavailable")
+    covered = {"state": "ignored", "code": "observed"}
+    history.act(second, 2, "covered", covered, **covered, settled=True)
+    third = history.receive("USR-3", "evt-3")
+    attempt = history.start_attempt(third, 1)
+    history.end_without_result(third, attempt, "crashes-hub", [], dead=True, observes=True)
+    history.seal()
+    return history
+
+
+def observed() -> RowExport:
+    return RowExport(observed_history())
+
+
 def comparison_as_cause() -> RowExport:
     """Return an export in which an attempt of a webhook begins because of a comparison, as its entry says."""
     history = short_history()
