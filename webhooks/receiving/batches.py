@@ -12,7 +12,7 @@ from django.db import DatabaseError, IntegrityError, OperationalError, connectio
 
 from audit.entries.append import NewEntry, append_entries
 from config_schema.codes.codes import Language
-from config_schema.codes.outcome import EventOutcome
+from config_schema.codes.outcome import OBSERVED, EventOutcome
 from database.connection import is_deadlock
 from database.model_rows import row_from_columns, select_list
 from database.statement import Statement
@@ -46,6 +46,8 @@ logger = logging.getLogger("hub.receive")
 # Requests with several events of one source take turns, so only single webhooks can store the same events at the same
 # moment. Each round finds what was stored before it.
 MAX_ROUNDS = 5
+# Of events that may have no route, or only routes that observe: the others have been ignored, or tried already.
+_STATES_WITHOUT_WRITE = (State.IGNORED, State.PENDING, State.RUNNING, State.RETRYING)
 
 
 @dataclass(slots=True)
@@ -259,17 +261,22 @@ def _find_statement(ids: int, *, locks: bool) -> Statement:
 def _known_outcomes(stored: _StoredBatch, delivery_port: DeliveryPort) -> dict[int, EventOutcome]:
     """Return the outcomes that an acknowledgement reports, by event.
 
-    Events that are ignored without a delivery have an outcome, also when they are sent again. Stored events with
-    deliveries are left out.
+    Events that are ignored without a delivery have an outcome, also when they are sent again, and so have those of
+    which all routes observe. Other stored events with deliveries are left out.
     """
-    ignored = [event for event in stored.repeats if event.state == State.IGNORED]
-    outcomes = delivery_port.load_outcomes(ignored) if ignored else {}
+    known = [event for event in stored.repeats if event.state in _STATES_WITHOUT_WRITE]
+    outcomes = delivery_port.load_outcomes(known) if known else {}
     new = {
         item.event.pk: item.outcome
         for item in stored.items
         if isinstance(item, _NewElement) and item.outcome is not None
     }
-    return {key: outcome for key, outcome in outcomes.items() if not outcome.results} | new
+    known_outcomes = {
+        key: outcome
+        for key, outcome in outcomes.items()
+        if outcome.state == OBSERVED or (outcome.state == State.IGNORED and not outcome.results)
+    }
+    return known_outcomes | new
 
 
 def _retry_failures(repeats: Sequence[Event], delivery_port: DeliveryPort) -> None:

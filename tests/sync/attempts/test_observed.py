@@ -24,6 +24,7 @@ from tests.support.builders.observing_routes import (
 )
 from tests.support.builders.references import LEAVE_OUT, MANAGER, set_field
 from tests.support.hub import ANNA, EXAMPLE, Hub
+from tests.support.processes.hub_processes import claim_last_isolated_attempt, expire_lease
 from tests.support.rows import in_submission
 from webhooks.models import Event, Source, State
 
@@ -211,6 +212,20 @@ def test_a_retry_after_the_route_began_to_observe_writes_nothing(hub: Hub) -> No
     deliver(hub)
     assert ends() == [("ignored", "observed")]
     assert len(hub.writes()) == written
+
+
+def test_a_delivery_that_ends_its_processes_is_observed_as_failed(hub: Hub) -> None:
+    """Holds that the third death fails nothing on a route that observes."""
+    observe()
+    hub.post_signed(EXAMPLE)
+    deliver(hub)
+    delivery = Delivery.objects.get()
+    claim_last_isolated_attempt(delivery)
+    expire_lease(delivery.pk)
+    assert ends() == [("ignored", "observed-failed")]
+    assert Event.objects.values_list("state", "code").get() == ("ignored", "observed-failed")
+    assert Attempt.objects.latest("pk").code == "crashes-hub"
+    assert list(find_row_faults()) == []
 
 
 def test_an_observed_delivery_supersedes_nothing_and_is_not_newer(hub: Hub) -> None:

@@ -150,7 +150,9 @@ def test_who_left_comes_back_with_the_mapped_fields_and_the_reactivation_once(hu
     assert post(hub) == (200, "succeeded", "updated")
     assert (hub.customer()["active"], hub.customer()["language"]) == (True, "sv")
     assert the_link().left_scope_at is None
-    hub.shop.catalogue.update_record("customers", str(hub.customer()["id"]), {"active": False}, replaces=False)
+    hub.shop.catalogue.update_record(
+        "customers", str(hub.customer()["id"]), {"active": False}, replaces=False
+    )
     assert post(hub) == (200, "unchanged", "none")
     assert hub.customer()["active"] is False
 
@@ -230,7 +232,9 @@ def test_an_absent_entity_is_deleted_whatever_the_condition_is(hub: Hub, event_t
     post(hub)
     set_scope("entity.nothing", Policy.LEAVE)
     hub.identity.directory.delete_record("users", ANNA)
-    expected = (200, "succeeded", "updated") if event_type == "DELETE" else (424, "identity-missing-unproven", "")
+    expected = (
+        (200, "succeeded", "updated") if event_type == "DELETE" else (424, "identity-missing-unproven", "")
+    )
     assert post(hub, event_type) == expected
     assert hub.customer()["active"] is (event_type == "UPDATE")
 

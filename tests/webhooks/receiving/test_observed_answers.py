@@ -108,7 +108,9 @@ def test_a_batch_says_of_each_event_whether_it_is_observed(hub: Hub, batch_respo
     add_token()
     set_format(FORMAT | {"batch_response": batch_response})
     observe(entity_type="USER")
-    answer = post(hub, event(ANNA), event("NOBODY1"))
+    answer = post(hub, event(ANNA, uid="1"), event("NOBODY1", uid="2"))
     assert (answer.status_code, answer.json()["status"]) == (200, "observed")
     assert [result["status"] for result in answer.json()["results"]] == ["observed", "observed"]
     deliver(hub)
+    repeat = post(hub, event(ANNA, uid="1"), event("NOBODY1", uid="2"))
+    assert (repeat.json()["status"], repeat.json()["results"]) == ("observed", answer.json()["results"])
