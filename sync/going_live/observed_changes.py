@@ -1,7 +1,7 @@
-"""What a route that observes would have done: read from the newest events of its source, by two statements."""
+"""What a route that observes would have done: read from the newest events of its source, by three statements."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -9,14 +9,14 @@ from typing import Any
 from django.db.models import F
 
 from database.encryption.at_rest import CannotDecrypt
-from sync.models import Attempt, Delivery, Route
+from sync.attempts.scope import OUT_OF_SCOPE_CODE
+from sync.models import OBSERVED_CODES, OBSERVED_FAILED_CODE, Attempt, Delivery, Route
 from sync.models.attempt import Finding
 from sync.planning.change import ChangeAction
 from webhooks.models import Event
 
 # Of the source: more would only be slower to read.
 MAX_EVENTS = 500
-_PLANNED, _NOT_PLANNED = "observed", "observed-failed"
 
 
 @dataclass(slots=True)
@@ -34,6 +34,7 @@ class ObservedChanges:
     unchanged: int = 0
     to_decide: int = 0
     failed: int = 0
+    out_of_scope: int = 0
     unknown: int = 0
     since_comparison: int = 0
     fields: Counter[str] = field(default_factory=Counter)
@@ -48,32 +49,36 @@ def read_observed_changes(route: Route, compared_at: datetime | None = None) -> 
     if route.mode_since is not None:
         events = events.filter(received_at__gte=route.mode_since)
     keys = list(events.order_by("-received_at", "-pk").values_list("pk", flat=True)[:MAX_EVENTS])
-    observed = Delivery.objects.filter(event__in=keys, route=route, code__in=(_PLANNED, _NOT_PLANNED))
+    codes = (*OBSERVED_CODES, OUT_OF_SCOPE_CODE)
+    observed = Delivery.objects.filter(event__in=keys, route=route, code__in=codes)
     rows = list(observed.order_by("-event__received_at", "-event_id"))
     newest = {row.entity_id: row for row in reversed(rows)}
     changes = ObservedChanges(len(rows), is_cut=len(keys) == MAX_EVENTS)
     changes.since_comparison = sum(compared_at is not None and row.opened_at > compared_at for row in rows)
-    documents = _planned_documents(row.pk for row in newest.values() if row.code == _PLANNED)
+    attempts = _last_attempts(row.pk for row in newest.values())
     for row in newest.values():
-        if row.code == _NOT_PLANNED:
+        attempt = attempts.get(row.pk)
+        if OUT_OF_SCOPE_CODE in (row.code, attempt and attempt.code):
+            changes.out_of_scope += 1
+        elif row.code == OBSERVED_FAILED_CODE:
             changes.failed += 1
         else:
-            _count_change(changes, route, documents.get(row.pk))
+            _count_change(changes, route, _planned_document(attempt))
     return changes
 
 
-def _planned_documents(deliveries: Any) -> dict[int, Mapping[str, Any]]:
-    """Return the change that the last attempt of each delivery has planned, as far as it is stored."""
+def _last_attempts(deliveries: Iterable[int]) -> dict[int, Attempt]:
     attempts = Attempt.objects.filter(delivery__in=list(deliveries), number=F("delivery__last_number"))
-    found: dict[int, Mapping[str, Any]] = {}
-    for attempt in attempts.select_related("findings__subject"):
-        try:
-            document = attempt.stored_finding(Finding.CHANGE)
-        except CannotDecrypt:
-            continue
-        if isinstance(document, dict):
-            found[attempt.delivery_id] = document
-    return found
+    return {one.delivery_id: one for one in attempts.select_related("findings__subject")}
+
+
+def _planned_document(attempt: Attempt | None) -> Mapping[str, Any] | None:
+    """Return the change that an attempt has planned; None if it is not stored any more."""
+    try:
+        document = attempt.stored_finding(Finding.CHANGE) if attempt is not None else None
+    except CannotDecrypt:
+        return None
+    return document if isinstance(document, dict) else None
 
 
 def _count_change(changes: ObservedChanges, route: Route, document: Mapping[str, Any] | None) -> None:

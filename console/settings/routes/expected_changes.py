@@ -104,7 +104,12 @@ def _expected_rows(
             (kinds.UNMAPPABLE, kinds.UNREADABLE),
             observed.failed,
         ),
-        (_("Outside the scope"), _("The route is not for the entity."), (kinds.OUT_OF_SCOPE,), 0),
+        (
+            _("Outside the scope"),
+            _("The route is not for the entity."),
+            (kinds.OUT_OF_SCOPE,),
+            observed.out_of_scope,
+        ),
         (
             _("Nothing to do"),
             _("The record is as the mapping says."),

@@ -8,16 +8,22 @@ from tests.support.builders.history import NOON, a_delivery, an_attempt, an_even
 
 
 def an_observed_event(
-    route: Route, number: int, change: dict[str, Any] | None, *, minute: int = 1, **values: Any
+    route: Route,
+    number: int,
+    change: dict[str, Any] | None,
+    *,
+    minute: int = 1,
+    reason: str = "unmappable",
+    **values: Any,
 ) -> Delivery:
     """Create an event about entity `number`, received so many minutes after NOON, with the change that was planned for
-    it; None: it could not be planned.
+    it; None: none was planned, for this reason.
     """
     at, code = NOON + timedelta(minutes=minute), "observed" if change is not None else "observed-failed"
     event = an_event(number, source=route.source, state="ignored", code=code, received_at=at, **values)
     delivery = a_delivery(event, route, last_number=1, attempts_used=1, opened_at=at, settled_at=at)
     found = {} if change is None else {"findings": sealed_findings(change=change)}
-    an_attempt(delivery, 1, outcome="failed" if change is None else "unchanged", code=code, **found)
+    an_attempt(delivery, 1, outcome="ignored", code=reason if change is None else code, **found)
     return delivery
 
 
