@@ -51,15 +51,20 @@ class SkippedRow:
     url: str
 
 
-def replay_limit(user: Any) -> int:
-    """Return the number of events that this person may replay without approval by another one."""
-    return int(settings.REPLAY_LIMIT_ADMIN if user.has_perm(MAY_REPLAY_MANY) else settings.REPLAY_LIMIT)
+def replay_limit(user: Any, replay: PersonRequest) -> int:
+    """Return the number of events that this person may send again without approval by another one.
+
+    *Make equal* has the lower limit for everybody: it may write records that no event has named.
+    """
+    may_more = user.has_perm(MAY_REPLAY_MANY) and not replay.makes_equal
+    return int(settings.REPLAY_LIMIT_ADMIN if may_more else settings.REPLAY_LIMIT)
 
 
 def confirm_context(request: HttpRequest, replay: PersonRequest, form: TermsForm) -> dict[str, Any]:
     """Return the context of the page, by five statements."""
     count = replay.waiting_count
-    needs_second = count > replay_limit(request.user)
+    limit = replay_limit(request.user, replay)
+    needs_second = count > limit
     problem = str(TooManyEvents()) if is_too_large(replay) else ""
     is_counting = replay.state == PersonRequestState.CHOOSING and not problem
     return {
@@ -78,7 +83,7 @@ def confirm_context(request: HttpRequest, replay: PersonRequest, form: TermsForm
             for value, label in PACE_LABELS.items()
         ],
         "percent": settings.REPLAY_PAUSES_ABOVE,
-        "limit": count_events_text(replay_limit(request.user)),
+        "limit": count_events_text(limit),
         "needs_second": needs_second,
         "terms_form": form,
     }
@@ -144,7 +149,6 @@ def _sample_rows(replay: PersonRequest) -> list[tuple[PersonRequestMember, str]]
 def begin_replay(request: HttpRequest, replay: PersonRequest, form: TermsForm) -> PersonRequest:
     """Start the confirmed replay. Raises ReplayAlreadyRequested and ReplayRefused."""
     answer = form.cleaned_data
-    terms = ReplayTerms(
-        answer["reason"], ReplayPace(answer["pace"]), answer["pauses"], replay_limit(request.user)
-    )
+    limit = replay_limit(request.user, replay)
+    terms = ReplayTerms(answer["reason"], ReplayPace(answer["pace"]), answer["pauses"], limit)
     return start_replay(replay, acting_person(request), terms)

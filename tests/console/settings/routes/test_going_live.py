@@ -51,9 +51,12 @@ def confirmed(answer: Any) -> dict[str, str]:
 
 
 def test_a_route_goes_live_with_the_numbers_on_the_page_and_is_offered_what_no_event_delivers(
-    route: Route,
+    route: Route, settings: Any
 ) -> None:
-    """Holds the way: numbers, reason, switch, then the differences as a bulk replay that is confirmed."""
+    """Holds the way: numbers, reason, switch, then the differences as a bulk replay, with a second person above the
+    limit even for an administrator.
+    """
+    settings.REPLAY_LIMIT = 4
     comparison = compared(route)
     for number, kind in enumerate(
         ("missing-record", "missing-record", "missing-record", "differs", "differs")
@@ -77,8 +80,12 @@ def test_a_route_goes_live_with_the_numbers_on_the_page_and_is_offered_what_no_e
     assert entries("route.went-live")[0]["details"]["counts"] == COUNTS
     assert "Records created 3" in unescape(visible_text(shown))
     chosen = {"kinds": ["missing-record", "differs"], "route": route.pk, "key": shown.context["equal_key"]}
-    client.post(f"/admin/sync/comparison/{comparison.uuid}/equal/", chosen)
-    assert PersonRequest.objects.get().route == route
+    asked = client.post(f"/admin/sync/comparison/{comparison.uuid}/equal/", chosen, follow=True)
+    assert asked.context["replay"].route == route
+    assert asked.context["needs_second"]
+    terms = {"reason": "first load", "pace": "gentle", "pauses": "on"}
+    client.post(f"/admin/sync/personrequest/{PersonRequest.objects.get().uuid}/confirm/", terms)
+    assert PersonRequest.objects.get().state == "awaiting"
 
 
 def test_an_old_comparison_is_repeated_before_the_route_goes_live(route: Route) -> None:
