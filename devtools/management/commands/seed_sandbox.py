@@ -59,7 +59,10 @@ class Command(BaseCommand):
             self.stdout.write("New user accounts for the console:\n  " + "\n  ".join(new_logins))
         if only_logins:
             address = f"http://127.0.0.1:{os.environ.get('HUB_PORT', '8000')}/admin/"
-            self.stdout.write(f"The hub is not connected to any system. The console: {address}")
+            self.stdout.write(
+                f"The hub is not connected to any system. The console: {address}\n"
+                "docs/connect.md leads from there to a comparison and a route that is live."
+            )
         else:
             self.stdout.write("The hub is connected to the sandbox systems.")
 
