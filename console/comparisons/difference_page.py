@@ -21,6 +21,7 @@ from console.payloads.content import ChangeTable, planned_change_table
 from console.payloads.reveal import RevealPurpose, reveal_row, row_seconds_revealed
 from console.permissions import CONTENTS
 from console.ui.outcome_texts import describe_code
+from console.ui.scope_texts import describe_change
 from sync.comparisons.live_plan import PlannedSubject, plan_subject
 from sync.deliveries.routes import get_resolved_route
 from sync.models import Comparison, Difference, DifferenceKind
@@ -121,7 +122,7 @@ def _describe_plan(comparison: Comparison, planned: PlannedSubject, *, shows_val
     if change is None:
         return LiveDifference(problem=problem)
     return LiveDifference(
-        str(_CHANGE_SENTENCES[change.action]),
+        describe_change(change, _CHANGE_SENTENCES),
         tuple(field.name for field in change.fields),
         planned_change_table(change, is_masked=False) if shows_values else None,
         problem,

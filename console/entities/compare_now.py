@@ -22,6 +22,7 @@ from console.payloads.content import ChangeTable, planned_change_table
 from console.permissions import CONTENTS, MAY_APPROVE, MAY_COMPARE, MAY_REPLAY
 from console.ui.links import entity_url
 from console.ui.outcome_texts import describe_code, explain_absent_entity
+from console.ui.scope_texts import describe_change
 from logins.fresh_login import require_fresh_login
 from sync.comparisons.compare_now import (
     LiveComparison,
@@ -44,7 +45,11 @@ _SENTENCES = {
     ChangeAction.UPDATE: gettext_lazy("The record differs. Made equal, it will be updated."),
     ChangeAction.NOTHING: gettext_lazy("In step: the record is as the mapping says."),
 }
-
+_SENTENCES_OF_LEAVER = {
+    ChangeAction.UPDATE: gettext_lazy("Made equal, the record will be deactivated."),
+    ChangeAction.DELETE: gettext_lazy("Made equal, the record will be deleted."),
+    ChangeAction.NOTHING: gettext_lazy("In step: its record is as the route says."),
+}
 _SENTENCES_OF_ABSENT = {
     ChangeAction.UPDATE: gettext_lazy("Made equal, the record will be deactivated."),
     ChangeAction.DELETE: gettext_lazy("Made equal, the record will be deleted."),
@@ -156,7 +161,7 @@ def _describe(compared: LiveComparison, request: HttpRequest, *, is_masked: bool
         return _describe_record(compared)
     is_undecided, sees_contents = _is_undecided(planned), request.user.has_perm(CONTENTS)
     shown = None if is_undecided else planned.change
-    can_equal = shown is not None and shown.action is not ChangeAction.NOTHING
+    can_equal = shown is not None and not shown.is_empty
     return ComparedPair(
         route,
         compared.checked_at,
@@ -203,7 +208,7 @@ def _sentence(planned: PlannedSubject, change: Change, route: Route) -> str:
         return _(
             "Another record has the same value. A person has to decide whether it belongs to this entity."
         )
-    return str(_SENTENCES[change.action])
+    return describe_change(change, _SENTENCES_OF_LEAVER if planned.is_outside else _SENTENCES)
 
 
 def _sentence_of_absent(change: Change, route: Route) -> str:

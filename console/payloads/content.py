@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.payloads.masking import mask_header, mask_text, mask_url, mask_value
+from console.ui.scope_texts import scope_note
 from database.encryption.at_rest import CannotDecrypt
 from sync.models import Attempt, Call, Finding, PruningRun, RetentionCategory
 from sync.planning.change import Change
@@ -48,7 +49,8 @@ class ChangeTable:
     """The fields that an attempt sent, before and after, and the fields that already had their value (`unchanged`).
 
     The fields in `left_out` differ but were not sent, because the target does not keep them; those in `withheld`,
-    because the mapping has found no value for them in any entity. If `is_masked`, the values are hidden.
+    because the mapping has found no value for them in any entity. If `is_masked`, the values are hidden. `note`: what
+    the change says of the scope of the route.
     """
 
     action: str
@@ -57,6 +59,7 @@ class ChangeTable:
     left_out: tuple[FieldRow, ...] = ()
     is_masked: bool = False
     withheld: tuple[str, ...] = ()
+    note: str = ""
 
 
 def raw_content(
@@ -162,6 +165,7 @@ def change_table(attempt: Attempt, *, is_masked: bool) -> ChangeTable | None:
         ((field["name"], field["before"], field["after"]) for field in left_out),
         is_masked=is_masked,
         withheld=document.get("withheld", ()),
+        note=scope_note(document.get("scope", ""), ends_link=bool(document.get("unlink"))),
     )
 
 
@@ -183,6 +187,7 @@ def planned_change_table(change: Change, *, is_masked: bool) -> ChangeTable:
         change.unchanged_fields,
         is_masked=is_masked,
         withheld=change.withheld_fields,
+        note=scope_note(change.scope, ends_link=change.ends_link),
     )
 
 
@@ -194,6 +199,7 @@ def build_change_table(
     *,
     is_masked: bool,
     withheld: Iterable[str] = (),
+    note: str = "",
 ) -> ChangeTable:
     """Return the table of a change: of fields (name, before, after), and of those that stay (name, value)."""
 
@@ -207,6 +213,7 @@ def build_change_table(
         tuple(FieldRow(str(name), show(before), show(after)) for name, before, after in left_out),
         is_masked,
         tuple(map(str, withheld)),
+        note,
     )
 
 

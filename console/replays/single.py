@@ -25,6 +25,7 @@ from console.ui.outcome_texts import (
     explain_outcome,
 )
 from console.ui.request_failures import translate_finding
+from console.ui.scope_texts import describe_change
 from sync.deliveries.stored_webhook import has_webhook_data
 from sync.deliveries.superseded import annotate_newer, is_outdated
 from sync.models import Delivery, MappingVersion, PayloadChoice
@@ -198,8 +199,8 @@ def _delivery_preview(planned: PlannedDelivery, *, with_contents: bool, is_maske
 
 
 def _change_sentence(change: Change, delivery: Delivery) -> str:
-    if change.action is not ChangeAction.NOTHING or change.record_id:
-        return str(_CHANGE_SENTENCES[change.action])
+    if change.action is not ChangeAction.NOTHING or change.record_id or change.scope:
+        return describe_change(change, _CHANGE_SENTENCES)
     words = explain_absent_entity(
         delivery.identity.name, delivery.target.name, is_left_alone=delivery.route.ignores_deletion
     )

@@ -8,7 +8,13 @@ from django.utils.translation import gettext as _
 from connectors.records.planned_writes import can_send_version
 from connectors.settings.identity import EntitySettings
 from connectors.settings.target import RecordSettings
-from sync.mappings.field_gaps import deactivation_gaps, parse_or_none, unread_warnings, unsent_gaps
+from sync.mappings.field_gaps import (
+    deactivation_gaps,
+    parse_or_none,
+    reactivation_gaps,
+    unread_warnings,
+    unsent_gaps,
+)
 from sync.mappings.target_settings import read_entity_settings, read_records, settings_path
 from sync.models import Connection, ConnectionSide, Delivery, Link, Mapping, Route
 
@@ -40,7 +46,9 @@ def route_gaps(route: Route) -> Iterator[tuple[str, str]]:
     if version is not None:
         yield from (("mapping", gap) for gap in _declaration_gaps(route, records, version.declaration))
     yield from (("deactivation", gap) for gap in deactivation_gaps(route, records))
-    if route.when_deleted == Route.DeletionPolicy.DELETE and (sentence := _deletion_gap(route, records)):
+    yield from (("reactivation", gap) for gap in reactivation_gaps(route, records))
+    deletes = Route.DeletionPolicy.DELETE in (route.when_deleted, route.on_leaving)
+    if deletes and (sentence := _deletion_gap(route, records)):
         yield "target", sentence
 
 

@@ -56,12 +56,32 @@ def unsent_gaps(route: Route, records: RecordSettings, declaration: Any) -> Iter
 
 
 def deactivation_gaps(route: Route, records: RecordSettings) -> Iterator[str]:
-    """Yield a sentence if no update sends the fields that are set when an entity of a route is deleted."""
-    if route.when_deleted != Route.DeletionPolicy.DEACTIVATE or not isinstance(route.deactivation, dict):
+    """Yield a sentence if no update sends the fields that are set when an entity of a route is deleted, or leaves the
+    scope of the route.
+    """
+    policies = {route.when_deleted, route.on_leaving}
+    if Route.DeletionPolicy.DEACTIVATE not in policies or not isinstance(route.deactivation, dict):
         return
     if names := list_unsent(records, records.operations.updates, list(route.deactivation)):
         text = _(
             "The settings of %(connection)s (%(path)s) do not send these fields when the entity is deleted: %(fields)s."
+        )
+        if route.when_deleted != Route.DeletionPolicy.DEACTIVATE:
+            text = _(
+                "The settings of %(connection)s (%(path)s) do not send these fields when an entity leaves the scope: "
+                "%(fields)s."
+            )
+        yield text % _names(route, names, "update")
+
+
+def reactivation_gaps(route: Route, records: RecordSettings) -> Iterator[str]:
+    """Yield a sentence if no update sends the fields that are set when an entity comes back into the scope."""
+    if not isinstance(route.reactivation, dict) or not route.reactivation:
+        return
+    if names := list_unsent(records, records.operations.updates, list(route.reactivation)):
+        text = _(
+            "The settings of %(connection)s (%(path)s) do not send these fields when an entity comes back into the "
+            "scope: %(fields)s."
         )
         yield text % _names(route, names, "update")
 

@@ -95,7 +95,34 @@ def policy_sentences(route: Route, version: MappingVersion | None) -> list[str]:
         creates = _("A missing record is created only for a CREATE event; an UPDATE event fails.")
     matching = matching_texts[MatchingPolicy(route.matching)]
     sentences = [matching, creates, deletion_texts[Route.DeletionPolicy(route.when_deleted)]]
+    sentences += scope_sentences(route)
     return sentences if version is None else [*sentences, *_proof_sentences(version)]
+
+
+def scope_sentences(route: Route) -> list[str]:
+    """Describe which entities the route is for, and what happens to the record of one that leaves or comes back; empty
+    for a route without a condition.
+    """
+    if not route.condition:
+        return []
+    leaving_texts = {
+        Route.LeavingPolicy.LEAVE: _("When an entity stops fulfilling it, its record is not changed."),
+        Route.LeavingPolicy.DEACTIVATE: _(
+            "When an entity stops fulfilling it, its record stays, and the fields for deleted entities are set."
+        ),
+        Route.LeavingPolicy.DELETE: _("When an entity stops fulfilling it, its record is deleted."),
+        Route.LeavingPolicy.UNLINK: _(
+            "When an entity stops fulfilling it, its link ends, and the record is not changed."
+        ),
+    }
+    scope = _("The route is only for entities that fulfil its condition: %(condition)s") % {
+        "condition": route.condition
+    }
+    sentences = [scope, leaving_texts[Route.LeavingPolicy(route.on_leaving)]]
+    if route.reactivation:
+        names = {"fields": ", ".join(map(str, route.reactivation))}
+        sentences.append(_("When it fulfils the condition again, these fields are set too: %(fields)s.") % names)
+    return sentences
 
 
 def _proof_sentences(version: MappingVersion) -> list[str]:

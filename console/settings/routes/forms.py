@@ -74,7 +74,8 @@ class RouteForm(SettingsForm):
         """
         values: dict[str, Any] = super().clean() or {}
         names = ("is_enabled", "source", "identity", "target", "mapping", "entity_type")
-        policies = {name: values[name] for name in ("when_deleted", "deactivation") if name in values}
+        policy_names = ("when_deleted", "deactivation", "on_leaving", "reactivation")
+        policies = {name: values[name] for name in policy_names if name in values}
         if not all(values.get(name) for name in names if name != "is_enabled"):
             return values
         entity_names = ("identity_entity", "target_entity")

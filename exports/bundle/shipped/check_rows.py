@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import sqlite3
 import stat
 import sys
@@ -133,6 +134,8 @@ OBSERVED = ("observed", OBSERVED_FAILED)
 DIED = ("unknown", "interrupted")
 # An attempt with this code did not find the entity, and nothing proved that it was deleted.
 ABSENCE_CODE = "identity-missing-unproven"
+# Of the condition that proves that a record was to be deleted.
+CONDITION_DIGEST = re.compile(r"[0-9a-f]{24}\Z")
 # The outcomes with which an attempt links the entity to its record.
 LINKING = ("succeeded", "unchanged")
 # The decisions of a person that let a held delivery run.
@@ -678,6 +681,9 @@ def check_removals(event: Row, log: DeliveryLog) -> Faults:
 
 def is_proven(event: Row, log: DeliveryLog, proof: Row) -> bool:
     """Return False if what an entry says to prove a deletion is known to be wrong."""
+    if "condition" in proof:
+        # The digest of the condition of the route, which the entity did not fulfil: no row has either.
+        return CONDITION_DIGEST.match(str(proof["condition"])) is not None
     if "approved" in proof and log.is_complete and not log.approvals:
         return False
     attempt = proof.get("approved", proof.get("attempt"))
@@ -707,7 +713,7 @@ def other_proofs(rows: EventRows, streams: Mapping[str, Sequence[Entry]]) -> Ite
     own = {rows.event["reference"], *(row["attempt"] for row in rows.attempts)}
     for details in ended_as(rows, streams, "deleted"):
         for kind, key in (details.get("proof") or {}).items():
-            if key not in own:
+            if key not in own and kind != "condition":
                 yield OtherProof(details["attempt"], kind, key)
 
 
