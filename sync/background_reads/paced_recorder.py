@@ -42,8 +42,11 @@ class ReadsWait(Exception):
 class ReadingRun(Protocol):
     """One run of a job that reads. `requests`: how many it has sent."""
 
-    should_continue: ShouldContinue
     requests: int
+
+    @property
+    def should_continue(self) -> ShouldContinue:
+        """Return a function that is False once the process is stopping."""
 
     def renew_lease(self) -> None:
         """Renew the lease of the job if it was not renewed a moment ago. Raises JobLost."""
