@@ -17,6 +17,7 @@ from django.db.models import QuerySet
 from connectors.contracts.errors import HUB_EXHAUSTED_CODE, ConnectorError
 from connectors.exchange import Recorder
 from database.clock import read_clock
+from sync.attempts.plan import Connectors
 from sync.comparisons.confirmation.candidates import (
     UNPLANNED_KINDS,
     absent_for_long,
@@ -58,6 +59,22 @@ class SystemsUnavailable(Exception):
     def __init__(self, code: str, seconds: float = _RETRY_SECONDS) -> None:
         super().__init__(code)
         self.code, self.seconds = code, seconds
+
+
+def require_system(code: str, retry_after: float | None, connectors: Connectors | None) -> None:
+    """Raise SystemsUnavailable for a code that concerns a whole system, unless a probe by `connectors` shows that it
+    answers.
+    """
+    if code in _PAUSE_CODES or code.endswith("-throttled"):
+        raise SystemsUnavailable(code, retry_after or _RETRY_SECONDS)
+    if not is_system_failure(code):
+        return
+    if connectors is None:
+        raise SystemsUnavailable(code)
+    try:
+        (connectors.identity if code.startswith("identity-") else connectors.target).probe_system()
+    except ConnectorError as error:
+        raise SystemsUnavailable(code, error.retry_after or _RETRY_SECONDS) from error
 
 
 def confirm_candidates(
@@ -146,7 +163,7 @@ class _Run:
             return Verdict(ComparisonCount.IN_STEP_REMOVED)
         exists, code = find_entity(resolved, row.entity_id, self._reads(resolved))
         if code:
-            self._require_system(code, None)
+            require_system(code, None, self.access.connectors)
             return unreadable(row.record_id, code)
         return self.judge(row, resolved) if exists else None
 
@@ -163,22 +180,9 @@ class _Run:
 
     def _plan(self, row: Difference, resolved: ResolvedRoute) -> PlannedSubject:
         planned = plan_subject(resolved, row.entity_id, reads=self._reads(resolved))
-        self._require_system(planned.code, planned.result.retry_after if planned.result else None)
+        retry_after = planned.result.retry_after if planned.result else None
+        require_system(planned.code, retry_after, self.access.connectors)
         return planned
-
-    def _require_system(self, code: str, retry_after: float | None) -> None:
-        """Raise SystemsUnavailable for a code that concerns a whole system, unless a probe shows that it answers."""
-        if code in _PAUSE_CODES or code.endswith("-throttled"):
-            raise SystemsUnavailable(code, retry_after or _RETRY_SECONDS)
-        if not is_system_failure(code):
-            return
-        connectors = self.access.connectors
-        if connectors is None:
-            raise SystemsUnavailable(code)
-        try:
-            (connectors.identity if code.startswith("identity-") else connectors.target).probe_system()
-        except ConnectorError as error:
-            raise SystemsUnavailable(code, error.retry_after or _RETRY_SECONDS) from error
 
     def _store(self, decided: Sequence[Decided], before: SubjectStates) -> None:
         """Store what was decided in one commit: rows and counts. Raises SystemsUnavailable if a proof cannot be made
