@@ -334,6 +334,7 @@ JOB_KINDS = (
     "sync.replays.replay_job.REPLAY",
     "sync.erasure.erase.ERASURE",
     "sync.comparisons.comparison_job.COMPARISON",
+    "sync.comparisons.match_linking.job.MATCH_LINKING",
 )
 
 # Further erasures of a person: functions of the id and of its pseudonym, which return the number of affected rows.

@@ -22,7 +22,7 @@ from sync.attempts.absence import (
     reported_deletion,
 )
 from sync.attempts.scope import decide_scope
-from sync.attempts.unlinked_records import match_unlinked_record
+from sync.attempts.unlinked_records import is_creation_chosen, match_unlinked_record
 from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import has_linked_entity, other_owners
 from sync.deliveries.stored_webhook import webhook_data, webhook_fields
@@ -43,6 +43,7 @@ from sync.planning.record_matching import (
     FoundRecord,
     MatchUndecided,
     RecordQuery,
+    ValueMatch,
     find_record,
     require_own_external_id,
 )
@@ -103,8 +104,9 @@ class Plan:
     If `is_matched`, the record was found by a value, and must be linked to the subject before it is changed.
     `write_counts` are the counts of the record after the change is applied. `left_out` has the entities that the record
     should refer to but that have no record, `linked` the record ids of the other entities. If `is_record_absent`, the
-    entity was deleted or left the scope of the route, and it has no record. `found`: how the record was found. `unseen`: what the entity says of
-    fields that had no value yet. If `had_record`, the subject was linked to a record when this was planned.
+    entity was deleted or left the scope of the route, and it has no record. `found`: how the record was found.
+    `unseen`: what the entity says of fields that had no value yet. If `had_record`, the subject was linked to a record
+    when this was planned. `match`: what the searches by values found, None if no record was found by a value.
     """
 
     change: Change
@@ -117,6 +119,7 @@ class Plan:
     found: FoundRecord = NO_RECORD
     unseen: UnseenPaths = NOTHING_UNSEEN
     had_record: bool = False
+    match: ValueMatch | None = None
 
     @property
     def leaves_scope(self) -> bool:
@@ -171,7 +174,7 @@ def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings)
         # A person decides; until then the plan has the candidates.
         candidates = plan_candidates(tuple(mapping.fields), undecided.fields, undecided.candidates)
         found = FoundRecord(None, has_failed_proof=undecided.has_failed_proof)
-        findings.plan = Plan(candidates, found=found)
+        findings.plan = Plan(candidates, found=found, match=undecided.match)
         raise
     removes = entity is None or plan.leaves_scope
     is_partial = removes or not claim.delivery.is_fetched
@@ -360,10 +363,11 @@ def _find_record_and_plan(
     mapped = None if entity is None or removes else _map_entity(claim, known, entity, is_partial=is_partial)
     query = _build_record_query(claim, target)
     found = find_record(target, mapping, query)
-    record = found.record
+    record, match = found.record, None
     if record is None and move is not ScopeMove.LEFT:
-        record = match_unlinked_record(claim, target, mapping, query, entity, mapped and mapped.fields)
-    is_matched = found.is_taken_over or (found.record is None and record is not None)
+        match = match_unlinked_record(claim, target, mapping, query, entity, mapped and mapped.fields)
+        record = match.records[0] if match is not None else None
+    is_matched = found.is_taken_over or match is not None
     if entity is None or mapped is None:
         plan_deletion = partial(_plan_removal, route, move, unread=_unread_fields(claim, unread_names))
         current, change = _plan_with_version(claim, target, record, plan_deletion)
@@ -388,6 +392,7 @@ def _find_record_and_plan(
         found=found,
         unseen=mapped.unseen,
         had_record=claim.link is not None and claim.link.record_id is not None,
+        match=match,
     )
 
 
@@ -503,5 +508,7 @@ def _require_creation(claim: Claim) -> None:
     """Raise NoMatchingRecord if the route does not create records for updates, and no person decided to create one."""
     creations = {"CREATE"} & {event.event_type for event in claim.events}
     is_refused = claim.delivery.route.without_match == Route.NoMatchPolicy.REFUSE
-    if is_refused and not creations and not claim.delivery.creates_record:
+    if not is_refused or creations or claim.delivery.creates_record:
+        return
+    if not is_creation_chosen(claim.delivery):
         raise NoMatchingRecord

@@ -2,12 +2,21 @@
 
 from typing import Any
 
-from connectors.contracts.types import Entity, Record, TargetConnector
+from django.db.models import Exists, OuterRef
+
+from connectors.contracts.types import Entity, TargetConnector
 from sync.deliveries.claims import Claim
+from sync.deliveries.predicates import subject_filter
 from sync.deliveries.stored_webhook import previous_values, webhook_fields
-from sync.models import Delivery
+from sync.models import Delivery, Link, MatchChoice, MatchChoiceKind
 from sync.planning.mapping import MatchValue, ParsedMapping
-from sync.planning.record_matching import MatchingPolicy, MatchUndecided, RecordQuery, match_record
+from sync.planning.record_matching import (
+    MatchingPolicy,
+    MatchUndecided,
+    RecordQuery,
+    ValueMatch,
+    match_record,
+)
 
 
 def match_unlinked_record(
@@ -17,8 +26,8 @@ def match_unlinked_record(
     query: RecordQuery,
     entity: Entity | None,
     target_fields: dict[str, Any] | None,
-) -> Record | None:
-    """Return the record that the policy binds to the entity; None if a record may be created.
+) -> ValueMatch | None:
+    """Return the match whose only record the policy binds to the entity; None if a record may be created.
 
     `target_fields`: the mapped fields; None, like the entity, if the entity was deleted. Raises MatchUndecided, with
     these fields, if a person has to decide, and ConnectorError.
@@ -31,11 +40,14 @@ def match_unlinked_record(
     if entity is not None and target_fields is not None:
         new = mapping.new_values(entity.attributes, webhook_fields(claim.delivery.event), target_fields)
     try:
-        return match_record(target, mapping, query, _effective_policy(claim), previous=previous, new=new)
+        match = match_record(target, mapping, query, _effective_policy(claim), previous=previous, new=new)
     except MatchUndecided as undecided:
-        if target_fields is not None and _is_creation_decided(claim):
+        if target_fields is not None and (_is_creation_decided(claim) or is_creation_chosen(claim.delivery)):
             return None
-        raise MatchUndecided(undecided.candidates, target_fields) from None
+        raise MatchUndecided(undecided.candidates, target_fields, match=undecided.match) from None
+    # Read only if a record was found by a value.
+    is_refused = match is not None and target_fields is not None and is_creation_chosen(claim.delivery)
+    return None if is_refused else match
 
 
 def _effective_policy(claim: Claim) -> MatchingPolicy:
@@ -56,3 +68,13 @@ def _is_creation_decided(claim: Claim) -> bool:
         target=delivery.target_id,
     )
     return same.filter(creates_record=True).exists()
+
+
+def is_creation_chosen(delivery: Delivery) -> bool:
+    """Return True if a person chose at the matching desk of a comparison that the subject gets a new record, and it has
+    had none since.
+    """
+    subject = subject_filter(delivery)
+    later = Link.objects.filter(**subject, applied_at__gt=OuterRef("decided_at"))
+    choices = MatchChoice.objects.filter(~Exists(later), **subject, choice=MatchChoiceKind.CREATE)
+    return choices.exists()

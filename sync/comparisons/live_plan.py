@@ -9,7 +9,7 @@ import hashlib
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
@@ -25,6 +25,7 @@ from sync.deliveries.record_links import RecordLink, read_link
 from sync.deliveries.routes import ResolvedRoute
 from sync.models import Attempt, AttemptCause, Delivery
 from sync.planning.change import Change, ScopeMove, redact_change
+from sync.planning.record_matching import ValueMatch
 from sync.previews.attempt_preview import PreviewedAttempt, PreviewRecorder, preview_attempt, read_live
 from webhooks.models import Event, EventOrigin
 
@@ -49,7 +50,8 @@ class PlannedSubject:
     of a delivery that would be held, or `identity-missing-unproven`. `has_entity`: False if the identity service does
     not find it, None if that is not known. `record_id`: of the record that was found, or to which the subject is
     linked. `candidates`: ids of the records of which a person has to choose one. `has_unproven_owner`: the record has
-    lost the external id of the subject, or has that of an unknown one.
+    lost the external id of the subject, or has that of an unknown one. `match`: what the searches by values found; its
+    records have values as the target gave them.
     """
 
     entity_id: str
@@ -63,6 +65,7 @@ class PlannedSubject:
     found_by: FoundBy = FoundBy.NOTHING
     candidates: tuple[str, ...] = ()
     has_unproven_owner: bool = False
+    match: ValueMatch | None = None
 
     @property
     def differing_fields(self) -> list[str]:
@@ -181,7 +184,7 @@ def _describe(claim: Claim, previewed: PreviewedAttempt) -> PlannedSubject:
     return PlannedSubject(
         claim.delivery.entity_id,
         claim.delivery,
-        replace(redact_change(plan.change, findings.scrubber.scrub_document), candidates=()),
+        redact_change(plan.change, findings.scrubber.scrub_document),
         previewed.code,
         previewed.result,
         findings.entity is not None,
@@ -190,6 +193,7 @@ def _describe(claim: Claim, previewed: PreviewedAttempt) -> PlannedSubject:
         _found_by(plan, link),
         tuple(candidate.id for candidate in plan.change.candidates),
         plan.found.has_lost_external_id or plan.found.has_unknown_external_id,
+        plan.match,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Count, Exists, OuterRef, QuerySet
 
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
@@ -18,7 +18,10 @@ from sync.models import (
     ComparisonRecord,
     ComparisonState,
     Difference,
+    DifferenceKind,
+    MatchOutcome,
 )
+from sync.planning.record_matching import MatchEvidence
 
 # Comparisons of a pair whose rows are kept.
 KEPT_COMPARISONS = 2
@@ -28,10 +31,23 @@ def end_comparison(run: ComparisonRun) -> None:
     """End a comparison whose candidates are all decided, and its job. Raises JobLost."""
     carry_over(run)
     with transaction.atomic():
+        _mark_shared_records(run.comparison)
         run.commit(state=ComparisonState.DONE, ended_at=read_clock(), position=None)
         append_ended_entry(run.comparison)
         run.job.finish()
     delete_old_rows()
+
+
+def _mark_shared_records(comparison: Comparison) -> None:
+    """Note which records were found by the verified value of several entities: none of them is certain. One statement,
+    which the database does.
+    """
+    found = Difference.objects.filter(comparison=comparison, kind=DifferenceKind.FOUND_BY_VALUE)
+    shared = found.exclude(record_id="").order_by().values("record_id").annotate(number=Count("pk"))
+    certain = found.filter(code=MatchEvidence.VERIFIED_UNIQUE)
+    certain.filter(record_id__in=shared.filter(number__gt=1).values("record_id")).update(
+        code=MatchOutcome.SHARED_VALUE
+    )
 
 
 def carry_over(run: ComparisonRun) -> None:

@@ -185,7 +185,11 @@ def _sources_to_mark(subject: ErasureSubject) -> set[int]:
 def _delete_compared(subject: ErasureSubject) -> int:
     """Delete what comparisons found of the entity and its records, also while one runs. Returns the differences."""
     subject.compared_records.delete()
-    return subject.differences.delete()[0]
+    differences = subject.differences.delete()[0]
+    # After the differences: whoever adds such a row, or a link, holds the difference locked.
+    subject.match_members.delete()
+    subject.match_choices.delete()
+    return differences
 
 
 def _pseudonymize_members(subject: ErasureSubject, now: datetime) -> int:

@@ -18,6 +18,7 @@ from sync.models import (
     FailureGroup,
     MappingDraft,
     MappingVersion,
+    MatchLinking,
     PersonRequest,
     PersonRequestMember,
     Relinking,
@@ -43,6 +44,7 @@ FREE_TEXT_COLUMNS: tuple[tuple[Any, str], ...] = (
     (Route, "pause_reason"),
     (Connection, "pause_reason"),
     (Relinking, "reason"),
+    (MatchLinking, "reason"),
 )
 REDACTED_TEXT = "erased together with the person's data"
 

@@ -20,6 +20,8 @@ from sync.models import (
     Delivery,
     Difference,
     Link,
+    MatchChoice,
+    MatchLinkingMember,
     PersonRequest,
     PersonRequestMember,
     RecordReference,
@@ -90,6 +92,21 @@ class ErasureSubject:
             entity_id=self.entity_id,
             comparison__entity_type=self.entity_type,
             comparison__identity__in=self.identities,
+        )
+
+    @property
+    def match_choices(self) -> QuerySet[MatchChoice]:
+        """What people chose at the matching desk of a comparison for this entity."""
+        own = {"entity_type": self.entity_type, "entity_id": self.entity_id}
+        return MatchChoice.objects.filter(**own, identity__in=self.identities)
+
+    @property
+    def match_members(self) -> QuerySet[MatchLinkingMember]:
+        """Runs that are to link a record to this entity."""
+        return MatchLinkingMember.objects.filter(
+            entity_id=self.entity_id,
+            linking__comparison__entity_type=self.entity_type,
+            linking__comparison__identity__in=self.identities,
         )
 
     @property

@@ -74,6 +74,15 @@ from sync.models.failure import FailureDecision, FailureGroup, FailureGroupState
 from sync.models.housekeeping import PeriodicTask, PruningRun, RetentionCategory
 from sync.models.job import OPEN_JOB_STATES, Job, JobState
 from sync.models.mapping import DraftState, Mapping, MappingDraft, MappingVersion
+from sync.models.match_linking import (
+    OPEN_MATCH_LINKING_STATES,
+    MatchChoice,
+    MatchChoiceKind,
+    MatchLinking,
+    MatchLinkingMember,
+    MatchLinkingState,
+    MatchOutcome,
+)
 from sync.models.person_request import (
     MemberState,
     PersonRequest,
@@ -103,6 +112,7 @@ __all__ = [
     "OBSERVED_FAILED_CODE",
     "OPEN_COMPARISON_STATES",
     "OPEN_JOB_STATES",
+    "OPEN_MATCH_LINKING_STATES",
     "OPEN_RELINKING_STATES",
     "OPEN_STATES",
     "OUT_OF_STEP_CONDITION",
@@ -158,6 +168,12 @@ __all__ = [
     "Mapping",
     "MappingDraft",
     "MappingVersion",
+    "MatchChoice",
+    "MatchChoiceKind",
+    "MatchLinking",
+    "MatchLinkingMember",
+    "MatchLinkingState",
+    "MatchOutcome",
     "MemberState",
     "Notification",
     "NotificationChannel",

@@ -120,6 +120,7 @@ def redact_change(change: Change, redact: Callable[[Any], Any]) -> Change:
         fields=redact_fields(change.fields),
         unchanged_fields=tuple((name, redact(value)) for name, value in change.unchanged_fields),
         left_out_fields=redact_fields(change.left_out_fields),
+        candidates=tuple(replace(one, fields=redact(dict(one.fields))) for one in change.candidates),
     )
 
 

@@ -37,6 +37,36 @@ class MatchingPolicy(StrEnum):
     TRUSTED = "trusted"
 
 
+class MatchEvidence(StrEnum):
+    """How certain it is that the record which searches for an entity's values found is its own.
+
+    `verified-unique`: it is the only record that has a value which the identity service marks as verified. `ambiguous`:
+    several records have it, or one that belongs to another entity. `unverified`: the value is not verified.
+    """
+
+    VERIFIED_UNIQUE = "verified-unique"
+    AMBIGUOUS = "ambiguous"
+    UNVERIFIED = "unverified"
+
+
+@dataclass(frozen=True, slots=True)
+class ValueMatch:
+    """The records of no other entity that searches for an entity's values found, at least one. `verified`: the verified
+    values that found one. `is_shared`: a record that belongs to another entity has one of the values that found them.
+    """
+
+    records: tuple[Record, ...]
+    verified: tuple[MatchValue, ...] = ()
+    is_shared: bool = False
+
+    @property
+    def evidence(self) -> MatchEvidence:
+        """Return how certain the match is, whatever the policy of the route."""
+        if len(self.records) > 1 or self.is_shared:
+            return MatchEvidence.AMBIGUOUS
+        return MatchEvidence.VERIFIED_UNIQUE if self.verified else MatchEvidence.UNVERIFIED
+
+
 class AmbiguousMatch(Exception):
     """Several records have the entity's external id: the target has to be corrected."""
 
@@ -44,6 +74,7 @@ class AmbiguousMatch(Exception):
 class MatchUndecided(Exception):
     """Records may belong to the entity, and only a person may bind one of them. `candidates`: at most 10. `fields`: the
     mapped fields; None for a deleted entity, and where they are not known. `has_failed_proof`: as of a FoundRecord.
+    `match`: what the searches by values found; None if the candidates were found otherwise.
     """
 
     def __init__(
@@ -52,10 +83,11 @@ class MatchUndecided(Exception):
         fields: Mapping[str, Any] | None = None,
         *,
         has_failed_proof: bool = False,
+        match: ValueMatch | None = None,
     ) -> None:
         super().__init__(f"{len(candidates)} records may belong to the entity")
         self.candidates = tuple(candidates[:MAX_CANDIDATES])
-        self.fields, self.has_failed_proof = fields, has_failed_proof
+        self.fields, self.has_failed_proof, self.match = fields, has_failed_proof, match
 
 
 class RecordAbsenceUnproven(Exception):
@@ -240,8 +272,8 @@ def match_record(
     *,
     previous: Sequence[MatchValue],
     new: Sequence[MatchValue],
-) -> Record | None:
-    """Return the unlinked record that the policy binds to the entity; None if no record has one of the values.
+) -> ValueMatch | None:
+    """Return the match whose only record the policy binds to the entity; None if no record has one of the values.
 
     New values are searched only if the previous ones do not decide. Each record found is read by its id, so that the
     index of the search does not decide. Raises MatchUndecided if a person has to decide, RecordAbsenceUnproven if a
@@ -249,37 +281,49 @@ def match_record(
     """
     if policy is MatchingPolicy.NEVER:
         return None
-    hits = _SearchHits(target, mapping.match.external_id, query)
-    candidates: dict[str, Record] = {}
-    verified_ids: set[str] = set()
+    hits, is_trusted = _SearchHits(target, mapping.match.external_id, query), False
     for values in (previous, new):
         for value in values:
-            for record in hits.find_unowned(value):
-                candidates.setdefault(record.id, record)
-                if value.is_verified or policy is MatchingPolicy.TRUSTED:
-                    verified_ids.add(record.id)
-        if policy is not MatchingPolicy.HOLD and len(candidates) == 1 and verified_ids:
-            return next(iter(candidates.values()))
-    if candidates:
-        raise MatchUndecided(list(candidates.values()))
+            if hits.search(value) and (value.is_verified or policy is MatchingPolicy.TRUSTED):
+                is_trusted = True
+        if policy is not MatchingPolicy.HOLD and len(hits.unowned) == 1 and is_trusted:
+            return hits.as_match()
+    if hits.unowned:
+        raise MatchUndecided(list(hits.unowned.values()), match=hits.as_match())
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _SearchHits:
-    """The records that searches for values find in one attempt. `current`: those read by their ids, None if absent."""
+    """The records that searches for values find in one attempt. `current`: those read by their ids, None if absent.
+    `unowned`: those that belong to no other entity, by their ids. `verified` and `is_shared`: as of a ValueMatch.
+    """
 
     target: TargetConnector
     external_id: str | None
     query: RecordQuery
     current: dict[str, Record | None] = field(default_factory=dict)
+    unowned: dict[str, Record] = field(default_factory=dict)
+    verified: list[MatchValue] = field(default_factory=list)
+    is_shared: bool = False
 
-    def find_unowned(self, value: MatchValue) -> list[Record]:
-        """Return the records that have the value and belong to no other entity, as they are now."""
+    def as_match(self) -> ValueMatch:
+        """Return what was found so far."""
+        return ValueMatch(tuple(self.unowned.values()), tuple(self.verified), self.is_shared)
+
+    def search(self, value: MatchValue) -> bool:
+        """Find the records that have the value and belong to no other entity, as they are now. Returns True if there is
+        one.
+        """
         hits = self.target.search_records(self.query.entity_type, value.field, str(value.value))
         unowned = [hit for hit in hits if not _belongs_to_other(hit, self.external_id, self.query)]
-        records = [self._read_current(hit, value) for hit in unowned]
-        return [record for record in records if record is not None]
+        records = [record for hit in unowned if (record := self._read_current(hit, value)) is not None]
+        for record in records:
+            self.unowned.setdefault(record.id, record)
+        if records:
+            self.is_shared |= len(unowned) < len(hits)
+            self.verified += [value] if value.is_verified else []
+        return bool(records)
 
     def _read_current(self, hit: Record, value: MatchValue) -> Record | None:
         """Return the record of a hit as it is now; None if it was deleted, has lost the value or has got another

@@ -8,6 +8,7 @@ from sync.attempts.scope import OUT_OF_SCOPE_CODE
 from sync.comparisons.live_plan import FoundBy, PlannedSubject
 from sync.models import ComparisonCount, DifferenceKind
 from sync.planning.change import ChangeAction
+from sync.planning.record_matching import MatchEvidence
 from sync.references.missing_references import REFERENCE_MISSING_CODE
 
 NO_MATCH_CODE = "no-match"
@@ -42,16 +43,21 @@ def judge_listed(planned: PlannedSubject) -> Verdict:
         return Verdict(DifferenceKind.OUT_OF_SCOPE, code=OUT_OF_SCOPE_CODE)
     if planned.candidates:
         only_one = planned.candidates[0] if len(planned.candidates) == 1 else ""
-        return Verdict(DifferenceKind.FOUND_BY_VALUE, only_one)
+        return Verdict(DifferenceKind.FOUND_BY_VALUE, only_one, code=_evidence_of(planned))
     if planned.code or planned.change is None:
         return _judge_failed(planned)
     if planned.found_by == FoundBy.VALUE:
-        return Verdict(DifferenceKind.FOUND_BY_VALUE, planned.record_id)
+        return Verdict(DifferenceKind.FOUND_BY_VALUE, planned.record_id, code=_evidence_of(planned))
     if planned.change.action is ChangeAction.CREATE:
         return Verdict(DifferenceKind.MISSING_RECORD)
     if not planned.is_in_step:
         return _differs(planned)
     return Verdict(ComparisonCount.IN_STEP_REMOVED if planned.is_outside else ComparisonCount.IN_STEP)
+
+
+def _evidence_of(planned: PlannedSubject) -> str:
+    # Without a match, the linked record has lost the external id, and others have it.
+    return str(planned.match.evidence if planned.match is not None else MatchEvidence.AMBIGUOUS)
 
 
 def _judge_failed(planned: PlannedSubject) -> Verdict:

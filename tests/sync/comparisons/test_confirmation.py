@@ -127,25 +127,28 @@ def test_a_failed_search_or_proof_is_no_missing_record(
 
 
 @pytest.mark.parametrize(
-    ("policy", "is_verified", "kind"),
+    ("policy", "is_verified", "kind", "code"),
     [
-        ("verified", True, "found-by-value"),
-        ("verified", False, "found-by-value"),
-        ("hold", True, "found-by-value"),
-        ("trusted", False, "found-by-value"),
-        ("never", True, MISSING),
+        ("verified", True, "found-by-value", "verified-unique"),
+        ("verified", False, "found-by-value", "unverified"),
+        ("hold", True, "found-by-value", "verified-unique"),
+        ("trusted", False, "found-by-value", "unverified"),
+        ("never", True, MISSING, ""),
     ],
 )
 def test_a_record_with_the_same_value_is_for_the_matching_desk(
-    hub: Hub, policy: str, is_verified: bool, kind: str
+    hub: Hub, policy: str, is_verified: bool, kind: str, code: str
 ) -> None:
-    """Holds that a record which the policy would link or hold is not reported as missing."""
+    """Holds that a record which the policy would link or hold is not reported as missing, and that the row says how
+    certain it is, whatever the policy.
+    """
     follow(MatchingPolicy(policy))
     record = a_customer(hub, "shared@example.com")
     a_user(hub, ("shared@example.com", is_verified))
     comparison = confirming(candidate("MALLORY1", MISSING))
     assert confirm_to_the_end(comparison) == {kind: 1}
-    assert Difference.objects.get().record_id == (record if kind != MISSING else "")
+    row = Difference.objects.get()
+    assert (row.record_id, row.code) == (record if kind != MISSING else "", code)
 
 
 def test_entities_are_gone_after_two_looks_and_a_proof(hub: Hub) -> None:
