@@ -1,6 +1,5 @@
 """Choose the record of a held entity: the entity and the records found side by side, and one decision with a reason."""
 
-from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from console.base.admin_pages import AdminWithPages
 from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import ReasonField
-from console.payloads.content import format_value
+from console.payloads.match_table import build_match_table
 from console.payloads.reveal import revealed_events
 from sync.deliveries.record_links import other_owners
 from sync.models import MATCH_HELD_CODE, Delivery
@@ -29,32 +28,6 @@ _RESULTS = {
     MatchDecision.CREATE: gettext_lazy("A new record will be created. The delivery continues."),
     MatchDecision.REFUSE: gettext_lazy("The change was rejected. Nothing was sent."),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateColumn:
-    """One record that was found. `is_taken`: it is linked to another entity by now."""
-
-    record_id: str
-    is_taken: bool
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateCell:
-    """A field of one record. `is_equal`: it has the entity's value."""
-
-    record_id: str
-    text: str
-    is_equal: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ComparedField:
-    """One field of the entity and of each record found."""
-
-    name: str
-    entity_text: str
-    cells: tuple[CandidateCell, ...]
 
 
 class MatchForm(forms.Form):
@@ -100,13 +73,8 @@ def render_match_page(
         "title": _("Choose the record of %(type)s %(id)s")
         % {"type": delivery.entity_type, "id": delivery.entity_id},
         "delivery": delivery,
-        "columns": [
-            CandidateColumn(candidate.record_id, candidate.record_id in taken)
-            for candidate in match.candidates
-        ],
-        "rows": _compare_fields(match, is_masked=is_masked),
+        "table": build_match_table(match, taken, is_masked=is_masked),
         "is_masked": is_masked,
-        "is_deleted": not match.mapped_fields,
         "match_form": form,
         "back_url": back_url,
     }
@@ -122,31 +90,6 @@ def _possible_decisions(match: HeldMatch, taken: set[str]) -> list[tuple[str, st
     if match.mapped_fields:
         choices.append((MatchDecision.CREATE.value, _("Create a new record")))
     return [*choices, (MatchDecision.REFUSE.value, _("Reject the change: nothing is sent"))]
-
-
-def _compare_fields(match: HeldMatch, *, is_masked: bool) -> list[ComparedField]:
-    names = list(match.mapped_fields) or list(match.candidates[0].fields if match.candidates else ())
-    return [
-        ComparedField(
-            name,
-            format_value(match.mapped_fields.get(name), is_masked=is_masked),
-            tuple(
-                CandidateCell(
-                    candidate.record_id,
-                    format_value(candidate.fields.get(name), is_masked=is_masked),
-                    not is_masked and _is_equal(match.mapped_fields.get(name), candidate.fields.get(name)),
-                )
-                for candidate in match.candidates
-            ),
-        )
-        for name in names
-    ]
-
-
-def _is_equal(wanted: Any, value: Any) -> bool:
-    if isinstance(wanted, str) and isinstance(value, str):
-        return wanted.casefold() == value.casefold()
-    return wanted is not None and bool(wanted == value)
 
 
 def _carry_out(
