@@ -88,6 +88,7 @@ def test_a_rewrite_is_estimated_by_rows_and_a_loss_is_named(hub: Hub) -> None:
     ) in text
 
 
+@pytest.mark.one_database
 @pytest.mark.usefixtures("expanding")
 def test_an_upgrade_needs_a_recent_backup_of_this_schema(tmp_path: Path) -> None:
     recent = a_backup(tmp_path / "recent")
