@@ -454,6 +454,7 @@ def test_nothing_is_written_after_a_doubtful_log_that_a_reader_holds(file: Path)
     assert count(file) == 3
 
 
+@pytest.mark.submission
 def test_a_failing_transaction_does_not_affect_others(file: Path) -> None:
     *failures, last = said(file, APART)
     assert sorted(failures) == ["IntegrityError FOREIGN KEY constraint failed"] * 4 + ["no more"] * 4
@@ -506,6 +507,7 @@ def test_no_commit_is_lost_though_the_index_of_the_log_was_deleted(file: Path, c
     assert lines == [refused, refused, "30", "ok"]
 
 
+@pytest.mark.submission
 def test_a_single_statement_does_not_write_to_a_deleted_file(file: Path) -> None:
     refused = "OperationalError the database or its log was deleted or replaced"
     assert said(file, SINGLE_STATEMENT.format(change=ANOTHER_FILE)) == [refused, "101"]

@@ -52,6 +52,7 @@ def test_one_difference_is_found_and_made_equal(people: Hub) -> None:
     assert record["first_name"] == customer["first_name"]
 
 
+@pytest.mark.submission
 def test_a_comparison_from_before_the_change_is_not_shown(
     people: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,6 +69,7 @@ def test_a_comparison_from_before_the_change_is_not_shown(
     assert show()[0] == "7. Compared: 2 in-step, 1 differs (first_name)"
 
 
+@pytest.mark.submission
 def test_it_fails_if_nothing_differs(people: Hub) -> None:
     with pytest.raises(CommandError, match="was not found"):
         show()

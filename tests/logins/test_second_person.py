@@ -178,6 +178,7 @@ def test_another_role_and_a_login_leave_the_time_as_it_is() -> None:
 ACTIONS = ("person.created", "person.changed", "person.password-changed", "person.unlocked")
 
 
+@pytest.mark.submission_rows(4)
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("is_reverse", [False, True])
 def test_neither_person_has_changed_the_login_of_the_other(action: str, is_reverse: bool) -> None:

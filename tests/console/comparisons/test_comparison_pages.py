@@ -138,6 +138,7 @@ def some_differences(comparison: Comparison) -> None:
     a_difference(comparison, 6, status="candidate")
 
 
+@pytest.mark.submission
 def test_differences_are_filtered_by_kind_field_status_and_either_id(route: Route) -> None:
     """Holds that each filter selects exactly its rows, on both databases, and that a candidate is never listed."""
     comparison = a_comparison(route)
@@ -306,6 +307,7 @@ def test_only_differences_that_can_be_made_equal_are_selected(route: Route) -> N
     ]
 
 
+@pytest.mark.submission
 def test_the_page_needs_no_whole_table_for_any_filter(route: Route) -> None:
     """Holds that a page of 100,000 differences costs what one of ten costs: each statement uses an index."""
     comparison = a_comparison(route)

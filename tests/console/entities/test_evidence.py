@@ -136,6 +136,7 @@ PREPARATIONS: dict[str, tuple[Callable[[Route], object], EntityEvidence]] = {
 }
 
 
+@pytest.mark.submission_rows(5)
 @pytest.mark.parametrize("name", PREPARATIONS)
 def test_only_a_complete_comparison_after_the_last_delivery_proves_that_it_is_in_step(
     name: str, route: Route

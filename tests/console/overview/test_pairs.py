@@ -84,6 +84,7 @@ def test_what_does_not_stay_equal_is_reported() -> None:
     ]
 
 
+@pytest.mark.submission
 def test_the_overview_and_the_pages_of_route_and_source_have_the_line() -> None:
     route = a_route(a_source())
     an_event(received_at=timezone.now())

@@ -87,6 +87,7 @@ def errors_of(changed: User, values: dict[str, Any]) -> dict[str, Any]:
     return dict(form.errors)
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize("kept", ["is_superuser", "user_permissions", "groups", ""])
 def test_any_one_permission_to_change_people_is_enough(kept: str) -> None:
     anna, form = manager("anna")

@@ -171,6 +171,7 @@ def test_a_role_that_was_only_requested_does_not_replace_the_one_that_is_taken()
     assert list(changes) == [("give", "auditor"), ("take-role", "watch")]
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize("editor", ["administrator", ""])
 @pytest.mark.parametrize("is_active", [True, False])
 def test_a_role_by_which_people_read_the_log_keeps_that_permission(editor: str, is_active: bool) -> None:
@@ -186,6 +187,7 @@ def test_a_role_by_which_people_read_the_log_keeps_that_permission(editor: str, 
     assert client.post(f"{ROLES}{role.pk}/delete/", {"post": "yes"}).status_code == 302
 
 
+@pytest.mark.submission_rows(1)
 @pytest.mark.parametrize("name", ["support", "auditor", "administrator"])
 def test_a_built_in_role_keeps_its_name_and_its_core_and_is_never_deleted(name: str) -> None:
     role, client = Group.objects.get(name=name), browser()

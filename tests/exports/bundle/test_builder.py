@@ -309,6 +309,7 @@ def test_an_export_that_cannot_be_written_says_so_and_leaves_nothing(
     assert len(entries("export.failed")) == 1
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize("table", ["csv", "csv-raw", "xlsx"])
 def test_each_file_with_data_names_its_requester_and_the_checks_accept_it(
     database: None, tmp_path: Path, table: str

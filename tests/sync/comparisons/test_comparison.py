@@ -120,6 +120,7 @@ def test_each_kind_of_difference_is_found_once_and_nothing_is_written(systems: C
     assert systems.writes == []
 
 
+@pytest.mark.submission
 def test_a_worker_that_dies_before_and_after_each_commit_changes_nothing(
     systems: ComparedSystems, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,6 +92,7 @@ def test_many_items_less_than_the_last_time_are_a_gap(systems: ComparedSystems) 
     assert (found_rows(comparison), comparison.to_confirm) == ([], 0)
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(
     ("side", "changes", "gap"),
     [
@@ -166,6 +167,7 @@ def test_a_target_that_refuses_its_list_and_each_record_ends_the_comparison(syst
     assert (comparison.state, comparison.failure) == ("failed", "target-credentials")
 
 
+@pytest.mark.submission
 def test_what_stays_fewer_is_no_gap_the_next_time(systems: ComparedSystems) -> None:
     for number in range(30):
         systems.add_pair(number, active=number < 18)

@@ -186,6 +186,7 @@ def test_a_comparison_that_does_not_fit_its_route_is_refused(compared: Compariso
         select_differences(staff_user(), compared, other, kinds=["differs"])
 
 
+@pytest.mark.submission_rows(1)
 @pytest.mark.parametrize(
     ("killing", "state", "sent"),
     [("_update_counts", "waiting", 0), ("append_entries", "waiting", 0), ("defer_to_workers", "sent", 2)],

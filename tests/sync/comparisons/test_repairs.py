@@ -120,6 +120,7 @@ def _delivery_of_a_comparison(state: str) -> None:
     )
 
 
+@pytest.mark.submission_rows(6)
 @pytest.mark.parametrize(
     ("prepare", "values", "expected"),
     [

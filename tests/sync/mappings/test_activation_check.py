@@ -57,6 +57,7 @@ def changed(**rules: Any) -> dict[str, Any]:
     return {name: rule for name, rule in {**ACTIVE, **rules}.items() if rule}
 
 
+@pytest.mark.submission_rows(6)
 @pytest.mark.parametrize(
     ("rules", "without", "losing"),
     [

@@ -79,6 +79,7 @@ SITUATIONS: dict[str, tuple[Callable[[], object], list[str]]] = {
 }
 
 
+@pytest.mark.submission_rows(12)
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_a_situation_of_comparisons_raises_exactly_its_alarms(situation: str) -> None:
     prepare, expected = SITUATIONS[situation]

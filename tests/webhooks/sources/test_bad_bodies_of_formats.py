@@ -221,6 +221,7 @@ def inner_bodies(sender: Sender, cases: list[Case]) -> list[bytes]:
 
 
 @pytest.mark.usefixtures("database")
+@pytest.mark.submission_rows(5)
 @pytest.mark.parametrize("name", SENDERS)
 def test_a_document_of_the_corpus_has_one_answer(name: str, caplog: pytest.LogCaptureFixture) -> None:
     sender, cases = SENDERS[name], part_of(representatives(), name)

@@ -304,6 +304,7 @@ def test_the_origin_of_cloud_events_may_send_at_the_rate_of_the_source(
         assert not any(name.lower().startswith("webhook-") for name in answer.headers)
 
 
+@pytest.mark.submission_rows(1)
 @pytest.mark.parametrize("kind", ["header", "body", "origin"])
 def test_handshakes_have_a_limit_of_their_own_and_are_listed_with_the_requests(
     kind: str, monkeypatch: pytest.MonkeyPatch

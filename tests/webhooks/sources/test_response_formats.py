@@ -69,6 +69,7 @@ def assert_stored(answer: Any, *, is_repeat: bool = False) -> None:
 
 
 @pytest.mark.promise("I23")
+@pytest.mark.submission_rows(3)
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_failure_and_a_success_are_answered_in_the_format_and_repeated_byte_for_byte(
     hub: Hub, name: str

@@ -164,6 +164,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.submission_rows(4)
 @pytest.mark.parametrize(("body", "content_type"), HOSTILE, ids=range(len(HOSTILE)))
 def test_a_hostile_body_is_shown_as_text_on_a_page_of_bounded_size(body: bytes, content_type: str) -> None:
     source, support = a_source(), logged_in("support")
