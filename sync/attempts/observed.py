@@ -10,7 +10,7 @@ from dataclasses import replace
 from connectors.contracts.errors import HUB_EXHAUSTED_CODE
 from sync.attempts.absence import ABSENCE_CODES
 from sync.attempts.attempt_result import AttemptResult
-from sync.attempts.plan import AttemptFindings
+from sync.attempts.plan import AttemptFindings, Plan
 from sync.deliveries.claims import Claim
 from sync.limits.circuit_breaker import is_system_failure
 from sync.models import (
@@ -19,6 +19,7 @@ from sync.models import (
     SUCCESS_STATES,
     AttemptOutcome,
 )
+from sync.planning.change import Change, ChangeAction
 from sync.references.value_holders import NONE_TAKEN
 from webhooks.models import State
 
@@ -41,21 +42,22 @@ def kept_result(claim: Claim) -> AttemptResult:
 def observed_result(result: AttemptResult, findings: AttemptFindings) -> AttemptResult:
     """Return the result for a route that observes, from the one that the attempt of a live route would have.
 
-    A change that a person would have to decide about is observed with its plan. The findings lose what only a link
-    may learn from.
+    A change that a person would have to decide about is observed with its plan. Data that are older than those applied
+    are planned as no change.
     """
     if result.state == State.RETRYING and _is_unreachable(result.code):
         return result
+    if result.state == State.SUPERSEDED:
+        findings.plan = Plan(Change(ChangeAction.NOTHING))
+    has_succeeded = result.state in (*SUCCESS_STATES, State.SUPERSEDED)
     waits_for_person = result.state == State.HELD or result.code in ABSENCE_CODES
-    is_planned = result.state in (*SUCCESS_STATES, State.SUPERSEDED) or (
-        waits_for_person and findings.change is not None
-    )
+    is_planned = has_succeeded or (waits_for_person and findings.change is not None)
     return replace(
         result,
         outcome=AttemptOutcome.IGNORED,
         state=State.IGNORED,
         code=OBSERVED_CODE if is_planned else OBSERVED_FAILED_CODE,
-        failure="" if result.state in (*SUCCESS_STATES, State.SUPERSEDED) else result.code,
+        failure="" if has_succeeded else result.code,
         is_retryable=False,
         retry_delay=None,
         retry_after=None,

@@ -20,7 +20,7 @@ from sync.deliveries.claims import Claim, attach_route
 from sync.deliveries.creation import resolve_routes, uses_webhook_data
 from sync.deliveries.record_links import read_link
 from sync.deliveries.routes import ResolvedRoute, get_resolved_route, with_mapping_version
-from sync.models import Attempt, AttemptCause, Delivery, MappingVersion
+from sync.models import Attempt, AttemptCause, Delivery, MappingVersion, Route
 from sync.planning.change import Change
 from sync.planning.mapping_declaration import InvalidMapping
 from sync.previews.attempt_preview import PreviewRecorder, call_summary, preview_attempt
@@ -80,12 +80,17 @@ def preview_replay(
 
 
 def _deliveries_to_preview(event: Event) -> list[Delivery]:
-    """Return the event's deliveries with their routes, or the ones that a replay would open if it has none."""
-    deliveries = list(event.deliveries.order_by("pk")[:MAX_DELIVERIES])
+    """Return the event's deliveries with their routes, or the ones that a replay would open if it has none. A replay
+    leaves out those of routes that observe.
+    """
+    live = event.deliveries.filter(route__mode=Route.Mode.LIVE)
+    deliveries = list(live.order_by("pk")[:MAX_DELIVERIES])
     for delivery in deliveries:
         delivery.event = event
         attach_route(delivery, get_resolved_route(delivery.route_id))
-    return deliveries or [_unsaved_delivery(event, resolved) for resolved in _plan_routes(event)]
+    if deliveries or event.deliveries.exists():
+        return deliveries
+    return [_unsaved_delivery(event, resolved) for resolved in _plan_routes(event) if not resolved.observes]
 
 
 def _plan_routes(event: Event) -> list[ResolvedRoute]:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from exports.row_checks.nightly_rows import find_row_faults
 from sync.deliveries.routes import resolved_routes
+from sync.delivery_service import end_reported_retries
 from sync.models import Attempt, Delivery, Finding, Link, Route
 from sync.monitoring.conditions import AlarmLimits, find_conditions
 from sync.monitoring.health_figures import measure_health
@@ -147,7 +149,7 @@ def test_a_delivery_is_planned_and_leaves_no_trace(hub: Hub, name: str) -> None:
 
 def test_an_unreachable_system_is_retried_and_then_the_delivery_is_observed_as_failed(hub: Hub) -> None:
     """Holds that the retries are no failure to anybody: no alarm, no group, no other answer."""
-    Route.objects.update(max_attempts=2)
+    Route.objects.update(max_attempts=2, continues_after_failure=False)
     observe()
     hub.shop.faults.add("error", status=503)
     before = traces(hub)
@@ -155,6 +157,8 @@ def test_an_unreachable_system_is_retried_and_then_the_delivery_is_observed_as_f
     deliver(hub)
     assert ends() == [("retrying", "target-unavailable")]
     assert hub.post_signed(EXAMPLE, "msg_unreachable").content == answer.content
+    with transaction.atomic():
+        assert end_reported_retries(Event.objects.get()) == []
     make_due()
     late = measure_health(timezone.now() + AlarmLimits.from_settings().max_lateness * 2)
     assert late.due == 1
@@ -226,6 +230,19 @@ def test_a_delivery_that_ends_its_processes_is_observed_as_failed(hub: Hub) -> N
     assert Event.objects.values_list("state", "code").get() == ("ignored", "observed-failed")
     assert Attempt.objects.latest("pk").code == "crashes-hub"
     assert list(find_row_faults()) == []
+
+
+def test_older_data_are_observed_as_no_change(hub: Hub) -> None:
+    """Holds, for a route that relays, that a delivery which a live route would supersede plans nothing."""
+    Route.objects.update(relays=True)
+    person = {"id": ANNA, "emails": [{"address": "newer@example.com", "verified": True}]}
+    body = {"id": ANNA, "entityType": "USER", "eventType": "UPDATE", "data": person}
+    assert hub.post_signed(body | {"timestamp": "2026-01-01T00:00:01Z"}).status_code == 200
+    observe()
+    hub.post_signed(body | {"timestamp": "2026-01-01T00:00:00Z"})
+    deliver(hub)
+    assert ends()[-1] == ("ignored", "observed")
+    assert Attempt.objects.latest("pk").action == "none"
 
 
 def test_an_observed_delivery_supersedes_nothing_and_is_not_newer(hub: Hub) -> None:
