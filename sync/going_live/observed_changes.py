@@ -40,14 +40,16 @@ class ObservedChanges:
     fields: Counter[str] = field(default_factory=Counter)
 
 
-def read_observed_changes(route: Route, compared_at: datetime | None = None) -> ObservedChanges:
-    """Count what the events would change that the route has observed since it observes.
+def read_observed_changes(
+    route: Route, since: datetime | None, compared_at: datetime | None = None
+) -> ObservedChanges:
+    """Count what the events would change that the route has observed since a time, or ever.
 
     `compared_at`: when the newest comparison began; events after it are not covered by it.
     """
     events = Event.objects.filter(source=route.source_id)
-    if route.mode_since is not None:
-        events = events.filter(received_at__gte=route.mode_since)
+    if since is not None:
+        events = events.filter(received_at__gte=since)
     keys = list(events.order_by("-received_at", "-pk").values_list("pk", flat=True)[:MAX_EVENTS])
     codes = (*OBSERVED_CODES, OUT_OF_SCOPE_CODE)
     observed = Delivery.objects.filter(event__in=keys, route=route, code__in=codes)

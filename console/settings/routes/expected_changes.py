@@ -55,7 +55,9 @@ class ExpectedChanges:
 def load_expected_changes(route: Route, now: datetime) -> ExpectedChanges:
     """Load what a route would do, by a fixed number of statements."""
     comparison = None if route.relays else latest_comparison(route)
-    observed = read_observed_changes(route, comparison.requested_at if comparison is not None else None)
+    compared_at = comparison.requested_at if comparison is not None else None
+    # Of a live route, only what it has observed since the comparison is of interest: nothing covers it.
+    observed = read_observed_changes(route, route.mode_since if route.observes else compared_at, compared_at)
     return ExpectedChanges(
         route,
         comparison,
@@ -135,15 +137,19 @@ def _expected_row(
 ) -> ExpectedRow:
     if comparison is None:
         return ExpectedRow(label, text, "", f"{seen:,}")
-    number = sum(comparison.counts.get(kind, 0) for kind in counted)
-    compared = f"{number:,}"
-    if any(comparison.unconfirmed.get(kind) for kind in counted):
-        compared = _("about %(count)s") % {"count": compared}
+    compared = comparison_count(comparison, *counted)
     url = ""
-    if number and len(counted) == 1 and counted[0] in DifferenceKind.values:
+    if compared != "0" and len(counted) == 1 and counted[0] in DifferenceKind.values:
         page = reverse("admin:sync_comparison_change", args=[comparison.uuid])
         url = f"{page}?{urlencode({'kind': counted[0]})}#results"
     return ExpectedRow(label, text, compared, f"{seen:,}", url)
+
+
+def comparison_count(comparison: Comparison, *counted: str) -> str:
+    """Return how many of these kinds a comparison found: *about* if some of them were not confirmed."""
+    count = f"{sum(comparison.counts.get(kind, 0) for kind in counted):,}"
+    is_about = any(comparison.unconfirmed.get(kind) for kind in counted)
+    return _("about %(count)s") % {"count": count} if is_about else count
 
 
 def _field_rows(comparison: Comparison | None, observed: ObservedChanges) -> Iterator[tuple[str, str, str]]:
@@ -160,7 +166,9 @@ def _notes(route: Route, comparison: Comparison | None, observed: ObservedChange
         }
     elif comparison is not None and route.updated_at > comparison.requested_at:
         yield _("The settings of the route were changed after the comparison began.")
-    if observed.is_cut:
+    if comparison is not None and not comparison.is_complete:
+        yield _("The comparison is incomplete. Its page says what was not read.")
+    if observed.is_cut and route.observes:
         text = _("Of the events, only the newest %(limit)s of the source are counted.")
         yield text % {"limit": f"{MAX_EVENTS:,}"}
     if number := observed.since_comparison:

@@ -18,7 +18,11 @@ from console.base.admin_pages import AdminWithPages, admin_page
 from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import ReasonForm
 from console.permissions import MAY_COMPARE, MAY_REPLAY, SEE_DIFFERENCES
-from console.settings.routes.expected_changes import ExpectedChanges, load_expected_changes
+from console.settings.routes.expected_changes import (
+    ExpectedChanges,
+    comparison_count,
+    load_expected_changes,
+)
 from sync.comparisons.progress import measure_progress
 from sync.comparisons.requests import ComparisonRefused, request_comparison
 from sync.going_live.modes import (
@@ -32,7 +36,10 @@ from sync.models import Comparison, ComparisonCause, DifferenceKind, Route
 
 _RELATED = ("source", "identity", "target", "mapping")
 # What is offered after a route went live. Removals are made equal by themselves, never with others.
-_OFFERED = (DifferenceKind.MISSING_RECORD, DifferenceKind.DIFFERS)
+_OFFERED = (
+    (DifferenceKind.MISSING_RECORD, gettext_lazy("Create the missing records")),
+    (DifferenceKind.DIFFERS, gettext_lazy("Update the records that differ")),
+)
 
 
 class ModeForm(ReasonForm):
@@ -190,10 +197,12 @@ def _offer(request: HttpRequest, expected: ExpectedChanges) -> dict[str, Any]:
     comparison = expected.comparison
     if comparison is None or expected.route.observes:
         return {"offered": []}
-    # The first two rows are those of these kinds.
-    kinds = zip(_OFFERED, expected.rows, strict=False)
     return {
-        "offered": [(kind.value, row) for kind, row in kinds if comparison.counts.get(kind)],
+        "offered": [
+            (kind.value, label, comparison_count(comparison, kind))
+            for kind, label in _OFFERED
+            if comparison.counts.get(kind)
+        ],
         "may_equal": request.user.has_perms((MAY_REPLAY, SEE_DIFFERENCES)),
         "equal_key": uuid4(),
     }

@@ -28,6 +28,7 @@ from sync.operations.failure_groups import refresh_failure_groups
 from sync.statistics.periodic_recount import recount_stale_hours
 from tests.browser.stage.busy_hub import Stage
 from tests.browser.stage.compared_systems import compared, running
+from tests.browser.stage.observing_route import observing
 from tests.support.hub import ANNA
 from webhooks.models import CapturedRequest, Refusal, Source, State
 
@@ -199,6 +200,18 @@ def _difference(stage: Stage) -> str:
     return stage.posted("support", page, reason="She asked why")
 
 
+def _uncompared_route() -> int:
+    """Return a route of groups that observes."""
+    route = Route.objects.filter(entity_type="GROUP").latest("id")
+    Route.objects.filter(pk=route.pk).update(mode="observe")
+    return route.pk
+
+
+def _observing(stage: Stage, then: str) -> str:
+    """Return a page of the only route that observes: it leads to the systems of the first, and has observed events."""
+    return f"/admin/sync/route/{observing(stage).pk}/{then}"
+
+
 def _running_comparison(stage: Stage) -> str:
     running(stage)
     return _pair(stage)
@@ -355,6 +368,42 @@ CONFIGURING = (
         "Pause a route",
         "administrator",
         _change("sync/route", lambda _: Route.objects.earliest("id").pk, "pause/"),
+    ),
+    Screen(
+        "route-observing",
+        "A route that observes",
+        "support",
+        lambda stage: _observing(stage, "change/"),
+    ),
+    Screen(
+        "route-live",
+        "Let a route go live",
+        "administrator",
+        lambda stage: _observing(stage, "live/"),
+    ),
+    Screen(
+        "route-live-uncompared",
+        "Let a route go live without a comparison",
+        "administrator",
+        _change("sync/route", lambda _: _uncompared_route(), "live/"),
+    ),
+    Screen(
+        "route-went-live",
+        "What a comparison found before a route went live",
+        "administrator",
+        _change("sync/route", lambda _: Route.objects.earliest("id").pk, "live/"),
+    ),
+    Screen(
+        "route-observe",
+        "Let a route only observe",
+        "administrator",
+        _change("sync/route", lambda _: Route.objects.earliest("id").pk, "observe/"),
+    ),
+    Screen(
+        "overview-observing",
+        "Overview while a route observes",
+        "administrator",
+        lambda stage: f"/admin/?observing={observing(stage).pk}",
     ),
     Screen("mappings", "Mappings", "administrator", _page("sync/mapping/")),
     Screen("mapping", "A mapping", "administrator", _change("sync/mapping", _mapping)),

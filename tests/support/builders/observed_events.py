@@ -1,6 +1,6 @@
 """Events that a route has observed, as an attempt leaves them behind."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sync.models import Delivery, Route
@@ -13,13 +13,14 @@ def an_observed_event(
     change: dict[str, Any] | None,
     *,
     minute: int = 1,
+    at: datetime | None = None,
     reason: str = "unmappable",
     **values: Any,
 ) -> Delivery:
-    """Create an event about entity `number`, received so many minutes after NOON, with the change that was planned for
+    """Create an event about entity `number`, received `at`, or so many minutes after NOON, with the change that was planned for
     it; None: none was planned, for this reason.
     """
-    at, code = NOON + timedelta(minutes=minute), "observed" if change is not None else "observed-failed"
+    at, code = at or NOON + timedelta(minutes=minute), "observed" if change is not None else "observed-failed"
     event = an_event(number, source=route.source, state="ignored", code=code, received_at=at, **values)
     delivery = a_delivery(event, route, last_number=1, attempts_used=1, opened_at=at, settled_at=at)
     found = {} if change is None else {"findings": sealed_findings(change=change)}

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def route() -> Route:
-    values = {"mode": "observe", "mode_since": NOON, "deactivation": {"active": False}}
+    values = {"mode": "observe", "deactivation": {"active": False}}
     return a_route(a_source(), **values)
 
 
@@ -34,7 +34,7 @@ def test_the_newest_event_of_each_entity_counts_by_what_it_would_do(route: Route
     an_observed_event(route, 8, None)
     an_observed_event(route, 10, None, reason="out-of-scope")
     a_delivery(an_event(9, state="succeeded", received_at=NOON + timedelta(minutes=1)), route)
-    changes = read_observed_changes(route, NOON + timedelta(seconds=90))
+    changes = read_observed_changes(route, NOON, NOON + timedelta(seconds=90))
     assert (changes.events, changes.is_cut, changes.since_comparison) == (10, False, 1)
     assert (changes.created, changes.updated, changes.removed) == (1, 2, 2)
     assert (changes.to_decide, changes.unchanged, changes.failed, changes.unknown) == (1, 1, 1, 0)
@@ -49,10 +49,10 @@ def test_only_events_since_the_route_observes_are_read_and_no_more_than_the_limi
     monkeypatch.setattr(observed_changes, "MAX_EVENTS", 3)
     an_observed_event(route, 1, a_planned_change("update", email="a"), minute=-1)
     with CaptureQueriesContext(connection) as few:
-        assert read_observed_changes(route).events == 0
+        assert read_observed_changes(route, NOON).events == 0
     for number in range(2, 9):
         an_observed_event(route, number, a_planned_change("update", email="a"), minute=number)
     with CaptureQueriesContext(connection) as many:
-        changes = read_observed_changes(route)
+        changes = read_observed_changes(route, NOON)
     assert (changes.events, changes.is_cut, changes.updated) == (3, True, 3)
     assert len(many) <= len(few) + 2 <= 5

@@ -78,7 +78,7 @@ def test_a_route_goes_live_with_the_numbers_on_the_page_and_is_offered_what_no_e
     shown = client.post(live_page(route), confirmed(answer), follow=True)
     assert not Route.objects.get().observes
     assert entries("route.went-live")[0]["details"]["counts"] == COUNTS
-    assert "Records created 3" in unescape(visible_text(shown))
+    assert "Create the missing records 3" in unescape(visible_text(shown))
     chosen = {"kinds": ["missing-record", "differs"], "route": route.pk, "key": shown.context["equal_key"]}
     asked = client.post(f"/admin/sync/comparison/{comparison.uuid}/equal/", chosen, follow=True)
     assert asked.context["replay"].route == route
@@ -112,6 +112,20 @@ def test_without_a_comparison_the_page_asks_for_a_sentence(route: Route) -> None
     assert Route.objects.get().observes
     client.post(live_page(route), given | {"sentence": "There is no comparison"})
     assert not Route.objects.get().observes
+
+
+def test_a_route_that_went_live_says_what_its_comparison_does_not_cover(route: Route) -> None:
+    """Holds that an event which was observed after the comparison began is not forgotten by going live."""
+    comparison = compared(route)
+    for minutes in (10, 1):
+        at = timezone.now() - timedelta(minutes=minutes)
+        an_observed_event(route, minutes, a_planned_change("update", mail="x"), at=at)
+    Route.objects.update(mode="live", mode_since=timezone.now())
+    text = text_of(live_page(route))
+    assert "1 event was observed after the comparison began." in text
+    assert "Compare again" not in text, "the settings of these systems have no list"
+    Comparison.objects.filter(pk=comparison.pk).update(requested_at=timezone.now())
+    assert "observed after" not in text_of(live_page(route))
 
 
 def test_a_route_observes_again_for_a_reason(route: Route) -> None:
