@@ -12,7 +12,7 @@ from django.utils.translation import gettext_noop
 
 from audit.entries.readable_rows import parse_details
 from audit.models import Entry
-from config_schema.codes.codes import CodeTexts
+from config_schema.codes.codes import HUB_FOUND_CODES, CodeTexts
 from console.base.damaged_rows import require_readable
 from console.events.waterfall import BarSegment, CallSpan, bar_segments, longest_seconds, waiting_text
 from console.payloads.content import (
@@ -230,7 +230,7 @@ def _calls_by_attempt(
 
 def is_found_by_hub(code: str) -> bool:
     """Return True if the messages of a failure with this code are the hub's own."""
-    return code in ("unmappable", "mapping-failed", "missing-data", OWNER_HELD_CODE) or code.endswith("-over-budget")
+    return code in HUB_FOUND_CODES or code == OWNER_HELD_CODE
 
 
 def _attempt_row(

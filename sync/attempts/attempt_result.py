@@ -127,11 +127,7 @@ _LOST_EXTERNAL_ID = gettext_noop(
 
 
 def failure_result(error: Exception, claim: Claim) -> AttemptResult:
-    """Return the result for an error: its code, the party responsible for it, and the time of the next attempt. An
-    entity outside the scope of the route is no failure.
-    """
-    if isinstance(error, OutOfScope):
-        return AttemptResult(AttemptOutcome.IGNORED, State.IGNORED, OUT_OF_SCOPE_CODE)
+    """Return the result for an error: its code, the party responsible for it, and the time of the next attempt."""
     if isinstance(error, HeldForApproval | MatchUndecided | RecordOwnerUnproven):
         return _held_result(error)
     if isinstance(error, EntityAbsenceUnproven | RecordAbsenceUnproven):
@@ -141,7 +137,7 @@ def failure_result(error: Exception, claim: Claim) -> AttemptResult:
         return _rate_limited_result(error, claim)
     if isinstance(error, ConnectorError):
         return _request_result(error, claim)
-    if isinstance(error, EntityNotMappable | NoRelayedData):
+    if isinstance(error, EntityNotMappable | NoRelayedData | OutOfScope):
         return _mapping_result(error, claim)
     code, is_retryable = FAILURE_CODES.get(type(error), ("internal-failure", True))
     return _failed_result(claim, code, is_retryable)
@@ -160,7 +156,10 @@ def _held_result(error: HeldForApproval | MatchUndecided | RecordOwnerUnproven) 
     return AttemptResult(AttemptOutcome.HELD, State.HELD, code)
 
 
-def _mapping_result(error: EntityNotMappable | NoRelayedData, claim: Claim) -> AttemptResult:
+def _mapping_result(error: EntityNotMappable | NoRelayedData | OutOfScope, claim: Claim) -> AttemptResult:
+    """Return the result for an entity that is not mapped. That the route is not for it is no failure."""
+    if isinstance(error, OutOfScope):
+        return AttemptResult(AttemptOutcome.IGNORED, State.IGNORED, OUT_OF_SCOPE_CODE)
     if isinstance(error, ReferenceMissing):
         return _reference_result(error, claim)
     if isinstance(error, NoRelayedData):

@@ -414,9 +414,7 @@ def _plan_with_version(
 def _plan_without_record(claim: Claim, entity: Entity | None, move: ScopeMove) -> Change | None:
     """Return a change that sends nothing, whatever the record is; None for any other."""
     route, link = claim.delivery.route, claim.link
-    if move is ScopeMove.UNKNOWN or (
-        entity is None and route.when_deleted == Route.DeletionPolicy.IGNORE
-    ):
+    if move is ScopeMove.UNKNOWN or (entity is None and route.when_deleted == Route.DeletionPolicy.IGNORE):
         return Change(ChangeAction.NOTHING, link.record_id if link and move else None, scope=move)
     if move is not ScopeMove.LEFT or link is None or route.on_leaving not in _KEEPS_RECORD:
         return None

@@ -136,8 +136,9 @@ def _find_reference_changes(
     mapping, plan = claim.route.mapping, findings.plan
     if mapping is None or not mapping.reference_types or plan is None or result.state not in SUCCESS_STATES:
         return None
-    # The record of an entity that left the scope keeps its references, unless it was deleted.
-    keeps_record = plan.leaves_scope and plan.change.action is not ChangeAction.DELETE
+    # The record of an entity that left the scope keeps its references, as long as it is linked.
+    ends_link = plan.change.ends_link or plan.change.action is ChangeAction.DELETE
+    keeps_record = plan.leaves_scope and not ends_link
     is_partial = claim.delivery.is_relayed or not claim.delivery.is_fetched or keeps_record
     return find_changes(claim.delivery, plan.linked, is_partial=is_partial)
 

@@ -121,7 +121,9 @@ def scope_sentences(route: Route) -> list[str]:
     sentences = [scope, leaving_texts[Route.LeavingPolicy(route.on_leaving)]]
     if route.reactivation:
         names = {"fields": ", ".join(map(str, route.reactivation))}
-        sentences.append(_("When it fulfils the condition again, these fields are set too: %(fields)s.") % names)
+        sentences.append(
+            _("When it fulfils the condition again, these fields are set too: %(fields)s.") % names
+        )
     return sentences
 
 

@@ -7,7 +7,7 @@ from sync.attempts.absence import ENTITY_UNPROVEN, OWNER_HELD_CODE, RECORD_UNPRO
 from sync.attempts.scope import OUT_OF_SCOPE_CODE
 from sync.comparisons.live_plan import FoundBy, PlannedSubject
 from sync.models import ComparisonCount, DifferenceKind
-from sync.planning.change import ChangeAction
+from sync.planning.change import Change, ChangeAction
 from sync.planning.record_matching import MatchEvidence
 from sync.references.missing_references import REFERENCE_MISSING_CODE
 
@@ -39,16 +39,18 @@ def judge_listed(planned: PlannedSubject) -> Verdict:
     """Judge a subject whose entity the identity service lists."""
     if planned.has_entity is False:
         return _judge_unfindable(planned)
-    if planned.code == OUT_OF_SCOPE_CODE:
-        return Verdict(DifferenceKind.OUT_OF_SCOPE, code=OUT_OF_SCOPE_CODE)
     if planned.candidates:
         only_one = planned.candidates[0] if len(planned.candidates) == 1 else ""
         return Verdict(DifferenceKind.FOUND_BY_VALUE, only_one, code=_evidence_of(planned))
     if planned.code or planned.change is None:
         return _judge_failed(planned)
+    return _judge_planned(planned, planned.change)
+
+
+def _judge_planned(planned: PlannedSubject, change: Change) -> Verdict:
     if planned.found_by == FoundBy.VALUE:
         return Verdict(DifferenceKind.FOUND_BY_VALUE, planned.record_id, code=_evidence_of(planned))
-    if planned.change.action is ChangeAction.CREATE:
+    if change.action is ChangeAction.CREATE:
         return Verdict(DifferenceKind.MISSING_RECORD)
     if not planned.is_in_step:
         return _differs(planned)
@@ -61,6 +63,8 @@ def _evidence_of(planned: PlannedSubject) -> str:
 
 
 def _judge_failed(planned: PlannedSubject) -> Verdict:
+    if planned.code == OUT_OF_SCOPE_CODE:
+        return Verdict(DifferenceKind.OUT_OF_SCOPE, code=OUT_OF_SCOPE_CODE)
     if planned.code == OWNER_HELD_CODE:
         return _differs(planned)
     if planned.code == NO_MATCH_CODE:

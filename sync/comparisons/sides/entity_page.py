@@ -327,7 +327,7 @@ class EntityPageComparer:
         link: EntityLink | None,
         current: Mapping[str, Record | ConnectorError | None],
     ) -> None:
-        """Compare an entity outside the scope of the route: its record has to be as the route says of those who left."""
+        """Compare an entity outside the scope of the route: its record has to be as the route says of who left."""
         if link is None:
             own_id = self.fields.digest_text("external-id", entity.entity_id) or b""
             self.result.found_ids += [row.pk for row in self._by_external_id.get(own_id, [])]

@@ -39,7 +39,11 @@ def map_active(rule: dict[str, Any] | None) -> None:
         ({"condition": "linked('GROUP', entity.id) == 'g'"}, "condition", "calls linked()"),
         ({"condition": "entity.active", "relays": True}, "condition", "may be a part"),
         ({"reactivation": ["active"]}, "reactivation", "JSON object"),
-        ({"on_leaving": "deactivate", "deactivation": {}, "when_deleted": "ignore"}, "deactivation", "inactive"),
+        (
+            {"on_leaving": "deactivate", "deactivation": {}, "when_deleted": "ignore"},
+            "deactivation",
+            "inactive",
+        ),
         ({"on_leaving": "nothing"}, "on_leaving", "not a valid choice"),
     ],
 )
