@@ -73,7 +73,7 @@ class CallRow:
 class AttemptRow:
     """One attempt.
 
-    `messages` are the reasons given by the `system` that its code is about, or by the hub. `missing` is the reason that
+    `found_nothing`: the entity did not exist and no record of it was found. `messages` are the reasons given by the `system` that its code is about, or by the hub. `missing` is the reason that
     its change is no longer stored. `sent_fields` are the names of the fields that were sent, for people who may not see
     `change`. `calls` is None if they were not read.
     """
@@ -90,16 +90,12 @@ class AttemptRow:
     seconds: float = 0.0
     bar: tuple[BarSegment, ...] = ()
     waiting_text: str = ""
+    found_nothing: bool = False
 
     @property
     def is_found_by_hub(self) -> bool:
         """Return True if `messages` are the hub's own: no system has refused a request."""
         return is_found_by_hub(self.row.code)
-
-    @property
-    def found_nothing(self) -> bool:
-        """Return True if the entity did not exist and no record of it was found."""
-        return self.row.outcome == AttemptOutcome.UNCHANGED and not self.row.record_id
 
     @property
     def left_out_fields(self) -> tuple[str, ...]:
@@ -250,6 +246,10 @@ def _attempt_row(
         missing=missing.reason_text(row.started_at)
         if may["contents"] and row.action and row.findings_id is None
         else "",
+        found_nothing=row.outcome == AttemptOutcome.UNCHANGED
+        and not row.record_id
+        # Otherwise the entity was there, and its data did not decide whether the route is for it.
+        and not stored_finding(row, Finding.CHANGE).get("scope"),
     )
 
 

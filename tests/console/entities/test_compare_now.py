@@ -102,9 +102,25 @@ def shared(hub: Hub, user: str) -> None:
     hub.change_email("shared@example.com", user)
 
 
+def stranger(hub: Hub, user: str) -> None:
+    Route.objects.update(condition="`false`")
+    Link.objects.all().delete()
+
+
+def leaver(on_leaving: str) -> Any:
+    def leave(hub: Hub, user: str) -> None:
+        Route.objects.update(condition="`false`", on_leaving=on_leaving)
+
+    return leave
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
+        (stranger, "Outside the scope of the route"),
+        (leaver("leave"), "outside the scope of the route. In step: its record is as the route says."),
+        (leaver("deactivate"), "outside the scope of the route. Made equal, the record will be deactivated."),
+        (leaver("unlink"), "Its link ends, and the record is not changed."),
         (gone, "Aurora ID does not have this entity. Made equal, the record will be deactivated."),
         (equal, "In step: the record is as the mapping says."),
         (broken, "The shop is unavailable"),

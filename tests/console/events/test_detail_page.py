@@ -5,6 +5,7 @@ import json
 import re
 import time
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -300,6 +301,27 @@ def test_without_a_record_no_field_is_called_equal(
     assert told in text
     assert "Changes" not in text
     assert 'class="change list"' not in text
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"scope": "unknown"}, "it does not decide whether the entity is in the scope"),
+        ({"scope": "left"}, "The entity is outside the scope of the route."),
+        ({"scope": "left", "unlink": True}, "Its link ends, and the record is not changed."),
+        ({"scope": "returned"}, "The entity is in the scope of the route again."),
+    ],
+)
+def test_an_attempt_says_what_became_of_the_scope(support: Client, change: dict[str, Any], told: str) -> None:
+    """Holds that an entity that is there is never called absent because nothing was decided."""
+    event = an_event(state="unchanged", code="unchanged")
+    found = sealed_findings(change={"action": "nothing", "record": None, "fields": [], "same": {}, **change})
+    an_attempt(
+        a_delivery(event, a_route(event.source)), 1, findings=found, outcome="unchanged", code="unchanged"
+    )
+    text = page_of(support, event)
+    assert told in text
+    assert GONE not in text
 
 
 @pytest.mark.submission

@@ -41,7 +41,8 @@ def test_each_policy_of_a_route_has_its_own_description() -> None:
     mapping, route = a_mapping_in_use(FIRST)
     version = current_version(mapping)
     usual = {"is_enabled": True, "relays": False, "without_match": "create", "matching": "verified"}
-    usual |= {"when_deleted": "deactivate"}
+    usual |= {"when_deleted": "deactivate", "condition": "", "on_leaving": "leave", "reactivation": None}
+    scoped = {"condition": "entity.active"}
     changes: list[dict[str, object]] = [
         {},
         {"is_enabled": False},
@@ -49,6 +50,8 @@ def test_each_policy_of_a_route_has_its_own_description() -> None:
         {"without_match": "refuse"},
         *({"matching": policy} for policy in ("never", "hold", "trusted")),
         *({"when_deleted": policy} for policy in ("delete", "ignore")),
+        *(scoped | {"on_leaving": policy} for policy in ("leave", "deactivate", "delete", "unlink")),
+        scoped | {"reactivation": {"active": True}},
     ]
     texts = set()
     for values in changes:
