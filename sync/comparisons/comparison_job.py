@@ -4,8 +4,6 @@ It may be killed anywhere: each page and each batch is a commit, after which ano
 process of its own, at a low priority: mapping thousands of entities would keep the interpreter's lock of the worker.
 """
 
-import logging
-
 from django.db import transaction
 
 from connectors.contracts.errors import ConnectorError
@@ -16,6 +14,7 @@ from sync.comparisons.requests import KIND
 from sync.comparisons.result import append_ended_entry, delete_old_rows, end_comparison
 from sync.comparisons.sides.comparison_run import ComparisonFailed, ComparisonRun
 from sync.comparisons.sides.entity_walk import walk_next_entities
+from sync.comparisons.sides.list_reading import postpone_reading
 from sync.comparisons.sides.snapshot import read_next_records
 from sync.jobs.running_job import JobKind, JobLost, RunningJob, ShouldContinue
 from sync.models import (
@@ -24,17 +23,13 @@ from sync.models import (
     ComparisonPhase,
     ComparisonState,
     Connection,
-    Job,
     JobState,
 )
-
-logger = logging.getLogger("hub.jobs")
 
 # Comparisons that may read one identity service at the same time; of a target there is one.
 MAX_OF_IDENTITY = 2
 # A system that cannot be read so often in a row ends the comparison: after about an hour.
 MAX_FAILURES = 10
-_MAX_WAIT_SECONDS = 600.0
 _CRASHED = "internal-failure"
 
 
@@ -94,15 +89,8 @@ def _confirm(run: ComparisonRun) -> float | None:
 
 def _wait(run: ComparisonRun, waits: ReadsWait) -> None:
     """Let the job run again later; end the comparison if a system could not be read MAX_FAILURES times in a row."""
-    if not waits.is_failure:
-        run.job.requeue(after=max(1.0, waits.seconds))
-        return
-    errors = Job.objects.filter(pk=run.job.job_id).values_list("errors", flat=True).first() or 0
-    if errors + 1 >= MAX_FAILURES:
+    if not postpone_reading(run.job, waits, MAX_FAILURES):
         _fail(run, waits.code)
-        return
-    logger.info("comparison %s waits: %s", run.comparison.pk, waits.code)
-    run.job.postpone(min(max(1.0, waits.seconds) * 2**errors, _MAX_WAIT_SECONDS))
 
 
 def _fail(run: ComparisonRun, code: str) -> None:

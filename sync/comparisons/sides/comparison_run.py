@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from django.db import transaction
+
 from connectors.contracts.types import IdentityConnector, TargetConnector
 from connectors.exchange import Recorder
 from connectors.values.secret_scrubber import SecretScrubber
@@ -54,6 +56,17 @@ class ComparisonRun:
             resolved = get_resolved_route(self.comparison.route_id)
             self._resolved = with_mapping_version(resolved, self.comparison.mapping_version_id)
         return self._resolved
+
+    @property
+    def restarts(self) -> int:
+        """Return how often a list was read from its beginning again."""
+        return self.comparison.restarts
+
+    def restart_list(self) -> None:
+        """Let the side that is read begin anew, once what was read of it is deleted. Raises JobLost."""
+        position = {**(self.comparison.position or {}), "clear": True}
+        with transaction.atomic():
+            self.commit(position=position, restarts=self.comparison.restarts + 1)
 
     @property
     def mapping(self) -> ParsedMapping:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from django.db import transaction
 
 from connectors.contracts.errors import ConnectorError, CredentialsRefused
-from connectors.contracts.types import Entity, EntityPage
+from connectors.contracts.types import EntityPage
 from sync.background_reads.paced_recorder import RETRY_SECONDS, ReadsWait
 from sync.comparisons.list_gaps import ComparisonFailure, ListGap, find_end_gap, last_complete_count
 from sync.comparisons.sides.comparison_run import (
@@ -22,7 +22,7 @@ from sync.comparisons.sides.list_reading import (
     handle_list_error,
     has_links,
     is_clearing,
-    read_items,
+    read_listed_entities,
 )
 from sync.comparisons.sides.unlisted import STAGES, compare_unlisted
 from sync.deliveries.routes import record_first_values
@@ -59,7 +59,9 @@ def _walk_page(run: ComparisonRun, position: dict[str, Any]) -> None:
         if facts is None:
             raise ComparisonFailed(ComparisonFailure.NO_LIST)
         page = run.identity.read_entity_page(run.resolved.identity_type, position.get("at"))
-        items = _read_items(run, page, is_whole=facts.has_whole_items)
+        items = read_listed_entities(
+            run.identity, run.resolved.identity_type, page, is_whole=facts.has_whole_items
+        )
         comparer = EntityPageComparer(run, run.compared_fields(), is_whole=not run.comparison.target_gap)
         result = comparer.compare(items)
     except ConnectorError as error:
@@ -81,16 +83,6 @@ def _fail_at_start(error: ConnectorError) -> NoReturn:
     if error.retryable and not isinstance(error, CredentialsRefused):
         raise ReadsWait(error.code, error.retry_after or RETRY_SECONDS) from error
     raise ComparisonFailed(error.code) from error
-
-
-def _read_items(
-    run: ComparisonRun, page: EntityPage, *, is_whole: bool
-) -> list[tuple[str, Entity | ConnectorError | None]]:
-    ids = [entity.id for entity in page.entities]
-    if is_whole:
-        return list(zip(ids, page.entities, strict=True))
-    identity, entity_type = run.identity, run.resolved.identity_type
-    return list(zip(ids, read_items(ids, lambda one: identity.fetch_entity(entity_type, one)), strict=True))
 
 
 def _store_page(run: ComparisonRun, page: EntityPage, result: PageResult, *, is_complete: bool) -> None:

@@ -1,24 +1,30 @@
 """Read a list that fails: what is tried again, when it starts anew, and what ends a side with a gap."""
 
+import logging
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from django.db import transaction
 from django.db.models import QuerySet
 
 from connectors.contracts.errors import ConnectorError, CredentialsRefused, PositionRefused
+from connectors.contracts.types import Entity, EntityPage, IdentityConnector
 from sync.background_reads.paced_recorder import ReadsWait
 from sync.comparisons.sides.comparison_run import ComparisonRun
+from sync.jobs.running_job import RunningJob
 from sync.models import Comparison, Job, Link
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
+
+logger = logging.getLogger("hub.jobs")
 
 # A list whose place was refused is read from its beginning so often, on both sides together.
 MAX_RESTARTS = 2
 # A page that fails so often in a row ends the list.
 PAGE_TRIES = 3
 _PAGE_RETRY_SECONDS = 5.0
+_MAX_WAIT_SECONDS = 600.0
 DELETE_BATCH = 1_000
 
 
@@ -30,25 +36,50 @@ class ListEnded(Exception):
         self.code = code
 
 
-def handle_list_error(run: ComparisonRun, error: ConnectorError) -> None:
+class ListRun(Protocol):
+    """A run of a job that reads a list. `restarts`: how often the list was read from its beginning again."""
+
+    job: RunningJob
+
+    @property
+    def restarts(self) -> int: ...
+
+    def restart_list(self) -> None:
+        """Forget what was read of the list, and count that it is read anew. Raises JobLost."""
+
+
+def handle_list_error(run: ListRun, error: ConnectorError) -> None:
     """Decide what becomes of a list of which a page failed.
 
-    1. A refused position starts the side anew, at most MAX_RESTARTS times.
+    1. A refused position starts the list anew, at most MAX_RESTARTS times.
     2. What may pass is tried again, PAGE_TRIES times in a row: raises ReadsWait.
     3. Anything else ends the list: raises ListEnded.
     """
-    if isinstance(error, PositionRefused) and run.comparison.restarts < MAX_RESTARTS:
-        position = {**(run.comparison.position or {}), "clear": True}
-        with transaction.atomic():
-            run.commit(position=position, restarts=run.comparison.restarts + 1)
+    if isinstance(error, PositionRefused) and run.restarts < MAX_RESTARTS:
+        run.restart_list()
         return
-    if error.retryable and not isinstance(error, CredentialsRefused) and _errors_of(run) + 1 < PAGE_TRIES:
+    if error.retryable and not isinstance(error, CredentialsRefused) and _errors_of(run.job) + 1 < PAGE_TRIES:
         raise ReadsWait(error.code, error.retry_after or _PAGE_RETRY_SECONDS)
     raise ListEnded(error.code)
 
 
-def _errors_of(run: ComparisonRun) -> int:
-    return Job.objects.filter(pk=run.job.job_id).values_list("errors", flat=True).first() or 0
+def _errors_of(job: RunningJob) -> int:
+    return Job.objects.filter(pk=job.job_id).values_list("errors", flat=True).first() or 0
+
+
+def postpone_reading(job: RunningJob, waits: ReadsWait, max_failures: int) -> bool:
+    """Let a job that waits for a system run again later. Returns False, having written nothing, if a system could not
+    be read `max_failures` times in a row. Raises JobLost.
+    """
+    if not waits.is_failure:
+        job.requeue(after=max(1.0, waits.seconds))
+        return True
+    errors = _errors_of(job)
+    if errors + 1 >= max_failures:
+        return False
+    logger.info("%s %s waits: %s", job.kind.name, job.subject, waits.code)
+    job.postpone(min(max(1.0, waits.seconds) * 2**errors, _MAX_WAIT_SECONDS))
+    return True
 
 
 def is_clearing(comparison: Comparison) -> bool:
@@ -86,6 +117,18 @@ def read_items(items: Iterable[Item], read: Callable[[Item], Found]) -> list[Fou
             if failure.retryable:
                 raise failure
     return found
+
+
+def read_listed_entities(
+    identity: IdentityConnector, entity_type: str, page: EntityPage, *, is_whole: bool
+) -> list[tuple[str, Entity | ConnectorError | None]]:
+    """Return the entities of a page, each with its id: fetched one by one unless `is_whole`. An error if one could not
+    be read, None if it was deleted since.
+    """
+    ids = [entity.id for entity in page.entities]
+    if is_whole:
+        return list(zip(ids, page.entities, strict=True))
+    return list(zip(ids, read_items(ids, lambda one: identity.fetch_entity(entity_type, one)), strict=True))
 
 
 def has_links(comparison: Comparison) -> bool:
