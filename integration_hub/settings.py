@@ -335,6 +335,7 @@ JOB_KINDS = (
     "sync.erasure.erase.ERASURE",
     "sync.comparisons.comparison_job.COMPARISON",
     "sync.comparisons.match_linking.job.MATCH_LINKING",
+    "sync.scope_tries.try_job.CONDITION_TRY",
 )
 
 # Further erasures of a person: functions of the id and of its pseudonym, which return the number of affected rows.

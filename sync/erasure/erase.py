@@ -176,14 +176,18 @@ def _destroy_keys(erasure: Erasure, job: RunningJob) -> None:
 
 def _sources_to_mark(subject: ErasureSubject) -> set[int]:
     """Return the sources that get a key of the entity, whose destruction says that it was erased: those of its events,
-    and all of an entity that comparisons found.
+    and all of an entity that comparisons found or tries of a condition name.
     """
     sources = set(subject.events.values_list("source", flat=True))
-    return sources | set(subject.sources) if subject.differences.exists() else sources
+    is_found = subject.differences.exists() or subject.tried_entities.exists()
+    return sources | set(subject.sources) if is_found else sources
 
 
 def _delete_compared(subject: ErasureSubject) -> int:
-    """Delete what comparisons found of the entity and its records, also while one runs. Returns the differences."""
+    """Delete what comparisons and tries of a condition found of the entity and its records, also while one runs.
+    Returns the differences.
+    """
+    subject.tried_entities.delete()
     subject.compared_records.delete()
     differences = subject.differences.delete()[0]
     # After the differences: whoever adds such a row, or a link, holds the difference locked.
@@ -303,7 +307,7 @@ def _finish_erasure(erasure: Erasure, job: RunningJob, subject: ErasureSubject) 
         _pseudonymize_members(subject, erasure.ended_at)
         subject.awaited_records.delete()
         subject.record_references.delete()
-        # A page of a comparison may have been stored since.
+        # A page of a comparison, or of a try, may have been stored since.
         _delete_compared(subject)
         redact_refused_erasures(subject, erased_entity_id(names[0]))
         details = {

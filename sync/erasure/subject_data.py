@@ -26,6 +26,7 @@ from sync.models import (
     PersonRequestMember,
     RecordReference,
     Route,
+    TriedEntity,
 )
 from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, pseudonym
 
@@ -107,6 +108,15 @@ class ErasureSubject:
             entity_id=self.entity_id,
             linking__comparison__entity_type=self.entity_type,
             linking__comparison__identity__in=self.identities,
+        )
+
+    @property
+    def tried_entities(self) -> QuerySet[TriedEntity]:
+        """The examples of tries of a condition that name this entity."""
+        return TriedEntity.objects.filter(
+            entity_id=self.entity_id,
+            condition_try__entity_type=self.entity_type,
+            condition_try__identity__in=self.identities,
         )
 
     @property

@@ -36,6 +36,15 @@ from sync.models.comparison import (
     DifferenceStatus,
     RepairOutcome,
 )
+from sync.models.condition_gate import TRY_SECONDS, find_links, newest_valid_try
+from sync.models.condition_try import (
+    MAX_LEAVING,
+    MAX_LEAVING_PERCENT,
+    ConditionTry,
+    ScopeOutcome,
+    TriedEntities,
+    TriedEntity,
+)
 from sync.models.connection import (
     CONNECTION_SETTINGS,
     Breaker,
@@ -106,6 +115,8 @@ from sync.models.route import ROUTE_SETTINGS, SCHEDULE_FIELDS, Route
 __all__ = [
     "CONNECTION_SETTINGS",
     "MATCH_HELD_CODE",
+    "MAX_LEAVING",
+    "MAX_LEAVING_PERCENT",
     "MAX_REPAIRS_IN_A_ROW",
     "OBSERVED_CODE",
     "OBSERVED_CODES",
@@ -123,6 +134,7 @@ __all__ = [
     "SETTLED_STATES",
     "SUCCESSFUL_OUTCOMES",
     "SUCCESS_STATES",
+    "TRY_SECONDS",
     "WAITING_STATES",
     "Alarm",
     "AlarmKind",
@@ -142,6 +154,7 @@ __all__ = [
     "ComparisonPhase",
     "ComparisonRecord",
     "ComparisonState",
+    "ConditionTry",
     "Connection",
     "ConnectionSide",
     "ConnectionTest",
@@ -199,8 +212,13 @@ __all__ = [
     "ReplayPauseReason",
     "RetentionCategory",
     "Route",
+    "ScopeOutcome",
     "SkipReason",
     "Snooze",
+    "TriedEntities",
+    "TriedEntity",
     "delivery_stream",
+    "find_links",
     "new_recheck",
+    "newest_valid_try",
 ]

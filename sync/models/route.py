@@ -16,6 +16,7 @@ from config_schema.kinds import AnyValue
 from config_schema.model_fields import FieldSetting, find_invalid_setting
 from config_schema.objects import MapOf
 from config_schema.translatable import translatable
+from sync.models.condition_gate import find_gate_errors
 from sync.models.connection import Connection, ConnectionSide
 from sync.models.mapping import Mapping
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
@@ -194,7 +195,10 @@ class Route(Pausable):
     """Source and entity type → identity connection, target connection, mapping and policies.
 
     Its `slug` is its name on the command line and in files: made when it is stored first, and never changed.
+    `confirmed_leaving` is not stored: the number of linked entities that the person who saves a condition has entered.
     """
+
+    confirmed_leaving: int | None = None
 
     class Mode(models.TextChoices):
         LIVE = "live", _("deliver")
@@ -425,6 +429,8 @@ class Route(Pausable):
             if getattr(self, f"{name}_id") and getattr(self, name).side != side:
                 names = {"connection": getattr(self, name), "system": side.label}
                 errors[name] = _("%(connection)s is not a connection to the %(system)s.") % names
+        # A condition that is refused for what it is needs no try.
+        errors = find_gate_errors(self) | errors
         if errors:
             raise ValidationError(errors)
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sync.models import Comparison, Delivery, Link, Route
+from sync.models import Comparison, ConditionTry, Delivery, Link, Route
 from webhooks.models import State, SubjectKey, pseudonym
 
 # The newest failures of a subject are enough: each has the same record.
@@ -49,14 +49,12 @@ def read_subject_states(comparison: Comparison, entity_ids: Collection[str]) -> 
     )
 
 
-def find_erased(comparison: Comparison, entity_ids: Collection[str]) -> frozenset[str]:
+def find_erased(run: Comparison | ConditionTry, entity_ids: Collection[str]) -> frozenset[str]:
     """Return the entities that were erased and are not known again, by two or three statements."""
-    routes = Route.objects.filter(
-        identity=comparison.identity_id, entity_type=comparison.entity_type, target=comparison.target_id
-    )
+    routes = Route.objects.filter(identity=run.identity_id, entity_type=run.entity_type, target=run.target_id)
     sources = sorted(set(routes.values_list("source", flat=True)))
     names = {
-        pseudonym(source, comparison.entity_type, entity_id): entity_id
+        pseudonym(source, run.entity_type, entity_id): entity_id
         for source in sources
         for entity_id in entity_ids
         if entity_id
