@@ -63,6 +63,9 @@ class JSONTextField(forms.JSONField):
         return initial if self.disabled else data
 
     def prepare_value(self, value: Any) -> Any:
+        if value is None:
+            # A field that may be empty.
+            return ""
         is_text = isinstance(value, str)
         return value if is_text else json.dumps(value, indent=2, ensure_ascii=False)
 

@@ -138,6 +138,10 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
         """Return sentences on the consequences of the change."""
         return []
 
+    def confirmation_form(self, request: HttpRequest, form: Any) -> ReasonForm:
+        """Return the form of the page that confirms the change: its reason, and what else has to be entered."""
+        return ReasonForm(request.POST or None)
+
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         self._require_fresh_login(request, form)
         super().save_model(request, obj, form, change)
@@ -175,7 +179,6 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
     @admin_page("<int:pk>/confirm/<uuid:key>/", "confirm")
     def confirm_view(self, request: HttpRequest, pk: int, key: UUID) -> HttpResponse:
         """Show the change; on POST with a reason, save it."""
-        reason = ReasonForm(request.POST or None)
         # A POST locks the row, so that the differences that it compares are those that it saves.
         with transaction.atomic():
             row = self.get_object(request, str(pk))
@@ -189,6 +192,7 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
             form = self._bind_form(request, row, typed) if typed is not None else None
             if form is None or not form.is_valid():
                 return self._redirect_expired(request, pk, key, form)
+            reason = self.confirmation_form(request, form)
             changes = self._field_changes(form)
             digest = _digest_changes(changes)
             # The person must confirm the differences that will be saved, not earlier ones.

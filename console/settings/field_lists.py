@@ -52,13 +52,13 @@ def connection_field_lists() -> Mapping[str, FieldList]:
 
 
 def route_field_lists() -> dict[str, FieldList]:
-    setting = ROUTE_SETTINGS["deactivation"]
-    return {
-        "deactivation": FieldList(
-            "route",
-            sections=(SettingSection("", translate_text(setting.meaning), (), example=setting.example),),
-        )
-    }
+    return {name: _list_of_setting(name) for name in ("deactivation", "reactivation")}
+
+
+def _list_of_setting(name: str) -> FieldList:
+    setting = ROUTE_SETTINGS[name]
+    section = SettingSection("", translate_text(setting.meaning), (), example=setting.example)
+    return FieldList("route", sections=(section,))
 
 
 def mapping_field_list() -> FieldList:

@@ -36,7 +36,13 @@ from sync.models.comparison import (
     DifferenceStatus,
     RepairOutcome,
 )
-from sync.models.condition_gate import TRY_SECONDS, find_links, newest_valid_try
+from sync.models.condition_gate import (
+    TRY_SECONDS,
+    GateDecision,
+    decide_gate,
+    find_links,
+    newest_valid_try,
+)
 from sync.models.condition_try import (
     MAX_LEAVING,
     MAX_LEAVING_PERCENT,
@@ -173,6 +179,7 @@ __all__ = [
     "FailureGroup",
     "FailureGroupState",
     "Finding",
+    "GateDecision",
     "Job",
     "JobState",
     "LegalGround",
@@ -217,6 +224,7 @@ __all__ = [
     "Snooze",
     "TriedEntities",
     "TriedEntity",
+    "decide_gate",
     "delivery_stream",
     "find_links",
     "new_recheck",

@@ -3,6 +3,8 @@
 `Route.clean` asks it, so it holds for each form, import and command that validates a route.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +24,32 @@ _PAIR_FIELDS = ("identity_id", "target_id", "entity_type")
 _SCOPE_FIELDS = ("condition", "on_leaving", "identity_entity", *_PAIR_FIELDS)
 
 
+@dataclass(frozen=True, slots=True)
+class GateDecision:
+    """Whether a condition may be saved. `errors`: why not, by field. `tried`: the try that it relies on. `number`: how
+    many linked entities leave, if it may be saved only by somebody who has entered this number.
+    """
+
+    errors: Mapping[str, Any] = field(default_factory=dict)
+    tried: ConditionTry | None = None
+    number: int | None = None
+
+
 def find_gate_errors(route: "Route") -> dict[str, Any]:
-    """Return why the condition of a route may not be saved, by field.
+    """Return why the scope of a route may not be saved, by field; empty if it may be.
+
+    The number has to be in `confirmed_leaving`, unless the form asks for it later (`asks_for_number`).
+    """
+    decision = decide_gate(route)
+    is_confirmed = route.asks_for_number or route.confirmed_leaving == decision.number
+    if decision.number is None or is_confirmed:
+        return dict(decision.errors)
+    sentence = _("%(number)s linked entities leave the scope. This is saved only if their number is entered.")
+    return {"condition": sentence % {"number": f"{decision.number:,}"}}
+
+
+def decide_gate(route: "Route") -> GateDecision:
+    """Compare the scope of a route with the stored one.
 
     1. Without a condition all entities are in scope. Nobody leaves it, so nothing has to be tried.
     2. A new route, and one that gets other systems, cannot be tried. It may have a condition at once if no entity of it
@@ -32,14 +58,14 @@ def find_gate_errors(route: "Route") -> dict[str, Any]:
        policy for those who leave, unless it leaves their records alone: it reaches those too who left before.
     """
     if not route.condition.strip():
-        return {}
+        return GateDecision()
     before = type(route)._default_manager.filter(pk=route.pk).values(*_SCOPE_FIELDS).first()
     if before is None or any(before[name] != getattr(route, name) for name in _PAIR_FIELDS):
-        return _untriable_errors(route)
+        return _decide_untriable(route)
     is_new_policy = route.on_leaving not in (before["on_leaving"], route.LeavingPolicy.LEAVE)
     if not is_new_policy and _is_same_scope(before, route):
-        return {}
-    return _try_errors(route, with_left=is_new_policy)
+        return GateDecision()
+    return _decide_by_try(route, with_left=is_new_policy)
 
 
 def newest_valid_try(route: "Route") -> ConditionTry | None:
@@ -72,31 +98,21 @@ def _is_same_scope(before: dict[str, Any], route: "Route") -> bool:
     return is_same_type and before["condition"].strip() == route.condition.strip()
 
 
-def _untriable_errors(route: "Route") -> dict[str, Any]:
+def _decide_untriable(route: "Route") -> GateDecision:
     if None in (route.identity_id, route.target_id) or not find_links(route).exists():
-        return {}
-    return {
-        "condition": _(
-            "Entities of this route have linked records already, and a condition can be tried only on a stored route. "
-            "Save the route disabled and without a condition, try the condition, and add it then."
-        )
-    }
+        return GateDecision()
+    sentence = _(
+        "Entities of this route have linked records already, and a condition can be tried only on a stored route. Save "
+        "the route disabled and without a condition, try the condition, and add it then."
+    )
+    return GateDecision({"condition": sentence})
 
 
-def _try_errors(route: "Route", *, with_left: bool) -> dict[str, Any]:
+def _decide_by_try(route: "Route", *, with_left: bool) -> GateDecision:
     tried = newest_valid_try(route)
-    if tried is None:
-        return {
-            "condition": _(
-                "Try this condition first: it can be saved within an hour after a finished try of the same text."
-            )
-        }
-    number = tried.number_to_confirm(with_left=with_left)
-    if number is None or route.confirmed_leaving == number:
-        return {}
-    return {
-        "condition": _(
-            "%(number)s linked entities leave the scope. This is saved only if their number is entered."
-        )
-        % {"number": f"{number:,}"}
-    }
+    if tried is not None:
+        return GateDecision(tried=tried, number=tried.number_to_confirm(with_left=with_left))
+    sentence = _(
+        "Try this condition first: it can be saved within an hour after a finished try of the same text."
+    )
+    return GateDecision({"condition": sentence})

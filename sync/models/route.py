@@ -100,7 +100,13 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
         "false. Empty: all entities. An entity for which it gives anything else fails (`mapping-failed`).",
         "entity.active && entity.type == 'employee'",
         CONDITION,
-        rules=(translatable("A route that uses the webhook's own data has no condition."),),
+        rules=(
+            translatable("A route that uses the webhook's own data has no condition."),
+            translatable(
+                "A changed condition can be saved within an hour after a finished try of the same text. If more than "
+                "50, or more than a tenth, of the linked entities leave the scope, their number has to be entered."
+            ),
+        ),
     ),
     "on_leaving": FieldSetting(
         "What happens to the record of an entity that stops fulfilling the condition. All but `leave` count as "
@@ -195,10 +201,12 @@ class Route(Pausable):
     """Source and entity type → identity connection, target connection, mapping and policies.
 
     Its `slug` is its name on the command line and in files: made when it is stored first, and never changed.
-    `confirmed_leaving` is not stored: the number of linked entities that the person who saves a condition has entered.
+    `confirmed_leaving` is not stored: the number of linked entities that the person who saves a condition has entered;
+    `asks_for_number`: the form asks for it after the validation.
     """
 
     confirmed_leaving: int | None = None
+    asks_for_number = False
 
     class Mode(models.TextChoices):
         LIVE = "live", _("deliver")

@@ -13,11 +13,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.base.forms import JSON_AS_TEXT
-from console.base.two_step_change import TwoStepChangeAdmin
 from console.settings.pause import count_waiting, pause_view, render_activity_pill, resume_view
+from console.settings.routes.condition import condition_try_view, condition_view
 from console.settings.routes.expected_changes import load_expected_changes
 from console.settings.routes.forms import RouteForm, route_change_warnings
 from console.settings.routes.going_live import live_view, observe_view
+from console.settings.routes.scope_admin import RouteScopeAdmin
 from console.ui.comparison_texts import pair_context, schedule_sentences
 from console.ui.outcome_texts import render_pill
 from sync.mappings.configuration_gaps import absence_warnings
@@ -163,10 +164,10 @@ def _mapping_text(route: Route, version: int | None) -> str:
 
 
 @admin.register(Route)
-class RouteAdmin(TwoStepChangeAdmin):
+class RouteAdmin(RouteScopeAdmin):
     """Manage routes: source and entity type, connections, mapping and policies."""
 
-    pages = (pause_view, resume_view, live_view, observe_view)
+    pages = (pause_view, resume_view, live_view, observe_view, condition_view, condition_try_view)
     audit_kind = "route"
     no_rows_text = gettext_lazy(
         "No routes yet. A route leads from a source through a mapping to a target. Add the source, two "
@@ -194,6 +195,7 @@ class RouteAdmin(TwoStepChangeAdmin):
                 )
             },
         ),
+        (gettext_lazy("Scope"), {"fields": ("condition", "on_leaving", "reactivation")}),
         (
             gettext_lazy("Retries"),
             {"fields": ("max_attempts", "gives_up_after_hours", "retry_base_seconds", "retry_cap_seconds")},
@@ -222,8 +224,10 @@ class RouteAdmin(TwoStepChangeAdmin):
         for name in ("add", "change", "delete", "view"):
             if hasattr(getattr(field, "widget", None), f"can_{name}_related"):
                 setattr(field.widget, f"can_{name}_related", False)
-        if db_field.name == "deactivation":
+        if db_field.name in ("deactivation", "reactivation", "condition"):
             field.widget.attrs["rows"] = 3
+        if db_field.name == "condition":
+            field.widget.attrs |= {"spellcheck": "false", "class": "vLargeTextField mono"}
         return field
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy
 from console.base.forms import SettingsForm
 from console.settings.field_lists import route_field_lists
 from console.settings.help_texts import help_texts
+from console.settings.routes.scope_words import scope_warnings
 from console.ui.setting_entries import FieldList
 from sync.mappings.configuration_gaps import (
     delivery_conflicts,
@@ -21,7 +22,7 @@ from sync.mappings.configuration_gaps import (
 )
 from sync.mappings.field_gaps import unread_warnings
 from sync.mappings.referring_mappings import ending_warning
-from sync.models import ROUTE_SETTINGS, Route
+from sync.models import ROUTE_SETTINGS, Route, decide_gate
 from sync.planning.record_matching import MatchingPolicy
 
 # Where to add what a route needs.
@@ -41,6 +42,8 @@ class RouteForm(SettingsForm):
             "identity_entity": gettext_lazy("Entity type in the identity connection"),
             "target": gettext_lazy("Target connection"),
             "target_entity": gettext_lazy("Entity type in the target connection"),
+            "on_leaving": gettext_lazy("When an entity leaves the scope"),
+            "reactivation": gettext_lazy("Fields set when it comes back"),
             "max_attempts": gettext_lazy("Maximum attempts"),
             "gives_up_after_hours": gettext_lazy("Gives up after"),
             "compare_every_hours": gettext_lazy("Compare every"),
@@ -52,6 +55,8 @@ class RouteForm(SettingsForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # The page that asks for the reason of the change asks for the number of those who leave too.
+        self.instance.asks_for_number = True
         if self.instance.pk is None and not self.initial.get("deactivation"):
             # *Set the fields below* is the default, and needs some.
             self.initial["deactivation"] = ROUTE_SETTINGS["deactivation"].example
@@ -105,6 +110,9 @@ def route_change_warnings(form: Any) -> Iterator[str]:
             "New events do not use this route until it is enabled again, and are not delivered "
             "later. To keep them, pause the route instead."
         )
+    if "condition" in form.changed_data or "on_leaving" in form.changed_data:
+        stored = Route.objects.get(pk=form.instance.pk)
+        yield from scope_warnings(form.instance, stored, decide_gate(form.instance))
     if (before := _stored_if_ended(form.instance)) and (warning := ending_warning(before)):
         yield warning
     if not form.instance.is_enabled:

@@ -28,6 +28,12 @@ from sync.operations.failure_groups import refresh_failure_groups
 from sync.statistics.periodic_recount import recount_stale_hours
 from tests.browser.stage.busy_hub import Stage
 from tests.browser.stage.compared_systems import compared, running
+from tests.browser.stage.conditions import (
+    condition_form,
+    condition_try,
+    confirmed_condition,
+    running_try,
+)
 from tests.browser.stage.observing_route import observing
 from tests.support.hub import ANNA
 from webhooks.models import CapturedRequest, Refusal, Source, State
@@ -405,6 +411,10 @@ CONFIGURING = (
         "administrator",
         lambda stage: f"/admin/?observing={observing(stage).pk}",
     ),
+    Screen("route-condition", "A condition that is tried", "administrator", condition_form),
+    Screen("route-condition-try", "Many who leave the scope", "administrator", condition_try),
+    Screen("route-condition-running", "A try that runs", "administrator", running_try),
+    Screen("route-condition-confirm", "Saving a condition by number", "administrator", confirmed_condition),
     Screen("mappings", "Mappings", "administrator", _page("sync/mapping/")),
     Screen("mapping", "A mapping", "administrator", _change("sync/mapping", _mapping)),
     Screen(

@@ -33,6 +33,7 @@ from sync.models import (
     RelinkExample,
     Relinking,
     Route,
+    TriedEntity,
 )
 from tests.support.builders.captured_requests import a_captured_request
 from tests.support.builders.compared_pairs import a_comparison, a_difference, an_open_comparison
@@ -51,6 +52,7 @@ from tests.support.builders.history import (
 from tests.support.builders.overviews import a_failure_group
 from tests.support.builders.refusals import a_refusal
 from tests.support.builders.settings_rows import DECLARATION
+from tests.support.condition_tries import a_finished_try
 from tests.support.people import person
 from webhooks.models import CapturedRequest, Event, Source, SourceSecret
 
@@ -201,6 +203,7 @@ def page_rows() -> dict[str, Any]:
     rows["captured"] = _captured(route.source)
     rows["relinking"] = _relinking(rows["link"], maija, next(keys))
     rows |= _comparisons(route, maija, keys)
+    rows |= _condition_tries(route, maija, keys)
     User.objects.update(date_joined=NOON)
     return rows
 
@@ -227,6 +230,25 @@ def _relinking(link: Link, by: Any, key: UUID) -> Relinking:
     RelinkExample.objects.create(outcome="relinked", record_after="R2", **moved)
     RelinkExample.objects.create(outcome="held", **moved)
     return run
+
+
+def _condition_tries(route: Route, by: Any, keys: Iterator[UUID]) -> dict[str, Any]:
+    """Create a finished try of a condition with examples, one that runs, and one that failed."""
+    asked = {"requested_by": by, "requested_at": NOON, "reason": "only employees"}
+    counts = {"stay": 388, "leave": 112, "enter": 41, "outside": 1_207, "cannot-say": 3, "left": 2}
+    figures = {"counts": counts, "read_count": 1_753, "read_linked": 500, "linked_count": 500}
+    tried = a_finished_try(route, "entity.active", uuid=next(keys), ended_at=NOW, **figures, **asked)
+    for outcome, number in (("leave", 1), ("leave", 2), ("enter", 3), ("cannot-say", 4)):
+        why = "the condition gives null, neither true nor false" if outcome == "cannot-say" else ""
+        entity = {"outcome": outcome, "entity_id": f"USR-{number}", "detail": why}
+        TriedEntity.objects.create(condition_try=tried, **entity)
+    failed = {"state": "failed", "failure": "identity-unavailable"}
+    running = {"state": "running", "ended_at": None, "read_count": 1_200, "total_count": 5_000}
+    return {
+        "condition_try": tried,
+        "failed_condition_try": a_finished_try(route, uuid=next(keys), **failed, **asked),
+        "running_condition_try": a_finished_try(route, uuid=next(keys), **running, **asked),
+    }
 
 
 def _comparisons(route: Route, by: Any, keys: Iterator[UUID]) -> dict[str, Any]:
