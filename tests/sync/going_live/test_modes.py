@@ -13,6 +13,7 @@ from sync.going_live.modes import ComparisonOutdated, ModeChangeRefused, go_live
 from sync.models import Comparison, MappingVersion, Route
 from tests.support.builders.compared_pairs import a_comparison
 from tests.support.builders.history import a_route, a_source
+from tests.support.builders.observing_routes import hold_cached_routes
 from tests.support.people import entries, person
 
 pytestmark = pytest.mark.django_db
@@ -38,9 +39,10 @@ def compared(route: Route, **values: Any) -> Comparison:
 
 
 def test_a_route_goes_live_with_the_numbers_of_its_comparison_on_the_record(
-    route: Route, somebody: User
+    route: Route, somebody: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Holds that the mode takes effect at once in this process, and that the entry names what the person has seen."""
+    hold_cached_routes(monkeypatch)
     assert get_resolved_route(route.pk).route.observes
     comparison = compared(route, counts={"in-step": 7, "missing-record": 3}, target_gap="list-sample")
     go_live(route, by=somebody, reason="  all  checked ", comparison=comparison.uuid, address="192.0.2.1")
