@@ -73,9 +73,10 @@ class CallRow:
 class AttemptRow:
     """One attempt.
 
-    `found_nothing`: the entity did not exist and no record of it was found. `messages` are the reasons given by the `system` that its code is about, or by the hub. `missing` is the reason that
-    its change is no longer stored. `sent_fields` are the names of the fields that were sent, for people who may not see
-    `change`. `calls` is None if they were not read.
+    `found_nothing`: the entity did not exist and no record of it was found. `messages` are the reasons given by the
+    `system` that its code is about, or by the hub. `missing` is the reason that its change is no longer stored.
+    `sent_fields` are the names of the fields that were sent, for people who may not see `change`. `calls` is None if
+    they were not read.
     """
 
     row: Attempt

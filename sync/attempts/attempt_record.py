@@ -134,7 +134,7 @@ class FinishedAttempt:
                 "covered": covered,
                 **call_facts(self.calls.rows),
                 **attempt_facts(claim.attempt, claim.delivery.event),
-                **({"failure": result.failure} if result.failure else {}),
+                **({"failure": result.found_code} if result.found_code != result.code else {}),
                 **self._change_facts(),
                 **({"left_out": left_out} if left_out else {}),
                 **({"became": state_after} if state_after != result.state else {}),
@@ -178,7 +178,7 @@ class FinishedAttempt:
         """Return what proves that a record was to be deleted: a condition that its entity does not fulfil, or that the
         entity was deleted.
         """
-        if not plan.leaves_scope:
+        if plan.change.scope is not ScopeMove.LEFT:
             return self.findings.deletion_proof
         return {"condition": digest_condition(self.claim.delivery.route.condition)}
 
@@ -213,14 +213,14 @@ class FinishedAttempt:
         """Return when an entity outside the scope of its route left it: the first time counts."""
         link = self.claim.link
         before = None if link is None else link.left_scope_at
-        return (before or self.ended_at) if plan.leaves_scope else None
+        return (before or self.ended_at) if plan.change.scope is ScopeMove.LEFT else None
 
     def _withheld_fields(self, plan: Plan) -> tuple[str, ...] | None:
         """Return the fields that were left out because they had no value in any entity; None if only a part of the
         entity was known.
         """
         is_partial = not self.claim.delivery.is_fetched and plan.change.action is not ChangeAction.CREATE
-        if plan.leaves_scope:
+        if plan.change.scope is ScopeMove.LEFT:
             is_partial = not plan.change.ends_link
         return None if is_partial and self.findings.entity is not None else plan.change.withheld_fields
 

@@ -56,8 +56,8 @@ class AttemptResult:
     was sent, and the target may apply it at any later time. `language` is the one that the remote system states for its
     sentence. `missing` has the entities whose records the delivery waits or has waited for or, after a success, whose
     records are missing from its record. `taken` has the entities whose records hold values that the target refused.
-    `failure` is set if the route observes: the code with which the attempt of a live route would have failed or been
-    held.
+    `found_code` is that of what the attempt found. It is another one than `code` only if the route observes: that with
+    which the attempt of a live route would have failed or been held.
     """
 
     outcome: AttemptOutcome
@@ -73,12 +73,11 @@ class AttemptResult:
     missing: frozenset[Reference] = frozenset()
     language: str = ""
     taken: TakenValues = NONE_TAKEN
-    failure: str = ""
+    found_code: str = ""
 
-    @property
-    def found_code(self) -> str:
-        """Return the code of what the attempt found, which is not that of the delivery if the route observes."""
-        return self.failure or self.code
+    def __post_init__(self) -> None:
+        if not self.found_code:
+            object.__setattr__(self, "found_code", self.code)
 
     @property
     def requested_delay(self) -> float:
@@ -257,7 +256,6 @@ def without_using_attempt(result: AttemptResult, claim: Claim, delay: float) -> 
         outcome=AttemptOutcome.FAILED,
         state=State.RETRYING,
         code=result.found_code,
-        failure="",
         is_retryable=True,
         retry_delay=delay,
         uses_attempt=False,

@@ -81,7 +81,7 @@ def _has_worked(
     result: AttemptResult, evidence: Mapping[Connection, RequestEvidence], connection: Connection
 ) -> bool:
     """True if a result that is no failure of a system shows that this one works."""
-    if result.outcome == AttemptOutcome.IGNORED and not result.failure:
+    if result.outcome == AttemptOutcome.IGNORED and result.found_code == result.code:
         # Nothing was written, and perhaps nothing was read in the target.
         return connection in evidence and evidence[connection].has_answered
     return result.outcome in SUCCESSFUL_OUTCOMES or result.found_code in _REFUSALS

@@ -53,6 +53,7 @@ from sync.deliveries.superseded import was_overtaken, was_superseded
 from sync.metrics.measured_recorder import MeasuredRecorder
 from sync.metrics.process_metrics import count_attempt, count_delivery, running_attempt
 from sync.models import SETTLED_STATES, SUCCESS_STATES, AttemptCause, Connection, Delivery, PayloadChoice
+from sync.planning.change import ScopeMove
 from sync.planning.mapping import EntityNotMappable
 from sync.references.missing_references import schedule_arrived, schedule_referring
 from webhooks.models import EventOrigin, State, last_erasure
@@ -182,7 +183,7 @@ def _has_new_record(claim: Claim, result: AttemptResult, findings: AttemptFindin
     is_planned_success = result.state in SUCCESS_STATES and findings.change is not None
     if not (is_planned_success and findings.record_id) or findings.entity is None:
         return False
-    if findings.plan is not None and findings.plan.leaves_scope:
+    if findings.plan is not None and findings.plan.change.scope is ScopeMove.LEFT:
         return False
     # A retry or replay may find a link that an earlier attempt, or a person, has stored.
     is_known = claim.link is not None and claim.link.record_id == findings.record_id
@@ -224,7 +225,7 @@ def _settle_with_retries(
 def _run_or_observe(
     claim: Claim, findings: AttemptFindings, recorders: list[AttemptRecorder]
 ) -> AttemptResult:
-    if keeps_success(claim):
+    if claim.observes and keeps_success(claim):
         return kept_result(claim)
     result = _run_attempt(claim, findings, recorders)
     return observed_result(result, findings) if claim.observes else result

@@ -29,7 +29,7 @@ _UNREACHABLE_CODES = (HUB_EXHAUSTED_CODE, "connection-disabled")
 
 def keeps_success(claim: Claim) -> bool:
     """True if a re-check of a success began before its route observed: it is left out, and the success stays."""
-    return claim.observes and claim.delivery.state_before_recheck in SUCCESS_STATES
+    return claim.delivery.state_before_recheck in SUCCESS_STATES
 
 
 def kept_result(claim: Claim) -> AttemptResult:
@@ -57,7 +57,7 @@ def observed_result(result: AttemptResult, findings: AttemptFindings) -> Attempt
         outcome=AttemptOutcome.IGNORED,
         state=State.IGNORED,
         code=OBSERVED_CODE if is_planned else OBSERVED_FAILED_CODE,
-        failure="" if has_succeeded else result.code,
+        found_code=OBSERVED_CODE if has_succeeded else result.code,
         is_retryable=False,
         retry_delay=None,
         retry_after=None,

@@ -121,11 +121,6 @@ class Plan:
     had_record: bool = False
     match: ValueMatch | None = None
 
-    @property
-    def leaves_scope(self) -> bool:
-        """True if the entity left the scope of its route."""
-        return self.change.scope is ScopeMove.LEFT
-
 
 @dataclass(slots=True)
 class AttemptFindings:
@@ -176,7 +171,7 @@ def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings)
         found = FoundRecord(None, has_failed_proof=undecided.has_failed_proof)
         findings.plan = Plan(candidates, found=found, match=undecided.match)
         raise
-    removes = entity is None or plan.leaves_scope
+    removes = entity is None or plan.change.scope is ScopeMove.LEFT
     is_partial = removes or not claim.delivery.is_fetched
     findings.plan = plan = _leave_out_unkept(claim, plan, is_partial=is_partial, unread=unread)
     findings.record_id = plan.change.record_id or ""

@@ -42,7 +42,9 @@ def decide_scope(claim: Claim, entity: Entity | None, *, is_outdated: bool) -> S
 def _is_inside(claim: Claim, entity: Entity) -> bool:
     if not claim.delivery.is_fetched:
         raise ConditionFailed(
-            gettext_noop("the webhook's own data may be a part of the entity, so they do not decide the condition")
+            gettext_noop(
+                "the webhook's own data may be a part of the entity, so they do not decide the condition"
+            )
         )
     return in_scope(claim.delivery.route.condition, entity.attributes)
 

@@ -31,7 +31,7 @@ from sync.models import (
     Delivery,
     delivery_stream,
 )
-from sync.planning.change import ChangeAction
+from sync.planning.change import ChangeAction, ScopeMove
 from sync.references.missing_references import store_missing
 from sync.references.record_references import ReferenceChanges, find_changes
 from sync.references.value_holders import NONE_TAKEN, store_holders
@@ -138,7 +138,7 @@ def _find_reference_changes(
         return None
     # The record of an entity that left the scope keeps its references, as long as it is linked.
     ends_link = plan.change.ends_link or plan.change.action is ChangeAction.DELETE
-    keeps_record = plan.leaves_scope and not ends_link
+    keeps_record = plan.change.scope is ScopeMove.LEFT and not ends_link
     is_partial = claim.delivery.is_relayed or not claim.delivery.is_fetched or keeps_record
     return find_changes(claim.delivery, plan.linked, is_partial=is_partial)
 

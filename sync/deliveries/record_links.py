@@ -71,7 +71,7 @@ class RecordLink:
             parse_optional_timestamp(occurred_at),
             {name: WriteCount(digest, number) for name, (digest, number) in counts.items()},
             external_id_field or "",
-            parse_optional_timestamp(left_scope_at),
+            left_scope_at and parse_optional_timestamp(left_scope_at),
         )
 
 

@@ -28,7 +28,8 @@ class ResolvedRoute:
 
     If `is_paused`, new deliveries of this route wait until a person resumes the route or its source. `identity_type`
     and `target_type` are the names of the entity type in the two connections. `unseen_fields` are those whose path has
-    found no value in any entity yet.
+    found no value in any entity yet. If it `observes`, its deliveries write nothing, as far as this cache knows: a
+    claim reads the row.
     """
 
     route: Route
@@ -38,11 +39,7 @@ class ResolvedRoute:
     identity_type: str
     target_type: str
     unseen_fields: frozenset[str] = frozenset()
-
-    @property
-    def observes(self) -> bool:
-        """True if its deliveries write nothing, as far as this cache knows: a claim reads the row."""
-        return self.route.mode == Route.Mode.OBSERVE
+    observes: bool = False
 
 
 # Reads the whole configuration at once: the tables are small, and the cache runs this at most once a second. LEFT
@@ -83,6 +80,7 @@ def _resolve_route(route: Route, version: MappingVersion | None) -> ResolvedRout
         route.identity_type,
         route.target_type,
         _unseen_fields(mapping, version),
+        observes=route.mode == Route.Mode.OBSERVE,
     )
 
 

@@ -11,7 +11,14 @@ from tests.support.hostile.expressions import piped
 
 pytestmark = pytest.mark.pure
 
-ANNA: dict[str, Any] = {"id": "u1", "active": True, "roles": ["staff"], "name": "Anna", "age": 41, "none": None}
+ANNA: dict[str, Any] = {
+    "id": "u1",
+    "active": True,
+    "roles": ["staff"],
+    "name": "Anna",
+    "age": 41,
+    "none": None,
+}
 
 
 @pytest.mark.parametrize(
@@ -40,7 +47,7 @@ def test_a_condition_decides_by_true_and_false(condition: str, is_inside: bool) 
         ("entity.name", "another value"),
         ("entity.name && entity.roles", "another value"),
         ("`0`", "another value"),
-        ("`\"true\"`", "another value"),
+        ('`"true"`', "another value"),
         ("entity.roles[]", "another value"),
         ("@", "another value"),
         ("contains(entity.age, 'x')", "does not fit"),
