@@ -42,14 +42,14 @@ def kept_result(claim: Claim) -> AttemptResult:
 def observed_result(result: AttemptResult, findings: AttemptFindings) -> AttemptResult:
     """Return the result for a route that observes, from the one that the attempt of a live route would have.
 
-    A change that a person would have to decide about is observed with its plan. Data that are older than those applied
-    are planned as no change.
+    A change that a person would have to decide about is observed with its plan. Data that are older than those applied,
+    and an entity outside the scope without a record, are planned as no change.
     """
     if result.state == State.RETRYING and _is_unreachable(result.code):
         return result
-    if result.state == State.SUPERSEDED:
+    has_succeeded = result.state in (*SUCCESS_STATES, State.SUPERSEDED, State.IGNORED)
+    if has_succeeded and findings.plan is None:
         findings.plan = Plan(Change(ChangeAction.NOTHING))
-    has_succeeded = result.state in (*SUCCESS_STATES, State.SUPERSEDED)
     waits_for_person = result.state == State.HELD or result.code in ABSENCE_CODES
     is_planned = has_succeeded or (waits_for_person and findings.change is not None)
     return replace(

@@ -83,6 +83,11 @@ def wish_manager(hub: Hub) -> None:
     hub.identity.directory.update_record("users", ANNA, {"managerId": "NOBODY"}, replaces=False)
 
 
+def leave_out(hub: Hub) -> None:
+    add_somebody(hub)
+    Route.objects.update(condition="`false`")
+
+
 def break_answers(hub: Hub) -> None:
     hub.identity.faults.add("garbage", times=1)
 
@@ -95,6 +100,7 @@ SITUATIONS = {
     "unproven deletion": Situation(delete_anna, found="identity-missing-unproven", action="updated"),
     "undecided match": Situation(add_namesake, "UPDATE", MALLORY, found="held-match"),
     "no record": Situation(refuse_new_records, "UPDATE", MALLORY, "observed-failed", "no-match"),
+    "outside the scope": Situation(leave_out, user=MALLORY, action="none"),
     "missing reference": Situation(require_manager, code="observed-failed", found="reference-missing"),
     "reference that is left out": Situation(wish_manager, action="none"),
     "entity not committed yet": Situation(
@@ -104,7 +110,13 @@ SITUATIONS = {
 }
 
 
-GATE_ROWS = ("creation", "proven deletion beyond the guard", "undecided match", "missing reference")
+GATE_ROWS = (
+    "creation",
+    "outside the scope",
+    "proven deletion beyond the guard",
+    "undecided match",
+    "missing reference",
+)
 
 
 def make_due() -> None:
