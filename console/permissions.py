@@ -1,9 +1,14 @@
 """The permissions that the console asks for, by the names that Django gives them."""
 
+from typing import Any
+
+from django.conf import settings
+
 CONTENTS = "webhooks.view_contents"
 MAY_ACTIVATE = "sync.activate_mapping"
 MAY_APPROVE = "sync.approve_delivery"
 MAY_APPROVE_REPLAY = "sync.approve_replay"
+MAY_CHANGE_ROUTES = "sync.change_route"
 MAY_CLOSE = "sync.close_delivery"
 MAY_COMPARE = "sync.run_comparison"
 MAY_DOWNLOAD = "webhooks.download_event"
@@ -21,3 +26,8 @@ SEE_DIFFERENCES = "sync.view_differences"
 SEE_LEARNING = "webhooks.see_learning_requests"
 # To link the records of a target again.
 RELINK_PERMISSIONS = ("sync.view_link", MAY_APPROVE)
+
+
+def approval_limit(user: Any) -> int:
+    """Return how many subjects this person may replay or link at once without approval by another one."""
+    return int(settings.REPLAY_LIMIT_ADMIN if user.has_perm(MAY_REPLAY_MANY) else settings.REPLAY_LIMIT)

@@ -17,7 +17,10 @@ from console.base.read_only_admin import ReadOnlyAdmin
 from console.comparisons.comparison_page import comparison_context
 from console.comparisons.difference_list import listed_differences
 from console.comparisons.difference_page import difference_view
+from console.comparisons.link_all import link_all_view
 from console.comparisons.make_equal import equal_view
+from console.comparisons.match_desk import desk_view
+from console.comparisons.match_page import match_view
 from console.comparisons.pair_page import list_pairs, pair_context
 from console.comparisons.result import RELATED, find_comparison
 from console.permissions import MAY_COMPARE, SEE_DIFFERENCES
@@ -32,7 +35,7 @@ from sync.search.time_ranges import InvalidFilter
 class ComparisonAdmin(ReadOnlyAdmin):
     """Lists the pairs of all routes with their newest result. A comparison is requested on the page of its pair."""
 
-    pages = (difference_view, equal_view)
+    pages = (difference_view, equal_view, desk_view, match_view, link_all_view)
     detail_related = RELATED
     parse_public_id = UUID
 

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from config_schema.codes.codes import is_about_identity
 from console.base.damaged_rows import load_rows
+from console.comparisons.match_words import evidence_text
 from console.comparisons.words import kind_label
 from console.ui.filter_set import FilteredPage, FilterSet
 from console.ui.filters import Filter
@@ -130,8 +131,19 @@ class DifferenceRow:
 
     @property
     def reason(self) -> str:
-        """Return why the entity cannot be mapped or read, or why its delivery is held or failed."""
+        """Return why the entity cannot be mapped or read, how certain a record is that was found by a value, or why its
+        delivery is held or failed.
+        """
+        if self.row.kind == DifferenceKind.FOUND_BY_VALUE:
+            return evidence_text(self.row.code)
         return describe_code(self.row.code, self.system).title if self.row.code else ""
+
+    @property
+    def desk_url(self) -> str:
+        """Return the page on which a person decides about a record that was found by a value; empty for others."""
+        if self.row.kind != DifferenceKind.FOUND_BY_VALUE or not self.row.entity_id:
+            return ""
+        return reverse("admin:sync_comparison_decide", args=[self.row.comparison.uuid, self.row.pk])
 
     @property
     def delivery_text(self) -> str:
@@ -197,6 +209,8 @@ def describe_differences(
     comparison: Comparison, rows: Sequence[Difference], chosen_kinds: Collection[str] = ()
 ) -> list[DifferenceRow]:
     """Return the rows with their held or failed deliveries, by at most one statement."""
+    for row in rows:
+        row.comparison = comparison
     held = _held_deliveries(comparison, [row.entity_id for row in rows if row.delivery_state == State.HELD])
     return [
         DifferenceRow(

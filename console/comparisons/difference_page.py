@@ -118,7 +118,7 @@ def open_difference(comparison: Comparison, row: Difference, *, shows_values: bo
 
 def _describe_plan(comparison: Comparison, planned: PlannedSubject, *, shows_values: bool) -> LiveDifference:
     change = planned.change
-    problem = _problem_texts(comparison, planned.code) if planned.code or change is None else None
+    problem = problem_texts(comparison, planned.code) if planned.code or change is None else None
     if change is None:
         return LiveDifference(problem=problem)
     return LiveDifference(
@@ -129,7 +129,7 @@ def _describe_plan(comparison: Comparison, planned: PlannedSubject, *, shows_val
     )
 
 
-def _problem_texts(comparison: Comparison, code: str) -> CodeTexts:
+def problem_texts(comparison: Comparison, code: str) -> CodeTexts:
     """Return why a difference cannot be shown as it is now."""
     if code == "preview-late":
         return CodeTexts(_("The systems took too long to respond"), _("Try again later."), "")

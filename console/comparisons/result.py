@@ -91,7 +91,7 @@ def describe_result(comparison: Comparison) -> ComparisonResult:
 
 
 def _kind_counts(comparison: Comparison, page: str) -> Iterator[ResultCount]:
-    desk = reverse("admin:sync_delivery_route", args=[comparison.route_id])
+    desk = reverse("admin:sync_comparison_match", args=[comparison.uuid])
     for kind in DifferenceKind.values:
         if count := comparison.counts.get(kind):
             is_about = bool(comparison.unconfirmed.get(kind))

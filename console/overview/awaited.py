@@ -17,8 +17,16 @@ from logins.access_requests import open_requests
 from logins.access_requests import who_can_approve as who_can_approve_access
 from logins.held_permissions import APPROVE_EXPORTS, APPROVE_REPLAYS, CHANGE_PEOPLE, ERASE
 from logins.second_person import Decider
+from sync.comparisons.match_linking.requests import who_can_approve as who_can_approve_links
 from sync.erasure.requests import who_can_confirm
-from sync.models import Erasure, ErasureState, PersonRequest, PersonRequestState
+from sync.models import (
+    Erasure,
+    ErasureState,
+    MatchLinking,
+    MatchLinkingState,
+    PersonRequest,
+    PersonRequestState,
+)
 from sync.replays.decisions import who_can_approve as who_can_approve_replay
 
 # Of each kind.
@@ -28,13 +36,26 @@ MAX_SHOWN = 2
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """A kind of requests. Whoever has the permission sees them, and decides on those of others."""
+    """A kind of requests. Whoever has the permission sees them, and decides on those of others. `find_page`: the address
+    of a request that has no page of its model.
+    """
 
     permission: str
     model_name: str
     title: Any
     open_rows: Callable[[], QuerySet[Any]]
     find_deciders: Callable[[Any], Sequence[Decider]]
+    find_page: Callable[[Any], str] | None = None
+
+    def address_of(self, row: Any) -> str:
+        """Return the address of the page of a request."""
+        if self.find_page is not None:
+            return self.find_page(row)
+        return reverse(f"admin:{self.model_name}_change", args=[row.pk])
+
+
+def _linking_page(linking: MatchLinking) -> str:
+    return reverse("admin:sync_comparison_links", args=[linking.comparison.uuid])
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +88,14 @@ _KINDS = (
         gettext_lazy("A replay awaits a second person."),
         lambda: PersonRequest.objects.filter(state=PersonRequestState.AWAITING),
         who_can_approve_replay,
+    ),
+    _Kind(
+        APPROVE_REPLAYS,
+        "sync_comparison",
+        gettext_lazy("Linking unique matches awaits a second person."),
+        lambda: MatchLinking.objects.filter(state=MatchLinkingState.AWAITING),
+        who_can_approve_links,
+        _linking_page,
     ),
     _Kind(
         APPROVE_EXPORTS,
@@ -107,5 +136,4 @@ def awaited_requests(user: Any) -> Iterator[AwaitedRequest]:
                 "who": row.requested_by,
                 "deciders": deciders_text(kind.find_deciders(row)),
             }
-            link = reverse(f"admin:{kind.model_name}_change", args=[row.pk])
-            yield AwaitedRequest(str(kind.title), text, link)
+            yield AwaitedRequest(str(kind.title), text, kind.address_of(row))

@@ -79,7 +79,7 @@ def reveal_events(
 
 
 def reveal_row(
-    request: HttpRequest, purpose: RevealPurpose, key: int, entry: tuple[str, str], **details: JSONValue
+    request: HttpRequest, purpose: RevealPurpose, key: int | str, entry: tuple[str, str], **details: JSONValue
 ) -> None:
     """Reveal what is stored of the row `key` to this person for 60 seconds, for the posted `reason`.
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from console.base.audit_trail import acting_person
 from console.base.forms import ReasonField
 from console.base.named_systems import systems_of_codes
-from console.permissions import MAY_REPLAY_MANY
+from console.permissions import approval_limit
 from console.replays.words import (
     PACE_LABELS,
     REASON_MISSING,
@@ -56,8 +56,7 @@ def replay_limit(user: Any, replay: PersonRequest) -> int:
 
     *Make equal* has the lower limit for everybody: it may write records that no event has named.
     """
-    may_more = user.has_perm(MAY_REPLAY_MANY) and not replay.makes_equal
-    return int(settings.REPLAY_LIMIT_ADMIN if may_more else settings.REPLAY_LIMIT)
+    return int(settings.REPLAY_LIMIT) if replay.makes_equal else approval_limit(user)
 
 
 def confirm_context(request: HttpRequest, replay: PersonRequest, form: TermsForm) -> dict[str, Any]:

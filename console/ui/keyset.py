@@ -148,13 +148,15 @@ class Keyset:
         upward = page_request.is_upward
         return (self.time_column, "pk") if upward else (f"-{self.time_column}", "-pk")
 
-    def fetch_page(self, page_request: PageRequest, fetch_rows: FetchRows) -> KeysetPage:
-        """Fetch one page of at most `PAGE_SIZE` rows. `fetch_rows` takes a filter, an order and a limit.
+    def fetch_page(
+        self, page_request: PageRequest, fetch_rows: FetchRows, size: int | None = None
+    ) -> KeysetPage:
+        """Fetch one page of at most `size` (`PAGE_SIZE`) rows. `fetch_rows` takes a filter, an order and a limit.
 
         A page without any readable time goes on up to the next row that has one, so that there is a next page.
         """
         order = self.order_by(page_request)
-        condition, size = self._page_filter(page_request), PAGE_SIZE
+        condition, size = self._page_filter(page_request), PAGE_SIZE if size is None else size
         fetched = fetch_rows(condition, order, size + 1)
         if len(fetched) > size and not any(self.cursor_of(row) for row in fetched[:size]):
             fetched = fetch_rows(condition, order, MAX_WITHOUT_CURSOR + 1)

@@ -69,6 +69,7 @@ def addresses(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name in ("condition_try", "failed_condition_try", "running_condition_try"):
         yield f"sync_route_{name}", f"/admin/sync/route/{route.pk}/condition/{found[name].uuid}/"
     yield "sync_comparison_difference_one", f"{comparison}/difference/{found['difference'].pk}/"
+    yield "sync_comparison_match_one", f"{comparison}/match/{found['matched'].pk}/"
     yield "sync_delivery_route_held", f"/admin/sync/delivery/route/{route.pk}/"
     yield "sync_connection_change_identity", f"/admin/sync/connection/{identity.pk}/change/"
     yield "webhooks_entity_one", "/admin/webhooks/entity/?type=USER&id=USR-1"

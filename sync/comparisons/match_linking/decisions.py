@@ -26,6 +26,7 @@ from sync.comparisons.match_linking.record_linking import (
 from sync.comparisons.match_linking.requests import LinkingRefused, require_decidable, select_found
 from sync.deliveries.routes import get_resolved_route
 from sync.models import Comparison, Difference, MatchChoice, MatchChoiceKind, MatchOutcome
+from sync.operations.match_decisions import Candidate, HeldMatch
 
 
 class FoundDecision(StrEnum):
@@ -56,6 +57,25 @@ def possible_records(planned: PlannedSubject) -> tuple[str, ...]:
     if planned.is_linked or planned.match is None:
         return ()
     return tuple(record.id for record in planned.match.records)
+
+
+def found_match(planned: PlannedSubject) -> HeldMatch:
+    """Return the mapped fields of a planned subject and the records that a person can link to it, side by side. Secrets
+    are removed from the values.
+    """
+    change = planned.change
+    if change is None or not possible_records(planned):
+        return HeldMatch({})
+    if change.candidates:
+        return HeldMatch(
+            {one.name: one.after for one in change.fields},
+            tuple(Candidate(one.id, one.fields) for one in change.candidates),
+        )
+    same, changed = dict(change.unchanged_fields), (*change.fields, *change.left_out_fields)
+    before = {**same, **{one.name: one.before for one in changed}}
+    return HeldMatch(
+        {**same, **{one.name: one.after for one in changed}}, (Candidate(planned.record_id, before),)
+    )
 
 
 def decide_found(

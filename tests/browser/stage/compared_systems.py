@@ -2,11 +2,13 @@
 
 from datetime import timedelta
 
-from sync.models import Comparison, Difference, Route
+from sync.models import Comparison, Difference, MatchLinking, Route
 from tests.browser.stage.busy_hub import Stage
+from tests.support import compared_people
 from tests.support.builders.compared_pairs import a_comparison, an_open_comparison
 from tests.support.hub import ANNA
 
+MATCHED = "MEMBER2399"
 _COUNTS = {
     "in-step": 9_786,
     "differs": 1_214,
@@ -74,6 +76,67 @@ def compared(stage: Stage) -> Comparison:
             **values,
         )
     return comparison
+
+
+def found_by_value(stage: Stage) -> Difference:
+    """Return a record that was found by the address of a person, in the newest result. Made once.
+
+    The shop has a second one with the address, so that a person has to choose.
+    """
+    comparison = compared(stage)
+    found = comparison.differences.filter(entity_id=MATCHED).first()
+    if found is not None:
+        return found
+    emails = [{"address": "selma.virtanen@example.com", "verified": True}]
+    name = {"givenName": "Selma", "familyName": "Virtanen"}
+    stage.hub.identity.directory.create_record(
+        "users", {"id": MATCHED, "username": "selma", "emails": emails, "name": name}
+    )
+    # Past the shop's check of addresses, which refuses a second one.
+    for number, last_name in ((900, "Virtanen"), (901, "Virtanen-Holm")):
+        changed = {"email": "selma.virtanen@example.com", "external_id": None, "first_name": "Selma"}
+        record = compared_people.record_of(number) | changed | {"last_name": last_name}
+        stage.hub.shop.store.put_record("customers", compared_people.record_id(number), record)
+    codes = ["verified-unique"] * 6 + ["unverified", "shared-value"]
+    for number, code in enumerate(codes):
+        Difference.objects.create(
+            comparison=comparison,
+            kind="found-by-value",
+            status="confirmed",
+            entity_id=f"MEMBER{2400 + number}",
+            record_id=str(5_100 + number),
+            code=code,
+            since=comparison.requested_at,
+        )
+    return Difference.objects.create(
+        comparison=comparison,
+        kind="found-by-value",
+        status="confirmed",
+        entity_id=MATCHED,
+        code="ambiguous",
+        since=comparison.requested_at,
+    )
+
+
+def linking(stage: Stage) -> MatchLinking:
+    """Return a preview of linking all unique matches that is ready. Made once."""
+    comparison = found_by_value(stage).comparison
+    found = MatchLinking.objects.filter(comparison=comparison).first()
+    return found or MatchLinking.objects.create(
+        comparison=comparison,
+        state="ready",
+        reason="First load",
+        requested_by=stage.people["support"],
+        requested_at=stage.now,
+        total=1_604,
+        previewed={
+            "verified-unique": 1_400,
+            "ambiguous": 98,
+            "shared-value": 2,
+            "unverified": 100,
+            "in-delivery": 4,
+        },
+    )
 
 
 def running(stage: Stage) -> Comparison:

@@ -27,7 +27,7 @@ from sync.models import (
 from sync.operations.failure_groups import refresh_failure_groups
 from sync.statistics.periodic_recount import recount_stale_hours
 from tests.browser.stage.busy_hub import Stage
-from tests.browser.stage.compared_systems import compared, running
+from tests.browser.stage.compared_systems import compared, found_by_value, linking, running
 from tests.browser.stage.conditions import (
     condition_form,
     condition_try,
@@ -218,6 +218,27 @@ def _observing(stage: Stage, then: str) -> str:
     return f"/admin/sync/route/{observing(stage).pk}/{then}"
 
 
+def _match_desk(stage: Stage) -> str:
+    """Return the matching desk with both sides, as support has opened it."""
+    page = f"/admin/sync/comparison/{found_by_value(stage).comparison.uuid}/match/"
+    return stage.posted("support", page, reason="First load")
+
+
+def _desk_masked(stage: Stage) -> str:
+    return f"/admin/sync/comparison/{found_by_value(stage).comparison.uuid}/match/"
+
+
+def _match(stage: Stage) -> str:
+    """Return the page of a match that support has opened."""
+    row = found_by_value(stage)
+    page = f"/admin/sync/comparison/{row.comparison.uuid}/match/{row.pk}/"
+    return stage.posted("support", page, reason="First load")
+
+
+def _link_all(stage: Stage) -> str:
+    return f"/admin/sync/comparison/{linking(stage).comparison.uuid}/links/"
+
+
 def _running_comparison(stage: Stage) -> str:
     running(stage)
     return _pair(stage)
@@ -323,6 +344,10 @@ LOOKING = (
     Screen("comparison", "A comparison with its differences", "support", _comparison()),
     Screen("comparison-auditor", "A comparison, seen by an auditor", "auditor", _comparison()),
     Screen("difference", "A difference as it is now", "support", _difference),
+    Screen("match-desk", "The matching desk of a comparison with both sides", "support", _match_desk),
+    Screen("match-desk-masked", "The matching desk, seen by an administrator", "administrator", _desk_masked),
+    Screen("match", "Decide about one record found by a value", "support", _match),
+    Screen("match-link-all", "A preview of linking all unique matches", "administrator", _link_all),
     Screen("comparison-running", "A comparison in progress", "support", _running_comparison),
     Screen("requests", "Requests", "support", _page("webhooks/receipt/")),
     Screen(

@@ -29,6 +29,7 @@ from sync.models import (
     FailureGroup,
     Link,
     MappingVersion,
+    MatchLinking,
     PersonRequestMember,
     RelinkExample,
     Relinking,
@@ -254,15 +255,27 @@ def _condition_tries(route: Route, by: Any, keys: Iterator[UUID]) -> dict[str, A
 def _comparisons(route: Route, by: Any, keys: Iterator[UUID]) -> dict[str, Any]:
     """Create a finished comparison with differences, one that runs, and one that failed."""
     failed = a_comparison(route, uuid=next(keys), state="failed", failure="identity-unavailable", counts={})
-    counts = {"in-step": 9_786, "differs": 1_214, "entity-gone": 2, "in-step-removed": 3}
+    counts = {"in-step": 9_786, "differs": 1_214, "entity-gone": 2, "in-step-removed": 3, "found-by-value": 2}
     asked = {"cause": "person", "requested_by": by, "unconfirmed": {"differs": 214}}
     finished = a_comparison(route, uuid=next(keys), counts=counts, target_gap="target-unavailable", **asked)
     one = a_difference(finished)
     a_difference(finished, 2, status="not-confirmed", fields=[])
     a_difference(finished, 3, kind="entity-gone", delivery_state="held", code="held")
+    matched = a_difference(finished, 4, kind="found-by-value", code="verified-unique", fields=[])
+    a_difference(finished, 5, kind="found-by-value", code="ambiguous", record_id="", fields=[])
+    MatchLinking.objects.create(
+        uuid=next(keys),
+        comparison=finished,
+        state="ready",
+        reason="first load",
+        requested_by=by,
+        requested_at=NOON,
+        total=2,
+        previewed={"verified-unique": 1, "ambiguous": 1},
+    )
     running = an_open_comparison(route, uuid=next(keys))
     found = {"running_comparison": running, "failed_comparison": failed}
-    return {"sync_comparison": finished, "difference": one, **found}
+    return {"sync_comparison": finished, "difference": one, "matched": matched, **found}
 
 
 def _replays(by: Any, failed: Event, done: Event, keys: Iterator[UUID]) -> dict[str, Any]:
