@@ -6,6 +6,7 @@ from config_schema.codes.codes import is_about_identity
 from sync.attempts.absence import ENTITY_UNPROVEN
 from sync.attempts.attempt_result import AttemptResult, without_using_attempt
 from sync.attempts.call_log import AttemptRecorder
+from sync.attempts.scope import OUT_OF_SCOPE_CODE
 from sync.deliveries.claims import Claim
 from sync.limits.circuit_breaker import (
     RequestEvidence,
@@ -81,7 +82,7 @@ def _has_worked(
     result: AttemptResult, evidence: Mapping[Connection, RequestEvidence], connection: Connection
 ) -> bool:
     """True if a result that is no failure of a system shows that this one works."""
-    if result.outcome == AttemptOutcome.IGNORED and result.found_code == result.code:
+    if result.outcome == AttemptOutcome.IGNORED and result.found_code in (result.code, OUT_OF_SCOPE_CODE):
         # Nothing was written, and perhaps nothing was read in the target.
         return connection in evidence and evidence[connection].has_answered
     return result.outcome in SUCCESSFUL_OUTCOMES or result.found_code in _REFUSALS

@@ -57,7 +57,7 @@ def observed_result(result: AttemptResult, findings: AttemptFindings) -> Attempt
         outcome=AttemptOutcome.IGNORED,
         state=State.IGNORED,
         code=OBSERVED_CODE if is_planned else OBSERVED_FAILED_CODE,
-        found_code=OBSERVED_CODE if has_succeeded else result.code,
+        found_code=OBSERVED_CODE if has_succeeded and result.state != State.IGNORED else result.code,
         is_retryable=False,
         retry_delay=None,
         retry_after=None,

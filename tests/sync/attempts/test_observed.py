@@ -100,7 +100,7 @@ SITUATIONS = {
     "unproven deletion": Situation(delete_anna, found="identity-missing-unproven", action="updated"),
     "undecided match": Situation(add_namesake, "UPDATE", MALLORY, found="held-match"),
     "no record": Situation(refuse_new_records, "UPDATE", MALLORY, "observed-failed", "no-match"),
-    "outside the scope": Situation(leave_out, user=MALLORY, action="none"),
+    "outside the scope": Situation(leave_out, user=MALLORY, found="out-of-scope", action="none"),
     "missing reference": Situation(require_manager, code="observed-failed", found="reference-missing"),
     "reference that is left out": Situation(wish_manager, action="none"),
     "entity not committed yet": Situation(

@@ -297,6 +297,34 @@ def test_what_was_received_may_be_a_part_and_decides_no_condition(hub: Hub) -> N
     assert (status, code, hub.writes()) == (422, "mapping-failed", [])
 
 
+def observe(**values: Any) -> None:
+    set_scope(**values, mode=Route.Mode.OBSERVE, mode_since=datetime.now(UTC))
+
+
+def test_an_observing_route_observes_who_is_outside_and_is_checked_no_more(hub: Hub) -> None:
+    """Holds that it is no failure, that the attempt says what was found, and that no re-check follows."""
+    observe()
+    hub.post_signed({**USER, "eventType": "UPDATE", "timestamp": soon()})
+    hub.wait_until_idle()
+    hub.wait_until_quiet()
+    assert Delivery.objects.get().code == "observed"
+    assert Attempt.objects.get().code == "out-of-scope"
+    assert not Recheck.objects.exists()
+
+
+@pytest.mark.parametrize("policy", LEAVERS)
+def test_an_observing_route_neither_ends_a_link_nor_remembers_who_left(hub: Hub, policy: str) -> None:
+    post(hub)
+    before, writes = remembered(), len(hub.writes())
+    observe(on_leaving=policy, max_removals=0)
+    hub.post_signed({**USER, "eventType": "UPDATE"})
+    hub.wait_until_idle()
+    hub.wait_until_quiet()
+    assert Delivery.objects.latest("pk").code == "observed"
+    assert (remembered(), len(hub.writes())) == (before, writes)
+    assert not Entry.objects.filter(action="link.removed").exists()
+
+
 def test_a_route_without_a_condition_reads_nothing_for_it(hub: Hub) -> None:
     """Holds the cost: the statements of an ordinary event are those of a route with a condition that is fulfilled."""
     counts = []
