@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 
 from sync.mappings.configuration_gaps import route_gaps
 from sync.models import MappingVersion, Route
+from tests.support.condition_tries import a_finished_try
 from tests.support.connections import change_connection
 from tests.support.hub import Hub
 
@@ -71,6 +72,7 @@ def test_deactivation_needs_a_reactivation_unless_the_mapping_writes_the_fields(
     hub: Hub, rule: dict[str, Any] | None, is_needed: bool
 ) -> None:
     map_active(rule)
+    a_finished_try(the_route(), "entity.active")
     route = the_route(condition=" entity.active\n", **DEACTIVATES)
     if is_needed:
         with pytest.raises(ValidationError) as refused:
@@ -83,6 +85,7 @@ def test_deactivation_needs_a_reactivation_unless_the_mapping_writes_the_fields(
 
 def test_a_route_without_a_scope_may_relay_and_needs_no_reactivation(hub: Hub) -> None:
     the_route(relays=True, compare_every_hours=None).full_clean()
+    a_finished_try(the_route(), "entity.active")
     the_route(on_leaving="unlink", condition="entity.active").full_clean()
 
 
