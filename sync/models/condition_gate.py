@@ -94,8 +94,9 @@ def find_links(subject: "Route | ConditionTry") -> QuerySet[Any]:
 
 
 def _is_same_scope(before: dict[str, Any], route: "Route") -> bool:
-    is_same_type = (before["identity_entity"] or before["entity_type"]) == route.identity_type
-    return is_same_type and before["condition"].strip() == route.condition.strip()
+    is_same_type: bool = (before["identity_entity"] or before["entity_type"]) == route.identity_type
+    stored: str = before["condition"]
+    return is_same_type and stored.strip() == route.condition.strip()
 
 
 def _decide_untriable(route: "Route") -> GateDecision:

@@ -68,7 +68,7 @@ class ConditionTryRun:
         """Begin to read: forget what was read before. Raises JobLost."""
         with transaction.atomic():
             TriedEntity.objects.filter(condition_try=self.row).delete()
-            empty = {"position": None, "read_count": 0, "read_linked": 0, "counts": {}, "is_complete": False}
+            empty: dict[str, Any] = {"position": None, "read_count": 0, "read_linked": 0, "counts": {}, "is_complete": False}
             self.commit(reads=reads, **empty, **values)
 
     def open_identity(self) -> IdentityConnector:

@@ -15,8 +15,9 @@ from console.base.forms import ReasonField, ReasonForm
 from console.payloads.content import format_value
 from console.payloads.reveal import reveal_events, revealed_events
 from console.permissions import CONTENTS, MAY_EDIT
-from console.settings.mappings.backtest_words import OUTCOMES, summarize_backtest, untestable_text
+from console.settings.mappings.backtest_words import OUTCOMES, summarize_backtest
 from console.settings.mappings.mapping_pages import get_mapping, render_mapping_page
+from console.settings.untestable_texts import untestable_text
 from sync.mappings.backtests import (
     MAX_EVENTS,
     MAX_IN_REQUEST,

@@ -14,7 +14,7 @@ from connectors.contracts.types import Record
 from console.base.forms import parse_pk
 from console.base.json_text import JsonTextError, line_number_of, parse_json_text
 from console.payloads.content import format_value, stored_finding
-from console.settings.mappings.backtest_words import untestable_text
+from console.settings.untestable_texts import untestable_text
 from console.ui.translation import translate_text
 from sync.mappings.past_entities import PastEvent, past_event_chunks, read_past_events
 from sync.models import SUCCESSFUL_OUTCOMES, Finding, Route

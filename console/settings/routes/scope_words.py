@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from config_schema.codes.codes import CATALOGUE
-from console.settings.mappings.backtest_words import UNTESTABLE
+from console.settings.untestable_texts import UNTESTABLE
 from console.ui.outcome_texts import describe_code, render_pill
 from sync.models import ConditionTry, GateDecision, JobState, Route, ScopeOutcome, TriedEntities
 
