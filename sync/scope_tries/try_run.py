@@ -66,9 +66,10 @@ class ConditionTryRun:
 
     def begin(self, reads: TriedEntities | str, **values: Any) -> None:
         """Begin to read: forget what was read before. Raises JobLost."""
+        empty: dict[str, Any] = {"position": None, "counts": {}, "is_complete": False}
+        empty |= {"read_count": 0, "read_linked": 0}
         with transaction.atomic():
             TriedEntity.objects.filter(condition_try=self.row).delete()
-            empty: dict[str, Any] = {"position": None, "read_count": 0, "read_linked": 0, "counts": {}, "is_complete": False}
             self.commit(reads=reads, **empty, **values)
 
     def open_identity(self) -> IdentityConnector:
