@@ -74,7 +74,7 @@ class RestIdentityConnector:
     def list_facts(self, entity_type: str) -> ListFacts | None:
         """Return what the settings say of the list of a type; None if there is no list. Makes no request."""
         listing = self._entity_settings(entity_type).list
-        return None if listing is None else ListFacts(listing.is_complete, listing.has_whole_items)
+        return None if listing is None else listing.facts
 
     def read_entity_page(
         self,

@@ -82,7 +82,7 @@ class RestTargetConnector:
     def list_facts(self, entity_type: str) -> ListFacts | None:
         """Return what the settings say of the list of a type; None if there is no list. Makes no request."""
         listing = self._record_settings(entity_type).operations.list
-        return None if listing is None else ListFacts(listing.is_complete, listing.has_whole_items)
+        return None if listing is None else listing.facts
 
     def read_record_page(self, entity_type: str, position: dict[str, Any] | None) -> RecordPage:
         """Return the page of a list at a position, the first page if it is None, as `read_page` does. Records are read

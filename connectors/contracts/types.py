@@ -44,10 +44,15 @@ class Record:
 
 
 class ListFacts(NamedTuple):
-    """What the settings say of a list: whether it returns everything, and whether its items are whole."""
+    """What the settings say of a list: whether it returns everything, and whether its items are whole; whether the hub
+    counts where the next page is, so that a change meanwhile may move an item to a page that was read; and how many
+    items a page has.
+    """
 
     is_complete: bool
     has_whole_items: bool
+    is_counted: bool
+    page_size: int
 
 
 class EntityPage(NamedTuple):

@@ -12,8 +12,6 @@ from connectors.lists.next_address import follow_address
 from connectors.settings.page_style import ModifiedSince, Paging
 from connectors.values.json_responses import JmesPathExpression
 
-# Styles whose next page the hub itself counts.
-_COUNTED_STYLES = ("offset", "page")
 # The values of a page that a query parameter names; the settings of these names say which.
 _PARAMETERS = ("start", "page", "cursor", "count")
 
@@ -54,7 +52,7 @@ class PageSource(Generic[Item]):
     @property
     def is_counted(self) -> bool:
         """True if the hub counts where the next page is; otherwise the system names it."""
-        return self.paging.style in _COUNTED_STYLES
+        return self.paging.is_counted
 
 
 def make_page_request(

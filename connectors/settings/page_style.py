@@ -8,6 +8,7 @@ from config_schema.declared import Declared, nullable, setting
 from config_schema.kinds import Boolean, Choice, Text, WholeNumber
 from config_schema.rules import Given, Is, Requires, Rule
 from config_schema.translatable import translatable
+from connectors.contracts.types import ListFacts
 from connectors.http.placeholders import fill_template
 from connectors.http.query_parameters import Query, QueryValue, change_values
 from connectors.settings.body_template import BodyTemplate, ObjectBody
@@ -19,6 +20,8 @@ MAX_PAGE_SIZE = 1000
 # Styles whose next page the system names by an address.
 ADDRESS_STYLES = ("link", "next_url")
 STYLES = ("offset", "page", "cursor", *ADDRESS_STYLES)
+# Styles whose next page the hub itself counts.
+_COUNTED_STYLES = ("offset", "page")
 _STYLE_MEANING = translatable(
     "How the next page is found: by the number of items before it (`offset`), by its number (`page`), by a "
     "text in the response (`cursor`), by the header `Link` with the relation `next` (`link`, RFC 8288), or "
@@ -152,6 +155,16 @@ class Paging(Declared):
     def names_address(self) -> bool:
         """True if the system names the next page by its address."""
         return self.style in ADDRESS_STYLES
+
+    @property
+    def is_counted(self) -> bool:
+        """True if the hub counts where the next page is; otherwise the system names it."""
+        return self.style in _COUNTED_STYLES
+
+    @property
+    def facts(self) -> ListFacts:
+        """Return what callers of a connector need to know of the list."""
+        return ListFacts(self.is_complete, self.has_whole_items, self.is_counted, self.size)
 
 
 def address_rule(at: str) -> Requires:
