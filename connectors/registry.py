@@ -102,6 +102,19 @@ def id_characters(connector: str, settings: Mapping[str, Any]) -> frozenset[str]
     return parsed.id_characters if isinstance(parsed, target.TargetSettings) else frozenset()
 
 
+def list_caught_up_types(connector: str, settings: Mapping[str, Any]) -> frozenset[str]:
+    """Return the entity types, as the settings call them, whose list can be limited to what changed since a time.
+    Raises SettingsInvalid, and KeyError if there is no such connector.
+    """
+    parsed = SETTINGS_KINDS[connector].read(settings, ())
+    if not isinstance(parsed, identity.IdentitySettings):
+        return frozenset()
+    lists = {name: entity.list for name, entity in parsed.entities.items()}
+    return frozenset(
+        name for name, one in lists.items() if one is not None and one.modified_since is not None
+    )
+
+
 def read_connection_options(connector: str, settings: Mapping[str, Any]) -> ConnectionOptions:
     """Return the connection options of the settings. Raises SettingsInvalid."""
     if connector not in SETTINGS_KINDS:

@@ -336,6 +336,7 @@ JOB_KINDS = (
     "sync.comparisons.comparison_job.COMPARISON",
     "sync.comparisons.match_linking.job.MATCH_LINKING",
     "sync.scope_tries.try_job.CONDITION_TRY",
+    "sync.catch_up.catch_up_job.CATCH_UP",
 )
 
 # Further erasures of a person: functions of the id and of its pseudonym, which return the number of affected rows.

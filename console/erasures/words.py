@@ -34,6 +34,7 @@ _ROW_LABELS: Mapping[str, object] = {
     "keys": gettext_lazy("Encryption keys"),
     "reasons": gettext_lazy("Replay reasons"),
     "differences": gettext_lazy("Differences found by comparisons"),
+    "changes": gettext_lazy("Changes found by catch-ups"),
     "views": gettext_lazy("Saved views"),
     "captures": gettext_lazy("Captured requests"),
     "unusable": gettext_lazy("Bodies of unusable requests that contain the id"),

@@ -29,6 +29,7 @@ _WARNINGS = frozenset(
         AlarmKind.OUT_OF_STEP,
         AlarmKind.COMPARISON_FAILED,
         AlarmKind.COMPARISON_LATE,
+        AlarmKind.CATCH_UP_LATE,
     }
 )
 

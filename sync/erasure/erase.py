@@ -164,10 +164,10 @@ def _destroy_keys(erasure: Erasure, job: RunningJob) -> None:
         # Before the links, which tell the identity services of the entity.
         waits = subject.awaited_records.delete()[0]
         subject.record_references.delete()
-        compared = _delete_compared(subject)
+        compared, changes = _delete_compared(subject), subject.changed_entities.delete()[0]
         links = subject.links.delete()[0]
         done = {"keys": destroyed, "links": links, "closed": closed}
-        others = {"waits": waits, "members": members, "differences": compared}
+        others = {"waits": waits, "members": members, "differences": compared, "changes": changes}
         done |= {name: number for name, number in others.items() if number}
         erasure.last_event, erasure.counts = newest or 0, done
         erasure.save(update_fields=["last_event", "counts"])
@@ -176,10 +176,12 @@ def _destroy_keys(erasure: Erasure, job: RunningJob) -> None:
 
 def _sources_to_mark(subject: ErasureSubject) -> set[int]:
     """Return the sources that get a key of the entity, whose destruction says that it was erased: those of its events,
-    and all of an entity that comparisons found or tries of a condition name.
+    and all of an entity that comparisons or catch-ups found or tries of a condition name.
     """
     sources = set(subject.events.values_list("source", flat=True))
-    is_found = subject.differences.exists() or subject.tried_entities.exists()
+    is_found = any(
+        rows.exists() for rows in (subject.differences, subject.tried_entities, subject.changed_entities)
+    )
     return sources | set(subject.sources) if is_found else sources
 
 

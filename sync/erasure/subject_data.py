@@ -16,6 +16,8 @@ from sync.models import (
     Attempt,
     AwaitedRecord,
     Call,
+    CatchUp,
+    ChangedEntity,
     ComparisonRecord,
     Delivery,
     Difference,
@@ -120,6 +122,14 @@ class ErasureSubject:
         )
 
     @property
+    def changed_entities(self) -> QuerySet[ChangedEntity]:
+        """What catch-ups have listed of this entity, and made no event of yet."""
+        return ChangedEntity.objects.filter(
+            entity_id=self.entity_id,
+            catch_up__in=CatchUp.objects.filter(entity_type=self.entity_type, identity__in=self.identities),
+        )
+
+    @property
     def compared_records(self) -> QuerySet[ComparisonRecord]:
         """The digests that comparisons, which run, have of the records of this entity."""
         records = set(self.links.exclude(record_id="").values_list("target", "record_id"))
@@ -193,6 +203,7 @@ def count_rows(subject: ErasureSubject) -> Mapping[str, int]:
         "payloads": len(_payload_ids(subject)),
         "links": subject.links.count(),
         "differences": subject.differences.count(),
+        "changes": subject.changed_entities.count(),
         "keys": subject.keys.count(),
         "reasons": len(replays_by_event(subject)),
     }

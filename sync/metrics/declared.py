@@ -184,6 +184,12 @@ COMPARISON_OVERDUE = _gauge(
 COMPARISON_FAILED = _gauge(
     "hub_comparison_failed", "1 if the newest comparison of two systems has failed, else 0", "route"
 )
+CATCH_UP_OVERDUE = _gauge(
+    "hub_catch_up_overdue_seconds",
+    "Time for which a list of changed entities should have been read to its end; else 0. The label is the identity "
+    "connection and the entity type; at most 100",
+    "catch_up",
+)
 DATABASE_METRICS = (
     DATABASE_BYTES,
     DELIVERIES,
@@ -205,5 +211,6 @@ DATABASE_METRICS = (
     DIFFERENCE_AGE,
     COMPARISON_OVERDUE,
     COMPARISON_FAILED,
+    CATCH_UP_OVERDUE,
 )
 ALL_METRICS = (BUILD_INFO, DATABASE_UP, *DATABASE_METRICS, *PROCESS_METRICS)

@@ -20,6 +20,7 @@ from sync.models.attempt import (
     Finding,
 )
 from sync.models.backtest import BackTest, BackTestState
+from sync.models.catch_up import CatchUp, CatchUpFailure, ChangedEntity
 from sync.models.comparison import (
     MAX_REPAIRS_IN_A_ROW,
     OPEN_COMPARISON_STATES,
@@ -153,7 +154,10 @@ __all__ = [
     "Breaker",
     "Call",
     "CallCount",
+    "CatchUp",
+    "CatchUpFailure",
     "ChangeCategory",
+    "ChangedEntity",
     "Comparison",
     "ComparisonCause",
     "ComparisonCount",

@@ -19,6 +19,7 @@ class AlarmKind(models.TextChoices):
     OUT_OF_STEP = "out-of-step", _("systems out of step")
     COMPARISON_FAILED = "comparison-failed", _("comparison failed")
     COMPARISON_LATE = "comparison-late", _("comparison late")
+    CATCH_UP_LATE = "catch-up-late", _("catch-up late")
     IDS_CHANGED = "ids-changed", _("ids of a target changed")
     CERTIFICATE_ENDING = "certificate-ending", _("client certificate expires soon")
     CERTIFICATE_EXPIRED = "certificate-expired", _("client certificate expired")

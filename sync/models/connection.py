@@ -17,7 +17,12 @@ from config_schema.errors import SettingsInvalid
 from config_schema.model_fields import FieldSetting
 from config_schema.translatable import translatable
 from connectors.address_check import refuse_forbidden_addresses
-from connectors.registry import CONNECTORS, find_credential_origins, validate_connection
+from connectors.registry import (
+    CONNECTORS,
+    find_credential_origins,
+    list_caught_up_types,
+    validate_connection,
+)
 from database.encryption.at_rest import CannotDecrypt, EncryptedJSONField
 from webhooks.models.pausable import Pausable
 
@@ -87,6 +92,13 @@ CONNECTION_SETTINGS: Mapping[str, FieldSetting] = {
     "requests_per_second": FieldSetting(
         "The number of requests per second, over all processes. Empty: no limit.", 5.0
     ),
+    "catch_up_minutes": FieldSetting(
+        "The number of minutes after which the entities that changed are read again, of each type whose list has "
+        "`modified_since`: their webhooks may have been lost. Deletions are not found. Empty: never; what was read is "
+        "then forgotten.",
+        15,
+        rules=(translatable("It needs an identity service, and a list with `modified_since`."),),
+    ),
     "breaker_failures": FieldSetting(
         "The number of failures after which the connection is paused. Only failures of the system count, not those "
         "of one record, and each response subtracts two.",
@@ -135,6 +147,12 @@ class Connection(Pausable):
         null=True,
         blank=True,
         validators=[MinValueValidator(0.01), MaxValueValidator(10_000)],
+    )
+    catch_up_minutes = models.PositiveSmallIntegerField(
+        "catch up every (minutes)",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(10_080)],
     )
     breaker_failures = models.PositiveSmallIntegerField(
         "failures before a pause",
@@ -223,6 +241,12 @@ class Connection(Pausable):
             raise ValidationError(
                 {str(field): ValidationError("%(setting)s", params={"setting": invalid})}
             ) from error
+        if self.catch_up_minutes is not None and not list_caught_up_types(self.connector, self.settings):
+            sentence = _(
+                "Changes can be caught up only with an identity service whose settings have a list with "
+                "“modified_since”. Leave this empty."
+            )
+            raise ValidationError({"catch_up_minutes": sentence})
 
 
 class Breaker(models.Model):

@@ -123,6 +123,18 @@ _RAISED_TEXTS: Mapping[str, _Template] = {
             "worker is running. The comparison starts automatically as soon as it can."
         ),
     ),
+    AlarmKind.CATCH_UP_LATE: _Template(
+        gettext_lazy("The catch-up of %(name)s is late"),
+        gettext_lazy(
+            "Since %(began)s, the hub should have read what changed, and has not read the list to its end. Changes "
+            "without a webhook are not delivered meanwhile; nothing is lost."
+        ),
+        gettext_lazy(
+            "Open the connection: its page shows why the last run failed. Check that the connection is enabled and not "
+            "paused, that the identity service responds and accepts the hub's credentials, and that a worker is "
+            "running. The catch-up continues automatically where it stopped."
+        ),
+    ),
     AlarmKind.IDS_CHANGED: _Template(
         gettext_lazy("The record ids of %(name)s have changed"),
         gettext_lazy(
@@ -311,6 +323,10 @@ _ENDED_TEXTS: Mapping[str, tuple[Any, Any]] = {
     AlarmKind.COMPARISON_LATE: (
         gettext_lazy("The comparison of %(name)s was late"),
         gettext_lazy("It has begun or ended, or the schedule was changed."),
+    ),
+    AlarmKind.CATCH_UP_LATE: (
+        gettext_lazy("The catch-up of %(name)s was late"),
+        gettext_lazy("It has read what changed, or was switched off."),
     ),
     AlarmKind.IDS_CHANGED: (
         gettext_lazy("The record ids of %(name)s had changed"),

@@ -18,6 +18,8 @@ MAX_UNVERIFIED_TIME = timedelta(days=2)
 MAX_CHECKPOINT_DELAY = timedelta(minutes=10)
 # A comparison that is due is requested within a minute, unless something is in its way.
 MAX_COMPARISON_DELAY = timedelta(hours=1)
+# A catch-up runs within a minute of its time, and reads its list to the end, unless something is in its way.
+MAX_CATCH_UP_DELAY = timedelta(minutes=15)
 # Without a schedule nothing compares again by itself, so the alarm about a failed comparison ends after a day.
 FAILED_COMPARISON_ALARM_PERIOD = timedelta(days=1)
 
@@ -90,6 +92,7 @@ def find_conditions(figures: HealthFigures, limits: AlarmLimits) -> list[AlarmCo
     conditions += _certificate_conditions(figures)
     for pair in figures.pairs:
         conditions += _comparison_conditions(pair, figures.at, limits)
+    conditions += _catch_up_conditions(figures)
     since = figures.logins_failing_since
     if since is not None and 0 < limits.min_failed_logins <= figures.failed_logins:
         conditions.append(AlarmCondition(AlarmKind.LOGINS_FAILING, since, count=figures.failed_logins))
@@ -133,6 +136,14 @@ def _comparison_conditions(pair: PairFigures, at: datetime, limits: AlarmLimits)
         yield AlarmCondition(
             AlarmKind.COMPARISON_LATE, pair.next_at, subject, name, limit=MAX_COMPARISON_DELAY
         )
+
+
+def _catch_up_conditions(figures: HealthFigures) -> Iterator[AlarmCondition]:
+    for catch_up in figures.catch_ups:
+        if figures.at - catch_up.late_at > MAX_CATCH_UP_DELAY:
+            subject, name = f"catch-up:{catch_up.pk}", str(catch_up)[:MAX_NAME]
+            limit = MAX_CATCH_UP_DELAY
+            yield AlarmCondition(AlarmKind.CATCH_UP_LATE, catch_up.late_at, subject, name, limit=limit)
 
 
 def _audit_conditions(figures: HealthFigures, limits: AlarmLimits) -> Iterator[AlarmCondition]:

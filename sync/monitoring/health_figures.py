@@ -25,7 +25,7 @@ from logins.limits import last_attempt_without_address
 from logins.models import FailedLogins
 from logins.overseers import log_readers
 from sync.deliveries.predicates import has_expired_lease, is_behind_older, is_due, is_of_live_route
-from sync.models import Connection
+from sync.models import CatchUp, Connection
 from sync.models.connection import IDS_CHANGED
 from sync.monitoring.comparison_figures import PairFigures, load_pairs
 from sync.monitoring.expiring_certificates import ExpiringCertificate, read_certificates
@@ -44,6 +44,7 @@ BREAK_GLASS_ALARM_PERIOD = timedelta(days=1)
 # Webhooks and logins of the last hour whose client's address could not be read.
 UNREADABLE_ADDRESS_PERIOD = timedelta(hours=1)
 MAX_LAST_RECEIPTS = 20
+MAX_CATCH_UPS = 500
 # The number of last events of a source that are searched for a readable time.
 MAX_DAMAGED = 50
 _RECEIVED_AT = Event._meta.get_field("received_at")
@@ -134,6 +135,7 @@ class HealthFigures:
     certificates: tuple[ExpiringCertificate, ...] = ()
     changed: tuple[ChangedTarget, ...] = ()
     pairs: tuple[PairFigures, ...] = ()
+    catch_ups: tuple[CatchUp, ...] = ()
 
     @property
     def oldest_due_seconds(self) -> float:
@@ -144,7 +146,7 @@ class HealthFigures:
 
 
 def measure_health(at: datetime) -> HealthFigures:
-    """Measure the figures at a time of the database's clock, in nineteen statements, behind proxies in twenty-one."""
+    """Measure the figures at a time of the database's clock, in twenty statements, behind proxies in twenty-two."""
     due, expired = count_due_and_expired(at)
     failed_logins, failing_since = _count_failed_logins(at)
     break_glass_uses, break_glass_at = _count_break_glass_uses(at)
@@ -167,6 +169,7 @@ def measure_health(at: datetime) -> HealthFigures:
         certificates=read_certificates(),
         changed=tuple(_read_changed_targets()),
         pairs=_readable_pairs(),
+        catch_ups=_readable_catch_ups(),
     )
 
 
@@ -238,7 +241,8 @@ def read_source_activity() -> list[SourceActivity]:
     """Read the activity of each enabled source: one statement, two index lookups a source."""
     newest = newest_events_of_source()
     columns = ("id", "name", "created_at", "silence_minutes", "last_event")
-    sources = Source.objects.filter(is_enabled=True).order_by("name", "id")
+    # A polled source sends nothing: if it has no changes for long, its catch-up is late.
+    sources = Source.objects.filter(is_enabled=True).exclude(scheme="polled").order_by("name", "id")
     sources = sources.annotate(last_event=Subquery(newest.values("pk")[:1]))
     with_times = sources.annotate(last_event_at=Subquery(newest.values("received_at")[:1]))
     try:
@@ -284,6 +288,16 @@ def _readable_pairs() -> tuple[PairFigures, ...]:
     except (*UNREADABLE, DatabaseError):
         # One damaged comparison must not silence all other alarms.
         logger.exception("the comparisons cannot be read")
+        return ()
+
+
+def _readable_catch_ups() -> tuple[CatchUp, ...]:
+    running = CatchUp.objects.filter(identity__catch_up_minutes__isnull=False).select_related("identity")
+    try:
+        return tuple(running.order_by("identity__name", "pk")[:MAX_CATCH_UPS])
+    except (*UNREADABLE, DatabaseError):
+        # As above.
+        logger.exception("the catch-ups cannot be read")
         return ()
 
 

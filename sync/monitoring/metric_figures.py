@@ -99,6 +99,10 @@ UNION ALL SELECT 'scheduled', pair.slug, pair.hours, COALESCE((SELECT requested_
   WHERE id = {_newest_comparison()}), pair.updated_at) FROM {_PAIRS}
 UNION ALL SELECT 'comparison-failed', pair.slug, (SELECT CASE WHEN state = 'failed' THEN 1 ELSE 0 END
   FROM sync_comparison WHERE id = {_newest_comparison(" AND c.state IN ('done', 'failed')")}), NULL FROM {_PAIRS}
+UNION ALL SELECT 'catch-up', catch_up, hours, since FROM (SELECT c.slug || ':' || u.entity_type AS catch_up,
+  c.catch_up_minutes / 60.0 AS hours, COALESCE(u.read_at, u.created_at) AS since FROM sync_catchup u
+  JOIN sync_connection c ON c.id = u.identity_id WHERE c.catch_up_minutes IS NOT NULL ORDER BY u.id LIMIT {MAX_NAMES})
+  caught_up
 """  # noqa: S608
 _FIGURES = {
     vendor: Statement(_PARTS.replace("%SIZE%", size).replace("%RECOUNTED%", _RECOUNTED[vendor]))
@@ -217,7 +221,7 @@ def _ages(name: str, without: float) -> _Maker:
 def _overdue(name: str) -> _Maker:
     """Make a sample of each row: the time since its moment that exceeds its hours; 0 without hours.
 
-    A comparison that was never made counts from the last change of a route.
+    A comparison that was never made counts from the last change of a route, a catch-up from when it was switched on.
     """
 
     def make(parts: _Parts) -> Iterator[Sample]:
@@ -260,4 +264,5 @@ _MAKERS: Mapping[MetricDeclaration, _Maker] = {
     declared.DIFFERENCE_AGE: _ages("oldest-difference", 0.0),
     declared.COMPARISON_OVERDUE: _overdue("scheduled"),
     declared.COMPARISON_FAILED: _numbers("comparison-failed"),
+    declared.CATCH_UP_OVERDUE: _overdue("catch-up"),
 }

@@ -3,6 +3,7 @@
 from datetime import time
 
 from logins.attempt_counts import report_past_hours
+from sync.catch_up.schedule import begin_due_catch_ups
 from sync.comparisons.repairs import repair_after_schedules
 from sync.comparisons.schedule import request_due_comparisons
 from sync.erasure.late_payloads import delete_late_payloads
@@ -25,6 +26,7 @@ from webhooks.captures.capture_windows import clean_up_captures
 PERIODIC = (
     # Before the alarms: what became due while no worker ran is not late.
     ScheduledWork("comparisons", EverySeconds(60.0), request_due_comparisons),
+    ScheduledWork("catch-ups", EverySeconds(30.0), begin_due_catch_ups),
     ScheduledWork("alarms", EverySeconds(30.0), evaluate_alarms),
     ScheduledWork("pauses", EverySeconds(2.0), enforce_pauses),
     ScheduledWork("changed-ids", EverySeconds(5.0), pause_changed_targets),

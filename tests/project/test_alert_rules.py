@@ -28,7 +28,17 @@ from sync.metrics.process_metrics import (
     running_attempt,
     running_request,
 )
-from sync.models import Alarm, Comparison, Difference, Job, Notification, PeriodicTask, Route
+from sync.models import (
+    Alarm,
+    CatchUp,
+    Comparison,
+    Connection,
+    Difference,
+    Job,
+    Notification,
+    PeriodicTask,
+    Route,
+)
 from sync.monitoring import metric_figures
 from sync.monitoring.alarms import evaluate_alarms
 from sync.statistics.periodic_recount import recount_stale_hours
@@ -141,10 +151,12 @@ def _scrape_both_states(measured: MeasuredProcess) -> tuple[Scrapes, Scrapes]:
 
 
 def _bring_health() -> None:
-    """A worker has just ended its work, the audit log was just verified, and two systems compared by schedule."""
+    """A worker has just ended its work, the audit log was just verified, and two systems compared by schedule, and what changed read."""
     now = read_clock()
     route = a_route(a_source(), compare_every_hours=24)
     a_difference(a_comparison(route, counts={"differs": 1}), "differs", "U1")
+    Connection.objects.filter(pk=route.identity_id).update(catch_up_minutes=5)
+    CatchUp.objects.create(identity=route.identity, entity_type="USER", created_at=now, read_at=now)
     PeriodicTask.objects.update_or_create(name="alarms", defaults={"due_at": now, "ended_at": now})
     Verification.objects.create(at=now, segments=1, entries=1, seconds=1.0, faults=0)
 
@@ -162,6 +174,7 @@ def _bring_sickness() -> None:
     Comparison.objects.update(requested_at=now - minutes(30 * 60))
     Difference.objects.update(since=now - minutes(25 * 60))
     a_comparison(Route.objects.get(), state="failed", requested_at=now - minutes(26 * 60))
+    CatchUp.objects.update(read_at=now - minutes(30))
     recount_stale_hours()
     evaluate_alarms()
     alarm = Alarm.objects.first()

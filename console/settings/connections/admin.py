@@ -24,6 +24,7 @@ from console.base.audit_trail import FieldValues, client_address, request_actor
 from console.base.forms import JSON_AS_TEXT
 from console.permissions import MAY_TEST
 from console.settings.checked_addresses import CheckedAddressesAdmin
+from console.settings.connections.catch_ups import load_catch_ups
 from console.settings.connections.connection_status import ConnectionStatus, count_waiting, waiting_text
 from console.settings.connections.connection_test import run_connection_test
 from console.settings.connections.forms import CREDENTIAL_LABELS, CREDENTIALS, ConnectionForm
@@ -79,7 +80,7 @@ class ConnectionAdmin(CheckedAddressesAdmin):
         (gettext_lazy("Credentials"), {"fields": ("authentication", *CREDENTIALS, "clear_credentials")}),
         (
             gettext_lazy("Settings"),
-            {"fields": ("settings", "deadline_seconds", "byte_cap", "relays_sentences")},
+            {"fields": ("settings", "catch_up_minutes", "deadline_seconds", "byte_cap", "relays_sentences")},
         ),
         (
             gettext_lazy("Protection"),
@@ -91,8 +92,12 @@ class ConnectionAdmin(CheckedAddressesAdmin):
         css: ClassVar = {"all": ["console/lists.css", "console/settings.css"]}
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Add the field that confirms unencrypted credentials to a form that is shown again: it may be needed."""
+        """Add the field that confirms unencrypted credentials to a form that is shown again: it may be needed. A target
+        is not caught up with.
+        """
         fieldsets = super().get_fieldsets(request, obj)
+        if obj is not None and obj.side == ConnectionSide.TARGET:
+            fieldsets = [_without(fieldset, "catch_up_minutes") for fieldset in fieldsets]
         if request.method != "POST":
             return fieldsets
         return [
@@ -171,6 +176,7 @@ class ConnectionAdmin(CheckedAddressesAdmin):
         if stored is not None and request.user.has_perm("sync.view_breaker"):
             may_change = self.has_change_permission(request, stored)
             context["now"] = page_context(request, stored, may_change=may_change)
+            context["catch_ups"] = load_catch_ups(stored)
             context |= {
                 "stored": stored,
                 "may_pause": may_pause(self, request, stored),
@@ -297,6 +303,11 @@ class ConnectionAdmin(CheckedAddressesAdmin):
                 "Missing credentials: %(names)s. All requests to this connection fail until they are stored."
             )
             messages.warning(request, text % {"names": ", ".join(missing)})
+
+
+def _without(fieldset: Any, name: str) -> Any:
+    title, options = fieldset
+    return title, {**options, "fields": tuple(field for field in options["fields"] if field != name)}
 
 
 def _moved_warnings(form: Any) -> list[str]:

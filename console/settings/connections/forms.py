@@ -159,6 +159,7 @@ class ConnectionForm(SettingsForm):
             "relays_sentences": gettext_lazy("Pass on the system’s error messages"),
             "concurrency": gettext_lazy("Concurrency"),
             "requests_per_second": gettext_lazy("Rate limit (per second)"),
+            "catch_up_minutes": gettext_lazy("Catch up every (minutes)"),
             "breaker_failures": gettext_lazy("Pause after failures"),
             "breaker_seconds": gettext_lazy("First pause (seconds)"),
         }

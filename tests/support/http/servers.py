@@ -38,7 +38,7 @@ class SeenRequest:
 
 @dataclass
 class Reply:
-    """An answer: JSON unless `raw` is given."""
+    """An answer: JSON unless `raw` is given. An empty `Date` leaves that header out."""
 
     status: int = 200
     value: Any = None
@@ -85,9 +85,13 @@ def _handler(service: Service) -> type[BaseHTTPRequestHandler]:
             service.seen.append(seen)
             reply = service.answer(seen)
             payload = reply.body()
-            self.send_response(reply.status)
+            if "Date" in reply.headers:
+                self.send_response_only(reply.status)
+            else:
+                self.send_response(reply.status)
             for name, value in reply.headers.items():
-                self.send_header(name, value)
+                if value:
+                    self.send_header(name, value)
             if reply.status != 204:
                 self.send_header("Content-Length", str(len(payload)))
             self.end_headers()

@@ -1,0 +1,83 @@
+"""What the page of an identity connection shows of its catch-ups."""
+
+from dataclasses import dataclass
+
+from django.db.models import Count
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from config_schema.codes.codes import CATALOGUE
+from console.ui.formatting import render_time
+from console.ui.outcome_texts import describe_code, render_pill
+from sync.models import CatchUp, CatchUpFailure, Connection
+from sync.monitoring.conditions import MAX_CATCH_UP_DELAY
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUpLine:
+    """One entity type: how it is doing, when it was and is read, and what the newest run found.
+
+    `waiting`: a sentence about changes that later runs deliver, and `failure` one about the failure; both may be empty.
+    """
+
+    entity_type: str
+    pill: SafeString
+    last: str | SafeString
+    next: str | SafeString
+    found: str
+    waiting: str
+    failure: str
+    failing_since: str | SafeString
+
+
+def load_catch_ups(connection: Connection) -> list[CatchUpLine]:
+    """Load the catch-ups of a connection, by entity type: one statement, none if it is not caught up with."""
+    if connection.catch_up_minutes is None:
+        return []
+    rows = CatchUp.objects.filter(identity=connection).annotate(waiting=Count("entities"))
+    return [_describe(row, connection) for row in rows.select_related("identity").order_by("entity_type")]
+
+
+def _describe(row: CatchUp, connection: Connection) -> CatchUpLine:
+    waiting: int = getattr(row, "waiting", 0)
+    return CatchUpLine(
+        row.entity_type,
+        _render_pill(row, connection),
+        render_time(row.began_at, absent=_("never")),
+        _("running") if row.is_running else render_time(row.next_at),
+        _found_text(row),
+        ngettext(
+            "%(number)s change waits for a later run.", "%(number)s changes wait for later runs.", waiting
+        )
+        % {"number": f"{waiting:,}"}
+        if waiting
+        else "",
+        _failure_text(row.failure, connection) if row.failing_since else "",
+        render_time(row.failing_since, absent=""),
+    )
+
+
+def _render_pill(row: CatchUp, connection: Connection) -> SafeString:
+    # Annotated by the page of a connection.
+    now = getattr(connection, "clock", None)
+    if now is not None and now - row.late_at > MAX_CATCH_UP_DELAY:
+        return render_pill("bad", "✕", _("Late"))
+    if row.failing_since is not None:
+        return render_pill("warn", "!", _("Failing"))
+    if row.read_at is None:
+        return render_pill("quiet", "○", _("Not read yet"))
+    return render_pill("good", "✓", _("Up to date"))
+
+
+def _found_text(row: CatchUp) -> str:
+    if row.began_at is None:
+        return "–"
+    values = {"listed": f"{row.listed:,}", "made": f"{row.made:,}", "skipped": f"{row.skipped:,}"}
+    return _("%(listed)s listed, %(skipped)s already fetched, %(made)s events") % values
+
+
+def _failure_text(code: str, connection: Connection) -> str:
+    if code in CATALOGUE:
+        return str(describe_code(code, connection.name).title)
+    return str(dict(CatchUpFailure.choices).get(code, code))
