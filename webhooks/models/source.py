@@ -22,7 +22,9 @@ from webhooks.protocol import challenge_hmac
 from webhooks.protocol.formats.webhook_format import DEFAULT_FORMAT, WebhookFormat
 from webhooks.protocol.handshake import CACHED_HANDSHAKES, HANDSHAKE, OriginHandshake, signs_for_anyone
 from webhooks.protocol.schemes import (
+    POLLED,
     SCHEMES,
+    UNVERIFIED_SCHEMES,
     check_secret,
     check_settings,
     has_secret,
@@ -212,6 +214,10 @@ class Source(Pausable):
             errors["default_mode"] = _(
                 "Only a signed source with entity fields in responses can receive the entity."
             )
+        if self.is_polled and self.silence_minutes is not None:
+            errors["silence_minutes"] = _(
+                "A polled source sends nothing: the alarm “catch-up late” replaces this one. Leave it empty."
+            )
         if not errors:
             errors = self._find_unprotected_route()
         if errors:
@@ -285,7 +291,12 @@ class Source(Pausable):
     @property
     def is_signed(self) -> bool:
         """True if webhooks of this source are verified. Data of an unsigned webhook is only a hint."""
-        return self.scheme != "none"
+        return self.scheme not in UNVERIFIED_SCHEMES
+
+    @property
+    def is_polled(self) -> bool:
+        """True if the source sends nothing: catch-ups of identity connections make its events."""
+        return self.scheme == POLLED
 
     @cached_property
     def open_window(self) -> "CaptureWindow | None":

@@ -164,7 +164,17 @@ SCHEMES: Mapping[str, VerificationScheme] = {
             "data from other systems."
         ),
     ),
+    "polled": VerificationScheme(
+        translatable("Polled: it sends nothing"),
+        translatable(
+            "The hub reads what changed from the identity service at intervals, which `catch_up_minutes` of its "
+            "connection sets. The source has no address and no secret: requests are answered as to an unknown one."
+        ),
+    ),
 }
+# Schemes of sources of which no webhook is verified.
+POLLED = "polled"
+UNVERIFIED_SCHEMES = ("none", POLLED)
 
 
 _READERS = {name: CachedReader(scheme.schema) for name, scheme in SCHEMES.items()}
@@ -183,7 +193,7 @@ def check_settings(scheme: str, settings: Mapping[str, Any]) -> None:
 
 def has_secret(scheme: str, settings: Mapping[str, Any]) -> bool:
     """Return True if the scheme verifies with a secret, not with a public key or not at all."""
-    return scheme != "none" and not (
+    return scheme not in UNVERIFIED_SCHEMES and not (
         scheme == "jwt" and str(settings.get("algorithm")) not in jwt_rule.SYMMETRIC
     )
 
@@ -274,7 +284,7 @@ def require_strong_secret(scheme: str, value: str, settings: Mapping[str, Any] |
 
 def new_secret(scheme: str, settings: Mapping[str, Any] | None = None) -> str:
     """Return a new secret of 32 random bytes in the form that `scheme` and its settings require. Raises ValueError for
-    `none`.
+    `none` and `polled`.
     """
     _require_scheme(scheme)
     _require_secret(scheme, settings)
@@ -311,7 +321,7 @@ def decode_public_key(value: str) -> bytes:
 
 
 def _require_secret(scheme: str, settings: Mapping[str, Any] | None) -> None:
-    if scheme == "none":
+    if scheme in UNVERIFIED_SCHEMES:
         raise ValueError(translatable("A source without verification has no secret."))
     if not has_secret(scheme, settings or {}):
         raise ValueError(translatable("The sender signs with its private key. The hub needs no secret."))

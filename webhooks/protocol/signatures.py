@@ -20,6 +20,7 @@ from webhooks.protocol.body_secret import BodySecret, verify_body_secret
 from webhooks.protocol.hmac_rule import HmacRule, compute_hmac
 from webhooks.protocol.hmac_signatures import verify_hmac
 from webhooks.protocol.schemes import (
+    POLLED,
     SCHEMES,
     SecretHeader,
     check_secret,
@@ -83,6 +84,8 @@ def verify_signature(
     """
     if scheme == "none":
         return VerifiedSignature()
+    if scheme == POLLED:
+        raise BadSignature(SignatureReason.INVALID_SETTINGS, "the source receives nothing")
     if scheme == "standard-webhooks":
         return _verify_standard(secrets, headers, body, now)
     rule = _read_rule(scheme, settings)

@@ -134,7 +134,9 @@ class SourceAdmin(CheckedAddressesAdmin):
     @admin.display(description=gettext_lazy("verification"))
     def verification_scheme(self, source: Source) -> str | SafeString:
         return (
-            source.get_scheme_display() if source.is_signed else render_pill("warn", "!", _("Not verified"))
+            source.get_scheme_display()
+            if source.is_signed or source.is_polled
+            else render_pill("warn", "!", _("Not verified"))
         )
 
     response_mode = column(Source, gettext_lazy("response"), lambda source: source.get_default_mode_display())

@@ -46,7 +46,9 @@ def source_change_warnings(form: Any) -> Iterator[str]:
         )
     if "slug" in form.changed_data:
         yield _("The endpoint changes: webhooks sent to the old endpoint are refused.")
-    if "scheme" in form.changed_data and not source.is_signed:
+    if "scheme" in form.changed_data and source.is_polled:
+        yield _("The source loses its endpoint: webhooks sent to it are refused.")
+    elif "scheme" in form.changed_data and not source.is_signed:
         yield _("Anyone who knows the endpoint will be able to send webhooks.")
     elif "scheme" in form.changed_data and source.scheme == "body-secret":
         yield _("This verification is weak: anyone who reads one webhook will be able to send others.")

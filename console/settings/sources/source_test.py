@@ -44,9 +44,11 @@ class SentTestEvent:
 
 
 def has_test_event(source: Source) -> bool:
-    """Return True if the hub can make a webhook for this source: a format of its own is known to its sender alone."""
+    """Return True if the hub can make a webhook for this source: a format of its own is known to its sender alone, and
+    one that is polled receives none.
+    """
     try:
-        return source.parsed_format.uses_default_fields
+        return not source.is_polled and source.parsed_format.uses_default_fields
     except SettingsInvalid:  # what a form was given, which is shown with its errors
         return False
 
@@ -59,6 +61,8 @@ def send_test_event(request: HttpRequest, source: Source) -> SentTestEvent:
             _("The webhook format of the source uses the word %(word)s, which is reserved for test events.")
             % {"word": TEST_EVENT_TYPE}
         )
+    if source.is_polled:
+        raise CannotSendTestEvent(_("The source is polled: it receives no webhooks."))
     if not has_test_event(source):
         raise CannotSendTestEvent(
             _("The source has its own webhook format. Send a test event from the source instead.")
