@@ -36,8 +36,8 @@ MAX_SHOWN = 2
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """A kind of requests. Whoever has the permission sees them, and decides on those of others. `find_page`: the address
-    of a request that has no page of its model.
+    """A kind of requests. Whoever has the permission sees them, and decides on those of others. `find_page`: the
+    address of a request that has no page of its model.
     """
 
     permission: str
