@@ -9,6 +9,11 @@ from tests.support.builders.compared_pairs import a_comparison, an_open_comparis
 from tests.support.hub import ANNA
 
 MATCHED = "MEMBER2399"
+_MATCHES = (
+    ("verified-unique", ("Aino", "Korhonen")),
+    ("verified-unique", ("Eero", "Niemi")),
+    ("unverified", ("Helmi", "Laine")),
+)
 _COUNTS = {
     "in-step": 9_786,
     "differs": 1_214,
@@ -87,24 +92,15 @@ def found_by_value(stage: Stage) -> Difference:
     found = comparison.differences.filter(entity_id=MATCHED).first()
     if found is not None:
         return found
-    emails = [{"address": "selma.virtanen@example.com", "verified": True}]
-    name = {"givenName": "Selma", "familyName": "Virtanen"}
-    stage.hub.identity.directory.create_record(
-        "users", {"id": MATCHED, "username": "selma", "emails": emails, "name": name}
-    )
-    # Past the shop's check of addresses, which refuses a second one.
-    for number, last_name in ((900, "Virtanen"), (901, "Virtanen-Holm")):
-        changed = {"email": "selma.virtanen@example.com", "external_id": None, "first_name": "Selma"}
-        record = compared_people.record_of(number) | changed | {"last_name": last_name}
-        stage.hub.shop.store.put_record("customers", compared_people.record_id(number), record)
-    codes = ["verified-unique"] * 6 + ["unverified", "shared-value"]
-    for number, code in enumerate(codes):
+    _add_match(stage, MATCHED, ("Selma", "Virtanen"), ("Virtanen", "Virtanen-Holm"))
+    for number, (code, name) in enumerate(_MATCHES):
+        _add_match(stage, f"MEMBER{2400 + number}", name, name[1:])
         Difference.objects.create(
             comparison=comparison,
             kind="found-by-value",
             status="confirmed",
             entity_id=f"MEMBER{2400 + number}",
-            record_id=str(5_100 + number),
+            record_id=compared_people.record_id(2_400 + 10 * number),
             code=code,
             since=comparison.requested_at,
         )
@@ -116,6 +112,24 @@ def found_by_value(stage: Stage) -> Difference:
         code="ambiguous",
         since=comparison.requested_at,
     )
+
+
+def _add_match(stage: Stage, key: str, name: tuple[str, str], last_names: tuple[str, ...]) -> None:
+    """Add a person, and unlinked records with the same address and these last names."""
+    email = f"{name[0]}.{name[1]}@example.com".lower()
+    person = {
+        "id": key,
+        "username": key.lower(),
+        "emails": [{"address": email, "verified": True}],
+        "name": {"givenName": name[0], "familyName": name[1]},
+    }
+    stage.hub.identity.directory.create_record("users", person)
+    first = 10 * int(key.removeprefix("MEMBER")) - 21_600
+    for number, last_name in enumerate(last_names, first):
+        changed = {"email": email, "external_id": None, "first_name": name[0], "last_name": last_name}
+        # Past the shop's check of addresses, which refuses a second one.
+        record = compared_people.record_of(number) | changed
+        stage.hub.shop.store.put_record("customers", compared_people.record_id(number), record)
 
 
 def linking(stage: Stage) -> MatchLinking:
