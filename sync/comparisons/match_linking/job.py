@@ -2,58 +2,32 @@
 
 First a preview, which links nothing: plan each subject anew, with reads only; then read the list of the identity
 service to its end. When a person has applied it, the same again in the other order, with a link for each subject that
-is still certain. It may be killed anywhere: each batch, page and link is a commit, from which another worker goes on.
+is still certain. It may be killed anywhere.
 """
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
 
 from django.db import transaction
-from django.db.models import Count
 from django.utils import timezone
 
-from audit.entries.append import SYSTEM, NewEntry, append_entries
+from audit.entries.append import SYSTEM
 from connectors.contracts.errors import ConnectorError
 from sync.background_reads.paced_recorder import ReadsWait
 from sync.comparisons.confirmation.confirmation_run import SystemsUnavailable
-from sync.comparisons.match_linking.evidence import PlannedMatch
-from sync.comparisons.match_linking.identity_walk import require_complete_list, walk_list
-from sync.comparisons.match_linking.linking_run import LinkingRun
-from sync.comparisons.match_linking.record_linking import (
-    find_chosen,
-    find_excluded,
-    link_found_record,
-    schedule_awaiting,
-)
-from sync.comparisons.match_linking.requests import (
-    KIND,
-    delete_members,
-    delete_old_linkings,
-    select_found,
-)
+from sync.comparisons.match_linking.linking_run import LinkingRun, append_ended_entry
+from sync.comparisons.match_linking.requests import KIND, delete_members, delete_old_linkings
+from sync.comparisons.match_linking.stages import link_all, prepare_preview
 from sync.comparisons.sides.comparison_run import ComparisonFailed
-from sync.deliveries.routes import ResolvedRoute
 from sync.jobs.running_job import JobKind, RunningJob, ShouldContinue
-from sync.models import (
-    OPEN_MATCH_LINKING_STATES,
-    Difference,
-    Job,
-    JobState,
-    MatchLinking,
-    MatchLinkingMember,
-    MatchLinkingState,
-    MatchOutcome,
-)
+from sync.models import OPEN_MATCH_LINKING_STATES, Job, JobState, MatchLinking, MatchLinkingState
 
 logger = logging.getLogger("hub.jobs")
 
-BATCH_SIZE = 20
 # A system that cannot be read so often in a row ends the run.
 MAX_FAILURES = 10
 _MAX_WAIT_SECONDS = 600.0
 _CRASHED = "internal-failure"
-_PLAN, _WALK, _LINK = "plan", "walk", "link"
 
 
 def _run_job(job: RunningJob, should_continue: ShouldContinue) -> None:
@@ -63,7 +37,7 @@ def _run_job(job: RunningJob, should_continue: ShouldContinue) -> None:
     run = LinkingRun(linking, job, should_continue)
     run.counts, run.position = Counter(linking.counts), dict(linking.position)
     try:
-        (_preview if run.is_preview else _link_all)(run)
+        (prepare_preview if run.is_preview else link_all)(run)
     except ReadsWait as waits:
         _wait(run, waits.code, waits.seconds, is_failure=waits.is_failure)
     except SystemsUnavailable as unavailable:
@@ -73,164 +47,6 @@ def _run_job(job: RunningJob, should_continue: ShouldContinue) -> None:
         _wait(run, error.code, error.retry_after or 0.0)
     except ComparisonFailed as failed:
         _fail(run, failed.code)
-
-
-def _preview(run: LinkingRun) -> None:
-    if run.position.get("stage", _PLAN) == _PLAN:
-        require_complete_list(run)
-        while _plan_batch(run):
-            pass
-        _begin_walk(run)
-    walk_list(run)
-    _end_preview(run)
-
-
-def _link_all(run: LinkingRun) -> None:
-    if run.position.get("stage", _WALK) == _WALK:
-        require_complete_list(run)
-        walk_list(run)
-        _begin_links(run)
-    while batch := list(run.members[:BATCH_SIZE]):
-        _link_batch(run, batch)
-    _end_links(run)
-
-
-def _plan_batch(run: LinkingRun) -> bool:
-    """Plan the next subjects, and store those that are certain. Returns False if none was left."""
-    rows = list(select_found(run.comparison).filter(pk__gt=run.position.get("after", 0))[:BATCH_SIZE])
-    if not rows:
-        return False
-    resolved = run.resolve_route()
-    ids = [row.entity_id for row in rows]
-    excluded = find_excluded(run.comparison, ids) | dict.fromkeys(
-        find_chosen(run.comparison, ids), MatchOutcome.CHOSEN
-    )
-    planned = [_plan_unless(excluded, run, resolved, entity_id) for entity_id in ids]
-    with transaction.atomic():
-        run.lock()
-        # Locked: an erasure deletes them before it looks for members.
-        kept = Difference.objects.filter(pk__in=[row.pk for row in rows]).order_by("pk")
-        left = set(kept.select_for_update().values_list("pk", flat=True))
-        _store_planned(run, [(row, one) for row, one in zip(rows, planned, strict=True) if row.pk in left])
-        run.position = {"stage": _PLAN, "after": rows[-1].pk}
-        run.commit()
-    return True
-
-
-def _plan_unless(
-    excluded: dict[str, MatchOutcome], run: LinkingRun, resolved: ResolvedRoute, entity_id: str
-) -> PlannedMatch:
-    outcome = excluded.get(entity_id)
-    return run.plan(resolved, entity_id) if outcome is None else PlannedMatch(outcome)
-
-
-def _store_planned(run: LinkingRun, planned: Sequence[tuple[Difference, PlannedMatch]]) -> None:
-    run.counts.update(one.outcome.value for _, one in planned)
-    members = [
-        MatchLinkingMember(
-            linking=run.linking, entity_id=row.entity_id, record_id=one.record_id, value=one.value
-        )
-        for row, one in planned
-        if one.outcome == MatchOutcome.VERIFIED_UNIQUE
-    ]
-    MatchLinkingMember.objects.bulk_create(members, ignore_conflicts=True)
-
-
-def _begin_walk(run: LinkingRun) -> None:
-    """Note the subjects that found the same record, or by the same value, and go on to the list."""
-    run.position = {"stage": _WALK}
-    with transaction.atomic():
-        run.lock()
-        for column in ("record_id", "value"):
-            several = run.members.order_by().values(column).annotate(number=Count("pk")).filter(number__gt=1)
-            run.members.filter(**{f"{column}__in": several.values(column)}).update(is_shared=True)
-        run.commit(read_entities=0)
-
-
-def _end_preview(run: LinkingRun) -> None:
-    """Count what is shared, and let the preview wait for a person."""
-    with transaction.atomic():
-        run.lock()
-        _drop_shared(run)
-        run.counts[MatchOutcome.VERIFIED_UNIQUE.value] = run.members.count()
-        run.position = {}
-        run.commit(state=MatchLinkingState.READY, previewed=dict(+run.counts))
-        run.job.finish()
-
-
-def _drop_shared(run: LinkingRun) -> None:
-    """Delete the subjects whose value or record another entity has too, and count them."""
-    shared = run.members.filter(is_shared=True).delete()[0]
-    run.counts[MatchOutcome.SHARED_VALUE.value] += shared
-
-
-def _begin_links(run: LinkingRun) -> None:
-    run.position = {"stage": _LINK}
-    with transaction.atomic():
-        run.lock()
-        _drop_shared(run)
-        run.commit()
-
-
-def _link_batch(run: LinkingRun, batch: Sequence[MatchLinkingMember]) -> None:
-    """Plan these subjects anew, and link each that is still certain, in a commit of its own."""
-    resolved = run.resolve_route()
-    ids = [member.entity_id for member in batch]
-    excluded = find_excluded(run.comparison, ids)
-    for member in batch:
-        planned = _plan_unless(excluded, run, resolved, member.entity_id)
-        _decide_member(run, member, planned)
-
-
-def _decide_member(run: LinkingRun, member: MatchLinkingMember, planned: PlannedMatch) -> None:
-    """Link a subject, or leave it out and count why; the subject leaves the run in the same commit."""
-    outcome = planned.outcome
-    is_same = (planned.record_id, planned.value) == (member.record_id, bytes(member.value))
-    if outcome == MatchOutcome.VERIFIED_UNIQUE and not is_same:
-        outcome = MatchOutcome.CHANGED
-    with transaction.atomic():
-        run.lock()
-        if outcome == MatchOutcome.VERIFIED_UNIQUE:
-            outcome = _link_member(run, member)
-        # An erasure has deleted it, and then it is not counted.
-        if run.members.filter(pk=member.pk).delete()[0]:
-            run.counts[outcome.value] += 1
-        run.commit()
-    if outcome == MatchOutcome.LINKED:
-        schedule_awaiting(run.comparison, member.entity_id)
-
-
-def _link_member(run: LinkingRun, member: MatchLinkingMember) -> MatchOutcome:
-    if find_chosen(run.comparison, [member.entity_id]):
-        return MatchOutcome.CHOSEN
-    details = {"linking": str(run.linking.uuid)}
-    return link_found_record(run.comparison, member.entity_id, member.record_id, _actor(run), details)
-
-
-def _actor(run: LinkingRun) -> str:
-    """Return the person who applied the preview, as the audit log names them."""
-    person = run.linking.applied_by_id
-    return SYSTEM if person is None else f"person:{person}"
-
-
-def _end_links(run: LinkingRun) -> None:
-    with transaction.atomic():
-        run.lock()
-        run.position = {}
-        run.commit(state=MatchLinkingState.DONE, ended_at=timezone.now())
-        _append_ended_entry(run.linking, _actor(run))
-        run.job.finish()
-
-
-def _append_ended_entry(linking: MatchLinking, actor: str) -> None:
-    details = {
-        "linking": str(linking.uuid),
-        "state": str(linking.state),
-        "previewed": dict(linking.previewed),
-        "counts": dict(linking.counts),
-        "failure": linking.problem,
-    }
-    append_entries(NewEntry(linking.comparison.stream, "links.ended", actor, details))
 
 
 def _wait(run: LinkingRun, code: str, seconds: float, *, is_failure: bool = True) -> None:
@@ -252,7 +68,7 @@ def _fail(run: LinkingRun, code: str) -> None:
     with transaction.atomic():
         run.lock()
         run.commit(state=MatchLinkingState.FAILED, problem=code[:48], ended_at=timezone.now())
-        _append_ended_entry(run.linking, _actor(run))
+        append_ended_entry(run.linking, run.actor)
         run.job.fail(code)
     delete_members(run.linking)
 
@@ -263,7 +79,7 @@ def _record_job_state(key: int, state: JobState, _failure: str) -> None:
         return
     rows = MatchLinking.objects.filter(pk=key, state__in=OPEN_MATCH_LINKING_STATES)
     if rows.update(state=MatchLinkingState.FAILED, ended_at=timezone.now(), problem=_CRASHED):
-        _append_ended_entry(MatchLinking.objects.select_related("comparison").get(pk=key), SYSTEM)
+        append_ended_entry(MatchLinking.objects.select_related("comparison").get(pk=key), SYSTEM)
 
 
 MATCH_LINKING = JobKind(

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from django.db.models import QuerySet
 
+from audit.entries.append import SYSTEM, NewEntry, append_entries
 from connectors.contracts.types import IdentityConnector
 from connectors.values.secret_scrubber import SecretScrubber
 from sync.attempts.delivery_run import open_connector
@@ -52,6 +53,12 @@ class LinkingRun:
     def is_preview(self) -> bool:
         """True if nothing is linked."""
         return self.linking.state == MatchLinkingState.PREVIEWING
+
+    @property
+    def actor(self) -> str:
+        """Return the person who applied the preview, as the audit log names them."""
+        person = self.linking.applied_by_id
+        return SYSTEM if person is None else f"person:{person}"
 
     @property
     def key(self) -> bytes:
@@ -125,3 +132,15 @@ class LinkingRun:
         self._renewed_at = time.monotonic()
         for name, value in written.items():
             setattr(self.linking, name, value)
+
+
+def append_ended_entry(linking: MatchLinking, actor: str) -> None:
+    """Append the entry of a run that has ended, with its numbers, in the transaction that is open."""
+    details = {
+        "linking": str(linking.uuid),
+        "state": str(linking.state),
+        "previewed": dict(linking.previewed),
+        "counts": dict(linking.counts),
+        "failure": linking.problem,
+    }
+    append_entries(NewEntry(linking.comparison.stream, "links.ended", actor, details))

@@ -84,6 +84,7 @@ def test_a_decision_links_the_record_and_leads_back_to_the_desk(desk: Desk) -> N
     assert not desk.hub.writes()
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize(("choice", "state"), [("create", "Gets a new record"), ("leave", "Left as it is")])
 def test_a_choice_without_a_record_is_shown_at_the_desk(desk: Desk, choice: str, state: str) -> None:
     answer = decide(logged_in("support"), desk, choice)
@@ -91,6 +92,7 @@ def test_a_choice_without_a_record_is_shown_at_the_desk(desk: Desk, choice: str,
     assert not links()
 
 
+@pytest.mark.submission
 def test_without_the_permission_nothing_is_decided(desk: Desk) -> None:
     auditor = logged_in("auditor")
     assert "can decide this" in auditor.get(desk.decide).content.decode()
@@ -100,6 +102,7 @@ def test_without_the_permission_nothing_is_decided(desk: Desk) -> None:
     assert not MatchLinking.objects.exists()
 
 
+@pytest.mark.submission
 def test_the_desk_filters_by_certainty_and_names_a_newer_comparison(desk: Desk) -> None:
     support = logged_in("support")
     a_difference(desk.comparison, "found-by-value", "UNSURE", code="unverified")
@@ -139,6 +142,7 @@ def test_all_unique_matches_are_linked_after_a_preview(desk: Desk) -> None:
     assert not desk.hub.writes()
 
 
+@pytest.mark.submission
 def test_above_the_limit_the_page_asks_for_a_second_person(desk: Desk, settings: Any) -> None:
     settings.REPLAY_LIMIT = settings.REPLAY_LIMIT_ADMIN = 0
     first, second = browser("administrator", "first"), browser("support+administrator", "second")
@@ -159,6 +163,7 @@ def test_above_the_limit_the_page_asks_for_a_second_person(desk: Desk, settings:
     assert links() == {"MARY": desk.record}
 
 
+@pytest.mark.submission
 def test_a_run_can_be_cancelled_and_a_held_delivery_is_decided_at_its_own_desk(desk: Desk) -> None:
     admin = logged_in("administrator")
     admin.post(desk.link_all, {"preview": "1", **REASON})

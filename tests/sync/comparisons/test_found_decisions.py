@@ -70,6 +70,7 @@ def test_a_record_that_was_not_found_or_is_taken_is_refused(
     assert links() == {"ELSEWHERE": "m1"}
 
 
+@pytest.mark.submission
 @pytest.mark.parametrize(("state", "sentence"), [("retrying", "has not ended"), ("held", "is held")])
 @pytest.mark.parametrize("decision", ["link", "create", "leave"])
 def test_a_subject_in_delivery_is_left_out(
@@ -99,6 +100,7 @@ def test_a_new_record_is_created_when_a_person_chose_it(systems: ComparedSystems
     assert found_rows(compare())[0][:2] == ("found-by-value", "MARY")
 
 
+@pytest.mark.submission
 def test_making_it_equal_sends_the_creation_that_a_person_chose(hub: Hub) -> None:
     """Holds that the delivery does not bind the record. This shop refuses a second one with the same address."""
     a_customer(hub, "shared@example.com")

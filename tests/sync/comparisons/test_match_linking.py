@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from audit.models import Entry
-from sync.comparisons.match_linking import job as linking_job
-from sync.comparisons.match_linking import record_linking
+from sync.comparisons.match_linking import stages
 from sync.comparisons.match_linking.linking_run import LinkingRun
 from sync.comparisons.match_linking.requests import (
     LinkingRefused,
@@ -132,6 +131,7 @@ def unverified_twin(systems: ComparedSystems) -> None:
     systems.add_user("OTHER", emails=[{"address": "mary@example.com", "verified": False}])
 
 
+@pytest.mark.submission_rows(1)
 @pytest.mark.parametrize(
     ("prepare", "outcome"),
     [
@@ -180,7 +180,7 @@ def take_record(systems: ComparedSystems) -> None:
         entity_type="USER",
         entity_id="ELSEWHERE",
         record_id="m1",
-        applied_at=route.created_at if hasattr(route, "created_at") else "2026-01-01T00:00:00Z",
+        applied_at="2026-01-01T00:00:00Z",
     )
 
 
@@ -214,6 +214,7 @@ AFTER_PREVIEW: list[tuple[Callable[[ComparedSystems], None], dict[str, int]]] = 
 ]
 
 
+@pytest.mark.submission_rows(2)
 @pytest.mark.parametrize(("happen", "counts"), AFTER_PREVIEW)
 def test_each_subject_is_planned_anew_before_it_is_linked(
     systems: ComparedSystems, happen: Callable[[ComparedSystems], None], counts: dict[str, int]
@@ -238,9 +239,7 @@ def test_what_happens_between_the_plan_and_the_link_is_seen(
     hold_all()
     for name in ("ANN", "MARY", "PAUL", "ZOE"):
         add_found(systems, name, f"{name.lower()}1")
-    linking, link = preview(compare()), record_linking.find_excluded
-    assert link is linking_job.find_excluded
-    planned, plan = [], LinkingRun.plan
+    linking, planned, plan = preview(compare()), [], LinkingRun.plan
 
     def plan_and_change(run: LinkingRun, resolved: Any, entity_id: str) -> Any:
         found = plan(run, resolved, entity_id)
@@ -259,25 +258,17 @@ def test_what_happens_between_the_plan_and_the_link_is_seen(
     assert links() == {"ELSEWHERE": "mary1", "ZOE": "zoe1"}
 
 
-KILLS = [
-    "find_chosen",
-    "_store_planned",
-    "_begin_walk",
-    "_end_preview",
-    "_link_member",
-    "schedule_awaiting",
-    "_end_links",
-]
-
-
-@pytest.mark.submission_rows(2)
-@pytest.mark.parametrize("place", ["schedule_awaiting", "_store_planned", *KILLS[2:5], "_end_links"])
+@pytest.mark.submission_rows(1)
+@pytest.mark.parametrize(
+    "place",
+    ["schedule_awaiting", "_store_planned", "_begin_walk", "_end_preview", "_link_member", "_end_links"],
+)
 def test_a_killed_run_resumes_and_links_nobody_twice(
     found: ComparedSystems, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    monkeypatch.setattr(linking_job, "BATCH_SIZE", 2)
+    monkeypatch.setattr(stages, "BATCH_SIZE", 2)
     comparison, calls = compare(), []
-    real = getattr(linking_job, place)
+    real = getattr(stages, place)
 
     def killed(*args: Any) -> Any:
         calls.append(place)
@@ -286,7 +277,7 @@ def test_a_killed_run_resumes_and_links_nobody_twice(
             raise Killed
         return real(*args)
 
-    monkeypatch.setattr(linking_job, place, killed)
+    monkeypatch.setattr(stages, place, killed)
     linking = request_preview(comparison, decider(), "first load")
     run_killed(linking)
     assert linking.previewed == {"verified-unique": 2, "ambiguous": 1, "shared-value": 2, "unverified": 1}
@@ -312,6 +303,7 @@ def run_killed(linking: MatchLinking) -> None:
     raise AssertionError(linking.state)
 
 
+@pytest.mark.submission
 def test_a_run_that_lost_its_lease_or_was_cancelled_writes_nothing(
     found: ComparedSystems, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,6 +323,7 @@ def test_a_run_that_lost_its_lease_or_was_cancelled_writes_nothing(
         cancel_linking(done, decider())
 
 
+@pytest.mark.submission
 def test_a_run_stops_with_its_process_and_goes_on_in_the_next(found: ComparedSystems) -> None:
     linking = request_preview(compare(), decider(), "first load")
     calls: list[int] = []
@@ -345,11 +338,7 @@ def test_a_run_stops_with_its_process_and_goes_on_in_the_next(found: ComparedSys
     assert work(linking).previewed["verified-unique"] == 2
 
 
-def cut_short(reply: Any) -> Any:
-    reply.document["items"] = []
-    return reply
-
-
+@pytest.mark.submission_rows(1)
 @pytest.mark.parametrize(
     ("spoil", "code"),
     [
@@ -369,6 +358,7 @@ def test_without_the_whole_list_nothing_is_certain(
     assert not MatchLinkingMember.objects.exists()
 
 
+@pytest.mark.submission
 def test_a_route_that_has_changed_links_nothing(found: ComparedSystems) -> None:
     comparison = compare()
     linking = preview(comparison)
@@ -381,6 +371,7 @@ def test_a_route_that_has_changed_links_nothing(found: ComparedSystems) -> None:
         request_preview(Comparison.objects.get(), decider(), "again")
 
 
+@pytest.mark.submission
 def test_a_request_is_refused_where_it_makes_no_sense(found: ComparedSystems) -> None:
     comparison = compare()
     with pytest.raises(LinkingRefused, match="reason"):
@@ -396,6 +387,7 @@ def test_a_request_is_refused_where_it_makes_no_sense(found: ComparedSystems) ->
         request_preview(comparison, decider(), "first load")
 
 
+@pytest.mark.submission
 def test_above_the_limit_a_second_person_approves(found: ComparedSystems, settings: Any) -> None:
     settings.SECOND_PERSON_HOURS = 0
     linking = preview(compare())
@@ -412,6 +404,7 @@ def test_above_the_limit_a_second_person_approves(found: ComparedSystems, settin
     )
 
 
+@pytest.mark.submission
 def test_a_crash_ends_the_run_and_an_unavailable_system_does_not(found: ComparedSystems) -> None:
     comparison = compare()
     linking = request_preview(comparison, decider(), "first load")
@@ -429,12 +422,14 @@ def test_a_crash_ends_the_run_and_an_unavailable_system_does_not(found: Compared
     assert MatchOutcome.LINKED not in linking.counts
 
 
+@pytest.mark.submission
 def test_rows_that_were_not_confirmed_are_taken_too(found: ComparedSystems) -> None:
     comparison = compare()
     Difference.objects.filter(entity_id="CERTAIN1").update(status="not-confirmed", code="")
     assert preview(comparison).previewed["verified-unique"] == 2
 
 
+@pytest.mark.submission
 def test_a_stopped_worker_raises(found: ComparedSystems) -> None:
     run = LinkingRun(preview(compare()), None, lambda: False)  # type: ignore[arg-type]
     with pytest.raises(JobStopped):
