@@ -7,7 +7,7 @@ from tests.support.builders.changing_people import caught_up, changing_people, r
 from tests.support.comparisons import run_comparison
 from tests.support.hub import Hub
 
-pytestmark = [pytest.mark.concurrent, pytest.mark.promise("I32")]
+pytestmark = [pytest.mark.concurrent, pytest.mark.promise("I32", "T32")]
 
 
 def deliver(hub: Hub) -> None:
