@@ -57,7 +57,7 @@ class AttemptResult:
     sentence. `missing` has the entities whose records the delivery waits or has waited for or, after a success, whose
     records are missing from its record. `taken` has the entities whose records hold values that the target refused.
     `found_code` is that of what the attempt found. It is another one than `code` only if the route observes: that with
-    which the attempt of a live route would have failed or been held.
+    which the attempt of a live route would have failed or been held, or that of an entity outside the scope.
     """
 
     outcome: AttemptOutcome

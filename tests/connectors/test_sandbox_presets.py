@@ -188,7 +188,9 @@ def test_the_stand_ins_list_all_their_entities_page_by_page(
             entity = settings["entities"][entity_type]
             entity.get("operations", entity)["list"]["size"] = 2
             connector: Any = make(service.url, settings=settings, credentials={"token": service.token})
-            assert connector.list_facts(entity_type) == (True, True)
+            facts = connector.list_facts(entity_type)
+            assert facts is not None
+            assert (facts.is_complete, facts.has_whole_items) == (True, True)
             records = service.list_records(collection)
             listed = read_list(connector, entity_type)
             assert [item.id for item in listed] == [str(record["id"]) for record in records]
