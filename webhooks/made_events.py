@@ -12,10 +12,11 @@ from audit.entries.append import SYSTEM, NewEntry
 from audit.format.canonical_json import JSONValue
 from database.model_rows import new_row
 from webhooks.delivery_port import OpenedRows
-from webhooks.models import Event, EventOrigin, Source, SubjectKey, lock_or_create_keys
+from webhooks.models import Event, EventOrigin, Source, SubjectKey, is_erased, lock_or_create_keys
 from webhooks.receiving.row_facts import event_facts
 
 MADE_ACTION = "event.made"
+_MAX_ENTITY_ID = 128
 EMPTY_BODY_DIGEST = hashlib.sha256(b"").digest()
 
 
@@ -31,6 +32,11 @@ class EventMaker:
     requested_by: int | None = None
     actor: str = SYSTEM
     details: Mapping[str, JSONValue] | None = None
+
+
+def is_entity_id(entity_id: str) -> bool:
+    """Return True if an event can have this id: a system may list others."""
+    return 0 < len(entity_id) <= _MAX_ENTITY_ID and entity_id.isprintable() and not is_erased(entity_id)
 
 
 def lock_subjects(source: Source, entity_type: str, entity_ids: Collection[str]) -> dict[str, SubjectKey]:

@@ -69,26 +69,22 @@ def _read_fetches(
     routes: Sequence[ResolvedRoute], changes: Mapping[str, datetime]
 ) -> Mapping[str, list[_Fetch]]:
     first, earliest = routes[0].route, min(changes.values())
+    # By the index of events, then those of their deliveries and attempts: with conditions on deliveries, PostgreSQL
+    # might begin with these.
     attempts = Attempt.objects.filter(
-        # By the index of events, then those of their deliveries and attempts.
         delivery__event__entity_id__in=changes,
+        delivery__event__entity_type=first.entity_type,
         delivery__event__received_at__gte=earliest - _MAX_EVENT_AGE,
-        delivery__identity=first.identity_id,
-        delivery__entity_type=first.entity_type,
-        delivery__is_relayed=False,
         payload_choice=PayloadChoice.AS_ROUTED,
         started_at__gte=earliest,
     ).exclude(outcome=AttemptOutcome.SUPERSEDED)
-    columns = (
-        "delivery__entity_id",
-        "delivery__route",
-        "delivery__route__mapping",
-        "delivery__target",
-        "outcome",
-    )
+    subject = ("delivery__event__entity_id", "delivery__identity", "delivery__is_relayed")
+    columns = ("delivery__route", "delivery__route__mapping", "delivery__target", "outcome")
+    rows = attempts.order_by().values_list(*subject, *columns).annotate(Max("started_at"))
     found: dict[str, list[_Fetch]] = defaultdict(list)
-    for entity_id, *fetch in attempts.order_by().values_list(*columns).annotate(Max("started_at")):
-        found[entity_id].append(tuple(fetch))
+    for entity_id, identity_id, is_relayed, *fetch in rows:
+        if identity_id == first.identity_id and not is_relayed:
+            found[entity_id].append(tuple(fetch))
     return found
 
 

@@ -27,6 +27,7 @@ from sync.catch_up.list_place import (
     next_watermark,
 )
 from sync.models import CatchUpFailure, ChangedEntity
+from webhooks.made_events import is_entity_id
 
 # The list is not read further while so many entities wait.
 MAX_WAITING = 100_000
@@ -44,17 +45,29 @@ def read_changes(run: CatchUpRun) -> None:
     """Read the list to its end. Raises ListFailed, ReadsWait, JobLost, JobStopped."""
     waiting = ChangedEntity.objects.filter(catch_up=run.row).count()
     while run.row.position is not None and waiting < MAX_WAITING:
-        waiting += _read_page(run, ListPlace.from_json(run.row.position))
+        waiting += _read_page(run, _stored_place(run) or _first_place(run))
 
 
 def begin_place(run: CatchUpRun) -> ListPlace:
     """Return where a new run begins to read: at the page at which the one before it stopped, unless that is too old."""
-    now = timezone.now()
-    if run.row.position is not None:
-        place = ListPlace.from_json(run.row.position)
-        if now - place.began_at < MAX_AGE and place.failures < MAX_FAILURES:
-            return replace(place, restarts=0)
-    return ListPlace(run.row.watermark or run.row.created_at, now)
+    place = _stored_place(run)
+    if place is None or timezone.now() - place.began_at >= MAX_AGE or place.failures >= MAX_FAILURES:
+        return _first_place(run)
+    return replace(place, restarts=0)
+
+
+def _stored_place(run: CatchUpRun) -> ListPlace | None:
+    """Return where the list is read further; None if nothing is stored, or what another version of the hub stored."""
+    if run.row.position is None:
+        return None
+    try:
+        return ListPlace.from_json(run.row.position)
+    except (TypeError, ValueError, KeyError):
+        return None
+
+
+def _first_place(run: CatchUpRun) -> ListPlace:
+    return ListPlace(run.row.watermark or run.row.created_at, timezone.now())
 
 
 def _read_page(run: CatchUpRun, place: ListPlace) -> int:
@@ -96,12 +109,12 @@ def _store_page(
     run: CatchUpRun, page: EntityPage, facts: ListFacts, place: ListPlace, served: ServedPage
 ) -> int:
     row = run.row
-    # Changes from before the catch-up was switched on are left out.
+    # Changes from before the catch-up was switched on are left out, and ids that no event can have.
     starts_at = row.starts_at or row.created_at - timedelta(seconds=place.lag_seconds)
     changes = {
         entity.id: place.changed_by(entity.modified_at, served.received_at)
         for entity in page.entities
-        if not is_before(entity.modified_at, starts_at)
+        if is_entity_id(entity.id) and not is_before(entity.modified_at, starts_at)
     }
     unhandled = find_unhandled(run.routes, changes)
     place = replace(place, failures=0)

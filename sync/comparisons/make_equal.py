@@ -50,12 +50,11 @@ from sync.replays.requests import (
     normalize_reason,
     route_observes,
 )
-from webhooks.made_events import EventMaker, lock_subjects
-from webhooks.models import EventOrigin, is_erased
+from webhooks.made_events import EventMaker, is_entity_id, lock_subjects
+from webhooks.models import EventOrigin
 
 MAX_BY_SCHEDULE = 100
 BY_SCHEDULE = (DifferenceKind.DIFFERS, DifferenceKind.MISSING_RECORD)
-_MAX_ENTITY_ID = 128
 
 
 def select_differences(
@@ -167,7 +166,7 @@ def make_equal_at_once(
     """
     reason = normalize_reason(reason)
     _require_route(route)
-    if event_type not in EVENT_TYPES.values() or not _is_entity_id(entity_id):
+    if event_type not in EVENT_TYPES.values() or not is_entity_id(entity_id):
         raise ReplayRefused(_("Enter the id of an entity."))
     request = PersonRequest(requested_by_id=by.pk, reason=reason, created_at=timezone.now())
     request.uuid, request.route, request.comparison = key or request.uuid, route, comparison
@@ -177,10 +176,6 @@ def make_equal_at_once(
         deliveries = _make_one(route, entity_id, event_type, request, address)
     defer_to_workers(deliveries)
     return ReplayResult(request, tuple(deliveries), skipped=0, waiting=0)
-
-
-def _is_entity_id(entity_id: str) -> bool:
-    return 0 < len(entity_id) <= _MAX_ENTITY_ID and entity_id.isprintable() and not is_erased(entity_id)
 
 
 def _make_one(

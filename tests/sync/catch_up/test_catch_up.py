@@ -272,6 +272,21 @@ def test_a_refused_place_begins_the_list_again(people: ChangingPeople) -> None:
     assert run_catch_up().failure == "identity-rejected"
 
 
+def test_ids_that_no_event_can_have_are_left_out(people: ChangingPeople) -> None:
+    """One that looks like the pseudonym of an erased person must not be taken for it."""
+    people.change_all("P0", "L" * 200, "~erased", "P\u200b1", ago=60)
+    row = run_catch_up()
+    assert (row.failure, caught_up()) == ("", ["P0"])
+
+
+def test_a_place_that_another_version_stored_begins_the_list_again(people: ChangingPeople) -> None:
+    people.change("P0", ago=60)
+    for position in ({}, {"since": "soon"}, {"page": 3}):
+        CatchUp.objects.update(position=position, is_running=True)
+        assert run_catch_up().position is None
+    assert caught_up() == ["P0"]
+
+
 @pytest.mark.parametrize(
     ("over", "listed", "failure"),
     [
