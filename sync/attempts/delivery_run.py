@@ -183,13 +183,12 @@ def _has_new_record(claim: Claim, result: AttemptResult, findings: AttemptFindin
     is_planned_success = result.state in SUCCESS_STATES and findings.change is not None
     if not (is_planned_success and findings.record_id) or findings.entity is None:
         return False
-    if findings.plan is not None and findings.plan.change.scope is ScopeMove.LEFT:
-        return False
     # A retry or replay may find a link that an earlier attempt, or a person, has stored.
     is_known = claim.link is not None and claim.link.record_id == findings.record_id
     if is_known and claim.attempt.cause == AttemptCause.WEBHOOK:
         return False
-    return is_referenced(claim.delivery.target_id, claim.delivery.entity_type)
+    has_left = findings.plan is not None and findings.plan.change.scope is ScopeMove.LEFT
+    return not has_left and is_referenced(claim.delivery.target_id, claim.delivery.entity_type)
 
 
 def _find_next_delivery(delivery: Delivery) -> int | None:

@@ -64,7 +64,7 @@ def categorize_change(change: Change, *, is_deleted: bool) -> ChangeCategory | N
     A deletion is a removal; so is any change to the record of an entity that was deleted or left the scope of the
     route, and the end of its link.
     """
-    if change.is_empty:
+    if change.action is ChangeAction.NOTHING and not change.ends_link:
         return None
     is_removal = is_deleted or change.action is ChangeAction.DELETE or change.scope is ScopeMove.LEFT
     return ChangeCategory.REMOVAL if is_removal else ChangeCategory.CHANGE

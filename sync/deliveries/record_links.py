@@ -68,7 +68,7 @@ class RecordLink:
         # An empty id marks a record that was deleted.
         return cls(
             record_id or None,
-            parse_optional_timestamp(occurred_at),
+            occurred_at and parse_optional_timestamp(occurred_at),
             {name: WriteCount(digest, number) for name, (digest, number) in counts.items()},
             external_id_field or "",
             left_scope_at and parse_optional_timestamp(left_scope_at),
