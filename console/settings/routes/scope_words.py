@@ -62,6 +62,10 @@ class ScopeExamples:
     meaning: str
     rows: tuple[tuple[str, str], ...]
 
+    @property
+    def has_reasons(self) -> bool:
+        return any(why for _, why in self.rows)
+
 
 def state_pill(row: ConditionTry) -> SafeString:
     """Render the state of a try."""
