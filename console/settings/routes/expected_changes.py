@@ -138,11 +138,18 @@ def _expected_row(
     if comparison is None:
         return ExpectedRow(label, text, "", f"{seen:,}")
     compared = comparison_count(comparison, *counted)
-    url = ""
-    if compared != "0" and len(counted) == 1 and counted[0] in DifferenceKind.values:
-        page = reverse("admin:sync_comparison_change", args=[comparison.uuid])
-        url = f"{page}?{urlencode({'kind': counted[0]})}#results"
+    url = "" if compared == "0" or len(counted) > 1 else _rows_url(comparison, counted[0])
     return ExpectedRow(label, text, compared, f"{seen:,}", url)
+
+
+def _rows_url(comparison: Comparison, kind: str) -> str:
+    """Return where the differences of a kind are listed, or decided; empty for another count."""
+    if kind == DifferenceKind.FOUND_BY_VALUE:
+        return reverse("admin:sync_comparison_match", args=[comparison.uuid])
+    if kind not in DifferenceKind.values:
+        return ""
+    page = reverse("admin:sync_comparison_change", args=[comparison.uuid])
+    return f"{page}?{urlencode({'kind': kind})}#results"
 
 
 def comparison_count(comparison: Comparison, *counted: str) -> str:
