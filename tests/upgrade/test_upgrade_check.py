@@ -71,9 +71,10 @@ def test_a_rewrite_is_estimated_by_rows_and_a_loss_is_named(hub: Hub) -> None:
         record_id="y",
         pk=2_000_000,
     )
-    with connection.cursor() as cursor:
-        # PostgreSQL may have counted the rows in the middle of this test, or never.
-        cursor.execute("ANALYZE")
+    if connection.vendor == "postgresql":
+        # It may have counted the rows in the middle of this test, or never.
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE sync_link, sync_delivery")
     text = upgrade_check(no_backup=True)
     # SQLite has no statistics, but ids: the estimate is never too low.
     rows, duration = ("2,000,000", "24 seconds") if connection.vendor == "sqlite" else ("2", "a second")
