@@ -11,6 +11,7 @@ import pytest
 from tests.faults.comparison.compared_fleet import write
 from tests.faults.fleet.hub_fleet import Fleet, Services, running_fleet
 from tests.faults.load.source_driver import Driver, Webhook
+from tests.support.rows import in_submission_on_sqlite
 
 pytestmark = [pytest.mark.faults, pytest.mark.worker_processes, pytest.mark.concurrent]
 
@@ -38,7 +39,7 @@ def nothing(_: Services) -> None:
     ("disturb", "kills"),
     [
         pytest.param(nothing, ("worker", "web", "worker"), id="kills", marks=pytest.mark.submission),
-        pytest.param(expire_tokens, (), id="tokens", marks=pytest.mark.submission),
+        pytest.param(expire_tokens, (), id="tokens", marks=in_submission_on_sqlite),
         pytest.param(fail, ("worker",), id="errors", marks=pytest.mark.nightly),
     ],
 )

@@ -5,6 +5,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.database.template_database import is_postgresql
+
+# Of what takes minutes, and shows on SQLite what it holds: on PostgreSQL it runs in `make nightly` only.
+in_submission_on_sqlite = pytest.mark.nightly if is_postgresql() else pytest.mark.submission
+
 
 def each_row(rows: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[[], None]]:
     """Run a pure test once with each row, in one case, and name every row that fails.

@@ -13,6 +13,7 @@ from sandbox.base.service import SandboxService
 from tests.faults.comparison.compared_fleet import ComparisonKiller, KillPoint, compare, write
 from tests.faults.fleet.hub_fleet import Services, running_fleet
 from tests.support.compared_people import fill_systems, seed_differences
+from tests.support.rows import in_submission_on_sqlite
 
 pytestmark = [pytest.mark.faults, pytest.mark.worker_processes, pytest.mark.concurrent]
 
@@ -43,10 +44,10 @@ def nothing(service: SandboxService) -> None:
 @pytest.mark.parametrize(
     ("disturb", "kills"),
     [
-        pytest.param(nothing, KILLS, id="kills", marks=pytest.mark.submission),
+        pytest.param(nothing, KILLS, id="kills", marks=in_submission_on_sqlite),
         # It takes minutes: each error is followed by a wait.
         pytest.param(fail, (), id="errors", marks=pytest.mark.nightly),
-        pytest.param(expire_tokens, (), id="tokens", marks=pytest.mark.submission),
+        pytest.param(expire_tokens, (), id="tokens", marks=in_submission_on_sqlite),
     ],
 )
 def test_a_comparison_writes_nothing_to_either_system(

@@ -21,6 +21,7 @@ from tests.faults.first_load.killed_fleet import Moment, MomentKiller, decide
 from tests.faults.fleet.hub_fleet import Fleet, Services, running_fleet
 from tests.support.compared_people import person_id, record_id
 from tests.support.first_load import FirstLoad, owners_of, records_of, shared_addresses
+from tests.support.rows import in_submission_on_sqlite
 
 pytestmark = [pytest.mark.faults, pytest.mark.worker_processes, pytest.mark.concurrent]
 
@@ -36,7 +37,7 @@ CONFIRMED = 1_000
 @pytest.mark.parametrize(
     "scale",
     [
-        pytest.param(2, id="small", marks=pytest.mark.submission),
+        pytest.param(2, id="small", marks=in_submission_on_sqlite),
         pytest.param(100, id="large", marks=pytest.mark.nightly),
     ],
 )
