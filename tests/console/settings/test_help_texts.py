@@ -23,7 +23,7 @@ def test_the_help_text_of_a_field_is_its_meaning_with_an_example_of_json(role: s
     route, client = a_route(a_source()), browser(role)
     pages: tuple[tuple[str, Mapping[str, FieldSetting]], ...] = (
         (f"webhooks/source/{route.source_id}", SOURCE_SETTINGS),
-        (f"sync/connection/{route.target_id}", CONNECTION_SETTINGS),
+        (f"sync/connection/{route.identity_id}", CONNECTION_SETTINGS),
         (f"sync/route/{route.pk}", ROUTE_SETTINGS),
     )
     for address, settings in pages:

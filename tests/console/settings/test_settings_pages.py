@@ -254,6 +254,7 @@ def test_a_route_is_added_changed_and_deleted_on_the_record() -> None:
         "without_match": "create",
         "when_deleted": "delete",
         "deactivation": "",
+        "on_leaving": "leave",
         "continues_after_failure": "unknown",
         "max_attempts": "8",
         "gives_up_after_hours": "72",
