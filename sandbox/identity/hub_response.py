@@ -21,6 +21,7 @@ _SUCCESSES = {
     "unchanged": "The shop was already up to date.",
     "superseded": "The shop already has a newer change.",
     "ignored": "No other system needed this change.",
+    "observed": "The other systems do not take over changes yet.",
 }
 _EMAIL_SUCCESS = "The shop now uses your new e-mail address, too."
 

@@ -50,6 +50,7 @@ def test_saving_stores_the_change_notifies_the_hub_and_shows_success(
     ("status", "answer", "expected", "unexpected"),
     [
         (200, SUCCEEDED | {"status": "unchanged"}, ["already up to date"], ["in use"]),
+        (200, {"status": "observed"}, ["do not take over changes yet"], ["could not be notified"]),
         (200, b"<h1>It works</h1>", ["could not be notified", "saved here"], ["up to date"]),
         (422, REFUSED, [REFUSED["detail"], "01K0REFUSED", "saved here", "change it again"], ["shortly"]),
         (
