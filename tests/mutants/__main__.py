@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     variants_command = commands.add_parser("variants")
     variants_command.add_argument("only", nargs="?", default="")
     variants_command.add_argument(
-        "--since", help="only those whose row, module or tests changed since this commit"
+        "--since", help="only those whose row, function or tests changed since this commit"
     )
     variants_command.add_argument("--processes", type=int, default=1)
     reach_command = commands.add_parser("reach")

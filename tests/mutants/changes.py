@@ -1,6 +1,9 @@
 """What changed in this checkout since a commit, and which broken variants that concerns."""
 
+import ast
+import functools
 import subprocess
+from collections.abc import Iterator
 
 from tests.mutants.mutation import ROOT, VARIANTS, Mutation, parse_mutations, variants
 
@@ -19,19 +22,66 @@ def changed_files(since: str) -> set[str] | None:
 
 
 def changed_variants(since: str) -> list[Mutation]:
-    """Return the broken variants whose row, module or tests changed since a commit.
+    """Return the broken variants of which the row, the function that they break, or a test changed since a commit.
 
-    All of them if this clone does not have the commit.
+    All of them if this clone does not have the commit. What changed around them may keep a test from failing too: that
+    shows in `make nightly`, which tries all.
     """
     files = changed_files(since)
     if files is None:
         return variants()
     earlier = _variants_at(since)
-    return [variant for variant in variants() if variant not in earlier or _concerned_files(variant) & files]
+
+    @functools.cache
+    def before(path: str) -> str:
+        return run_git("show", f"{since}:{path}") + "\n"
+
+    def is_concerned(variant: Mutation) -> bool:
+        return any(
+            changed_part(variant, path, before(path), (ROOT / path).read_text())
+            for path in _named_files(variant) & files
+        )
+
+    return [variant for variant in variants() if variant not in earlier or is_concerned(variant)]
 
 
-def _concerned_files(variant: Mutation) -> set[str]:
+def _named_files(variant: Mutation) -> set[str]:
     return {variant.path, *(test.partition("::")[0] for test in variant.tests)}
+
+
+def changed_part(variant: Mutation, path: str, before: str, after: str) -> bool:
+    """Return True if two texts of a file differ in the function that a variant breaks, or in a test that it names."""
+    if not path.endswith(".py"):
+        return before != after
+    if path == variant.path:
+        old, new = (_part_at(text, variant.line_number(text)) for text in (before, after))
+        if old != new:
+            return True
+    names = {test.partition("::")[2].partition("[")[0] for test in variant.tests if test.startswith(path)}
+    return any(not name or _test_named(before, name) != _test_named(after, name) for name in names)
+
+
+def _part_at(text: str, line: int) -> str:
+    """Return the source of the innermost function around a line, or else of the statement of the module."""
+    around = [part for part in _parts(text) if part[0] <= line <= part[1]]
+    first, last = max(around, default=(line, line))
+    return "\n".join(text.split("\n")[first - 1 : last])
+
+
+def _parts(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last line of each statement of the module, and of each function."""
+    tree = ast.parse(text)
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    for node in (*tree.body, *functions):
+        decorators = getattr(node, "decorator_list", [])
+        yield min([node.lineno, *(one.lineno for one in decorators)]), node.end_lineno or node.lineno
+
+
+def _test_named(text: str, name: str) -> str | None:
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return _part_at(text, node.lineno)
+    return None
 
 
 def _variants_at(commit: str) -> set[Mutation]:
