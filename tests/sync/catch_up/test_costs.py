@@ -18,6 +18,8 @@ pytestmark = pytest.mark.concurrent
 GROWING = ("webhooks_event", "webhooks_subjectkey", "sync_delivery", "sync_attempt", "sync_changedentity")
 
 
+# With the statistics of a test PostgreSQL may begin with the attempts: it does not know how few there are of an event.
+@pytest.mark.only_sqlite
 def test_a_run_reads_no_growing_table_whole(hub: Hub, people: ChangingPeople) -> None:
     people.change_all("P0", "P1", "P2", ago=60)
     run_catch_up()
