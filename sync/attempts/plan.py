@@ -368,10 +368,7 @@ def _find_record_and_plan(
         current, change = _plan_with_version(claim, target, record, plan_deletion)
         return Plan(change, current, is_matched, is_record_absent=record is None, found=found)
     if record is None:
-        _require_creation(claim)
-        # Partial data, or what is known without a webhook, may have too few fields for a new record: mapped as a whole,
-        # they raise if a required one is missing.
-        mapped = _map_entity(claim, mapping, entity, is_partial=False)
+        mapped = _map_new_record(claim, mapping, entity)
     fields = mapped.fields
     require_own_external_id(mapping, fields, claim.delivery.entity_id, is_creation=record is None)
     plan_record = partial(_plan_fields, claim, mapping, fields, move, _unread_fields(claim, unread_names))
@@ -389,6 +386,14 @@ def _find_record_and_plan(
         had_record=claim.link is not None and claim.link.record_id is not None,
         match=match,
     )
+
+
+def _map_new_record(claim: Claim, mapping: ParsedMapping, entity: Entity) -> MappedFields:
+    """Map the entity of a record that is to be created. Raises NoMatchingRecord if the route creates none."""
+    _require_creation(claim)
+    # Partial data, or what is known without a webhook, may have too few fields for a new record: mapped as a whole,
+    # they raise if a required one is missing.
+    return _map_entity(claim, mapping, entity, is_partial=False)
 
 
 def _plan_with_version(

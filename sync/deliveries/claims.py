@@ -198,24 +198,9 @@ def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: b
     if own is None or any(_must_end_first(other, own) for other in others):
         return None
     token = uuid.uuid4()
-    slots = _choose_slots(delivery)
-    claimed_columns = _CLAIM.fetch_one(token, settings.LEASE_SECONDS, *slots, delivery.pk, in_own_process)
-    if claimed_columns is None:
-        # A breaker may have opened since it was cached. Choosing again then raises ConnectionPaused.
-        invalidate_breakers()
-        _choose_slots(delivery)
+    mode = _claim_row(delivery, token, in_own_process)
+    if mode is None:
         return None
-    delivery.identity_slot, delivery.target_slot = slots
-    # Since the delivery was read, a replay may have changed these options, or a re-check may have begun.
-    (
-        delivery.attempts_used,
-        delivery.last_number,
-        delivery.payload_choice,
-        delivery.mapping_version_id,
-        state_before_recheck,
-        mode,
-    ) = claimed_columns
-    delivery.state_before_recheck = state_before_recheck
     newest = get_resolved_route(delivery.route_id)
     resolved = with_mapping_version(newest, delivery.mapping_version_id)
     # The claim has cleared `person_request_id` in the row; the locked copy still has it.
@@ -244,6 +229,24 @@ def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: b
     # Relayed data settle only their own event, and an older mapping version must not settle what siblings report.
     covers = delivery.is_fetched and resolved is newest
     return replace(claimed, covered=_cover_siblings(others, claimed)) if covers else claimed
+
+
+def _claim_row(delivery: Delivery, token: uuid.UUID, in_own_process: bool) -> str | None:
+    """Claim the row of a delivery, and read again what may have changed since it was read. Returns the mode of its
+    route, None if it cannot be claimed.
+    """
+    slots = _choose_slots(delivery)
+    columns = _CLAIM.fetch_one(token, settings.LEASE_SECONDS, *slots, delivery.pk, in_own_process)
+    if columns is None:
+        # A breaker may have opened since it was cached. Choosing again then raises ConnectionPaused.
+        invalidate_breakers()
+        _choose_slots(delivery)
+        return None
+    delivery.identity_slot, delivery.target_slot = slots
+    # A replay may have changed these options, or a re-check may have begun.
+    delivery.attempts_used, delivery.last_number, delivery.payload_choice = columns[:3]
+    delivery.mapping_version_id, delivery.state_before_recheck, mode = columns[3:]
+    return str(mode)
 
 
 def _seems_first_attempt(delivery: Delivery, attempt: Attempt) -> bool:

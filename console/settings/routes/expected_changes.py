@@ -16,6 +16,8 @@ from sync.going_live.observed_changes import MAX_EVENTS, ObservedChanges, read_o
 from sync.models import Comparison, ComparisonCount, DifferenceKind, Route
 
 MAX_FIELDS = 20
+# Label and description, the kinds that a comparison counts of it, and the number of observed events.
+_Effect = tuple[str, str, tuple[str, ...], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,16 @@ def load_expected_changes(route: Route, now: datetime) -> ExpectedChanges:
 def _expected_rows(
     route: Route, comparison: Comparison | None, observed: ObservedChanges
 ) -> Iterator[ExpectedRow]:
+    changes = _change_effects(route, observed)
+    for label, text, counted, seen in changes + _other_effects(observed):
+        row = _expected_row(label, text, comparison, counted, seen)
+        # The first two are shown in any case: they are what a person looks for.
+        if counted in (effect[2] for effect in changes[:2]) or row.compared not in ("", "0") or seen:
+            yield row
+
+
+def _change_effects(route: Route, observed: ObservedChanges) -> tuple[_Effect, ...]:
+    """Return what changes records: creations, updates, removals, and what a person decides first."""
     refuses = route.without_match == Route.NoMatchPolicy.REFUSE
     removed = {
         Route.DeletionPolicy.DELETE: _("Records deleted"),
@@ -80,7 +92,7 @@ def _expected_rows(
         Route.DeletionPolicy.IGNORE: _("Records of deleted entities"),
     }[Route.DeletionPolicy(route.when_deleted)]
     kinds = DifferenceKind
-    table = (
+    return (
         (
             _("Refused: no record") if refuses else _("Records created"),
             _("The target has no record for the entity."),
@@ -100,6 +112,13 @@ def _expected_rows(
             (kinds.FOUND_BY_VALUE,),
             observed.to_decide,
         ),
+    )
+
+
+def _other_effects(observed: ObservedChanges) -> tuple[_Effect, ...]:
+    """Return what changes no record."""
+    kinds = DifferenceKind
+    return (
         (
             _("Failures"),
             _("The entity cannot be mapped or read."),
@@ -125,11 +144,6 @@ def _expected_rows(
             0,
         ),
     )
-    for number, (label, text, counted, seen) in enumerate(table):
-        row = _expected_row(label, text, comparison, counted, seen)
-        # The first two are shown in any case: they are what a person looks for.
-        if number < 2 or row.compared not in ("", "0") or seen:
-            yield row
 
 
 def _expected_row(
