@@ -16,7 +16,8 @@ from webhooks.models import Event, EventOrigin, Source, SubjectKey, is_erased, l
 from webhooks.receiving.row_facts import event_facts
 
 MADE_ACTION = "event.made"
-_MAX_ENTITY_ID = 128
+# As the column of events.
+MAX_ENTITY_ID = 128
 EMPTY_BODY_DIGEST = hashlib.sha256(b"").digest()
 
 
@@ -36,7 +37,7 @@ class EventMaker:
 
 def is_entity_id(entity_id: str) -> bool:
     """Return True if an event can have this id: a system may list others."""
-    return 0 < len(entity_id) <= _MAX_ENTITY_ID and entity_id.isprintable() and not is_erased(entity_id)
+    return 0 < len(entity_id) <= MAX_ENTITY_ID and entity_id.isprintable() and not is_erased(entity_id)
 
 
 def lock_subjects(source: Source, entity_type: str, entity_ids: Collection[str]) -> dict[str, SubjectKey]:

@@ -8,7 +8,8 @@ from connectors.contracts.types import Entity
 from sync.models import ConditionTry, ScopeOutcome, TriedEntity, find_links
 from sync.planning.mapping import EntityNotMappable
 from sync.planning.scope import ConditionOverBudget, in_scope
-from sync.scope_tries.try_run import MAX_ENTITY_ID, ConditionTryRun, TriedPage, TryFailed
+from sync.scope_tries.try_run import ConditionTryRun, TriedPage, TryFailed
+from webhooks.made_events import MAX_ENTITY_ID
 
 # After so many entities for which the condition costs too much, the next ones would too.
 MAX_OVER_BUDGET = 10

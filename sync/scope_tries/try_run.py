@@ -16,10 +16,10 @@ from sync.background_reads.paced_recorder import PacedRecorder
 from sync.comparisons.confirmation.subject_states import find_erased
 from sync.jobs.running_job import JobLost, JobStopped, RunningJob, ShouldContinue
 from sync.models import ConditionTry, Connection, JobState, TriedEntities, TriedEntity
+from webhooks.made_events import MAX_ENTITY_ID
 
 # Of each outcome that the page shows.
 MAX_EXAMPLES = 20
-MAX_ENTITY_ID = 128
 _RENEW_SECONDS = 15.0
 
 

@@ -19,7 +19,7 @@ _UNMAPPABLE_CODES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a subject is counted as: a kind of difference, or a ComparisonCount; empty: as nothing."""
+    """What a subject is counted as: a DifferenceKind or a ComparisonCount; empty if it is not counted."""
 
     count: str
     record_id: str = ""

@@ -47,8 +47,8 @@ from sync.planning.references import FindRecords, Reference, ReferenceLookup
 from sync.planning.scope import ConditionFailed, in_scope
 from sync.references.linked_records import record_finder
 from sync.references.missing_references import REFERENCE_MISSING_CODE
+from webhooks.made_events import MAX_ENTITY_ID
 
-_MAX_ENTITY_ID = 128
 _UNMAPPABLE_CODES: Mapping[type[EntityNotMappable], str] = {
     MappingOverBudget: "mapping-over-budget",
     TooManyReferences: "too-many-references",
@@ -500,4 +500,4 @@ def _group(rows: Iterable[ComparisonRecord], column: str) -> dict[bytes, list[Co
 
 
 def _is_storable(entity_id: str) -> bool:
-    return 0 < len(entity_id) <= _MAX_ENTITY_ID and "\0" not in entity_id
+    return 0 < len(entity_id) <= MAX_ENTITY_ID and "\0" not in entity_id
