@@ -8,18 +8,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests.faults.fleet.hub_fleet import Fleet, Member
 from tests.support.processes.hub_processes import ROOT
 
 ROUTE = "aurora-user-shop"
 _PROGRESS = "SELECT state, phase, read_records, read_entities FROM sync_comparison ORDER BY id DESC LIMIT 1"
-_END_LEASE = "UPDATE sync_job SET lease_until = '2020-01-01 00:00:00+00:00' WHERE kind = 'comparison' AND state = 'running'"
+# The lease of a job is a minute: who claims it next is what the tests show, not how long that takes.
+_END_LEASES = "UPDATE sync_job SET lease_until = '2020-01-01 00:00:00+00:00' WHERE state = 'running'"
 
 
 def write(fleet: Fleet, statement: str) -> None:
@@ -34,30 +35,42 @@ def write(fleet: Fleet, statement: str) -> None:
             return
 
 
+class Moment(Protocol):
+    """When to kill the process of a kind."""
+
+    @property
+    def kind(self) -> str: ...
+    def is_reached(self, fleet: Fleet) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class KillPoint:
-    """Where to kill the process of a kind: in a phase of the comparison, once so many items of it were read."""
+    """In a phase of the comparison, once so many items of it were read."""
 
     kind: str
     phase: str
     read: int = 0
 
-    def is_reached(self, phase: str, read_records: int, read_entities: int) -> bool:
-        read = {"records": read_records, "entities": read_entities}.get(phase, 0)
-        return phase == self.phase and read >= self.read
+    def is_reached(self, fleet: Fleet) -> bool:
+        rows = fleet.hub.rows(_PROGRESS)
+        if not rows:
+            return False
+        state, phase, records, entities = rows[0]
+        read = {"records": records, "entities": entities}.get(phase, 0)
+        return state == "running" and phase == self.phase and bool(read >= self.read)
 
 
 @dataclass
-class ComparisonKiller:
-    """A context manager that kills a process at each point, in their order, and restarts it. `killed`: those reached."""
+class FleetKiller:
+    """A context manager that kills a process at each moment, in their order, and restarts it. `killed`: those reached."""
 
     fleet: Fleet
-    points: tuple[KillPoint, ...]
-    killed: list[KillPoint] = field(default_factory=list)
+    moments: Sequence[Moment]
+    killed: list[Moment] = field(default_factory=list)
     _stopped: threading.Event = field(default_factory=threading.Event)
 
-    def __enter__(self) -> "ComparisonKiller":
-        self._thread = threading.Thread(target=self._run, name="comparison-killer")
+    def __enter__(self) -> "FleetKiller":
+        self._thread = threading.Thread(target=self._run, name="fleet-killer")
         self._thread.start()
         return self
 
@@ -66,21 +79,16 @@ class ComparisonKiller:
         self._thread.join()
 
     def _run(self) -> None:
-        for point in self.points:
-            while not self._is_reached(point):
+        for moment in self.moments:
+            while not moment.is_reached(self.fleet):
                 if self._stopped.wait(0.01):
                     return
-            victim = (self.fleet.workers if point.kind == "worker" else self.fleet.webs)[0]
+            victim = (self.fleet.workers if moment.kind == "worker" else self.fleet.webs)[0]
             kill_with_jobs(victim)
-            if point.kind == "worker":
-                # A lease of a minute: who claims the job next is what this shows, not how long that takes.
-                write(self.fleet, _END_LEASE)
+            if moment.kind == "worker":
+                write(self.fleet, _END_LEASES)
             victim.start()
-            self.killed.append(point)
-
-    def _is_reached(self, point: KillPoint) -> bool:
-        rows = self.fleet.hub.rows(_PROGRESS)
-        return bool(rows) and rows[0][0] == "running" and point.is_reached(*rows[0][1:])
+            self.killed.append(moment)
 
 
 def kill_with_jobs(member: Member) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from sandbox.identity import IdentityService
 from tests.faults.comparison.compared_fleet import (
-    ComparisonKiller,
+    FleetKiller,
     KillPoint,
     Traffic,
     compare,
@@ -121,7 +121,7 @@ def test_a_comparison_finds_each_seeded_difference_and_no_other(
             service.faults.add("slow", seconds=0.05, path="/api/(users|customers)$")
         with (
             Traffic(changing.change_one, clients=4, rate=size.rate) as traffic,
-            ComparisonKiller(fleet, size.kill_points) as killer,
+            FleetKiller(fleet, size.kill_points) as killer,
         ):
             result = compare(fleet)
         assert traffic.errors == []

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sandbox.base.service import SandboxService
-from tests.faults.comparison.compared_fleet import ComparisonKiller, KillPoint, compare, write
+from tests.faults.comparison.compared_fleet import FleetKiller, KillPoint, compare, write
 from tests.faults.fleet.hub_fleet import Services, running_fleet
 from tests.support.compared_people import fill_systems, seed_differences
 from tests.support.rows import in_submission_on_sqlite
@@ -63,7 +63,7 @@ def test_a_comparison_writes_nothing_to_either_system(
         for service in services:
             service.faults.add("slow", seconds=0.05, path=LISTS)
             disturb(service)
-        with ComparisonKiller(fleet, kills) as killer:
+        with FleetKiller(fleet, kills) as killer:
             result = compare(fleet)
         print(f"\n{result}")
         assert killer.killed == list(kills), "a process was not killed where it should be"

@@ -12,12 +12,12 @@ from uuid import uuid4
 import pytest
 
 from tests.faults.comparison.compared_fleet import (
-    ComparisonKiller,
+    FleetKiller,
     KillPoint,
     compare,
     found_differences,
 )
-from tests.faults.first_load.killed_fleet import Moment, MomentKiller, decide
+from tests.faults.first_load.killed_fleet import RowCount, decide
 from tests.faults.fleet.hub_fleet import Fleet, Services, running_fleet
 from tests.support.compared_people import person_id, record_id
 from tests.support.first_load import FirstLoad, owners_of, records_of, shared_addresses
@@ -65,10 +65,10 @@ def test_a_first_load_writes_nothing_before_it_goes_live_and_duplicates_nobody(
         assert decide(fleet, "go-live", comparison) == {"mode": "live"}
         written = fleet.hub.rows(_WRITTEN)[0][0]
         moments = tuple(
-            Moment(kind, _WRITTEN, written + count)
+            RowCount(kind, _WRITTEN, written + count)
             for kind, count in (("worker", 3 * scale), ("web", 6 * scale), ("worker", 9 * scale))
         )
-        with MomentKiller(fleet, moments) as killer:
+        with FleetKiller(fleet, moments) as killer:
             assert decide(fleet, "make-equal", comparison) == {"state": "finished"}
             assert fleet.wait_until_idle()
         assert killer.killed == list(moments), "a process was not killed where it should be"
@@ -97,7 +97,7 @@ def observe_and_link(fleet: Fleet, load: FirstLoad) -> dict[str, Any]:
         KillPoint("web", "entities", 6 * load.scale),
         KillPoint("worker", "confirming"),
     )
-    with ComparisonKiller(fleet, points) as comparing:
+    with FleetKiller(fleet, points) as comparing:
         document = compare(fleet).document
     assert comparing.killed == list(points), "a process was not killed where it should be"
     counts = document["counts"]
@@ -106,11 +106,11 @@ def observe_and_link(fleet: Fleet, load: FirstLoad) -> dict[str, Any]:
     assert counts["found-by-value"] == len(load.certain) + len(load.undecided)
     assert counts["unknown-record"] == len(load.strangers)
     moments = (
-        Moment("worker", _MEMBERS, 4 * load.scale),
-        Moment("worker", _LINKS, 4 * load.scale),
-        Moment("web", _LINKS, 8 * load.scale),
+        RowCount("worker", _MEMBERS, 4 * load.scale),
+        RowCount("worker", _LINKS, 4 * load.scale),
+        RowCount("web", _LINKS, 8 * load.scale),
     )
-    with MomentKiller(fleet, moments) as linking:
+    with FleetKiller(fleet, moments) as linking:
         linked = decide(fleet, "link-all", document["comparison"])
     assert linking.killed == list(moments), "a process was not killed where it should be"
     return linked
