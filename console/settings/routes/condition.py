@@ -68,7 +68,7 @@ def condition_try_view(route_admin: AdminWithPages, request: HttpRequest, pk: in
     if not route_admin.has_view_permission(request):
         raise PermissionDenied
     rows = ConditionTry.objects.select_related("route__source", "route__target", "identity", "requested_by")
-    row = get_object_or_404(rows, uuid=key, route=pk)
+    row = get_object_or_404(rows, uuid=key, route__id=pk)
     may_change = route_admin.has_change_permission(request, row.route)
     if request.method == "POST":
         if not may_change:

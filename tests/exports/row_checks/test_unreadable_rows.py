@@ -45,7 +45,7 @@ NOT_READ = frozenset(
     {
         *("payload", "answer", "address", "key", "findings", "request", "response", "token", "due_at"),
         *("not_before", "opened_at", "lease_until", "covered_by", "state_before_recheck", "payload_choice"),
-        *("trace", "failure_key"),
+        *("trace", "failure_key", "language"),
     }
 )
 
