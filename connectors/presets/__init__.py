@@ -5,12 +5,21 @@ Each JSON file is a preset. Its name is that of the preset.
 
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from config_schema.declared import setting
 from config_schema.kinds import AnyValue, Text
 from config_schema.preset_files import PresetMetadata, read_preset_files
+from config_schema.settings import SettingValues
+from connectors.presets.described_ends import (
+    ACCEPTED_FIELDS,
+    PROVIDED_VALUES,
+    SAMPLE_ENTITIES,
+    AcceptedField,
+    mark_fields,
+)
 
 
 class ConnectionPreset(PresetMetadata):
@@ -23,6 +32,29 @@ class ConnectionPreset(PresetMetadata):
     connector_settings: Mapping[str, Any] = setting(
         AnyValue(), "The settings of its connector.", name="settings", example={"entities": {}}
     )
+    provides: Mapping[str, Mapping[str, str]] = setting(
+        PROVIDED_VALUES,
+        "Of an identity service: the place of each value in an entity, by entity type and by meaning.",
+        default={},
+        example={"USER": {"given_name": "name.givenName"}},
+    )
+    accepts: Mapping[str, tuple[AcceptedField, ...]] = setting(
+        ACCEPTED_FIELDS,
+        "Of a target: the fields of a record that the preset writes, by entity type.",
+        default={},
+        example={"USER": [{"field": "email", "meaning": "email", "required": True}]},
+    )
+    samples: Mapping[str, Any] = setting(
+        SAMPLE_ENTITIES,
+        "Of an identity service: an entity of each type, as a mapping gets it.",
+        default={},
+        example={"USER": {"name": {"givenName": "Anna"}}},
+    )
+
+    @classmethod
+    def _make(cls, values: SettingValues) -> Self:
+        preset = super()._make(values)
+        return replace(preset, accepts=mark_fields(preset.accepts, preset.connector_settings))
 
 
 # By the name of the file.
