@@ -46,25 +46,21 @@ def missing_fields(declaration: Mapping[str, Any], accepts: Sequence[AcceptedFie
 
 def _draft_rule(accepted: AcceptedField, provides: Mapping[str, str]) -> dict[str, Any] | None:
     """Return the rule of a field; None if nothing is known to fill it with."""
+    rule: dict[str, Any] | None
     path = _find_value(accepted.meaning, provides)
+    switches = {"only_on_create": accepted.is_only_on_create}
     if path is None:
-        return None if accepted.constant is None else {"constant": accepted.constant}
-    if accepted.convert is not None:
-        path = f"{path} | {accepted.convert}"
-    rule: dict[str, Any] = {"path": path}
-    if accepted.apply:
-        rule["apply"] = list(accepted.apply)
-    if accepted.linked is not None:
-        rule |= {"linked": accepted.linked, "when_missing": "leave_out"}
-    switches = {
-        "required": accepted.is_required,
-        "caseless": accepted.is_caseless,
-        "only_on_create": accepted.is_only_on_create,
-    }
-    rule |= {name: True for name, is_on in switches.items() if is_on}
-    if accepted.when_absent is not None:
-        rule["when_absent"] = accepted.when_absent
-    return rule
+        rule = None if accepted.constant is None else {"constant": accepted.constant}
+    else:
+        rule = {"path": path if accepted.convert is None else f"{path} | {accepted.convert}"}
+        switches |= {"required": accepted.is_required, "caseless": accepted.is_caseless}
+        if accepted.apply:
+            rule["apply"] = list(accepted.apply)
+        if accepted.linked is not None:
+            rule |= {"linked": accepted.linked, "when_missing": "leave_out"}
+        if accepted.when_absent is not None:
+            rule["when_absent"] = accepted.when_absent
+    return None if rule is None else rule | {name: True for name, is_on in switches.items() if is_on}
 
 
 def _find_value(meaning: str | None, provides: Mapping[str, str]) -> str | None:
