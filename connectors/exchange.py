@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, Protocol
 from connectors.contracts import errors
 from connectors.http.message_heads import count_request_bytes
 from connectors.http.message_types import DeadlineExceeded, HttpRequest, HttpResponse
-from connectors.values.answer_meaning import AnswerRule, Meaning, find_meaning, status_of
+from connectors.values.answer_meaning import AnswerRule, Meaning, find_rule, status_of
 from connectors.values.secret_scrubber import MASK, SecretScrubber
 
 Purpose = Literal["fetch", "list", "get", "search", "create", "update", "delete", "token", "probe"]
@@ -88,12 +88,14 @@ class ResponseClassification(NamedTuple):
 
     `status` is the status of the response or, if a rule of the settings matches, one that has the meaning of that rule.
     `error` is None for success. `matches_rule` is true if a rule decided, `may_renew` if new credentials may help.
+    `says` is the sentence of that rule for people, by language; None for that of the system.
     """
 
     status: int
     error: type[errors.ConnectorError] | None
     matches_rule: bool = False
     may_renew: bool = False
+    says: Mapping[str, str] | None = None
 
 
 class PreparedRequest(NamedTuple):
@@ -132,15 +134,14 @@ class PreparedRequest(NamedTuple):
         ExpressionOverBudget.
         """
         # Most requests have no rules.
-        meaning = (
-            find_meaning(self.answers, answer.status, answer.headers, answer.body) if self.answers else None
-        )
-        if meaning is not None:
-            status = status_of(meaning, answer.status)
-            kind = _ERROR_OF_MEANING.get(meaning) or errors.error_for_status(status)
+        rule = find_rule(self.answers, answer.status, answer.headers, answer.body) if self.answers else None
+        if rule is not None:
+            status = status_of(rule.means, answer.status)
+            kind = _ERROR_OF_MEANING.get(rule.means) or errors.error_for_status(status)
             error = None if status in accepted_statuses else kind
+            may_renew = rule.means is Meaning.CREDENTIALS
             return ResponseClassification(
-                status, error, matches_rule=True, may_renew=meaning is Meaning.CREDENTIALS
+                status, error, matches_rule=True, may_renew=may_renew, says=rule.says
             )
         may_renew = answer.status == 401
         if answer.status in errors.SUCCESS_STATUSES or answer.status in accepted_statuses:

@@ -28,6 +28,7 @@ class TargetResult:
 
     `action` is created, updated, deleted, none, observed or empty. `connection_name` is the system that `code` is
     about. `language` is the one in which it states that its `sentence` and `errors` are, empty if it states none.
+    `says` is the sentence that its settings have for people in their place, by language; None if they have none.
     """
 
     connection: str
@@ -40,6 +41,7 @@ class TargetResult:
     sentence: str | None
     errors: tuple[FieldProblem, ...]
     language: str = ""
+    says: Mapping[str, str] | None = None
 
     @property
     def may_succeed_later(self) -> bool:

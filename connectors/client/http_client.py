@@ -267,6 +267,7 @@ class HttpClient:
             maybe_applied=call.is_write and errors.write_may_have_applied(classification.status),
             status=classification.status,
             language=response.headers.get("content-language", "")[:_MAX_LANGUAGE_LENGTH],
+            says=classification.says,
         )
 
     def _seconds_to_wait(self, response: HttpResponse, *, is_throttled: bool) -> float | None:

@@ -1,6 +1,7 @@
 """Errors of the connectors: the system at fault, and whether a retry can help."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import ClassVar, Literal, Self
@@ -20,8 +21,9 @@ class ConnectorError(Exception):
     The message names the method and the path template, never a value, a secret or text of the remote system. If
     `maybe_applied`, a write may have reached the remote system. `retry_after` is the number of seconds to wait that the
     system asked for. `sentence` and `fields` are the system's own message, cleaned: it may be displayed but not logged.
-    `language` is the Content-Language of the response. `status` is the status of the response or, if a rule of the
-    settings matches, one that has the meaning of that rule.
+    `language` is the Content-Language of the response. `says` is the sentence that the settings have for people in
+    place of the system's message, by language; None if they have none. `status` is the status of the response or, if a
+    rule of the settings matches, one that has the meaning of that rule.
     """
 
     code_suffix: ClassVar[str]
@@ -38,6 +40,7 @@ class ConnectorError(Exception):
         maybe_applied: bool = False,
         status: int | None = None,
         language: str = "",
+        says: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.side = side
@@ -47,6 +50,7 @@ class ConnectorError(Exception):
         self.maybe_applied = maybe_applied
         self.status = status
         self.language = language
+        self.says = says
 
     @property
     def code(self) -> str:
@@ -127,6 +131,7 @@ class PositionRefused(RequestRejected):
             fields=rejected.fields,
             status=rejected.status,
             language=rejected.language,
+            says=rejected.says,
         )
 
 

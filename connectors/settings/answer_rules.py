@@ -1,12 +1,13 @@
 """Settings of what a response means: ordered rules. The first rule that fits decides. Pure."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from config_schema.declared import Declared, setting
 from config_schema.errors import SettingPath, SettingsInvalid
-from config_schema.kinds import Choice, JsonSchema, ValueKind
+from config_schema.kinds import Choice, JsonSchema, Text, ValueKind
 from config_schema.objects import ListOf
 from config_schema.rules import AllOf, AnyOf, Condition, Fits, Is, Requires, Rule, Stated
 from config_schema.translatable import join_texts, translatable
@@ -16,6 +17,11 @@ from connectors.values.answer_meaning import AnswerRule, Meaning
 from connectors.values.json_responses import JmesPathExpression
 
 MAX_RULES = 30
+# Of the answers to people: those of `config_schema.codes`.
+LANGUAGES = ("en", "fi")
+MAX_SENTENCE = 300
+# The meanings after which a person is told why their change was rejected.
+_SAID_TO_PEOPLE = frozenset({Meaning.REFUSED, Meaning.EXISTS})
 MAX_STATUSES = 20
 _LOWEST, _HIGHEST = 200, 599
 _CLASSES = {f"{first}xx": range(first * 100, first * 100 + 100) for first in range(2, 6)}
@@ -84,6 +90,61 @@ def _read_status(value: Any, place: SettingPath) -> Iterable[int]:
     if isinstance(value, bool) or not isinstance(value, int) or not _LOWEST <= value <= _HIGHEST:
         raise SettingsInvalid(place, "This must be a status from 200 to 599, or a class such as 4xx.")
     return (value,)
+
+
+_SENTENCE = Text(
+    re.compile(r"(?=.*\S)[^\x00-\x1f\x7f]{1,300}"),
+    translatable("at most %(most)s characters", most=MAX_SENTENCE),
+    translatable("This must be a sentence of at most %(most)s characters.", most=MAX_SENTENCE),
+)
+
+
+class SentencesByLanguage(dict[str, str]):
+    """Sentences by language, and `stated`: as they are written."""
+
+    stated: Any
+
+    def __init__(self, sentences: Mapping[str, str], stated: Any) -> None:
+        super().__init__(sentences)
+        self.stated = stated
+
+
+@dataclass(frozen=True)
+class SaidSentence(ValueKind[SentencesByLanguage]):
+    """Kind of one sentence for all languages of the hub's answers, or an object with one for each."""
+
+    label: str = translatable("sentence, or a sentence for each language")
+    limits: str = translatable(
+        "at most %(most)s characters; for each language: an object with %(languages)s",
+        most=MAX_SENTENCE,
+        languages=" and ".join(f"`{language}`" for language in LANGUAGES),
+    )
+
+    def read(self, value: Any, place: SettingPath) -> SentencesByLanguage:
+        if not isinstance(value, Mapping):
+            sentence = _SENTENCE.read(value, place)
+            return SentencesByLanguage(dict.fromkeys(LANGUAGES, sentence), sentence)
+        if set(value) != set(LANGUAGES):
+            listed = ", ".join(LANGUAGES)
+            raise SettingsInvalid(
+                place,
+                translatable("This must have one sentence for each of: %(languages)s.", languages=listed),
+            )
+        sentences = {language: _SENTENCE.read(value[language], (*place, language)) for language in LANGUAGES}
+        return SentencesByLanguage(sentences, dict(value))
+
+    def to_json(self, value: SentencesByLanguage) -> Any:
+        return value.stated
+
+    def to_schema(self) -> JsonSchema:
+        one = _SENTENCE.to_schema()
+        each: JsonSchema = {
+            "type": "object",
+            "properties": dict.fromkeys(LANGUAGES, one),
+            "required": list(LANGUAGES),
+            "additionalProperties": False,
+        }
+        return {"anyOf": [one, each]}
 
 
 WHEN_TEXT = translatable(
@@ -168,10 +229,22 @@ def rule_list(meanings: Collection[Meaning]) -> ListOf[Any]:
         (join_texts(" ", (f"`{one}`", join_texts("", ("(", MEANING_TEXTS[one], ")")))) for one in meanings),
     )
     choices = tuple(meanings)
+    told = [meaning.value for meaning in choices if meaning in _SAID_TO_PEOPLE]
 
     class StatedRule(AnswerCondition):
         means: Meaning = setting(
             Choice(choices), translatable("What it means: %(names)s.", names=listed), example=choices[0]
+        )
+        says: Mapping[str, str] | None = setting(
+            SaidSentence(),
+            "The sentence that answers to the source contain in place of the system's message, for example because "
+            "people would not understand it. One sentence for all languages of answers, or one for each. Operators "
+            "still see the message of the system with the attempt.",
+            default=None,
+            example={
+                "en": "This address is already taken. Use another one.",
+                "fi": "Osoite on jo käytössä. Anna toinen osoite.",
+            },
         )
 
         rules = (
@@ -181,6 +254,12 @@ def rule_list(meanings: Collection[Meaning]) -> ListOf[Any]:
                 when=AllOf(_HAS_ERROR, _MEANS_DONE),
                 then=_HAS_WHEN,
                 at="when",
+            ),
+            Requires(
+                sentence="Only a rule that means `refused` or `exists` has `says`.",
+                when=Stated("says"),
+                then=Is("means", *told),
+                at="says",
             ),
         )
 

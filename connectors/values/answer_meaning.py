@@ -67,12 +67,14 @@ class AnswerRule:
     """Rule for what a response means.
 
     `statuses` is empty for every status. `condition` is an expression that must be true of `{status, headers, body}`;
-    None for every response.
+    None for every response. `says` is the sentence for people in place of the system's, by language; None for the
+    system's.
     """
 
     means: Meaning
     statuses: frozenset[int] = frozenset()
     condition: JmesPathExpression | None = None
+    says: Mapping[str, str] | None = None
 
     def fits_status(self, status: int) -> bool:
         """Return True if the rule is about responses with this status."""
@@ -82,7 +84,18 @@ class AnswerRule:
 def find_meaning(
     rules: Iterable[AnswerRule], status: int, headers: Mapping[str, str], body: bytes
 ) -> Meaning | None:
-    """Return what the first rule that fits says of a response; None if no rule fits, and the status decides.
+    """Return the meaning of a response by the first rule that fits; None if no rule fits, and the status decides.
+
+    Raises ExpressionOverBudget.
+    """
+    rule = find_rule(rules, status, headers, body)
+    return None if rule is None else rule.means
+
+
+def find_rule(
+    rules: Iterable[AnswerRule], status: int, headers: Mapping[str, str], body: bytes
+) -> AnswerRule | None:
+    """Return the first rule that fits a response; None if no rule fits, and the status decides.
 
     A condition sees an object with `status`, `headers` (names in lower case) and `body`: its JSON, null if it is empty,
     its first 64 KiB as text if it is not JSON. Raises ExpressionOverBudget.
@@ -93,18 +106,18 @@ def find_meaning(
         if not rule.fits_status(status):
             continue
         if rule.condition is None:
-            return rule.means
+            return rule
         if document is None:
             # Once for all conditions: a body may have a megabyte.
             document = describe_response(status, headers, body)
             budget = ExpressionBudget(MAX_RULE_STEPS, MAX_RULE_BYTES)
         if rule.condition.is_true(document, budget):
-            return rule.means
+            return rule
     return None
 
 
 def describe_response(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
-    """Return a response as expressions see it: `status`, `headers` and `body`, as in `find_meaning`."""
+    """Return a response as expressions see it: `status`, `headers` and `body`, as in `find_rule`."""
     return {"status": status, "headers": dict(headers), "body": _read_body(body)}
 
 

@@ -338,11 +338,13 @@ def _texts_of(value: Any) -> Iterator[str]:
 
 
 def _answer_document(result: AttemptResult) -> dict[str, Any] | None:
-    """Return the remote system's sentence and field errors, for the source's answer and for support; None if it gave
-    none.
+    """Return the remote system's sentence and field errors, and the sentence that the settings have in its place, for
+    the source's answer and for support; None without any.
     """
-    if result.sentence is None and not result.errors:
+    if result.sentence is None and not result.errors and result.says is None:
         return None
     errors = [{"field": error.field, "code": error.code, "detail": error.detail} for error in result.errors]
-    stated = {"language": result.language} if result.language else {}
+    stated: dict[str, Any] = {"language": result.language} if result.language else {}
+    if result.says is not None:
+        stated["says"] = dict(result.says)
     return {"sentence": result.sentence, "errors": errors, **stated}

@@ -1,6 +1,7 @@
 """The result of an attempt, as one value: made of its findings, or of the error that stopped it."""
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -54,10 +55,11 @@ class AttemptResult:
     `retry_delay` is the number of seconds until the next attempt; None if there is none. `uses_attempt` is false if the
     delivery could not influence the result, for example while its connection is paused. If `may_still_arrive`, a write
     was sent, and the target may apply it at any later time. `language` is the one that the remote system states for its
-    sentence. `missing` has the entities whose records the delivery waits or has waited for or, after a success, whose
-    records are missing from its record. `taken` has the entities whose records hold values that the target refused.
-    `found_code` is that of what the attempt found. It is another one than `code` only if the route observes: that with
-    which the attempt of a live route would have failed or been held, or that of an entity outside the scope.
+    sentence. `says` is the sentence for people in its place, by language, if the settings have one. `missing` has the
+    entities whose records the delivery waits or has waited for or, after a success, whose records are missing from its
+    record. `taken` has the entities whose records hold values that the target refused. `found_code` is that of what the
+    attempt found. It is another one than `code` only if the route observes: that with which the attempt of a live route
+    would have failed or been held, or that of an entity outside the scope.
     """
 
     outcome: AttemptOutcome
@@ -72,6 +74,7 @@ class AttemptResult:
     may_still_arrive: bool = False
     missing: frozenset[Reference] = frozenset()
     language: str = ""
+    says: Mapping[str, str] | None = None
     taken: TakenValues = NONE_TAKEN
     found_code: str = ""
 
@@ -270,6 +273,7 @@ def _request_result(error: ConnectorError, claim: Claim) -> AttemptResult:
         _failed_result(claim, error.code, error.retryable, error.retry_after, error.sentence, error.fields),
         may_still_arrive=error.maybe_applied,
         language=error.language,
+        says=error.says,
     )
     if not isinstance(error, HubExhausted):
         return result

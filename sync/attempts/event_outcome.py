@@ -145,6 +145,7 @@ def _delivery_result(delivery: Delivery, attempt: Attempt | None) -> TargetResul
     # A failure of the identity service is named as such, although each result belongs to a target.
     responsible = delivery.connection_of_code(delivery.code)
     relays = responsible.relays_sentences and delivery.code in _ABOUT_DATA
+    says = remote_answer.get("says") if delivery.code in _ABOUT_DATA else None
     return TargetResult(
         connection=delivery.target.slug,
         connection_name=responsible.name,
@@ -155,10 +156,12 @@ def _delivery_result(delivery: Delivery, attempt: Attempt | None) -> TargetResul
         is_retrying=state == State.RETRYING,
         sentence=remote_answer.get("sentence") if relays else None,
         errors=tuple(
-            FieldProblem(error["field"], error["code"], error["detail"] if relays else "")
+            # Our sentence stands in place of all that the system says.
+            FieldProblem(error["field"], error["code"], error["detail"] if relays and not says else "")
             for error in remote_answer.get("errors", [])
         ),
         language=remote_answer.get("language", ""),
+        says=says,
     )
 
 

@@ -49,6 +49,7 @@ def classify_refusal(
             fields=error.fields,
             status=error.status,
             language=error.language,
+            says=error.says,
         )
     return error
 

@@ -66,7 +66,7 @@ class CanailleToDirectus(Pair):
 
     def create_conflicting_record(self, entity_id: str, person: Person) -> str:
         self._directus.create("/items/customers", {"id": f"other-{entity_id}", "email": person.email})
-        return f'Value "{person.email}" for field "email" in collection "customers" has to be unique.'
+        return "A value that must be unique, such as the e-mail address, belongs to another record already."
 
     def create_group(self, name: str, members: list[str]) -> str:
         return self._canaille.create_group(name, members)

@@ -37,7 +37,7 @@ class DirectusToVendure(DirectusPair):
 
     def create_conflicting_record(self, entity_id: str, person: Person) -> str:
         self._vendure.create_customer(f"other-{entity_id}", "Somebody", "Else", person.email)
-        return "The email address is not available."
+        return "This e-mail address belongs to another customer already."
 
     def find_members(self, group_id: str, name: str) -> list[str] | None:
         group = self._vendure.find_group(name)

@@ -277,7 +277,11 @@ def _failure_answer(outcome: EventOutcome, language: Language, reference: str, i
 
 
 def _relayed_sentence(result: TargetResult, language: Language) -> str | None:
-    """Return the system's own sentence; in another language than the answer's, as a quotation after ours."""
+    """Return the sentence that the settings have for this failure; without one the system's own, in another language
+    than the answer's as a quotation after ours.
+    """
+    if result.says:
+        return result.says.get(language)
     sentence = result.sentence
     if not sentence or is_in_language(sentence, language, result.language):
         return sentence

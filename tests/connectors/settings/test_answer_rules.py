@@ -1,11 +1,12 @@
 """The setting of ordered rules, what it refuses, and what the rules say of responses."""
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from config_schema.codes.messages import Language
 from config_schema.declared import Declared, nullable
 from config_schema.errors import SettingsInvalid
 from config_schema.objects import Object
@@ -151,3 +152,33 @@ def test_a_condition_among_the_error_texts_is_refused_with_the_rule_to_write(set
         settings.read(document | {"error": {"sentence": "message", "when": "error"}}, ())
     assert caught.value.pointer == "/error/when"
     assert "a rule of “answers” instead" in caught.value.sentence
+
+
+@pytest.mark.parametrize(
+    ("rule", "place"),
+    [
+        ({"says": "Taken."}, None),
+        ({"says": {"en": "Taken.", "fi": "Varattu."}}, None),
+        ({"says": {"en": "Taken."}}, "says"),
+        ({"says": {"en": "Taken.", "fi": " "}}, "says/fi"),
+        ({"says": "x" * 301}, "says"),
+        ({"says": "two\nlines"}, "says"),
+        ({"says": "Gone.", "means": "absent"}, "says"),
+    ],
+)
+def test_a_sentence_of_ours_is_for_rejections_and_for_all_languages(
+    rule: dict[str, Any], place: str | None
+) -> None:
+    document = {
+        "entities": {"USER": make_operations("/u")},
+        "answers": [{"status": 409, "means": "refused"} | rule],
+    }
+    if place is None:
+        read = TARGET_SETTINGS.read(document, ())
+        [said] = [one.says for one in read.answers]
+        assert set(said or {}) == set(get_args(Language))
+        assert TARGET_SETTINGS.to_json(read)["answers"][0]["says"] == rule["says"]
+        return
+    with pytest.raises(SettingsInvalid) as caught:
+        TARGET_SETTINGS.read(document, ())
+    assert caught.value.pointer == f"/answers/0/{place}"

@@ -78,7 +78,7 @@ class Pair(ABC):
     def create_conflicting_record(self, entity_id: str, person: Person) -> str:
         """Store a record in the target that a record of this person would conflict with.
 
-        Returns a part of the sentence with which the target itself refuses it.
+        Returns a part of the sentence that the answer has then: of the preset's rule, or of the target itself.
         """
 
     @abstractmethod
