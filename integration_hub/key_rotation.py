@@ -12,7 +12,7 @@ from django.db import models, transaction
 from audit.models import SigningKey
 from database.encryption.at_rest import CannotDecrypt, EncryptedJSONField, encrypt_again
 from exports.models import Export
-from sync.models import Connection, RefreshedToken
+from sync.models import Connection, PairDraft, RefreshedToken
 from webhooks.models import Payload, Pepper, SourceSecret, SubjectKey
 
 BATCH_SIZE = 500
@@ -38,6 +38,7 @@ ENCRYPTED_COLUMNS = (
     EncryptedColumn("pepper", Pepper, "encrypted"),
     EncryptedColumn("secrets", SourceSecret, "value"),
     EncryptedColumn("credentials", Connection, "credentials"),
+    EncryptedColumn("credentials of pairs in the making", PairDraft, "credentials"),
     EncryptedColumn("refresh tokens", RefreshedToken, "tokens", ~models.Q(tokens=None)),
     EncryptedColumn("signing keys", SigningKey, "private"),
     EncryptedColumn("keys of exports", Export, "register_key"),

@@ -99,6 +99,7 @@ from sync.models.match_linking import (
     MatchLinkingState,
     MatchOutcome,
 )
+from sync.models.pair_draft import PairDraft
 from sync.models.person_request import (
     MemberState,
     PersonRequest,
@@ -205,6 +206,7 @@ __all__ = [
     "NotificationState",
     "PayloadChoice",
     "PeriodicTask",
+    "PairDraft",
     "PersonRequest",
     "PersonRequestKind",
     "PersonRequestMember",

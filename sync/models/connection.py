@@ -119,6 +119,16 @@ class Connection(Pausable):
     uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     slug = models.SlugField(max_length=64, unique=True)
     name = models.CharField(max_length=120)
+    # Information only: settings are never read through it. With a default of the database, because processes of 0.1.0
+    # add connections while it is upgraded.
+    preset = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="the preset that its settings were copied from",
+    )
     side = models.CharField(max_length=12, choices=ConnectionSide)
     connector = models.CharField(
         max_length=32, choices=[(name, gettext_lazy(label)) for name, label in sorted(CONNECTORS.items())]
