@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from config_schema.declared import setting
-from config_schema.kinds import AnyValue, Text
+from config_schema.declared import nullable, setting
+from config_schema.kinds import AnyText, AnyValue, Text
+from config_schema.objects import ListOf
 from config_schema.preset_files import PresetMetadata, read_preset_files
 from config_schema.settings import SettingValues
 from connectors.presets.described_ends import (
@@ -20,6 +21,7 @@ from connectors.presets.described_ends import (
     AcceptedField,
     mark_fields,
 )
+from connectors.presets.questions import MAX_QUESTIONS, PresetQuestion
 
 
 class ConnectionPreset(PresetMetadata):
@@ -31,6 +33,18 @@ class ConnectionPreset(PresetMetadata):
     )
     connector_settings: Mapping[str, Any] = setting(
         AnyValue(), "The settings of its connector.", name="settings", example={"entities": {}}
+    )
+    base_url: str = setting(
+        AnyText(),
+        "The base URL, if it is the same for all installations.",
+        default="",
+        example="https://api.example.com",
+    )
+    questions: tuple[PresetQuestion, ...] = nullable(
+        ListOf(PresetQuestion.kind, MAX_QUESTIONS),
+        "What must be filled in before the settings fit an installation.",
+        absent=(),
+        example=[{"placeholder": "REALM", "label": "Name of the realm"}],
     )
     provides: Mapping[str, Mapping[str, str]] = setting(
         PROVIDED_VALUES,

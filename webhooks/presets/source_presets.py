@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from config_schema.declared import Declared, nullable, setting
-from config_schema.kinds import AnyText, AnyValue, Choice, Text, TextMap
+from config_schema.kinds import AnyText, AnyValue, Choice, Text, TextList, TextMap
 from config_schema.objects import ListOf
 from config_schema.preset_files import PresetMetadata, read_preset_files
 
 MAX_SAMPLES = 10
 MAX_EVENTS = 20
+SECRET_MAKERS = ("hub", "sender")
 
 
 class ExpectedEvent(Declared):
@@ -66,6 +67,19 @@ class SourceFields(Declared):
 class SourcePreset(PresetMetadata):
     """A known sender."""
 
+    identity: tuple[str, ...] = nullable(
+        TextList(),
+        "The presets of the identity connections that fetch its entities, by name. Without it, any may.",
+        absent=(),
+        example=["keycloak-identity"],
+    )
+    secret_made_by: str = setting(
+        Choice(SECRET_MAKERS),
+        "Who makes the secret: the hub does, and it is entered at the sender; or the sender, once it knows the "
+        "endpoint.",
+        default="hub",
+        example="sender",
+    )
     source: SourceFields = setting(SourceFields.kind, "Fields of the source.", example={"scheme": "none"})
     samples: tuple[RecordedRequest, ...] = setting(
         ListOf(RecordedRequest.kind, MAX_SAMPLES), "Recorded requests of the sender.", example=[]

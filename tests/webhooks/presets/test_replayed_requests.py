@@ -41,6 +41,7 @@ PLACES: dict[str, tuple[Place, Place, Place]] = {
         ("data", "events", 0, "uuid"),
     ),
     "ory-kratos": (("eventType",), ("timestamp",), ()),
+    "sandbox": (("eventType",), ("timestamp",), ()),
     "trivore": (("eventType",), ("timestamp",), ()),
     "workos": (("event",), ("created_at",), ("id",)),
     "zitadel-actions": (("event_type",), ("created_at",), ("sequence",)),

@@ -9,13 +9,12 @@ from typing import Any
 
 from webhooks.presets.source_presets import RecordedRequest
 
+_STANDARD = (
+    "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr",
+    "whsec_AAKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr",
+)
 # By preset, in the form that the sender gives out: a secret, and one that is not stored.
-SECRETS: Mapping[str, tuple[str, str]] = {
-    "clerk": (
-        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr",
-        "whsec_AAKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr",
-    ),
-}
+SECRETS: Mapping[str, tuple[str, str]] = {"clerk": _STANDARD, "sandbox": _STANDARD}
 _TEXTS = ("the-test-secret-of-the-sender-0001", "another-test-secret-of-a-sender-02")
 
 Signer = Callable[[RecordedRequest, bytes, str, float], dict[str, str]]
@@ -35,12 +34,17 @@ def _hex(secret: str, content: bytes) -> str:
     return hmac.digest(secret.encode(), content, hashlib.sha256).hex()
 
 
-def _svix(request: RecordedRequest, body: bytes, secret: str, at: float) -> dict[str, str]:
-    message, seconds = request.headers["svix-id"], str(int(at))
-    key = base64.b64decode(secret.removeprefix("whsec_"))
-    digest = hmac.digest(key, f"{message}.{seconds}.".encode() + body, hashlib.sha256)
-    signature = f"v1,{base64.b64encode(digest).decode()}"
-    return {"svix-timestamp": seconds, "svix-signature": signature}
+def _standard_webhook(prefix: str) -> Signer:
+    """An HMAC of id, time and body, in headers that begin with `prefix`."""
+
+    def sign(request: RecordedRequest, body: bytes, secret: str, at: float) -> dict[str, str]:
+        message, seconds = request.headers[f"{prefix}-id"], str(int(at))
+        key = base64.b64decode(secret.removeprefix("whsec_"))
+        digest = hmac.digest(key, f"{message}.{seconds}.".encode() + body, hashlib.sha256)
+        signature = f"v1,{base64.b64encode(digest).decode()}"
+        return {f"{prefix}-timestamp": seconds, f"{prefix}-signature": signature}
+
+    return sign
 
 
 def _timed(header: str, separator: str, *, unit: int = 1) -> Signer:
@@ -85,7 +89,7 @@ def write_body(preset: str, document: Any, secret: str) -> bytes:
 SIGNERS: Mapping[str, Signer] = {
     "auth0-event-streams": _static("Authorization", "Bearer "),
     "authentik": _static("Authorization", "Bearer "),
-    "clerk": _svix,
+    "clerk": _standard_webhook("svix"),
     "cloudevents": _static("Authorization", "Bearer "),
     "directus-flows": _static("X-Hub-Token"),
     "entra-id": lambda *_: {},
@@ -95,11 +99,12 @@ SIGNERS: Mapping[str, Signer] = {
     "logto": _body_hmac("logto-signature-sha-256"),
     "okta-event-hooks": _static("Authorization"),
     "ory-kratos": _static("X-Api-Key"),
+    "sandbox": _standard_webhook("webhook"),
     "workos": _timed("WorkOS-Signature", ", ", unit=1_000),
     "zitadel-actions": _timed("ZITADEL-Signature", ","),
 }
 # Senders whose secret or signature covers the body, and those that also sign a time.
-SIGN_BODY = ("clerk", "fusionauth", "keycloak", "logto", "workos", "zitadel-actions")
-SIGN_TIME = ("clerk", "workos", "zitadel-actions")
+SIGN_BODY = ("clerk", "fusionauth", "keycloak", "logto", "sandbox", "workos", "zitadel-actions")
+SIGN_TIME = ("clerk", "sandbox", "workos", "zitadel-actions")
 SECRET_IN_BODY = ("entra-id",)
 UNSIGNED = ("trivore",)
