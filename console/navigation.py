@@ -64,6 +64,7 @@ MENU: Sequence[tuple[Text, Sequence[MenuEntry]]] = (
     (
         _("Configure"),
         (
+            MenuEntry(_("Connect systems"), "admin:pairs", "sync.add_route"),
             MenuEntry(_("Sources"), "admin:webhooks_source_changelist", "webhooks.view_source"),
             MenuEntry(_("Connections"), "admin:sync_connection_changelist", "sync.view_connection"),
             MenuEntry(_("Routes"), "admin:sync_route_changelist", "sync.view_route"),

@@ -26,6 +26,12 @@ SEE_DIFFERENCES = "sync.view_differences"
 SEE_LEARNING = "webhooks.see_learning_requests"
 # To link the records of a target again.
 RELINK_PERMISSIONS = ("sync.view_link", MAY_APPROVE)
+# To connect two systems on one page: what each of its parts asks for.
+PAIR_PERMISSIONS = (
+    *("webhooks.add_source", "webhooks.change_source", "webhooks.add_sourcesecret"),
+    *("sync.add_connection", "sync.view_connection", "sync.add_mapping", "sync.add_route", MAY_CHANGE_ROUTES),
+    MAY_TEST,
+)
 
 
 def approval_limit(user: Any) -> int:

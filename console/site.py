@@ -49,6 +49,9 @@ class ConsoleSite(AdminSite):
         from console.entities.make_equal import equal_view
         from console.entities.record_link import record_link_view
         from console.entities.views import entity_view
+        from console.pairs.created import created_view
+        from console.pairs.review import review_view
+        from console.pairs.views import choose_view, details_view, discard_view, pair_view, pairs_view
         from console.people.preferences import preferences_view
         from console.reference.views import help_view, index_view, page_view, presets_view, schema_view
 
@@ -61,6 +64,13 @@ class ConsoleSite(AdminSite):
             ),
             path("help/", self.admin_view(help_view), name="help"),
             path("preferences/", self.admin_view(preferences_view), name="preferences"),
+            path("connect/", self.admin_view(pairs_view), name="pairs"),
+            path("connect/<uuid:pair>/", self.admin_view(pair_view), name="pair"),
+            path("connect/<uuid:pair>/choose/<slug:part>/", self.admin_view(choose_view), name="pair_choose"),
+            path("connect/<uuid:pair>/details/", self.admin_view(details_view), name="pair_details"),
+            path("connect/<uuid:pair>/review/", self.admin_view(review_view), name="pair_review"),
+            path("connect/<uuid:pair>/created/", self.admin_view(created_view), name="pair_created"),
+            path("connect/<uuid:pair>/discard/", self.admin_view(discard_view), name="pair_discard"),
             path("webhooks/entity/", self.admin_view(entity_view), name="webhooks_entity"),
             path("webhooks/entity/compare/", self.admin_view(compare_view), name="webhooks_entity_compare"),
             path("webhooks/entity/equal/", self.admin_view(equal_view), name="webhooks_entity_equal"),

@@ -128,6 +128,7 @@ def _save_connection(
         defaults={
             "name": name,
             "side": side,
+            "preset": preset_name,
             "connector": preset["connector"],
             "base_url": systems.identity_url if is_identity else systems.shop_url,
             "authentication": preset["authentication"],

@@ -27,6 +27,7 @@ OBJECT_LABELS = {
     "person-request": gettext_lazy("replay"),
     "comparison": gettext_lazy("comparison"),
     "route": gettext_lazy("route"),
+    "pair": gettext_lazy("pair"),
     "export": gettext_lazy("export"),
     "erasure": gettext_lazy("erasure"),
     "failures": gettext_lazy("failure group"),

@@ -138,19 +138,22 @@ class AuditedAdmin(AdminWithPages):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         # Many-to-many fields are stored here, so the values after the change can be read only now.
         super().save_related(request, form, formsets, change)
-        differences = diff_values(
-            form.values_before, self.stored_values(form.instance.pk), self._unrecorded_fields()
-        )
-        if differences or not change:
-            action = f"{self.audit_kind}.{'changed' if change else 'created'}"
-            record_action(
-                request, self.audit_stream(form.instance.pk), action, differences | reason_details(request)
-            )
+        self._record_differences(request, form.instance.pk, form.values_before, is_new=not change)
+
+    def _record_differences(
+        self, request: HttpRequest, pk: Any, before: FieldValues, *, is_new: bool
+    ) -> None:
+        differences = diff_values(before, self.stored_values(pk), self._unrecorded_fields())
+        if differences or is_new:
+            action = f"{self.audit_kind}.{'created' if is_new else 'changed'}"
+            record_action(request, self.audit_stream(pk), action, differences | reason_details(request))
         # An action of its own, so that auditors can filter for changes of secrets.
         if not self._encrypted_fields().isdisjoint(differences.get("changed", ())):
-            record_action(
-                request, self.audit_stream(form.instance.pk), "secret.changed", reason_details(request)
-            )
+            record_action(request, self.audit_stream(pk), "secret.changed", reason_details(request))
+
+    def record_addition(self, request: HttpRequest, row: models.Model) -> None:
+        """Append the entries of a new row that no form of this admin has saved. Call it in the transaction."""
+        self._record_differences(request, row.pk, {}, is_new=True)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         with transaction.atomic():

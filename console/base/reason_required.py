@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from console.base.audited_admin import AuditedAdmin
 from console.base.forms import ReasonForm
+from console.base.origin_page import return_to_origin
 
 
 def protected_relations(row: Model) -> list[str]:
@@ -57,6 +58,9 @@ class ReasonRequiredAdmin(AuditedAdmin):
         if not change:
             attach_reason(request, form)
         super().save_model(request, obj, form, change)
+
+    def response_post_save_add(self, request: HttpRequest, obj: Any) -> Any:
+        return return_to_origin(request, added=obj.pk) or super().response_post_save_add(request, obj)
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None

@@ -20,6 +20,7 @@ from sync.comparisons.requests import latest_comparison
 from sync.deliveries.routes import resolved_routes
 from sync.mappings.drafts import current_version
 from sync.models import Comparison, Route
+from sync.pairs.drafts import end_created_draft
 
 # A comparison that ended earlier says too little about now.
 MAX_AGE = timedelta(hours=24)
@@ -155,6 +156,8 @@ def _set_mode(route: Route, mode: Route.Mode, seen: datetime | None, now: dateti
             raise ModeChangeRefused(
                 _("The mode of the route was changed in the meantime. Nothing was changed.")
             )
+        if mode == Route.Mode.LIVE:
+            end_created_draft(route)
         details = {"before": {"mode": str(before)}, "after": {"mode": str(mode)}, **(entry.details or {})}
         append_entries(NewEntry(entry.stream, entry.action, entry.actor, details))
     route.mode, route.mode_since = mode, now

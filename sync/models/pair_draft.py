@@ -36,7 +36,8 @@ class PairDraft(models.Model):
         ordering = ["-pk"]
         constraints = [
             models.CheckConstraint(
-                condition=models.Q(route=None) | models.Q(credentials=None), name="created_pair_without_secrets"
+                condition=models.Q(route=None) | models.Q(credentials=None),
+                name="created_pair_without_secrets",
             )
         ]
 

@@ -1,9 +1,12 @@
-"""Test a connection as it is stored, outside any transaction, and store the results without secrets."""
+"""Test a connection outside any transaction, and store the results without secrets: one that is stored, or one that a
+person is about to create.
+"""
 
 import uuid
 from collections.abc import Sequence
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
 from django.db.models import Q
 from django.utils import timezone
@@ -49,16 +52,32 @@ def run_test_steps(connection: Connection) -> tuple[CheckStep, ...]:
     is_free = Q(ended_at__isnull=False) | Q(begun_at__lt=now - _MAX_DURATION)
     if not ConnectionTest.objects.filter(is_free, pk=connection.pk).update(begun_at=now, ended_at=None):
         raise AlreadyTesting
-    return check_connection(_test_subject(connection))
+    return check_connection(_checked(connection, _used_types(connection), _linked_items(connection)))
+
+
+def run_steps_of_unsaved(connection: Connection, used_types: frozenset[str]) -> tuple[CheckStep, ...]:
+    """Run the steps now for a connection that is not stored, in at most `MAX_SECONDS`. `used_types`: the entity types
+    that it will be used for.
+    """
+    return check_connection(_checked(connection, used_types))
 
 
 def store_steps(connection: Connection, steps: Sequence[CheckStep]) -> TestResult:
     """Store the results of a test, and return the result of all steps together."""
     is_good = all(step.is_good for step in steps)
-    step_documents = [step._asdict() | {"facts": dict(step.facts)} for step in steps]
-    values = {"ended_at": timezone.now(), "is_good": is_good, "steps": step_documents}
+    values = {"ended_at": timezone.now(), "is_good": is_good, "steps": step_documents(steps)}
     ConnectionTest.objects.filter(pk=connection.pk).update(**values)
-    if is_good:
+    return summarize_steps(steps)
+
+
+def step_documents(steps: Sequence[CheckStep]) -> list[dict[str, Any]]:
+    """Return steps as they are stored."""
+    return [step._asdict() | {"facts": dict(step.facts)} for step in steps]
+
+
+def summarize_steps(steps: Sequence[CheckStep]) -> TestResult:
+    """Return the result of all steps together."""
+    if all(step.is_good for step in steps):
         has_warning = any(step.code in WARNING_CODES for step in steps)
         return TestResult.WARNED if has_warning else TestResult.PASSED
     return TestResult.FAILED if any(step.is_good is False for step in steps) else TestResult.UNPROVED
@@ -69,7 +88,9 @@ def load_steps(test: ConnectionTest) -> tuple[CheckStep, ...]:
     return tuple(CheckStep(**step) for step in test.steps)
 
 
-def _test_subject(connection: Connection) -> CheckedConnection:
+def _checked(
+    connection: Connection, used_types: frozenset[str], linked_items: tuple[tuple[str, str], ...] = ()
+) -> CheckedConnection:
     return CheckedConnection(
         connector=connection.connector,
         base_url=connection.base_url,
@@ -79,8 +100,8 @@ def _test_subject(connection: Connection) -> CheckedConnection:
         deadline=connection.deadline_seconds,
         byte_cap=connection.byte_cap,
         request_id=f"test-{uuid.uuid4()}",
-        used_types=_used_types(connection),
-        linked_items=_linked_items(connection),
+        used_types=used_types,
+        linked_items=linked_items,
     )
 
 

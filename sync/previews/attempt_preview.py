@@ -139,7 +139,7 @@ def _open_connectors(
     connections = (claim.delivery.identity, claim.delivery.target)
     identity, target = (
         open_connector(
-            _limit_deadline(connection) if is_waited_for else connection,
+            limit_deadline(connection) if is_waited_for else connection,
             str(claim.attempt.key),
             recorder,
             scrubber,
@@ -150,7 +150,8 @@ def _open_connectors(
     return Connectors(identity, target)  # type: ignore[arg-type]
 
 
-def _limit_deadline(connection: Connection) -> Connection:
+def limit_deadline(connection: Connection) -> Connection:
+    """Return a copy of a connection whose calls take CALL_SECONDS at most."""
     # The cached connection is shared by threads.
     limited = copy.copy(connection)
     limited.deadline_seconds = min(limited.deadline_seconds, CALL_SECONDS)

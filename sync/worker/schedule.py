@@ -18,6 +18,7 @@ from sync.operations.failure_groups import refresh_failure_groups
 from sync.operations.ids_changed import pause_changed_targets
 from sync.operations.pauses import enforce_pauses, release_stranded
 from sync.operations.superseded_failures import supersede_failures
+from sync.pairs.drafts import delete_expired_drafts
 from sync.rechecks.due_rechecks import run_rechecks
 from sync.references.missing_references import schedule_all_arrived
 from sync.statistics.periodic_recount import recount_stale_hours
@@ -37,6 +38,7 @@ PERIODIC = (
     ScheduledWork("superseded", EverySeconds(10.0), supersede_failures),
     ScheduledWork("failures", EverySeconds(15.0), refresh_failure_groups),
     ScheduledWork("captures", EverySeconds(60.0), clean_up_captures),
+    ScheduledWork("pair-drafts", EverySeconds(600.0), delete_expired_drafts),
     ScheduledWork("logins", EverySeconds(60.0), report_past_hours),
 )
 # Work that takes long where much is stored, or that waits for other systems: each runs on a thread of its own.

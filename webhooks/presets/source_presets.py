@@ -12,7 +12,8 @@ from config_schema.preset_files import PresetMetadata, read_preset_files
 
 MAX_SAMPLES = 10
 MAX_EVENTS = 20
-SECRET_MAKERS = ("hub", "sender")
+# Who makes the secret of a source.
+HUB, SENDER = "hub", "sender"
 
 
 class ExpectedEvent(Declared):
@@ -74,11 +75,11 @@ class SourcePreset(PresetMetadata):
         example=["keycloak-identity"],
     )
     secret_made_by: str = setting(
-        Choice(SECRET_MAKERS),
+        Choice((HUB, SENDER)),
         "Who makes the secret: the hub does, and it is entered at the sender; or the sender, once it knows the "
         "endpoint.",
-        default="hub",
-        example="sender",
+        default=HUB,
+        example=SENDER,
     )
     source: SourceFields = setting(SourceFields.kind, "Fields of the source.", example={"scheme": "none"})
     samples: tuple[RecordedRequest, ...] = setting(

@@ -287,6 +287,9 @@ class ConnectionAdmin(CheckedAddressesAdmin):
         return initial | {field: chosen[field] for field in _PRESET_FIELDS} | {"side": side}
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        chosen = request.GET.get("preset", "")
+        if not change and chosen in PRESETS and PRESETS[chosen].connector == obj.connector:
+            obj.preset = chosen
         super().save_model(request, obj, form, change)
         if obj.read_credentials() is None:
             text = _(

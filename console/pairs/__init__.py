@@ -1,0 +1,1 @@
+"""How does a person connect two systems on one page?"""

@@ -1,0 +1,1 @@
+"""What has a person chosen and entered for a pair that does not exist yet?"""
