@@ -5,10 +5,10 @@ from typing import Any
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
 
-from sync.models import Comparison, ComparisonState, Connection, ConnectionSide, MappingVersion, Route
-from webhooks.models import Source
+from console.pairs.access import may_connect
+from sync.models import Comparison, ComparisonState, PairDraft, Route
+from sync.pairs.drafts import open_drafts
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,59 +22,22 @@ class SetupStep:
     button: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _StepText:
-    """The texts of a step whose first object is added in the console: of the model `model`, as `app_model`."""
-
-    name: str
-    text: str
-    model: str
-
-
-_STEPS = (
-    _StepText(
-        gettext_noop("Connect the identity service"),
-        gettext_noop("Where the hub fetches entities, and with which credentials."),
-        "sync_connection",
-    ),
-    _StepText(
-        gettext_noop("Connect the target system"),
-        gettext_noop("Where the hub sends changes. Use the test on its page to check the connection."),
-        "sync_connection",
-    ),
-    _StepText(
-        gettext_noop("Map the fields"),
-        gettext_noop("Which entity field becomes which record field."),
-        "sync_mapping",
-    ),
-    _StepText(
-        gettext_noop("Add a source"),
-        gettext_noop(
-            "Which system sends webhooks, and how their signature is verified. The page of the source shows the "
-            "endpoint."
-        ),
-        "webhooks_source",
-    ),
-    _StepText(
-        gettext_noop("Create a route"),
-        gettext_noop("From the source through the mapping to the target system."),
-        "sync_route",
-    ),
-)
-
-
 def list_setup_steps(user: Any) -> list[SetupStep]:
-    """Return the steps in the order in which they build on each other, by seven statements."""
-    sides = set(Connection.objects.values_list("side", flat=True).distinct())
-    done = (
-        ConnectionSide.IDENTITY in sides,
-        ConnectionSide.TARGET in sides,
-        MappingVersion.objects.exists(),
-        Source.objects.exists(),
-        Route.objects.exists(),
+    """Return the steps in the order in which they build on each other, by at most five statements."""
+    has_route = Route.objects.exists()
+    may = may_connect(user)
+    first = SetupStep(
+        _("Connect systems"),
+        _(
+            "Choose the sender and the target, and enter their addresses and credentials. The hub tests both, and "
+            "creates the source, the connections, the mapping and the route."
+        ),
+        has_route,
+        reverse("admin:pairs") if may else "",
+        _("Resume…") if may and open_drafts().filter(owner=user.pk).exists() else _("Connect…"),
     )
-    steps = [_setup_step(user, step, is_done) for step, is_done in zip(_STEPS, done, strict=True)]
     # Whoever sees this list has no event yet, so this step is always open.
+    waiting = PairDraft.objects.filter(owner=user.pk).exclude(route=None).first() if has_route else None
     first_webhook = SetupStep(
         _("Send the first webhook"),
         _(
@@ -82,9 +45,10 @@ def list_setup_steps(user: Any) -> list[SetupStep]:
             "plans and records the change, and writes nothing."
         ),
         is_done=False,
-        link="",
+        link=reverse("admin:pair_created", args=[waiting.uuid]) if waiting is not None and may else "",
+        button=_("Set up the sender…"),
     )
-    return [*steps, first_webhook, *_last_steps(user)]
+    return [first, first_webhook, *_last_steps(user)]
 
 
 def _last_steps(user: Any) -> list[SetupStep]:
@@ -112,15 +76,3 @@ def _last_steps(user: Any) -> list[SetupStep]:
             _("Go live…"),
         ),
     ]
-
-
-def _setup_step(user: Any, step: _StepText, is_done: bool) -> SetupStep:
-    label, _underscore, model_name = step.model.partition("_")
-    may_add = user.has_perm(f"{label}.add_{model_name}")
-    return SetupStep(
-        _(step.name),
-        _(step.text),
-        is_done,
-        reverse(f"admin:{step.model}_add") if may_add else "",
-        _("Add…"),
-    )

@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
+from config_schema.preset_files import PresetMetadata
 from connectors.presets import PRESETS
 from console.base.forms import parse_pk
 from console.base.origin_page import lead_back
@@ -89,7 +90,7 @@ def parse_choice(part: str, value: str) -> dict[str, Any] | None:
     """Return the choice that a form sent, as a draft stores it; None if there is no such system or mapping."""
     kind, _colon, name = value.partition(":")
     if kind == "id" and (key := parse_pk(name)) is not None:
-        return {"id": key} if _existing_rows(part).filter(pk=key).exists() else None
+        return _choice_of(_existing_rows(part).filter(pk=key))
     is_known = name in SOURCE_PRESETS if part == SENDER else is_preset_of(name, part)
     return {"preset": name} if kind == "preset" and is_known and part != MAPPING else None
 
@@ -101,8 +102,8 @@ def choose_identity(parts: Mapping[str, Any]) -> dict[str, Any] | None:
     sender = parts.get(SENDER, {})
     if "id" in sender:
         # The connection from which the routes of this source fetch.
-        used = Connection.objects.filter(pk__in=_identities_of(sender["id"])).values_list("pk", flat=True)[:2]
-        return {"id": used[0]} if len(used) == 1 else None
+        used = Connection.objects.filter(pk__in=_identities_of(sender["id"]))
+        return _choice_of(used) if used[:2].count() == 1 else None
     names = SOURCE_PRESETS[sender["preset"]].identity if sender.get("preset") in SOURCE_PRESETS else ()
     if len(names) != 1 or Connection.objects.filter(preset=names[0]).exists():
         # A connection to this system may exist already: a person says whether it is this one.
@@ -129,17 +130,17 @@ def needs_details(draft: PairDraft) -> bool:
 
 
 def describe_part(draft: PairDraft, part: str) -> str:
-    """Return the name of what was chosen for a part; empty if nothing was, or it does not exist any more."""
+    """Return the name of what was chosen for a part; empty if nothing was."""
     chosen = draft.parts.get(part, {})
-    if "id" in chosen:
-        return str(_existing_rows(part).filter(pk=chosen["id"]).values_list("name", flat=True).first() or "")
-    if part == SENDER and chosen:
-        return (
-            translate_text(SOURCE_PRESETS[chosen["preset"]].label)
-            if chosen["preset"] in SOURCE_PRESETS
-            else ""
-        )
-    return translate_text(PRESETS[chosen["preset"]].label) if chosen.get("preset") in PRESETS else ""
+    presets: Mapping[str, PresetMetadata] = SOURCE_PRESETS if part == SENDER else PRESETS
+    preset = presets.get(chosen.get("preset", ""))
+    return str(chosen.get("label", "")) if preset is None else translate_text(preset.label)
+
+
+def _choice_of(rows: Any) -> dict[str, Any] | None:
+    """Return the first of these rows as a draft stores it; None without any."""
+    row = rows.first()
+    return None if row is None else {"id": row.pk, "label": row.name}
 
 
 def _identities_of(source: int) -> Any:

@@ -84,7 +84,7 @@ def create_pair(request: HttpRequest, draft: PairDraft, reason: str) -> CreatedP
 def _create_parts(request: HttpRequest, draft: PairDraft, planned: PlannedPair, reason: str) -> CreatedPair:
     source, secret = _create_source(request, draft, reason)
     for connection in (planned.identity, planned.target):
-        if connection.pk is None:
+        if connection._state.adding:
             _create_connection(request, connection)
     mapping = planned.mapping or _create_mapping(request, planned, reason)
     return CreatedPair(_create_route(request, planned, source, mapping), secret)
@@ -173,9 +173,9 @@ def _finish_draft(request: HttpRequest, draft: PairDraft, route: Route, reason: 
     draft.route, draft.credentials, draft.tests = route, None, {}
     draft.parts = {SENDER: draft.parts[SENDER]}
     draft.save(update_fields=["route", "credentials", "tests", "parts"])
-    details = {"route": route.pk, "source": route.source_id, "mapping": route.mapping_id}
-    details |= {"identity": route.identity_id, "target": route.target_id, "reason": reason}
-    record_action(request, draft.stream, "pair.created", details)
+    parts = {"route": route.pk, "source": route.source_id, "mapping": route.mapping_id}
+    connections = {"identity": route.identity_id, "target": route.target_id}
+    record_action(request, draft.stream, "pair.created", {**parts, **connections, "reason": reason})
 
 
 def free_slug(model: Any, text: str) -> str:

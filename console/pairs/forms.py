@@ -1,6 +1,6 @@
 """The form of a connection that a pair in the making needs: its address, its credentials, and what its preset asks."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.utils.translation import gettext as _
@@ -22,9 +22,9 @@ class PartForm(ConnectionForm):
     `part` and `credentials` are what the draft stores.
     """
 
-    class Meta(ConnectionForm.Meta):
-        exclude: ClassVar[tuple[str, ...]] = ()
-        fields: ClassVar[tuple[str, ...]] = ("base_url",)
+    class Meta:
+        model = Connection
+        fields = ("base_url",)
 
     def __init__(self, draft: PairDraft, part: str, data: Any = None) -> None:
         self._preset_name = draft.parts[part]["preset"]

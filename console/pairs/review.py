@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django import forms
 from django.contrib import messages
@@ -141,10 +142,10 @@ def _run_tests(request: HttpRequest, draft: PairDraft, planned: PlannedPair) -> 
     if not begin_test(draft, len(CONNECTION_PARTS) * MAX_SECONDS + 10):
         messages.warning(request, _("A test of this pair is already running. Try again in a minute."))
         return
-    tested = {}
+    tested: dict[str, Any] = {}
     for part in CONNECTION_PARTS:
         connection: Connection = getattr(planned, part)
-        if connection.pk is None:
+        if connection._state.adding:
             steps = run_steps_of_unsaved(connection, frozenset({planned.entity_type}))
             tested[part] = {"at": timezone.now().isoformat(), "steps": step_documents(steps)}
             continue
@@ -159,7 +160,7 @@ def _run_tests(request: HttpRequest, draft: PairDraft, planned: PlannedPair) -> 
 def _load_test(draft: PairDraft, part: str, planned: PlannedPair) -> TestedConnection:
     connection: Connection = getattr(planned, part)
     now = timezone.now()
-    if connection.pk is not None:
+    if not connection._state.adding:
         last = load_last_test(connection, now)
         return TestedConnection(connection, last.steps if last else (), last.is_good if last else False)
     credentials = credential_names(connection.authentication)

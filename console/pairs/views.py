@@ -192,7 +192,7 @@ def describe_pair(draft: PairDraft) -> str:
 def _with_choice(draft: PairDraft, part: str, chosen: dict[str, Any]) -> dict[str, Any]:
     """Return the parts of a draft with a new choice. An unchanged one keeps what was entered for it."""
     kept = draft.parts.get(part, {})
-    if any(kept.get(name) == value for name, value in chosen.items()):
+    if any(kept.get(name) == value for name, value in chosen.items() if name != "label"):
         chosen = kept
     parts = {**draft.parts, part: chosen}
     if part == SENDER and chosen is not kept:

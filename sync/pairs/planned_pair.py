@@ -96,7 +96,7 @@ def find_preset(draft: PairDraft, part: str) -> str:
     chosen = draft.parts.get(part, {})
     if "id" in chosen:
         stored = Connection.objects.filter(pk=chosen["id"]).values_list("preset", flat=True).first()
-        return stored if stored in PRESETS else ""
+        return stored if stored and stored in PRESETS else ""
     return str(chosen.get("preset", ""))
 
 

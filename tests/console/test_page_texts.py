@@ -34,6 +34,7 @@ STATES = (
 LEFT_OUT = tuple(
     f"admin/{route}"
     for route in (
+        "connect/",
         "help/",
         "jsi18n/",
         "login/",
