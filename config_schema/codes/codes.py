@@ -13,7 +13,9 @@ from config_schema.codes.messages import LANGUAGES, CodeTexts, Language
 
 __all__ = [
     "CATALOGUE",
+    "HELD_EVENT_CODES",
     "HUB_FOUND_CODES",
+    "IGNORED_EVENT_CODES",
     "LANGUAGES",
     "NOT_STORED_CODES",
     "RETRYABLE_CODES",
@@ -103,20 +105,28 @@ _REQUEST: Mapping[str, _Row] = {
     "hub-moving": (503, "hub", True),
 }
 
-_OUTCOME: Mapping[str, _Row] = {
-    "succeeded": (200, "nobody", False),
-    "unchanged": (200, "nobody", False),
+_IGNORED_EVENT: Mapping[str, _Row] = {
     "ignored": (200, "nobody", False),
     "observed": (200, "nobody", False),
     "observed-failed": (200, "nobody", False),
     "filtered": (200, "nobody", False),
     "out-of-scope": (200, "nobody", False),
-    "type-not-handled": (200, "nobody", False),
-    "superseded": (200, "nobody", False),
-    "accepted": (202, "nobody", False),
+}
+
+_HELD_EVENT: Mapping[str, _Row] = {
     "held": (202, "hub", False),
     "held-match": (202, "hub", False),
     "held-external-id": (202, "hub", False),
+}
+
+_OUTCOME: Mapping[str, _Row] = {
+    **_IGNORED_EVENT,
+    **_HELD_EVENT,
+    "succeeded": (200, "nobody", False),
+    "unchanged": (200, "nobody", False),
+    "type-not-handled": (200, "nobody", False),
+    "superseded": (200, "nobody", False),
+    "accepted": (202, "nobody", False),
     "identity-unavailable": (424, "identity", True),
     "identity-timeout": (424, "identity", True),
     "identity-throttled": (424, "identity", True),
@@ -165,6 +175,10 @@ CATALOGUE: Mapping[str, OutcomeCode] = {
 }
 NOT_STORED_CODES = frozenset(code for code, (_, _, is_retryable) in _REQUEST.items() if is_retryable)
 """Codes of verified requests of which nothing is stored. Their sender has to send them again."""
+IGNORED_EVENT_CODES = tuple(_IGNORED_EVENT)
+"""Codes of stored events of which nothing was sent, although nothing failed."""
+HELD_EVENT_CODES = tuple(_HELD_EVENT)
+"""Codes of events that wait for the decision of a person."""
 HUB_FOUND_CODES = frozenset(
     {"unmappable", "mapping-failed", "missing-data", "identity-over-budget", "target-over-budget"}
     | {"mapping-over-budget"}

@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from config_schema.codes.codes import CATALOGUE, is_about_identity
+from config_schema.codes.codes import CATALOGUE, HELD_EVENT_CODES, IGNORED_EVENT_CODES, is_about_identity
 from console.ui.filter_set import FilterSet
 from console.ui.filters import Filter, TimeFilter
 from console.ui.outcome_texts import describe_code, state_name
@@ -16,10 +16,16 @@ from sync.search.event_filter import EVENT_TYPES, NEEDS_ATTENTION, OTHER_TYPE, r
 from sync.search.time_ranges import format_moment
 from webhooks.models import Source, State
 
-# Reasons that an event failed or waits. A request that was refused has no event, so its codes are left out.
-FAILURE_CODES = tuple(
+# A request that was refused has no event, so its codes are left out.
+_FAILURE_CODES = tuple(
     code for code, entry in CATALOGUE.items() if entry.status in (409, 422, 424) and entry.owner != "sender"
 )
+# The reasons of events by the status that choosing one implies.
+_REASON_CODES: Mapping[str, tuple[str, ...]] = {
+    State.DEAD.value: _FAILURE_CODES,
+    State.HELD.value: HELD_EVENT_CODES,
+    State.IGNORED.value: IGNORED_EVENT_CODES,
+}
 
 
 def source_options() -> list[tuple[str, str]]:
@@ -32,7 +38,13 @@ def _state_options() -> list[tuple[str, str]]:
 
 
 def _reason_options() -> list[tuple[str, str]]:
-    return sorted(((code, describe_code(code).title) for code in FAILURE_CODES), key=lambda reason: reason[1])
+    codes = (code for listed in _REASON_CODES.values() for code in listed)
+    return sorted(((code, describe_code(code).title) for code in codes), key=lambda reason: reason[1])
+
+
+def _state_of_reason(code: str) -> dict[str, str]:
+    state = next((state for state, codes in _REASON_CODES.items() if code in codes), None)
+    return {"state": state} if state else {}
 
 
 def _type_options() -> list[tuple[str, str]]:
@@ -43,7 +55,7 @@ def _type_options() -> list[tuple[str, str]]:
 EVENT_FILTERS = FilterSet(
     (
         Filter("state", gettext_lazy("Status"), _state_options),
-        Filter("code", gettext_lazy("Reason"), _reason_options, implied={"state": State.DEAD.value}),
+        Filter("code", gettext_lazy("Reason"), _reason_options, implied=_state_of_reason),
         Filter("target", gettext_lazy("Connection")),
         Filter("failure_group", gettext_lazy("Failure group")),
         Filter("waits_for", gettext_lazy("Waiting for")),

@@ -1,7 +1,7 @@
 """The filters of a list: each is declared once, and shown as a chip with its value, whose options are plain links."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from django.utils import timezone
@@ -68,13 +68,14 @@ class Filter:
     """A filter by one query parameter. `options` returns (value, text) pairs; an address may list several values.
 
     Without options only links set it, and it has a chip only while it is set. Without a label it never has one.
-    `implied`: parameters that an option sets too, unless the address has them.
+    `implied` returns the parameters that an option sets too, unless the address has them. Those of the chosen option
+    change with it.
     """
 
     name: str
     label: Any = ""
     options: Callable[[], Iterable[tuple[str, str]]] | None = None
-    implied: FilterParams = field(default_factory=dict)
+    implied: Callable[[str], FilterParams] | None = None
 
     @property
     def param_names(self) -> tuple[str, ...]:
@@ -86,15 +87,22 @@ class Filter:
         if not self.label or not (chosen or self.options):
             return None
         texts = dict(self.options() if self.options else [(chosen, chosen)])
-        within = params if chosen else {**self.implied, **params}
         return FilterChip(
             self.name,
             self.label,
             # A value without a text stays as it is.
             texts.get(chosen) or ", ".join(texts.get(value, value) for value in chosen.split(",")),
-            _link_options(texts, chosen, self.name, within, build_query),
-            build_query({**within, self.name: ""}),
+            _link_options(texts, chosen, lambda value: build_query(self._params_with(params, chosen, value))),
+            build_query({**params, self.name: ""}),
         )
+
+    def _params_with(self, params: FilterParams, chosen: str, value: str) -> FilterParams:
+        """Return the parameters with another value of this filter, and what that implies."""
+        if self.implied is None:
+            return {**params, self.name: value}
+        former = self.implied(chosen).items()
+        others = dict(item for item in params.items() if item not in former)
+        return {**self.implied(value), **others, self.name: value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,19 +129,14 @@ class TimeFilter(Filter):
             self.name,
             self.label,
             texts.get(chosen) or _label_range(format_moment(begin, zone), format_moment(end, zone)),
-            _link_options(texts, chosen, self.name, others, build_query),
+            _link_options(texts, chosen, lambda hours: build_query({**others, self.name: hours})),
             build_query(others),
             DateTimeRange(to_input_value(begin, zone), to_input_value(end, zone), str(zone), others | bounds),
         )
 
 
-def _link_options(
-    texts: FilterParams, chosen: str, name: str, params: FilterParams, build_query: BuildQuery
-) -> list[FilterOption]:
-    return [
-        FilterOption(text, build_query({**params, name: value}), value == chosen)
-        for value, text in texts.items()
-    ]
+def _link_options(texts: FilterParams, chosen: str, query_with: Callable[[str], str]) -> list[FilterOption]:
+    return [FilterOption(text, query_with(value), value == chosen) for value, text in texts.items()]
 
 
 def _label_range(begin: str, end: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from audit.format.signed_records import format_time
-from config_schema.codes.codes import CATALOGUE
+from config_schema.codes.codes import CATALOGUE, HELD_EVENT_CODES, IGNORED_EVENT_CODES
 from sync.models import Connection, ConnectionSide, Delivery, FailureGroup
 from sync.models.failure import dead_deliveries_of
 from sync.search.event_search import SearchKind, SearchMatch, repeat_search, search_events
@@ -40,6 +40,8 @@ PERSONAL_PARAMS = ("entity_id", "q")
 FILTER_PARAMS = (*_PLAIN_PARAMS, "received", "received_from", "received_to", "q")
 NEEDS_ATTENTION = f"{State.DEAD},{State.HELD}"
 _STATES_WITH_CODE = (State.DEAD, State.HELD, State.RETRYING, State.RUNNING, State.PENDING, State.CLOSED)
+# An event that is replayed keeps its code until an attempt has a result.
+_STATES_WITH_IGNORED_CODE = (State.IGNORED, State.RETRYING, State.RUNNING, State.PENDING)
 # No word of a filter that the console offers is longer; an id of an entity has at most 255 characters.
 MAX_WORD_LENGTH = 400
 _SEARCH_KIND = "q_taken_for"
@@ -87,8 +89,7 @@ class EventFilter:
         """
         if self.state:
             return _known_states(self.state)
-        entry = None if self.target else CATALOGUE.get(self.code)
-        return () if entry is None or entry.status < 400 else _STATES_WITH_CODE
+        return () if self.target else _states_with_code(self.code)
 
     def with_state(self, state: str) -> "EventFilter":
         """Return a copy for one state only."""
@@ -189,6 +190,13 @@ def resolve_filter(params: Mapping[str, str], now: datetime) -> EventFilter:
         q=term,
         search_match=_match_search(term, values.get(_SEARCH_KIND, "")),
     )
+
+
+def _states_with_code(code: str) -> tuple[str, ...]:
+    if code in IGNORED_EVENT_CODES:
+        return _STATES_WITH_IGNORED_CODE
+    is_reason = code in HELD_EVENT_CODES or (code in CATALOGUE and CATALOGUE[code].status >= 400)
+    return _STATES_WITH_CODE if is_reason else ()
 
 
 def _known_states(listed: str) -> tuple[str, ...]:

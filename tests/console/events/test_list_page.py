@@ -8,9 +8,10 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils.translation import override
 
-from config_schema.codes.codes import code_texts
-from console.ui.event_filters import FAILURE_CODES
+from config_schema.codes.codes import HELD_EVENT_CODES, IGNORED_EVENT_CODES
+from console.ui.event_filters import EVENT_FILTERS
 from sync.search.event_filter import MAX_WORD_LENGTH
 from tests.support.builders.history import (
     a_delivery,
@@ -161,5 +162,21 @@ def test_a_search_uses_indexes_only(support: Client) -> None:
 
 @pytest.mark.parametrize("language", ["en", "fi"])
 def test_no_two_reasons_of_the_filter_have_the_same_title(language: str) -> None:
-    titles = Counter(code_texts(code, language).title for code in FAILURE_CODES)
+    with override(language):
+        [reasons] = [chip.choices for chip in EVENT_FILTERS.build_chips({}) if chip.name == "code"]
+    titles = Counter(reason.text for reason in reasons)
+    assert len(titles) > 40
     assert [title for title, number in titles.items() if number > 1] == []
+
+
+@pytest.mark.parametrize("code", [*IGNORED_EVENT_CODES, *HELD_EVENT_CODES])
+def test_the_reason_filter_finds_what_was_held_or_not_sent(support: Client, code: str) -> None:
+    """Also from the list of another reason, whose status it does not keep."""
+    state = "held" if code in HELD_EVENT_CODES else "ignored"
+    an_event(1, state=state, code=code)
+    an_event(2, state="dead", code="target-rejected")
+    for begin in ("", "?state=dead&code=target-rejected"):
+        [reasons] = [chip for chip in support.get(LIST + begin).context["page"].chips if chip.name == "code"]
+        [query] = [option.query for option in reasons.choices if f"code={code}" in option.query.split("&")]
+        assert entities(support.get(LIST + query)) == ["USR-1"]
+    assert entities(support.get(f"{LIST}?code={code}")) == ["USR-1"]
