@@ -314,9 +314,9 @@ def _delivery_words(row: Delivery, status: DeliveryStatus, attempts: Sequence[At
     if state == State.UNCHANGED and attempts and (fields := attempts[0].left_out_fields):
         return explain_left_out_fields(row.target.name, fields)
     return (
-        explain_pause()
+        explain_pause(is_observing=row.is_observing)
         if is_paused_by_person(row)
-        else explain_outcome(state, row.code, system_name(row, row.code))
+        else explain_outcome(state, row.code, system_name(row, row.code), is_observing=row.is_observing)
     )
 
 

@@ -38,6 +38,14 @@ _IN_PROGRESS_TEXTS: Mapping[str, Callable[[], CodeTexts]] = {
     ),
 }
 
+# Nothing is delivered: the route only plans the change.
+_OBSERVING_TEXTS: Mapping[str, Callable[[], str]] = {
+    State.PENDING: lambda: _(
+        "Stored; the change will be planned shortly. The route observes, so nothing will be sent."
+    ),
+    State.RUNNING: lambda: _("The change is being planned. The route observes, so nothing is sent."),
+}
+
 
 def render_state_pill(state: str) -> SafeString:
     """Render a state as a label and a symbol, so that it does not depend on colour."""
@@ -58,10 +66,14 @@ def render_pill(style: str, symbol: str, label: str) -> SafeString:
     )
 
 
-def explain_outcome(state: str, code: str, connection: str = "") -> CodeTexts:
-    """Return title, detail and next step for an event or a delivery in this state with this code."""
+def explain_outcome(state: str, code: str, connection: str = "", *, is_observing: bool = False) -> CodeTexts:
+    """Return title, detail and next step for an event or a delivery in this state with this code.
+
+    `is_observing`: its route plans the change and sends nothing.
+    """
     if state in _IN_PROGRESS_TEXTS:
-        return _IN_PROGRESS_TEXTS[state]()
+        texts = _IN_PROGRESS_TEXTS[state]()
+        return replace(texts, detail=_OBSERVING_TEXTS[state]()) if is_observing else texts
     texts = describe_code(code or state, connection)
     # Rows may carry a code that a newer version has dropped.
     entry = CATALOGUE.get(code)
@@ -72,12 +84,13 @@ def explain_outcome(state: str, code: str, connection: str = "") -> CodeTexts:
     return texts
 
 
-def explain_pause() -> CodeTexts:
+def explain_pause(*, is_observing: bool = False) -> CodeTexts:
     """Return the texts of a delivery that is on hold because its source or its route is paused."""
+    next_step = _("It will be delivered when an administrator resumes the source or route.")
+    if is_observing:
+        next_step = _("The change will be planned when an administrator resumes the source or route.")
     return CodeTexts(
-        _("On hold: source or route is paused"),
-        _("The event is stored; nothing is lost."),
-        _("It will be delivered when an administrator resumes the source or route."),
+        _("On hold: source or route is paused"), _("The event is stored; nothing is lost."), next_step
     )
 
 

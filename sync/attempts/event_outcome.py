@@ -10,11 +10,10 @@ from sync.deliveries.claims import Claim
 from sync.deliveries.event_state import is_observed
 from sync.deliveries.routes import ResolvedRoute
 from sync.deliveries.stored_webhook import wants_entity
-from sync.models import SUCCESS_STATES, Attempt, Connection, Delivery, Finding, Route
+from sync.models import SUCCESS_STATES, Attempt, Connection, Delivery, Finding
 from webhooks.models import Event, State, event_state
 
 _FAILED = (State.DEAD, State.RETRYING, State.CLOSED)
-_ACTIVE_STATES = (State.PENDING, State.RUNNING, State.RETRYING)
 # What a system says about credentials, or about itself, is not for the person who saved.
 _ABOUT_DATA = ("identity-rejected", "target-rejected", "target-missing-value", "unmappable", "missing-data")
 
@@ -115,9 +114,7 @@ def _observed_result(target: Connection) -> TargetResult:
 
 def _is_observed(delivery: Delivery) -> bool:
     """True if a route observed the delivery, or will unless it goes live before. A person decides about a held one."""
-    is_active = delivery.state in _ACTIVE_STATES and not delivery.is_rechecked
-    is_observing = is_active and delivery.route.mode == Route.Mode.OBSERVE
-    return is_observing or is_observed(delivery.state, delivery.code)
+    return delivery.is_observing or is_observed(delivery.state, delivery.code)
 
 
 def _latest_attempts(deliveries: list[Delivery]) -> dict[int, Attempt]:

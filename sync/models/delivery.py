@@ -16,6 +16,7 @@ from sync.models.route import Route
 from webhooks.models import Event, State, indexes_where_set
 
 WAITING_STATES = (State.PENDING, State.RETRYING)
+ACTIVE_STATES = (State.PENDING, State.RETRYING, State.RUNNING)
 OPEN_STATES = (State.PENDING, State.RETRYING, State.RUNNING, State.HELD)
 # The code of a held delivery whose record a person has to choose. Others are held by the mass-change guard.
 MATCH_HELD_CODE = "held-match"
@@ -254,6 +255,13 @@ class Delivery(models.Model):
     def is_rechecked(self) -> bool:
         """True if a re-check made it due, and its attempt has not ended."""
         return bool(self.state_before_recheck)
+
+    @property
+    def is_observing(self) -> bool:
+        """True while it is active on a route that observes: it will be planned and not written, unless the route goes
+        live before. A re-check of what was written is none of these. Reads its route.
+        """
+        return self.state in ACTIVE_STATES and not self.is_rechecked and self.route.observes
 
     @property
     def gets_rechecks(self) -> bool:

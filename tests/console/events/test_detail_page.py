@@ -14,7 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sync.models import Attempt, AwaitedRecord, Recheck
+from sync.models import Attempt, AwaitedRecord, Delivery, Recheck, Route
 from sync.references.value_holders import store_given_up
 from tests.support.builders.failed_events import SECRET, a_failed_event
 from tests.support.builders.history import (
@@ -61,6 +61,24 @@ def test_a_replay_that_waits_for_its_connection_does_not_repeat_the_last_refusal
     page = revealed_page(support, event)
     assert "The shop is unavailable" in page
     assert 'class="answered"' not in page
+
+
+@pytest.mark.parametrize("state", ["pending", "running"])
+def test_an_open_delivery_of_a_route_that_observes_is_not_said_to_be_delivered(
+    support: Client, state: str
+) -> None:
+    event = an_event(1, state="pending", code="")
+    route = a_route(event.source, mode="observe")
+    claim = {"token": uuid4(), "lease_until": timezone.now() + timedelta(hours=1)}
+    a_delivery(event, route, state=state, due_at=timezone.now(), **claim if state == "running" else {})
+    page = page_of(support, event)
+    assert "The route observes, so nothing" in page
+    assert "will be delivered" not in page
+    Delivery.objects.update(state="pending", due_at=None, token=None, lease_until=None)
+    Route.objects.update(paused_at=timezone.now(), pause_reason="moving")
+    paused = page_of(support, event)
+    assert "The change will be planned when an administrator resumes" in paused
+    assert "will be delivered" not in paused
 
 
 @pytest.mark.submission
