@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import F
 
 from database.encryption.at_rest import CannotDecrypt
+from sync.attempts.absence import ABSENCE_CODES, OWNER_HELD_CODE
 from sync.attempts.scope import OUT_OF_SCOPE_CODE
 from sync.models import OBSERVED_CODES, OBSERVED_FAILED_CODE, Attempt, Delivery, Route
 from sync.models.attempt import Finding
@@ -17,12 +18,14 @@ from webhooks.models import Event
 
 # Of the source: more would only be slower to read.
 MAX_EVENTS = 500
+_UNPROVEN_CODES = (*ABSENCE_CODES, OWNER_HELD_CODE)
 
 
 @dataclass(slots=True)
 class ObservedChanges:
     """What the newest observed delivery of each entity would do. `is_cut`: there may be older ones.
 
+    `unproven`: nothing proved that the entity or its record was deleted, or whose the record is, so a person would decide.
     `unknown`: what was found is no longer stored. `since_comparison`: observed events after a given time.
     """
 
@@ -33,6 +36,7 @@ class ObservedChanges:
     removed: int = 0
     unchanged: int = 0
     to_decide: int = 0
+    unproven: int = 0
     failed: int = 0
     out_of_scope: int = 0
     unknown: int = 0
@@ -64,6 +68,8 @@ def read_observed_changes(
             changes.out_of_scope += 1
         elif row.code == OBSERVED_FAILED_CODE:
             changes.failed += 1
+        elif attempt is not None and attempt.code in _UNPROVEN_CODES:
+            changes.unproven += 1
         else:
             _count_change(changes, route, _planned_document(attempt))
     return changes

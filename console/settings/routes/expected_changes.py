@@ -112,6 +112,15 @@ def _change_effects(route: Route, observed: ObservedChanges) -> tuple[_Effect, .
             (kinds.FOUND_BY_VALUE,),
             observed.to_decide,
         ),
+        (
+            _("Not proven"),
+            _(
+                "Nothing proves that the entity or the record was deleted, or that the record belongs to the entity. "
+                "A person decides."
+            ),
+            (),
+            observed.unproven,
+        ),
     )
 
 
@@ -149,7 +158,8 @@ def _other_effects(observed: ObservedChanges) -> tuple[_Effect, ...]:
 def _expected_row(
     label: str, text: str, comparison: Comparison | None, counted: tuple[str, ...], seen: int
 ) -> ExpectedRow:
-    if comparison is None:
+    # What a comparison cannot prove it counts as unreadable, among the failures.
+    if comparison is None or not counted:
         return ExpectedRow(label, text, "", f"{seen:,}")
     compared = comparison_count(comparison, *counted)
     url = "" if compared == "0" or len(counted) > 1 else _rows_url(comparison, counted[0])

@@ -14,17 +14,19 @@ def an_observed_event(
     *,
     minute: int = 1,
     at: datetime | None = None,
-    reason: str = "unmappable",
+    reason: str = "",
     **values: Any,
 ) -> Delivery:
-    """Create an event about entity `number`, received `at`, or so many minutes after NOON, with the change that was planned for
-    it; None: none was planned, for this reason.
+    """Create an event about entity `number`, received `at`, or so many minutes after NOON, with the change that was
+    planned for it; None: none was planned. `reason`: the code of what a live route would have failed with, or held.
     """
     at, code = at or NOON + timedelta(minutes=minute), "observed" if change is not None else "observed-failed"
     event = an_event(number, source=route.source, state="ignored", code=code, received_at=at, **values)
     delivery = a_delivery(event, route, last_number=1, attempts_used=1, opened_at=at, settled_at=at)
     found = {} if change is None else {"findings": sealed_findings(change=change)}
-    an_attempt(delivery, 1, outcome="ignored", code=reason if change is None else code, **found)
+    an_attempt(
+        delivery, 1, outcome="ignored", code=reason or ("unmappable" if change is None else code), **found
+    )
     return delivery
 
 

@@ -33,12 +33,15 @@ def test_the_newest_event_of_each_entity_counts_by_what_it_would_do(route: Route
     an_observed_event(route, 7, a_planned_change("nothing"))
     an_observed_event(route, 8, None)
     an_observed_event(route, 10, None, reason="out-of-scope")
+    an_observed_event(route, 11, a_planned_change("delete"), reason="identity-missing-unproven")
+    an_observed_event(route, 12, a_planned_change("create", email="e"), reason="target-missing-unproven")
+    an_observed_event(route, 13, a_planned_change("update", active=False), reason="held-external-id")
     a_delivery(an_event(9, state="succeeded", received_at=NOON + timedelta(minutes=1)), route)
     changes = read_observed_changes(route, NOON, NOON + timedelta(seconds=90))
-    assert (changes.events, changes.is_cut, changes.since_comparison) == (10, False, 1)
+    assert (changes.events, changes.is_cut, changes.since_comparison) == (13, False, 1)
     assert (changes.created, changes.updated, changes.removed) == (1, 2, 2)
     assert (changes.to_decide, changes.unchanged, changes.failed, changes.unknown) == (1, 1, 1, 0)
-    assert changes.out_of_scope == 1
+    assert (changes.out_of_scope, changes.unproven) == (1, 3)
     assert dict(changes.fields) == {"email": 2, "name": 1}
 
 
