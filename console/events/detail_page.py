@@ -27,11 +27,12 @@ from console.ui.outcome_texts import (
     is_replayable,
 )
 from sync.deliveries.blockers import is_paused_by_person, load_contention
+from sync.deliveries.event_state import counted_state, find_deciding
 from sync.models import Attempt, AwaitedRecord, Delivery, FailureGroup, PersonRequest
 from sync.models.failure import group_of
 from sync.operations.passed_causes import PassedCause, find_passed_causes
 from sync.references.value_holders import find_given_up, load_holders
-from webhooks.models import Event, EventOrigin, Receipt, State, event_state, is_erased
+from webhooks.models import Event, EventOrigin, Receipt, State, is_erased
 from webhooks.protocol.formats.webhook_format import EVENT_TYPES
 
 MAX_RECEIPTS = 50
@@ -77,7 +78,7 @@ class DeliveryRow:
     @property
     def state(self) -> str:
         """Return the state; while a re-check waits or runs, the state from before it."""
-        return _shown_state(self.row)
+        return counted_state(self.row)
 
     @property
     def running_attempt(self) -> Attempt | None:
@@ -287,7 +288,7 @@ def _delivery_rows(
     around = load_contention(rows)
     shown = ((row, describe_status(row, around), tuple(attempts.get(row.pk, ()))) for row in rows)
     passed = find_passed_causes(rows)
-    failed = [row for row in rows if _shown_state(row) == State.DEAD]
+    failed = [row for row in rows if counted_state(row) == State.DEAD]
     holders, given_up = load_holders(failed), find_given_up(failed)
     return tuple(
         DeliveryRow(
@@ -306,7 +307,7 @@ def _delivery_rows(
 def _delivery_words(row: Delivery, status: DeliveryStatus, attempts: Sequence[AttemptRow]) -> CodeTexts:
     if status.is_claim_expired:
         return expired_claim_words()
-    state = _shown_state(row)
+    state = counted_state(row)
     if state == State.UNCHANGED and attempts and attempts[0].found_nothing and not is_erased(row.entity_id):
         return explain_absent_entity(
             row.identity.name, row.target.name, is_left_alone=row.route.ignores_deletion
@@ -321,10 +322,6 @@ def _delivery_words(row: Delivery, status: DeliveryStatus, attempts: Sequence[At
 
 
 def _deciding_delivery(deliveries: Sequence[DeliveryRow]) -> DeliveryRow | None:
-    """Return the first delivery in the state that the event has by the states of all of them."""
-    state = event_state([delivery.state for delivery in deliveries])
-    return next((delivery for delivery in deliveries if delivery.state == state), None)
-
-
-def _shown_state(row: Delivery) -> str:
-    return row.state_before_recheck or str(row.state)
+    """Return the delivery that decides the state of the event."""
+    deciding = find_deciding([delivery.row for delivery in deliveries])
+    return next((delivery for delivery in deliveries if delivery.row is deciding), None)

@@ -7,7 +7,6 @@ from config_schema.codes.outcome import OBSERVED, EventOutcome, FieldProblem, Ta
 from sync.attempts.attempt_result import ACTION_CODES, AttemptResult
 from sync.attempts.plan import AttemptFindings
 from sync.deliveries.claims import Claim
-from sync.deliveries.event_state import is_observed
 from sync.deliveries.routes import ResolvedRoute
 from sync.deliveries.stored_webhook import wants_entity
 from sync.models import SUCCESS_STATES, Attempt, Connection, Delivery, Finding
@@ -51,7 +50,7 @@ def _event_outcome(
     state = event_state([result.state for result in counted])
     code = next((result.code for result in counted if result.state == state), "ignored")
     attempts = [
-        latest[delivery.pk] for delivery in deliveries if delivery.pk in latest and not _is_observed(delivery)
+        latest[delivery.pk] for delivery in deliveries if delivery.pk in latest and not delivery.is_observed
     ]
     entity = _fetched_entity(attempts) if with_entity else None
     return EventOutcome(state, code or str(state), results, entity)
@@ -112,11 +111,6 @@ def _observed_result(target: Connection) -> TargetResult:
     return TargetResult(target.slug, target.name, OBSERVED, OBSERVED, OBSERVED, "", False, None, ())
 
 
-def _is_observed(delivery: Delivery) -> bool:
-    """True if a route observed the delivery, or will unless it goes live before. A person decides about a held one."""
-    return delivery.is_observing or is_observed(delivery.state, delivery.code)
-
-
 def _latest_attempts(deliveries: list[Delivery]) -> dict[int, Attempt]:
     """Return the attempt that decides each delivery's outcome: its own newest one, or a later one that covered it."""
     own = Attempt.objects.filter(delivery__in=deliveries).select_related("findings__subject")
@@ -134,7 +128,7 @@ def _latest_attempts(deliveries: list[Delivery]) -> dict[int, Attempt]:
 
 
 def _delivery_result(delivery: Delivery, attempt: Attempt | None) -> TargetResult:
-    if _is_observed(delivery):
+    if delivery.is_observed:
         return _observed_result(delivery.target)
     # A check of the record changes nothing that the source knows, unless it ends otherwise.
     state = delivery.state_before_recheck or delivery.state

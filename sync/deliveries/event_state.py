@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 
 from database.statement import Statement
-from sync.models import OBSERVED_CODES, SETTLED_STATES, Delivery
+from sync.models import SETTLED_STATES, Delivery
 from sync.models.counts import mark_hours_for_recount
-from webhooks.models import Event, State, event_state
+from webhooks.models import Event, event_state
 
 END_EVENT = Statement("UPDATE webhooks_event SET state = %s, code = %s WHERE id = %s")
 
@@ -21,25 +21,31 @@ def refresh_event_states(event_ids: Iterable[int]) -> None:
     events = list(rows.only("pk", "state", "received_at"))
     # Hours of events that were not settled are counted again anyway: a webhook costs no extra statement.
     mark_hours_for_recount(event.received_at for event in events if event.state in SETTLED_STATES)
-    states_by_event: dict[int, list[tuple[str, str]]] = {event.pk: [] for event in events}
-    columns = ("event_id", "state", "state_before_recheck", "code")
-    deliveries = Delivery.objects.filter(event_id__in=states_by_event).values_list(*columns)
-    for event_id, state, state_before_recheck, code in deliveries:
-        # A re-check counts once it has ended.
-        states_by_event[event_id].append((state_before_recheck or state, code))
-    for event_id, states in states_by_event.items():
-        END_EVENT.execute(*decide_event(states), event_id)
+    by_event: dict[int, list[Delivery]] = {event.pk: [] for event in events}
+    columns = ("event_id", "state", "state_before_recheck", "code", "route__mode")
+    deliveries = Delivery.objects.filter(event_id__in=by_event).select_related("route").only(*columns)
+    for delivery in deliveries:
+        by_event[delivery.event_id].append(delivery)
+    for event_id, rows in by_event.items():
+        END_EVENT.execute(*decide_event(rows), event_id)
 
 
-def decide_event(deliveries: Sequence[tuple[str, str]]) -> tuple[str, str]:
-    """Return state and code of an event from those of its deliveries. Those that a route observed are left out if there
-    is another.
+def decide_event(deliveries: Sequence[Delivery]) -> tuple[str, str]:
+    """Return state and code of an event from those of its deliveries. Reads their routes.
+
+    Those that a route observed, or will, are left out if there is another: an answer leaves them out too.
     """
-    counted = [(state, code) for state, code in deliveries if not is_observed(state, code)] or deliveries
-    state = event_state([state for state, _ in counted])
-    return state, next((code for other, code in counted if other == state), "")
+    deciding = find_deciding(deliveries)
+    return (event_state([]), "") if deciding is None else (counted_state(deciding), deciding.code)
 
 
-def is_observed(state: str, code: str) -> bool:
-    """True for a delivery that has ended on a route that observed."""
-    return state == State.IGNORED and code in OBSERVED_CODES
+def find_deciding(deliveries: Sequence[Delivery]) -> Delivery | None:
+    """Return the first delivery in the state that the event has by all of them; None if there is none."""
+    counted = [delivery for delivery in deliveries if not delivery.is_observed] or deliveries
+    state = event_state([counted_state(delivery) for delivery in counted])
+    return next((delivery for delivery in counted if counted_state(delivery) == state), None)
+
+
+def counted_state(delivery: Delivery) -> str:
+    """Return the state with which a delivery counts for its event: a re-check counts once it has ended."""
+    return delivery.state_before_recheck or str(delivery.state)

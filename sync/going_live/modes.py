@@ -17,14 +17,17 @@ from audit.format.canonical_json import JSONValue
 from audit.format.signed_records import format_time
 from database.clock import read_clock
 from sync.comparisons.requests import latest_comparison
+from sync.deliveries.event_state import refresh_event_states
 from sync.deliveries.routes import resolved_routes
 from sync.mappings.drafts import current_version
-from sync.models import Comparison, Route
+from sync.models import ACTIVE_STATES, Comparison, Delivery, Route
 from sync.pairs.drafts import end_created_draft
 
 # A comparison that ended earlier says too little about now.
 MAX_AGE = timedelta(hours=24)
 _MAX_REASON = 500
+# Events beyond it get their state when their next attempt ends.
+_MAX_REFRESHED = 500
 
 
 class ModeChangeRefused(ValueError):
@@ -158,6 +161,9 @@ def _set_mode(route: Route, mode: Route.Mode, seen: datetime | None, now: dateti
             )
         if mode == Route.Mode.LIVE:
             end_created_draft(route)
+        # What observes decides nothing about an event beside another delivery; what writes does.
+        active = Delivery.objects.open().filter(route=route, state__in=ACTIVE_STATES).order_by("-pk")
+        refresh_event_states(active.values_list("event_id", flat=True)[:_MAX_REFRESHED])
         details = {"before": {"mode": str(before)}, "after": {"mode": str(mode)}, **(entry.details or {})}
         append_entries(NewEntry(entry.stream, entry.action, entry.actor, details))
     route.mode, route.mode_since = mode, now

@@ -25,8 +25,8 @@ _UNPROVEN_CODES = (*ABSENCE_CODES, OWNER_HELD_CODE)
 class ObservedChanges:
     """What the newest observed delivery of each entity would do. `is_cut`: there may be older ones.
 
-    `unproven`: nothing proved that the entity or its record was deleted, or whose the record is, so a person would decide.
-    `unknown`: what was found is no longer stored. `since_comparison`: observed events after a given time.
+    `unproven`: nothing proved that the entity or its record was deleted, or whose the record is: a person would
+    decide. `unknown`: what was found is no longer stored. `since_comparison`: observed events after a given time.
     """
 
     events: int = 0

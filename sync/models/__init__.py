@@ -70,6 +70,7 @@ from sync.models.counts import (
     RefusalCount,
 )
 from sync.models.delivery import (
+    ACTIVE_STATES,
     MATCH_HELD_CODE,
     OBSERVED_CODE,
     OBSERVED_CODES,
@@ -121,6 +122,7 @@ from sync.models.relink_run import (
 from sync.models.route import ROUTE_SETTINGS, SCHEDULE_FIELDS, Route
 
 __all__ = [
+    "ACTIVE_STATES",
     "CONNECTION_SETTINGS",
     "MATCH_HELD_CODE",
     "MAX_LEAVING",

@@ -264,6 +264,14 @@ class Delivery(models.Model):
         return self.state in ACTIVE_STATES and not self.is_rechecked and self.route.observes
 
     @property
+    def is_observed(self) -> bool:
+        """True if a route observed it, or will. It decides nothing about its event if there is another delivery. Reads
+        its route.
+        """
+        state = self.state_before_recheck or self.state
+        return self.is_observing or (state == State.IGNORED and self.code in OBSERVED_CODES)
+
+    @property
     def gets_rechecks(self) -> bool:
         """True if re-checks follow an attempt of this delivery whose write may still arrive.
 

@@ -8,13 +8,16 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from sync.attempts.event_outcome import load_event_outcome
+from sync.deliveries.event_state import refresh_event_states
 from sync.deliveries.routes import get_resolved_route, resolved_routes
 from sync.going_live.modes import ComparisonOutdated, ModeChangeRefused, go_live, observe_again
 from sync.models import Comparison, MappingVersion, Route
 from tests.support.builders.compared_pairs import a_comparison
-from tests.support.builders.history import a_route, a_source
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event, logged_in
 from tests.support.builders.observing_routes import hold_cached_routes
 from tests.support.people import entries, person
+from webhooks.models import Event
 
 pytestmark = pytest.mark.django_db
 
@@ -138,3 +141,28 @@ def test_a_form_that_is_sent_again_does_not_go_live_a_second_time(route: Route, 
         go_live(again, by=somebody, reason="why", comparison=comparison.uuid, seen=seen)
     assert Route.objects.get().observes
     assert len(entries("route.went-live")) == 1
+
+
+def test_an_open_delivery_decides_about_its_event_once_its_route_is_live(
+    route: Route, somebody: User
+) -> None:
+    """Holds that list, page and answer agree before and after: beside another route, observing decides nothing."""
+    event = an_event(1, source=route.source)
+    a_delivery(event, a_route(route.source, entity_type="GROUP"))
+    a_delivery(event, route, state="retrying", code="target-timeout", due_at=timezone.now())
+    refresh_event_states([event.pk])
+    shown = [seen_state(event)]
+    go_live(route, by=somebody, reason="checked", sentence=SENTENCE)
+    shown.append(seen_state(event))
+    observe_again(route, by=somebody, reason="too early", seen=route.mode_since)
+    shown.append(seen_state(event))
+    succeeded, retrying = ("succeeded",) * 3, ("retrying",) * 3
+    assert shown == [succeeded, retrying, succeeded]
+
+
+def seen_state(event: Event) -> tuple[str, str, str]:
+    """Return the state of an event in the list, on its page and in an answer."""
+    client = logged_in("administrator")
+    [row] = client.get("/admin/webhooks/event/").context["page"].rows
+    page = client.get(f"/admin/webhooks/event/{event.pk}/change/").context["page"]
+    return row.event.state, page.state, load_event_outcome(event).state

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from exports.row_checks.nightly_rows import find_row_faults
 from sync.models import Connection, Delivery, Route
 from tests.support.builders.event_batches import FORMAT, add_token, event, post, set_format
 from tests.support.builders.observing_routes import deliver, go_live, observe
@@ -86,6 +87,8 @@ def test_a_live_route_alone_decides_the_outcome(
     hub.shop.faults.clear()
     deliver(hub)
     assert Delivery.objects.get(route=second).state == State.RETRYING
+    assert Event.objects.get().state == state
+    assert list(find_row_faults()) == []
     Connection.objects.filter(slug="crm").update(is_enabled=True)
     Delivery.objects.filter(route=second).update(due_at=Event.objects.get().received_at)
     deliver(hub)
