@@ -315,9 +315,20 @@ def _join(parts: Sequence[str], values: Mapping[str, bytes]) -> bytes:
     return b"".join(values[part] if part in PLACEHOLDERS else part.encode() for part in parts)
 
 
-def _preset(*settings: Setting[Any], **document: Any) -> Object[HmacRule]:
+@dataclass(frozen=True)
+class HmacPreset(Object[HmacRule]):
+    """Kind of the settings of a scheme that is `hmac` with fixed values for the other settings."""
+
+    def to_json(self, value: HmacRule) -> dict[str, Any]:
+        names = [one.name for one in self.settings]
+        return dict(item for item in value.to_json().items() if item[0] in names)
+
+
+def _preset(*settings: Setting[Any], **document: Any) -> HmacPreset:
     """Return the kind of a scheme with these settings of `hmac`. `document`: what they are added to."""
-    return Object(settings, lambda values: HmacRule.kind.read({**document, **values.document}, values.place))
+    return HmacPreset(
+        settings, lambda values: HmacRule.kind.read({**document, **values.document}, values.place)
+    )
 
 
 def _setting_of_hmac(name: str, **changes: Any) -> Setting[Any]:

@@ -1,15 +1,12 @@
 """The JSON Schemas accept what the hub accepts, and refuse what it refuses."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from config_schema.errors import SettingsInvalid
-from config_schema.kinds import ValueKind
-from config_schema.model_fields import find_invalid_setting
 from connectors.presets import PRESETS, load_preset
 from connectors.registry import validate_connection
 from connectors.settings.authentication import AUTHENTICATION
@@ -19,11 +16,7 @@ from devtools.sandbox_setup import MAPPINGS
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 from tests.config_documents.schema_coverage import measure
 from tests.support.http.connectors import make_operations
-from webhooks.presets.source_presets import SOURCE_PRESETS, SourcePreset
-from webhooks.protocol.formats.webhook_format import WebhookFormat
-from webhooks.protocol.handshake import HANDSHAKE
 from webhooks.protocol.schemes import SCHEMES, check_settings
-from webhooks.responses.response_format import RESPONSE_FORMAT
 
 pytestmark = pytest.mark.pure
 
@@ -375,47 +368,6 @@ def test_a_schema_accepts_and_refuses_what_the_hub_does(name: str) -> None:
         assert (hub_accepts(name, document), is_valid(document)) == (True, True), document
     for document in (document for of, document in WRONG if of == name):
         assert (hub_accepts(name, document), is_valid(document)) == (False, False), document
-
-
-def declared_documents() -> Iterator[tuple[ValueKind[Any], Any]]:
-    """Yield documents of declared classes: of presets, and the examples of their settings, alone and with the whole."""
-    for name, document in RIGHT:
-        if not name.startswith(("settings-", "authentication")):
-            yield DOCUMENTS[name][1], document
-    for scheme in SCHEMES.values():
-        for one in scheme.schema.settings:
-            yield scheme.schema, {**scheme.example, one.name: one.example}
-    for kind in (HANDSHAKE, RESPONSE_FORMAT):
-        for variant in kind.variants.values():
-            yield kind, variant.example
-            for one in variant.settings:
-                yield kind, {**variant.example, one.name: one.example}
-    for one in WebhookFormat.settings.values():
-        yield WebhookFormat.kind, {one.name: one.example}
-        if one.default is not None:
-            yield WebhookFormat.kind, {one.name: one.default}
-    for preset in SOURCE_PRESETS.values():
-        source = preset.source
-        yield SourcePreset.kind, preset.to_json()
-        yield SCHEMES[source.scheme].schema, source.scheme_settings or {}
-        yield WebhookFormat.kind, source.webhook_format or {}
-        yield RESPONSE_FORMAT, source.response_format or {}
-        if source.handshake:
-            yield HANDSHAKE, source.handshake
-
-
-def test_a_declared_class_is_written_as_a_document_that_is_read_as_an_equal_one() -> None:
-    count = 0
-    for kind, document in declared_documents():
-        # Some settings do not fit the example.
-        if find_invalid_setting(kind, document):
-            continue
-        first = kind.read(document, ())
-        # A preset of `hmac` is written as `hmac`.
-        again = type(first).kind.read(json.loads(json.dumps(first.to_json())), ())
-        assert again == first, document
-        count += 1
-    assert count > 150
 
 
 def test_every_document_is_tried() -> None:
