@@ -151,7 +151,7 @@ def _open_connectors(
 
 
 def limit_deadline(connection: Connection) -> Connection:
-    """Return a copy of a connection whose calls take CALL_SECONDS at most."""
+    """Return a copy of a connection whose requests take at most CALL_SECONDS."""
     # The cached connection is shared by threads.
     limited = copy.copy(connection)
     limited.deadline_seconds = min(limited.deadline_seconds, CALL_SECONDS)
