@@ -26,8 +26,8 @@ def refresh_event_states(event_ids: Iterable[int]) -> None:
     deliveries = Delivery.objects.filter(event_id__in=by_event).select_related("route").only(*columns)
     for delivery in deliveries:
         by_event[delivery.event_id].append(delivery)
-    for event_id, rows in by_event.items():
-        END_EVENT.execute(*decide_event(rows), event_id)
+    for event_id, of_event in by_event.items():
+        END_EVENT.execute(*decide_event(of_event), event_id)
 
 
 def decide_event(deliveries: Sequence[Delivery]) -> tuple[str, str]:

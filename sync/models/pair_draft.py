@@ -15,7 +15,7 @@ from sync.models.route import Route
 class PairDraft(models.Model):
     """What one person has chosen and entered for a pair. Nothing uses it before the pair is created.
 
-    `parts`: by the name of a part, the choice and the documents that it led to; see `sync.pairs.draft_parts`.
+    `parts`: by the name of a part, the choice and the documents that it led to; see `sync.pairs.drafts`.
     `credentials`: by the same names, those of connections that do not exist yet. `tests`: by the same names, the time
     and the steps of the last test. `route`: of the created pair; then there are no credentials, and the row ends once
     the route is live. `ends_at`: the row is deleted then unless the pair was created; by the database's clock.

@@ -14,6 +14,7 @@ from connectors.contracts.types import Entity, IdentityConnector, Record, Target
 from connectors.values.secret_scrubber import SecretScrubber
 from database.connection import release_connection
 from sync.attempts.delivery_run import open_connector
+from sync.limits.rate_limit import RateLimited
 from sync.pairs.planned_pair import PlannedPair
 from sync.planning.change import Change, redact_change
 from sync.planning.mapping import EntityNotMappable, ParsedMapping
@@ -90,7 +91,7 @@ def _read(side: str, read: Callable[[], T]) -> T:
         return read()
     except ConnectorError as error:
         raise _NotRead(error.code, side) from None
-    except PreviewTimedOut:
+    except (PreviewTimedOut, RateLimited):
         raise _NotRead("preview-late", side) from None
     except ConnectionPaused:
         raise _NotRead("preview-paused", side) from None
