@@ -1,0 +1,1 @@
+"""How is a document of settings edited with controls, without a person typing JSON?"""
