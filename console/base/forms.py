@@ -92,6 +92,9 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
     The model raises a ValidationError with a SettingsInvalid as its parameter `setting`.
     """
 
+    # True if a button only shows the form again: nothing was validated.
+    is_shown_again = False
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name, field_list in self.field_lists().items():
@@ -126,20 +129,26 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
             located = ValidationError([self._locate_error(name, one) for one in errors])
             super().add_error(None if name == NON_FIELD_ERRORS else name, located)
 
+    def typed_text(self, name: str) -> str:
+        """Return the text of a JSON field as it was typed; "" if it was not."""
+        text = self[name].data
+        return text if isinstance(text, str) else ""
+
     def _locate_error(self, name: str | None, error: ValidationError) -> ValidationError:
         """Return an error with the path of its setting, and its line in the text that was typed."""
-        setting = _invalid_setting(error)
+        setting = invalid_setting(error)
         if setting is None or name not in self.fields:
             message = error.message
             return (
                 ValidationError(translate_text(message)) if isinstance(message, TranslatableText) else error
             )
-        text = self[name].data
-        line = line_number_of(text, setting.place) if setting.place and isinstance(text, str) else 0
+        text = self.typed_text(name)
+        line = line_number_of(text, setting.place) if setting.place and text else 0
         return ValidationError(str(JsonTextError(translate_text(setting.sentence), line, setting.path)))
 
 
-def _invalid_setting(error: ValidationError) -> SettingsInvalid | None:
+def invalid_setting(error: ValidationError) -> SettingsInvalid | None:
+    """Return the invalid setting that an error is about, if any."""
     setting = (error.params or {}).get("setting")
     return setting if isinstance(setting, SettingsInvalid) else None
 

@@ -11,6 +11,8 @@ from config_schema.settings import Setting
 from console.document_forms.control_families import Family, family_of
 from console.document_forms.control_texts import Rows, is_constant, show_rows, show_text
 
+# The step that stands for the settings of an object which are not shown at first.
+MORE = "?more"
 # An object with fewer optional settings than this shows all of them at once.
 _FEW_SETTINGS = 4
 
@@ -58,6 +60,25 @@ class Control:
     @property
     def is_required(self) -> bool:
         return self.setting is not None and self.setting.is_required
+
+    @property
+    def options(self) -> tuple[tuple[str, bool], ...]:
+        """Return the choices, each with whether it is shown as chosen. An empty one is there while nothing is chosen,
+        or if nothing may be.
+        """
+        may_be_empty = not self.text or not (self.is_required or self.default_text)
+        names = (*(("",) if may_be_empty else ()), *self._choices)
+        names = names if self.text in names else (*names, self.text)
+        return tuple((name, name == self.text) for name in names)
+
+    @property
+    def shown_rows(self) -> Rows:
+        """Return the rows of the page: what was entered, and an empty one for another."""
+        return (*(self.problem.rows if self.problem else self.rows), ("", ""))
+
+    @property
+    def _choices(self) -> tuple[str, ...]:
+        return tuple(map(str, self.kind.choices)) if self.family is Family.CHOICE else ("on", "off")
 
     @property
     def default_text(self) -> str:
@@ -114,7 +135,8 @@ class CardList:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """The settings of one object: required ones, those that the document states, and the others, in this order.
+    """The settings of one object: required ones, those that the document states, and the others, in this order. The
+    others are not shown at first; `folded` are their names then.
 
     `selector` chooses the variant, if there are several. `unshown`: names of fields that have no control, because they
     are unknown or their values are of another type. `setting`: that the object is the value of, if any.
@@ -127,6 +149,7 @@ class Group:
     required: tuple["Part", ...] = ()
     stated: tuple["Part", ...] = ()
     others: tuple["Part", ...] = ()
+    folded: tuple[str, ...] = ()
     unshown: tuple[str, ...] = ()
 
     template = "console/document_forms/_group.html"
@@ -134,6 +157,11 @@ class Group:
     @property
     def pointer(self) -> str:
         return format_pointer(self.place)
+
+    @property
+    def more(self) -> str:
+        """Return the pointer by which the other settings are opened and closed."""
+        return format_pointer((*self.place, MORE))
 
     @property
     def parts(self) -> "tuple[Part, ...]":
@@ -204,7 +232,8 @@ class TreeBuilder:
         stated = tuple(
             part for one, part in optional if one.name in document or len(optional) < _FEW_SETTINGS
         )
-        others = tuple(part for one, part in optional if part not in stated)
+        others = [(one, part) for one, part in optional if part not in stated]
+        is_folded = bool(others) and format_pointer((*place, MORE)) not in self.opened
         return Group(
             place=place,
             kind=kind,
@@ -212,7 +241,8 @@ class TreeBuilder:
             selector=selector if isinstance(selector, Control) else None,
             required=required,
             stated=stated,
-            others=others,
+            others=() if is_folded else tuple(part for _one, part in others),
+            folded=tuple(one.name for one, _part in others) if is_folded else (),
             unshown=tuple(unshown),
         )
 
@@ -380,7 +410,9 @@ def iterate_parts(part: Part | None) -> Iterator[Part]:
 
 
 def card_pointers(part: Part | None) -> Iterator[str]:
-    """Yield the pointers of all cards that can be opened or are open."""
+    """Yield the pointers of all cards, and of settings that are not shown at first."""
     for one in iterate_parts(part):
         if isinstance(one, CardList):
             yield from (card.pointer for card in one.cards if card.is_shown)
+        elif isinstance(one, Group) and one.folded:
+            yield one.more

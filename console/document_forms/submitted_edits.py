@@ -15,6 +15,7 @@ from config_schema.translatable import translatable
 from console.document_forms.control_families import Family
 from console.document_forms.control_texts import JsonParser, Unreadable, read_rows, read_text, same_lines
 from console.document_forms.control_tree import (
+    MORE,
     CardList,
     Control,
     Problem,
@@ -227,7 +228,7 @@ def _press_card_button(edited: EditedDocument, submitted: SubmittedControls) -> 
     pointer, action = submitted.pointer, submitted.action
     place = resolve_pointer(edited.document, pointer)
     document, opened = edited.document, edited.opened
-    if action == "open" and has_place(document, place):
+    if action == "open" and (has_place(document, place) or place[-1:] == (MORE,)):
         return EditedDocument(document, opened | {pointer}, edited.problems)
     if action == "close":
         return EditedDocument(document, opened - {pointer}, edited.problems)

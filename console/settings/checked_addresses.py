@@ -66,7 +66,11 @@ class CheckedAddressesAdmin(TwoStepChangeAdmin):
         if not is_allowed:
             return None
         form = self.get_form(request, row, change=row is not None)(request.POST, instance=row)
-        if form.errors or not (form.instance.is_enabled or self._names_new_addresses(form.instance)):
+        if (
+            form.is_shown_again
+            or form.errors
+            or not (form.instance.is_enabled or self._names_new_addresses(form.instance))
+        ):
             # What is disabled contacts nobody: it can still be renamed, or disabled because it is blocked.
             return None
         return self.find_blocked_address(form.instance)

@@ -1,10 +1,11 @@
 """ModelAdmin of connections, the configured remote systems."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
+from django.forms import Media
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -88,8 +89,10 @@ class ConnectionAdmin(CheckedAddressesAdmin):
         ),
     )
 
-    class Media:
-        css: ClassVar = {"all": ["console/lists.css", "console/settings.css"]}
+    @property
+    def media(self) -> Media:
+        """Return what the pages need: nothing of Django's own scripts, which no page of connections uses."""
+        return Media(css={"all": ["console/lists.css", "console/settings.css"]})
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Add the field that confirms unencrypted credentials to a form that is shown again: it may be needed. A target
@@ -173,6 +176,7 @@ class ConnectionAdmin(CheckedAddressesAdmin):
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         stored: Any = kwargs.get("obj")
+        _leave_out_unused_credentials(context["adminform"])
         if stored is not None and request.user.has_perm("sync.view_breaker"):
             may_change = self.has_change_permission(request, stored)
             context["now"] = page_context(request, stored, may_change=may_change)
@@ -306,6 +310,17 @@ class ConnectionAdmin(CheckedAddressesAdmin):
                 "Missing credentials: %(names)s. All requests to this connection fail until they are stored."
             )
             messages.warning(request, text % {"names": ", ".join(missing)})
+
+
+def _leave_out_unused_credentials(admin_form: Any) -> None:
+    """Leave out the fields of credentials that the authentication does not use. The form of a viewer has none."""
+    if not hasattr(admin_form.form, "shown_credentials") or "authentication" not in admin_form.form.fields:
+        return
+    unused = frozenset(CREDENTIALS) - admin_form.form.shown_credentials()
+    admin_form.fieldsets = [
+        (title, {**options, "fields": tuple(name for name in options["fields"] if name not in unused)})
+        for title, options in admin_form.fieldsets
+    ]
 
 
 def _without(fieldset: Any, name: str) -> Any:

@@ -1,6 +1,5 @@
 """Form of a connection. Stored credentials are never shown, and a change of the origin removes them."""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django import forms
@@ -17,13 +16,12 @@ from connectors.http.client_certificates import (
     MAX_KEY_LENGTH,
     check_new_certificate,
 )
-from connectors.registry import find_credential_origins
-from connectors.settings.authentication import SCHEMES, credential_names
+from connectors.registry import SETTINGS_KINDS, find_credential_origins
+from connectors.settings.authentication import AUTHENTICATION, SCHEMES, credential_names
 from connectors.settings.credentials import CERTIFICATE_CREDENTIALS, SETTING_OF_CREDENTIAL
-from console.base.forms import JSONTextarea, SettingsForm
-from console.settings.field_lists import connection_field_lists
+from console.document_forms.fields import DocumentField
+from console.document_forms.forms import DocumentForm
 from console.settings.help_texts import help_texts
-from console.ui.setting_entries import FieldList
 from sync.models import CONNECTION_SETTINGS, Connection
 
 CREDENTIAL_LABELS = {
@@ -47,19 +45,12 @@ CREDENTIAL_LABELS = {
 CREDENTIALS = tuple(CREDENTIAL_LABELS)
 
 
-def _schemes_attributes(name: str) -> dict[str, str]:
-    """Return the attributes by which the page shows a credential only with an authentication that uses it."""
-    schemes = " ".join(scheme for scheme, names in SCHEMES.items() if name in names)
-    needs = {"data-needs": SETTING_OF_CREDENTIAL[name]} if name in SETTING_OF_CREDENTIAL else {}
-    return {"data-schemes": schemes, **needs}
-
-
 _HELP_TEXTS = help_texts(CONNECTION_SETTINGS)
 
 
 def _secret_field(name: str) -> forms.CharField:
-    attributes = {"autocomplete": "new-password", "size": 60}
-    widget = forms.PasswordInput(attrs=attributes | _schemes_attributes(name))
+    attributes = {"autocomplete": "new-password", "size": 60, "data-credential": name}
+    widget = forms.PasswordInput(attrs=attributes)
     # White space can be part of a password, so it is not stripped.
     return forms.CharField(
         label=CREDENTIAL_LABELS[name], required=False, strip=False, max_length=4096, widget=widget
@@ -74,8 +65,14 @@ class _KeyTextarea(forms.Textarea):
 
 
 def _key_field(name: str, max_length: int = 16_384) -> forms.CharField:
-    attributes = {"autocomplete": "off", "rows": 4, "cols": 70, "spellcheck": "false"}
-    widget = _KeyTextarea(attrs=attributes | _schemes_attributes(name))
+    attributes = {
+        "autocomplete": "off",
+        "rows": 4,
+        "cols": 70,
+        "spellcheck": "false",
+        "data-credential": name,
+    }
+    widget = _KeyTextarea(attrs=attributes)
     return forms.CharField(
         label=CREDENTIAL_LABELS[name], required=False, strip=False, max_length=max_length, widget=widget
     )
@@ -107,11 +104,13 @@ def _typed_help(help_text: str) -> SafeString:
     return format_html('<strong class="reminder">{}</strong> {}', reminder, help_text)
 
 
-def _json_textarea() -> JSONTextarea:
-    return JSONTextarea(attrs={"rows": 4, "cols": 90, "spellcheck": "false"})
+def _settings_kind(form: forms.Form) -> Any:
+    """Return the kind of the settings of the connector that the form chooses, or None."""
+    chosen = form["connector"].value() if "connector" in form.fields else None
+    return SETTINGS_KINDS.get(str(chosen))
 
 
-class ConnectionForm(SettingsForm):
+class ConnectionForm(DocumentForm):
     """Form for a connection. `has_dropped_credentials`: stored credentials were removed because the origin changed."""
 
     base_url = forms.URLField(
@@ -119,6 +118,17 @@ class ConnectionForm(SettingsForm):
         max_length=300,
         assume_scheme="https",
         help_text=_HELP_TEXTS["base_url"],
+    )
+    authentication = DocumentField(
+        kind=AUTHENTICATION,
+        renders_again=True,
+        reference="authentication",
+        label=gettext_lazy("Authentication"),
+    )
+    settings = DocumentField(
+        kind=_settings_kind,
+        reference="target-connection",
+        label=gettext_lazy("Settings"),
     )
     username = _secret_field("username")
     password = _secret_field("password")
@@ -164,7 +174,9 @@ class ConnectionForm(SettingsForm):
             "breaker_seconds": gettext_lazy("First pause (seconds)"),
         }
         help_texts = _HELP_TEXTS
-        widgets: ClassVar = {"authentication": _json_textarea(), "settings": _json_textarea()}
+        widgets: ClassVar = {
+            "connector": forms.Select(attrs={"data-document-of-choice": "document-settings"})
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -180,8 +192,9 @@ class ConnectionForm(SettingsForm):
                 is_typed = self.is_bound and self.data.get(self.add_prefix(name))
                 self.fields[name].help_text = _typed_help(help_text) if is_typed else help_text
 
-    def field_lists(self) -> Mapping[str, FieldList]:
-        return connection_field_lists()
+    def shown_credentials(self) -> frozenset[str]:
+        """Return the names of the credentials that the authentication uses as it is shown, and of those with errors."""
+        return frozenset(credential_names(self.shown_document("authentication"))) | self.errors.keys()
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data

@@ -122,25 +122,6 @@
     control.addEventListener("input", () => choose(list, control));
   }
 
-  // Credentials that the authentication in the form does not use are not shown, unless something is typed or wrong there.
-  function showCredentials(inputs, control) {
-    let authentication;
-    try { authentication = JSON.parse(control.value || "{}") || {}; } catch { return; }
-    const scheme = authentication.scheme ?? "none";
-    const uses = (input) => input.dataset.schemes.split(" ").includes(scheme);
-    const known = scheme === "none" || inputs.some(uses);
-    for (const input of inputs) {
-      const row = input.closest(".form-row");
-      const used = uses(input) && (!input.dataset.needs || authentication[input.dataset.needs]);
-      if (row) row.hidden = known && !used && !input.value && !$(".errorlist", row);
-    }
-  }
-  const credentials = $$("[data-schemes]"), authentication = credentials[0]?.form?.elements.namedItem("authentication");
-  if (authentication) {
-    showCredentials(credentials, authentication);
-    authentication.addEventListener("input", () => showCredentials(credentials, authentication));
-  }
-
   // Keys. Off inside fields, and for people who switched them off.
   let begun = "", before = null;
   const rows = () => $$("[data-row]");

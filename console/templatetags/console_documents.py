@@ -1,0 +1,52 @@
+"""Template filters of the controls of documents."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from django import template
+from django.utils.safestring import SafeString
+
+from console.document_forms.control_tree import Card
+from console.document_forms.labels import label_name
+from console.document_forms.summaries import summarize
+from console.ui.inline_code import inline_code
+from console.ui.translation import translate_text
+
+register = template.Library()
+register.filter("setting_label", label_name)
+
+
+@register.filter
+def control_id(pointer: str, name: str) -> str:
+    """Return the id of the element for a place in the document of a form field."""
+    return f"at-{name}{quote(pointer, safe='/~')}"
+
+
+@register.filter
+def setting_meaning(setting: Any) -> SafeString:
+    """Return the first sentence of what a setting does, and the limits of its values."""
+    meaning = translate_text(setting.meaning)
+    first, stop, _rest = meaning.partition(". ")
+    limits = "" if setting.kind.choices else translate_text(setting.kind.limits)
+    return inline_code(f"{first}{stop.rstrip()}" + (f" ({limits})" if limits else ""))
+
+
+@register.filter
+def at_pointer(errors: Mapping[str, str], part: Any) -> str:
+    """Return the error of a control or a list of cards; "" if there is none."""
+    if part.pointer in errors:
+        return errors[part.pointer]
+    problem = getattr(part, "problem", None)
+    return translate_text(problem.sentence) if problem else ""
+
+
+@register.filter
+def card_sentence(card: Card) -> str:
+    return summarize(card.kind, card.value)
+
+
+@register.filter
+def labels_of(names: tuple[str, ...]) -> list[str]:
+    """Return the labels of settings."""
+    return [label_name(name) for name in names]
