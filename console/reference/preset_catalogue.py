@@ -7,10 +7,12 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from config_schema.preset_files import PresetMetadata
-from connectors.presets import PRESETS
+from connectors.presets import PRESETS, ConnectionPreset
+from connectors.presets.meanings import MEANINGS
 from connectors.registry import CONNECTOR_SIDES
 from console.settings.preset_choice import translate_metadata
-from webhooks.presets.source_presets import SOURCE_PRESETS
+from console.ui.translation import translate_text
+from webhooks.presets.source_presets import SOURCE_PRESETS, SourcePreset
 
 MAX_SEARCH_LENGTH = 100
 SOURCE, IDENTITY, TARGET = "source", "identity", "target"
@@ -43,6 +45,27 @@ class CatalogueEntry:
     def permission(self) -> str:
         """The permission that the page asks for."""
         return "webhooks.add_source" if self.kind == SOURCE else "sync.add_connection"
+
+    @property
+    def time_limit_seconds(self) -> int | None:
+        """The seconds that the sender of a source preset waits for an answer; None if that is not known."""
+        return self.metadata.time_limit_seconds if isinstance(self.metadata, SourcePreset) else None
+
+    @property
+    def values(self) -> list[tuple[str, str]]:
+        """The labels of what an identity service provides, or of the fields that a target accepts, by entity type."""
+        if not isinstance(self.metadata, ConnectionPreset):
+            return []
+        provided = {
+            entity_type: [MEANINGS[meaning].label for meaning in places]
+            for entity_type, places in self.metadata.provides.items()
+        }
+        accepted = {
+            entity_type: [field.label for field in fields]
+            for entity_type, fields in self.metadata.accepts.items()
+        }
+        described = provided | accepted
+        return [(name, ", ".join(map(translate_text, labels))) for name, labels in described.items()]
 
     def has_words(self, words: list[str]) -> bool:
         """Return True if the preset has all these words, in lower case, in its name, its needs or its address."""

@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from config_schema.declared import Declared, nullable, setting
-from config_schema.kinds import AnyText, AnyValue, Choice, Text, TextList, TextMap
+from config_schema.kinds import (
+    AnyText,
+    AnyValue,
+    Boolean,
+    Choice,
+    Text,
+    TextList,
+    TextMap,
+    WholeNumber,
+)
 from config_schema.objects import ListOf
 from config_schema.preset_files import PresetMetadata, read_preset_files
 
@@ -14,6 +23,9 @@ MAX_SAMPLES = 10
 MAX_EVENTS = 20
 # Who makes the secret of a source.
 HUB, SENDER = "hub", "sender"
+MAX_TIME_LIMIT_SECONDS = 300
+# Of a source: `Source.wait_seconds`.
+MAX_WAIT_SECONDS = 30
 
 
 class ExpectedEvent(Declared):
@@ -49,6 +61,13 @@ class RecordedRequest(Declared):
         absent=(),
         example=[{"id": "u-1", "entity_type": "USER", "event_type": "UPDATE"}],
     )
+    is_test: bool = setting(
+        Boolean(),
+        "The sender makes this request to test the endpoint. It changes nothing.",
+        name="test",
+        default=False,
+        example=True,
+    )
 
 
 class SourceFields(Declared):
@@ -62,6 +81,11 @@ class SourceFields(Declared):
     extra_id_characters: str | None = nullable(Text(), "Further characters of its ids.", example="|")
     default_mode: str | None = nullable(
         Choice(("ack", "result")), "The content of its answers.", example="ack"
+    )
+    wait_seconds: int | None = nullable(
+        WholeNumber(0, MAX_WAIT_SECONDS),
+        "How many seconds an answer with the outcome may wait for it, less than `time_limit_seconds`.",
+        example=2,
     )
 
 
@@ -80,6 +104,12 @@ class SourcePreset(PresetMetadata):
         "endpoint.",
         default=HUB,
         example=SENDER,
+    )
+    time_limit_seconds: int | None = nullable(
+        WholeNumber(1, MAX_TIME_LIMIT_SECONDS),
+        "How many seconds the sender waits for an answer, as its documentation says. Without it, the documentation "
+        "does not say.",
+        example=3,
     )
     source: SourceFields = setting(SourceFields.kind, "Fields of the source.", example={"scheme": "none"})
     samples: tuple[RecordedRequest, ...] = setting(

@@ -34,10 +34,12 @@ def _read_codes(path: Path) -> Iterable[str]:
 
 
 def _read_preset(path: Path) -> Iterable[str]:
-    """Return the label and the needs of a preset, and nothing of another JSON file."""
+    """Return the label and the needs of a preset and the labels of its fields, and nothing of another JSON file."""
     if path.parent.name == "presets":
         preset = json.loads(path.read_text("utf-8"))
         yield from (preset["label"], *preset["needs"])
+        for fields in preset.get("accepts", {}).values():
+            yield from (field["label"] for field in fields if "label" in field)
 
 
 # Functions and classes of pure packages, with the number of the argument that is a text. Where it is not a literal,

@@ -35,6 +35,14 @@ def test_every_preset_is_on_the_page_with_what_it_needs_and_its_documentation() 
     assert not re.search(r"\*[A-Z]", html), "no Markdown"
 
 
+def test_what_both_ends_have_is_said_by_its_labels() -> None:
+    client = browser("auditor")
+    text = " ".join(visible_text(client.get(f"{PAGE}?q=sandbox")).split())
+    assert "Provides (USER): External ID, Username, First name, Last name, E-mail" in text
+    assert "Accepts (GROUP): External ID, Group name, Group description, Members" in text
+    assert "It waits 3 seconds for an answer." in visible_text(client.get(f"{PAGE}?kind=source&q=okta"))
+
+
 def test_the_address_searches_and_filters() -> None:
     client = browser("auditor")
     expected = {

@@ -23,6 +23,7 @@ from tests.webhooks.presets.vendor_signatures import (
 )
 from webhooks.models import Event, Payload, Receipt, Source, SourceSecret
 from webhooks.presets.source_presets import SOURCE_PRESETS, ExpectedEvent, RecordedRequest
+from webhooks.protocol.formats.webhook_format import DEFAULT_MAX_BODY_BYTES
 
 pytestmark = [pytest.mark.presets, pytest.mark.one_database]
 
@@ -283,3 +284,51 @@ def test_an_id_of_cloud_events_counts_for_its_producer_alone() -> None:
     event_ids = list(Event.objects.order_by("pk").values_list("event_id", flat=True))
     assert event_ids[:2] == ["A234-1234-2 /one", "A234-1234-2 /two"]
     assert len(set(event_ids)) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "index"), [(name, index) for name, index in SAMPLES if sample_of(name, index).is_test]
+)
+def test_a_test_event_of_the_sender_is_answered_as_a_success_and_delivered_nowhere(
+    name: str, index: int
+) -> None:
+    create_source(name)
+    body = body_of(name, index)
+    answer = post(name, body, sign(name, body, index=index), index=index)
+    assert 200 <= answer.status_code < 300
+    assert all(event.state == "ignored" and event.deliveries.count() == 0 for event in Event.objects.all())
+
+
+@pytest.mark.submission_rows(3)
+@pytest.mark.parametrize(
+    "name", sorted(SOURCE_PRESETS, key=lambda name: SOURCE_PRESETS[name].source.webhook_format is None)
+)
+def test_the_largest_body_that_a_preset_accepts_passes_and_a_larger_one_does_not(name: str) -> None:
+    source = create_source(name)
+    largest = source.parsed_format.max_bytes
+    body = body_of(name)
+    padded = body + b" " * (largest - len(body))
+    assert 200 <= post(name, padded, sign(name, padded)).status_code < 300
+    larger = padded + b" "
+    assert post(name, larger, sign(name, larger)).status_code == 413
+
+
+def test_sixty_events_of_okta_are_accepted_in_one_request() -> None:
+    """They exceed what is accepted without a setting."""
+    source = create_source("okta-event-hooks")
+    document = copy.deepcopy(sample_of("okta-event-hooks").body)
+    [event] = document["data"]["events"][:1]
+    # As long as those of the System Log, with the client, its place and what it says for debugging.
+    details = {"client": {"userAgent": {"rawUserAgent": "x" * 1_500}}}
+    events = [{**event, **details, "uuid": f"{event['uuid']}-{number}"} for number in range(60)]
+    body = json.dumps({**document, "data": {"events": events}}).encode()
+    assert DEFAULT_MAX_BODY_BYTES < 114_000 < len(body) < source.parsed_format.max_bytes
+    answer = post("okta-event-hooks", body, sign("okta-event-hooks", body))
+    assert (answer.status_code, Event.objects.count()) == (200, 60)
+
+
+def test_an_answer_never_waits_longer_than_its_sender() -> None:
+    for name, preset in SOURCE_PRESETS.items():
+        source = Source(**preset.copy_settings())
+        assert source.default_mode == "ack" or name in ("ory-kratos", "trivore"), name
+        assert preset.time_limit_seconds is None or source.wait_seconds < preset.time_limit_seconds, name
