@@ -8,7 +8,7 @@ from sync.mappings.field_gaps import unread_warnings
 from sync.models import Connection, ConnectionSide, MappingVersion, Route
 from sync.planning.mapping_declaration import parse_mapping
 from sync.planning.preset_mapping import draft_declaration, missing_fields
-from tests.support.hub import Hub
+from tests.support.hub import ANNA, Hub
 
 pytestmark = [pytest.mark.one_database, pytest.mark.presets]
 
@@ -42,3 +42,16 @@ def test_a_route_with_a_drafted_mapping_lacks_nothing(hub: Hub, entity_type: str
             missing = {field.field for field in missing_fields(declaration, accepted)}
             required = {field.field for field in accepted if field.is_required}
             assert {name for name in required if record.get(name) in (None, "")} == missing, pair
+
+
+def test_a_change_of_a_person_is_synced_by_the_drafted_mapping_of_the_sandbox(hub: Hub) -> None:
+    route = Route.objects.get(source__slug="aurora", entity_type="USER")
+    provides, accepts = PRESETS["sandbox-identity"].provides["USER"], PRESETS["sandbox-shop"].accepts["USER"]
+    MappingVersion.objects.filter(mapping=route.mapping).update(
+        declaration=draft_declaration(provides, accepts)
+    )
+    hub.change_email("Drafted@Example.com")
+    answer = hub.post_signed({"id": ANNA, "entityType": "USER", "eventType": "UPDATE"})
+    assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
+    [customer] = [one for one in hub.shop.list_records("customers") if one["external_id"] == ANNA]
+    assert (customer["email"], customer["first_name"]) == ("drafted@example.com", "Anna")
