@@ -36,7 +36,7 @@ class EventMaker:
 
 
 def is_entity_id(entity_id: str) -> bool:
-    """Return True if an event can have this id: a system may list others."""
+    """Return True if an event can have this id: a system may list others, and a person may type them."""
     return 0 < len(entity_id) <= MAX_ENTITY_ID and entity_id.isprintable() and not is_erased(entity_id)
 
 

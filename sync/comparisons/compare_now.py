@@ -31,7 +31,7 @@ from sync.deliveries.routes import ResolvedRoute, resolved_routes
 from sync.models import Link, Route
 from sync.planning.change import Change
 from sync.previews.attempt_preview import PreviewRecorder, call_summary, read_live
-from webhooks.made_events import MAX_ENTITY_ID
+from webhooks.made_events import is_entity_id
 from webhooks.models import pseudonym
 
 MAX_PAIRS = 5
@@ -174,4 +174,4 @@ def _entity_id_in(resolved: ResolvedRoute, record: Record) -> str:
     """Return the id of an entity that a record bears; empty if it bears none."""
     name = None if resolved.mapping is None else resolved.mapping.match.external_id
     text = as_text(record.fields.get(name)) if name else ""
-    return text if text and len(text) <= MAX_ENTITY_ID else ""
+    return text if text and is_entity_id(text) else ""

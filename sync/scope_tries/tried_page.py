@@ -9,7 +9,7 @@ from sync.models import ConditionTry, ScopeOutcome, TriedEntity, find_links
 from sync.planning.mapping import EntityNotMappable
 from sync.planning.scope import ConditionOverBudget, in_scope
 from sync.scope_tries.try_run import ConditionTryRun, TriedPage, TryFailed
-from webhooks.made_events import MAX_ENTITY_ID
+from webhooks.made_events import is_entity_id
 
 # After so many entities for which the condition costs too much, the next ones would too.
 MAX_OVER_BUDGET = 10
@@ -42,7 +42,7 @@ def try_entities(run: ConditionTryRun, items: Sequence[tuple[str, ReadEntity]]) 
 
 def _read_links(row: ConditionTry, entity_ids: Sequence[str]) -> dict[str, bool]:
     """Return for each entity with a linked record whether it has left the scope before."""
-    ids = [entity_id for entity_id in entity_ids if len(entity_id) <= MAX_ENTITY_ID]
+    ids = [entity_id for entity_id in entity_ids if is_entity_id(entity_id)]
     links = find_links(row).filter(entity_id__in=ids).values_list("entity_id", "left_scope_at")
     return {entity_id: left_at is not None for entity_id, left_at in links}
 

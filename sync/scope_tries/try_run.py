@@ -16,7 +16,7 @@ from sync.background_reads.paced_recorder import PacedRecorder
 from sync.comparisons.confirmation.subject_states import find_erased
 from sync.jobs.running_job import JobLost, JobStopped, RunningJob, ShouldContinue
 from sync.models import ConditionTry, Connection, JobState, TriedEntities, TriedEntity
-from webhooks.made_events import MAX_ENTITY_ID
+from webhooks.made_events import is_entity_id
 
 # Of each outcome that the page shows.
 MAX_EXAMPLES = 20
@@ -102,7 +102,7 @@ class ConditionTryRun:
         counts, examples = Counter(self.row.counts), []
         for entity in page.tried:
             counts[str(entity.outcome)] += 1
-            if counts[str(entity.outcome)] <= MAX_EXAMPLES and len(entity.entity_id) <= MAX_ENTITY_ID:
+            if counts[str(entity.outcome)] <= MAX_EXAMPLES and is_entity_id(entity.entity_id):
                 examples.append(entity)
         erased = find_erased(self.row, [entity.entity_id for entity in examples])
         named = [entity for entity in examples if entity.entity_id not in erased]

@@ -47,7 +47,7 @@ from sync.planning.references import FindRecords, Reference, ReferenceLookup
 from sync.planning.scope import ConditionFailed, in_scope
 from sync.references.linked_records import record_finder
 from sync.references.missing_references import REFERENCE_MISSING_CODE
-from webhooks.made_events import MAX_ENTITY_ID
+from webhooks.made_events import is_entity_id
 
 _UNMAPPABLE_CODES: Mapping[type[EntityNotMappable], str] = {
     MappingOverBudget: "mapping-over-budget",
@@ -121,7 +121,7 @@ class EntityPageComparer:
         """Compare the entities of a page, each with its id: an error if it could not be read, None if it was deleted
         since.
         """
-        listed = [(entity_id, item) for entity_id, item in items if _is_storable(entity_id)]
+        listed = [(entity_id, item) for entity_id, item in items if is_entity_id(entity_id)]
         self.result.differences.counts[DifferenceKind.UNMAPPABLE] += len(items) - len(listed)
         self._links = self._read_links([entity_id for entity_id, _ in listed])
         mapped = self._map_entities([item for _, item in listed if isinstance(item, Entity)])
@@ -497,7 +497,3 @@ def _group(rows: Iterable[ComparisonRecord], column: str) -> dict[bytes, list[Co
     for row in rows:
         groups[bytes(getattr(row, column))].append(row)
     return groups
-
-
-def _is_storable(entity_id: str) -> bool:
-    return 0 < len(entity_id) <= MAX_ENTITY_ID and "\0" not in entity_id
