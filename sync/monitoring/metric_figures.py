@@ -17,7 +17,6 @@ from sync.deliveries.predicates import (
     has_expired_lease,
     is_behind_older,
     is_due,
-    is_of_live_route,
 )
 from sync.metrics import declared
 from sync.metrics.declared import DATABASE_METRICS, MetricDeclaration
@@ -46,6 +45,8 @@ _RECOUNTED = {
       WHERE hour IN (SELECT begins_at FROM sync_countedhour WHERE counted_at > %s) GROUP BY hour, state) summed""",
 }
 _IS_FAILING = f"id IN (SELECT b.connection_id {PAUSED_CONNECTIONS})"
+# Due deliveries of routes that observe are passed over up to here.
+_MAX_SEARCHED = 100_001
 _WAITING_JOB = "state IN ('waiting', 'running')"
 # The pairs of enabled routes that fetch, with their oldest route and their shortest interval.
 _PAIRS = f"""(SELECT r.slug, p.* FROM (SELECT MIN(id) AS route_id, MIN(compare_every_hours) AS hours,
@@ -73,11 +74,12 @@ UNION ALL SELECT 'due', '', COUNT(*), NULL FROM
 UNION ALL SELECT 'expired', '', COUNT(*), NULL FROM
   (SELECT id FROM sync_delivery WHERE {has_expired_lease()} LIMIT {COUNT_LIMIT + 1}) expired
 UNION ALL SELECT 'oldest-due', '', NULL, (SELECT d.due_at FROM
-  (SELECT id, due_at, is_relayed, route_id, {", ".join(SUBJECT_COLUMNS)} FROM sync_delivery WHERE {is_due()}
-   ORDER BY due_at, id LIMIT {COUNT_LIMIT + 1}) d
+  (SELECT * FROM (SELECT id, due_at, is_relayed, route_id, {", ".join(SUBJECT_COLUMNS)} FROM sync_delivery
+   WHERE {is_due()} ORDER BY due_at, id LIMIT {_MAX_SEARCHED}) oldest
+   WHERE route_id NOT IN (SELECT id FROM sync_route WHERE mode = 'observe') LIMIT {COUNT_LIMIT + 1}) d
   WHERE d.identity_id NOT IN (SELECT b.connection_id {PAUSED_CONNECTIONS})
   AND d.target_id NOT IN (SELECT b.connection_id {PAUSED_CONNECTIONS})
-  AND NOT {is_behind_older("d")} AND {is_of_live_route("d")} ORDER BY d.due_at, d.id LIMIT 1)
+  AND NOT {is_behind_older("d")} ORDER BY d.due_at, d.id LIMIT 1)
 UNION ALL SELECT 'connections', CASE WHEN NOT is_enabled THEN 'disabled' WHEN paused_at IS NOT NULL THEN 'paused'
   WHEN {_IS_FAILING} THEN 'failing' ELSE 'enabled' END AS state, COUNT(*), NULL FROM sync_connection GROUP BY 2
 UNION ALL SELECT 'failing', slug, NULL, since FROM (SELECT c.slug, COALESCE(b.opened_at, b.open_until) AS since
