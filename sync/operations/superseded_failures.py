@@ -4,17 +4,22 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import transaction
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
+from sync.attempts.attempt_result import ACTION_CODES
+from sync.attempts.scope import OUT_OF_SCOPE_CODE
 from sync.deliveries.event_state import refresh_event_states
 from sync.deliveries.predicates import SUBJECT_OF_OUTER_ROW
-from sync.models import SUCCESSFUL_OUTCOMES, Attempt, Delivery, PayloadChoice
+from sync.models import SUCCESSFUL_OUTCOMES, Attempt, AttemptOutcome, Delivery, PayloadChoice
+from sync.planning.change import ChangeAction
 from webhooks.models import State
 
 MAX_DELIVERIES = 20_000
 _CHUNK = 200
+_WRITES = tuple(code for action, code in ACTION_CODES.items() if action is not ChangeAction.NOTHING)
 
 
 # The key of the delivery after which the next run begins, by state.
@@ -22,16 +27,24 @@ _last_keys: dict[str, int] = {}
 
 
 def supersede_failures() -> int:
-    """Settle failed and held deliveries as superseded whose subject a later attempt delivered on the same route.
+    """Settle failed and held deliveries as superseded whose subject a later attempt delivered on the same route, or
+    found outside the scope of the route, without a record: then nothing has to be delivered any more.
 
-    The later attempt fetched the entity after the webhook was received. Relayed deliveries are not changed: their data
-    may not have been delivered since. Each run checks the next 200 deliveries of each state. Returns how many were
-    settled.
+    The later attempt fetched the entity after the webhook was received. An entity outside does not settle a failure
+    whose own write may have arrived: a person has to look for the record. Relayed deliveries are not changed: their
+    data may not have been delivered since. Each run checks the next 200 deliveries of each state. Returns how many
+    were settled.
     """
     # By the partial index of failures: SQLite uses it only if its condition is in the statement.
     failed = Delivery.objects.extra(where=["sync_delivery.state = 'dead'"])
     chunk = [*_next_chunk(State.DEAD, failed), *_next_chunk(State.HELD, Delivery.objects.held())]
-    superseded = Delivery.objects.filter(pk__in=chunk).annotate(superseded_by=Subquery(_later_successes()))
+    succeeded = _later_attempts(Q(outcome__in=SUCCESSFUL_OUTCOMES))
+    # Of a route that observes, only the attempt has this code.
+    outside = _later_attempts(Q(code=OUT_OF_SCOPE_CODE, delivery__code=OUT_OF_SCOPE_CODE))
+    without_write = When(~Exists(_uncertain_writes()), then=Subquery(outside))
+    superseded = Delivery.objects.filter(pk__in=chunk).annotate(
+        superseded_by=Coalesce(Subquery(succeeded), Case(without_write, default=None))
+    )
     return _settle_superseded(superseded.exclude(superseded_by=None).values_list("pk", "superseded_by"))
 
 
@@ -45,8 +58,8 @@ def _next_chunk(state: str, deliveries: QuerySet[Delivery]) -> Sequence[int]:
     return chunk
 
 
-def _later_successes() -> QuerySet[Any]:
-    """Select the newest attempt that succeeded for the outer row's subject and route, and began after its webhook."""
+def _later_attempts(ended: Q) -> QuerySet[Any]:
+    """Select the newest attempt for the outer row's subject and route that ended so, and began after its webhook."""
     subject = {f"delivery__{column}": value for column, value in SUBJECT_OF_OUTER_ROW.items()}
     attempts = Attempt.objects.filter(
         **subject,
@@ -55,10 +68,16 @@ def _later_successes() -> QuerySet[Any]:
         delivery__route=OuterRef("route"),
         delivery__is_relayed=False,
         payload_choice=PayloadChoice.AS_ROUTED,
-        outcome__in=SUCCESSFUL_OUTCOMES,
         started_at__gt=OuterRef("event__received_at"),
     )
-    return attempts.order_by("-pk").values("pk")[:1]
+    return attempts.filter(ended).order_by("-pk").values("pk")[:1]
+
+
+def _uncertain_writes() -> QuerySet[Attempt]:
+    """Select attempts of the outer row that may have written: then a record may exist that no link leads to."""
+    own = Q(delivery=OuterRef("pk")) | Q(pk=OuterRef("covered_by"))
+    planned_write = Q(outcome=AttemptOutcome.FAILED, action__in=_WRITES) & ~Q(code="target-rejected")
+    return Attempt.objects.filter(own, Q(outcome=AttemptOutcome.UNKNOWN) | planned_write)
 
 
 def _settle_superseded(superseded: Iterable[tuple[int, int]]) -> int:

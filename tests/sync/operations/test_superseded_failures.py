@@ -2,9 +2,12 @@
 
 import pytest
 
+from exports.row_checks.nightly_rows import find_row_faults
+from sync.deliveries.routes import resolved_routes
 from sync.models import Delivery, Route
 from sync.operations import superseded_failures
 from sync.operations.superseded_failures import supersede_failures
+from tests.support.builders.observing_routes import deliver
 from tests.support.hub import ANNA, Hub
 from tests.support.people import entries
 from webhooks.models import Event, State
@@ -90,3 +93,33 @@ def test_each_run_checks_the_next_failures(hub: Hub, monkeypatch: pytest.MonkeyP
     fail_once(hub), fail_once(hub), post_update(hub)
     assert [supersede_failures() for _ in range(3)] == [1, 1, 0]
     assert not Event.objects.filter(state=State.DEAD).exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "settled"),
+    [("refuse", State.SUPERSEDED, 1), ("error", State.DEAD, 0)],
+    ids=["refused", "perhaps written"],
+)
+def test_an_entity_outside_the_scope_settles_a_failure_that_wrote_nothing(
+    hub: Hub, kind: str, state: str, settled: int
+) -> None:
+    """Holds that a creation whose response never came stays: a record may exist that nobody would look for."""
+    Route.objects.update(max_attempts=1)
+    emails = [{"address": "new@example.com", "verified": True}]
+    hub.identity.directory.create_record("users", {"id": "NEW1", "username": "new", "emails": emails})
+    fault = hub.shop.faults.add(kind, methods=["POST"], **({"status": 503} if kind == "error" else {}))
+    failed = post_update(hub, "NEW1")
+    hub.shop.faults.clear(fault.id)
+    assert (failed.state, failed.attempts.get().action) == (State.DEAD, "created")
+    Route.objects.update(mode="observe", condition="`false`")
+    resolved_routes.invalidate()
+    post_update(hub, "NEW1")
+    deliver(hub)
+    assert supersede_failures() == 0, "nothing is decided by a route that observes"
+    Route.objects.update(mode="live")
+    resolved_routes.invalidate()
+    assert post_update(hub, "NEW1").code == "out-of-scope"
+    assert supersede_failures() == settled
+    failed.refresh_from_db()
+    assert (failed.state, failed.event.state) == (state, state)
+    assert list(find_row_faults()) == []
