@@ -17,6 +17,7 @@ from console.failures.failure_reasons import summarize_failures
 from console.overview.alerts import collect_alerts
 from console.overview.figures import TARGET_PERCENT, count_unresolved_failures, load_figures
 from console.overview.first_steps import list_setup_steps
+from console.settings.connections.catch_ups import load_all_catch_ups
 from console.settings.connections.connection_status import load_all_statuses
 from console.ui.comparison_texts import pair_context
 from console.ui.links import replay_form_url
@@ -68,6 +69,7 @@ def render_overview(request: HttpRequest, context: dict[str, Any]) -> TemplateRe
         "needing_attention": count_unresolved_failures() if may["events"] and may["groups"] else 0,
         "connections": statuses,
         "sources": sources,
+        "catch_ups": load_all_catch_ups(status.connection for status in statuses),
         "pairs": [pair_context(pair, now) for pair in load_pairs()] if may["pairs"] else [],
         **(_failure_context(now) if may["events"] else {}),
     }

@@ -1,8 +1,9 @@
-"""What the page of an identity connection shows of its catch-ups."""
+"""What the page of an identity connection, and the overview, show of its catch-ups."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.db.models import Count
+from django.db.models import Count, F
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -13,14 +14,17 @@ from console.ui.outcome_texts import describe_code, render_pill
 from sync.models import CatchUp, CatchUpFailure, Connection
 from sync.monitoring.conditions import MAX_CATCH_UP_DELAY
 
+MAX_SHOWN = 20
+
 
 @dataclass(frozen=True, slots=True)
 class CatchUpLine:
-    """One entity type: how it is doing, when it was and is read, and what the newest run found.
+    """One entity type of a connection: how it is doing, when it was and is read, and what the newest run found.
 
     `waiting`: a sentence about changes that later runs deliver, and `failure` one about the failure; both may be empty.
     """
 
+    connection: Connection
     entity_type: str
     pill: SafeString
     last: str | SafeString
@@ -39,9 +43,27 @@ def load_catch_ups(connection: Connection) -> list[CatchUpLine]:
     return [_describe(row, connection) for row in rows.select_related("identity").order_by("entity_type")]
 
 
+def load_all_catch_ups(connections: Iterable[Connection]) -> list[CatchUpLine]:
+    """Load the catch-ups of these connections, at most MAX_SHOWN, those that fail first: one statement, none if no
+    connection is caught up with. `connections` are annotated with the database's time as `clock`.
+    """
+    caught_up = {one.pk: one for one in connections if one.catch_up_minutes is not None}
+    if not caught_up:
+        return []
+    rows = CatchUp.objects.filter(identity__in=list(caught_up)).order_by(
+        F("failing_since").asc(nulls_last=True), "identity__name", "entity_type"
+    )[:MAX_SHOWN]
+    lines = []
+    for row in rows:
+        row.identity = caught_up[row.identity_id]
+        lines.append(_describe(row, row.identity))
+    return lines
+
+
 def _describe(row: CatchUp, connection: Connection) -> CatchUpLine:
     waiting: int = getattr(row, "waiting", 0)
     return CatchUpLine(
+        connection,
         row.entity_type,
         _render_pill(row, connection),
         render_time(row.began_at, absent=_("never")),

@@ -14,6 +14,7 @@ from console.templatetags.console_charts import day_labels, recent_hour
 from console.ui.charts import HourCounts, build_hour_chart
 from sync.models import (
     Alarm,
+    CatchUp,
     Connection,
     CountedHour,
     EventCount,
@@ -277,3 +278,32 @@ def test_the_oldest_open_event_is_shown_by_its_hour(hub: Route) -> None:
     CountedHour.objects.filter(begins_at=begins).update(open=4)
     first, end = recent_hour(begins, timezone.now()), timezone.localtime(begins + timedelta(hours=1))
     assert f"oldest from {first}–{end:%H:%M}" in shown()
+
+
+def test_catch_ups_are_shown_with_their_next_run_and_failure_by_one_statement(hub: Route) -> None:
+    """Holds that a hub without a catch-up pays nothing for them."""
+    client = logged_in("administrator")
+
+    def statements() -> list[str]:
+        with CaptureQueriesContext(connection) as seen:
+            assert client.get(PAGE).status_code == 200
+        return [query["sql"] for query in seen]
+
+    client.get(PAGE)
+    without = statements()
+    assert "sync_catchup" not in " ".join(without)
+    now = timezone.now()
+    Connection.objects.filter(pk=hub.identity_id).update(catch_up_minutes=60)
+    for kind in ("GROUP", "USER"):
+        CatchUp.objects.create(
+            identity=hub.identity, entity_type=kind, created_at=now, read_at=now, began_at=now
+        )
+    CatchUp.objects.filter(entity_type="USER").update(
+        failing_since=now - timedelta(hours=2), failure="identity-unavailable"
+    )
+    assert len(statements()) == len(without) + 1
+    page = shown("administrator").partition('id="catch-ups"')[2]
+    failing, working = page.index("Aurora ID: USER"), page.index("Aurora ID: GROUP")
+    assert "Aurora ID is unavailable" in page[failing:working]
+    assert "Next run: " in page[failing:working]
+    assert "Failing since" not in page[working:]
