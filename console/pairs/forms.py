@@ -41,6 +41,8 @@ class PartForm(ConnectionForm):
         instance.name = translate_text(self._preset.label)
         super().__init__(data, instance=instance, prefix=part)
         self.title, self.needs = instance.name, [translate_text(need) for need in self._preset.needs]
+        self.fields["base_url"].help_text = _("See what the system needs, above, for an example.")
+        self.fields["base_url"].widget.attrs["size"] = 60
         self._keep_used_credentials(instance)
         self._add_questions()
 

@@ -35,6 +35,7 @@ from tests.browser.stage.conditions import (
     running_try,
 )
 from tests.browser.stage.observing_route import observing
+from tests.browser.stage.pair_draft import draft_page
 from tests.support.hub import ANNA
 from webhooks.models import CapturedRequest, Refusal, Source, State
 
@@ -365,6 +366,14 @@ LOOKING = (
     ),
 )
 CONFIGURING = (
+    Screen("pair-start", "Connect systems", "administrator", draft_page("../", is_entered=False)),
+    Screen(
+        "pair-details",
+        "Addresses and credentials of a pair",
+        "administrator",
+        draft_page("details/", is_entered=False),
+    ),
+    Screen("pair-review", "Test and create a pair", "administrator", draft_page("review/", is_entered=True)),
     Screen("sources", "Sources", "administrator", _page("webhooks/source/")),
     Screen("source", "A source", "administrator", _change("webhooks/source", _aurora)),
     Screen("source-test", "A source after a test event", "administrator", _source_tested),
