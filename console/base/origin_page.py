@@ -14,12 +14,18 @@ def lead_back(url: str, origin: str) -> str:
     return f"{url}?{urlencode({_PARAMETER: origin})}"
 
 
-def return_to_origin(request: HttpRequest, *, added: object) -> HttpResponseRedirect | None:
-    """Redirect to the page that the person came from, which gets the key of what was added as `added`. None if they
-    came from none, or the address is not one of the console.
+def return_to_origin(request: HttpRequest, *, added: object = None) -> HttpResponseRedirect | None:
+    """Redirect to the page that the person came from; it gets the key of what was added as `added`. None if they came
+    from none, or the address is not one of the console.
     """
     origin = request.GET.get(_PARAMETER, "")
     is_own = url_has_allowed_host_and_scheme(origin, allowed_hosts=None) and "?" not in origin
     if not (is_own and origin.startswith(reverse("admin:index"))):
         return None
-    return HttpResponseRedirect(f"{origin}?{urlencode({'added': added})}")
+    return HttpResponseRedirect(origin if added is None else f"{origin}?{urlencode({'added': added})}")
+
+
+def keep_origin(request: HttpRequest, url: str) -> str:
+    """Return the address of the next step of a change, which leads back to the same page."""
+    origin = request.GET.get(_PARAMETER, "")
+    return lead_back(url, origin) if origin else url

@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 from console.base.admin_pages import admin_page
 from console.base.audited_admin import field_values
 from console.base.forms import ReasonForm
+from console.base.origin_page import keep_origin, return_to_origin
 from console.base.pending_store import PendingChangeStore
 from console.base.reason_required import ReasonRequiredAdmin, attach_reason
 from console.ui.field_diff import FieldChange, diff_fields
@@ -174,7 +175,8 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
             messages.info(request, _("Nothing was changed."))
             return redirect(self._change_url(row.pk))
         key = _PENDING_CHANGES.put_change(request, self._row_label(row.pk), request.POST)
-        return redirect(reverse(f"admin:{self.url_name('confirm')}", args=[row.pk, key]))
+        confirm = reverse(f"admin:{self.url_name('confirm')}", args=[row.pk, key])
+        return redirect(keep_origin(request, confirm))
 
     @admin_page("<int:pk>/confirm/<uuid:key>/", "confirm")
     def confirm_view(self, request: HttpRequest, pk: int, key: UUID) -> HttpResponse:
@@ -222,7 +224,7 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
         self.save_related(request, form, [], change=True)
         link = format_html('<a href="{}">{}</a>', self._change_url(row.pk), row)
         messages.success(request, format_html(_("The change of {} was saved."), link))
-        return self.response_post_save_change(request, row)
+        return return_to_origin(request) or self.response_post_save_change(request, row)
 
     def _redirect_expired(self, request: HttpRequest, pk: int, key: UUID, form: Any) -> HttpResponseRedirect:
         _PENDING_CHANGES.remove(request, key)

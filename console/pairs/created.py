@@ -76,6 +76,7 @@ def render_created(
         draft=draft,
         route=route,
         source=source,
+        connections=[route.identity, route.target],
         preset=None if preset is None else translate_metadata(preset),
         endpoint=request.build_absolute_uri(reverse("inbox", args=[source.slug])),
         secret=secret,

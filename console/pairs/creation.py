@@ -131,7 +131,10 @@ def _can_make_secret(source: Source) -> bool:
 
 
 def _create_connection(request: HttpRequest, connection: Connection) -> None:
-    connection.slug = free_slug(Connection, connection.preset)
+    # The slug of a connection is in exports and answers: that of the system, without its role.
+    connection.slug = free_slug(
+        Connection, connection.preset.removesuffix("-identity").removesuffix("-target")
+    )
     connection.name = free_name(Connection, connection.name)
     _save_row(request, connection)
 

@@ -32,7 +32,11 @@ def open_drafts() -> QuerySet[PairDraft]:
 
 def find_draft(draft_uuid: Any, owner: Any) -> PairDraft | None:
     """Return the draft of a person, created or not; None if there is none, or its time is over."""
-    draft = PairDraft.objects.select_related("route").filter(uuid=draft_uuid, owner=owner.pk).first()
+    draft = (
+        PairDraft.objects.select_related("route__source", "route__identity", "route__target")
+        .filter(uuid=draft_uuid, owner=owner.pk)
+        .first()
+    )
     if draft is None or (draft.route_id is None and draft.ends_at <= read_clock()):
         return None
     return draft

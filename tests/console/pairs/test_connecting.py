@@ -13,7 +13,7 @@ from console.pairs import creation
 from sync.models import Connection, Mapping, MappingVersion, PairDraft, Route
 from sync.pairs.drafts import MAX_OPEN_DRAFTS, delete_expired_drafts
 from tests.support.hub import EXAMPLE, SIGNING_SECRET, Hub, signature_headers
-from tests.support.pages import visible_text
+from tests.support.pages import typed_form, visible_text
 from tests.support.people import browser
 from webhooks.models import Event, Source, SourceSecret
 
@@ -217,3 +217,26 @@ def test_drafts_are_bounded(empty_hub: Hub) -> None:
     for _ in range(MAX_OPEN_DRAFTS + 1):
         client.post(START, {"choice": "preset:clerk"})
     assert PairDraft.objects.count() == MAX_OPEN_DRAFTS
+
+
+def test_saving_on_another_page_leads_back_to_where_one_was(empty_hub: Hub) -> None:
+    """Holds that what was added is offered there, and that no address outside the console is followed."""
+    client = browser("administrator")
+    client.post(START, {"choice": "preset:sandbox"})
+    page = f"{START}{PairDraft.objects.get().uuid}/choose/target/"
+    add = f"/admin/sync/connection/add/?preset=sandbox-shop&then={page}"
+    values = {**typed_form(client, add), "name": "Our shop", "slug": "ours", "base_url": empty_hub.shop.url}
+    answer = client.post(add, {**values, "token": "shop-token", "reason": "for the pair"}, follow=True)
+    stored = Connection.objects.get()
+    assert answer.redirect_chain == [(f"{page}?added={stored.pk}", 302)]
+    assert stored.preset == "sandbox-shop"
+    assert "Our shop" in text_of(answer)
+    outside = add.replace(page, "https://evil.example/admin/")
+    answer = client.post(outside, {**values, "slug": "second", "reason": "for the pair"})
+    assert answer["Location"].startswith("/admin/sync/connection/")
+    change = f"/admin/sync/connection/{stored.pk}/change/?then={page}"
+    values = {**typed_form(client, change), "name": "Renamed"}
+    confirm = client.post(change, values)["Location"]
+    seen = client.get(confirm).context["seen"]
+    answer = client.post(confirm, {"reason": "a better name", "seen": seen})
+    assert answer["Location"] == page
