@@ -14,13 +14,13 @@ from console.document_forms.control_tree import (
     Control,
     Group,
     TreeBuilder,
-    card_pointers,
     iterate_controls,
     iterate_parts,
 )
 from console.document_forms.submitted_edits import SubmittedControls, apply_controls, leave_out_other_variants
 from sync.models import ROUTE_SETTINGS
 from sync.planning.mapping import ParsedMapping
+from tests.support.shown_controls import open_all, submit_shown
 from webhooks.protocol.formats.webhook_format import WebhookFormat
 from webhooks.protocol.handshake import HANDSHAKE
 from webhooks.protocol.schemes import SCHEMES
@@ -42,35 +42,6 @@ _DOCUMENTS = [
     for name, preset in PRESETS.items()
     for field, kind in (("authentication", AUTHENTICATION), ("settings", SETTINGS_KINDS[preset.connector]))
 ]
-
-
-def open_all(kind: ValueKind[Any], document: Any) -> frozenset[str]:
-    """Return the pointers of all cards of a document."""
-    opened: frozenset[str] = frozenset()
-    while found := frozenset(card_pointers(TreeBuilder(document, opened).build(kind))) - opened:
-        opened |= found
-    return opened
-
-
-def submit_shown(
-    kind: ValueKind[Any], document: Any, opened: frozenset[str], **others: Any
-) -> SubmittedControls:
-    """Return what a browser sends for the controls of a document that nobody changed."""
-    controls = list(iterate_controls(TreeBuilder(document, opened).build(kind)))
-    rows = [control for control in controls if control.family is Family.ROWS]
-    return SubmittedControls(
-        values={
-            control.pointer: control.text.replace("\n", "\r\n") for control in controls if control not in rows
-        },
-        names={control.pointer: [*(name for name, _ in control.rows), ""] for control in rows},
-        row_values={control.pointer: [*(value for _, value in control.rows), ""] for control in rows},
-        nulls={
-            control.pointer: "on" if control.is_null else "off" for control in controls if control.may_be_null
-        },
-        constants={control.pointer: "on" if control.is_constant else "off" for control in controls},
-        opened=opened,
-        **others,
-    )
 
 
 def test_every_kind_that_a_document_can_have_has_a_control() -> None:
