@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
 
-from config_schema.expressions.expression_kind import ExpressionKind
+from config_schema.expressions.expression_kind import CompiledExpressionKind, ExpressionKind
 from config_schema.kinds import (
     AnyText,
     AnyTextList,
@@ -88,8 +88,8 @@ _FAMILIES: tuple[tuple[tuple[type[ValueKind[Any]], ...], Family], ...] = (
     ((Statuses,), Family.STATUSES),
     ((PlainValue,), Family.PLAIN),
     ((TextList, AnyTextList, Networks, FunctionList), Family.LINES),
-    ((TextMap, Headers, QueryParameters), Family.ROWS),
-    ((AnyValue, Body), Family.JSON),
+    ((TextMap, Headers, QueryParameters, Body), Family.ROWS),
+    ((AnyValue,), Family.JSON),
     ((Object, VariantObject), Family.GROUP),
 )
 # Values that fit on one line, so that they can be one of several.
@@ -121,6 +121,8 @@ def item_kind(kind: ValueKind[Any]) -> ValueKind[Any]:
         return kind.values
     if isinstance(kind, ListOf):
         return kind.items
+    if isinstance(kind, Body):
+        return CompiledExpressionKind()
     return Choice(kind.choices) if kind.choices else AnyText()
 
 

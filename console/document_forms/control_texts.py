@@ -8,6 +8,7 @@ from typing import Any
 from config_schema.kinds import ValueKind
 from config_schema.translatable import translatable
 from connectors.http.query_parameters import QueryValue
+from connectors.settings.body_template import Body
 from connectors.settings.setting_kinds import QueryParameters
 from console.document_forms.control_families import Family, family_of, item_kind
 
@@ -87,6 +88,9 @@ def show_rows(kind: ValueKind[Any], value: Any) -> Rows | None:
     item, family = item_kind(kind), _row_family(kind)
     rows: list[tuple[str, str]] = []
     for name, content in value.items():
+        if isinstance(kind, Body):
+            # Any other part of a body is shown as JSON.
+            content = content["expression"] if is_expression_part(content) else None  # noqa: PLW2901
         is_repeated = isinstance(kind, QueryParameters) and isinstance(content, list) and content
         for one in content if is_repeated else (content,):
             shown = show_text(family, item, one)
@@ -115,12 +119,21 @@ def read_rows(kind: ValueKind[Any], rows: Rows, stored: Any, parse_json: JsonPar
         values: list[QueryValue] = [read_text(family, item, text, None, parse_json) for text in texts]
         was_list = isinstance(before.get(name), list) and isinstance(kind, QueryParameters)
         read[name] = values if len(values) > 1 or was_list else values[0]
+        if isinstance(kind, Body):
+            read[name] = {"expression": texts[0]}
     return read
 
 
 def is_constant(value: Any) -> bool:
     """Return True if a value is a constant, which stands for itself where an expression could be."""
     return isinstance(value, Mapping) and set(value) == {"constant"} and isinstance(value["constant"], str)
+
+
+def is_expression_part(value: Any) -> bool:
+    """Return True if a value of a body stands for the result of an expression, without further settings."""
+    return (
+        isinstance(value, Mapping) and set(value) == {"expression"} and isinstance(value["expression"], str)
+    )
 
 
 def _texts_by_name(rows: Rows) -> dict[str, list[str]]:

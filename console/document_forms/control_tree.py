@@ -8,6 +8,7 @@ from config_schema.errors import SettingPath, format_pointer
 from config_schema.kinds import ValueKind
 from config_schema.objects import ListOf, MapOf, Object, OneOrMore, VariantObject
 from config_schema.settings import Setting
+from connectors.settings.body_template import Body
 from console.document_forms.control_families import Family, family_of
 from console.document_forms.control_texts import Rows, is_constant, show_rows, show_text
 
@@ -56,6 +57,11 @@ class Control:
     def may_be_null(self) -> bool:
         """True if null is a value of its own: the setting has a default that holds if it is absent."""
         return self.setting is not None and self.setting.is_nullable and self.setting.default is not None
+
+    @property
+    def has_json_box(self) -> bool:
+        """True if rows do not suffice for every value: without any, a box beside them takes JSON."""
+        return isinstance(self.kind, Body) and self.family is Family.ROWS and not self.rows
 
     @property
     def is_required(self) -> bool:

@@ -157,6 +157,10 @@ def _apply_rows(document: Any, control: Control, submitted: SubmittedControls, p
     if pointer not in submitted.names:
         return document
     rows = _submitted_rows(pointer, submitted)
+    if control.has_json_box and (text := submitted.values.get(pointer, "").strip()):
+        if rows:
+            raise Unreadable(translatable("Enter either rows or JSON."))
+        return set_value(document, place, parse_json(same_lines(text)))
     if rows == control.rows:
         return document
     if not rows and control.setting is not None and not control.is_required:

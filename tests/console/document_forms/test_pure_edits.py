@@ -215,3 +215,17 @@ def test_another_variant_keeps_its_fields_until_the_document_is_saved() -> None:
     assert edited == {**document, "scheme": "basic"}
     assert not any(isinstance(one, Control) and one.pointer == "/header" for one in iterate_controls(tree))
     assert leave_out_other_variants(AUTHENTICATION, edited) == {"scheme": "basic", "client_certificate": True}
+
+
+def test_a_body_is_made_of_rows_with_expressions_or_of_json() -> None:
+    kind, pointer = SETTINGS_KINDS["rest-target"], "/entities/USER/operations/create/body"
+    document = {"entities": {"USER": {"operations": {"create": {"path": "/contacts"}}}}}
+    rows = {"names": {pointer: ["contact", ""]}, "row_values": {pointer: ["sent", ""]}}
+
+    def body_of(**changes: Any) -> Any:
+        edited = _edit(document, kind, **changes)
+        return edited.document["entities"]["USER"]["operations"]["create"].get("body"), list(edited.problems)
+
+    assert body_of(**rows) == ({"contact": {"expression": "sent"}}, [])
+    assert body_of(values={pointer: '{"query": "{ me }"}'}) == ({"query": "{ me }"}, [])
+    assert body_of(values={pointer: "{}"}, **rows) == (None, [pointer])
