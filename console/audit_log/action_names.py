@@ -97,6 +97,7 @@ ACTION_LABELS: Mapping[str, str] = {
     "mapping.drafted": "saved a draft of a mapping",
     "mapping.discarded": "discarded a draft of a mapping",
     "mapping.backtested": "started a back-test of a mapping",
+    "mapping.sample-fetched": "fetched an entity as a sample of a mapping",
     "mapping.unconfirmed": "tried to activate a mapping without confirming fields that have no value",
     "mapping.activated": "activated a version of a mapping",
     "connection.tested": "tested a connection",

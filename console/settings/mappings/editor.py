@@ -1,6 +1,6 @@
-"""Editor of a mapping: type, see the resulting record at once, save as a draft."""
+"""Editor of a mapping: its table over a sample, or its JSON; see the resulting record at once, save as a draft."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import messages
@@ -12,26 +12,27 @@ from django.utils.translation import gettext as _
 from console.base.admin_pages import AdminWithPages, admin_page
 from console.base.audit_trail import acting_person
 from console.base.forms import parse_pk
-from console.base.json_text import MAX_LENGTH, JsonTextError, normalize_newlines
-from console.payloads.reveal import RevealPurpose, reveal_events, revealed_events
-from console.permissions import CONTENTS, MAY_EDIT
-from console.settings.field_lists import mapping_field_list
+from console.base.json_text import JsonTextError
+from console.payloads.reveal import RevealPurpose, reveal_events
+from console.permissions import MAY_EDIT
+from console.settings.mappings.editor_page import (
+    EMPTY_DECLARATION,
+    EditorState,
+    View,
+    editor_context,
+    load_environment,
+    read_state,
+)
 from console.settings.mappings.mapping_pages import (
     get_mapping,
     posted_base_version,
     posted_text,
     render_mapping_page,
 )
-from console.settings.mappings.mapping_trial import (
-    MappingTrial,
-    TrialInput,
-    TrialProblem,
-    list_sample_events,
-    parse_declaration,
-    run_trial,
-)
-from console.settings.mappings.words import FUNCTION_LABELS, diff_declarations
-from sync.mappings.backtests import routes_using_mapping
+from console.settings.mappings.mapping_trial import TrialProblem, parse_declaration
+from console.settings.mappings.table.live_sample import fetch_sample, may_fetch
+from console.settings.mappings.table.samples import PostedSample
+from console.settings.mappings.words import diff_declarations
 from sync.mappings.drafts import (
     DeclarationText,
     MappingChangedMeanwhile,
@@ -43,38 +44,33 @@ from sync.mappings.drafts import (
     save_draft,
     seen_versions,
 )
-from sync.mappings.past_entities import PastEvent
 from sync.models import Mapping, MappingDraft, MappingVersion
 from webhooks.models import Event
-
-EMPTY_DECLARATION = '{\n  "fields": {\n    "email": {"path": "entity.email"}\n  },\n  "match": {}\n}'
 
 
 @admin_page("<int:pk>/edit/", "edit")
 def edit_view(mapping_admin: AdminWithPages, request: HttpRequest, pk: int) -> HttpResponse:
-    """Show the form; on POST, save it as a draft, reveal the selected event, or try it out on a sample."""
+    """Show the form; on POST, save it as a draft, or do what the pressed button says and show the form again."""
     mapping = get_mapping(mapping_admin, request, pk, MAY_EDIT)
     if request.method != "POST":
         return _open_editor(mapping_admin, request, mapping)
-    trial_input = _posted_input(request)
-    if "reveal" in request.POST:
-        _reveal_selected(request, trial_input)
-    if "save" not in request.POST:
-        return _render_editor(
-            mapping_admin, request, mapping, trial_input, trial=_run_trial(request, mapping, trial_input)
-        )
-    return _save_draft(mapping_admin, request, mapping, trial_input)
+    state = read_state(request, mapping)
+    if "save" in request.POST and not state.problems:
+        return _save_draft(mapping_admin, request, mapping, state)
+    return _render_editor(mapping_admin, request, mapping, _change_sample(request, mapping, state))
 
 
 @admin_page("<int:pk>/try/", "try")
 def try_view(mapping_admin: AdminWithPages, request: HttpRequest, pk: int) -> HttpResponse:
-    """Render the trial of the posted form as a fragment, which a script inserts while the person types."""
+    """Render the posted form as a fragment, which a script inserts while the person types and after a button of the
+    table.
+    """
     mapping = get_mapping(mapping_admin, request, pk, MAY_EDIT)
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
-    trial = _run_trial(request, mapping, _posted_input(request))
-    context = {"trial": trial, "may_see": request.user.has_perm(CONTENTS)}
-    return TemplateResponse(request, "console/settings/mappings/_try_out.html", context)
+    state = read_state(request, mapping)
+    context = {"mapping": mapping, **editor_context(request, state, load_environment(request, mapping))}
+    return TemplateResponse(request, "console/settings/mappings/_editor.html", context)
 
 
 @admin_page("<int:pk>/discard/", "discard")
@@ -113,7 +109,7 @@ def _confirm_discard(
 
 def _open_editor(mapping_admin: AdminWithPages, request: HttpRequest, mapping: Mapping) -> HttpResponse:
     """Show the open draft or the active version, tried out on the newest event. `?version=N` opens an earlier
-    version.
+    version, `?view=json` its JSON.
     """
     number = parse_pk(request.GET.get("version", ""))
     chosen = None if number is None else mapping.versions.filter(number=number).first()
@@ -122,20 +118,40 @@ def _open_editor(mapping_admin: AdminWithPages, request: HttpRequest, mapping: M
     note = draft.note if draft else ""
     if chosen:
         note = _("same as version %(number)s") % {"number": chosen.number}
-    recent = _list_choices(request, mapping)
-    newest = str(recent[0].event.pk) if recent else ""
-    trial_input = TrialInput(standing.declaration_text if standing else EMPTY_DECLARATION, event=newest)
-    trial = _run_trial(request, mapping, trial_input, recent) if recent else None
-    return _render_editor(
-        mapping_admin, request, mapping, trial_input, note=note, trial=trial, choices=recent
-    )
+    text = standing.declaration_text if standing else EMPTY_DECLARATION
+    state = EditorState(text, view=View.JSON if request.GET.get("view") == View.JSON else View.TABLE)
+    return _render_editor(mapping_admin, request, mapping, state, note=note, is_new=True)
+
+
+def _change_sample(request: HttpRequest, mapping: Mapping, state: EditorState) -> EditorState:
+    """Reveal the selected event, take the next one, or fetch an entity, if such a button was pressed."""
+    if "another" in request.POST:
+        known = load_environment(request, mapping).known
+        state = replace(state, sample=replace(state.sample, event=known.next_choice(state.sample.event)))
+    if "reveal" in request.POST or ("another" in request.POST and request.POST.get("reason", "").strip()):
+        _reveal_selected(request, state.sample.event)
+    if "fetch" in request.POST and may_fetch(request):
+        return _fetch_sample(request, mapping, state)
+    return state
+
+
+def _fetch_sample(request: HttpRequest, mapping: Mapping, state: EditorState) -> EditorState:
+    routes = load_environment(request, mapping).routes
+    chosen = parse_pk(request.POST.get("fetch_route", ""))
+    route = next((one for one in routes if one.pk == chosen), None) or next(iter(routes), None)
+    if route is None:
+        return replace(state, sample_problem=_("No route uses this mapping."))
+    fetched = fetch_sample(request, mapping, route, request.POST.get("fetch_id", "").strip())
+    if fetched.problem:
+        return replace(state, sample_problem=fetched.problem)
+    return replace(state, sample=PostedSample(entity=fetched.text))
 
 
 def _save_draft(
-    mapping_admin: AdminWithPages, request: HttpRequest, mapping: Mapping, trial_input: TrialInput
+    mapping_admin: AdminWithPages, request: HttpRequest, mapping: Mapping, state: EditorState
 ) -> HttpResponse:
     try:
-        written = DeclarationText(parse_declaration(trial_input.declaration), trial_input.declaration)
+        written = DeclarationText(parse_declaration(state.text), state.text)
         save_draft(
             mapping,
             written,
@@ -144,80 +160,54 @@ def _save_draft(
             acting_person(request),
         )
     except JsonTextError as error:
-        return _render_editor(
-            mapping_admin, request, mapping, trial_input, problem=TrialProblem(error.sentence, error.line)
-        )
+        problem = TrialProblem(error.sentence, error.line)
+        return _render_editor(mapping_admin, request, mapping, state, problem=problem)
     except MappingChangeRefused as error:
-        return _render_editor(mapping_admin, request, mapping, trial_input, problem=TrialProblem(str(error)))
+        return _render_editor(mapping_admin, request, mapping, state, problem=TrialProblem(str(error)))
     except MappingChangedMeanwhile as error:
-        return _render_editor(
-            mapping_admin,
-            request,
-            mapping,
-            trial_input,
-            overtaken=_conflict_context(mapping, posted_base_version(request), error),
-        )
+        overtaken = _conflict_context(mapping, posted_base_version(request), error)
+        return _render_editor(mapping_admin, request, mapping, state, overtaken=overtaken)
     messages.success(request, _("Saved as a draft. Deliveries use it only after you activate it."))
     return redirect("admin:sync_mapping_change", mapping.pk)
-
-
-def _run_trial(
-    request: HttpRequest, mapping: Mapping, trial_input: TrialInput, known: Sequence[PastEvent] = ()
-) -> MappingTrial:
-    revealed = revealed_events(request, RevealPurpose.MAPPING_TRIALS)
-    return run_trial(trial_input, routes_using_mapping(mapping.pk), revealed=revealed, recent=known)
 
 
 def _render_editor(
     mapping_admin: AdminWithPages,
     request: HttpRequest,
     mapping: Mapping,
-    trial_input: TrialInput,
+    state: EditorState,
+    *,
     note: str | None = None,
+    is_new: bool = False,
     **context: Any,
 ) -> HttpResponse:
-    """Render the form. After a conflict it is based on the current draft, so that saving again is a decision."""
+    """Render the form. After a conflict it is based on the current draft, so that saving again is a decision. A new
+    form begins with the newest sample.
+    """
     current, draft = current_version(mapping), open_draft(mapping)
-    newest = seen_versions(current, draft)
-    if "choices" not in context:
-        context["choices"] = _list_choices(request, mapping)
     is_bound = request.method == "POST" and "overtaken" not in context
+    environment = load_environment(request, mapping)
+    if is_new:
+        state = replace(state, sample=PostedSample(event=environment.known.first_choice()))
     return render_mapping_page(
         mapping_admin,
         request,
         "console/settings/mappings/edit.html",
         mapping,
         title=_("Edit %(mapping)s") % {"mapping": mapping},
-        trial_input=trial_input,
         note=request.POST.get("note", "") if note is None else note,
-        seen=posted_base_version(request) if is_bound else newest,
+        seen=posted_base_version(request) if is_bound else seen_versions(current, draft),
         draft=draft,
         current=current,
-        longest=MAX_LENGTH,
-        functions=tuple(FUNCTION_LABELS.items()),
-        field_list=mapping_field_list(),
+        **editor_context(request, state, environment),
         **context,
     )
 
 
-def _list_choices(request: HttpRequest, mapping: Mapping) -> list[PastEvent]:
-    """Return the events to try out on: none for people who may not see their contents."""
-    if not request.user.has_perm(CONTENTS):
-        return []
-    return list_sample_events(routes_using_mapping(mapping.pk))
-
-
-def _reveal_selected(request: HttpRequest, trial_input: TrialInput) -> None:
-    pk = parse_pk(trial_input.event)
+def _reveal_selected(request: HttpRequest, event: str) -> None:
+    pk = parse_pk(event)
     events = [] if pk is None else list(Event.objects.filter(pk=pk))
     reveal_events(request, events, RevealPurpose.MAPPING_TRIALS)
-
-
-def _posted_input(request: HttpRequest) -> TrialInput:
-    text = {
-        name: normalize_newlines(request.POST.get(name, "")) for name in ("declaration", "entity", "webhook")
-    }
-    return TrialInput(event=request.POST.get("event", ""), **text)
 
 
 def _conflict_context(mapping: Mapping, seen: SeenVersions, error: MappingChangedMeanwhile) -> dict[str, Any]:

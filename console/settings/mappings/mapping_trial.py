@@ -1,31 +1,27 @@
-"""Try a declaration out on a past event or a pasted entity, with the code that deliveries use. Calls no system and
-saves nothing.
-"""
+"""Try a declaration out on a sample, with the code that deliveries use. Calls no system and saves nothing."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.utils.translation import gettext as _
 
 from config_schema.translatable import error_sentence
 from connectors.contracts.types import Record
-from console.base.forms import parse_pk
 from console.base.json_text import JsonTextError, line_number_of, parse_json_text
 from console.payloads.content import format_value, stored_finding
-from console.settings.untestable_texts import untestable_text
+from console.settings.mappings.table.samples import Sample
 from console.ui.translation import translate_text
-from sync.mappings.past_entities import PastEvent, past_event_chunks, read_past_events
-from sync.models import SUCCESSFUL_OUTCOMES, Finding, Route
-from sync.planning.mapping import EntityNotMappable, ParsedMapping
+from sync.mappings.past_entities import PastEvent
+from sync.models import SUCCESSFUL_OUTCOMES, Finding
+from sync.planning.mapping import EntityNotMappable, MappingOverBudget, ParsedMapping
 from sync.planning.mapping_comparison import MappingInput
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 from sync.planning.reference_resolution import map_with_references
 from sync.references.linked_records import record_finder_of
 
-MAX_SAMPLE_EVENTS = 20
-_SEARCHED_EVENTS = 200
+# Fields that fail are left out one by one, to show what the others give.
+_MAX_FAILING_FIELDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +49,16 @@ class MappingTrial:
     """The resulting record of a trial.
 
     `action` is what the planner would do to the last known record: `unknown` if that depends on fields with unknown
-    values, and empty for a pasted entity. If `is_masked`, nothing was evaluated, because the contents of the event are
-    not revealed.
+    values, and empty without a stored event. `problems`: why fields have no value, by field; the first of them is the
+    `problem`, because of which the record is not written. If `is_masked`, nothing was evaluated, because the contents
+    of the event are not revealed.
     """
 
     problem: TrialProblem | None = None
     fields: tuple[TrialField, ...] = ()
     action: str = ""
     is_masked: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class TrialInput:
-    """The posted form of the editor: texts, and the key of the selected event."""
-
-    declaration: str
-    event: str = ""
-    entity: str = ""
-    webhook: str = ""
+    problems: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_declaration(text: str) -> Any:
@@ -85,82 +73,53 @@ def parse_declaration(text: str) -> Any:
     return declaration
 
 
-def run_trial(
-    trial_input: TrialInput,
-    routes: Sequence[Route],
-    *,
-    revealed: frozenset[int],
-    recent: Sequence[PastEvent] = (),
+def run_trial(mapping: ParsedMapping, sample: Sample) -> MappingTrial | None:
+    """Map a sample with a declaration. None if there is no sample."""
+    if sample.is_masked:
+        return MappingTrial(is_masked=True)
+    if sample.problem:
+        return MappingTrial(TrialProblem(sample.problem))
+    if sample.mapping_input is None:
+        return None
+    given, past_event = sample.mapping_input, sample.past_event
+    if past_event is None:
+        made, problems = _map_tolerantly(mapping, lambda part: part.map_entity(given.entity, given.webhook))
+    else:
+        event = past_event
+        made, problems = _map_tolerantly(mapping, lambda part: _map_past(part, event, given))
+    trial = MappingTrial(
+        problem=next((TrialProblem(f"{name}: {text}") for name, text in problems.items()), None),
+        problems=problems,
+    )
+    if past_event is not None and not problems:
+        return _compare_with_last_known(mapping, past_event, made)
+    return replace(
+        trial,
+        fields=tuple(TrialField(name, format_value(value), "", "plain") for name, value in made.items()),
+    )
+
+
+def _map_tolerantly(
+    mapping: ParsedMapping, compute: Callable[[ParsedMapping], dict[str, Any]]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the fields of the record, and why others have no value: at most _MAX_FAILING_FIELDS are left out."""
+    problems: dict[str, str] = {}
+    while mapping.fields:
+        try:
+            return compute(mapping), problems
+        except EntityNotMappable as error:
+            problems[error.field] = f"{_(error.reason)}."
+            is_hopeless = isinstance(error, MappingOverBudget) or error.field not in mapping.fields
+            if is_hopeless or len(problems) >= _MAX_FAILING_FIELDS:
+                break
+            kept = {name: rule for name, rule in mapping.fields.items() if name != error.field}
+            mapping = replace(mapping, fields=kept)
+    return {}, problems
+
+
+def _compare_with_last_known(
+    mapping: ParsedMapping, past_event: PastEvent, made: Mapping[str, Any]
 ) -> MappingTrial:
-    """Map the selected event or the pasted entity with the declaration.
-
-    Only `revealed` events are evaluated: even a result without values tells what they are, expression by expression.
-    An event in `recent` is not read again.
-    """
-    try:
-        mapping = parse_mapping(parse_declaration(trial_input.declaration))
-    except JsonTextError as error:
-        return MappingTrial(TrialProblem(error.sentence, error.line))
-    try:
-        if not trial_input.event:
-            return _map_pasted(mapping, _parse_pasted(trial_input))
-        if parse_pk(trial_input.event) not in revealed:
-            return MappingTrial(is_masked=True)
-        sample = next((event for event in recent if str(event.event.pk) == trial_input.event), None)
-        past_event = sample or _find_event(trial_input.event, routes)
-        return _compare_with_last_known(mapping, past_event)
-    except JsonTextError as error:
-        return MappingTrial(TrialProblem(error.sentence))
-    except EntityNotMappable as error:
-        return MappingTrial(TrialProblem(f"{error.field}: {_(error.reason)}."))
-
-
-def list_sample_events(routes: Sequence[Route]) -> list[PastEvent]:
-    """Return the newest events that a declaration can be tried out on."""
-    chunks = islice(past_event_chunks(routes, max_events=_SEARCHED_EVENTS), 2)
-    return [event for chunk in chunks for event in chunk if event.mapping_input is not None][
-        :MAX_SAMPLE_EVENTS
-    ]
-
-
-def _find_event(key: str, routes: Sequence[Route]) -> PastEvent:
-    pk = parse_pk(key)
-    events = [] if pk is None else read_past_events([pk], routes)
-    if not events:
-        raise JsonTextError(_("No route of this mapping delivered this event."))
-    if events[0].mapping_input is None:
-        raise JsonTextError(untestable_text(str(events[0].reason)))
-    return events[0]
-
-
-def _parse_pasted(trial_input: TrialInput) -> MappingInput:
-    return MappingInput(
-        _parse_object(_("The entity"), trial_input.entity),
-        _parse_object(_("The webhook"), trial_input.webhook) if trial_input.webhook else {},
-    )
-
-
-def _parse_object(what: str, text: str) -> dict[str, Any]:
-    try:
-        value = parse_json_text(text)
-    except JsonTextError as error:
-        place = _(", line %(line)s") % {"line": error.line} if error.line else ""
-        raise JsonTextError(f"{what}{place}: {error.sentence}") from error
-    if not isinstance(value, dict):
-        raise JsonTextError(_("%(what)s: enter a JSON object.") % {"what": what})
-    return value
-
-
-def _map_pasted(mapping: ParsedMapping, mapping_input: MappingInput) -> MappingTrial:
-    made = mapping.map_entity(mapping_input.entity, mapping_input.webhook)
-    return MappingTrial(
-        fields=tuple(TrialField(name, format_value(value), "", "plain") for name, value in made.items())
-    )
-
-
-def _compare_with_last_known(mapping: ParsedMapping, past_event: PastEvent) -> MappingTrial:
-    assert past_event.mapping_input is not None
-    made = _map_past(mapping, past_event, past_event.mapping_input)
     known, record_id = _last_known_record(past_event)
     record = None if known is None else Record(record_id, known)
     change = mapping.plan_record(made, record)

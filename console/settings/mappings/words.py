@@ -100,14 +100,22 @@ def diff_texts(before: str, after: str) -> list[DiffLine]:
 
 
 def _rule_text(rule: Mapping[str, Any]) -> str:
-    parts = [_rule_source_text(rule)]
+    return "; ".join((_rule_source_text(rule), *_treatment_texts(rule)))
+
+
+def describe_treatment(rule: Mapping[str, Any]) -> str:
+    """Describe how the value of a rule is converted, and when it is written; empty if it is taken as it is."""
+    return "; ".join(_treatment_texts(rule))
+
+
+def _treatment_texts(rule: Mapping[str, Any]) -> Iterator[str]:
     if rule.get("apply"):
-        parts.append(describe_functions(rule["apply"]))
+        yield describe_functions(rule["apply"])
     if rule.get("required"):
-        parts.append(_("required"))
+        yield _("required")
     if rule.get("caseless"):
-        parts.append(_("case-insensitive comparison"))
-    return "; ".join((*parts, *_option_texts(rule).values()))
+        yield _("case-insensitive comparison")
+    yield from _option_texts(rule).values()
 
 
 def _option_texts(rule: Mapping[str, Any]) -> dict[str, str]:

@@ -300,7 +300,7 @@ def _draft_mapping(stage: Stage) -> None:
     )
     editor, reason = "administrator+support", "Labels of the shop"
     stage.backtest = stage.posted(editor, f"{page}/backtest/", events=50, reason=reason)
-    newest = stage.client(editor).get(f"{page}/edit/").context["trial_input"].event
+    newest = stage.client(editor).get(f"{page}/edit/").context["state"].sample.event
     revealed = {"declaration": "{}", "event": newest, "reveal": "1", "reason": reason}
     stage.client(editor).post(f"{page}/edit/", revealed)
     stage.posted(editor, stage.backtest, reason=reason)

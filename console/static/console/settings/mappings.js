@@ -1,58 +1,87 @@
-// Shows at once what comes of a mapping while one types; without it a button does.
+// The editor of a mapping: its buttons replace the editor instead of the page, and results follow what one types. The
+// server decides everything; without this script the same buttons load the page again.
 "use strict";
 (() => {
   const form = document.getElementById("mapping-form");
-  const trial = document.getElementById("trial");
   const lost = document.getElementById("trial-lost");
-  if (!form || !trial) return;
-  const names = ["declaration", "event", "entity", "webhook"];
-  let waiting = 0, in_progress = null;
+  if (!form || !lost) return;
+  const editor = () => document.getElementById("mapping-editor");
+  let waiting = 0, running = null, changed = false, leaves = false;
 
-  async function tryOut() {
-    const has = form.elements.event.value || form.elements.entity.value.trim();
-    if (!has) return;
-    in_progress?.abort();
-    const own = (in_progress = new AbortController());
+  async function ask(button) {
+    clearTimeout(waiting);
+    running?.abort();
+    const own = (running = new AbortController());
     const stop = setTimeout(() => own.abort("late"), 10000);
-    const given = new URLSearchParams();
-    for (const name of [...names, "csrfmiddlewaretoken"]) given.set(name, form.elements[name].value);
-    trial.setAttribute("aria-busy", "true");
+    const given = new URLSearchParams(new FormData(form));
+    if (button) given.append(button.name, button.value);
+    editor().setAttribute("aria-busy", "true");
     try {
       const answer = await fetch(form.dataset.try, { method: "POST", body: given, signal: own.signal, redirect: "error" });
       if (!answer.ok) throw new Error(String(answer.status));
-      const part = new DOMParser().parseFromString(await answer.text(), "text/html");
-      trial.replaceChildren(...document.adoptNode(part.body).childNodes);
+      const next = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("mapping-editor");
+      if (!next) throw new Error("no editor");
       lost.textContent = "";
+      return document.adoptNode(next);
     } catch {
-      if (own !== in_progress) return;
-      lost.textContent = form.dataset.lost;
+      if (own === running) lost.textContent = form.dataset.lost;
+      return null;
     } finally {
       clearTimeout(stop);
-      if (own === in_progress) trial.removeAttribute("aria-busy");
+      if (own === running) editor().removeAttribute("aria-busy");
     }
   }
 
-  form.addEventListener("input", (event) => {
-    if (!names.includes(event.target.name)) return;
-    if (event.target.name === "entity" || event.target.name === "webhook") form.elements.event.value = "";
-    clearTimeout(waiting);
-    waiting = setTimeout(tryOut, 500);
-  });
+  async function showResults() {
+    const next = await ask(null);
+    for (const part of next?.querySelectorAll("[data-result]") ?? []) {
+      const old = document.getElementById(part.id);
+      if (old && !old.contains(document.activeElement)) old.replaceWith(part);
+    }
+  }
 
-  // Enter in the reason of a reveal would press the first button of the form, which saves.
-  form.addEventListener("keydown", (event) => {
-    const reveal = form.querySelector("button[name=reveal]");
-    if (event.key !== "Enter" || event.target.name !== "reason" || !reveal) return;
+  async function press(button) {
+    const { name, value } = button, scrolled = document.getElementById("sample-tree")?.scrollTop ?? 0;
+    const next = await ask(button);
+    if (!next) return;
+    changed = true;
+    for (const part of editor().querySelectorAll("details[open][id]")) next.querySelector("#" + CSS.escape(part.id))?.setAttribute("open", "");
+    editor().replaceWith(next);
+    const tree = document.getElementById("sample-tree");
+    if (tree) tree.scrollTop = scrolled;
+    const same = next.querySelector(`button[name="${name}"][value="${CSS.escape(value)}"]`);
+    (same ?? next.querySelector("tr.open input:not([type=hidden])") ?? next.querySelector("button, input"))?.focus();
+  }
+
+  form.addEventListener("submit", (event) => {
+    const button = event.submitter;
+    if (button?.dataset.part === undefined) { leaves = true; return; }
     event.preventDefault();
-    form.requestSubmit(reveal);
+    press(button);
   });
 
-  // A browser that goes back fills in what was typed; what comes of that is not on the page yet.
-  if (form.elements.declaration.value !== form.elements.declaration.defaultValue) tryOut();
+  form.addEventListener("input", (event) => {
+    const name = event.target.name;
+    if (!editor().contains(event.target) || /^(reason|add_|fetch_)/.test(name)) return;
+    if (name === "entity" || name === "webhook") form.elements.event.value = "";
+    if (name !== "event") changed = true;
+    clearTimeout(waiting);
+    waiting = setTimeout(showResults, 500);
+  });
 
-  // A typed change is not lost by a click on a link.
-  const typed = form.elements.declaration, before = typed.value;
-  let leaves = false;
-  form.addEventListener("submit", () => { leaves = true; });
-  addEventListener("beforeunload", (event) => { if (!leaves && typed.value !== before) event.preventDefault(); });
+  // The tree fills the row whose value has the focus.
+  form.addEventListener("focusin", (event) => {
+    const number = /^value-(\d+)$/.exec(event.target.name ?? "");
+    if (number) form.elements.fill_row.value = form.elements[`row-${number[1]}`].value;
+  });
+
+  // Enter presses the button beside a field, not the first one of the form.
+  form.addEventListener("keydown", (event) => {
+    const button = event.target.closest("[data-enter]")?.querySelector("button");
+    if (event.key !== "Enter" || event.target.tagName !== "INPUT" || !button) return;
+    event.preventDefault();
+    form.requestSubmit(button);
+  });
+
+  addEventListener("beforeunload", (event) => { if (!leaves && changed) event.preventDefault(); });
 })();

@@ -59,7 +59,7 @@ def test_a_declaration_is_saved_as_a_draft_and_the_active_version_stays() -> Non
     page = client.get(address(of)).content.decode()
     assert "upper-cased" in page
     assert "Changes" in page
-    assert "lower" not in client.get(address(of, "edit")).context["trial_input"].declaration
+    assert "lower" not in client.get(address(of, "edit")).context["state"].text
 
 
 @pytest.mark.submission
@@ -81,7 +81,7 @@ def test_an_invalid_declaration_is_refused_with_its_line_and_stays_in_the_form()
     ):
         answer = client.post(address(of, "edit"), form(text))
         assert told in text_of(answer), text[:80]
-        assert answer.context["trial_input"].declaration == text
+        assert answer.context["state"].text == text
     assert not MappingDraft.objects.exists()
 
 
@@ -289,13 +289,13 @@ def test_the_editor_opens_with_the_result_for_the_newest_event() -> None:
     newest = a_mapped_event(route, {"email": SECRET}, 1)
     client = seeing_contents()
     masked = client.get(address(of, "edit"))
-    assert masked.context["trial_input"].event == str(newest.pk)
+    assert masked.context["state"].sample.event == str(newest.pk)
     assert SECRET.lower() not in masked.content.decode().lower()
     revealed = {"declaration": json.dumps(LOWER), "event": str(newest.pk), "reveal": "1", "reason": "rules"}
     assert SECRET.lower() in client.post(address(of, "edit"), revealed).content.decode()
     assert SECRET.lower() in client.get(address(of, "edit")).content.decode()
     withheld = browser("administrator").get(address(of, "edit"))
-    assert (withheld.context["trial_input"].event, withheld.context["choices"]) == ("", [])
+    assert (withheld.context["state"].sample.event, withheld.context["choices"]) == ("newest", [])
 
 
 def test_a_draft_is_discarded_after_a_confirmation_with_its_changes() -> None:
