@@ -220,7 +220,8 @@ class _LookupEdit:
     def _read_external_id(self) -> None:
         typed = self.posted.get("external_id")
         place: SettingPath = ("match", "external_id")
-        if typed is not None and _clean(typed) != (find_value(self.edit.document, place) or ""):
+        before = find_value(self.edit.document, place)
+        if typed is not None and _clean(typed) != (before if isinstance(before, str) else ""):
             self._put(place, _clean(typed) or None)
 
     def _read_new(self, number: int, name: str) -> None:

@@ -275,7 +275,8 @@ def _match_error(match: Any) -> str:
 
 def _list_lookups(match: Mapping[str, Any], known_names: Collection[str]) -> Iterator[LookupRow]:
     new = match.get("new", [])
-    names = [name for name in new if isinstance(name, str)] if isinstance(new, list) else []
+    new_names = [name for name in new if isinstance(name, str)] if isinstance(new, list) else []
+    names = [*new_names]
     for part in LOOKUPS:
         found = _lookup_part(match, part)
         names += [name for name in found if name not in names]
@@ -283,7 +284,7 @@ def _list_lookups(match: Mapping[str, Any], known_names: Collection[str]) -> Ite
         previous, verified, verified_previous = (
             _lookup_value(part, number, _lookup_part(match, part).get(name), known_names) for part in LOOKUPS
         )
-        yield LookupRow(number, name, name in new, previous, verified, verified_previous)
+        yield LookupRow(number, name, name in new_names, previous, verified, verified_previous)
 
 
 def _lookup_part(match: Mapping[str, Any], part: str) -> Mapping[str, Any]:
