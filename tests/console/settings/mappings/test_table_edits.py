@@ -142,7 +142,7 @@ def test_one_changed_control_changes_its_place_alone() -> None:
     email, nested = TYPED.index('"email": {"path"'), TYPED.index('"n\\u00e4me"')
     text, _ = edited(TYPED, **{"value-0": "entity.username"})
     assert json.loads(text)["fields"]["email"]["path"] == "entity.username"
-    for kept in (TYPED[:email].split('"fields"')[0], '"constant": 1.50', '{"a": [1e3, "\\u0041"]}'):
+    for kept in (TYPED[:email].split('"fields"', maxsplit=1)[0], '"constant": 1.50', '{"a": [1e3, "\\u0041"]}'):
         assert kept in text
     assert nested > 0
     text, _ = edited(TYPED, "email", **{"required-0": "1", "when_absent-0": "keep", "apply-0": "lower"})
@@ -153,7 +153,7 @@ def test_one_changed_control_changes_its_place_alone() -> None:
         "when_absent": "keep",
     }
     text, edit = edited(TYPED, "email", **{"name-0": "mail", "kind-0": "constant", "value-0": "7"})
-    assert list(json.loads(text)["fields"])[0] == "mail"
+    assert next(iter(json.loads(text)["fields"])) == "mail"
     assert json.loads(text)["fields"]["mail"]["constant"] == 7
     assert edit.open_row == "mail"
     text, edit = edited(TYPED, "email", **{"name-0": "nested"})
@@ -164,7 +164,7 @@ def test_one_changed_control_changes_its_place_alone() -> None:
 def test_buttons_add_move_remove_and_fill_rows() -> None:
     text, edit = edited(TYPED, act="down:0")
     assert list(json.loads(text)["fields"])[:2] == ["näme", "email"]
-    assert list(json.loads(edited(TYPED, act="up:0")[0])["fields"])[0] == "email"
+    assert next(iter(json.loads(edited(TYPED, act="up:0")[0])["fields"])) == "email"
     assert "email" not in json.loads(edited(TYPED, act="remove:0")[0])["fields"]
     text, edit = edited(TYPED, act="add:", add_field=" phone ")
     assert edit.open_row == "phone"
