@@ -19,7 +19,7 @@ from config_schema.kinds import (
     WholeNumber,
 )
 from config_schema.objects import ListOf, MapOf, Object, VariantObject
-from connectors.settings.answer_rules import Statuses
+from connectors.settings.answer_rules import SaidSentence, Statuses
 from connectors.settings.body_template import Body
 from connectors.settings.identity import EntityPath
 from connectors.settings.list_items import PlainValue
@@ -86,7 +86,7 @@ _FAMILIES: tuple[tuple[tuple[type[ValueKind[Any]], ...], Family], ...] = (
     ((Boolean,), Family.SWITCH),
     ((Choice,), Family.CHOICE),
     ((Statuses,), Family.STATUSES),
-    ((PlainValue,), Family.PLAIN),
+    ((PlainValue, SaidSentence), Family.PLAIN),
     ((TextList, AnyTextList, Networks, FunctionList), Family.LINES),
     ((TextMap, Headers, QueryParameters, Body), Family.ROWS),
     ((AnyValue,), Family.JSON),
