@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from tests.peers.cases.directus_pair import DirectusPair
 from tests.peers.cases.pair import Person, new_person, with_new_address
-from tests.peers.hub.configuration import add_source, load_settings
+from tests.peers.hub.configuration import add_source, draft_declarations, load_settings
 from tests.peers.hub.running_hub import SECRET, HubProcesses
 from tests.peers.systems.directus import Directus
 from tests.support.processes.workers import wait_until
@@ -56,6 +57,9 @@ class DirectusToDirectus(DirectusPair):
 
     def create_conflicting_record(self, entity_id: str, person: Person) -> str:
         raise NotImplementedError
+
+    def declarations(self) -> dict[str, Any]:
+        return draft_declarations("directus-identity", "directus-target")
 
     def find_members(self, group_id: str, name: str) -> list[str] | None:
         raise NotImplementedError

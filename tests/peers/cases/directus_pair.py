@@ -36,8 +36,12 @@ class DirectusPair(Pair):
 
     def add_routes(self, source: Source, identity: Connection, target: Connection, **fields: Any) -> None:
         """Create a route for each entity type that the pair has a mapping for."""
-        for entity_type, declaration in load_settings(f"directus-to-{self.settings_name}").items():
+        for entity_type, declaration in self.declarations().items():
             add_route(source, entity_type, identity, target, declaration, **self._route_fields, **fields)
+
+    def declarations(self) -> dict[str, Any]:
+        """Return the declaration of the mapping of each entity type."""
+        return load_settings(f"directus-to-{self.settings_name}")
 
     def create_person(self, person: Person) -> str:
         return self._directus.create_user(person.first, person.last, person.email)

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from connectors.presets import PRESETS
 from sync.mappings.configuration_gaps import route_gaps
 from sync.models import Connection, ConnectionSide, Mapping, MappingVersion, Route
+from sync.planning.preset_mapping import draft_declaration
 from tests.peers.hub.running_hub import SECRET, SECRET_HEADER
 from webhooks.models import Source, SourceSecret
 
@@ -16,6 +18,15 @@ def load_settings(name: str) -> dict[str, Any]:
     """Return a file of settings."""
     document: dict[str, Any] = json.loads((_FOLDER / f"{name}.json").read_text("utf-8"))
     return document
+
+
+def draft_declarations(identity: str, target: str) -> dict[str, Any]:
+    """Return the drafted mapping of each entity type that two presets have."""
+    provides, accepts = PRESETS[identity].provides, PRESETS[target].accepts
+    types = [entity_type for entity_type in provides if entity_type in accepts]
+    return {
+        entity_type: draft_declaration(provides[entity_type], accepts[entity_type]) for entity_type in types
+    }
 
 
 def add_source(slug: str, **fields: Any) -> Source:
