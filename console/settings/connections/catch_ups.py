@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db.models import Count, F
+from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from config_schema.codes.codes import CATALOGUE
-from console.ui.formatting import render_time
+from console.ui.formatting import render_minute
 from console.ui.outcome_texts import describe_code, render_pill
 from sync.models import CatchUp, CatchUpFailure, Connection
 from sync.monitoring.conditions import MAX_CATCH_UP_DELAY
@@ -62,12 +64,14 @@ def load_all_catch_ups(connections: Iterable[Connection]) -> list[CatchUpLine]:
 
 def _describe(row: CatchUp, connection: Connection) -> CatchUpLine:
     waiting: int = getattr(row, "waiting", 0)
+    # Annotated by the pages that show it.
+    now = getattr(connection, "clock", None) or timezone.now()
     return CatchUpLine(
         connection,
         row.entity_type,
-        _render_pill(row, connection),
-        render_time(row.began_at, absent=_("never")),
-        _("running") if row.is_running else render_time(row.next_at),
+        _render_pill(row, now),
+        render_minute(row.began_at, now) if row.began_at else _("never"),
+        _("running") if row.is_running else render_minute(row.next_at, now),
         _found_text(row),
         ngettext(
             "%(number)s change waits for a later run.", "%(number)s changes wait for later runs.", waiting
@@ -76,14 +80,12 @@ def _describe(row: CatchUp, connection: Connection) -> CatchUpLine:
         if waiting
         else "",
         _failure_text(row.failure, connection) if row.failing_since else "",
-        render_time(row.failing_since, absent=""),
+        render_minute(row.failing_since, now) if row.failing_since else "",
     )
 
 
-def _render_pill(row: CatchUp, connection: Connection) -> SafeString:
-    # Annotated by the page of a connection.
-    now = getattr(connection, "clock", None)
-    if now is not None and now - row.late_at > MAX_CATCH_UP_DELAY:
+def _render_pill(row: CatchUp, now: datetime) -> SafeString:
+    if now - row.late_at > MAX_CATCH_UP_DELAY:
         return render_pill("bad", "✕", _("Late"))
     if row.failing_since is not None:
         return render_pill("warn", "!", _("Failing"))

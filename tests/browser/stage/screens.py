@@ -27,6 +27,7 @@ from sync.models import (
 from sync.operations.failure_groups import refresh_failure_groups
 from sync.statistics.periodic_recount import recount_stale_hours
 from tests.browser.stage.busy_hub import Stage
+from tests.browser.stage.catch_ups import caught_up
 from tests.browser.stage.compared_systems import compared, found_by_value, linking, running
 from tests.browser.stage.conditions import (
     condition_form,
@@ -396,6 +397,18 @@ CONFIGURING = (
     ),
     Screen("connections", "Connections", "administrator", _page("sync/connection/")),
     Screen("connection", "A connection", "administrator", _change("sync/connection", _shop)),
+    Screen(
+        "connection-catch-up",
+        "A connection that is caught up with",
+        "administrator",
+        lambda stage: f"/admin/sync/connection/{caught_up(stage).pk}/change/",
+    ),
+    Screen(
+        "overview-catch-up",
+        "Overview with catch-ups",
+        "administrator",
+        lambda stage: f"/admin/?catch-ups={caught_up(stage).pk}",
+    ),
     Screen("connection-test", "A tested connection", "administrator", _connection_tested),
     Screen("connection-relink", "Records linked again", "administrator", _relinking),
     Screen("connection-add", "A new connection", "administrator", _page("sync/connection/add/")),
