@@ -22,6 +22,10 @@ class PartForm(ConnectionForm):
     `part` and `credentials` are what the draft stores.
     """
 
+    # The documents are those of the preset.
+    authentication: Any = None
+    settings: Any = None
+
     class Meta:
         model = Connection
         fields = ("base_url",)
