@@ -42,6 +42,11 @@ class PostedDocument:
     mode: str
     controls: SubmittedControls
 
+    @property
+    def is_form(self) -> bool:
+        """True if its controls were shown."""
+        return self.mode == _AS_FORM
+
 
 @dataclass
 class _Shown:
@@ -190,6 +195,8 @@ class DocumentField(JSONTextField):
         """Find the kind of the document for a form, which is bound or not."""
         self.widget.kind = self._kind if isinstance(self._kind, ValueKind) else self._kind(form)
         self.widget.label = str(self.label or "")
+        # Copies of a form share what its widgets hold.
+        self.widget.errors = {}
 
     def prepare_value(self, value: Any) -> Any:
         return value if isinstance(value, PostedDocument) else super().prepare_value(value)

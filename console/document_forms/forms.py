@@ -43,6 +43,11 @@ class DocumentForm(SettingsForm):
         data = self[name].data
         return data.text if isinstance(data, PostedDocument) else super().typed_text(name)
 
+    def is_sent_as_form(self, name: str) -> bool:
+        """Return True if the document of a field was sent by its controls, not as JSON."""
+        sent = self[name].data
+        return isinstance(sent, PostedDocument) and sent.is_form
+
     def _locate_error(self, name: str | None, error: ValidationError) -> ValidationError:
         field, setting = self.fields.get(name or ""), invalid_setting(error)
         if name is not None and isinstance(field, DocumentField) and setting is not None:
