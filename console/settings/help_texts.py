@@ -14,13 +14,15 @@ from console.ui.translation import translate_text
 
 
 def help_texts(settings: Mapping[str, FieldSetting]) -> dict[str, Any]:
-    """Return the meaning of each setting, in the language of the reader; that of a JSON document with an example."""
+    """Return the meaning of each setting, in the language of the reader; that of a JSON list with an example. A JSON
+    object has controls, which need none.
+    """
     return {name: _lazy_help_text(setting) for name, setting in settings.items()}
 
 
 def _help_text(setting: FieldSetting) -> SafeString:
     meaning = translate_text(setting.meaning)
-    if isinstance(setting.example, dict | list):
+    if isinstance(setting.example, list):
         example = json.dumps(setting.example, ensure_ascii=False)
         meaning = gettext("%(meaning)s Example: `%(example)s`") % {"meaning": meaning, "example": example}
     return inline_code(meaning)

@@ -224,10 +224,8 @@ class RouteAdmin(RouteScopeAdmin):
         for name in ("add", "change", "delete", "view"):
             if hasattr(getattr(field, "widget", None), f"can_{name}_related"):
                 setattr(field.widget, f"can_{name}_related", False)
-        if db_field.name in ("deactivation", "reactivation", "condition"):
-            field.widget.attrs["rows"] = 3
         if db_field.name == "condition":
-            field.widget.attrs |= {"spellcheck": "false", "class": "vLargeTextField mono"}
+            field.widget.attrs |= {"rows": 3, "spellcheck": "false", "class": "vLargeTextField mono"}
         return field
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

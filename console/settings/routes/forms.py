@@ -1,6 +1,6 @@
-"""Labels and help texts of a route's settings, and the consequences of a change."""
+"""Form of a route, and the consequences of a change."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from django.urls import reverse
@@ -8,11 +8,10 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.base.forms import SettingsForm
-from console.settings.field_lists import route_field_lists
+from console.document_forms.fields import DocumentField
+from console.document_forms.forms import DocumentForm
 from console.settings.help_texts import help_texts
 from console.settings.routes.scope_words import scope_warnings
-from console.ui.setting_entries import FieldList
 from sync.mappings.configuration_gaps import (
     delivery_conflicts,
     link_conflicts,
@@ -34,7 +33,22 @@ _ADD_PAGES = {
 }
 
 
-class RouteForm(SettingsForm):
+_HELP_TEXTS = help_texts(ROUTE_SETTINGS)
+
+
+def _field_values(name: str, label: Any) -> DocumentField:
+    """Return the form field of an object of field names and values."""
+    kind = ROUTE_SETTINGS[name].kind
+    assert kind is not None, "its settings are described"
+    return DocumentField(kind=kind, reference="route", label=label, help_text=_HELP_TEXTS[name])
+
+
+class RouteForm(DocumentForm):
+    """Form for a route. The fields that deactivate and reactivate a record are rows of names and values."""
+
+    deactivation = _field_values("deactivation", gettext_lazy("Fields set when the entity is deleted"))
+    reactivation = _field_values("reactivation", gettext_lazy("Fields set when it comes back"))
+
     class Meta:
         labels: ClassVar[dict[str, Any]] = {
             "is_enabled": gettext_lazy("Enabled"),
@@ -43,7 +57,6 @@ class RouteForm(SettingsForm):
             "target": gettext_lazy("Target connection"),
             "target_entity": gettext_lazy("Entity type in the target connection"),
             "on_leaving": gettext_lazy("When an entity leaves the scope"),
-            "reactivation": gettext_lazy("Fields set when it comes back"),
             "max_attempts": gettext_lazy("Maximum attempts"),
             "gives_up_after_hours": gettext_lazy("Gives up after"),
             "compare_every_hours": gettext_lazy("Compare every"),
@@ -51,7 +64,7 @@ class RouteForm(SettingsForm):
             "repairs_missing_records": gettext_lazy("Also create missing records"),
             "max_repairs": gettext_lazy("Maximum number made equal"),
         }
-        help_texts = help_texts(ROUTE_SETTINGS)
+        help_texts = _HELP_TEXTS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -70,8 +83,10 @@ class RouteForm(SettingsForm):
             widget: Any = choice.widget
             widget.choices = [("unknown", _("Default")), *widget.choices[1:]]
 
-    def field_lists(self) -> Mapping[str, FieldList]:
-        return route_field_lists()
+    def clean_reactivation(self) -> Any:
+        """Return null for no fields, as a new route has it."""
+        fields = self.cleaned_data["reactivation"]
+        return None if fields == {} and self.instance.reactivation is None else fields
 
     def clean(self) -> dict[str, Any]:
         """Refuse an enabled route that its connections cannot carry: each delivery would fail. Refuse a change under

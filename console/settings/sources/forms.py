@@ -1,39 +1,95 @@
-"""Labels and help texts of a source's settings, and the consequences of a change."""
+"""Form of a source, and the consequences of a change."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.base.forms import SettingsForm
-from console.settings.field_lists import source_field_lists
+from config_schema.objects import Object
+from console.document_forms.fields import DocumentField
+from console.document_forms.forms import DocumentForm
 from console.settings.help_texts import help_texts
-from console.ui.setting_entries import FieldList
 from webhooks.models import SOURCE_SETTINGS
+from webhooks.protocol.formats.webhook_format import WebhookFormat
+from webhooks.protocol.handshake import HANDSHAKE
+from webhooks.protocol.schemes import SCHEMES, NoSettings
+from webhooks.responses.response_format import RESPONSE_FORMAT
+
+_HELP_TEXTS = help_texts(SOURCE_SETTINGS)
+# Of all schemes.
+_VERIFICATION_OPTIONS = frozenset(one.name for scheme in SCHEMES.values() for one in scheme.schema.settings)
 
 
-class SourceForm(SettingsForm):
+def _find_verification_kind(form: forms.BaseForm) -> Object[Any]:
+    """Return the kind of the settings of the scheme that the form shows; of no settings if none is chosen."""
+    scheme = SCHEMES.get(str(form["scheme"].value())) if "scheme" in form.fields else None
+    return NoSettings.kind if scheme is None else scheme.schema
+
+
+class SourceForm(DocumentForm):
+    """Form for a source. Its documents have controls."""
+
+    scheme_settings = DocumentField(
+        kind=_find_verification_kind,
+        reference="verification",
+        label=gettext_lazy("Verification options"),
+        help_text=_HELP_TEXTS["scheme_settings"],
+    )
+    handshake = DocumentField(
+        kind=HANDSHAKE,
+        renders_again=True,
+        reference="source",
+        label=gettext_lazy("Handshake"),
+        help_text=_HELP_TEXTS["handshake"],
+    )
+    webhook_format = DocumentField(
+        kind=WebhookFormat.kind,
+        reference="webhook-format",
+        label=gettext_lazy("Webhook format"),
+        help_text=_HELP_TEXTS["webhook_format"],
+    )
+    response_format = DocumentField(
+        kind=RESPONSE_FORMAT,
+        renders_again=True,
+        reference="source",
+        label=gettext_lazy("Response format"),
+        help_text=_HELP_TEXTS["response_format"],
+    )
+
     class Meta:
         labels: ClassVar[dict[str, Any]] = {
             "slug": gettext_lazy("Slug"),
             "is_enabled": gettext_lazy("Enabled"),
-            "scheme_settings": gettext_lazy("Verification options"),
-            "handshake": gettext_lazy("Handshake"),
             "extra_id_characters": gettext_lazy("Extra characters allowed in ids"),
-            "webhook_format": gettext_lazy("Webhook format"),
             "default_mode": gettext_lazy("Response"),
             "mode_is_fixed": gettext_lazy("Ignore the webhook's “respond”"),
             "wait_seconds": gettext_lazy("Response timeout (seconds)"),
             "entity_fields": gettext_lazy("Entity fields in responses"),
-            "response_format": gettext_lazy("Response format"),
             "requests_per_minute": gettext_lazy("Rate limit (per minute)"),
             "silence_minutes": gettext_lazy("Silence alarm after (minutes)"),
         }
-        help_texts = help_texts(SOURCE_SETTINGS)
+        help_texts = _HELP_TEXTS
+        widgets: ClassVar[dict[str, Any]] = {
+            "scheme": forms.Select(attrs={"data-document-of-choice": "document-scheme_settings"})
+        }
 
-    def field_lists(self) -> Mapping[str, FieldList]:
-        return source_field_lists()
+    def clean_scheme_settings(self) -> Any:
+        """Leave out the options that only other schemes have, after the controls of a new scheme were shown."""
+        settings, kind = self.cleaned_data["scheme_settings"], _find_verification_kind(self)
+        if "scheme" not in self.changed_data or not isinstance(settings, dict):
+            return settings
+        own = {one.name for one in kind.settings}
+        return {
+            name: one for name, one in settings.items() if name in own or name not in _VERIFICATION_OPTIONS
+        }
+
+    def clean_handshake(self) -> Any:
+        """Return no handshake if none is chosen: the fields of an earlier choice have no controls then."""
+        handshake = self.cleaned_data["handshake"]
+        is_chosen = not isinstance(handshake, dict) or HANDSHAKE.selector.name in handshake
+        return handshake if is_chosen or not self.is_sent_as_form("handshake") else {}
 
 
 def source_change_warnings(form: Any) -> Iterator[str]:

@@ -26,6 +26,11 @@ def source_form(**changed: Any) -> dict[str, Any]:
     } | changed
 
 
+def as_json(**documents: str) -> dict[str, str]:
+    """Return what a form sends for documents that are shown as JSON, not by controls."""
+    return documents | {f"{name}:mode": "json" for name in documents}
+
+
 def page_of(of: Source) -> str:
     return f"/admin/webhooks/source/{of.pk}/change/"
 

@@ -1,4 +1,4 @@
-"""JSON fields of the forms: an error names the line of what was typed and the path of the setting."""
+"""Documents of the forms: an error is beside its control, or names the line of the JSON and the path of the setting."""
 
 import re
 from html import unescape
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.console.settings.source_pages import source_form
+from tests.console.settings.source_pages import as_json, source_form
 from tests.support.builders.settings_rows import connection, connection_form
 from tests.support.people import browser, source
 from webhooks.models import Source
@@ -55,7 +55,8 @@ def test_an_invalid_setting_of_a_source_is_named_by_line_and_path(settings: Any)
         ({"entity_fields": '[\n"a",\n]'}, "entity_fields", "Line "),
         (hmac, "scheme_settings", "Line 2, signed: {url} needs the address of the hub"),
     ):
-        page = refuse(f"/admin/webhooks/source/{of.pk}/change/", source_form(**changed), client)
+        form = source_form(**changed | as_json(**{field: changed[field]}))
+        page = refuse(f"/admin/webhooks/source/{of.pk}/change/", form, client)
         errors = errors_of(page)
         assert errors.keys() == {field}
         assert [error.startswith(place) for error in errors[field]] == [True], errors
@@ -65,11 +66,11 @@ def test_an_invalid_setting_of_a_source_is_named_by_line_and_path(settings: Any)
 def test_an_invalid_setting_of_a_connection_is_named_by_line_and_path() -> None:
     of, client = connection(), browser("administrator")
     address = f"/admin/sync/connection/{of.pk}/change/"
-    page = refuse(address, connection_form(of, settings=FAULTY_SETTINGS), client)
+    page = refuse(address, connection_form(of, **as_json(settings=FAULTY_SETTINGS)), client)
     ((error,),) = errors_of(page).values()
     assert error.startswith("Line 4, entities.USER.path: ")
     assert shown_text(page, "settings") == "\n" + FAULTY_SETTINGS
-    page = refuse(address, connection_form(of, authentication='{\n "scheme": "magic"}'), client)
+    page = refuse(address, connection_form(of, **as_json(authentication='{\n "scheme": "magic"}')), client)
     (error,) = errors_of(page)["authentication"]
     assert error.startswith("Line 2, scheme: ")
 
@@ -79,7 +80,8 @@ def test_a_correct_text_is_shown_indented_on_the_next_visit() -> None:
     client = browser("administrator")
     client.post("/admin/webhooks/source/add/", form)
     of = Source.objects.get()
-    page = client.get(f"/admin/webhooks/source/{of.pk}/change/")
+    shown = form | as_json(scheme_settings='{"header": "X-Sig"}') | {"scheme_settings:do": "json"}
+    page = client.post(f"/admin/webhooks/source/{of.pk}/change/", {**shown, "scheme_settings:mode": "form"})
     assert shown_text(page, "scheme_settings") == '\n{\n  "header": "X-Sig"\n}'
 
 
@@ -96,5 +98,5 @@ def test_a_refused_form_begins_with_links_to_its_errors() -> None:
     page = refuse("/admin/webhooks/source/add/", source_form(reason="", scheme_settings="{"))
     text = page.content.decode()
     listed = text.split('<ul class="error-links">', 1)[1].split("</ul>", 1)[0]
-    assert re.findall(r'href="#(\w+)">', listed) == ["id_scheme_settings", "id_reason"]
-    assert all(f'id="{name}"' in text for name in ("id_scheme_settings", "id_reason"))
+    assert re.findall(r'href="#([\w-]+)">', listed) == ["document-scheme_settings", "id_reason"]
+    assert all(f'id="{name}"' in text for name in ("document-scheme_settings", "id_reason"))
