@@ -1,7 +1,6 @@
 """Form field for a document of settings: controls made from the declaration of its kind, or the document as JSON."""
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -24,13 +23,12 @@ from console.document_forms.submitted_edits import (
     apply_controls,
     leave_out_other_variants,
 )
+from console.ui.form_renderer import without_indentation
 from console.ui.translation import translate_text
 
 Kind = ValueKind[Any] | None
 # Django refuses a form with more than 1,000 fields; a page may have several documents.
 MOST_CONTROLS = 600
-_TEXT_AREA = re.compile(r"(<textarea[\s\S]*?</textarea>)")
-_SPACES = re.compile(r"\s*\n\s*")
 _AS_JSON, _AS_FORM = "json", "form"
 
 
@@ -139,7 +137,7 @@ class DocumentWidget(forms.Widget):
             "again": self.renders_again,
             "reference": self.reference,
         }
-        return _without_indentation(render_to_string("console/document_forms/document.html", context))
+        return without_indentation(render_to_string("console/document_forms/document.html", context))
 
     def _build(self, shown: _Shown, opened: frozenset[str]) -> Part | None:
         if self.kind is None or shown.text:
@@ -251,14 +249,6 @@ def _outer_pointers(pointer: str) -> list[str]:
     steps = parse_pointer(pointer)
     outer = [steps[:count] for count in range(len(steps) + 1)]
     return [format_pointer(place) for one in outer for place in (one, (*one, MORE))]
-
-
-def _without_indentation(html: str) -> SafeString:
-    """Return HTML without the white space between its elements, which would be half of it. That of text areas stays."""
-    parts = _TEXT_AREA.split(html)
-    return SafeString(
-        "".join(part if part.startswith("<textarea") else _SPACES.sub(" ", part) for part in parts)
-    )
 
 
 def _hidden_text(document: Any) -> SafeString:

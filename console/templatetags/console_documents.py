@@ -7,11 +7,13 @@ from urllib.parse import quote
 from django import template
 from django.utils.safestring import SafeString
 
+from config_schema.expressions.expression_kind import ExpressionKind
 from console.document_forms.control_tree import Card
 from console.document_forms.labels import label_name
 from console.document_forms.summaries import summarize
 from console.ui.inline_code import inline_code
 from console.ui.translation import translate_text
+from webhooks.protocol.formats.webhook_format import ExpressionOrConstantKind
 
 register = template.Library()
 register.filter("setting_label", label_name)
@@ -25,10 +27,13 @@ def control_id(pointer: str, name: str) -> str:
 
 @register.filter
 def setting_meaning(setting: Any) -> SafeString:
-    """Return the first sentence of what a setting does, and the limits of its values."""
+    """Return the first sentence of what a setting does, and the limits of its values. All expressions have the same."""
     meaning = translate_text(setting.meaning)
     first, stop, _rest = meaning.partition(". ")
-    limits = "" if setting.kind.choices else translate_text(setting.kind.limits)
+    has_limits = not (
+        setting.kind.choices or isinstance(setting.kind, ExpressionKind | ExpressionOrConstantKind)
+    )
+    limits = translate_text(setting.kind.limits) if has_limits else ""
     return inline_code(f"{first}{stop.rstrip()}" + (f" ({limits})" if limits else ""))
 
 

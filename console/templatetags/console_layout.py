@@ -10,6 +10,8 @@ from django.forms.utils import flatatt
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from console.ui.form_renderer import without_indentation
+
 register = template.Library()
 
 
@@ -41,6 +43,12 @@ def notice(content: str, style: str = "", title: str = "", **attributes: Any) ->
     classes = f"notice notice-{style}" if style else "notice"
     heading = format_html("<p><strong>{}</strong></p>", title) if title else ""
     return format_html("<div{}>{}{}</div>", flatatt({"class": classes, **attributes}), heading, content)
+
+
+@register.simple_block_tag
+def unindented(content: str) -> SafeString:
+    """Render contents without the white space between their lines."""
+    return without_indentation(content)
 
 
 @register.simple_block_tag
