@@ -74,6 +74,8 @@ def test_a_mapping_is_changed_after_a_back_test_showed_the_differences(log_in: L
     browser.open("/admin/sync/mapping/")
     browser.press("#result_list a:has-text('Person to customer')")
     browser.press("a[href$='/edit/']")
+    browser.find(".tabs button[value=json]").click()
+    browser.find("#id_declaration").wait_for()
     browser.find("#reveal-reason").fill("Labels are printed from these names")
     browser.find("#reveal-reason").press("Enter")
     browser.find("text=Resulting record").wait_for()
