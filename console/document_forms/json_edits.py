@@ -81,7 +81,7 @@ def _scan_value(
 ) -> int:
     """Return the end of the value at an offset. `place` is None inside a list."""
     if text[start] == '"':
-        end = _decode_text(text, start + 1)[1]
+        end = int(_decode_text(text, start + 1)[1])
     elif text[start] in "{[":
         end = _scan_parts(text, start, place, spans)
     else:

@@ -24,7 +24,8 @@ from console.permissions import MAY_EDIT
 from console.settings.mappings.activate import activate_view, compare_view
 from console.settings.mappings.backtest import begin_view, result_view
 from console.settings.mappings.backtest_words import summarize_backtest
-from console.settings.mappings.editor import EMPTY_DECLARATION, discard_view, edit_view, try_view
+from console.settings.mappings.editor import discard_view, edit_view, try_view
+from console.settings.mappings.editor_page import EMPTY_DECLARATION
 from console.settings.mappings.mapping_pages import render_mapping_page
 from console.settings.mappings.mapping_trial import parse_declaration
 from console.settings.mappings.words import describe_rules

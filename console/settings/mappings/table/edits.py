@@ -49,7 +49,7 @@ class TableEdit:
         """Do what the pressed button of the table says."""
         if "pick" in posted:
             self.open_row = _clean(posted.get("fill_row")) or self.open_row
-            self._pick(_clean(posted["pick"])[:MAX_PATH])
+            self._pick(_clean(posted.get("pick"))[:MAX_PATH])
             return
         verb, _colon, number = posted.get("act", "").partition(":")
         name = self._names.get(number, "")

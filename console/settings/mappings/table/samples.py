@@ -84,7 +84,10 @@ class KnownSamples:
 
     def entity_names(self, *further: Sample) -> frozenset[str]:
         """Return the names of the fields that the entity of any known sample has."""
-        inputs = (sample.mapping_input for sample in (*self.recent, *further))
+        inputs = [
+            *(stored.mapping_input for stored in self.recent),
+            *(sample.mapping_input for sample in further),
+        ]
         entities: Iterable[Mapping[str, Any]] = (one.entity for one in inputs if one is not None)
         return frozenset(self.example).union(*(entity.keys() for entity in entities))
 
@@ -105,19 +108,23 @@ def choose_sample(posted: PostedSample, known: KnownSamples, routes: Sequence[Ro
         return Sample(MappingInput(known.example, {}))
     if not known.sees_contents:
         newest = known.recent[0] if known.recent else None
-        return Sample(newest and newest.mapping_input, newest, is_masked=True)
+        return _masked_sample(newest)
     return _read_stored(posted.event, known, routes)
 
 
 def _read_stored(key: str, known: KnownSamples, routes: Sequence[Route]) -> Sample:
     stored = _find_event(key, known, routes)
     if parse_pk(key) not in known.revealed:
-        return Sample(stored and stored.mapping_input, stored, is_masked=True)
+        return _masked_sample(stored)
     if stored is None:
         return Sample(problem=_("No route of this mapping delivered this event."))
     if stored.mapping_input is None:
         return Sample(problem=untestable_text(str(stored.reason)))
     return Sample(stored.mapping_input, stored)
+
+
+def _masked_sample(stored: PastEvent | None) -> Sample:
+    return Sample(None if stored is None else stored.mapping_input, stored, is_masked=True)
 
 
 def _find_event(key: str, known: KnownSamples, routes: Sequence[Route]) -> PastEvent | None:

@@ -11,7 +11,7 @@ from console.settings.mappings.editor_page import EMPTY_DECLARATION
 from sync.models import Connection, Mapping, MappingDraft, Route
 from tests.support.builders.backtests import a_mapped_event, a_mapping_in_use
 from tests.support.pages import text_of
-from tests.support.people import browser, entries
+from tests.support.people import browser
 
 pytestmark = pytest.mark.django_db
 
@@ -154,21 +154,6 @@ def test_a_mapping_between_presets_is_drafted_and_shows_what_the_target_accepts(
     assert not drafted.context["may_draft"]
     filled = client.post(address(of), table_form(page, **{"value-3": "entity.name.familyName"}))
     assert rows_of(filled)[rows_of(page) and list(rows_of(page))[3]].is_declared
-
-
-def test_an_entity_is_fetched_only_by_who_may_and_never_without_an_entry() -> None:
-    of, _route = a_mapping_in_use(LOWER)
-    Connection.objects.update(base_url="http://127.0.0.1:9")
-    client = browser("administrator")
-    page = client.get(address(of))
-    answer = client.post(address(of), table_form(page, fetch="1", fetch_id="USR-1"))
-    (entry,) = entries("mapping.sample-fetched")
-    assert entry["details"]["values"] is False
-    assert "USR-1" not in json.dumps(entry["details"])
-    assert answer.context["state"].sample_problem
-    for wrong in ("", "x" * 129, "a\nb"):
-        client.post(address(of), table_form(page, fetch="1", fetch_id=wrong))
-    assert len(entries("mapping.sample-fetched")) == 1
 
 
 def test_a_table_of_thirty_fields_with_its_sample_is_below_60_kb() -> None:

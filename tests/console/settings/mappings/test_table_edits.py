@@ -142,7 +142,11 @@ def test_one_changed_control_changes_its_place_alone() -> None:
     email, nested = TYPED.index('"email": {"path"'), TYPED.index('"n\\u00e4me"')
     text, _ = edited(TYPED, **{"value-0": "entity.username"})
     assert json.loads(text)["fields"]["email"]["path"] == "entity.username"
-    for kept in (TYPED[:email].split('"fields"', maxsplit=1)[0], '"constant": 1.50', '{"a": [1e3, "\\u0041"]}'):
+    for kept in (
+        TYPED[:email].split('"fields"', maxsplit=1)[0],
+        '"constant": 1.50',
+        '{"a": [1e3, "\\u0041"]}',
+    ):
         assert kept in text
     assert nested > 0
     text, _ = edited(TYPED, "email", **{"required-0": "1", "when_absent-0": "keep", "apply-0": "lower"})
