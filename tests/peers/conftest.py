@@ -14,12 +14,15 @@ from tests.peers.hub.running_hub import HubProcesses, running_processes
 from tests.peers.systems.canaille import Canaille
 from tests.peers.systems.directus import Directus
 from tests.peers.systems.peer import Peer, peers_folder
+from tests.peers.systems.pocketbase import PocketBase
+from tests.peers.systems.roundup import Roundup
+from tests.peers.systems.scim2_server import Scim2Server
 from tests.peers.systems.tryton import Tryton
 from tests.peers.systems.vendure import Vendure
 
 pytest.register_assert_rewrite("tests.peers.cases")
 
-PEERS: tuple[type[Peer], ...] = (Directus, Canaille, Vendure, Tryton)
+PEERS: tuple[type[Peer], ...] = (Directus, Canaille, Vendure, Tryton, Scim2Server, Roundup, PocketBase)
 
 
 class StartedPeers:
@@ -66,6 +69,24 @@ def directus(started_peers: StartedPeers) -> Directus:
 @pytest.fixture(scope="session")
 def canaille(started_peers: StartedPeers) -> Canaille:
     peer: Canaille = started_peers.wait_for("canaille")
+    return peer
+
+
+@pytest.fixture(scope="session")
+def pocketbase(started_peers: StartedPeers) -> PocketBase:
+    peer: PocketBase = started_peers.wait_for("pocketbase")
+    return peer
+
+
+@pytest.fixture(scope="session")
+def roundup(started_peers: StartedPeers) -> Roundup:
+    peer: Roundup = started_peers.wait_for("roundup")
+    return peer
+
+
+@pytest.fixture(scope="session")
+def scim2_server(started_peers: StartedPeers) -> Scim2Server:
+    peer: Scim2Server = started_peers.wait_for("scim2_server")
     return peer
 
 

@@ -14,6 +14,7 @@ class DirectusPair(Pair):
     """A target's class says how records are found. `settings_name`: the files of its connection and mappings."""
 
     settings_name: str
+    target_settings: str | None = None
 
     def __init__(
         self, hub: HubProcesses, directus: Directus, base_url: str, right: dict[str, str], wrong: dict[str, str],
@@ -26,8 +27,9 @@ class DirectusPair(Pair):
         settings = ("directus-identity", directus.url)
         identity = add_connection(f"directus-{name}", *settings, {"token": directus.hub_token})
         no_token = add_connection(f"directus-{name}-wrong", *settings, {"token": "wrong"})
-        target = add_connection(f"{name}-records", f"{name}-target", base_url, right)
-        no_target = add_connection(f"{name}-records-wrong", f"{name}-target", base_url, wrong)
+        target_settings = self.target_settings or f"{name}-target"
+        target = add_connection(f"{name}-records", target_settings, base_url, right)
+        no_target = add_connection(f"{name}-records-wrong", target_settings, base_url, wrong)
         self.identity_connection, self.target_connection = identity, target
         self._route_fields = route_fields
         self.add_routes(add_source(self.slug), identity, target)
