@@ -111,7 +111,7 @@ faults: $(CHECKS)  ## the fault suite, on both databases and with Celery
 	HUB_TEST_DATABASE=postgresql HUB_TEST_ENGINE=celery $(BIN)/python -m pytest -n 2 --dist loadgroup \
 		-m "faults and worker_processes and not one_engine and not pure" -rfE $(call marked,faults) $(ARGS)
 
-peers: $(CHECKS)  ## real systems at both ends, from package registries: Directus, Canaille, Tryton and Vendure
+peers: $(CHECKS)  ## real systems at both ends, from package registries, named in CONTRIBUTING.md
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest tests/peers -m peers -p no:xdist $(ARGS)
 
 start-peers: $(CHECKS)  ## real systems to connect manually, as docs/connect.md describes; PEERS="tryton" for one alone

@@ -67,6 +67,11 @@ def changed_parts() -> list[Part]:
     parts = [Part("variants", [*_MUTANTS, "variants", "--since", proven, "--processes", "2"])]
     if files is None or {name.split("/")[0] for name in files} & {"sync", "connectors", "webhooks"}:
         parts.append(
-            pytest_part("peers", "peers and not submission", "tests/peers", HUB_TEST_DATABASE="sqlite")
+            pytest_part(
+                "peers",
+                "peers and not submission and not slow_peers",
+                "tests/peers",
+                HUB_TEST_DATABASE="sqlite",
+            )
         )
     return parts

@@ -180,7 +180,9 @@ class Peer:
             raise PeerUnavailable(f"{Path(command[0]).name} failed: {(done.stdout + done.stderr)[-2000:]}")
         return done.stdout
 
-    def install_python_packages(self, folder: Path, packages: Sequence[str]) -> None:
+    def install_python_packages(
+        self, folder: Path, packages: Sequence[str], seconds: float = INSTALL_SECONDS
+    ) -> None:
         self.run([sys.executable, "-m", "venv", str(folder)], env=_plain_environment())
         pip = [
             str(folder / "bin" / "python"),
@@ -190,7 +192,7 @@ class Peer:
             "--quiet",
             "--disable-pip-version-check",
         ]
-        self.run([*pip, *packages], INSTALL_SECONDS, env=_plain_environment())
+        self.run([*pip, *packages], seconds, env=_plain_environment())
 
     def install_node_packages(self, folder: Path, packages: Mapping[str, str], **overrides: str) -> None:
         """Install packages of npm without running their scripts."""
