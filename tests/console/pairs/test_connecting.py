@@ -12,7 +12,7 @@ from audit.models import Entry
 from console.pairs import creation
 from sync.models import Connection, Mapping, MappingVersion, PairDraft, Route
 from sync.pairs.drafts import MAX_OPEN_DRAFTS, delete_expired_drafts
-from tests.support.hub import EXAMPLE, SIGNING_SECRET, Hub, signature_headers
+from tests.support.hub import ANNA, EXAMPLE, SIGNING_SECRET, Hub, signature_headers
 from tests.support.pages import typed_form, visible_text
 from tests.support.people import browser
 from webhooks.models import Event, Source, SourceSecret
@@ -240,3 +240,13 @@ def test_saving_on_another_page_leads_back_to_where_one_was(empty_hub: Hub) -> N
     seen = client.get(confirm).context["seen"]
     answer = client.post(confirm, {"reason": "a better name", "seen": seen})
     assert answer["Location"] == page
+
+
+def test_values_of_the_sample_are_shown_only_with_the_permission_and_a_reason(empty_hub: Hub) -> None:
+    client = browser("administrator+support")
+    address = entered(client, empty_hub)
+    asked = {"reveal": "1", "id": ANNA}
+    assert "anna.aalto@example.com" not in text_of(client.post(f"{address}review/", asked))
+    shown = client.post(f"{address}review/", {**asked, "why": "check the drafted mapping"})
+    assert "anna.aalto@example.com" in text_of(shown)
+    assert [entry.action for entry in all_entries()][-1] == "pair.revealed"
