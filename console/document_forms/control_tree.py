@@ -269,7 +269,7 @@ class TreeBuilder:
             return self._build_content(kind, value, own, setting, is_stated=True)
         if is_group_of_objects(kind) and (setting.is_required or (is_stated and not is_null)):
             return self._build_content(kind, value if is_stated else {}, own, setting, is_stated)
-        cards = ()
+        cards: tuple[Card, ...] = ()
         if is_stated and not is_null:
             if not isinstance(value, Mapping):
                 return None

@@ -114,7 +114,7 @@ class DocumentWidget(forms.Widget):
         return False
 
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
-        shown = self._find_shown(value)
+        shown = self.find_shown(value)
         opened = shown.edited.opened | {place for at in self.errors for place in _outer_pointers(at)}
         tree = self._build(shown, opened)
         if tree is not None and sum(1 for _one in iterate_controls(tree)) > MOST_CONTROLS:
@@ -144,7 +144,8 @@ class DocumentWidget(forms.Widget):
             return None
         return TreeBuilder(shown.edited.document, opened, shown.edited.problems).build(self.kind)
 
-    def _find_shown(self, value: Any) -> _Shown:
+    def find_shown(self, value: Any) -> _Shown:
+        """Return what the page shows of a value, after the button that was pressed."""
         text = value.text if isinstance(value, PostedDocument) else value
         try:
             document = parse_json_text(text) if isinstance(text, str) and text.strip() else {}
@@ -173,7 +174,7 @@ class DocumentField(JSONTextField):
     shows. `reference`: the name of the page of the reference. The form must be a `DocumentForm`.
     """
 
-    widget = DocumentWidget
+    widget: Any = DocumentWidget
 
     def __init__(
         self,
@@ -230,7 +231,7 @@ class DocumentField(JSONTextField):
 
     def current_document(self, value: Any) -> Any:
         """Return the document that the page shows now; None if its JSON cannot be read."""
-        shown = self.widget._find_shown(value)
+        shown: _Shown = self.widget.find_shown(value)
         return None if shown.text and shown.remarks else _parse_or_none(shown)
 
 

@@ -30,7 +30,7 @@ def has_place(document: Any, place: SettingPath) -> bool:
 def resolve_pointer(document: Any, pointer: str) -> SettingPath:
     """Convert a JSON Pointer into a path of this document, in which the steps into lists are numbers."""
     place: SettingPath = ()
-    for step in parse_pointer(pointer):
+    for step in map(str, parse_pointer(pointer)):
         is_index = isinstance(document, list) and step.isascii() and step.isdecimal() and len(step) < 9
         place = (*place, int(step) if is_index else step)
         document = find_value(document, place[-1:])

@@ -1,0 +1,199 @@
+"""The documents of a connection are edited with controls without scripts: buttons save nothing and echo no secret."""
+
+import json
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from connectors.presets import PRESETS, load_preset
+from sync.models import Connection
+from tests.support.pages import visible_text
+from tests.support.people import browser
+
+pytestmark = pytest.mark.django_db
+
+# Vendure's document alone, which the page contains, is 13 KB.
+MOST_BYTES, MOST_OF = 40_000, {"vendure-target": 46_000}
+TYPED = "typed-but-never-shown-1"
+
+
+class _Fields(HTMLParser):
+    """The fields of the change form, as a browser without scripts would send them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.fields: dict[str, list[str]] = {}
+        self._open: str | None = None
+        self._select: str | None = None
+        self.feed(page[page.index('id="connection_form"') :])
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        facts = dict(attrs)
+        name, kind = facts.get("name") or "", facts.get("type") or "text"
+        if tag == "textarea":
+            self._open = name
+            self.fields.setdefault(name, []).append("")
+        elif tag == "select":
+            self._select = name
+        elif tag == "option" and self._select and "selected" in facts:
+            self.fields.setdefault(self._select, []).append(facts.get("value") or "")
+        elif tag == "input" and name and (kind not in ("checkbox", "radio") or "checked" in facts):
+            self.fields.setdefault(name, []).append(
+                facts.get("value") or ("on" if kind == "checkbox" else "")
+            )
+
+    def handle_data(self, data: str) -> None:
+        if self._open is not None:
+            self.fields[self._open][-1] += data
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "textarea" and self._open is not None:
+            texts = self.fields[self._open]
+            texts[-1] = texts[-1].removeprefix("\n").replace("\n", "\r\n")
+            self._open = None
+        elif tag == "select":
+            self._select = None
+        elif tag == "form" and "csrfmiddlewaretoken" in self.fields and "name" in self.fields:
+            self.reset_parsing()
+
+    def reset_parsing(self) -> None:
+        self.handle_starttag = lambda *_: None  # type: ignore[method-assign,assignment]
+
+
+def read_fields(answer: Any) -> dict[str, list[str]]:
+    return _Fields(answer.content.decode()).fields
+
+
+def make_connection(preset: str = "directus-identity", **values: Any) -> Connection:
+    chosen = load_preset(preset)
+    return Connection.objects.create(
+        **{
+            "slug": "one",
+            "name": "One",
+            "side": chosen["connector"].removeprefix("rest-"),
+            "connector": chosen["connector"],
+            "base_url": "https://system.example",
+            "authentication": chosen["authentication"],
+            "settings": chosen["settings"],
+            "credentials": {},
+            # What is disabled contacts nobody: its address is not looked up.
+            "is_enabled": False,
+            "catch_up_minutes": None,
+        }
+        | values
+    )
+
+
+def address(of: Connection) -> str:
+    return f"/admin/sync/connection/{of.pk}/change/"
+
+
+def press(client: Any, of: Connection, fields: dict[str, list[str]], button: str, **typed: Any) -> Any:
+    name, _space, value = button.partition("=")
+    return client.post(address(of), {**fields, **typed, name: value})
+
+
+def test_the_page_of_every_preset_is_small_and_shown_and_saved_changes_nothing() -> None:
+    client, sizes, changed = browser("administrator"), {}, []
+    for number, name in enumerate(PRESETS):
+        of = make_connection(name, slug=f"c{number}")
+        page = client.get(address(of))
+        sizes[name] = len(page.content)
+        answer = client.post(address(of), read_fields(page), follow=True)
+        if "Nothing was changed." not in answer.content.decode():
+            changed.append(name)
+        of.delete()
+
+    assert not {name: size for name, size in sizes.items() if size > MOST_OF.get(name, MOST_BYTES)}
+    assert not changed
+    assert b"jquery" not in page.content
+
+
+def test_a_card_is_opened_changed_and_saved_with_everything_else_as_it_was() -> None:
+    of, client = make_connection(), browser("administrator")
+    before = json.dumps(of.settings)
+    opened = press(client, of, read_fields(client.get(address(of))), "settings:do=open /entities/USER")
+    fields = read_fields(opened)
+    path = "settings:v:/entities/USER/path"
+    old = fields[path][-1]
+
+    confirmation = client.post(address(of), {**fields, path: "/people/{id}"}, follow=True)
+    saved = client.post(
+        confirmation.redirect_chain[-1][0], {"reason": "they moved it", "seen": confirmation.context["seen"]}
+    )
+    of.refresh_from_db()
+
+    assert opened.status_code == 200
+    assert saved.status_code == 302
+    assert json.dumps(of.settings) == before.replace(json.dumps(old), '"/people/{id}"', 1)
+
+
+def test_a_button_saves_nothing_complains_of_nothing_and_echoes_no_secret() -> None:
+    of, client = make_connection(), browser("administrator")
+    fields = read_fields(client.get(address(of)))
+    typed = {"authentication:v:/scheme": "basic", "name": "", "token": TYPED}
+
+    answer = press(client, of, fields, "authentication:do=again", **typed)
+    text = answer.content.decode()
+    of.refresh_from_db()
+
+    assert of.name == "One"
+    assert TYPED not in text
+    assert "errornote" not in text
+    assert 'name="username"' in text
+    assert 'name="password"' in text
+    assert 'name="token"' not in text
+
+
+def test_a_typed_credential_is_asked_for_again_after_a_button() -> None:
+    of, client = make_connection(), browser("administrator")
+    fields = read_fields(client.get(address(of)))
+
+    answer = press(client, of, fields, "settings:do=open /entities/USER", token=TYPED)
+
+    assert TYPED not in answer.content.decode()
+    assert "Enter it again before you save" in visible_text(answer)
+
+
+def test_an_error_is_beside_its_control_in_a_card_that_opens() -> None:
+    of, client = make_connection(), browser("administrator")
+    opened = press(client, of, read_fields(client.get(address(of))), "settings:do=open /entities/USER")
+    fields = {**read_fields(opened), "settings:v:/entities/USER/path": "people"}
+    closed = press(client, of, fields, "settings:do=close /entities/USER")
+
+    answer = client.post(address(of), read_fields(closed))
+    text = answer.content.decode()
+
+    assert "/people" not in text
+    assert "Entities › USER › Path: This must be a path that starts with a slash" in visible_text(answer)
+    assert 'name="settings:v:/entities/USER/path"' in text
+    assert 'aria-invalid="true"' in text
+
+
+def test_the_document_is_shown_as_json_and_as_a_form_again() -> None:
+    of, client = make_connection(), browser("administrator")
+    fields = read_fields(client.get(address(of)))
+    as_json = read_fields(press(client, of, fields, "settings:do=json"))
+    assert json.loads(as_json["settings"][-1]) == of.settings
+    assert not [name for name in as_json if name.startswith("settings:v:")]
+
+    broken = press(client, of, {**as_json, "settings": ["{"]}, "settings:do=form")
+    again = press(client, of, as_json, "settings:do=form")
+
+    assert read_fields(broken)["settings"][-1] == "{"
+    assert read_fields(again)["settings:mode"] == ["form"]
+
+
+def test_what_is_no_number_is_shown_again_with_its_error() -> None:
+    of, client = make_connection(), browser("administrator")
+    fields = read_fields(client.get(address(of)))
+    fields = read_fields(press(client, of, fields, "settings:do=open /entities/USER"))
+    place = "/entities/USER/list"
+    fields = read_fields(press(client, of, fields, f"settings:do=open {place}"))
+    fields = read_fields(press(client, of, fields, f"settings:do=open {place}/?more"))
+
+    answer = client.post(address(of), {**fields, f"settings:v:{place}/first_page": "many"})
+
+    assert "This must be a whole number." in visible_text(answer)
+    assert read_fields(answer)[f"settings:v:{place}/first_page"] == ["many"]
