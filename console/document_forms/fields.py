@@ -155,7 +155,8 @@ class DocumentWidget(forms.Widget):
             return _Shown(EditedDocument(document))
         action = value.controls.action
         if value.mode == _AS_JSON:
-            is_form = action == _AS_FORM
+            # An empty document was shown as JSON because its kind was not chosen yet.
+            is_form = action == _AS_FORM or (not document and action != _AS_JSON and self.kind is not None)
             return _Shown(
                 EditedDocument(document), _AS_FORM if is_form else _AS_JSON, "" if is_form else value.text
             )
