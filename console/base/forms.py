@@ -1,7 +1,7 @@
 """Fields and forms that several pages use: reason, JSON text, primary key of an address."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +16,6 @@ from django.utils.translation import gettext_lazy
 from config_schema.errors import SettingsInvalid
 from config_schema.translatable import TranslatableText
 from console.base.json_text import JsonTextError, line_number_of, parse_json_text
-from console.ui.setting_entries import FieldList
 from console.ui.translation import translate_text
 
 _MAX_BIGINT = 2**63 - 1
@@ -40,14 +39,13 @@ def parse_uuid_or_none(text: str) -> UUID | None:
 
 
 class JSONTextarea(forms.Textarea):
-    """Text area for JSON, followed by the fields of the document (`field_list`) and by remarks on what was typed."""
+    """Text area for JSON, followed by remarks on what was typed."""
 
-    field_list: FieldList | None = None
     remarks: Sequence[str] = ()
 
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
         area = super().render(name, value, attrs, renderer)
-        context = {"area": area, "field_list": self.field_list, "remarks": self.remarks}
+        context = {"area": area, "remarks": self.remarks}
         return render_to_string("console/base/_json_field.html", context)
 
 
@@ -94,30 +92,6 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
 
     # True if a button only shows the form again: nothing was validated.
     is_shown_again = False
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for name, field_list in self.field_lists().items():
-            if name in self.fields:
-                self.fields[name].widget.field_list = field_list.with_choice(
-                    self._control_value(field_list.control)
-                )
-
-    def _control_value(self, control: str) -> Any:
-        """Return the value of a form field as it is shown now; None if there is no such field or it is not JSON."""
-        if control not in self.fields:
-            return getattr(self.instance, control, None)
-        value = self[control].value()
-        if not isinstance(self.fields[control], JSONTextField) or not isinstance(value, str):
-            return value
-        try:
-            return parse_json_text(value)
-        except JsonTextError:
-            return None
-
-    def field_lists(self) -> Mapping[str, FieldList]:
-        """Return the fields of the documents that this form asks for, by its own field."""
-        return {}
 
     def add_error(self, field: str | None, error: Any) -> None:
         raised = error if isinstance(error, ValidationError) else ValidationError(error)

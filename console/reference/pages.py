@@ -19,7 +19,6 @@ from connectors.settings.identity import IDENTITY_SETTINGS
 from connectors.settings.operations.record_operations import EXAMPLE as OPERATIONS_EXAMPLE
 from connectors.settings.target import TARGET_SETTINGS
 from console.settings.connections.forms import CREDENTIAL_LABELS, ConnectionForm
-from console.settings.field_lists import describe_schemes
 from console.settings.mappings.words import FUNCTION_LABELS
 from console.settings.routes.forms import RouteForm
 from console.settings.sources.forms import SourceForm
@@ -40,6 +39,7 @@ from webhooks.protocol.formats.webhook_format import EXAMPLE as FORMAT_EXAMPLE
 from webhooks.protocol.formats.webhook_format import WebhookFormat
 from webhooks.protocol.handshake import HANDSHAKE
 from webhooks.protocol.schemes import SCHEMES as VERIFICATION_SCHEMES
+from webhooks.protocol.schemes import VerificationScheme
 from webhooks.responses.response_format import RESPONSE_FORMAT
 
 
@@ -115,9 +115,15 @@ def _verification_page() -> ReferencePage:
             "How the hub verifies who sent a webhook: the verification of a source, and the JSON of its options. "
             "Signatures with a time are accepted for five minutes, unless `window` says otherwise."
         ),
-        sections=describe_schemes(),
+        sections=tuple(_describe_scheme(name, scheme) for name, scheme in VERIFICATION_SCHEMES.items()),
         schemas=tuple(f"verification-{name}" for name in VERIFICATION_SCHEMES),
     )
+
+
+def _describe_scheme(name: str, scheme: VerificationScheme) -> SettingSection:
+    secret = (gettext("Secret: %(form)s") % {"form": translate_text(scheme.secret)},) if scheme.secret else ()
+    section = next(describe_object(scheme.schema, scheme.meaning))
+    return replace(section, rules=(*section.rules, *secret), example=scheme.example, title=name)
 
 
 def _connection_page(

@@ -3,7 +3,7 @@ reader.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
@@ -99,42 +99,13 @@ def share_sections(sections: Iterable[SettingSection]) -> Iterator[SettingSectio
 
 @dataclass(frozen=True, slots=True)
 class FieldList:
-    """The fields of a JSON document, listed beside the form field that asks for it. `page` and `anchor` lead to the
-    page of the reference that has all of them.
-
-    `variants`: the sections that depend on a choice, by its value. The choice is the value of the form field `control`,
-    or if that contains JSON, that of its field `key`, which is `default` if it is missing. `chosen`: the value of the
-    choice when the page is made, empty if no variant has it. `pages`: pages of variants that have one of their own.
-    `has_expressions`: the document may hold expressions, whose functions have a page of their own.
+    """The fields of a JSON document, listed beside the text that holds it. `page`: that of the reference with all of
+    them. `has_expressions`: the document may hold expressions, whose functions have a page of their own.
     """
 
     page: str
-    anchor: str = ""
-    sections: tuple[SettingSection, ...] = ()
-    variants: Mapping[str, tuple[SettingSection, ...]] = field(default_factory=dict)
-    control: str = ""
-    key: str = ""
-    default: str = ""
-    chosen: str = ""
-    pages: Mapping[str, str] = field(default_factory=dict)
+    sections: tuple[SettingSection, ...]
     has_expressions: bool = False
-
-    @property
-    def section_anchor(self) -> str:
-        """Return the id of the section's heading on the page of the reference."""
-        return heading_id(self.anchor)
-
-    def with_choice(self, value: Any) -> "FieldList":
-        """Return a copy of the list with the variant chosen for this value of the form field `control`."""
-        if self.key:
-            value = value.get(self.key, self.default) if isinstance(value, Mapping) else None
-        is_known = isinstance(value, str) and value in self.variants
-        return replace(self, chosen=value if is_known else "")
-
-    def variant_lists(self) -> Iterator[tuple[str, tuple[SettingSection, ...], str]]:
-        """Yield the name, the sections and the page of each variant."""
-        for name, sections in self.variants.items():
-            yield name, sections, self.pages.get(name, self.page)
 
 
 def describe_object(kind: Object[Any], meaning: str, place: str = "") -> Iterator[SettingSection]:
@@ -155,20 +126,6 @@ def describe_variants(kind: VariantObject[Any]) -> Iterator[SettingSection]:
             "", meaning, entries, _rule_sentences(variant.rules), dict(variant.example), name
         )
         yield from _describe_inner_objects(variant.settings, "")
-
-
-def group_variants(
-    sections: Iterable[SettingSection],
-) -> tuple[tuple[SettingSection, ...], dict[str, tuple[SettingSection, ...]]]:
-    """Split sections into the part before the first variant, and a part for each variant, by its name."""
-    common: list[SettingSection] = []
-    variants: dict[str, list[SettingSection]] = {}
-    current = common
-    for section in sections:
-        if section.title:
-            current = variants.setdefault(section.title, [])
-        current.append(section)
-    return tuple(common), {name: tuple(sections) for name, sections in variants.items()}
 
 
 def describe_fields(

@@ -62,12 +62,12 @@ CONNECTION_SETTINGS: Mapping[str, FieldSetting] = {
         "https://shop.example.com/api",
     ),
     "authentication": FieldSetting(
-        "How requests are authenticated, as JSON. Credentials have their own fields.",
+        "How requests are authenticated. Credentials have their own fields.",
         {"scheme": "bearer"},
         page="authentication",
     ),
     "settings": FieldSetting(
-        "The requests to the system, as JSON.",
+        "The requests to the system.",
         {"entities": {"USER": {"path": "/users/{id}"}}},
         rules=(
             translatable("Secrets in headers and query parameters are refused: enter them as credentials."),

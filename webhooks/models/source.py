@@ -67,7 +67,7 @@ SOURCE_SETTINGS: Mapping[str, FieldSetting] = {
         "How the hub verifies who sent a webhook.", "standard-webhooks", page="verification"
     ),
     "scheme_settings": FieldSetting(
-        "The settings of the verification, as JSON.",
+        "The settings of the verification.",
         {"header": "X-Hub-Signature-256", "prefix": "sha256="},
         page="verification",
     ),
@@ -83,7 +83,7 @@ SOURCE_SETTINGS: Mapping[str, FieldSetting] = {
         ":@",
     ),
     "webhook_format": FieldSetting(
-        "How events are read from the sender's requests, as JSON. Leave empty if the sender uses the hub's own fields.",
+        "How events are read from the sender's requests. Leave empty if the sender uses the hub's own fields.",
         {"event_types": {"MODIFIED": "UPDATE"}},
         page="webhook-format",
     ),

@@ -102,26 +102,6 @@
     count();
   });
 
-  // The fields of a document, of which some depend on a choice in the form: only those of the choice are shown. The
-  // choice is a field of the form, or a field of the JSON in it; of JSON that is not complete, the last one stays.
-  function choose(list, control) {
-    let value = control.value;
-    if (list.dataset.variantsKey) {
-      try { value = JSON.parse(value || "{}")?.[list.dataset.variantsKey] ?? list.dataset.variantsDefault; } catch { return; }
-    }
-    const variants = $$("[data-variant]", list), known = variants.some((variant) => variant.dataset.variant === value);
-    for (const variant of variants) {
-      variant.open = variant.dataset.variant === value;
-      variant.hidden = known && !variant.open;
-    }
-  }
-  for (const list of $$("[data-variants-of]")) {
-    const control = list.closest("form")?.elements.namedItem(list.dataset.variantsOf);
-    if (!control) continue;
-    choose(list, control);
-    control.addEventListener("input", () => choose(list, control));
-  }
-
   // Keys. Off inside fields, and for people who switched them off.
   let begun = "", before = null;
   const rows = () => $$("[data-row]");
