@@ -172,7 +172,8 @@ class DocumentField(JSONTextField):
 
     `kind`: that of the document, or a function that returns it for the form, for a kind that depends on another field;
     None of it means that only the JSON is shown. `renders_again`: a choice in the document changes what else the page
-    shows. `reference`: the name of the page of the reference. The form must be a `DocumentForm`.
+    shows. `reference`: the name of the page of the reference, or a function like that. The form must be a
+    `DocumentForm`.
     """
 
     widget: Any = DocumentWidget
@@ -182,18 +183,20 @@ class DocumentField(JSONTextField):
         *,
         kind: ValueKind[Any] | Callable[[Any], Kind],
         renders_again: bool = False,
-        reference: str = "",
+        reference: str | Callable[[Any], str] = "",
         **options: Any,
     ) -> None:
         options.setdefault("required", False)
         options.setdefault("initial", dict)
         super().__init__(**options)
-        self._kind = kind
-        self.widget.renders_again, self.widget.reference = renders_again, reference
+        self._kind, self._reference = kind, reference
+        self.widget.renders_again = renders_again
 
     def bind(self, form: Any) -> None:
         """Find the kind of the document for a form, which is bound or not."""
         self.widget.kind = self._kind if isinstance(self._kind, ValueKind) else self._kind(form)
+        reference = self._reference
+        self.widget.reference = reference if isinstance(reference, str) else reference(form)
         self.widget.label = str(self.label or "")
         # Copies of a form share what its widgets hold.
         self.widget.errors = {}

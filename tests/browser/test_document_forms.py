@@ -35,7 +35,6 @@ def test_cards_rows_and_variants_change_in_place_and_what_was_typed_stays(log_in
     of = _make_connection()
     browser = log_in("administrator")
     browser.open(f"/admin/sync/connection/{of.pk}/change/")
-    axe.prepare(browser)
     page = browser.page
     page.fill("[name=token]", "typed-token-1")
 
@@ -52,11 +51,15 @@ def test_cards_rows_and_variants_change_in_place_and_what_was_typed_stays(log_in
     assert page.input_value(f'[name="settings:v:{RULES}/0/status"]') == "409"
     assert page.input_value("[name=token]") == "typed-token-1"
     press("settings", f"remove {RULES}/0")
+    assert browser.complaints() == []
+    axe.prepare(browser)
     assert axe.violations(browser) == []
-    for width in (320, 1280):
-        browser.narrow(width)
-        assert browser.overflow(width) is None
+    # Its own styles are refused by the policy of the page.
+    browser.complaints()
     page.select_option('[name="authentication:v:/scheme"]', "basic")
     page.wait_for_selector("[name=password]")
     assert page.locator("[name=token]").count() == 0
     assert Connection.objects.get(pk=of.pk).authentication == {"scheme": "bearer"}
+    browser.narrow(320)
+    browser.open(f"/admin/sync/connection/{of.pk}/change/")
+    assert browser.overflow(320) is None

@@ -104,10 +104,17 @@ def _typed_help(help_text: str) -> SafeString:
     return format_html('<strong class="reminder">{}</strong> {}', reminder, help_text)
 
 
-def _settings_kind(form: forms.Form) -> Any:
-    """Return the kind of the settings of the connector that the form chooses, or None."""
-    chosen = form["connector"].value() if "connector" in form.fields else None
-    return SETTINGS_KINDS.get(str(chosen))
+# By the name of the connector: the page of the reference.
+_SETTINGS_PAGES = {"rest-identity": "identity-connection", "rest-target": "target-connection"}
+
+
+def _chosen_connector(form: forms.BaseForm) -> str:
+    return str(form["connector"].value()) if "connector" in form.fields else ""
+
+
+def _settings_kind(form: forms.BaseForm) -> Any:
+    """Return the kind of the settings of the connector that the form chooses; None if it chooses none."""
+    return SETTINGS_KINDS.get(_chosen_connector(form))
 
 
 class ConnectionForm(DocumentForm):
@@ -127,7 +134,7 @@ class ConnectionForm(DocumentForm):
     )
     settings = DocumentField(
         kind=_settings_kind,
-        reference="target-connection",
+        reference=lambda form: _SETTINGS_PAGES.get(_chosen_connector(form), "target-connection"),
         label=gettext_lazy("Settings"),
     )
     username = _secret_field("username")
