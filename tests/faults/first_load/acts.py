@@ -1,4 +1,5 @@
-"""`python -m tests.faults.first_load.acts ACT ARGUMENT`: what people decide during a first load, on the hub in DATABASE_URL.
+"""`python -m tests.faults.first_load.acts ACT ARGUMENT`: what people decide during a first load, or about the scope of a
+route, on the hub in DATABASE_URL.
 
 Prints the result as JSON. Workers of the hub do the work, and may be killed meanwhile.
 """
@@ -70,8 +71,21 @@ def make_equal(key: str) -> dict[str, Any]:
     return {"state": request.state}
 
 
+def try_condition(condition: str) -> dict[str, Any]:
+    """Try a condition on the people of the route, whose list has a page for each 50 of them."""
+    from sync.models import JobState
+    from sync.scope_tries.requests import request_try
+    from tests.support.comparisons import people_route, set_list
+
+    route = people_route()
+    set_list(route.identity, "USER", size=50)
+    row = request_try(route, condition, _people()[0], REASON)
+    _wait(row, JobState.DONE)
+    return {"counts": row.counts, "read": row.read_count, "complete": row.is_complete}
+
+
 ACTS: dict[str, Callable[[str], dict[str, Any]]] = {
-    act.__name__.replace("_", "-"): act for act in (observe, link_all, go_live, make_equal)
+    act.__name__.replace("_", "-"): act for act in (observe, link_all, go_live, make_equal, try_condition)
 }
 
 
