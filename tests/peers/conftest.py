@@ -15,6 +15,7 @@ from tests.peers.systems.canaille import Canaille
 from tests.peers.systems.directus import Directus
 from tests.peers.systems.peer import Peer, peers_folder
 from tests.peers.systems.pocketbase import PocketBase
+from tests.peers.systems.pretix import Pretix
 from tests.peers.systems.roundup import Roundup
 from tests.peers.systems.scim2_server import Scim2Server
 from tests.peers.systems.tryton import Tryton
@@ -22,7 +23,16 @@ from tests.peers.systems.vendure import Vendure
 
 pytest.register_assert_rewrite("tests.peers.cases")
 
-PEERS: tuple[type[Peer], ...] = (Directus, Canaille, Vendure, Tryton, Scim2Server, Roundup, PocketBase)
+PEERS: tuple[type[Peer], ...] = (
+    Directus,
+    Canaille,
+    Vendure,
+    Tryton,
+    Scim2Server,
+    Roundup,
+    PocketBase,
+    Pretix,
+)
 
 
 class StartedPeers:
@@ -75,6 +85,12 @@ def canaille(started_peers: StartedPeers) -> Canaille:
 @pytest.fixture(scope="session")
 def pocketbase(started_peers: StartedPeers) -> PocketBase:
     peer: PocketBase = started_peers.wait_for("pocketbase")
+    return peer
+
+
+@pytest.fixture(scope="session")
+def pretix(started_peers: StartedPeers) -> Pretix:
+    peer: Pretix = started_peers.wait_for("pretix")
     return peer
 
 
