@@ -8,7 +8,7 @@ from typing import Any
 
 from console.payloads.masking import mask_value
 
-MAX_NODES = 80
+MAX_NODES = 70
 MAX_DEPTH = 6
 MAX_ITEMS = 2
 MAX_TEXT = 60

@@ -78,6 +78,9 @@ def test_the_table_is_accessible_fits_a_phone_and_breaks_no_policy(log_in: LogIn
         browser.run("name => document.documentElement.dataset.theme = name", scheme)
         assert violations(browser) == []
     assert [browser.overflow(width) for width in (320, 390, 768, 1024, 1280)] == [None] * 5
+    browser.find("#id_entity").evaluate("area => { area.closest('details').open = true }")
+    browser.type("#id_entity", '{"nickname": "Annie"}')
+    browser.find(f"{TREE}[value='entity.nickname']").wait_for()
     browser.find(".tabs button[value=json]").click()
     browser.find("#id_declaration").wait_for()
     assert violations(browser) == []
