@@ -131,11 +131,13 @@ class ConnectionForm(DocumentForm):
         renders_again=True,
         reference="authentication",
         label=gettext_lazy("Authentication"),
+        help_text=_HELP_TEXTS["authentication"],
     )
     settings = DocumentField(
         kind=_settings_kind,
         reference=lambda form: _SETTINGS_PAGES.get(_chosen_connector(form), "target-connection"),
         label=gettext_lazy("Settings"),
+        help_text=_HELP_TEXTS["settings"],
     )
     username = _secret_field("username")
     password = _secret_field("password")
