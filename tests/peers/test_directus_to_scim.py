@@ -4,7 +4,7 @@ import pytest
 
 from tests.peers.cases.delivery_cases import DeliveryCases
 from tests.peers.cases.directus_pair import DirectusPair
-from tests.peers.cases.pair import Person
+from tests.peers.cases.pair import Pair, Person
 from tests.peers.hub.running_hub import HubProcesses
 from tests.peers.systems.directus import Directus
 from tests.peers.systems.scim2_server import Scim2Server
@@ -60,3 +60,7 @@ def pair(hub: HubProcesses, directus: Directus, scim2_server: Scim2Server) -> Di
 
 class TestDirectusToScim(DeliveryCases):
     """Directus → SCIM."""
+
+    @pytest.mark.slow_peers
+    def test_a_comparison_finds_a_change_behind_the_hubs_back_and_makes_it_equal(self, pair: Pair) -> None:
+        super().test_a_comparison_finds_a_change_behind_the_hubs_back_and_makes_it_equal(pair)
