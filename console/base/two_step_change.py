@@ -85,6 +85,11 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
     The button "Check" of its forms validates what was typed and saves nothing.
     """
 
+    @property
+    def media(self) -> forms.Media:
+        """Return the style sheets of settings: the pages use none of Django's own scripts."""
+        return forms.Media(css={"all": ["console/lists.css", "console/settings.css"]})
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
         is_read_only = obj is not None and not self.has_change_permission(request, obj)

@@ -5,7 +5,6 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.forms import Media
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -88,11 +87,6 @@ class ConnectionAdmin(CheckedAddressesAdmin):
             {"fields": ("concurrency", "requests_per_second", "breaker_failures", "breaker_seconds")},
         ),
     )
-
-    @property
-    def media(self) -> Media:
-        """Return what the pages need: nothing of Django's own scripts, which no page of connections uses."""
-        return Media(css={"all": ["console/lists.css", "console/settings.css"]})
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Add the field that confirms unencrypted credentials to a form that is shown again: it may be needed. A target

@@ -1,7 +1,6 @@
 """The documents of a connection are edited with controls without scripts: buttons save nothing and echo no secret."""
 
 import json
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -10,59 +9,13 @@ from connectors.presets import PRESETS, load_preset
 from sync.models import Connection
 from tests.support.pages import visible_text
 from tests.support.people import browser
+from tests.support.shown_fields import read_fields
 
 pytestmark = pytest.mark.django_db
 
 # Vendure's document alone, which the page contains, is 13 KB.
 MOST_BYTES, MOST_OF = 40_000, {"vendure-target": 46_000}
 TYPED = "typed-but-never-shown-1"
-
-
-class _Fields(HTMLParser):
-    """The fields of the change form, as a browser without scripts would send them."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.fields: dict[str, list[str]] = {}
-        self._open: str | None = None
-        self._select: str | None = None
-        self.feed(page[page.index('id="connection_form"') :])
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        facts = dict(attrs)
-        name, kind = facts.get("name") or "", facts.get("type") or "text"
-        if tag == "textarea":
-            self._open = name
-            self.fields.setdefault(name, []).append("")
-        elif tag == "select":
-            self._select = name
-        elif tag == "option" and self._select and "selected" in facts:
-            self.fields.setdefault(self._select, []).append(facts.get("value") or "")
-        elif tag == "input" and name and (kind not in ("checkbox", "radio") or "checked" in facts):
-            self.fields.setdefault(name, []).append(
-                facts.get("value") or ("on" if kind == "checkbox" else "")
-            )
-
-    def handle_data(self, data: str) -> None:
-        if self._open is not None:
-            self.fields[self._open][-1] += data
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "textarea" and self._open is not None:
-            texts = self.fields[self._open]
-            texts[-1] = texts[-1].removeprefix("\n").replace("\n", "\r\n")
-            self._open = None
-        elif tag == "select":
-            self._select = None
-        elif tag == "form" and "csrfmiddlewaretoken" in self.fields and "name" in self.fields:
-            self.reset_parsing()
-
-    def reset_parsing(self) -> None:
-        self.handle_starttag = lambda *_: None  # type: ignore[method-assign,assignment]
-
-
-def read_fields(answer: Any) -> dict[str, list[str]]:
-    return _Fields(answer.content.decode()).fields
 
 
 def make_connection(preset: str = "directus-identity", **values: Any) -> Connection:
