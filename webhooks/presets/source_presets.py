@@ -107,8 +107,8 @@ class SourcePreset(PresetMetadata):
     )
     time_limit_seconds: int | None = nullable(
         WholeNumber(1, MAX_TIME_LIMIT_SECONDS),
-        "How many seconds the sender waits for an answer, as its documentation says. Without it, the documentation "
-        "does not say.",
+        "How many seconds the sender waits for an answer, as its documentation or source code says. Without it, "
+        "neither says.",
         example=3,
     )
     source: SourceFields = setting(SourceFields.kind, "Fields of the source.", example={"scheme": "none"})
