@@ -1,1 +1,1 @@
-"""How is a mapping changed, checked against its routes, and tried on past events?"""
+"""How is a mapping drafted, changed, checked against its routes, and tried on past events?"""

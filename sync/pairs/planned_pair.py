@@ -8,10 +8,10 @@ from connectors.presets import PRESETS
 from connectors.presets.described_ends import AcceptedField
 from connectors.registry import CONNECTOR_SIDES
 from sync.mappings.drafts import current_version
+from sync.mappings.preset_mapping import draft_declaration, missing_fields
 from sync.models import Connection, PairDraft, Route
 from sync.models import Mapping as MappingRow
 from sync.planning.mapping_declaration import parse_mapping
-from sync.planning.preset_mapping import draft_declaration, missing_fields
 
 DEFAULT_TYPE = "USER"
 SENDER, IDENTITY, TARGET, MAPPING = "sender", "identity", "target", "mapping"

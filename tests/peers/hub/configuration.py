@@ -6,8 +6,8 @@ from typing import Any
 
 from connectors.presets import PRESETS
 from sync.mappings.configuration_gaps import route_gaps
+from sync.mappings.preset_mapping import draft_declaration
 from sync.models import Connection, ConnectionSide, Mapping, MappingVersion, Route
-from sync.planning.preset_mapping import draft_declaration
 from tests.peers.hub.running_hub import SECRET, SECRET_HEADER
 from webhooks.models import Source, SourceSecret
 

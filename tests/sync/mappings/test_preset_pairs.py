@@ -5,9 +5,9 @@ import pytest
 from connectors.presets import PRESETS, load_preset
 from sync.mappings.configuration_gaps import route_gaps
 from sync.mappings.field_gaps import unread_warnings
+from sync.mappings.preset_mapping import draft_declaration, missing_fields
 from sync.models import Connection, ConnectionSide, MappingVersion, Route
 from sync.planning.mapping_declaration import parse_mapping
-from sync.planning.preset_mapping import draft_declaration, missing_fields
 from tests.support.hub import ANNA, Hub
 
 pytestmark = [pytest.mark.one_database, pytest.mark.presets]

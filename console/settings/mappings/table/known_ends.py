@@ -13,9 +13,9 @@ from connectors.presets.described_ends import AcceptedField
 from connectors.presets.meanings import FieldType
 from connectors.settings.target import RecordSettings
 from console.ui.translation import translate_text
+from sync.mappings.preset_mapping import draft_declaration
 from sync.mappings.target_settings import read_records
 from sync.models import Connection, Route
-from sync.planning.preset_mapping import draft_declaration
 
 _TYPE_LABELS = {
     FieldType.NUMBER: gettext_lazy("number"),

@@ -13,8 +13,8 @@ from console.document_forms.json_edits import rewrite_json
 from console.settings.mappings.table.edits import TableEdit
 from console.settings.mappings.table.rows import MappingTable, build_table
 from devtools.sandbox_setup import MAPPINGS
+from sync.mappings.preset_mapping import draft_declaration
 from sync.planning.mapping_declaration import EXAMPLE, parse_mapping
-from sync.planning.preset_mapping import draft_declaration
 
 pytestmark = pytest.mark.pure
 

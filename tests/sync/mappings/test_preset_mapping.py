@@ -7,8 +7,8 @@ import pytest
 from connectors.presets import PRESETS
 from devtools.sandbox_setup import MAPPINGS
 from sandbox.identity.seed import GROUPS, USERS
+from sync.mappings.preset_mapping import draft_declaration
 from sync.planning.mapping_declaration import parse_mapping
-from sync.planning.preset_mapping import draft_declaration
 
 pytestmark = pytest.mark.pure
 
