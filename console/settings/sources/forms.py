@@ -18,6 +18,7 @@ from webhooks.protocol.schemes import SCHEMES, NoSettings
 from webhooks.responses.response_format import RESPONSE_FORMAT
 
 _HELP_TEXTS = help_texts(SOURCE_SETTINGS)
+_VERIFICATION_LABEL = gettext_lazy("Verification options")
 # Of all schemes.
 _VERIFICATION_OPTIONS = frozenset(one.name for scheme in SCHEMES.values() for one in scheme.schema.settings)
 
@@ -34,7 +35,7 @@ class SourceForm(DocumentForm):
     scheme_settings = DocumentField(
         kind=_find_verification_kind,
         reference="verification",
-        label=gettext_lazy("Verification options"),
+        label=_VERIFICATION_LABEL,
         help_text=_HELP_TEXTS["scheme_settings"],
     )
     handshake = DocumentField(
@@ -62,6 +63,8 @@ class SourceForm(DocumentForm):
         labels: ClassVar[dict[str, Any]] = {
             "slug": gettext_lazy("Slug"),
             "is_enabled": gettext_lazy("Enabled"),
+            # For people who only read.
+            "scheme_settings": _VERIFICATION_LABEL,
             "extra_id_characters": gettext_lazy("Extra characters allowed in ids"),
             "default_mode": gettext_lazy("Response"),
             "mode_is_fixed": gettext_lazy("Ignore the webhook's “respond”"),
