@@ -215,7 +215,7 @@ class DocumentField(JSONTextField):
         if edited.problems:
             raise ValidationError(
                 [
-                    f"{label_place(parse_pointer(at))}: {translate_text(problem.sentence)}"
+                    f"{translate_text(label_place(parse_pointer(at)))}: {translate_text(problem.sentence)}"
                     for at, problem in edited.problems.items()
                 ]
             )
@@ -231,7 +231,7 @@ class DocumentField(JSONTextField):
         if not is_form:
             return None
         self.widget.errors[format_pointer(place)] = sentence
-        return f"{label_place(place)}: {sentence}" if place else sentence
+        return f"{translate_text(label_place(place))}: {sentence}" if place else sentence
 
     def current_document(self, value: Any) -> Any:
         """Return the document that the page shows now; None if its JSON cannot be read."""

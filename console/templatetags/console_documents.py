@@ -16,7 +16,12 @@ from console.ui.translation import translate_text
 from webhooks.protocol.formats.webhook_format import ExpressionOrConstantKind
 
 register = template.Library()
-register.filter("setting_label", label_name)
+
+
+@register.filter
+def setting_label(name: str) -> str:
+    """Return the label of the setting of this name."""
+    return translate_text(label_name(name))
 
 
 @register.filter
@@ -48,10 +53,10 @@ def at_pointer(errors: Mapping[str, str], part: Any) -> str:
 
 @register.filter
 def card_sentence(card: Card) -> str:
-    return summarize(card.kind, card.value)
+    return translate_text(summarize(card.kind, card.value))
 
 
 @register.filter
 def labels_of(names: tuple[str, ...]) -> list[str]:
     """Return the labels of settings."""
-    return [label_name(name) for name in names]
+    return [setting_label(name) for name in names]
