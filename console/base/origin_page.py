@@ -29,3 +29,8 @@ def keep_origin(request: HttpRequest, url: str) -> str:
     """Return the address of the next step of a change, which leads back to the same page."""
     origin = request.GET.get(_PARAMETER, "")
     return lead_back(url, origin) if origin else url
+
+
+def has_origin(request: HttpRequest) -> bool:
+    """Return True if the person came from a page that saving leads back to."""
+    return bool(request.GET.get(_PARAMETER))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import Exists, OuterRef
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
@@ -14,7 +15,7 @@ from console.base.forms import parse_pk
 from console.base.origin_page import lead_back
 from console.reference.preset_catalogue import MAX_SEARCH_LENGTH, SOURCE, list_entries
 from console.ui.translation import translate_text
-from sync.models import Connection, PairDraft
+from sync.models import Connection, MappingVersion, PairDraft
 from sync.models import Mapping as MappingRow
 from sync.pairs.planned_pair import (
     IDENTITY,
@@ -150,7 +151,10 @@ def _identities_of(source: int) -> Any:
 def _existing_rows(part: str) -> Any:
     if part == SENDER:
         return Source.objects.all()
-    return MappingRow.objects.all() if part == MAPPING else Connection.objects.filter(side=part)
+    if part == MAPPING:
+        # One without a version has no rules that a delivery could use.
+        return MappingRow.objects.filter(Exists(MappingVersion.objects.filter(mapping=OuterRef("pk"))))
+    return Connection.objects.filter(side=part)
 
 
 def _note(row: Any) -> str:

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from console.base.admin_pages import AdminWithPages, admin_page
 from console.base.audit_trail import acting_person
 from console.base.forms import parse_pk
+from console.base.origin_page import return_to_origin
 from console.permissions import MAY_ACTIVATE
 from console.settings.mappings.backtest_words import BacktestSummary, summarize_backtest
 from console.settings.mappings.mapping_pages import (
@@ -104,7 +105,7 @@ def _activate(
         return _render_activation(mapping_admin, request, mapping, target, problem=problem)
     text = _("Version %(number)s is active. Deliveries use it from now on.")
     messages.success(request, text % {"number": made.number})
-    return redirect("admin:sync_mapping_change", mapping.pk)
+    return return_to_origin(request, added=mapping.pk) or redirect("admin:sync_mapping_change", mapping.pk)
 
 
 def _render_activation(

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from console.base.audit_trail import FieldValues, record_action
 from console.base.audited_admin import diff_values, to_json_value
 from console.base.forms import ReasonForm
-from console.base.json_text import JsonTextError, normalize_newlines
+from console.base.origin_page import keep_origin
 from console.base.read_only_admin import DetailPageMixin
 from console.base.reason_required import ReasonRequiredAdmin
 from console.permissions import MAY_EDIT
@@ -25,9 +25,7 @@ from console.settings.mappings.activate import activate_view, compare_view
 from console.settings.mappings.backtest import begin_view, result_view
 from console.settings.mappings.backtest_words import summarize_backtest
 from console.settings.mappings.editor import discard_view, edit_view, try_view
-from console.settings.mappings.editor_page import EMPTY_DECLARATION
 from console.settings.mappings.mapping_pages import render_mapping_page
-from console.settings.mappings.mapping_trial import parse_declaration
 from console.settings.mappings.words import describe_rules
 from console.ui.formatting import render_time
 from console.ui.outcome_texts import render_pill
@@ -39,29 +37,6 @@ from sync.planning.first_values import find_unseen_fields
 
 MAX_VERSIONS = 50
 MAX_BACKTESTS = 5
-
-
-class MappingForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Form for a new mapping: its name and the declaration of its first version."""
-
-    declaration = forms.CharField(
-        widget=forms.Textarea(attrs={"rows": 20, "cols": 100, "spellcheck": "false", "class": "mono"}),
-        initial=EMPTY_DECLARATION,
-        strip=False,
-    )
-
-    class Meta:
-        model = Mapping
-        fields = ("name",)
-
-    def clean_declaration(self) -> str:
-        text = normalize_newlines(self.cleaned_data["declaration"])
-        try:
-            self.parsed = parse_declaration(text)
-        except JsonTextError as error:
-            place = _("Line %(line)s: ") % {"line": error.line} if error.line else ""
-            raise forms.ValidationError(place + error.sentence) from error
-        return text
 
 
 class MappingNameForm(ReasonForm, forms.ModelForm):  # type: ignore[type-arg]
@@ -93,9 +68,8 @@ class MappingAdmin(DetailPageMixin, ReasonRequiredAdmin):
         "No mappings yet. A mapping says which field of a record gets its value from which field of an entity."
     )
     allows_post = True
-    form = MappingForm
     add_form_template = "console/settings/mappings/add.html"
-    fields = ("name", "declaration")
+    fields = ("name",)
     list_display = ("name", "active_version", "active_since", "draft_pill", "route_links")
     sortable_by = ()
 
@@ -130,16 +104,9 @@ class MappingAdmin(DetailPageMixin, ReasonRequiredAdmin):
         links: str = format_html_join(mark_safe("<br>"), '<a href="{}">{}</a>', named)
         return links or _("no routes")
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        MappingVersion.objects.create(
-            mapping=obj,
-            number=1,
-            declaration=form.parsed,
-            text=form.cleaned_data["declaration"],
-            made_by_id=request.user.pk,
-            reason=form.cleaned_data["reason"],
-        )
+    def response_post_save_add(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        """Go on with the rules of the new mapping. It has no version yet, so no enabled route can use it."""
+        return redirect(keep_origin(request, reverse("admin:sync_mapping_edit", args=[obj.pk])))
 
     def stored_values(self, pk: Any) -> FieldValues:
         current = current_version(Mapping(pk=pk))

@@ -7,14 +7,16 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from console.base.admin_pages import AdminWithPages, admin_page
 from console.base.audit_trail import acting_person
 from console.base.forms import parse_pk
 from console.base.json_text import JsonTextError
+from console.base.origin_page import has_origin, keep_origin
 from console.payloads.reveal import RevealPurpose, reveal_events
-from console.permissions import MAY_EDIT
+from console.permissions import MAY_ACTIVATE, MAY_EDIT
 from console.settings.mappings.editor_page import (
     EMPTY_DECLARATION,
     EditorState,
@@ -168,7 +170,10 @@ def _save_draft(
         overtaken = _conflict_context(mapping, posted_base_version(request), error)
         return _render_editor(mapping_admin, request, mapping, state, overtaken=overtaken)
     messages.success(request, _("Saved as a draft. Deliveries use it only after you activate it."))
-    return redirect("admin:sync_mapping_change", mapping.pk)
+    # Where the person came from, only a mapping with a version can be chosen.
+    activates = has_origin(request) and request.user.has_perm(MAY_ACTIVATE)
+    following = "admin:sync_mapping_activate" if activates else "admin:sync_mapping_change"
+    return redirect(keep_origin(request, reverse(following, args=[mapping.pk])))
 
 
 def _render_editor(

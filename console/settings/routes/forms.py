@@ -106,11 +106,18 @@ class RouteForm(DocumentForm):
             **policies,
         )
         # A route that has become impossible can still be disabled.
-        own_gaps = route_gaps(route) if route.is_enabled else ()
+        own_gaps = _enabling_gaps(route) if route.is_enabled else ()
         conflicts = [*naming_conflicts(route), *delivery_conflicts(route), *link_conflicts(route)]
         for field, sentence in [*conflicts, *own_gaps]:
             self.add_error(field, sentence)
         return values
+
+
+def _enabling_gaps(route: Route) -> Iterator[tuple[str, str]]:
+    """Yield the field of a route and a sentence for each thing without which its deliveries would fail."""
+    if not route.mapping.versions.exists():
+        yield "mapping", _("This mapping has no active version yet. Activate its draft first.")
+    yield from route_gaps(route)
 
 
 def route_change_warnings(form: Any) -> Iterator[str]:
@@ -131,7 +138,7 @@ def route_change_warnings(form: Any) -> Iterator[str]:
     if (before := _stored_if_ended(form.instance)) and (warning := ending_warning(before)):
         yield warning
     if not form.instance.is_enabled:
-        for _field, sentence in route_gaps(form.instance):
+        for _field, sentence in _enabling_gaps(form.instance):
             yield _("The route cannot be enabled yet: %(gap)s") % {"gap": sentence}
     elif (version := form.instance.mapping.versions.first()) is not None:
         yield from reference_warnings(form.instance, version.declaration)

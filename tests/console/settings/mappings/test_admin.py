@@ -8,15 +8,17 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 
+from console.pairs.choices import list_choices
 from console.settings.mappings.mapping_trial import MappingTrial
 from console.settings.mappings.words import FUNCTION_LABELS, describe_rules
 from sync.models import BackTest, Mapping, MappingDraft
+from sync.pairs.planned_pair import MAPPING
 from sync.planning.mapping_functions import FUNCTIONS
 from tests.support.builders.backtests import a_draft, a_mapped_event, a_mapping_in_use
 from tests.support.builders.history import sealed_findings
 from tests.support.builders.settings_rows import DECLARATION, mapping
 from tests.support.jobs import run_jobs
-from tests.support.pages import text_of
+from tests.support.pages import text_of, typed_form
 from tests.support.people import browser, entries, person
 
 pytestmark = pytest.mark.django_db
@@ -369,26 +371,39 @@ def test_activation_is_hidden_without_its_permission() -> None:
     assert client.get(address(of, "activate")).status_code == 403
 
 
-def test_a_new_mapping_begins_with_version_1_and_another_name_is_recorded() -> None:
+def test_a_new_mapping_needs_a_name_and_no_enabled_route_uses_it_before_its_first_version() -> None:
     client = browser("administrator")
-    new = {"name": "New", "declaration": json.dumps(LOWER)}
-    assert "/admin/reference/mapping/" in client.get("/admin/sync/mapping/add/").text
-    assert client.post("/admin/sync/mapping/add/", new).context["adminform"].form.errors.keys() == {"reason"}
-    answer = client.post("/admin/sync/mapping/add/", new | {"reason": "for the shop"})
-    assert answer.status_code == 302
+    add = "/admin/sync/mapping/add/?then=/admin/sync/pairdraft/"
+    assert client.post(add, {"name": "New"}).context["adminform"].form.errors.keys() == {"reason"}
+    answer = client.post(add, {"name": "New", "reason": "for the shop"})
     assert entries("mapping.created")[0]["details"]["reason"] == "for the shop"
     of = Mapping.objects.get()
+    assert not of.versions.exists()
+    page = client.get(answer["Location"])
+    assert page.context["table"] is not None
+    _, route = a_mapping_in_use(LOWER)
+    page_of_route = f"/admin/sync/route/{route.pk}/change/"
+    chosen = typed_form(client, page_of_route) | {"mapping": str(of.pk)}
+    assert "no active version yet" in client.post(page_of_route, chosen).context["errors"].as_text()
+    assert list_choices(MAPPING, "/admin/", added=str(of.pk)).existing[0].label == route.mapping.name
+    activate = client.post(answer["Location"], form(LOWER, version=0))["Location"]
+    assert "/activate/?then=" in activate
+    confirmed = {"seen_version": 0, "seen_draft": MappingDraft.objects.get().pk, "reason": "for the shop"}
+    assert client.post(activate, confirmed)["Location"] == f"/admin/sync/pairdraft/?added={of.pk}"
     assert (of.current_version().number, of.current_version().declaration) == (1, LOWER)
-    assert of.current_version().reason == "for the shop"
+    assert "no active version yet" not in client.post(page_of_route, chosen).text
+
+
+def test_another_name_of_a_mapping_is_recorded() -> None:
+    of, client = mapping(), browser("administrator")
+    name = of.name
     client.post(address(of), {"name": "Renamed"})
-    assert Mapping.objects.get().name == "New"
+    assert Mapping.objects.get().name == name
     client.post(address(of), {"name": "Renamed", "reason": "a better name"})
     of.refresh_from_db()
     assert of.name == "Renamed"
     (entry,) = entries("mapping.changed")
     assert (entry["details"]["after"], entry["details"]["reason"]) == ({"name": "Renamed"}, "a better name")
-    wrong = client.post("/admin/sync/mapping/add/", {"name": "Other", "declaration": '{"fields":\n{"a": 1}}'})
-    assert "Line 2: a: " in wrong.content.decode()
 
 
 @pytest.mark.submission
