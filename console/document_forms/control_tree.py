@@ -1,7 +1,7 @@
 """The controls that edit a document, as a tree made from its kind, its values and the cards that are open. Pure."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from config_schema.errors import SettingPath, format_pointer
@@ -33,6 +33,7 @@ class Control:
 
     `setting` is None for a value that has no name of its own. `is_stated`: the document has the value. `problem`: what
     was entered and is not in the document. `is_null`: the value is null, which is not the same as its absence.
+    `meanings`: of choices, by choice.
     """
 
     place: SettingPath
@@ -44,7 +45,7 @@ class Control:
     is_stated: bool = False
     is_null: bool = False
     is_constant: bool = False
-    is_selector: bool = False
+    meanings: Mapping[str, str] = field(default_factory=dict)
     problem: Problem | None = None
 
     template = "console/document_forms/_control.html"
@@ -68,14 +69,14 @@ class Control:
         return self.setting is not None and self.setting.is_required
 
     @property
-    def options(self) -> tuple[tuple[str, bool], ...]:
-        """Return the choices, each with whether it is shown as chosen. An empty one is there while nothing is chosen,
-        or if nothing may be.
+    def options(self) -> tuple[tuple[str, bool, str], ...]:
+        """Return the choices, each with whether it is shown as chosen, and its meaning if that is known. An empty one
+        is there while nothing is chosen, or if nothing may be.
         """
         may_be_empty = not self.text or not (self.is_required or self.default_text)
         names = (*(("",) if may_be_empty else ()), *self._choices)
         names = names if self.text in names else (*names, self.text)
-        return tuple((name, name == self.text) for name in names)
+        return tuple((name, name == self.text, self.meanings.get(name, "")) for name in names)
 
     @property
     def shown_rows(self) -> Rows:
@@ -244,7 +245,7 @@ class TreeBuilder:
             place=place,
             kind=kind,
             setting=setting,
-            selector=selector if isinstance(selector, Control) else None,
+            selector=_explain_variants(selector, kind),
             required=required,
             stated=stated,
             others=() if is_folded else tuple(part for _one, part in others),
@@ -297,7 +298,6 @@ class TreeBuilder:
             text=(show_text(family, setting.kind, default) or "") if is_preset else "",
             is_stated=is_null,
             is_null=is_null,
-            is_selector=False,
             problem=problem,
         )
 
@@ -381,6 +381,12 @@ class TreeBuilder:
             is_constant=family is Family.CONSTANT and is_constant(value),
             problem=self.problems.get(format_pointer(place)),
         )
+
+
+def _explain_variants(selector: Part | None, kind: ValueKind[Any]) -> Control | None:
+    if not isinstance(selector, Control) or not isinstance(kind, VariantObject):
+        return None
+    return replace(selector, meanings={name: one.meaning for name, one in kind.variants.items()})
 
 
 def _is_structure(family: Family) -> bool:

@@ -1,6 +1,7 @@
 """Template filters of the controls of documents."""
 
 from collections.abc import Mapping
+from textwrap import shorten
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +15,9 @@ from console.document_forms.summaries import summarize
 from console.ui.inline_code import inline_code
 from console.ui.translation import translate_text
 from webhooks.protocol.formats.webhook_format import ExpressionOrConstantKind
+
+# Characters; longer options are cut by browsers on phones anyway.
+_MOST_OF_MEANING = 72
 
 register = template.Library()
 
@@ -31,13 +35,22 @@ def control_id(pointer: str, name: str) -> str:
 
 
 @register.filter
+def option_text(value: str, meaning: str) -> str:
+    """Return the text of a choice: itself, and the beginning of what it means if that is known."""
+    first = translate_text(meaning).partition(". ")[0].replace("`", "").removesuffix(".")
+    return f"{value} – {shorten(first, _MOST_OF_MEANING, placeholder='…')}" if first else value or "–"
+
+
+@register.filter
 def setting_meaning(setting: Any) -> SafeString:
-    """Return the first sentence of what a setting does, and the limits of its values. All expressions have the same."""
+    """Return the first sentence of what a setting does, and the limits of its values, which are the same for all
+    expressions. The other sentences of a choice say what its values mean.
+    """
     meaning = translate_text(setting.meaning)
+    if setting.kind.choices:
+        return inline_code(meaning)
     first, stop, _rest = meaning.partition(". ")
-    has_limits = not (
-        setting.kind.choices or isinstance(setting.kind, ExpressionKind | ExpressionOrConstantKind)
-    )
+    has_limits = not isinstance(setting.kind, ExpressionKind | ExpressionOrConstantKind)
     limits = translate_text(setting.kind.limits) if has_limits else ""
     return inline_code(f"{first}{stop.rstrip()}" + (f" ({limits})" if limits else ""))
 
