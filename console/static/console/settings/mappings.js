@@ -55,7 +55,7 @@
 
   form.addEventListener("submit", (event) => {
     const button = event.submitter;
-    if (button?.dataset.part === undefined) { leaves = true; return; }
+    if (!button?.closest("[data-part]")) { leaves = true; return; }
     event.preventDefault();
     press(button);
   });

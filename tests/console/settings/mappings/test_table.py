@@ -156,7 +156,7 @@ def test_a_mapping_between_presets_is_drafted_and_shows_what_the_target_accepts(
     assert rows_of(filled)[rows_of(page) and list(rows_of(page))[3]].is_declared
 
 
-def test_a_table_of_thirty_fields_with_its_sample_is_below_60_kb() -> None:
+def test_a_table_of_thirty_fields_with_its_sample_is_well_below_60_kb() -> None:
     names = [f"field_{number}" for number in range(30)]
     rules = {name: {"path": f"entity.{name}", "apply": ["trim"], "required": True} for name in names}
     of, route = a_mapping_in_use({"fields": rules, "match": {"external_id": names[0], "new": names[1:3]}})
@@ -166,9 +166,9 @@ def test_a_table_of_thirty_fields_with_its_sample_is_below_60_kb() -> None:
     client = seeing_contents()
     page = client.get(address(of))
     assert len(page.context["table"].rows) == 30
-    size = len(page.content)
-    assert size <= 60_000, size
+    # 15 % below the limit, for longer names and sentences.
+    assert len(page.content) <= 51_000
     opened = client.post(address(of), table_form(page, act="open:3"))
-    assert len(opened.content) <= 60_000, len(opened.content)
+    assert len(opened.content) <= 51_000
     assert len(re.findall(r"<tr class=\"open", opened.content.decode())) == 2
     assert Route.objects.count() == 1
