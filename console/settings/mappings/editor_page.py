@@ -17,6 +17,7 @@ from console.settings.mappings.mapping_trial import MappingTrial, TrialProblem, 
 from console.settings.mappings.table.edits import TableEdit
 from console.settings.mappings.table.known_ends import KnownEnds, describe_ends
 from console.settings.mappings.table.live_sample import may_fetch
+from console.settings.mappings.table.person_names import name_sample
 from console.settings.mappings.table.rows import (
     ABSENT_LABELS,
     MISSING_LABELS,
@@ -132,6 +133,7 @@ def editor_context(request: HttpRequest, state: EditorState, environment: Enviro
     return {
         "state": state,
         "sample": sample,
+        "person": name_sample(sample, environment.ends.provides),
         "choices": list(known.recent) if sees_contents else [],
         "has_newest": bool(known.recent) and not sees_contents,
         "has_example": bool(known.example),

@@ -39,9 +39,12 @@ class TargetField:
 
 @dataclass(frozen=True, slots=True)
 class KnownEnds:
-    """`example`: the entity of the preset. `draft`: the declaration that both presets give, empty without both."""
+    """`provides`: the place of each value in the entity, by meaning, and `example` such an entity, as the preset of the
+    identity service says. `draft`: the declaration that both presets give, empty without both.
+    """
 
     fields: Mapping[str, TargetField]
+    provides: Mapping[str, str]
     example: Mapping[str, Any]
     draft: Mapping[str, Any]
 
@@ -53,6 +56,7 @@ def describe_ends(routes: Sequence[Route]) -> KnownEnds:
     fields: dict[str, TargetField] = {}
     example: Mapping[str, Any] = {}
     draft: Mapping[str, Any] = {}
+    known_places: Mapping[str, str] = {}
     for route in routes:
         identity, target = _find_preset(route.identity), _find_preset(route.target)
         accepted = target.accepts.get(route.target_type.upper(), ()) if target else ()
@@ -60,12 +64,13 @@ def describe_ends(routes: Sequence[Route]) -> KnownEnds:
         described = map(_describe_field, accepted) if accepted else _fields_of_settings(route)
         for known in described:
             fields.setdefault(known.name, known)
+        known_places = known_places or provides
         if identity and not example:
             example = identity.samples.get(route.identity_type.upper(), {})
         if provides and accepted and not draft:
             drafted = draft_declaration(provides, accepted)
             draft = drafted if drafted["fields"] else {}
-    return KnownEnds(fields, example, draft)
+    return KnownEnds(fields, known_places, example, draft)
 
 
 def _find_preset(connection: Connection) -> ConnectionPreset | None:

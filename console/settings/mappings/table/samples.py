@@ -50,12 +50,6 @@ class Sample:
             return {}
         return {"entity": self.mapping_input.entity, "webhook": self.mapping_input.webhook}
 
-    @property
-    def title(self) -> str:
-        """Return what the heading of the results calls the sample."""
-        event = self.past_event.event if self.past_event and not self.is_masked else None
-        return "" if event is None else event.entity_id
-
 
 @dataclass(frozen=True, slots=True)
 class KnownSamples:

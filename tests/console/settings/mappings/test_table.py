@@ -80,6 +80,30 @@ def test_a_person_without_the_right_sees_names_and_no_value_nor_result() -> None
     assert event.entity_id not in text_of(browser("administrator", "other").get(address(of)))
 
 
+@pytest.mark.parametrize(
+    ("entity", "called"),
+    [
+        (
+            {"name": {"givenName": "Anna", "familyName": "Aalto"}, "emails": [{"address": SECRET}]},
+            "Anna Aalto",
+        ),
+        ({"name": {"givenName": 1}, "emails": [{"address": SECRET}]}, SECRET),
+        ({"emails": []}, ""),
+    ],
+)
+def test_the_heading_of_the_results_names_the_person_once_values_may_be_seen(
+    entity: dict[str, Any], called: str
+) -> None:
+    of, route = a_mapping_in_use(LOWER)
+    Connection.objects.filter(pk=route.identity_id).update(preset="sandbox-identity")
+    event = a_mapped_event(route, entity)
+    client = seeing_contents()
+    page = client.get(address(of))
+    assert page.context["person"] == ""
+    revealed = client.post(address(of), table_form(page, reveal="1", reason="new rules"))
+    assert f"For {called or event.entity_id}" in text_of(revealed)
+
+
 def test_a_path_that_no_sample_has_is_red_and_an_unknown_root_too() -> None:
     of, route = a_mapping_in_use(LOWER)
     a_mapped_event(route, {"email": SECRET}, 1)
