@@ -12,6 +12,8 @@ from config_schema.errors import SettingPath
 from console.base.json_text import JsonTextError
 from console.document_forms.json_edits import rewrite_json
 from console.document_forms.pointers import find_value, has_place, remove_value, rename_key, set_value
+from console.settings.mappings.table.reference_wait import NAME as REFERENCE_WAIT
+from console.settings.mappings.table.reference_wait import read_wait, show_wait
 from console.settings.mappings.table.rule_texts import (
     SWITCHES,
     TEXT_OPTIONS,
@@ -44,6 +46,9 @@ class TableEdit:
             if (name := posted.get(f"row-{number}")) is not None:
                 self._names[str(number)] = self._read_row(posted, number, _clean(name))
         _LookupEdit(self, posted).read_controls()
+        typed = posted.get("reference_wait")
+        if typed is not None and _clean(typed).strip() != show_wait(self.document):
+            self._put((REFERENCE_WAIT,), read_wait(_clean(typed)))
 
     def press(self, posted: QueryDict) -> None:
         """Do what the pressed button of the table says."""

@@ -11,6 +11,7 @@ from config_schema.errors import SettingsInvalid
 from console.settings.mappings.mapping_trial import MappingTrial, TrialField
 from console.settings.mappings.table.edits import LOOKUPS, show_lookup
 from console.settings.mappings.table.known_ends import TargetField
+from console.settings.mappings.table.reference_wait import find_wait_error, show_wait
 from console.settings.mappings.table.rule_texts import (
     SWITCHES,
     RuleKind,
@@ -134,7 +135,9 @@ class LookupRow:
 
 @dataclass(frozen=True, slots=True)
 class MappingTable:
-    """All of the table. `names` are the fields of the declaration. `open_name`: that of the open row."""
+    """All of the table. `names` are the fields of the declaration. `open_name`: that of the open row.
+    `wait`: the minutes that a delivery waits for other records; None if no control shows them.
+    """
 
     rows: tuple[TableRow, ...]
     lookups: tuple[LookupRow, ...]
@@ -142,6 +145,8 @@ class MappingTable:
     external_id: str
     match_error: str
     open_name: str
+    wait: str | None
+    wait_error: str
 
     @property
     def other_names(self) -> list[str]:
@@ -225,6 +230,8 @@ def build_table(
         match["external_id"] if isinstance(match.get("external_id"), str) else "",
         _match_error(match),
         open_name,
+        show_wait(document),
+        find_wait_error(document),
     )
 
 

@@ -52,6 +52,8 @@ def posted_form(table: MappingTable, **changes: str) -> QueryDict:
             for name in ("when_absent", "linked", "when_missing"):
                 form[f"{name}-{row.number}"] = row.rule.get(name) or ""
     form["external_id"] = table.external_id
+    if table.wait is not None:
+        form["reference_wait"] = table.wait
     for lookup in table.lookups:
         form[f"lookup-{lookup.number}"] = lookup.name
         if lookup.is_new:
@@ -124,7 +126,8 @@ def generated(random: Random) -> dict[str, Any]:
         "verified": random.choice([{}, {"new": {"a0": rule()}}, {"previous": {"b": rule()}}, 1]),
     }
     chosen = {name: match[name] for name in random.sample(sorted(match), random.randint(0, 4))}
-    return {"fields": fields, "match": chosen}
+    waits = [{}, *({"reference_wait_minutes": one} for one in (5, "5", "", " x", True, None, 1.0))]
+    return {"fields": fields, "match": chosen} | random.choice(waits)
 
 
 def test_a_table_that_nobody_changed_is_the_declaration_byte_for_byte() -> None:
@@ -163,6 +166,26 @@ def test_one_changed_control_changes_its_place_alone() -> None:
     text, edit = edited(TYPED, "email", **{"name-0": "nested"})
     assert text == TYPED
     assert "“nested”" in edit.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("typed", "stored", "is_refused"),
+    [
+        ("60", 60, False),
+        (" 0 ", 0, False),
+        ("", None, False),
+        ("an hour", "an hour", True),
+        ("99999", 99999, True),
+    ],
+)
+def test_the_wait_for_references_is_a_number_of_minutes(typed: str, stored: Any, is_refused: bool) -> None:
+    """Holds that what is refused stays in the control, with a sentence."""
+    text, _ = edited(TYPED, reference_wait=typed)
+    assert json.loads(text).get("reference_wait_minutes") == stored
+    assert text.startswith(TYPED[: TYPED.index('"reference_wait_minutes"')].rstrip(" ,\n"))
+    table = table_of(text)
+    assert table.wait == typed.strip()
+    assert bool(table.wait_error) is is_refused
 
 
 def test_buttons_add_move_remove_and_fill_rows() -> None:
