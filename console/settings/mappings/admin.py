@@ -104,7 +104,7 @@ class MappingAdmin(DetailPageMixin, ReasonRequiredAdmin):
         links: str = format_html_join(mark_safe("<br>"), '<a href="{}">{}</a>', named)
         return links or _("no routes")
 
-    def response_post_save_add(self, request: HttpRequest, obj: Any) -> HttpResponse:
+    def response_post_save_add(self, request: HttpRequest, obj: Any) -> Any:
         """Go on with the rules of the new mapping. It has no version yet, so no enabled route can use it."""
         return redirect(keep_origin(request, reverse("admin:sync_mapping_edit", args=[obj.pk])))
 
