@@ -5,9 +5,9 @@ from typing import Any
 
 from connectors.presets.described_ends import AcceptedField
 from console.settings.mappings.table.samples import Sample
+from sync.mappings.preset_mapping import draft_declaration
 from sync.planning.mapping_comparison import run_mapping
 from sync.planning.mapping_declaration import parse_mapping
-from sync.planning.preset_mapping import draft_declaration
 
 MAX_NAME_LENGTH = 80
 _NAME, _EMAIL = (
