@@ -1,15 +1,11 @@
 """Fields and forms that several pages use: reason, JSON text, primary key of an address."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
-from django.db import models
-from django.template.loader import render_to_string
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -38,23 +34,10 @@ def parse_uuid_or_none(text: str) -> UUID | None:
         return None
 
 
-class JSONTextarea(forms.Textarea):
-    """Text area for JSON, followed by remarks on what was typed."""
-
-    remarks: Sequence[str] = ()
-
-    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
-        area = super().render(name, value, attrs, renderer)
-        context = {"area": area, "remarks": self.remarks}
-        return render_to_string("console/base/_json_field.html", context)
-
-
 class JSONTextField(forms.JSONField):
     """Form field for JSON as indented text. An empty text means the default. If that is an object or a list, the value
     must be one too.
     """
-
-    widget = JSONTextarea(attrs={"rows": 12, "cols": 90, "spellcheck": "false"})
 
     def bound_data(self, data: Any, initial: Any) -> Any:
         # Refused input is shown again as it was typed.
@@ -125,10 +108,6 @@ def invalid_setting(error: ValidationError) -> SettingsInvalid | None:
     """Return the invalid setting that an error is about, if any."""
     setting = (error.params or {}).get("setting")
     return setting if isinstance(setting, SettingsInvalid) else None
-
-
-# For a ModelAdmin's `formfield_overrides`.
-JSON_AS_TEXT: dict[type[Any], dict[str, Any]] = {models.JSONField: {"form_class": JSONTextField}}
 
 
 class ReasonField(forms.CharField):

@@ -178,7 +178,11 @@ def _submitted_rows(pointer: str, submitted: SubmittedControls) -> tuple[tuple[s
 
 
 def _clear(document: Any, place: SettingPath) -> Any:
-    """Return the document without a value that was emptied. The item of a list becomes empty: others would move."""
+    """Return the document without a value that was emptied. The item of a list becomes empty: others would move. If the
+    value is the whole document, that is empty then.
+    """
+    if not place:
+        return type(document)()
     if isinstance(find_value(document, place[:-1]), list):
         return set_value(document, place, "")
     return remove_value(document, place)

@@ -102,7 +102,7 @@ SOURCE_SETTINGS: Mapping[str, FieldSetting] = {
         10.0,
     ),
     "entity_fields": FieldSetting(
-        'Fields of the entity that the source may see in responses: `["*"]` for all, `[]` for none.',
+        "The fields of the entity that the source may see in responses. `*` means all of them. Empty: none.",
         ["id", "emails"],
         AnyTextList(),
     ),

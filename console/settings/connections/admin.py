@@ -21,7 +21,6 @@ from connectors.settings.authentication import credential_names
 from connectors.settings.secret_values import mask_plain_secrets
 from console.base.admin_pages import admin_page, column
 from console.base.audit_trail import FieldValues, client_address, request_actor
-from console.base.forms import JSON_AS_TEXT
 from console.permissions import MAY_TEST
 from console.settings.checked_addresses import CheckedAddressesAdmin
 from console.settings.connections.catch_ups import load_catch_ups
@@ -62,7 +61,6 @@ class ConnectionAdmin(CheckedAddressesAdmin):
         "and the target in which it changes records."
     )
     has_presets = True
-    formfield_overrides = JSON_AS_TEXT
     form = ConnectionForm
     add_form_template = "console/settings/connections/add.html"
     change_form_template = "console/settings/connections/change.html"

@@ -12,7 +12,6 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.base.forms import JSON_AS_TEXT
 from console.settings.pause import count_waiting, pause_view, render_activity_pill, resume_view
 from console.settings.routes.condition import condition_try_view, condition_view
 from console.settings.routes.expected_changes import load_expected_changes
@@ -174,7 +173,6 @@ class RouteAdmin(RouteScopeAdmin):
         "connections and the mapping first."
     )
     form = RouteForm
-    formfield_overrides = JSON_AS_TEXT
     change_form_template = "console/settings/routes/change.html"
     fieldsets = (
         (

@@ -21,7 +21,6 @@ from config_schema.errors import SettingsInvalid
 from config_schema.translatable import error_sentence
 from connectors.address_check import find_blocked_host
 from console.base.admin_pages import admin_page, column
-from console.base.forms import JSON_AS_TEXT
 from console.requests.source_summary import load_source_requests
 from console.settings.checked_addresses import CheckedAddressesAdmin
 from console.settings.pause import count_waiting, pause_view, render_activity_pill, resume_view
@@ -74,7 +73,6 @@ class SourceAdmin(CheckedAddressesAdmin):
         "No sources yet. A source is a system that sends webhooks to the hub, such as an identity service."
     )
     has_presets = True
-    formfield_overrides = JSON_AS_TEXT
     add_form_template = "console/settings/sources/add.html"
     change_form_template = "console/settings/sources/change.html"
     list_display = (

@@ -7,6 +7,7 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from config_schema.kinds import AnyTextList
 from config_schema.objects import Object
 from console.document_forms.fields import DocumentField
 from console.document_forms.forms import DocumentForm
@@ -18,6 +19,8 @@ from webhooks.protocol.schemes import SCHEMES, NoSettings
 from webhooks.responses.response_format import RESPONSE_FORMAT
 
 _HELP_TEXTS = help_texts(SOURCE_SETTINGS)
+_ENTITY_FIELDS = AnyTextList()
+_ENTITY_FIELDS_LABEL = gettext_lazy("Entity fields in responses")
 _VERIFICATION_LABEL = gettext_lazy("Verification options")
 # Of all schemes.
 _VERIFICATION_OPTIONS = frozenset(one.name for scheme in SCHEMES.values() for one in scheme.schema.settings)
@@ -51,6 +54,13 @@ class SourceForm(DocumentForm):
         label=gettext_lazy("Webhook format"),
         help_text=_HELP_TEXTS["webhook_format"],
     )
+    entity_fields = DocumentField(
+        kind=_ENTITY_FIELDS,
+        initial=list,
+        reference="source",
+        label=_ENTITY_FIELDS_LABEL,
+        help_text=_HELP_TEXTS["entity_fields"],
+    )
     response_format = DocumentField(
         kind=RESPONSE_FORMAT,
         renders_again=True,
@@ -63,13 +73,13 @@ class SourceForm(DocumentForm):
         labels: ClassVar[dict[str, Any]] = {
             "slug": gettext_lazy("Slug"),
             "is_enabled": gettext_lazy("Enabled"),
-            # For people who only read.
+            # These two are for people who only read.
             "scheme_settings": _VERIFICATION_LABEL,
             "extra_id_characters": gettext_lazy("Extra characters allowed in ids"),
             "default_mode": gettext_lazy("Response"),
             "mode_is_fixed": gettext_lazy("Ignore the webhook's “respond”"),
             "wait_seconds": gettext_lazy("Response timeout (seconds)"),
-            "entity_fields": gettext_lazy("Entity fields in responses"),
+            "entity_fields": _ENTITY_FIELDS_LABEL,
             "requests_per_minute": gettext_lazy("Rate limit (per minute)"),
             "silence_minutes": gettext_lazy("Silence alarm after (minutes)"),
         }

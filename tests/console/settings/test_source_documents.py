@@ -76,7 +76,7 @@ def test_the_page_of_every_preset_has_no_json_box_and_at_most_40_kb() -> None:
             page = client.get(address)
             assert len(page.content) < MOST_BYTES, (address, len(page.content))
             shown = re.findall(r"<textarea(?![^>]* hidden)[^>]* name=\"(\w+)\"", page.content.decode())
-            assert set(shown) <= {"entity_fields", "reason"}, address
+            assert set(shown) <= {"reason"}, address
             assert "jquery" not in page.content.decode()
 
 
@@ -107,3 +107,11 @@ def test_the_fields_that_deactivate_a_record_are_rows_and_texts_need_no_quotes()
     route = Route.objects.get()
     assert route.deactivation == {"active": False, "state": "gone"}
     assert route.reactivation is None, "nothing was entered"
+
+
+def test_the_fields_in_responses_are_lines_and_none_is_an_empty_list() -> None:
+    of, client = source("aurora", entity_fields=["id"]), browser("administrator")
+    for lines, stored in (("id\r\nemails\r\n", ["id", "emails"]), ("", [])):
+        save(client, page_of(of), read_fields(client.get(page_of(of))) | {"entity_fields:v:": lines})
+        of.refresh_from_db()
+        assert of.entity_fields == stored
