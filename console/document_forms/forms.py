@@ -6,7 +6,8 @@ from django.core.exceptions import ValidationError
 from django.forms.utils import ErrorDict
 
 from console.base.forms import SettingsForm, invalid_setting
-from console.document_forms.fields import DocumentField, PostedDocument, is_button_pressed
+from console.document_forms.fields import DocumentField
+from console.document_forms.widgets import PostedDocument, is_button_pressed
 from console.ui.translation import translate_text
 
 

@@ -9,7 +9,7 @@ from django import template
 from django.utils.safestring import SafeString
 
 from config_schema.expressions.expression_kind import ExpressionKind
-from console.document_forms.control_tree import Card
+from console.document_forms.control_parts import Card
 from console.document_forms.labels import label_name
 from console.document_forms.summaries import summarize
 from console.ui.inline_code import inline_code

@@ -4,7 +4,8 @@ from typing import Any
 
 from config_schema.kinds import ValueKind
 from console.document_forms.control_families import Family
-from console.document_forms.control_tree import TreeBuilder, card_pointers, iterate_controls
+from console.document_forms.control_parts import card_pointers, iterate_controls
+from console.document_forms.control_tree import TreeBuilder
 from console.document_forms.submitted_edits import SubmittedControls
 
 

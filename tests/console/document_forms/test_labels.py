@@ -13,7 +13,8 @@ from connectors.settings.answer_rules import rule_list
 from connectors.settings.list_items import ListItem
 from connectors.values.answer_meaning import Meaning
 from console.document_forms.control_families import inner_kinds
-from console.document_forms.control_tree import CardList, TreeBuilder, iterate_parts
+from console.document_forms.control_parts import CardList, iterate_parts
+from console.document_forms.control_tree import TreeBuilder
 from console.document_forms.labels import LABELS, label_name
 from console.document_forms.summaries import summarize
 from console.reference.json_schemas import DOCUMENTS

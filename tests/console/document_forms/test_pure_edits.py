@@ -10,13 +10,8 @@ from connectors.presets import PRESETS, load_preset
 from connectors.registry import SETTINGS_KINDS
 from connectors.settings.authentication import AUTHENTICATION
 from console.document_forms.control_families import Family, family_of, inner_kinds
-from console.document_forms.control_tree import (
-    Control,
-    Group,
-    TreeBuilder,
-    iterate_controls,
-    iterate_parts,
-)
+from console.document_forms.control_parts import Control, Group, iterate_controls, iterate_parts
+from console.document_forms.control_tree import TreeBuilder
 from console.document_forms.submitted_edits import SubmittedControls, apply_controls, leave_out_other_variants
 from sync.models import ROUTE_SETTINGS
 from sync.planning.mapping import ParsedMapping

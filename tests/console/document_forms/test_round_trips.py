@@ -10,7 +10,8 @@ import pytest
 
 from config_schema.errors import SettingPath
 from console.document_forms.control_families import Family
-from console.document_forms.control_tree import Control, TreeBuilder, iterate_controls
+from console.document_forms.control_parts import Control, iterate_controls
+from console.document_forms.control_tree import TreeBuilder
 from console.document_forms.pointers import remove_value
 from console.document_forms.submitted_edits import apply_controls
 from console.reference.json_schemas import DOCUMENTS
