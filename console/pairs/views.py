@@ -228,7 +228,7 @@ def _choice_context(request: HttpRequest, part: str, page_url: str) -> dict[str,
 def _list_drafts(request: HttpRequest) -> list[DraftRow]:
     """Return the pairs in the making: one's own first, and that others have some."""
     user = require_staff_user(request)
-    own = PairDraft.objects.filter(owner=user.pk).select_related("owner", "route")
+    own = PairDraft.objects.filter(owner=user.pk).select_related("owner", "route__source", "route__target")
     others = open_drafts().exclude(owner=user.pk).select_related("owner")
     rows = [*own.filter(pk__in=open_drafts().values("pk")), *own.exclude(route=None)]
     return [_draft_row(draft, user.pk) for draft in [*rows, *others[:MAX_SHOWN]][:MAX_SHOWN]]

@@ -116,7 +116,7 @@ def _one_delivery_per_event(events: Iterable[int], routes: Sequence[Route]) -> d
     """Return one delivery of each event: all routes of a mapping give it the same input."""
     rows = Delivery.objects.filter(event__in=list(events), route__in=[route.pk for route in routes])
     delivery_by_event: dict[int, Delivery] = {}
-    for row in rows.select_related("identity").order_by("pk"):
+    for row in rows.select_related("identity", "route").order_by("pk"):
         delivery_by_event.setdefault(row.event_id, row)
     return delivery_by_event
 

@@ -1,13 +1,25 @@
 """The number of SQL statements of a page does not grow with the rows that it shows."""
 
+from datetime import timedelta
+
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sync.models import Comparison, Delivery, FailureGroup, PersonRequest, PersonRequestMember, Route
+from sync.models import (
+    Comparison,
+    Delivery,
+    FailureGroup,
+    PairDraft,
+    PersonRequest,
+    PersonRequestMember,
+    Route,
+)
 from sync.operations.failure_groups import refresh_failure_groups
+from tests.support.builders.backtests import a_mapped_event, a_mapping_in_use
 from tests.support.builders.compared_pairs import a_comparison, a_difference
 from tests.support.builders.history import (
     NOON,
@@ -23,6 +35,7 @@ from tests.support.builders.history import (
     sealed_findings,
 )
 from tests.support.builders.refusals import a_refusal
+from tests.support.builders.settings_rows import DECLARATION
 from tests.support.people import person
 
 pytestmark = pytest.mark.django_db
@@ -102,6 +115,56 @@ def test_pages_cost_the_same_for_few_rows_and_for_many() -> None:
     few = costs(client, most)
     add_rows(route, bulk, 3, 15)  # a page that is not full: a full one has one more
     assert costs(client, most) == few
-    assert {
-        address: (number, most[address]) for address, number in few.items() if number > most[address]
-    } == {}
+    assert_at_most(most, few)
+
+
+def add_pairs(route: Route, owner: User, first: int, last: int) -> None:
+    """Create so many pairs in the making and created ones, mappings, and more routes and stored entities of a mapping.
+    Its routes have one source: its events are read by one statement for each source.
+    """
+    other = person("administrator", f"colleague-{first}")
+    for number in range(first, last):
+        a_route(route.source, mapping=route.mapping, entity_type=f"TYPE{number}")
+        a_mapped_event(
+            route, {"email": f"{number}@example.com"}, number, stored_in=("entity", "call")[number % 2]
+        )
+        a_mapping_in_use(DECLARATION)
+        parts = {"sender": {"preset": "sandbox"}, "target": {"preset": "sandbox-shop"}}
+        times = {"created_at": NOON, "ends_at": timezone.now() + timedelta(days=1)}
+        for user in (owner, other):
+            PairDraft.objects.create(owner=user, parts=parts, **times)
+        PairDraft.objects.create(owner=owner, parts=parts, route=a_route(a_source(f"erp-{number}")), **times)
+
+
+@pytest.mark.submission
+def test_pages_of_mappings_and_pairs_cost_the_same_for_few_rows_and_for_many() -> None:
+    owner = person("administrator+support", "maija")
+    client = Client()
+    client.force_login(owner)
+    mapping, route = a_mapping_in_use(DECLARATION)
+    add_pairs(route, owner, 0, 3)
+    chosen = {"sender": route.source, "identity": route.identity, "target": route.target, "mapping": mapping}
+    parts = {name: {"id": row.pk, "label": str(row)} for name, row in chosen.items()}
+    times = {"created_at": NOON, "ends_at": timezone.now() + timedelta(days=1)}
+    draft = PairDraft.objects.create(owner=owner, parts=parts, **times)
+    presets = PairDraft.objects.latest("-pk")
+    most = {
+        f"/admin/sync/mapping/{mapping.pk}/edit/": 16,
+        "/admin/connect/": 11,
+        **{f"/admin/connect/{draft.uuid}/choose/{part}/": 14 for part in parts},
+        f"/admin/connect/{draft.uuid}/review/": 25,
+        f"/admin/connect/{presets.uuid}/discard/": 7,
+        f"/admin/connect/{PairDraft.objects.exclude(route=None).earliest('pk').uuid}/created/": 13,
+    }
+    costs(client, most)  # what is cached afterwards
+    few = costs(client, most)
+    add_pairs(route, owner, 3, 9)
+    assert costs(client, most) == few
+    assert_at_most(most, few)
+
+
+def assert_at_most(most: dict[str, int], counted: dict[str, int]) -> None:
+    above = {
+        address: (number, most[address]) for address, number in counted.items() if number > most[address]
+    }
+    assert above == {}

@@ -38,6 +38,7 @@ from sync.models import Mapping, Route
 from sync.planning.mapping_declaration import parse_mapping
 
 EMPTY_DECLARATION = '{\n  "fields": {\n    "email": {"path": "entity.email"}\n  },\n  "match": {}\n}'
+MAX_ROUTES = 20
 
 
 class View(StrEnum):
@@ -70,7 +71,7 @@ class Environment:
 
 def load_environment(request: HttpRequest, mapping: Mapping) -> Environment:
     """Load what is around a mapping."""
-    routes = routes_using_mapping(mapping.pk)
+    routes = _list_routes(mapping)
     ends = describe_ends(routes)
     known = KnownSamples(
         tuple(list_sample_events(routes)),
@@ -96,7 +97,7 @@ def read_state(request: HttpRequest, mapping: Mapping) -> EditorState:
         edit.read_controls(posted)
         edit.press(posted)
         text = edit.rewrite(text)
-        if "draft_presets" in posted and (draft := describe_ends(routes_using_mapping(mapping.pk)).draft):
+        if "draft_presets" in posted and (draft := describe_ends(_list_routes(mapping)).draft):
             text, edit.open_row = json.dumps(draft, indent=2, ensure_ascii=False), ""
     if (shown := posted.get("show")) in list(View):
         view = View(shown)
@@ -144,6 +145,11 @@ def editor_context(request: HttpRequest, state: EditorState, environment: Enviro
         "longest": MAX_LENGTH,
         **view,
     }
+
+
+def _list_routes(mapping: Mapping) -> Sequence[Route]:
+    # The events of each source are read by a statement of their own.
+    return routes_using_mapping(mapping.pk)[:MAX_ROUTES]
 
 
 def _try_text(text: str, sample: Sample) -> MappingTrial | None:
