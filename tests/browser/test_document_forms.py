@@ -60,6 +60,11 @@ def test_cards_rows_and_variants_change_in_place_and_what_was_typed_stays(log_in
     page.wait_for_selector("[name=password]")
     assert page.locator("[name=token]").count() == 0
     assert Connection.objects.get(pk=of.pk).authentication == {"scheme": "bearer"}
-    browser.narrow(320)
-    browser.open(f"/admin/sync/connection/{of.pk}/change/")
+    path = '[name="settings:v:/entities/USER/path"]'
+    page.fill(path, "people")
+    browser.press("[name=_save]")
+    page.wait_for_selector(f"{path}[aria-invalid=true]")
+    axe.prepare(browser)
+    assert axe.violations(browser) == []
+    browser.complaints()
     assert browser.overflow(320) is None
