@@ -61,7 +61,7 @@ class Command(BaseCommand):
             address = f"http://127.0.0.1:{os.environ.get('HUB_PORT', '8000')}/admin/"
             self.stdout.write(
                 f"The hub is not connected to any system. The console: {address}\n"
-                "docs/connect.md leads from there to a comparison and a route that is live."
+                "Connect systems, in its menu, attaches two; docs/connect.md does it with real ones."
             )
         else:
             self.stdout.write("The hub is connected to the sandbox systems.")
