@@ -116,20 +116,12 @@ def read_rows(kind: ValueKind[Any], rows: Rows, stored: Any, parse_json: JsonPar
             continue
         if len(texts) > 1 and not isinstance(kind, QueryParameters):
             raise Unreadable(translatable("“%(name)s” appears twice here. Remove one.", name=name[:100]))
-        values: list[QueryValue] = [_read_row(family, item, text, parse_json) for text in texts]
+        values: list[QueryValue] = [read_text(family, item, text, None, parse_json) for text in texts]
         was_list = isinstance(before.get(name), list) and isinstance(kind, QueryParameters)
         read[name] = values if len(values) > 1 or was_list else values[0]
         if isinstance(kind, Body):
             read[name] = {"expression": texts[0]}
     return read
-
-
-def _read_row(family: Family, kind: ValueKind[Any], text: str, parse_json: JsonParser) -> Any:
-    """Return the value of a row. Where any JSON value may be, a text needs no quotes."""
-    is_plain_text = (
-        family is Family.JSON and text and not (_looks_like_json(text) or text.startswith(("{", "[")))
-    )
-    return text if is_plain_text else read_text(family, kind, text, None, parse_json)
 
 
 def is_constant(value: Any) -> bool:
