@@ -16,21 +16,45 @@ _ALL_ROWS = {"HUB_TEST_ROWS": "all"}
 
 
 def nightly_parts(seed: str) -> list[Part]:
-    """Return the parts of `make nightly`. `seed` is the day, by which mutants are drawn."""
-    parts = [
-        pytest_part(f"{database} {kind}", marks, *options, HUB_TEST_DATABASE=database, **_ALL_ROWS)
-        for database in ("sqlite", "postgresql")
-        for kind, marks, options in (
-            ("tests", "not faults and not peers", ("-n", "2", "--dist", "worksteal")),
-            ("faults", "faults", ("-n", "2", "--dist", "loadgroup")),
-        )
-    ]
-    celery = {"HUB_TEST_DATABASE": "postgresql", "HUB_TEST_ENGINE": "celery"}
-    marks = "faults and worker_processes and not one_engine"
+    """Return the parts of `make nightly`: what neither `make check` nor `make submission` runs on the same commit. `seed`
+    is the day, by which mutants are drawn.
+    """
+    sqlite, postgresql = {"HUB_TEST_DATABASE": "sqlite"}, {"HUB_TEST_DATABASE": "postgresql"}
+    spread, grouped = ("-n", "2", "--dist", "worksteal"), ("-n", "2", "--dist", "loadgroup")
+    rest = "not faults and not peers"
     return [
-        *parts,
-        pytest_part("celery faults", marks, "-n", "2", "--dist", "loadgroup", **celery),
-        pytest_part("peers", "peers", "tests/peers", HUB_TEST_DATABASE="sqlite"),
+        # Tests with generated examples draw new ones.
+        pytest_part("sqlite", f"(nightly or hypothesis) and {rest}", *spread, **sqlite, **_ALL_ROWS),
+        pytest_part(
+            "postgresql",
+            f"(nightly or submission) and {rest} and not pure",
+            *spread,
+            **postgresql,
+            **_ALL_ROWS,
+        ),
+        pytest_part(
+            "postgresql console",
+            f"not nightly and not submission and {rest} and not pure",
+            "tests/console",
+            *spread,
+            **postgresql,
+        ),
+        pytest_part("sqlite faults", "faults and not submission", *grouped, **sqlite, **_ALL_ROWS),
+        pytest_part(
+            "postgresql faults",
+            "faults and not submission and not pure",
+            *grouped,
+            **postgresql,
+            **_ALL_ROWS,
+        ),
+        pytest_part(
+            "celery faults",
+            "faults and worker_processes and not submission and not one_engine",
+            *grouped,
+            **postgresql,
+            HUB_TEST_ENGINE="celery",
+        ),
+        pytest_part("peers", "peers and not submission", "tests/peers", **sqlite),
         Part("newest", [sys.executable, "-m", "tests.tiers", "newest"]),
         Part("variants", [*_MUTANTS, "variants", "--processes", "2"]),
         Part("reach", [*_MUTANTS, "reach"], {"HUB_TEST_DATABASE": "sqlite"}),

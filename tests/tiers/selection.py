@@ -39,17 +39,21 @@ def mark_later_rows(items: list[pytest.Item]) -> None:
 
 
 def left_out_rows(items: list[pytest.Item]) -> set[pytest.Item]:
-    """Return the rows of long tables that `make nightly` alone runs (HUB_TEST_ROWS=all runs them).
+    """Return the rows of long tables that `make nightly` alone runs. With HUB_TEST_ROWS=all none is left out, and those
+    rows are marked `nightly`.
 
     Which rows stay depends on their ids only, so that a row more or less changes nothing for the others.
     """
-    if os.environ.get("HUB_TEST_ROWS") == "all":
-        return set()
     tables: dict[str, list[pytest.Item]] = collections.defaultdict(list)
     for item in items:
         tables[item.nodeid.partition("[")[0]].append(item)
     long = (rows for rows in tables.values() if len(rows) > ROWS)
-    return {item for rows in long for item in sorted(rows, key=_rank)[ROWS:]}
+    left_out = {item for rows in long for item in sorted(rows, key=_rank)[ROWS:]}
+    if os.environ.get("HUB_TEST_ROWS") != "all":
+        return left_out
+    for item in left_out:
+        item.add_marker(pytest.mark.nightly)
+    return set()
 
 
 def _rank(item: pytest.Item) -> bytes:
