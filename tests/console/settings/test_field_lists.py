@@ -15,7 +15,7 @@ from tests.support.people import browser
 @pytest.mark.submission
 @pytest.mark.django_db
 def test_a_mapping_lists_its_fields_and_links_to_the_reference() -> None:
-    page = browser("administrator").get(f"/admin/sync/mapping/{mapping().pk}/edit/")
+    page = browser("administrator").get(f"/admin/sync/mapping/{mapping().pk}/edit/?view=json")
     listed = set(re.findall(r"<dt><code>([^<]+)</code>", text_of(page)))
     assert {setting.name for setting in ParsedMapping.kind.settings} <= listed
     assert mapping_field_list().page in PAGES

@@ -47,7 +47,7 @@ PLACES: dict[str, tuple[Place, Place, Place]] = {
     "zitadel-actions": (("event_type",), ("created_at",), ("sequence",)),
 }
 # Their requests carry no data of a user, so that a route which wants it refuses their updates for good.
-THIN = ("authentik", "keycloak", "okta-event-hooks", "zitadel-actions")
+THIN = ("authentik", "keycloak", "okta-event-hooks", "sandbox", "zitadel-actions")
 # They say neither when an event occurred nor sign a time: no route may use their data.
 TIMELESS = ("directus-flows", "entra-id", "google-directory")
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -86,8 +86,8 @@ class Sender:
                 _holder(document, place)[place[-1]] = value
         body = write_body(self.name, document, secret_of(self.name))
         sample = self.sample
-        if "svix-id" in sample.headers:
-            sample = replace(sample, headers={**sample.headers, "svix-id": f"msg_{self.number}"})
+        ids = {name: f"msg_{self.number}" for name in ("svix-id", "webhook-id") if name in sample.headers}
+        sample = replace(sample, headers={**sample.headers, **ids})
         signed = (
             {}
             if self.name in UNSIGNED
