@@ -19,6 +19,7 @@ from sync.models import PairDraft, Route
 
 MAX_OPEN_DRAFTS = 10
 LIFETIME = timedelta(days=7)
+_MAX_EXPIRED = 1_000
 
 
 class DraftRefused(ValueError):
@@ -126,9 +127,9 @@ def end_created_draft(route: Route) -> None:
 
 
 def delete_expired_drafts() -> None:
-    """Delete the drafts whose time is over, with their credentials. Those of created pairs stay."""
+    """Delete at most _MAX_EXPIRED drafts whose time is over, with their credentials. Those of created pairs stay."""
     expired = PairDraft.objects.filter(route=None, ends_at__lte=read_clock())
-    for draft in expired.order_by("pk"):
+    for draft in expired.order_by("pk")[:_MAX_EXPIRED]:
         with transaction.atomic():
             # Conditional: its owner may have changed or created it since.
             if expired.select_for_update().filter(pk=draft.pk).exists():
