@@ -1,9 +1,11 @@
-"""Which broken variants `.ci/run` tries for a change: those of which the row, the function or a test changed."""
+"""Broken variants name lines and tests that exist. Which of them `.ci/run` tries for a change: those of which the row, the
+function or a test changed.
+"""
 
 import pytest
 
-from tests.mutants.changes import changed_part
-from tests.mutants.mutation import Mutation
+from tests.mutants.changes import changed_part, stale_reasons
+from tests.mutants.mutation import Mutation, variants
 
 pytestmark = pytest.mark.pure
 
@@ -44,3 +46,7 @@ def test_a_variant_is_tried_if_its_function_or_test_changed(
     path: str, before: str, old: str, new: str, is_concerned: bool
 ) -> None:
     assert changed_part(VARIANT, path, before, before.replace(old, new)) == is_concerned
+
+
+def test_variants_name_lines_and_tests_that_exist() -> None:
+    assert [reason for variant in variants() for reason in stale_reasons(variant)] == []

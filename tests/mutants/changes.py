@@ -4,8 +4,9 @@ import ast
 import functools
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
-from tests.mutants.mutation import ROOT, VARIANTS, Mutation, parse_mutations, variants
+from tests.mutants.mutation import ROOT, VARIANTS, Mutation, StaleMutation, parse_mutations, variants
 
 
 def run_git(*arguments: str) -> str:
@@ -66,6 +67,26 @@ def _part_at(text: str, line: int) -> str:
     around = [part for part in _parts(text) if part[0] <= line <= part[1]]
     first, last = max(around, default=(line, line))
     return "\n".join(text.split("\n")[first - 1 : last])
+
+
+def stale_reasons(variant: Mutation) -> list[str]:
+    """Return why a variant cannot be tried: its module no longer has the text, or a file no longer has a test."""
+    reasons = []
+    try:
+        variant.apply((ROOT / variant.path).read_text())
+    except StaleMutation as error:
+        reasons.append(str(error))
+    for test in variant.tests:
+        path, _, name = test.partition("[")[0].partition("::")
+        file = ROOT / path
+        if not file.exists() or (name and name not in _functions(file)):
+            reasons.append(f"{variant.name}: there is no test {test}")
+    return reasons
+
+
+@functools.cache
+def _functions(path: Path) -> set[str]:
+    return {node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
 
 
 def _parts(text: str) -> Iterator[tuple[int, int]]:

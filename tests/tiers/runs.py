@@ -14,6 +14,7 @@ from tests.mutants.changes import ROOT, run_git
 # What pytest prints of a test that failed, the runner of mutants of one that nothing noticed, and the benchmark of an
 # aim that was missed.
 _RED = re.compile(r"^(?:(?:FAILED|ERROR) (\S+)|((?:survived|stale): .*|NOT KEPT .*))", re.MULTILINE)
+LAST_LINES = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,13 +65,19 @@ class ResumableRun:
                 stderr=subprocess.STDOUT,
                 check=False,
             ).returncode
-        red = [first or second for first, second in _RED.findall(log.read_text())]
+        red = _what_is_red(log.read_text(), status)
         result = PartResult(part.name, status, round(time.monotonic() - started, 1), red)
         with self._file.open("a") as file:
             file.write(json.dumps(dataclasses.asdict(result)) + "\n")
         self.results[part.name] = result
         print(format_result(result), flush=True)
         return result
+
+
+def _what_is_red(log: str, status: int) -> list[str]:
+    """Return what a log names as failed, or the end of the log if the command failed and named nothing."""
+    named = [first or second for first, second in _RED.findall(log)]
+    return named or (log.splitlines()[-LAST_LINES:] if status else [])
 
 
 def format_result(result: PartResult) -> str:
