@@ -38,7 +38,7 @@ ENCRYPTED_COLUMNS = (
     EncryptedColumn("pepper", Pepper, "encrypted"),
     EncryptedColumn("secrets", SourceSecret, "value"),
     EncryptedColumn("credentials", Connection, "credentials"),
-    EncryptedColumn("credentials of pairs in the making", PairDraft, "credentials"),
+    EncryptedColumn("credentials of pair drafts", PairDraft, "credentials"),
     EncryptedColumn("refresh tokens", RefreshedToken, "tokens", ~models.Q(tokens=None)),
     EncryptedColumn("signing keys", SigningKey, "private"),
     EncryptedColumn("keys of exports", Export, "register_key"),

@@ -44,7 +44,7 @@ def for_own_draft(view: View) -> View:
     def page(request: HttpRequest, pair: UUID, **kwargs: Any) -> HttpResponse:
         draft = find_draft(pair, require_staff_user(request))
         if draft is None:
-            raise Http404("No such pair in the making")
+            raise Http404("No such pair draft")
         return view(request, draft, **kwargs)
 
     return for_connecting(wraps(view)(page))
@@ -53,7 +53,7 @@ def for_own_draft(view: View) -> View:
 def render(
     request: HttpRequest, template: str, title: str, *, status: int = 200, **context: Any
 ) -> TemplateResponse:
-    """Render a page of a pair in the making."""
+    """Render a page of a pair draft."""
     shown = {**admin.site.each_context(request), "title": title, **context}
     return TemplateResponse(request, f"console/pairs/{template}.html", shown, status=status)
 

@@ -1,4 +1,4 @@
-"""The form of a connection that a pair in the making needs: its address, its credentials, and what its preset asks."""
+"""The form of a connection that a pair draft needs: its address, its credentials, and what its preset asks."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The pages on which a pair begins: the pairs in the making, the choice of each part, addresses and credentials, and
+"""The pages on which a pair begins: the pair drafts, the choice of each part, addresses and credentials, and
 the end of a draft.
 """
 
@@ -37,7 +37,7 @@ MAX_SHOWN = 50
 
 @dataclass(frozen=True, slots=True)
 class DraftRow:
-    """A pair in the making as the list shows it. `url`: empty if it is that of another person."""
+    """A pair draft as the list shows it. `url`: empty if it is that of another person."""
 
     title: str
     owner: str
@@ -49,7 +49,7 @@ class DraftRow:
 
 @for_connecting
 def pairs_view(request: HttpRequest) -> HttpResponse:
-    """List the pairs in the making, and choose the sender of a new one. A POST begins it."""
+    """List the pair drafts, and choose the sender of a new one. A POST begins it."""
     if request.method == "POST":
         chosen = parse_choice(SENDER, request.POST.get("choice", ""))
         if chosen is None:
@@ -145,7 +145,7 @@ def details_view(request: HttpRequest, draft: PairDraft) -> HttpResponse:
 
 @for_own_draft
 def discard_view(request: HttpRequest, draft: PairDraft) -> HttpResponse:
-    """Ask whether a pair in the making is to be discarded. A POST deletes it with its credentials."""
+    """Ask whether a pair draft is to be discarded. A POST deletes it with its credentials."""
     if draft.route_id is not None:
         return redirect("admin:pair_created", draft.uuid)
     if request.method == "POST":
@@ -184,7 +184,7 @@ def list_steps(draft: PairDraft, current: str) -> list[Step]:
 
 
 def describe_pair(draft: PairDraft) -> str:
-    """Return a pair in the making by the names of its systems."""
+    """Return a pair draft by the names of its systems."""
     names = [describe_part(draft, part) for part in (SENDER, TARGET)]
     return " → ".join(name or "…" for name in names)
 
@@ -226,7 +226,7 @@ def _choice_context(request: HttpRequest, part: str, page_url: str) -> dict[str,
 
 
 def _list_drafts(request: HttpRequest) -> list[DraftRow]:
-    """Return the pairs in the making: one's own first, and that others have some."""
+    """Return the pair drafts: one's own first, and that others have some."""
     user = require_staff_user(request)
     own = PairDraft.objects.filter(owner=user.pk).select_related("owner", "route__source", "route__target")
     others = open_drafts().exclude(owner=user.pk).select_related("owner")

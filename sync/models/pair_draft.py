@@ -1,4 +1,4 @@
-"""Pairs in the making: a sender, an identity service and a target that a person is connecting on one page."""
+"""Pair drafts: a sender, an identity service and a target that a person is connecting on one page."""
 
 import uuid
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Begin, change and end pairs in the making. Each act is one commit; its ends are on the audit log.
+"""Begin, change and end pair drafts. Each act is one commit; its ends are on the audit log.
 
 A draft ends when its owner discards it, when its time is over, when its route goes live, and with its route.
 """
@@ -27,7 +27,7 @@ class DraftRefused(ValueError):
 
 
 def open_drafts() -> QuerySet[PairDraft]:
-    """Return the pairs in the making that were not created yet and whose time is not over."""
+    """Return the pair drafts that were not created yet and whose time is not over."""
     return PairDraft.objects.filter(route=None, ends_at__gt=read_clock())
 
 
@@ -50,8 +50,7 @@ def begin_draft(parts: Mapping[str, Any], by: ActingPerson) -> PairDraft:
     User.objects.select_for_update().filter(pk=by.user.pk).values_list("pk").first()
     if open_drafts().filter(owner=by.user.pk).count() >= MAX_OPEN_DRAFTS:
         raise DraftRefused(
-            _("You have %(limit)d pairs in the making. Create or discard one first.")
-            % {"limit": MAX_OPEN_DRAFTS}
+            _("You have %(limit)d pair drafts. Create or discard one first.") % {"limit": MAX_OPEN_DRAFTS}
         )
     now = read_clock()
     draft = PairDraft(owner_id=by.user.pk, parts=dict(parts), created_at=now, ends_at=now + LIFETIME)

@@ -1,4 +1,4 @@
-"""The parts of a pair in the making as objects that are not stored: connections, mapping and policy of deletions."""
+"""The parts of a pair draft as objects that are not stored: connections, mapping and policy of deletions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

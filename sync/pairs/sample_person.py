@@ -1,4 +1,4 @@
-"""Fetch one sample entity of a pair in the making, map it, and look for its record. Nothing is written or stored."""
+"""Fetch one sample entity of a pair draft, map it, and look for its record. Nothing is written or stored."""
 
 import logging
 import time
@@ -110,7 +110,7 @@ def _plan(
 ) -> SamplePerson:
     mapping = parse_mapping(pair.declaration).of_entity
     shown = scrubber.scrub_document(dict(entity.attributes))
-    # References need links, which a pair in the making does not have.
+    # References need links, which a pair draft does not have.
     try:
         fields = mapping.map_entity(entity.attributes, {})
     except EntityNotMappable as error:

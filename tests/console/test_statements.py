@@ -119,7 +119,7 @@ def test_pages_cost_the_same_for_few_rows_and_for_many() -> None:
 
 
 def add_pairs(route: Route, owner: User, first: int, last: int) -> None:
-    """Create so many pairs in the making and created ones, mappings, and more routes and stored entities of a mapping.
+    """Create so many pair drafts and created ones, mappings, and more routes and stored entities of a mapping.
     Its routes have one source: its events are read by one statement for each source.
     """
     other = person("administrator", f"colleague-{first}")

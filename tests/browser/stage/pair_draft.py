@@ -1,4 +1,4 @@
-"""A pair in the making on the stage: its pages as the administrator sees them."""
+"""A pair draft on the stage: its pages as the administrator sees them."""
 
 from collections.abc import Callable
 

@@ -138,7 +138,7 @@ def test_reencryption_uses_the_first_key_and_reports_the_number_of_values() -> N
         assert decrypt(bytes(Pepper.objects.get().encrypted))
     (entry,) = entries("sealing.renewed")
     done = {"payloads": 1, "subject keys": 1, "pepper": 1, "secrets": 1, "credentials": 1, "signing keys": 1}
-    unused = {"credentials of pairs in the making": 0, "refresh tokens": 0}
+    unused = {"credentials of pair drafts": 0, "refresh tokens": 0}
     assert entry["details"] == done | unused | {"keys of exports": 1}
     assert bytes(Payload.objects.get(pk=theirs.pk).encrypted) == theirs.encrypted, (
         "no payload of a subject is touched"
