@@ -127,11 +127,15 @@ def test_the_first_webhook_is_shown_once_the_secret_of_the_sender_is_entered(emp
 
 
 def test_a_wrong_credential_is_named_by_the_test(empty_hub: Hub) -> None:
+    """Holds that a test is forgotten once its end is changed, and the other one's is not."""
     client = browser("administrator")
     address = entered(client, empty_hub, **{"target-token": "wrong"})
     tested = text_of(client.post(f"{address}review/", {"test": "1"}))
     assert "Sandbox shop: ✕ Failed" in tested
     assert "Sandbox identity service: ✓ No step failed" in tested
+    corrected = client.post(f"{address}details/", details(empty_hub), follow=True)
+    assert "Sandbox shop: ✕ Failed" not in text_of(corrected)
+    assert "Sandbox identity service: ✓ No step failed" in text_of(corrected)
 
 
 def test_a_draft_is_left_and_resumed_and_its_credentials_end_with_it(empty_hub: Hub) -> None:
@@ -167,7 +171,7 @@ def test_a_moved_address_cannot_be_given_to_stored_credentials(empty_hub: Hub) -
     assert PairDraft.objects.get().read_credentials() == {}
 
 
-def test_others_see_that_a_pair_is_in_the_making_and_no_more(empty_hub: Hub) -> None:
+def test_others_see_that_there_is_a_draft_and_no_more(empty_hub: Hub) -> None:
     address = entered(browser("administrator"), empty_hub)
     other = browser("administrator", "other")
     assert "Sandbox identity service → Sandbox shop" in text_of(other.get(START))
