@@ -2,10 +2,12 @@
 function or a test changed.
 """
 
+import datetime
+
 import pytest
 
 from tests.mutants.changes import changed_part, stale_reasons
-from tests.mutants.mutation import Mutation, variants
+from tests.mutants.mutation import Mutation, share_of_day, variants
 
 pytestmark = pytest.mark.pure
 
@@ -46,6 +48,13 @@ def test_a_variant_is_tried_if_its_function_or_test_changed(
     path: str, before: str, old: str, new: str, is_concerned: bool
 ) -> None:
     assert changed_part(VARIANT, path, before, before.replace(old, new)) == is_concerned
+
+
+def test_each_variant_is_tried_in_any_seven_days() -> None:
+    week = [datetime.date(2026, 12, day) for day in range(3, 10)]
+    shares = [share_of_day(variants(), day) for day in week]
+    assert sorted(one.name for share in shares for one in share) == sorted(one.name for one in variants())
+    assert max(map(len, shares)) < 2 * min(map(len, shares))
 
 
 def test_variants_name_lines_and_tests_that_exist() -> None:

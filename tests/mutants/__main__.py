@@ -2,6 +2,7 @@
 
     python -m tests.mutants draw --count 150 --seed 20261201     write mutants.toml anew
     python -m tests.mutants variants [AREA or MODULE]            each broken variant fails each test that it names
+    python -m tests.mutants variants --of-day 20261201           the seventh of them that is this day's
     python -m tests.mutants reach [-- PYTEST ARGUMENTS]          record which test reaches which line
     python -m tests.mutants drawn [--seed N --count N]           try the committed mutants, or some drawn anew
     python -m tests.mutants report                               what the last run found
@@ -11,13 +12,14 @@ Results are appended to var/mutants/, and what has one there is not tried again:
 """
 
 import argparse
+import datetime
 import sys
 from pathlib import Path
 
 from tests.mutants import reach, trials
 from tests.mutants.changes import changed_variants
 from tests.mutants.draw import draw, write
-from tests.mutants.mutation import DRAWN, ROOT, drawn_mutations, variants
+from tests.mutants.mutation import DRAWN, ROOT, drawn_mutations, share_of_day, variants
 from tests.support.database.template_database import share_templates_between_runs
 
 STATE = ROOT / "var" / "mutants"
@@ -35,6 +37,8 @@ def main() -> int:
         case "variants":
             results = trials.Results(STATE / "variants.jsonl", fresh=True)
             chosen = changed_variants(arguments.since) if arguments.since else variants(arguments.only)
+            if arguments.of_day is not None:
+                chosen = share_of_day(chosen, arguments.of_day)
             return trials.try_variants(chosen, STATE, results, arguments.processes)
         case "drawn":
             seed = arguments.seed
@@ -59,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     variants_command.add_argument(
         "--since", help="only those whose row, function or tests changed since this commit"
     )
+    variants_command.add_argument("--of-day", type=_day, help="only those of this day, by date")
     variants_command.add_argument("--processes", type=int, default=1)
     reach_command = commands.add_parser("reach")
     reach_command.add_argument("pytest", nargs="*")
@@ -72,6 +77,10 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--results", type=Path)
     drawn.add_argument("--coverage", type=Path)
     return parser
+
+
+def _day(text: str) -> datetime.date:
+    return datetime.datetime.strptime(text, "%Y%m%d").replace(tzinfo=datetime.UTC).date()
 
 
 if __name__ == "__main__":

@@ -1,14 +1,17 @@
 """A mutation replaces one line of the product; `mutants.toml` and `variants/*.toml` list them."""
 
 import dataclasses
+import datetime
 import tomllib
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parent.parent
 DRAWN = FOLDER / "mutants.toml"
 VARIANTS = FOLDER / "variants"
+DAYS_OF_ALL = 7
 
 
 class StaleMutation(Exception):
@@ -69,6 +72,11 @@ def variants(only: str = "") -> list[Mutation]:
         for mutation in parse_mutations(path.read_text())
         if path.stem.startswith(only) or mutation.path.startswith(only)
     ]
+
+
+def share_of_day(mutations: Sequence[Mutation], day: datetime.date) -> list[Mutation]:
+    """Return those that are tried on a day: each is once in any seven days, by its name alone."""
+    return [one for one in mutations if (zlib.crc32(one.name.encode()) + day.toordinal()) % DAYS_OF_ALL == 0]
 
 
 def parse_mutations(text: str) -> list[Mutation]:

@@ -17,7 +17,7 @@ _ALL_ROWS = {"HUB_TEST_ROWS": "all"}
 
 def nightly_parts(seed: str) -> list[Part]:
     """Return the parts of `make nightly`: what neither `make check` nor `make submission` runs on the same commit. `seed`
-    is the day, by which mutants are drawn.
+    is the day, by which mutants are drawn, and a seventh of the broken variants is chosen.
     """
     sqlite, postgresql = {"HUB_TEST_DATABASE": "sqlite"}, {"HUB_TEST_DATABASE": "postgresql"}
     spread, grouped = ("-n", "2", "--dist", "worksteal"), ("-n", "2", "--dist", "loadgroup")
@@ -56,7 +56,7 @@ def nightly_parts(seed: str) -> list[Part]:
         ),
         pytest_part("peers", "peers and not submission", "tests/peers", **sqlite),
         Part("newest", [sys.executable, "-m", "tests.tiers", "newest"]),
-        Part("variants", [*_MUTANTS, "variants", "--processes", "2"]),
+        Part("variants", [*_MUTANTS, "variants", "--of-day", seed, "--processes", "2"]),
         Part("reach", [*_MUTANTS, "reach"], {"HUB_TEST_DATABASE": "sqlite"}),
         Part("mutants", [*_MUTANTS, "drawn", "--seed", seed, "--count", str(MUTANTS_A_NIGHT)]),
         Part(
