@@ -12,13 +12,14 @@ HUB_ENV := HUB_ENV_FILE=/dev/null SECRET_KEY=only-for-checks-0123456789abcdefghi
 # Tests wait for processes, browsers and deadlines for about a quarter of their time.
 TEST_PROCESSES = $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
 
-.PHONY: run test quick test-sqlite test-postgresql check lint types contracts migrations submission nightly \
+.PHONY: run start test quick test-sqlite test-postgresql check lint types contracts migrations submission nightly \
 	gate-stress promises faults peers start-peers bench screenshots docs upgrade-database lock sbom newest clean
 
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 INSTALL := $(BIN)/python $(PIP_INSTALL) --require-hashes
 
 $(READY): requirements-run.lock
+	@echo "Installing Python packages into .venv, once: this takes about half a minute."
 	$(PYTHON) -m venv .venv
 	$(INSTALL) -r requirements-run.lock
 	touch $@
@@ -42,7 +43,10 @@ lock:  ## what requirements*.txt need, with hashes, into *.lock; ARGS="--upgrade
 .env: | $(READY)
 	$(BIN)/python -m devtools.make_env
 
-run: $(READY) .env  ## the hub, its worker and both stand-in services; ONCE=1 ends after one change; EMPTY=1 without them
+run:  ## the hub, its worker and both stand-in services; ONCE=1 ends after one change; EMPTY=1 without them
+	@$(PYTHON) devtools/start.py $(MAKE) --no-print-directory start
+
+start: $(READY) .env
 	$(BIN)/python manage.py migrate --verbosity 0
 	$(BIN)/python -m devtools seed_sandbox $(if $(EMPTY),--only-logins)
 	MALLOC_ARENA_MAX=2 PATH="$(CURDIR)/$(BIN):$$PATH" LOG_FORMAT=$${LOG_FORMAT:-text} $(BIN)/honcho start $(if $(EMPTY),web worker)
