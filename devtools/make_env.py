@@ -11,6 +11,7 @@ DEBUG=on
 SECOND_PERSON_HOURS=0
 SECRET_KEY={secret_key}
 SEALING_KEYS={sealing_key}
+SEARCH_KEYS={search_key}
 SANDBOX_IDENTITY_TOKEN={identity_token}
 SANDBOX_SHOP_TOKEN={shop_token}
 SANDBOX_SIGNING_SECRET=whsec_{signing_secret}
@@ -22,6 +23,7 @@ def build_environment() -> str:
     return TEMPLATE.format(
         secret_key=secrets.token_urlsafe(50),
         sealing_key=base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        search_key=base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         identity_token=secrets.token_urlsafe(24),
         shop_token=secrets.token_urlsafe(24),
         signing_secret=base64.b64encode(secrets.token_bytes(32)).decode(),

@@ -90,6 +90,7 @@ SECRET_SETTINGS: dict[str, tuple[SecretKind, str]] = {
     "SECRET_KEY": (DJANGO_KEY, "hub.E001"),
     "SECRET_KEY_FALLBACKS": (DJANGO_KEY, "hub.E017"),
     "SEALING_KEYS": (ENCRYPTION_KEY, "hub.E002"),
+    "SEARCH_KEYS": (ENCRYPTION_KEY, "hub.E017"),
     "HEALTH_TOKEN": (TOKEN, "hub.E017"),
     "METRICS_TOKEN": (TOKEN, "hub.E017"),
     "ALARM_WEBHOOK_SECRET": (SIGNING_SECRET, "hub.E017"),

@@ -48,6 +48,9 @@ SEALING_KEYS = [
     for key in read_required(env, "SEALING_KEYS", "it encrypts secrets and payloads at rest").split(",")
     if key
 ]
+# The keys of the digests by which people are found: the first one makes new digests, a search uses all of them. Without
+# one, nobody is found by a value.
+SEARCH_KEYS = [key for key in env.str("SEARCH_KEYS", default="").split(",") if key]
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 

@@ -15,6 +15,8 @@ from functools import lru_cache
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _VALUES = {**{character: value for value, character in enumerate(_ALPHABET)}, "I": 1, "L": 1, "O": 0}
 _LENGTH = 26
+# Characters of an end: they are 30 bits, and seven hexadecimal digits 28.
+_LEAST_END = 6
 _FROM_BASE32 = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _ALPHABET.encode())
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RANDOM_BITS = 74
@@ -69,6 +71,25 @@ def new_uuid(now: datetime | None = None) -> uuid.UUID:
 def to_reference(value: uuid.UUID) -> str:
     """Return the reference of a UUID: 26 characters."""
     return base64.b32encode(value.int.to_bytes(20, "big"))[-_LENGTH:].translate(_FROM_BASE32).decode()
+
+
+def uuid_end(text: str) -> str | None:
+    """Return the last seven hexadecimal digits of the UUIDs whose reference ends with a text of at least six
+    characters, with or without the mark of what is left out; None for any other text.
+    """
+    end = text.strip().lstrip("…. ").upper()
+    if not _LEAST_END <= len(end) < _LENGTH or any(character not in _VALUES for character in end):
+        return None
+    number = 0
+    for character in end:
+        number = number << 5 | _VALUES[character]
+    return f"{number:07x}"[-7:]
+
+
+def has_end(value: uuid.UUID, text: str) -> bool:
+    """Return True if the reference of a UUID ends with a text that `uuid_end` reads."""
+    end = "".join(_ALPHABET[_VALUES[character]] for character in text.strip().lstrip("…. ").upper())
+    return to_reference(value).endswith(end)
 
 
 def from_reference(text: str) -> uuid.UUID:

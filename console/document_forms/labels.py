@@ -78,6 +78,7 @@ LABELS = {
     "says": translatable("Sentence for the source"),
     "scheme": translatable("Authentication scheme"),
     "search": translatable("Search for records"),
+    "searchable": translatable("People are found by it"),
     "second": translatable("Second secret"),
     "send": translatable("How it is sent"),
     "sentence": translatable("Error message"),

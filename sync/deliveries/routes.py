@@ -19,6 +19,7 @@ from sync.models import Connection, Delivery, Mapping, MappingVersion, Route
 from sync.planning.first_values import find_unseen_fields
 from sync.planning.mapping import ParsedMapping
 from sync.planning.mapping_declaration import parse_mapping
+from sync.planning.mapping_rules import FieldRule
 from webhooks.models import Source
 
 
@@ -29,7 +30,8 @@ class ResolvedRoute:
     If `is_paused`, new deliveries of this route wait until a person resumes the route or its source. `identity_type`
     and `target_type` are the names of the entity type in the two connections. `unseen_fields` are those whose path has
     found no value in any entity yet. If it `observes`, its deliveries write nothing, as far as this cache knows: a
-    claim reads the row.
+    claim reads the row. `search_rules`: the rules of the searchable fields of all enabled routes of its source and
+    entity type, so that each delivery of an entity stores the same values.
     """
 
     route: Route
@@ -40,6 +42,7 @@ class ResolvedRoute:
     target_type: str
     unseen_fields: frozenset[str] = frozenset()
     observes: bool = False
+    search_rules: tuple[FieldRule, ...] = ()
 
 
 # Reads the whole configuration at once: the tables are small, and the cache runs this at most once a second. LEFT
@@ -58,7 +61,24 @@ _ROUTES = Statement(
 @cached_read(settings.CONFIGURATION_SECONDS)
 def resolved_routes() -> dict[int, ResolvedRoute]:
     """Return every route by its key. Disabled routes are included: their open deliveries continue."""
-    return {resolved.route.pk: resolved for resolved in map(_route_from_row, _ROUTES.fetch_all())}
+    routes = [_route_from_row(row) for row in _ROUTES.fetch_all()]
+    rules: dict[tuple[int, str], dict[Any, FieldRule]] = {}
+    for resolved in routes:
+        if resolved.route.is_enabled and resolved.mapping is not None:
+            same = rules.setdefault(_source_and_type(resolved), {})
+            same |= {
+                (rule.path and rule.path.text, rule.apply): rule for rule in resolved.mapping.searchable_rules
+            }
+    return {
+        resolved.route.pk: replace(
+            resolved, search_rules=tuple(rules.get(_source_and_type(resolved), {}).values())
+        )
+        for resolved in routes
+    }
+
+
+def _source_and_type(resolved: ResolvedRoute) -> tuple[int, str]:
+    return resolved.route.source_id, resolved.route.entity_type
 
 
 def _route_from_row(values: Sequence[Any]) -> ResolvedRoute:

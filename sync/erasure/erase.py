@@ -46,6 +46,7 @@ from sync.models import (
     PersonRequest,
     PersonRequestMember,
     Recheck,
+    SearchDigest,
     SkipReason,
 )
 from webhooks.models import Event, Payload, State, SubjectKey, erased_entity_id, subject_key
@@ -158,7 +159,10 @@ def _destroy_keys(erasure: Erasure, job: RunningJob) -> None:
         closed = _close_unfinished_deliveries(subject, erasure, now)
         # No record of this entity is read or written any more.
         Recheck.objects.filter(attempt__delivery__in=subject.deliveries).delete()
-        destroyed = SubjectKey.objects.filter(pk__in=keys).update(wrapped=None, destroyed_at=now)
+        destroyed = SubjectKey.objects.filter(pk__in=keys).update(
+            wrapped=None, search_state=None, destroyed_at=now
+        )
+        SearchDigest.objects.filter(subject__in=keys).delete()
         # Read under the locks: a later event finds no key, and begins a new subject.
         newest = subject.events.order_by("-pk").values_list("pk", flat=True).first()
         # Before the links, which tell the identity services of the entity.

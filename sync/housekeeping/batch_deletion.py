@@ -22,8 +22,9 @@ from sync.models import (
     Delivery,
     Difference,
     Recheck,
+    SearchDigest,
 )
-from webhooks.models import Event, Payload, Receipt
+from webhooks.models import Event, Payload, Receipt, SubjectKey
 
 BATCH_SIZE = 500
 # Smaller, because each event takes its receipts, deliveries, attempts, calls and payloads along.
@@ -205,9 +206,22 @@ def delete_events(keys: Collection[int]) -> None:
     AwaitedRecord.objects.filter(delivery__in=list(deliveries.values_list("pk", flat=True))).delete()
     rechecks = Recheck.objects.filter(attempt__in=tried)
     # Rows before the rows that they refer to, payloads last.
+    subjects = set(events.values_list("entity_id", "entity_type"))
     for rows in (rechecks, Attempt.objects.filter(pk__in=tried), deliveries, receipts, events):
         rows.delete()
     delete_payloads(payloads)
+    _delete_digests_of_unknown(subjects)
+
+
+def _delete_digests_of_unknown(subjects: Iterable[tuple[str, str]]) -> None:
+    """Delete the digests by which people are found of these entities (id and type), where no event of them is left."""
+    for entity_id, entity_type in sorted(subjects):
+        own = {"entity_id": entity_id, "entity_type": entity_type}
+        digests = SearchDigest.objects.filter(**own)
+        keys = list(digests.values_list("subject", flat=True))
+        if keys and not Event.objects.filter(**own).exists():
+            SubjectKey.objects.filter(pk__in=keys).update(search_state=None)
+            digests.delete()
 
 
 def _payload_keys(rows: QuerySet[Any], *names: str) -> list[int]:

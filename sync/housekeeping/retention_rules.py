@@ -28,7 +28,7 @@ from sync.housekeeping.audit_upkeep import seal_audit
 from sync.housekeeping.batch_deletion import PrunedBatch
 from sync.housekeeping.log_in_pruning import find_expired_log_in_attempts, find_expired_refreshed_tokens
 from sync.housekeeping.unusable_bodies import expired_unusable_bodies
-from sync.models import Alarm, PersonRequestMember, PruningRun, RetentionCategory
+from sync.models import Alarm, PersonRequestMember, PruningRun, RetentionCategory, SearchDigest
 from webhooks.models import Refusal
 from webhooks.models.rate_limit import RateLimitState
 
@@ -40,6 +40,8 @@ PAUSE_SECONDS = 0.02
 IDLE_RATE_LIMIT_RETENTION = timedelta(days=1)
 # An address is known for so long after the last login from it.
 KNOWN_ADDRESS_RETENTION = timedelta(days=180)
+# An entity is found by a value that it has lost for so long.
+FORMER_DIGEST_RETENTION = timedelta(days=180)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ def prune_expired() -> int:
         _prune_rows(lambda _: find_expired_log_in_attempts(now)),
         _prune_rows(lambda _: find_expired_refreshed_tokens(now)),
         _prune_rows(lambda _: expired_unusable_bodies(now)),
+        _prune_rows(lambda _: SearchDigest.objects.filter(superseded_at__lt=now - FORMER_DIGEST_RETENTION)),
         _prune_rows(lambda _: KnownAddress.objects.filter(last_at__lt=now - KNOWN_ADDRESS_RETENTION)),
     )
     deleted = sum(number for prune_step in obsolete for number in _run_batches(prune_step, now))

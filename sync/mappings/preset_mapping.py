@@ -22,6 +22,10 @@ _REPLACEMENTS: Mapping[str, tuple[tuple[tuple[str, ...], str], ...]] = {
 _MATCHED: Mapping[str, str] = {"email": "email_verified", "group_name": ""}
 
 
+# The meanings of the values by which callers name a person. A draft makes these fields searchable.
+_SEARCHED = frozenset({"name", "given_name", "family_name", "email", "phone_number"})
+
+
 def draft_declaration(provides: Mapping[str, str], accepts: Sequence[AcceptedField]) -> dict[str, Any]:
     """Return the declaration of a mapping: `fields` and `match`. `provides`: the place of each value in an entity, by
     meaning. `fields` is empty if the ends have no meaning in common: then it is not a valid declaration.
@@ -54,6 +58,7 @@ def _draft_rule(accepted: AcceptedField, provides: Mapping[str, str]) -> dict[st
     else:
         rule = {"path": path if accepted.convert is None else f"{path} | {accepted.convert}"}
         switches |= {"required": accepted.is_required, "caseless": accepted.is_caseless}
+        switches["searchable"] = accepted.meaning in _SEARCHED
         if accepted.apply:
             rule["apply"] = list(accepted.apply)
         if accepted.linked is not None:

@@ -120,6 +120,7 @@ from sync.models.relink_run import (
     RelinkOutcome,
 )
 from sync.models.route import ROUTE_SETTINGS, SCHEDULE_FIELDS, Route
+from sync.models.search_digest import SearchDigest
 
 __all__ = [
     "ACTIVE_STATES",
@@ -228,6 +229,7 @@ __all__ = [
     "RetentionCategory",
     "Route",
     "ScopeOutcome",
+    "SearchDigest",
     "SkipReason",
     "Snooze",
     "TriedEntities",

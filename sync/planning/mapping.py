@@ -264,6 +264,11 @@ class ParsedMapping(Declared):
         return frozenset(name for name, rule in self.fields.items() if rule.reads_webhook)
 
     @cached_property
+    def searchable_rules(self) -> tuple[FieldRule, ...]:
+        """Return the rules of the fields by whose value people are found."""
+        return tuple(rule for rule in self.fields.values() if rule.is_searchable)
+
+    @cached_property
     def of_entity(self) -> Self:
         """Return the mapping without the fields whose value depends on the webhook."""
         if not self.webhook_fields:

@@ -35,7 +35,19 @@ from config_schema.kinds import (
     ValueKind,
 )
 from config_schema.objects import MapOf
-from config_schema.rules import AnyOf, Fits, Given, Is, Not, OneOf, Requires, Stated
+from config_schema.rules import (
+    AnyOf,
+    CodeRule,
+    Fault,
+    Fits,
+    Given,
+    Is,
+    NamedValues,
+    Not,
+    OneOf,
+    Requires,
+    Stated,
+)
 from config_schema.translatable import error_sentence, translatable
 from sync.planning.mapping_functions import FUNCTIONS
 from sync.planning.references import WhenMissing
@@ -157,6 +169,19 @@ class WhenAbsent(StrEnum):
     CLEAR = "clear"
 
 
+def _find_unsearchable(values: NamedValues) -> Fault | None:
+    path = values["path"]
+    is_of_entity = (
+        path is not None
+        and not path.linked_types
+        and not values["linked"]
+        and fields_read(path.text, "webhook") == frozenset()
+    )
+    if not values["searchable"] or is_of_entity:
+        return None
+    return "searchable", translatable("People are found only by a value of the entity itself.")
+
+
 class FieldRule(Declared):
     """Rule that computes one field of the record. If `when_absent` is None, a missing value clears the field for a
     whole entity, and keeps it for a partial one.
@@ -227,6 +252,15 @@ class FieldRule(Declared):
         example="leave_out",
     )
 
+    is_searchable: bool = setting(
+        Boolean(),
+        "People are found by this value in the console's search box, by its whole and by the words of a name. The hub "
+        "stores keyed digests of it (`SEARCH_KEYS`), not the value.",
+        name="searchable",
+        default=False,
+        example=True,
+    )
+
     rules = (
         Requires(
             sentence="Exactly one of `path` and `constant` is required.",
@@ -249,6 +283,14 @@ class FieldRule(Declared):
             ),
             at="when_missing",
             error=translatable("This field does not refer to another entity: use `linked`."),
+        ),
+        CodeRule(
+            sentence="`searchable` needs a `path` that neither reads `webhook` nor refers to another entity.",
+            find_fault=_find_unsearchable,
+            schema={
+                "if": {"properties": {"searchable": {"const": True}}, "required": ["searchable"]},
+                "then": {"required": ["path"], "properties": {"linked": {"type": "null"}}},
+            },
         ),
     )
 

@@ -1,1 +1,1 @@
-"""Which events match a filter, a search term or a period?"""
+"""Which events match a filter, a search term or a period, and which person does a caller mean?"""

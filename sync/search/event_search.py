@@ -1,5 +1,5 @@
-"""Search events by an identifier of any kind: reference, event id of the source, entity id, attempt key, or
-address of an event's page.
+"""Search events by an identifier of any kind: reference or its end, event id of the source, entity id in any case,
+attempt key, or address of an event's page.
 
 Exact matches only, each kind by its own index.
 """
@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from enum import Enum
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Q, Value
+from django.db.models.functions import Lower
 
-from config_schema.codes.reference import from_reference
+from config_schema.codes.reference import from_reference, has_end, uuid_end
+from database.lookups.text_ends import UuidEnd
 from sync.models import Attempt
-from webhooks.models import Event, Receipt, Source
+from webhooks.models import IN_MIXED_CASE, Event, Receipt, Source
 
 # Several sources may use the same event id.
 _MAX_EVENTS = 100
+_MAX_SPELLINGS = 20
 # As `sync.attempts.apply.idempotency_key` makes it.
 _IDEMPOTENCY_KEY = re.compile(r"([0-9a-f-]{36})-[0-9a-f]{16}", re.IGNORECASE)
 _EVENT_PAGE_PATH = re.compile(r"/event/([^/?#]+)/")
@@ -28,10 +31,12 @@ class SearchKind(Enum):
 
     NOT_SEARCHED = "not searched"
     EVENT = "event"
+    EVENT_END = "event end"
     EVENT_PAGE = "event page"
     ATTEMPT_KEY = "attempt key"
     RECEIPT_OF_EVENT = "receipt of event"
     RECEIPT_WITHOUT_EVENT = "receipt without event"
+    RECEIPT_END = "receipt end"
     EVENT_ID = "event id"
     ENTITY = "entity"
     NOTHING = "nothing"
@@ -52,11 +57,20 @@ class SearchMatch:
 
 
 def search_events(text: str) -> SearchMatch:
-    """Search for a text, the most specific kind first. At most six statements, none of them a scan."""
+    """Search for a text, the most specific kind first. At most nine statements, none of them a scan."""
     term = text.strip()
     if not term:
         return SearchMatch(Q(), SearchKind.NOT_SEARCHED, "")
-    return _match_reference_or_page(term) or _match_event_id(term) or _match_entity(term) or _no_match(term)
+    if "\0" in term:
+        return _no_match(term)
+    return (
+        _match_reference_or_page(term)
+        or _match_event_id(term)
+        or _match_entity(term)
+        or _match_entity_in_any_case(term)
+        or _match_end(term)
+        or _no_match(term)
+    )
 
 
 def repeat_search(kind: str, term: str) -> SearchMatch:
@@ -130,9 +144,41 @@ def _match_event_id(term: str) -> SearchMatch | None:
 
 def _match_entity(term: str) -> SearchMatch | None:
     is_known = Event.objects.filter(entity_id=term).exists()
-    if not is_known:
+    return SearchMatch(Q(entity_id=term), SearchKind.ENTITY, "entity_id", term) if is_known else None
+
+
+def _match_entity_in_any_case(term: str) -> SearchMatch | None:
+    spellings = list_entity_id_spellings(term)
+    if not Event.objects.filter(entity_id__in=spellings).exists():
         return None
-    return SearchMatch(Q(entity_id=term), SearchKind.ENTITY, "entity_id", term)
+    return SearchMatch(Q(entity_id__in=spellings), SearchKind.ENTITY, "any_case_entity_id", term)
+
+
+def list_entity_id_spellings(term: str) -> list[str]:
+    """Return the text as it is, in lower and in upper case, and at most 20 ids of entities that differ from it by case
+    alone. One statement: only an id in mixed case has an entry in the index that it reads.
+    """
+    mixed = Event.objects.filter(IN_MIXED_CASE).alias(folded=Lower("entity_id"))
+    known = mixed.filter(folded=Lower(Value(term))).order_by().values_list("entity_id", flat=True)
+    return list(dict.fromkeys([term, term.lower(), term.upper(), *known.distinct()[:_MAX_SPELLINGS]]))
+
+
+def _match_end(term: str) -> SearchMatch | None:
+    """Match the end of a reference, as lists show it: that of an event, or of a request without one."""
+    digits = uuid_end(term)
+    if digits is None:
+        return None
+    ends = Event.objects.alias(end=UuidEnd("uuid")).filter(end=digits).order_by()
+    keys = [pk for pk, uuid in ends.values_list("pk", "uuid")[:_MAX_EVENTS] if has_end(uuid, term)]
+    if keys:
+        return SearchMatch(Q(pk__in=keys), SearchKind.EVENT_END, "reference_end")
+    receipts = Receipt.objects.filter(event=None).alias(end=UuidEnd("uuid")).filter(end=digits)
+    found = [
+        row for row in receipts.select_related("source").order_by()[:_MAX_EVENTS] if has_end(row.uuid, term)
+    ]
+    if not found:
+        return None
+    return SearchMatch(Q(pk__in=[]), SearchKind.RECEIPT_END, "reference_end", receipt=found[0])
 
 
 def _no_match(term: str) -> SearchMatch:
@@ -141,6 +187,8 @@ def _no_match(term: str) -> SearchMatch:
 
 _SEARCH_BY_KIND: Mapping[str, Callable[[str], SearchMatch | None]] = {
     "reference": _match_reference_or_page,
+    "reference_end": _match_end,
     "event_id": _match_event_id,
     "entity_id": _match_entity,
+    "any_case_entity_id": _match_entity_in_any_case,
 }

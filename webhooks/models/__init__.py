@@ -1,7 +1,7 @@
 """Which tables hold sources, requests and events?"""
 
 from webhooks.models.capture import CapturedRequest, CaptureWindow
-from webhooks.models.event import Event, EventOrigin, State, event_state
+from webhooks.models.event import IN_MIXED_CASE, Event, EventOrigin, State, event_state
 from webhooks.models.key_set import (
     KeySet,
     claim_due_key_sets,
@@ -32,6 +32,7 @@ from webhooks.models.subject_key_store import (
 
 __all__ = [
     "HANDSHAKE_CODE",
+    "IN_MIXED_CASE",
     "SOURCE_SETTINGS",
     "AnswerMode",
     "CaptureWindow",

@@ -4,10 +4,12 @@ from datetime import datetime
 from functools import cached_property
 
 from django.db import models
+from django.db.models.functions import Lower, Upper
 from django.utils.translation import gettext_lazy as _
 
 from config_schema.codes.reference import new_uuid, to_reference
 from config_schema.codes.trace_context import OWN_FLAGS, Trace, stored_trace
+from database.lookups.text_ends import UuidEnd
 from database.row_ids import id_bound
 from webhooks.models.payload import indexes_where_set, payload_foreign_key
 from webhooks.models.source import Source
@@ -52,6 +54,10 @@ class EventOrigin(models.TextChoices):
     WEBHOOK = "webhook", _("a webhook")
     COMPARISON = "comparison", _("a comparison")
     CATCH_UP = "catch-up", _("a catch-up")
+
+
+# Of an id that neither its lower-case nor its upper-case spelling equals.
+IN_MIXED_CASE = ~models.Q(entity_id=Lower("entity_id")) & ~models.Q(entity_id=Upper("entity_id"))
 
 
 class Event(models.Model):
@@ -120,6 +126,10 @@ class Event(models.Model):
             models.Index(fields=["state", "received_at", "id"], name="event_state"),
             models.Index(fields=["entity_id", "received_at", "id"], name="event_entity"),
             models.Index(fields=["source", "received_at", "id"], name="event_source"),
+            # By the end of a reference, which lists show: one entry of 30 bytes for each event.
+            models.Index(UuidEnd("uuid"), name="event_reference_end"),
+            # By an id in any case. An id in one case has no entry: its two spellings are looked up by `event_entity`.
+            models.Index(Lower("entity_id"), condition=IN_MIXED_CASE, name="event_mixed_case_entity"),
             *indexes_where_set("event", "payload", "batch"),
         ]
 

@@ -6,6 +6,7 @@ from functools import cached_property
 from django.db import models
 
 from config_schema.codes.reference import new_uuid, to_reference
+from database.lookups.text_ends import UuidEnd
 from database.row_ids import id_bound
 from webhooks.models.event import Event
 from webhooks.models.payload import Payload, indexes_where_set, payload_foreign_key
@@ -55,6 +56,10 @@ class Receipt(models.Model):
                 fields=["received_at", "id", "source"],
                 condition=models.Q(event__isnull=True),
                 name="receipt_unusable",
+            ),
+            # By the end of its own reference, which only a request without an event shows.
+            models.Index(
+                UuidEnd("uuid"), condition=models.Q(event__isnull=True), name="receipt_reference_end"
             ),
             *indexes_where_set("receipt", "payload", "answer"),
         ]

@@ -46,6 +46,11 @@ class SubjectKey(models.Model):
     pseudonym = models.CharField(max_length=64)
     wrapped = models.BinaryField(null=True, help_text="the key, encrypted with SEALING_KEYS")
     made_at = models.DateTimeField()
+    search_state = models.CharField(
+        max_length=24,
+        null=True,
+        help_text="digest of the values by which the entity is found, as last stored",
+    )
     destroyed_at = models.DateTimeField(null=True)
 
     class Meta:

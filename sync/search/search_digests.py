@@ -1,0 +1,86 @@
+"""The keyed digests by which a person is found: made with SEARCH_KEYS, stored when the values of an entity change.
+
+The first key makes the stored digests, and a search uses all keys. `webhooks.SubjectKey.search_state` is a digest of
+the set that was stored last. It is read with every delivery, so that an entity whose values did not change costs no
+statement.
+"""
+
+import base64
+import hmac
+from collections.abc import Iterable, Sequence
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+
+from database.clock import read_clock
+from sync.models import SearchDigest
+from sync.planning.search_values import MAX_VALUES
+from webhooks.models import SubjectKey
+
+_DIGEST_BYTES = 16
+_STATE_BYTES = 16
+
+
+def can_search_values() -> bool:
+    """Return True if the hub has a key: without one it neither stores digests nor finds people by a value."""
+    return bool(settings.SEARCH_KEYS)
+
+
+def make_digest(value: str, key: str) -> bytes:
+    """Return the digest of a normalized value: the first 16 bytes of HMAC-SHA256."""
+    return hmac.digest(base64.urlsafe_b64decode(key), b"hub-search-1" + value.encode(), "sha256")[
+        :_DIGEST_BYTES
+    ]
+
+
+def digests_of_all_keys(value: str) -> list[bytes]:
+    """Return the digests that a value may be stored under, one for each key."""
+    return [make_digest(value, key) for key in settings.SEARCH_KEYS]
+
+
+def make_state(values: Iterable[str]) -> str:
+    """Return the digest of a set of normalized values, which differs for another first key."""
+    key = base64.urlsafe_b64decode(settings.SEARCH_KEYS[0])
+    digests = sorted(make_digest(value, settings.SEARCH_KEYS[0]) for value in values)
+    return base64.b64encode(
+        hmac.digest(key, b"hub-search-set-1" + b"".join(digests), "sha256")[:_STATE_BYTES]
+    ).decode()
+
+
+def store_digests(subject: SubjectKey, entity_type: str, entity_id: str, values: Sequence[str]) -> bool:
+    """Replace the digests of an entity by those of these values, in a transaction of its own. Returns False, having
+    written nothing, if the key of the subject was destroyed: an erasure has removed the entity.
+
+    1. Store the state, which locks the key of the subject: an erasure destroys it before or after.
+    2. Mark the digests of lost values as former ones, delete those of older keys, and insert the new ones.
+    3. Delete the oldest former ones beyond twelve digests of the subject.
+    """
+    with transaction.atomic():
+        live = SubjectKey.objects.filter(pk=subject.pk, destroyed_at=None)
+        if not live.update(search_state=make_state(values)):
+            return False
+        own = SearchDigest.objects.filter(subject=subject.pk)
+        first, *older = settings.SEARCH_KEYS
+        current = [make_digest(value, first) for value in values]
+        own.filter(digest__in=[make_digest(value, key) for value in values for key in older]).delete()
+        own.filter(digest__in=current).update(superseded_at=None)
+        own.filter(superseded_at=None).exclude(digest__in=current).update(superseded_at=read_clock())
+        SearchDigest.objects.bulk_create(
+            (
+                SearchDigest(digest=digest, subject=subject, entity_type=entity_type, entity_id=entity_id)
+                for digest in current
+            ),
+            ignore_conflicts=True,
+        )
+        _delete_excess(own, MAX_VALUES - len(current))
+    subject.search_state = make_state(values)
+    return True
+
+
+def _delete_excess(own: QuerySet[SearchDigest], former: int) -> None:
+    """Delete the oldest former digests beyond the newest `former` ones."""
+    rows = own.filter(superseded_at__isnull=False).order_by("-superseded_at", "-pk")
+    excess = list(rows.values_list("pk", flat=True)[former:])
+    if excess:
+        own.filter(pk__in=excess).delete()

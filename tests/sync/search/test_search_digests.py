@@ -1,0 +1,155 @@
+"""The digests by which people are found: written when the values of an entity change, and gone with the entity."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from sync.erasure.erase import run_erasure
+from sync.housekeeping.batch_deletion import delete_events
+from sync.housekeeping.retention_rules import prune_expired
+from sync.models import SearchDigest
+from sync.planning.search_values import MAX_VALUES, normalize_value
+from sync.search.person_search import Hits, find_by_value
+from tests.support.builders.erasure import InventedPerson, confirmed_erasure
+from tests.support.database.query_plans import recorded_statements
+from tests.support.hub import ANNA, EXAMPLE, Hub, new_sealing_key
+from webhooks.models import Event, SubjectKey
+
+
+@pytest.fixture(autouse=True)
+def _search_key(settings: Any) -> None:
+    settings.SEARCH_KEYS = [new_sealing_key()]
+
+
+def deliver(hub: Hub) -> None:
+    hub.post_signed(EXAMPLE)
+    hub.wait_until_quiet()
+
+
+def rename(hub: Hub, family_name: str) -> None:
+    name = {"givenName": "Anna", "familyName": family_name}
+    hub.identity.directory.update_record("users", ANNA, {"name": name}, replaces=False)
+    deliver(hub)
+
+
+def ids(hits: Hits) -> list[str]:
+    return [hit.entity_id for hit in hits.hits]
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Anna  AALTO", "aalto, anna"),
+        ("ＡＮＮＡ＠example.com", "anna@Example.com"),
+        ("+358 (0)40 123 4567", "040-1234567"),
+        ("Straße", "STRASSE"),
+        ("e\u0301lise", "\u00c9lise"),
+    ],
+)
+def test_spellings_of_one_value_are_equal(one: str, other: str) -> None:
+    assert normalize_value(one) == normalize_value(other) != ""
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "anna.aalto@EXAMPLE.com",
+        "Aalto",
+        "anna",
+        "aalto anna",
+        "Anna Aalto",
+        "040 123 4567",
+        "+358 40 1234567",
+    ],
+)
+def test_a_person_is_found_by_what_a_caller_says(hub: Hub, said: str) -> None:
+    deliver(hub)
+    assert ids(find_by_value(said)) == [ANNA]
+    assert ids(find_by_value(f"{said}x")) == []
+
+
+def test_an_event_that_changes_no_value_costs_no_statement(hub: Hub, settings: Any) -> None:
+    """Holds the cost of search: none for an event of an entity whose values are stored already."""
+    counts = []
+    for key in (settings.SEARCH_KEYS, settings.SEARCH_KEYS, []):
+        settings.SEARCH_KEYS = key
+        with recorded_statements() as statements:
+            deliver(hub)
+        counts.append(
+            sum(
+                "searchdigest" in one.sql or "search_state" in one.sql.partition("FROM")[2]
+                for one in statements
+            )
+        )
+        counts.append(len(statements))
+    first, _all_first, second, all_second, off, all_off = counts
+    assert first > 0
+    assert (second, all_second) == (off, all_off) == (0, all_off)
+
+
+def test_a_person_whose_record_cannot_be_made_is_found(hub: Hub) -> None:
+    hub.identity.directory.update_record("users", ANNA, {"emails": []}, replaces=False)
+    deliver(hub)
+    assert Event.objects.get().code == "unmappable"
+    assert ids(find_by_value("anna aalto")) == [ANNA]
+
+
+def test_a_lost_value_finds_the_person_as_a_former_one_for_180_days(hub: Hub) -> None:
+    deliver(hub)
+    rename(hub, "Koski")
+    [former], [current] = find_by_value("Aalto").hits, find_by_value("Koski").hits
+    assert (former.is_former, current.is_former) == (True, False)
+    rename(hub, "Aalto")
+    assert not find_by_value("Aalto").hits[0].is_former
+    SearchDigest.objects.exclude(superseded_at=None).update(
+        superseded_at=timezone.now() - timedelta(days=181)
+    )
+    prune_expired()
+    assert ids(find_by_value("Koski")) == []
+
+
+def test_an_entity_has_twelve_digests_at_most(hub: Hub) -> None:
+    for number in range(8):
+        rename(hub, f"Name{'abcdefgh'[number]}")
+    assert SearchDigest.objects.count() == MAX_VALUES
+    assert ids(find_by_value("Namea")) == []
+    assert ids(find_by_value("Nameg")) == ids(find_by_value("Nameh")) == [ANNA]
+
+
+@pytest.mark.promise("I19")
+def test_an_erasure_leaves_no_digest(hub: Hub) -> None:
+    deliver(hub)
+    run_erasure(confirmed_erasure(InventedPerson(ANNA, "Anna", "anna.aalto@example.com")))
+    assert not SearchDigest.objects.exists()
+    assert not SubjectKey.objects.exclude(search_state=None).exists()
+    assert ids(find_by_value("Aalto")) == []
+
+
+def test_the_last_event_of_an_entity_takes_its_digests_along(hub: Hub) -> None:
+    deliver(hub)
+    deliver(hub)
+    first, last = Event.objects.order_by("pk").values_list("pk", flat=True)
+    delete_events([first])
+    assert ids(find_by_value("Aalto")) == [ANNA]
+    delete_events([last])
+    assert not SearchDigest.objects.exists()
+    deliver(hub)
+    assert ids(find_by_value("Aalto")) == [ANNA]
+
+
+def test_a_new_key_finds_the_old_digests_and_replaces_them(hub: Hub, settings: Any) -> None:
+    deliver(hub)
+    old, new = settings.SEARCH_KEYS[0], new_sealing_key()
+    settings.SEARCH_KEYS = [new, old]
+    assert ids(find_by_value("Aalto")) == [ANNA]
+    rename(hub, "Koski")
+    settings.SEARCH_KEYS = [new]
+    assert [hit.is_former for hit in find_by_value("Koski").hits] == [False]
+    # The former value has a digest of the old key alone.
+    assert ids(find_by_value("Aalto")) == []
+    settings.SEARCH_KEYS = [new, old]
+    assert [hit.is_former for hit in find_by_value("Aalto").hits] == [True]
+    assert find_by_value("Anna").hits[0].is_former is False
