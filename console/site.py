@@ -46,6 +46,7 @@ class ConsoleSite(AdminSite):
     def get_urls(self) -> list[Any]:
         # Django reads this module before there are models, which the pages need.
         from console.entities.compare_now import compare_view
+        from console.entities.find import find_view
         from console.entities.make_equal import equal_view
         from console.entities.record_link import record_link_view
         from console.entities.views import entity_view
@@ -71,6 +72,7 @@ class ConsoleSite(AdminSite):
             path("connect/<uuid:pair>/review/", self.admin_view(review_view), name="pair_review"),
             path("connect/<uuid:pair>/created/", self.admin_view(created_view), name="pair_created"),
             path("connect/<uuid:pair>/discard/", self.admin_view(discard_view), name="pair_discard"),
+            path("find/", self.admin_view(find_view), name="find"),
             path("webhooks/entity/", self.admin_view(entity_view), name="webhooks_entity"),
             path("webhooks/entity/compare/", self.admin_view(compare_view), name="webhooks_entity_compare"),
             path("webhooks/entity/equal/", self.admin_view(equal_view), name="webhooks_entity_equal"),

@@ -41,6 +41,7 @@ ACTION_LABELS: Mapping[str, str] = {
     "event.revealed": "revealed the payloads of an event",
     "preview.begun": "requested the preview of a replay",
     "preview.ended": "received the preview of a replay",
+    "people.searched": "searched for people by their data",
     "compare.begun": "compared an entity now",
     "compare.ended": "received the comparison of an entity",
     "compare.revealed": "revealed the values of a comparison",

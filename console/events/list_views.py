@@ -33,15 +33,16 @@ def search_sentence(search: SearchMatch) -> str:
         return _receipt_sentence(search.receipt)
     return {
         SearchKind.EVENT: _("Event with this reference."),
+        SearchKind.EVENT_END: _("Event whose reference ends like this."),
         SearchKind.EVENT_PAGE: _("Event of this page."),
         SearchKind.ATTEMPT_KEY: _("Event whose delivery sent requests with this key."),
         SearchKind.RECEIPT_OF_EVENT: _("Event of the request with this reference."),
         SearchKind.EVENT_ID: _("Event with this event id."),
         SearchKind.ENTITY: _("All events of the entity %(term)s.") % {"term": search.term},
         SearchKind.NOTHING: _(
-            "Nothing found for “%(term)s”. Enter a complete reference, event id or entity id: exact "
-            "match only. Names and e-mail addresses cannot be searched, because the hub stores them "
-            "encrypted; find the person's id in the identity service."
+            "Nothing found for “%(term)s”. Enter a reference or its end, an event id or an entity id: exact "
+            "match only. To find a person by name, e-mail address or customer number, use the search box at the "
+            "top of the page."
         )
         % {"term": search.term},
     }.get(search.match, "")

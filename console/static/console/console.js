@@ -113,7 +113,7 @@
     $("a[data-open]", row)?.focus();
   }
   const KEYS = {
-    "/": () => { before = document.activeElement; $("[data-search]")?.focus(); },
+    "/": () => { const box = $("[data-search]"); if (box && box !== document.activeElement) { before = document.activeElement; box.focus(); box.select(); } },
     j: () => step(1),
     k: () => step(-1),
     x: () => { const box = $("input[type=checkbox]", document.activeElement.closest("[data-row]") || document.createElement("i")); if (box) { box.checked = !box.checked; count(); } },
@@ -131,6 +131,11 @@
       const search = event.target.closest("[data-search]");
       // Without this, the browser would empty the field.
       if (search) { event.preventDefault(); search.blur(); before?.focus(); before = null; }
+      return;
+    }
+    if ((event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "k") {
+      event.preventDefault();
+      KEYS["/"]();
       return;
     }
     if (document.body.classList.contains("no-keys") || event.ctrlKey || event.metaKey || event.altKey) return;
