@@ -83,9 +83,7 @@ def find_by_identifier(text: str, *, with_links: bool) -> Hits:
         events = Event.objects.filter(match.condition).order_by("-received_at", "-id")[: MAX_HITS + 1]
         return _bounded(Hit(event.entity_type, event.entity_id, FoundBy.EVENT, event) for event in events)
     spellings = list_entity_id_spellings(term)
-    entities = _entities_with_events(spellings)
-    if with_links:
-        entities = [*entities, *_linked_entities(spellings)]
+    entities = [*_entities_with_events(spellings), *(_linked_entities(spellings) if with_links else ())]
     hits = [Hit(*entity, FoundBy.ENTITY) for entity in dict.fromkeys(entities)]
     return _bounded([*hits, *(_found_by_record(spellings) if with_links else ())])
 

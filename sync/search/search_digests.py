@@ -48,9 +48,20 @@ def make_state(values: Iterable[str]) -> str:
     ).decode()
 
 
-def store_digests(subject: SubjectKey, entity_type: str, entity_id: str, values: Sequence[str]) -> bool:
+ANY_STATE = "any"
+
+
+def store_digests(
+    subject: SubjectKey,
+    entity_type: str,
+    entity_id: str,
+    values: Sequence[str],
+    *,
+    only_from: str | None = ANY_STATE,
+) -> bool:
     """Replace the digests of an entity by those of these values, in a transaction of its own. Returns False, having
-    written nothing, if the key of the subject was destroyed: an erasure has removed the entity.
+    written nothing, if the key of the subject was destroyed, because an erasure has removed the entity, or if the
+    stored state is not `only_from`.
 
     1. Store the state, which locks the key of the subject: an erasure destroys it before or after.
     2. Mark the digests of lost values as former ones, delete those of older keys, and insert the new ones.
@@ -58,6 +69,8 @@ def store_digests(subject: SubjectKey, entity_type: str, entity_id: str, values:
     """
     with transaction.atomic():
         live = SubjectKey.objects.filter(pk=subject.pk, destroyed_at=None)
+        if only_from != ANY_STATE:
+            live = live.filter(search_state=only_from)
         if not live.update(search_state=make_state(values)):
             return False
         own = SearchDigest.objects.filter(subject=subject.pk)

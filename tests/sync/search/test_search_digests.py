@@ -1,9 +1,11 @@
 """The digests by which people are found: written when the values of an entity change, and gone with the entity."""
 
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from sync.erasure.erase import run_erasure
@@ -153,3 +155,26 @@ def test_a_new_key_finds_the_old_digests_and_replaces_them(hub: Hub, settings: A
     settings.SEARCH_KEYS = [new, old]
     assert [hit.is_former for hit in find_by_value("Aalto").hits] == [True]
     assert find_by_value("Anna").hits[0].is_former is False
+
+
+def test_the_command_makes_digests_of_what_is_stored(hub: Hub, settings: Any) -> None:
+    """Holds that a first key, a new key and a new searchable field reach people who send no event."""
+    key = settings.SEARCH_KEYS
+    settings.SEARCH_KEYS = []
+    deliver(hub)
+    deliver(hub)
+    with pytest.raises(CommandError, match="SEARCH_KEYS"):
+        call_command("update_search_digests")
+    for keys in (key, [new_sealing_key(), *key]):
+        settings.SEARCH_KEYS = keys
+        output = StringIO()
+        call_command("update_search_digests", stdout=output)
+        assert "Done: 1 entities read, 1 changed." in output.getvalue()
+        settings.SEARCH_KEYS = keys[:1]
+        assert [hit.is_former for hit in find_by_value("Anna Aalto").hits] == [False]
+    output = StringIO()
+    call_command("update_search_digests", stdout=output)
+    assert "1 entities read, 0 changed" in output.getvalue()
+    run_erasure(confirmed_erasure(InventedPerson(ANNA, "Anna", "anna.aalto@example.com")))
+    call_command("update_search_digests", stdout=output)
+    assert not SearchDigest.objects.exists()
