@@ -16,7 +16,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from console.base.audit_trail import record_action, require_staff_user
-from console.permissions import CONTENTS
+from console.permissions import CONTENTS, MAY_COMPARE
 from console.ui.links import entity_url
 from sync.search.person_search import (
     MAX_TERM_LENGTH,
@@ -142,6 +142,7 @@ def _render(request: HttpRequest, **context: Any) -> TemplateResponse:
         "title": _("Find a person"),
         "may_find_by_value": may_find_by_value(request.user),
         "is_value_search_off": not can_search_values(),
+        "may_compare": request.user.has_perm(MAY_COMPARE),
         **context,
     }
     return TemplateResponse(request, "console/entities/find.html", shown)

@@ -35,19 +35,19 @@ _PART_PERMISSIONS = {
 def entity_view(request: HttpRequest) -> HttpResponse:
     """Show the page for `?type=USER&id=…`.
 
-    Without a type, the type under which the id is known is used; without an id, a form is shown.
+    Without a type, the type under which the id is known is used; without an id, the search box is shown.
     """
     if not request.user.has_perm("webhooks.view_event"):
         raise PermissionDenied
     if request.method not in ("GET", "HEAD"):
         return HttpResponseNotAllowed(["GET", "HEAD"])
     query = _parse_query(request)
-    types = (
-        [query.entity_type] if query.entity_type else known_types(query.entity_id) if query.entity_id else []
-    )
-    if len(types) != 1 or not query.entity_id:
+    if not query.entity_id:
+        return redirect("admin:find")
+    types = [query.entity_type] if query.entity_type else known_types(query.entity_id)
+    if len(types) != 1:
         may_compare = request.user.has_perm(MAY_COMPARE)
-        return _render_page(request, _("Find an entity"), query=query, types=types, may_compare=may_compare)
+        return _render_page(request, query.entity_id, query=query, types=types, may_compare=may_compare)
     if not query.entity_type:
         return redirect(entity_url(types[0], query.entity_id))
     may = {part: request.user.has_perm(permission) for part, permission in _PART_PERMISSIONS.items()}

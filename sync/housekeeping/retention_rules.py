@@ -53,12 +53,16 @@ class RetentionRule:
     prune_steps: tuple[Callable[[datetime, int], PrunedBatch], ...]
 
 
-def _prune_rows(find: Callable[[datetime], QuerySet[Any]]) -> Callable[[datetime, int], PrunedBatch]:
-    """Return a prune step for rows that no other rows depend on. Each batch checks their condition again."""
+def _prune_rows(
+    find: Callable[[datetime], QuerySet[Any]], order: str = "pk"
+) -> Callable[[datetime, int], PrunedBatch]:
+    """Return a prune step for rows that no other rows depend on. Each batch checks their condition again. `order`: the
+    column whose index finds the rows.
+    """
 
     def prune(up_to: datetime, after: int) -> PrunedBatch:
         rows = find(up_to)
-        keys = list(rows.order_by("pk").values_list("pk", flat=True)[: housekeeping_prune.BATCH_SIZE])
+        keys = list(rows.order_by(order).values_list("pk", flat=True)[: housekeeping_prune.BATCH_SIZE])
         deleted = len(keys) if keys else 0
         if keys:
             rows.filter(pk__in=keys).delete()
@@ -122,7 +126,10 @@ def prune_expired() -> int:
         _prune_rows(lambda _: find_expired_log_in_attempts(now)),
         _prune_rows(lambda _: find_expired_refreshed_tokens(now)),
         _prune_rows(lambda _: expired_unusable_bodies(now)),
-        _prune_rows(lambda _: SearchDigest.objects.filter(superseded_at__lt=now - FORMER_DIGEST_RETENTION)),
+        _prune_rows(
+            lambda _: SearchDigest.objects.filter(superseded_at__lt=now - FORMER_DIGEST_RETENTION),
+            "superseded_at",
+        ),
         _prune_rows(lambda _: KnownAddress.objects.filter(last_at__lt=now - KNOWN_ADDRESS_RETENTION)),
     )
     deleted = sum(number for prune_step in obsolete for number in _run_batches(prune_step, now))

@@ -1,13 +1,16 @@
 """Find a person by whatever a caller says, and what a search tells a role that may not see people."""
 
+import re
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 
 from console.ui.links import entity_url
 from sync.models import Link
 from tests.support.builders.history import an_event
+from tests.support.database.query_plans import find_unindexed_statements, recorded_statements
 from tests.support.hub import ANNA, EXAMPLE, Hub, new_sealing_key
 from tests.support.pages import visible_text
 from tests.support.people import browser, entries
@@ -121,3 +124,20 @@ def test_without_a_key_the_page_says_that_values_cannot_be_searched(anna: Event,
     assert answer.status_code == 200
     assert "has not set up a search key" in visible_text(answer)
     assert not entries("people.searched")
+
+
+@pytest.mark.django_db
+def test_each_lookup_of_a_search_uses_an_index() -> None:
+    """Holds that a search costs the same however many events and people there are."""
+    an_event(0, entity_id="aBc1")
+    client = browser("support")
+    with recorded_statements() as statements:
+        for term in ("nobody", "AnNa Maria Aalto", "V6KF98", EMAIL, "040 1234567", ANNA):
+            search(client, term)
+    ours = [
+        query
+        for query in statements
+        if re.search(r"webhooks_(event|receipt)|searchdigest|sync_link", query.sql)
+    ]
+    assert len({query.sql for query in ours}) >= 10
+    assert find_unindexed_statements(connection, ours) == {}
