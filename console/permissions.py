@@ -37,3 +37,10 @@ PAIR_PERMISSIONS = (
 def approval_limit(user: Any) -> int:
     """Return how many subjects this person may replay or link at once without approval by another one."""
     return int(settings.REPLAY_LIMIT_ADMIN if user.has_perm(MAY_REPLAY_MANY) else settings.REPLAY_LIMIT)
+
+
+def may_find_by_value(user: Any) -> bool:
+    """Return True if this person finds people by their data: only those who may see payload contents, if there is a key
+    of search digests.
+    """
+    return bool(settings.SEARCH_KEYS) and bool(user.has_perm(CONTENTS))

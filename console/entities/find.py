@@ -16,7 +16,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from console.base.audit_trail import record_action, require_staff_user
-from console.permissions import CONTENTS, MAY_COMPARE
+from console.permissions import MAY_COMPARE, may_find_by_value
 from console.ui.links import entity_url
 from sync.search.person_search import (
     MAX_TERM_LENGTH,
@@ -78,11 +78,6 @@ def find_view(request: HttpRequest) -> HttpResponse:
         response["Retry-After"] = str(ceil(error.seconds))
         return response
     return _open_only_hit(request, hits) or _render(request, term=term, hits=hits, rows=_hit_rows(hits))
-
-
-def may_find_by_value(user: Any) -> bool:
-    """Return True if this person finds people by their data: only those who may see payload contents."""
-    return can_search_values() and bool(user.has_perm(CONTENTS))
 
 
 def _search(request: HttpRequest, term: str) -> Hits:

@@ -15,7 +15,9 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from console.navigation import link_to_list, page_name, visible_menu_groups
+from console.permissions import may_find_by_value
 from database.move_marker import read_move
+from sync.search.person_search import MAX_TERM_LENGTH
 
 register = template.Library()
 
@@ -33,6 +35,23 @@ def label_cells(cells: Iterable[SafeString], headers: Iterable[Mapping[str, Any]
 def navigation(context: Any) -> dict[str, Any]:
     request = context["request"]
     return {"groups": list(visible_menu_groups(request.user, request.path))}
+
+
+@register.simple_tag(takes_context=True)
+def find_box(context: Any) -> SafeString:
+    """Render the search box of the header, which sends its term in a form: an address would be stored elsewhere."""
+    can_find_people = may_find_by_value(context["request"].user)
+    return format_html(
+        '<form method="post" action="{}" role="search" class="find">'
+        '<input type="hidden" name="csrfmiddlewaretoken" value="{}">'
+        '<input type="search" name="term" maxlength="{}" autocomplete="off" spellcheck="false" data-search '
+        'aria-label="{}" aria-keyshortcuts="Control+K /" placeholder="{}"></form>',
+        reverse("admin:find"),
+        context["csrf_token"],
+        MAX_TERM_LENGTH,
+        _("Find a person or an event"),
+        _("Name, e-mail, id or reference") if can_find_people else _("Id or reference"),
+    )
 
 
 @register.simple_tag(takes_context=True)

@@ -254,8 +254,7 @@ class FieldRule(Declared):
 
     is_searchable: bool = setting(
         Boolean(),
-        "People are found by this value in the console's search box, by its whole and by the words of a name. The hub "
-        "stores keyed digests of it (`SEARCH_KEYS`), not the value.",
+        "The search box finds people by this value and, if it is a name, by its words.",
         name="searchable",
         default=False,
         example=True,

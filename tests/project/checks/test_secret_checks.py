@@ -19,6 +19,7 @@ GOOD = {
     "SECRET_KEY": "Zq3v9LwXk2Rt8YbN5mHc7Jf4PgSd6Ea1UiOoTyWrQxCvBnMzKlHj",
     "SECRET_KEY_FALLBACKS": "bN5mHc7Jf4PgSd6Ea1UiOoTyWrQxCvBnMzKlHjZq3v9LwXk2Rt8Y",
     "SEALING_KEYS": base64.urlsafe_b64encode(RANDOM).decode(),
+    "SEARCH_KEYS": base64.urlsafe_b64encode(RANDOM[::-1]).decode(),
     "HEALTH_TOKEN": "s6Ea1UiOoTyWrQxCvBnMzKlHjZq3v9Lw",
     "METRICS_TOKEN": "K7pLr2VxTq9ZsWc4NdYh8BfMg3JvUaEo",
     "ALARM_WEBHOOK_SECRET": "whsec_" + base64.b64encode(RANDOM[4:]).decode(),
@@ -57,14 +58,18 @@ WEAK = {
         encoded(b"0123456701234567" * 2),
         encoded(b"changeme-0123456789-abcdefghijkl"),
     ],
+    "SEARCH_KEYS": [encoded(RANDOM[:31]), encoded(bytes(32))],
     "ALARM_WEBHOOK_SECRET": WEAK_SIGNING,
     "AUDIT_CHECKPOINT_SECRET": WEAK_SIGNING,
 }
 
 
+_LISTS = ("SECRET_KEY_FALLBACKS", "SEALING_KEYS", "SEARCH_KEYS")
+
+
 def change(settings: Any, values: dict[str, str]) -> None:
     for name, value in values.items():
-        is_list = name in ("SECRET_KEY_FALLBACKS", "SEALING_KEYS")
+        is_list = name in _LISTS
         setattr(settings, name, value.split(",") if is_list else value)
 
 
@@ -78,12 +83,13 @@ def test_good_secrets_pass_and_so_do_those_that_are_not_set(good: Any) -> None:
     assert check_secrets() == []
     for name in (
         "SECRET_KEY_FALLBACKS",
+        "SEARCH_KEYS",
         "HEALTH_TOKEN",
         "METRICS_TOKEN",
         "ALARM_WEBHOOK_SECRET",
         "AUDIT_CHECKPOINT_SECRET",
     ):
-        setattr(good, name, [] if name.endswith("FALLBACKS") else "")
+        setattr(good, name, [] if name in _LISTS else "")
     assert check_secrets() == []
 
 
@@ -106,7 +112,7 @@ def test_a_weak_secret_is_refused_and_named_with_a_command_that_makes_a_good_one
     assert check_secrets() == []
 
 
-@pytest.mark.parametrize("name", ["SECRET_KEY_FALLBACKS", "SEALING_KEYS"])
+@pytest.mark.parametrize("name", _LISTS)
 def test_each_key_of_a_list_is_checked(good: Any, name: str) -> None:
     change(good, {name: f"{GOOD[name]},short"})
     assert [message.msg.partition(" is ")[0] for message in check_secrets()] == [f"Key number 2 of {name}"]
