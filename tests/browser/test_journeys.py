@@ -1,19 +1,22 @@
 """Complete tasks in the console, from the first page to the last."""
 
 import json
+import re
+from typing import Any
 from urllib.parse import urljoin
 
 import pytest
 from django.db import connection
 
 from sync.execution.executor import run_due_deliveries
+from sync.models import Link
 from tests.browser.conftest import LogIn
 from tests.browser.driver.chromium import Browser
 from tests.browser.stage.event_page import reveal_values
 from tests.browser.stage.profile_page import TAKEN, save_email
 from tests.support.compared_people import fill_systems, record_id, record_of
 from tests.support.comparisons import people_route
-from tests.support.hub import ANNA, Hub
+from tests.support.hub import ANNA, Hub, new_sealing_key
 from tests.support.jobs import run_jobs
 from webhooks.models import Event
 
@@ -148,6 +151,44 @@ def test_escape_leaves_the_search_and_returns_to_where_one_was(log_in: LogIn, hu
     browser.page.keyboard.press("Escape")
     assert browser.run(is_on_brand)
     assert browser.run("document.querySelector('[data-search]').value") == "anna"
+
+
+def test_support_find_a_person_by_what_the_caller_says_and_read_the_cause(
+    log_in: LogIn, hub: Hub, settings: Any
+) -> None:
+    """Holds the way from the words of a caller to the cause of a failure: at most two clicks, without the event list."""
+    settings.SEARCH_KEYS = [new_sealing_key()]
+    browser = log_in("support")
+    save_email(browser, hub, "anna.first@example.com")
+    save_email(browser, hub, TAKEN)
+    failed = Event.objects.latest("pk")
+    assert failed.state == "dead"
+    record = Link.objects.get().record_id
+    said = [
+        *("anna.first@example.com", "Anna Aalto", "040 1234567"),
+        *(record, ANNA.lower(), failed.reference[-6:], failed.reference),
+    ]
+    clicks = {}
+    for words in said:
+        browser.open("/admin/")
+        browser.page.keyboard.press("Control+k")
+        browser.page.keyboard.type(words)
+        browser.page.keyboard.press("Enter")
+        browser.page.wait_for_url(re.compile("/entity/|/event/"))
+        clicks[words] = 0
+        if "/entity/" in browser.address:
+            browser.press("#verdict a[href*='/change/'], table.timeline a[href*='/change/']")
+            clicks[words] = 1
+        assert "The shop responded" in browser.text, words
+        assert browser.address.endswith(f"/{failed.pk}/change/"), words
+    assert max(clicks.values()) <= 2
+    browser.open("/admin/")
+    browser.page.keyboard.press("/")
+    browser.page.keyboard.type("nobody@example.com")
+    browser.page.keyboard.press("Enter")
+    browser.page.wait_for_selector("text=Nothing found")
+    assert "nobody" not in browser.address
+    assert [browser.overflow(width) for width in (1280, 390, 320)] == [None] * 3
 
 
 def test_support_find_a_difference_look_at_it_and_make_it_equal(log_in: LogIn, hub: Hub) -> None:

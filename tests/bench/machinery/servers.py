@@ -178,6 +178,7 @@ def _hub_environment(database: Database, systems: Systems, folder: Path) -> dict
         **documented_variables(),
         "SECRET_KEY": "only-for-the-benchmark-0123456789abcdefghijklmnopqrstuvwxyz",
         "SEALING_KEYS": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+        "SEARCH_KEYS": "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=",
         "ALLOWED_HOSTS": "127.0.0.1",
         "EGRESS_ALLOW": "127.0.0.0/8",
         "SANDBOX_IDENTITY_PORT": str(systems.identity),

@@ -69,6 +69,7 @@ BUDGETS = {
     "overview": Budget(100),
     "list": Budget(150, is_list=True),
     "search": Budget(50),
+    "find": Budget(50),
     "event": Budget(100),
     "replay": Budget(300),
     "entity": Budget(150),
@@ -93,6 +94,7 @@ def measure_console(kind: str, systems: Systems, folder: Path, events: int, repe
         began = time.monotonic()
         _run(environment, "devtools", "generate_history", "--events", str(events))
         _run(environment, "tests.bench.rows.audit_entries", str(events))
+        _run(environment, "tests.bench.rows.search_digests")
         seconds = time.monotonic() - began
         print(f"console: {kind}, {events:,} events in {seconds:.0f} s", file=sys.stderr, flush=True)
         if (ROOT / "sync" / "management" / "commands" / "count_again.py").exists():

@@ -123,17 +123,61 @@ def _confirm(client: Any) -> str:
     return str(answer["Location"])
 
 
-def cost_of(client: Any, name: str, address: str, repeats: int, aside: Callable[[], None]) -> Cost:
+def search_terms() -> Iterator[tuple[str, str]]:
+    """Return what a caller says: a kind of it, and the text for the search box."""
+    from sync.models import Link
+    from webhooks.models import Event
+
+    event = Event.objects.filter(entity_type="USER").latest("id")
+    link = Link.objects.latest("id")
+    yield "find, end of a reference", event.reference[-6:]
+    yield "find, id in lower case", event.entity_id.lower()
+    yield "find, record id", link.record_id
+    yield "find, e-mail", "anna.12@example.com"
+    yield "find, phone", "040 0000012"
+    yield "find, last name", "Aalto"
+    yield "find, name", "Anna Aalto"
+    yield "find, both words of a longer name", "Anna Aalto Maria"
+    yield "find, the words of two fields", "aalto familyaab"
+    yield "find, nothing", "nobody@example.com"
+
+
+def open_page(client: Any, address: str) -> Any:
+    return client.get(address, follow=True)
+
+
+def search(client: Any, term: str) -> Any:
+    """Search, without opening what is found."""
+    answer = client.post("/admin/find/", {"term": term})
+    answer.status_code = 200 if answer.status_code == 302 else answer.status_code
+    return answer
+
+
+def forget_searches() -> None:
+    """Let the person search again at once: a minute has twenty searches."""
+    from webhooks.models import RateLimitState
+
+    RateLimitState.objects.filter(pk__startswith="search:").delete()
+
+
+def cost_of(
+    client: Any,
+    name: str,
+    address: str,
+    repeats: int,
+    aside: Callable[[], None],
+    ask: Callable[[Any, str], Any] = open_page,
+) -> Cost:
     """Measure a page, after one request that does not count; `aside` is called between the repeats."""
     from django.db import connection
 
-    client.get(address, follow=True)
+    ask(client, address)
     taken, statements = [], []
     for _ in range(repeats):
         spent: list[tuple[float, str]] = []
         with connection.execute_wrapper(timed(spent)):
             began, worked = time.perf_counter(), time.process_time()
-            answer = client.get(address, follow=True)
+            answer = ask(client, address)
             server, cpu = time.perf_counter() - began, time.process_time() - worked
         if answer.status_code != 200:
             return Cost(name, problem=f"answered {answer.status_code}")
@@ -226,6 +270,9 @@ def measure(repeats: int) -> Taken:
                 pages.append(Cost(name, problem=f"not here: {type(error).__name__}"))
                 continue
             pages.append(cost_of(client, name, address, repeats, yardstick))
+        for name, term in search_terms():
+            forget_searches()
+            pages.append(cost_of(client, name, term, repeats, yardstick, search))
         carried = weight(client, "/admin/webhooks/event/")
         hostile = measure_hostile_queries(client)
     return Taken(median(yards) * 1000, pages, carried, hostile)

@@ -305,6 +305,7 @@ LOOKING = (
         "support",
         _page(f"webhooks/entity/?type=USER&id={ANNA}"),
     ),
+    Screen("find", "Find a person", "support", _page("find/")),
     Screen("replay", "Replay one event: preview", "support", _replay),
     Screen("replay-many", "Replay many events: preview", "support", _replay_of_many),
     Screen(
