@@ -1,6 +1,6 @@
 """Gather everything that happened to one user, group or file, in a bounded number of statements."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -10,11 +10,11 @@ from config_schema.codes.codes import CodeTexts
 from console.base.damaged_rows import load_rows
 from console.deliveries.delivery_status import DeliveryStatus, describe_status, expired_claim_words
 from console.entities.evidence import NOT_COMPARED, EntityEvidence, find_evidence
+from console.entities.timeline import NEEDS_ATTENTION, TimelineRow, build_timeline, find_name
 from console.ui.keyset import BY_RECEIVED_TIME, Cursor
-from console.ui.outcome_texts import advise_after_cause, explain_outcome, explain_pause, is_replayable
+from console.ui.outcome_texts import explain_outcome, explain_pause, is_replayable
 from sync.deliveries.blockers import is_paused_by_person, load_contention_with
-from sync.models import Attempt, AttemptCause, Connection, Delivery, Erasure, Link, Route
-from sync.operations.passed_causes import PassedCause, find_passed_causes
+from sync.models import Connection, Delivery, Erasure, Link, Route
 from webhooks.models import Event, Source, State, erased_entity_id, is_erased, pseudonym
 
 PAGE_SIZE = 50
@@ -22,7 +22,7 @@ MAX_OPEN = 50
 MAX_LINKS = 50
 MAX_ROUTES = 500
 MAX_JUDGED = 1_000
-_NEEDS_ATTENTION = (State.DEAD, State.HELD)
+MAX_PROBLEMS = 5
 _RELATED = ("route__paused_by", "event__source__paused_by", "identity__breaker", "target__breaker")
 
 
@@ -51,13 +51,6 @@ class IdentityServiceRow:
 
 
 @dataclass(frozen=True, slots=True)
-class TimelineRow:
-    row: Event
-    words: CodeTexts
-    is_replayed: bool
-
-
-@dataclass(frozen=True, slots=True)
 class OpenDeliveryRow:
     row: Delivery
     words: CodeTexts
@@ -68,12 +61,14 @@ class OpenDeliveryRow:
 class EntityPage:
     """The content of the page. `may` names the parts that this person may see; other parts are not read.
 
-    `attention_count`: the number of failed or held events among the newest thousand.
+    `name`: of the person, group or file, for those who may see it. `attention_count`: the number of failed or held
+    events among the newest thousand.
     """
 
     query: EntityQuery
     may: Mapping[str, bool]
     is_erased: bool
+    name: str
     identity_services: tuple[IdentityServiceRow, ...]
     timeline: tuple[TimelineRow, ...]
     older: str
@@ -92,8 +87,12 @@ class EntityPage:
     @property
     def newest_needing_attention(self) -> TimelineRow | None:
         """Return the newest failed or held event on this page of the timeline."""
-        rows = (event for event in self.timeline if isinstance(event, TimelineRow))
-        return next((event for event in rows if event.row.state in _NEEDS_ATTENTION), None)
+        return next((event for event in self.timeline if event.needs_attention), None)
+
+    @property
+    def open_problems(self) -> tuple[TimelineRow, ...]:
+        """Return the newest failed or held events on this page of the timeline, at most five."""
+        return tuple(event for event in self.timeline if event.needs_attention)[:MAX_PROBLEMS]
 
     @property
     def replay_is_next(self) -> bool:
@@ -103,7 +102,7 @@ class EntityPage:
 
 
 def build_entity_page(query: EntityQuery, may: Mapping[str, bool]) -> EntityPage:
-    """Load the page, by seventeen statements at most. Raises InvalidFilter for an invalid cursor."""
+    """Load the page, by nineteen statements at most. Raises InvalidFilter for an invalid cursor."""
     subjects = _identity_services(query, with_links=may["links"])
     deliveries_in_progress = _open_deliveries(query) if may["deliveries"] else ()
     events = _entity_events(query, subjects)
@@ -118,7 +117,8 @@ def build_entity_page(query: EntityQuery, may: Mapping[str, bool]) -> EntityPage
         may=may,
         is_erased=is_erased(query.entity_id),
         identity_services=subjects,
-        timeline=_timeline_rows(rows, may, on_hold=_events_on_hold(deliveries_in_progress)),
+        name=find_name(rows) if may["contents"] and rows else "",
+        timeline=build_timeline(rows, may, on_hold=_events_on_hold(deliveries_in_progress)),
         older=str(BY_RECEIVED_TIME.cursor_of(rows[-1])) if more else "",
         newest=next(iter(newest_rows), None),
         attention_count=_count_needing_attention(query),
@@ -189,53 +189,13 @@ def _count_needing_attention(query: EntityQuery) -> int:
     """
     same = Event.objects.filter(entity_id=query.entity_id, entity_type=query.entity_type)
     # Compared in the database: a state that cannot be read is none of these.
-    needs = ExpressionWrapper(Q(state__in=_NEEDS_ATTENTION), BooleanField())
+    needs = ExpressionWrapper(Q(state__in=NEEDS_ATTENTION), BooleanField())
     newest = same.annotate(needs=needs).order_by("-received_at", "-id")
     return sum(newest.values_list("needs", flat=True)[:MAX_JUDGED])
 
 
 def _events_before(events: QuerySet[Event], cursor: str) -> QuerySet[Event]:
     return events.filter(BY_RECEIVED_TIME.older_than(Cursor.parse_cursor(cursor))) if cursor else events
-
-
-def _timeline_rows(
-    rows: Sequence[Event], may: Mapping[str, bool], on_hold: Container[int]
-) -> tuple[TimelineRow, ...]:
-    deliveries = _delivery_rows([row.pk for row in rows]) if may["deliveries"] and rows else []
-    replayed = _replayed_events(deliveries) if may["attempts"] and deliveries else set()
-    deciding = {(delivery.event_id, delivery.code): delivery for delivery in deliveries}
-    passed = find_passed_causes(deliveries)
-    return tuple(
-        TimelineRow(
-            row,
-            explain_pause()
-            if row.pk in on_hold
-            else _timeline_words(row, deciding.get((row.pk, row.code)), passed),
-            row.pk in replayed,
-        )
-        for row in rows
-    )
-
-
-def _timeline_words(event: Event, delivery: Delivery | None, passed: Mapping[int, PassedCause]) -> CodeTexts:
-    if delivery is None:
-        return explain_outcome(event.state, event.code)
-    words = explain_outcome(event.state, event.code, delivery.connection_of_code(delivery.code).name)
-    return advise_after_cause(words, passed.get(delivery.pk)) if event.state == State.DEAD else words
-
-
-def _delivery_rows(events: Sequence[int]) -> list[Delivery]:
-    """Return event, route, outcome and the names of both connections of each delivery."""
-    rows = Delivery.objects.filter(event__in=events).select_related("identity", "target")
-    outcome = ("state", "code", "failure_key", "settled_at")
-    return load_rows(rows.only("event", "route", *outcome, "identity__name", "target__name"))
-
-
-def _replayed_events(deliveries: Iterable[Delivery]) -> set[int]:
-    """Return the events of which a person requested an attempt."""
-    owners = {delivery.pk: delivery.event_id for delivery in deliveries}
-    tried = Attempt.objects.filter(delivery__in=list(owners), cause=AttemptCause.REPLAY)
-    return {owners[key] for key in tried.values_list("delivery", flat=True)}
 
 
 def _open_deliveries(query: EntityQuery) -> tuple[OpenDeliveryRow, ...]:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from console.base.forms import parse_pk
 from console.entities.page import EntityPage, EntityQuery, build_entity_page, known_types
-from console.permissions import MAY_COMPARE
+from console.permissions import CONTENTS, MAY_COMPARE
 from console.ui.links import audit_log_url, entity_search_term, entity_url
 from sync.search.event_filter import NEEDS_ATTENTION
 from sync.search.time_ranges import InvalidFilter
@@ -28,6 +28,7 @@ _PART_PERMISSIONS = {
     "erase": "sync.erase_subject",
     "replay": "webhooks.replay_event",
     "compare": MAY_COMPARE,
+    "contents": CONTENTS,
     "audit": "audit.view_entry",
 }
 

@@ -39,18 +39,21 @@ def navigation(context: Any) -> dict[str, Any]:
 
 @register.simple_tag(takes_context=True)
 def find_box(context: Any) -> SafeString:
-    """Render the search box of the header, which sends its term in a form: an address would be stored elsewhere."""
+    """Render the search box of the header, which sends its term in a form: an address would be stored elsewhere. `term`: what
+    was searched for.
+    """
     can_find_people = may_find_by_value(context["request"].user)
     return format_html(
         '<form method="post" action="{}" role="search" class="find">'
         '<input type="hidden" name="csrfmiddlewaretoken" value="{}">'
         '<input type="search" name="term" maxlength="{}" autocomplete="off" spellcheck="false" data-search '
-        'aria-label="{}" aria-keyshortcuts="Control+K /" placeholder="{}"></form>',
+        'aria-label="{}" aria-keyshortcuts="Control+K /" placeholder="{}" value="{}"></form>',
         reverse("admin:find"),
         context["csrf_token"],
         MAX_TERM_LENGTH,
         _("Find a person or an event"),
         _("Name, e-mail, id or reference") if can_find_people else _("Id or reference"),
+        context.get("term", ""),
     )
 
 

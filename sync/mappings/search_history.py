@@ -57,8 +57,8 @@ def _chunks(routes: Sequence[ResolvedRoute], done: set[Subject], before: int | N
             return
         before = rows[-1][0]
         newest: dict[Subject, list[int]] = {}
-        for pk, *subject in rows:
-            newest.setdefault((subject[0], subject[1], subject[2]), []).append(pk)
+        for pk, source, entity_type, entity_id in rows:
+            newest.setdefault((source, entity_type, entity_id), []).append(pk)
         # The next one of an entity is read only if nothing is stored of the one before.
         while newest:
             chunk = [

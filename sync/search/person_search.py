@@ -84,7 +84,7 @@ def find_by_identifier(text: str, *, with_links: bool) -> Hits:
         return _bounded(Hit(event.entity_type, event.entity_id, FoundBy.EVENT, event) for event in events)
     spellings = list_entity_id_spellings(term)
     entities = [*_entities_with_events(spellings), *(_linked_entities(spellings) if with_links else ())]
-    hits = [Hit(*entity, FoundBy.ENTITY) for entity in dict.fromkeys(entities)]
+    hits = [Hit(entity_type, entity_id, FoundBy.ENTITY) for entity_type, entity_id in dict.fromkeys(entities)]
     return _bounded([*hits, *(_found_by_record(spellings) if with_links else ())])
 
 

@@ -17,8 +17,8 @@ from sync.replays.requests import request_replay
 from tests.support.builders.erasure import confirmed_erasure, invented_person, receive_people
 from tests.support.builders.history import NOON, a_delivery, a_route, a_source, an_event
 from tests.support.database.query_plans import OPEN_ONLY, find_full_scans, recorded_statements
-from tests.support.hub import Hub
-from tests.support.pages import text_of, visible_text
+from tests.support.hub import ANNA, EXAMPLE, Hub
+from tests.support.pages import on_one_line, text_of, visible_text
 from tests.support.people import browser, person
 from webhooks.models import Event, erased_entity_id, pseudonym
 
@@ -246,3 +246,30 @@ def test_the_page_counts_events_that_need_attention() -> None:
     assert link
     listed = client.get(unescape(link[1])).context["page"].rows
     assert [row.event.state for row in listed] == ["dead", "held"]
+
+
+def test_the_page_says_who_it_is_what_changed_and_what_to_do(hub: Hub) -> None:
+    """Holds the answer to a caller: the name for those who may see it, the fields of each event, one button a problem."""
+    hub.post_signed(EXAMPLE)
+    hub.wait_until_quiet()
+    hub.identity.directory.update_record("users", ANNA, {"locale": "sv"}, replaces=False)
+    hub.post_signed(EXAMPLE, "second")
+    hub.wait_until_quiet()
+    hub.change_email("taken@example.com")
+    hub.post_signed(EXAMPLE, "third")
+    hub.wait_until_quiet()
+    failed = Event.objects.latest("pk")
+    assert failed.state == "dead"
+    support, auditor = read(browser("support"), ANNA), read(browser("auditor"), ANNA)
+    rows = support.context["page"].timeline
+    assert [row.fields for row in rows][:2] == [("email",), ("language",)]
+    assert "User updated" in visible_text(support)
+    assert "<h1>Anna Aalto</h1>" in on_one_line(support.content.decode())
+    assert "Aalto" not in auditor.content.decode()
+    assert [row.fields for row in auditor.context["page"].timeline] == [row.fields for row in rows]
+    assert [row.button.label for row in support.context["page"].open_problems] == ["Show the cause"]
+    Event.objects.filter(pk=failed.pk).update(code="target-timeout")
+    for role, label in (("support", "Replay…"), ("auditor", "Show the cause")):
+        page = read(browser(role, f"another {role}"), ANNA)
+        assert [row.button.label for row in page.context["page"].open_problems] == [label]
+        assert f">{label}</a>" in page.content.decode()
