@@ -53,7 +53,7 @@ MENU: Sequence[tuple[Text, Sequence[MenuEntry]]] = (
         (
             MenuEntry(_("Overview"), "admin:index"),
             MenuEntry(_("Events"), "admin:webhooks_event_changelist", "webhooks.view_event"),
-            MenuEntry(_("Failure groups"), "admin:sync_failuregroup_changelist", "sync.view_failuregroup"),
+            MenuEntry(_("Failures"), "admin:sync_failuregroup_changelist", "sync.view_failuregroup"),
             MenuEntry(_("Held for approval"), "admin:sync_delivery_changelist", "sync.view_delivery"),
             MenuEntry(_("Comparisons"), "admin:sync_comparison_changelist", "sync.view_differences"),
             MenuEntry(_("Replays"), "admin:sync_personrequest_changelist", "sync.view_personrequest"),

@@ -43,7 +43,7 @@ class FailureGroupAdmin(ReadOnlyAdmin):
         tabs = failure_tabs()
         current = next((tab for tab in tabs if tab.name == request.GET.get("shown")), tabs[0])
         context = {
-            "title": _("Failure groups"),
+            "title": _("Failures"),
             "rows": current.to_rows(with_sentences=request.user.has_perm(CONTENTS)),
             "tabs": tabs,
             "current": current.name,

@@ -123,7 +123,7 @@ def load_figures(now: datetime) -> OverviewFigures:
 
 
 def count_unresolved_failures() -> int:
-    """Count failed deliveries in groups that are neither resolved nor ignored, as in the list of failure groups."""
+    """Count failed deliveries in groups that are neither resolved nor ignored, as in the list of failures."""
     groups = FailureGroup.objects.filter(state__in=(FailureGroupState.OPEN, FailureGroupState.ACKNOWLEDGED))
     return groups.aggregate(number=Sum("number"))["number"] or 0
 

@@ -275,7 +275,7 @@ def _counted(then: Address) -> Address:
 
 LOOKING = (
     Screen("overview", "Overview", "support", _counted(_page(""))),
-    Screen("failures", "Failure groups", "support", _counted(_page("sync/failuregroup/"))),
+    Screen("failures", "Failures", "support", _counted(_page("sync/failuregroup/"))),
     Screen(
         "failure",
         "A failure group",
