@@ -52,6 +52,7 @@ class Alarm(models.Model):
     )
     began_at = models.DateTimeField(help_text="when the condition began")
     count = models.PositiveIntegerField(default=0, help_text="at the last evaluation; counted up to 10,001")
+    peak = models.PositiveIntegerField(default=0, db_default=0, help_text="the highest count")
     limit_seconds = models.PositiveIntegerField(null=True, help_text="the threshold that was exceeded")
     raised_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)

@@ -48,10 +48,14 @@ class FailureGroup(models.Model):
     )
     note = models.TextField(max_length=2000, blank=True)
     known_fix = models.TextField(max_length=2000, blank=True, help_text="What to do when it happens again.")
+    ticket_url = models.URLField(
+        max_length=300, blank=True, default="", db_default="", help_text="where the failure is handled"
+    )
     seen_until = models.DateTimeField(null=True, help_text="the newest failure when it was resolved")
     ignored_until = models.DateTimeField(null=True)
 
     class Meta:
+        verbose_name_plural = "failures"
         default_permissions = ("view",)
         permissions = [("manage_failuregroup", "Can manage failure groups")]
         constraints = [

@@ -36,11 +36,14 @@ class PersonRequestState(models.TextChoices):
 
 
 class ReplayPace(models.TextChoices):
-    """The speed of a bulk replay. `first`: one event, then it pauses."""
+    """The speed of a bulk replay. `first`: one event, then it pauses. `answered`: gentle, and only while both systems
+    of an event respond.
+    """
 
     GENTLE = "gentle", _("gentle")
     NORMAL = "normal", _("normal")
     FIRST = "first", _("send one first, then pause")
+    ANSWERED = "answered", _("gentle, once the system answers again")
 
 
 class ReplayPauseReason(models.TextChoices):
@@ -233,6 +236,7 @@ class SkipReason(models.TextChoices):
     SUCCEEDED = "succeeded", _("it succeeded in the meantime")
     IN_DELIVERY = "in-delivery", _("a delivery for the entity has not ended")
     OBSERVES = "observes", _("the route observes")
+    LATER = "later", _("left for another replay")
 
 
 class PersonRequestMember(models.Model):
