@@ -30,11 +30,18 @@ from console.permissions import MAY_APPROVE_REPLAY, MAY_DOWNLOAD, MAY_REPLAY
 from console.replays.confirm import TermsForm, begin_replay, confirm_context
 from console.replays.list_page import KindFilter, ReplayColumns, kind_tabs
 from console.replays.members import csv_rows, filter_members, members_context, parse_member_filter
-from console.replays.progress import progress_context, still_failed_members
+from console.replays.progress import progress_context, still_failed_members, unsent_members
 from console.replays.results import attach_results, is_single, result_rows
+from console.replays.words import RESUME_LABELS
 from console.ui.event_filters import load_system_names
 from logins.fresh_login import require_fresh_login
-from sync.models import PersonRequest, PersonRequestKind, PersonRequestState, ReplayPace
+from sync.models import (
+    PersonRequest,
+    PersonRequestKind,
+    PersonRequestMember,
+    PersonRequestState,
+    ReplayPace,
+)
 from sync.replays.decisions import (
     approve_replay,
     decline_replay,
@@ -51,9 +58,11 @@ _DRAFTS = (PersonRequestState.CHOOSING, PersonRequestState.CHOSEN)
 class PaceForm(forms.Form):
     """The pace at which a paused replay continues."""
 
-    pace = forms.ChoiceField(choices=[(ReplayPace.GENTLE, ""), (ReplayPace.NORMAL, "")])
+    pace = forms.ChoiceField(choices=list(RESUME_LABELS.items()))
 
 
+# What another replay can send of a replay that has ended.
+_MEMBERS_TO_SEND = {"again": still_failed_members, "rest": unsent_members}
 _ACTIONS = {"pause": pause_replay, "stop": stop_replay, "approve": approve_replay, "decline": decline_replay}
 
 
@@ -73,7 +82,7 @@ class ReplayAdmin(ReplayColumns, FilteredListAdmin):
     listed.
     """
 
-    pages = tuple(map(_action_page, (*_ACTIONS, "continue", "again")))
+    pages = tuple(map(_action_page, (*_ACTIONS, "continue", "again", "rest")))
     change_list_template = "console/replays/list.html"
     list_display = ("what", "reason", "person", "requested", "progress", "state_column")
     list_display_links = ("what",)
@@ -129,7 +138,10 @@ class ReplayAdmin(ReplayColumns, FilteredListAdmin):
         if replay.state not in _DRAFTS:
             messages.warning(request, _("This replay was already started. Nothing was started twice."))
             return redirect("admin:sync_personrequest_change", replay.pk)
-        form = TermsForm(request.POST if request.method == "POST" else None)
+        form = TermsForm(
+            request.POST if request.method == "POST" else None,
+            initial={"pace": request.GET.get("pace")},
+        )
         if request.method == "POST" and form.is_valid():
             return self._begin_replay(request, replay, form)
         return self.render_page(
@@ -190,7 +202,7 @@ class ReplayAdmin(ReplayColumns, FilteredListAdmin):
         return replay
 
     def run_action(self, request: HttpRequest, key: UUID, action: str) -> HttpResponse:
-        """Pause, continue, stop, approve or decline a replay, or select its failed events again."""
+        """Pause, continue, stop, approve or decline a replay, or select its failed or unsent events for another one."""
         decides = action in ("approve", "decline")
         if not any(
             map(request.user.has_perm, (MAY_REPLAY, MAY_APPROVE_REPLAY) if decides else (MAY_REPLAY,))
@@ -201,8 +213,8 @@ class ReplayAdmin(ReplayColumns, FilteredListAdmin):
         # Declining one's own replay withdraws it, which needs no permission to approve.
         permission = MAY_APPROVE_REPLAY if decides and not is_own else MAY_REPLAY
         self.require_permissions(request, permission)
-        if action == "again":
-            return self._select_failed(request, replay)
+        if action in _MEMBERS_TO_SEND:
+            return self._select_members(request, replay, _MEMBERS_TO_SEND[action](replay))
         person = acting_person(request)
         try:
             is_done = self._run_action(request, replay, person, action)
@@ -225,10 +237,12 @@ class ReplayAdmin(ReplayColumns, FilteredListAdmin):
             )
         return _ACTIONS[action](replay, person)
 
-    def _select_failed(self, request: HttpRequest, replay: PersonRequest) -> HttpResponseRedirect:
-        failed = still_failed_members(replay).values_list("event_id", flat=True)
+    def _select_members(
+        self, request: HttpRequest, replay: PersonRequest, members: QuerySet[PersonRequestMember]
+    ) -> HttpResponseRedirect:
+        events = members.values_list("event_id", flat=True)
         try:
-            chosen = select_events(require_staff_user(request), list(failed))
+            chosen = select_events(require_staff_user(request), list(events))
         except ReplayRefused as error:
             messages.error(request, str(error))
             return redirect("admin:sync_personrequest_change", replay.pk)

@@ -29,7 +29,7 @@ from console.ui.event_filters import NO_SYSTEMS, count_events_text, load_system_
 from console.ui.outcome_texts import describe_code
 from sync.models import MemberState, PersonRequest, PersonRequestMember, PersonRequestState, ReplayPace
 from sync.replays.decisions import ReplayTerms, start_replay
-from sync.replays.event_selection import TooManyEvents, is_too_large
+from sync.replays.event_selection import TooManyEvents, is_too_large, leave_rest
 
 SAMPLE_SIZE = 5
 
@@ -84,8 +84,16 @@ def confirm_context(request: HttpRequest, replay: PersonRequest, form: TermsForm
         "percent": settings.REPLAY_PAUSES_ABOVE,
         "limit": count_events_text(limit),
         "needs_second": needs_second,
+        "part": _part_text(replay, limit) if needs_second else "",
         "terms_form": form,
     }
+
+
+def _part_text(replay: PersonRequest, limit: int) -> str:
+    """Return the text of the button that sends as many events as need no approval; empty if it is not offered."""
+    if replay.makes_equal or not limit:
+        return ""
+    return _("Replay the first %(events)s") % {"events": count_events_text(limit)}
 
 
 def _page_title(replay: PersonRequest, *, is_counting: bool) -> str:
@@ -115,7 +123,8 @@ def _comparison_url(replay: PersonRequest) -> str:
 
 
 def _selected_pace(form: TermsForm) -> str:
-    return str(form["pace"].value() or ReplayPace.GENTLE)
+    pace = str(form["pace"].value())
+    return pace if pace in ReplayPace.values else ReplayPace.GENTLE
 
 
 def _skipped_rows(replay: PersonRequest) -> list[SkippedRow]:
@@ -146,8 +155,12 @@ def _sample_rows(replay: PersonRequest) -> list[tuple[PersonRequestMember, str]]
 
 
 def begin_replay(request: HttpRequest, replay: PersonRequest, form: TermsForm) -> PersonRequest:
-    """Start the confirmed replay. Raises ReplayAlreadyRequested and ReplayRefused."""
+    """Start the confirmed replay, or the part of it that needs no approval. Raises ReplayAlreadyRequested and
+    ReplayRefused.
+    """
     answer = form.cleaned_data
     limit = replay_limit(request.user, replay)
+    if "part" in request.POST and not replay.makes_equal:
+        leave_rest(replay, limit)
     terms = ReplayTerms(answer["reason"], ReplayPace(answer["pace"]), answer["pauses"], limit)
     return start_replay(replay, acting_person(request), terms)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, Exists, OuterRef, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -15,6 +15,7 @@ from console.base.decisions import deciders_text
 from console.replays.words import (
     ENDED_STATES,
     PACE_LABELS,
+    RESUME_LABELS,
     count_text,
     counts_by_state,
     ending_text,
@@ -36,7 +37,9 @@ from sync.models import (
     PersonRequestMember,
     PersonRequestState,
     ReplayPace,
+    SkipReason,
 )
+from sync.replays.batches import waits_for_systems
 from sync.replays.decisions import who_can_approve, why_not_approve
 from webhooks.models import State
 
@@ -78,6 +81,7 @@ def progress_context(request: HttpRequest, replay: PersonRequest) -> dict[str, A
     """Return the context of the page, by three statements on the replay's own rows and one for the names of systems."""
     systems = load_system_names()
     still_failed = count_still_failed(replay) if _is_over(replay) else 0
+    unsent = unsent_members(replay).count() if _is_over(replay) else 0
     return {
         "title": what_text(replay),
         "replay": replay,
@@ -86,6 +90,7 @@ def progress_context(request: HttpRequest, replay: PersonRequest) -> dict[str, A
         "now": timezone.now(),
         "what": filter_sentences(replay, systems),
         "pace": PACE_LABELS.get(replay.pace, ""),
+        "waits": _waiting_text(replay),
         "why_paused": pause_text(replay) if replay.state == PersonRequestState.PAUSED else "",
         "why_ended": ending_text(replay),
         "was_approved": replay.decided_by is not None and not was_declined(replay),
@@ -93,11 +98,12 @@ def progress_context(request: HttpRequest, replay: PersonRequest) -> dict[str, A
         "reasons": _failure_reasons(replay, systems),
         "last": _last_ended(replay, systems),
         "poll": _poll_seconds(replay),
-        "may": _allowed_actions(request, replay, still_failed),
+        "may": _allowed_actions(request, replay, still_failed, unsent),
         "why_not": why_not_approve(replay, require_staff_user(request)) if _awaits_approval(replay) else "",
         "deciders": deciders_text(who_can_approve(replay)) if _awaits_approval(replay) else "",
-        "paces": [(value, PACE_LABELS[value]) for value in (ReplayPace.GENTLE, ReplayPace.NORMAL)],
+        "paces": RESUME_LABELS.items(),
         "again": _replay_failed(still_failed),
+        "rest": _replay_unsent(unsent),
         "since": _no_longer_failed(replay.failed - still_failed) if _is_over(replay) else "",
         "left": count_text(replay, replay.waiting_count),
     }
@@ -110,7 +116,9 @@ def _poll_seconds(replay: PersonRequest) -> int:
     return 10 if replay.retrying or _awaits_approval(replay) else 0
 
 
-def _allowed_actions(request: HttpRequest, replay: PersonRequest, still_failed: int) -> dict[str, Any]:
+def _allowed_actions(
+    request: HttpRequest, replay: PersonRequest, still_failed: int, unsent: int
+) -> dict[str, Any]:
     """Return which actions the page offers to this person in the replay's state."""
     user, awaits_approval = request.user, _awaits_approval(replay)
     is_requester = replay.requested_by_id == user.pk
@@ -125,6 +133,7 @@ def _allowed_actions(request: HttpRequest, replay: PersonRequest, still_failed: 
         "decide": awaits_approval and not is_requester and user.has_perm("sync.approve_replay"),
         "withdraw": awaits_approval and is_requester,
         "again": may_replay and still_failed,
+        "rest": may_replay and unsent,
     }
 
 
@@ -206,6 +215,24 @@ def count_still_failed(replay: PersonRequest) -> int:
     return still_failed_members(replay).count() if replay.failed else 0
 
 
+def unsent_members(replay: PersonRequest) -> QuerySet[PersonRequestMember]:
+    """Select the events that an ended replay left: it was stopped before, or sent only a part. None of those that it
+    had to make for differences.
+    """
+    rest = Q(state=MemberState.WAITING) | Q(state=MemberState.SKIPPED, why=SkipReason.LATER)
+    return PersonRequestMember.objects.filter(rest, person_request=replay, event__isnull=False)
+
+
+def _waiting_text(replay: PersonRequest) -> str:
+    """Return why a running replay sends nothing at present; empty if it does."""
+    if replay.state != PersonRequestState.RUNNING or replay.pace != ReplayPace.ANSWERED:
+        return ""
+    members = PersonRequestMember.objects.filter(person_request=replay, state=MemberState.WAITING)
+    if not waits_for_systems(replay, members.order_by("event")[:1]):
+        return ""
+    return _("A system does not answer. The events are sent as soon as it answers again.")
+
+
 def _no_longer_failed(number: int) -> str:
     if not number:
         return ""
@@ -227,6 +254,13 @@ def _last_ended(replay: PersonRequest, systems: SystemNames) -> list[tuple[Perso
         (member, member_text(member.state, member.why, replay, systems), render_time(member.at))
         for member in rows
     ]
+
+
+def _replay_unsent(unsent: int) -> str:
+    text = ngettext(
+        "Replay %(number)s event that was not sent…", "Replay %(number)s events that were not sent…", unsent
+    )
+    return text % {"number": f"{unsent:,}"}
 
 
 def _replay_failed(failed: int) -> str:

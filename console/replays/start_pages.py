@@ -1,11 +1,13 @@
 """Start a replay from the pages of events: one event, the ticked ones, or all that match the filters."""
 
 from collections.abc import Mapping
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -57,8 +59,8 @@ def new_view(event_admin: AdminWithPages, request: HttpRequest) -> HttpResponse:
     return event_admin.render_page(request, "console/replays/new.html", context)
 
 
-def select_matching(request: HttpRequest, params: Mapping[str, str]) -> HttpResponseRedirect:
-    """Select the events that match these filters, and lead on to confirm."""
+def select_matching(request: HttpRequest, params: Mapping[str, str], pace: str = "") -> HttpResponseRedirect:
+    """Select the events that match these filters, and lead on to confirm, with this pace chosen."""
     try:
         replay = select_by_filter(require_staff_user(request), params)
     except InvalidFilter:
@@ -66,7 +68,8 @@ def select_matching(request: HttpRequest, params: Mapping[str, str]) -> HttpResp
     except TooManyEvents as error:
         messages.error(request, str(error))
         return redirect("admin:webhooks_event_changelist")
-    return redirect("admin:sync_personrequest_confirm", replay.uuid)
+    address = reverse("admin:sync_personrequest_confirm", args=[replay.uuid])
+    return redirect(f"{address}?{urlencode({'pace': pace})}" if pace else address)
 
 
 @admin_page("<int:pk>/replay/", "replay")

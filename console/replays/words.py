@@ -51,14 +51,22 @@ SKIP_REASONS: Mapping[str, object] = {
     SkipReason.SUCCEEDED: gettext_lazy("succeeded in the meantime"),
     SkipReason.IN_DELIVERY: gettext_lazy("a delivery for the entity has not ended"),
     SkipReason.OBSERVES: gettext_lazy("the route observes"),
+    SkipReason.LATER: gettext_lazy("left for another replay"),
 }
 PACE_LABELS: Mapping[str, object] = {
     ReplayPace.GENTLE: gettext_lazy("Gentle, 300 a minute"),
     ReplayPace.NORMAL: gettext_lazy("Normal, 1,200 a minute"),
     ReplayPace.FIRST: gettext_lazy("Send one first, then pause"),
+    ReplayPace.ANSWERED: gettext_lazy("Gentle, once the system answers again"),
 }
 ENDED_STATES = (PersonRequestState.FINISHED, PersonRequestState.STOPPING, PersonRequestState.STOPPED)
-_PER_MINUTE = {ReplayPace.GENTLE: 300, ReplayPace.NORMAL: 1_200}
+_PER_MINUTE = {ReplayPace.GENTLE: 300, ReplayPace.NORMAL: 1_200, ReplayPace.ANSWERED: 300}
+# The paces at which a paused replay can be resumed, and the texts of their buttons.
+RESUME_LABELS: Mapping[str, object] = {
+    ReplayPace.GENTLE: gettext_lazy("Resume, 300 a minute"),
+    ReplayPace.NORMAL: gettext_lazy("Resume, 1,200 a minute"),
+    ReplayPace.ANSWERED: gettext_lazy("Resume when the system answers again"),
+}
 
 
 def replay_mark(state: str) -> SafeString:

@@ -277,7 +277,9 @@ class Breaker(models.Model):
     successes = models.PositiveSmallIntegerField(default=0, help_text="deliveries since the pause ended")
     probe_failures = models.PositiveIntegerField(default=0, help_text="deliveries since the pause ended")
     code = models.CharField(max_length=48, blank=True, help_text="the failure that opened it")
-    status = models.PositiveSmallIntegerField(null=True, help_text="HTTP status of the response that opened it")
+    status = models.PositiveSmallIntegerField(
+        null=True, help_text="HTTP status of the response that opened it"
+    )
     opened_at = models.DateTimeField(null=True, help_text="the first of these pauses began")
     open_until = models.DateTimeField(null=True)
 

@@ -5,14 +5,15 @@ its lease has lost the job and sends nothing. After a crash before the commit no
 workers find the deliveries.
 
 New webhooks have priority: while an older delivery that is not a replay could run for the same target, nothing
-is sent, and only a few seconds of the pace are in progress at once.
+is sent, and only a few seconds of the pace are in progress at once. With the pace `answered`, nothing is sent while a
+circuit breaker is open or a person has paused one of the two connections.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from audit.entries.append import append_entries
@@ -25,6 +26,7 @@ from sync.deliveries.predicates import can_run, may_run_beside_others
 from sync.execution.executor import defer_to_workers
 from sync.jobs.running_job import RunningJob
 from sync.models import (
+    Connection,
     Delivery,
     MemberState,
     PersonRequest,
@@ -39,7 +41,12 @@ from sync.replays.requests import live_routes, mark_for_replay, replayed_entry
 from sync.replays.skip_rules import find_skipped
 from webhooks.models import Event
 
-EVENTS_PER_MINUTE = {ReplayPace.GENTLE: 300, ReplayPace.NORMAL: 1_200, ReplayPace.FIRST: 300}
+EVENTS_PER_MINUTE = {
+    ReplayPace.GENTLE: 300,
+    ReplayPace.NORMAL: 1_200,
+    ReplayPace.FIRST: 300,
+    ReplayPace.ANSWERED: 300,
+}
 # Seconds of its pace that may be in progress at once, so that new webhooks find the targets free.
 WINDOW_SECONDS = 5.0
 # Limits the burst after delayed steps.
@@ -87,6 +94,8 @@ def _send_batch(job: RunningJob, busy_targets: set[int]) -> list[int]:
         members = _select_members(replay, 2 * limit + _EXTRA_MEMBERS) if limit else []
         if not members or _must_yield(replay, members[:limit], busy_targets):
             return []
+        if replay.pace == ReplayPace.ANSWERED and waits_for_systems(replay, members[:limit]):
+            return []
         # Locks the job until the commit: a worker that slept past its lease fails here and sends nothing.
         job.renew_lease()
         sent = send_entities if replay.makes_equal else _send_events
@@ -132,6 +141,16 @@ def _must_yield(
         return replay.route is not None and replay.route.target_id in busy_targets
     deliveries = Delivery.objects.filter(event__in=[member.event_id for member in members])
     return deliveries.filter(target__in=busy_targets).exists()
+
+
+def waits_for_systems(replay: PersonRequest, members: Iterable[PersonRequestMember]) -> bool:
+    """True if a system of these members does not respond: its circuit breaker is open, or its connection is paused."""
+    is_silent = Q(breaker__open_until__gt=database_now()) | Q(paused_at__isnull=False)
+    silent = set(Connection.objects.filter(is_silent).values_list("pk", flat=True))
+    if not silent or replay.route is not None:
+        return replay.route is not None and bool(silent & {replay.route.identity_id, replay.route.target_id})
+    deliveries = Delivery.objects.filter(event__in=[member.event_id for member in members])
+    return deliveries.filter(Q(identity__in=silent) | Q(target__in=silent)).exists()
 
 
 def _record_sent(replay: PersonRequest, sent: SentMembers, now: datetime) -> list[int]:

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from sync.jobs import submission
 from sync.jobs.running_job import JobLost, RunningJob
-from sync.models import MemberState, PersonRequest, PersonRequestMember, PersonRequestState
+from sync.models import MemberState, PersonRequest, PersonRequestMember, PersonRequestState, SkipReason
 from sync.replays.requests import ReplayRefused
 from sync.replays.skip_rules import find_skipped
 from webhooks.models import Event
@@ -159,6 +159,23 @@ def freeze_selection(replay: PersonRequest) -> None:
     PersonRequest.objects.filter(pk=replay.pk, state=PersonRequestState.CHOOSING).update(
         state=PersonRequestState.CHOSEN, frozen_at=timezone.now()
     )
+    replay.refresh_from_db()
+
+
+def leave_rest(replay: PersonRequest, size: int) -> None:
+    """Skip all events of a selection that is not confirmed but the first `size`, in the order in which they are sent:
+    they are left for another replay.
+    """
+    with transaction.atomic():
+        chosen = PersonRequest.objects.select_for_update(no_key=True)
+        if not chosen.filter(pk=replay.pk, state=PersonRequestState.CHOSEN).exists():
+            return
+        waiting = PersonRequestMember.objects.filter(person_request=replay, state=MemberState.WAITING)
+        rest = list(waiting.order_by("event").values_list("pk", flat=True)[size:])
+        for start in range(0, len(rest), BATCH_SIZE):
+            batch = PersonRequestMember.objects.filter(pk__in=rest[start : start + BATCH_SIZE])
+            batch.update(state=MemberState.SKIPPED, why=SkipReason.LATER, at=timezone.now())
+        PersonRequest.objects.filter(pk=replay.pk).update(skipped=F("skipped") + len(rest))
     replay.refresh_from_db()
 
 

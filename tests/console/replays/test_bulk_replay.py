@@ -188,6 +188,27 @@ def test_above_the_limit_a_second_person_approves_on_the_page(db: None, settings
     assert len(entries("replay.approved")) == 1
 
 
+def test_events_above_the_limit_are_replayed_in_parts(db: None, settings: Any) -> None:
+    settings.REPLAY_LIMIT = 2
+    dead(3)
+    support = logged_in("support")
+    path = freeze_set(support)
+    assert (
+        '<button class="button" type="submit" name="part" value="1">Replay the first 2 events</button>'
+        in (text_of(support.get(path)))
+    )
+    page = support.post(path, {**TERMS, "part": "1"}, follow=True)
+    replay = PersonRequest.objects.get()
+    assert (replay.state, replay.waiting_count, replay.skipped) == (PersonRequestState.RUNNING, 2, 1)
+    assert "that were not sent" not in text_of(page)
+    address = f"/admin/sync/personrequest/{replay.uuid}"
+    page = support.post(f"{address}/stop/", follow=True)
+    PersonRequest.objects.update(state=PersonRequestState.STOPPED)
+    assert "Replay 3 events that were not sent…" in text_of(support.get(page.request["PATH_INFO"]))
+    rest = support.post(f"{address}/rest/")
+    assert "Request approval for 3 events" in text_of(support.get(rest["Location"]))
+
+
 def test_an_administrator_has_a_limit_of_their_own(db: None, settings: Any) -> None:
     settings.REPLAY_LIMIT, settings.REPLAY_LIMIT_ADMIN = 1, 3
     dead(3)
