@@ -6,7 +6,7 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -17,20 +17,20 @@ from console.base.admin_pages import admin_page
 from console.base.audit_trail import acting_person
 from console.base.read_only_admin import ReadOnlyAdmin
 from console.deliveries.manual_closing import PENDING_CLOSINGS, BackLink, close_selected
-from console.failures.failure_reasons import count_last_seven_days
+from console.failures.earlier_change import find_earlier_change
 from console.failures.forms import GROUP_FORM_ID, FailureDecisionForm, FailureNotesForm, posted_reason
-from console.failures.pages import failure_tabs, load_history
+from console.failures.incident import MAX_READ, load_incident
+from console.failures.pages import failure_tabs, load_history, replay_choices
 from console.failures.sentences import load_sentences, sentence_source
-from console.permissions import CONTENTS, MAY_CLOSE, MAY_TEND
-from console.ui.links import failed_group_query, replay_form_url
+from console.permissions import CONTENTS, MAY_CLOSE, MAY_REPLAY, MAY_TEND
+from console.replays.start_pages import select_matching
+from console.ui.links import failed_group_query
 from console.ui.outcome_texts import advise_after_cause, describe_failure, is_replayable
 from sync.models import FailureGroup, FailureGroupState
 from sync.models.failure import dead_deliveries_of
 from sync.operations.failure_decisions import decide_group, update_notes
 from sync.operations.held_deliveries import MAX_DELIVERIES, DecisionRefused
 from sync.operations.passed_causes import load_settings_changes
-
-_SAMPLE_SIZE = 5
 
 
 @admin.register(FailureGroup)
@@ -55,8 +55,8 @@ class FailureGroupAdmin(ReadOnlyAdmin):
 
     @admin_page("<int:pk>/decide/", "decide", button_on="change")
     def decide_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Acknowledge, resolve, ignore or reopen a group. POST only; `?replay=1` leads on to the replay of the
-        whole group.
+        """Acknowledge, resolve, ignore or reopen a group. POST only; `?replay=` a pace leads on to confirm the replay
+        of the whole group.
         """
         group = self._get_group(request, pk, MAY_TEND)
         form, notes_form = FailureDecisionForm(request.POST), FailureNotesForm(request.POST, group)
@@ -76,14 +76,15 @@ class FailureGroupAdmin(ReadOnlyAdmin):
                 )
         except DecisionRefused as error:
             return self._refusal_page(request, pk, error, care_form=form)
-        if request.GET.get("replay") and request.user.has_perm("webhooks.replay_event"):
-            return redirect(replay_form_url(failed_group_query(group)))
+        pace = request.GET.get("replay")
+        if pace and request.user.has_perm(MAY_REPLAY):
+            return select_matching(request, QueryDict(failed_group_query(group)).dict(), pace)
         messages.success(request, _("Saved."))
         return redirect("admin:sync_failuregroup_change", pk)
 
     @admin_page("<int:pk>/note/", "note", button_on="change")
     def note_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Save owner, note and known fix. POST only."""
+        """Save owner, note, known fix and ticket. POST only."""
         group = self._get_group(request, pk, MAY_TEND)
         if (refusal := self._save_notes(request, group)) is not None:
             return refusal
@@ -160,13 +161,8 @@ class FailureGroupAdmin(ReadOnlyAdmin):
         return self.render_detail(request, group, notes_form=FailureNotesForm(request.POST, group), **forms)
 
     def render_detail(self, request: HttpRequest, row: FailureGroup, **forms: Any) -> TemplateResponse:
-        failed = _count_failed(row)
-        sample = (
-            dead_deliveries_of(row)
-            .order_by("-settled_at", "-pk")
-            .select_related("event__source")[:_SAMPLE_SIZE]
-        )
-        passed = load_settings_changes().of_group(row)
+        incident, changes = load_incident(row), load_settings_changes()
+        failed, passed = incident.number, changes.of_group(row)
         words = advise_after_cause(describe_failure(row.code, row.connection), passed)
         context = {
             "title": words.title,
@@ -178,9 +174,10 @@ class FailureGroupAdmin(ReadOnlyAdmin):
             "sentence": load_sentences([row]).get(row.pk, "") if request.user.has_perm(CONTENTS) else "",
             "sentence_source": sentence_source(row),
             "is_waiting": row.state in (FailureGroupState.OPEN, FailureGroupState.ACKNOWLEDGED),
-            # The hourly counts may be older than the count of this moment.
-            "lately": min(count_last_seven_days(row, timezone.now()), failed) if failed else 0,
-            "sample": list(sample),
+            "incident": incident,
+            "earlier_change": find_earlier_change(row, incident.began_at, changes, request.user),
+            "most_read": MAX_READ,
+            "replays": replay_choices(row, failed),
             "query": failed_group_query(row),
             "most_closed": min(failed, MAX_DELIVERIES),
             "history": load_history(row),
@@ -195,13 +192,6 @@ class FailureGroupAdmin(ReadOnlyAdmin):
         return {
             "tend": request.user.has_perm(MAY_TEND),
             "close": request.user.has_perm(MAY_CLOSE) and request.user.has_perm("webhooks.view_event"),
-            "replay": request.user.has_perm("webhooks.replay_event"),
+            "replay": request.user.has_perm(MAY_REPLAY),
             "events": request.user.has_perm("webhooks.view_event"),
         }
-
-
-def _count_failed(group: FailureGroup) -> int:
-    """Count the group's failed deliveries; above the limit, return the number that a worker counted seconds ago."""
-    # One row more than the limit tells whether there are more than the count can say.
-    counted = dead_deliveries_of(group).order_by().values("pk")[: MAX_DELIVERIES + 1].count()
-    return counted if counted <= MAX_DELIVERIES else max(counted, group.number)

@@ -2,9 +2,12 @@
 
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from django import forms
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.core.validators import URLValidator
 from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -50,8 +53,16 @@ class FailureDecisionForm(forms.Form):
         return now + timedelta(days=int(days)) if ignored and days else None
 
 
+def validate_ticket_url(value: str) -> None:
+    """Refuse what is no complete address of a web page, or contains a password. Raises ValidationError."""
+    text = _("Enter the complete address of a web page. It begins with https:// or http://.")
+    URLValidator(schemes=["https", "http"], message=text)(value)
+    if "@" in urlsplit(value).netloc:
+        raise ValidationError(_("Enter the address without a user name and password."))
+
+
 class FailureNotesForm(forms.Form):
-    """The owner of a group, a note, and the known fix.
+    """The owner of a group, a note, the known fix, and the address of the ticket.
 
     Every button of the group's page sends these fields, so that no typed text is lost. Hidden fields say what the page
     showed: only what the person changed is saved, and only if no one else has changed it since.
@@ -76,9 +87,19 @@ class FailureNotesForm(forms.Form):
         help_text=_("Shown instead of the general advice, also if the group fails again."),
         show_hidden_initial=True,
     )
+    ticket_url = forms.CharField(
+        label=_("Ticket"),
+        max_length=300,
+        required=False,
+        widget=forms.URLInput,
+        validators=[validate_ticket_url],
+        help_text=_("The address of its page, for example https://tickets.example.com/4711."),
+        show_hidden_initial=True,
+    )
 
     def __init__(self, data: Any, group: FailureGroup) -> None:
-        initial = {"owner": group.owner_id, "note": group.note, "known_fix": group.known_fix}
+        names = ("note", "known_fix", "ticket_url")
+        initial = {"owner": group.owner_id, **{name: getattr(group, name) for name in names}}
         super().__init__(data, initial=initial)
         staff = get_user_model()._default_manager.filter(is_staff=True, is_active=True)
         people = list(staff.order_by("username").values_list("pk", "username")[:MAX_OWNERS])
@@ -115,8 +136,9 @@ class FailureNotesForm(forms.Form):
 
     def to_values(self) -> dict[str, Any]:
         """Return the changed values, as `sync.operations.failure_decisions` stores them."""
-        names = {"owner": "owner_id", "note": "note", "known_fix": "known_fix"}
-        return {names[name]: self.cleaned_data[name] for name in self.changed_data}
+        return {
+            "owner_id" if name == "owner" else name: self.cleaned_data[name] for name in self.changed_data
+        }
 
 
 def _as_sent(value: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.models import Case, QuerySet, Value, When
 from django.utils.functional import Promise
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from audit.entries.readable_rows import load_entries, parse_details
@@ -19,7 +20,7 @@ from console.ui.actors import load_person_names
 from console.ui.charts import percent_of_max
 from console.ui.links import failed_group_query, replay_form_url
 from console.ui.outcome_texts import advise_after_cause, describe_failure, is_worth_a_replay
-from sync.models import FailureDecision, FailureGroup, FailureGroupState
+from sync.models import FailureDecision, FailureGroup, FailureGroupState, ReplayPace
 from sync.operations.passed_causes import PassedCause, load_settings_changes
 
 MAX_LISTED = 200
@@ -91,6 +92,18 @@ def _order_worst_first(groups: QuerySet[FailureGroup]) -> QuerySet[FailureGroup]
     """Order open groups before acknowledged ones, then by number of failures."""
     place = Case(When(state=FailureGroupState.OPEN, then=Value(0)), default=Value(1))
     return groups.order_by(place, "-number", "-last_at", "pk")
+
+
+def replay_choices(group: FailureGroup, failed: int) -> list[tuple[str, str]]:
+    """Return the paces at which the page of a group offers to replay all of it, with the texts of their buttons."""
+    names = {"number": f"{failed:,}", "system": group.connection.name}
+    choices = [
+        (ReplayPace.FIRST.value, _("Replay first one…")),
+        (ReplayPace.GENTLE.value, _("Replay all %(number)s…") % names),
+        (ReplayPace.ANSWERED.value, _("Replay all when %(system)s answers again…") % names),
+    ]
+    # One event is the first and all.
+    return choices if failed > 1 else [(ReplayPace.GENTLE.value, _("Replay…")), choices[2]]
 
 
 MAX_ENTRIES = 20

@@ -73,6 +73,7 @@ def silence_limit(limit: timedelta | None) -> str:
 register.filter("moment", formatting.render_time)
 register.filter("clock", formatting.render_clock_time)
 register.filter("ago", formatting.render_age)
+register.filter("duration", formatting.long_duration)
 
 
 @register.filter

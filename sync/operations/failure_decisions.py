@@ -22,7 +22,7 @@ _ACTIONS = {
     FailureGroupState.RESOLVED: "failures.resolved",
     FailureGroupState.IGNORED: "failures.ignored",
 }
-_NOTE_FIELDS = ("owner_id", "note", "known_fix")
+_NOTE_FIELDS = ("owner_id", "note", "known_fix", "ticket_url")
 
 
 def decide_group(
@@ -74,7 +74,7 @@ def _newest_failure(group: FailureGroup) -> datetime:
 
 
 def update_notes(group: FailureGroup, notes: Mapping[str, Any], *, by: ActingPerson) -> bool:
-    """Set owner, note and known fix, those that `notes` has. Returns False if nothing changed.
+    """Set owner, note, known fix and ticket, those that `notes` has. Returns False if nothing changed.
 
     Notes may contain personal data: the audit log records that they changed, not the text. The owner is a key. Raises
     DecisionRefused if another person changed one of them since `group` was loaded.

@@ -6,11 +6,10 @@ from uuid import uuid4
 
 import pytest
 from django.test import Client
-from django.utils import timezone
 
 from audit.models import Entry
 from console.ui.outcome_texts import describe_code
-from sync.models import Delivery, FailureCount, FailureGroup, FailureGroupState
+from sync.models import Delivery, FailureGroup, FailureGroupState, PersonRequest
 from sync.operations.failure_groups import refresh_failure_groups
 from tests.support.builders.history import logged_in
 from tests.support.builders.overviews import a_failed_delivery
@@ -64,12 +63,13 @@ def test_taking_ownership_and_replaying_leads_to_the_replay_of_this_group(group:
     support = logged_in("support")
     shown = page(group, support)
     (decision,) = re.findall(
-        r'name="decision" value="(\w+)" formaction="[^"]+replay=1">Assign to me and replay 3…', shown
+        r'name="decision" value="(\w+)" form="group-form" formaction="[^"]+replay=gentle">Replay all 3…',
+        on_one_line(shown),
     )
-    answer = support.post(f"{LIST}{group.pk}/decide/?replay=1", {"decision": decision, "reason": ""})
-    assert answer["Location"] == (
-        "/admin/webhooks/event/replay/new/?state=dead&code=target-unavailable&target=shop"
-    )
+    answer = support.post(f"{LIST}{group.pk}/decide/?replay=gentle", {"decision": decision, "reason": ""})
+    replay = PersonRequest.objects.get()
+    assert answer["Location"] == f"/admin/sync/personrequest/{replay.uuid}/confirm/?pace=gentle"
+    assert replay.filter == {"state": "dead", "code": "target-unavailable", "target": "shop"}
     group.refresh_from_db()
     assert group.state == FailureGroupState.ACKNOWLEDGED, "nothing is replayed before it is confirmed"
 
@@ -80,7 +80,7 @@ def sent_by(shown: str) -> dict[str, str]:
         r'<input type="hidden" name="(initial-\w+)" value="([^"]*)" form="group-form">', on_one_line(shown)
     )
     fields = {name: unescape(value) for name, value in hidden}
-    assert set(fields) == {"initial-owner", "initial-note", "initial-known_fix"}
+    assert set(fields) == {"initial-owner", "initial-note", "initial-known_fix", "initial-ticket_url"}
     return {name.removeprefix("initial-"): value for name, value in fields.items()} | fields
 
 
@@ -90,7 +90,7 @@ def sent_by(shown: str) -> dict[str, str]:
     [
         ("note", {}, "/change/"),
         ("decide", {"decision": "resolved"}, "/change/"),
-        ("decide/?replay=1", {"decision": "acknowledged"}, "/replay/new/"),
+        ("decide/?replay=first", {"decision": "acknowledged"}, "/confirm/?pace=first"),
         ("close", {}, "/close/"),
     ],
 )
@@ -100,10 +100,10 @@ def test_every_button_of_the_page_saves_a_typed_note(
     support = logged_in("support")
     shown = page(group, support)
     assert len(re.findall(r'<(?:select|textarea) name="\w+"[^>]* form="group-form"', shown)) == 3
-    for action in ("decide", "note", "close", "decide/?replay=1"):
+    for action in ("decide", "note", "close", "decide/?replay=first"):
         assert f'action="{LIST}{group.pk}/{action}' in shown
     typed = {**sent_by(shown), "note": "Called them.\r\nBack at 3.", "reason": "I call them", **button}
-    path = path if path.endswith("1") else f"{path}/"
+    path = path if "?" in path else f"{path}/"
     answer = support.post(f"{LIST}{group.pk}/{path}", typed, follow=True)
     address = answer.redirect_chain[-1][0] if answer.redirect_chain else "/change/"
     assert leads_to in address
@@ -192,13 +192,10 @@ def test_closing_a_group_asks_for_confirmation_folds_a_long_list_and_returns_to_
 
 @pytest.mark.submission
 def test_the_page_counts_current_failures_before_the_next_recount(group: FailureGroup) -> None:
-    counted = {"connection": group.connection, "code": group.code, "number": 3}
-    FailureCount.objects.create(hour=timezone.now().replace(minute=0, second=0, microsecond=0), **counted)
     Delivery.objects.filter(code="target-unavailable").order_by("pk")[:1].get().delete()
     shown = page(group)
-    assert "Assign to me and replay 2…" in shown
+    assert "Replay all 2…" in shown
     assert "Close all 2…" in shown
-    assert "<dd>2 (2 in the last 7 days)</dd>" in shown
     Delivery.objects.filter(code="target-unavailable").delete()
     shown = page(group)
     assert "Close all" not in shown
