@@ -135,7 +135,7 @@ def problem_texts(comparison: Comparison, code: str) -> CodeTexts:
         return CodeTexts(_("The systems took too long to respond"), _("Try again later."), "")
     if code == "preview-paused":
         return CodeTexts(
-            _("The connection is paused"), _("It failed repeatedly, so the hub does not call it."), ""
+            _("The connection is failing"), _("It failed repeatedly, so the hub does not call it."), ""
         )
     system = comparison.identity if is_about_identity(code) else comparison.target
     return describe_code(code, system.name)

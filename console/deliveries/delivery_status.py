@@ -116,22 +116,17 @@ def _open_breaker_sentence(connection: Connection, clock: datetime) -> SafeStrin
     breaker = breaker_of(connection)
     assert breaker is not None, "it is open"
     assert breaker.open_until is not None, "it is open"
-    failures = ngettext("%(number)s failure", "%(number)s failures", breaker.failures)
+    errors = ngettext("%(number)s error", "%(number)s errors", breaker.failures)
     values = (
         connection.name,
+        errors % {"number": f"{breaker.failures:,}"},
+        describe_code(breaker.code, connection.name).title,
+        render_time(breaker.opened_at),
         render_time(breaker.open_until),
         time_until(breaker.open_until, clock),
-        failures % {"number": f"{breaker.failures:,}"},
-        describe_code(breaker.code, connection.name).title,
     )
-    if breaker.openings > 1:
-        text = _(
-            "{} is paused until {} ({}) after {}: {}; {} consecutive pauses. No retries are used in the meantime."
-        )
-        return format_html(text, *values, breaker.openings)
-    return format_html(
-        _("{} is paused until {} ({}) after {}: {}. No retries are used in the meantime."), *values
-    )
+    text = _("{} is failing: {} ({}) since {}; next check at {} ({}). No retries are used in the meantime.")
+    return format_html(text, *values)
 
 
 def _pause_sentence(blocker: PausedByPerson) -> SafeString:

@@ -232,7 +232,7 @@ def _problem(code: str, route: Route) -> CodeTexts:
         return CodeTexts(_("The systems took too long to respond"), _("Try again later."), "")
     if code == "preview-paused":
         text = _("It failed repeatedly, so the hub does not call it.")
-        return CodeTexts(_("The connection is paused"), text, "")
+        return CodeTexts(_("The connection is failing"), text, "")
     system = route.identity if code.startswith("identity-") else route.target
     return describe_code(code, system.name)
 

@@ -144,8 +144,6 @@ def _connection_title(status: ConnectionStatus) -> str:
             return _("%(name)s is slow.") % {"name": name}
         local = timezone.localtime(since)
         return _("%(name)s has been slow since %(time)s.") % {"name": name, "time": f"{local:%H:%M}"}
-    if status.health is ConnectionHealth.FAILING:
-        return _("%(name)s is failing.") % {"name": name}
     if status.is_recovering:
         return _("%(name)s is recovering.") % {"name": name}
-    return _("%(name)s is paused.") % {"name": name}
+    return _("%(name)s is failing.") % {"name": name}

@@ -189,7 +189,7 @@ def _problem(planned: PlannedPair, person: SamplePerson) -> CodeTexts:
         "mapping-failed": (_("This person can't be mapped"), person.detail),
         "preview-late": (_("The systems took too long to respond"), _("Try again later.")),
         "preview-paused": (
-            _("The connection is paused"),
+            _("The connection is failing"),
             _("It failed repeatedly, so the hub does not call it."),
         ),
     }

@@ -213,7 +213,7 @@ def _preview_problem(planned: PlannedDelivery) -> CodeTexts:
         return CodeTexts(_("The systems took too long to respond"), _("The preview timed out."), "")
     if planned.code == "preview-paused":
         return CodeTexts(
-            _("The connection is paused"),
+            _("The connection is failing"),
             _(
                 "It failed repeatedly, so the hub does not call it, not even for previews. A replay "
                 "waits until the connection has recovered."

@@ -32,9 +32,15 @@ def render_minute(at: datetime | None, now: datetime, absent: str = "–") -> st
     """Render a time within a day of `now` as `12:22`, any other with its date. The tooltip has the full time."""
     if at is None:
         return absent
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', _utc_text(at), _local_text(at), minute_text(at, now)
+    )
+
+
+def minute_text(at: datetime, now: datetime) -> str:
+    """Format a time within a day of `now` as `12:22`, any other with its date, in the person's zone."""
     local = timezone.localtime(at)
-    text = f"{local:%H:%M}" if abs(at - now) < timedelta(days=1) else f"{local:%Y-%m-%d %H:%M}"
-    return format_html('<time datetime="{}" title="{}">{}</time>', _utc_text(at), _local_text(at), text)
+    return f"{local:%H:%M}" if abs(at - now) < timedelta(days=1) else f"{local:%Y-%m-%d %H:%M}"
 
 
 def render_age(at: datetime | None, now: datetime | None = None, absent: str = "–") -> str | SafeString:

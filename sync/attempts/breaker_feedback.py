@@ -90,11 +90,11 @@ def _has_worked(
 
 def _collect_evidence(recorder: AttemptRecorder, has_succeeded: bool) -> RequestEvidence:
     """Return what the requests of an attempt show of one system."""
-    answered, failed = set(), ""
+    answered, failed, status = set(), "", None
     for recorded in recorder.calls:
         call = recorded.call
         if call.status is None or is_system_failure(call.error):
-            failed = call.purpose
+            failed, status = call.purpose, call.status
         else:
             answered.add(call.purpose)
-    return RequestEvidence(frozenset(answered), failed, has_succeeded)
+    return RequestEvidence(frozenset(answered), failed, has_succeeded, status)

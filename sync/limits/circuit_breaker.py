@@ -53,12 +53,14 @@ class RequestEvidence:
     """What the requests of one attempt show about one system.
 
     `answered` has the purposes of requests that were answered properly, `failed` the purpose of the last request that
-    failed. If `has_succeeded`, the whole attempt succeeded, so requests of other purposes work too.
+    failed, and `status` the HTTP status of its response, if there was one. If `has_succeeded`, the whole attempt
+    succeeded, so requests of other purposes work too.
     """
 
     answered: frozenset[str] = frozenset()
     failed: str = ""
     has_succeeded: bool = False
+    status: int | None = None
 
     @property
     def has_answered(self) -> bool:
@@ -196,7 +198,7 @@ def _close_breaker(breaker: Breaker) -> None:
     breaker.failures = breaker.successes = breaker.openings = 0
     breaker.purpose_failures = {}
     breaker.open_until = breaker.opened_at = None
-    breaker.code = ""
+    breaker.code, breaker.status = "", None
     append_entries(NewEntry(f"setting:connection:{breaker.pk}", "connection.resumed"))
 
 
@@ -221,6 +223,7 @@ def record_failure(connection: Connection, failure: SystemFailure, evidence: Req
             breaker.successes
         )
     if is_failing:
+        breaker.status = evidence.status
         _open_breaker(breaker, connection, failure)
     breaker.save()
     # Before the commit, another thread would only cache the old state again.

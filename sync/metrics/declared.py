@@ -142,12 +142,13 @@ EXPIRED_LEASES = _gauge(
 )
 CONNECTIONS = _gauge(
     "hub_connections",
-    "Connections by state: enabled, failing (the hub has paused it), paused (by a person), disabled",
+    "Connections by state: enabled, failing (its circuit breaker is not closed), paused (by a person, or because its "
+    "ids changed), disabled",
     "state",
 )
 FAILING = _gauge(
     "hub_connection_failing_seconds",
-    "Time for which a failing connection has been paused by the hub; only failing connections, at most 100",
+    "Time for which a connection has been failing; only failing connections, at most 100",
     "connection",
 )
 ALARMS = _gauge("hub_alarms", "Alarms that are active, snoozed ones included", "kind")

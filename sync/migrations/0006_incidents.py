@@ -1,3 +1,4 @@
+import django.core.validators
 from django.db import migrations, models
 
 
@@ -31,5 +32,20 @@ class Migration(migrations.Migration):
             model_name='personrequest',
             name='pace',
             field=models.CharField(blank=True, choices=[('gentle', 'gentle'), ('normal', 'normal'), ('first', 'send one first, then pause'), ('answered', 'gentle, once the system answers again')], default='', max_length=8),
+        ),
+        migrations.AlterField(
+            model_name='alarm',
+            name='kind',
+            field=models.CharField(choices=[('source-silent', 'source silent'), ('deliveries-late', 'deliveries late'), ('deliveries-dead', 'events failed'), ('deliveries-held', 'events held'), ('connection-paused', 'connection failing'), ('out-of-step', 'systems out of step'), ('comparison-failed', 'comparison failed'), ('comparison-late', 'comparison late'), ('catch-up-late', 'catch-up late'), ('ids-changed', 'ids of a target changed'), ('certificate-ending', 'client certificate expires soon'), ('certificate-expired', 'client certificate expired'), ('audit-unsealed', 'audit log not sealed'), ('audit-late', 'audit entries sealed late'), ('audit-foreign-rows', 'foreign rows in the audit log'), ('audit-unanchored', 'checkpoints not delivered'), ('audit-broken', 'audit log changed'), ('audit-unchecked', 'audit log not checked'), ('audit-unread', 'nobody can read the audit log'), ('logins-failing', 'failed logins'), ('addresses-unreadable', 'client addresses not readable'), ('break-glass', 'break-glass command used')], max_length=20),
+        ),
+        migrations.AlterField(
+            model_name='connection',
+            name='breaker_failures',
+            field=models.PositiveSmallIntegerField(default=10, validators=[django.core.validators.MinValueValidator(1)], verbose_name='stop sending after failures'),
+        ),
+        migrations.AlterField(
+            model_name='connection',
+            name='breaker_seconds',
+            field=models.PositiveIntegerField(default=15, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(600)], verbose_name='first check after (seconds)'),
         ),
     ]

@@ -15,7 +15,7 @@ class AlarmKind(models.TextChoices):
     DELIVERIES_LATE = "deliveries-late", _("deliveries late")
     DELIVERIES_DEAD = "deliveries-dead", _("events failed")
     DELIVERIES_HELD = "deliveries-held", _("events held")
-    CONNECTION_PAUSED = "connection-paused", _("connection paused")
+    CONNECTION_PAUSED = "connection-paused", _("connection failing")
     OUT_OF_STEP = "out-of-step", _("systems out of step")
     COMPARISON_FAILED = "comparison-failed", _("comparison failed")
     COMPARISON_LATE = "comparison-late", _("comparison late")

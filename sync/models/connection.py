@@ -100,13 +100,13 @@ CONNECTION_SETTINGS: Mapping[str, FieldSetting] = {
         rules=(translatable("It needs an identity service, and a list with `modified_since`."),),
     ),
     "breaker_failures": FieldSetting(
-        "The number of failures after which the connection is paused. Only failures of the system count, not those "
-        "of one record, and each response subtracts two.",
+        "The number of failures after which nothing is sent until a check succeeds. Only failures of the system count, "
+        "not those of one record, and each response subtracts two.",
         10,
     ),
     "breaker_seconds": FieldSetting(
-        "The duration of the first pause in seconds. Each further pause without a success in between is twice as "
-        "long, up to ten minutes.",
+        "The seconds until the first check of a failing system. Each further wait without a success in between is "
+        "twice as long, up to ten minutes.",
         15,
     ),
 }
@@ -165,12 +165,12 @@ class Connection(Pausable):
         validators=[MinValueValidator(1), MaxValueValidator(10_080)],
     )
     breaker_failures = models.PositiveSmallIntegerField(
-        "failures before a pause",
+        "stop sending after failures",
         default=10,
         validators=[MinValueValidator(1)],
     )
     breaker_seconds = models.PositiveIntegerField(
-        "first pause",
+        "first check after (seconds)",
         default=15,
         validators=[MinValueValidator(1), MaxValueValidator(600)],
     )

@@ -86,10 +86,10 @@ _RAISED_TEXTS: Mapping[str, _Template] = {
         ),
     ),
     AlarmKind.CONNECTION_PAUSED: _Template(
-        gettext_lazy("%(name)s is paused"),
+        gettext_lazy("%(name)s is failing"),
         gettext_lazy(
-            "It has been failing since %(began)s, so the hub has paused it. Its deliveries wait "
-            "without using retries."
+            "It has been failing since %(began)s. Its deliveries are on hold and use no retries; the hub checks it "
+            "again and again."
         ),
         gettext_lazy(
             "Ask its owner whether it is running, can be reached from the hub, and still accepts the "
@@ -307,7 +307,7 @@ _ENDED_TEXTS: Mapping[str, tuple[Any, Any]] = {
         gettext_lazy("The held deliveries were approved or rejected."),
     ),
     AlarmKind.CONNECTION_PAUSED: (
-        gettext_lazy("%(name)s was paused"),
+        gettext_lazy("%(name)s was failing"),
         gettext_lazy("It is used again, or was disabled."),
     ),
     AlarmKind.OUT_OF_STEP: (

@@ -19,7 +19,9 @@ MIN_CALLS_FOR_SLOW = 5
 
 
 class ConnectionHealth(Enum):
-    """Health of a connection."""
+    """Health of a connection. `FAILING`: it fails by itself, also while its circuit breaker is not closed. `PAUSED`: a
+    person paused it, or the hub did so because its ids changed.
+    """
 
     HEALTHY = "healthy"
     DEGRADED = "shaky"
@@ -31,8 +33,8 @@ class ConnectionHealth(Enum):
 
     @property
     def needs_attention(self) -> bool:
-        """True if a person should look now."""
-        return self in (ConnectionHealth.SLOW, ConnectionHealth.FAILING, ConnectionHealth.PAUSED)
+        """True if a person should look now, and nobody has decided it: not for a pause."""
+        return self in (ConnectionHealth.SLOW, ConnectionHealth.FAILING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +42,10 @@ class ConnectionFigures:
     """Request figures of one connection, of the current hour and possibly the one before.
 
     `failed_count` counts failures of the system itself; `p95` and `usual_p95` are in seconds, the latter of
-    the week before, None without requests. `paused_until` and `successes` come from the circuit breaker: None
-    while it is closed, in the past while it is half-open. `slow_since` is the start of the first slow hour in
-    a row.
+    the week before, None without requests. `is_paused`: a person paused it, or the hub because its ids changed.
+    `open_until` and the following come from the circuit breaker: None while it is closed, in the past while it is
+    half-open; `errors` that opened it, with the HTTP `status` or the `code` of the last one. `slow_since` is the start
+    of the first slow hour in a row.
     """
 
     is_enabled: bool = True
@@ -50,7 +53,12 @@ class ConnectionFigures:
     failed: int = 0
     p95: float | None = None
     usual_p95: float | None = None
-    paused_until: datetime | None = None
+    is_paused: bool = False
+    open_until: datetime | None = None
+    failing_since: datetime | None = None
+    errors: int = 0
+    status: int | None = None
+    code: str = ""
     successes: int = 0
     successes_needed: int = 8
     slow_since: datetime | None = None
@@ -65,12 +73,13 @@ def classify_health(figures: ConnectionFigures) -> ConnectionHealth:
     """Classify a connection. A state that stops deliveries outranks one that slows them."""
     if not figures.is_enabled:
         return ConnectionHealth.OFF
-    if figures.paused_until is not None:
+    if figures.is_paused:
         return ConnectionHealth.PAUSED
+    fails = figures.failed >= MIN_FAILURES and figures.failure_share >= FAILING_SHARE
+    if figures.open_until is not None or fails:
+        return ConnectionHealth.FAILING
     if not figures.calls:
         return ConnectionHealth.IDLE
-    if figures.failed >= MIN_FAILURES and figures.failure_share >= FAILING_SHARE:
-        return ConnectionHealth.FAILING
     if is_slow(figures.calls, figures.p95, figures.usual_p95):
         return ConnectionHealth.SLOW
     return ConnectionHealth.DEGRADED if figures.failure_share >= DEGRADED_SHARE else ConnectionHealth.HEALTHY

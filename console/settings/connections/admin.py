@@ -35,7 +35,7 @@ from console.settings.connections.page import (
 )
 from console.settings.connections.relink import may_relink, relink_view
 from console.settings.pause import count_waiting as count_on_hold
-from console.settings.pause import may_pause, pause_view, render_activity_pill, resume_view
+from console.settings.pause import may_pause, pause_view, resume_view
 from console.settings.preset_choice import preset_context
 from console.ui.charts import join_sparkline
 from console.ui.formatting import short_duration
@@ -141,8 +141,6 @@ class ConnectionAdmin(CheckedAddressesAdmin):
     @admin.display(description=gettext_lazy("health"))
     def health(self, connection: Any) -> SafeString:
         """Render the health pill, with a sentence unless the connection is healthy or idle."""
-        if connection.is_enabled and connection.paused_at is not None:
-            return render_activity_pill(connection)
         status: ConnectionStatus = connection.shown
         if status.health in (ConnectionHealth.HEALTHY, ConnectionHealth.IDLE):
             return status.health_pill
@@ -179,7 +177,6 @@ class ConnectionAdmin(CheckedAddressesAdmin):
                 "may_relink": may_relink(request, stored),
                 "held": count_on_hold(stored),
                 "has_unreadable_credentials": stored.read_credentials() is None,
-                "pause_pill": render_activity_pill(stored) if stored.paused_at else "",
             }
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -257,12 +254,12 @@ class ConnectionAdmin(CheckedAddressesAdmin):
 
     @admin_page("<int:pk>/try-now/", "try_now", button_on="change")
     def end_pause_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """End the pause of the connection's circuit breaker now. POST only."""
+        """Let deliveries try a failing system now. POST only."""
         connection: Connection = self.get_changeable(request, pk)
         if end_pause_now(connection, request_actor(request), client_address(request)):
-            messages.success(request, _("The pause has ended. The next delivery tests the connection."))
+            messages.success(request, _("The next delivery tests the connection now."))
         else:
-            messages.warning(request, _("The connection is no longer paused. Nothing was changed."))
+            messages.warning(request, _("The connection is no longer failing. Nothing was changed."))
         return redirect("admin:sync_connection_change", pk)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:

@@ -53,9 +53,9 @@ class ConnectionStatus:
 
     @property
     def is_recovering(self) -> bool:
-        """Return True if the pause is over and a few deliveries test the system."""
-        until = self.figures.paused_until
-        return self.health is ConnectionHealth.PAUSED and until is not None and until <= self.now
+        """Return True if the system answers again and a few deliveries test it."""
+        until = self.figures.open_until
+        return self.health is ConnectionHealth.FAILING and until is not None and until <= self.now
 
     @property
     def health_pill(self) -> SafeString:
@@ -113,7 +113,12 @@ def _build_status(connection: Connection, hours: Sequence[CallCount], now: datet
         failed=sum(hour.failed for hour in recent),
         p95=estimate_quantile(durations, 0.95),
         usual_p95=usual[0] if usual else None,
-        paused_until=breaker.open_until if breaker else None,
+        is_paused=connection.paused_at is not None,
+        open_until=breaker.open_until if breaker else None,
+        failing_since=breaker.opened_at if breaker else None,
+        errors=breaker.failures if breaker else 0,
+        status=breaker.status if breaker else None,
+        code=breaker.code if breaker else "",
         successes=breaker.successes if breaker else 0,
         successes_needed=SUCCESSES_TO_CLOSE,
     )

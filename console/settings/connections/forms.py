@@ -179,8 +179,8 @@ class ConnectionForm(DocumentForm):
             "concurrency": gettext_lazy("Concurrency"),
             "requests_per_second": gettext_lazy("Rate limit (per second)"),
             "catch_up_minutes": gettext_lazy("Catch up every (minutes)"),
-            "breaker_failures": gettext_lazy("Pause after failures"),
-            "breaker_seconds": gettext_lazy("First pause (seconds)"),
+            "breaker_failures": gettext_lazy("Stop sending after failures"),
+            "breaker_seconds": gettext_lazy("First check after (seconds)"),
         }
         help_texts = _HELP_TEXTS
         widgets: ClassVar = {

@@ -1,4 +1,5 @@
-"""Label and sentence for the health of a connection, from its figures. Pure: figures and `now` are passed in.
+"""Label and sentence for the health of a connection, from its figures. Pure: figures and `now` are passed in; times are
+in the person's zone.
 
 The overview, the list of connections and the page of each connection share these texts.
 """
@@ -8,7 +9,7 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from console.ui.formatting import long_duration, percent_text, short_duration
+from console.ui.formatting import long_duration, minute_text, percent_text, short_duration
 from sync.monitoring.connection_health import ConnectionFigures, ConnectionHealth, classify_health
 
 # The style, the symbol and the label of the pill.
@@ -17,37 +18,46 @@ HEALTH_PILLS = {
     ConnectionHealth.DEGRADED: ("warn", "!", gettext_lazy("Some failures")),
     ConnectionHealth.SLOW: ("warn", "◷", gettext_lazy("Slow")),
     ConnectionHealth.FAILING: ("bad", "✕", gettext_lazy("Failing")),
-    ConnectionHealth.PAUSED: ("bad", "‖", gettext_lazy("Paused")),
+    ConnectionHealth.PAUSED: ("warn", "‖", gettext_lazy("Paused")),
     ConnectionHealth.OFF: ("quiet", "⊘", gettext_lazy("Disabled")),
     ConnectionHealth.IDLE: ("quiet", "–", gettext_lazy("No traffic")),
 }
 
+_OTHER_SENTENCES = {
+    ConnectionHealth.PAUSED: gettext_lazy("Its deliveries wait until someone resumes it."),
+    ConnectionHealth.OFF: gettext_lazy("Disabled. Its deliveries fail until an administrator enables it."),
+    ConnectionHealth.IDLE: gettext_lazy("No requests in the last hour."),
+}
+
 
 def health_sentence(figures: ConnectionFigures, now: datetime) -> str:
-    """Describe the health in one sentence. `now` must come from the clock that set `paused_until`, the database's."""
+    """Describe the health in one sentence. `now` must come from the clock that set `open_until`, the database's."""
     health = classify_health(figures)
-    if health is ConnectionHealth.PAUSED:
-        return _paused_sentence(figures, now)
+    if health is ConnectionHealth.FAILING and figures.open_until is not None:
+        return open_breaker_sentence(figures, figures.open_until, now)
     if health in (ConnectionHealth.FAILING, ConnectionHealth.DEGRADED):
         return _failed_sentence(figures)
     if health is ConnectionHealth.SLOW:
         return _slow_sentence(figures)
     if health is ConnectionHealth.HEALTHY:
         return _healthy_sentence(figures)
-    if health is ConnectionHealth.OFF:
-        return _("Disabled. Its deliveries fail until an administrator enables it.")
-    return _("No requests in the last hour.")
+    return str(_OTHER_SENTENCES[health])
 
 
-def _paused_sentence(figures: ConnectionFigures, now: datetime) -> str:
-    assert figures.paused_until is not None, "it is paused"
-    left = (figures.paused_until - now).total_seconds()
+def open_breaker_sentence(figures: ConnectionFigures, open_until: datetime, now: datetime) -> str:
+    """Describe a circuit breaker that is not closed: `10 errors (503) since 22:06; next check in 25 s.`"""
+    left = (open_until - now).total_seconds()
     if left <= 0:
         numbers = {"successes": figures.successes, "enough": figures.successes_needed}
         return _("%(successes)d of %(enough)d test deliveries succeeded.") % numbers
-    return _("Paused after repeated failures. Next check in %(span)s.") % {
-        "span": long_duration(max(1, left))
-    }
+    text = ngettext(
+        "%(errors)s error (%(why)s) since %(time)s; next check in %(span)s.",
+        "%(errors)s errors (%(why)s) since %(time)s; next check in %(span)s.",
+        figures.errors,
+    )
+    why = figures.status or figures.code.partition("-")[2].replace("-", " ") or _("no response")
+    values = {"errors": f"{figures.errors:,}", "why": why, "span": long_duration(max(1, left))}
+    return text % {**values, "time": minute_text(figures.failing_since or now, now)}
 
 
 def _failed_sentence(figures: ConnectionFigures) -> str:

@@ -28,12 +28,11 @@ from console.settings.connections.connection_status import (
     waiting_text,
 )
 from console.settings.connections.connection_test import load_last_test
+from console.settings.connections.health import open_breaker_sentence
 from console.ui.charts import join_sparkline
-from console.ui.formatting import long_duration, percent_text, render_age, render_time, short_duration
-from console.ui.outcome_texts import describe_code
+from console.ui.formatting import percent_text, render_age, render_time, short_duration
 from sync.limits.breaker_status import BreakerMode, breaker_of, breaker_status
-from sync.limits.circuit_breaker import SUCCESSES_TO_CLOSE
-from sync.models import Breaker, Connection, Link
+from sync.models import Connection, Link
 from sync.monitoring.connection_health import ConnectionFigures
 
 MAX_RECORDS = 1_000
@@ -100,13 +99,13 @@ def page_context(request: HttpRequest, connection: Any, *, may_change: bool) -> 
     """Return the context of the page's template. The connection has `clock` and `running`. Four queries."""
     now = connection.clock
     attach_status([connection])
-    is_paused = connection.is_enabled and breaker_status(connection, now).mode is BreakerMode.NOTHING
+    is_open = connection.is_enabled and breaker_status(connection, now).mode is BreakerMode.NOTHING
     return {
         "status": connection.shown,
         "facts": _list_facts(connection, now),
         "unkept": count_unkept_fields(connection),
-        "may_try": is_paused and may_change,
-        "needs_administrator": is_paused and not may_change,
+        "may_try": is_open and may_change,
+        "needs_administrator": is_open and not may_change,
         "may_test": request.user.has_perm(MAY_TEST),
         "tested": load_last_test(connection, now),
     }
@@ -159,38 +158,26 @@ def _expiry_text(at: datetime, now: datetime) -> str | SafeString:
     return format_html("{} ({})", text, render_time(at))
 
 
-def breaker_text(connection: Connection, now: datetime) -> str | SafeString:
+def breaker_text(connection: Any, now: datetime) -> str | SafeString:
+    """Say whether the connection sends, and why not. Needs `attach_status`."""
     breaker, passing = breaker_of(connection), breaker_status(connection, now)
     if not connection.is_enabled:
         return _("Disabled: its deliveries fail.")
     if breaker is None or passing.until is None:
         return _sending_text(breaker.failures if breaker else 0, connection.breaker_failures)
-    if passing.mode is BreakerMode.PROBES:
-        values = {"successes": breaker.successes, "enough": SUCCESSES_TO_CLOSE}
-        return _("Recovering: %(successes)d of %(enough)d test deliveries succeeded.") % values
-    return _paused_text(breaker, passing.until, connection, now)
+    sentence = open_breaker_sentence(connection.shown.figures, passing.until, now)
+    return sentence if passing.mode is BreakerMode.NOTHING else f"{_('Recovering')}: {sentence}"
 
 
 def _sending_text(failures: int, limit: int) -> str:
     if not failures:
         return _("Yes")
     sentence = ngettext(
-        "Yes; %(number)s recent failure, pauses after %(limit)s.",
-        "Yes; %(number)s recent failures, pauses after %(limit)s.",
+        "Yes; %(number)s recent failure, stops after %(limit)s.",
+        "Yes; %(number)s recent failures, stops after %(limit)s.",
         failures,
     )
     return sentence % {"number": f"{failures:,}", "limit": f"{limit:,}"}
-
-
-def _paused_text(breaker: Breaker, until: datetime, connection: Connection, now: datetime) -> str:
-    sentence = ngettext(
-        "Paused after %(number)s failure (%(why)s). Next check in %(span)s.",
-        "Paused after %(number)s failures (%(why)s). Next check in %(span)s.",
-        breaker.failures,
-    )
-    left = max(1.0, (until - now).total_seconds())
-    why = describe_code(breaker.code, connection.name).title
-    return sentence % {"number": f"{breaker.failures:,}", "why": why, "span": long_duration(left)}
 
 
 def find_token_expiry(credentials: Mapping[str, str]) -> datetime | None:
@@ -224,7 +211,7 @@ def concurrency_text(connection: Any) -> str:
     """Say how many deliveries run now and how many may. The connection has `running` and `clock`."""
     limit = breaker_status(connection, connection.clock).delivery_limit(connection.concurrency)
     if limit == 0:
-        text = _("%(running)s running; none are started while it is paused")
+        text = _("%(running)s running; none are started while it is failing")
     elif limit is None:
         text = _("%(running)s running; no limit")
     else:

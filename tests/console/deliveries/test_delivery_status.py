@@ -94,7 +94,7 @@ def test_a_delivery_that_crashed_workers_runs_in_a_process_of_its_own(support: C
 
 
 @pytest.mark.submission
-def test_a_paused_connection_is_shown_as_the_reason_with_its_end(support: Client) -> None:
+def test_a_failing_connection_is_shown_as_the_reason_with_its_next_check(support: Client) -> None:
     delivery = waiting()
     text = text_of(support, delivery.event)
     assert "Waiting for" not in text
@@ -102,7 +102,9 @@ def test_a_paused_connection_is_shown_as_the_reason_with_its_end(support: Client
     paused(2 * MINUTE)
     text = text_of(support, delivery.event)
     assert re.search(
-        r"The shop is paused until [\d-]+ [\d:]+ UTC \(in \d[^)]*\) after 5 failures: The shop is unav", text
+        r"The shop is failing: 5 errors \(The shop is unavailable\) since [^;]+; next check at "
+        r"[\d-]+ [\d:]+ UTC \(in \d",
+        text,
     )
     assert re.search(r"Next attempt in \d", text)
     assert "2 of 8 automatic attempts used; 6 attempts left" in text

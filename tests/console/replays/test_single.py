@@ -156,7 +156,7 @@ def test_previews_send_nothing_to_a_paused_connection(hub: Hub) -> None:
     invalidate_breakers()
     request_count = len(hub.shop.read_journal())
     page = logged_in("support").get(page_of(event))
-    assert "The connection is paused" in text_of(page)
+    assert "The connection is failing" in text_of(page)
     assert len(hub.shop.read_journal()) == request_count
 
 

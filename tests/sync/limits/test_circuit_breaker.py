@@ -43,17 +43,17 @@ def test_no_process_is_started_for_a_blocked_delivery(cautious: Hub) -> None:
 @pytest.mark.submission_rows(2)
 @pytest.mark.promise("I11")
 @pytest.mark.parametrize(
-    ("side", "fault", "word"),
+    ("side", "fault", "word", "status"),
     [
-        ("identity", {"kind": "error", "status": 401}, "credentials"),
-        ("identity", {"kind": "drop"}, "unavailable"),
-        ("shop", {"kind": "throttle"}, "throttled"),
-        pytest.param("shop", {"kind": "hang"}, "timeout", marks=pytest.mark.nightly),
+        ("identity", {"kind": "error", "status": 401}, "credentials", 401),
+        ("identity", {"kind": "drop"}, "unavailable", None),
+        ("shop", {"kind": "throttle"}, "throttled", 429),
+        pytest.param("shop", {"kind": "hang"}, "timeout", None, marks=pytest.mark.nightly),
     ],
     ids=["credentials", "dropped", "throttled", "hanging"],
 )
 def test_a_breaker_opens_after_consecutive_failures_of_the_system(
-    cautious: Hub, side: str, fault: dict[str, Any], word: str
+    cautious: Hub, side: str, fault: dict[str, Any], word: str, status: int | None
 ) -> None:
     getattr(cautious, side).faults.add_from_json(fault)
     slug, code = ("aurora", f"identity-{word}") if side == "identity" else ("shop", f"target-{word}")
@@ -66,7 +66,7 @@ def test_a_breaker_opens_after_consecutive_failures_of_the_system(
         answers.append(send_and_wait(cautious, user))
     assert answers == [(424, code)] * ENOUGH_FAILURES
     opened = breaker(slug)
-    assert opened.code == code
+    assert (opened.code, opened.status) == (code, status)
     assert not is_open("shop" if side == "identity" else "aurora")
 
 

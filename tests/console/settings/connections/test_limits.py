@@ -59,7 +59,11 @@ def of_route(of: Connection) -> Route:
         (None, "– No traffic", "Sending Yes Waiting"),
         ({"open_until": None, "opened_at": None, "failures": 2}, "– No traffic", "2 recent failures, .* 10"),
         ({"open_until": None, "opened_at": None, "failures": 0}, "– No traffic", "Sending Yes Waiting"),
-        ({}, r"‖ Paused .* (5\d|60) s\.", r"Paused after 5 failures .* (5\d|60) s\."),
+        (
+            {},
+            r"✕ Failing 5 errors \(timeout\) since \S+; next check in (5\d|60) s\.",
+            r"Sending 5 errors \(timeout\) since \S+; next check in (5\d|60) s\.",
+        ),
         ({"until": -MINUTE, "successes": 3}, "↻ Recovering 3 of 8", "Recovering: 3 of 8"),
     ],
 )
@@ -138,5 +142,5 @@ def test_breakers_are_hidden_without_permission(shop: Connection) -> None:
     user = User.objects.get()
     user.user_permissions.add(Permission.objects.get(codename="view_connection"))
     for address in (LIST, f"{LIST}{shop.pk}/change/"):
-        assert "Paused" not in text_of(client, address)
-        assert "Paused after" not in text_of(client, address)
+        assert "next check" not in text_of(client, address)
+        assert "Failing" not in text_of(client, address)

@@ -36,9 +36,23 @@ EARLIER, LATER = NOON - timedelta(seconds=1), NOON + timedelta(seconds=45)
         (ConnectionFigures(calls=4, p95=9.0, usual_p95=0.2), ConnectionHealth.HEALTHY, ""),
         (ConnectionFigures(calls=100, p95=4.9), ConnectionHealth.HEALTHY, ""),
         (ConnectionFigures(calls=100, p95=6.0), ConnectionHealth.SLOW, "6.0 s"),
-        (ConnectionFigures(calls=100, failed=90, paused_until=LATER), ConnectionHealth.PAUSED, "45 s"),
-        (ConnectionFigures(paused_until=EARLIER, successes=3), ConnectionHealth.PAUSED, "3 of 8"),
-        (ConnectionFigures(is_enabled=False, calls=9, paused_until=LATER), ConnectionHealth.OFF, ""),
+        (
+            ConnectionFigures(open_until=LATER, failing_since=EARLIER, errors=10, status=503),
+            ConnectionHealth.FAILING,
+            f"10 errors (503) since {EARLIER:%H:%M}; next check in 45 s.",
+        ),
+        (
+            ConnectionFigures(open_until=LATER, errors=1, code="target-timeout"),
+            ConnectionHealth.FAILING,
+            "1 error (timeout)",
+        ),
+        (ConnectionFigures(open_until=EARLIER, successes=3), ConnectionHealth.FAILING, "3 of 8"),
+        (
+            ConnectionFigures(open_until=LATER, is_paused=True),
+            ConnectionHealth.PAUSED,
+            "until someone resumes it",
+        ),
+        (ConnectionFigures(is_enabled=False, calls=9, open_until=LATER), ConnectionHealth.OFF, ""),
     ],
 )
 def test_the_figures_determine_the_health_and_its_sentence(
