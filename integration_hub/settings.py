@@ -79,6 +79,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "integration_hub.middleware.RequestMetricsMiddleware",
     "integration_hub.middleware.RequestIdMiddleware",
+    "console.middleware.CompressedPages",
     "integration_hub.middleware.ConnectionReleaseMiddleware",
     "integration_hub.middleware.ProblemJsonMiddleware",
     "django.middleware.security.SecurityMiddleware",
