@@ -17,6 +17,7 @@ from console.base.downloads import DownloadableListAdmin, download_buttons
 from console.base.filtered_list import FilteredPageAdmin
 from console.base.forms import parse_pk
 from console.deliveries.manual_closing import close_view
+from console.events.columns import choose_columns
 from console.events.detail_page import build_event_page
 from console.events.list_page import build_event_list, count_newer_events
 from console.events.saved_views import remove_view, save_view
@@ -24,6 +25,7 @@ from console.payloads.reveal import reveal_view
 from console.permissions import CONTENTS, MAY_CLOSE, MAY_EXPORT, MAY_REPLAY, MAY_SHARE
 from console.replays.start_pages import new_view, replay_view, select_matching
 from console.ui.event_filters import EVENT_FILTERS
+from console.ui.event_names import event_name
 from console.ui.keyset import PAGE_SIZE
 from console.ui.links import entity_url
 from exports.list_export import EVENT_EXPORT
@@ -37,7 +39,7 @@ _CLOSABLE = (State.DEAD, State.HELD, State.RETRYING)
 class EventAdmin(FilteredPageAdmin, DownloadableListAdmin):
     """Events are read-only; a replay and closing are all that can be done with one."""
 
-    pages = (new_view, replay_view, close_view, reveal_view, save_view, remove_view)
+    pages = (new_view, replay_view, close_view, reveal_view, save_view, remove_view, choose_columns)
     filters = EVENT_FILTERS
     list_export = EVENT_EXPORT
     parse_public_id = staticmethod(from_reference)
@@ -92,7 +94,8 @@ class EventAdmin(FilteredPageAdmin, DownloadableListAdmin):
         page = build_event_page(row, request)
         back = self.filters.build_query(dict(parse_qsl(request.GET.get("list", ""))))
         context = {
-            "title": f"{row.event_type} {row.entity_type}",
+            "title": event_name(row.event_type, row.entity_type),
+            "event_code": f"{row.event_type} {row.entity_type}",
             "subtitle": row.entity_id,
             "entity_url": entity_url(row.entity_type, row.entity_id),
             "list_query": back if back != "?" else "",

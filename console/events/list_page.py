@@ -1,22 +1,37 @@
 """Build the page of the event list: rows, filter chips and tabs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db import connection
 from django.http import HttpRequest, QueryDict
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from config_schema.codes.codes import is_about_identity
-from console.events.list_query import COUNT_LIMIT, count_newer, fetch_events, has_events, page_count_label
+from console.events.attempts import is_found_by_hub
+from console.events.columns import ColumnChoice, column_choices
+from console.events.list_figures import ListFigures, load_list_figures
+from console.events.list_query import (
+    COUNT_LIMIT,
+    count_newer,
+    count_text,
+    estimate_text,
+    fetch_events,
+    has_events,
+)
 from console.events.list_views import search_sentence, view_tabs
+from console.events.row_details import NO_DETAILS, RowDetails, load_row_details
 from console.events.saved_views import saved_views
+from console.permissions import CONTENTS
 from console.ui.event_filters import EVENT_FILTERS
+from console.ui.event_names import event_name
 from console.ui.filter_set import FilteredPage
 from console.ui.filters import FilterChip, ViewTab
-from console.ui.formatting import time_until
+from console.ui.formatting import long_duration, time_until
 from console.ui.keyset import BY_RECEIVED_TIME, Cursor, KeysetPage, PageRequest
 from console.ui.outcome_texts import explain_outcome, explain_pause
 from sync.models import SUCCESS_STATES
@@ -24,12 +39,27 @@ from sync.search.event_filter import EventFilter
 from sync.search.time_ranges import InvalidFilter
 from webhooks.models import State
 
+# What the newest attempt found is the reason for these. An event that is retried says when.
+_ANSWERED_STATES = (State.DEAD, State.HELD)
+
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
+    """A row of the list. `name`: of the person, group or file, for people who may see payload contents; empty if it is
+    not known. `reason`: why it did not succeed, in the words of the system if they are known; `explanation` is the
+    tooltip with all of it.
+    """
+
     event: Any
     reason: str
     next_try: str
+    explanation: str = ""
+    name: str = ""
+    fields: Sequence[str] = ()
+
+    @property
+    def title(self) -> str:
+        return event_name(self.event.event_type, self.event.entity_type)
 
     @property
     def short_reference(self) -> str:
@@ -47,7 +77,9 @@ class EventList(FilteredPage):
 
     event_filter: EventFilter
     count: str
+    headline: str
     tabs: Sequence[ViewTab]
+    columns: Sequence[ColumnChoice]
     newest: str
     excluding: Sequence[FilterChip]
 
@@ -61,6 +93,11 @@ class EventList(FilteredPage):
         return "?" + urlencode({"list": self.query[1:]}) if self.params else ""
 
     @property
+    def shown_columns(self) -> Sequence[str]:
+        """Return the names of the chosen columns that are shown."""
+        return [column.name for column in self.columns if column.is_shown]
+
+    @property
     def own_view(self) -> ViewTab | None:
         return next((tab for tab in self.tabs if tab.is_current and tab.key), None)
 
@@ -68,13 +105,16 @@ class EventList(FilteredPage):
 def build_event_list(request: HttpRequest) -> EventList:
     asked, now = EVENT_FILTERS.read_request(request.GET), timezone.now()
     page = fetch_events(asked.resolved, asked.page_request)
-    fields = asked.page_fields(page)
+    details = load_row_details(page.rows, with_contents=request.user.has_perm(CONTENTS))
+    figures, fields = load_list_figures(asked.resolved), asked.page_fields(page)
     return EventList(
         **fields,
         event_filter=asked.resolved,
-        rows=[_event_row(event, now) for event in page.rows],
-        count=page_count_label(asked.resolved, page),
-        tabs=view_tabs(fields["query"], _tab_counts(), saved_views(request.user)),
+        rows=[_event_row(event, details.get(event.pk, NO_DETAILS), now) for event in page.rows],
+        count=_count_label(asked.resolved, page, figures),
+        headline=_headline(figures, now),
+        tabs=view_tabs(fields["query"], _tab_counts(figures), saved_views(request.user)),
+        columns=column_choices(request),
         newest=_newer_query(page, asked.page_request, fields["query"]),
         excluding=() if page.rows or asked.problem else _excluding_chips(fields["chips"]),
     )
@@ -101,35 +141,65 @@ def _newer_query(page: KeysetPage, page_request: PageRequest, query: str) -> str
     return f"{query}&newer={newest}" if newest else ""
 
 
-def _tab_counts() -> dict[str, str]:
-    """Return the bounded counts of the tabs, by one statement."""
-    dead, held, retrying = _count_states(State.DEAD, State.HELD, State.RETRYING)
-    return {"attention": _bounded_count(dead + held), "retrying": _bounded_count(retrying)}
+def _count_label(event_filter: EventFilter, page: KeysetPage, figures: ListFigures) -> str:
+    """Return the number of events as text: exact for a single page, an estimate without filters; empty if it is not
+    known.
+    """
+    if page.older_cursor is None and page.newer_cursor is None:
+        return count_text(len(page.rows))
+    if not event_filter.is_restricted:
+        return estimate_text(figures.oldest_key, figures.newest_key)
+    return "" if figures.listed is None else count_text(figures.listed)
 
 
-def _count_states(*states: str) -> Sequence[int]:
-    """Count the events in each of these states, up to the limit."""
-    # The LIMIT in each part bounds the count: it never reads more index entries than it can show.
-    part = "(SELECT count(*) FROM (SELECT 1 FROM webhooks_event WHERE state = %s LIMIT %s) AS counted)"
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT {', '.join([part] * len(states))}",
-            [value for state in states for value in (state, COUNT_LIMIT + 1)],
-        )
-        counts: Sequence[int] = cursor.fetchone()
-    return counts
+def _headline(figures: ListFigures, now: datetime) -> str:
+    """Return the sentence that matters most about all events."""
+    if not figures.needing_attention or figures.oldest is None:
+        return _("Nothing needs attention.") if figures.newest_key else ""
+    text = ngettext(
+        "%(count)s event needs attention, oldest %(age)s.",
+        "%(count)s events need attention, oldest %(age)s.",
+        figures.needing_attention,
+    )
+    age = long_duration((now - figures.oldest).total_seconds())
+    return text % {"count": _bounded_count(figures.needing_attention), "age": age}
+
+
+def _tab_counts(figures: ListFigures) -> dict[str, str]:
+    return {
+        "attention": _bounded_count(figures.needing_attention),
+        "retrying": _bounded_count(figures.by_state[State.RETRYING]),
+    }
 
 
 def _bounded_count(count: int) -> str:
     return f"{COUNT_LIMIT:,}+" if count > COUNT_LIMIT else f"{count:,}" if count else ""
 
 
-def _event_row(event: Any, now: Any) -> EventRow:
-    system = event.identity if is_about_identity(event.code) else event.target
-    words = explain_pause() if event.is_paused else explain_outcome(event.state, event.code, system or "")
+def _event_row(event: Any, details: RowDetails, now: datetime) -> EventRow:
+    system = (event.identity if is_about_identity(event.code) else event.target) or ""
+    words = explain_pause() if event.is_paused else explain_outcome(event.state, event.code, system)
     is_ahead = event.state == State.RETRYING and event.next_at is not None
-    return EventRow(
+    row = EventRow(
         event=event,
         reason="" if event.state in SUCCESS_STATES else words.title,
         next_try=time_until(event.next_at, now) if is_ahead else "",
+        name=details.name,
+        fields=details.fields,
     )
+    if not row.reason or event.is_paused or event.state not in _ANSWERED_STATES or not details.messages:
+        return replace(row, explanation=row.reason and f"{row.reason}. {words.detail}")
+    return replace(
+        row,
+        reason=_stated_reason(event.code, system, details),
+        explanation=" ".join((f"{words.title}:", *details.messages)),
+    )
+
+
+def _stated_reason(code: str, system: str, details: RowDetails) -> str:
+    """Return the first message about an event, with the system that said it. The column before names the field."""
+    field = details.fields[0] if details.fields else ""
+    message = details.messages[0].removeprefix(f"{field}: ") if field else details.messages[0]
+    if is_found_by_hub(code):
+        return message[:1].upper() + message[1:]
+    return f"{system}: “{message}”" if system else f"“{message}”"

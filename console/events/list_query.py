@@ -21,15 +21,14 @@ def fetch_events(event_filter: EventFilter, page_request: PageRequest) -> Keyset
     """Fetch a page of at most 50 events, by one statement for each selected state. Raises DamagedValue if one cannot be
     read.
 
-    Each event carries `attempt_count`, `next_at`, `was_replayed`, `is_paused`, and the names `identity` and `target` of
-    the connections of its deliveries.
+    Each event carries `attempt_count`, `next_at`, `was_replayed`, `is_paused`, and of the delivery that decided its
+    state the key `route_key` of the route and the names `identity` and `target` of the connections.
     """
     return BY_RECEIVED_TIME.fetch_page(page_request, partial(_fetch_rows, event_filter))
 
 
 def _fetch_rows(event_filter: EventFilter, condition: Q, order: Sequence[str], limit: int) -> list[Any]:
-    # One query a state: each state has its index in this order, several states together have none.
-    parts = _filters_by_state(event_filter)
+    parts = split_by_index(event_filter)
     events = [
         event
         for part in parts
@@ -56,31 +55,26 @@ def _annotate_deliveries(events: QuerySet[Event]) -> QuerySet[Any]:
         next_at=Subquery(retried.values("due_at")[:1]),
         was_replayed=Exists(replayed),
         is_paused=Exists(undue.filter(paused)),
+        route_key=Subquery(deciding.values("route_id")[:1]),
         identity=Subquery(deciding.values("identity__name")[:1]),
         target=Subquery(deciding.values("target__name")[:1]),
     )
 
 
-def _filters_by_state(event_filter: EventFilter) -> list[EventFilter]:
+def split_by_index(event_filter: EventFilter) -> list[EventFilter]:
+    """Split a filter for several states into one for each: each has its index, several together have none."""
     return [event_filter.with_state(state) for state in event_filter.matching_states] or [event_filter]
 
 
 def count_newer(event_filter: EventFilter, cursor: Cursor) -> int:
     """Count the events of this list received since the cursor, at most 100 of each state."""
     newer = Event.objects.filter(BY_RECEIVED_TIME.newer_than(cursor)).order_by().values("pk")
-    return sum(part.apply_to(newer)[:100].count() for part in _filters_by_state(event_filter))
+    return sum(part.apply_to(newer)[:100].count() for part in split_by_index(event_filter))
 
 
 def has_events(event_filter: EventFilter) -> bool:
     """Return True if any event matches, by at most one statement for each state."""
-    return any(part.apply_to(Event.objects.order_by()).exists() for part in _filters_by_state(event_filter))
-
-
-def page_count_label(event_filter: EventFilter, rows: KeysetPage) -> str:
-    """Return the number of events as text: exact for a single page, else as `filter_count_label`."""
-    if rows.older_cursor is None and rows.newer_cursor is None:
-        return _count_text(len(rows.rows))
-    return filter_count_label(event_filter)
+    return any(part.apply_to(Event.objects.order_by()).exists() for part in split_by_index(event_filter))
 
 
 def filter_count_label(event_filter: EventFilter) -> str:
@@ -89,17 +83,19 @@ def filter_count_label(event_filter: EventFilter) -> str:
     Empty if no index could end the count early.
     """
     if not event_filter.is_restricted:
-        first, last = _pk_range()
-        return gettext("about %(count)s events") % {"count": f"{round_estimate(last - first + 1):,}"}
-    if not _is_counted_by_one_index(event_filter):
+        return estimate_text(*_pk_range())
+    if not is_counted_by_one_index(event_filter):
         return ""
     total = 0
-    for part in _filters_by_state(event_filter):
+    for part in split_by_index(event_filter):
         matching = part.apply_to(Event.objects.order_by().values("pk"))
         total += matching[: COUNT_LIMIT + 1 - total].count() if total <= COUNT_LIMIT else 0
-    if total > COUNT_LIMIT:
-        return gettext("more than %(count)s events") % {"count": f"{COUNT_LIMIT:,}"}
-    return _count_text(total)
+    return count_text(total)
+
+
+def estimate_text(first: int, last: int) -> str:
+    """Return the number of all events as text, from their first and last primary key."""
+    return gettext("about %(count)s events") % {"count": f"{round_estimate(last - first + 1):,}"}
 
 
 def round_estimate(count: int) -> int:
@@ -107,7 +103,8 @@ def round_estimate(count: int) -> int:
     return count if count < COUNT_LIMIT else round(count, 2 - len(str(count)))
 
 
-def _is_counted_by_one_index(event_filter: EventFilter) -> bool:
+def is_counted_by_one_index(event_filter: EventFilter) -> bool:
+    """Return True if one index finds the events of each part of a filter, so that a limit ends a count early."""
     # An entity or a search term selects few events, whatever else is filtered.
     if event_filter.entity_id or event_filter.q:
         return True
@@ -119,7 +116,10 @@ def _is_counted_by_one_index(event_filter: EventFilter) -> bool:
     )
 
 
-def _count_text(count: int) -> str:
+def count_text(count: int) -> str:
+    """Return a number of events as text: exact up to 1,000."""
+    if count > COUNT_LIMIT:
+        return gettext("more than %(count)s events") % {"count": f"{COUNT_LIMIT:,}"}
     return ngettext("%(count)d event", "%(count)d events", count) % {"count": count}
 
 

@@ -83,6 +83,7 @@ def compared(at: datetime | None) -> SafeString:
 
 
 register.filter("state_pill", outcome_texts.render_state_pill)
+register.filter("short_state_pill", outcome_texts.render_short_state_pill)
 
 
 @register.filter

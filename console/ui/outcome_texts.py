@@ -52,6 +52,12 @@ def render_state_pill(state: str) -> SafeString:
     return render_pill(state, _STATE_SYMBOLS.get(state, "?"), state_name(state))
 
 
+def render_short_state_pill(state: str) -> SafeString:
+    """Render a state for a narrow column: as `render_state_pill`, but always with one word."""
+    label = str(State(state).label).capitalize() if state in State.values else state
+    return render_pill(state, _STATE_SYMBOLS.get(state, "?"), label)
+
+
 def state_name(state: str) -> str:
     """Return the console's name of a state; an unknown state is returned as it is."""
     if state == State.HELD:

@@ -109,7 +109,7 @@ def staged(hub: Hub, site: str, now: datetime, events: int = 3000) -> Stage:
         stage.people[role].save()
         stage.people[role].groups.add(*(Group.objects.get(name=group) for group in role.split("+")))
         hold_permissions_for_days(stage.people[role])
-    for _ in generate_history(events, now=(now - 40 * MINUTE).timestamp(), days=10, seed=4, bodies=120):
+    for _ in generate_history(events, now=(now - 40 * MINUTE).timestamp(), days=10, seed=4, bodies=1_000):
         pass
     for make in (
         _send_refused_requests,
