@@ -37,7 +37,9 @@ class EntityPath(ValueKind[str]):
     """A path below the base URL that may contain the placeholder `{id}`."""
 
     label: str = translatable("path")
-    limits: str = translatable("starts with a slash; plain segments only; no placeholder other than `{id}`")
+    limits: str = translatable(
+        "begins with `/`; contains neither `.` nor `..` nor encoded characters; no placeholder other than `{id}`"
+    )
 
     def read(self, value: Any, place: SettingPath) -> str:
         names = _ID if isinstance(value, str) and "{id}" in value else frozenset()

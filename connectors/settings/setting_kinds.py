@@ -43,7 +43,7 @@ class PathTemplate(ValueKind[str]):
     @property
     def limits(self) -> str:  # type: ignore[override]
         return translatable(
-            "starts with a slash; plain segments only; %(placeholders)s",
+            "begins with `/`; contains neither `.` nor `..` nor encoded characters; %(placeholders)s",
             placeholders=self._placeholder_words("`"),
         )
 
@@ -52,7 +52,7 @@ class PathTemplate(ValueKind[str]):
         plain = re.sub(r"\{[a-z_]+\}", "x", path)
         if not path.startswith("/") or not is_plain_path(plain):
             sentence = translatable(
-                "This must be a path that starts with a slash and has only plain segments."
+                "This must be a path that begins with / and contains neither . nor .. nor encoded characters."
             )
             raise SettingsInvalid(place, sentence)
         if find_placeholders(path) != self.placeholders:
@@ -83,15 +83,18 @@ def path_pattern(*placeholders: str) -> str:
 
 @dataclass(frozen=True)
 class PlainPath(ValueKind[str]):
-    """A path without placeholders that starts with a slash."""
+    """A path without placeholders that begins with a slash."""
 
     label: str = translatable("path")
-    limits: str = translatable("starts with a slash; plain segments only")
+    limits: str = translatable("begins with `/`; contains neither `.` nor `..` nor encoded characters")
 
     def read(self, value: Any, place: SettingPath) -> str:
         path = _NON_BLANK.read(value, place)
         if not path.startswith("/") or not is_plain_path(path):
-            raise SettingsInvalid(place, "This must be a path that starts with a slash.")
+            raise SettingsInvalid(
+                place,
+                "This must be a path that begins with / and contains neither . nor .. nor encoded characters.",
+            )
         return path
 
     def to_schema(self) -> JsonSchema:

@@ -117,7 +117,7 @@ class FailureGroupAdmin(ReadOnlyAdmin):
             return redirect(
                 "admin:sync_failuregroup_close_chosen", pk, PENDING_CLOSINGS.add(request, pending)
             )
-        messages.warning(request, _("No delivery of this group is failed anymore."))
+        messages.warning(request, _("No open failures left in this group."))
         return redirect("admin:sync_failuregroup_change", pk)
 
     @admin_page("<int:pk>/close/<uuid:key>/", "close_chosen")

@@ -36,7 +36,7 @@ class FailureDecisionForm(forms.Form):
         label=_("Reason"),
         max_length=MAX_REASON,
         required=False,
-        help_text=_("Stored with your name. Not required to assign the group to yourself."),
+        help_text=_("Stored with your name. Optional when you assign the group to yourself."),
     )
 
     def clean(self) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def _connection_page(
         name,
         title,
         gettext(
-            "%(intro)s In the reference, the steps of a path are separated by full stops; `TYPE` stands for an "
+            "%(intro)s In the reference, the steps of a path are separated by dots; `TYPE` stands for an "
             "entity type."
         )
         % {"intro": intro},
@@ -248,7 +248,7 @@ def _mapping_page() -> ReferencePage:
             "JMESPath expression (https://jmespath.org/specification.html). In the paths below, `FIELD` stands "
             "for a field of the record."
         ),
-        sections=tuple(describe_object(ParsedMapping.kind, translatable("The fields of the declaration."))),
+        sections=tuple(describe_object(ParsedMapping.kind, translatable("The fields of a mapping."))),
         schemas=("mapping",),
         example=EXAMPLE,
         words=tuple((name, str(label)) for name, label in FUNCTION_LABELS.items()),

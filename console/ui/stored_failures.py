@@ -28,7 +28,7 @@ EXCHANGE_FAILURES = (
 TEMPLATES = (
     # Jobs: exports, erasures.
     gettext_noop(
-        "Its process crashed %(number)s times without making progress. It is not retried automatically."
+        "The background job crashed %(number)s times and made no progress. It is not tried again by itself."
     ),
     gettext_noop("An internal error. An administrator can find it in the log."),
     gettext_noop("The export folder cannot be written: %(error)s."),

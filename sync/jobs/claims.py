@@ -22,7 +22,7 @@ from sync.models import Job, JobState
 # A crash may have another cause; three in a row without progress point to the job.
 MAX_DEATHS = 3
 DIED_MESSAGE = translatable(
-    "Its process crashed %(number)s times without making progress. It is not retried automatically.",
+    "The background job crashed %(number)s times and made no progress. It is not tried again by itself.",
     number=MAX_DEATHS,
 )
 # Each worker runs it every second: one statement for all kinds, without the ORM.

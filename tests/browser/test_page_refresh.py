@@ -41,5 +41,5 @@ def test_a_page_says_that_it_is_no_longer_updated_after_a_logout(log_in: LogIn, 
     browser.context.clear_cookies()
     note = browser.find("#live > p[data-poll-note]:not(:empty)")
     note.wait_for()
-    assert note.inner_text() == "This page is no longer updated: you may be logged out. Reload it."
+    assert note.inner_text() == "Live updates stopped. You may be logged out; reload the page."
     _put(State.DEAD, "target-timeout")  # nothing delivers it

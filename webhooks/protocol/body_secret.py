@@ -45,8 +45,11 @@ class BodySecret(Declared):
     field: _Steps = setting(
         ConvertedText(
             re.compile(rf"{_STEP}(?:\.{_STEP}){{0,7}}(?<!\])"),
-            translatable("names separated by full stops, at most 8; `[]` after a list"),
-            translatable("This must be names of fields separated by full stops, with [] after each list."),
+            translatable(
+                "field names separated by dots, at most 8 levels; add `[]` after a list, for example "
+                "`data.items[].key`"
+            ),
+            translatable("This must be field names separated by dots, with [] after each list."),
             convert=_split_path,
             write=_join_steps,
         ),

@@ -30,13 +30,15 @@ class OperationPath(ValueKind[str]):
     """A path below the base URL whose segments may hold placeholders."""
 
     label: str = translatable("path")
-    limits: str = translatable("starts with a slash; plain segments and placeholders only")
+    limits: str = translatable(
+        "begins with `/`; contains placeholders, but neither `.` nor `..` nor encoded characters"
+    )
 
     def read(self, value: Any, place: SettingPath) -> str:
         path = Text().read(value, place)
         if not path.startswith("/") or not is_plain_path(replace_placeholders(path, "x")):
             sentence = translatable(
-                "This must be a path that starts with a slash and has only plain segments."
+                "This must be a path that begins with / and contains neither . nor .. nor encoded characters."
             )
             raise SettingsInvalid(place, sentence)
         return path

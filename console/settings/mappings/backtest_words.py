@@ -22,7 +22,7 @@ _END_TEXTS: Mapping[str, Promise] = {
     "enough": gettext_lazy("as requested"),
     "no-more": gettext_lazy("no more usable events among the newest 20,000 of its sources"),
     "time": gettext_lazy("the time limit was reached before all requested events were tested"),
-    "over-budget": gettext_lazy("an expression exceeds its budget"),
+    "over-budget": gettext_lazy("an expression is too expensive"),
 }
 
 

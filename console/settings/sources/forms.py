@@ -20,7 +20,7 @@ from webhooks.responses.response_format import RESPONSE_FORMAT
 
 _HELP_TEXTS = help_texts(SOURCE_SETTINGS)
 _ENTITY_FIELDS = AnyTextList()
-_ENTITY_FIELDS_LABEL = gettext_lazy("Entity fields in responses")
+_ENTITY_FIELDS_LABEL = gettext_lazy("Fields of the person, group or file to send back")
 _VERIFICATION_LABEL = gettext_lazy("Verification options")
 # Of all schemes.
 _VERIFICATION_OPTIONS = frozenset(one.name for scheme in SCHEMES.values() for one in scheme.schema.settings)

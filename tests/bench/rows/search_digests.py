@@ -18,7 +18,12 @@ def fill() -> int:
     from django.db import transaction
     from django.utils import timezone
 
-    from devtools.sample_history.bulk_insert import BulkTable, disable_disk_sync, format_time, restore_disk_sync
+    from devtools.sample_history.bulk_insert import (
+        BulkTable,
+        disable_disk_sync,
+        format_time,
+        restore_disk_sync,
+    )
     from sync.models import SearchDigest
     from sync.planning.search_values import normalize_value
     from sync.search.search_digests import make_digest

@@ -79,7 +79,7 @@ def test_a_running_delivery_shows_its_start_and_lease_and_hides_an_earlier_code(
 ) -> None:
     text = text_of(support, running().event)
     assert "its lease lasts until" in text
-    assert "3 of 8 automatic attempts used; 5 attempts left, until" in text
+    assert "Attempt 3 of 8; 5 attempts left, until" in text
     assert "target-unavailable" not in text
     assert "in a separate process" not in text
     expired = text_of(support, running(1, lease=-MINUTE).event)
@@ -107,7 +107,7 @@ def test_a_failing_connection_is_shown_as_the_reason_with_its_next_check(support
         text,
     )
     assert re.search(r"Next attempt in \d", text)
-    assert "2 of 8 automatic attempts used; 6 attempts left" in text
+    assert "Attempt 2 of 8; 6 attempts left" in text
 
 
 @pytest.mark.submission

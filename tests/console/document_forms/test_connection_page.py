@@ -130,7 +130,7 @@ def test_an_error_is_beside_its_control_in_a_card_that_opens() -> None:
     text = answer.content.decode()
 
     assert "/people" not in text
-    assert "Entities › USER › Path: This must be a path that starts with a slash" in visible_text(answer)
+    assert "Entities › USER › Path: This must be a path that begins with /" in visible_text(answer)
     assert 'name="settings:v:/entities/USER/path"' in text
     assert 'aria-invalid="true"' in text
 

@@ -33,8 +33,8 @@ _WORD = Text(
 _NAME = r"[A-Za-z_@$][A-Za-z0-9_@$-]{0,63}"
 _BODY_PATH = ConvertedText(
     re.compile(rf"{_NAME}(?:\.{_NAME}){{0,7}}"),
-    translatable("names separated by full stops, at most 8"),
-    translatable("This must be at most 8 names of fields separated by full stops."),
+    translatable("field names separated by dots, at most 8 levels"),
+    translatable("This must be at most 8 field names separated by dots."),
     convert=lambda path: tuple(path.split(".")),
     write=".".join,
 )
