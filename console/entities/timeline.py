@@ -59,7 +59,7 @@ class TimelineRow:
 def build_timeline(
     rows: Sequence[Event], may: Mapping[str, bool], on_hold: Container[int]
 ) -> tuple[TimelineRow, ...]:
-    """Return a row for each event, by at most five statements. `on_hold`: the events whose source or route is paused."""
+    """Return a row for each event, by at most five statements. `on_hold`: events whose source or route is paused."""
     deliveries = _delivery_rows([row.pk for row in rows]) if may["deliveries"] and rows else []
     replayed = _replayed_events(deliveries) if may["attempts"] and deliveries else set()
     deciding = {(delivery.event_id, delivery.code): delivery for delivery in deliveries}

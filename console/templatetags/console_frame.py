@@ -39,8 +39,9 @@ def navigation(context: Any) -> dict[str, Any]:
 
 @register.simple_tag(takes_context=True)
 def find_box(context: Any) -> SafeString:
-    """Render the search box of the header, which sends its term in a form: an address would be stored elsewhere. `term`: what
-    was searched for.
+    """Render the search box of the header, which sends its term in a form: an address would be stored elsewhere.
+
+    `term` of the context: what was searched for.
     """
     can_find_people = may_find_by_value(context["request"].user)
     return format_html(
