@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
+from django.db.models import Exists, OuterRef, QuerySet
+
 from sync.models import Link, SearchDigest
 from sync.planning.search_values import MAX_VALUE_LENGTH, normalize_value, split_name
 from sync.search.event_search import SearchKind, list_entity_id_spellings, search_events
@@ -20,6 +22,7 @@ MAX_HITS = 20
 # Of one id: its newest events have all the types under which it is known.
 _MAX_EVENTS_READ = 200
 _MAX_WORDS = 6
+_MAX_COUNTED = 5_000
 # Such a text may be a name, or an address, although an entity or a record has it as its id.
 _MAY_BE_VALUE = re.compile(r"[^\W\d_]+|.*@.*")
 _OF_ONE_EVENT = frozenset(
@@ -97,7 +100,7 @@ def may_be_value(text: str, found: Hits) -> bool:
 
 def find_by_value(text: str) -> Hits:
     """Find the entities that have or had a value in a searchable field; those that have all words of a name, if none
-    has the whole. At most two statements.
+    has the whole. At most eight statements.
     """
     value = normalize_value(text[:MAX_VALUE_LENGTH])
     if not value or "\0" in value:
@@ -134,12 +137,14 @@ def _found_by_record(ids: list[str]) -> Iterator[Hit]:
 
 
 def _read_hits(values: list[str]) -> Hits:
-    """Return the entities that have all of these normalized values, by one statement."""
-    first, *others = values
-    rows = SearchDigest.objects.filter(digest__in=digests_of_all_keys(first))
+    """Return the entities that have all of these normalized values. Of several, that of the fewest entities is read, and
+    the others are looked up for each of them.
+    """
+    rarest, *others = sorted(values, key=_count_rows) if len(values) > 1 else values
+    rows = _rows_of(rarest)
     for value in others:
-        same = SearchDigest.objects.filter(digest__in=digests_of_all_keys(value))
-        rows = rows.filter(subject__in=same.values("subject"))
+        same = _rows_of(value).filter(subject=OuterRef("subject"))
+        rows = rows.filter(Exists(same))
     # Twice as many: an entity has a row for each source and key.
     columns = ("entity_type", "entity_id", "superseded_at")
     found = list(rows.order_by("id").values_list(*columns)[: 2 * MAX_HITS + 1])
@@ -149,6 +154,15 @@ def _read_hits(values: list[str]) -> Hits:
         for entity_type, entity_id, since in found
     )
     return replace(hits, has_more=hits.has_more or len(found) > 2 * MAX_HITS)
+
+
+def _rows_of(value: str) -> QuerySet[SearchDigest]:
+    return SearchDigest.objects.filter(digest__in=digests_of_all_keys(value))
+
+
+def _count_rows(value: str) -> int:
+    """Return how many rows have a value, up to a limit."""
+    return _rows_of(value).order_by().values("pk")[:_MAX_COUNTED].count()
 
 
 def _bounded(hits: Iterable[Hit]) -> Hits:
