@@ -137,7 +137,7 @@ def _found_by_record(ids: list[str]) -> Iterator[Hit]:
 
 
 def _read_hits(values: list[str]) -> Hits:
-    """Return the entities that have all of these normalized values. Of several, that of the fewest entities is read, and
+    """Return the entities that have all of these normalized values. Of several, that of the fewest rows is read, and
     the others are looked up for each of them.
     """
     rarest, *others = sorted(values, key=_count_rows) if len(values) > 1 else values

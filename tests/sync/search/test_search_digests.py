@@ -155,6 +155,8 @@ def test_a_new_key_finds_the_old_digests_and_replaces_them(hub: Hub, settings: A
     settings.SEARCH_KEYS = [new, old]
     assert [hit.is_former for hit in find_by_value("Aalto").hits] == [True]
     assert find_by_value("Anna").hits[0].is_former is False
+    settings.SEARCH_KEYS = [old]
+    assert ids(find_by_value("Anna")) == []
 
 
 def test_the_command_makes_digests_of_what_is_stored(hub: Hub, settings: Any) -> None:
