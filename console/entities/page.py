@@ -10,6 +10,7 @@ from config_schema.codes.codes import CodeTexts
 from console.base.damaged_rows import load_rows
 from console.deliveries.delivery_status import DeliveryStatus, describe_status, expired_claim_words
 from console.entities.evidence import NOT_COMPARED, EntityEvidence, find_evidence
+from console.entities.related import RelatedReplay, RelatedRequest, newest_replays, newest_requests
 from console.entities.timeline import NEEDS_ATTENTION, TimelineRow, build_timeline, find_name
 from console.ui.keyset import BY_RECEIVED_TIME, Cursor
 from console.ui.outcome_texts import explain_outcome, explain_pause, is_replayable
@@ -78,6 +79,8 @@ class EntityPage:
     erasures: tuple[Erasure, ...]
     pseudonyms: tuple[str, ...]
     evidence: EntityEvidence = NOT_COMPARED
+    requests: tuple[RelatedRequest, ...] = ()
+    replays: tuple[RelatedReplay, ...] = ()
 
     @property
     def is_known(self) -> bool:
@@ -102,7 +105,7 @@ class EntityPage:
 
 
 def build_entity_page(query: EntityQuery, may: Mapping[str, bool]) -> EntityPage:
-    """Load the page, by nineteen statements at most. Raises InvalidFilter for an invalid cursor."""
+    """Load the page, by 22 statements at most. Raises InvalidFilter for an invalid cursor."""
     subjects = _identity_services(query, with_links=may["links"])
     deliveries_in_progress = _open_deliveries(query) if may["deliveries"] else ()
     events = _entity_events(query, subjects)
@@ -112,6 +115,7 @@ def build_entity_page(query: EntityQuery, may: Mapping[str, bool]) -> EntityPage
     # On a later page the newest event is not among the rows.
     newest_rows = load_rows(events[:1]) if query.before else rows
     more, rows = len(rows) > PAGE_SIZE, rows[:PAGE_SIZE]
+    keys = [row.pk for row in rows]
     return EntityPage(
         query=query,
         may=may,
@@ -126,6 +130,8 @@ def build_entity_page(query: EntityQuery, may: Mapping[str, bool]) -> EntityPage
         erasures=_recent_erasures(query) if may["erasures"] else (),
         pseudonyms=_earlier_pseudonyms(query) if may["erase"] else (),
         evidence=find_evidence(query.entity_type, query.entity_id),
+        requests=newest_requests(keys) if may["requests"] and keys else (),
+        replays=newest_replays(keys) if may["replays"] and keys else (),
     )
 
 

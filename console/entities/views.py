@@ -29,6 +29,8 @@ _PART_PERMISSIONS = {
     "replay": "webhooks.replay_event",
     "compare": MAY_COMPARE,
     "contents": CONTENTS,
+    "requests": "webhooks.view_receipt",
+    "replays": "sync.view_personrequest",
     "audit": "audit.view_entry",
 }
 
