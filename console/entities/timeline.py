@@ -73,7 +73,7 @@ def build_timeline(
             else _timeline_words(row, deciding.get((row.pk, row.code)), passed),
             row.pk in replayed,
             fields.get(row.pk, ()),
-            _problem_button(row, deciding.get((row.pk, row.code)), may),
+            _problem_button(row, deciding.get((row.pk, row.code)), passed, may),
         )
         for row in rows
     )
@@ -98,7 +98,9 @@ def _known_value(field: Mapping[str, Any]) -> tuple[str, Any]:
     return field["name"], field["before"] if field["after"] is None else field["after"]
 
 
-def _problem_button(event: Event, delivery: Delivery | None, may: Mapping[str, bool]) -> ProblemButton | None:
+def _problem_button(
+    event: Event, delivery: Delivery | None, passed: Mapping[int, PassedCause], may: Mapping[str, bool]
+) -> ProblemButton | None:
     if event.state not in NEEDS_ATTENTION:
         return None
     held = delivery if event.state == State.HELD else None
@@ -106,7 +108,8 @@ def _problem_button(event: Event, delivery: Delivery | None, may: Mapping[str, b
         return ProblemButton(_("Choose the record…"), reverse("admin:sync_delivery_match", args=[held.pk]))
     if held is not None and held.route_id is not None:
         return ProblemButton(_("Review…"), reverse("admin:sync_delivery_route", args=[held.route_id]))
-    if may["replay"] and event.state == State.DEAD and is_replayable(event.code):
+    can_help = is_replayable(event.code) or (delivery is not None and delivery.pk in passed)
+    if may["replay"] and event.state == State.DEAD and can_help:
         return ProblemButton(_("Replay…"), reverse("admin:webhooks_event_replay", args=[event.pk]))
     return ProblemButton(_("Show the cause"), reverse("admin:webhooks_event_change", args=[event.pk]))
 
