@@ -11,6 +11,7 @@ from django.db import connection
 from sync.execution.executor import run_due_deliveries
 from sync.models import Link
 from tests.browser.conftest import LogIn
+from tests.browser.driver.axe import prepare, violations
 from tests.browser.driver.chromium import Browser
 from tests.browser.stage.event_page import reveal_values
 from tests.browser.stage.profile_page import TAKEN, save_email
@@ -188,7 +189,28 @@ def test_support_find_a_person_by_what_the_caller_says_and_read_the_cause(
     browser.page.keyboard.press("Enter")
     browser.page.wait_for_selector("text=Nothing found")
     assert "nobody" not in browser.address
+
+
+def test_several_people_of_one_name_are_an_accessible_list(log_in: LogIn, hub: Hub, settings: Any) -> None:
+    settings.SEARCH_KEYS = [new_sealing_key()]
+    body = {"username": "bea", "name": {"givenName": "Bea", "familyName": "Aalto"}}
+    other = hub.identity.directory.create_record("users", body | {"emails": [{"address": "b@example.com"}]})[
+        "id"
+    ]
+    for entity_id in (ANNA, str(other)):
+        hub.post_signed({"id": entity_id, "entityType": "USER", "eventType": "UPDATE"}, f"msg-{entity_id}")
+    hub.wait_until_quiet()
+    browser = log_in("support")
+    browser.open("/admin/")
+    browser.type("#header [data-search]", "aalto")
+    browser.page.keyboard.press("Enter")
+    browser.page.wait_for_selector("#hits")
     assert [browser.overflow(width) for width in (1280, 390, 320)] == [None] * 3
+    browser.narrow(1280)
+    prepare(browser)
+    assert violations(browser) == []
+    browser.press("tr[data-row] a[href*=IDNUMBER]")
+    assert browser.read("h1") == "Anna Aalto"
 
 
 def test_support_find_a_difference_look_at_it_and_make_it_equal(log_in: LogIn, hub: Hub) -> None:
