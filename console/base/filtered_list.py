@@ -22,8 +22,8 @@ class FilteredPageAdmin(ReadOnlyAdmin):
         self.require_permissions(request)
         if unknown := self.filters.unknown_params(request.GET):
             return _redirect_without_params(request, unknown)
-        if request.method != "POST" and (absolute_query := self.filters.absolute_url(request.GET)):
-            return HttpResponseRedirect(f"{request.path}{absolute_query}")
+        if request.method != "POST" and (query := self.filters.canonical_query(request.GET)):
+            return HttpResponseRedirect(f"{request.path}{query}")
         return self.render_list(request)
 
     def render_list(self, request: HttpRequest) -> HttpResponse:

@@ -7,18 +7,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
-from django.core.exceptions import EmptyResultSet
 from django.db import connection
-from django.db.models import QuerySet
 
 from console.events import list_query
+from console.events.value_counts import CountStatement, Row, add_value_counts, read_value_counts
+from console.ui.filters import FilterParams, ValueCounts
 from sync.search.event_filter import EventFilter
 from webhooks.models import Event, State
 
 ATTENTION_STATES = (State.DEAD, State.HELD)
 _TAB_STATES = (*ATTENTION_STATES, State.RETRYING)
+_SUMS = ("listed", "oldest key", "newest key")
 _EPOCHS = {
     "postgresql": "CAST(EXTRACT(EPOCH FROM received_at) AS bigint)",
     "sqlite": "CAST(strftime('%%s', received_at) AS bigint)",
@@ -29,7 +29,8 @@ _EPOCHS = {
 class ListFigures:
     """Counts of the list. `by_state`: events by state, at most `COUNT_LIMIT` + 1 of each. `oldest`: when the oldest
     event was received that needs attention. `listed`: events that match the filters; None if no index could end that
-    count early. `newest_key` and `oldest_key` bound the keys of all events.
+    count early. `newest_key` and `oldest_key` bound the keys of all events. `values`: events by value of each filter
+    that an index could count, by the names of filters.
     """
 
     by_state: Mapping[str, int]
@@ -37,50 +38,28 @@ class ListFigures:
     listed: int | None
     oldest_key: int = 0
     newest_key: int = 0
+    values: Mapping[str, ValueCounts] = field(default_factory=dict)
 
     @property
     def needing_attention(self) -> int:
         return sum(self.by_state.get(state, 0) for state in ATTENTION_STATES)
 
 
-@dataclass(slots=True)
-class _Statement:
-    """Parts of one statement, whose rows are a name, a value and a number."""
-
-    parts: list[str] = field(default_factory=list)
-    params: list[Any] = field(default_factory=list)
-
-    def add(self, name: str, number: str, rows: QuerySet[Any], value: str = "") -> None:
-        """Add one row: a number about these rows, which are read in a subquery. Rows that cannot exist add none."""
-        try:
-            sql, inner = rows.query.sql_with_params()
-        except EmptyResultSet:
-            return
-        # Texts of this module and of the ORM; values are parameters.
-        self.parts.append(f"SELECT %s, %s, {number} FROM ({sql}) AS part")  # noqa: S608
-        self.params += [name, value, *inner]
-
-    def run(self) -> list[tuple[str, str, int]]:
-        with connection.cursor() as cursor:
-            cursor.execute(" UNION ALL ".join(self.parts), self.params)
-            rows: list[tuple[str, str, int]] = cursor.fetchall()
-        return rows
-
-
-def load_list_figures(event_filter: EventFilter) -> ListFigures:
-    """Return the counts of a list with these filters, by one statement."""
-    statement, limit = _Statement(), list_query.COUNT_LIMIT + 1
+def load_list_figures(params: FilterParams, event_filter: EventFilter) -> ListFigures:
+    """Return the counts of a list by one statement. `params`: its filters as the address has them."""
+    statement, limit = CountStatement(), list_query.COUNT_LIMIT + 1
     keys = Event.objects.order_by().values("pk")
     for state in _TAB_STATES:
-        statement.add("state", "COUNT(*)", keys.filter(state=state)[:limit], state)
+        statement.add_number("tab", "COUNT(*)", keys.filter(state=state)[:limit], state)
     times = Event.objects.values("received_at").order_by("received_at", "pk")
     for state in ATTENTION_STATES:
-        statement.add("oldest", f"MIN({_EPOCHS[connection.vendor]})", times.filter(state=state)[:1])
+        statement.add_number("oldest", f"MIN({_EPOCHS[connection.vendor]})", times.filter(state=state)[:1])
     for name, order in (("oldest key", "pk"), ("newest key", "-pk")):
-        statement.add(name, "MIN(id)", Event.objects.order_by(order).values("id")[:1])
+        statement.add_number(name, "MIN(id)", Event.objects.order_by(order).values("id")[:1])
     for part in _counted_parts(event_filter):
-        statement.add("listed", "COUNT(*)", part.apply_to(keys)[:limit])
-    return _read_figures(statement.run())
+        statement.add_number("listed", "COUNT(*)", part.apply_to(keys)[:limit])
+    counted = add_value_counts(statement, params, event_filter)
+    return _read_figures(statement.run(), counted)
 
 
 def _counted_parts(event_filter: EventFilter) -> Iterator[EventFilter]:
@@ -88,20 +67,23 @@ def _counted_parts(event_filter: EventFilter) -> Iterator[EventFilter]:
         yield from list_query.split_by_index(event_filter)
 
 
-def _read_figures(rows: Sequence[tuple[str, str, int]]) -> ListFigures:
+def _read_figures(rows: Sequence[Row], counted: Sequence[str]) -> ListFigures:
     sums: Counter[str] = Counter()
-    by_state, oldest = dict[str, int](), list[int]()
+    by_state, oldest, others = dict[str, int](), list[int](), list[Row]()
     for name, value, number in rows:
-        if name == "state":
+        if name == "tab":
             by_state[value] = number
-        elif name == "oldest" and number is not None:
-            oldest.append(number)
-        else:
+        elif name == "oldest":
+            oldest += [] if number is None else [number]
+        elif name in _SUMS:
             sums[name] += number or 0
+        else:
+            others.append((name, value, number))
     return ListFigures(
         by_state,
         datetime.fromtimestamp(min(oldest), UTC) if oldest else None,
         sums.get("listed"),
         sums["oldest key"],
         sums["newest key"],
+        read_value_counts(counted, others),
     )

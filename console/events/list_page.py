@@ -106,7 +106,8 @@ def build_event_list(request: HttpRequest) -> EventList:
     asked, now = EVENT_FILTERS.read_request(request.GET), timezone.now()
     page = fetch_events(asked.resolved, asked.page_request)
     details = load_row_details(page.rows, with_contents=request.user.has_perm(CONTENTS))
-    figures, fields = load_list_figures(asked.resolved), asked.page_fields(page)
+    figures = load_list_figures(asked.params, asked.resolved)
+    fields = asked.page_fields(page, figures.values)
     return EventList(
         **fields,
         event_filter=asked.resolved,

@@ -5,21 +5,23 @@ from functools import partial, reduce
 from operator import or_
 from typing import Any
 
+from django.core.exceptions import EmptyResultSet
+from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils.translation import gettext, ngettext
 
 from console.base.damaged_rows import load_rows
 from console.ui.keyset import BY_RECEIVED_TIME, Cursor, KeysetPage, PageRequest
 from sync.models import WAITING_STATES, Attempt, Delivery
-from sync.search.event_filter import EventFilter
+from sync.search.event_filter import EXCLUDED, EventFilter
 from webhooks.models import Event, State
 
 COUNT_LIMIT = 1_000
 
 
 def fetch_events(event_filter: EventFilter, page_request: PageRequest) -> KeysetPage:
-    """Fetch a page of at most 50 events, by one statement for each selected state. Raises DamagedValue if one cannot be
-    read.
+    """Fetch a page of at most 50 events, by one statement, or two if several indexes find them. Raises DamagedValue if
+    one cannot be read.
 
     Each event carries `attempt_count`, `next_at`, `was_replayed`, `is_paused`, and of the delivery that decided its
     state the key `route_key` of the route and the names `identity` and `target` of the connections.
@@ -28,17 +30,37 @@ def fetch_events(event_filter: EventFilter, page_request: PageRequest) -> Keyset
 
 
 def _fetch_rows(event_filter: EventFilter, condition: Q, order: Sequence[str], limit: int) -> list[Any]:
-    parts = split_by_index(event_filter)
-    events = [
-        event
-        for part in parts
-        for event in load_rows(
-            _annotate_deliveries(part.apply_to(Event.objects.filter(condition))).order_by(*order)[:limit]
-        )
+    parts = [
+        part.apply_to(Event.objects.filter(condition)).order_by(*order)[:limit]
+        for part in split_by_index(event_filter)
     ]
-    if len(parts) > 1:
-        events.sort(key=lambda event: (event.received_at, event.pk), reverse=order[0].startswith("-"))
-    return events[:limit]
+    if len(parts) == 1:
+        return load_rows(_annotate_deliveries(parts[0]))
+    keys = _first_keys(parts, order, limit)
+    return load_rows(_annotate_deliveries(Event.objects.filter(pk__in=keys).order_by(*order)))
+
+
+def _first_keys(parts: Sequence[QuerySet[Event]], order: Sequence[str], limit: int) -> list[int]:
+    """Return the keys of the first events of several sorted parts, by one statement that reads each by its index."""
+    selects, params = [], list[Any]()
+    for part in parts:
+        try:
+            sql, values = part.values("id", "received_at").query.sql_with_params()
+        except EmptyResultSet:
+            continue
+        selects.append(f"SELECT id, received_at FROM ({sql}) AS part")  # noqa: S608
+        params += values
+    if not selects:
+        return []
+    way = "DESC" if order[0].startswith("-") else "ASC"
+    with connection.cursor() as cursor:
+        # Texts of this module and of the ORM; values are parameters.
+        cursor.execute(
+            f"SELECT id FROM ({' UNION ALL '.join(selects)}) AS parts "  # noqa: S608
+            f"ORDER BY received_at {way}, id {way} LIMIT %s",
+            [*params, limit],
+        )
+        return [key for (key,) in cursor.fetchall()]
 
 
 def _annotate_deliveries(events: QuerySet[Event]) -> QuerySet[Any]:
@@ -62,8 +84,12 @@ def _annotate_deliveries(events: QuerySet[Event]) -> QuerySet[Any]:
 
 
 def split_by_index(event_filter: EventFilter) -> list[EventFilter]:
-    """Split a filter for several states into one for each: each has its index, several together have none."""
-    return [event_filter.with_state(state) for state in event_filter.matching_states] or [event_filter]
+    """Split a filter for several states, or for several sources, into one for each, which an index answers. No index
+    answers several together.
+    """
+    if states := event_filter.matching_states:
+        return [event_filter.with_state(state) for state in states]
+    return [event_filter.with_source(slug) for slug in event_filter.sources] or [event_filter]
 
 
 def count_newer(event_filter: EventFilter, cursor: Cursor) -> int:
@@ -112,6 +138,7 @@ def is_counted_by_one_index(event_filter: EventFilter) -> bool:
         event_filter.code
         or event_filter.event_type
         or event_filter.entity_type
+        or event_filter.source.startswith(EXCLUDED)
         or (event_filter.state and event_filter.source)
     )
 

@@ -83,7 +83,7 @@ class ExportAdmin(ReadOnlyAdmin):
     def new_view(self, request: HttpRequest) -> HttpResponse:
         """Show the selection of the export. A POST with a reason requests it."""
         self._check_permission(request)
-        if absolute_query := EVENT_FILTERS.absolute_url(request.GET):
+        if absolute_query := EVENT_FILTERS.canonical_query(request.GET):
             return redirect(f"{request.path}{absolute_query}")
         try:
             event_filter = resolve_filter(

@@ -12,7 +12,14 @@ from console.ui.filter_set import FilterSet
 from console.ui.filters import Filter, TimeFilter
 from console.ui.outcome_texts import describe_code, state_name
 from sync.models import Connection, ConnectionSide
-from sync.search.event_filter import EVENT_TYPES, NEEDS_ATTENTION, OTHER_TYPE, resolve_filter
+from sync.search.event_filter import (
+    EVENT_TYPES,
+    LISTING_PARAMS,
+    NEEDS_ATTENTION,
+    OTHER_TYPE,
+    resolve_filter,
+    split_values,
+)
 from sync.search.time_ranges import format_moment
 from webhooks.models import Source, State
 
@@ -26,6 +33,7 @@ _REASON_CODES: Mapping[str, tuple[str, ...]] = {
     State.HELD.value: HELD_EVENT_CODES,
     State.IGNORED.value: IGNORED_EVENT_CODES,
 }
+STATES_WITH_REASONS = tuple(_REASON_CODES)
 
 
 def source_options() -> list[tuple[str, str]]:
@@ -42,9 +50,13 @@ def _reason_options() -> list[tuple[str, str]]:
     return sorted(((code, describe_code(code).title) for code in codes), key=lambda reason: reason[1])
 
 
-def _state_of_reason(code: str) -> dict[str, str]:
-    state = next((state for state, codes in _REASON_CODES.items() if code in codes), None)
-    return {"state": state} if state else {}
+def state_of_reason(code: str) -> str:
+    """Return the status that choosing a reason implies; empty for a code that is not offered."""
+    return next((state for state, codes in _REASON_CODES.items() if code in codes), "")
+
+
+def _params_of_reason(code: str) -> dict[str, str]:
+    return {"state": state} if (state := state_of_reason(code)) else {}
 
 
 def _type_options() -> list[tuple[str, str]]:
@@ -54,14 +66,16 @@ def _type_options() -> list[tuple[str, str]]:
 # In the order of `FILTER_PARAMS`, which the addresses of saved views have.
 EVENT_FILTERS = FilterSet(
     (
-        Filter("state", gettext_lazy("Status"), _state_options),
-        Filter("code", gettext_lazy("Reason"), _reason_options, implied=_state_of_reason),
+        Filter("state", gettext_lazy("Status"), _state_options, takes_several=True),
+        Filter(
+            "code", gettext_lazy("Reason"), _reason_options, implied=_params_of_reason, takes_several=True
+        ),
         Filter("target", gettext_lazy("Connection")),
         Filter("failure_group", gettext_lazy("Failure group")),
         Filter("waits_for", gettext_lazy("Waiting for")),
         Filter("entity_type", gettext_lazy("Entity type")),
-        Filter("event_type", gettext_lazy("Type"), _type_options),
-        Filter("source", gettext_lazy("Source"), source_options),
+        Filter("event_type", gettext_lazy("Type"), _type_options, takes_several=True),
+        Filter("source", gettext_lazy("Source"), source_options, takes_several=True),
         Filter("entity_id", gettext_lazy("Entity")),
         TimeFilter("received", gettext_lazy("Received")),
         Filter("q"),
@@ -115,13 +129,21 @@ def describe_filter(params: Mapping[str, str], systems: SystemNames = NO_SYSTEMS
 
 def _describe_param(name: str, params: Mapping[str, str], systems: SystemNames) -> str:
     value = params[name]
-    # The page of a filter may ask for several states at once.
-    if name == "state":
-        value = ", ".join(map(state_name, value.split(",")))
-    elif name == "code":
-        value = systems.reason_title(value, params.get("target", ""))
+    if name in LISTING_PARAMS:
+        value = _describe_values(name, params, systems)
     elif name in ("target", "waits_for"):
         value = systems.system_name(value)
     elif name in ("received_from", "received_to"):
         return f"{_LABELS[name]} {format_moment(value, timezone.get_current_timezone())}"
     return "" if name.endswith("_taken_for") else f"{_LABELS.get(name, name)}: {value}"
+
+
+def _describe_values(name: str, params: Mapping[str, str], systems: SystemNames) -> str:
+    """Return the values of a filter that may list several, as text."""
+    values, is_excluded = split_values(params[name])
+    if name == "state":
+        values = tuple(map(state_name, values))
+    elif name == "code":
+        values = tuple(systems.reason_title(code, params.get("target", "")) for code in values)
+    text = ", ".join(values)
+    return _("not %(values)s") % {"values": text} if is_excluded else text

@@ -1,6 +1,6 @@
 """The filter set of a list: it reads the address of a page, and makes the links and chips on it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -10,14 +10,16 @@ from django.http import QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.ui.filters import Filter, FilterChip, FilterParams, TimeFilter
+from console.ui.filters import Filter, FilterChip, FilterParams, TimeFilter, ValueCounts
 from console.ui.keyset import KeysetPage, PageLinks, PageRequest
-from sync.search.event_filter import MAX_WORD_LENGTH
+from sync.search.event_filter import EXCLUDED, MAX_WORD_LENGTH, split_values
 from sync.search.time_ranges import InvalidFilter, to_absolute_params
 
 ResolvedT = TypeVar("ResolvedT")
 # Parameters of every list that are no filters. Django adds the last two.
 _PAGE_PARAMS = ("before", "after", "order", "newer", "e", "_changelist_filters")
+# The parameter of the form of a chip that names the filter whose ticked values are left out.
+_EXCLUDE_PARAM = "exclude"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +54,52 @@ class FilterSet(Generic[ResolvedT]):
 
     def unknown_params(self, query: QueryDict) -> list[str]:
         """Return the parameters that the list does not know. Pages remove and name them."""
-        known = {*self.param_names, *self._local_params, *_PAGE_PARAMS}
+        known = {*self.param_names, *self._local_params, *_PAGE_PARAMS, _EXCLUDE_PARAM}
         return [name for name in query if name not in known]
 
-    def absolute_url(self, query: QueryDict) -> str:
-        """Return the query string with typed local times as UTC instants; empty if none were typed."""
-        if self._time is None or not any(name in query for name in self._local_params):
-            return ""
-        # Links must mean the same for everybody, so local times become UTC instants.
-        typed, zone = {name: query.get(name, "") for name in query}, timezone.get_current_timezone()
-        return self.build_query(to_absolute_params(typed, self._time.name, zone))
+    def canonical_query(self, query: QueryDict) -> str:
+        """Return the query string for what the forms of the chips sent: several values as one parameter, and typed
+        local times as UTC instants. Empty if the address has neither.
+        """
+        typed = {name: self._joined_values(query, name) for name in query}
+        typed = self._implied_params(typed) | typed if _EXCLUDE_PARAM in query else typed
+        is_local = any(name in query for name in self._local_params)
+        if self._time is not None and is_local:
+            # Links must mean the same for everybody, so local times become UTC instants.
+            return self.build_query(
+                to_absolute_params(typed, self._time.name, timezone.get_current_timezone())
+            )
+        has_several = any(len(query.getlist(name)) > 1 for name in self.param_names)
+        return self.build_query(typed) if has_several or _EXCLUDE_PARAM in query else ""
 
-    def build_chips(self, params: FilterParams) -> list[FilterChip]:
-        """Return the chips of all filters that have one now."""
+    def _joined_values(self, query: QueryDict, name: str) -> str:
+        one = next((one for one in self.filters if one.name == name), None)
+        if one is None or not one.takes_several:
+            return str(query.get(name, ""))
+        values, is_excluded = split_values(",".join(query.getlist(name)))
+        is_excluded = is_excluded or query.get(_EXCLUDE_PARAM) == name
+        return (EXCLUDED if is_excluded and values else "") + ",".join(values)
+
+    @staticmethod
+    def _same_params(implied: Sequence[FilterParams]) -> FilterParams:
+        """Return the parameters that all values of a filter imply; none if they imply different ones."""
+        return implied[0] if implied and all(params == implied[0] for params in implied) else {}
+
+    def _implied_params(self, typed: FilterParams) -> dict[str, str]:
+        """Return what the values of all filters imply. Values that are left out imply nothing."""
+        params = dict[str, str]()
+        for one in self.filters:
+            values, is_excluded = split_values(typed.get(one.name, ""))
+            if one.implied is not None and not is_excluded:
+                params |= self._same_params([one.implied(value) for value in values])
+        return params
+
+    def build_chips(
+        self, params: FilterParams, counts: Mapping[str, ValueCounts] | None = None
+    ) -> list[FilterChip]:
+        """Return the chips of all filters that have one now. `counts`: the rows by value, by the names of filters."""
         ordered = sorted(self.filters, key=lambda one: (one is not self._time, one.options is None))
-        chips = (one.build_chip(params, self.build_query) for one in ordered)
+        chips = (one.build_chip(params, self.build_query, (counts or {}).get(one.name)) for one in ordered)
         return [chip for chip in chips if chip is not None]
 
     def resolve_query(self, query: QueryDict) -> ResolvedT:
@@ -101,13 +134,15 @@ class ListRequest(Generic[ResolvedT]):
     page_request: PageRequest
     problem: str = ""
 
-    def page_fields(self, page: KeysetPage) -> dict[str, Any]:
-        """Return the fields of `FilteredPage`, without its rows."""
+    def page_fields(
+        self, page: KeysetPage, counts: Mapping[str, ValueCounts] | None = None
+    ) -> dict[str, Any]:
+        """Return the fields of `FilteredPage`, without its rows. `counts`: see `FilterSet.build_chips`."""
         query = self.filters.build_query(self.params)
         return {
             "params": self.params,
             "query": query,
-            "chips": self.filters.build_chips(self.params),
+            "chips": self.filters.build_chips(self.params, counts),
             "page_links": PageLinks.for_page(query, page, self.page_request),
             "problem": self.problem,
         }

@@ -35,6 +35,8 @@ _PLAIN_PARAMS = (
     "source",
     "entity_id",
 )
+# Those that may list several values.
+LISTING_PARAMS = ("state", "code", "event_type", "source")
 # Their values can identify a person.
 PERSONAL_PARAMS = ("entity_id", "q")
 FILTER_PARAMS = (*_PLAIN_PARAMS, "received", "received_from", "received_to", "q")
@@ -42,16 +44,25 @@ NEEDS_ATTENTION = f"{State.DEAD},{State.HELD}"
 _STATES_WITH_CODE = (State.DEAD, State.HELD, State.RETRYING, State.RUNNING, State.PENDING, State.CLOSED)
 # An event that is replayed keeps its code until an attempt has a result.
 _STATES_WITH_IGNORED_CODE = (State.IGNORED, State.RETRYING, State.RUNNING, State.PENDING)
+# Several values of one filter are separated by commas. This mark before the first leaves events with any of them out.
+EXCLUDED = "!"
+_MAX_VALUES = 50
 # No word of a filter that the console offers is longer; an id of an entity has at most 255 characters.
 MAX_WORD_LENGTH = 400
 _SEARCH_KIND = "q_taken_for"
 _NO_SEARCH = SearchMatch(Q(), SearchKind.NOT_SEARCHED, "")
 
 
+def split_values(text: str) -> tuple[tuple[str, ...], bool]:
+    """Return the values of a filter, each once, and True if events with one of them are left out."""
+    values = text.removeprefix(EXCLUDED).split(",")
+    return tuple(dict.fromkeys(filter(None, values))), text.startswith(EXCLUDED)
+
+
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Filter of events. Empty fields match everything; `state` may list several, separated by commas.
-    `received_from` is inclusive, `received_to` exclusive.
+    """Filter of events. Empty fields match everything. `state`, `code`, `event_type` and `source` may list several
+    values, or those to leave out: see `split_values`. `received_from` is inclusive, `received_to` exclusive.
 
     `code` is the reason of the event, or of the delivery by the connection whose slug is in `target`
     (either side). `failure_group` is the key of the group whose failures are selected. `state` is always that of the
@@ -89,11 +100,25 @@ class EventFilter:
         """
         if self.state:
             return _known_states(self.state)
-        return () if self.target else _states_with_code(self.code)
+        codes, is_excluded = split_values(self.code)
+        if self.target or is_excluded:
+            return ()
+        states = [_states_with_code(code) for code in codes]
+        return tuple(dict.fromkeys(state for listed in states for state in listed)) if all(states) else ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Slugs of the sources to match, empty for all but excluded ones."""
+        slugs, is_excluded = split_values(self.source)
+        return () if is_excluded else slugs
 
     def with_state(self, state: str) -> "EventFilter":
         """Return a copy for one state only."""
         return replace(self, state=state)
+
+    def with_source(self, slug: str) -> "EventFilter":
+        """Return a copy for one source only."""
+        return replace(self, source=slug)
 
     def apply_to(self, events: QuerySet[Any]) -> QuerySet[Any]:
         """Apply the filter to a queryset of events."""
@@ -107,14 +132,10 @@ class EventFilter:
         yield from self._delivery_conditions()
         if self.entity_type:
             yield Q(entity_type=self.entity_type)
-        if self.event_type == OTHER_TYPE:
-            yield ~Q(event_type__in=EVENT_TYPES)
-        elif self.event_type:
-            yield Q(event_type=self.event_type)
+        if self.event_type:
+            yield self._has_event_type()
         if self.source:
-            # The key, not a join: the index on source and time answers this in order.
-            key = Source.objects.filter(slug=self.source).values_list("pk", flat=True).first()
-            yield Q(source_id=key) if key else Q(pk__in=[])
+            yield self._came_from_source()
         if self.entity_id:
             yield Q(entity_id=self.entity_id)
         if self.received_from:
@@ -124,17 +145,37 @@ class EventFilter:
         if self.q:
             yield self.search_match.condition
 
+    def _has_event_type(self) -> Q:
+        types, is_excluded = split_values(self.event_type)
+        condition = Q(event_type__in=[name for name in types if name != OTHER_TYPE])
+        if OTHER_TYPE in types:
+            condition |= ~Q(event_type__in=EVENT_TYPES)
+        return ~condition if is_excluded else condition
+
+    def _came_from_source(self) -> Q:
+        # The keys, not a join: the index on source and time answers this in order.
+        slugs, is_excluded = split_values(self.source)
+        keys = list(Source.objects.filter(slug__in=slugs).values_list("pk", flat=True))
+        if is_excluded:
+            return ~Q(source_id__in=keys)
+        return Q(source_id=keys[0]) if len(keys) == 1 else Q(source_id__in=keys)
+
     def _delivery_conditions(self) -> Iterator[Q]:
         if self.target:
             yield self._went_through_connection()
         elif self.code:
-            yield Q(code=self.code)
+            yield self._has_code()
         if self.failure_group:
             yield self._failed_with_group()
         if self.waits_for:
             connection = Connection.objects.filter(slug=self.waits_for).first()
             waiting = deliveries_waiting_for(connection) if connection else Delivery.objects.none()
             yield Q(pk__in=waiting.values("event_id"))
+
+    def _has_code(self) -> Q:
+        codes, is_excluded = split_values(self.code)
+        condition = Q(code=codes[0]) if len(codes) == 1 else Q(code__in=codes)
+        return ~condition if is_excluded else condition
 
     def _went_through_connection(self) -> Q:
         """Return the condition that a delivery used the connection.
@@ -147,7 +188,7 @@ class EventFilter:
         side, key = connection or (ConnectionSide.TARGET, 0)
         sent = Delivery.objects.filter(**{side: key})
         if self.code:
-            sent = sent.filter(code=self.code)
+            sent = sent.filter(self._has_code())
         if State.DEAD not in self.matching_states:
             return Q(pk__in=sent.values("event_id"))
         dead = sent.filter(state=State.DEAD)
@@ -181,6 +222,8 @@ def resolve_filter(params: Mapping[str, str], now: datetime) -> EventFilter:
         raise InvalidFilter("a text that no database can store")
     if any(len(value) > MAX_WORD_LENGTH for value in values.values()):
         raise InvalidFilter("a value that is too long")
+    if any(values.get(name, "").count(",") >= _MAX_VALUES for name in LISTING_PARAMS):
+        raise InvalidFilter("too many values")
     begin, end = parse_range(values, "received", now)
     term = values.get("q", "").strip()
     return EventFilter(
@@ -203,7 +246,9 @@ def _known_states(listed: str) -> tuple[str, ...]:
     """Return the known states of a list, each once, since each costs statements of its own. An unknown word matches
     nothing, if it is the only one.
     """
-    words = tuple(dict.fromkeys(listed.split(",")))
+    words, is_excluded = split_values(listed)
+    if is_excluded:
+        return tuple(state.value for state in State if state not in words)
     return tuple(word for word in words if word in State.values) or words[:1]
 
 

@@ -16,7 +16,7 @@ from exports.jobs.lifecycle import TooManyExports, make_export_in_process
 from exports.list_export import EVENT_EXPORT
 from exports.models import Export, ExportState
 from sync.models import Connection
-from sync.search.event_filter import FILTER_PARAMS, EventFilter, resolve_filter
+from sync.search.event_filter import FILTER_PARAMS, EventFilter, resolve_filter, split_values
 from sync.search.time_ranges import InvalidFilter
 from sync.worker.job_process import lower_priority, until_signal, yield_cpu_when_busy
 from webhooks.models import Event, Source, State
@@ -121,8 +121,12 @@ def _resolve_filter(options: Mapping[str, Any]) -> EventFilter:
     except InvalidFilter as error:
         raise CommandError(f"Invalid filters: {error}") from error
     # Nothing shows why a file is empty, unlike in the console, so a value that matches nothing is an error.
-    require_known_values("state", event_filter.state, State.values)
-    require_known_values("source", event_filter.source, Source.objects.values_list("slug", flat=True))
+    for name, known in (
+        ("state", State.values),
+        ("source", Source.objects.values_list("slug", flat=True)),
+    ):
+        values, _is_excluded = split_values(getattr(event_filter, name))
+        require_known_values(name, ",".join(values), known)
     require_known_values("connection", event_filter.target, Connection.objects.values_list("slug", flat=True))
     require_ordered_period(event_filter.received_from, event_filter.received_to)
     return event_filter

@@ -113,4 +113,4 @@ def test_an_old_address_without_a_zone_means_utc(maija: Client) -> None:
 @pytest.mark.django_db
 def test_a_typed_text_that_is_no_time_is_reported(maija: Client) -> None:
     page = maija.get(LIST, {"received_from_local": "soon"}, follow=True)
-    assert "cannot be used" in page.content.decode()
+    assert "The filters in this address are invalid" in page.content.decode()
