@@ -149,9 +149,7 @@ def _payload_options(
 ) -> list[tuple[PayloadChoice, str]]:
     """Return the payloads that can be delivered; a single one if there is no choice."""
     is_relayed = bool(deliveries) and all(delivery.is_relayed for delivery in deliveries)
-    default = (
-        _("Payload as received (this route relays it)") if is_relayed else _("Fetch the current data")
-    )
+    default = _("Payload as received (this route relays it)") if is_relayed else _("Fetch the current data")
     options = [(PayloadChoice.AS_ROUTED, default)]
     if not has_webhook_data(event):
         return options

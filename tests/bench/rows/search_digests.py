@@ -8,8 +8,14 @@ from itertools import islice
 from random import Random
 
 BATCH = 10_000
-FIRST_NAMES = ["anna", *(f"name{'abcdefghij'[number % 10]}{'klmnopqrst'[number // 10]}" for number in range(100))]
-LAST_NAMES = ["aalto", *(f"family{number:03d}".translate(str.maketrans("0123456789", "abcdefghij")) for number in range(500))]
+FIRST_NAMES = [
+    "anna",
+    *(f"name{'abcdefghij'[number % 10]}{'klmnopqrst'[number // 10]}" for number in range(100)),
+]
+LAST_NAMES = [
+    "aalto",
+    *(f"family{number:03d}".translate(str.maketrans("0123456789", "abcdefghij")) for number in range(500)),
+]
 
 
 def fill() -> int:
