@@ -16,7 +16,7 @@ from django.db.models.functions import Lower
 from config_schema.codes.reference import from_reference, has_end, uuid_end
 from database.lookups.text_ends import UuidEnd
 from sync.models import Attempt
-from webhooks.models import IN_MIXED_CASE, Event, Receipt, Source
+from webhooks.models import IN_MIXED_CASE, OWN_REFERENCE, Event, Receipt, Source
 
 # Several sources may use the same event id.
 _MAX_EVENTS = 100
@@ -172,7 +172,7 @@ def _match_end(term: str) -> SearchMatch | None:
     keys = [pk for pk, uuid in ends.values_list("pk", "uuid")[:_MAX_EVENTS] if has_end(uuid, term)]
     if keys:
         return SearchMatch(Q(pk__in=keys), SearchKind.EVENT_END, "reference_end")
-    receipts = Receipt.objects.filter(event=None).alias(end=UuidEnd("uuid")).filter(end=digits)
+    receipts = Receipt.objects.filter(OWN_REFERENCE).alias(end=UuidEnd("uuid")).filter(end=digits)
     found = [
         row for row in receipts.select_related("source").order_by()[:_MAX_EVENTS] if has_end(row.uuid, term)
     ]

@@ -126,14 +126,14 @@ def _entities_with_events(ids: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _linked_entities(ids: list[str]) -> Iterator[tuple[str, str]]:
-    links = Link.objects.filter(entity_id__in=ids).order_by("entity_type", "entity_id")
+    links = Link.objects.filter(entity_id__in=ids).order_by("entity_id", "entity_type")
     yield from links.values_list("entity_type", "entity_id")[: MAX_HITS + 1]
 
 
 def _found_by_record(ids: list[str]) -> Iterator[Hit]:
-    links = Link.objects.filter(record_id__in=ids).exclude(record_id="").order_by("id")
-    for row in links.values_list("entity_type", "entity_id")[: MAX_HITS + 1]:
-        yield Hit(*row, FoundBy.RECORD)
+    links = Link.objects.filter(record_id__in=ids).order_by("record_id", "target")
+    for entity_type, entity_id in links.values_list("entity_type", "entity_id")[: MAX_HITS + 1]:
+        yield Hit(entity_type, entity_id, FoundBy.RECORD)
 
 
 def _read_hits(values: list[str]) -> Hits:
@@ -147,7 +147,7 @@ def _read_hits(values: list[str]) -> Hits:
         rows = rows.filter(Exists(same))
     # Twice as many: an entity has a row for each source and key.
     columns = ("entity_type", "entity_id", "superseded_at")
-    found = list(rows.order_by("id").values_list(*columns)[: 2 * MAX_HITS + 1])
+    found = list(rows.order_by("digest", "id").values_list(*columns)[: 2 * MAX_HITS + 1])
     found.sort(key=lambda row: row[2] is not None)
     hits = _bounded(
         Hit(entity_type, entity_id, FoundBy.VALUE, is_former=since is not None, former_since=since)

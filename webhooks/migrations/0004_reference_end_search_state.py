@@ -27,6 +27,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='receipt',
-            index=models.Index(database.lookups.text_ends.UuidEnd('uuid'), condition=models.Q(('event__isnull', True)), name='receipt_reference_end'),
+            index=models.Index(database.lookups.text_ends.UuidEnd('uuid'), condition=models.Q(('event__isnull', True), ('uuid__isnull', False)), name='receipt_reference_end'),
         ),
     ]

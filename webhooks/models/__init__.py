@@ -14,7 +14,7 @@ from webhooks.models.key_set import (
 from webhooks.models.pausable import Pausable
 from webhooks.models.payload import Payload, indexes_where_set, payload_digest, payload_foreign_key
 from webhooks.models.rate_limit import RateLimitState
-from webhooks.models.receipt import HANDSHAKE_CODE, Receipt, Refusal
+from webhooks.models.receipt import HANDSHAKE_CODE, OWN_REFERENCE, Receipt, Refusal
 from webhooks.models.source import SOURCE_SETTINGS, AnswerMode, Source, SourceSecret
 from webhooks.models.subject_key import Pepper, SubjectKey, is_erased
 from webhooks.models.subject_key_store import (
@@ -33,6 +33,7 @@ from webhooks.models.subject_key_store import (
 __all__ = [
     "HANDSHAKE_CODE",
     "IN_MIXED_CASE",
+    "OWN_REFERENCE",
     "SOURCE_SETTINGS",
     "AnswerMode",
     "CaptureWindow",

@@ -10,7 +10,7 @@ from django.test import Client
 from console.entities import find
 from console.ui.links import entity_url
 from sync.models import Link
-from tests.support.builders.history import an_event
+from tests.support.builders.history import a_receipt, an_event
 from tests.support.database.query_plans import find_unindexed_statements, recorded_statements
 from tests.support.hub import ANNA, EXAMPLE, Hub, new_sealing_key
 from tests.support.pages import visible_text
@@ -146,3 +146,10 @@ def test_each_lookup_of_a_search_uses_an_index() -> None:
     ]
     assert len({query.sql for query in ours}) >= 10
     assert find_unindexed_statements(connection, ours) == {}
+
+
+@pytest.mark.django_db
+def test_the_end_of_a_request_without_an_event_opens_the_request() -> None:
+    receipt = a_receipt(None, status=400, code="not-json")
+    address = f"/admin/webhooks/receipt/{receipt.pk}/change/"
+    assert opened(browser("support"), receipt.own_reference[-6:]) == address

@@ -130,7 +130,7 @@ def test_the_search_recognises_the_key_of_an_attempt_also_as_an_idempotency_key(
 @pytest.mark.submission
 def test_a_search_without_a_result_says_so(support: Client) -> None:
     an_event(1, event_id="msg_1")
-    for term in ("USR", "usr-1", "msg", "0" * 26, "<b>"):
+    for term in ("USR", "usr-2", "msg", "0" * 26, "<b>"):
         page = support.get(LIST, {"q": term})
         assert entities(page) == [], term
         assert "Nothing found for" in page.content.decode()

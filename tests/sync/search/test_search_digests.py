@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import transaction
 from django.utils import timezone
 
 from sync.erasure.erase import run_erasure
@@ -134,9 +135,11 @@ def test_the_last_event_of_an_entity_takes_its_digests_along(hub: Hub) -> None:
     deliver(hub)
     deliver(hub)
     first, last = Event.objects.order_by("pk").values_list("pk", flat=True)
-    delete_events([first])
+    with transaction.atomic():
+        delete_events([first])
     assert ids(find_by_value("Aalto")) == [ANNA]
-    delete_events([last])
+    with transaction.atomic():
+        delete_events([last])
     assert not SearchDigest.objects.exists()
     deliver(hub)
     assert ids(find_by_value("Aalto")) == [ANNA]
