@@ -3,6 +3,7 @@
 from datetime import timedelta
 from io import StringIO
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -12,7 +13,7 @@ from django.utils import timezone
 from sync.erasure.erase import run_erasure
 from sync.housekeeping.batch_deletion import delete_events
 from sync.housekeeping.retention_rules import prune_expired
-from sync.models import SearchDigest
+from sync.models import Connection, Mapping, Route, SearchDigest
 from sync.planning.search_values import MAX_VALUES, normalize_value
 from sync.search.person_search import Hits, find_by_value
 from tests.support.builders.erasure import InventedPerson, confirmed_erasure
@@ -183,3 +184,33 @@ def test_the_command_makes_digests_of_what_is_stored(hub: Hub, settings: Any) ->
     run_erasure(confirmed_erasure(InventedPerson(ANNA, "Anna", "anna.aalto@example.com")))
     call_command("update_search_digests", stdout=output)
     assert not SearchDigest.objects.exists()
+
+
+def test_two_routes_of_an_entity_store_one_set(hub: Hub) -> None:
+    """Holds that mappings with other searchable fields do not replace each other's digests at every event."""
+    route = Route.objects.select_related("target", "mapping").get(source__slug="aurora", entity_type="USER")
+    fields = route.mapping.versions.get().declaration["fields"]
+    second = Mapping.objects.create(name="second")
+    # Without a match: the second route never writes, and still says what is searchable.
+    rules = {"active": {"constant": True}, "language": {**fields["language"], "searchable": True}}
+    second.versions.create(number=1, declaration={"fields": rules})
+    target = Connection.objects.get(pk=route.target_id)
+    credentials = target.credentials
+    target.pk, target.uuid, target.slug, target.name = None, uuid4(), "second", "Second"
+    target._state.adding = True
+    target.credentials = credentials
+    target.save()
+    Route.objects.create(
+        source=route.source,
+        entity_type="USER",
+        identity=route.identity,
+        target=target,
+        mapping=second,
+        mode="observe",
+    )
+    deliver(hub)
+    assert ids(find_by_value("anna.aalto@example.com")) == ids(find_by_value("fi")) == [ANNA]
+    with recorded_statements() as statements:
+        deliver(hub)
+    assert not [one.sql for one in statements if "searchdigest" in one.sql]
+    assert not SearchDigest.objects.exclude(superseded_at=None).exists()
