@@ -159,8 +159,10 @@ def list_entity_id_spellings(term: str) -> list[str]:
     alone. One statement: only an id in mixed case has an entry in the index that it reads.
     """
     mixed = Event.objects.filter(IN_MIXED_CASE).alias(folded=Lower("entity_id"))
+    # Neither DISTINCT nor a limit: PostgreSQL, without statistics of the expression, would read another index whole.
     known = mixed.filter(folded=Lower(Value(term))).order_by().values_list("entity_id", flat=True)
-    return list(dict.fromkeys([term, term.lower(), term.upper(), *known.distinct()[:_MAX_SPELLINGS]]))
+    differing = list(dict.fromkeys(known))[:_MAX_SPELLINGS]
+    return list(dict.fromkeys([term, term.lower(), term.upper(), *differing]))
 
 
 def _match_end(term: str) -> SearchMatch | None:
