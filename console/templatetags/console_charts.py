@@ -3,12 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from urllib.parse import urlencode
 
 from django import template
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from audit.format.signed_records import format_time
 from console.ui.charts import HourChart, HourCounts
+from sync.models.counts import HOUR
 
 register = template.Library()
 HOURS_PER_DAY = 24
@@ -63,6 +67,13 @@ def hour_summary(hour: HourCounts) -> str:
         "when": day_and_hour(hour.at),
         **{name: f"{value:,}" for name, value in values.items()},
     }
+
+
+@register.filter
+def events_of_hour_url(hour: HourCounts) -> str:
+    """Return the address of the list of the events of an hour."""
+    times = {"received_from": format_time(hour.at), "received_to": format_time(hour.at + HOUR)}
+    return f"{reverse('admin:webhooks_event_changelist')}?{urlencode(times)}"
 
 
 @register.filter
