@@ -1,5 +1,6 @@
 """What a row of the event list says: whom it is about, which fields, and why it failed; and to whom."""
 
+import re
 from typing import Any
 
 import pytest
@@ -69,7 +70,7 @@ def test_people_who_may_not_see_payload_contents_see_the_id_and_the_names_of_the
     row, text = row_of("auditor")
     assert (row.name, list(row.fields)) == ("", ["email", "phone"])
     assert row.reason == "The shop rejected the change"
-    assert ">USR-1</a>" in text.replace("\n", "").replace("  ", "")
+    assert ">USR-1</a>" in re.sub(r"\s*([<>])\s*", r"\1", text)
     assert not any(value in text for value in ("Anna", "Aalto", "already belongs"))
 
 
