@@ -1,12 +1,13 @@
 """List the requests for access, and let a second administrator decide on the page of one."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from audit.entries.readable_rows import load_entries
@@ -76,6 +77,15 @@ class AccessRequestAdmin(ReadOnlyAdmin):
         "No access requests yet. If an administrator gives someone permissions that the administrator does not have, "
         "or takes the right to read the audit log from someone, a second administrator approves it here."
     )
+
+    def list_headline(self, rows: Sequence[Any]) -> str:
+        waiting = sum(row.state == AccessRequestState.OPEN and is_open(row) for row in rows)
+        text = ngettext(
+            "%(count)d request is waiting for a second administrator.",
+            "%(count)d requests are waiting for a second administrator.",
+            waiting,
+        )
+        return text % {"count": waiting} if waiting else gettext("No request is waiting.")
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm(CHANGE_PEOPLE)

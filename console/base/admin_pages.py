@@ -12,7 +12,10 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
+
+from console.ui.filters import FilterChip, FilterOption
 
 RowT = TypeVar("RowT", bound=Model)
 ViewT = TypeVar("ViewT", bound=Callable[..., HttpResponseBase])
@@ -75,6 +78,17 @@ class AdminWithPages(admin.ModelAdmin):  # type: ignore[type-arg]
         title = {"title": str(self.opts.verbose_name_plural).capitalize()}
         return super().changelist_view(request, {**title, **(extra_context or {})})
 
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Move the filters from Django's side column to chips above the rows."""
+        changelist: Any = super().get_changelist_instance(request)
+        changelist.chips = list(_build_chips(changelist))
+        changelist.has_filters = False
+        return changelist
+
+    def list_headline(self, rows: Sequence[Any]) -> str:
+        """Return the sentence that matters most about the rows of a page of the list; empty if there is none."""
+        return ""
+
     def require_permissions(self, request: HttpRequest, *permissions: str) -> None:
         """Raise PermissionDenied unless the person may see these rows and has all these permissions."""
         if not (self.has_view_permission(request) and request.user.has_perms(permissions)):
@@ -99,3 +113,17 @@ class AdminWithPages(admin.ModelAdmin):  # type: ignore[type-arg]
             "may": self.template_permissions(request),
         }
         return TemplateResponse(request, template, {**shared, **context})
+
+
+def _build_chips(changelist: Any) -> Iterator[FilterChip]:
+    """Build a chip for each filter of the changelist. Django's first choice of a filter is "All"."""
+    for spec in changelist.filter_specs:
+        everything, *others = spec.choices(changelist)
+        choices = [
+            FilterOption(capfirst(str(choice["display"])), choice["query_string"], choice["selected"])
+            for choice in others
+        ]
+        chosen = next((choice.text for choice in choices if choice.is_chosen), "")
+        # Django's filters of a field have no parameter of one name.
+        name = getattr(spec, "parameter_name", "") or spec.field_path
+        yield FilterChip(name, capfirst(spec.title), chosen, choices, everything["query_string"])

@@ -1,16 +1,14 @@
 """Read-only lists with their filters as chips above the rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.contrib.messages import warning
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils.text import capfirst
 from django.utils.translation import ngettext
 
 from console.base.read_only_admin import ReadOnlyAdmin
 from console.ui.filter_set import FilterSet
-from console.ui.filters import FilterChip, FilterOption
 
 
 class FilteredPageAdmin(ReadOnlyAdmin):
@@ -31,20 +29,13 @@ class FilteredPageAdmin(ReadOnlyAdmin):
 
 
 class FilteredListAdmin(ReadOnlyAdmin):
-    """Admin that shows Django's filters as chips. `empty_text` is shown for an empty table, `no_match_text` if no row
-    matches the filters.
+    """Admin of a list with filters. `empty_text` is shown for an empty table, `no_match_text` if no row matches the
+    filters.
     """
 
     change_list_template = "console/base/filtered_list.html"
     empty_text: Any = ""
     no_match_text: Any = ""
-
-    def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Move the filters from Django's side column to chips above the rows."""
-        changelist: Any = super().get_changelist_instance(request)
-        changelist.chips = list(_build_chips(changelist))
-        changelist.has_filters = False
-        return changelist
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         texts = {"empty_text": self.empty_text, "no_match_text": self.no_match_text}
@@ -63,17 +54,3 @@ def _redirect_without_params(request: HttpRequest, unknown: Sequence[str]) -> Ht
     )
     warning(request, text % {"names": ", ".join(f"“{name[:40]}”" for name in unknown[:3])})
     return HttpResponseRedirect(f"{request.path}?{params.urlencode()}" if params else request.path)
-
-
-def _build_chips(changelist: Any) -> Iterator[FilterChip]:
-    """Build a chip for each filter of the changelist. Django's first choice of a filter is "All"."""
-    for spec in changelist.filter_specs:
-        everything, *others = spec.choices(changelist)
-        choices = [
-            FilterOption(capfirst(str(choice["display"])), choice["query_string"], choice["selected"])
-            for choice in others
-        ]
-        chosen = next((choice.text for choice in choices if choice.is_chosen), "")
-        yield FilterChip(
-            spec.parameter_name, capfirst(spec.title), chosen, choices, everything["query_string"]
-        )

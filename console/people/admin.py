@@ -20,7 +20,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from console.base.admin_pages import admin_page, column
 from console.base.audit_trail import client_address, require_staff_user
@@ -78,6 +78,7 @@ class RoleFilter(admin.RelatedFieldListFilter):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.title = _("role")
+        self.empty_value_display = _("no role")
 
 
 admin.site.unregister([User, Group])
@@ -212,6 +213,15 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("groups")
+
+    def list_headline(self, rows: Sequence[Any]) -> str:
+        idle = sum(not person.groups.all() and not person.is_superuser for person in rows if person.is_active)
+        text = ngettext(
+            "%(count)d person can log in and has no role.",
+            "%(count)d people can log in and have no role.",
+            idle,
+        )
+        return text % {"count": idle} if idle else _("Everyone who can log in has a role.")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Add the permissions that no role gives, if the person has any. They are shown only: roles are the one way."""

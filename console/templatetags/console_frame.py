@@ -37,6 +37,14 @@ def navigation(context: Any) -> dict[str, Any]:
     return {"groups": list(visible_menu_groups(request.user, request.path))}
 
 
+@register.simple_tag
+def list_headline(changelist: Any) -> str:
+    """Return the sentence above a list of Django's admin; empty for an empty list."""
+    rows = list(changelist.result_list)
+    headline: str = changelist.model_admin.list_headline(rows) if rows else ""
+    return headline
+
+
 @register.simple_tag(takes_context=True)
 def find_box(context: Any) -> SafeString:
     """Render the search box of the header, which sends its term in a form: an address would be stored elsewhere.

@@ -1,5 +1,6 @@
 """ModelAdmin of connections, the configured remote systems."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -11,7 +12,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from config_schema.errors import SettingsInvalid
 from connectors.address_check import find_blocked_address
@@ -137,6 +138,22 @@ class ConnectionAdmin(CheckedAddressesAdmin):
         changelist = super().get_changelist_instance(request)
         changelist.result_list = attach_status(changelist.result_list)
         return changelist
+
+    def list_headline(self, rows: Sequence[Any]) -> str:
+        if not all(hasattr(connection, "shown") for connection in rows):
+            return ""
+        troubled = sum(
+            connection.paused_at is not None
+            or connection.shown.health not in (ConnectionHealth.HEALTHY, ConnectionHealth.IDLE)
+            for connection in rows
+            if connection.is_enabled
+        )
+        text = ngettext(
+            "%(count)d connection is paused or has failures.",
+            "%(count)d connections are paused or have failures.",
+            troubled,
+        )
+        return text % {"count": troubled} if troubled else _("All connections work.")
 
     @admin.display(description=gettext_lazy("health"))
     def health(self, connection: Any) -> SafeString:

@@ -1,5 +1,6 @@
 """ModelAdmin of mappings: the list, the page of one with its versions, and the form of a new one."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -12,7 +13,7 @@ from django.urls import reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from console.base.audit_trail import FieldValues, record_action
 from console.base.audited_admin import diff_values, to_json_value
@@ -82,6 +83,15 @@ class MappingAdmin(DetailPageMixin, ReasonRequiredAdmin):
         newest = {"newest_number": Max("versions__number"), "newest_at": Max("versions__created_at")}
         rows: QuerySet[Any] = super().get_queryset(request).annotate(**newest, has_draft=Exists(drafts))
         return rows.prefetch_related(Prefetch("routes", routes))
+
+    def list_headline(self, rows: Sequence[Any]) -> str:
+        drafts = sum(mapping.has_draft for mapping in rows)
+        text = ngettext(
+            "%(count)d mapping has a draft that is not active.",
+            "%(count)d mappings have drafts that are not active.",
+            drafts,
+        )
+        return text % {"count": drafts} if drafts else _("No mapping has a draft.")
 
     @admin.display(description=gettext_lazy("active version"))
     def active_version(self, mapping: Any) -> int | None:

@@ -1,5 +1,6 @@
 """ModelAdmin of routes, which say which events go to which system, and a route in sentences."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -10,7 +11,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from console.settings.pause import count_waiting, pause_view, render_activity_pill, resume_view
 from console.settings.routes.condition import condition_try_view, condition_view
@@ -213,6 +214,17 @@ class RouteAdmin(RouteScopeAdmin):
     list_display_links = ("route_name",)
     list_select_related = ("source", "identity", "target", "mapping")
     sortable_by = ()
+
+    def list_headline(self, rows: Sequence[Any]) -> str:
+        resting = sum(not route.is_enabled or route.paused_at is not None for route in rows)
+        observing = sum(route.observes for route in rows)
+        if resting:
+            text = ngettext(
+                "%(count)d route is paused or disabled.", "%(count)d routes are paused or disabled.", resting
+            )
+            return text % {"count": resting}
+        text = ngettext("%(count)d route only observes.", "%(count)d routes only observe.", observing)
+        return text % {"count": observing} if observing else _("All routes deliver.")
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Remove Django's add, change, delete and view icons next to each choice; the related rows have pages of their

@@ -1,5 +1,6 @@
 """ModelAdmin of sources, the senders of webhooks."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -15,7 +16,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from config_schema.errors import SettingsInvalid
 from config_schema.translatable import error_sentence
@@ -106,6 +107,21 @@ class SourceAdmin(CheckedAddressesAdmin):
         changelist = super().get_changelist_instance(request)
         changelist.result_list = attach_daily_counts(changelist.result_list)
         return changelist
+
+    def list_headline(self, rows: Sequence[Any]) -> str:
+        unverified = sum(source.is_enabled and source.scheme == "none" for source in rows)
+        if unverified:
+            text = ngettext(
+                "%(count)d source accepts requests that are not verified.",
+                "%(count)d sources accept requests that are not verified.",
+                unverified,
+            )
+            return text % {"count": unverified}
+        silent = sum(not source.is_enabled or source.paused_at is not None for source in rows)
+        text = ngettext(
+            "%(count)d source is paused or disabled.", "%(count)d sources are paused or disabled.", silent
+        )
+        return text % {"count": silent} if silent else _("All sources are verified and enabled.")
 
     activity = column(Source, gettext_lazy("status"), render_activity_pill)
 

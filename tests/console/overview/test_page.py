@@ -96,7 +96,9 @@ def test_the_page_shows_the_counts(hub: Route) -> None:
 
 def test_each_bar_and_its_line_in_the_table_lead_to_the_events_of_their_hour(hub: Route) -> None:
     page = shown()
-    begin, end = (f"{at:%Y-%m-%dT%H}%3A00%3A00.000000Z" for at in (now_hour(), now_hour() + timedelta(hours=1)))
+    begin, end = (
+        f"{at:%Y-%m-%dT%H}%3A00%3A00.000000Z" for at in (now_hour(), now_hour() + timedelta(hours=1))
+    )
     address = f"/admin/webhooks/event/?received_from={begin}&amp;received_to={end}"
     assert page.count(f'href="{address}"') == 2, "the one of the bar is no stop for the keyboard"
     assert page.count('tabindex="-1"') >= CHARTED_HOURS
