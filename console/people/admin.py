@@ -78,7 +78,7 @@ class RoleFilter(admin.RelatedFieldListFilter):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.title = _("role")
-        self.empty_value_display = _("no role")
+        self.empty_value_display = SafeString(_("no role"))
 
 
 admin.site.unregister([User, Group])
