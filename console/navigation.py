@@ -73,16 +73,11 @@ MENU: Sequence[tuple[Text, Sequence[MenuEntry]]] = (
         ),
     ),
     (
-        _("Audit"),
+        _("Audit and access"),
         (
             MenuEntry(_("Audit log"), "admin:audit_entry_changelist", "audit.view_entry"),
             MenuEntry(_("Exports"), "admin:exports_export_changelist", "exports.view_export"),
             MenuEntry(_("Erasures"), "admin:sync_erasure_changelist", "sync.view_erasure"),
-        ),
-    ),
-    (
-        _("Access"),
-        (
             MenuEntry(_("People"), "admin:auth_user_changelist", "auth.view_user"),
             MenuEntry(_("Roles"), "admin:auth_group_changelist", "auth.view_group"),
             MenuEntry(_("Access requests"), "admin:logins_accessrequest_changelist", "auth.change_user"),
