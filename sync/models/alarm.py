@@ -79,6 +79,11 @@ class Alarm(models.Model):
         """Return its stream of the audit log."""
         return f"alarm:{self.pk}"
 
+    @property
+    def highest_count(self) -> int:
+        """Return its peak. An alarm of an earlier version has only the count of the last evaluation."""
+        return max(self.peak, self.count)
+
 
 class Snooze(models.Model):
     """A person's request to snooze an alarm, with a reason."""

@@ -394,17 +394,20 @@ def notification_text(alarm: Alarm, kind: str = NotificationKind.RAISED) -> Alar
 
     All notifications of one alarm have the same title after the first word, so that mail programs group them.
     """
-    now = _fill_placeholders(alarm, _RAISED_TEXTS[alarm.kind])
     if kind == NotificationKind.ENDED:
-        over = _ended_text(alarm)
-        return AlarmText(_("Ended: %(title)s") % {"title": now.title}, over.detail, over.next_step)
+        over, was = (
+            _ended_text(alarm),
+            _fill_placeholders(alarm, _RAISED_TEXTS[alarm.kind], alarm.highest_count),
+        )
+        return AlarmText(_("Ended: %(title)s") % {"title": was.title}, over.detail, over.next_step)
+    now = _fill_placeholders(alarm, _RAISED_TEXTS[alarm.kind])
     if kind == NotificationKind.REMINDED:
         return AlarmText(_("Still: %(title)s") % {"title": now.title}, now.detail, now.next_step)
     return now
 
 
 def alarm_text(alarm: Alarm) -> AlarmText:
-    """Return the text of an alarm in its present state, in the past tense once it has ended."""
+    """Return the text of an alarm in its present state; in the past tense and with its peak once it has ended."""
     return notification_text(alarm) if alarm.ended_at is None else _ended_text(alarm)
 
 
@@ -415,7 +418,7 @@ def _ended_text(alarm: Alarm) -> AlarmText:
         "ended": format_time(alarm.ended_at),
         "reason": why,
     }
-    filled = _fill_placeholders(alarm, _Template(title))
+    filled = _fill_placeholders(alarm, _Template(title), alarm.highest_count)
     return AlarmText(filled.title, lasted, _("Nothing to do."))
 
 
@@ -443,13 +446,16 @@ def _count_units(number: int, size: int) -> str:
     return texts[size] % {"count": f"{number:,}"}
 
 
-def _fill_placeholders(alarm: Alarm, template: _Template) -> AlarmText:
-    """Fill the placeholders. Line breaks of names become spaces, as a mail subject must not hold one."""
+def _fill_placeholders(alarm: Alarm, template: _Template, count: int | None = None) -> AlarmText:
+    """Fill the placeholders, with the present count unless another one is given. Line breaks of names become spaces, as
+    a mail subject must not hold one.
+    """
+    count = alarm.count if count is None else count
     facts = {
         "name": " ".join(alarm.name.split()),
         "began": format_time(alarm.began_at),
-        "number": alarm.count or 0,
-        "count": _format_count(alarm.count or 0),
+        "number": count,
+        "count": _format_count(count),
         "limit": format_duration(alarm.limit_seconds or 0),
     }
     return AlarmText(*(str(text % facts) for text in template))

@@ -42,8 +42,10 @@ def update_alarms(current: Iterable[AlarmCondition], at: datetime) -> None:
         if key not in conditions:
             end_alarm(alarm, at)
             continue
-        if alarm.count != conditions[key].count:
-            Alarm.objects.filter(pk=alarm.pk, ended_at=None).update(count=conditions[key].count)
+        count = conditions[key].count
+        if alarm.count != count:
+            peak = max(alarm.highest_count, count)
+            Alarm.objects.filter(pk=alarm.pk, ended_at=None).update(count=count, peak=peak)
         if alarm.snoozed_until is not None and alarm.snoozed_until <= at:
             end_snooze(alarm, at)
 
@@ -66,6 +68,7 @@ def raise_alarm(condition: AlarmCondition, at: datetime) -> Alarm | None:
                 name=condition.name,
                 began_at=condition.began_at,
                 count=condition.count,
+                peak=condition.count,
                 limit_seconds=int(condition.limit.total_seconds()) if condition.limit else None,
                 raised_at=at,
                 snoozed_until=snoozed_until,

@@ -155,9 +155,13 @@ def test_more_failures_change_the_count_without_a_new_message(mailoutbox: list[A
     an_event(2, state="dead")
     evaluate_alarms(NOON + minutes(1))
     assert (Alarm.objects.get().count, subjects(mailoutbox)) == (2, ["1 event has failed"])
-    Event.objects.update(state="succeeded")
+    Event.objects.filter(pk=Event.objects.latest("pk").pk).update(state="succeeded")
     evaluate_alarms(NOON + minutes(2))
+    assert Alarm.objects.get().count == 1
+    Event.objects.update(state="succeeded")
+    evaluate_alarms(NOON + minutes(3))
     assert subjects(mailoutbox)[1:] == ["Ended: 2 events have failed"]
+    assert alarm_text(Alarm.objects.get()).title == "2 events failed", "an ended alarm keeps its peak"
 
 
 @pytest.mark.submission
