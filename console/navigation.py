@@ -1,9 +1,8 @@
 """The console's menu: pages by what people come for, each shown only to those who may open it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from django.conf import settings
@@ -12,7 +11,7 @@ from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from console.overview.awaited import count_awaited
+from console.overview import badges
 
 Text = str | Promise
 _LIST_COOKIE = "list"
@@ -31,12 +30,13 @@ class MenuEntry:
 
 @dataclass(frozen=True, slots=True)
 class MenuPage:
-    """An entry as one person sees it on one page. `awaited`: requests that this person can decide as the second one."""
+    """An entry as one person sees it on one page. `badge`: how much of it needs this person, and `badge_text` what."""
 
     name: Text
     url: str
     is_current: bool
-    awaited: int = 0
+    badge: int = 0
+    badge_text: Text = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +86,24 @@ MENU: Sequence[tuple[Text, Sequence[MenuEntry]]] = (
 )
 
 
-def visible_menu_groups(user: Any, path: str) -> Iterator[MenuGroup]:
-    """Yield the groups of this person's menu on the page at `path`, without groups that have no page."""
-    awaited = count_awaited(user)
+_BADGE_TEXTS: Mapping[str, Text] = {
+    badges.FAILURES: _("Open failures"),
+    badges.HELD: _("Held for approval"),
+    badges.ALARMS: _("Active alarms"),
+}
+
+
+def visible_menu_groups(request: HttpRequest) -> Iterator[MenuGroup]:
+    """Yield the groups of the person's menu on the page of this request, without groups that have no page."""
+    counts, path, user = badges.badges_of(request), request.path, request.user
     for name, entries in MENU:
         pages = [
             MenuPage(
                 entry.name,
                 url := reverse(entry.url_name),
                 _is_current(url, path),
-                awaited.get(entry.url_name, 0),
+                counts.get(entry.url_name, 0),
+                _BADGE_TEXTS.get(entry.url_name, _("Requests that await your decision")),
             )
             for entry in entries
             if not entry.permission or user.has_perm(entry.permission)

@@ -49,12 +49,17 @@ class FailureRow:
         return percent_of_max(self.group.number, self.most)
 
     @property
+    def query(self) -> str:
+        """Return the filter of the event list for its failed events."""
+        return failed_group_query(self.group)
+
+    @property
     def replay(self) -> str:
         """Return the address that replays the whole group; empty if a replay cannot succeed yet."""
         is_worth_it = is_worth_a_replay(self.group.code) or self.passed is not None
         if not (self.group.number and is_worth_it):
             return ""
-        return replay_form_url(failed_group_query(self.group))
+        return replay_form_url(self.query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,11 @@ class FailureTab:
     name: str
     label: str | Promise
     groups: Sequence[FailureGroup]
+
+    @property
+    def number(self) -> int:
+        """Return how many failed deliveries its groups have: of the open ones, what the menu and the overview say."""
+        return sum(group.number for group in self.groups)
 
     def to_rows(self, *, with_sentences: bool) -> list[FailureRow]:
         """Return the rows of the tab. `with_sentences`: with what the systems said, which needs view_contents."""

@@ -1,10 +1,9 @@
-"""Requests that await a second person: how many this person can decide, and who is awaited."""
+"""Requests that await a second person: which of them this person can decide, and who is awaited."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.db.models import IntegerField, QuerySet, Subquery
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -112,18 +111,14 @@ class _RowCount(Subquery):
     output_field = IntegerField()
 
 
-def count_awaited(user: Any) -> dict[str, int]:
-    """Return how many requests of others this person sees that await a second person, by the URL name of their list.
-
-    One statement, and none for a person who decides nothing.
+def awaited_counts(user: Any) -> dict[str, Subquery]:
+    """Return expressions that count the requests of others that await this person as the second one, by the URL name of
+    their list. Kinds that this person does not decide on are left out.
     """
     kinds = [kind for kind in _KINDS if user.has_perm(kind.permission)]
-    if not kinds:
-        return {}
     rows = (kind.open_rows().exclude(requested_by=user.pk).order_by().values("pk") for kind in kinds)
-    counts = User.objects.filter(pk=user.pk).values_list(*(_RowCount(keys[:MAX_COUNTED]) for keys in rows))
     names = (f"admin:{kind.model_name}_changelist" for kind in kinds)
-    return dict(zip(names, counts.get(), strict=True))
+    return dict(zip(names, (_RowCount(keys[:MAX_COUNTED]) for keys in rows), strict=True))
 
 
 def awaited_requests(user: Any) -> Iterator[AwaitedRequest]:

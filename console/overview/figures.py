@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from django.db.models import Sum
 
 from console.ui.charts import HourChart, HourCounts, build_hour_chart
-from sync.models import OPEN_STATES, CountedHour, EventCount, FailureGroup, FailureGroupState
+from sync.models import OPEN_STATES, CountedHour, EventCount
 from sync.models.counts import HOUR, start_of_hour
 from webhooks.models import State
 
@@ -120,12 +120,6 @@ def load_figures(now: datetime) -> OverviewFigures:
             [_hour_counts(current - step * HOUR, hours) for step in reversed(range(CHARTED_HOURS))]
         ),
     )
-
-
-def count_unresolved_failures() -> int:
-    """Count failed deliveries in groups that are neither resolved nor ignored, as in the list of failures."""
-    groups = FailureGroup.objects.filter(state__in=(FailureGroupState.OPEN, FailureGroupState.ACKNOWLEDGED))
-    return groups.aggregate(number=Sum("number"))["number"] or 0
 
 
 def _states_by_hour(since: datetime) -> dict[datetime, Counter[str]]:

@@ -13,20 +13,21 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.failures.failure_reasons import summarize_failures
+from console.failures.pages import failure_tabs
 from console.overview.alerts import collect_alerts
-from console.overview.figures import TARGET_PERCENT, count_unresolved_failures, load_figures
+from console.overview.badges import FAILURES, badges_of
+from console.overview.figures import TARGET_PERCENT, load_figures
 from console.overview.first_steps import list_setup_steps
 from console.settings.connections.catch_ups import load_all_catch_ups
 from console.settings.connections.connection_status import load_all_statuses
 from console.ui.comparison_texts import pair_context
-from console.ui.links import replay_form_url
 from database.clock import read_clock
 from sync.models import RefusalCount
 from sync.monitoring.comparison_figures import load_pairs
 from sync.monitoring.health_figures import SourceActivity, read_source_activity
 from webhooks.models import Event
 
+MAX_REASONS = 10
 PART_PERMISSIONS = {
     "events": "webhooks.view_event",
     "connections": "sync.view_connection",
@@ -66,20 +67,21 @@ def render_overview(request: HttpRequest, context: dict[str, Any]) -> TemplateRe
     context |= {
         "alerts": collect_alerts(request.user, statuses),
         "figures": load_figures(now) if may["events"] else None,
-        "needing_attention": count_unresolved_failures() if may["events"] and may["groups"] else 0,
+        "needing_attention": badges_of(request).get(FAILURES, 0) if may["events"] else 0,
         "connections": statuses,
         "sources": sources,
         "catch_ups": load_all_catch_ups(status.connection for status in statuses),
         "pairs": [pair_context(pair, now) for pair in load_pairs()] if may["pairs"] else [],
-        **(_failure_context(now) if may["events"] else {}),
+        **(_failure_context() if may["events"] else {}),
     }
     return TemplateResponse(request, "console/overview/page.html", context)
 
 
-def _failure_context(now: datetime) -> dict[str, Any]:
-    summary = summarize_failures(now)
-    reasons = [{"row": reason, "replay": replay_form_url(reason.query)} for reason in summary.reasons]
-    return {"reasons": reasons, "ignored": summary.ignored}
+def _failure_context() -> dict[str, Any]:
+    """Return the largest open groups as the list of failures shows them, and how much is in ignored groups."""
+    tabs = {tab.name: tab for tab in failure_tabs()}
+    rows = tabs[""].to_rows(with_sentences=False)[:MAX_REASONS]
+    return {"reasons": rows, "ignored": sum(group.number for group in tabs["ignored"].groups)}
 
 
 def _source_summary(now: datetime, *, with_refusals: bool) -> SourceSummary:

@@ -15,6 +15,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from console.navigation import link_to_list, page_name, visible_menu_groups
+from console.overview.badges import badges_of
 from console.permissions import may_find_by_value
 from database.move_marker import read_move
 from sync.search.person_search import MAX_TERM_LENGTH
@@ -33,8 +34,18 @@ def label_cells(cells: Iterable[SafeString], headers: Iterable[Mapping[str, Any]
 
 @register.inclusion_tag("console/base/_navigation.html", takes_context=True)
 def navigation(context: Any) -> dict[str, Any]:
-    request = context["request"]
-    return {"groups": list(visible_menu_groups(request.user, request.path))}
+    return {"groups": list(visible_menu_groups(context["request"]))}
+
+
+@register.simple_tag(takes_context=True)
+def attention_count(context: Any) -> str:
+    """Return the sum of the badges of the menu for the title of the page, as `(12) `; empty for none."""
+    request = context.get("request")
+    user = getattr(request, "user", None)
+    if user is None or not (user.is_active and user.is_staff):
+        return ""
+    number = sum(badges_of(request).values())
+    return f"({number:,}) " if number else ""
 
 
 @register.simple_tag

@@ -1,13 +1,11 @@
 """Addresses of pages that other pages link to."""
 
-from datetime import datetime
 from urllib.parse import urlencode
 
 from django.urls import reverse
 
-from audit.format.signed_records import format_time
 from config_schema.codes.codes import RETRYABLE_CODES
-from sync.models import Connection, FailureGroup
+from sync.models import FailureGroup
 from webhooks.models import State
 
 
@@ -26,15 +24,9 @@ def audit_log_url(term: str) -> str:
     return f"{reverse('admin:audit_entry_changelist')}?{urlencode({'q': term})}"
 
 
-def failed_events_query(code: str, connection: Connection, since: datetime | None = None) -> str:
-    """Return the query string of the events that failed with this code at this connection, since a time if given."""
-    params = {"state": State.DEAD.value, "code": code, "target": connection.slug}
-    return urlencode(params | ({"received_from": format_time(since)} if since else {}))
-
-
 def failed_group_query(group: FailureGroup) -> str:
     """Return the query string of the failed events of a group."""
-    query = failed_events_query(group.code, group.connection)
+    query = urlencode({"state": State.DEAD.value, "code": group.code, "target": group.connection.slug})
     # A code without any key has one group.
     return query if group.code in RETRYABLE_CODES else f"{query}&{urlencode({'failure_group': group.pk})}"
 

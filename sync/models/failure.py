@@ -91,6 +91,15 @@ class FailureDecision(models.Model):
 _OF_IDENTITY = tuple(code for code in CATALOGUE if is_about_identity(code))
 
 
+def open_failure_groups() -> QuerySet[FailureGroup]:
+    """Select the groups that need a person: neither resolved nor ignored, and with failed deliveries. The sum of their
+    numbers is the number of open failures on every page.
+    """
+    return FailureGroup.objects.filter(
+        state__in=(FailureGroupState.OPEN, FailureGroupState.ACKNOWLEDGED), number__gt=0
+    )
+
+
 def dead_deliveries_of(group: FailureGroup) -> QuerySet[Delivery]:
     """Select the dead deliveries of a group, by an index of dead deliveries."""
     side = ConnectionSide.IDENTITY if is_about_identity(group.code) else ConnectionSide.TARGET

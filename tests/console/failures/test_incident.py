@@ -4,16 +4,18 @@ Holds what no other test does: the figures of the page are those of the open fai
 """
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
 from console.failures import incident
-from sync.models import Delivery, FailureGroup
+from sync.models import Alarm, Delivery, FailureGroup
 from sync.operations.failure_groups import refresh_failure_groups
-from tests.support.builders.history import logged_in
+from tests.support.builders.history import a_delivery, an_event, logged_in
 from tests.support.builders.overviews import a_failed_delivery
 from tests.support.pages import text_of, without_tags
 from tests.support.people import person
@@ -45,6 +47,29 @@ def test_an_incident_shows_its_trend_and_who_is_affected(group: FailureGroup) ->
     assert sum(bar.hour.failed for bar in bars) == 4
     assert 10 <= len(bars) <= incident.MAX_BARS
     assert re.search(r"USR-1 2 UPDATE USER .* USR-2 1 ", page), "the newest first, each person once"
+
+
+def test_all_pages_say_the_same_number_of_open_failures(group: FailureGroup) -> None:
+    """And so does the title, with what is held and the active alarms."""
+    route = Delivery.objects.earliest("pk").route
+    a_delivery(an_event(900, state="held", code="held"), route)
+    now = timezone.now()
+    Alarm.objects.create(kind="deliveries-late", began_at=now, raised_at=now)
+    snoozed = now + timedelta(hours=1)
+    Alarm.objects.create(kind="audit-late", began_at=now, raised_at=now, snoozed_until=snoozed)
+    a_failed_delivery(90, "unmappable")
+    refresh_failure_groups()
+    FailureGroup.objects.filter(code="unmappable").update(state="ignored")
+    support = logged_in("support")
+    pages = {path: text_of(support.get(path)) for path in ("/admin/", LIST, f"{LIST}{group.pk}/change/")}
+    for page in pages.values():
+        assert '<span class="badge" title="Open failures">4</span>' in page
+        assert '<span class="badge" title="Held for approval">1</span>' in page
+        assert '<span class="badge" title="Active alarms">1</span>' in page
+        assert "<title>(6) " in page
+    assert "4 open in total" in pages["/admin/"]
+    assert 'Open<span class="count">4</span>' in pages[LIST]
+    assert "4 failed deliveries need attention." in pages[f"{LIST}{group.pk}/change/"]
 
 
 @pytest.mark.submission

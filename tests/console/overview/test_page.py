@@ -128,7 +128,7 @@ def test_ignored_failures_still_count_as_failed(hub: Route) -> None:
     page = shown()
     assert "5,000 more" in page
     assert link in page
-    assert "No failures in the last 7 days." not in page
+    assert "No open failures." not in page
 
 
 @pytest.mark.submission
@@ -241,7 +241,13 @@ def test_no_statement_of_it_reads_a_whole_table_of_counts_or_events(hub: Route) 
     if connection.vendor == "postgresql":
         connection.cursor().execute("SET LOCAL enable_seqscan = off")
     tables = ("eventcount", "failurecount", "callcount", "refusalcount", "webhooks_event", "sync_delivery")
-    unindexed = {sql for sql in find_full_scans(connection, seen) if any(table in sql for table in tables)}
+    found = find_full_scans(connection, seen)
+    # The badges read all failure groups, and an index of active alarms; of deliveries, that of held ones.
+    badges = {
+        sql: plan for sql, plan in found.items() if '"sync_failuregroup"' in sql and '"sync_alarm"' in sql
+    }
+    assert all("SCAN sync_delivery" not in step for plan in badges.values() for step in plan)
+    unindexed = {sql for sql in found.keys() - badges if any(table in sql for table in tables)}
     assert unindexed == {'SELECT %s AS "a" FROM "webhooks_event" LIMIT 1'}, "one row, whichever"
 
 

@@ -10,7 +10,6 @@ from sync.models import (
     CountedHour,
     Delivery,
     EventCount,
-    FailureCount,
     FailureGroup,
     RefusalCount,
     Route,
@@ -58,9 +57,8 @@ def count_requests(
 def a_failure_group(
     code: str, number: int, *, ago: int = 2, connection: Connection | None = None
 ) -> FailureGroup:
-    """Create a group of failures with its counts."""
+    """Create a group of failures."""
     there = connection or Connection.objects.get(slug="shop")
-    FailureCount.objects.create(hour=now_hour() - ago * HOUR, connection=there, code=code, number=number)
     at = timezone.now() - timedelta(hours=ago)
     return FailureGroup.objects.create(connection=there, code=code, number=number, first_at=at, last_at=at)
 
