@@ -42,6 +42,7 @@ ACTION_LABELS: Mapping[str, str] = {
     "preview.begun": "requested the preview of a replay",
     "preview.ended": "received the preview of a replay",
     "people.searched": "searched for people by their data",
+    "preview.revealed": "saw the values of the preview of a replay",
     "compare.begun": "compared an entity now",
     "compare.ended": "received the comparison of an entity",
     "compare.revealed": "revealed the values of a comparison",

@@ -74,6 +74,9 @@ ACTION_GROUPS: Mapping[str, Sequence[str]] = {
         "source.captured-value-revealed",
         "compare.revealed",
         "difference.opened",
+        "preview.revealed",
+        "pair.revealed",
+        "mapping.sample-fetched",
     ),
     "exports": tuple(
         action
@@ -88,12 +91,13 @@ ACTION_GROUPS: Mapping[str, Sequence[str]] = {
         "signing-key.begun",
         "sealing.renewed",
     ),
-    "replays": tuple(
-        action
-        for action in ACTION_LABELS
-        if (action.startswith("replay.") and action != "replay.downloaded")
-        or action in ("event.replayed", "comparison.equalised")
-    ),
+    # One row for each replay: what else is recorded of a bulk replay is on its page and that of this entry.
+    "replays": ("replay.started", "replay.awaits-approval", "event.replayed"),
+}
+# Which entries of an action a view has, where not all. A worker replays the events of a bulk replay: their entries say
+# of how many, and have no address of a client.
+_VIEW_CONDITIONS: Mapping[tuple[str, str], Q] = {
+    ("replays", "event.replayed"): Q(details__contains='"address":') | ~Q(details__contains='"of":'),
 }
 
 
@@ -101,7 +105,8 @@ ACTION_GROUPS: Mapping[str, Sequence[str]] = {
 class EntryFilter:
     """A resolved filter; empty fields restrict nothing.
 
-    `who` is a kind of actor or one actor. `streams` are those that the search term means; `is_cut`: not all of them.
+    `view` is the predefined view whose `actions` these are. `who` is a kind of actor or one actor. `streams` are those
+    that the search term means; `is_cut`: not all of them.
     """
 
     actions: Sequence[str] = ()
@@ -111,9 +116,13 @@ class EntryFilter:
     end: datetime | None = None
     streams: Sequence[str] | None = None
     is_cut: bool = False
+    view: str = ""
 
     def filter_entries(self, entries: QuerySet[Entry]) -> QuerySet[Entry]:
         filtered = self._apply_other_filters(entries)
+        for action in self.actions:
+            if condition := _VIEW_CONDITIONS.get((self.view, action)):
+                filtered = filtered.filter(~Q(action=action) | condition)
         return filtered.filter(action__in=self.actions) if self.actions else filtered
 
     def querysets_by_action(self, entries: QuerySet[Entry]) -> list[QuerySet[Entry]]:
@@ -125,7 +134,10 @@ class EntryFilter:
         if self.streams is not None and not self.streams:
             return [entries.none()]
         filtered = self._apply_other_filters(entries)
-        return [filter_by_action(filtered, action) for action in self.actions] or [filtered]
+        return [
+            filter_by_action(filtered, action).filter(_VIEW_CONDITIONS.get((self.view, action), Q()))
+            for action in self.actions
+        ] or [filtered]
 
     def _apply_other_filters(self, entries: QuerySet[Entry]) -> QuerySet[Entry]:
         filtered = _filter_by_who(entries, self.who) if self.who else entries
@@ -153,6 +165,6 @@ def resolve_entries(params: Mapping[str, str], now: datetime) -> EntryFilter:
     actions = ACTION_GROUPS.get(action) or ((action,) if action else ())
     who, kind = params.get("who", ""), params.get("object", "")
     if not term:
-        return EntryFilter(actions, who, kind, begin, end)
+        return EntryFilter(actions, who, kind, begin, end, view=action)
     found = find_streams(term)
-    return EntryFilter(actions, who, kind, begin, end, found.streams, found.is_cut)
+    return EntryFilter(actions, who, kind, begin, end, found.streams, found.is_cut, view=action)

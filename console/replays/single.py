@@ -7,12 +7,13 @@ from uuid import UUID, uuid4
 
 from django import forms
 from django.core import signing
+from django.db import transaction
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from config_schema.codes.codes import CodeTexts
-from console.base.audit_trail import client_address, request_actor
+from console.base.audit_trail import client_address, record_action, request_actor
 from console.base.forms import ReasonForm
 from console.payloads.content import ChangeTable, planned_change_table
 from console.payloads.masking import mask_message
@@ -105,6 +106,10 @@ def single_replay_context(
     previews = [
         _delivery_preview(delivery, with_contents=with_contents, is_masked=is_masked) for delivery in planned
     ]
+    if with_contents and not is_masked and any(preview.fields for preview in previews):
+        # An entry of its own: the values are those of now, and the event was revealed for those from then.
+        with transaction.atomic():
+            record_action(request, event.stream, "preview.revealed")
     return {
         "title": _("Replay %(kind)s for %(entity)s?")
         % {"kind": f"{event.event_type} {event.entity_type}", "entity": event.entity_id},

@@ -99,7 +99,7 @@ def test_a_view_of_several_actions_reads_only_the_first_rows_of_each(database: N
         assert client.get("/admin/audit/entry/", {"action": view}).status_code == 200
     plan = "\n".join(plan_of_page(seen))
     many = len(ACTION_GROUPS[view])
-    assert plan.count("audit_entry_seldom") == many > 5
+    assert plan.count("audit_entry_seldom") == many >= 3
     assert "audit_entry_at" not in plan
     assert plan.count("Limit" if connection.vendor == "postgresql" else "SEARCH") >= many
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group, User
 from django.db import connection, transaction
+from django.http import QueryDict
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -95,6 +96,27 @@ def test_a_filter_or_a_search_shows_exactly_the_matching_entries() -> None:
         rows = client.get(f"{LIST}?{query}").context["page"].rows
         actions = [row.entry.action for row in rows if row.entry.action != "person.logged-in"]
         assert actions == shown, query
+
+
+def test_one_replay_is_one_row_of_replays_and_seen_values_are_reveals() -> None:
+    append_now(
+        NewEntry("person-request:x", "replay.started", "person:999999", {"of": 520, "address": "192.0.2.5"}),
+        *(NewEntry("event:x", "event.replayed", "person:999999", {"of": 520}) for _ in range(3)),
+        NewEntry("event:y", "event.replayed", "person:999999", {"of": 1, "address": "192.0.2.5"}),
+        NewEntry("person-request:x", "replay.paused"),
+        NewEntry("person-request:x", "replay.finished"),
+        NewEntry("event:y", "preview.revealed", "person:999999"),
+        NewEntry("event:y", "preview.begun", "person:999999"),
+    )
+    client = browser("auditor")
+    for view, shown in {
+        "replays": [("event.replayed", "event:y"), ("replay.started", "person-request:x")],
+        "reveals": [("preview.revealed", "event:y")],
+    }.items():
+        rows = [row.entry for row in client.get(f"{LIST}?action={view}").context["page"].rows]
+        assert sorted((entry.action, entry.stream) for entry in rows) == shown
+    downloaded = list_page.listed_entries(QueryDict("action=replays"))
+    assert sorted(entry.stream for entry in downloaded) == ["event:y", "person-request:x"]
 
 
 @pytest.mark.submission

@@ -62,7 +62,9 @@ def test_the_preview_shows_before_and_after_and_sends_nothing(hub: Hub) -> None:
     masked = support.get(page_of(event))
     assert sent(masked) == {"email": "•••"}
     assert "anna.free@example.com" not in text_of(masked)
+    assert not entries("preview.revealed")
     page = reveal(support, event.pk, page_of(event))
+    assert len(entries("preview.revealed")) == 1
     [preview] = page.context["previews"]
     assert [(row.name, row.before, row.sent) for row in preview.change.fields] == [
         ("email", before, "anna.free@example.com")
