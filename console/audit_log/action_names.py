@@ -155,6 +155,7 @@ ACTION_LABELS: Mapping[str, str] = {
     "erasure.refused": "rejected or withdrew an erasure",
     "subject.erased": "finished an erasure",
     "event.erased": "erased the personal data of an event",
+    "audit.check-requested": "requested a check of the audit log",
     "audit.foreign-segments": "passed over segments that the hub did not write",
     "audit.pruned": "pruned old audit entries",
     "audit.deleted": "deleted pruned audit entries",

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 
 from audit.entries.readable_rows import earliest_time, find_entry
@@ -13,9 +14,11 @@ from audit.sealing.status import sealing_status
 from console.audit_log.entry_page import build_entry_page, find_sealing_segment
 from console.audit_log.list_page import ENTRY_FILTERS, build_entry_list, listed_entries
 from console.base.admin_pages import admin_page
+from console.base.audit_trail import acting_person
 from console.base.downloads import DownloadableListAdmin, download_buttons
 from console.base.filtered_list import FilteredPageAdmin
 from exports.list_export import ENTRY_EXPORT
+from sync.housekeeping.audit_upkeep import request_verification
 
 
 @admin.register(Entry)
@@ -56,3 +59,14 @@ class EntryAdmin(FilteredPageAdmin, DownloadableListAdmin):
             "begins_at": earliest_time(Entry.objects.all()),
         }
         return self.render_page(request, "console/audit_log/seals.html", context)
+
+    @admin_page("standing/verify/", "verify", button_on="sealing")
+    def verify_view(self, request: HttpRequest) -> HttpResponse:
+        """Let a worker verify the whole log now. POST only."""
+        self.require_permissions(request)
+        if request_verification(acting_person(request)):
+            messages.success(request, _("A worker verifies the log now. Reload this page for the result."))
+        else:
+            text = _("The log is being verified, or was a few minutes ago. Or no worker has run yet.")
+            messages.warning(request, text)
+        return redirect("admin:audit_entry_sealing")

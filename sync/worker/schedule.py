@@ -9,7 +9,7 @@ from sync.comparisons.schedule import request_due_comparisons
 from sync.erasure.late_payloads import delete_late_payloads
 from sync.execution.connection_probes import probe_paused_connections
 from sync.execution.periodic import DailyAt, EverySeconds, ScheduledWork
-from sync.housekeeping.audit_upkeep import send_checkpoint, verify_audit_log_nightly
+from sync.housekeeping.audit_upkeep import NIGHTLY_CHECK, send_checkpoint, verify_audit_log_nightly
 from sync.housekeeping.key_sets import refresh_key_sets
 from sync.housekeeping.retention_rules import prune_expired
 from sync.jobs.job_execution import clean_up_jobs
@@ -44,7 +44,7 @@ PERIODIC = (
 # Work that takes long where much is stored, or that waits for other systems: each runs on a thread of its own.
 LONG_PERIODIC = (
     # Before the alarms: what became due while no worker ran is not late.
-    ScheduledWork("audit", DailyAt(time(2, 47)), verify_audit_log_nightly),
+    ScheduledWork(NIGHTLY_CHECK, DailyAt(time(2, 47)), verify_audit_log_nightly),
     ScheduledWork("cleanup", DailyAt(time(3, 17)), prune_expired),
     ScheduledWork("late-payloads", EverySeconds(10.0), delete_late_payloads),
     ScheduledWork("jobs", EverySeconds(600.0), clean_up_jobs),

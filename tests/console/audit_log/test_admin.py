@@ -15,12 +15,13 @@ from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
 from audit.format.id_ranges import pack_ids
-from audit.models import Entry, Segment
+from audit.models import Entry, Segment, Verification
 from console.audit_log import entry_filter, list_page
 from console.audit_log.entry_page import find_sealing_segment
+from database.clock import read_clock
 from logins.attempt_counts import count_failures, report_past_hours
-from sync.housekeeping.audit_upkeep import seal_audit
-from sync.models import PersonRequest
+from sync.housekeeping.audit_upkeep import NIGHTLY_CHECK, seal_audit
+from sync.models import PeriodicTask, PersonRequest
 from tests.support.builders.history import a_replay, an_event
 from tests.support.builders.settings_rows import connection as connection_of_shop
 from tests.support.builders.settings_rows import connection_form
@@ -96,6 +97,19 @@ def test_a_filter_or_a_search_shows_exactly_the_matching_entries() -> None:
         rows = client.get(f"{LIST}?{query}").context["page"].rows
         actions = [row.entry.action for row in rows if row.entry.action != "person.logged-in"]
         assert actions == shown, query
+
+
+def test_a_check_is_requested_on_the_page_once_in_a_few_minutes() -> None:
+    client = browser("auditor")
+    page = f"{LIST}standing/"
+    assert f'action="{page}verify/"' in client.get(page).content.decode()
+    tonight = timezone.now() + timedelta(hours=3)
+    PeriodicTask.objects.create(name=NIGHTLY_CHECK, due_at=tonight)
+    for answered in ("A worker verifies the log now.", "or was a few minutes ago"):
+        assert answered in client.post(f"{page}verify/", follow=True).content.decode()
+    assert len(entries("audit.check-requested")) == 1
+    assert PeriodicTask.objects.get(name=NIGHTLY_CHECK).due_at <= read_clock(), "a worker begins it"
+    assert not Verification.objects.exists(), "the page does not wait for it"
 
 
 def test_one_replay_is_one_row_of_replays_and_seen_values_are_reveals() -> None:
