@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
-from django.db.models import BooleanField, ExpressionWrapper, F, Q, QuerySet
+from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
 
 from config_schema.codes.codes import CodeTexts
 from console.base.damaged_rows import load_rows
@@ -143,12 +143,14 @@ def known_types(entity_id: str) -> list[str]:
 
 
 def _identity_services(query: EntityQuery, *, with_links: bool) -> tuple[IdentityServiceRow, ...]:
-    """Return the identity services of the entity, by its routes and its links: routes may have changed since it was
-    linked.
+    """Return the identity services that know the entity, by its events and its links: routes may have changed since it
+    was linked. If none does, all that have routes for its type.
     """
-    matching = Route.objects.filter(entity_type=query.entity_type).select_related(
-        "identity", "source", "target"
+    same = Event.objects.filter(
+        source=OuterRef("source"), entity_id=query.entity_id, entity_type=query.entity_type
     )
+    matching = Route.objects.filter(entity_type=query.entity_type).annotate(has_events=Exists(same))
+    matching = matching.select_related("identity", "source", "target")
     routes = list(matching.order_by("identity__name", "identity", "source__name")[:MAX_ROUTES])
     of_entity = Link.objects.filter(entity_id=query.entity_id, entity_type=query.entity_type)
     with_systems = of_entity.select_related("identity", "target")
@@ -156,6 +158,8 @@ def _identity_services(query: EntityQuery, *, with_links: bool) -> tuple[Identit
     known = {route.identity_id: route.identity for route in routes} | {
         link.identity_id: link.identity for link in links
     }
+    knowing = {route.identity_id for route in routes if route.has_events}
+    knowing |= {link.identity_id for link in links} | ({query.identity} & known.keys())
     return tuple(
         IdentityServiceRow(
             identity,
@@ -164,6 +168,7 @@ def _identity_services(query: EntityQuery, *, with_links: bool) -> tuple[Identit
             _unlinked_targets(key, routes, links),
         )
         for key, identity in known.items()
+        if key in knowing or not knowing
     )
 
 

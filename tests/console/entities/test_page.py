@@ -125,6 +125,9 @@ def test_two_identity_services_with_the_same_id_are_two_subjects() -> None:
         "Other ID": 1,
     }
     assert [item.row.pk for item in page.timeline] == [ours.pk, theirs.pk]
+    an_event(2, entity_id="ONLY-OURS", source=one)
+    page = read(client, "ONLY-OURS").context["page"]
+    assert [service.identity.name for service in page.identity_services] == ["Aurora ID"]
     narrowed = read(client, "U", identity=str(other.pk))
     assert [item.row.pk for item in narrowed.context["page"].timeline] == [theirs.pk]
     assert "R-4711" in narrowed.content.decode()
