@@ -92,6 +92,7 @@ def test_an_incident_names_the_newest_change_before_its_first_failure(group: Fai
     _log(maija, first.route.mapping.stream, "mapping.activated", 600, {"after": {"version": 3}})
     _log(maija, f"setting:connection:{first.target_id}", "connection.changed", 3_000, {})
     _log(maija, f"setting:connection:{first.target_id}", "connection.tested", 300, {})
+    _log(maija, first.route.mapping.stream, "mapping.activated", -60, {"after": {"version": 4}})
     page = shown(group)
     assert "maija activated a version of a mapping: Person to customer (version 3) 10 min before" in page
 
