@@ -1,1 +1,1 @@
-"""Which failures are open, and who owns them?"""
+"""Which failures are open, since when, who is affected, and who owns them?"""

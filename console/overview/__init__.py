@@ -1,1 +1,1 @@
-"""How is the hub doing, at a glance?"""
+"""How is the hub doing, at a glance, and what needs this person?"""
