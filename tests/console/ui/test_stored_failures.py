@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.pure, needs_gettext]
     [
         (
             str(DIED_MESSAGE),
-            "[[Its process crashed 3 times without making progress. It is not retried automatically.]]",
+            "[[The background job crashed 3 times and made no progress. It is not tried again by itself.]]",
         ),
         ("the alarm webhook responded with 503", "[[[[the alarm webhook]] responded with 503]]"),
         ("the alarm webhook failed: no connection", "[[[[the alarm webhook]] failed: [[no connection]]]]"),
