@@ -28,8 +28,8 @@ FOLDER = ROOT / "var" / "screens"
 DOCUMENTED = ROOT / "docs" / "screens"
 # The pictures that README.md and docs/screens/README.md show.
 SHOWN = (
-    *("overview-desktop", "events-desktop", "event-failed-desktop", "event-failed-phone", "replay-desktop"),
-    *("replay-dark", "mapping-compare-desktop", "audit-desktop"),
+    *("difference-desktop", "replay-desktop", "export-made-desktop"),
+    *("overview-desktop", "events-desktop", "event-failed-phone", "failure-desktop", "entity-dark"),
 )
 KINDS = {"desktop": ("light", 1440, 900), "phone": ("light", 390, 844), "dark": ("dark", 1440, 900)}
 MAX_BYTES = 500_000  # of the pictures in the documentation
